@@ -1,0 +1,239 @@
+"""Every setting as one frozen, typed value; config.toml at the root explains them all.
+
+Two kinds of setting: those that can change an outcome or an output row are part of a run's
+identity, those that only change its pace are not (``Settings.identity``).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from batch_screen.model import Endpoint
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+RegionCode = Annotated[str, Field(pattern=r"^([A-Z]{2})?$")]
+
+
+class Dialect(StrEnum):
+    """Which of the vendor's two published sets of paths the server speaks."""
+
+    PAGE = "v1.0.0"
+    LATER = "2026-04"
+
+
+class Strictness(StrEnum):
+    """How sure a number must be before it is asked about: libphonenumber's degrees."""
+
+    POSSIBLE = "possible"
+    VALID = "valid"
+    MOBILE = "mobile"
+
+
+class Ambiguous(StrEnum):
+    """What to do with digits that read as two different numbers."""
+
+    SAFE = "safe"
+    NATIONAL = "national"
+    INTERNATIONAL = "international"
+
+
+class Compression(StrEnum):
+    """How Parquet files are compressed; Redshift reads snappy faster."""
+
+    ZSTD = "zstd"
+    SNAPPY = "snappy"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Api(Section):
+    """The API's address and how to talk to it."""
+
+    base_url: str = "https://api.tyntec.com/network-signal/v1"
+    dialect: Dialect = Dialect.PAGE
+    paths: dict[Endpoint, str] = {}
+    timeout_seconds: Positive = 15.0
+    connect_timeout_seconds: Positive = 5.0
+    proxy: str = ""
+    trust_environment_proxies: bool = False
+    ca_file: str = ""
+    key_file: str = ""
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_plain_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("https", "http") or not parts.hostname:
+            raise ValueError("must be a full http:// or https:// address")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must hold no user, password, query or fragment")
+        loopback = parts.hostname in ("localhost", "::1") or parts.hostname.startswith("127.")
+        if parts.scheme == "http" and not loopback:
+            raise ValueError("must be https://: the key and the numbers would travel unencrypted")
+        return value.rstrip("/")
+
+    @field_validator("paths")
+    @classmethod
+    def _are_paths(cls, value: dict[Endpoint, str]) -> dict[Endpoint, str]:
+        for endpoint, path in value.items():
+            if not path.startswith("/") or any(c in path for c in "?#\r\n "):
+                raise ValueError(f"the path of {endpoint} must start with / and hold no query")
+        return value
+
+
+class Screening(Section):
+    """What to ask about each number."""
+
+    endpoints: tuple[Endpoint, ...] = (Endpoint.SIM_SWAP_CHECK,)
+    max_age_minutes: Annotated[int, Field(ge=1, le=2400)] = 2400
+
+    @field_validator("endpoints", mode="before")
+    @classmethod
+    def _all_or_distinct(cls, value: Any) -> Any:
+        named = [value] if isinstance(value, str) else list(value)
+        names = [n.strip() for v in named for n in str(v).split(",") if n.strip()]
+        if names == ["all"]:
+            return tuple(Endpoint)
+        if not names:
+            raise ValueError("name at least one endpoint, or all")
+        # One order for every run: asking for b,a is the same run as a,b.
+        known = [e for e in Endpoint if e.value in names]
+        return (*known, *(n for n in names if n not in set(Endpoint)))
+
+
+class Input(Section):
+    """How to read the lists of numbers."""
+
+    phone_column: str = ""
+    region_column: str = ""
+    default_region: RegionCode = ""
+    keep_columns: tuple[str, ...] = ()
+    has_header: bool = True
+    delimiter: str = ""
+    encoding: str = ""
+
+    @field_validator("keep_columns", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        named = [value] if isinstance(value, str) else list(value)
+        return tuple(dict.fromkeys(n.strip() for v in named for n in v.split(",") if n.strip()))
+
+    @field_validator("default_region", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str) -> str:
+        value = {"tab": "\t", "\\t": "\t"}.get(value, value)
+        if value not in ("", ",", ";", "\t", "|"):
+            raise ValueError("must be one of , ; | tab, or empty to find out")
+        return value
+
+
+class Numbers(Section):
+    """Which cells count as a phone number."""
+
+    strictness: Strictness = Strictness.VALID
+    ambiguous: Ambiguous = Ambiguous.SAFE
+    double_zero_is_plus: bool = False
+    vanity_letters: bool = False
+    test_numbers: tuple[str, ...] = ()
+
+    @field_validator("test_numbers")
+    @classmethod
+    def _are_e164(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for number in value:
+            if not (number.isascii() and number[:1] == "+" and number[1:].isdigit()):
+                raise ValueError("every test number must be written as + and digits")
+        return value
+
+
+class Pacing(Section):
+    """How fast to ask."""
+
+    rate_per_second: Positive = 10.0
+    headroom: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    ramp_up_seconds: NotNegative = 5.0
+    max_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 64
+    max_retry_after_seconds: Positive = 900.0
+
+
+class Retry(Section):
+    """How often to ask again after an answer that may pass."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=20)] = 4
+    base_delay_seconds: Positive = 0.5
+    max_delay_seconds: Positive = 30.0
+    max_refusals: Annotated[int, Field(ge=1)] = 50
+
+
+class Guards(Section):
+    """When to stop before more money is spent."""
+
+    canary_answers: Annotated[int, Field(ge=0)] = 24
+    unreachable_seconds: Positive = 60.0
+    max_failure_share: Share = 0.01
+    grace_seconds: NotNegative = 20.0
+
+
+class Output(Section):
+    """Where results and state go, and how files are written."""
+
+    folder: str = ""
+    state_folder: str = ""
+    compression: Compression = Compression.ZSTD
+    row_group_rows: Annotated[int, Field(ge=1_000)] = 500_000
+    shard_rows: Annotated[int, Field(ge=1_000)] = 200_000
+    heartbeat_seconds: Positive = 30.0
+
+
+class Prices(Section):
+    """What one request costs by contract; zero where you do not want a cost."""
+
+    currency: str = "EUR"
+    per_request: dict[Endpoint, NotNegative] = {}
+
+
+class Settings(Section):
+    """All settings; ``identity`` is the part that can change an outcome or a row."""
+
+    api: Api = Api()
+    screening: Screening = Screening()
+    input: Input = Input()
+    numbers: Numbers = Numbers()
+    pacing: Pacing = Pacing()
+    retry: Retry = Retry()
+    guards: Guards = Guards()
+    output: Output = Output()
+    prices: Prices = Prices()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.input.region_column and self.input.region_column == self.input.phone_column:
+            raise ValueError("input.region_column and input.phone_column name the same column")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that belong to a run's identity, as flat JSON values by dotted name."""
+        dumped = self.model_dump(mode="json")
+        api = {name: dumped["api"][name] for name in ("base_url", "dialect", "paths")}
+        sections = {"api": api, **{name: dumped[name] for name in _IDENTITY_SECTIONS}}
+        flat = {
+            f"{s}.{name}": value for s, fields in sections.items() for name, value in fields.items()
+        }
+        # How rows are cut into shards decides which files a resume finds.
+        flat["output.shard_rows"] = self.output.shard_rows
+        return flat
+
+
+_IDENTITY_SECTIONS = ("screening", "input", "numbers")

@@ -1,0 +1,86 @@
+"""What stops a run: one tree of exceptions, each with its exit code.
+
+    BatchScreenError            1   a bug, if it is ever raised itself
+    ├── ConfigurationError      2   a flag, a setting or the configuration file
+    ├── InputError             65   the input's content (66: it cannot be opened)
+    ├── OutputError            73   the output or state folder cannot be written
+    ├── JournalError           73   the state is damaged or belongs to something else
+    ├── RunLockedError         75   another run holds the state folder
+    ├── ApiError               69   the API is unreachable or no longer speaks the contract
+    │   ├── AuthenticationError 77  the key is missing or refused
+    │   └── QuotaError          4   the account is empty; resumable
+    └── Stopped                 4   stopped on purpose and resumable (130, 143: by a signal)
+
+What fails a row or a lookup is never an exception: see ``model.OutcomeKind`` and
+``numbers.rules.RejectReason``. A message says what, where, why and what to do next, and
+never holds a whole phone number or the key.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BatchScreenError(Exception):
+    """Root of everything this package raises on purpose."""
+
+    exit_code: int = 1
+    default_exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        self.exit_code = type(self).default_exit_code if exit_code is None else exit_code
+
+
+class ConfigurationError(BatchScreenError):
+    """A flag, an environment variable or the configuration file is wrong."""
+
+    default_exit_code = 2
+
+
+class InputError(BatchScreenError):
+    """An input cannot be opened (exit code 66) or its content cannot be used (65)."""
+
+    default_exit_code = 65
+
+
+class OutputError(BatchScreenError):
+    """The output or state folder cannot be written."""
+
+    default_exit_code = 73
+
+
+class JournalError(BatchScreenError):
+    """The saved state is damaged, foreign or from a newer version; it is left untouched."""
+
+    default_exit_code = 73
+
+
+class RunLockedError(BatchScreenError):
+    """Another process holds the state folder."""
+
+    default_exit_code = 75
+
+
+class ApiError(BatchScreenError):
+    """The API is unreachable or does not speak the contract."""
+
+    default_exit_code = 69
+
+
+class AuthenticationError(ApiError):
+    """The API key is missing or was refused, or it lacks an entitlement."""
+
+    default_exit_code = 77
+
+
+class QuotaError(ApiError):
+    """The account's quota or balance is used up; the run can be resumed."""
+
+    default_exit_code = 4
+
+
+class Stopped(BatchScreenError):
+    """The run was stopped on purpose before its end; it can be resumed."""
+
+    default_exit_code = 4

@@ -1,0 +1,156 @@
+"""The product's nouns as typed records: endpoint, lookup, answer, attempt, outcome.
+
+Knows nothing of files, HTTP, configuration or polars; everything above imports it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Endpoint(StrEnum):
+    """One operation of the API, named by its path on the reference page."""
+
+    SIM_SWAP_CHECK = "sim-swap/check"
+    SIM_SWAP_DATE = "sim-swap/retrieve-date"
+    DEVICE_SWAP_CHECK = "device-swap/check"
+    DEVICE_SWAP_DATE = "device-swap/retrieve-date"
+    CALL_FORWARDING_CHECK = "call-forwarding/check"
+
+    @property
+    def takes_max_age(self) -> bool:
+        """Only the two swap checks have an observation window."""
+        return self in (Endpoint.SIM_SWAP_CHECK, Endpoint.DEVICE_SWAP_CHECK)
+
+    @property
+    def answers_date(self) -> bool:
+        """The two date endpoints answer a date; the others answer a claim."""
+        return self in (Endpoint.SIM_SWAP_DATE, Endpoint.DEVICE_SWAP_DATE)
+
+    @property
+    def column(self) -> str:
+        """Prefix of this endpoint's columns in results.
+
+        >>> Endpoint.SIM_SWAP_DATE.column
+        'sim_swap_date'
+        """
+        return self.name.lower()
+
+
+class ColumnKind(StrEnum):
+    """What a column of raw numbers was before it became text: its zeros may be lost."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    FLOAT = "float"
+
+
+class OutcomeKind(StrEnum):
+    """Final state of a lookup. Everything but ``success`` leaves the signal unknown."""
+
+    SUCCESS = "success"
+    NOT_FOUND = "not_found"
+    FORBIDDEN = "forbidden"
+    REJECTED = "rejected"
+    NOT_APPLICABLE = "not_applicable"
+    BAD_RESPONSE = "bad_response"
+    RATE_LIMITED = "rate_limited"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    SERVER_ERROR = "server_error"
+    SKIPPED = "skipped"
+
+
+INCONCLUSIVE = frozenset({OutcomeKind.NOT_FOUND, OutcomeKind.NOT_APPLICABLE})
+"""Answers about the number that are neither pass nor fail: a retry would not help."""
+
+
+class LatestChange(StrEnum):
+    """What a date endpoint said; the page's null is never published as "never swapped"."""
+
+    REPORTED = "reported"
+    NONE_REPORTED = "none_reported"
+
+
+class Lookup(msgspec.Struct, frozen=True):
+    """One number at one endpoint with its parameters: the unit of work and its key."""
+
+    e164: str
+    endpoint: Endpoint
+    max_age_minutes: int | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What one attempt brought back, read strictly; not yet a decision about the lookup."""
+
+    kind: OutcomeKind
+    reason: str | None = None
+    swapped: bool | None = None
+    active: bool | None = None
+    latest_change: LatestChange | None = None
+    latest_change_at: datetime | None = None
+    latest_change_raw: str | None = None
+    http_status: int | None = None
+    code: str | None = None
+    message: str | None = None
+    retry_after_seconds: float | None = None
+    latency_ms: float = 0.0
+    responded_at: datetime | None = None
+
+
+class Intent(msgspec.Struct, frozen=True, tag="intent", tag_field="t", omit_defaults=True):
+    """An attempt is about to be sent; after a crash it may have been billed unanswered."""
+
+    e164: str
+    endpoint: Endpoint
+    max_age_minutes: int | None = None
+    attempt: int = 1
+
+
+class Attempt(msgspec.Struct, frozen=True, tag="attempt", tag_field="t", omit_defaults=True):
+    """An attempt that ended without a final answer; a resume goes on counting from it."""
+
+    e164: str
+    endpoint: Endpoint
+    max_age_minutes: int | None = None
+    kind: OutcomeKind = OutcomeKind.SERVER_ERROR
+    http_status: int | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True, tag="outcome", tag_field="t", omit_defaults=True):
+    """Final state of a lookup, as the journal keeps it and as ``lookups`` publishes it.
+
+    ``attempts`` counts the HTTP requests made, ``refusals`` those of them that were refused
+    for the rate; ``latency_ms`` and ``responded_at`` (UTC) are those of the last attempt.
+    """
+
+    e164: str
+    endpoint: Endpoint
+    kind: OutcomeKind
+    max_age_minutes: int | None = None
+    reason: str | None = None
+    swapped: bool | None = None
+    active: bool | None = None
+    latest_change: LatestChange | None = None
+    latest_change_at: datetime | None = None
+    latest_change_raw: str | None = None
+    http_status: int | None = None
+    code: str | None = None
+    message: str | None = None
+    attempts: int = 0
+    refusals: int = 0
+    latency_ms: float | None = None
+    responded_at: datetime | None = None
+    correlator: str | None = None
+
+    @property
+    def lookup(self) -> Lookup:
+        return Lookup(self.e164, self.endpoint, self.max_age_minutes)
+
+
+JsonObject = dict[str, Any]
+"""A decoded JSON object whose members are checked where they are used."""
