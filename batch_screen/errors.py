@@ -80,7 +80,7 @@ class QuotaError(ApiError):
     default_exit_code = 4
 
 
-class Stopped(BatchScreenError):
+class Stopped(BatchScreenError):  # noqa: N818 (a stop on purpose is no error)
     """The run was stopped on purpose before its end; it can be resumed."""
 
     default_exit_code = 4

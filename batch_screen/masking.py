@@ -53,9 +53,9 @@ def mask_text(text: str, secret: str = "") -> str:
 
 
 def plain(text: str, limit: int = 200) -> str:
-    """One line of printable text: control, bidi and line-break characters become spaces.
+    r"""One line of printable text: control, bidi and line-break characters become spaces.
 
-    >>> plain("a\\x1b[31mb\\nc")
+    >>> plain("a\x1b[31mb\nc")
     'a [31mb c'
     """
     kept = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text[: limit * 4])
