@@ -130,8 +130,8 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", tag_field="t", omit_de
 
     e164: str
     endpoint: Endpoint
-    kind: OutcomeKind
     max_age_minutes: int | None = None
+    kind: OutcomeKind = OutcomeKind.SKIPPED
     reason: str | None = None
     swapped: bool | None = None
     active: bool | None = None

@@ -1,0 +1,161 @@
+"""Sends one attempt and brings back an ``Answer``; the only place that touches aiohttp.
+
+Decides nothing about retries or pace. Every failure of the transport is translated here:
+what concerns the lookup becomes an ``Answer``, what concerns the environment for good (a
+certificate that does not verify) is raised. No exception text of aiohttp is passed on: its
+``repr`` holds the request's headers, the key among them.
+"""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime
+from time import perf_counter
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+import msgspec.structs
+
+from batch_screen.api.answers import MAX_BODY_BYTES, TRUNCATED, read_answer
+from batch_screen.api.endpoints import body, url
+from batch_screen.config.settings import Api
+from batch_screen.errors import ApiError, ConfigurationError
+from batch_screen.model import Answer, Endpoint, Lookup, OutcomeKind
+from batch_screen.version import __version__
+
+CANNOT_CONNECT = "cannot_connect"
+_KEEP_ALIVE_SECONDS = 15.0
+_CHUNK_BYTES = 16 * 1024
+
+# The first class that fits counts, so subclasses come first.
+_TRANSPORT: tuple[tuple[type[BaseException], OutcomeKind, str], ...] = (
+    (aiohttp.ConnectionTimeoutError, OutcomeKind.UNREACHABLE, CANNOT_CONNECT),
+    (TimeoutError, OutcomeKind.TIMEOUT, "no_answer_in_time"),
+    (aiohttp.ClientConnectorDNSError, OutcomeKind.UNREACHABLE, CANNOT_CONNECT),
+    (aiohttp.ClientConnectorError, OutcomeKind.UNREACHABLE, CANNOT_CONNECT),
+    (aiohttp.ClientHttpProxyError, OutcomeKind.UNREACHABLE, CANNOT_CONNECT),
+    (aiohttp.ClientPayloadError, OutcomeKind.BAD_RESPONSE, TRUNCATED),
+    # aiohttp reports malformed HTTP as a response error with status 400, which must not
+    # be mistaken for the API's "invalid number".
+    (aiohttp.ClientResponseError, OutcomeKind.BAD_RESPONSE, "malformed_http"),
+    (aiohttp.ServerDisconnectedError, OutcomeKind.UNREACHABLE, "connection_lost"),
+    (aiohttp.ClientError, OutcomeKind.UNREACHABLE, "connection_lost"),
+    (OSError, OutcomeKind.UNREACHABLE, "connection_lost"),
+)
+
+
+class Client:
+    """Asks the API, one attempt at a time; use as an async context manager."""
+
+    def __init__(self, api: Api, key: str, *, max_connections: int) -> None:
+        self._api = api
+        self._urls = {endpoint: url(api, endpoint) for endpoint in Endpoint}
+        self._headers = {
+            "apiKey": key,
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            # A compressed megabyte of zeros would unpack to gigabytes.
+            "Accept-Encoding": "identity",
+            "User-Agent": f"batch-screen/{__version__}",
+        }
+        self._max_connections = max_connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(
+            limit=self._max_connections,
+            ssl=_tls(self._api.ca_file),
+            keepalive_timeout=_KEEP_ALIVE_SECONDS,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers=self._headers,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=self._api.trust_environment_proxies,
+            timeout=aiohttp.ClientTimeout(
+                # A total: one byte a second would satisfy any limit on a single read.
+                total=self._api.timeout_seconds,
+                sock_connect=self._api.connect_timeout_seconds,
+            ),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def ask(self, lookup: Lookup, correlator: str) -> Answer:
+        """What one attempt brought back. Raises ``ApiError`` where no attempt can succeed."""
+        began = perf_counter()
+        try:
+            answer = await self._attempt(lookup, correlator)
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError) as error:
+            raise ApiError(_certificate_message(self._api)) from error
+        except (aiohttp.ClientError, OSError) as error:
+            answer = _transport_answer(error)
+        return _stamped(answer, (perf_counter() - began) * 1000)
+
+    async def _attempt(self, lookup: Lookup, correlator: str) -> Answer:
+        if self._session is None:
+            raise RuntimeError("Client is used outside its context")
+        async with self._session.post(
+            self._urls[lookup.endpoint],
+            data=body(lookup),
+            headers={"x-correlator": correlator},
+            # aiohttp carries the apiKey header over to the other host.
+            allow_redirects=False,
+            proxy=self._api.proxy or None,
+        ) as response:
+            content = await _read_capped(response)
+            if content is None:
+                return Answer(
+                    kind=OutcomeKind.BAD_RESPONSE, reason="too_large", http_status=response.status
+                )
+            return read_answer(lookup.endpoint, response.status, response.headers, content)
+
+
+async def _read_capped(response: aiohttp.ClientResponse) -> bytes | None:
+    """The body, or None (and a closed connection) once it exceeds the cap."""
+    content = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+        content += chunk
+        if len(content) > MAX_BODY_BYTES:
+            response.close()
+            return None
+    return bytes(content)
+
+
+def _transport_answer(error: BaseException) -> Answer:
+    kind, reason = next((k, r) for family, k, r in _TRANSPORT if isinstance(error, family))
+    return Answer(kind=kind, reason=reason)
+
+
+def _stamped(answer: Answer, latency_ms: float) -> Answer:
+    return msgspec.structs.replace(
+        answer, latency_ms=round(latency_ms, 3), responded_at=datetime.now(UTC)
+    )
+
+
+def _tls(ca_file: str) -> ssl.SSLContext | bool:
+    if not ca_file:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"api.ca_file: cannot read certificates from {ca_file}; name a PEM file"
+        ) from error
+
+
+def _certificate_message(api: Api) -> str:
+    return (
+        f"the certificate of {api.base_url} does not verify; if a company proxy is in between, "
+        "name its certificate in api.ca_file"
+    )

@@ -1,0 +1,254 @@
+"""Takes lookups from a stream, asks them at the pacer's pace, and hands on what came back.
+
+One coroutine alone starts attempts; the attempts in flight are bounded and so is what waits
+for another try, so memory does not grow with the plan. Knows no files: records go to
+``save``, which decides when they count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from itertools import count
+
+import msgspec
+
+from batch_screen.config.settings import Settings
+from batch_screen.engine.guards import Canary, Reachability
+from batch_screen.engine.pacing import Pacer
+from batch_screen.engine.retry import (
+    Verdict,
+    backoff_seconds,
+    judge,
+    stop_if_too_long,
+)
+from batch_screen.model import Answer, Attempt, Endpoint, Intent, Lookup, Outcome, OutcomeKind
+
+_WAITING_PER_SLOT = 4
+_NOT_IMPLEMENTED = 501
+
+
+class Task(msgspec.Struct):
+    """A lookup on its way: which shard it belongs to and what it has been through."""
+
+    shard: int
+    lookup: Lookup
+    failed_attempts: int = 0
+    refusals: int = 0
+
+    @property
+    def attempts(self) -> int:
+        return self.failed_attempts + self.refusals
+
+
+Ask = Callable[[Lookup, str], Awaitable[Answer]]
+Save = Callable[[int, Intent | Attempt | Outcome], None]
+Correlate = Callable[[Lookup, int], str]
+
+
+class Dispatcher:
+    """Asks every task of a stream; ``run`` returns when all are done or ``halt`` was called."""
+
+    def __init__(
+        self, settings: Settings, *, ask: Ask, save: Save, correlate: Correlate, pacer: Pacer
+    ) -> None:
+        self._settings = settings
+        self._ask = ask
+        self._save = save
+        self._correlate = correlate
+        self._pacer = pacer
+        self._loop = asyncio.get_running_loop()
+        self._canary: Canary[tuple[int, Outcome]] = Canary(settings.guards.canary_answers)
+        self._reachability = Reachability(
+            settings.api.base_url, settings.guards.unreachable_seconds, self._loop.time
+        )
+        self._front: deque[Task] = deque()
+        self._delayed: list[tuple[float, int, Task]] = []
+        self._order = count()
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._halted: asyncio.Future[None] = self._loop.create_future()
+        self._stopped_endpoints: set[Endpoint] = set()
+        self.attempts = 0
+
+    def halt(self, error: BaseException | None = None) -> None:
+        """Starts no more attempts; ``run`` drains and then raises ``error``, if there is one."""
+        if self._halted.done():
+            return
+        if error is None:
+            self._halted.set_result(None)
+        else:
+            self._halted.set_exception(error)
+
+    async def run(self, tasks: Iterator[Task]) -> None:
+        """Asks the tasks. In-flight attempts are drained for ``grace_seconds`` at a halt."""
+        issuing = asyncio.create_task(self._issue(tasks))
+        try:
+            await asyncio.wait({issuing, self._halted}, return_when=asyncio.FIRST_COMPLETED)
+            if issuing.done() and not issuing.cancelled() and (error := issuing.exception()):
+                self.halt(error)
+        finally:
+            issuing.cancel()
+            await self._drain()
+            self._release_canary()
+            with suppress(asyncio.CancelledError):
+                await asyncio.gather(issuing, return_exceptions=True)
+        if self._halted.done():
+            self._halted.result()
+
+    async def _issue(self, tasks: Iterator[Task]) -> None:
+        while True:
+            task = self._next(tasks) if self._has_slot() else None
+            if task is not None:
+                await self._start(task)
+            elif self._is_idle():
+                return
+            else:
+                await self._wait_for_change()
+
+    def _has_slot(self) -> bool:
+        limit = 1 if self._reachability.is_open else self._settings.pacing.max_concurrency
+        return len(self._in_flight) < limit
+
+    def _is_idle(self) -> bool:
+        # Only asked when _next found nothing, or no slot was free.
+        return not (self._in_flight or self._front or self._delayed)
+
+    def _next(self, tasks: Iterator[Task]) -> Task | None:
+        if self._front:
+            return self._front.popleft()
+        if self._delayed and self._delayed[0][0] <= self._loop.time():
+            return heapq.heappop(self._delayed)[2]
+        waiting_limit = _WAITING_PER_SLOT * self._settings.pacing.max_concurrency
+        if len(self._delayed) >= waiting_limit:
+            return None
+        return next(tasks, None)
+
+    async def _wait_for_change(self) -> None:
+        """Until an attempt ends or a delayed task is due."""
+        self._changed.clear()
+        timeout = None
+        if self._delayed and self._has_slot():
+            timeout = max(0.0, self._delayed[0][0] - self._loop.time())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._changed.wait()
+
+    async def _start(self, task: Task) -> None:
+        if task.lookup.endpoint in self._stopped_endpoints:
+            self._finish(task, Answer(kind=OutcomeKind.SKIPPED, reason="not_implemented"), None)
+            return
+        await self._pacer.acquire()
+        running = asyncio.create_task(self._attempt(task))
+        self._in_flight.add(running)
+        running.add_done_callback(self._ended)
+
+    def _ended(self, running: asyncio.Task[None]) -> None:
+        self._in_flight.discard(running)
+        self._changed.set()
+        if not running.cancelled() and (error := running.exception()):
+            self.halt(error)
+
+    async def _attempt(self, task: Task) -> None:
+        lookup = task.lookup
+        number = task.attempts + 1
+        correlator = self._correlate(lookup, number)
+        self._save(task.shard, Intent(*_key(lookup), attempt=number))
+        self.attempts += 1
+        sent_at = self._loop.time()
+        answer = await self._ask(lookup, correlator)
+        self._settle(task, answer, correlator, sent_at)
+
+    def _settle(self, task: Task, answer: Answer, correlator: str, sent_at: float) -> None:
+        is_refused = answer.kind is OutcomeKind.RATE_LIMITED
+        task.refusals += is_refused
+        task.failed_attempts += not is_refused
+        verdict = judge(
+            answer,
+            failed_attempts=task.failed_attempts,
+            refusals=task.refusals,
+            retry=self._settings.retry,
+        )
+        if verdict is Verdict.UNREACHABLE:
+            task.failed_attempts -= 1  # nothing was sent
+            self._front.appendleft(task)
+            self._pacer.pause(self._reachability.failed(sent_at=sent_at))
+            return
+        self._reachability.reached()
+        self._tell_pacer(answer, sent_at)
+        if verdict is Verdict.FINAL:
+            self._finish(task, answer, correlator)
+        else:
+            self._again(task, answer, verdict)
+
+    def _tell_pacer(self, answer: Answer, sent_at: float) -> None:
+        if answer.kind is OutcomeKind.RATE_LIMITED:
+            self._pacer.refused(sent_at=sent_at, retry_after_seconds=answer.retry_after_seconds)
+            return
+        self._pacer.delivered()
+        if answer.retry_after_seconds is not None:
+            self._pacer.pause(
+                min(answer.retry_after_seconds, self._settings.pacing.max_retry_after_seconds)
+            )
+
+    def _again(self, task: Task, answer: Answer, verdict: Verdict) -> None:
+        record = Attempt(*_key(task.lookup), kind=answer.kind, http_status=answer.http_status)
+        self._save(task.shard, record)
+        if verdict is Verdict.REFUSED:
+            self._front.appendleft(task)
+        else:
+            jitter = random.random()  # noqa: S311 (spreads load; guards no secret)
+            delay = backoff_seconds(task.failed_attempts, self._settings.retry, jitter)
+            due = self._loop.time() + delay
+            heapq.heappush(self._delayed, (due, next(self._order), task))
+        stop_if_too_long(answer, self._settings.pacing.max_retry_after_seconds)
+
+    def _finish(self, task: Task, answer: Answer, correlator: str | None) -> None:
+        endpoint = task.lookup.endpoint
+        if answer.http_status == _NOT_IMPLEMENTED:
+            self._stopped_endpoints.add(endpoint)
+        outcome = _outcome(task, answer, correlator)
+        for shard, free in self._canary.admit(endpoint, answer.kind, (task.shard, outcome)):
+            self._save(shard, free)
+
+    def _release_canary(self) -> None:
+        for shard, outcome in self._canary.release():
+            self._save(shard, outcome)
+
+    async def _drain(self) -> None:
+        if self._in_flight:
+            await asyncio.wait(self._in_flight, timeout=self._settings.guards.grace_seconds)
+        leftover = list(self._in_flight)
+        for running in leftover:
+            running.cancel()
+        await asyncio.gather(*leftover, return_exceptions=True)
+
+
+def _key(lookup: Lookup) -> tuple[str, Endpoint, int | None]:
+    return lookup.e164, lookup.endpoint, lookup.max_age_minutes
+
+
+def _outcome(task: Task, answer: Answer, correlator: str | None) -> Outcome:
+    asked = correlator is not None
+    return Outcome(
+        *_key(task.lookup),
+        kind=answer.kind,
+        reason=answer.reason,
+        swapped=answer.swapped,
+        active=answer.active,
+        latest_change=answer.latest_change,
+        latest_change_at=answer.latest_change_at,
+        latest_change_raw=answer.latest_change_raw,
+        http_status=answer.http_status,
+        code=answer.code,
+        message=answer.message,
+        attempts=task.attempts,
+        refusals=task.refusals,
+        latency_ms=answer.latency_ms if asked else None,
+        responded_at=answer.responded_at if asked else None,
+        correlator=correlator,
+    )

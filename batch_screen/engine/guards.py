@@ -1,0 +1,140 @@
+"""Guards that stop a run before money is spent for nothing.
+
+The canary looks at each endpoint's first answers; the reachability breaker pauses and
+probes while no connection can be made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from batch_screen.errors import ApiError, AuthenticationError, ConfigurationError
+from batch_screen.model import Endpoint, OutcomeKind
+
+Held = TypeVar("Held")
+
+_FIRST_PAUSE_SECONDS = 0.5
+_MAX_PAUSE_SECONDS = 10.0
+_NEVER_REACHED_SECONDS = 5.0
+
+_SUSPECT = frozenset(
+    {
+        OutcomeKind.NOT_FOUND,
+        OutcomeKind.FORBIDDEN,
+        OutcomeKind.REJECTED,
+        OutcomeKind.BAD_RESPONSE,
+    }
+)
+
+
+class Canary(Generic[Held]):
+    """Holds an endpoint's first answers back while all of them are bad in the same way.
+
+    One that differs sets them free; ``size`` of them raise. What is held when a run stops
+    by itself is an outcome like any other, so ``release`` gives it out.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._held: dict[Endpoint, list[Held]] = {}
+        self._kinds: dict[Endpoint, OutcomeKind] = {}
+        self._sings: set[Endpoint] = set()
+        self._fell: set[Endpoint] = set()
+
+    def admit(self, endpoint: Endpoint, kind: OutcomeKind, item: Held) -> list[Held]:
+        """The items that may be saved now, ``item`` among them or held back."""
+        if self._size == 0 or endpoint in self._sings:
+            return [item]
+        if endpoint in self._fell:  # what was still in flight when it fell
+            return []
+        held = self._held.setdefault(endpoint, [])
+        held.append(item)
+        if kind not in _SUSPECT or self._kinds.setdefault(endpoint, kind) is not kind:
+            self._sings.add(endpoint)
+            return self._held.pop(endpoint)
+        if len(held) >= self._size:
+            self._held.pop(endpoint)
+            self._fell.add(endpoint)
+            raise _canary_error(endpoint, kind, len(held))
+        return []
+
+    def release(self) -> list[Held]:
+        """Everything still held back; afterwards nothing is."""
+        held = [item for items in self._held.values() for item in items]
+        self._held.clear()
+        return held
+
+
+def _canary_error(endpoint: Endpoint, kind: OutcomeKind, count: int) -> Exception:
+    head = f"the first {count} answers of {endpoint} were all "
+    tail = "; none was saved. To go on all the same, set guards.canary_answers = 0"
+    if kind is OutcomeKind.FORBIDDEN:
+        return AuthenticationError(
+            head
+            + "403: the account seems to lack this endpoint; ask the vendor to enable it"
+            + tail
+        )
+    if kind is OutcomeKind.NOT_FOUND:
+        return ConfigurationError(
+            head
+            + "404: the path may have moved; try api.dialect = '2026-04' (or back to 'v1.0.0'), "
+            "or set it under [api.paths]" + tail
+        )
+    if kind is OutcomeKind.REJECTED:
+        return ConfigurationError(
+            head
+            + "refused as invalid (4xx): check api.base_url and screening.max_age_minutes"
+            + tail
+        )
+    return ApiError(
+        head + "unreadable: the server no longer speaks the contract, or api.base_url points to "
+        "something else" + tail
+    )
+
+
+class Reachability:
+    """Breaker for a server that cannot be connected to: pause, probe one by one, give up."""
+
+    def __init__(self, base_url: str, give_up_seconds: float, clock: Callable[[], float]) -> None:
+        self._base_url = base_url
+        self._give_up_seconds = give_up_seconds
+        self._clock = clock
+        self._was_reached = False
+        self._failing_since: float | None = None
+        self._last_failure = 0.0
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+
+    @property
+    def is_open(self) -> bool:
+        """Whether only one attempt at a time should probe."""
+        return self._failing_since is not None
+
+    def reached(self) -> None:
+        """The server answered, whatever it said."""
+        self._was_reached = True
+        self._failing_since = None
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+
+    def failed(self, *, sent_at: float) -> float:
+        """How many seconds everybody should pause. Raises ``ApiError`` after the bound.
+
+        Attempts that were under way together fail together: they count once.
+        """
+        now = self._clock()
+        if self._failing_since is None:
+            self._failing_since = now
+        elif sent_at < self._last_failure:
+            return 0.0
+        self._last_failure = now
+        patience = self._give_up_seconds
+        if not self._was_reached:  # a wrong address rather than an outage
+            patience = min(patience, _NEVER_REACHED_SECONDS)
+        if now - self._failing_since >= patience:
+            raise ApiError(
+                f"{self._base_url} cannot be reached (tried for {now - self._failing_since:.0f} "
+                "s); check the address, the network and the proxy, then start again to resume"
+            )
+        pause = self._pause_seconds
+        self._pause_seconds = min(2 * pause, _MAX_PAUSE_SECONDS)
+        return pause

@@ -1,0 +1,152 @@
+"""Feeds the dispatcher shard after shard and seals each one when its outcomes are saved.
+
+Lookups of the next shard follow those of the last without a pause, so the rate is used
+throughout; only a few shards are open at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from batch_screen.config.settings import Screening
+from batch_screen.engine.dispatch import Task
+from batch_screen.errors import OutputError
+from batch_screen.journal.commit import Entry, GroupCommit
+from batch_screen.journal.seal import drop_segments, seal, sealed_path
+from batch_screen.journal.segments import Replay, SegmentWriter
+from batch_screen.model import Attempt, Intent, Lookup, Outcome, OutcomeKind
+from batch_screen.plan import Plan, lookups
+from batch_screen.runs import Run
+
+
+class History:
+    """What a shard's journal says already: finished lookups, and attempts of the others."""
+
+    def __init__(self, run: Run, shard: int) -> None:
+        self.finished: set[Lookup] = set()
+        self.failed_attempts: dict[Lookup, int] = {}
+        self.refusals: dict[Lookup, int] = {}
+        self.intents: set[Lookup] = set()
+        replay = Replay(run.journal, run.run_id, shard)
+        for record in replay:
+            self._learn(record)
+        self.dropped_bytes = replay.dropped_bytes
+
+    def _learn(self, record: object) -> None:
+        match record:
+            case Outcome():
+                self.finished.add(record.lookup)
+                self.intents.discard(record.lookup)
+            case Attempt(e164, endpoint, window):
+                lookup = Lookup(e164, endpoint, window)
+                refused = record.kind is OutcomeKind.RATE_LIMITED
+                counts = self.refusals if refused else self.failed_attempts
+                counts[lookup] = counts.get(lookup, 0) + 1
+                self.intents.discard(lookup)
+            case Intent(e164, endpoint, window):
+                self.intents.add(Lookup(e164, endpoint, window))
+
+
+class ShardLine:
+    """The stream of tasks over all unsealed shards, and the sealing behind it."""
+
+    def __init__(
+        self,
+        run: Run,
+        plan: Plan,
+        screening: Screening,
+        *,
+        on_saved: Callable[[int], None],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._run = run
+        self._plan = plan
+        self._screening = screening
+        self._on_saved = on_saved
+        self._on_failure = on_failure
+        self._missing: dict[int, int] = {}
+        self._sealing: set[asyncio.Future[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._writer = SegmentWriter(run.journal, run.run_id)
+        self._commit = GroupCommit(
+            self._writer,
+            on_saved=lambda entries: self._in_loop(self._saved, entries),
+            on_failure=lambda error: self._in_loop(self._failed, error),
+        )
+
+    def save(self, shard: int, record: Intent | Attempt | Outcome) -> None:
+        """Hands a record to the journal; it counts once it is on disk."""
+        self._commit.append(shard, record)
+
+    def tasks(self) -> Iterator[Task]:
+        """Every lookup without an outcome, shard after shard."""
+        for shard in range(len(self._plan.shards)):
+            if sealed_path(self._run.sealed, shard).exists():
+                drop_segments(self._run.journal, shard)  # a crash may have left them
+                continue
+            yield from self._shard_tasks(shard)
+
+    def _shard_tasks(self, shard: int) -> Iterator[Task]:
+        history = History(self._run, shard)
+        self._missing[shard] = self._expected(shard) - len(history.finished)
+        self._seal_if_complete(shard)
+        pending = lookups(
+            self._run.plan,
+            shard,
+            self._screening.endpoints,
+            self._screening.max_age_minutes,
+            history.finished,
+        )
+        for lookup in pending:
+            yield Task(
+                shard,
+                lookup,
+                failed_attempts=history.failed_attempts.get(lookup, 0),
+                refusals=history.refusals.get(lookup, 0),
+            )
+
+    async def close(self) -> None:
+        """Returns when everything handed over is saved and all sealing begun has ended."""
+        await asyncio.to_thread(self._commit.close)
+        await asyncio.sleep(0)  # what the saving thread has posted to the loop comes first
+        await asyncio.gather(*self._sealing, return_exceptions=True)
+
+    def _in_loop(self, call: Callable[[Any], None], argument: object) -> None:
+        self._loop.call_soon_threadsafe(call, argument)
+
+    def _saved(self, entries: list[Entry]) -> None:
+        outcomes = [shard for shard, record in entries if isinstance(record, Outcome)]
+        for shard in outcomes:
+            self._missing[shard] -= 1
+        for shard in set(outcomes):
+            self._seal_if_complete(shard)
+        self._on_saved(len(outcomes))
+
+    def _failed(self, error: OSError) -> None:
+        self._on_failure(
+            OutputError(
+                f"cannot save outcomes to {self._run.journal}: {error.strerror}; no more requests "
+                "are sent. Free space or fix the disk, then start again to resume"
+            )
+        )
+
+    def _expected(self, shard: int) -> int:
+        return self._plan.shards[shard].unique_numbers * len(self._screening.endpoints)
+
+    def _seal_if_complete(self, shard: int) -> None:
+        if self._missing[shard] == 0:
+            sealing = self._loop.run_in_executor(None, self._seal, shard)
+            self._sealing.add(sealing)
+            sealing.add_done_callback(self._sealed)
+
+    def _seal(self, shard: int) -> None:
+        self._writer.close_shard(shard)
+        run = self._run
+        seal(run.journal, run.sealed, run.run_id, shard, expected=self._expected(shard))
+
+    def _sealed(self, sealing: asyncio.Future[None]) -> None:
+        self._sealing.discard(sealing)
+        if not sealing.cancelled() and (error := sealing.exception()):
+            self._on_failure(error)

@@ -1,0 +1,90 @@
+"""Files that are whole or absent, and private from their first byte.
+
+A file gets its final name only after its bytes are on disk; its folder entry is synced too,
+because a rename alone survives a killed process but not a power cut.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from batch_screen.errors import OutputError
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+
+
+@contextmanager
+def translated(doing: str, path: Path) -> Iterator[None]:
+    """Turns an operating system error into one ``OutputError`` line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputError(
+            f"cannot {doing} {path}: {reason}; free space or fix permissions, then start again: "
+            "what was saved is kept"
+        ) from error
+
+
+def make_folder(path: Path) -> Path:
+    """The folder, created with its missing parents as 0700 whatever the umask."""
+    with translated("create the folder", path):
+        missing = [p for p in (path, *path.parents) if not p.exists()]
+        for folder in reversed(missing):
+            with suppress(FileExistsError):
+                folder.mkdir(mode=FOLDER_MODE)
+                folder.chmod(FOLDER_MODE)
+        if not path.is_dir():
+            raise OutputError(f"{path} is not a folder; name another one")
+    return path
+
+
+def open_private(path: Path, flags: int = os.O_EXCL) -> BinaryIO:
+    """A new 0600 file, open for writing; unbuffered so that a write is a write."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, FILE_MODE)
+    os.fchmod(descriptor, FILE_MODE)
+    return os.fdopen(descriptor, "wb", buffering=0)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes creations, renames and removals in the folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def whole(path: Path, *, staging: Path | None = None) -> Iterator[BinaryIO]:
+    """A file that appears under its final name, whole and on disk, when the block ends.
+
+    ``staging`` is where it grows meanwhile: a folder on the same file system, for folders
+    whose readers take every file they see. On an error nothing is left behind.
+    """
+    folder = path.parent if staging is None else staging
+    growing = folder / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    with translated("write", path):
+        try:
+            with open_private(growing) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            growing.replace(path)
+            sync_folder(path.parent)
+        except BaseException:
+            with suppress(OSError):
+                growing.unlink(missing_ok=True)
+            raise
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a small file whole or not at all."""
+    with whole(path) as file:
+        file.write(content)

@@ -1,0 +1,81 @@
+"""Group commit: records are collected for a moment, then written and synced together.
+
+A thread of its own does the waiting for the disk, so the event loop never does. A record
+counts only after ``on_saved``. The first failure ends all saving: a failed fsync cannot be
+repeated on Linux, and answers that cannot be saved must no longer be bought.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from batch_screen.journal.lines import Record
+from batch_screen.journal.segments import SegmentWriter
+
+COMMIT_SECONDS = 0.02
+COMMIT_RECORDS = 256
+
+Entry = tuple[int, Record]
+_CLOSE: None = None
+
+
+class GroupCommit:
+    """Saves (shard, record) entries in the background, in the order they were appended.
+
+    ``on_saved`` gets each synced batch and ``on_failure`` the first error; both are called
+    from the saving thread.
+    """
+
+    def __init__(
+        self,
+        writer: SegmentWriter,
+        *,
+        on_saved: Callable[[list[Entry]], None],
+        on_failure: Callable[[OSError], None],
+    ) -> None:
+        self._writer = writer
+        self._on_saved = on_saved
+        self._on_failure = on_failure
+        self._queue: SimpleQueue[Entry | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._save_all, name="journal", daemon=True)
+        self._thread.start()
+
+    def append(self, shard: int, record: Record) -> None:
+        """Hands the record over; does not wait for the disk."""
+        self._queue.put((shard, record))
+
+    def close(self) -> None:
+        """Returns when everything appended is saved, or the first failure was reported."""
+        self._queue.put(_CLOSE)
+        self._thread.join()
+        self._writer.close()
+
+    def _save_all(self) -> None:
+        open_ = True
+        while open_:
+            batch = [self._queue.get()]
+            if self._queue.qsize() < COMMIT_RECORDS:
+                time.sleep(COMMIT_SECONDS)
+            while len(batch) < COMMIT_RECORDS:
+                try:
+                    batch.append(self._queue.get_nowait())
+                except Empty:
+                    break
+            open_ = _CLOSE not in batch
+            try:
+                self._save([entry for entry in batch if entry is not None])
+            except OSError as error:
+                self._on_failure(error)
+                return
+
+    def _save(self, entries: list[Entry]) -> None:
+        by_shard: dict[int, list[Record]] = defaultdict(list)
+        for shard, record in entries:
+            by_shard[shard].append(record)
+        for shard, records in by_shard.items():
+            self._writer.write(shard, records)
+        self._on_saved(entries)

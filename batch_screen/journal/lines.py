@@ -1,0 +1,58 @@
+"""One journal line: the CRC-32 of the rest in eight hex digits, a blank, compact JSON.
+
+A person can read it with ``less``; a machine sees at once whether it is whole.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import msgspec
+
+from batch_screen.model import Attempt, Intent, Outcome
+
+FORMAT = "batch-screen journal"
+VERSION = 1
+
+
+class Header(msgspec.Struct, frozen=True, tag="header", tag_field="t"):
+    """First line of every segment: what it is and whose."""
+
+    format: str
+    version: int
+    run_id: str
+    shard: int
+
+
+Record = Header | Intent | Attempt | Outcome
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Record)
+
+
+class BadLineError(ValueError):
+    """The line is not whole or not ours; its content is not repeated here."""
+
+
+def encode(record: Record) -> bytes:
+    r"""The record as one line, line feed included.
+
+    >>> encode(Header(FORMAT, VERSION, "r", 0))
+    b'097098a3 {"t":"header","format":"batch-screen journal","version":1,"run_id":"r","shard":0}\n'
+    """
+    content = _ENCODER.encode(record)
+    return b"%08x %s\n" % (zlib.crc32(content), content)
+
+
+def decode(line: bytes) -> Record:
+    """The record of one line (line feed included), or ``BadLineError``."""
+    if len(line) < 11 or line[8:9] != b" " or not line.endswith(b"\n"):
+        raise BadLineError("not a whole line")
+    content = line[9:-1]
+    if b"%08x" % zlib.crc32(content) != line[:8]:
+        raise BadLineError("checksum differs")
+    try:
+        record: Record = _DECODER.decode(content)
+    except msgspec.MsgspecError as error:
+        raise BadLineError("unknown record") from error
+    return record

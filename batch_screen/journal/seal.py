@@ -1,0 +1,73 @@
+"""Sealing: a finished shard's outcomes become one Parquet file, and its segments go.
+
+The sealed file's presence is the state: there is no table of shards to fall out of step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import polars as pl
+
+from batch_screen.errors import JournalError
+from batch_screen.files import sync_folder, translated, whole
+from batch_screen.journal.segments import Replay, segments
+from batch_screen.model import Outcome
+from batch_screen.schema import LOOKUP, dtypes
+
+_CHUNK = 20_000
+_KEY = ["e164", "endpoint", "max_age_minutes"]
+
+
+def sealed_path(folder: Path, shard: int) -> Path:
+    """Where the shard's sealed outcomes lie, once they do."""
+    return folder / f"{shard:05d}.parquet"
+
+
+def seal(journal: Path, sealed: Path, run_id: str, shard: int, *, expected: int) -> None:
+    """Writes the shard's outcomes, sorted by number and endpoint, and drops its segments.
+
+    Raises ``JournalError`` if there are not exactly ``expected`` outcomes.
+    """
+    outcomes = read_outcomes(journal, run_id, shard)
+    if outcomes.height != expected:
+        raise JournalError(
+            f"shard {shard} has {outcomes.height} outcomes where {expected} were expected; "
+            "nothing was changed: please report this with the run's summary"
+        )
+    with whole(sealed_path(sealed, shard)) as file:
+        outcomes.write_parquet(file)
+    drop_segments(journal, shard)
+
+
+def read_outcomes(journal: Path, run_id: str, shard: int) -> pl.DataFrame:
+    """The shard's saved outcomes with the columns ``schema.LOOKUP``, one row per lookup."""
+    records = (r for r in Replay(journal, run_id, shard) if isinstance(r, Outcome))
+    frames = [_frame(chunk) for chunk in _chunks(records)]
+    outcomes = pl.concat(frames) if frames else pl.DataFrame(schema=dtypes(LOOKUP))
+    # The first saved outcome of a lookup is its outcome.
+    return outcomes.unique(_KEY, keep="first", maintain_order=True).sort(_KEY)
+
+
+def drop_segments(journal: Path, shard: int) -> None:
+    """Removes the segments of a sealed shard."""
+    with translated("clear", journal):
+        for path in segments(journal, shard):
+            path.unlink()
+        sync_folder(journal)
+
+
+def _chunks(records: Iterator[Outcome]) -> Iterator[list[Outcome]]:
+    # As Python objects a shard's outcomes would take several times their size as columns.
+    while chunk := list(islice(records, _CHUNK)):
+        yield chunk
+
+
+def _frame(outcomes: list[Outcome]) -> pl.DataFrame:
+    names = {c.name: "kind" if c.name == "outcome" else c.name for c in LOOKUP}
+    columns = {
+        column: [getattr(outcome, field) for outcome in outcomes] for column, field in names.items()
+    }
+    return pl.DataFrame(columns, schema=dtypes(LOOKUP))

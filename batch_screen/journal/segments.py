@@ -1,0 +1,126 @@
+"""Segments: the journal's files, one set per shard, each written by one process only.
+
+A process never appends to another's segment, so a torn tail can only be the last thing in a
+file. Bad bytes at a tail are what a crash leaves: dropped and counted. A bad line with good
+ones after it is damage: refused by name, never guessed around.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from batch_screen.errors import JournalError
+from batch_screen.files import open_private, sync_folder, translated
+from batch_screen.journal.lines import FORMAT, VERSION, BadLineError, Header, Record, decode, encode
+
+_SUFFIX = ".journal"
+
+
+class SegmentWriter:
+    """Appends records to this process's own segment of each shard."""
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        self._folder = folder
+        self._run_id = run_id
+        self._open: dict[int, BinaryIO] = {}
+
+    def write(self, shard: int, records: Iterable[Record]) -> None:
+        """Puts the records on disk; they count once this has returned. OSError: none do."""
+        content = b"".join(encode(record) for record in records)
+        file = self._open.get(shard)
+        if file is None:
+            file = self._begin(shard)
+        _write_all(file, content)
+        os.fdatasync(file.fileno())
+
+    def close_shard(self, shard: int) -> None:
+        """Closes the shard's segment; its records are already on disk."""
+        file = self._open.pop(shard, None)
+        if file is not None:
+            file.close()
+
+    def close(self) -> None:
+        for shard in list(self._open):
+            self.close_shard(shard)
+
+    def _begin(self, shard: int) -> BinaryIO:
+        number = max((_number(p) for p in segments(self._folder, shard)), default=-1) + 1
+        path = self._folder / f"{shard:05d}-{number:05d}{_SUFFIX}"
+        file = open_private(path)
+        self._open[shard] = file
+        _write_all(file, encode(Header(FORMAT, VERSION, self._run_id, shard)))
+        sync_folder(self._folder)
+        return file
+
+
+def segments(folder: Path, shard: int) -> list[Path]:
+    """The shard's segments, oldest first."""
+    return sorted(folder.glob(f"{shard:05d}-*{_SUFFIX}"))
+
+
+def shards_with_segments(folder: Path) -> list[int]:
+    """The shards that have begun and are not sealed."""
+    return sorted({int(path.name[:5]) for path in folder.glob(f"*{_SUFFIX}")})
+
+
+class Replay:
+    """Reads a shard's segments back; ``dropped_bytes`` tells what a crash had torn off."""
+
+    def __init__(self, folder: Path, run_id: str, shard: int) -> None:
+        self._paths = segments(folder, shard)
+        self._expected = Header(FORMAT, VERSION, run_id, shard)
+        self.dropped_bytes = 0
+
+    def __iter__(self) -> Iterator[Record]:
+        """Every whole record in the order of writing. Raises ``JournalError`` on damage."""
+        for path in self._paths:
+            with translated("read", path), path.open("rb") as file:
+                yield from self._segment(path, file)
+
+    def _segment(self, path: Path, file: BinaryIO) -> Iterator[Record]:
+        for number, line in enumerate(file):
+            try:
+                record = decode(line)
+            except BadLineError as error:
+                self.dropped_bytes += _torn_tail(path, file, number, line, error)
+                return
+            if number == 0:
+                self._check(path, record)
+            else:
+                yield record
+
+    def _check(self, path: Path, header: Record) -> None:
+        if header != self._expected:
+            raise JournalError(
+                f"{path} belongs to another run or version ({header}, expected {self._expected}); "
+                "nothing was changed: move the state folder away or name another one"
+            )
+
+
+def _torn_tail(path: Path, file: BinaryIO, number: int, line: bytes, why: Exception) -> int:
+    """How many bytes the torn tail has. Raises ``JournalError`` if good lines follow it."""
+    dropped = len(line)
+    for later in file:
+        dropped += len(later)
+        try:
+            decode(later)
+        except BadLineError:
+            continue
+        raise JournalError(
+            f"{path}, line {number + 1} is damaged ({why}) and good lines follow it; nothing was "
+            "changed: restore the file from a backup, or start afresh with --new-run"
+        )
+    return dropped
+
+
+def _number(path: Path) -> int:
+    return int(path.stem.rsplit("-", 1)[1])
+
+
+def _write_all(file: BinaryIO, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[file.write(view) :]

@@ -1,0 +1,34 @@
+"""Joins a shard's rows with its outcomes: same rows, same order, more columns.
+
+A pure function of two frames, so a report can be made again at any time.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from batch_screen.model import Endpoint
+from batch_screen.schema import KEPT_PREFIX, conform, endpoint_group, results
+
+
+def enrich(rows: pl.DataFrame, outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
+    """The rows with one group of columns per endpoint, in the order of ``schema.results``.
+
+    ``rows`` has the kept columns and ``schema.IDENTITY`` without the run; ``outcomes`` the
+    columns ``schema.LOOKUP``, at most one row per number and endpoint. A group is null only
+    where its endpoint was not asked.
+    """
+    joined = rows.with_columns(run_id=pl.lit(run_id))
+    for endpoint in Endpoint:
+        answered = _group(outcomes, endpoint)
+        if answered.height:
+            joined = joined.join(answered, on="e164", how="left", maintain_order="left")
+    kept = {name: dtype for name, dtype in rows.schema.items() if name.startswith(KEPT_PREFIX)}
+    return conform(joined, results(kept))
+
+
+def _group(outcomes: pl.DataFrame, endpoint: Endpoint) -> pl.DataFrame:
+    names = {source: column.name for source, column in endpoint_group(endpoint).items()}
+    return (
+        outcomes.filter(pl.col("endpoint") == endpoint.value).select("e164", *names).rename(names)
+    )

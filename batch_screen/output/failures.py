@@ -1,0 +1,112 @@
+"""The error report: rejected rows and failed lookups, each with a remedy.
+
+errors.csv is for people and spreadsheets: masked, guarded against formulas, one line a row.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from typing import BinaryIO
+
+import polars as pl
+
+from batch_screen.masking import mask_number, mask_text, plain
+from batch_screen.model import OutcomeKind
+from batch_screen.schema import ERRORS, conform, dtypes
+
+REMEDY = {
+    OutcomeKind.NOT_FOUND: "inconclusive: the API does not know the number; treat as unknown",
+    OutcomeKind.FORBIDDEN: "the account or operator does not allow this lookup; ask the vendor",
+    OutcomeKind.REJECTED: "the API refused the request as invalid; check number and window",
+    OutcomeKind.NOT_APPLICABLE: "the signal does not exist for this number; treat as unknown",
+    OutcomeKind.BAD_RESPONSE: "the answer could not be read; report it to the vendor with the correlator",
+    OutcomeKind.RATE_LIMITED: "refused for the rate too often; lower pacing.rate_per_second and use --new-run",
+    OutcomeKind.TIMEOUT: "no answer in time; use --new-run later, or raise api.timeout_seconds",
+    OutcomeKind.UNREACHABLE: "the connection was lost each time; use --new-run later",
+    OutcomeKind.SERVER_ERROR: "the API failed each time; use --new-run later",
+    OutcomeKind.SKIPPED: "not asked; see the reason",
+}
+RETRY_CAN_HELP = frozenset(
+    {
+        OutcomeKind.RATE_LIMITED,
+        OutcomeKind.TIMEOUT,
+        OutcomeKind.UNREACHABLE,
+        OutcomeKind.SERVER_ERROR,
+        OutcomeKind.SKIPPED,
+    }
+)
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def reject_errors(rejects: pl.DataFrame, remedies: Mapping[str, str], run_id: str) -> pl.DataFrame:
+    """Rows of ``schema.ERRORS`` for rejects with the columns ``schema.REJECT``."""
+    return conform(
+        rejects.with_columns(
+            run_id=pl.lit(run_id),
+            kind=pl.lit("reject"),
+            remedy=pl.col("reason").replace_strict(remedies, default=None, return_dtype=pl.String),
+            retry_can_help=pl.lit(value=False),
+        ),
+        ERRORS,
+    )
+
+
+def lookup_errors(outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
+    """Rows of ``schema.ERRORS`` for the outcomes without a value."""
+    failed = outcomes.filter(pl.col("outcome") != OutcomeKind.SUCCESS.value)
+    helps = [kind.value for kind in RETRY_CAN_HELP]
+    remedies = {kind.value: text for kind, text in REMEDY.items()}
+    return conform(
+        failed.select(
+            "e164",
+            "endpoint",
+            "http_status",
+            "code",
+            "attempts",
+            run_id=pl.lit(run_id),
+            kind=pl.lit("failure"),
+            reason=pl.col("outcome"),
+            detail=pl.coalesce("reason", "message"),
+            remedy=pl.col("outcome").replace_strict(remedies, return_dtype=pl.String),
+            retry_can_help=pl.col("outcome").is_in(helps),
+        ),
+        ERRORS,
+    )
+
+
+def write_errors_csv(file: BinaryIO, parts: Iterable[pl.DataFrame]) -> int:
+    """Writes masked, guarded lines for parts of ``schema.ERRORS``; returns how many."""
+    names = dtypes(ERRORS).names()
+    count = 0
+    # Spreadsheets take UTF-8 for granted only behind a byte order mark.
+    file.write("\ufeff".encode() + _csv_line(names))
+    for part in parts:
+        for row in part.select(names).iter_rows(named=True):
+            file.write(_csv_line([_cell(name, row[name]) for name in names]))
+            count += 1
+    return count
+
+
+def _cell(name: str, value: object) -> str:
+    if value is None:
+        return ""
+    if name == "e164":
+        return guard(mask_number(str(value)))
+    return guard(mask_text(plain(str(value))))
+
+
+def guard(cell: str) -> str:
+    """The cell, made text for spreadsheets that would run it as a formula.
+
+    >>> guard("+4915•••••89"), guard("mobile")
+    ("'+4915•••••89", 'mobile')
+    """
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
+
+
+def _csv_line(cells: list[str]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().encode()

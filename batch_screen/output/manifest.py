@@ -1,0 +1,86 @@
+"""What a finished run leaves beside its data: schema, manifest, marker, latest.json.
+
+Written in that order, each whole: a reader that sees the marker sees everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from batch_screen.files import translated, write_whole
+from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
+from batch_screen.schema import ERRORS as ERROR_COLUMNS
+from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
+from batch_screen.schema import SCHEMA_VERSION, Column, results
+
+
+def write_schema(layout: Layout, kept: Mapping[str, pl.DataType]) -> None:
+    """schema.json: every table's columns in their order, with type and meaning."""
+    tables = {RESULTS: results(kept), LOOKUPS: LOOKUP_COLUMNS, ERRORS: ERROR_COLUMNS}
+    described = {table: [_describe(c) for c in columns] for table, columns in tables.items()}
+    _write_json(layout.schema, {"schema_version": SCHEMA_VERSION, "tables": described})
+
+
+def write_manifest(layout: Layout) -> None:
+    """manifest.json: every file of the run with its rows, bytes and SHA-256."""
+    data = [_entry(layout.folder, path, table) for table in TABLES for path in layout.parts(table)]
+    reports = [layout.summary, layout.errors_csv, layout.schema]
+    files = data + [_entry(layout.folder, path, None) for path in reports]
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": layout.run_id,
+        "run_date": layout.run_date,
+        "files": files,
+    }
+    _write_json(layout.manifest, content)
+
+
+def write_marker(layout: Layout) -> None:
+    """_SUCCESS, holding the manifest's digest, and then latest.json, replaced atomically."""
+    digest = _sha256(layout.manifest)
+    write_whole(layout.marker, f"{digest}\n".encode())
+    latest = {
+        "run_id": layout.run_id,
+        "run_date": layout.run_date,
+        "manifest": str(layout.manifest.relative_to(layout.folder)),
+        "manifest_sha256": digest,
+    }
+    _write_json(layout.latest, latest)
+
+
+def _describe(column: Column) -> dict[str, Any]:
+    # Nullability never varies between files, so "required" is a promise about content only.
+    return {
+        "name": column.name,
+        "type": str(column.dtype() if isinstance(column.dtype, type) else column.dtype),
+        "required": column.required,
+        "meaning": column.meaning,
+    }
+
+
+def _entry(folder: Path, path: Path, table: str | None) -> dict[str, Any]:
+    with translated("read", path):
+        entry: dict[str, Any] = {
+            "path": str(path.relative_to(folder)),
+            "bytes": path.stat().st_size,
+            "sha256": _sha256(path),
+        }
+        if table is not None:
+            entry |= {"table": table, "rows": pq.read_metadata(path).num_rows}
+    return entry
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_json(path: Path, content: Mapping[str, Any] | Sequence[Any]) -> None:
+    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")

@@ -1,0 +1,56 @@
+"""Where output files lie, and how one Parquet part is written: whole, private, typed.
+
+Only Parquet lies in the data folders, whose readers take every file they find; what grows
+lies beside them meanwhile.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from batch_screen.config.settings import Output
+from batch_screen.files import make_folder, whole
+
+RESULTS, LOOKUPS, ERRORS = "results", "lookups", "errors"
+TABLES = (RESULTS, LOOKUPS, ERRORS)
+
+
+class Layout:
+    """The paths of one run below the output folder."""
+
+    def __init__(self, folder: Path, run_id: str, run_date: str) -> None:
+        self.folder = folder
+        self.run_id = run_id
+        self.run_date = run_date
+        self.run = folder / "runs" / run_id
+        self.summary = self.run / "summary.json"
+        self.errors_csv = self.run / "errors.csv"
+        self.schema = self.run / "schema.json"
+        self.manifest = self.run / "manifest.json"
+        self.marker = self.run / "_SUCCESS"
+        self.latest = folder / "latest.json"
+
+    def part(self, table: str, number: int) -> Path:
+        """Path of a part: unique to the run, never written again under the same name."""
+        name = f"{self.run_id}-{number:05d}.parquet"
+        return self.folder / table / f"run_date={self.run_date}" / name
+
+    def parts(self, table: str) -> list[Path]:
+        """The run's parts of a table that exist."""
+        day = self.folder / table / f"run_date={self.run_date}"
+        return sorted(day.glob(f"{self.run_id}-[0-9][0-9][0-9][0-9][0-9].parquet"))
+
+    def write_part(self, table: str, number: int, frame: pl.DataFrame, output: Output) -> Path:
+        """Writes a part and returns its path."""
+        path = self.part(table, number)
+        make_folder(path.parent)
+        with whole(path, staging=make_folder(self.run)) as file:
+            frame.write_parquet(
+                file,
+                compression=output.compression.value,
+                row_group_size=output.row_group_rows,
+                statistics=True,
+            )
+        return path

@@ -1,0 +1,244 @@
+"""The plan: accepted rows in shards, rejects apart, and the lookups that follow from them.
+
+Streams in, so an input may be larger than memory. The plan folder appears whole or not at
+all; its presence says that planning is done. Knows neither journal nor network: what is
+finished already is told to it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import polars as pl
+import pyarrow.parquet as pq
+
+from batch_screen.errors import JournalError
+from batch_screen.files import FILE_MODE, make_folder, sync_folder, translated, write_whole
+from batch_screen.masking import mask_cell
+from batch_screen.model import Endpoint, Lookup
+from batch_screen.schema import IDENTITY, KEPT_PREFIX, REJECT, dtypes
+
+MAX_SHARDS = 128
+"""polars' partitioned sink took 0.6 GiB with 64 shards and 3.4 GiB with 256."""
+
+_HASH = 0x9E37_79B9_7F4A_7C15  # 2^64 / golden ratio: spreads consecutive numbers
+_UPPER_HALF = 2**32
+_SHARD = "_shard"
+
+
+class ShardPlan(msgspec.Struct, frozen=True):
+    """How many rows and unique numbers one shard holds."""
+
+    rows: int
+    unique_numbers: int
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What was read and what is to be asked: rows = accepted + rejected."""
+
+    rows: int
+    accepted: int
+    rejected: dict[str, int]
+    shards: list[ShardPlan]
+    kept: list[str]
+    facts: dict[str, str]
+
+    @property
+    def unique_numbers(self) -> int:
+        return sum(shard.unique_numbers for shard in self.shards)
+
+    @property
+    def duplicates(self) -> int:
+        """Accepted rows whose number another row has asked about already."""
+        return self.accepted - self.unique_numbers
+
+
+def make_plan(
+    batches: Iterable[pl.DataFrame],
+    folder: Path,
+    *,
+    shard_rows: int,
+    facts: Mapping[str, str],
+    on_rows: Callable[[int], None],
+) -> Plan:
+    """Writes the plan of normalised batches into ``folder``, which appears when it is whole.
+
+    A batch has the columns of ``schema.ROW``, ``raw``, ``raw_region``, the kept ``in_``
+    columns, ``e164``, ``region``, ``number_type``, ``rule`` (null where rejected) and
+    ``reject_reason``, ``reject_detail`` (null where accepted). ``on_rows`` hears of each
+    batch's height. ``facts`` are kept with the plan.
+    """
+    growing = folder.with_name(f"{folder.name}.growing")
+    with translated("write the plan to", folder):
+        shutil.rmtree(growing, ignore_errors=True)
+        make_folder(growing)
+        accepted = _Spool(growing / "accepted.parquet")
+        rejects = _Spool(growing / "rejects.parquet")
+        reasons: dict[str, int] = {}
+        with accepted, rejects:
+            for batch in batches:
+                accepted.add(_accepted(batch))
+                turned_down = _rejects(batch)
+                rejects.add(turned_down)
+                _count(reasons, turned_down)
+                on_rows(batch.height)
+        shards = _shard(accepted, growing, shard_rows) if accepted.rows else []
+        plan = Plan(
+            rows=accepted.rows + rejects.rows,
+            accepted=accepted.rows,
+            rejected=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+            shards=shards,
+            kept=[name for name in accepted.columns if name.startswith(KEPT_PREFIX)],
+            facts=dict(facts),
+        )
+        write_whole(growing / "plan.json", msgspec.json.format(msgspec.json.encode(plan)))
+        _sync_all(growing)
+        growing.replace(folder)
+        sync_folder(folder.parent)
+    return plan
+
+
+def read_plan(folder: Path) -> Plan | None:
+    """The plan in the folder, or None if planning was not finished."""
+    path = folder / "plan.json"
+    if not path.exists():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Plan)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise JournalError(
+            f"{path} cannot be read; nothing was changed: start afresh with --new-run"
+        ) from error
+
+
+def shard_rows_path(folder: Path, shard: int) -> Path:
+    """The shard's accepted rows, in input order."""
+    return folder / f"rows-{shard:05d}.parquet"
+
+
+def rejects_path(folder: Path) -> Path:
+    """The rejected rows, in input order."""
+    return folder / "rejects.parquet"
+
+
+def lookups(
+    folder: Path,
+    shard: int,
+    endpoints: Sequence[Endpoint],
+    max_age_minutes: int,
+    finished: frozenset[Lookup] | set[Lookup],
+) -> Iterator[Lookup]:
+    """The shard's lookups without the finished ones, numbers in order of first appearance."""
+    numbers = pl.read_parquet(shard_rows_path(folder, shard), columns=["e164"])
+    windows = [(e, max_age_minutes if e.takes_max_age else None) for e in endpoints]
+    for number in numbers["e164"].unique(maintain_order=True):
+        for endpoint, window in windows:
+            lookup = Lookup(number, endpoint, window)
+            if lookup not in finished:
+                yield lookup
+
+
+def shard_of(number: pl.Expr, shards: int) -> pl.Expr:
+    """The shard a number lies in: stable over versions of polars and of this package.
+
+    >>> pl.DataFrame({"n": ["+491713920012"]}).select(shard_of(pl.col("n"), 7)).item()
+    2
+    """
+    digits = number.str.strip_prefix("+").cast(pl.UInt64)
+    mixed = digits * pl.lit(_HASH, dtype=pl.UInt64)  # wraps around on purpose
+    return (mixed // _UPPER_HALF) % shards
+
+
+class _Spool:
+    """A Parquet file that grows batch by batch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows = 0
+        self.columns: list[str] = []
+        self._writer: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> None:
+        return
+
+    def add(self, frame: pl.DataFrame) -> None:
+        table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self.path, table.schema, compression="zstd")
+            self.path.chmod(FILE_MODE)
+            self.columns = frame.columns
+        self._writer.write_table(table)
+        self.rows += frame.height
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _accepted(batch: pl.DataFrame) -> pl.DataFrame:
+    kept = [name for name in batch.columns if name.startswith(KEPT_PREFIX)]
+    identity = [c.name for c in IDENTITY if c.name != "run_id"]
+    return batch.filter(pl.col("reject_reason").is_null()).select(*kept, *identity)
+
+
+def _rejects(batch: pl.DataFrame) -> pl.DataFrame:
+    turned_down = batch.filter(pl.col("reject_reason").is_not_null())
+    masked = [None if raw is None else mask_cell(raw) for raw in turned_down["raw"]]
+    return turned_down.with_columns(
+        pl.Series("raw_masked", masked, dtype=pl.String),
+        reason=pl.col("reject_reason"),
+        detail=pl.col("reject_detail"),
+    ).select(dtypes(REJECT).names())
+
+
+def _count(reasons: dict[str, int], turned_down: pl.DataFrame) -> None:
+    for reason, rows in turned_down["reason"].value_counts().iter_rows():
+        reasons[reason] = reasons.get(reason, 0) + rows
+
+
+def _shard(accepted: _Spool, folder: Path, shard_rows: int) -> list[ShardPlan]:
+    shards = min(MAX_SHARDS, -(-accepted.rows // shard_rows))
+    if shards == 1:  # a small input keeps its order
+        accepted.path.rename(shard_rows_path(folder, 0))
+    else:
+        _partition(accepted.path, folder, shards)
+        accepted.path.unlink()
+    return [_count_shard(shard_rows_path(folder, shard)) for shard in range(shards)]
+
+
+def _partition(rows: Path, folder: Path, shards: int) -> None:
+    """The one place that uses polars' partitioned sink, which is marked unstable."""
+    scan = pl.scan_parquet(rows)
+    schema = scan.collect_schema()
+    for shard in range(shards):  # a shard without rows has its file too
+        pl.DataFrame(schema=schema).write_parquet(shard_rows_path(folder, shard))
+    scan.with_columns(shard_of(pl.col("e164"), shards).alias(_SHARD)).sink_parquet(
+        pl.PartitionBy(
+            folder,
+            key=_SHARD,
+            include_key=False,
+            file_path_provider=lambda part: (
+                shard_rows_path(folder, int(part.partition_keys[_SHARD].item())).name
+            ),
+            approximate_bytes_per_file=None,
+        ),
+        row_group_size=20_000,
+        maintain_order=True,
+    )
+
+
+def _count_shard(path: Path) -> ShardPlan:
+    numbers = pl.scan_parquet(path).select(rows=pl.len(), unique_numbers=pl.col("e164").n_unique())
+    return ShardPlan(**numbers.collect().row(0, named=True))
+
+
+def _sync_all(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.chmod(FILE_MODE)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    sync_folder(folder)

@@ -1,0 +1,137 @@
+"""The columns and dtypes of every file we write, in their order.
+
+New columns go to the end and raise ``SCHEMA_VERSION``: Redshift loads by position and
+BigQuery wants one order. Only types that load everywhere (String, Boolean, Int32, Int64,
+Float64, Date, Datetime in microseconds UTC); ``run_date`` is in the path, not in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import polars as pl
+
+from batch_screen.model import Endpoint
+
+SCHEMA_VERSION = 1
+INSTANT = pl.Datetime("us", "UTC")
+KEPT_PREFIX = "in_"
+
+
+class Column(NamedTuple):
+    """One output column; ``required`` ones hold no null."""
+
+    name: str
+    dtype: pl.DataType | type[pl.DataType]
+    meaning: str
+    required: bool = False
+
+
+def _required(name: str, dtype: pl.DataType | type[pl.DataType], meaning: str) -> Column:
+    return Column(name, dtype, meaning, required=True)
+
+
+ROW = (
+    _required("row_index", pl.Int64, "position of the row over the whole input, from 0"),
+    _required("source_file", pl.String, "the input file's name"),
+    _required("source_row", pl.Int64, "the row's number in that file, from 1, header not counted"),
+)
+IDENTITY = (
+    _required("run_id", pl.String, "the run that wrote the row"),
+    *ROW,
+    _required("e164", pl.String, "the number asked about, E.164"),
+    Column("region", pl.String, "ISO 3166-1 alpha-2 region of the number"),
+    Column("number_type", pl.String, "libphonenumber's type: mobile, fixed_line, …"),
+    _required("rule", pl.String, "the rule by which the raw number was accepted"),
+)
+REJECT = (
+    *ROW,
+    Column("raw_masked", pl.String, "the cell's shape, masked"),
+    Column("raw_region", pl.String, "the region the number was read in"),
+    _required("reason", pl.String, "why the row never reaches the network"),
+    Column("detail", pl.String, "what was seen, masked"),
+)
+_OUTCOME = "success, or why there is no value; null only if the endpoint was not asked"
+_VALUES = {
+    "swapped": Column("swapped", pl.Boolean, "true, false, or null: unknown"),
+    "active": Column(
+        "active", pl.Boolean, "unconditional forwarding: true, false, or null: unknown"
+    ),
+    "latest_change": Column(
+        "latest_change", pl.String, "reported, none_reported (not: never), or null: unknown"
+    ),
+    "latest_change_at": Column(
+        "latest_change_at", INSTANT, "latest change, truncated to microseconds"
+    ),
+}
+LOOKUP = (
+    _required("e164", pl.String, "the number asked about, E.164"),
+    _required("endpoint", pl.String, "the endpoint asked"),
+    Column("max_age_minutes", pl.Int32, "the window sent, in minutes; null where none is taken"),
+    _required("outcome", pl.String, "success, or why there is no value"),
+    Column("reason", pl.String, "a closer word on the outcome"),
+    *_VALUES.values(),
+    Column("latest_change_raw", pl.String, "the date exactly as answered"),
+    Column("http_status", pl.Int32, "the last answer's HTTP status"),
+    Column("code", pl.String, "the API's error code, as answered"),
+    Column("message", pl.String, "the API's error message, masked and shortened"),
+    _required("attempts", pl.Int32, "HTTP requests made"),
+    _required("refusals", pl.Int32, "requests among them refused for the rate"),
+    Column("latency_ms", pl.Float64, "time to the last answer"),
+    Column("responded_at", INSTANT, "when the last answer arrived"),
+    Column("correlator", pl.String, "the x-correlator sent with the last attempt"),
+)
+LOOKUPS = (_required("run_id", pl.String, "the run that wrote the row"), *LOOKUP)
+ERRORS = (
+    _required("run_id", pl.String, "the run that wrote the row"),
+    _required("kind", pl.String, "reject (a row) or failure (a lookup)"),
+    Column("row_index", pl.Int64, "rejects: position of the row over the whole input, from 0"),
+    Column("source_file", pl.String, "rejects: the input file's name"),
+    Column("source_row", pl.Int64, "rejects: the row's number in that file, from 1"),
+    Column("raw_masked", pl.String, "rejects: the cell's shape, masked"),
+    Column("raw_region", pl.String, "rejects: the region the number was read in"),
+    Column("e164", pl.String, "failures: the number asked about"),
+    Column("endpoint", pl.String, "failures: the endpoint asked"),
+    _required("reason", pl.String, "the reject's reason or the failure's outcome"),
+    Column("detail", pl.String, "what was seen, masked"),
+    _required("remedy", pl.String, "what to do about it"),
+    _required("retry_can_help", pl.Boolean, "whether asking again may bring an answer"),
+    Column("http_status", pl.Int32, "failures: the last answer's HTTP status"),
+    Column("code", pl.String, "failures: the API's error code"),
+    Column("attempts", pl.Int32, "failures: HTTP requests made"),
+)
+
+
+def endpoint_group(endpoint: Endpoint) -> dict[str, Column]:
+    """An endpoint's slim group in results: the lookups column → the results column."""
+    if endpoint.answers_date:
+        wanted = [_VALUES["latest_change"], _VALUES["latest_change_at"]]
+    elif endpoint.takes_max_age:
+        wanted = [_VALUES["swapped"], LOOKUP[2]]
+    else:
+        wanted = [_VALUES["active"]]
+    group = [
+        Column("outcome", pl.String, _OUTCOME),
+        *wanted,
+        Column("responded_at", INSTANT, "when the answer arrived"),
+    ]
+    return {c.name: c._replace(name=f"{endpoint.column}_{c.name}") for c in group}
+
+
+def results(kept: Mapping[str, pl.DataType]) -> tuple[Column, ...]:
+    """Columns of results: kept input columns, identity, one group for every endpoint."""
+    inputs = [Column(name, dtype, "kept from the input") for name, dtype in kept.items()]
+    groups = [column for e in Endpoint for column in endpoint_group(e).values()]
+    return (*inputs, *IDENTITY, *groups)
+
+
+def dtypes(columns: tuple[Column, ...]) -> pl.Schema:
+    """The polars schema of the columns."""
+    return pl.Schema({c.name: c.dtype for c in columns})
+
+
+def conform(frame: pl.DataFrame, columns: tuple[Column, ...]) -> pl.DataFrame:
+    """The frame with exactly these columns, order and dtypes; what it lacks becomes null."""
+    missing = [pl.lit(None, c.dtype).alias(c.name) for c in columns if c.name not in frame.columns]
+    return frame.with_columns(missing).select(pl.col(c.name).cast(c.dtype) for c in columns)
