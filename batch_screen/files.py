@@ -84,6 +84,15 @@ def whole(path: Path, *, staging: Path | None = None) -> Iterator[BinaryIO]:
             raise
 
 
+def check_writable(folder: Path) -> None:
+    """Makes the folder and a file in it, which goes again. Raises ``OutputError``."""
+    make_folder(folder)
+    probe = folder / f".{secrets.token_hex(4)}.tmp"
+    with translated("write to", folder):
+        open_private(probe).close()
+        probe.unlink()
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a small file whole or not at all."""
     with whole(path) as file:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_NUMBER = re.compile(r"(?<![\w.])\+?\d(?:[\s().\-/]{0,2}\d){6,}")
+_DATE_OR_RUN = r"\b(?:19|20)\d\d-[01]\d-[0-3]\d\b|\b(?:19|20)\d{6}-[0-9a-f]{10}\b"
+_NUMBER = re.compile(rf"(?P<known>{_DATE_OR_RUN})|(?<![\w.])\+?\d(?:[\s().\-/]{{0,2}}\d){{6,}}")
 _SHOWN_HEAD = 5
 _SHOWN_TAIL = 2
 _BULLET = "•"
@@ -46,10 +47,12 @@ def mask_text(text: str, secret: str = "") -> str:
 
     >>> mask_text("no such number +491511234589 here")
     'no such number +4915••••••89 here'
+    >>> mask_text("run 20261123-0123456789 of 2026-11-23")
+    'run 20261123-0123456789 of 2026-11-23'
     """
     if secret:
         text = text.replace(secret, "[key]")
-    return _NUMBER.sub(lambda match: mask_number(match.group()), text)
+    return _NUMBER.sub(lambda m: m["known"] or mask_number(m.group()), text)
 
 
 def plain(text: str, limit: int = 200) -> str:

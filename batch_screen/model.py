@@ -152,5 +152,32 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", tag_field="t", omit_de
         return Lookup(self.e164, self.endpoint, self.max_age_minutes)
 
 
+class ShardPlan(msgspec.Struct, frozen=True):
+    """How many rows and unique numbers one shard holds."""
+
+    rows: int
+    unique_numbers: int
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What was read and what is to be asked: rows = accepted + rejected."""
+
+    rows: int
+    accepted: int
+    rejected: dict[str, int]
+    shards: list[ShardPlan]
+    kept: list[str]
+    facts: dict[str, str]
+
+    @property
+    def unique_numbers(self) -> int:
+        return sum(shard.unique_numbers for shard in self.shards)
+
+    @property
+    def duplicates(self) -> int:
+        """Accepted rows whose number another row has asked about already."""
+        return self.accepted - self.unique_numbers
+
+
 JsonObject = dict[str, Any]
 """A decoded JSON object whose members are checked where they are used."""

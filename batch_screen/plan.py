@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from batch_screen.errors import JournalError
 from batch_screen.files import FILE_MODE, make_folder, sync_folder, translated, write_whole
 from batch_screen.masking import mask_cell
-from batch_screen.model import Endpoint, Lookup
+from batch_screen.model import Endpoint, Lookup, Plan, ShardPlan
 from batch_screen.schema import IDENTITY, KEPT_PREFIX, REJECT, dtypes
 
 MAX_SHARDS = 128
@@ -28,33 +28,6 @@ MAX_SHARDS = 128
 _HASH = 0x9E37_79B9_7F4A_7C15  # 2^64 / golden ratio: spreads consecutive numbers
 _UPPER_HALF = 2**32
 _SHARD = "_shard"
-
-
-class ShardPlan(msgspec.Struct, frozen=True):
-    """How many rows and unique numbers one shard holds."""
-
-    rows: int
-    unique_numbers: int
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """What was read and what is to be asked: rows = accepted + rejected."""
-
-    rows: int
-    accepted: int
-    rejected: dict[str, int]
-    shards: list[ShardPlan]
-    kept: list[str]
-    facts: dict[str, str]
-
-    @property
-    def unique_numbers(self) -> int:
-        return sum(shard.unique_numbers for shard in self.shards)
-
-    @property
-    def duplicates(self) -> int:
-        """Accepted rows whose number another row has asked about already."""
-        return self.accepted - self.unique_numbers
 
 
 def make_plan(

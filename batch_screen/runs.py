@@ -151,6 +151,19 @@ def find_run(state_folder: Path, identity: Identity) -> Run | None:
     return None
 
 
+def unfinished_runs(state_folder: Path, identity: Identity) -> list[Run]:
+    """Runs of the same input and settings from other dates that have bought and not ended."""
+    return [
+        run
+        for run in all_runs(state_folder)
+        if run.file.identity.content == identity.content
+        and run.file.identity.settings == identity.settings
+        and run.file.identity.run_date != identity.run_date
+        and run.has_bought
+        and not is_answered(run)
+    ]
+
+
 def is_answered(run: Run) -> bool:
     """Whether every shard is sealed."""
     shards = len(list(run.plan.glob("rows-*.parquet")))

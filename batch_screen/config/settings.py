@@ -149,6 +149,11 @@ class Numbers(Section):
     vanity_letters: bool = False
     test_numbers: tuple[str, ...] = ()
 
+    @field_validator("test_numbers", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return value.replace(",", " ").split() if isinstance(value, str) else value
+
     @field_validator("test_numbers")
     @classmethod
     def _are_e164(cls, value: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ throughout; only a few shards are open at a time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from batch_screen.config.settings import Screening
@@ -15,9 +15,9 @@ from batch_screen.engine.dispatch import Task
 from batch_screen.errors import OutputError
 from batch_screen.journal.commit import Entry, GroupCommit
 from batch_screen.journal.seal import drop_segments, seal, sealed_path
-from batch_screen.journal.segments import Replay, SegmentWriter
-from batch_screen.model import Attempt, Intent, Lookup, Outcome, OutcomeKind
-from batch_screen.plan import Plan, lookups
+from batch_screen.journal.segments import Replay, SegmentWriter, shards_with_segments
+from batch_screen.model import Attempt, Endpoint, Intent, Lookup, Outcome, OutcomeKind, Plan
+from batch_screen.plan import lookups
 from batch_screen.runs import Run
 
 
@@ -49,6 +49,20 @@ class History:
                 self.intents.add(Lookup(e164, endpoint, window))
 
 
+def answered_lookups(run: Run, plan: Plan, endpoints: Sequence[Endpoint]) -> dict[Endpoint, int]:
+    """How many lookups of each endpoint have a saved outcome."""
+    counts = dict.fromkeys(endpoints, 0)
+    begun = set(shards_with_segments(run.journal))
+    for shard, planned in enumerate(plan.shards):
+        if sealed_path(run.sealed, shard).exists():
+            for endpoint in counts:
+                counts[endpoint] += planned.unique_numbers
+        elif shard in begun:
+            for lookup in History(run, shard).finished:
+                counts[lookup.endpoint] += 1
+    return counts
+
+
 class ShardLine:
     """The stream of tasks over all unsealed shards, and the sealing behind it."""
 
@@ -66,6 +80,7 @@ class ShardLine:
         self._screening = screening
         self._on_saved = on_saved
         self._on_failure = on_failure
+        self.possibly_billed = 0
         self._missing: dict[int, int] = {}
         self._sealing: set[asyncio.Future[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -90,6 +105,7 @@ class ShardLine:
 
     def _shard_tasks(self, shard: int) -> Iterator[Task]:
         history = History(self._run, shard)
+        self.possibly_billed += len(history.intents)
         self._missing[shard] = self._expected(shard) - len(history.finished)
         self._seal_if_complete(shard)
         pending = lookups(

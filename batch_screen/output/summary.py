@@ -14,10 +14,9 @@ import msgspec
 import polars as pl
 
 from batch_screen.config.settings import Prices
-from batch_screen.errors import BatchScreenError
+from batch_screen.errors import BatchScreenError, OutputError
 from batch_screen.files import write_whole
-from batch_screen.model import INCONCLUSIVE, Endpoint, LatestChange, OutcomeKind
-from batch_screen.plan import Plan
+from batch_screen.model import INCONCLUSIVE, Endpoint, LatestChange, OutcomeKind, Plan
 
 _PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
@@ -170,6 +169,16 @@ def check(plan: Plan, endpoints: int, counted: Mapping[str, Lookups], result_row
 def write_summary(path: Path, summary: Summary) -> None:
     """summary.json: no phone number, no key."""
     write_whole(path, msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
+
+
+def read_summary(path: Path) -> Summary:
+    """The figures of a run that is complete."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Summary)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise OutputError(
+            f"{path} cannot be read though its run is complete; use --new-run to screen again"
+        ) from error
 
 
 def _must_agree(what: str, one: int, other_what: str, other: int) -> None:

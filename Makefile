@@ -1,0 +1,54 @@
+# Everything runs inside .venv, which is made again when its two sources change.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+# What the demo shows of its results: how many, and how many positives at each endpoint.
+define SHOW
+import polars as pl
+found = pl.read_parquet("demo_out/**/results/**/*.parquet")
+print(f"{found.height} rows, {found.width} columns of results; positives:")
+print(found.select(pl.col("^.*_(swapped|active)$$").sum()).unpivot(variable_name="column"))
+endef
+export SHOW
+
+demo: $(STAMP) ## screen the sample customers against the sandbox, into demo_out
+	rm -rf demo_out
+	$(BIN)/batch-screen run sample_data/customers.csv --sandbox --out demo_out \
+		--endpoints all --phone-column phone --region-column country \
+		--keep-columns customer_id --rate 500
+	@$(BIN)/python -c "$$SHOW"
+
+test: $(STAMP) ## run all tests
+	$(BIN)/python -m pytest
+
+check: $(STAMP) ## format, lint, types, import layers and documents
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/unit/test_layers.py tests/unit/test_docs.py
+
+format: $(STAMP) ## rewrite the code as the formatter and the linter want it
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) demo_out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --clear, because an environment that lost half its files or its Python is worth nothing.
+$(STAMP): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@echo "Making $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install --require-hashes -r requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,88 @@
+"""Advice drawn from what happened in a run; a pure function of its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from batch_screen.config.settings import Settings
+from batch_screen.model import Endpoint, OutcomeKind
+from batch_screen.output.summary import Summary
+
+_DAY_MINUTES = 1440
+_MANY = 0.05
+
+
+def hints(summary: Summary, settings: Settings) -> Iterator[str]:
+    """Lines for the person who reads the closing block, the weightiest first."""
+    yield from _about_failures(summary, settings)
+    yield from _about_rejects(summary)
+    yield from _about_meaning(summary, settings)
+
+
+def _about_failures(summary: Summary, settings: Settings) -> Iterator[str]:
+    if summary.session.possibly_billed:
+        yield (
+            f"an earlier start ended abruptly: up to {summary.session.possibly_billed} requests "
+            "may have been billed without an answer"
+        )
+    if summary.failure_share > settings.guards.max_failure_share:
+        yield (
+            f"{summary.failure_share:.1%} of the lookups failed, more than "
+            f"guards.max_failure_share ({settings.guards.max_failure_share:.1%}): exit code 3; "
+            "see errors.csv"
+        )
+    refusals = sum(figures.refusals for figures in summary.endpoints.values())
+    if refusals:
+        yield (
+            f"{refusals:,} requests were refused for the rate: the contract may allow less than "
+            f"{settings.pacing.rate_per_second:g}/s; lower --rate"
+        )
+    not_found = sum(
+        figures.by_outcome.get(OutcomeKind.NOT_FOUND, 0) for figures in summary.endpoints.values()
+    )
+    if summary.lookups and not_found / summary.lookups > _MANY:
+        yield (
+            f"{not_found:,} lookups were not_found: inconclusive, neither pass nor fail; another "
+            "operator's numbers?"
+        )
+
+
+def _about_rejects(summary: Summary) -> Iterator[str]:
+    reasons = summary.rows.rejected_by_reason
+    if reasons.get("ambiguous"):
+        yield (
+            f"{reasons['ambiguous']:,} rows read as two different numbers; write them with + and "
+            "country code, or name --region-column"
+        )
+    if reasons.get("no_region"):
+        yield (
+            f"{reasons['no_region']:,} rows have no country; name --default-region or "
+            "--region-column"
+        )
+    if reasons.get("scientific_notation"):
+        yield (
+            f"{reasons['scientific_notation']:,} numbers were damaged by a spreadsheet; export the "
+            "column as text"
+        )
+    if reasons.get("ragged_row"):
+        yield (
+            f"{reasons['ragged_row']:,} rows have more cells than the header; quote cells that "
+            "hold the delimiter"
+        )
+
+
+def _about_meaning(summary: Summary, settings: Settings) -> Iterator[str]:
+    window = settings.screening.max_age_minutes
+    asks_window = any(Endpoint(name).takes_max_age for name in summary.endpoints)
+    if asks_window and window < _DAY_MINUTES:
+        yield (
+            f"a window of {window} minutes leaves {_DAY_MINUTES - window} minutes of each day "
+            "unobserved if you screen nightly; --max-age-minutes 2400 covers them"
+        )
+    if not settings.input.keep_columns:
+        yield (
+            "results hold none of your own columns; --keep-columns customer_id would (joined by "
+            "row_index otherwise)"
+        )
+    if not settings.prices.per_request:
+        yield "no cost is shown: set your contract's prices under [prices.per_request]"

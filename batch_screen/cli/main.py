@@ -1,0 +1,90 @@
+"""The command ``batch-screen``: parses, calls one library function, renders, exits.
+
+Command modules import nothing heavy at their top, so that help and completion are quick.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import click
+
+from batch_screen.cli.plan import plan
+from batch_screen.cli.run import run
+from batch_screen.cli.sandbox import sandbox
+from batch_screen.errors import BatchScreenError
+from batch_screen.masking import mask_text, plain
+from batch_screen.version import __version__
+
+_BUG = 1
+_INTERRUPTED = 130
+_MESSAGE_CHARACTERS = 4_000
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="batch-screen")
+def cli() -> None:
+    """Screen lists of phone numbers against a mobile network's fraud signals.
+
+    \b
+    Try it without an account:  batch-screen run customers.csv --sandbox --out screened
+    What it would cost:         batch-screen plan customers.csv
+    """  # noqa: D301 (click's mark for a paragraph that keeps its lines)
+
+
+cli.add_command(run)
+cli.add_command(plan)
+cli.add_command(sandbox)
+
+
+def main() -> None:
+    """Runs the command; every failure is one masked line on stderr and an exit code."""
+    os.umask(0o077)  # whatever is written holds personal data
+    _log_masked()
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BatchScreenError as error:
+        _say(f"Error: {error}")
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("Error: interrupted")
+        return _INTERRUPTED
+    except Exception as error:  # noqa: BLE001 (the last line of defence: no traceback ever)
+        _say(f"Error: this is a bug, please report it: {_where(error)}")
+        return _BUG
+    return code if isinstance(code, int) else 0
+
+
+def _where(error: Exception) -> str:
+    """Type and place of a bug; its text may quote data, so it is masked and short."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}:{frame.lineno}"
+    return f"{type(error).__name__} at {place}: {plain(str(error), 200)}"
+
+
+def _say(message: str) -> None:
+    click.echo(mask_text(plain(message, _MESSAGE_CHARACTERS)), err=True)
+
+
+class _MaskedFormatter(logging.Formatter):
+    """One masked line; never a traceback, whose values could hold a number or the key."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask_text(plain(f"{record.levelname.lower()}: {record.getMessage()}"))
+
+
+def _log_masked() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_MaskedFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -1,0 +1,134 @@
+"""The options that ``run`` and ``plan`` share, and the job they describe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from batch_screen.model import Endpoint
+
+if TYPE_CHECKING:
+    from batch_screen.pipeline import Job
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_ENDPOINTS = ", ".join(endpoint.value for endpoint in Endpoint)
+
+# Option name → where its value goes in the settings. The rest describes this start only.
+_SETTINGS = {
+    "out": ("output", "folder"),
+    "state_dir": ("output", "state_folder"),
+    "base_url": ("api", "base_url"),
+    "dialect": ("api", "dialect"),
+    "api_key_file": ("api", "key_file"),
+    "endpoints": ("screening", "endpoints"),
+    "max_age_minutes": ("screening", "max_age_minutes"),
+    "phone_column": ("input", "phone_column"),
+    "region_column": ("input", "region_column"),
+    "default_region": ("input", "default_region"),
+    "keep_columns": ("input", "keep_columns"),
+    "delimiter": ("input", "delimiter"),
+    "encoding": ("input", "encoding"),
+    "strictness": ("numbers", "strictness"),
+    "rate": ("pacing", "rate_per_second"),
+}
+
+_OPTIONS = (
+    click.argument("inputs", metavar="INPUT...", nargs=-1, required=True),
+    click.option("--out", metavar="DIR", help="Folder for results; made if missing."),
+    click.option(
+        "--config",
+        metavar="FILE",
+        envvar="BATCH_SCREEN_CONFIG",
+        type=click.Path(path_type=Path),
+        help="TOML file with settings; config.toml in the repository explains them all.",
+    ),
+    click.option(
+        "--endpoints",
+        metavar="NAMES",
+        multiple=True,
+        help=f"What to ask: {_ENDPOINTS}, or all; comma-separated or repeated. "
+        "[default: sim-swap/check]",
+    ),
+    click.option("--phone-column", metavar="NAME", help="Column of numbers; guessed if plain."),
+    click.option("--region-column", metavar="NAME", help="Column of two-letter regions."),
+    click.option("--default-region", metavar="XX", help="Region of numbers without a country."),
+    click.option(
+        "--keep-columns",
+        metavar="NAMES",
+        multiple=True,
+        help="Input columns to keep in results, as in_NAME; or all.  [default: none]",
+    ),
+    click.option("--no-header", is_flag=True, help="CSV files have no header row."),
+    click.option("--delimiter", metavar="CHAR", help="CSV: , ; | or tab.  [default: found out]"),
+    click.option("--encoding", metavar="NAME", help="CSV text encoding.  [default: found out]"),
+    click.option(
+        "--max-age-minutes",
+        type=int,
+        metavar="N",
+        help="Window of the swap checks, 1 to 2400 minutes.  [default: 2400]",
+    ),
+    click.option(
+        "--strictness",
+        type=click.Choice(["possible", "valid", "mobile"]),
+        help="How sure a number must be before it is asked about.  [default: valid]",
+    ),
+    click.option("--rate", type=float, metavar="N", help="Requests a second.  [default: 10]"),
+    click.option("--base-url", metavar="URL", help="Address of the API."),
+    click.option(
+        "--dialect",
+        type=click.Choice(["v1.0.0", "2026-04"]),
+        help="Which of the vendor's paths.  [default: v1.0.0]",
+    ),
+    click.option("--api-key-file", metavar="FILE", help="File that holds the API key."),
+    click.option(
+        "--run-date",
+        type=click.DateTime(["%Y-%m-%d"]),
+        metavar="DATE",
+        help="Logical date of the run.  [default: today in UTC]",
+    ),
+    click.option("--new-run", is_flag=True, help="Ask and pay again, whatever is saved."),
+    click.option("--state-dir", metavar="DIR", help="Folder for state.  [default: OUT/.state]"),
+    click.option("--sandbox", is_flag=True, help="Ask a local stand-in: no account, no cost."),
+)
+
+
+def job_options(command: Command) -> Command:
+    """The command with the shared options; it gets them all as keyword arguments."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def job_of(options: dict[str, Any], *, needs_key: bool) -> Job:
+    """The job that the options, the environment and the configuration file describe."""
+    from batch_screen.config.key import read_key  # noqa: PLC0415 (heavy)
+    from batch_screen.config.load import load_settings  # noqa: PLC0415
+    from batch_screen.pipeline import Job  # noqa: PLC0415
+
+    settings = load_settings(_flags(options), config=options["config"], environment=os.environ)
+    run_date: datetime | None = options["run_date"]
+    wants_key = needs_key and not options["sandbox"]
+    return Job(
+        inputs=options["inputs"],
+        settings=settings,
+        key=read_key(settings.api.key_file, os.environ) if wants_key else None,
+        run_date=run_date.date() if run_date else None,
+        new_run=options["new_run"],
+        sandbox=options["sandbox"],
+    )
+
+
+def _flags(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    flags: dict[str, dict[str, Any]] = {}
+    for name, (section, setting) in _SETTINGS.items():
+        if options[name] not in (None, ()):
+            flags.setdefault(section, {})[setting] = options[name]
+    if options["no_header"]:
+        flags.setdefault("input", {})["has_header"] = False
+    return flags

@@ -1,0 +1,142 @@
+"""The blocks that ``run`` and ``plan`` print: figures, files, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+
+from batch_screen.cli.hints import hints
+from batch_screen.config.settings import Settings
+from batch_screen.model import Endpoint
+from batch_screen.output.parts import TABLES
+from batch_screen.output.summary import Lookups, Rows, Summary
+from batch_screen.pipeline import Forecast, Screened
+
+_LABEL = 14
+
+
+def closing_block(screened: Screened, settings: Settings) -> str:
+    """What a run came to, in the manner of load-testing tools."""
+    summary = screened.summary
+    state = "was complete already, nothing was asked" if screened.was_complete else "complete"
+    lines = [
+        f"batch-screen {summary.version} · run {summary.run_id} · {state}",
+        "",
+        *_rows(summary.rows),
+        *_lookups(summary),
+        *_requests(summary, settings),
+        *_files(screened),
+        *(f"  hint: {hint}" for hint in hints(summary, settings)),
+    ]
+    return "\n".join(lines)
+
+
+def forecast_block(expected: Forecast) -> str:
+    """What a run would ask and cost."""
+    total = sum(expected.to_ask.values())
+    lines = [
+        "plan: nothing was sent",
+        "",
+        _line("phone column", expected.facts["phone_column"]),
+        *_rows(expected.rows),
+        _line("lookups", f"{total:,} to ask, {sum(expected.already_answered.values()):,} saved"),
+    ]
+    width = max(len(name) for name in expected.lookups)
+    for name, lookups in expected.lookups.items():
+        saved = expected.already_answered[name]
+        lines.append(f"    {name:{width}}  {lookups:>10,} lookups, {saved:,} saved")
+    if expected.resumes:
+        lines.append(_line("resumes", f"run {expected.resumes}"))
+    cost = f"{expected.cost:,.2f} {expected.currency}" if expected.cost else "no prices are set"
+    lines.append(_line("cost", f"{cost} (before retries)"))
+    pace = f"{duration(expected.seconds)} at {expected.rate_per_second:g}/s"
+    lines.append(_line("time", pace))
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words a person reads at a glance.
+
+    >>> duration(7.25), duration(754), duration(100_000)
+    ('7.2 s', '12 min 34 s', '27 h 46 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _line(label: str, text: str) -> str:
+    return f"  {label + ' ':.<{_LABEL}} {text}"
+
+
+def _rows(rows: Rows) -> Iterator[str]:
+    yield _line("rows", f"{rows.read:,} = {rows.accepted:,} accepted + {rows.rejected:,} rejected")
+    if rows.rejected:
+        yield _line("  rejected", _counts(rows.rejected_by_reason))
+    yield _line(
+        "numbers", f"{rows.unique_numbers:,} unique, {rows.duplicates:,} rows are duplicates"
+    )
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def _lookups(summary: Summary) -> Iterator[str]:
+    totals: dict[str, int] = {}
+    for figures in summary.endpoints.values():
+        for outcome, count in figures.by_outcome.items():
+            totals[outcome] = totals.get(outcome, 0) + count
+    sums = " + ".join(f"{count:,} {outcome}" for outcome, count in totals.items())
+    yield _line("lookups", f"{summary.lookups:,} = {sums}")
+    width = max((len(name) for name in summary.endpoints), default=0)
+    for name, figures in summary.endpoints.items():
+        yield f"    {name:{width}}  {_figures(name, figures)}"
+
+
+def _figures(name: str, figures: Lookups) -> str:
+    endpoint = Endpoint(name)
+    positive = "dated" if endpoint.answers_date else "swapped"
+    if endpoint is Endpoint.CALL_FORWARDING_CHECK:
+        positive = "active"
+    latency = " ".join(f"{label}={ms:g}" for label, ms in figures.latency_ms.items())
+    return f"{_counts(figures.by_outcome)} | {positive} {figures.positives:,} | ms {latency}"
+
+
+def _requests(summary: Summary, settings: Settings) -> Iterator[str]:
+    session = summary.session
+    attempts = sum(figures.attempts for figures in summary.endpoints.values())
+    refusals = sum(figures.refusals for figures in summary.endpoints.values())
+    retries = max(0, attempts - refusals - summary.lookups)
+    yield _line(
+        "requests", f"{attempts:,} = lookups + {retries:,} retries + {refusals:,} refused (429)"
+    )
+    if session.attempts:
+        yield _line(
+            "rate",
+            f"{session.rate_per_second:,.1f}/s over {duration(session.asking_seconds)}, "
+            f"{settings.pacing.rate_per_second:g}/s allowed",
+        )
+    if summary.cost:
+        yield _line("cost", f"at most {summary.cost:,.2f} {summary.currency}")
+
+
+def _files(screened: Screened) -> Iterator[str]:
+    layout = screened.layout
+    for table in TABLES:
+        paths = layout.parts(table)
+        if paths:
+            more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+            yield _line(table, f"{paths[0]}{more}")
+    yield _line("report", f"{layout.run}/ (summary.json, errors.csv, manifest.json)")
+    yield _line("query", _query(screened))
+
+
+def _query(screened: Screened) -> str:
+    layout = screened.layout
+    pattern = layout.part("results", 0).parent / f"{layout.run_id}-*.parquet"
+    code = f"import polars as pl; print(pl.read_parquet({str(pattern)!r}).describe())"
+    return f"python -c {shlex.quote(code)}"

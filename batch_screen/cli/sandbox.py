@@ -1,0 +1,67 @@
+"""``batch-screen sandbox``: the local stand-in for the API, to try things against."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from batch_screen.sandbox.run import RunningSandbox
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=8080, show_default=True, help="Port; 0: a free one.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other answers.")
+@click.option(
+    "--now",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    help="The instant (UTC) that dates count back from.  [default: today's midnight]",
+)
+@click.option("--dialect", type=click.Choice(["v1.0.0", "2026-04"]), default="v1.0.0")
+@click.option("--profile", "profiles", multiple=True, help="Faults to inject; may be repeated.")
+@click.option("--profiles", "list_profiles", is_flag=True, help="List the profiles and leave.")
+@click.option("--latency", help="0.2, uniform:A:B or lognormal:MEDIAN:SIGMA, in seconds.")
+@click.option("--rate-limit", type=int, help="Refuse what exceeds so many requests a second.")
+@click.option("--quota", type=int, help="Refuse everything after so many requests.")
+@click.option("--revoke-after", type=int, help="Refuse every key after so many requests.")
+@click.option(
+    "--journal", type=click.Path(path_type=Path), help="Append one JSON line per request."
+)
+def sandbox(**options: Any) -> None:
+    """Serve a local stand-in for the API until Ctrl-C.
+
+    It accepts the key "sandbox-key", answers the same for the same number, and tells what it
+    was asked at /_sandbox/statistics.
+    """
+    from batch_screen.config.settings import Dialect  # noqa: PLC0415 (heavy)
+    from batch_screen.sandbox.config import SandboxConfig  # noqa: PLC0415
+    from batch_screen.sandbox.latency import Latency  # noqa: PLC0415
+    from batch_screen.sandbox.profiles import PROFILES  # noqa: PLC0415
+    from batch_screen.sandbox.run import serve_forever  # noqa: PLC0415
+
+    if options["list_profiles"]:
+        for name, profile in PROFILES.items():
+            click.echo(f"{name:16} {profile.about}")
+        return
+    config = SandboxConfig(
+        seed=options["seed"],
+        now=options["now"].replace(tzinfo=UTC) if options["now"] else None,
+        dialect=Dialect(options["dialect"]),
+        profiles=options["profiles"],
+        latency=Latency.parse(options["latency"]) if options["latency"] else None,
+        rate_limit_per_second=options["rate_limit"],
+        quota=options["quota"],
+        revoke_keys_after=options["revoke_after"],
+        journal_path=options["journal"],
+    )
+    last = serve_forever(config, options["host"], options["port"], _announce)
+    click.echo(f"served {last['requests']} requests")
+
+
+def _announce(running: RunningSandbox) -> None:
+    click.echo(f"sandbox at {running.url}, key sandbox-key; Ctrl-C ends it")
+    click.echo(f"statistics at {running.origin}/_sandbox/statistics")

@@ -1,0 +1,90 @@
+"""Shows a run's progress: a bar on a terminal, a heartbeat line otherwise; on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Never
+
+import click
+from tqdm import tqdm
+
+from batch_screen.masking import mask_text
+from batch_screen.watch import Progress
+
+_UNITS = {"reading": " rows", "asking": " lookups", "writing": " parts"}
+
+
+@contextmanager
+def watcher(heartbeat_seconds: float) -> Iterator[Progress]:
+    """A bar if stderr is a terminal, else heartbeat lines."""
+    shown: Bar | Heartbeat = Bar() if sys.stderr.isatty() else Heartbeat(heartbeat_seconds)
+    try:
+        yield shown
+    finally:
+        shown.close()
+
+
+class Bar:
+    """A tqdm bar for each stage."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Never] | None = None
+
+    def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
+        self.close()
+        self._bar = tqdm(
+            total=total, initial=done, desc=name, unit=_UNITS.get(name, ""), leave=False
+        )
+
+    def advance(self, count: int) -> None:
+        if self._bar is not None:
+            self._bar.update(count)
+
+    def note(self, message: str) -> None:
+        tqdm.write(mask_text(message), file=sys.stderr)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class Heartbeat:
+    """A line when a stage begins, and one every so many seconds while it goes on."""
+
+    def __init__(self, every_seconds: float, clock: Callable[[], float] = monotonic) -> None:
+        self._every_seconds = every_seconds
+        self._clock = clock
+        self._name = ""
+        self._total: int | None = None
+        self._done = 0
+        self._asked_here = 0
+        self._began = self._said = clock()
+
+    def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
+        self._name, self._total, self._done, self._asked_here = name, total, done, 0
+        self._began = self._clock()
+        self._say()
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        self._asked_here += count
+        if self._clock() - self._said >= self._every_seconds:
+            self._say()
+
+    def note(self, message: str) -> None:
+        click.echo(mask_text(message), err=True)
+
+    def close(self) -> None:
+        pass
+
+    def _say(self) -> None:
+        self._said = self._clock()
+        elapsed = self._said - self._began
+        of = f" of {self._total:,}" if self._total is not None else ""
+        pace = f", {self._asked_here / elapsed:,.0f}/s" if elapsed >= 1 else ""
+        unit = _UNITS.get(self._name, "")
+        click.echo(f"{self._name}: {self._done:,}{of}{unit}{pace}", err=True)

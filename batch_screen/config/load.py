@@ -1,0 +1,221 @@
+"""Puts the settings together: flags over environment over the TOML file over defaults.
+
+Every mistake becomes one line that names the flag, the variable, or the file and its line,
+and what was probably meant.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from batch_screen.config.key import KEY_VARIABLE
+from batch_screen.config.settings import Section, Settings
+from batch_screen.errors import ConfigurationError
+
+PREFIX = "BATCH_SCREEN_"
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+KEY_FILE_VARIABLE = f"{PREFIX}API_KEY_FILE"
+COMPLETION_VARIABLE = "_BATCH_SCREEN_COMPLETE"
+
+_HEADING = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
+_KEY = re.compile(r"""\s*["']?([^"'=\s]+)["']?\s*=""")
+
+Flags = Mapping[str, Mapping[str, Any]]
+
+
+def load_settings(
+    flags: Flags | None = None,
+    *,
+    config: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings; ``flags`` maps sections to settings and holds only what was given.
+
+    Raises ``ConfigurationError``.
+    """
+    environment = environment or {}
+    flags = flags or {}
+    _refuse_unknown_variables(environment)
+    text, table = _read_toml(config)
+    layered = _layers(flags, _nested(environment), table)
+    try:
+        found = layered()
+    except ValidationError as error:
+        raise ConfigurationError(
+            _explain(error.errors(), flags=flags, environment=environment, file=(config, text))
+        ) from error
+    return Settings(**{name: getattr(found, name) for name in Settings.model_fields})
+
+
+def variable_names() -> dict[str, str]:
+    """Every setting's environment variable → its dotted name."""
+    return {
+        f"{PREFIX}{section}__{name}".upper(): f"{section}.{name}"
+        for section, model in sections().items()
+        for name in model.model_fields
+    }
+
+
+def sections() -> dict[str, type[Section]]:
+    """The settings' sections by name, in their order."""
+    return {
+        name: field.annotation
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type)
+    }
+
+
+def _layers(flags: Flags, environment: Mapping[str, str], table: Mapping[str, Any]) -> type[Any]:
+    """A settings class whose sources are these layers, the strongest first."""
+
+    class Layered(BaseSettings, Settings):
+        model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            del init_settings, env_settings, dotenv_settings, file_secret_settings
+            variables = EnvSettingsSource(
+                settings_cls, env_prefix=PREFIX, env_nested_delimiter="__", case_sensitive=False
+            )
+            variables.config["enable_decoding"] = False  # lists are comma-separated text
+            variables.env_vars = {name.lower(): value for name, value in environment.items()}
+            return (
+                InitSettingsSource(settings_cls, {k: dict(v) for k, v in flags.items()}),
+                variables,
+                InitSettingsSource(settings_cls, dict(table)),
+            )
+
+    return Layered
+
+
+def _nested(environment: Mapping[str, str]) -> dict[str, str]:
+    known = variable_names()
+    variables = {k.upper(): v for k, v in environment.items() if k.upper() in known}
+    if KEY_FILE_VARIABLE in environment:  # the short name for the setting everybody needs
+        variables[f"{PREFIX}API__KEY_FILE"] = environment[KEY_FILE_VARIABLE]
+    return variables
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    known = {*variable_names(), CONFIG_VARIABLE, KEY_FILE_VARIABLE, KEY_VARIABLE}
+    for name in environment:
+        if name.startswith(PREFIX) and name.upper() not in known:
+            raise ConfigurationError(
+                f"environment variable {name} is no setting{_did_you_mean(name, known)}"
+            )
+
+
+def _read_toml(config: Path | None) -> tuple[str, dict[str, Any]]:
+    if config is None:
+        return "", {}
+    try:
+        text = config.read_text("utf-8")
+        return text, tomllib.loads(text)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read the configuration file {config}: {error.strerror}"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{config} is not valid TOML: {error}") from error
+
+
+def _explain(
+    errors: list[ErrorDetails],
+    *,
+    flags: Flags,
+    environment: Mapping[str, str],
+    file: tuple[Path | None, str],
+) -> str:
+    """One line on the first error, saying where the value came from."""
+    error = errors[0]
+    section, *rest = [str(part) for part in error["loc"]] or [""]
+    name = rest[0] if rest else ""
+    where = _origin(section, name, flags=flags, environment=environment, file=file)
+    dotted = ".".join(part for part in (section, *rest[:1]) if part)
+    if error["type"] == "extra_forbidden":
+        what = _unknown(section, name)
+    else:
+        what = f"{dotted}: {error['msg'].removeprefix('Value error, ')}"
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"{where}{what}{more}"
+
+
+def _unknown(section: str, name: str) -> str:
+    if "key" in (section, name) or "api_key" in (section, name):
+        return (
+            "the API key's value never belongs in a configuration file; use --api-key-file or "
+            f"{KEY_VARIABLE}, and remove it there"
+        )
+    known = sections()
+    if not name:
+        whole = [f"{s}.{field}" for s, model in known.items() for field in model.model_fields]
+        meant = [dotted for dotted in whole if dotted.split(".")[1].startswith(section)]
+        hint = f"; did you mean {meant[0]}?" if meant else _did_you_mean(section, known)
+        return f"unknown section or key '{section}'{hint}"
+    fields = known[section].model_fields if section in known else {}
+    return f"unknown setting '{section}.{name}'{_did_you_mean(name, fields)}"
+
+
+def _origin(
+    section: str,
+    name: str,
+    *,
+    flags: Flags,
+    environment: Mapping[str, str],
+    file: tuple[Path | None, str],
+) -> str:
+    variable = f"{PREFIX}{section}__{name}".upper()
+    if name in flags.get(section, {}):
+        return "command line: "
+    if variable in environment:
+        return f"environment variable {variable}: "
+    path, text = file
+    line = _line_of(text, section, name)
+    return f"{path}, line {line}: " if path and line else ""
+
+
+def _line_of(text: str, section: str, name: str) -> int | None:
+    """The line that sets ``section.name``, or opens ``section`` where no name is given."""
+    current = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if heading := _HEADING.match(line):
+            current = heading[1]
+            if current == (f"{section}.{name}" if name else section):
+                return number
+        elif (key := _KEY.match(line)) and _dotted(current, key[1]) in (
+            f"{section}.{name}",
+            section,
+        ):
+            return number
+    return None
+
+
+def _dotted(section: str, key: str) -> str:
+    return f"{section}.{key}" if section else key
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,0 +1,85 @@
+"""Asks everything a plan still lacks: client, pacer, dispatcher and shard line put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+
+import msgspec
+
+from batch_screen.api.client import Client
+from batch_screen.config.settings import Settings
+from batch_screen.engine.dispatch import Dispatcher
+from batch_screen.engine.pacing import Pacer
+from batch_screen.engine.shards import ShardLine
+from batch_screen.errors import Stopped
+from batch_screen.model import Plan
+from batch_screen.runs import Run
+from batch_screen.watch import Watch
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What one start of a run has asked."""
+
+    attempts: int
+    seconds: float
+    possibly_billed: int
+
+
+def ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Watch) -> Asked:
+    """Returns when every lookup of the plan has a saved outcome.
+
+    The watcher hears of outcomes when they are on disk. Raises what stops a run, after
+    draining and saving: ``Stopped``, ``ApiError``, ``OutputError``, ``JournalError``.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_ask_all(run, plan, settings, key, watch))
+
+
+async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Watch) -> Asked:
+    loop = asyncio.get_running_loop()
+    pacing = settings.pacing
+    pacer = Pacer(
+        pacing.rate_per_second * (1 - pacing.headroom),
+        ramp_up_seconds=pacing.ramp_up_seconds,
+        clock=loop.time,
+    )
+    began = monotonic()
+    client = Client(settings.api, key, max_connections=pacing.max_concurrency)
+    line = ShardLine(
+        run,
+        plan,
+        settings.screening,
+        on_saved=watch.progress.advance,
+        on_failure=lambda error: dispatcher.halt(error),  # noqa: PLW0108 (made below)
+    )
+    dispatcher = Dispatcher(
+        settings, ask=client.ask, save=line.save, correlate=run.correlator, pacer=pacer
+    )
+
+    def halt(error: Stopped) -> None:
+        loop.call_soon_threadsafe(dispatcher.halt, error)
+
+    with watch.stop.listen(halt):
+        async with client:
+            try:
+                await dispatcher.run(line.tasks())
+            finally:
+                await line.close()
+        dispatcher.raise_failure()  # the last outcomes may have failed to be saved
+    return Asked(
+        attempts=dispatcher.attempts,
+        seconds=monotonic() - began,
+        possibly_billed=line.possibly_billed,
+    )
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The event loop of uvloop where the extra ``speed`` is installed."""
+    try:
+        import uvloop  # noqa: PLC0415 (an extra)
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

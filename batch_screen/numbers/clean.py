@@ -1,0 +1,257 @@
+"""A raw cell to bare ASCII digits, or a reject: everything that needs no numbering plan.
+
+Only what a phone number is known to be written with gets through; anything else is a
+reject. libphonenumber itself would drop or convert unknown text silently, which turns a
+note, a second number or a damaged export into somebody else's valid number.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import msgspec
+from phonenumbers import convert_alpha_characters_in_number
+
+from batch_screen.model import ColumnKind
+from batch_screen.numbers.rules import Modifier, Reject, RejectReason
+
+MAX_CELL_CHARACTERS = 250
+"""libphonenumber's own limit; beyond it not even a regular expression is tried."""
+
+MAX_DIGITS = 20
+"""E.164 allows 15; an international prefix and a trunk zero come on top."""
+
+_PLAIN = re.compile(r"(\+)?([0-9]+(?:[ ./-]?[0-9]+)*)")
+_WRITTEN = re.compile(r"[(\[ ]*(\+?)[(\[ ]*[0-9][0-9 ()\[\].\-/]*")
+_SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?\s*[eE]\s*[+-]?[0-9]+")
+_WHOLE_FLOAT = re.compile(r"([0-9]+)(?:\.0)?")
+_DECIMAL = re.compile(r"[+-]?[0-9]{7,}[.,][0-9]{1,2}|.*[0-9][.,]0")
+_DATE = re.compile(
+    r"[0-9]{1,2}([./-])[0-9]{1,2}\1(?:19|20)[0-9]{2}"
+    r"|(?:19|20)[0-9]{2}([./-])[0-9]{1,2}\2[0-9]{1,2}(?:[ T].*)?"
+)
+_EXCEL_FORMULA = re.compile(r'="([^"]*)"')
+_QUOTED = re.compile(r'"+([^"]*)"+|\'+([^\']*)\'+')
+_EXTENSION = re.compile(
+    r"(?P<main>.*[0-9)\]])[ ,;]*(?:;ext=|ext(?:ensi[oó]n|n)?|x(?:tn?)?|доб|#)"
+    r"[.:= ]*[0-9]{1,6}#?",
+    re.IGNORECASE,
+)
+_SEPARATED = re.compile(r"[^0-9 ()\[\].\-/]+")
+_TWO_GROUPS = re.compile(r"(?<![0-9])(?:[0-9]{7,} +[0-9]{7,}|0[0-9]{5,} +0[0-9]{5,})")
+_VANITY = re.compile(r"[(\[]?\+?[0-9][0-9 ()\[\].\-/]*(?:[A-Za-z][0-9 ()\[\].\-/]*){3,}")
+_CONTEXT = re.compile(r"\+[0-9]{1,15}")
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """A cell reduced to what was dialled: ASCII digits, and whether a + led them."""
+
+    digits: str
+    has_plus: bool
+    is_tel_uri: bool = False
+    modifiers: tuple[Modifier, ...] = ()
+
+
+class _Characters(dict[int, str]):
+    """Maps the writings of a digit, space, dash or bracket to the ASCII one, on demand."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = mapped = _ascii(chr(code))
+        return mapped
+
+
+def _ascii(char: str) -> str:
+    if char.isascii():
+        return char
+    category = unicodedata.category(char)
+    # Only decimal digits: NFKC would also turn a footnote's ² into one more digit.
+    if category == "Nd":
+        return str(unicodedata.decimal(char))
+    if category == "Cf":  # zero-width and bidi marks, soft hyphens
+        return ""
+    if "\uff01" <= char <= "\uff5e":  # full-width ASCII
+        return chr(ord(char) - 0xFEE0)
+    named = {"Zs": " ", "Zl": "\n", "Zp": "\n", "Pd": "-"}
+    return named.get(category) or _LOOKALIKES.get(char, char)
+
+
+_LOOKALIKES = {
+    "\N{MINUS SIGN}": "-",
+    "\N{KATAKANA-HIRAGANA PROLONGED SOUND MARK}": "-",
+    "\N{LEFT SINGLE QUOTATION MARK}": "'",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+    "\N{LEFT DOUBLE QUOTATION MARK}": '"',
+    "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
+    "\N{DOUBLE LOW-9 QUOTATION MARK}": '"',
+}
+_CHARACTERS = _Characters()
+
+
+def clean(raw: str | None, kind: ColumnKind, *, vanity_letters: bool = False) -> Cell | Reject:
+    """The digits of a cell, ready for a numbering plan.
+
+    >>> clean("+49 (0)171 39200-12 ext. 5", ColumnKind.TEXT).digits
+    '4901713920012'
+    >>> clean("4.91711E+11", ColumnKind.TEXT).reason.value
+    'scientific_notation'
+    """
+    if raw is None:
+        return Reject(RejectReason.EMPTY)
+    if len(raw) > MAX_CELL_CHARACTERS:
+        return Reject(RejectReason.TOO_LONG_CELL, f"{len(raw)} characters")
+    if kind is ColumnKind.TEXT and (plain := _PLAIN.fullmatch(raw)) and not _is_doubtful(raw):
+        return _counted(Cell(_digits_of(plain[2]), has_plus=plain[1] is not None))
+    text = raw.translate(_CHARACTERS).strip()
+    if any(unicodedata.category(char) == "Cc" and char not in "\t\r\n" for char in text):
+        return Reject(RejectReason.CONTROL_CHARACTERS)
+    text, modifiers = _undo_excel(text)
+    return _clean_content(text, kind, modifiers, vanity_letters=vanity_letters)
+
+
+def _is_doubtful(text: str) -> bool:
+    """True where punctuation between digits may mean something else than grouping."""
+    if "." in text or "/" in text or "-" in text:
+        return _damage(text) is not None
+    return " " in text and _TWO_GROUPS.search(text) is not None
+
+
+def _undo_excel(text: str) -> tuple[str, tuple[Modifier, ...]]:
+    undone = text
+    if formula := _EXCEL_FORMULA.fullmatch(undone):
+        undone = formula[1].strip()
+    if quoted := _QUOTED.fullmatch(undone):
+        undone = (quoted[1] or quoted[2] or "").strip()
+    # A formula may itself have been quoted by a CSV writer, as "=""+49…""".
+    if formula := re.fullmatch(r'"?=""?([^"]*)""?"?', undone):
+        undone = formula[1].strip()
+    undone = undone.removeprefix("'").strip()
+    return undone, () if undone == text else (Modifier.EXCEL_UNDONE,)
+
+
+def _clean_content(
+    text: str, kind: ColumnKind, modifiers: tuple[Modifier, ...], *, vanity_letters: bool
+) -> Cell | Reject:
+    if not text:
+        return Reject(RejectReason.EMPTY)
+    if _SCIENTIFIC.fullmatch(text):
+        return Reject(RejectReason.SCIENTIFIC_NOTATION)
+    if kind is ColumnKind.TEXT:
+        return _clean_text(text, modifiers, vanity_letters=vanity_letters)
+    return _clean_numeric(text, kind, modifiers)
+
+
+def _clean_numeric(text: str, kind: ColumnKind, undone: tuple[Modifier, ...]) -> Cell | Reject:
+    """A cell of an integer or float column: digits, or for a float digits and ``.0``."""
+    whole = _WHOLE_FLOAT.fullmatch(text)
+    if whole is None:
+        damaged = re.fullmatch(r"[+-]?[0-9]*\.[0-9]+", text)
+        return Reject(RejectReason.FLOAT_ARTEFACT if damaged else RejectReason.NOT_A_NUMBER)
+    if kind is ColumnKind.INTEGER:
+        if whole[1] != text:
+            return Reject(RejectReason.FLOAT_ARTEFACT)
+        return _counted(Cell(text, has_plus=False, modifiers=(*undone, Modifier.INTEGER_COLUMN)))
+    return _counted(Cell(whole[1], has_plus=False, modifiers=(*undone, Modifier.FLOAT_COLUMN)))
+
+
+def _clean_text(
+    text: str, modifiers: tuple[Modifier, ...], *, vanity_letters: bool
+) -> Cell | Reject:
+    is_tel_uri = text[:4].lower() == "tel:"
+    unfolded = _unfold_uri(text[4:].strip()) if is_tel_uri else text
+    if isinstance(unfolded, Reject):
+        return unfolded
+    extended = _EXTENSION.fullmatch(unfolded)
+    main = extended["main"].rstrip(" ,;") if extended else unfolded
+    if damage := _damage(main):
+        return damage
+    if vanity_letters and _VANITY.fullmatch(main):
+        main = convert_alpha_characters_in_number(main)
+        modifiers = (*modifiers, Modifier.VANITY)
+    if extended:
+        modifiers = (*modifiers, Modifier.EXTENSION_DROPPED)
+    written = _WRITTEN.fullmatch(main)
+    if written is None:
+        return _unreadable(main)
+    return _counted(Cell(_digits_of(main), written[1] == "+", is_tel_uri, modifiers))
+
+
+def _damage(text: str) -> Reject | None:
+    """What looks like digits and punctuation, and is no number or more than one."""
+    if _DECIMAL.fullmatch(text):
+        return Reject(RejectReason.FLOAT_ARTEFACT)
+    if _DATE.fullmatch(text):
+        return Reject(RejectReason.NOT_A_NUMBER, "reads as a date")
+    if _holds_several(text):
+        return Reject(RejectReason.MULTIPLE_NUMBERS)
+    return None
+
+
+def _unfold_uri(text: str) -> str | Reject:
+    """A tel: address's number in plain writing, its context in front (RFC 3966)."""
+    number, *parameters = text.split(";")
+    extension = ""
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        name = name.strip().lower()
+        if name == "phone-context":
+            context = re.sub(r"[-.() ]", "", value)
+            if not _CONTEXT.fullmatch(context):
+                return Reject(RejectReason.NOT_A_NUMBER, "its phone-context is no country code")
+            if not number.startswith("+"):
+                number = context + number
+        elif name in ("ext", "isub"):
+            extension = f";ext={value}"
+        else:
+            return Reject(RejectReason.NOT_A_NUMBER, "tel: address with an unknown parameter")
+    return number + extension
+
+
+def _holds_several(text: str) -> bool:
+    """True where two parts could each be a number: six digits or more on both sides.
+
+    With nothing but a space between them each must be longer, or start with its own zero.
+
+    >>> _holds_several("0171 3920012; 0171 3920013"), _holds_several("0171/3920012")
+    (True, False)
+    """
+    parts = (part for part in _SEPARATED.split(text) if sum(map(str.isdigit, part)) >= 6)
+    if len(list(parts)) > 1 or _TWO_GROUPS.search(text):
+        return True
+    return _slash_separates(text)
+
+
+def _slash_separates(text: str) -> bool:
+    """True where a slash stands behind a whole number, not behind an area code.
+
+    What follows may be short, for ``030 23125123/24`` names two lines.
+    """
+    before, slash, after = text.partition("/")
+    if not slash or not any(map(str.isdigit, after)):
+        return False
+    digits = _digits_of(before)
+    longest_area_code = 8 if "+" in before or digits.startswith("00") else 6
+    return len(digits) > longest_area_code
+
+
+def _unreadable(text: str) -> Reject:
+    if not any(map(str.isdigit, text)):
+        return Reject(RejectReason.NOT_A_NUMBER, "no digits")
+    if any(map(str.isalpha, text)):
+        return Reject(RejectReason.VANITY_LETTERS)
+    if "\n" in text or "\r" in text or "\t" in text:
+        return Reject(RejectReason.CONTROL_CHARACTERS, "a tab or a line break")
+    return Reject(RejectReason.NOT_A_NUMBER, "a character that no number is written with")
+
+
+def _digits_of(text: str) -> str:
+    return text if text.isdigit() else "".join(filter(str.isdigit, text))
+
+
+def _counted(cell: Cell) -> Cell | Reject:
+    count = len(cell.digits)
+    if count > MAX_DIGITS:
+        return Reject(RejectReason.TOO_LONG, f"{count} digits")
+    if count < 3:
+        return Reject(RejectReason.TOO_SHORT, f"{count} digits")
+    return cell

@@ -1,0 +1,215 @@
+"""A raw cell and a region to one number, or a reject: the decision between readings.
+
+libphonenumber reads ``4915123456789`` in Germany as a valid landline of somebody else. So
+digits without a + are read both ways, and where both are possible and differ only a mobile
+number is taken over one that is none; everything else in doubt is rejected.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import phonenumbers
+
+from batch_screen.config.settings import Ambiguous, Numbers, Strictness
+from batch_screen.errors import ConfigurationError
+from batch_screen.masking import mask_number, plain
+from batch_screen.model import ColumnKind
+from batch_screen.numbers.clean import Cell, clean
+from batch_screen.numbers.readings import (
+    E164,
+    UNKNOWN_TYPE,
+    Reading,
+    international_prefix_of,
+    is_short_code,
+    is_stable,
+    is_weak_national,
+    read,
+)
+from batch_screen.numbers.rules import Accepted, Reject, RejectReason, Rule
+
+CACHED_CELLS = 65_536
+"""Lists repeat numbers across batches; one entry takes about 0.35 KiB, so 22 MiB in all."""
+
+_REGION_ALIASES = {"UK": "GB"}
+_UNKNOWN = "?"
+
+_Choice = tuple[Reading, Rule]
+
+
+def metadata_version() -> str:
+    """The version of the numbering plans; numbers are recycled and plans change."""
+    return str(phonenumbers.__version__)
+
+
+class Normaliser:
+    """Judges the cells of one column; the same cell always gets the same answer."""
+
+    def __init__(
+        self, settings: Numbers, default_region: str = "", column_kind: ColumnKind = ColumnKind.TEXT
+    ) -> None:
+        self._settings = settings
+        self._kind = column_kind
+        self._test_numbers = frozenset(filter(E164.fullmatch, settings.test_numbers))
+        self._default_region = _region_of(default_region)
+        if self._default_region == _UNKNOWN:
+            raise ConfigurationError(
+                f"input.default_region is {plain(default_region, 10)!r}, which is no region with"
+                " a numbering plan; write a two-letter ISO 3166-1 code such as DE"
+            )
+        self._cached = lru_cache(maxsize=CACHED_CELLS)(self._normalise)
+
+    def normalise(self, raw: str | None, region: str | None = None) -> Accepted | Reject:
+        """The number in the cell; ``region`` is the row's own, and the default if blank."""
+        return self._cached(raw, region)
+
+    def _normalise(self, raw: str | None, region_cell: str | None) -> Accepted | Reject:
+        cell = clean(raw, self._kind, vanity_letters=self._settings.vanity_letters)
+        if isinstance(cell, Reject):
+            return cell
+        if test_number := self._as_test_number(cell):
+            return test_number
+        chosen = self._choose(cell, _region_of(region_cell or "") or self._default_region)
+        if isinstance(chosen, Reject):
+            return chosen
+        reading, rule = chosen
+        if reading.e164 in self._test_numbers:
+            rule = Rule.TEST_NUMBER
+        elif refusal := self._refusal(reading):
+            return Reject(refusal, _read_as(reading))
+        return Accepted(reading.e164, reading.region, reading.type_name, _named(rule, cell))
+
+    def _as_test_number(self, cell: Cell) -> Accepted | None:
+        """A listed number in its international writing; it need not even be possible."""
+        e164 = "+" + (cell.digits if cell.has_plus else cell.digits.removeprefix("00"))
+        if e164 not in self._test_numbers:
+            return None
+        reading = read(e164, None)
+        region, type_name = (
+            (reading.region, reading.type_name)
+            if isinstance(reading, Reading)
+            else (None, UNKNOWN_TYPE)
+        )
+        return Accepted(e164, region, type_name, _named(Rule.TEST_NUMBER, cell))
+
+    def _refusal(self, reading: Reading) -> RejectReason | None:
+        strictness = self._settings.strictness
+        if not reading.is_valid:
+            if strictness is not Strictness.POSSIBLE:
+                return RejectReason.NOT_VALID
+            return None if is_stable(reading) else RejectReason.NOT_POSSIBLE
+        if strictness is Strictness.MOBILE and not reading.is_mobile_capable:
+            return RejectReason.NOT_MOBILE
+        return None
+
+    def _choose(  # noqa: PLR0911 (a decision table reads best as one)
+        self, cell: Cell, region: str
+    ) -> _Choice | Reject:
+        """The one reading of the cell that leaves no doubt, and by which rule."""
+        digits, forced = cell.digits, self._settings.ambiguous
+        if cell.has_plus:
+            rule = Rule.TEL_URI if cell.is_tel_uri else Rule.INTERNATIONAL_PLUS
+            return _only(f"+{digits}", None, rule)
+        if digits.startswith("00") and self._settings.double_zero_is_plus:
+            return _only(f"+{digits[2:]}", None, Rule.INTERNATIONAL_00)
+        if forced is Ambiguous.INTERNATIONAL and digits[0] != "0":
+            return _only(f"+{digits}", None, Rule.DIGITS_FORCED_INTERNATIONAL)
+        if region == _UNKNOWN:
+            return Reject(RejectReason.UNKNOWN_REGION)
+        if digits.startswith("00"):
+            return _double_zero(digits, region)
+        if not region:
+            return Reject(RejectReason.NO_REGION)
+        # No country code begins with 0: such digits have no international reading.
+        if digits[0] == "0":
+            return _only(digits, region, Rule.NATIONAL)
+        if is_short_code(digits, region):
+            return Reject(RejectReason.SHORT_CODE)
+        if forced is Ambiguous.NATIONAL:
+            return _only(digits, region, Rule.DIGITS_FORCED_NATIONAL)
+        return self._weigh(digits, region)
+
+    def _weigh(  # noqa: PLR0911 (a decision table reads best as one)
+        self, digits: str, region: str
+    ) -> _Choice | Reject:
+        """Between the two readings of digits that could start with a country code."""
+        national, international = read(digits, region), read(f"+{digits}", None)
+        if national is RejectReason.MISSING_AREA_CODE:
+            return Reject(national)
+        if isinstance(national, RejectReason):
+            if isinstance(international, RejectReason):
+                return Reject(national)
+            return international, Rule.DIGITS_INTERNATIONAL
+        is_weak = is_weak_national(digits, national, region)
+        if isinstance(international, Reading):
+            if national.e164 == international.e164:
+                return international, Rule.DIGITS_INTERNATIONAL
+            if _is_the_only_mobile(international, national, is_weak=is_weak):
+                return international, Rule.DIGITS_INTERNATIONAL
+            # A country's own mobile number against digits that nobody abroad can have is
+            # no doubt: otherwise every fifth American number would be rejected.
+            if international.is_valid or not national.is_mobile_capable:
+                return _ambiguous(national, international)
+        if is_weak and self._kind is ColumnKind.TEXT:
+            return Reject(RejectReason.MISSING_AREA_CODE, _read_as(national))
+        return _with_rule(national, Rule.NATIONAL)
+
+
+def _region_of(cell: str) -> str:
+    """The region a cell names: an empty string if it is blank, ``?`` if there is none such."""
+    code = cell.strip().upper()
+    code = _REGION_ALIASES.get(code, code)
+    return code if not code or code in phonenumbers.SUPPORTED_REGIONS else _UNKNOWN
+
+
+def _named(rule: Rule, cell: Cell) -> str:
+    return "+".join((rule.value, *(modifier.value for modifier in cell.modifiers)))
+
+
+def _only(digits: str, region: str | None, rule: Rule) -> _Choice | Reject:
+    reading = read(digits, region)
+    return Reject(reading) if isinstance(reading, RejectReason) else _with_rule(reading, rule)
+
+
+def _with_rule(reading: Reading, rule: Rule) -> _Choice:
+    """The reading with its rule, unless libphonenumber took an international prefix off."""
+    return reading, Rule.INTERNATIONAL_IDD if reading.used_international_prefix else rule
+
+
+def _is_the_only_mobile(international: Reading, national: Reading, *, is_weak: bool) -> bool:
+    """True where the international reading is a mobile number and the national one is none.
+
+    A valid national landline gives way only if its reading is weak, and not where landlines
+    and mobiles share their numbers (the US), for there "mobile" is only a maybe.
+    """
+    if national.is_mobile_capable or not international.is_mobile_capable:
+        return False
+    return not national.is_valid or (is_weak and international.is_surely_mobile)
+
+
+def _double_zero(digits: str, region: str) -> _Choice | Reject:
+    """Digits that start with 00, which is the international prefix in most regions only."""
+    prefix = international_prefix_of(digits, region) if region else ""
+    with_plus = read(f"+{digits[2:]}", None)
+    if prefix == "00":
+        return _only(f"+{digits[2:]}", None, Rule.INTERNATIONAL_00)
+    if not prefix:
+        return Reject(RejectReason.DOUBLE_ZERO)
+    # A longer prefix: 0011 in Australia; but in Hong Kong 0086131… loses its 008.
+    dialled = read(digits, region)
+    if isinstance(dialled, RejectReason) or not dialled.used_international_prefix:
+        return Reject(RejectReason.DOUBLE_ZERO)
+    if isinstance(with_plus, Reading) and with_plus.e164 != dialled.e164:
+        return _ambiguous(dialled, with_plus)
+    return dialled, Rule.INTERNATIONAL_IDD
+
+
+def _ambiguous(national: Reading, international: Reading) -> Reject:
+    return Reject(
+        RejectReason.AMBIGUOUS,
+        f"national {mask_number(national.e164)}, international {mask_number(international.e164)}",
+    )
+
+
+def _read_as(reading: Reading) -> str:
+    return f"read as {mask_number(reading.e164)}"

@@ -1,0 +1,223 @@
+"""The line: read → normalise → plan → ask → enrich → report.
+
+Every output file is a pure function of (input, plan, journal); asking only appends to the
+journal. So a resume is the same line again, which finds its work done up to some point.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+
+import msgspec
+from pydantic import SecretStr
+
+from batch_screen.config.settings import Settings
+from batch_screen.engine.asking import Asked, ask_all
+from batch_screen.engine.shards import answered_lookups
+from batch_screen.errors import AuthenticationError, ConfigurationError
+from batch_screen.files import check_writable, make_folder
+from batch_screen.model import Endpoint, Plan
+from batch_screen.output.parts import Layout
+from batch_screen.output.summary import Rows, Session, Summary, count_rows, read_summary
+from batch_screen.plan import read_plan
+from batch_screen.planning import Source, plan_inputs
+from batch_screen.reading.inputs import Stdin, digest, expand, spool
+from batch_screen.reporting import layout_of, report
+from batch_screen.runs import Identity, Run, create_run, find_run, locked, today, unfinished_runs
+from batch_screen.sandbox.config import DEFAULT_KEY, SandboxConfig
+from batch_screen.sandbox.run import running
+from batch_screen.watch import Watch
+
+SANDBOX = "sandbox"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to screen and how. ``run_date`` None means today (UTC)."""
+
+    inputs: tuple[str, ...]
+    settings: Settings = field(default_factory=Settings)
+    key: SecretStr | None = None
+    run_date: date | None = None
+    new_run: bool = False
+    sandbox: bool = False
+
+    @property
+    def out(self) -> Path:
+        if not self.settings.output.folder:
+            raise ConfigurationError("no output folder: name one with --out")
+        return Path(self.settings.output.folder)
+
+    @property
+    def state(self) -> Path:
+        """The state folder: by default hidden in the output folder."""
+        named = self.settings.output.state_folder
+        return Path(named) if named else self.out / ".state"
+
+    @property
+    def day(self) -> date:
+        return self.run_date or today()
+
+
+class Screened(msgspec.Struct, frozen=True):
+    """A finished run: its figures, where its files are, and whether it was finished before."""
+
+    summary: Summary
+    layout: Layout
+    was_complete: bool = False
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """What a run would do, per endpoint; nothing was sent."""
+
+    rows: Rows
+    lookups: dict[str, int]
+    already_answered: dict[str, int]
+    to_ask: dict[str, int]
+    cost: float
+    currency: str
+    rate_per_second: float
+    seconds: float
+    resumes: str | None
+    facts: dict[str, str]
+
+
+def screen(job: Job, watch: Watch | None = None) -> Screened:
+    """Screens the inputs, or resumes, or says that it was done already.
+
+    Raises the exceptions of ``errors``; whatever was answered by then is saved.
+    """
+    watch = watch or Watch()
+    started_at = datetime.now(UTC)
+    if job.key is None and not job.sandbox:
+        raise AuthenticationError("no API key was given, and no sandbox was asked for")
+    sources = expand(job.inputs)
+    check_writable(job.out)
+    make_folder(job.state)
+    with locked(job.state), _on_disk(sources, job.state) as files:
+        watch.progress.stage("reading")
+        run = _run(job, _identity(job, files), watch)
+        layout = layout_of(run, job.settings)
+        if layout.marker.exists():
+            return Screened(read_summary(layout.summary), layout, was_complete=True)
+        plan = read_plan(run.plan) or plan_inputs(files, job.settings, run.plan, watch)
+        asked = _ask(job, run, plan, watch)
+        watch.progress.stage("writing", total=len(plan.shards))
+        summary = report(run, plan, job.settings, _session(started_at, asked), watch)
+    return Screened(summary, layout)
+
+
+def forecast(job: Job, watch: Watch | None = None) -> Forecast:
+    """What ``screen`` would ask and what it would cost; sends nothing and changes no state."""
+    watch = watch or Watch()
+    sources = expand(job.inputs)
+    with (
+        tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
+        _on_disk(sources, Path(scratch)) as files,
+    ):
+        watch.progress.stage("reading")
+        run = _resumable(job, _identity(job, files))
+        plan = read_plan(run.plan) if run else None
+        plan = plan or plan_inputs(files, job.settings, Path(scratch) / "plan", watch)
+    answered = {} if run is None else answered_lookups(run, plan, job.settings.screening.endpoints)
+    return _forecast(job, plan, run, answered)
+
+
+def _forecast(job: Job, plan: Plan, run: Run | None, answered: dict[Endpoint, int]) -> Forecast:
+    endpoints = job.settings.screening.endpoints
+    to_ask = {e: plan.unique_numbers - answered.get(e, 0) for e in endpoints}
+    prices, pacing = job.settings.prices, job.settings.pacing
+    return Forecast(
+        rows=count_rows(plan),
+        lookups={e.value: plan.unique_numbers for e in endpoints},
+        already_answered={e.value: answered.get(e, 0) for e in endpoints},
+        to_ask={e.value: count for e, count in to_ask.items()},
+        cost=round(sum(n * prices.per_request.get(e, 0.0) for e, n in to_ask.items()), 6),
+        currency=prices.currency,
+        rate_per_second=pacing.rate_per_second,
+        seconds=round(sum(to_ask.values()) / (pacing.rate_per_second * (1 - pacing.headroom)), 1),
+        resumes=run.run_id if run else None,
+        facts=plan.facts,
+    )
+
+
+@contextmanager
+def _on_disk(sources: list[Path | Stdin], folder: Path) -> Iterator[list[Source]]:
+    """The sources as files; stdin can be read only once, so it is spooled meanwhile."""
+    spooled: dict[Stdin, Path] = {}
+    try:
+        for source in sources:
+            if isinstance(source, Stdin):
+                spooled[source] = spool(sys.stdin.buffer, folder)
+        yield [Source(spooled[s], s.name) if isinstance(s, Stdin) else Source(s) for s in sources]
+    finally:
+        for path in spooled.values():
+            path.unlink(missing_ok=True)
+
+
+def _identity(job: Job, files: list[Source]) -> Identity:
+    settings = job.settings.identity()
+    if job.sandbox:  # its port differs at every start
+        settings["api.base_url"] = SANDBOX
+    return Identity([digest(file.path) for file in files], job.day.isoformat(), settings)
+
+
+def _run(job: Job, identity: Identity, watch: Watch) -> Run:
+    """The run to go on with, or a new one."""
+    run = None if job.new_run else find_run(job.state, identity)
+    if run is not None:
+        return run
+    for earlier in unfinished_runs(job.state, identity):
+        watch.progress.note(
+            f"run {earlier.run_id} of the same input is unfinished; "
+            f"--run-date {earlier.file.identity.run_date} resumes it"
+        )
+    finished = [marker.parent.name for marker in (job.out / "runs").glob("*/_SUCCESS")]
+    # Without --new-run a run that is complete in this folder is not run again, even where
+    # its state was removed: it gets its old name back.
+    return create_run(job.state, identity, taken=finished if job.new_run else [])
+
+
+def _resumable(job: Job, identity: Identity) -> Run | None:
+    output = job.settings.output
+    if job.new_run or not (output.state_folder or output.folder):
+        return None
+    return find_run(job.state, identity)
+
+
+def _ask(job: Job, run: Run, plan: Plan, watch: Watch) -> Asked:
+    answered = answered_lookups(run, plan, job.settings.screening.endpoints)
+    total = plan.unique_numbers * len(job.settings.screening.endpoints)
+    watch.progress.stage("asking", total=total, done=sum(answered.values()))
+    with _server(job) as (settings, key):
+        return ask_all(run, plan, settings, key, watch)
+
+
+@contextmanager
+def _server(job: Job) -> Iterator[tuple[Settings, str]]:
+    """The settings and key to ask with; with ``sandbox`` the local server runs meanwhile."""
+    if not job.sandbox:
+        yield job.settings, job.key.get_secret_value() if job.key else ""
+        return
+    midnight = datetime.combine(job.day, time(), UTC)
+    config = SandboxConfig(now=midnight, dialect=job.settings.api.dialect)
+    with running(config) as url:
+        # The sandbox lives at the dialect's own paths; others are meant for another server.
+        api = job.settings.api.model_copy(update={"base_url": url, "paths": {}, "proxy": ""})
+        yield job.settings.model_copy(update={"api": api}), DEFAULT_KEY
+
+
+def _session(started_at: datetime, asked: Asked) -> Session:
+    return Session(
+        started_at=started_at,
+        ended_at=datetime.now(UTC),
+        attempts=asked.attempts,
+        asking_seconds=round(asked.seconds, 3),
+        possibly_billed=asked.possibly_billed,
+    )

@@ -1,0 +1,74 @@
+"""Read → normalise → plan: from files of raw numbers to a plan folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from batch_screen.config.settings import Settings
+from batch_screen.errors import InputError
+from batch_screen.model import Plan
+from batch_screen.numbers.frame import normalise_frame
+from batch_screen.numbers.normalise import Normaliser, metadata_version
+from batch_screen.numbers.rules import REMEDY, RejectReason
+from batch_screen.plan import make_plan
+from batch_screen.reading.read import open_table
+from batch_screen.watch import Watch
+
+
+class Source(NamedTuple):
+    """An input file, and what to call it if not by its own name."""
+
+    path: Path
+    name: str | None = None
+
+
+def plan_inputs(sources: Sequence[Source], settings: Settings, folder: Path, watch: Watch) -> Plan:
+    """Writes the plan of the sources into ``folder``.
+
+    Raises ``InputError`` where nothing can be read or no row holds a usable number, and
+    ``Stopped`` between two batches if the watcher wants that.
+    """
+    named = any(source.name for source in sources)
+    names = [source.name or source.path.name for source in sources] if named else None
+    table = open_table([source.path for source in sources], settings.input, names)
+    normaliser = Normaliser(settings.numbers, settings.input.default_region, table.column_kind)
+    plan = make_plan(
+        (_judged(batch, normaliser) for batch in table.batches()),
+        folder,
+        shard_rows=settings.output.shard_rows,
+        facts={"phone_column": table.phone_column, "number_metadata": metadata_version()},
+        on_rows=watch.advance,
+    )
+    if plan.accepted == 0:
+        raise InputError(_nothing_usable(plan))
+    return plan
+
+
+def _judged(batch: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame:
+    """The batch with its numbers judged; a row whose cells may be shifted is turned down."""
+    judged = normalise_frame(batch, normaliser)
+    if not batch["ragged"].any():
+        return judged
+    is_whole = ~pl.col("ragged")
+    answers = ["e164", "region", "number_type", "rule", "reject_detail"]
+    return judged.with_columns(
+        *(pl.when(is_whole).then(pl.col(name)) for name in answers),
+        reject_reason=pl.when(is_whole)
+        .then(pl.col("reject_reason"))
+        .otherwise(pl.lit(RejectReason.RAGGED_ROW.value)),
+    )
+
+
+def _nothing_usable(plan: Plan) -> str:
+    if not plan.rejected:
+        return "the input holds no rows"
+    counts = ", ".join(f"{reason} {rows}" for reason, rows in list(plan.rejected.items())[:3])
+    main = RejectReason(next(iter(plan.rejected)))
+    return (
+        f"none of the {plan.rows} rows holds a usable number in column "
+        f"'{plan.facts['phone_column']}' ({counts}); {REMEDY[main]}"
+    )

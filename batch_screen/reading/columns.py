@@ -1,0 +1,207 @@
+"""Which of a file's columns holds the phone numbers, which the regions, and which are kept.
+
+A guess is made only where it is safe: the wrong column costs money and asks about strangers.
+"""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+
+from batch_screen.config.settings import Input
+from batch_screen.errors import InputError
+from batch_screen.masking import mask_cell
+from batch_screen.model import ColumnKind
+from batch_screen.reading import numberlike
+from batch_screen.reading.layout import Column, Layout, shown
+
+_PHONE_NAMES = frozenset(
+    """
+    phone phones phoneno phonenr phonenum phonenumber phonenumbers msisdn mobile mobileno
+    mobilenumber mobilenr mobilephone mobilephonenumber cell cellno cellnumber cellphone
+    cellphonenumber tel telno telnr telephone telephoneno telephonenumber telefon telefonnr
+    telefonnummer handy handynr handynummer rufnummer rufnr mobil mobilnr mobilnummer
+    mobiltelefon mobilfunk mobilfunknummer gsm gsmnumber e164 numerotelephone numerodetelephone
+    telefono numerotelefono numerodetelefono telefonomovil movil portable telefoonnummer
+    telefoon telefone celular cellulare telemovel telefonnumber komorka numertelefonu
+    telefonszam puhelin puhelinnumero subscribernumber contactnumber
+    """.split()  # noqa: SIM905 (a list of eighty quoted words is harder to read)
+)
+_ALL = ("all",)
+_LISTED = 30
+# With the right name, many cells may say "unknown": the rows are rejected one by one.
+_TRUSTED_SHARE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The columns to read from one file; ``kept`` by their names in the first file."""
+
+    phone: Column
+    region: Column | None
+    kept: dict[str, Column]
+
+
+def choose(layout: Layout, settings: Input, first: Choice | None = None) -> Choice:
+    """The columns the settings name; the phone column is guessed where they name none.
+
+    ``first`` is the first file's choice, which every other file has to repeat by name.
+    InputError names the file, and lists the columns where the user has to choose.
+    """
+    if first:
+        phone = _named(layout, first.phone.name, "phone")
+    elif settings.phone_column:
+        phone = _named(layout, settings.phone_column, "phone")
+    else:
+        phone = _guessed(layout)
+    if phone.kind is None:
+        raise InputError(
+            f"{layout.name}: column {shown(phone.name)!r} ({phone.type_name}) cannot hold phone "
+            "numbers; choose another with --phone-column, or write it as text"
+        )
+    region = _region(layout, settings.region_column) if settings.region_column else None
+    return Choice(phone, region, _kept(layout, settings, first))
+
+
+def _region(layout: Layout, name: str) -> Column:
+    region = _named(layout, name, "region")
+    if region.kind is not ColumnKind.TEXT:
+        raise InputError(
+            f"{layout.name}: the region column {shown(region.name)!r} ({region.type_name}) is not "
+            "text; it has to hold two-letter country codes such as DE"
+        )
+    return region
+
+
+def _kept(layout: Layout, settings: Input, first: Choice | None) -> dict[str, Column]:
+    keeps_all = settings.keep_columns == _ALL
+    if first:
+        names = list(first.kept)
+        if keeps_all and len(layout.columns) > len(names):
+            raise InputError(
+                f"{layout.name}: it has more columns than the first file, and keep_columns is "
+                "all; name the columns to keep, or screen the files apart"
+            )
+    elif keeps_all:
+        names = [column.name for column in layout.columns]
+    else:
+        names = list(settings.keep_columns)
+    chosen = [_named(layout, name, "kept") for name in names]
+    for column in chosen:
+        if column.dtype is None:
+            raise InputError(
+                f"{layout.name}: column {shown(column.name)!r} ({column.type_name}) cannot be "
+                "kept; leave it out of keep_columns, or write it as text"
+            )
+    if first:
+        return dict(zip(names, chosen, strict=True))
+    # Most warehouses do not tell column names apart by case.
+    for name, times in Counter(column.name.casefold() for column in chosen).items():
+        if times > 1 and len({c.position for c in chosen if c.name.casefold() == name}) > 1:
+            raise InputError(
+                f"{layout.name}: two kept columns are called {shown(name)!r} but for upper and "
+                "lower case; rename one, or keep one only"
+            )
+    return {column.name: column for column in chosen}
+
+
+def _named(layout: Layout, name: str, role: str) -> Column:
+    """The column of that name, else the one that differs in case only."""
+    if layout.csv and not layout.csv.has_header and name.isdecimal():
+        name = f"column_{int(name)}"
+    columns = layout.columns
+    matches = [c for c in columns if c.name == name] or [
+        c for c in columns if c.name.casefold() == name.casefold()
+    ]
+    if not matches:
+        _refuse_data_header(layout)
+        raise _missing(layout, name, role)
+    if len(matches) > 1 or matches[0].is_duplicate:
+        raise InputError(
+            f"{layout.name}: more than one column is called {shown(name)!r}; rename them, so "
+            f"that the {role} column is certain"
+        )
+    return matches[0]
+
+
+def _missing(layout: Layout, name: str, role: str) -> InputError:
+    by_folded = {c.name.casefold(): c.name for c in layout.columns}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1)
+    hint = f" Did you mean {shown(by_folded[close[0]])!r}?" if close else ""
+    listed = ", ".join(shown(c.name) for c in layout.columns[:_LISTED])
+    more = ", …" if len(layout.columns) > _LISTED else ""
+    return InputError(
+        f"{layout.name}: there is no {role} column {shown(name)!r}.{hint} It has: {listed}{more}"
+    )
+
+
+def _guessed(layout: Layout) -> Column:
+    _refuse_data_header(layout)
+    readable = [c for c in layout.columns if c.kind]
+    named = [c for c in readable if _normal(c.name) in _PHONE_NAMES]
+    if len(named) == 1 and _fits_its_name(named[0]):
+        return _certain(layout, named[0])
+    if not named:
+        if len(layout.columns) == 1 and readable and _fits_its_name(readable[0]):
+            return readable[0]
+        if column := _by_content(readable):
+            return _certain(layout, column)
+    raise _undecided(layout)
+
+
+def _certain(layout: Layout, column: Column) -> Column:
+    return _named(layout, column.name, "phone")
+
+
+def _by_content(columns: list[Column]) -> Column | None:
+    clear = [c for c in columns if numberlike.most(c.sample, numberlike.is_clearly_number)]
+    if len(clear) != 1:
+        return None
+    # A leading 0 alone may be a padded customer number: then no other column may compete.
+    if numberlike.most(clear[0].sample, numberlike.is_international):
+        return clear[0]
+    possible = [c for c in columns if numberlike.most(c.sample, numberlike.may_be_number)]
+    return clear[0] if possible == clear else None
+
+
+def _fits_its_name(column: Column) -> bool:
+    return numberlike.most(column.sample, numberlike.was_number, _TRUSTED_SHARE)
+
+
+def _normal(name: str) -> str:
+    """The name in lower case without accents, blanks and punctuation.
+
+    >>> _normal("Téléphone (Mobile)")
+    'telephonemobile'
+    """
+    letters = unicodedata.normalize("NFKD", name).casefold()
+    return "".join(c for c in letters if c.isalnum())
+
+
+def _refuse_data_header(layout: Layout) -> None:
+    if layout.csv is None or not layout.csv.has_header:
+        return
+    for column in layout.columns:
+        if numberlike.is_data(column.name):
+            raise InputError(
+                f"{layout.name}: its first line holds {mask_cell(column.name)!r}, which looks "
+                "like a number and not like a column's name; if it is a row, say --no-header"
+            )
+
+
+def _undecided(layout: Layout) -> InputError:
+    examples = (
+        (column.name, next((c for c in column.sample if c and c.strip()), ""))
+        for column in layout.columns[:_LISTED]
+    )
+    listed = ", ".join(
+        f"{shown(name)} ({mask_cell(example)})" if example else f"{shown(name)} (empty)"
+        for name, example in examples
+    )
+    more = ", …" if len(layout.columns) > _LISTED else ""
+    return InputError(
+        f"{layout.name}: it is not certain which column holds the phone numbers; name it with "
+        f"--phone-column. It has: {listed}{more}"
+    )

@@ -1,0 +1,124 @@
+"""The bytes of a text file as chunks of valid UTF-8: unpacked, decoded, without its BOM.
+
+No chunk ends inside a character. Line ends are left as they are.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+from batch_screen.errors import ConfigurationError, InputError
+from batch_screen.reading.foreign import translated
+from batch_screen.reading.layout import Packing
+
+CHUNK_BYTES = 4 << 20
+_BOM = codecs.BOM_UTF8
+# Windows-1252 as browsers read it: the five bytes it leaves open are control characters, so
+# every byte has a meaning and no cell can stop a run.
+_WINDOWS_1252 = "".join(
+    chr(byte) if byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D) else bytes([byte]).decode("cp1252")
+    for byte in range(256)
+)
+
+
+def unpacked(path: Path, name: str, packing: Packing, size: int = CHUNK_BYTES) -> Iterator[bytes]:
+    """The file's bytes, decompressed, in chunks that are not empty.
+
+    A damaged or truncated stream is an InputError, never a silent end.
+    """
+    with translated(name), path.open("rb") as file:
+        if packing is Packing.NONE:
+            while chunk := file.read(size):
+                yield chunk
+            return
+        codec: Literal["gzip", "zstd"] = "gzip" if packing is Packing.GZIP else "zstd"
+        with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec) as stream:
+            while chunk := stream.read(size):
+                yield chunk
+
+
+def utf8(chunks: Iterator[bytes], name: str, encoding: str) -> Iterator[bytes]:
+    """The chunks as UTF-8. An empty ``encoding`` means UTF-8, or else Windows-1252."""
+    decoded = _named(chunks, name, encoding) if encoding else _guessed(chunks, name)
+    head = b""
+    for chunk in decoded:
+        head += chunk
+        if len(head) >= len(_BOM):
+            break
+    head = head.removeprefix(_BOM)
+    if head:
+        yield head
+    yield from decoded
+
+
+def checked_encoding(encoding: str) -> str:
+    """The encoding, if Python knows it as one of text; else a ConfigurationError."""
+    try:
+        known = codecs.lookup(encoding)
+        with suppress(UnicodeDecodeError):
+            b"a".decode(known.name)  # a LookupError for a codec that is not one of text
+        codecs.getincrementaldecoder(known.name)
+    except (LookupError, ValueError):
+        raise ConfigurationError(
+            f"input.encoding: {encoding!r} is no known encoding; try utf-8, windows-1252, "
+            "latin-1 or utf-16, or leave it empty"
+        ) from None
+    return known.name
+
+
+def _guessed(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
+    pending, offset, only_ascii = b"", 0, True
+    for chunk in chain(chunks, (b"",)):
+        data = pending + chunk
+        try:
+            used = len(data) if data.isascii() else _valid_utf8(data, is_last=not chunk)
+        except UnicodeDecodeError as error:
+            if not only_ascii or not data[: error.start].isascii():
+                raise _undecodable(name, offset + error.start, "UTF-8") from None
+            yield from _windows_1252(chain((data,), chunks))
+            return
+        only_ascii = only_ascii and data[:used].isascii()
+        pending, offset = data[used:], offset + used
+        if used:
+            yield data[:used]
+
+
+def _valid_utf8(data: bytes, *, is_last: bool) -> int:
+    """How many bytes from the start are whole characters; raises where one is not UTF-8."""
+    return codecs.utf_8_decode(data, "strict", is_last)[1]
+
+
+def _windows_1252(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        yield codecs.charmap_decode(chunk, "strict", _WINDOWS_1252)[0].encode()
+
+
+def _named(chunks: Iterator[bytes], name: str, encoding: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    fed = 0
+    for chunk in chain(chunks, (b"",)):
+        fed += len(chunk)
+        try:
+            text = decoder.decode(chunk, not chunk).encode()
+        except UnicodeDecodeError as error:
+            # The decoder may have held bytes back: the error counts from the first of them.
+            offset = fed - len(error.object) + error.start
+            raise _undecodable(name, offset, encoding) from None
+        except UnicodeError:
+            raise _undecodable(name, fed, encoding) from None
+        if text:
+            yield text
+
+
+def _undecodable(name: str, offset: int, encoding: str) -> InputError:
+    return InputError(
+        f"{name}: the text at byte {offset} is not {encoding}; set input.encoding (--encoding) "
+        "to the encoding the file was written in, such as windows-1252"
+    )

@@ -1,0 +1,148 @@
+"""Which files an argument means, and stdin as a file.
+
+Deliberately does not look into them.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from batch_screen.errors import InputError, OutputError
+from batch_screen.reading.foreign import CANNOT_OPEN, translated
+
+SUFFIXES = (
+    ".parquet",
+    *(kind + packing for kind in (".csv", ".tsv", ".txt") for packing in ("", ".gz", ".zst")),
+)
+_COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stdin:
+    """The argument ``-``: can be read only once, so it is spooled to a file first."""
+
+    name: str = "stdin"
+
+
+def expand(inputs: Sequence[str]) -> list[Path | Stdin]:
+    """The files that the arguments mean: files as given, globs and folders sorted by name.
+
+    A folder means the ``SUFFIXES`` files directly in it; hidden files are left out. Raises
+    InputError (66) where an argument means nothing, something unreadable or something twice.
+    """
+    found: list[Path | Stdin] = [item for one in inputs for item in _meant(one)]
+    if not found:
+        raise InputError("no input: name a file, a folder, or - for stdin", exit_code=CANNOT_OPEN)
+    seen: set[object] = set()
+    for item in found:
+        key = item.resolve() if isinstance(item, Path) else item
+        if key in seen:
+            name = item.name if isinstance(item, Stdin) else str(item)
+            raise InputError(
+                f"{name}: it is named twice; name every input once", exit_code=CANNOT_OPEN
+            )
+        seen.add(key)
+    return found
+
+
+def spool(stream: BinaryIO, folder: Path) -> Path:
+    """Copies the stream to a new file in the folder that only its owner can read, ever."""
+    try:
+        # mkstemp opens with O_CREAT | O_EXCL | O_NOFOLLOW and mode 0600.
+        descriptor, name = tempfile.mkstemp(prefix="stdin-", suffix=".input", dir=folder)
+    except OSError as error:
+        raise _not_spooled(folder, error) from None
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(_chunks(stream))
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        # What the stream itself raises is an InputError by now.
+        if isinstance(error, OSError):
+            raise _not_spooled(folder, error) from None
+        raise
+    return path
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of the file's content, in hexadecimal: the content's part of a run's identity."""
+    with translated(str(path)), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    with translated("stdin"):
+        while chunk := stream.read(_COPY_BYTES):
+            yield chunk
+
+
+def _not_spooled(folder: Path, error: OSError) -> OutputError:
+    reason = error.strerror or "it failed"
+    return OutputError(f"stdin cannot be copied to {folder}: {reason}; free space or name a file")
+
+
+def _meant(argument: str) -> list[Path | Stdin]:
+    if argument == "-":
+        return [Stdin()]
+    with translated(argument):
+        path = Path(argument)
+        if path.is_dir():
+            return [*_in_folder(path)]
+        if not path.exists() and glob.has_magic(argument):
+            return [*_matching(argument)]
+        return [_readable(path)]
+
+
+def _matching(pattern: str) -> list[Path]:
+    paths = sorted(Path(match) for match in glob.glob(pattern, recursive=True))  # noqa: PTH207
+    # (Path.glob takes no absolute patterns.)
+    if not paths:
+        raise InputError(
+            f"{pattern}: no file matches; check the pattern and the folder", exit_code=CANNOT_OPEN
+        )
+    return [_readable(path) for path in paths]
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    entries = sorted(e for e in folder.iterdir() if not e.name.startswith("."))
+    # Reading only the upper floor of a partitioned folder would lose rows without a word.
+    if inner := [e for e in entries if e.is_dir()]:
+        raise InputError(
+            f"{folder}: it holds another folder, {inner[0].name}, and folders are not searched "
+            f"inside; name the files, or a pattern such as '{folder}/**/*.parquet'",
+            exit_code=CANNOT_OPEN,
+        )
+    paths = [e for e in entries if e.name.lower().endswith(SUFFIXES)]
+    if not paths:
+        raise InputError(
+            f"{folder}: no input in this folder; it takes .csv, .tsv, .txt (also with .gz or "
+            ".zst) and .parquet files",
+            exit_code=CANNOT_OPEN,
+        )
+    return [_readable(path) for path in paths]
+
+
+def _readable(path: Path) -> Path:
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise InputError(
+            f"{path}: it is a folder; name it alone, or let the pattern match files only",
+            exit_code=CANNOT_OPEN,
+        )
+    # A pipe can be read once; the file is read to sniff, to take its digest, and for its rows.
+    if not stat.S_ISREG(mode):
+        raise InputError(
+            f"{path}: it is not a regular file; pipe it in and name - instead",
+            exit_code=CANNOT_OPEN,
+        )
+    with path.open("rb"):
+        return path

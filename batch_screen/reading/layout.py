@@ -1,0 +1,93 @@
+"""What is known about an input file before it is read: its columns, and how to get at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import polars as pl
+
+from batch_screen.masking import mask_text, plain
+from batch_screen.model import ColumnKind
+
+
+class Packing(StrEnum):
+    """How a file is compressed, by its first bytes and not by its name."""
+
+    NONE = ""
+    GZIP = "gzip"
+    ZSTD = "zstd"
+
+
+_TEXT = pl.String()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of one file; ``sample`` holds cells from the file's beginning as text.
+
+    ``kind`` is None where the type cannot hold a phone number, ``dtype`` is None where it
+    cannot be kept in an output file.
+    """
+
+    name: str
+    position: int
+    sample: tuple[str | None, ...]
+    kind: ColumnKind | None = ColumnKind.TEXT
+    dtype: pl.DataType | None = _TEXT
+    type_name: str = "text"
+    is_duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Csv:
+    """How to cut a text file into rows; ``offset`` counts bytes of the decoded UTF-8 text.
+
+    ``encoding`` is a codec's name, or empty: UTF-8 as long as it holds, else Windows-1252.
+    """
+
+    packing: Packing
+    encoding: str
+    delimiter: str
+    offset: int
+    has_header: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A file, the name it has in messages and in ``source_file``, and its columns.
+
+    ``csv`` is None for a Parquet file.
+    """
+
+    path: Path
+    name: str
+    columns: tuple[Column, ...]
+    csv: Csv | None
+
+
+def shown(name: str) -> str:
+    """A column's name as a message may show it: a headerless file's may be a number."""
+    return mask_text(plain(name, 60))
+
+
+def unique(names: Iterable[str]) -> list[tuple[str, bool]]:
+    """Every column's name, made unique, and whether it had to share its name.
+
+    >>> unique(["phone", "", "name", "name"])
+    [('phone', False), ('column_2', False), ('name', True), ('name_2', True)]
+    """
+    named = [n.strip("\ufeff \t\r\n\xa0") or f"column_{i}" for i, n in enumerate(names, 1)]
+    taken = set(named)
+    seen: set[str] = set()
+    result = []
+    for name in named:
+        free, copy = name, 1
+        while free in seen or (copy > 1 and free in taken):
+            copy += 1
+            free = f"{name}_{copy}"
+        seen.add(free)
+        result.append((free, named.count(name) > 1))
+    return result

@@ -1,0 +1,195 @@
+"""Parquet files: their columns, and their rows as frames of types that load everywhere.
+
+Reads only the columns that are needed, a row group's pages at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from batch_screen.errors import InputError
+from batch_screen.model import ColumnKind
+from batch_screen.reading.foreign import translated
+from batch_screen.reading.layout import Column, Layout, unique
+
+_SAMPLE_ROWS = 1_000
+_BATCH_ROWS = 50_000
+_UTC = pl.Datetime("us", "UTC")
+_ARROW: Mapping[pl.DataType, Any] = {
+    pl.String(): pa.large_string(),
+    pl.Boolean(): pa.bool_(),
+    pl.Int32(): pa.int32(),
+    pl.Int64(): pa.int64(),
+    pl.Float64(): pa.float64(),
+    pl.Date(): pa.date32(),
+    _UTC: pa.timestamp("us", tz="UTC"),
+}
+# Whole numbers up to these are exact in a float of that many bits; beyond, digits were lost.
+_EXACT = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}
+
+
+def describe(path: Path, name: str) -> Layout:
+    """The layout of a Parquet file, with a sample of its text and number columns."""
+    with translated(name), path.open("rb") as source:
+        file = pq.ParquetFile(source)
+        schema = file.schema_arrow
+        if not file.metadata.num_rows:
+            raise InputError(f"{name}: it has columns but no rows; export the list again")
+        named = unique(schema.names)
+        readable = [
+            field.name
+            for field, (_, is_duplicate) in zip(schema, named, strict=True)
+            if _kind(field.type) and not is_duplicate
+        ]
+        sample = _sample(file, readable)
+        columns = []
+        for position, (field, (label, is_duplicate)) in enumerate(zip(schema, named, strict=True)):
+            kind = _kind(field.type)
+            columns.append(
+                Column(
+                    label,
+                    position,
+                    sample.get(field.name, ()),
+                    kind=kind,
+                    dtype=_kept_dtype(field.type),
+                    type_name=str(field.type).split("<")[0].split("[")[0],
+                    is_duplicate=is_duplicate,
+                )
+            )
+        return Layout(path, name, tuple(columns), None)
+
+
+def frames(
+    layout: Layout,
+    phone: Column,
+    region: Column | None,
+    kept: Mapping[str, tuple[Column, pl.DataType]],
+) -> Iterator[pl.DataFrame]:
+    """Rows in file order: raw, raw_region (String), ragged (Boolean, false), then ``kept``.
+
+    ``kept`` maps output names to a column and the type it is written in.
+    """
+    with translated(layout.name), layout.path.open("rb") as source:
+        file = pq.ParquetFile(source)
+        names = file.schema_arrow.names
+        wanted = {c.position for c in (phone, region, *(c for c, _ in kept.values())) if c}
+        for batch in file.iter_batches(_BATCH_ROWS, columns=[names[p] for p in sorted(wanted)]):
+            # Text that is not UTF-8 passes through pyarrow unseen and breaks polars later.
+            batch.validate(full=True)
+            height = batch.num_rows
+            raw_region = _as_text(batch.column(names[region.position])) if region else None
+            columns = {
+                "raw": _as_text(batch.column(names[phone.position])),
+                "raw_region": pl.repeat(None, height, dtype=pl.String, eager=True)
+                if raw_region is None
+                else raw_region,
+                "ragged": pl.repeat(value=False, n=height, dtype=pl.Boolean, eager=True),
+            }
+            for output, (column, dtype) in kept.items():
+                columns[output] = _as_kept(batch.column(names[column.position]), dtype)
+            yield pl.DataFrame(columns)
+
+
+def _sample(file: Any, names: list[str]) -> dict[str, tuple[str | None, ...]]:
+    for batch in file.iter_batches(_SAMPLE_ROWS, columns=names):
+        batch.validate(full=True)
+        if batch.num_rows:
+            return {name: tuple(_as_text(batch.column(name)).to_list()) for name in names}
+    return {}
+
+
+def _values(kind: Any) -> Any:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_text(kind: Any) -> bool:
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _kind(arrow_type: Any) -> ColumnKind | None:
+    """What numbers the column can hold; None: none."""
+    kind = _values(arrow_type)
+    if _is_text(kind):
+        return ColumnKind.TEXT
+    if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale <= 0):
+        return ColumnKind.INTEGER
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return ColumnKind.FLOAT
+    return None
+
+
+def _kept_dtype(arrow_type: Any) -> pl.DataType | None:
+    """The type that loads everywhere (facts: files and warehouses); None: there is none."""
+    is_kind = pa.types
+    if is_kind.is_int32(arrow_type):
+        return pl.Int32()
+    if is_kind.is_uint64(arrow_type):
+        return pl.String()
+    for claim, dtype in (
+        (is_kind.is_integer, pl.Int64()),
+        (is_kind.is_floating, pl.Float64()),
+        (is_kind.is_boolean, pl.Boolean()),
+        (is_kind.is_date, pl.Date()),
+    ):
+        if claim(arrow_type):
+            return dtype
+    if is_kind.is_timestamp(arrow_type):
+        return _UTC if arrow_type.tz else pl.String()
+    kind = _values(arrow_type)
+    is_textual = (
+        _is_text(kind)
+        or (
+            is_kind.is_dictionary(arrow_type)
+            and (is_kind.is_integer(kind) or is_kind.is_floating(kind))
+        )
+        or is_kind.is_decimal(kind)
+        or is_kind.is_time(kind)
+        or is_kind.is_null(kind)
+    )
+    return pl.String() if is_textual else None
+
+
+def _as_kept(array: Any, dtype: pl.DataType) -> pl.Series:
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    # Nanoseconds are cut to microseconds; anything else that does not fit is an error.
+    options = pc.CastOptions(_ARROW[dtype], allow_time_truncate=True)
+    return _series(array.cast(options=options))
+
+
+def _as_text(array: Any) -> pl.Series:
+    """The cells as text. Whole floats are written as digits, as nobody meant the ``.0``.
+
+    A float too large to be exact has lost digits: it is written in scientific notation, which
+    normalisation rejects.
+    """
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_floating(array.type):
+        exact = _EXACT[array.type.bit_width]
+        cells = [None if v is None else _float_text(v, exact) for v in array.to_pylist()]
+        return pl.Series(cells, dtype=pl.String)
+    text = _series(array.cast(pa.large_string()))
+    return text.str.replace(r"\.0+$", "") if pa.types.is_decimal(array.type) else text
+
+
+def _float_text(value: float, exact: int) -> str:
+    if not value.is_integer():
+        return repr(value)
+    return str(int(value)) if abs(value) <= exact else f"{value:e}"
+
+
+def _series(array: Any) -> pl.Series:
+    series = pl.from_arrow(array)
+    if not isinstance(series, pl.Series):  # pragma: no cover (an array is never a frame)
+        raise TypeError
+    return series

@@ -1,0 +1,169 @@
+"""All inputs as one table: a stream of batches whose columns are the same whatever the format.
+
+The only door to this room for the pipeline, next to ``inputs``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from batch_screen.config.settings import Input
+from batch_screen.errors import InputError
+from batch_screen.model import ColumnKind
+from batch_screen.reading import parquet
+from batch_screen.reading.columns import Choice, choose
+from batch_screen.reading.decode import CHUNK_BYTES, unpacked, utf8
+from batch_screen.reading.foreign import translated
+from batch_screen.reading.layout import Csv, Layout
+from batch_screen.reading.records import RAGGED, Shape
+from batch_screen.reading.records import frames as csv_frames
+from batch_screen.reading.sniff import sniff
+
+BATCH_ROWS = 50_000
+KEPT_PREFIX = "in_"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The inputs, sniffed and with their columns chosen; nothing of their rows is held.
+
+    ``kept`` maps output names (``in_…``) to types. The names are the first file's.
+    """
+
+    phone_column: str
+    region_column: str | None
+    column_kind: ColumnKind
+    kept: Mapping[str, pl.DataType]
+    _files: tuple[tuple[Layout, Choice], ...]
+    _chunk_bytes: int = CHUNK_BYTES
+
+    def batches(self, rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
+        """The rows of all files in order, in frames of exactly ``rows`` rows but for the last.
+
+        Columns: row_index (Int64, from 0 over all files), source_file (String), source_row
+        (Int64, from 1 in each file), raw, raw_region (String, null where empty), ragged
+        (Boolean), then ``kept``. Can be called again. InputError where the input is damaged.
+        """
+        waiting: list[pl.DataFrame] = []
+        held = first = 0
+        for frame in self._frames():
+            waiting.append(frame)
+            held += frame.height
+            while held >= rows:
+                joined = pl.concat(waiting)
+                yield joined.head(rows).pipe(_numbered, first)
+                waiting = [joined.slice(rows)]
+                held -= rows
+                first += rows
+        if held:
+            yield pl.concat(waiting).pipe(_numbered, first)
+
+    def _frames(self) -> Iterator[pl.DataFrame]:
+        for layout, choice in self._files:
+            row = 1
+            for frame in self._file_frames(layout, choice):
+                yield frame.select(
+                    pl.lit(layout.name).alias("source_file"),
+                    pl.int_range(row, row + pl.len(), dtype=pl.Int64).alias("source_row"),
+                    pl.all(),
+                )
+                row += frame.height
+
+    def _file_frames(self, layout: Layout, choice: Choice) -> Iterator[pl.DataFrame]:
+        if layout.csv:
+            return self._text_frames(layout, layout.csv, choice)
+        kept = {
+            KEPT_PREFIX + name: (column, self.kept[KEPT_PREFIX + name])
+            for name, column in choice.kept.items()
+        }
+        return parquet.frames(layout, choice.phone, choice.region, kept)
+
+    def _text_frames(self, layout: Layout, csv: Csv, choice: Choice) -> Iterator[pl.DataFrame]:
+        read = [c.position for c in (choice.phone, choice.region, *choice.kept.values()) if c]
+        shape = Shape(csv.delimiter, len(layout.columns), tuple(sorted(set(read))))
+        raw_region = pl.col(str(choice.region.position)) if choice.region else pl.lit(None)
+        columns = (
+            pl.col(str(choice.phone.position)).alias("raw"),
+            raw_region.cast(pl.String).alias("raw_region"),
+            pl.col(RAGGED),
+            *(pl.col(str(c.position)).alias(KEPT_PREFIX + n) for n, c in choice.kept.items()),
+        )
+        with translated(layout.name):
+            chunks = unpacked(layout.path, layout.name, csv.packing, self._chunk_bytes)
+            text = _skip(utf8(chunks, layout.name, csv.encoding), csv.offset)
+            for frame in csv_frames(text, layout.name, shape):
+                yield frame.select(columns)
+
+
+def _numbered(frame: pl.DataFrame, first: int) -> pl.DataFrame:
+    index = pl.int_range(first, first + frame.height, dtype=pl.Int64, eager=True)
+    return frame.select(index.alias("row_index"), pl.all())
+
+
+def open_table(
+    paths: Sequence[Path],
+    settings: Input,
+    names: Sequence[str] | None = None,
+    *,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Table:
+    """Sniffs every file and chooses its columns; reads no more than each file's beginning.
+
+    ``names`` are what messages and ``source_file`` call the files; by default their base
+    names, or their paths below the folder they share. InputError: see sniff and columns.
+    """
+    if not paths:
+        raise InputError("no input: name a file, a folder, or - for stdin", exit_code=66)
+    files: list[tuple[Layout, Choice]] = []
+    for path, name in zip(paths, names or _short(paths), strict=True):
+        layout = sniff(path, name, settings)
+        files.append((layout, choose(layout, settings, files[0][1] if files else None)))
+    first = files[0][1]
+    return Table(
+        first.phone.name,
+        first.region.name if first.region else None,
+        _one_kind(files),
+        {KEPT_PREFIX + name: _one_dtype(files, name) for name in first.kept},
+        tuple(files),
+        chunk_bytes,
+    )
+
+
+def _short(paths: Sequence[Path]) -> list[str]:
+    names = [path.name for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    folder = os.path.commonpath([path.absolute().parent for path in paths])
+    return [path.absolute().relative_to(folder).as_posix() for path in paths]
+
+
+def _one_kind(files: Sequence[tuple[Layout, Choice]]) -> ColumnKind:
+    """The phone column's kind, which decides how every cell is read."""
+    kind = files[0][1].phone.kind
+    for layout, choice in files:
+        if choice.phone.kind is not kind:
+            raise InputError(
+                f"{layout.name}: its phone column is {choice.phone.kind}, but {kind} in "
+                f"{files[0][0].name}; screen them in separate runs"
+            )
+    return kind or ColumnKind.TEXT
+
+
+def _one_dtype(files: Sequence[tuple[Layout, Choice]], name: str) -> pl.DataType:
+    dtypes = {choice.kept[name].dtype for _, choice in files}
+    only = dtypes.pop() if len(dtypes) == 1 else None
+    return only or pl.String()
+
+
+def _skip(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:
+    """The chunks without their first ``count`` bytes, and without empty ones."""
+    for chunk in chunks:
+        rest = chunk[count:]
+        count -= len(chunk) - len(rest)
+        if rest:
+            yield rest

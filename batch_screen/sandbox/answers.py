@@ -1,0 +1,179 @@
+"""What is true of a number: when its SIM and device last changed, whether calls are forwarded.
+
+Pure: everything follows from the number, the seed and the reference instant, so two
+sandboxes with the same settings agree, a check agrees with the date beside it, and a test
+can ask ``truth`` what a run should have found. Knows nothing of HTTP and of faults.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from batch_screen.config.settings import Dialect
+from batch_screen.model import Endpoint
+from batch_screen.sandbox.draws import draws
+from batch_screen.sandbox.magic import MAGIC_NUMBERS, Behaviour, is_magic
+from batch_screen.sandbox.problems import NOT_FOUND, PERMISSION_DENIED, Problem
+
+DEFAULT_MAX_AGE_MINUTES = 240
+MAX_MAX_AGE_MINUTES = 2400
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = 10**9
+_MINUTE = 60 * _SECOND
+_RECENT_MINUTES = (1.0, 2390.0)  # short of 2,400: a date cut to whole seconds stays recent
+_OLD_MINUTES = (2410.0, 5 * 525_600.0)
+_OTHER_MAGIC_MINUTES = 30 * 1440
+
+
+class Population(msgspec.Struct, frozen=True, kw_only=True):
+    """How common things are among the numbers that are not magic; every share is 0 to 1."""
+
+    swapped_share: float = 0.03
+    """SIM (and, on its own, device) changed within the last 2,400 minutes."""
+    no_date_share: float = 0.15
+    """The date is null."""
+    device_follows_share: float = 0.6
+    """The device changed together with the SIM, within the hour before it."""
+    forwarding_share: float = 0.02
+    """Calls are forwarded."""
+    not_found_share: float = 0.02
+    """The API does not know the number: 404 at every endpoint."""
+    forbidden_share: float = 0.0
+    """The operator refuses the number: 403 at every endpoint."""
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything besides the question that decides an answer."""
+
+    seed: int
+    now: datetime
+    dialect: Dialect = Dialect.PAGE
+    population: Population = Population()
+
+
+class Subscriber(msgspec.Struct, frozen=True):
+    """The facts about one number; instants in nanoseconds since 1970, or None."""
+
+    sim_changed_ns: int | None
+    device_changed_ns: int | None
+    forwards_calls: bool
+    fraction_digits: int = 9
+    problem: Problem | None = None
+
+
+def truth(
+    number: str, endpoint: Endpoint, max_age_minutes: int | None, world: World
+) -> dict[str, object] | Problem:
+    """The body of the 200 answer to a well-formed question, or the problem to answer with.
+
+    ``max_age_minutes`` None means the server's default of 240 and only counts at the checks.
+    """
+    person = subscriber(number, world)
+    if person.problem is not None:
+        return person.problem
+    if endpoint is Endpoint.CALL_FORWARDING_CHECK:
+        return {"active": person.forwards_calls}
+    is_sim = endpoint in (Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE)
+    changed = person.sim_changed_ns if is_sim else person.device_changed_ns
+    if endpoint.answers_date:
+        date = None if changed is None else rfc3339(changed, person.fraction_digits)
+        return {field_name(endpoint, world.dialect): date}
+    window = DEFAULT_MAX_AGE_MINUTES if max_age_minutes is None else max_age_minutes
+    return {"swapped": changed is not None and _ns(world.now) - changed <= window * _MINUTE}
+
+
+def field_name(endpoint: Endpoint, dialect: Dialect) -> str:
+    """The one property of an endpoint's 200 body.
+
+    >>> field_name(Endpoint.DEVICE_SWAP_DATE, Dialect.PAGE)
+    'latestSimChange'
+    """
+    if endpoint is Endpoint.CALL_FORWARDING_CHECK:
+        return "active"
+    if not endpoint.answers_date:
+        return "swapped"
+    # The page's own slip: the device date travels under the SIM's name there.
+    later_device = endpoint is Endpoint.DEVICE_SWAP_DATE and dialect is Dialect.LATER
+    return "latestDeviceChange" if later_device else "latestSimChange"
+
+
+def subscriber(number: str, world: World) -> Subscriber:
+    """The facts about a number."""
+    if is_magic(number):
+        return _magic_subscriber(number, world)
+    shares = world.population
+    known, sim, sim_age, follows, device, device_age, forwards, digits = draws(
+        world.seed, "answers", number
+    )
+    problem = None
+    if known < shares.not_found_share:
+        problem = NOT_FOUND
+    elif known < shares.not_found_share + shares.forbidden_share:
+        problem = PERMISSION_DENIED
+    # Half of the dates have the nine digits of the page's sample, the others 0 to 8.
+    fraction_digits = 9 if digits < 0.5 else int((digits - 0.5) * 18)
+    sim_minutes = _age_minutes(sim, sim_age, shares)
+    if sim_minutes is not None and follows < shares.device_follows_share:
+        device_minutes: float | None = sim_minutes + device_age * 60
+    else:
+        device_minutes = _age_minutes(device, device_age, shares)
+    return Subscriber(
+        _instant(sim_minutes, world.now, fraction_digits),
+        _instant(device_minutes, world.now, fraction_digits),
+        forwards < shares.forwarding_share,
+        fraction_digits,
+        problem,
+    )
+
+
+def rfc3339(instant_ns: int, fraction_digits: int) -> str:
+    """An instant in UTC with so many digits after the second (0 to 9), cut, not rounded.
+
+    >>> rfc3339(1726645073_471829447, 9), rfc3339(1726645073_471829447, 0)
+    ('2024-09-18T07:37:53.471829447Z', '2024-09-18T07:37:53Z')
+    """
+    seconds, nanoseconds = divmod(instant_ns, _SECOND)
+    whole = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    if not fraction_digits:
+        return f"{whole}Z"
+    return f"{whole}.{nanoseconds:09d}"[: 20 + fraction_digits] + "Z"
+
+
+def _magic_subscriber(number: str, world: World) -> Subscriber:
+    fault = MAGIC_NUMBERS.get(number)
+    behaviour = fault.behaviour if fault else None
+    minutes: float | None = _OTHER_MAGIC_MINUTES
+    if behaviour is Behaviour.SWAPPED_NOW:
+        minutes = 5
+    elif behaviour is Behaviour.SWAPPED_LATELY:
+        minutes = 1000
+    elif behaviour is Behaviour.NEVER_SWAPPED:
+        minutes = None
+    changed = _instant(minutes, world.now, 9)
+    return Subscriber(changed, changed, behaviour is Behaviour.FORWARDING)
+
+
+def _age_minutes(which: float, how_old: float, shares: Population) -> float | None:
+    """Minutes since a change, spread evenly over their orders of magnitude; None: no date."""
+    if which < shares.swapped_share:
+        low, high = _RECENT_MINUTES
+    elif which < shares.swapped_share + shares.no_date_share:
+        return None
+    else:
+        low, high = _OLD_MINUTES
+    return float(low * (high / low) ** how_old)
+
+
+def _instant(minutes_ago: float | None, now: datetime, fraction_digits: int) -> int | None:
+    """Nanoseconds since 1970, cut to what the date will show, so that check and date agree."""
+    if minutes_ago is None:
+        return None
+    instant = _ns(now) - int(minutes_ago * _MINUTE)
+    return instant - instant % int(10 ** (9 - fraction_digits))
+
+
+def _ns(instant: datetime) -> int:
+    return (instant - _EPOCH) // timedelta(microseconds=1) * 1000

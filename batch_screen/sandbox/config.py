@@ -1,0 +1,97 @@
+"""How a sandbox behaves, as one frozen record."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+from pathlib import Path
+
+import msgspec
+
+from batch_screen.config.settings import Dialect
+from batch_screen.errors import ConfigurationError
+from batch_screen.sandbox.answers import Population, World
+from batch_screen.sandbox.latency import Latency
+from batch_screen.sandbox.profiles import PROFILES, FaultRule
+
+BASE_PATH = "/network-signal/v1"
+DEFAULT_KEY = "sandbox-key"
+EXPIRED_KEY = "sandbox-expired-key"
+
+
+class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one sandbox; the defaults answer everything at once and without faults."""
+
+    seed: int = 0
+    """Another seed is another population, and other lookups meet a profile's faults."""
+    now: datetime | None = None
+    """The instant ages count back from; None: today's midnight in UTC, when it starts."""
+    dialect: Dialect = Dialect.PAGE
+    """Which of the two published contracts it speaks."""
+    population: Population = Population()
+    """How common swaps, missing dates, forwarding and unknown numbers are."""
+
+    keys: tuple[str, ...] = (DEFAULT_KEY,)
+    """The keys it accepts."""
+    expired_keys: tuple[str, ...] = (EXPIRED_KEY,)
+    """Keys it knows and refuses."""
+    revoke_keys_after: int | None = None
+    """After so many requests with a good key every key is refused."""
+    rate_limit_per_second: int | None = None
+    """In no sliding second are more requests accepted; the others get 429."""
+    quota: int | None = None
+    """After so many accepted requests the rest gets 429 QUOTA_EXCEEDED."""
+
+    profiles: tuple[str, ...] = ()
+    """Names from ``profiles.PROFILES``."""
+    rules: tuple[FaultRule, ...] = ()
+    """Further faults, tried before those of the profiles."""
+    latency: Latency | None = None
+    """How long every answer takes; None: what the profiles say, or nothing."""
+    slow_seconds: float = 2.0
+    """What the behaviour ``slow`` adds."""
+    hang_seconds: float = 60.0
+    """What the behaviour ``hang`` adds; longer than a client's timeout."""
+    retry_after_seconds: int = 1
+    """What a forced 429 or 503 asks for."""
+
+    journal_path: Path | None = None
+    """Where to append one JSON line per request; it holds whole numbers."""
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be meant, with the values that can."""
+        unknown = [name for name in self.profiles if name not in PROFILES]
+        if unknown:
+            raise ConfigurationError(
+                f"no sandbox profile is called {unknown[0]!r}; there are {', '.join(PROFILES)}"
+            )
+        if self.now is not None and self.now.tzinfo is None:
+            raise ConfigurationError("the sandbox's now needs a time zone, as in 2026-01-01T00:00Z")
+        shares = [*msgspec.structs.astuple(self.population), *(r.share for r in self.rules)]
+        if not all(0 <= share <= 1 for share in shares):
+            raise ConfigurationError("every share of the sandbox must lie between 0 and 1")
+        bounds = (self.rate_limit_per_second, self.quota, self.revoke_keys_after)
+        if not all(bound is None or bound >= 0 for bound in bounds):
+            raise ConfigurationError("rate limit, quota and revocation must not be negative")
+        if min(self.slow_seconds, self.hang_seconds, self.retry_after_seconds) < 0:
+            raise ConfigurationError("the sandbox's waiting times must not be negative")
+
+    def world(self) -> World:
+        """What decides the answers; ask once, for today's midnight moves."""
+        midnight = datetime.combine(datetime.now(UTC).date(), time(), UTC)
+        return World(
+            seed=self.seed,
+            now=self.now or midnight,
+            dialect=self.dialect,
+            population=self.population,
+        )
+
+    def all_rules(self) -> tuple[FaultRule, ...]:
+        """The rules of this record, then those of its profiles in the order named."""
+        return self.rules + tuple(r for name in self.profiles for r in PROFILES[name].rules)
+
+    def effective_latency(self) -> Latency:
+        """The latency set here, else that of the last profile that has one, else none."""
+        if self.latency is not None:
+            return self.latency
+        named = [PROFILES[name].latency for name in self.profiles]
+        return next((latency for latency in reversed(named) if latency is not None), Latency())

@@ -1,0 +1,77 @@
+"""Sends a reply, whole or broken as its delivery asks, and keeps what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+
+from aiohttp import web
+
+from batch_screen.sandbox.faults import Delivery, Reply
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Exchange:
+    """One request and its answer; ``status`` stays None until an answer has begun."""
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self._request = request
+        self.correlator = request.headers.get("x-correlator")
+        self.status: int | None = None
+        self.was_sent = False
+        self.was_clean = False
+
+    async def deliver(self, reply: Reply) -> web.StreamResponse:
+        """Waits as long as the reply asks, then sends it as far as its delivery goes."""
+        if reply.delay_seconds:
+            await asyncio.sleep(reply.delay_seconds)
+        headers = list(reply.headers)
+        if self.correlator is not None:
+            headers.append(("x-correlator", self.correlator))
+        match reply.delivery:
+            case Delivery.WHOLE:
+                return await self._send_whole(reply, headers)
+            case Delivery.CUT:
+                return await self._send_half(reply, headers)
+            case Delivery.RESET:
+                return self._reset()
+
+    async def _send_whole(self, reply: Reply, headers: list[tuple[str, str]]) -> web.Response:
+        response = web.Response(
+            status=reply.status, body=reply.body, content_type=reply.content_type, headers=headers
+        )
+        await response.prepare(self._request)
+        self.status = reply.status
+        # aiohttp would do this itself after the handler, but then nobody would know whether
+        # the client was still there.
+        await response.write_eof()
+        self.was_sent = self._transport() is not None
+        self.was_clean = self.was_sent and reply.is_clean
+        return response
+
+    async def _send_half(self, reply: Reply, headers: list[tuple[str, str]]) -> web.StreamResponse:
+        response = web.StreamResponse(status=reply.status, headers=headers)
+        response.content_type = reply.content_type
+        response.content_length = len(reply.body)
+        await response.prepare(self._request)
+        self.status = reply.status
+        await response.write(reply.body[: len(reply.body) // 2])
+        if transport := self._transport():
+            transport.close()
+        return response
+
+    def _reset(self) -> web.StreamResponse:
+        if transport := self._transport():
+            # Lingering for zero seconds makes the kernel send RST for FIN.
+            transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
+            )
+            transport.abort()
+        return web.Response()
+
+    def _transport(self) -> asyncio.Transport | None:
+        """The connection, unless it is gone or going."""
+        transport = self._request.transport
+        return None if transport is None or transport.is_closing() else transport

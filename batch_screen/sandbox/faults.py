@@ -1,0 +1,203 @@
+"""What goes wrong on purpose: what becomes of an honest answer under each behaviour.
+
+Pure: the server sends what ``disturbed`` returns. Beside a status and a body a reply says
+how it is delivered, for some faults lie below HTTP. Who meets a fault is ``choice``'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+from enum import Enum, auto
+
+import msgspec
+
+from batch_screen.config.settings import Dialect
+from batch_screen.model import Endpoint
+from batch_screen.sandbox import problems
+from batch_screen.sandbox.answers import field_name
+from batch_screen.sandbox.magic import Behaviour
+from batch_screen.sandbox.problems import Problem
+from batch_screen.sandbox.questions import Question
+
+REDIRECT_TARGET = "/_sandbox/elsewhere"
+
+_HUGE_BYTES = 1024 * 1024
+_HTML = b"<!DOCTYPE html><html><body><h1>%s</h1></body></html>\n"
+
+
+class Delivery(Enum):
+    """What happens on the connection."""
+
+    WHOLE = auto()
+    CUT = auto()  # half of the body that was promised, then the end
+    RESET = auto()  # nothing but a TCP reset
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes back to the client; ``is_clean`` marks a whole, honest 200."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+    delivery: Delivery = Delivery.WHOLE
+    delay_seconds: float = 0.0
+    is_clean: bool = False
+
+
+class Circumstances(msgspec.Struct, frozen=True):
+    """What the faults need to know besides the question."""
+
+    dialect: Dialect
+    slow_seconds: float
+    hang_seconds: float
+    retry_after_seconds: int
+    wall_clock: Callable[[], datetime]
+
+
+def honest_reply(answer: dict[str, object] | Problem, dialect: Dialect) -> Reply:
+    """The reply to an admitted, well-formed question when nothing goes wrong."""
+    if isinstance(answer, Problem):
+        return problem_reply(answer, dialect)
+    return Reply(status=200, body=msgspec.json.encode(answer), is_clean=True)
+
+
+def problem_reply(problem: Problem, dialect: Dialect, *headers: tuple[str, str]) -> Reply:
+    """The reply that carries an error."""
+    return Reply(status=problem.status, body=problems.body(problem, dialect), headers=headers)
+
+
+def disturbed(
+    behaviour: Behaviour, honest: Reply, question: Question, circumstances: Circumstances
+) -> Reply:
+    """The honest reply as the behaviour changes it; the four that are facts change nothing."""
+    if behaviour in _FORCED_PROBLEMS:
+        return problem_reply(_FORCED_PROBLEMS[behaviour], circumstances.dialect)
+    if behaviour in _FORCED_BODIES:
+        field = field_name(question.endpoint, circumstances.dialect)
+        body = _FORCED_BODIES[behaviour](field, question.endpoint)
+        return Reply(status=200, body=body)
+    change = _CHANGES.get(behaviour)
+    return change(honest, circumstances) if change else honest
+
+
+def _wrong_type(field: str, endpoint: Endpoint) -> bytes:
+    return msgspec.json.encode({field: 1726645073 if endpoint.answers_date else "false"})
+
+
+def _duplicate_keys(field: str, endpoint: Endpoint) -> bytes:
+    if endpoint.answers_date:
+        return f'{{"{field}":null,"{field}":"2024-09-18T07:37:53Z"}}'.encode()
+    return f'{{"{field}":false,"{field}":true}}'.encode()
+
+
+def _delayed(honest: Reply, seconds: float) -> Reply:
+    return msgspec.structs.replace(honest, delay_seconds=honest.delay_seconds + seconds)
+
+
+def _broken(honest: Reply, delivery: Delivery) -> Reply:
+    return msgspec.structs.replace(honest, delivery=delivery, is_clean=False)
+
+
+def _half_json(honest: Reply, _: Circumstances) -> Reply:
+    half = honest.body[: len(honest.body) // 2]
+    return msgspec.structs.replace(honest, body=half, is_clean=False)
+
+
+def _huge(honest: Reply, _: Circumstances) -> Reply:
+    # Still valid JSON: only a client that bounds what it reads will notice.
+    padding = b" " * (_HUGE_BYTES - len(honest.body))
+    body = honest.body[:-1] + padding + honest.body[-1:]
+    return msgspec.structs.replace(honest, body=body, is_clean=False)
+
+
+def _html(status: int, title: bytes) -> Reply:
+    return Reply(status=status, body=_HTML % title, content_type="text/html")
+
+
+def _empty_date(honest: Reply, _: Circumstances) -> Reply:
+    return _with_date(honest, lambda _date: "")
+
+
+def _offset_date(honest: Reply, _: Circumstances) -> Reply:
+    return _with_date(honest, _in_india)
+
+
+def _with_date(honest: Reply, change: Callable[[str], str]) -> Reply:
+    """The reply with its date changed; a claim, a null and an error stay as they are."""
+    answer = msgspec.json.decode(honest.body)
+    changed = {
+        name: change(value) if name.startswith("latest") and value is not None else value
+        for name, value in answer.items()
+    }
+    return msgspec.structs.replace(honest, body=msgspec.json.encode(changed))
+
+
+def _in_india(date: str) -> str:
+    """The same instant, half an hour off the hour.
+
+    >>> _in_india("2024-09-18T07:37:53.4718Z")
+    '2024-09-18T13:07:53.4718+05:30'
+    """
+    local = datetime.fromisoformat(date[:19]) + timedelta(hours=5, minutes=30)
+    return f"{local:%Y-%m-%dT%H:%M:%S}{date[19:-1]}+05:30"
+
+
+def _unavailable(_: Reply, circumstances: Circumstances) -> Reply:
+    seconds = str(circumstances.retry_after_seconds)
+    return problem_reply(problems.UNAVAILABLE, circumstances.dialect, ("Retry-After", seconds))
+
+
+def _rate_limited(_: Reply, circumstances: Circumstances) -> Reply:
+    seconds = str(circumstances.retry_after_seconds)
+    return problem_reply(
+        problems.TOO_MANY_REQUESTS, circumstances.dialect, ("Retry-After", seconds)
+    )
+
+
+def _rate_limited_date(_: Reply, circumstances: Circumstances) -> Reply:
+    until = circumstances.wall_clock() + timedelta(seconds=circumstances.retry_after_seconds)
+    date = format_datetime(until, usegmt=True)
+    return problem_reply(problems.TOO_MANY_REQUESTS, circumstances.dialect, ("Retry-After", date))
+
+
+_FORCED_PROBLEMS = {
+    Behaviour.INVALID: problems.INVALID_ARGUMENT,
+    Behaviour.UNAUTHENTICATED: problems.UNAUTHENTICATED,
+    Behaviour.PAYMENT_REQUIRED: problems.PAYMENT_REQUIRED,
+    Behaviour.FORBIDDEN: problems.PERMISSION_DENIED,
+    Behaviour.NOT_FOUND: problems.NOT_FOUND,
+    Behaviour.NOT_APPLICABLE: problems.NOT_APPLICABLE,
+    Behaviour.QUOTA: problems.QUOTA_EXCEEDED,
+    Behaviour.SERVER_ERROR: problems.INTERNAL_SERVER_ERROR,
+    Behaviour.NOT_IMPLEMENTED: problems.NOT_IMPLEMENTED,
+}
+
+_FORCED_BODIES: dict[Behaviour, Callable[[str, Endpoint], bytes]] = {
+    Behaviour.WRONG_TYPE: _wrong_type,
+    Behaviour.MISSING_FIELD: lambda _field, _endpoint: b"{}",
+    Behaviour.NOT_A_NUMBER: lambda field, _endpoint: f'{{"{field}":NaN}}'.encode(),
+    Behaviour.DUPLICATE_KEYS: _duplicate_keys,
+    Behaviour.EMPTY_BODY: lambda _field, _endpoint: b"",
+}
+
+_CHANGES: dict[Behaviour, Callable[[Reply, Circumstances], Reply]] = {
+    Behaviour.SLOW: lambda honest, circumstances: _delayed(honest, circumstances.slow_seconds),
+    Behaviour.HANG: lambda honest, circumstances: _delayed(honest, circumstances.hang_seconds),
+    Behaviour.RESET: lambda honest, _: _broken(honest, Delivery.RESET),
+    Behaviour.TRUNCATED: lambda honest, _: _broken(honest, Delivery.CUT),
+    Behaviour.HALF_JSON: _half_json,
+    Behaviour.HUGE: _huge,
+    Behaviour.HTML_200: lambda _honest, _: _html(200, b"Please log in"),
+    Behaviour.HTML_502: lambda _honest, _: _html(502, b"502 Bad Gateway"),
+    Behaviour.EMPTY_DATE: _empty_date,
+    Behaviour.OFFSET_DATE: _offset_date,
+    Behaviour.REDIRECT: lambda _honest, _: Reply(
+        status=307, body=b"", headers=(("Location", REDIRECT_TARGET),)
+    ),
+    Behaviour.RATE_LIMITED: _rate_limited,
+    Behaviour.RATE_LIMITED_DATE: _rate_limited_date,
+    Behaviour.UNAVAILABLE: _unavailable,
+}

@@ -1,0 +1,168 @@
+"""Runs a sandbox: in the loop at hand, in a thread of its own, or until a signal comes."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, Self
+
+from aiohttp import web
+
+from batch_screen.errors import ConfigurationError
+from batch_screen.sandbox.answers import World
+from batch_screen.sandbox.config import BASE_PATH, SandboxConfig
+from batch_screen.sandbox.server import SandboxServer
+
+LOOPBACK = "127.0.0.1"
+
+_BACKLOG = 4096
+_CLOSE_SECONDS = 0.05  # those who hang on purpose would hang for ever
+
+
+class RunningSandbox:
+    """A sandbox that listens; belongs to the loop it was started in."""
+
+    def __init__(self, server: SandboxServer, runner: web.ServerRunner) -> None:
+        self._server = server
+        self._runner = runner
+        host, port = runner.addresses[0][:2]
+        self.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self.url = self.origin + BASE_PATH
+
+    @property
+    def world(self) -> World:
+        """What decides its answers, for ``answers.truth``."""
+        return self._server.world
+
+    def statistics(self, *, detail: bool = False) -> dict[str, Any]:
+        """The counts that GET /_sandbox/statistics answers."""
+        return self._server.statistics(detail=detail)
+
+    async def close(self) -> None:
+        """Stops listening and drops what is still open."""
+        await self._runner.cleanup()
+        self._server.close()
+
+
+async def serve(config: SandboxConfig, host: str = LOOPBACK, port: int = 0) -> RunningSandbox:
+    """A sandbox that listens; port 0 takes a free one. ConfigurationError if it cannot."""
+    server = SandboxServer(config)
+    # A client that goes away ends its request: that is how a hang ends.
+    low_level = web.Server(server.handle, handler_cancellation=True, access_log=None)
+    runner = web.ServerRunner(low_level, shutdown_timeout=_CLOSE_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+    except OSError as error:
+        await runner.cleanup()
+        server.close()
+        raise ConfigurationError(
+            f"the sandbox cannot listen at {host}:{port}: {error.strerror or error}. "
+            "Choose another port, or 0 for any that is free."
+        ) from error
+    return RunningSandbox(server, runner)
+
+
+class SandboxThread:
+    """A sandbox in a thread and a loop of its own; use it with ``with``."""
+
+    def __init__(self, config: SandboxConfig, host: str = LOOPBACK, port: int = 0) -> None:
+        self._config, self._host, self._port = config, host, port
+        self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
+        self._started: Future[RunningSandbox] = Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+
+    def __enter__(self) -> Self:
+        """Returns when the sandbox listens, or raises what kept it from listening."""
+        self._thread.start()
+        try:
+            self._started.result()
+        except BaseException:
+            self._thread.join()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    @property
+    def url(self) -> str:
+        """The base URL to configure a client with."""
+        return self._started.result().url
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, for the pages below /_sandbox/."""
+        return self._started.result().origin
+
+    @property
+    def world(self) -> World:
+        """What decides its answers, for ``answers.truth``."""
+        return self._started.result().world
+
+    def statistics(self, *, detail: bool = False) -> dict[str, Any]:
+        """The counts, taken between two requests; after the end, the last ones."""
+        sandbox = self._started.result()
+        if self._loop is None or not self._thread.is_alive():
+            return sandbox.statistics(detail=detail)
+
+        async def take() -> dict[str, Any]:
+            return sandbox.statistics(detail=detail)
+
+        return asyncio.run_coroutine_threadsafe(take(), self._loop).result()
+
+    def _run(self) -> None:
+        asyncio.run(self._serve_until_stopped())
+
+    async def _serve_until_stopped(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            running = await serve(self._config, self._host, self._port)
+        except BaseException as error:  # noqa: BLE001 (raised again where the thread was started)
+            self._started.set_exception(error)
+            return
+        self._started.set_result(running)
+        try:
+            await self._stop.wait()
+        finally:
+            await running.close()
+
+
+@contextmanager
+def running(config: SandboxConfig | None = None) -> Iterator[str]:
+    """The base URL of a sandbox that runs, in a thread, as long as the block does."""
+    with SandboxThread(config or SandboxConfig()) as sandbox:
+        yield sandbox.url
+
+
+def serve_forever(
+    config: SandboxConfig,
+    host: str = LOOPBACK,
+    port: int = 0,
+    on_ready: Callable[[RunningSandbox], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Serves until SIGINT or SIGTERM; returns the last statistics. Main thread only."""
+    return asyncio.run(_until_signalled(config, host, port, on_ready))
+
+
+async def _until_signalled(
+    config: SandboxConfig, host: str, port: int, on_ready: Callable[[RunningSandbox], None]
+) -> dict[str, Any]:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signal_number, stop.set)
+    sandbox = await serve(config, host, port)
+    try:
+        on_ready(sandbox)
+        await stop.wait()
+        return sandbox.statistics()
+    finally:
+        await sandbox.close()

@@ -1,0 +1,189 @@
+"""Answers one HTTP request after another as the API would, strictly by its page.
+
+Order of the checks, as a gateway has it: path, method, key, rate and quota, media type,
+body; then the answer, and last what a fault makes of it. Built on aiohttp's low-level
+server, for every error body is the API's own. Logs nothing: no number, no key.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from batch_screen.model import Endpoint
+from batch_screen.sandbox import problems
+from batch_screen.sandbox.answers import truth
+from batch_screen.sandbox.choice import Choice
+from batch_screen.sandbox.config import BASE_PATH, SandboxConfig
+from batch_screen.sandbox.draws import draws
+from batch_screen.sandbox.exchange import Exchange
+from batch_screen.sandbox.faults import (
+    REDIRECT_TARGET,
+    Circumstances,
+    Reply,
+    disturbed,
+    honest_reply,
+    problem_reply,
+)
+from batch_screen.sandbox.gate import Gate
+from batch_screen.sandbox.latency import Latency
+from batch_screen.sandbox.problems import Problem
+from batch_screen.sandbox.questions import Question, paths, read_question
+from batch_screen.sandbox.request_log import RequestLine, RequestLog
+from batch_screen.sandbox.statistics import Statistics
+
+CONTROL_PATH = "/_sandbox/"
+
+_HEADERS = {
+    problems.METHOD_NOT_ALLOWED: (("Allow", "POST"),),
+    # No sliding second stays full for longer.
+    problems.TOO_MANY_REQUESTS: (("Retry-After", "1"),),
+}
+
+
+class SandboxServer:
+    """The API's twin; ``handle`` is what aiohttp calls for each request."""
+
+    def __init__(self, config: SandboxConfig, clock: Callable[[], float] = time.monotonic) -> None:
+        self.world = config.world()
+        self._config = config
+        self._clock = clock
+        self._paths = {BASE_PATH + path: e for path, e in paths(config.dialect).items()}
+        self._choice = Choice(config)
+        self._latency = config.effective_latency()
+        self._circumstances = Circumstances(
+            config.dialect,
+            config.slow_seconds,
+            config.hang_seconds,
+            config.retry_after_seconds,
+            lambda: datetime.now(UTC),
+        )
+        self._log = RequestLog(config.journal_path)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets everything counted: statistics, quota, revocation, what ``once`` met."""
+        self._gate = Gate(self._config)
+        self._statistics = Statistics()
+
+    def statistics(self, *, detail: bool = False) -> dict[str, Any]:
+        return self._statistics.snapshot(self._gate, detail=detail)
+
+    def close(self) -> None:
+        self._log.close()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.startswith(CONTROL_PATH):
+            return self._control(request)
+        arrived = self._clock()
+        endpoint = self._paths.get(request.path)
+        statistics = self._statistics
+        statistics.arrive(arrived, endpoint)
+        exchange = Exchange(request)
+        question: Question | Problem = problems.NOT_FOUND
+        try:
+            # Read before the gate decides, so that the log can name what was refused.
+            question = await self._question(request, endpoint)
+            return await exchange.deliver(self._reply(request, endpoint, question, arrived))
+        finally:
+            statistics.depart(exchange.status)
+            asked = question if isinstance(question, Question) else None
+            if asked and exchange.was_clean:
+                statistics.answer_cleanly(asked)
+            self._log.write(_line(arrived, endpoint, asked, exchange))
+
+    async def _question(
+        self, request: web.BaseRequest, endpoint: Endpoint | None
+    ) -> Question | Problem:
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return problems.TOO_LARGE
+        if endpoint is None:
+            return problems.NOT_FOUND
+        return read_question(body, endpoint, self._config.dialect)
+
+    def _reply(
+        self,
+        request: web.BaseRequest,
+        endpoint: Endpoint | None,
+        question: Question | Problem,
+        arrived: float,
+    ) -> Reply:
+        objection = self._objection(request, endpoint, arrived)
+        if objection is not None:
+            return problem_reply(objection, self._config.dialect, *_HEADERS.get(objection, ()))
+        if isinstance(question, Problem):
+            return problem_reply(question, self._config.dialect)
+        return self._answer(question)
+
+    def _objection(
+        self, request: web.BaseRequest, endpoint: Endpoint | None, arrived: float
+    ) -> Problem | None:
+        """What is wrong with a request besides its body."""
+        if endpoint is None:
+            return problems.NOT_FOUND
+        if request.method != "POST":
+            return problems.METHOD_NOT_ALLOWED
+        refusal = self._gate.admit(request.headers.get("apiKey"), arrived)
+        if refusal is None and request.content_type != "application/json":
+            return problems.UNSUPPORTED_MEDIA_TYPE
+        # The page has no query parameters: there, a number would end up in access logs.
+        if refusal is None and request.query_string:
+            return problems.INVALID_ARGUMENT
+        return refusal
+
+    def _answer(self, question: Question) -> Reply:
+        times_asked = self._statistics.ask(question)
+        answer = truth(question.number, question.endpoint, question.max_age_minutes, self.world)
+        reply = honest_reply(answer, self._config.dialect)
+        if self._latency != _AT_ONCE:
+            reply = msgspec.structs.replace(reply, delay_seconds=self._wait(question, times_asked))
+        behaviour = self._choice.behaviour(question, times_asked)
+        return disturbed(behaviour, reply, question, self._circumstances) if behaviour else reply
+
+    def _wait(self, question: Question, times_asked: int) -> float:
+        text = f"{question.endpoint} {question.number} {times_asked}"
+        return self._latency.draw(draws(self._config.seed, "latency", text)[0])
+
+    def _control(self, request: web.BaseRequest) -> web.Response:
+        """The sandbox's own pages; they are not counted."""
+        match request.method, request.path.removeprefix(CONTROL_PATH):
+            case "GET", "statistics":
+                detail = request.query.get("detail") == "1"
+                return _json(200, self.statistics(detail=detail))
+            case "POST", "reset":
+                self.reset()
+                return _json(200, {})
+            case _ if request.path == REDIRECT_TARGET:
+                self._statistics.redirects_followed += 1
+        return _json(404, problems.NOT_FOUND)
+
+
+def _line(
+    at: float, endpoint: Endpoint | None, question: Question | None, exchange: Exchange
+) -> RequestLine:
+    return RequestLine(
+        at=at,
+        number=question.number if question else None,
+        endpoint=endpoint,
+        max_age_minutes=question.max_age_minutes if question else None,
+        status=exchange.status,
+        correlator=exchange.correlator,
+        was_sent=exchange.was_sent,
+        is_clean=exchange.was_clean,
+    )
+
+
+def _json(status: int, value: object) -> web.Response:
+    return web.Response(
+        status=status, body=msgspec.json.encode(value), content_type="application/json"
+    )
+
+
+_AT_ONCE = Latency()

@@ -1,0 +1,96 @@
+"""What the sandbox saw: counts for people and the record of truth for tests.
+
+Holds two small counters per lookup and nothing per request.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from batch_screen.model import Endpoint
+from batch_screen.sandbox.gate import Gate
+from batch_screen.sandbox.questions import Question
+from batch_screen.sandbox.window import SlidingSecond
+
+_ENDPOINTS = tuple(Endpoint)
+_INDEX = {endpoint: index for index, endpoint in enumerate(_ENDPOINTS)}
+
+
+class Statistics:
+    """Counts since the start or the last reset; instants are the monotonic clock's."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.redirects_followed = 0
+        self._by_endpoint: Counter[str] = Counter()
+        self._by_status: Counter[str] = Counter()
+        self._second = SlidingSecond()
+        self._worst_second = 0
+        self._open = 0
+        self._most_open = 0
+        # A lookup is one integer here, shared by both: a tuple of two texts takes four times
+        # the memory.
+        self._asked: dict[int, int] = {}
+        self._clean: dict[int, int] = {}
+
+    def arrive(self, now_seconds: float, endpoint: Endpoint | None) -> None:
+        """Counts a request when its head is in; None where the path is unknown."""
+        self.requests += 1
+        self._by_endpoint[endpoint.value if endpoint else "unknown"] += 1
+        self._worst_second = max(self._worst_second, self._second.add(now_seconds))
+        self._open += 1
+        self._most_open = max(self._most_open, self._open)
+
+    def ask(self, question: Question) -> int:
+        """How often this lookup has been admitted, this time included; refusals don't count."""
+        lookup = _packed(question)
+        self._asked[lookup] = times = self._asked.get(lookup, 0) + 1
+        return times
+
+    def depart(self, status: int | None) -> None:
+        """Counts an answer; None where there was none (reset, hang, client gone)."""
+        self._open -= 1
+        self._by_status["none" if status is None else str(status)] += 1
+
+    def answer_cleanly(self, question: Question) -> None:
+        """Counts an honest 200 that was sent to its end."""
+        lookup = _packed(question)
+        self._clean[lookup] = self._clean.get(lookup, 0) + 1
+
+    def snapshot(self, gate: Gate, *, detail: bool = False) -> dict[str, Any]:
+        """All counts as JSON values; with detail, every lookup asked more than once."""
+        repeated = [lookup for lookup, times in self._asked.items() if times > 1]
+        seen: dict[str, Any] = {
+            "requests": self.requests,
+            "by_endpoint": dict(self._by_endpoint),
+            "by_status": dict(self._by_status),
+            "rate_refusals": gate.rate_refusals,
+            "quota_refusals": gate.quota_refusals,
+            "quota_used": gate.used_quota,
+            "requests_after_revocation": gate.after_revocation,
+            "redirects_followed": self.redirects_followed,
+            "worst_second": self._worst_second,
+            "open_requests": self._open,
+            "most_open_requests": self._most_open,
+            "distinct_lookups": len(self._asked),
+            "answered_lookups": len(self._clean),
+            "clean_answers": sum(self._clean.values()),
+            "repeats": len(repeated),
+            "answered_twice": sum(times > 1 for times in self._clean.values()),
+        }
+        if detail:
+            seen["repeated"] = [self._detail(lookup) for lookup in repeated]
+        return seen
+
+    def _detail(self, lookup: int) -> dict[str, Any]:
+        return {
+            "number": f"+{lookup >> 3}",
+            "endpoint": _ENDPOINTS[lookup & 7].value,
+            "asked": self._asked[lookup],
+            "clean_answers": self._clean.get(lookup, 0),
+        }
+
+
+def _packed(question: Question) -> int:
+    return int(question.number[1:]) << 3 | _INDEX[question.endpoint]

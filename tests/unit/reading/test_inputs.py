@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import io
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from batch_screen.errors import InputError, OutputError
+from batch_screen.reading.inputs import Stdin, digest, expand, spool
+
+
+def _touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).write_bytes(b"phone\n")
+
+
+def test_files_stay_as_given_and_dash_is_stdin(tmp_path: Path) -> None:
+    _touch(tmp_path, "b.csv", "a.csv")
+    given = [str(tmp_path / "b.csv"), "-", str(tmp_path / "a.csv")]
+    assert expand(given) == [tmp_path / "b.csv", Stdin(), tmp_path / "a.csv"]
+
+
+def test_a_folder_means_its_lists_sorted_without_hidden_files(tmp_path: Path) -> None:
+    _touch(tmp_path, "b.CSV", "a.txt.gz", "c.parquet", ".hidden.csv", "README.md", "d.csv.zst")
+    (tmp_path / ".git").mkdir()
+    names = [Path(str(p)).name for p in expand([str(tmp_path)])]
+    assert names == ["a.txt.gz", "b.CSV", "c.parquet", "d.csv.zst"]
+
+
+def test_a_glob_is_sorted(tmp_path: Path) -> None:
+    _touch(tmp_path, "b.csv", "a.csv", "c.txt")
+    assert expand([str(tmp_path / "*.csv")]) == [tmp_path / "a.csv", tmp_path / "b.csv"]
+
+
+def test_a_name_with_brackets_is_a_file_if_it_exists(tmp_path: Path) -> None:
+    _touch(tmp_path, "a[1].csv")
+    assert expand([str(tmp_path / "a[1].csv")]) == [tmp_path / "a[1].csv"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ("missing.csv", "there is no such file"),
+        ("*.nothing", "no file matches"),
+        ("empty", "no input in this folder"),
+        ("deep", "holds another folder"),
+        ("*", "it is a folder"),
+        ("pipe", "not a regular file"),
+    ],
+)
+def test_what_means_nothing_is_named(tmp_path: Path, argument: str, says: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "deep" / "inner").mkdir(parents=True)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=says) as caught:
+        expand([str(tmp_path / argument)])
+    assert caught.value.exit_code == 66
+    assert argument.strip("*") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_and_twice_are_refused(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.csv")
+    with pytest.raises(InputError, match="no input"):
+        expand([])
+    with pytest.raises(InputError, match="named twice"):
+        expand([str(tmp_path), str(tmp_path / "a.csv")])
+    with pytest.raises(InputError, match="stdin: it is named twice"):
+        expand(["-", "-"])
+
+
+def test_missing_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _touch(tmp_path, "a.csv")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError, match="may not read") as caught:
+        expand([str(tmp_path / "a.csv")])
+    assert caught.value.exit_code == 66
+
+
+def test_spool_copies_to_a_private_file(tmp_path: Path) -> None:
+    content = b"phone\n" + b"+491713920012\n" * 200_000
+    path = spool(io.BytesIO(content), tmp_path)
+    assert path.parent == tmp_path
+    assert path.read_bytes() == content
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_spool_leaves_nothing_behind_when_it_fails(tmp_path: Path) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(InputError, match="stdin"):
+        spool(Broken(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OutputError, match="cannot be copied"):
+        spool(io.BytesIO(b"x"), tmp_path / "missing")
+
+
+def test_digest_is_of_the_content(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert digest(tmp_path / "a").startswith("ba7816bf8f01cfea")
+    with pytest.raises(InputError, match="no such file"):
+        digest(tmp_path / "b")

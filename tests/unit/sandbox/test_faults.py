@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import phonenumbers
+import pytest
+
+from batch_screen.config.settings import Dialect
+from batch_screen.errors import ConfigurationError
+from batch_screen.model import Endpoint
+from batch_screen.sandbox.answers import truth
+from batch_screen.sandbox.choice import Choice
+from batch_screen.sandbox.config import SandboxConfig
+from batch_screen.sandbox.faults import (
+    REDIRECT_TARGET,
+    Circumstances,
+    Delivery,
+    Reply,
+    disturbed,
+    honest_reply,
+)
+from batch_screen.sandbox.latency import Latency
+from batch_screen.sandbox.magic import MAGIC_NUMBERS, Behaviour, Fault, is_magic
+from batch_screen.sandbox.profiles import PROFILES, FaultRule
+from batch_screen.sandbox.questions import Question
+
+from .conftest import Client
+
+CHECK = Endpoint.SIM_SWAP_CHECK
+DATE = Endpoint.SIM_SWAP_DATE
+FORWARDING = Endpoint.CALL_FORWARDING_CHECK
+WALL_CLOCK = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CIRCUMSTANCES = Circumstances(Dialect.PAGE, 2.0, 60.0, 7, lambda: WALL_CLOCK)
+
+
+def number_of(behaviour: Behaviour, *, once: bool = False) -> str:
+    wanted = Fault(behaviour, once)
+    return next(number for number, fault in MAGIC_NUMBERS.items() if fault == wanted)
+
+
+def test_magic_numbers_are_valid_mobile_numbers_nobody_owns() -> None:
+    for number in MAGIC_NUMBERS:
+        parsed = phonenumbers.parse(number)
+        assert phonenumbers.is_valid_number(parsed)
+        assert phonenumbers.number_type(parsed) == phonenumbers.PhoneNumberType.MOBILE
+        assert is_magic(number)
+
+
+def test_every_behaviour_has_a_number() -> None:
+    assert {fault.behaviour for fault in MAGIC_NUMBERS.values()} == set(Behaviour)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "check", "date", "forwarding"),
+    [
+        (Behaviour.SWAPPED_NOW, True, "2026-03-01T11:55:00.000000000Z", False),
+        (Behaviour.SWAPPED_LATELY, False, "2026-02-28T19:20:00.000000000Z", False),
+        (Behaviour.NEVER_SWAPPED, False, None, False),
+        (Behaviour.FORWARDING, False, "2026-01-30T12:00:00.000000000Z", True),
+        (Behaviour.SLOW, False, "2026-01-30T12:00:00.000000000Z", False),
+        (Behaviour.EMPTY_DATE, False, "", False),
+        (Behaviour.OFFSET_DATE, False, "2026-01-30T17:30:00.000000000+05:30", False),
+    ],
+)
+def test_numbers_that_are_answered(
+    plain: Client, behaviour: Behaviour, check: bool, date: str | None, forwarding: bool
+) -> None:
+    number = number_of(behaviour)
+    assert plain.ask(CHECK, number).json() == {"swapped": check}
+    assert plain.ask(DATE, number).json() == {"latestSimChange": date}
+    assert plain.ask(FORWARDING, number).json() == {"active": forwarding}
+
+
+def test_an_unlisted_number_of_the_range_is_answered_like_everybody(plain: Client) -> None:
+    assert plain.ask(CHECK, "+46701740699", 2400).json() == {"swapped": False}
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status", "code"),
+    [
+        (Behaviour.INVALID, 400, "INVALID_ARGUMENT"),
+        (Behaviour.UNAUTHENTICATED, 401, "UNAUTHENTICATED"),
+        (Behaviour.PAYMENT_REQUIRED, 402, "PAYMENT_REQUIRED"),
+        (Behaviour.FORBIDDEN, 403, "PERMISSION_DENIED"),
+        (Behaviour.NOT_FOUND, 404, "NOT_FOUND"),
+        (Behaviour.NOT_APPLICABLE, 422, "SERVICE_NOT_APPLICABLE"),
+        (Behaviour.QUOTA, 429, "QUOTA_EXCEEDED"),
+        (Behaviour.RATE_LIMITED, 429, "TOO_MANY_REQUESTS"),
+        (Behaviour.SERVER_ERROR, 500, "INTERNAL_SERVER_ERROR"),
+        (Behaviour.NOT_IMPLEMENTED, 501, "NOT_IMPLEMENTED"),
+    ],
+)
+def test_numbers_that_are_refused_for_good(
+    plain: Client, behaviour: Behaviour, status: int, code: str
+) -> None:
+    for _ in range(2):
+        seen = plain.ask(DATE, number_of(behaviour))
+        assert seen.status == status
+        assert seen.json() == {"status": status, "code": code, "message": seen.json()["message"]}
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status"),
+    [
+        (Behaviour.SERVER_ERROR, 500),
+        (Behaviour.HTML_502, 502),
+        (Behaviour.UNAVAILABLE, 503),
+        (Behaviour.RATE_LIMITED, 429),
+        (Behaviour.RATE_LIMITED_DATE, 429),
+    ],
+)
+def test_numbers_that_fail_once_at_each_endpoint(
+    start: Callable[..., Client], behaviour: Behaviour, status: int
+) -> None:
+    sandbox = start()
+    number = number_of(behaviour, once=True)
+    for endpoint in (CHECK, DATE):
+        assert [sandbox.ask(endpoint, number).status for _ in range(3)] == [status, 200, 200]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "body"),
+    [
+        (Behaviour.WRONG_TYPE, b'{"swapped":"false"}'),
+        (Behaviour.MISSING_FIELD, b"{}"),
+        (Behaviour.NOT_A_NUMBER, b'{"swapped":NaN}'),
+        (Behaviour.DUPLICATE_KEYS, b'{"swapped":false,"swapped":true}'),
+        (Behaviour.HALF_JSON, b'{"swappe'),
+        (Behaviour.EMPTY_BODY, b""),
+    ],
+)
+def test_numbers_whose_200_cannot_be_read(plain: Client, behaviour: Behaviour, body: bytes) -> None:
+    seen = plain.ask(CHECK, number_of(behaviour))
+    assert (seen.status, seen.body) == (200, body)
+
+
+def test_malformed_dates(plain: Client) -> None:
+    wrong = plain.ask(DATE, number_of(Behaviour.WRONG_TYPE))
+    assert wrong.json() == {"latestSimChange": 1726645073}
+    twice = plain.ask(DATE, number_of(Behaviour.DUPLICATE_KEYS))
+    pairs = json.loads(twice.body, object_pairs_hook=list)
+    assert [name for name, _ in pairs] == ["latestSimChange", "latestSimChange"]
+
+
+def test_html_instead_of_json(plain: Client) -> None:
+    seen = plain.ask(CHECK, number_of(Behaviour.HTML_200))
+    assert (seen.status, seen.headers["Content-Type"][:9]) == (200, "text/html")
+    assert b"<html>" in seen.body
+
+
+def test_a_huge_body_is_valid_json_of_a_megabyte(plain: Client) -> None:
+    seen = plain.ask(CHECK, number_of(Behaviour.HUGE))
+    assert len(seen.body) == 1024 * 1024
+    assert seen.json() == {"swapped": False}
+
+
+def test_a_short_body_ends_before_its_promise(plain: Client) -> None:
+    with pytest.raises(http.client.IncompleteRead) as caught:
+        plain.ask(CHECK, number_of(Behaviour.TRUNCATED))
+    assert caught.value.partial == b'{"swappe'
+
+
+def test_a_reset_brings_no_answer(plain: Client) -> None:
+    with pytest.raises(ConnectionResetError):
+        plain.ask(CHECK, number_of(Behaviour.RESET))
+
+
+def test_a_hang_outlasts_the_client_and_ends_with_it(start: Callable[..., Client]) -> None:
+    sandbox = start()
+    with pytest.raises(TimeoutError):
+        sandbox.ask(CHECK, number_of(Behaviour.HANG), timeout=0.05)
+    # The next request is handled after the loop has seen the client go.
+    sandbox.ask(CHECK, "+46701740699")
+    assert sandbox.sandbox.statistics()["open_requests"] == 0
+    assert sandbox.sandbox.statistics()["by_status"] == {"none": 1, "200": 1}
+
+
+def test_a_redirect_counts_who_follows(start: Callable[..., Client]) -> None:
+    sandbox = start()
+    seen = sandbox.ask(CHECK, number_of(Behaviour.REDIRECT))
+    assert (seen.status, seen.headers["Location"]) == (307, REDIRECT_TARGET)
+    assert sandbox.sandbox.statistics()["redirects_followed"] == 0
+    assert sandbox.send(REDIRECT_TARGET).status == 404
+    assert sandbox.sandbox.statistics()["redirects_followed"] == 1
+
+
+def test_retry_after_in_seconds_and_as_a_date() -> None:
+    question = Question("+491511234567", CHECK)
+    in_seconds = disturbed(Behaviour.RATE_LIMITED, HONEST, question, CIRCUMSTANCES)
+    assert in_seconds.headers == (("Retry-After", "7"),)
+    (name, date), *_ = disturbed(
+        Behaviour.RATE_LIMITED_DATE, HONEST, question, CIRCUMSTANCES
+    ).headers
+    assert name == "Retry-After"
+    assert (parsedate_to_datetime(date) - WALL_CLOCK).total_seconds() == 7
+
+
+HONEST = honest_reply({"swapped": True}, Dialect.PAGE)
+
+
+@pytest.mark.parametrize("behaviour", Behaviour)
+@pytest.mark.parametrize("endpoint", Endpoint)
+@pytest.mark.parametrize("dialect", Dialect)
+def test_only_honest_answers_are_clean(
+    behaviour: Behaviour, endpoint: Endpoint, dialect: Dialect
+) -> None:
+    world = SandboxConfig(now=WALL_CLOCK, dialect=dialect).world()
+    question = Question("+46701740699", endpoint)
+    honest = honest_reply(truth(question.number, endpoint, None, world), dialect)
+    circumstances = Circumstances(dialect, 2.0, 60.0, 1, lambda: WALL_CLOCK)
+    reply = disturbed(behaviour, honest, question, circumstances)
+    readable = {
+        Behaviour.SWAPPED_NOW,
+        Behaviour.SWAPPED_LATELY,
+        Behaviour.NEVER_SWAPPED,
+        Behaviour.FORWARDING,
+        Behaviour.SLOW,
+        Behaviour.HANG,
+        Behaviour.EMPTY_DATE,
+        Behaviour.OFFSET_DATE,
+    }
+    assert reply.is_clean is (behaviour in readable)
+    assert (reply.delay_seconds > 0) is (behaviour in {Behaviour.SLOW, Behaviour.HANG})
+    assert (reply.delivery is Delivery.WHOLE) is (
+        behaviour not in {Behaviour.RESET, Behaviour.TRUNCATED}
+    )
+
+
+@pytest.mark.parametrize("behaviour", [Behaviour.EMPTY_DATE, Behaviour.OFFSET_DATE])
+@pytest.mark.parametrize("answer", [{"latestSimChange": None}, {"swapped": False}])
+def test_odd_dates_leave_alone_what_is_no_date(
+    behaviour: Behaviour, answer: dict[str, Any]
+) -> None:
+    honest = honest_reply(answer, Dialect.PAGE)
+    assert disturbed(behaviour, honest, Question("+491511234567", DATE), CIRCUMSTANCES) == honest
+
+
+def met(profile: str, *, seed: int = 0, times_asked: int = 1, count: int = 4000) -> list[Any]:
+    choice = Choice(SandboxConfig(profiles=(profile,), seed=seed))
+    return [choice.behaviour(Question(f"+4915{i:09d}", CHECK), times_asked) for i in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("profile", "share"),
+    [
+        ("flaky", 0.11),
+        ("throttling", 0.03),
+        ("hanging", 0.01),
+        ("malformed", 0.048),
+        ("patchy", 0.15),
+        ("odd-dates", 0.19),
+        ("slow", 0.0),
+        *((name, 1.0) for name in PROFILES if name.startswith("all-")),
+    ],
+)
+def test_a_profile_meets_its_share_of_the_lookups(profile: str, share: float) -> None:
+    hits = met(profile)
+    assert sum(b is not None for b in hits) / len(hits) == pytest.approx(share, rel=0.35)
+    expected = {rule.fault.behaviour for rule in PROFILES[profile].rules}
+    assert set(hits) - {None} == expected
+
+
+def test_every_profile_is_tested_above() -> None:
+    assert {n for n in PROFILES if not n.startswith("all-")} == {
+        "flaky",
+        "throttling",
+        "hanging",
+        "malformed",
+        "patchy",
+        "odd-dates",
+        "slow",
+    }
+
+
+def test_a_profile_does_the_same_every_time_and_another_thing_with_another_seed() -> None:
+    assert met("flaky") == met("flaky")
+    assert met("flaky") != met("flaky", seed=1)
+
+
+def test_faults_that_happen_once_are_over_at_the_second_request() -> None:
+    assert set(met("flaky", times_asked=2)) == {None}
+    assert met("patchy", times_asked=2) == met("patchy")
+
+
+def test_profiles_combine() -> None:
+    choice = Choice(SandboxConfig(profiles=("flaky", "patchy")))
+    hits = {choice.behaviour(Question(f"+4915{i:09d}", CHECK), 1) for i in range(4000)}
+    assert {Behaviour.SERVER_ERROR, Behaviour.FORBIDDEN} <= hits
+
+
+def test_magic_numbers_beat_shares_and_yield_to_a_rule_for_everything() -> None:
+    number = Question(number_of(Behaviour.NOT_FOUND), CHECK)
+    nearly = FaultRule(Fault(Behaviour.FORBIDDEN), 0.999999)
+    wholly = FaultRule(Fault(Behaviour.FORBIDDEN), 1.0)
+    assert Choice(SandboxConfig(rules=(nearly,))).behaviour(number, 1) is Behaviour.NOT_FOUND
+    assert Choice(SandboxConfig(rules=(wholly,))).behaviour(number, 1) is Behaviour.FORBIDDEN
+
+
+def test_a_rule_for_one_endpoint_leaves_the_others_alone() -> None:
+    rule = FaultRule(Fault(Behaviour.FORBIDDEN), 1.0, DATE)
+    choice = Choice(SandboxConfig(rules=(rule,)))
+    assert choice.behaviour(Question("+491511234567", DATE), 1) is Behaviour.FORBIDDEN
+    assert choice.behaviour(Question("+491511234567", CHECK), 1) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "middle", "high"),
+    [
+        ("0.2", 0.2, 0.2, 0.2),
+        ("uniform:0.1:0.5", 0.1, 0.3, 0.5),
+        ("lognormal:0.8:0.5", 0.0, 0.8, 5.0),
+    ],
+)
+def test_latency_follows_its_distribution(
+    text: str, low: float, middle: float, high: float
+) -> None:
+    latency = Latency.parse(text)
+    drawn = [latency.draw(i / 1000) for i in range(1000)]
+    assert drawn == sorted(drawn)
+    assert low <= drawn[0]
+    assert drawn[500] == pytest.approx(middle)
+    assert drawn[-1] <= high
+
+
+@pytest.mark.parametrize(
+    "text", ["", "fast", "-1", "uniform:2:1", "uniform:1", "lognormal:1:-1", "nan", "inf"]
+)
+def test_what_is_no_latency_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="SECONDS"):
+        Latency.parse(text)
+
+
+def test_the_last_named_profile_with_a_latency_decides_unless_one_is_set() -> None:
+    slow = PROFILES["slow"].latency
+    assert SandboxConfig(profiles=("slow", "flaky")).effective_latency() == slow
+    assert SandboxConfig().effective_latency() == Latency()
+    set_here = Latency(seconds=0.1)
+    assert SandboxConfig(profiles=("slow",), latency=set_here).effective_latency() == set_here
+
+
+def test_a_reply_is_whole_and_at_once_unless_told_otherwise() -> None:
+    reply = Reply(status=200, body=b"{}")
+    assert (reply.delivery, reply.delay_seconds, reply.is_clean) == (Delivery.WHOLE, 0.0, False)
