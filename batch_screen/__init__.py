@@ -1,5 +1,57 @@
-"""batch-screen: screens whole customer bases against a mobile network's fraud signals."""
+"""batch-screen: screens whole customer bases against a mobile network's fraud signals.
+
+The public names are loaded when they are first used, so that the command line's help does
+not wait for polars and aiohttp.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from batch_screen.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from batch_screen.config.load import load_settings
+    from batch_screen.config.settings import Settings
+    from batch_screen.errors import BatchScreenError
+    from batch_screen.model import Endpoint
+    from batch_screen.pipeline import Forecast, Job, Screened, forecast, screen
+    from batch_screen.watch import Progress, Stop, Watch
+
+__all__ = [
+    "BatchScreenError",
+    "Endpoint",
+    "Forecast",
+    "Job",
+    "Progress",
+    "Screened",
+    "Settings",
+    "Stop",
+    "Watch",
+    "__version__",
+    "forecast",
+    "load_settings",
+    "screen",
+]
+
+_HOMES = {
+    "BatchScreenError": "errors",
+    "Endpoint": "model",
+    "Forecast": "pipeline",
+    "Job": "pipeline",
+    "Progress": "watch",
+    "Screened": "pipeline",
+    "Settings": "config.settings",
+    "Stop": "watch",
+    "Watch": "watch",
+    "forecast": "pipeline",
+    "load_settings": "config.load",
+    "screen": "pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

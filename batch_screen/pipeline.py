@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from batch_screen.config.settings import Settings
 from batch_screen.engine.asking import Asked, ask_all
 from batch_screen.engine.shards import answered_lookups
-from batch_screen.errors import AuthenticationError, ConfigurationError
+from batch_screen.errors import AuthenticationError, ConfigurationError, InputError
 from batch_screen.files import check_writable, make_folder
 from batch_screen.model import Endpoint, Plan
 from batch_screen.output.parts import Layout
@@ -106,8 +106,9 @@ def screen(job: Job, watch: Watch | None = None) -> Screened:
         layout = layout_of(run, job.settings)
         if layout.marker.exists():
             return Screened(read_summary(layout.summary), layout, was_complete=True)
-        plan = read_plan(run.plan) or plan_inputs(files, job.settings, run.plan, watch)
-        asked = _ask(job, run, plan, watch)
+        plan = _plan(job, run, files, watch)
+        with _server(job) as (settings, key):
+            asked = ask_all(run, plan, settings, key, watch)
         watch.progress.stage("writing", total=len(plan.shards))
         summary = report(run, plan, job.settings, _session(started_at, asked), watch)
     return Screened(summary, layout)
@@ -191,12 +192,15 @@ def _resumable(job: Job, identity: Identity) -> Run | None:
     return find_run(job.state, identity)
 
 
-def _ask(job: Job, run: Run, plan: Plan, watch: Watch) -> Asked:
-    answered = answered_lookups(run, plan, job.settings.screening.endpoints)
-    total = plan.unique_numbers * len(job.settings.screening.endpoints)
-    watch.progress.stage("asking", total=total, done=sum(answered.values()))
-    with _server(job) as (settings, key):
-        return ask_all(run, plan, settings, key, watch)
+def _plan(job: Job, run: Run, files: list[Source], watch: Watch) -> Plan:
+    plan = read_plan(run.plan)
+    if plan is not None:
+        return plan
+    try:
+        return plan_inputs(files, job.settings, run.plan, watch)
+    except InputError:
+        run.discard()
+        raise
 
 
 @contextmanager

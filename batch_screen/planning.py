@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -44,6 +45,7 @@ def plan_inputs(sources: Sequence[Source], settings: Settings, folder: Path, wat
         on_rows=watch.advance,
     )
     if plan.accepted == 0:
+        shutil.rmtree(folder)
         raise InputError(_nothing_usable(plan))
     return plan
 

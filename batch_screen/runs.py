@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -73,6 +74,10 @@ class Run:
             for folder in (self.journal, self.sealed)
             if folder.exists()
         )
+
+    def discard(self) -> None:
+        """Removes a run that could not be planned, so that nothing half-made stays behind."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def correlator(self, lookup: Lookup, attempt: int) -> str:
         """The ``x-correlator`` of an attempt: same run, same attempt, same text.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator, Mapping
 
@@ -126,17 +127,22 @@ def _requests(summary: Summary, settings: Settings) -> Iterator[str]:
 
 def _files(screened: Screened) -> Iterator[str]:
     layout = screened.layout
+    yield _line("files", str(layout.folder))
     for table in TABLES:
         paths = layout.parts(table)
-        if paths:
-            more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-            yield _line(table, f"{paths[0]}{more}")
-    yield _line("report", f"{layout.run}/ (summary.json, errors.csv, manifest.json)")
-    yield _line("query", _query(screened))
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        yield f"    {paths[0].relative_to(layout.folder)}{more}"
+    reports = layout.run.relative_to(layout.folder)
+    yield f"    {reports}/ (summary.json, errors.csv, schema.json, manifest.json)"
+    yield _line("look", _query(screened))
 
 
 def _query(screened: Screened) -> str:
+    """One line to copy: the rows with a swap or an active forwarding."""
     layout = screened.layout
-    pattern = layout.part("results", 0).parent / f"{layout.run_id}-*.parquet"
-    code = f"import polars as pl; print(pl.read_parquet({str(pattern)!r}).describe())"
+    paths = layout.part("results", 0).parent / f"{layout.run_id}-*.parquet"
+    positive = 'pl.any_horizontal(pl.col("^.*_(swapped|active)$"))'
+    code = (
+        f"import polars as pl; print(pl.read_parquet({json.dumps(str(paths))}).filter({positive}))"
+    )
     return f"python -c {shlex.quote(code)}"

@@ -12,7 +12,7 @@ from batch_screen.api.client import Client
 from batch_screen.config.settings import Settings
 from batch_screen.engine.dispatch import Dispatcher
 from batch_screen.engine.pacing import Pacer
-from batch_screen.engine.shards import ShardLine
+from batch_screen.engine.shards import ShardLine, answered_lookups
 from batch_screen.errors import Stopped
 from batch_screen.model import Plan
 from batch_screen.runs import Run
@@ -40,6 +40,9 @@ def ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Watch) ->
 async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Watch) -> Asked:
     loop = asyncio.get_running_loop()
     pacing = settings.pacing
+    answered = answered_lookups(run, plan, settings.screening.endpoints)
+    total = plan.unique_numbers * len(answered)
+    watch.progress.stage("asking", total=total, done=sum(answered.values()))
     pacer = Pacer(
         pacing.rate_per_second * (1 - pacing.headroom),
         ramp_up_seconds=pacing.ramp_up_seconds,
@@ -57,6 +60,9 @@ async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Wa
     dispatcher = Dispatcher(
         settings, ask=client.ask, save=line.save, correlate=run.correlator, pacer=pacer
     )
+    for endpoint, count in answered.items():
+        if count >= settings.guards.canary_answers:  # an earlier start has seen it answer well
+            dispatcher.trust(endpoint)
 
     def halt(error: Stopped) -> None:
         loop.call_soon_threadsafe(dispatcher.halt, error)

@@ -75,6 +75,10 @@ class Dispatcher:
         self._stopped_endpoints: set[Endpoint] = set()
         self.attempts = 0
 
+    def trust(self, endpoint: Endpoint) -> None:
+        """The endpoint has proved itself: its first answers need no canary."""
+        self._canary.trust(endpoint)
+
     def halt(self, error: BaseException | None = None) -> None:
         """Starts no more attempts; ``run`` drains and then raises ``error``, if there is one."""
         if self._halted.done():
