@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from batch_screen.version import __version__
 
 if TYPE_CHECKING:
+    from batch_screen.config.key import read_key
     from batch_screen.config.load import load_settings
     from batch_screen.config.settings import Settings
     from batch_screen.errors import BatchScreenError
@@ -32,6 +33,7 @@ __all__ = [
     "__version__",
     "forecast",
     "load_settings",
+    "read_key",
     "screen",
 ]
 
@@ -47,6 +49,7 @@ _HOMES = {
     "Watch": "watch",
     "forecast": "pipeline",
     "load_settings": "config.load",
+    "read_key": "config.key",
     "screen": "pipeline",
 }
 

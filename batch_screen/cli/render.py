@@ -14,6 +14,7 @@ from batch_screen.output.summary import Lookups, Rows, Summary
 from batch_screen.pipeline import Forecast, Screened
 
 _LABEL = 14
+_SHOWN_REASONS = 6
 
 
 def closing_block(screened: Screened, settings: Settings) -> str:
@@ -76,10 +77,23 @@ def _line(label: str, text: str) -> str:
 def _rows(rows: Rows) -> Iterator[str]:
     yield _line("rows", f"{rows.read:,} = {rows.accepted:,} accepted + {rows.rejected:,} rejected")
     if rows.rejected:
-        yield _line("  rejected", _counts(rows.rejected_by_reason))
+        yield _line("  rejected", _main_counts(rows.rejected_by_reason))
     yield _line(
         "numbers", f"{rows.unique_numbers:,} unique, {rows.duplicates:,} rows are duplicates"
     )
+
+
+def _main_counts(counts: Mapping[str, int]) -> str:
+    """The first few counts, and the sum of the others.
+
+    >>> _main_counts(dict.fromkeys("abcdefgh", 2))
+    'a 2, b 2, c 2, d 2, e 2, f 2 and 4 for 2 other reasons'
+    """
+    rest = list(counts.items())[_SHOWN_REASONS:]
+    shown = _counts(dict(list(counts.items())[:_SHOWN_REASONS]))
+    if not rest:
+        return shown
+    return f"{shown} and {sum(n for _, n in rest):,} for {len(rest)} other reasons"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,9 +39,18 @@ def run(**options: Any) -> int:
     _obey_signals(stop)
     with watcher(job.settings.output.heartbeat_seconds) as progress:
         screened = screen(job, Watch(progress, stop))
-    click.echo(closing_block(screened, job.settings))
+    _show(closing_block(screened, job.settings))
     failed = screened.summary.failure_share > job.settings.guards.max_failure_share
     return _FAILURES if failed else 0
+
+
+def _show(block: str) -> None:
+    """Prints the block; a reader that has gone away does not make a finished run a failure."""
+    try:
+        click.echo(block)
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: PLW1514, PTH123, SIM115 (until the very end)
 
 
 def _obey_signals(stop: Stop) -> None:

@@ -73,7 +73,6 @@ async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Wa
                 await dispatcher.run(line.tasks())
             finally:
                 await line.close()
-        dispatcher.raise_failure()  # the last outcomes may have failed to be saved
     return Asked(
         attempts=dispatcher.attempts,
         seconds=monotonic() - began,

@@ -101,10 +101,6 @@ class Dispatcher:
             self._release_canary()
             with suppress(asyncio.CancelledError):
                 await asyncio.gather(issuing, return_exceptions=True)
-        self.raise_failure()
-
-    def raise_failure(self) -> None:
-        """Raises what ``halt`` was called with, if it was."""
         if self._halted.done():
             self._halted.result()
 

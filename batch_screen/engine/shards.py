@@ -81,6 +81,7 @@ class ShardLine:
         self._on_saved = on_saved
         self._on_failure = on_failure
         self.possibly_billed = 0
+        self._failure: BaseException | None = None
         self._missing: dict[int, int] = {}
         self._sealing: set[asyncio.Future[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -124,10 +125,20 @@ class ShardLine:
             )
 
     async def close(self) -> None:
-        """Returns when everything handed over is saved and all sealing begun has ended."""
+        """Returns when everything handed over is saved and all sealing begun has ended.
+
+        Raises the first failure to save or seal, whatever else ended the run: nobody may be
+        told that answers are saved when they are not.
+        """
         await asyncio.to_thread(self._commit.close)
         await asyncio.sleep(0)  # what the saving thread has posted to the loop comes first
         await asyncio.gather(*self._sealing, return_exceptions=True)
+        if self._failure is not None:
+            raise self._failure
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+        self._on_failure(error)
 
     def _in_loop(self, call: Callable[[Any], None], argument: object) -> None:
         self._loop.call_soon_threadsafe(call, argument)
@@ -141,7 +152,7 @@ class ShardLine:
         self._on_saved(len(outcomes))
 
     def _failed(self, error: OSError) -> None:
-        self._on_failure(
+        self._fail(
             OutputError(
                 f"cannot save outcomes to {self._run.journal}: {error.strerror}; no more requests "
                 "are sent. Free space or fix the disk, then start again to resume"
@@ -165,4 +176,4 @@ class ShardLine:
     def _sealed(self, sealing: asyncio.Future[None]) -> None:
         self._sealing.discard(sealing)
         if not sealing.cancelled() and (error := sealing.exception()):
-            self._on_failure(error)
+            self._fail(error)

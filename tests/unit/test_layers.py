@@ -1,0 +1,82 @@
+"""The house has floors: imports go down, never up, and rooms of one floor stay apart."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "batch_screen"
+
+# The top comes first. A room is a file or a folder of the package.
+FLOORS = (
+    {"cli"},
+    {"pipeline"},
+    {"engine", "sandbox", "planning", "reporting"},
+    {"reading", "numbers", "plan", "api", "journal", "output", "runs"},
+    {"schema", "files", "watch"},
+    {"config"},
+    {"model", "errors", "masking", "version"},
+)
+FLOOR_OF = {room: height for height, rooms in enumerate(reversed(FLOORS)) for room in rooms}
+
+# A library that only these rooms may import.
+HOMES = {
+    "aiohttp": {"api", "sandbox"},
+    "aiolimiter": {"engine"},
+    "click": {"cli"},
+    "tqdm": {"cli"},
+    "phonenumbers": {"numbers"},
+    "pydantic": {"config", "pipeline"},
+    "pydantic_settings": {"config"},
+    "tomllib": {"config"},
+    "filelock": {"runs"},
+    "asyncio": {"api", "engine", "sandbox"},
+}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_modules(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
+
+
+def test_every_room_has_a_floor() -> None:
+    assert {room_of(path) for path in SOURCES} == set(FLOOR_OF)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_down(path: Path) -> None:
+    room = room_of(path)
+    for module in imported_modules(path):
+        parts = module.split(".")
+        if parts[0] != "batch_screen" or len(parts) == 1 or parts[1] == room:
+            continue
+        assert FLOOR_OF[parts[1]] < FLOOR_OF[room], f"{room} imports {module}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_libraries_stay_at_home(path: Path) -> None:
+    for module in imported_modules(path):
+        homes = HOMES.get(module.split(".")[0])
+        assert homes is None or room_of(path) in homes, f"{room_of(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_only_the_command_line_prints(path: Path) -> None:
+    calls = [
+        n.func for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)
+    ]
+    assert not [f for f in calls if isinstance(f, ast.Name) and f.id == "print"]
