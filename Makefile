@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format clean
+.PHONY: help demo test check format bench-memory clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 # What the demo shows of its results: how many, and how many positives at each endpoint.
 define SHOW
@@ -39,6 +39,9 @@ check: $(STAMP) ## format, lint, types, import layers and documents
 format: $(STAMP) ## rewrite the code as the formatter and the linter want it
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench-memory: $(STAMP) ## a million rows in 600 MiB? (about three minutes)
+	$(BIN)/python benchmarks/memory.py
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) demo_out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

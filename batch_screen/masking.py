@@ -8,8 +8,15 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_DATE_OR_RUN = r"\b(?:19|20)\d\d-[01]\d-[0-3]\d\b|\b(?:19|20)\d{6}-[0-9a-f]{10}\b"
-_NUMBER = re.compile(rf"(?P<known>{_DATE_OR_RUN})|(?<![\w.])\+?\d(?:[\s().\-/]{{0,2}}\d){{6,}}")
+# "+49 171 - 392 - 0012": up to three characters between two digits of one number.
+_BETWEEN = r"[\s().\-/\u2010-\u2015]{0,3}"
+_DATE = r"(?<!\d)(?:19|20)\d\d-[01]\d-[0-3]\d(?!\d)"
+_RUN = r"(?<!\d)(?:19|20)\d{6}-[0-9a-f]{10}(?![0-9a-f])"
+_FILE_DATE = rf"(?<=[a-z][_-])(?:19|20)\d\d[01]\d[0-3]\d(?!{_BETWEEN}\d)"  # list_20261123.csv
+# Whatever stands before it: %2B49…, \u002B49… and tel49… are numbers too.
+_NUMBER = re.compile(
+    rf"(?P<known>{_DATE}|{_RUN}|{_FILE_DATE})|\+?\d(?:{_BETWEEN}\d){{6,}}", re.IGNORECASE
+)
 _SHOWN_HEAD = 5
 _SHOWN_TAIL = 2
 _BULLET = "•"

@@ -118,6 +118,7 @@ class Attempt(msgspec.Struct, frozen=True, tag="attempt", tag_field="t", omit_de
     endpoint: Endpoint
     max_age_minutes: int | None = None
     kind: OutcomeKind = OutcomeKind.SERVER_ERROR
+    reason: str | None = None
     http_status: int | None = None
 
 

@@ -96,7 +96,7 @@ class Client:
         began = perf_counter()
         try:
             answer = await self._attempt(lookup, correlator)
-        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError) as error:
+        except aiohttp.ClientConnectorCertificateError as error:
             raise ApiError(_certificate_message(self._api)) from error
         except (aiohttp.ClientError, OSError) as error:
             answer = _transport_answer(error)

@@ -5,6 +5,7 @@ Command modules import nothing heavy at their top, so that help and completion a
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -52,7 +53,9 @@ def _exit_code() -> int:
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)  # it quotes what was typed
+        click.echo(mask_text(shown.getvalue()), err=True, nl=False)
         return error.exit_code
     except BatchScreenError as error:
         _say(f"Error: {error}")
@@ -60,13 +63,15 @@ def _exit_code() -> int:
     except (click.Abort, KeyboardInterrupt):
         _say("Error: interrupted")
         return _INTERRUPTED
-    except Exception as error:  # noqa: BLE001 (the last line of defence: no traceback ever)
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 (no traceback ever; a panic of polars is no Exception)
         _say(f"Error: this is a bug, please report it: {_where(error)}")
         return _BUG
     return code if isinstance(code, int) else 0
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException) -> str:
     """Type and place of a bug; its text may quote data, so it is masked and short."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(frame.filename).name}:{frame.lineno}"

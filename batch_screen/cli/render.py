@@ -129,7 +129,7 @@ def _requests(summary: Summary, settings: Settings) -> Iterator[str]:
     yield _line(
         "requests", f"{attempts:,} = lookups + {retries:,} retries + {refusals:,} refused (429)"
     )
-    if session.attempts:
+    if session.asking_seconds >= 1:
         yield _line(
             "rate",
             f"{session.rate_per_second:,.1f}/s over {duration(session.asking_seconds)}, "
@@ -154,7 +154,7 @@ def _files(screened: Screened) -> Iterator[str]:
 def _query(screened: Screened) -> str:
     """One line to copy: the rows with a swap or an active forwarding."""
     layout = screened.layout
-    paths = layout.part("results", 0).parent / f"{layout.run_id}-*.parquet"
+    paths = layout.part("results", 0).parent / f"{layout.run_id}-?????.parquet"  # not those of -2
     positive = 'pl.any_horizontal(pl.col("^.*_(swapped|active)$"))'
     code = (
         f"import polars as pl; print(pl.read_parquet({json.dumps(str(paths))}).filter({positive}))"

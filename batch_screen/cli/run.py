@@ -50,7 +50,7 @@ def _show(block: str) -> None:
         click.echo(block)
         sys.stdout.flush()
     except OSError:
-        sys.stdout = open(os.devnull, "w")  # noqa: PLW1514, PTH123, SIM115 (until the very end)
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 (until the very end)
 
 
 def _obey_signals(stop: Stop) -> None:

@@ -30,7 +30,6 @@ from batch_screen.errors import ConfigurationError
 PREFIX = "BATCH_SCREEN_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 KEY_FILE_VARIABLE = f"{PREFIX}API_KEY_FILE"
-COMPLETION_VARIABLE = "_BATCH_SCREEN_COMPLETE"
 
 _HEADING = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
 _KEY = re.compile(r"""\s*["']?([^"'=\s]+)["']?\s*=""")
@@ -121,9 +120,9 @@ def _nested(environment: Mapping[str, str]) -> dict[str, str]:
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
     known = {*variable_names(), CONFIG_VARIABLE, KEY_FILE_VARIABLE, KEY_VARIABLE}
     for name in environment:
-        if name.startswith(PREFIX) and name.upper() not in known:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
             raise ConfigurationError(
-                f"environment variable {name} is no setting{_did_you_mean(name, known)}"
+                f"environment variable {name} is no setting{_did_you_mean(name.upper(), known)}"
             )
 
 
@@ -154,10 +153,11 @@ def _explain(
     name = rest[0] if rest else ""
     where = _origin(section, name, flags=flags, environment=environment, file=file)
     dotted = ".".join(part for part in (section, *rest[:1]) if part)
+    message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         what = _unknown(section, name)
     else:
-        what = f"{dotted}: {error['msg'].removeprefix('Value error, ')}"
+        what = f"{dotted}: {message}" if dotted else message
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return f"{where}{what}{more}"
 
@@ -186,10 +186,10 @@ def _origin(
     environment: Mapping[str, str],
     file: tuple[Path | None, str],
 ) -> str:
-    variable = f"{PREFIX}{section}__{name}".upper()
     if name in flags.get(section, {}):
         return "command line: "
-    if variable in environment:
+    setting = f"{PREFIX}{section}__{name}".upper()
+    if variable := next((v for v in environment if v.upper() == setting), None):
         return f"environment variable {variable}: "
     path, text = file
     line = _line_of(text, section, name)
@@ -217,5 +217,6 @@ def _dotted(section: str, key: str) -> str:
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    names = sorted(known)
+    close = [k for k in names if k.startswith(name)] or get_close_matches(name, names, n=1)
     return f"; did you mean {close[0]}?" if close else ""

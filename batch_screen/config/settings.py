@@ -6,11 +6,21 @@ identity, those that only change its pace are not (``Settings.identity``).
 
 from __future__ import annotations
 
+import json
+from difflib import get_close_matches
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from batch_screen.model import Endpoint
 
@@ -53,6 +63,14 @@ class Compression(StrEnum):
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and wanted in (int, float):  # pydantic reads true as 1
+            raise ValueError("must be a number, not true or false")
+        return value
+
 
 class Api(Section):
     """The API's address and how to talk to it."""
@@ -70,15 +88,24 @@ class Api(Section):
     @field_validator("base_url")
     @classmethod
     def _is_plain_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("https", "http") or not parts.hostname:
-            raise ValueError("must be a full http:// or https:// address")
+        parts = _address(value)
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("must hold no user, password, query or fragment")
-        loopback = parts.hostname in ("localhost", "::1") or parts.hostname.startswith("127.")
-        if parts.scheme == "http" and not loopback:
+        if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
             raise ValueError("must be https://: the key and the numbers would travel unencrypted")
         return value.rstrip("/")
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        if value:
+            _address(value)
+        return value
+
+    @field_validator("paths", mode="before")
+    @classmethod
+    def _decode(cls, value: Any) -> Any:
+        return _table(value)
 
     @field_validator("paths")
     @classmethod
@@ -98,15 +125,17 @@ class Screening(Section):
     @field_validator("endpoints", mode="before")
     @classmethod
     def _all_or_distinct(cls, value: Any) -> Any:
-        named = [value] if isinstance(value, str) else list(value)
-        names = [n.strip() for v in named for n in str(v).split(",") if n.strip()]
+        names = _names(value)
         if names == ["all"]:
             return tuple(Endpoint)
         if not names:
             raise ValueError("name at least one endpoint, or all")
+        for name in set(names) - set(Endpoint):
+            close = get_close_matches(name, list(Endpoint), n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ValueError(f"there is no endpoint '{name}'{hint}")
         # One order for every run: asking for b,a is the same run as a,b.
-        known = [e for e in Endpoint if e.value in names]
-        return (*known, *(n for n in names if n not in set(Endpoint)))
+        return tuple(e for e in Endpoint if e.value in names)
 
 
 class Input(Section):
@@ -123,8 +152,7 @@ class Input(Section):
     @field_validator("keep_columns", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        named = [value] if isinstance(value, str) else list(value)
-        return tuple(dict.fromkeys(n.strip() for v in named for n in v.split(",") if n.strip()))
+        return tuple(dict.fromkeys(_names(value)))
 
     @field_validator("default_region", mode="before")
     @classmethod
@@ -208,6 +236,11 @@ class Prices(Section):
     currency: str = "EUR"
     per_request: dict[Endpoint, NotNegative] = {}
 
+    @field_validator("per_request", mode="before")
+    @classmethod
+    def _decode(cls, value: Any) -> Any:
+        return _table(value)
+
 
 class Settings(Section):
     """All settings; ``identity`` is the part that can change an outcome or a row."""
@@ -242,3 +275,49 @@ class Settings(Section):
 
 
 _IDENTITY_SECTIONS = ("screening", "input", "numbers")
+
+
+def _address(value: str) -> SplitResult:
+    """The parts of an address that can be connected to. Raises ``ValueError``."""
+    try:
+        parts = urlsplit(value)
+        usable = (
+            parts.scheme in ("https", "http")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and value.isprintable()
+            and " " not in value
+        )
+        (parts.hostname or "").encode("idna")
+    except ValueError:  # its text may quote a password
+        usable = False
+    if not usable:
+        raise ValueError("must be a full http:// or https:// address")
+    return parts
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # a name, and 127.example.com is one too
+        return False
+
+
+def _names(value: Any) -> list[str]:
+    """The names in a list, or in comma-separated text as flags and the environment give it."""
+    named = [value] if isinstance(value, str) else value
+    if not isinstance(named, list | tuple | set | frozenset) or not all(
+        isinstance(name, str) for name in named
+    ):
+        raise ValueError("must be a list of names")
+    return [name.strip() for names in named for name in names.split(",") if name.strip()]
+
+
+def _table(value: Any) -> Any:
+    """The table that an environment variable writes as JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("must be a table, or JSON for one") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -30,6 +31,9 @@ from batch_screen.model import Answer, Attempt, Endpoint, Intent, Lookup, Outcom
 
 _WAITING_PER_SLOT = 4
 _NOT_IMPLEMENTED = 501
+_WORTH_TELLING_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 class Task(msgspec.Struct):
@@ -63,8 +67,9 @@ class Dispatcher:
         self._pacer = pacer
         self._loop = asyncio.get_running_loop()
         self._canary: Canary[tuple[int, Outcome]] = Canary(settings.guards.canary_answers)
+        self._base_url = settings.api.base_url
         self._reachability = Reachability(
-            settings.api.base_url, settings.guards.unreachable_seconds, self._loop.time
+            self._base_url, settings.guards.unreachable_seconds, self._loop.time
         )
         self._front: deque[Task] = deque()
         self._delayed: list[tuple[float, int, Task]] = []
@@ -158,6 +163,8 @@ class Dispatcher:
             self.halt(error)
 
     async def _attempt(self, task: Task) -> None:
+        if self._halted.done():  # since the slot was taken: a dead key is not used again
+            return
         lookup = task.lookup
         number = task.attempts + 1
         correlator = self._correlate(lookup, number)
@@ -178,9 +185,7 @@ class Dispatcher:
             retry=self._settings.retry,
         )
         if verdict is Verdict.UNREACHABLE:
-            task.failed_attempts -= 1  # nothing was sent
-            self._front.appendleft(task)
-            self._pacer.pause(self._reachability.failed(sent_at=sent_at))
+            self._put_back(task, answer, sent_at)
             return
         self._reachability.reached()
         self._tell_pacer(answer, sent_at)
@@ -189,9 +194,22 @@ class Dispatcher:
         else:
             self._again(task, answer, verdict)
 
+    def _put_back(self, task: Task, answer: Answer, sent_at: float) -> None:
+        """No connection could be made: nothing was sent, so nothing is counted."""
+        task.failed_attempts -= 1
+        self._save(task.shard, _attempt(task, answer))
+        self._front.appendleft(task)
+        pause = self._reachability.failed(sent_at=sent_at)
+        if pause:
+            _log.warning("%s: no connection; next try in %.1f s", self._base_url, pause)
+        self._pacer.pause(pause)
+
     def _tell_pacer(self, answer: Answer, sent_at: float) -> None:
         if answer.kind is OutcomeKind.RATE_LIMITED:
-            self._pacer.refused(sent_at=sent_at, retry_after_seconds=answer.retry_after_seconds)
+            wait = answer.retry_after_seconds
+            if wait is not None and wait >= _WORTH_TELLING_SECONDS:
+                _log.warning("the API asks to wait %.0f s", wait)
+            self._pacer.refused(sent_at=sent_at, retry_after_seconds=wait)
             return
         self._pacer.delivered()
         if answer.retry_after_seconds is not None:
@@ -200,8 +218,7 @@ class Dispatcher:
             )
 
     def _again(self, task: Task, answer: Answer, verdict: Verdict) -> None:
-        record = Attempt(*_key(task.lookup), kind=answer.kind, http_status=answer.http_status)
-        self._save(task.shard, record)
+        self._save(task.shard, _attempt(task, answer))
         if verdict is Verdict.REFUSED:
             self._front.appendleft(task)
         else:
@@ -234,6 +251,15 @@ class Dispatcher:
 
 def _key(lookup: Lookup) -> tuple[str, Endpoint, int | None]:
     return lookup.e164, lookup.endpoint, lookup.max_age_minutes
+
+
+def _attempt(task: Task, answer: Answer) -> Attempt:
+    return Attempt(
+        *_key(task.lookup),
+        kind=answer.kind,
+        reason=answer.reason,
+        http_status=answer.http_status,
+    )
 
 
 def _outcome(task: Task, answer: Answer, correlator: str | None) -> Outcome:

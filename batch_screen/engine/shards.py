@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from batch_screen.api.client import CANNOT_CONNECT
 from batch_screen.config.settings import Screening
 from batch_screen.engine.dispatch import Task
 from batch_screen.errors import OutputError
@@ -41,10 +42,12 @@ class History:
                 self.intents.discard(record.lookup)
             case Attempt(e164, endpoint, window):
                 lookup = Lookup(e164, endpoint, window)
+                self.intents.discard(lookup)
+                if record.reason == CANNOT_CONNECT:  # nothing was sent
+                    return
                 refused = record.kind is OutcomeKind.RATE_LIMITED
                 counts = self.refusals if refused else self.failed_attempts
                 counts[lookup] = counts.get(lookup, 0) + 1
-                self.intents.discard(lookup)
             case Intent(e164, endpoint, window):
                 self.intents.add(Lookup(e164, endpoint, window))
 

@@ -1,0 +1,63 @@
+"""Help, version and completion come at once, because nothing heavy is loaded for them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from .conftest import clean, run_command
+
+HEAVY = ("polars", "aiohttp", "pyarrow", "pydantic", "phonenumbers", "msgspec")
+INSPECTED = """
+import json, sys
+from batch_screen.cli.main import main
+sys.argv = ["batch-screen", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+COMPLETING = {
+    "_BATCH_SCREEN_COMPLETE": "bash_complete",
+    "COMP_WORDS": "batch-screen run --str",
+    "COMP_CWORD": "2",
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (["--help"], {}, "Screen lists of phone numbers"),
+        (["run", "--help"], {}, "--phone-column"),
+        (["plan", "-h"], {}, "--json"),
+        (["sandbox", "--help"], {}, "--profile"),
+        (["--version"], {}, "batch-screen, version "),
+        ([], {"_BATCH_SCREEN_COMPLETE": "bash_source"}, "_batch_screen_completion"),
+        ([], COMPLETING, "--strictness"),
+    ],
+    ids=["help", "run", "plan", "sandbox", "version", "completion", "completing"],
+)
+def test_nothing_heavy_is_loaded(
+    arguments: list[str], environment: dict[str, str], words: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INSPECTED, *arguments],
+        capture_output=True,
+        text=True,
+        env={**clean(), **environment},
+        timeout=30,
+        check=True,
+    )
+    assert words in done.stdout
+    loaded = {name.partition(".")[0] for name in json.loads(done.stderr.splitlines()[-1])}
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_installed_command_helps() -> None:
+    done = run_command("--help")
+    assert done.code == 0
+    assert {"run", "plan", "sandbox"} <= {line.split()[0] for line in done.out.splitlines()[-4:]}
+    assert done.err == ""

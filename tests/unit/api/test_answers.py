@@ -1,0 +1,473 @@
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from batch_screen.api.answers import MAX_BODY_BYTES, TRUNCATED, read_answer, retry_after
+from batch_screen.api.dates import parse_instant
+from batch_screen.model import Answer, Endpoint, LatestChange, OutcomeKind
+
+CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
+DEVICE_DATE = Endpoint.DEVICE_SWAP_DATE
+CLAIMS = {
+    Endpoint.SIM_SWAP_CHECK: "swapped",
+    Endpoint.DEVICE_SWAP_CHECK: "swapped",
+    Endpoint.CALL_FORWARDING_CHECK: "active",
+}
+# Both dialects' names; the device's date was renamed without a new version.
+DATES = [
+    (DATE, "latestSimChange"),
+    (DEVICE_DATE, "latestSimChange"),
+    (DEVICE_DATE, "latestDeviceChange"),
+]
+AT = "2024-09-18T07:37:53.471829447Z"
+INSTANT = datetime(2024, 9, 18, 7, 37, 53, 471829, UTC)
+NAMES = ("swapped", "active", "latest_change", "latest_change_at", "latest_change_raw")
+
+
+def read(endpoint: Endpoint, body: Any, status: int = 200, **headers: str) -> Answer:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return read_answer(endpoint, status, headers, content)
+
+
+def values(answer: Answer) -> dict[str, Any]:
+    found = {name: getattr(answer, name) for name in NAMES}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def refused(answer: Answer) -> str | None:
+    """The reason of a bad response, which holds no value."""
+    assert answer.kind is OutcomeKind.BAD_RESPONSE
+    assert not values(answer)
+    assert answer.http_status == 200
+    return answer.reason
+
+
+# --- 200 ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("claim", [True, False])
+@pytest.mark.parametrize("endpoint", CLAIMS)
+def test_claims(endpoint: Endpoint, claim: bool) -> None:
+    answer = read(endpoint, {CLAIMS[endpoint]: claim, "more": [1]})
+    assert answer.kind is OutcomeKind.SUCCESS
+    assert values(answer) == {CLAIMS[endpoint]: claim}
+    assert (answer.http_status, answer.reason) == (200, None)
+
+
+@pytest.mark.parametrize("value", [None, 0, 1, 0.0, "false", "true", "", [], {}, [True]])
+@pytest.mark.parametrize("endpoint", CLAIMS)
+def test_a_claim_is_true_or_false(endpoint: Endpoint, value: Any) -> None:
+    assert refused(read(endpoint, {CLAIMS[endpoint]: value})) == "wrong_type"
+
+
+@pytest.mark.parametrize(("endpoint", "name"), DATES)
+def test_dates(endpoint: Endpoint, name: str) -> None:
+    answer = read(endpoint, {name: AT})
+    assert answer.kind is OutcomeKind.SUCCESS
+    assert values(answer) == {
+        "latest_change": LatestChange.REPORTED,
+        "latest_change_at": INSTANT,
+        "latest_change_raw": AT,
+    }
+
+
+@pytest.mark.parametrize(("endpoint", "name"), DATES)
+def test_null_is_none_reported(endpoint: Endpoint, name: str) -> None:
+    answer = read(endpoint, {name: None})
+    assert answer.kind is OutcomeKind.SUCCESS
+    assert values(answer) == {"latest_change": LatestChange.NONE_REPORTED}
+
+
+@pytest.mark.parametrize(("endpoint", "name"), DATES)
+def test_an_empty_date_is_null_and_kept_as_answered(endpoint: Endpoint, name: str) -> None:
+    answer = read(endpoint, {name: ""})
+    assert answer.kind is OutcomeKind.SUCCESS
+    assert values(answer) == {
+        "latest_change": LatestChange.NONE_REPORTED,
+        "latest_change_raw": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (False, "wrong_type"),
+        (0, "wrong_type"),
+        (1726645073, "wrong_type"),
+        ([], "wrong_type"),
+        ([AT], "wrong_type"),
+        ({}, "wrong_type"),
+        (" ", "not_a_date"),
+        ("null", "not_a_date"),
+        ("2024-09-18", "not_a_date"),
+        ("2024-09-18T07:37:53", "not_a_date"),
+        ("9999-12-31T23:59:59-01:00", "not_a_date"),
+    ],
+)
+@pytest.mark.parametrize(("endpoint", "name"), DATES)
+def test_a_date_is_an_instant(endpoint: Endpoint, name: str, value: Any, reason: str) -> None:
+    assert refused(read(endpoint, {name: value})) == reason
+
+
+@pytest.mark.parametrize("value", [AT, None, ""])
+def test_both_names_of_the_device_date_may_agree(value: Any) -> None:
+    one = read(DEVICE_DATE, {"latestSimChange": value})
+    assert read(DEVICE_DATE, {"latestSimChange": value, "latestDeviceChange": value}) == one
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(AT, None), (AT, "2024-09-19T07:37:53Z"), (None, False), (AT, [AT])]
+)
+def test_both_names_may_not_conflict(one: Any, other: Any) -> None:
+    for body in (
+        {"latestSimChange": one, "latestDeviceChange": other},
+        {"latestDeviceChange": one, "latestSimChange": other},
+    ):
+        assert refused(read(DEVICE_DATE, body)) == "conflicting_dates"
+
+
+def test_the_sim_date_is_no_device_date() -> None:
+    assert refused(read(DATE, {"latestDeviceChange": AT})) == "missing_field"
+    conflicting = {"latestSimChange": AT, "latestDeviceChange": None}
+    assert read(DATE, conflicting).kind is OutcomeKind.SUCCESS
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_missing_is_unknown(endpoint: Endpoint) -> None:
+    others = {"swapped", "active", "latestSimChange", "latestDeviceChange"} - {
+        CLAIMS.get(endpoint, "latestSimChange"),
+        "latestDeviceChange" if endpoint is DEVICE_DATE else "",
+    }
+    for body in ({}, dict.fromkeys(others), {"Swapped": True, "ACTIVE": True}):
+        assert refused(read(endpoint, body)) == "missing_field"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", TRUNCATED),
+        (b" \r\n", TRUNCATED),
+        (b"{", TRUNCATED),
+        (b'{"swapped": tru', TRUNCATED),
+        (b'{"swapped": true', TRUNCATED),
+        (b'{"swapped": true,}', "not_json"),
+        (b"{'swapped': true}", "not_json"),
+        (b'{"swapped": True}', "not_json"),
+        (b'{"swapped": true} {"swapped": true}', "not_json"),
+        (b'{"swapped": true, "x": "\xff"}', "not_json"),
+        (b"<html>502</html>", "not_json"),
+        (b'\xef\xbb\xbf{"swapped": true}', "not_json"),
+        ('{"swapped": true}'.encode("utf-16"), "not_json"),
+        (gzip.compress(b'{"swapped": true}'), "not_json"),
+        (b"null", "not_an_object"),
+        (b"true", "not_an_object"),
+        (b'[{"swapped": true}]', "not_an_object"),
+        (b'"{}"', "not_an_object"),
+        (b'{"swapped": NaN}', "not_a_number"),
+        (b'{"swapped": true, "x": [NaN]}', "not_a_number"),
+        (b'{"swapped": true, "x": -Infinity}', "infinite_number"),
+        (b'{"swapped": false, "swapped": true}', "duplicate_keys"),
+        (b'{"swapped": true, "swapped": true}', "duplicate_keys"),
+        (b'{"swapped": true, "\\u0073wapped": true}', "duplicate_keys"),
+        (b'{"swapped": true, "x": {"a": 1, "a": 2}}', "duplicate_keys"),
+        (b'{"swapped": true, "x": ' + b"9" * 5000 + b"}", "not_json"),
+        (b'{"swapped": ' + b"9" * 4000 + b"}", "wrong_type"),
+        (b'{"swapped": 1e999}', "wrong_type"),
+        (b'{"x": ' + b"[" * 30_000 + b"]" * 30_000 + b', "swapped": true}', "not_json"),
+        (b'{"x":' * 10_000 + b"1" + b"}" * 10_000, "not_json"),
+        (b'{"swapped": true}' + b" " * MAX_BODY_BYTES, "too_large"),
+    ],
+)
+def test_damaged_bodies(content: bytes, reason: str) -> None:
+    assert refused(read(CHECK, content)) == reason
+
+
+def test_the_largest_body_is_read() -> None:
+    content = b'{"swapped": true}'.ljust(MAX_BODY_BYTES)
+    assert read(CHECK, content).swapped is True
+    assert refused(read(CHECK, content + b" ")) == "too_large"
+
+
+@pytest.mark.parametrize("depth", range(900, 1010, 3))
+def test_comparing_deep_dates_never_runs_out_of_stack(depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    body = b'{"latestSimChange":%b,"latestDeviceChange":%b}' % (deep, deep)
+    assert refused(read(DEVICE_DATE, body)) in ("wrong_type", "not_json")
+
+
+@given(cut=st.integers(0, 15), claim=st.booleans())
+def test_no_cut_body_is_a_success(cut: int, claim: bool) -> None:
+    whole = json.dumps({"swapped": claim}).encode()
+    assert refused(read(CHECK, whole[:cut])) == TRUNCATED
+
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=10)
+    | st.sampled_from([AT, "true", ""])
+)
+documents = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["swapped", "active", "latestSimChange", "latestDeviceChange", "x"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=6,
+)
+endpoints = st.sampled_from(Endpoint)
+
+
+def assert_justified(endpoint: Endpoint, answer: Answer, body: Any) -> None:
+    """A success repeats exactly what the body says; everything else holds no value."""
+    if answer.kind is not OutcomeKind.SUCCESS:
+        assert refused(answer)
+        return
+    if not endpoint.answers_date:
+        assert values(answer) == {CLAIMS[endpoint]: body[CLAIMS[endpoint]]}
+        assert type(body[CLAIMS[endpoint]]) is bool
+        return
+    names = [name for at, name in DATES if at is endpoint and name in body]
+    assert len({json.dumps(body[name]) for name in names}) == 1
+    raw = body[names[0]]
+    assert answer.latest_change_raw == raw
+    assert answer.latest_change_at == (parse_instant(raw) if raw else None)
+    assert (answer.latest_change is LatestChange.REPORTED) == bool(raw)
+
+
+@given(endpoints, documents)
+@example(DEVICE_DATE, {"latestSimChange": 0, "latestDeviceChange": False})
+def test_any_document_is_read_as_it_is_or_refused(endpoint: Endpoint, body: Any) -> None:
+    assert_justified(endpoint, read(endpoint, body), body)
+
+
+@given(endpoints, st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_any_bytes_are_read_as_json_or_refused(endpoint: Endpoint, content: bytes) -> None:
+    answer = read(endpoint, content)
+    assert_justified(endpoint, answer, answer.kind is OutcomeKind.SUCCESS and json.loads(content))
+
+
+@given(endpoints, st.sampled_from([True, False, AT]), st.data())
+def test_a_flipped_byte_never_changes_the_value_unseen(
+    endpoint: Endpoint, value: Any, data: st.DataObject
+) -> None:
+    name = CLAIMS.get(endpoint, "latestSimChange")
+    content = bytearray(json.dumps({name: value}).encode())
+    content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    answer = read(endpoint, bytes(content))
+    assert_justified(
+        endpoint, answer, answer.kind is OutcomeKind.SUCCESS and json.loads(bytes(content))
+    )
+
+
+# --- Everything but 200 ------------------------------------------------------------------
+
+STATUSES = [
+    (201, OutcomeKind.BAD_RESPONSE, "unexpected_status"),
+    (204, OutcomeKind.BAD_RESPONSE, "unexpected_status"),
+    (101, OutcomeKind.BAD_RESPONSE, "unexpected_status"),
+    (301, OutcomeKind.BAD_RESPONSE, "redirect"),
+    (302, OutcomeKind.BAD_RESPONSE, "redirect"),
+    (304, OutcomeKind.BAD_RESPONSE, "redirect"),
+    (307, OutcomeKind.BAD_RESPONSE, "redirect"),
+    (308, OutcomeKind.BAD_RESPONSE, "redirect"),
+    (400, OutcomeKind.REJECTED, None),
+    (401, OutcomeKind.FORBIDDEN, None),
+    (402, OutcomeKind.FORBIDDEN, None),
+    (403, OutcomeKind.FORBIDDEN, None),
+    (404, OutcomeKind.NOT_FOUND, None),
+    (405, OutcomeKind.REJECTED, "unexpected_status"),
+    (408, OutcomeKind.RATE_LIMITED, None),
+    (413, OutcomeKind.REJECTED, "unexpected_status"),
+    (415, OutcomeKind.REJECTED, "unexpected_status"),
+    (422, OutcomeKind.NOT_APPLICABLE, None),
+    (429, OutcomeKind.RATE_LIMITED, None),
+    (500, OutcomeKind.SERVER_ERROR, None),
+    (501, OutcomeKind.SERVER_ERROR, "not_implemented"),
+    (502, OutcomeKind.SERVER_ERROR, None),
+    (503, OutcomeKind.SERVER_ERROR, None),
+    (504, OutcomeKind.SERVER_ERROR, None),
+    (599, OutcomeKind.SERVER_ERROR, None),
+]
+
+
+@pytest.mark.parametrize(("status", "kind", "reason"), STATUSES)
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_the_status_decides(
+    endpoint: Endpoint, status: int, kind: OutcomeKind, reason: str | None
+) -> None:
+    # Neither a body that looks like a success nor another code changes that.
+    for body in ({"swapped": True, "active": True}, {"status": 200, "code": "NOT_FOUND"}, b""):
+        answer = read(endpoint, body, status)
+        assert (answer.kind, answer.reason, answer.http_status) == (kind, reason, status)
+        assert not values(answer)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "INVALID_ARGUMENT"),
+        (400, "OUT_OF_RANGE"),
+        (401, "UNAUTHENTICATED"),
+        (403, "PERMISSION_DENIED"),
+        (404, "NOT_FOUND"),
+        (429, "QUOTA_EXCEEDED"),
+        (500, "INTERNAL_SERVER_ERROR"),
+    ],
+)
+@pytest.mark.parametrize("as_text", [True, False])
+def test_documented_errors_keep_code_and_message(status: int, code: str, as_text: bool) -> None:
+    said = str(status) if as_text else status
+    answer = read(CHECK, {"status": said, "code": code, "message": "It is so."}, status)
+    assert (answer.code, answer.message, answer.http_status) == (code, "It is so.", status)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ({"status": 404, "message": "gone"}, None, "gone"),
+        ({"code": "NOT_FOUND"}, "NOT_FOUND", None),
+        ({"type": "about:blank", "title": "Gone", "status": 404}, None, "Gone"),
+        ({"title": "Gone", "detail": "really", "instance": "/x"}, None, "really"),
+        ({"code": 404, "message": ["gone"]}, None, None),
+        ({"code": None, "message": None}, None, None),
+        ({"code": "", "message": " \n"}, None, None),
+        ({}, None, None),
+        ([1], None, None),
+        (b"<html><body>404 Not Found</body></html>", None, None),
+        (b"\xff\xfe", None, None),
+        (b"[" * 60_000, None, None),
+        (b'{"code": "X", "n": ' + b"9" * 5_000 + b"}", None, None),
+        (b'{"code": "X"}'.ljust(MAX_BODY_BYTES + 1), "X", None),
+    ],
+)
+def test_other_error_bodies(body: Any, code: str | None, message: str | None) -> None:
+    answer = read(CHECK, body, 404)
+    assert (answer.kind, answer.code, answer.message) == (OutcomeKind.NOT_FOUND, code, message)
+
+
+def test_foreign_text_is_short_masked_and_plain() -> None:
+    body = {
+        "code": "\x1b[31mBAD\r\n" + "x" * 300,
+        "message": "no such number +491713920012, 0171 392 00 14\u202e\ud800 " + "y" * 500,
+    }
+    answer = read(CHECK, body, 400)
+    assert answer.code is not None
+    assert answer.message is not None
+    assert answer.code.startswith("[31mBAD x")
+    assert len(answer.code) == 100
+    assert len(answer.message) == 200
+    assert answer.message.startswith("no such number +4917••••••12, 0171 •••••••14 ")
+    assert (answer.code + answer.message).isprintable()
+
+
+@given(endpoints, st.integers(100, 599).filter(lambda s: s != 200), documents, st.binary())
+def test_any_error_body_is_kept_safe(
+    endpoint: Endpoint, status: int, body: Any, content: bytes
+) -> None:
+    body = {"code": body, "message": body, "detail": body}
+    for answer in (read(endpoint, body, status), read(endpoint, content, status)):
+        assert answer.kind is not OutcomeKind.SUCCESS
+        assert not values(answer)
+        assert not re.search(r"\d{7}", f"{answer.code} {answer.message}")
+        msgspec.json.encode(answer)  # the journal can hold it
+
+
+# --- Retry-After -------------------------------------------------------------------------
+
+NOW = datetime(2026, 11, 23, 4, 5, 6, tzinfo=UTC)
+
+
+def http_date(instant: datetime) -> str:
+    return format_datetime(instant, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0.0),
+        ("2", 2.0),
+        (" 120 ", 120.0),
+        ("86400000", 86_400_000.0),
+        ("9" * 300, float("9" * 300)),
+        ("9" * 400, None),
+        ("-5", None),
+        ("+5", None),
+        ("1.5", None),
+        ("1e3", None),
+        ("soon", None),
+        ("", None),
+        ("²", None),
+        ("nan", None),
+        ("inf", None),
+        ("99 Foo 99999 99:99:99 GMT", None),
+        ("Mon, 23 Nov 2026 04:05:06 +99999999999", None),
+    ],
+)
+def test_retry_after_in_seconds(text: str, seconds: float | None) -> None:
+    assert retry_after({"Retry-After": text}) == seconds
+
+
+def test_retry_after_is_missing() -> None:
+    assert retry_after({}) is None
+    assert read(CHECK, {}, 429).retry_after_seconds is None
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 90, 86_400 * 400])
+@pytest.mark.parametrize("skew", [timedelta(0), timedelta(days=-900), timedelta(days=900)])
+def test_retry_after_as_a_date_is_read_against_the_servers_clock(
+    ahead: int, skew: timedelta
+) -> None:
+    date = NOW + skew
+    headers = {
+        "Retry-After": http_date(date + timedelta(seconds=ahead)),
+        "Date": http_date(date),
+    }
+    assert retry_after(headers) == ahead
+
+
+def test_retry_after_in_other_date_formats() -> None:
+    date = {"Date": http_date(NOW)}
+    assert retry_after({"Retry-After": "Monday, 23-Nov-26 04:05:36 GMT", **date}) == 30
+    assert retry_after({"Retry-After": "Mon Nov 23 04:05:36 2026", **date}) == 30
+    assert retry_after({"Retry-After": "Mon, 23 Nov 2026 05:05:36 +0100", **date}) == 30
+
+
+def test_retry_after_in_the_past_is_now() -> None:
+    past = {"Retry-After": http_date(NOW - timedelta(hours=1)), "Date": http_date(NOW)}
+    assert retry_after(past) == 0.0
+
+
+def test_without_a_date_header_the_own_clock_must_do() -> None:
+    headers = {"Retry-After": http_date(datetime.now(UTC) + timedelta(seconds=60))}
+    assert 55 < (retry_after(headers) or 0) <= 60
+
+
+def test_the_header_is_found_however_it_is_spelt() -> None:
+    headers = CIMultiDict({"retry-after": "7"})
+    answer = read_answer(CHECK, 503, headers, b"")
+    assert answer.retry_after_seconds == 7.0
+
+
+@given(st.text(max_size=40), st.none() | st.text(max_size=40))
+def test_any_header_is_a_wait_or_none(text: str, date: str | None) -> None:
+    headers = {"Retry-After": text} | ({} if date is None else {"Date": date})
+    seconds = retry_after(headers)
+    assert seconds is None or 0 <= seconds < float("inf")

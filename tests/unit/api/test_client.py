@@ -1,0 +1,730 @@
+from __future__ import annotations
+
+import asyncio
+import gzip
+import inspect
+import json
+import re
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import traceback
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import client_exceptions, web
+from aiohttp.test_utils import TestServer
+from aioresponses import aioresponses
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch_screen.api.answers import MAX_BODY_BYTES, TRUNCATED
+from batch_screen.api.client import CANNOT_CONNECT, Client
+from batch_screen.config.settings import Api
+from batch_screen.errors import ApiError, ConfigurationError
+from batch_screen.model import Answer, Endpoint, Lookup, OutcomeKind
+from batch_screen.version import __version__
+
+KEY = "s3cret-api-key"
+NUMBER = "+491713920012"
+CHECK = Lookup(NUMBER, Endpoint.SIM_SWAP_CHECK, 2400)
+SUCCESS = b'{"swapped": true}'
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def ask(api: Api, *, times: int = 1, at_once: int = 1, limit: int = 4) -> list[Answer]:
+    async with Client(api, KEY, max_connections=limit) as client:
+        answers = []
+        for _ in range(times):
+            batch = (client.ask(CHECK, f"correlator-{n}") for n in range(at_once))
+            answers += await asyncio.gather(*batch)
+    return answers
+
+
+async def ask_at(server: TestServer, **kwargs: Any) -> Answer:
+    (answer,) = await ask(Api(base_url=str(server.make_url("")), **kwargs))
+    return answer
+
+
+async def serve(handler: Handler, **kwargs: Any) -> TestServer:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    server = TestServer(app)
+    await server.start_server(**kwargs)
+    return server
+
+
+def asked(handler: Handler, **kwargs: Any) -> Answer:
+    """The answer to one attempt at a real server with this handler."""
+
+    async def talk() -> Answer:
+        server = await serve(handler)
+        try:
+            return await ask_at(server, **kwargs)
+        finally:
+            await server.close()
+
+    return asyncio.run(talk())
+
+
+def asked_raw(talk: Talk | bytes, *, times: int = 1, scheme: str = "http", **api: Any) -> Answer:
+    """The last answer to attempts at a server that talks bytes; bytes: say so and hang up."""
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert isinstance(talk, bytes)
+        await read_request(reader)
+        writer.write(talk)
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await (say if isinstance(talk, bytes) else talk)(reader, writer)
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def run() -> Answer:
+        server = await asyncio.start_server(connected, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        try:
+            url = f"{scheme}://127.0.0.1:{port}"
+            return (await ask(Api(base_url=url, **api), times=times))[-1]
+        finally:
+            server.close()
+            await server.wait_closed()
+
+    return asyncio.run(run())
+
+
+async def read_request(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    return head + await reader.readexactly(int(length[1]) if length else 0)
+
+
+def short(answer: Answer) -> tuple[OutcomeKind, str | None, int | None]:
+    assert KEY not in repr(answer)
+    return answer.kind, answer.reason, answer.http_status
+
+
+async def success(request: web.Request) -> web.Response:
+    return web.Response(body=SUCCESS)
+
+
+# --- What is sent ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_a_request(endpoint: Endpoint) -> None:
+    seen: list[tuple[web.Request, bytes]] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append((request, await request.read()))
+        return web.Response(status=404)
+
+    async def run() -> Answer:
+        server = await serve(handler)
+        api = Api(base_url=f"{server.make_url('')}/base/")
+        window = 240 if endpoint.takes_max_age else None
+        async with Client(api, KEY, max_connections=1) as client:
+            answer = await client.ask(Lookup(NUMBER, endpoint, window), "correlator-7")
+        await server.close()
+        return answer
+
+    assert asyncio.run(run()).kind is OutcomeKind.NOT_FOUND
+    ((request, body),) = seen
+    assert request.method == "POST"
+    assert request.raw_path == f"/base/{endpoint.value}"
+    window = {"maxAge": 240} if endpoint.takes_max_age else {}
+    assert json.loads(body) == {"phoneNumber": NUMBER, **window}
+    headers = dict(request.headers)
+    assert headers.pop("Host").startswith("127.0.0.1:")
+    assert headers == {
+        "apiKey": KEY,
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "User-Agent": f"batch-screen/{__version__}",
+        "x-correlator": "correlator-7",
+        "Content-Length": str(len(body)),
+    }
+
+
+def test_cookies_are_not_kept() -> None:
+    cookies = []
+
+    async def handler(request: web.Request) -> web.Response:
+        cookies.append(request.headers.get("Cookie"))
+        response = web.Response(body=SUCCESS)
+        response.set_cookie("session", "1")
+        return response
+
+    async def run() -> None:
+        server = await serve(handler)
+        await ask(Api(base_url=str(server.make_url("")).replace("127.0.0.1", "localhost")), times=2)
+        await server.close()
+
+    asyncio.run(run())
+    assert cookies == [None, None]
+
+
+def test_connections_are_few_and_kept() -> None:
+    peers, current, most = set(), 0, 0
+
+    async def handler(request: web.Request) -> web.Response:
+        nonlocal current, most
+        assert request.transport is not None
+        peers.add(request.transport.get_extra_info("peername"))
+        current += 1
+        most = max(most, current)
+        await asyncio.sleep(0.005)
+        current -= 1
+        return web.Response(body=SUCCESS)
+
+    async def run() -> list[Answer]:
+        server = await serve(handler)
+        answers = await ask(Api(base_url=str(server.make_url(""))), times=2, at_once=6, limit=3)
+        await server.close()
+        return answers
+
+    assert {a.swapped for a in asyncio.run(run())} == {True}
+    assert most == len(peers) == 3
+
+
+def test_nothing_is_sent_twice_by_itself() -> None:
+    requests = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests.append(await read_request(reader))
+        writer.write(OK + b"Content-Length: 17\r\n\r\n" + SUCCESS)
+        requests.append(await read_request(reader))  # and hangs up without an answer
+
+    answer = asked_raw(talk, times=2)
+    assert short(answer) == (OutcomeKind.UNREACHABLE, "connection_lost", None)
+    assert len(requests) == 2
+
+
+# --- What comes back ---------------------------------------------------------------------
+
+
+def test_an_answer_is_stamped() -> None:
+    before = datetime.now(UTC)
+    answer = asked(success)
+    assert short(answer) == (OutcomeKind.SUCCESS, None, 200)
+    assert answer.swapped is True
+    assert 0 < answer.latency_ms < 5_000
+    assert answer.responded_at is not None
+    assert before <= answer.responded_at <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("leaves", [True, False])
+def test_redirects_are_not_followed(status: int, leaves: bool) -> None:
+    elsewhere, here = [], []
+
+    async def other(request: web.Request) -> web.Response:
+        elsewhere.append(request.headers.get("apiKey"))
+        return web.Response(body=SUCCESS)
+
+    async def run() -> Answer:
+        second = await serve(other)
+
+        async def handler(request: web.Request) -> web.Response:
+            here.append(request.path)
+            target = str(second.make_url("/x")) if leaves else "/x"
+            return web.Response(status=status, headers={"Location": target})
+
+        first = await serve(handler)
+        answer = await ask_at(first)
+        await first.close()
+        await second.close()
+        return answer
+
+    assert short(asyncio.run(run())) == (OutcomeKind.BAD_RESPONSE, "redirect", status)
+    assert here == ["/sim-swap/check"]
+    assert not elsewhere
+
+
+def test_an_endless_body_is_cut_off() -> None:
+    sent = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await read_request(reader)
+        writer.write(OK + b"Content-Length: 999999999999\r\n\r\n")
+        while True:
+            writer.write(b" " * 65_536)
+            await writer.drain()
+            sent += 65_536
+
+    assert short(asked_raw(talk)) == (OutcomeKind.BAD_RESPONSE, "too_large", 200)
+    assert sent < 64 * MAX_BODY_BYTES  # what fits into the buffers on the way
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_a_large_body_is_not_read(status: int) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(status=status, body=SUCCESS.ljust(MAX_BODY_BYTES + 1))
+
+    assert short(asked(handler)) == (OutcomeKind.BAD_RESPONSE, "too_large", status)
+
+
+def test_the_largest_body_is_read() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(body=SUCCESS.ljust(MAX_BODY_BYTES))
+
+    assert asked(handler).swapped is True
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
+def test_compressed_answers_are_not_unpacked(encoding: str) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        bomb = gzip.compress(SUCCESS + b" " * 32 * 2**20)
+        assert len(bomb) < MAX_BODY_BYTES
+        return web.Response(body=bomb, headers={"Content-Encoding": encoding})
+
+    assert short(asked(handler)) == (OutcomeKind.BAD_RESPONSE, "not_json", 200)
+
+
+def test_headers_reach_the_answer() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(status=429, headers={"RETRY-AFTER": "7"}, body=b'{"code": "SLOW"}')
+
+    answer = asked(handler)
+    assert short(answer) == (OutcomeKind.RATE_LIMITED, None, 429)
+    assert (answer.retry_after_seconds, answer.code) == (7.0, "SLOW")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "reason", "status"),
+    [
+        (b"", OutcomeKind.UNREACHABLE, "connection_lost", None),
+        (b"HTTP/1.1 200", OutcomeKind.UNREACHABLE, "connection_lost", None),
+        (OK, OutcomeKind.UNREACHABLE, "connection_lost", None),
+        (OK + b"Content-Length: 17\r\n\r\n", OutcomeKind.BAD_RESPONSE, TRUNCATED, None),
+        (OK + b"Content-Length: 17\r\n\r\n{}", OutcomeKind.BAD_RESPONSE, TRUNCATED, None),
+        (OK + b"Content-Length: 18\r\n\r\n" + SUCCESS, OutcomeKind.BAD_RESPONSE, TRUNCATED, None),
+        (
+            OK + b"Transfer-Encoding: chunked\r\n\r\n11\r\n" + SUCCESS + b"\r\n",
+            OutcomeKind.BAD_RESPONSE,
+            TRUNCATED,
+            None,
+        ),
+        (OK + b'\r\n{"swapped"', OutcomeKind.BAD_RESPONSE, TRUNCATED, 200),
+        (OK + b"Content-Length: 0\r\n\r\n", OutcomeKind.BAD_RESPONSE, TRUNCATED, 200),
+        (
+            b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 17\r\n\r\n" + SUCCESS,
+            OutcomeKind.SUCCESS,
+            None,
+            200,
+        ),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+            OutcomeKind.BAD_RESPONSE,
+            "unexpected_status",
+            101,
+        ),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", OutcomeKind.BAD_RESPONSE, "unexpected_status", 204),
+    ],
+)
+def test_answers_cut_short(said: bytes, kind: OutcomeKind, reason: str | None, status: int) -> None:
+    assert short(asked_raw(said)) == (kind, reason, status)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\x15\x03\x01\x00\x02\x02\x16",
+        b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+        b"HTTP/1.1 OK\r\n\r\n",
+        OK + b"Content-Length: many\r\n\r\n" + SUCCESS,
+        OK + b"Content-Length: 17\r\nContent-Length: 18\r\n\r\n" + SUCCESS,
+        OK + b"Content-Length: 17\r\nTransfer-Encoding: chunked\r\n\r\n" + SUCCESS,
+        OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        OK + b"X: " + b"x" * 20_000 + b"\r\n\r\n" + SUCCESS,
+        OK + b"No colon here\r\n\r\n" + SUCCESS,
+    ],
+)
+def test_malformed_http_is_no_invalid_number(said: bytes) -> None:
+    # aiohttp reports it as if the server had answered 400.
+    assert short(asked_raw(said)) == (OutcomeKind.BAD_RESPONSE, "malformed_http", None)
+
+
+pieces = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.0 500 \r\n",
+        b"Content-Length: 17\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Connection: close\r\n",
+        b"\r\n",
+        b"11\r\n",
+        b"0\r\n\r\n",
+        SUCCESS,
+    ]
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(pieces | st.binary(max_size=8), max_size=8).map(b"".join))
+def test_any_bytes_are_an_answer_and_never_a_wrong_value(said: bytes) -> None:
+    answer = asked_raw(said, timeout_seconds=0.5)
+    assert answer.kind is OutcomeKind.SUCCESS or answer.swapped is None
+    assert answer.swapped in (True, None)  # the only value any piece holds
+    assert answer.swapped is None or SUCCESS in said
+
+
+# --- Timeouts, connections and certificates ----------------------------------------------
+
+
+def test_no_answer_in_time() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        await asyncio.sleep(5)
+        raise AssertionError
+
+    answer = asked(handler, timeout_seconds=0.1)
+    assert short(answer) == (OutcomeKind.TIMEOUT, "no_answer_in_time", None)
+    assert 90 < answer.latency_ms < 1_000
+
+
+def test_a_drip_does_not_hold_a_connection_for_ever() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(OK + b"Content-Length: 1000\r\n\r\n")
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    answer = asked_raw(talk, timeout_seconds=0.15)
+    assert short(answer) == (OutcomeKind.TIMEOUT, "no_answer_in_time", None)
+
+
+def test_a_reset_connection() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        peer = writer.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    assert short(asked_raw(talk)) == (OutcomeKind.UNREACHABLE, "connection_lost", None)
+
+
+def test_a_refused_connection() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # but nobody listens
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        (answer,) = asyncio.run(ask(Api(base_url=url)))
+    assert short(answer) == (OutcomeKind.UNREACHABLE, CANNOT_CONNECT, None)
+
+
+def test_a_connection_that_is_never_made() -> None:
+    with socket.socket() as full, socket.socket() as one, socket.socket() as two:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for queued in (one, two):
+            queued.setblocking(False)
+            queued.connect_ex(full.getsockname())
+        api = Api(
+            base_url=f"http://127.0.0.1:{full.getsockname()[1]}",
+            connect_timeout_seconds=0.1,
+            timeout_seconds=2,
+        )
+        (answer,) = asyncio.run(ask(api))
+    assert short(answer) == (OutcomeKind.UNREACHABLE, CANNOT_CONNECT, None)
+    assert answer.latency_ms < 1_000
+
+
+def test_an_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*args: object, **kwargs: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    (answer,) = asyncio.run(ask(Api(base_url="https://api.example")))
+    assert short(answer) == (OutcomeKind.UNREACHABLE, CANNOT_CONNECT, None)
+
+
+def test_only_the_named_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    through = []
+
+    async def proxied(request: web.Request) -> web.Response:
+        through.append(request.raw_path)
+        return web.Response(body=SUCCESS)
+
+    async def run() -> list[OutcomeKind]:
+        proxy = await serve(proxied)
+        url = str(proxy.make_url("")).rstrip("/")
+        monkeypatch.setenv("HTTP_PROXY", url)
+        monkeypatch.setenv("http_proxy", url)
+        monkeypatch.setenv("no_proxy", "")
+        monkeypatch.setenv("NO_PROXY", "")
+        server = await serve(success)
+        kinds = []
+        for kwargs in ({}, {"trust_environment_proxies": True}, {"proxy": url}):
+            kinds.append((await ask_at(server, **kwargs)).kind)
+            kinds.append(len(through))
+        await server.close()
+        await proxy.close()
+        return kinds
+
+    ok = OutcomeKind.SUCCESS
+    assert asyncio.run(run()) == [ok, 0, ok, 1, ok, 2]
+    assert all(re.fullmatch(r"http://127.0.0.1:\d+/sim-swap/check", path) for path in through)
+
+
+def test_a_proxy_that_refuses() -> None:
+    (answer,) = asyncio.run(ask(Api(proxy="http://127.0.0.1:1")))
+    assert short(answer) == (OutcomeKind.UNREACHABLE, CANNOT_CONNECT, None)
+
+    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+
+    async def run() -> Answer:
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(refusal)
+            writer.close()
+
+        proxy = await asyncio.start_server(connected, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        (answer,) = await ask(Api(base_url="https://api.example", proxy=url))
+        proxy.close()
+        await proxy.wait_closed()
+        return answer
+
+    assert short(asyncio.run(run())) == (OutcomeKind.UNREACHABLE, CANNOT_CONNECT, None)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that nobody trusts, and its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("making a certificate needs the openssl command")
+    folder = tmp_path_factory.mktemp("tls")
+    paths = folder / "cert.pem", folder / "key.pem"
+    command = f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+    subprocess.run(
+        [
+            *command.split(),
+            *("-subj", "/CN=sandbox", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-out", str(paths[0]), "-keyout", str(paths[1])),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return paths
+
+
+def asked_tls(certificate: tuple[Path, Path], host: str = "127.0.0.1", **api: Any) -> Answer:
+    async def run() -> Answer:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*certificate)
+        app = web.Application()
+        app.router.add_post("/sim-swap/check", success)
+        server = TestServer(app, scheme="https")
+        await server.start_server(ssl=context)
+        try:
+            (answer,) = await ask(Api(base_url=f"https://{host}:{server.port}", **api))
+            return answer
+        finally:
+            await server.close()
+
+    return asyncio.run(run())
+
+
+def test_a_certificate_that_is_trusted(certificate: tuple[Path, Path]) -> None:
+    assert asked_tls(certificate, ca_file=str(certificate[0])).swapped is True
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_certificate_that_does_not_verify_stops(
+    certificate: tuple[Path, Path], host: str
+) -> None:
+    trust = {"ca_file": str(certificate[0])} if host == "localhost" else {}  # then: wrong name
+    with pytest.raises(ApiError, match=r"certificate of https://.* does not verify") as error:
+        asked_tls(certificate, host, **trust)
+    assert error.value.exit_code == 69
+    assert "api.ca_file" in str(error.value)
+    assert KEY not in "".join(traceback.format_exception(error.value))
+
+
+def test_a_server_that_speaks_no_tls_is_unreachable() -> None:
+    # Its certificate is not the matter, and a balancer that restarts looks the same.
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+
+    for talk in (plain, hang_up):
+        answer = asked_raw(talk, scheme="https")
+        assert short(answer) == (OutcomeKind.UNREACHABLE, CANNOT_CONNECT, None)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_a_ca_file_that_holds_no_certificate(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"api\.ca_file: cannot read .*; name a PEM file"):
+        asyncio.run(ask(Api(ca_file=str(path))))
+
+
+def test_it_is_used_in_its_context() -> None:
+    client = Client(Api(), KEY, max_connections=1)
+    with pytest.raises(RuntimeError, match="outside its context"):
+        asyncio.run(client.ask(CHECK, "x"))
+
+
+# --- The translation is complete ---------------------------------------------------------
+
+LOST = (OutcomeKind.UNREACHABLE, "connection_lost", None)
+NO_CONNECTION = (OutcomeKind.UNREACHABLE, CANNOT_CONNECT, None)
+LATE = (OutcomeKind.TIMEOUT, "no_answer_in_time", None)
+MALFORMED = (OutcomeKind.BAD_RESPONSE, "malformed_http", None)
+CUT = (OutcomeKind.BAD_RESPONSE, TRUNCATED, None)
+TRANSLATED = {
+    "ClientError": LOST,
+    "ClientConnectionError": LOST,
+    "ClientConnectionResetError": LOST,
+    "ClientOSError": LOST,
+    "ClientConnectorError": NO_CONNECTION,
+    "ClientProxyConnectionError": NO_CONNECTION,
+    "ClientSSLError": NO_CONNECTION,
+    "ClientConnectorDNSError": NO_CONNECTION,
+    "ClientConnectorSSLError": NO_CONNECTION,
+    "ClientConnectorCertificateError": ApiError,
+    "ConnectionTimeoutError": NO_CONNECTION,
+    "SocketTimeoutError": LATE,
+    "ServerConnectionError": LOST,
+    "ServerTimeoutError": LATE,
+    "ServerDisconnectedError": LOST,
+    "ClientResponseError": MALFORMED,
+    "ClientHttpProxyError": NO_CONNECTION,
+    "ClientPayloadError": CUT,
+    "UploadAbortedError": LOST,
+}
+# What cannot come out of a POST whose answer is read as bytes and whose address was checked
+# with the settings; should it ever, it is an answer all the same.
+NOT_MET = {
+    "ServerFingerprintMismatch",  # no fingerprint is pinned
+    "UnixClientConnectorError",
+    "TooManyRedirects",
+    "WSServerHandshakeError",
+    "ContentTypeError",  # response.json() is not used
+    "InvalidURL",
+    "InvalidUrlClientError",
+    "RedirectClientError",
+    "NonHttpUrlClientError",
+    "InvalidUrlRedirectClientError",
+    "NonHttpUrlRedirectClientError",
+}
+ALL = {
+    name: error
+    for name, error in inspect.getmembers(client_exceptions, inspect.isclass)
+    if issubclass(error, aiohttp.ClientError)
+}
+
+
+def asked_failing(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> Answer:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr(aiohttp.ClientSession, "post", fail)
+    (answer,) = asyncio.run(ask(Api()))
+    return answer
+
+
+def test_every_exception_of_aiohttp_is_known_here() -> None:
+    assert set(ALL) == {*TRANSLATED, *NOT_MET}
+
+
+@pytest.mark.parametrize(("name", "wanted"), TRANSLATED.items())
+def test_translation(name: str, wanted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ALL[name].__new__(ALL[name])
+    if wanted is ApiError:
+        with pytest.raises(ApiError, match="does not verify"):
+            asked_failing(error, monkeypatch)
+    else:
+        assert short(asked_failing(error, monkeypatch)) == wanted
+
+
+@pytest.mark.parametrize("name", sorted(NOT_MET))
+def test_the_rest_is_no_success(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = asked_failing(ALL[name].__new__(ALL[name]), monkeypatch)
+    assert answer.kind in (OutcomeKind.UNREACHABLE, OutcomeKind.BAD_RESPONSE)
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        (TimeoutError(), LATE),
+        (ConnectionResetError(), LOST),
+        (BrokenPipeError(), LOST),
+        (ssl.SSLError("bad record"), LOST),
+        (OSError("no buffer space"), LOST),
+    ],
+)
+def test_bare_errors_of_the_system(
+    error: Exception, wanted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert short(asked_failing(error, monkeypatch)) == wanted
+
+
+def test_the_key_that_aiohttp_would_repeat_is_not_passed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    headers: Any = {"apiKey": KEY}
+    info = aiohttp.RequestInfo(Api().base_url, "POST", headers, Api().base_url)  # type: ignore[arg-type]
+    error = aiohttp.ClientResponseError(info, (), status=400, message="Bad", headers=headers)
+    assert KEY in repr(error)
+    answer = asked_failing(error, monkeypatch)
+    assert KEY not in repr(answer)
+
+
+@pytest.mark.parametrize("error", [KeyError("bug"), asyncio.CancelledError()])
+def test_bugs_and_cancellation_pass(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(type(error)):
+        asked_failing(error, monkeypatch)
+
+
+# --- Without a network -------------------------------------------------------------------
+
+URL = "https://api.tyntec.com/network-signal/v1/sim-swap/check"
+
+
+def test_answers_in_a_row(mocked: aioresponses) -> None:
+    mocked.post(URL, payload={"swapped": False})
+    mocked.post(URL, status=503, headers={"Retry-After": "3"})
+    mocked.post(URL, status=404, payload={"status": "404", "message": "gone"})
+    mocked.post(URL, status=502, body="<html>", content_type="text/html")
+    mocked.post(URL, exception=aiohttp.ServerDisconnectedError())
+    answers = asyncio.run(ask(Api(), times=5))
+    assert [short(answer) for answer in answers] == [
+        (OutcomeKind.SUCCESS, None, 200),
+        (OutcomeKind.SERVER_ERROR, None, 503),
+        (OutcomeKind.NOT_FOUND, None, 404),
+        (OutcomeKind.SERVER_ERROR, None, 502),
+        LOST,
+    ]
+    assert answers[0].swapped is False
+    assert answers[1].retry_after_seconds == 3.0
+    assert answers[2].message == "gone"
+    (calls,) = mocked.requests.values()
+    assert [call.kwargs["allow_redirects"] for call in calls] == [False] * 5
+
+
+def test_the_content_type_does_not_matter(mocked: aioresponses) -> None:
+    mocked.post(URL, body=SUCCESS, content_type="text/plain")
+    (answer,) = asyncio.run(ask(Api()))
+    assert answer.swapped is True

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from batch_screen.config.key import CREDENTIAL, KEY_VARIABLE, read_key
+from batch_screen.errors import AuthenticationError
+
+
+@pytest.fixture
+def credentials(tmp_path: Path) -> Path:
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    (folder / CREDENTIAL).write_text("from-systemd\n")
+    return folder
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    path = tmp_path / "key"
+    path.write_text("from-file\n")
+    return path
+
+
+def refusal(key_file: str, environment: dict[str, str]) -> str:
+    with pytest.raises(AuthenticationError) as error:
+        read_key(key_file, environment)
+    assert error.value.exit_code == 77
+    shown = "".join(traceback.format_exception(error.value))
+    assert "s3cret" not in shown
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_sources_in_their_order(key_file: Path, credentials: Path) -> None:
+    environment = {"CREDENTIALS_DIRECTORY": str(credentials), KEY_VARIABLE: "from-variable"}
+    assert read_key(str(key_file), environment).get_secret_value() == "from-file"
+    assert read_key("", environment).get_secret_value() == "from-systemd"
+    (credentials / CREDENTIAL).unlink()
+    assert read_key("", environment).get_secret_value() == "from-variable"
+    del environment["CREDENTIALS_DIRECTORY"]
+    assert read_key("", environment).get_secret_value() == "from-variable"
+
+
+@pytest.mark.parametrize("environment", [{}, {KEY_VARIABLE: ""}, {"CREDENTIALS_DIRECTORY": ""}])
+def test_without_any(environment: dict[str, str]) -> None:
+    message = refusal("", environment)
+    assert message.startswith("no API key: name a file with --api-key-file")
+    assert "--sandbox" in message
+
+
+def test_a_named_file_that_fails_is_not_passed_over(tmp_path: Path) -> None:
+    environment = {KEY_VARIABLE: "from-variable"}
+    missing = tmp_path / "missing"
+    assert refusal(str(missing), environment) == (
+        f"cannot read the API key from {missing}: No such file or directory"
+    )
+    assert refusal(str(tmp_path), environment).endswith("Is a directory")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n \n",
+        b"s3cret one\n",
+        b"s3cret\ns3cret\n",
+        b"s3cret\x00",
+        b"s3cret\xc3\xa9",
+        b"a" * 4097,
+    ],
+)
+def test_what_cannot_be_a_key(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(content)
+    assert refusal(str(path), {}) == (
+        f"the key file {path} holds no usable API key: one line of printable ASCII is expected"
+    )
+
+
+def test_a_key_file_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(b"s3cret\xff")
+    assert refusal(str(path), {}) == f"cannot read the API key from {path}: not a text file"
+
+
+def test_bad_credentials_and_variables_are_named(credentials: Path) -> None:
+    (credentials / CREDENTIAL).write_text("")
+    assert refusal("", {"CREDENTIALS_DIRECTORY": str(credentials)}).startswith(
+        f"the systemd credential {CREDENTIAL} holds no usable"
+    )
+    assert refusal("", {KEY_VARIABLE: "s3cret\r\nX-Header: 1"}).startswith(
+        f"the variable {KEY_VARIABLE} holds no usable"
+    )
+
+
+@pytest.mark.parametrize("content", ["key", "key\n", "\r\n key \r\n"])
+def test_white_space_around_it_is_dropped(key_file: Path, content: str) -> None:
+    key_file.write_text(content)
+    assert read_key(str(key_file), {}).get_secret_value() == "key"
+
+
+def test_it_is_not_shown_by_accident(key_file: Path) -> None:
+    key = read_key(str(key_file), {})
+    assert "from-file" not in f"{key} {key!r}"

@@ -1,0 +1,339 @@
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_screen.config.load import load_settings, sections, variable_names
+from batch_screen.config.settings import Settings
+from batch_screen.errors import ConfigurationError
+from batch_screen.model import Endpoint
+
+SECRET = "s3cret-value"
+
+# A value for every setting that is not its default, as the environment writes it.
+SAMPLES = {
+    "api.base_url": ("https://other.example", "https://other.example"),
+    "api.dialect": ("2026-04", "2026-04"),
+    "api.paths": (
+        '{"sim-swap/check": "/a", "device-swap/check": "/b"}',
+        {Endpoint.SIM_SWAP_CHECK: "/a", Endpoint.DEVICE_SWAP_CHECK: "/b"},
+    ),
+    "api.timeout_seconds": ("3", 3.0),
+    "api.connect_timeout_seconds": ("3", 3.0),
+    "api.proxy": ("http://proxy.example", "http://proxy.example"),
+    "api.trust_environment_proxies": ("true", True),
+    "api.ca_file": ("ca.pem", "ca.pem"),
+    "api.key_file": ("key", "key"),
+    "screening.endpoints": ("all", tuple(Endpoint)),
+    "screening.max_age_minutes": ("240", 240),
+    "input.phone_column": ("phone", "phone"),
+    "input.region_column": ("country", "country"),
+    "input.default_region": ("de", "DE"),
+    "input.keep_columns": ("id,name", ("id", "name")),
+    "input.has_header": ("false", False),
+    "input.delimiter": ("tab", "\t"),
+    "input.encoding": ("cp1252", "cp1252"),
+    "numbers.strictness": ("mobile", "mobile"),
+    "numbers.ambiguous": ("national", "national"),
+    "numbers.double_zero_is_plus": ("1", True),
+    "numbers.vanity_letters": ("yes", True),
+    "numbers.test_numbers": ("+491713920012,+491713920014", ("+491713920012", "+491713920014")),
+    "pacing.rate_per_second": ("2.5", 2.5),
+    "pacing.headroom": ("0", 0.0),
+    "pacing.ramp_up_seconds": ("0", 0.0),
+    "pacing.max_concurrency": ("7", 7),
+    "pacing.max_retry_after_seconds": ("7", 7.0),
+    "retry.max_attempts": ("7", 7),
+    "retry.base_delay_seconds": ("7", 7.0),
+    "retry.max_delay_seconds": ("7", 7.0),
+    "retry.max_refusals": ("7", 7),
+    "guards.canary_answers": ("0", 0),
+    "guards.unreachable_seconds": ("7", 7.0),
+    "guards.max_failure_share": ("1", 1.0),
+    "guards.grace_seconds": ("7", 7.0),
+    "output.folder": ("out", "out"),
+    "output.state_folder": ("state", "state"),
+    "output.compression": ("snappy", "snappy"),
+    "output.row_group_rows": ("1000", 1_000),
+    "output.shard_rows": ("1000", 1_000),
+    "output.heartbeat_seconds": ("7", 7.0),
+    "prices.currency": ("USD", "USD"),
+    "prices.per_request": ('{"sim-swap/check": 0.02}', {Endpoint.SIM_SWAP_CHECK: 0.02}),
+}
+
+
+def setting(settings: Settings, dotted: str) -> Any:
+    section, name = dotted.split(".")
+    return getattr(getattr(settings, section), name)
+
+
+def others(settings: Settings, dotted: str) -> dict[str, Any]:
+    section, name = dotted.split(".")
+    dumped = settings.model_dump()
+    del dumped[section][name]
+    return dumped
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        path = tmp_path / "screen.toml"
+        path.write_text(text, "utf-8")
+        return path
+
+    return write
+
+
+def refusal(config: Path | None = None, **layers: Any) -> str:
+    with pytest.raises(ConfigurationError) as error:
+        load_settings(layers.get("flags"), config=config, environment=layers.get("environment"))
+    message = str(error.value)
+    assert "\n" not in message
+    assert error.value.exit_code == 2
+    return message
+
+
+def test_defaults() -> None:
+    assert load_settings() == Settings()
+
+
+def test_every_setting_has_a_variable() -> None:
+    assert set(variable_names().values()) == set(SAMPLES)
+    assert variable_names()["BATCH_SCREEN_PACING__RATE_PER_SECOND"] == "pacing.rate_per_second"
+    assert list(sections()) == list(Settings.model_fields)
+
+
+@pytest.mark.parametrize(("variable", "dotted"), variable_names().items())
+def test_every_variable_sets_its_setting(variable: str, dotted: str) -> None:
+    text, value = SAMPLES[dotted]
+    for name in (variable, variable.lower()):
+        settings = load_settings(environment={name: text})
+        assert setting(settings, dotted) == value != setting(Settings(), dotted)
+        assert others(settings, dotted) == others(Settings(), dotted)
+
+
+LAYERS = ["flag", "variable", "file"]
+
+
+@given(st.sets(st.sampled_from(LAYERS)))
+def test_flags_over_environment_over_file_over_defaults(present: set[str]) -> None:
+    rates = {"flag": 1.0, "variable": 2.0, "file": 3.0}
+    flags = {"pacing": {"rate_per_second": rates["flag"]}} if "flag" in present else {}
+    environment = {"BATCH_SCREEN_PACING__RATE_PER_SECOND": "2"} if "variable" in present else {}
+    with NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(
+            "[pacing]\nheadroom = 0.5\n" + ("rate_per_second = 3" if "file" in present else "")
+        )
+        file.flush()
+        found = load_settings(flags, config=Path(file.name), environment=environment).pacing
+    strongest = next((layer for layer in LAYERS if layer in present), None)
+    assert found.rate_per_second == (rates[strongest] if strongest else 10.0)
+    assert found.headroom == 0.5  # the rest of the section is kept
+
+
+def test_layers_meet_in_one_section(toml: Callable[[str], Path]) -> None:
+    settings = load_settings(
+        {"pacing": {"rate_per_second": 1}},
+        config=toml("[pacing]\nheadroom = 0.1\n[retry]\nmax_attempts = 2"),
+        environment={"BATCH_SCREEN_PACING__MAX_CONCURRENCY": "3", "PATH": "/bin", "UNRELATED": "1"},
+    )
+    assert settings.pacing.rate_per_second == 1
+    assert settings.pacing.headroom == 0.1
+    assert settings.pacing.max_concurrency == 3
+    assert settings.retry.max_attempts == 2
+    assert settings.pacing.ramp_up_seconds == Settings().pacing.ramp_up_seconds
+
+
+def test_lists_and_tables_of_a_file(toml: Callable[[str], Path]) -> None:
+    settings = load_settings(
+        config=toml(
+            "[screening]\nendpoints = ['device-swap/check', 'sim-swap/check']\n"
+            "[api.paths]\n'sim-swap/check' = '/a'\n"
+            "[prices.per_request]\n'sim-swap/check' = 1\n"
+        )
+    )
+    assert settings.screening.endpoints == (
+        Endpoint.SIM_SWAP_CHECK,
+        Endpoint.DEVICE_SWAP_CHECK,
+    )
+    assert settings.api.paths == {Endpoint.SIM_SWAP_CHECK: "/a"}
+    assert settings.prices.per_request == {Endpoint.SIM_SWAP_CHECK: 1.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("[pacng]\nrate = 1", 1, "unknown section or key 'pacng'; did you mean pacing?"),
+        ("rate = 1", 1, "unknown section or key 'rate'; did you mean pacing.rate_per_second?"),
+        ("# one\nzzz = 1", 2, "unknown section or key 'zzz'"),
+        (
+            "[pacing]\n\nrate_per_secnd = 1",
+            3,
+            "unknown setting 'pacing.rate_per_secnd'; did you mean rate_per_second?",
+        ),
+        (
+            "[pacing]\nrate = 1",
+            2,
+            "unknown setting 'pacing.rate'; did you mean rate_per_second?",
+        ),
+        ("[api]\nzzz = 1", 2, "unknown setting 'api.zzz'"),
+        (
+            "[api]\nproxy = ''\n[pacing] # fast\n  'rate_per_second' = 'fast'",
+            4,
+            "pacing.rate_per_second: Input should be a valid number, unable to parse string as a",
+        ),
+        ("pacing.rate_per_second = 0", 1, "pacing.rate_per_second: Input should be greater than 0"),
+        ("retry = { max_attempts = 0 }", 1, "retry.max_attempts: Input should be greater than"),
+        ("[screening]\nendpoints = 5", 2, "screening.endpoints: must be a list of names"),
+        ("[input]\nkeep_columns = [1]", 2, "input.keep_columns: must be a list of names"),
+        ("[screening]\nmax_age_minutes = true", 2, "screening.max_age_minutes: must be a number"),
+        (
+            "[api]\n\n[api.paths]\n'sim-swap/check' = 'x'",
+            3,
+            "api.paths: the path of sim-swap/check",
+        ),
+        ("[api]\n\n[api.paths]\n'sim-swap/chek' = '/x'", 3, "api.paths: Input should be"),
+        ("\napi = 5", 2, "api: Input should be a valid dictionary"),
+        (
+            "[pacing]\nrate_per_second = 0\nheadroom = 2\nmax_concurrency = 0",
+            2,
+            "pacing.rate_per_second: Input should be greater than 0 (and 2 more)",
+        ),
+    ],
+)
+def test_mistakes_in_a_file_name_the_line(
+    toml: Callable[[str], Path], text: str, line: int, what: str
+) -> None:
+    path = toml(text)
+    assert refusal(path).startswith(f"{path}, line {line}: {what}")
+
+
+def test_a_mistake_between_two_settings_names_both(toml: Callable[[str], Path]) -> None:
+    message = refusal(toml("[input]\nphone_column = 'a'\nregion_column = 'a'"))
+    assert message == "input.region_column and input.phone_column name the same column"
+
+
+def test_mistakes_name_the_layer_they_come_from(toml: Callable[[str], Path]) -> None:
+    path = toml("[pacing]\nrate_per_second = 5")
+    flags = {"pacing": {"rate_per_second": -1}}
+    environment = {"BATCH_SCREEN_PACING__RATE_PER_SECOND": "fast"}
+    assert refusal(path, flags=flags, environment=environment).startswith(
+        "command line: pacing.rate_per_second: Input should be greater than 0"
+    )
+    assert refusal(path, environment=environment).startswith(
+        "environment variable BATCH_SCREEN_PACING__RATE_PER_SECOND: pacing.rate_per_second: "
+    )
+    lower = {"batch_screen_pacing__rate_per_second": "fast"}
+    assert refusal(path, environment=lower).startswith(f"environment variable {next(iter(lower))}:")
+
+
+@pytest.mark.parametrize(
+    ("variable", "hint"),
+    [
+        ("BATCH_SCREEN_PACING__RATE", "; did you mean BATCH_SCREEN_PACING__RATE_PER_SECOND?"),
+        ("BATCH_SCREEN_API_KEYFILE", "; did you mean BATCH_SCREEN_API_KEY_FILE?"),
+        ("batch_screen_api__basurl", "; did you mean BATCH_SCREEN_API__BASE_URL?"),
+        ("BATCH_SCREEN_PACING", "; did you mean BATCH_SCREEN_PACING__HEADROOM?"),
+        ("BATCH_SCREEN_", "; did you mean BATCH_SCREEN_API_KEY?"),
+    ],
+)
+def test_unknown_variables_are_refused(variable: str, hint: str) -> None:
+    message = refusal(environment={variable: SECRET})
+    assert message == f"environment variable {variable} is no setting{hint}"
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["BATCH_SCREEN_CONFIG", "BATCH_SCREEN_API_KEY", "_BATCH_SCREEN_COMPLETE", "BATCHSCREEN_X"],
+)
+def test_variables_that_are_somebody_elses(variable: str) -> None:
+    assert load_settings(environment={variable: "x"}) == Settings()
+
+
+def test_the_key_file_has_a_short_variable() -> None:
+    short = {"BATCH_SCREEN_API_KEY_FILE": "short", "BATCH_SCREEN_API__KEY_FILE": "long"}
+    assert load_settings(environment=short).api.key_file == "short"
+    assert load_settings({"api": {"key_file": "flag"}}, environment=short).api.key_file == "flag"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"[api]\nkey = '{SECRET}'",
+        f"[api]\napi_key = '{SECRET}'",
+        f"api_key = '{SECRET}'",
+        f"key = '{SECRET}'",
+        f"[api]\napikey = '{SECRET}'",
+        f"[key]\nvalue = '{SECRET}'",
+        f"[api]\nkey_file = ['{SECRET}']",
+        f"[api]\ntimeout_seconds = '{SECRET}'",
+        f"[api]\ndialect = '{SECRET}'",
+        f"[api]\nproxy = 'http://me:{SECRET}'",
+        f"[api]\nbase_url = 'https://me:{SECRET}@example.com'",
+        f"[api]\n{SECRET}",
+        f"[api]\nkey = {SECRET}",
+    ],
+)
+def test_a_value_is_never_repeated(toml: Callable[[str], Path], text: str) -> None:
+    assert SECRET not in refusal(toml(text))
+
+
+@pytest.mark.parametrize("text", ["[api]\nkey = 'x'", "[api]\napi_key = 'x'", "api_key = 'x'"])
+def test_the_key_does_not_belong_in_a_file(toml: Callable[[str], Path], text: str) -> None:
+    message = refusal(toml(text))
+    assert "the API key's value never belongs in a configuration file" in message
+    assert "--api-key-file" in message
+
+
+def test_files_that_cannot_be_read(toml: Callable[[str], Path], tmp_path: Path) -> None:
+    missing = tmp_path / "missing.toml"
+    assert (
+        refusal(missing)
+        == f"cannot read the configuration file {missing}: No such file or directory"
+    )
+    assert "Is a directory" in refusal(tmp_path)
+    path = toml("[pacing\n")
+    assert refusal(path).startswith(f"{path} is not valid TOML: ")
+    path = toml("[pacing]\nheadroom = 0.1\nheadroom = 0.2\n")
+    assert refusal(path).startswith(f"{path} is not valid TOML: ")
+    path.write_bytes(b"# caf\xe9\n")
+    assert refusal(path).startswith(f"{path} is not valid TOML: ")
+
+
+def test_an_empty_file_changes_nothing(toml: Callable[[str], Path]) -> None:
+    assert load_settings(config=toml("")) == Settings()
+
+
+@given(
+    st.recursive(
+        st.booleans() | st.integers(-5, 5) | st.text("ab,=/", max_size=4) | st.floats(-1, 2),
+        lambda inner: (
+            st.lists(inner, max_size=2)
+            | st.dictionaries(st.text("ab", min_size=1), inner, max_size=2)
+        ),
+        max_leaves=4,
+    ),
+    st.sampled_from(sorted(SAMPLES)),
+)
+def test_any_value_is_a_setting_or_one_line(value: Any, dotted: str) -> None:
+    section, name = dotted.split(".")
+    try:
+        load_settings({section: {name: value}})
+    except ConfigurationError as error:
+        message = str(error)
+    else:
+        return
+    assert re.fullmatch(rf"command line: {re.escape(dotted)}: .+", message)
+
+
+def test_samples_are_valid_toml_names() -> None:
+    text = "\n".join(f"{dotted} = 1" for dotted in SAMPLES)
+    assert set(tomllib.loads(text)) == set(sections())

@@ -1,0 +1,627 @@
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+
+import msgspec.structs
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from tests import virtual_time
+
+from batch_screen.api.answers import TRUNCATED
+from batch_screen.api.client import CANNOT_CONNECT
+from batch_screen.config.settings import Guards, Pacing, Retry, Settings
+from batch_screen.engine.dispatch import Dispatcher, Task
+from batch_screen.engine.pacing import Pacer
+from batch_screen.errors import (
+    ApiError,
+    AuthenticationError,
+    BatchScreenError,
+    ConfigurationError,
+    OutputError,
+    QuotaError,
+    Stopped,
+)
+from batch_screen.model import Answer, Attempt, Endpoint, Intent, Lookup, Outcome, OutcomeKind
+
+K = OutcomeKind
+CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
+
+OK = Answer(kind=K.SUCCESS, swapped=False, http_status=200)
+NOT_FOUND = Answer(kind=K.NOT_FOUND, http_status=404)
+NOT_APPLICABLE = Answer(kind=K.NOT_APPLICABLE, http_status=422)
+BAD = Answer(kind=K.BAD_RESPONSE, reason="wrong_type", http_status=200)
+ERROR_500 = Answer(kind=K.SERVER_ERROR, http_status=500)
+BUSY_503 = Answer(kind=K.SERVER_ERROR, http_status=503, retry_after_seconds=2)
+NEVER_501 = Answer(kind=K.SERVER_ERROR, reason="not_implemented", http_status=501)
+TIMEOUT = Answer(kind=K.TIMEOUT, reason="no_answer_in_time")
+CUT_SHORT = Answer(kind=K.BAD_RESPONSE, reason=TRUNCATED, http_status=200)
+REFUSED = Answer(kind=K.RATE_LIMITED, http_status=429)
+REFUSED_3 = Answer(kind=K.RATE_LIMITED, http_status=429, retry_after_seconds=3)
+DOWN = Answer(kind=K.UNREACHABLE, reason=CANNOT_CONNECT)
+LOST = Answer(kind=K.UNREACHABLE, reason="connection_lost")
+DEAD_KEY = Answer(kind=K.FORBIDDEN, http_status=401)
+NO_QUOTA = Answer(kind=K.RATE_LIMITED, http_status=429, code="QUOTA_EXCEEDED")
+
+Script = Callable[[Lookup, int], Answer]
+
+
+def configured(
+    *,
+    rate: float = 1000,
+    concurrency: int = 8,
+    canary: int = 0,
+    retry: Retry | None = None,
+    unreachable: float = 60,
+    grace: float = 20,
+) -> Settings:
+    return Settings(
+        pacing=Pacing(
+            rate_per_second=rate,
+            headroom=0,
+            ramp_up_seconds=0,
+            max_concurrency=concurrency,
+            max_retry_after_seconds=900,
+        ),
+        retry=retry or Retry(max_attempts=3, max_refusals=5),
+        guards=Guards(canary_answers=canary, unreachable_seconds=unreachable, grace_seconds=grace),
+    )
+
+
+def numbered(count: int, endpoint: Endpoint = CHECK) -> list[Lookup]:
+    window = 2400 if endpoint.takes_max_age else None
+    return [Lookup(f"+4477009{i:05d}", endpoint, window) for i in range(count)]
+
+
+@dataclass
+class Trial:
+    """One run of a dispatcher against an API in memory, in virtual time."""
+
+    settings: Settings
+    script: Script
+    latency: float = 0.05
+    records: list[tuple[float, int, Intent | Attempt | Outcome]] = field(default_factory=list)
+    asked: list[tuple[float, Lookup, str]] = field(default_factory=list)
+    most_in_flight: int = 0
+    pulled: int = 0
+    most_ahead: int = 0
+    ended_at: float = 0.0
+    error: BatchScreenError | None = None
+    dispatcher: Dispatcher = field(init=False)
+
+    def run(
+        self,
+        lookups: list[Lookup],
+        *,
+        tasks: Iterator[Task] | None = None,
+        meanwhile: Callable[[Trial], None] = lambda _: None,
+    ) -> Trial:
+        virtual_time.run(self._run(tasks or (Task(0, lookup) for lookup in lookups), meanwhile))
+        return self
+
+    async def _run(self, tasks: Iterator[Task], meanwhile: Callable[[Trial], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._in_flight = 0
+        self._times: Counter[Lookup] = Counter()
+        pacing = self.settings.pacing
+        pacer = Pacer(
+            pacing.rate_per_second,
+            ramp_up_seconds=0,
+            clock=self._loop.time,
+            jitter=lambda: 0.0,
+        )
+        self.dispatcher = Dispatcher(
+            self.settings,
+            ask=self.ask,
+            save=self._save,
+            correlate=lambda lookup, attempt: f"{lookup.e164} {attempt}",
+            pacer=pacer,
+        )
+        meanwhile(self)
+        try:
+            await self.dispatcher.run(self._counted(tasks))
+        except BatchScreenError as error:
+            self.error = error
+        self.ended_at = self._loop.time()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not others, "something goes on after run has returned"
+
+    def _counted(self, tasks: Iterator[Task]) -> Iterator[Task]:
+        for task in tasks:
+            self.pulled += 1
+            self.most_ahead = max(self.most_ahead, self.pulled - len(self.outcomes))
+            yield task
+
+    async def ask(self, lookup: Lookup, correlator: str) -> Answer:
+        self.asked.append((self._loop.time(), lookup, correlator))
+        self._in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self._in_flight)
+        self._times[lookup] += 1
+        answer = self.script(lookup, self._times[lookup])
+        try:
+            await asyncio.sleep(self.latency)
+        finally:
+            self._in_flight -= 1
+        return answer
+
+    def _save(self, shard: int, record: Intent | Attempt | Outcome) -> None:
+        self.records.append((self._loop.time(), shard, record))
+
+    def after(self, seconds: float, call: Callable[[], object]) -> None:
+        self._loop.call_later(seconds, call)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [record for _, _, record in self.records if isinstance(record, Outcome)]
+
+    @property
+    def kinds(self) -> Counter[OutcomeKind]:
+        return Counter(outcome.kind for outcome in self.outcomes)
+
+    def of(self, lookup: Lookup) -> list[Intent | Attempt | Outcome]:
+        key = (lookup.e164, lookup.endpoint)
+        return [r for _, _, r in self.records if (r.e164, r.endpoint) == key]
+
+
+def by_number(scripts: dict[Lookup, list[Answer]]) -> Script:
+    """Each lookup's answers one after the other, then success for ever."""
+
+    def script(lookup: Lookup, time: int) -> Answer:
+        answers = scripts.get(lookup, [])
+        return answers[time - 1] if time <= len(answers) else OK
+
+    return script
+
+
+def always(answer: Answer) -> Script:
+    return lambda _lookup, _time: answer
+
+
+# --- every lookup has one outcome ---------------------------------------------------------
+
+PALETTE = [OK, NOT_FOUND, NOT_APPLICABLE, BAD, ERROR_500, BUSY_503, TIMEOUT, CUT_SHORT, LOST]
+PALETTE += [REFUSED, REFUSED_3, DOWN]
+TRANSIENT = {ERROR_500, BUSY_503, TIMEOUT, CUT_SHORT, LOST}
+
+
+def reference(answers: list[Answer], retry: Retry) -> tuple[OutcomeKind, int, int]:
+    """(kind, attempts, refusals) of a lookup that meets these answers."""
+    failed = refusals = 0
+    for answer in [*answers, *([OK] * 99)]:
+        if answer == DOWN:
+            continue
+        refusals += answer in (REFUSED, REFUSED_3)
+        failed += answer not in (REFUSED, REFUSED_3)
+        is_over = refusals >= retry.max_refusals if answer in (REFUSED, REFUSED_3) else (
+            answer not in TRANSIENT or failed >= retry.max_attempts
+        )
+        if is_over:
+            return answer.kind, failed + refusals, refusals
+    raise AssertionError
+
+
+@examples(max_examples=200, deadline=None)
+@given(
+    scripts=st.lists(st.lists(st.sampled_from(PALETTE), max_size=7), min_size=1, max_size=25),
+    concurrency=st.integers(1, 6),
+    rate=st.sampled_from([0.7, 5, 1000]),
+    latency=st.sampled_from([0.0, 0.05, 4.0]),
+    max_attempts=st.integers(1, 4),
+    max_refusals=st.integers(1, 4),
+)
+def test_each_lookup_has_exactly_the_outcome_its_answers_ask_for(
+    scripts: list[list[Answer]],
+    concurrency: int,
+    rate: float,
+    latency: float,
+    max_attempts: int,
+    max_refusals: int,
+) -> None:
+    retry = Retry(max_attempts=max_attempts, max_refusals=max_refusals)
+    lookups = numbered(len(scripts) + 1)
+    expected = {n: reference(s, retry) for n, s in zip(lookups[1:], scripts, strict=True)}
+    # The first lookup proves that the server is there, so that no outage is given up.
+    answers = dict(zip(lookups[1:], scripts, strict=True))
+    settings = configured(rate=rate, concurrency=concurrency, retry=retry, unreachable=1e6)
+    trial = Trial(settings, by_number(answers), latency)
+
+    def tasks() -> Iterator[Task]:
+        trial.dispatcher._reachability.reached()
+        yield from (Task(i % 3, lookup) for i, lookup in enumerate(lookups))
+
+    trial.run(lookups, tasks=tasks())
+    assert trial.error is None
+    found = {o.lookup: (o.kind, o.attempts, o.refusals) for o in trial.outcomes}
+    assert len(trial.outcomes) == len(lookups)
+    assert found == expected | {lookups[0]: (K.SUCCESS, 1, 0)}
+    assert trial.most_in_flight <= concurrency
+    for lookup in lookups:
+        assert_intents_come_first(trial, lookup)
+    assert {shard for _, shard, r in trial.records if r.e164 == lookups[1].e164} == {1}
+
+
+def assert_intents_come_first(trial: Trial, lookup: Lookup) -> None:
+    """An intent before every attempt sent; whatever ended without an outcome is recorded."""
+    records = trial.of(lookup)
+    assert isinstance(records[-1], Outcome)
+    intents = [r for r in records if isinstance(r, Intent)]
+    assert len(intents) == sum(asked == lookup for _, asked, _ in trial.asked)
+    for before, after in zip(records, records[1:], strict=False):
+        assert not (isinstance(before, Intent) and isinstance(after, Intent))
+        assert isinstance(before, Intent) or isinstance(after, Intent)
+    assert [i.attempt for i in intents] == sorted(i.attempt for i in intents)
+
+
+def test_an_outcome_carries_the_last_answer_and_its_correlator() -> None:
+    [lookup] = numbered(1)
+    trial = Trial(configured(), by_number({lookup: [ERROR_500, REFUSED]})).run([lookup])
+    [outcome] = trial.outcomes
+    assert (outcome.kind, outcome.swapped, outcome.http_status) == (K.SUCCESS, False, 200)
+    assert (outcome.attempts, outcome.refusals) == (3, 1)
+    assert outcome.correlator == f"{lookup.e164} 3"
+    assert outcome.correlator == trial.asked[-1][2]
+    attempts = [r for r in trial.of(lookup) if isinstance(r, Attempt)]
+    assert [(a.kind, a.http_status) for a in attempts] == [
+        (K.SERVER_ERROR, 500),
+        (K.RATE_LIMITED, 429),
+    ]
+
+
+def test_attempts_of_an_earlier_start_count() -> None:
+    [lookup] = numbered(1)
+    trial = Trial(configured(), always(ERROR_500))
+    trial.run([], tasks=iter([Task(0, lookup, failed_attempts=2, refusals=4)]))
+    [outcome] = trial.outcomes
+    assert (outcome.kind, outcome.attempts, outcome.refusals) == (K.SERVER_ERROR, 7, 4)
+    assert outcome.correlator == f"{lookup.e164} 7"
+
+
+# --- bounds -------------------------------------------------------------------------------
+
+
+def test_concurrency_is_used_and_bounded() -> None:
+    trial = Trial(configured(concurrency=8), always(OK), latency=1).run(numbered(100))
+    assert trial.most_in_flight == 8
+    assert trial.ended_at == pytest.approx(13, abs=0.5)
+
+
+def test_the_stream_is_not_pulled_ahead_while_answers_are_awaited() -> None:
+    trial = Trial(configured(concurrency=8), always(OK), latency=5).run(numbered(300))
+    assert trial.most_ahead <= 8 + 1
+
+
+def test_the_stream_is_not_pulled_ahead_while_everything_fails() -> None:
+    retry = Retry(max_attempts=2, base_delay_seconds=500, max_delay_seconds=1000)
+    trial = Trial(configured(concurrency=4, retry=retry), always(ERROR_500)).run(numbered(200))
+    assert trial.kinds == {K.SERVER_ERROR: 200}
+    assert trial.most_ahead <= 4 * 4 + 4 + 1
+
+
+def test_an_empty_stream_ends_at_once() -> None:
+    assert Trial(configured(), always(OK)).run([]).ended_at == pytest.approx(0, abs=1e-3)
+
+
+# --- refusals -----------------------------------------------------------------------------
+
+
+def test_a_refused_lookup_goes_to_the_front_after_the_pause() -> None:
+    lookups = numbered(50)
+    trial = Trial(configured(concurrency=1), by_number({lookups[3]: [REFUSED_3]})).run(lookups)
+    order = [lookup for _, lookup, _ in trial.asked]
+    assert order == [*lookups[:4], *lookups[3:]]
+    refused_at, again_at = trial.asked[3][0] + trial.latency, trial.asked[4][0]
+    assert again_at - refused_at >= 3
+
+
+def test_nobody_starts_during_a_refusals_pause() -> None:
+    lookups = numbered(200)
+    trial = Trial(configured(rate=100, concurrency=50), by_number({lookups[20]: [REFUSED_3]}))
+    trial.run(lookups)
+    heard = next(at for at, _, r in trial.records if isinstance(r, Attempt))
+    assert not [at for at, _, _ in trial.asked if heard < at < heard + 3]
+    assert trial.kinds == {K.SUCCESS: 200}
+
+
+def test_refusals_do_not_use_up_attempts() -> None:
+    lookups = numbered(3)
+    retry = Retry(max_attempts=1, max_refusals=9)
+    trial = Trial(configured(retry=retry), by_number({lookups[1]: [REFUSED] * 8})).run(lookups)
+    assert trial.kinds == {K.SUCCESS: 3}
+    refused = next(o for o in trial.outcomes if o.lookup == lookups[1])
+    assert (refused.attempts, refused.refusals) == (9, 8)
+
+
+def test_a_pause_beyond_the_cap_stops_resumably() -> None:
+    lookups = numbered(20)
+    too_long = msgspec.structs.replace(REFUSED, retry_after_seconds=86_400)
+    trial = Trial(configured(concurrency=2), by_number({lookups[5]: [too_long]})).run(lookups)
+    assert isinstance(trial.error, Stopped)
+    assert "86400 s" in str(trial.error)
+    assert trial.ended_at < 60
+    assert 5 <= len(trial.outcomes) < 20
+    assert lookups[5] not in {o.lookup for o in trial.outcomes}
+
+
+def test_a_last_refusal_cannot_pause_for_longer_than_the_cap() -> None:
+    lookups = numbered(3)
+    for_ever = msgspec.structs.replace(REFUSED, retry_after_seconds=1e9)
+    settings = configured(concurrency=1, retry=Retry(max_refusals=1))
+    trial = Trial(settings, by_number({lookups[0]: [for_ever]})).run(lookups)
+    assert trial.ended_at < 1000
+
+
+def test_a_503_with_retry_after_pauses_everybody_and_counts_as_failed() -> None:
+    lookups = numbered(30)
+    trial = Trial(configured(concurrency=1), by_number({lookups[3]: [BUSY_503]})).run(lookups)
+    assert trial.asked[4][0] - trial.asked[3][0] >= 2
+    outcome = next(o for o in trial.outcomes if o.lookup == lookups[3])
+    assert (outcome.kind, outcome.attempts, outcome.refusals) == (K.SUCCESS, 2, 0)
+
+
+# --- stops --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"), [(DEAD_KEY, AuthenticationError), (NO_QUOTA, QuotaError)]
+)
+def test_a_dead_account_stops_and_what_is_in_flight_is_saved(
+    answer: Answer, error: type[Exception]
+) -> None:
+    lookups = numbered(500)
+    trial = Trial(
+        configured(rate=100, concurrency=16), by_number({lookups[40]: [answer]}), latency=0.1
+    )
+    trial.run(lookups)
+    assert isinstance(trial.error, error)
+    stopped_at = trial.asked[40][0] + 0.1
+    assert [at for at, _, _ in trial.asked if at > stopped_at + 0.001] == []
+    asked = {lookup for _, lookup, _ in trial.asked}
+    assert {o.lookup for o in trial.outcomes} == asked - {lookups[40]}
+
+
+def test_a_dead_key_gets_few_more_requests() -> None:
+    trial = Trial(configured(concurrency=16), always(DEAD_KEY)).run(numbered(500))
+    assert len(trial.asked) <= 2 * 16
+    assert trial.outcomes == []
+
+
+def test_a_halt_drains_saves_and_starts_nothing_new() -> None:
+    trial = Trial(configured(rate=100, concurrency=50), always(OK), latency=0.4)
+    stop = Stopped("enough")
+    trial.run(numbered(1000), meanwhile=lambda t: t.after(2, lambda: t.dispatcher.halt(stop)))
+    assert trial.error is stop
+    assert max(at for at, _, _ in trial.asked) <= 2
+    assert len(trial.outcomes) == len(trial.asked)
+    assert trial.ended_at == pytest.approx(2.4, abs=0.05)
+
+
+def test_a_halt_before_the_start_sends_nothing() -> None:
+    stop = Stopped("enough")
+    trial = Trial(configured(), always(OK))
+    trial.run(numbered(10), meanwhile=lambda t: t.dispatcher.halt(stop))
+    assert (trial.error, trial.asked) == (stop, [])
+    trial = Trial(configured(), always(OK))
+    trial.run(numbered(10), meanwhile=lambda t: t._loop.call_soon(t.dispatcher.halt, stop))
+    assert (trial.error, trial.asked) == (stop, [])
+
+
+def test_the_grace_time_ends_attempts_that_hang() -> None:
+    lookups = numbered(10)
+    trial = Trial(configured(grace=3), always(OK), latency=1e6)
+    trial.run(lookups, meanwhile=lambda t: t.after(1, t.dispatcher.halt))
+    assert trial.ended_at == pytest.approx(4, abs=0.01)
+    assert trial.outcomes == []
+    assert all(isinstance(r, Intent) for _, _, r in trial.records)
+
+
+def test_a_halt_while_the_pacer_waits_ends_at_once() -> None:
+    trial = Trial(configured(rate=0.001), always(OK))
+    trial.run(numbered(5), meanwhile=lambda t: t.after(10, t.dispatcher.halt))
+    assert trial.ended_at == pytest.approx(10, abs=0.01)
+    assert len(trial.outcomes) == 1
+
+
+def test_the_first_reason_to_halt_is_the_one_that_is_told() -> None:
+    first, second = OutputError("disk"), Stopped("later")
+
+    def halt(trial: Trial) -> None:
+        trial.dispatcher.halt(first)
+        trial.dispatcher.halt(second)
+
+    trial = Trial(configured(), always(OK))
+    trial.run(numbered(50), meanwhile=lambda t: t.after(0.01, lambda: halt(t)))
+    assert trial.error is first
+
+
+def test_an_error_in_the_stream_stops_after_draining() -> None:
+    def broken() -> Iterator[Task]:
+        yield from (Task(0, lookup) for lookup in numbered(3))
+        raise OutputError("the plan is gone")
+
+    trial = Trial(configured(), always(OK)).run([], tasks=broken())
+    assert str(trial.error) == "the plan is gone"
+    assert trial.kinds == {K.SUCCESS: 3}
+
+
+def test_an_error_of_the_client_stops() -> None:
+    lookups = numbered(30)
+
+    def certificate(lookup: Lookup, _time: int) -> Answer:
+        if lookup == lookups[2]:
+            raise ApiError("certificate")
+        return OK
+
+    trial = Trial(configured(concurrency=2), certificate).run(lookups)
+    assert str(trial.error) == "certificate"
+    assert len(trial.outcomes) < 30
+
+
+def test_a_bug_is_raised_and_not_swallowed() -> None:
+    def bug(_lookup: Lookup, _time: int) -> Answer:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Trial(configured(), bug).run(numbered(5))
+
+
+def test_a_cancelled_run_leaves_nothing_behind() -> None:
+    async def main() -> tuple[int, int]:
+        started: list[str] = []
+
+        async def ask(_lookup: Lookup, correlator: str) -> Answer:
+            started.append(correlator)
+            await asyncio.sleep(1e6)
+            return OK
+
+        pacer = Pacer(100, ramp_up_seconds=0, clock=asyncio.get_running_loop().time)
+        dispatcher = Dispatcher(
+            configured(grace=1),
+            ask=ask,
+            save=lambda _shard, _record: None,
+            correlate=lambda lookup, _: lookup.e164,
+            pacer=pacer,
+        )
+        running = asyncio.create_task(dispatcher.run(Task(0, n) for n in numbered(50)))
+        await asyncio.sleep(1)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        return len(started), len(asyncio.all_tasks())
+
+    assert virtual_time.run(main()) == (8, 1)
+
+
+# --- guards -------------------------------------------------------------------------------
+
+
+def test_a_moved_path_stops_and_saves_none() -> None:
+    trial = Trial(configured(canary=10), always(NOT_FOUND)).run(numbered(500))
+    assert isinstance(trial.error, ConfigurationError)
+    assert trial.outcomes == []
+    assert len(trial.asked) <= 10 + 8
+
+
+def test_a_mixture_does_not_stop() -> None:
+    lookups = numbered(100)
+    script = by_number({n: [NOT_FOUND] for i, n in enumerate(lookups) if i != 7})
+    trial = Trial(configured(canary=10), script).run(lookups)
+    assert trial.error is None
+    assert trial.kinds == {K.NOT_FOUND: 99, K.SUCCESS: 1}
+
+
+def test_too_few_to_judge_are_outcomes() -> None:
+    trial = Trial(configured(canary=10), always(NOT_FOUND)).run(numbered(9))
+    assert trial.error is None
+    assert trial.kinds == {K.NOT_FOUND: 9}
+
+
+def test_what_the_canary_holds_is_saved_when_the_run_is_stopped() -> None:
+    trial = Trial(configured(rate=1, canary=24), always(NOT_FOUND))
+    trial.run(numbered(100), meanwhile=lambda t: t.after(5.5, t.dispatcher.halt))
+    assert 0 < len(trial.outcomes) == len(trial.asked) < 24
+
+
+def test_one_endpoints_canary_does_not_cost_another_its_outcomes() -> None:
+    pairs = zip(numbered(50), numbered(50, DATE), strict=True)
+    lookups = [lookup for pair in pairs for lookup in pair]
+    missing = {n: [NOT_FOUND] for n in lookups if n.endpoint is DATE}
+    trial = Trial(configured(canary=10), by_number(missing)).run(lookups)
+    assert isinstance(trial.error, ConfigurationError)
+    asked = {lookup for _, lookup, _ in trial.asked if lookup.endpoint is CHECK}
+    assert {o.lookup for o in trial.outcomes} == asked
+
+
+def test_a_trusted_endpoint_needs_no_canary() -> None:
+    trial = Trial(configured(canary=3), always(NOT_FOUND))
+    trial.run(numbered(20), meanwhile=lambda t: t.dispatcher.trust(CHECK))
+    assert trial.kinds == {K.NOT_FOUND: 20}
+
+
+def outage(trial: Trial, start: float, end: float) -> Script:
+    return lambda _lookup, _time: DOWN if start <= trial._loop.time() < end else OK
+
+
+def test_an_outage_is_probed_one_by_one_and_survived() -> None:
+    trial = Trial(configured(rate=100, concurrency=16), always(OK))
+    trial.script = outage(trial, 2, 30)
+    trial.run(numbered(1000))
+    assert trial.error is None
+    assert trial.kinds == {K.SUCCESS: 1000}
+    assert all(o.attempts == 1 for o in trial.outcomes), "nothing was sent to a dead server"
+    probes = [at for at, _, _ in trial.asked if 2.5 < at < 30]
+    assert 3 <= len(probes) <= 10
+    assert all(later - earlier >= 0.5 for earlier, later in zip(probes, probes[1:], strict=False))
+
+
+def test_an_outage_that_lasts_is_given_up() -> None:
+    trial = Trial(configured(rate=100, unreachable=60), always(OK))
+    trial.script = outage(trial, 1, 1e9)
+    trial.run(numbered(1000))
+    assert isinstance(trial.error, ApiError)
+    assert 60 <= trial.ended_at <= 75
+    assert set(trial.kinds) == {K.SUCCESS}
+
+
+def test_a_wrong_address_is_given_up_soon() -> None:
+    trial = Trial(configured(unreachable=60), always(DOWN)).run(numbered(100))
+    assert isinstance(trial.error, ApiError)
+    assert trial.ended_at < 15
+    assert trial.outcomes == []
+
+
+def test_what_was_never_sent_cannot_have_been_billed() -> None:
+    [lookup] = numbered(1)
+    trial = Trial(configured(), by_number({lookup: [DOWN] * 2})).run([lookup])
+    records = trial.of(lookup)
+    assert [type(r) for r in records] == [Intent, Attempt, Intent, Attempt, Intent, Outcome]
+    assert [r.was_sent for r in records if isinstance(r, Attempt)] == [False, False]
+
+
+@pytest.mark.parametrize("answer", [DEAD_KEY, NO_QUOTA])
+def test_an_answer_that_stops_the_run_leaves_no_open_intent(answer: Answer) -> None:
+    trial = Trial(configured(), always(answer)).run(numbered(5))
+    assert trial.error is not None
+    closed: dict[str, list[type]] = defaultdict(list)
+    for _, _, record in trial.records:
+        closed[record.e164].append(type(record))
+    assert set(map(tuple, closed.values())) == {(Intent, Attempt)}
+
+
+def test_an_endpoint_that_is_not_implemented_is_skipped_from_then_on() -> None:
+    lookups = [n for pair in zip(numbered(100), numbered(100, DATE), strict=True) for n in pair]
+    script = by_number({n: [NEVER_501] for n in lookups if n.endpoint is DATE})
+    trial = Trial(configured(concurrency=4), script).run(lookups)
+    assert trial.error is None
+    by_endpoint = {e: Counter(o.kind for o in trial.outcomes if o.endpoint is e) for e in Endpoint}
+    assert by_endpoint[CHECK] == {K.SUCCESS: 100}
+    assert by_endpoint[DATE][K.SERVER_ERROR] <= 6
+    assert by_endpoint[DATE][K.SKIPPED] == 100 - by_endpoint[DATE][K.SERVER_ERROR]
+    skipped = next(o for o in trial.outcomes if o.kind is K.SKIPPED)
+    assert (skipped.reason, skipped.attempts) == ("not_implemented", 0)
+    assert (skipped.latency_ms, skipped.responded_at, skipped.correlator) == (None, None, None)
+
+
+def test_skipping_leaves_the_loop_room_to_halt() -> None:
+    def endless() -> Iterator[Task]:
+        for lookup in numbered(50_000):
+            yield Task(0, lookup)
+
+    async def halt_soon(trial: Trial) -> None:
+        while not trial.outcomes:
+            await asyncio.sleep(0)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        trial.dispatcher.halt()
+
+    trial = Trial(configured(), always(NEVER_501))
+    halting: list[Awaitable[None]] = []
+    trial.run(
+        [],
+        tasks=endless(),
+        meanwhile=lambda t: halting.append(asyncio.create_task(halt_soon(t))),
+    )
+    assert trial.pulled < 1000

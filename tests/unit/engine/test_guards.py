@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_screen.engine.guards import Canary, Reachability
+from batch_screen.errors import ApiError, AuthenticationError, ConfigurationError
+from batch_screen.model import Endpoint, OutcomeKind
+
+K = OutcomeKind
+CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
+SUSPECT = [K.NOT_FOUND, K.FORBIDDEN, K.REJECTED, K.BAD_RESPONSE]
+
+
+def admit_all(canary: Canary[int], kinds: list[OutcomeKind], endpoint: Endpoint = CHECK) -> list:
+    return [canary.admit(endpoint, kind, i) for i, kind in enumerate(kinds)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "words"),
+    [
+        (K.NOT_FOUND, ConfigurationError, "path may have moved"),
+        (K.FORBIDDEN, AuthenticationError, "ask the vendor to enable"),
+        (K.REJECTED, ConfigurationError, "max_age_minutes"),
+        (K.BAD_RESPONSE, ApiError, "contract"),
+    ],
+)
+def test_nothing_but_the_same_bad_answer_stops_and_names_the_cause(
+    kind: OutcomeKind, error: type[Exception], words: str
+) -> None:
+    canary: Canary[int] = Canary(3)
+    assert admit_all(canary, [kind] * 2) == [[], []]
+    with pytest.raises(error, match=f"first 3 answers of {CHECK}.*{words}.*canary_answers = 0"):
+        canary.admit(CHECK, kind, 2)
+    assert canary.admit(CHECK, kind, 3) == []
+    assert canary.release() == []
+
+
+@pytest.mark.parametrize("second", [k for k in K if k is not K.NOT_FOUND])
+def test_one_that_differs_sets_all_free_in_their_order(second: OutcomeKind) -> None:
+    canary: Canary[int] = Canary(3)
+    assert admit_all(canary, [K.NOT_FOUND, K.NOT_FOUND, second]) == [[], [], [0, 1, 2]]
+    assert admit_all(canary, [K.NOT_FOUND] * 5) == [[0], [1], [2], [3], [4]]
+
+
+@pytest.mark.parametrize("kind", sorted(set(K) - set(SUSPECT)))
+def test_what_is_no_sign_of_a_wrong_address_is_never_held(kind: OutcomeKind) -> None:
+    assert admit_all(Canary(2), [kind] * 3) == [[0], [1], [2]]
+
+
+def test_endpoints_are_judged_apart() -> None:
+    canary: Canary[int] = Canary(3)
+    admit_all(canary, [K.SUCCESS])
+    assert admit_all(canary, [K.NOT_FOUND] * 2, DATE) == [[], []]
+    with pytest.raises(ConfigurationError, match=DATE):
+        canary.admit(DATE, K.NOT_FOUND, 2)
+
+
+def test_what_is_held_at_the_end_is_released_once() -> None:
+    canary: Canary[int] = Canary(3)
+    admit_all(canary, [K.NOT_FOUND] * 2)
+    assert canary.release() == [0, 1]
+    assert canary.release() == []
+
+
+def test_a_trusted_endpoint_and_size_zero_hold_nothing() -> None:
+    trusting: Canary[int] = Canary(2)
+    trusting.trust(CHECK)
+    for canary in (trusting, Canary[int](0)):
+        assert admit_all(canary, [K.NOT_FOUND] * 4) == [[0], [1], [2], [3]]
+
+
+@given(size=st.integers(0, 6), kinds=st.lists(st.sampled_from([K.SUCCESS, *SUSPECT]), max_size=12))
+def test_nothing_is_lost_or_doubled_unless_it_falls(size: int, kinds: list[OutcomeKind]) -> None:
+    canary: Canary[int] = Canary(size)
+    free: list[int] = []
+    for i, kind in enumerate(kinds):
+        try:
+            free += canary.admit(CHECK, kind, i)
+        except (ApiError, ConfigurationError):
+            first = kinds[: i + 1]
+            assert len(first) == size
+            assert len(set(first)) == 1
+            assert free + canary.release() == []
+            return
+    assert free + canary.release() == list(range(len(kinds)))
+
+
+class Server:
+    """Time passes by the pauses the breaker asks for."""
+
+    def __init__(self, give_up: float) -> None:
+        self.now = 0.0
+        self.breaker = Reachability("https://api.example", give_up, lambda: self.now)
+
+    def fail(self, *, age: float = 0.0) -> float:
+        pause = self.breaker.failed(sent_at=self.now - age)
+        self.now += pause
+        return pause
+
+
+def test_pauses_double_up_to_ten_seconds_and_then_it_gives_up() -> None:
+    server = Server(60)
+    server.breaker.reached()
+    pauses = []
+    with pytest.raises(ApiError, match=r"https://api\.example cannot be reached.*resume"):
+        while True:
+            pauses.append(server.fail())
+    assert pauses[:6] == [0.5, 1, 2, 4, 8, 10]
+    assert 60 <= server.now <= 70
+
+
+def test_a_server_that_never_answered_is_given_up_sooner() -> None:
+    server = Server(60)
+    with pytest.raises(ApiError):
+        while True:
+            server.fail()
+    assert 5 <= server.now < 10
+
+
+def test_an_answer_closes_it_and_starts_the_patience_anew() -> None:
+    server = Server(60)
+    for _ in range(20):
+        server.breaker.reached()
+        assert not server.breaker.is_open
+        assert [server.fail() for _ in range(5)] == [0.5, 1, 2, 4, 8]
+        assert server.breaker.is_open
+
+
+def test_attempts_that_fail_together_count_once() -> None:
+    server = Server(60)
+    server.now = 10.0
+    assert [server.breaker.failed(sent_at=9.0 + i / 100) for i in range(50)] == [0.5] + [0.0] * 49
+    server.now = 11.0
+    assert server.breaker.failed(sent_at=10.6) == 1.0
