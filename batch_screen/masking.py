@@ -13,9 +13,10 @@ _BETWEEN = r"[\s().\-/\u2010-\u2015]{0,3}"
 _DATE = r"(?<!\d)(?:19|20)\d\d-[01]\d-[0-3]\d(?!\d)"
 _RUN = r"(?<!\d)(?:19|20)\d{6}-[0-9a-f]{10}(?![0-9a-f])"
 _FILE_DATE = rf"(?<=[a-z][_-])(?:19|20)\d\d[01]\d[0-3]\d(?!{_BETWEEN}\d)"  # list_20261123.csv
+_SEGMENT = r"(?<!\d)\d{5}-\d{5}(?=\.journal)"  # damage is reported by the file's name
 # Whatever stands before it: %2B49…, \u002B49… and tel49… are numbers too.
 _NUMBER = re.compile(
-    rf"(?P<known>{_DATE}|{_RUN}|{_FILE_DATE})|\+?\d(?:{_BETWEEN}\d){{6,}}", re.IGNORECASE
+    rf"(?P<known>{_DATE}|{_RUN}|{_FILE_DATE}|{_SEGMENT})|\+?\d(?:{_BETWEEN}\d){{6,}}", re.IGNORECASE
 )
 _SHOWN_HEAD = 5
 _SHOWN_TAIL = 2

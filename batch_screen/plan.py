@@ -86,7 +86,7 @@ def read_plan(folder: Path) -> Plan | None:
         return None
     try:
         return msgspec.json.decode(path.read_bytes(), type=Plan)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError) as error:  # msgspec's, or bytes that are no UTF-8
         raise JournalError(
             f"{path} cannot be read; nothing was changed: start afresh with --new-run"
         ) from error
@@ -110,13 +110,22 @@ def lookups(
     finished: frozenset[Lookup] | set[Lookup],
 ) -> Iterator[Lookup]:
     """The shard's lookups without the finished ones, numbers in order of first appearance."""
-    numbers = pl.read_parquet(shard_rows_path(folder, shard), columns=["e164"])
     windows = [(e, max_age_minutes if e.takes_max_age else None) for e in endpoints]
-    for number in numbers["e164"].unique(maintain_order=True):
+    for number in _numbers(shard_rows_path(folder, shard)):
         for endpoint, window in windows:
             lookup = Lookup(number, endpoint, window)
             if lookup not in finished:
                 yield lookup
+
+
+def _numbers(path: Path) -> pl.Series:
+    try:
+        return pl.read_parquet(path, columns=["e164"])["e164"].unique(maintain_order=True)
+    except (OSError, pl.exceptions.PolarsError) as error:  # whose text may quote a number
+        raise JournalError(
+            f"{path} cannot be read; nothing was changed: restore it, or start afresh with "
+            "--new-run"
+        ) from error
 
 
 def shard_of(number: pl.Expr, shards: int) -> pl.Expr:

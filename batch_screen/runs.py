@@ -198,7 +198,7 @@ def all_runs(state_folder: Path) -> list[Run]:
 def _read_run(path: Path) -> Run:
     try:
         file = msgspec.json.decode(path.read_bytes(), type=RunFile)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError) as error:  # msgspec's, or bytes that are no UTF-8
         raise JournalError(
             f"{path} cannot be read as a run's state; nothing was changed: move it away or name "
             "another --state-dir"

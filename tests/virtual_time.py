@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
@@ -26,7 +27,8 @@ class _JumpingSelector(selectors.DefaultSelector):
             if not ready:
                 raise RuntimeError("deadlock: everything waits and no timer is set")
             return ready
-        self.now += max(0.0, timeout) + _TICK_SECONDS
+        later = self.now + max(0.0, timeout) + _TICK_SECONDS
+        self.now = max(later, math.nextafter(self.now, math.inf))
         return super().select(0)
 
 

@@ -109,15 +109,18 @@ def job_of(options: dict[str, Any], *, needs_key: bool) -> Job:
     """The job that the options, the environment and the configuration file describe."""
     from batch_screen.config.key import read_key  # noqa: PLC0415 (heavy)
     from batch_screen.config.load import load_settings  # noqa: PLC0415
-    from batch_screen.pipeline import Job  # noqa: PLC0415
 
     settings = load_settings(_flags(options), config=options["config"], environment=os.environ)
     run_date: datetime | None = options["run_date"]
     wants_key = needs_key and not options["sandbox"]
+    key = read_key(settings.api.key_file, os.environ) if wants_key else None
+
+    from batch_screen.pipeline import Job  # noqa: PLC0415 (the heaviest: a wrong setting is told first)
+
     return Job(
         inputs=options["inputs"],
         settings=settings,
-        key=read_key(settings.api.key_file, os.environ) if wants_key else None,
+        key=key,
         run_date=run_date.date() if run_date else None,
         new_run=options["new_run"],
         sandbox=options["sandbox"],

@@ -6,12 +6,9 @@ identity, those that only change its pace are not (``Settings.identity``).
 
 from __future__ import annotations
 
-import json
 from difflib import get_close_matches
 from enum import StrEnum
-from ipaddress import ip_address
 from typing import Annotated, Any, Self
-from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -22,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from batch_screen.config.values import address, is_loopback, list_of, table_of
 from batch_screen.model import Endpoint
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -88,10 +86,10 @@ class Api(Section):
     @field_validator("base_url")
     @classmethod
     def _is_plain_url(cls, value: str) -> str:
-        parts = _address(value)
+        parts = address(value)
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("must hold no user, password, query or fragment")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             raise ValueError("must be https://: the key and the numbers would travel unencrypted")
         return value.rstrip("/")
 
@@ -99,13 +97,13 @@ class Api(Section):
     @classmethod
     def _is_address(cls, value: str) -> str:
         if value:
-            _address(value)
+            address(value)
         return value
 
     @field_validator("paths", mode="before")
     @classmethod
     def _decode(cls, value: Any) -> Any:
-        return _table(value)
+        return table_of(value)
 
     @field_validator("paths")
     @classmethod
@@ -125,17 +123,17 @@ class Screening(Section):
     @field_validator("endpoints", mode="before")
     @classmethod
     def _all_or_distinct(cls, value: Any) -> Any:
-        names = _names(value)
-        if names == ["all"]:
+        found = list_of(value)
+        if found == ["all"]:
             return tuple(Endpoint)
-        if not names:
+        if not found:
             raise ValueError("name at least one endpoint, or all")
-        for name in set(names) - set(Endpoint):
+        for name in set(found) - set(Endpoint):
             close = get_close_matches(name, list(Endpoint), n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise ValueError(f"there is no endpoint '{name}'{hint}")
         # One order for every run: asking for b,a is the same run as a,b.
-        return tuple(e for e in Endpoint if e.value in names)
+        return tuple(e for e in Endpoint if e.value in found)
 
 
 class Input(Section):
@@ -152,7 +150,7 @@ class Input(Section):
     @field_validator("keep_columns", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return tuple(dict.fromkeys(_names(value)))
+        return tuple(dict.fromkeys(list_of(value)))
 
     @field_validator("default_region", mode="before")
     @classmethod
@@ -239,7 +237,7 @@ class Prices(Section):
     @field_validator("per_request", mode="before")
     @classmethod
     def _decode(cls, value: Any) -> Any:
-        return _table(value)
+        return table_of(value)
 
 
 class Settings(Section):
@@ -275,49 +273,3 @@ class Settings(Section):
 
 
 _IDENTITY_SECTIONS = ("screening", "input", "numbers")
-
-
-def _address(value: str) -> SplitResult:
-    """The parts of an address that can be connected to. Raises ``ValueError``."""
-    try:
-        parts = urlsplit(value)
-        usable = (
-            parts.scheme in ("https", "http")
-            and bool(parts.hostname)
-            and parts.port != 0
-            and value.isprintable()
-            and " " not in value
-        )
-        (parts.hostname or "").encode("idna")
-    except ValueError:  # its text may quote a password
-        usable = False
-    if not usable:
-        raise ValueError("must be a full http:// or https:// address")
-    return parts
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:  # a name, and 127.example.com is one too
-        return False
-
-
-def _names(value: Any) -> list[str]:
-    """The names in a list, or in comma-separated text as flags and the environment give it."""
-    named = [value] if isinstance(value, str) else value
-    if not isinstance(named, list | tuple | set | frozenset) or not all(
-        isinstance(name, str) for name in named
-    ):
-        raise ValueError("must be a list of names")
-    return [name.strip() for names in named for name in names.split(",") if name.strip()]
-
-
-def _table(value: Any) -> Any:
-    """The table that an environment variable writes as JSON."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        raise ValueError("must be a table, or JSON for one") from None

@@ -16,17 +16,19 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from itertools import count
 
-import msgspec
+import msgspec.structs
 
 from batch_screen.config.settings import Settings
 from batch_screen.engine.guards import Canary, Reachability
 from batch_screen.engine.pacing import Pacer
 from batch_screen.engine.retry import (
+    ACCOUNT,
     Verdict,
     backoff_seconds,
     judge,
     stop_if_too_long,
 )
+from batch_screen.errors import ApiError
 from batch_screen.model import Answer, Attempt, Endpoint, Intent, Lookup, Outcome, OutcomeKind
 
 _WAITING_PER_SLOT = 4
@@ -110,7 +112,7 @@ class Dispatcher:
             self._halted.result()
 
     async def _issue(self, tasks: Iterator[Task]) -> None:
-        while True:
+        while not self._halted.done():
             task = self._next(tasks) if self._has_slot() else None
             if task is not None:
                 await self._start(task)
@@ -150,8 +152,11 @@ class Dispatcher:
     async def _start(self, task: Task) -> None:
         if task.lookup.endpoint in self._stopped_endpoints:
             self._finish(task, Answer(kind=OutcomeKind.SKIPPED, reason="not_implemented"), None)
+            await asyncio.sleep(0)  # a million of them must not keep everybody else waiting
             return
         await self._pacer.acquire()
+        if self._halted.done():  # meanwhile; whoever waits for it has not been woken yet
+            return
         running = asyncio.create_task(self._attempt(task))
         self._in_flight.add(running)
         running.add_done_callback(self._ended)
@@ -178,12 +183,16 @@ class Dispatcher:
         is_refused = answer.kind is OutcomeKind.RATE_LIMITED
         task.refusals += is_refused
         task.failed_attempts += not is_refused
-        verdict = judge(
-            answer,
-            failed_attempts=task.failed_attempts,
-            refusals=task.refusals,
-            retry=self._settings.retry,
-        )
+        try:
+            verdict = judge(
+                answer,
+                failed_attempts=task.failed_attempts,
+                refusals=task.refusals,
+                retry=self._settings.retry,
+            )
+        except ApiError:  # it was answered, so a resume need not take it for lost
+            self._save(task.shard, msgspec.structs.replace(_attempt(task, answer), reason=ACCOUNT))
+            raise
         if verdict is Verdict.UNREACHABLE:
             self._put_back(task, answer, sent_at)
             return
@@ -205,17 +214,17 @@ class Dispatcher:
         self._pacer.pause(pause)
 
     def _tell_pacer(self, answer: Answer, sent_at: float) -> None:
+        wait = answer.retry_after_seconds
+        if wait is not None:  # the last refusal a lookup may have is no reason to hang
+            wait = min(wait, self._settings.pacing.max_retry_after_seconds)
         if answer.kind is OutcomeKind.RATE_LIMITED:
-            wait = answer.retry_after_seconds
             if wait is not None and wait >= _WORTH_TELLING_SECONDS:
                 _log.warning("the API asks to wait %.0f s", wait)
             self._pacer.refused(sent_at=sent_at, retry_after_seconds=wait)
             return
         self._pacer.delivered()
-        if answer.retry_after_seconds is not None:
-            self._pacer.pause(
-                min(answer.retry_after_seconds, self._settings.pacing.max_retry_after_seconds)
-            )
+        if wait is not None:
+            self._pacer.pause(wait)
 
     def _again(self, task: Task, answer: Answer, verdict: Verdict) -> None:
         self._save(task.shard, _attempt(task, answer))

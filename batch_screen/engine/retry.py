@@ -24,6 +24,9 @@ _TRANSIENT = frozenset({OutcomeKind.SERVER_ERROR, OutcomeKind.TIMEOUT, OutcomeKi
 _FOR_GOOD = 501
 _QUOTA_CODE = "QUOTA_EXCEEDED"
 
+ACCOUNT = "account"
+"""Reason of an attempt whose answer was about the account, not about the lookup."""
+
 
 class Verdict(StrEnum):
     """What becomes of a lookup after an attempt."""

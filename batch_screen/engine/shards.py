@@ -13,6 +13,7 @@ from typing import Any
 from batch_screen.api.client import CANNOT_CONNECT
 from batch_screen.config.settings import Screening
 from batch_screen.engine.dispatch import Task
+from batch_screen.engine.retry import ACCOUNT
 from batch_screen.errors import OutputError
 from batch_screen.journal.commit import Entry, GroupCommit
 from batch_screen.journal.seal import drop_segments, seal, sealed_path
@@ -43,7 +44,7 @@ class History:
             case Attempt(e164, endpoint, window):
                 lookup = Lookup(e164, endpoint, window)
                 self.intents.discard(lookup)
-                if record.reason == CANNOT_CONNECT:  # nothing was sent
+                if record.reason in (CANNOT_CONNECT, ACCOUNT):  # says nothing about the lookup
                     return
                 refused = record.kind is OutcomeKind.RATE_LIMITED
                 counts = self.refusals if refused else self.failed_attempts
@@ -154,7 +155,10 @@ class ShardLine:
             self._seal_if_complete(shard)
         self._on_saved(len(outcomes))
 
-    def _failed(self, error: OSError) -> None:
+    def _failed(self, error: Exception) -> None:
+        if not isinstance(error, OSError):  # a bug, which must not end saving in silence either
+            self._fail(error)
+            return
         self._fail(
             OutputError(
                 f"cannot save outcomes to {self._run.journal}: {error.strerror}; no more requests "

@@ -35,7 +35,7 @@ class GroupCommit:
         writer: SegmentWriter,
         *,
         on_saved: Callable[[list[Entry]], None],
-        on_failure: Callable[[OSError], None],
+        on_failure: Callable[[Exception], None],
     ) -> None:
         self._writer = writer
         self._on_saved = on_saved
@@ -68,7 +68,7 @@ class GroupCommit:
             open_ = _CLOSE not in batch
             try:
                 self._save([entry for entry in batch if entry is not None])
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 (this thread must not die in silence)
                 self._on_failure(error)
                 return
 

@@ -53,6 +53,6 @@ def decode(line: bytes) -> Record:
         raise BadLineError("checksum differs")
     try:
         record: Record = _DECODER.decode(content)
-    except msgspec.MsgspecError as error:
+    except ValueError as error:  # msgspec's, or bytes that are no UTF-8
         raise BadLineError("unknown record") from error
     return record

@@ -87,7 +87,7 @@ class Replay:
             except BadLineError as error:
                 self.dropped_bytes += _torn_tail(path, file, number, line, error)
                 return
-            if number == 0:
+            if number == 0 or isinstance(record, Header):  # somebody may have joined two files
                 self._check(path, record)
             else:
                 yield record

@@ -190,7 +190,6 @@ def _is_the_only_mobile(international: Reading, national: Reading, *, is_weak: b
 def _double_zero(digits: str, region: str) -> _Choice | Reject:
     """Digits that start with 00, which is the international prefix in most regions only."""
     prefix = international_prefix_of(digits, region) if region else ""
-    with_plus = read(f"+{digits[2:]}", None)
     if prefix == "00":
         return _only(f"+{digits[2:]}", None, Rule.INTERNATIONAL_00)
     if not prefix:
@@ -199,6 +198,7 @@ def _double_zero(digits: str, region: str) -> _Choice | Reject:
     dialled = read(digits, region)
     if isinstance(dialled, RejectReason) or not dialled.used_international_prefix:
         return Reject(RejectReason.DOUBLE_ZERO)
+    with_plus = read(f"+{digits[2:]}", None)
     if isinstance(with_plus, Reading) and with_plus.e164 != dialled.e164:
         return _ambiguous(dialled, with_plus)
     return dialled, Rule.INTERNATIONAL_IDD

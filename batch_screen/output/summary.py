@@ -86,7 +86,7 @@ class Summary(msgspec.Struct, frozen=True):
     @property
     def failure_share(self) -> float:
         """Share of lookups that failed; what the API does not know has not failed."""
-        return 1 - self.answered / self.lookups if self.lookups else 0.0
+        return (self.lookups - self.answered) / self.lookups if self.lookups else 0.0
 
 
 def count_rows(plan: Plan) -> Rows:
@@ -115,8 +115,15 @@ def count_lookups(paths: list[Path], prices: Prices) -> dict[str, Lookups]:
     )
     figures = scan.group_by("endpoint").agg(_figures()).collect(engine="streaming")
     found = {row["endpoint"]: row for row in figures.iter_rows(named=True)}
+    latencies = _latencies(scan)
     return {
-        endpoint.value: _lookups(endpoint, found[endpoint.value], by_outcome, prices)
+        endpoint.value: _lookups(
+            endpoint,
+            found[endpoint.value],
+            by_outcome,
+            latencies.get(endpoint.value, {}),
+            prices,
+        )
         for endpoint in Endpoint
         if endpoint.value in found
     }
@@ -133,12 +140,41 @@ def _figures() -> list[pl.Expr]:
         positive.sum().alias("positives"),
         pl.col("attempts").sum().cast(pl.Int64),
         pl.col("refusals").sum().cast(pl.Int64),
-        *(pl.col("latency_ms").quantile(q).alias(name) for name, q in _PERCENTILES.items()),
     ]
 
 
+def _latencies(scan: pl.LazyFrame) -> dict[str, dict[str, float]]:
+    """Percentiles per endpoint, to a tenth of a millisecond.
+
+    From the number of lookups at each tenth: polars' quantile holds every latency at once, in
+    all 0.9 GiB for nine million lookups.
+    """
+    tenths = (
+        scan.drop_nulls("latency_ms")
+        .group_by("endpoint", pl.col("latency_ms").round(1))
+        .agg(pl.len().alias("lookups"))
+        .collect(engine="streaming")
+        .sort("latency_ms")
+    )
+    return {
+        endpoint: {name: _at(counts, share) for name, share in _PERCENTILES.items()}
+        for (endpoint,), counts in tenths.partition_by("endpoint", as_dict=True).items()
+    }
+
+
+def _at(counts: pl.DataFrame, share: float) -> float:
+    """The latency below which this share of the counted lookups lies: the nearest rank."""
+    up_to = counts["lookups"].cum_sum()
+    rank = int(share * (up_to[-1] - 1) + 0.5) + 1
+    return round(float(counts["latency_ms"][int(up_to.search_sorted(rank))]), 1)
+
+
 def _lookups(
-    endpoint: Endpoint, row: Mapping[str, float], by_outcome: pl.DataFrame, prices: Prices
+    endpoint: Endpoint,
+    row: Mapping[str, float],
+    by_outcome: pl.DataFrame,
+    latency_ms: dict[str, float],
+    prices: Prices,
 ) -> Lookups:
     counts = by_outcome.filter(pl.col("endpoint") == endpoint.value)
     outcomes = dict(zip(counts["outcome"], counts["lookups"], strict=True))
@@ -151,7 +187,7 @@ def _lookups(
         positives=int(row["positives"]),
         attempts=int(row["attempts"]),
         refusals=int(row["refusals"]),
-        latency_ms={name: round(row[name], 1) for name in _PERCENTILES if row[name] is not None},
+        latency_ms=latency_ms,
         cost=round(billed * prices.per_request.get(endpoint, 0.0), 6),
     )
 
@@ -175,7 +211,7 @@ def read_summary(path: Path) -> Summary:
     """The figures of a run that is complete."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Summary)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError) as error:  # msgspec's, or bytes that are no UTF-8
         raise OutputError(
             f"{path} cannot be read though its run is complete; use --new-run to screen again"
         ) from error

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -76,7 +76,7 @@ class Finished:
 
 def run_command(
     *arguments: object,
-    environment: dict[str, str | None] | None = None,
+    environment: Mapping[str, str | None] | None = None,
     stdin: bytes = b"",
     umask: int = 0o022,
     cwd: Path | None = None,
@@ -103,7 +103,7 @@ def discreet(said: Finished) -> Finished:
     return said
 
 
-def clean(changes: dict[str, str | None] | None = None) -> dict[str, str]:
+def clean(changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
     """An environment of our own; None takes a variable out."""
     merged = {**_ENVIRONMENT, **(changes or {})}
     return {name: value for name, value in merged.items() if value is not None}
@@ -118,10 +118,10 @@ def until(claim: Callable[[], T], seconds: float = 20) -> T:
     return said
 
 
-def together(calls: Iterable[Callable[[], T]], at_once: int = 3) -> list[T]:
-    """What the calls return; commands spend half of their time waiting."""
+def together(call: Callable[[str], T], names: Iterable[str], at_once: int = 3) -> list[T]:
+    """What the call returns for each name; commands spend some of their time waiting."""
     with ThreadPoolExecutor(at_once) as pool:
-        return [future.result() for future in [pool.submit(call) for call in calls]]
+        return list(pool.map(call, names))
 
 
 def write_csv(path: Path, cells: Sequence[str], header: str = "phone") -> Path:
@@ -254,7 +254,7 @@ def known(number: str, endpoint: Endpoint, window: int | None, world: World) -> 
     date = next((v for name, v in said.items() if name.startswith("latest")), None)
     if endpoint.answers_date:
         values["latest_change"] = "none_reported" if date is None else "reported"
-        values["latest_change_at"] = datetime.fromisoformat(date) if date else None
+        values["latest_change_at"] = datetime.fromisoformat(str(date)) if date else None
     else:
         values |= said
     return {**values, "outcome": "success", "latest_change_raw": date, "code": None}

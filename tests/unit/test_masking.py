@@ -56,6 +56,7 @@ def test_numbers_in_disguise(text: str) -> None:
         "runs/20261123-abcdef0123-00000.parquet",
         "customers_20261123.csv",
         "customers-20261123.csv",
+        "00003-00012.journal is damaged",
         "127.0.0.1:54321",
         "1,234,567 rows",
         "row 123456, exit code 77",

@@ -99,14 +99,17 @@ class Server:
         self.now += pause
         return pause
 
+    def fail_for_ever(self, pauses: list[float]) -> None:
+        while True:
+            pauses.append(self.fail())
+
 
 def test_pauses_double_up_to_ten_seconds_and_then_it_gives_up() -> None:
     server = Server(60)
     server.breaker.reached()
-    pauses = []
+    pauses: list[float] = []
     with pytest.raises(ApiError, match=r"https://api\.example cannot be reached.*resume"):
-        while True:
-            pauses.append(server.fail())
+        server.fail_for_ever(pauses)
     assert pauses[:6] == [0.5, 1, 2, 4, 8, 10]
     assert 60 <= server.now <= 70
 
@@ -114,8 +117,7 @@ def test_pauses_double_up_to_ten_seconds_and_then_it_gives_up() -> None:
 def test_a_server_that_never_answered_is_given_up_sooner() -> None:
     server = Server(60)
     with pytest.raises(ApiError):
-        while True:
-            server.fail()
+        server.fail_for_ever([])
     assert 5 <= server.now < 10
 
 

@@ -7,9 +7,9 @@ from bisect import bisect_left
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests import virtual_time
 
 from batch_screen.engine.pacing import CUT, START_SHARE, Pacer, bucket, ramp, recovered
+from tests import virtual_time
 
 SECOND = 1 - 1e-9
 

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from batch_screen.output.summary import Lookups, Rows, Session, Summary
+
+BEGAN = datetime(2026, 11, 23, 4, tzinfo=UTC)
+
+
+@pytest.fixture
+def lookups() -> Callable[..., Lookups]:
+    def make(**changes: Any) -> Lookups:
+        by_outcome = changes.pop("by_outcome", {"success": 1_000})
+        total = sum(by_outcome.values())
+        plain = Lookups(
+            total=total,
+            by_outcome=by_outcome,
+            positives=7,
+            attempts=total,
+            refusals=0,
+            latency_ms={"p50": 40.0, "p95": 90.5},
+            cost=0.0,
+        )
+        return msgspec.structs.replace(plain, **changes)
+
+    return make
+
+
+@pytest.fixture
+def summary(lookups: Callable[..., Lookups]) -> Callable[..., Summary]:
+    """A run of 1,000 numbers at one endpoint where all went well, but for the changes."""
+
+    def make(**changes: Any) -> Summary:
+        plain = Summary(
+            run_id="20261123-0123456789",
+            run_date="2026-11-23",
+            version="0.1.0",
+            status="complete",
+            rows=Rows(1_250, 1_200, 50, {"empty": 50}, 200, 1_000),
+            endpoints={"sim-swap/check": lookups()},
+            cost=0.0,
+            currency="EUR",
+            session=Session(BEGAN, BEGAN + timedelta(seconds=100), 1_000, 100.0),
+            settings={},
+            facts={},
+        )
+        return msgspec.structs.replace(plain, **changes)
+
+    return make

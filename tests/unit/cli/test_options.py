@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import os
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from batch_screen.cli.options import _OPTIONS, _SETTINGS, job_of, job_options
+from batch_screen.config.settings import Settings
+from batch_screen.errors import AuthenticationError, BatchScreenError, ConfigurationError
+from batch_screen.model import Endpoint
+from batch_screen.pipeline import Job
+
+KEY = "s3cret-api-key"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("BATCH_SCREEN") or name == "CREDENTIALS_DIRECTORY":
+            monkeypatch.delenv(name)
+
+
+def job(*arguments: str, needs_key: bool = False, **environment: str) -> Job:
+    """The job that the arguments describe."""
+    jobs = []
+
+    @click.command()
+    @job_options
+    def command(**options: Any) -> None:
+        jobs.append(job_of(options, needs_key=needs_key))
+
+    result = CliRunner(env=environment).invoke(command, ["list.csv", *arguments])
+    if isinstance(result.exception, BatchScreenError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return jobs[0]
+
+
+def test_without_options_everything_is_the_default() -> None:
+    assert job() == Job(inputs=("list.csv",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "section", "name", "value"),
+    [
+        ("--out o", "output", "folder", "o"),
+        ("--state-dir s", "output", "state_folder", "s"),
+        ("--base-url https://x.example/", "api", "base_url", "https://x.example"),
+        ("--dialect 2026-04", "api", "dialect", "2026-04"),
+        ("--api-key-file k", "api", "key_file", "k"),
+        ("--endpoints all", "screening", "endpoints", tuple(Endpoint)),
+        (
+            "--endpoints device-swap/check --endpoints sim-swap/check",
+            "screening",
+            "endpoints",
+            (Endpoint.SIM_SWAP_CHECK, Endpoint.DEVICE_SWAP_CHECK),
+        ),
+        (
+            "--endpoints device-swap/check,sim-swap/check",
+            "screening",
+            "endpoints",
+            (Endpoint.SIM_SWAP_CHECK, Endpoint.DEVICE_SWAP_CHECK),
+        ),
+        ("--max-age-minutes 240", "screening", "max_age_minutes", 240),
+        ("--phone-column p", "input", "phone_column", "p"),
+        ("--region-column r", "input", "region_column", "r"),
+        ("--default-region de", "input", "default_region", "DE"),
+        ("--keep-columns a,b --keep-columns c", "input", "keep_columns", ("a", "b", "c")),
+        ("--delimiter tab", "input", "delimiter", "\t"),
+        ("--encoding cp1252", "input", "encoding", "cp1252"),
+        ("--no-header", "input", "has_header", False),
+        ("--strictness mobile", "numbers", "strictness", "mobile"),
+        ("--rate 2.5", "pacing", "rate_per_second", 2.5),
+    ],
+)
+def test_an_option_sets_its_setting(arguments: str, section: str, name: str, value: Any) -> None:
+    found = job(*arguments.split()).settings
+    assert getattr(getattr(found, section), name) == value
+    assert found == Settings(**{section: {name: value}})
+
+
+def test_every_option_goes_somewhere() -> None:
+    @click.command()
+    @job_options
+    def command(**options: Any) -> None: ...
+
+    of_this_start = {"inputs", "config", "run_date", "new_run", "sandbox", "no_header"}
+    assert {option.name for option in command.params} == {*_SETTINGS, *of_this_start}
+    assert len(command.params) == len(_OPTIONS)
+    for section, name in _SETTINGS.values():
+        assert hasattr(getattr(Settings(), section), name)
+
+
+def test_what_belongs_to_this_start_only() -> None:
+    found = job("more.csv", "-", "--run-date", "2026-03-01", "--new-run", "--sandbox")
+    assert found == Job(
+        inputs=("list.csv", "more.csv", "-"),
+        run_date=date(2026, 3, 1),
+        new_run=True,
+        sandbox=True,
+    )
+
+
+def test_flags_over_environment_over_file(tmp_path: Path) -> None:
+    config = tmp_path / "screen.toml"
+    config.write_text("[pacing]\nrate_per_second = 3\nheadroom = 0.5\n[input]\nhas_header = true")
+    variable = {"BATCH_SCREEN_PACING__RATE_PER_SECOND": "2"}
+    assert job("--config", str(config)).settings.pacing.rate_per_second == 3
+    assert job("--config", str(config), **variable).settings.pacing.rate_per_second == 2
+    found = job("--config", str(config), "--rate", "1", "--no-header", **variable).settings
+    assert (found.pacing.rate_per_second, found.pacing.headroom) == (1, 0.5)
+    assert not found.input.has_header
+    named = {"BATCH_SCREEN_CONFIG": str(config)}
+    assert job(**named).settings.pacing.headroom == 0.5
+
+
+def test_mistakes_name_the_command_line() -> None:
+    with pytest.raises(ConfigurationError, match=r"command line: pacing\.rate_per_second"):
+        job("--rate", "0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needs_key", "wanted"),
+    [((), True, KEY), ((), False, None), (("--sandbox",), True, None)],
+)
+def test_the_key_is_read_where_it_is_needed(
+    arguments: tuple[str, ...], needs_key: bool, wanted: str | None
+) -> None:
+    key = job(*arguments, needs_key=needs_key, BATCH_SCREEN_API_KEY=KEY).key
+    assert (key.get_secret_value() if key else None) == wanted
+    assert KEY not in repr(key)
+
+
+def test_without_a_key() -> None:
+    with pytest.raises(AuthenticationError, match="no API key"):
+        job(needs_key=True)
+    assert job("--sandbox", needs_key=True).key is None
+
+
+def test_the_key_file_of_a_file_of_settings(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(KEY)
+    config = tmp_path / "screen.toml"
+    config.write_text(f"[api]\nkey_file = '{tmp_path / 'key'}'")
+    found = job("--config", str(config), needs_key=True, BATCH_SCREEN_API_KEY="another")
+    assert found.key is not None
+    assert found.key.get_secret_value() == KEY
+
+
+def test_there_is_no_option_for_the_key_itself() -> None:
+    @click.command()
+    @job_options
+    def command(**options: Any) -> None: ...
+
+    result = CliRunner().invoke(command, ["list.csv", "--api-key", KEY])
+    assert result.exit_code == 2

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+import pytest
+
+from batch_screen.cli.render import closing_block, duration, forecast_block
+from batch_screen.config.settings import Output, Settings
+from batch_screen.model import Endpoint
+from batch_screen.output.parts import TABLES, Layout
+from batch_screen.pipeline import Forecast, Screened
+
+Make = Callable[..., Any]
+QUIET = Settings(input={"keep_columns": ("id",)}, prices={"per_request": {"sim-swap/check": 0.01}})
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    layout = Layout(tmp_path / "it's out", "20261123-0123456789", "2026-11-23")
+    frame = pl.DataFrame({"id": [1, 2, 3, 4], "sim_swap_check_swapped": [True, False, None, True]})
+    for table in TABLES:
+        layout.write_part(table, 0, frame, Output())
+    return layout
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0.0 s"),
+        (59.94, "59.9 s"),
+        (60, "1 min 0 s"),
+        (119.6, "2 min 0 s"),
+        (3_599.4, "59 min 59 s"),
+        (3_600, "1 h 0 min"),
+        (359_999, "99 h 59 min"),
+    ],
+)
+def test_duration(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_closing_block(summary: Make, lookups: Make, layout: Layout) -> None:
+    forwarding = lookups(by_outcome={"success": 900, "timeout": 100}, attempts=1_320, refusals=20)
+    figures = summary(
+        endpoints={"sim-swap/check": lookups(), "call-forwarding/check": forwarding}, cost=1_234.5
+    )
+    block = closing_block(Screened(figures, layout), QUIET)
+    head, *lines = block.splitlines()
+    assert head == "batch-screen 0.1.0 · run 20261123-0123456789 · complete"
+    parts = "run_date=2026-11-23/20261123-0123456789-00000.parquet"
+    for line in (
+        "  rows ......... 1,250 = 1,200 accepted + 50 rejected",
+        "    rejected ... empty 50",
+        "  numbers ...... 1,000 unique, 200 rows are duplicates",
+        "  lookups ...... 2,000 = 1,900 success + 100 timeout",
+        "    sim-swap/check         success 1,000 | swapped 7 | ms p50=40 p95=90.5",
+        "    call-forwarding/check  success 900, timeout 100 | active 7 | ms p50=40 p95=90.5",
+        "  requests ..... 2,320 = lookups + 300 retries + 20 refused (429)",
+        "  rate ......... 10.0/s over 1 min 40 s, 10/s allowed",
+        "  cost ......... at most 1,234.50 EUR",
+        f"  files ........ {layout.folder}",
+        *(f"    {table}/{parts}" for table in TABLES),
+    ):
+        assert line in lines
+    assert lines[-2].startswith("  hint: 5.0% of the lookups failed")
+    assert lines[-1].startswith("  hint: 20 requests were refused")
+
+
+def test_a_run_that_asked_nothing(summary: Make, layout: Layout) -> None:
+    plain = summary()
+    session = msgspec.structs.replace(plain.session, attempts=0, asking_seconds=0.0)
+    rows = msgspec.structs.replace(plain.rows, rejected=0, rejected_by_reason={})
+    figures = summary(session=session, rows=rows)
+    block = closing_block(Screened(figures, layout, was_complete=True), QUIET)
+    assert block.splitlines()[0].endswith("· was complete already, nothing was asked")
+    for absent in ("rate .", "cost .", "  rejected .", "hint:"):
+        assert absent not in block
+
+
+def test_a_run_without_a_single_number(summary: Make, layout: Layout) -> None:
+    assert "lookups ...... 0 = " in closing_block(Screened(summary(endpoints={}), layout), QUIET)
+
+
+def test_more_parts_are_counted(summary: Make, layout: Layout) -> None:
+    for number in (1, 2):
+        layout.write_part("results", number, pl.DataFrame({"id": [1]}), Output())
+    block = closing_block(Screened(summary(), layout), QUIET)
+    assert "20261123-0123456789-00000.parquet and 2 more" in block
+
+
+def test_the_line_to_copy_shows_the_positives(
+    summary: Make, layout: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A later run of the same day and input lies beside it.
+    other = Layout(layout.folder, f"{layout.run_id}-2", layout.run_date)
+    other.write_part("results", 0, pl.read_parquet(layout.part("results", 0)), Output())
+    block = closing_block(Screened(summary(), layout), QUIET)
+    (line,) = (text for text in block.splitlines() if "  look ." in text)
+    python, flag, code = shlex.split(line.split(".. ", 1)[1])
+    assert (python, flag) == ("python", "-c")
+    exec(code, {})
+    assert "shape: (2, 2)" in capsys.readouterr().out
+
+
+def forecast(summary: Make, **changes: Any) -> Forecast:
+    plain = Forecast(
+        rows=summary().rows,
+        lookups={"sim-swap/check": 1_000, "call-forwarding/check": 1_000},
+        already_answered={"sim-swap/check": 400, "call-forwarding/check": 0},
+        to_ask={"sim-swap/check": 600, "call-forwarding/check": 1_000},
+        cost=16.0,
+        currency="EUR",
+        rate_per_second=10.0,
+        seconds=163.3,
+        resumes="20261123-0123456789",
+        facts={"phone_column": "phone"},
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+def test_forecast_block(summary: Make) -> None:
+    assert forecast_block(forecast(summary)).splitlines() == [
+        "plan: nothing was sent",
+        "",
+        "  phone column . phone",
+        "  rows ......... 1,250 = 1,200 accepted + 50 rejected",
+        "    rejected ... empty 50",
+        "  numbers ...... 1,000 unique, 200 rows are duplicates",
+        "  lookups ...... 1,600 to ask, 400 saved",
+        "    sim-swap/check              1,000 lookups, 400 saved",
+        "    call-forwarding/check       1,000 lookups, 0 saved",
+        "  resumes ...... run 20261123-0123456789",
+        "  cost ......... 16.00 EUR (before retries)",
+        "  time ......... 2 min 43 s at 10/s",
+    ]
+
+
+def test_forecast_of_a_new_run_without_prices(summary: Make) -> None:
+    block = forecast_block(forecast(summary, resumes=None, cost=0.0))
+    assert "resumes" not in block
+    assert "cost ......... no prices are set" in block
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_positives_are_called_what_they_are(
+    summary: Make, lookups: Make, layout: Layout, endpoint: Endpoint
+) -> None:
+    figures = summary(endpoints={endpoint.value: lookups()})
+    block = closing_block(Screened(figures, layout), QUIET)
+    word = {"sim": "swapped", "device": "swapped", "call": "active"}[endpoint.value.split("-")[0]]
+    assert f"| {'dated' if endpoint.answers_date else word} 7 |" in block

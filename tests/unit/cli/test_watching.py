@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from batch_screen.cli.watching import Bar, Heartbeat, watcher
+from batch_screen.watch import Progress
+
+NUMBER = "+491713920012"
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def heard(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+    """The lines since the last call; nothing may go to stdout."""
+
+    def read() -> list[str]:
+        seen = capsys.readouterr()
+        assert not seen.out
+        return seen.err.splitlines()
+
+    return read
+
+
+def test_a_line_for_each_stage_and_one_every_so_often(heard: Callable[[], list[str]]) -> None:
+    clock = Clock()
+    heartbeat = Heartbeat(30, clock)
+    heartbeat.stage("asking", total=12_000, done=2_000)
+    assert heard() == ["asking: 2,000 of 12,000 lookups"]
+    clock.now = 29.9
+    heartbeat.advance(500)
+    assert heard() == []
+    clock.now = 30.0
+    heartbeat.advance(100)
+    assert heard() == ["asking: 2,600 of 12,000 lookups, 20/s"]  # those of this start
+    heartbeat.advance(100)
+    assert heard() == []
+    clock.now = 60.0
+    heartbeat.advance(2_300)
+    assert heard() == ["asking: 5,000 of 12,000 lookups, 50/s"]
+    heartbeat.close()
+    assert heard() == []
+
+
+def test_every_stage_counts_afresh(heard: Callable[[], list[str]]) -> None:
+    clock = Clock()
+    heartbeat = Heartbeat(10, clock)
+    heartbeat.stage("reading")
+    clock.now = 20.0
+    heartbeat.advance(5_000)
+    heartbeat.stage("writing", total=3)
+    clock.now = 31.0
+    heartbeat.advance(1)
+    assert heard() == [
+        "reading: 0 rows",
+        "reading: 5,000 rows, 250/s",
+        "writing: 0 of 3 parts",
+        "writing: 1 of 3 parts, 0/s",
+    ]
+
+
+def test_a_stage_of_another_name_has_no_unit(heard: Callable[[], list[str]]) -> None:
+    Heartbeat(10).stage("thinking")
+    assert heard() == ["thinking: 0"]
+
+
+@pytest.mark.parametrize("progress", [Bar(), Heartbeat(1)])
+def test_notes_are_masked(progress: Progress, heard: Callable[[], list[str]]) -> None:
+    progress.note(f"about {NUMBER}")
+    assert heard() == ["about +4917••••••12"]
+
+
+def test_a_bar_for_each_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = Bar()
+    bar.advance(1)  # before any stage: nothing to show, nothing to fail
+    bar.stage("asking", total=10, done=4)
+    bar.advance(3)
+    bar.stage("writing", total=2)
+    bar.advance(2)
+    bar.close()
+    bar.close()
+    bar.advance(1)
+    shown = capsys.readouterr().err
+    assert "asking:  40%" in shown
+    assert "4/10" in shown
+    assert "writing:   0%" in shown
+    assert "\n" not in shown.rstrip("\n")  # finished bars leave no line
+
+
+def test_the_watcher_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with watcher(30) as progress:
+        assert isinstance(progress, Bar)
+
+
+def test_the_watcher_fits_a_log(heard: Callable[[], list[str]]) -> None:
+    with watcher(30) as progress:
+        progress.stage("reading")
+    assert isinstance(progress, Heartbeat)
+    assert heard() == ["reading: 0 rows"]
+
+
+def test_the_watcher_is_closed_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    closed = []
+
+    def fail() -> None:
+        with watcher(30) as progress:
+            progress.stage("asking", total=1)
+            closed.append(progress)
+            raise ValueError
+
+    with pytest.raises(ValueError, match=r"^$"):
+        fail()
+    assert closed[0]._bar is None

@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch_screen import plan as plan_module
+from batch_screen.errors import JournalError
+from batch_screen.model import Endpoint, Lookup, Plan
+from batch_screen.plan import (
+    MAX_SHARDS,
+    lookups,
+    make_plan,
+    read_plan,
+    rejects_path,
+    shard_of,
+    shard_rows_path,
+)
+from batch_screen.schema import IDENTITY, REJECT, ROW, dtypes
+
+ACCEPTED_COLUMNS = ["in_id", *(c.name for c in IDENTITY if c.name != "run_id")]
+
+
+def number(i: int) -> str:
+    return f"+4477009{i:05d}"
+
+
+def batch(cells: Sequence[int | None], first: int = 0) -> pl.DataFrame:
+    """Normalised rows: a number, or None for a row that is turned down."""
+    height = len(cells)
+    accepted = [None if i is None else number(i) for i in cells]
+    return pl.DataFrame(
+        {
+            "row_index": range(first, first + height),
+            "source_file": ["list.csv"] * height,
+            "source_row": range(first + 1, first + height + 1),
+            "raw": ["07700 900abc" if i is None else f"07700 9{i:05d}" for i in cells],
+            "raw_region": ["GB"] * height,
+            "in_id": [f"c{i}" for i in range(first, first + height)],
+            "e164": accepted,
+            "region": ["GB" if n else None for n in accepted],
+            "number_type": ["mobile" if n else None for n in accepted],
+            "rule": ["national" if n else None for n in accepted],
+            "reject_reason": [None if n else "not_a_number" for n in accepted],
+            "reject_detail": [None if n else "letters" for n in accepted],
+        },
+        schema={
+            **{c.name: c.dtype for c in ROW},
+            **dict.fromkeys(["raw", "raw_region", "in_id", "e164", "region"], pl.String),
+            **dict.fromkeys(["number_type", "rule", "reject_reason", "reject_detail"], pl.String),
+        },
+    )
+
+
+def batches(cells: Sequence[int | None], rows: int = 1000) -> Iterator[pl.DataFrame]:
+    for first in range(0, len(cells), rows):
+        yield batch(cells[first : first + rows], first)
+
+
+def planned(
+    folder: Path, cells: Sequence[int | None], *, shard_rows: int = 1000, rows: int = 1000
+) -> Plan:
+    return make_plan(
+        batches(cells, rows), folder, shard_rows=shard_rows, facts={}, on_rows=lambda _: None
+    )
+
+
+def shards(folder: Path, plan: Plan) -> list[pl.DataFrame]:
+    return [pl.read_parquet(shard_rows_path(folder, i)) for i in range(len(plan.shards))]
+
+
+def test_one_shard_keeps_the_inputs_order(tmp_path: Path) -> None:
+    cells = [5, 3, None, 5, 1]
+    plan = planned(tmp_path / "plan", cells, rows=2)
+    [rows] = shards(tmp_path / "plan", plan)
+    assert rows.columns == ACCEPTED_COLUMNS
+    assert rows["row_index"].to_list() == [0, 1, 3, 4]
+    assert rows["e164"].to_list() == [number(i) for i in (5, 3, 5, 1)]
+    assert rows["in_id"].to_list() == ["c0", "c1", "c3", "c4"]
+    assert (plan.rows, plan.accepted, plan.unique_numbers, plan.duplicates) == (5, 4, 3, 1)
+    assert plan.kept == ["in_id"]
+
+
+def test_rejects_are_apart_and_masked(tmp_path: Path) -> None:
+    plan = planned(tmp_path / "plan", [1, None, 2, None])
+    rejects = pl.read_parquet(rejects_path(tmp_path / "plan"))
+    assert rejects.schema == dtypes(REJECT)
+    assert rejects["row_index"].to_list() == [1, 3]
+    assert rejects["raw_masked"].to_list() == ["07••• ••••••"] * 2
+    assert plan.rejected == {"not_a_number": 2}
+    assert not any("900abc" in str(cell) for row in rejects.rows() for cell in row)
+
+
+def test_reasons_are_counted_over_batches_the_commonest_first(tmp_path: Path) -> None:
+    parts = [
+        batch([None] * 3, 3 * i).with_columns(reject_reason=pl.Series(reasons))
+        for i, reasons in enumerate([["too_short", "empty", "empty"], ["too_short", "b", "empty"]])
+    ]
+    plan = make_plan(
+        parts, tmp_path / "plan", shard_rows=1000, facts={}, on_rows=lambda _: None
+    )
+    assert list(plan.rejected.items()) == [("empty", 3), ("too_short", 2), ("b", 1)]
+    assert plan.shards == []
+
+
+def test_many_shards_hold_the_input_once_each_number_in_one_of_them(tmp_path: Path) -> None:
+    cells = [None if i % 17 == 0 else i * 7 % 1500 for i in range(4000)]
+    plan = planned(tmp_path / "plan", cells, shard_rows=1000, rows=333)
+    parts = shards(tmp_path / "plan", plan)
+    assert len(parts) == 4
+    everything = pl.concat(parts).sort("row_index")
+    expected = pl.concat(list(batches(cells))).filter(pl.col("e164").is_not_null())
+    assert everything.equals(expected.select(ACCEPTED_COLUMNS))
+    assert all(part["row_index"].is_sorted() for part in parts)
+    assert sum(part["e164"].n_unique() for part in parts) == everything["e164"].n_unique()
+    assert [(s.rows, s.unique_numbers) for s in plan.shards] == [
+        (part.height, part["e164"].n_unique()) for part in parts
+    ]
+    assert min(part.height for part in parts) > 500
+
+
+def test_a_shard_without_rows_has_its_file(tmp_path: Path) -> None:
+    plan = planned(tmp_path / "plan", [1] * 3500)
+    assert sorted(s.rows for s in plan.shards) == [0, 0, 0, 3500]
+    parts = shards(tmp_path / "plan", plan)
+    assert {part.schema for part in parts} == {parts[0].schema}.union()
+
+
+def test_there_are_never_more_shards_than_the_limit(tmp_path: Path) -> None:
+    plan = planned(tmp_path / "plan", list(range(500)), shard_rows=1)
+    assert len(plan.shards) == MAX_SHARDS
+    assert plan.unique_numbers == 500
+
+
+def test_handing_out_in_many_steps_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [i * 31 % 900 for i in range(3000)]
+    at_once = planned(tmp_path / "a", cells, rows=100)
+    monkeypatch.setattr(plan_module, "_HELD_BYTES", 1)
+    in_steps = planned(tmp_path / "b", cells, rows=100)
+    assert in_steps == at_once
+    for a, b in zip(shards(tmp_path / "a", at_once), shards(tmp_path / "b", in_steps), strict=True):
+        assert a.equals(b)
+
+
+def test_where_a_number_lies_is_pinned() -> None:
+    # State of an earlier version would be read wrongly if this ever changed.
+    numbers = pl.DataFrame({"n": ["+491713920012", "+447700900123", "+12025550123", "+1"]})
+    found = {k: numbers.select(shard_of(pl.col("n"), k)).to_series().to_list() for k in (1, 7, 128)}
+    assert found == {1: [0, 0, 0, 0], 7: PINNED_7, 128: PINNED_128}
+
+
+PINNED_7 = [2, 0, 0, 0]
+PINNED_128 = [0, 0, 0, 0]
+
+
+def reference_shard(number: str, shards: int) -> int:
+    return (int(number[1:]) * 0x9E3779B97F4A7C15 % 2**64) // 2**32 % shards
+
+
+@given(digits=st.from_regex(r"[1-9][0-9]{6,14}", fullmatch=True), shards=st.integers(1, 128))
+def test_where_a_number_lies_is_a_plain_function_of_its_digits(digits: str, shards: int) -> None:
+    frame = pl.DataFrame({"n": [f"+{digits}"]}).select(shard_of(pl.col("n"), shards))
+    assert frame.item() == reference_shard(f"+{digits}", shards)
+
+
+def test_consecutive_numbers_are_spread_evenly() -> None:
+    numbers = pl.DataFrame({"n": [number(i) for i in range(10_000)]})
+    counts = numbers.select(shard_of(pl.col("n"), 16)).to_series().value_counts()["count"]
+    assert counts.min() > 0.9 * 625  # type: ignore[operator]
+    assert counts.max() < 1.1 * 625  # type: ignore[operator]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    cells=st.lists(st.one_of(st.none(), st.integers(0, 40)), min_size=1, max_size=120),
+    shard_rows=st.integers(1, 50),
+    rows=st.integers(1, 60),
+)
+def test_rows_are_accepted_or_rejected_and_planning_twice_is_equal(
+    tmp_path_factory: pytest.TempPathFactory,
+    cells: list[int | None],
+    shard_rows: int,
+    rows: int,
+) -> None:
+    folder = tmp_path_factory.mktemp("plans")
+    heard: list[int] = []
+    plan = make_plan(
+        batches(cells, rows),
+        folder / "a",
+        shard_rows=shard_rows,
+        facts={"a": "b"},
+        on_rows=heard.append,
+    )
+    assert plan.rows == len(cells) == sum(heard)
+    assert plan.rows == plan.accepted + sum(plan.rejected.values())
+    assert plan.accepted == sum(s.rows for s in plan.shards)
+    assert plan.unique_numbers == len({i for i in cells if i is not None})
+    again = make_plan(
+        batches(cells, rows),
+        folder / "b",
+        shard_rows=shard_rows,
+        facts={"a": "b"},
+        on_rows=heard.append,
+    )
+    assert plan == again == read_plan(folder / "a")
+    for name in [p.name for p in (folder / "a").iterdir() if p.suffix == ".parquet"]:
+        assert pl.read_parquet(folder / "a" / name).equals(pl.read_parquet(folder / "b" / name))
+
+
+def test_an_error_in_the_middle_leaves_no_plan_and_a_later_attempt_succeeds(
+    tmp_path: Path,
+) -> None:
+    def broken() -> Iterator[pl.DataFrame]:
+        yield batch([1, 2, None])
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "plan"
+    with pytest.raises(KeyboardInterrupt):
+        make_plan(broken(), folder, shard_rows=1, facts={}, on_rows=lambda _: None)
+    assert not folder.exists()
+    assert read_plan(folder) is None
+    plan = planned(folder, [1, 2, 3])
+    assert read_plan(folder) == plan
+    assert [p.name for p in tmp_path.iterdir()] == ["plan"]
+
+
+def test_an_error_at_the_very_end_leaves_no_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plan_module, "_sync_all", crash)
+    with pytest.raises(KeyboardInterrupt):
+        planned(tmp_path / "plan", [1, 2])
+    monkeypatch.undo()
+    assert read_plan(tmp_path / "plan") is None
+    assert planned(tmp_path / "plan", [1, 2]).rows == 2
+
+
+def test_the_plans_files_are_private(tmp_path: Path) -> None:
+    planned(tmp_path / "plan", list(range(2500)))
+    assert {p.stat().st_mode & 0o777 for p in (tmp_path / "plan").iterdir()} == {0o600}
+    assert (tmp_path / "plan").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\x00", b'{"rows":"\xff"}', b"[1]"])
+def test_a_damaged_plan_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    planned(tmp_path / "plan", [1])
+    (tmp_path / "plan" / "plan.json").write_bytes(content)
+    with pytest.raises(JournalError, match=r"plan\.json"):
+        read_plan(tmp_path / "plan")
+
+
+# --- lookups ------------------------------------------------------------------------------
+
+ENDPOINTS = [Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE, Endpoint.CALL_FORWARDING_CHECK]
+
+
+def of(i: int) -> list[Lookup]:
+    return [Lookup(number(i), e, 2400 if e.takes_max_age else None) for e in ENDPOINTS]
+
+
+def test_each_number_once_in_order_of_first_appearance_with_its_endpoints(tmp_path: Path) -> None:
+    planned(tmp_path / "plan", [5, 3, 5, 1, 3])
+    found = lookups(tmp_path / "plan", 0, ENDPOINTS, 2400, frozenset())
+    assert list(found) == of(5) + of(3) + of(1)
+
+
+def test_finished_lookups_are_left_out(tmp_path: Path) -> None:
+    planned(tmp_path / "plan", [5, 3])
+    finished = {of(5)[0], of(3)[2], Lookup(number(3), ENDPOINTS[0], 240)}
+    found = lookups(tmp_path / "plan", 0, ENDPOINTS, 2400, finished)
+    assert list(found) == of(5)[1:] + of(3)[:2]
+    everything = set(of(5) + of(3))
+    assert list(lookups(tmp_path / "plan", 0, ENDPOINTS, 2400, everything)) == []
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PAR1 +447700900123 PAR1"])
+def test_a_damaged_shard_is_refused_by_name_only(tmp_path: Path, content: bytes | None) -> None:
+    planned(tmp_path / "plan", [1])
+    path = shard_rows_path(tmp_path / "plan", 0)
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(JournalError, match=r"rows-00000\.parquet cannot be read") as caught:
+        list(lookups(tmp_path / "plan", 0, ENDPOINTS, 2400, frozenset()))
+    assert "900123" not in str(caught.value)
