@@ -6,8 +6,9 @@ leaves no marker, and the next start writes the same files again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -15,6 +16,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.errors import JournalError
 from batch_screen.files import check_writable, whole
 from batch_screen.journal.seal import sealed_path
+from batch_screen.masking import mask_number
 from batch_screen.model import Plan
 from batch_screen.numbers.rules import REMEDY
 from batch_screen.output.enrich import enrich
@@ -36,6 +38,7 @@ from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.version import __version__
 from batch_screen.watch import Watch
 
+_TEST_NUMBERS = "numbers.test_numbers"
 _REMEDIES = {reason.value: remedy for reason, remedy in REMEDY.items()}
 
 
@@ -67,7 +70,7 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
         cost=round(sum(figures.cost for figures in endpoints.values()), 6),
         currency=settings.prices.currency,
         session=session,
-        settings=run.file.identity.settings,
+        settings=_masked(run.file.identity.settings),
         facts=plan.facts,
     )
     write_summary(layout.summary, summary)
@@ -80,18 +83,26 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
 
 
 def _write_parts(run: Run, shard: int, layout: Layout, settings: Settings) -> None:
-    rows = _state(shard_rows_path(run.plan, shard))
-    outcomes = _state(sealed_path(run.sealed, shard))
-    lookups = conform(outcomes.with_columns(run_id=pl.lit(run.run_id)), LOOKUP_COLUMNS)
-    errors = lookup_errors(outcomes, run.run_id)
-    if shard == 0:
-        rejects = reject_errors(_state(rejects_path(run.plan)), _REMEDIES, run.run_id)
-        errors = pl.concat([rejects, errors])
-    tables = {RESULTS: enrich(rows, outcomes, run.run_id), LOOKUPS: lookups, ERRORS: errors}
-    for table, frame in tables.items():
+    for table, frame in _tables(run, shard):
         # The first part is always there, so that every table can be read.
         if shard == 0 or frame.height:
             layout.write_part(table, shard, frame, settings.output)
+        del frame  # so that only one is in memory beside the outcomes
+
+
+def _tables(run: Run, shard: int) -> Iterator[tuple[str, pl.DataFrame]]:
+    outcomes = _state(sealed_path(run.sealed, shard))
+    rejects = _state(rejects_path(run.plan)) if shard == 0 else None
+    yield RESULTS, enrich(_state(shard_rows_path(run.plan, shard)), outcomes, run.run_id)
+    yield LOOKUPS, conform(outcomes.with_columns(run_id=pl.lit(run.run_id)), LOOKUP_COLUMNS)
+    yield ERRORS, _errors(rejects, outcomes, run.run_id)
+
+
+def _errors(rejects: pl.DataFrame | None, outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
+    failures = lookup_errors(outcomes, run_id)
+    if rejects is None:
+        return failures
+    return pl.concat([reject_errors(rejects, _REMEDIES, run_id), failures])
 
 
 def _state(path: Path) -> pl.DataFrame:
@@ -102,6 +113,12 @@ def _state(path: Path) -> pl.DataFrame:
             f"{path} cannot be read; nothing was changed: restore it, or start afresh with "
             "--new-run"
         ) from error
+
+
+def _masked(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as a summary may show them: the one list of numbers among them is masked."""
+    masked = [mask_number(number) for number in settings[_TEST_NUMBERS]]
+    return {**settings, _TEST_NUMBERS: masked}
 
 
 def _frames(paths: list[Path]) -> Iterator[pl.DataFrame]:

@@ -131,7 +131,7 @@ def _describe(holder: Path) -> str:
     try:
         held = json.loads(holder.read_bytes())
         return f"process {held['pid']}, since {held['since']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "its process has just started"
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from batch_screen.journal.lines import Record
@@ -60,11 +61,10 @@ class GroupCommit:
             batch = [self._queue.get()]
             if self._queue.qsize() < COMMIT_RECORDS:
                 time.sleep(COMMIT_SECONDS)
-            while len(batch) < COMMIT_RECORDS:
-                try:
+            # All that waits, however much: a slow disk makes larger commits, not a longer queue.
+            with suppress(Empty):
+                while True:
                     batch.append(self._queue.get_nowait())
-                except Empty:
-                    break
             open_ = _CLOSE not in batch
             try:
                 self._save([entry for entry in batch if entry is not None])

@@ -1,0 +1,66 @@
+"""Small plans and runs, made without reading a file or sending a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from batch_screen.config.settings import Settings
+from batch_screen.model import Plan
+from batch_screen.plan import make_plan
+from batch_screen.runs import Identity, Run, create_run
+from batch_screen.schema import ROW
+
+
+def number(i: int) -> str:
+    return f"+4477009{i:05d}"
+
+
+def batch(cells: Sequence[int | None], first: int = 0) -> pl.DataFrame:
+    """Normalised rows: a number, or None for a row that is turned down."""
+    height = len(cells)
+    accepted = [None if i is None else number(i) for i in cells]
+    return pl.DataFrame(
+        {
+            "row_index": range(first, first + height),
+            "source_file": ["list.csv"] * height,
+            "source_row": range(first + 1, first + height + 1),
+            "raw": ["07700 900abc" if i is None else f"07700 9{i:05d}" for i in cells],
+            "raw_region": ["GB"] * height,
+            "in_id": [f"c{i}" for i in range(first, first + height)],
+            "e164": accepted,
+            "region": ["GB" if n else None for n in accepted],
+            "number_type": ["mobile" if n else None for n in accepted],
+            "rule": ["national" if n else None for n in accepted],
+            "reject_reason": [None if n else "not_a_number" for n in accepted],
+            "reject_detail": [None if n else "letters" for n in accepted],
+        },
+        schema={
+            **{c.name: c.dtype for c in ROW},
+            **dict.fromkeys(["raw", "raw_region", "in_id", "e164", "region"], pl.String),
+            **dict.fromkeys(["number_type", "rule", "reject_reason", "reject_detail"], pl.String),
+        },
+    )
+
+
+def batches(cells: Sequence[int | None], rows: int = 1000) -> Iterator[pl.DataFrame]:
+    for first in range(0, len(cells), rows):
+        yield batch(cells[first : first + rows], first)
+
+
+def made(
+    state: Path,
+    cells: Sequence[int | None],
+    settings: Settings | None = None,
+    *,
+    shard_rows: int = 1000,
+) -> tuple[Run, Plan]:
+    """A planned run that has asked nothing yet."""
+    identity = Identity(["c0ffee"], "2026-11-23", (settings or Settings()).identity())
+    run = create_run(state, identity, taken=[])
+    plan = make_plan(
+        batches(cells), run.plan, shard_rows=shard_rows, facts={}, on_rows=lambda _: None
+    )
+    return run, plan

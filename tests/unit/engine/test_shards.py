@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from batch_screen.api.client import CANNOT_CONNECT
+from batch_screen.config.settings import Screening
+from batch_screen.engine import shards as shards_module
+from batch_screen.engine.dispatch import Task
+from batch_screen.engine.retry import ACCOUNT
+from batch_screen.engine.shards import History, ShardLine, answered_lookups
+from batch_screen.errors import JournalError, OutputError
+from batch_screen.journal.lines import Record
+from batch_screen.journal.seal import sealed_path
+from batch_screen.journal.segments import SegmentWriter, segments
+from batch_screen.model import Attempt, Endpoint, Intent, Lookup, Outcome, OutcomeKind, Plan
+from batch_screen.runs import Run
+from tests.making import made, number
+
+CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
+BOTH = Screening(endpoints=(CHECK, DATE))
+CELLS = [i * 7 % 60 for i in range(200)]
+
+
+def answer(lookup: Lookup, **values: Any) -> Outcome:
+    return Outcome(
+        lookup.e164,
+        lookup.endpoint,
+        lookup.max_age_minutes,
+        **{"kind": OutcomeKind.SUCCESS, "attempts": 1, **values},
+    )
+
+
+def journal(run: Run, shard: int, *records: Record) -> None:
+    writer = SegmentWriter(run.journal, run.run_id)
+    writer.write(shard, records)
+    writer.close()
+
+
+class Session:
+    """One start of a run: a shard line and what it has reported."""
+
+    def __init__(self, run: Run, plan: Plan, screening: Screening = BOTH) -> None:
+        self.run, self.plan, self.screening = run, plan, screening
+        self.saved = 0
+        self.failures: list[BaseException] = []
+        self.tasks: list[Task] = []
+        self.error: BaseException | None = None
+        self.possibly_billed = 0
+
+    def go(self, what: Callable[[Session, ShardLine], Any]) -> Session:
+        asyncio.run(self._go(what))
+        return self
+
+    async def _go(self, what: Callable[[Session, ShardLine], Any]) -> None:
+        def count(outcomes: int) -> None:
+            self.saved += outcomes
+
+        line = ShardLine(
+            self.run,
+            self.plan,
+            self.screening,
+            on_saved=count,
+            on_failure=self.failures.append,
+        )
+        try:
+            what(self, line)
+        except JournalError as error:
+            self.error = error
+        finally:
+            self.possibly_billed = line.possibly_billed
+            try:
+                await line.close()
+            except Exception as error:  # noqa: BLE001 (what close raises is looked at)
+                self.error = self.error or error
+
+    def sealed(self) -> list[Path]:
+        return [
+            path
+            for shard in range(len(self.plan.shards))
+            if (path := sealed_path(self.run.sealed, shard)).exists()
+        ]
+
+
+def ask_everything(session: Session, line: ShardLine) -> None:
+    for task in line.tasks():
+        session.tasks.append(task)
+        line.save(task.shard, Intent(task.lookup.e164, task.lookup.endpoint))
+        line.save(task.shard, answer(task.lookup))
+
+
+def ask_some(share: float) -> Callable[[Session, ShardLine], None]:
+    def ask(session: Session, line: ShardLine) -> None:
+        chance = random.Random(7)
+        for task in line.tasks():
+            if chance.random() < share:
+                session.tasks.append(task)
+                line.save(task.shard, answer(task.lookup))
+
+    return ask
+
+
+@pytest.fixture(params=[1000, 50], ids=["one shard", "four shards"])
+def planned(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Run, Plan]:
+    return made(tmp_path, CELLS, shard_rows=request.param)
+
+
+def outcomes(run: Run) -> pl.DataFrame:
+    return pl.concat([pl.read_parquet(path) for path in sorted(run.sealed.iterdir())])
+
+
+def test_every_lookup_is_asked_once_counted_and_sealed(planned: tuple[Run, Plan]) -> None:
+    run, plan = planned
+    session = Session(run, plan).go(ask_everything)
+    lookups = [task.lookup for task in session.tasks]
+    expected = {Lookup(number(i), e, 2400 if e is CHECK else None) for i in CELLS for e in (CHECK, DATE)}
+    assert len(lookups) == len(set(lookups)) == len(expected) == 120
+    assert set(lookups) == expected
+    assert session.saved == 120
+    assert (session.error, session.failures) == (None, [])
+    assert len(session.sealed()) == len(plan.shards)
+    assert list(run.journal.iterdir()) == []
+    assert outcomes(run).height == 120
+
+
+def test_the_last_outcomes_are_sealed_though_they_come_just_before_the_end(
+    planned: tuple[Run, Plan],
+) -> None:
+    for _ in range(10):
+        Session(*planned).go(ask_some(0.3))
+    session = Session(*planned).go(ask_everything)
+    assert session.error is None
+    assert len(session.sealed()) == len(planned[1].shards)
+
+
+def test_a_resume_asks_only_what_is_missing(planned: tuple[Run, Plan]) -> None:
+    run, plan = planned
+    first = Session(run, plan).go(ask_some(0.5))
+    second = Session(run, plan).go(ask_everything)
+    asked = [task.lookup for session in (first, second) for task in session.tasks]
+    assert 30 < len(first.tasks) < 90
+    assert len(asked) == len(set(asked)) == 120
+    assert first.saved + second.saved == 120
+    assert outcomes(run).height == 120
+    third = Session(run, plan).go(ask_everything)
+    assert third.tasks == []
+
+
+def test_a_finished_shard_that_was_not_sealed_is_sealed(planned: tuple[Run, Plan]) -> None:
+    run, plan = planned
+    crashed = Session(run, plan)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ShardLine, "_seal_if_complete", lambda *_: None)
+        crashed.go(ask_everything)
+    assert crashed.sealed() == []
+    resumed = Session(run, plan).go(ask_everything)
+    assert (resumed.tasks, resumed.saved, resumed.error) == ([], 0, None)
+    assert len(resumed.sealed()) == len(plan.shards)
+
+
+def test_shards_without_rows_are_sealed_too(tmp_path: Path) -> None:
+    run, plan = made(tmp_path, [1] * 8, shard_rows=2)
+    assert sorted(s.rows for s in plan.shards) == [0, 0, 0, 8]
+    session = Session(run, plan).go(ask_everything)
+    assert len(session.tasks) == 2
+    assert len(session.sealed()) == 4
+
+
+def test_segments_that_a_crash_left_behind_a_seal_go(planned: tuple[Run, Plan]) -> None:
+    run, plan = planned
+    Session(run, plan).go(ask_everything)
+    journal(run, 0, Intent(number(1), CHECK, 2400))
+    session = Session(run, plan).go(ask_everything)
+    assert session.tasks == []
+    assert list(run.journal.iterdir()) == []
+
+
+def test_attempts_of_an_earlier_start_come_back_with_their_task(tmp_path: Path) -> None:
+    run, plan = made(tmp_path, [1, 2])
+    key = (number(1), CHECK, 2400)
+    journal(
+        run,
+        0,
+        Intent(*key),
+        Attempt(*key, kind=OutcomeKind.TIMEOUT),
+        Intent(*key, attempt=2),
+        Attempt(*key, kind=OutcomeKind.RATE_LIMITED, http_status=429),
+        Attempt(*key, kind=OutcomeKind.UNREACHABLE, reason=CANNOT_CONNECT),
+        Attempt(*key, kind=OutcomeKind.FORBIDDEN, http_status=401, reason=ACCOUNT),
+        Intent(*key, attempt=3),
+        Attempt(*key, kind=OutcomeKind.UNREACHABLE, reason="connection_lost"),
+        Intent(number(2), CHECK, 2400),
+    )
+    session = Session(run, plan, Screening()).go(ask_everything)
+    assert [(t.lookup.e164, t.failed_attempts, t.refusals) for t in session.tasks] == [
+        (number(1), 2, 1),
+        (number(2), 0, 0),
+    ]
+    assert session.possibly_billed == 1
+
+
+def test_history_takes_back_intents_that_were_answered(tmp_path: Path) -> None:
+    run, _ = made(tmp_path, [1, 2, 3])
+    keys = [(number(i), CHECK, 2400) for i in (1, 2, 3)]
+    journal(run, 0, *(Intent(*key) for key in keys))
+    journal(run, 0, Outcome(*keys[0]), Attempt(*keys[1]))
+    history = History(run, 0)
+    assert history.finished == {Lookup(*keys[0])}
+    assert history.intents == {Lookup(*keys[2])}
+    [path, _] = segments(run.journal, 0)
+    path.write_bytes(path.read_bytes() + b"torn")
+    assert History(run, 0).dropped_bytes == 4
+
+
+def test_damage_in_the_middle_of_a_shard_is_refused(planned: tuple[Run, Plan]) -> None:
+    run, plan = planned
+    Session(run, plan).go(ask_some(0.5))
+    path = sorted(run.journal.iterdir())[-1]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    session = Session(run, plan).go(ask_everything)
+    assert isinstance(session.error, JournalError)
+    assert path.name in str(session.error)
+    assert path.exists()
+    with pytest.raises(JournalError, match=path.name):
+        answered_lookups(run, plan, [CHECK, DATE])
+
+
+def test_a_full_disk_is_told_once_and_raised_at_the_end(
+    planned: tuple[Run, Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fdatasync", full)
+    session = Session(*planned).go(ask_everything)
+    assert isinstance(session.error, OutputError)
+    assert "No space left on device" in str(session.error)
+    assert session.failures == [session.error]
+    assert session.saved == 0
+    assert session.sealed() == []
+
+
+@pytest.mark.parametrize("error", [JournalError("count"), OutputError("disk"), ZeroDivisionError()])
+def test_a_failure_to_seal_is_not_swallowed(
+    planned: tuple[Run, Plan], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(shards_module, "seal", fail)
+    session = Session(*planned).go(ask_everything)
+    assert session.error is error
+    assert session.failures[0] is error
+
+
+def test_a_bug_while_saving_is_not_swallowed(
+    planned: tuple[Run, Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bug(*_: object) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("batch_screen.journal.segments.encode", bug)
+    session = Session(*planned).go(ask_everything)
+    assert isinstance(session.error, ZeroDivisionError)
+    assert len(session.failures) == 1
+
+
+def test_answered_lookups_count_journal_and_sealed_shards(planned: tuple[Run, Plan]) -> None:
+    run, plan = planned
+    endpoints = [CHECK, DATE]
+    assert answered_lookups(run, plan, endpoints) == {CHECK: 0, DATE: 0}
+    half = Session(run, plan).go(ask_some(0.5))
+    answered = answered_lookups(run, plan, endpoints)
+    assert answered == {e: sum(t.lookup.endpoint is e for t in half.tasks) for e in endpoints}
+    Session(run, plan).go(ask_everything)
+    assert answered_lookups(run, plan, endpoints) == {CHECK: 60, DATE: 60}

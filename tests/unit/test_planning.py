@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from batch_screen.config.settings import Input, Numbers, Output, Settings, Strictness
+from batch_screen.errors import InputError, Stopped
+from batch_screen.model import Plan
+from batch_screen.plan import read_plan, rejects_path, shard_rows_path
+from batch_screen.planning import Source, plan_inputs
+from batch_screen.watch import Silent, Stop, Watch
+
+SETTINGS = Settings(
+    input=Input(default_region="GB", keep_columns=("id",)),
+    numbers=Numbers(strictness=Strictness.POSSIBLE),
+)
+
+
+def csv(path: Path, rows: list[str], header: str = "id,phone") -> Source:
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return Source(path)
+
+
+def planned(sources: list[Source], folder: Path, settings: Settings = SETTINGS) -> Plan:
+    return plan_inputs(sources, settings, folder, Watch())
+
+
+def test_rows_of_all_sources_in_one_plan(tmp_path: Path) -> None:
+    sources = [
+        csv(tmp_path / "a.csv", ["1,07700 900001", "2,"]),
+        csv(tmp_path / "b.csv", ["3,+447700900002", "4,no"]),
+    ]
+    plan = planned(sources, tmp_path / "plan")
+    assert (plan.rows, plan.accepted) == (4, 2)
+    assert sum(plan.rejected.values()) == 2
+    assert plan.kept == ["in_id"]
+    assert plan.facts["phone_column"] == "phone"
+    assert plan.facts["number_metadata"]
+    rows = pl.read_parquet(shard_rows_path(tmp_path / "plan", 0))
+    assert rows.select("in_id", "row_index", "source_file", "source_row", "e164").rows() == [
+        ("1", 0, "a.csv", 1, "+447700900001"),
+        ("3", 2, "b.csv", 1, "+447700900002"),
+    ]
+    assert read_plan(tmp_path / "plan") == plan
+
+
+def test_a_source_can_have_another_name_than_its_file(tmp_path: Path) -> None:
+    source = csv(tmp_path / "spooled.tmp", ["1,07700 900001"])
+    planned([source._replace(name="stdin")], tmp_path / "plan")
+    rows = pl.read_parquet(shard_rows_path(tmp_path / "plan", 0))
+    assert rows["source_file"].to_list() == ["stdin"]
+
+
+def test_a_row_with_too_many_cells_is_turned_down_whatever_its_number(tmp_path: Path) -> None:
+    rows = ["1,07700 900001", "2,07700 900002,surplus", "3,bad,surplus", *["4,07700 900004"] * 3]
+    plan = planned([csv(tmp_path / "a.csv", rows)], tmp_path / "plan")
+    assert plan.rejected == {"ragged_row": 2}
+    rejects = pl.read_parquet(rejects_path(tmp_path / "plan"))
+    assert rejects["source_row"].to_list() == [2, 3]
+    assert rejects["detail"].to_list() == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([], "no rows"),
+        (["1,", "2,"], r"none of the 2 rows .* column 'phone' \(empty 2\)"),
+        (["1,nonsense", "2,", "3,"], r"none of the 3 rows .*empty 2, .* 1\); Fill in"),
+    ],
+)
+def test_nothing_usable_is_an_error_and_leaves_no_plan(
+    tmp_path: Path, rows: list[str], words: str
+) -> None:
+    source = csv(tmp_path / "a.csv", rows)
+    settings = SETTINGS.model_copy(update={"input": Input(phone_column="phone")})
+    with pytest.raises(InputError, match=words):
+        planned([source], tmp_path / "plan", settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_a_wish_to_stop_ends_planning_between_two_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = csv(tmp_path / "a.csv", [f"{i},07700 900{i:03d}" for i in range(100)])
+    stop = Stop()
+
+    class Counting(Silent):
+        def advance(self, count: int) -> None:
+            assert count == 100
+            stop.request(signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        plan_inputs([source], SETTINGS, tmp_path / "plan", Watch(Counting(), stop))
+    assert read_plan(tmp_path / "plan") is None
+    assert planned([source], tmp_path / "plan").accepted == 100
+
+
+def test_planning_twice_gives_the_same_files(tmp_path: Path) -> None:
+    rows = [f"{i},07700 900{i * 37 % 1000:03d}" for i in range(2500)]
+    source = csv(tmp_path / "a.csv", rows)
+    settings = SETTINGS.model_copy(update={"output": Output(shard_rows=1000)})
+    plans = [planned([source], tmp_path / name, settings) for name in ("one", "two")]
+    assert plans[0] == plans[1]
+    assert len(plans[0].shards) == 3
+    files = sorted(path.name for path in (tmp_path / "one").glob("*.parquet"))
+    assert files == sorted(path.name for path in (tmp_path / "two").glob("*.parquet"))
+    for name in files:
+        one, two = (pl.read_parquet(tmp_path / folder / name) for folder in ("one", "two"))
+        assert one.equals(two)

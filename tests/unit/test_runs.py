@@ -1,0 +1,331 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_screen.config.settings import Pacing, Screening, Settings
+from batch_screen.errors import ConfigurationError, JournalError, RunLockedError
+from batch_screen.model import Endpoint, Lookup
+from batch_screen.runs import (
+    FORMAT,
+    VERSION,
+    Identity,
+    Run,
+    all_runs,
+    create_run,
+    find_run,
+    is_answered,
+    locked,
+    new_run_id,
+    unfinished_runs,
+)
+
+DAY = "2026-11-23"
+
+
+def identity(
+    content: str = "c0ffee", day: str = DAY, settings: dict[str, Any] | None = None
+) -> Identity:
+    return Identity([content], day, {"screening.max_age_minutes": 2400} | (settings or {}))
+
+
+def begun(state: Path, who: Identity, *, bought: bool = True, answered: bool = False) -> Run:
+    run = create_run(state, who, taken=[])
+    run.plan.mkdir()
+    (run.plan / "rows-00000.parquet").touch()
+    if bought and not answered:
+        (run.journal / "00000-00000.journal").touch()
+    if answered:
+        (run.sealed / "00000.parquet").touch()
+    return run
+
+
+# --- identity -----------------------------------------------------------------------------
+
+
+def test_the_digest_is_pinned() -> None:
+    # Another digest would make every unfinished run of an earlier version a new one.
+    assert identity().digest() == "e5a181fee1"
+    assert new_run_id(identity(), 1) == "20261123-e5a181fee1"
+    assert new_run_id(identity(), 3) == "20261123-e5a181fee1-3"
+
+
+def test_the_order_of_settings_does_not_matter() -> None:
+    a, b = {"x.a": 1, "x.b": [1, 2]}, {"x.b": [1, 2], "x.a": 1}
+    assert Identity([], DAY, a).digest() == Identity([], DAY, b).digest()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        identity("c0ffef"),
+        identity(day="2026-11-24"),
+        identity(settings={"screening.max_age_minutes": 240}),
+        identity(settings={"numbers.vanity_letters": True}),
+        Identity(["c0", "ffee"], DAY, identity().settings),
+    ],
+)
+def test_whatever_differs_gives_another_digest(other: Identity) -> None:
+    assert other.digest() != identity().digest()
+
+
+def test_settings_come_back_from_the_state_as_they_were(tmp_path: Path) -> None:
+    settings = Settings(screening=Screening(endpoints=tuple(Endpoint)))
+    who = Identity(["c0ffee"], DAY, settings.identity())
+    run = create_run(tmp_path, who, taken=[])
+    found = find_run(tmp_path, who)
+    assert found is not None
+    assert (found.run_id, found.file) == (run.run_id, run.file)
+    paced = settings.model_copy(update={"pacing": Pacing(rate_per_second=999)})
+    assert Identity(["c0ffee"], DAY, paced.identity()) == who
+
+
+# --- finding ------------------------------------------------------------------------------
+
+
+def test_no_state_has_no_run(tmp_path: Path) -> None:
+    assert find_run(tmp_path / "nowhere", identity()) is None
+    assert all_runs(tmp_path) == []
+
+
+def test_the_same_run_is_found_again_whatever_its_progress(tmp_path: Path) -> None:
+    for i, progress in enumerate([{"bought": False}, {}, {"answered": True}]):
+        state = tmp_path / str(i)
+        run = begun(state, identity(), **progress)
+        found = find_run(state, identity())
+        assert found is not None
+        assert found.folder == run.folder
+
+
+def test_differing_settings_are_refused_with_their_names_and_both_values(tmp_path: Path) -> None:
+    run = begun(tmp_path, identity(settings={"numbers.strictness": "valid"}))
+    now = {"numbers.strictness": "mobile", "screening.max_age_minutes": 240, "input.new": "ü"}
+    with pytest.raises(ConfigurationError) as caught:
+        find_run(tmp_path, identity(settings=now))
+    message = str(caught.value)
+    assert run.run_id in message
+    assert 'numbers.strictness was "valid", now "mobile"' in message
+    assert "screening.max_age_minutes was 2400, now 240" in message
+    assert 'input.new was null, now "ü"' in message
+    assert "--new-run" in message
+
+
+@pytest.mark.parametrize("progress", [{"bought": False}, {"answered": True}])
+def test_other_settings_are_fine_where_nothing_is_lost(
+    tmp_path: Path, progress: dict[str, bool]
+) -> None:
+    begun(tmp_path, identity(), **progress)
+    assert find_run(tmp_path, identity(settings={"numbers.strictness": "mobile"})) is None
+
+
+def test_other_content_and_dates_are_other_runs(tmp_path: Path) -> None:
+    begun(tmp_path, identity())
+    assert find_run(tmp_path, identity("other")) is None
+    assert find_run(tmp_path, identity(day="2026-11-24")) is None
+
+
+def test_unfinished_runs_of_other_dates_are_told(tmp_path: Path) -> None:
+    unfinished = begun(tmp_path, identity(day="2026-11-20"))
+    begun(tmp_path, identity(day="2026-11-21"), answered=True)
+    begun(tmp_path, identity(day="2026-11-22"), bought=False)
+    begun(tmp_path, identity(day=DAY))
+    begun(tmp_path, identity("other", day="2026-11-19"))
+    found = unfinished_runs(tmp_path, identity())
+    assert [run.run_id for run in found] == [unfinished.run_id]
+
+
+def test_answered_means_that_every_shard_is_sealed(tmp_path: Path) -> None:
+    run = create_run(tmp_path, identity(), taken=[])
+    assert not is_answered(run)
+    run.plan.mkdir()
+    for shard in range(2):
+        (run.plan / f"rows-{shard:05d}.parquet").touch()
+    (run.sealed / "00000.parquet").touch()
+    assert not is_answered(run)
+    (run.sealed / "00001.parquet").touch()
+    assert is_answered(run)
+    assert run.has_bought
+
+
+def test_new_runs_of_the_same_identity_are_numbered_and_the_latest_is_found(
+    tmp_path: Path,
+) -> None:
+    runs = [create_run(tmp_path, identity(), taken=[]) for _ in range(3)]
+    first = new_run_id(identity(), 1)
+    assert [run.run_id for run in runs] == [first, f"{first}-2", f"{first}-3"]
+    found = find_run(tmp_path, identity())
+    assert found is not None
+    assert found.run_id == f"{first}-3"
+
+
+def test_names_taken_elsewhere_are_left_alone(tmp_path: Path) -> None:
+    first = new_run_id(identity(), 1)
+    assert create_run(tmp_path, identity(), taken=[first]).run_id == f"{first}-2"
+
+
+def test_a_discarded_run_is_gone(tmp_path: Path) -> None:
+    run = begun(tmp_path, identity())
+    run.discard()
+    assert all_runs(tmp_path) == []
+    assert not run.folder.exists()
+
+
+def test_a_runs_state_is_private(tmp_path: Path) -> None:
+    run = create_run(tmp_path / "state", identity(), taken=[])
+    for folder in (tmp_path / "state", run.folder, run.journal, run.sealed):
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert (run.folder / "run.json").stat().st_mode & 0o777 == 0o600
+
+
+# --- correlators --------------------------------------------------------------------------
+
+
+def test_correlators_are_stable_distinct_and_salted(tmp_path: Path) -> None:
+    run = create_run(tmp_path / "a", identity(), taken=[])
+    again = find_run(tmp_path / "a", identity())
+    other = create_run(tmp_path / "b", identity(), taken=[])
+    assert again is not None
+    lookups = [Lookup(f"+4477009{i:05d}", e) for i in range(20) for e in Endpoint]
+    texts = [run.correlator(lookup, attempt) for lookup in lookups for attempt in (1, 2)]
+    assert len(set(texts)) == len(texts)
+    assert texts == [again.correlator(lookup, n) for lookup in lookups for n in (1, 2)]
+    assert not set(texts) & {other.correlator(lookup, 1) for lookup in lookups}
+
+
+# --- foreign and damaged state ------------------------------------------------------------
+
+
+def run_file(state: Path) -> Path:
+    return create_run(state, identity(), taken=[]).folder / "run.json"
+
+
+@pytest.mark.parametrize(
+    "change", [{"version": VERSION + 1}, {"format": "another program"}, {"version": 0}]
+)
+def test_another_version_is_refused_and_left_alone(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = run_file(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | change), encoding="utf-8")
+    content = path.read_bytes()
+    with pytest.raises(JournalError, match=rf"run\.json is .* {FORMAT} version {VERSION}"):
+        find_run(tmp_path, identity())
+    assert path.read_bytes() == content
+
+
+@given(
+    junk=st.one_of(st.binary(max_size=60), st.text(max_size=20).map(lambda t: f'"{t}"'.encode()))
+)
+def test_random_bytes_are_refused_and_left_alone(
+    tmp_path_factory: pytest.TempPathFactory, junk: bytes
+) -> None:
+    state = tmp_path_factory.mktemp("state")
+    path = run_file(state)
+    path.unlink()
+    path.write_bytes(junk)
+    with pytest.raises(JournalError, match=r"run\.json cannot be read"):
+        find_run(state, identity())
+    assert path.read_bytes() == junk
+
+
+def test_bytes_that_are_no_text_inside_a_run_file_are_refused(tmp_path: Path) -> None:
+    path = run_file(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"c0ffee", b"c0\xff\xfeee"))
+    with pytest.raises(JournalError):
+        find_run(tmp_path, identity())
+
+
+def test_an_empty_folder_of_a_start_that_was_killed_is_taken_over(tmp_path: Path) -> None:
+    name = new_run_id(identity(), 1)
+    (tmp_path / "runs" / name / "journal").mkdir(parents=True)
+    assert find_run(tmp_path, identity()) is None
+    assert create_run(tmp_path, identity(), taken=[]).run_id == name
+
+
+# --- lock ---------------------------------------------------------------------------------
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from batch_screen.runs import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@contextmanager
+def another_process(state: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", HOLDER, str(state)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_one_run_a_state_folder(tmp_path: Path) -> None:
+    with another_process(tmp_path) as holder:
+        with (
+            pytest.raises(
+                RunLockedError, match=rf"process {holder.pid}, since 2\d{{3}}-.*--state-dir"
+            ) as caught,
+            locked(tmp_path),
+        ):
+            pytest.fail("two held it")
+        assert caught.value.exit_code == 75
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        with locked(tmp_path):  # the kernel has freed it, whatever holder.json says
+            held = json.loads((tmp_path / "holder.json").read_bytes())
+            assert held["pid"] == os.getpid()
+    assert not (tmp_path / "holder.json").exists()
+
+
+def test_the_lock_can_be_taken_again_and_is_private(tmp_path: Path) -> None:
+    for _ in range(2):
+        with locked(tmp_path):
+            assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
+            assert (tmp_path / "holder.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_error_inside_frees_the_lock(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), locked(tmp_path):
+        raise ZeroDivisionError
+    with locked(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff", b"[]", b'{"pid": 1}', b"null"])
+def test_a_holder_that_cannot_be_read_does_not_hide_the_lock(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    with locked(tmp_path):
+        holder = tmp_path / "holder.json"
+        holder.unlink()
+        if content is not None:
+            holder.write_bytes(content)
+        with pytest.raises(RunLockedError, match="just started"), locked(tmp_path):
+            pytest.fail("two held it")
+
+
+def test_the_run_file_is_written_last_and_whole(tmp_path: Path) -> None:
+    path = run_file(tmp_path)
+    decoded = msgspec.json.decode(path.read_bytes())
+    assert set(decoded) == {"format", "version", "run_id", "identity", "created_at", "salt"}
+    assert [p.name for p in sorted(path.parent.iterdir())] == ["journal", "run.json", "sealed"]
+    assert time.time() - path.stat().st_mtime < 60
