@@ -54,6 +54,7 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
     """
     layout = layout_of(run, settings)
     check_writable(layout.run)
+    layout.clear()
     for shard in range(len(plan.shards)):
         _write_parts(run, shard, layout, settings)
         watch.advance(1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from batch_screen.config.settings import Output
-from batch_screen.files import make_folder, whole
+from batch_screen.files import make_folder, translated, whole
 
 RESULTS, LOOKUPS, ERRORS = "results", "lookups", "errors"
 TABLES = (RESULTS, LOOKUPS, ERRORS)
@@ -41,6 +41,12 @@ class Layout:
         """The run's parts of a table that exist."""
         day = self.folder / table / f"run_date={self.run_date}"
         return sorted(day.glob(f"{self.run_id}-[0-9][0-9][0-9][0-9][0-9].parquet"))
+
+    def clear(self) -> None:
+        """Removes the parts of an earlier end that left no marker: some may not come again."""
+        for path in (path for table in TABLES for path in self.parts(table)):
+            with translated("replace", path):
+                path.unlink()
 
     def write_part(self, table: str, number: int, frame: pl.DataFrame, output: Output) -> Path:
         """Writes a part and returns its path."""

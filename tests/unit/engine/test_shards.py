@@ -120,7 +120,9 @@ def test_every_lookup_is_asked_once_counted_and_sealed(planned: tuple[Run, Plan]
     run, plan = planned
     session = Session(run, plan).go(ask_everything)
     lookups = [task.lookup for task in session.tasks]
-    expected = {Lookup(number(i), e, 2400 if e is CHECK else None) for i in CELLS for e in (CHECK, DATE)}
+    expected = {
+        Lookup(number(i), e, 2400 if e is CHECK else None) for i in CELLS for e in (CHECK, DATE)
+    }
     assert len(lookups) == len(set(lookups)) == len(expected) == 120
     assert set(lookups) == expected
     assert session.saved == 120
@@ -222,7 +224,7 @@ def test_history_takes_back_intents_that_were_answered(tmp_path: Path) -> None:
 def test_damage_in_the_middle_of_a_shard_is_refused(planned: tuple[Run, Plan]) -> None:
     run, plan = planned
     Session(run, plan).go(ask_some(0.5))
-    path = sorted(run.journal.iterdir())[-1]
+    path = max(run.journal.iterdir())
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import polars as pl
+import pytest
+
+from batch_screen.config.settings import Api, Guards, Pacing, Screening, Settings
+from batch_screen.engine import asking
+from batch_screen.engine.asking import ask_all
+from batch_screen.errors import AuthenticationError, ConfigurationError, OutputError, Stopped
+from batch_screen.journal.segments import SegmentWriter
+from batch_screen.model import Answer, Endpoint, Intent, Lookup, Outcome, OutcomeKind, Plan
+from batch_screen.runs import Run
+from batch_screen.watch import Silent, Stop, Watch
+from tests.making import made, number
+
+CHECK = Endpoint.SIM_SWAP_CHECK
+OK = Answer(kind=OutcomeKind.SUCCESS, swapped=False, http_status=200)
+NOT_FOUND = Answer(kind=OutcomeKind.NOT_FOUND, http_status=404)
+DEAD_KEY = Answer(kind=OutcomeKind.FORBIDDEN, http_status=401)
+SETTINGS = Settings(
+    pacing=Pacing(rate_per_second=5000, ramp_up_seconds=0),
+    guards=Guards(canary_answers=10),
+)
+
+
+class Server:
+    """Stands in for the client: answers every lookup at once and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Lookup] = []
+        self.keys: list[str] = []
+        self.answer: Callable[[int], Answer] = lambda _: OK
+
+    def __call__(self, api: Api, key: str, *, max_connections: int) -> Self:
+        self.keys.append(key)
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.keys.append("closed")
+
+    async def ask(self, lookup: Lookup, _correlator: str) -> Answer:
+        self.asked.append(lookup)
+        answer = self.answer(len(self.asked))
+        await asyncio.sleep(0.001)
+        return answer
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+    server = Server()
+    monkeypatch.setattr(asking, "Client", server)
+    return server
+
+
+class Heard(Silent):
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int | None, int]] = []
+        self.saved = 0
+
+    def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
+        self.stages.append((name, total, done))
+
+    def advance(self, count: int) -> None:
+        self.saved += count
+
+
+def sealed(run: Run) -> pl.DataFrame:
+    return pl.concat([pl.read_parquet(path) for path in sorted(run.sealed.iterdir())])
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> tuple[Run, Plan]:
+    return made(tmp_path, [i % 150 for i in range(300)], SETTINGS, shard_rows=100)
+
+
+def test_every_lookup_of_the_plan_has_an_outcome(server: Server, planned: tuple[Run, Plan]) -> None:
+    run, plan = planned
+    heard = Heard()
+    asked = ask_all(run, plan, SETTINGS, "the key", Watch(heard))
+    assert len(server.asked) == len(set(server.asked)) == asked.attempts == 150
+    assert sealed(run).height == 150
+    assert heard.stages == [("asking", 150, 0)]
+    assert heard.saved == 150
+    assert server.keys == ["the key", "closed"]
+    assert asked.possibly_billed == 0
+    assert asked.seconds > 0
+
+
+def test_a_finished_run_asks_nothing(server: Server, planned: tuple[Run, Plan]) -> None:
+    ask_all(*planned, SETTINGS, "", Watch())
+    heard = Heard()
+    assert ask_all(*planned, SETTINGS, "", Watch(heard)).attempts == 0
+    assert len(server.asked) == 150
+    assert heard.stages == [("asking", 150, 150)]
+
+
+def test_a_stop_saves_what_was_answered_and_a_resume_buys_the_rest(
+    server: Server, planned: tuple[Run, Plan]
+) -> None:
+    run, plan = planned
+    stop = Stop()
+
+    class Stopping(Heard):
+        def advance(self, count: int) -> None:
+            super().advance(count)
+            if self.saved and not stop.is_requested:
+                stop.request(signal.SIGTERM)
+
+    slow = SETTINGS.model_copy(update={"pacing": Pacing(rate_per_second=400, ramp_up_seconds=0)})
+    first, second = Stopping(), Heard()
+    with pytest.raises(Stopped) as caught:
+        ask_all(run, plan, slow, "", Watch(first, stop))
+    assert caught.value.exit_code == 143
+    asked_first = len(server.asked)
+    assert 0 < first.saved == asked_first < 150
+    ask_all(run, plan, SETTINGS, "", Watch(second))
+    assert len(server.asked) == len(set(server.asked)) == 150
+    assert second.stages == [("asking", 150, asked_first)]
+    assert second.saved == 150 - asked_first
+
+
+def test_a_stop_that_was_wished_for_before_sends_nothing(
+    server: Server, planned: tuple[Run, Plan]
+) -> None:
+    stop = Stop()
+    stop.request(signal.SIGINT)
+    with pytest.raises(Stopped):
+        ask_all(*planned, SETTINGS, "", Watch(Silent(), stop))
+    assert server.asked == []
+
+
+def test_a_dead_key_stops_and_costs_nothing_that_was_saved(
+    server: Server, planned: tuple[Run, Plan]
+) -> None:
+    run, plan = planned
+    server.answer = lambda count: OK if count <= 60 else DEAD_KEY
+    with pytest.raises(AuthenticationError):
+        ask_all(run, plan, SETTINGS, "", Watch())
+    dead = server.asked[60:]
+    assert len(dead) <= 2 * SETTINGS.pacing.max_concurrency
+    server.answer = lambda _: OK
+    asked = ask_all(run, plan, SETTINGS, "", Watch())
+    assert asked.attempts == 90
+    assert asked.possibly_billed == 0
+    assert sealed(run)["attempts"].to_list() == [1] * 150
+
+
+def test_a_moved_path_saves_nothing(server: Server, planned: tuple[Run, Plan]) -> None:
+    run, plan = planned
+    server.answer = lambda _: NOT_FOUND
+    heard = Heard()
+    with pytest.raises(ConfigurationError, match="path may have moved"):
+        ask_all(run, plan, SETTINGS, "", Watch(heard))
+    assert heard.saved == 0
+    server.answer = lambda _: OK
+    ask_all(run, plan, SETTINGS, "", Watch(heard))
+    assert set(sealed(run)["outcome"]) == {"success"}
+
+
+def test_what_an_earlier_start_has_proved_needs_no_canary(
+    server: Server, planned: tuple[Run, Plan]
+) -> None:
+    run, plan = planned
+    server.answer = lambda count: OK if count <= 30 else DEAD_KEY
+    with pytest.raises(AuthenticationError):
+        ask_all(run, plan, SETTINGS, "", Watch())
+    server.answer = lambda _: NOT_FOUND
+    ask_all(run, plan, SETTINGS, "", Watch())
+    assert sorted(sealed(run)["outcome"].value_counts().rows()) == [
+        ("not_found", 120),
+        ("success", 30),
+    ]
+
+
+def test_too_few_lookups_for_the_canary_are_saved_and_sealed(
+    server: Server, tmp_path: Path
+) -> None:
+    run, plan = made(tmp_path, [1, 2, 3], SETTINGS)
+    server.answer = lambda _: NOT_FOUND
+    ask_all(run, plan, SETTINGS, "", Watch())
+    assert sealed(run)["outcome"].to_list() == ["not_found"] * 3
+
+
+def test_a_full_disk_stops_the_run(
+    server: Server, planned: tuple[Run, Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(SegmentWriter, "write", full)
+    slow = SETTINGS.model_copy(update={"pacing": Pacing(rate_per_second=200, ramp_up_seconds=0)})
+    with pytest.raises(OutputError, match="No space left on device"):
+        ask_all(*planned, slow, "", Watch())
+    assert len(server.asked) < 50
+
+
+def test_requests_of_a_killed_start_may_have_been_billed(server: Server, tmp_path: Path) -> None:
+    run, plan = made(tmp_path, [1, 2, 3], SETTINGS)
+    writer = SegmentWriter(run.journal, run.run_id)
+    writer.write(0, [Intent(number(i), CHECK, 2400) for i in (1, 2)])
+    writer.write(0, [Outcome(number(1), CHECK, 2400, OutcomeKind.SUCCESS)])
+    writer.close()
+    asked = ask_all(run, plan, SETTINGS, "", Watch())
+    assert (asked.attempts, asked.possibly_billed) == (2, 1)
+
+
+def test_several_endpoints_are_all_asked(server: Server, tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"screening": Screening(endpoints=tuple(Endpoint))})
+    run, plan = made(tmp_path, [1, 2, 2], settings)
+    ask_all(run, plan, settings, "", Watch())
+    windows: dict[Endpoint, Any] = {
+        lookup.endpoint: lookup.max_age_minutes for lookup in server.asked
+    }
+    assert windows == {e: 2400 if e.takes_max_age else None for e in Endpoint}
+    assert sealed(run).height == 10

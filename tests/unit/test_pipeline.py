@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import io
+import shutil
+import signal
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from pydantic import SecretStr
+
+from batch_screen.config.settings import (
+    Guards,
+    Input,
+    Numbers,
+    Output,
+    Pacing,
+    Prices,
+    Screening,
+    Settings,
+    Strictness,
+)
+from batch_screen.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    InputError,
+    RunLockedError,
+    Stopped,
+)
+from batch_screen.model import Endpoint
+from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES
+from batch_screen.pipeline import Job, Screened, forecast, screen
+from batch_screen.runs import locked
+from batch_screen.watch import Silent, Stop, Watch
+
+DAY = date(2026, 11, 23)
+TIMES = ["latency_ms", "responded_at", "correlator", "run_id"]
+ENDPOINTS = (Endpoint.SIM_SWAP_CHECK, Endpoint.DEVICE_SWAP_DATE)
+
+
+@pytest.fixture
+def numbers(tmp_path: Path) -> Path:
+    """300 rows over 200 numbers, some of them no numbers at all."""
+    path = tmp_path / "customers.csv"
+    rows = [f"c{i},{'' if i % 50 == 7 else f'07700 900{i * 7 % 200:03d}'}" for i in range(300)]
+    path.write_text("\n".join(["id,phone", *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def job(numbers: Path, out: str = "out", *, rate: float = 4000, **changes: Any) -> Job:
+    output = {"folder": str(numbers.parent / out)} | changes.pop("output", {})
+    settings = Settings(
+        screening=changes.pop("screening", Screening(endpoints=ENDPOINTS)),
+        input=Input(default_region="GB", keep_columns=("id",)),
+        numbers=Numbers(strictness=Strictness.POSSIBLE),
+        pacing=Pacing(rate_per_second=rate, ramp_up_seconds=0),
+        guards=Guards(grace_seconds=5),
+        output=Output(**output),
+        prices=Prices(per_request={Endpoint.SIM_SWAP_CHECK: 0.01}),
+    )
+    return Job((str(numbers),), settings, **{"sandbox": True, "run_date": DAY, **changes})
+
+
+def table(screened: Screened, name: str) -> pl.DataFrame:
+    """A table of a run without what no two runs share, in one order."""
+    paths = screened.layout.parts(name)
+    frame = pl.concat(pl.read_parquet(p, hive_partitioning=False) for p in paths)
+    times = [c for c in frame.columns if c.endswith(tuple(TIMES))]
+    order = {RESULTS: ["row_index"], LOOKUPS: ["e164", "endpoint"]}
+    return frame.drop(times).sort(order.get(name, ["kind", "row_index", "e164", "endpoint"]))
+
+
+def tables(screened: Screened) -> dict[str, pl.DataFrame]:
+    return {name: table(screened, name) for name in TABLES}
+
+
+def assert_same(one: dict[str, pl.DataFrame], other: dict[str, pl.DataFrame]) -> None:
+    for name in TABLES:
+        assert one[name].equals(other[name]), name
+
+
+def test_a_list_is_screened_and_the_second_time_it_is_done_already(numbers: Path) -> None:
+    first = screen(job(numbers))
+    assert not first.was_complete
+    assert first.summary.status == "complete"
+    assert first.layout.marker.exists()
+    assert first.summary.rows.read == 300
+    assert first.summary.rows.rejected_by_reason == {"empty": 6}
+    assert table(first, RESULTS).height == first.summary.rows.accepted == 294
+    attempts = first.summary.session.attempts
+    assert attempts == first.summary.lookups == 2 * first.summary.rows.unique_numbers
+    before = {p: p.stat().st_mtime_ns for p in first.layout.folder.rglob("*.parquet")}
+    second = screen(job(numbers))
+    assert second.was_complete
+    assert second.summary == first.summary
+    assert {p: p.stat().st_mtime_ns for p in first.layout.folder.rglob("*.parquet")} == before
+
+
+def test_a_run_that_is_complete_asks_for_nothing(
+    numbers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen(job(numbers))
+
+    def never(*_: object, **__: object) -> None:
+        pytest.fail("asked")
+
+    monkeypatch.setattr("batch_screen.pipeline.ask_all", never)
+    monkeypatch.setattr("batch_screen.pipeline.running", never)
+    assert screen(job(numbers)).was_complete
+
+
+def test_the_forecast_is_what_is_then_asked(numbers: Path) -> None:
+    told = forecast(job(numbers))
+    assert list(numbers.parent.iterdir()) == [numbers]
+    screened = screen(job(numbers))
+    asked = {e: figures.attempts for e, figures in screened.summary.endpoints.items()}
+    assert told.to_ask == told.lookups == asked
+    assert told.rows == screened.summary.rows
+    assert told.cost == screened.summary.cost > 0
+    assert told.resumes is None
+    assert set(told.already_answered.values()) == {0}
+    after = forecast(job(numbers))
+    assert (after.resumes, after.cost) == (screened.summary.run_id, 0.0)
+    assert after.already_answered == told.lookups
+    assert set(after.to_ask.values()) == {0}
+    assert forecast(job(numbers, new_run=True)).to_ask == told.to_ask
+
+
+class StopAfter(Silent):
+    """Wishes to stop after so many saved outcomes."""
+
+    def __init__(self, outcomes: int) -> None:
+        self.left = outcomes
+        self.stop = Stop()
+        self.asking = False
+
+    def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
+        self.asking = name == "asking"
+
+    def advance(self, count: int) -> None:
+        self.left -= count if self.asking else 0
+        if self.left <= 0 and not self.stop.is_requested:
+            self.stop.request(signal.SIGINT)
+
+
+def stopped(what: Job, outcomes: int) -> None:
+    watcher = StopAfter(outcomes)
+    with pytest.raises(Stopped) as caught:
+        screen(what, Watch(watcher, watcher.stop))
+    assert caught.value.exit_code == 130
+
+
+@pytest.mark.parametrize("cuts", [[1], [100], [30, 90, 60]])
+def test_stopped_and_resumed_equals_uninterrupted(numbers: Path, cuts: list[int]) -> None:
+    whole = screen(job(numbers, "whole"))
+    for cut in cuts:
+        stopped(job(numbers, "cut", rate=600), cut)
+    told = forecast(job(numbers, "cut"))
+    resumed = screen(job(numbers, "cut"))
+    assert_same(tables(resumed), tables(whole))
+    assert told.resumes == resumed.summary.run_id == whole.summary.run_id
+    assert resumed.summary.session.attempts == sum(told.to_ask.values()) < whole.summary.lookups
+    assert resumed.summary.session.possibly_billed == 0
+    lookups = table(resumed, LOOKUPS)
+    assert lookups["attempts"].sum() == lookups.height, "nothing was bought twice"
+
+
+def test_many_shards_give_the_rows_of_one(tmp_path: Path) -> None:
+    path = tmp_path / "many.csv"
+    rows = [f"c{i},07700 900{i * 7 % 150:03d}" for i in range(2600)]
+    path.write_text("\n".join(["id,phone", *rows]) + "\n", encoding="utf-8")
+    one = screen(job(path, "one"))
+    many = screen(job(path, "many", output={"shard_rows": 1000}))
+    assert len(one.layout.parts(RESULTS)) == 1
+    assert len(many.layout.parts(RESULTS)) == 3
+    assert_same(tables(many), tables(one))
+    unsorted = pl.read_parquet(one.layout.parts(RESULTS)[0])["row_index"]
+    assert unsorted.is_sorted(), "a small input keeps its order"
+    assert one.summary.endpoints.keys() == many.summary.endpoints.keys()
+
+
+def test_state_that_was_removed_does_not_make_a_complete_run_new(numbers: Path) -> None:
+    first = screen(job(numbers))
+    shutil.rmtree(numbers.parent / "out" / ".state")
+    second = screen(job(numbers))
+    assert second.was_complete
+    assert second.summary == first.summary
+
+
+def test_a_new_run_gets_its_own_files(numbers: Path) -> None:
+    first = screen(job(numbers))
+    again = screen(job(numbers, new_run=True))
+    assert again.summary.run_id == f"{first.summary.run_id}-2"
+    assert not again.was_complete
+    assert_same(tables(again), tables(first))
+    shutil.rmtree(numbers.parent / "out" / ".state")
+    third = screen(job(numbers, new_run=True))
+    assert third.summary.run_id == f"{first.summary.run_id}-3"
+
+
+def test_another_date_is_another_run(numbers: Path) -> None:
+    first = screen(job(numbers))
+    other = screen(job(numbers, run_date=date(2026, 11, 24)))
+    assert other.summary.run_date == "2026-11-24"
+    assert other.summary.run_id != first.summary.run_id
+
+
+def test_other_settings_do_not_use_what_was_bought(numbers: Path) -> None:
+    stopped(job(numbers, rate=600), 50)
+    other = Screening(endpoints=ENDPOINTS, max_age_minutes=60)
+    with pytest.raises(ConfigurationError, match="max_age_minutes was 2400, now 60"):
+        screen(job(numbers, screening=other))
+    with pytest.raises(ConfigurationError, match="max_age_minutes"):
+        forecast(job(numbers, screening=other))
+    resumed = screen(job(numbers, rate=3000))  # pace may change
+    assert resumed.summary.session.attempts < resumed.summary.lookups
+
+
+def test_an_unfinished_run_of_another_date_is_told(numbers: Path) -> None:
+    stopped(job(numbers, rate=600), 20)
+    notes: list[str] = []
+
+    class Noting(Silent):
+        def note(self, message: str) -> None:
+            notes.append(message)
+
+    screen(job(numbers, run_date=date(2026, 11, 24)), Watch(Noting()))
+    assert any("--run-date 2026-11-23 resumes it" in note for note in notes)
+
+
+@pytest.mark.parametrize("content", ["phone\n", "phone\nnonsense\n", "phone\n\n\n"])
+def test_rubbish_leaves_nothing_behind(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "rubbish.csv"
+    path.write_text(content, encoding="utf-8")
+    settings = Settings(
+        input=Input(phone_column="phone", default_region="GB"),
+        output=Output(folder=str(tmp_path / "out")),
+    )
+    with pytest.raises(InputError):
+        screen(Job((str(path),), settings, sandbox=True))
+    assert list((tmp_path / "out" / ".state" / "runs").glob("*")) == []
+    assert {p.name for p in (tmp_path / "out").rglob("*") if p.is_file()} <= {"lock"}
+    with pytest.raises(InputError):
+        forecast(Job((str(path),), settings, sandbox=True))
+
+
+def test_an_input_that_is_not_there_creates_nothing(tmp_path: Path) -> None:
+    settings = Settings(output=Output(folder=str(tmp_path / "out")))
+    with pytest.raises(InputError) as caught:
+        screen(Job((str(tmp_path / "nowhere.csv"),), settings, sandbox=True))
+    assert caught.value.exit_code == 66
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_missing_is_said_before_anything_is_read(numbers: Path) -> None:
+    with pytest.raises(AuthenticationError):
+        screen(job(numbers, sandbox=False))
+    keyed = job(numbers, sandbox=False, key=SecretStr("k"), output={"folder": ""})
+    with pytest.raises(ConfigurationError, match="--out"):
+        screen(keyed)
+    assert list(numbers.parent.iterdir()) == [numbers]
+
+
+def test_one_run_at_a_time(numbers: Path) -> None:
+    screen(job(numbers))
+    with locked(numbers.parent / "out" / ".state"), pytest.raises(RunLockedError):
+        screen(job(numbers))
+
+
+def test_state_can_lie_elsewhere(numbers: Path) -> None:
+    state = numbers.parent / "elsewhere"
+    screened = screen(job(numbers, output={"state_folder": str(state)}))
+    assert (state / "runs" / screened.summary.run_id / "run.json").exists()
+    assert not (numbers.parent / "out" / ".state").exists()
+
+
+def test_standard_input_is_the_same_run_as_itself_and_leaves_no_copy(
+    numbers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piped = Job(("-",), job(numbers).settings, run_date=DAY, sandbox=True)
+    for was_complete in (False, True):
+        content = io.TextIOWrapper(io.BytesIO(numbers.read_bytes()))
+        monkeypatch.setattr(sys, "stdin", content)
+        screened = screen(piped)
+        assert screened.was_complete is was_complete
+        left = [p.name for p in piped.state.iterdir()]
+        assert set(left) <= {"runs", "lock"}
+    assert table(screened, RESULTS).height == 294
+    assert table(screened, ERRORS).height >= 6

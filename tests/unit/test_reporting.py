@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from batch_screen.config.settings import Numbers, Output, Settings
+from batch_screen.errors import BatchScreenError, JournalError, OutputError, Stopped
+from batch_screen.journal.seal import sealed_path
+from batch_screen.model import Endpoint, OutcomeKind, Plan
+from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
+from batch_screen.output.summary import Session, Summary, read_summary
+from batch_screen.plan import shard_rows_path
+from batch_screen.reporting import layout_of, report
+from batch_screen.runs import Run
+from batch_screen.schema import LOOKUP, conform, dtypes
+from batch_screen.watch import Silent, Stop, Watch
+from tests.making import made
+
+CELLS = [None if i % 10 == 0 else i * 7 % 300 for i in range(2000)]
+SESSION = Session(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC))
+FAILED = OutcomeKind.TIMEOUT.value
+
+
+class Reported:
+    """A run whose lookups are all answered: every third number failed."""
+
+    def __init__(self, folder: Path, shard_rows: int) -> None:
+        self.settings = Settings(output=Output(folder=str(folder / "out")))
+        self.run, self.plan = made(folder / "state", CELLS, self.settings, shard_rows=shard_rows)
+        self.seal(lambda i: FAILED if i % 3 == 0 else "success")
+
+    def seal(self, kind: Callable[[int], str]) -> None:
+        for shard in range(len(self.plan.shards)):
+            numbers = pl.read_parquet(shard_rows_path(self.run.plan, shard))["e164"].unique()
+            outcomes = pl.DataFrame(
+                {
+                    "e164": numbers,
+                    "endpoint": [Endpoint.SIM_SWAP_CHECK.value] * len(numbers),
+                    "outcome": [kind(int(n[-5:])) for n in numbers],
+                    "attempts": [1] * len(numbers),
+                    "refusals": [0] * len(numbers),
+                }
+            )
+            conform(outcomes, LOOKUP).sort("e164").write_parquet(
+                sealed_path(self.run.sealed, shard)
+            )
+
+    @property
+    def layout(self) -> Layout:
+        return layout_of(self.run, self.settings)
+
+    def report(self, watch: Watch | None = None) -> Summary:
+        return report(self.run, self.plan, self.settings, SESSION, watch or Watch())
+
+    def table(self, name: str) -> pl.DataFrame:
+        parts = [pl.read_parquet(p, hive_partitioning=False) for p in self.layout.parts(name)]
+        return pl.concat(parts)
+
+
+@pytest.fixture(params=[10_000, 500], ids=["one shard", "four shards"])
+def reported(request: pytest.FixtureRequest, tmp_path: Path) -> Reported:
+    return Reported(tmp_path, request.param)
+
+
+def unique(cells: list[int | None]) -> set[int]:
+    return {i for i in cells if i is not None}
+
+
+def test_everything_is_written_and_adds_up(reported: Reported) -> None:
+    summary = reported.report()
+    accepted = sum(i is not None for i in CELLS)
+    results = reported.table(RESULTS)
+    assert results.height == accepted
+    assert sorted(results["row_index"]) == [i for i, cell in enumerate(CELLS) if cell is not None]
+    assert results["sim_swap_check_outcome"].null_count() == 0
+    lookups = reported.table(LOOKUPS)
+    assert lookups.height == len(unique(CELLS)) == summary.lookups
+    errors = reported.table(ERRORS)
+    failed = sum(i % 3 == 0 for i in unique(CELLS))
+    assert errors["kind"].value_counts(sort=True).rows() == sorted(
+        [("reject", 2000 - accepted), ("failure", failed)], key=lambda row: -row[1]
+    )
+    assert summary.rows.read == 2000 == summary.rows.accepted + summary.rows.rejected
+    [figures] = summary.endpoints.values()
+    assert figures.by_outcome == {"success": summary.lookups - failed, FAILED: failed}
+    assert read_summary(reported.layout.summary) == summary
+    with reported.layout.errors_csv.open(encoding="utf-8-sig") as file:
+        assert sum(1 for _ in file) == 1 + errors.height
+
+
+def test_the_manifest_names_every_file_and_the_marker_its_digest(reported: Reported) -> None:
+    reported.report()
+    layout = reported.layout
+    manifest = json.loads(layout.manifest.read_bytes())
+    named = {entry["path"] for entry in manifest["files"]}
+    later = {layout.manifest, layout.marker, layout.latest}
+    written = {p for p in layout.folder.rglob("*") if p.is_file()} - later
+    assert named == {p.relative_to(layout.folder).as_posix() for p in written}
+    for entry in manifest["files"]:
+        content = (layout.folder / entry["path"]).read_bytes()
+        assert entry["sha256"] == hashlib.sha256(content).hexdigest()
+    rows = dict.fromkeys(TABLES, 0)
+    for entry in manifest["files"]:
+        if "table" in entry:
+            rows[entry["table"]] += entry["rows"]
+    assert rows == {table: reported.table(table).height for table in TABLES}
+    assert (
+        layout.marker.read_text().strip()
+        == hashlib.sha256(layout.manifest.read_bytes()).hexdigest()
+    )
+
+
+def test_the_marker_comes_last(reported: Reported, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    replace = Path.replace
+
+    def noting(path: Path, target: Path) -> Path:
+        order.append(Path(target).name)
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", noting)
+    reported.report()
+    assert order[-6:] == [
+        "summary.json",
+        "errors.csv",
+        "schema.json",
+        "manifest.json",
+        "_SUCCESS",
+        "latest.json",
+    ]
+    assert all(name.endswith(".parquet") for name in order[:-6])
+
+
+@pytest.mark.parametrize("fails_at", range(12))
+def test_a_crash_at_any_file_leaves_no_marker_and_the_next_start_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    reported = Reported(tmp_path, 500)
+    count, replace = iter(range(1000)), Path.replace
+
+    def crash(path: Path, target: Path) -> Path:
+        if next(count) == fails_at:
+            raise OSError(5, "Input/output error")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", crash)
+    with pytest.raises(OutputError):
+        reported.report()
+    monkeypatch.undo()
+    assert not reported.layout.marker.exists()
+    assert not list(reported.layout.folder.rglob("*.tmp"))
+    summary = reported.report()
+    assert reported.layout.marker.exists()
+    assert summary.lookups == len(unique(CELLS))
+
+
+def test_reporting_twice_gives_equal_tables(reported: Reported) -> None:
+    reported.report()
+    first = {table: reported.table(table) for table in TABLES}
+    reported.report()
+    assert all(reported.table(table).equals(first[table]) for table in TABLES)
+
+
+def test_parts_of_an_earlier_end_that_no_longer_hold_are_gone(reported: Reported) -> None:
+    reported.report()
+    assert reported.table(ERRORS).filter(pl.col("kind") == "failure").height
+    reported.layout.marker.unlink()
+    reported.seal(lambda _: "success")  # the state was lost and everything asked again
+    reported.report()
+    assert reported.table(ERRORS).filter(pl.col("kind") == "failure").height == 0
+    assert FAILED not in reported.layout.errors_csv.read_text("utf-8-sig")
+
+
+def test_a_wish_to_stop_ends_it_between_two_shards(tmp_path: Path) -> None:
+    reported, stop = Reported(tmp_path, 500), Stop()
+
+    class Stopping(Silent):
+        def advance(self, count: int) -> None:
+            stop.request(signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        reported.report(Watch(Stopping(), stop))
+    assert len(reported.layout.parts(RESULTS)) == 1
+    assert not reported.layout.marker.exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PAR1", b"PAR1 +447700900123 PAR1"])
+@pytest.mark.parametrize("which", ["sealed", "rows"])
+def test_damaged_state_is_named_and_nothing_is_marked(
+    reported: Reported, which: str, content: bytes | None
+) -> None:
+    run = reported.run
+    path = sealed_path(run.sealed, 0) if which == "sealed" else shard_rows_path(run.plan, 0)
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(JournalError, match=rf"{path.name} cannot be read.*--new-run") as caught:
+        reported.report()
+    assert "900123" not in str(caught.value)
+    assert not reported.layout.marker.exists()
+
+
+@pytest.mark.parametrize("table", ["sealed", "rows"])
+def test_rows_that_are_missing_are_noticed_before_the_marker(
+    reported: Reported, table: str
+) -> None:
+    run: Run = reported.run
+    path = sealed_path(run.sealed, 0) if table == "sealed" else shard_rows_path(run.plan, 0)
+    frame = pl.read_parquet(path)
+    frame.head(frame.height - 1).write_parquet(path)
+    with pytest.raises(BatchScreenError, match="does not add up"):
+        reported.report()
+    assert not reported.layout.marker.exists()
+
+
+def test_a_plan_without_rejects_and_failures_has_empty_errors(tmp_path: Path) -> None:
+    settings = Settings(
+        output=Output(folder=str(tmp_path / "out")),
+        numbers=Numbers(test_numbers=("+447700900123",)),
+    )
+    run, plan = made(tmp_path / "state", [1, 2], settings)
+    empty: dict[str, Any] = dict.fromkeys(dtypes(LOOKUP).names(), None)
+    rows = [
+        empty
+        | {
+            "e164": f"+44770090000{i}",
+            "endpoint": "sim-swap/check",
+            "outcome": "success",
+            "attempts": 1,
+            "refusals": 0,
+        }
+        for i in (1, 2)
+    ]
+    pl.DataFrame(rows, schema=dtypes(LOOKUP)).write_parquet(sealed_path(run.sealed, 0))
+    summary = report(run, plan, settings, SESSION, Watch())
+    layout = layout_of(run, settings)
+    assert pl.read_parquet(layout.parts(ERRORS)[0]).height == 0
+    assert summary.failure_share == 0
+    assert "900123" not in layout.summary.read_text("utf-8")
+
+
+def test_a_plan_that_does_not_add_up_is_noticed(tmp_path: Path) -> None:
+    reported = Reported(tmp_path, 500)
+    plan: Plan = reported.plan
+    wrong = Plan(plan.rows + 1, plan.accepted, plan.rejected, plan.shards, plan.kept, plan.facts)
+    with pytest.raises(BatchScreenError, match="does not add up"):
+        report(reported.run, wrong, reported.settings, SESSION, Watch())
+    assert not reported.layout.marker.exists()
