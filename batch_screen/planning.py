@@ -41,7 +41,7 @@ def plan_inputs(sources: Sequence[Source], settings: Settings, folder: Path, wat
     plan = make_plan(
         (_judged(batch, normaliser) for batch in table.batches()),
         folder,
-        shard_rows=settings.output.shard_rows,
+        shard_rows=max(1, settings.output.shard_lookups // len(settings.screening.endpoints)),
         facts={"phone_column": table.phone_column, "number_metadata": metadata_version()},
         on_rows=watch.advance,
     )

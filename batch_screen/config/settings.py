@@ -6,6 +6,7 @@ identity, those that only change its pace are not (``Settings.identity``).
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -26,6 +27,9 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 RegionCode = Annotated[str, Field(pattern=r"^([A-Z]{2})?$")]
+
+
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
 class Dialect(StrEnum):
@@ -183,9 +187,8 @@ class Numbers(Section):
     @field_validator("test_numbers")
     @classmethod
     def _are_e164(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for number in value:
-            if not (number.isascii() and number[:1] == "+" and number[1:].isdigit()):
-                raise ValueError("every test number must be written as + and digits")
+        if not all(_E164.fullmatch(number) for number in value):
+            raise ValueError("every test number must be written as + and 7 to 15 digits")
         return value
 
 
@@ -224,7 +227,7 @@ class Output(Section):
     state_folder: str = ""
     compression: Compression = Compression.ZSTD
     row_group_rows: Annotated[int, Field(ge=1_000)] = 500_000
-    shard_rows: Annotated[int, Field(ge=1_000)] = 200_000
+    shard_lookups: Annotated[int, Field(ge=1_000)] = 200_000
     heartbeat_seconds: Positive = 30.0
 
 
@@ -268,7 +271,7 @@ class Settings(Section):
             f"{s}.{name}": value for s, fields in sections.items() for name, value in fields.items()
         }
         # How rows are cut into shards decides which files a resume finds.
-        flat["output.shard_rows"] = self.output.shard_rows
+        flat["output.shard_lookups"] = self.output.shard_lookups
         return flat
 
 

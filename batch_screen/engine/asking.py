@@ -49,26 +49,25 @@ async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Wa
         clock=loop.time,
     )
     began = monotonic()
-    client = Client(settings.api, key, max_connections=pacing.max_concurrency)
-    line = ShardLine(
-        run,
-        plan,
-        settings.screening,
-        on_saved=watch.progress.advance,
-        on_failure=lambda error: dispatcher.halt(error),  # noqa: PLW0108 (made below)
-    )
-    dispatcher = Dispatcher(
-        settings, ask=client.ask, save=line.save, correlate=run.correlator, pacer=pacer
-    )
-    for endpoint, count in answered.items():
-        if count >= settings.guards.canary_answers:  # an earlier start has seen it answer well
-            dispatcher.trust(endpoint)
+    async with Client(settings.api, key, max_connections=pacing.max_concurrency) as client:
+        line = ShardLine(
+            run,
+            plan,
+            settings.screening,
+            on_saved=watch.progress.advance,
+            on_failure=lambda error: dispatcher.halt(error),  # noqa: PLW0108 (made below)
+        )
+        dispatcher = Dispatcher(
+            settings, ask=client.ask, save=line.save, correlate=run.correlator, pacer=pacer
+        )
+        for endpoint, count in answered.items():
+            if count >= settings.guards.canary_answers:  # an earlier start saw it answer well
+                dispatcher.trust(endpoint)
 
-    def halt(error: Stopped) -> None:
-        loop.call_soon_threadsafe(dispatcher.halt, error)
+        def halt(error: Stopped) -> None:
+            loop.call_soon_threadsafe(dispatcher.halt, error)
 
-    with watch.stop.listen(halt):
-        async with client:
+        with watch.stop.listen(halt):
             try:
                 await dispatcher.run(line.tasks())
             finally:

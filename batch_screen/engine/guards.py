@@ -50,8 +50,8 @@ class Canary(Generic[Held]):
         """The items that may be saved now, ``item`` among them or held back."""
         if self._size == 0 or endpoint in self._sings:
             return [item]
-        if endpoint in self._fell:  # what was still in flight when it fell
-            return []
+        if endpoint in self._fell:  # what was still in flight: a value is paid for, keep it
+            return [] if kind in _SUSPECT else [item]
         held = self._held.setdefault(endpoint, [])
         held.append(item)
         if kind not in _SUSPECT or self._kinds.setdefault(endpoint, kind) is not kind:

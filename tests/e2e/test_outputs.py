@@ -62,7 +62,7 @@ def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
         desk = Desk(
             folder,
             server.url,
-            toml="[output]\nshard_rows = 1000\n",
+            toml="[output]\nshard_lookups = 1000\n",
             options=("--keep-columns", "name", "--endpoints", "sim-swap/check"),
         )
         cells = [f"{cell},Zoë {n}" for n, cell in enumerate([*NUMBERS[:1100], *JUNK])]

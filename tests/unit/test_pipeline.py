@@ -173,7 +173,7 @@ def test_many_shards_give_the_rows_of_one(tmp_path: Path) -> None:
     rows = [f"c{i},07700 900{i * 7 % 150:03d}" for i in range(2600)]
     path.write_text("\n".join(["id,phone", *rows]) + "\n", encoding="utf-8")
     one = screen(job(path, "one"))
-    many = screen(job(path, "many", output={"shard_rows": 1000}))
+    many = screen(job(path, "many", output={"shard_lookups": 2000}))
     assert len(one.layout.parts(RESULTS)) == 1
     assert len(many.layout.parts(RESULTS)) == 3
     assert_same(tables(many), tables(one))

@@ -101,7 +101,7 @@ def test_a_wish_to_stop_ends_planning_between_two_batches(
 def test_planning_twice_gives_the_same_files(tmp_path: Path) -> None:
     rows = [f"{i},07700 900{i * 37 % 1000:03d}" for i in range(2500)]
     source = csv(tmp_path / "a.csv", rows)
-    settings = SETTINGS.model_copy(update={"output": Output(shard_rows=1000)})
+    settings = SETTINGS.model_copy(update={"output": Output(shard_lookups=1000)})
     plans = [planned([source], tmp_path / name, settings) for name in ("one", "two")]
     assert plans[0] == plans[1]
     assert len(plans[0].shards) == 3

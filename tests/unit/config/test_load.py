@@ -63,7 +63,7 @@ SAMPLES = {
     "output.state_folder": ("state", "state"),
     "output.compression": ("snappy", "snappy"),
     "output.row_group_rows": ("1000", 1_000),
-    "output.shard_rows": ("1000", 1_000),
+    "output.shard_lookups": ("1000", 1_000),
     "output.heartbeat_seconds": ("7", 7.0),
     "prices.currency": ("USD", "USD"),
     "prices.per_request": ('{"sim-swap/check": 0.02}', {Endpoint.SIM_SWAP_CHECK: 0.02}),

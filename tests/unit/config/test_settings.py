@@ -194,7 +194,7 @@ def test_test_numbers() -> None:
         (Guards, {"max_failure_share": True}),
         (Guards, {"canary_answers": -1}),
         (Output, {"compression": "gzip"}),
-        (Output, {"shard_rows": 999}),
+        (Output, {"shard_lookups": 999}),
         (Prices, {"per_request": {"sim-swap/check": -0.01}}),
         (Prices, {"per_request": {"sim-swap/chek": 0.01}}),
         (Prices, {"per_request": "sim-swap/check"}),
@@ -231,7 +231,7 @@ IDENTITY = {
     ("numbers", "double_zero_is_plus"): True,
     ("numbers", "vanity_letters"): True,
     ("numbers", "test_numbers"): "+491713920012",
-    ("output", "shard_rows"): 1_000,
+    ("output", "shard_lookups"): 1_000,
 }
 NOT_IDENTITY = {
     ("api", "timeout_seconds"): 1,

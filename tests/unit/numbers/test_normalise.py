@@ -191,7 +191,10 @@ def test_test_numbers_bypass_every_check() -> None:
 
 
 def test_a_test_number_must_still_be_e164() -> None:
-    assert refused("+1234", "DE", test_numbers=("+1234",)) is RejectReason.TOO_SHORT
+    unchecked = Numbers.model_construct(test_numbers=("+1234",))
+    result = Normaliser(unchecked, "DE").normalise("+1234")
+    assert isinstance(result, Reject)
+    assert result.reason is RejectReason.TOO_SHORT
 
 
 def test_integer_columns_have_lost_their_zeros_and_say_so() -> None:
