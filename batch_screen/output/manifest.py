@@ -1,4 +1,4 @@
-"""What a finished run leaves beside its data: schema, manifest, marker, latest.json.
+"""What a finished run leaves beside its data: schema, manifest, latest.json, marker.
 
 Written in that order, each whole: a reader that sees the marker sees everything.
 """
@@ -43,9 +43,12 @@ def write_manifest(layout: Layout) -> None:
 
 
 def write_marker(layout: Layout) -> None:
-    """_SUCCESS, holding the manifest's digest, and then latest.json, replaced atomically."""
+    """latest.json, replaced atomically, and last of all _SUCCESS with the manifest's digest.
+
+    In this order a crash between the two is mended by the next start; after the marker no
+    start would write latest.json again.
+    """
     digest = _sha256(layout.manifest)
-    write_whole(layout.marker, f"{digest}\n".encode())
     latest = {
         "run_id": layout.run_id,
         "run_date": layout.run_date,
@@ -53,6 +56,7 @@ def write_marker(layout: Layout) -> None:
         "manifest_sha256": digest,
     }
     _write_json(layout.latest, latest)
+    write_whole(layout.marker, f"{digest}\n".encode())
 
 
 def _describe(column: Column) -> dict[str, Any]:

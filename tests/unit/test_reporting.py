@@ -133,13 +133,13 @@ def test_the_marker_comes_last(reported: Reported, monkeypatch: pytest.MonkeyPat
         "errors.csv",
         "schema.json",
         "manifest.json",
-        "_SUCCESS",
         "latest.json",
+        "_SUCCESS",
     ]
     assert all(name.endswith(".parquet") for name in order[:-6])
 
 
-@pytest.mark.parametrize("fails_at", range(12))
+@pytest.mark.parametrize("fails_at", range(14))
 def test_a_crash_at_any_file_leaves_no_marker_and_the_next_start_the_same_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
 ) -> None:
