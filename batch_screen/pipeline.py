@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -20,21 +20,33 @@ from pydantic import SecretStr
 from batch_screen.config.settings import Settings
 from batch_screen.engine.asking import Asked, ask_all
 from batch_screen.engine.shards import answered_lookups
-from batch_screen.errors import AuthenticationError, ConfigurationError, InputError
+from batch_screen.errors import AuthenticationError, ConfigurationError, InputError, OutputError
 from batch_screen.files import check_writable, make_folder
 from batch_screen.model import Endpoint, Plan
-from batch_screen.output.parts import Layout
+from batch_screen.output.parts import TABLES, Layout
 from batch_screen.output.summary import Rows, Session, Summary, count_rows, read_summary
 from batch_screen.plan import read_plan
 from batch_screen.planning import Source, plan_inputs
 from batch_screen.reading.inputs import Stdin, digest, expand, spool
 from batch_screen.reporting import layout_of, report
-from batch_screen.runs import Identity, Run, create_run, find_run, locked, today, unfinished_runs
+from batch_screen.runs import (
+    Identity,
+    Run,
+    answered_runs,
+    create_run,
+    find_run,
+    is_answered,
+    locked,
+    new_run_id,
+    today,
+    unfinished_runs,
+)
 from batch_screen.sandbox.config import DEFAULT_KEY, SandboxConfig
 from batch_screen.sandbox.run import running
 from batch_screen.watch import Watch
 
 SANDBOX = "sandbox"
+STATE = ".state"
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,7 @@ class Job:
     def state(self) -> Path:
         """The state folder: by default hidden in the output folder."""
         named = self.settings.output.state_folder
-        return Path(named) if named else self.out / ".state"
+        return Path(named) if named else self.out / STATE
 
     @property
     def day(self) -> date:
@@ -80,7 +92,7 @@ class Forecast(msgspec.Struct, frozen=True):
     lookups: dict[str, int]
     already_answered: dict[str, int]
     to_ask: dict[str, int]
-    cost: float
+    cost: float | None
     currency: str
     rate_per_second: float
     seconds: float
@@ -97,16 +109,22 @@ def screen(job: Job, watch: Watch | None = None) -> Screened:
     started_at = datetime.now(UTC)
     if job.key is None and not job.sandbox:
         raise AuthenticationError("no API key was given, and no sandbox was asked for")
-    sources = expand(job.inputs)
+    sources = expand(job.inputs, apart=_apart(job))
     check_writable(job.out)
-    make_folder(job.state)
-    with locked(job.state), _on_disk(sources, job.state) as files:
+    with _locked(job), _on_disk(sources, job.state, watch) as files:
         watch.progress.stage("reading")
         run = _run(job, _identity(job, files), watch)
         layout = layout_of(run, job.settings)
-        if layout.marker.exists():
+        if layout.is_whole:
+            if not run.plan.exists():  # its state was removed; it needs none
+                run.discard()
             return Screened(read_summary(layout.summary), layout, was_complete=True)
+        _refuse_to_buy_again(run, layout)
         plan = _plan(job, run, files, watch)
+        watch.progress.note(
+            f"run {run.run_id}; if it is stopped, the same command resumes it without --new-run "
+            f"and with --run-date {layout.run_date}"
+        )
         with _server(job) as (settings, key):
             asked = ask_all(run, plan, settings, key, watch)
         watch.progress.stage("writing", total=len(plan.shards))
@@ -117,29 +135,37 @@ def screen(job: Job, watch: Watch | None = None) -> Screened:
 def forecast(job: Job, watch: Watch | None = None) -> Forecast:
     """What ``screen`` would ask and what it would cost; sends nothing and changes no state."""
     watch = watch or Watch()
-    sources = expand(job.inputs)
+    sources = expand(job.inputs, apart=_apart(job))
     with (
         tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
-        _on_disk(sources, Path(scratch)) as files,
+        _on_disk(sources, Path(scratch), watch) as files,
     ):
         watch.progress.stage("reading")
-        run = _resumable(job, _identity(job, files))
+        identity = _identity(job, files)
+        run = _resumable(job, identity)
         plan = read_plan(run.plan) if run else None
         plan = plan or plan_inputs(files, job.settings, Path(scratch) / "plan", watch)
-    answered = {} if run is None else answered_lookups(run, plan, job.settings.screening.endpoints)
+    endpoints = job.settings.screening.endpoints
+    if run is not None:
+        answered = answered_lookups(run, plan, endpoints)
+    else:  # a run whose state was removed is complete all the same
+        was_complete = not job.new_run and new_run_id(identity, 1) in _complete_runs(job)
+        answered = dict.fromkeys(endpoints, plan.unique_numbers if was_complete else 0)
     return _forecast(job, plan, run, answered)
 
 
 def _forecast(job: Job, plan: Plan, run: Run | None, answered: dict[Endpoint, int]) -> Forecast:
     endpoints = job.settings.screening.endpoints
-    to_ask = {e: plan.unique_numbers - answered.get(e, 0) for e in endpoints}
+    to_ask = {e: plan.unique_numbers - answered[e] for e in endpoints}
     prices, pacing = job.settings.prices, job.settings.pacing
     return Forecast(
         rows=count_rows(plan),
         lookups={e.value: plan.unique_numbers for e in endpoints},
-        already_answered={e.value: answered.get(e, 0) for e in endpoints},
+        already_answered={e.value: answered[e] for e in endpoints},
         to_ask={e.value: count for e, count in to_ask.items()},
-        cost=round(sum(n * prices.per_request.get(e, 0.0) for e, n in to_ask.items()), 6),
+        cost=round(sum(n * prices.per_request.get(e, 0.0) for e, n in to_ask.items()), 6)
+        if prices.per_request
+        else None,
         currency=prices.currency,
         rate_per_second=pacing.rate_per_second,
         seconds=round(sum(to_ask.values()) / (pacing.rate_per_second * (1 - pacing.headroom)), 1),
@@ -148,14 +174,33 @@ def _forecast(job: Job, plan: Plan, run: Run | None, answered: dict[Endpoint, in
     )
 
 
+def _apart(job: Job) -> tuple[Path, ...]:
+    """Folders of ours that may lie in an input folder and hold no list of numbers."""
+    if not job.settings.output.folder:
+        return ()
+    return (job.out, job.state, *(job.out / name for name in (*TABLES, "runs")))
+
+
 @contextmanager
-def _on_disk(sources: list[Path | Stdin], folder: Path) -> Iterator[list[Source]]:
+def _locked(job: Job) -> Iterator[None]:
+    """Holds state and output: two runs must neither buy the same nor write the same files."""
+    with ExitStack() as held:
+        for folder in dict.fromkeys((job.state, job.out / STATE)):
+            held.enter_context(locked(make_folder(folder)))
+        for leftover in job.state.glob("stdin-*.input"):  # of a process that was killed
+            leftover.unlink()
+        yield
+
+
+@contextmanager
+def _on_disk(sources: list[Path | Stdin], folder: Path, watch: Watch) -> Iterator[list[Source]]:
     """The sources as files; stdin can be read only once, so it is spooled meanwhile."""
     spooled: dict[Stdin, Path] = {}
     try:
         for source in sources:
             if isinstance(source, Stdin):
-                spooled[source] = spool(sys.stdin.buffer, folder)
+                with watch.stop.interrupting():
+                    spooled[source] = spool(sys.stdin.buffer, folder)
         yield [Source(spooled[s], s.name) if isinstance(s, Stdin) else Source(s) for s in sources]
     finally:
         for path in spooled.values():
@@ -172,17 +217,39 @@ def _identity(job: Job, files: list[Source]) -> Identity:
 def _run(job: Job, identity: Identity, watch: Watch) -> Run:
     """The run to go on with, or a new one."""
     run = None if job.new_run else find_run(job.state, identity)
-    if run is not None:
-        return run
+    return run or _new_run(job, identity, watch)
+
+
+def _new_run(job: Job, identity: Identity, watch: Watch) -> Run:
+    for other, differing in answered_runs(job.state, identity):
+        watch.progress.note(
+            f"run {other.run_id} has answered this input for this date (differing: "
+            f"{differing or 'nothing'}); a new run asks and pays for every lookup again"
+        )
     for earlier in unfinished_runs(job.state, identity):
         watch.progress.note(
             f"run {earlier.run_id} of the same input is unfinished; "
             f"--run-date {earlier.file.identity.run_date} resumes it"
         )
-    finished = [marker.parent.name for marker in (job.out / "runs").glob("*/_SUCCESS")]
     # Without --new-run a run that is complete in this folder is not run again, even where
     # its state was removed: it gets its old name back.
-    return create_run(job.state, identity, taken=finished if job.new_run else [])
+    return create_run(job.state, identity, taken=_complete_runs(job) if job.new_run else [])
+
+
+def _complete_runs(job: Job) -> list[str]:
+    if not job.settings.output.folder:  # a forecast needs none
+        return []
+    return [marker.parent.name for marker in (job.out / "runs").glob("*/_SUCCESS")]
+
+
+def _refuse_to_buy_again(run: Run, layout: Layout) -> None:
+    """A complete run whose files are gone is written again from its state, if that is there."""
+    if layout.marker.exists() and not is_answered(run):
+        run.discard()
+        raise OutputError(
+            f"run {run.run_id} was complete, but its files in {layout.folder} and its state are "
+            "gone; restore them, or ask and pay again with --new-run"
+        )
 
 
 def _resumable(job: Job, identity: Identity) -> Run | None:

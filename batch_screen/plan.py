@@ -29,6 +29,7 @@ MAX_SHARDS = 128
 _HASH = 0x9E37_79B9_7F4A_7C15  # 2^64 / golden ratio: spreads consecutive numbers
 _UPPER_HALF = 2**32
 _SHARD = "_shard"
+_CODE_LETTERS = 3
 _HELD_BYTES = 32 << 20
 """Rows on their way to their shards' files, over all shards. polars' partitioned sink holds
 rows for each shard instead: 0.65 GiB for 15 shards, 0.85 GiB for 50."""
@@ -174,11 +175,18 @@ def _accepted(batch: pl.DataFrame) -> pl.DataFrame:
 def _rejects(batch: pl.DataFrame) -> pl.DataFrame:
     turned_down = batch.filter(pl.col("reject_reason").is_not_null())
     masked = [None if raw is None else mask_cell(raw) for raw in turned_down["raw"]]
+    regions = [_region_cell(cell) for cell in turned_down["raw_region"]]
     return turned_down.with_columns(
         pl.Series("raw_masked", masked, dtype=pl.String),
+        pl.Series("raw_region", regions, dtype=pl.String),
         reason=pl.col("reject_reason"),
         detail=pl.col("reject_detail"),
     ).select(dtypes(REJECT).names())
+
+
+def _region_cell(cell: str | None) -> str | None:
+    """A region as it was written; what is no code may be a name or a number, so it is masked."""
+    return cell if cell is None or len(cell.strip()) <= _CODE_LETTERS else mask_cell(cell)
 
 
 def _count(reasons: dict[str, int], turned_down: pl.DataFrame) -> None:

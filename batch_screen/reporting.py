@@ -59,8 +59,13 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
         _write_parts(run, shard, layout, settings)
         watch.advance(1)
     endpoints = count_lookups(layout.parts(LOOKUPS), settings.prices)
-    result_rows = sum(_height(path) for path in layout.parts(RESULTS))
-    check(plan, len(settings.screening.endpoints), endpoints, result_rows)
+    check(
+        plan,
+        len(settings.screening.endpoints),
+        endpoints,
+        result_rows=sum(_height(path) for path in layout.parts(RESULTS)),
+        error_rows=sum(_height(path) for path in layout.parts(ERRORS)),
+    )
     summary = Summary(
         run_id=run.run_id,
         run_date=layout.run_date,

@@ -68,12 +68,10 @@ class Run:
 
     @property
     def has_bought(self) -> bool:
-        """Whether any outcome may have been saved."""
-        return any(
-            next(folder.iterdir(), None) is not None
-            for folder in (self.journal, self.sealed)
-            if folder.exists()
-        )
+        """Whether any outcome was saved."""
+        if any(self.sealed.glob("*.parquet")):
+            return True
+        return any(_holds_outcome(path) for path in self.journal.glob("*.journal"))
 
     def discard(self) -> None:
         """Removes a run that could not be planned, so that nothing half-made stays behind."""
@@ -85,6 +83,12 @@ class Run:
         Salted, because an unsalted digest of a phone number is undone in minutes.
         """
         return str(uuid5(self.file.salt, f"{lookup.e164} {lookup.endpoint} {attempt}"))
+
+
+def _holds_outcome(segment: Path) -> bool:
+    # Whether one is there is all that is asked; the journal's own reader checks each line.
+    with translated("read", segment), segment.open("rb") as lines:
+        return any(b'"t":"outcome"' in line for line in lines)
 
 
 def new_run_id(identity: Identity, serial: int) -> str:
@@ -115,8 +119,8 @@ def locked(state_folder: Path) -> Iterator[None]:
             lock.acquire()
         except Timeout:
             raise RunLockedError(
-                f"another run holds {state_folder} ({_describe(holder)}); wait for it to end, or "
-                "name another --state-dir"
+                f"another run holds {state_folder} ({_describe(holder)}); wait for it to end"
+                " and start again"
             ) from None
     try:
         since = datetime.now(UTC).isoformat(timespec="seconds")
@@ -154,6 +158,20 @@ def find_run(state_folder: Path, identity: Identity) -> Run | None:
         if other.has_bought and not is_answered(other):
             raise ConfigurationError(_difference(other, identity))
     return None
+
+
+def answered_runs(state_folder: Path, identity: Identity) -> list[tuple[Run, str]]:
+    """Finished runs of the same input and date, each with the settings that differ.
+
+    Their answers are not used: a run with other settings asks for itself.
+    """
+    return [
+        (run, _differing(run, identity))
+        for run in all_runs(state_folder)
+        if run.file.identity.content == identity.content
+        and run.file.identity.run_date == identity.run_date
+        and is_answered(run)
+    ]
 
 
 def unfinished_runs(state_folder: Path, identity: Identity) -> list[Run]:
@@ -211,13 +229,17 @@ def _read_run(path: Path) -> Run:
     return Run(path.parent, file)
 
 
-def _difference(other: Run, identity: Identity) -> str:
+def _differing(other: Run, identity: Identity) -> str:
     old, new = other.file.identity.settings, identity.settings
     differing = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
-    shown = "; ".join(f"{n} was {_shown(old, n)}, now {_shown(new, n)}" for n in differing)
+    return "; ".join(f"{n} was {_shown(old, n)}, now {_shown(new, n)}" for n in differing)
+
+
+def _difference(other: Run, identity: Identity) -> str:
     return (
         f"run {other.run_id} of this input is unfinished and was begun with other settings "
-        f"({shown}); set them back to resume it, or use --new-run to start afresh and pay again"
+        f"({_differing(other, identity)}); set them back to resume it, or use --new-run to start "
+        "afresh and pay again"
     )
 
 

@@ -56,13 +56,17 @@ class Stop:
     def __init__(self) -> None:
         self._error: Stopped | None = None
         self._listeners: list[Callable[[Stopped], None]] = []
+        self._interrupts = False
 
     @property
     def is_requested(self) -> bool:
         return self._error is not None
 
     def request(self, signal_number: int) -> None:
-        """The signal asks the run to save what it has and end."""
+        """The signal asks the run to save what it has and end.
+
+        Raises ``Stopped`` inside ``interrupting``, and only there.
+        """
         name = signal.Signals(signal_number).name
         self._error = Stopped(
             f"stopped by {name}; what was answered is saved: start the same command again to "
@@ -71,11 +75,26 @@ class Stop:
         )
         for listener in self._listeners:
             listener(self._error)
+        if self._interrupts:
+            raise self._error
 
     def check(self) -> None:
         """Raises ``Stopped`` if a stop was requested."""
         if self._error is not None:
             raise self._error
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Inside, a request raises ``Stopped`` at once: for a wait that hears nothing else.
+
+        For the main thread, where signal handlers run, and a block that may end anywhere.
+        """
+        self._interrupts = True
+        try:
+            self.check()
+            yield
+        finally:
+            self._interrupts = False
 
     @contextmanager
     def listen(self, listener: Callable[[Stopped], None]) -> Iterator[None]:

@@ -15,7 +15,7 @@ _MANY = 0.05
 def hints(summary: Summary, settings: Settings) -> Iterator[str]:
     """Lines for the person who reads the closing block, the weightiest first."""
     yield from _about_failures(summary, settings)
-    yield from _about_rejects(summary)
+    yield from _about_rejects(summary, settings)
     yield from _about_meaning(summary, settings)
 
 
@@ -47,18 +47,17 @@ def _about_failures(summary: Summary, settings: Settings) -> Iterator[str]:
         )
 
 
-def _about_rejects(summary: Summary) -> Iterator[str]:
+def _about_rejects(summary: Summary, settings: Settings) -> Iterator[str]:
     reasons = summary.rows.rejected_by_reason
     if reasons.get("ambiguous"):
+        hint = "" if settings.input.region_column else ", or name --region-column"
         yield (
             f"{reasons['ambiguous']:,} rows read as two different numbers; write them with + and "
-            "country code, or name --region-column"
+            f"country code{hint}"
         )
     if reasons.get("no_region"):
-        yield (
-            f"{reasons['no_region']:,} rows have no country; name --default-region or "
-            "--region-column"
-        )
+        hint = "" if settings.input.region_column else " or --region-column"
+        yield f"{reasons['no_region']:,} rows have no country; name --default-region{hint}"
     if reasons.get("scientific_notation"):
         yield (
             f"{reasons['scientific_notation']:,} numbers were damaged by a spreadsheet; export the "
@@ -81,8 +80,9 @@ def _about_meaning(summary: Summary, settings: Settings) -> Iterator[str]:
         )
     if not settings.input.keep_columns:
         yield (
-            "results hold none of your own columns; --keep-columns customer_id would (joined by "
-            "row_index otherwise)"
+            "results hold none of your own columns: join them by row_index; next time "
+            "--keep-columns customer_id keeps one (now it would make a new run, which asks and "
+            "pays again)"
         )
     if not settings.prices.per_request:
         yield "no cost is shown: set your contract's prices under [prices.per_request]"

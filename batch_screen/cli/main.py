@@ -17,6 +17,7 @@ import click
 from batch_screen.cli.plan import plan
 from batch_screen.cli.run import run
 from batch_screen.cli.sandbox import sandbox
+from batch_screen.cli.show import open_missing, settle, tell
 from batch_screen.errors import BatchScreenError
 from batch_screen.masking import mask_text, plain
 from batch_screen.version import __version__
@@ -45,8 +46,12 @@ cli.add_command(sandbox)
 def main() -> None:
     """Runs the command; every failure is one masked line on stderr and an exit code."""
     os.umask(0o077)  # whatever is written holds personal data
+    open_missing()
     _log_masked()
-    sys.exit(_exit_code())
+    try:
+        sys.exit(_exit_code())
+    finally:
+        settle()
 
 
 def _exit_code() -> int:
@@ -55,7 +60,7 @@ def _exit_code() -> int:
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)  # it quotes what was typed
-        click.echo(mask_text(shown.getvalue()), err=True, nl=False)
+        tell(mask_text(shown.getvalue()).rstrip("\n"))
         return error.exit_code
     except BatchScreenError as error:
         _say(f"Error: {error}")
@@ -79,7 +84,7 @@ def _where(error: BaseException) -> str:
 
 
 def _say(message: str) -> None:
-    click.echo(mask_text(plain(message, _MESSAGE_CHARACTERS)), err=True)
+    tell(mask_text(plain(message, _MESSAGE_CHARACTERS)))
 
 
 class _MaskedFormatter(logging.Formatter):
@@ -90,6 +95,7 @@ class _MaskedFormatter(logging.Formatter):
 
 
 def _log_masked() -> None:
+    logging.raiseExceptions = False  # it prints a traceback when a line cannot be written
     handler = logging.StreamHandler()
     handler.setFormatter(_MaskedFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+_FIRST_YEAR, _LAST_YEAR = 2000, 2100
 _ENDPOINTS = ", ".join(endpoint.value for endpoint in Endpoint)
 
 # Option name → where its value goes in the settings. The rest describes this start only.
@@ -37,6 +38,15 @@ _SETTINGS = {
     "strictness": ("numbers", "strictness"),
     "rate": ("pacing", "rate_per_second"),
 }
+
+
+def _plausible(
+    _context: click.Context, _option: click.Parameter, day: datetime | None
+) -> datetime | None:
+    if day is not None and not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+        raise click.BadParameter(f"must lie in the years {_FIRST_YEAR} to {_LAST_YEAR}")
+    return day
+
 
 _OPTIONS = (
     click.argument("inputs", metavar="INPUT...", nargs=-1, required=True),
@@ -90,6 +100,7 @@ _OPTIONS = (
         "--run-date",
         type=click.DateTime(["%Y-%m-%d"]),
         metavar="DATE",
+        callback=_plausible,
         help="Logical date of the run.  [default: today in UTC]",
     ),
     click.option("--new-run", is_flag=True, help="Ask and pay again, whatever is saved."),

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import signal
+from typing import TYPE_CHECKING, Any, Never
 
 import click
 
 from batch_screen.cli.options import job_of, job_options
+from batch_screen.cli.show import show
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_TERMINATED = 128 + signal.SIGTERM
 
 
 @click.command()
@@ -23,9 +30,24 @@ def plan(*, as_json: bool, **options: Any) -> None:
     from batch_screen.pipeline import forecast  # noqa: PLC0415
     from batch_screen.watch import Watch  # noqa: PLC0415
 
+    _obey_signals()
     with watcher(job.settings.output.heartbeat_seconds) as progress:
         expected = forecast(job, Watch(progress))
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(expected)).decode())
+        show(msgspec.json.format(msgspec.json.encode(expected)).decode())
     else:
-        click.echo(forecast_block(expected))
+        show(forecast_block(expected))
+
+
+def _obey_signals() -> None:
+    """SIGTERM and SIGHUP unwind, so that the scratch folder is removed; once is enough."""
+
+    def leave(number: int, frame: FrameType | None) -> Never:
+        del number, frame
+        for each in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(_TERMINATED)
+
+    signal.signal(signal.SIGTERM, leave)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, leave)

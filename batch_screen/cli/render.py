@@ -11,7 +11,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.model import Endpoint
 from batch_screen.output.parts import TABLES
 from batch_screen.output.summary import Lookups, Rows, Summary
-from batch_screen.pipeline import Forecast, Screened
+from batch_screen.pipeline import SANDBOX, Forecast, Screened
 
 _LABEL = 14
 _SHOWN_REASONS = 6
@@ -21,6 +21,8 @@ def closing_block(screened: Screened, settings: Settings) -> str:
     """What a run came to, in the manner of load-testing tools."""
     summary = screened.summary
     state = "was complete already, nothing was asked" if screened.was_complete else "complete"
+    if summary.settings.get("api.base_url") == SANDBOX:
+        state += " · sandbox answers, not real ones"
     lines = [
         f"batch-screen {summary.version} · run {summary.run_id} · {state}",
         "",
@@ -49,11 +51,16 @@ def forecast_block(expected: Forecast) -> str:
         lines.append(f"    {name:{width}}  {lookups:>10,} lookups, {saved:,} saved")
     if expected.resumes:
         lines.append(_line("resumes", f"run {expected.resumes}"))
-    cost = f"{expected.cost:,.2f} {expected.currency}" if expected.cost else "no prices are set"
-    lines.append(_line("cost", f"{cost} (before retries)"))
+    lines.append(_line("cost", _cost(expected)))
     pace = f"{duration(expected.seconds)} at {expected.rate_per_second:g}/s"
     lines.append(_line("time", pace))
     return "\n".join(lines)
+
+
+def _cost(expected: Forecast) -> str:
+    if expected.cost is None:
+        return "no prices are set"
+    return f"{expected.cost:,.2f} {expected.currency} (before retries)"
 
 
 def duration(seconds: float) -> str:
@@ -144,6 +151,8 @@ def _files(screened: Screened) -> Iterator[str]:
     yield _line("files", str(layout.folder))
     for table in TABLES:
         paths = layout.parts(table)
+        if not paths:  # moved on since, by whoever reads them
+            continue
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         yield f"    {paths[0].relative_to(layout.folder)}{more}"
     reports = layout.run.relative_to(layout.folder)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from batch_screen.cli.options import job_of, job_options
+from batch_screen.cli.show import show
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from batch_screen.watch import Stop
 
 _FAILURES = 3
+_STOPPING = b"\nstopping: waiting for answers under way; once more to leave at once\n"
 
 
 @click.command()
@@ -39,29 +41,28 @@ def run(**options: Any) -> int:
     _obey_signals(stop)
     with watcher(job.settings.output.heartbeat_seconds) as progress:
         screened = screen(job, Watch(progress, stop))
-    _show(closing_block(screened, job.settings))
+    show(closing_block(screened, job.settings))
     failed = screened.summary.failure_share > job.settings.guards.max_failure_share
     return _FAILURES if failed else 0
 
 
-def _show(block: str) -> None:
-    """Prints the block; a reader that has gone away does not make a finished run a failure."""
-    try:
-        click.echo(block)
-        sys.stdout.flush()
-    except OSError:
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 (until the very end)
-
-
 def _obey_signals(stop: Stop) -> None:
-    """The first signal drains and saves, the second leaves at once; both can be resumed."""
+    """The first signal drains and saves, the second leaves at once; both can be resumed.
+
+    A terminal that closes (SIGHUP) counts as SIGTERM. It may say so twice, so it never makes
+    the run leave at once; under nohup it is not heard at all.
+    """
 
     def handle(number: int, frame: FrameType | None) -> None:
         del frame
-        if stop.is_requested:
+        if not stop.is_requested:
+            stop.request(signal.SIGTERM if number == signal.SIGHUP else number)
+            with suppress(OSError):  # whoever reads stderr may have got the signal as well
+                os.write(2, _STOPPING)
+        elif number != signal.SIGHUP:
             os._exit(128 + number)
-        os.write(2, b"\nstopping: waiting for answers under way; once more to leave at once\n")
-        stop.request(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, handle)

@@ -8,13 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_screen.cli.show import show
+
 if TYPE_CHECKING:
     from batch_screen.sandbox.run import RunningSandbox
 
 
+def _appendable(
+    _context: click.Context, _option: click.Parameter, path: Path | None
+) -> Path | None:
+    try:
+        if path is not None:
+            path.open("ab").close()
+    except OSError as error:
+        raise click.BadParameter(f"cannot write {path}: {error.strerror}") from None
+    return path
+
+
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=int, default=8080, show_default=True, help="Port; 0: a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8080,
+    show_default=True,
+    help="Port; 0: a free one.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other answers.")
 @click.option(
     "--now",
@@ -29,7 +48,10 @@ if TYPE_CHECKING:
 @click.option("--quota", type=int, help="Refuse everything after so many requests.")
 @click.option("--revoke-after", type=int, help="Refuse every key after so many requests.")
 @click.option(
-    "--journal", type=click.Path(path_type=Path), help="Append one JSON line per request."
+    "--journal",
+    type=click.Path(path_type=Path),
+    callback=_appendable,
+    help="Append one JSON line per request.",
 )
 def sandbox(**options: Any) -> None:
     """Serve a local stand-in for the API until Ctrl-C.
@@ -45,7 +67,7 @@ def sandbox(**options: Any) -> None:
 
     if options["list_profiles"]:
         for name, profile in PROFILES.items():
-            click.echo(f"{name:16} {profile.about}")
+            show(f"{name:16} {profile.about}")
         return
     config = SandboxConfig(
         seed=options["seed"],
@@ -59,9 +81,9 @@ def sandbox(**options: Any) -> None:
         journal_path=options["journal"],
     )
     last = serve_forever(config, options["host"], options["port"], _announce)
-    click.echo(f"served {last['requests']} requests")
+    show(f"served {last['requests']} requests")
 
 
 def _announce(running: RunningSandbox) -> None:
-    click.echo(f"sandbox at {running.url}, key sandbox-key; Ctrl-C ends it")
-    click.echo(f"statistics at {running.origin}/_sandbox/statistics")
+    show(f"sandbox at {running.url}, key sandbox-key; Ctrl-C ends it")
+    show(f"statistics at {running.origin}/_sandbox/statistics")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Never
 
-import click
 from tqdm import tqdm
 
+from batch_screen.cli.show import Stderr, tell
 from batch_screen.masking import mask_text
 from batch_screen.watch import Progress
 
@@ -31,12 +32,19 @@ class Bar:
     """A tqdm bar for each stage."""
 
     def __init__(self) -> None:
+        self._file = Stderr()
         self._bar: tqdm[Never] | None = None
 
     def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
         self.close()
         self._bar = tqdm(
-            total=total, initial=done, desc=name, unit=_UNITS.get(name, ""), leave=False
+            total=total,
+            initial=done,
+            desc=name,
+            unit=_UNITS.get(name, ""),
+            leave=False,
+            file=self._file,
+            dynamic_ncols=True,
         )
 
     def advance(self, count: int) -> None:
@@ -44,7 +52,7 @@ class Bar:
             self._bar.update(count)
 
     def note(self, message: str) -> None:
-        tqdm.write(mask_text(message), file=sys.stderr)
+        tqdm.write(mask_text(message), file=self._file)
 
     def close(self) -> None:
         if self._bar is not None:
@@ -53,7 +61,7 @@ class Bar:
 
 
 class Heartbeat:
-    """A line when a stage begins, and one every so many seconds while it goes on."""
+    """A line when a stage begins, and one every so many seconds while it goes on or waits."""
 
     def __init__(self, every_seconds: float, clock: Callable[[], float] = monotonic) -> None:
         self._every_seconds = every_seconds
@@ -63,23 +71,44 @@ class Heartbeat:
         self._done = 0
         self._asked_here = 0
         self._began = self._said = clock()
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._timer: threading.Thread | None = None
 
     def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
-        self._name, self._total, self._done, self._asked_here = name, total, done, 0
-        self._began = self._clock()
-        self._say()
+        with self._lock:
+            self._name, self._total, self._done, self._asked_here = name, total, done, 0
+            self._began = self._clock()
+            self._say()
+        if self._timer is None:
+            self._timer = threading.Thread(target=self._tick, name="heartbeat", daemon=True)
+            self._timer.start()
 
     def advance(self, count: int) -> None:
-        self._done += count
-        self._asked_here += count
-        if self._clock() - self._said >= self._every_seconds:
-            self._say()
+        with self._lock:
+            self._done += count
+            self._asked_here += count
+            self._say_if_due()
+
+    def beat(self) -> None:
+        """Says where the stage is, if that is due; a long pause is no silence."""
+        with self._lock:
+            self._say_if_due()
 
     def note(self, message: str) -> None:
-        click.echo(mask_text(message), err=True)
+        tell(mask_text(message))
 
     def close(self) -> None:
-        pass
+        with self._lock:  # a line under way ends first
+            self._closed.set()
+
+    def _tick(self) -> None:
+        while not self._closed.wait(max(0.0, self._said + self._every_seconds - self._clock())):
+            self.beat()
+
+    def _say_if_due(self) -> None:
+        if not self._closed.is_set() and self._clock() - self._said >= self._every_seconds:
+            self._say()
 
     def _say(self) -> None:
         self._said = self._clock()
@@ -87,4 +116,4 @@ class Heartbeat:
         of = f" of {self._total:,}" if self._total is not None else ""
         pace = f", {self._asked_here / elapsed:,.0f}/s" if elapsed >= 1 else ""
         unit = _UNITS.get(self._name, "")
-        click.echo(f"{self._name}: {self._done:,}{of}{unit}{pace}", err=True)
+        tell(f"{self._name}: {self._done:,}{of}{unit}{pace}")

@@ -130,7 +130,7 @@ def _read_toml(config: Path | None) -> tuple[str, dict[str, Any]]:
     if config is None:
         return "", {}
     try:
-        text = config.read_text("utf-8")
+        text = config.read_text("utf-8-sig")  # Windows editors begin with a mark
         return text, tomllib.loads(text)
     except OSError as error:
         raise ConfigurationError(

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from batch_screen.config.values import address, is_loopback, list_of, table_of
+from batch_screen.config.values import address, is_loopback, names_or_all, table_of
 from batch_screen.model import Endpoint
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -127,7 +127,7 @@ class Screening(Section):
     @field_validator("endpoints", mode="before")
     @classmethod
     def _all_or_distinct(cls, value: Any) -> Any:
-        found = list_of(value)
+        found = names_or_all(value)
         if found == ["all"]:
             return tuple(Endpoint)
         if not found:
@@ -154,7 +154,7 @@ class Input(Section):
     @field_validator("keep_columns", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return tuple(dict.fromkeys(list_of(value)))
+        return tuple(names_or_all(value))
 
     @field_validator("default_region", mode="before")
     @classmethod
@@ -215,6 +215,7 @@ class Guards(Section):
     """When to stop before more money is spent."""
 
     canary_answers: Annotated[int, Field(ge=0)] = 24
+    max_consecutive_failures: Annotated[int, Field(ge=0)] = 200
     unreachable_seconds: Positive = 60.0
     max_failure_share: Share = 0.01
     grace_seconds: NotNegative = 20.0

@@ -47,6 +47,14 @@ def list_of(value: Any) -> list[str]:
     return [name.strip() for names in named for name in names.split(",") if name.strip()]
 
 
+def names_or_all(value: Any) -> list[str]:
+    """The distinct names of ``list_of``; ``all`` is none among others."""
+    found = list(dict.fromkeys(list_of(value)))
+    if "all" in found and len(found) > 1:
+        raise ValueError("'all' stands alone")
+    return found
+
+
 def table_of(value: Any) -> Any:
     """The table that an environment variable writes as JSON."""
     if not isinstance(value, str):

@@ -50,16 +50,22 @@ async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Wa
     )
     began = monotonic()
     async with Client(settings.api, key, max_connections=pacing.max_concurrency) as client:
+
+        def saved(count: int) -> None:
+            dispatcher.wake()
+            watch.progress.advance(count)
+
         line = ShardLine(
             run,
             plan,
             settings.screening,
-            on_saved=watch.progress.advance,
+            on_saved=saved,
             on_failure=lambda error: dispatcher.halt(error),  # noqa: PLW0108 (made below)
         )
         dispatcher = Dispatcher(
             settings, ask=client.ask, save=line.save, correlate=run.correlator, pacer=pacer
         )
+        dispatcher.backlog = line
         for endpoint, count in answered.items():
             if count >= settings.guards.canary_answers:  # an earlier start saw it answer well
                 dispatcher.trust(endpoint)

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from itertools import count
+from typing import Protocol
 
 import msgspec.structs
 
@@ -23,6 +24,7 @@ from batch_screen.engine.guards import Canary, Reachability
 from batch_screen.engine.pacing import Pacer
 from batch_screen.engine.retry import (
     ACCOUNT,
+    HELD,
     Verdict,
     backoff_seconds,
     judge,
@@ -52,6 +54,18 @@ class Task(msgspec.Struct):
 
 
 Ask = Callable[[Lookup, str], Awaitable[Answer]]
+
+
+class Backlog(Protocol):
+    """Outcomes on their way to the disk: what a crash would lose beside what is in flight."""
+
+    @property
+    def unsaved(self) -> int: ...
+
+    def hurry(self) -> None:
+        """Saves them without waiting for more."""
+
+
 Save = Callable[[int, Intent | Attempt | Outcome], None]
 Correlate = Callable[[Lookup, int], str]
 
@@ -81,6 +95,11 @@ class Dispatcher:
         self._halted: asyncio.Future[None] = self._loop.create_future()
         self._stopped_endpoints: set[Endpoint] = set()
         self.attempts = 0
+        self.backlog: Backlog | None = None
+
+    def wake(self) -> None:
+        """Something was saved: there may be room for another attempt."""
+        self._changed.set()
 
     def trust(self, endpoint: Endpoint) -> None:
         """The endpoint has proved itself: its first answers need no canary."""
@@ -105,7 +124,7 @@ class Dispatcher:
         finally:
             issuing.cancel()
             await self._drain()
-            self._release_canary()
+            self._release_canary(is_complete=not self._halted.done())
             with suppress(asyncio.CancelledError):
                 await asyncio.gather(issuing, return_exceptions=True)
         if self._halted.done():
@@ -113,7 +132,10 @@ class Dispatcher:
 
     async def _issue(self, tasks: Iterator[Task]) -> None:
         while not self._halted.done():
-            task = self._next(tasks) if self._has_slot() else None
+            if not self._has_slot():
+                await self._wait_for_change()
+                continue
+            task = self._next(tasks)
             if task is not None:
                 await self._start(task)
             elif self._is_idle():
@@ -122,11 +144,14 @@ class Dispatcher:
                 await self._wait_for_change()
 
     def _has_slot(self) -> bool:
-        limit = 1 if self._reachability.is_open else self._settings.pacing.max_concurrency
-        return len(self._in_flight) < limit
+        most = self._settings.pacing.max_concurrency
+        if self.backlog is not None and self.backlog.unsaved >= most:
+            self.backlog.hurry()  # a slow disk slows the asking, or a crash would cost more
+            return False
+        return len(self._in_flight) < (1 if self._reachability.is_open else most)
 
     def _is_idle(self) -> bool:
-        # Only asked when _next found nothing, or no slot was free.
+        # Only asked when _next found nothing.
         return not (self._in_flight or self._front or self._delayed)
 
     def _next(self, tasks: Iterator[Task]) -> Task | None:
@@ -215,11 +240,12 @@ class Dispatcher:
 
     def _tell_pacer(self, answer: Answer, sent_at: float) -> None:
         wait = answer.retry_after_seconds
-        if wait is not None:  # the last refusal a lookup may have is no reason to hang
+        if wait is not None:
+            if wait >= _WORTH_TELLING_SECONDS:
+                _log.warning("the API asks to wait %.0f s", wait)
+            # The last refusal a lookup may have is no reason to hang.
             wait = min(wait, self._settings.pacing.max_retry_after_seconds)
         if answer.kind is OutcomeKind.RATE_LIMITED:
-            if wait is not None and wait >= _WORTH_TELLING_SECONDS:
-                _log.warning("the API asks to wait %.0f s", wait)
             self._pacer.refused(sent_at=sent_at, retry_after_seconds=wait)
             return
         self._pacer.delivered()
@@ -245,9 +271,11 @@ class Dispatcher:
         for shard, free in self._canary.admit(endpoint, answer.kind, (task.shard, outcome)):
             self._save(shard, free)
 
-    def _release_canary(self) -> None:
-        for shard, outcome in self._canary.release():
-            self._save(shard, outcome)
+    def _release_canary(self, *, is_complete: bool) -> None:
+        """What is held back counts if there was no more to ask, else a resume asks again."""
+        for shard, held in self._canary.release():
+            unsure = Attempt(*_key(held.lookup), kind=held.kind, reason=HELD)
+            self._save(shard, held if is_complete else unsure)
 
     async def _drain(self) -> None:
         if self._in_flight:

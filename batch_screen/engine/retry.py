@@ -27,6 +27,12 @@ _QUOTA_CODE = "QUOTA_EXCEEDED"
 ACCOUNT = "account"
 """Reason of an attempt whose answer was about the account, not about the lookup."""
 
+HELD = "held_back"
+"""Reason of an attempt whose answer the canary still held back when the run ended early."""
+
+NOT_COUNTED = frozenset({CANNOT_CONNECT, ACCOUNT, HELD})
+"""Reasons of attempts that say nothing about their lookup: a resume starts it afresh."""
+
 
 class Verdict(StrEnum):
     """What becomes of a lookup after an attempt."""

@@ -7,13 +7,13 @@ throughout; only a few shards are open at a time.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from batch_screen.api.client import CANNOT_CONNECT
 from batch_screen.config.settings import Screening
 from batch_screen.engine.dispatch import Task
-from batch_screen.engine.retry import ACCOUNT
+from batch_screen.engine.retry import NOT_COUNTED
 from batch_screen.errors import OutputError
 from batch_screen.journal.commit import Entry, GroupCommit
 from batch_screen.journal.seal import drop_segments, seal, sealed_path
@@ -21,6 +21,8 @@ from batch_screen.journal.segments import Replay, SegmentWriter, shards_with_seg
 from batch_screen.model import Attempt, Endpoint, Intent, Lookup, Outcome, OutcomeKind, Plan
 from batch_screen.plan import lookups
 from batch_screen.runs import Run
+
+_log = logging.getLogger(__name__)
 
 
 class History:
@@ -44,7 +46,7 @@ class History:
             case Attempt(e164, endpoint, window):
                 lookup = Lookup(e164, endpoint, window)
                 self.intents.discard(lookup)
-                if record.reason in (CANNOT_CONNECT, ACCOUNT):  # says nothing about the lookup
+                if record.reason in NOT_COUNTED:
                     return
                 refused = record.kind is OutcomeKind.RATE_LIMITED
                 counts = self.refusals if refused else self.failed_attempts
@@ -85,6 +87,7 @@ class ShardLine:
         self._on_saved = on_saved
         self._on_failure = on_failure
         self.possibly_billed = 0
+        self.unsaved = 0
         self._failure: BaseException | None = None
         self._missing: dict[int, int] = {}
         self._sealing: set[asyncio.Future[None]] = set()
@@ -98,7 +101,12 @@ class ShardLine:
 
     def save(self, shard: int, record: Intent | Attempt | Outcome) -> None:
         """Hands a record to the journal; it counts once it is on disk."""
+        self.unsaved += isinstance(record, Outcome)
         self._commit.append(shard, record)
+
+    def hurry(self) -> None:
+        """Saves what waits without waiting for more."""
+        self._commit.hurry()
 
     def tasks(self) -> Iterator[Task]:
         """Every lookup without an outcome, shard after shard."""
@@ -111,6 +119,12 @@ class ShardLine:
     def _shard_tasks(self, shard: int) -> Iterator[Task]:
         history = History(self._run, shard)
         self.possibly_billed += len(history.intents)
+        if history.dropped_bytes:
+            _log.warning(
+                "the journal of shard %d ended in %d torn bytes, which were dropped",
+                shard,
+                history.dropped_bytes,
+            )
         self._missing[shard] = self._expected(shard) - len(history.finished)
         self._seal_if_complete(shard)
         pending = lookups(
@@ -149,6 +163,7 @@ class ShardLine:
 
     def _saved(self, entries: list[Entry]) -> None:
         outcomes = [shard for shard, record in entries if isinstance(record, Outcome)]
+        self.unsaved -= len(outcomes)
         for shard in outcomes:
             self._missing[shard] -= 1
         for shard in set(outcomes):

@@ -8,7 +8,6 @@ repeated on Linux, and answers that cannot be saved must no longer be bought.
 from __future__ import annotations
 
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,16 +41,24 @@ class GroupCommit:
         self._on_saved = on_saved
         self._on_failure = on_failure
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._save_all, name="journal", daemon=True)
         self._thread.start()
 
     def append(self, shard: int, record: Record) -> None:
         """Hands the record over; does not wait for the disk."""
         self._queue.put((shard, record))
+        if self._queue.qsize() >= COMMIT_RECORDS:
+            self._hurry.set()
+
+    def hurry(self) -> None:
+        """Commits what there is without waiting for more."""
+        self._hurry.set()
 
     def close(self) -> None:
         """Returns when everything appended is saved, or the first failure was reported."""
         self._queue.put(_CLOSE)
+        self._hurry.set()
         self._thread.join()
         self._writer.close()
 
@@ -59,8 +66,8 @@ class GroupCommit:
         open_ = True
         while open_:
             batch = [self._queue.get()]
-            if self._queue.qsize() < COMMIT_RECORDS:
-                time.sleep(COMMIT_SECONDS)
+            self._hurry.wait(COMMIT_SECONDS)
+            self._hurry.clear()
             # All that waits, however much: a slow disk makes larger commits, not a longer queue.
             with suppress(Empty):
                 while True:

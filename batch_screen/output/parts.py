@@ -42,9 +42,17 @@ class Layout:
         day = self.folder / table / f"run_date={self.run_date}"
         return sorted(day.glob(f"{self.run_id}-[0-9][0-9][0-9][0-9][0-9].parquet"))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the run was marked complete and every table still has its parts."""
+        return self.marker.exists() and all(self.parts(table) for table in TABLES)
+
     def clear(self) -> None:
-        """Removes the parts of an earlier end that left no marker: some may not come again."""
-        for path in (path for table in TABLES for path in self.parts(table)):
+        """Removes what an earlier report left, the marker first: some may not come again."""
+        with translated("replace", self.marker):
+            self.marker.unlink(missing_ok=True)
+        leftovers = self.run.glob(".*.tmp")  # of a process that was killed
+        for path in (*leftovers, *(path for table in TABLES for path in self.parts(table))):
             with translated("replace", path):
                 path.unlink()
 

@@ -192,7 +192,14 @@ def _lookups(
     )
 
 
-def check(plan: Plan, endpoints: int, counted: Mapping[str, Lookups], result_rows: int) -> None:
+def check(
+    plan: Plan,
+    endpoints: int,
+    counted: Mapping[str, Lookups],
+    *,
+    result_rows: int,
+    error_rows: int,
+) -> None:
     """Raises unless rows and lookups in the written files add up to the plan."""
     _must_agree("accepted rows", plan.accepted, "result rows", result_rows)
     expected = plan.unique_numbers * endpoints
@@ -200,6 +207,9 @@ def check(plan: Plan, endpoints: int, counted: Mapping[str, Lookups], result_row
     for endpoint, figures in counted.items():
         by_outcome = sum(figures.by_outcome.values())
         _must_agree(f"lookups of {endpoint}", figures.total, "success + failures", by_outcome)
+    failed = sum(e.total - e.by_outcome.get(OutcomeKind.SUCCESS, 0) for e in counted.values())
+    listed = sum(plan.rejected.values()) + failed
+    _must_agree("rejected rows + failed lookups", listed, "error rows", error_rows)
 
 
 def write_summary(path: Path, summary: Summary) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import os
 import stat
 import tempfile
@@ -23,6 +24,7 @@ SUFFIXES = (
     *(kind + packing for kind in (".csv", ".tsv", ".txt") for packing in ("", ".gz", ".zst")),
 )
 _COPY_BYTES = 1 << 20
+_LOOKED_AT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,15 @@ class Stdin:
     name: str = "stdin"
 
 
-def expand(inputs: Sequence[str]) -> list[Path | Stdin]:
+def expand(inputs: Sequence[str], *, apart: Sequence[Path] = ()) -> list[Path | Stdin]:
     """The files that the arguments mean: files as given, globs and folders sorted by name.
 
-    A folder means the ``SUFFIXES`` files directly in it; hidden files are left out. Raises
+    A folder means the ``SUFFIXES`` files directly in it; hidden files are left out. What lies
+    ``apart``, as our own output does, is never found by a folder or a glob around it. Raises
     InputError (66) where an argument means nothing, something unreadable or something twice.
     """
-    found: list[Path | Stdin] = [item for one in inputs for item in _meant(one)]
+    folders = [folder.resolve() for folder in apart]
+    found: list[Path | Stdin] = [item for one in inputs for item in _meant(one, folders)]
     if not found:
         raise InputError("no input: name a file, a folder, or - for stdin", exit_code=CANNOT_OPEN)
     seen: set[object] = set()
@@ -90,21 +94,23 @@ def _not_spooled(folder: Path, error: OSError) -> OutputError:
     return OutputError(f"stdin cannot be copied to {folder}: {reason}; free space or name a file")
 
 
-def _meant(argument: str) -> list[Path | Stdin]:
+def _meant(argument: str, apart: Sequence[Path]) -> list[Path | Stdin]:
     if argument == "-":
         return [Stdin()]
     with translated(argument):
         path = Path(argument)
         if path.is_dir():
-            return [*_in_folder(path)]
+            return [*_in_folder(path, apart)]
         if not path.exists() and glob.has_magic(argument):
-            return [*_matching(argument)]
+            return [*_matching(argument, apart)]
         return [_readable(path)]
 
 
-def _matching(pattern: str) -> list[Path]:
-    paths = sorted(Path(match) for match in glob.glob(pattern, recursive=True))  # noqa: PTH207
-    # (Path.glob takes no absolute patterns.)
+def _matching(pattern: str, apart: Sequence[Path]) -> list[Path]:
+    around = _around(_fixed(pattern), apart)
+    # Path.glob takes no absolute patterns.
+    matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))  # noqa: PTH207
+    paths = [path for path in matches if not _is_apart(path, around)]
     if not paths:
         raise InputError(
             f"{pattern}: no file matches; check the pattern and the folder", exit_code=CANNOT_OPEN
@@ -112,16 +118,17 @@ def _matching(pattern: str) -> list[Path]:
     return [_readable(path) for path in paths]
 
 
-def _in_folder(folder: Path) -> list[Path]:
-    entries = sorted(e for e in folder.iterdir() if not e.name.startswith("."))
+def _in_folder(folder: Path, apart: Sequence[Path]) -> list[Path]:
+    around = _around(folder, apart)
+    entries = _visible(folder)
     # Reading only the upper floor of a partitioned folder would lose rows without a word.
-    if inner := [e for e in entries if e.is_dir()]:
+    if inner := [e for e in entries if e.is_dir() and not _is_apart(e, around)]:
         raise InputError(
             f"{folder}: it holds another folder, {inner[0].name}, and folders are not searched "
-            f"inside; name the files, or a pattern such as '{folder}/**/*.parquet'",
+            f"inside; name the files, or a pattern such as '{folder}/**/*{_suffix_in(inner)}'",
             exit_code=CANNOT_OPEN,
         )
-    paths = [e for e in entries if e.name.lower().endswith(SUFFIXES)]
+    paths = [e for e in entries if _is_list(e)]
     if not paths:
         raise InputError(
             f"{folder}: no input in this folder; it takes .csv, .tsv, .txt (also with .gz or "
@@ -129,6 +136,45 @@ def _in_folder(folder: Path) -> list[Path]:
             exit_code=CANNOT_OPEN,
         )
     return [_readable(path) for path in paths]
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(e for e in folder.iterdir() if not e.name.startswith("."))
+
+
+def _is_list(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def _fixed(pattern: str) -> Path:
+    """The folder that the pattern searches: its part before the first wildcard."""
+    parts = Path(pattern).parts
+    return Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+
+
+def _around(folder: Path, apart: Sequence[Path]) -> list[Path]:
+    """Those apart that the folder does not itself lie in: there everything would be apart."""
+    place = folder.resolve()
+    return [each for each in apart if not place.is_relative_to(each)]
+
+
+def _is_apart(path: Path, apart: Sequence[Path]) -> bool:
+    """Says whether the path lies apart, or is a folder around it that holds nothing else."""
+    place = path.resolve()
+    if any(place.is_relative_to(each) for each in apart):
+        return True
+    if not any(each.is_relative_to(place) for each in apart):
+        return False
+    return all(_is_apart(e, apart) for e in _visible(path) if e.is_dir() or _is_list(e))
+
+
+def _suffix_in(folders: Sequence[Path]) -> str:
+    """The suffix of a list somewhere in the folders, if one is soon found."""
+    walk = (name for folder in folders for *_, names in os.walk(folder) for name in sorted(names))
+    for name in itertools.islice(walk, _LOOKED_AT):
+        if found := [s for s in SUFFIXES if name.lower().endswith(s)]:
+            return name[-len(found[0]) :]
+    return SUFFIXES[0]
 
 
 def _readable(path: Path) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +17,12 @@ from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
 
 from .conftest import (
+    COMMAND,
     NUMBERS,
     Desk,
     Finished,
+    clean,
+    discreet,
     new_sandbox,
     run_command,
     together,
@@ -82,6 +87,8 @@ WRONG = {
     "bad-endpoint": Wrong(2, ("sim-swap/chek", "sim-swap/check"), ("--endpoints", "sim-swap/chek")),
     "window-0": Wrong(2, ("max_age_minutes",), ("--max-age-minutes", "0")),
     "unencrypted": Wrong(2, ("must be https://",), ("--base-url", "http://api.example.com/v1")),
+    "distant-date": Wrong(2, ("2000 to 2100",), ("--run-date", "1999-12-31")),
+    "all-and-more": Wrong(2, ("'all' stands alone",), ("--endpoints", "all,sim-swap/check")),
     "bad-date": Wrong(2, ("--run-date",), ("--run-date", "yesterday")),
     "unknown-option": Wrong(2, ("--max-age",), ("--max-age", "4")),
 }
@@ -137,8 +144,16 @@ def test_mistakes_leave_no_run_behind(ended: dict[str, tuple[Desk, Finished]]) -
         assert [p for p in desk.out.rglob("*") if p.name == "run.json"] == []
 
 
+_BAD_SANDBOX = (["sandbox", "--port", "70000"], ["sandbox", "--journal", "/nowhere/at/all"])
+
+
 def test_unknown_command_and_profile() -> None:
-    for arguments in (["screen"], ["sandbox", "--profile", "falky"], ["sandbox", "--latency", "x"]):
+    for arguments in (
+        ["screen"],
+        ["sandbox", "--profile", "falky"],
+        ["sandbox", "--latency", "x"],
+        *_BAD_SANDBOX,
+    ):
         done = run_command(*arguments)
         assert done.code == 2
         assert done.error
@@ -215,3 +230,40 @@ def test_damaged_state_is_refused_and_kept(unfinished: tuple[Desk, SandboxThread
     segment.write_bytes(content[:-7])  # but a torn tail is what a crash leaves
     assert desk.run().code == 0
     assert server.statistics()["requests"] - before <= 60
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code"),
+    [
+        ("run list.csv --sandbox --out out >&-", 0),
+        ("run list.csv --sandbox --out out 2>&-", 0),
+        ("run list.csv --sandbox --out out <&- >&- 2>&-", 0),
+        ("run list.csv --sandbox --out out 2>/dev/full", 0),
+        ("run - --sandbox --out out <&-", 65),
+        ("run nothere.csv --sandbox --out out 2>/dev/full", 66),
+        ("plan list.csv >/dev/full", 0),
+        ("plan list.csv >&- 2>&-", 0),
+        ("plan list.csv | true", 0),
+    ],
+)
+def test_streams_that_cannot_be_used(tmp_path: Path, redirection: str, code: int) -> None:
+    write_csv(tmp_path / "list.csv", NUMBERS[:3])
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{COMMAND} {redirection}"],
+        capture_output=True,
+        text=True,
+        env=clean(),
+        cwd=tmp_path,
+        timeout=60,
+        check=False,
+    )
+    discreet(Finished(done.returncode, done.stdout, done.stderr))
+    assert done.returncode == code, done.stderr
+    assert "bug" not in done.stderr
+    assert "ignored" not in done.stderr  # Python's word at its end
+
+
+def test_as_a_module() -> None:
+    command = [sys.executable, "-m", "batch_screen", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "batch-screen, version" in done.stdout

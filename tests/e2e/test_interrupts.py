@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,16 @@ import pytest
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
 
-from .conftest import CONCURRENCY, NUMBERS, Desk, assert_true, new_sandbox, until
+from .conftest import (
+    COMMAND,
+    CONCURRENCY,
+    NUMBERS,
+    Desk,
+    assert_true,
+    clean,
+    new_sandbox,
+    until,
+)
 
 CELLS = [*NUMBERS[:130], "n/a", *NUMBERS[:20], "=1+1", *NUMBERS[1000:1020]]
 LOOKUPS = 2 * 150
@@ -145,3 +155,56 @@ def test_stopped_while_reading(sandbox: Callable[..., SandboxThread], tmp_path: 
         ended = running.end(signal.SIGINT)
     assert ended.code == 130
     assert server.statistics()["requests"] <= CONCURRENCY
+
+
+def test_a_closed_terminal_stops_gracefully(
+    sandbox: Callable[..., SandboxThread], tmp_path: Path
+) -> None:
+    server = sandbox(latency=LATENCY)
+    desk = desk_at(tmp_path, server)
+    with desk.started() as running:
+        until(partial(asked(30), desk, server))
+        running.process.send_signal(signal.SIGHUP)
+        ended = running.end(signal.SIGHUP)  # the terminal and the shell both say so
+    assert ended.code == 143
+    assert "what was answered is saved" in ended.error
+
+
+def test_a_dead_stderr_does_not_lose_the_stop(
+    sandbox: Callable[..., SandboxThread], tmp_path: Path
+) -> None:
+    server = sandbox(latency=LATENCY)
+    desk = desk_at(tmp_path, server)
+    command = [COMMAND, *map(str, desk.arguments())]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=clean()) as process:
+        until(partial(asked(30), desk, server))
+        assert process.stderr is not None
+        process.stderr.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    assert server.statistics()["answered_lookups"] < LOOKUPS
+    assert server.statistics()["requests"] == server.statistics()["answered_lookups"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_plan_leaves_no_scratch(tmp_path: Path, number: signal.Signals) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = [COMMAND, "plan", "-"]
+    environment = clean({"TMPDIR": str(scratch)})
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
+        until(lambda: any(scratch.glob("*/stdin-*")))
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 143
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_while_stdin_is_awaited(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    out = tmp_path / "out"
+    command = [COMMAND, "run", "-", "--sandbox", "--out", out]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=clean()) as process:
+        until(lambda: any(out.rglob("stdin-*")))
+        process.send_signal(number)
+        assert process.wait(timeout=60) == code
+    assert not any(out.rglob("stdin-*"))

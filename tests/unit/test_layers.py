@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "batch_screen"
 
 # The top comes first. A room is a file or a folder of the package.
 FLOORS = (
+    {"__main__"},
     {"cli"},
     {"pipeline"},
     {"engine", "sandbox", "planning", "reporting"},

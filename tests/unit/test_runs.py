@@ -18,13 +18,15 @@ from hypothesis import strategies as st
 
 from batch_screen.config.settings import Pacing, Screening, Settings
 from batch_screen.errors import ConfigurationError, JournalError, RunLockedError
-from batch_screen.model import Endpoint, Lookup
+from batch_screen.journal.lines import encode
+from batch_screen.model import Endpoint, Intent, Lookup, Outcome
 from batch_screen.runs import (
     FORMAT,
     VERSION,
     Identity,
     Run,
     all_runs,
+    answered_runs,
     create_run,
     find_run,
     is_answered,
@@ -47,7 +49,8 @@ def begun(state: Path, who: Identity, *, bought: bool = True, answered: bool = F
     run.plan.mkdir()
     (run.plan / "rows-00000.parquet").touch()
     if bought and not answered:
-        (run.journal / "00000-00000.journal").touch()
+        line = encode(Outcome("+491713920012", Endpoint.SIM_SWAP_CHECK))
+        (run.journal / "00000-00000.journal").write_bytes(line)
     if answered:
         (run.sealed / "00000.parquet").touch()
     return run
@@ -145,6 +148,23 @@ def test_unfinished_runs_of_other_dates_are_told(tmp_path: Path) -> None:
     begun(tmp_path, identity("other", day="2026-11-19"))
     found = unfinished_runs(tmp_path, identity())
     assert [run.run_id for run in found] == [unfinished.run_id]
+
+
+def test_a_journal_without_an_outcome_has_bought_nothing(tmp_path: Path) -> None:
+    run = begun(tmp_path, identity(), bought=False)
+    intent = encode(Intent("+491713920012", Endpoint.SIM_SWAP_CHECK))
+    (run.journal / "00000-00000.journal").write_bytes(intent)
+    assert not run.has_bought
+    assert find_run(tmp_path, identity(settings={"api.dialect": "2026-04"})) is None
+
+
+def test_answered_runs_are_told_with_what_differs(tmp_path: Path) -> None:
+    run = begun(tmp_path, identity(), answered=True)
+    begun(tmp_path, identity(day="2026-11-20"), answered=True)
+    other = identity(settings={"numbers.strictness": "mobile"})
+    [(found, differing)] = answered_runs(tmp_path, other)
+    assert found.run_id == run.run_id
+    assert "numbers.strictness" in differing
 
 
 def test_answered_means_that_every_shard_is_sealed(tmp_path: Path) -> None:
@@ -282,7 +302,7 @@ def test_one_run_a_state_folder(tmp_path: Path) -> None:
     with another_process(tmp_path) as holder:
         with (
             pytest.raises(
-                RunLockedError, match=rf"process {holder.pid}, since 2\d{{3}}-.*--state-dir"
+                RunLockedError, match=rf"process {holder.pid}, since 2\d{{3}}-.*wait"
             ) as caught,
             locked(tmp_path),
         ):

@@ -67,3 +67,12 @@ def test_a_listener_that_raises_no_longer_listens() -> None:
     with pytest.raises(Stopped), stop.listen(refuse):
         pytest.fail("the block must not begin")
     stop.request(signal.SIGINT)
+
+
+def test_a_wait_is_interrupted_at_once() -> None:
+    stop = Stop()
+    with pytest.raises(Stopped, match="SIGTERM"), stop.interrupting():
+        stop.request(signal.SIGTERM)
+    stop.request(signal.SIGTERM)  # outside, nothing is raised
+    with pytest.raises(Stopped), stop.interrupting():
+        pytest.fail("the wait must not begin")

@@ -92,3 +92,17 @@ def test_short_windows(
 
 def test_a_run_without_lookups_has_not_failed(summary: Make) -> None:
     assert said(summary(endpoints={})) == []
+
+
+def test_the_region_column_is_named_only_where_it_is_missing(summary: Make) -> None:
+    reasons = {"ambiguous": 1, "no_region": 2}
+    figures = summary(rows=msgspec.structs.replace(summary().rows, rejected_by_reason=reasons))
+    assert all("--region-column" in hint for hint in said(figures))
+    named = {**QUIET["input"], "region_column": "country"}
+    assert not any("--region-column" in hint for hint in said(figures, input=named))
+
+
+def test_kept_columns_are_for_the_next_time(summary: Make) -> None:
+    (hint,) = said(summary(), input={})
+    assert "next time --keep-columns" in hint
+    assert "pays again" in hint

@@ -52,7 +52,8 @@ def failing(run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseExceptio
 
 
 @pytest.fixture
-def _own_logging() -> Iterator[None]:
+def _own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(logging, "raiseExceptions", True)  # restored in the end
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield

@@ -158,3 +158,14 @@ def test_there_is_no_option_for_the_key_itself() -> None:
 
     result = CliRunner().invoke(command, ["list.csv", "--api-key", KEY])
     assert result.exit_code == 2
+
+
+@pytest.mark.parametrize("day", ["1999-12-31", "2101-01-01", "0001-01-01"])
+def test_dates_that_cannot_be_meant(day: str) -> None:
+    @click.command()
+    @job_options
+    def command(**options: Any) -> None: ...
+
+    result = CliRunner().invoke(command, ["list.csv", "--run-date", day])
+    assert result.exit_code == 2
+    assert "must lie in the years 2000 to 2100" in result.output

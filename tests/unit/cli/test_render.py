@@ -141,9 +141,10 @@ def test_forecast_block(summary: Make) -> None:
 
 
 def test_forecast_of_a_new_run_without_prices(summary: Make) -> None:
-    block = forecast_block(forecast(summary, resumes=None, cost=0.0))
+    block = forecast_block(forecast(summary, resumes=None, cost=None))
     assert "resumes" not in block
-    assert "cost ......... no prices are set" in block
+    assert "  cost ......... no prices are set" in block.splitlines()
+    assert "0.00 EUR (before retries)" in forecast_block(forecast(summary, cost=0.0))
 
 
 @pytest.mark.parametrize("endpoint", Endpoint)
@@ -154,3 +155,16 @@ def test_positives_are_called_what_they_are(
     block = closing_block(Screened(figures, layout), QUIET)
     word = {"sim": "swapped", "device": "swapped", "call": "active"}[endpoint.value.split("-")[0]]
     assert f"| {'dated' if endpoint.answers_date else word} 7 |" in block
+
+
+def test_sandbox_answers_are_not_taken_for_real_ones(summary: Make, layout: Layout) -> None:
+    figures = summary(settings={"api.base_url": "sandbox"})
+    head = closing_block(Screened(figures, layout), QUIET).splitlines()[0]
+    assert head.endswith("· complete · sandbox answers, not real ones")
+
+
+def test_parts_that_somebody_moved_on_are_not_listed(summary: Make, layout: Layout) -> None:
+    layout.part("results", 0).unlink()
+    block = closing_block(Screened(summary(), layout), QUIET)
+    assert "    results/run_date" not in block
+    assert "    lookups/run_date" in block

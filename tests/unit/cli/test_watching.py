@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -121,3 +122,59 @@ def test_the_watcher_is_closed_whatever_happens(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ValueError, match=r"^$"):
         fail()
     assert closed[0]._bar is None
+
+
+class Dead:
+    """A stderr whose reader has gone, or whose disk is full."""
+
+    encoding = "utf-8"
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def write(self, _: str) -> int:
+        raise self._error
+
+    def flush(self) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(32, "gone"), OSError(28, "full"), ValueError("closed")]
+)
+def test_a_dead_stderr_ends_nothing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(sys, "stderr", Dead(error))
+    for progress in (Bar(), Heartbeat(0.0)):
+        progress.stage("asking", total=3)
+        progress.advance(1)
+        progress.note("hello")
+        progress.close()
+
+
+def test_a_pause_is_no_silence(heard: Callable[[], list[str]]) -> None:
+    clock = Clock()
+    heartbeat = Heartbeat(30, clock)
+    heartbeat.stage("asking", total=10)
+    clock.now = 29.9
+    heartbeat.beat()
+    assert heard() == ["asking: 0 of 10 lookups"]
+    clock.now = 30.0
+    heartbeat.beat()
+    heartbeat.beat()
+    assert heard() == ["asking: 0 of 10 lookups, 0/s"]
+    heartbeat.close()
+    clock.now = 90.0
+    heartbeat.beat()
+    assert heard() == []
+
+
+def test_the_timer_beats_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    heartbeat, twice = Heartbeat(0.001), threading.Semaphore(0)
+    monkeypatch.setattr(heartbeat, "_say", twice.release)
+    heartbeat.stage("asking")
+    assert twice.acquire(timeout=10)
+    assert twice.acquire(timeout=10)
+    heartbeat.close()
+    assert heartbeat._timer is not None
+    heartbeat._timer.join(timeout=10)
+    assert not heartbeat._timer.is_alive()

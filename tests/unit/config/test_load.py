@@ -56,6 +56,7 @@ SAMPLES = {
     "retry.max_delay_seconds": ("7", 7.0),
     "retry.max_refusals": ("7", 7),
     "guards.canary_answers": ("0", 0),
+    "guards.max_consecutive_failures": ("7", 7),
     "guards.unreachable_seconds": ("7", 7.0),
     "guards.max_failure_share": ("1", 1.0),
     "guards.grace_seconds": ("7", 7.0),
@@ -337,3 +338,9 @@ def test_any_value_is_a_setting_or_one_line(value: Any, dotted: str) -> None:
 def test_samples_are_valid_toml_names() -> None:
     text = "\n".join(f"{dotted} = 1" for dotted in SAMPLES)
     assert set(tomllib.loads(text)) == set(sections())
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "screen.toml"
+    path.write_bytes(b"\xef\xbb\xbf[pacing]\nrate_per_second = 3\n")
+    assert load_settings(config=path).pacing.rate_per_second == 3

@@ -124,7 +124,7 @@ def test_endpoints(given: Any, meant: tuple[Endpoint, ...]) -> None:
         ("", "at least one"),
         ([], "at least one"),
         ("sim-swap/chek", "no endpoint 'sim-swap/chek'; did you mean sim-swap/check?"),
-        ("all,sim-swap/check", "no endpoint 'all'"),
+        ("all,sim-swap/check", "'all' stands alone"),
         (5, "list of names"),
         (True, "list of names"),
         ([5], "list of names"),
@@ -143,6 +143,11 @@ def test_endpoints_that_cannot_be_meant(given: Any, why: str) -> None:
 )
 def test_keep_columns(given: Any, meant: tuple[str, ...]) -> None:
     assert Input(keep_columns=given).keep_columns == meant
+
+
+def test_all_columns_are_no_column_among_others() -> None:
+    with pytest.raises(ValidationError, match="'all' stands alone"):
+        Input(keep_columns=["id", "all"])
 
 
 @pytest.mark.parametrize(
@@ -250,6 +255,7 @@ NOT_IDENTITY = {
     ("retry", "max_delay_seconds"): 1,
     ("retry", "max_refusals"): 1,
     ("guards", "canary_answers"): 0,
+    ("guards", "max_consecutive_failures"): 1,
     ("guards", "unreachable_seconds"): 1,
     ("guards", "max_failure_share"): 1,
     ("guards", "grace_seconds"): 0,

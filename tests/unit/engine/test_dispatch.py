@@ -17,7 +17,7 @@ from batch_screen.api.client import CANNOT_CONNECT
 from batch_screen.config.settings import Guards, Pacing, Retry, Settings
 from batch_screen.engine.dispatch import Dispatcher, Task
 from batch_screen.engine.pacing import Pacer
-from batch_screen.engine.retry import ACCOUNT
+from batch_screen.engine.retry import ACCOUNT, HELD
 from batch_screen.errors import (
     ApiError,
     AuthenticationError,
@@ -524,10 +524,49 @@ def test_too_few_to_judge_are_outcomes() -> None:
     assert trial.kinds == {K.NOT_FOUND: 9}
 
 
-def test_what_the_canary_holds_is_saved_when_the_run_is_stopped() -> None:
+class SlowDisk:
+    """A backlog that reaches the disk once a second only."""
+
+    def __init__(self, trial: Trial) -> None:
+        self.saved = 0
+        self.most = 0
+        self.hurried = 0
+        self._trial = trial
+        trial.dispatcher.backlog = self
+        trial.after(1.0, self._save)
+
+    @property
+    def unsaved(self) -> int:
+        waiting = len(self._trial.outcomes) - self.saved
+        self.most = max(self.most, waiting)
+        return waiting
+
+    def hurry(self) -> None:
+        self.hurried += 1
+
+    def _save(self) -> None:
+        self.saved = len(self._trial.outcomes)
+        self._trial.dispatcher.wake()
+        if self.saved < 300:
+            self._trial.after(1.0, self._save)
+
+
+def test_a_slow_disk_slows_the_asking_instead_of_risking_more() -> None:
+    disks: list[SlowDisk] = []
+    trial = Trial(configured(rate=1000, concurrency=16), always(OK))
+    trial.run(numbered(300), meanwhile=lambda t: disks.append(SlowDisk(t)))
+    assert len(trial.outcomes) == 300
+    assert trial.ended_at > 9  # at most 32 a second are asked and not yet saved
+    assert disks[0].most <= 2 * 16
+    assert disks[0].hurried
+
+
+def test_what_the_canary_holds_is_no_outcome_when_the_run_is_stopped() -> None:
     trial = Trial(configured(rate=1, canary=24), always(NOT_FOUND))
     trial.run(numbered(100), meanwhile=lambda t: t.after(5.5, t.dispatcher.halt))
-    assert 0 < len(trial.outcomes) == len(trial.asked) < 24
+    assert not trial.outcomes
+    held = [r for _, _, r in trial.records if isinstance(r, Attempt) and r.reason == HELD]
+    assert 0 < len(held) == len(trial.asked) < 24
 
 
 def test_one_endpoints_canary_does_not_cost_another_its_outcomes() -> None:

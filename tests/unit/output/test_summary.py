@@ -120,7 +120,7 @@ def test_no_parts_have_no_figures() -> None:
 
 def test_accounting_that_adds_up_passes() -> None:
     counted = {CHECK.value: figures(5, {"success": 5}), DATE.value: figures(5, {"timeout": 5})}
-    check(PLAN, 2, counted, result_rows=7)
+    check(PLAN, 2, counted, result_rows=7, error_rows=3 + 5)
 
 
 @pytest.mark.parametrize(
@@ -130,19 +130,21 @@ def test_accounting_that_adds_up_passes() -> None:
         (1, 4, {"success": 4}, 7, "lookups planned 5, outcomes 4"),
         (2, 5, {"success": 5}, 7, "lookups planned 10, outcomes 5"),
         (1, 5, {"success": 4}, 7, "success [+] failures 4"),
+        (1, 5, {"success": 4, "timeout": 1}, 7, "failed lookups 4, error rows 3"),
     ],
 )
 def test_accounting_that_does_not_add_up_stops_before_the_marker(
     endpoints: int, total: int, by_outcome: dict[str, int], rows: int, words: str
 ) -> None:
+    counted = {CHECK.value: figures(total, by_outcome)}
     with pytest.raises(BatchScreenError, match=words):
-        check(PLAN, endpoints, {CHECK.value: figures(total, by_outcome)}, rows)
+        check(PLAN, endpoints, counted, result_rows=rows, error_rows=3)
 
 
 def test_an_outcome_that_nobody_knows_is_noticed(tmp_path: Path) -> None:
     paths = written(tmp_path, [outcome(i, CHECK, outcome="unheard_of") for i in range(5)])
     with pytest.raises(BatchScreenError):
-        check(PLAN, 1, count_lookups(paths, Prices()), 7)
+        check(PLAN, 1, count_lookups(paths, Prices()), result_rows=7, error_rows=8)
 
 
 def summary(by_outcome: dict[str, int]) -> Summary:

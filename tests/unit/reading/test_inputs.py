@@ -108,3 +108,48 @@ def test_digest_is_of_the_content(tmp_path: Path) -> None:
     assert digest(tmp_path / "a").startswith("ba7816bf8f01cfea")
     with pytest.raises(InputError, match="no such file"):
         digest(tmp_path / "b")
+
+
+def _screened(folder: Path) -> list[Path]:
+    """The paths apart, after a run that left its output in the folder."""
+    out = folder / "screened"
+    (out / "results").mkdir(parents=True)
+    _touch(folder, "a.csv")
+    _touch(out / "results", "part.csv")
+    return [out, out / ".state"]
+
+
+def test_our_own_output_is_no_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    apart = _screened(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert expand(["."], apart=apart) == [Path("a.csv")]
+    assert expand(["**/*.csv"], apart=apart) == [Path("a.csv")]
+    assert expand(["*"], apart=[Path("screened")]) == [Path("a.csv")]
+    with pytest.raises(InputError, match="holds another folder"):
+        expand(["."])
+
+
+def test_a_folder_around_the_output_counts_for_what_else_it_holds(tmp_path: Path) -> None:
+    apart = [path / "deep" for path in _screened(tmp_path)]
+    with pytest.raises(InputError, match="holds another folder"):  # with another list in it
+        expand([str(tmp_path)], apart=apart)
+    apart = [tmp_path / "screened" / "results" / "today"]
+    (tmp_path / "screened" / "results" / "part.csv").unlink()
+    apart[0].mkdir()
+    assert expand([str(tmp_path)], apart=apart) == [tmp_path / "a.csv"]
+
+
+def test_what_is_named_inside_the_output_is_meant(tmp_path: Path) -> None:
+    apart = _screened(tmp_path)
+    part = apart[0] / "results" / "part.csv"
+    for argument in (part, part.parent, part.parent / "*.csv"):
+        assert expand([str(argument)], apart=apart) == [part]
+    assert expand([str(tmp_path / "*.csv")], apart=[tmp_path]) == [tmp_path / "a.csv"]
+
+
+def test_the_suggested_pattern_finds_something(tmp_path: Path) -> None:
+    (tmp_path / "deep" / "deeper").mkdir(parents=True)
+    _touch(tmp_path / "deep", "README.md")
+    _touch(tmp_path / "deep" / "deeper", "a.CSV.gz")
+    with pytest.raises(InputError, match=r"/\*\*/\*\.CSV\.gz'"):
+        expand([str(tmp_path)])

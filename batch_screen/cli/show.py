@@ -1,0 +1,72 @@
+"""Prints on streams that may be closed, full, or have lost their reader.
+
+What cannot be printed is no reason to end a run, whose results lie in files.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import Any
+
+import click
+
+# A full disk, a reader that has gone away; ValueError: the stream is closed.
+_UNPRINTABLE = (OSError, ValueError)
+_MODES = {"stdin": "r", "stdout": "w", "stderr": "w"}
+
+
+def show(text: str) -> None:
+    """Prints on stdout what the command was started for."""
+    try:
+        click.echo(text)
+        sys.stdout.flush()
+    except _UNPRINTABLE:
+        _silence("stdout")
+
+
+def tell(text: str) -> None:
+    """Prints on stderr; what does not get through now may get through later."""
+    with suppress(*_UNPRINTABLE):
+        click.echo(text, err=True)
+
+
+class Stderr:
+    """Whatever ``sys.stderr`` is at the moment, as a stream that never fails."""
+
+    def write(self, text: str) -> int:
+        with suppress(*_UNPRINTABLE):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(*_UNPRINTABLE):
+            sys.stderr.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+
+def open_missing() -> None:
+    """Opens streams the command was started without (``>&-``), in the order of their numbers.
+
+    The next file that is opened takes a free number: it must not be the journal that becomes
+    stderr.
+    """
+    for name in _MODES:
+        if getattr(sys, name) is None:
+            _silence(name)
+
+
+def settle() -> None:
+    """Flushes for the last time; Python would turn what cannot be flushed into exit code 120."""
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except _UNPRINTABLE:
+            _silence(name)
+
+
+def _silence(name: str) -> None:
+    setattr(sys, name, open(os.devnull, _MODES[name]))  # noqa: PTH123, SIM115 (until the very end)
