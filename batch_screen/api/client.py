@@ -27,6 +27,7 @@ from batch_screen.version import __version__
 CANNOT_CONNECT = "cannot_connect"
 _KEEP_ALIVE_SECONDS = 15.0
 _CHUNK_BYTES = 16 * 1024
+_OK = 200
 
 # The first class that fits counts, so subclasses come first.
 _TRANSPORT: tuple[tuple[type[BaseException], OutcomeKind, str], ...] = (
@@ -113,22 +114,27 @@ class Client:
             allow_redirects=False,
             proxy=self._api.proxy or None,
         ) as response:
-            content = await _read_capped(response)
-            if content is None:
-                return Answer(
-                    kind=OutcomeKind.BAD_RESPONSE, reason="too_large", http_status=response.status
-                )
+            content = await _read_body(response)
             return read_answer(lookup.endpoint, response.status, response.headers, content)
 
 
-async def _read_capped(response: aiohttp.ClientResponse) -> bytes | None:
-    """The body, or None (and a closed connection) once it exceeds the cap."""
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+    """The body, cut off (and the connection closed) soon after it exceeds the cap.
+
+    Of an error answer, as much as can be had: its status and headers say enough, and a dead
+    key or a Retry-After must not be lost because the page that comes with it is.
+    """
     content = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-        content += chunk
-        if len(content) > MAX_BODY_BYTES:
-            response.close()
-            return None
+    try:
+        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+            content += chunk
+            if len(content) > MAX_BODY_BYTES:
+                response.close()
+                break
+    except (aiohttp.ClientError, OSError):  # a timeout is an OSError
+        response.close()
+        if response.status == _OK:
+            raise
     return bytes(content)
 
 

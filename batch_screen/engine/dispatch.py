@@ -20,7 +20,7 @@ from typing import Protocol
 import msgspec.structs
 
 from batch_screen.config.settings import Settings
-from batch_screen.engine.guards import Canary, Reachability
+from batch_screen.engine.guards import Canary, Outage, Reachability
 from batch_screen.engine.pacing import Pacer
 from batch_screen.engine.retry import (
     ACCOUNT,
@@ -87,6 +87,7 @@ class Dispatcher:
         self._reachability = Reachability(
             self._base_url, settings.guards.unreachable_seconds, self._loop.time
         )
+        self._outage = Outage(settings.guards.max_consecutive_failures, self._base_url)
         self._front: deque[Task] = deque()
         self._delayed: list[tuple[float, int, Task]] = []
         self._order = count()
@@ -227,6 +228,7 @@ class Dispatcher:
             self._finish(task, answer, correlator)
         else:
             self._again(task, answer, verdict)
+        self._outage.heard(answer.kind)
 
     def _put_back(self, task: Task, answer: Answer, sent_at: float) -> None:
         """No connection could be made: nothing was sent, so nothing is counted."""

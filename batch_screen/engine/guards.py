@@ -1,7 +1,8 @@
 """Guards that stop a run before money is spent for nothing.
 
 The canary looks at each endpoint's first answers; the reachability breaker pauses and
-probes while no connection can be made.
+probes while no connection can be made; the outage guard stops when nothing but failures
+comes back from a server that can be reached.
 """
 
 from __future__ import annotations
@@ -26,13 +27,16 @@ _SUSPECT = frozenset(
         OutcomeKind.BAD_RESPONSE,
     }
 )
+_PROOF = frozenset({OutcomeKind.SUCCESS, OutcomeKind.NOT_APPLICABLE})
+_FAILURE = frozenset({OutcomeKind.SERVER_ERROR, OutcomeKind.TIMEOUT, OutcomeKind.UNREACHABLE})
 
 
 class Canary(Generic[Held]):
     """Holds an endpoint's first answers back while all of them are bad in the same way.
 
-    One that differs sets them free; ``size`` of them raise. What is held when a run stops
-    by itself is an outcome like any other, so ``release`` gives it out.
+    One that differs sets them free; ``size`` of them raise. A failure on the way (a 500, a
+    timeout, a refusal) says nothing about the endpoint and is neither held nor counted. What
+    is held at the end ``release`` gives out: whether it counts depends on how the run ended.
     """
 
     def __init__(self, size: int) -> None:
@@ -50,15 +54,18 @@ class Canary(Generic[Held]):
         """The items that may be saved now, ``item`` among them or held back."""
         if self._size == 0 or endpoint in self._sings:
             return [item]
-        if endpoint in self._fell:  # what was still in flight: a value is paid for, keep it
-            return [] if kind in _SUSPECT else [item]
+        if kind not in _SUSPECT | _PROOF:
+            return [item]
+        if endpoint in self._fell and kind in _PROOF:  # too late, but paid for
+            return [item]
         held = self._held.setdefault(endpoint, [])
         held.append(item)
-        if kind not in _SUSPECT or self._kinds.setdefault(endpoint, kind) is not kind:
+        if endpoint in self._fell:
+            return []
+        if kind in _PROOF or self._kinds.setdefault(endpoint, kind) is not kind:
             self._sings.add(endpoint)
             return self._held.pop(endpoint)
         if len(held) >= self._size:
-            self._held.pop(endpoint)
             self._fell.add(endpoint)
             raise _canary_error(endpoint, kind, len(held))
         return []
@@ -142,3 +149,24 @@ class Reachability:
         pause = self._pause_seconds
         self._pause_seconds = min(2 * pause, _MAX_PAUSE_SECONDS)
         return pause
+
+
+class Outage:
+    """Stops a run whose attempts do nothing but fail: each of them may have been billed."""
+
+    def __init__(self, limit: int, base_url: str) -> None:
+        self._limit = limit
+        self._base_url = base_url
+        self._failures = 0
+
+    def heard(self, kind: OutcomeKind) -> None:
+        """Counts an attempt. Raises ``ApiError`` at ``limit`` failures in a row (0: never).
+
+        It raises once: those that fail while the run drains are still to be saved.
+        """
+        self._failures = self._failures + 1 if kind in _FAILURE else 0
+        if self._failures == self._limit > 0:
+            raise ApiError(
+                f"the last {self._limit} attempts at {self._base_url} all failed ({kind}); the "
+                "API seems to be out of order: start again later to resume"
+            )

@@ -60,6 +60,7 @@ def configured(
     retry: Retry | None = None,
     unreachable: float = 60,
     grace: float = 20,
+    outage: int = 0,
 ) -> Settings:
     return Settings(
         pacing=Pacing(
@@ -70,7 +71,12 @@ def configured(
             max_retry_after_seconds=900,
         ),
         retry=retry or Retry(max_attempts=3, max_refusals=5),
-        guards=Guards(canary_answers=canary, unreachable_seconds=unreachable, grace_seconds=grace),
+        guards=Guards(
+            canary_answers=canary,
+            unreachable_seconds=unreachable,
+            grace_seconds=grace,
+            max_consecutive_failures=outage,
+        ),
     )
 
 
@@ -304,6 +310,32 @@ def test_the_stream_is_not_pulled_ahead_while_everything_fails() -> None:
     trial = Trial(configured(concurrency=4, retry=retry), always(ERROR_500)).run(numbered(200))
     assert trial.kinds == {K.SERVER_ERROR: 200}
     assert trial.most_ahead <= 4 * 4 + 4 + 1
+
+
+def test_nothing_but_failures_stop_the_run_and_leave_the_rest_unasked() -> None:
+    retry = Retry(max_attempts=2, base_delay_seconds=0.1)
+    trial = Trial(configured(concurrency=4, retry=retry, outage=40), always(ERROR_500))
+    trial.run(numbered(200))
+    assert isinstance(trial.error, ApiError)
+    assert 40 <= len(trial.asked) <= 40 + 4
+    assert len(trial.outcomes) < 40
+
+
+def test_an_answer_among_failures_is_no_outage() -> None:
+    def every_second_fails_once(lookup: Lookup, time: int) -> Answer:
+        return ERROR_500 if time == 1 and int(lookup.e164[-1]) % 2 else OK
+
+    trial = Trial(configured(outage=20), every_second_fails_once)
+    assert trial.run(numbered(50)).kinds == {K.SUCCESS: 50}
+
+
+def test_what_a_fallen_canary_held_is_asked_again() -> None:
+    trial = Trial(configured(concurrency=8, canary=24), always(NOT_FOUND)).run(numbered(100))
+    assert isinstance(trial.error, ConfigurationError)
+    assert not trial.outcomes
+    answered = [r for _, _, r in trial.records if isinstance(r, Attempt)]
+    assert {r.reason for r in answered} == {HELD}
+    assert len(answered) == len(trial.asked)
 
 
 def test_an_empty_stream_ends_at_once() -> None:

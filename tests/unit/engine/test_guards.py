@@ -1,16 +1,25 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_screen.engine.guards import Canary, Reachability
+from batch_screen.engine.guards import Canary, Outage, Reachability
 from batch_screen.errors import ApiError, AuthenticationError, ConfigurationError
 from batch_screen.model import Endpoint, OutcomeKind
 
 K = OutcomeKind
 CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
 SUSPECT = [K.NOT_FOUND, K.FORBIDDEN, K.REJECTED, K.BAD_RESPONSE]
+PROOF = [K.SUCCESS, K.NOT_APPLICABLE]
+NEUTRAL = [K.SERVER_ERROR, K.TIMEOUT, K.UNREACHABLE, K.RATE_LIMITED, K.SKIPPED]
+FAILURES = [K.SERVER_ERROR, K.TIMEOUT, K.UNREACHABLE]
+
+
+def test_every_kind_is_judged() -> None:
+    assert sorted([*SUSPECT, *PROOF, *NEUTRAL]) == sorted(K)
 
 
 def admit_all(canary: Canary[int], kinds: list[OutcomeKind], endpoint: Endpoint = CHECK) -> list:
@@ -34,10 +43,10 @@ def test_nothing_but_the_same_bad_answer_stops_and_names_the_cause(
     with pytest.raises(error, match=f"first 3 answers of {CHECK}.*{words}.*canary_answers = 0"):
         canary.admit(CHECK, kind, 2)
     assert canary.admit(CHECK, kind, 3) == []
-    assert canary.release() == []
+    assert canary.release() == [0, 1, 2, 3]  # for the run to disbelieve
 
 
-@pytest.mark.parametrize("second", [k for k in K if k is not K.NOT_FOUND])
+@pytest.mark.parametrize("second", [*PROOF, *SUSPECT[1:]])
 def test_one_that_differs_sets_all_free_in_their_order(second: OutcomeKind) -> None:
     canary: Canary[int] = Canary(3)
     assert admit_all(canary, [K.NOT_FOUND, K.NOT_FOUND, second]) == [[], [], [0, 1, 2]]
@@ -47,6 +56,25 @@ def test_one_that_differs_sets_all_free_in_their_order(second: OutcomeKind) -> N
 @pytest.mark.parametrize("kind", sorted(set(K) - set(SUSPECT)))
 def test_what_is_no_sign_of_a_wrong_address_is_never_held(kind: OutcomeKind) -> None:
     assert admit_all(Canary(2), [kind] * 3) == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize("kind", NEUTRAL)
+def test_a_failure_on_the_way_neither_frees_nor_counts(kind: OutcomeKind) -> None:
+    canary: Canary[int] = Canary(3)
+    kinds = [kind, K.NOT_FOUND, kind, K.NOT_FOUND, kind]
+    assert admit_all(canary, kinds) == [[0], [], [2], [], [4]]
+    with pytest.raises(ConfigurationError, match=f"first 3 answers of {CHECK}"):
+        canary.admit(CHECK, K.NOT_FOUND, 5)
+    assert canary.admit(CHECK, kind, 6) == [6]
+
+
+@pytest.mark.parametrize("kind", PROOF)
+def test_a_value_after_the_fall_is_kept_and_frees_nothing(kind: OutcomeKind) -> None:
+    canary: Canary[int] = Canary(1)
+    with pytest.raises(ConfigurationError):
+        canary.admit(CHECK, K.NOT_FOUND, 0)
+    assert admit_all(canary, [kind, K.NOT_FOUND, kind]) == [[0], [], [2]]
+    assert canary.release() == [0, 1]
 
 
 def test_endpoints_are_judged_apart() -> None:
@@ -71,7 +99,7 @@ def test_a_trusted_endpoint_and_size_zero_hold_nothing() -> None:
         assert admit_all(canary, [K.NOT_FOUND] * 4) == [[0], [1], [2], [3]]
 
 
-@given(size=st.integers(0, 6), kinds=st.lists(st.sampled_from([K.SUCCESS, *SUSPECT]), max_size=12))
+@given(size=st.integers(0, 6), kinds=st.lists(st.sampled_from(list(K)), max_size=12))
 def test_nothing_is_lost_or_doubled_unless_it_falls(size: int, kinds: list[OutcomeKind]) -> None:
     canary: Canary[int] = Canary(size)
     free: list[int] = []
@@ -79,12 +107,13 @@ def test_nothing_is_lost_or_doubled_unless_it_falls(size: int, kinds: list[Outco
         try:
             free += canary.admit(CHECK, kind, i)
         except (ApiError, ConfigurationError):
-            first = kinds[: i + 1]
-            assert len(first) == size
-            assert len(set(first)) == 1
-            assert free + canary.release() == []
+            heard = [k for k in kinds[: i + 1] if k not in NEUTRAL]
+            assert len(heard) == size
+            assert len(set(heard)) == 1
+            assert free == [n for n in range(i) if kinds[n] in NEUTRAL]
+            assert len(canary.release()) == size  # which the run is not to believe
             return
-    assert free + canary.release() == list(range(len(kinds)))
+    assert sorted(free + canary.release()) == list(range(len(kinds)))
 
 
 class Server:
@@ -136,3 +165,38 @@ def test_attempts_that_fail_together_count_once() -> None:
     assert [server.breaker.failed(sent_at=9.0 + i / 100) for i in range(50)] == [0.5] + [0.0] * 49
     server.now = 11.0
     assert server.breaker.failed(sent_at=10.6) == 1.0
+
+
+def hear(outage: Outage, kinds: list[OutcomeKind]) -> None:
+    for kind in kinds:
+        outage.heard(kind)
+
+
+@pytest.mark.parametrize("last", FAILURES)
+def test_nothing_but_failures_stops(last: OutcomeKind) -> None:
+    outage = Outage(4, "https://api.example")
+    hear(outage, FAILURES)
+    with pytest.raises(ApiError) as error:
+        outage.heard(last)
+    assert re.match(
+        rf"the last 4 attempts at https://api\.example all failed \({last}\); .*"
+        "start again later to resume",
+        str(error.value),
+    )
+    assert error.value.exit_code == 69
+
+
+def test_an_outage_is_told_once_while_the_run_drains() -> None:
+    outage = Outage(1, "https://api.example")
+    with pytest.raises(ApiError):
+        outage.heard(K.TIMEOUT)
+    hear(outage, FAILURES * 5)
+
+
+@pytest.mark.parametrize("other", [k for k in K if k not in FAILURES])
+def test_any_other_answer_starts_the_count_anew(other: OutcomeKind) -> None:
+    hear(Outage(4, "https://api.example"), [*FAILURES, other] * 5)
+
+
+def test_a_limit_of_zero_never_stops() -> None:
+    hear(Outage(0, "https://api.example"), FAILURES * 200)
