@@ -27,6 +27,7 @@ from batch_screen.errors import (
     AuthenticationError,
     ConfigurationError,
     InputError,
+    OutputError,
     RunLockedError,
     Stopped,
 )
@@ -188,6 +189,64 @@ def test_state_that_was_removed_does_not_make_a_complete_run_new(numbers: Path) 
     second = screen(job(numbers))
     assert second.was_complete
     assert second.summary == first.summary
+
+
+def test_removed_state_of_a_complete_run_is_not_begun_again(numbers: Path) -> None:
+    screen(job(numbers))
+    shutil.rmtree(numbers.parent / "out" / ".state")
+    screen(job(numbers))
+    assert not list((numbers.parent / "out" / ".state" / "runs").glob("*"))
+    assert sum(forecast(job(numbers)).to_ask.values()) == 0
+
+
+def test_lost_output_is_written_again_without_asking(numbers: Path) -> None:
+    first = screen(job(numbers))
+    before = tables(first)
+    shutil.rmtree(numbers.parent / "out" / RESULTS)
+    again = screen(job(numbers))
+    assert not again.was_complete
+    assert again.summary.session.attempts == 0
+    assert_same(tables(again), before)
+    assert again.layout.is_whole
+
+
+def test_lost_output_and_state_are_not_bought_again_by_mistake(numbers: Path) -> None:
+    first = screen(job(numbers))
+    for folder in (RESULTS, ".state"):
+        shutil.rmtree(numbers.parent / "out" / folder)
+    with pytest.raises(OutputError, match=rf"{first.summary.run_id}.*--new-run"):
+        screen(job(numbers))
+
+
+def test_two_state_folders_do_not_share_an_output_folder(numbers: Path) -> None:
+    elsewhere = {"state_folder": str(numbers.parent / "elsewhere")}
+    (numbers.parent / "out" / ".state").mkdir(parents=True)
+    with locked(numbers.parent / "out" / ".state"), pytest.raises(RunLockedError):
+        screen(job(numbers, output=elsewhere))
+
+
+def test_a_run_with_other_settings_says_that_it_pays_again(numbers: Path) -> None:
+    first = screen(job(numbers))
+    said: list[str] = []
+
+    class Listening(Silent):
+        def note(self, message: str) -> None:
+            said.append(message)
+
+    other = job(numbers, screening=Screening(endpoints=ENDPOINTS[:1]))
+    screen(other, Watch(Listening()))
+    assert any(
+        first.summary.run_id in line and "screening.endpoints" in line and "pays" in line
+        for line in said
+    )
+
+
+def test_leftovers_of_killed_processes_are_swept(numbers: Path) -> None:
+    state = numbers.parent / "out" / ".state"
+    state.mkdir(parents=True)
+    (state / "stdin-abc.input").write_text("+491713920012\n")
+    screen(job(numbers))
+    assert not list(state.glob("stdin-*"))
 
 
 def test_a_new_run_gets_its_own_files(numbers: Path) -> None:
