@@ -30,6 +30,7 @@ from batch_screen.engine.retry import (
     judge,
     stop_if_too_long,
 )
+from batch_screen.engine.task import Task, attempt_of, key_of, outcome_of
 from batch_screen.errors import ApiError
 from batch_screen.model import Answer, Attempt, Endpoint, Intent, Lookup, Outcome, OutcomeKind
 
@@ -38,19 +39,6 @@ _NOT_IMPLEMENTED = 501
 _WORTH_TELLING_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
-
-
-class Task(msgspec.Struct):
-    """A lookup on its way: which shard it belongs to and what it has been through."""
-
-    shard: int
-    lookup: Lookup
-    failed_attempts: int = 0
-    refusals: int = 0
-
-    @property
-    def attempts(self) -> int:
-        return self.failed_attempts + self.refusals
 
 
 Ask = Callable[[Lookup, str], Awaitable[Answer]]
@@ -199,7 +187,7 @@ class Dispatcher:
         lookup = task.lookup
         number = task.attempts + 1
         correlator = self._correlate(lookup, number)
-        self._save(task.shard, Intent(*_key(lookup), attempt=number))
+        self._save(task.shard, Intent(*key_of(lookup), attempt=number))
         self.attempts += 1
         sent_at = self._loop.time()
         answer = await self._ask(lookup, correlator)
@@ -217,7 +205,9 @@ class Dispatcher:
                 retry=self._settings.retry,
             )
         except ApiError:  # it was answered, so a resume need not take it for lost
-            self._save(task.shard, msgspec.structs.replace(_attempt(task, answer), reason=ACCOUNT))
+            self._save(
+                task.shard, msgspec.structs.replace(attempt_of(task, answer), reason=ACCOUNT)
+            )
             raise
         if verdict is Verdict.UNREACHABLE:
             self._put_back(task, answer, sent_at)
@@ -233,7 +223,7 @@ class Dispatcher:
     def _put_back(self, task: Task, answer: Answer, sent_at: float) -> None:
         """No connection could be made: nothing was sent, so nothing is counted."""
         task.failed_attempts -= 1
-        self._save(task.shard, _attempt(task, answer))
+        self._save(task.shard, attempt_of(task, answer))
         self._front.appendleft(task)
         pause = self._reachability.failed(sent_at=sent_at)
         if pause:
@@ -255,7 +245,7 @@ class Dispatcher:
             self._pacer.pause(wait)
 
     def _again(self, task: Task, answer: Answer, verdict: Verdict) -> None:
-        self._save(task.shard, _attempt(task, answer))
+        self._save(task.shard, attempt_of(task, answer))
         if verdict is Verdict.REFUSED:
             self._front.appendleft(task)
         else:
@@ -269,14 +259,14 @@ class Dispatcher:
         endpoint = task.lookup.endpoint
         if answer.http_status == _NOT_IMPLEMENTED:
             self._stopped_endpoints.add(endpoint)
-        outcome = _outcome(task, answer, correlator)
+        outcome = outcome_of(task, answer, correlator)
         for shard, free in self._canary.admit(endpoint, answer.kind, (task.shard, outcome)):
             self._save(shard, free)
 
     def _release_canary(self, *, is_complete: bool) -> None:
         """What is held back counts if there was no more to ask, else a resume asks again."""
         for shard, held in self._canary.release():
-            unsure = Attempt(*_key(held.lookup), kind=held.kind, reason=HELD)
+            unsure = Attempt(*key_of(held.lookup), kind=held.kind, reason=HELD)
             self._save(shard, held if is_complete else unsure)
 
     async def _drain(self) -> None:
@@ -286,38 +276,3 @@ class Dispatcher:
         for running in leftover:
             running.cancel()
         await asyncio.gather(*leftover, return_exceptions=True)
-
-
-def _key(lookup: Lookup) -> tuple[str, Endpoint, int | None]:
-    return lookup.e164, lookup.endpoint, lookup.max_age_minutes
-
-
-def _attempt(task: Task, answer: Answer) -> Attempt:
-    return Attempt(
-        *_key(task.lookup),
-        kind=answer.kind,
-        reason=answer.reason,
-        http_status=answer.http_status,
-    )
-
-
-def _outcome(task: Task, answer: Answer, correlator: str | None) -> Outcome:
-    asked = correlator is not None
-    return Outcome(
-        *_key(task.lookup),
-        kind=answer.kind,
-        reason=answer.reason,
-        swapped=answer.swapped,
-        active=answer.active,
-        latest_change=answer.latest_change,
-        latest_change_at=answer.latest_change_at,
-        latest_change_raw=answer.latest_change_raw,
-        http_status=answer.http_status,
-        code=answer.code,
-        message=answer.message,
-        attempts=task.attempts,
-        refusals=task.refusals,
-        latency_ms=answer.latency_ms if asked else None,
-        responded_at=answer.responded_at if asked else None,
-        correlator=correlator,
-    )

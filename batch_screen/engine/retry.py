@@ -69,7 +69,7 @@ def stop_if_account(answer: Answer) -> None:
     """Raises if the answer says that no further request can succeed."""
     if answer.http_status == 401:
         raise AuthenticationError(
-            "the API refused the key (401); check the key file, then start again: nothing that "
+            "the API refused the key (401); check the key, then start again: nothing that "
             "was saved is asked twice"
         )
     out_of_quota = answer.http_status == 429 and answer.code == _QUOTA_CODE

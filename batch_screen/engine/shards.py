@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from batch_screen.config.settings import Screening
-from batch_screen.engine.dispatch import Task
 from batch_screen.engine.retry import NOT_COUNTED
+from batch_screen.engine.task import Task
 from batch_screen.errors import OutputError
 from batch_screen.journal.commit import Entry, GroupCommit
 from batch_screen.journal.seal import drop_segments, seal, sealed_path

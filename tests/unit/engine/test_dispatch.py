@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from batch_screen.api.answers import TRUNCATED
 from batch_screen.api.client import CANNOT_CONNECT
 from batch_screen.config.settings import Guards, Pacing, Retry, Settings
-from batch_screen.engine.dispatch import Dispatcher, Task
+from batch_screen.engine.dispatch import Dispatcher
 from batch_screen.engine.pacing import Pacer
 from batch_screen.engine.retry import ACCOUNT, HELD
+from batch_screen.engine.task import Task
 from batch_screen.errors import (
     ApiError,
     AuthenticationError,

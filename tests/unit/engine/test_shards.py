@@ -13,9 +13,9 @@ import pytest
 from batch_screen.api.client import CANNOT_CONNECT
 from batch_screen.config.settings import Screening
 from batch_screen.engine import shards as shards_module
-from batch_screen.engine.dispatch import Task
 from batch_screen.engine.retry import ACCOUNT
 from batch_screen.engine.shards import History, ShardLine, answered_lookups
+from batch_screen.engine.task import Task
 from batch_screen.errors import JournalError, OutputError
 from batch_screen.journal.lines import Record
 from batch_screen.journal.seal import sealed_path

@@ -1,0 +1,55 @@
+"""A lookup on its way, and the journal records that its attempts become."""
+
+from __future__ import annotations
+
+import msgspec
+
+from batch_screen.model import Answer, Attempt, Endpoint, Lookup, Outcome
+
+
+class Task(msgspec.Struct):
+    """A lookup on its way: which shard it belongs to and what it has been through."""
+
+    shard: int
+    lookup: Lookup
+    failed_attempts: int = 0
+    refusals: int = 0
+
+    @property
+    def attempts(self) -> int:
+        return self.failed_attempts + self.refusals
+
+
+def key_of(lookup: Lookup) -> tuple[str, Endpoint, int | None]:
+    return lookup.e164, lookup.endpoint, lookup.max_age_minutes
+
+
+def attempt_of(task: Task, answer: Answer) -> Attempt:
+    return Attempt(
+        *key_of(task.lookup),
+        kind=answer.kind,
+        reason=answer.reason,
+        http_status=answer.http_status,
+    )
+
+
+def outcome_of(task: Task, answer: Answer, correlator: str | None) -> Outcome:
+    asked = correlator is not None
+    return Outcome(
+        *key_of(task.lookup),
+        kind=answer.kind,
+        reason=answer.reason,
+        swapped=answer.swapped,
+        active=answer.active,
+        latest_change=answer.latest_change,
+        latest_change_at=answer.latest_change_at,
+        latest_change_raw=answer.latest_change_raw,
+        http_status=answer.http_status,
+        code=answer.code,
+        message=answer.message,
+        attempts=task.attempts,
+        refusals=task.refusals,
+        latency_ms=answer.latency_ms if asked else None,
+        responded_at=answer.responded_at if asked else None,
+        correlator=correlator,
+    )
