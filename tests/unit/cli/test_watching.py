@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -66,10 +66,13 @@ def test_every_stage_counts_afresh(heard: Callable[[], list[str]]) -> None:
         "writing: 0 of 3 parts",
         "writing: 1 of 3 parts, 0/s",
     ]
+    heartbeat.close()
 
 
 def test_a_stage_of_another_name_has_no_unit(heard: Callable[[], list[str]]) -> None:
-    Heartbeat(10).stage("thinking")
+    heartbeat = Heartbeat(10)
+    heartbeat.stage("thinking")
+    heartbeat.close()
     assert heard() == ["thinking: 0"]
 
 
@@ -178,3 +181,12 @@ def test_the_timer_beats_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert heartbeat._timer is not None
     heartbeat._timer.join(timeout=10)
     assert not heartbeat._timer.is_alive()
+
+
+@pytest.fixture(autouse=True)
+def _no_heart_beats_on() -> Iterator[None]:
+    yield
+    beating = [t for t in threading.enumerate() if t.name == "heartbeat" and t.is_alive()]
+    for thread in beating:
+        thread.join(timeout=1)
+    assert not any(thread.is_alive() for thread in beating), "a test has left a heartbeat"
