@@ -20,6 +20,7 @@ from batch_screen.model import Answer, Endpoint, JsonObject, LatestChange, Outco
 
 MAX_BODY_BYTES = 64 * 1024
 TRUNCATED = "truncated"
+_LONGEST_TEXT = 16 * 1024
 
 _BY_STATUS = {
     400: OutcomeKind.REJECTED,
@@ -43,19 +44,28 @@ class _MalformedError(Exception):
 
 
 def read_answer(
-    endpoint: Endpoint, status: int, headers: Mapping[str, str], content: bytes
+    endpoint: Endpoint,
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    *,
+    secret: str = "",
 ) -> Answer:
-    """What the answer says; ``latency_ms`` and ``responded_at`` are the caller's to add."""
+    """What the answer says; ``latency_ms`` and ``responded_at`` are the caller's to add.
+
+    ``secret`` is the key, which a server may repeat in its error texts.
+    """
     if status == 200:
         return _read_success(endpoint, content)
     kind, reason = _classify(status)
     error = _error_body(content)
+    text = error.get("message") or error.get("detail") or error.get("title")
     return Answer(
         kind=kind,
         reason=reason,
         http_status=status,
-        code=_short_text(error.get("code"), 100),
-        message=_short_text(error.get("message") or error.get("detail") or error.get("title"), 200),
+        code=_short_text(error.get("code"), 100, secret),
+        message=_short_text(text, 200, secret),
         retry_after_seconds=retry_after(headers),
     )
 
@@ -154,9 +164,12 @@ def _error_body(content: bytes) -> JsonObject:
     return decoded if isinstance(decoded, dict) else {}
 
 
-def _short_text(value: Any, limit: int) -> str | None:
-    """Foreign text made safe to keep: one line, no control characters, numbers masked."""
-    return mask_text(plain(value, limit)) or None if isinstance(value, str) else None
+def _short_text(value: Any, limit: int, secret: str) -> str | None:
+    """Foreign text made safe to keep: one line, no control characters, numbers and key masked."""
+    if not isinstance(value, str):
+        return None
+    # Masked before it is shortened: half a key is a leak too.
+    return plain(mask_text(plain(value, _LONGEST_TEXT), secret), limit) or None
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

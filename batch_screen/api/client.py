@@ -51,6 +51,7 @@ class Client:
 
     def __init__(self, api: Api, key: str, *, max_connections: int) -> None:
         self._api = api
+        self._key = key
         self._urls = {endpoint: url(api, endpoint) for endpoint in Endpoint}
         self._headers = {
             "apiKey": key,
@@ -115,7 +116,9 @@ class Client:
             proxy=self._api.proxy or None,
         ) as response:
             content = await _read_body(response)
-            return read_answer(lookup.endpoint, response.status, response.headers, content)
+            return read_answer(
+                lookup.endpoint, response.status, response.headers, content, secret=self._key
+            )
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:

@@ -23,9 +23,9 @@ from batch_screen.reading.layout import Csv, Layout
 from batch_screen.reading.records import RAGGED, Shape
 from batch_screen.reading.records import frames as csv_frames
 from batch_screen.reading.sniff import sniff
+from batch_screen.schema import KEPT_PREFIX
 
 BATCH_ROWS = 50_000
-KEPT_PREFIX = "in_"
 
 
 @dataclass(frozen=True, slots=True)

@@ -471,3 +471,12 @@ def test_any_header_is_a_wait_or_none(text: str, date: str | None) -> None:
     headers = {"Retry-After": text} | ({} if date is None else {"Date": date})
     seconds = retry_after(headers)
     assert seconds is None or 0 <= seconds < float("inf")
+
+
+@pytest.mark.parametrize("padding", ["", "x" * 190, " " * 300])
+def test_a_key_that_the_server_repeats_is_not_kept(padding: str) -> None:
+    key = "s3cret/key-of-ours"
+    said = json.dumps({"code": f"BAD_{key}", "message": f"{padding}key {key} is bad"})
+    answer = read_answer(CHECK, 403, {}, said.encode(), secret=key)
+    assert key[:6] not in f"{answer.code} {answer.message}"
+    assert answer.code == "BAD_[key]"
