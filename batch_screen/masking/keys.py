@@ -123,7 +123,8 @@ def _found(letters: str, spans: _Spans) -> Iterator[tuple[int, int]]:
 
 
 def _replaced(text: str, found: list[tuple[int, int]]) -> str:
-    kept, end = [], 0
+    kept: list[str] = []
+    end = 0
     for start, stop in sorted(found):
         if start > end or not kept:
             kept += [text[end:start], _SHOWN]

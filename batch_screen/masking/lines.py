@@ -29,7 +29,8 @@ def safe_line(text: str, limit: int = 200) -> str:
 
     Masked before it is shortened: half a number or half a key is a leak too.
     """
-    return plain(mask_text(plain(text, _LONGEST)), limit)
+    # What a control character breaks in two shows only without it, hence twice.
+    return plain(mask_text(plain(mask_text(text[:_LONGEST]), _LONGEST)), limit)
 
 
 def safe_text(text: str) -> str:
