@@ -8,6 +8,7 @@ import resource
 import signal
 import stat
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -269,3 +270,48 @@ forecast(job)
 sys.stdin = open(listed)
 screen(job)
 """
+
+
+def test_a_library_run_is_private_from_the_first_byte(
+    server: SandboxThread, tmp_path: Path
+) -> None:
+    """No umask of ours helps here: every file is watched from its creation on."""
+    listed = write_csv(tmp_path / "list.csv", [*NUMBERS, "n/a"])
+    (tmp_path / "key").write_text(KEY)
+    out, scratch = tmp_path / "out", tmp_path / "scratch"
+    scratch.mkdir(mode=0o700)
+    with Watchman(tmp_path / "out", scratch) as watch:
+        done = subprocess.run(
+            [sys.executable, "-c", LIBRARY, listed, out, server.url, tmp_path / "key"],
+            capture_output=True,
+            env=clean({"TMPDIR": str(scratch)}),
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert {"lock", "latest.json"} <= watch.seen
+    assert any(name.startswith("stdin-") for name in watch.seen)
+    assert sorted(watch.open) == []
+    assert leaks(out, [done.stdout, done.stderr], KEY, NUMBERS) == []
+    assert list(scratch.iterdir()) == []
+
+
+def test_the_sandbox_logs_for_its_owner_only(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir(mode=0o700)
+    log = scratch / "requests.log"
+    with (
+        Watchman(scratch) as watch,
+        subprocess.Popen(
+            [COMMAND, "sandbox", "--port", "0", "--journal", log],
+            stdout=subprocess.PIPE,
+            env=clean(),
+            umask=UMASK,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        assert b"sandbox at" in process.stdout.readline()
+        process.terminate()
+        assert process.wait(timeout=60) == 0
+    assert "requests.log" in watch.seen
+    assert sorted(watch.open) == []
