@@ -54,7 +54,7 @@ def _say(what: str, error: BaseException | None) -> None:
     tell(f"Error: this is a {what}, please report it: {described(error)}")
 
 
-def _warn(  # the signature is Python's
+def _warn(  # noqa: PLR0917 (the signature is Python's)
     message: Warning | str,
     category: type[Warning],
     filename: str,

@@ -38,4 +38,3 @@ def safe_text(text: str) -> str:
     masked = mask_text(text)
     # A secret that is broken by a control character only shows once that is gone.
     return mask_text("\n".join(printable(line) for line in masked.split("\n")))
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import resource
 import signal
 import stat
@@ -29,6 +30,7 @@ from .conftest import (
     Finished,
     clean,
     new_sandbox,
+    together,
     until,
     write_csv,
 )
@@ -37,6 +39,7 @@ NUMBER = NUMBERS[123]
 LISTED = [*NUMBERS[:90], f"{NUMBERS[3]};{NUMBERS[4]}", f"tel {NUMBERS[5]} x", "n/a"]
 HOSTILE = "ph\x1b[31mo\u202ene\x07"
 IN_THE_ENVIRONMENT = {"BATCH_SCREEN_API_KEY": KEY}
+QUICK = {"BATCH_SCREEN_GUARDS__UNREACHABLE_SECONDS": "1"}
 UMASK = 0
 _SMALL_FILES = 4_096
 
@@ -127,10 +130,11 @@ def test_a_complete_run(
 
 def test_numbers_in_names_and_on_the_command_line(scene: Scene, tmp_path: Path) -> None:
     desk = scene.desk
+    good = write_csv(tmp_path / f"{NUMBER} a\u202eb.csv", LISTED[:3], HOSTILE)
     named = write_csv(tmp_path / f"{NUMBER} {HOSTILE}.csv", LISTED[:3], f"{HOSTILE},{NUMBER}")
-    desk.cells = ()
+    commands: list[tuple[object, ...]] = []
     for arguments in (
-        [named, "--phone-column", HOSTILE],
+        [good],
         [named, "--phone-column", NUMBER, "--keep-columns", f"{NUMBER}{KEY}"],
         [NUMBER],
         [f"--{NUMBER}"],
@@ -140,12 +144,11 @@ def test_numbers_in_names_and_on_the_command_line(scene: Scene, tmp_path: Path) 
         [named, "--endpoints", f"{KEY}{NUMBER}"],
         [named, "--base-url", f"http://{NUMBER}.example/{KEY}"],
         [named, "--run-date", NUMBER],
-        [named, "--api-key-file", f"{NUMBER}{HOSTILE}"],
     ):
-        scene.run(*arguments)
-        scene.command("plan", *arguments)
-        scene.command("plan", "--json", *arguments)
-    assert len({done.code for done in scene.said}) > 2
+        commands.append(("plan", *arguments))
+    commands += [("run", good, "--sandbox", "--out", desk.out), ("plan", "--json", good)]
+    codes = together(lambda command: scene.command(*command).code, commands)
+    assert set(codes) == {0, 2, 65, 66}
     # What was typed before the key is read may hold it only if somebody typed it.
     texts = [text for done in scene.said for text in (done.out, done.err)]
     assert [what for text in texts for what in secrets_in(text, "", NUMBERS)] == []
@@ -157,13 +160,11 @@ def test_stopped_and_killed_on_the_way(scene: Scene) -> None:
     desk = scene.desk
     for number in (signal.SIGTERM, signal.SIGKILL):
         journal = set(desk.out.glob(".state/runs/*/journal/*"))
-        with desk.started("--rate", "60") as running:
+        with desk.started("--rate", "20") as running:
             until(lambda seen=journal: set(desk.out.glob(".state/runs/*/journal/*")) - seen)
             process = Path(f"/proc/{running.process.pid}")
             assert secrets_in((process / "cmdline").read_bytes(), KEY, NUMBERS) == set()
-            assert "Max core file size         0                    0" in (
-                (process / "limits").read_text()
-            )
+            assert re.search(r"Max core file size +0 +0 ", (process / "limits").read_text())
             scene.said.append(running.end(number))
         assert any(desk.out.glob(".state/runs/*/journal/*"))
         assert scene.leaks() == []
@@ -188,12 +189,13 @@ def test_every_class_of_error(scene: Scene, tmp_path: Path) -> None:
         scene.command("run", "torn.csv.gz", "--out", desk.out, "--sandbox").code,
         scene.command("run", "torn.parquet", "--out", desk.out, "--sandbox").code,
         scene.run(before=_no_large_files).code,
-        scene.command("run", desk.list, "--out", desk.out, environment={}).code,
+        scene.command("run", desk.list, "--out", desk.out, environment=QUICK).code,
+        scene.run("--api-key-file", f"{NUMBER}{HOSTILE}").code,
         scene.command("--help").code,
         scene.command("run", "--help").code,
         scene.command("plan", desk.list, "--phone-column", "phone").code,
     ]
-    assert codes == [2, 65, 65, 65, 73, 69, 0, 0, 0]
+    assert codes == [2, 65, 65, 65, 73, 69, 77, 0, 0, 0]
     assert scene.leaks() == []
 
 
@@ -203,7 +205,7 @@ def _no_large_files() -> None:
 
 def test_foreign_and_held_state(scene: Scene) -> None:
     desk = scene.desk
-    with desk.started("--rate", "60") as running:
+    with desk.started("--rate", "10") as running:
         until(lambda: any(desk.out.glob(".state/runs/*/journal/*")))
         assert scene.run().code == 75
         scene.said.append(running.end(signal.SIGTERM))
