@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -132,8 +133,7 @@ def test_numbers_in_names_and_on_the_command_line(scene: Scene, tmp_path: Path) 
     desk = scene.desk
     good = write_csv(tmp_path / f"{NUMBER} a\u202eb.csv", LISTED[:3], HOSTILE)
     named = write_csv(tmp_path / f"{NUMBER} {HOSTILE}.csv", LISTED[:3], f"{HOSTILE},{NUMBER}")
-    commands: list[tuple[object, ...]] = []
-    for arguments in (
+    typed: tuple[list[object], ...] = (
         [good],
         [named, "--phone-column", NUMBER, "--keep-columns", f"{NUMBER}{KEY}"],
         [NUMBER],
@@ -144,8 +144,8 @@ def test_numbers_in_names_and_on_the_command_line(scene: Scene, tmp_path: Path) 
         [named, "--endpoints", f"{KEY}{NUMBER}"],
         [named, "--base-url", f"http://{NUMBER}.example/{KEY}"],
         [named, "--run-date", NUMBER],
-    ):
-        commands.append(("plan", *arguments))
+    )
+    commands: list[tuple[object, ...]] = [("plan", *arguments) for arguments in typed]
     commands += [("run", good, "--sandbox", "--out", desk.out), ("plan", "--json", good)]
     codes = together(lambda command: scene.command(*command).code, commands)
     assert set(codes) == {0, 2, 65, 66}
@@ -248,7 +248,7 @@ class Watchman(threading.Thread):
             if stat.S_ISDIR(mode):
                 self._look(entry.path)
 
-    def __enter__(self) -> Watchman:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
