@@ -6,7 +6,6 @@ and every number.
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import logging
 import resource
@@ -16,12 +15,11 @@ import traceback
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from batch_screen.cli.show import tell
 from batch_screen.masking import MaskedRecords, safe_line
 
-_PR_SET_DUMPABLE = 4
 _MESSAGE_CHARACTERS = 200
 
 
@@ -90,10 +88,6 @@ def _log_masked() -> None:
 
 def _forbid_dumps() -> None:
     with suppress(OSError, ValueError):  # where it may not be changed it is low already
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # The limit does not hold where cores go to a program. This also keeps the memory and the
-    # environment, which may hold the key, from other processes of the same user.
-    if sys.platform == "linux":
-        prctl: Any = getattr(ctypes.CDLL(None), "prctl", None)
-        if prctl is not None:
-            prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+        # One byte is too small for a file and, other than none, also keeps Linux from handing
+        # the core to a program (man 5 core).
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
