@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,30 +34,37 @@ Claim = Callable[[], bool]
 class Moments:
     """Draws the next moment for a kill from those that the run has still before it."""
 
-    def __init__(self, trial: Trial, server: SandboxThread, draw: random.Random) -> None:
+    def __init__(
+        self, trial: Trial, server: SandboxThread, draw: random.Random, hits: Counter[str]
+    ) -> None:
         self._out = trial.desk.out
         self._server = server
         self._draw = draw
+        self._hits = hits
         self._lookups = len(trial.expected)
 
     def next(self) -> Claim:
-        name = self._draw.choice(["start-up", "any time", *self._ahead()])
+        """One time in five any moment, else one of the phase that was hit least."""
+        if self._draw.random() < 0.2:
+            return self._after(self._draw.uniform(0, 3))
+        name = min(self._ahead(), key=lambda name: (self._hits[name], self._draw.random()))
         match name:
             case "start-up":
-                return self._after(self._draw.uniform(0, 0.5))
-            case "any time":
-                return self._after(self._draw.uniform(0.3, 1.5))
+                return self._after(self._draw.uniform(0, 0.4))
             case "asking":
                 return self._asked(self._draw.randint(1, self._lookups // 4))
             case _:
                 return self._seen(self._draw.choice(_SEEN[name]))
 
     def _ahead(self) -> list[str]:
+        phases = ["start-up", *_SEEN]
         plans = len(list(self._out.glob(_RUN + "plan/rows-*")))
-        if not plans:
-            return ["planning"] * 2
-        sealed = len(list(self._out.glob(_RUN + "sealed/*.parquet")))
-        return ["asking", "sealing"] if sealed < plans else ["enriching", "finalising"] * 2
+        if plans:
+            phases.remove("planning")
+        if not plans or len(list(self._out.glob(_RUN + "sealed/*.parquet"))) < plans:
+            return ["asking", *phases]
+        phases.remove("sealing")
+        return phases
 
     def _after(self, seconds: float) -> Claim:
         due = time.monotonic() + seconds
@@ -78,17 +86,21 @@ def _is_new(path: Path, began: float) -> bool:
         return False
 
 
-def one_run(trial: Trial, server: SandboxThread, draw: random.Random, most_kills: int) -> int:
+def one_run(
+    trial: Trial, server: SandboxThread, draw: random.Random, hits: Counter[str], most_kills: int
+) -> int:
     """Kills a run until it was faster or has been killed often enough; returns how often."""
-    moments = Moments(trial, server, draw)
+    moments = Moments(trial, server, draw, hits)
     for kills in range(most_kills):
         with trial.started() as running:
             claim = moments.next()
             wait_until(lambda: claim() or running.process.poll() is not None)  # noqa: B023
-            time.sleep(draw.uniform(0, 0.01))
-            if not trial.kill(running).is_killed:
-                assert trial.sessions[-1].code == 0, running.said
+            time.sleep(draw.choice([0, draw.uniform(0, 0.01)]))
+            session = trial.kill(running)
+            if not session.is_killed:
+                assert session.code == 0, running.said
                 return kills
+            hits[session.phase] += 1
     return most_kills
 
 
@@ -96,7 +108,7 @@ def runs(
     folder: Path, size: Size, undisturbed: Undisturbed, draw: random.Random
 ) -> Iterator[Figures]:
     """The figures of as many runs as it takes to kill them ``size.kills`` times."""
-    kills = 0
+    kills, hits = 0, Counter[str]()
     while kills < size.kills:
         desk = Desk(
             folder / f"after-{kills}-{draw.random()}",
@@ -108,7 +120,7 @@ def runs(
         with ExitStack() as stack:
             trial = stack.enter_context(Trial("SIGKILL", size.seed, desk))
             server = stack.enter_context(trial.serve(latency=_LATENCY))
-            kills += one_run(trial, server, draw, min(_KILLS_A_RUN, size.kills - kills))
+            kills += one_run(trial, server, draw, hits, min(_KILLS_A_RUN, size.kills - kills))
             ended = trial.run()
             assert ended.code == 0
             yield trial.figures(server, undisturbed(desk))
