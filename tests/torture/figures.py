@@ -147,9 +147,9 @@ def table(figures: Iterable[Figures]) -> str:
     """
     by_name = groupby(sorted(figures, key=_name), key=_name)
     rows = [combine(name, parts) for name, parts in by_name]
-    cells = [_cells(row) for row in rows]
+    cells = [(*_cells(row), _verdict([row])) for row in rows]
     if len(rows) > 1:
-        cells.append(_cells(combine("all", rows)))
+        cells.append((*_cells(combine("all", rows)), _verdict(rows)))
     heads = [tuple(head.split("|")[line] for head in _HEAD) for line in (0, 1)]
     return "\n".join([*_aligned([*heads, *cells, _TARGETS]), *_below(rows)])
 
@@ -171,8 +171,11 @@ def _cells(row: Figures) -> tuple[str, ...]:
         str(row.leaks),
         str(row.tracebacks),
         f"{shown}/{row.billed_true}",
-        "MISS" if row.misses else "PASS",
     )
+
+
+def _verdict(rows: list[Figures]) -> str:
+    return "MISS" if any(row.misses for row in rows) else "PASS"
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -39,6 +39,7 @@ class Trial:
         self.keys = [KEY]
         self.sessions: list[Session] = []
         self.witness = Witness(desk.out)
+        self.seconds_to_exit = 0.0
         self._leaks: set[str] = set()
         self._tracebacks = 0
         self._began = 0.0
@@ -88,6 +89,7 @@ class Trial:
         ended = time.monotonic()
         running.process.send_signal(signals[-1])
         running.process.wait(timeout=WAIT_SECONDS)
+        self.seconds_to_exit = time.monotonic() - ended
         return self.note(running, ended, is_killed=is_killed)
 
     def wait(self, running: Background) -> Session:
@@ -117,7 +119,7 @@ class Trial:
 
     def listen(self, running: Background) -> None:
         """Searches what a process has said."""
-        heard = [running.said, (self.desk.folder / "stdout").read_text("utf-8")]
+        heard = [running.said, running._stdout.read_text("utf-8")]
         self._tracebacks += sum("Traceback" in text for text in heard)
         for name, text in zip(("stderr", "stdout"), heard, strict=True):
             said = self.desk.folder / "said"
