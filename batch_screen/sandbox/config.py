@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from batch_screen.config.settings import Dialect
 from batch_screen.errors import ConfigurationError
 from batch_screen.sandbox.answers import Population, World
 from batch_screen.sandbox.latency import Latency
+from batch_screen.sandbox.outages import Outage
 from batch_screen.sandbox.profiles import PROFILES, FaultRule
 
 BASE_PATH = "/network-signal/v1"
@@ -45,6 +47,8 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Names from ``profiles.PROFILES``."""
     rules: tuple[FaultRule, ...] = ()
     """Further faults, tried before those of the profiles."""
+    outages: tuple[Outage, ...] = ()
+    """When everything fails for a while; an outage comes before magic numbers and rules."""
     latency: Latency | None = None
     """How long every answer takes; None: what the profiles say, or nothing."""
     slow_seconds: float = 2.0
@@ -74,6 +78,11 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError("rate limit, quota and revocation must not be negative")
         if min(self.slow_seconds, self.hang_seconds, self.retry_after_seconds) < 0:
             raise ConfigurationError("the sandbox's waiting times must not be negative")
+        if not all(_makes_sense(outage) for outage in self.outages):
+            raise ConfigurationError(
+                "an outage of the sandbox lasts a while, and begins after a number of requests "
+                "or of seconds, not both and not below 0"
+            )
 
     def world(self) -> World:
         """What decides the answers; ask once, for today's midnight moves."""
@@ -95,3 +104,8 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
             return self.latency
         named = [PROFILES[name].latency for name in self.profiles]
         return next((latency for latency in reversed(named) if latency is not None), Latency())
+
+
+def _makes_sense(outage: Outage) -> bool:
+    begins = [b for b in (outage.after_requests, outage.at_seconds) if b is not None]
+    return 0 < outage.lasting_seconds < math.inf and len(begins) < 2 and all(b >= 0 for b in begins)

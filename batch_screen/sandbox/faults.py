@@ -169,10 +169,12 @@ _FORCED_PROBLEMS = {
     Behaviour.PAYMENT_REQUIRED: problems.PAYMENT_REQUIRED,
     Behaviour.FORBIDDEN: problems.PERMISSION_DENIED,
     Behaviour.NOT_FOUND: problems.NOT_FOUND,
+    Behaviour.REQUEST_TIMEOUT: problems.REQUEST_TIMEOUT,
     Behaviour.NOT_APPLICABLE: problems.NOT_APPLICABLE,
     Behaviour.QUOTA: problems.QUOTA_EXCEEDED,
     Behaviour.SERVER_ERROR: problems.INTERNAL_SERVER_ERROR,
     Behaviour.NOT_IMPLEMENTED: problems.NOT_IMPLEMENTED,
+    Behaviour.DOWN: problems.UNAVAILABLE,
 }
 
 _FORCED_BODIES: dict[Behaviour, Callable[[str, Endpoint], bytes]] = {
@@ -196,6 +198,11 @@ _CHANGES: dict[Behaviour, Callable[[Reply, Circumstances], Reply]] = {
     Behaviour.OFFSET_DATE: _offset_date,
     Behaviour.REDIRECT: lambda _honest, _: Reply(
         status=307, body=b"", headers=(("Location", REDIRECT_TARGET),)
+    ),
+    Behaviour.PROBLEM_JSON: lambda _honest, _: Reply(
+        status=problems.NOT_APPLICABLE.status,
+        body=problems.rfc7807_body(problems.NOT_APPLICABLE),
+        content_type=problems.PROBLEM_MEDIA_TYPE,
     ),
     Behaviour.RATE_LIMITED: _rate_limited,
     Behaviour.RATE_LIMITED_DATE: _rate_limited_date,

@@ -19,16 +19,20 @@ class Gate:
     """Admits requests one by one, and counts what it refused and why."""
 
     def __init__(self, config: SandboxConfig) -> None:
-        self._keys = frozenset(config.keys) - frozenset(config.expired_keys)
-        self._revoke_after = config.revoke_keys_after
-        self._limit = config.rate_limit_per_second
-        self._quota = config.quota
+        self.change(config)
         self._admitted = SlidingSecond()
         self._authenticated = 0
         self.used_quota = 0
         self.rate_refusals = 0
         self.quota_refusals = 0
         self.after_revocation = 0
+
+    def change(self, config: SandboxConfig) -> None:
+        """Other keys and bounds from now on; what was counted stays."""
+        self._keys = frozenset(config.keys) - frozenset(config.expired_keys)
+        self._revoke_after = config.revoke_keys_after
+        self._limit = config.rate_limit_per_second
+        self._quota = config.quota
 
     def admit(self, key: str | None, now_seconds: float) -> Problem | None:
         """None if the request may pass, else why not; refusals take nothing from any budget."""

@@ -44,13 +44,16 @@ class Behaviour(StrEnum):
     FORBIDDEN = "forbidden"  # 403
     NOT_FOUND = "not_found"  # 404
     NOT_APPLICABLE = "not_applicable"  # 422
+    REQUEST_TIMEOUT = "request_timeout"  # 408
+    PROBLEM_JSON = "problem_json"  # 422 as RFC 7807 words it: type, title, status, detail
     RATE_LIMITED = "rate_limited"  # 429, Retry-After in seconds
     RATE_LIMITED_DATE = "rate_limited_date"  # 429, Retry-After as an HTTP-date
     QUOTA = "quota"  # 429 QUOTA_EXCEEDED
     SERVER_ERROR = "server_error"  # 500
     NOT_IMPLEMENTED = "not_implemented"  # 501
     HTML_502 = "html_502"  # a proxy's error page
-    UNAVAILABLE = "unavailable"  # 503
+    UNAVAILABLE = "unavailable"  # 503 with Retry-After
+    DOWN = "down"  # 503 without it
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -97,7 +100,10 @@ _ENDINGS = {
     "51": Fault(Behaviour.NOT_IMPLEMENTED),
     "52": Fault(Behaviour.HTML_502, once=True),
     "53": Fault(Behaviour.UNAVAILABLE, once=True),
+    "54": Fault(Behaviour.DOWN, once=True),
     "55": Fault(Behaviour.SERVER_ERROR),
+    "56": Fault(Behaviour.PROBLEM_JSON),
+    "58": Fault(Behaviour.REQUEST_TIMEOUT, once=True),
 }
 
 MAGIC_NUMBERS: dict[str, Fault] = {_PREFIX + ending: fault for ending, fault in _ENDINGS.items()}

@@ -37,6 +37,7 @@ PERMISSION_DENIED = Problem(
 )
 NOT_FOUND = Problem(404, "NOT_FOUND", "The specified resource is not found.")
 METHOD_NOT_ALLOWED = Problem(405, "METHOD_NOT_ALLOWED", "The method is not allowed here.")
+REQUEST_TIMEOUT = Problem(408, "REQUEST_TIMEOUT", "The request took too long.")
 TOO_LARGE = Problem(413, "PAYLOAD_TOO_LARGE", "The request body is too large.")
 UNSUPPORTED_MEDIA_TYPE = Problem(
     415, "UNSUPPORTED_MEDIA_TYPE", "The request body must be application/json."
@@ -49,6 +50,8 @@ QUOTA_EXCEEDED = Problem(429, "QUOTA_EXCEEDED", "The quota of the account is use
 INTERNAL_SERVER_ERROR = Problem(500, "INTERNAL_SERVER_ERROR", "Request could not be processed")
 NOT_IMPLEMENTED = Problem(501, "NOT_IMPLEMENTED", "The operation is not implemented.")
 UNAVAILABLE = Problem(503, "UNAVAILABLE", "The service is unavailable.")
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 
 def body(problem: Problem, dialect: Dialect) -> bytes:
@@ -64,3 +67,15 @@ def body(problem: Problem, dialect: Dialect) -> bytes:
     if dialect is Dialect.LATER and problem.status in (400, 401, 403, 404, 500):
         return msgspec.json.encode({"message": problem.message})
     return msgspec.json.encode(problem)
+
+
+def rfc7807_body(problem: Problem) -> bytes:
+    """The same error as RFC 7807 words it, which has no ``code`` and no ``message``."""
+    return msgspec.json.encode(
+        {
+            "type": "about:blank",
+            "title": problem.code.replace("_", " ").capitalize(),
+            "status": problem.status,
+            "detail": problem.message,
+        }
+    )

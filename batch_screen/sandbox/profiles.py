@@ -86,6 +86,7 @@ PROFILES: dict[str, Profile] = {
     "all-402": _everything("the balance is used up", Behaviour.PAYMENT_REQUIRED),
     "all-403": _everything("the entitlement is missing", Behaviour.FORBIDDEN),
     "all-404": _everything("the paths have moved", Behaviour.NOT_FOUND),
+    "all-408": _everything("every request took too long", Behaviour.REQUEST_TIMEOUT),
     "all-429": _everything("every request is refused for the rate", Behaviour.RATE_LIMITED),
     "all-500": _everything("the server is broken", Behaviour.SERVER_ERROR),
     "all-503": _everything("the server is down", Behaviour.UNAVAILABLE),

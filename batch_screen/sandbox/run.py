@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
-from typing import Any, Self
+from contextlib import contextmanager, suppress
+from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
@@ -19,6 +19,8 @@ from batch_screen.sandbox.server import SandboxServer
 
 LOOPBACK = "127.0.0.1"
 
+_Result = TypeVar("_Result")
+
 _BACKLOG = 4096
 _CLOSE_SECONDS = 0.05  # those who hang on purpose would hang for ever
 
@@ -26,10 +28,20 @@ _CLOSE_SECONDS = 0.05  # those who hang on purpose would hang for ever
 class RunningSandbox:
     """A sandbox that listens; belongs to the loop it was started in."""
 
-    def __init__(self, server: SandboxServer, runner: web.ServerRunner) -> None:
+    def __init__(
+        self,
+        server: SandboxServer,
+        listener: web.Server,
+        runner: web.ServerRunner,
+        site: web.TCPSite,
+    ) -> None:
         self._server = server
+        self._listener = listener
         self._runner = runner
-        host, port = runner.addresses[0][:2]
+        self._site: web.TCPSite | None = site
+        self._absence: asyncio.Task[None] | None = None
+        server.leave = self._leave_soon
+        self._address = host, port = runner.addresses[0][:2]
         self.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self.url = self.origin + BASE_PATH
 
@@ -42,8 +54,39 @@ class RunningSandbox:
         """The counts that GET /_sandbox/statistics answers."""
         return self._server.statistics(detail=detail)
 
+    def change(self, **settings: Any) -> None:
+        """Other settings from the next request on, by their names in ``SandboxConfig``."""
+        self._server.change(**settings)
+
+    async def leave(self) -> None:
+        """Refuses connections from now on, and drops those that there are."""
+        if self._site is not None:
+            await self._site.stop()
+            self._site = None
+            for connection in self._listener.connections:
+                if connection.transport is not None:
+                    connection.transport.abort()
+
+    async def come_back(self) -> None:
+        """Listens again, at the same address. ConfigurationError if somebody else does."""
+        if self._site is None:
+            self._site = await _listen(self._runner, *self._address)
+
+    def _leave_soon(self, seconds: float) -> None:
+        if self._absence is None or self._absence.done():
+            self._absence = asyncio.create_task(self._leave_for(seconds))
+
+    async def _leave_for(self, seconds: float) -> None:
+        await self.leave()
+        await asyncio.sleep(seconds)
+        await self.come_back()
+
     async def close(self) -> None:
         """Stops listening and drops what is still open."""
+        if self._absence is not None:
+            self._absence.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._absence
         await self._runner.cleanup()
         self._server.close()
 
@@ -56,15 +99,25 @@ async def serve(config: SandboxConfig, host: str = LOOPBACK, port: int = 0) -> R
     runner = web.ServerRunner(low_level, shutdown_timeout=_CLOSE_SECONDS)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
-    except OSError as error:
+        site = await _listen(runner, host, port)
+    except ConfigurationError:
         await runner.cleanup()
         server.close()
+        raise
+    return RunningSandbox(server, low_level, runner, site)
+
+
+async def _listen(runner: web.ServerRunner, host: str, port: int) -> web.TCPSite:
+    site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
+    try:
+        await site.start()
+    except OSError as error:
+        await site.stop()  # or the runner would count it
         raise ConfigurationError(
             f"the sandbox cannot listen at {host}:{port}: {error.strerror or error}. "
             "Choose another port, or 0 for any that is free."
         ) from error
-    return RunningSandbox(server, runner)
+    return site
 
 
 class SandboxThread:
@@ -110,13 +163,39 @@ class SandboxThread:
     def statistics(self, *, detail: bool = False) -> dict[str, Any]:
         """The counts, taken between two requests; after the end, the last ones."""
         sandbox = self._started.result()
-        if self._loop is None or not self._thread.is_alive():
+        if not self._thread.is_alive():
             return sandbox.statistics(detail=detail)
 
         async def take() -> dict[str, Any]:
             return sandbox.statistics(detail=detail)
 
-        return asyncio.run_coroutine_threadsafe(take(), self._loop).result()
+        return self._in_the_loop(take())
+
+    def change(self, **settings: Any) -> None:
+        """Other settings, between two requests: ``change(profiles=("all-503",))``.
+
+        Names as in ``SandboxConfig``; what is not named stays. Outages count afresh.
+        """
+        sandbox = self._started.result()
+
+        async def change() -> None:
+            sandbox.change(**settings)
+
+        self._in_the_loop(change())
+
+    def leave(self) -> None:
+        """Refuses connections until ``come_back``, and drops those that there are."""
+        self._in_the_loop(self._started.result().leave())
+
+    def come_back(self) -> None:
+        """Listens again, at the same address and as if nothing had been."""
+        self._in_the_loop(self._started.result().come_back())
+
+    def _in_the_loop(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        if self._loop is None or not self._thread.is_alive():
+            work.close()
+            raise RuntimeError("SandboxThread is used outside its context")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def _run(self) -> None:
         asyncio.run(self._serve_until_stopped())

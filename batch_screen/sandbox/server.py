@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from batch_screen.errors import ConfigurationError
 from batch_screen.model import Endpoint
 from batch_screen.sandbox import problems
 from batch_screen.sandbox.answers import truth
@@ -32,6 +33,8 @@ from batch_screen.sandbox.faults import (
 )
 from batch_screen.sandbox.gate import Gate
 from batch_screen.sandbox.latency import Latency
+from batch_screen.sandbox.magic import Behaviour
+from batch_screen.sandbox.outages import Outages
 from batch_screen.sandbox.problems import Problem
 from batch_screen.sandbox.questions import Question, paths, read_question
 from batch_screen.sandbox.request_log import RequestLine, RequestLog
@@ -51,10 +54,36 @@ class SandboxServer:
 
     def __init__(self, config: SandboxConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self.world = config.world()
-        self._config = config
+        self.leave: Callable[[float], None] = lambda _seconds: None
+        """Called when nobody is to listen for so many seconds; set by who listens."""
         self._clock = clock
         self._paths = {BASE_PATH + path: e for path, e in paths(config.dialect).items()}
+        self._log = RequestLog(config.journal_path)
+        self._gate = Gate(config)
+        self._statistics = Statistics()
+        self._behave(config)
+
+    def reset(self) -> None:
+        """Forgets everything counted: statistics, quota, revocation, what ``once`` met."""
+        self._gate = Gate(self._config)
+        self._statistics = Statistics()
+        self._outages = Outages(self._config.outages)
+
+    def change(self, **settings: Any) -> None:
+        """Other settings for the requests to come; outages count afresh, all else goes on.
+
+        ConfigurationError for what would make another world: answers stay as they are.
+        """
+        if fixed := sorted(_OF_THE_WORLD & settings.keys()):
+            raise ConfigurationError(f"a running sandbox keeps its {fixed[0]}; start another one")
+        config = msgspec.structs.replace(self._config, **settings)
+        self._gate.change(config)
+        self._behave(config)
+
+    def _behave(self, config: SandboxConfig) -> None:
+        self._config = config
         self._choice = Choice(config)
+        self._outages = Outages(config.outages)
         self._latency = config.effective_latency()
         self._circumstances = Circumstances(
             config.dialect,
@@ -63,13 +92,6 @@ class SandboxServer:
             config.retry_after_seconds,
             lambda: datetime.now(UTC),
         )
-        self._log = RequestLog(config.journal_path)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forgets everything counted: statistics, quota, revocation, what ``once`` met."""
-        self._gate = Gate(self._config)
-        self._statistics = Statistics()
 
     def statistics(self, *, detail: bool = False) -> dict[str, Any]:
         return self._statistics.snapshot(self._gate, detail=detail)
@@ -144,8 +166,18 @@ class SandboxServer:
         reply = honest_reply(answer, self._config.dialect)
         if self._latency != _AT_ONCE:
             reply = msgspec.structs.replace(reply, delay_seconds=self._wait(question, times_asked))
-        behaviour = self._choice.behaviour(question, times_asked)
+        behaviour = self._outage() or self._choice.behaviour(question, times_asked)
         return disturbed(behaviour, reply, question, self._circumstances) if behaviour else reply
+
+    def _outage(self) -> Behaviour | None:
+        """What everybody meets just now."""
+        met = self._outages.meet(self._clock())
+        if met is None:
+            return None
+        outage, left_seconds = met
+        if outage.behaviour is None:
+            self.leave(left_seconds)
+        return outage.behaviour or Behaviour.RESET
 
     def _wait(self, question: Question, times_asked: int) -> float:
         text = f"{question.endpoint} {question.number} {times_asked}"
@@ -192,3 +224,4 @@ def _json(status: int, value: object) -> web.Response:
 
 
 _AT_ONCE = Latency()
+_OF_THE_WORLD = frozenset({"seed", "now", "dialect", "population", "journal_path"})

@@ -110,6 +110,8 @@ def test_numbers_that_are_refused_for_good(
         (Behaviour.SERVER_ERROR, 500),
         (Behaviour.HTML_502, 502),
         (Behaviour.UNAVAILABLE, 503),
+        (Behaviour.DOWN, 503),
+        (Behaviour.REQUEST_TIMEOUT, 408),
         (Behaviour.RATE_LIMITED, 429),
         (Behaviour.RATE_LIMITED_DATE, 429),
     ],
@@ -137,6 +139,25 @@ def test_numbers_that_fail_once_at_each_endpoint(
 def test_numbers_whose_200_cannot_be_read(plain: Client, behaviour: Behaviour, body: bytes) -> None:
     seen = plain.ask(CHECK, number_of(behaviour))
     assert (seen.status, seen.body) == (200, body)
+
+
+def test_an_error_in_the_words_of_rfc_7807(plain: Client) -> None:
+    seen = plain.ask(CHECK, number_of(Behaviour.PROBLEM_JSON))
+    assert (seen.status, seen.headers["Content-Type"]) == (422, "application/problem+json")
+    assert seen.json() == {
+        "type": "about:blank",
+        "title": "Service not applicable",
+        "status": 422,
+        "detail": "The service is not available for the provided phone number.",
+    }
+
+
+def test_only_unavailable_says_when_to_come_back() -> None:
+    question = Question("+491511234567", CHECK)
+    down = disturbed(Behaviour.DOWN, HONEST, question, CIRCUMSTANCES)
+    unavailable = disturbed(Behaviour.UNAVAILABLE, HONEST, question, CIRCUMSTANCES)
+    assert (down.status, down.headers) == (503, ())
+    assert (unavailable.status, unavailable.headers) == (503, (("Retry-After", "7"),))
 
 
 def test_malformed_dates(plain: Client) -> None:
