@@ -129,12 +129,12 @@ def _worst(measures: list[Measure]) -> tuple[Measure, ...]:
 
 
 _HEAD = (
-    *("|scenario", "|seeds", "|faults", "|starts", "|lookups", "mis-|sing", "dup-|lic.", "|wrong"),
+    *("|scenario", "|faults", "|starts", "|lookups", "mis-|sing", "dup-|lic.", "|wrong"),
     *("saved,|again", "again,|a kill", "age|ms", "|torn", "dead|key", "|leaks", "trace-|backs"),
     *("billed?|said/true", "|"),
 )
 _TARGETS = (
-    *("target", "", "", "", "", "0", "0", "0"),
+    *("target", "", "", "", "0", "0", "0"),
     *("0", "≤2×c", f"{MOST_AGE_MS:.0f}", "0", "c", "0", "0", "said≥true", ""),
 )
 
@@ -143,7 +143,7 @@ def table(figures: Iterable[Figures]) -> str:
     """Plain text: a row per scenario over all its seeds, their sum, the targets.
 
     ``c`` in the targets is the concurrency; after a graceful stop nothing may be bought again.
-    Below stand what only one scenario measures, the phases of kills, and what went wrong.
+    Above stand what only one scenario measures, the phases of kills, and what went wrong.
     """
     by_name = groupby(sorted(figures, key=_name), key=_name)
     rows = [combine(name, parts) for name, parts in by_name]
@@ -151,7 +151,7 @@ def table(figures: Iterable[Figures]) -> str:
     if len(rows) > 1:
         cells.append((*_cells(combine("all", rows)), _verdict(rows)))
     heads = [tuple(head.split("|")[line] for head in _HEAD) for line in (0, 1)]
-    return "\n".join([*_aligned([*heads, *cells, _TARGETS]), *_below(rows)])
+    return "\n".join([*_details(rows), "", *_aligned([*heads, *cells, _TARGETS])])
 
 
 def _name(figures: Figures) -> str:
@@ -159,7 +159,7 @@ def _name(figures: Figures) -> str:
 
 
 def _cells(row: Figures) -> tuple[str, ...]:
-    counts = (len(row.seeds), row.faults, row.starts, row.lookups, row.missing, row.duplicates)
+    counts = (row.faults, row.starts, row.lookups, row.missing, row.duplicates)
     shown = "-" if row.billed_shown is None else str(row.billed_shown)
     return (
         row.scenario,
@@ -185,7 +185,9 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         yield " ".join([first.strip().ljust(widths[0]), *others]).rstrip()
 
 
-def _below(rows: list[Figures]) -> Iterator[str]:
+def _details(rows: list[Figures]) -> Iterator[str]:
+    seeds = sorted({seed for row in rows for seed in row.seeds})
+    yield f"seeds {', '.join(map(str, seeds))}"
     for row in rows:
         for measure in row.measures:
             yield f"{row.scenario}: {measure}"
