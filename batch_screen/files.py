@@ -10,6 +10,19 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import (
+    EACCES,
+    EDQUOT,
+    EEXIST,
+    EFBIG,
+    EISDIR,
+    EMFILE,
+    ENFILE,
+    ENOSPC,
+    ENOTDIR,
+    EPERM,
+    EROFS,
+)
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +30,14 @@ from batch_screen.errors import OutputError
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+
+_REMEDIES = {
+    **dict.fromkeys((ENOSPC, EDQUOT), "free space"),
+    **dict.fromkeys((EACCES, EPERM, EROFS), "fix permissions"),
+    **dict.fromkeys((EMFILE, ENFILE), "raise the limit of open files (ulimit -n)"),
+    **dict.fromkeys((ENOTDIR, EISDIR, EEXIST), "move away what is in its place"),
+    EFBIG: "raise the limit of a file's size (ulimit -f)",
+}
 
 
 @contextmanager
@@ -26,20 +47,22 @@ def translated(doing: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
+        remedy = _REMEDIES.get(error.errno or 0, "check the disk")
         raise OutputError(
-            f"cannot {doing} {path}: {reason}; free space or fix permissions, then start again: "
-            "what was saved is kept"
+            f"cannot {doing} {path}: {reason}; {remedy}, then start again: what was saved is kept"
         ) from error
 
 
 def make_folder(path: Path) -> Path:
-    """The folder, created with its missing parents as 0700 whatever the umask."""
+    """The folder, created with its missing parents as 0700 whatever the umask, and on disk."""
     with translated("create the folder", path):
         missing = [p for p in (path, *path.parents) if not p.exists()]
         for folder in reversed(missing):
             with suppress(FileExistsError):
                 folder.mkdir(mode=FOLDER_MODE)
                 folder.chmod(FOLDER_MODE)
+                with suppress(PermissionError):  # a parent that may be entered but not listed
+                    sync_folder(folder.parent)
         if not path.is_dir():
             raise OutputError(f"{path} is not a folder; name another one")
     return path

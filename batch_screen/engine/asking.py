@@ -10,6 +10,7 @@ import msgspec
 
 from batch_screen.api.client import Client
 from batch_screen.config.settings import Settings
+from batch_screen.engine.connections import affordable
 from batch_screen.engine.dispatch import Dispatcher
 from batch_screen.engine.pacing import Pacer
 from batch_screen.engine.shards import ShardLine, answered_lookups
@@ -24,7 +25,6 @@ class Asked(msgspec.Struct, frozen=True):
 
     attempts: int
     seconds: float
-    possibly_billed: int
 
 
 def ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Watch) -> Asked:
@@ -33,6 +33,7 @@ def ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Watch) ->
     The watcher hears of outcomes when they are on disk. Raises what stops a run, after
     draining and saving: ``Stopped``, ``ApiError``, ``OutputError``, ``JournalError``.
     """
+    settings = _affordable(settings, watch)  # before the loop, which opens files itself
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_ask_all(run, plan, settings, key, watch))
 
@@ -63,9 +64,12 @@ async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Wa
             on_failure=lambda error: dispatcher.halt(error),  # noqa: PLW0108 (made below)
         )
         dispatcher = Dispatcher(
-            settings, ask=client.ask, save=line.save, correlate=run.correlator, pacer=pacer
+            settings,
+            ask=client.ask,
+            journal=line,
+            correlate=run.correlator,
+            pacer=pacer,
         )
-        dispatcher.backlog = line
         for endpoint, count in answered.items():
             if count >= settings.guards.canary_answers:  # an earlier start saw it answer well
                 dispatcher.trust(endpoint)
@@ -78,11 +82,21 @@ async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Wa
                 await dispatcher.run(line.tasks())
             finally:
                 await line.close()
-    return Asked(
-        attempts=dispatcher.attempts,
-        seconds=monotonic() - began,
-        possibly_billed=line.possibly_billed,
+    return Asked(attempts=dispatcher.attempts, seconds=monotonic() - began)
+
+
+def _affordable(settings: Settings, watch: Watch) -> Settings:
+    """The settings with as many requests under way as the process may open files for."""
+    wanted = settings.pacing.max_concurrency
+    found = affordable(wanted)
+    if found == wanted:
+        return settings
+    watch.progress.note(
+        f"{found} requests may be under way instead of {wanted}: the process may not open more "
+        "files; raise the limit with ulimit -n"
     )
+    pacing = settings.pacing.model_copy(update={"max_concurrency": found})
+    return settings.model_copy(update={"pacing": pacing})
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

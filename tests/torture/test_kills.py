@@ -59,7 +59,7 @@ class Moments:
 
     def _ahead(self) -> list[str]:
         plans = len(list(self._out.glob(_RUN + "plan/rows-*")))
-        sealed = len(list(self._out.glob(_RUN + "sealed/*.parquet")))
+        sealed = len(list(self._out.glob(_RUN + "sealed/*.seal")))
         behind: set[str] = set()
         if plans:
             behind |= {"planning"}

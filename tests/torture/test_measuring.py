@@ -13,9 +13,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from batch_screen.engine.retry import HELD
 from batch_screen.files import make_folder, write_whole
+from batch_screen.journal.seal import write_sealed
 from batch_screen.journal.segments import SegmentWriter
-from batch_screen.model import Attempt, Endpoint, Outcome, OutcomeKind
+from batch_screen.model import Attempt, Endpoint, Held, Outcome, OutcomeKind
 from batch_screen.sandbox.config import SandboxConfig
 from batch_screen.sandbox.request_log import RequestLine
 from batch_screen.schema import LOOKUP, dtypes
@@ -101,16 +103,17 @@ def test_state_is_read_from_journal_and_sealed_files(tmp_path: Path) -> None:
     run, _ = made(tmp_path, [1, 2, 3])
     writer = SegmentWriter(run.journal, run.run_id)
     failed = Attempt(number(3), CHECK, kind=OutcomeKind.SERVER_ERROR)
-    held = Attempt(number(3), CHECK, kind=OutcomeKind.NOT_FOUND, reason="held_back")
-    writer.write(0, [Outcome(number(1), CHECK, attempts=2, refusals=1), failed, held])
+    unsure = Attempt(number(3), CHECK, kind=OutcomeKind.NOT_FOUND, reason=HELD)
+    held = Held(Outcome(number(4), CHECK, attempts=1))
+    writer.write(0, [Outcome(number(1), CHECK, attempts=2, refusals=1), failed, unsure, held])
     writer.close()
     row = {"e164": number(2), "endpoint": CHECK.value, "attempts": 3, "refusals": 1}
-    pl.DataFrame([row]).write_parquet(run.sealed / "00001.parquet")
+    write_sealed(pl.DataFrame([row]), run.sealed, run.run_id, 1)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     state = read_state(tmp_path)
-    one, two, three = (Asked(number(i), CHECK.value) for i in (1, 2, 3))
-    assert state.saved == {one, two}
-    assert state.on_record == {one: 1, two: 2, three: 1}
+    one, two, three, four = (Asked(number(i), CHECK.value) for i in (1, 2, 3, 4))
+    assert state.saved == {one, two, four}
+    assert state.on_record == {one: 1, two: 2, three: 1, four: 1}
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
@@ -118,7 +121,8 @@ def published(*lookups: Asked) -> pl.DataFrame:
     """What the table says of them if all goes well."""
     world = SandboxConfig(now=NOW).world()
     rows = [
-        {"e164": n, "endpoint": e, "attempts": 1, "refusals": 0, **known(n, CHECK, None, world)}
+        {"e164": n, "endpoint": e, "attempts": 1, "refusals": 0, "unanswered": 0}
+        | known(n, CHECK, None, world)
         for n, e in lookups
     ]
     return pl.DataFrame(rows, schema=dtypes(LOOKUP))
@@ -138,7 +142,7 @@ def test_missing_duplicate_and_wrong_lookups_are_counted() -> None:
 def test_the_bill_is_what_is_not_on_record() -> None:
     requests = [request(A, 1, None), request(A, 2), request(B, 3)]
     lookups = published(A, B)
-    assert judge_bill(lookups, requests) == {"billed_shown": None, "billed_true": 1}
+    assert judge_bill(lookups, requests) == {"billed_shown": 0, "billed_true": 1}
     told = lookups.with_columns(unanswered=pl.Series([2, 1]))
     assert judge_bill(told, requests) == {"billed_shown": 3, "billed_true": 1}
 
@@ -168,6 +172,7 @@ def torn_by(folder: Path, name: str, content: bytes) -> list[str]:
     [
         ("results/a.parquet", b"PAR1 and no more"),
         (".state/runs/r/sealed/00000.parquet", b""),
+        (".state/runs/r/sealed/00000.seal", b'{"content": {"sha256": "0"}}'),
         ("latest.json", b'{"run_id": '),
         ("runs/r/errors.csv", b"run_id,kind\r\nr,re"),
         ("runs/r/_SUCCESS", b"0" * 64),
@@ -254,6 +259,9 @@ def test_every_miss_counts() -> None:
     bad = Figures("bad", (1,), missing=1, leaks=2, per_kill=1, age_ms=101, dead_key=1)
     assert bad.misses == ["missing 1", "leaks 2", "per_kill 1", "age_ms 101", "dead_key 1"]
     assert Figures("bill", billed_shown=1, billed_true=2).misses == ["billed_shown 1 of 2"]
+    assert Figures("bill", billed_shown=2, billed_true=1).misses == ["billed_shown 2 of 1"]
+    noted = Figures("bill", faults=1, per_kill_most=32, billed_shown=2, billed_true=1)
+    assert noted.misses == []
     assert Figures("slow", measures=(Measure("exit after", 11, 10, "s"),)).misses
 
 
