@@ -36,8 +36,8 @@ class Figures:
 
     ``faults`` are the kills or whatever else was done to the run, ``per_kill`` is the largest
     number of lookups bought again after one of them and ``per_kill_most`` what is allowed.
-    ``billed_shown`` is what the product says may have been billed without an answer,
-    ``billed_true`` what the server knows of that.
+    ``billed_shown`` is what the product says may have been billed without an answer (None: it
+    cannot know), ``billed_true`` what the server knows of that.
     """
 
     scenario: str
@@ -57,7 +57,7 @@ class Figures:
     dead_key_most: int = 0
     leaks: int = 0
     tracebacks: int = 0
-    billed_shown: int = 0
+    billed_shown: int | None = 0
     billed_true: int = 0
     phases: Counter[str] = field(default_factory=Counter)
     measures: tuple[Measure, ...] = ()
@@ -75,7 +75,8 @@ class Figures:
         }
         over = [f"{n} {getattr(self, n)}" for n, most in bounds.items() if getattr(self, n) > most]
         # What was noted and then not sent is said too, at most all that was under way.
-        if not 0 <= self.billed_shown - self.billed_true <= self.faults * self.per_kill_most:
+        shown, most_unsent = self.billed_shown, self.faults * self.per_kill_most
+        if shown is not None and not 0 <= shown - self.billed_true <= most_unsent:
             over.append(f"billed_shown {self.billed_shown} of {self.billed_true}")
         return over + [str(measure) for measure in self.measures if not measure.is_met]
 
@@ -89,7 +90,7 @@ _ZEROS = (
     "leaks",
     "tracebacks",
 )
-_SUMS = ("faults", "starts", "lookups", *_ZEROS, "billed_shown", "billed_true")
+_SUMS = ("faults", "starts", "lookups", *_ZEROS, "billed_true")
 _LARGEST = ("per_kill", "per_kill_most", "age_ms", "dead_key", "dead_key_most")
 
 
@@ -105,12 +106,14 @@ def combine(scenario: str, parts: Iterable[Figures]) -> Figures:
 
 def _both(one: Figures, other: Figures) -> Figures:
     sums = {n: getattr(one, n) + getattr(other, n) for n in _SUMS}
+    shown = [f.billed_shown for f in (one, other) if f.billed_shown is not None]
     largest = {n: max(getattr(one, n), getattr(other, n)) for n in _LARGEST}
     return replace(
         one,
         **sums,
         **largest,
         seeds=tuple(sorted({*one.seeds, *other.seeds})),
+        billed_shown=sum(shown) if shown else None,
         phases=one.phases + other.phases,
         measures=_worst([*one.measures, *other.measures]),
         examples=one.examples + other.examples,
@@ -168,7 +171,7 @@ def _cells(row: Figures) -> tuple[str, ...]:
         f"{row.dead_key}/{row.dead_key_most}" if row.dead_key_most else str(row.dead_key),
         str(row.leaks),
         str(row.tracebacks),
-        f"{row.billed_shown}/{row.billed_true}",
+        f"{'-' if row.billed_shown is None else row.billed_shown}/{row.billed_true}",
     )
 
 

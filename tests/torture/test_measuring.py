@@ -262,6 +262,7 @@ def test_every_miss_counts() -> None:
     assert Figures("bill", billed_shown=2, billed_true=1).misses == ["billed_shown 2 of 1"]
     noted = Figures("bill", faults=1, per_kill_most=32, billed_shown=2, billed_true=1)
     assert noted.misses == []
+    assert Figures("cannot know", billed_shown=None, billed_true=2).misses == []
     assert Figures("slow", measures=(Measure("exit after", 11, 10, "s"),)).misses
 
 
