@@ -25,7 +25,7 @@ _SEEN = {
     "planning": (_RUN + "plan.growing",),
     "sealing": (_RUN + "sealed/.*",),
     "enriching": ("runs/*/.*.parquet.*", "results/*/*.parquet"),
-    "finalising": ("runs/*/summary.json", "runs/*/manifest.json", "latest.json"),
+    "finalising": ("runs/*/.*.json.*", "runs/*/summary.json", "runs/*/schema.json"),
 }
 _PHASES = ("start-up", "planning", "asking", "sealing", "enriching", "finalising")
 
@@ -96,7 +96,7 @@ def one_run(
         with trial.started() as running:
             claim = moments.next()
             wait_until(lambda: claim() or running.process.poll() is not None)  # noqa: B023
-            time.sleep(draw.choice([0, draw.uniform(0, 0.01)]))
+            time.sleep(draw.choice([0, draw.uniform(0, 0.005)]))
             session = trial.kill(running)
             if not session.is_killed:
                 assert session.code == 0, running.said

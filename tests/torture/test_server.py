@@ -79,7 +79,7 @@ def test_server_is_out_of_order_for_a_while(
     desk = desk_at(tmp_path)
     expected = undisturbed(desk)
     desk.configuration.write_text(_SETTINGS, "utf-8")
-    seconds = draw.uniform(2, 5) if size.is_full else 1
+    seconds = draw.uniform(2, 3.5) if size.is_full else 1
     outage = Outage(
         behaviour=behaviour, lasting_seconds=seconds, after_requests=draw.randint(20, 200)
     )

@@ -85,7 +85,7 @@ class Trial:
         self._look_at(running)
         for number in signals[:-1]:
             running.process.send_signal(number)
-            wait_until(lambda: "stopping" in running.said)
+            assert wait_until(lambda: "stopping" in running.said), "it did not hear the signal"
         ended = time.monotonic()
         running.process.send_signal(signals[-1])
         running.process.wait(timeout=WAIT_SECONDS)
