@@ -7,6 +7,7 @@ because a rename alone survives a killed process but not a power cut.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,8 @@ from batch_screen.errors import OutputError
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+
+_UNFINISHED = re.compile(r"\.(.+\.)?[0-9a-f]{8}\.tmp")
 
 _REMEDIES = {
     **dict.fromkeys((ENOSPC, EDQUOT), "free space"),
@@ -114,6 +117,14 @@ def check_writable(folder: Path) -> None:
     with translated("write to", folder):
         open_private(probe).close()
         probe.unlink()
+
+
+def sweep(folder: Path) -> None:
+    """Removes what a killed process had not finished, in the folder itself."""
+    with translated("clear", folder):
+        for path in folder.iterdir():
+            if _UNFINISHED.fullmatch(path.name):
+                path.unlink()
 
 
 def write_whole(path: Path, content: bytes) -> None:
