@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench-memory clean
+.PHONY: help demo test torture check format bench-memory clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -29,6 +29,9 @@ demo: $(STAMP) ## screen the sample customers against the sandbox, into demo_out
 
 test: $(STAMP) ## run all tests
 	$(BIN)/python -m pytest
+
+torture: $(STAMP) ## kill, stop and cut off runs, a hundred times and more (some ten minutes)
+	$(BIN)/python -m pytest -q -m torture tests/torture
 
 check: $(STAMP) ## format, lint, types, import layers and documents
 	$(BIN)/ruff format --check .

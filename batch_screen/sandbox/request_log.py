@@ -14,9 +14,14 @@ import msgspec
 
 
 class RequestLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One request; ``at`` is the monotonic clock's, ``was_sent`` is false for a cut answer."""
+    """One request; ``was_sent`` is false for a cut answer.
+
+    Instants are the monotonic clock's: ``at`` when its head was in, ``ended_at`` when its
+    answer was handed to the kernel or given up.
+    """
 
     at: float
+    ended_at: float
     number: str | None
     endpoint: str | None
     max_age_minutes: int | None

@@ -117,7 +117,7 @@ class SandboxServer:
             asked = question if isinstance(question, Question) else None
             if asked and exchange.was_clean:
                 statistics.answer_cleanly(asked)
-            self._log.write(_line(arrived, endpoint, asked, exchange))
+            self._log.write(_line(arrived, self._clock(), endpoint, asked, exchange))
 
     async def _question(
         self, request: web.BaseRequest, endpoint: Endpoint | None
@@ -198,10 +198,15 @@ class SandboxServer:
 
 
 def _line(
-    at: float, endpoint: Endpoint | None, question: Question | None, exchange: Exchange
+    at: float,
+    ended_at: float,
+    endpoint: Endpoint | None,
+    question: Question | None,
+    exchange: Exchange,
 ) -> RequestLine:
     return RequestLine(
         at=at,
+        ended_at=ended_at,
         number=question.number if question else None,
         endpoint=endpoint,
         max_age_minutes=question.max_age_minutes if question else None,
