@@ -20,7 +20,7 @@ import msgspec.structs
 
 from batch_screen.api.client import CANNOT_CONNECT
 from batch_screen.config.settings import Settings
-from batch_screen.engine.guards import Canary, Outage, Reachability
+from batch_screen.engine.guards import Canary, Outage, reachability
 from batch_screen.engine.pacing import Pacer
 from batch_screen.engine.retry import (
     ACCOUNT,
@@ -94,10 +94,8 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._canary: Canary[tuple[int, Outcome]] = Canary(settings.guards.canary_answers)
         self._base_url = settings.api.base_url
-        self._reachability = Reachability(
-            self._base_url, settings.guards.unreachable_seconds, self._loop.time
-        )
-        self._outage = Outage(settings.guards.max_consecutive_failures, self._base_url)
+        self._reachability = reachability(self._base_url, settings.guards, self._loop.time)
+        self._outage = Outage(self._base_url, settings.guards, self._loop.time)
         self._front: deque[Task] = deque()
         self._delayed: list[tuple[float, int, Task]] = []
         self._order = count()
@@ -158,7 +156,8 @@ class Dispatcher:
         if self._journal.unsaved >= most:
             self._journal.hurry()  # a slow disk slows the asking, or a crash would cost more
             return False
-        return len(self._in_flight) < (1 if self._reachability.is_open else most)
+        is_probing = self._reachability.is_open or self._outage.is_open
+        return len(self._in_flight) < (1 if is_probing else most)
 
     def _is_idle(self) -> bool:
         # Only asked when _next found nothing.
@@ -240,23 +239,25 @@ class Dispatcher:
         if verdict is Verdict.UNREACHABLE:
             self._put_back(task, answer, sent_at)
             return
-        self._reachability.reached()
+        self._reachability.fine()
         self._tell_pacer(answer, sent_at)
         if verdict is Verdict.FINAL:
             self._finish(task, answer, correlator)
         else:
             self._again(task, answer, verdict)
-        self._outage.heard(answer.kind)
+        self._pause(self._outage.heard(answer.kind, sent_at=sent_at), "nothing but failures")
 
     def _put_back(self, task: Task, answer: Answer, sent_at: float) -> None:
         """No connection could be made: nothing was sent, so nothing is counted."""
         task.failed_attempts -= 1
         self._journal.save(task.shard, attempt_of(task, answer))
         self._front.appendleft(task)
-        pause = self._reachability.failed(sent_at=sent_at)
-        if pause:
-            _log.warning("%s: no connection; next try in %.1f s", self._base_url, pause)
-        self._pacer.pause(pause)
+        self._pause(self._reachability.failed(sent_at=sent_at), "no connection")
+
+    def _pause(self, seconds: float, why: str) -> None:
+        if seconds:
+            _log.warning("%s: %s; next try in %.1f s", self._base_url, why, seconds)
+            self._pacer.pause(seconds)
 
     def _tell_pacer(self, answer: Answer, sent_at: float) -> None:
         wait = answer.retry_after_seconds

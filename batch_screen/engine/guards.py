@@ -1,8 +1,8 @@
 """Guards that stop a run before money is spent for nothing.
 
-The canary looks at each endpoint's first answers; the reachability breaker pauses and
-probes while no connection can be made; the outage guard stops when nothing but failures
-comes back from a server that can be reached.
+The canary looks at each endpoint's first answers; breakers pause and probe while no
+connection can be made, and while nothing but failures comes back from a server that can be
+reached.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from batch_screen.config.settings import Guards
 from batch_screen.errors import ApiError, AuthenticationError, ConfigurationError
 from batch_screen.model import Endpoint, OutcomeKind
 
@@ -17,7 +18,7 @@ Held = TypeVar("Held")
 
 _FIRST_PAUSE_SECONDS = 0.5
 _MAX_PAUSE_SECONDS = 10.0
-_NEVER_REACHED_SECONDS = 5.0
+_NEVER_FINE_SECONDS = 5.0
 
 _SUSPECT = frozenset(
     {
@@ -108,14 +109,16 @@ def _canary_error(endpoint: Endpoint, kind: OutcomeKind, count: int) -> Exceptio
     )
 
 
-class Reachability:
-    """Breaker for a server that cannot be connected to: pause, probe one by one, give up."""
+class Breaker:
+    """For a server out of order: pause, probe one by one, give up after a while."""
 
-    def __init__(self, base_url: str, give_up_seconds: float, clock: Callable[[], float]) -> None:
-        self._base_url = base_url
+    def __init__(
+        self, give_up_seconds: float, clock: Callable[[], float], give_up: Callable[[float], str]
+    ) -> None:
         self._give_up_seconds = give_up_seconds
         self._clock = clock
-        self._was_reached = False
+        self._give_up = give_up
+        self._was_fine = False
         self._failing_since: float | None = None
         self._last_failure = 0.0
         self._pause_seconds = _FIRST_PAUSE_SECONDS
@@ -125,9 +128,9 @@ class Reachability:
         """Whether only one attempt at a time should probe."""
         return self._failing_since is not None
 
-    def reached(self) -> None:
-        """The server answered, whatever it said."""
-        self._was_reached = True
+    def fine(self) -> None:
+        """The server did what was in doubt."""
+        self._was_fine = True
         self._failing_since = None
         self._pause_seconds = _FIRST_PAUSE_SECONDS
 
@@ -143,34 +146,57 @@ class Reachability:
             return 0.0
         self._last_failure = now
         patience = self._give_up_seconds
-        if not self._was_reached:  # a wrong address rather than an outage
-            patience = min(patience, _NEVER_REACHED_SECONDS)
+        if not self._was_fine:  # a wrong address rather than an outage
+            patience = min(patience, _NEVER_FINE_SECONDS)
         if now - self._failing_since >= patience:
-            raise ApiError(
-                f"{self._base_url} cannot be reached (tried for {now - self._failing_since:.0f} "
-                "s); check the address, the network and the proxy, then start again to resume"
-            )
+            raise ApiError(self._give_up(now - self._failing_since))
         pause = self._pause_seconds
         self._pause_seconds = min(2 * pause, _MAX_PAUSE_SECONDS)
         return pause
 
 
+def reachability(base_url: str, guards: Guards, clock: Callable[[], float]) -> Breaker:
+    """Breaks while no connection can be made."""
+    return Breaker(
+        guards.unreachable_seconds,
+        clock,
+        lambda seconds: (
+            f"{base_url} cannot be reached (tried for {seconds:.0f} s); check the address, the "
+            "network and the proxy, then start again to resume"
+        ),
+    )
+
+
 class Outage:
-    """Stops a run whose attempts do nothing but fail: each of them may have been billed."""
+    """Breaks while attempts do nothing but fail: each of them may have been billed."""
 
-    def __init__(self, limit: int, base_url: str) -> None:
-        self._limit = limit
-        self._base_url = base_url
+    def __init__(self, base_url: str, guards: Guards, clock: Callable[[], float]) -> None:
+        self._limit = guards.max_consecutive_failures
         self._failures = 0
+        self._breaker = Breaker(
+            guards.unreachable_seconds,
+            clock,
+            lambda seconds: (
+                f"the last {self._failures} attempts at {base_url} all failed, for {seconds:.0f} s "
+                "one by one; the API seems to be out of order: start again later to resume"
+            ),
+        )
 
-    def heard(self, kind: OutcomeKind) -> None:
-        """Counts an attempt. Raises ``ApiError`` at ``limit`` failures in a row (0: never).
+    @property
+    def is_open(self) -> bool:
+        """Whether only one attempt at a time should probe."""
+        return self._breaker.is_open
 
-        It raises once: those that fail while the run drains are still to be saved.
+    def heard(self, kind: OutcomeKind, *, sent_at: float) -> float:
+        """How many seconds everybody should pause after an attempt that ended so.
+
+        None up to ``limit`` failures in a row (0: never). Raises ``ApiError`` after the bound.
         """
-        self._failures = self._failures + 1 if kind in _FAILURE else 0
-        if self._failures == self._limit > 0:
-            raise ApiError(
-                f"the last {self._limit} attempts at {self._base_url} all failed ({kind}); the "
-                "API seems to be out of order: start again later to resume"
-            )
+        if kind not in _FAILURE:
+            self._failures = 0
+            self._breaker.fine()
+            return 0.0
+        self._failures += 1
+        if self._limit == 0 or self._failures < self._limit:
+            return 0.0
+        return self._breaker.failed(sent_at=sent_at)

@@ -38,10 +38,7 @@ ramp_up_seconds = 0
 max_concurrency = {CONCURRENCY}
 [retry]
 max_attempts = 8
-[guards]
-max_consecutive_failures = 0
 """
-"""Without the guard that ends a run on purpose after some seconds of nothing but failures."""
 
 
 def desk_at(folder: Path) -> Desk:

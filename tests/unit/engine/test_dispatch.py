@@ -276,7 +276,7 @@ def test_each_lookup_has_exactly_the_outcome_its_answers_ask_for(
     trial = Trial(settings, by_number(answers), latency)
 
     def tasks() -> Iterator[Task]:
-        trial.dispatcher._reachability.reached()
+        trial.dispatcher._reachability.fine()
         yield from (Task(i % 3, lookup) for i, lookup in enumerate(lookups))
 
     trial.run(lookups, tasks=tasks())
@@ -713,6 +713,32 @@ def test_an_outage_is_probed_one_by_one_and_survived() -> None:
     probes = [at for at, _, _ in trial.asked if 2.5 < at < 30]
     assert 3 <= len(probes) <= 10
     assert all(later - earlier >= 0.5 for earlier, later in pairwise(probes))
+
+
+def failing(trial: Trial, start: float, end: float) -> Script:
+    return lambda _lookup, _time: ERROR_500 if start <= trial._loop.time() < end else OK
+
+
+def test_a_server_that_does_nothing_but_fail_is_probed_and_survived() -> None:
+    trial = Trial(configured(rate=100, concurrency=16, outage=50), always(OK))
+    trial.script = failing(trial, 2, 30)
+    trial.run(numbered(1000))
+    assert trial.error is None
+    assert trial.kinds[K.SUCCESS] + trial.kinds[K.SERVER_ERROR] == 1000
+    assert trial.kinds[K.SERVER_ERROR] <= 50
+    failed = [at for at, _, _ in trial.asked if 2 <= at < 30]
+    assert 50 <= len(failed) <= 50 + 16 + 10
+    probes = [at for at in failed if at > 4]
+    assert all(later - earlier >= 0.5 for earlier, later in pairwise(probes))
+
+
+def test_a_server_that_fails_for_long_is_given_up() -> None:
+    trial = Trial(configured(rate=100, concurrency=16, outage=50, unreachable=60), always(OK))
+    trial.script = failing(trial, 2, 1e9)
+    trial.run(numbered(1000))
+    assert isinstance(trial.error, ApiError)
+    assert 60 < trial.ended_at < 80
+    assert len([at for at, _, _ in trial.asked if at >= 2]) <= 50 + 16 + 20
 
 
 def test_an_outage_that_lasts_is_given_up() -> None:

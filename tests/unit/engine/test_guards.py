@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_screen.engine.guards import Canary, Outage, Reachability
+from batch_screen.config.settings import Guards
+from batch_screen.engine.guards import Breaker, Canary, Outage, reachability
 from batch_screen.errors import ApiError, AuthenticationError, ConfigurationError
 from batch_screen.model import Endpoint, OutcomeKind
 
@@ -121,7 +122,8 @@ class Server:
 
     def __init__(self, give_up: float) -> None:
         self.now = 0.0
-        self.breaker = Reachability("https://api.example", give_up, lambda: self.now)
+        guards = Guards(unreachable_seconds=give_up)
+        self.breaker: Breaker = reachability("https://{api}.example", guards, lambda: self.now)
 
     def fail(self, *, age: float = 0.0) -> float:
         pause = self.breaker.failed(sent_at=self.now - age)
@@ -135,9 +137,9 @@ class Server:
 
 def test_pauses_double_up_to_ten_seconds_and_then_it_gives_up() -> None:
     server = Server(60)
-    server.breaker.reached()
+    server.breaker.fine()
     pauses: list[float] = []
-    with pytest.raises(ApiError, match=r"https://api\.example cannot be reached.*resume"):
+    with pytest.raises(ApiError, match=r"https://{api}\.example cannot be reached.*resume"):
         server.fail_for_ever(pauses)
     assert pauses[:6] == [0.5, 1, 2, 4, 8, 10]
     assert 60 <= server.now <= 70
@@ -153,7 +155,7 @@ def test_a_server_that_never_answered_is_given_up_sooner() -> None:
 def test_an_answer_closes_it_and_starts_the_patience_anew() -> None:
     server = Server(60)
     for _ in range(20):
-        server.breaker.reached()
+        server.breaker.fine()
         assert not server.breaker.is_open
         assert [server.fail() for _ in range(5)] == [0.5, 1, 2, 4, 8]
         assert server.breaker.is_open
@@ -167,36 +169,60 @@ def test_attempts_that_fail_together_count_once() -> None:
     assert server.breaker.failed(sent_at=10.6) == 1.0
 
 
-def hear(outage: Outage, kinds: list[OutcomeKind]) -> None:
-    for kind in kinds:
-        outage.heard(kind)
+class Api:
+    """Nothing but failures; time passes by the pauses the guard asks for."""
+
+    def __init__(self, limit: int) -> None:
+        self.now = 0.0
+        guards = Guards(max_consecutive_failures=limit, unreachable_seconds=60)
+        self.outage = Outage("https://api.example", guards, lambda: self.now)
+
+    def hear(self, *kinds: OutcomeKind) -> list[float]:
+        pauses = []
+        for kind in kinds:
+            pauses.append(self.outage.heard(kind, sent_at=self.now))
+            self.now += pauses[-1]
+        return pauses
 
 
 @pytest.mark.parametrize("last", FAILURES)
-def test_nothing_but_failures_stops(last: OutcomeKind) -> None:
-    outage = Outage(4, "https://api.example")
-    hear(outage, FAILURES)
+def test_nothing_but_failures_is_probed_with_pauses(last: OutcomeKind) -> None:
+    api = Api(4)
+    api.hear(K.SUCCESS)
+    assert api.hear(*FAILURES) == [0, 0, 0]
+    assert not api.outage.is_open
+    assert api.hear(last, last, last) == [0.5, 1, 2]
+    assert api.outage.is_open
+    assert api.hear(K.SUCCESS) == [0]
+    assert not api.outage.is_open
+    assert api.hear(*FAILURES, last) == [0, 0, 0, 0.5], "all is forgiven"
+
+
+def test_failures_that_last_are_given_up() -> None:
+    api = Api(4)
+    api.hear(K.SUCCESS)
     with pytest.raises(ApiError) as error:
-        outage.heard(last)
+        api.hear(*[K.TIMEOUT] * 100)
+    assert 60 <= api.now <= 70
     assert re.match(
-        rf"the last 4 attempts at https://api\.example all failed \({last}\); .*"
+        r"the last 14 attempts at https://api\.example all failed, for 6\d s one by one; .*"
         "start again later to resume",
         str(error.value),
     )
     assert error.value.exit_code == 69
 
 
-def test_an_outage_is_told_once_while_the_run_drains() -> None:
-    outage = Outage(1, "https://api.example")
+def test_an_api_that_never_answered_is_given_up_sooner() -> None:
+    api = Api(4)
     with pytest.raises(ApiError):
-        outage.heard(K.TIMEOUT)
-    hear(outage, FAILURES * 5)
+        api.hear(*[K.SERVER_ERROR] * 100)
+    assert 5 <= api.now < 10
 
 
 @pytest.mark.parametrize("other", [k for k in K if k not in FAILURES])
 def test_any_other_answer_starts_the_count_anew(other: OutcomeKind) -> None:
-    hear(Outage(4, "https://api.example"), [*FAILURES, other] * 5)
+    assert set(Api(4).hear(*[*FAILURES, other] * 5)) == {0.0}
 
 
 def test_a_limit_of_zero_never_stops() -> None:
-    hear(Outage(0, "https://api.example"), FAILURES * 200)
+    assert set(Api(0).hear(*FAILURES * 200)) == {0.0}
