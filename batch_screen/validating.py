@@ -43,7 +43,9 @@ def validate(
     ``InputError`` where there is no such folder or run; whatever differs is no exception.
     """
     out, own = _place(Path(folder))
-    return _validation(layout_of_run(out, _known(out, run_id or own)), watch or Watch())
+    layout = layout_of_run(out, _known(out, own if run_id is None else run_id))
+    checks = tuple(_checks(layout, watch or Watch()))
+    return Validation(layout.run_id, str(layout.folder), checks)
 
 
 def runs_in(folder: Path | str) -> list[str]:
@@ -92,10 +94,6 @@ def _latest(out: Path) -> str:
         "--run",
         exit_code=NOT_FOUND,
     )
-
-
-def _validation(layout: Layout, watch: Watch) -> Validation:
-    return Validation(layout.run_id, str(layout.folder), tuple(_checks(layout, watch)))
 
 
 def _checks(layout: Layout, watch: Watch) -> list[Check]:

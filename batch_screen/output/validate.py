@@ -75,23 +75,27 @@ def read_manifest(layout: Layout) -> Manifest | None:
 
 def marker_check(layout: Layout) -> Check:
     """The marker is there and holds the manifest's SHA-256."""
-    return Check(
-        "marker",
-        "_SUCCESS holds the manifest's SHA-256",
-        1,
-        tuple(_marker_differences(layout)),
-        rewrite(layout),
-    )
+    claim = "_SUCCESS holds the manifest's SHA-256"
+    remedy = rewrite(layout)
+    if not layout.marker.exists():
+        remedy = f"start the same command with --run-date {layout.run_date}: it goes on from there"
+    return Check("marker", claim, 1, tuple(_marker_differences(layout)), remedy)
 
 
 def _marker_differences(layout: Layout) -> Iterator[Difference]:
     where = _name(layout.marker)
+    if not layout.marker.exists():
+        yield Difference(
+            where,
+            "none: the run was stopped before its end or is going on; nothing else was checked",
+        )
+        return
     try:
         with layout.marker.open("rb") as file:
             found = file.read(_MARKER_SIZE)
         expected = marker_content(sha256_of(layout.manifest))
     except OSError as error:
-        yield Difference(where, f"cannot be held against the manifest: {_reason(error)}")
+        yield Difference(where, f"cannot be held against manifest.json: {_reason(error)}")
         return
     if found != expected:
         yield Difference(where, "it holds something else than the SHA-256 of manifest.json")
