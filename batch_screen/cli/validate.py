@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _DIFFERS = 65
 _HEARTBEAT_SECONDS = 30.0
+_NOT_MADE = "not checked"
 
 
 @click.command()
@@ -52,15 +53,15 @@ def _block(found: Validation) -> str:
     """A run's checks, a line each, with what differs below the line."""
     state = "whole" if found.is_whole else f"{found.differences:,} differences: do not load it"
     lines = [f"run {found.run_id} in {found.folder} · {state}", ""]
-    return "\n".join([*lines, *(line for check in found.checks for line in _lines(check))])
+    lines += [line for check in found.checks for line in _lines(check)]
+    reasons = dict.fromkeys(check.unchecked for check in found.checks if check.unchecked)
+    return "\n".join([*lines, *(f"  {_NOT_MADE}: {reason}" for reason in reasons)])
 
 
 def _lines(check: Check) -> Iterator[str]:
-    state = "ok" if check.is_ok else "DIFFERS" if check.differences else "-"
-    yield f"  {state:7}  {check.name:10}  {check.examined:>9,}  {check.claim}"
+    state = "ok" if check.is_ok else "DIFFERS" if check.differences else _NOT_MADE
+    yield f"  {state:{len(_NOT_MADE)}}  {check.name:10}  {check.examined:>11,}  {check.claim}"
     for difference in check.differences:
         yield f"      {difference.where}: {difference.what}"
-    if check.unchecked:
-        yield f"      not checked: {check.unchecked}"
     if check.differences:
         yield f"      to do: {check.remedy}"

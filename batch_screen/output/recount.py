@@ -105,7 +105,8 @@ class Recount:
     def unchecked(self) -> str:
         if not self._left_out:
             return ""
-        return f"{len(self._left_out)} of {len(self._wanted)} parts could not be examined"
+        left_out, parts = len(self._left_out), len(self._wanted)
+        return f"{left_out} of {parts} parts could not be compared, for what is said above"
 
     @property
     def checks(self) -> list[Check]:

@@ -43,7 +43,7 @@ def schema_check(layout: Layout, parts: Sequence[ListedFile]) -> tuple[Check, li
         right += [] if faults else [part]
     where = str(layout.schema.relative_to(layout.folder))
     differences += [Difference(where, fault) for fault in _described_faults(layout, tables)]
-    claim = f"Parquet parts with the columns of schema.json and of schema version {SCHEMA_VERSION}"
+    claim = f"parts with the columns of schema.json and of schema version {SCHEMA_VERSION}"
     return Check("schema", claim, len(parts), tuple(differences), rewrite(layout)), right
 
 

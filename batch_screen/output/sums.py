@@ -39,14 +39,14 @@ def sums_checks(layout: Layout, recounted: Recount) -> list[Check]:
     return [
         check(
             "rows",
-            "row indexes from 0, none missing, none twice, in results or rejected",
+            "row indexes from 0, none missing, none twice",
             rows,
             f"{RESULTS} and {ERRORS}",
             row_faults(recounted.paths[RESULTS], recounted.paths[ERRORS], rows),
         ),
         check(
             "accounting",
-            "rows read = accepted + rejected; lookups = numbers x endpoints = sum of outcomes",
+            "rows: read = accepted + rejected; lookups = numbers x endpoints = outcomes",
             rows,
             of_summary,
             _accounting_faults(summary, totals),
