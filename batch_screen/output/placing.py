@@ -13,7 +13,7 @@ import polars as pl
 
 from batch_screen.output.findings import Difference
 from batch_screen.output.parts import RESULTS
-from batch_screen.output.reread import DamagedPartError, Part, readable
+from batch_screen.output.reread import DamagedPartError, Part, head
 
 ShardOf = Callable[[pl.Expr, int], pl.Expr]
 """The shard a number lies in, of so many shards."""
@@ -54,8 +54,6 @@ class Placing:
 def _sample(number: int, path: Path) -> list[tuple[int, str]]:
     """The part's first numbers; none if it is damaged, which is reported where it is read."""
     try:
-        with readable():
-            head = pl.scan_parquet(path, hive_partitioning=False).select("e164").head(_SAMPLE)
-            return [(number, e164) for (e164,) in head.collect().iter_rows()]
+        return [(number, e164) for e164 in head(path, "e164", _SAMPLE)]
     except DamagedPartError:
         return []

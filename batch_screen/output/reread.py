@@ -1,7 +1,8 @@
 """Opens Parquet parts that may be damaged, and brings a number's tables together.
 
 A number lies in the same part of every table, so what the tables say of each other is seen
-part by part: never more than one part of each is in memory.
+part by part: never more than one part of each is in memory. pyarrow reads, since polars panics
+over some damage and prints where; it is also another reader than the writer.
 """
 
 from __future__ import annotations
@@ -69,7 +70,16 @@ def height(path: Path) -> int:
 def columns_of(path: Path) -> dict[str, pl.DataType]:
     """Names and dtypes of a Parquet file, in its order. Raises ``DamagedPartError``."""
     with readable():
-        return dict(pl.read_parquet_schema(path))
+        schema = pq.read_schema(path)
+        schema.names  # noqa: B018 (raises over what is no UTF-8, where polars would panic)
+        return dict(pl.DataFrame(schema.empty_table()).schema)
+
+
+def head(path: Path, column: str, rows: int) -> pl.Series:
+    """The column's first rows, or fewer. Raises ``DamagedPartError``."""
+    with readable(), pq.ParquetFile(path) as file:
+        first = next(file.iter_batches(batch_size=rows, columns=[column]), None)
+        return pl.Series(column, [] if first is None else first[column].to_pylist())
 
 
 def read_part(layout: Layout, number: int, present: Mapping[str, Path]) -> Part:
@@ -81,12 +91,21 @@ def read_part(layout: Layout, number: int, present: Mapping[str, Path]) -> Part:
 
 
 def _read(path: Path | None, name: str, columns: tuple[Column, ...]) -> pl.DataFrame:
-    schema = dtypes(columns)
+    names = dtypes(columns).names()
     if path is None:
-        return pl.DataFrame(schema=schema)
+        return pl.DataFrame(schema=dtypes(columns))
     try:
-        with readable():
-            return pl.read_parquet(path, columns=schema.names(), hive_partitioning=False)
+        with readable(), pq.ParquetFile(path) as file:
+            _decode(file, [column for column in file.schema_arrow.names if column not in names])
+            table = file.read(columns=names)
+            table.validate(full=True)  # polars takes text for UTF-8 unseen
+            return pl.DataFrame(table)
     except DamagedPartError as error:
         error.where = name
         raise
+
+
+def _decode(file: pq.ParquetFile, columns: list[str]) -> None:
+    """Reads columns that are compared with nothing, a batch at a time."""
+    for batch in file.iter_batches(columns=columns) if columns else ():
+        batch.validate(full=True)

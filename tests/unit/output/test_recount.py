@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES
@@ -259,6 +260,20 @@ def test_content(run: WholeRun, damage: str) -> None:
     found = differing(run.validate())
     assert set(found) == names, found
     assert message in "; ".join(found.values())
+
+
+def test_a_kept_column_that_cannot_be_read(run: WholeRun) -> None:
+    """It is compared with nothing, but whoever loads the run will read it."""
+    path = run.layout.part(RESULTS, 1)
+    with pq.ParquetFile(path) as file:
+        kept = file.metadata.row_group(0).column(file.schema_arrow.names.index("in_id"))
+    begin = kept.dictionary_page_offset or kept.data_page_offset
+    held = path.read_bytes()
+    path.write_bytes(held[:begin] + b"\xff" * 30 + held[begin + 30 :])
+    run.relist()
+    found = differing(run.validate())
+    assert set(found) == {"readable"}
+    assert f"{path.name}: it is no whole Parquet file" in found["readable"]
 
 
 def test_what_is_found_names_no_number(run: WholeRun) -> None:
