@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from batch_screen.config.settings import Settings
     from batch_screen.errors import BatchScreenError
     from batch_screen.model import Endpoint
+    from batch_screen.output.findings import Check, Difference, Validation
     from batch_screen.pipeline import Forecast, Job, Screened, forecast, screen
+    from batch_screen.validating import validate
     from batch_screen.watch import Progress, Stop, Watch
 
 __all__ = [
     "BatchScreenError",
+    "Check",
+    "Difference",
     "Endpoint",
     "Forecast",
     "Job",
@@ -29,16 +33,20 @@ __all__ = [
     "Screened",
     "Settings",
     "Stop",
+    "Validation",
     "Watch",
     "__version__",
     "forecast",
     "load_settings",
     "read_key",
     "screen",
+    "validate",
 ]
 
 _HOMES = {
     "BatchScreenError": "errors",
+    "Check": "output.findings",
+    "Difference": "output.findings",
     "Endpoint": "model",
     "Forecast": "pipeline",
     "Job": "pipeline",
@@ -46,11 +54,13 @@ _HOMES = {
     "Screened": "pipeline",
     "Settings": "config.settings",
     "Stop": "watch",
+    "Validation": "output.findings",
     "Watch": "watch",
     "forecast": "pipeline",
     "load_settings": "config.load",
     "read_key": "config.key",
     "screen": "pipeline",
+    "validate": "validating",
 }
 
 

@@ -16,6 +16,7 @@ from batch_screen.cli.plan import plan
 from batch_screen.cli.run import run
 from batch_screen.cli.sandbox import sandbox
 from batch_screen.cli.show import open_missing, settle, tell
+from batch_screen.cli.validate import validate
 from batch_screen.errors import BatchScreenError
 from batch_screen.masking import safe_line
 from batch_screen.version import __version__
@@ -39,6 +40,7 @@ def cli() -> None:
 cli.add_command(run)
 cli.add_command(plan)
 cli.add_command(sandbox)
+cli.add_command(validate)
 
 
 def main() -> None:

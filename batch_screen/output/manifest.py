@@ -24,7 +24,7 @@ from batch_screen.schema import SCHEMA_VERSION, Column, results
 def write_schema(layout: Layout, kept: Mapping[str, pl.DataType]) -> None:
     """schema.json: every table's columns in their order, with type and meaning."""
     tables = {RESULTS: results(kept), LOOKUPS: LOOKUP_COLUMNS, ERRORS: ERROR_COLUMNS}
-    described = {table: [_describe(c) for c in columns] for table, columns in tables.items()}
+    described = {table: [describe(c) for c in columns] for table, columns in tables.items()}
     _write_json(layout.schema, {"schema_version": SCHEMA_VERSION, "tables": described})
 
 
@@ -48,18 +48,29 @@ def write_marker(layout: Layout) -> None:
     In this order a crash between the two is mended by the next start; after the marker no
     start would write latest.json again.
     """
-    digest = _sha256(layout.manifest)
+    digest = sha256_of(layout.manifest)
+    write_whole(layout.latest, latest_content(layout, digest))
+    write_whole(layout.marker, marker_content(digest))
+
+
+def latest_content(layout: Layout, digest: str) -> bytes:
+    """latest.json for a run whose manifest has this SHA-256."""
     latest = {
         "run_id": layout.run_id,
         "run_date": layout.run_date,
         "manifest": str(layout.manifest.relative_to(layout.folder)),
         "manifest_sha256": digest,
     }
-    _write_json(layout.latest, latest)
-    write_whole(layout.marker, f"{digest}\n".encode())
+    return _json(latest)
 
 
-def _describe(column: Column) -> dict[str, Any]:
+def marker_content(digest: str) -> bytes:
+    """_SUCCESS for a run whose manifest has this SHA-256."""
+    return f"{digest}\n".encode()
+
+
+def describe(column: Column) -> dict[str, Any]:
+    """The column as schema.json has it."""
     # Nullability never varies between files, so "required" is a promise about content only.
     return {
         "name": column.name,
@@ -74,17 +85,22 @@ def _entry(folder: Path, path: Path, table: str | None) -> dict[str, Any]:
         entry: dict[str, Any] = {
             "path": str(path.relative_to(folder)),
             "bytes": path.stat().st_size,
-            "sha256": _sha256(path),
+            "sha256": sha256_of(path),
         }
         if table is not None:
             entry |= {"table": table, "rows": pq.read_metadata(path).num_rows}
     return entry
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The file's digest in hex, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_json(path: Path, content: Mapping[str, Any] | Sequence[Any]) -> None:
-    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+    write_whole(path, _json(content))
+
+
+def _json(content: Mapping[str, Any] | Sequence[Any]) -> bytes:
+    return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"

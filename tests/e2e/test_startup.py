@@ -34,11 +34,12 @@ COMPLETING = {
         (["run", "--help"], {}, "--phone-column"),
         (["plan", "-h"], {}, "--json"),
         (["sandbox", "--help"], {}, "--profile"),
+        (["validate", "--help"], {}, "--all"),
         (["--version"], {}, "batch-screen, version "),
         ([], {"_BATCH_SCREEN_COMPLETE": "bash_source"}, "_batch_screen_completion"),
         ([], COMPLETING, "--strictness"),
     ],
-    ids=["help", "run", "plan", "sandbox", "version", "completion", "completing"],
+    ids=["help", "run", "plan", "sandbox", "validate", "version", "completion", "completing"],
 )
 def test_nothing_heavy_is_loaded(
     arguments: list[str], environment: dict[str, str], words: str
@@ -59,5 +60,7 @@ def test_nothing_heavy_is_loaded(
 def test_installed_command_helps() -> None:
     done = run_command("--help")
     assert done.code == 0
-    assert {"run", "plan", "sandbox"} <= {line.split()[0] for line in done.out.splitlines()[-4:]}
+    assert {"run", "plan", "sandbox", "validate"} <= {
+        line.split()[0] for line in done.out.splitlines()[-4:]
+    }
     assert done.err == ""

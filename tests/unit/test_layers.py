@@ -14,7 +14,7 @@ FLOORS = (
     {"__main__"},
     {"cli"},
     {"pipeline"},
-    {"engine", "sandbox", "planning", "reporting"},
+    {"engine", "sandbox", "planning", "reporting", "validating"},
     {"reading", "numbers", "plan", "api", "journal", "output", "runs"},
     {"checked"},
     {"schema", "files", "watch"},

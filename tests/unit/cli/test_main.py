@@ -66,7 +66,7 @@ def test_help(run: Run, flag: str) -> None:
     code, out, err = run(flag)
     assert code == 0
     assert not err
-    for command in ("run", "plan", "sandbox"):
+    for command in ("run", "plan", "sandbox", "validate"):
         assert f"\n  {command} " in out
 
 

@@ -1,0 +1,170 @@
+"""What the tables of one part must say of themselves and of each other.
+
+Each function yields one line per kind of difference, with table and count; no number is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+
+from batch_screen.model import Endpoint, OutcomeKind
+from batch_screen.output.findings import Difference
+from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS
+from batch_screen.output.reread import Part
+from batch_screen.schema import ERRORS as ERROR_COLUMNS
+from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
+from batch_screen.schema import Column, endpoint_group, results
+
+_E164 = r"^\+[1-9]\d{5,14}$"
+_VALUES = ("swapped", "active", "latest_change", "latest_change_at")
+_OF_REJECTS = ("row_index", "source_file", "source_row")
+_OF_FAILURES = ("e164", "endpoint", "attempts")
+# The wording of remedies is not compared: a later version may know a better one.
+_SHARED = ("e164", "endpoint", "reason", "detail", "http_status", "code", "attempts")
+
+
+def required(part: Part, run_id: str) -> Iterator[Difference]:
+    """Required columns hold no null, and every row is this run's."""
+    columns = {RESULTS: results({}), LOOKUPS: LOOKUP_COLUMNS, ERRORS: ERROR_COLUMNS}
+    for table, frame in part.frames():
+        where = part.names[table]
+        yield from (Difference(where, what) for what in _nulls(frame, columns[table]))
+        strange = _count(frame, pl.col("run_id") != run_id)
+        if strange:
+            yield Difference(where, f"{strange:,} rows name another run")
+
+
+def _nulls(frame: pl.DataFrame, columns: tuple[Column, ...]) -> Iterator[str]:
+    for column in columns:
+        empty = frame[column.name].null_count() if column.required else 0
+        if empty:
+            yield f"{empty:,} rows without {column.name}, which is required"
+
+
+def lookups(part: Part, endpoints: Sequence[str]) -> Iterator[Difference]:
+    """Each number of results was asked about once at each endpoint, and no other number.
+
+    A run has one window, so a number that stands twice at an endpoint is one too many
+    whatever window it has.
+    """
+    where = part.names[LOOKUPS]
+    twice = part.lookups.height - part.lookups.select("e164", "endpoint").n_unique()
+    if twice:
+        yield Difference(where, f"{twice:,} lookups stand there twice")
+    numbers = part.results.select("e164").unique()
+    for endpoint in endpoints:
+        asked = part.lookups.filter(pl.col("endpoint") == endpoint).select("e164").unique()
+        lacking = numbers.join(asked, on="e164", how="anti").height
+        if lacking:
+            yield Difference(where, f"{lacking:,} numbers of results lack a lookup of {endpoint}")
+        extra = asked.join(numbers, on="e164", how="anti").height
+        if extra:
+            yield Difference(where, f"{extra:,} lookups of {endpoint} for numbers not in results")
+    strange = _count(part.lookups, ~pl.col("endpoint").is_in(list(endpoints)))
+    if strange:
+        yield Difference(where, f"{strange:,} lookups at an endpoint the run did not ask")
+
+
+def values(part: Part) -> Iterator[Difference]:
+    """A success has its endpoint's value; whatever has no success has none: unknown, not safe."""
+    kinds = [kind.value for kind in OutcomeKind]
+    success = pl.col("outcome") == OutcomeKind.SUCCESS.value
+    faults = {
+        "an outcome nobody knows": ~pl.col("outcome").is_in(kinds),
+        "a number that is not E.164": ~pl.col("e164").str.contains(_E164),
+        "a value though they are no success": ~success
+        & pl.any_horizontal(pl.col(name).is_not_null() for name in _VALUES),
+        "success and no value": success & ~_has_value(),
+        "a window though none is taken, or none though one is": _takes_window()
+        != pl.col("max_age_minutes").is_not_null(),
+        "more refusals than attempts": pl.col("refusals") > pl.col("attempts"),
+    }
+    for fault, claim in faults.items():
+        rows = _count(part.lookups, claim)
+        if rows:
+            yield Difference(part.names[LOOKUPS], f"{rows:,} lookups have {fault}")
+
+
+def _has_value() -> pl.Expr:
+    """Whether the endpoint's own value is there."""
+    endpoint = pl.col("endpoint")
+    dated = endpoint.is_in([e.value for e in Endpoint if e.answers_date])
+    forwarding = endpoint == Endpoint.CALL_FORWARDING_CHECK.value
+    named = pl.when(dated).then(pl.col("latest_change").is_not_null())
+    return (
+        named.when(forwarding)
+        .then(pl.col("active").is_not_null())
+        .otherwise(pl.col("swapped").is_not_null())
+    )
+
+
+def _takes_window() -> pl.Expr:
+    return pl.col("endpoint").is_in([e.value for e in Endpoint if e.takes_max_age])
+
+
+def enrichment(part: Part) -> Iterator[Difference]:
+    """Every row of results has the values of its number's lookups, and null where none was made.
+
+    Written apart from ``output.enrich``, whose mistakes it should not repeat.
+    """
+    for endpoint in Endpoint:
+        group = endpoint_group(endpoint)
+        answers = part.lookups.filter(pl.col("endpoint") == endpoint.value)
+        # Twice asked is a difference of its own; here it must not make more rows.
+        right = answers.select("e164", *group).unique("e164", keep="first")
+        published = {column.name: name for name, column in group.items()}
+        joined = part.results.select("e164", *published).join(right, on="e164", how="left")
+        for column, name in published.items():
+            rows = _count(joined, pl.col(column).ne_missing(pl.col(name)))
+            if rows:
+                yield Difference(
+                    part.names[RESULTS], f"{column} differs from lookups in {rows:,} rows"
+                )
+
+
+def errors(part: Part) -> Iterator[Difference]:
+    """The errors are the failed lookups, each once, and rejects that name their row."""
+    where = part.names[ERRORS]
+    listed = part.errors.filter(pl.col("kind") == "failure").select(_SHARED)
+    failed = part.lookups.filter(pl.col("outcome") != OutcomeKind.SUCCESS.value).select(
+        *(name for name in _SHARED if name not in ("reason", "detail")),
+        reason=pl.col("outcome"),
+        detail=pl.coalesce("reason", "message"),
+    )
+    unlisted = failed.join(listed, on=_SHARED, how="anti", nulls_equal=True).height
+    if unlisted:
+        yield Difference(
+            where, f"{unlisted:,} failed lookups are not listed as they are in lookups"
+        )
+    unfounded = listed.join(failed, on=_SHARED, how="anti", nulls_equal=True).height
+    if unfounded:
+        yield Difference(where, f"{unfounded:,} failures are not in lookups as they are listed")
+    twice = listed.height - listed.n_unique()
+    if twice:
+        yield Difference(where, f"{twice:,} failures stand there twice")
+    misshapen = _count(part.errors, ~_is_reject() & ~_is_failure())
+    if misshapen:
+        yield Difference(where, f"{misshapen:,} rows are neither a reject nor a failure")
+
+
+def _is_reject() -> pl.Expr:
+    return (pl.col("kind") == "reject") & _only(_OF_REJECTS, _OF_FAILURES)
+
+
+def _is_failure() -> pl.Expr:
+    return (pl.col("kind") == "failure") & _only(_OF_FAILURES, _OF_REJECTS)
+
+
+def _only(there: Sequence[str], absent: Sequence[str]) -> pl.Expr:
+    return pl.all_horizontal(
+        *(pl.col(name).is_not_null() for name in there),
+        *(pl.col(name).is_null() for name in absent),
+    )
+
+
+def _count(frame: pl.DataFrame, claim: pl.Expr) -> int:
+    """Rows for which the claim is true; unknown is not."""
+    rows: int = frame.select(claim.sum()).item()
+    return rows

@@ -1,0 +1,273 @@
+"""Holds a run's files against its manifest: marker, latest.json, bytes, strangers, modes.
+
+Knows names and bytes only; what the tables hold is the business of ``recount``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from batch_screen.output.findings import Check, Difference
+from batch_screen.output.manifest import latest_content, marker_content, sha256_of
+from batch_screen.output.parts import TABLES, Layout
+from batch_screen.output.reread import DamagedPartError, height
+from batch_screen.schema import SCHEMA_VERSION
+
+_RUN_ID = r"\d{8}-[0-9a-f]{10}(?:-\d+)?"
+_PART = re.compile(rf"({_RUN_ID})-\d{{5}}\.parquet")
+_OTHERS = 0o077
+_MARKER_SIZE = 4096
+
+
+class ListedFile(msgspec.Struct, frozen=True):
+    """An entry of the manifest; ``table`` and ``rows`` for Parquet parts alone."""
+
+    path: str
+    bytes: int
+    sha256: str
+    table: str | None = None
+    rows: int | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """manifest.json, as ``output.manifest`` writes it."""
+
+    schema_version: int
+    run_id: str
+    run_date: str
+    files: tuple[ListedFile, ...]
+
+
+def is_run_id(name: str) -> bool:
+    """Whether a run could have this name.
+
+    >>> is_run_id("20261123-0123456789-2"), is_run_id("../20261123-0123456789")
+    (True, False)
+    """
+    return re.fullmatch(_RUN_ID, name) is not None
+
+
+def layout_of_run(folder: Path, run_id: str) -> Layout:
+    """Where the run's files lie; the name of a run begins with its date."""
+    return Layout(folder, run_id, f"{run_id[:4]}-{run_id[4:6]}-{run_id[6:8]}")
+
+
+def rewrite(layout: Layout) -> str:
+    """How a run's files come back unharmed."""
+    return (
+        f"restore them from a copy; or, if the run's state is kept, delete {_name(layout.marker)} "
+        f"and start the same command with --run-date {layout.run_date}: it writes all files anew "
+        "and asks nothing"
+    )
+
+
+def read_manifest(layout: Layout) -> Manifest | None:
+    """The run's manifest, or None if it cannot be read."""
+    try:
+        return msgspec.json.decode(layout.manifest.read_bytes(), type=Manifest)
+    except (OSError, ValueError):  # msgspec's errors are ValueErrors
+        return None
+
+
+def marker_check(layout: Layout) -> Check:
+    """The marker is there and holds the manifest's SHA-256."""
+    claim = "_SUCCESS holds the manifest's SHA-256"
+    remedy = rewrite(layout)
+    if not layout.marker.exists():
+        remedy = f"start the same command with --run-date {layout.run_date}: it goes on from there"
+    return Check("marker", claim, 1, tuple(_marker_differences(layout)), remedy)
+
+
+def _marker_differences(layout: Layout) -> Iterator[Difference]:
+    where = _name(layout.marker)
+    if not layout.marker.exists():
+        yield Difference(
+            where,
+            "none: the run was stopped before its end or is going on; nothing else was checked",
+        )
+        return
+    try:
+        with layout.marker.open("rb") as file:
+            found = file.read(_MARKER_SIZE)
+        expected = marker_content(sha256_of(layout.manifest))
+    except OSError as error:
+        yield Difference(where, f"cannot be held against manifest.json: {_reason(error)}")
+        return
+    if found != expected:
+        yield Difference(where, "it holds something else than the SHA-256 of manifest.json")
+
+
+def latest_check(layout: Layout) -> Check:
+    """latest.json names a complete run, this one or another, and that run's manifest."""
+    differences = tuple(_latest_differences(layout.folder))
+    remedy = "load runs by their own folders; the next run that completes writes latest.json anew"
+    return Check("latest", "latest.json agrees with the run it names", 1, differences, remedy)
+
+
+def _latest_differences(folder: Path) -> Iterator[Difference]:
+    run_id = latest_run(folder)
+    if run_id is None:
+        yield Difference("latest.json", "it is missing or names no run")
+        return
+    named = layout_of_run(folder, run_id)
+    if next(_marker_differences(named), None):
+        yield Difference("latest.json", f"the run it names, {run_id}, is not complete")
+    elif named.latest.read_bytes() != latest_content(named, sha256_of(named.manifest)):
+        yield Difference("latest.json", f"it differs from what run {run_id} wrote there")
+
+
+def latest_run(folder: Path) -> str | None:
+    """The run that latest.json names, or None where it names none."""
+    try:
+        named = msgspec.json.decode((folder / "latest.json").read_bytes(), type=dict[str, str])
+    except (OSError, ValueError):
+        return None
+    run_id = named.get("run_id", "")
+    return run_id if is_run_id(run_id) else None
+
+
+def manifest_check(layout: Layout, manifest: Manifest | None) -> Check:
+    """The manifest belongs to this run and lists what a run leaves behind, each file once."""
+    listed = manifest.files if manifest else ()
+    differences = tuple(
+        Difference(_name(layout.manifest), what) for what in _manifest_faults(layout, manifest)
+    )
+    claim = "files listed, each once, where this run's files lie"
+    return Check("manifest", claim, len(listed), differences, rewrite(layout))
+
+
+def _manifest_faults(layout: Layout, manifest: Manifest | None) -> Iterator[str]:
+    if manifest is None:
+        yield "it is missing or cannot be read"
+        return
+    if (manifest.run_id, manifest.run_date) != (layout.run_id, layout.run_date):
+        yield f"it names another run or date than {layout.run_id}"
+    if manifest.schema_version != SCHEMA_VERSION:
+        yield (
+            f"schema version {manifest.schema_version}, but this batch-screen knows "
+            f"{SCHEMA_VERSION}: validate with the version that wrote the run"
+        )
+    paths = [file.path for file in manifest.files]
+    yield from (
+        f"{path} is listed twice" for path in sorted({p for p in paths if paths.count(p) > 1})
+    )
+    yield from (
+        f"{f.path!r} is no file of this run" for f in manifest.files if not _is_ours(layout, f)
+    )
+    first = [layout.part(table, 0) for table in TABLES]
+    for path in (*first, layout.summary, layout.errors_csv, layout.schema):
+        if str(path.relative_to(layout.folder)) not in paths:
+            yield f"{path.relative_to(layout.folder)} is not listed"
+
+
+def _is_ours(layout: Layout, file: ListedFile) -> bool:
+    if file.table is None:
+        reports = (layout.summary, layout.errors_csv, layout.schema)
+        return file.path in [str(path.relative_to(layout.folder)) for path in reports]
+    number = part_number(file)
+    return (
+        file.table in TABLES
+        and number is not None
+        and (layout.folder / file.path == layout.part(file.table, number))
+    )
+
+
+def own_files(layout: Layout, manifest: Manifest) -> list[ListedFile]:
+    """The entries that lie where this run's files lie; no other path is opened."""
+    return [file for file in manifest.files if _is_ours(layout, file)]
+
+
+def part_number(file: ListedFile) -> int | None:
+    """The number in a part's name, or None where it is no part's name."""
+    name = Path(file.path).name
+    return int(name[-13:-8]) if _PART.fullmatch(name) else None
+
+
+def files_check(
+    layout: Layout, listed: Sequence[ListedFile], on_file: Callable[[], None]
+) -> tuple[Check, list[ListedFile]]:
+    """Every listed file holds what the manifest says; also those files that do."""
+    differences: list[Difference] = []
+    intact: list[ListedFile] = []
+    for file in listed:
+        found = [Difference(file.path, what) for what in _file_faults(layout.folder, file)]
+        differences += found
+        if not found:
+            intact.append(file)
+        on_file()
+    claim = "files have the manifest's bytes, SHA-256 and rows"
+    return Check("files", claim, len(listed), tuple(differences), rewrite(layout)), intact
+
+
+def _file_faults(folder: Path, file: ListedFile) -> Iterator[str]:
+    path = folder / file.path
+    try:
+        size, digest = path.stat().st_size, sha256_of(path)
+    except OSError as error:
+        yield f"cannot be read: {_reason(error)}"
+        return
+    if size != file.bytes:
+        yield f"{size:,} bytes, {file.bytes:,} in the manifest"
+    elif digest != file.sha256:
+        yield "its content changed: another SHA-256 than in the manifest"
+    elif file.table is not None:
+        yield from _rows_faults(path, file)
+
+
+def _rows_faults(path: Path, file: ListedFile) -> Iterator[str]:
+    try:
+        rows = height(path)
+    except DamagedPartError as error:
+        yield f"cannot be read: {error}"
+        return
+    if rows != file.rows:
+        yield f"{rows:,} rows, {file.rows} in the manifest"
+
+
+def strangers_check(layout: Layout, manifest: Manifest) -> Check:
+    """The data folders, whose readers take every file, hold nothing of this run unlisted.
+
+    A file whose name is no run's may be a copy of a part, so it counts as well.
+    """
+    listed = {file.path for file in manifest.files}
+    examined, differences = 0, []
+    for table in TABLES:
+        for path in sorted(p for p in (layout.folder / table).rglob("*") if not p.is_dir()):
+            examined += 1
+            name = path.relative_to(layout.folder)
+            named = _PART.fullmatch(path.name)
+            if str(name) not in listed and (named is None or named[1] == layout.run_id):
+                differences.append(Difference(str(name), "it is no file of the manifest"))
+    claim = "files in the data folders, none of this run that is not listed"
+    remedy = "move it elsewhere: whoever reads the folder takes its rows for rows of a run"
+    return Check("strangers", claim, examined, tuple(differences), remedy)
+
+
+def private_check(layout: Layout, manifest: Manifest) -> Check:
+    """Files and folders of the run are closed to other users; the output folder may be open."""
+    files = [layout.folder / file.path for file in own_files(layout, manifest)]
+    files += [layout.manifest, layout.marker, layout.latest]
+    folders = {parent for file in files for parent in file.parents} - {layout.folder}
+    ours = [path for path in (*sorted(folders), *files) if layout.folder in path.parents]
+    differences = tuple(
+        Difference(str(path.relative_to(layout.folder)), f"mode {mode:04o} lets other users in")
+        for path in ours
+        if path.exists() and (mode := path.stat().st_mode & 0o7777) & _OTHERS
+    )
+    remedy = f"chmod -R go= on the folders below {layout.folder}: they hold personal data"
+    return Check(
+        "private", "files and folders are closed to others", len(ours), differences, remedy
+    )
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
+
+
+def _name(path: Path) -> str:
+    """A path in the run's folder, as it is seen from the output folder."""
+    return f"runs/{path.parent.name}/{path.name}"
