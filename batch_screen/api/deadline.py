@@ -11,7 +11,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-_STOOD_STILL_SECONDS = 0.5
+_STOOD_STILL_SECONDS = 0.1
 _SECOND_CHANCE_SECONDS = 0.5
 
 
