@@ -33,13 +33,15 @@ def translated(doing: str, path: Path) -> Iterator[None]:
 
 
 def make_folder(path: Path) -> Path:
-    """The folder, created with its missing parents as 0700 whatever the umask."""
+    """The folder, created with its missing parents as 0700 whatever the umask, and on disk."""
     with translated("create the folder", path):
         missing = [p for p in (path, *path.parents) if not p.exists()]
         for folder in reversed(missing):
             with suppress(FileExistsError):
                 folder.mkdir(mode=FOLDER_MODE)
                 folder.chmod(FOLDER_MODE)
+                with suppress(PermissionError):  # a parent that may be entered but not listed
+                    sync_folder(folder.parent)
         if not path.is_dir():
             raise OutputError(f"{path} is not a folder; name another one")
     return path

@@ -125,8 +125,10 @@ class Attempt(msgspec.Struct, frozen=True, tag="attempt", tag_field="t", omit_de
 class Outcome(msgspec.Struct, frozen=True, tag="outcome", tag_field="t", omit_defaults=True):
     """Final state of a lookup, as the journal keeps it and as ``lookups`` publishes it.
 
-    ``attempts`` counts the HTTP requests made, ``refusals`` those of them that were refused
-    for the rate; ``latency_ms`` and ``responded_at`` (UTC) are those of the last attempt.
+    ``attempts`` counts the HTTP requests that were answered or failed, ``refusals`` those of
+    them that were refused for the rate. ``unanswered`` counts requests beside them of which
+    nothing was saved because the run ended abruptly: they may have been billed.
+    ``latency_ms`` and ``responded_at`` (UTC) are those of the last attempt.
     """
 
     e164: str
@@ -144,6 +146,7 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", tag_field="t", omit_de
     message: str | None = None
     attempts: int = 0
     refusals: int = 0
+    unanswered: int = 0
     latency_ms: float | None = None
     responded_at: datetime | None = None
     correlator: str | None = None
@@ -153,11 +156,18 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", tag_field="t", omit_de
         return Lookup(self.e164, self.endpoint, self.max_age_minutes)
 
 
+class Held(msgspec.Struct, frozen=True, tag="held", tag_field="t"):
+    """An outcome the canary still held back when the run was stopped: paid for, not yet trusted."""
+
+    outcome: Outcome
+
+
 class ShardPlan(msgspec.Struct, frozen=True):
-    """How many rows and unique numbers one shard holds."""
+    """How many rows and unique numbers one shard holds, and the SHA-256 of its file."""
 
     rows: int
     unique_numbers: int
+    sha256: str
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -166,6 +176,7 @@ class Plan(msgspec.Struct, frozen=True):
     rows: int
     accepted: int
     rejected: dict[str, int]
+    rejects_sha256: str
     shards: list[ShardPlan]
     kept: list[str]
     facts: dict[str, str]

@@ -113,7 +113,7 @@ def screen(job: Job, watch: Watch | None = None) -> Screened:
     check_writable(job.out)
     with _locked(job), _on_disk(sources, job.state, watch) as files:
         watch.progress.stage("reading")
-        run = _run(job, _identity(job, files), watch)
+        run = _run(job, _identity(job, files), _full_paths(files), watch)
         layout = layout_of(run, job.settings)
         if layout.is_whole:
             if not run.plan.exists():  # its state was removed; it needs none
@@ -142,7 +142,7 @@ def forecast(job: Job, watch: Watch | None = None) -> Forecast:
     ):
         watch.progress.stage("reading")
         identity = _identity(job, files)
-        run = _resumable(job, identity)
+        run = _resumable(job, identity, _full_paths(files))
         plan = read_plan(run.plan) if run else None
         plan = plan or plan_inputs(files, job.settings, Path(scratch) / "plan", watch)
     endpoints = job.settings.screening.endpoints
@@ -214,13 +214,21 @@ def _identity(job: Job, files: list[Source]) -> Identity:
     return Identity([digest(file.path) for file in files], job.day.isoformat(), settings)
 
 
-def _run(job: Job, identity: Identity, watch: Watch) -> Run:
+def _full_paths(files: list[Source]) -> list[str]:
+    """What tells a file that has changed from another one."""
+    return [file.name or str(file.path.resolve()) for file in files]
+
+
+def _run(job: Job, identity: Identity, inputs: list[str], watch: Watch) -> Run:
     """The run to go on with, or a new one."""
-    run = None if job.new_run else find_run(job.state, identity)
-    return run or _new_run(job, identity, watch)
+    run = None if job.new_run else find_run(job.state, identity, inputs)
+    if run is None:
+        return _new_run(job, identity, inputs, watch)
+    run.sweep()
+    return run
 
 
-def _new_run(job: Job, identity: Identity, watch: Watch) -> Run:
+def _new_run(job: Job, identity: Identity, inputs: list[str], watch: Watch) -> Run:
     for other, differing in answered_runs(job.state, identity):
         watch.progress.note(
             f"run {other.run_id} has answered this input for this date (differing: "
@@ -233,7 +241,8 @@ def _new_run(job: Job, identity: Identity, watch: Watch) -> Run:
         )
     # Without --new-run a run that is complete in this folder is not run again, even where
     # its state was removed: it gets its old name back.
-    return create_run(job.state, identity, taken=_complete_runs(job) if job.new_run else [])
+    taken = _complete_runs(job) if job.new_run else []
+    return create_run(job.state, identity, inputs, taken)
 
 
 def _complete_runs(job: Job) -> list[str]:
@@ -252,11 +261,11 @@ def _refuse_to_buy_again(run: Run, layout: Layout) -> None:
         )
 
 
-def _resumable(job: Job, identity: Identity) -> Run | None:
+def _resumable(job: Job, identity: Identity, inputs: list[str]) -> Run | None:
     output = job.settings.output
     if job.new_run or not (output.state_folder or output.folder):
         return None
-    return find_run(job.state, identity)
+    return find_run(job.state, identity, inputs)
 
 
 def _plan(job: Job, run: Run, files: list[Source], watch: Watch) -> Plan:
@@ -290,5 +299,4 @@ def _session(started_at: datetime, asked: Asked) -> Session:
         ended_at=datetime.now(UTC),
         attempts=asked.attempts,
         asking_seconds=round(asked.seconds, 3),
-        possibly_billed=asked.possibly_billed,
     )

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from io import BufferedWriter
 from pathlib import Path
 
-import msgspec
 import polars as pl
 import pyarrow.parquet as pq
 
-from batch_screen.errors import JournalError
-from batch_screen.files import FILE_MODE, make_folder, sync_folder, translated, write_whole
+from batch_screen.checked import read_frame, read_record, sha256_of, write_record
+from batch_screen.files import make_folder, open_private, sync_folder, translated
 from batch_screen.masking import mask_cell
 from batch_screen.model import Endpoint, Lookup, Plan, ShardPlan
 from batch_screen.schema import IDENTITY, KEPT_PREFIX, REJECT, dtypes
@@ -69,11 +69,12 @@ def make_plan(
             rows=accepted.rows + rejects.rows,
             accepted=accepted.rows,
             rejected=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+            rejects_sha256=sha256_of(rejects.path) if rejects.columns else "",
             shards=shards,
             kept=[name for name in accepted.columns if name.startswith(KEPT_PREFIX)],
             facts=dict(facts),
         )
-        write_whole(growing / "plan.json", msgspec.json.format(msgspec.json.encode(plan)))
+        write_record(growing / "plan.json", plan)
         _sync_all(growing)
         growing.replace(folder)
         sync_folder(folder.parent)
@@ -81,16 +82,9 @@ def make_plan(
 
 
 def read_plan(folder: Path) -> Plan | None:
-    """The plan in the folder, or None if planning was not finished."""
+    """The plan in the folder, or None if planning was not finished. ``JournalError``: damaged."""
     path = folder / "plan.json"
-    if not path.exists():
-        return None
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Plan)
-    except (OSError, ValueError) as error:  # msgspec's, or bytes that are no UTF-8
-        raise JournalError(
-            f"{path} cannot be read; nothing was changed: start afresh with --new-run"
-        ) from error
+    return read_record(path, Plan) if path.exists() else None
 
 
 def shard_rows_path(folder: Path, shard: int) -> Path:
@@ -103,30 +97,35 @@ def rejects_path(folder: Path) -> Path:
     return folder / "rejects.parquet"
 
 
+def read_rows(folder: Path, plan: Plan, shard: int) -> pl.DataFrame:
+    """The shard's accepted rows. Raises ``JournalError`` if they are not as they were written."""
+    return read_frame(shard_rows_path(folder, shard), plan.shards[shard].sha256)
+
+
+def read_rejects(folder: Path, plan: Plan) -> pl.DataFrame:
+    """The rejected rows. Raises ``JournalError`` if they are not as they were written."""
+    return read_frame(rejects_path(folder), plan.rejects_sha256)
+
+
 def lookups(
     folder: Path,
+    plan: Plan,
     shard: int,
-    endpoints: Sequence[Endpoint],
-    max_age_minutes: int,
+    windows: Mapping[Endpoint, int | None],
     finished: frozenset[Lookup] | set[Lookup],
 ) -> Iterator[Lookup]:
-    """The shard's lookups without the finished ones, numbers in order of first appearance."""
-    windows = [(e, max_age_minutes if e.takes_max_age else None) for e in endpoints]
-    for number in _numbers(shard_rows_path(folder, shard)):
-        for endpoint, window in windows:
+    """The shard's lookups without the finished ones, numbers in order of first appearance.
+
+    ``windows`` maps the endpoints to ask to the window sent, in minutes. Raises
+    ``JournalError`` if the rows are not as they were written.
+    """
+    path = shard_rows_path(folder, shard)
+    rows = read_frame(path, plan.shards[shard].sha256, columns=["e164"])
+    for number in rows["e164"].unique(maintain_order=True):
+        for endpoint, window in windows.items():
             lookup = Lookup(number, endpoint, window)
             if lookup not in finished:
                 yield lookup
-
-
-def _numbers(path: Path) -> pl.Series:
-    try:
-        return pl.read_parquet(path, columns=["e164"])["e164"].unique(maintain_order=True)
-    except (OSError, pl.exceptions.PolarsError) as error:  # whose text may quote a number
-        raise JournalError(
-            f"{path} cannot be read; nothing was changed: restore it, or start afresh with "
-            "--new-run"
-        ) from error
 
 
 def shard_of(number: pl.Expr, shards: int) -> pl.Expr:
@@ -147,6 +146,7 @@ class _Spool:
         self.path = path
         self.rows = 0
         self.columns: list[str] = []
+        self._file: BufferedWriter | None = None
         self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> None:
@@ -155,8 +155,9 @@ class _Spool:
     def add(self, frame: pl.DataFrame) -> None:
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self.path, table.schema, compression="zstd")
-            self.path.chmod(FILE_MODE)
+            # Buffered, because pyarrow does not look at how much of a write was done.
+            self._file = BufferedWriter(open_private(self.path))
+            self._writer = pq.ParquetWriter(self._file, table.schema, compression="zstd")
             self.columns = frame.columns
         self._writer.write_table(table)
         self.rows += frame.height
@@ -164,6 +165,8 @@ class _Spool:
     def __exit__(self, *_: object) -> None:
         if self._writer is not None:
             self._writer.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def _accepted(batch: pl.DataFrame) -> pl.DataFrame:
@@ -234,12 +237,11 @@ def _hand_out(held: dict[int, list[pl.DataFrame]], spools: list[_Spool]) -> None
 
 def _count_shard(path: Path) -> ShardPlan:
     numbers = pl.scan_parquet(path).select(rows=pl.len(), unique_numbers=pl.col("e164").n_unique())
-    return ShardPlan(**numbers.collect().row(0, named=True))
+    return ShardPlan(**numbers.collect().row(0, named=True), sha256=sha256_of(path))
 
 
 def _sync_all(folder: Path) -> None:
     for path in folder.iterdir():
-        path.chmod(FILE_MODE)
         with path.open("rb") as file:
             os.fsync(file.fileno())
     sync_folder(folder)

@@ -13,9 +13,8 @@ from typing import Any
 import polars as pl
 
 from batch_screen.config.settings import Settings
-from batch_screen.errors import JournalError
 from batch_screen.files import check_writable, whole
-from batch_screen.journal.seal import sealed_path
+from batch_screen.journal.seal import read_sealed
 from batch_screen.masking import mask_number
 from batch_screen.model import Plan
 from batch_screen.numbers.rules import REMEDY
@@ -31,7 +30,7 @@ from batch_screen.output.summary import (
     count_rows,
     write_summary,
 )
-from batch_screen.plan import rejects_path, shard_rows_path
+from batch_screen.plan import read_rejects, read_rows, shard_rows_path
 from batch_screen.runs import Run
 from batch_screen.schema import KEPT_PREFIX, conform
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
@@ -56,7 +55,7 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
     check_writable(layout.run)
     layout.clear()
     for shard in range(len(plan.shards)):
-        _write_parts(run, shard, layout, settings)
+        _write_parts(run, plan, shard, layout, settings)
         watch.advance(1)
     endpoints = count_lookups(layout.parts(LOOKUPS), settings.prices)
     check(
@@ -88,18 +87,18 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
     return summary
 
 
-def _write_parts(run: Run, shard: int, layout: Layout, settings: Settings) -> None:
-    for table, frame in _tables(run, shard):
+def _write_parts(run: Run, plan: Plan, shard: int, layout: Layout, settings: Settings) -> None:
+    for table, frame in _tables(run, plan, shard):
         # The first part is always there, so that every table can be read.
         if shard == 0 or frame.height:
             layout.write_part(table, shard, frame, settings.output)
         del frame  # so that only one is in memory beside the outcomes
 
 
-def _tables(run: Run, shard: int) -> Iterator[tuple[str, pl.DataFrame]]:
-    outcomes = _state(sealed_path(run.sealed, shard))
-    rejects = _state(rejects_path(run.plan)) if shard == 0 else None
-    yield RESULTS, enrich(_state(shard_rows_path(run.plan, shard)), outcomes, run.run_id)
+def _tables(run: Run, plan: Plan, shard: int) -> Iterator[tuple[str, pl.DataFrame]]:
+    outcomes = read_sealed(run.sealed, run.run_id, shard)
+    rejects = read_rejects(run.plan, plan) if shard == 0 else None
+    yield RESULTS, enrich(read_rows(run.plan, plan, shard), outcomes, run.run_id)
     yield LOOKUPS, conform(outcomes.with_columns(run_id=pl.lit(run.run_id)), LOOKUP_COLUMNS)
     yield ERRORS, _errors(rejects, outcomes, run.run_id)
 
@@ -109,16 +108,6 @@ def _errors(rejects: pl.DataFrame | None, outcomes: pl.DataFrame, run_id: str) -
     if rejects is None:
         return failures
     return pl.concat([reject_errors(rejects, _REMEDIES, run_id), failures])
-
-
-def _state(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise JournalError(
-            f"{path} cannot be read; nothing was changed: restore it, or start afresh with "
-            "--new-run"
-        ) from error
 
 
 def _masked(settings: Mapping[str, Any]) -> dict[str, Any]:

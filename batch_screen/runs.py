@@ -20,12 +20,15 @@ from uuid import UUID, uuid4, uuid5
 import msgspec
 from filelock import FileLock, Timeout
 
+from batch_screen.checked import damaged, read_record, write_record
 from batch_screen.errors import ConfigurationError, JournalError, RunLockedError
 from batch_screen.files import make_folder, translated, write_whole
+from batch_screen.masking import plain
 from batch_screen.model import Lookup
+from batch_screen.schema import SCHEMA_VERSION
 
 FORMAT = "batch-screen run"
-VERSION = 1
+VERSION = 2
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -41,13 +44,25 @@ class Identity(msgspec.Struct, frozen=True):
         return hashlib.sha256(canonical).hexdigest()[:10]
 
 
-class RunFile(msgspec.Struct, frozen=True):
-    """run.json: written once, before anything else of the run."""
+class Made(msgspec.Struct, frozen=True):
+    """What made a state: enough of run.json for any version to be told apart."""
 
-    format: str
-    version: int
+    format: str = FORMAT
+    version: int = VERSION
+    schema_version: int = SCHEMA_VERSION
+
+
+class RunFile(msgspec.Struct, frozen=True):
+    """run.json: written once, before anything else of the run.
+
+    ``inputs`` are the files' full paths, so that a file that has changed can be told from
+    another one.
+    """
+
+    made: Made
     run_id: str
     identity: Identity
+    inputs: list[str]
     created_at: datetime
     salt: UUID
 
@@ -68,10 +83,16 @@ class Run:
 
     @property
     def has_bought(self) -> bool:
-        """Whether any outcome was saved."""
-        if any(self.sealed.glob("*.parquet")):
+        """Whether any answer was saved."""
+        if any(self.sealed.glob("*.seal")):
             return True
         return any(_holds_outcome(path) for path in self.journal.glob("*.journal"))
+
+    def sweep(self) -> None:
+        """Removes the unfinished files of a process that was killed."""
+        with translated("clear", self.folder):
+            for leftover in self.folder.rglob(".*.tmp"):
+                leftover.unlink()
 
     def discard(self) -> None:
         """Removes a run that could not be planned, so that nothing half-made stays behind."""
@@ -88,7 +109,7 @@ class Run:
 def _holds_outcome(segment: Path) -> bool:
     # Whether one is there is all that is asked; the journal's own reader checks each line.
     with translated("read", segment), segment.open("rb") as lines:
-        return any(b'"t":"outcome"' in line for line in lines)
+        return any(b'"t":"outcome"' in line or b'"t":"held"' in line for line in lines)
 
 
 def new_run_id(identity: Identity, serial: int) -> str:
@@ -139,25 +160,43 @@ def _describe(holder: Path) -> str:
         return "its process has just started"
 
 
-def find_run(state_folder: Path, identity: Identity) -> Run | None:
+def find_run(state_folder: Path, identity: Identity, inputs: Sequence[str]) -> Run | None:
     """The latest run of this identity.
 
-    Raises ``ConfigurationError`` if instead an unfinished run of the same input and date was
-    begun with other settings: what it bought must not be bought again by mistake.
+    Raises ``ConfigurationError`` if instead an unfinished run of the same date was begun with
+    other settings, or when the same file had other content: what it bought must not be bought
+    again by mistake.
     """
-    same_work = [
-        run
-        for run in all_runs(state_folder)
-        if (run.file.identity.content, run.file.identity.run_date)
-        == (identity.content, identity.run_date)
+    same_day = [
+        run for run in all_runs(state_folder) if run.file.identity.run_date == identity.run_date
     ]
-    same = [run for run in same_work if run.file.identity == identity]
+    same = [run for run in same_day if run.file.identity == identity]
     if same:
         return max(same, key=lambda run: run.file.created_at)
-    for other in same_work:
-        if other.has_bought and not is_answered(other):
-            raise ConfigurationError(_difference(other, identity))
+    for other in same_day:
+        differing = _differing_work(other, identity, inputs)
+        if differing and other.has_bought and not is_answered(other):
+            raise ConfigurationError(
+                f"run {other.run_id} is unfinished and {differing} to resume it, or use --new-run "
+                "to start afresh and pay again"
+            )
     return None
+
+
+def _differing_work(other: Run, identity: Identity, inputs: Sequence[str]) -> str:
+    """What keeps the other run from being resumed, and what to do; empty: it is other work."""
+    if other.file.identity.content == identity.content:
+        return f"was begun with other settings ({_differing(other, identity)}); set them back"
+    was = dict(zip(other.file.inputs, other.file.identity.content, strict=True))
+    now = dict(zip(inputs, identity.content, strict=True))
+    changed = [path for path in now if path in was and was[path] != now[path]]
+    if not changed:
+        return ""
+    path = changed[0]
+    return (
+        f"was begun when {path} had other content (SHA-256 {was[path][:12]}…, now "
+        f"{now[path][:12]}…); restore the file"
+    )
 
 
 def answered_runs(state_folder: Path, identity: Identity) -> list[tuple[Run, str]]:
@@ -190,57 +229,76 @@ def unfinished_runs(state_folder: Path, identity: Identity) -> list[Run]:
 def is_answered(run: Run) -> bool:
     """Whether every shard is sealed."""
     shards = len(list(run.plan.glob("rows-*.parquet")))
-    sealed = len(list(run.sealed.glob("*.parquet"))) if run.sealed.exists() else 0
+    sealed = len(list(run.sealed.glob("*.seal"))) if run.sealed.exists() else 0
     return shards > 0 and sealed == shards
 
 
-def create_run(state_folder: Path, identity: Identity, taken: Sequence[str]) -> Run:
+def create_run(
+    state_folder: Path, identity: Identity, inputs: Sequence[str], taken: Sequence[str]
+) -> Run:
     """A new run of this identity; ``taken`` are run ids that are used elsewhere."""
     used = {*taken, *(run.run_id for run in all_runs(state_folder))}
     serial = 1
     while (run_id := new_run_id(identity, serial)) in used:
         serial += 1
-    file = RunFile(FORMAT, VERSION, run_id, identity, datetime.now(UTC), uuid4())
+    file = RunFile(Made(), run_id, identity, list(inputs), datetime.now(UTC), uuid4())
     run = Run(state_folder / "runs" / run_id, file)
     for folder in (run.folder, run.journal, run.sealed):
         make_folder(folder)
-    write_whole(run.folder / "run.json", msgspec.json.format(msgspec.json.encode(file)))
+    write_record(run.folder / "run.json", file)
     return run
 
 
 def all_runs(state_folder: Path) -> list[Run]:
-    """Every run in the state folder. Raises ``JournalError`` on one that cannot be read."""
-    return [_read_run(path) for path in sorted(state_folder.glob("runs/*/run.json"))]
+    """Every run in the state folder. Raises ``JournalError`` on one that cannot be used."""
+    found = [path for path in sorted(state_folder.glob("runs/*")) if path.is_dir()]
+    return [run for run in map(_read_run, found) if run is not None]
 
 
-def _read_run(path: Path) -> Run:
-    try:
-        file = msgspec.json.decode(path.read_bytes(), type=RunFile)
-    except (OSError, ValueError) as error:  # msgspec's, or bytes that are no UTF-8
+def _read_run(folder: Path) -> Run | None:
+    """The run in the folder, or None where a start was killed before it had written anything."""
+    path = folder / "run.json"
+    if not path.exists():
+        if any(folder.glob("journal/*")) or any(folder.glob("sealed/*")):
+            raise damaged(path)
+        return None
+    made = _made_by(path)
+    if made != Made():
         raise JournalError(
-            f"{path} cannot be read as a run's state; nothing was changed: move it away or name "
-            "another --state-dir"
-        ) from error
-    if (file.format, file.version) != (FORMAT, VERSION):
-        raise JournalError(
-            f"{path} is {file.format} version {file.version}; this program knows {FORMAT} version "
-            f"{VERSION}: use the program that wrote it, or name another --state-dir"
+            f"{path} is {plain(made.format, 40)} version {made.version} with schema "
+            f"{made.schema_version}; this program knows {FORMAT} version {VERSION} with schema "
+            f"{SCHEMA_VERSION}: use the program that wrote it, name another --state-dir, or "
+            "remove the folder if its run is complete"
         )
-    return Run(path.parent, file)
+    run = Run(folder, read_record(path, RunFile))
+    if run.run_id != folder.name:
+        raise damaged(path)
+    return run
+
+
+class _Version(msgspec.Struct):
+    """The part of run.json that says what it is, whatever else is in it."""
+
+    content: _Content
+
+
+class _Content(msgspec.Struct):
+    made: Made
+
+
+def _made_by(path: Path) -> Made:
+    with translated("read", path):
+        file = path.read_bytes()
+    try:
+        return msgspec.json.decode(file, type=_Version).content.made
+    except ValueError as error:  # msgspec's, or bytes that are no UTF-8
+        raise damaged(path) from error
 
 
 def _differing(other: Run, identity: Identity) -> str:
     old, new = other.file.identity.settings, identity.settings
     differing = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     return "; ".join(f"{n} was {_shown(old, n)}, now {_shown(new, n)}" for n in differing)
-
-
-def _difference(other: Run, identity: Identity) -> str:
-    return (
-        f"run {other.run_id} of this input is unfinished and was begun with other settings "
-        f"({_differing(other, identity)}); set them back to resume it, or use --new-run to start "
-        "afresh and pay again"
-    )
 
 
 def _shown(settings: Mapping[str, Any], name: str) -> str:

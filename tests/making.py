@@ -59,7 +59,7 @@ def made(
 ) -> tuple[Run, Plan]:
     """A planned run that has asked nothing yet."""
     identity = Identity(["c0ffee"], "2026-11-23", (settings or Settings()).identity())
-    run = create_run(state, identity, taken=[])
+    run = create_run(state, identity, ["/lists/list.csv"], taken=[])
     plan = make_plan(
         batches(cells), run.plan, shard_rows=shard_rows, facts={}, on_rows=lambda _: None
     )

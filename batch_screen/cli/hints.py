@@ -20,10 +20,10 @@ def hints(summary: Summary, settings: Settings) -> Iterator[str]:
 
 
 def _about_failures(summary: Summary, settings: Settings) -> Iterator[str]:
-    if summary.session.possibly_billed:
+    if summary.unanswered:
         yield (
-            f"an earlier start ended abruptly: up to {summary.session.possibly_billed} requests "
-            "may have been billed without an answer"
+            f"an earlier start ended abruptly: up to {summary.unanswered:,} requests may have been "
+            "billed without an answer; they are not in the cost"
         )
     if summary.failure_share > settings.guards.max_failure_share:
         yield (

@@ -24,7 +24,6 @@ class Asked(msgspec.Struct, frozen=True):
 
     attempts: int
     seconds: float
-    possibly_billed: int
 
 
 def ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Watch) -> Asked:
@@ -63,9 +62,12 @@ async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Wa
             on_failure=lambda error: dispatcher.halt(error),  # noqa: PLW0108 (made below)
         )
         dispatcher = Dispatcher(
-            settings, ask=client.ask, save=line.save, correlate=run.correlator, pacer=pacer
+            settings,
+            ask=client.ask,
+            journal=line,
+            correlate=run.correlator,
+            pacer=pacer,
         )
-        dispatcher.backlog = line
         for endpoint, count in answered.items():
             if count >= settings.guards.canary_answers:  # an earlier start saw it answer well
                 dispatcher.trust(endpoint)
@@ -78,11 +80,7 @@ async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Wa
                 await dispatcher.run(line.tasks())
             finally:
                 await line.close()
-    return Asked(
-        attempts=dispatcher.attempts,
-        seconds=monotonic() - began,
-        possibly_billed=line.possibly_billed,
-    )
+    return Asked(attempts=dispatcher.attempts, seconds=monotonic() - began)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

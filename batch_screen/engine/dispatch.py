@@ -1,8 +1,8 @@
 """Takes lookups from a stream, asks them at the pacer's pace, and hands on what came back.
 
 One coroutine alone starts attempts; the attempts in flight are bounded and so is what waits
-for another try, so memory does not grow with the plan. Knows no files: records go to
-``save``, which decides when they count.
+for another try, so memory does not grow with the plan. Knows no files: what is about to be
+sent and what came back goes to a ``Journal``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Protocol
 
 import msgspec.structs
 
+from batch_screen.api.client import CANNOT_CONNECT
 from batch_screen.config.settings import Settings
 from batch_screen.engine.guards import Canary, Outage, Reachability
 from batch_screen.engine.pacing import Pacer
@@ -32,7 +33,16 @@ from batch_screen.engine.retry import (
 )
 from batch_screen.engine.task import Task, attempt_of, key_of, outcome_of
 from batch_screen.errors import ApiError
-from batch_screen.model import Answer, Attempt, Endpoint, Intent, Lookup, Outcome, OutcomeKind
+from batch_screen.model import (
+    Answer,
+    Attempt,
+    Endpoint,
+    Held,
+    Intent,
+    Lookup,
+    Outcome,
+    OutcomeKind,
+)
 
 _WAITING_PER_SLOT = 4
 _NOT_IMPLEMENTED = 501
@@ -44,17 +54,23 @@ _log = logging.getLogger(__name__)
 Ask = Callable[[Lookup, str], Awaitable[Answer]]
 
 
-class Backlog(Protocol):
-    """Outcomes on their way to the disk: what a crash would lose beside what is in flight."""
+class Journal(Protocol):
+    """Where what is asked and answered is kept."""
 
     @property
-    def unsaved(self) -> int: ...
+    def unsaved(self) -> int:
+        """Outcomes on their way to the disk: what a crash would lose beside what is in flight."""
+
+    def note(self, shard: int, intent: Intent) -> None:
+        """A request is about to be sent; it is not, if this raises."""
+
+    def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
+        """Keeps the record; decides when it counts."""
 
     def hurry(self) -> None:
-        """Saves them without waiting for more."""
+        """Saves what waits without waiting for more."""
 
 
-Save = Callable[[int, Intent | Attempt | Outcome], None]
 Correlate = Callable[[Lookup, int], str]
 
 
@@ -62,11 +78,17 @@ class Dispatcher:
     """Asks every task of a stream; ``run`` returns when all are done or ``halt`` was called."""
 
     def __init__(
-        self, settings: Settings, *, ask: Ask, save: Save, correlate: Correlate, pacer: Pacer
+        self,
+        settings: Settings,
+        *,
+        ask: Ask,
+        journal: Journal,
+        correlate: Correlate,
+        pacer: Pacer,
     ) -> None:
         self._settings = settings
         self._ask = ask
-        self._save = save
+        self._journal = journal
         self._correlate = correlate
         self._pacer = pacer
         self._loop = asyncio.get_running_loop()
@@ -84,7 +106,6 @@ class Dispatcher:
         self._halted: asyncio.Future[None] = self._loop.create_future()
         self._stopped_endpoints: set[Endpoint] = set()
         self.attempts = 0
-        self.backlog: Backlog | None = None
 
     def wake(self) -> None:
         """Something was saved: there may be room for another attempt."""
@@ -134,8 +155,8 @@ class Dispatcher:
 
     def _has_slot(self) -> bool:
         most = self._settings.pacing.max_concurrency
-        if self.backlog is not None and self.backlog.unsaved >= most:
-            self.backlog.hurry()  # a slow disk slows the asking, or a crash would cost more
+        if self._journal.unsaved >= most:
+            self._journal.hurry()  # a slow disk slows the asking, or a crash would cost more
             return False
         return len(self._in_flight) < (1 if self._reachability.is_open else most)
 
@@ -164,6 +185,9 @@ class Dispatcher:
                 await self._changed.wait()
 
     async def _start(self, task: Task) -> None:
+        if task.held is not None:
+            self._admit(task.shard, task.held)
+            return
         if task.lookup.endpoint in self._stopped_endpoints:
             self._finish(task, Answer(kind=OutcomeKind.SKIPPED, reason="not_implemented"), None)
             await asyncio.sleep(0)  # a million of them must not keep everybody else waiting
@@ -185,12 +209,16 @@ class Dispatcher:
         if self._halted.done():  # since the slot was taken: a dead key is not used again
             return
         lookup = task.lookup
-        number = task.attempts + 1
+        number = task.attempts + task.unanswered + 1
         correlator = self._correlate(lookup, number)
-        self._save(task.shard, Intent(*key_of(lookup), attempt=number))
+        self._journal.note(task.shard, Intent(*key_of(lookup), attempt=number))
         self.attempts += 1
         sent_at = self._loop.time()
-        answer = await self._ask(lookup, correlator)
+        try:
+            answer = await self._ask(lookup, correlator)
+        except ApiError:  # no connection that may be used: nothing was sent
+            self._journal.save(task.shard, _not_sent(lookup))
+            raise
         self._settle(task, answer, correlator, sent_at)
 
     def _settle(self, task: Task, answer: Answer, correlator: str, sent_at: float) -> None:
@@ -205,7 +233,7 @@ class Dispatcher:
                 retry=self._settings.retry,
             )
         except ApiError:  # it was answered, so a resume need not take it for lost
-            self._save(
+            self._journal.save(
                 task.shard, msgspec.structs.replace(attempt_of(task, answer), reason=ACCOUNT)
             )
             raise
@@ -223,7 +251,7 @@ class Dispatcher:
     def _put_back(self, task: Task, answer: Answer, sent_at: float) -> None:
         """No connection could be made: nothing was sent, so nothing is counted."""
         task.failed_attempts -= 1
-        self._save(task.shard, attempt_of(task, answer))
+        self._journal.save(task.shard, attempt_of(task, answer))
         self._front.appendleft(task)
         pause = self._reachability.failed(sent_at=sent_at)
         if pause:
@@ -245,7 +273,7 @@ class Dispatcher:
             self._pacer.pause(wait)
 
     def _again(self, task: Task, answer: Answer, verdict: Verdict) -> None:
-        self._save(task.shard, attempt_of(task, answer))
+        self._journal.save(task.shard, attempt_of(task, answer))
         if verdict is Verdict.REFUSED:
             self._front.appendleft(task)
         else:
@@ -259,15 +287,24 @@ class Dispatcher:
         endpoint = task.lookup.endpoint
         if answer.http_status == _NOT_IMPLEMENTED:
             self._stopped_endpoints.add(endpoint)
-        outcome = outcome_of(task, answer, correlator)
-        for shard, free in self._canary.admit(endpoint, answer.kind, (task.shard, outcome)):
-            self._save(shard, free)
+        self._admit(task.shard, outcome_of(task, answer, correlator))
+
+    def _admit(self, shard: int, outcome: Outcome) -> None:
+        for place, free in self._canary.admit(outcome.endpoint, outcome.kind, (shard, outcome)):
+            self._journal.save(place, free)
 
     def _release_canary(self, *, is_complete: bool) -> None:
-        """What is held back counts if there was no more to ask, else a resume asks again."""
+        """What is held back counts if there was no more to ask, else a resume decides.
+
+        Where the canary fell, the answers are worth nothing: a resume asks again.
+        """
         for shard, held in self._canary.release():
-            unsure = Attempt(*key_of(held.lookup), kind=held.kind, reason=HELD)
-            self._save(shard, held if is_complete else unsure)
+            if self._canary.has_fallen(held.endpoint):
+                self._journal.save(
+                    shard, Attempt(*key_of(held.lookup), kind=held.kind, reason=HELD)
+                )
+            else:
+                self._journal.save(shard, held if is_complete else Held(held))
 
     async def _drain(self) -> None:
         if self._in_flight:
@@ -276,3 +313,7 @@ class Dispatcher:
         for running in leftover:
             running.cancel()
         await asyncio.gather(*leftover, return_exceptions=True)
+
+
+def _not_sent(lookup: Lookup) -> Attempt:
+    return Attempt(*key_of(lookup), kind=OutcomeKind.UNREACHABLE, reason=CANNOT_CONNECT)

@@ -50,6 +50,10 @@ class Canary(Generic[Held]):
         """Holds nothing of this endpoint back."""
         self._sings.add(endpoint)
 
+    def has_fallen(self, endpoint: Endpoint) -> bool:
+        """Whether the endpoint's first answers were all bad in the same way."""
+        return endpoint in self._fell
+
     def admit(self, endpoint: Endpoint, kind: OutcomeKind, item: Held) -> list[Held]:
         """The items that may be saved now, ``item`` among them or held back."""
         if self._size == 0 or endpoint in self._sings:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,9 +17,9 @@ from batch_screen.engine.retry import NOT_COUNTED
 from batch_screen.engine.task import Task
 from batch_screen.errors import OutputError
 from batch_screen.journal.commit import Entry, GroupCommit
-from batch_screen.journal.seal import drop_segments, seal, sealed_path
+from batch_screen.journal.seal import drop_segments, is_sealed, seal, seal_path
 from batch_screen.journal.segments import Replay, SegmentWriter, shards_with_segments
-from batch_screen.model import Attempt, Endpoint, Intent, Lookup, Outcome, OutcomeKind, Plan
+from batch_screen.model import Attempt, Endpoint, Held, Intent, Lookup, Outcome, OutcomeKind, Plan
 from batch_screen.plan import lookups
 from batch_screen.runs import Run
 
@@ -26,41 +27,72 @@ _log = logging.getLogger(__name__)
 
 
 class History:
-    """What a shard's journal says already: finished lookups, and attempts of the others."""
+    """What a shard's journal says already: finished lookups, and what the others went through.
+
+    ``unanswered`` counts requests that were noted and of which nothing else was saved.
+    """
 
     def __init__(self, run: Run, shard: int) -> None:
         self.finished: set[Lookup] = set()
-        self.failed_attempts: dict[Lookup, int] = {}
-        self.refusals: dict[Lookup, int] = {}
-        self.intents: set[Lookup] = set()
+        self.failed_attempts: Counter[Lookup] = Counter()
+        self.refusals: Counter[Lookup] = Counter()
+        self.unanswered: Counter[Lookup] = Counter()
+        self.held: dict[Lookup, Outcome] = {}
         replay = Replay(run.journal, run.run_id, shard)
         for record in replay:
             self._learn(record)
         self.dropped_bytes = replay.dropped_bytes
 
+    def task(self, shard: int, lookup: Lookup) -> Task:
+        """The lookup as an earlier start left it."""
+        return Task(
+            shard,
+            lookup,
+            failed_attempts=self.failed_attempts[lookup],
+            refusals=self.refusals[lookup],
+            unanswered=self.unanswered[lookup],
+            held=self.held.get(lookup),
+        )
+
     def _learn(self, record: object) -> None:
         match record:
-            case Outcome():
-                self.finished.add(record.lookup)
-                self.intents.discard(record.lookup)
-            case Attempt(e164, endpoint, window):
-                lookup = Lookup(e164, endpoint, window)
-                self.intents.discard(lookup)
-                if record.reason in NOT_COUNTED:
-                    return
-                refused = record.kind is OutcomeKind.RATE_LIMITED
-                counts = self.refusals if refused else self.failed_attempts
-                counts[lookup] = counts.get(lookup, 0) + 1
             case Intent(e164, endpoint, window):
-                self.intents.add(Lookup(e164, endpoint, window))
+                self.unanswered[Lookup(e164, endpoint, window)] += 1
+            case Held(outcome):
+                self._answered(outcome.lookup)
+                self.held[outcome.lookup] = outcome
+            case Attempt(e164, endpoint, window):
+                self._tried(Lookup(e164, endpoint, window), record)
+            case Outcome():
+                self._answered(record.lookup)
+                self.finished.add(record.lookup)
+
+    def _tried(self, lookup: Lookup, attempt: Attempt) -> None:
+        self._answered(lookup)
+        if attempt.reason in NOT_COUNTED:
+            return
+        refused = attempt.kind is OutcomeKind.RATE_LIMITED
+        counts = self.refusals if refused else self.failed_attempts
+        counts[lookup] += 1
+
+    def _answered(self, lookup: Lookup) -> None:
+        if self.held.pop(lookup, None):  # its request was answered when it was held back
+            return
+        if self.unanswered[lookup] <= 1:
+            del self.unanswered[lookup]  # nearly every lookup: only those in doubt are kept
+        else:
+            self.unanswered[lookup] -= 1
 
 
 def answered_lookups(run: Run, plan: Plan, endpoints: Sequence[Endpoint]) -> dict[Endpoint, int]:
-    """How many lookups of each endpoint have a saved outcome."""
+    """How many lookups of each endpoint have a saved outcome.
+
+    Raises ``JournalError`` if what was saved is damaged: before anything more is bought.
+    """
     counts = dict.fromkeys(endpoints, 0)
     begun = set(shards_with_segments(run.journal))
     for shard, planned in enumerate(plan.shards):
-        if sealed_path(run.sealed, shard).exists():
+        if is_sealed(run.sealed, run.run_id, shard):
             for endpoint in counts:
                 counts[endpoint] += planned.unique_numbers
         elif shard in begun:
@@ -86,7 +118,6 @@ class ShardLine:
         self._screening = screening
         self._on_saved = on_saved
         self._on_failure = on_failure
-        self.possibly_billed = 0
         self.unsaved = 0
         self._failure: BaseException | None = None
         self._missing: dict[int, int] = {}
@@ -99,7 +130,17 @@ class ShardLine:
             on_failure=lambda error: self._in_loop(self._failed, error),
         )
 
-    def save(self, shard: int, record: Intent | Attempt | Outcome) -> None:
+    def note(self, shard: int, intent: Intent) -> None:
+        """Hands the intent to the operating system: a request may be sent only after that.
+
+        Raises ``OutputError`` if that fails.
+        """
+        try:
+            self._writer.note(shard, intent)
+        except OSError as error:
+            raise self._cannot_save(error) from error
+
+    def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
         """Hands a record to the journal; it counts once it is on disk."""
         self.unsaved += isinstance(record, Outcome)
         self._commit.append(shard, record)
@@ -111,14 +152,13 @@ class ShardLine:
     def tasks(self) -> Iterator[Task]:
         """Every lookup without an outcome, shard after shard."""
         for shard in range(len(self._plan.shards)):
-            if sealed_path(self._run.sealed, shard).exists():
+            if seal_path(self._run.sealed, shard).exists():
                 drop_segments(self._run.journal, shard)  # a crash may have left them
                 continue
             yield from self._shard_tasks(shard)
 
     def _shard_tasks(self, shard: int) -> Iterator[Task]:
         history = History(self._run, shard)
-        self.possibly_billed += len(history.intents)
         if history.dropped_bytes:
             _log.warning(
                 "the journal of shard %d ended in %d torn bytes, which were dropped",
@@ -127,20 +167,12 @@ class ShardLine:
             )
         self._missing[shard] = self._expected(shard) - len(history.finished)
         self._seal_if_complete(shard)
-        pending = lookups(
-            self._run.plan,
-            shard,
-            self._screening.endpoints,
-            self._screening.max_age_minutes,
-            history.finished,
-        )
-        for lookup in pending:
-            yield Task(
-                shard,
-                lookup,
-                failed_attempts=history.failed_attempts.get(lookup, 0),
-                refusals=history.refusals.get(lookup, 0),
-            )
+        screening = self._screening
+        windows = {
+            e: screening.max_age_minutes if e.takes_max_age else None for e in screening.endpoints
+        }
+        for lookup in lookups(self._run.plan, self._plan, shard, windows, history.finished):
+            yield history.task(shard, lookup)
 
     async def close(self) -> None:
         """Returns when everything handed over is saved and all sealing begun has ended.
@@ -171,14 +203,13 @@ class ShardLine:
         self._on_saved(len(outcomes))
 
     def _failed(self, error: Exception) -> None:
-        if not isinstance(error, OSError):  # a bug, which must not end saving in silence either
-            self._fail(error)
-            return
-        self._fail(
-            OutputError(
-                f"cannot save outcomes to {self._run.journal}: {error.strerror}; no more requests "
-                "are sent. Free space or fix the disk, then start again to resume"
-            )
+        # A bug must not end saving in silence either.
+        self._fail(self._cannot_save(error) if isinstance(error, OSError) else error)
+
+    def _cannot_save(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"cannot save outcomes to {self._run.journal}: {error.strerror}; no more requests are "
+            "sent. Free space or fix the disk, then start again to resume"
         )
 
     def _expected(self, shard: int) -> int:

@@ -8,12 +8,18 @@ from batch_screen.model import Answer, Attempt, Endpoint, Lookup, Outcome
 
 
 class Task(msgspec.Struct):
-    """A lookup on its way: which shard it belongs to and what it has been through."""
+    """A lookup on its way: which shard it belongs to and what it has been through.
+
+    ``unanswered`` requests of earlier starts may have been billed; ``held`` is an answer to it
+    that an earlier start's canary still held back.
+    """
 
     shard: int
     lookup: Lookup
     failed_attempts: int = 0
     refusals: int = 0
+    unanswered: int = 0
+    held: Outcome | None = None
 
     @property
     def attempts(self) -> int:
@@ -49,6 +55,7 @@ def outcome_of(task: Task, answer: Answer, correlator: str | None) -> Outcome:
         message=answer.message,
         attempts=task.attempts,
         refusals=task.refusals,
+        unanswered=task.unanswered,
         latency_ms=answer.latency_ms if asked else None,
         responded_at=answer.responded_at if asked else None,
         correlator=correlator,

@@ -9,10 +9,10 @@ import zlib
 
 import msgspec
 
-from batch_screen.model import Attempt, Intent, Outcome
+from batch_screen.model import Attempt, Held, Intent, Outcome
 
 FORMAT = "batch-screen journal"
-VERSION = 1
+VERSION = 2
 
 
 class Header(msgspec.Struct, frozen=True, tag="header", tag_field="t"):
@@ -24,7 +24,7 @@ class Header(msgspec.Struct, frozen=True, tag="header", tag_field="t"):
     shard: int
 
 
-Record = Header | Intent | Attempt | Outcome
+Record = Header | Intent | Attempt | Held | Outcome
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Record)

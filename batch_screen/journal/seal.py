@@ -1,6 +1,7 @@
 """Sealing: a finished shard's outcomes become one Parquet file, and its segments go.
 
-The sealed file's presence is the state: there is no table of shards to fall out of step.
+Beside the file lies its seal, written after it: whose outcomes they are, and their SHA-256.
+The seal's presence is the state: there is no table of shards to fall out of step.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import msgspec
 import polars as pl
 
+from batch_screen.checked import check_file, read_frame, read_record, sha256_of, write_record
 from batch_screen.errors import JournalError
 from batch_screen.files import sync_folder, translated, whole
 from batch_screen.journal.segments import Replay, segments
@@ -21,9 +24,22 @@ _CHUNK = 20_000
 _KEY = ["e164", "endpoint", "max_age_minutes"]
 
 
+class Seal(msgspec.Struct, frozen=True):
+    """What the outcomes beside it were when they were written."""
+
+    run_id: str
+    shard: int
+    sha256: str
+
+
 def sealed_path(folder: Path, shard: int) -> Path:
     """Where the shard's sealed outcomes lie, once they do."""
     return folder / f"{shard:05d}.parquet"
+
+
+def seal_path(folder: Path, shard: int) -> Path:
+    """The shard's seal; the shard is finished if it is there."""
+    return folder / f"{shard:05d}.seal"
 
 
 def seal(journal: Path, sealed: Path, run_id: str, shard: int, *, expected: int) -> None:
@@ -37,9 +53,40 @@ def seal(journal: Path, sealed: Path, run_id: str, shard: int, *, expected: int)
             f"shard {shard} has {outcomes.height} outcomes where {expected} were expected; "
             "nothing was changed: please report this with the run's summary"
         )
-    with whole(sealed_path(sealed, shard)) as file:
-        outcomes.write_parquet(file)
+    write_sealed(outcomes, sealed, run_id, shard)
     drop_segments(journal, shard)
+
+
+def write_sealed(outcomes: pl.DataFrame, folder: Path, run_id: str, shard: int) -> None:
+    """Writes the shard's outcomes and then their seal."""
+    path = sealed_path(folder, shard)
+    with whole(path) as file:
+        outcomes.write_parquet(file)
+    write_record(seal_path(folder, shard), Seal(run_id, shard, sha256_of(path)))
+
+
+def is_sealed(folder: Path, run_id: str, shard: int) -> bool:
+    """Whether the shard is finished. Raises ``JournalError`` if what was sealed is damaged."""
+    if not seal_path(folder, shard).exists():
+        return False
+    check_file(sealed_path(folder, shard), _digest(folder, run_id, shard))
+    return True
+
+
+def read_sealed(folder: Path, run_id: str, shard: int) -> pl.DataFrame:
+    """The shard's sealed outcomes. Raises ``JournalError`` if they are damaged."""
+    return read_frame(sealed_path(folder, shard), _digest(folder, run_id, shard))
+
+
+def _digest(folder: Path, run_id: str, shard: int) -> str:
+    path = seal_path(folder, shard)
+    found = read_record(path, Seal)
+    if (found.run_id, found.shard) != (run_id, shard):
+        raise JournalError(
+            f"{path} belongs to shard {found.shard} of run {found.run_id}; nothing was changed: "
+            "put it back, or start afresh with --new-run"
+        )
+    return found.sha256
 
 
 def read_outcomes(journal: Path, run_id: str, shard: int) -> pl.DataFrame:

@@ -8,6 +8,7 @@ ones after it is damage: refused by name, never guessed around.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -17,28 +18,43 @@ from batch_screen.files import open_private, sync_folder, translated
 from batch_screen.journal.lines import FORMAT, VERSION, BadLineError, Header, Record, decode, encode
 
 _SUFFIX = ".journal"
+_FIVE_DIGITS = "[0-9]" * 5
 
 
 class SegmentWriter:
-    """Appends records to this process's own segment of each shard."""
+    """Appends records to this process's own segment of each shard.
+
+    For two threads: one notes, one writes. After the first failure nothing more is written,
+    for a line may have been left half done and nothing may stand behind it.
+    """
 
     def __init__(self, folder: Path, run_id: str) -> None:
         self._folder = folder
         self._run_id = run_id
         self._open: dict[int, BinaryIO] = {}
+        self._lock = threading.Lock()
+        self._failure: OSError | None = None
+
+    def note(self, shard: int, record: Record) -> None:
+        """Hands the record to the operating system: it outlives this process.
+
+        It outlives a power cut with the next ``write``. OSError: it may not be there.
+        """
+        self._append(shard, encode(record))
 
     def write(self, shard: int, records: Iterable[Record]) -> None:
         """Puts the records on disk; they count once this has returned. OSError: none do."""
-        content = b"".join(encode(record) for record in records)
-        file = self._open.get(shard)
-        if file is None:
-            file = self._begin(shard)
-        _write_all(file, content)
-        os.fdatasync(file.fileno())
+        file = self._append(shard, b"".join(encode(record) for record in records))
+        try:
+            os.fdatasync(file.fileno())
+        except OSError as error:
+            self._failure = error
+            raise
 
     def close_shard(self, shard: int) -> None:
         """Closes the shard's segment; its records are already on disk."""
-        file = self._open.pop(shard, None)
+        with self._lock:
+            file = self._open.pop(shard, None)
         if file is not None:
             file.close()
 
@@ -46,24 +62,39 @@ class SegmentWriter:
         for shard in list(self._open):
             self.close_shard(shard)
 
+    def _append(self, shard: int, content: bytes) -> BinaryIO:
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            try:
+                file = self._open.get(shard) or self._begin(shard)
+                _write_all(file, content)
+            except OSError as error:
+                self._failure = error
+                raise
+        return file
+
     def _begin(self, shard: int) -> BinaryIO:
         number = max((_number(p) for p in segments(self._folder, shard)), default=-1) + 1
         path = self._folder / f"{shard:05d}-{number:05d}{_SUFFIX}"
         file = open_private(path)
         self._open[shard] = file
         _write_all(file, encode(Header(FORMAT, VERSION, self._run_id, shard)))
+        # Before its name, so that a segment that can be seen has its header.
+        os.fdatasync(file.fileno())
         sync_folder(self._folder)
         return file
 
 
 def segments(folder: Path, shard: int) -> list[Path]:
     """The shard's segments, oldest first."""
-    return sorted(folder.glob(f"{shard:05d}-*{_SUFFIX}"))
+    return sorted(folder.glob(f"{shard:05d}-{_FIVE_DIGITS}{_SUFFIX}"))
 
 
 def shards_with_segments(folder: Path) -> list[int]:
     """The shards that have begun and are not sealed."""
-    return sorted({int(path.name[:5]) for path in folder.glob(f"*{_SUFFIX}")})
+    found = folder.glob(f"{_FIVE_DIGITS}-{_FIVE_DIGITS}{_SUFFIX}")
+    return sorted({int(path.name[:5]) for path in found})
 
 
 class Replay:
@@ -85,12 +116,25 @@ class Replay:
             try:
                 record = decode(line)
             except BadLineError as error:
-                self.dropped_bytes += _torn_tail(path, file, number, line, error)
+                if number == 0:
+                    self.dropped_bytes += self._torn_header(path, file, line)
+                else:
+                    self.dropped_bytes += _torn_tail(path, file, number, line, error)
                 return
             if number == 0 or isinstance(record, Header):  # somebody may have joined two files
                 self._check(path, record)
             else:
                 yield record
+
+    def _torn_header(self, path: Path, file: BinaryIO, line: bytes) -> int:
+        """How many bytes there are. Raises unless they are a header that was cut off."""
+        content = line + file.read()
+        if not encode(self._expected).startswith(content.rstrip(b"\0")):
+            raise JournalError(
+                f"{path} is no journal of this run, or its first line is damaged; nothing was "
+                "changed: restore it, or move it away and its lookups are asked again"
+            )
+        return len(content)
 
     def _check(self, path: Path, header: Record) -> None:
         if header != self._expected:
@@ -111,7 +155,8 @@ def _torn_tail(path: Path, file: BinaryIO, number: int, line: bytes, why: Except
             continue
         raise JournalError(
             f"{path}, line {number + 1} is damaged ({why}) and good lines follow it; nothing was "
-            "changed: restore the file from a backup, or start afresh with --new-run"
+            f"changed: restore the file, or delete that line (sed -i {number + 1}d) and what it "
+            "held is asked again"
         )
     return dropped
 

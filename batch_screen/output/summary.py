@@ -33,13 +33,18 @@ class Rows(msgspec.Struct, frozen=True):
 
 
 class Lookups(msgspec.Struct, frozen=True):
-    """What became of one endpoint's lookups. ``positives``: swapped, active, or a date."""
+    """What became of one endpoint's lookups.
+
+    ``positives``: swapped, active, or a date. ``unanswered``: requests that a crash left
+    without a saved answer; they may have been billed and are not in the cost.
+    """
 
     total: int
     by_outcome: dict[str, int]
     positives: int
     attempts: int
     refusals: int
+    unanswered: int
     latency_ms: dict[str, float]
     cost: float
 
@@ -51,7 +56,6 @@ class Session(msgspec.Struct, frozen=True):
     ended_at: datetime
     attempts: int = 0
     asking_seconds: float = 0.0
-    possibly_billed: int = 0
 
     @property
     def rate_per_second(self) -> float:
@@ -82,6 +86,11 @@ class Summary(msgspec.Struct, frozen=True):
         """Lookups the API said something about, if only that it does not know."""
         fine = [OutcomeKind.SUCCESS, *INCONCLUSIVE]
         return sum(e.by_outcome.get(k, 0) for e in self.endpoints.values() for k in fine)
+
+    @property
+    def unanswered(self) -> int:
+        """Requests over all starts of the run that may have been billed without an answer."""
+        return sum(e.unanswered for e in self.endpoints.values())
 
     @property
     def failure_share(self) -> float:
@@ -140,6 +149,7 @@ def _figures() -> list[pl.Expr]:
         positive.sum().alias("positives"),
         pl.col("attempts").sum().cast(pl.Int64),
         pl.col("refusals").sum().cast(pl.Int64),
+        pl.col("unanswered").sum().cast(pl.Int64),
     ]
 
 
@@ -187,6 +197,7 @@ def _lookups(
         positives=int(row["positives"]),
         attempts=int(row["attempts"]),
         refusals=int(row["refusals"]),
+        unanswered=int(row["unanswered"]),
         latency_ms=latency_ms,
         cost=round(billed * prices.per_request.get(endpoint, 0.0), 6),
     )

@@ -53,7 +53,7 @@ _ENVIRONMENT = {
     "BATCH_SCREEN_API__BASE_URL": "http://127.0.0.1:9/nobody",
     "BATCH_SCREEN_API_KEY": KEY,
 }
-_RECORD_OF_A_START = {"run_id", "latency_ms", "responded_at", "correlator"}
+_RECORD_OF_A_START = {"run_id", "latency_ms", "responded_at", "correlator", "unanswered"}
 
 T = TypeVar("T")
 
@@ -231,7 +231,7 @@ class Output:
         tables = {name: _lasting(self.frame(name)) for name in ("results", "lookups", "errors")}
         summary = self.report("summary.json")
         for figures in summary["endpoints"].values():
-            del figures["latency_ms"]
+            del figures["latency_ms"], figures["unanswered"]
         del summary["session"], summary["run_id"], summary["settings"]["api.base_url"]
         names = [p.name.removeprefix(self.run_id) for t in tables for p in self.parts(t)]
         errors = (self.reports / "errors.csv").read_text("utf-8").replace(self.run_id, "")

@@ -16,6 +16,7 @@ FLOORS = (
     {"pipeline"},
     {"engine", "sandbox", "planning", "reporting"},
     {"reading", "numbers", "plan", "api", "journal", "output", "runs"},
+    {"checked"},
     {"schema", "files", "watch"},
     {"config"},
     {"model", "errors", "masking", "version"},

@@ -96,6 +96,6 @@ def test_what_is_left_out_of_the_journal_comes_back(
 
 
 def test_plan_counts() -> None:
-    plan = Plan(10, 8, {"empty": 2}, [ShardPlan(5, 4), ShardPlan(3, 1)], [], {})
+    plan = Plan(10, 8, {"empty": 2}, "ef", [ShardPlan(5, 4, "ab"), ShardPlan(3, 1, "cd")], [], {})
     assert plan.unique_numbers == 5
     assert plan.duplicates == 3

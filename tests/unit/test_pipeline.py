@@ -164,7 +164,7 @@ def test_stopped_and_resumed_equals_uninterrupted(numbers: Path, cuts: list[int]
     assert_same(tables(resumed), tables(whole))
     assert told.resumes == resumed.summary.run_id == whole.summary.run_id
     assert resumed.summary.session.attempts == sum(told.to_ask.values()) < whole.summary.lookups
-    assert resumed.summary.session.possibly_billed == 0
+    assert resumed.summary.unanswered == 0
     lookups = table(resumed, LOOKUPS)
     assert lookups["attempts"].sum() == lookups.height, "nothing was bought twice"
 

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec.structs
 import polars as pl
 import pytest
 
 from batch_screen.config.settings import Numbers, Output, Settings
 from batch_screen.errors import BatchScreenError, JournalError, OutputError, Stopped
-from batch_screen.journal.seal import sealed_path
+from batch_screen.journal.seal import read_sealed, sealed_path, write_sealed
 from batch_screen.model import Endpoint, OutcomeKind, Plan
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
 from batch_screen.output.summary import Session, Summary, read_summary
@@ -47,11 +48,11 @@ class Reported:
                     "outcome": [kind(int(n[-5:])) for n in numbers],
                     "attempts": [1] * len(numbers),
                     "refusals": [0] * len(numbers),
+                    "unanswered": [0] * len(numbers),
                 }
             )
-            conform(outcomes, LOOKUP).sort("e164").write_parquet(
-                sealed_path(self.run.sealed, shard)
-            )
+            frame = conform(outcomes, LOOKUP).sort("e164")
+            write_sealed(frame, self.run.sealed, self.run.run_id, shard)
 
     @property
     def layout(self) -> Layout:
@@ -202,21 +203,21 @@ def test_damaged_state_is_named_and_nothing_is_marked(
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(JournalError, match=rf"{path.name} cannot be read.*--new-run") as caught:
+    with pytest.raises(
+        JournalError, match=rf"{path.name} is missing or not as it was written.*--new-run"
+    ) as caught:
         reported.report()
     assert "900123" not in str(caught.value)
     assert not reported.layout.marker.exists()
 
 
 @pytest.mark.parametrize("table", ["sealed", "rows"])
-def test_rows_that_are_missing_are_noticed_before_the_marker(
-    reported: Reported, table: str
-) -> None:
+def test_a_readable_file_in_a_state_files_place_is_noticed(reported: Reported, table: str) -> None:
     run: Run = reported.run
     path = sealed_path(run.sealed, 0) if table == "sealed" else shard_rows_path(run.plan, 0)
     frame = pl.read_parquet(path)
     frame.head(frame.height - 1).write_parquet(path)
-    with pytest.raises(BatchScreenError, match="does not add up"):
+    with pytest.raises(JournalError, match=path.name):
         reported.report()
     assert not reported.layout.marker.exists()
 
@@ -236,10 +237,11 @@ def test_a_plan_without_rejects_and_failures_has_empty_errors(tmp_path: Path) ->
             "outcome": "success",
             "attempts": 1,
             "refusals": 0,
+            "unanswered": 0,
         }
         for i in (1, 2)
     ]
-    pl.DataFrame(rows, schema=dtypes(LOOKUP)).write_parquet(sealed_path(run.sealed, 0))
+    write_sealed(pl.DataFrame(rows, schema=dtypes(LOOKUP)), run.sealed, run.run_id, 0)
     summary = report(run, plan, settings, SESSION, Watch())
     layout = layout_of(run, settings)
     assert pl.read_parquet(layout.parts(ERRORS)[0]).height == 0
@@ -247,10 +249,19 @@ def test_a_plan_without_rejects_and_failures_has_empty_errors(tmp_path: Path) ->
     assert "900123" not in layout.summary.read_text("utf-8")
 
 
+def test_outcomes_that_are_missing_are_noticed_before_the_marker(reported: Reported) -> None:
+    run = reported.run
+    frame = read_sealed(run.sealed, run.run_id, 0)
+    write_sealed(frame.head(frame.height - 1), run.sealed, run.run_id, 0)
+    with pytest.raises(BatchScreenError, match="does not add up"):
+        reported.report()
+    assert not reported.layout.marker.exists()
+
+
 def test_a_plan_that_does_not_add_up_is_noticed(tmp_path: Path) -> None:
     reported = Reported(tmp_path, 500)
     plan: Plan = reported.plan
-    wrong = Plan(plan.rows + 1, plan.accepted, plan.rejected, plan.shards, plan.kept, plan.facts)
+    wrong = msgspec.structs.replace(plan, rows=plan.rows + 1)
     with pytest.raises(BatchScreenError, match="does not add up"):
         report(reported.run, wrong, reported.settings, SESSION, Watch())
     assert not reported.layout.marker.exists()

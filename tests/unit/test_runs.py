@@ -36,6 +36,7 @@ from batch_screen.runs import (
 )
 
 DAY = "2026-11-23"
+INPUTS = ["/lists/customers.csv"]
 
 
 def identity(
@@ -45,14 +46,14 @@ def identity(
 
 
 def begun(state: Path, who: Identity, *, bought: bool = True, answered: bool = False) -> Run:
-    run = create_run(state, who, taken=[])
+    run = create_run(state, who, INPUTS, taken=[])
     run.plan.mkdir()
     (run.plan / "rows-00000.parquet").touch()
     if bought and not answered:
         line = encode(Outcome("+491713920012", Endpoint.SIM_SWAP_CHECK))
         (run.journal / "00000-00000.journal").write_bytes(line)
     if answered:
-        (run.sealed / "00000.parquet").touch()
+        (run.sealed / "00000.seal").touch()
     return run
 
 
@@ -88,8 +89,8 @@ def test_whatever_differs_gives_another_digest(other: Identity) -> None:
 def test_settings_come_back_from_the_state_as_they_were(tmp_path: Path) -> None:
     settings = Settings(screening=Screening(endpoints=tuple(Endpoint)))
     who = Identity(["c0ffee"], DAY, settings.identity())
-    run = create_run(tmp_path, who, taken=[])
-    found = find_run(tmp_path, who)
+    run = create_run(tmp_path, who, INPUTS, taken=[])
+    found = find_run(tmp_path, who, INPUTS)
     assert found is not None
     assert (found.run_id, found.file) == (run.run_id, run.file)
     paced = settings.model_copy(update={"pacing": Pacing(rate_per_second=999)})
@@ -100,7 +101,7 @@ def test_settings_come_back_from_the_state_as_they_were(tmp_path: Path) -> None:
 
 
 def test_no_state_has_no_run(tmp_path: Path) -> None:
-    assert find_run(tmp_path / "nowhere", identity()) is None
+    assert find_run(tmp_path / "nowhere", identity(), INPUTS) is None
     assert all_runs(tmp_path) == []
 
 
@@ -108,7 +109,7 @@ def test_the_same_run_is_found_again_whatever_its_progress(tmp_path: Path) -> No
     for i, progress in enumerate([{"bought": False}, {}, {"answered": True}]):
         state = tmp_path / str(i)
         run = begun(state, identity(), **progress)
-        found = find_run(state, identity())
+        found = find_run(state, identity(), INPUTS)
         assert found is not None
         assert found.folder == run.folder
 
@@ -117,7 +118,7 @@ def test_differing_settings_are_refused_with_their_names_and_both_values(tmp_pat
     run = begun(tmp_path, identity(settings={"numbers.strictness": "valid"}))
     now = {"numbers.strictness": "mobile", "screening.max_age_minutes": 240, "input.new": "ü"}
     with pytest.raises(ConfigurationError) as caught:
-        find_run(tmp_path, identity(settings=now))
+        find_run(tmp_path, identity(settings=now), INPUTS)
     message = str(caught.value)
     assert run.run_id in message
     assert 'numbers.strictness was "valid", now "mobile"' in message
@@ -131,13 +132,59 @@ def test_other_settings_are_fine_where_nothing_is_lost(
     tmp_path: Path, progress: dict[str, bool]
 ) -> None:
     begun(tmp_path, identity(), **progress)
-    assert find_run(tmp_path, identity(settings={"numbers.strictness": "mobile"})) is None
+    assert find_run(tmp_path, identity(settings={"numbers.strictness": "mobile"}), INPUTS) is None
 
 
-def test_other_content_and_dates_are_other_runs(tmp_path: Path) -> None:
+def test_other_files_and_dates_are_other_runs(tmp_path: Path) -> None:
     begun(tmp_path, identity())
-    assert find_run(tmp_path, identity("other")) is None
-    assert find_run(tmp_path, identity(day="2026-11-24")) is None
+    assert find_run(tmp_path, identity("other"), ["/lists/others.csv"]) is None
+    assert find_run(tmp_path, identity("other", day="2026-11-24"), INPUTS) is None
+    assert find_run(tmp_path, identity(day="2026-11-24"), INPUTS) is None
+
+
+def test_a_file_that_has_changed_is_refused_with_both_digests(tmp_path: Path) -> None:
+    run = begun(tmp_path, identity("c0ffee" * 8))
+    with pytest.raises(ConfigurationError) as caught:
+        find_run(tmp_path, identity("decade" * 8), INPUTS)
+    message = str(caught.value)
+    assert run.run_id in message
+    assert "/lists/customers.csv" in message
+    assert "c0ffeec0ffee…, now decadedecade…" in message
+    assert "--new-run" in message
+
+
+@pytest.mark.parametrize("progress", [{"bought": False}, {"answered": True}])
+def test_a_changed_file_is_fine_where_nothing_is_lost(
+    tmp_path: Path, progress: dict[str, bool]
+) -> None:
+    begun(tmp_path, identity(), **progress)
+    assert find_run(tmp_path, identity("decade"), INPUTS) is None
+
+
+@pytest.mark.parametrize("left", ["journal/00000-00000.journal", "sealed/00000.parquet"])
+def test_a_run_whose_description_is_gone_is_refused(tmp_path: Path, left: str) -> None:
+    run = create_run(tmp_path, identity(), INPUTS, taken=[])
+    (run.folder / "run.json").unlink()
+    assert find_run(tmp_path, identity(), INPUTS) is None
+    (run.folder / left).touch()
+    with pytest.raises(JournalError, match=r"run\.json is missing"):
+        find_run(tmp_path, identity(), INPUTS)
+
+
+def test_a_run_in_another_runs_place_is_refused(tmp_path: Path) -> None:
+    run = create_run(tmp_path, identity(), INPUTS, taken=[])
+    run.folder.rename(run.folder.with_name("20261123-0000000000"))
+    with pytest.raises(JournalError, match=r"run\.json is missing or not as it was"):
+        find_run(tmp_path, identity(), INPUTS)
+
+
+def test_unfinished_files_of_a_killed_process_are_swept_away(tmp_path: Path) -> None:
+    run = begun(tmp_path, identity())
+    before = sorted(run.folder.rglob("*"))
+    for folder in (run.folder, run.journal, run.sealed):
+        (folder / ".00000.parquet.0123abcd.tmp").touch()
+    run.sweep()
+    assert sorted(run.folder.rglob("*")) == before
 
 
 def test_unfinished_runs_of_other_dates_are_told(tmp_path: Path) -> None:
@@ -155,7 +202,7 @@ def test_a_journal_without_an_outcome_has_bought_nothing(tmp_path: Path) -> None
     intent = encode(Intent("+491713920012", Endpoint.SIM_SWAP_CHECK))
     (run.journal / "00000-00000.journal").write_bytes(intent)
     assert not run.has_bought
-    assert find_run(tmp_path, identity(settings={"api.dialect": "2026-04"})) is None
+    assert find_run(tmp_path, identity(settings={"api.dialect": "2026-04"}), INPUTS) is None
 
 
 def test_answered_runs_are_told_with_what_differs(tmp_path: Path) -> None:
@@ -168,14 +215,14 @@ def test_answered_runs_are_told_with_what_differs(tmp_path: Path) -> None:
 
 
 def test_answered_means_that_every_shard_is_sealed(tmp_path: Path) -> None:
-    run = create_run(tmp_path, identity(), taken=[])
+    run = create_run(tmp_path, identity(), INPUTS, taken=[])
     assert not is_answered(run)
     run.plan.mkdir()
     for shard in range(2):
         (run.plan / f"rows-{shard:05d}.parquet").touch()
-    (run.sealed / "00000.parquet").touch()
+    (run.sealed / "00000.seal").touch()
     assert not is_answered(run)
-    (run.sealed / "00001.parquet").touch()
+    (run.sealed / "00001.seal").touch()
     assert is_answered(run)
     assert run.has_bought
 
@@ -183,17 +230,17 @@ def test_answered_means_that_every_shard_is_sealed(tmp_path: Path) -> None:
 def test_new_runs_of_the_same_identity_are_numbered_and_the_latest_is_found(
     tmp_path: Path,
 ) -> None:
-    runs = [create_run(tmp_path, identity(), taken=[]) for _ in range(3)]
+    runs = [create_run(tmp_path, identity(), INPUTS, taken=[]) for _ in range(3)]
     first = new_run_id(identity(), 1)
     assert [run.run_id for run in runs] == [first, f"{first}-2", f"{first}-3"]
-    found = find_run(tmp_path, identity())
+    found = find_run(tmp_path, identity(), INPUTS)
     assert found is not None
     assert found.run_id == f"{first}-3"
 
 
 def test_names_taken_elsewhere_are_left_alone(tmp_path: Path) -> None:
     first = new_run_id(identity(), 1)
-    assert create_run(tmp_path, identity(), taken=[first]).run_id == f"{first}-2"
+    assert create_run(tmp_path, identity(), INPUTS, taken=[first]).run_id == f"{first}-2"
 
 
 def test_a_discarded_run_is_gone(tmp_path: Path) -> None:
@@ -204,7 +251,7 @@ def test_a_discarded_run_is_gone(tmp_path: Path) -> None:
 
 
 def test_a_runs_state_is_private(tmp_path: Path) -> None:
-    run = create_run(tmp_path / "state", identity(), taken=[])
+    run = create_run(tmp_path / "state", identity(), INPUTS, taken=[])
     for folder in (tmp_path / "state", run.folder, run.journal, run.sealed):
         assert folder.stat().st_mode & 0o777 == 0o700
     assert (run.folder / "run.json").stat().st_mode & 0o777 == 0o600
@@ -214,9 +261,9 @@ def test_a_runs_state_is_private(tmp_path: Path) -> None:
 
 
 def test_correlators_are_stable_distinct_and_salted(tmp_path: Path) -> None:
-    run = create_run(tmp_path / "a", identity(), taken=[])
-    again = find_run(tmp_path / "a", identity())
-    other = create_run(tmp_path / "b", identity(), taken=[])
+    run = create_run(tmp_path / "a", identity(), INPUTS, taken=[])
+    again = find_run(tmp_path / "a", identity(), INPUTS)
+    other = create_run(tmp_path / "b", identity(), INPUTS, taken=[])
     assert again is not None
     lookups = [Lookup(f"+4477009{i:05d}", e) for i in range(20) for e in Endpoint]
     texts = [run.correlator(lookup, attempt) for lookup in lookups for attempt in (1, 2)]
@@ -229,19 +276,27 @@ def test_correlators_are_stable_distinct_and_salted(tmp_path: Path) -> None:
 
 
 def run_file(state: Path) -> Path:
-    return create_run(state, identity(), taken=[]).folder / "run.json"
+    return create_run(state, identity(), INPUTS, taken=[]).folder / "run.json"
 
 
 @pytest.mark.parametrize(
-    "change", [{"version": VERSION + 1}, {"format": "another program"}, {"version": 0}]
+    "change",
+    [
+        {"version": VERSION + 1},
+        {"format": "another program"},
+        {"version": 0},
+        {"schema_version": 99},
+    ],
 )
 def test_another_version_is_refused_and_left_alone(tmp_path: Path, change: dict[str, Any]) -> None:
     path = run_file(tmp_path)
-    path.write_text(json.dumps(json.loads(path.read_bytes()) | change), encoding="utf-8")
-    content = path.read_bytes()
+    content = json.loads(path.read_bytes())
+    content["content"]["made"] |= change
+    path.write_text(json.dumps(content), encoding="utf-8")
+    before = path.read_bytes()
     with pytest.raises(JournalError, match=rf"run\.json is .* {FORMAT} version {VERSION}"):
-        find_run(tmp_path, identity())
-    assert path.read_bytes() == content
+        find_run(tmp_path, identity(), INPUTS)
+    assert path.read_bytes() == before
 
 
 @given(
@@ -254,8 +309,8 @@ def test_random_bytes_are_refused_and_left_alone(
     path = run_file(state)
     path.unlink()
     path.write_bytes(junk)
-    with pytest.raises(JournalError, match=r"run\.json cannot be read"):
-        find_run(state, identity())
+    with pytest.raises(JournalError, match=r"run\.json is missing or not as it was"):
+        find_run(state, identity(), INPUTS)
     assert path.read_bytes() == junk
 
 
@@ -263,14 +318,14 @@ def test_bytes_that_are_no_text_inside_a_run_file_are_refused(tmp_path: Path) ->
     path = run_file(tmp_path)
     path.write_bytes(path.read_bytes().replace(b"c0ffee", b"c0\xff\xfeee"))
     with pytest.raises(JournalError):
-        find_run(tmp_path, identity())
+        find_run(tmp_path, identity(), INPUTS)
 
 
 def test_an_empty_folder_of_a_start_that_was_killed_is_taken_over(tmp_path: Path) -> None:
     name = new_run_id(identity(), 1)
     (tmp_path / "runs" / name / "journal").mkdir(parents=True)
-    assert find_run(tmp_path, identity()) is None
-    assert create_run(tmp_path, identity(), taken=[]).run_id == name
+    assert find_run(tmp_path, identity(), INPUTS) is None
+    assert create_run(tmp_path, identity(), INPUTS, taken=[]).run_id == name
 
 
 # --- lock ---------------------------------------------------------------------------------
@@ -346,6 +401,13 @@ def test_a_holder_that_cannot_be_read_does_not_hide_the_lock(
 def test_the_run_file_is_written_last_and_whole(tmp_path: Path) -> None:
     path = run_file(tmp_path)
     decoded = msgspec.json.decode(path.read_bytes())
-    assert set(decoded) == {"format", "version", "run_id", "identity", "created_at", "salt"}
+    assert set(decoded["content"]) == {
+        "made",
+        "run_id",
+        "identity",
+        "inputs",
+        "created_at",
+        "salt",
+    }
     assert [p.name for p in sorted(path.parent.iterdir())] == ["journal", "run.json", "sealed"]
     assert time.time() - path.stat().st_mtime < 60

@@ -23,6 +23,7 @@ def lookups() -> Callable[..., Lookups]:
             positives=7,
             attempts=total,
             refusals=0,
+            unanswered=0,
             latency_ms={"p50": 40.0, "p95": 90.5},
             cost=0.0,
         )

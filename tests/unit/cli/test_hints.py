@@ -28,13 +28,12 @@ def test_nothing_to_say(summary: Make) -> None:
 def test_every_hint_at_once_the_weightiest_first(summary: Make, lookups: Make) -> None:
     plain = summary()
     bad: Lookups = lookups(
-        by_outcome={"success": 800, "not_found": 100, "timeout": 100}, refusals=1_234
+        by_outcome={"success": 800, "not_found": 100, "timeout": 100}, refusals=1_234, unanswered=12
     )
     reasons = {"ambiguous": 1, "no_region": 2, "scientific_notation": 3, "ragged_row": 4}
     worst = summary(
         endpoints={"sim-swap/check": bad},
         rows=msgspec.structs.replace(plain.rows, rejected_by_reason=reasons),
-        session=msgspec.structs.replace(plain.session, possibly_billed=12),
     )
     heads = [
         "an earlier start ended abruptly: up to 12 requests",

@@ -80,7 +80,7 @@ class Heard(Silent):
 
 
 def sealed(run: Run) -> pl.DataFrame:
-    return pl.concat([pl.read_parquet(path) for path in sorted(run.sealed.iterdir())])
+    return pl.concat([pl.read_parquet(path) for path in sorted(run.sealed.glob("*.parquet"))])
 
 
 @pytest.fixture
@@ -97,7 +97,6 @@ def test_every_lookup_of_the_plan_has_an_outcome(server: Server, planned: tuple[
     assert heard.stages == [("asking", 150, 0)]
     assert heard.saved == 150
     assert server.keys == ["the key", "closed"]
-    assert asked.possibly_billed == 0
     assert asked.seconds > 0
 
 
@@ -156,7 +155,6 @@ def test_a_dead_key_stops_and_costs_nothing_that_was_saved(
     server.answer = lambda _: OK
     asked = ask_all(run, plan, SETTINGS, "", Watch())
     assert asked.attempts == 90
-    assert asked.possibly_billed == 0
     assert sealed(run)["attempts"].to_list() == [1] * 150
 
 
@@ -216,7 +214,8 @@ def test_requests_of_a_killed_start_may_have_been_billed(server: Server, tmp_pat
     writer.write(0, [Outcome(number(1), CHECK, 2400, OutcomeKind.SUCCESS)])
     writer.close()
     asked = ask_all(run, plan, SETTINGS, "", Watch())
-    assert (asked.attempts, asked.possibly_billed) == (2, 1)
+    assert asked.attempts == 2
+    assert sealed(run)["unanswered"].to_list() == [0, 1, 0]
 
 
 def test_several_endpoints_are_all_asked(server: Server, tmp_path: Path) -> None:

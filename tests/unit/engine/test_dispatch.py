@@ -28,7 +28,16 @@ from batch_screen.errors import (
     QuotaError,
     Stopped,
 )
-from batch_screen.model import Answer, Attempt, Endpoint, Intent, Lookup, Outcome, OutcomeKind
+from batch_screen.model import (
+    Answer,
+    Attempt,
+    Endpoint,
+    Held,
+    Intent,
+    Lookup,
+    Outcome,
+    OutcomeKind,
+)
 from tests import virtual_time
 
 K = OutcomeKind
@@ -86,6 +95,30 @@ def numbered(count: int, endpoint: Endpoint = CHECK) -> list[Lookup]:
     return [Lookup(f"+4477009{i:05d}", endpoint, window) for i in range(count)]
 
 
+Kept = Intent | Attempt | Held | Outcome
+
+
+class Memory:
+    """A journal that saves at once and never fails."""
+
+    unsaved = 0
+
+    def __init__(self) -> None:
+        self.records: list[tuple[float, int, Kept]] = []
+
+    def note(self, shard: int, intent: Intent) -> None:
+        self._keep(shard, intent)
+
+    def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
+        self._keep(shard, record)
+
+    def hurry(self) -> None:
+        raise AssertionError("nothing waits")
+
+    def _keep(self, shard: int, record: Kept) -> None:
+        self.records.append((asyncio.get_running_loop().time(), shard, record))
+
+
 @dataclass
 class Trial:
     """One run of a dispatcher against an API in memory, in virtual time."""
@@ -93,7 +126,7 @@ class Trial:
     settings: Settings
     script: Script
     latency: float = 0.05
-    records: list[tuple[float, int, Intent | Attempt | Outcome]] = field(default_factory=list)
+    journal: Memory = field(default_factory=lambda: Memory())  # noqa: PLW0108 (made anew for each)
     asked: list[tuple[float, Lookup, str]] = field(default_factory=list)
     most_in_flight: int = 0
     pulled: int = 0
@@ -126,7 +159,7 @@ class Trial:
         self.dispatcher = Dispatcher(
             self.settings,
             ask=self.ask,
-            save=self._save,
+            journal=self.journal,
             correlate=lambda lookup, attempt: f"{lookup.e164} {attempt}",
             pacer=pacer,
         )
@@ -157,11 +190,12 @@ class Trial:
             self._in_flight -= 1
         return answer
 
-    def _save(self, shard: int, record: Intent | Attempt | Outcome) -> None:
-        self.records.append((self._loop.time(), shard, record))
-
     def after(self, seconds: float, call: Callable[[], object]) -> None:
         self._loop.call_later(seconds, call)
+
+    @property
+    def records(self) -> list[tuple[float, int, Kept]]:
+        return self.journal.records
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -171,9 +205,9 @@ class Trial:
     def kinds(self) -> Counter[OutcomeKind]:
         return Counter(outcome.kind for outcome in self.outcomes)
 
-    def of(self, lookup: Lookup) -> list[Intent | Attempt | Outcome]:
-        key = (lookup.e164, lookup.endpoint)
-        return [r for _, _, r in self.records if (r.e164, r.endpoint) == key]
+    def of(self, lookup: Lookup) -> list[Kept]:
+        records = [r for _, _, r in self.records if not isinstance(r, Held)]
+        return [r for r in records if (r.e164, r.endpoint) == (lookup.e164, lookup.endpoint)]
 
 
 def by_number(scripts: dict[Lookup, list[Answer]]) -> Script:
@@ -519,7 +553,7 @@ def test_a_cancelled_run_leaves_nothing_behind() -> None:
         dispatcher = Dispatcher(
             configured(grace=1),
             ask=ask,
-            save=lambda _shard, _record: None,
+            journal=Memory(),
             correlate=lambda lookup, _: lookup.e164,
             pacer=pacer,
         )
@@ -557,19 +591,21 @@ def test_too_few_to_judge_are_outcomes() -> None:
     assert trial.kinds == {K.NOT_FOUND: 9}
 
 
-class SlowDisk:
-    """A backlog that reaches the disk once a second only."""
+class SlowDisk(Memory):
+    """A journal that reaches the disk once a second only."""
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         self.saved = 0
         self.most = 0
         self.hurried = 0
+
+    def begin(self, trial: Trial) -> None:
         self._trial = trial
-        trial.dispatcher.backlog = self
         trial.after(1.0, self._save)
 
     @property
-    def unsaved(self) -> int:
+    def unsaved(self) -> int:  # type: ignore[override]
         waiting = len(self._trial.outcomes) - self.saved
         self.most = max(self.most, waiting)
         return waiting
@@ -585,21 +621,66 @@ class SlowDisk:
 
 
 def test_a_slow_disk_slows_the_asking_instead_of_risking_more() -> None:
-    disks: list[SlowDisk] = []
-    trial = Trial(configured(rate=1000, concurrency=16), always(OK))
-    trial.run(numbered(300), meanwhile=lambda t: disks.append(SlowDisk(t)))
+    disk = SlowDisk()
+    trial = Trial(configured(rate=1000, concurrency=16), always(OK), journal=disk)
+    trial.run(numbered(300), meanwhile=disk.begin)
     assert len(trial.outcomes) == 300
     assert trial.ended_at > 9  # at most 32 a second are asked and not yet saved
-    assert disks[0].most <= 2 * 16
-    assert disks[0].hurried
+    assert disk.most <= 2 * 16
+    assert disk.hurried
 
 
 def test_what_the_canary_holds_is_no_outcome_when_the_run_is_stopped() -> None:
     trial = Trial(configured(rate=1, canary=24), always(NOT_FOUND))
     trial.run(numbered(100), meanwhile=lambda t: t.after(5.5, t.dispatcher.halt))
     assert not trial.outcomes
-    held = [r for _, _, r in trial.records if isinstance(r, Attempt) and r.reason == HELD]
+    held = [r.outcome for _, _, r in trial.records if isinstance(r, Held)]
     assert 0 < len(held) == len(trial.asked) < 24
+
+
+def test_what_was_held_when_the_run_was_stopped_is_not_asked_again() -> None:
+    lookups = numbered(100)
+    first = Trial(configured(rate=1, canary=24), always(NOT_FOUND))
+    first.run(lookups, meanwhile=lambda t: t.after(5.5, t.dispatcher.halt))
+    held = {r.outcome.lookup: r.outcome for _, _, r in first.records if isinstance(r, Held)}
+    tasks = [Task(0, lookup, held=held.get(lookup)) for lookup in lookups]
+    script = by_number({n: [NOT_FOUND] for n in lookups[:50]})
+    second = Trial(configured(canary=10), script).run([], tasks=iter(tasks[:8] + tasks[50:]))
+    assert not {lookup for _, lookup, _ in second.asked} & set(held)
+    assert {o.lookup for o in second.outcomes} == {t.lookup for t in tasks[:8] + tasks[50:]}
+    third = Trial(configured(canary=10), script).run([], tasks=iter(tasks[:50]))
+    assert isinstance(third.error, ConfigurationError), "what was held still counts"
+    assert len(third.asked) <= 10 - len(held) + 8
+
+
+def test_the_attempts_of_killed_starts_keep_their_correlators_to_themselves() -> None:
+    [lookup] = numbered(1)
+    trial = Trial(configured(), always(OK))
+    trial.run([], tasks=iter([Task(0, lookup, failed_attempts=1, refusals=1, unanswered=2)]))
+    assert [c for _, _, c in trial.asked] == [f"{lookup.e164} 5"]
+    [outcome] = trial.outcomes
+    assert (outcome.attempts, outcome.refusals, outcome.unanswered) == (3, 1, 2)
+
+
+def test_a_request_that_cannot_be_noted_is_not_sent() -> None:
+    class Full(Memory):
+        def note(self, shard: int, intent: Intent) -> None:
+            raise OutputError("no space")
+
+    trial = Trial(configured(), always(OK), journal=Full()).run(numbered(20))
+    assert isinstance(trial.error, OutputError)
+    assert trial.asked == []
+
+
+def test_what_could_not_be_sent_has_not_been_billed() -> None:
+    def no_certificate(_lookup: Lookup, _time: int) -> Answer:
+        raise ApiError("does not verify")
+
+    trial = Trial(configured(concurrency=1), no_certificate).run(numbered(5))
+    assert isinstance(trial.error, ApiError)
+    [_intent, attempt] = [r for _, _, r in trial.records]
+    assert isinstance(attempt, Attempt)
+    assert attempt.reason == CANNOT_CONNECT
 
 
 def test_one_endpoints_canary_does_not_cost_another_its_outcomes() -> None:

@@ -9,8 +9,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batch_screen.errors import JournalError, OutputError
+from batch_screen.journal import seal as seal_module
 from batch_screen.journal.lines import Record
-from batch_screen.journal.seal import drop_segments, read_outcomes, seal, sealed_path
+from batch_screen.journal.seal import (
+    drop_segments,
+    is_sealed,
+    read_outcomes,
+    read_sealed,
+    seal,
+    seal_path,
+    sealed_path,
+)
 from batch_screen.journal.segments import SegmentWriter, segments
 from batch_screen.model import Attempt, Endpoint, Intent, LatestChange, Outcome, OutcomeKind
 from batch_screen.schema import INSTANT, LOOKUP, dtypes
@@ -215,6 +224,54 @@ def test_segments_that_a_crash_has_left_behind_can_be_dropped(place: Place) -> N
     assert list(place.journal.iterdir()) == []
 
 
-def test_a_sealed_file_is_private(place: Place) -> None:
+def test_sealed_files_are_private(place: Place) -> None:
     place.seal(0)
-    assert sealed_path(place.sealed, 0).stat().st_mode & 0o777 == 0o600
+    assert {path.stat().st_mode & 0o777 for path in place.sealed.iterdir()} == {0o600}
+
+
+def test_a_crash_before_the_seal_leaves_the_segments(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.write(checked(1))
+
+    def crash(*_: object) -> None:
+        raise OutputError("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seal_module, "write_record", crash)
+        with pytest.raises(OutputError):
+            place.seal(1)
+    assert not is_sealed(place.sealed, RUN, 0)
+    assert place.seal(1).height == 1
+    assert is_sealed(place.sealed, RUN, 0)
+
+
+@pytest.mark.parametrize("at", [0, 200, -1])
+def test_a_flipped_bit_is_refused_by_name(place: Place, at: int) -> None:
+    place.write(checked(1))
+    place.seal(1)
+    path = sealed_path(place.sealed, 0)
+    content = bytearray(path.read_bytes())
+    content[at] ^= 4
+    path.write_bytes(content)
+    for look in (is_sealed, read_sealed):
+        with pytest.raises(JournalError, match=r"00000\.parquet is missing or not as it was"):
+            look(place.sealed, RUN, 0)
+
+
+def test_a_sealed_file_that_is_gone_is_refused_by_name(place: Place) -> None:
+    place.seal(0)
+    sealed_path(place.sealed, 0).unlink()
+    with pytest.raises(JournalError, match=r"00000\.parquet is missing"):
+        is_sealed(place.sealed, RUN, 0)
+
+
+def test_another_shards_or_runs_sealed_files_are_refused(place: Place) -> None:
+    place.write(checked(1), shard=1)
+    place.seal(1, shard=1)
+    for path in (sealed_path, seal_path):
+        path(place.sealed, 1).rename(path(place.sealed, 0))
+    with pytest.raises(JournalError, match=r"00000\.seal belongs to shard 1 of run"):
+        read_sealed(place.sealed, RUN, 0)
+    with pytest.raises(JournalError, match=r"00000\.seal belongs to"):
+        is_sealed(place.sealed, "20261123-0000000000", 0)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batch_screen.errors import JournalError, OutputError
+from batch_screen.journal import segments as segments_module
 from batch_screen.journal.lines import FORMAT, VERSION, Header, Record, encode
 from batch_screen.journal.segments import (
     Replay,
@@ -143,7 +146,7 @@ def test_damage_with_good_lines_behind_it_is_refused_by_name(tmp_path: Path) -> 
     lines = path.read_bytes().splitlines(keepends=True)
     lines[4] = lines[4].replace(b"+4477", b"+4478")
     path.write_bytes(b"".join(lines))
-    with pytest.raises(JournalError, match=r"00000-00000\.journal, line 5 .*--new-run") as caught:
+    with pytest.raises(JournalError, match=r"00000-00000\.journal, line 5 .*sed -i 5d") as caught:
         replayed(tmp_path)
     assert "+4478" not in str(caught.value)
     assert path.read_bytes() == b"".join(lines)
@@ -171,6 +174,88 @@ def test_a_header_torn_off_leaves_an_empty_segment(tmp_path: Path, length: int) 
     path = written(tmp_path, RECORDS)
     path.write_bytes(path.read_bytes()[:length])
     assert replayed(tmp_path) == []
+
+
+@pytest.mark.parametrize("length", [0, 7, 40])
+def test_a_header_that_never_reached_the_disk_is_zeros(tmp_path: Path, length: int) -> None:
+    path = written(tmp_path, RECORDS)
+    path.write_bytes(path.read_bytes()[:length] + bytes(4096 - length))
+    replay = Replay(tmp_path, RUN, 0)
+    assert list(replay) == []
+    assert replay.dropped_bytes == 4096
+
+
+@pytest.mark.parametrize("content", [b"\n", b"no journal\n", b"\xff" * 5000, b"\0\0x\0\0"])
+def test_what_is_no_journal_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = written(tmp_path, RECORDS)
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match=r"00000-00000\.journal is no journal of this run"):
+        replayed(tmp_path)
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_line_can_be_taken_out_by_hand(tmp_path: Path) -> None:
+    path = written(tmp_path, RECORDS)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[4] = lines[4].replace(b"+4477", b"+4478")
+    path.write_bytes(b"".join(lines[:4] + lines[5:]))
+    assert replayed(tmp_path) == RECORDS[:3] + RECORDS[4:]
+
+
+def test_files_of_another_name_are_left_alone(tmp_path: Path) -> None:
+    for name in ("notes.journal", "00000-x.journal", "0000-00000.journal", "x-00000.journal"):
+        (tmp_path / name).write_bytes(b"whatever")
+    assert shards_with_segments(tmp_path) == []
+    written(tmp_path, RECORDS)
+    assert replayed(tmp_path) == RECORDS
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_what_was_noted_outlives_the_process_without_a_commit(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path, RUN)
+    writer.note(0, RECORDS[0])
+    assert replayed(tmp_path) == RECORDS[:1]
+    writer.write(0, RECORDS[1:])
+    writer.close()
+    assert replayed(tmp_path) == RECORDS
+
+
+def test_two_threads_never_mix_their_lines(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path, RUN)
+
+    def note_all() -> None:
+        for _ in range(200):
+            for record in RECORDS:
+                writer.note(0, record)
+
+    thread = threading.Thread(target=note_all)
+    thread.start()
+    for _ in range(20):
+        writer.write(0, RECORDS)
+    thread.join()
+    writer.close()
+    assert len(replayed(tmp_path)) == 220 * len(RECORDS)
+
+
+def test_nothing_is_written_behind_a_line_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = SegmentWriter(tmp_path, RUN)
+    writer.write(0, RECORDS[:2])
+
+    def half(file: BinaryIO, content: bytes) -> None:
+        file.write(content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(segments_module, "_write_all", half)
+        with pytest.raises(OSError, match="No space"):
+            writer.write(0, RECORDS[2:4])
+    for later in (lambda: writer.note(0, RECORDS[4]), lambda: writer.write(0, RECORDS[4:])):
+        with pytest.raises(OSError, match="No space"):
+            later()
+    writer.close()
+    assert replayed(tmp_path) == RECORDS[:2]
 
 
 def damage(data: st.DataObject, content: bytes) -> bytes:

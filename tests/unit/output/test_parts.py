@@ -64,6 +64,7 @@ LOOKUPS_PINNED = [
     ("message", S),
     ("attempts", I32),
     ("refusals", I32),
+    ("unanswered", I32),
     ("latency_ms", F64),
     ("responded_at", T),
     ("correlator", S),

@@ -33,7 +33,8 @@ PLAN = Plan(
     rows=10,
     accepted=7,
     rejected={"empty": 2, "too_short": 1},
-    shards=[ShardPlan(4, 3), ShardPlan(3, 2)],
+    rejects_sha256="ef",
+    shards=[ShardPlan(4, 3, "ab"), ShardPlan(3, 2, "cd")],
     kept=[],
     facts={},
 )
@@ -49,7 +50,7 @@ def written(folder: Path, *parts: list[dict[str, object]]) -> list[Path]:
 
 
 def figures(total: int, by_outcome: dict[str, int]) -> Lookups:
-    return Lookups(total, by_outcome, 0, total, 0, {}, 0.0)
+    return Lookups(total, by_outcome, 0, total, 0, 0, {}, 0.0)
 
 
 def test_rows_are_counted_from_the_plan() -> None:
