@@ -19,8 +19,9 @@ FOREVER = 10**9
 class Fault(msgspec.Struct, frozen=True):
     """The ``at``-th call of its kind in a place, and ``times`` - 1 after it, fail.
 
-    ``call`` is open, write, fsync (of files and folders), rename, mkdir or unlink; ``place``
-    is state, output or any. ``short``: the first write that fails still writes half.
+    ``call`` is open, write, fsync (of files and folders), rename, mkdir, unlink, or all that
+    change something; ``place`` is state, output or any. ``short``: the first write that fails
+    still writes half.
     """
 
     call: str

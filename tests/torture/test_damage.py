@@ -108,7 +108,7 @@ def swapped(one: str, two: str) -> Change:
         content = first.read_bytes()
         first.write_bytes(second.read_bytes())
         second.write_bytes(content)
-        return first.with_suffix("")
+        return first.parent  # either file may be named
 
     return change
 
@@ -168,7 +168,6 @@ DAMAGE: dict[str, Change] = {
     "plan.json scrambled": scrambled("plan/plan.json"),
     "plan.json flipped": flipped("plan/plan.json"),
     "plan.json missing": missing("plan/plan.json"),
-    "plan.json foreign": foreign("plan/plan.json"),
     "rows scrambled": scrambled("plan/rows-00002.parquet"),
     "rows flipped": flipped("plan/rows-00002.parquet"),
     "rows swapped": swapped("plan/rows-00000.parquet", "plan/rows-00002.parquet"),
@@ -190,8 +189,11 @@ DAMAGE: dict[str, Change] = {
     "seal scrambled": scrambled("sealed/00000.seal"),
     "seal missing": missing("sealed/00000.seal"),
 }
-"""plan.json of the other date speaks of the same rows: whether it may be used is not said here."""
 _QUICK = ["run.json newer", "segment foreign", "sealed swapped"]
+
+
+def _named(desk: Desk, path: Path) -> str:
+    return str(path.relative_to(desk.out))
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -217,7 +219,7 @@ def test_damaged_state(
     named = DAMAGE[damage](run, other, random.Random(f"{size.seed} {damage}"))
     before, sent = bytes_of(desk.out), _requests(half)
     refused = desk.run()
-    problem = problem_of(refused.code, refused.err, [CANNOT_WRITE], named.name)
+    problem = problem_of(refused.code, refused.err, [CANNOT_WRITE], _named(desk, named))
     bought = _requests(half) - sent
     changed = lost_or_changed(before, desk.out)
     shutil.rmtree(desk.out)
@@ -246,7 +248,7 @@ def test_strangers_files_stay(
     desk = desk_at(tmp_path, half.server)
     shutil.copytree(half.out, desk.out)
     folder = next(desk.out.glob(".state/runs/*")) / place
-    names = ["notes.txt", "x.journal", "00002-0.journal", "copy of 00000.parquet", "00009.bak"]
+    names = ["notes.txt", "x.journal", "00002-0.journal", "copy of 00000.seal", "00000.parquet.bak"]
     for name in names:
         (folder / name).write_bytes(name.encode())
     figures = end("strangers' files", Size(1, 0, is_full=False), desk, half.server)

@@ -47,23 +47,28 @@ class Shim:
         inside = [n for n, r in self.roots.items() if path == r or path.startswith(r + "/")]
         return max(inside, key=lambda name: len(self.roots[name]), default=None)
 
-    def due(self, call: str, path: str) -> dict[str, Any] | None:
-        """Counts the call; returns the fault that it has to meet."""
+    def due(self, call: str, path: str, *, reads: bool = False) -> dict[str, Any] | None:
+        """Counts the call; returns the fault that it has to meet.
+
+        A fault of ``all`` calls is a disk that has become read-only: what reads goes on.
+        """
         place = self.place(path)
         if place is None:
             return None
         with self._lock:
             self.counts[f"{call} {place}"] += 1
             for fault in self.faults:
-                if fault["call"] == call and fault["place"] in (place, "any"):
+                if fault["place"] not in (place, "any"):
+                    continue
+                if fault["call"] == call or (fault["call"] == "all" and not reads):
                     fault["seen"] = seen = fault.get("seen", 0) + 1
                     if fault["at"] <= seen < fault["at"] + fault["times"]:
                         self._note_fired(fault, path)
                         return fault
         return None
 
-    def fail_if_due(self, call: str, path: str) -> None:
-        fault = self.due(call, path)
+    def fail_if_due(self, call: str, path: str, *, reads: bool = False) -> None:
+        fault = self.due(call, path, reads=reads)
         if fault is not None:
             raise _error(fault, path)
 
@@ -133,7 +138,8 @@ class _Watched(io.FileIO):
 def _open(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
     if dir_fd is not None:
         return int(_REAL["open"](path, flags, mode, dir_fd=dir_fd))
-    SHIM.fail_if_due("open", _full(path))
+    reads = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) == 0
+    SHIM.fail_if_due("open", _full(path), reads=reads)
     is_new = flags & os.O_CREAT and not os.path.lexists(path)
     descriptor: int = _REAL["open"](path, flags, mode)
     if is_new:
@@ -152,7 +158,7 @@ def _synced(name: str) -> Any:
     def sync(descriptor: Any) -> None:
         number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
         path = _path_of(number)
-        SHIM.fail_if_due("fsync", path)
+        SHIM.fail_if_due("fsync", path, reads=True)
         # Taken before: what is added meanwhile may or may not be on disk.
         status, is_folder = os.fstat(number), os.path.isdir(path)  # noqa: PTH112
         entries = {e.name: e.inode() for e in os.scandir(path)} if is_folder else None
