@@ -81,3 +81,33 @@ def test_power_loss(
         )
         # Notes of requests are handed to the kernel, so a power cut may take the last ones.
         settle(replace(figures, billed_shown=None))
+
+
+def test_power_loss_while_output_is_written_again(
+    tmp_path: Path, size: Size, undisturbed: Undisturbed, settle: Callable[[Figures], None]
+) -> None:
+    """The marker of the output that was there before must not come back without its files."""
+    draw = random.Random(size.seed)
+    desk = Desk(tmp_path, "", CELLS[:1500], SEVERAL_SHARDS, (*ENDPOINTS, "--rate", "3000"))
+    desk.out.mkdir(mode=0o700)
+    with (
+        Trial("power cut, written again", size.seed, desk) as trial,
+        trial.serve(latency=_LATENCY) as server,
+    ):
+        assert trial.run().code == 0
+        faulty = Faulty(desk)
+        disk = StrictDisk(desk.out, faulty.ledger, faulty.graveyard)
+        for part in desk.latest.parts("results"):
+            part.unlink()
+        disk.begin()
+        with faulty.installed(keeps_ledger=True), trial.started() as running:
+            wait_until(lambda: any(desk.out.glob("results/*/*.parquet")))
+            time.sleep(draw.choice([0, draw.uniform(0, 0.01)]))
+            ended = time.monotonic()
+            running.process.kill()
+            code = running.process.wait()
+            disk.lose_power("gone", draw)
+            trial.note(running, ended, is_killed=code < 0)
+        trial.witness.sweep()
+        assert trial.run().code == 0
+        settle(trial.figures(server, undisturbed(desk), faults=1, per_kill_most=0))
