@@ -11,7 +11,7 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _PAGE = 4096
@@ -50,7 +50,7 @@ class StrictDisk:
 
     def begin(self) -> None:
         """Takes all that is there now for synced."""
-        self._names = {os.stat(each).st_ino: _entries(Path(each)) for each in self._folders()}
+        self._names = {each.stat().st_ino: _entries(each) for each in self._folders()}
         self._sizes = {path.stat().st_ino: path.stat().st_size for path in self._files()}
         self._ledger.unlink(missing_ok=True)
         for path in self._graveyard.iterdir():
@@ -59,18 +59,18 @@ class StrictDisk:
     def lose_power(self, tail: str, draw: random.Random) -> None:
         """Puts the folder back to what was synced; unsynced ends become ``tail``."""
         self._replay()
-        found = {path.stat().st_ino: path for path in self._graveyard.iterdir()}
-        found |= {path.stat().st_ino: path for path in self._files()}
-        folders = {os.stat(each).st_ino: Path(each) for each in self._folders()}
+        files = {path.stat().st_ino: path for path in (*self._graveyard.iterdir(), *self._files())}
+        folders = {each.stat().st_ino: each for each in self._folders()}
         kept = self._folder.with_name("after-the-cut")
-        self._rebuild(self._folder, kept, folders, found, tail, draw)
+        for path, file in self._kept(self._folder, kept, folders, files):
+            _write(path, file, self._sizes.get(file.stat().st_ino, 0), tail, draw)
         lost = self._folder.with_name("lost-in-the-cut")
         self._folder.rename(lost)
         kept.rename(self._folder)
         shutil.rmtree(lost)
 
-    def _folders(self) -> list[str]:
-        return [parent for parent, _, _ in os.walk(self._folder)]
+    def _folders(self) -> list[Path]:
+        return [Path(parent) for parent, _, _ in os.walk(self._folder)]
 
     def _files(self) -> list[Path]:
         return [Path(p, name) for p, _, names in os.walk(self._folder) for name in names]
@@ -86,24 +86,21 @@ class StrictDisk:
                 if entry["kind"] == "created":
                     self._names.pop(inode, None)  # of a folder that had this inode before
 
-    def _rebuild(
-        self,
-        folder: Path,
-        kept: Path,
-        folders: dict[int, Path],
-        found: dict[int, Path],
-        tail: str,
-        draw: random.Random,
-    ) -> None:
+    def _kept(
+        self, folder: Path, kept: Path, folders: dict[int, Path], files: dict[int, Path]
+    ) -> Iterator[tuple[Path, Path]]:
+        """Makes the synced folders below ``kept``; yields each synced name and its old file."""
         kept.mkdir(mode=folder.stat().st_mode & 0o777)
         for name, inode in self._names.get(folder.stat().st_ino, {}).items():
             if inode in folders:
-                self._rebuild(folders[inode], kept / name, folders, found, tail, draw)
-            elif inode in found:
-                size = self._sizes.get(inode, 0)
-                content = _cut(found[inode].read_bytes(), size, tail, draw)
-                (kept / name).write_bytes(content)
-                (kept / name).chmod(found[inode].stat().st_mode & 0o777)
+                yield from self._kept(folders[inode], kept / name, folders, files)
+            elif inode in files:
+                yield kept / name, files[inode]
+
+
+def _write(path: Path, file: Path, size: int, tail: str, draw: random.Random) -> None:
+    path.write_bytes(_cut(file.read_bytes(), size, tail, draw))
+    path.chmod(file.stat().st_mode & 0o777)
 
 
 def _cut(content: bytes, size: int, tail: str, draw: random.Random) -> bytes:

@@ -1,4 +1,4 @@
-"""Calls that fail at a chosen moment: nothing more is bought, one line says why, a resume ends it."""
+"""Calls that fail at a chosen moment: one line, nothing more is bought, a resume ends it."""
 
 from __future__ import annotations
 
@@ -133,6 +133,7 @@ def test_failing_call(
     size: Size,
     call: str,
     census: Census,
+    *,
     undisturbed: Undisturbed,
     settle: Callable[[Figures], None],
 ) -> None:

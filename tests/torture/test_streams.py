@@ -152,9 +152,7 @@ def _without_rights() -> list[str]:
 
 
 @pytest.mark.parametrize("locked", ["out", "out/.state", "out/results", "out/runs"])
-def test_folder_without_the_right_to_write(
-    locked: str, settle: Callable[[Figures], None]
-) -> None:
+def test_folder_without_the_right_to_write(locked: str, settle: Callable[[Figures], None]) -> None:
     before = _without_rights()
     with nobodys_folder() as folder, new_sandbox() as server:
         desk = desk_at(folder, server)

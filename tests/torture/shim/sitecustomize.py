@@ -7,7 +7,7 @@ JSON of ``faulty.FaultPlan``. Not part of the package, and imports nothing of it
 from __future__ import annotations
 
 import atexit
-import datetime
+import datetime as dt
 import errno
 import gc
 import io
@@ -91,7 +91,7 @@ class Shim:
             return  # nothing to lose, kept already, or a folder
 
     def write_census(self) -> None:
-        with open(self._census, "w") as file:  # noqa: PTH123 (nothing heavy is imported here)
+        with open(self._census, "w") as file:
             json.dump(self.counts, file)
 
     def _note_fired(self, fault: dict[str, Any], path: str) -> None:
@@ -118,7 +118,7 @@ def _path_of(descriptor: int) -> str:
 
 
 def _full(path: Any) -> str:
-    return os.path.abspath(os.fspath(path))  # noqa: PTH100 (no pathlib: its calls are replaced)
+    return os.path.abspath(os.fspath(path))
 
 
 class _Watched(io.FileIO):
@@ -160,7 +160,7 @@ def _synced(name: str) -> Any:
         path = _path_of(number)
         SHIM.fail_if_due("fsync", path, reads=True)
         # Taken before: what is added meanwhile may or may not be on disk.
-        status, is_folder = os.fstat(number), os.path.isdir(path)  # noqa: PTH112
+        status, is_folder = os.fstat(number), os.path.isdir(path)
         entries = {e.name: e.inode() for e in os.scandir(path)} if is_folder else None
         _REAL[name](number)
         if SHIM.place(path) is None:
@@ -210,18 +210,18 @@ def _jump_clock(clock: dict[str, Any]) -> None:
             offset[0] = draw.choice(clock["offsets"])
         return max(0.0, real() + offset[0])
 
-    def now(_: Any, tz: datetime.tzinfo | None = None) -> datetime.datetime:
-        return datetime.datetime.fromtimestamp(jumping(), tz)
+    def now(_: Any, tz: dt.tzinfo | None = None) -> dt.datetime:
+        return dt.datetime.fromtimestamp(jumping(), tz)
 
     time.time = jumping
     time.time_ns = lambda: int(jumping() * 1e9)
-    own = gc.get_referents(datetime.datetime.__dict__)[0]
+    own = gc.get_referents(dt.datetime.__dict__)[0]
     own["now"] = classmethod(now)
-    _forget_cached(datetime.datetime)
+    _forget_cached(dt.datetime)
 
 
 def _forget_cached(changed: type) -> None:
-    import ctypes  # noqa: PLC0415 (only here, and heavy)
+    import ctypes
 
     ctypes.pythonapi.PyType_Modified(ctypes.py_object(changed))
 
@@ -240,7 +240,7 @@ def _install(plan: dict[str, Any]) -> None:
 
 
 if "FAULT_PLAN" in os.environ:
-    with open(os.environ["FAULT_PLAN"]) as _file:  # noqa: PTH123
+    with open(os.environ["FAULT_PLAN"]) as _file:
         _plan = json.load(_file)
     SHIM = Shim(_plan)
     _install(_plan)
