@@ -21,7 +21,7 @@ class Fault(msgspec.Struct, frozen=True):
 
     ``call`` is open, write, fsync (of files and folders), rename, mkdir, unlink, or all that
     change something; ``place`` is state, output or any. ``short``: the first write that fails
-    still writes half.
+    still writes half. Without an ``errno`` nothing fails, but every write writes half.
     """
 
     call: str

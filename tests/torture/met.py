@@ -52,11 +52,11 @@ def resume(
     figures = trial.figures(
         server,
         undisturbed,
-        faults=bool(met.code),
+        faults=int(met.code != 0),
         per_kill_most=per_kill_most,
         measures=[
             Measure("requests after the fault", len(late) if met.code else 0, CONCURRENCY),
-            Measure("not one clear line", bool(problem), 0),
+            Measure("not one clear line", int(bool(problem)), 0),
         ],
     )
     example = (f"{fault}: {problem}",) if problem else ()

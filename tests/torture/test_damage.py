@@ -18,7 +18,7 @@ from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
 from tests.e2e.conftest import DAY, Desk, new_sandbox
 
-from .conftest import CELLS, ENDPOINTS, SEVERAL_SHARDS, Size, sized
+from .conftest import CELLS, ENDPOINTS, QUICK, SEVERAL_SHARDS, Size, full_sizes
 from .figures import Figures, Measure
 from .judge import Asked, judge_lookups, read_state
 from .leaks import leaks
@@ -60,7 +60,7 @@ def _stopped(folder: Path, server: SandboxThread, day: str) -> Path:
         sealed = list(desk.out.glob(run + "sealed/*.seal"))
         return len(sealed) == 2 and any(desk.out.glob(run + "journal/00002-*"))
 
-    with desk.started("--run-date", day, "--rate", "900") as running:
+    with desk.started("--run-date", day, "--rate", "1500") as running:
         assert wait_until(is_half_done)
         assert running.end(signal.SIGTERM).code == 143
     assert is_half_done()
@@ -209,7 +209,14 @@ def lost_or_changed(before: dict[str, bytes], folder: Path) -> list[str]:
     return [name for name, content in before.items() if after.get(name) != content]
 
 
-@sized("damage", quick=_QUICK, full=[*DAMAGE])
+_SIZED = [pytest.param(name, QUICK, id=f"{name}-quick") for name in _QUICK]
+_FIRST = full_sizes()[0]  # what is damaged does not depend on the seed, only which bit is
+_SIZED += [
+    pytest.param(name, _FIRST, id=f"{name}-full", marks=pytest.mark.torture) for name in DAMAGE
+]
+
+
+@pytest.mark.parametrize(("damage", "size"), _SIZED)
 def test_damaged_state(
     tmp_path: Path, size: Size, damage: str, half: Half, settle: Callable[[Figures], None]
 ) -> None:
@@ -241,7 +248,10 @@ def test_damaged_state(
     )
 
 
-@pytest.mark.parametrize("place", ["journal", "sealed", "plan", ""])
+_IN_FULL = [pytest.param(place, marks=pytest.mark.torture) for place in ("plan", "")]
+
+
+@pytest.mark.parametrize("place", ["journal", "sealed", *_IN_FULL])
 def test_strangers_files_stay(
     tmp_path: Path, place: str, half: Half, settle: Callable[[Figures], None]
 ) -> None:

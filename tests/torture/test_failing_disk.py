@@ -127,6 +127,15 @@ def test_a_fault_is_met(tmp_path: Path) -> None:
         assert faulty.fired[0].call == "fsync"
 
 
+def test_writes_that_fall_short(
+    tmp_path: Path, undisturbed: Undisturbed, settle: Callable[[Figures], None]
+) -> None:
+    """Whoever writes has to look at how much was written: a filling disk takes a part."""
+    fault = Fault("write", "any", 1, errno="")
+    figures = fail_once(tmp_path, QUICK, fault, undisturbed)
+    settle(combine("writes fall short", [figures]))
+
+
 @sized("call", quick=[*_CALLS], full=[*_CALLS])
 def test_failing_call(
     tmp_path: Path,

@@ -53,7 +53,7 @@ def cut_power(
     return losses
 
 
-@sized("end", quick=["gone", "garbage"], full=_ENDS)
+@sized("end", quick=["garbage"], full=_ENDS)
 def test_power_loss(
     tmp_path: Path,
     size: Size,

@@ -110,7 +110,7 @@ def test_full_disk(
     draw = random.Random(f"{size.seed} {place}")
     met = [
         fill_once(tmp_path / str(number), size, place, draw, undisturbed)
-        for number in range(8 if size.is_full else 2)
+        for number in range(5 if size.is_full else 1)
     ]
     settle(combine(f"disk full: {place}", met))
 
@@ -164,7 +164,7 @@ def test_largest_file(
 ) -> None:
     """As a full disk, for whoever may not mount one."""
     draw = random.Random(size.seed)
-    limits = [draw.randint(1, _ROOM // 4) for _ in range(6 if size.is_full else 1)]
+    limits = [draw.randint(1, _ROOM // 4) for _ in range(3 if size.is_full else 1)]
     met = [
         limit_once(tmp_path / str(limit), size, undisturbed, name="RLIMIT_FSIZE", limit=limit)
         for limit in limits

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_streams_that_cannot_be_used(
         settle(complete("streams", size, desk, server))
 
 
-@pytest.mark.parametrize("place", ["output", "state"])
+@pytest.mark.parametrize("place", ["output", pytest.param("state", marks=pytest.mark.torture)])
 def test_disk_that_is_read_only(
     tmp_path: Path, place: str, settle: Callable[[Figures], None]
 ) -> None:
@@ -151,7 +152,10 @@ def _without_rights() -> list[str]:
     return before
 
 
-@pytest.mark.parametrize("locked", ["out", "out/.state", "out/results", "out/runs"])
+_IN_FULL = [pytest.param(name, marks=pytest.mark.torture) for name in ("out", "out/runs")]
+
+
+@pytest.mark.parametrize("locked", ["out/.state", "out/results", *_IN_FULL])
 def test_folder_without_the_right_to_write(locked: str, settle: Callable[[Figures], None]) -> None:
     before = _without_rights()
     with nobodys_folder() as folder, new_sandbox() as server:
@@ -177,8 +181,4 @@ def test_folder_without_the_right_to_write(locked: str, settle: Callable[[Figure
         resumed = start()
         assert resumed.returncode == 0, resumed.stderr
         figures = complete("folder locked", Size(1, 0, is_full=False), desk, server)
-        settle(_with(figures, Measure("requests before it was known", early, 0)))
-
-
-def _with(figures: Figures, measure: Measure) -> Figures:
-    return Figures(**{**vars(figures), "measures": (*figures.measures, measure)})
+        settle(replace(figures, measures=(Measure("requests before it was known", early, 0),)))
