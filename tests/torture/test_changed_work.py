@@ -98,6 +98,7 @@ def test_changed_input(
         settle(trial.figures(server, undisturbed(desk), faults=1, measures=measures))
 
 
+@pytest.mark.torture
 def test_changed_input_with_new_run(
     tmp_path: Path, settle: Callable[[Figures], None], undisturbed: Undisturbed
 ) -> None:

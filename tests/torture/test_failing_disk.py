@@ -136,7 +136,7 @@ def test_writes_that_fall_short(
     settle(combine("writes fall short", [figures]))
 
 
-@sized("call", quick=[*_CALLS], full=[*_CALLS])
+@sized("call", quick=["write", "fsync", "unlink"], full=[*_CALLS])
 def test_failing_call(
     tmp_path: Path,
     size: Size,
