@@ -26,7 +26,7 @@ _MANY = 64
 _UNREACHABLE = 69
 _NOT_LOADED = 127
 """How the system's loader ends a process whose libraries do not fit."""
-_PATIENCE = 60
+_PATIENCE = 30
 _FILES_SETTINGS = f"""
 [pacing]
 ramp_up_seconds = 0
