@@ -7,9 +7,23 @@ because a rename alone survives a killed process but not a power cut.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import (
+    EACCES,
+    EDQUOT,
+    EEXIST,
+    EFBIG,
+    EISDIR,
+    EMFILE,
+    ENFILE,
+    ENOSPC,
+    ENOTDIR,
+    EPERM,
+    EROFS,
+)
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +31,16 @@ from batch_screen.errors import OutputError
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+
+_UNFINISHED = re.compile(r"\.(.+\.)?[0-9a-f]{8}\.tmp")
+
+_REMEDIES = {
+    **dict.fromkeys((ENOSPC, EDQUOT), "free space"),
+    **dict.fromkeys((EACCES, EPERM, EROFS), "fix permissions"),
+    **dict.fromkeys((EMFILE, ENFILE), "raise the limit of open files (ulimit -n)"),
+    **dict.fromkeys((ENOTDIR, EISDIR, EEXIST), "move away what is in its place"),
+    EFBIG: "raise the limit of a file's size (ulimit -f)",
+}
 
 
 @contextmanager
@@ -26,9 +50,9 @@ def translated(doing: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
+        remedy = _REMEDIES.get(error.errno or 0, "check the disk")
         raise OutputError(
-            f"cannot {doing} {path}: {reason}; free space or fix permissions, then start again: "
-            "what was saved is kept"
+            f"cannot {doing} {path}: {reason}; {remedy}, then start again: what was saved is kept"
         ) from error
 
 
@@ -93,6 +117,14 @@ def check_writable(folder: Path) -> None:
     with translated("write to", folder):
         open_private(probe).close()
         probe.unlink()
+
+
+def sweep(folder: Path) -> None:
+    """Removes what a killed process had not finished, in the folder itself."""
+    with translated("clear", folder):
+        for path in folder.iterdir():
+            if _UNFINISHED.fullmatch(path.name):
+                path.unlink()
 
 
 def write_whole(path: Path, content: bytes) -> None:

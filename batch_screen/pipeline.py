@@ -21,7 +21,8 @@ from batch_screen.config.settings import Settings
 from batch_screen.engine.asking import Asked, ask_all
 from batch_screen.engine.shards import answered_lookups
 from batch_screen.errors import AuthenticationError, ConfigurationError, InputError, OutputError
-from batch_screen.files import check_writable, make_folder
+from batch_screen.files import check_writable, make_folder, sweep
+from batch_screen.masking import hide
 from batch_screen.model import Endpoint, Plan
 from batch_screen.output.parts import TABLES, Layout
 from batch_screen.output.summary import Rows, Session, Summary, count_rows, read_summary
@@ -59,6 +60,10 @@ class Job:
     run_date: date | None = None
     new_run: bool = False
     sandbox: bool = False
+
+    def __post_init__(self) -> None:
+        if self.key is not None:
+            hide(self.key.get_secret_value())
 
     @property
     def out(self) -> Path:
@@ -187,6 +192,8 @@ def _locked(job: Job) -> Iterator[None]:
     with ExitStack() as held:
         for folder in dict.fromkeys((job.state, job.out / STATE)):
             held.enter_context(locked(make_folder(folder)))
+        for folder in (job.out, job.state):
+            sweep(folder)
         for leftover in job.state.glob("stdin-*.input"):  # of a process that was killed
             leftover.unlink()
         yield

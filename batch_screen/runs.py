@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from batch_screen.checked import damaged, read_record, write_record
 from batch_screen.errors import ConfigurationError, JournalError, RunLockedError
-from batch_screen.files import make_folder, translated, write_whole
+from batch_screen.files import make_folder, sweep, translated, write_whole
 from batch_screen.masking import plain
 from batch_screen.model import Lookup
 from batch_screen.schema import SCHEMA_VERSION
@@ -90,9 +90,8 @@ class Run:
 
     def sweep(self) -> None:
         """Removes the unfinished files of a process that was killed."""
-        with translated("clear", self.folder):
-            for leftover in self.folder.rglob(".*.tmp"):
-                leftover.unlink()
+        for folder in (self.folder, self.sealed):
+            sweep(folder)
 
     def discard(self) -> None:
         """Removes a run that could not be planned, so that nothing half-made stays behind."""

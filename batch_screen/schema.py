@@ -14,7 +14,7 @@ import polars as pl
 
 from batch_screen.model import Endpoint
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 INSTANT = pl.Datetime("us", "UTC")
 KEPT_PREFIX = "in_"
 
@@ -78,14 +78,14 @@ LOOKUP = (
     Column("message", pl.String, "the API's error message, masked and shortened"),
     _required("attempts", pl.Int32, "HTTP requests made"),
     _required("refusals", pl.Int32, "requests among them refused for the rate"),
-    _required(
-        "unanswered",
-        pl.Int32,
-        "requests beside them that a crash left without a saved answer; may have been billed",
-    ),
     Column("latency_ms", pl.Float64, "time to the last answer"),
     Column("responded_at", INSTANT, "when the last answer arrived"),
     Column("correlator", pl.String, "the x-correlator sent with the last attempt"),
+    _required(
+        "unanswered",
+        pl.Int32,
+        "requests beside attempts that a crash left without a saved answer; may have been billed",
+    ),
 )
 LOOKUPS = (_required("run_id", pl.String, "the run that wrote the row"), *LOOKUP)
 ERRORS = (

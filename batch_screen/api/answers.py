@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,11 +17,13 @@ from typing import Any, NoReturn
 
 from batch_screen.api.dates import parse_instant
 from batch_screen.masking import mask_text, plain
-from batch_screen.model import Answer, Endpoint, JsonObject, LatestChange, OutcomeKind
+from batch_screen.model import Answer, Endpoint, JsonObject, LatestChange, Lookup, OutcomeKind
 
 MAX_BODY_BYTES = 64 * 1024
 TRUNCATED = "truncated"
+_JSON_SPACE = b" \t\r\n"
 _LONGEST_TEXT = 16 * 1024
+_SECONDS = re.compile(r"\d+(?:\.\d+)?(?:\s*,\s*\d+(?:\.\d+)?)*", re.ASCII)
 
 _BY_STATUS = {
     400: OutcomeKind.REJECTED,
@@ -44,7 +47,7 @@ class _MalformedError(Exception):
 
 
 def read_answer(
-    endpoint: Endpoint,
+    lookup: Lookup,
     status: int,
     headers: Mapping[str, str],
     content: bytes,
@@ -56,7 +59,7 @@ def read_answer(
     ``secret`` is the key, which a server may repeat in its error texts.
     """
     if status == 200:
-        return _read_success(endpoint, content)
+        return _read_success(lookup, headers, content)
     kind, reason = _classify(status)
     error = _error_body(content)
     text = error.get("message") or error.get("detail") or error.get("title")
@@ -84,10 +87,14 @@ def _classify(status: int) -> tuple[OutcomeKind, str | None]:
     return OutcomeKind.BAD_RESPONSE, "unexpected_status"
 
 
-def _read_success(endpoint: Endpoint, content: bytes) -> Answer:
+def _read_success(lookup: Lookup, headers: Mapping[str, str], content: bytes) -> Answer:
     try:
+        # Nothing was lost on the way, so asking again would only be paid again.
+        if not content and headers.get("Content-Length", "").strip() == "0":
+            raise _MalformedError("empty")
         fields = _strict_object(content)
-        values = _values(endpoint, fields)
+        _refuse_another_number(fields, lookup.e164)
+        values = _values(lookup.endpoint, fields)
     except _MalformedError as error:
         return Answer(kind=OutcomeKind.BAD_RESPONSE, reason=str(error), http_status=200)
     return Answer(kind=OutcomeKind.SUCCESS, http_status=200, **values)
@@ -102,6 +109,15 @@ def _values(endpoint: Endpoint, fields: JsonObject) -> dict[str, Any]:
     if not isinstance(fields[name], bool):
         raise _MalformedError("wrong_type")
     return {name: fields[name]}
+
+
+def _refuse_another_number(fields: JsonObject, asked: str) -> None:
+    """The page repeats no number; a server that does must repeat the one it was asked about."""
+    said = fields.get("phoneNumber")
+    if said is not None:
+        digits = "".join(c for c in str(said) if c.isdigit()).removeprefix("00")
+        if digits != asked.removeprefix("+"):
+            raise _MalformedError("another_number")
 
 
 def _latest_change(fields: JsonObject, names: tuple[str, ...]) -> dict[str, Any]:
@@ -129,16 +145,17 @@ def _strict_object(content: bytes) -> JsonObject:
     """A JSON object without duplicate keys or NaN, or ``_MalformedError``."""
     if len(content) > MAX_BODY_BYTES:
         raise _MalformedError("too_large")
-    stripped = content.strip()
+    stripped = content.strip(_JSON_SPACE)
     try:
-        decoded = json.loads(
-            content.decode(), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant
-        )
+        text = stripped.decode()
+        decoded, end = _STRICT.raw_decode(text)
     except (ValueError, RecursionError) as error:
         # Cut off on its way, as far as one can tell: worth another attempt.
         if not stripped or (stripped.startswith(b"{") and not stripped.endswith(b"}")):
             raise _MalformedError(TRUNCATED) from error
         raise _MalformedError("not_json") from error
+    if end < len(text):
+        raise _MalformedError("not_json")
     if not isinstance(decoded, dict):
         raise _MalformedError("not_an_object")
     return decoded
@@ -153,6 +170,9 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> JsonObject:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise _MalformedError("not_a_number" if name == "NaN" else "infinite_number")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
 
 
 def _error_body(content: bytes) -> JsonObject:
@@ -175,23 +195,30 @@ def _short_text(value: Any, limit: int, secret: str) -> str | None:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait from now on, or None if the header is absent or makes no sense.
 
-    A date is read against the answer's own Date header: the two clocks may differ.
+    A date is read against the answer's own Date header: the two clocks may differ. Fractions are
+    taken as meant, and of several numbers the largest: who asks for too short a wait pays twice.
 
-    >>> retry_after({"Retry-After": "2"})
-    2.0
+    >>> retry_after({"Retry-After": "2"}), retry_after({"Retry-After": "1.5, 3"})
+    (2.0, 3.0)
     """
     text = headers.get("Retry-After", "").strip()
     try:
-        seconds = float(text) if text.isdecimal() else _until(text, headers.get("Date"))
+        if _SECONDS.fullmatch(text):
+            seconds = max(float(part) for part in text.split(","))
+        else:
+            seconds = _until(text, headers.get("Date", ""))
     except (ValueError, TypeError, OverflowError):
         return None
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
-def _until(text: str, date: str | None) -> float:
-    now = parsedate_to_datetime(date) if date else datetime.now(UTC)
-    then = parsedate_to_datetime(text)
-    return max(0.0, (_aware(then) - _aware(now)).total_seconds())
+def _until(text: str, date: str) -> float:
+    then = _aware(parsedate_to_datetime(text))
+    try:
+        now = _aware(parsedate_to_datetime(date))
+    except (ValueError, TypeError, OverflowError):  # none, or nonsense: the own clock must do
+        now = datetime.now(UTC)
+    return max(0.0, (then - now).total_seconds())
 
 
 def _aware(instant: datetime) -> datetime:

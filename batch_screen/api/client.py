@@ -8,6 +8,7 @@ certificate that does not verify) is raised. No exception text of aiohttp is pas
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from datetime import UTC, datetime
 from time import perf_counter
@@ -18,6 +19,8 @@ import aiohttp
 import msgspec.structs
 
 from batch_screen.api.answers import MAX_BODY_BYTES, TRUNCATED, read_answer
+from batch_screen.api.connections import QuietConnector
+from batch_screen.api.deadline import Deadline
 from batch_screen.api.endpoints import body, url
 from batch_screen.config.settings import Api
 from batch_screen.errors import ApiError, ConfigurationError
@@ -25,9 +28,21 @@ from batch_screen.model import Answer, Endpoint, Lookup, OutcomeKind
 from batch_screen.version import __version__
 
 CANNOT_CONNECT = "cannot_connect"
+ANOTHERS = "wrong_correlator"
 _KEEP_ALIVE_SECONDS = 15.0
 _CHUNK_BYTES = 16 * 1024
 _OK = 200
+_ERROR_BODY_SECONDS = 2.0
+"""A page of error that drips would hold its slot until the timeout; its status says enough."""
+_ABOUT_THE_LOOKUP = frozenset(
+    {
+        OutcomeKind.SUCCESS,
+        OutcomeKind.BAD_RESPONSE,
+        OutcomeKind.REJECTED,
+        OutcomeKind.NOT_FOUND,
+        OutcomeKind.NOT_APPLICABLE,
+    }
+)
 
 # The first class that fits counts, so subclasses come first.
 _TRANSPORT: tuple[tuple[type[BaseException], OutcomeKind, str], ...] = (
@@ -63,9 +78,10 @@ class Client:
         }
         self._max_connections = max_connections
         self._session: aiohttp.ClientSession | None = None
+        self._is_echoed = False
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(
+        connector = QuietConnector(
             limit=self._max_connections,
             ssl=_tls(self._api.ca_file),
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
@@ -76,10 +92,9 @@ class Client:
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=self._api.trust_environment_proxies,
+            # The rest is a Deadline's: one byte a second would satisfy any limit on a read.
             timeout=aiohttp.ClientTimeout(
-                # A total: one byte a second would satisfy any limit on a single read.
-                total=self._api.timeout_seconds,
-                sock_connect=self._api.connect_timeout_seconds,
+                total=None, sock_connect=self._api.connect_timeout_seconds
             ),
         )
         return self
@@ -107,33 +122,53 @@ class Client:
     async def _attempt(self, lookup: Lookup, correlator: str) -> Answer:
         if self._session is None:
             raise RuntimeError("Client is used outside its context")
-        async with self._session.post(
-            self._urls[lookup.endpoint],
-            data=body(lookup),
-            headers={"x-correlator": correlator},
-            # aiohttp carries the apiKey header over to the other host.
-            allow_redirects=False,
-            proxy=self._api.proxy or None,
-        ) as response:
-            content = await _read_body(response)
-            return read_answer(
-                lookup.endpoint, response.status, response.headers, content, secret=self._key
+        limit = asyncio.get_running_loop().time() + self._api.timeout_seconds
+        async with Deadline(limit):
+            response = await self._session.post(
+                self._urls[lookup.endpoint],
+                data=body(lookup),
+                headers={"x-correlator": correlator},
+                # aiohttp carries the apiKey header over to the other host.
+                allow_redirects=False,
+                proxy=self._api.proxy or None,
             )
+        async with response:
+            content = await _read_body(response, limit)
+            answer = read_answer(
+                lookup, response.status, response.headers, content, secret=self._key
+            )
+            if self._is_anothers(answer, response.headers.get("x-correlator"), correlator):
+                return Answer(kind=OutcomeKind.UNREACHABLE, reason=ANOTHERS)
+            return answer
+
+    def _is_anothers(self, answer: Answer, echoed: str | None, correlator: str) -> bool:
+        """Whether this is the answer to another request, sent the wrong way on the server's side.
+
+        Only told of servers that have repeated a correlator: others may put one of their own
+        there. A refused key and an outage concern everybody, whoever asked.
+        """
+        self._is_echoed = self._is_echoed or echoed == correlator
+        is_wrong = echoed is not None and echoed != correlator
+        return self._is_echoed and is_wrong and answer.kind in _ABOUT_THE_LOOKUP
 
 
-async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+async def _read_body(response: aiohttp.ClientResponse, limit: float) -> bytes:
     """The body, cut off (and the connection closed) soon after it exceeds the cap.
 
-    Of an error answer, as much as can be had: its status and headers say enough, and a dead
+    ``limit`` is an instant of the loop's clock; later it raises ``TimeoutError``. Of an error
+    answer, as much as can be had in a short while: its status and headers say enough, and a dead
     key or a Retry-After must not be lost because the page that comes with it is.
     """
     content = bytearray()
+    if response.status != _OK:
+        limit = min(limit, asyncio.get_running_loop().time() + _ERROR_BODY_SECONDS)
     try:
-        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-            content += chunk
-            if len(content) > MAX_BODY_BYTES:
-                response.close()
-                break
+        async with Deadline(limit):
+            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                content += chunk
+                if len(content) > MAX_BODY_BYTES:
+                    response.close()
+                    break
     except (aiohttp.ClientError, OSError):  # a timeout is an OSError
         response.close()
         if response.status == _OK:

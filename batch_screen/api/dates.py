@@ -29,13 +29,21 @@ def parse_instant(text: str) -> datetime | None:
         return None
     year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
     micros = int((match[7] or "")[:6].ljust(6, "0"))
-    if second == 60:  # a leap second: the last instant that datetime can say
+    is_leap = second == 60
+    if is_leap:  # the last instant before it that datetime can say
         second, micros = 59, 999_999
     try:
         local = datetime(year, month, day, hour, minute, second, micros, tzinfo=UTC)
-        return local - _offset(match)
+        instant = local - _offset(match)
+        return None if is_leap and not _ends_a_month(instant) else instant
     except (ValueError, OverflowError):
         return None
+
+
+def _ends_a_month(instant: datetime) -> bool:
+    """Whether a leap second may follow: in UTC, months alone end with one (RFC 3339, 5.7)."""
+    is_midnight_next = (instant.hour, instant.minute) == (23, 59)
+    return is_midnight_next and (instant + timedelta(days=1)).day == 1
 
 
 def _offset(match: re.Match[str]) -> timedelta:

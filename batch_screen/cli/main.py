@@ -6,20 +6,18 @@ Command modules import nothing heavy at their top, so that help and completion a
 from __future__ import annotations
 
 import io
-import logging
 import os
 import sys
-import traceback
-from pathlib import Path
 
 import click
 
+from batch_screen.cli.last_words import described, keep_quiet
 from batch_screen.cli.plan import plan
 from batch_screen.cli.run import run
 from batch_screen.cli.sandbox import sandbox
 from batch_screen.cli.show import open_missing, settle, tell
 from batch_screen.errors import BatchScreenError
-from batch_screen.masking import mask_text, plain
+from batch_screen.masking import safe_line
 from batch_screen.version import __version__
 
 _BUG = 1
@@ -47,7 +45,7 @@ def main() -> None:
     """Runs the command; every failure is one masked line on stderr and an exit code."""
     os.umask(0o077)  # whatever is written holds personal data
     open_missing()
-    _log_masked()
+    keep_quiet()
     try:
         sys.exit(_exit_code())
     finally:
@@ -60,7 +58,7 @@ def _exit_code() -> int:
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)  # it quotes what was typed
-        tell(mask_text(shown.getvalue()).rstrip("\n"))
+        tell(shown.getvalue().rstrip("\n"))
         return error.exit_code
     except BatchScreenError as error:
         _say(f"Error: {error}")
@@ -71,31 +69,10 @@ def _exit_code() -> int:
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 (no traceback ever; a panic of polars is no Exception)
-        _say(f"Error: this is a bug, please report it: {_where(error)}")
+        _say(f"Error: this is a bug, please report it: {described(error)}")
         return _BUG
     return code if isinstance(code, int) else 0
 
 
-def _where(error: BaseException) -> str:
-    """Type and place of a bug; its text may quote data, so it is masked and short."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{Path(frame.filename).name}:{frame.lineno}"
-    return f"{type(error).__name__} at {place}: {plain(str(error), 200)}"
-
-
 def _say(message: str) -> None:
-    tell(mask_text(plain(message, _MESSAGE_CHARACTERS)))
-
-
-class _MaskedFormatter(logging.Formatter):
-    """One masked line; never a traceback, whose values could hold a number or the key."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return mask_text(plain(f"{record.levelname.lower()}: {record.getMessage()}"))
-
-
-def _log_masked() -> None:
-    logging.raiseExceptions = False  # it prints a traceback when a line cannot be written
-    handler = logging.StreamHandler()
-    handler.setFormatter(_MaskedFormatter())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    tell(safe_line(message, _MESSAGE_CHARACTERS))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Never
 import click
 
 from batch_screen.cli.options import job_of, job_options
-from batch_screen.cli.show import show
+from batch_screen.cli.show import show, show_json
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -27,6 +27,7 @@ def plan(*, as_json: bool, **options: Any) -> None:
 
     from batch_screen.cli.render import forecast_block  # noqa: PLC0415 (heavy)
     from batch_screen.cli.watching import watcher  # noqa: PLC0415
+    from batch_screen.masking import safe_line  # noqa: PLC0415
     from batch_screen.pipeline import forecast  # noqa: PLC0415
     from batch_screen.watch import Watch  # noqa: PLC0415
 
@@ -34,7 +35,9 @@ def plan(*, as_json: bool, **options: Any) -> None:
     with watcher(job.settings.output.heartbeat_seconds) as progress:
         expected = forecast(job, Watch(progress))
     if as_json:
-        show(msgspec.json.format(msgspec.json.encode(expected)).decode())
+        facts = {name: safe_line(fact, 1_000) for name, fact in expected.facts.items()}
+        told = msgspec.structs.replace(expected, facts=facts)
+        show_json(msgspec.json.format(msgspec.json.encode(told)).decode())
     else:
         show(forecast_block(expected))
 

@@ -1,6 +1,7 @@
 """Prints on streams that may be closed, full, or have lost their reader.
 
-What cannot be printed is no reason to end a run, whose results lie in files.
+What cannot be printed is no reason to end a run, whose results lie in files. All that is
+printed passes here, so no number, no key and nothing that steers a terminal gets out.
 """
 
 from __future__ import annotations
@@ -12,13 +13,27 @@ from typing import Any
 
 import click
 
+from batch_screen.masking import hide_keys, safe_text
+
 # A full disk, a reader that has gone away; ValueError: the stream is closed.
 _UNPRINTABLE = (OSError, ValueError)
 _MODES = {"stdin": "r", "stdout": "w", "stderr": "w"}
 
 
 def show(text: str) -> None:
-    """Prints on stdout what the command was started for."""
+    """Prints on stdout what the command was started for, masked.
+
+    What a program reads, whose figures have no separators, is masked where it is made.
+    """
+    _print(safe_text(text))
+
+
+def show_json(text: str) -> None:
+    """Prints on stdout what a program reads and whose texts were masked one by one."""
+    _print(hide_keys(text))
+
+
+def _print(text: str) -> None:
     try:
         click.echo(text)
         sys.stdout.flush()
@@ -27,17 +42,20 @@ def show(text: str) -> None:
 
 
 def tell(text: str) -> None:
-    """Prints on stderr; what does not get through now may get through later."""
+    """Prints on stderr, masked; what does not get through now may get through later."""
     with suppress(*_UNPRINTABLE):
-        click.echo(text, err=True)
+        click.echo(safe_text(text), err=True)
 
 
 class Stderr:
-    """Whatever ``sys.stderr`` is at the moment, as a stream that never fails."""
+    """Whatever ``sys.stderr`` is at the moment, as a stream that never fails.
+
+    A bar steers the cursor, so its characters are left as they are.
+    """
 
     def write(self, text: str) -> int:
         with suppress(*_UNPRINTABLE):
-            sys.stderr.write(text)
+            sys.stderr.write(hide_keys(text))
         return len(text)
 
     def flush(self) -> None:

@@ -12,9 +12,10 @@ from typing import Never
 from tqdm import tqdm
 
 from batch_screen.cli.show import Stderr, tell
-from batch_screen.masking import mask_text
+from batch_screen.masking import safe_line
 from batch_screen.watch import Progress
 
+_NOTE_CHARACTERS = 4_000
 _UNITS = {"reading": " rows", "asking": " lookups", "writing": " parts"}
 
 
@@ -52,7 +53,7 @@ class Bar:
             self._bar.update(count)
 
     def note(self, message: str) -> None:
-        tqdm.write(mask_text(message), file=self._file)
+        tqdm.write(safe_line(message, _NOTE_CHARACTERS), file=self._file)
 
     def close(self) -> None:
         if self._bar is not None:
@@ -96,7 +97,7 @@ class Heartbeat:
             self._say_if_due()
 
     def note(self, message: str) -> None:
-        tell(mask_text(message))
+        tell(safe_line(message, _NOTE_CHARACTERS))
 
     def close(self) -> None:
         with self._lock:  # a line under way ends first

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from batch_screen.errors import AuthenticationError
+from batch_screen.masking import hide
 
 KEY_VARIABLE = "BATCH_SCREEN_API_KEY"
 CREDENTIAL = "batch-screen-api-key"
@@ -49,4 +50,5 @@ def _checked(value: str, where: str) -> SecretStr:
         raise AuthenticationError(
             f"{where} holds no usable API key: one line of printable ASCII is expected"
         )
+    hide(key)  # from here on no message shows it
     return SecretStr(key)

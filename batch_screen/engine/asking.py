@@ -10,6 +10,7 @@ import msgspec
 
 from batch_screen.api.client import Client
 from batch_screen.config.settings import Settings
+from batch_screen.engine.connections import affordable
 from batch_screen.engine.dispatch import Dispatcher
 from batch_screen.engine.pacing import Pacer
 from batch_screen.engine.shards import ShardLine, answered_lookups
@@ -32,6 +33,7 @@ def ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Watch) ->
     The watcher hears of outcomes when they are on disk. Raises what stops a run, after
     draining and saving: ``Stopped``, ``ApiError``, ``OutputError``, ``JournalError``.
     """
+    settings = _affordable(settings, watch)  # before the loop, which opens files itself
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_ask_all(run, plan, settings, key, watch))
 
@@ -81,6 +83,20 @@ async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Wa
             finally:
                 await line.close()
     return Asked(attempts=dispatcher.attempts, seconds=monotonic() - began)
+
+
+def _affordable(settings: Settings, watch: Watch) -> Settings:
+    """The settings with as many requests under way as the process may open files for."""
+    wanted = settings.pacing.max_concurrency
+    found = affordable(wanted)
+    if found == wanted:
+        return settings
+    watch.progress.note(
+        f"{found} requests may be under way instead of {wanted}: the process may not open more "
+        "files; raise the limit with ulimit -n"
+    )
+    pacing = settings.pacing.model_copy(update={"max_concurrency": found})
+    return settings.model_copy(update={"pacing": pacing})
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -33,6 +32,7 @@ from batch_screen.engine.retry import (
 )
 from batch_screen.engine.task import Task, attempt_of, key_of, outcome_of
 from batch_screen.errors import ApiError
+from batch_screen.masking import masked_logger
 from batch_screen.model import (
     Answer,
     Attempt,
@@ -48,7 +48,7 @@ _WAITING_PER_SLOT = 4
 _NOT_IMPLEMENTED = 501
 _WORTH_TELLING_SECONDS = 5.0
 
-_log = logging.getLogger(__name__)
+_log = masked_logger(__name__)
 
 
 Ask = Callable[[Lookup, str], Awaitable[Answer]]

@@ -7,7 +7,6 @@ throughout; only a few shards are open at a time.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,11 +18,12 @@ from batch_screen.errors import OutputError
 from batch_screen.journal.commit import Entry, GroupCommit
 from batch_screen.journal.seal import drop_segments, is_sealed, seal, seal_path
 from batch_screen.journal.segments import Replay, SegmentWriter, shards_with_segments
+from batch_screen.masking import masked_logger
 from batch_screen.model import Attempt, Endpoint, Held, Intent, Lookup, Outcome, OutcomeKind, Plan
 from batch_screen.plan import lookups
 from batch_screen.runs import Run
 
-_log = logging.getLogger(__name__)
+_log = masked_logger(__name__)
 
 
 class History:

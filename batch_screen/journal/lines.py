@@ -38,7 +38,7 @@ def encode(record: Record) -> bytes:
     r"""The record as one line, line feed included.
 
     >>> encode(Header(FORMAT, VERSION, "r", 0))
-    b'097098a3 {"t":"header","format":"batch-screen journal","version":1,"run_id":"r","shard":0}\n'
+    b'3c9d2ef0 {"t":"header","format":"batch-screen journal","version":2,"run_id":"r","shard":0}\n'
     """
     content = _ENCODER.encode(record)
     return b"%08x %s\n" % (zlib.crc32(content), content)

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from batch_screen.config.settings import Output
-from batch_screen.files import make_folder, translated, whole
+from batch_screen.files import make_folder, sweep, sync_folder, translated, whole
 
 RESULTS, LOOKUPS, ERRORS = "results", "lookups", "errors"
 TABLES = (RESULTS, LOOKUPS, ERRORS)
@@ -50,9 +50,11 @@ class Layout:
     def clear(self) -> None:
         """Removes what an earlier report left, the marker first: some may not come again."""
         with translated("replace", self.marker):
-            self.marker.unlink(missing_ok=True)
-        leftovers = self.run.glob(".*.tmp")  # of a process that was killed
-        for path in (*leftovers, *(path for table in TABLES for path in self.parts(table))):
+            if self.marker.exists():
+                self.marker.unlink()
+                sync_folder(self.run)  # it must not come back when the parts have gone
+        sweep(self.run)
+        for path in [path for table in TABLES for path in self.parts(table)]:
             with translated("replace", path):
                 path.unlink()
 

@@ -86,6 +86,7 @@ _ENDINGS = {
     "28": Fault(Behaviour.EMPTY_DATE),
     "29": Fault(Behaviour.OFFSET_DATE),
     "30": Fault(Behaviour.REDIRECT),
+    "32": Fault(Behaviour.PROBLEM_JSON),
     "40": Fault(Behaviour.INVALID),
     "41": Fault(Behaviour.UNAUTHENTICATED),
     "42": Fault(Behaviour.PAYMENT_REQUIRED),
@@ -102,7 +103,6 @@ _ENDINGS = {
     "53": Fault(Behaviour.UNAVAILABLE, once=True),
     "54": Fault(Behaviour.DOWN, once=True),
     "55": Fault(Behaviour.SERVER_ERROR),
-    "56": Fault(Behaviour.PROBLEM_JSON),
     "58": Fault(Behaviour.REQUEST_TIMEOUT, once=True),
 }
 

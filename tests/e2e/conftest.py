@@ -55,6 +55,7 @@ _ENVIRONMENT = {
 }
 _RECORD_OF_A_START = {"run_id", "latency_ms", "responded_at", "correlator", "unanswered"}
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -118,7 +119,7 @@ def until(claim: Callable[[], T], seconds: float = 20) -> T:
     return said
 
 
-def together(call: Callable[[str], T], names: Iterable[str], at_once: int = 3) -> list[T]:
+def together(call: Callable[[S], T], names: Iterable[S], at_once: int = 3) -> list[T]:
     """What the call returns for each name; commands spend some of their time waiting."""
     with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(call, names))

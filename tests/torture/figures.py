@@ -37,7 +37,7 @@ class Figures:
     ``faults`` are the kills or whatever else was done to the run, ``per_kill`` is the largest
     number of lookups bought again after one of them and ``per_kill_most`` what is allowed.
     ``billed_shown`` is what the product says may have been billed without an answer (None: it
-    does not say), ``billed_true`` what the server knows of that.
+    cannot know), ``billed_true`` what the server knows of that.
     """
 
     scenario: str
@@ -57,7 +57,7 @@ class Figures:
     dead_key_most: int = 0
     leaks: int = 0
     tracebacks: int = 0
-    billed_shown: int | None = None
+    billed_shown: int | None = 0
     billed_true: int = 0
     phases: Counter[str] = field(default_factory=Counter)
     measures: tuple[Measure, ...] = ()
@@ -74,7 +74,9 @@ class Figures:
             "dead_key": self.dead_key_most,
         }
         over = [f"{n} {getattr(self, n)}" for n, most in bounds.items() if getattr(self, n) > most]
-        if self.billed_shown is not None and self.billed_shown < self.billed_true:
+        # What was noted and then not sent is said too, at most all that was under way.
+        shown, most_unsent = self.billed_shown, self.faults * self.per_kill_most
+        if shown is not None and not 0 <= shown - self.billed_true <= most_unsent:
             over.append(f"billed_shown {self.billed_shown} of {self.billed_true}")
         return over + [str(measure) for measure in self.measures if not measure.is_met]
 
@@ -104,8 +106,8 @@ def combine(scenario: str, parts: Iterable[Figures]) -> Figures:
 
 def _both(one: Figures, other: Figures) -> Figures:
     sums = {n: getattr(one, n) + getattr(other, n) for n in _SUMS}
-    largest = {n: max(getattr(one, n), getattr(other, n)) for n in _LARGEST}
     shown = [f.billed_shown for f in (one, other) if f.billed_shown is not None]
+    largest = {n: max(getattr(one, n), getattr(other, n)) for n in _LARGEST}
     return replace(
         one,
         **sums,
@@ -129,12 +131,12 @@ def _worst(measures: list[Measure]) -> tuple[Measure, ...]:
 
 
 _HEAD = (
-    *("|scenario", "|seeds", "|faults", "|starts", "|lookups", "mis-|sing", "dup-|lic.", "|wrong"),
+    *("|scenario", "|faults", "|starts", "|lookups", "mis-|sing", "dup-|lic.", "|wrong"),
     *("saved,|again", "again,|a kill", "age|ms", "|torn", "dead|key", "|leaks", "trace-|backs"),
     *("billed?|said/true", "|"),
 )
 _TARGETS = (
-    *("target", "", "", "", "", "0", "0", "0"),
+    *("target", "", "", "", "0", "0", "0"),
     *("0", "≤2×c", f"{MOST_AGE_MS:.0f}", "0", "c", "0", "0", "said≥true", ""),
 )
 
@@ -143,7 +145,7 @@ def table(figures: Iterable[Figures]) -> str:
     """Plain text: a row per scenario over all its seeds, their sum, the targets.
 
     ``c`` in the targets is the concurrency; after a graceful stop nothing may be bought again.
-    Below stand what only one scenario measures, the phases of kills, and what went wrong.
+    Above stand what only one scenario measures, the phases of kills, and what went wrong.
     """
     by_name = groupby(sorted(figures, key=_name), key=_name)
     rows = [combine(name, parts) for name, parts in by_name]
@@ -151,7 +153,7 @@ def table(figures: Iterable[Figures]) -> str:
     if len(rows) > 1:
         cells.append((*_cells(combine("all", rows)), _verdict(rows)))
     heads = [tuple(head.split("|")[line] for head in _HEAD) for line in (0, 1)]
-    return "\n".join([*_aligned([*heads, *cells, _TARGETS]), *_below(rows)])
+    return "\n".join([*_details(rows), "", *_aligned([*heads, *cells, _TARGETS])])
 
 
 def _name(figures: Figures) -> str:
@@ -159,8 +161,7 @@ def _name(figures: Figures) -> str:
 
 
 def _cells(row: Figures) -> tuple[str, ...]:
-    counts = (len(row.seeds), row.faults, row.starts, row.lookups, row.missing, row.duplicates)
-    shown = "-" if row.billed_shown is None else str(row.billed_shown)
+    counts = (row.faults, row.starts, row.lookups, row.missing, row.duplicates)
     return (
         row.scenario,
         *(str(count) for count in (*counts, row.wrong, row.bought_after_saved)),
@@ -170,7 +171,7 @@ def _cells(row: Figures) -> tuple[str, ...]:
         f"{row.dead_key}/{row.dead_key_most}" if row.dead_key_most else str(row.dead_key),
         str(row.leaks),
         str(row.tracebacks),
-        f"{shown}/{row.billed_true}",
+        f"{'-' if row.billed_shown is None else row.billed_shown}/{row.billed_true}",
     )
 
 
@@ -185,7 +186,9 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         yield " ".join([first.strip().ljust(widths[0]), *others]).rstrip()
 
 
-def _below(rows: list[Figures]) -> Iterator[str]:
+def _details(rows: list[Figures]) -> Iterator[str]:
+    seeds = sorted({seed for row in rows for seed in row.seeds})
+    yield f"seeds {', '.join(map(str, seeds))}"
     for row in rows:
         for measure in row.measures:
             yield f"{row.scenario}: {measure}"

@@ -1,6 +1,6 @@
 """From what the server saw and what was on disk to figures. Changes nothing, starts nothing.
 
-*Saved* is what a sealed file or an outcome line of the journal said when a start had ended.
+*Saved* is what a sealed file or a line of the journal said when a start had ended.
 *Bought* is a request that the server admitted: refusals of key, account and rate cost nothing.
 """
 
@@ -16,8 +16,9 @@ import msgspec
 import polars as pl
 
 from batch_screen.engine.retry import NOT_COUNTED
+from batch_screen.journal.seal import read_sealed
 from batch_screen.journal.segments import Replay, shards_with_segments
-from batch_screen.model import Attempt, Endpoint, Outcome, OutcomeKind
+from batch_screen.model import Attempt, Endpoint, Held, Outcome, OutcomeKind
 from batch_screen.runs import all_runs
 from batch_screen.sandbox.answers import World
 from batch_screen.sandbox.request_log import RequestLine
@@ -26,7 +27,6 @@ from tests.e2e.conftest import known
 from .figures import Figures
 
 _REFUSED = frozenset({401, 402, 408, 429})
-_UNANSWERED = "unanswered"
 
 
 class Asked(NamedTuple):
@@ -64,19 +64,22 @@ def read_state(folder: Path) -> State:
     saved: set[Asked] = set()
     on_record: Counter[Asked] = Counter()
     for run in all_runs(folder):
-        for path in run.sealed.glob("*.parquet"):
-            rows = pl.read_parquet(path, columns=["e164", "endpoint", "attempts", "refusals"])
-            for number, endpoint, attempts, refusals in rows.iter_rows():
+        sealed = {int(path.stem) for path in run.sealed.glob("*.seal")}
+        for shard in sealed:
+            rows = read_sealed(run.sealed, run.run_id, shard)
+            for row in rows.select("e164", "endpoint", "attempts", "refusals").iter_rows():
+                number, endpoint, attempts, refusals = row
                 saved.add(Asked(number, endpoint))
                 on_record[Asked(number, endpoint)] = attempts - refusals
-        for shard in shards_with_segments(run.journal):
-            if not (run.sealed / f"{shard:05d}.parquet").exists():
-                _learn(Replay(run.journal, run.run_id, shard), saved, on_record)
+        for shard in {*shards_with_segments(run.journal)} - sealed:
+            _learn(Replay(run.journal, run.run_id, shard), saved, on_record)
     return State(frozenset(saved), on_record)
 
 
 def _learn(records: Iterable[object], saved: set[Asked], on_record: Counter[Asked]) -> None:
     for record in records:
+        if isinstance(record, Held):  # a stop kept it, to be judged with those still to come
+            record = record.outcome  # noqa: PLW2901
         if isinstance(record, Outcome):
             lookup = Asked(record.e164, str(record.endpoint))
             saved.add(lookup)
@@ -176,12 +179,12 @@ def _is_true(row: Mapping[str, Any], world: World) -> bool:
     return all(row[name] == value for name, value in expected.items())
 
 
-def judge_bill(lookups: pl.DataFrame, requests: Iterable[RequestLine]) -> dict[str, int | None]:
+def judge_bill(lookups: pl.DataFrame, requests: Iterable[RequestLine]) -> dict[str, int]:
     """What the table says may have been billed unanswered, and what the server knows of it."""
     told = lookups.select("e164", "endpoint", on_record=pl.col("attempts") - pl.col("refusals"))
     on_record = {Asked(number, endpoint): count for number, endpoint, count in told.iter_rows()}
     excess = (times - on_record.get(n, 0) for n, times in bought(requests).items())
-    shown = int(lookups[_UNANSWERED].sum()) if _UNANSWERED in lookups.columns else None
+    shown = int(lookups["unanswered"].sum())
     return {"billed_shown": shown, "billed_true": sum(max(0, more) for more in excess)}
 
 
@@ -215,5 +218,5 @@ def judge(
         phases=phases,
         examples=tuple(purchases.after_saved[:5]),
         **judge_lookups(lookups, expected, world),
-        **judge_bill(lookups, requests),  # type: ignore[arg-type]  # the names are its own
+        **judge_bill(lookups, requests),
     )

@@ -25,8 +25,9 @@ _SEEN = {
     "planning": (_RUN + "plan.growing",),
     "sealing": (_RUN + "sealed/.*",),
     "enriching": ("runs/*/.*.parquet.*", "results/*/*.parquet"),
-    "finalising": ("runs/*/summary.json", "runs/*/manifest.json", "latest.json"),
+    "finalising": ("runs/*/.*.json.*", "runs/*/summary.json", "runs/*/schema.json"),
 }
+_PHASES = ("start-up", "planning", "asking", "sealing", "enriching", "finalising")
 
 Claim = Callable[[], bool]
 
@@ -47,7 +48,7 @@ class Moments:
         """One time in five any moment, else one of the phase that was hit least."""
         if self._draw.random() < 0.2:
             return self._after(self._draw.uniform(0, 3))
-        name = min(self._ahead(), key=lambda name: (self._hits[name], self._draw.random()))
+        name = min(self._ahead(), key=self._hits.__getitem__)
         match name:
             case "start-up":
                 return self._after(self._draw.uniform(0, 0.4))
@@ -57,14 +58,14 @@ class Moments:
                 return self._seen(self._draw.choice(_SEEN[name]))
 
     def _ahead(self) -> list[str]:
-        phases = ["start-up", *_SEEN]
         plans = len(list(self._out.glob(_RUN + "plan/rows-*")))
+        sealed = len(list(self._out.glob(_RUN + "sealed/*.seal")))
+        behind: set[str] = set()
         if plans:
-            phases.remove("planning")
-        if not plans or len(list(self._out.glob(_RUN + "sealed/*.parquet"))) < plans:
-            return ["asking", *phases]
-        phases.remove("sealing")
-        return phases
+            behind |= {"planning"}
+        if plans and sealed == plans:
+            behind |= {"asking", "sealing"}
+        return [phase for phase in _PHASES if phase not in behind]
 
     def _after(self, seconds: float) -> Claim:
         due = time.monotonic() + seconds
@@ -95,7 +96,7 @@ def one_run(
         with trial.started() as running:
             claim = moments.next()
             wait_until(lambda: claim() or running.process.poll() is not None)  # noqa: B023
-            time.sleep(draw.choice([0, draw.uniform(0, 0.01)]))
+            time.sleep(draw.choice([0, draw.uniform(0, 0.005)]))
             session = trial.kill(running)
             if not session.is_killed:
                 assert session.code == 0, running.said

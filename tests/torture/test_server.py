@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.magic import Behaviour
+from batch_screen.sandbox.outages import Outage
 from tests.e2e.conftest import CONCURRENCY, Desk
 
 from .conftest import ENDPOINTS, FEW_CELLS, FEW_LOOKUPS, Size, Undisturbed, sized
@@ -19,6 +21,15 @@ from .trial import Trial, wait_until
 _LATENCY = Latency(seconds=0.02)
 _RATE = 200
 _DEAD_KEY = 77
+_BEHAVIOURS = [
+    None,  # connections are refused
+    Behaviour.HANG,
+    Behaviour.RESET,
+    Behaviour.UNAVAILABLE,
+    Behaviour.RATE_LIMITED,
+    Behaviour.RATE_LIMITED_DATE,
+    Behaviour.HTML_502,
+]
 _SETTINGS = f"""
 [api]
 timeout_seconds = 1
@@ -27,31 +38,60 @@ ramp_up_seconds = 0
 max_concurrency = {CONCURRENCY}
 [retry]
 max_attempts = 8
+[guards]
+max_consecutive_failures = 0
 """
+"""Without the guard that ends a run on purpose after some seconds of nothing but failures."""
 
 
 def desk_at(folder: Path) -> Desk:
     return Desk(folder, "", FEW_CELLS, options=(*ENDPOINTS, "--rate", str(_RATE)))
 
 
-def test_server_away(
+def test_server_ends_and_starts_anew(
     tmp_path: Path, size: Size, undisturbed: Undisturbed, settle: Callable[[Figures], None]
 ) -> None:
-    """It ends and starts anew at the same address; the run finds it again by itself."""
     draw = random.Random(size.seed)
     desk = desk_at(tmp_path)
     expected = undisturbed(desk)
     desk.configuration.write_text(_SETTINGS, "utf-8")
-    with Trial("server away", size.seed, desk) as trial:
-        with trial.serve(latency=_LATENCY) as first, trial.started() as running:
-            # Its own address, whichever port was free.
-            port = urlsplit(first.url).port or 0
-            assert wait_until(lambda: first.statistics()["requests"] >= draw.randint(20, 200))
-            first.__exit__()
-            time.sleep(draw.uniform(2, 5) if size.is_full else 1)
-            with trial.serve(port, latency=_LATENCY) as second:
-                assert trial.wait(running).code == 0, running.said
-        settle(trial.figures(second, expected, faults=1, per_kill_most=0))
+    with Trial("server anew", size.seed, desk) as trial, ExitStack() as stack:
+        with trial.serve(latency=_LATENCY) as first:
+            running = stack.enter_context(trial.started())
+            enough = draw.randint(20, 200)
+            assert wait_until(lambda: first.statistics()["requests"] >= enough)
+        time.sleep(draw.uniform(2, 5) if size.is_full else 1)
+        port = urlsplit(desk.url).port or 0
+        with trial.serve(port, latency=_LATENCY) as second:
+            assert trial.wait(running).code == 0, running.said
+            settle(trial.figures(second, expected, faults=1, per_kill_most=0))
+
+
+@sized("behaviour", quick=[Behaviour.UNAVAILABLE], full=_BEHAVIOURS)
+def test_server_is_out_of_order_for_a_while(
+    tmp_path: Path,
+    size: Size,
+    behaviour: Behaviour | None,
+    undisturbed: Undisturbed,
+    settle: Callable[[Figures], None],
+) -> None:
+    draw = random.Random(size.seed)
+    desk = desk_at(tmp_path)
+    expected = undisturbed(desk)
+    desk.configuration.write_text(_SETTINGS, "utf-8")
+    seconds = draw.uniform(2, 3.5) if size.is_full else 1
+    outage = Outage(
+        behaviour=behaviour, lasting_seconds=seconds, after_requests=draw.randint(20, 200)
+    )
+    name = f"server {behaviour or 'away'}"
+    with (
+        Trial(name, size.seed, desk) as trial,
+        trial.serve(latency=_LATENCY, outages=(outage,)) as server,
+    ):
+        began = time.monotonic()
+        assert trial.run().code == 0
+        assert time.monotonic() - began >= seconds
+        settle(trial.figures(server, expected, faults=1, per_kill_most=0))
 
 
 def test_key_revoked_half_way(

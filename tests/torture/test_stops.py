@@ -78,6 +78,7 @@ def test_stopped_at_any_moment(
     times = max(1, size.kills // 6)
     with Trial(way.name, size.seed, desk) as trial, trial.serve(latency=_LATENCY) as server:
         seconds = stop_again_and_again(trial, server, way, draw, times)
+        server.change(latency=Latency())
         assert trial.run("--rate", "2000").code == 0
         settle(
             trial.figures(

@@ -85,7 +85,7 @@ class Trial:
         self._look_at(running)
         for number in signals[:-1]:
             running.process.send_signal(number)
-            wait_until(lambda: "stopping" in running.said)
+            assert wait_until(lambda: "stopping" in running.said), "it did not hear the signal"
         ended = time.monotonic()
         running.process.send_signal(signals[-1])
         running.process.wait(timeout=WAIT_SECONDS)
@@ -204,7 +204,7 @@ def phase(out: Path, began: float, *, has_asked: bool) -> str:
         return "enriching"
     if not has_asked:
         return "planning" if touched(run + "plan*") else "start-up"
-    sealed = {path.stem for path in out.glob(run + "sealed/*.parquet")}
+    sealed = {path.stem for path in out.glob(run + "sealed/*.seal")}
     segments = {path.name[:5] for path in out.glob(run + "journal/*.journal")}
     is_sealing = touched(run + "sealed/.*") or sealed & segments or not segments
     return "sealing" if is_sealing else "asking"

@@ -114,6 +114,8 @@ def _read(path: Path) -> None:
         json.loads(path.read_bytes())
     elif path.suffix == ".csv":
         _whole_lines(path.read_bytes())
+    elif path.suffix == ".seal":
+        _as_sealed(path)
     elif path.name == "_SUCCESS":
         _as_manifested(path)
 
@@ -133,6 +135,17 @@ def _as_manifested(marker: Path) -> None:
             _must_be(content, entry["sha256"], entry["path"])
     except FileNotFoundError as error:
         raise ValueError(f"the marker is there, {error.filename} is not") from error
+
+
+def _as_sealed(seal: Path) -> None:
+    """Once the seal is there, so are the outcomes it speaks of."""
+    sealed = seal.with_suffix(".parquet")
+    try:
+        _must_be(
+            sealed.read_bytes(), json.loads(seal.read_bytes())["content"]["sha256"], sealed.name
+        )
+    except FileNotFoundError as error:
+        raise ValueError(f"the seal is there, {sealed.name} is not") from error
 
 
 def _must_be(content: bytes, digest: str, name: str) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from batch_screen import files
 from batch_screen.errors import OutputError
 from batch_screen.files import (
     check_writable,
     make_folder,
     open_private,
+    sweep,
     sync_folder,
     translated,
     whole,
@@ -162,3 +164,36 @@ def test_errors_without_words_are_named_by_their_class() -> None:
         translated("write", Path("x")),
     ):
         raise TimeoutError
+
+
+def test_only_unfinished_files_of_ours_are_swept_away(tmp_path: Path) -> None:
+    ours = [".latest.json.0123abcd.tmp", ".0123abcd.tmp", "..x.0123abcd.tmp"]
+    theirs = ["latest.json", "x.0123abcd.tmp", ".notes.tmp", ".a.0123abcg.tmp", ".0123abcd.tmp.gz"]
+    for name in ours + theirs:
+        (tmp_path / name).touch()
+    sweep(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(theirs)
+
+
+def test_new_folders_are_on_disk_with_their_parents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(files, "sync_folder", synced.append)
+    make_folder(tmp_path / "a" / "b")
+    assert synced == [tmp_path, tmp_path / "a"]
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "free space"),
+        (errno.EROFS, "fix permissions"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.EFBIG, "ulimit -f"),
+        (errno.EIO, "check the disk"),
+    ],
+)
+def test_the_remedy_fits_the_error(tmp_path: Path, number: int, remedy: str) -> None:
+    with pytest.raises(OutputError, match=remedy), translated("write", tmp_path):
+        raise OSError(number, os.strerror(number))

@@ -82,3 +82,10 @@ def test_only_the_command_line_prints(path: Path) -> None:
         n.func for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)
     ]
     assert not [f for f in calls if isinstance(f, ast.Name) and f.id == "print"]
+
+
+def test_only_masked_loggers_are_used() -> None:
+    """A record of ours is masked whoever handles it; the masking room alone makes loggers."""
+    for path in SOURCES:
+        if room_of(path) not in ("masking", "cli"):
+            assert "logging" not in imported_modules(path), path

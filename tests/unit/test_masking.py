@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +60,14 @@ def test_numbers_in_disguise(text: str) -> None:
         "customers-20261123.csv",
         "00003-00012.journal is damaged",
         "127.0.0.1:54321",
+        "http://127.0.0.1:43210 cannot be reached",
+        "https://192.168.100.200:43210/network-signal/v1",
+        "2026-11-23T04:05:06+00:00, 2026-11-23 04:05:06.123Z",
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "correlator b3b9c3a0-2a5c-5b9e-9d3c-0a1b2c3d4e5f",
+        "asked 1,234,567 of 123,456,789 lookups, 12,345,678.90 EUR",
+        "batch-screen 0.1.0, Python 3.11.2, 65,536 bytes",
+        "answered 400, 401, 402, 403, 404",
         "1,234,567 rows",
         "row 123456, exit code 77",
     ],
@@ -121,3 +131,69 @@ def test_plain_is_one_printable_line(text: str, limit: int) -> None:
 def test_plain_takes_out_what_steers_a_terminal() -> None:
     assert plain("\x1b[2J\u202eevil\u2028next\r\nline\t!") == "[2J evil next line !"
     assert plain("a" * 300) == "a" * 199 + "…"
+
+
+GAPS = [
+    *("", " ", "-", ".", "/", " - ", "(", ") ", "_", "\\", "' '", '"; "', '", "', ";", "|", "\t"),
+    *(
+        "\n",
+        "\r\n",
+        "\\n",
+        "\\t",
+        "%20",
+        "%C2%A0",
+        "%E2%80%AF",
+        "\\u00a0",
+        "\\xa0",
+        "&nbsp;",
+        "&#160;",
+    ),
+    *(c for c in map(chr, range(0x2000, 0x2070)) if unicodedata.category(c) in ("Zs", "Pd", "Cf")),
+    *"\u00a0\u00ad\u00b7\u1680\u2212\u3000\u30fb\ufe63\uff08\uff09\uff0d\uff0e\uff0f\ufeff",
+    *("\x1b[1m", "\x00", "\x85"),
+]
+DIGITS = {
+    "ascii": "0123456789",
+    "wide": "０１２３４５６７８９",
+    "arabic": "٠١٢٣٤٥٦٧٨٩",
+    "persian": "۰۱۲۳۴۵۶۷۸۹",
+    "percent": [f"%3{i}" for i in range(10)],
+    "escaped": [f"\\u003{i}" for i in range(10)],
+    "bytes": [f"\\x3{i}" for i in range(10)],
+}
+EXAMPLES = [
+    number
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS)
+    if (number := phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE))
+]
+FORMATS = phonenumbers.PhoneNumberFormat
+
+
+@given(st.data())
+def test_numbers_of_every_region_however_written(data: st.DataObject) -> None:
+    number = data.draw(st.sampled_from(EXAMPLES))
+    style = data.draw(st.sampled_from([FORMATS.E164, FORMATS.INTERNATIONAL, FORMATS.NATIONAL]))
+    written = phonenumbers.format_number(number, style)
+    digits = [c for c in written if c.isdecimal()]
+    if len(digits) < (5 if written.startswith("+") else 7):
+        return  # shorter than any run that is masked; see the README
+    alphabet = DIGITS[data.draw(st.sampled_from(sorted(DIGITS)))]
+    groups = re.findall(r"\d+", written)
+    gaps = data.draw(st.lists(st.sampled_from(GAPS), min_size=len(groups), max_size=len(groups)))
+    spelt = ["".join(alphabet[int(c)] for c in group) for group in groups]
+    text = "".join(part for pair in zip(spelt, gaps, strict=True) for part in pair)
+    before, after = data.draw(surroundings), data.draw(surroundings)
+    plus = "+" if written.startswith("+") else ""
+    masked = mask_text(f"{before}{plus}{text}{after}")
+    for reading in DIGITS["percent"], DIGITS["escaped"], DIGITS["bytes"]:
+        for value, escape in enumerate(reading):
+            masked = masked.replace(escape, str(value))
+    left = re.sub(r"\\[xu]\w+|%\w\w|&#?\w+;|\x1b\[1m", "", masked)  # of the gaps
+    assert sum(c.isdecimal() for c in left) <= 7, masked
+
+
+@pytest.mark.parametrize("name", ["{}.csv", "list_{}.parquet", "/data/{}/x", "{}.journal"])
+@pytest.mark.parametrize("number", [NUMBER, "0171 3920012", "0171_3920012", "01713-92001"])
+def test_numbers_in_names_of_files(name: str, number: str) -> None:
+    masked = mask_text(f"no such file: '{name.format(number)}'")
+    assert sum(c.isdecimal() for c in masked) <= 7

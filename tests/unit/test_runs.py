@@ -181,7 +181,7 @@ def test_a_run_in_another_runs_place_is_refused(tmp_path: Path) -> None:
 def test_unfinished_files_of_a_killed_process_are_swept_away(tmp_path: Path) -> None:
     run = begun(tmp_path, identity())
     before = sorted(run.folder.rglob("*"))
-    for folder in (run.folder, run.journal, run.sealed):
+    for folder in (run.folder, run.sealed):
         (folder / ".00000.parquet.0123abcd.tmp").touch()
     run.sweep()
     assert sorted(run.folder.rglob("*")) == before

@@ -63,11 +63,11 @@ def test_results_have_the_same_columns_whatever_is_asked() -> None:
 
 def test_what_was_published_stays() -> None:
     # A change here is a change of SCHEMA_VERSION, and new columns go to the end.
-    assert schema.SCHEMA_VERSION == 1
+    assert schema.SCHEMA_VERSION == 2
     assert " ".join(c.name for c in LOOKUPS) == (
         "run_id e164 endpoint max_age_minutes outcome reason swapped active latest_change "
         "latest_change_at latest_change_raw http_status code message attempts refusals "
-        "latency_ms responded_at correlator"
+        "latency_ms responded_at correlator unanswered"
     )
     assert " ".join(c.name for c in ERRORS) == (
         "run_id kind row_index source_file source_row raw_masked raw_region e164 endpoint "

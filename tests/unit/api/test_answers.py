@@ -15,8 +15,9 @@ from multidict import CIMultiDict
 
 from batch_screen.api.answers import MAX_BODY_BYTES, TRUNCATED, read_answer, retry_after
 from batch_screen.api.dates import parse_instant
-from batch_screen.model import Answer, Endpoint, LatestChange, OutcomeKind
+from batch_screen.model import Answer, Endpoint, LatestChange, Lookup, OutcomeKind
 
+NUMBER = "+491713920012"
 CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
 DEVICE_DATE = Endpoint.DEVICE_SWAP_DATE
 CLAIMS = {
@@ -35,9 +36,13 @@ INSTANT = datetime(2024, 9, 18, 7, 37, 53, 471829, UTC)
 NAMES = ("swapped", "active", "latest_change", "latest_change_at", "latest_change_raw")
 
 
+def asking(endpoint: Endpoint) -> Lookup:
+    return Lookup(NUMBER, endpoint, 2400 if endpoint.takes_max_age else None)
+
+
 def read(endpoint: Endpoint, body: Any, status: int = 200, **headers: str) -> Answer:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_answer(endpoint, status, headers, content)
+    return read_answer(asking(endpoint), status, headers, content)
 
 
 def values(answer: Answer) -> dict[str, Any]:
@@ -153,6 +158,39 @@ def test_missing_is_unknown(endpoint: Endpoint) -> None:
         assert refused(read(endpoint, body)) == "missing_field"
 
 
+@pytest.mark.parametrize("said", [NUMBER, NUMBER[1:], "00" + NUMBER[1:], int(NUMBER), None])
+@pytest.mark.parametrize("endpoint", CLAIMS)
+def test_a_success_may_repeat_the_number_it_was_asked_about(endpoint: Endpoint, said: Any) -> None:
+    body = {CLAIMS[endpoint]: True, "phoneNumber": said}
+    assert values(read(endpoint, body)) == {CLAIMS[endpoint]: True}
+
+
+@pytest.mark.parametrize(
+    "said", ["+491713920013", "+49171392001", "+4917139200122", "", "\u202e", 0, [], {}, "x" * 9999]
+)
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_a_success_about_another_number_is_none(endpoint: Endpoint, said: Any) -> None:
+    name = CLAIMS.get(endpoint, "latestSimChange")
+    value = AT if endpoint.answers_date else True
+    assert refused(read(endpoint, {name: value, "phoneNumber": said})) == "another_number"
+
+
+@pytest.mark.parametrize("other", ["Swapped", "SWAPPED", "swapped ", "\uff53wapped", "swapped\0"])
+@pytest.mark.parametrize("claim", [True, False])
+def test_the_exact_name_alone_counts(other: str, claim: bool) -> None:
+    assert read(CHECK, {other: not claim, "swapped": claim}).swapped is claim
+    assert refused(read(CHECK, {other: claim})) == "missing_field"
+
+
+def test_a_body_that_is_empty_as_promised_is_not_asked_for_again() -> None:
+    for name in ("Content-Length", "content-length"):
+        answer = read_answer(asking(CHECK), 200, CIMultiDict({name: "0"}), b"")
+        assert refused(answer) == "empty"
+    # Lost on the way, as far as one can tell.
+    for headers in ({}, {"Content-Length": "17"}, {"Transfer-Encoding": "chunked"}):
+        assert refused(read_answer(asking(CHECK), 200, headers, b"")) == TRUNCATED
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -184,6 +222,24 @@ def test_missing_is_unknown(endpoint: Endpoint) -> None:
         (b'{"swapped": true, "x": ' + b"9" * 5000 + b"}", "not_json"),
         (b'{"swapped": ' + b"9" * 4000 + b"}", "wrong_type"),
         (b'{"swapped": 1e999}', "wrong_type"),
+        (b'{"swapped": 1e400}', "wrong_type"),
+        (b'{"swapped": TRUE}', "not_json"),
+        (b'{"swapped": "TRUE"}', "wrong_type"),
+        (b'{"swapped": {"swapped": true}}', "wrong_type"),
+        (b'{"swapped": "' + b"x" * 60_000 + b'"}', "wrong_type"),
+        (b'{"swapped": true}\0', "not_json"),
+        (b'{"swapped": true}]', "not_json"),
+        (b'{"swapped": true}{"swapped": false}', "not_json"),
+        (b'{"swapped": true}\n{"swapped": true}', "not_json"),
+        (b'{"swapped": true, "x": "a\0b"}', "not_json"),
+        (b'\xff\xfe{\0"\0', "not_json"),
+        ('{"swapped": true}'.encode("utf-16-le"), TRUNCATED),
+        (b'\x0c{"swapped": true}', "not_json"),
+        ('{"swapped": true}\u2028'.encode(), "not_json"),
+        ('{"swapped": true}'.encode("utf-32"), "not_json"),
+        (b"[" * 60_000, "not_json"),
+        (b'{"a":' * 13_000, TRUNCATED),
+        (b")]}',\n" + b'{"swapped": true}', "not_json"),
         (b'{"x": ' + b"[" * 30_000 + b"]" * 30_000 + b', "swapped": true}', "not_json"),
         (b'{"x":' * 10_000 + b"1" + b"}" * 10_000, "not_json"),
         (b'{"swapped": true}' + b" " * MAX_BODY_BYTES, "too_large"),
@@ -410,7 +466,13 @@ def http_date(instant: datetime) -> str:
         ("9" * 400, None),
         ("-5", None),
         ("+5", None),
-        ("1.5", None),
+        ("1.5", 1.5),
+        ("1.", None),
+        ("5, 10", 10.0),
+        ("10,0.5 , 2", 10.0),
+        ("5,", None),
+        ("5, -1", None),
+        ("5; 10", None),
         ("1e3", None),
         ("soon", None),
         ("", None),
@@ -460,9 +522,15 @@ def test_without_a_date_header_the_own_clock_must_do() -> None:
     assert 55 < (retry_after(headers) or 0) <= 60
 
 
+@pytest.mark.parametrize("date", ["", "soon", "0", "Mon, 99 Foo 2026", "9" * 300, "\x1b[31m"])
+def test_with_a_nonsensical_date_header_the_own_clock_must_do(date: str) -> None:
+    ahead = http_date(datetime.now(UTC) + timedelta(seconds=60))
+    assert 55 < (retry_after({"Retry-After": ahead, "Date": date}) or 0) <= 60
+
+
 def test_the_header_is_found_however_it_is_spelt() -> None:
     headers = CIMultiDict({"retry-after": "7"})
-    answer = read_answer(CHECK, 503, headers, b"")
+    answer = read_answer(asking(CHECK), 503, headers, b"")
     assert answer.retry_after_seconds == 7.0
 
 
@@ -477,6 +545,6 @@ def test_any_header_is_a_wait_or_none(text: str, date: str | None) -> None:
 def test_a_key_that_the_server_repeats_is_not_kept(padding: str) -> None:
     key = "s3cret/key-of-ours"
     said = json.dumps({"code": f"BAD_{key}", "message": f"{padding}key {key} is bad"})
-    answer = read_answer(CHECK, 403, {}, said.encode(), secret=key)
+    answer = read_answer(asking(CHECK), 403, {}, said.encode(), secret=key)
     assert key[:6] not in f"{answer.code} {answer.message}"
     assert answer.code == "BAD_[key]"

@@ -428,7 +428,8 @@ def test_headers_reach_the_answer() -> None:
             None,
         ),
         (OK + b'\r\n{"swapped"', OutcomeKind.BAD_RESPONSE, TRUNCATED, 200),
-        (OK + b"Content-Length: 0\r\n\r\n", OutcomeKind.BAD_RESPONSE, TRUNCATED, 200),
+        (OK + b"Content-Length: 0\r\n\r\n", OutcomeKind.BAD_RESPONSE, "empty", 200),
+        (OK + b"\r\n", OutcomeKind.BAD_RESPONSE, TRUNCATED, 200),
         (
             b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 17\r\n\r\n" + SUCCESS,
             OutcomeKind.SUCCESS,

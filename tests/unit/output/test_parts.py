@@ -64,10 +64,10 @@ LOOKUPS_PINNED = [
     ("message", S),
     ("attempts", I32),
     ("refusals", I32),
-    ("unanswered", I32),
     ("latency_ms", F64),
     ("responded_at", T),
     ("correlator", S),
+    ("unanswered", I32),
 ]
 ERRORS_PINNED = [
     ("run_id", S),

@@ -1,0 +1,464 @@
+"""Servers that say more than they were asked, later or earlier, and never stop."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+import tracemalloc
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from batch_screen.api.client import ANOTHERS, Client
+from batch_screen.config.settings import Api
+from batch_screen.model import Answer, Endpoint, Lookup, OutcomeKind
+
+KEY = "s3cret-api-key"
+OK = b"HTTP/1.1 200 OK\r\n"
+TRUE, FALSE = b'{"swapped":true}', b'{"swapped":false}'
+PEAK_BYTES = 24 * 2**20
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def whole(body: bytes, *headers: bytes, head: bytes = OK) -> bytes:
+    lines = b"".join(header + b"\r\n" for header in headers)
+    return head + lines + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def lookup(number: int = 0) -> Lookup:
+    return Lookup(f"+4930231250{number:02}", Endpoint.SIM_SWAP_CHECK, 2400)
+
+
+async def read_request(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    return head + await reader.readexactly(int(length[1]) if length else 0)
+
+
+def asked(talk: Talk, ask: Callable[[Client], Awaitable[Any]], **api: Any) -> Any:
+    """What asking brings back from a server that talks so on each of its connections."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await talk(reader, writer)
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # the client has hung up
+        finally:
+            writer.close()
+
+    async def run() -> Any:
+        server = await asyncio.start_server(connected, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        try:
+            async with Client(Api(base_url=url, **api), KEY, max_connections=8) as client:
+                return await ask(client)
+        finally:
+            server.close()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for other in others:
+                other.cancel()
+            await asyncio.wait(others or {asyncio.ensure_future(asyncio.sleep(0))})
+
+    return asyncio.run(run())
+
+
+def one_by_one(count: int, pause: float = 0.0) -> Callable[[Client], Awaitable[list[Answer]]]:
+    async def ask(client: Client) -> list[Answer]:
+        answers = []
+        for number in range(count):
+            answers.append(await client.ask(lookup(number), f"correlator-{number}"))
+            await asyncio.sleep(pause)
+        return answers
+
+    return ask
+
+
+# --- Answers that nobody asked for -------------------------------------------------------
+
+UNASKED = {
+    "another answer": [whole(FALSE)],
+    "two of them": [whole(FALSE) + whole(FALSE)],
+    "an answer without its body": [OK + b"Content-Length: 17\r\n\r\n"],
+    "an answer in two pieces": [whole(FALSE)[:-4], whole(FALSE)[-4:]],
+    "an interim answer": [b"HTTP/1.1 100 Continue\r\n\r\n"],
+    "an upgrade": [b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n" + whole(FALSE)],
+    "line ends and an answer": [b"\r\n\r\n" + whole(FALSE)],
+    "an error": [whole(b"", head=b"HTTP/1.1 408 Request Timeout\r\n")],
+    "noise": [b"\x00\xff\x16\x03"],
+    "a body alone": [FALSE],
+}
+
+
+@pytest.mark.parametrize("pause", [None, 0.01], ids=["at once", "later"])
+@pytest.mark.parametrize("unasked", UNASKED.values(), ids=UNASKED)
+def test_what_is_said_unasked_is_no_answer(unasked: list[bytes], pause: float | None) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            writer.write(whole(TRUE) + (b"".join(unasked) if pause is None else b""))
+            for piece in unasked if pause else ():
+                await asyncio.sleep(pause)
+                writer.write(piece)
+            await writer.drain()
+
+    answers = asked(talk, one_by_one(4, pause=0.05))
+    # What comes with the answer itself may make nonsense of it, but never another answer.
+    assert {a.swapped for a in answers} <= {True, None}
+    if pause:
+        assert [a.swapped for a in answers] == [True] * 4
+
+
+def test_what_comes_while_the_loop_is_busy_is_no_answer_either() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            writer.write(whole(TRUE))
+            await asyncio.sleep(0.02)
+            writer.write(whole(FALSE))
+            time.sleep(0.05)  # noqa: ASYNC251 (the loop must not see what was sent)
+
+    async def ask(client: Client) -> list[bool | None]:
+        answers = []
+        for number in range(4):
+            answers.append((await client.ask(lookup(number), "c")).swapped)
+            await asyncio.sleep(0.02)
+        return answers
+
+    assert asked(talk, ask) == [True] * 4
+
+
+def test_an_extra_answer_that_meets_the_next_question_is_known_by_its_correlator() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            request = await read_request(reader)
+            correlator = re.search(rb"x-correlator: \S+", request)
+            assert correlator
+            for body in (TRUE, FALSE):
+                writer.write(whole(body, correlator[0]))
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+    answers = asked(talk, one_by_one(6))
+    kinds = {(a.kind, a.reason, a.swapped) for a in answers}
+    assert kinds == {
+        (OutcomeKind.SUCCESS, None, True),
+        (OutcomeKind.UNREACHABLE, ANOTHERS, None),
+    }
+    assert answers[0].swapped is True
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_number_gets_anothers_answer(seed: int) -> None:
+    chance = random.Random(seed)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        last = b""
+        while True:
+            request = await read_request(reader)
+            correlator = re.search(rb"x-correlator: \S+", request)
+            assert correlator
+            answer = whole(TRUE if b'0",' in request else FALSE, correlator[0])
+            if last and chance.random() < 0.2:
+                writer.write(last)  # a proxy's late answer to the question before
+                await asyncio.sleep(chance.random() / 200)
+            last = answer
+            await asyncio.sleep(chance.random() / 500)
+            writer.write(answer)
+            if chance.random() < 0.2:
+                await asyncio.sleep(chance.random() / 200)
+                writer.write(answer)
+
+    async def ask(client: Client) -> list[tuple[bool, bool | None]]:
+        first = await client.ask(lookup(0), "first")  # the server shows that it repeats
+        assert first.swapped is True
+
+        async def worker(which: int) -> list[tuple[bool, bool | None]]:
+            return [
+                (n % 10 == 0, (await client.ask(lookup(n), f"{which}-{n}")).swapped)
+                for n in range(60)
+            ]
+
+        return [pair for each in await asyncio.gather(*map(worker, range(6))) for pair in each]
+
+    pairs = asked(talk, ask)
+    assert [pair for pair in pairs if pair[1] not in (pair[0], None)] == []
+    assert sum(said is not None for _, said in pairs) > 100
+
+
+def test_a_correlator_of_the_servers_own_is_no_reason_to_doubt() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            writer.write(whole(TRUE, b"X-Correlator: of-the-gateway"))
+
+    assert [a.swapped for a in asked(talk, one_by_one(3))] == [True] * 3
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 429, 503])
+def test_a_dead_key_and_an_outage_concern_everybody(status: int) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(whole(TRUE, b"x-correlator: correlator-0"))
+        await read_request(reader)
+        writer.write(whole(b"{}", b"x-correlator: other", head=b"HTTP/1.1 %d No\r\n" % status))
+
+    assert [a.http_status for a in asked(talk, one_by_one(2))] == [200, status]
+
+
+def test_a_server_that_speaks_first_has_answered_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = aiohttp.TCPConnector._create_connection  # type: ignore[misc]
+
+    async def slowly(*args: Any) -> Any:
+        protocol = await connect(*args)
+        await asyncio.sleep(0.02)  # so that what it says has come
+        return protocol
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", slowly)
+    connections = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.write(whole(FALSE))
+        await reader.read()
+
+    (answer,) = asked(talk, one_by_one(1))
+    assert (answer.kind, answer.reason) == (OutcomeKind.UNREACHABLE, "connection_lost")
+    assert connections == 1
+
+
+def test_an_answer_after_the_timeout_is_nobodys() -> None:
+    connections = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        is_late = connections == 1
+        while True:
+            await read_request(reader)
+            await asyncio.sleep(0.3 if is_late else 0)
+            writer.write(whole(FALSE if is_late else TRUE))
+
+    answers = asked(talk, one_by_one(4, pause=0.1), timeout_seconds=0.2)
+    assert answers[0].kind is OutcomeKind.TIMEOUT
+    assert [a.swapped for a in answers] == [None, True, True, True]
+    assert connections == 2
+
+
+def test_a_connection_that_was_closed_meanwhile_costs_no_attempt() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(whole(TRUE))  # and hangs up without having said that it would
+
+    async def ask(client: Client) -> list[Answer]:
+        answers = []
+        for _ in range(5):
+            answers.append(await client.ask(lookup(), "c"))
+            time.sleep(0.01)  # noqa: ASYNC251 (the loop must not see the end coming)
+        return answers
+
+    assert [a.swapped for a in asked(talk, ask)] == [True] * 5
+
+
+# --- Answers without end and without measure ---------------------------------------------
+
+
+def endless(head: bytes, again: bytes, pause: float = 0.0) -> Talk:
+    """Says the head, and then the same for ever."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(head)
+        while True:
+            writer.write(again)
+            await writer.drain()
+            await asyncio.sleep(pause)
+
+    return talk
+
+
+SPACE = b" " * 65_536
+FLOODS = {
+    "a body": (OK + b"Content-Length: 1073741824\r\n\r\n", SPACE),
+    "a body until the end": (OK + b"\r\n", SPACE),
+    "chunks": (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + SPACE + b"\r\n"),
+    "one huge chunk": (OK + b"Transfer-Encoding: chunked\r\n\r\n40000000\r\n", SPACE),
+    "chunks of a byte": (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n" * 4_000),
+    "a chunk's extension": (OK + b"Transfer-Encoding: chunked\r\n\r\n1;", b"x" * 65_536),
+    "trailers": (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n" * 4_000),
+    "interim answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2_000),
+    "hints": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 1_000),
+    "headers": (OK, b"X-Header: value\r\n" * 4_000),
+    "a header": (OK + b"X: ", b"x" * 65_536),
+    "a header's name": (OK, b"X" * 65_536),
+    "a reason": (b"HTTP/1.1 200 ", b"OK " * 20_000),
+    "a version": (b"HTTP/", b"1" * 65_536),
+    "folded lines": (OK + b"X: y\r\n", b" z\r\n" * 10_000),
+    "empty lines": (b"", b"\r\n" * 30_000),
+    "an error's body": (b"HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+def test_a_flood_ends_in_time_and_takes_little_memory(flood: tuple[bytes, bytes]) -> None:
+    tracemalloc.start()
+    try:
+        began = time.monotonic()
+        (answer,) = asked(endless(*flood), one_by_one(1), timeout_seconds=0.4)
+        assert time.monotonic() - began < 5
+        assert tracemalloc.get_traced_memory()[1] < PEAK_BYTES
+    finally:
+        tracemalloc.stop()
+    assert answer.kind is not OutcomeKind.SUCCESS
+    assert answer.swapped is None
+
+
+DRIPS = {
+    "a body": (OK + b"Content-Length: 9999\r\n\r\n", b" "),
+    "chunks": (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    "a header": (OK + b"X: ", b"x"),
+    "a status line": (b"HTTP/1.1 2", b"0"),
+    "interim answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS)
+def test_a_drip_ends_in_time(drip: tuple[bytes, bytes]) -> None:
+    (answer,) = asked(endless(*drip, pause=0.02), one_by_one(1), timeout_seconds=0.3)
+    assert answer.kind in (OutcomeKind.TIMEOUT, OutcomeKind.BAD_RESPONSE)
+    assert answer.latency_ms < 2_000
+
+
+def test_an_error_that_drips_gives_its_slot_back_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batch_screen.api.client._ERROR_BODY_SECONDS", 0.1)
+    head = b"HTTP/1.1 422 No\r\nContent-Length: 9999\r\n\r\n"
+    (answer,) = asked(endless(head, b" ", pause=0.02), one_by_one(1), timeout_seconds=30)
+    assert (answer.kind, answer.http_status) == (OutcomeKind.NOT_APPLICABLE, 422)
+    assert 100 <= answer.latency_ms < 2_000
+
+
+# --- Every cut and every odd frame -------------------------------------------------------
+
+BODY = b'{"swapped": true, "more": [1, {"x": "}"}]}'
+FRAMES = {
+    "length": whole(BODY),
+    "chunked": OK
+    + b"Transfer-Encoding: chunked\r\n\r\n"
+    + b"%x\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (10, BODY[:10], len(BODY) - 10, BODY[10:]),
+    "until the end": OK + b"Connection: close\r\n\r\n" + BODY,
+}
+
+
+def sayings(texts: Iterable[bytes]) -> Talk:
+    """Says one text on each connection and hangs up."""
+    left = iter(texts)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(next(left))
+
+    return talk
+
+
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+def test_only_the_whole_answer_is_a_success(frame: bytes) -> None:
+    cuts = [frame[:length] for length in range(len(frame) + 1)]
+    answers = asked(sayings(cuts), one_by_one(len(cuts)))
+    successes = [n for n, answer in enumerate(answers) if answer.kind is OutcomeKind.SUCCESS]
+    assert successes == [len(frame)]
+    assert {a.swapped for a in answers[:-1]} == {None}
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (TRUE, "malformed_http"),  # HTTP/0.9
+        (b"200 OK\r\nContent-Length: 16\r\n\r\n" + TRUE, "malformed_http"),
+        (OK + b"Content-Length: -16\r\n\r\n" + TRUE, "malformed_http"),
+        (OK + b"Content-Length: +16\r\n\r\n" + TRUE, "malformed_http"),
+        (OK + b"Content-Length: 16, 16\r\n\r\n" + TRUE, "malformed_http"),
+        (OK + b"Content-Length: 0x10\r\n\r\n" + TRUE, "malformed_http"),
+        (OK + b"Content-Length: 5\r\n\r\n" + TRUE, None),
+        (OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n10\r\n" + TRUE + b"\r\n", None),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n" + TRUE, None),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 17 + b"\r\n" + TRUE, None),
+        (OK + b"X\0Y: z\r\nContent-Length: 16\r\n\r\n" + TRUE, "malformed_http"),
+    ],
+)
+def test_odd_frames_hold_no_answer(said: bytes, reason: str | None) -> None:
+    (answer,) = asked(sayings([said]), one_by_one(1), timeout_seconds=0.5)
+    assert answer.kind is not OutcomeKind.SUCCESS
+    assert reason is None or answer.reason == reason
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/0.9 200 OK\r\n\r\n" + TRUE,
+        b"HTTP/2.0 200 OK\r\n\r\n" + TRUE,
+        OK + b"Content-Length : 16\r\n\r\n" + TRUE,
+        OK + b"Content-Encoding: gzip\r\nContent-Length: 16\r\n\r\n" + TRUE,
+    ],
+)
+def test_a_whole_answer_in_a_careless_frame_is_read_as_it_stands(said: bytes) -> None:
+    (answer,) = asked(sayings([said]), one_by_one(1))
+    assert answer.swapped is True
+
+
+@pytest.mark.parametrize("status", [101, 201, 202, 203, 204, 205, 206, 207, 226, 304])
+def test_a_success_of_another_kind_is_none(status: int) -> None:
+    (answer,) = asked(sayings([whole(TRUE, head=b"HTTP/1.1 %d Well\r\n" % status)]), one_by_one(1))
+    assert answer.kind is OutcomeKind.BAD_RESPONSE
+    assert answer.swapped is None
+
+
+@pytest.mark.parametrize("status", [200, 301, 302, 303, 307, 308, 401, 503])
+def test_the_key_goes_to_no_other_origin(status: int) -> None:
+    elsewhere = []
+
+    async def run() -> Answer:
+        async def caught(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            elsewhere.append(writer)
+            writer.close()
+
+        trap = await asyncio.start_server(caught, "127.0.0.1", 0)
+        host = b"127.0.0.1:%d" % trap.sockets[0].getsockname()[1]
+        said = whole(
+            TRUE,
+            b"Location: http://%b/x" % host,
+            b"Content-Location: http://%b/x" % host,
+            b"Refresh: 0; url=http://%b/x" % host,
+            b'Alt-Svc: http/1.1="%b"; ma=99, h2="%b"' % (host, host),
+            b"Link: <http://%b/x>; rel=preload" % host,
+            b"Set-Cookie: a=b; Domain=127.0.0.1",
+            b"Strict-Transport-Security: max-age=99",
+            b'WWW-Authenticate: Basic realm="http://%b"' % host,
+            head=b"HTTP/1.1 %d Go\r\n" % status,
+        )
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            for _ in range(3):
+                assert b"Cookie" not in await read_request(reader)
+                writer.write(said)
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with Client(Api(base_url=url), KEY, max_connections=2) as client:
+            answers = [await client.ask(lookup(), "c") for _ in range(3)]
+            await asyncio.sleep(0.05)
+        for each in (server, trap):
+            each.close()
+        assert len({(a.kind, a.reason) for a in answers}) == 1
+        return answers[0]
+
+    answer = asyncio.run(run())
+    assert not elsewhere
+    assert (answer.swapped is True) == (status == 200)
+    assert (answer.reason == "redirect") == (300 < status < 400)
