@@ -238,6 +238,7 @@ def test_damaged_state(
             size,
             desk,
             half.server,
+            saved=read_state(desk.out / ".state").saved,
             examples=examples if problem or changed else [],
             measures=[
                 Measure("used, or no clear line", bool(problem), 0),
@@ -257,11 +258,12 @@ def test_strangers_files_stay(
 ) -> None:
     desk = desk_at(tmp_path, half.server)
     shutil.copytree(half.out, desk.out)
+    saved = read_state(desk.out / ".state").saved
     folder = next(desk.out.glob(".state/runs/*")) / place
     names = ["notes.txt", "x.journal", "00002-0.journal", "copy of 00000.seal", "00000.parquet.bak"]
     for name in names:
         (folder / name).write_bytes(name.encode())
-    figures = end("strangers' files", Size(1, 0, is_full=False), desk, half.server)
+    figures = end("strangers' files", QUICK, desk, half.server, saved=saved)
     assert [(folder / name).read_bytes() for name in names] == [name.encode() for name in names]
     settle(figures)
 
@@ -272,11 +274,11 @@ def end(
     desk: Desk,
     server: SandboxThread,
     *,
+    saved: frozenset[Asked],
     examples: list[str] | None = None,
     measures: list[Measure] | None = None,
 ) -> Figures:
     """Resumes the run to its end; the figures of that."""
-    saved = read_state(desk.out / ".state").saved
     sent = server.statistics()["requests"]
     done = desk.run()
     assert done.code == 0, done.err
