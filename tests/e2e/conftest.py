@@ -161,6 +161,7 @@ class Desk:
     cells: Sequence[str] = ()
     toml: str = ""
     options: tuple[str, ...] = ()
+    environment: Mapping[str, str | None] = field(default_factory=dict)
     out: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -179,7 +180,7 @@ class Desk:
         return [command, *inputs, *where, *settings, *self.options, *more]
 
     def run(self, *more: object, **kwargs: Any) -> Finished:
-        return run_command(*self.arguments(*more), **kwargs)
+        return run_command(*self.arguments(*more), **{"environment": self.environment, **kwargs})
 
     def plan(self, *more: object) -> dict[str, Any]:
         done = run_command(*self.arguments("--json", *more, command="plan"))
@@ -193,7 +194,10 @@ class Desk:
         stdout, stderr = self.folder / "stdout", self.folder / "stderr"
         with stdout.open("wb") as out, stderr.open("wb") as err:
             process = subprocess.Popen(
-                [COMMAND, *map(str, self.arguments(*more))], stdout=out, stderr=err, env=clean()
+                [COMMAND, *map(str, self.arguments(*more))],
+                stdout=out,
+                stderr=err,
+                env=clean(self.environment),
             )
         with process:
             try:
