@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import polars as pl
 import pytest
@@ -169,9 +169,11 @@ def _stop_and_resume(
         desk = Desk(folder, server.url, CELLS, options=options)
         done = desk.run()
         statistics = server.statistics()
-    marker = (desk.out / "latest.json").exists() or any(desk.out.glob("runs/*/_SUCCESS"))
-    with new_sandbox(urlsplit(desk.url).port or 0) as healthy:
-        return StoppedRun(done, marker, statistics, desk.run(), desk, healthy)
+        marker = (desk.out / "latest.json").exists() or any(desk.out.glob("runs/*/_SUCCESS"))
+        # The same server gets well: another one might find its port taken.
+        server.change(profiles=(), quota=None, revoke_keys_after=None)
+        urlopen(Request(f"{server.origin}/_sandbox/reset", method="POST")).close()
+        return StoppedRun(done, marker, statistics, desk.run(), desk, server)
 
 
 @pytest.fixture(scope="module")
