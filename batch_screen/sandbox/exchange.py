@@ -10,6 +10,7 @@ from aiohttp import web
 
 from batch_screen.sandbox.faults import Delivery, Reply
 
+_DRAIN_SECONDS = 0.002
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -37,6 +38,15 @@ class Exchange:
                 return await self._send_half(reply, headers)
             case Delivery.RESET:
                 return self._reset()
+            case Delivery.RAW:
+                return await self._send_pieces(reply)
+            case Delivery.FOLLOWED:
+                response = await self._send_whole(reply, headers)
+                # Not awaited: meanwhile the connection may bring the next question.
+                asyncio.get_running_loop().call_later(
+                    reply.pause_seconds, self._add, b"".join(reply.pieces())
+                )
+                return response
 
     async def _send_whole(self, reply: Reply, headers: list[tuple[str, str]]) -> web.Response:
         response = web.Response(
@@ -61,6 +71,24 @@ class Exchange:
         if transport := self._transport():
             transport.close()
         return response
+
+    async def _send_pieces(self, reply: Reply) -> web.StreamResponse:
+        self.status = reply.status
+        for piece in reply.pieces():
+            self._add(piece)
+            await asyncio.sleep(reply.pause_seconds)
+            # A transport has no event for its buffer; that of the protocol is aiohttp's own.
+            while (transport := self._transport()) and transport.get_write_buffer_size():  # noqa: ASYNC110
+                await asyncio.sleep(_DRAIN_SECONDS)
+            if transport is None:
+                break
+        if transport := self._transport():
+            transport.close()
+        return web.Response()
+
+    def _add(self, raw: bytes) -> None:
+        if transport := self._transport():
+            transport.write(raw)
 
     def _reset(self) -> web.StreamResponse:
         if transport := self._transport():

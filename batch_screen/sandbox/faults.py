@@ -6,7 +6,7 @@ how it is delivered, for some faults lie below HTTP. Who meets a fault is ``choi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from enum import Enum, auto
@@ -15,7 +15,7 @@ import msgspec
 
 from batch_screen.config.settings import Dialect
 from batch_screen.model import Endpoint
-from batch_screen.sandbox import problems
+from batch_screen.sandbox import hostile, problems
 from batch_screen.sandbox.answers import field_name
 from batch_screen.sandbox.magic import Behaviour
 from batch_screen.sandbox.problems import Problem
@@ -33,6 +33,8 @@ class Delivery(Enum):
     WHOLE = auto()
     CUT = auto()  # half of the body that was promised, then the end
     RESET = auto()  # nothing but a TCP reset
+    RAW = auto()  # the pieces instead of an answer, then the end
+    FOLLOWED = auto()  # the answer, and the pieces after it
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +47,10 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     delivery: Delivery = Delivery.WHOLE
     delay_seconds: float = 0.0
     is_clean: bool = False
+    pieces: Callable[[], Iterable[bytes]] = tuple
+    """Bytes as they are, for what HTTP does not provide for."""
+    pause_seconds: float = 0.0
+    """Between two pieces; before the first one too if they follow an answer."""
 
 
 class Circumstances(msgspec.Struct, frozen=True):
@@ -55,6 +61,8 @@ class Circumstances(msgspec.Struct, frozen=True):
     hang_seconds: float
     retry_after_seconds: int
     wall_clock: Callable[[], datetime]
+    key: str = ""
+    """A good key, for servers that repeat it."""
 
 
 def honest_reply(answer: dict[str, object] | Problem, dialect: Dialect) -> Reply:
@@ -79,6 +87,18 @@ def disturbed(
         field = field_name(question.endpoint, circumstances.dialect)
         body = _FORCED_BODIES[behaviour](field, question.endpoint)
         return Reply(status=200, body=body)
+    if behaviour in hostile.RAW:
+        is_drip = behaviour in (Behaviour.DRIP, Behaviour.ERROR_DRIP)
+        pause = hostile.DRIP_SECONDS if is_drip else 0.0
+        pieces = hostile.RAW[behaviour]
+        return Reply(
+            status=200, body=b"", delivery=Delivery.RAW, pieces=pieces, pause_seconds=pause
+        )
+    if behaviour is Behaviour.POISON:
+        fields = hostile.poisoned_fields(question.number, circumstances.key)
+        return Reply(status=422, body=msgspec.json.encode(fields))
+    if behaviour is Behaviour.ODD_DOCUMENT:
+        return Reply(status=200, body=hostile.odd_document(question.number))
     change = _CHANGES.get(behaviour)
     return change(honest, circumstances) if change else honest
 
@@ -111,6 +131,15 @@ def _huge(honest: Reply, _: Circumstances) -> Reply:
     padding = b" " * (_HUGE_BYTES - len(honest.body))
     body = honest.body[:-1] + padding + honest.body[-1:]
     return msgspec.structs.replace(honest, body=body, is_clean=False)
+
+
+def _followed(honest: Reply, seconds: float) -> Reply:
+    return msgspec.structs.replace(
+        honest,
+        delivery=Delivery.FOLLOWED,
+        pieces=lambda: [hostile.OTHERS_ANSWER],
+        pause_seconds=seconds,
+    )
 
 
 def _html(status: int, title: bytes) -> Reply:
@@ -203,6 +232,14 @@ _CHANGES: dict[Behaviour, Callable[[Reply, Circumstances], Reply]] = {
         status=problems.NOT_APPLICABLE.status,
         body=problems.rfc7807_body(problems.NOT_APPLICABLE),
         content_type=problems.PROBLEM_MEDIA_TYPE,
+    ),
+    Behaviour.EXTRA_ANSWER: lambda honest, _: _followed(honest, 0.0),
+    Behaviour.LATE_ANSWER: lambda honest, _: _followed(honest, hostile.LATE_SECONDS),
+    Behaviour.FOREIGN_NUMBER: lambda _honest, _: Reply(
+        status=200, body=msgspec.json.encode(hostile.foreign_fields())
+    ),
+    Behaviour.GZIP_BOMB: lambda _honest, _: Reply(
+        status=200, body=hostile.gzip_bomb(), headers=(("Content-Encoding", "gzip"),)
     ),
     Behaviour.RATE_LIMITED: _rate_limited,
     Behaviour.RATE_LIMITED_DATE: _rate_limited_date,

@@ -55,6 +55,40 @@ class Behaviour(StrEnum):
     UNAVAILABLE = "unavailable"  # 503 with Retry-After
     DOWN = "down"  # 503 without it
 
+    # Hostile: no number forces them, for ordinary numbers are tried out beside them.
+    BODY_BOMB = "body_bomb"  # a gigabyte in chunks
+    LENGTH_BOMB = "length_bomb"  # a gigabyte, announced
+    GZIP_BOMB = "gzip_bomb"  # compressed, though nobody asked for that
+    HEADER_BOMB = "header_bomb"  # a header of 10 MiB
+    INTERIM_FLOOD = "interim_flood"  # 10,000 times 100 Continue, then half an answer
+    DRIP = "drip"  # a 200 that sends a byte a second
+    ERROR_DRIP = "error_drip"  # a 422 that does
+    NOISE = "noise"  # a body without a head
+    EXTRA_ANSWER = "extra_answer"  # the honest answer, and at once somebody else's
+    LATE_ANSWER = "late_answer"  # the honest answer, and a little later somebody else's
+    FOREIGN_NUMBER = "foreign_number"  # an answer that names another number
+    ODD_DOCUMENT = "odd_document"  # BOM, UTF-16, two documents, deep nesting, huge integers
+    POISON = "poison"  # 422 with formulas, escapes, markup, the key and the number in its texts
+
+
+HOSTILE = frozenset(
+    {
+        Behaviour.BODY_BOMB,
+        Behaviour.LENGTH_BOMB,
+        Behaviour.GZIP_BOMB,
+        Behaviour.HEADER_BOMB,
+        Behaviour.INTERIM_FLOOD,
+        Behaviour.DRIP,
+        Behaviour.ERROR_DRIP,
+        Behaviour.NOISE,
+        Behaviour.EXTRA_ANSWER,
+        Behaviour.LATE_ANSWER,
+        Behaviour.FOREIGN_NUMBER,
+        Behaviour.ODD_DOCUMENT,
+        Behaviour.POISON,
+    }
+)
+
 
 class Fault(msgspec.Struct, frozen=True):
     """A behaviour, and whether only a lookup's first request meets it."""

@@ -10,7 +10,7 @@ import msgspec
 
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.latency import Latency
-from batch_screen.sandbox.magic import Behaviour, Fault
+from batch_screen.sandbox.magic import HOSTILE, Behaviour, Fault
 
 
 class FaultRule(msgspec.Struct, frozen=True):
@@ -80,6 +80,16 @@ PROFILES: dict[str, Profile] = {
     "odd-dates": Profile(
         "a fifth of the dates are empty or carry an offset",
         _rules(Behaviour.EMPTY_DATE, Behaviour.OFFSET_DATE, share=0.1),
+    ),
+    "hostile": Profile(
+        "one answer in four means harm: bombs, drips, answers of others, poisoned texts",
+        _rules(
+            *sorted(HOSTILE - {Behaviour.DRIP}),
+            Behaviour.REDIRECT,
+            share=0.02,
+        )
+        # Each costs a timeout.
+        + _rules(Behaviour.DRIP, share=0.01),
     ),
     "all-400": _everything("every number is invalid", Behaviour.INVALID),
     "all-401": _everything("no key is good", Behaviour.UNAUTHENTICATED),

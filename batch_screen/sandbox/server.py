@@ -91,6 +91,7 @@ class SandboxServer:
             config.hang_seconds,
             config.retry_after_seconds,
             lambda: datetime.now(UTC),
+            config.keys[0] if config.keys else "",
         )
 
     def statistics(self, *, detail: bool = False) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import polars as pl
 import pytest
 
 from batch_screen.sandbox.config import BASE_PATH
+from batch_screen.sandbox.magic import Behaviour
+from batch_screen.sandbox.outages import Outage
 from batch_screen.sandbox.run import SandboxThread
 
 from .conftest import (
@@ -167,9 +169,11 @@ def _stop_and_resume(
         desk = Desk(folder, server.url, CELLS, options=options)
         done = desk.run()
         statistics = server.statistics()
-    marker = (desk.out / "latest.json").exists() or any(desk.out.glob("runs/*/_SUCCESS"))
-    with new_sandbox(urlsplit(desk.url).port or 0) as healthy:
-        return StoppedRun(done, marker, statistics, desk.run(), desk, healthy)
+        marker = (desk.out / "latest.json").exists() or any(desk.out.glob("runs/*/_SUCCESS"))
+        # The same server gets well: another one might find its port taken.
+        server.change(profiles=(), quota=None, revoke_keys_after=None)
+        urlopen(Request(f"{server.origin}/_sandbox/reset", method="POST")).close()
+        return StoppedRun(done, marker, statistics, desk.run(), desk, server)
 
 
 @pytest.fixture(scope="module")
@@ -255,6 +259,28 @@ def test_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
     assert_true(lookups, second.world)
     answered = [server.statistics()["answered_lookups"] for server in (first, second)]
     assert sum(answered) == LOOKUPS
+
+
+def test_outages_in_the_middle_are_outlived(
+    sandbox: Callable[..., SandboxThread], tmp_path: Path
+) -> None:
+    outages = (
+        Outage(behaviour=Behaviour.DOWN, lasting_seconds=0.3, after_requests=30),
+        Outage(behaviour=None, lasting_seconds=0.3, after_requests=80),
+        Outage(behaviour=Behaviour.RESET, lasting_seconds=0.3, after_requests=130),
+        Outage(behaviour=Behaviour.HTML_502, lasting_seconds=0.3, after_requests=180),
+    )
+    server = sandbox(outages=outages)
+    toml = "max_attempts = 12\n"
+    desk = Desk(tmp_path, server.url, CELLS, toml, (*ENDPOINTS, "--rate", "150"))
+    done = desk.run()
+    assert done.code == 0, done.err
+    assert "no connection" in done.err
+    lookups = desk.latest.frame("lookups")
+    assert set(lookups["outcome"]) == {"success"}
+    assert_true(lookups, server.world)
+    assert server.statistics()["answered_lookups"] == LOOKUPS
+    assert {"503", "502"} < set(server.statistics()["by_status"])
 
 
 def test_rate_limit_of_the_server_is_never_exceeded(

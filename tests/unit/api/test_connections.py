@@ -56,7 +56,8 @@ def asked(talk: Talk, ask: Callable[[Client], Awaitable[Any]], **api: Any) -> An
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         try:
             async with Client(Api(base_url=url, **api), KEY, max_connections=8) as client:
-                return await ask(client)
+                async with asyncio.timeout(30):  # a failure, not a test without end
+                    return await ask(client)
         finally:
             server.close()
             others = asyncio.all_tasks() - {asyncio.current_task()}

