@@ -144,7 +144,9 @@ def forecast(job: Job, watch: Watch | None = None) -> Forecast:
         identity = _identity(job, files)
         run = _resumable(job, identity)
         plan = read_plan(run.plan) if run else None
-        plan = plan or plan_inputs(files, job.settings, Path(scratch) / "plan", watch)
+        plan = plan or plan_inputs(
+            files, job.settings, Path(scratch) / "plan", watch, identity.content
+        )
     endpoints = job.settings.screening.endpoints
     if run is not None:
         answered = answered_lookups(run, plan, endpoints)
@@ -264,7 +266,7 @@ def _plan(job: Job, run: Run, files: list[Source], watch: Watch) -> Plan:
     if plan is not None:
         return plan
     try:
-        return plan_inputs(files, job.settings, run.plan, watch)
+        return plan_inputs(files, job.settings, run.plan, watch, run.file.identity.content)
     except InputError:
         run.discard()
         raise

@@ -12,15 +12,16 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from batch_screen.errors import InputError
 from batch_screen.model import ColumnKind
+from batch_screen.reading.caps import Caps
 from batch_screen.reading.foreign import translated
 from batch_screen.reading.layout import Column, Layout, unique
+from batch_screen.reading.pages import Weights, opened
 
 _SAMPLE_ROWS = 1_000
-_BATCH_ROWS = 50_000
+_SAMPLE_CHARACTERS = 300  # far more than a number has, and less than a hostile cell
 _UTC = pl.Datetime("us", "UTC")
 _ARROW: Mapping[pl.DataType, Any] = {
     pl.String(): pa.large_string(),
@@ -35,10 +36,10 @@ _ARROW: Mapping[pl.DataType, Any] = {
 _EXACT = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}
 
 
-def describe(path: Path, name: str) -> Layout:
+def describe(path: Path, name: str, caps: Caps) -> Layout:
     """The layout of a Parquet file, with a sample of its text and number columns."""
     with translated(name), path.open("rb") as source:
-        file = pq.ParquetFile(source)
+        file = opened(source, name, caps)
         schema = file.schema_arrow
         if not file.metadata.num_rows:
             raise InputError(f"{name}: it has columns but no rows; export the list again")
@@ -48,7 +49,7 @@ def describe(path: Path, name: str) -> Layout:
             for field, (_, is_duplicate) in zip(schema, named, strict=True)
             if _kind(field.type) and not is_duplicate
         ]
-        sample = _sample(file, readable)
+        sample = _sample(file, readable, Weights(source, name, caps))
         columns = []
         for position, (field, (label, is_duplicate)) in enumerate(zip(schema, named, strict=True)):
             kind = _kind(field.type)
@@ -71,16 +72,18 @@ def frames(
     phone: Column,
     region: Column | None,
     kept: Mapping[str, tuple[Column, pl.DataType]],
+    caps: Caps,
 ) -> Iterator[pl.DataFrame]:
     """Rows in file order: raw, raw_region (String), ragged (Boolean, false), then ``kept``.
 
     ``kept`` maps output names to a column and the type it is written in.
     """
     with translated(layout.name), layout.path.open("rb") as source:
-        file = pq.ParquetFile(source)
+        file = opened(source, layout.name, caps)
         names = file.schema_arrow.names
         wanted = {c.position for c in (phone, region, *(c for c, _ in kept.values())) if c}
-        for batch in file.iter_batches(_BATCH_ROWS, columns=[names[p] for p in sorted(wanted)]):
+        weights = Weights(source, layout.name, caps)
+        for batch in _batches(file, [names[p] for p in sorted(wanted)], weights):
             # Text that is not UTF-8 passes through pyarrow unseen and breaks polars later.
             batch.validate(full=True)
             height = batch.num_rows
@@ -97,12 +100,42 @@ def frames(
             yield pl.DataFrame(columns)
 
 
-def _sample(file: Any, names: list[str]) -> dict[str, tuple[str | None, ...]]:
-    for batch in file.iter_batches(_SAMPLE_ROWS, columns=names):
+def _batches(file: Any, names: list[str], weights: Weights) -> Iterator[Any]:
+    for group in range(file.metadata.num_row_groups):
+        rows = weights.rows_at_once(_chunks(file, group, names))
+        yield from file.iter_batches(rows, row_groups=[group], columns=names)
+
+
+def _chunks(file: Any, group: int, names: list[str]) -> list[Any]:
+    metadata = file.metadata.row_group(group)
+    chunks = (metadata.column(leaf) for leaf in range(metadata.num_columns))
+    return [chunk for chunk in chunks if chunk.path_in_schema in names]
+
+
+def _sample(file: Any, names: list[str], weights: Weights) -> dict[str, tuple[str | None, ...]]:
+    """The first cells of each column, but of those that are too large: they may go unread."""
+    groups = (g for g in range(file.metadata.num_row_groups) if file.metadata.row_group(g).num_rows)
+    group = next(groups, None)
+    if group is None:
+        return {}
+    chunks = {chunk.path_in_schema: chunk for chunk in _chunks(file, group, names)}
+    return {name: _first_cells(file, group, name, weights, chunks[name]) for name in names}
+
+
+def _first_cells(
+    file: Any, group: int, name: str, weights: Weights, chunk: Any
+) -> tuple[str | None, ...]:
+    try:
+        rows = min(_SAMPLE_ROWS, weights.rows_at_once([chunk]))
+    except InputError:
+        return ()
+    cells: list[str | None] = []
+    for batch in file.iter_batches(rows, row_groups=[group], columns=[name]):
         batch.validate(full=True)
-        if batch.num_rows:
-            return {name: tuple(_as_text(batch.column(name)).to_list()) for name in names}
-    return {}
+        cells += _as_text(batch.column(name)).str.slice(0, _SAMPLE_CHARACTERS)
+        if len(cells) >= _SAMPLE_ROWS:
+            break
+    return tuple(cells)
 
 
 def _values(kind: Any) -> Any:
