@@ -14,7 +14,8 @@ from batch_screen.reading.layout import Packing
 
 _GIB = 1 << 30
 # Below this no ratio is too high: it is read in seconds.
-_HARMLESS_BYTES = 64 << 20
+_HARMLESS_BYTES = 32 << 20
+_DEFLATE_RATIO = 1_032
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +45,16 @@ class Caps:
             )
 
 
-def claimed_bytes(packing: Packing, head: bytes, tail: bytes) -> int:
+def claimed_bytes(packing: Packing, size: int, head: bytes, tail: bytes) -> int:
     """The unpacked size that a packed file states, or 0; it may say less than there is.
 
     ``head`` and ``tail`` are its first 18 and last 4 bytes. gzip (RFC 1952, ISIZE) ends with
     the last member's size modulo 2^32; a zstd frame (RFC 8878, 3.1.1.1) may begin with its
-    own.
+    own. What deflate cannot reach is no claim: such a file was cut off.
     """
     if packing is Packing.GZIP:
-        return int.from_bytes(tail[-4:], "little")
+        claimed = int.from_bytes(tail[-4:], "little")
+        return claimed if claimed <= _DEFLATE_RATIO * size else 0
     return _frame_bytes(head) if packing is Packing.ZSTD else 0
 
 

@@ -44,23 +44,24 @@ def unpacked(
             while chunk := file.read(size):
                 yield chunk
             return
-        packed, total = _refuse_claim(file, name, packing, caps), 0
+        _refuse_claim(file, name, packing, caps)
+        total = 0
         codec: Literal["gzip", "zstd"] = "gzip" if packing is Packing.GZIP else "zstd"
         with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec) as stream:
             while chunk := stream.read(size):
                 total += len(chunk)
-                caps.check(name, packed, total)
+                # Against what was read of it so far, so that a long bomb is soon noticed.
+                caps.check(name, file.tell(), total)
                 yield chunk
 
 
-def _refuse_claim(file: BinaryIO, name: str, packing: Packing, caps: Caps) -> int:
-    """Refuses a packed file that calls itself too large; returns its size as it lies there."""
+def _refuse_claim(file: BinaryIO, name: str, packing: Packing, caps: Caps) -> None:
+    """Refuses a packed file that calls itself too large; leaves it at its beginning."""
     head = file.read(_CLAIM_BYTES)
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _CLAIM_BYTES))
-    caps.check(name, size, claimed_bytes(packing, head, file.read()))
+    caps.check(name, size, claimed_bytes(packing, size, head, file.read()))
     file.seek(0)
-    return size
 
 
 def utf8(chunks: Iterator[bytes], name: str, encoding: str) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ bounds how many rows are read at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -18,7 +18,7 @@ from batch_screen.errors import InputError
 from batch_screen.reading.caps import Caps
 
 BATCH_ROWS = 50_000
-_HELD_BYTES = 128 << 20
+_HELD_BYTES = 64 << 20
 _LARGEST_PAGE_BYTES = 128 << 20
 # Some hundred thousand column chunks; in memory a footer takes many times its size.
 _LARGEST_FOOTER_BYTES = 32 << 20
@@ -88,21 +88,61 @@ def _refuse_footer(source: BinaryIO, name: str) -> int:
     return size
 
 
+@dataclass(frozen=True, slots=True)
+class _Weight:
+    """``cell``: the most that a row can take; ``plain``: cells that come out once each."""
+
+    cell: int
+    plain: int
+
+    @property
+    def rows(self) -> int:
+        """How many rows fit into memory together, at least one."""
+        return max(1, min(BATCH_ROWS, _HELD_BYTES // max(1, self.cell)))
+
+
 class Weights:
-    """What reading a file's columns takes, summed up as its row groups go by."""
+    """What reading a file's columns takes, and what it has taken so far."""
 
     def __init__(self, source: BinaryIO, name: str, caps: Caps) -> None:
         self._source = source
         self._name = name
         self._caps = caps
         self._size = source.seek(0, 2)
-        self._unpacked = 0
+        self._pages_bytes = 0
+        self._rows_bytes = 0
 
-    def rows_at_once(self, chunks: Iterable[Any]) -> int:
-        """How many rows of these column chunks fit into memory together, at least one.
+    def portions(self, metadata: Any, columns: Sequence[str]) -> Iterator[tuple[list[int], int]]:
+        """Row groups to read in one go, and how many of their rows at once.
 
-        InputError where a page is too large, or the file unpacks to too much.
+        Small groups are taken together. InputError where a page is too large, or the file
+        unpacks to too much.
         """
+        wanted = [
+            n for n in range(metadata.num_columns) if metadata.schema.column(n).path in columns
+        ]
+        groups: list[int] = []
+        together = _Weight(0, 0)
+        rows = 0
+        for group in range(metadata.num_row_groups):
+            row_group = metadata.row_group(group)
+            weight = self._weight([row_group.column(n) for n in wanted])
+            joined = _Weight(max(together.cell, weight.cell), together.plain + weight.plain)
+            if groups and (rows >= BATCH_ROWS or joined.plain > _HELD_BYTES):
+                yield groups, together.rows
+                groups, rows, joined = [], 0, weight
+            groups.append(group)
+            rows += row_group.num_rows
+            together = joined
+        if groups:
+            yield groups, together.rows
+
+    def add(self, rows_bytes: int) -> None:
+        """Counts what came out: a dictionary's one cell may stand in every row."""
+        self._rows_bytes += rows_bytes
+        self._caps.check(self._name, self._size, self._rows_bytes)
+
+    def _weight(self, chunks: Iterable[Any]) -> _Weight:
         cell = plain = longest = 0
         for chunk in chunks:
             found = list(pages(self._source, chunk))
@@ -112,18 +152,17 @@ class Weights:
                 whole = [p.unpacked_bytes for p in found if _holds_cells(p)]
                 plain += sum(whole)
                 longest += max(whole, default=0)
-        cell += longest if plain > _HELD_BYTES else 0
-        return max(1, min(BATCH_ROWS, _HELD_BYTES // max(1, cell)))
+        return _Weight(cell + (longest if plain > _HELD_BYTES else 0), plain)
 
-    def _check(self, found: list[Page]) -> None:
+    def _check(self, found: Iterable[Page]) -> None:
         if any(page.unpacked_bytes > _LARGEST_PAGE_BYTES for page in found):
             raise InputError(
                 f"{self._name}: a page of it unpacks to more than "
                 f"{_LARGEST_PAGE_BYTES >> 20} MiB, far above what writers make; write it anew "
                 "with smaller pages or row groups, or leave the column out"
             )
-        self._unpacked += sum(page.unpacked_bytes for page in found)
-        self._caps.check(self._name, self._size, self._unpacked)
+        self._pages_bytes += sum(page.unpacked_bytes for page in found)
+        self._caps.check(self._name, self._size, self._pages_bytes)
 
 
 def _repeats(page: Page) -> bool:
@@ -202,7 +241,8 @@ class _Compact:
         if kind in (4, 5, 6):
             return self._integer()
         if kind == 8:
-            self.at += self._varint()
+            length = self._varint()
+            self.at += length
             return None
         if kind == 12 and depth < 4:
             return self.struct(depth + 1)

@@ -6,8 +6,9 @@ Reads only the columns that are needed, a row group's pages at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import polars as pl
 import pyarrow as pa
@@ -21,6 +22,7 @@ from batch_screen.reading.layout import Column, Layout, unique
 from batch_screen.reading.pages import Weights, opened
 
 _SAMPLE_ROWS = 1_000
+_SAMPLE_BYTES = 64 << 20
 _SAMPLE_CHARACTERS = 300  # far more than a number has, and less than a hostile cell
 _UTC = pl.Datetime("us", "UTC")
 _ARROW: Mapping[pl.DataType, Any] = {
@@ -49,7 +51,7 @@ def describe(path: Path, name: str, caps: Caps) -> Layout:
             for field, (_, is_duplicate) in zip(schema, named, strict=True)
             if _kind(field.type) and not is_duplicate
         ]
-        sample = _sample(file, readable, Weights(source, name, caps))
+        sample = _sample(file, readable, source, caps)
         columns = []
         for position, (field, (label, is_duplicate)) in enumerate(zip(schema, named, strict=True)):
             kind = _kind(field.type)
@@ -97,45 +99,47 @@ def frames(
             }
             for output, (column, dtype) in kept.items():
                 columns[output] = _as_kept(batch.column(names[column.position]), dtype)
-            yield pl.DataFrame(columns)
+            frame = pl.DataFrame(columns)
+            weights.add(int(frame.estimated_size()))
+            yield frame
 
 
 def _batches(file: Any, names: list[str], weights: Weights) -> Iterator[Any]:
-    for group in range(file.metadata.num_row_groups):
-        rows = weights.rows_at_once(_chunks(file, group, names))
-        yield from file.iter_batches(rows, row_groups=[group], columns=names)
+    for groups, rows in weights.portions(file.metadata, names):
+        yield from file.iter_batches(rows, row_groups=groups, columns=names)
 
 
-def _chunks(file: Any, group: int, names: list[str]) -> list[Any]:
-    metadata = file.metadata.row_group(group)
-    chunks = (metadata.column(leaf) for leaf in range(metadata.num_columns))
-    return [chunk for chunk in chunks if chunk.path_in_schema in names]
-
-
-def _sample(file: Any, names: list[str], weights: Weights) -> dict[str, tuple[str | None, ...]]:
+def _sample(
+    file: Any, names: list[str], source: BinaryIO, caps: Caps
+) -> dict[str, tuple[str | None, ...]]:
     """The first cells of each column, but of those that are too large: they may go unread."""
-    groups = (g for g in range(file.metadata.num_row_groups) if file.metadata.row_group(g).num_rows)
-    group = next(groups, None)
-    if group is None:
-        return {}
-    chunks = {chunk.path_in_schema: chunk for chunk in _chunks(file, group, names)}
-    return {name: _first_cells(file, group, name, weights, chunks[name]) for name in names}
-
-
-def _first_cells(
-    file: Any, group: int, name: str, weights: Weights, chunk: Any
-) -> tuple[str | None, ...]:
-    try:
-        rows = min(_SAMPLE_ROWS, weights.rows_at_once([chunk]))
-    except InputError:
-        return ()
-    cells: list[str | None] = []
-    for batch in file.iter_batches(rows, row_groups=[group], columns=[name]):
-        batch.validate(full=True)
-        cells += _as_text(batch.column(name)).str.slice(0, _SAMPLE_CHARACTERS)
-        if len(cells) >= _SAMPLE_ROWS:
+    sample, spent = {}, 0
+    for name in names:
+        with suppress(InputError):
+            taken = _first_cells(file, name, Weights(source, name, caps))
+            sample[name] = taken.cells
+            spent += taken.spent_bytes
+        if spent > _SAMPLE_BYTES:
             break
-    return tuple(cells)
+    return sample
+
+
+class _Sampled(NamedTuple):
+    cells: tuple[str | None, ...]
+    spent_bytes: int
+
+
+def _first_cells(file: Any, name: str, weights: Weights) -> _Sampled:
+    cells: list[str | None] = []
+    spent = 0
+    for batch in _batches(file, [name], weights):
+        batch.validate(full=True)
+        text = _as_text(batch.column(name))
+        spent += int(text.estimated_size())
+        cells += text.str.slice(0, _SAMPLE_CHARACTERS).to_list()
+        if len(cells) >= _SAMPLE_ROWS or spent > _SAMPLE_BYTES:
+            break
+    return _Sampled(tuple(cells[:_SAMPLE_ROWS]), spent)
 
 
 def _values(kind: Any) -> Any:

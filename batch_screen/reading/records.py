@@ -135,8 +135,11 @@ def _plain(block: bytes, shape: Shape) -> pl.DataFrame | None:
         return _from_rows([], shape)
     # One column more than there should be: what falls into it is surplus. (polars refuses the
     # block where a row has even more.) The header line is ours, so that it never names a cell.
+    # A row has no more cells than bytes. Where rows are short under a wide header, polars would
+    # take room for every cell they lack.
+    if text.count(b"\n") * shape.width > 2 * len(text):
+        return None
     names = [str(position) for position in range(shape.width + 1)]
-    chosen = [names[position] for position in shape.positions]
     try:
         frame = pl.read_csv(
             shape.delimiter.join(names).encode() + b"\n" + text,
@@ -144,11 +147,10 @@ def _plain(block: bytes, shape: Shape) -> pl.DataFrame | None:
             quote_char=None,
             infer_schema=False,
             glob=False,
-            # Else short rows under a wide header take room for every cell they lack.
-            columns=[*chosen, names[-1]],
         )
     except pl.exceptions.PolarsError:
         return None
+    chosen = [names[position] for position in shape.positions]
     return frame.select(*chosen, pl.col(names[-1]).is_not_null().alias(RAGGED))
 
 

@@ -220,8 +220,9 @@ def _records(
     try:
         if has_header:
             header, taken = _header(lines, delimiter, name, is_whole=is_whole)
-        rows, used, damaged = parse(lines[taken : taken + _SAMPLE_LINES], delimiter)
-        if not used and len(lines) > taken:
+        below = [line for line in lines[taken:] if line.strip(b"\r\n")][:_SAMPLE_LINES]
+        rows, used, damaged = parse(below, delimiter)
+        if not used and below:
             raise csv.Error("the first row's quote never closes")
     except csv.Error:
         raise InputError(
@@ -247,8 +248,8 @@ def _header(lines: list[bytes], delimiter: str, name: str, *, is_whole: bool) ->
 def _no_rows(name: str, *, is_whole: bool) -> InputError:
     if not is_whole:
         return InputError(
-            f"{name}: its first megabyte holds no whole row below the header, but blank lines or "
-            "one endless row; export the list again with one row a line"
+            f"{name}: its first megabyte holds no whole row below the header, but blank lines, "
+            "broken quotes or one endless row; export the list again with one row a line"
         )
     return InputError(
         f"{name}: it has a header but no rows; export the list again, or say --no-header if the "
