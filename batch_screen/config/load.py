@@ -34,6 +34,7 @@ CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 KEY_FILE_VARIABLE = f"{PREFIX}API_KEY_FILE"
 
 _LARGEST_BYTES = 64 << 10
+_MOST_DOTS = 1_000
 _HEADING = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
 _KEY = re.compile(r"""\s*["']?([^"'=\s]+)["']?\s*=""")
 
@@ -135,6 +136,9 @@ def _read_toml(config: Path | None) -> tuple[str, dict[str, Any]]:
     try:
         # Windows editors begin with a mark and end lines with two characters.
         text = read_small(config, _LARGEST_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
+        # tomllib's time and memory grow with the square of a dotted key's parts.
+        if any(line.count(".") > _MOST_DOTS for line in text.splitlines()):
+            raise RecursionError
         return text, tomllib.loads(text)
     except OSError as error:
         raise ConfigurationError(

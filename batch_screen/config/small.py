@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import stat
 import time
 from pathlib import Path
 
@@ -14,8 +15,8 @@ _WAIT_SECONDS = 10.0
 def read_small(path: Path, limit: int) -> bytes:
     """The file's content. OSError where it cannot be read or holds more than ``limit`` bytes.
 
-    A pipe, as a shell's ``<(…)`` makes, is read like a file; one that nobody writes to is
-    empty, and one whose writer says nothing for ten seconds is an error.
+    A pipe, as a shell's ``<(…)`` makes, is read like a file; one that nobody writes to, or
+    whose writer says nothing for ten seconds, is an error.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
@@ -25,6 +26,8 @@ def read_small(path: Path, limit: int) -> bytes:
             content += chunk
             if len(content) > limit:
                 raise OSError(errno.EFBIG, f"it is larger than {limit >> 10} KiB")
+        if not content and stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            raise OSError(errno.ENODATA, "nobody writes to this pipe")
         return bytes(content)
     finally:
         os.close(descriptor)
