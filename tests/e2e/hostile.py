@@ -77,11 +77,11 @@ def _repeated(cells: list[str], counts: list[int]) -> Any:
 
 
 def parquet_rows(path: Path) -> None:
-    """Hundred million rows in some kilobytes, all of them one cell of a dictionary."""
-    table = pa.table({"phone": _repeated([NUMBERS[5]], [10_000_000])})
+    """Forty million rows in some kilobytes, all of them one cell of a dictionary."""
+    table = pa.table({"phone": _repeated([NUMBERS[5]], [4_000_000])})
     with pq.ParquetWriter(path, table.schema) as writer:
         for _ in range(10):
-            writer.write_table(table, row_group_size=10_000_000)
+            writer.write_table(table, row_group_size=4_000_000)
 
 
 def parquet_dictionary(path: Path) -> None:
@@ -92,7 +92,7 @@ def parquet_dictionary(path: Path) -> None:
 
 def parquet_delta(path: Path) -> None:
     """Every cell says: the same as the one before."""
-    table = pa.table({"phone": [NUMBERS[5]] * 2_000 + ["9" * 100_000] * 5_000})
+    table = pa.table({"phone": [NUMBERS[5]] * 2_000 + ["9" * 20_000] * 5_000})
     encoding = {"phone": "DELTA_BYTE_ARRAY"}
     pq.write_table(
         table, path, use_dictionary=False, column_encoding=encoding, data_page_size=1 << 30
@@ -100,7 +100,7 @@ def parquet_delta(path: Path) -> None:
 
 
 def parquet_page(path: Path) -> None:
-    table = pa.table({"phone": [*NUMBERS[:3], "9" * 200_000_000]})
+    table = pa.table({"phone": [*NUMBERS[:3], "9" * 140_000_000]})
     pq.write_table(table, path, use_dictionary=False, compression="zstd")
 
 
