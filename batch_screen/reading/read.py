@@ -59,7 +59,7 @@ class Table:
         for frame in self._frames():
             waiting.append(frame)
             held += frame.height
-            held_bytes += int(frame.estimated_size())
+            held_bytes += _text_bytes(frame)
             while held >= rows or held_bytes > _BATCH_BYTES:
                 joined = pl.concat(waiting)
                 batch, rest = joined.head(rows), joined.slice(rows)
@@ -106,6 +106,12 @@ class Table:
             text = _skip(utf8(chunks, layout.name, csv.encoding), csv.offset)
             for frame in csv_frames(text, layout.name, shape):
                 yield frame.select(columns)
+
+
+def _text_bytes(frame: pl.DataFrame) -> int:
+    """The bytes of all its text; polars itself may hold equal cells only once."""
+    lengths = frame.select(pl.col(pl.String).str.len_bytes().sum())
+    return sum(lengths.row(0))
 
 
 def _numbered(frame: pl.DataFrame, first: int) -> pl.DataFrame:
