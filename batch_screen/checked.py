@@ -15,7 +15,7 @@ import msgspec
 import polars as pl
 
 from batch_screen.errors import JournalError
-from batch_screen.files import translated, write_whole
+from batch_screen.files import sha256_of, translated, write_whole
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
@@ -36,6 +36,8 @@ def write_record(path: Path, record: msgspec.Struct) -> None:
 
 def read_record(path: Path, kind: type[Record]) -> Record:
     """The record as it was written. Raises ``JournalError`` if it is damaged or no such record."""
+    if not path.exists():
+        raise damaged(path)
     with translated("read", path):
         file = path.read_bytes()
     try:
@@ -45,12 +47,6 @@ def read_record(path: Path, kind: type[Record]) -> Record:
         return msgspec.json.decode(checked.content, type=kind)
     except ValueError as error:  # msgspec's, or bytes that are no UTF-8
         raise damaged(path) from error
-
-
-def sha256_of(path: Path) -> str:
-    """The file's digest in hexadecimal."""
-    with translated("read", path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_file(path: Path, sha256: str) -> None:

@@ -6,6 +6,7 @@ because a rename alone survives a killed process but not a power cut.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -24,6 +25,7 @@ from errno import (
     EPERM,
     EROFS,
 )
+from io import BufferedWriter, FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -71,7 +73,7 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def open_private(path: Path, flags: int = os.O_EXCL) -> BinaryIO:
+def open_private(path: Path, flags: int = os.O_EXCL) -> FileIO:
     """A new 0600 file, open for writing; unbuffered so that a write is a write."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, FILE_MODE)
     os.fchmod(descriptor, FILE_MODE)
@@ -98,7 +100,9 @@ def whole(path: Path, *, staging: Path | None = None) -> Iterator[BinaryIO]:
     growing = folder / f".{path.name}.{secrets.token_hex(4)}.tmp"
     with translated("write", path):
         try:
-            with open_private(growing) as file:
+            # Buffered: a disk that is nearly full takes a part of a plain write, and says so
+            # only in a number that many writers do not look at.
+            with BufferedWriter(open_private(growing)) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -108,6 +112,11 @@ def whole(path: Path, *, staging: Path | None = None) -> Iterator[BinaryIO]:
             with suppress(OSError):
                 growing.unlink(missing_ok=True)
             raise
+
+
+def check_could_write(folder: Path) -> None:
+    """As ``check_writable``, but makes nothing: tries the part of its path that exists."""
+    check_writable(next(p for p in (folder, *folder.parents) if p.exists()))
 
 
 def check_writable(folder: Path) -> None:
@@ -125,6 +134,12 @@ def sweep(folder: Path) -> None:
         for path in folder.iterdir():
             if _UNFINISHED.fullmatch(path.name):
                 path.unlink()
+
+
+def sha256_of(path: Path) -> str:
+    """The file's digest in hexadecimal."""
+    with translated("read", path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -24,9 +24,10 @@ from batch_screen.errors import AuthenticationError, ConfigurationError, InputEr
 from batch_screen.files import check_writable, make_folder, sweep
 from batch_screen.masking import hide
 from batch_screen.model import Endpoint, Plan
+from batch_screen.output.manifest import is_whole
 from batch_screen.output.parts import TABLES, Layout
 from batch_screen.output.summary import Rows, Session, Summary, count_rows, read_summary
-from batch_screen.plan import read_plan
+from batch_screen.plan import check_plan, read_plan
 from batch_screen.planning import Source, plan_inputs
 from batch_screen.reading.inputs import Stdin, digest, expand, spool
 from batch_screen.reporting import layout_of, report
@@ -120,12 +121,13 @@ def screen(job: Job, watch: Watch | None = None) -> Screened:
         watch.progress.stage("reading")
         run = _run(job, _identity(job, files), _full_paths(files), watch)
         layout = layout_of(run, job.settings)
-        if layout.is_whole:
+        if is_whole(layout):
             if not run.plan.exists():  # its state was removed; it needs none
                 run.discard()
             return Screened(read_summary(layout.summary), layout, was_complete=True)
         _refuse_to_buy_again(run, layout)
         plan = _plan(job, run, files, watch)
+        layout.check_writable()
         watch.progress.note(
             f"run {run.run_id}; if it is stopped, the same command resumes it without --new-run "
             f"and with --run-date {layout.run_date}"
@@ -149,7 +151,9 @@ def forecast(job: Job, watch: Watch | None = None) -> Forecast:
         identity = _identity(job, files)
         run = _resumable(job, identity, _full_paths(files))
         plan = read_plan(run.plan) if run else None
-        plan = plan or plan_inputs(files, job.settings, Path(scratch) / "plan", watch)
+        plan = plan or plan_inputs(
+            files, job.settings, Path(scratch) / "plan", watch, identity.content
+        )
     endpoints = job.settings.screening.endpoints
     if run is not None:
         answered = answered_lookups(run, plan, endpoints)
@@ -277,10 +281,12 @@ def _resumable(job: Job, identity: Identity, inputs: list[str]) -> Run | None:
 
 def _plan(job: Job, run: Run, files: list[Source], watch: Watch) -> Plan:
     plan = read_plan(run.plan)
-    if plan is not None:
+    if plan is not None:  # damage is told before anything more is bought
+        with watch.stop.interrupting():
+            check_plan(run.plan, plan)
         return plan
     try:
-        return plan_inputs(files, job.settings, run.plan, watch)
+        return plan_inputs(files, job.settings, run.plan, watch, run.file.identity.content)
     except InputError:
         run.discard()
         raise

@@ -17,8 +17,8 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from batch_screen.checked import read_frame, read_record, sha256_of, write_record
-from batch_screen.files import make_folder, open_private, sync_folder, translated
+from batch_screen.checked import check_file, read_frame, read_record, write_record
+from batch_screen.files import make_folder, open_private, sha256_of, sync_folder, translated
 from batch_screen.masking import mask_cell
 from batch_screen.model import Endpoint, Lookup, Plan, ShardPlan
 from batch_screen.schema import IDENTITY, KEPT_PREFIX, REJECT, dtypes
@@ -83,8 +83,14 @@ def make_plan(
 
 def read_plan(folder: Path) -> Plan | None:
     """The plan in the folder, or None if planning was not finished. ``JournalError``: damaged."""
-    path = folder / "plan.json"
-    return read_record(path, Plan) if path.exists() else None
+    return read_record(folder / "plan.json", Plan) if folder.exists() else None
+
+
+def check_plan(folder: Path, plan: Plan) -> None:
+    """Raises ``JournalError`` if a file of the plan is not as it was written."""
+    for shard, planned in enumerate(plan.shards):
+        check_file(shard_rows_path(folder, shard), planned.sha256)
+    check_file(rejects_path(folder), plan.rejects_sha256)
 
 
 def shard_rows_path(folder: Path, shard: int) -> Path:

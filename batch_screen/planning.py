@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,12 +12,14 @@ import pyarrow as pa
 
 from batch_screen.config.settings import Settings
 from batch_screen.errors import InputError
+from batch_screen.masking import plain
 from batch_screen.model import Plan
 from batch_screen.numbers.frame import normalise_frame
 from batch_screen.numbers.normalise import Normaliser, metadata_version
 from batch_screen.numbers.rules import REMEDY, RejectReason
 from batch_screen.plan import make_plan
-from batch_screen.reading.read import open_table
+from batch_screen.reading.inputs import refuse_changed
+from batch_screen.reading.read import Table, open_table
 from batch_screen.watch import Watch
 
 
@@ -28,10 +30,17 @@ class Source(NamedTuple):
     name: str | None = None
 
 
-def plan_inputs(sources: Sequence[Source], settings: Settings, folder: Path, watch: Watch) -> Plan:
+def plan_inputs(
+    sources: Sequence[Source],
+    settings: Settings,
+    folder: Path,
+    watch: Watch,
+    digests: Sequence[str] = (),
+) -> Plan:
     """Writes the plan of the sources into ``folder``.
 
-    Raises ``InputError`` where nothing can be read or no row holds a usable number, and
+    Raises ``InputError`` where nothing can be read, no row holds a usable number, or a source
+    no longer has the content of its digest at the end, if there are ``digests``. Raises
     ``Stopped`` between two batches if the watcher wants that.
     """
     named = any(source.name for source in sources)
@@ -39,7 +48,7 @@ def plan_inputs(sources: Sequence[Source], settings: Settings, folder: Path, wat
     table = open_table([source.path for source in sources], settings.input, names)
     normaliser = Normaliser(settings.numbers, settings.input.default_region, table.column_kind)
     plan = make_plan(
-        (_judged(batch, normaliser) for batch in table.batches()),
+        (_judged(batch, normaliser) for batch in _unchanged(table, sources, digests)),
         folder,
         shard_rows=max(1, settings.output.shard_lookups // len(settings.screening.endpoints)),
         facts={"phone_column": table.phone_column, "number_metadata": metadata_version()},
@@ -50,6 +59,15 @@ def plan_inputs(sources: Sequence[Source], settings: Settings, folder: Path, wat
         shutil.rmtree(folder)
         raise InputError(_nothing_usable(plan))
     return plan
+
+
+def _unchanged(
+    table: Table, sources: Sequence[Source], digests: Sequence[str]
+) -> Iterator[pl.DataFrame]:
+    """The table's rows; ends with an error, and so with no plan, if a file changed meanwhile."""
+    yield from table.batches()
+    for source, expected in zip(sources, digests, strict=bool(digests)):
+        refuse_changed(source.path, expected)
 
 
 def _judged(batch: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame:
@@ -74,5 +92,5 @@ def _nothing_usable(plan: Plan) -> str:
     main = RejectReason(next(iter(plan.rejected)))
     return (
         f"none of the {plan.rows} rows holds a usable number in column "
-        f"'{plan.facts['phone_column']}' ({counts}); {REMEDY[main]}"
+        f"'{plain(plan.facts['phone_column'], 60)}' ({counts}); {REMEDY[main]}"
     )

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,8 @@ def locked(state_folder: Path) -> Iterator[None]:
         write_whole(holder, json.dumps({"pid": os.getpid(), "since": since}).encode())
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        with suppress(OSError):  # it only tells who holds the lock; the lock is what counts
+            holder.unlink()
         lock.release()
 
 

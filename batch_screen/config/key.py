@@ -12,12 +12,14 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from batch_screen.config.small import read_small
 from batch_screen.errors import AuthenticationError
 from batch_screen.masking import hide
 
 KEY_VARIABLE = "BATCH_SCREEN_API_KEY"
 CREDENTIAL = "batch-screen-api-key"
 _CREDENTIALS_FOLDER = "CREDENTIALS_DIRECTORY"
+_LARGEST_BYTES = 16 << 10
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
@@ -38,7 +40,7 @@ def read_key(key_file: str, environment: Mapping[str, str]) -> SecretStr:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return read_small(path, _LARGEST_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise AuthenticationError(f"cannot read the API key from {path}: {reason}") from error

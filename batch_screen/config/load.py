@@ -25,12 +25,16 @@ from pydantic_settings import (
 
 from batch_screen.config.key import KEY_VARIABLE
 from batch_screen.config.settings import Section, Settings
+from batch_screen.config.small import read_small
 from batch_screen.errors import ConfigurationError
+from batch_screen.masking import plain
 
 PREFIX = "BATCH_SCREEN_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 KEY_FILE_VARIABLE = f"{PREFIX}API_KEY_FILE"
 
+_LARGEST_BYTES = 64 << 10
+_MOST_DOTS = 1_000
 _HEADING = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
 _KEY = re.compile(r"""\s*["']?([^"'=\s]+)["']?\s*=""")
 
@@ -130,14 +134,20 @@ def _read_toml(config: Path | None) -> tuple[str, dict[str, Any]]:
     if config is None:
         return "", {}
     try:
-        text = config.read_text("utf-8-sig")  # Windows editors begin with a mark
+        # Windows editors begin with a mark and end lines with two characters.
+        text = read_small(config, _LARGEST_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
+        # tomllib's time and memory grow with the square of a dotted key's parts.
+        if any(line.count(".") > _MOST_DOTS for line in text.splitlines()):
+            raise RecursionError
         return text, tomllib.loads(text)
     except OSError as error:
         raise ConfigurationError(
             f"cannot read the configuration file {config}: {error.strerror}"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{config} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{config} is nested too deeply for a configuration") from error
+    except ValueError as error:  # TOML, encoding, or a number of thousands of digits
+        raise ConfigurationError(f"{config} is not valid TOML: {plain(str(error))}") from error
 
 
 def _explain(

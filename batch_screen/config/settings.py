@@ -150,6 +150,8 @@ class Input(Section):
     has_header: bool = True
     delimiter: str = ""
     encoding: str = ""
+    max_unpacked_gib: Positive = 64.0
+    max_unpacking_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 200.0
 
     @field_validator("keep_columns", mode="before")
     @classmethod
@@ -271,9 +273,13 @@ class Settings(Section):
         flat = {
             f"{s}.{name}": value for s, fields in sections.items() for name, value in fields.items()
         }
+        for name in _ONLY_PROTECTS:
+            del flat[name]
         # How rows are cut into shards decides which files a resume finds.
         flat["output.shard_lookups"] = self.output.shard_lookups
         return flat
 
 
 _IDENTITY_SECTIONS = ("screening", "input", "numbers")
+# They refuse a file or let it pass, and change no row of it.
+_ONLY_PROTECTS = ("input.max_unpacked_gib", "input.max_unpacking_ratio")

@@ -121,6 +121,7 @@ class Dispatcher:
             self._halted.set_result(None)
         else:
             self._halted.set_exception(error)
+            self._halted.exception()  # it may come after the end, when nobody asks any more
 
     async def run(self, tasks: Iterator[Task]) -> None:
         """Asks the tasks. In-flight attempts are drained for ``grace_seconds`` at a halt."""

@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from batch_screen.checked import damaged
 from batch_screen.config.settings import Screening
 from batch_screen.engine.retry import NOT_COUNTED
 from batch_screen.engine.task import Task
 from batch_screen.errors import OutputError
 from batch_screen.journal.commit import Entry, GroupCommit
-from batch_screen.journal.seal import drop_segments, is_sealed, seal, seal_path
+from batch_screen.journal.seal import drop_segments, is_sealed, seal, seal_path, sealed_path
 from batch_screen.journal.segments import Replay, SegmentWriter, shards_with_segments
 from batch_screen.masking import masked_logger
 from batch_screen.model import Attempt, Endpoint, Held, Intent, Lookup, Outcome, OutcomeKind, Plan
@@ -95,10 +96,17 @@ def answered_lookups(run: Run, plan: Plan, endpoints: Sequence[Endpoint]) -> dic
         if is_sealed(run.sealed, run.run_id, shard):
             for endpoint in counts:
                 counts[endpoint] += planned.unique_numbers
+        elif shard not in begun and planned.unique_numbers and _was_sealed(run, shard):
+            raise damaged(seal_path(run.sealed, shard))
         elif shard in begun:
             for lookup in History(run, shard).finished:
                 counts[lookup.endpoint] += 1
     return counts
+
+
+def _was_sealed(run: Run, shard: int) -> bool:
+    """Whether outcomes lie there of which nothing else is left: their segments went last."""
+    return sealed_path(run.sealed, shard).exists()
 
 
 class ShardLine:

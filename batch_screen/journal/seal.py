@@ -13,9 +13,10 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from batch_screen.checked import check_file, read_frame, read_record, sha256_of, write_record
+from batch_screen.checked import check_file, read_frame, read_record, write_record
 from batch_screen.errors import JournalError
-from batch_screen.files import sync_folder, translated, whole
+from batch_screen.files import sha256_of, sync_folder, translated
+from batch_screen.frames import write_frame
 from batch_screen.journal.segments import Replay, segments
 from batch_screen.model import Outcome
 from batch_screen.schema import LOOKUP, dtypes
@@ -60,8 +61,7 @@ def seal(journal: Path, sealed: Path, run_id: str, shard: int, *, expected: int)
 def write_sealed(outcomes: pl.DataFrame, folder: Path, run_id: str, shard: int) -> None:
     """Writes the shard's outcomes and then their seal."""
     path = sealed_path(folder, shard)
-    with whole(path) as file:
-        outcomes.write_parquet(file)
+    write_frame(path, outcomes)
     write_record(seal_path(folder, shard), Seal(run_id, shard, sha256_of(path)))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping
 from typing import BinaryIO
 
@@ -37,7 +38,12 @@ RETRY_CAN_HELP = frozenset(
         OutcomeKind.SKIPPED,
     }
 )
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# At the start of a cell, or behind a semicolon or tab, where some spreadsheets cut lines;
+# quotes, blanks and zero-width marks in front are dropped by some, full-width signs are read.
+_FORMULA = re.compile(
+    r"(^|[;\t\r\n])(?=[\s\"'\u200b-\u200f\u2060\ufeff]*"
+    r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b])"
+)
 
 
 def reject_errors(rejects: pl.DataFrame, remedies: Mapping[str, str], run_id: str) -> pl.DataFrame:
@@ -103,7 +109,7 @@ def guard(cell: str) -> str:
     >>> guard("+4915•••••89"), guard("mobile")
     ("'+4915•••••89", 'mobile')
     """
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
+    return _FORMULA.sub(r"\1'", cell)
 
 
 def _csv_line(cells: list[str]) -> bytes:

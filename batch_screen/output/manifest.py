@@ -5,7 +5,6 @@ Written in that order, each whole: a reader that sees the marker sees everything
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 
-from batch_screen.files import translated, write_whole
+from batch_screen.files import sha256_of, translated, write_whole
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
@@ -40,6 +39,18 @@ def write_manifest(layout: Layout) -> None:
         "files": files,
     }
     _write_json(layout.manifest, content)
+
+
+def is_whole(layout: Layout) -> bool:
+    """Whether the run was marked complete and every file of its manifest is still there."""
+    if not layout.marker.exists():
+        return False
+    try:
+        entries = json.loads(layout.manifest.read_bytes())["files"]
+        sizes = {layout.folder / entry["path"]: entry["bytes"] for entry in entries}
+        return all(path.stat().st_size == size for path, size in sizes.items())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def write_marker(layout: Layout) -> None:
@@ -90,12 +101,6 @@ def _entry(folder: Path, path: Path, table: str | None) -> dict[str, Any]:
         if table is not None:
             entry |= {"table": table, "rows": pq.read_metadata(path).num_rows}
     return entry
-
-
-def sha256_of(path: Path) -> str:
-    """The file's digest in hex, read in blocks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_json(path: Path, content: Mapping[str, Any] | Sequence[Any]) -> None:

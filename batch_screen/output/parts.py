@@ -11,7 +11,8 @@ from pathlib import Path
 import polars as pl
 
 from batch_screen.config.settings import Output
-from batch_screen.files import make_folder, sweep, sync_folder, translated, whole
+from batch_screen.files import check_could_write, make_folder, sweep, sync_folder, translated
+from batch_screen.frames import write_frame
 
 RESULTS, LOOKUPS, ERRORS = "results", "lookups", "errors"
 TABLES = (RESULTS, LOOKUPS, ERRORS)
@@ -42,10 +43,11 @@ class Layout:
         day = self.folder / table / f"run_date={self.run_date}"
         return sorted(day.glob(f"{self.run_id}-[0-9][0-9][0-9][0-9][0-9].parquet"))
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether the run was marked complete and every table still has its parts."""
-        return self.marker.exists() and all(self.parts(table) for table in TABLES)
+    def check_writable(self) -> None:
+        """Raises ``OutputError`` if a file of the run could not be written; makes none."""
+        days = (self.part(table, 0).parent for table in TABLES)
+        for folder in (self.run, *days):
+            check_could_write(folder)
 
     def clear(self) -> None:
         """Removes what an earlier report left, the marker first: some may not come again."""
@@ -62,11 +64,12 @@ class Layout:
         """Writes a part and returns its path."""
         path = self.part(table, number)
         make_folder(path.parent)
-        with whole(path, staging=make_folder(self.run)) as file:
-            frame.write_parquet(
-                file,
-                compression=output.compression.value,
-                row_group_size=output.row_group_rows,
-                statistics=True,
-            )
+        write_frame(
+            path,
+            frame,
+            staging=make_folder(self.run),
+            compression=output.compression.value,
+            row_group_size=output.row_group_rows,
+            statistics=True,
+        )
         return path

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from batch_screen.files import sha256_of
 from batch_screen.output.findings import Check, Difference
-from batch_screen.output.manifest import latest_content, marker_content, sha256_of
+from batch_screen.output.manifest import latest_content, marker_content
 from batch_screen.output.parts import TABLES, Layout
 from batch_screen.output.reread import DamagedPartError, height
 from batch_screen.schema import SCHEMA_VERSION

@@ -8,7 +8,9 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from batch_screen.config.settings import Input
 from batch_screen.errors import InputError
@@ -31,6 +33,10 @@ _PHONE_NAMES = frozenset(
 )
 _ALL = ("all",)
 _LISTED = 30
+_LISTED_CHARACTERS = 200
+_MOST_KEPT = 1_000
+_SHORT_NAME = 60
+_COMPARED = 1_000
 # With the right name, many cells may say "unknown": the rows are rejected one by one.
 _TRUSTED_SHARE = 0.3
 
@@ -88,6 +94,11 @@ def _kept(layout: Layout, settings: Input, first: Choice | None) -> dict[str, Co
         names = [column.name for column in layout.columns]
     else:
         names = list(settings.keep_columns)
+    if len(names) > _MOST_KEPT:
+        raise InputError(
+            f"{layout.name}: {len(names):,} columns are too many to keep, at most {_MOST_KEPT:,} "
+            "are; name those you need with --keep-columns"
+        )
     chosen = [_named(layout, name, "kept") for name in names]
     for column in chosen:
         if column.dtype is None:
@@ -128,13 +139,24 @@ def _named(layout: Layout, name: str, role: str) -> Column:
 
 def _missing(layout: Layout, name: str, role: str) -> InputError:
     by_folded = {c.name.casefold(): c.name for c in layout.columns}
-    close = difflib.get_close_matches(name.casefold(), by_folded, n=1)
+    # Comparing takes long for long names; nobody mistypes one of those.
+    short = [folded for folded in by_folded if len(folded) <= _SHORT_NAME][:_COMPARED]
+    close = difflib.get_close_matches(name.casefold()[:_SHORT_NAME], short, n=1)
     hint = f" Did you mean {shown(by_folded[close[0]])!r}?" if close else ""
-    listed = ", ".join(shown(c.name) for c in layout.columns[:_LISTED])
-    more = ", …" if len(layout.columns) > _LISTED else ""
+    listed = _listing(layout, (shown(c.name) for c in layout.columns))
     return InputError(
-        f"{layout.name}: there is no {role} column {shown(name)!r}.{hint} It has: {listed}{more}"
+        f"{layout.name}: there is no {role} column {shown(name)!r}.{hint} It has: {listed}"
     )
+
+
+def _listing(layout: Layout, descriptions: Iterable[str]) -> str:
+    """The first columns' descriptions, as many as a line has room for."""
+    listed: list[str] = []
+    for each in islice(descriptions, _LISTED):
+        if listed and len(", ".join((*listed, each))) > _LISTED_CHARACTERS:
+            break
+        listed.append(each)
+    return ", ".join(listed) + (", …" if len(layout.columns) > len(listed) else "")
 
 
 def _guessed(layout: Layout) -> Column:
@@ -194,14 +216,16 @@ def _refuse_data_header(layout: Layout) -> None:
 def _undecided(layout: Layout) -> InputError:
     examples = (
         (column.name, next((c for c in column.sample if c and c.strip()), ""))
-        for column in layout.columns[:_LISTED]
+        for column in layout.columns
     )
-    listed = ", ".join(
-        f"{shown(name)} ({mask_cell(example)})" if example else f"{shown(name)} (empty)"
-        for name, example in examples
+    listed = _listing(
+        layout,
+        (
+            f"{shown(name)} ({mask_cell(example)})" if example else f"{shown(name)} (empty)"
+            for name, example in examples
+        ),
     )
-    more = ", …" if len(layout.columns) > _LISTED else ""
     return InputError(
         f"{layout.name}: it is not certain which column holds the phone numbers; name it with "
-        f"--phone-column. It has: {listed}{more}"
+        f"--phone-column. It has: {listed}"
     )

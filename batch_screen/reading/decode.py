@@ -6,19 +6,22 @@ No chunk ends inside a character. Line ends are left as they are.
 from __future__ import annotations
 
 import codecs
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import pyarrow as pa
 
 from batch_screen.errors import ConfigurationError, InputError
+from batch_screen.reading.caps import Caps, claimed_bytes
 from batch_screen.reading.foreign import translated
 from batch_screen.reading.layout import Packing
 
 CHUNK_BYTES = 4 << 20
+_CLAIM_BYTES = 18  # the longest frame header of zstd
 _BOM = codecs.BOM_UTF8
 # Windows-1252 as browsers read it: the five bytes it leaves open are control characters, so
 # every byte has a meaning and no cell can stop a run.
@@ -28,20 +31,37 @@ _WINDOWS_1252 = "".join(
 )
 
 
-def unpacked(path: Path, name: str, packing: Packing, size: int = CHUNK_BYTES) -> Iterator[bytes]:
+def unpacked(
+    path: Path, name: str, packing: Packing, caps: Caps, size: int = CHUNK_BYTES
+) -> Iterator[bytes]:
     """The file's bytes, decompressed, in chunks that are not empty.
 
-    A damaged or truncated stream is an InputError, never a silent end.
+    A damaged or truncated stream is an InputError, never a silent end; and so is one that
+    says, or turns out, to hold more than the caps allow.
     """
     with translated(name), path.open("rb") as file:
         if packing is Packing.NONE:
             while chunk := file.read(size):
                 yield chunk
             return
+        _refuse_claim(file, name, packing, caps)
+        total = 0
         codec: Literal["gzip", "zstd"] = "gzip" if packing is Packing.GZIP else "zstd"
         with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec) as stream:
             while chunk := stream.read(size):
+                total += len(chunk)
+                # Against what was read of it so far, so that a long bomb is soon noticed.
+                caps.check(name, file.tell(), total)
                 yield chunk
+
+
+def _refuse_claim(file: BinaryIO, name: str, packing: Packing, caps: Caps) -> None:
+    """Refuses a packed file that calls itself too large; leaves it at its beginning."""
+    head = file.read(_CLAIM_BYTES)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _CLAIM_BYTES))
+    caps.check(name, size, claimed_bytes(packing, size, head, file.read()))
+    file.seek(0)
 
 
 def utf8(chunks: Iterator[bytes], name: str, encoding: str) -> Iterator[bytes]:

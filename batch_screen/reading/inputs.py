@@ -83,6 +83,14 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def refuse_changed(path: Path, sha256: str) -> None:
+    """Raises InputError where the file's content is no longer that of the digest."""
+    if digest(path) != sha256:
+        raise InputError(
+            f"{path}: it changed while it was read; start again when nothing writes to it"
+        )
+
+
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:
     with translated("stdin"):
         while chunk := stream.read(_COPY_BYTES):
@@ -163,7 +171,8 @@ def _is_apart(path: Path, apart: Sequence[Path]) -> bool:
     place = path.resolve()
     if any(place.is_relative_to(each) for each in apart):
         return True
-    if not any(each.is_relative_to(place) for each in apart):
+    # A link back to a folder above would be followed for ever.
+    if path.is_symlink() or not any(each.is_relative_to(place) for each in apart):
         return False
     return all(_is_apart(e, apart) for e in _visible(path) if e.is_dir() or _is_list(e))
 

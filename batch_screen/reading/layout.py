@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -80,14 +81,15 @@ def unique(names: Iterable[str]) -> list[tuple[str, bool]]:
     [('phone', False), ('column_2', False), ('name', True), ('name_2', True)]
     """
     named = [n.strip("\ufeff \t\r\n\xa0") or f"column_{i}" for i, n in enumerate(names, 1)]
-    taken = set(named)
+    taken = Counter(named)
     seen: set[str] = set()
+    copies: Counter[str] = Counter()
     result = []
     for name in named:
-        free, copy = name, 1
-        while free in seen or (copy > 1 and free in taken):
-            copy += 1
-            free = f"{name}_{copy}"
+        free = name
+        while free in seen or (copies[name] and free in taken):
+            copies[name] += 1
+            free = f"{name}_{copies[name] + 1}"
         seen.add(free)
-        result.append((free, named.count(name) > 1))
+        result.append((free, taken[name] > 1))
     return result

@@ -6,21 +6,24 @@ Reads only the columns that are needed, a row group's pages at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from batch_screen.errors import InputError
 from batch_screen.model import ColumnKind
+from batch_screen.reading.caps import Caps
 from batch_screen.reading.foreign import translated
 from batch_screen.reading.layout import Column, Layout, unique
+from batch_screen.reading.pages import Weights, opened
 
 _SAMPLE_ROWS = 1_000
-_BATCH_ROWS = 50_000
+_SAMPLE_BYTES = 64 << 20
+_SAMPLE_CHARACTERS = 300  # far more than a number has, and less than a hostile cell
 _UTC = pl.Datetime("us", "UTC")
 _ARROW: Mapping[pl.DataType, Any] = {
     pl.String(): pa.large_string(),
@@ -35,10 +38,10 @@ _ARROW: Mapping[pl.DataType, Any] = {
 _EXACT = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}
 
 
-def describe(path: Path, name: str) -> Layout:
+def describe(path: Path, name: str, caps: Caps) -> Layout:
     """The layout of a Parquet file, with a sample of its text and number columns."""
     with translated(name), path.open("rb") as source:
-        file = pq.ParquetFile(source)
+        file = opened(source, name, caps)
         schema = file.schema_arrow
         if not file.metadata.num_rows:
             raise InputError(f"{name}: it has columns but no rows; export the list again")
@@ -48,7 +51,7 @@ def describe(path: Path, name: str) -> Layout:
             for field, (_, is_duplicate) in zip(schema, named, strict=True)
             if _kind(field.type) and not is_duplicate
         ]
-        sample = _sample(file, readable)
+        sample = _sample(file, readable, source, caps)
         columns = []
         for position, (field, (label, is_duplicate)) in enumerate(zip(schema, named, strict=True)):
             kind = _kind(field.type)
@@ -71,16 +74,18 @@ def frames(
     phone: Column,
     region: Column | None,
     kept: Mapping[str, tuple[Column, pl.DataType]],
+    caps: Caps,
 ) -> Iterator[pl.DataFrame]:
     """Rows in file order: raw, raw_region (String), ragged (Boolean, false), then ``kept``.
 
     ``kept`` maps output names to a column and the type it is written in.
     """
     with translated(layout.name), layout.path.open("rb") as source:
-        file = pq.ParquetFile(source)
+        file = opened(source, layout.name, caps)
         names = file.schema_arrow.names
         wanted = {c.position for c in (phone, region, *(c for c, _ in kept.values())) if c}
-        for batch in file.iter_batches(_BATCH_ROWS, columns=[names[p] for p in sorted(wanted)]):
+        weights = Weights(source, layout.name, caps)
+        for batch in _batches(file, [names[p] for p in sorted(wanted)], weights):
             # Text that is not UTF-8 passes through pyarrow unseen and breaks polars later.
             batch.validate(full=True)
             height = batch.num_rows
@@ -94,15 +99,47 @@ def frames(
             }
             for output, (column, dtype) in kept.items():
                 columns[output] = _as_kept(batch.column(names[column.position]), dtype)
-            yield pl.DataFrame(columns)
+            frame = pl.DataFrame(columns)
+            weights.add(int(frame.estimated_size()))
+            yield frame
 
 
-def _sample(file: Any, names: list[str]) -> dict[str, tuple[str | None, ...]]:
-    for batch in file.iter_batches(_SAMPLE_ROWS, columns=names):
+def _batches(file: Any, names: list[str], weights: Weights) -> Iterator[Any]:
+    for groups, rows in weights.portions(file.metadata, names):
+        yield from file.iter_batches(rows, row_groups=groups, columns=names)
+
+
+def _sample(
+    file: Any, names: list[str], source: BinaryIO, caps: Caps
+) -> dict[str, tuple[str | None, ...]]:
+    """The first cells of each column, but of those that are too large: they may go unread."""
+    sample, spent = {}, 0
+    for name in names:
+        with suppress(InputError):
+            taken = _first_cells(file, name, Weights(source, name, caps))
+            sample[name] = taken.cells
+            spent += taken.spent_bytes
+        if spent > _SAMPLE_BYTES:
+            break
+    return sample
+
+
+class _Sampled(NamedTuple):
+    cells: tuple[str | None, ...]
+    spent_bytes: int
+
+
+def _first_cells(file: Any, name: str, weights: Weights) -> _Sampled:
+    cells: list[str | None] = []
+    spent = 0
+    for batch in _batches(file, [name], weights):
         batch.validate(full=True)
-        if batch.num_rows:
-            return {name: tuple(_as_text(batch.column(name)).to_list()) for name in names}
-    return {}
+        text = _as_text(batch.column(name))
+        spent += int(text.estimated_size())
+        cells += text.str.slice(0, _SAMPLE_CHARACTERS).to_list()
+        if len(cells) >= _SAMPLE_ROWS or spent > _SAMPLE_BYTES:
+            break
+    return _Sampled(tuple(cells[:_SAMPLE_ROWS]), spent)
 
 
 def _values(kind: Any) -> Any:

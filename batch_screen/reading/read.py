@@ -16,6 +16,7 @@ from batch_screen.config.settings import Input
 from batch_screen.errors import InputError
 from batch_screen.model import ColumnKind
 from batch_screen.reading import parquet
+from batch_screen.reading.caps import Caps
 from batch_screen.reading.columns import Choice, choose
 from batch_screen.reading.decode import CHUNK_BYTES, unpacked, utf8
 from batch_screen.reading.foreign import translated
@@ -26,6 +27,7 @@ from batch_screen.reading.sniff import sniff
 from batch_screen.schema import KEPT_PREFIX
 
 BATCH_ROWS = 50_000
+_BATCH_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +42,32 @@ class Table:
     column_kind: ColumnKind
     kept: Mapping[str, pl.DataType]
     _files: tuple[tuple[Layout, Choice], ...]
+    _caps: Caps
     _chunk_bytes: int = CHUNK_BYTES
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
-        """The rows of all files in order, in frames of exactly ``rows`` rows but for the last.
+        """The rows of all files in order, in frames of ``rows`` rows but for the last.
+
+        Frames of very long cells have fewer.
 
         Columns: row_index (Int64, from 0 over all files), source_file (String), source_row
         (Int64, from 1 in each file), raw, raw_region (String, null where empty), ragged
         (Boolean), then ``kept``. Can be called again. InputError where the input is damaged.
         """
         waiting: list[pl.DataFrame] = []
-        held = first = 0
+        held = held_bytes = first = 0
         for frame in self._frames():
             waiting.append(frame)
             held += frame.height
-            while held >= rows:
+            held_bytes += _text_bytes(frame)
+            while held >= rows or held_bytes > _BATCH_BYTES:
                 joined = pl.concat(waiting)
-                yield joined.head(rows).pipe(_numbered, first)
-                waiting = [joined.slice(rows)]
-                held -= rows
-                first += rows
+                batch, rest = joined.head(rows), joined.slice(rows)
+                yield batch.pipe(_numbered, first)
+                waiting = [rest]
+                held_bytes = held_bytes * rest.height // held
+                held = rest.height
+                first += batch.height
         if held:
             yield pl.concat(waiting).pipe(_numbered, first)
 
@@ -81,7 +89,7 @@ class Table:
             KEPT_PREFIX + name: (column, self.kept[KEPT_PREFIX + name])
             for name, column in choice.kept.items()
         }
-        return parquet.frames(layout, choice.phone, choice.region, kept)
+        return parquet.frames(layout, choice.phone, choice.region, kept, self._caps)
 
     def _text_frames(self, layout: Layout, csv: Csv, choice: Choice) -> Iterator[pl.DataFrame]:
         read = [c.position for c in (choice.phone, choice.region, *choice.kept.values()) if c]
@@ -94,10 +102,16 @@ class Table:
             *(pl.col(str(c.position)).alias(KEPT_PREFIX + n) for n, c in choice.kept.items()),
         )
         with translated(layout.name):
-            chunks = unpacked(layout.path, layout.name, csv.packing, self._chunk_bytes)
+            chunks = unpacked(layout.path, layout.name, csv.packing, self._caps, self._chunk_bytes)
             text = _skip(utf8(chunks, layout.name, csv.encoding), csv.offset)
             for frame in csv_frames(text, layout.name, shape):
                 yield frame.select(columns)
+
+
+def _text_bytes(frame: pl.DataFrame) -> int:
+    """The bytes of all its text; polars itself may hold equal cells only once."""
+    lengths = frame.select(pl.col(pl.String).str.len_bytes().sum())
+    return sum(lengths.row(0))
 
 
 def _numbered(frame: pl.DataFrame, first: int) -> pl.DataFrame:
@@ -130,6 +144,7 @@ def open_table(
         _one_kind(files),
         {KEPT_PREFIX + name: _one_dtype(files, name) for name in first.kept},
         tuple(files),
+        Caps.of(settings),
         chunk_bytes,
     )
 

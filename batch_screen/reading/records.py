@@ -39,8 +39,7 @@ def frames(chunks: Iterator[bytes], name: str, shape: Shape) -> Iterator[pl.Data
     Blank lines are no rows, unless there is only one column. InputError: a quote that never
     closes, or a record longer than LONGEST_RECORD_BYTES.
     """
-    # The csv module's own limit is process-wide; ours is checked first.
-    csv.field_size_limit(max(csv.field_size_limit(), 8 * LONGEST_RECORD_BYTES))
+    allow_long_cells()
     pending, row = b"", 1
     for chunk in chain(chunks, (b"",)):
         is_last = not chunk
@@ -57,6 +56,11 @@ def frames(chunks: Iterator[bytes], name: str, shape: Shape) -> Iterator[pl.Data
             )
         if frame.height:
             yield frame
+
+
+def allow_long_cells() -> None:
+    """Lifts the csv module's own limit, which is process-wide; ours is checked first."""
+    csv.field_size_limit(max(csv.field_size_limit(), 8 * LONGEST_RECORD_BYTES))
 
 
 def parse(lines: Sequence[bytes], delimiter: str) -> tuple[list[Row], int, list[int]]:
@@ -108,9 +112,7 @@ def _frame(block: bytes, shape: Shape, name: str, row: int) -> tuple[pl.DataFram
         rows, taken, damaged = parse(lines, shape.delimiter)
     except csv.Error:
         raise _never_closed(name, row) from None
-    for index in damaged:
-        rows[index] = [*rows[index], *[""] * shape.width, "damaged"]
-    return _from_rows(rows, shape), b"".join(lines[taken:])
+    return _from_rows(rows, shape, damaged), b"".join(lines[taken:])
 
 
 def _opens_quote(block: bytes, delimiter: str) -> bool:
@@ -133,6 +135,10 @@ def _plain(block: bytes, shape: Shape) -> pl.DataFrame | None:
         return _from_rows([], shape)
     # One column more than there should be: what falls into it is surplus. (polars refuses the
     # block where a row has even more.) The header line is ours, so that it never names a cell.
+    # A row has no more cells than bytes. Where rows are short under a wide header, polars would
+    # take room for every cell they lack.
+    if text.count(b"\n") * shape.width > 2 * len(text):
+        return None
     names = [str(position) for position in range(shape.width + 1)]
     try:
         frame = pl.read_csv(
@@ -148,8 +154,13 @@ def _plain(block: bytes, shape: Shape) -> pl.DataFrame | None:
     return frame.select(*chosen, pl.col(names[-1]).is_not_null().alias(RAGGED))
 
 
-def _from_rows(rows: list[Row], shape: Shape) -> pl.DataFrame:
-    width = shape.width
+def _from_rows(rows: list[Row], shape: Shape, damaged: Sequence[int] = ()) -> pl.DataFrame:
+    width, broken = shape.width, set(damaged)
+    ragged = [
+        index in broken or (len(row) > width and any(row[width:]))
+        for index, row in enumerate(rows)
+        if row or width == 1
+    ]
     if width > 1:
         rows = [row for row in rows if row]
     columns = {
@@ -158,7 +169,6 @@ def _from_rows(rows: list[Row], shape: Shape) -> pl.DataFrame:
         )
         for p in shape.positions
     }
-    ragged = [len(row) > width and any(row[width:]) for row in rows]
     return pl.DataFrame({**columns, RAGGED: pl.Series(ragged, dtype=pl.Boolean)})
 
 

@@ -16,15 +16,18 @@ from batch_screen.config.settings import Input
 from batch_screen.errors import InputError
 from batch_screen.masking import plain
 from batch_screen.reading import parquet
+from batch_screen.reading.caps import Caps
 from batch_screen.reading.decode import checked_encoding, unpacked, utf8
 from batch_screen.reading.foreign import translated
 from batch_screen.reading.layout import Column, Csv, Layout, Packing, unique
 from batch_screen.reading.numberlike import csv_kind, may_be_number, most
-from batch_screen.reading.records import Row, parse
+from batch_screen.reading.records import Row, allow_long_cells, parse
 
 SAMPLE_BYTES = 1 << 20
 _SAMPLE_LINES = 2_000
 _TYPICAL_ROWS = 100
+_SAMPLE_CELLS = 1_000_000
+_FEWEST_ROWS = 10
 _DELIMITERS = (",", ";", "\t", "|")
 _PACKINGS = {b"\x1f\x8b": Packing.GZIP, b"\x28\xb5\x2f\xfd": Packing.ZSTD}
 _FOREIGN = (
@@ -61,31 +64,37 @@ _SEPARATOR_LINE = re.compile(rb'"?sep=(.)"?\r?[\n\r]', re.IGNORECASE)
 
 def sniff(path: Path, name: str, settings: Input) -> Layout:
     """The layout of one file; InputError (65) where it holds no rows of a known kind."""
+    caps = Caps.of(settings)
+    allow_long_cells()
     with translated(name), path.open("rb") as file:
         head = file.read(16)
     if head.startswith(b"PAR1"):
-        return parquet.describe(path, name)
+        return parquet.describe(path, name, caps)
     packing = next((p for magic, p in _PACKINGS.items() if head.startswith(magic)), Packing.NONE)
-    raw = _first(unpacked(path, name, packing, SAMPLE_BYTES))
+    raw = _first(unpacked(path, name, packing, caps, SAMPLE_BYTES))
     if not raw:
         raise InputError(f"{name}: it is empty; export the list again")
     encoding = checked_encoding(settings.encoding) if settings.encoding else _encoding(raw)
     _refuse_foreign(raw, name, encoding)
-    text = utf8(unpacked(path, name, packing, SAMPLE_BYTES), name, encoding)
+    text = utf8(unpacked(path, name, packing, caps, SAMPLE_BYTES), name, encoding)
     sample = _first(text)
     _refuse_text(sample, name)
-    lines = _lines(sample, is_whole=next(text, None) is None)
+    is_whole = next(text, None) is None
+    lines = _lines(sample, name, is_whole=is_whole)
     start, delimiter = 0, settings.delimiter
     if separator := _SEPARATOR_LINE.fullmatch(lines[0]):
         delimiter = delimiter or _declared(separator[1].decode("latin-1"), name)
         start += len(lines.pop(0))
     if settings.has_header:
-        while lines and not lines[0].strip(b"\r\n"):
-            start += len(lines.pop(0))
+        blank = next((i for i, line in enumerate(lines) if line.strip(b"\r\n")), len(lines))
+        start += sum(map(len, lines[:blank]))
+        lines = lines[blank:]
     if not lines:
-        raise _no_rows(name)
+        raise _no_rows(name, is_whole=is_whole)
     delimiter = delimiter or _delimiter(lines, has_header=settings.has_header)
-    header, rows, taken = _records(lines, delimiter, name, has_header=settings.has_header)
+    header, rows, taken = _records(
+        lines, delimiter, name, has_header=settings.has_header, is_whole=is_whole
+    )
     offset = start + sum(map(len, lines[:taken]))
     csv_layout = Csv(packing, encoding, delimiter, offset, settings.has_header)
     return Layout(path, name, _columns(header, rows), csv_layout)
@@ -143,10 +152,17 @@ def _control_share(sample: bytes) -> float:
     return 1 - len(sample.translate(None, _CONTROLS)) / max(1, len(sample))
 
 
-def _lines(sample: bytes, *, is_whole: bool) -> list[bytes]:
+def _lines(sample: bytes, name: str, *, is_whole: bool) -> list[bytes]:
     """The sample's lines with their ends, without a last one that may go on."""
     lines = sample.splitlines(keepends=True)
-    return lines if is_whole or len(lines) == 1 else lines[:-1]
+    if is_whole:
+        return lines
+    if len(lines) == 1:
+        raise InputError(
+            f"{name}: its first line is longer than {len(sample) >> 20} MiB, so it is no list; "
+            "export it again with one row a line, or set the right encoding (--encoding)"
+        )
+    return lines[:-1]
 
 
 def _declared(separator: str, name: str) -> str:
@@ -197,48 +213,54 @@ def _usual(widths: Counter[int]) -> int:
 
 
 def _records(
-    lines: list[bytes], delimiter: str, name: str, *, has_header: bool
+    lines: list[bytes], delimiter: str, name: str, *, has_header: bool, is_whole: bool
 ) -> tuple[list[str], list[Row], int]:
     """The header, the sampled rows below it, and the number of lines the header takes."""
     taken = 0
     try:
         if has_header:
-            header, taken = _header(lines, delimiter, name)
-        rows, used, damaged = parse(lines[taken : taken + _SAMPLE_LINES], delimiter)
-        if not used and len(lines) > taken:
+            header, taken = _header(lines, delimiter, name, is_whole=is_whole)
+        below = [line for line in lines[taken:] if line.strip(b"\r\n")][:_SAMPLE_LINES]
+        rows, used, damaged = parse(below, delimiter)
+        if not used and below:
             raise csv.Error("the first row's quote never closes")
     except csv.Error:
         raise InputError(
-            f"{name}: the quotes in its first rows do not match; close them, or double the "
-            'quotes inside quoted cells ("")'
+            f"{name}: the quotes in its first rows do not match, or a quoted cell is longer than "
+            'a MiB; close them, or double the quotes inside quoted cells ("")'
         ) from None
     rows = [row for i, row in enumerate(rows) if i not in damaged]
     widths = Counter(len(row) for row in rows if row)
     if not has_header:
         return [""] * (_usual(widths) if widths else 1), rows, taken
-    _refuse_widths(header, rows, name)
+    _refuse_widths(header, rows, name, is_whole=is_whole)
     return header, rows, taken
 
 
-def _header(lines: list[bytes], delimiter: str, name: str) -> tuple[Row, int]:
+def _header(lines: list[bytes], delimiter: str, name: str, *, is_whole: bool) -> tuple[Row, int]:
     reader = csv.reader(map(bytes.decode, lines), delimiter=delimiter, strict=True)
     header = next(reader)
     if reader.line_num >= len(lines):
-        raise _no_rows(name)
+        raise _no_rows(name, is_whole=is_whole)
     return header, reader.line_num
 
 
-def _no_rows(name: str) -> InputError:
+def _no_rows(name: str, *, is_whole: bool) -> InputError:
+    if not is_whole:
+        return InputError(
+            f"{name}: its first megabyte holds no whole row below the header, but blank lines, "
+            "broken quotes or one endless row; export the list again with one row a line"
+        )
     return InputError(
         f"{name}: it has a header but no rows; export the list again, or say --no-header if the "
         "first line is a row"
     )
 
 
-def _refuse_widths(header: Row, rows: list[Row], name: str) -> None:
+def _refuse_widths(header: Row, rows: list[Row], name: str, *, is_whole: bool) -> None:
     filled = [row for row in rows if row]
     if not filled:
-        raise _no_rows(name)
+        raise _no_rows(name, is_whole=is_whole)
     surplus = sum(any(row[len(header) :]) for row in filled)
     if surplus * 2 > len(filled):
         raise InputError(
@@ -248,7 +270,8 @@ def _refuse_widths(header: Row, rows: list[Row], name: str) -> None:
 
 
 def _columns(header: list[str], rows: list[Row]) -> tuple[Column, ...]:
-    rows = [row for row in rows if row]
+    # Short rows under a wide header would take room for every cell they lack.
+    rows = [row for row in rows if row][: max(_FEWEST_ROWS, _SAMPLE_CELLS // len(header))]
     columns = []
     for position, (name, is_duplicate) in enumerate(unique(header)):
         cells = tuple((row[position] or None) if position < len(row) else None for row in rows)

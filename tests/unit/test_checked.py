@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batch_screen.checked import check_file, read_frame, read_record, sha256_of, write_record
+from batch_screen.checked import check_file, read_frame, read_record, write_record
 from batch_screen.errors import JournalError, OutputError
+from batch_screen.files import sha256_of
 
 
 class Thing(msgspec.Struct, frozen=True):
@@ -81,7 +82,13 @@ def test_another_kind_of_record_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_record_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "thing.json").mkdir()
     with pytest.raises(OutputError, match=r"thing\.json"):
+        read_record(tmp_path / "thing.json", Thing)
+
+
+def test_a_missing_record_is_damage(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match=r"thing\.json is missing"):
         read_record(tmp_path / "thing.json", Thing)
 
 

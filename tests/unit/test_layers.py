@@ -16,7 +16,7 @@ FLOORS = (
     {"pipeline"},
     {"engine", "sandbox", "planning", "reporting", "validating"},
     {"reading", "numbers", "plan", "api", "journal", "output", "runs"},
-    {"checked"},
+    {"checked", "frames"},
     {"schema", "files", "watch"},
     {"config"},
     {"model", "errors", "masking", "version"},

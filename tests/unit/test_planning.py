@@ -11,6 +11,7 @@ from batch_screen.errors import InputError, Stopped
 from batch_screen.model import Plan
 from batch_screen.plan import read_plan, rejects_path, shard_rows_path
 from batch_screen.planning import Source, plan_inputs
+from batch_screen.reading.inputs import digest
 from batch_screen.watch import Silent, Stop, Watch
 
 SETTINGS = Settings(
@@ -110,3 +111,12 @@ def test_planning_twice_gives_the_same_files(tmp_path: Path) -> None:
     for name in files:
         one, two = (pl.read_parquet(tmp_path / folder / name) for folder in ("one", "two"))
         assert one.equals(two)
+
+
+def test_a_list_that_changes_meanwhile_makes_no_plan(tmp_path: Path) -> None:
+    source = csv(tmp_path / "a.csv", ["1,+442079460001"])
+    before = digest(source.path)
+    csv(source.path, ["1,+442079460002"])
+    with pytest.raises(InputError, match=r"a\.csv: it changed while it was read"):
+        plan_inputs([source], SETTINGS, tmp_path / "plan", Watch(), [before])
+    assert read_plan(tmp_path / "plan") is None

@@ -41,6 +41,8 @@ SAMPLES = {
     "input.has_header": ("false", False),
     "input.delimiter": ("tab", "\t"),
     "input.encoding": ("cp1252", "cp1252"),
+    "input.max_unpacked_gib": ("0.5", 0.5),
+    "input.max_unpacking_ratio": ("1000", 1000.0),
     "numbers.strictness": ("mobile", "mobile"),
     "numbers.ambiguous": ("national", "national"),
     "numbers.double_zero_is_plus": ("1", True),

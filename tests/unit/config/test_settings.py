@@ -264,6 +264,8 @@ NOT_IDENTITY = {
     ("output", "compression"): "snappy",
     ("output", "row_group_rows"): 1_000,
     ("output", "heartbeat_seconds"): 1,
+    ("input", "max_unpacked_gib"): 1,
+    ("input", "max_unpacking_ratio"): 1000,
     ("prices", "currency"): "USD",
     ("prices", "per_request"): {"sim-swap/check": 0.01},
 }

@@ -162,3 +162,11 @@ def test_no_cell_holds_a_whole_number(phone: str, before: str, after: str) -> No
 def test_a_guarded_cell_is_text(start: str) -> None:
     assert guard(f"{start}1+1") == f"'{start}1+1"
     assert guard(f"1{start}1") == f"1{start}1"
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
+@pytest.mark.parametrize("before", ["", " ", '"', "'", "\u200b", "\ufeff ", '\xa0"'])
+@pytest.mark.parametrize("cut", ["", "a;", "a\t"])
+def test_no_disguise_makes_a_formula(start: str, before: str, cut: str) -> None:
+    """Some spreadsheets cut lines at semicolons or tabs, and drop what stands in front."""
+    assert guard(f"{cut}{before}{start}cmd|x") == f"{cut}'{before}{start}cmd|x"

@@ -130,3 +130,20 @@ def test_the_region_column_is_found(tmp_path: Path) -> None:
     region = _choose(tmp_path, "phone,land\n01713920012,DE\n", region_column="Land").region
     assert isinstance(region, Column)
     assert region.position == 1
+
+
+def test_too_many_columns_to_keep(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    names = ",".join(f"c{n}" for n in range(1_000))
+    path.write_text(f"phone,{names}\n0171 3920012\n")
+    settings = Input(keep_columns=("all",), phone_column="phone", delimiter=",")
+    with pytest.raises(InputError, match="1,001 columns are too many to keep, at most 1,000"):
+        choose(sniff(path, "x.csv", settings), settings)
+
+
+def test_long_names_do_not_make_a_long_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(",".join(chr(97 + n) * 500 for n in range(26)) + "\n" + "," * 25 + "\n")
+    with pytest.raises(InputError) as caught:
+        choose(sniff(path, "x.csv", Input()), Input())
+    assert len(str(caught.value)) <= 400

@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_screen.config.settings import Input
 from batch_screen.errors import ConfigurationError, InputError
+from batch_screen.reading.caps import Caps
 from batch_screen.reading.decode import checked_encoding, unpacked, utf8
 from batch_screen.reading.layout import Packing
+
+CAPS = Caps.of(Input())
 
 
 def _in_pieces(data: bytes, size: int) -> list[bytes]:
@@ -77,7 +81,7 @@ def _packed(data: bytes, packing: Packing) -> bytes:
 def test_packed_files_are_unpacked_member_by_member(tmp_path: Path, packing: Packing) -> None:
     path = tmp_path / "x"
     path.write_bytes(_packed(b"phone\n" * 5000, packing) + _packed(b"more\n", packing))
-    chunks = list(unpacked(path, "x", packing, 1000))
+    chunks = list(unpacked(path, "x", packing, CAPS, 1000))
     assert b"".join(chunks) == b"phone\n" * 5000 + b"more\n"
     assert all(chunks)
 
@@ -89,7 +93,7 @@ def test_a_cut_stream_is_an_error_wherever_it_is_cut(tmp_path: Path, packing: Pa
     for length in range(4, len(whole), max(1, len(whole) // 40)):
         path.write_bytes(whole[:length])
         with pytest.raises(InputError, match="damaged or ends too early"):
-            list(unpacked(path, "x", packing))
+            list(unpacked(path, "x", packing, CAPS))
 
 
 @pytest.mark.parametrize("packing", [Packing.GZIP, Packing.ZSTD])
@@ -100,4 +104,4 @@ def test_a_damaged_stream_is_an_error(tmp_path: Path, packing: Packing) -> None:
     whole[-6] ^= 0xFF
     path.write_bytes(whole)
     with pytest.raises(InputError, match="damaged"):
-        list(unpacked(path, "x", packing))
+        list(unpacked(path, "x", packing, CAPS))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch_screen.errors import InputError, OutputError
-from batch_screen.reading.inputs import Stdin, digest, expand, spool
+from batch_screen.reading.inputs import Stdin, digest, expand, refuse_changed, spool
 
 
 def _touch(folder: Path, *names: str) -> None:
@@ -153,3 +153,22 @@ def test_the_suggested_pattern_finds_something(tmp_path: Path) -> None:
     _touch(tmp_path / "deep" / "deeper", "a.CSV.gz")
     with pytest.raises(InputError, match=r"/\*\*/\*\.CSV\.gz'"):
         expand([str(tmp_path)])
+
+
+def test_a_file_that_changed_is_refused(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.csv")
+    before = digest(tmp_path / "a.csv")
+    refuse_changed(tmp_path / "a.csv", before)
+    (tmp_path / "a.csv").write_bytes(b"phone\n1")
+    with pytest.raises(InputError, match="it changed while it was read"):
+        refuse_changed(tmp_path / "a.csv", before)
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    """Two of them double the paths at each of forty levels."""
+    work = tmp_path / "work"
+    (work / "out").mkdir(parents=True)
+    for name in ("a", "b"):
+        (work / name).symlink_to(work)
+    with pytest.raises(InputError, match="it holds another folder"):
+        expand([str(tmp_path)], apart=[work / "out"])

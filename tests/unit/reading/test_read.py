@@ -176,3 +176,12 @@ def test_nothing_to_open_is_said() -> None:
         open_table([], Input())
     with pytest.raises(InputError, match="no such file"):
         open_table([Path("/nowhere/x.csv")], Input())
+
+
+def test_long_cells_make_smaller_batches(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("phone,note\n" + f"0171,{'x' * 1_000_000}\n" * 150)
+    batches = list(_open(path, keep_columns="note", phone_column="phone").batches())
+    assert len(batches) > 1
+    assert all(batch.estimated_size() < 100 << 20 for batch in batches)
+    assert pl.concat(batches)["row_index"].to_list() == list(range(150))

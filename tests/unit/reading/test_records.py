@@ -153,3 +153,12 @@ def test_long_cells_are_read_on_both_paths() -> None:
     long = "x" * 300_000
     for text in (f"{long},0171\n", f'"{long}",0171\n'):
         assert _read(text, Shape(",", 2, (0, 1)), 70_000) == [(long, "0171", False)]
+
+
+def test_short_rows_under_a_wide_header_take_no_room() -> None:
+    """A cell for each of the columns they lack would take many gigabytes."""
+    shape = Shape(",", 100_000, (0, 99_999))
+    rows = _read("1\n" * 30_000 + '"a"b\n' * 30_000 + "2" + "," * 100_000 + "x\n", shape)
+    assert rows[0] == ("1", None, False)
+    assert rows[30_000] == ("ab", None, True)
+    assert rows[60_000] == ("2", None, True)
