@@ -51,8 +51,9 @@ def read_record(path: Path, kind: type[Record]) -> Record:
 
 def check_file(path: Path, sha256: str) -> None:
     """Raises ``JournalError`` unless the file is there and holds what was written."""
-    if not path.exists() or sha256_of(path) != sha256:
-        raise damaged(path)
+    with translated("read", path):
+        if not path.exists() or sha256_of(path) != sha256:
+            raise damaged(path)
 
 
 def read_frame(path: Path, sha256: str, columns: list[str] | None = None) -> pl.DataFrame:

@@ -137,8 +137,8 @@ def sweep(folder: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """The file's digest in hexadecimal."""
-    with translated("read", path), path.open("rb") as file:
+    """The file's digest in hexadecimal. Raises ``OSError``."""
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -21,7 +21,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.engine.asking import Asked, ask_all
 from batch_screen.engine.shards import answered_lookups
 from batch_screen.errors import AuthenticationError, ConfigurationError, InputError, OutputError
-from batch_screen.files import check_writable, make_folder, sweep
+from batch_screen.files import check_writable, make_folder, sweep, translated
 from batch_screen.masking import hide
 from batch_screen.model import Endpoint, Plan
 from batch_screen.output.manifest import is_whole
@@ -199,7 +199,8 @@ def _locked(job: Job) -> Iterator[None]:
         for folder in (job.out, job.state):
             sweep(folder)
         for leftover in job.state.glob("stdin-*.input"):  # of a process that was killed
-            leftover.unlink()
+            with translated("clear", leftover):
+                leftover.unlink()
         yield
 
 
@@ -215,7 +216,8 @@ def _on_disk(sources: list[Path | Stdin], folder: Path, watch: Watch) -> Iterato
         yield [Source(spooled[s], s.name) if isinstance(s, Stdin) else Source(s) for s in sources]
     finally:
         for path in spooled.values():
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # the next start clears it; what ended this one is told
+                path.unlink()
 
 
 def _identity(job: Job, files: list[Source]) -> Identity:

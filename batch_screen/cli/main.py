@@ -22,6 +22,7 @@ from batch_screen.masking import safe_line
 from batch_screen.version import __version__
 
 _BUG = 1
+_SYSTEM = 71
 _INTERRUPTED = 130
 _MESSAGE_CHARACTERS = 4_000
 
@@ -68,6 +69,13 @@ def _exit_code() -> int:
     except (click.Abort, KeyboardInterrupt):
         _say("Error: interrupted")
         return _INTERRUPTED
+    except (OSError, MemoryError, ImportError) as error:
+        # Where these can be expected they have become errors of ours, with a remedy.
+        _say(
+            f"Error: the system gave out: {described(error)}; free memory or files, then start "
+            "again"
+        )
+        return _SYSTEM
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 (no traceback ever; a panic of polars is no Exception)

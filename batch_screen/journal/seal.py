@@ -62,7 +62,9 @@ def write_sealed(outcomes: pl.DataFrame, folder: Path, run_id: str, shard: int) 
     """Writes the shard's outcomes and then their seal."""
     path = sealed_path(folder, shard)
     write_frame(path, outcomes)
-    write_record(seal_path(folder, shard), Seal(run_id, shard, sha256_of(path)))
+    with translated("read", path):
+        digest = sha256_of(path)
+    write_record(seal_path(folder, shard), Seal(run_id, shard, digest))
 
 
 def is_sealed(folder: Path, run_id: str, shard: int) -> bool:

@@ -100,6 +100,8 @@ def _cell(name: str, value: object) -> str:
         return ""
     if name == "e164":
         return guard(mask_number(str(value)))
+    if isinstance(value, bool | int):
+        return str(value)  # a row's place has as many digits as a number
     return guard(mask_text(plain(str(value))))
 
 

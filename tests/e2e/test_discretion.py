@@ -164,7 +164,7 @@ def test_stopped_and_killed_on_the_way(scene: Scene) -> None:
             until(lambda seen=journal: set(desk.out.glob(".state/runs/*/journal/*")) - seen)
             process = Path(f"/proc/{running.process.pid}")
             assert secrets_in((process / "cmdline").read_bytes(), KEY, NUMBERS) == set()
-            assert re.search(r"Max core file size +0 +0 ", (process / "limits").read_text())
+            assert re.search(r"Max core file size +1 +1 ", (process / "limits").read_text())
             scene.said.append(running.end(number))
         assert any(desk.out.glob(".state/runs/*/journal/*"))
         assert scene.leaks() == []

@@ -4,13 +4,16 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batch_screen import files
 from batch_screen.errors import OutputError
 from batch_screen.files import (
+    check_could_write,
     check_writable,
     make_folder,
     open_private,
@@ -197,3 +200,26 @@ def test_new_folders_are_on_disk_with_their_parents(
 def test_the_remedy_fits_the_error(tmp_path: Path, number: int, remedy: str) -> None:
     with pytest.raises(OutputError, match=remedy), translated("write", tmp_path):
         raise OSError(number, os.strerror(number))
+
+
+def test_a_disk_that_takes_a_part_of_a_write_is_written_to_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stingy(FileIO):
+        def write(self, content: Any, /) -> int:
+            return super().write(bytes(content)[:10])
+
+    def open_stingy(path: Path) -> FileIO:
+        return Stingy(path, "xb")
+
+    monkeypatch.setattr(files, "open_private", open_stingy)
+    write_whole(tmp_path / "file", bytes(range(256)) * 9)
+    assert (tmp_path / "file").read_bytes() == bytes(range(256)) * 9
+
+
+def test_whether_a_folder_could_be_made_is_found_out_without_making_it(tmp_path: Path) -> None:
+    check_could_write(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a").touch()
+    with pytest.raises(OutputError, match="a is not a folder"):
+        check_could_write(tmp_path / "a" / "b")

@@ -32,6 +32,7 @@ from batch_screen.errors import (
     Stopped,
 )
 from batch_screen.model import Endpoint
+from batch_screen.output.manifest import is_whole
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES
 from batch_screen.pipeline import Job, Screened, forecast, screen
 from batch_screen.runs import locked
@@ -207,7 +208,7 @@ def test_lost_output_is_written_again_without_asking(numbers: Path) -> None:
     assert not again.was_complete
     assert again.summary.session.attempts == 0
     assert_same(tables(again), before)
-    assert again.layout.is_whole
+    assert is_whole(again.layout)
 
 
 def test_lost_output_and_state_are_not_bought_again_by_mistake(numbers: Path) -> None:

@@ -161,7 +161,7 @@ class PanicException(BaseException):
     """As polars raises it, from Rust."""
 
 
-@pytest.mark.parametrize("error", [KeyError, RecursionError, MemoryError, PanicException])
+@pytest.mark.parametrize("error", [KeyError, RecursionError, PanicException])
 def test_a_bug_is_one_masked_line(
     failing: Callable[[BaseException], tuple[int, str]], error: type[BaseException]
 ) -> None:
@@ -169,6 +169,17 @@ def test_a_bug_is_one_masked_line(
     assert code == 1
     assert err.startswith(f"Error: this is a bug, please report it: {error.__name__} at test_main")
     assert "Traceback" not in err
+    assert NUMBER not in err
+
+
+@pytest.mark.parametrize("error", [OSError, MemoryError, ImportError])
+def test_a_system_that_gives_out_is_no_bug(
+    failing: Callable[[BaseException], tuple[int, str]], error: type[BaseException]
+) -> None:
+    code, err = failing(error(f"no room\n{NUMBER}"))
+    assert code == 71
+    assert err.startswith(f"Error: the system gave out: {error.__name__} at test_main")
+    assert err.endswith("; free memory or files, then start again\n")
     assert NUMBER not in err
 
 

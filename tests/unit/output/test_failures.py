@@ -14,6 +14,7 @@ from batch_screen.numbers.rules import RejectReason
 from batch_screen.output.failures import (
     REMEDY,
     RETRY_CAN_HELP,
+    _cell,
     guard,
     lookup_errors,
     reject_errors,
@@ -170,3 +171,9 @@ def test_a_guarded_cell_is_text(start: str) -> None:
 def test_no_disguise_makes_a_formula(start: str, before: str, cut: str) -> None:
     """Some spreadsheets cut lines at semicolons or tabs, and drop what stands in front."""
     assert guard(f"{cut}{before}{start}cmd|x") == f"{cut}'{before}{start}cmd|x"
+
+
+def test_a_rows_place_is_no_number_to_mask() -> None:
+    assert _cell("row_index", 1_234_567) == "1234567"
+    assert _cell("retry_can_help", value=True) == "True"
+    assert _cell("detail", "+447700900123") == "'+4477••••••23"

@@ -12,7 +12,7 @@ from batch_screen import files
 from batch_screen.config.settings import Output
 from batch_screen.errors import OutputError
 from batch_screen.output.enrich import enrich
-from batch_screen.output.manifest import write_manifest, write_marker, write_schema
+from batch_screen.output.manifest import is_whole, write_manifest, write_marker, write_schema
 from batch_screen.output.parts import RESULTS, TABLES, Layout
 from batch_screen.schema import SCHEMA_VERSION, results
 
@@ -109,3 +109,22 @@ def test_the_schema_describes_every_column_in_its_order(layout: Layout) -> None:
         "Datetime(time_unit='us', time_zone='UTC')",
     }
     assert all(c["meaning"] for table in tables.values() for c in table)
+
+
+def test_whole_is_what_the_manifest_names(layout: Layout) -> None:
+    assert not is_whole(layout)
+    write_schema(layout, {})
+    write_manifest(layout)
+    assert not is_whole(layout)
+    write_marker(layout)
+    assert is_whole(layout)
+    part = layout.parts(RESULTS)[0]
+    content = part.read_bytes()
+    part.write_bytes(content[:-1])
+    assert not is_whole(layout)
+    part.unlink()
+    assert not is_whole(layout)
+    part.write_bytes(content)
+    assert is_whole(layout)
+    layout.manifest.write_bytes(b"[]")
+    assert not is_whole(layout)

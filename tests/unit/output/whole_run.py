@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from batch_screen.config.settings import Output, Screening, Settings
-from batch_screen.journal.seal import sealed_path
+from batch_screen.journal.seal import write_sealed
 from batch_screen.model import Endpoint, OutcomeKind
 from batch_screen.output.findings import Validation
 from batch_screen.output.manifest import latest_content, marker_content
@@ -117,7 +117,7 @@ def new_whole_run(folder: Path) -> WholeRun:
         rows = [_outcome(int(n[-5:]), e) for n in numbers for e in ENDPOINTS]
         full = conform(pl.DataFrame(rows), LOOKUP)
         assert full.schema == dtypes(LOOKUP)
-        full.write_parquet(sealed_path(run.sealed, shard))
+        write_sealed(full, run.sealed, run.run_id, shard)
     report(run, plan, settings, Session(DAY, DAY), Watch())
     return WholeRun(layout_of(run, settings))
 

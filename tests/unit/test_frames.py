@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from batch_screen.errors import OutputError
+from batch_screen.frames import write_frame
+
+FRAME = pl.DataFrame({"e164": ["+447700900123"]})
+
+
+def test_a_frame_is_whole_and_private(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    write_frame(path, FRAME, compression="snappy")
+    assert pl.read_parquet(path).equals(FRAME)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise pl.exceptions.ComputeError("IO: No space left on device (os error 28)")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    with pytest.raises(OutputError, match=r"rows\.parquet: No space left.*free space") as caught:
+        write_frame(tmp_path / "rows.parquet", FRAME)
+    assert isinstance(caught.value.__cause__, OSError)
+    assert caught.value.__cause__.errno == errno.ENOSPC
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_at_fault_are_no_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: object, **__: object) -> None:
+        raise pl.exceptions.ComputeError("not a type")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", wrong)
+    with pytest.raises(pl.exceptions.ComputeError):
+        write_frame(tmp_path / "rows.parquet", FRAME)
