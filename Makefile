@@ -28,7 +28,7 @@ demo: $(STAMP) ## screen the sample customers against the sandbox, into demo_out
 	@$(BIN)/python -c "$$SHOW"
 
 test: $(STAMP) ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 torture: $(STAMP) ## kill, stop and cut off runs, a hundred times and more (some ten minutes)
 	$(BIN)/python -m pytest -q -m torture tests/torture

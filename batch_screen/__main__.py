@@ -1,6 +1,18 @@
-"""``python -m batch_screen`` is the command ``batch-screen``."""
+"""The command ``batch-screen``, which is also ``python -m batch_screen``."""
 
-from batch_screen.cli.main import main
+import signal
+
+
+def main() -> None:
+    """Loads and runs the command; an interrupt while it loads ends it without a traceback."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # not where the shell has switched it off
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from batch_screen.cli.main import main as command  # noqa: PLC0415 (takes a tenth of a second)
+
+    signal.signal(signal.SIGINT, before)
+    command()
+
 
 if __name__ == "__main__":
     main()

@@ -9,6 +9,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import BinaryIO
 
 import polars as pl
@@ -16,6 +17,8 @@ import polars as pl
 from batch_screen.masking import mask_number, mask_text, plain
 from batch_screen.model import OutcomeKind
 from batch_screen.schema import ERRORS, conform, dtypes
+
+_CELLS_KEPT = 4096
 
 REMEDY = {
     OutcomeKind.NOT_FOUND: "inconclusive: the API does not know the number; treat as unknown",
@@ -85,12 +88,13 @@ def lookup_errors(outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
 def write_errors_csv(file: BinaryIO, parts: Iterable[pl.DataFrame]) -> int:
     """Writes masked, guarded lines for parts of ``schema.ERRORS``; returns how many."""
     names = dtypes(ERRORS).names()
+    cell = lru_cache(_CELLS_KEPT)(_cell)  # most of them are the same few words
     count = 0
     # Spreadsheets take UTF-8 for granted only behind a byte order mark.
     file.write("\ufeff".encode() + _csv_line(names))
     for part in parts:
         for row in part.select(names).iter_rows(named=True):
-            file.write(_csv_line([_cell(name, row[name]) for name in names]))
+            file.write(_csv_line([cell(name, row[name]) for name in names]))
             count += 1
     return count
 
