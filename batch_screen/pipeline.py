@@ -22,6 +22,7 @@ from batch_screen.engine.asking import Asked, ask_all
 from batch_screen.engine.shards import answered_lookups
 from batch_screen.errors import AuthenticationError, ConfigurationError, InputError, OutputError
 from batch_screen.files import check_writable, make_folder, sweep, translated
+from batch_screen.lock import locked
 from batch_screen.masking import hide
 from batch_screen.model import Endpoint, Plan
 from batch_screen.output.manifest import is_whole
@@ -38,7 +39,6 @@ from batch_screen.runs import (
     create_run,
     find_run,
     is_answered,
-    locked,
     new_run_id,
     today,
     unfinished_runs,

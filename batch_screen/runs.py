@@ -1,4 +1,4 @@
-"""A run's identity, its folder in the state folder, and the lock on that folder.
+"""A run's identity, its folder in the state folder, and which run a start goes on with.
 
 run = (content of the input, outcome-affecting settings, logical run date). State of another
 identity is never used silently.
@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from batch_screen.checked import damaged, read_record, write_record
-from batch_screen.errors import ConfigurationError, JournalError, RunLockedError
-from batch_screen.files import make_folder, sweep, translated, write_whole
+from batch_screen.errors import ConfigurationError, JournalError
+from batch_screen.files import make_folder, sweep, translated
 from batch_screen.masking import plain
 from batch_screen.model import Lookup
 from batch_screen.schema import SCHEMA_VERSION
@@ -124,40 +121,6 @@ def new_run_id(identity: Identity, serial: int) -> str:
 def today() -> date:
     """The logical date of a run that names none: the UTC day."""
     return datetime.now(UTC).date()
-
-
-@contextmanager
-def locked(state_folder: Path) -> Iterator[None]:
-    """Holds the state folder's kernel lock, which ends with the process that holds it.
-
-    Raises ``RunLockedError`` with the holder and its start.
-    """
-    holder = state_folder / "holder.json"
-    lock = FileLock(state_folder / "lock", timeout=0, mode=0o600, fallback_to_soft=False)
-    with translated("lock", state_folder):
-        try:
-            lock.acquire()
-        except Timeout:
-            raise RunLockedError(
-                f"another run holds {state_folder} ({_describe(holder)}); wait for it to end"
-                " and start again"
-            ) from None
-    try:
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        write_whole(holder, json.dumps({"pid": os.getpid(), "since": since}).encode())
-        yield
-    finally:
-        with suppress(OSError):  # it only tells who holds the lock; the lock is what counts
-            holder.unlink()
-        lock.release()
-
-
-def _describe(holder: Path) -> str:
-    try:
-        held = json.loads(holder.read_bytes())
-        return f"process {held['pid']}, since {held['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "its process has just started"
 
 
 def find_run(state_folder: Path, identity: Identity, inputs: Sequence[str]) -> Run | None:

@@ -15,7 +15,7 @@ FLOORS = (
     {"cli"},
     {"pipeline"},
     {"engine", "sandbox", "planning", "reporting", "validating"},
-    {"reading", "numbers", "plan", "api", "journal", "output", "runs"},
+    {"reading", "numbers", "plan", "api", "journal", "output", "runs", "lock"},
     {"checked", "frames"},
     {"schema", "files", "watch"},
     {"config"},
@@ -33,7 +33,7 @@ HOMES = {
     "pydantic": {"config", "pipeline"},
     "pydantic_settings": {"config"},
     "tomllib": {"config"},
-    "filelock": {"runs"},
+    "filelock": {"lock"},
     "asyncio": {"api", "engine", "sandbox"},
 }
 

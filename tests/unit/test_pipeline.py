@@ -31,11 +31,11 @@ from batch_screen.errors import (
     RunLockedError,
     Stopped,
 )
+from batch_screen.lock import locked
 from batch_screen.model import Endpoint
 from batch_screen.output.manifest import is_whole
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES
 from batch_screen.pipeline import Job, Screened, forecast, screen
-from batch_screen.runs import locked
 from batch_screen.watch import Silent, Stop, Watch
 
 DAY = date(2026, 11, 23)

@@ -1,13 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.config.settings import Pacing, Screening, Settings
-from batch_screen.errors import ConfigurationError, JournalError, RunLockedError
+from batch_screen.errors import ConfigurationError, JournalError
 from batch_screen.journal.lines import encode
 from batch_screen.model import Endpoint, Intent, Lookup, Outcome
 from batch_screen.runs import (
@@ -30,7 +24,6 @@ from batch_screen.runs import (
     create_run,
     find_run,
     is_answered,
-    locked,
     new_run_id,
     unfinished_runs,
 )
@@ -326,76 +319,6 @@ def test_an_empty_folder_of_a_start_that_was_killed_is_taken_over(tmp_path: Path
     (tmp_path / "runs" / name / "journal").mkdir(parents=True)
     assert find_run(tmp_path, identity(), INPUTS) is None
     assert create_run(tmp_path, identity(), INPUTS, taken=[]).run_id == name
-
-
-# --- lock ---------------------------------------------------------------------------------
-
-HOLDER = """
-import sys, time
-from pathlib import Path
-from batch_screen.runs import locked
-with locked(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-@contextmanager
-def another_process(state: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", HOLDER, str(state)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "held\n"
-            yield process
-        finally:
-            process.kill()
-            process.wait()
-
-
-def test_one_run_a_state_folder(tmp_path: Path) -> None:
-    with another_process(tmp_path) as holder:
-        with (
-            pytest.raises(
-                RunLockedError, match=rf"process {holder.pid}, since 2\d{{3}}-.*wait"
-            ) as caught,
-            locked(tmp_path),
-        ):
-            pytest.fail("two held it")
-        assert caught.value.exit_code == 75
-        holder.send_signal(signal.SIGKILL)
-        holder.wait()
-        with locked(tmp_path):  # the kernel has freed it, whatever holder.json says
-            held = json.loads((tmp_path / "holder.json").read_bytes())
-            assert held["pid"] == os.getpid()
-    assert not (tmp_path / "holder.json").exists()
-
-
-def test_the_lock_can_be_taken_again_and_is_private(tmp_path: Path) -> None:
-    for _ in range(2):
-        with locked(tmp_path):
-            assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
-            assert (tmp_path / "holder.json").stat().st_mode & 0o777 == 0o600
-
-
-def test_an_error_inside_frees_the_lock(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), locked(tmp_path):
-        raise ZeroDivisionError
-    with locked(tmp_path):
-        pass
-
-
-@pytest.mark.parametrize("content", [None, b"", b"\xff", b"[]", b'{"pid": 1}', b"null"])
-def test_a_holder_that_cannot_be_read_does_not_hide_the_lock(
-    tmp_path: Path, content: bytes | None
-) -> None:
-    with locked(tmp_path):
-        holder = tmp_path / "holder.json"
-        holder.unlink()
-        if content is not None:
-            holder.write_bytes(content)
-        with pytest.raises(RunLockedError, match="just started"), locked(tmp_path):
-            pytest.fail("two held it")
 
 
 def test_the_run_file_is_written_last_and_whole(tmp_path: Path) -> None:
