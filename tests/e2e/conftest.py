@@ -125,6 +125,13 @@ def together(call: Callable[[S], T], names: Iterable[S], at_once: int = 3) -> li
         return list(pool.map(call, names))
 
 
+def peak_mib(process: int) -> float:
+    """The most memory so far; rusage would count what the tests themselves had at the fork."""
+    status = Path(f"/proc/{process}/status").read_text("utf-8")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) / 1024 if found else 0.0  # it has just ended
+
+
 def write_csv(path: Path, cells: Sequence[str], header: str = "phone") -> Path:
     path.write_text("".join(f"{line}\n" for line in (header, *cells)), "utf-8")
     return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
+import time
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import pytest
 
 from batch_screen.sandbox.run import SandboxThread
 
-from .conftest import KEY, NUMBERS, WHOLE_NUMBER, Desk, Finished, assert_true, new_sandbox
+from .conftest import KEY, NUMBERS, WHOLE_NUMBER, Desk, Finished, assert_true, new_sandbox, peak_mib
 
 PEAK_MIB = 400
 CELLS = NUMBERS[:160]
@@ -42,9 +42,11 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Hostile:
     with new_sandbox(profiles=("hostile",)) as server:
         desk = Desk(folder, server.url, CELLS, _TOML, ("--endpoints", "all"))
         with desk.started() as running:
-            _, status, usage = os.wait4(running.process.pid, 0)
-            running.process.returncode = os.waitstatus_to_exitcode(status)
-            return Hostile(running.end(), usage.ru_maxrss / 1024, desk, server)
+            peak = 0.0
+            while running.process.poll() is None:
+                peak = max(peak, peak_mib(running.process.pid))
+                time.sleep(0.01)
+            return Hostile(running.end(), peak, desk, server)
 
 
 def test_the_run_ends_with_every_lookup_accounted_for(hostile: Hostile) -> None:

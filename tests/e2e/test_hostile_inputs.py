@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import time
 import unicodedata
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from . import hostile
-from .conftest import COMMAND, NUMBERS, Finished, clean, discreet, together
+from .conftest import COMMAND, NUMBERS, Finished, clean, discreet, peak_mib, together
 from .hostile import HEAD, LIST, MIB, ROW, content
 
 MEMORY_MIB = 700
@@ -125,20 +124,13 @@ def measured(
         )
     deadline, peak = time.monotonic() + SECONDS, 0.0
     while process.poll() is None:
-        peak = max(peak, _peak_mib(process.pid))
+        peak = max(peak, peak_mib(process.pid))
         if time.monotonic() > deadline:
             process.kill()
         time.sleep(0.01)
     done = Measured(process.returncode, "", said.read_text("utf-8"), peak)
     discreet(done)
     return done
-
-
-def _peak_mib(process: int) -> float:
-    """The most memory so far; rusage would count what the tests themselves had at the fork."""
-    status = Path(f"/proc/{process}/status").read_text("utf-8")
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return int(found[1]) / 1024 if found else 0.0  # it has just ended
 
 
 @pytest.fixture(scope="module")
