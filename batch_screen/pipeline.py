@@ -266,11 +266,12 @@ def _complete_runs(job: Job) -> list[str]:
 
 def _refuse_to_buy_again(run: Run, layout: Layout) -> None:
     """A complete run whose files are gone is written again from its state, if that is there."""
-    if layout.marker.exists() and not is_answered(run):
+    was_answered = layout.marker.exists() or layout.summary.exists() or layout.manifest.exists()
+    if was_answered and not is_answered(run):
         run.discard()
         raise OutputError(
-            f"run {run.run_id} was complete, but its files in {layout.folder} and its state are "
-            "gone; restore them, or ask and pay again with --new-run"
+            f"run {run.run_id} was complete, but files of it in {layout.folder} and its state in "
+            f"{run.folder} are gone or not whole; restore them, or ask and pay again with --new-run"
         )
 
 

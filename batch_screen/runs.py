@@ -17,7 +17,7 @@ from uuid import UUID, uuid4, uuid5
 
 import msgspec
 
-from batch_screen.checked import damaged, read_record, write_record
+from batch_screen.checked import read_record, write_record
 from batch_screen.errors import ConfigurationError, JournalError
 from batch_screen.files import make_folder, sweep, translated
 from batch_screen.masking import plain
@@ -91,8 +91,9 @@ class Run:
             sweep(folder)
 
     def discard(self) -> None:
-        """Removes a run that could not be planned, so that nothing half-made stays behind."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Removes a run that could not be begun; one that holds answers stays: they are paid."""
+        if not self.has_bought:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def correlator(self, lookup: Lookup, attempt: int) -> str:
         """The ``x-correlator`` of an attempt: same run, same attempt, same text.
@@ -152,14 +153,18 @@ def _differing_work(other: Run, identity: Identity, inputs: Sequence[str]) -> st
         return f"was begun with other settings ({_differing(other, identity)}); set them back"
     was = dict(zip(other.file.inputs, other.file.identity.content, strict=True))
     now = dict(zip(inputs, identity.content, strict=True))
-    changed = [path for path in now if path in was and was[path] != now[path]]
-    if not changed:
-        return ""
-    path = changed[0]
-    return (
-        f"was begun when {path} had other content (SHA-256 {was[path][:12]}…, now "
-        f"{now[path][:12]}…); restore the file"
-    )
+    for path, content in now.items():
+        if was.get(path, content) != content:
+            return (
+                f"was begun when {path} had other content (SHA-256 {was[path][:12]}…, now "
+                f"{content[:12]}…); restore the file"
+            )
+    if {*was.values()} & {*now.values()}:
+        return (
+            f"was begun with other inputs or another order of them ({', '.join(was)}; now "
+            f"{', '.join(now)}); name the same"
+        )
+    return ""
 
 
 def answered_runs(state_folder: Path, identity: Identity) -> list[tuple[Run, str]]:
@@ -221,10 +226,14 @@ def all_runs(state_folder: Path) -> list[Run]:
 def _read_run(folder: Path) -> Run | None:
     """The run in the folder, or None where a start was killed before it had written anything."""
     path = folder / "run.json"
-    if not path.exists():
+    with translated("read", folder):
+        names = {entry.name for entry in folder.iterdir()}
+    if path.name not in names:
         if any(folder.glob("journal/*")) or any(folder.glob("sealed/*")):
-            raise damaged(path)
+            raise _unknown(path)
         return None
+    if not {"journal", "sealed"} <= names:
+        raise _unknown(folder)
     made = _made_by(path)
     if made != Made():
         raise JournalError(
@@ -233,10 +242,21 @@ def _read_run(folder: Path) -> Run | None:
             f"{SCHEMA_VERSION}: use the program that wrote it, name another --state-dir, or "
             "remove the folder if its run is complete"
         )
-    run = Run(folder, read_record(path, RunFile))
+    try:
+        run = Run(folder, read_record(path, RunFile))
+    except JournalError as error:
+        raise _unknown(path) from error
     if run.run_id != folder.name:
-        raise damaged(path)
+        raise _unknown(path)
     return run
+
+
+def _unknown(path: Path) -> JournalError:
+    return JournalError(
+        f"{path} is missing, incomplete or not as it was written, so nobody can say whose answers "
+        "lie there; nothing was changed: restore it from a backup, or move the run's folder away "
+        "and what it holds is asked and paid for again"
+    )
 
 
 class _Version(msgspec.Struct):
@@ -255,7 +275,7 @@ def _made_by(path: Path) -> Made:
     try:
         return msgspec.json.decode(file, type=_Version).content.made
     except ValueError as error:  # msgspec's, or bytes that are no UTF-8
-        raise damaged(path) from error
+        raise _unknown(path) from error
 
 
 def _differing(other: Run, identity: Identity) -> str:

@@ -17,7 +17,7 @@ from batch_screen.cli.run import run
 from batch_screen.cli.sandbox import sandbox
 from batch_screen.cli.show import open_missing, settle, tell
 from batch_screen.cli.validate import validate
-from batch_screen.errors import BatchScreenError
+from batch_screen.errors import BatchScreenError, OutputError
 from batch_screen.masking import safe_line
 from batch_screen.version import __version__
 
@@ -70,18 +70,22 @@ def _exit_code() -> int:
         _say("Error: interrupted")
         return _INTERRUPTED
     except (OSError, MemoryError, ImportError) as error:
-        # Where these can be expected they have become errors of ours, with a remedy.
-        _say(
-            f"Error: the system gave out: {described(error)}; free memory or files, then start "
-            "again"
-        )
-        return _SYSTEM
+        return _system(error)
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 (no traceback ever; a panic of polars is no Exception)
         _say(f"Error: this is a bug, please report it: {described(error)}")
         return _BUG
     return code if isinstance(code, int) else 0
+
+
+def _system(error: OSError | MemoryError | ImportError) -> int:
+    """The exit code; where these can be expected they have become errors of ours."""
+    if isinstance(error, PermissionError):
+        _say(f"Error: {error.filename}: {error.strerror}; fix permissions, then start again")
+        return OutputError.default_exit_code
+    _say(f"Error: the system gave out: {described(error)}; free memory or files, then start again")
+    return _SYSTEM
 
 
 def _say(message: str) -> None:

@@ -14,7 +14,7 @@ from batch_screen.engine.connections import affordable
 from batch_screen.engine.dispatch import Dispatcher
 from batch_screen.engine.pacing import Pacer
 from batch_screen.engine.shards import ShardLine, answered_lookups
-from batch_screen.errors import Stopped
+from batch_screen.errors import ConfigurationError, Stopped
 from batch_screen.model import Plan
 from batch_screen.runs import Run
 from batch_screen.watch import Watch
@@ -33,6 +33,7 @@ def ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Watch) ->
     The watcher hears of outcomes when they are on disk. Raises what stops a run, after
     draining and saving: ``Stopped``, ``ApiError``, ``OutputError``, ``JournalError``.
     """
+    _refuse_loop()
     settings = _affordable(settings, watch)  # before the loop, which opens files itself
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_ask_all(run, plan, settings, key, watch))
@@ -70,6 +71,8 @@ async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Wa
             correlate=run.correlator,
             pacer=pacer,
         )
+        if any(answered.values()):
+            dispatcher.known_good()
         for endpoint, count in answered.items():
             if count >= settings.guards.canary_answers:  # an earlier start saw it answer well
                 dispatcher.trust(endpoint)
@@ -83,6 +86,18 @@ async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Wa
             finally:
                 await line.close()
     return Asked(attempts=dispatcher.attempts, seconds=monotonic() - began)
+
+
+def _refuse_loop() -> None:
+    """Raises ``ConfigurationError`` where an event loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise ConfigurationError(
+        "screen() waits for its own event loop and one is running here; call it in a thread: "
+        "await asyncio.to_thread(screen, job)"
+    )
 
 
 def _affordable(settings: Settings, watch: Watch) -> Settings:

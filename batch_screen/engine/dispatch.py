@@ -96,6 +96,8 @@ class Dispatcher:
         self._base_url = settings.api.base_url
         self._reachability = reachability(self._base_url, settings.guards, self._loop.time)
         self._outage = Outage(self._base_url, settings.guards, self._loop.time)
+        retry = settings.retry  # twice as often where all fail: an outage is no lookup's fault
+        self._patient = retry.model_copy(update={"max_attempts": 2 * retry.max_attempts})
         self._front: deque[Task] = deque()
         self._delayed: list[tuple[float, int, Task]] = []
         self._order = count()
@@ -112,6 +114,11 @@ class Dispatcher:
     def trust(self, endpoint: Endpoint) -> None:
         """The endpoint has proved itself: its first answers need no canary."""
         self._canary.trust(endpoint)
+
+    def known_good(self) -> None:
+        """An earlier start had answers from this server: patience with it is not cut short."""
+        self._reachability.fine()
+        self._outage.known_good()
 
     def halt(self, error: BaseException | None = None) -> None:
         """Starts no more attempts; ``run`` drains and then raises ``error``, if there is one."""
@@ -230,7 +237,7 @@ class Dispatcher:
                 answer,
                 failed_attempts=task.failed_attempts,
                 refusals=task.refusals,
-                retry=self._settings.retry,
+                retry=self._patient if self._outage.is_suspected else self._settings.retry,
             )
         except ApiError:  # it was answered, so a resume need not take it for lost
             self._journal.save(

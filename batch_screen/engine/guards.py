@@ -19,6 +19,7 @@ Held = TypeVar("Held")
 _FIRST_PAUSE_SECONDS = 0.5
 _MAX_PAUSE_SECONDS = 10.0
 _NEVER_FINE_SECONDS = 5.0
+_SUSPICIOUS_FAILURES = 20
 
 _SUSPECT = frozenset(
     {
@@ -186,6 +187,15 @@ class Outage:
     def is_open(self) -> bool:
         """Whether only one attempt at a time should probe."""
         return self._breaker.is_open
+
+    @property
+    def is_suspected(self) -> bool:
+        """Whether so many attempts in a row have failed that the lookups are not to blame."""
+        return self._failures >= _SUSPICIOUS_FAILURES
+
+    def known_good(self) -> None:
+        """An earlier start had answers, so the address is right."""
+        self._breaker.fine()
 
     def heard(self, kind: OutcomeKind, *, sent_at: float) -> float:
         """How many seconds everybody should pause after an attempt that ended so.

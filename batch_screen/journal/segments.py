@@ -130,18 +130,24 @@ class Replay:
         """How many bytes there are. Raises unless they are a header that was cut off."""
         content = line + file.read()
         if not encode(self._expected).startswith(content.rstrip(b"\0")):
-            raise JournalError(
-                f"{path} is no journal of this run, or its first line is damaged; nothing was "
-                "changed: restore it, or move it away and its lookups are asked again"
-            )
+            raise _no_journal(path)
         return len(content)
 
     def _check(self, path: Path, header: Record) -> None:
+        if not isinstance(header, Header):  # what it is holds a number
+            raise _no_journal(path)
         if header != self._expected:
             raise JournalError(
-                f"{path} belongs to another run or version ({header}, expected {self._expected}); "
-                "nothing was changed: move the state folder away or name another one"
+                f"{path} belongs to another run, shard or version ({header}, expected "
+                f"{self._expected}); nothing was changed: put it back where it was, or move it away"
             )
+
+
+def _no_journal(path: Path) -> JournalError:
+    return JournalError(
+        f"{path} is no journal of this run, or its first line is missing or damaged; nothing was "
+        "changed: restore it, or move it away and its lookups are asked again"
+    )
 
 
 def _torn_tail(path: Path, file: BinaryIO, number: int, line: bytes, why: Exception) -> int:
@@ -155,8 +161,8 @@ def _torn_tail(path: Path, file: BinaryIO, number: int, line: bytes, why: Except
             continue
         raise JournalError(
             f"{path}, line {number + 1} is damaged ({why}) and good lines follow it; nothing was "
-            f"changed: restore the file, or delete that line (sed -i {number + 1}d) and what it "
-            "held is asked again"
+            f"changed: restore the file, or delete that line (sed -i {number + 1}d '{path}') and "
+            "what it held is asked again"
         )
     return dropped
 

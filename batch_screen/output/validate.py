@@ -79,7 +79,10 @@ def marker_check(layout: Layout) -> Check:
     claim = "_SUCCESS holds the manifest's SHA-256"
     remedy = rewrite(layout)
     if not layout.marker.exists():
-        remedy = f"start the same command with --run-date {layout.run_date}: it goes on from there"
+        remedy = (
+            f"start the same command with --run-date {layout.run_date}: it goes on from there, if "
+            "its state is kept"
+        )
     return Check("marker", claim, 1, tuple(_marker_differences(layout)), remedy)
 
 

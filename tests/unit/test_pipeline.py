@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import shutil
 import signal
@@ -27,6 +28,7 @@ from batch_screen.errors import (
     AuthenticationError,
     ConfigurationError,
     InputError,
+    JournalError,
     OutputError,
     RunLockedError,
     Stopped,
@@ -350,3 +352,33 @@ def test_standard_input_is_the_same_run_as_itself_and_leaves_no_copy(
         assert set(left) <= {"runs", "lock"}
     assert table(screened, RESULTS).height == 294
     assert table(screened, ERRORS).height >= 6
+
+
+@pytest.mark.parametrize("lost", ["plan", "sealed/00000.seal", "sealed/00000.parquet"])
+def test_state_that_is_not_whole_is_never_removed(numbers: Path, lost: str) -> None:
+    first = screen(job(numbers))
+    run = numbers.parent / "out" / ".state" / "runs" / first.summary.run_id
+    shutil.rmtree(run / lost, ignore_errors=True)
+    (run / lost).unlink(missing_ok=True)
+    first.layout.parts(RESULTS)[0].unlink()
+    before = sorted(run.rglob("*"))
+    with pytest.raises((OutputError, JournalError)):
+        screen(job(numbers))
+    assert sorted(run.rglob("*")) == before
+
+
+def test_reports_without_state_are_not_paid_for_again(numbers: Path) -> None:
+    first = screen(job(numbers))
+    shutil.rmtree(numbers.parent / "out" / ".state")
+    first.layout.marker.unlink()
+    with pytest.raises(OutputError, match="restore them, or ask and pay again with --new-run"):
+        screen(job(numbers))
+
+
+def test_inside_a_running_loop_it_says_what_to_do(numbers: Path) -> None:
+    async def main() -> None:
+        with pytest.raises(ConfigurationError, match=r"asyncio\.to_thread"):
+            screen(job(numbers))
+        await asyncio.to_thread(screen, job(numbers))
+
+    asyncio.run(main())

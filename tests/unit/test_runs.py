@@ -160,14 +160,14 @@ def test_a_run_whose_description_is_gone_is_refused(tmp_path: Path, left: str) -
     (run.folder / "run.json").unlink()
     assert find_run(tmp_path, identity(), INPUTS) is None
     (run.folder / left).touch()
-    with pytest.raises(JournalError, match=r"run\.json is missing"):
+    with pytest.raises(JournalError, match=r"run\.json is missing, incomplete"):
         find_run(tmp_path, identity(), INPUTS)
 
 
 def test_a_run_in_another_runs_place_is_refused(tmp_path: Path) -> None:
     run = create_run(tmp_path, identity(), INPUTS, taken=[])
     run.folder.rename(run.folder.with_name("20261123-0000000000"))
-    with pytest.raises(JournalError, match=r"run\.json is missing or not as it was"):
+    with pytest.raises(JournalError, match=r"run\.json is missing, incomplete or not as it was"):
         find_run(tmp_path, identity(), INPUTS)
 
 
@@ -236,11 +236,40 @@ def test_names_taken_elsewhere_are_left_alone(tmp_path: Path) -> None:
     assert create_run(tmp_path, identity(), INPUTS, taken=[first]).run_id == f"{first}-2"
 
 
-def test_a_discarded_run_is_gone(tmp_path: Path) -> None:
-    run = begun(tmp_path, identity())
+def test_a_discarded_run_is_gone_unless_it_holds_answers(tmp_path: Path) -> None:
+    run = begun(tmp_path, identity(), bought=False)
     run.discard()
     assert all_runs(tmp_path) == []
     assert not run.folder.exists()
+    for progress in ({"bought": True}, {"answered": True}):
+        paid = begun(tmp_path, identity(day=f"2026-11-0{1 + len(progress)}"), **progress)
+        before = sorted(paid.folder.rglob("*"))
+        paid.discard()
+        assert sorted(paid.folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["journal", "sealed"])
+def test_a_run_without_one_of_its_folders_is_refused(tmp_path: Path, name: str) -> None:
+    run = create_run(tmp_path, identity(), INPUTS, taken=[])
+    (run.folder / name).rmdir()
+    with pytest.raises(JournalError, match=r"missing, incomplete.*move the run's folder away"):
+        find_run(tmp_path, identity(), INPUTS)
+
+
+@pytest.mark.parametrize(
+    ("content", "inputs"),
+    [(["b", "a"], ["/b", "/a"]), (["a", "b", "c"], ["/a", "/b", "/c"]), (["a"], ["/renamed"])],
+)
+def test_some_of_the_same_inputs_are_refused(
+    tmp_path: Path, content: list[str], inputs: list[str]
+) -> None:
+    before = Identity(["a", "b"], DAY, identity().settings)
+    run = create_run(tmp_path, before, ["/a", "/b"], taken=[])
+    (run.sealed / "00000.seal").touch()
+    now = Identity(content, DAY, identity().settings)
+    with pytest.raises(ConfigurationError, match=r"other inputs or another order.*name the same"):
+        find_run(tmp_path, now, inputs)
+    assert find_run(tmp_path, Identity(["x"], DAY, identity().settings), ["/x"]) is None
 
 
 def test_a_runs_state_is_private(tmp_path: Path) -> None:
@@ -302,7 +331,7 @@ def test_random_bytes_are_refused_and_left_alone(
     path = run_file(state)
     path.unlink()
     path.write_bytes(junk)
-    with pytest.raises(JournalError, match=r"run\.json is missing or not as it was"):
+    with pytest.raises(JournalError, match=r"run\.json is missing, incomplete or not as it was"):
         find_run(state, identity(), INPUTS)
     assert path.read_bytes() == junk
 

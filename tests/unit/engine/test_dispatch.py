@@ -732,6 +732,25 @@ def test_a_server_that_does_nothing_but_fail_is_probed_and_survived() -> None:
     assert all(later - earlier >= 0.5 for earlier, later in pairwise(probes))
 
 
+def test_an_outage_at_a_slow_pace_costs_few_lookups_their_answer() -> None:
+    trial = Trial(configured(rate=10, concurrency=64, outage=200, retry=Retry()), always(OK))
+    trial.script = failing(trial, 5, 1e9)
+    trial.run(numbered(1000))
+    assert isinstance(trial.error, ApiError)
+    assert trial.kinds[K.SERVER_ERROR] <= 10
+
+
+def test_a_server_that_answered_an_earlier_start_is_waited_for() -> None:
+    trial = Trial(configured(rate=100, concurrency=16, outage=20), always(OK))
+    trial.script = failing(trial, 0, 30)
+    trial.run(numbered(100), meanwhile=lambda t: t.dispatcher.known_good())
+    assert trial.error is None
+    stranger = Trial(configured(rate=100, concurrency=16, outage=20), always(OK))
+    stranger.script = failing(stranger, 0, 30)
+    assert isinstance(stranger.run(numbered(100)).error, ApiError)
+    assert stranger.ended_at < 15
+
+
 def test_a_server_that_fails_for_long_is_given_up() -> None:
     trial = Trial(configured(rate=100, concurrency=16, outage=50, unreachable=60), always(OK))
     trial.script = failing(trial, 2, 1e9)

@@ -132,6 +132,14 @@ def test_what_is_another_runs_or_versions_is_refused_by_name(
     assert path.read_bytes() == content
 
 
+def test_a_segment_without_its_header_shows_no_number(tmp_path: Path) -> None:
+    path = written(tmp_path, RECORDS)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[1:]))
+    with pytest.raises(JournalError, match="first line is missing") as caught:
+        replayed(tmp_path)
+    assert "+4477" not in str(caught.value)
+
+
 def test_another_runs_segment_appended_to_ours_is_refused(tmp_path: Path) -> None:
     ours = written(tmp_path, RECORDS[:3])
     (tmp_path / "other").mkdir()
