@@ -81,7 +81,7 @@ class Run:
     @property
     def has_bought(self) -> bool:
         """Whether any answer was saved."""
-        if any(self.sealed.glob("*.seal")):
+        if any(self.sealed.glob("[0-9]*")):
             return True
         return any(_holds_outcome(path) for path in self.journal.glob("*.journal"))
 
