@@ -1,20 +1,16 @@
 """Parquet files of ours: whole or absent, and a full disk is a full disk.
 
-polars tells of it in an error of its own, as if the rows were at fault.
+polars tells of it in errors of its own, as if the rows were at fault.
 """
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO, cast
 
 import polars as pl
 
 from batch_screen.files import whole
-
-_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 def write_frame(
@@ -22,11 +18,28 @@ def write_frame(
 ) -> None:
     """Writes the frame whole or not at all; ``how`` goes to polars. Raises ``OutputError``."""
     with whole(path, staging=staging) as file:
+        witness = _Witness(file)
         try:
-            frame.write_parquet(file, **how)
+            frame.write_parquet(cast("IO[bytes]", witness), **how)
         except pl.exceptions.PolarsError as error:
-            found = _SYSTEM_ERROR.search(str(error))
-            if found is None:
+            if witness.failure is None:
                 raise
-            number = int(found[1])
-            raise OSError(number, os.strerror(number)) from error
+            raise witness.failure from error
+
+
+class _Witness:
+    """Passes on what is written and remembers what went wrong."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.failure: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        try:
+            return self._file.write(content)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import errno
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
+from batch_screen import files
 from batch_screen.errors import OutputError
 from batch_screen.frames import write_frame
 
@@ -21,10 +24,11 @@ def test_a_frame_is_whole_and_private(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise pl.exceptions.ComputeError("IO: No space left on device (os error 28)")
+    class Full(BytesIO):
+        def write(self, content: Any, /) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    monkeypatch.setattr(files, "open_private", lambda _path: Full())
     with pytest.raises(OutputError, match=r"rows\.parquet: No space left.*free space") as caught:
         write_frame(tmp_path / "rows.parquet", FRAME)
     assert isinstance(caught.value.__cause__, OSError)
