@@ -30,7 +30,7 @@ demo: $(STAMP) ## screen the sample customers against the sandbox, into demo_out
 test: $(STAMP) ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-torture: $(STAMP) ## kill, stop and cut off runs, a hundred times and more (some ten minutes)
+torture: $(STAMP) ## kill, stop and cut off runs, hundreds of times (about half an hour)
 	$(BIN)/python -m pytest -q -m torture tests/torture
 
 check: $(STAMP) ## format, lint, types, import layers and documents

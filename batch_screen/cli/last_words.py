@@ -38,7 +38,9 @@ def described(error: BaseException | None) -> str:
     """Type, place and masked text of a bug; its text may quote data, so it is short."""
     frames = traceback.extract_tb(error.__traceback__) if error else []
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return safe_line(f"{type(error).__name__}{place}: {_text(error)}", _MESSAGE_CHARACTERS + 80)
+    text = _text(error)
+    said = f": {text}" if text else ""
+    return safe_line(f"{type(error).__name__}{place}{said}", _MESSAGE_CHARACTERS + 80)
 
 
 def _text(error: BaseException | None) -> str:

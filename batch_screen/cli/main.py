@@ -23,6 +23,8 @@ from batch_screen.version import __version__
 
 _BUG = 1
 _SYSTEM = 71
+# What threads that could not be started are called by Python and by polars.
+_GAVE_OUT = ("can't start new thread", "Resource temporarily unavailable")
 _INTERRUPTED = 130
 _MESSAGE_CHARACTERS = 4_000
 
@@ -69,18 +71,24 @@ def _exit_code() -> int:
     except (click.Abort, KeyboardInterrupt):
         _say("Error: interrupted")
         return _INTERRUPTED
-    except (OSError, MemoryError, ImportError) as error:
-        return _system(error)
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 (no traceback ever; a panic of polars is no Exception)
+        if _has_given_out(error):
+            return _system(error)
         _say(f"Error: this is a bug, please report it: {described(error)}")
         return _BUG
     return code if isinstance(code, int) else 0
 
 
-def _system(error: OSError | MemoryError | ImportError) -> int:
-    """The exit code; where these can be expected they have become errors of ours."""
+def _has_given_out(error: BaseException) -> bool:
+    """Whether the system lacked something that nobody has foreseen, which is no bug."""
+    is_system = isinstance(error, (OSError, MemoryError, ImportError))
+    return is_system or any(words in str(error) for words in _GAVE_OUT)
+
+
+def _system(error: BaseException) -> int:
+    """Says so and returns the exit code; where it can be expected, an error of ours says more."""
     if isinstance(error, PermissionError):
         _say(f"Error: {error.filename}: {error.strerror}; fix permissions, then start again")
         return OutputError.default_exit_code

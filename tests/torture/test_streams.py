@@ -104,7 +104,7 @@ def test_disk_that_becomes_read_only(
     draw = random.Random(size.seed)
     for number in range(6 if size.is_full else 1):
         desk = Desk(tmp_path / str(number), "", FEW_CELLS, options=(*ENDPOINTS, "--rate", "1500"))
-        fault = Fault("all", draw.choice(["state", "any"]), draw.randint(15, 500), "EROFS")
+        fault = Fault("all", draw.choice(["state", "any"]), draw.randint(15, 150), "EROFS")
         with (
             Trial("becomes read-only", size.seed, desk) as trial,
             trial.serve(latency=Latency(seconds=0.005)) as server,

@@ -183,6 +183,18 @@ def test_a_system_that_gives_out_is_no_bug(
     assert NUMBER not in err
 
 
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("can't start new thread"), PanicException("Resource temporarily unavailable")],
+)
+def test_threads_that_cannot_be_started_are_no_bug(
+    failing: Callable[[BaseException], tuple[int, str]], error: BaseException
+) -> None:
+    code, err = failing(error)
+    assert code == 71
+    assert err.startswith("Error: the system gave out: ")
+
+
 def test_the_commands_own_exit_passes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for returned, code in ((3, 3), (0, 0), (None, 0)):
         monkeypatch.setattr(
