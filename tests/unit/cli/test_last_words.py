@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 
@@ -87,9 +86,9 @@ def test_nothing_is_dumped() -> None:
         text=True,
         timeout=60,
         check=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (1 << 20, 1 << 20)),
     )
-    assert done.stdout == "1 1 False\n"
+    # 0: where it was forbidden before, and may not be raised.
+    assert done.stdout in ("1 1 False\n", "0 0 False\n")
 
 
 class Unspeakable(Exception):  # noqa: N818 (a double)
