@@ -207,7 +207,7 @@ def test_a_body_that_is_empty_as_promised_is_not_asked_for_again() -> None:
         (b"<html>502</html>", "not_json"),
         (b'\xef\xbb\xbf{"swapped": true}', "not_json"),
         ('{"swapped": true}'.encode("utf-16"), "not_json"),
-        (gzip.compress(b'{"swapped": true}'), "not_json"),
+        (gzip.compress(b'{"swapped": true}', mtime=0), "not_json"),
         (b"null", "not_an_object"),
         (b"true", "not_an_object"),
         (b'[{"swapped": true}]', "not_an_object"),
