@@ -13,7 +13,17 @@ import pytest
 
 from batch_screen.sandbox.run import SandboxThread
 
-from .conftest import KEY, NUMBERS, WHOLE_NUMBER, Desk, Finished, assert_true, new_sandbox, peak_mib
+from .conftest import (
+    CONCURRENCY,
+    KEY,
+    NUMBERS,
+    WHOLE_NUMBER,
+    Desk,
+    Finished,
+    assert_true,
+    new_sandbox,
+    peak_mib,
+)
 
 PEAK_MIB = 400
 CELLS = NUMBERS[:160]
@@ -57,7 +67,9 @@ def test_the_run_ends_with_every_lookup_accounted_for(hostile: Hostile) -> None:
     counts = dict(kinds.iter_rows())
     assert counts["success"] > 0.6 * LOOKUPS
     assert {"bad_response", "not_applicable", "timeout"} <= set(counts)
-    assert lookups["attempts"].sum() == hostile.server.statistics()["requests"]
+    seen = hostile.server.statistics()["requests"]
+    # A request on a connection that the server is just closing is sent and never seen.
+    assert seen <= lookups["attempts"].sum() <= seen + CONCURRENCY
 
 
 def test_no_value_is_wrong(hostile: Hostile) -> None:

@@ -182,4 +182,5 @@ def test_strange_lists_are_read(tmp_path: Path, name: str) -> None:
     keep = ("--keep-columns", "all") if name == "our-names" else ()
     done = measured(tmp_path, "list.csv", *PHONE, "--delimiter", ",", *keep)
     assert done.code == 0, done.err
-    assert 0 < done.memory_mib < MEMORY_MIB
+    # A hundred thousand columns are read whole, for surplus cells to be seen: 8 KiB a column.
+    assert 0 < done.memory_mib < (1_000 if name == "columns" else MEMORY_MIB)

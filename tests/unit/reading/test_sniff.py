@@ -114,7 +114,7 @@ def test_without_header_the_usual_width_counts(tmp_path: Path) -> None:
         (b'[\n {"phone": "+491713920012"}]', "JSON"),
         (b"<?xml version='1.0'?><a/>", "XML"),
         (b"<!DOCTYPE html>", "web page"),
-        (gzip.compress(gzip.compress(b"phone\n", mtime=0)), "packed twice"),
+        (gzip.compress(gzip.compress(b"phone\n", mtime=0), mtime=0), "packed twice"),
         (gzip.compress(b"PAR1\x15\x04PAR1", mtime=0), "packed Parquet"),
         (b"BZh91AY&SY", "bzip2"),
         (b"a,b\n1,2,3\n1,2,3\n", "most rows have more cells"),
