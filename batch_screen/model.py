@@ -84,6 +84,31 @@ class Lookup(msgspec.Struct, frozen=True):
     max_age_minutes: int | None = None
 
 
+class Allowance(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server says in headers about its rate limit; None: it did not say.
+
+    ``remaining`` requests until the window ends in ``reset_seconds`` (rounded up by the server
+    to whole seconds); ``limit_per_second`` is its limit over its window.
+    """
+
+    limit_per_second: float | None = None
+    remaining: int | None = None
+    reset_seconds: float | None = None
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """Attempts over time, in equal steps from the first moment of asking.
+
+    Per step: ``attempts`` started, ``refused`` of them heard of (429, 408), and
+    ``limit_per_second``, the rate permitted by settings and server at its end.
+    """
+
+    step_seconds: float
+    attempts: list[int] = []
+    refused: list[int] = []
+    limit_per_second: list[float] = []
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What one attempt brought back, read strictly; not yet a decision about the lookup."""
 
@@ -98,6 +123,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     code: str | None = None
     message: str | None = None
     retry_after_seconds: float | None = None
+    allowance: Allowance | None = None
     latency_ms: float = 0.0
     responded_at: datetime | None = None
 

@@ -20,7 +20,17 @@ from pydantic import (
     model_validator,
 )
 
-from batch_screen.config.values import address, is_loopback, names_or_all, table_of
+from batch_screen.config.values import (
+    HOURS,
+    address,
+    clock_time,
+    duration,
+    hours,
+    is_loopback,
+    names_or_all,
+    table_of,
+    zone,
+)
 from batch_screen.model import Endpoint
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -198,10 +208,68 @@ class Pacing(Section):
     """How fast to ask."""
 
     rate_per_second: Positive = 10.0
+    rate_per_second_by_endpoint: dict[Endpoint, Positive] = {}
     headroom: Annotated[float, Field(ge=0, lt=1)] = 0.02
     ramp_up_seconds: NotNegative = 5.0
-    max_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 64
+    max_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
     max_retry_after_seconds: Positive = 900.0
+
+    @field_validator("rate_per_second_by_endpoint", mode="before")
+    @classmethod
+    def _decode(cls, value: Any) -> Any:
+        return table_of(value)
+
+
+class Schedule(Section):
+    """When to ask, by the clock on a wall."""
+
+    timezone: str = "UTC"
+    stop_at: str = ""
+    rate_per_second_by_hour: dict[str, NotNegative] = {}
+
+    @field_validator("timezone")
+    @classmethod
+    def _exists(cls, value: str) -> str:
+        zone(value)
+        return value
+
+    @field_validator("stop_at")
+    @classmethod
+    def _is_time(cls, value: str) -> str:
+        if value:
+            clock_time(value)
+        return value
+
+    @field_validator("rate_per_second_by_hour", mode="before")
+    @classmethod
+    def _decode(cls, value: Any) -> Any:
+        return table_of(value)
+
+    @field_validator("rate_per_second_by_hour")
+    @classmethod
+    def _are_hours(cls, value: dict[str, float]) -> dict[str, float]:
+        taken: dict[int, str] = {}
+        for text in value:
+            for hour in hours(text):
+                if hour in taken:
+                    raise ValueError(f"'{taken[hour]}' and '{text}' share an hour")
+                taken[hour] = text
+        if len(taken) == HOURS and not any(value.values()):
+            raise ValueError("allows nothing at any hour")
+        return value
+
+
+class Budget(Section):
+    """How much may be spent before the run stops, to be resumed; 0: no bound."""
+
+    max_requests: Annotated[int, Field(ge=0)] = 0
+    max_cost: NotNegative = 0.0
+    max_duration_seconds: NotNegative = 0.0
+
+    @field_validator("max_duration_seconds", mode="before")
+    @classmethod
+    def _in_seconds(cls, value: Any) -> Any:
+        return duration(value) if isinstance(value, str) else value
 
 
 class Retry(Section):
@@ -219,6 +287,7 @@ class Guards(Section):
     canary_answers: Annotated[int, Field(ge=0)] = 24
     max_consecutive_failures: Annotated[int, Field(ge=0)] = 200
     unreachable_seconds: Positive = 60.0
+    max_error_share: Share = 0.5
     max_failure_share: Share = 0.01
     grace_seconds: NotNegative = 20.0
 
@@ -255,6 +324,8 @@ class Settings(Section):
     numbers: Numbers = Numbers()
     pacing: Pacing = Pacing()
     retry: Retry = Retry()
+    schedule: Schedule = Schedule()
+    budget: Budget = Budget()
     guards: Guards = Guards()
     output: Output = Output()
     prices: Prices = Prices()
