@@ -15,6 +15,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 
+from msgspec.structs import replace
+
+from batch_screen.api.allowance import read_allowance
 from batch_screen.api.dates import parse_instant
 from batch_screen.masking import mask_text, plain
 from batch_screen.model import Answer, Endpoint, JsonObject, LatestChange, Lookup, OutcomeKind
@@ -58,8 +61,10 @@ def read_answer(
 
     ``secret`` is the key, which a server may repeat in its error texts.
     """
+    allowance = read_allowance(headers, lambda: _server_time(headers).timestamp())
     if status == 200:
-        return _read_success(lookup, headers, content)
+        answer = _read_success(lookup, headers, content)
+        return answer if allowance is None else replace(answer, allowance=allowance)
     kind, reason = _classify(status)
     error = _error_body(content)
     text = error.get("message") or error.get("detail") or error.get("title")
@@ -70,6 +75,7 @@ def read_answer(
         code=_short_text(error.get("code"), 100, secret),
         message=_short_text(text, 200, secret),
         retry_after_seconds=retry_after(headers),
+        allowance=allowance,
     )
 
 
@@ -206,19 +212,22 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if _SECONDS.fullmatch(text):
             seconds = max(float(part) for part in text.split(","))
         else:
-            seconds = _until(text, headers.get("Date", ""))
+            seconds = _until(text, headers)
     except (ValueError, TypeError, OverflowError):
         return None
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
-def _until(text: str, date: str) -> float:
+def _until(text: str, headers: Mapping[str, str]) -> float:
     then = _aware(parsedate_to_datetime(text))
+    return max(0.0, (then - _server_time(headers)).total_seconds())
+
+
+def _server_time(headers: Mapping[str, str]) -> datetime:
     try:
-        now = _aware(parsedate_to_datetime(date))
+        return _aware(parsedate_to_datetime(headers.get("Date", "")))
     except (ValueError, TypeError, OverflowError):  # none, or nonsense: the own clock must do
-        now = datetime.now(UTC)
-    return max(0.0, (then - now).total_seconds())
+        return datetime.now(UTC)
 
 
 def _aware(instant: datetime) -> datetime:

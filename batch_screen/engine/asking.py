@@ -10,14 +10,19 @@ import msgspec
 
 from batch_screen.api.client import Client
 from batch_screen.config.settings import Settings
+from batch_screen.engine.budget import Budget
 from batch_screen.engine.connections import affordable
 from batch_screen.engine.dispatch import Dispatcher
-from batch_screen.engine.pacing import Pacer
+from batch_screen.engine.governor import Governor
 from batch_screen.engine.shards import ShardLine, answered_lookups
+from batch_screen.engine.throttle import Throttle
 from batch_screen.errors import ConfigurationError, Stopped
 from batch_screen.model import Plan
 from batch_screen.runs import Run
 from batch_screen.watch import Watch
+
+
+_PULSE_SECONDS = 0.25
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -45,11 +50,9 @@ async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Wa
     answered = answered_lookups(run, plan, settings.screening.endpoints)
     total = plan.unique_numbers * len(answered)
     watch.progress.stage("asking", total=total, done=sum(answered.values()))
-    pacer = Pacer(
-        pacing.rate_per_second * (1 - pacing.headroom),
-        ramp_up_seconds=pacing.ramp_up_seconds,
-        clock=loop.time,
-    )
+    ceiling = pacing.rate_per_second * (1 - pacing.headroom)
+    governor = Governor(lambda: ceiling, pacing, clock=loop.time)
+    throttle = Throttle(pacing, governor, clock=loop.time)
     began = monotonic()
     async with Client(settings.api, key, max_connections=pacing.max_concurrency) as client:
 
@@ -69,7 +72,8 @@ async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Wa
             ask=client.ask,
             journal=line,
             correlate=run.correlator,
-            pacer=pacer,
+            throttle=throttle,
+            budget=Budget(settings.budget, settings.prices, {}),
         )
         if any(answered.values()):
             dispatcher.known_good()
@@ -80,12 +84,23 @@ async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Wa
         def halt(error: Stopped) -> None:
             loop.call_soon_threadsafe(dispatcher.halt, error)
 
+        pulse = asyncio.create_task(_pulse(throttle))
         with watch.stop.listen(halt):
             try:
                 await dispatcher.run(line.tasks())
             finally:
+                pulse.cancel()
                 await line.close()
     return Asked(attempts=dispatcher.attempts, seconds=monotonic() - began)
+
+
+async def _pulse(throttle: Throttle) -> None:
+    """Tells how late the event loop is: nobody else knows when it was to be somewhere."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + _PULSE_SECONDS
+        await asyncio.sleep(_PULSE_SECONDS)
+        throttle.pulse(loop.time() - due)
 
 
 def _refuse_loop() -> None:

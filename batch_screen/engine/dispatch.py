@@ -8,20 +8,19 @@ sent and what came back goes to a ``Journal``.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import random
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from itertools import count
 from typing import Protocol
 
 import msgspec.structs
 
 from batch_screen.api.client import CANNOT_CONNECT
 from batch_screen.config.settings import Settings
-from batch_screen.engine.guards import Canary, Outage, reachability
-from batch_screen.engine.pacing import Pacer
+from batch_screen.engine.breakers import ErrorRate, Outage, reachability
+from batch_screen.engine.budget import Budget
+from batch_screen.engine.canary import Canary
+from batch_screen.engine.queue import TaskQueue
 from batch_screen.engine.retry import (
     ACCOUNT,
     HELD,
@@ -31,6 +30,7 @@ from batch_screen.engine.retry import (
     stop_if_too_long,
 )
 from batch_screen.engine.task import Task, attempt_of, key_of, outcome_of
+from batch_screen.engine.throttle import Throttle
 from batch_screen.errors import ApiError
 from batch_screen.masking import masked_logger
 from batch_screen.model import (
@@ -46,7 +46,6 @@ from batch_screen.model import (
 
 _WAITING_PER_SLOT = 4
 _NOT_IMPLEMENTED = 501
-_WORTH_TELLING_SECONDS = 5.0
 
 _log = masked_logger(__name__)
 
@@ -77,30 +76,33 @@ Correlate = Callable[[Lookup, int], str]
 class Dispatcher:
     """Asks every task of a stream; ``run`` returns when all are done or ``halt`` was called."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (each is a seam of its own)
         self,
         settings: Settings,
         *,
         ask: Ask,
         journal: Journal,
         correlate: Correlate,
-        pacer: Pacer,
+        throttle: Throttle,
+        budget: Budget,
     ) -> None:
         self._settings = settings
         self._ask = ask
         self._journal = journal
         self._correlate = correlate
-        self._pacer = pacer
+        self._throttle = throttle
+        self._budget = budget
         self._loop = asyncio.get_running_loop()
-        self._canary: Canary[tuple[int, Outcome]] = Canary(settings.guards.canary_answers)
+        self._canary: Canary[tuple[int, Outcome]] = Canary(
+            settings.guards.canary_answers, settings.api.dialect
+        )
         self._base_url = settings.api.base_url
         self._reachability = reachability(self._base_url, settings.guards, self._loop.time)
         self._outage = Outage(self._base_url, settings.guards, self._loop.time)
         retry = settings.retry  # twice as often where all fail: an outage is no lookup's fault
         self._patient = retry.model_copy(update={"max_attempts": 2 * retry.max_attempts})
-        self._front: deque[Task] = deque()
-        self._delayed: list[tuple[float, int, Task]] = []
-        self._order = count()
+        self._errors = ErrorRate(settings.guards)
+        self._queue: TaskQueue
         self._in_flight: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._halted: asyncio.Future[None] = self._loop.create_future()
@@ -132,7 +134,12 @@ class Dispatcher:
 
     async def run(self, tasks: Iterator[Task]) -> None:
         """Asks the tasks. In-flight attempts are drained for ``grace_seconds`` at a halt."""
-        issuing = asyncio.create_task(self._issue(tasks))
+        self._queue = TaskQueue(
+            tasks,
+            wait_seconds=self._wait_seconds,
+            most_delayed=_WAITING_PER_SLOT * self._settings.pacing.max_concurrency,
+        )
+        issuing = asyncio.create_task(self._issue())
         try:
             await asyncio.wait({issuing, self._halted}, return_when=asyncio.FIRST_COMPLETED)
             if issuing.done() and not issuing.cancelled() and (error := issuing.exception()):
@@ -146,12 +153,12 @@ class Dispatcher:
         if self._halted.done():
             self._halted.result()
 
-    async def _issue(self, tasks: Iterator[Task]) -> None:
+    async def _issue(self) -> None:
         while not self._halted.done():
             if not self._has_slot():
                 await self._wait_for_change()
                 continue
-            task = self._next(tasks)
+            task = self._queue.next(self._loop.time())
             if task is not None:
                 await self._start(task)
             elif self._is_idle():
@@ -160,51 +167,56 @@ class Dispatcher:
                 await self._wait_for_change()
 
     def _has_slot(self) -> bool:
-        most = self._settings.pacing.max_concurrency
-        if self._journal.unsaved >= most:
+        if self._journal.unsaved >= self._settings.pacing.max_concurrency:
             self._journal.hurry()  # a slow disk slows the asking, or a crash would cost more
             return False
         is_probing = self._reachability.is_open or self._outage.is_open
-        return len(self._in_flight) < (1 if is_probing else most)
+        return len(self._in_flight) < (1 if is_probing else self._throttle.slots())
 
     def _is_idle(self) -> bool:
-        # Only asked when _next found nothing.
-        return not (self._in_flight or self._front or self._delayed)
+        # Only asked when the queue has nothing to give.
+        return not self._in_flight and self._queue.is_empty
 
-    def _next(self, tasks: Iterator[Task]) -> Task | None:
-        if self._front:
-            return self._front.popleft()
-        if self._delayed and self._delayed[0][0] <= self._loop.time():
-            return heapq.heappop(self._delayed)[2]
-        waiting_limit = _WAITING_PER_SLOT * self._settings.pacing.max_concurrency
-        if len(self._delayed) >= waiting_limit:
-            return None
-        return next(tasks, None)
+    def _wait_seconds(self, endpoint: Endpoint) -> float:
+        if endpoint in self._stopped_endpoints:  # it is not asked any more
+            return 0.0
+        return self._throttle.wait_seconds(endpoint)
 
     async def _wait_for_change(self) -> None:
-        """Until an attempt ends or a delayed task is due."""
+        """Until an attempt ends, or a task is due by the passing of time alone."""
         self._changed.clear()
-        timeout = None
-        if self._delayed and self._has_slot():
-            timeout = max(0.0, self._delayed[0][0] - self._loop.time())
+        timeout = self._queue.wait(self._loop.time()) if self._has_slot() else None
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._changed.wait()
 
     async def _start(self, task: Task) -> None:
+        endpoint = task.lookup.endpoint
         if task.held is not None:
             self._admit(task.shard, task.held)
             return
-        if task.lookup.endpoint in self._stopped_endpoints:
+        if endpoint in self._stopped_endpoints:
             self._finish(task, Answer(kind=OutcomeKind.SKIPPED, reason="not_implemented"), None)
             await asyncio.sleep(0)  # a million of them must not keep everybody else waiting
             return
-        await self._pacer.acquire()
+        if not self._budget.permits(endpoint):
+            await self._run_out(task)
+            return
+        await self._throttle.acquire(endpoint)
         if self._halted.done():  # meanwhile; whoever waits for it has not been woken yet
             return
+        self._budget.sent(endpoint)
         running = asyncio.create_task(self._attempt(task))
         self._in_flight.add(running)
         running.add_done_callback(self._ended)
+
+    async def _run_out(self, task: Task) -> None:
+        """Ends the run, once nothing under way can give back what it took from the budget."""
+        if not self._in_flight:
+            self.halt(self._budget.stop())
+            return
+        self._queue.put_first(task)
+        await self._wait_for_change()
 
     def _ended(self, running: asyncio.Task[None]) -> None:
         self._in_flight.discard(running)
@@ -213,9 +225,10 @@ class Dispatcher:
             self.halt(error)
 
     async def _attempt(self, task: Task) -> None:
-        if self._halted.done():  # since the slot was taken: a dead key is not used again
-            return
         lookup = task.lookup
+        if self._halted.done():  # since the slot was taken: a dead key is not used again
+            self._budget.not_sent(lookup.endpoint)
+            return
         number = task.attempts + task.unanswered + 1
         correlator = self._correlate(lookup, number)
         self._journal.note(task.shard, Intent(*key_of(lookup), attempt=number))
@@ -224,12 +237,15 @@ class Dispatcher:
         try:
             answer = await self._ask(lookup, correlator)
         except ApiError:  # no connection that may be used: nothing was sent
+            self._budget.not_sent(lookup.endpoint)
             self._journal.save(task.shard, _not_sent(lookup))
             raise
         self._settle(task, answer, correlator, sent_at)
 
     def _settle(self, task: Task, answer: Answer, correlator: str, sent_at: float) -> None:
         is_refused = answer.kind is OutcomeKind.RATE_LIMITED
+        if is_refused:
+            self._budget.refused(task.lookup.endpoint)
         task.refusals += is_refused
         task.failed_attempts += not is_refused
         try:
@@ -248,48 +264,35 @@ class Dispatcher:
             self._put_back(task, answer, sent_at)
             return
         self._reachability.fine()
-        self._tell_pacer(answer, sent_at)
+        self._throttle.heard(answer, sent_at=sent_at)
         if verdict is Verdict.FINAL:
             self._finish(task, answer, correlator)
         else:
             self._again(task, answer, verdict)
         self._pause(self._outage.heard(answer.kind, sent_at=sent_at), "nothing but failures")
+        self._errors.heard(task.lookup.endpoint, answer.kind)
 
     def _put_back(self, task: Task, answer: Answer, sent_at: float) -> None:
         """No connection could be made: nothing was sent, so nothing is counted."""
         task.failed_attempts -= 1
+        self._budget.not_sent(task.lookup.endpoint)
         self._journal.save(task.shard, attempt_of(task, answer))
-        self._front.appendleft(task)
+        self._queue.put_first(task)
         self._pause(self._reachability.failed(sent_at=sent_at), "no connection")
 
     def _pause(self, seconds: float, why: str) -> None:
         if seconds:
             _log.warning("%s: %s; next try in %.1f s", self._base_url, why, seconds)
-            self._pacer.pause(seconds)
-
-    def _tell_pacer(self, answer: Answer, sent_at: float) -> None:
-        wait = answer.retry_after_seconds
-        if wait is not None:
-            if wait >= _WORTH_TELLING_SECONDS:
-                _log.warning("the API asks to wait %.0f s", wait)
-            # The last refusal a lookup may have is no reason to hang.
-            wait = min(wait, self._settings.pacing.max_retry_after_seconds)
-        if answer.kind is OutcomeKind.RATE_LIMITED:
-            self._pacer.refused(sent_at=sent_at, retry_after_seconds=wait)
-            return
-        self._pacer.delivered()
-        if wait is not None:
-            self._pacer.pause(wait)
+            self._throttle.pause(seconds)
 
     def _again(self, task: Task, answer: Answer, verdict: Verdict) -> None:
         self._journal.save(task.shard, attempt_of(task, answer))
         if verdict is Verdict.REFUSED:
-            self._front.appendleft(task)
+            self._queue.put_first(task)
         else:
             jitter = random.random()  # noqa: S311 (spreads load; guards no secret)
             delay = backoff_seconds(task.failed_attempts, self._settings.retry, jitter)
-            due = self._loop.time() + delay
-            heapq.heappush(self._delayed, (due, next(self._order), task))
+            self._queue.put_later(task, self._loop.time() + delay)
         stop_if_too_long(answer, self._settings.pacing.max_retry_after_seconds)
 
     def _finish(self, task: Task, answer: Answer, correlator: str | None) -> None:

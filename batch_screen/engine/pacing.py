@@ -1,168 +1,167 @@
-"""When the next attempt may start: at the contract's rate, and never above it.
+"""When the next attempt may start: at the governor's rate, and never above it.
 
-aiolimiter is the bucket. Its usual parameters let a second's quota out at once; with the
-permitted rate N, ``r = 0.995 N`` and a bucket of ``1 + 0.005 r`` it starts at most N
-attempts in any window of one second and still uses 99.5 % of the budget.
+aiolimiter is the bucket. Its usual parameters let a second's quota out at once; a small bucket
+that leaks at nearly the rate starts attempts evenly, and makes up for the moments in which the
+event loop was busy elsewhere, but not for a pause. So that what it makes up for never exceeds
+the rate either, the last second's starts are counted: a window that is full is waited for.
 
-The rules are pure functions of time; the clock is the event loop's (monotonic), so that a
+The clock is the event loop's (monotonic), from which aiolimiter takes its time too, so that a
 test that owns the loop owns the time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from aiolimiter import AsyncLimiter
 
-START_SHARE = 0.2
-CUT = 0.9
-RECOVERY_SECONDS = 10.0
-_DELIVERED_WINDOW_SECONDS = 2.0
-_DELIVERED_ENOUGH = 5
+from batch_screen.engine.governor import Governor
+from batch_screen.engine.starts import Starts
+from batch_screen.model import Endpoint
+
+_USED_SHARE = 0.998
+_MADE_UP_FOR_SECONDS = 0.02
 _ADJUST_SECONDS = 0.25
 _ADJUST_SHARE = 0.01
-_PAUSE_WITHOUT_RETRY_AFTER_SECONDS = 1.0
-_JITTER_SHARE = 0.05
+_SHORTEST_SECONDS = 0.001
+_LOOK_AGAIN_SECONDS = 1.0  # at a slow pace, or at none, the permitted rate may change meanwhile
 
 
 def bucket(rate_per_second: float) -> tuple[float, float]:
-    """The (max_rate, time_period) for aiolimiter that never exceed the rate in any second.
+    """The (max_rate, time_period) for aiolimiter: the credit of some milliseconds, no more.
 
     >>> size, period = bucket(1000)
-    >>> round(size, 3), round(size / period, 3)
-    (5.975, 995.0)
+    >>> round(size, 2), round(size / period, 2)
+    (20.96, 998.0)
     """
-    rate = 0.995 * rate_per_second
-    size = 1 + 0.005 * rate
+    rate = _USED_SHARE * rate_per_second
+    size = 1 + _MADE_UP_FOR_SECONDS * rate
     return size, size / rate
 
 
-def ramp(elapsed_seconds: float, ramp_up_seconds: float) -> float:
-    """Share of the rate to use so long after the start: a fifth at first, then all.
-
-    >>> ramp(0, 5), ramp(1.25, 5), ramp(5, 5), ramp(0, 0)
-    (0.2, 0.4, 1.0, 1.0)
-    """
-    if elapsed_seconds >= ramp_up_seconds:
-        return 1.0
-    return START_SHARE + (1 - START_SHARE) * elapsed_seconds / ramp_up_seconds
-
-
-def recovered(since_cut_seconds: float, rate_at_cut: float) -> float:
-    """CUBIC growth after a cut: 0.9 of the old rate, back at it after 10 s, then probing.
-
-    >>> recovered(0, 100), recovered(10, 100), round(recovered(20, 100), 1)
-    (90.0, 100.0, 110.0)
-    """
-    steps = (max(0.0, since_cut_seconds) - RECOVERY_SECONDS) / RECOVERY_SECONDS
-    return rate_at_cut * (1 + (1 - CUT) * steps**3)
-
-
 class Pacer:
-    """Lets attempts start; told of refusals, it slows down and recovers by itself."""
+    """Lets attempts start, one after the other, at the governor's rate."""
 
-    def __init__(
-        self,
-        rate_per_second: float,
-        *,
-        ramp_up_seconds: float,
-        clock: Callable[[], float],
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        self._ceiling = rate_per_second
-        self._ramp_up_seconds = ramp_up_seconds
+    def __init__(self, governor: Governor, *, clock: Callable[[], float]) -> None:
+        self._governor = governor
         self._clock = clock
-        self._jitter = jitter
-        self._began = clock()
-        self._not_before = self._began
-        self._cut_at: float | None = None
-        self._rate_at_cut = rate_per_second
-        self._delivered: deque[float] = deque()
-        self._limiter_rate = self.rate()
-        self._limiter = AsyncLimiter(*bucket(self._limiter_rate))
-        self._adjusted_at = self._began
-
-    def rate(self) -> float:
-        """Attempts per second permitted now; never above the contract's."""
-        now = self._clock()
-        rate = self._ceiling * ramp(now - self._began, self._ramp_up_seconds)
-        if self._cut_at is not None:
-            rate = min(rate, recovered(now - self._cut_at, self._rate_at_cut))
-        return rate
+        self._limiter: AsyncLimiter | None = None
+        self._limiter_rate = governor.rate()
+        if self._limiter_rate > 0:  # the first attempt need not wait
+            self._limiter = AsyncLimiter(*bucket(self._limiter_rate))
+        self._adjusted_at = clock()
+        self._owed = 0
 
     async def acquire(self) -> None:
-        """Returns when one attempt may start."""
+        """Returns when one attempt may start. For one caller at a time."""
         while True:
             await self._wait_until_not_before()
-            await self._adjusted().acquire()
-            if self._clock() >= self._not_before:
+            limiter = self._adjusted()
+            if limiter is None:
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+            elif not await self._granted(limiter):
+                continue
+            elif self._owed:
+                self._owed -= 1
+            elif await self._may_start():
+                self._governor.started()
                 return
 
-    def delivered(self) -> None:
-        """An attempt was answered and not refused."""
-        now = self._clock()
-        self._delivered.append(now)
-        while self._delivered[0] < now - _DELIVERED_WINDOW_SECONDS:
-            self._delivered.popleft()
+    def owe(self) -> None:
+        """An attempt reached the server only now, long after it had started.
 
-    def refused(self, *, sent_at: float, retry_after_seconds: float | None) -> None:
-        """An attempt that started at ``sent_at`` was refused for the rate.
-
-        Only the first refusal of an epoch cuts: answers to attempts sent before the last cut
-        speak of the rate that was cut already.
+        A server that stood still finds everything that was under way at once; as much less may
+        start afterwards, or the same second would hold more than the rate.
         """
-        self.pause(
-            _PAUSE_WITHOUT_RETRY_AFTER_SECONDS
-            if retry_after_seconds is None
-            else retry_after_seconds
-        )
-        if self._cut_at is not None and sent_at <= self._cut_at:
-            return
-        self._rate_at_cut = self._delivered_rate()
-        self._cut_at = max(self._clock(), self._not_before)
+        self._owed = min(self._owed + 1, round(self._limiter_rate))
 
-    def pause(self, seconds: float) -> None:
-        """Nobody starts an attempt for so long; the instant only ever moves later."""
-        jittered = seconds * (1 + _JITTER_SHARE * self._jitter())
-        self._not_before = max(self._not_before, self._clock() + jittered)
+    async def _granted(self, limiter: AsyncLimiter) -> bool:
+        """Whether the bucket grants an attempt within the time in which its rate holds."""
+        if self._limiter_rate * _LOOK_AGAIN_SECONDS > 1:
+            await limiter.acquire()
+            return True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
+                await limiter.acquire()
+                return True
+        return False
 
-    def _delivered_rate(self) -> float:
-        now = self._clock()
-        recent = [at for at in self._delivered if at >= now - _DELIVERED_WINDOW_SECONDS]
-        seconds = min(_DELIVERED_WINDOW_SECONDS, now - self._began)
-        if len(recent) < _DELIVERED_ENOUGH or seconds <= 0:
-            return self.rate()
-        return min(self.rate(), len(recent) / seconds)
+    async def _may_start(self) -> bool:
+        """Whether nothing has come between since the bucket granted an attempt."""
+        if (wait := self._governor.window_opens_at() - self._clock()) > 0:
+            await asyncio.sleep(wait)
+        return self._clock() >= max(self._governor.not_before, self._governor.window_opens_at())
 
     async def _wait_until_not_before(self) -> None:
         # The instant may move while we sleep, so an event would only add a second clock.
-        while (wait := self._not_before - self._clock()) > 0:  # noqa: ASYNC110
+        while (wait := self._governor.not_before - self._clock()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(wait)
 
-    def _adjusted(self) -> AsyncLimiter:
-        """The bucket for the rate of this moment.
+    def _adjusted(self) -> AsyncLimiter | None:
+        """The bucket for the rate of this moment; None where that is 0.
 
-        A new bucket starts full of water, that is without any credit: a change of rate must
-        not let a burst out.
+        A new bucket starts without any credit: a change of rate must not let a burst out.
         """
-        now, rate = self._clock(), self.rate()
+        now, rate = self._clock(), self._governor.rate()
+        if rate <= 0:
+            self._limiter = None
+            return None
         changed = abs(rate - self._limiter_rate) > _ADJUST_SHARE * self._limiter_rate
-        at_ceiling = rate == self._ceiling != self._limiter_rate
-        if at_ceiling or (changed and now - self._adjusted_at >= _ADJUST_SECONDS):
-            self._limiter = AsyncLimiter(*bucket(rate))
+        at_ceiling = rate == self._governor.ceiling() != self._limiter_rate
+        is_due = now - self._adjusted_at >= _ADJUST_SECONDS or rate < self._limiter_rate
+        if self._limiter is None or at_ceiling or (changed and is_due):
+            self._limiter = empty_bucket(rate)
             self._limiter_rate, self._adjusted_at = rate, now
-            _fill(self._limiter)
         return self._limiter
 
 
-def _fill(limiter: AsyncLimiter) -> None:
-    # An empty bucket grants its whole size without waiting, so this coroutine ends at once.
-    granting = limiter.acquire(limiter.max_rate)
+class EndpointPacers:
+    """The lower rates of single endpoints, each kept by itself."""
+
+    def __init__(
+        self, rates_per_second: Mapping[Endpoint, float], *, clock: Callable[[], float]
+    ) -> None:
+        self._clock = clock
+        self._rates = rates_per_second
+        self._limiters = {e: AsyncLimiter(*bucket(r)) for e, r in rates_per_second.items()}
+        self._starts = {e: Starts() for e in rates_per_second}
+        self._due = dict.fromkeys(rates_per_second, clock())
+
+    def wait_seconds(self, endpoint: Endpoint) -> float:
+        """How long the endpoint must still be left alone; 0: an attempt may start now."""
+        limiter = self._limiters.get(endpoint)
+        if limiter is None:
+            return 0.0
+        wait = self._starts[endpoint].window_opens_at(self._rates[endpoint]) - self._clock()
+        if not limiter.has_capacity():
+            wait = max(wait, self._due[endpoint] - self._clock(), _SHORTEST_SECONDS)
+        return max(0.0, wait)
+
+    def started(self, endpoint: Endpoint) -> None:
+        """An attempt starts now, after ``wait_seconds`` said 0."""
+        if limiter := self._limiters.get(endpoint):
+            now = self._clock()
+            take(limiter, 1)
+            self._starts[endpoint].add(now)
+            # A bucket has room again at the latest when one attempt's worth has leaked.
+            self._due[endpoint] = now + limiter.time_period / limiter.max_rate
+
+
+def empty_bucket(rate_per_second: float) -> AsyncLimiter:
+    """A bucket for the rate, without any credit."""
+    limiter = AsyncLimiter(*bucket(rate_per_second))
+    take(limiter, limiter.max_rate)
+    return limiter
+
+
+def take(limiter: AsyncLimiter, amount: float) -> None:
+    """Takes from a bucket what it has."""
+    # A bucket grants what it has without waiting, so this coroutine ends at once.
+    granting = limiter.acquire(amount)
     try:
         granting.send(None)
     except StopIteration:
         return
-    raise RuntimeError("a new bucket made us wait")
+    raise RuntimeError("the bucket made us wait")

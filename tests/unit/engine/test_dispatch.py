@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 
 from batch_screen.api.answers import TRUNCATED
 from batch_screen.api.client import CANNOT_CONNECT
+from batch_screen.config.settings import Budget as Bounds
 from batch_screen.config.settings import Guards, Pacing, Retry, Settings
+from batch_screen.engine.budget import Budget
 from batch_screen.engine.dispatch import Dispatcher
-from batch_screen.engine.pacing import Pacer
+from batch_screen.engine.governor import Governor
 from batch_screen.engine.retry import ACCOUNT, HELD
 from batch_screen.engine.task import Task
+from batch_screen.engine.throttle import Throttle
 from batch_screen.errors import (
     ApiError,
     AuthenticationError,
@@ -71,10 +74,14 @@ def configured(
     unreachable: float = 60,
     grace: float = 20,
     outage: int = 0,
+    by_endpoint: dict[Endpoint, float] | None = None,
+    max_requests: int = 0,
 ) -> Settings:
     return Settings(
+        budget=Bounds(max_requests=max_requests),
         pacing=Pacing(
             rate_per_second=rate,
+            rate_per_second_by_endpoint=by_endpoint or {},
             headroom=0,
             ramp_up_seconds=0,
             max_concurrency=concurrency,
@@ -149,19 +156,15 @@ class Trial:
         self._loop = asyncio.get_running_loop()
         self._in_flight = 0
         self._times: Counter[Lookup] = Counter()
-        pacing = self.settings.pacing
-        pacer = Pacer(
-            pacing.rate_per_second,
-            ramp_up_seconds=0,
-            clock=self._loop.time,
-            jitter=lambda: 0.0,
-        )
+        pacing, clock = self.settings.pacing, self._loop.time
+        governor = Governor(lambda: pacing.rate_per_second, pacing, clock=clock, jitter=lambda: 0.0)
         self.dispatcher = Dispatcher(
             self.settings,
             ask=self.ask,
             journal=self.journal,
             correlate=lambda lookup, attempt: f"{lookup.e164} {attempt}",
-            pacer=pacer,
+            throttle=Throttle(pacing, governor, clock=clock),
+            budget=Budget(self.settings.budget, self.settings.prices, {}),
         )
         meanwhile(self)
         try:
@@ -549,13 +552,16 @@ def test_a_cancelled_run_leaves_nothing_behind() -> None:
             await asyncio.sleep(1e6)
             return OK
 
-        pacer = Pacer(100, ramp_up_seconds=0, clock=asyncio.get_running_loop().time)
+        settings = configured(grace=1)
+        clock = asyncio.get_running_loop().time
+        governor = Governor(lambda: 100.0, settings.pacing, clock=clock)
         dispatcher = Dispatcher(
-            configured(grace=1),
+            settings,
             ask=ask,
             journal=Memory(),
             correlate=lambda lookup, _: lookup.e164,
-            pacer=pacer,
+            throttle=Throttle(settings.pacing, governor, clock=clock),
+            budget=Budget(settings.budget, settings.prices, {}),
         )
         running = asyncio.create_task(dispatcher.run(Task(0, n) for n in numbered(50)))
         await asyncio.sleep(1)
@@ -815,3 +821,54 @@ def test_skipping_leaves_the_loop_room_to_halt() -> None:
     trial.run(numbered(5000), meanwhile=lambda t: t.after(answered, t.dispatcher.halt))
     assert trial.kinds[K.SKIPPED] > 0
     assert trial.pulled < 3000
+
+
+# --- budgets and single endpoints -----------------------------------------------------------
+
+
+def test_a_budget_ends_the_run_and_is_never_exceeded() -> None:
+    trial = Trial(configured(max_requests=7), always(OK)).run(numbered(20))
+    assert isinstance(trial.error, Stopped)
+    assert len(trial.asked) == 7
+    assert len(trial.outcomes) == 7
+
+
+def test_retries_and_refusals_count_as_requests() -> None:
+    trial = Trial(configured(max_requests=4), by_number({n: [ERROR_500] for n in numbered(4)}))
+    trial.run(numbered(4))
+    assert isinstance(trial.error, Stopped)
+    assert len(trial.asked) == 4
+    refused = Trial(configured(max_requests=4), always(REFUSED)).run(numbered(2))
+    assert len(refused.asked) == 4
+
+
+def test_what_was_never_sent_is_given_back() -> None:
+    lookups = numbered(4)
+    trial = Trial(configured(max_requests=4), by_number({lookups[1]: [DOWN, DOWN]}))
+    trial.run(lookups)
+    assert trial.error is None
+    assert trial.kinds == {K.SUCCESS: 4}
+
+
+def test_a_slow_endpoint_does_not_hold_up_another() -> None:
+    pairs = [n for e in (CHECK, DATE) for n in numbered(40, e)]
+    lookups = sorted(pairs, key=lambda lookup: lookup.e164)
+    trial = Trial(configured(rate=100, by_endpoint={CHECK: 2.0}), always(OK))
+    trial.run(lookups)
+    assert trial.error is None
+    assert trial.kinds == {K.SUCCESS: 80}
+    checks = [at for at, lookup, _ in trial.asked if lookup.endpoint is CHECK]
+    dates = [at for at, lookup, _ in trial.asked if lookup.endpoint is DATE]
+    assert dates[-1] < 2
+    assert checks[-1] == pytest.approx(39 / 2, rel=0.05)
+    assert trial.ended_at < 21
+
+
+def test_an_endpoint_that_fails_too_often_ends_the_run() -> None:
+    settings = configured(retry=Retry(max_attempts=1))
+    lookups = numbered(3000)
+    trial = Trial(settings, lambda lookup, _: OK if int(lookup.e164) % 3 == 0 else ERROR_500)
+    trial.run(lookups)
+    assert isinstance(trial.error, ApiError)
+    assert "of the last 1,000 attempts" in str(trial.error)
+    assert len(trial.asked) <= 1000 + 8

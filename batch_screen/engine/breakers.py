@@ -1,113 +1,40 @@
-"""Guards that stop a run before money is spent for nothing.
+"""Breakers: for an API that fails in the middle of a run, before more is paid for nothing.
 
-The canary looks at each endpoint's first answers; breakers pause and probe while no
-connection can be made, and while nothing but failures comes back from a server that can be
-reached.
+They pause and probe while no connection can be made, and while nothing but failures comes
+back; they end the run where an endpoint fails too often to be worth asking.
 """
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
 
 from batch_screen.config.settings import Guards
-from batch_screen.errors import ApiError, AuthenticationError, ConfigurationError
+from batch_screen.errors import ApiError, AuthenticationError
 from batch_screen.model import Endpoint, OutcomeKind
 
-Held = TypeVar("Held")
+WINDOW_ATTEMPTS = 1_000
 
 _FIRST_PAUSE_SECONDS = 0.5
 _MAX_PAUSE_SECONDS = 10.0
 _NEVER_FINE_SECONDS = 5.0
 _SUSPICIOUS_FAILURES = 20
 
-_SUSPECT = frozenset(
-    {
-        OutcomeKind.NOT_FOUND,
-        OutcomeKind.FORBIDDEN,
-        OutcomeKind.REJECTED,
-        OutcomeKind.BAD_RESPONSE,
-    }
-)
-_PROOF = frozenset({OutcomeKind.SUCCESS, OutcomeKind.NOT_APPLICABLE})
 _FAILURE = frozenset({OutcomeKind.SERVER_ERROR, OutcomeKind.TIMEOUT, OutcomeKind.UNREACHABLE})
-
-
-class Canary(Generic[Held]):
-    """Holds an endpoint's first answers back while all of them are bad in the same way.
-
-    One that differs sets them free; ``size`` of them raise. A failure on the way (a 500, a
-    timeout, a refusal) says nothing about the endpoint and is neither held nor counted. What
-    is held at the end ``release`` gives out: whether it counts depends on how the run ended.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._held: dict[Endpoint, list[Held]] = {}
-        self._kinds: dict[Endpoint, OutcomeKind] = {}
-        self._sings: set[Endpoint] = set()
-        self._fell: set[Endpoint] = set()
-
-    def trust(self, endpoint: Endpoint) -> None:
-        """Holds nothing of this endpoint back."""
-        self._sings.add(endpoint)
-
-    def has_fallen(self, endpoint: Endpoint) -> bool:
-        """Whether the endpoint's first answers were all bad in the same way."""
-        return endpoint in self._fell
-
-    def admit(self, endpoint: Endpoint, kind: OutcomeKind, item: Held) -> list[Held]:
-        """The items that may be saved now, ``item`` among them or held back."""
-        if self._size == 0 or endpoint in self._sings:
-            return [item]
-        if kind not in _SUSPECT | _PROOF:
-            return [item]
-        if endpoint in self._fell and kind in _PROOF:  # too late, but paid for
-            return [item]
-        held = self._held.setdefault(endpoint, [])
-        held.append(item)
-        if endpoint in self._fell:
-            return []
-        if kind in _PROOF or self._kinds.setdefault(endpoint, kind) is not kind:
-            self._sings.add(endpoint)
-            return self._held.pop(endpoint)
-        if len(held) >= self._size:
-            self._fell.add(endpoint)
-            raise _canary_error(endpoint, kind, len(held))
-        return []
-
-    def release(self) -> list[Held]:
-        """Everything still held back; afterwards nothing is."""
-        held = [item for items in self._held.values() for item in items]
-        self._held.clear()
-        return held
-
-
-def _canary_error(endpoint: Endpoint, kind: OutcomeKind, count: int) -> Exception:
-    head = f"the first {count} answers of {endpoint} were all "
-    tail = "; none was saved. To go on all the same, set guards.canary_answers = 0"
-    if kind is OutcomeKind.FORBIDDEN:
-        return AuthenticationError(
-            head
-            + "403: the account seems to lack this endpoint; ask the vendor to enable it"
-            + tail
-        )
-    if kind is OutcomeKind.NOT_FOUND:
-        return ConfigurationError(
-            head
-            + "404: the path may have moved; try api.dialect = '2026-04' (or back to 'v1.0.0'), "
-            "or set it under [api.paths]" + tail
-        )
-    if kind is OutcomeKind.REJECTED:
-        return ConfigurationError(
-            head
-            + "refused as invalid (4xx): check api.base_url and screening.max_age_minutes"
-            + tail
-        )
-    return ApiError(
-        head + "unreadable: the server no longer speaks the contract, or api.base_url points to "
-        "something else" + tail
-    )
+_ERROR = _FAILURE | {OutcomeKind.BAD_RESPONSE, OutcomeKind.FORBIDDEN, OutcomeKind.REJECTED}
+_REMEDY = {
+    OutcomeKind.SERVER_ERROR: "the API seems to be out of order: start again later to resume",
+    OutcomeKind.TIMEOUT: "the API is too slow: start again later, at a lower --rate or with a "
+    "higher api.timeout_seconds, to resume",
+    OutcomeKind.UNREACHABLE: "connections are lost: check the network and the proxy, then start "
+    "again to resume",
+    OutcomeKind.BAD_RESPONSE: "the server no longer speaks the contract: ask the vendor, then "
+    "start again to resume",
+    OutcomeKind.FORBIDDEN: "the account seems to have lost this endpoint: ask the vendor, then "
+    "start again to resume",
+    OutcomeKind.REJECTED: "the API refuses what it is asked: check screening.max_age_minutes and "
+    "the list, then start again to resume",
+}
 
 
 class Breaker:
@@ -210,3 +137,41 @@ class Outage:
         if self._limit == 0 or self._failures < self._limit:
             return 0.0
         return self._breaker.failed(sent_at=sent_at)
+
+
+class ErrorRate:
+    """Ends the run where too many of an endpoint's last thousand attempts failed.
+
+    What the API does not know (404, 422) is no error, and a refusal for the rate is none either.
+    """
+
+    def __init__(self, guards: Guards) -> None:
+        self._most = guards.max_error_share * WINDOW_ATTEMPTS
+        self._recent: dict[Endpoint, deque[OutcomeKind]] = {}
+        self._counts: dict[Endpoint, Counter[OutcomeKind]] = {}
+
+    def heard(self, endpoint: Endpoint, kind: OutcomeKind) -> None:
+        """An attempt ended so. Raises ``ApiError`` above ``guards.max_error_share``."""
+        if kind is OutcomeKind.RATE_LIMITED:
+            return
+        recent = self._recent.setdefault(endpoint, deque())
+        counts = self._counts.setdefault(endpoint, Counter())
+        if len(recent) == WINDOW_ATTEMPTS:
+            counts[recent.popleft()] -= 1
+        recent.append(kind)
+        counts[kind] += 1
+        if len(recent) < WINDOW_ATTEMPTS or kind not in _ERROR:
+            return
+        errors = {kind: counts[kind] for kind in _ERROR}
+        if sum(errors.values()) > self._most:
+            raise _too_many(endpoint, errors)
+
+
+def _too_many(endpoint: Endpoint, errors: dict[OutcomeKind, int]) -> ApiError:
+    worst = max(errors, key=lambda kind: errors[kind])
+    family = AuthenticationError if worst is OutcomeKind.FORBIDDEN else ApiError
+    return family(
+        f"{sum(errors.values()):,} of the last {WINDOW_ATTEMPTS:,} attempts at {endpoint} failed "
+        f"({errors[worst]:,} {worst}); {_REMEDY[worst]}. To go on all the same, raise "
+        "guards.max_error_share"
+    )

@@ -1,0 +1,138 @@
+"""What a refusal teaches about the server's limit, and how the rate recovers: pure functions.
+
+A refusal shows where the limit is: at the number of attempts that had started in the second
+before it. The rate holds just below that level and probes above it from time to time. A probe
+that is refused costs a pause (Retry-After), so a limit that stays is probed ever more rarely,
+and one that has fallen, and may rise again, every few seconds.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+HOLD_SHARE = 0.99  # arrival at the server jitters by some milliseconds
+HOLD_SECONDS = 12.0
+LEAST_PER_SECOND = 0.1
+
+_SETTLING_SECONDS = 5.0
+_DEPTH = 0.01
+_DEPTH_WITHOUT_RETRY_AFTER = 0.05  # no pause has emptied the server's window
+_DOUBLING_SECONDS = 3.0
+
+_STRIKE_SECONDS = 1.3  # a full window of a second, and the way there and back
+_FIRST_STRIKE = 0.97
+_LATER_STRIKES = 0.9
+_DEEPEST = 0.5
+_DEEPER = 0.035
+_DEEP = 0.75
+_TOO_CLOSE = 0.98
+_ENOUGH_SEEN = 2  # a first request that is refused says nothing about the limit
+_SAME = 0.9
+
+_LONGEST_HOLD_SECONDS = 120.0
+_LONGER = 2.5
+_WORTHWHILE_GAIN = 0.2
+_LITTLE_GAIN_LONGER = 8.0
+
+
+class Epoch(NamedTuple):
+    """From one refusal to the next: the level it showed, and when to do what about it."""
+
+    level: float
+    paused_at: float
+    resumes_at: float
+    probes_at: float
+    hold_seconds: float
+    depth: float = _DEPTH
+    strikes: int = 0
+
+
+class Refusal(NamedTuple):
+    """What was known when the API refused: the rate just then, and what had passed.
+
+    ``seen``: attempts a second just before the refused one; ``average``: since the last
+    refusal, its pause included.
+    """
+
+    at: float
+    not_before: float
+    rate: float
+    seen: float
+    average: float
+    ceiling: float
+    best: float
+    has_instant: bool
+
+
+def recovered(epoch: Epoch, now: float) -> float:
+    """CUBIC growth: up to just below the level while it is held, then ever faster beyond it.
+
+    >>> epoch = Epoch(100, paused_at=0, resumes_at=0, probes_at=12, hold_seconds=12)
+    >>> [round(recovered(epoch, t), 1) for t in (0, 5, 12, 13, 15)]
+    [98.0, 99.0, 99.0, 102.7, 198.0]
+    """
+    held = HOLD_SHARE * epoch.level
+    since = max(0.0, now - epoch.resumes_at)
+    if now < epoch.probes_at:
+        return held * (1 - epoch.depth * max(0.0, 1 - since / _SETTLING_SECONDS) ** 3)
+    probing = min(since, now - epoch.probes_at)
+    return held * (1 + (probing / _DOUBLING_SECONDS) ** 3)
+
+
+def next_epoch(last: Epoch | None, refusal: Refusal) -> Epoch:
+    """What a refusal makes of the epoch it ends: another level, held for another while."""
+    is_strike = last is not None and refusal.at - last.resumes_at < _STRIKE_SECONDS
+    was_probe = last is not None and refusal.rate > last.level
+    level = max(LEAST_PER_SECOND, _level(last, refusal, is_strike, was_probe))
+    hold_seconds = _hold_seconds(last, level, refusal, was_probe)
+    is_kept = last is not None and not was_probe and level >= _SAME * refusal.best
+    probes_at = refusal.not_before + hold_seconds
+    if last is not None and is_kept:  # it was held, and goes on being held
+        probes_at = max(last.probes_at, refusal.not_before)
+    return Epoch(
+        level,
+        refusal.at,
+        refusal.not_before,
+        probes_at,
+        hold_seconds,
+        _DEPTH if refusal.has_instant else _DEPTH_WITHOUT_RETRY_AFTER,
+        last.strikes + 1 if last is not None and is_strike else 0,
+    )
+
+
+def _level(last: Epoch | None, refusal: Refusal, is_strike: bool, was_probe: bool) -> float:  # noqa: FBT001 (two facts about the same refusal)
+    """Where the limit is, as far as the refusal shows it.
+
+    Whoever is refused at once after a pause is still too fast. The first time, what was seen is
+    the limit of a sliding window; after that it may be a window of another kind, in which more
+    passes for a moment than in the long run, so it is felt for, with growing steps.
+    """
+    if last is None:
+        enough = refusal.seen >= _ENOUGH_SEEN
+        return min(refusal.rate, refusal.seen if enough else _DEEPEST * refusal.rate)
+    if was_probe and not is_strike:
+        return min(refusal.rate, max(refusal.seen, _DEEPEST * last.level))
+    if not is_strike:
+        return _TOO_CLOSE * last.level
+    if last.strikes == 0:
+        return min(max(refusal.seen, _DEEPEST * last.level), _FIRST_STRIKE * last.level)
+    floor: float = max(_DEEP, 1 - _DEEPER * 2**last.strikes)
+    return min(max(refusal.average, floor * last.level), _LATER_STRIKES * last.level)
+
+
+def _hold_seconds(last: Epoch | None, level: float, refusal: Refusal, was_probe: bool) -> float:  # noqa: FBT001 (as above)
+    """How long to hold a level before the next probe.
+
+    Longer where little can be won, and each time a probe has found the limit where it was; short
+    while the level is below the best of late, for what has fallen may rise again.
+    """
+    gain = max(refusal.ceiling / level - 1, 0.01)
+    worth: float = min(max(1.0, (_WORTHWHILE_GAIN / gain) ** 2), _LITTLE_GAIN_LONGER)
+    if last is None:
+        return HOLD_SECONDS * worth
+    if level < _SAME * refusal.best:
+        return HOLD_SECONDS
+    if was_probe:
+        longer = _LONGER * max(HOLD_SECONDS * worth, last.hold_seconds)
+        return min(_LONGEST_HOLD_SECONDS, longer)
+    return last.hold_seconds
