@@ -110,7 +110,8 @@ class Timetable:
             return 0.0
         if not self._by_hour:
             return requests / self._rate
-        left, now = requests, (at := at.astimezone(UTC))  # else clocks would be subtracted
+        at = at.astimezone(UTC)  # two instants of one zone would be subtracted as clocks
+        left, now = requests, at
         while now - at < _YEAR:
             later, rate = self.next_hour(now), self.rate(now)
             possible = rate * (later - now).total_seconds()
