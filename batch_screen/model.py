@@ -182,6 +182,17 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", tag_field="t", omit_de
         return Lookup(self.e164, self.endpoint, self.max_age_minutes)
 
 
+CANNOT_CONNECT = "cannot_connect"
+"""Reason of an attempt for which no connection was made: nothing was sent, nothing is billed."""
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """Requests sent, answered or not; ``refusals`` of them were refused for the rate."""
+
+    requests: int = 0
+    refusals: int = 0
+
+
 class Held(msgspec.Struct, frozen=True, tag="held", tag_field="t"):
     """An outcome the canary still held back when the run was stopped: paid for, not yet trusted."""
 

@@ -25,7 +25,7 @@ from batch_screen.model import Lookup
 from batch_screen.schema import SCHEMA_VERSION
 
 FORMAT = "batch-screen run"
-VERSION = 2
+VERSION = 3
 
 
 class Identity(msgspec.Struct, frozen=True):

@@ -37,6 +37,11 @@ _SETTINGS = {
     "encoding": ("input", "encoding"),
     "strictness": ("numbers", "strictness"),
     "rate": ("pacing", "rate_per_second"),
+    "max_requests": ("budget", "max_requests"),
+    "max_cost": ("budget", "max_cost"),
+    "max_duration": ("budget", "max_duration_seconds"),
+    "stop_at": ("schedule", "stop_at"),
+    "timezone": ("schedule", "timezone"),
 }
 
 
@@ -89,6 +94,29 @@ _OPTIONS = (
         help="How sure a number must be before it is asked about.  [default: valid]",
     ),
     click.option("--rate", type=float, metavar="N", help="Requests a second.  [default: 10]"),
+    click.option(
+        "--max-requests",
+        metavar="N",
+        help="Stop before the run, over all its starts, makes more.  [default: no bound]",
+    ),
+    click.option(
+        "--max-cost",
+        metavar="AMOUNT",
+        help="Stop before the run, by the prices of [prices], costs more.  [default: no bound]",
+    ),
+    click.option(
+        "--max-duration",
+        metavar="TIME",
+        help="Stop when this start has taken so long: 6h30m, 90m, 45s.  [default: no bound]",
+    ),
+    click.option(
+        "--stop-at", metavar="HH:MM", help="Stop by this time of day.  [default: no bound]"
+    ),
+    click.option(
+        "--timezone",
+        metavar="NAME",
+        help="Zone of --stop-at and of rates by hour, as Europe/Berlin.  [default: UTC]",
+    ),
     click.option("--base-url", metavar="URL", help="Address of the API."),
     click.option(
         "--dialect",

@@ -11,16 +11,37 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import msgspec
+
 from batch_screen.checked import damaged
 from batch_screen.config.settings import Screening
 from batch_screen.engine.retry import NOT_COUNTED
 from batch_screen.engine.task import Task
 from batch_screen.errors import OutputError
 from batch_screen.journal.commit import Entry, GroupCommit
-from batch_screen.journal.seal import drop_segments, is_sealed, seal, seal_path, sealed_path
+from batch_screen.journal.lines import Record
+from batch_screen.journal.seal import (
+    drop_segments,
+    is_sealed,
+    seal,
+    seal_path,
+    sealed_path,
+    sealed_spent,
+)
 from batch_screen.journal.segments import Replay, SegmentWriter, shards_with_segments
+from batch_screen.journal.tally import Tally
 from batch_screen.masking import masked_logger
-from batch_screen.model import Attempt, Endpoint, Held, Intent, Lookup, Outcome, OutcomeKind, Plan
+from batch_screen.model import (
+    Attempt,
+    Endpoint,
+    Held,
+    Intent,
+    Lookup,
+    Outcome,
+    OutcomeKind,
+    Plan,
+    Spent,
+)
 from batch_screen.plan import lookups
 from batch_screen.runs import Run
 
@@ -39,6 +60,7 @@ class History:
         self.refusals: Counter[Lookup] = Counter()
         self.unanswered: Counter[Lookup] = Counter()
         self.held: dict[Lookup, Outcome] = {}
+        self.tally = Tally()
         replay = Replay(run.journal, run.run_id, shard)
         for record in replay:
             self._learn(record)
@@ -55,7 +77,8 @@ class History:
             held=self.held.get(lookup),
         )
 
-    def _learn(self, record: object) -> None:
+    def _learn(self, record: Record) -> None:
+        self.tally.count(record)
         match record:
             case Intent(e164, endpoint, window):
                 self.unanswered[Lookup(e164, endpoint, window)] += 1
@@ -85,23 +108,39 @@ class History:
             self.unanswered[lookup] -= 1
 
 
-def answered_lookups(run: Run, plan: Plan, endpoints: Sequence[Endpoint]) -> dict[Endpoint, int]:
-    """How many lookups of each endpoint have a saved outcome.
+class SoFar(msgspec.Struct, frozen=True):
+    """What earlier starts of a run have left: lookups with a saved outcome, and what was spent."""
+
+    answered: dict[Endpoint, int]
+    spent: dict[Endpoint, Spent]
+
+
+def so_far(run: Run, plan: Plan, endpoints: Sequence[Endpoint]) -> SoFar:
+    """How many lookups of each endpoint are answered, and what was spent on all there are.
 
     Raises ``JournalError`` if what was saved is damaged: before anything more is bought.
     """
-    counts = dict.fromkeys(endpoints, 0)
+    answered = dict.fromkeys(endpoints, 0)
+    tally = Tally()
     begun = set(shards_with_segments(run.journal))
     for shard, planned in enumerate(plan.shards):
         if is_sealed(run.sealed, run.run_id, shard):
-            for endpoint in counts:
-                counts[endpoint] += planned.unique_numbers
+            for endpoint in answered:
+                answered[endpoint] += planned.unique_numbers
+            tally.add(sealed_spent(run.sealed, run.run_id, shard))
         elif shard not in begun and planned.unique_numbers and _was_sealed(run, shard):
             raise damaged(seal_path(run.sealed, shard))
         elif shard in begun:
-            for lookup in History(run, shard).finished:
-                counts[lookup.endpoint] += 1
-    return counts
+            history = History(run, shard)
+            for lookup in history.finished:
+                answered[lookup.endpoint] += 1
+            tally.add(history.tally.spent())
+    return SoFar(answered, dict.fromkeys(endpoints, Spent()) | tally.spent())
+
+
+def answered_lookups(run: Run, plan: Plan, endpoints: Sequence[Endpoint]) -> dict[Endpoint, int]:
+    """How many lookups of each endpoint have a saved outcome; raises as ``so_far`` does."""
+    return so_far(run, plan, endpoints).answered
 
 
 def _was_sealed(run: Run, shard: int) -> bool:

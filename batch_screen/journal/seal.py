@@ -1,12 +1,13 @@
 """Sealing: a finished shard's outcomes become one Parquet file, and its segments go.
 
-Beside the file lies its seal, written after it: whose outcomes they are, and their SHA-256.
+Beside the file lies its seal, written after it: whose outcomes they are, their SHA-256, and
+what was spent on them, which the segments alone could tell.
 The seal's presence is the state: there is no table of shards to fall out of step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from batch_screen.errors import JournalError
 from batch_screen.files import sha256_of, sync_folder, translated
 from batch_screen.frames import write_frame
 from batch_screen.journal.segments import Replay, segments
-from batch_screen.model import Outcome
+from batch_screen.journal.tally import Tally
+from batch_screen.model import Endpoint, Outcome, Spent
 from batch_screen.schema import LOOKUP, dtypes
 
 _CHUNK = 20_000
@@ -26,11 +28,12 @@ _KEY = ["e164", "endpoint", "max_age_minutes"]
 
 
 class Seal(msgspec.Struct, frozen=True):
-    """What the outcomes beside it were when they were written."""
+    """What the outcomes beside it were when they were written, and what they have cost."""
 
     run_id: str
     shard: int
     sha256: str
+    spent: Mapping[Endpoint, Spent]
 
 
 def sealed_path(folder: Path, shard: int) -> Path:
@@ -48,39 +51,47 @@ def seal(journal: Path, sealed: Path, run_id: str, shard: int, *, expected: int)
 
     Raises ``JournalError`` if there are not exactly ``expected`` outcomes.
     """
-    outcomes = read_outcomes(journal, run_id, shard)
+    tally = Tally()
+    outcomes = read_outcomes(journal, run_id, shard, tally)
     if outcomes.height != expected:
         raise JournalError(
             f"shard {shard} has {outcomes.height} outcomes where {expected} were expected; "
             "nothing was changed: please report this with the run's summary"
         )
-    write_sealed(outcomes, sealed, run_id, shard)
+    write_sealed(outcomes, sealed, run_id, shard, tally.spent())
     drop_segments(journal, shard)
 
 
-def write_sealed(outcomes: pl.DataFrame, folder: Path, run_id: str, shard: int) -> None:
+def write_sealed(
+    outcomes: pl.DataFrame, folder: Path, run_id: str, shard: int, spent: Mapping[Endpoint, Spent]
+) -> None:
     """Writes the shard's outcomes and then their seal."""
     path = sealed_path(folder, shard)
     write_frame(path, outcomes)
     with translated("read", path):
         digest = sha256_of(path)
-    write_record(seal_path(folder, shard), Seal(run_id, shard, digest))
+    write_record(seal_path(folder, shard), Seal(run_id, shard, digest, spent))
 
 
 def is_sealed(folder: Path, run_id: str, shard: int) -> bool:
     """Whether the shard is finished. Raises ``JournalError`` if what was sealed is damaged."""
     if not seal_path(folder, shard).exists():
         return False
-    check_file(sealed_path(folder, shard), _digest(folder, run_id, shard))
+    check_file(sealed_path(folder, shard), _seal(folder, run_id, shard).sha256)
     return True
 
 
 def read_sealed(folder: Path, run_id: str, shard: int) -> pl.DataFrame:
     """The shard's sealed outcomes. Raises ``JournalError`` if they are damaged."""
-    return read_frame(sealed_path(folder, shard), _digest(folder, run_id, shard))
+    return read_frame(sealed_path(folder, shard), _seal(folder, run_id, shard).sha256)
 
 
-def _digest(folder: Path, run_id: str, shard: int) -> str:
+def sealed_spent(folder: Path, run_id: str, shard: int) -> Mapping[Endpoint, Spent]:
+    """What was spent on the sealed shard, over all starts."""
+    return _seal(folder, run_id, shard).spent
+
+
+def _seal(folder: Path, run_id: str, shard: int) -> Seal:
     path = seal_path(folder, shard)
     found = read_record(path, Seal)
     if (found.run_id, found.shard) != (run_id, shard):
@@ -88,17 +99,27 @@ def _digest(folder: Path, run_id: str, shard: int) -> str:
             f"{path} belongs to shard {found.shard} of run {found.run_id}; nothing was changed: "
             "put it back, or start afresh with --new-run"
         )
-    return found.sha256
+    return found
 
 
-def read_outcomes(journal: Path, run_id: str, shard: int) -> pl.DataFrame:
-    """The shard's saved outcomes with the columns ``schema.LOOKUP``, one row per lookup."""
-    records = (r for r in Replay(journal, run_id, shard) if isinstance(r, Outcome))
+def read_outcomes(journal: Path, run_id: str, shard: int, tally: Tally) -> pl.DataFrame:
+    """The shard's saved outcomes with the columns ``schema.LOOKUP``, one row per lookup.
+
+    ``tally`` counts every record on the way: a segment is read once.
+    """
+    records = _outcomes(Replay(journal, run_id, shard), tally)
     frames = [_frame(chunk) for chunk in _chunks(records)]
     outcomes = pl.concat(frames) if frames else pl.DataFrame(schema=dtypes(LOOKUP))
     # For a million outcomes 0.2 GiB less than unique() and sort() on whole rows.
     order = outcomes.select(pl.arg_sort_by(_KEY, maintain_order=True)).to_series()
     return _first_of_each(outcomes[order])
+
+
+def _outcomes(replay: Replay, tally: Tally) -> Iterator[Outcome]:
+    for record in replay:
+        tally.count(record)
+        if isinstance(record, Outcome):
+            yield record
 
 
 def _first_of_each(ordered: pl.DataFrame) -> pl.DataFrame:

@@ -108,7 +108,7 @@ def test_state_is_read_from_journal_and_sealed_files(tmp_path: Path) -> None:
     writer.write(0, [Outcome(number(1), CHECK, attempts=2, refusals=1), failed, unsure, held])
     writer.close()
     row = {"e164": number(2), "endpoint": CHECK.value, "attempts": 3, "refusals": 1}
-    write_sealed(pl.DataFrame([row]), run.sealed, run.run_id, 1)
+    write_sealed(pl.DataFrame([row]), run.sealed, run.run_id, 1, {})
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     state = read_state(tmp_path)
     one, two, three, four = (Asked(number(i), CHECK.value) for i in (1, 2, 3, 4))

@@ -52,7 +52,7 @@ class Reported:
                 }
             )
             frame = conform(outcomes, LOOKUP).sort("e164")
-            write_sealed(frame, self.run.sealed, self.run.run_id, shard)
+            write_sealed(frame, self.run.sealed, self.run.run_id, shard, {})
 
     @property
     def layout(self) -> Layout:
@@ -241,7 +241,7 @@ def test_a_plan_without_rejects_and_failures_has_empty_errors(tmp_path: Path) ->
         }
         for i in (1, 2)
     ]
-    write_sealed(pl.DataFrame(rows, schema=dtypes(LOOKUP)), run.sealed, run.run_id, 0)
+    write_sealed(pl.DataFrame(rows, schema=dtypes(LOOKUP)), run.sealed, run.run_id, 0, {})
     summary = report(run, plan, settings, SESSION, Watch())
     layout = layout_of(run, settings)
     assert pl.read_parquet(layout.parts(ERRORS)[0]).height == 0
@@ -252,7 +252,7 @@ def test_a_plan_without_rejects_and_failures_has_empty_errors(tmp_path: Path) ->
 def test_outcomes_that_are_missing_are_noticed_before_the_marker(reported: Reported) -> None:
     run = reported.run
     frame = read_sealed(run.sealed, run.run_id, 0)
-    write_sealed(frame.head(frame.height - 1), run.sealed, run.run_id, 0)
+    write_sealed(frame.head(frame.height - 1), run.sealed, run.run_id, 0, {})
     with pytest.raises(BatchScreenError, match="does not add up"):
         reported.report()
     assert not reported.layout.marker.exists()

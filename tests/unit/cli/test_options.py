@@ -76,6 +76,12 @@ def test_without_options_everything_is_the_default() -> None:
         ("--no-header", "input", "has_header", False),
         ("--strictness mobile", "numbers", "strictness", "mobile"),
         ("--rate 2.5", "pacing", "rate_per_second", 2.5),
+        ("--max-requests 7", "budget", "max_requests", 7),
+        ("--max-cost 7.5", "budget", "max_cost", 7.5),
+        ("--max-duration 6h30m", "budget", "max_duration_seconds", 23_400),
+        ("--max-duration 45", "budget", "max_duration_seconds", 45),
+        ("--stop-at 06:00", "schedule", "stop_at", "06:00"),
+        ("--timezone Europe/Berlin", "schedule", "timezone", "Europe/Berlin"),
     ],
 )
 def test_an_option_sets_its_setting(arguments: str, section: str, name: str, value: Any) -> None:
@@ -122,6 +128,33 @@ def test_flags_over_environment_over_file(tmp_path: Path) -> None:
 def test_mistakes_name_the_command_line() -> None:
     with pytest.raises(ConfigurationError, match=r"command line: pacing\.rate_per_second"):
         job("--rate", "0")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "setting", "why"),
+    [
+        ("--max-requests", "many", "budget.max_requests", "valid integer"),
+        ("--max-requests", "1.5", "budget.max_requests", "valid integer"),
+        ("--max-cost", "5 EUR", "budget.max_cost", "valid number"),
+        ("--max-requests", "-1", "budget.max_requests", "greater than or equal to 0"),
+        ("--max-cost", "-1", "budget.max_cost", "greater than or equal to 0"),
+        ("--max-cost", "nan", "budget.max_cost", "finite"),
+        ("--max-cost", "inf", "budget.max_cost", "finite"),
+        ("--max-duration", "soon", "budget.max_duration_seconds", "such as 6h30m"),
+        ("--max-duration", "", "budget.max_duration_seconds", "such as 6h30m"),
+        ("--max-duration", "30m6h", "budget.max_duration_seconds", "such as 6h30m"),
+        ("--stop-at", "6:00", "schedule.stop_at", "00:00 to 23:59"),
+        ("--stop-at", "24:00", "schedule.stop_at", "00:00 to 23:59"),
+        ("--timezone", "Berlin", "schedule.timezone", "no time zone 'Berlin'"),
+        ("--timezone", "", "schedule.timezone", "no time zone ''"),
+    ],
+)
+def test_bounds_that_cannot_be_meant(option: str, value: str, setting: str, why: str) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        job(option, value)
+    assert str(error.value).startswith(f"command line: {setting}: ")
+    assert why in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

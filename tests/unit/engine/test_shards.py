@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,29 @@ import polars as pl
 import pytest
 
 from batch_screen.api.client import CANNOT_CONNECT
-from batch_screen.config.settings import Screening
+from batch_screen.config.settings import Guards, Pacing, Retry, Screening, Settings
 from batch_screen.engine import shards as shards_module
+from batch_screen.engine.dispatch import Dispatcher
+from batch_screen.engine.pacing import Pacer
 from batch_screen.engine.retry import ACCOUNT, HELD
-from batch_screen.engine.shards import History, ShardLine, answered_lookups
+from batch_screen.engine.shards import History, ShardLine, answered_lookups, so_far
 from batch_screen.engine.task import Task
-from batch_screen.errors import BatchScreenError, JournalError, OutputError
+from batch_screen.errors import BatchScreenError, JournalError, OutputError, QuotaError, Stopped
 from batch_screen.journal.lines import Record
 from batch_screen.journal.seal import seal_path
 from batch_screen.journal.segments import SegmentWriter, segments
-from batch_screen.model import Attempt, Endpoint, Held, Intent, Lookup, Outcome, OutcomeKind, Plan
+from batch_screen.model import (
+    Answer,
+    Attempt,
+    Endpoint,
+    Held,
+    Intent,
+    Lookup,
+    Outcome,
+    OutcomeKind,
+    Plan,
+    Spent,
+)
 from batch_screen.runs import Run
 from tests.making import made, number
 
@@ -331,3 +345,98 @@ def test_answered_lookups_count_journal_and_sealed_shards(planned: tuple[Run, Pl
     assert answered == {e: sum(t.lookup.endpoint is e for t in half.tasks) for e in endpoints}
     Session(run, plan).go(ask_everything)
     assert answered_lookups(run, plan, endpoints) == {CHECK: 60, DATE: 60}
+
+
+def test_what_was_spent_is_counted_over_journal_and_sealed_shards(
+    planned: tuple[Run, Plan],
+) -> None:
+    run, plan = planned
+    nothing = {CHECK: Spent(), DATE: Spent()}
+    assert so_far(run, plan, BOTH.endpoints).spent == nothing
+    key = (number(7), CHECK, 2400)
+    journal(run, 0, Intent(*key), Attempt(*key, kind=OutcomeKind.RATE_LIMITED))
+    journal(run, 0, Intent(*key), Attempt(*key, reason=CANNOT_CONNECT), Intent(*key))
+    assert so_far(run, plan, BOTH.endpoints).spent == {**nothing, CHECK: Spent(2, 1)}
+    Session(run, plan).go(ask_everything)
+    assert so_far(run, plan, BOTH.endpoints).spent == {CHECK: Spent(62, 1), DATE: Spent(60)}
+    journal(run, 0, Intent(*key))  # a crash may leave the segments of a sealed shard
+    assert so_far(run, plan, BOTH.endpoints).spent == {CHECK: Spent(62, 1), DATE: Spent(60)}
+
+
+ANSWERS = [
+    *[Answer(kind=OutcomeKind.SUCCESS, http_status=200)] * 8,
+    *[Answer(kind=OutcomeKind.NOT_FOUND, http_status=404)] * 4,
+    *[Answer(kind=OutcomeKind.RATE_LIMITED, http_status=429, retry_after_seconds=0)] * 3,
+    *[Answer(kind=OutcomeKind.SERVER_ERROR, http_status=500)] * 2,
+    Answer(kind=OutcomeKind.UNREACHABLE, reason=CANNOT_CONNECT),
+    Answer(kind=OutcomeKind.UNREACHABLE, reason="connection_lost"),
+    Answer(kind=OutcomeKind.RATE_LIMITED, http_status=429, code="QUOTA_EXCEEDED"),
+    None,  # none before the run ends
+]
+FAST = Settings(
+    screening=BOTH,
+    pacing=Pacing(rate_per_second=1e6, ramp_up_seconds=0),
+    retry=Retry(max_attempts=2, max_refusals=2, base_delay_seconds=1e-6),
+    guards=Guards(grace_seconds=0, canary_answers=5, max_consecutive_failures=0),
+)
+
+
+class Unpaused(Pacer):
+    """What the server asks to wait is of no interest here."""
+
+    def pause(self, seconds: float) -> None: ...
+
+
+class Server:
+    """Answers at random, and knows what it was asked."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.requests: Counter[Endpoint] = Counter()
+        self.refusals: Counter[Endpoint] = Counter()
+
+    def spent(self) -> dict[Endpoint, Spent]:
+        return {e: Spent(self.requests[e], self.refusals[e]) for e in BOTH.endpoints}
+
+    async def ask(self, lookup: Lookup, _correlator: str) -> Answer:
+        answer = self.chance.choice(ANSWERS)
+        self.requests[lookup.endpoint] += answer is None or answer.reason != CANNOT_CONNECT
+        await asyncio.sleep(0 if answer else 3600)
+        assert answer is not None
+        self.refusals[lookup.endpoint] += answer.kind is OutcomeKind.RATE_LIMITED
+        return answer
+
+
+async def start(run: Run, plan: Plan, server: Server, requests: int) -> None:
+    """One start, which is stopped when so many requests were asked."""
+    loop = asyncio.get_running_loop()
+    line = ShardLine(run, plan, BOTH, on_saved=lambda _: None, on_failure=lambda _: None)
+    pacer = Unpaused(1e6, ramp_up_seconds=0, clock=loop.time)
+
+    async def ask(lookup: Lookup, correlator: str) -> Answer:
+        if dispatcher.attempts >= requests:
+            dispatcher.halt(Stopped("enough"))
+        return await server.ask(lookup, correlator)
+
+    dispatcher = Dispatcher(FAST, ask=ask, journal=line, correlate=run.correlator, pacer=pacer)
+    loop.call_later(0.3, dispatcher.halt, Stopped("nothing is answered any more"))
+    try:
+        await dispatcher.run(line.tasks())
+    except (QuotaError, Stopped):
+        pass
+    finally:
+        await line.close()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_was_spent_is_what_the_server_was_asked(tmp_path: Path, seed: int) -> None:
+    run, plan = made(tmp_path, range(40), shard_rows=10)
+    server = Server(seed)
+    for _ in range(200):
+        asyncio.run(start(run, plan, server, server.chance.randrange(1, 40)))
+        found = so_far(run, plan, BOTH.endpoints)
+        assert found.spent == server.spent()
+        if sum(found.answered.values()) == 80:
+            break
+    assert len(list(run.sealed.glob("*.seal"))) == len(plan.shards)
+    assert any(spent.refusals for spent in found.spent.values())

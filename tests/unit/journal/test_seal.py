@@ -19,9 +19,11 @@ from batch_screen.journal.seal import (
     seal,
     seal_path,
     sealed_path,
+    sealed_spent,
 )
 from batch_screen.journal.segments import SegmentWriter, segments
-from batch_screen.model import Attempt, Endpoint, Intent, LatestChange, Outcome, OutcomeKind
+from batch_screen.journal.tally import Tally
+from batch_screen.model import Attempt, Endpoint, Intent, LatestChange, Outcome, OutcomeKind, Spent
 from batch_screen.schema import INSTANT, LOOKUP, dtypes
 
 RUN = "20261123-c0ffee0000"
@@ -175,7 +177,7 @@ def test_any_order_of_saving_gives_the_first_of_each_lookup_sorted(
     first: dict[tuple[str, str, int], int] = {}
     for o in outcomes:
         first.setdefault((o.e164, o.endpoint.value, o.max_age_minutes or 0), o.attempts)
-    found = read_outcomes(place.journal, RUN, 0)
+    found = read_outcomes(place.journal, RUN, 0, Tally())
     rows = found.with_columns(pl.col("max_age_minutes").fill_null(0))
     assert rows.select("e164", "endpoint", "max_age_minutes", "attempts").rows() == [
         (*key, order) for key, order in sorted(first.items())
@@ -222,6 +224,22 @@ def test_segments_that_a_crash_has_left_behind_can_be_dropped(place: Place) -> N
     drop_segments(place.journal, 0)
     drop_segments(place.journal, 0)
     assert list(place.journal.iterdir()) == []
+
+
+def test_the_seal_keeps_what_was_spent(place: Place) -> None:
+    refused = Attempt(number(1), CHECK, 2400, kind=OutcomeKind.RATE_LIMITED)
+    place.write(Intent(number(1), CHECK, 2400), refused, Intent(number(1), CHECK, 2400, 2))
+    place.write(checked(1), Intent(number(1), DATE), Outcome(number(1), DATE))
+    place.seal(2)
+    assert sealed_spent(place.sealed, RUN, 0) == {CHECK: Spent(2, 1), DATE: Spent(1)}
+
+
+def test_a_damaged_seal_does_not_say_what_was_spent(place: Place) -> None:
+    place.seal(0)
+    path = seal_path(place.sealed, 0)
+    path.write_bytes(path.read_bytes().replace(b'"spent":{}', b'"spent":{ '))
+    with pytest.raises(JournalError, match=r"00000\.seal is missing or not as it was"):
+        sealed_spent(place.sealed, RUN, 0)
 
 
 def test_sealed_files_are_private(place: Place) -> None:

@@ -117,7 +117,7 @@ def new_whole_run(folder: Path) -> WholeRun:
         rows = [_outcome(int(n[-5:]), e) for n in numbers for e in ENDPOINTS]
         full = conform(pl.DataFrame(rows), LOOKUP)
         assert full.schema == dtypes(LOOKUP)
-        write_sealed(full, run.sealed, run.run_id, shard)
+        write_sealed(full, run.sealed, run.run_id, shard, {})
     report(run, plan, settings, Session(DAY, DAY), Watch())
     return WholeRun(layout_of(run, settings))
 

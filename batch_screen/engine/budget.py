@@ -1,0 +1,108 @@
+"""What a run may spend over all its starts: requests, and money by the prices of the contract.
+
+Money is counted in whole units so small that every price and the bound are a number of them:
+sums of binary fractions would let one request too many through, or one too few.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from fractions import Fraction
+from math import lcm
+
+from batch_screen.config import settings as bounds
+from batch_screen.errors import ConfigurationError, Stopped
+from batch_screen.model import Endpoint, Spent
+
+
+class Budget:
+    """Counts what is spent; asked before each request, it never lets a bound be exceeded."""
+
+    def __init__(
+        self,
+        budget: bounds.Budget,
+        prices: bounds.Prices,
+        earlier: Mapping[Endpoint, Spent],
+    ) -> None:
+        self._max_requests = budget.max_requests
+        self._currency = prices.currency
+        exact = {endpoint: _exact(price) for endpoint, price in prices.per_request.items()}
+        most = _exact(budget.max_cost)
+        self._units = lcm(*(price.denominator for price in (most, *exact.values())))
+        self._max_cost = int(most * self._units)
+        self._price = Counter({e: int(price * self._units) for e, price in exact.items()})
+        self._requests = sum(spent.requests for spent in earlier.values())
+        self._cost = sum(
+            self._price[endpoint] * (spent.requests - spent.refusals)
+            for endpoint, spent in earlier.items()
+        )
+
+    @property
+    def requests(self) -> int:
+        """Requests sent so far, over all starts."""
+        return self._requests
+
+    @property
+    def cost(self) -> Fraction:
+        """What they cost at most, exactly: all but those refused for the rate."""
+        return Fraction(self._cost, self._units)
+
+    def permits(self, endpoint: Endpoint) -> bool:
+        """Whether one more request to this endpoint stays within both bounds."""
+        return self._has_requests() and self._can_pay(endpoint)
+
+    def sent(self, endpoint: Endpoint) -> None:
+        """A request is about to be sent."""
+        self._requests += 1
+        self._cost += self._price[endpoint]
+
+    def refused(self, endpoint: Endpoint) -> None:
+        """One that was sent was refused for the rate: it costs nothing, but was a request."""
+        self._cost -= self._price[endpoint]
+
+    def not_sent(self, endpoint: Endpoint) -> None:
+        """For one taken for sent no connection was made: it was none."""
+        self._requests -= 1
+        self._cost -= self._price[endpoint]
+
+    def stop(self) -> Stopped:
+        """What to raise once a request is not permitted."""
+        if not self._has_requests():
+            bound, option = f"budget.max_requests = {self._max_requests:,}", "--max-requests"
+        else:
+            most = Fraction(self._max_cost, self._units)
+            bound, option = f"budget.max_cost = {self._money(most)}", "--max-cost"
+        spent = f"{self._requests:,} requests were made over all starts"
+        if self._price:
+            spent += f", for at most {self._money(self.cost)}"
+        return Stopped(
+            f"the budget is used up: {bound}, and {spent}; what was answered is saved: to go on, "
+            f"start the same command again with a higher {option}"
+        )
+
+    def _has_requests(self) -> bool:
+        return self._max_requests == 0 or self._requests < self._max_requests
+
+    def _can_pay(self, endpoint: Endpoint) -> bool:
+        return self._max_cost == 0 or self._cost + self._price[endpoint] <= self._max_cost
+
+    def _money(self, amount: Fraction) -> str:
+        return f"{float(amount):,.12g} {self._currency}"
+
+
+def refuse_unpriced(settings: bounds.Settings) -> None:
+    """Raises ``ConfigurationError`` where cost is bounded and something asked has no price."""
+    if settings.budget.max_cost == 0:
+        return
+    prices = settings.prices.per_request
+    if unpriced := [e.value for e in settings.screening.endpoints if not prices.get(e)]:
+        raise ConfigurationError(
+            f"budget.max_cost is set, but there is no price for {', '.join(unpriced)}: set it "
+            "under [prices.per_request], or bound the run with --max-requests"
+        )
+
+
+def _exact(amount: float) -> Fraction:
+    """The amount as it was written: 0.1 is a tenth, and not the float next to it."""
+    return Fraction(repr(amount))
