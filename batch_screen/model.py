@@ -100,13 +100,50 @@ class Pace(msgspec.Struct, frozen=True):
     """Attempts over time, in equal steps from the first moment of asking.
 
     Per step: ``attempts`` started, ``refused`` of them heard of (429, 408), and
-    ``limit_per_second``, the rate permitted by settings and server at its end.
+    ``limit_per_second``, the rate permitted by settings and server, its mean over the step.
+    The last step may not be over.
     """
 
-    step_seconds: float
+    step_seconds: float = 1.0
     attempts: list[int] = []
     refused: list[int] = []
     limit_per_second: list[float] = []
+
+    @property
+    def rates_per_second(self) -> list[float]:
+        return [count / self.step_seconds for count in self.attempts]
+
+    def at_most(self, steps: int) -> Pace:
+        """The same in so many steps or fewer, as many to one as that takes.
+
+        >>> Pace(1.0, [1, 2, 3], [0, 1, 0], [4.0, 2.0, 4.0]).at_most(2)
+        Pace(step_seconds=2.0, attempts=[3, 3], refused=[1, 0], limit_per_second=[3.0, 4.0])
+        """
+        size = -(-len(self.attempts) // steps)
+        if size <= 1:
+            return self
+        firsts = range(0, len(self.attempts), size)
+        limits = [self.limit_per_second[first : first + size] for first in firsts]
+        return Pace(
+            self.step_seconds * size,
+            [sum(self.attempts[first : first + size]) for first in firsts],
+            [sum(self.refused[first : first + size]) for first in firsts],
+            [round(sum(each) / len(each), 3) for each in limits],
+        )
+
+
+class Session(msgspec.Struct, frozen=True):
+    """What one start of a run did; earlier starts bought the rest."""
+
+    started_at: datetime
+    ended_at: datetime
+    attempts: int = 0
+    asking_seconds: float = 0.0
+    pace: Pace = Pace()
+
+    @property
+    def rate_per_second(self) -> float:
+        return self.attempts / self.asking_seconds if self.asking_seconds else 0.0
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,13 +6,13 @@ journal. So a resume is the same line again, which finds its work done up to som
 
 from __future__ import annotations
 
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from pydantic import SecretStr
@@ -20,18 +20,26 @@ from pydantic import SecretStr
 from batch_screen.config.settings import Settings
 from batch_screen.engine.asking import Asked, ask_all
 from batch_screen.engine.shards import answered_lookups
-from batch_screen.errors import AuthenticationError, ConfigurationError, InputError, OutputError
+from batch_screen.errors import (
+    ApiError,
+    AuthenticationError,
+    BatchScreenError,
+    ConfigurationError,
+    InputError,
+    OutputError,
+    Stopped,
+)
 from batch_screen.files import check_writable, make_folder, sweep, translated
 from batch_screen.lock import locked
 from batch_screen.masking import hide
-from batch_screen.model import Endpoint, Plan
+from batch_screen.model import Endpoint, Plan, Session
 from batch_screen.output.manifest import is_whole
 from batch_screen.output.parts import TABLES, Layout
-from batch_screen.output.summary import Rows, Session, Summary, count_rows, read_summary
+from batch_screen.output.summary import Rows, Summary, count_rows, read_summary, tells_of_a_stop
 from batch_screen.plan import check_plan, read_plan
-from batch_screen.planning import Source, plan_inputs
-from batch_screen.reading.inputs import Stdin, digest, expand, spool
-from batch_screen.reporting import layout_of, report
+from batch_screen.planning import Source, full_paths, on_disk, plan_inputs
+from batch_screen.reading.inputs import digest, expand
+from batch_screen.reporting import layout_of, report, report_stopped
 from batch_screen.runs import (
     Identity,
     Run,
@@ -45,7 +53,8 @@ from batch_screen.runs import (
 )
 from batch_screen.sandbox.config import DEFAULT_KEY, SandboxConfig
 from batch_screen.sandbox.run import running
-from batch_screen.watch import Watch
+from batch_screen.starts import keep_start, read_starts
+from batch_screen.watch import SIGNAL_EXIT, Watch
 
 SANDBOX = "sandbox"
 STATE = ".state"
@@ -84,11 +93,20 @@ class Job:
 
 
 class Screened(msgspec.Struct, frozen=True):
-    """A finished run: its figures, where its files are, and whether it was finished before."""
+    """A run that has ended: its figures, where its files are, and whether it had ended before."""
 
     summary: Summary
     layout: Layout
     was_complete: bool = False
+
+
+class _Start(NamedTuple):
+    """One start of a run."""
+
+    job: Job
+    run: Run
+    plan: Plan
+    started_at: datetime
 
 
 class Forecast(msgspec.Struct, frozen=True):
@@ -106,10 +124,16 @@ class Forecast(msgspec.Struct, frozen=True):
     facts: dict[str, str]
 
 
-def screen(job: Job, watch: Watch | None = None) -> Screened:
+OnStopped = Callable[[Screened], None]
+
+
+def screen(
+    job: Job, watch: Watch | None = None, on_stopped: OnStopped = lambda _: None
+) -> Screened:
     """Screens the inputs, or resumes, or says that it was done already.
 
-    Raises the exceptions of ``errors``; whatever was answered by then is saved.
+    Raises the exceptions of ``errors``; whatever was answered by then is saved. Where asking
+    was stopped on purpose, ``on_stopped`` is first told how far the run has come.
     """
     watch = watch or Watch()
     started_at = datetime.now(UTC)
@@ -117,9 +141,9 @@ def screen(job: Job, watch: Watch | None = None) -> Screened:
         raise AuthenticationError("no API key was given, and no sandbox was asked for")
     sources = expand(job.inputs, apart=_apart(job))
     check_writable(job.out)
-    with _locked(job), _on_disk(sources, job.state, watch) as files:
+    with _locked(job), on_disk(sources, job.state, watch) as files:
         watch.progress.stage("reading")
-        run = _run(job, _identity(job, files), _full_paths(files), watch)
+        run = _run(job, _identity(job, files), full_paths(files), watch)
         layout = layout_of(run, job.settings)
         if is_whole(layout):
             if not run.plan.exists():  # its state was removed; it needs none
@@ -127,15 +151,15 @@ def screen(job: Job, watch: Watch | None = None) -> Screened:
             return Screened(read_summary(layout.summary), layout, was_complete=True)
         _refuse_to_buy_again(run, layout)
         plan = _plan(job, run, files, watch)
+        read_starts(run.starts, run.run_id)  # damage is told before anything more is bought
         layout.check_writable()
         watch.progress.note(
             f"run {run.run_id}; if it is stopped, the same command resumes it without --new-run "
             f"and with --run-date {layout.run_date}"
         )
-        with _server(job) as (settings, key):
-            asked = ask_all(run, plan, settings, key, watch)
+        session = _ask(_Start(job, run, plan, started_at), watch, on_stopped)
         watch.progress.stage("writing", total=len(plan.shards))
-        summary = report(run, plan, job.settings, _session(started_at, asked), watch)
+        summary = report(run, plan, job.settings, session, watch)
     return Screened(summary, layout)
 
 
@@ -145,11 +169,11 @@ def forecast(job: Job, watch: Watch | None = None) -> Forecast:
     sources = expand(job.inputs, apart=_apart(job))
     with (
         tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
-        _on_disk(sources, Path(scratch), watch) as files,
+        on_disk(sources, Path(scratch), watch) as files,
     ):
         watch.progress.stage("reading")
         identity = _identity(job, files)
-        run = _resumable(job, identity, _full_paths(files))
+        run = _resumable(job, identity, full_paths(files))
         plan = read_plan(run.plan) if run else None
         plan = plan or plan_inputs(
             files, job.settings, Path(scratch) / "plan", watch, identity.content
@@ -204,32 +228,11 @@ def _locked(job: Job) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _on_disk(sources: list[Path | Stdin], folder: Path, watch: Watch) -> Iterator[list[Source]]:
-    """The sources as files; stdin can be read only once, so it is spooled meanwhile."""
-    spooled: dict[Stdin, Path] = {}
-    try:
-        for source in sources:
-            if isinstance(source, Stdin):
-                with watch.stop.interrupting():
-                    spooled[source] = spool(sys.stdin.buffer, folder)
-        yield [Source(spooled[s], s.name) if isinstance(s, Stdin) else Source(s) for s in sources]
-    finally:
-        for path in spooled.values():
-            with suppress(OSError):  # the next start clears it; what ended this one is told
-                path.unlink()
-
-
 def _identity(job: Job, files: list[Source]) -> Identity:
     settings = job.settings.identity()
     if job.sandbox:  # its port differs at every start
         settings["api.base_url"] = SANDBOX
     return Identity([digest(file.path) for file in files], job.day.isoformat(), settings)
-
-
-def _full_paths(files: list[Source]) -> list[str]:
-    """What tells a file that has changed from another one."""
-    return [file.name or str(file.path.resolve()) for file in files]
 
 
 def _run(job: Job, identity: Identity, inputs: list[str], watch: Watch) -> Run:
@@ -266,7 +269,8 @@ def _complete_runs(job: Job) -> list[str]:
 
 def _refuse_to_buy_again(run: Run, layout: Layout) -> None:
     """A complete run whose files are gone is written again from its state, if that is there."""
-    was_answered = layout.marker.exists() or layout.summary.exists() or layout.manifest.exists()
+    summed_up = layout.summary.exists() and not tells_of_a_stop(layout.summary)
+    was_answered = layout.marker.exists() or summed_up or layout.manifest.exists()
     if was_answered and not is_answered(run):
         run.discard()
         raise OutputError(
@@ -309,10 +313,46 @@ def _server(job: Job) -> Iterator[tuple[Settings, str]]:
         yield job.settings.model_copy(update={"api": api}), DEFAULT_KEY
 
 
+def _ask(start: _Start, watch: Watch, on_stopped: OnStopped) -> Session:
+    """Asks what has no outcome yet. What this start did is kept, also where it was stopped."""
+    job, run, plan = start.job, start.run, start.plan
+    ended: list[Session] = []
+
+    def end(asked: Asked) -> None:
+        ended.append(_session(start.started_at, asked))
+
+    try:
+        with _server(job) as (settings, key):
+            ask_all(run, plan, settings, key, watch, end)
+    except BatchScreenError as error:
+        with suppress(Exception):  # whatever fails now, what stopped the run is told
+            for session in ended:
+                _keep(run, session)
+                if _is_on_purpose(error):
+                    summary = report_stopped(run, plan, job.settings, session, error)
+                    on_stopped(Screened(summary, layout_of(run, job.settings)))
+        raise
+    [session] = ended
+    _keep(run, session)
+    return session
+
+
+def _is_on_purpose(error: BatchScreenError) -> bool:
+    """Whether the API or a limit ended the asking, and not a signal or the disk."""
+    is_signal = error.exit_code > SIGNAL_EXIT
+    return isinstance(error, (Stopped, ApiError, ConfigurationError)) and not is_signal
+
+
+def _keep(run: Run, session: Session) -> None:
+    if session.attempts:  # a start that only writes files again has no pace
+        keep_start(run.starts, run.run_id, session)
+
+
 def _session(started_at: datetime, asked: Asked) -> Session:
     return Session(
         started_at=started_at,
         ended_at=datetime.now(UTC),
         attempts=asked.attempts,
         asking_seconds=round(asked.seconds, 3),
+        pace=asked.pace,
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +20,7 @@ from batch_screen.numbers.frame import normalise_frame
 from batch_screen.numbers.normalise import Normaliser, metadata_version
 from batch_screen.numbers.rules import REMEDY, RejectReason
 from batch_screen.plan import make_plan
-from batch_screen.reading.inputs import refuse_changed
+from batch_screen.reading.inputs import Stdin, refuse_changed, spool
 from batch_screen.reading.read import Table, open_table
 from batch_screen.watch import Watch
 
@@ -28,6 +30,27 @@ class Source(NamedTuple):
 
     path: Path
     name: str | None = None
+
+
+@contextmanager
+def on_disk(sources: list[Path | Stdin], folder: Path, watch: Watch) -> Iterator[list[Source]]:
+    """The sources as files; stdin can be read only once, so it is spooled meanwhile."""
+    spooled: dict[Stdin, Path] = {}
+    try:
+        for source in sources:
+            if isinstance(source, Stdin):
+                with watch.stop.interrupting():
+                    spooled[source] = spool(sys.stdin.buffer, folder)
+        yield [Source(spooled[s], s.name) if isinstance(s, Stdin) else Source(s) for s in sources]
+    finally:
+        for path in spooled.values():
+            with suppress(OSError):  # the next start clears it; what ended this one is told
+                path.unlink()
+
+
+def full_paths(files: list[Source]) -> list[str]:
+    """What tells a file that has changed from another one."""
+    return [file.name or str(file.path.resolve()) for file in files]
 
 
 def plan_inputs(

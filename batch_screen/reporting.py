@@ -1,7 +1,8 @@
 """Enrich → report: from plan and sealed outcomes to everything a run leaves behind.
 
 Parts first, then reports, then the manifest, last of all the marker: a run that ends early
-leaves no marker, and the next start writes the same files again.
+leaves no marker, and the next start writes the same files again. Of a run that was stopped
+there is a summary alone, counted from its state.
 """
 
 from __future__ import annotations
@@ -11,22 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from msgspec.structs import replace
 
 from batch_screen.config.settings import Settings
-from batch_screen.files import check_writable, whole
-from batch_screen.journal.seal import read_sealed
-from batch_screen.masking import mask_number
-from batch_screen.model import Plan
+from batch_screen.errors import BatchScreenError
+from batch_screen.files import check_writable, whole, write_whole
+from batch_screen.journal.seal import is_sealed, read_outcomes, read_sealed, sealed_path
+from batch_screen.masking import mask_number, safe_line
+from batch_screen.model import Plan, Session
 from batch_screen.numbers.rules import REMEDY
+from batch_screen.output.counting import count_lookups, scans_of, with_left
 from batch_screen.output.enrich import enrich
 from batch_screen.output.failures import lookup_errors, reject_errors, write_errors_csv
 from batch_screen.output.manifest import write_manifest, write_marker, write_schema
+from batch_screen.output.pace_chart import pace_svg
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.output.summary import (
-    Session,
+    COMPLETE,
+    STOPPED,
+    Ending,
+    Lookups,
     Summary,
     check,
-    count_lookups,
     count_rows,
     write_summary,
 )
@@ -34,9 +41,14 @@ from batch_screen.plan import read_rejects, read_rows, shard_rows_path
 from batch_screen.runs import Run
 from batch_screen.schema import KEPT_PREFIX, conform
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
+from batch_screen.starts import read_starts
 from batch_screen.version import __version__
 from batch_screen.watch import Watch
 
+_CAUSE_CHARACTERS = 4_000
+_STEPS_TOLD = 1_200
+"""Over all starts of a run: what a service starts again and again fills no summary."""
+_STEPS_OF_A_START = 10
 _TEST_NUMBERS = "numbers.test_numbers"
 _REMEDIES = {reason.value: remedy for reason, remedy in REMEDY.items()}
 
@@ -57,7 +69,7 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
     for shard in range(len(plan.shards)):
         _write_parts(run, plan, shard, layout, settings)
         watch.advance(1)
-    endpoints = count_lookups(layout.parts(LOOKUPS), settings.prices)
+    endpoints = count_lookups(scans_of(layout.parts(LOOKUPS)), settings.prices)
     check(
         plan,
         len(settings.screening.endpoints),
@@ -65,11 +77,52 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
         result_rows=sum(_height(path) for path in layout.parts(RESULTS)),
         error_rows=sum(_height(path) for path in layout.parts(ERRORS)),
     )
-    summary = Summary(
+    summary = _summary(run, plan, settings, session, endpoints)
+    write_summary(layout.summary, summary)
+    with whole(layout.errors_csv) as file:
+        write_errors_csv(file, _frames(layout.parts(ERRORS)))
+    write_whole(layout.pace, pace_svg(summary.starts))
+    write_schema(layout, _kept(run))
+    write_manifest(layout)
+    write_marker(layout)
+    return summary
+
+
+def report_stopped(
+    run: Run, plan: Plan, settings: Settings, session: Session, error: BatchScreenError
+) -> Summary:
+    """Writes and returns how far a run had come that ``error`` has stopped.
+
+    Of its shards one at a time is in memory.
+    """
+    layout = layout_of(run, settings)
+    check_writable(layout.run)
+    counted = count_lookups(_outcomes_so_far(run, plan), settings.prices)
+    endpoints = with_left(counted, settings.screening.endpoints, plan.unique_numbers)
+    ending = Ending(safe_line(str(error), _CAUSE_CHARACTERS), error.exit_code)
+    complete = _summary(run, plan, settings, session, endpoints)
+    summary = replace(complete, status=STOPPED, stopped=ending)
+    write_summary(layout.summary, summary)
+    return summary
+
+
+def _outcomes_so_far(run: Run, plan: Plan) -> Iterator[pl.LazyFrame]:
+    for shard in range(len(plan.shards)):
+        if is_sealed(run.sealed, run.run_id, shard):
+            yield pl.scan_parquet(sealed_path(run.sealed, shard))
+        else:
+            yield read_outcomes(run.journal, run.run_id, shard).lazy()
+
+
+def _summary(
+    run: Run, plan: Plan, settings: Settings, session: Session, endpoints: dict[str, Lookups]
+) -> Summary:
+    """What a complete run tells of itself."""
+    return Summary(
         run_id=run.run_id,
-        run_date=layout.run_date,
+        run_date=run.file.identity.run_date,
         version=__version__,
-        status="complete",
+        status=COMPLETE,
         rows=count_rows(plan),
         endpoints=endpoints,
         cost=round(sum(figures.cost for figures in endpoints.values()), 6),
@@ -77,14 +130,15 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
         session=session,
         settings=_masked(run.file.identity.settings),
         facts=plan.facts,
+        starts=_starts(run),
     )
-    write_summary(layout.summary, summary)
-    with whole(layout.errors_csv) as file:
-        write_errors_csv(file, _frames(layout.parts(ERRORS)))
-    write_schema(layout, _kept(run))
-    write_manifest(layout)
-    write_marker(layout)
-    return summary
+
+
+def _starts(run: Run) -> list[Session]:
+    """The run's starts; the more there are, the longer are the steps of their pace."""
+    starts = read_starts(run.starts, run.run_id)
+    steps = max(_STEPS_OF_A_START, _STEPS_TOLD // max(1, len(starts)))
+    return [replace(start, pace=start.pace.at_most(steps)) for start in starts]
 
 
 def _write_parts(run: Run, plan: Plan, shard: int, layout: Layout, settings: Settings) -> None:

@@ -73,6 +73,7 @@ class Run:
         self.plan = folder / "plan"
         self.journal = folder / "journal"
         self.sealed = folder / "sealed"
+        self.starts = folder / "starts"
 
     @property
     def run_id(self) -> str:
@@ -87,7 +88,7 @@ class Run:
 
     def sweep(self) -> None:
         """Removes the unfinished files of a process that was killed."""
-        for folder in (self.folder, self.sealed):
+        for folder in (self.folder, self.sealed, self.starts):
             sweep(folder)
 
     def discard(self) -> None:
@@ -211,7 +212,7 @@ def create_run(
         serial += 1
     file = RunFile(Made(), run_id, identity, list(inputs), datetime.now(UTC), uuid4())
     run = Run(state_folder / "runs" / run_id, file)
-    for folder in (run.folder, run.journal, run.sealed):
+    for folder in (run.folder, run.journal, run.sealed, run.starts):
         make_folder(folder)
     write_record(run.folder / "run.json", file)
     return run
@@ -232,7 +233,7 @@ def _read_run(folder: Path) -> Run | None:
         if any(folder.glob("journal/*")) or any(folder.glob("sealed/*")):
             raise _unknown(path)
         return None
-    if not {"journal", "sealed"} <= names:
+    if not {"journal", "sealed", "starts"} <= names:
         raise _unknown(folder)
     made = _made_by(path)
     if made != Made():

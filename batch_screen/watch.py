@@ -15,7 +15,7 @@ from typing import Protocol
 
 from batch_screen.errors import Stopped
 
-_SIGNAL_EXIT = 128
+SIGNAL_EXIT = 128
 
 
 class Progress(Protocol):
@@ -71,7 +71,7 @@ class Stop:
         self._error = Stopped(
             f"stopped by {name}; what was answered is saved: start the same command again to "
             "resume",
-            exit_code=_SIGNAL_EXIT + signal_number,
+            exit_code=SIGNAL_EXIT + signal_number,
         )
         for listener in self._listeners:
             listener(self._error)

@@ -14,6 +14,12 @@ _MANY = 0.05
 
 def hints(summary: Summary, settings: Settings) -> Iterator[str]:
     """Lines for the person who reads the closing block, the weightiest first."""
+    if summary.is_stopped:
+        yield (
+            "once the cause is mended, the same command goes on, without --new-run and with "
+            f"--run-date {summary.run_date}; what was answered is saved and not asked for again"
+        )
+        return
     yield from _about_failures(summary, settings)
     yield from _about_rejects(summary, settings)
     yield from _about_meaning(summary, settings)

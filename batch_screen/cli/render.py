@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 
 from batch_screen.cli.hints import hints
+from batch_screen.cli.sparkline import sparkline
 from batch_screen.config.settings import Settings
 from batch_screen.model import Endpoint
 from batch_screen.output.parts import TABLES
@@ -20,7 +21,7 @@ _SHOWN_REASONS = 6
 def closing_block(screened: Screened, settings: Settings) -> str:
     """What a run came to, in the manner of load-testing tools."""
     summary = screened.summary
-    state = "was complete already, nothing was asked" if screened.was_complete else "complete"
+    state = _state(screened)
     if summary.settings.get("api.base_url") == SANDBOX:
         state += " · sandbox answers, not real ones"
     lines = [
@@ -29,10 +30,17 @@ def closing_block(screened: Screened, settings: Settings) -> str:
         *_rows(summary.rows),
         *_lookups(summary),
         *_requests(summary, settings),
-        *_files(screened),
+        *_pace(summary),
+        *(_report(screened) if summary.is_stopped else _files(screened)),
         *(f"  hint: {hint}" for hint in hints(summary, settings)),
     ]
     return "\n".join(lines)
+
+
+def _state(screened: Screened) -> str:
+    if screened.summary.is_stopped:
+        return "stopped, can be resumed"
+    return "was complete already, nothing was asked" if screened.was_complete else "complete"
 
 
 def forecast_block(expected: Forecast) -> str:
@@ -112,11 +120,14 @@ def _lookups(summary: Summary) -> Iterator[str]:
     for figures in summary.endpoints.values():
         for outcome, count in figures.by_outcome.items():
             totals[outcome] = totals.get(outcome, 0) + count
-    sums = " + ".join(f"{count:,} {outcome}" for outcome, count in totals.items())
+    sums = " + ".join(f"{count:,} {outcome}" for outcome, count in totals.items()) or "none"
     yield _line("lookups", f"{summary.lookups:,} = {sums}")
     width = max((len(name) for name in summary.endpoints), default=0)
     for name, figures in summary.endpoints.items():
         yield f"    {name:{width}}  {_figures(name, figures)}"
+    if summary.is_stopped:
+        left = _counts({name: figures.left for name, figures in summary.endpoints.items()})
+        yield _line("left", f"{summary.left:,} lookups without an outcome: {left}")
 
 
 def _figures(name: str, figures: Lookups) -> str:
@@ -146,6 +157,18 @@ def _requests(summary: Summary, settings: Settings) -> Iterator[str]:
         yield _line("cost", f"at most {summary.cost:,.2f} {summary.currency}")
 
 
+def _pace(summary: Summary) -> Iterator[str]:
+    session = summary.session
+    if session.asking_seconds >= 1 and session.pace.attempts:
+        for label, text in sparkline(session.pace):
+            yield _line(label, text) if label == "pace" else f"    {label:{_LABEL - 2}} {text}"
+
+
+def _report(screened: Screened) -> Iterator[str]:
+    layout = screened.layout
+    yield _line("files", f"{layout.summary}; results come with the end of the run")
+
+
 def _files(screened: Screened) -> Iterator[str]:
     layout = screened.layout
     yield _line("files", str(layout.folder))
@@ -156,7 +179,7 @@ def _files(screened: Screened) -> Iterator[str]:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         yield f"    {paths[0].relative_to(layout.folder)}{more}"
     reports = layout.run.relative_to(layout.folder)
-    yield f"    {reports}/ (summary.json, errors.csv, schema.json, manifest.json)"
+    yield f"    {reports}/ (summary.json, errors.csv, pace.svg, schema.json, manifest.json)"
     yield _line("look", _query(screened))
 
 

@@ -11,6 +11,7 @@ import click
 
 from batch_screen.cli.options import job_of, job_options
 from batch_screen.cli.show import show
+from batch_screen.errors import BatchScreenError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -34,13 +35,19 @@ def run(**options: Any) -> int:
 
     from batch_screen.cli.render import closing_block  # noqa: PLC0415 (heavy)
     from batch_screen.cli.watching import watcher  # noqa: PLC0415
-    from batch_screen.pipeline import screen  # noqa: PLC0415
+    from batch_screen.pipeline import Screened, screen  # noqa: PLC0415
     from batch_screen.watch import Stop, Watch  # noqa: PLC0415
 
     stop = Stop()
     _obey_signals(stop)
-    with watcher(job.settings.output.heartbeat_seconds) as progress:
-        screened = screen(job, Watch(progress, stop))
+    stopped: list[Screened] = []
+    try:
+        with watcher(job.settings.output.heartbeat_seconds) as progress:
+            screened = screen(job, Watch(progress, stop), stopped.append)
+    except BatchScreenError:
+        for half_way in stopped:
+            show(closing_block(half_way, job.settings))
+        raise
     show(closing_block(screened, job.settings))
     failed = screened.summary.failure_share > job.settings.guards.max_failure_share
     return _FAILURES if failed else 0

@@ -17,7 +17,7 @@ from batch_screen.engine.governor import Governor
 from batch_screen.engine.shards import ShardLine, answered_lookups
 from batch_screen.engine.throttle import Throttle
 from batch_screen.errors import ConfigurationError, Stopped
-from batch_screen.model import Plan
+from batch_screen.model import Pace, Plan
 from batch_screen.runs import Run
 from batch_screen.watch import Watch
 
@@ -30,21 +30,35 @@ class Asked(msgspec.Struct, frozen=True):
 
     attempts: int
     seconds: float
+    pace: Pace = Pace()
 
 
-def ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Watch) -> Asked:
+OnEnd = Callable[[Asked], None]
+
+
+def ask_all(  # noqa: PLR0913, PLR0917 (the stages' common arguments, and one to tell its end)
+    run: Run,
+    plan: Plan,
+    settings: Settings,
+    key: str,
+    watch: Watch,
+    on_end: OnEnd = lambda _: None,
+) -> Asked:
     """Returns when every lookup of the plan has a saved outcome.
 
     The watcher hears of outcomes when they are on disk. Raises what stops a run, after
     draining and saving: ``Stopped``, ``ApiError``, ``OutputError``, ``JournalError``.
+    ``on_end`` is told what was asked in either case, once all of it is saved.
     """
     _refuse_loop()
     settings = _affordable(settings, watch)  # before the loop, which opens files itself
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_ask_all(run, plan, settings, key, watch))
+        return runner.run(_ask_all(run, plan, settings, key, watch, on_end))
 
 
-async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Watch) -> Asked:
+async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
+    run: Run, plan: Plan, settings: Settings, key: str, watch: Watch, on_end: OnEnd
+) -> Asked:
     loop = asyncio.get_running_loop()
     pacing = settings.pacing
     answered = answered_lookups(run, plan, settings.screening.endpoints)
@@ -91,7 +105,9 @@ async def _ask_all(run: Run, plan: Plan, settings: Settings, key: str, watch: Wa
             finally:
                 pulse.cancel()
                 await line.close()
-    return Asked(attempts=dispatcher.attempts, seconds=monotonic() - began)
+                asked = Asked(attempts=dispatcher.attempts, seconds=monotonic() - began)
+                on_end(asked)
+    return asked
 
 
 async def _pulse(throttle: Throttle) -> None:

@@ -30,8 +30,7 @@ def write_schema(layout: Layout, kept: Mapping[str, pl.DataType]) -> None:
 def write_manifest(layout: Layout) -> None:
     """manifest.json: every file of the run with its rows, bytes and SHA-256."""
     data = [_entry(layout.folder, path, table) for table in TABLES for path in layout.parts(table)]
-    reports = [layout.summary, layout.errors_csv, layout.schema]
-    files = data + [_entry(layout.folder, path, None) for path in reports]
+    files = data + [_entry(layout.folder, path, None) for path in layout.reports]
     content = {
         "schema_version": SCHEMA_VERSION,
         "run_id": layout.run_id,

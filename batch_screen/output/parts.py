@@ -29,9 +29,15 @@ class Layout:
         self.summary = self.run / "summary.json"
         self.errors_csv = self.run / "errors.csv"
         self.schema = self.run / "schema.json"
+        self.pace = self.run / "pace.svg"
         self.manifest = self.run / "manifest.json"
         self.marker = self.run / "_SUCCESS"
         self.latest = folder / "latest.json"
+
+    @property
+    def reports(self) -> tuple[Path, ...]:
+        """What the manifest lists beside the parts, in the order of writing."""
+        return (self.summary, self.errors_csv, self.pace, self.schema)
 
     def part(self, table: str, number: int) -> Path:
         """Path of a part: unique to the run, never written again under the same name."""

@@ -6,19 +6,20 @@ endpoints = success + each failure + skipped.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
-import polars as pl
 
-from batch_screen.config.settings import Prices
 from batch_screen.errors import BatchScreenError, OutputError
 from batch_screen.files import write_whole
-from batch_screen.model import INCONCLUSIVE, Endpoint, LatestChange, OutcomeKind, Plan
+from batch_screen.model import INCONCLUSIVE, OutcomeKind, Plan, Session
 
-_PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+COMPLETE, STOPPED = "complete", "stopped"
+
+# As the formatter leaves them, a number a line; no text can have a line break in it.
+_NUMBERS = re.compile(rb"\[\n[\s\d.,eE+-]*\n\s*\]")
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -33,10 +34,11 @@ class Rows(msgspec.Struct, frozen=True):
 
 
 class Lookups(msgspec.Struct, frozen=True):
-    """What became of one endpoint's lookups.
+    """What became of one endpoint's lookups; ``total`` of them have an outcome.
 
     ``positives``: swapped, active, or a date. ``unanswered``: requests that a crash left
-    without a saved answer; they may have been billed and are not in the cost.
+    without a saved answer; they may have been billed and are not in the cost. ``left``: lookups
+    without an outcome, none in a complete run; requests made for them are not in the figures.
     """
 
     total: int
@@ -47,23 +49,21 @@ class Lookups(msgspec.Struct, frozen=True):
     unanswered: int
     latency_ms: dict[str, float]
     cost: float
+    left: int = 0
 
 
-class Session(msgspec.Struct, frozen=True):
-    """What this start of the run did; earlier starts bought the rest."""
+class Ending(msgspec.Struct, frozen=True):
+    """Why a run was stopped before its end; ``cause`` is masked."""
 
-    started_at: datetime
-    ended_at: datetime
-    attempts: int = 0
-    asking_seconds: float = 0.0
-
-    @property
-    def rate_per_second(self) -> float:
-        return self.attempts / self.asking_seconds if self.asking_seconds else 0.0
+    cause: str
+    exit_code: int
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """summary.json, and what the closing block on the terminal is drawn from."""
+    """summary.json, and what the closing block on the terminal is drawn from.
+
+    ``session`` is this start; ``starts`` are all that asked something and were not killed.
+    """
 
     run_id: str
     run_date: str
@@ -76,6 +76,18 @@ class Summary(msgspec.Struct, frozen=True):
     session: Session
     settings: dict[str, object]
     facts: dict[str, str]
+    starts: list[Session] = []
+    stopped: Ending | None = None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it tells of a run that is to be resumed, up to where it was stopped."""
+        return self.status == STOPPED
+
+    @property
+    def left(self) -> int:
+        """Lookups without an outcome."""
+        return sum(e.left for e in self.endpoints.values())
 
     @property
     def lookups(self) -> int:
@@ -112,97 +124,6 @@ def count_rows(plan: Plan) -> Rows:
     )
 
 
-def count_lookups(paths: list[Path], prices: Prices) -> dict[str, Lookups]:
-    """Figures per endpoint over Parquet files with the columns ``schema.LOOKUP``."""
-    if not paths:
-        return {}
-    scan = pl.scan_parquet(paths)
-    by_outcome = (
-        scan.group_by("endpoint", "outcome")
-        .agg(pl.len().alias("lookups"))
-        .collect(engine="streaming")
-    )
-    figures = scan.group_by("endpoint").agg(_figures()).collect(engine="streaming")
-    found = {row["endpoint"]: row for row in figures.iter_rows(named=True)}
-    latencies = _latencies(scan)
-    return {
-        endpoint.value: _lookups(
-            endpoint,
-            found[endpoint.value],
-            by_outcome,
-            latencies.get(endpoint.value, {}),
-            prices,
-        )
-        for endpoint in Endpoint
-        if endpoint.value in found
-    }
-
-
-def _figures() -> list[pl.Expr]:
-    positive = (
-        pl.col("swapped").fill_null(value=False)
-        | pl.col("active").fill_null(value=False)
-        | (pl.col("latest_change") == LatestChange.REPORTED.value).fill_null(value=False)
-    )
-    return [
-        pl.len().alias("total"),
-        positive.sum().alias("positives"),
-        pl.col("attempts").sum().cast(pl.Int64),
-        pl.col("refusals").sum().cast(pl.Int64),
-        pl.col("unanswered").sum().cast(pl.Int64),
-    ]
-
-
-def _latencies(scan: pl.LazyFrame) -> dict[str, dict[str, float]]:
-    """Percentiles per endpoint, to a tenth of a millisecond.
-
-    From the number of lookups at each tenth: polars' quantile holds every latency at once, in
-    all 0.9 GiB for nine million lookups.
-    """
-    tenths = (
-        scan.drop_nulls("latency_ms")
-        .group_by("endpoint", pl.col("latency_ms").round(1))
-        .agg(pl.len().alias("lookups"))
-        .collect(engine="streaming")
-        .sort("latency_ms")
-    )
-    return {
-        endpoint: {name: _at(counts, share) for name, share in _PERCENTILES.items()}
-        for (endpoint,), counts in tenths.partition_by("endpoint", as_dict=True).items()
-    }
-
-
-def _at(counts: pl.DataFrame, share: float) -> float:
-    """The latency below which this share of the counted lookups lies: the nearest rank."""
-    up_to = counts["lookups"].cum_sum()
-    rank = int(share * (up_to[-1] - 1) + 0.5) + 1
-    return round(float(counts["latency_ms"][int(up_to.search_sorted(rank))]), 1)
-
-
-def _lookups(
-    endpoint: Endpoint,
-    row: Mapping[str, float],
-    by_outcome: pl.DataFrame,
-    latency_ms: dict[str, float],
-    prices: Prices,
-) -> Lookups:
-    counts = by_outcome.filter(pl.col("endpoint") == endpoint.value)
-    outcomes = dict(zip(counts["outcome"], counts["lookups"], strict=True))
-    billed = row["attempts"] - row["refusals"]
-    return Lookups(
-        total=int(row["total"]),
-        by_outcome={
-            kind.value: outcomes[kind.value] for kind in OutcomeKind if kind.value in outcomes
-        },
-        positives=int(row["positives"]),
-        attempts=int(row["attempts"]),
-        refusals=int(row["refusals"]),
-        unanswered=int(row["unanswered"]),
-        latency_ms=latency_ms,
-        cost=round(billed * prices.per_request.get(endpoint, 0.0), 6),
-    )
-
-
 def check(
     plan: Plan,
     endpoints: int,
@@ -225,7 +146,12 @@ def check(
 
 def write_summary(path: Path, summary: Summary) -> None:
     """summary.json: no phone number, no key."""
-    write_whole(path, msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
+    indented = msgspec.json.format(msgspec.json.encode(summary))
+    write_whole(path, _NUMBERS.sub(_on_one_line, indented) + b"\n")
+
+
+def _on_one_line(numbers: re.Match[bytes]) -> bytes:
+    return b" ".join(numbers[0].split()).replace(b"[ ", b"[").replace(b" ]", b"]")
 
 
 def read_summary(path: Path) -> Summary:
@@ -236,6 +162,21 @@ def read_summary(path: Path) -> Summary:
         raise OutputError(
             f"{path} cannot be read though its run is complete; use --new-run to screen again"
         ) from error
+
+
+def tells_of_a_stop(path: Path) -> bool:
+    """Whether a summary lies there that says itself that its run was not complete.
+
+    What cannot be read may be the summary of a complete run.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_State).status == STOPPED
+    except (OSError, ValueError):
+        return False
+
+
+class _State(msgspec.Struct):
+    status: str
 
 
 def _must_agree(what: str, one: int, other_what: str, other: int) -> None:

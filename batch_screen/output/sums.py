@@ -11,11 +11,12 @@ import msgspec
 import polars as pl
 
 from batch_screen.config.settings import Prices
+from batch_screen.output.counting import count_lookups, scans_of
 from batch_screen.output.findings import Check, Difference
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.output.recount import Recount, Totals
 from batch_screen.output.reread import DamagedPartError, readable
-from batch_screen.output.summary import Lookups, Summary, count_lookups
+from batch_screen.output.summary import COMPLETE, Lookups, Summary
 from batch_screen.output.validate import rewrite
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import dtypes
@@ -142,13 +143,13 @@ def _summary_faults(layout: Layout, summary: Summary | None, recounted: Recount)
         {
             "run": (summary.run_id, layout.run_id),
             "date": (summary.run_date, layout.run_date),
-            "status": (summary.status, "complete"),
+            "status": (summary.status, COMPLETE),
             "cost": (summary.cost, round(sum(e.cost for e in summary.endpoints.values()), 6)),
         }
     )
     try:
         with readable():
-            counted = count_lookups(recounted.paths[LOOKUPS], Prices())
+            counted = count_lookups(scans_of(recounted.paths[LOOKUPS]), Prices())
     except DamagedPartError as error:
         yield f"lookups cannot be counted: {error}"
         return

@@ -163,15 +163,14 @@ def _manifest_faults(layout: Layout, manifest: Manifest | None) -> Iterator[str]
         f"{f.path!r} is no file of this run" for f in manifest.files if not _is_ours(layout, f)
     )
     first = [layout.part(table, 0) for table in TABLES]
-    for path in (*first, layout.summary, layout.errors_csv, layout.schema):
+    for path in (*first, *layout.reports):
         if str(path.relative_to(layout.folder)) not in paths:
             yield f"{path.relative_to(layout.folder)} is not listed"
 
 
 def _is_ours(layout: Layout, file: ListedFile) -> bool:
     if file.table is None:
-        reports = (layout.summary, layout.errors_csv, layout.schema)
-        return file.path in [str(path.relative_to(layout.folder)) for path in reports]
+        return file.path in [str(path.relative_to(layout.folder)) for path in layout.reports]
     number = part_number(file)
     return (
         file.table in TABLES

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import chain, repeat
 
 import msgspec
@@ -72,6 +73,7 @@ def odd_document(number: str) -> bytes:
     return _ODD_DOCUMENTS[int(number[-3:]) % len(_ODD_DOCUMENTS)]
 
 
+@cache  # a quarter of a second, in which the server would answer nobody
 def gzip_bomb() -> bytes:
     """An answer of 32 MiB in 32 KiB."""
     return gzip.compress(_OTHERS_BODY + b" " * 2**25)

@@ -244,7 +244,12 @@ class Output:
         summary = self.report("summary.json")
         for figures in summary["endpoints"].values():
             del figures["latency_ms"], figures["unanswered"]
-        del summary["session"], summary["run_id"], summary["settings"]["api.base_url"]
+        del (
+            summary["session"],
+            summary["starts"],
+            summary["run_id"],
+            summary["settings"]["api.base_url"],
+        )
         names = [p.name.removeprefix(self.run_id) for t in tables for p in self.parts(t)]
         errors = (self.reports / "errors.csv").read_text("utf-8").replace(self.run_id, "")
         schema = self.report("schema.json")

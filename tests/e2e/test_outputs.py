@@ -42,6 +42,8 @@ JUNK = [
 ]
 FORMULA_STARTS = tuple("=+-@\t\r\n")
 
+REPORTS = ("summary.json", "errors.csv", "pace.svg", "schema.json")
+
 
 @dataclass
 class Evening:
@@ -79,7 +81,7 @@ def test_layout(evening: Evening) -> None:
     run_id = evening.output.run_id
     parts = [f"{run_id}-00000.parquet", f"{run_id}-00001.parquet"]
     expected = {f"{table}/run_date={DAY}/{part}" for table in TABLES for part in parts}
-    reports = ("summary.json", "errors.csv", "schema.json", "manifest.json", "_SUCCESS")
+    reports = (*REPORTS, "manifest.json", "_SUCCESS")
     expected |= {"latest.json", *(f"runs/{run_id}/{name}" for name in reports)}
     out = evening.desk.out
     found = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
@@ -115,7 +117,7 @@ def test_schema_json_is_what_the_files_hold(evening: Evening) -> None:
 def test_manifest_lists_every_file_with_its_digest(evening: Evening) -> None:
     output = evening.output
     listed = {entry["path"]: entry for entry in output.report("manifest.json")["files"]}
-    reports = [output.reports / name for name in ("summary.json", "errors.csv", "schema.json")]
+    reports = [output.reports / name for name in REPORTS]
     files = [*reports, *(path for table in TABLES for path in output.parts(table))]
     assert listed.keys() == {str(path.relative_to(output.folder)) for path in files}
     for path in files:

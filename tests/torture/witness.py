@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from xml.etree import ElementTree as ET
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -112,12 +113,21 @@ def _read(path: Path) -> None:
             pq.read_table(pa.BufferReader(file.read()))
     elif path.suffix == ".json":
         json.loads(path.read_bytes())
+    elif path.suffix == ".svg":
+        _whole_drawing(path.read_bytes())
     elif path.suffix == ".csv":
         _whole_lines(path.read_bytes())
     elif path.suffix == ".seal":
         _as_sealed(path)
     elif path.name == "_SUCCESS":
         _as_manifested(path)
+
+
+def _whole_drawing(content: bytes) -> None:
+    try:
+        ET.fromstring(content)
+    except ET.ParseError as error:
+        raise ValueError(str(error)) from error
 
 
 def _whole_lines(content: bytes) -> None:

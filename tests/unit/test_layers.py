@@ -15,7 +15,7 @@ FLOORS = (
     {"cli"},
     {"pipeline"},
     {"engine", "sandbox", "planning", "reporting", "validating"},
-    {"reading", "numbers", "plan", "api", "journal", "output", "runs", "lock"},
+    {"reading", "numbers", "plan", "api", "journal", "output", "runs", "starts", "lock"},
     {"checked", "frames"},
     {"schema", "files", "watch"},
     {"config"},

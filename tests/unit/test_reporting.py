@@ -15,9 +15,9 @@ import pytest
 from batch_screen.config.settings import Numbers, Output, Settings
 from batch_screen.errors import BatchScreenError, JournalError, OutputError, Stopped
 from batch_screen.journal.seal import read_sealed, sealed_path, write_sealed
-from batch_screen.model import Endpoint, OutcomeKind, Plan
+from batch_screen.model import Endpoint, OutcomeKind, Plan, Session
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
-from batch_screen.output.summary import Session, Summary, read_summary
+from batch_screen.output.summary import Summary, read_summary
 from batch_screen.plan import shard_rows_path
 from batch_screen.reporting import layout_of, report
 from batch_screen.runs import Run
@@ -129,18 +129,19 @@ def test_the_marker_comes_last(reported: Reported, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Path, "replace", noting)
     reported.report()
-    assert order[-6:] == [
+    assert order[-7:] == [
         "summary.json",
         "errors.csv",
+        "pace.svg",
         "schema.json",
         "manifest.json",
         "latest.json",
         "_SUCCESS",
     ]
-    assert all(name.endswith(".parquet") for name in order[:-6])
+    assert all(name.endswith(".parquet") for name in order[:-7])
 
 
-@pytest.mark.parametrize("fails_at", range(14))
+@pytest.mark.parametrize("fails_at", range(15))
 def test_a_crash_at_any_file_leaves_no_marker_and_the_next_start_the_same_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
 ) -> None:

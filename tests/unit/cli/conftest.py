@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from batch_screen.output.summary import Lookups, Rows, Session, Summary
+from batch_screen.model import Session
+from batch_screen.output.summary import Lookups, Rows, Summary
 
 BEGAN = datetime(2026, 11, 23, 4, tzinfo=UTC)
 

@@ -30,7 +30,7 @@ def layout(tmp_path: Path) -> Layout:
         for part in (0, 1):
             frame = enrich(rows_of(range(3 + part)), outcomes_of([]), RUN)
             layout.write_part(table, part, frame, Output())
-    for path in (layout.summary, layout.errors_csv):
+    for path in (layout.summary, layout.errors_csv, layout.pace):
         files.write_whole(path, path.name.encode())
     return layout
 

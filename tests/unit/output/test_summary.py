@@ -5,30 +5,25 @@ from pathlib import Path
 
 import msgspec.structs
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from batch_screen.config.settings import Prices
 from batch_screen.errors import BatchScreenError, OutputError
-from batch_screen.model import Endpoint, OutcomeKind, Plan, ShardPlan
+from batch_screen.model import Endpoint, Pace, Plan, Session, ShardPlan
+from batch_screen.output.counting import count_lookups
 from batch_screen.output.summary import (
+    Ending,
     Lookups,
-    Session,
     Summary,
     check,
-    count_lookups,
     count_rows,
     read_summary,
+    tells_of_a_stop,
     write_summary,
 )
 
 from .frames import outcome, outcomes_of
 
-CHECK, DATE, FORWARDING = (
-    Endpoint.SIM_SWAP_CHECK,
-    Endpoint.SIM_SWAP_DATE,
-    Endpoint.CALL_FORWARDING_CHECK,
-)
+CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
 PLAN = Plan(
     rows=10,
     accepted=7,
@@ -39,14 +34,6 @@ PLAN = Plan(
     facts={},
 )
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
-
-
-def written(folder: Path, *parts: list[dict[str, object]]) -> list[Path]:
-    paths = []
-    for i, rows in enumerate(parts):
-        paths.append(folder / f"{i}.parquet")
-        outcomes_of(rows).write_parquet(paths[-1])
-    return paths
 
 
 def figures(total: int, by_outcome: dict[str, int]) -> Lookups:
@@ -64,59 +51,6 @@ def test_rows_are_counted_from_the_plan() -> None:
 def test_rows_that_do_not_add_up_are_a_bug(change: dict[str, object]) -> None:
     with pytest.raises(BatchScreenError, match="does not add up: input rows"):
         count_rows(msgspec.structs.replace(PLAN, **change))
-
-
-def test_figures_are_counted_over_all_parts(tmp_path: Path) -> None:
-    paths = written(
-        tmp_path,
-        [
-            outcome(1, CHECK, swapped=True, attempts=3, refusals=1, latency_ms=10.0),
-            outcome(2, CHECK, swapped=False, latency_ms=20.0),
-            outcome(1, DATE, latest_change="reported"),
-        ],
-        [
-            outcome(3, CHECK, outcome="not_found", latency_ms=30.0),
-            outcome(2, DATE, latest_change="none_reported"),
-            outcome(3, DATE, outcome="timeout", attempts=4),
-            outcome(3, FORWARDING, active=True),
-        ],
-    )
-    prices = Prices(per_request={CHECK: 0.5})
-    counted = count_lookups(paths, prices)
-    assert list(counted) == [CHECK, DATE, FORWARDING]
-    checks = counted[CHECK]
-    assert checks.by_outcome == {"success": 2, "not_found": 1}
-    assert (checks.total, checks.positives, checks.attempts, checks.refusals) == (3, 1, 5, 1)
-    assert checks.cost == 2.0, "what was refused was not billed"
-    assert checks.latency_ms == {"p50": 20.0, "p95": 30.0, "p99": 30.0}
-    assert (counted[DATE].positives, counted[FORWARDING].positives) == (1, 1)
-    assert counted[DATE].cost == 0.0
-    assert counted[DATE].latency_ms == {}
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    lookups=st.lists(
-        st.tuples(st.sampled_from(Endpoint), st.sampled_from(OutcomeKind)), max_size=40
-    )
-)
-def test_every_lookup_is_counted_once(
-    tmp_path_factory: pytest.TempPathFactory, lookups: list[tuple[Endpoint, OutcomeKind]]
-) -> None:
-    rows = [outcome(i, e, outcome=kind.value) for i, (e, kind) in enumerate(lookups)]
-    counted = count_lookups(written(tmp_path_factory.mktemp("s"), rows, []), Prices())
-    found = sorted(
-        (endpoint, kind, count)
-        for endpoint, f in counted.items()
-        for kind, count in f.by_outcome.items()
-    )
-    expected = sorted((e.value, k.value, lookups.count((e, k))) for e, k in set(lookups))
-    assert found == expected
-    assert all(f.total == sum(f.by_outcome.values()) for f in counted.values())
-
-
-def test_no_parts_have_no_figures() -> None:
-    assert count_lookups([], Prices()) == {}
 
 
 def test_accounting_that_adds_up_passes() -> None:
@@ -142,10 +76,10 @@ def test_accounting_that_does_not_add_up_stops_before_the_marker(
         check(PLAN, endpoints, counted, result_rows=rows, error_rows=3)
 
 
-def test_an_outcome_that_nobody_knows_is_noticed(tmp_path: Path) -> None:
-    paths = written(tmp_path, [outcome(i, CHECK, outcome="unheard_of") for i in range(5)])
+def test_an_outcome_that_nobody_knows_is_noticed() -> None:
+    strange = outcomes_of([outcome(i, CHECK, outcome="unheard_of") for i in range(5)])
     with pytest.raises(BatchScreenError):
-        check(PLAN, 1, count_lookups(paths, Prices()), result_rows=7, error_rows=8)
+        check(PLAN, 1, count_lookups([strange.lazy()], Prices()), result_rows=7, error_rows=8)
 
 
 def summary(by_outcome: dict[str, int]) -> Summary:
@@ -200,3 +134,36 @@ def test_a_summary_that_cannot_be_read_is_named(tmp_path: Path, content: bytes |
         path.write_bytes(content)
     with pytest.raises(OutputError, match=r"summary\.json.*--new-run"):
         read_summary(path)
+
+
+def test_numbers_of_the_pace_stand_in_one_line_each(tmp_path: Path) -> None:
+    pace = Pace(1.0, [1, 22, 3], [0, 0, 1], [9.8, 9.8, 4.5])
+    start = Session(NOW, NOW + timedelta(seconds=3), 26, 2.5, pace)
+    one = msgspec.structs.replace(
+        summary({"success": 5}), starts=[start], facts={"odd": "[\n 1,\n 2\n ]"}
+    )
+    write_summary(tmp_path / "summary.json", one)
+    text = (tmp_path / "summary.json").read_text("utf-8")
+    assert '"attempts": [1, 22, 3],' in text
+    assert '"limit_per_second": [9.8, 9.8, 4.5]' in text
+    assert read_summary(tmp_path / "summary.json") == one
+
+
+def test_a_summary_says_whether_it_tells_of_a_stop(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    assert not tells_of_a_stop(path)
+    write_summary(path, summary({"success": 5}))
+    assert not tells_of_a_stop(path)
+    stopped = msgspec.structs.replace(
+        summary({"success": 3}), status="stopped", stopped=Ending("no money", 4)
+    )
+    write_summary(path, stopped)
+    assert tells_of_a_stop(path)
+    assert read_summary(path) == stopped
+    path.write_bytes(path.read_bytes()[:-20])
+    assert not tells_of_a_stop(path), "it may have been a complete run's"
+
+
+def test_what_is_left_is_summed_up() -> None:
+    counted = {n: msgspec.structs.replace(figures(1, {"success": 1}), left=4) for n in "ab"}
+    assert msgspec.structs.replace(summary({}), endpoints=counted).left == 8

@@ -14,11 +14,10 @@ import polars as pl
 
 from batch_screen.config.settings import Output, Screening, Settings
 from batch_screen.journal.seal import write_sealed
-from batch_screen.model import Endpoint, OutcomeKind
+from batch_screen.model import Endpoint, OutcomeKind, Session
 from batch_screen.output.findings import Validation
 from batch_screen.output.manifest import latest_content, marker_content
 from batch_screen.output.parts import Layout
-from batch_screen.output.summary import Session
 from batch_screen.plan import shard_rows_path
 from batch_screen.reporting import layout_of, report
 from batch_screen.schema import LOOKUP, conform, dtypes

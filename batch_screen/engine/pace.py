@@ -1,0 +1,101 @@
+"""Keeps how many attempts were started over time, in memory that does not grow with the run.
+
+Knows no clock: every call brings its instant, in seconds of any clock that runs forward.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from batch_screen.model import Pace
+
+Count = TypeVar("Count", int, float)
+
+MOST_STEPS = 600
+FIRST_STEP_SECONDS = 1.0
+"""The limit is a promise about seconds: in shorter steps a burst it allows looks like a breach."""
+
+
+class PaceLog:
+    """Counts per step; when ``MOST_STEPS`` are full, pairs are merged and steps twice as long.
+
+    Of the limit it keeps how many attempts were permitted: that adds up as the counts do, so a
+    merged step shows the mean limit. The smaller of two limits would make a pair look as if it
+    had broken the limit, the larger one would hide a cut.
+    """
+
+    def __init__(self, began: float, limit_per_second: float) -> None:
+        self._began = self._until = began
+        self._limit = limit_per_second
+        self._step_seconds = FIRST_STEP_SECONDS
+        self._attempts = [0]
+        self._refused = [0]
+        self._permitted = [0.0]
+
+    def started(self, now: float) -> None:
+        """An attempt is about to be sent."""
+        self._go_on(now)
+        self._attempts[-1] += 1
+
+    def refused(self, now: float) -> None:
+        """An attempt was refused for the rate: it counts where that was heard."""
+        self._go_on(now)
+        self._refused[-1] += 1
+
+    def limit(self, now: float, rate_per_second: float) -> None:
+        """So many attempts a second are permitted from now on."""
+        self._go_on(now)
+        self._limit = rate_per_second
+
+    def taken(self, now: float) -> Pace:
+        """The record so far; its last step may not be over."""
+        self._go_on(now)
+        limits = [permitted / self._step_seconds for permitted in self._permitted[:-1]]
+        over_seconds = self._until - self._end(len(self._attempts) - 1)
+        limits.append(self._permitted[-1] / over_seconds if over_seconds else self._limit)
+        return Pace(
+            self._step_seconds,
+            list(self._attempts),
+            list(self._refused),
+            [round(limit, 3) for limit in limits],
+        )
+
+    def _go_on(self, now: float) -> None:
+        """Makes the last step the one that holds ``now``; none of those between is left out.
+
+        Merges before it adds steps, so that hours without an event are at most as many steps
+        as there may be.
+        """
+        while now >= self._end(MOST_STEPS):
+            self._merge()
+        while now >= (end := self._end(len(self._attempts))):
+            self._permit(end)
+            self._attempts.append(0)
+            self._refused.append(0)
+            self._permitted.append(0.0)
+        self._permit(now)
+
+    def _permit(self, until: float) -> None:
+        if until > self._until:
+            self._permitted[-1] += self._limit * (until - self._until)
+            self._until = until
+
+    def _end(self, steps: int) -> float:
+        """The instant at which so many steps are over."""
+        return self._began + steps * self._step_seconds
+
+    def _merge(self) -> None:
+        self._step_seconds *= 2
+        self._attempts = _in_pairs(self._attempts)
+        self._refused = _in_pairs(self._refused)
+        self._permitted = _in_pairs(self._permitted)
+
+
+def _in_pairs(counts: list[Count]) -> list[Count]:
+    """Two and two added; the last may have been alone.
+
+    >>> _in_pairs([1, 2, 3, 4, 5])
+    [3, 7, 5]
+    """
+    pairs = (counts[first : first + 2] for first in range(0, len(counts), 2))
+    return [pair[0] + pair[1] if len(pair) == 2 else pair[0] for pair in pairs]
