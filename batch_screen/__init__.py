@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from batch_screen.config.load import load_settings
     from batch_screen.config.settings import Settings
     from batch_screen.errors import BatchScreenError
+    from batch_screen.forecasting import Forecast, forecast
+    from batch_screen.job import Job
     from batch_screen.model import Endpoint
     from batch_screen.output.findings import Check, Difference, Validation
-    from batch_screen.pipeline import Forecast, Job, Screened, forecast, screen
+    from batch_screen.pipeline import Screened, screen
     from batch_screen.validating import validate
     from batch_screen.watch import Progress, Stop, Watch
 
@@ -48,15 +50,15 @@ _HOMES = {
     "Check": "output.findings",
     "Difference": "output.findings",
     "Endpoint": "model",
-    "Forecast": "pipeline",
-    "Job": "pipeline",
+    "Forecast": "forecasting",
+    "Job": "job",
     "Progress": "watch",
     "Screened": "pipeline",
     "Settings": "config.settings",
     "Stop": "watch",
     "Validation": "output.findings",
     "Watch": "watch",
-    "forecast": "pipeline",
+    "forecast": "forecasting",
     "load_settings": "config.load",
     "read_key": "config.key",
     "screen": "pipeline",

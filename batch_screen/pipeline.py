@@ -6,20 +6,16 @@ journal. So a resume is the same line again, which finds its work done up to som
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
-from pathlib import Path
+from datetime import UTC, datetime, time
 from typing import NamedTuple
 
 import msgspec
-from pydantic import SecretStr
 
 from batch_screen.config.settings import Settings
 from batch_screen.engine.asking import Asked, ask_all
-from batch_screen.engine.shards import answered_lookups
+from batch_screen.engine.budget import refuse_unpriced
 from batch_screen.errors import (
     ApiError,
     AuthenticationError,
@@ -30,15 +26,15 @@ from batch_screen.errors import (
     Stopped,
 )
 from batch_screen.files import check_writable, make_folder, sweep, translated
+from batch_screen.job import STATE, Job
 from batch_screen.lock import locked
-from batch_screen.masking import hide
-from batch_screen.model import Endpoint, Plan, Session
+from batch_screen.model import Plan, Session
 from batch_screen.output.manifest import is_whole
-from batch_screen.output.parts import TABLES, Layout
-from batch_screen.output.summary import Rows, Summary, count_rows, read_summary, tells_of_a_stop
+from batch_screen.output.parts import Layout
+from batch_screen.output.summary import Summary, read_summary, tells_of_a_stop
 from batch_screen.plan import check_plan, read_plan
 from batch_screen.planning import Source, full_paths, on_disk, plan_inputs
-from batch_screen.reading.inputs import digest, expand
+from batch_screen.reading.inputs import expand
 from batch_screen.reporting import layout_of, report, report_stopped
 from batch_screen.runs import (
     Identity,
@@ -47,49 +43,12 @@ from batch_screen.runs import (
     create_run,
     find_run,
     is_answered,
-    new_run_id,
-    today,
     unfinished_runs,
 )
 from batch_screen.sandbox.config import DEFAULT_KEY, SandboxConfig
 from batch_screen.sandbox.run import running
 from batch_screen.starts import keep_start, read_starts
 from batch_screen.watch import SIGNAL_EXIT, Watch
-
-SANDBOX = "sandbox"
-STATE = ".state"
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to screen and how. ``run_date`` None means today (UTC)."""
-
-    inputs: tuple[str, ...]
-    settings: Settings = field(default_factory=Settings)
-    key: SecretStr | None = None
-    run_date: date | None = None
-    new_run: bool = False
-    sandbox: bool = False
-
-    def __post_init__(self) -> None:
-        if self.key is not None:
-            hide(self.key.get_secret_value())
-
-    @property
-    def out(self) -> Path:
-        if not self.settings.output.folder:
-            raise ConfigurationError("no output folder: name one with --out")
-        return Path(self.settings.output.folder)
-
-    @property
-    def state(self) -> Path:
-        """The state folder: by default hidden in the output folder."""
-        named = self.settings.output.state_folder
-        return Path(named) if named else self.out / STATE
-
-    @property
-    def day(self) -> date:
-        return self.run_date or today()
 
 
 class Screened(msgspec.Struct, frozen=True):
@@ -109,21 +68,6 @@ class _Start(NamedTuple):
     started_at: datetime
 
 
-class Forecast(msgspec.Struct, frozen=True):
-    """What a run would do, per endpoint; nothing was sent."""
-
-    rows: Rows
-    lookups: dict[str, int]
-    already_answered: dict[str, int]
-    to_ask: dict[str, int]
-    cost: float | None
-    currency: str
-    rate_per_second: float
-    seconds: float
-    resumes: str | None
-    facts: dict[str, str]
-
-
 OnStopped = Callable[[Screened], None]
 
 
@@ -137,13 +81,14 @@ def screen(
     """
     watch = watch or Watch()
     started_at = datetime.now(UTC)
+    refuse_unpriced(job.settings)
     if job.key is None and not job.sandbox:
         raise AuthenticationError("no API key was given, and no sandbox was asked for")
-    sources = expand(job.inputs, apart=_apart(job))
+    sources = expand(job.inputs, apart=job.apart)
     check_writable(job.out)
     with _locked(job), on_disk(sources, job.state, watch) as files:
         watch.progress.stage("reading")
-        run = _run(job, _identity(job, files), full_paths(files), watch)
+        run = _run(job, job.identity(files), full_paths(files), watch)
         layout = layout_of(run, job.settings)
         if is_whole(layout):
             if not run.plan.exists():  # its state was removed; it needs none
@@ -163,57 +108,6 @@ def screen(
     return Screened(summary, layout)
 
 
-def forecast(job: Job, watch: Watch | None = None) -> Forecast:
-    """What ``screen`` would ask and what it would cost; sends nothing and changes no state."""
-    watch = watch or Watch()
-    sources = expand(job.inputs, apart=_apart(job))
-    with (
-        tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
-        on_disk(sources, Path(scratch), watch) as files,
-    ):
-        watch.progress.stage("reading")
-        identity = _identity(job, files)
-        run = _resumable(job, identity, full_paths(files))
-        plan = read_plan(run.plan) if run else None
-        plan = plan or plan_inputs(
-            files, job.settings, Path(scratch) / "plan", watch, identity.content
-        )
-    endpoints = job.settings.screening.endpoints
-    if run is not None:
-        answered = answered_lookups(run, plan, endpoints)
-    else:  # a run whose state was removed is complete all the same
-        was_complete = not job.new_run and new_run_id(identity, 1) in _complete_runs(job)
-        answered = dict.fromkeys(endpoints, plan.unique_numbers if was_complete else 0)
-    return _forecast(job, plan, run, answered)
-
-
-def _forecast(job: Job, plan: Plan, run: Run | None, answered: dict[Endpoint, int]) -> Forecast:
-    endpoints = job.settings.screening.endpoints
-    to_ask = {e: plan.unique_numbers - answered[e] for e in endpoints}
-    prices, pacing = job.settings.prices, job.settings.pacing
-    return Forecast(
-        rows=count_rows(plan),
-        lookups={e.value: plan.unique_numbers for e in endpoints},
-        already_answered={e.value: answered[e] for e in endpoints},
-        to_ask={e.value: count for e, count in to_ask.items()},
-        cost=round(sum(n * prices.per_request.get(e, 0.0) for e, n in to_ask.items()), 6)
-        if prices.per_request
-        else None,
-        currency=prices.currency,
-        rate_per_second=pacing.rate_per_second,
-        seconds=round(sum(to_ask.values()) / (pacing.rate_per_second * (1 - pacing.headroom)), 1),
-        resumes=run.run_id if run else None,
-        facts=plan.facts,
-    )
-
-
-def _apart(job: Job) -> tuple[Path, ...]:
-    """Folders of ours that may lie in an input folder and hold no list of numbers."""
-    if not job.settings.output.folder:
-        return ()
-    return (job.out, job.state, *(job.out / name for name in (*TABLES, "runs")))
-
-
 @contextmanager
 def _locked(job: Job) -> Iterator[None]:
     """Holds state and output: two runs must neither buy the same nor write the same files."""
@@ -226,13 +120,6 @@ def _locked(job: Job) -> Iterator[None]:
             with translated("clear", leftover):
                 leftover.unlink()
         yield
-
-
-def _identity(job: Job, files: list[Source]) -> Identity:
-    settings = job.settings.identity()
-    if job.sandbox:  # its port differs at every start
-        settings["api.base_url"] = SANDBOX
-    return Identity([digest(file.path) for file in files], job.day.isoformat(), settings)
 
 
 def _run(job: Job, identity: Identity, inputs: list[str], watch: Watch) -> Run:
@@ -257,14 +144,8 @@ def _new_run(job: Job, identity: Identity, inputs: list[str], watch: Watch) -> R
         )
     # Without --new-run a run that is complete in this folder is not run again, even where
     # its state was removed: it gets its old name back.
-    taken = _complete_runs(job) if job.new_run else []
+    taken = job.complete_runs() if job.new_run else []
     return create_run(job.state, identity, inputs, taken)
-
-
-def _complete_runs(job: Job) -> list[str]:
-    if not job.settings.output.folder:  # a forecast needs none
-        return []
-    return [marker.parent.name for marker in (job.out / "runs").glob("*/_SUCCESS")]
 
 
 def _refuse_to_buy_again(run: Run, layout: Layout) -> None:
@@ -277,13 +158,6 @@ def _refuse_to_buy_again(run: Run, layout: Layout) -> None:
             f"run {run.run_id} was complete, but files of it in {layout.folder} and its state in "
             f"{run.folder} are gone or not whole; restore them, or ask and pay again with --new-run"
         )
-
-
-def _resumable(job: Job, identity: Identity, inputs: list[str]) -> Run | None:
-    output = job.settings.output
-    if job.new_run or not (output.state_folder or output.folder):
-        return None
-    return find_run(job.state, identity, inputs)
 
 
 def _plan(job: Job, run: Run, files: list[Source], watch: Watch) -> Plan:
@@ -323,7 +197,7 @@ def _ask(start: _Start, watch: Watch, on_stopped: OnStopped) -> Session:
 
     try:
         with _server(job) as (settings, key):
-            ask_all(run, plan, settings, key, watch, end)
+            ask_all(run, plan, settings, key, watch, began_at=start.started_at, on_end=end)
     except BatchScreenError as error:
         with suppress(Exception):  # whatever fails now, what stopped the run is told
             for session in ended:

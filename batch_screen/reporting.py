@@ -18,6 +18,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.errors import BatchScreenError
 from batch_screen.files import check_writable, whole, write_whole
 from batch_screen.journal.seal import is_sealed, read_outcomes, read_sealed, sealed_path
+from batch_screen.journal.tally import Tally
 from batch_screen.masking import mask_number, safe_line
 from batch_screen.model import Plan, Session
 from batch_screen.numbers.rules import REMEDY
@@ -111,7 +112,7 @@ def _outcomes_so_far(run: Run, plan: Plan) -> Iterator[pl.LazyFrame]:
         if is_sealed(run.sealed, run.run_id, shard):
             yield pl.scan_parquet(sealed_path(run.sealed, shard))
         else:
-            yield read_outcomes(run.journal, run.run_id, shard).lazy()
+            yield read_outcomes(run.journal, run.run_id, shard, Tally()).lazy()
 
 
 def _summary(

@@ -13,7 +13,7 @@ import click
 from batch_screen.model import Endpoint
 
 if TYPE_CHECKING:
-    from batch_screen.pipeline import Job
+    from batch_screen.job import Job
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -154,7 +154,7 @@ def job_of(options: dict[str, Any], *, needs_key: bool) -> Job:
     wants_key = needs_key and not options["sandbox"]
     key = read_key(settings.api.key_file, os.environ) if wants_key else None
 
-    from batch_screen.pipeline import Job  # noqa: PLC0415 (the heaviest: a wrong setting is told first)
+    from batch_screen.job import Job  # noqa: PLC0415 (the heaviest: a wrong setting is told first)
 
     return Job(
         inputs=options["inputs"],

@@ -27,8 +27,8 @@ def plan(*, as_json: bool, **options: Any) -> None:
 
     from batch_screen.cli.render import forecast_block  # noqa: PLC0415 (heavy)
     from batch_screen.cli.watching import watcher  # noqa: PLC0415
+    from batch_screen.forecasting import forecast  # noqa: PLC0415
     from batch_screen.masking import safe_line  # noqa: PLC0415
-    from batch_screen.pipeline import forecast  # noqa: PLC0415
     from batch_screen.watch import Watch  # noqa: PLC0415
 
     _obey_signals()

@@ -9,13 +9,16 @@ from collections.abc import Iterator, Mapping
 from batch_screen.cli.hints import hints
 from batch_screen.cli.sparkline import sparkline
 from batch_screen.config.settings import Settings
+from batch_screen.forecasting import Forecast
+from batch_screen.job import SANDBOX
 from batch_screen.model import Endpoint
 from batch_screen.output.parts import TABLES
 from batch_screen.output.summary import Lookups, Rows, Summary
-from batch_screen.pipeline import SANDBOX, Forecast, Screened
+from batch_screen.pipeline import Screened
 
 _LABEL = 14
 _SHOWN_REASONS = 6
+_SLOWED = 2.0
 
 
 def closing_block(screened: Screened, settings: Settings) -> str:
@@ -60,9 +63,27 @@ def forecast_block(expected: Forecast) -> str:
     if expected.resumes:
         lines.append(_line("resumes", f"run {expected.resumes}"))
     lines.append(_line("cost", _cost(expected)))
-    pace = f"{duration(expected.seconds)} at {expected.rate_per_second:g}/s"
-    lines.append(_line("time", pace))
+    if left := _left_of_budget(expected):
+        lines.append(_line("budget", f"{left} left, retries included"))
+    lines.append(_line("time", _time(expected)))
     return "\n".join(lines)
+
+
+def _left_of_budget(expected: Forecast) -> str:
+    left = []
+    if expected.requests_left is not None:
+        left.append(f"{expected.requests_left:,} requests")
+    if expected.cost_left is not None:
+        left.append(f"{expected.cost_left:,.2f} {expected.currency}")
+    return " and ".join(left)
+
+
+def _time(expected: Forecast) -> str:
+    """The time; that at the full rate alone would be less where hours or endpoints have lower."""
+    at_full_rate = sum(expected.to_ask.values()) / expected.rate_per_second
+    is_slowed = expected.seconds > _SLOWED * at_full_rate
+    up_to = "up to " if is_slowed else ""
+    return f"{duration(expected.seconds)} at {up_to}{expected.rate_per_second:g}/s"
 
 
 def _cost(expected: Forecast) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from time import monotonic
 
 import msgspec
@@ -14,15 +15,16 @@ from batch_screen.engine.budget import Budget
 from batch_screen.engine.connections import affordable
 from batch_screen.engine.dispatch import Dispatcher
 from batch_screen.engine.governor import Governor
-from batch_screen.engine.shards import ShardLine, answered_lookups
+from batch_screen.engine.schedule import ClosingTime, Timetable, closing_time
+from batch_screen.engine.shards import ShardLine, so_far
 from batch_screen.engine.throttle import Throttle
 from batch_screen.errors import ConfigurationError, Stopped
-from batch_screen.model import Pace, Plan
+from batch_screen.model import Endpoint, Pace, Plan
 from batch_screen.runs import Run
 from batch_screen.watch import Watch
 
-
 _PULSE_SECONDS = 0.25
+_LOOK_AGAIN_SECONDS = 30.0
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -36,39 +38,48 @@ class Asked(msgspec.Struct, frozen=True):
 OnEnd = Callable[[Asked], None]
 
 
-def ask_all(  # noqa: PLR0913, PLR0917 (the stages' common arguments, and one to tell its end)
+def ask_all(  # noqa: PLR0913 (the stages' common arguments, its beginning and its end)
     run: Run,
     plan: Plan,
     settings: Settings,
     key: str,
     watch: Watch,
+    *,
+    began_at: datetime | None = None,
     on_end: OnEnd = lambda _: None,
 ) -> Asked:
     """Returns when every lookup of the plan has a saved outcome.
 
     The watcher hears of outcomes when they are on disk. Raises what stops a run, after
     draining and saving: ``Stopped``, ``ApiError``, ``OutputError``, ``JournalError``.
-    ``on_end`` is told what was asked in either case, once all of it is saved.
+    ``began_at`` is the instant from which the longest duration counts. ``on_end`` is told what
+    was asked in either case, once all of it is saved.
     """
     _refuse_loop()
     settings = _affordable(settings, watch)  # before the loop, which opens files itself
+    closing = closing_time(
+        began_at or _now(), settings.schedule, settings.budget, settings.api.timeout_seconds
+    )
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_ask_all(run, plan, settings, key, watch, on_end))
+        return runner.run(_ask_all(run, plan, settings, key, watch, closing, on_end))
 
 
 async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
-    run: Run, plan: Plan, settings: Settings, key: str, watch: Watch, on_end: OnEnd
+    run: Run,
+    plan: Plan,
+    settings: Settings,
+    key: str,
+    watch: Watch,
+    closing: ClosingTime | None,
+    on_end: OnEnd,
 ) -> Asked:
     loop = asyncio.get_running_loop()
-    pacing = settings.pacing
-    answered = answered_lookups(run, plan, settings.screening.endpoints)
-    total = plan.unique_numbers * len(answered)
-    watch.progress.stage("asking", total=total, done=sum(answered.values()))
-    ceiling = pacing.rate_per_second * (1 - pacing.headroom)
-    governor = Governor(lambda: ceiling, pacing, clock=loop.time)
-    throttle = Throttle(pacing, governor, clock=loop.time)
+    earlier = so_far(run, plan, settings.screening.endpoints)
+    total = plan.unique_numbers * len(earlier.answered)
+    watch.progress.stage("asking", total=total, done=sum(earlier.answered.values()))
     began = monotonic()
-    async with Client(settings.api, key, max_connections=pacing.max_concurrency) as client:
+    throttle = _throttle(settings, loop.time, watch)
+    async with Client(settings.api, key, max_connections=settings.pacing.max_concurrency) as client:
 
         def saved(count: int) -> None:
             dispatcher.wake()
@@ -87,27 +98,61 @@ async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
             journal=line,
             correlate=run.correlator,
             throttle=throttle,
-            budget=Budget(settings.budget, settings.prices, {}),
+            budget=Budget(settings.budget, settings.prices, earlier.spent),
         )
-        if any(answered.values()):
-            dispatcher.known_good()
-        for endpoint, count in answered.items():
-            if count >= settings.guards.canary_answers:  # an earlier start saw it answer well
-                dispatcher.trust(endpoint)
+        _recall(dispatcher, earlier.answered, settings.guards.canary_answers)
 
         def halt(error: Stopped) -> None:
             loop.call_soon_threadsafe(dispatcher.halt, error)
 
-        pulse = asyncio.create_task(_pulse(throttle))
+        beside = [asyncio.create_task(_pulse(throttle))]
+        if closing is not None and sum(earlier.answered.values()) < total:
+            beside.append(asyncio.create_task(_close(closing, dispatcher)))
+            await asyncio.sleep(0)  # it may be closing time already
         with watch.stop.listen(halt):
             try:
                 await dispatcher.run(line.tasks())
             finally:
-                pulse.cancel()
+                for task in beside:
+                    task.cancel()
                 await line.close()
-                asked = Asked(attempts=dispatcher.attempts, seconds=monotonic() - began)
+                asked = Asked(dispatcher.attempts, monotonic() - began, throttle.taken())
                 on_end(asked)
     return asked
+
+
+def _recall(dispatcher: Dispatcher, answered: Mapping[Endpoint, int], enough: int) -> None:
+    """Tells the dispatcher what earlier starts have proved."""
+    if any(answered.values()):
+        dispatcher.known_good()
+    for endpoint, count in answered.items():
+        if count >= enough:  # an earlier start saw it answer well
+            dispatcher.trust(endpoint)
+
+
+def _throttle(settings: Settings, clock: Callable[[], float], watch: Watch) -> Throttle:
+    pacing, schedule = settings.pacing, settings.schedule
+    timetable = Timetable(schedule, pacing.rate_per_second, headroom=pacing.headroom)
+    if timetable.rate(_now()) == 0:
+        opens_at = timetable.opens_at(_now())
+        watch.progress.note(
+            f"schedule.rate_per_second_by_hour permits no request at this hour; waiting until "
+            f"{opens_at:%H:%M} ({schedule.timezone})"
+        )
+    governor = Governor(lambda: timetable.rate(_now()), pacing, clock=clock)
+    return Throttle(pacing, governor, clock=clock)
+
+
+async def _close(closing: ClosingTime, dispatcher: Dispatcher) -> None:
+    """Ends the run at last orders."""
+    # The clock on the wall may be set meanwhile, so it is looked at again and again.
+    while (left := (closing.last_orders - _now()).total_seconds()) > 0:  # noqa: ASYNC110
+        await asyncio.sleep(min(left, _LOOK_AGAIN_SECONDS))
+    dispatcher.halt(closing.stopped())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 async def _pulse(throttle: Throttle) -> None:

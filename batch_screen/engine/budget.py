@@ -48,6 +48,18 @@ class Budget:
         """What they cost at most, exactly: all but those refused for the rate."""
         return Fraction(self._cost, self._units)
 
+    @property
+    def requests_left(self) -> int | None:
+        """How many more may be sent; None: as many as you like."""
+        return max(0, self._max_requests - self._requests) if self._max_requests else None
+
+    @property
+    def cost_left(self) -> Fraction | None:
+        """What more they may cost, exactly; None: whatever it is."""
+        if not self._max_cost:
+            return None
+        return Fraction(max(0, self._max_cost - self._cost), self._units)
+
     def permits(self, endpoint: Endpoint) -> bool:
         """Whether one more request to this endpoint stays within both bounds."""
         return self._has_requests() and self._can_pay(endpoint)

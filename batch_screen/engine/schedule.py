@@ -97,6 +97,12 @@ class Timetable:
             return began + _HOUR
         return self._change(at.astimezone(UTC).replace(microsecond=0), began + _HOUR)
 
+    def opens_at(self, at: datetime) -> datetime:
+        """The first instant from that one on at which requests are permitted, local time."""
+        while self.rate(at) == 0:  # ends: some hour permits something
+            at = self.next_hour(at)
+        return at.astimezone(self._place)
+
     def _change(self, low: datetime, high: datetime) -> datetime:
         offset = low.astimezone(self._place).utcoffset()
         return _first(lambda at: at.astimezone(self._place).utcoffset() != offset, low, high)

@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parents[2] / "batch_screen"
 FLOORS = (
     {"__main__"},
     {"cli"},
-    {"pipeline"},
+    {"pipeline", "forecasting"},
+    {"job"},
     {"engine", "sandbox", "planning", "reporting", "validating"},
     {"reading", "numbers", "plan", "api", "journal", "output", "runs", "starts", "lock"},
     {"checked", "frames"},
@@ -30,7 +31,7 @@ HOMES = {
     "click": {"cli"},
     "tqdm": {"cli"},
     "phonenumbers": {"numbers"},
-    "pydantic": {"config", "pipeline"},
+    "pydantic": {"config", "job"},
     "pydantic_settings": {"config"},
     "tomllib": {"config"},
     "filelock": {"lock"},

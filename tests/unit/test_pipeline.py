@@ -33,11 +33,13 @@ from batch_screen.errors import (
     RunLockedError,
     Stopped,
 )
+from batch_screen.forecasting import forecast
+from batch_screen.job import Job
 from batch_screen.lock import locked
 from batch_screen.model import Endpoint
 from batch_screen.output.manifest import is_whole
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES
-from batch_screen.pipeline import Job, Screened, forecast, screen
+from batch_screen.pipeline import Screened, screen
 from batch_screen.watch import Silent, Stop, Watch
 
 DAY = date(2026, 11, 23)

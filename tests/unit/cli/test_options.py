@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from batch_screen.cli.options import _OPTIONS, _SETTINGS, job_of, job_options
 from batch_screen.config.settings import Settings
 from batch_screen.errors import AuthenticationError, BatchScreenError, ConfigurationError
+from batch_screen.job import Job
 from batch_screen.model import Endpoint
-from batch_screen.pipeline import Job
 
 KEY = "s3cret-api-key"
 

@@ -11,9 +11,10 @@ import pytest
 
 from batch_screen.cli.render import closing_block, duration, forecast_block
 from batch_screen.config.settings import Output, Settings
+from batch_screen.forecasting import Forecast
 from batch_screen.model import Endpoint
 from batch_screen.output.parts import TABLES, Layout
-from batch_screen.pipeline import Forecast, Screened
+from batch_screen.pipeline import Screened
 
 Make = Callable[..., Any]
 QUIET = Settings(input={"keep_columns": ("id",)}, prices={"per_request": {"sim-swap/check": 0.01}})
@@ -117,6 +118,8 @@ def forecast(summary: Make, **changes: Any) -> Forecast:
         currency="EUR",
         rate_per_second=10.0,
         seconds=163.3,
+        requests_left=None,
+        cost_left=None,
         resumes="20261123-0123456789",
         facts={"phone_column": "phone"},
     )
@@ -138,6 +141,13 @@ def test_forecast_block(summary: Make) -> None:
         "  cost ......... 16.00 EUR (before retries)",
         "  time ......... 2 min 43 s at 10/s",
     ]
+
+
+def test_forecast_says_what_is_left_of_the_budget_and_that_it_takes_longer(summary: Make) -> None:
+    bounded = forecast(summary, requests_left=1_234, cost_left=12.3, seconds=36_000.0)
+    lines = forecast_block(bounded).splitlines()
+    assert "  budget ....... 1,234 requests and 12.30 EUR left, retries included" in lines
+    assert "  time ......... 10 h 0 min at up to 10/s" in lines
 
 
 def test_forecast_of_a_new_run_without_prices(summary: Make) -> None:

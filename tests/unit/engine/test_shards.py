@@ -14,11 +14,13 @@ import pytest
 from batch_screen.api.client import CANNOT_CONNECT
 from batch_screen.config.settings import Guards, Pacing, Retry, Screening, Settings
 from batch_screen.engine import shards as shards_module
+from batch_screen.engine.budget import Budget
 from batch_screen.engine.dispatch import Dispatcher
-from batch_screen.engine.pacing import Pacer
+from batch_screen.engine.governor import Governor
 from batch_screen.engine.retry import ACCOUNT, HELD
 from batch_screen.engine.shards import History, ShardLine, answered_lookups, so_far
 from batch_screen.engine.task import Task
+from batch_screen.engine.throttle import Throttle
 from batch_screen.errors import BatchScreenError, JournalError, OutputError, QuotaError, Stopped
 from batch_screen.journal.lines import Record
 from batch_screen.journal.seal import seal_path
@@ -381,10 +383,12 @@ FAST = Settings(
 )
 
 
-class Unpaused(Pacer):
-    """What the server asks to wait is of no interest here."""
+class Deaf(Governor):
+    """What the server says of its rate is of no interest here."""
 
     def pause(self, seconds: float) -> None: ...
+
+    def refused(self, *, sent_at: float, retry_after_seconds: float | None) -> None: ...
 
 
 class Server:
@@ -411,14 +415,21 @@ async def start(run: Run, plan: Plan, server: Server, requests: int) -> None:
     """One start, which is stopped when so many requests were asked."""
     loop = asyncio.get_running_loop()
     line = ShardLine(run, plan, BOTH, on_saved=lambda _: None, on_failure=lambda _: None)
-    pacer = Unpaused(1e6, ramp_up_seconds=0, clock=loop.time)
+    governor = Deaf(lambda: 1e6, FAST.pacing, clock=loop.time)
 
     async def ask(lookup: Lookup, correlator: str) -> Answer:
         if dispatcher.attempts >= requests:
             dispatcher.halt(Stopped("enough"))
         return await server.ask(lookup, correlator)
 
-    dispatcher = Dispatcher(FAST, ask=ask, journal=line, correlate=run.correlator, pacer=pacer)
+    dispatcher = Dispatcher(
+        FAST,
+        ask=ask,
+        journal=line,
+        correlate=run.correlator,
+        throttle=Throttle(FAST.pacing, governor, clock=loop.time),
+        budget=Budget(FAST.budget, FAST.prices, {}),
+    )
     loop.call_later(0.3, dispatcher.halt, Stopped("nothing is answered any more"))
     try:
         await dispatcher.run(line.tasks())

@@ -1,0 +1,72 @@
+"""What a caller wants screened, and how: shared by the line and by the forecast of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from batch_screen.config.settings import Settings
+from batch_screen.errors import ConfigurationError
+from batch_screen.masking import hide
+from batch_screen.output.parts import TABLES
+from batch_screen.planning import Source
+from batch_screen.reading.inputs import digest
+from batch_screen.runs import Identity, today
+
+SANDBOX = "sandbox"
+STATE = ".state"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to screen and how. ``run_date`` None means today (UTC)."""
+
+    inputs: tuple[str, ...]
+    settings: Settings = field(default_factory=Settings)
+    key: SecretStr | None = None
+    run_date: date | None = None
+    new_run: bool = False
+    sandbox: bool = False
+
+    def __post_init__(self) -> None:
+        if self.key is not None:
+            hide(self.key.get_secret_value())
+
+    @property
+    def out(self) -> Path:
+        if not self.settings.output.folder:
+            raise ConfigurationError("no output folder: name one with --out")
+        return Path(self.settings.output.folder)
+
+    @property
+    def state(self) -> Path:
+        """The state folder: by default hidden in the output folder."""
+        named = self.settings.output.state_folder
+        return Path(named) if named else self.out / STATE
+
+    @property
+    def day(self) -> date:
+        return self.run_date or today()
+
+    @property
+    def apart(self) -> tuple[Path, ...]:
+        """Folders of ours that may lie in an input folder and hold no list of numbers."""
+        if not self.settings.output.folder:
+            return ()
+        return (self.out, self.state, *(self.out / name for name in (*TABLES, "runs")))
+
+    def identity(self, files: list[Source]) -> Identity:
+        """What makes two starts over these files the same run."""
+        settings = self.settings.identity()
+        if self.sandbox:  # its port differs at every start
+            settings["api.base_url"] = SANDBOX
+        return Identity([digest(file.path) for file in files], self.day.isoformat(), settings)
+
+    def complete_runs(self) -> list[str]:
+        """Ids of the runs that are complete in the output folder."""
+        if not self.settings.output.folder:  # a forecast needs none
+            return []
+        return [marker.parent.name for marker in (self.out / "runs").glob("*/_SUCCESS")]
