@@ -18,6 +18,7 @@ import argparse
 import asyncio
 import gc
 import json
+import logging
 import sys
 import time
 from array import array
@@ -31,6 +32,8 @@ from benchmarks.pacing.timetable import Timetable
 ARRIVALS_PATH = "/_judge/arrivals"
 STATE_PATH = "/_judge/state"
 _BACKLOG = 4096
+_BEAT_SECONDS = 0.01
+_SILENT = logging.getLogger("silent")
 _JSON = {"Content-Type": "application/json"}
 _SAID = json.dumps({"swapped": False}).encode()
 _REFUSAL = json.dumps(
@@ -62,7 +65,7 @@ class Ledger:
         return is_accepted
 
 
-class Connection(web.RequestHandler[web.BaseRequest]):
+class Connection(web.RequestHandler):
     """aiohttp's connection, which notes when it was last read from."""
 
     __slots__ = ("read_at",)
@@ -72,11 +75,11 @@ class Connection(web.RequestHandler[web.BaseRequest]):
         super().data_received(data)
 
 
-class Listener(web.Server[web.BaseRequest]):
+class Listener(web.Server):
     """aiohttp's low-level server, with such connections."""
 
     def __call__(self) -> Connection:
-        return Connection(self, loop=asyncio.get_running_loop(), access_log=None)
+        return Connection(self, loop=asyncio.get_running_loop(), access_log=_SILENT)
 
 
 class Judge:
@@ -91,6 +94,7 @@ class Judge:
         self._site: web.TCPSite | None = None
         self._outage: asyncio.TimerHandle | None = None
         self._return: asyncio.Task[None] | None = None
+        self._stalled_seconds = 0.0
 
     async def listen(self, port: int = 0) -> int:
         """Begins to listen; returns the port."""
@@ -113,9 +117,7 @@ class Judge:
             self._outage = loop.call_later(self._outage_at, self._leave)
         await request.read()
         if not is_accepted:
-            return web.Response(
-                status=429, body=_REFUSAL, headers={**_JSON, "Retry-After": "1"}
-            )
+            return web.Response(status=429, body=_REFUSAL, headers={**_JSON, "Retry-After": "1"})
         await asyncio.sleep(self._latency_seconds)
         return web.Response(body=_SAID, headers=_JSON)
 
@@ -124,8 +126,17 @@ class Judge:
         if path == ARRIVALS_PATH:
             # All instants, eight bytes each, then all verdicts, one byte each.
             return web.Response(body=ledger.instants.tobytes() + ledger.verdicts.tobytes())
-        seen = {"arrivals": len(ledger.instants), "first": ledger.instants[:1].tolist()}
+        seen = {"first": ledger.instants[:1].tolist(), "stalled_seconds": self._stalled_seconds}
         return web.Response(body=json.dumps(seen).encode(), headers=_JSON)
+
+    async def watch_itself(self) -> None:
+        """Notes the longest time in which nothing could be read, from the first request on."""
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(_BEAT_SECONDS)
+            if self._ledger.instants:
+                late = time.monotonic() - before - _BEAT_SECONDS
+                self._stalled_seconds = max(self._stalled_seconds, late)
 
     def _leave(self) -> None:
         self._return = asyncio.create_task(self._be_away())
@@ -142,13 +153,17 @@ class Judge:
         await self.listen(port)
 
 
-async def serve(judge: Judge) -> None:
+async def serve(chosen: argparse.Namespace) -> None:
     """Serves until standard input ends, as it does with the process that holds it."""
+    outage = chosen.outage_at, chosen.outage_seconds
+    judge = Judge(Ledger(chosen.limit), chosen.latency_seconds, outage)
     print(await judge.listen(), flush=True)
     # What is there now stays, so the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
+    watching = asyncio.create_task(judge.watch_itself())
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    watching.cancel()
 
 
 def main() -> None:
@@ -158,15 +173,12 @@ def main() -> None:
     parser.add_argument("--outage-at", type=float, default=0.0, help="after the first request")
     parser.add_argument("--outage-seconds", type=float, default=0.0)
     chosen = parser.parse_args()
-    judge = Judge(
-        Ledger(chosen.limit), chosen.latency_seconds, (chosen.outage_at, chosen.outage_seconds)
-    )
     try:
         import uvloop  # noqa: PLC0415 (an extra)
     except ImportError:
-        asyncio.run(serve(judge))
+        asyncio.run(serve(chosen))
     else:
-        uvloop.run(serve(judge))
+        uvloop.run(serve(chosen))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.memory import cpu_seconds
 from benchmarks.pacing.contestants import environment
@@ -53,6 +53,8 @@ class Trial(NamedTuple):
     cpu_seconds: float
     is_cut_off: bool
     """Whether it was stopped before it had asked everything."""
+    stalled_seconds: float
+    """Longest time in which the judge could not read: its instants are as exact as that."""
 
     @property
     def cpu_us(self) -> float:
@@ -69,8 +71,13 @@ class Judge:
 
     def first(self) -> float | None:
         """The instant of the first request, of ``time.monotonic``; None before it."""
-        instants: list[float] = json.loads(self._get(STATE_PATH))["first"]
+        instants: list[float] = self._state()["first"]
         return instants[0] if instants else None
+
+    def stalled_seconds(self) -> float:
+        """The longest time in which it could not read."""
+        seconds: float = self._state()["stalled_seconds"]
+        return seconds
 
     def arrivals(self) -> Arrivals:
         """All of them, from 0 on."""
@@ -78,6 +85,10 @@ class Judge:
         split = len(content) // 9 * 8
         instants, verdicts = array("d", content[:split]), array("b", content[split:])
         return Arrivals([i - instants[0] for i in instants], [bool(v) for v in verdicts])
+
+    def _state(self) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads(self._get(STATE_PATH))
+        return state
 
     def _get(self, path: str) -> bytes:
         with urllib.request.urlopen(self._origin + path, timeout=10) as response:
@@ -161,7 +172,10 @@ class Contestant:
                 self._cpu.append((time.monotonic(), so_far))
 
 
-Meddle = Callable[[Contestant], Contestant]
+Start = Callable[[], Contestant]
+"""Starts the same command once more."""
+
+Meddle = Callable[[Contestant, Start], Contestant]
 """Does something to a contestant in the middle; returns the one that goes on."""
 
 
@@ -179,19 +193,24 @@ def run(
     many seconds after its first request. RuntimeError if no request came at all.
     """
     with judge(conditions) as server:
-        contestant = Contestant(command(server.url), folder)
+
+        def start() -> Contestant:
+            return Contestant(command(server.url), folder)
+
+        contestant = start()
         try:
             first = _first_request(server, contestant, folder)
             if meddle is not None:
                 at, action = meddle
                 contestant.wait(first + at)
-                contestant = action(contestant)
+                contestant = action(contestant, start)
             has_ended = contestant.wait(first + most_seconds)
+            stalled = server.stalled_seconds()
         finally:
             contestant.end()
         arrivals = server.arrivals()
     cpu = contestant.cpu_between(first, first + arrivals.last)
-    return Trial(arrivals, cpu, is_cut_off=not has_ended)
+    return Trial(arrivals, cpu, not has_ended, stalled)
 
 
 def _first_request(server: Judge, contestant: Contestant, folder: Path) -> float:

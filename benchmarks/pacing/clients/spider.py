@@ -13,6 +13,7 @@ given up is a row lost.
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -42,7 +43,7 @@ class SimSwapSpider(scrapy.Spider):
                 )
 
     def parse(self, response: Response, row: dict[str, str]) -> Iterator[dict[str, str]]:
-        yield {**row, "swapped": response.json()["swapped"]}
+        yield {**row, "swapped": json.loads(response.body)["swapped"]}
 
 
 def settings(rate: float, target: str) -> dict[str, object]:
