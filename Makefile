@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.bench-installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture check format bench-memory clean
+.PHONY: help demo test torture check format bench-memory bench-pacing bench-limits clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -46,6 +47,12 @@ format: $(STAMP) ## rewrite the code as the formatter and the linter want it
 bench-memory: $(STAMP) ## a million rows in 600 MiB? (about three minutes)
 	$(BIN)/python benchmarks/memory.py
 
+bench-pacing: $(BENCH_STAMP) ## the budget used and overstepped, beside what others use (15 minutes)
+	$(BIN)/python -m benchmarks.pacing.rates
+
+bench-limits: $(BENCH_STAMP) ## how a limit is found that differs from the contract's (7 minutes)
+	$(BIN)/python -m benchmarks.pacing.limits
+
 clean: ## remove what the other targets made
 	rm -rf $(VENV) demo_out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -57,4 +64,10 @@ $(STAMP): requirements.txt pyproject.toml
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) install --require-hashes -r requirements.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+# --no-deps, because what both files would list is in requirements.txt alone.
+$(BENCH_STAMP): $(STAMP) requirements-bench.txt
+	@echo "Adding to $(VENV) what the benchmarks compare with"
+	@$(PIP) install --require-hashes --no-deps -r requirements-bench.txt
 	@touch $@

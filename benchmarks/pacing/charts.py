@@ -1,0 +1,83 @@
+"""Draws what arrived in the second before each instant, against the limit."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from benchmarks.pacing.figures import Arrivals
+from benchmarks.pacing.timetable import Timetable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ACCEPTED = "#3b76af"
+REFUSED = "#d1495b"
+LIMIT = "#222222"
+DASHES = (0, (4, 2))
+_STEP_SECONDS = 0.1
+_STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "pacing",
+}
+
+
+def figure(width: float, height: float, rows: int, columns: int) -> tuple[Figure, Any]:
+    """A light sheet with panels in rows and columns."""
+    mpl.rcParams.update(_STYLE)
+    sheet = Figure(figsize=(width, height), layout="constrained")
+    return sheet, sheet.subplots(rows, columns, squeeze=False)
+
+
+def second_before(instants: Sequence[float], at: Sequence[float]) -> list[int]:
+    """How many sorted instants lie in the second before each of the others."""
+    return [bisect_left(instants, t) - bisect_left(instants, t - 1) for t in at]
+
+
+def draw(panel: Axes, arrivals: Arrivals, limit: Timetable, until: float) -> None:
+    """Accepted requests in the second before, refused ones on top of them, and the limit."""
+    at = [_STEP_SECONDS * step for step in range(int(until / _STEP_SECONDS) + 1)]
+    accepted = second_before(arrivals.accepted, at)
+    refused = second_before(arrivals.refused, at)
+    both = [a + r for a, r in zip(accepted, refused, strict=True)]
+    panel.fill_between(at, 0, accepted, color=ACCEPTED, linewidth=0)
+    panel.fill_between(at, accepted, both, color=REFUSED, linewidth=0)
+    edges = [step.from_seconds for step in limit]
+    levels = [step.limit for step in limit]
+    panel.step([*edges, until], [*levels, levels[-1]], where="post", color=LIMIT, lw=1, ls=DASHES)
+    panel.set_xlim(0, until)
+    panel.set_ylim(0, 1.1 * max(*levels, *both))
+
+
+def finish(sheet: Figure, path: Path) -> None:
+    """Says above the panels, in their colours, what the colours are; writes the file."""
+    said = (("accepted", ACCEPTED), ("refused", REFUSED), ("limit", LIMIT))
+    handles = [Line2D([], [], color=colour, lw=7) for _, colour in said[:2]]
+    handles.append(Line2D([], [], color=LIMIT, lw=1, ls=DASHES))
+    sheet.legend(
+        handles,
+        [name for name, _ in said],
+        labelcolor=[colour for _, colour in said],
+        loc="outside upper left",
+        ncols=3,
+        frameon=False,
+        handlelength=1.6,
+    )
+    # Without a date, so that a file changes only when its figures do.
+    sheet.savefig(path, metadata={"Date": None})
+    print(f"wrote {path.name}")

@@ -1,0 +1,185 @@
+"""The judge: a server that keeps a strict limit and remembers every request.
+
+It speaks as much of the API as a run of ``sim-swap/check`` needs and shares no code with what
+it judges. A request is accepted only if fewer than the limit were accepted in the second before
+it; a refused one counts against nobody. The second slides and is exact, which no real gateway
+is, so whoever passes here passes there.
+
+The instant of a request is taken when its bytes are read from the socket, before they are
+parsed and before any other request is answered. Instants are of ``time.monotonic``, which on
+Linux all processes share.
+
+Run it as a process: it prints its port, and ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import logging
+import sys
+import time
+from array import array
+from collections import deque
+from typing import Any
+
+from aiohttp import web
+
+from benchmarks.pacing.timetable import Timetable
+
+ARRIVALS_PATH = "/_judge/arrivals"
+STATE_PATH = "/_judge/state"
+_BACKLOG = 4096
+_BEAT_SECONDS = 0.01
+_SILENT = logging.getLogger("silent")
+_JSON = {"Content-Type": "application/json"}
+_SAID = json.dumps({"swapped": False}).encode()
+_REFUSAL = json.dumps(
+    {"status": 429, "code": "TOO_MANY_REQUESTS", "message": "The rate limit is exceeded."}
+).encode()
+
+
+class Ledger:
+    """Decides about every request and remembers it."""
+
+    def __init__(self, limit: Timetable) -> None:
+        self._limit = limit
+        self._accepted: deque[float] = deque()
+        self.instants = array("d")
+        self.verdicts = array("b")
+
+    def accepts(self, now: float) -> bool:
+        """Whether the request that came now is accepted; it is written down either way."""
+        # Two that were read in the same turn may be answered in either order.
+        now = max(now, self.instants[-1]) if self.instants else now
+        recent = self._accepted
+        while recent and now - recent[0] >= 1.0:
+            recent.popleft()
+        self.instants.append(now)
+        is_accepted = len(recent) < self._limit.at(now - self.instants[0])
+        if is_accepted:
+            recent.append(now)
+        self.verdicts.append(is_accepted)
+        return is_accepted
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's connection, which notes when it was last read from."""
+
+    __slots__ = ("read_at",)
+
+    def data_received(self, data: bytes) -> None:
+        self.read_at = time.monotonic()
+        super().data_received(data)
+
+
+class Listener(web.Server):
+    """aiohttp's low-level server, with such connections."""
+
+    def __call__(self) -> Connection:
+        return Connection(self, loop=asyncio.get_running_loop(), access_log=_SILENT)
+
+
+class Judge:
+    """Answers requests, and is away for a while if it has to be."""
+
+    def __init__(self, ledger: Ledger, latency_seconds: float, outage: tuple[float, float]) -> None:
+        self._ledger = ledger
+        self._latency_seconds = latency_seconds
+        self._outage_at, self._outage_seconds = outage
+        self._listener = Listener(self._handle)
+        self._runner = web.ServerRunner(self._listener)
+        self._site: web.TCPSite | None = None
+        self._outage: asyncio.TimerHandle | None = None
+        self._return: asyncio.Task[None] | None = None
+        self._stalled_seconds = 0.0
+
+    async def listen(self, port: int = 0) -> int:
+        """Begins to listen; returns the port."""
+        if not port:
+            await self._runner.setup()
+        # SO_REUSEADDR, because an outage leaves connections behind that linger.
+        self._site = web.TCPSite(
+            self._runner, "127.0.0.1", port, backlog=_BACKLOG, reuse_address=True
+        )
+        await self._site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection: Any = request.protocol
+        if request.method != "POST":
+            return self._report(request.path)
+        is_accepted = self._ledger.accepts(connection.read_at)
+        if self._outage is None and self._outage_seconds:
+            loop = asyncio.get_running_loop()
+            self._outage = loop.call_later(self._outage_at, self._leave)
+        await request.read()
+        if not is_accepted:
+            return web.Response(status=429, body=_REFUSAL, headers={**_JSON, "Retry-After": "1"})
+        await asyncio.sleep(self._latency_seconds)
+        return web.Response(body=_SAID, headers=_JSON)
+
+    def _report(self, path: str) -> web.Response:
+        ledger = self._ledger
+        if path == ARRIVALS_PATH:
+            # All instants, eight bytes each, then all verdicts, one byte each.
+            return web.Response(body=ledger.instants.tobytes() + ledger.verdicts.tobytes())
+        seen = {"first": ledger.instants[:1].tolist(), "stalled_seconds": self._stalled_seconds}
+        return web.Response(body=json.dumps(seen).encode(), headers=_JSON)
+
+    async def watch_itself(self) -> None:
+        """Notes the longest time in which nothing could be read, from the first request on."""
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(_BEAT_SECONDS)
+            if self._ledger.instants:
+                late = time.monotonic() - before - _BEAT_SECONDS
+                self._stalled_seconds = max(self._stalled_seconds, late)
+
+    def _leave(self) -> None:
+        self._return = asyncio.create_task(self._be_away())
+
+    async def _be_away(self) -> None:
+        if self._site is None:
+            return
+        port = self._runner.addresses[0][1]
+        await self._site.stop()
+        for connection in self._listener.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        await asyncio.sleep(self._outage_seconds)
+        await self.listen(port)
+
+
+async def serve(chosen: argparse.Namespace) -> None:
+    """Serves until standard input ends, as it does with the process that holds it."""
+    outage = chosen.outage_at, chosen.outage_seconds
+    judge = Judge(Ledger(chosen.limit), chosen.latency_seconds, outage)
+    print(await judge.listen(), flush=True)
+    # What is there now stays, so the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    watching = asyncio.create_task(judge.watch_itself())
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    watching.cancel()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--limit", type=Timetable.read, required=True, help="200,40:100,80:200")
+    parser.add_argument("--latency-seconds", type=float, default=0.02)
+    parser.add_argument("--outage-at", type=float, default=0.0, help="after the first request")
+    parser.add_argument("--outage-seconds", type=float, default=0.0)
+    chosen = parser.parse_args()
+    try:
+        import uvloop  # noqa: PLC0415 (an extra)
+    except ImportError:
+        asyncio.run(serve(chosen))
+    else:
+        uvloop.run(serve(chosen))
+
+
+if __name__ == "__main__":
+    main()
