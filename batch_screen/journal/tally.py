@@ -30,14 +30,13 @@ class Tally:
 
     def count(self, record: Record) -> None:
         """Takes the record into account."""
-        match record:
-            case Intent():
-                self._requests[record.endpoint] += 1
-            case Attempt(reason=reason) if reason == CANNOT_CONNECT:
-                self._requests[record.endpoint] -= 1
-            # A lookup's last refusal is its outcome; those before it were attempts.
-            case Attempt(kind=OutcomeKind.RATE_LIMITED) | Outcome(kind=OutcomeKind.RATE_LIMITED):
-                self._refusals[record.endpoint] += 1
+        if isinstance(record, Intent):
+            self._requests[record.endpoint] += 1
+        elif isinstance(record, Attempt) and record.reason == CANNOT_CONNECT:
+            self._requests[record.endpoint] -= 1
+        # A lookup's last refusal is its outcome; those before it were attempts.
+        elif isinstance(record, Outcome | Attempt) and record.kind is OutcomeKind.RATE_LIMITED:
+            self._refusals[record.endpoint] += 1
 
     def add(self, spent: Mapping[Endpoint, Spent]) -> None:
         """Adds what another tally has counted."""
