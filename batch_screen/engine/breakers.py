@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from batch_screen.config.settings import Guards
-from batch_screen.errors import ApiError, AuthenticationError
+from batch_screen.errors import ApiError, AuthenticationError, Stopped
 from batch_screen.model import Endpoint, OutcomeKind
 
 WINDOW_ATTEMPTS = 1_000
@@ -19,6 +19,7 @@ _FIRST_PAUSE_SECONDS = 0.5
 _MAX_PAUSE_SECONDS = 10.0
 _NEVER_FINE_SECONDS = 5.0
 _SUSPICIOUS_FAILURES = 20
+_ENOUGH_TRIES = 10
 
 _FAILURE = frozenset({OutcomeKind.SERVER_ERROR, OutcomeKind.TIMEOUT, OutcomeKind.UNREACHABLE})
 _ERROR = _FAILURE | {OutcomeKind.BAD_RESPONSE, OutcomeKind.FORBIDDEN, OutcomeKind.REJECTED}
@@ -137,6 +138,40 @@ class Outage:
         if self._limit == 0 or self._failures < self._limit:
             return 0.0
         return self._breaker.failed(sent_at=sent_at)
+
+
+class Refusals:
+    """Ends the run where nothing but refusals comes back, however slowly it asks."""
+
+    def __init__(self, guards: Guards, clock: Callable[[], float]) -> None:
+        self._give_up_seconds = guards.unreachable_seconds
+        self._clock = clock
+        self._since: float | None = None
+        self._last = 0.0
+        self._tries = 0
+
+    def heard(self, kind: OutcomeKind, *, sent_at: float) -> None:
+        """An attempt ended so. Raises ``Stopped``: another day, the account may be let in again.
+
+        Attempts that were under way together are one try.
+        """
+        now = self._clock()
+        if kind is not OutcomeKind.RATE_LIMITED:
+            self._since, self._tries = None, 0
+            return
+        if self._since is None:
+            self._since = now
+        elif sent_at < self._last:
+            return
+        self._last = now
+        self._tries += 1
+        for_seconds = now - self._since
+        if self._tries > _ENOUGH_TRIES and for_seconds >= self._give_up_seconds:
+            raise Stopped(
+                f"for {for_seconds:.0f} s the API has refused every request (429, 408), "
+                f"{self._tries} tries one after the other: the quota may be used up, or another "
+                "program uses the same key; start again later to resume"
+            )
 
 
 class ErrorRate:

@@ -17,7 +17,7 @@ import msgspec.structs
 
 from batch_screen.api.client import CANNOT_CONNECT
 from batch_screen.config.settings import Settings
-from batch_screen.engine.breakers import ErrorRate, Outage, reachability
+from batch_screen.engine.breakers import ErrorRate, Outage, Refusals, reachability
 from batch_screen.engine.budget import Budget
 from batch_screen.engine.canary import Canary
 from batch_screen.engine.queue import TaskQueue
@@ -101,6 +101,7 @@ class Dispatcher:
         self._outage = Outage(self._base_url, settings.guards, self._loop.time)
         retry = settings.retry  # twice as often where all fail: an outage is no lookup's fault
         self._patient = retry.model_copy(update={"max_attempts": 2 * retry.max_attempts})
+        self._refusals = Refusals(settings.guards, self._loop.time)
         self._errors = ErrorRate(settings.guards)
         self._queue: TaskQueue
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -270,6 +271,7 @@ class Dispatcher:
         else:
             self._again(task, answer, verdict)
         self._pause(self._outage.heard(answer.kind, sent_at=sent_at), "nothing but failures")
+        self._refusals.heard(answer.kind, sent_at=sent_at)
         self._errors.heard(task.lookup.endpoint, answer.kind)
 
     def _put_back(self, task: Task, answer: Answer, sent_at: float) -> None:

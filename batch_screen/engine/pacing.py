@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 from aiolimiter import AsyncLimiter
 
@@ -51,7 +50,7 @@ class Pacer:
         self._limiter_rate = governor.rate()
         if self._limiter_rate > 0:  # the first attempt need not wait
             self._limiter = AsyncLimiter(*bucket(self._limiter_rate))
-        self._adjusted_at = clock()
+        self._adjusted_at = self._granted_at = clock()
         self._owed = 0
 
     async def acquire(self) -> None:
@@ -78,15 +77,23 @@ class Pacer:
         self._owed = min(self._owed + 1, round(self._limiter_rate))
 
     async def _granted(self, limiter: AsyncLimiter) -> bool:
-        """Whether the bucket grants an attempt within the time in which its rate holds."""
-        if self._limiter_rate * _LOOK_AGAIN_SECONDS > 1:
-            await limiter.acquire()
-            return True
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
-                await limiter.acquire()
-                return True
-        return False
+        """Whether the bucket grants an attempt within the time in which its rate holds.
+
+        Not with the bucket's own wait: an event loop rounds timers to milliseconds, and it would
+        spin through the rest of one.
+        """
+        began = self._clock()
+        while not limiter.has_capacity():
+            now = self._clock()
+            if now - began >= _LOOK_AGAIN_SECONDS:
+                return False
+            # A bucket has room again at the latest when one attempt's worth has leaked.
+            due = self._granted_at + limiter.time_period / limiter.max_rate
+            wait = max(due - now, _SHORTEST_SECONDS)
+            await asyncio.sleep(min(wait, _LOOK_AGAIN_SECONDS))
+        take(limiter, 1)
+        self._granted_at = self._clock()
+        return True
 
     async def _may_start(self) -> bool:
         """Whether nothing has come between since the bucket granted an attempt."""
@@ -145,7 +152,6 @@ class EndpointPacers:
             now = self._clock()
             take(limiter, 1)
             self._starts[endpoint].add(now)
-            # A bucket has room again at the latest when one attempt's worth has leaked.
             self._due[endpoint] = now + limiter.time_period / limiter.max_rate
 
 

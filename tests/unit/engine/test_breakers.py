@@ -10,9 +10,10 @@ from batch_screen.engine.breakers import (
     Breaker,
     ErrorRate,
     Outage,
+    Refusals,
     reachability,
 )
-from batch_screen.errors import ApiError, AuthenticationError
+from batch_screen.errors import ApiError, AuthenticationError, Stopped
 from batch_screen.model import Endpoint, OutcomeKind
 
 K = OutcomeKind
@@ -189,3 +190,36 @@ def test_endpoints_are_counted_apart() -> None:
 
 def test_a_share_of_one_never_ends_a_run() -> None:
     fed([K.SERVER_ERROR] * 3 * WINDOW_ATTEMPTS, share=1)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_nothing_but_refusals_for_a_minute_end_the_run_to_be_resumed() -> None:
+    clock = Clock()
+    refusals = Refusals(Guards(unreachable_seconds=60), clock)
+    for clock.now in range(60):
+        refusals.heard(K.RATE_LIMITED, sent_at=clock.now)
+    clock.now = 60
+    with pytest.raises(Stopped, match=r"for 60 s .* refused every request .* resume") as told:
+        refusals.heard(K.RATE_LIMITED, sent_at=60)
+    assert told.value.exit_code == 4
+
+
+def test_few_tries_in_a_long_time_do_not_and_one_answer_ends_the_count() -> None:
+    clock = Clock()
+    refusals = Refusals(Guards(unreachable_seconds=60), clock)
+    for step in range(200):
+        refusals.heard(K.SUCCESS if step % 10 == 9 else K.RATE_LIMITED, sent_at=clock.now)
+        clock.now += 300
+
+
+def test_what_was_under_way_together_is_one_try() -> None:
+    clock = Clock()
+    refusals = Refusals(Guards(unreachable_seconds=60), clock)
+    for clock.now in range(1, 1000):
+        refusals.heard(K.RATE_LIMITED, sent_at=0.5)

@@ -872,3 +872,11 @@ def test_an_endpoint_that_fails_too_often_ends_the_run() -> None:
     assert isinstance(trial.error, ApiError)
     assert "of the last 1,000 attempts" in str(trial.error)
     assert len(trial.asked) <= 1000 + 8
+
+
+def test_a_server_that_refuses_everything_is_given_up_resumably() -> None:
+    settings = configured(rate=10, unreachable=60, retry=Retry(max_refusals=50))
+    trial = Trial(settings, always(REFUSED_3)).run(numbered(30))
+    assert isinstance(trial.error, Stopped)
+    assert not trial.outcomes
+    assert trial.ended_at < 180
