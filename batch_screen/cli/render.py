@@ -156,6 +156,8 @@ def _figures(name: str, figures: Lookups) -> str:
     positive = "dated" if endpoint.answers_date else "swapped"
     if endpoint is Endpoint.CALL_FORWARDING_CHECK:
         positive = "active"
+    if not figures.total:
+        return "nothing yet"
     latency = " ".join(f"{label}={ms:g}" for label, ms in figures.latency_ms.items())
     return f"{_counts(figures.by_outcome)} | {positive} {figures.positives:,} | ms {latency}"
 

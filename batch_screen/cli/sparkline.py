@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from textwrap import wrap
 
 from batch_screen.model import Pace
 
 _COLUMNS = 60
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _NOTHING, _REFUSED = "·", "!"
+_MUCH_LOWER = 0.95
 
 
 def sparkline(pace: Pace) -> Iterator[tuple[str, str]]:
@@ -19,19 +21,30 @@ def sparkline(pace: Pace) -> Iterator[tuple[str, str]]:
     ...     print(f"{label:8}{text}")
     pace    ▂▄·█
     refused  !
-            1 s a column, a full block is the limit of 10/s; at most 10/s
-            "!": requests were refused; "·": nothing was asked
+            a column is 1 s; full height is the limit, 10/s; highest
+            10/s; ! requests were refused; · nothing was asked
     """
     shown = pace.at_most(_COLUMNS)
     limit = max(shown.limit_per_second)
-    rates = shown.rates_per_second
-    yield "pace", "".join(_block(rate, limit) for rate in rates)
+    yield "pace", "".join(_block(rate, limit) for rate in shown.rates_per_second)
     marks = "".join(_REFUSED if refused else " " for refused in shown.refused).rstrip()
     if marks:
         yield "refused", marks
-    yield "", f"{_scale(shown, limit)}; at most {max(rates):,.4g}/s"
-    if meanings := list(_meanings(shown)):
-        yield "", "; ".join(meanings)
+    for line in wrap("; ".join(_meaning(shown, limit)), _COLUMNS):
+        yield "", line
+
+
+def _meaning(pace: Pace, limit: float) -> Iterator[str]:
+    least = min(pace.limit_per_second)
+    yield f"a column is {_length(pace.step_seconds)}"
+    yield f"full height is the limit, {_rate(limit)}/s"
+    if least < _MUCH_LOWER * limit:
+        yield f"at times the limit was {_rate(least)}/s"
+    yield f"highest {_rate(max(pace.rates_per_second))}/s"
+    if any(pace.refused):
+        yield f"{_REFUSED} requests were refused"
+    if not all(pace.attempts):
+        yield f"{_NOTHING} nothing was asked"
 
 
 def _block(rate: float, limit: float) -> str:
@@ -46,17 +59,13 @@ def _block(rate: float, limit: float) -> str:
     return _BLOCKS[min(eighths, len(_BLOCKS)) - 1]
 
 
-def _scale(pace: Pace, limit: float) -> str:
-    """What a column and a block stand for.
+def _rate(per_second: float) -> str:
+    """The number as precise as it need be.
 
-    >>> _scale(Pace(2.0, [1, 1], [0, 0], [5.0, 10.0]), 10.0)
-    '2 s a column, a full block is the limit of 10/s (5/s at times)'
+    >>> _rate(1234.5), _rate(97.51), _rate(0.25)
+    ('1,234', '97.5', '0.25')
     """
-    least = min(pace.limit_per_second)
-    lower = f" ({least:,.4g}/s at times)" if least < 0.95 * limit else ""
-    return (
-        f"{_length(pace.step_seconds)} a column, a full block is the limit of {limit:,.4g}/s{lower}"
-    )
+    return f"{per_second:,.0f}" if per_second >= 100 else f"{per_second:.3g}"
 
 
 def _length(seconds: float) -> str:
@@ -68,10 +77,3 @@ def _length(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:g} s"
     return f"{seconds / 60:.3g} min" if seconds < 3600 else f"{seconds / 3600:.3g} h"
-
-
-def _meanings(pace: Pace) -> Iterator[str]:
-    if any(pace.refused):
-        yield f'"{_REFUSED}": requests were refused'
-    if not all(pace.attempts):
-        yield f'"{_NOTHING}": nothing was asked'

@@ -145,6 +145,7 @@ STOPS = {
 class StoppedRun:
     done: Finished
     left_marker: bool
+    left: dict[str, Any]
     statistics: dict[str, Any]
     resumed: Finished
     desk: Desk
@@ -170,10 +171,11 @@ def _stop_and_resume(
         done = desk.run()
         statistics = server.statistics()
         marker = (desk.out / "latest.json").exists() or any(desk.out.glob("runs/*/_SUCCESS"))
+        left = json.loads(next(desk.out.glob("runs/*/summary.json")).read_bytes())
         # The same server gets well: another one might find its port taken.
         server.change(profiles=(), quota=None, revoke_keys_after=None)
         urlopen(Request(f"{server.origin}/_sandbox/reset", method="POST")).close()
-        return StoppedRun(done, marker, statistics, desk.run(), desk, server)
+        return StoppedRun(done, marker, left, statistics, desk.run(), desk, server)
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +196,13 @@ def test_run_stops_with_one_clear_line(stopped: dict[str, StoppedRun], profile: 
     code, words, most_requests = STOPS[profile]
     assert run.done.code == code
     assert words in run.done.error
-    assert run.done.out == ""
+    assert "· stopped, can be resumed" in run.done.out
+    assert f"{len(CELLS):,} lookups without an outcome" in run.done.out
+    assert run.left["status"] == "stopped"
+    assert run.left["stopped"] == {
+        "cause": run.done.error.removeprefix("Error: "),
+        "exit_code": code,
+    }
     assert not run.left_marker
     assert 0 < run.statistics["requests"] <= most_requests
     assert run.statistics["redirects_followed"] == 0
@@ -215,7 +223,12 @@ def test_empty_account_keeps_what_it_paid_for(tmp_path: Path) -> None:
     assert run.done.code == 4
     assert "top it up" in run.done.error
     assert run.statistics["answered_lookups"] == 120
+    assert sum(e["total"] for e in run.left["endpoints"].values()) == 120
+    assert f"{LOOKUPS - 120} lookups without an outcome" in run.done.out
     assert run.resumed.code == 0
+    starts = run.desk.latest.report("summary.json")["starts"]
+    assert starts[0]["attempts"] == run.statistics["requests"]
+    assert starts[1]["attempts"] == LOOKUPS - 120
     assert run.server.statistics()["requests"] == LOOKUPS - 120
     assert_true(run.desk.latest.frame("lookups"), run.server.world)
 

@@ -102,6 +102,13 @@ def missing(pattern: str) -> Change:
     return change
 
 
+def renamed(one: str, two: str) -> Change:
+    def change(run: Path, other: Path, draw: random.Random) -> Path:
+        return (run / one).rename(run / two).with_name(Path(one).name)
+
+    return change
+
+
 def swapped(one: str, two: str) -> Change:
     def change(run: Path, other: Path, draw: random.Random) -> Path:
         first, second = (run / name for name in (one, two))
@@ -188,8 +195,12 @@ DAMAGE: dict[str, Change] = {
     "sealed foreign": foreign_sealed,
     "seal scrambled": scrambled("sealed/00000.seal"),
     "seal missing": missing("sealed/00000.seal"),
+    "start scrambled": scrambled("starts/0001.json"),
+    "start flipped": flipped("starts/0001.json"),
+    "start foreign": foreign("starts/0001.json"),
+    "start renamed": renamed("starts/0001.json", "starts/0002.json"),
 }
-_QUICK = ["run.json newer", "segment foreign", "sealed swapped"]
+_QUICK = ["run.json newer", "segment foreign", "sealed swapped", "start flipped"]
 
 
 def _named(desk: Desk, path: Path) -> str:
@@ -252,7 +263,7 @@ def test_damaged_state(
 _IN_FULL = [pytest.param(place, marks=pytest.mark.torture) for place in ("plan", "")]
 
 
-@pytest.mark.parametrize("place", ["journal", "sealed", *_IN_FULL])
+@pytest.mark.parametrize("place", ["journal", "sealed", "starts", *_IN_FULL])
 def test_strangers_files_stay(
     tmp_path: Path, place: str, half: Half, settle: Callable[[Figures], None]
 ) -> None:

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from pydantic import SecretStr
 
+from batch_screen.api.client import Client
 from batch_screen.config.settings import (
     Guards,
     Input,
@@ -25,21 +26,30 @@ from batch_screen.config.settings import (
     Strictness,
 )
 from batch_screen.errors import (
+    ApiError,
     AuthenticationError,
+    BatchScreenError,
     ConfigurationError,
     InputError,
     JournalError,
     OutputError,
+    QuotaError,
     RunLockedError,
     Stopped,
 )
 from batch_screen.forecasting import forecast
 from batch_screen.job import Job
 from batch_screen.lock import locked
-from batch_screen.model import Endpoint
+from batch_screen.model import Answer, Endpoint, Lookup
 from batch_screen.output.manifest import is_whole
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES
+<<<<<<< HEAD
 from batch_screen.pipeline import Screened, screen
+=======
+from batch_screen.output.summary import Ending, read_summary
+from batch_screen.pipeline import Job, Screened, forecast, screen
+from batch_screen.validating import validate
+>>>>>>> pace
 from batch_screen.watch import Silent, Stop, Watch
 
 DAY = date(2026, 11, 23)
@@ -375,6 +385,155 @@ def test_reports_without_state_are_not_paid_for_again(numbers: Path) -> None:
     first.layout.marker.unlink()
     with pytest.raises(OutputError, match="restore them, or ask and pay again with --new-run"):
         screen(job(numbers))
+
+
+# --- stopped on purpose -------------------------------------------------------------------
+
+QUOTA = QuotaError("the account behind +491713920012 is empty")
+
+
+def stopping(monkeypatch: pytest.MonkeyPatch, error: Exception, after: int) -> None:
+    """The server answers so many requests; then the error ends the run."""
+    left = iter(range(after))
+    ask = Client.ask
+
+    async def asking(client: Client, lookup: Lookup, correlator: str) -> Answer:
+        if next(left, None) is None:
+            raise error
+        return await ask(client, lookup, correlator)
+
+    monkeypatch.setattr(Client, "ask", asking)
+
+
+def stopped_on_purpose(what: Job, error: BatchScreenError = QUOTA) -> list[Screened]:
+    told: list[Screened] = []
+    with pytest.raises(type(error)) as caught:
+        screen(what, on_stopped=told.append)
+    assert caught.value is error
+    return told
+
+
+def test_a_run_stopped_on_purpose_says_how_far_it_came(
+    numbers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stopping(patch, QUOTA, after=100)
+        [told] = stopped_on_purpose(job(numbers))
+    summary = told.summary
+    assert read_summary(told.layout.summary) == summary
+    assert (summary.status, summary.is_stopped) == ("stopped", True)
+    assert summary.stopped == Ending("the account behind +4917••••••12 is empty", 4)
+    numbers_asked = summary.rows.unique_numbers
+    assert summary.rows.read == 300
+    assert set(summary.endpoints) == set(ENDPOINTS)
+    assert all(e.total + e.left == numbers_asked for e in summary.endpoints.values())
+    assert summary.lookups == sum(e.attempts for e in summary.endpoints.values()) == 100
+    assert summary.cost == pytest.approx(0.01 * summary.endpoints[ENDPOINTS[0]].attempts)
+    assert [start.attempts for start in summary.starts] == [summary.session.attempts]
+    assert {p.name for p in told.layout.run.iterdir()} == {"summary.json"}
+    assert not told.layout.latest.exists()
+    assert sum(forecast(job(numbers)).to_ask.values()) == summary.left
+    resumed = screen(job(numbers))
+    assert_same(tables(resumed), tables(screen(job(numbers, "whole"))))
+    assert resumed.summary.left == 0
+    assert resumed.summary.stopped is None
+    first, second = resumed.summary.starts
+    assert (first, second) == (summary.session, resumed.summary.session)
+    assert validate(resumed.layout.folder).is_whole
+
+
+def test_a_stopped_run_is_no_complete_run_to_validate(
+    numbers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopping(monkeypatch, QUOTA, after=10)
+    [told] = stopped_on_purpose(job(numbers))
+    with pytest.raises(InputError, match="no run was completed"):
+        validate(told.layout.folder)
+    [marker] = validate(told.layout.folder, told.summary.run_id).checks
+    assert (marker.name, marker.is_ok) == ("marker", False)
+
+
+def test_a_stopped_run_whose_state_is_gone_is_begun_anew(
+    numbers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stopping(patch, QUOTA, after=10)
+        stopped_on_purpose(job(numbers))
+    shutil.rmtree(numbers.parent / "out" / ".state")
+    assert screen(job(numbers)).summary.status == "complete"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Stopped("too long a Retry-After"),
+        ApiError("nothing but failures"),
+        AuthenticationError("refused"),
+        ConfigurationError("the canary: all 404"),
+    ],
+)
+def test_whatever_the_api_ends_is_told(
+    numbers: Path, monkeypatch: pytest.MonkeyPatch, error: BatchScreenError
+) -> None:
+    stopping(monkeypatch, error, after=20)
+    [told] = stopped_on_purpose(job(numbers), error)
+    assert told.summary.stopped == Ending(str(error), error.exit_code)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutputError("no space"),
+        JournalError("damaged"),
+        RunLockedError("held"),
+        Stopped("stopped by SIGTERM", exit_code=143),
+        Stopped("stopped by SIGINT", exit_code=130),
+    ],
+)
+def test_signals_and_disks_write_no_summary(
+    numbers: Path, monkeypatch: pytest.MonkeyPatch, error: BatchScreenError
+) -> None:
+    stopping(monkeypatch, error, after=20)
+    assert stopped_on_purpose(job(numbers), error) == []
+    assert not list((numbers.parent / "out").glob("runs/*/*"))
+    [start] = (numbers.parent / "out").glob(".state/runs/*/starts/*")
+    assert start.name == "0001.json"
+
+
+@pytest.mark.parametrize("broken", ["keep_start", "report_stopped"])
+def test_what_stopped_the_run_is_told_whatever_fails_then(
+    numbers: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("cannot write: No space left on device")
+
+    monkeypatch.setattr(f"batch_screen.pipeline.{broken}", full)
+    stopping(monkeypatch, QUOTA, after=20)
+    assert stopped_on_purpose(job(numbers)) == []
+
+
+def test_a_damaged_record_of_a_start_is_told_before_anything_is_asked(
+    numbers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped(job(numbers, rate=600), 20)
+    [start] = (numbers.parent / "out").glob(".state/runs/*/starts/*")
+    start.write_bytes(start.read_bytes()[:-9])
+    monkeypatch.setattr("batch_screen.pipeline.ask_all", lambda *_: pytest.fail("asked"))
+    with pytest.raises(JournalError, match=r"starts/0001\.json is missing or not as it was"):
+        screen(job(numbers))
+
+
+def test_every_start_that_asked_is_in_the_summary(numbers: Path) -> None:
+    for _ in range(2):
+        stopped(job(numbers, rate=600), 50)
+    resumed = screen(job(numbers))
+    sessions = [start.attempts for start in resumed.summary.starts]
+    assert len(sessions) == 3
+    assert sum(sessions) == resumed.summary.lookups
+    shutil.rmtree(numbers.parent / "out" / RESULTS)
+    again = screen(job(numbers))
+    assert again.summary.session.attempts == 0
+    assert again.summary.starts == resumed.summary.starts
 
 
 def test_inside_a_running_loop_it_says_what_to_do(numbers: Path) -> None:

@@ -12,16 +12,18 @@ import msgspec.structs
 import polars as pl
 import pytest
 
-from batch_screen.config.settings import Numbers, Output, Settings
+from batch_screen.config.settings import Numbers, Output, Prices, Settings
 from batch_screen.errors import BatchScreenError, JournalError, OutputError, Stopped
-from batch_screen.journal.seal import read_sealed, sealed_path, write_sealed
-from batch_screen.model import Endpoint, OutcomeKind, Plan, Session
+from batch_screen.journal.seal import read_sealed, seal_path, sealed_path, write_sealed
+from batch_screen.journal.segments import SegmentWriter
+from batch_screen.model import Endpoint, Intent, Outcome, OutcomeKind, Pace, Plan, Session
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
 from batch_screen.output.summary import Summary, read_summary
 from batch_screen.plan import shard_rows_path
-from batch_screen.reporting import layout_of, report
+from batch_screen.reporting import layout_of, report, report_stopped
 from batch_screen.runs import Run
 from batch_screen.schema import LOOKUP, conform, dtypes
+from batch_screen.starts import keep_start
 from batch_screen.watch import Silent, Stop, Watch
 from tests.making import made
 
@@ -221,6 +223,50 @@ def test_a_readable_file_in_a_state_files_place_is_noticed(reported: Reported, t
     with pytest.raises(JournalError, match=path.name):
         reported.report()
     assert not reported.layout.marker.exists()
+
+
+def test_a_stop_is_counted_from_sealed_and_begun_shards(tmp_path: Path) -> None:
+    reported = Reported(tmp_path, 500)
+    run, planned = reported.run, reported.plan.shards
+    for shard in (2, 3):
+        sealed_path(run.sealed, shard).unlink()
+        seal_path(run.sealed, shard).unlink()
+    writer = SegmentWriter(run.journal, run.run_id)
+    begun = pl.read_parquet(shard_rows_path(run.plan, 2))["e164"].unique().sort().head(7)
+    answered = [
+        Outcome(n, Endpoint.SIM_SWAP_CHECK, kind=OutcomeKind.TIMEOUT, attempts=3) for n in begun
+    ]
+    writer.write(2, [Intent(begun[0], Endpoint.SIM_SWAP_CHECK), *answered])
+    writer.close()
+    settings = reported.settings.model_copy(
+        update={"prices": Prices(per_request={Endpoint.SIM_SWAP_CHECK: 0.5})}
+    )
+    error = Stopped("a long wait: asked about +447700900123")
+    summary = report_stopped(run, reported.plan, settings, SESSION, error)
+    sealed = sum(planned[shard].unique_numbers for shard in (0, 1))
+    [figures] = summary.endpoints.values()
+    assert figures.total == sealed + 7 == sum(figures.by_outcome.values())
+    assert figures.left == reported.plan.unique_numbers - sealed - 7
+    assert figures.attempts == sealed + 21
+    assert summary.cost == 0.5 * (sealed + 21)
+    assert summary.stopped is not None
+    assert (summary.stopped.exit_code, "900123" in summary.stopped.cause) == (4, False)
+    layout = reported.layout
+    assert read_summary(layout.summary) == summary
+    assert [path for path in layout.folder.rglob("*") if path.is_file()] == [layout.summary]
+
+
+def test_many_starts_fill_no_summary(tmp_path: Path) -> None:
+    reported = Reported(tmp_path, 10_000)
+    pace = Pace(1.0, [9] * 600, [1] * 600, [9.8] * 600)
+    long = msgspec.structs.replace(SESSION, attempts=5400, pace=pace)
+    for _ in range(300):
+        keep_start(reported.run.starts, reported.run.run_id, long)
+    starts = reported.report().starts
+    assert len(starts) == 300
+    assert {len(start.pace.attempts) for start in starts} == {10}
+    assert {sum(start.pace.attempts) for start in starts} == {5400}
+    assert reported.layout.summary.stat().st_size < 300_000
 
 
 def test_a_plan_without_rejects_and_failures_has_empty_errors(tmp_path: Path) -> None:

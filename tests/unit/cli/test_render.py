@@ -11,10 +11,17 @@ import pytest
 
 from batch_screen.cli.render import closing_block, duration, forecast_block
 from batch_screen.config.settings import Output, Settings
+<<<<<<< HEAD
 from batch_screen.forecasting import Forecast
 from batch_screen.model import Endpoint
 from batch_screen.output.parts import TABLES, Layout
 from batch_screen.pipeline import Screened
+=======
+from batch_screen.model import Endpoint, Pace
+from batch_screen.output.parts import TABLES, Layout
+from batch_screen.output.summary import Ending
+from batch_screen.pipeline import Forecast, Screened
+>>>>>>> pace
 
 Make = Callable[..., Any]
 QUIET = Settings(input={"keep_columns": ("id",)}, prices={"per_request": {"sim-swap/check": 0.01}})
@@ -70,6 +77,43 @@ def test_closing_block(summary: Make, lookups: Make, layout: Layout) -> None:
         assert line in lines
     assert lines[-2].startswith("  hint: 5.0% of the lookups failed")
     assert lines[-1].startswith("  hint: 20 requests were refused")
+
+
+def test_closing_block_shows_the_pace(summary: Make, layout: Layout) -> None:
+    pace = Pace(1.0, [10] * 90 + [0] * 10, [0] * 40 + [3] * 20 + [0] * 40, [10.0] * 100)
+    session = msgspec.structs.replace(summary().session, pace=pace)
+    lines = closing_block(Screened(summary(session=session), layout), QUIET).splitlines()
+    at = lines.index("  rate ......... 10.0/s over 1 min 40 s, 10/s allowed")
+    assert lines[at + 1 : at + 5] == [
+        "  pace ......... " + "█" * 45 + "·" * 5,
+        "    refused      " + " " * 20 + "!" * 10,
+        "                 a column is 2 s; full height is the limit, 10/s; highest",
+        "                 10/s; ! requests were refused; · nothing was asked",
+    ]
+    short = msgspec.structs.replace(session, asking_seconds=0.9)
+    assert "pace .." not in closing_block(Screened(summary(session=short), layout), QUIET)
+
+
+def test_a_run_that_was_stopped(summary: Make, lookups: Make, layout: Layout) -> None:
+    figures = summary(
+        status="stopped",
+        stopped=Ending("the account is empty", 4),
+        endpoints={
+            "sim-swap/check": lookups(by_outcome={"success": 600}, left=400),
+            "call-forwarding/check": lookups(by_outcome={}, latency_ms={}, left=1_000),
+        },
+    )
+    block = closing_block(Screened(figures, layout), QUIET)
+    head, *lines = block.splitlines()
+    assert head.endswith("· stopped, can be resumed")
+    assert "  lookups ...... 600 = 600 success" in lines
+    left = "1,400 lookups without an outcome: sim-swap/check 400, call-forwarding/check 1,000"
+    assert f"  left ......... {left}" in lines
+    assert "    call-forwarding/check  nothing yet" in lines
+    assert not [line for line in lines if "parquet" in line or "_SUCCESS" in line]
+    assert f"  files ........ {layout.summary}; results come with the end of the run" in lines
+    assert lines[-1].startswith("  hint: once the cause is mended, the same command goes on")
+    assert "--run-date 2026-11-23" in lines[-1]
 
 
 def test_a_run_that_asked_nothing(summary: Make, layout: Layout) -> None:
