@@ -43,13 +43,9 @@ from batch_screen.lock import locked
 from batch_screen.model import Answer, Endpoint, Lookup
 from batch_screen.output.manifest import is_whole
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES
-<<<<<<< HEAD
-from batch_screen.pipeline import Screened, screen
-=======
 from batch_screen.output.summary import Ending, read_summary
-from batch_screen.pipeline import Job, Screened, forecast, screen
+from batch_screen.pipeline import Screened, screen
 from batch_screen.validating import validate
->>>>>>> pace
 from batch_screen.watch import Silent, Stop, Watch
 
 DAY = date(2026, 11, 23)

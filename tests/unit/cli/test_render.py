@@ -11,17 +11,11 @@ import pytest
 
 from batch_screen.cli.render import closing_block, duration, forecast_block
 from batch_screen.config.settings import Output, Settings
-<<<<<<< HEAD
 from batch_screen.forecasting import Forecast
-from batch_screen.model import Endpoint
-from batch_screen.output.parts import TABLES, Layout
-from batch_screen.pipeline import Screened
-=======
 from batch_screen.model import Endpoint, Pace
 from batch_screen.output.parts import TABLES, Layout
 from batch_screen.output.summary import Ending
-from batch_screen.pipeline import Forecast, Screened
->>>>>>> pace
+from batch_screen.pipeline import Screened
 
 Make = Callable[..., Any]
 QUIET = Settings(input={"keep_columns": ("id",)}, prices={"per_request": {"sim-swap/check": 0.01}})
