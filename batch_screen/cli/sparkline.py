@@ -55,8 +55,9 @@ def _block(rate: float, limit: float) -> str:
     """
     if rate <= 0:
         return _NOTHING
-    eighths = math.ceil(8 * rate / limit) if limit > 0 else len(_BLOCKS)
-    return _BLOCKS[min(eighths, len(_BLOCKS)) - 1]
+    if rate >= limit:
+        return _BLOCKS[-1]
+    return _BLOCKS[max(1, math.ceil(8 * rate / limit)) - 1]
 
 
 def _rate(per_second: float) -> str:
