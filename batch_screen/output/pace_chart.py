@@ -101,14 +101,14 @@ def _heights(pace: Pace) -> Iterator[float]:
 
 
 def _nice_top(most: float) -> float:
-    """The end of a scale whose five parts are round, a little above the highest value.
+    """The end of a scale whose five parts are round; no lower than the highest value.
 
     >>> _nice_top(9.8), _nice_top(490), _nice_top(0)
     (10.0, 500.0, 1.0)
     """
     if most <= 0:
         return 1.0
-    part = most * 1.02 / _TICKS
+    part = most / _TICKS
     unit = 10.0 ** math.floor(math.log10(part))
     return next(n * unit for n in (1, 2, 2.5, 5, 10) if n * unit >= part) * _TICKS
 
