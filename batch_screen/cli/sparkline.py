@@ -39,7 +39,7 @@ def _meaning(pace: Pace, limit: float) -> Iterator[str]:
     yield f"a column is {_length(pace.step_seconds)}"
     yield f"full height is the limit, {_rate(limit)}/s"
     if least < _MUCH_LOWER * limit:
-        yield f"at times the limit was {_rate(least)}/s"
+        yield f"at times only {_rate(least)}/s were permitted"
     yield f"highest {_rate(max(pace.rates_per_second))}/s"
     if any(pace.refused):
         yield f"{_REFUSED} requests were refused"

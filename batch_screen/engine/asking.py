@@ -10,7 +10,7 @@ from time import monotonic
 import msgspec
 
 from batch_screen.api.client import Client
-from batch_screen.config.settings import Settings
+from batch_screen.config.settings import Schedule, Settings
 from batch_screen.engine.budget import Budget
 from batch_screen.engine.connections import affordable
 from batch_screen.engine.dispatch import Dispatcher
@@ -139,8 +139,16 @@ def _throttle(settings: Settings, clock: Callable[[], float], watch: Watch) -> T
             f"schedule.rate_per_second_by_hour permits no request at this hour; waiting until "
             f"{opens_at:%H:%M} ({schedule.timezone})"
         )
-    governor = Governor(lambda: timetable.rate(_now()), pacing, clock=clock)
+    governor = Governor(_ceiling(timetable, schedule), pacing, clock=clock)
     return Throttle(pacing, governor, clock=clock)
+
+
+def _ceiling(timetable: Timetable, schedule: Schedule) -> Callable[[], float]:
+    """The rate permitted at this hour; asked for several times for each attempt."""
+    if schedule.rate_per_second_by_hour:
+        return lambda: timetable.rate(_now())
+    always = timetable.rate(_now())
+    return lambda: always
 
 
 async def _close(closing: ClosingTime, dispatcher: Dispatcher) -> None:

@@ -104,9 +104,9 @@ class Governor:
         """An attempt starts now."""
         self._starts.add(self._clock())
 
-    def window_opens_at(self) -> float:
-        """The instant from which one more start would leave every second within the rate."""
-        return self._starts.window_opens_at(self.rate())
+    def window_opens_at(self, rate_per_second: float) -> float:
+        """The instant from which one more start would leave every second within that rate."""
+        return self._starts.window_opens_at(rate_per_second)
 
     def refused(self, *, sent_at: float, retry_after_seconds: float | None) -> None:
         """An attempt that started at ``sent_at`` was refused for the rate.

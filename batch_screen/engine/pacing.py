@@ -97,9 +97,10 @@ class Pacer:
 
     async def _may_start(self) -> bool:
         """Whether nothing has come between since the bucket granted an attempt."""
-        if (wait := self._governor.window_opens_at() - self._clock()) > 0:
+        opens_at = self._governor.window_opens_at(self._limiter_rate)
+        if (wait := opens_at - self._clock()) > 0:
             await asyncio.sleep(wait)
-        return self._clock() >= max(self._governor.not_before, self._governor.window_opens_at())
+        return self._clock() >= max(self._governor.not_before, opens_at)
 
     async def _wait_until_not_before(self) -> None:
         # The instant may move while we sleep, so an event would only add a second clock.

@@ -34,7 +34,7 @@ def test_marks_stand_below_their_columns() -> None:
 
 def test_a_limit_that_was_lower_at_times_is_told() -> None:
     (_, _), *lines = sparkline(pace([10, 5], limit_per_second=[10.0, 5.0]))
-    assert "at times the limit was 5/s" in " ".join(words for _, words in lines)
+    assert "at times only 5/s were permitted" in " ".join(words for _, words in lines)
 
 
 @given(

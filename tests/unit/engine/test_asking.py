@@ -3,16 +3,19 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 
 from batch_screen.config.settings import Api, Guards, Pacing, Screening, Settings
 from batch_screen.engine import asking
-from batch_screen.engine.asking import ask_all
+from batch_screen.engine.asking import Asked, ask_all
 from batch_screen.errors import AuthenticationError, ConfigurationError, OutputError, Stopped
 from batch_screen.journal.segments import SegmentWriter
 from batch_screen.model import Answer, Endpoint, Intent, Lookup, Outcome, OutcomeKind, Plan
@@ -227,3 +230,74 @@ def test_several_endpoints_are_all_asked(server: Server, tmp_path: Path) -> None
     }
     assert windows == {e: 2400 if e.takes_max_age else None for e in Endpoint}
     assert sealed(run).height == 10
+
+
+# --- closing time, timetable, budget, pace ----------------------------------------------------
+
+
+class Wall:
+    """A clock on the wall that showed ``start`` when the test began."""
+
+    def __init__(self, start: datetime) -> None:
+        self._start, self._began = start, monotonic()
+
+    def __call__(self) -> datetime:
+        return self._start + timedelta(seconds=monotonic() - self._began)
+
+
+def with_settings(**sections: dict[str, Any]) -> Settings:
+    pacing = {"rate_per_second": 100, "ramp_up_seconds": 0} | sections.pop("pacing", {})
+    return Settings(pacing=pacing, **sections)
+
+
+def test_at_last_orders_nothing_more_is_asked(
+    server: Server, planned: tuple[Run, Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    wall = Wall(datetime(2026, 11, 24, 5, 59, 59, tzinfo=berlin))
+    monkeypatch.setattr(asking, "_now", wall)
+    settings = with_settings(schedule={"stop_at": "06:00", "timezone": "Europe/Berlin"})
+    told: list[Asked] = []
+    with pytest.raises(Stopped, match=r"before 06:00 \(Europe/Berlin\)") as stopped:
+        ask_all(*planned, settings, "", Watch(), on_end=told.append)
+    assert stopped.value.exit_code == 4
+    assert wall() < datetime(2026, 11, 24, 6, 0, 0, tzinfo=berlin)
+    assert 40 < len(server.asked) == told[0].attempts < 100
+    assert sum(told[0].pace.attempts) == told[0].attempts
+    ask_all(*planned, SETTINGS, "", Watch())
+    assert len(server.asked) == len(set(server.asked)) == 150
+
+
+def test_a_start_that_is_over_before_it_asks_asks_nothing(
+    server: Server, planned: tuple[Run, Plan]
+) -> None:
+    settings = with_settings(budget={"max_duration_seconds": 5})
+    long_ago = datetime.now(UTC) - timedelta(seconds=60)
+    with pytest.raises(Stopped, match="max_duration_seconds"):
+        ask_all(*planned, settings, "", Watch(), began_at=long_ago)
+    assert server.asked == []
+    ask_all(*planned, SETTINGS, "", Watch())
+    assert ask_all(*planned, settings, "", Watch(), began_at=long_ago).attempts == 0
+
+
+def test_the_hour_sets_the_rate(
+    server: Server, planned: tuple[Run, Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "_now", Wall(datetime(2026, 11, 24, 7, 59, 59, tzinfo=UTC)))
+    settings = with_settings(
+        pacing={"rate_per_second": 2000}, schedule={"rate_per_second_by_hour": {"07-08": 10}}
+    )
+    asked = ask_all(*planned, settings, "", Watch())
+    assert asked.attempts == 150
+    assert 1 <= asked.seconds < 3
+    assert asked.pace.attempts[0] <= 12
+
+
+def test_a_budget_counts_what_earlier_starts_have_spent(
+    server: Server, planned: tuple[Run, Plan]
+) -> None:
+    for bound, asked in ((100, 100), (100, 100), (130, 130)):
+        settings = with_settings(pacing={"rate_per_second": 2000}, budget={"max_requests": bound})
+        with pytest.raises(Stopped, match="max_requests"):
+            ask_all(*planned, settings, "", Watch())
+        assert len(server.asked) == asked
