@@ -38,10 +38,10 @@ _STYLE: dict[str, Any] = {
 
 
 def figure(width: float, height: float, rows: int, columns: int) -> tuple[Figure, Any]:
-    """A light sheet with panels in rows and columns."""
+    """A light sheet with panels in rows and columns; each column has one scale."""
     mpl.rcParams.update(_STYLE)
     sheet = Figure(figsize=(width, height), layout="constrained")
-    return sheet, sheet.subplots(rows, columns, squeeze=False)
+    return sheet, sheet.subplots(rows, columns, squeeze=False, sharey="col")
 
 
 def second_before(instants: Sequence[float], at: Sequence[float]) -> list[int]:
@@ -61,7 +61,8 @@ def draw(panel: Axes, arrivals: Arrivals, limit: Timetable, until: float) -> Non
     levels = [step.limit for step in limit]
     panel.step([*edges, until], [*levels, levels[-1]], where="post", color=LIMIT, lw=1, ls=DASHES)
     panel.set_xlim(0, until)
-    panel.set_ylim(0, 1.1 * max(*levels, *both))
+    panel.set_ylim(0, max(panel.get_ylim()[1], 1.1 * max(*levels, *both)))
+    panel.yaxis.set_major_formatter("{x:,.0f}")
 
 
 def finish(sheet: Figure, path: Path) -> None:

@@ -66,10 +66,9 @@ def cells(arrivals: figures.Arrivals, limit: Timetable, seconds: float) -> Itera
     yield tables.percent(figures.used(arrivals, limit, figures.RAMP_UP_SECONDS, seconds))
     yield tables.percent(figures.refused_share(arrivals))
     yield f"{figures.before_retry_after(arrivals):,}"
-    ends = [*(step.from_seconds for step in limit.changes()[1:]), seconds]
     back = [
         figures.seconds_until_near(arrivals, limit, step.from_seconds, end)
-        for step, end in zip(limit.changes(), ends, strict=True)
+        for step, end in limit.changes(seconds)
     ]
     for found in back:
         yield "never" if found is None else f"{found:.1f} s"
