@@ -38,10 +38,10 @@ _STYLE: dict[str, Any] = {
 
 
 def figure(width: float, height: float, rows: int, columns: int) -> tuple[Figure, Any]:
-    """A light sheet with panels in rows and columns."""
+    """A light sheet with panels in rows and columns; each column has one scale."""
     mpl.rcParams.update(_STYLE)
     sheet = Figure(figsize=(width, height), layout="constrained")
-    return sheet, sheet.subplots(rows, columns, squeeze=False)
+    return sheet, sheet.subplots(rows, columns, squeeze=False, sharey="col")
 
 
 def second_before(instants: Sequence[float], at: Sequence[float]) -> list[int]:
@@ -50,7 +50,10 @@ def second_before(instants: Sequence[float], at: Sequence[float]) -> list[int]:
 
 
 def draw(panel: Axes, arrivals: Arrivals, limit: Timetable, until: float) -> None:
-    """Accepted requests in the second before, refused ones on top of them, and the limit."""
+    """Accepted requests in the second before, refused ones on top of them, and the limit.
+
+    Ticks along the upper edge say when requests were refused.
+    """
     at = [_STEP_SECONDS * step for step in range(int(until / _STEP_SECONDS) + 1)]
     accepted = second_before(arrivals.accepted, at)
     refused = second_before(arrivals.refused, at)
@@ -60,13 +63,18 @@ def draw(panel: Axes, arrivals: Arrivals, limit: Timetable, until: float) -> Non
     edges = [step.from_seconds for step in limit]
     levels = [step.limit for step in limit]
     panel.step([*edges, until], [*levels, levels[-1]], where="post", color=LIMIT, lw=1, ls=DASHES)
+    # A single refusal is too thin to see in the area, so a tick says when there were any.
+    tenths = sorted({int(t / _STEP_SECONDS) for t in arrivals.refused if t < until})
+    ticks = [_STEP_SECONDS * tenth for tenth in tenths]
+    panel.vlines(ticks, 0.97, 1, color=REFUSED, lw=1, transform=panel.get_xaxis_transform())
     panel.set_xlim(0, until)
-    panel.set_ylim(0, 1.1 * max(*levels, *both))
+    panel.set_ylim(0, max(panel.get_ylim()[1], 1.1 * max(*levels, *both)))
+    panel.yaxis.set_major_formatter("{x:,.0f}")
 
 
 def finish(sheet: Figure, path: Path) -> None:
     """Says above the panels, in their colours, what the colours are; writes the file."""
-    said = (("accepted", ACCEPTED), ("refused", REFUSED), ("limit", LIMIT))
+    said = (("accepted", ACCEPTED), ("refused (tick: when)", REFUSED), ("limit", LIMIT))
     handles = [Line2D([], [], color=colour, lw=7) for _, colour in said[:2]]
     handles.append(Line2D([], [], color=LIMIT, lw=1, ls=DASHES))
     sheet.legend(

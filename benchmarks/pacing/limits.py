@@ -23,7 +23,8 @@ NOTES = """\
 *Goodput*: requests accepted, as a share of what the limit allowed; *after 6 s* leaves the first
 6 s out. *Refused*: share of all requests. *Before Retry-After*: requests that came although a
 refusal had said to wait (50 ms are allowed for those under way). *Back after change*: seconds
-until what is accepted is within 5 % of the new limit and stays there for 2 s.
+until what is accepted is within 5 % of the new limit and stays there for 2 s. *Judge stalled*: the longest time in
+which the judge could not read, for want of CPU.
 """
 
 
@@ -47,17 +48,16 @@ def cases(seconds: float) -> list[Case]:
     ]
 
 
-def attempt(client: str, case: Case, seconds: float) -> figures.Arrivals:
+def attempt(client: str, case: Case, seconds: float) -> trial.Trial:
     """What arrived in so many seconds; there is more to ask than that."""
     # A client that the limit does not hold back may answer a list sooner, by giving rows up.
     with folder_with(int(case.rate * seconds)) as folder:
-        seen = trial.run(
+        return trial.run(
             lambda url: CONTESTANTS[client](folder, url, case.rate),
             folder,
             trial.Conditions(case.limit, LATENCY_SECONDS),
             most_seconds=seconds,
         )
-    return seen.arrivals.until(seconds)
 
 
 def cells(arrivals: figures.Arrivals, limit: Timetable, seconds: float) -> Iterator[str]:
@@ -66,10 +66,9 @@ def cells(arrivals: figures.Arrivals, limit: Timetable, seconds: float) -> Itera
     yield tables.percent(figures.used(arrivals, limit, figures.RAMP_UP_SECONDS, seconds))
     yield tables.percent(figures.refused_share(arrivals))
     yield f"{figures.before_retry_after(arrivals):,}"
-    ends = [*(step.from_seconds for step in limit.changes()[1:]), seconds]
     back = [
         figures.seconds_until_near(arrivals, limit, step.from_seconds, end)
-        for step, end in zip(limit.changes(), ends, strict=True)
+        for step, end in limit.changes(seconds)
     ]
     for found in back:
         yield "never" if found is None else f"{found:.1f} s"
@@ -100,13 +99,15 @@ def main() -> None:
     print(machine)
     table = tables.Table(
         *("client", "case", "goodput", "after 6 s", "refused", "before Retry-After"),
-        *("back after change down", "back after change up"),
+        *("back after change down", "back after change up", "judge stalled"),
     )
     panels = []
     for client in chosen.clients:
         for case in cases(chosen.seconds):
-            arrivals = attempt(client, case, chosen.seconds)
-            table.add(client, case.name, *cells(arrivals, case.limit, chosen.seconds))
+            seen = attempt(client, case, chosen.seconds)
+            arrivals = seen.arrivals.until(chosen.seconds)
+            shown = cells(arrivals, case.limit, chosen.seconds)
+            table.add(client, case.name, *shown, f"{1000 * seen.stalled_seconds:.0f} ms")
             panels.append((client, case, arrivals))
     draw(panels, chosen.seconds)
     tables.save(HERE / "limits.md", machine, table, NOTES.strip())

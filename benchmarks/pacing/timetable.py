@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 
@@ -62,9 +62,14 @@ class Timetable(tuple[Step, ...]):
             for step, until in self._spans()
         )
 
-    def changes(self) -> tuple[Step, ...]:
-        """The steps after the first."""
-        return self[1:]
+    def changes(self, end: float) -> Iterator[tuple[Step, float]]:
+        """The steps after the first, each with the instant of the next one, or the end.
+
+        >>> [until for _, until in Timetable.read("200,40:100,80:200").changes(120)]
+        [80.0, 120]
+        """
+        for step, until in islice(self._spans(), 1, None):
+            yield step, min(until, end)
 
     def _spans(self) -> Iterator[tuple[Step, float]]:
         ends = [*(step.from_seconds for step in self[1:]), float("inf")]

@@ -32,8 +32,9 @@ def main(url: str, rate: int, seconds: float) -> None:
         connection.settimeout(0)
     sent: list[float] = []
     due = time.monotonic() + 0.5
-    for turn in range(int(rate * seconds)):
-        connection = connections[turn % CONNECTIONS]
+    end = due + seconds
+    while due < end:
+        connection = connections[len(sent) % CONNECTIONS]
         with suppress(BlockingIOError):
             connection.recv(65536)
         while (now := time.monotonic()) < due:

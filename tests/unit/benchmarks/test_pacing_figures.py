@@ -113,6 +113,12 @@ def test_a_timetable_reads_what_it_writes(text: str) -> None:
     assert str(Timetable.read(text)) == text
 
 
+def test_each_change_lasts_until_the_next_or_the_end() -> None:
+    limit = Timetable.read("200,40:100,80:200")
+    assert [(s.limit, end) for s, end in limit.changes(120)] == [(100, 80), (200, 120)]
+    assert list(HUNDRED.changes(120)) == []
+
+
 @pytest.mark.parametrize("text", ["", "fast", "200,40", "200,80:100,40:200", "200,0:100"])
 def test_a_timetable_refuses_what_makes_none(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 (argparse shows the text itself)
