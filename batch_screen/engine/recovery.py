@@ -26,6 +26,7 @@ _DEEPEST = 0.5
 _DEEPER = 0.035
 _DEEP = 0.75
 _TOO_CLOSE = 0.98
+_EARLY_SEEN = 0.985  # while connections are new, attempts do not arrive in their order
 _ENOUGH_SEEN = 2  # a first request that is refused says nothing about the limit
 _SAME = 0.9
 
@@ -109,7 +110,10 @@ def _level(last: Epoch | None, refusal: Refusal, is_strike: bool, was_probe: boo
     """
     if last is None:
         enough = refusal.seen >= _ENOUGH_SEEN
-        return min(refusal.rate, refusal.seen if enough else _DEEPEST * refusal.rate)
+        if not enough:
+            return _DEEPEST * refusal.rate
+        is_early = refusal.seen < _SAME * refusal.rate  # the window was not full before
+        return min(refusal.rate, refusal.seen * (_EARLY_SEEN if is_early else 1))
     if was_probe and not is_strike:
         return min(refusal.rate, max(refusal.seen, _DEEPEST * last.level))
     if not is_strike:
