@@ -56,7 +56,7 @@ def test_growth_is_flat_below_the_level_and_steep_beyond_it() -> None:
 
 def test_without_an_instant_the_cut_is_deeper() -> None:
     gentle, deep = (next_epoch(None, refusal(has_instant=has)) for has in (True, False))
-    assert recovered(deep, 101) < recovered(gentle, 101) < HOLD_SHARE * 0.985 * 90
+    assert recovered(deep, 101) < recovered(gentle, 101) < HOLD_SHARE * 90
 
 
 def test_a_probe_that_finds_the_limit_where_it_was_makes_the_next_one_rarer() -> None:
