@@ -23,8 +23,8 @@ NOTES = """\
 *Goodput*: requests accepted, as a share of what the limit allowed; *after 6 s* leaves the first
 6 s out. *Refused*: share of all requests. *Before Retry-After*: requests that came although a
 refusal had said to wait (50 ms are allowed for those under way). *Back after change*: seconds
-until what is accepted is within 5 % of the new limit and stays there for 2 s. *Judge stalled*: the longest time in
-which the judge could not read, for want of CPU.
+until what is accepted is within 5 % of the new limit and stays there for 2 s. *Judge stalled*:
+the longest time in which the judge could not read, for want of CPU.
 """
 
 
