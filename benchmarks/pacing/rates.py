@@ -35,6 +35,7 @@ requests, refused ones included, in any second. *Before Retry-After*: requests t
 a refusal had said to wait (50 ms are allowed for those under way). *CPU*: user and system time
 between first and last request, for each request. *Judge stalled*: the longest time in which the
 judge could not read, for want of CPU; above some 20 ms, do not trust the worst second of that row.
+In the second table, *used* counts the 3 s of the pause, or the time the second start needs.
 """
 
 
