@@ -94,7 +94,7 @@ def screen(
             if not run.plan.exists():  # its state was removed; it needs none
                 run.discard()
             return Screened(read_summary(layout.summary), layout, was_complete=True)
-        _refuse_to_buy_again(run, layout)
+        _refuse_to_buy_again(job, run, layout)
         plan = _plan(job, run, files, watch)
         read_starts(run.starts, run.run_id)  # damage is told before anything more is bought
         layout.check_writable()
@@ -148,8 +148,11 @@ def _new_run(job: Job, identity: Identity, inputs: list[str], watch: Watch) -> R
     return create_run(job.state, identity, inputs, taken)
 
 
-def _refuse_to_buy_again(run: Run, layout: Layout) -> None:
-    """A complete run whose files are gone is written again from its state, if that is there."""
+def _refuse_to_buy_again(job: Job, run: Run, layout: Layout) -> None:
+    """A complete run whose files are gone is written again from its state, if that is there.
+
+    One that was stopped goes on from its state; without it, everything would be paid for again.
+    """
     summed_up = layout.summary.exists() and not tells_of_a_stop(layout.summary)
     was_answered = layout.marker.exists() or summed_up or layout.manifest.exists()
     if was_answered and not is_answered(run):
@@ -158,6 +161,16 @@ def _refuse_to_buy_again(run: Run, layout: Layout) -> None:
             f"run {run.run_id} was complete, but files of it in {layout.folder} and its state in "
             f"{run.folder} are gone or not whole; restore them, or ask and pay again with --new-run"
         )
+    was_stopped = layout.summary.exists() and not was_answered
+    if was_stopped and not run.has_asked and not job.new_run:
+        stopped = read_summary(layout.summary)
+        if any(session.attempts for session in stopped.starts):
+            run.discard()
+            raise OutputError(
+                f"run {run.run_id} was stopped after it had asked, as {layout.summary} says, but "
+                f"its state in {run.folder} is gone; restore it or name its --state-dir, or ask "
+                "and pay again with --new-run"
+            )
 
 
 def _plan(job: Job, run: Run, files: list[Source], watch: Watch) -> Plan:

@@ -41,7 +41,7 @@ def read_allowance(
         return None
     remaining = _plain(headers, "Remaining")
     reset = _plain(headers, "Reset")
-    pairs = dict(_pairs(headers, "RateLimit"))
+    pairs = _scarcest(headers.get("RateLimit", ""))
     remaining = _first_known(remaining, pairs.get("remaining"), pairs.get("r"))
     reset = _first_known(_seconds(reset, epoch_seconds), pairs.get("reset"), pairs.get("t"))
     found = Allowance(
@@ -87,8 +87,13 @@ def _seconds(reset: float | None, epoch_seconds: Callable[[], float]) -> float |
     return max(0.0, math.ceil(instant - epoch_seconds()))
 
 
-def _pairs(headers: Mapping[str, str], name: str) -> Iterator[tuple[str, float]]:
-    return _in(headers.get(name, ""))
+def _scarcest(text: str) -> dict[str, float]:
+    """Of several policies in one header, the one that permits least over a short window."""
+    policies = [dict(_in(item)) for item in text[:_LONGEST_HEADER].split(",")]
+    whole = [p for p in policies if "r" in p and 0 < p.get("t", 0) <= _LONGEST_WINDOW_SECONDS]
+    if not whole:  # one policy, spread over commas, or none that matters
+        return dict(_in(text))
+    return min(whole, key=lambda policy: policy["r"] / policy["t"])
 
 
 def _in(text: str) -> Iterator[tuple[str, float]]:

@@ -17,6 +17,7 @@ from typing import Self
 
 import aiohttp
 import msgspec.structs
+from yarl import URL
 
 from batch_screen import model
 from batch_screen.api.answers import MAX_BODY_BYTES, TRUNCATED, read_answer
@@ -68,7 +69,7 @@ class Client:
     def __init__(self, api: Api, key: str, *, max_connections: int) -> None:
         self._api = api
         self._key = key
-        self._urls = {endpoint: url(api, endpoint) for endpoint in Endpoint}
+        self._urls = {endpoint: URL(url(api, endpoint)) for endpoint in Endpoint}
         self._headers = {
             "apiKey": key,
             "Content-Type": "application/json",
@@ -164,6 +165,8 @@ async def _read_body(response: aiohttp.ClientResponse, limit: float) -> bytes:
     if response.status != _OK:
         limit = min(limit, asyncio.get_running_loop().time() + _ERROR_BODY_SECONDS)
     try:
+        if response.content.is_eof():  # it came with the head: nothing to wait for
+            return response.content.read_nowait()
         async with Deadline(limit):
             async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
                 content += chunk

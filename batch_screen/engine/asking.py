@@ -12,6 +12,7 @@ import msgspec
 from batch_screen.api.client import Client
 from batch_screen.config.settings import Schedule, Settings
 from batch_screen.engine.budget import Budget
+from batch_screen.engine.collecting import Collector, collecting
 from batch_screen.engine.connections import affordable
 from batch_screen.engine.dispatch import Dispatcher
 from batch_screen.engine.governor import Governor
@@ -60,8 +61,8 @@ def ask_all(  # noqa: PLR0913 (the stages' common arguments, its beginning and i
     closing = closing_time(
         began_at or _now(), settings.schedule, settings.budget, settings.api.timeout_seconds
     )
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_ask_all(run, plan, settings, key, watch, closing, on_end))
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner, collecting() as collector:
+        return runner.run(_ask_all(run, plan, settings, key, watch, closing, collector, on_end))
 
 
 async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
@@ -71,6 +72,7 @@ async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
     key: str,
     watch: Watch,
     closing: ClosingTime | None,
+    collector: Collector,
     on_end: OnEnd,
 ) -> Asked:
     loop = asyncio.get_running_loop()
@@ -105,7 +107,7 @@ async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
         def halt(error: Stopped) -> None:
             loop.call_soon_threadsafe(dispatcher.halt, error)
 
-        beside = [asyncio.create_task(_pulse(throttle))]
+        beside = [asyncio.create_task(_pulse(throttle, collector))]
         if closing is not None and sum(earlier.answered.values()) < total:
             beside.append(asyncio.create_task(_close(closing, dispatcher)))
             await asyncio.sleep(0)  # it may be closing time already
@@ -156,20 +158,22 @@ async def _close(closing: ClosingTime, dispatcher: Dispatcher) -> None:
     # The clock on the wall may be set meanwhile, so it is looked at again and again.
     while (left := (closing.last_orders - _now()).total_seconds()) > 0:  # noqa: ASYNC110
         await asyncio.sleep(min(left, _LOOK_AGAIN_SECONDS))
-    dispatcher.halt(closing.stopped())
+    left = (closing.by - _now()).total_seconds()
+    dispatcher.halt(closing.stopped(), within_seconds=left)
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-async def _pulse(throttle: Throttle) -> None:
+async def _pulse(throttle: Throttle, collector: Collector) -> None:
     """Tells how late the event loop is: nobody else knows when it was to be somewhere."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + _PULSE_SECONDS
         await asyncio.sleep(_PULSE_SECONDS)
         throttle.pulse(loop.time() - due)
+        collector.pulse()
 
 
 def _refuse_loop() -> None:

@@ -20,6 +20,7 @@ _MAX_PAUSE_SECONDS = 10.0
 _NEVER_FINE_SECONDS = 5.0
 _SUSPICIOUS_FAILURES = 20
 _ENOUGH_TRIES = 10
+_LONGEST_TRY_SECONDS = 30.0
 
 _FAILURE = frozenset({OutcomeKind.SERVER_ERROR, OutcomeKind.TIMEOUT, OutcomeKind.UNREACHABLE})
 _ERROR = _FAILURE | {OutcomeKind.BAD_RESPONSE, OutcomeKind.FORBIDDEN, OutcomeKind.REJECTED}
@@ -48,19 +49,20 @@ class Breaker:
         self._clock = clock
         self._give_up = give_up
         self._was_fine = False
-        self._failing_since: float | None = None
-        self._last_failure = 0.0
+        self._last_failure: float | None = None
+        self._tried_seconds = 0.0
         self._pause_seconds = _FIRST_PAUSE_SECONDS
 
     @property
     def is_open(self) -> bool:
         """Whether only one attempt at a time should probe."""
-        return self._failing_since is not None
+        return self._last_failure is not None
 
     def fine(self) -> None:
         """The server did what was in doubt."""
         self._was_fine = True
-        self._failing_since = None
+        self._last_failure = None
+        self._tried_seconds = 0.0
         self._pause_seconds = _FIRST_PAUSE_SECONDS
 
     def failed(self, *, sent_at: float) -> float:
@@ -69,16 +71,17 @@ class Breaker:
         Attempts that were under way together fail together: they count once.
         """
         now = self._clock()
-        if self._failing_since is None:
-            self._failing_since = now
-        elif sent_at < self._last_failure:
-            return 0.0
+        if self._last_failure is not None:
+            if sent_at < self._last_failure:
+                return 0.0
+            # An hour in which nothing may be asked is no hour of trying.
+            self._tried_seconds += min(now - self._last_failure, _LONGEST_TRY_SECONDS)
         self._last_failure = now
         patience = self._give_up_seconds
         if not self._was_fine:  # a wrong address rather than an outage
             patience = min(patience, _NEVER_FINE_SECONDS)
-        if now - self._failing_since >= patience:
-            raise ApiError(self._give_up(now - self._failing_since))
+        if self._tried_seconds >= patience:
+            raise ApiError(self._give_up(self._tried_seconds))
         pause = self._pause_seconds
         self._pause_seconds = min(2 * pause, _MAX_PAUSE_SECONDS)
         return pause

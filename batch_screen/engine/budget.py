@@ -100,7 +100,8 @@ class Budget:
         return self._max_cost == 0 or self._cost + self._price[endpoint] <= self._max_cost
 
     def _money(self, amount: Fraction) -> str:
-        return f"{float(amount):,.12g} {self._currency}"
+        # Two decimals: more digits would look like a phone number, and be masked.
+        return f"{float(amount):,.2f} {self._currency}"
 
 
 def refuse_unpriced(settings: bounds.Settings) -> None:

@@ -8,6 +8,7 @@ sent and what came back goes to a ``Journal``.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -108,6 +109,7 @@ class Dispatcher:
         self._changed = asyncio.Event()
         self._halted: asyncio.Future[None] = self._loop.create_future()
         self._stopped_endpoints: set[Endpoint] = set()
+        self._grace_seconds = settings.guards.grace_seconds
         self.attempts = 0
 
     def wake(self) -> None:
@@ -123,10 +125,14 @@ class Dispatcher:
         self._reachability.fine()
         self._outage.known_good()
 
-    def halt(self, error: BaseException | None = None) -> None:
-        """Starts no more attempts; ``run`` drains and then raises ``error``, if there is one."""
+    def halt(self, error: BaseException | None = None, *, within_seconds: float = math.inf) -> None:
+        """Starts no more attempts; ``run`` drains and then raises ``error``, if there is one.
+
+        What is under way has ``guards.grace_seconds`` to end, and no more than so many.
+        """
         if self._halted.done():
             return
+        self._grace_seconds = max(0.0, min(self._grace_seconds, within_seconds))
         if error is None:
             self._halted.set_result(None)
         else:
@@ -217,7 +223,8 @@ class Dispatcher:
             self.halt(self._budget.stop())
             return
         self._queue.put_first(task)
-        await self._wait_for_change()
+        self._changed.clear()
+        await self._changed.wait()  # one that is under way will end; what is due would be no change
 
     def _ended(self, running: asyncio.Task[None]) -> None:
         self._in_flight.discard(running)
@@ -322,7 +329,7 @@ class Dispatcher:
 
     async def _drain(self) -> None:
         if self._in_flight:
-            await asyncio.wait(self._in_flight, timeout=self._settings.guards.grace_seconds)
+            await asyncio.wait(self._in_flight, timeout=self._grace_seconds)
         leftover = list(self._in_flight)
         for running in leftover:
             running.cancel()

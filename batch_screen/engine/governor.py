@@ -93,8 +93,11 @@ class Governor:
 
     def rate(self) -> float:
         """Attempts per second permitted now; never above the ceiling, and 0 while it is 0."""
-        now = self._clock()
-        rate = self._ceiling() * ramp(now - self._began, self._pacing.ramp_up_seconds)
+        now, ceiling = self._clock(), self._ceiling()
+        if ceiling <= 0:
+            self._began = now  # the ramp begins when the asking does
+            return 0.0
+        rate = ceiling * ramp(now - self._began, self._pacing.ramp_up_seconds)
         if self._epoch is not None:
             rate = min(rate, recovered(self._epoch, now))
         said, until = self._said

@@ -100,7 +100,8 @@ class Pacer:
         opens_at = self._governor.window_opens_at(self._limiter_rate)
         if (wait := opens_at - self._clock()) > 0:
             await asyncio.sleep(wait)
-        return self._clock() >= max(self._governor.not_before, opens_at)
+        is_due = self._clock() >= max(self._governor.not_before, opens_at)
+        return is_due and self._governor.rate() > 0
 
     async def _wait_until_not_before(self) -> None:
         # The instant may move while we sleep, so an event would only add a second clock.
@@ -110,7 +111,8 @@ class Pacer:
     def _adjusted(self) -> AsyncLimiter | None:
         """The bucket for the rate of this moment; None where that is 0.
 
-        A new bucket starts without any credit: a change of rate must not let a burst out.
+        A new bucket starts with the credit of one attempt at most: a change of rate must not let
+        a burst out.
         """
         now, rate = self._clock(), self._governor.rate()
         if rate <= 0:
@@ -120,7 +122,10 @@ class Pacer:
         at_ceiling = rate == self._governor.ceiling() != self._limiter_rate
         is_due = now - self._adjusted_at >= _ADJUST_SECONDS or rate < self._limiter_rate
         if self._limiter is None or at_ceiling or (changed and is_due):
-            self._limiter = empty_bucket(rate)
+            # What has leaked since the last attempt counts, or a rate that keeps changing, be it
+            # slowly, would never let a slow one start.
+            credit = min(1.0, (now - self._granted_at) * self._limiter_rate)
+            self._limiter = bucket_with(credit, rate)
             self._limiter_rate, self._adjusted_at = rate, now
         return self._limiter
 
@@ -156,10 +161,10 @@ class EndpointPacers:
             self._due[endpoint] = now + limiter.time_period / limiter.max_rate
 
 
-def empty_bucket(rate_per_second: float) -> AsyncLimiter:
-    """A bucket for the rate, without any credit."""
+def bucket_with(credit: float, rate_per_second: float) -> AsyncLimiter:
+    """A bucket for the rate that would grant so much at once."""
     limiter = AsyncLimiter(*bucket(rate_per_second))
-    take(limiter, limiter.max_rate)
+    take(limiter, limiter.max_rate - credit)
     return limiter
 
 

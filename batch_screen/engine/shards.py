@@ -138,11 +138,6 @@ def so_far(run: Run, plan: Plan, endpoints: Sequence[Endpoint]) -> SoFar:
     return SoFar(answered, dict.fromkeys(endpoints, Spent()) | tally.spent())
 
 
-def answered_lookups(run: Run, plan: Plan, endpoints: Sequence[Endpoint]) -> dict[Endpoint, int]:
-    """How many lookups of each endpoint have a saved outcome; raises as ``so_far`` does."""
-    return so_far(run, plan, endpoints).answered
-
-
 def _was_sealed(run: Run, shard: int) -> bool:
     """Whether outcomes lie there of which nothing else is left: their segments went last."""
     return sealed_path(run.sealed, shard).exists()

@@ -34,6 +34,7 @@ class Throttle:
             clock=clock,
         )
         self._concurrency = Concurrency(pacing.max_concurrency, governor.rate, clock=clock)
+        self._heard_at = self._stood_still_until = clock()
         self._log = PaceLog(clock(), governor.rate())
 
     def slots(self) -> int:
@@ -52,11 +53,16 @@ class Throttle:
 
     def heard(self, answer: Answer, *, sent_at: float) -> None:
         """What an attempt that started at ``sent_at`` brought back."""
-        latency = self._clock() - sent_at
+        now = self._clock()
+        latency = now - sent_at
+        if now - self._heard_at > _STOOD_STILL_SECONDS:
+            self._stood_still_until = now
+        self._heard_at = now
         if answer.kind is OutcomeKind.TIMEOUT:
             self._concurrency.timed_out(sent_at=sent_at)
         else:
-            if latency > _STOOD_STILL_SECONDS and self._concurrency.is_slow(latency):
+            is_late = latency > _STOOD_STILL_SECONDS and sent_at < self._stood_still_until
+            if is_late and self._concurrency.is_slow(latency):
                 self._pacer.owe()
             self._concurrency.answered(latency)
         if answer.allowance is not None:

@@ -59,7 +59,7 @@ def test_a_bound_of_cost_is_never_exceeded_by_a_cent(
     desk = Desk(tmp_path, server.url, NUMBERS[:50], toml=PRICES, options=BOTH)
     stopped = desk.run("--max-cost", "7.3")
     assert stopped.code == 4
-    assert "budget.max_cost = 7.3 EUR" in stopped.error
+    assert "budget.max_cost = 7.30 EUR" in stopped.error
     asked = server.statistics()["by_endpoint"]
     cost = asked["sim-swap/check"] * 10 + asked["call-forwarding/check"] * 30
     assert 730 - 30 < cost <= 730

@@ -449,14 +449,16 @@ def test_a_stopped_run_is_no_complete_run_to_validate(
     assert (marker.name, marker.is_ok) == ("marker", False)
 
 
-def test_a_stopped_run_whose_state_is_gone_is_begun_anew(
+def test_a_stopped_run_whose_state_is_gone_is_not_bought_again_in_silence(
     numbers: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         stopping(patch, QUOTA, after=10)
         stopped_on_purpose(job(numbers))
     shutil.rmtree(numbers.parent / "out" / ".state")
-    assert screen(job(numbers)).summary.status == "complete"
+    with pytest.raises(OutputError, match="was stopped after it had asked"):
+        screen(job(numbers))
+    assert screen(job(numbers, new_run=True)).summary.status == "complete"
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid5
 
 import msgspec
 import pytest
@@ -18,7 +20,9 @@ from batch_screen.runs import (
     FORMAT,
     VERSION,
     Identity,
+    Made,
     Run,
+    RunFile,
     all_runs,
     answered_runs,
     create_run,
@@ -364,3 +368,11 @@ def test_the_run_file_is_written_last_and_whole(tmp_path: Path) -> None:
     found = [p.name for p in sorted(path.parent.iterdir())]
     assert found == ["journal", "run.json", "sealed", "starts"]
     assert time.time() - path.stat().st_mtime < 60
+
+
+@given(attempt=st.integers(1, 99), digits=st.integers(10**6, 10**15 - 1), salt=st.uuids())
+def test_a_correlator_is_a_uuid_of_version_five(attempt: int, digits: int, salt: UUID) -> None:
+    file = RunFile(Made(), "run", Identity([], "2026-03-02", {}), [], datetime.now(UTC), salt)
+    lookup = Lookup(f"+{digits}", Endpoint.SIM_SWAP_CHECK, 240)
+    expected = uuid5(salt, f"+{digits} {Endpoint.SIM_SWAP_CHECK} {attempt}")
+    assert Run(Path("nowhere"), file).correlator(lookup, attempt) == str(expected)

@@ -34,6 +34,7 @@ def allowed(
         ({"RateLimit_Policy": '"default";q=100;w=10'}, allowed(10)),
         ({"RateLimit": '"default";r=50;t=30'}, allowed(None, 50, 30)),
         ({"RateLimit": "limit=100, remaining=50, reset=5"}, allowed(None, 50, 5)),
+        ({"RateLimit": '"burst";r=0;t=5, "day";r=900;t=80000'}, allowed(None, 0, 5)),
         ({"X_RateLimit_Limit_Second": "20"}, allowed(20)),
         ({"X_RateLimit_Limit_Minute": "600", "X_RateLimit_Limit_Second": "20"}, allowed(10)),
         ({"X_RateLimit_Limit_Hour": "600"}, None),  # a quota

@@ -223,3 +223,15 @@ def test_what_was_under_way_together_is_one_try() -> None:
     refusals = Refusals(Guards(unreachable_seconds=60), clock)
     for clock.now in range(1, 1000):
         refusals.heard(K.RATE_LIMITED, sent_at=0.5)
+
+
+def test_an_hour_in_which_nothing_was_asked_is_no_hour_of_trying() -> None:
+    clock = Clock()
+    breaker = reachability("https://api.example", Guards(unreachable_seconds=60), clock)
+    breaker.fine()
+    breaker.failed(sent_at=0)
+    clock.now = 7200
+    assert breaker.failed(sent_at=7199) > 0
+    clock.now = 7300
+    with pytest.raises(ApiError, match="tried for 60 s"):
+        breaker.failed(sent_at=7299)

@@ -97,7 +97,7 @@ def test_a_cheaper_request_may_still_be_paid_for() -> None:
     [
         ({"max_requests": 3}, Prices(), "requests = 3", "3 requests"),
         ({"max_requests": 3, "max_cost": 9}, PRICES, "requests = 3", "3 requests"),
-        ({"max_cost": 1234.5}, PRICES, "cost = 1,234.5 EUR", "12,345 requests"),
+        ({"max_cost": 1234.5}, PRICES, "cost = 1,234.50 EUR", "12,345 requests"),
     ],
 )
 def test_messages_say_what_was_used_and_how_to_go_on(
@@ -108,7 +108,7 @@ def test_messages_say_what_was_used_and_how_to_go_on(
     error = found.stop()
     assert isinstance(error, Stopped)
     assert error.exit_code == 4
-    money = f", for at most {float(found.cost):,} EUR" if prices.per_request else ""
+    money = f", for at most {float(found.cost):,.2f} EUR" if prices.per_request else ""
     assert str(error) == (
         f"the budget is used up: budget.max_{bound}, and {used} were made over all starts{money}; "
         "what was answered is saved: to go on, start the same command again with a higher "

@@ -880,3 +880,32 @@ def test_a_server_that_refuses_everything_is_given_up_resumably() -> None:
     assert isinstance(trial.error, Stopped)
     assert not trial.outcomes
     assert trial.ended_at < 180
+
+
+def test_a_halt_may_leave_less_time_than_the_grace() -> None:
+    def act(trial: Trial) -> None:
+        trial.after(1, lambda: trial.dispatcher.halt(Stopped("closing"), within_seconds=2))
+
+    trial = Trial(configured(grace=20), always(OK), latency=50).run(numbered(20), meanwhile=act)
+    assert trial.ended_at == pytest.approx(3, abs=0.1)
+
+
+def test_a_used_up_budget_waits_for_what_is_under_way_without_spinning() -> None:
+    lookups = numbered(6)
+    settings = configured(max_requests=4, concurrency=4, retry=Retry(base_delay_seconds=0.01))
+    trial = Trial(settings, by_number({lookups[0]: [ERROR_500]}), latency=0.05)
+    looks = 0
+
+    def ask_slowly(trial: Trial) -> None:
+        permits = trial.dispatcher._budget.permits
+
+        def counted(endpoint: Endpoint) -> bool:
+            nonlocal looks
+            looks += 1
+            return permits(endpoint)
+
+        trial.dispatcher._budget.permits = counted  # type: ignore[method-assign]
+
+    trial.run(lookups, meanwhile=ask_slowly)
+    assert isinstance(trial.error, Stopped)
+    assert looks < 20

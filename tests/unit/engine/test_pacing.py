@@ -312,3 +312,30 @@ def test_an_endpoint_never_gets_more_than_its_own_rate(rate: float, gaps: list[f
     starts = virtual_time.run(main())
     assert per_second(starts) <= math.ceil(rate)
     assert starts[-1] - starts[0] <= 120 / (0.98 * rate) + 6 * max(gaps)
+
+
+@pytest.mark.parametrize(("rate", "ramp_up"), [(0.5, 60), (1, 30), (0.1, 600), (2, 5)])
+def test_a_slow_rate_that_keeps_changing_starts_what_it_permits(
+    rate: float, ramp_up: float
+) -> None:
+    async def main() -> list[float]:
+        line = Line(rate, ramp_up=ramp_up)
+        taking = asyncio.create_task(line.take_until(ramp_up))
+        await asyncio.wait({taking}, timeout=ramp_up)
+        taking.cancel()
+        return line.starts
+
+    permitted = rate * ramp_up * (START_SHARE + 1) / 2
+    assert len(virtual_time.run(main())) >= 0.75 * permitted
+
+
+def test_nothing_starts_once_an_hour_has_begun_that_permits_nothing() -> None:
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        line = Line(0, ceiling=lambda: 2.0 if loop.time() < 10.3 else 0.0)
+        taking = asyncio.create_task(line.take_until(60))
+        await asyncio.wait({taking}, timeout=60)
+        taking.cancel()
+        return line.starts
+
+    assert virtual_time.run(main())[-1] <= 10.3

@@ -18,7 +18,7 @@ from batch_screen.engine.budget import Budget
 from batch_screen.engine.dispatch import Dispatcher
 from batch_screen.engine.governor import Governor
 from batch_screen.engine.retry import ACCOUNT, HELD
-from batch_screen.engine.shards import History, ShardLine, answered_lookups, so_far
+from batch_screen.engine.shards import History, ShardLine, so_far
 from batch_screen.engine.task import Task
 from batch_screen.engine.throttle import Throttle
 from batch_screen.errors import BatchScreenError, JournalError, OutputError, QuotaError, Stopped
@@ -274,7 +274,7 @@ def test_damage_in_the_middle_of_a_shard_is_refused(planned: tuple[Run, Plan]) -
     assert path.name in str(session.error)
     assert path.exists()
     with pytest.raises(JournalError, match=path.name):
-        answered_lookups(run, plan, [CHECK, DATE])
+        so_far(run, plan, [CHECK, DATE])
 
 
 def test_a_full_disk_is_told_once_and_raised_at_the_end(
@@ -341,12 +341,12 @@ def test_a_full_disk_is_told_before_the_request_is_sent(
 def test_answered_lookups_count_journal_and_sealed_shards(planned: tuple[Run, Plan]) -> None:
     run, plan = planned
     endpoints = [CHECK, DATE]
-    assert answered_lookups(run, plan, endpoints) == {CHECK: 0, DATE: 0}
+    assert so_far(run, plan, endpoints).answered == {CHECK: 0, DATE: 0}
     half = Session(run, plan).go(ask_some(0.5))
-    answered = answered_lookups(run, plan, endpoints)
+    answered = so_far(run, plan, endpoints).answered
     assert answered == {e: sum(t.lookup.endpoint is e for t in half.tasks) for e in endpoints}
     Session(run, plan).go(ask_everything)
-    assert answered_lookups(run, plan, endpoints) == {CHECK: 60, DATE: 60}
+    assert so_far(run, plan, endpoints).answered == {CHECK: 60, DATE: 60}
 
 
 def test_what_was_spent_is_counted_over_journal_and_sealed_shards(
