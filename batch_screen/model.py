@@ -1,6 +1,8 @@
 """The product's nouns as typed records: endpoint, lookup, answer, attempt, outcome.
 
-Knows nothing of files, HTTP, configuration or polars; everything above imports it.
+Knows nothing of files, HTTP, configuration or polars; everything above imports it. Records that
+are made for every request hold nothing that could hold them, so garbage collection is spared them
+(``gc=False``).
 """
 
 from __future__ import annotations
@@ -76,7 +78,7 @@ class LatestChange(StrEnum):
     NONE_REPORTED = "none_reported"
 
 
-class Lookup(msgspec.Struct, frozen=True):
+class Lookup(msgspec.Struct, frozen=True, gc=False):
     """One number at one endpoint with its parameters: the unit of work and its key."""
 
     e164: str
@@ -84,7 +86,7 @@ class Lookup(msgspec.Struct, frozen=True):
     max_age_minutes: int | None = None
 
 
-class Allowance(msgspec.Struct, frozen=True, kw_only=True):
+class Allowance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a server says in headers about its rate limit; None: it did not say.
 
     ``remaining`` requests until the window ends in ``reset_seconds`` (rounded up by the server
@@ -146,7 +148,7 @@ class Session(msgspec.Struct, frozen=True):
         return self.attempts / self.asking_seconds if self.asking_seconds else 0.0
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one attempt brought back, read strictly; not yet a decision about the lookup."""
 
     kind: OutcomeKind
@@ -165,7 +167,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     responded_at: datetime | None = None
 
 
-class Intent(msgspec.Struct, frozen=True, tag="intent", tag_field="t", omit_defaults=True):
+class Intent(
+    msgspec.Struct, frozen=True, tag="intent", tag_field="t", omit_defaults=True, gc=False
+):
     """An attempt is about to be sent; after a crash it may have been billed unanswered."""
 
     e164: str
@@ -174,7 +178,9 @@ class Intent(msgspec.Struct, frozen=True, tag="intent", tag_field="t", omit_defa
     attempt: int = 1
 
 
-class Attempt(msgspec.Struct, frozen=True, tag="attempt", tag_field="t", omit_defaults=True):
+class Attempt(
+    msgspec.Struct, frozen=True, tag="attempt", tag_field="t", omit_defaults=True, gc=False
+):
     """An attempt that ended without a final answer; a resume goes on counting from it."""
 
     e164: str
@@ -185,7 +191,9 @@ class Attempt(msgspec.Struct, frozen=True, tag="attempt", tag_field="t", omit_de
     http_status: int | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True, tag="outcome", tag_field="t", omit_defaults=True):
+class Outcome(
+    msgspec.Struct, frozen=True, tag="outcome", tag_field="t", omit_defaults=True, gc=False
+):
     """Final state of a lookup, as the journal keeps it and as ``lookups`` publishes it.
 
     ``attempts`` counts the HTTP requests that were answered or failed, ``refusals`` those of

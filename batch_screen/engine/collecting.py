@@ -10,6 +10,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_PULSES_BETWEEN = 4
 _PULSES_BETWEEN_FULL = 240
 _YOUNG = 1
 
@@ -25,7 +26,7 @@ class Collector:
         self._pulses += 1
         if self._pulses % _PULSES_BETWEEN_FULL == 0:
             gc.collect()
-        else:
+        elif self._pulses % _PULSES_BETWEEN == 0:
             gc.collect(_YOUNG)
 
 
