@@ -271,7 +271,10 @@ class Dispatcher:
         if verdict is Verdict.UNREACHABLE:
             self._put_back(task, answer, sent_at)
             return
+        was_away = self._reachability.is_open
         self._reachability.fine()
+        if was_away:
+            self._throttle.ramp_up()
         self._throttle.heard(answer, sent_at=sent_at)
         if verdict is Verdict.FINAL:
             self._finish(task, answer, correlator)

@@ -73,6 +73,10 @@ class Throttle:
         """Nobody starts an attempt for so long."""
         self._governor.pause(seconds)
 
+    def ramp_up(self) -> None:
+        """The server is back: on new connections requests would arrive in a bunch."""
+        self._governor.ramp_up()
+
     def pulse(self, lag_seconds: float) -> None:
         """To be called several times a second, with how late the event loop was for it."""
         self._concurrency.lagged(lag_seconds)

@@ -43,6 +43,15 @@ def test_the_ramp() -> None:
     assert [ramp(t, 5) for t in (0, 5)] == [0.2, 1.0]
 
 
+def test_after_an_outage_the_ramp_begins_again() -> None:
+    clock = Clock()
+    governor = governed(clock, ramp_up=5)
+    clock.now = 60
+    assert governor.rate() == 100
+    governor.ramp_up()
+    assert governor.rate() == pytest.approx(20)
+
+
 def test_one_cut_an_epoch() -> None:
     clock = Clock()
     governor = governed(clock)
