@@ -19,17 +19,15 @@ import aiohttp
 import msgspec.structs
 from yarl import URL
 
-from batch_screen import model
 from batch_screen.api.answers import MAX_BODY_BYTES, TRUNCATED, read_answer
 from batch_screen.api.connections import QuietConnector
 from batch_screen.api.deadline import Deadline
 from batch_screen.api.endpoints import body, url
 from batch_screen.config.settings import Api
 from batch_screen.errors import ApiError, ConfigurationError
-from batch_screen.model import Answer, Endpoint, Lookup, OutcomeKind
+from batch_screen.model import CANNOT_CONNECT, Answer, Endpoint, Lookup, OutcomeKind
 from batch_screen.version import __version__
 
-CANNOT_CONNECT = model.CANNOT_CONNECT
 ANOTHERS = "wrong_correlator"
 _KEEP_ALIVE_SECONDS = 15.0
 _CHUNK_BYTES = 16 * 1024

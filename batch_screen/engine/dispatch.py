@@ -16,7 +16,6 @@ from typing import Protocol
 
 import msgspec.structs
 
-from batch_screen.api.client import CANNOT_CONNECT
 from batch_screen.config.settings import Settings
 from batch_screen.engine.breakers import ErrorRate, Outage, Refusals, reachability
 from batch_screen.engine.budget import Budget
@@ -35,6 +34,7 @@ from batch_screen.engine.throttle import Throttle
 from batch_screen.errors import ApiError
 from batch_screen.masking import masked_logger
 from batch_screen.model import (
+    CANNOT_CONNECT,
     Answer,
     Attempt,
     Endpoint,

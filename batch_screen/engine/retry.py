@@ -15,10 +15,9 @@ from __future__ import annotations
 from enum import StrEnum
 
 from batch_screen.api.answers import TRUNCATED
-from batch_screen.api.client import CANNOT_CONNECT
 from batch_screen.config.settings import Retry
 from batch_screen.errors import AuthenticationError, QuotaError, Stopped
-from batch_screen.model import Answer, OutcomeKind
+from batch_screen.model import CANNOT_CONNECT, Answer, OutcomeKind
 
 _TRANSIENT = frozenset({OutcomeKind.SERVER_ERROR, OutcomeKind.TIMEOUT, OutcomeKind.UNREACHABLE})
 _FOR_GOOD = 501
