@@ -163,8 +163,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     message: str | None = None
     retry_after_seconds: float | None = None
     allowance: Allowance | None = None
-    latency_ms: float = 0.0
-    responded_at: datetime | None = None
 
 
 class Intent(

@@ -57,10 +57,7 @@ def read_answer(
     *,
     secret: str = "",
 ) -> Answer:
-    """What the answer says; ``latency_ms`` and ``responded_at`` are the caller's to add.
-
-    ``secret`` is the key, which a server may repeat in its error texts.
-    """
+    """What the answer says. ``secret`` is the key, which a server may repeat in its errors."""
     allowance = read_allowance(headers, lambda: _server_time(headers).timestamp())
     if status == 200:
         answer = _read_success(lookup, headers, content)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -21,7 +21,7 @@ class QuietConnector(aiohttp.TCPConnector):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._asked_on: WeakSet[ResponseHandler] = WeakSet()
+        self._polls: WeakKeyDictionary[ResponseHandler, select.poll] = WeakKeyDictionary()
 
     async def connect(
         self,
@@ -38,22 +38,20 @@ class QuietConnector(aiohttp.TCPConnector):
             protocol = connection.protocol
             if protocol is None:  # closed already; aiohttp says so in its own words
                 return connection
-            is_new = protocol not in self._asked_on
-            if not protocol.should_close and (is_new or not _has_more(connection)):
-                self._asked_on.add(protocol)
+            poll = self._polls.get(protocol)
+            # A new one is not polled: TLS begins with tickets that are no answer.
+            if not protocol.should_close and (poll is None or not poll.poll(0)):
+                if poll is None:
+                    self._polls[protocol] = _poll(connection)
                 return connection
             connection.close()
-            if is_new:
+            if poll is None:
                 raise aiohttp.ClientConnectionError("the server spoke first")
 
 
-def _has_more(connection: Connection) -> bool:
-    """Whether the system holds bytes, or an end, that the event loop has not seen yet.
-
-    Not asked of new connections: TLS begins with tickets that are no answer.
-    """
-    if connection.transport is None:
-        return True
+def _poll(connection: Connection) -> select.poll:
+    """Tells whether the system holds bytes, or an end, that the event loop has not seen yet."""
     poll = select.poll()
-    poll.register(connection.transport.get_extra_info("socket"), select.POLLIN)
-    return bool(poll.poll(0))
+    if connection.transport is not None:
+        poll.register(connection.transport.get_extra_info("socket"), select.POLLIN)
+    return poll

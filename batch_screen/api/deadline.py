@@ -1,8 +1,9 @@
-"""A time limit that knows whether the loop stood still.
+"""Time limits that know whether the loop stood still, looked at all together.
 
 After a pause of the whole process (SIGSTOP, a frozen machine) every timer is overdue at once,
 and each would be rung before the loop has read the answers that lie in its sockets: all that
-was under way would be asked, and paid for, again. So a limit that rings late waits once more.
+was under way would be asked, and paid for, again. So whoever looks late looks once more. A timer
+for each attempt would also cost more than everything else that watches it.
 """
 
 from __future__ import annotations
@@ -11,43 +12,79 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
+_LOOK_SECONDS = 0.05
 _STOOD_STILL_SECONDS = 0.1
 _SECOND_CHANCE_SECONDS = 0.5
 
 
-class Deadline:
-    """Raises ``TimeoutError`` out of its block when the loop's clock reads ``at_seconds``."""
+class Deadlines:
+    """All limits of one event loop; a limit is noticed up to 50 ms late."""
 
-    def __init__(self, at_seconds: float) -> None:
-        self._at_seconds = at_seconds
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._running: set[Deadline] = set()
+        self._next_look: float | None = None
+        self._not_before = 0.0
+
+    def at(self, instant: float) -> Deadline:
+        """A block that ends with ``TimeoutError`` when the loop's clock reads ``instant``."""
+        return Deadline(self, instant)
+
+    def enter(self, deadline: Deadline) -> None:
+        """From now on it is looked at."""
+        self._running.add(deadline)
+        if self._next_look is None:
+            self._look_later()
+
+    def leave(self, deadline: Deadline) -> None:
+        """It is looked at no more."""
+        self._running.discard(deadline)
+
+    def _look_later(self) -> None:
+        self._next_look = self._loop.time() + _LOOK_SECONDS
+        self._loop.call_at(self._next_look, self._look)
+
+    def _look(self) -> None:
+        now, due = self._loop.time(), self._next_look
+        self._next_look = None
+        if due is not None and now - due > _STOOD_STILL_SECONDS:
+            self._not_before = now + _SECOND_CHANCE_SECONDS
+        if now >= self._not_before:
+            for deadline in [d for d in self._running if d.instant <= now]:
+                self._running.discard(deadline)
+                deadline.pass_()
+        if self._running:
+            self._look_later()
+
+
+class Deadline:
+    """One block's limit; made by ``Deadlines.at``."""
+
+    def __init__(self, deadlines: Deadlines, instant: float) -> None:
+        self._deadlines = deadlines
+        self.instant = instant
         self._has_passed = False
 
-    async def __aenter__(self) -> Self:
-        self._loop = asyncio.get_running_loop()
+    def __enter__(self) -> Self:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("Deadline is used outside a task")
         self._task = task
-        self._timer = self._loop.call_at(self._at_seconds, self._ring)
+        self._deadlines.enter(self)
         return self
 
-    def _ring(self) -> None:
-        if self._loop.time() - self._at_seconds > _STOOD_STILL_SECONDS:
-            self._timer = self._loop.call_later(_SECOND_CHANCE_SECONDS, self._cancel)
-        else:
-            self._cancel()
-
-    def _cancel(self) -> None:
+    def pass_(self) -> None:
+        """The instant is over: ends the block."""
         self._has_passed = True
         self._task.cancel()
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._timer.cancel()
+        self._deadlines.leave(self)
         # As asyncio.timeout does: somebody else's cancelling is not ours to swallow.
         if self._has_passed and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
             raise TimeoutError from error

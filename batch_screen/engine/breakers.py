@@ -6,7 +6,7 @@ back; they end the run where an endpoint fails too often to be worth asking.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 
 from batch_screen.config.settings import Guards
@@ -185,15 +185,14 @@ class ErrorRate:
 
     def __init__(self, guards: Guards) -> None:
         self._most = guards.max_error_share * WINDOW_ATTEMPTS
-        self._recent: dict[Endpoint, deque[OutcomeKind]] = {}
-        self._counts: dict[Endpoint, Counter[OutcomeKind]] = {}
+        self._recent: defaultdict[Endpoint, deque[OutcomeKind]] = defaultdict(deque)
+        self._counts: defaultdict[Endpoint, Counter[OutcomeKind]] = defaultdict(Counter)
 
     def heard(self, endpoint: Endpoint, kind: OutcomeKind) -> None:
         """An attempt ended so. Raises ``ApiError`` above ``guards.max_error_share``."""
         if kind is OutcomeKind.RATE_LIMITED:
             return
-        recent = self._recent.setdefault(endpoint, deque())
-        counts = self._counts.setdefault(endpoint, Counter())
+        recent, counts = self._recent[endpoint], self._counts[endpoint]
         if len(recent) == WINDOW_ATTEMPTS:
             counts[recent.popleft()] -= 1
         recent.append(kind)

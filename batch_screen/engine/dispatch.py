@@ -12,6 +12,7 @@ import math
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from time import perf_counter
 from typing import Protocol
 
 import msgspec.structs
@@ -29,7 +30,7 @@ from batch_screen.engine.retry import (
     judge,
     stop_if_too_long,
 )
-from batch_screen.engine.task import Task, attempt_of, key_of, outcome_of
+from batch_screen.engine.task import Sent, Task, attempt_of, key_of, outcome_of
 from batch_screen.engine.throttle import Throttle
 from batch_screen.errors import ApiError
 from batch_screen.masking import masked_logger
@@ -241,16 +242,16 @@ class Dispatcher:
         correlator = self._correlate(lookup, number)
         self._journal.note(task.shard, Intent(*key_of(lookup), attempt=number))
         self.attempts += 1
-        sent_at = self._loop.time()
+        sent = Sent(correlator, self._loop.time(), perf_counter())
         try:
             answer = await self._ask(lookup, correlator)
         except ApiError:  # no connection that may be used: nothing was sent
             self._budget.not_sent(lookup.endpoint)
             self._journal.save(task.shard, _not_sent(lookup))
             raise
-        self._settle(task, answer, correlator, sent_at)
+        self._settle(task, answer, sent)
 
-    def _settle(self, task: Task, answer: Answer, correlator: str, sent_at: float) -> None:
+    def _settle(self, task: Task, answer: Answer, sent: Sent) -> None:
         is_refused = answer.kind is OutcomeKind.RATE_LIMITED
         if is_refused:
             self._budget.refused(task.lookup.endpoint)
@@ -269,19 +270,19 @@ class Dispatcher:
             )
             raise
         if verdict is Verdict.UNREACHABLE:
-            self._put_back(task, answer, sent_at)
+            self._put_back(task, answer, sent.at)
             return
         was_away = self._reachability.is_open
         self._reachability.fine()
         if was_away:
             self._throttle.ramp_up()
-        self._throttle.heard(answer, sent_at=sent_at)
+        self._throttle.heard(answer, sent_at=sent.at)
         if verdict is Verdict.FINAL:
-            self._finish(task, answer, correlator)
+            self._finish(task, answer, sent)
         else:
             self._again(task, answer, verdict)
-        self._pause(self._outage.heard(answer.kind, sent_at=sent_at), "nothing but failures")
-        self._refusals.heard(answer.kind, sent_at=sent_at)
+        self._pause(self._outage.heard(answer.kind, sent_at=sent.at), "nothing but failures")
+        self._refusals.heard(answer.kind, sent_at=sent.at)
         self._errors.heard(task.lookup.endpoint, answer.kind)
 
     def _put_back(self, task: Task, answer: Answer, sent_at: float) -> None:
@@ -307,11 +308,11 @@ class Dispatcher:
             self._queue.put_later(task, self._loop.time() + delay)
         stop_if_too_long(answer, self._settings.pacing.max_retry_after_seconds)
 
-    def _finish(self, task: Task, answer: Answer, correlator: str | None) -> None:
+    def _finish(self, task: Task, answer: Answer, sent: Sent | None) -> None:
         endpoint = task.lookup.endpoint
         if answer.http_status == _NOT_IMPLEMENTED:
             self._stopped_endpoints.add(endpoint)
-        self._admit(task.shard, outcome_of(task, answer, correlator))
+        self._admit(task.shard, outcome_of(task, answer, sent))
 
     def _admit(self, shard: int, outcome: Outcome) -> None:
         for place, free in self._canary.admit(outcome.endpoint, outcome.kind, (shard, outcome)):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import NamedTuple
+
 import msgspec
 
 from batch_screen.model import Answer, Attempt, Endpoint, Lookup, Outcome
@@ -26,6 +30,16 @@ class Task(msgspec.Struct):
         return self.failed_attempts + self.refusals
 
 
+class Sent(NamedTuple):
+    """A request on its way: its correlator, and when it left."""
+
+    correlator: str
+    at: float
+    """Of the event loop's clock, which may be as coarse as its timers."""
+    began: float
+    """Of ``perf_counter``."""
+
+
 def key_of(lookup: Lookup) -> tuple[str, Endpoint, int | None]:
     return lookup.e164, lookup.endpoint, lookup.max_age_minutes
 
@@ -39,8 +53,9 @@ def attempt_of(task: Task, answer: Answer) -> Attempt:
     )
 
 
-def outcome_of(task: Task, answer: Answer, correlator: str | None) -> Outcome:
-    asked = correlator is not None
+def outcome_of(task: Task, answer: Answer, sent: Sent | None) -> Outcome:
+    """The lookup's outcome, the answer having come just now; None: nothing was asked."""
+    latency_ms = None if sent is None else round(1000 * (perf_counter() - sent.began), 3)
     return Outcome(
         *key_of(task.lookup),
         kind=answer.kind,
@@ -56,7 +71,7 @@ def outcome_of(task: Task, answer: Answer, correlator: str | None) -> Outcome:
         attempts=task.attempts,
         refusals=task.refusals,
         unanswered=task.unanswered,
-        latency_ms=answer.latency_ms if asked else None,
-        responded_at=answer.responded_at if asked else None,
-        correlator=correlator,
+        latency_ms=latency_ms,
+        responded_at=None if sent is None else datetime.now(UTC),
+        correlator=None if sent is None else sent.correlator,
     )

@@ -12,20 +12,20 @@ import struct
 import subprocess
 import traceback
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import client_exceptions, web
 from aiohttp.test_utils import TestServer
-from aioresponses import aioresponses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_screen.api.answers import MAX_BODY_BYTES, TRUNCATED
 from batch_screen.api.client import CANNOT_CONNECT, Client
+from batch_screen.api.wire import MalformedError, Wire
 from batch_screen.config.settings import Api
 from batch_screen.errors import ApiError, ConfigurationError
 from batch_screen.model import Answer, Endpoint, Lookup, OutcomeKind
@@ -216,16 +216,6 @@ def test_nothing_is_sent_twice_by_itself() -> None:
 # --- What comes back ---------------------------------------------------------------------
 
 
-def test_an_answer_is_stamped() -> None:
-    before = datetime.now(UTC)
-    answer = asked(success)
-    assert short(answer) == (OutcomeKind.SUCCESS, None, 200)
-    assert answer.swapped is True
-    assert 0 < answer.latency_ms < 5_000
-    assert answer.responded_at is not None
-    assert before <= answer.responded_at <= datetime.now(UTC)
-
-
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("leaves", [True, False])
 def test_redirects_are_not_followed(status: int, leaves: bool) -> None:
@@ -349,10 +339,11 @@ def test_an_error_that_drips_is_told_by_its_status(status: int, kind: OutcomeKin
             await writer.drain()
             await asyncio.sleep(0.01)
 
+    began = perf_counter()
     answer = asked_raw(talk, timeout_seconds=0.3)
+    assert perf_counter() - began < 1
     assert told_by_status(answer, status, kind)
     assert answer.code == "SLOW"  # what could be had
-    assert answer.latency_ms < 1_000
 
 
 def test_an_error_reset_on_its_way_is_told_by_its_status() -> None:
@@ -500,9 +491,10 @@ def test_no_answer_in_time() -> None:
         await asyncio.sleep(5)
         raise AssertionError
 
+    began = perf_counter()
     answer = asked(handler, timeout_seconds=0.1)
+    assert 0.09 < perf_counter() - began < 1
     assert short(answer) == (OutcomeKind.TIMEOUT, "no_answer_in_time", None)
-    assert 90 < answer.latency_ms < 1_000
 
 
 def test_a_drip_does_not_hold_a_connection_for_ever() -> None:
@@ -548,9 +540,10 @@ def test_a_connection_that_is_never_made() -> None:
             connect_timeout_seconds=0.1,
             timeout_seconds=2,
         )
+        began = perf_counter()
         (answer,) = asyncio.run(ask(api))
+    assert perf_counter() - began < 1
     assert short(answer) == (OutcomeKind.UNREACHABLE, CANNOT_CONNECT, None)
-    assert answer.latency_ms < 1_000
 
 
 def test_an_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -746,10 +739,10 @@ ALL = {
 
 
 def asked_failing(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> Answer:
-    def fail(*args: object, **kwargs: object) -> None:
+    async def fail(*args: object) -> None:
         raise error
 
-    monkeypatch.setattr(aiohttp.ClientSession, "post", fail)
+    monkeypatch.setattr(Wire, "ask", fail)
     (answer,) = asyncio.run(ask(Api()))
     return answer
 
@@ -778,6 +771,7 @@ def test_the_rest_is_no_success(name: str, monkeypatch: pytest.MonkeyPatch) -> N
     ("error", "wanted"),
     [
         (TimeoutError(), LATE),
+        (MalformedError(code=400, message="Bad"), MALFORMED),
         (ConnectionResetError(), LOST),
         (BrokenPipeError(), LOST),
         (ssl.SSLError("bad record"), LOST),
@@ -807,33 +801,37 @@ def test_bugs_and_cancellation_pass(error: BaseException, monkeypatch: pytest.Mo
         asked_failing(error, monkeypatch)
 
 
-# --- Without a network -------------------------------------------------------------------
-
-URL = "https://api.tyntec.com/network-signal/v1/sim-swap/check"
+# --- One after the other -----------------------------------------------------------------
 
 
-def test_answers_in_a_row(mocked: aioresponses) -> None:
-    mocked.post(URL, payload={"swapped": False})
-    mocked.post(URL, status=503, headers={"Retry-After": "3"})
-    mocked.post(URL, status=404, payload={"status": "404", "message": "gone"})
-    mocked.post(URL, status=502, body="<html>", content_type="text/html")
-    mocked.post(URL, exception=aiohttp.ServerDisconnectedError())
-    answers = asyncio.run(ask(Api(), times=5))
+def test_answers_in_a_row() -> None:
+    replies = iter(
+        [
+            web.json_response({"swapped": False}),
+            web.Response(status=503, headers={"Retry-After": "3"}),
+            web.json_response({"status": "404", "message": "gone"}, status=404),
+            web.Response(status=502, text="<html>", content_type="text/html"),
+            web.Response(body=SUCCESS, content_type="text/plain"),
+        ]
+    )
+
+    async def handler(request: web.Request) -> web.Response:
+        return next(replies)
+
+    async def run() -> list[Answer]:
+        server = await serve(handler)
+        answers = await ask(Api(base_url=str(server.make_url(""))), times=5)
+        await server.close()
+        return answers
+
+    answers = asyncio.run(run())
     assert [short(answer) for answer in answers] == [
         (OutcomeKind.SUCCESS, None, 200),
         (OutcomeKind.SERVER_ERROR, None, 503),
         (OutcomeKind.NOT_FOUND, None, 404),
         (OutcomeKind.SERVER_ERROR, None, 502),
-        LOST,
+        (OutcomeKind.SUCCESS, None, 200),
     ]
-    assert answers[0].swapped is False
+    assert [answer.swapped for answer in answers] == [False, None, None, None, True]
     assert answers[1].retry_after_seconds == 3.0
     assert answers[2].message == "gone"
-    (calls,) = mocked.requests.values()
-    assert [call.kwargs["allow_redirects"] for call in calls] == [False] * 5
-
-
-def test_the_content_type_does_not_matter(mocked: aioresponses) -> None:
-    mocked.post(URL, body=SUCCESS, content_type="text/plain")
-    (answer,) = asyncio.run(ask(Api()))
-    assert answer.swapped is True
