@@ -2,8 +2,8 @@
 
 After a pause of the whole process (SIGSTOP, a frozen machine) every timer is overdue at once,
 and each would be rung before the loop has read the answers that lie in its sockets: all that
-was under way would be asked, and paid for, again. So whoever looks late looks once more. A timer
-for each attempt would also cost more than everything else that watches it.
+was under way would be asked, and paid for, again. So a limit that is looked at late is looked at
+once more. A timer for each attempt would also cost more than everything else that watches it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ class Deadlines:
         self._loop = asyncio.get_running_loop()
         self._running: set[Deadline] = set()
         self._next_look: float | None = None
-        self._not_before = 0.0
 
     def at(self, instant: float) -> Deadline:
         """A block that ends with ``TimeoutError`` when the loop's clock reads ``instant``."""
@@ -47,12 +46,12 @@ class Deadlines:
     def _look(self) -> None:
         now, due = self._loop.time(), self._next_look
         self._next_look = None
-        if due is not None and now - due > _STOOD_STILL_SECONDS:
-            self._not_before = now + _SECOND_CHANCE_SECONDS
-        if now >= self._not_before:
-            for deadline in [d for d in self._running if d.instant <= now]:
-                self._running.discard(deadline)
-                deadline.pass_()
+        stood_still = due is not None and now - due > _STOOD_STILL_SECONDS
+        for deadline in [d for d in self._running if d.instant <= now]:
+            if stood_still and deadline.put_off(now + _SECOND_CHANCE_SECONDS):
+                continue
+            self._running.discard(deadline)
+            deadline.pass_()
         if self._running:
             self._look_later()
 
@@ -63,7 +62,7 @@ class Deadline:
     def __init__(self, deadlines: Deadlines, instant: float) -> None:
         self._deadlines = deadlines
         self.instant = instant
-        self._has_passed = False
+        self._was_put_off = self._has_passed = False
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()
@@ -72,6 +71,13 @@ class Deadline:
         self._task = task
         self._deadlines.enter(self)
         return self
+
+    def put_off(self, instant: float) -> bool:
+        """Moves the limit to a later instant, once; tells whether it did."""
+        if self._was_put_off:
+            return False
+        self.instant, self._was_put_off = instant, True
+        return True
 
     def pass_(self) -> None:
         """The instant is over: ends the block."""
