@@ -31,7 +31,7 @@ _ENOUGH_SEEN = 2  # a first request that is refused says nothing about the limit
 _SAME = 0.9
 
 _LONGEST_HOLD_SECONDS = 120.0
-_LONGER = 2.5
+_LONGER = 4.0
 _WORTHWHILE_GAIN = 0.2
 _LITTLE_GAIN_LONGER = 8.0
 
