@@ -65,7 +65,7 @@ def test_a_probe_that_finds_the_limit_where_it_was_makes_the_next_one_rarer() ->
         at = last.probes_at + 1.5
         last = next_epoch(last, refusal(at=at, not_before=at + 1, rate=110, seen=100, best=100))
         holds.append(last.hold_seconds)
-    assert holds == [30, 75, 120, 120]
+    assert holds == [48, 120, 120, 120]
 
 
 def test_where_little_can_be_won_probes_are_rare_from_the_start() -> None:
