@@ -19,6 +19,7 @@ from batch_screen.numbers.rules import Modifier, Reject, RejectReason
 MAX_CELL_CHARACTERS = 250
 """libphonenumber's own limit; beyond it not even a regular expression is tried."""
 
+MIN_DIGITS = 3
 MAX_DIGITS = 20
 """E.164 allows 15; an international prefix and a trunk zero come on top."""
 
@@ -88,6 +89,11 @@ _LOOKALIKES = {
 _CHARACTERS = _Characters()
 
 
+def ascii_text(raw: str) -> str:
+    """The cell with the digits, spaces, dashes and brackets of all scripts as those of ASCII."""
+    return raw.translate(_CHARACTERS)
+
+
 def clean(raw: str | None, kind: ColumnKind, *, vanity_letters: bool = False) -> Cell | Reject:
     """The digits of a cell, ready for a numbering plan.
 
@@ -102,7 +108,7 @@ def clean(raw: str | None, kind: ColumnKind, *, vanity_letters: bool = False) ->
         return Reject(RejectReason.TOO_LONG_CELL, f"{len(raw)} characters")
     if kind is ColumnKind.TEXT and (plain := _PLAIN.fullmatch(raw)) and not _is_doubtful(raw):
         return _counted(Cell(_digits_of(plain[2]), has_plus=plain[1] is not None))
-    text = raw.translate(_CHARACTERS).strip()
+    text = ascii_text(raw).strip()
     if any(unicodedata.category(char) == "Cc" and char not in "\t\r\n" for char in text):
         return Reject(RejectReason.CONTROL_CHARACTERS)
     text, modifiers = _undo_excel(text)
@@ -252,6 +258,6 @@ def _counted(cell: Cell) -> Cell | Reject:
     count = len(cell.digits)
     if count > MAX_DIGITS:
         return Reject(RejectReason.TOO_LONG, f"{count} digits")
-    if count < 3:
+    if count < MIN_DIGITS:
         return Reject(RejectReason.TOO_SHORT, f"{count} digits")
     return cell

@@ -1,4 +1,4 @@
-"""Adds the judgement of every row to a frame; cells are judged once per distinct pair."""
+"""Adds the judgement of every row to a frame: most rows together, the others one by one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from itertools import starmap
 
 import polars as pl
 
+from batch_screen.numbers.cells import read_cells
+from batch_screen.numbers.decide import decide
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.rules import Accepted, Reject
 
@@ -13,7 +15,7 @@ ADDED_COLUMNS = ("e164", "region", "number_type", "rule", "reject_reason", "reje
 """What ``normalise_frame`` adds, in this order, all String."""
 
 _KEY = ["raw", "raw_region"]
-_INDEX = "__judgement"
+_REJECT = {"reason": "reject_reason", "detail": "reject_detail"}
 
 
 def normalise_frame(frame: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame:
@@ -22,23 +24,72 @@ def normalise_frame(frame: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame
     Needs the columns ``raw`` and ``raw_region`` (String, nullable). Either ``e164`` to
     ``rule`` are filled in (``region`` may be null) or ``reject_reason`` is.
     """
-    keys = frame.select(_KEY)
-    distinct = keys.unique(maintain_order=True)
+    rows = frame.select(_KEY).with_row_index("row")
+    cells = read_cells(rows.select("row", "raw"), normaliser.column_kind)
+    homes = _homes(rows["raw_region"], normaliser)
+    dialled = cells.dialled.with_columns(homes.gather(cells.dialled["row"]).alias("home"))
+    decided = decide(dialled, normaliser.settings, normaliser.column_kind)
+    chosen = [_chosen(decided.chosen, dialled)]
+    refused = [cells.refused, decided.refused]
+    undecided = pl.concat([cells.undecided, decided.undecided])
+    if undecided.height:
+        alone = _one_by_one(rows.join(undecided, on="row"), normaliser)
+        chosen.append(alone.filter(pl.col("reason").is_null()).select(chosen[0].columns))
+        refused.append(alone.drop_nulls("reason").select("row", "reason", "detail"))
+    return frame.hstack(
+        [
+            *_in_place(pl.concat(chosen), frame.height),
+            *_in_place(pl.concat(refused), frame.height).rename(_REJECT),
+        ]
+    )
+
+
+def _in_place(part: pl.DataFrame, height: int) -> pl.DataFrame:
+    """Each row where its number says, and nulls where there is none."""
+    nowhere = pl.repeat(None, height, dtype=pl.UInt32, eager=True)
+    places = nowhere.scatter(part["row"], pl.int_range(part.height, dtype=pl.UInt32, eager=True))
+    return part.drop("row").select(pl.all().gather(places))
+
+
+def _chosen(chosen: pl.DataFrame, dialled: pl.DataFrame) -> pl.DataFrame:
+    """The rules with what was undone or left out on the way."""
+    modified = dialled.filter(pl.col("modifier") != "").select("row", "modifier")
+    if not modified.height:
+        return chosen
+    named = pl.format("{}+{}", "rule", "modifier")
+    return (
+        chosen.join(modified, on="row", how="left")
+        .with_columns(rule=pl.coalesce(named, "rule"))
+        .drop("modifier")
+    )
+
+
+def _homes(cells: pl.Series, normaliser: Normaliser) -> pl.Series:
+    """The region in which each row is dialled."""
+    distinct = cells.unique()
+    homes = pl.Series([normaliser.home(cell) for cell in distinct], dtype=pl.String)
+    if len(homes) == 1:
+        return pl.repeat(homes[0], len(cells), dtype=pl.String, eager=True)
+    named = pl.DataFrame({"cell": distinct, "home": homes})
+    return (
+        cells.rename("cell")
+        .to_frame()
+        .join(named, on="cell", how="left", nulls_equal=True, maintain_order="left")
+        .get_column("home")
+    )
+
+
+def _one_by_one(rows: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame:
+    """The judgement of each row; the same cells are judged once."""
+    distinct = rows.select(_KEY).unique(maintain_order=True)
     judged = pl.DataFrame(
         list(map(_row, starmap(normaliser.normalise, distinct.iter_rows()))),
-        schema=dict.fromkeys(ADDED_COLUMNS, pl.String),
+        schema=dict.fromkeys(
+            ("e164", "region", "number_type", "rule", "reason", "detail"), pl.String
+        ),
         orient="row",
     )
-    if distinct.height == frame.height:
-        return frame.hstack(judged)
-    index = keys.join(
-        distinct.with_row_index(_INDEX),
-        on=_KEY,
-        how="left",
-        nulls_equal=True,
-        maintain_order="left",
-    ).get_column(_INDEX)
-    return frame.hstack(judged[index])
+    return rows.join(distinct.hstack(judged), on=_KEY, how="left", nulls_equal=True).drop(_KEY)
 
 
 _Row = tuple[str | None, str | None, str | None, str | None, str | None, str | None]

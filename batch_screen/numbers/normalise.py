@@ -48,8 +48,8 @@ class Normaliser:
     def __init__(
         self, settings: Numbers, default_region: str = "", column_kind: ColumnKind = ColumnKind.TEXT
     ) -> None:
-        self._settings = settings
-        self._kind = column_kind
+        self.settings = settings
+        self.column_kind = column_kind
         self._test_numbers = frozenset(filter(E164.fullmatch, settings.test_numbers))
         self._default_region = _region_of(default_region)
         if self._default_region == _UNKNOWN:
@@ -63,13 +63,17 @@ class Normaliser:
         """The number in the cell; ``region`` is the row's own, and the default if blank."""
         return self._cached(raw, region)
 
+    def home(self, region: str | None) -> str:
+        """The region in which such a row is dialled: empty if none, ``?`` if it is unknown."""
+        return _region_of(region or "") or self._default_region
+
     def _normalise(self, raw: str | None, region_cell: str | None) -> Accepted | Reject:
-        cell = clean(raw, self._kind, vanity_letters=self._settings.vanity_letters)
+        cell = clean(raw, self.column_kind, vanity_letters=self.settings.vanity_letters)
         if isinstance(cell, Reject):
             return cell
         if test_number := self._as_test_number(cell):
             return test_number
-        chosen = self._choose(cell, _region_of(region_cell or "") or self._default_region)
+        chosen = self._choose(cell, self.home(region_cell))
         if isinstance(chosen, Reject):
             return chosen
         reading, rule = chosen
@@ -93,7 +97,7 @@ class Normaliser:
         return Accepted(e164, region, type_name, _named(Rule.TEST_NUMBER, cell))
 
     def _refusal(self, reading: Reading) -> RejectReason | None:
-        strictness = self._settings.strictness
+        strictness = self.settings.strictness
         if not reading.is_valid:
             if strictness is not Strictness.POSSIBLE:
                 return RejectReason.NOT_VALID
@@ -106,11 +110,11 @@ class Normaliser:
         self, cell: Cell, region: str
     ) -> _Choice | Reject:
         """The one reading of the cell that leaves no doubt, and by which rule."""
-        digits, forced = cell.digits, self._settings.ambiguous
+        digits, forced = cell.digits, self.settings.ambiguous
         if cell.has_plus:
             rule = Rule.TEL_URI if cell.is_tel_uri else Rule.INTERNATIONAL_PLUS
             return _only(f"+{digits}", None, rule)
-        if digits.startswith("00") and self._settings.double_zero_is_plus:
+        if digits.startswith("00") and self.settings.double_zero_is_plus:
             return _only(f"+{digits[2:]}", None, Rule.INTERNATIONAL_00)
         if forced is Ambiguous.INTERNATIONAL and digits[0] != "0":
             return _only(f"+{digits}", None, Rule.DIGITS_FORCED_INTERNATIONAL)
@@ -150,7 +154,7 @@ class Normaliser:
             # no doubt: otherwise every fifth American number would be rejected.
             if international.is_valid or not national.is_mobile_capable:
                 return _ambiguous(national, international)
-        if is_weak and self._kind is ColumnKind.TEXT:
+        if is_weak and self.column_kind is ColumnKind.TEXT:
             return Reject(RejectReason.MISSING_AREA_CODE, _read_as(national))
         return _with_rule(national, Rule.NATIONAL)
 

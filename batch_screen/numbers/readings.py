@@ -137,7 +137,7 @@ def is_weak_national(digits: str, reading: Reading, region: str) -> bool:
     """
     return (
         not reading.is_mobile_capable
-        and _is_open_plan_with_trunk(region)
+        and is_open_plan_with_trunk(region)
         and phonenumbers.national_significant_number(reading.number) == digits
     )
 
@@ -188,7 +188,7 @@ def _prefixes_of_code(code: int) -> re.Pattern[str]:
 
 
 @cache
-def _is_open_plan_with_trunk(region: str) -> bool:
+def is_open_plan_with_trunk(region: str) -> bool:
     """True where landlines have more than two lengths and are written with a prefix."""
     metadata = PhoneMetadata.metadata_for_region(region)
     fixed_line = metadata.fixed_line if metadata else None

@@ -1,0 +1,192 @@
+"""``clean`` for whole columns, for the cells that are written as phone numbers usually are.
+
+What is written otherwise (letters, extensions, tel: addresses, quotes in odd places) is left
+undecided: ``clean`` looks at those, one by one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import polars as pl
+
+from batch_screen.model import ColumnKind
+from batch_screen.numbers.branches import split
+from batch_screen.numbers.clean import MAX_CELL_CHARACTERS, MAX_DIGITS, MIN_DIGITS, ascii_text
+from batch_screen.numbers.rules import Modifier, RejectReason
+
+_BARE = r"^\+?[0-9]+$"
+_WRITTEN = r"^[(\[ ]*\+?[(\[ ]*[0-9][0-9 ()\[\]./-]*$"
+_SCIENTIFIC = r"^[+-]?[0-9]+(?:[.,][0-9]*)?[ ]*[eE][ ]*[+-]?[0-9]+$"
+_DECIMAL = r"^(?:[+-]?[0-9]{7,}[.,][0-9]{1,2}|.*[0-9][.,]0)$"
+_DATE = "|".join(
+    rf"^[0-9]{{1,2}}{s}[0-9]{{1,2}}{s}(?:19|20)[0-9]{{2}}$"
+    rf"|^(?:19|20)[0-9]{{2}}{s}[0-9]{{1,2}}{s}[0-9]{{1,2}}(?: .*)?$"
+    for s in (r"\.", "/", "-")
+)
+_TWO_GROUPS = r"(?:^|[^0-9])(?:[0-9]{7,} +[0-9]{7,}|0[0-9]{5,} +0[0-9]{5,})"
+_CONTROL = r"[\x00-\x1f\x7f-\x9f]"
+_QUOTES = """['"=]"""
+_EXCEL = r"""^(?:'([^'"=]*)|="([^'"=]*)")$"""
+_WHOLE = {
+    ColumnKind.INTEGER: (r"^([0-9]+)$", Modifier.INTEGER_COLUMN),
+    ColumnKind.FLOAT: (r"^([0-9]+)(?:\.0)?$", Modifier.FLOAT_COLUMN),
+}
+_RAW, _TEXT, _DIGITS = pl.col("raw"), pl.col("text"), pl.col("digits")
+
+
+class Cells(NamedTuple):
+    """Rows by what their cells hold.
+
+    ``dialled``: row, digits, has_plus, modifier (empty, or a ``Modifier``); ``refused``: row,
+    reason, detail; ``undecided``: row.
+    """
+
+    dialled: pl.DataFrame
+    refused: pl.DataFrame
+    undecided: pl.DataFrame
+
+
+def read_cells(cells: pl.DataFrame, kind: ColumnKind) -> Cells:
+    """What the cells hold; ``cells`` has the columns ``row`` and ``raw``."""
+    dialled = _Dialled()
+    if kind is ColumnKind.TEXT:
+        bare, others = split(cells, _RAW.str.contains(_BARE).fill_null(value=False))
+        dialled.add(
+            bare.select(
+                "row",
+                digits=_RAW.str.strip_prefix("+"),
+                has_plus=_RAW.str.starts_with("+"),
+                modifier=pl.lit(""),
+            )
+        )
+        if others.height:
+            _read_texts(others, dialled)
+    else:
+        pattern, modifier = _WHOLE[kind]
+        whole, others = split(cells, _RAW.str.contains(pattern).fill_null(value=False))
+        dialled.add(
+            whole.select(
+                "row",
+                digits=_RAW.str.extract(pattern),
+                has_plus=pl.lit(value=False),
+                modifier=pl.lit(modifier.value),
+            )
+        )
+        dialled.leave(others)
+    return dialled.taken()
+
+
+class _Dialled:
+    """Gathers rows where they belong."""
+
+    def __init__(self) -> None:
+        row = {"row": pl.UInt32}
+        self._dialled = [
+            pl.DataFrame(
+                schema=row | {"digits": pl.String, "has_plus": pl.Boolean, "modifier": pl.String}
+            )
+        ]
+        self._refused = [pl.DataFrame(schema=row | {"reason": pl.String, "detail": pl.String})]
+        self._undecided = [pl.DataFrame(schema=row)]
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Rows with digits; refused where they are far too many or too few."""
+        count = _DIGITS.str.len_bytes()
+        fine, others = split(rows, count.is_between(MIN_DIGITS, MAX_DIGITS))
+        self._dialled.append(fine)
+        for reason, is_so in (
+            (RejectReason.TOO_LONG, count > MAX_DIGITS),
+            (RejectReason.TOO_SHORT, count < MIN_DIGITS),
+        ):
+            self.refuse(others.filter(is_so), reason, pl.format("{} digits", count))
+
+    def refuse(
+        self, rows: pl.DataFrame, reason: RejectReason, detail: str | pl.Expr | None = None
+    ) -> None:
+        """Rows that hold no phone number."""
+        told = detail if isinstance(detail, pl.Expr) else pl.lit(detail, pl.String)
+        self._refused.append(rows.select("row", reason=pl.lit(reason.value), detail=told))
+
+    def leave(self, rows: pl.DataFrame) -> None:
+        """Rows about which nothing is said here."""
+        self._undecided.append(rows.select("row"))
+
+    def taken(self) -> Cells:
+        """All of them."""
+        return Cells(*map(pl.concat, (self._dialled, self._refused, self._undecided)))
+
+
+def _read_texts(cells: pl.DataFrame, dialled: _Dialled) -> None:
+    """Cells that hold more than digits: most are written as numbers are."""
+    texts = cells.select("row", "raw", text=_RAW.str.strip_chars(" "), modifier=pl.lit(""))
+    is_written = _TEXT.str.contains(_WRITTEN) & (_RAW.str.len_bytes() <= MAX_CELL_CHARACTERS)
+    written, others = split(texts, is_written)
+    _read_written(written, dialled)
+    if others.height:
+        _read_others(others, dialled)
+
+
+def _read_others(cells: pl.DataFrame, dialled: _Dialled) -> None:
+    """Cells in other scripts, undone Excel, and what holds no number."""
+    empty, cells = split(cells, _RAW.is_null())
+    dialled.refuse(empty, RejectReason.EMPTY)
+    is_odd = (_RAW.str.len_chars() > MAX_CELL_CHARACTERS) | _RAW.str.contains(_CONTROL)
+    odd, cells = split(cells, is_odd)
+    dialled.leave(odd)
+    texts = _in_ascii(cells).with_columns(_TEXT.str.strip_chars(" "))
+    quoted, others = split(texts, _TEXT.str.contains(_QUOTES))
+    undone, unknown = split(quoted, _TEXT.str.contains(_EXCEL))
+    dialled.leave(unknown)
+    undone = undone.with_columns(
+        text=pl.coalesce(_TEXT.str.extract(_EXCEL, 1), _TEXT.str.extract(_EXCEL, 2)),
+        modifier=pl.lit(Modifier.EXCEL_UNDONE.value),
+    ).with_columns(_TEXT.str.strip_chars(" "))
+    written, others = split(pl.concat([others, undone]), _TEXT.str.contains(_WRITTEN))
+    _read_written(written, dialled)
+    empty, others = split(others, _TEXT == "")
+    dialled.refuse(empty, RejectReason.EMPTY)
+    scientific, others = split(others, _TEXT.str.contains(_SCIENTIFIC))
+    dialled.refuse(scientific, RejectReason.SCIENTIFIC_NOTATION)
+    dialled.leave(others)
+
+
+def _read_written(texts: pl.DataFrame, dialled: _Dialled) -> None:
+    """Texts of digits and what stands between them: as ``clean._damage``, then the digits."""
+    pointed, texts = split(texts, _TEXT.str.contains("[./-]"))
+    if pointed.height:
+        damaged, pointed = split(pointed, _TEXT.str.contains(_DECIMAL))
+        dialled.refuse(damaged, RejectReason.FLOAT_ARTEFACT)
+        dates, pointed = split(pointed, _TEXT.str.contains(_DATE))
+        dialled.refuse(dates, RejectReason.NOT_A_NUMBER, "reads as a date")
+        several, pointed = split(pointed, _slash_separates())
+        dialled.refuse(several, RejectReason.MULTIPLE_NUMBERS)
+        texts = pl.concat([texts, pointed])
+    several, texts = split(texts, _TEXT.str.contains(_TWO_GROUPS))
+    dialled.refuse(several, RejectReason.MULTIPLE_NUMBERS)
+    dialled.add(
+        texts.select(
+            "row",
+            digits=_TEXT.str.replace_all("[^0-9]", ""),
+            has_plus=_TEXT.str.contains("+", literal=True),
+            modifier="modifier",
+        )
+    )
+
+
+def _slash_separates() -> pl.Expr:
+    """As ``clean._slash_separates``."""
+    before = _TEXT.str.extract("^([^/]*)/.*[0-9]", 1)
+    digits = before.str.replace_all("[^0-9]", "")
+    is_long = before.str.contains("+", literal=True) | digits.str.starts_with("00")
+    longest = pl.when(is_long).then(8).otherwise(6)
+    return (digits.str.len_bytes() > longest).fill_null(value=False)
+
+
+def _in_ascii(cells: pl.DataFrame) -> pl.DataFrame:
+    """The cells with the digits, spaces and dashes of all scripts in ``text`` as those of ASCII."""
+    plain, others = split(cells, _RAW.str.len_bytes() == _RAW.str.len_chars())
+    if not others.height:
+        return plain
+    converted = pl.Series("text", map(ascii_text, others["raw"]), dtype=pl.String)
+    return pl.concat([plain, others.with_columns(converted)])

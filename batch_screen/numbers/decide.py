@@ -1,0 +1,229 @@
+"""The decision between readings, for whole columns: ``Normaliser``'s tables as expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import polars as pl
+
+from batch_screen.config.settings import Ambiguous, Numbers, Strictness
+from batch_screen.model import ColumnKind
+from batch_screen.numbers.branches import first_of, split
+from batch_screen.numbers.columns import DIALLED, read_columns
+from batch_screen.numbers.masked import masked
+from batch_screen.numbers.rules import RejectReason, Rule
+from batch_screen.numbers.territories import MOBILE_CAPABLE, UNKNOWN, territory_of
+from batch_screen.numbers.weigh import dialled_out, weighed
+
+NO_REGION = ""
+UNKNOWN_REGION = "?"
+
+_LONGEST_SHORT_CODE = 6
+
+# What becomes of a row, as a number: one of these, or a rule by which its one reading counts.
+_UNSURE, _UNKNOWN_REGION, _NO_REGION, _DOUBLE_ZERO, _WEIGH, _WEIGH_ABROAD, _DIAL_OUT = range(7)
+_RULES = list(Rule)
+_FIRST_RULE = 10
+_WAY, _DIGITS, _HOME = pl.col("way"), pl.col("digits"), pl.col("home")
+_IS_READ = pl.col("reason").is_null()
+
+
+class Decided(NamedTuple):
+    """Rows by what was decided.
+
+    ``chosen``: row, e164, region, number_type, rule, all but region filled in; ``refused``: row,
+    reason, detail; ``undecided``: row.
+    """
+
+    chosen: pl.DataFrame
+    refused: pl.DataFrame
+    undecided: pl.DataFrame
+
+
+def decide(cells: pl.DataFrame, settings: Numbers, kind: ColumnKind) -> Decided:
+    """What each row of digits is.
+
+    ``cells`` has ``row``, ``digits``, ``has_plus`` and ``home``: the region to dial in, or one
+    of ``NO_REGION`` and ``UNKNOWN_REGION``. What only ``Normaliser`` can tell is undecided.
+    """
+    rows = cells.select("row", "digits", "home", way=_way(settings))
+    doubtful, rows = split(rows, _is(_DOUBLE_ZERO))
+    rows = pl.concat([rows, *_double_zeros(doubtful)])
+    refused = [
+        _refused(rows.filter(_is(way)), reason)
+        for way, reason in (
+            (_UNKNOWN_REGION, RejectReason.UNKNOWN_REGION),
+            (_NO_REGION, RejectReason.NO_REGION),
+            (_DOUBLE_ZERO, RejectReason.DOUBLE_ZERO),
+        )
+    ]
+    undecided = [rows.filter(_is(_UNSURE)).select("row")]
+    dialled = rows.filter(_WAY >= _WEIGH)
+    twice = dialled.filter(_WAY.is_in([_WEIGH, _DIAL_OUT]))
+    read = read_columns(pl.concat([_dialled(dialled), _dialled_abroad(twice)]))
+    single, others = split(read, _WAY >= _FIRST_RULE)
+    chosen = [_single(single)]
+    if others.height:
+        at_home = twice.select("row", "digits", "home")
+        chosen += [
+            weighed(_both(others, _WEIGH).join(at_home, on="row"), kind),
+            dialled_out(_both(others, _DIAL_OUT)),
+        ]
+    readings = pl.concat(chosen)
+    tests = list(settings.test_numbers)
+    if tests:  # nothing of them is checked
+        listed, readings = split(readings, pl.col("e164").is_in(tests))
+        undecided.append(listed.select("row"))
+    good, bad = split(readings, _IS_READ)
+    refused.append(bad.select("row", "reason", "detail"))
+    good, not_wanted = _judged(good, settings)
+    refused += not_wanted
+    return Decided(
+        good.select("row", "e164", "region", "number_type", "rule"),
+        pl.concat(refused),
+        pl.concat(undecided),
+    )
+
+
+def _is(way: int) -> pl.Expr:
+    return _WAY.eq(way)
+
+
+def _by(rule: Rule) -> int:
+    return _FIRST_RULE + _RULES.index(rule)
+
+
+def _way(settings: Numbers) -> pl.Expr:
+    """What becomes of each row; ``Normaliser._choose`` as one expression."""
+    starts_00, starts_0 = _DIGITS.str.starts_with("00"), _DIGITS.str.starts_with("0")
+    is_short = _DIGITS.str.len_bytes() <= _LONGEST_SHORT_CODE
+    # With so few digits libphonenumber has rules of its own.
+    cases = [(starts_00 & is_short, _UNSURE)]
+    if tests := [number.removeprefix("+") for number in settings.test_numbers]:
+        is_test = _DIGITS.is_in(tests) | _DIGITS.str.strip_prefix("00").is_in(tests)
+        cases.append((is_test, _UNSURE))
+    cases.append((pl.col("has_plus"), _by(Rule.INTERNATIONAL_PLUS)))
+    if settings.double_zero_is_plus:
+        cases.append((starts_00, _by(Rule.INTERNATIONAL_00)))
+    if settings.ambiguous is Ambiguous.INTERNATIONAL:
+        cases.append((~starts_0, _by(Rule.DIGITS_FORCED_INTERNATIONAL)))
+    cases += [
+        (_HOME.eq(UNKNOWN_REGION), _UNKNOWN_REGION),
+        (starts_00, _DOUBLE_ZERO),
+        (_HOME.eq(NO_REGION), _NO_REGION),
+        (starts_0, _by(Rule.NATIONAL)),
+        (is_short, _UNSURE),
+    ]
+    forced = settings.ambiguous is Ambiguous.NATIONAL
+    otherwise = _by(Rule.DIGITS_FORCED_NATIONAL) if forced else _WEIGH
+    return first_of([(is_so, _number(way)) for is_so, way in cases], _number(otherwise))
+
+
+def _number(way: int) -> pl.Expr:
+    return pl.lit(way, pl.UInt8)
+
+
+def _double_zeros(doubtful: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Rows that start with 00, which is the international prefix in most regions only."""
+    for part in doubtful.partition_by("home") if doubtful.height else ():
+        home = part["home"][0]
+        prefix = territory_of(home).international_prefix if home != NO_REGION else ""
+        if not prefix:
+            yield part
+            continue
+        found = _DIGITS.str.extract(f"({prefix})")
+        # A longer prefix: 0011 in Australia; but in Hong Kong 0086131… loses its 008.
+        cases = [
+            (found == "00", _number(_by(Rule.INTERNATIONAL_00))),
+            (found.is_not_null(), _number(_DIAL_OUT)),
+        ]
+        yield part.with_columns(way=first_of(cases, _number(_DOUBLE_ZERO)))
+
+
+def _dialled(rows: pl.DataFrame) -> pl.DataFrame:
+    """Each row as it is to be read first."""
+    is_00 = _is(_by(Rule.INTERNATIONAL_00))
+    at_home = [_WEIGH, _DIAL_OUT, _by(Rule.NATIONAL), _by(Rule.DIGITS_FORCED_NATIONAL)]
+    return rows.select(
+        "row",
+        "way",
+        digits=pl.when(is_00).then(_DIGITS.str.slice(2)).otherwise(_DIGITS),
+        dialled_in=pl.when(_WAY.is_in(at_home)).then(_HOME),
+    ).select(DIALLED)
+
+
+def _dialled_abroad(twice: pl.DataFrame) -> pl.DataFrame:
+    """The rows that have another reading, as numbers that start with a calling code."""
+    is_out = _is(_DIAL_OUT)
+    return twice.select(
+        "row",
+        way=pl.lit(_WEIGH_ABROAD, pl.UInt8),
+        digits=pl.when(is_out).then(_DIGITS.str.slice(2)).otherwise(_DIGITS),
+        dialled_in=pl.lit(None, pl.String),
+    ).select(DIALLED)
+
+
+def _single(read: pl.DataFrame) -> pl.DataFrame:
+    """Rows with but one reading."""
+    rules = pl.Series([rule.value for rule in _RULES])
+    rule = rules.gather(read["way"] - _FIRST_RULE)
+    idd = pl.lit(Rule.INTERNATIONAL_IDD.value)
+    return read.with_columns(rule.alias("rule")).select(
+        "row",
+        "e164",
+        "region",
+        number_type="type",
+        rule=pl.when("has_idd").then(idd).otherwise("rule"),
+        reason="failure",
+        detail=pl.lit(None, pl.String),
+    )
+
+
+def _both(read: pl.DataFrame, way: int) -> pl.DataFrame:
+    """The readings of the rows of this way: those dialled at home as n_…, those abroad as i_…."""
+    at_home = read.filter(_is(way)).drop("way")
+    abroad = read.filter(_is(_WEIGH_ABROAD)).drop("way")
+    return at_home.rename(lambda name: name if name == "row" else f"n_{name}").join(
+        abroad.rename(lambda name: name if name == "row" else f"i_{name}"), on="row"
+    )
+
+
+def _judged(good: pl.DataFrame, settings: Numbers) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """The readings that meet the strictness, and the refusals of the others."""
+    number_type = pl.col("number_type")
+    refused = []
+    if settings.strictness is Strictness.POSSIBLE:
+        stable, unstable = _by_stability(good)
+        refused.append(_read_as(unstable, RejectReason.NOT_POSSIBLE))
+        return stable, refused
+    unknown, good = split(good, number_type == UNKNOWN)
+    refused.append(_read_as(unknown, RejectReason.NOT_VALID))
+    if settings.strictness is Strictness.MOBILE:
+        good, others = split(good, number_type.is_in(MOBILE_CAPABLE))
+        refused.append(_read_as(others, RejectReason.NOT_MOBILE))
+    return good, refused
+
+
+def _by_stability(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The numbers that read again are the same, as valid ones always are, and the others."""
+    unknown, known = split(good, pl.col("number_type") == UNKNOWN)
+    again = read_columns(
+        unknown.select(
+            "row",
+            way=pl.lit(0, pl.UInt8),
+            digits=pl.col("e164").str.slice(1),
+            dialled_in=pl.lit(None, pl.String),
+        )
+    ).select("row", again="e164")
+    stable, unstable = split(unknown.join(again, on="row"), pl.col("again") == pl.col("e164"))
+    return pl.concat([known, stable.drop("again")]), unstable
+
+
+def _refused(rows: pl.DataFrame, reason: RejectReason) -> pl.DataFrame:
+    return rows.select("row", reason=pl.lit(reason.value), detail=pl.lit(None, pl.String))
+
+
+def _read_as(rows: pl.DataFrame, reason: RejectReason) -> pl.DataFrame:
+    detail = pl.format("read as {}", masked("e164"))
+    return rows.select("row", reason=pl.lit(reason.value), detail=detail)

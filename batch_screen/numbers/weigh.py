@@ -1,0 +1,108 @@
+"""Between two readings of the same digits, for whole columns: ``Normaliser``'s rules in doubt.
+
+Rows have ``row`` and both readings: the one dialled at home as n_…, the one abroad as i_….
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from batch_screen.model import ColumnKind
+from batch_screen.numbers.masked import masked
+from batch_screen.numbers.readings import is_open_plan_with_trunk
+from batch_screen.numbers.rules import RejectReason, Rule
+from batch_screen.numbers.territories import MOBILE, MOBILE_CAPABLE, UNKNOWN, territory_of
+
+
+def dialled_out(both: pl.DataFrame) -> pl.DataFrame:
+    """Digits that start with 00 and with a longer international prefix: as either, if equal."""
+    c = pl.col
+    is_dialled = c("n_failure").is_null() & c("n_has_idd")
+    differs = c("i_failure").is_null() & (c("i_e164") != c("n_e164"))
+    reason = (
+        pl.when(~is_dialled.fill_null(value=False))
+        .then(pl.lit(RejectReason.DOUBLE_ZERO.value))
+        .when(differs.fill_null(value=False))
+        .then(pl.lit(RejectReason.AMBIGUOUS.value))
+    )
+    return both.with_columns(reason=reason).select(
+        "row",
+        e164="n_e164",
+        region="n_region",
+        number_type="n_type",
+        rule=pl.lit(Rule.INTERNATIONAL_IDD.value),
+        reason="reason",
+        detail=pl.when(c("reason") == RejectReason.AMBIGUOUS.value).then(_two_readings()),
+    )
+
+
+def weighed(both: pl.DataFrame, kind: ColumnKind) -> pl.DataFrame:
+    """Between the two readings of digits that could start with a country code."""
+    both = both.join(_plans(both["home"]), on="home", how="left")
+    c = pl.col
+    n_is, i_is = c("n_failure").is_null(), c("i_failure").is_null()
+    n_mobile, i_mobile = (c(f"{x}_type").is_in(MOBILE_CAPABLE) for x in "ni")
+    n_valid, i_valid = c("n_type") != UNKNOWN, c("i_type") != UNKNOWN
+    as_written = c("n_e164").str.slice(1) == c("code") + c("digits")
+    is_weak = ~n_mobile & c("is_open") & as_written
+    # As in normalise._is_the_only_mobile.
+    only_mobile = ~n_mobile & i_mobile & (~n_valid | (is_weak & (c("i_type") == MOBILE)))
+    takes_abroad = i_is & (~n_is | (c("n_e164") == c("i_e164")) | only_mobile)
+    is_local = is_weak if kind is ColumnKind.TEXT else pl.lit(value=False)
+    missing = pl.lit(RejectReason.MISSING_AREA_CODE.value)
+    reason = (
+        pl.when(c("n_failure") == missing)
+        .then(missing)
+        .when(~n_is & ~i_is)
+        .then("n_failure")
+        .when(takes_abroad)
+        .then(None)
+        .when(i_is & (i_valid | ~n_mobile))
+        .then(pl.lit(RejectReason.AMBIGUOUS.value))
+        .when(is_local)
+        .then(missing)
+    )
+    both = both.with_columns(reason=reason, takes_abroad=takes_abroad)
+    detail = (
+        pl.when(c("reason") == RejectReason.AMBIGUOUS.value)
+        .then(_two_readings())
+        .when((c("reason") == missing) & n_is)
+        .then(pl.format("read as {}", masked("n_e164")))
+    )
+    rule = (
+        pl.when("takes_abroad")
+        .then(pl.lit(Rule.DIGITS_INTERNATIONAL.value))
+        .when("n_has_idd")
+        .then(pl.lit(Rule.INTERNATIONAL_IDD.value))
+        .otherwise(pl.lit(Rule.NATIONAL.value))
+    )
+
+    def taken(name: str) -> pl.Expr:
+        return pl.when("takes_abroad").then(f"i_{name}").otherwise(f"n_{name}")
+
+    return both.select(
+        "row",
+        e164=taken("e164"),
+        region=taken("region"),
+        number_type=taken("type"),
+        rule=rule,
+        reason="reason",
+        detail=detail,
+    )
+
+
+def _plans(homes: pl.Series) -> pl.DataFrame:
+    """For each region its calling code and whether its landlines have an open plan."""
+    regions = homes.unique().to_list()
+    return pl.DataFrame(
+        {
+            "home": regions,
+            "code": [str(territory_of(region).code) for region in regions],
+            "is_open": [is_open_plan_with_trunk(region) for region in regions],
+        },
+        schema={"home": pl.String, "code": pl.String, "is_open": pl.Boolean},
+    )
+
+
+def _two_readings() -> pl.Expr:
+    return pl.format("national {}, international {}", masked("n_e164"), masked("i_e164"))
