@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from itertools import starmap
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import polars as pl
 
+from batch_screen.numbers.alone import judge
 from batch_screen.numbers.cells import read_cells
 from batch_screen.numbers.decide import decide
 from batch_screen.numbers.normalise import Normaliser
-from batch_screen.numbers.rules import Accepted, Reject
 
 ADDED_COLUMNS = ("e164", "region", "number_type", "rule", "reject_reason", "reject_detail")
 """What ``normalise_frame`` adds, in this order, all String."""
 
 _KEY = ["raw", "raw_region"]
+_MOST_AHEAD = 3
 _REJECT = {"reason": "reject_reason", "detail": "reject_detail"}
+
+
+def normalise_frames(
+    frames: Iterable[pl.DataFrame], normaliser: Normaliser
+) -> Iterator[pl.DataFrame]:
+    """``normalise_frame`` of each, in their order; one in advance for each core but the first."""
+    ahead = min(_MOST_AHEAD, (os.cpu_count() or 1) - 1)
+    under_way: deque[Future[pl.DataFrame]] = deque()
+    with ThreadPoolExecutor(ahead + 1) as pool:
+        try:
+            for frame in frames:
+                under_way.append(pool.submit(normalise_frame, frame, normaliser))
+                if len(under_way) > ahead:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            for waiting in under_way:
+                waiting.cancel()
 
 
 def normalise_frame(frame: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame:
@@ -82,20 +105,8 @@ def _homes(cells: pl.Series, normaliser: Normaliser) -> pl.Series:
 def _one_by_one(rows: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame:
     """The judgement of each row; the same cells are judged once."""
     distinct = rows.select(_KEY).unique(maintain_order=True)
+    names = ("e164", "region", "number_type", "rule", "reason", "detail")
     judged = pl.DataFrame(
-        list(map(_row, starmap(normaliser.normalise, distinct.iter_rows()))),
-        schema=dict.fromkeys(
-            ("e164", "region", "number_type", "rule", "reason", "detail"), pl.String
-        ),
-        orient="row",
+        judge(distinct.rows(), normaliser), schema=dict.fromkeys(names, pl.String), orient="row"
     )
     return rows.join(distinct.hstack(judged), on=_KEY, how="left", nulls_equal=True).drop(_KEY)
-
-
-_Row = tuple[str | None, str | None, str | None, str | None, str | None, str | None]
-
-
-def _row(result: Accepted | Reject) -> _Row:
-    if isinstance(result, Accepted):
-        return (result.e164, result.region, result.number_type, result.rule, None, None)
-    return (None, None, None, None, result.reason.value, result.detail)

@@ -51,8 +51,8 @@ class Normaliser:
         self.settings = settings
         self.column_kind = column_kind
         self._test_numbers = frozenset(filter(E164.fullmatch, settings.test_numbers))
-        self._default_region = _region_of(default_region)
-        if self._default_region == _UNKNOWN:
+        self.default_region = _region_of(default_region)
+        if self.default_region == _UNKNOWN:
             raise ConfigurationError(
                 f"input.default_region is {plain(default_region, 10)!r}, which is no region with"
                 " a numbering plan; write a two-letter ISO 3166-1 code such as DE"
@@ -65,7 +65,7 @@ class Normaliser:
 
     def home(self, region: str | None) -> str:
         """The region in which such a row is dialled: empty if none, ``?`` if it is unknown."""
-        return _region_of(region or "") or self._default_region
+        return _region_of(region or "") or self.default_region
 
     def _normalise(self, raw: str | None, region_cell: str | None) -> Accepted | Reject:
         cell = clean(raw, self.column_kind, vanity_letters=self.settings.vanity_letters)
