@@ -33,6 +33,7 @@ _WHOLE = {
     ColumnKind.FLOAT: (r"^([0-9]+)(?:\.0)?$", Modifier.FLOAT_COLUMN),
 }
 _RAW, _TEXT, _DIGITS = pl.col("raw"), pl.col("text"), pl.col("digits")
+_IS_SHORT = _RAW.str.len_bytes() <= MAX_CELL_CHARACTERS
 
 
 class Cells(NamedTuple):
@@ -51,7 +52,7 @@ def read_cells(cells: pl.DataFrame, kind: ColumnKind) -> Cells:
     """What the cells hold; ``cells`` has the columns ``row`` and ``raw``."""
     dialled = _Dialled()
     if kind is ColumnKind.TEXT:
-        bare, others = split(cells, _RAW.str.contains(_BARE).fill_null(value=False))
+        bare, others = split(cells, _RAW.str.contains(_BARE) & _IS_SHORT)
         dialled.add(
             bare.select(
                 "row",
@@ -64,7 +65,7 @@ def read_cells(cells: pl.DataFrame, kind: ColumnKind) -> Cells:
             _read_texts(others, dialled)
     else:
         pattern, modifier = _WHOLE[kind]
-        whole, others = split(cells, _RAW.str.contains(pattern).fill_null(value=False))
+        whole, others = split(cells, _RAW.str.contains(pattern) & _IS_SHORT)
         dialled.add(
             whole.select(
                 "row",
@@ -120,7 +121,7 @@ class _Dialled:
 def _read_texts(cells: pl.DataFrame, dialled: _Dialled) -> None:
     """Cells that hold more than digits: most are written as numbers are."""
     texts = cells.select("row", "raw", text=_RAW.str.strip_chars(" "), modifier=pl.lit(""))
-    is_written = _TEXT.str.contains(_WRITTEN) & (_RAW.str.len_bytes() <= MAX_CELL_CHARACTERS)
+    is_written = _TEXT.str.contains(_WRITTEN) & _IS_SHORT
     written, others = split(texts, is_written)
     _read_written(written, dialled)
     if others.height:

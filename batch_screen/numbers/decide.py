@@ -13,11 +13,11 @@ from batch_screen.numbers.branches import first_of, split
 from batch_screen.numbers.columns import DIALLED, read_columns
 from batch_screen.numbers.masked import masked
 from batch_screen.numbers.rules import RejectReason, Rule
-from batch_screen.numbers.territories import MOBILE_CAPABLE, UNKNOWN, territory_of
+from batch_screen.numbers.territories import MOBILE_CAPABLE, UNKNOWN, anchored, territories
 from batch_screen.numbers.weigh import dialled_out, weighed
 
-NO_REGION = ""
-UNKNOWN_REGION = "?"
+NO_REGION, UNKNOWN_REGION = 65_535, 65_534
+"""In place of a territory's place."""
 
 _LONGEST_SHORT_CODE = 6
 
@@ -44,8 +44,9 @@ class Decided(NamedTuple):
 def decide(cells: pl.DataFrame, settings: Numbers, kind: ColumnKind) -> Decided:
     """What each row of digits is.
 
-    ``cells`` has ``row``, ``digits``, ``has_plus`` and ``home``: the region to dial in, or one
-    of ``NO_REGION`` and ``UNKNOWN_REGION``. What only ``Normaliser`` can tell is undecided.
+    ``cells`` has ``row``, ``digits``, ``has_plus`` and ``home``: the place of the territory to
+    dial in, or one of ``NO_REGION`` and ``UNKNOWN_REGION``. What only ``Normaliser`` can tell is
+    undecided.
     """
     rows = cells.select("row", "digits", "home", way=_way(settings))
     doubtful, rows = split(rows, _is(_DOUBLE_ZERO))
@@ -61,8 +62,9 @@ def decide(cells: pl.DataFrame, settings: Numbers, kind: ColumnKind) -> Decided:
     undecided = [rows.filter(_is(_UNSURE)).select("row")]
     dialled = rows.filter(_WAY >= _WEIGH)
     twice = dialled.filter(_WAY.is_in([_WEIGH, _DIAL_OUT]))
-    read = read_columns(pl.concat([_dialled(dialled), _dialled_abroad(twice)]))
-    single, others = split(read, _WAY >= _FIRST_RULE)
+    readings = read_columns(pl.concat([_dialled(dialled), _dialled_abroad(twice)]))
+    undecided.append(readings.too_long.unique())
+    single, others = split(readings.read, _WAY >= _FIRST_RULE)
     chosen = [_single(single)]
     if others.height:
         at_home = twice.select("row", "digits", "home")
@@ -70,12 +72,12 @@ def decide(cells: pl.DataFrame, settings: Numbers, kind: ColumnKind) -> Decided:
             weighed(_both(others, _WEIGH).join(at_home, on="row"), kind),
             dialled_out(_both(others, _DIAL_OUT)),
         ]
-    readings = pl.concat(chosen)
+    found = pl.concat(chosen)
     tests = list(settings.test_numbers)
     if tests:  # nothing of them is checked
-        listed, readings = split(readings, pl.col("e164").is_in(tests))
+        listed, found = split(found, pl.col("e164").is_in(tests))
         undecided.append(listed.select("row"))
-    good, bad = split(readings, _IS_READ)
+    good, bad = split(found, _IS_READ)
     refused.append(bad.select("row", "reason", "detail"))
     good, not_wanted = _judged(good, settings)
     refused += not_wanted
@@ -128,17 +130,19 @@ def _double_zeros(doubtful: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Rows that start with 00, which is the international prefix in most regions only."""
     for part in doubtful.partition_by("home") if doubtful.height else ():
         home = part["home"][0]
-        prefix = territory_of(home).international_prefix if home != NO_REGION else ""
+        prefix = territories()[home].international_prefix if home != NO_REGION else ""
         if not prefix:
             yield part
-            continue
-        found = _DIGITS.str.extract(f"({prefix})")
-        # A longer prefix: 0011 in Australia; but in Hong Kong 0086131… loses its 008.
-        cases = [
-            (found == "00", _number(_by(Rule.INTERNATIONAL_00))),
-            (found.is_not_null(), _number(_DIAL_OUT)),
-        ]
-        yield part.with_columns(way=first_of(cases, _number(_DOUBLE_ZERO)))
+        elif prefix == "00":
+            yield part.with_columns(way=_number(_by(Rule.INTERNATIONAL_00)))
+        else:
+            found = _DIGITS.str.extract(f"({anchored(prefix)})")
+            # A longer prefix: 0011 in Australia; but in Hong Kong 0086131… loses its 008.
+            cases = [
+                (found == "00", _number(_by(Rule.INTERNATIONAL_00))),
+                (found.is_not_null(), _number(_DIAL_OUT)),
+            ]
+            yield part.with_columns(way=first_of(cases, _number(_DOUBLE_ZERO)))
 
 
 def _dialled(rows: pl.DataFrame) -> pl.DataFrame:
@@ -149,7 +153,7 @@ def _dialled(rows: pl.DataFrame) -> pl.DataFrame:
         "row",
         "way",
         digits=pl.when(is_00).then(_DIGITS.str.slice(2)).otherwise(_DIGITS),
-        dialled_in=pl.when(_WAY.is_in(at_home)).then(_HOME),
+        place=pl.when(_WAY.is_in(at_home)).then(_HOME),
     ).select(DIALLED)
 
 
@@ -160,7 +164,7 @@ def _dialled_abroad(twice: pl.DataFrame) -> pl.DataFrame:
         "row",
         way=pl.lit(_WEIGH_ABROAD, pl.UInt8),
         digits=pl.when(is_out).then(_DIGITS.str.slice(2)).otherwise(_DIGITS),
-        dialled_in=pl.lit(None, pl.String),
+        place=pl.lit(None, pl.UInt16),
     ).select(DIALLED)
 
 
@@ -213,9 +217,9 @@ def _by_stability(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
             "row",
             way=pl.lit(0, pl.UInt8),
             digits=pl.col("e164").str.slice(1),
-            dialled_in=pl.lit(None, pl.String),
+            place=pl.lit(None, pl.UInt16),
         )
-    ).select("row", again="e164")
+    ).read.select("row", again="e164")
     stable, unstable = split(unknown.join(again, on="row"), pl.col("again") == pl.col("e164"))
     return pl.concat([known, stable.drop("again")]), unstable
 

@@ -11,14 +11,17 @@ import polars as pl
 
 from batch_screen.numbers.alone import judge
 from batch_screen.numbers.cells import read_cells
-from batch_screen.numbers.decide import decide
-from batch_screen.numbers.normalise import Normaliser
+from batch_screen.numbers.decide import NO_REGION, UNKNOWN_REGION, decide
+from batch_screen.numbers.normalise import NO_HOME, UNKNOWN_HOME, Normaliser
+from batch_screen.numbers.territories import places
 
 ADDED_COLUMNS = ("e164", "region", "number_type", "rule", "reject_reason", "reject_detail")
 """What ``normalise_frame`` adds, in this order, all String."""
 
 _KEY = ["raw", "raw_region"]
 _MOST_AHEAD = 3
+_FEW = 10_000
+"""So many rows take less one by one than the tables of the numbering plans."""
 _REJECT = {"reason": "reject_reason", "detail": "reject_detail"}
 
 
@@ -48,6 +51,9 @@ def normalise_frame(frame: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame
     ``rule`` are filled in (``region`` may be null) or ``reject_reason`` is.
     """
     rows = frame.select(_KEY).with_row_index("row")
+    if rows.height < _FEW:
+        alone = _one_by_one(rows, normaliser).sort("row").drop("row")
+        return frame.hstack(alone.rename(_REJECT))
     cells = read_cells(rows.select("row", "raw"), normaliser.column_kind)
     homes = _homes(rows["raw_region"], normaliser)
     dialled = cells.dialled.with_columns(homes.gather(cells.dialled["row"]).alias("home"))
@@ -88,12 +94,13 @@ def _chosen(chosen: pl.DataFrame, dialled: pl.DataFrame) -> pl.DataFrame:
 
 
 def _homes(cells: pl.Series, normaliser: Normaliser) -> pl.Series:
-    """The region in which each row is dialled."""
+    """The place of the territory in which each row is dialled."""
+    others = {NO_HOME: NO_REGION, UNKNOWN_HOME: UNKNOWN_REGION}
     distinct = cells.unique()
-    homes = pl.Series([normaliser.home(cell) for cell in distinct], dtype=pl.String)
+    homes = [others.get(home) or places()[home] for home in map(normaliser.home, distinct)]
     if len(homes) == 1:
-        return pl.repeat(homes[0], len(cells), dtype=pl.String, eager=True)
-    named = pl.DataFrame({"cell": distinct, "home": homes})
+        return pl.repeat(homes[0], len(cells), dtype=pl.UInt16, eager=True)
+    named = pl.DataFrame({"cell": distinct, "home": pl.Series(homes, dtype=pl.UInt16)})
     return (
         cells.rename("cell")
         .to_frame()

@@ -32,7 +32,7 @@ CACHED_CELLS = 65_536
 """Lists repeat numbers across batches; one entry takes about 0.35 KiB, so 22 MiB in all."""
 
 _REGION_ALIASES = {"UK": "GB"}
-_UNKNOWN = "?"
+NO_HOME, UNKNOWN_HOME = "", "?"
 
 _Choice = tuple[Reading, Rule]
 
@@ -52,7 +52,7 @@ class Normaliser:
         self.column_kind = column_kind
         self._test_numbers = frozenset(filter(E164.fullmatch, settings.test_numbers))
         self.default_region = _region_of(default_region)
-        if self.default_region == _UNKNOWN:
+        if self.default_region == UNKNOWN_HOME:
             raise ConfigurationError(
                 f"input.default_region is {plain(default_region, 10)!r}, which is no region with"
                 " a numbering plan; write a two-letter ISO 3166-1 code such as DE"
@@ -118,7 +118,7 @@ class Normaliser:
             return _only(f"+{digits[2:]}", None, Rule.INTERNATIONAL_00)
         if forced is Ambiguous.INTERNATIONAL and digits[0] != "0":
             return _only(f"+{digits}", None, Rule.DIGITS_FORCED_INTERNATIONAL)
-        if region == _UNKNOWN:
+        if region == UNKNOWN_HOME:
             return Reject(RejectReason.UNKNOWN_REGION)
         if digits.startswith("00"):
             return _double_zero(digits, region)
@@ -163,7 +163,7 @@ def _region_of(cell: str) -> str:
     """The region a cell names: an empty string if it is blank, ``?`` if there is none such."""
     code = cell.strip().upper()
     code = _REGION_ALIASES.get(code, code)
-    return code if not code or code in phonenumbers.SUPPORTED_REGIONS else _UNKNOWN
+    return code if not code or code in phonenumbers.SUPPORTED_REGIONS else UNKNOWN_HOME
 
 
 def _named(rule: Rule, cell: Cell) -> str:

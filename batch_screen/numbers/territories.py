@@ -1,25 +1,27 @@
-"""The numbering plans that the phonenumbers package ships, as polars expressions.
+"""The numbering plans that the phonenumbers package ships, a row for each territory.
 
-A territory is a region with a plan of its own, or a calling code that belongs to no country.
-Each rule says the same as libphonenumber's of the same name, for a whole column at once.
-Source: the metadata of the installed phonenumbers; its patterns need no look-around.
+A territory is a region with a plan of its own, or a calling code that belongs to no country; it
+is known by its place in ``TERRITORIES``. Each rule says the same as libphonenumber's.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import NamedTuple
 
+import phonenumbers
 import polars as pl
 from phonenumbers import (
     COUNTRY_CODE_TO_REGION_CODE,
     PhoneMetadata,
     PhoneNumberDesc,
     PhoneNumberType,
+    PhoneNumberType as Type,
 )
 
-from batch_screen.numbers.branches import first_of
+from batch_screen.numbers.ranges import Patterns, Range, ranges
 from batch_screen.numbers.rules import RejectReason
 
 NO_COUNTRY = "001"
@@ -28,40 +30,38 @@ NO_COUNTRY = "001"
 UNKNOWN, MOBILE = "unknown", "mobile"
 MOBILE_CAPABLE = (MOBILE, "fixed_line_or_mobile")
 """Names of types; ``UNKNOWN`` is that of a number which nobody is given."""
-_NATIONAL = "national"
-NATIONAL = pl.col(_NATIONAL)
-"""The column of national numbers, which most expressions of a territory are about."""
+
+MOST_DIGITS = 15
+"""Longer numbers are none, and are not looked up."""
+
+NATIONAL = pl.col("national")
+
+CODES = tuple(sorted(COUNTRY_CODE_TO_REGION_CODE))
+"""All calling codes."""
+
+TYPES = tuple(str(Type.to_string(t)).lower() for t in sorted(Type.values()))
+"""The names of the types, in the order of libphonenumber's numbers for them."""
 
 # In libphonenumber's order: the first that fits counts.
 _SPECIAL = (
-    PhoneNumberType.PREMIUM_RATE,
-    PhoneNumberType.TOLL_FREE,
-    PhoneNumberType.SHARED_COST,
-    PhoneNumberType.VOIP,
-    PhoneNumberType.PERSONAL_NUMBER,
-    PhoneNumberType.PAGER,
-    PhoneNumberType.UAN,
-    PhoneNumberType.VOICEMAIL,
+    *(Type.PREMIUM_RATE, Type.TOLL_FREE, Type.SHARED_COST, Type.VOIP, Type.PERSONAL_NUMBER),
+    *(Type.PAGER, Type.UAN, Type.VOICEMAIL),
 )
-
-
-def type_name(number_type: int) -> str:
-    """How a type of number is called here: ``mobile``, ``fixed_line``…"""
-    return str(PhoneNumberType.to_string(number_type)).lower()
+_UNKNOWN_TYPE = TYPES.index(UNKNOWN)
+_PATTERNS = Patterns()
 
 
 class _Kind(NamedTuple):
     """A kind of number in a territory: what its digits look like, and how many there are."""
 
-    name: str
-    pattern: str
+    pattern: int
     lengths: tuple[int, ...]
 
-    @property
-    def fits(self) -> pl.Expr:
-        """Whether ``NATIONAL`` is of this kind."""
-        fits = _is(_NATIONAL, self.pattern)
-        return _is_one_of(_NATIONAL, self.lengths) & fits if self.lengths else fits
+    def turns(self, length: int) -> list[int]:
+        """The values at which numbers of so many digits begin or cease to be of this kind."""
+        if self.lengths and length not in self.lengths:
+            return []
+        return _PATTERNS.turns(self.pattern, length)
 
 
 class Territory:
@@ -72,174 +72,159 @@ class Territory:
         self.code = int(metadata.country_code or 0)
         self._metadata = metadata
         general = metadata.general_desc or PhoneNumberDesc()
-        self._general = _kind("", general)
-        self._lengths = tuple(general.possible_length)
-        self._local_lengths = tuple(general.possible_length_local_only)
+        self.lengths = tuple(general.possible_length)
+        self.local_lengths = tuple(general.possible_length_local_only)
 
-    @cached_property
-    def leading_digits(self) -> str:
-        """What the territory's numbers start with, where that tells it from its neighbours."""
-        return _anchored(self._metadata.leading_digits) if self._metadata.leading_digits else ""
-
-    @cached_property
+    @property
     def international_prefix(self) -> str:
-        """What is dialled before a calling code; empty where nothing is known."""
-        prefix = self._metadata.international_prefix
-        return _anchored(prefix) if prefix else ""
+        """What is dialled before a calling code: digits or an expression; empty: not known."""
+        return self._metadata.international_prefix or ""
 
-    def looks_general(self, column: str) -> pl.Expr:
-        """Whether the digits are any number of the territory, whatever their count."""
-        return _is(column, self._general.pattern)
-
-    def is_too_long(self, column: str) -> pl.Expr:
-        """Whether no number of the territory has so many digits."""
-        is_longer = _count(column).gt(self._lengths[-1])
-        return is_longer & ~_is_one_of(column, self._local_lengths)
-
-    def may_remain(self, column: str) -> pl.Expr:
-        """Whether there are enough digits to be what a national prefix leaves."""
-        return _is_one_of(column, self._lengths) | self.is_too_long(column)
+    @property
+    def national_prefix(self) -> str:
+        """What a national number starts with that is no part of it, or is to be completed."""
+        return self._metadata.national_prefix_for_parsing or ""
 
     @cached_property
     def has_prefix(self) -> pl.Expr:
-        """Whether ``NATIONAL`` starts with a prefix, or with what is completed like one."""
-        prefix = self._metadata.national_prefix_for_parsing
-        if not prefix:
-            return pl.lit(value=False)
-        text = NATIONAL.str
-        return text.starts_with(prefix) if prefix.isdigit() else text.contains(_anchored(prefix))
+        """Whether ``NATIONAL`` starts with ``national_prefix``."""
+        return NATIONAL.str.contains(anchored(self.national_prefix))
 
     @cached_property
     def without_prefix(self) -> pl.Expr:
-        """``NATIONAL``, where it has a prefix, without it, or completed."""
-        prefix = str(self._metadata.national_prefix_for_parsing)
-        if prefix.isdigit():
-            return NATIONAL.str.slice(len(prefix))
-        rest = NATIONAL.str.replace(_anchored(prefix), "")
+        """``NATIONAL``, where it has the prefix, without it, or completed."""
+        prefix = anchored(self.national_prefix)
+        rest = NATIONAL.str.replace(prefix, "")
         rule = self._metadata.national_prefix_transform_rule
         if not rule:
             return rest
-        completed = NATIONAL.str.extract(_anchored(prefix), re.compile(prefix).groups)
-        replaced = NATIONAL.str.replace(_anchored(prefix), _rust_rule(rule))
-        return pl.when(completed.is_not_null()).then(replaced).otherwise(rest)
+        last = NATIONAL.str.extract(prefix, re.compile(self.national_prefix).groups)
+        completed = NATIONAL.str.replace(prefix, re.sub(r"\\(\d)", r"${\1}", rule))
+        return pl.when(last.is_not_null()).then(completed).otherwise(rest)
+
+    def is_too_long(self, length: int) -> bool:
+        """Whether no number of the territory has so many digits."""
+        return length > self.lengths[-1] and length not in self.local_lengths
+
+    def failure(self, length: int) -> RejectReason | None:
+        """Why there can be no number with so many digits; None if there can."""
+        if length in self.local_lengths:
+            return RejectReason.MISSING_AREA_CODE
+        if length < self.lengths[0]:
+            return RejectReason.TOO_SHORT
+        if length > self.lengths[-1]:
+            return RejectReason.TOO_LONG
+        return None if length in self.lengths else RejectReason.NOT_POSSIBLE
+
+    def general(self, length: int) -> list[Range]:
+        """Which numbers are any number of the territory, as far as their digits tell: 0 or 1."""
+        return ranges([_PATTERNS.turns(self._general.pattern, length)], lambda bits: bits)
+
+    def turns(self, length: int) -> list[list[int]]:
+        """What ``type_of`` and ``is_here`` need to know, bit by bit."""
+        kinds = (self._general, self._fixed_line, self._mobile, *self._special)
+        return [_PATTERNS.turns(self._leading, length), *(kind.turns(length) for kind in kinds)]
+
+    def is_here(self, bits: int) -> bool:
+        """Whether a number is the territory's, among those that share its calling code."""
+        if self._metadata.leading_digits:
+            return bool(bits & 1)
+        return self.type_of(bits) != _UNKNOWN_TYPE
+
+    def type_of(self, bits: int) -> int:
+        """The type of a number, as a place in ``TYPES``."""
+        general, fixed_line, mobile = (bool(bits & 1 << bit) for bit in (1, 2, 3))
+        if not general:
+            return _UNKNOWN_TYPE
+        for bit, number_type in enumerate(_SPECIAL, start=4):
+            if bits & 1 << bit:
+                return int(number_type)
+        is_same = bool(self._metadata.same_mobile_and_fixed_line_pattern)
+        if fixed_line:
+            return int(Type.FIXED_LINE_OR_MOBILE if is_same or mobile else Type.FIXED_LINE)
+        return int(Type.MOBILE if mobile and not is_same else _UNKNOWN_TYPE)
 
     @cached_property
-    def failure(self) -> pl.Expr:
-        """Why there can be no number with as many digits as ``NATIONAL``; null if there can."""
-        count = _count(_NATIONAL)
-        return (
-            pl.when(_is_one_of(_NATIONAL, self._local_lengths))
-            .then(pl.lit(RejectReason.MISSING_AREA_CODE.value))
-            .when(count < self._lengths[0])
-            .then(pl.lit(RejectReason.TOO_SHORT.value))
-            .when(count > self._lengths[-1])
-            .then(pl.lit(RejectReason.TOO_LONG.value))
-            .when(~_is_one_of(_NATIONAL, self._lengths))
-            .then(pl.lit(RejectReason.NOT_POSSIBLE.value))
-        )
+    def _leading(self) -> int:
+        digits = self._metadata.leading_digits
+        return _PATTERNS.beginning(_PATTERNS.read(digits)) if digits else Patterns.NEVER
 
     @cached_property
-    def is_special(self) -> pl.Expr:
-        """Whether ``special_type`` need be asked: true for all that it knows, and a few more."""
-        return _is(_NATIONAL, "|".join(f"(?:{kind.pattern})" for kind in self._special))
+    def _general(self) -> _Kind:
+        return _kind(self._metadata.general_desc)
 
     @cached_property
-    def type(self) -> pl.Expr:
-        """The type's name where ``NATIONAL`` is not special; ``UNKNOWN``: there is no such."""
-        fixed_line = self._kind_of(PhoneNumberType.FIXED_LINE)
-        mobile = self._kind_of(PhoneNumberType.MOBILE)
-        both = pl.lit(type_name(PhoneNumberType.FIXED_LINE_OR_MOBILE))
-        is_same = self._metadata.same_mobile_and_fixed_line_pattern
-        cases = [self._is_no_number]
-        if fixed_line is not None:
-            if is_same:
-                cases.append((fixed_line.fits, both))
-            elif mobile is not None:
-                cases.append((fixed_line.fits & mobile.fits, both))
-            cases.append((fixed_line.fits, pl.lit(fixed_line.name)))
-        if mobile is not None and not is_same:
-            cases.append((mobile.fits, pl.lit(mobile.name)))
-        return first_of(cases, pl.lit(UNKNOWN))
+    def _fixed_line(self) -> _Kind:
+        return _kind(self._metadata.fixed_line)
 
     @cached_property
-    def special_type(self) -> pl.Expr:
-        """As ``type``, for any number."""
-        kinds = [(kind.fits, pl.lit(kind.name)) for kind in self._special]
-        return first_of([self._is_no_number, *kinds], self.type)
-
-    @property
-    def _is_no_number(self) -> tuple[pl.Expr, pl.Expr]:
-        return ~self._general.fits, pl.lit(UNKNOWN)
+    def _mobile(self) -> _Kind:
+        return _kind(self._metadata.mobile)
 
     @cached_property
     def _special(self) -> list[_Kind]:
-        return [kind for t in _SPECIAL if (kind := self._kind_of(t)) is not None]
-
-    def _kind_of(self, number_type: int) -> _Kind | None:
-        name = type_name(number_type)
-        desc = getattr(self._metadata, name)
-        return _kind(name, desc) if desc is not None and desc.national_number_pattern else None
+        return [_kind(getattr(self._metadata, TYPES[number_type])) for number_type in _SPECIAL]
 
 
-def _kind(name: str, desc: PhoneNumberDesc) -> _Kind:
-    return _Kind(name, _rust(desc.national_number_pattern or ""), tuple(desc.possible_length))
+def _kind(desc: PhoneNumberDesc | None) -> _Kind:
+    if desc is None or not desc.national_number_pattern:
+        return _Kind(Patterns.NEVER, ())
+    return _Kind(_PATTERNS.read(desc.national_number_pattern), tuple(desc.possible_length))
 
 
-def _count(column: str) -> pl.Expr:
-    return pl.col(column).str.len_bytes()
-
-
-@cache
-def _is(column: str, pattern: str) -> pl.Expr:
-    # Kept, because to write an expression down takes as long as to match some hundred rows.
-    return pl.col(column).str.contains(f"^(?:{pattern})$") if pattern else pl.lit(value=False)
-
-
-@cache
-def _is_one_of(column: str, lengths: tuple[int, ...]) -> pl.Expr:
-    return _count(column).is_in(lengths)
-
-
-def _anchored(pattern: str) -> str:
-    return f"^(?:{_rust(pattern)})"
-
-
-def _rust(pattern: str) -> str:
+def anchored(pattern: str) -> str:
     r"""The pattern for polars, whose ``\d`` would also mean the digits of all scripts."""
-    return pattern.replace(r"\d", "[0-9]")
+    return "^(?:" + pattern.replace(r"\d", "[0-9]") + ")"
 
 
-def _rust_rule(rule: str) -> str:
-    r"""``268\1`` as polars writes it."""
-    return re.sub(r"\\(\d)", r"${\1}", rule)
+def _all() -> tuple[Territory, ...]:
+    regions = sorted(phonenumbers.SUPPORTED_REGIONS)
+    codes = [code for code in CODES if COUNTRY_CODE_TO_REGION_CODE[code] == (NO_COUNTRY,)]
+    plans = [
+        *map(PhoneMetadata.metadata_for_region, regions),
+        *map(PhoneMetadata.metadata_for_nongeo_region, codes),
+    ]
+    return tuple(Territory(plan) for plan in plans if plan is not None)
 
 
 @cache
-def territory_of(region: str) -> Territory:
-    """The territory of a region that phonenumbers supports."""
-    return _territory(PhoneMetadata.metadata_for_region(region), region)
+def territories() -> tuple[Territory, ...]:
+    """All territories; loading them takes a quarter of a second."""
+    return _all()
 
 
 @cache
-def territories_of(code: int) -> tuple[Territory, ...]:
-    """The territories behind a calling code, the main one first."""
+def places() -> dict[str, int]:
+    """The place of each region among the territories."""
+    return {t.region: place for place, t in enumerate(territories()) if t.region != NO_COUNTRY}
+
+
+@cache
+def behind(code: int) -> tuple[int, ...]:
+    """The places of the territories behind a calling code, the main one first."""
     regions = COUNTRY_CODE_TO_REGION_CODE[code]
     if regions == (NO_COUNTRY,):
-        return (_territory(PhoneMetadata.metadata_for_nongeo_region(code), str(code)),)
-    return tuple(map(territory_of, regions))
+        return tuple(place for place, t in enumerate(territories()) if t.code == code)
+    return tuple(places()[region] for region in regions)
 
 
-def _territory(metadata: PhoneMetadata | None, name: str) -> Territory:
-    if metadata is None:
-        raise ValueError(f"phonenumbers has no numbering plan for {name}")
-    return Territory(metadata)
+def types_of(code: int, length: int) -> list[Range]:
+    """Region and type of all numbers of so many digits behind a calling code.
 
+    A verdict is ``(place + 1) * len(TYPES) + type``; place + 1 is 0 where no region is known.
+    """
+    here = behind(code)
+    turns: list[list[int]] = []
+    shifts = []
+    for place in here:
+        shifts.append(len(turns))
+        turns += territories()[place].turns(length)
 
-@cache
-def calling_codes() -> tuple[int, ...]:
-    """For each beginning of three digits the calling code in it, or 0."""
-    codes = [0] * 1000
-    for code in COUNTRY_CODE_TO_REGION_CODE:
-        digits = 10 ** (3 - len(str(code)))
-        codes[code * digits : (code + 1) * digits] = [code] * digits
-    return tuple(codes)
+    def verdict(bits: int) -> int:
+        for place, shift in zip(here, shifts, strict=True):
+            territory = territories()[place]
+            if len(here) == 1 or territory.is_here(bits >> shift):
+                return (place + 1) * len(TYPES) + territory.type_of(bits >> shift)
+        return _UNKNOWN_TYPE
+
+    return ranges(turns, verdict)

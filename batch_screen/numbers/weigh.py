@@ -11,7 +11,7 @@ from batch_screen.model import ColumnKind
 from batch_screen.numbers.masked import masked
 from batch_screen.numbers.readings import is_open_plan_with_trunk
 from batch_screen.numbers.rules import RejectReason, Rule
-from batch_screen.numbers.territories import MOBILE, MOBILE_CAPABLE, UNKNOWN, territory_of
+from batch_screen.numbers.territories import MOBILE, MOBILE_CAPABLE, UNKNOWN, territories
 
 
 def dialled_out(both: pl.DataFrame) -> pl.DataFrame:
@@ -92,15 +92,16 @@ def weighed(both: pl.DataFrame, kind: ColumnKind) -> pl.DataFrame:
 
 
 def _plans(homes: pl.Series) -> pl.DataFrame:
-    """For each region its calling code and whether its landlines have an open plan."""
-    regions = homes.unique().to_list()
+    """For each territory its calling code and whether its landlines have an open plan."""
+    here = homes.unique().to_list()
+    plans = [territories()[place] for place in here]
     return pl.DataFrame(
         {
-            "home": regions,
-            "code": [str(territory_of(region).code) for region in regions],
-            "is_open": [is_open_plan_with_trunk(region) for region in regions],
+            "home": here,
+            "code": [str(plan.code) for plan in plans],
+            "is_open": [is_open_plan_with_trunk(plan.region) for plan in plans],
         },
-        schema={"home": pl.String, "code": pl.String, "is_open": pl.Boolean},
+        schema={"home": pl.UInt16, "code": pl.String, "is_open": pl.Boolean},
     )
 
 
