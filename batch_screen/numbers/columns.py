@@ -54,6 +54,16 @@ _KEPT = ("row", "way")
 _LENGTHS = MOST_DIGITS + 1
 _DIGITS, _PLACE, _REST = pl.col("digits"), pl.col("place"), pl.col("rest")
 
+_IDD = Lookup(
+    lambda place, length: territories()[place].prefixed(
+        territories()[place].international_prefix, length
+    )
+)
+_TRUNK = Lookup(
+    lambda place, length: territories()[place].prefixed(
+        territories()[place].national_prefix, length
+    )
+)
 _GENERAL = Lookup(lambda place, length: territories()[place].general(length))
 _TYPES = Lookup(lambda place, length: types_of(CODES[place], length))
 
@@ -159,14 +169,11 @@ def _without_idd(at_home: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     length = pl.col("prefix").str.len_bytes()
     rested = [prefixed.with_columns(rest=_DIGITS.str.slice(length))]
     without = [none]
-    for part, territory in _parts(others):
-        if not territory.international_prefix:
-            without.append(part)
-            continue
+    has_prefix = _IDD.verdicts(others["place"], others["digits"].str.head(MOST_DIGITS)) == 1
+    without.append(others.filter(~has_prefix))
+    for part, territory in _parts(others.filter(has_prefix)):
         pattern = anchored(territory.international_prefix)
-        prefixed, none = split(part, _DIGITS.str.contains(pattern))
-        rested.append(prefixed.with_columns(rest=_DIGITS.str.replace(pattern, "")))
-        without.append(none)
+        rested.append(part.with_columns(rest=_DIGITS.str.replace(pattern, "")))
     # No calling code begins with 0, so that was no prefix.
     no_idd, with_idd = split(pl.concat(rested), _REST.str.starts_with("0"))
     without.append(no_idd.drop("rest"))
@@ -245,13 +252,10 @@ def _freed(part: pl.DataFrame, *, is_any_length: bool = False) -> pl.DataFrame:
     length = pl.col("prefix").str.len_bytes()
     rested = [prefixed.with_columns(rest=NATIONAL.str.slice(length))]
     freed = [none]
-    for here, territory in _parts(others):
-        if not territory.national_prefix:
-            freed.append(here)
-            continue
-        prefixed, none = split(here, territory.has_prefix)
-        rested.append(prefixed.with_columns(rest=territory.without_prefix))
-        freed.append(none)
+    has_prefix = _TRUNK.verdicts(others["place"], others["national"]) == 1
+    freed.append(others.filter(~has_prefix))
+    for here, territory in _parts(others.filter(has_prefix)):
+        rested.append(here.with_columns(rest=territory.without_prefix))
     doubtful = pl.concat(rested)
     if doubtful.height:
         goes = ~_is_none(doubtful, "rest")

@@ -128,21 +128,26 @@ def _number(way: int) -> pl.Expr:
 
 def _double_zeros(doubtful: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Rows that start with 00, which is the international prefix in most regions only."""
-    for part in doubtful.partition_by("home") if doubtful.height else ():
-        home = part["home"][0]
-        prefix = territories()[home].international_prefix if home != NO_REGION else ""
-        if not prefix:
-            yield part
-        elif prefix == "00":
-            yield part.with_columns(way=_number(_by(Rule.INTERNATIONAL_00)))
-        else:
-            found = _DIGITS.str.extract(f"({anchored(prefix)})")
-            # A longer prefix: 0011 in Australia; but in Hong Kong 0086131… loses its 008.
-            cases = [
-                (found == "00", _number(_by(Rule.INTERNATIONAL_00))),
-                (found.is_not_null(), _number(_DIAL_OUT)),
-            ]
-            yield part.with_columns(way=first_of(cases, _number(_DOUBLE_ZERO)))
+    if not doubtful.height:
+        return
+    nowhere, doubtful = split(doubtful, _HOME.eq(NO_REGION))
+    yield nowhere
+    prefixes = [territory.international_prefix for territory in territories()]
+    named = doubtful.with_columns(pl.Series(prefixes).gather(doubtful["home"]).alias("prefix"))
+    usual, others = split(named, pl.col("prefix").eq("00"))
+    yield usual.drop("prefix").with_columns(way=_number(_by(Rule.INTERNATIONAL_00)))
+    prefix = pl.col("prefix").str
+    other_way = prefix.contains("^[0-9]*$") & ~prefix.starts_with("00")
+    not_dialled, others = split(others, other_way)
+    yield not_dialled.drop("prefix")
+    for part in others.partition_by("prefix", include_key=True) if others.height else ():
+        found = _DIGITS.str.extract(f"({anchored(part['prefix'][0])})")
+        # A longer prefix: 0011 in Australia; but in Hong Kong 0086131… loses its 008.
+        cases = [
+            (found == "00", _number(_by(Rule.INTERNATIONAL_00))),
+            (found.is_not_null(), _number(_DIAL_OUT)),
+        ]
+        yield part.drop("prefix").with_columns(way=first_of(cases, _number(_DOUBLE_ZERO)))
 
 
 def _dialled(rows: pl.DataFrame) -> pl.DataFrame:

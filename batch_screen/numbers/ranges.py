@@ -93,9 +93,9 @@ class Patterns:
                 after = self._sequence(self._left(first, digit), rest)
                 if not self._is_optional[first]:
                     return after
-                return self._choice([after, self._left(rest, digit)])
+                return self.any_of([after, self._left(rest, digit)])
             case ("choice", frozenset() as choices):
-                return self._choice(self._left(choice, digit) for choice in choices)
+                return self.any_of(self._left(choice, digit) for choice in choices)
             case ("beginning", int(begun)):
                 return self.beginning(self._left(begun, digit))
         raise AssertionError(self._parts[pattern])
@@ -118,7 +118,8 @@ class Patterns:
         is_optional = self._is_optional[first] and self._is_optional[rest]
         return self._number("sequence", (first, rest), is_optional=is_optional)
 
-    def _choice(self, patterns: Iterable[int]) -> int:
+    def any_of(self, patterns: Iterable[int]) -> int:
+        """A pattern that matches whatever one of them matches."""
         choices: set[int] = set()
         for pattern in patterns:
             kind, needs = self._parts[pattern]
@@ -134,7 +135,7 @@ class Patterns:
         while tokens and tokens[-1] == "|":
             tokens.pop()
             choices.append(self._read_sequence(tokens))
-        return self._choice(choices)
+        return self.any_of(choices)
 
     def _read_sequence(self, tokens: list[str]) -> int:
         found = self.NOTHING
@@ -158,7 +159,7 @@ class Patterns:
         # x{1,3} is x(x(x)?)?, so that what is left never depends on how it was matched.
         optional = self.NOTHING
         for _ in range(more):
-            optional = self._choice([self.NOTHING, self._sequence(one, optional)])
+            optional = self.any_of([self.NOTHING, self._sequence(one, optional)])
         return [one] * needed + [optional] * bool(more)
 
     def _read_one(self, tokens: list[str]) -> int:

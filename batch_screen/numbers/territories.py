@@ -7,7 +7,6 @@ is known by its place in ``TERRITORIES``. Each rule says the same as libphonenum
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import NamedTuple
 
@@ -17,7 +16,8 @@ from phonenumbers import (
     COUNTRY_CODE_TO_REGION_CODE,
     PhoneMetadata,
     PhoneNumberDesc,
-    PhoneNumberType,
+)
+from phonenumbers import (
     PhoneNumberType as Type,
 )
 
@@ -86,11 +86,6 @@ class Territory:
         return self._metadata.national_prefix_for_parsing or ""
 
     @cached_property
-    def has_prefix(self) -> pl.Expr:
-        """Whether ``NATIONAL`` starts with ``national_prefix``."""
-        return NATIONAL.str.contains(anchored(self.national_prefix))
-
-    @cached_property
     def without_prefix(self) -> pl.Expr:
         """``NATIONAL``, where it has the prefix, without it, or completed."""
         prefix = anchored(self.national_prefix)
@@ -119,6 +114,10 @@ class Territory:
     def general(self, length: int) -> list[Range]:
         """Which numbers are any number of the territory, as far as their digits tell: 0 or 1."""
         return ranges([_PATTERNS.turns(self._general.pattern, length)], lambda bits: bits)
+
+    def prefixed(self, prefix: str, length: int) -> list[Range]:
+        """Which numbers start with one of the territory's prefixes: 0 or 1."""
+        return ranges([_PATTERNS.turns(_begun(prefix), length)], lambda bits: bits)
 
     def turns(self, length: int) -> list[list[int]]:
         """What ``type_of`` and ``is_here`` need to know, bit by bit."""
@@ -164,6 +163,16 @@ class Territory:
     @cached_property
     def _special(self) -> list[_Kind]:
         return [_kind(getattr(self._metadata, TYPES[number_type])) for number_type in _SPECIAL]
+
+
+@cache
+def _begun(prefix: str) -> int:
+    """What starts with the prefix; an alternative that ends with $ is to be the whole."""
+    choices = prefix.split("|") if "$" in prefix else [prefix]
+    whole = [choice.removesuffix("$") for choice in choices if choice.endswith("$")]
+    begun = [choice for choice in choices if not choice.endswith("$")]
+    begun_patterns = [_PATTERNS.beginning(_PATTERNS.read("|".join(begun)))] if begun else []
+    return _PATTERNS.any_of([*map(_PATTERNS.read, whole), *begun_patterns])
 
 
 def _kind(desc: PhoneNumberDesc | None) -> _Kind:

@@ -26,7 +26,7 @@ from batch_screen.reading.records import frames as csv_frames
 from batch_screen.reading.sniff import sniff
 from batch_screen.schema import KEPT_PREFIX
 
-BATCH_ROWS = 50_000
+BATCH_ROWS = 150_000
 _BATCH_BYTES = 64 << 20
 
 
