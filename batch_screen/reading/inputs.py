@@ -77,17 +77,27 @@ def spool(stream: BinaryIO, folder: Path) -> Path:
     return path
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of the file's content, in hexadecimal: the content's part of a run's identity."""
-    with translated(str(path)), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def digest(path: Path, name: str = "") -> str:
+    """SHA-256 of the file's content, in hexadecimal: the content's part of a run's identity.
+
+    ``name`` is what messages call the file; by default its path.
+    """
+    name = name or str(path)
+    with translated(name):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(
+                f"{name}: it is not a regular file; write its content to one and name that",
+                exit_code=CANNOT_OPEN,
+            )
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def refuse_changed(path: Path, sha256: str) -> None:
+def refuse_changed(path: Path, sha256: str, name: str = "") -> None:
     """Raises InputError where the file's content is no longer that of the digest."""
-    if digest(path) != sha256:
+    if digest(path, name) != sha256:
         raise InputError(
-            f"{path}: it changed while it was read; start again when nothing writes to it"
+            f"{name or path}: it changed while it was read; start again when nothing writes to it"
         )
 
 

@@ -12,6 +12,7 @@ from batch_screen.model import Plan
 from batch_screen.plan import read_plan, rejects_path, shard_rows_path
 from batch_screen.planning import Source, plan_inputs
 from batch_screen.reading.inputs import digest
+from batch_screen.runs import Identity
 from batch_screen.watch import Silent, Stop, Watch
 
 SETTINGS = Settings(
@@ -115,8 +116,8 @@ def test_planning_twice_gives_the_same_files(tmp_path: Path) -> None:
 
 def test_a_list_that_changes_meanwhile_makes_no_plan(tmp_path: Path) -> None:
     source = csv(tmp_path / "a.csv", ["1,+442079460001"])
-    before = digest(source.path)
+    identity = Identity([digest(source.path)], "2026-11-23", SETTINGS.identity())
     csv(source.path, ["1,+442079460002"])
     with pytest.raises(InputError, match=r"a\.csv: it changed while it was read"):
-        plan_inputs([source], SETTINGS, tmp_path / "plan", Watch(), [before])
+        plan_inputs([source], SETTINGS, tmp_path / "plan", Watch(), identity)
     assert read_plan(tmp_path / "plan") is None
