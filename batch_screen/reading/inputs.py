@@ -38,8 +38,9 @@ def expand(inputs: Sequence[str], *, apart: Sequence[Path] = ()) -> list[Path | 
     """The files that the arguments mean: files as given, globs and folders sorted by name.
 
     A folder means the ``SUFFIXES`` files directly in it; hidden files are left out. What lies
-    ``apart``, as our own output does, is never found by a folder or a glob around it. Raises
-    InputError (66) where an argument means nothing, something unreadable or something twice.
+    ``apart``, as our own output and the opt-out list do, is never found by a folder or a glob
+    around it. Raises InputError (66) where an argument means nothing, something unreadable or
+    something twice.
     """
     folders = [folder.resolve() for folder in apart]
     found: list[Path | Stdin] = [item for one in inputs for item in _meant(one, folders)]
@@ -146,7 +147,7 @@ def _in_folder(folder: Path, apart: Sequence[Path]) -> list[Path]:
             f"inside; name the files, or a pattern such as '{folder}/**/*{_suffix_in(inner)}'",
             exit_code=CANNOT_OPEN,
         )
-    paths = [e for e in entries if _is_list(e)]
+    paths = [e for e in entries if _is_list(e) and not _is_apart(e, around)]
     if not paths:
         raise InputError(
             f"{folder}: no input in this folder; it takes .csv, .tsv, .txt (also with .gz or "
