@@ -158,7 +158,12 @@ def test_mistake_is_one_clear_line(ended: dict[str, tuple[Desk, Finished]], name
     for words in WRONG[name].words:
         assert words in done.error
     others = [line for line in done.err.splitlines() if line != done.error]
-    told = ("reading: ", "opting out: ", "Usage: ", "Try ")  # the last two where click knows the command's help
+    told = (
+        "reading: ",
+        "opting out: ",
+        "Usage: ",
+        "Try ",
+    )  # the last two where click knows the command's help
     assert [line for line in others if line and not line.startswith(told)] == []
     assert done.out == ""
     assert len(done.error) < 700

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from batch_screen.config.settings import Input, Numbers, Output, Settings, Strictness
 from batch_screen.errors import InputError, Stopped
@@ -202,3 +206,31 @@ def test_nobody_left_is_an_error_that_says_why(tmp_path: Path) -> None:
     source = csv(tmp_path / "a.csv", ["1,07700 900001"])
     with pytest.raises(InputError, match=r"\(opted_out 1\); Leave the row out"):
         planned([source], tmp_path / "plan", objected(tmp_path, "07700 900001"))
+
+
+GIVEN = (
+    "+4420 7946 0{:03}",
+    "004420 7946 0{:03}",
+    "020 7946 0{:03}",
+    "'+442079460{:03}",
+    "(020) 7946-0{:03}",
+    "tel:+44-20-7946-0{:03}",
+    "442079460{:03}",
+)
+WRITTEN = st.lists(st.tuples(st.integers(0, 30), st.sampled_from(GIVEN)), min_size=1, max_size=12)
+
+
+@given(WRITTEN, WRITTEN, st.sampled_from([Strictness.POSSIBLE, Strictness.VALID]))
+@hypothesis_settings(max_examples=40, deadline=None)
+def test_no_opted_out_number_is_ever_in_a_plan_however_it_is_written(
+    people: list[tuple[int, str]], gone: list[tuple[int, str]], strictness: Strictness
+) -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        rows = [f"1,{spelling.format(who)}" for who, spelling in people]
+        source = csv(folder / "a.csv", [*rows, "2,020 7946 0999"])
+        lines = "\n".join(spelling.format(who) for who, spelling in gone)
+        planned([source], folder / "plan", objected(folder, lines, strictness=strictness))
+        left = {who for who, _ in people} - {who for who, _ in gone}
+        accepted = pl.read_parquet(shard_rows_path(folder / "plan", 0))
+        assert {*accepted["e164"]} == {f"+442079460{who:03}" for who in {*left, 999}}
