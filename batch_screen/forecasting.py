@@ -15,6 +15,7 @@ from batch_screen.engine.schedule import Timetable
 from batch_screen.engine.shards import SoFar, so_far
 from batch_screen.job import Job
 from batch_screen.model import Endpoint, Plan
+from batch_screen.numbers.permitted import refuse_unknown_regions
 from batch_screen.output.summary import Rows, count_rows
 from batch_screen.plan import read_plan
 from batch_screen.planning import full_paths, on_disk, plan_inputs
@@ -48,6 +49,7 @@ def forecast(job: Job, watch: Watch | None = None) -> Forecast:
     """What ``screen`` would ask and what it would cost; sends nothing and changes no state."""
     watch = watch or Watch()
     refuse_unpriced(job.settings)
+    refuse_unknown_regions(job.settings.numbers)
     sources = expand(job.inputs, apart=job.apart)
     with (
         tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
@@ -57,9 +59,7 @@ def forecast(job: Job, watch: Watch | None = None) -> Forecast:
         identity = job.identity(files)
         run = _resumable(job, identity, full_paths(files))
         plan = read_plan(run.plan) if run else None
-        plan = plan or plan_inputs(
-            files, job.settings, Path(scratch) / "plan", watch, identity.content
-        )
+        plan = plan or plan_inputs(files, job.settings, Path(scratch) / "plan", watch, identity)
     endpoints = job.settings.screening.endpoints
     if run is not None:
         earlier = so_far(run, plan, endpoints)

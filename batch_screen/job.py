@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from batch_screen.config.settings import Settings
+from batch_screen.config.settings import OPT_OUT_FILE, Settings
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import hide
 from batch_screen.output.parts import TABLES
-from batch_screen.planning import Source
+from batch_screen.planning import Source, opt_out_list
 from batch_screen.reading.inputs import digest
 from batch_screen.runs import Identity, today
 
@@ -53,16 +53,20 @@ class Job:
 
     @property
     def apart(self) -> tuple[Path, ...]:
-        """Folders of ours that may lie in an input folder and hold no list of numbers."""
+        """What may lie in an input folder and is no input: our folders, the opt-out list."""
+        listed = opt_out_list(self.settings)
+        opt_outs = (listed.path,) if listed else ()
         if not self.settings.output.folder:
-            return ()
-        return (self.out, self.state, *(self.out / name for name in (*TABLES, "runs")))
+            return opt_outs
+        return (self.out, self.state, *(self.out / name for name in (*TABLES, "runs")), *opt_outs)
 
     def identity(self, files: list[Source]) -> Identity:
         """What makes two starts over these files the same run."""
         settings = self.settings.identity()
         if self.sandbox:  # its port differs at every start
             settings["api.base_url"] = SANDBOX
+        if listed := opt_out_list(self.settings):
+            settings[OPT_OUT_FILE] = digest(listed.path, listed.name or "")
         return Identity([digest(file.path) for file in files], self.day.isoformat(), settings)
 
     def complete_runs(self) -> list[str]:

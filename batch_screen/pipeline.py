@@ -29,6 +29,7 @@ from batch_screen.files import check_writable, make_folder, sweep, translated
 from batch_screen.job import STATE, Job
 from batch_screen.lock import locked
 from batch_screen.model import Plan, Session
+from batch_screen.numbers.permitted import refuse_unknown_regions
 from batch_screen.output.manifest import is_whole
 from batch_screen.output.parts import Layout
 from batch_screen.output.summary import Summary, read_summary, tells_of_a_stop
@@ -82,6 +83,7 @@ def screen(
     watch = watch or Watch()
     started_at = datetime.now(UTC)
     refuse_unpriced(job.settings)
+    refuse_unknown_regions(job.settings.numbers)
     if job.key is None and not job.sandbox:
         raise AuthenticationError("no API key was given, and no sandbox was asked for")
     sources = expand(job.inputs, apart=job.apart)
@@ -180,8 +182,8 @@ def _plan(job: Job, run: Run, files: list[Source], watch: Watch) -> Plan:
             check_plan(run.plan, plan)
         return plan
     try:
-        return plan_inputs(files, job.settings, run.plan, watch, run.file.identity.content)
-    except InputError:
+        return plan_inputs(files, job.settings, run.plan, watch, run.file.identity)
+    except (InputError, ConfigurationError):
         run.discard()
         raise
 

@@ -12,16 +12,19 @@ from typing import NamedTuple
 import polars as pl
 import pyarrow as pa
 
-from batch_screen.config.settings import Settings
+from batch_screen.config.settings import OPT_OUT_FILE, Settings
 from batch_screen.errors import InputError
 from batch_screen.masking import plain
 from batch_screen.model import Plan
 from batch_screen.numbers.frame import normalise_frame
 from batch_screen.numbers.normalise import Normaliser, metadata_version
+from batch_screen.numbers.permitted import NOBODY, Cells, permit, read_opt_outs
 from batch_screen.numbers.rules import REMEDY, RejectReason
 from batch_screen.plan import make_plan
 from batch_screen.reading.inputs import Stdin, refuse_changed, spool
+from batch_screen.reading.listed import open_listed
 from batch_screen.reading.read import Table, open_table
+from batch_screen.runs import Identity
 from batch_screen.watch import Watch
 
 
@@ -53,25 +56,34 @@ def full_paths(files: list[Source]) -> list[str]:
     return [file.name or str(file.path.resolve()) for file in files]
 
 
+def opt_out_list(settings: Settings) -> Source | None:
+    """The file of numbers that are never asked about, under the name messages give it."""
+    named = settings.numbers.opt_out_file
+    return Source(Path(named), f"opt-out list {named}") if named else None
+
+
 def plan_inputs(
     sources: Sequence[Source],
     settings: Settings,
     folder: Path,
     watch: Watch,
-    digests: Sequence[str] = (),
+    identity: Identity | None = None,
 ) -> Plan:
     """Writes the plan of the sources into ``folder``.
 
-    Raises ``InputError`` where nothing can be read, no row holds a usable number, or a source
-    no longer has the content of its digest at the end, if there are ``digests``. Raises
-    ``Stopped`` between two batches if the watcher wants that.
+    Raises ``InputError`` where nothing can be read, no row holds a usable number, a cell of the
+    opt-out list cannot be read, or a file no longer has the content that the ``identity``
+    says, if there is one. Raises ``Stopped`` between two batches if the watcher wants that.
     """
+    digests = identity.content if identity else []
     named = any(source.name for source in sources)
     names = [source.name or source.path.name for source in sources] if named else None
     table = open_table([source.path for source in sources], settings.input, names)
+    opted_out = _opted_out(settings, watch, identity)
     normaliser = Normaliser(settings.numbers, settings.input.default_region, table.column_kind)
+    judged = (normalise_frame(batch, normaliser) for batch in _unchanged(table, sources, digests))
     plan = make_plan(
-        (_judged(batch, normaliser) for batch in _unchanged(table, sources, digests)),
+        (_whole_rows(permit(batch, settings.numbers, opted_out)) for batch in judged),
         folder,
         shard_rows=max(1, settings.output.shard_lookups // len(settings.screening.endpoints)),
         facts={"phone_column": table.phone_column, "number_metadata": metadata_version()},
@@ -93,10 +105,32 @@ def _unchanged(
         refuse_changed(source.path, expected)
 
 
-def _judged(batch: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame:
-    """The batch with its numbers judged; a row whose cells may be shifted is turned down."""
-    judged = normalise_frame(batch, normaliser)
-    if not batch["ragged"].any():
+def _opted_out(settings: Settings, watch: Watch, identity: Identity | None) -> pl.Series:
+    """The digits of the numbers that are never asked about."""
+    listed = opt_out_list(settings)
+    if listed is None:
+        return NOBODY
+    path, name = listed.path, listed.name or str(listed.path)
+    watch.progress.stage("opting out")
+    table = open_listed(path, name, settings.input)
+    cells = Cells(_told(table.batches(), watch), table.column_kind, name)
+    found = read_opt_outs(cells, settings.numbers, settings.input.default_region)
+    if identity:
+        refuse_changed(path, identity.settings[OPT_OUT_FILE], name)
+    watch.progress.stage("reading")
+    return found
+
+
+def _told(batches: Iterator[pl.DataFrame], watch: Watch) -> Iterator[pl.DataFrame]:
+    """The batches, each of them told to the watcher when it is done with."""
+    for batch in batches:
+        yield batch
+        watch.advance(batch.height)
+
+
+def _whole_rows(judged: pl.DataFrame) -> pl.DataFrame:
+    """The judged rows; one whose cells may be shifted is turned down, whatever was in them."""
+    if not judged["ragged"].any():
         return judged
     is_whole = ~pl.col("ragged")
     answers = ["e164", "region", "number_type", "rule", "reject_detail"]

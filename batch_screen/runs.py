@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from batch_screen.checked import read_record, write_record
+from batch_screen.config.settings import OPT_OUT_FILE
 from batch_screen.errors import ConfigurationError, JournalError
 from batch_screen.files import make_folder, sweep, translated
 from batch_screen.masking import plain
@@ -162,7 +163,13 @@ def find_run(state_folder: Path, identity: Identity, inputs: Sequence[str]) -> R
 def _differing_work(other: Run, identity: Identity, inputs: Sequence[str]) -> str:
     """What keeps the other run from being resumed, and what to do; empty: it is other work."""
     if other.file.identity.content == identity.content:
-        return f"was begun with other settings ({_differing(other, identity)}); set them back"
+        differing = _differing(other, identity)
+        if other.file.identity.settings.get(OPT_OUT_FILE) != identity.settings.get(OPT_OUT_FILE):
+            return (
+                f"was begun with another opt-out list ({differing}), by which it would ask people "
+                "who have objected since; set that back only if nobody has,"
+            )
+        return f"was begun with other settings ({differing}); set them back"
     was = dict(zip(other.file.inputs, other.file.identity.content, strict=True))
     now = dict(zip(inputs, identity.content, strict=True))
     for path, content in now.items():
@@ -297,4 +304,7 @@ def _differing(other: Run, identity: Identity) -> str:
 
 
 def _shown(settings: Mapping[str, Any], name: str) -> str:
+    if name == OPT_OUT_FILE:
+        sha256 = settings.get(name)
+        return f"SHA-256 {sha256[:12]}…" if sha256 else "none"
     return json.dumps(settings.get(name), ensure_ascii=False)

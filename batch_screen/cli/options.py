@@ -36,6 +36,9 @@ _SETTINGS = {
     "delimiter": ("input", "delimiter"),
     "encoding": ("input", "encoding"),
     "strictness": ("numbers", "strictness"),
+    "allow_regions": ("numbers", "allowed_regions"),
+    "deny_regions": ("numbers", "denied_regions"),
+    "opt_out": ("numbers", "opt_out_file"),
     "rate": ("pacing", "rate_per_second"),
     "max_requests": ("budget", "max_requests"),
     "max_cost": ("budget", "max_cost"),
@@ -51,6 +54,16 @@ def _plausible(
     if day is not None and not _FIRST_YEAR <= day.year <= _LAST_YEAR:
         raise click.BadParameter(f"must lie in the years {_FIRST_YEAR} to {_LAST_YEAR}")
     return day
+
+
+def _not_blank(
+    _context: click.Context, _option: click.Parameter, value: str | tuple[str, ...] | None
+) -> str | tuple[str, ...] | None:
+    """The value; an unset variable of a shell must not lift a restriction without a word."""
+    given = (value,) if isinstance(value, str) else value or ()
+    if not all(text.strip(", ") for text in given):
+        raise click.BadParameter("must not be empty")
+    return value
 
 
 _OPTIONS = (
@@ -92,6 +105,26 @@ _OPTIONS = (
         "--strictness",
         type=click.Choice(["possible", "valid", "mobile"]),
         help="How sure a number must be before it is asked about.  [default: valid]",
+    ),
+    click.option(
+        "--allow-regions",
+        metavar="CODES",
+        multiple=True,
+        callback=_not_blank,
+        help="Ask about numbers of these regions only: DE,AT; 001 is no country.  [default: all]",
+    ),
+    click.option(
+        "--deny-regions",
+        metavar="CODES",
+        multiple=True,
+        callback=_not_blank,
+        help="Ask about no numbers of these regions.  [default: none]",
+    ),
+    click.option(
+        "--opt-out",
+        metavar="FILE",
+        callback=_not_blank,
+        help="List of numbers that are never asked about: one a line, CSV or Parquet.",
     ),
     click.option("--rate", type=float, metavar="N", help="Requests a second.  [default: 10]"),
     click.option(

@@ -16,7 +16,7 @@ from batch_screen.masking import safe_line
 from batch_screen.watch import Progress
 
 _NOTE_CHARACTERS = 4_000
-_UNITS = {"reading": " rows", "asking": " lookups", "writing": " parts"}
+_UNITS = {"opting out": " rows", "reading": " rows", "asking": " lookups", "writing": " parts"}
 
 
 @contextmanager

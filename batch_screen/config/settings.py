@@ -27,6 +27,7 @@ from batch_screen.config.values import (
     duration,
     hours,
     is_loopback,
+    list_of,
     names_or_all,
     table_of,
     zone,
@@ -40,6 +41,8 @@ RegionCode = Annotated[str, Field(pattern=r"^([A-Z]{2})?$")]
 
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_REGION = re.compile(r"[A-Z]{2}|001")
+_REGION_ALIASES = {"UK": "GB"}
 
 
 class Dialect(StrEnum):
@@ -190,6 +193,9 @@ class Numbers(Section):
     double_zero_is_plus: bool = False
     vanity_letters: bool = False
     test_numbers: tuple[str, ...] = ()
+    allowed_regions: tuple[str, ...] = ()
+    denied_regions: tuple[str, ...] = ()
+    opt_out_file: str = ""
 
     @field_validator("test_numbers", mode="before")
     @classmethod
@@ -202,6 +208,22 @@ class Numbers(Section):
         if not all(_E164.fullmatch(number) for number in value):
             raise ValueError("every test number must be written as + and 7 to 15 digits")
         return value
+
+    @field_validator("allowed_regions", "denied_regions", mode="before")
+    @classmethod
+    def _are_regions(cls, value: Any) -> Any:
+        codes = [code.upper() for code in list_of(value)]
+        for code in codes:
+            if not _REGION.fullmatch(code):
+                raise ValueError(f"'{code[:20]}' is neither a two-letter code such as DE nor 001")
+        # One order for every run: to allow FR,DE is the same run as DE,FR.
+        return tuple(sorted({_REGION_ALIASES.get(code, code) for code in codes}))
+
+    @model_validator(mode="after")
+    def _contradict_nowhere(self) -> Self:
+        if both := sorted({*self.allowed_regions} & {*self.denied_regions}):
+            raise ValueError(f"allowed_regions and denied_regions both name {both[0]}")
+        return self
 
 
 class Pacing(Section):
@@ -337,7 +359,11 @@ class Settings(Section):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """The settings that belong to a run's identity, as flat JSON values by dotted name."""
+        """The settings that belong to a run's identity, as flat JSON values by dotted name.
+
+        Of ``OPT_OUT_FILE`` it is the content that counts: whoever can read it puts its digest
+        in the place of its path.
+        """
         dumped = self.model_dump(mode="json")
         api = {name: dumped["api"][name] for name in ("base_url", "dialect", "paths")}
         sections = {"api": api, **{name: dumped[name] for name in _IDENTITY_SECTIONS}}
@@ -351,6 +377,7 @@ class Settings(Section):
         return flat
 
 
+OPT_OUT_FILE = "numbers.opt_out_file"
 _IDENTITY_SECTIONS = ("screening", "input", "numbers")
 # They refuse a file or let it pass, and change no row of it.
 _ONLY_PROTECTS = ("input.max_unpacked_gib", "input.max_unpacking_ratio")

@@ -38,6 +38,9 @@ class RejectReason(StrEnum):
     NOT_POSSIBLE = "not_possible"
     NOT_VALID = "not_valid"
     NOT_MOBILE = "not_mobile"
+    REGION_NOT_ALLOWED = "region_not_allowed"
+    REGION_DENIED = "region_denied"
+    OPTED_OUT = "opted_out"
 
 
 REMEDY: dict[RejectReason, str] = {
@@ -95,6 +98,15 @@ REMEDY: dict[RejectReason, str] = {
     ),
     RejectReason.NOT_MOBILE: (
         "Give the person's mobile number, or lower numbers.strictness to valid."
+    ),
+    RejectReason.REGION_NOT_ALLOWED: (
+        "Leave the row out, or add the number's region to numbers.allowed_regions."
+    ),
+    RejectReason.REGION_DENIED: (
+        "Leave the row out, or take the number's region off numbers.denied_regions."
+    ),
+    RejectReason.OPTED_OUT: (
+        "Leave the row out: the number is on the opt-out list (numbers.opt_out_file)."
     ),
 }
 

@@ -38,8 +38,9 @@ def expand(inputs: Sequence[str], *, apart: Sequence[Path] = ()) -> list[Path | 
     """The files that the arguments mean: files as given, globs and folders sorted by name.
 
     A folder means the ``SUFFIXES`` files directly in it; hidden files are left out. What lies
-    ``apart``, as our own output does, is never found by a folder or a glob around it. Raises
-    InputError (66) where an argument means nothing, something unreadable or something twice.
+    ``apart``, as our own output and the opt-out list do, is never found by a folder or a glob
+    around it. Raises InputError (66) where an argument means nothing, something unreadable or
+    something twice.
     """
     folders = [folder.resolve() for folder in apart]
     found: list[Path | Stdin] = [item for one in inputs for item in _meant(one, folders)]
@@ -77,17 +78,27 @@ def spool(stream: BinaryIO, folder: Path) -> Path:
     return path
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of the file's content, in hexadecimal: the content's part of a run's identity."""
-    with translated(str(path)), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def digest(path: Path, name: str = "") -> str:
+    """SHA-256 of the file's content, in hexadecimal: the content's part of a run's identity.
+
+    ``name`` is what messages call the file; by default its path.
+    """
+    name = name or str(path)
+    with translated(name):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(
+                f"{name}: it is not a regular file; write its content to one and name that",
+                exit_code=CANNOT_OPEN,
+            )
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def refuse_changed(path: Path, sha256: str) -> None:
+def refuse_changed(path: Path, sha256: str, name: str = "") -> None:
     """Raises InputError where the file's content is no longer that of the digest."""
-    if digest(path) != sha256:
+    if digest(path, name) != sha256:
         raise InputError(
-            f"{path}: it changed while it was read; start again when nothing writes to it"
+            f"{name or path}: it changed while it was read; start again when nothing writes to it"
         )
 
 
@@ -136,7 +147,7 @@ def _in_folder(folder: Path, apart: Sequence[Path]) -> list[Path]:
             f"inside; name the files, or a pattern such as '{folder}/**/*{_suffix_in(inner)}'",
             exit_code=CANNOT_OPEN,
         )
-    paths = [e for e in entries if _is_list(e)]
+    paths = [e for e in entries if _is_list(e) and not _is_apart(e, around)]
     if not paths:
         raise InputError(
             f"{folder}: no input in this folder; it takes .csv, .tsv, .txt (also with .gz or "

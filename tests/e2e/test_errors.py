@@ -90,6 +90,36 @@ WRONG = {
     "distant-date": Wrong(2, ("2000 to 2100",), ("--run-date", "1999-12-31")),
     "all-and-more": Wrong(2, ("'all' stands alone",), ("--endpoints", "all,sim-swap/check")),
     "bad-date": Wrong(2, ("--run-date",), ("--run-date", "yesterday")),
+    "region-without-numbers": Wrong(
+        2,
+        ("numbers.allowed_regions names 'XX'", "two-letter ISO 3166-1 codes such as DE"),
+        ("--allow-regions", "DE,XX"),
+    ),
+    "region-in-full": Wrong(
+        2, ("command line: numbers.denied_regions", "'GERMANY'"), ("--deny-regions", "Germany")
+    ),
+    "region-in-both": Wrong(
+        2,
+        ("allowed_regions and denied_regions both name GB",),
+        ("--allow-regions", "GB", "--deny-regions", "UK"),
+    ),
+    "region-unset": Wrong(2, ("'--allow-regions': must not be empty",), ("--allow-regions", "")),
+    "unknown-default-region": Wrong(
+        2, ("input.default_region is 'XX'",), ("--default-region", "XX")
+    ),
+    "no-opt-out-list": Wrong(
+        66, ("opt-out list no.txt: there is no such file",), ("--opt-out", "no.txt")
+    ),
+    "opt-out-list-is-a-folder": Wrong(
+        66, ("opt-out list .: it is not a regular file",), ("--opt-out", ".")
+    ),
+    "opt-out-unset": Wrong(2, ("'--opt-out': must not be empty",), ("--opt-out", "")),
+    "opt-out-unreadable": Wrong(
+        65,
+        ("opt-out list list.csv: row 3 (pr", "nothing is asked, for it may be somebody"),
+        ("--opt-out", "list.csv"),
+        content=f"phone\n{NUMBER}\n{NUMBERS[1]}\nprivat\n",
+    ),
     "unknown-option": Wrong(2, ("--max-age",), ("--max-age", "4")),
 }
 
@@ -128,7 +158,12 @@ def test_mistake_is_one_clear_line(ended: dict[str, tuple[Desk, Finished]], name
     for words in WRONG[name].words:
         assert words in done.error
     others = [line for line in done.err.splitlines() if line != done.error]
-    told = ("reading: ", "Usage: ", "Try ")  # the last two where click knows the command's help
+    told = (
+        "reading: ",
+        "opting out: ",
+        "Usage: ",
+        "Try ",
+    )  # the last two where click knows the command's help
     assert [line for line in others if line and not line.startswith(told)] == []
     assert done.out == ""
     assert len(done.error) < 700

@@ -14,10 +14,11 @@ import pytest
 import batch_screen
 from batch_screen import errors
 from batch_screen.cli.main import cli
+from batch_screen.cli.options import _SETTINGS
 from batch_screen.config.load import load_settings, sections, variable_names
-from batch_screen.config.settings import Settings
+from batch_screen.config.settings import Numbers, Settings
 from batch_screen.model import Endpoint, OutcomeKind
-from batch_screen.numbers.rules import MEANING, REMEDY
+from batch_screen.numbers.rules import MEANING, REMEDY, Modifier, RejectReason, Rule
 from batch_screen.schema import ERRORS, IDENTITY, LOOKUPS, Column, endpoint_group
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +85,54 @@ def test_output_lists_the_column(line: str) -> None:
 def test_output_explains_the_rule_or_reason(name: str) -> None:
     meaning = {**MEANING, **REMEDY}[name]  # type: ignore[index]
     assert f"| `{name}` | {meaning} |" in OUTPUT
+
+
+def test_output_lists_all_rules_and_reasons_and_no_others() -> None:
+    chapter = OUTPUT.split("## How numbers are read")[1].split("\n## ")[0]
+    tables = re.findall(r"^\| (\w+) \| \w+ \|\n\|---\|---\|\n((?:\|.*\n?)+)", chapter, re.MULTILINE)
+    listed = {title: re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE) for title, rows in tables}
+    assert listed == {"Rule": [*Rule, *Modifier], "Reason": [*RejectReason]}
+
+
+def test_readme_names_only_rules_and_reasons_that_exist() -> None:
+    chapter = README.split("## Which numbers are asked about")[1].split("\n## ")[0]
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", chapter))
+    assert named
+    assert named <= {*Rule, *Modifier, *RejectReason}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        RejectReason.AMBIGUOUS,
+        RejectReason.SCIENTIFIC_NOTATION,
+        RejectReason.FLOAT_ARTEFACT,
+        Modifier.INTEGER_COLUMN,
+        Modifier.FLOAT_COLUMN,
+        Modifier.EXTENSION_DROPPED,
+        RejectReason.VANITY_LETTERS,
+        RejectReason.MULTIPLE_NUMBERS,
+        RejectReason.TOO_SHORT,
+        RejectReason.NOT_VALID,
+        RejectReason.NOT_MOBILE,
+        RejectReason.DOUBLE_ZERO,
+        Rule.TEST_NUMBER,
+        RejectReason.REGION_NOT_ALLOWED,
+        RejectReason.REGION_DENIED,
+        RejectReason.OPTED_OUT,
+    ],
+)
+def test_readme_has_a_line_for_each_rule_of_ours(name: str) -> None:
+    chapter = README.split("## Which numbers are asked about")[1].split("\n## ")[0]
+    assert re.search(rf"^\|.*`{name}`.*\|$", chapter, re.MULTILINE)
+
+
+def test_readme_names_every_setting_of_numbers() -> None:
+    chapter = README.split("## Which numbers are asked about")[1].split("\n## ")[0]
+    by_flag = {setting: flag for flag, (section, setting) in _SETTINGS.items()}
+    for name in Numbers.model_fields:
+        flag = by_flag.get(name, "").replace("_", "-")
+        assert f"numbers.{name}`" in chapter or (flag and f"--{flag}`" in chapter), name
 
 
 @pytest.mark.parametrize("kind", OutcomeKind)

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from batch_screen.config.settings import Input, Numbers, Output, Settings, Strictness
 from batch_screen.errors import InputError, Stopped
@@ -12,6 +16,7 @@ from batch_screen.model import Plan
 from batch_screen.plan import read_plan, rejects_path, shard_rows_path
 from batch_screen.planning import Source, plan_inputs
 from batch_screen.reading.inputs import digest
+from batch_screen.runs import Identity
 from batch_screen.watch import Silent, Stop, Watch
 
 SETTINGS = Settings(
@@ -115,8 +120,117 @@ def test_planning_twice_gives_the_same_files(tmp_path: Path) -> None:
 
 def test_a_list_that_changes_meanwhile_makes_no_plan(tmp_path: Path) -> None:
     source = csv(tmp_path / "a.csv", ["1,+442079460001"])
-    before = digest(source.path)
+    identity = Identity([digest(source.path)], "2026-11-23", SETTINGS.identity())
     csv(source.path, ["1,+442079460002"])
     with pytest.raises(InputError, match=r"a\.csv: it changed while it was read"):
-        plan_inputs([source], SETTINGS, tmp_path / "plan", Watch(), [before])
+        plan_inputs([source], SETTINGS, tmp_path / "plan", Watch(), identity)
     assert read_plan(tmp_path / "plan") is None
+
+
+def objected(folder: Path, content: str, **numbers: object) -> Settings:
+    path = folder / "no.txt"
+    path.write_text(content, encoding="utf-8")
+    how = {**SETTINGS.numbers.model_dump(), "opt_out_file": str(path), **numbers}
+    return SETTINGS.model_copy(update={"numbers": Numbers.model_validate(how)})
+
+
+def test_who_objected_is_in_no_plan(tmp_path: Path) -> None:
+    source = csv(
+        tmp_path / "a.csv",
+        ["1,07700 900001", "2,+447700900002", "3,0044 7700 900003", "4,07700 900002", "5,no"],
+    )
+    plan = planned([source], tmp_path / "plan", objected(tmp_path, "07700 900 002\n+447700900003"))
+    assert plan.rejected == {"opted_out": 3, "not_a_number": 1}
+    rows = pl.read_parquet(shard_rows_path(tmp_path / "plan", 0))
+    assert rows["e164"].to_list() == ["+447700900001"]
+    rejects = pl.read_parquet(rejects_path(tmp_path / "plan"))
+    assert rejects["raw_masked"][0] == "+4•••••••••••"
+    assert rejects["detail"][0] is None
+    files = [path.read_bytes() for path in (tmp_path / "plan").iterdir()]
+    assert not [file for file in files if b"900002" in file or b"900003" in file]
+
+
+def test_regions_decide_who_is_in_the_plan(tmp_path: Path) -> None:
+    rows = ["1,+442079460001", "2,+493023125001", "3,+33199000001", "4,+12025550101"]
+    source = csv(tmp_path / "a.csv", rows)
+    numbers = Numbers(allowed_regions=("DE", "GB"), denied_regions=("US",))
+    settings = SETTINGS.model_copy(update={"numbers": numbers})
+    plan = planned([source], tmp_path / "plan", settings)
+    assert plan.accepted == 2
+    assert plan.rejected == {"region_denied": 1, "region_not_allowed": 1}
+
+
+def test_a_shifted_row_is_ragged_whoever_it_names(tmp_path: Path) -> None:
+    rows = ["1,07700 900001,surplus", "2,07700 900002", "3,07700 900003"]
+    settings = objected(tmp_path, "07700 900001")
+    plan = planned([csv(tmp_path / "a.csv", rows)], tmp_path / "plan", settings)
+    assert plan.rejected == {"ragged_row": 1}
+
+
+def test_a_list_of_which_a_line_cannot_be_read_makes_no_plan(tmp_path: Path) -> None:
+    source = csv(tmp_path / "a.csv", ["1,07700 900001"])
+    settings = objected(tmp_path, "07700 900002\n07700 900003 privat\n")
+    with pytest.raises(InputError, match=r"opt-out list .*no\.txt: row 2 \(07") as caught:
+        planned([source], tmp_path / "plan", settings)
+    assert "900003" not in str(caught.value)
+    assert read_plan(tmp_path / "plan") is None
+
+
+def test_an_opt_out_list_that_changes_meanwhile_makes_no_plan(tmp_path: Path) -> None:
+    source = csv(tmp_path / "a.csv", ["1,07700 900001"])
+    settings = objected(tmp_path, "07700 900002")
+    begun = {**settings.identity(), "numbers.opt_out_file": digest(tmp_path / "no.txt")}
+    identity = Identity([digest(source.path)], "2026-11-23", begun)
+    assert plan_inputs([source], settings, tmp_path / "plan", Watch(), identity).accepted == 1
+    objected(tmp_path, "07700 900003")
+    with pytest.raises(InputError, match=r"opt-out list .*no\.txt: it changed while it was read"):
+        plan_inputs([source], settings, tmp_path / "other", Watch(), identity)
+    assert read_plan(tmp_path / "other") is None
+
+
+def test_a_wish_to_stop_is_heard_while_the_opt_out_list_is_read(tmp_path: Path) -> None:
+    source = csv(tmp_path / "a.csv", ["1,07700 900001"])
+    stop = Stop()
+
+    class Stages(Silent):
+        def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
+            assert name == "opting out"
+            stop.request(signal.SIGTERM)
+
+    settings = objected(tmp_path, "07700 900002")
+    with pytest.raises(Stopped):
+        plan_inputs([source], settings, tmp_path / "plan", Watch(Stages(), stop))
+
+
+def test_nobody_left_is_an_error_that_says_why(tmp_path: Path) -> None:
+    source = csv(tmp_path / "a.csv", ["1,07700 900001"])
+    with pytest.raises(InputError, match=r"\(opted_out 1\); Leave the row out"):
+        planned([source], tmp_path / "plan", objected(tmp_path, "07700 900001"))
+
+
+GIVEN = (
+    "+4420 7946 0{:03}",
+    "004420 7946 0{:03}",
+    "020 7946 0{:03}",
+    "'+442079460{:03}",
+    "(020) 7946-0{:03}",
+    "tel:+44-20-7946-0{:03}",
+    "442079460{:03}",
+)
+WRITTEN = st.lists(st.tuples(st.integers(0, 30), st.sampled_from(GIVEN)), min_size=1, max_size=12)
+
+
+@given(WRITTEN, WRITTEN, st.sampled_from([Strictness.POSSIBLE, Strictness.VALID]))
+@hypothesis_settings(max_examples=40, deadline=None)
+def test_no_opted_out_number_is_ever_in_a_plan_however_it_is_written(
+    people: list[tuple[int, str]], gone: list[tuple[int, str]], strictness: Strictness
+) -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        rows = [f"1,{spelling.format(who)}" for who, spelling in people]
+        source = csv(folder / "a.csv", [*rows, "2,020 7946 0999"])
+        lines = "\n".join(spelling.format(who) for who, spelling in gone)
+        planned([source], folder / "plan", objected(folder, lines, strictness=strictness))
+        left = {who for who, _ in people} - {who for who, _ in gone}
+        accepted = pl.read_parquet(shard_rows_path(folder / "plan", 0))
+        assert {*accepted["e164"]} == {f"+442079460{who:03}" for who in {*left, 999}}

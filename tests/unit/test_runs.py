@@ -124,6 +124,28 @@ def test_differing_settings_are_refused_with_their_names_and_both_values(tmp_pat
     assert "--new-run" in message
 
 
+@pytest.mark.parametrize(
+    ("was", "now", "words"),
+    [
+        ("ab" * 32, "cd" * 32, "was SHA-256 abababababab…, now SHA-256 cdcdcdcdcdcd…"),
+        ("", "cd" * 32, "was none, now SHA-256 cdcdcdcdcdcd…"),
+        ("ab" * 32, "", "was SHA-256 abababababab…, now none"),
+    ],
+)
+def test_another_opt_out_list_is_refused_and_the_new_one_is_to_win(
+    tmp_path: Path, was: str, now: str, words: str
+) -> None:
+    run = begun(tmp_path, identity(settings={"numbers.opt_out_file": was}))
+    with pytest.raises(ConfigurationError) as caught:
+        find_run(tmp_path, identity(settings={"numbers.opt_out_file": now}), INPUTS)
+    assert str(caught.value) == (
+        f"run {run.run_id} is unfinished and was begun with another opt-out list "
+        f"(numbers.opt_out_file {words}), by which it would ask people who have objected since; "
+        "set that back only if nobody has, to resume it, or use --new-run to start afresh and "
+        "pay again"
+    )
+
+
 @pytest.mark.parametrize("progress", [{"bought": False}, {"answered": True}])
 def test_other_settings_are_fine_where_nothing_is_lost(
     tmp_path: Path, progress: dict[str, bool]

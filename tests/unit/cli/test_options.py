@@ -75,6 +75,9 @@ def test_without_options_everything_is_the_default() -> None:
         ("--encoding cp1252", "input", "encoding", "cp1252"),
         ("--no-header", "input", "has_header", False),
         ("--strictness mobile", "numbers", "strictness", "mobile"),
+        ("--allow-regions de,UK", "numbers", "allowed_regions", ("DE", "GB")),
+        ("--deny-regions FR --deny-regions 001", "numbers", "denied_regions", ("001", "FR")),
+        ("--opt-out no.txt", "numbers", "opt_out_file", "no.txt"),
         ("--rate 2.5", "pacing", "rate_per_second", 2.5),
         ("--max-requests 7", "budget", "max_requests", 7),
         ("--max-cost 7.5", "budget", "max_cost", 7.5),
@@ -202,3 +205,15 @@ def test_dates_that_cannot_be_meant(day: str) -> None:
     result = CliRunner().invoke(command, ["list.csv", "--run-date", day])
     assert result.exit_code == 2
     assert "must lie in the years 2000 to 2100" in result.output
+
+
+@pytest.mark.parametrize("option", ["--allow-regions", "--deny-regions", "--opt-out"])
+@pytest.mark.parametrize("value", ["", " ", ","])
+def test_an_unset_variable_lifts_no_restriction(option: str, value: str) -> None:
+    @click.command()
+    @job_options
+    def command(**options: Any) -> None: ...
+
+    result = CliRunner().invoke(command, ["list.csv", option, value])
+    assert result.exit_code == 2
+    assert f"'{option}': must not be empty" in result.output

@@ -171,6 +171,41 @@ def test_test_numbers() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("", ()),
+        ([], ()),
+        ("de", ("DE",)),
+        ("gb, UK,001,de", ("001", "DE", "GB")),
+        (["uk", "AT,de"], ("AT", "DE", "GB")),
+    ],
+)
+def test_lists_of_regions(given: Any, meant: tuple[str, ...]) -> None:
+    assert Numbers(allowed_regions=given).allowed_regions == meant
+    assert Numbers(denied_regions=given).denied_regions == meant
+
+
+def test_the_order_of_regions_makes_no_other_run() -> None:
+    one, other = (Settings(numbers=Numbers(allowed_regions=g)) for g in ("DE,UK", ["GB", "DE"]))
+    assert one.identity() == other.identity()
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"allowed_regions": "DE,Germany"}, "'GERMANY' is neither a two-letter code such as DE"),
+        (
+            {"allowed_regions": "DE,uk", "denied_regions": ["GB"]},
+            "allowed_regions and denied_regions both name GB",
+        ),
+    ],
+)
+def test_regions_that_cannot_be_meant(given: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        Numbers(**given)
+
+
+@pytest.mark.parametrize(
     ("section", "values"),
     [
         (Screening, {"max_age_minutes": 0}),
@@ -187,6 +222,12 @@ def test_test_numbers() -> None:
         (Numbers, {"test_numbers": ["0171 3920012"]}),
         (Numbers, {"test_numbers": "+٤٩١٧١٣٩٢٠٠١٢"}),
         (Numbers, {"test_numbers": 5}),
+        (Numbers, {"allowed_regions": "DEU"}),
+        (Numbers, {"allowed_regions": ["Germany"]}),
+        (Numbers, {"denied_regions": "49"}),
+        (Numbers, {"denied_regions": [1]}),
+        (Numbers, {"denied_regions": None}),
+        (Numbers, {"opt_out_file": 5}),
         (Pacing, {"rate_per_second": 0}),
         (Pacing, {"rate_per_second": -1}),
         (Pacing, {"rate_per_second": float("inf")}),
@@ -259,6 +300,9 @@ IDENTITY = {
     ("numbers", "double_zero_is_plus"): True,
     ("numbers", "vanity_letters"): True,
     ("numbers", "test_numbers"): "+491713920012",
+    ("numbers", "allowed_regions"): "DE",
+    ("numbers", "denied_regions"): "FR",
+    ("numbers", "opt_out_file"): "no.txt",
     ("output", "shard_lookups"): 1_000,
 }
 NOT_IDENTITY = {

@@ -16,6 +16,16 @@ def _touch(folder: Path, *names: str) -> None:
         (folder / name).write_bytes(b"phone\n")
 
 
+def test_a_digest_is_taken_of_a_regular_file_only(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "."):
+        with pytest.raises(InputError, match=r"^the list: it is not a regular file") as caught:
+            digest(tmp_path / name, "the list")
+        assert caught.value.exit_code == 66
+    with pytest.raises(InputError, match=r"^the list: there is no such file"):
+        digest(tmp_path / "nowhere", "the list")
+
+
 def test_files_stay_as_given_and_dash_is_stdin(tmp_path: Path) -> None:
     _touch(tmp_path, "b.csv", "a.csv")
     given = [str(tmp_path / "b.csv"), "-", str(tmp_path / "a.csv")]
@@ -117,6 +127,14 @@ def _screened(folder: Path) -> list[Path]:
     _touch(folder, "a.csv")
     _touch(out / "results", "part.csv")
     return [out, out / ".state"]
+
+
+def test_a_list_that_lies_apart_is_no_input_unless_it_is_named(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.csv", "no.csv")
+    apart = [tmp_path / "no.csv"]
+    assert expand([str(tmp_path)], apart=apart) == [tmp_path / "a.csv"]
+    assert expand([str(tmp_path / "*.csv")], apart=apart) == [tmp_path / "a.csv"]
+    assert expand([str(apart[0])], apart=apart) == apart
 
 
 def test_our_own_output_is_no_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
