@@ -16,7 +16,7 @@ from batch_screen.config.settings import OPT_OUT_FILE, Settings
 from batch_screen.errors import InputError
 from batch_screen.masking import plain
 from batch_screen.model import Plan
-from batch_screen.numbers.frame import normalise_frame
+from batch_screen.numbers.frame import normalise_frames
 from batch_screen.numbers.normalise import Normaliser, metadata_version
 from batch_screen.numbers.permitted import NOBODY, Cells, permit, read_opt_outs
 from batch_screen.numbers.rules import REMEDY, RejectReason
@@ -81,7 +81,7 @@ def plan_inputs(
     table = open_table([source.path for source in sources], settings.input, names)
     opted_out = _opted_out(settings, watch, identity)
     normaliser = Normaliser(settings.numbers, settings.input.default_region, table.column_kind)
-    judged = (normalise_frame(batch, normaliser) for batch in _unchanged(table, sources, digests))
+    judged = normalise_frames(_unchanged(table, sources, digests), normaliser)
     plan = make_plan(
         (_whole_rows(permit(batch, settings.numbers, opted_out)) for batch in judged),
         folder,

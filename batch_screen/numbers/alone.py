@@ -6,7 +6,6 @@ and a script that calls the library would be run again by each of them.
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 import msgspec
 
 from batch_screen.config.settings import Numbers
+from batch_screen.masking import masked_logger
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.rules import Accepted, Reject
@@ -32,7 +32,7 @@ Cell = tuple[str | None, str | None]
 Judgement = tuple[str | None, str | None, str | None, str | None, str | None, str | None]
 """e164, region, number_type and rule, or reason and detail."""
 
-_log = logging.getLogger(__name__)
+_log = masked_logger(__name__)
 
 
 class _Work(msgspec.Struct):

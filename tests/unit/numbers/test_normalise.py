@@ -297,7 +297,7 @@ def test_any_text_gives_e164_or_a_masked_reject(
 @given(CELLS, st.sampled_from(NORMALISERS))
 def test_normalising_twice_changes_nothing(raw: str, normaliser: Normaliser) -> None:
     once = normaliser.normalise(raw, None)
-    if isinstance(once, Accepted) and normaliser._kind is ColumnKind.TEXT:
+    if isinstance(once, Accepted) and normaliser.column_kind is ColumnKind.TEXT:
         twice = normaliser.normalise(once.e164, None)
         assert isinstance(twice, Accepted)
         assert (twice.e164, twice.region, twice.number_type) == (
