@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from batch_screen.version import __version__
 
 if TYPE_CHECKING:
+    from batch_screen.audit.facts import Audit
+    from batch_screen.auditing import audit
     from batch_screen.config.key import read_key
     from batch_screen.config.load import load_settings
     from batch_screen.config.settings import Settings
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from batch_screen.watch import Progress, Stop, Watch
 
 __all__ = [
+    "Audit",
     "BatchScreenError",
     "Check",
     "Difference",
@@ -38,6 +41,7 @@ __all__ = [
     "Validation",
     "Watch",
     "__version__",
+    "audit",
     "forecast",
     "load_settings",
     "read_key",
@@ -46,6 +50,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Audit": "audit.facts",
     "BatchScreenError": "errors",
     "Check": "output.findings",
     "Difference": "output.findings",
@@ -58,6 +63,7 @@ _HOMES = {
     "Stop": "watch",
     "Validation": "output.findings",
     "Watch": "watch",
+    "audit": "auditing",
     "forecast": "forecasting",
     "load_settings": "config.load",
     "read_key": "config.key",

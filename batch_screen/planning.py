@@ -66,12 +66,9 @@ def plan_inputs(
     no longer has the content of its digest at the end, if there are ``digests``. Raises
     ``Stopped`` between two batches if the watcher wants that.
     """
-    named = any(source.name for source in sources)
-    names = [source.name or source.path.name for source in sources] if named else None
-    table = open_table([source.path for source in sources], settings.input, names)
-    normaliser = Normaliser(settings.numbers, settings.input.default_region, table.column_kind)
+    table, normaliser = opened(sources, settings)
     plan = make_plan(
-        (_judged(batch, normaliser) for batch in _unchanged(table, sources, digests)),
+        (judged(batch, normaliser) for batch in _unchanged(table, sources, digests)),
         folder,
         shard_rows=max(1, settings.output.shard_lookups // len(settings.screening.endpoints)),
         facts={"phone_column": table.phone_column, "number_metadata": metadata_version()},
@@ -84,6 +81,14 @@ def plan_inputs(
     return plan
 
 
+def opened(sources: Sequence[Source], settings: Settings) -> tuple[Table, Normaliser]:
+    """The sources as one table, and who judges the cells of its phone column."""
+    named = any(source.name for source in sources)
+    names = [source.name or source.path.name for source in sources] if named else None
+    table = open_table([source.path for source in sources], settings.input, names)
+    return table, Normaliser(settings.numbers, settings.input.default_region, table.column_kind)
+
+
 def _unchanged(
     table: Table, sources: Sequence[Source], digests: Sequence[str]
 ) -> Iterator[pl.DataFrame]:
@@ -93,14 +98,14 @@ def _unchanged(
         refuse_changed(source.path, expected)
 
 
-def _judged(batch: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame:
+def judged(batch: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame:
     """The batch with its numbers judged; a row whose cells may be shifted is turned down."""
-    judged = normalise_frame(batch, normaliser)
+    numbers = normalise_frame(batch, normaliser)
     if not batch["ragged"].any():
-        return judged
+        return numbers
     is_whole = ~pl.col("ragged")
     answers = ["e164", "region", "number_type", "rule", "reject_detail"]
-    return judged.with_columns(
+    return numbers.with_columns(
         *(pl.when(is_whole).then(pl.col(name)) for name in answers),
         reject_reason=pl.when(is_whole)
         .then(pl.col("reject_reason"))

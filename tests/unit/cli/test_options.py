@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from batch_screen.cli.options import _OPTIONS, _SETTINGS, job_of, job_options
+from batch_screen.cli.options import _JOB, _SETTINGS, job_of, job_options
 from batch_screen.config.settings import Settings
 from batch_screen.errors import AuthenticationError, BatchScreenError, ConfigurationError
 from batch_screen.job import Job
@@ -97,7 +97,7 @@ def test_every_option_goes_somewhere() -> None:
 
     of_this_start = {"inputs", "config", "run_date", "new_run", "sandbox", "no_header"}
     assert {option.name for option in command.params} == {*_SETTINGS, *of_this_start}
-    assert len(command.params) == len(_OPTIONS)
+    assert len(command.params) == len(_JOB)
     for section, name in _SETTINGS.values():
         assert hasattr(getattr(Settings(), section), name)
 
