@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from batch_screen.version import __version__
 
 if TYPE_CHECKING:
-    from batch_screen.audit.facts import Audit
     from batch_screen.auditing import audit
     from batch_screen.config.key import read_key
     from batch_screen.config.load import load_settings
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from batch_screen.model import Endpoint
     from batch_screen.output.findings import Check, Difference, Validation
     from batch_screen.pipeline import Screened, screen
+    from batch_screen.survey.facts import Audit
     from batch_screen.validating import validate
     from batch_screen.watch import Progress, Stop, Watch
 
@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Audit": "audit.facts",
+    "Audit": "survey.facts",
     "BatchScreenError": "errors",
     "Check": "output.findings",
     "Difference": "output.findings",

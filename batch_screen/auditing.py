@@ -10,12 +10,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from batch_screen.audit.facts import Audit, RegionAdvice, tallied
-from batch_screen.audit.files import file_facts
-from batch_screen.audit.fixes import fixes
-from batch_screen.audit.regions import Undecided, advise, candidates, read_in
-from batch_screen.audit.rejects import check_suffix, parts, rejected, write_rejects
-from batch_screen.audit.tally import Tally, count_numbers
 from batch_screen.config.settings import Settings
 from batch_screen.errors import ConfigurationError
 from batch_screen.files import check_could_write
@@ -26,6 +20,12 @@ from batch_screen.planning import Source, judged, on_disk, opened
 from batch_screen.reading.inputs import expand
 from batch_screen.reading.layout import shown
 from batch_screen.reading.read import Table
+from batch_screen.survey.facts import Audit, RegionAdvice, tallied
+from batch_screen.survey.files import file_facts
+from batch_screen.survey.fixes import fixes
+from batch_screen.survey.regions import Undecided, advise, candidates, read_in
+from batch_screen.survey.rejects import check_suffix, parts, rejected, write_rejects
+from batch_screen.survey.tally import Tally, count_numbers
 from batch_screen.watch import Watch
 
 
@@ -95,7 +95,7 @@ def _facts(table: Table, plan: Plan, tally: Tally, settings: Settings, folder: P
         numbers=count_numbers(read_rows(folder, plan, n) for n in range(len(plan.shards))),
         damage=damage,
         region_advice=advice,
-        fixes=fixes(rejects, files, damage, advice),
+        fixes=fixes(rejects, files, damage, advice, tally.undecided.rejected),
     )
 
 

@@ -6,13 +6,17 @@ number: between two of them there is always a word, a colon or a per cent sign.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from batch_screen.audit.damage import MEANING, Damage
-from batch_screen.audit.facts import (
+from batch_screen.masking import plain
+from batch_screen.numbers.rules import RejectReason
+from batch_screen.reading.columns import FoundBy
+from batch_screen.survey.damage import MEANING, Damage
+from batch_screen.survey.facts import (
     Audit,
     ColumnFacts,
     Damaged,
@@ -24,10 +28,8 @@ from batch_screen.audit.facts import (
     Rejected,
     Tallied,
 )
-from batch_screen.audit.files import CSV
-from batch_screen.audit.regions import Ground
-from batch_screen.numbers.rules import RejectReason
-from batch_screen.reading.columns import FoundBy
+from batch_screen.survey.files import CSV, TEXT
+from batch_screen.survey.regions import Ground
 
 WIDTH = 80
 _LABEL = 14
@@ -39,6 +41,8 @@ _REGIONS = 8
 _FIXES = 8
 _LEFT = 40
 _REASON = 20
+_NAME = 20
+_BOTH = re.compile(r"national (\S+), international (\S+)")
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
 _FOUND_BY = {
@@ -50,7 +54,6 @@ _FOUND_BY = {
 _GROUNDS = {
     Ground.ONLY_FIT: "no other region would read half of them as other numbers",
     Ground.LIST: "nine in ten of the list's international numbers are from there",
-    Ground.MOBILE: "there they are mobile numbers, and elsewhere they are not",
 }
 
 
@@ -64,15 +67,22 @@ def audit_block(found: Audit, rejects_file: Path | None = None) -> str:
         *_rows(found),
         *_numbers(found.numbers),
         *_rules(found.rules),
-        *_rejects(found.rejects, many=many),
+        *_apart(_rejects(found.rejects, many=many)),
         *_ambiguous(found.rejects, many=many),
-        *_damage(found.damage),
+        *_apart(_damage(found.damage)),
         *_region(found.region_advice),
-        *_fixes(found.fixes),
+        *_apart(_fixes(found.fixes)),
     ]
     if rejects_file is not None:
         lines += _line("rejects", f"{rejects_file}, {found.rejected:,} rows")
     return "\n".join(lines)
+
+
+def _apart(lines: Iterable[str]) -> Iterator[str]:
+    """The lines below an empty one, if there are any."""
+    for number, line in enumerate(lines):
+        yield from ([""] if number == 0 else [])
+        yield line
 
 
 def _line(label: str, text: str) -> list[str]:
@@ -128,13 +138,13 @@ def _columns(file: FileFacts) -> str:
 def _column(column: ColumnFacts, file: FileFacts) -> str:
     if column.role == "phone":
         by = _FOUND_BY[FoundBy(file.phone_column_by)]
-        kind = "" if column.type in ("text", "string") else f", {column.type}"
+        kind = "" if column.type == TEXT else f", {column.type}"
         return f"{column.name} (the numbers, {by}{kind})"
     return f"{column.name} (the regions)" if column.role == "region" else column.name
 
 
 def _rows(found: Audit) -> list[str]:
-    sums = f"{found.rows:,} = {found.accepted:,} accepted + {found.rejected:,} rejected"
+    sums = f"{found.rows:,} = {found.accepted:,} accepted and {found.rejected:,} rejected"
     region = f"; {found.default_region} where a row names no region" if found.default_region else ""
     return _line("rows", sums + region)
 
@@ -143,7 +153,7 @@ def _numbers(numbers: Numbers) -> Iterator[str]:
     text = f"{numbers.unique:,} unique, {numbers.duplicate_rows:,} rows are duplicates"
     if numbers.repeated:
         text += (
-            f"; {numbers.repeated:,} numbers stand in more than one row, one of them in "
+            f"; {numbers.repeated:,} numbers stand in more than one row, the most frequent in "
             f"{numbers.most_rows:,}"
         )
     yield from _line("numbers", text)
@@ -204,16 +214,30 @@ def _example(example: Example, *, many: bool) -> str:
 
 def _where(example: Example, *, many: bool) -> str:
     row = f"row {example.source_row:,}"
-    return f"{example.source_file} {row}" if many else row
+    return f"{plain(example.source_file, _NAME)} {row}" if many else row
 
 
 def _ambiguous(rejects: Sequence[Rejected], *, many: bool) -> Iterator[str]:
     for each in rejects:
         if each.reason == RejectReason.AMBIGUOUS and each.examples:
-            yield from _line("ambiguous", "both readings of the first ones:")
-            for example in each.examples:
-                place = f"{_where(example, many=many)}: {example.raw_masked}"
-                yield from _below(f"{place} is {example.detail}")
+            yield from _line(
+                "ambiguous", "the first of them as national and international numbers:"
+            )
+            yield from _aligned([_readings(example, many=many) for example in each.examples])
+
+
+def _readings(example: Example, *, many: bool) -> tuple[str, ...]:
+    """Where the row stands with its cell, then its two readings."""
+    place = f"{_where(example, many=many)}: {example.raw_masked}"
+    both = _BOTH.fullmatch(example.detail)
+    return (place, *both.groups()) if both else (place, example.detail)
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
+    for row in rows:
+        cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=False))
+        yield (" " * _TEXT + "  ".join(cells)).rstrip()
 
 
 def _damage(damage: Damaged) -> Iterator[str]:
@@ -226,7 +250,7 @@ def _damage(damage: Damaged) -> Iterator[str]:
         yield from _line("damage", "none is seen")
     for kind in damage.kinds:
         yield _counted(kind.count, f"{MEANING[Damage(kind.name)]:<56} {kind.share:>6.1%}")
-    if damage.stored_as != "text":
+    if damage.stored_as != TEXT:
         yield from _below(f"the column is stored as {damage.stored_as}: + and zeros are lost")
 
 
@@ -238,11 +262,11 @@ def _region(advice: RegionAdvice | None) -> Iterator[str]:
         alike = f" ({_listed(advice.alike)} would take most of them too)" if advice.alike else ""
         yield from _line("region", f"{advice.region} is suggested: {reasons}{alike}")
     elif advice.alike:
-        yield from _line(
-            "region", f"none is suggested: the numbers fit {_listed(advice.alike)} alike"
-        )
+        mobile = f"; only in {advice.mobile_in} most are mobile" if advice.mobile_in else ""
+        text = f"none is suggested, for the numbers are valid in {_listed(advice.alike)}{mobile}"
+        yield from _line("region", text)
     else:
-        yield from _line("region", "none is suggested: the numbers agree on none")
+        yield from _line("region", "none is suggested, for most numbers agree on none")
 
 
 def _listed(names: Sequence[str]) -> str:

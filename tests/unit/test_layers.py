@@ -15,7 +15,7 @@ FLOORS = (
     {"cli"},
     {"pipeline", "forecasting", "auditing"},
     {"job"},
-    {"engine", "sandbox", "planning", "reporting", "validating", "audit"},
+    {"engine", "sandbox", "planning", "reporting", "validating", "survey"},
     {"reading", "numbers", "plan", "api", "journal", "output", "runs", "starts", "lock"},
     {"checked", "frames"},
     {"schema", "files", "watch"},

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from batch_screen.audit.damage import Damage
-from batch_screen.audit.facts import Damaged, FileFacts, Fix, RegionAdvice, Rejected
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.rules import RejectReason
+from batch_screen.survey.damage import Damage
+from batch_screen.survey.facts import Damaged, FileFacts, Fix, RegionAdvice, Rejected
 
 
 def fixes(
@@ -16,9 +16,13 @@ def fixes(
     files: Sequence[FileFacts],
     damage: Damaged,
     advice: RegionAdvice | None,
+    undecided: int,
 ) -> list[Fix]:
-    """Advice of its own, and the remedy of each reason, in order of the rows they would save."""
-    own = [*_regions(rejects, files, advice), *_export(files, damage)]
+    """Advice of its own, and the remedy of each reason, in order of the rows they would save.
+
+    ``undecided`` counts the rejected rows whose reading hangs on the region.
+    """
+    own = [*_regions(files, advice, undecided), *_export(files, damage)]
     # A region that is found answers the question for one.
     answered = {RejectReason.NO_REGION.value} if _has_region(files, advice) else set()
     remedies = [Fix(r.rows, r.remedy) for r in rejects if r.remedy and r.reason not in answered]
@@ -30,16 +34,13 @@ def _has_region(files: Sequence[FileFacts], advice: RegionAdvice | None) -> bool
     return is_suggested or any(file.likely_region_column for file in files)
 
 
-def _regions(
-    rejects: Sequence[Rejected], files: Sequence[FileFacts], advice: RegionAdvice | None
-) -> list[Fix]:
+def _regions(files: Sequence[FileFacts], advice: RegionAdvice | None, undecided: int) -> list[Fix]:
     found = []
-    lacking = sum(r.rows for r in rejects if r.reason == RejectReason.NO_REGION)
     column = next((f.likely_region_column for f in files if f.likely_region_column), "")
-    if column and lacking:
+    if column:
         found.append(
             Fix(
-                lacking,
+                undecided,
                 f"Add --region-column {shlex.quote(column)}: its cells look like the regions of "
                 "the numbers.",
             )

@@ -88,7 +88,8 @@ class RegionAdvice(msgspec.Struct, frozen=True):
     """What became of the numbers without a country code in one region after the other.
 
     ``region`` is empty where none can be suggested; ``alike`` are the (other) regions in which
-    most of the sample are valid numbers too. ``grounds`` are ``regions.Ground``s.
+    most of the sample are valid numbers too. ``mobile_in`` is the one of them all in which most
+    are mobile numbers, if there is just one. ``grounds`` are ``regions.Ground``s.
     """
 
     rows: int
@@ -97,6 +98,7 @@ class RegionAdvice(msgspec.Struct, frozen=True):
     accepted: int
     grounds: list[str]
     alike: list[str]
+    mobile_in: str
 
 
 class Fix(msgspec.Struct, frozen=True):

@@ -9,8 +9,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch_screen.audit.facts import Example, Rejected
-from batch_screen.audit.files import shown_file
 from batch_screen.errors import ConfigurationError
 from batch_screen.files import whole
 from batch_screen.masking import mask_text, plain
@@ -18,11 +16,14 @@ from batch_screen.numbers.rules import REMEDY, RejectReason
 from batch_screen.output.failures import write_guarded_csv
 from batch_screen.reading.layout import shown
 from batch_screen.schema import AUDIT_REJECTS, conform
+from batch_screen.survey.facts import Example, Rejected
+from batch_screen.survey.files import shown_file
 
 CSV_SUFFIX, PARQUET_SUFFIX = ".csv", ".parquet"
 _EXAMPLES = 3
 _AMBIGUOUS_EXAMPLES = 5
 _CELL_CHARACTERS = 40
+_LOOKED_AT = 1_000
 _REMEDIES = {reason.value: remedy for reason, remedy in REMEDY.items()}
 
 
@@ -63,13 +64,15 @@ def rejected(counts: Mapping[str, int], rejects: Iterable[pl.DataFrame]) -> list
 
 
 def _gather(part: pl.DataFrame, found: dict[str, Example], wanted: int) -> None:
-    """Adds the first rows whose masked cells look different from those found so far."""
-    for row in part.unique("raw_masked", keep="first", maintain_order=True).iter_rows(named=True):
+    """Adds the first rows whose masked cells look different, or that have none."""
+    looks = pl.coalesce("raw_masked", pl.col("row_index").cast(pl.String))
+    distinct = part.head(_LOOKED_AT).with_columns(looks=looks)
+    for row in distinct.unique("looks", keep="first", maintain_order=True).iter_rows(named=True):
         if len(found) >= wanted:
             return
-        raw = row["raw_masked"] or ""
-        if raw not in found:
-            found[raw] = Example(
+        if row["looks"] not in found:
+            raw = row["raw_masked"] or ""
+            found[row["looks"]] = Example(
                 shown_file(row["source_file"]),
                 row["source_row"],
                 mask_text(plain(raw, _CELL_CHARACTERS)),

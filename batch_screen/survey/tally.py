@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from batch_screen.audit.damage import DamageTally
-from batch_screen.audit.facts import Numbers, added, tallied
-from batch_screen.audit.regions import Undecided
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.schema import KEPT_PREFIX
+from batch_screen.survey.damage import DamageTally
+from batch_screen.survey.facts import Numbers, added, tallied
+from batch_screen.survey.regions import Undecided
 
 _UNKNOWN = "unknown"
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batch_screen.audit.damage import is_misread
-from batch_screen.audit.facts import ColumnFacts, FileFacts
 from batch_screen.config.settings import Input
 from batch_screen.masking import mask_text, plain
+from batch_screen.model import ColumnKind
 from batch_screen.reading.columns import Choice, found_by, likely_region
 from batch_screen.reading.layout import Column, Layout, shown
 from batch_screen.reading.read import Table
+from batch_screen.survey.damage import is_misread
+from batch_screen.survey.facts import ColumnFacts, FileFacts
 
 CSV, PARQUET = "csv", "parquet"
+TEXT = ColumnKind.TEXT.value
 
 
 def file_facts(
@@ -61,8 +63,10 @@ def _is_misread(column: Column) -> bool:
 
 def _type(column: Column) -> str:
     """The column's type; of text that holds decimals throughout, that it does."""
-    is_text = column.type_name == "text"
-    return column.kind.value if is_text and column.kind else column.type_name
+    if column.kind is ColumnKind.TEXT:
+        return TEXT
+    is_csv = column.type_name == TEXT
+    return column.kind.value if is_csv and column.kind else column.type_name
 
 
 def _role(column: Column, choice: Choice) -> str:

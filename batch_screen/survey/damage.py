@@ -11,10 +11,10 @@ from enum import StrEnum
 
 import polars as pl
 
-from batch_screen.audit.facts import Damaged, share_of, tallied
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.rules import Accepted, Modifier, RejectReason, Rule
+from batch_screen.survey.facts import Damaged, share_of, tallied
 
 
 class Damage(StrEnum):

@@ -1,8 +1,9 @@
 """In which region numbers without a country code are meant: a suggestion, or none.
 
-Digits fit many plans. In Austria every German mobile number is a valid number of Vienna, and
-in Italy one of Cuneo: whoever takes the wrong region buys strangers' data. So a region is
-suggested only where something speaks for it alone.
+Digits fit many plans. In Austria a German mobile number is a valid number of Vienna, in Italy one
+of Cuneo, and the landlines of Norwich are German mobile numbers: whoever takes the wrong region
+buys strangers' data. So a region is suggested only where nothing else comes near, or where the
+list's own international numbers are from there.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import NamedTuple
 
 import polars as pl
 
-from batch_screen.audit.facts import RegionAdvice, added
 from batch_screen.config.settings import Ambiguous, Numbers, Strictness
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.frame import normalise_frame
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.rules import RejectReason, Rule
+from batch_screen.survey.facts import RegionAdvice, added
 
 SAMPLED = 200
 ENOUGH = 20
@@ -61,7 +62,6 @@ class Ground(StrEnum):
 
     ONLY_FIT = "only_fit"
     LIST = "list"
-    MOBILE = "mobile"
 
 
 class Reading(NamedTuple):
@@ -157,9 +157,16 @@ def advise(
     # Where one thing speaks for this region and another for that one, nothing is certain.
     region = supported[0] if len(supported) == 1 else ""
     alike = sorted(each for each in fitting if each != region)
-    accepted = sum(r is not None for r in readings[region]) if region else 0
-    told = [ground.value for ground in grounds.get(region, ())]
-    return RegionAdvice(rejected, sampled, region, accepted, told, alike)
+    mobile = [each for each in fitting if _is_mobile_alone(each, readings)]
+    return RegionAdvice(
+        rows=rejected,
+        sampled=sampled,
+        region=region,
+        accepted=sum(r is not None for r in readings[region]) if region else 0,
+        grounds=[ground.value for ground in grounds.get(region, ())],
+        alike=alike,
+        mobile_in=mobile[0] if len(mobile) == 1 else "",
+    )
 
 
 def _at_home(readings: Readings, region: str) -> int:
@@ -170,22 +177,29 @@ def _at_home(readings: Readings, region: str) -> int:
 def _grounds(region: str, readings: Readings, seen: Mapping[str, int]) -> list[Ground]:
     """What speaks for the region alone."""
     found = []
-    sampled = len(readings[region])
-    others = {each: _others(readings, region, each) for each in readings if each != region}
-    near = [each for each, found in others.items() if len(found) >= NEAR * sampled]
-    if not near:
+    if not _near(region, readings):
         found.append(Ground.ONLY_FIT)
     total = sum(seen.values())
     if total >= ENOUGH and seen.get(region, 0) >= AGREED * total:
         found.append(Ground.LIST)
-    mobile = sum(r is not None and r.is_mobile and r.region == region for r in readings[region])
-    rival = max((sum(r.is_mobile for r in others[each]) for each in near), default=0)
-    if mobile >= MOST * sampled and rival <= HARDLY * sampled:
-        found.append(Ground.MOBILE)
     return found
 
 
+def _is_mobile_alone(region: str, readings: Readings) -> bool:
+    """Whether most are mobile numbers of the region, and hardly any is one of a rival."""
+    sampled = len(readings[region])
+    mobile = sum(r is not None and r.is_mobile and r.region == region for r in readings[region])
+    near = _near(region, readings)
+    rival = max((sum(r.is_mobile for r in others) for others in near), default=0)
+    return mobile >= MOST * sampled and rival <= HARDLY * sampled
+
+
+def _near(region: str, readings: Readings) -> list[list[Reading]]:
+    """For each rival, what it reads as other valid numbers than the region does."""
+    others = (_others(readings, region, rival) for rival in readings if rival != region)
+    return [each for each in others if len(each) >= NEAR * len(readings[region])]
+
+
 def _others(readings: Readings, region: str, rival: str) -> list[Reading]:
-    """The rival's readings that are other numbers than the region's."""
     pairs = zip(readings[region], readings[rival], strict=True)
     return [other for one, other in pairs if other and (one is None or one.e164 != other.e164)]
