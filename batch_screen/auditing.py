@@ -37,23 +37,32 @@ def audit(job: Job, watch: Watch | None = None, *, rejects: Path | None = None) 
     """
     watch = watch or Watch()
     if rejects is not None:
-        check_suffix(rejects)
-        check_could_write(rejects.absolute().parent)
-    apart = (*job.apart, rejects) if rejects else job.apart
-    sources = expand(job.inputs, apart=apart)
+        _check_target(rejects, job.inputs)
+    sources = expand(job.inputs, apart=job.apart)
     with (
         tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
         on_disk(sources, Path(scratch), watch) as files,
     ):
-        _refuse_input(rejects, files)
+        if rejects is not None:
+            _refuse_input(rejects, files)
         watch.progress.stage("reading")
         return _audited(files, job.settings, Path(scratch) / "plan", watch, rejects)
 
 
-def _refuse_input(rejects: Path | None, files: Sequence[Source]) -> None:
-    if rejects is None or not rejects.exists():
-        return
-    if any(file.path.samefile(rejects) for file in files):
+def _check_target(rejects: Path, inputs: Sequence[str]) -> None:
+    """Raises where the file cannot be written, or would be the next start's input."""
+    check_suffix(rejects)
+    folder = rejects.absolute().parent
+    check_could_write(folder)
+    if folder.exists() and any(Path(i).is_dir() and folder.samefile(i) for i in inputs):
+        raise ConfigurationError(
+            f"--rejects {rejects}: it would lie among the inputs and be read as one; name a file "
+            "in another folder"
+        )
+
+
+def _refuse_input(rejects: Path, files: Sequence[Source]) -> None:
+    if rejects.exists() and any(file.path.samefile(rejects) for file in files):
         raise ConfigurationError(
             f"--rejects {rejects}: this is an input, which would be lost; name another file"
         )

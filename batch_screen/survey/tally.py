@@ -54,7 +54,7 @@ def count_numbers(shards: Iterable[pl.DataFrame]) -> Numbers:
         rows += shard.height
         unique += numbers.height
         repeated += numbers.filter(pl.col("rows") > 1).height
-        most = max(most, *numbers["rows"])
+        most = max(most, numbers.select(pl.col("rows").max().fill_null(0)).item())
     return Numbers(
         unique, rows - unique, repeated, most, tallied(regions, unique), tallied(types, unique)
     )
