@@ -209,7 +209,7 @@ def _fitting(texts: Iterable[str], room: int) -> str:
 def _example(example: Example, *, many: bool) -> str:
     region = f" in {example.raw_region!r}" if len(example.raw_region) > 2 else ""
     cell = f": {example.raw_masked}" if example.raw_masked else ""
-    return _where(example, many=many) + cell + region
+    return _where(example, many=many) + region + cell
 
 
 def _where(example: Example, *, many: bool) -> str:
