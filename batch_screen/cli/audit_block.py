@@ -7,11 +7,20 @@ number: between two of them there is always a word, a colon or a per cent sign.
 from __future__ import annotations
 
 import re
-import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+from batch_screen.cli.report_lines import (
+    TEXT_COLUMN,
+    WIDTH,
+    aligned,
+    apart,
+    below,
+    counted,
+    fitting,
+    labelled,
+)
 from batch_screen.masking import plain
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.reading.columns import FoundBy
@@ -31,10 +40,6 @@ from batch_screen.survey.facts import (
 from batch_screen.survey.files import CSV, TEXT
 from batch_screen.survey.regions import Ground
 
-WIDTH = 80
-_LABEL = 14
-_TEXT = 2 + _LABEL + 1
-"""Where texts begin, and the names beside counts."""
 _FILES = 5
 _COLUMNS = 12
 _REGIONS = 8
@@ -67,48 +72,26 @@ def audit_block(found: Audit, rejects_file: Path | None = None) -> str:
         *_rows(found),
         *_numbers(found.numbers),
         *_rules(found.rules),
-        *_apart(_rejects(found.rejects, many=many)),
+        *apart(_rejects(found, many=many)),
         *_ambiguous(found.rejects, many=many),
-        *_apart(_damage(found.damage)),
+        *apart(_damage(found.damage)),
         *_region(found.region_advice),
-        *_apart(_fixes(found.fixes)),
+        *apart(_fixes(found.fixes)),
     ]
     if rejects_file is not None:
-        lines += _line("rejects", f"{rejects_file}, {found.rejected:,} rows")
+        lines += labelled("rejects", f"{rejects_file}, {found.rejected:,} rows")
     return "\n".join(lines)
-
-
-def _apart(lines: Iterable[str]) -> Iterator[str]:
-    """The lines below an empty one, if there are any."""
-    for number, line in enumerate(lines):
-        yield from ([""] if number == 0 else [])
-        yield line
-
-
-def _line(label: str, text: str) -> list[str]:
-    """A label and its text, wrapped below itself."""
-    first = f"  {label + ' ':.<{_LABEL}} "
-    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * _TEXT)
-
-
-def _below(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=" " * _TEXT, subsequent_indent=" " * _TEXT)
-
-
-def _counted(count: int, text: str) -> str:
-    """A count on the left of where texts begin."""
-    return f"{count:>{_TEXT - 2},}  {text}"
 
 
 def _files(files: Sequence[FileFacts]) -> Iterator[str]:
     for file in files[:_FILES]:
-        yield from _line("file", file.name)
-        yield from _below(f"{_format(file)}; {file.rows:,} rows")
-        yield from _below(_columns(file))
+        yield from labelled("file", file.name)
+        yield from below(f"{_format(file)}; {file.rows:,} rows")
+        yield from below(_columns(file))
     rest = files[_FILES:]
     if rest:
         rows = sum(file.rows for file in rest)
-        yield from _line("files", f"{len(rest):,} more with {rows:,} rows")
+        yield from labelled("files", f"{len(rest):,} more with {rows:,} rows")
 
 
 def _format(file: FileFacts) -> str:
@@ -146,7 +129,7 @@ def _column(column: ColumnFacts, file: FileFacts) -> str:
 def _rows(found: Audit) -> list[str]:
     sums = f"{found.rows:,} = {found.accepted:,} accepted and {found.rejected:,} rejected"
     region = f"; {found.default_region} where a row names no region" if found.default_region else ""
-    return _line("rows", sums + region)
+    return labelled("rows", sums + region)
 
 
 def _numbers(numbers: Numbers) -> Iterator[str]:
@@ -156,9 +139,9 @@ def _numbers(numbers: Numbers) -> Iterator[str]:
             f"; {numbers.repeated:,} numbers stand in more than one row, the most frequent in "
             f"{numbers.most_rows:,}"
         )
-    yield from _line("numbers", text)
+    yield from labelled("numbers", text)
     left = [
-        f"{_counted(t.count, _place(t.name)):<{_LEFT - 7}}{t.share:>6.1%}"
+        f"{counted(t.count, _place(t.name)):<{_LEFT - 7}}{t.share:>6.1%}"
         for t in _main(numbers.regions)
     ]
     right = [f"{t.count:>9,}  {t.name:<20} {t.share:>6.1%}" for t in _main(numbers.types)]
@@ -182,28 +165,19 @@ def _main(tallied: Sequence[Tallied]) -> list[Tallied]:
 
 
 def _rules(rules: Sequence[Tallied]) -> list[str]:
-    return _line("read as", ", ".join(f"{t.name} {t.count:,}" for t in rules)) if rules else []
+    return labelled("read as", ", ".join(f"{t.name} {t.count:,}" for t in rules)) if rules else []
 
 
-def _rejects(rejects: Sequence[Rejected], *, many: bool) -> Iterator[str]:
-    if not rejects:
+def _rejects(found: Audit, *, many: bool) -> Iterator[str]:
+    if not found.rejects:
         return
-    yield from _line("rejected", f"{sum(r.rows for r in rejects):,} rows, by reason:")
-    for each in rejects:
-        room = WIDTH - _TEXT - _REASON - 2
-        examples = _fitting((_example(e, many=many) for e in each.examples), room)
-        yield _counted(each.rows, f"{each.reason:<{_REASON}}  {examples}").rstrip()
-
-
-def _fitting(texts: Iterable[str], room: int) -> str:
-    """As many of the texts as there is room for; the first one cut if need be."""
-    line = ""
-    for text in texts:
-        longer = f"{line}, {text}" if line else text
-        if line and len(longer) > room:
-            break
-        line = longer
-    return line if len(line) <= room else line[: room - 1] + "…"
+    has_header = any(f.format == CSV and f.has_header for f in found.files)
+    where = "below the header" if has_header else "from 1"
+    yield from labelled("rejected", f"examples by reason; rows are counted {where}")
+    for each in found.rejects:
+        room = WIDTH - TEXT_COLUMN - _REASON - 2
+        examples = fitting((_example(e, many=many) for e in each.examples), room)
+        yield counted(each.rows, f"{each.reason:<{_REASON}}  {examples}").rstrip()
 
 
 def _example(example: Example, *, many: bool) -> str:
@@ -220,10 +194,10 @@ def _where(example: Example, *, many: bool) -> str:
 def _ambiguous(rejects: Sequence[Rejected], *, many: bool) -> Iterator[str]:
     for each in rejects:
         if each.reason == RejectReason.AMBIGUOUS and each.examples:
-            yield from _line(
+            yield from labelled(
                 "ambiguous", "the first of them as national and international numbers:"
             )
-            yield from _aligned([_readings(example, many=many) for example in each.examples])
+            yield from aligned([_readings(example, many=many) for example in each.examples])
 
 
 def _readings(example: Example, *, many: bool) -> tuple[str, ...]:
@@ -233,25 +207,18 @@ def _readings(example: Example, *, many: bool) -> tuple[str, ...]:
     return (place, *both.groups()) if both else (place, example.detail)
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
-    for row in rows:
-        cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=False))
-        yield (" " * _TEXT + "  ".join(cells)).rstrip()
-
-
 def _damage(damage: Damaged) -> Iterator[str]:
     if damage.spreadsheet_cells:
         share = f"{damage.spreadsheet_share:.1%} of {damage.filled_cells:,} filled cells"
-        yield from _line("damage", f"{share} look like they went through a spreadsheet")
+        yield from labelled("damage", f"{share} look like they went through a spreadsheet")
     elif damage.kinds:
-        yield from _line("damage", f"in {damage.filled_cells:,} filled cells:")
+        yield from labelled("damage", f"in {damage.filled_cells:,} filled cells:")
     else:
-        yield from _line("damage", "none is seen")
+        yield from labelled("damage", "none is seen")
     for kind in damage.kinds:
-        yield _counted(kind.count, f"{MEANING[Damage(kind.name)]:<56} {kind.share:>6.1%}")
+        yield counted(kind.count, f"{MEANING[Damage(kind.name)]:<56} {kind.share:>6.1%}")
     if damage.stored_as != TEXT:
-        yield from _below(f"the column is stored as {damage.stored_as}: + and zeros are lost")
+        yield from below(f"the column is stored as {damage.stored_as}: + and zeros are lost")
 
 
 def _region(advice: RegionAdvice | None) -> Iterator[str]:
@@ -260,13 +227,11 @@ def _region(advice: RegionAdvice | None) -> Iterator[str]:
     if advice.region:
         reasons = "; ".join(_GROUNDS[Ground(ground)] for ground in advice.grounds)
         alike = f" ({_listed(advice.alike)} would take most of them too)" if advice.alike else ""
-        yield from _line("region", f"{advice.region} is suggested: {reasons}{alike}")
+        yield from labelled("region", f"{advice.region} is suggested: {reasons}{alike}")
     elif advice.alike:
         mobile = f"; only in {advice.mobile_in} most are mobile" if advice.mobile_in else ""
         text = f"none is suggested, for the numbers are valid in {_listed(advice.alike)}{mobile}"
-        yield from _line("region", text)
-    else:
-        yield from _line("region", "none is suggested, for most numbers agree on none")
+        yield from labelled("region", text)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -275,13 +240,13 @@ def _listed(names: Sequence[str]) -> str:
 
 def _fixes(fixes: Sequence[Fix]) -> Iterator[str]:
     if not fixes:
-        yield from _line("to fix", "nothing")
+        yield from labelled("to fix", "nothing")
         return
-    yield from _line("to fix", "what would save the most rows comes first:")
+    yield from labelled("to fix", "what would save the most rows comes first:")
     for fix in fixes[:_FIXES]:
-        first, *more = _below(fix.advice)
-        yield _counted(fix.rows, first.strip()) if fix.rows else first
+        first, *more = below(fix.advice)
+        yield counted(fix.rows, first.strip()) if fix.rows else first
         yield from more
     rest = fixes[_FIXES:]
     if rest:
-        yield from _below(f"and {len(rest)} more for {sum(f.rows for f in rest):,} rows (--json)")
+        yield from below(f"and {len(rest)} more for {sum(f.rows for f in rest):,} rows (--json)")

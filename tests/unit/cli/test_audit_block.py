@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_screen.cli.audit_block import WIDTH, audit_block
+from batch_screen.cli.audit_block import audit_block
+from batch_screen.cli.report_lines import WIDTH
 from batch_screen.masking import mask_cell, mask_number, safe_text
 from batch_screen.numbers.rules import REMEDY, RejectReason
 from batch_screen.reading.columns import FoundBy
@@ -201,7 +202,6 @@ def test_damage() -> None:
         ({"grounds": [g.value for g in Ground], "alike": []}, "as other numbers; nine in ten"),
         ({"region": ""}, "the numbers are valid in AT and IT; only in DE most are mobile"),
         ({"region": "", "mobile_in": "", "alike": ["AT"]}, "valid in AT"),
-        ({"region": "", "alike": []}, "none is suggested, for most numbers agree on none"),
     ],
 )
 def test_regions(changes: dict[str, Any], words: str) -> None:
@@ -210,7 +210,16 @@ def test_regions(changes: dict[str, Any], words: str) -> None:
 
 
 def test_without_advice_there_is_no_line() -> None:
-    assert not [line for line in lines(region_advice=None) if line.startswith("  region .")]
+    nowhere = msgspec.structs.replace(ADVICE, region="", alike=[], mobile_in="")
+    for advice in (None, nowhere):
+        assert not [line for line in lines(region_advice=advice) if line.startswith("  region .")]
+
+
+def test_rows_are_counted_below_the_header_if_there_is_one() -> None:
+    said = "  rejected ..... examples by reason; rows are counted"
+    assert f"{said} below the header" in lines()
+    files = [msgspec.structs.replace(f, has_header=False) for f in audit().files]
+    assert f"{said} from 1" in lines(files=files)
 
 
 def test_what_to_fix() -> None:
