@@ -44,6 +44,7 @@ _FILES = 5
 _COLUMNS = 12
 _REGIONS = 8
 _FIXES = 8
+_LISTED = 6
 _LEFT = 40
 _REASON = 20
 _NAME = 20
@@ -218,7 +219,7 @@ def _damage(damage: Damaged) -> Iterator[str]:
     for kind in damage.kinds:
         yield counted(kind.count, f"{MEANING[Damage(kind.name)]:<56} {kind.share:>6.1%}")
     if damage.stored_as != TEXT:
-        yield from below(f"the column is stored as {damage.stored_as}: + and zeros are lost")
+        yield from below(f"the column is stored as {damage.stored_as}s: + and zeros are lost")
 
 
 def _region(advice: RegionAdvice | None) -> Iterator[str]:
@@ -235,6 +236,8 @@ def _region(advice: RegionAdvice | None) -> Iterator[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
+    if len(names) > _LISTED + 1:
+        names = [*names[:_LISTED], f"{len(names) - _LISTED} others"]
     return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
 
 

@@ -50,7 +50,7 @@ def _regions(files: Sequence[FileFacts], advice: RegionAdvice | None, undecided:
         found.append(
             Fix(
                 saved,
-                f"Add --default-region {advice.region}: {advice.accepted} of {advice.sampled} "
+                f"Use --default-region {advice.region}: {advice.accepted} of {advice.sampled} "
                 "different numbers without a country code are valid there.",
             )
         )

@@ -33,7 +33,9 @@ AGREED = 0.9
 
 LARGE = (
     *("US", "GB", "DE", "FR", "IT", "ES", "NL", "BE", "AT", "CH", "PL", "SE", "DK", "NO", "FI"),
-    *("IE", "PT", "CZ", "HU", "RO", "GR", "TR", "UA", "AU", "NZ", "IN", "JP", "BR", "MX", "ZA"),
+    *("IE", "PT", "CZ", "SK", "HU", "RO", "BG", "GR", "HR", "RS", "SI", "LT", "UA", "RU", "TR"),
+    *("AU", "NZ", "IN", "PK", "BD", "CN", "HK", "JP", "KR", "TH", "VN", "MY", "SG", "ID", "PH"),
+    *("BR", "MX", "AR", "CL", "CO", "PE", "ZA", "NG", "KE", "EG", "MA", "SA", "AE", "IL"),
 )
 _MOST_SEEN = 10
 _NO_REGION = ("001", "")

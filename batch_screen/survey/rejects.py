@@ -64,8 +64,9 @@ def rejected(counts: Mapping[str, int], rejects: Iterable[pl.DataFrame]) -> list
 
 
 def _gather(part: pl.DataFrame, found: dict[str, Example], wanted: int) -> None:
-    """Adds the first rows whose masked cells look different, or that have none."""
-    looks = pl.coalesce("raw_masked", pl.col("row_index").cast(pl.String))
+    """Adds the first rows that look different when masked, or that have an empty cell."""
+    shape = pl.concat_str("raw_masked", pl.col("detail").fill_null(""))
+    looks = pl.coalesce(shape, pl.col("row_index").cast(pl.String))
     distinct = part.head(_LOOKED_AT).with_columns(looks=looks)
     for row in distinct.unique("looks", keep="first", maintain_order=True).iter_rows(named=True):
         if len(found) >= wanted:

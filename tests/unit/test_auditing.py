@@ -81,7 +81,7 @@ def test_a_region_is_suggested_from_end_to_end(tmp_path: Path) -> None:
     found = audited(listed(tmp_path / "a.csv", cells, "phone", ""))
     assert found.region_advice is not None
     assert found.region_advice.region == "DE"
-    assert (found.fixes[0].rows, found.fixes[0].advice[:20]) == (40, "Add --default-region")
+    assert (found.fixes[0].rows, found.fixes[0].advice[:20]) == (40, "Use --default-region")
     again = audited(tmp_path / "a.csv", input={"default_region": "DE"})
     assert (again.rejected, again.region_advice, again.fixes) == (0, None, [])
 

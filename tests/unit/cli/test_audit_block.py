@@ -188,7 +188,7 @@ def test_a_detail_of_another_form_is_shown_as_it_is() -> None:
 def test_damage() -> None:
     text = " ".join(" ".join(lines(60)).split())
     assert "damage ....... 100.0% of 60 filled cells look like they went through a spread" in text
-    assert "the column is stored as float: + and zeros are lost" in text
+    assert "the column is stored as floats: + and zeros are lost" in text
     none = Damaged(9, "text", 0, 0.0, [])
     assert "  damage ....... none is seen" in lines(damage=none)
     other = Damaged(9, "text", 0, 0.0, [Tallied("several_numbers", 3, 0.333)])
@@ -202,6 +202,8 @@ def test_damage() -> None:
         ({"grounds": [g.value for g in Ground], "alike": []}, "as other numbers; nine in ten"),
         ({"region": ""}, "the numbers are valid in AT and IT; only in DE most are mobile"),
         ({"region": "", "mobile_in": "", "alike": ["AT"]}, "valid in AT"),
+        ({"region": "", "alike": [*"ABCDEFG"]}, "valid in A, B, C, D, E, F and G; only in"),
+        ({"region": "", "alike": [*"ABCDEFGH"]}, "valid in A, B, C, D, E, F and 2 others; only"),
     ],
 )
 def test_regions(changes: dict[str, Any], words: str) -> None:

@@ -60,7 +60,7 @@ def test_a_region_that_is_suggested_stands_for_its_remedy() -> None:
     first, second = advised(rejects(no_region=110, empty=3), advice=ADVICE)
     assert first == Fix(
         108,
-        "Add --default-region DE: 90 of 100 different numbers without a country code are valid "
+        "Use --default-region DE: 90 of 100 different numbers without a country code are valid "
         "there.",
     )
     assert second.rows == 3
