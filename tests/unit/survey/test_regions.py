@@ -57,11 +57,17 @@ def test_digits_that_fit_many_plans_suggest_none(cells: Sequence[str]) -> None:
     assert len(found.alike) > 1
 
 
-def test_mobile_numbers_of_one_region_alone_are_told_and_not_suggested() -> None:
-    found = advice(GERMAN_MOBILES)
+@pytest.mark.parametrize(("rivals", "told"), [(2, "DE"), (3, "")])
+def test_mobile_numbers_of_one_region_alone_are_told_and_not_suggested(
+    rivals: int, told: str
+) -> None:
+    readings = {
+        "DE": [Reading(f"+49{n}", "DE", is_mobile=True) for n in range(ENOUGH)],
+        "AT": [Reading(f"+43{n}", "AT", is_mobile=n < rivals) for n in range(ENOUGH)],
+    }
+    found = advise(readings, {}, rejected=ENOUGH)
     assert found is not None
-    assert (found.region, found.mobile_in) == ("", "DE")
-    assert "AT" in found.alike
+    assert (found.region, found.mobile_in, found.alike) == ("", told, ["AT", "DE"])
 
 
 def test_a_list_of_several_countries_does_not_speak_for_one() -> None:
