@@ -96,10 +96,10 @@ def _files(files: Sequence[FileFacts]) -> Iterator[str]:
 
 
 def _format(file: FileFacts) -> str:
-    if file.format != CSV:
-        return "Parquet"
-    header = "a header" if file.has_header else "no header"
     packed = f" in {file.compression}" if file.compression else ""
+    if file.format != CSV:
+        return f"Parquet{packed}"
+    header = "a header" if file.has_header else "no header"
     delimiter = _DELIMITERS.get(file.delimiter, file.delimiter)
     return f"CSV{packed}, {_encoding(file)}, {delimiter}, {header}"
 

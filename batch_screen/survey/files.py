@@ -42,7 +42,7 @@ def _facts(
     return FileFacts(
         name=shown_file(layout.name),
         format=CSV if csv else PARQUET,
-        compression=csv.packing.value if csv else "",
+        compression=csv.packing.value if csv else layout.codec,
         encoding=table.encoding_of(layout),
         delimiter=csv.delimiter if csv else "",
         has_header=csv.has_header if csv else True,

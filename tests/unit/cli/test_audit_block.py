@@ -140,7 +140,7 @@ def test_how_a_file_was_read() -> None:
 
 def test_parquet_files_have_neither_encoding_nor_header() -> None:
     files = [msgspec.structs.replace(f, format="parquet", rows=7) for f in audit().files]
-    assert "                 Parquet; 7 rows" in lines(files=files)
+    assert "                 Parquet in gzip; 7 rows" in lines(files=files)
 
 
 def test_many_files_are_summed_up() -> None:

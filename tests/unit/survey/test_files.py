@@ -55,12 +55,15 @@ def test_a_parquet_file(tmp_path: Path) -> None:
     pl.DataFrame({"id": [1, 2, 3], "msisdn": [493023125001] * 3}).write_parquet(
         tmp_path / "a.parquet"
     )
-    pl.DataFrame({"who": ROWS, "id": ["a", "b", "c"]}).write_parquet(tmp_path / "b.parquet")
+    pl.DataFrame({"who": ROWS, "id": ["a", "b", "c"]}).write_parquet(
+        tmp_path / "b.parquet", compression="uncompressed"
+    )
     [whole] = facts(tmp_path / "a.parquet")
     assert (whole.format, whole.encoding, whole.delimiter) == ("parquet", "", "")
+    assert whole.compression == "zstd"
     assert [(c.name, c.type) for c in whole.columns] == [("id", "int64"), ("msisdn", "int64")]
     [by_content] = facts(tmp_path / "b.parquet")
-    assert by_content.phone_column_by == "content"
+    assert (by_content.phone_column_by, by_content.compression) == ("content", "")
     assert {column.type for column in by_content.columns} == {"text"}
 
 
