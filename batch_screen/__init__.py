@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from batch_screen.version import __version__
 
 if TYPE_CHECKING:
+    from batch_screen.auditing import audit
     from batch_screen.config.key import read_key
     from batch_screen.config.load import load_settings
     from batch_screen.config.settings import Settings
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from batch_screen.model import Endpoint
     from batch_screen.output.findings import Check, Difference, Validation
     from batch_screen.pipeline import Screened, screen
+    from batch_screen.survey.facts import Audit
     from batch_screen.validating import validate
     from batch_screen.watch import Progress, Stop, Watch
 
 __all__ = [
+    "Audit",
     "BatchScreenError",
     "Check",
     "Difference",
@@ -38,6 +41,7 @@ __all__ = [
     "Validation",
     "Watch",
     "__version__",
+    "audit",
     "forecast",
     "load_settings",
     "read_key",
@@ -46,6 +50,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Audit": "survey.facts",
     "BatchScreenError": "errors",
     "Check": "output.findings",
     "Difference": "output.findings",
@@ -58,6 +63,7 @@ _HOMES = {
     "Stop": "watch",
     "Validation": "output.findings",
     "Watch": "watch",
+    "audit": "auditing",
     "forecast": "forecasting",
     "load_settings": "config.load",
     "read_key": "config.key",

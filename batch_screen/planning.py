@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -76,14 +76,10 @@ def plan_inputs(
     says, if there is one. Raises ``Stopped`` between two batches if the watcher wants that.
     """
     digests = identity.content if identity else []
-    named = any(source.name for source in sources)
-    names = [source.name or source.path.name for source in sources] if named else None
-    table = open_table([source.path for source in sources], settings.input, names)
-    opted_out = _opted_out(settings, watch, identity)
-    normaliser = Normaliser(settings.numbers, settings.input.default_region, table.column_kind)
-    judged = normalise_frames(_unchanged(table, sources, digests), normaliser)
+    table, normaliser = opened(sources, settings)
+    opted_out = opt_outs(settings, watch, identity)
     plan = make_plan(
-        (_whole_rows(permit(batch, settings.numbers, opted_out)) for batch in judged),
+        judged(_unchanged(table, sources, digests), normaliser, opted_out),
         folder,
         shard_rows=max(1, settings.output.shard_lookups // len(settings.screening.endpoints)),
         facts={"phone_column": table.phone_column, "number_metadata": metadata_version()},
@@ -96,6 +92,14 @@ def plan_inputs(
     return plan
 
 
+def opened(sources: Sequence[Source], settings: Settings) -> tuple[Table, Normaliser]:
+    """The sources as one table, and who judges the cells of its phone column."""
+    named = any(source.name for source in sources)
+    names = [source.name or source.path.name for source in sources] if named else None
+    table = open_table([source.path for source in sources], settings.input, names)
+    return table, Normaliser(settings.numbers, settings.input.default_region, table.column_kind)
+
+
 def _unchanged(
     table: Table, sources: Sequence[Source], digests: Sequence[str]
 ) -> Iterator[pl.DataFrame]:
@@ -105,7 +109,7 @@ def _unchanged(
         refuse_changed(source.path, expected)
 
 
-def _opted_out(settings: Settings, watch: Watch, identity: Identity | None) -> pl.Series:
+def opt_outs(settings: Settings, watch: Watch, identity: Identity | None = None) -> pl.Series:
     """The digits of the numbers that are never asked about."""
     listed = opt_out_list(settings)
     if listed is None:
@@ -128,13 +132,21 @@ def _told(batches: Iterator[pl.DataFrame], watch: Watch) -> Iterator[pl.DataFram
         watch.advance(batch.height)
 
 
-def _whole_rows(judged: pl.DataFrame) -> pl.DataFrame:
+def judged(
+    batches: Iterable[pl.DataFrame], normaliser: Normaliser, opted_out: pl.Series = NOBODY
+) -> Iterator[pl.DataFrame]:
+    """The batches with their numbers judged, also by who may be asked about at all."""
+    for batch in normalise_frames(batches, normaliser):
+        yield _whole_rows(permit(batch, normaliser.settings, opted_out))
+
+
+def _whole_rows(numbers: pl.DataFrame) -> pl.DataFrame:
     """The judged rows; one whose cells may be shifted is turned down, whatever was in them."""
-    if not judged["ragged"].any():
-        return judged
+    if not numbers["ragged"].any():
+        return numbers
     is_whole = ~pl.col("ragged")
     answers = ["e164", "region", "number_type", "rule", "reject_detail"]
-    return judged.with_columns(
+    return numbers.with_columns(
         *(pl.when(is_whole).then(pl.col(name)) for name in answers),
         reject_reason=pl.when(is_whole)
         .then(pl.col("reject_reason"))

@@ -107,6 +107,17 @@ ERRORS = (
     Column("attempts", pl.Int32, "failures: HTTP requests made"),
 )
 
+AUDIT_REJECTS = (
+    _required("source_file", pl.String, "the input file's name"),
+    _required("source_row", pl.Int64, "the row's number in that file, from 1, header not counted"),
+    _required("column", pl.String, "the column of numbers"),
+    _required("reason", pl.String, "why the row would never reach the network"),
+    Column("raw_masked", pl.String, "the cell's shape, masked"),
+    Column("raw_region", pl.String, "the row's own region, as written"),
+    Column("detail", pl.String, "what was seen, masked"),
+    _required("remedy", pl.String, "what to do about it"),
+)
+
 
 def endpoint_group(endpoint: Endpoint) -> dict[str, Column]:
     """An endpoint's slim group in results: the lookups column → the results column."""

@@ -11,6 +11,7 @@ import sys
 
 import click
 
+from batch_screen.cli.check import check
 from batch_screen.cli.last_words import described, keep_quiet
 from batch_screen.cli.plan import plan
 from batch_screen.cli.run import run
@@ -36,11 +37,13 @@ def cli() -> None:
 
     \b
     Try it without an account:  batch-screen run customers.csv --sandbox --out screened
+    What is in a list:          batch-screen check customers.csv
     What it would cost:         batch-screen plan customers.csv
     """  # noqa: D301 (click's mark for a paragraph that keeps its lines)
 
 
 cli.add_command(run)
+cli.add_command(check)
 cli.add_command(plan)
 cli.add_command(sandbox)
 cli.add_command(validate)

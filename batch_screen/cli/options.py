@@ -1,9 +1,9 @@
-"""The options that ``run`` and ``plan`` share, and the job they describe."""
+"""The options that commands share, and the job they describe."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -66,9 +66,8 @@ def _not_blank(
     return value
 
 
-_OPTIONS = (
+_LIST = (
     click.argument("inputs", metavar="INPUT...", nargs=-1, required=True),
-    click.option("--out", metavar="DIR", help="Folder for results; made if missing."),
     click.option(
         "--config",
         metavar="FILE",
@@ -76,31 +75,12 @@ _OPTIONS = (
         type=click.Path(path_type=Path),
         help="TOML file with settings; config.toml in the repository explains them all.",
     ),
-    click.option(
-        "--endpoints",
-        metavar="NAMES",
-        multiple=True,
-        help=f"What to ask: {_ENDPOINTS}, or all; comma-separated or repeated. "
-        "[default: sim-swap/check]",
-    ),
     click.option("--phone-column", metavar="NAME", help="Column of numbers; guessed if plain."),
     click.option("--region-column", metavar="NAME", help="Column of two-letter regions."),
     click.option("--default-region", metavar="XX", help="Region of numbers without a country."),
-    click.option(
-        "--keep-columns",
-        metavar="NAMES",
-        multiple=True,
-        help="Input columns to keep in results, as in_NAME; or all.  [default: none]",
-    ),
     click.option("--no-header", is_flag=True, help="CSV files have no header row."),
     click.option("--delimiter", metavar="CHAR", help="CSV: , ; | or tab.  [default: found out]"),
     click.option("--encoding", metavar="NAME", help="CSV text encoding.  [default: found out]"),
-    click.option(
-        "--max-age-minutes",
-        type=int,
-        metavar="N",
-        help="Window of the swap checks, 1 to 2400 minutes.  [default: 2400]",
-    ),
     click.option(
         "--strictness",
         type=click.Choice(["possible", "valid", "mobile"]),
@@ -125,6 +105,29 @@ _OPTIONS = (
         metavar="FILE",
         callback=_not_blank,
         help="List of numbers that are never asked about: one a line, CSV or Parquet.",
+    ),
+)
+_JOB = (
+    *_LIST,
+    click.option("--out", metavar="DIR", help="Folder for results; made if missing."),
+    click.option(
+        "--endpoints",
+        metavar="NAMES",
+        multiple=True,
+        help=f"What to ask: {_ENDPOINTS}, or all; comma-separated or repeated. "
+        "[default: sim-swap/check]",
+    ),
+    click.option(
+        "--keep-columns",
+        metavar="NAMES",
+        multiple=True,
+        help="Input columns to keep in results, as in_NAME; or all.  [default: none]",
+    ),
+    click.option(
+        "--max-age-minutes",
+        type=int,
+        metavar="N",
+        help="Window of the swap checks, 1 to 2400 minutes.  [default: 2400]",
     ),
     click.option("--rate", type=float, metavar="N", help="Requests a second.  [default: 10]"),
     click.option(
@@ -171,21 +174,33 @@ _OPTIONS = (
 
 
 def job_options(command: Command) -> Command:
-    """The command with the shared options; it gets them all as keyword arguments."""
-    for option in reversed(_OPTIONS):
+    """The command with all that describes a job; it gets the options as keyword arguments."""
+    return _with(_JOB, command)
+
+
+def list_options(command: Command) -> Command:
+    """The command with what describes the lists of numbers and how they are read."""
+    return _with(_LIST, command)
+
+
+def _with(options: Iterable[Callable[[Command], Command]], command: Command) -> Command:
+    for option in reversed([*options]):
         command = option(command)
     return command
 
 
 def job_of(options: dict[str, Any], *, needs_key: bool) -> Job:
-    """The job that the options, the environment and the configuration file describe."""
+    """The job that the options, the environment and the configuration file describe.
+
+    Options that a command does not have are as if they were not given.
+    """
     from batch_screen.config.key import read_key  # noqa: PLC0415 (heavy)
     from batch_screen.config.load import load_settings  # noqa: PLC0415
 
     settings = load_settings(_flags(options), config=options["config"], environment=os.environ)
-    run_date: datetime | None = options["run_date"]
-    wants_key = needs_key and not options["sandbox"]
-    key = read_key(settings.api.key_file, os.environ) if wants_key else None
+    run_date: datetime | None = options.get("run_date")
+    is_sandbox = options.get("sandbox", False)
+    key = read_key(settings.api.key_file, os.environ) if needs_key and not is_sandbox else None
 
     from batch_screen.job import Job  # noqa: PLC0415 (the heaviest: a wrong setting is told first)
 
@@ -194,15 +209,15 @@ def job_of(options: dict[str, Any], *, needs_key: bool) -> Job:
         settings=settings,
         key=key,
         run_date=run_date.date() if run_date else None,
-        new_run=options["new_run"],
-        sandbox=options["sandbox"],
+        new_run=options.get("new_run", False),
+        sandbox=is_sandbox,
     )
 
 
 def _flags(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
     flags: dict[str, dict[str, Any]] = {}
     for name, (section, setting) in _SETTINGS.items():
-        if options[name] not in (None, ()):
+        if options.get(name) not in (None, ()):
             flags.setdefault(section, {})[setting] = options[name]
     if options["no_header"]:
         flags.setdefault("input", {})["has_header"] = False

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-from typing import TYPE_CHECKING, Any, Never
+from typing import Any
 
 import click
 
 from batch_screen.cli.options import job_of, job_options
 from batch_screen.cli.show import show, show_json
-
-if TYPE_CHECKING:
-    from types import FrameType
-
-_TERMINATED = 128 + signal.SIGTERM
+from batch_screen.cli.unwinding import unwind_on_signals
 
 
 @click.command()
@@ -31,7 +26,7 @@ def plan(*, as_json: bool, **options: Any) -> None:
     from batch_screen.masking import safe_line  # noqa: PLC0415
     from batch_screen.watch import Watch  # noqa: PLC0415
 
-    _obey_signals()
+    unwind_on_signals()
     with watcher(job.settings.output.heartbeat_seconds) as progress:
         expected = forecast(job, Watch(progress))
     if as_json:
@@ -40,17 +35,3 @@ def plan(*, as_json: bool, **options: Any) -> None:
         show_json(msgspec.json.format(msgspec.json.encode(told)).decode())
     else:
         show(forecast_block(expected))
-
-
-def _obey_signals() -> None:
-    """SIGTERM and SIGHUP unwind, so that the scratch folder is removed; once is enough."""
-
-    def leave(number: int, frame: FrameType | None) -> Never:
-        del number, frame
-        for each in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(each, signal.SIG_IGN)
-        raise SystemExit(_TERMINATED)
-
-    signal.signal(signal.SIGTERM, leave)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, leave)

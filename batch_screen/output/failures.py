@@ -16,7 +16,7 @@ import polars as pl
 
 from batch_screen.masking import mask_number, mask_text, plain
 from batch_screen.model import OutcomeKind
-from batch_screen.schema import ERRORS, conform, dtypes
+from batch_screen.schema import ERRORS, Column, conform, dtypes
 
 _CELLS_KEPT = 4096
 
@@ -87,7 +87,14 @@ def lookup_errors(outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
 
 def write_errors_csv(file: BinaryIO, parts: Iterable[pl.DataFrame]) -> int:
     """Writes masked, guarded lines for parts of ``schema.ERRORS``; returns how many."""
-    names = dtypes(ERRORS).names()
+    return write_guarded_csv(file, ERRORS, parts)
+
+
+def write_guarded_csv(
+    file: BinaryIO, columns: tuple[Column, ...], parts: Iterable[pl.DataFrame]
+) -> int:
+    """Writes masked, guarded lines for parts that have the columns; returns how many."""
+    names = dtypes(columns).names()
     cell = lru_cache(_CELLS_KEPT)(_cell)  # most of them are the same few words
     count = 0
     # Spreadsheets take UTF-8 for granted only behind a byte order mark.

@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import islice
 
 from batch_screen.config.settings import Input
@@ -31,6 +32,15 @@ _PHONE_NAMES = frozenset(
     telefonszam puhelin puhelinnumero subscribernumber contactnumber
     """.split()  # noqa: SIM905 (a list of eighty quoted words is harder to read)
 )
+_REGION_NAMES = frozenset(
+    """
+    country countrycode countryiso countryiso2 customercountry phonecountry phoneregion region
+    regioncode iso iso2 isocode isocountry isocountrycode nation land landcode landescode landkz
+    laenderkennzeichen landerkennzeichen laendercode landercode pays codepays pais codigopais
+    paese codicepaese kraj orszag maa
+    """.split()  # noqa: SIM905 (as above)
+)
+_REGION_SHARE = 0.8
 _ALL = ("all",)
 _LISTED = 30
 _LISTED_CHARACTERS = 200
@@ -39,6 +49,15 @@ _SHORT_NAME = 60
 _COMPARED = 1_000
 # With the right name, many cells may say "unknown": the rows are rejected one by one.
 _TRUSTED_SHARE = 0.3
+
+
+class FoundBy(StrEnum):
+    """Why a column was taken for that of the numbers."""
+
+    OPTION = "option"
+    NAME = "name"
+    CONTENT = "content"
+    ONLY_COLUMN = "only_column"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +88,36 @@ def choose(layout: Layout, settings: Input, first: Choice | None = None) -> Choi
         )
     region = _region(layout, settings.region_column) if settings.region_column else None
     return Choice(phone, region, _kept(layout, settings, first))
+
+
+def found_by(layout: Layout, phone: Column, settings: Input) -> FoundBy:
+    """How ``choose`` came to the phone column of a file."""
+    if settings.phone_column:
+        return FoundBy.OPTION
+    if _normal(phone.name) in _PHONE_NAMES:
+        return FoundBy.NAME
+    return FoundBy.ONLY_COLUMN if len(layout.columns) == 1 else FoundBy.CONTENT
+
+
+def likely_region(layout: Layout, chosen: Choice) -> Column | None:
+    """The column that by name and content holds two-letter regions, if just one does.
+
+    Only a hint: a wrong region would ask about strangers, so such a column is never taken unasked.
+    """
+    named = [
+        column
+        for column in layout.columns
+        if _normal(column.name) in _REGION_NAMES
+        and column.kind is ColumnKind.TEXT
+        and column.position != chosen.phone.position
+        and numberlike.most(column.sample, _is_code, _REGION_SHARE)
+    ]
+    return named[0] if len(named) == 1 and not named[0].is_duplicate else None
+
+
+def _is_code(cell: str) -> bool:
+    code = cell.strip()
+    return len(code) == 2 and code.isascii() and code.isalpha()
 
 
 def _region(layout: Layout, name: str) -> Column:

@@ -78,6 +78,25 @@ def utf8(chunks: Iterator[bytes], name: str, encoding: str) -> Iterator[bytes]:
     yield from decoded
 
 
+def guessed_encoding(chunks: Iterator[bytes]) -> str:
+    r"""What ``utf8`` takes the chunks for without a named encoding; ``ascii``: no letter tells.
+
+    >>> guessed_encoding(iter([b"Z", b"o\xc3", b"\xab"])), guessed_encoding(iter([b"Zo\xeb"]))
+    ('utf-8', 'windows-1252')
+    """
+    pending = b""
+    for chunk in chain(chunks, (b"",)):
+        data = pending + chunk
+        try:
+            used = len(data) if data.isascii() else _valid_utf8(data, is_last=not chunk)
+        except UnicodeDecodeError as error:
+            return "windows-1252" if data[: error.start].isascii() else "utf-8"
+        if not data[:used].isascii():
+            return "utf-8"
+        pending = data[used:]
+    return "ascii"
+
+
 def checked_encoding(encoding: str) -> str:
     """The encoding, if Python knows it as one of text; else a ConfigurationError."""
     try:

@@ -60,13 +60,14 @@ class Csv:
 class Layout:
     """A file, the name it has in messages and in ``source_file``, and its columns.
 
-    ``csv`` is None for a Parquet file.
+    ``csv`` is None for a Parquet file; ``codec`` is what that one's first column is packed with.
     """
 
     path: Path
     name: str
     columns: tuple[Column, ...]
     csv: Csv | None
+    codec: str = ""
 
 
 def shown(name: str) -> str:

@@ -66,7 +66,14 @@ def describe(path: Path, name: str, caps: Caps) -> Layout:
                     is_duplicate=is_duplicate,
                 )
             )
-        return Layout(path, name, tuple(columns), None)
+        return Layout(path, name, tuple(columns), None, _codec(file.metadata))
+
+
+def _codec(metadata: Any) -> str:
+    if not metadata.num_row_groups or not metadata.num_columns:
+        return ""
+    codec = str(metadata.row_group(0).column(0).compression).lower()
+    return "" if codec == "uncompressed" else codec
 
 
 def frames(

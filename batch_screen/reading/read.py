@@ -18,7 +18,7 @@ from batch_screen.model import ColumnKind
 from batch_screen.reading import parquet
 from batch_screen.reading.caps import Caps
 from batch_screen.reading.columns import Choice, choose
-from batch_screen.reading.decode import CHUNK_BYTES, unpacked, utf8
+from batch_screen.reading.decode import CHUNK_BYTES, guessed_encoding, unpacked, utf8
 from batch_screen.reading.foreign import translated
 from batch_screen.reading.layout import Csv, Layout
 from batch_screen.reading.records import RAGGED, Shape
@@ -34,14 +34,15 @@ _BATCH_BYTES = 64 << 20
 class Table:
     """The inputs, sniffed and with their columns chosen; nothing of their rows is held.
 
-    ``kept`` maps output names (``in_…``) to types. The names are the first file's.
+    ``kept`` maps output names (``in_…``) to types. The names are the first file's. ``files`` are
+    the files in their order, each with its own columns.
     """
 
     phone_column: str
     region_column: str | None
     column_kind: ColumnKind
     kept: Mapping[str, pl.DataType]
-    _files: tuple[tuple[Layout, Choice], ...]
+    files: tuple[tuple[Layout, Choice], ...]
     _caps: Caps
     _chunk_bytes: int = CHUNK_BYTES
 
@@ -71,8 +72,22 @@ class Table:
         if held:
             yield pl.concat(waiting).pipe(_numbered, first)
 
+    def encoding_of(self, layout: Layout) -> str:
+        """The encoding a text file is read in, ``ascii`` if any would do; empty for Parquet.
+
+        Reads the file up to its first letter outside ASCII.
+        """
+        if layout.csv is None:
+            return ""
+        if layout.csv.encoding:
+            return layout.csv.encoding
+        packing = layout.csv.packing
+        with translated(layout.name):
+            chunks = unpacked(layout.path, layout.name, packing, self._caps, self._chunk_bytes)
+            return guessed_encoding(chunks)
+
     def _frames(self) -> Iterator[pl.DataFrame]:
-        for layout, choice in self._files:
+        for layout, choice in self.files:
             row = 1
             for frame in self._file_frames(layout, choice):
                 yield frame.select(

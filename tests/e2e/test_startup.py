@@ -34,13 +34,24 @@ COMPLETING = {
         (["--help"], {}, "Screen lists of phone numbers"),
         (["run", "--help"], {}, "--phone-column"),
         (["plan", "-h"], {}, "--json"),
+        (["check", "--help"], {}, "--rejects"),
         (["sandbox", "--help"], {}, "--profile"),
         (["validate", "--help"], {}, "--all"),
         (["--version"], {}, "batch-screen, version "),
         ([], {"_BATCH_SCREEN_COMPLETE": "bash_source"}, "_batch_screen_completion"),
         ([], COMPLETING, "--strictness"),
     ],
-    ids=["help", "run", "plan", "sandbox", "validate", "version", "completion", "completing"],
+    ids=[
+        "help",
+        "run",
+        "plan",
+        "check",
+        "sandbox",
+        "validate",
+        "version",
+        "completion",
+        "completing",
+    ],
 )
 def test_nothing_heavy_is_loaded(
     arguments: list[str], environment: dict[str, str], words: str
@@ -61,8 +72,8 @@ def test_nothing_heavy_is_loaded(
 def test_installed_command_helps() -> None:
     done = run_command("--help")
     assert done.code == 0
-    assert {"run", "plan", "sandbox", "validate"} <= {
-        line.split()[0] for line in done.out.splitlines()[-4:]
+    assert {"run", "plan", "check", "sandbox", "validate"} <= {
+        line.split()[0] for line in done.out.splitlines()[-5:]
     }
     assert done.err == ""
 

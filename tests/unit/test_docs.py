@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import polars as pl
 import pytest
+from msgspec import Struct
 
 import batch_screen
 from batch_screen import errors
@@ -19,7 +20,17 @@ from batch_screen.config.load import load_settings, sections, variable_names
 from batch_screen.config.settings import Numbers, Settings
 from batch_screen.model import Endpoint, OutcomeKind
 from batch_screen.numbers.rules import MEANING, REMEDY, Modifier, RejectReason, Rule
-from batch_screen.schema import ERRORS, IDENTITY, LOOKUPS, Column, endpoint_group
+from batch_screen.schema import (
+    AUDIT_REJECTS,
+    ERRORS,
+    IDENTITY,
+    LOOKUPS,
+    Column,
+    endpoint_group,
+)
+from batch_screen.survey import facts
+from batch_screen.survey.damage import MEANING as DAMAGE
+from batch_screen.survey.damage import Damage
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -37,7 +48,7 @@ def commands() -> Iterator[click.Command]:
 
 def column_lines() -> Iterator[str]:
     groups = [column for e in Endpoint for column in endpoint_group(e).values()]
-    for column in dict.fromkeys((*IDENTITY, *groups, *LOOKUPS, *ERRORS)):
+    for column in dict.fromkeys((*IDENTITY, *groups, *LOOKUPS, *ERRORS, *AUDIT_REJECTS)):
         yield column_line(column)
 
 
@@ -133,6 +144,19 @@ def test_readme_names_every_setting_of_numbers() -> None:
     for name in Numbers.model_fields:
         flag = by_flag.get(name, "").replace("_", "-")
         assert f"numbers.{name}`" in chapter or (flag and f"--{flag}`" in chapter), name
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_output_explains_the_damage(kind: Damage) -> None:
+    assert f"| `{kind}` | {DAMAGE[kind]} |" in OUTPUT
+
+
+def test_output_explains_every_field_of_an_audit() -> None:
+    section = OUTPUT[OUTPUT.index("## What `check` says") : OUTPUT.index("## How numbers are read")]
+    records = [r for r in vars(facts).values() if isinstance(r, type) and issubclass(r, Struct)]
+    fields = {name for record in records for name in record.__struct_fields__}
+    assert fields
+    assert [name for name in sorted(fields) if f"`{name}`" not in section] == []
 
 
 @pytest.mark.parametrize("kind", OutcomeKind)

@@ -13,9 +13,9 @@ PACKAGE = Path(__file__).parents[2] / "batch_screen"
 FLOORS = (
     {"__main__"},
     {"cli"},
-    {"pipeline", "forecasting"},
+    {"pipeline", "forecasting", "auditing"},
     {"job"},
-    {"engine", "sandbox", "planning", "reporting", "validating"},
+    {"engine", "sandbox", "planning", "reporting", "validating", "survey"},
     {"reading", "numbers", "plan", "api", "journal", "output", "runs", "starts", "lock"},
     {"checked", "frames"},
     {"schema", "files", "watch"},

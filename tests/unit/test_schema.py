@@ -7,6 +7,7 @@ from polars.testing import assert_frame_equal
 from batch_screen import schema
 from batch_screen.model import Endpoint, Outcome
 from batch_screen.schema import (
+    AUDIT_REJECTS,
     ERRORS,
     IDENTITY,
     INSTANT,
@@ -22,7 +23,16 @@ from batch_screen.schema import (
 )
 
 LOADS_EVERYWHERE = {pl.String, pl.Boolean, pl.Int32, pl.Int64, pl.Float64, pl.Date, INSTANT}
-TABLES = [ROW, IDENTITY, REJECT, LOOKUP, LOOKUPS, ERRORS, results({"in_x": pl.String()})]
+TABLES = [
+    ROW,
+    IDENTITY,
+    REJECT,
+    LOOKUP,
+    LOOKUPS,
+    ERRORS,
+    AUDIT_REJECTS,
+    results({"in_x": pl.String()}),
+]
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from batch_screen.cli.options import _OPTIONS, _SETTINGS, job_of, job_options
+from batch_screen.cli.options import _JOB, _SETTINGS, job_of, job_options, list_options
 from batch_screen.config.settings import Settings
 from batch_screen.errors import AuthenticationError, BatchScreenError, ConfigurationError
 from batch_screen.job import Job
@@ -100,7 +100,7 @@ def test_every_option_goes_somewhere() -> None:
 
     of_this_start = {"inputs", "config", "run_date", "new_run", "sandbox", "no_header"}
     assert {option.name for option in command.params} == {*_SETTINGS, *of_this_start}
-    assert len(command.params) == len(_OPTIONS)
+    assert len(command.params) == len(_JOB)
     for section, name in _SETTINGS.values():
         assert hasattr(getattr(Settings(), section), name)
 
@@ -217,3 +217,24 @@ def test_an_unset_variable_lifts_no_restriction(option: str, value: str) -> None
     result = CliRunner().invoke(command, ["list.csv", option, value])
     assert result.exit_code == 2
     assert f"'{option}': must not be empty" in result.output
+
+
+def test_a_command_may_take_the_options_of_lists_alone(tmp_path: Path) -> None:
+    jobs = []
+
+    @click.command()
+    @list_options
+    def command(**options: Any) -> None:
+        jobs.append(job_of(options, needs_key=False))
+
+    config = tmp_path / "settings.toml"
+    config.write_text('[output]\nfolder = "out"\n[input]\ndelimiter = ";"\n')
+    typed = ["list.csv", "--config", str(config), "--strictness", "mobile", "--no-header"]
+    result = CliRunner().invoke(command, typed)
+    assert result.exit_code == 0, result.output
+    [found] = jobs
+    assert found == job(*typed[1:])
+    assert (found.settings.output.folder, found.settings.input.delimiter) == ("out", ";")
+    assert CliRunner().invoke(command, ["list.csv", "--rate", "5"]).exit_code == 2
+    names = {option.name for option in command.params}
+    assert names < {option.name for option in click.command()(job_options(lambda: None)).params}

@@ -6,7 +6,7 @@ import pytest
 
 from batch_screen.config.settings import Input
 from batch_screen.errors import InputError
-from batch_screen.reading.columns import Choice, choose
+from batch_screen.reading.columns import Choice, FoundBy, choose, found_by, likely_region
 from batch_screen.reading.layout import Column
 from batch_screen.reading.sniff import sniff
 
@@ -147,3 +147,42 @@ def test_long_names_do_not_make_a_long_line(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         choose(sniff(path, "x.csv", Input()), Input())
     assert len(str(caught.value)) <= 400
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "by"),
+    [
+        ("id,Telefon\n1,0171 3920012\n", {}, FoundBy.NAME),
+        ("id,Telefon\n1,0171 3920012\n", {"phone_column": "id"}, FoundBy.OPTION),
+        ("id,who\n1,+491713920012\n", {}, FoundBy.CONTENT),
+        ("who\n+491713920012\n", {}, FoundBy.ONLY_COLUMN),
+    ],
+)
+def test_how_a_column_was_found(
+    tmp_path: Path, text: str, settings: dict[str, str], by: FoundBy
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(text, encoding="utf-8")
+    chosen = Input.model_validate(settings)
+    layout = sniff(path, "x.csv", chosen)
+    assert found_by(layout, choose(layout, chosen).phone, chosen) is by
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("phone,country\n0171 3920012,DE\n0171 3920013,\n", "country"),
+        ("phone,Ländercode\n0171 3920012, de \n", "Ländercode"),
+        ("phone,country\n0171 3920012,Germany\n", None),
+        ("phone,country\n0171 3920012,\n", None),
+        ("phone,language\n0171 3920012,DE\n", None),  # a language is no region
+        ("phone,country,region\n0171 3920012,DE,BY\n", None),
+        ("phone,country,country\n0171 3920012,DE,DE\n", None),
+    ],
+)
+def test_a_column_that_looks_like_regions(tmp_path: Path, text: str, name: str | None) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(text, encoding="utf-8")
+    layout = sniff(path, "x.csv", Input())
+    likely = likely_region(layout, choose(layout, Input()))
+    assert (likely.name if likely else None) == name

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from batch_screen.config.settings import Input
 from batch_screen.errors import ConfigurationError, InputError
 from batch_screen.reading.caps import Caps
-from batch_screen.reading.decode import checked_encoding, unpacked, utf8
+from batch_screen.reading.decode import checked_encoding, guessed_encoding, unpacked, utf8
 from batch_screen.reading.layout import Packing
 
 CAPS = Caps.of(Input())
@@ -47,6 +47,22 @@ def test_no_chunk_ends_inside_a_character(data: bytes, size: int) -> None:
 def test_a_late_byte_that_is_not_utf8_means_windows_1252(size: int) -> None:
     data = b"phone\n" * 100 + "Müller €".encode("cp1252") + b"\x81"
     assert _utf8(data, size).decode() == "phone\n" * 100 + "Müller €\x81"
+
+
+@given(
+    st.lists(st.sampled_from([b"a", b";1\n", "ë".encode(), b"\xeb", "€".encode(), b"\x80"])),
+    st.integers(1, 9),
+)
+def test_the_guess_that_is_told_is_the_one_that_is_read(pieces: list[bytes], size: int) -> None:
+    data = b"".join(pieces)
+    try:
+        read = _utf8(data, size)
+    except InputError:  # it began as UTF-8
+        assert guessed_encoding(iter(_in_pieces(data, size))) == "utf-8"
+        return
+    told = guessed_encoding(iter(_in_pieces(data, size)))
+    assert (told == "ascii") == data.isascii()
+    assert (told == "windows-1252") == (read != data)
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])

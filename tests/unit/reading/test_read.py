@@ -185,3 +185,21 @@ def test_long_cells_make_smaller_batches(tmp_path: Path) -> None:
     assert len(batches) > 1
     assert all(batch.estimated_size() < 100 << 20 for batch in batches)
     assert pl.concat(batches)["row_index"].to_list() == list(range(150))
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "encoding"),
+    [
+        (b"phone\n+491713920012\n", {}, "ascii"),
+        ("Name,phone\nZoë,+491713920012\n".encode(), {}, "utf-8"),
+        ("Name,phone\nZoë,+491713920012\n".encode("cp1252"), {}, "windows-1252"),
+        ("Name,phone\nZoë,+491713920012\n".encode("utf-16"), {}, "utf-16-le"),
+        ("Name,phone\nZoë,+491713920012\n".encode("cp850"), {"encoding": "cp850"}, "cp850"),
+    ],
+)
+def test_the_encoding_that_a_file_is_read_in(
+    tmp_path: Path, content: bytes, options: dict[str, str], encoding: str
+) -> None:
+    (tmp_path / "x.csv").write_bytes(content)
+    table = _open(tmp_path / "x.csv", **options)
+    assert [table.encoding_of(layout) for layout, _ in table.files] == [encoding]

@@ -1,0 +1,56 @@
+"""Lines of a report at 80 columns: a label and its text, counts and their names, aligned cells."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+
+WIDTH = 80
+_LABEL = 14
+TEXT_COLUMN = 2 + _LABEL + 1
+"""Where texts begin, and the names beside counts."""
+
+
+def apart(lines: Iterable[str]) -> Iterator[str]:
+    """The lines below an empty one, if there are any."""
+    for number, line in enumerate(lines):
+        yield from ([""] if number == 0 else [])
+        yield line
+
+
+def labelled(label: str, text: str) -> list[str]:
+    """A label and its text, wrapped below itself."""
+    first = f"  {label + ' ':.<{_LABEL}} "
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * TEXT_COLUMN)
+
+
+def below(text: str) -> list[str]:
+    """Text without a label, wrapped."""
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=" " * TEXT_COLUMN, subsequent_indent=" " * TEXT_COLUMN
+    )
+
+
+def counted(count: int, text: str) -> str:
+    """A count on the left of where texts begin."""
+    return f"{count:>{TEXT_COLUMN - 2},}  {text}"
+
+
+def fitting(texts: Iterable[str], room: int) -> str:
+    """As many of the texts as there is room for; the first one cut if need be."""
+    line = ""
+    for text in texts:
+        longer = f"{line}, {text}" if line else text
+        if line and len(longer) > room:
+            break
+        line = longer
+    return line if len(line) <= room else line[: room - 1] + "…"
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """A line for each row, its cells below each other."""
+    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
+    for row in rows:
+        cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=False))
+        yield (" " * TEXT_COLUMN + "  ".join(cells)).rstrip()

@@ -1,0 +1,147 @@
+"""What an audit found, as typed records: the object that ``check --json`` prints.
+
+Every text in it was masked where it was made; OUTPUT.md explains each field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+
+class Tallied(msgspec.Struct, frozen=True):
+    """How often something was seen, and its share of all there was, 0 to 1."""
+
+    name: str
+    count: int
+    share: float
+
+
+class ColumnFacts(msgspec.Struct, frozen=True):
+    """A column of a file; ``role`` is phone, region, or empty."""
+
+    name: str
+    type: str
+    role: str = ""
+
+
+class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """How a file was read, and what became of its rows."""
+
+    name: str
+    format: str
+    compression: str
+    encoding: str
+    delimiter: str
+    has_header: bool
+    phone_column_by: str
+    likely_region_column: str
+    is_misread: bool
+    columns: list[ColumnFacts]
+    rows: int
+    accepted: int
+    rejected: int
+
+
+class Example(msgspec.Struct, frozen=True):
+    """A rejected row: where it stands, and its cell masked."""
+
+    source_file: str
+    source_row: int
+    raw_masked: str
+    raw_region: str
+    detail: str
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """The rows rejected for one reason, and the first few that look different."""
+
+    reason: str
+    rows: int
+    remedy: str
+    examples: list[Example]
+
+
+class Numbers(msgspec.Struct, frozen=True):
+    """The numbers that would be asked about; counts and shares are those of unique numbers."""
+
+    unique: int
+    duplicate_rows: int
+    repeated: int
+    most_rows: int
+    regions: list[Tallied]
+    types: list[Tallied]
+
+
+class Damaged(msgspec.Struct, frozen=True):
+    """What happened to the column on its way here; shares are those of its filled cells."""
+
+    filled_cells: int
+    stored_as: str
+    spreadsheet_cells: int
+    spreadsheet_share: float
+    kinds: list[Tallied]
+
+
+class RegionAdvice(msgspec.Struct, frozen=True):
+    """What became of the numbers without a country code in one region after the other.
+
+    ``region`` is empty where none can be suggested; ``alike`` are the (other) regions in which
+    most of the sample are valid numbers too. ``mobile_in`` is the one of them all in which most
+    are mobile numbers, if there is just one. ``grounds`` are ``regions.Ground``s.
+    """
+
+    rows: int
+    sampled: int
+    region: str
+    accepted: int
+    grounds: list[str]
+    alike: list[str]
+    mobile_in: str
+
+
+class Fix(msgspec.Struct, frozen=True):
+    """Something to do, and how many rejected rows it would save at most."""
+
+    rows: int
+    advice: str
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """A list as it is before any money is spent: rows = accepted + rejected."""
+
+    files: list[FileFacts]
+    phone_column: str
+    region_column: str
+    default_region: str
+    rows: int
+    accepted: int
+    rejected: int
+    rejects: list[Rejected]
+    rules: list[Tallied]
+    numbers: Numbers
+    damage: Damaged
+    region_advice: RegionAdvice | None
+    fixes: list[Fix]
+
+
+def tallied(counts: Mapping[str, int], total: int) -> list[Tallied]:
+    """The counts that are not zero, the largest first, with their shares of the total.
+
+    >>> tallied({"GB": 1, "DE": 3}, 4)[0]
+    Tallied(name='DE', count=3, share=0.75)
+    """
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [Tallied(name, n, share_of(n, total)) for name, n in ordered if n]
+
+
+def share_of(part: int, whole: int) -> float:
+    """The part's share, 0 to 1; of nothing it is 0."""
+    return round(part / whole, 4) if whole else 0.0
+
+
+def added(counts: dict[str, int], more: Iterable[tuple[str, int]]) -> None:
+    """Adds to the counts in place."""
+    for name, count in more:
+        counts[name] = counts.get(name, 0) + count
