@@ -7,10 +7,11 @@ BENCH_STAMP := $(VENV)/.bench-installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture check format bench-memory bench-pacing bench-limits clean
+.PHONY: help demo test torture differential check format bench-memory bench-pacing bench-limits \
+	bench-normalise clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
 
 # What the demo shows of its results: how many, and how many positives at each endpoint.
 define SHOW
@@ -34,6 +35,9 @@ test: $(STAMP) ## run all tests
 torture: $(STAMP) ## kill, stop and cut off runs, hundreds of times (about half an hour)
 	$(BIN)/python -m pytest -q -m torture tests/torture
 
+differential: $(STAMP) ## millions of numbers compared with phonenumbers, one by one (about ten minutes)
+	$(BIN)/python -m pytest -q -n 2 -m differential tests/differential
+
 check: $(STAMP) ## format, lint, types, import layers and documents
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -52,6 +56,9 @@ bench-pacing: $(BENCH_STAMP) ## the budget used and overstepped, beside what oth
 
 bench-limits: $(BENCH_STAMP) ## how a limit is found that differs from the contract's (7 minutes)
 	$(BIN)/python -m benchmarks.pacing.limits
+
+bench-normalise: $(BENCH_STAMP) ## rows a second, beside the libraries for phone numbers (five minutes)
+	$(BIN)/python -m benchmarks.normalise.speeds
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) demo_out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.pacing import charts, figures, tables, trial
+from benchmarks import tables
+from benchmarks.pacing import charts, figures, trial
 from benchmarks.pacing.contestants import CONTESTANTS
 from benchmarks.pacing.rates import folder_with
 from benchmarks.pacing.timetable import Timetable

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.pacing import charts, figures, tables, trial
+from benchmarks import tables
+from benchmarks.pacing import charts, figures, trial
 from benchmarks.pacing.contestants import CONTESTANTS, batch_screen, write_numbers
 from benchmarks.pacing.timetable import Timetable
 
