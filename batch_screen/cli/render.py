@@ -111,7 +111,9 @@ def _line(label: str, text: str) -> str:
 
 
 def _rows(rows: Rows) -> Iterator[str]:
-    yield _line("rows", f"{rows.read:,} = {rows.accepted:,} accepted + {rows.rejected:,} rejected")
+    # Not with a plus between them: before a figure it would be masked as a number is.
+    sums = f"{rows.accepted:,} accepted and {rows.rejected:,} rejected"
+    yield _line("rows", f"{rows.read:,} = {sums}")
     if rows.rejected:
         yield _line("  rejected", _main_counts(rows.rejected_by_reason))
     yield _line(
@@ -141,7 +143,7 @@ def _lookups(summary: Summary) -> Iterator[str]:
     for figures in summary.endpoints.values():
         for outcome, count in figures.by_outcome.items():
             totals[outcome] = totals.get(outcome, 0) + count
-    sums = " + ".join(f"{count:,} {outcome}" for outcome, count in totals.items()) or "none"
+    sums = ", ".join(f"{count:,} {outcome}" for outcome, count in totals.items()) or "none"
     yield _line("lookups", f"{summary.lookups:,} = {sums}")
     width = max((len(name) for name in summary.endpoints), default=0)
     for name, figures in summary.endpoints.items():
@@ -168,7 +170,7 @@ def _requests(summary: Summary, settings: Settings) -> Iterator[str]:
     refusals = sum(figures.refusals for figures in summary.endpoints.values())
     retries = max(0, attempts - refusals - summary.lookups)
     yield _line(
-        "requests", f"{attempts:,} = lookups + {retries:,} retries + {refusals:,} refused (429)"
+        "requests", f"{attempts:,} = lookups, {retries:,} retries and {refusals:,} refused (429)"
     )
     if session.asking_seconds >= 1:
         yield _line(

@@ -178,7 +178,7 @@ def test_accounting_adds_up(screened: Screened) -> None:
 def test_closing_block_states_the_accounting(screened: Screened) -> None:
     rows = screened.output.report("summary.json")["rows"]
     read, accepted, rejected = (f"{rows[n]:,}" for n in ("read", "accepted", "rejected"))
-    assert f"{read} = {accepted} accepted + {rejected} rejected" in screened.stdout
+    assert f"{read} = {accepted} accepted and {rejected} rejected" in screened.stdout
     assert f"{screened.lookups.height:,} = " in screened.stdout
 
 

@@ -27,7 +27,7 @@ def test_plan_agrees_with_the_run(sandbox: Callable[..., SandboxThread], tmp_pat
     assert text.out.startswith("plan: nothing was sent\n")
     for words in (
         "phone column . phone",
-        "56 = 55 accepted + 1 rejected",
+        "56 = 55 accepted and 1 rejected",
         "50 unique, 5 rows are duplicates",
         "100 to ask, 0 saved",
         "2.50 CHF",

@@ -12,9 +12,10 @@ import pytest
 from batch_screen.cli.render import closing_block, duration, forecast_block
 from batch_screen.config.settings import Output, Settings
 from batch_screen.forecasting import Forecast
+from batch_screen.masking import safe_text
 from batch_screen.model import Endpoint, Pace
 from batch_screen.output.parts import TABLES, Layout
-from batch_screen.output.summary import Ending
+from batch_screen.output.summary import Ending, Rows
 from batch_screen.pipeline import Screened
 
 Make = Callable[..., Any]
@@ -56,13 +57,13 @@ def test_closing_block(summary: Make, lookups: Make, layout: Layout) -> None:
     assert head == "batch-screen 0.1.0 · run 20261123-0123456789 · complete"
     parts = "run_date=2026-11-23/20261123-0123456789-00000.parquet"
     for line in (
-        "  rows ......... 1,250 = 1,200 accepted + 50 rejected",
+        "  rows ......... 1,250 = 1,200 accepted and 50 rejected",
         "    rejected ... empty 50",
         "  numbers ...... 1,000 unique, 200 rows are duplicates",
-        "  lookups ...... 2,000 = 1,900 success + 100 timeout",
+        "  lookups ...... 2,000 = 1,900 success, 100 timeout",
         "    sim-swap/check         success 1,000 | swapped 7 | ms p50=40 p95=90.5",
         "    call-forwarding/check  success 900, timeout 100 | active 7 | ms p50=40 p95=90.5",
-        "  requests ..... 2,320 = lookups + 300 retries + 20 refused (429)",
+        "  requests ..... 2,320 = lookups, 300 retries and 20 refused (429)",
         "  rate ......... 10.0/s over 1 min 40 s, 10/s allowed",
         "  cost ......... at most 1,234.50 EUR",
         f"  files ........ {layout.folder}",
@@ -71,6 +72,25 @@ def test_closing_block(summary: Make, lookups: Make, layout: Layout) -> None:
         assert line in lines
     assert lines[-2].startswith("  hint: 5.0% of the lookups failed")
     assert lines[-1].startswith("  hint: 20 requests were refused")
+
+
+def test_large_figures_are_not_taken_for_numbers(
+    summary: Make, lookups: Make, layout: Layout
+) -> None:
+    asked = lookups(
+        total=49_409_100,
+        by_outcome={"success": 49_000_000, "timeout": 409_100},
+        attempts=50_500_500,
+        refusals=500_400,
+    )
+    figures = summary(
+        rows=Rows(100_000_000, 49_909_010, 50_090_990, {"empty": 50_090_990}, 499_910, 49_409_100),
+        endpoints={"sim-swap/check": asked},
+    )
+    block = closing_block(Screened(figures, layout), QUIET)
+    assert "100,000,000 = 49,909,010 accepted and 50,090,990 rejected" in block
+    assert "= lookups, 591,000 retries and 500,400 refused (429)" in block
+    assert "•" not in safe_text(block)
 
 
 def test_closing_block_shows_the_pace(summary: Make, layout: Layout) -> None:
@@ -169,7 +189,7 @@ def test_forecast_block(summary: Make) -> None:
         "plan: nothing was sent",
         "",
         "  phone column . phone",
-        "  rows ......... 1,250 = 1,200 accepted + 50 rejected",
+        "  rows ......... 1,250 = 1,200 accepted and 50 rejected",
         "    rejected ... empty 50",
         "  numbers ...... 1,000 unique, 200 rows are duplicates",
         "  lookups ...... 1,600 to ask, 400 saved",
