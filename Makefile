@@ -32,7 +32,8 @@ test: $(STAMP) ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 torture: $(STAMP) ## kill, stop and cut off runs, hundreds of times (about half an hour)
-	$(BIN)/python -m pytest -q -m torture tests/torture
+	TESTS_IN_FULL=1 $(BIN)/python -m pytest -q -m torture tests/torture
+	TESTS_IN_FULL=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(STAMP) ## format, lint, types, import layers and documents
 	$(BIN)/ruff format --check .

@@ -128,7 +128,10 @@ def together(call: Callable[[S], T], names: Iterable[S], at_once: int = 3) -> li
 
 def peak_mib(process: int) -> float:
     """The most memory so far; rusage would count what the tests themselves had at the fork."""
-    status = Path(f"/proc/{process}/status").read_text("utf-8")
+    try:
+        status = Path(f"/proc/{process}/status").read_text("utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        status = ""
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     return int(found[1]) / 1024 if found else 0.0  # it has just ended
 

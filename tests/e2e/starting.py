@@ -3,7 +3,7 @@
 To load Python, polars and the rest takes ten times the CPU of a short command. A fork has all
 that most tests look at of its own: process, streams, environment, folder, umask, signals, exit
 code, memory. It does not show how Python begins, what is loaded when, and the command line as
-the system tells it; tests of those start it cold, as users do. TESTS_START_COLD=1 makes all
+the system tells it; tests of those start it cold, as users do. TESTS_IN_FULL=1 makes all
 starts cold.
 """
 
@@ -23,6 +23,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
+
+from tests.thoroughness import IS_FULL
 
 _SERVER = Path(__file__).with_name("warm_server.py")
 _ROOM_OF_A_PIPE = 65_536
@@ -91,7 +93,7 @@ def complete(
 
 def _starts_cold(env: Mapping[str, str]) -> bool:
     """Whether Python itself reads the environment, or all starts shall be cold."""
-    return "PYTHONPATH" in env or bool(os.environ.get("TESTS_START_COLD"))
+    return "PYTHONPATH" in env or IS_FULL
 
 
 class WarmProcess:

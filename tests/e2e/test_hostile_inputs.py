@@ -123,11 +123,12 @@ def measured(
             env=clean(environment),
         )
     deadline, peak = time.monotonic() + SECONDS, 0.0
-    while (code := process.poll()) is None:
-        peak = max(peak, peak_mib(process.pid))
-        if time.monotonic() > deadline:
-            process.kill()
-        time.sleep(0.01)
+    with process:
+        while (code := process.poll()) is None:
+            peak = max(peak, peak_mib(process.pid))
+            if time.monotonic() > deadline:
+                process.kill()
+            time.sleep(0.01)
     if isinstance(process, WarmProcess):
         peak = process.peak_mib
     done = Measured(code, "", said.read_text("utf-8"), peak)
