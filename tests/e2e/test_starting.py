@@ -17,12 +17,9 @@ from .starting import WarmProcess, begin
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--version"],
-        ["plan", "list.csv", "--phone-column", "phone"],
         ["plan", "-"],
         ["run", "list.csv", "--out", "list.csv/out"],
         ["run", "list.csv", "--rate", "-7"],
-        ["validate", "nowhere"],
     ],
     ids=" ".join,
 )
