@@ -1,4 +1,4 @@
-"""How much is tried: enough on every change, all of it with TESTS_IN_FULL=1 (make torture)."""
+"""How much is tried: enough on every change, all of it with TESTS_IN_FULL=1 (make test-in-full)."""
 
 from __future__ import annotations
 
