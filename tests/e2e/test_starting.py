@@ -90,7 +90,12 @@ def test_a_server_that_ends_says_why() -> None:
         "starting.complete(['batch-screen', '--version'], env={})\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=clean(),  # without TESTS_IN_FULL, which has no server
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 1
     assert "warm_server.py has ended: " in done.stderr

@@ -73,7 +73,8 @@ def _reap() -> None:
 
 
 if __name__ == "__main__":
-    # Those that polars and pyarrow begin when they are loaded wait for work that comes later.
+    # Of threads: those that allocators begin when polars and pyarrow are loaded, which they
+    # begin anew in a fork, and one of polars that clears away what a query has spilled.
     warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", module=__name__)
     for module in pkgutil.walk_packages(batch_screen.__path__, "batch_screen."):
         import_module(module.name)
