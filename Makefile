@@ -7,8 +7,8 @@ BENCH_STAMP := $(VENV)/.bench-installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture differential check format bench-memory bench-pacing bench-limits \
-	bench-normalise clean
+.PHONY: help demo test test-in-full torture differential check format bench-memory bench-pacing \
+	bench-limits bench-normalise clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -32,8 +32,11 @@ demo: $(STAMP) ## screen the sample customers against the sandbox, into demo_out
 test: $(STAMP) ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+test-in-full: $(STAMP) ## run all tests with every example, each command from a cold start
+	TESTS_IN_FULL=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
 torture: $(STAMP) ## kill, stop and cut off runs, hundreds of times (about half an hour)
-	$(BIN)/python -m pytest -q -m torture tests/torture
+	TESTS_IN_FULL=1 $(BIN)/python -m pytest -q -m torture tests/torture
 
 differential: $(STAMP) ## millions of numbers compared with phonenumbers, one by one (about ten minutes)
 	$(BIN)/python -m pytest -q -n 2 -m differential tests/differential

@@ -25,6 +25,8 @@ from batch_screen.sandbox.config import SandboxConfig
 from batch_screen.sandbox.problems import Problem
 from batch_screen.sandbox.run import SandboxThread
 
+from .starting import WarmProcess, begin, complete
+
 COMMAND = Path(sys.executable).with_name("batch-screen")
 KEY = "e2e-7Qf3vXw9-distinctive"
 DAY = "2026-03-02"
@@ -81,17 +83,16 @@ def run_command(
     stdin: bytes = b"",
     umask: int = 0o022,
     cwd: Path | None = None,
+    is_cold: bool = False,
 ) -> Finished:
     """The command's end. Whatever it said holds no traceback, no whole number and no key."""
-    done = subprocess.run(
-        [COMMAND, *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
+    done = complete(
+        [str(COMMAND), *map(str, arguments)],
         env=clean(environment),
+        stdin=stdin,
         umask=umask,
         cwd=cwd,
-        timeout=60,
-        check=False,
+        is_cold=is_cold,
     )
     return discreet(Finished(done.returncode, done.stdout.decode(), done.stderr.decode()))
 
@@ -127,7 +128,10 @@ def together(call: Callable[[S], T], names: Iterable[S], at_once: int = 3) -> li
 
 def peak_mib(process: int) -> float:
     """The most memory so far; rusage would count what the tests themselves had at the fork."""
-    status = Path(f"/proc/{process}/status").read_text("utf-8")
+    try:
+        status = Path(f"/proc/{process}/status").read_text("utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        status = ""
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     return int(found[1]) / 1024 if found else 0.0  # it has just ended
 
@@ -140,7 +144,9 @@ def write_csv(path: Path, cells: Sequence[str], header: str = "phone") -> Path:
 class Background:
     """The command while it runs."""
 
-    def __init__(self, process: subprocess.Popen[bytes], stderr: Path, stdout: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes] | WarmProcess, stderr: Path, stdout: Path
+    ) -> None:
         self.process = process
         self._stderr = stderr
         self._stdout = stdout
@@ -169,6 +175,7 @@ class Desk:
     toml: str = ""
     options: tuple[str, ...] = ()
     environment: Mapping[str, str | None] = field(default_factory=dict)
+    is_cold: bool = False
     out: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -187,7 +194,8 @@ class Desk:
         return [command, *inputs, *where, *settings, *self.options, *more]
 
     def run(self, *more: object, **kwargs: Any) -> Finished:
-        return run_command(*self.arguments(*more), **{"environment": self.environment, **kwargs})
+        how = {"environment": self.environment, "is_cold": self.is_cold, **kwargs}
+        return run_command(*self.arguments(*more), **how)
 
     def plan(self, *more: object) -> dict[str, Any]:
         done = run_command(*self.arguments("--json", *more, command="plan"))
@@ -200,11 +208,12 @@ class Desk:
         """The command in the background; it is killed if it outlives the block."""
         stdout, stderr = self.folder / "stdout", self.folder / "stderr"
         with stdout.open("wb") as out, stderr.open("wb") as err:
-            process = subprocess.Popen(
-                [COMMAND, *map(str, self.arguments(*more))],
+            process = begin(
+                [str(COMMAND), *map(str, self.arguments(*more))],
                 stdout=out,
                 stderr=err,
                 env=clean(self.environment),
+                is_cold=self.is_cold,
             )
         with process:
             try:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import gzip
 import os
 import re
-import resource
 import signal
 import stat
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -35,6 +34,7 @@ from .conftest import (
     until,
     write_csv,
 )
+from .starting import complete
 
 NUMBER = NUMBERS[123]
 LISTED = [*NUMBERS[:90], f"{NUMBERS[3]};{NUMBERS[4]}", f"tel {NUMBERS[5]} x", "n/a"]
@@ -42,7 +42,7 @@ HOSTILE = "ph\x1b[31mo\u202ene\x07"
 IN_THE_ENVIRONMENT = {"BATCH_SCREEN_API_KEY": KEY}
 QUICK = {"BATCH_SCREEN_GUARDS__UNREACHABLE_SECONDS": "1"}
 UMASK = 0
-_SMALL_FILES = 4_096
+_SMALL_FILES = ("bash", "-c", 'ulimit -f 4 && exec "$@"', "-")
 
 
 @dataclass
@@ -56,17 +56,14 @@ class Scene:
         self,
         *arguments: object,
         environment: Mapping[str, str | None] = IN_THE_ENVIRONMENT,
-        before: Callable[[], None] | None = None,
+        before: Sequence[str] = (),
     ) -> Finished:
-        done = subprocess.run(
-            [COMMAND, *map(str, arguments)],
-            capture_output=True,
+        done = complete(
+            [*before, str(COMMAND), *map(str, arguments)],
             env=clean({"TMPDIR": str(self.scratch), **environment}),
             cwd=self.desk.folder,
             umask=UMASK,
-            preexec_fn=before,
-            timeout=60,
-            check=False,
+            is_cold=bool(before),
         )
         ended = Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
         self.said.append(ended)
@@ -158,6 +155,7 @@ def test_numbers_in_names_and_on_the_command_line(scene: Scene, tmp_path: Path) 
 def test_stopped_and_killed_on_the_way(scene: Scene) -> None:
     """The journal is on disk, and the process list shows no key."""
     desk = scene.desk
+    desk.is_cold = True  # a fork would show another command line
     for number in (signal.SIGTERM, signal.SIGKILL):
         journal = set(desk.out.glob(".state/runs/*/journal/*"))
         with desk.started("--rate", "20") as running:
@@ -188,7 +186,7 @@ def test_every_class_of_error(scene: Scene, tmp_path: Path) -> None:
         scene.run("--phone-column", NUMBER).code,
         scene.command("run", "torn.csv.gz", "--out", desk.out, "--sandbox").code,
         scene.command("run", "torn.parquet", "--out", desk.out, "--sandbox").code,
-        scene.run(before=_no_large_files).code,
+        scene.run(before=_SMALL_FILES).code,
         scene.command("run", desk.list, "--out", desk.out, environment=QUICK).code,
         scene.run("--api-key-file", f"{NUMBER}{HOSTILE}").code,
         scene.command("--help").code,
@@ -197,10 +195,6 @@ def test_every_class_of_error(scene: Scene, tmp_path: Path) -> None:
     ]
     assert codes == [2, 65, 65, 65, 73, 69, 77, 0, 0, 0]
     assert scene.leaks() == []
-
-
-def _no_large_files() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_SMALL_FILES, _SMALL_FILES))
 
 
 def test_foreign_and_held_state(scene: Scene) -> None:
@@ -278,7 +272,7 @@ def test_a_library_run_is_private_from_the_first_byte(
     server: SandboxThread, tmp_path: Path
 ) -> None:
     """No umask of ours helps here: every file is watched from its creation on."""
-    listed = write_csv(tmp_path / "list.csv", [*NUMBERS, "n/a"])
+    listed = write_csv(tmp_path / "list.csv", [*NUMBERS[:1100], "n/a"])
     (tmp_path / "key").write_text(KEY)
     out, scratch = tmp_path / "out", tmp_path / "scratch"
     scratch.mkdir(mode=0o700)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ import pytest
 from . import hostile
 from .conftest import COMMAND, NUMBERS, Finished, clean, discreet, peak_mib, together
 from .hostile import HEAD, LIST, MIB, ROW, content
+from .starting import WarmProcess, begin
 
 MEMORY_MIB = 700
 SECONDS = 50
@@ -115,20 +115,23 @@ def measured(
     """How the command ends, and the most memory it had; it is killed after SECONDS."""
     said = folder / "said"
     with said.open("wb") as file:
-        process = subprocess.Popen(
-            [COMMAND, "plan", *arguments],
+        process = begin(
+            [str(COMMAND), "plan", *arguments],
             cwd=folder,
             stdout=file,
             stderr=file,
             env=clean(environment),
         )
     deadline, peak = time.monotonic() + SECONDS, 0.0
-    while process.poll() is None:
-        peak = max(peak, peak_mib(process.pid))
-        if time.monotonic() > deadline:
-            process.kill()
-        time.sleep(0.01)
-    done = Measured(process.returncode, "", said.read_text("utf-8"), peak)
+    with process:
+        while (code := process.poll()) is None:
+            peak = max(peak, peak_mib(process.pid))
+            if time.monotonic() > deadline:
+                process.kill()
+            time.sleep(0.01)
+    if isinstance(process, WarmProcess):
+        peak = process.peak_mib
+    done = Measured(code, "", said.read_text("utf-8"), peak)
     discreet(done)
     return done
 

@@ -20,7 +20,6 @@ from .figures import Figures, table
 
 ENDPOINTS = ("--endpoints", "sim-swap/retrieve-date,call-forwarding/check")
 CELLS = [*NUMBERS[:990], "n/a", *NUMBERS[:40], "=1+1", *NUMBERS[1000:1990]]
-LOOKUPS = 2 * 1980
 FEW_CELLS = [*NUMBERS[:180], "n/a", *NUMBERS[:20], *NUMBERS[1000:1020]]
 FEW_LOOKUPS = 2 * 200
 SEVERAL_SHARDS = "[output]\nshard_lookups = 1000\n"

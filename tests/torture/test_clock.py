@@ -43,7 +43,7 @@ def test_clock_jumps(
     tmp_path: Path, size: Size, undisturbed: Undisturbed, settle: Callable[[Figures], None]
 ) -> None:
     draw = random.Random(size.seed)
-    cells = FEW_CELLS if size.is_full else FEW_CELLS[:60]
+    cells = FEW_CELLS if size.is_full else FEW_CELLS[:30]
     desk = Desk(tmp_path, "", cells, options=(*ENDPOINTS, "--rate", str(_RATE)))
     behaviours = Behaviour.RATE_LIMITED, Behaviour.RATE_LIMITED_DATE
     share = 0.02

@@ -15,7 +15,7 @@ from tests.e2e.conftest import Desk
 
 from .conftest import ENDPOINTS, SEVERAL_SHARDS, Size, Undisturbed
 from .figures import Figures, combine
-from .trial import Trial, wait_until
+from .trial import AT_ONCE, Trial, wait_until
 
 _KILLS_A_RUN = 12
 _RATE = {True: "1500", False: "600"}
@@ -95,7 +95,10 @@ def one_run(
     for kills in range(most_kills):
         with trial.started() as running:
             claim = moments.next()
-            wait_until(lambda: claim() or running.process.poll() is not None)  # noqa: B023
+            wait_until(
+                lambda: claim() or running.process.poll() is not None,  # noqa: B023
+                every=AT_ONCE,
+            )
             time.sleep(draw.choice([0, draw.uniform(0, 0.005)]))
             session = trial.kill(running)
             if not session.is_killed:
@@ -117,6 +120,7 @@ def runs(
             size.cells,
             SEVERAL_SHARDS,
             (*ENDPOINTS, "--rate", _RATE[size.is_full]),
+            is_cold=True,  # or there would be no start-up to speak of
         )
         with ExitStack() as stack:
             trial = stack.enter_context(Trial("SIGKILL", size.seed, desk))

@@ -20,6 +20,8 @@ from .witness import Witness
 
 PER_KILL_MOST = 2 * CONCURRENCY
 WAIT_SECONDS = 120
+AT_ONCE = 0.001
+"""Seconds between looks for what is over in a moment."""
 _PASSING = ("attempts", "refusals", "unanswered")
 """Columns of lookups that tell how it was asked, not what was answered."""
 
@@ -226,11 +228,13 @@ def _answers(part: Any) -> Any:
     return [_answers(each) for each in part] if isinstance(part, list) else part
 
 
-def wait_until(claim: Callable[[], object], seconds: float = WAIT_SECONDS) -> bool:
-    """Whether the claim came true in time."""
+def wait_until(
+    claim: Callable[[], object], seconds: float = WAIT_SECONDS, *, every: float = 0.005
+) -> bool:
+    """Whether the claim came true in time, looked at every so many seconds."""
     deadline = time.monotonic() + seconds
     while not claim():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.001)
+        time.sleep(every)
     return True

@@ -5,12 +5,13 @@ from pathlib import Path
 import msgspec
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from batch_screen.checked import check_file, read_frame, read_record, write_record
 from batch_screen.errors import JournalError, OutputError
 from batch_screen.files import sha256_of
+from tests.thoroughness import examples
 
 
 class Thing(msgspec.Struct, frozen=True):
@@ -20,9 +21,7 @@ class Thing(msgspec.Struct, frozen=True):
 
 THING = Thing("list", 3)
 FRAME = pl.DataFrame({"e164": ["+447700900123", "+447700900124"], "row_index": [0, 1]})
-MANY = settings(
-    max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+MANY = examples(1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def changed(data: st.DataObject, content: bytes) -> bytes:

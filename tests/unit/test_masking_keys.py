@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from batch_screen.masking import hide, hide_keys, masked_logger, safe_line, safe_text
 from batch_screen.masking.keys import forget_keys
 from tests.discretion import secrets_in
+from tests.thoroughness import examples
 
 KEY = "t0p/s3cret+key=of\"%41'ours\\n9"
 NUMBER = "+442079460123"
@@ -50,6 +51,7 @@ def _fresh() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
+@examples(100)
 @given(key=keys, before=st.text(max_size=6), after=st.text(max_size=6))
 def test_no_spelling_survives(spelling: str, key: str, before: str, after: str) -> None:
     forget_keys()

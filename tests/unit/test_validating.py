@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batch_screen
@@ -13,6 +13,7 @@ from batch_screen.errors import InputError
 from batch_screen.output.parts import LOOKUPS, RESULTS
 from batch_screen.validating import runs_in, validate
 from batch_screen.watch import Silent, Watch
+from tests.thoroughness import examples
 
 from .output.whole_run import WholeRun, digests, new_whole_run
 
@@ -115,7 +116,7 @@ def test_progress_is_told(run: WholeRun) -> None:
     assert totals["comparing"] == 3
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.data())
 def test_any_changed_byte_of_any_file_is_found(run: WholeRun, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(list(run.files())))
@@ -129,7 +130,7 @@ def test_any_changed_byte_of_any_file_is_found(run: WholeRun, data: st.DataObjec
         path.write_bytes(held)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.data())
 def test_a_damaged_part_whose_digest_fits_never_ends_in_an_exception(
     run: WholeRun, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

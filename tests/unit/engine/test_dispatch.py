@@ -9,7 +9,6 @@ from itertools import pairwise
 import msgspec.structs
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from batch_screen.api.answers import TRUNCATED
@@ -42,6 +41,7 @@ from batch_screen.model import (
     OutcomeKind,
 )
 from tests import virtual_time
+from tests.thoroughness import examples
 
 K = OutcomeKind
 CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
@@ -252,7 +252,7 @@ def reference(answers: list[Answer], retry: Retry) -> tuple[OutcomeKind, int, in
     raise AssertionError
 
 
-@examples(max_examples=200, deadline=None)
+@examples(200)
 @given(
     scripts=st.lists(st.lists(st.sampled_from(PALETTE), max_size=7), min_size=1, max_size=25),
     concurrency=st.integers(1, 6),

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.config.settings import Pacing
@@ -14,6 +14,7 @@ from batch_screen.engine.governor import START_SHARE, Governor, ramp
 from batch_screen.engine.pacing import EndpointPacers, Pacer, bucket
 from batch_screen.model import Allowance, Endpoint
 from tests import virtual_time
+from tests.thoroughness import examples
 
 SECOND = 1 - 1e-9
 
@@ -97,7 +98,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     rate=RATES,
     ramp_up=st.one_of(st.just(0.0), st.floats(0, 10)),
@@ -129,7 +130,7 @@ def test_no_second_holds_more_than_the_rate_and_nobody_starts_too_early(
         assert all(start >= not_before - 1e-9 for start in line.starts[index : index + 1])
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     steps=st.lists(
         st.tuples(st.floats(0.3, 4), st.sampled_from([0.0, 0.5, 3.0, 20.0, 100.0, 1000.0])),
@@ -290,7 +291,7 @@ def test_a_busy_loop_costs_no_attempts_and_makes_no_second_too_full(stall: float
     rate=st.sampled_from([0.5, 3.0, 10.0, 98.0, 1000.0]),
     gaps=st.lists(st.floats(0, 2), min_size=1, max_size=6),
 )
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_an_endpoint_never_gets_more_than_its_own_rate(rate: float, gaps: list[float]) -> None:
     endpoint, other = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
 

@@ -6,13 +6,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as tries
 from hypothesis import strategies as st
 
 from batch_screen.config.settings import Budget, Schedule
 from batch_screen.config.values import duration
 from batch_screen.engine.schedule import Bound, Timetable, closing_time, next_at, spelled
 from batch_screen.errors import Stopped
+from tests.thoroughness import examples
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -86,7 +86,7 @@ def looked_for(wall: time, after: datetime, place: ZoneInfo) -> datetime:
             return now
 
 
-@tries(max_examples=300, deadline=None)
+@examples(300)
 @given(WALLS, INSTANTS, PLACES)
 def test_the_next_time_is_the_first_that_a_clock_shows(
     wall: time, after: datetime, place: ZoneInfo
@@ -175,7 +175,7 @@ def test_without_hours_the_rate_is_the_rate() -> None:
     assert table.seconds_needed(1e9, at("2026-07-01T06:00")) == 2e8
 
 
-@tries(max_examples=300, deadline=None)
+@examples(300)
 @given(SCHEDULES, INSTANTS)
 def test_the_rate_changes_at_a_full_hour_only(schedule: Schedule, instant: datetime) -> None:
     table = Timetable(schedule, 10)
@@ -215,7 +215,7 @@ def test_years_of_asking_need_no_long_loop() -> None:
     assert needed == pytest.approx(2e12, rel=1e-3)
 
 
-@tries(max_examples=100, deadline=None)
+@examples(100)
 @given(SCHEDULES, INSTANTS, st.floats(0, 1e6), st.floats(0, 1e6))
 def test_asking_in_two_parts_takes_as_long(
     schedule: Schedule, began: datetime, first: float, second: float
@@ -240,7 +240,7 @@ def sum_of(table: Timetable, began: datetime, seconds: float) -> float:
     return total
 
 
-@tries(max_examples=50, deadline=None)
+@examples(50)
 @given(SCHEDULES, INSTANTS, st.floats(0.001, 1e6))
 def test_so_many_requests_are_permitted_by_then(
     schedule: Schedule, began: datetime, requests: float

@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.journal.lines import FORMAT, VERSION, BadLineError, Header, decode, encode
 from batch_screen.model import Attempt, Endpoint, Intent, LatestChange, Outcome, OutcomeKind
+from tests.thoroughness import examples
 
 NUMBER = "+491713920012"
 FULL = Outcome(
@@ -91,7 +92,7 @@ def test_the_format_is_pinned() -> None:
     )
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(data=st.data())
 def test_no_damage_passes_for_a_record(data: st.DataObject) -> None:
     line = encode(FULL)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from batch_screen.errors import JournalError, OutputError
@@ -19,6 +19,7 @@ from batch_screen.journal.segments import (
     shards_with_segments,
 )
 from batch_screen.model import Attempt, Endpoint, Intent, Outcome, OutcomeKind
+from tests.thoroughness import examples
 
 RUN = "20261123-c0ffee0000"
 RECORDS: list[Record] = [
@@ -290,9 +291,7 @@ def damage(data: st.DataObject, content: bytes) -> bytes:
     return bytes(changed)
 
 
-@settings(
-    max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_damage_yields_a_wrong_record(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "00000-00000.journal"

@@ -5,7 +5,7 @@ import io
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.model import Endpoint, OutcomeKind
@@ -21,6 +21,7 @@ from batch_screen.output.failures import (
     write_errors_csv,
 )
 from batch_screen.schema import ERRORS, REJECT, conform, dtypes
+from tests.thoroughness import examples
 
 from .frames import number, outcome, outcomes_of
 
@@ -127,7 +128,7 @@ NASTY = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(message=NASTY, file=NASTY, code=NASTY, i=st.integers(0, 99_999))
 def test_no_cell_is_a_formula_or_breaks_the_line(
     message: str, file: str, code: str, i: int
@@ -143,7 +144,7 @@ def test_no_cell_is_a_formula_or_breaks_the_line(
         assert not set(cell) & {"\r", "\n", "\t", "\x00", "\u202e"}
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     phone=PHONES,
     before=st.text(alphabet="abc :,;=%+-_(", max_size=4),

@@ -234,13 +234,17 @@ def test_parts_of_other_runs_are_no_strangers(run: WholeRun) -> None:
 def test_private(run: WholeRun, mode: int) -> None:
     later = [run.layout.manifest, run.layout.marker, run.layout.latest]
     folders = [run.layout.run, run.layout.run.parent, run.layout.part(ERRORS, 0).parent]
-    for path in (*listed_files(run), *later, *folders):
-        before = path.stat().st_mode
+    opened = {path: path.stat().st_mode for path in (*listed_files(run), *later, *folders)}
+    for path, before in opened.items():
         path.chmod(before | mode)
-        found = differing(run.validate())
-        assert set(found) == {"private"}, path
-        assert "lets other users in" in found["private"]
+    found = run.validate()
+    assert set(differing(found)) == {"private"}
+    told = {d.where: d.what for check in found.checks for d in check.differences}
+    for path, before in opened.items():
+        name = str(path.relative_to(run.layout.folder))
+        assert told.pop(name) == f"mode {before & 0o777 | mode:04o} lets other users in"
         path.chmod(before)
+    assert told == {}
     assert run.validate().is_whole
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.errors import InputError
 from batch_screen.reading import records
 from batch_screen.reading.records import Shape, frames
+from tests.thoroughness import examples
 
 CELLS = st.text(alphabet="a0+ \"',;\t\r\n|é#\x00\u2028", max_size=6)
 
@@ -33,7 +34,7 @@ def _expected(text: str, delimiter: str, width: int) -> list[tuple[object, ...]]
     ]
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(
     st.lists(st.lists(CELLS, min_size=1, max_size=4), max_size=8),
     st.fixed_dictionaries(
@@ -61,7 +62,7 @@ def test_what_the_csv_module_writes_comes_back(
     assert _read(out.getvalue(), shape, size) == expected
 
 
-@settings(max_examples=600)
+@examples(600)
 @given(
     st.lists(st.sampled_from(["a", "0", '"', ",", ";", "\n", "\r", "\r\n", '"', "é", " "])).map(
         "".join
@@ -83,7 +84,7 @@ def test_any_text_gives_the_rows_of_the_csv_module(text: str, width: int, size: 
     assert _read(text, shape, size) == expected
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(
     st.lists(st.sampled_from(["a", "0", '5"', ",", "\n", "\r", "\r\n", "é", " "])).map("".join),
     st.integers(1, 4),

@@ -1,0 +1,85 @@
+"""Loads the whole package and then becomes the command, in one fork for each request.
+
+A script: ``warm_server.py DESCRIPTOR``, of the socket that requests come from. Each brings
+four descriptors: stdin, stdout, stderr, and the one to report process, exit code and
+memory to.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import pkgutil
+import signal
+import socket
+import sys
+import warnings
+from importlib import import_module
+from typing import Any
+
+import batch_screen
+from batch_screen.__main__ import main
+
+_LONGEST_REQUEST = 1 << 20
+_STREAMS = 3
+
+
+def serve(control: socket.socket) -> None:
+    """Returns in a process that shall be the command; ends when nobody is left to ask."""
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, _LONGEST_REQUEST, _STREAMS + 1)
+        if not message:
+            sys.exit()
+        *streams, report = descriptors
+        if not os.fork() and not _kept(report):
+            control.close()
+            _become(json.loads(message), streams)
+            return
+        for descriptor in descriptors:
+            os.close(descriptor)
+        _reap()
+
+
+def _kept(report: int) -> bool:
+    """False in a fork; never returns here, but reports the fork, its exit code and its memory."""
+    if not (child := os.fork()):
+        os.close(report)
+        return False
+    os.write(report, b"%d\n" % child)
+    _, status, used = os.wait4(child, 0)
+    os.write(report, b"%d %d\n" % (os.waitstatus_to_exitcode(status), used.ru_maxrss))
+    os._exit(0)
+
+
+def _become(request: dict[str, Any], streams: list[int]) -> None:
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(request["folder"])
+    os.umask(request["umask"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.argv = request["command"]
+
+
+def _reap() -> None:
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                return
+        except ChildProcessError:
+            return
+
+
+if __name__ == "__main__":
+    # Of threads: those that allocators begin when polars and pyarrow are loaded, which they
+    # begin anew in a fork, and one of polars that clears away what a query has spilled.
+    warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", module=__name__)
+    for module in pkgutil.walk_packages(batch_screen.__path__, "batch_screen."):
+        import_module(module.name)
+    gc.collect()
+    gc.freeze()  # or every fork would copy what the collector touches
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may be deaf to it
+    serve(socket.socket(fileno=int(sys.argv[1])))
+    sys.exit(main())

@@ -1,0 +1,15 @@
+"""How much is tried: enough on every change, all of it with TESTS_IN_FULL=1 (make test-in-full)."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from hypothesis import settings
+
+IS_FULL = bool(os.environ.get("TESTS_IN_FULL"))
+
+
+def examples(count: int, **more: Any) -> settings:
+    """A property is tried so often in full, a third as often otherwise."""
+    return settings(max_examples=count if IS_FULL else -(-count // 3), **more)
