@@ -242,6 +242,7 @@ class Dispatcher:
         correlator = self._correlate(lookup, number)
         self._journal.note(task.shard, Intent(*key_of(lookup), attempt=number))
         self.attempts += 1
+        self._throttle.sent()
         sent = Sent(correlator, self._loop.time(), perf_counter())
         try:
             answer = await self._ask(lookup, correlator)

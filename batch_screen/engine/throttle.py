@@ -49,6 +49,9 @@ class Throttle:
         """Returns when an attempt at the endpoint may start; ``wait_seconds`` has said 0."""
         await self._pacer.acquire()
         self._endpoints.started(endpoint)
+
+    def sent(self) -> None:
+        """The attempt goes out now: one that was let start may be called off before that."""
         self._log.started(self._clock())
 
     def heard(self, answer: Answer, *, sent_at: float) -> None:

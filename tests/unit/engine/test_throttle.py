@@ -38,8 +38,10 @@ def throttled(
 def test_a_refusal_pauses_everybody_and_is_seen_in_the_pace() -> None:
     async def act(throttle: Throttle, clock: Callable[[], float]) -> None:
         await throttle.acquire(CHECK)
+        throttle.sent()
         throttle.heard(refused(), sent_at=clock())
         await throttle.acquire(DATE)
+        throttle.sent()
         assert clock() >= 2
         pace = throttle.taken()
         assert (sum(pace.attempts), sum(pace.refused)) == (2, 1)
