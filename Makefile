@@ -38,7 +38,7 @@ test-in-full: $(STAMP) ## run all tests with every example, each command from a 
 torture: $(STAMP) ## kill, stop and cut off runs, hundreds of times (about half an hour)
 	TESTS_IN_FULL=1 $(BIN)/python -m pytest -q -m torture tests/torture
 
-differential: $(STAMP) ## millions of numbers compared with phonenumbers, one by one (about ten minutes)
+differential: $(STAMP) ## millions of numbers compared with phonenumbers, one by one (ten to fifteen minutes)
 	$(BIN)/python -m pytest -q -n 2 -m differential tests/differential
 
 check: $(STAMP) ## format, lint, types, import layers and documents

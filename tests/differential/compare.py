@@ -31,7 +31,8 @@ def differences_from_library(cases: Iterable[Case]) -> tuple[int, list[Differenc
     Of each cell whose digits are read here: number, region, type, validity and refusal of the
     raw text, before any rule of ours but two. A text with a + is dialled in no region: what
     follows the + is a calling code or nothing. And where phonenumbers takes a text for no number
-    because of a space or a mark it does not know (U+2009, U+202A), it is asked without that.
+    because of a space or a mark it does not know (U+2009, U+202A), it is asked without that. So
+    it is where it leaves punctuation in the number: 00/00 is +4900/00 to it.
     """
     named = list(dict.fromkeys(cases))
     frame = pl.DataFrame(named, schema={"raw": pl.String, "region": pl.String}, orient="row")
@@ -53,6 +54,8 @@ def differences_from_library(cases: Iterable[Case]) -> tuple[int, list[Differenc
         theirs = library(raw, region)
         if theirs[0] == "not_a_number" and not raw.isascii():
             theirs = library(ascii_text(raw), region)
+        if theirs[1] is not None and not str(theirs[1])[1:].isdigit():
+            theirs = library("".join(filter(str.isdigit, raw)), region)
         if ours != theirs:
             differing.append(((raw, region), ours, theirs))
     return rows.height, differing

@@ -5,8 +5,6 @@ Run by ``make differential``; a few ten thousand of the same kind are in the qui
 
 from __future__ import annotations
 
-import itertools
-
 import phonenumbers
 import pytest
 
@@ -44,12 +42,10 @@ def test_every_example_in_every_writing() -> None:
 
 
 @pytest.mark.parametrize("seed", range(FROM_LIBRARY))
-def test_random_cells_are_read_as_phonenumbers_reads_them(
-    seed: int, record_property: pytest.FixtureRequest
-) -> None:
+def test_random_cells_are_read_as_phonenumbers_reads_them(seed: int) -> None:
     compared, differing = differences_from_library(random_cases(seed, EACH))
-    record_property("compared", compared)
     assert differing == []
+    assert compared > 115_000
 
 
 @pytest.mark.parametrize("seed", range(1_000, 1_000 + FROM_CELLS))
@@ -57,6 +53,7 @@ def test_random_cells_are_judged_alike_together_and_alone(seed: int) -> None:
     settings = SETTINGS[seed % len(SETTINGS)]
     kind = ColumnKind.TEXT if seed % 6 else ColumnKind.INTEGER
     default = ("", "DE", "US", "GB", "IT", "BR")[seed % 5]
-    cases = itertools.islice(random_cases(seed, EACH), EACH)
-    _, differing = differences_from_cells(cases, settings, kind, default)
+    cases = random_cases(seed, EACH)
+    compared, differing = differences_from_cells(cases, settings, kind, default)
     assert differing == []
+    assert compared > 149_000
