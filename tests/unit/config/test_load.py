@@ -48,6 +48,9 @@ SAMPLES = {
     "numbers.double_zero_is_plus": ("1", True),
     "numbers.vanity_letters": ("yes", True),
     "numbers.test_numbers": ("+491713920012,+491713920014", ("+491713920012", "+491713920014")),
+    "numbers.allowed_regions": ("DE,AT", ("AT", "DE")),
+    "numbers.denied_regions": ("fr uk", ("FR", "GB")),
+    "numbers.opt_out_file": ("objected.txt", "objected.txt"),
     "pacing.rate_per_second": ("2.5", 2.5),
     "pacing.rate_per_second_by_endpoint": (
         '{"call-forwarding/check": 5}',
