@@ -49,7 +49,7 @@ SAMPLES = {
     "numbers.vanity_letters": ("yes", True),
     "numbers.test_numbers": ("+491713920012,+491713920014", ("+491713920012", "+491713920014")),
     "numbers.allowed_regions": ("DE,AT", ("AT", "DE")),
-    "numbers.denied_regions": ("fr uk", ("FR", "GB")),
+    "numbers.denied_regions": ("fr, uk", ("FR", "GB")),
     "numbers.opt_out_file": ("objected.txt", "objected.txt"),
     "pacing.rate_per_second": ("2.5", 2.5),
     "pacing.rate_per_second_by_endpoint": (
