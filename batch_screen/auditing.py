@@ -113,12 +113,12 @@ def _facts(table: Table, plan: Plan, tally: Tally, settings: Settings, folder: P
 def _region_advice(
     undecided: Undecided, settings: Settings, kind: ColumnKind
 ) -> RegionAdvice | None:
+    if not undecided.rejected:
+        return None
     current = settings.input.default_region
     tried = [*dict.fromkeys((*filter(None, [current]), *candidates(undecided.seen)))]
     numbers = settings.numbers
     allowed = numbers.allowed_regions or tried
     tried = [r for r in tried if r in allowed and r not in numbers.denied_regions]
-    if not undecided.rejected:
-        return None
     readings = read_in(tried, undecided.sample, numbers, kind)
     return advise(readings, undecided.seen, undecided.rejected, current)

@@ -22,7 +22,7 @@ from batch_screen.cli.report_lines import (
     labelled,
 )
 from batch_screen.masking import plain
-from batch_screen.numbers.rules import RejectReason
+from batch_screen.numbers.rules import NO_COUNTRY, RejectReason
 from batch_screen.reading.columns import FoundBy
 from batch_screen.survey.damage import MEANING, Damage
 from batch_screen.survey.facts import (
@@ -151,7 +151,7 @@ def _numbers(numbers: Numbers) -> Iterator[str]:
 
 
 def _place(region: str) -> str:
-    return "no country" if region == "001" else region
+    return "no country" if region == NO_COUNTRY else region
 
 
 def _main(tallied: Sequence[Tallied]) -> list[Tallied]:

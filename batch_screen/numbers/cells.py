@@ -11,14 +11,17 @@ from typing import NamedTuple
 import polars as pl
 
 from batch_screen.model import ColumnKind
+from batch_screen.numbers import clean
 from batch_screen.numbers.branches import split
 from batch_screen.numbers.clean import MAX_CELL_CHARACTERS, MAX_DIGITS, MIN_DIGITS, ascii_text
 from batch_screen.numbers.rules import Modifier, RejectReason
 
 _BARE = r"^\+?[0-9]+$"
-_WRITTEN = r"^[(\[ ]*\+?[(\[ ]*[0-9][0-9 ()\[\]./-]*$"
-_SCIENTIFIC = r"^[+-]?[0-9]+(?:[.,][0-9]*)?[ ]*[eE][ ]*[+-]?[0-9]+$"
-_DECIMAL = r"^(?:[+-]?[0-9]{7,}[.,][0-9]{1,2}|.*[0-9][.,]0)$"
+_WRITTEN, _SCIENTIFIC, _DECIMAL, _WHOLE_FLOAT = (
+    f"^(?:{of_cells.pattern})$"
+    for of_cells in (clean.WRITTEN, clean.SCIENTIFIC, clean.DECIMAL, clean.WHOLE_FLOAT)
+)
+# These two say the same as clean's, which polars cannot: it knows no \1 and no look-behind.
 _DATE = "|".join(
     rf"^[0-9]{{1,2}}{s}[0-9]{{1,2}}{s}(?:19|20)[0-9]{{2}}$"
     rf"|^(?:19|20)[0-9]{{2}}{s}[0-9]{{1,2}}{s}[0-9]{{1,2}}(?: .*)?$"
@@ -30,7 +33,7 @@ _QUOTES = """['"=]"""
 _EXCEL = r"""^(?:'([^'"=]*)|="([^'"=]*)")$"""
 _WHOLE = {
     ColumnKind.INTEGER: (r"^([0-9]+)$", Modifier.INTEGER_COLUMN),
-    ColumnKind.FLOAT: (r"^([0-9]+)(?:\.0)?$", Modifier.FLOAT_COLUMN),
+    ColumnKind.FLOAT: (_WHOLE_FLOAT, Modifier.FLOAT_COLUMN),
 }
 _RAW, _TEXT, _DIGITS = pl.col("raw"), pl.col("text"), pl.col("digits")
 _IS_SHORT = _RAW.str.len_bytes() <= MAX_CELL_CHARACTERS

@@ -24,10 +24,10 @@ MAX_DIGITS = 20
 """E.164 allows 15; an international prefix and a trunk zero come on top."""
 
 _PLAIN = re.compile(r"(\+)?([0-9]+(?:[ ./-]?[0-9]+)*)")
-_WRITTEN = re.compile(r"[(\[ ]*(\+?)[(\[ ]*[0-9][0-9 ()\[\].\-/]*")
-_SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?\s*[eE]\s*[+-]?[0-9]+")
-_WHOLE_FLOAT = re.compile(r"([0-9]+)(?:\.0)?")
-_DECIMAL = re.compile(r"[+-]?[0-9]{7,}[.,][0-9]{1,2}|.*[0-9][.,]0")
+WRITTEN = re.compile(r"[(\[ ]*(\+?)[(\[ ]*[0-9][0-9 ()\[\].\-/]*")
+SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?\s*[eE]\s*[+-]?[0-9]+")
+WHOLE_FLOAT = re.compile(r"([0-9]+)(?:\.0)?")
+DECIMAL = re.compile(r"[+-]?[0-9]{7,}[.,][0-9]{1,2}|.*[0-9][.,]0")
 _DATE = re.compile(
     r"[0-9]{1,2}([./-])[0-9]{1,2}\1(?:19|20)[0-9]{2}"
     r"|(?:19|20)[0-9]{2}([./-])[0-9]{1,2}\2[0-9]{1,2}(?:[ T].*)?"
@@ -140,7 +140,7 @@ def _clean_content(
 ) -> Cell | Reject:
     if not text:
         return Reject(RejectReason.EMPTY)
-    if _SCIENTIFIC.fullmatch(text):
+    if SCIENTIFIC.fullmatch(text):
         return Reject(RejectReason.SCIENTIFIC_NOTATION)
     if kind is ColumnKind.TEXT:
         return _clean_text(text, modifiers, vanity_letters=vanity_letters)
@@ -149,7 +149,7 @@ def _clean_content(
 
 def _clean_numeric(text: str, kind: ColumnKind, undone: tuple[Modifier, ...]) -> Cell | Reject:
     """A cell of an integer or float column: digits, or for a float digits and ``.0``."""
-    whole = _WHOLE_FLOAT.fullmatch(text)
+    whole = WHOLE_FLOAT.fullmatch(text)
     if whole is None:
         damaged = re.fullmatch(r"[+-]?[0-9]*\.[0-9]+", text)
         return Reject(RejectReason.FLOAT_ARTEFACT if damaged else RejectReason.NOT_A_NUMBER)
@@ -176,7 +176,7 @@ def _clean_text(
         modifiers = (*modifiers, Modifier.VANITY)
     if extended:
         modifiers = (*modifiers, Modifier.EXTENSION_DROPPED)
-    written = _WRITTEN.fullmatch(main)
+    written = WRITTEN.fullmatch(main)
     if written is None:
         return _unreadable(main)
     return _counted(Cell(_digits_of(main), written[1] == "+", is_tel_uri, modifiers))
@@ -184,7 +184,7 @@ def _clean_text(
 
 def _damage(text: str) -> Reject | None:
     """What looks like digits and punctuation, and is no number or more than one."""
-    if _DECIMAL.fullmatch(text):
+    if DECIMAL.fullmatch(text):
         return Reject(RejectReason.FLOAT_ARTEFACT)
     if _DATE.fullmatch(text):
         return Reject(RejectReason.NOT_A_NUMBER, "reads as a date")

@@ -13,17 +13,31 @@ from typing import NamedTuple
 import polars as pl
 
 from batch_screen.numbers.branches import split
+from batch_screen.numbers.facts import (
+    by_territory,
+    code,
+    code_length,
+    code_place,
+    fact,
+    fact_of_length,
+    failure,
+    idd,
+    main_place,
+    main_places,
+    may_remain,
+    trunk,
+    with_texts,
+)
 from batch_screen.numbers.lookup import Lookup
+from batch_screen.numbers.readings import UNKNOWN_TYPE
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.numbers.territories import (
     CODES,
     MOST_DIGITS,
     NATIONAL,
     TYPES,
-    UNKNOWN,
     Territory,
     anchored,
-    behind,
     territories,
     types_of,
 )
@@ -51,15 +65,14 @@ READING = pl.Schema(
 _FEWEST_DIGITS = 2
 _SHORTEST_E164, _LONGEST_E164 = 7, 15
 _KEPT = ("row", "way")
-_LENGTHS = MOST_DIGITS + 1
-_DIGITS, _PLACE, _REST = pl.col("digits"), pl.col("place"), pl.col("rest")
+_DIGITS, _REST = pl.col("digits"), pl.col("rest")
 
-_IDD = Lookup(
+_BEGINS_WITH_IDD = Lookup(
     lambda place, length: territories()[place].prefixed(
         territories()[place].international_prefix, length
     )
 )
-_TRUNK = Lookup(
+_BEGINS_WITH_TRUNK = Lookup(
     lambda place, length: territories()[place].prefixed(
         territories()[place].national_prefix, length
     )
@@ -80,10 +93,14 @@ class Readings(NamedTuple):
 
 def read_columns(dialled: pl.DataFrame) -> Readings:
     """The numbers that digits mean."""
-    at_home, abroad = split(dialled, _PLACE.is_not_null())
+    at_home, abroad = split(dialled, pl.col("place").is_not_null())
     at_home, with_idd = _without_idd(at_home)
-    short_idd = with_idd.select(*_KEPT, "digits", has_idd=pl.lit(value=True))
-    abroad = pl.concat([abroad.select(*_KEPT, "digits", has_idd=pl.lit(value=False)), short_idd])
+    abroad = pl.concat(
+        [
+            abroad.select(*_KEPT, "digits", has_idd=pl.lit(value=False)),
+            with_idd.with_columns(has_idd=pl.lit(value=True)),
+        ]
+    )
     is_long = _DIGITS.str.len_bytes() > MOST_DIGITS
     long_at_home, at_home = split(at_home, is_long)
     long_abroad, abroad = split(abroad, is_long)
@@ -96,94 +113,49 @@ def read_columns(dialled: pl.DataFrame) -> Readings:
     )
 
 
-@cache
-def _column(of: Callable[[Territory], object], dtype: pl.DataType) -> pl.Series:
-    """A fact about each territory, by its place."""
-    return pl.Series([of(territory) for territory in territories()], dtype=dtype)
-
-
-@cache
-def _by_length(of: Callable[[Territory, int], object], dtype: pl.DataType) -> pl.Series:
-    """A fact about numbers of each length in each territory, by place and length."""
-    facts = [of(t, length) for t in territories() for length in range(_LENGTHS)]
-    return pl.Series(facts, dtype=dtype)
-
-
-def _plain(prefix: str) -> str | None:
-    return prefix if prefix.isdigit() else None
-
-
-def _idd(territory: Territory) -> str | None:
-    return _plain(territory.international_prefix)
-
-
-def _trunk(territory: Territory) -> str | None:
-    return _plain(territory.national_prefix)
-
-
-def _code(territory: Territory) -> str:
-    return str(territory.code)
-
-
-def _main(territory: Territory) -> int:
-    return behind(territory.code)[0]
-
-
-def _code_place(territory: Territory) -> int:
-    return CODES.index(territory.code)
-
-
-def _may_remain(territory: Territory, length: int) -> bool:
-    """Whether so many digits are enough to be what a national prefix leaves."""
-    return length in territory.lengths or territory.is_too_long(length)
-
-
-def _failure(territory: Territory, length: int) -> str | None:
-    failure = territory.failure(length)
-    return failure.value if failure else None
-
-
-def _with(frame: pl.DataFrame, **facts: Callable[[Territory], object]) -> pl.DataFrame:
-    """The frame with facts about the territory of each row's place, all of them texts."""
-    return frame.with_columns(
-        _column(of, pl.String()).gather(frame["place"]).alias(name) for name, of in facts.items()
-    )
-
-
-def _has(frame: pl.DataFrame, of: Callable[[Territory, int], bool], column: str) -> pl.Series:
-    """A fact about the number in a column, which depends on place and length."""
-    at = frame.select(_PLACE.cast(pl.UInt32) * _LENGTHS + pl.col(column).str.len_bytes())
-    return _by_length(of, pl.Boolean()).gather(at.to_series())
-
-
-def _parts(frame: pl.DataFrame) -> list[tuple[pl.DataFrame, Territory]]:
-    parts = frame.partition_by("place") if frame.height else []
-    return [(part, territories()[part["place"][0]]) for part in parts]
-
-
 def _without_idd(at_home: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows without an international prefix, and the others, without it."""
-    named = _with(at_home, prefix=_idd)
-    plain, others = split(named, pl.col("prefix").is_not_null())
-    prefixed, none = split(plain, _DIGITS.str.starts_with(pl.col("prefix")))
-    length = pl.col("prefix").str.len_bytes()
-    rested = [prefixed.with_columns(rest=_DIGITS.str.slice(length))]
-    without = [none]
-    has_prefix = _IDD.verdicts(others["place"], others["digits"].str.head(MOST_DIGITS)) == 1
-    without.append(others.filter(~has_prefix))
-    for part, territory in _parts(others.filter(has_prefix)):
-        pattern = anchored(territory.international_prefix)
-        rested.append(part.with_columns(rest=_DIGITS.str.replace(pattern, "")))
+    rested, without = _stripped(at_home, "digits", idd, _BEGINS_WITH_IDD, _rest_behind_idd)
     # No calling code begins with 0, so that was no prefix.
-    no_idd, with_idd = split(pl.concat(rested), _REST.str.starts_with("0"))
-    without.append(no_idd.drop("rest"))
-    return pl.concat(without).drop("prefix"), with_idd.select(*_KEPT, digits="rest")
+    no_idd, with_idd = split(rested, _REST.str.starts_with("0"))
+    return pl.concat([without, no_idd.drop("rest")]), with_idd.select(*_KEPT, digits="rest")
+
+
+def _stripped(
+    frame: pl.DataFrame,
+    column: str,
+    prefix: Callable[[Territory], str | None],
+    begins: Lookup,
+    rest: Callable[[Territory], pl.Expr],
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows that begin with a prefix of their territory, with the ``rest``, and the others.
+
+    A ``prefix`` that is digits is taken off all rows at once, any other territory by territory.
+    """
+    number = pl.col(column)
+    named = with_texts(frame, prefix=prefix)
+    plain, others = split(named, pl.col("prefix").is_not_null())
+    prefixed, none = split(plain, number.str.starts_with(pl.col("prefix")))
+    rested = [prefixed.with_columns(rest=number.str.slice(pl.col("prefix").str.len_bytes()))]
+    has_prefix = begins.verdicts(others["place"], others[column].str.head(MOST_DIGITS)) == 1
+    for part, territory in by_territory(others.filter(has_prefix)):
+        rested.append(part.with_columns(rest=rest(territory)))
+    without = pl.concat([none, others.filter(~has_prefix)])
+    return pl.concat(rested).drop("prefix"), without.drop("prefix")
+
+
+def _rest_behind_idd(territory: Territory) -> pl.Expr:
+    return _DIGITS.str.replace(anchored(territory.international_prefix), "")
+
+
+def _rest_behind_trunk(territory: Territory) -> pl.Expr:
+    return territory.without_prefix
 
 
 def _dialled_at_home(part: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """The national numbers of digits dialled in a territory."""
     no_idd = pl.lit(value=False).alias("has_idd")
-    named = _with(part, code=_code)
+    named = with_texts(part, code=code)
     coded, others = split(named, _DIGITS.str.starts_with(pl.col("code")))
     whole = [others.select(*_KEPT, "place", no_idd, national="digits")]
     if coded.height:
@@ -191,12 +163,13 @@ def _dialled_at_home(part: pl.DataFrame) -> Iterator[pl.DataFrame]:
         length = pl.col("code").str.len_bytes()
         bare = coded.select(*_KEPT, "place", no_idd, "digits", national=_DIGITS.str.slice(length))
         freed = _freed(bare, is_any_length=True)
-        counts = (_is_none(freed, "digits") & ~_is_none(freed, "national")) | _has(
-            freed, Territory.is_too_long, "digits"
+        is_too_long = fact_of_length(
+            Territory.is_too_long, pl.Boolean(), freed["place"], freed["digits"]
         )
+        counts = (_is_none(freed, "digits") & ~_is_none(freed, "national")) | is_too_long
         behind_code, not_coded = freed.filter(counts), freed.filter(~counts)
         whole.append(not_coded.select(*_KEPT, "place", "has_idd", national="digits"))
-        main = _column(_main, pl.UInt16()).gather(behind_code["place"]).alias("place")
+        main = fact(main_place, pl.UInt16(), behind_code["place"]).alias("place")
         yield _freed(behind_code.select(*_KEPT, main, "has_idd", "national"))
     yield _freed(pl.concat(whole))
 
@@ -205,10 +178,9 @@ def _behind_codes(abroad: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows without a calling code, and the others with theirs taken off."""
     short, others = split(abroad, _DIGITS.str.len_bytes() <= _FEWEST_DIGITS)
     begins = others.select(_DIGITS.str.slice(0, 3).cast(pl.UInt16)).to_series()
-    known, unknown = split(
-        others.with_columns(_main_places().gather(begins).alias("place")), _PLACE.is_not_null()
-    )
-    length = _column(_code_length, pl.UInt8()).gather(known["place"]).alias("length")
+    main = main_places().gather(begins).alias("place")
+    known, unknown = split(others.with_columns(main), pl.col("place").is_not_null())
+    length = fact(code_length, pl.UInt8(), known["place"]).alias("length")
     behind_code = known.with_columns(length).select(
         *_KEPT, "place", "has_idd", national=_DIGITS.str.slice(pl.col("length"))
     )
@@ -217,20 +189,6 @@ def _behind_codes(abroad: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         _refused(unknown, RejectReason.UNKNOWN_COUNTRY_CODE),
     ]
     return pl.concat(refused), behind_code
-
-
-def _code_length(territory: Territory) -> int:
-    return len(_code(territory))
-
-
-@cache
-def _main_places() -> pl.Series:
-    """For each beginning of three digits the main territory behind the code in it, if any."""
-    found: list[int | None] = [None] * 1000
-    for code in CODES:
-        digits = 10 ** (3 - len(str(code)))
-        found[code * digits : (code + 1) * digits] = [behind(code)[0]] * digits
-    return pl.Series(found, dtype=pl.UInt16)
 
 
 def _is_none(frame: pl.DataFrame, column: str) -> pl.Series:
@@ -246,23 +204,14 @@ def _freed(part: pl.DataFrame, *, is_any_length: bool = False) -> pl.DataFrame:
     """
     # What is too short to be looked at is left as it is, and refused later.
     short, part = split(part, NATIONAL.str.len_bytes() < (0 if is_any_length else _FEWEST_DIGITS))
-    named = _with(part, prefix=_trunk)
-    plain, others = split(named, pl.col("prefix").is_not_null())
-    prefixed, none = split(plain, NATIONAL.str.starts_with(pl.col("prefix")))
-    length = pl.col("prefix").str.len_bytes()
-    rested = [prefixed.with_columns(rest=NATIONAL.str.slice(length))]
+    doubtful, none = _stripped(part, "national", trunk, _BEGINS_WITH_TRUNK, _rest_behind_trunk)
     freed = [none]
-    has_prefix = _TRUNK.verdicts(others["place"], others["national"]) == 1
-    freed.append(others.filter(~has_prefix))
-    for here, territory in _parts(others.filter(has_prefix)):
-        rested.append(here.with_columns(rest=territory.without_prefix))
-    doubtful = pl.concat(rested)
     if doubtful.height:
         goes = ~_is_none(doubtful, "rest")
         if not goes.all():
             goes |= _is_none(doubtful, "national")
         if not is_any_length:
-            goes &= _has(doubtful, _may_remain, "rest")
+            goes &= fact_of_length(may_remain, pl.Boolean(), doubtful["place"], doubtful["rest"])
         freed += [
             doubtful.filter(goes).drop("national").rename({"rest": "national"}),
             doubtful.filter(~goes).drop("rest"),
@@ -274,9 +223,9 @@ def _typed(national: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """The readings of national numbers, each behind the calling code of its place."""
     short, national = split(national, NATIONAL.str.len_bytes() < _FEWEST_DIGITS)
     yield _refused(short, RejectReason.TOO_SHORT)
-    codes = _column(_code_place, pl.UInt16()).gather(national["place"])
+    codes = fact(code_place, pl.UInt16(), national["place"])
     verdict = _TYPES.verdicts(codes, national["national"])
-    named = _with(national, code=_code)
+    named = with_texts(national, code=code)
     typed = named.select(
         *_KEPT,
         "has_idd",
@@ -285,7 +234,7 @@ def _typed(national: pl.DataFrame) -> Iterator[pl.DataFrame]:
         pl.Series(TYPES).gather(verdict % len(TYPES)).alias("type"),
     )
     is_e164 = pl.col("e164").str.len_bytes().is_between(_SHORTEST_E164 + 1, _LONGEST_E164 + 1)
-    is_sound = typed.select(is_e164 & (pl.col("type") != UNKNOWN)).to_series()
+    is_sound = typed.select(is_e164 & (pl.col("type") != UNKNOWN_TYPE)).to_series()
     nothing = pl.lit(None, pl.String).alias("failure")
     yield typed.filter(is_sound).with_columns(nothing).select(READING.names())
     if not is_sound.all():
@@ -294,20 +243,19 @@ def _typed(national: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 def _untyped(typed: pl.DataFrame, national: pl.DataFrame) -> pl.DataFrame:
     """Readings of numbers without a type, or of no length that E.164 knows."""
-    main = _column(_main, pl.UInt16()).gather(national["place"]).cast(pl.UInt32)
-    lengths = national["national"].str.len_bytes()
-    impossible = _by_length(_failure, pl.String()).gather(main * _LENGTHS + lengths)
+    main = fact(main_place, pl.UInt16(), national["place"])
+    impossible = fact_of_length(failure, pl.String(), main, national["national"])
     count = pl.col("e164").str.len_bytes() - 1
-    failure = (
+    of_count = (
         pl.when(count < _SHORTEST_E164)
         .then(pl.lit(RejectReason.TOO_SHORT.value))
         .when(count > _LONGEST_E164)
         .then(pl.lit(RejectReason.TOO_LONG.value))
     )
     told = typed.with_columns(impossible.alias("impossible")).with_columns(
-        failure=pl.when(pl.col("type") == UNKNOWN)
-        .then(pl.coalesce("impossible", failure))
-        .otherwise(failure)
+        failure=pl.when(pl.col("type") == UNKNOWN_TYPE)
+        .then(pl.coalesce("impossible", of_count))
+        .otherwise(of_count)
     )
     is_possible = pl.col("failure").is_null()
     return told.select(

@@ -12,8 +12,9 @@ from batch_screen.model import ColumnKind
 from batch_screen.numbers.branches import first_of, split
 from batch_screen.numbers.columns import DIALLED, read_columns
 from batch_screen.numbers.masked import masked
+from batch_screen.numbers.readings import UNKNOWN_TYPE
 from batch_screen.numbers.rules import RejectReason, Rule
-from batch_screen.numbers.territories import MOBILE_CAPABLE, UNKNOWN, anchored, territories
+from batch_screen.numbers.territories import MOBILE_TYPES, anchored, territories
 from batch_screen.numbers.weigh import dialled_out, weighed
 
 NO_REGION, UNKNOWN_REGION = 65_535, 65_534
@@ -206,17 +207,17 @@ def _judged(good: pl.DataFrame, settings: Numbers) -> tuple[pl.DataFrame, list[p
         stable, unstable = _by_stability(good)
         refused.append(_read_as(unstable, RejectReason.NOT_POSSIBLE))
         return stable, refused
-    unknown, good = split(good, number_type == UNKNOWN)
+    unknown, good = split(good, number_type == UNKNOWN_TYPE)
     refused.append(_read_as(unknown, RejectReason.NOT_VALID))
     if settings.strictness is Strictness.MOBILE:
-        good, others = split(good, number_type.is_in(MOBILE_CAPABLE))
+        good, others = split(good, number_type.is_in(MOBILE_TYPES))
         refused.append(_read_as(others, RejectReason.NOT_MOBILE))
     return good, refused
 
 
 def _by_stability(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The numbers that read again are the same, as valid ones always are, and the others."""
-    unknown, known = split(good, pl.col("number_type") == UNKNOWN)
+    unknown, known = split(good, pl.col("number_type") == UNKNOWN_TYPE)
     again = read_columns(
         unknown.select(
             "row",

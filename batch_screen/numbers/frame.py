@@ -31,7 +31,7 @@ def normalise_frames(
     """``normalise_frame`` of each, in their order; one in advance for each core but the first."""
     ahead = min(_MOST_AHEAD, (os.cpu_count() or 1) - 1)
     under_way: deque[Future[pl.DataFrame]] = deque()
-    with ThreadPoolExecutor(ahead + 1) as pool:
+    with ThreadPoolExecutor(max(1, ahead)) as pool:  # the first core reads and writes
         try:
             for frame in frames:
                 under_way.append(pool.submit(normalise_frame, frame, normaliser))

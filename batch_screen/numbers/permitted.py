@@ -21,13 +21,12 @@ from batch_screen.masking import mask_cell
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.frame import normalise_frame
 from batch_screen.numbers.normalise import Normaliser
-from batch_screen.numbers.rules import REMEDY, RejectReason, Rule
+from batch_screen.numbers.rules import NO_COUNTRY, REMEDY, RejectReason, Rule
 
 NOBODY = pl.Series("opted_out", [], dtype=pl.UInt64)
 """The opt-out list where there is none."""
 
 _ANSWER = ("e164", "region", "number_type", "rule")
-_NO_COUNTRY = "001"
 # With a + or a zero in front, a cell has one reading whatever numbers.ambiguous says.
 _ONE_READING = r"^[^\d+]*[0+]"
 
@@ -45,7 +44,7 @@ class Cells(NamedTuple):
 
 def refuse_unknown_regions(settings: Numbers) -> None:
     """Raises ``ConfigurationError`` where a list of regions names one without numbers."""
-    known = {*phonenumbers.SUPPORTED_REGIONS, _NO_COUNTRY}
+    known = {*phonenumbers.SUPPORTED_REGIONS, NO_COUNTRY}
     for name in ("allowed_regions", "denied_regions"):
         for code in getattr(settings, name):
             if code not in known:

@@ -51,7 +51,7 @@ _IMPOSSIBLE = {
 }
 _NEVER = r"(?!)"
 _ANY = re.compile("")
-_MOBILE_CAPABLE = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
+MOBILE_CAPABLE = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -67,7 +67,7 @@ class Reading(msgspec.Struct, frozen=True):
 
     @property
     def is_mobile_capable(self) -> bool:
-        return self.type_code in _MOBILE_CAPABLE
+        return self.type_code in MOBILE_CAPABLE
 
     @property
     def is_surely_mobile(self) -> bool:

@@ -13,6 +13,9 @@ from enum import StrEnum
 
 import msgspec
 
+NO_COUNTRY = "001"
+"""The region of numbers whose calling code belongs to no country."""
+
 
 class RejectReason(StrEnum):
     """Why a row never reaches the network; ``REMEDY`` says what to do about each."""

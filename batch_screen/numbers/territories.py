@@ -1,7 +1,7 @@
 """The numbering plans that the phonenumbers package ships, a row for each territory.
 
 A territory is a region with a plan of its own, or a calling code that belongs to no country; it
-is known by its place in ``TERRITORIES``. Each rule says the same as libphonenumber's.
+is known by its place in ``territories()``. Each rule says the same as libphonenumber's.
 """
 
 from __future__ import annotations
@@ -12,24 +12,15 @@ from typing import NamedTuple
 
 import phonenumbers
 import polars as pl
-from phonenumbers import (
-    COUNTRY_CODE_TO_REGION_CODE,
-    PhoneMetadata,
-    PhoneNumberDesc,
-)
-from phonenumbers import (
-    PhoneNumberType as Type,
-)
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumberDesc
+from phonenumbers import PhoneNumberType as Type
 
 from batch_screen.numbers.ranges import Patterns, Range, ranges
-from batch_screen.numbers.rules import RejectReason
+from batch_screen.numbers.readings import MOBILE_CAPABLE, TYPE_NAMES, UNKNOWN_TYPE
+from batch_screen.numbers.rules import NO_COUNTRY, RejectReason
 
-NO_COUNTRY = "001"
-"""The region of calling codes that belong to no country."""
-
-UNKNOWN, MOBILE = "unknown", "mobile"
-MOBILE_CAPABLE = (MOBILE, "fixed_line_or_mobile")
-"""Names of types; ``UNKNOWN`` is that of a number which nobody is given."""
+MOBILE_TYPES = tuple(TYPE_NAMES[number_type] for number_type in MOBILE_CAPABLE)
+"""The names of the types that a mobile number may have."""
 
 MOST_DIGITS = 15
 """Longer numbers are none, and are not looked up."""
@@ -39,7 +30,7 @@ NATIONAL = pl.col("national")
 CODES = tuple(sorted(COUNTRY_CODE_TO_REGION_CODE))
 """All calling codes."""
 
-TYPES = tuple(str(Type.to_string(t)).lower() for t in sorted(Type.values()))
+TYPES = tuple(TYPE_NAMES[number_type] for number_type in sorted(TYPE_NAMES))
 """The names of the types, in the order of libphonenumber's numbers for them."""
 
 # In libphonenumber's order: the first that fits counts.
@@ -47,7 +38,7 @@ _SPECIAL = (
     *(Type.PREMIUM_RATE, Type.TOLL_FREE, Type.SHARED_COST, Type.VOIP, Type.PERSONAL_NUMBER),
     *(Type.PAGER, Type.UAN, Type.VOICEMAIL),
 )
-_UNKNOWN_TYPE = TYPES.index(UNKNOWN)
+_UNKNOWN = TYPES.index(UNKNOWN_TYPE)
 _PATTERNS = Patterns()
 
 
@@ -128,20 +119,20 @@ class Territory:
         """Whether a number is the territory's, among those that share its calling code."""
         if self._metadata.leading_digits:
             return bool(bits & 1)
-        return self.type_of(bits) != _UNKNOWN_TYPE
+        return self.type_of(bits) != _UNKNOWN
 
     def type_of(self, bits: int) -> int:
         """The type of a number, as a place in ``TYPES``."""
         general, fixed_line, mobile = (bool(bits & 1 << bit) for bit in (1, 2, 3))
         if not general:
-            return _UNKNOWN_TYPE
+            return _UNKNOWN
         for bit, number_type in enumerate(_SPECIAL, start=4):
             if bits & 1 << bit:
                 return int(number_type)
         is_same = bool(self._metadata.same_mobile_and_fixed_line_pattern)
         if fixed_line:
             return int(Type.FIXED_LINE_OR_MOBILE if is_same or mobile else Type.FIXED_LINE)
-        return int(Type.MOBILE if mobile and not is_same else _UNKNOWN_TYPE)
+        return int(Type.MOBILE if mobile and not is_same else _UNKNOWN)
 
     @cached_property
     def _leading(self) -> int:
@@ -186,7 +177,9 @@ def anchored(pattern: str) -> str:
     return "^(?:" + pattern.replace(r"\d", "[0-9]") + ")"
 
 
-def _all() -> tuple[Territory, ...]:
+@cache
+def territories() -> tuple[Territory, ...]:
+    """All territories; loading them takes a quarter of a second."""
     regions = sorted(phonenumbers.SUPPORTED_REGIONS)
     codes = [code for code in CODES if COUNTRY_CODE_TO_REGION_CODE[code] == (NO_COUNTRY,)]
     plans = [
@@ -194,12 +187,6 @@ def _all() -> tuple[Territory, ...]:
         *map(PhoneMetadata.metadata_for_nongeo_region, codes),
     ]
     return tuple(Territory(plan) for plan in plans if plan is not None)
-
-
-@cache
-def territories() -> tuple[Territory, ...]:
-    """All territories; loading them takes a quarter of a second."""
-    return _all()
 
 
 @cache
@@ -234,6 +221,6 @@ def types_of(code: int, length: int) -> list[Range]:
             territory = territories()[place]
             if len(here) == 1 or territory.is_here(bits >> shift):
                 return (place + 1) * len(TYPES) + territory.type_of(bits >> shift)
-        return _UNKNOWN_TYPE
+        return _UNKNOWN
 
     return ranges(turns, verdict)

@@ -6,12 +6,13 @@ Rows have ``row`` and both readings: the one dialled at home as n_…, the one a
 from __future__ import annotations
 
 import polars as pl
+from phonenumbers import PhoneNumberType
 
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.masked import masked
-from batch_screen.numbers.readings import is_open_plan_with_trunk
+from batch_screen.numbers.readings import TYPE_NAMES, UNKNOWN_TYPE, is_open_plan_with_trunk
 from batch_screen.numbers.rules import RejectReason, Rule
-from batch_screen.numbers.territories import MOBILE, MOBILE_CAPABLE, UNKNOWN, territories
+from batch_screen.numbers.territories import MOBILE_TYPES, territories
 
 
 def dialled_out(both: pl.DataFrame) -> pl.DataFrame:
@@ -37,36 +38,22 @@ def dialled_out(both: pl.DataFrame) -> pl.DataFrame:
 
 
 def weighed(both: pl.DataFrame, kind: ColumnKind) -> pl.DataFrame:
-    """Between the two readings of digits that could start with a country code."""
-    both = both.join(_plans(both["home"]), on="home", how="left")
+    """Between the two readings of digits that could start with a country code.
+
+    ``both`` has the ``digits`` and their ``home`` too.
+    """
     c = pl.col
-    n_is, i_is = c("n_failure").is_null(), c("i_failure").is_null()
-    n_mobile, i_mobile = (c(f"{x}_type").is_in(MOBILE_CAPABLE) for x in "ni")
-    n_valid, i_valid = c("n_type") != UNKNOWN, c("i_type") != UNKNOWN
-    as_written = c("n_e164").str.slice(1) == c("code") + c("digits")
-    is_weak = ~n_mobile & c("is_open") & as_written
-    # As in normalise._is_the_only_mobile.
-    only_mobile = ~n_mobile & i_mobile & (~n_valid | (is_weak & (c("i_type") == MOBILE)))
-    takes_abroad = i_is & (~n_is | (c("n_e164") == c("i_e164")) | only_mobile)
-    is_local = is_weak if kind is ColumnKind.TEXT else pl.lit(value=False)
-    missing = pl.lit(RejectReason.MISSING_AREA_CODE.value)
-    reason = (
-        pl.when(c("n_failure") == missing)
-        .then(missing)
-        .when(~n_is & ~i_is)
-        .then("n_failure")
-        .when(takes_abroad)
-        .then(None)
-        .when(i_is & (i_valid | ~n_mobile))
-        .then(pl.lit(RejectReason.AMBIGUOUS.value))
-        .when(is_local)
-        .then(missing)
+    both = both.join(_plans(both["home"]), on="home", how="left").with_columns(
+        is_weak=~c("n_type").is_in(MOBILE_TYPES)
+        & c("is_open")
+        & (c("n_e164").str.slice(1) == c("code") + c("digits"))
     )
-    both = both.with_columns(reason=reason, takes_abroad=takes_abroad)
+    both = both.with_columns(takes_abroad=_takes_abroad()).with_columns(reason=_reason(kind))
+    is_missing = c("reason") == RejectReason.MISSING_AREA_CODE.value
     detail = (
         pl.when(c("reason") == RejectReason.AMBIGUOUS.value)
         .then(_two_readings())
-        .when((c("reason") == missing) & n_is)
+        .when(is_missing & c("n_failure").is_null())
         .then(pl.format("read as {}", masked("n_e164")))
     )
     rule = (
@@ -88,6 +75,42 @@ def weighed(both: pl.DataFrame, kind: ColumnKind) -> pl.DataFrame:
         rule=rule,
         reason="reason",
         detail=detail,
+    )
+
+
+def _takes_abroad() -> pl.Expr:
+    """Whether the reading abroad is the one that is meant."""
+    c = pl.col
+    n_is, i_is = c("n_failure").is_null(), c("i_failure").is_null()
+    n_valid = c("n_type") != UNKNOWN_TYPE
+    is_mobile = c("i_type") == TYPE_NAMES[PhoneNumberType.MOBILE]
+    # As in normalise._is_the_only_mobile.
+    is_only_mobile = (
+        ~c("n_type").is_in(MOBILE_TYPES)
+        & c("i_type").is_in(MOBILE_TYPES)
+        & (~n_valid | (c("is_weak") & is_mobile))
+    )
+    return i_is & (~n_is | (c("n_e164") == c("i_e164")) | is_only_mobile)
+
+
+def _reason(kind: ColumnKind) -> pl.Expr:
+    """Why neither reading counts; null where one does."""
+    c = pl.col
+    n_is, i_is = c("n_failure").is_null(), c("i_failure").is_null()
+    missing = pl.lit(RejectReason.MISSING_AREA_CODE.value)
+    is_doubtful = (c("i_type") != UNKNOWN_TYPE) | ~c("n_type").is_in(MOBILE_TYPES)
+    is_local = c("is_weak") if kind is ColumnKind.TEXT else pl.lit(value=False)
+    return (
+        pl.when(c("n_failure") == missing)
+        .then(missing)
+        .when(~n_is & ~i_is)
+        .then("n_failure")
+        .when("takes_abroad")
+        .then(None)
+        .when(i_is & is_doubtful)
+        .then(pl.lit(RejectReason.AMBIGUOUS.value))
+        .when(is_local)
+        .then(missing)
     )
 
 

@@ -18,7 +18,7 @@ from batch_screen.config.settings import Ambiguous, Numbers, Strictness
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.frame import normalise_frame
 from batch_screen.numbers.normalise import Normaliser
-from batch_screen.numbers.rules import RejectReason, Rule
+from batch_screen.numbers.rules import NO_COUNTRY, RejectReason, Rule
 from batch_screen.survey.facts import RegionAdvice, added
 
 SAMPLED = 200
@@ -38,7 +38,7 @@ LARGE = (
     *("BR", "MX", "AR", "CL", "CO", "PE", "ZA", "NG", "KE", "EG", "MA", "SA", "AE", "IL"),
 )
 _MOST_SEEN = 10
-_NO_REGION = ("001", "")
+_NO_REGION = (NO_COUNTRY, "")
 
 # Only these depend on the region that is taken where a row names none.
 _HANGS_ON_REGION = (

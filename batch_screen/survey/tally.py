@@ -35,8 +35,8 @@ class Tally:
         )
         added(self.rows, by_file.select("source_file", "rows").iter_rows())
         added(self.accepted, by_file.select("source_file", "accepted").iter_rows())
-        parts = batch["rule"].drop_nulls().str.split("+").explode()
-        added(self.rules, parts.value_counts().iter_rows())
+        for rule, rows in batch["rule"].drop_nulls().value_counts().iter_rows():
+            added(self.rules, ((part, rows) for part in rule.split("+")))
         return batch.select(pl.exclude(f"^{KEPT_PREFIX}.*$"))
 
 
