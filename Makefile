@@ -60,7 +60,7 @@ bench-pacing: $(BENCH_STAMP) ## the budget used and overstepped, beside what oth
 bench-limits: $(BENCH_STAMP) ## how a limit is found that differs from the contract's (7 minutes)
 	$(BIN)/python -m benchmarks.pacing.limits
 
-bench-normalise: $(BENCH_STAMP) ## rows a second, beside the libraries for phone numbers (five minutes)
+bench-normalise: $(BENCH_STAMP) ## rows a second, beside the libraries for phone numbers (seven minutes)
 	$(BIN)/python -m benchmarks.normalise.speeds
 
 clean: ## remove what the other targets made
