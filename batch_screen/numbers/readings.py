@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from traceback import clear_frames
 
 import msgspec
 import phonenumbers
@@ -97,6 +98,9 @@ def read(digits: str, region: str | None) -> Reading | RejectReason:
             digits, region, keep_raw_input=region is not None
         )
     except NumberParseException as failure:
+        # A variable of the library's holds the failure, which holds it: until the next garbage
+        # collection, all our callers' tables would be held with them.
+        clear_frames(failure.__traceback__)
         return _PARSE_FAILURES[failure.error_type]
     # is_valid_number is "the type is known", and costs the same regular expressions again.
     type_code = phonenumbers.number_type(number)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+
 import phonenumbers
 import pytest
 from hypothesis import given, settings
@@ -43,6 +45,20 @@ def reading_of(text: str, region: str | None = None) -> Reading:
 )
 def test_impossible_numbers(text: str, region: str | None, reason: RejectReason) -> None:
     assert read(text, region) is reason
+
+
+@pytest.mark.parametrize(("text", "region"), [("+999123456", None), ("+4", None), ("0", "DE")])
+def test_a_refusal_leaves_no_garbage_that_holds_the_callers_tables(
+    text: str, region: str | None
+) -> None:
+    read(text, region)  # tables that are made once
+    gc.collect()
+    gc.disable()
+    try:
+        assert isinstance(read(text, region), RejectReason)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_a_reading_knows_its_degree() -> None:
