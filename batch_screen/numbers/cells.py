@@ -14,9 +14,9 @@ from batch_screen.model import ColumnKind
 from batch_screen.numbers import clean
 from batch_screen.numbers.branches import split
 from batch_screen.numbers.clean import MAX_CELL_CHARACTERS, MAX_DIGITS, MIN_DIGITS, ascii_text
+from batch_screen.numbers.digits import MOST_KEPT, count_of, value_of
 from batch_screen.numbers.rules import Modifier, RejectReason
 
-_BARE = r"^\+?[0-9]+$"
 _WRITTEN, _SCIENTIFIC, _DECIMAL, _WHOLE_FLOAT = (
     f"^(?:{of_cells.pattern})$"
     for of_cells in (clean.WRITTEN, clean.SCIENTIFIC, clean.DECIMAL, clean.WHOLE_FLOAT)
@@ -35,15 +35,26 @@ _WHOLE = {
     ColumnKind.INTEGER: (r"^([0-9]+)$", Modifier.INTEGER_COLUMN),
     ColumnKind.FLOAT: (_WHOLE_FLOAT, Modifier.FLOAT_COLUMN),
 }
+_NO_MARKS = dict.fromkeys("+()[].-/ ", "")
+_DIALLED = pl.Schema(
+    {
+        "row": pl.UInt32,
+        "value": pl.UInt64,
+        "count": pl.UInt8,
+        "has_plus": pl.Boolean,
+        "modifier": pl.String,
+    }
+)
 _RAW, _TEXT, _DIGITS = pl.col("raw"), pl.col("text"), pl.col("digits")
+_VALUE, _COUNT = pl.col("value"), pl.col("count")
 _IS_SHORT = _RAW.str.len_bytes() <= MAX_CELL_CHARACTERS
 
 
 class Cells(NamedTuple):
     """Rows by what their cells hold.
 
-    ``dialled``: row, digits, has_plus, modifier (empty, or a ``Modifier``); ``refused``: row,
-    reason, detail; ``undecided``: row.
+    ``dialled``: row, value and count of the digits (as in ``digits.py``), has_plus, modifier
+    (empty, or a ``Modifier``); ``refused``: row, reason, detail; ``undecided``: row.
     """
 
     dialled: pl.DataFrame
@@ -55,21 +66,23 @@ def read_cells(cells: pl.DataFrame, kind: ColumnKind) -> Cells:
     """What the cells hold; ``cells`` has the columns ``row`` and ``raw``."""
     dialled = _Dialled()
     if kind is ColumnKind.TEXT:
-        bare, others = split(cells, _RAW.str.contains(_BARE) & _IS_SHORT)
+        bare, others = split(cells.with_columns(value=_value_of_bare()), _VALUE.is_not_null())
+        has_plus = _RAW.str.starts_with("+")
         dialled.add(
             bare.select(
                 "row",
-                digits=_RAW.str.strip_prefix("+"),
-                has_plus=_RAW.str.starts_with("+"),
+                "value",
+                count=count_of(_RAW) - has_plus.cast(pl.UInt8),
+                has_plus=has_plus,
                 modifier=pl.lit(""),
             )
         )
         if others.height:
-            _read_texts(others, dialled)
+            _read_texts(others.drop("value"), dialled)
     else:
         pattern, modifier = _WHOLE[kind]
         whole, others = split(cells, _RAW.str.contains(pattern) & _IS_SHORT)
-        dialled.add(
+        dialled.read(
             whole.select(
                 "row",
                 digits=_RAW.str.extract(pattern),
@@ -86,24 +99,27 @@ class _Dialled:
 
     def __init__(self) -> None:
         row = {"row": pl.UInt32}
-        self._dialled = [
-            pl.DataFrame(
-                schema=row | {"digits": pl.String, "has_plus": pl.Boolean, "modifier": pl.String}
-            )
-        ]
+        self._dialled = [pl.DataFrame(schema=_DIALLED)]
         self._refused = [pl.DataFrame(schema=row | {"reason": pl.String, "detail": pl.String})]
         self._undecided = [pl.DataFrame(schema=row)]
 
+    def read(self, rows: pl.DataFrame) -> None:
+        """Rows with ``digits`` as texts."""
+        read = rows.with_columns(value=value_of(_DIGITS), count=count_of(_DIGITS))
+        self.add(read.select(_DIALLED.names()))
+
     def add(self, rows: pl.DataFrame) -> None:
         """Rows with digits; refused where they are far too many or too few."""
-        count = _DIGITS.str.len_bytes()
-        fine, others = split(rows, count.is_between(MIN_DIGITS, MAX_DIGITS))
+        fine, others = split(rows, _COUNT.is_between(MIN_DIGITS, MOST_KEPT))
         self._dialled.append(fine)
+        if not others.height:
+            return
         for reason, is_so in (
-            (RejectReason.TOO_LONG, count > MAX_DIGITS),
-            (RejectReason.TOO_SHORT, count < MIN_DIGITS),
+            (RejectReason.TOO_LONG, _COUNT > MAX_DIGITS),
+            (RejectReason.TOO_SHORT, _COUNT < MIN_DIGITS),
         ):
-            self.refuse(others.filter(is_so), reason, pl.format("{} digits", count))
+            self.refuse(others.filter(is_so), reason, pl.format("{} digits", _COUNT))
+        self.leave(others.filter(_COUNT.is_between(MOST_KEPT + 1, MAX_DIGITS)))
 
     def refuse(
         self, rows: pl.DataFrame, reason: RejectReason, detail: str | pl.Expr | None = None
@@ -168,20 +184,33 @@ def _read_written(texts: pl.DataFrame, dialled: _Dialled) -> None:
         texts = pl.concat([texts, pointed])
     several, texts = split(texts, _TEXT.str.contains(_TWO_GROUPS))
     dialled.refuse(several, RejectReason.MULTIPLE_NUMBERS)
-    dialled.add(
+    dialled.read(
         texts.select(
             "row",
-            digits=_TEXT.str.replace_all("[^0-9]", ""),
+            digits=_without_marks(_TEXT),
             has_plus=_TEXT.str.contains("+", literal=True),
             modifier="modifier",
         )
     )
 
 
+def _without_marks(text: pl.Expr) -> pl.Expr:
+    """The digits of texts in which only marks stand between them."""
+    return text.str.replace_many(_NO_MARKS)
+
+
+def _value_of_bare() -> pl.Expr:
+    """The value of cells of digits alone, maybe behind a +; null of the others.
+
+    A cast takes just these, where a regular expression would take four times as long.
+    """
+    return pl.when(_IS_SHORT).then(_RAW.cast(pl.UInt64, strict=False))
+
+
 def _slash_separates() -> pl.Expr:
     """As ``clean._slash_separates``."""
     before = _TEXT.str.extract("^([^/]*)/.*[0-9]", 1)
-    digits = before.str.replace_all("[^0-9]", "")
+    digits = _without_marks(before)
     is_long = before.str.contains("+", literal=True) | digits.str.starts_with("00")
     longest = pl.when(is_long).then(8).otherwise(6)
     return (digits.str.len_bytes() > longest).fill_null(value=False)

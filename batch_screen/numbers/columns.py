@@ -13,7 +13,17 @@ from typing import NamedTuple
 import polars as pl
 
 from batch_screen.numbers.branches import split
+from batch_screen.numbers.digits import (
+    behind_start,
+    count_of,
+    starts_with,
+    starts_with_zeros,
+    ten_to,
+    text_of,
+    value_of,
+)
 from batch_screen.numbers.facts import (
+    CODE_DIGITS,
     by_territory,
     code,
     code_length,
@@ -26,7 +36,7 @@ from batch_screen.numbers.facts import (
     main_places,
     may_remain,
     trunk,
-    with_texts,
+    with_digits,
 )
 from batch_screen.numbers.lookup import Lookup
 from batch_screen.numbers.readings import UNKNOWN_TYPE
@@ -34,19 +44,17 @@ from batch_screen.numbers.rules import RejectReason
 from batch_screen.numbers.territories import (
     CODES,
     MOST_DIGITS,
-    NATIONAL,
     TYPES,
     Territory,
-    anchored,
     territories,
     types_of,
 )
 
-DIALLED = ("row", "way", "digits", "place")
+DIALLED = ("row", "way", "value", "count", "place")
 """What ``read_columns`` needs: ``row`` and ``way`` are its caller's, and come back.
 
-``digits``: String, ASCII digits. ``place``: that of the territory in which they are dialled, null
-where they start with a calling code.
+``value`` and ``count``: the digits, as in ``digits.py``. ``place``: that of the territory in which
+they are dialled, null where they start with a calling code.
 """
 
 READING = pl.Schema(
@@ -65,7 +73,8 @@ READING = pl.Schema(
 _FEWEST_DIGITS = 2
 _SHORTEST_E164, _LONGEST_E164 = 7, 15
 _KEPT = ("row", "way")
-_DIGITS, _REST = pl.col("digits"), pl.col("rest")
+_NATIONAL = (*_KEPT, "place", "has_idd", "value", "count")
+_VALUE, _COUNT, _REST, _LEFT = map(pl.col, ("value", "count", "rest", "left"))
 
 _BEGINS_WITH_IDD = Lookup(
     lambda place, length: territories()[place].prefixed(
@@ -97,16 +106,16 @@ def read_columns(dialled: pl.DataFrame) -> Readings:
     at_home, with_idd = _without_idd(at_home)
     abroad = pl.concat(
         [
-            abroad.select(*_KEPT, "digits", has_idd=pl.lit(value=False)),
-            with_idd.with_columns(has_idd=pl.lit(value=True)),
+            abroad.select(*_KEPT, "value", "count", has_idd=pl.lit(value=False)),
+            with_idd.select(*_KEPT, "value", "count", has_idd=pl.lit(value=True)),
         ]
     )
-    is_long = _DIGITS.str.len_bytes() > MOST_DIGITS
+    is_long = _COUNT > MOST_DIGITS
     long_at_home, at_home = split(at_home, is_long)
     long_abroad, abroad = split(abroad, is_long)
     refused, behind_codes = _behind_codes(abroad)
     national = pl.concat([*_dialled_at_home(at_home), _freed(behind_codes)])
-    long, national = split(national, NATIONAL.str.len_bytes() > MOST_DIGITS)
+    long, national = split(national, is_long)
     return Readings(
         pl.concat([refused, *_typed(national)]),
         pl.concat([frame.select("row") for frame in (long_at_home, long_abroad, long)]),
@@ -115,141 +124,158 @@ def read_columns(dialled: pl.DataFrame) -> Readings:
 
 def _without_idd(at_home: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows without an international prefix, and the others, without it."""
-    rested, without = _stripped(at_home, "digits", idd, _BEGINS_WITH_IDD, _rest_behind_idd)
+    rested, without = _stripped(at_home, idd, _BEGINS_WITH_IDD, Territory.behind_idd)
     # No calling code begins with 0, so that was no prefix.
-    no_idd, with_idd = split(rested, _REST.str.starts_with("0"))
-    return pl.concat([without, no_idd.drop("rest")]), with_idd.select(*_KEPT, digits="rest")
+    no_idd, with_idd = split(rested, starts_with_zeros(_REST, _LEFT, 1))
+    return pl.concat([without, no_idd.drop("rest", "left")]), _rest_of(with_idd)
+
+
+def _rest_of(rested: pl.DataFrame) -> pl.DataFrame:
+    return rested.drop("value", "count").rename({"rest": "value", "left": "count"})
 
 
 def _stripped(
     frame: pl.DataFrame,
-    column: str,
     prefix: Callable[[Territory], str | None],
     begins: Lookup,
-    rest: Callable[[Territory], pl.Expr],
+    behind: Callable[[Territory, pl.Expr], pl.Expr],
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that begin with a prefix of their territory, with the ``rest``, and the others.
+    """The rows that begin with a prefix of their territory, and the others.
 
+    The former with what is ``left`` of them: ``behind`` the prefix, which takes and gives a text.
     A ``prefix`` that is digits is taken off all rows at once, any other territory by territory.
     """
-    number = pl.col(column)
-    named = with_texts(frame, prefix=prefix)
-    plain, others = split(named, pl.col("prefix").is_not_null())
-    prefixed, none = split(plain, number.str.starts_with(pl.col("prefix")))
-    rested = [prefixed.with_columns(rest=number.str.slice(pl.col("prefix").str.len_bytes()))]
-    has_prefix = begins.verdicts(others["place"], others[column].str.head(MOST_DIGITS)) == 1
-    for part, territory in by_territory(others.filter(has_prefix)):
-        rested.append(part.with_columns(rest=rest(territory)))
-    without = pl.concat([none, others.filter(~has_prefix)])
-    return pl.concat(rested).drop("prefix"), without.drop("prefix")
+    start, length = pl.col("start"), pl.col("length")
+    named = with_digits(frame, prefix)
+    plain, others = split(named, start.is_not_null())
+    prefixed, none = split(plain, starts_with(_VALUE, _COUNT, start, length))
+    left = (_COUNT - length).alias("left")
+    rested = [prefixed.with_columns(behind_start(_VALUE, _COUNT, length).alias("rest"), left)]
+    if others.height:
+        has_prefix = begins.verdicts(others["place"], *_looked_at(others)) == 1
+        none = pl.concat([none, others.filter(~has_prefix)])
+        for part, territory in by_territory(others.filter(has_prefix)):
+            rest = part.select(behind(territory, text_of(_VALUE, _COUNT)).alias("rest"))
+            rested.append(part.hstack(rest.select(value_of(_REST), count_of(_REST).alias("left"))))
+    return pl.concat(rested).drop("start", "length"), none.drop("start", "length")
 
 
-def _rest_behind_idd(territory: Territory) -> pl.Expr:
-    return _DIGITS.str.replace(anchored(territory.international_prefix), "")
-
-
-def _rest_behind_trunk(territory: Territory) -> pl.Expr:
-    return territory.without_prefix
+def _looked_at(rows: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    """The first ``MOST_DIGITS`` digits: no prefix is longer."""
+    beyond = pl.when(_COUNT > MOST_DIGITS).then(_COUNT - MOST_DIGITS).otherwise(0).cast(pl.UInt8)
+    head = rows.select(_VALUE // ten_to(beyond), _COUNT - beyond)
+    return head["value"], head["count"]
 
 
 def _dialled_at_home(part: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """The national numbers of digits dialled in a territory."""
-    no_idd = pl.lit(value=False).alias("has_idd")
-    named = with_texts(part, code=code)
-    coded, others = split(named, _DIGITS.str.starts_with(pl.col("code")))
-    whole = [others.select(*_KEPT, "place", no_idd, national="digits")]
+    named = with_digits(part.with_columns(has_idd=pl.lit(value=False)), code)
+    start, length = pl.col("start"), pl.col("length")
+    coded, others = split(named, starts_with(_VALUE, _COUNT, start, length))
+    whole = [others.select(_NATIONAL)]
     if coded.height:
         # The calling code counts as such only where what follows is a number and the whole none.
-        length = pl.col("code").str.len_bytes()
-        bare = coded.select(*_KEPT, "place", no_idd, "digits", national=_DIGITS.str.slice(length))
-        freed = _freed(bare, is_any_length=True)
-        is_too_long = fact_of_length(
-            Territory.is_too_long, pl.Boolean(), freed["place"], freed["digits"]
+        bare = coded.select(
+            *_NATIONAL[:-2],
+            value=behind_start(_VALUE, _COUNT, length),
+            count=_COUNT - length,
+            whole="value",
+            whole_count="count",
         )
-        counts = (_is_none(freed, "digits") & ~_is_none(freed, "national")) | is_too_long
+        freed = _freed(bare, is_any_length=True)
+        digits = (freed["whole"], freed["whole_count"])
+        is_too_long = fact_of_length(
+            Territory.is_too_long, pl.Boolean(), freed["place"], freed["whole_count"]
+        )
+        counts = (
+            _is_none(freed["place"], *digits)
+            & ~_is_none(freed["place"], freed["value"], freed["count"])
+        ) | is_too_long
         behind_code, not_coded = freed.filter(counts), freed.filter(~counts)
-        whole.append(not_coded.select(*_KEPT, "place", "has_idd", national="digits"))
+        whole.append(not_coded.select(*_NATIONAL[:-2], value="whole", count="whole_count"))
         main = fact(main_place, pl.UInt16(), behind_code["place"]).alias("place")
-        yield _freed(behind_code.select(*_KEPT, main, "has_idd", "national"))
+        yield _freed(behind_code.select(_NATIONAL).with_columns(main))
     yield _freed(pl.concat(whole))
 
 
 def _behind_codes(abroad: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows without a calling code, and the others with theirs taken off."""
-    short, others = split(abroad, _DIGITS.str.len_bytes() <= _FEWEST_DIGITS)
-    begins = others.select(_DIGITS.str.slice(0, 3).cast(pl.UInt16)).to_series()
+    short, others = split(abroad, _COUNT <= _FEWEST_DIGITS)
+    begins = others.select(_VALUE // ten_to(_COUNT - CODE_DIGITS)).to_series()
     main = main_places().gather(begins).alias("place")
     known, unknown = split(others.with_columns(main), pl.col("place").is_not_null())
-    length = fact(code_length, pl.UInt8(), known["place"]).alias("length")
-    behind_code = known.with_columns(length).select(
-        *_KEPT, "place", "has_idd", national=_DIGITS.str.slice(pl.col("length"))
-    )
+    left = pl.col("count") - fact(code_length, pl.UInt8(), known["place"])
+    behind_code = known.with_columns(value=_VALUE % ten_to(left), count=left)
     refused = [
         _refused(short, RejectReason.TOO_SHORT),
         _refused(unknown, RejectReason.UNKNOWN_COUNTRY_CODE),
     ]
-    return pl.concat(refused), behind_code
+    return pl.concat(refused), behind_code.select(_NATIONAL)
 
 
-def _is_none(frame: pl.DataFrame, column: str) -> pl.Series:
-    """Whether the digits in a column are no number of the territory, whatever their count."""
-    return _GENERAL.verdicts(frame["place"], frame[column]) == 0
+def _is_none(places: pl.Series, values: pl.Series, counts: pl.Series) -> pl.Series:
+    """Whether digits are no number of the territory, whatever their count."""
+    return _GENERAL.verdicts(places, values, counts) == 0
 
 
 def _freed(part: pl.DataFrame, *, is_any_length: bool = False) -> pl.DataFrame:
-    """The rows with ``national`` freed from the national prefix, or completed.
+    """The rows freed from the national prefix, or completed.
 
     It stays where what is left would be no number of the territory and the whole is one, and
     where too few digits would be left, unless ``is_any_length``.
     """
     # What is too short to be looked at is left as it is, and refused later.
-    short, part = split(part, NATIONAL.str.len_bytes() < (0 if is_any_length else _FEWEST_DIGITS))
-    doubtful, none = _stripped(part, "national", trunk, _BEGINS_WITH_TRUNK, _rest_behind_trunk)
+    short, part = split(part, _COUNT.lt(0 if is_any_length else _FEWEST_DIGITS))
+    doubtful, none = _stripped(part, trunk, _BEGINS_WITH_TRUNK, Territory.behind_trunk)
     freed = [none]
     if doubtful.height:
-        goes = ~_is_none(doubtful, "rest")
+        place = doubtful["place"]
+        goes = ~_is_none(place, doubtful["rest"], doubtful["left"])
         if not goes.all():
-            goes |= _is_none(doubtful, "national")
+            goes |= _is_none(place, doubtful["value"], doubtful["count"])
         if not is_any_length:
-            goes &= fact_of_length(may_remain, pl.Boolean(), doubtful["place"], doubtful["rest"])
+            goes &= fact_of_length(may_remain, pl.Boolean(), place, doubtful["left"])
         freed += [
-            doubtful.filter(goes).drop("national").rename({"rest": "national"}),
-            doubtful.filter(~goes).drop("rest"),
+            _rest_of(doubtful.filter(goes)),
+            doubtful.filter(~goes).drop("rest", "left"),
         ]
     return pl.concat([short, *(frame.select(short.columns) for frame in freed)])
 
 
 def _typed(national: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """The readings of national numbers, each behind the calling code of its place."""
-    short, national = split(national, NATIONAL.str.len_bytes() < _FEWEST_DIGITS)
+    short, national = split(national, _COUNT < _FEWEST_DIGITS)
     yield _refused(short, RejectReason.TOO_SHORT)
     codes = fact(code_place, pl.UInt16(), national["place"])
-    verdict = _TYPES.verdicts(codes, national["national"])
-    named = with_texts(national, code=code)
+    verdict = _TYPES.verdicts(codes, national["value"], national["count"])
+    named = with_digits(national, code)
+    total = pl.col("length") + _COUNT
     typed = named.select(
         *_KEPT,
         "has_idd",
-        (pl.lit("+") + pl.col("code") + NATIONAL).alias("e164"),
-        _regions().gather(verdict // len(TYPES)).alias("region"),
-        pl.Series(TYPES).gather(verdict % len(TYPES)).alias("type"),
+        "place",
+        "count",
+        is_e164=total.is_between(_SHORTEST_E164, _LONGEST_E164),
+        e164=pl.lit("+") + (pl.col("start") * ten_to(_COUNT) + _VALUE).cast(pl.String),
+        region=_regions().gather(verdict // len(TYPES)),
+        type=pl.Series(TYPES).gather(verdict % len(TYPES)),
     )
-    is_e164 = pl.col("e164").str.len_bytes().is_between(_SHORTEST_E164 + 1, _LONGEST_E164 + 1)
-    is_sound = typed.select(is_e164 & (pl.col("type") != UNKNOWN_TYPE)).to_series()
+    is_sound = typed.select(pl.col("is_e164") & (pl.col("type") != UNKNOWN_TYPE)).to_series()
     nothing = pl.lit(None, pl.String).alias("failure")
     yield typed.filter(is_sound).with_columns(nothing).select(READING.names())
     if not is_sound.all():
-        yield _untyped(typed.filter(~is_sound), national.filter(~is_sound))
+        yield _untyped(typed.filter(~is_sound))
 
 
-def _untyped(typed: pl.DataFrame, national: pl.DataFrame) -> pl.DataFrame:
+def _untyped(typed: pl.DataFrame) -> pl.DataFrame:
     """Readings of numbers without a type, or of no length that E.164 knows."""
-    main = fact(main_place, pl.UInt16(), national["place"])
-    impossible = fact_of_length(failure, pl.String(), main, national["national"])
-    count = pl.col("e164").str.len_bytes() - 1
+    main = fact(main_place, pl.UInt16(), typed["place"])
+    impossible = fact_of_length(failure, pl.String(), main, typed["count"])
+    total = pl.col("e164").str.len_bytes() - 1
     of_count = (
-        pl.when(count < _SHORTEST_E164)
+        pl.when(total < _SHORTEST_E164)
         .then(pl.lit(RejectReason.TOO_SHORT.value))
-        .when(count > _LONGEST_E164)
+        .when(total > _LONGEST_E164)
         .then(pl.lit(RejectReason.TOO_LONG.value))
     )
     told = typed.with_columns(impossible.alias("impossible")).with_columns(

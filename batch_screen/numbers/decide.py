@@ -11,8 +11,10 @@ from batch_screen.config.settings import Ambiguous, Numbers, Strictness
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.branches import first_of, split
 from batch_screen.numbers.columns import DIALLED, read_columns
+from batch_screen.numbers.digits import count_of, starts_with_zeros, text_of, value_of
+from batch_screen.numbers.lookup import Lookup
 from batch_screen.numbers.masked import masked
-from batch_screen.numbers.readings import UNKNOWN_TYPE
+from batch_screen.numbers.readings import E164, LONGEST_SHORT_CODE, UNKNOWN_TYPE
 from batch_screen.numbers.rules import RejectReason, Rule
 from batch_screen.numbers.territories import MOBILE_TYPES, anchored, territories
 from batch_screen.numbers.weigh import dialled_out, weighed
@@ -20,14 +22,16 @@ from batch_screen.numbers.weigh import dialled_out, weighed
 NO_REGION, UNKNOWN_REGION = 65_535, 65_534
 """In place of a territory's place."""
 
-_LONGEST_SHORT_CODE = 6
-
 # What becomes of a row, as a number: one of these, or a rule by which its one reading counts.
-_UNSURE, _UNKNOWN_REGION, _NO_REGION, _DOUBLE_ZERO, _WEIGH, _WEIGH_ABROAD, _DIAL_OUT = range(7)
+_UNSURE, _UNKNOWN_REGION, _NO_REGION, _DOUBLE_ZERO, _SHORT, _SHORT_CODE = range(6)
+_WEIGH, _WEIGH_ABROAD, _DIAL_OUT = range(6, 9)
 _RULES = list(Rule)
 _FIRST_RULE = 10
-_WAY, _DIGITS, _HOME = pl.col("way"), pl.col("digits"), pl.col("home")
+_WAY, _HOME = pl.col("way"), pl.col("home")
+_VALUE, _COUNT = pl.col("value"), pl.col("count")
+_STARTS_0, _STARTS_00 = (starts_with_zeros(_VALUE, _COUNT, zeros) for zeros in (1, 2))
 _IS_READ = pl.col("reason").is_null()
+_SHORT_CODES = Lookup(lambda place, length: territories()[place].short_codes(length))
 
 
 class Decided(NamedTuple):
@@ -45,19 +49,21 @@ class Decided(NamedTuple):
 def decide(cells: pl.DataFrame, settings: Numbers, kind: ColumnKind) -> Decided:
     """What each row of digits is.
 
-    ``cells`` has ``row``, ``digits``, ``has_plus`` and ``home``: the place of the territory to
-    dial in, or one of ``NO_REGION`` and ``UNKNOWN_REGION``. What only ``Normaliser`` can tell is
-    undecided.
+    ``cells`` has ``row``, ``value``, ``count``, ``has_plus`` and ``home``: the place of the
+    territory to dial in, or one of ``NO_REGION`` and ``UNKNOWN_REGION``. What only ``Normaliser``
+    can tell is undecided.
     """
-    rows = cells.select("row", "digits", "home", way=_way(settings))
+    rows = cells.select("row", "value", "count", "home", way=_way(settings))
     doubtful, rows = split(rows, _is(_DOUBLE_ZERO))
-    rows = pl.concat([rows, *_double_zeros(doubtful)])
+    short, rows = split(rows, _is(_SHORT))
+    rows = pl.concat([rows, *_double_zeros(doubtful), *_short(short, settings)])
     refused = [
         _refused(rows.filter(_is(way)), reason)
         for way, reason in (
             (_UNKNOWN_REGION, RejectReason.UNKNOWN_REGION),
             (_NO_REGION, RejectReason.NO_REGION),
             (_DOUBLE_ZERO, RejectReason.DOUBLE_ZERO),
+            (_SHORT_CODE, RejectReason.SHORT_CODE),
         )
     ]
     undecided = [rows.filter(_is(_UNSURE)).select("row")]
@@ -68,7 +74,7 @@ def decide(cells: pl.DataFrame, settings: Numbers, kind: ColumnKind) -> Decided:
     single, others = split(readings.read, _WAY >= _FIRST_RULE)
     chosen = [_single(single)]
     if others.height:
-        at_home = twice.select("row", "digits", "home")
+        at_home = twice.select("row", "value", "count", "home")
         chosen += [
             weighed(_both(others, _WEIGH).join(at_home, on="row"), kind),
             dialled_out(_both(others, _DIAL_OUT)),
@@ -99,28 +105,30 @@ def _by(rule: Rule) -> int:
 
 def _way(settings: Numbers) -> pl.Expr:
     """What becomes of each row; ``Normaliser._choose`` as one expression."""
-    starts_00, starts_0 = _DIGITS.str.starts_with("00"), _DIGITS.str.starts_with("0")
-    is_short = _DIGITS.str.len_bytes() <= _LONGEST_SHORT_CODE
+    is_short = _COUNT <= LONGEST_SHORT_CODE
     # With so few digits libphonenumber has rules of its own.
-    cases = [(starts_00 & is_short, _UNSURE)]
-    if tests := [number.removeprefix("+") for number in settings.test_numbers]:
-        is_test = _DIGITS.is_in(tests) | _DIGITS.str.strip_prefix("00").is_in(tests)
-        cases.append((is_test, _UNSURE))
+    cases = [(_STARTS_00 & is_short, _UNSURE)]
+    if tests := [int(number) for number in settings.test_numbers if E164.fullmatch(number)]:
+        cases.append((_VALUE.is_in(pl.Series(tests, dtype=pl.UInt64).implode()), _UNSURE))
     cases.append((pl.col("has_plus"), _by(Rule.INTERNATIONAL_PLUS)))
     if settings.double_zero_is_plus:
-        cases.append((starts_00, _by(Rule.INTERNATIONAL_00)))
+        cases.append((_STARTS_00, _by(Rule.INTERNATIONAL_00)))
     if settings.ambiguous is Ambiguous.INTERNATIONAL:
-        cases.append((~starts_0, _by(Rule.DIGITS_FORCED_INTERNATIONAL)))
+        cases.append((~_STARTS_0, _by(Rule.DIGITS_FORCED_INTERNATIONAL)))
     cases += [
         (_HOME.eq(UNKNOWN_REGION), _UNKNOWN_REGION),
-        (starts_00, _DOUBLE_ZERO),
+        (_STARTS_00, _DOUBLE_ZERO),
         (_HOME.eq(NO_REGION), _NO_REGION),
-        (starts_0, _by(Rule.NATIONAL)),
-        (is_short, _UNSURE),
+        (_STARTS_0, _by(Rule.NATIONAL)),
+        (is_short, _SHORT),
     ]
+    return first_of([(is_so, _number(way)) for is_so, way in cases], _number(_otherwise(settings)))
+
+
+def _otherwise(settings: Numbers) -> int:
+    """What becomes of digits that could be either a national number or one from abroad."""
     forced = settings.ambiguous is Ambiguous.NATIONAL
-    otherwise = _by(Rule.DIGITS_FORCED_NATIONAL) if forced else _WEIGH
-    return first_of([(is_so, _number(way)) for is_so, way in cases], _number(otherwise))
+    return _by(Rule.DIGITS_FORCED_NATIONAL) if forced else _WEIGH
 
 
 def _number(way: int) -> pl.Expr:
@@ -142,13 +150,21 @@ def _double_zeros(doubtful: pl.DataFrame) -> Iterator[pl.DataFrame]:
     not_dialled, others = split(others, other_way)
     yield not_dialled.drop("prefix")
     for part in others.partition_by("prefix", include_key=True) if others.height else ():
-        found = _DIGITS.str.extract(f"({anchored(part['prefix'][0])})")
+        found = text_of(_VALUE, _COUNT).str.extract(f"({anchored(part['prefix'][0])})")
         # A longer prefix: 0011 in Australia; but in Hong Kong 0086131… loses its 008.
         cases = [
             (found == "00", _number(_by(Rule.INTERNATIONAL_00))),
             (found.is_not_null(), _number(_DIAL_OUT)),
         ]
         yield part.drop("prefix").with_columns(way=first_of(cases, _number(_DOUBLE_ZERO)))
+
+
+def _short(short: pl.DataFrame, settings: Numbers) -> Iterator[pl.DataFrame]:
+    """Rows of few digits, which are short codes or no more special than longer ones."""
+    if short.height:
+        is_code = _SHORT_CODES.verdicts(short["home"], short["value"], short["count"]) == 1
+        yield short.filter(is_code).with_columns(way=_number(_SHORT_CODE))
+        yield short.filter(~is_code).with_columns(way=_number(_otherwise(settings)))
 
 
 def _dialled(rows: pl.DataFrame) -> pl.DataFrame:
@@ -158,7 +174,8 @@ def _dialled(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(
         "row",
         "way",
-        digits=pl.when(is_00).then(_DIGITS.str.slice(2)).otherwise(_DIGITS),
+        "value",
+        count=pl.when(is_00).then(_COUNT - 2).otherwise(_COUNT),
         place=pl.when(_WAY.is_in(at_home)).then(_HOME),
     ).select(DIALLED)
 
@@ -168,8 +185,9 @@ def _dialled_abroad(twice: pl.DataFrame) -> pl.DataFrame:
     is_out = _is(_DIAL_OUT)
     return twice.select(
         "row",
+        "value",
         way=pl.lit(_WEIGH_ABROAD, pl.UInt8),
-        digits=pl.when(is_out).then(_DIGITS.str.slice(2)).otherwise(_DIGITS),
+        count=pl.when(is_out).then(_COUNT - 2).otherwise(_COUNT),
         place=pl.lit(None, pl.UInt16),
     ).select(DIALLED)
 
@@ -218,11 +236,13 @@ def _judged(good: pl.DataFrame, settings: Numbers) -> tuple[pl.DataFrame, list[p
 def _by_stability(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The numbers that read again are the same, as valid ones always are, and the others."""
     unknown, known = split(good, pl.col("number_type") == UNKNOWN_TYPE)
+    e164 = pl.col("e164")
     again = read_columns(
         unknown.select(
             "row",
             way=pl.lit(0, pl.UInt8),
-            digits=pl.col("e164").str.slice(1),
+            value=value_of(e164),
+            count=count_of(e164) - 1,
             place=pl.lit(None, pl.UInt16),
         )
     ).read.select("row", again="e164")

@@ -26,15 +26,13 @@ class Lookup:
         self._joined = (pl.Series([0], dtype=pl.UInt64), pl.Series([0], dtype=pl.Int32))
         self._lock = threading.Lock()
 
-    def verdicts(self, groups: pl.Series, numbers: pl.Series) -> pl.Series:
-        """The verdict on each number of up to ``MOST_DIGITS`` digits, by its group's table."""
+    def verdicts(self, groups: pl.Series, values: pl.Series, counts: pl.Series) -> pl.Series:
+        """The verdict on each number of up to ``MOST_DIGITS`` digits, by its group's table.
+
+        ``values`` and ``counts`` are their digits, as in ``digits.py``.
+        """
         begins, verdicts = self._with(groups.unique().to_list())
-        empty = numbers.str.len_bytes() == 0
-        values = numbers.zip_with(~empty, pl.Series(["0"])) if empty.any() else numbers
-        keys = pl.select(
-            (groups.cast(pl.UInt64) * _LENGTHS + numbers.str.len_bytes()) * _VALUES
-            + values.cast(pl.UInt64)
-        ).to_series()
+        keys = (groups.cast(pl.UInt64) * _LENGTHS + counts) * _VALUES + values
         return verdicts.gather(begins.search_sorted(keys, side="right") - 1)
 
     def _with(self, groups: list[int]) -> tuple[pl.Series, pl.Series]:

@@ -26,6 +26,9 @@ from batch_screen.numbers.rules import RejectReason
 # The patterns of all regions together overflow the cache of ``re``: eight times slower.
 phonenumbers.enable_pattern_cache()
 
+LONGEST_SHORT_CODE = 6
+"""Of digits; what is longer may be a short code and a number, and is taken for the number."""
+
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 """ITU-T E.164 as the API takes it; to be matched in full, for ``$`` lets a newline through."""
 
@@ -126,7 +129,7 @@ def is_stable(reading: Reading) -> bool:
 
 def is_short_code(digits: str, region: str) -> bool:
     """True for emergency and service codes such as 112 or 116117."""
-    if len(digits) > 6:
+    if len(digits) > LONGEST_SHORT_CODE:
         return False
     number = phonenumbers.PhoneNumber(
         country_code=phonenumbers.country_code_for_region(region), national_number=int(digits)

@@ -25,8 +25,6 @@ MOBILE_TYPES = tuple(TYPE_NAMES[number_type] for number_type in MOBILE_CAPABLE)
 MOST_DIGITS = 15
 """Longer numbers are none, and are not looked up."""
 
-NATIONAL = pl.col("national")
-
 CODES = tuple(sorted(COUNTRY_CODE_TO_REGION_CODE))
 """All calling codes."""
 
@@ -76,16 +74,19 @@ class Territory:
         """What a national number starts with that is no part of it, or is to be completed."""
         return self._metadata.national_prefix_for_parsing or ""
 
-    @cached_property
-    def without_prefix(self) -> pl.Expr:
-        """``NATIONAL``, where it has the prefix, without it, or completed."""
+    def behind_idd(self, digits: pl.Expr) -> pl.Expr:
+        """Texts of digits that start with the international prefix, without it."""
+        return digits.str.replace(anchored(self.international_prefix), "")
+
+    def behind_trunk(self, digits: pl.Expr) -> pl.Expr:
+        """Texts of digits that start with the national prefix, without it, or completed."""
         prefix = anchored(self.national_prefix)
-        rest = NATIONAL.str.replace(prefix, "")
+        rest = digits.str.replace(prefix, "")
         rule = self._metadata.national_prefix_transform_rule
         if not rule:
             return rest
-        last = NATIONAL.str.extract(prefix, re.compile(self.national_prefix).groups)
-        completed = NATIONAL.str.replace(prefix, re.sub(r"\\(\d)", r"${\1}", rule))
+        last = digits.str.extract(prefix, re.compile(self.national_prefix).groups)
+        completed = digits.str.replace(prefix, re.sub(r"\\(\d)", r"${\1}", rule))
         return pl.when(last.is_not_null()).then(completed).otherwise(rest)
 
     def is_too_long(self, length: int) -> bool:
@@ -105,6 +106,10 @@ class Territory:
     def general(self, length: int) -> list[Range]:
         """Which numbers are any number of the territory, as far as their digits tell: 0 or 1."""
         return ranges([_PATTERNS.turns(self._general.pattern, length)], lambda bits: bits)
+
+    def short_codes(self, length: int) -> list[Range]:
+        """Which digits are emergency and service codes there: 0 or 1."""
+        return ranges([kind.turns(length) for kind in self._short], lambda bits: bits == 3)
 
     def prefixed(self, prefix: str, length: int) -> list[Range]:
         """Which numbers start with one of the territory's prefixes: 0 or 1."""
@@ -150,6 +155,11 @@ class Territory:
     @cached_property
     def _mobile(self) -> _Kind:
         return _kind(self._metadata.mobile)
+
+    @cached_property
+    def _short(self) -> tuple[_Kind, _Kind]:
+        plan = PhoneMetadata.short_metadata_for_region(self.region)
+        return (_kind(plan.general_desc), _kind(plan.short_code)) if plan else (_kind(None),) * 2
 
     @cached_property
     def _special(self) -> list[_Kind]:

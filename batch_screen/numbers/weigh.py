@@ -9,6 +9,7 @@ import polars as pl
 from phonenumbers import PhoneNumberType
 
 from batch_screen.model import ColumnKind
+from batch_screen.numbers.digits import ten_to, value_of
 from batch_screen.numbers.masked import masked
 from batch_screen.numbers.readings import TYPE_NAMES, UNKNOWN_TYPE, is_open_plan_with_trunk
 from batch_screen.numbers.rules import RejectReason, Rule
@@ -40,13 +41,13 @@ def dialled_out(both: pl.DataFrame) -> pl.DataFrame:
 def weighed(both: pl.DataFrame, kind: ColumnKind) -> pl.DataFrame:
     """Between the two readings of digits that could start with a country code.
 
-    ``both`` has the ``digits`` and their ``home`` too.
+    ``both`` has the digits (``value`` and ``count``) and their ``home`` too.
     """
     c = pl.col
     both = both.join(_plans(both["home"]), on="home", how="left").with_columns(
         is_weak=~c("n_type").is_in(MOBILE_TYPES)
         & c("is_open")
-        & (c("n_e164").str.slice(1) == c("code") + c("digits"))
+        & (value_of(c("n_e164")) == c("code") * ten_to(c("count")) + c("value"))
     )
     both = both.with_columns(takes_abroad=_takes_abroad()).with_columns(reason=_reason(kind))
     is_missing = c("reason") == RejectReason.MISSING_AREA_CODE.value
@@ -121,10 +122,10 @@ def _plans(homes: pl.Series) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "home": here,
-            "code": [str(plan.code) for plan in plans],
+            "code": [plan.code for plan in plans],
             "is_open": [is_open_plan_with_trunk(plan.region) for plan in plans],
         },
-        schema={"home": pl.UInt16, "code": pl.String, "is_open": pl.Boolean},
+        schema={"home": pl.UInt16, "code": pl.UInt64, "is_open": pl.Boolean},
     )
 
 
