@@ -13,7 +13,14 @@ import polars as pl
 from batch_screen.model import ColumnKind
 from batch_screen.numbers import clean
 from batch_screen.numbers.branches import split
-from batch_screen.numbers.clean import MAX_CELL_CHARACTERS, MAX_DIGITS, MIN_DIGITS, ascii_text
+from batch_screen.numbers.clean import (
+    AREA_CODE,
+    AREA_CODE_ABROAD,
+    MAX_CELL_CHARACTERS,
+    MAX_DIGITS,
+    MIN_DIGITS,
+    ascii_text,
+)
 from batch_screen.numbers.digits import MOST_KEPT, count_of, value_of
 from batch_screen.numbers.rules import Modifier, RejectReason
 
@@ -179,9 +186,11 @@ def _read_written(texts: pl.DataFrame, dialled: _Dialled) -> None:
         dialled.refuse(damaged, RejectReason.FLOAT_ARTEFACT)
         dates, pointed = split(pointed, _TEXT.str.contains(_DATE))
         dialled.refuse(dates, RejectReason.NOT_A_NUMBER, "reads as a date")
-        several, pointed = split(pointed, _slash_separates())
+        # Most slashes stand behind an area code: those need no closer look.
+        slashed, pointed = split(pointed, _TEXT.str.find("/", literal=True) > AREA_CODE)
+        several, slashed = split(slashed, _slash_separates())
         dialled.refuse(several, RejectReason.MULTIPLE_NUMBERS)
-        texts = pl.concat([texts, pointed])
+        texts = pl.concat([texts, pointed, slashed])
     several, texts = split(texts, _TEXT.str.contains(_TWO_GROUPS))
     dialled.refuse(several, RejectReason.MULTIPLE_NUMBERS)
     dialled.read(
@@ -212,7 +221,7 @@ def _slash_separates() -> pl.Expr:
     before = _TEXT.str.extract("^([^/]*)/.*[0-9]", 1)
     digits = _without_marks(before)
     is_long = before.str.contains("+", literal=True) | digits.str.starts_with("00")
-    longest = pl.when(is_long).then(8).otherwise(6)
+    longest = pl.when(is_long).then(AREA_CODE_ABROAD).otherwise(AREA_CODE)
     return (digits.str.len_bytes() > longest).fill_null(value=False)
 
 

@@ -23,6 +23,9 @@ MIN_DIGITS = 3
 MAX_DIGITS = 20
 """E.164 allows 15; an international prefix and a trunk zero come on top."""
 
+AREA_CODE, AREA_CODE_ABROAD = 6, 8
+"""The most digits before a slash that are no whole number, dialled at home and from abroad."""
+
 _PLAIN = re.compile(r"(\+)?([0-9]+(?:[ ./-]?[0-9]+)*)")
 WRITTEN = re.compile(r"[(\[ ]*(\+?)[(\[ ]*[0-9][0-9 ()\[\].\-/]*")
 SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?\s*[eE]\s*[+-]?[0-9]+")
@@ -236,8 +239,8 @@ def _slash_separates(text: str) -> bool:
     if not slash or not any(map(str.isdigit, after)):
         return False
     digits = _digits_of(before)
-    longest_area_code = 8 if "+" in before or digits.startswith("00") else 6
-    return len(digits) > longest_area_code
+    is_abroad = "+" in before or digits.startswith("00")
+    return len(digits) > (AREA_CODE_ABROAD if is_abroad else AREA_CODE)
 
 
 def _unreadable(text: str) -> Reject:

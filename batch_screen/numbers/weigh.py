@@ -9,6 +9,7 @@ import polars as pl
 from phonenumbers import PhoneNumberType
 
 from batch_screen.model import ColumnKind
+from batch_screen.numbers.branches import split
 from batch_screen.numbers.digits import ten_to, value_of
 from batch_screen.numbers.masked import masked
 from batch_screen.numbers.readings import TYPE_NAMES, UNKNOWN_TYPE, is_open_plan_with_trunk
@@ -50,13 +51,14 @@ def weighed(both: pl.DataFrame, kind: ColumnKind) -> pl.DataFrame:
         & (value_of(c("n_e164")) == c("code") * ten_to(c("count")) + c("value"))
     )
     both = both.with_columns(takes_abroad=_takes_abroad()).with_columns(reason=_reason(kind))
-    is_missing = c("reason") == RejectReason.MISSING_AREA_CODE.value
-    detail = (
-        pl.when(c("reason") == RejectReason.AMBIGUOUS.value)
-        .then(_two_readings())
-        .when(is_missing & c("n_failure").is_null())
-        .then(pl.format("read as {}", masked("n_e164")))
+    refused, chosen = split(both, c("reason").is_not_null())  # few, and texts take long
+    return pl.concat(
+        [_taken(chosen, pl.lit(None, pl.String)), _taken(refused, _detail(c("reason")))]
     )
+
+
+def _taken(both: pl.DataFrame, detail: pl.Expr) -> pl.DataFrame:
+    """The readings that are meant."""
     rule = (
         pl.when("takes_abroad")
         .then(pl.lit(Rule.DIGITS_INTERNATIONAL.value))
@@ -76,6 +78,17 @@ def weighed(both: pl.DataFrame, kind: ColumnKind) -> pl.DataFrame:
         rule=rule,
         reason="reason",
         detail=detail,
+    )
+
+
+def _detail(reason: pl.Expr) -> pl.Expr:
+    """What is told of a refusal."""
+    is_missing = reason == RejectReason.MISSING_AREA_CODE.value
+    return (
+        pl.when(reason == RejectReason.AMBIGUOUS.value)
+        .then(_two_readings())
+        .when(is_missing & pl.col("n_failure").is_null())
+        .then(pl.format("read as {}", masked("n_e164")))
     )
 
 

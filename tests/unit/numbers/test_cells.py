@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import re
+
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.cells import read_cells
+from batch_screen.numbers.digits import text_of
 from batch_screen.numbers.rules import RejectReason
 
 
@@ -12,7 +17,9 @@ def read(*cells: str | None, kind: ColumnKind = ColumnKind.TEXT) -> dict[int, tu
     """What became of each cell, by its row: digits…, a reason…, or nothing."""
     frame = pl.DataFrame({"raw": cells}, schema={"raw": pl.String}).with_row_index("row")
     found = read_cells(frame, kind)
-    rows = [*found.dialled.rows(), *found.refused.rows(), *found.undecided.rows()]
+    digits = text_of(pl.col("value"), pl.col("count")).alias("digits")
+    dialled = found.dialled.select("row", digits, "has_plus", "modifier")
+    rows = [*dialled.rows(), *found.refused.rows(), *found.undecided.rows()]
     assert sorted(row for row, *_ in rows) == [*range(len(cells))]  # each of them once
     return {row: tuple(rest) for row, *rest in rows}
 
@@ -48,6 +55,31 @@ def test_columns_of_figures(kind: ColumnKind, modifier: str) -> None:
         1: (),
         2: (),
     }
+
+
+def test_a_slash_behind_an_area_code_or_a_whole_number() -> None:
+    found = read("030123/4567", "0301234/4567", "+49 30123/4567", "004930123/4567", "0301234567/")
+    assert {row for row, became in found.items() if became[0] == "multiple_numbers"} == {1, 3}
+
+
+def test_too_many_digits_for_arithmetic_are_left_to_others() -> None:
+    found = read("9" * 18, "9" * 19, "9" * 20, "0" * 20, "9" * 21, "0" * 21, "0" * 251)
+    assert found == {
+        0: ("9" * 18, False, ""),
+        1: ("9" * 19, False, ""),
+        2: (),
+        3: (),
+        4: (RejectReason.TOO_LONG, "21 digits"),
+        5: (RejectReason.TOO_LONG, "21 digits"),
+        6: (),
+    }
+
+
+@given(st.text("0123456789+- ._eE\n\t,\x00\uff11\u0663", max_size=8))
+def test_a_cast_takes_what_is_written_in_digits_alone_and_nothing_else(text: str) -> None:
+    cast = pl.Series([text]).cast(pl.UInt64, strict=False).item()
+    bare = re.fullmatch(r"\+?[0-9]+", text)
+    assert cast == (int(text) if bare else None)
 
 
 def test_a_frame_without_rows() -> None:

@@ -22,9 +22,9 @@ def counting(asked: list[int]) -> Callable[[int, int], list[Range]]:
 
 def verdicts(lookup: Lookup, pairs: list[tuple[int, str]]) -> list[int]:
     groups = pl.Series([group for group, _ in pairs], dtype=pl.UInt16)
-    return lookup.verdicts(
-        groups, pl.Series([number for _, number in pairs], dtype=pl.String)
-    ).to_list()
+    values = pl.Series([int(number or 0) for _, number in pairs], dtype=pl.UInt64)
+    counts = pl.Series([len(number) for _, number in pairs], dtype=pl.UInt8)
+    return lookup.verdicts(groups, values, counts).to_list()
 
 
 def test_a_number_is_looked_up_in_its_group_and_among_those_of_its_length() -> None:

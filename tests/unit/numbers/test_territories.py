@@ -3,6 +3,7 @@ from __future__ import annotations
 import phonenumbers
 import pytest
 
+from batch_screen.numbers.readings import is_short_code
 from batch_screen.numbers.rules import NO_COUNTRY, RejectReason
 from batch_screen.numbers.territories import (
     CODES,
@@ -61,6 +62,15 @@ def test_what_is_to_be_the_whole_number_begins_no_longer_one() -> None:
     assert antigua.prefixed(antigua.national_prefix, 8) == [
         *((0, 0), (10_000_000, 1), (20_000_000, 0)),
     ]
+
+
+@pytest.mark.parametrize("region", ["DE", "US", "GB", "HU", "AD", "TK"])
+def test_short_codes_are_those_of_phonenumbers(region: str) -> None:
+    for length in (3, 4):
+        found = of(region).short_codes(length)
+        for value in range(10 ** (length - 1), 10**length):
+            verdict = next(verdict for begin, verdict in reversed(found) if begin <= value)
+            assert bool(verdict) == is_short_code(str(value), region)
 
 
 def test_ranges_of_a_code_name_region_and_type() -> None:
