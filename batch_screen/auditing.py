@@ -81,6 +81,7 @@ def _audited(
         shard_rows=settings.output.shard_lookups,
         facts={},
         on_rows=watch.advance,
+        expected_rows=table.expected_rows(),
     )
     found = _facts(table, plan, tally, settings, folder)
     if rejects is not None:

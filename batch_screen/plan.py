@@ -10,52 +10,55 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
-from io import BufferedWriter
 from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
 
 from batch_screen.checked import check_file, read_frame, read_record, write_record
-from batch_screen.files import make_folder, open_private, sha256_of, sync_folder, translated
+from batch_screen.dealing import Dealer, Spool
+from batch_screen.files import make_folder, sha256_of, sync_folder, translated
 from batch_screen.masking import mask_cell
 from batch_screen.model import Endpoint, Lookup, Plan, ShardPlan
 from batch_screen.schema import IDENTITY, KEPT_PREFIX, REJECT, dtypes
 
-MAX_SHARDS = 128
+MAX_SHARDS = 128 * 128
+
+_MOST_FILES = 128
 """As many files are open at once; far below every system's limit."""
+
+_ROOM = 1.25
+"""Shards may be so much fuller than they should before all rows are dealt out once more."""
 
 _HASH = 0x9E37_79B9_7F4A_7C15  # 2^64 / golden ratio: spreads consecutive numbers
 _UPPER_HALF = 2**32
-_SHARD = "_shard"
 _CODE_LETTERS = 3
-_HELD_BYTES = 32 << 20
-"""Rows on their way to their shards' files, over all shards. polars' partitioned sink holds
-rows for each shard instead: 0.65 GiB for 15 shards, 0.85 GiB for 50."""
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     batches: Iterable[pl.DataFrame],
     folder: Path,
     *,
     shard_rows: int,
     facts: Mapping[str, str],
     on_rows: Callable[[int], None],
+    expected_rows: int = 0,
 ) -> Plan:
     """Writes the plan of normalised batches into ``folder``, which appears when it is whole.
 
     A batch has the columns of ``schema.ROW``, ``raw``, ``raw_region``, the kept ``in_``
     columns, ``e164``, ``region``, ``number_type``, ``rule`` (null where rejected) and
     ``reject_reason``, ``reject_detail`` (null where accepted). ``on_rows`` hears of each
-    batch's height. ``facts`` are kept with the plan.
+    batch's height. ``facts`` are kept with the plan. With a good guess of how many rows there
+    are, ``expected_rows``, they are written once; else they are dealt out in further passes.
     """
     growing = folder.with_name(f"{folder.name}.growing")
     with translated("write the plan to", folder):
         shutil.rmtree(growing, ignore_errors=True)
         make_folder(growing)
-        accepted = _Spool(growing / "accepted.parquet")
-        rejects = _Spool(growing / "rejects.parquet")
+        ways = first_ways(expected_rows, shard_rows)
+        accepted = Dealer(_paths(growing, ways), lambda number: shard_of(number, ways))
+        rejects = Spool(growing / "rejects.parquet")
         reasons: dict[str, int] = {}
         with accepted, rejects:
             for batch in batches:
@@ -64,7 +67,7 @@ def make_plan(
                 rejects.add(turned_down)
                 _count(reasons, turned_down)
                 on_rows(batch.height)
-        shards = _shard(accepted, growing, shard_rows) if accepted.rows else []
+        shards = _shard(growing, ways, accepted.rows, shard_rows) if accepted.rows else []
         plan = Plan(
             rows=accepted.rows + rejects.rows,
             accepted=accepted.rows,
@@ -79,6 +82,16 @@ def make_plan(
         growing.replace(folder)
         sync_folder(folder.parent)
     return plan
+
+
+def first_ways(rows: int, shard_rows: int) -> int:
+    """Into how many files so many rows are dealt out at first; each then becomes some shards.
+
+    >>> [first_ways(rows, 100) for rows in (0, 100, 101, 12_800, 12_801, 10**9)]
+    [1, 1, 2, 128, 65, 128]
+    """
+    shards = max(1, min(MAX_SHARDS, -(-rows // shard_rows)))
+    return -(-shards // -(-shards // _MOST_FILES))
 
 
 def read_plan(folder: Path) -> Plan | None:
@@ -145,36 +158,6 @@ def shard_of(number: pl.Expr, shards: int) -> pl.Expr:
     return (mixed // _UPPER_HALF) % shards
 
 
-class _Spool:
-    """A Parquet file that grows batch by batch."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows = 0
-        self.columns: list[str] = []
-        self._file: BufferedWriter | None = None
-        self._writer: pq.ParquetWriter | None = None
-
-    def __enter__(self) -> None:
-        return
-
-    def add(self, frame: pl.DataFrame) -> None:
-        table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-        if self._writer is None:
-            # Buffered, because pyarrow does not look at how much of a write was done.
-            self._file = BufferedWriter(open_private(self.path))
-            self._writer = pq.ParquetWriter(self._file, table.schema, compression="zstd")
-            self.columns = frame.columns
-        self._writer.write_table(table)
-        self.rows += frame.height
-
-    def __exit__(self, *_: object) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        if self._file is not None:
-            self._file.close()
-
-
 def _accepted(batch: pl.DataFrame) -> pl.DataFrame:
     kept = [name for name in batch.columns if name.startswith(KEPT_PREFIX)]
     identity = [c.name for c in IDENTITY if c.name != "run_id"]
@@ -203,42 +186,36 @@ def _count(reasons: dict[str, int], turned_down: pl.DataFrame) -> None:
         reasons[reason] = reasons.get(reason, 0) + rows
 
 
-def _shard(accepted: _Spool, folder: Path, shard_rows: int) -> list[ShardPlan]:
-    shards = min(MAX_SHARDS, -(-accepted.rows // shard_rows))
-    if shards == 1:  # a small input keeps its order
-        accepted.path.rename(shard_rows_path(folder, 0))
-    else:
-        _partition(accepted.path, folder, shards)
-        accepted.path.unlink()
-    return [_count_shard(shard_rows_path(folder, shard)) for shard in range(shards)]
+def _shard(folder: Path, ways: int, rows: int, shard_rows: int) -> list[ShardPlan]:
+    """Deals the rows out again until no file holds too many; each is then a shard."""
+    room = _ROOM if ways > 1 else 1
+    while rows > room * ways * shard_rows and ways < MAX_SHARDS:
+        further = min(first_ways(-(-rows // ways), shard_rows), MAX_SHARDS // ways)
+        for way in range(ways):
+            _split(folder, way, ways, further)
+        ways *= further
+        room = _ROOM
+    return [_count_shard(shard_rows_path(folder, shard)) for shard in range(ways)]
 
 
-def _partition(rows: Path, folder: Path, shards: int) -> None:
-    """Deals the rows out in input order, a row group at a time; every shard gets a file."""
-    with pq.ParquetFile(rows) as source, ExitStack() as writers:
-        spools = [_Spool(shard_rows_path(folder, shard)) for shard in range(shards)]
-        for spool in spools:
-            writers.enter_context(spool)
-        nothing = pl.DataFrame(source.schema_arrow.empty_table())
-        held: dict[int, list[pl.DataFrame]] = {shard: [nothing] for shard in range(shards)}
-        held_bytes = 0
+def _split(folder: Path, way: int, ways: int, further: int) -> None:
+    """Deals the rows of one file out to ``further`` ones, a row group at a time.
+
+    Numbers whose hash leaves ``way`` by ``ways`` leave ``way``, ``way + ways``, … by
+    ``ways * further``.
+    """
+    path = shard_rows_path(folder, way)
+    source_path = path.rename(path.with_suffix(".whole"))
+    paths = [shard_rows_path(folder, way + part * ways) for part in range(further)]
+    dealer = Dealer(paths, lambda number: shard_of(number, ways * further) // ways)
+    with pq.ParquetFile(source_path) as source, dealer:
         for group in range(source.num_row_groups):
-            batch = pl.DataFrame(source.read_row_group(group))
-            numbered = batch.with_columns(shard_of(pl.col("e164"), shards).alias(_SHARD))
-            for part in numbered.partition_by(_SHARD, maintain_order=True):
-                held[part[_SHARD][0]].append(part.drop(_SHARD))
-            held_bytes += int(batch.estimated_size())
-            if held_bytes >= _HELD_BYTES:
-                _hand_out(held, spools)
-                held_bytes = 0
-        _hand_out(held, spools)
+            dealer.add(pl.DataFrame(source.read_row_group(group)))
+    source_path.unlink()
 
 
-def _hand_out(held: dict[int, list[pl.DataFrame]], spools: list[_Spool]) -> None:
-    for shard, parts in held.items():
-        if parts:
-            spools[shard].add(pl.concat(parts))
-            parts.clear()
+def _paths(folder: Path, count: int) -> list[Path]:
+    return [shard_rows_path(folder, shard) for shard in range(count)]
 
 
 def _count_shard(path: Path) -> ShardPlan:

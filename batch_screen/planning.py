@@ -84,6 +84,7 @@ def plan_inputs(
         shard_rows=max(1, settings.output.shard_lookups // len(settings.screening.endpoints)),
         facts={"phone_column": table.phone_column, "number_metadata": metadata_version()},
         on_rows=watch.advance,
+        expected_rows=table.expected_rows(),
     )
     pa.default_memory_pool().release_unused()  # 70 MiB after a million rows
     if plan.accepted == 0:

@@ -19,6 +19,7 @@ from batch_screen.reading import parquet
 from batch_screen.reading.caps import Caps
 from batch_screen.reading.columns import Choice, choose
 from batch_screen.reading.decode import CHUNK_BYTES, guessed_encoding, unpacked, utf8
+from batch_screen.reading.expected import expected_rows
 from batch_screen.reading.foreign import translated
 from batch_screen.reading.layout import Csv, Layout
 from batch_screen.reading.records import RAGGED, Shape
@@ -71,6 +72,10 @@ class Table:
                 first += batch.height
         if held:
             yield pl.concat(waiting).pipe(_numbered, first)
+
+    def expected_rows(self) -> int:
+        """About how many rows there are; see ``expected``."""
+        return sum(expected_rows(layout, self._caps) for layout, _ in self.files)
 
     def encoding_of(self, layout: Layout) -> str:
         """The encoding a text file is read in, ``ascii`` if any would do; empty for Parquet.

@@ -17,7 +17,7 @@ FLOORS = (
     {"job"},
     {"engine", "sandbox", "planning", "reporting", "validating", "survey"},
     {"reading", "numbers", "plan", "api", "journal", "output", "runs", "starts", "lock"},
-    {"checked", "frames"},
+    {"checked", "frames", "dealing"},
     {"schema", "files", "watch"},
     {"config"},
     {"model", "errors", "masking", "version"},

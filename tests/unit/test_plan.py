@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch_screen import dealing
 from batch_screen import plan as plan_module
 from batch_screen.errors import JournalError
 from batch_screen.model import Endpoint, Lookup, Plan
 from batch_screen.plan import (
-    MAX_SHARDS,
     lookups,
     make_plan,
     read_plan,
@@ -27,10 +27,20 @@ ACCEPTED_COLUMNS = ["in_id", *(c.name for c in IDENTITY if c.name != "run_id")]
 
 
 def planned(
-    folder: Path, cells: Sequence[int | None], *, shard_rows: int = 1000, rows: int = 1000
+    folder: Path,
+    cells: Sequence[int | None],
+    *,
+    shard_rows: int = 1000,
+    rows: int = 1000,
+    expected_rows: int = 0,
 ) -> Plan:
     return make_plan(
-        batches(cells, rows), folder, shard_rows=shard_rows, facts={}, on_rows=lambda _: None
+        batches(cells, rows),
+        folder,
+        shard_rows=shard_rows,
+        facts={},
+        on_rows=lambda _: None,
+        expected_rows=expected_rows,
     )
 
 
@@ -93,10 +103,35 @@ def test_a_shard_without_rows_has_its_file(tmp_path: Path) -> None:
     assert all(part.schema == parts[0].schema for part in parts)
 
 
-def test_there_are_never_more_shards_than_the_limit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("expected_rows", [0, 499, 2_000])
+def test_more_shards_than_files_may_be_open_take_two_passes(
+    tmp_path: Path, expected_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_module, "_MOST_FILES", 8)
+    plan = planned(tmp_path / "plan", [*range(500)] * 2, shard_rows=20, expected_rows=expected_rows)
+    assert 32 <= len(plan.shards) <= 64
+    for index, rows in enumerate(shards(tmp_path / "plan", plan)):
+        placed = rows.select(shard_of(pl.col("e164"), len(plan.shards))).to_series()
+        assert placed.unique().to_list() in ([index], [])
+        assert rows["row_index"].is_sorted()
+    assert (plan.accepted, plan.unique_numbers) == (1_000, 500)
+    assert {path.suffix for path in (tmp_path / "plan").iterdir()} == {".parquet", ".json"}
+
+
+def test_there_are_never_more_shards_than_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_module, "_MOST_FILES", 4)
+    monkeypatch.setattr(plan_module, "MAX_SHARDS", 16)
     plan = planned(tmp_path / "plan", list(range(500)), shard_rows=1)
-    assert len(plan.shards) == MAX_SHARDS
+    assert len(plan.shards) == 16
     assert plan.unique_numbers == 500
+
+
+def test_a_good_guess_spares_a_second_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(plan_module, "_split")
+    plan = planned(tmp_path / "plan", list(range(1_150)), shard_rows=100, expected_rows=1_000)
+    assert len(plan.shards) == 10
 
 
 def test_handing_out_in_many_steps_changes_nothing(
@@ -104,7 +139,7 @@ def test_handing_out_in_many_steps_changes_nothing(
 ) -> None:
     cells = [i * 31 % 900 for i in range(3000)]
     at_once = planned(tmp_path / "a", cells, rows=100)
-    monkeypatch.setattr(plan_module, "_HELD_BYTES", 1)
+    monkeypatch.setattr(dealing, "HELD_BYTES", 1)
     in_steps = planned(tmp_path / "b", cells, rows=100)
     sizes = [(s.rows, s.unique_numbers) for s in at_once.shards]
     assert [(s.rows, s.unique_numbers) for s in in_steps.shards] == sizes
