@@ -1,16 +1,16 @@
-"""Rows dealt out to Parquet files that grow batch by batch, by what a number's digits say.
+"""Rows dealt out to Parquet files that grow batch by batch.
 
 Streams: what is held in memory are rows on their way to their files, ``HELD_BYTES`` of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from io import BufferedWriter
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -24,18 +24,19 @@ them, 0.85 GiB for 50."""
 _SHARE_REPEATED = 0.1
 _WAY = "_way"
 
-PartOf = Callable[[pl.Expr], pl.Expr]
-"""The file of a number, from 0."""
-
 
 class Spool:
-    """A Parquet file that grows batch by batch; there is none before the first batch."""
+    """A Parquet file that grows batch by batch; there is none before the first batch.
 
-    def __init__(self, path: Path) -> None:
+    It is written to ``file`` where that is open already.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO | None = None) -> None:
         self.path = path
         self.rows = 0
         self.columns: list[str] = []
-        self._file: BufferedWriter | None = None
+        self._opened: BinaryIO | None = None
+        self._file = file
         self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> Self:
@@ -45,8 +46,9 @@ class Spool:
         """Appends the rows as a row group."""
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
         if self._writer is None:
-            # Buffered, because pyarrow does not look at how much of a write was done.
-            self._file = BufferedWriter(open_private(self.path))
+            if self._file is None:
+                # Buffered, because pyarrow does not look at how much of a write was done.
+                self._file = self._opened = BufferedWriter(open_private(self.path))
             self._writer = pq.ParquetWriter(
                 self._file, table.schema, compression="zstd", **_encodings(frame)
             )
@@ -62,8 +64,8 @@ class Spool:
     ) -> None:
         if self._writer is not None:
             self._writer.close()
-        if self._file is not None:
-            self._file.close()
+        if self._opened is not None:
+            self._opened.close()
 
 
 def _encodings(frame: pl.DataFrame) -> dict[str, object]:
@@ -83,12 +85,16 @@ def _encodings(frame: pl.DataFrame) -> dict[str, object]:
 
 
 class Dealer:
-    """Deals rows out to a file for each part, in the order in which they come."""
+    """Deals rows out to files, in the order in which they come.
 
-    def __init__(self, paths: Sequence[Path], part_of: PartOf) -> None:
+    ``way`` is the place of a row's file among the paths.
+    """
+
+    def __init__(self, paths: Sequence[Path], way: pl.Expr, held_bytes: int = HELD_BYTES) -> None:
         self.spools = [Spool(path) for path in paths]
-        self._part_of = part_of
+        self._way = way.cast(pl.UInt32).alias(_WAY)
         self._held: dict[int, list[pl.DataFrame]] = {}
+        self._most_held_bytes = held_bytes
         self._held_bytes = 0
         self._none: pl.DataFrame | None = None
         self._open = ExitStack()
@@ -109,17 +115,16 @@ class Dealer:
         return self
 
     def add(self, batch: pl.DataFrame) -> None:
-        """Takes rows with a column ``e164``."""
+        """Takes some rows."""
         if self._none is None:
             self._none = batch.clear()
         if len(self.spools) == 1:
             self.spools[0].add(batch)
             return
-        way = self._part_of(pl.col("e164")).cast(pl.UInt32).alias(_WAY)
-        for part in batch.with_columns(way).partition_by(_WAY, maintain_order=True):
+        for part in batch.with_columns(self._way).partition_by(_WAY, maintain_order=True):
             self._held.setdefault(part[_WAY][0], []).append(part.drop(_WAY))
         self._held_bytes += int(batch.estimated_size())
-        if self._held_bytes >= HELD_BYTES:
+        if self._held_bytes >= self._most_held_bytes:
             self._hand_out()
 
     def __exit__(

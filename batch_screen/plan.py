@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from batch_screen.checked import check_file, read_frame, read_record, write_record
-from batch_screen.dealing import Dealer, Spool
+from batch_screen.dealing import HELD_BYTES, Dealer, Spool
 from batch_screen.files import make_folder, sha256_of, sync_folder, translated
 from batch_screen.masking import mask_cell
 from batch_screen.model import Endpoint, Lookup, Plan, ShardPlan
@@ -43,6 +43,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     facts: Mapping[str, str],
     on_rows: Callable[[int], None],
     expected_rows: int = 0,
+    held_bytes: int = HELD_BYTES,
 ) -> Plan:
     """Writes the plan of normalised batches into ``folder``, which appears when it is whole.
 
@@ -51,13 +52,14 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     ``reject_reason``, ``reject_detail`` (null where accepted). ``on_rows`` hears of each
     batch's height. ``facts`` are kept with the plan. With a good guess of how many rows there
     are, ``expected_rows``, they are written once; else they are dealt out in further passes.
+    ``held_bytes`` of rows are in memory on their way to their files.
     """
     growing = folder.with_name(f"{folder.name}.growing")
     with translated("write the plan to", folder):
         shutil.rmtree(growing, ignore_errors=True)
         make_folder(growing)
         ways = first_ways(expected_rows, shard_rows)
-        accepted = Dealer(_paths(growing, ways), lambda number: shard_of(number, ways))
+        accepted = Dealer(_paths(growing, ways), shard_of(pl.col("e164"), ways), held_bytes)
         rejects = Spool(growing / "rejects.parquet")
         reasons: dict[str, int] = {}
         with accepted, rejects:
@@ -67,7 +69,9 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
                 rejects.add(turned_down)
                 _count(reasons, turned_down)
                 on_rows(batch.height)
-        shards = _shard(growing, ways, accepted.rows, shard_rows) if accepted.rows else []
+        shards = (
+            _shard(growing, ways, accepted.rows, shard_rows, held_bytes) if accepted.rows else []
+        )
         plan = Plan(
             rows=accepted.rows + rejects.rows,
             accepted=accepted.rows,
@@ -121,9 +125,13 @@ def read_rows(folder: Path, plan: Plan, shard: int) -> pl.DataFrame:
     return read_frame(shard_rows_path(folder, shard), plan.shards[shard].sha256)
 
 
-def read_rejects(folder: Path, plan: Plan) -> pl.DataFrame:
-    """The rejected rows. Raises ``JournalError`` if they are not as they were written."""
-    return read_frame(rejects_path(folder), plan.rejects_sha256)
+def read_rejects(folder: Path, plan: Plan, shard: int) -> pl.DataFrame:
+    """A share of the rejected rows, the first ones with the first shard.
+
+    The file's digest is for ``check_plan`` to check, once for all shards.
+    """
+    share = -(-sum(plan.rejected.values()) // len(plan.shards))
+    return pl.scan_parquet(rejects_path(folder)).slice(shard * share, share).collect()
 
 
 def lookups(
@@ -186,19 +194,19 @@ def _count(reasons: dict[str, int], turned_down: pl.DataFrame) -> None:
         reasons[reason] = reasons.get(reason, 0) + rows
 
 
-def _shard(folder: Path, ways: int, rows: int, shard_rows: int) -> list[ShardPlan]:
+def _shard(folder: Path, ways: int, rows: int, shard_rows: int, held_bytes: int) -> list[ShardPlan]:
     """Deals the rows out again until no file holds too many; each is then a shard."""
     room = _ROOM if ways > 1 else 1
     while rows > room * ways * shard_rows and ways < MAX_SHARDS:
         further = min(first_ways(-(-rows // ways), shard_rows), MAX_SHARDS // ways)
         for way in range(ways):
-            _split(folder, way, ways, further)
+            _split(folder, way, ways, further, held_bytes)
         ways *= further
         room = _ROOM
     return [_count_shard(shard_rows_path(folder, shard)) for shard in range(ways)]
 
 
-def _split(folder: Path, way: int, ways: int, further: int) -> None:
+def _split(folder: Path, way: int, ways: int, further: int, held_bytes: int) -> None:
     """Deals the rows of one file out to ``further`` ones, a row group at a time.
 
     Numbers whose hash leaves ``way`` by ``ways`` leave ``way``, ``way + ways``, … by
@@ -207,7 +215,7 @@ def _split(folder: Path, way: int, ways: int, further: int) -> None:
     path = shard_rows_path(folder, way)
     source_path = path.rename(path.with_suffix(".whole"))
     paths = [shard_rows_path(folder, way + part * ways) for part in range(further)]
-    dealer = Dealer(paths, lambda number: shard_of(number, ways * further) // ways)
+    dealer = Dealer(paths, shard_of(pl.col("e164"), ways * further) // ways, held_bytes)
     with pq.ParquetFile(source_path) as source, dealer:
         for group in range(source.num_row_groups):
             dealer.add(pl.DataFrame(source.read_row_group(group)))

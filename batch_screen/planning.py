@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from batch_screen.config.settings import OPT_OUT_FILE, Settings
+from batch_screen.dealing import HELD_BYTES
 from batch_screen.errors import InputError
 from batch_screen.masking import plain
 from batch_screen.model import Plan
@@ -23,7 +24,7 @@ from batch_screen.numbers.rules import REMEDY, RejectReason
 from batch_screen.plan import make_plan
 from batch_screen.reading.inputs import Stdin, refuse_changed, spool
 from batch_screen.reading.listed import open_listed
-from batch_screen.reading.read import Table, open_table
+from batch_screen.reading.read import BATCH_ROWS, Table, open_table
 from batch_screen.runs import Identity
 from batch_screen.watch import Watch
 
@@ -76,12 +77,14 @@ def plan_inputs(
     says, if there is one. Raises ``Stopped`` between two batches if the watcher wants that.
     """
     digests = identity.content if identity else []
+    lookups, share = settings.output.shard_lookups, settings.output.memory_share
     table, normaliser = opened(sources, settings)
     opted_out = opt_outs(settings, watch, identity)
     plan = make_plan(
-        judged(_unchanged(table, sources, digests), normaliser, opted_out),
+        judged(_unchanged(table, sources, digests, share), normaliser, opted_out),
         folder,
-        shard_rows=max(1, settings.output.shard_lookups // len(settings.screening.endpoints)),
+        shard_rows=max(1, int(lookups * share) // len(settings.screening.endpoints)),
+        held_bytes=int(HELD_BYTES * share),
         facts={"phone_column": table.phone_column, "number_metadata": metadata_version()},
         on_rows=watch.advance,
         expected_rows=table.expected_rows(),
@@ -102,10 +105,10 @@ def opened(sources: Sequence[Source], settings: Settings) -> tuple[Table, Normal
 
 
 def _unchanged(
-    table: Table, sources: Sequence[Source], digests: Sequence[str]
+    table: Table, sources: Sequence[Source], digests: Sequence[str], share: float
 ) -> Iterator[pl.DataFrame]:
     """The table's rows; ends with an error, and so with no plan, if a file changed meanwhile."""
-    yield from table.batches()
+    yield from table.batches(int(BATCH_ROWS * share))
     for source, expected in zip(sources, digests, strict=bool(digests)):
         refuse_changed(source.path, expected)
 

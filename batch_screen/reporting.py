@@ -14,6 +14,8 @@ from typing import Any
 import polars as pl
 from msgspec.structs import replace
 
+from batch_screen.ahead import ahead
+from batch_screen.checked import check_file
 from batch_screen.config.settings import Settings
 from batch_screen.errors import BatchScreenError
 from batch_screen.files import check_writable, whole, write_whole
@@ -26,6 +28,7 @@ from batch_screen.output.counting import count_lookups, scans_of, with_left
 from batch_screen.output.enrich import enrich
 from batch_screen.output.failures import lookup_errors, reject_errors, write_errors_csv
 from batch_screen.output.manifest import write_manifest, write_marker, write_schema
+from batch_screen.output.ordering import write_in_order
 from batch_screen.output.pace_chart import pace_svg
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.output.summary import (
@@ -38,7 +41,7 @@ from batch_screen.output.summary import (
     count_rows,
     write_summary,
 )
-from batch_screen.plan import read_rejects, read_rows, shard_rows_path
+from batch_screen.plan import read_rejects, read_rows, rejects_path, shard_rows_path
 from batch_screen.runs import Run
 from batch_screen.schema import KEPT_PREFIX, conform
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
@@ -67,8 +70,12 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
     layout = layout_of(run, settings)
     check_writable(layout.run)
     layout.clear()
-    for shard in range(len(plan.shards)):
+    check_file(rejects_path(run.plan), plan.rejects_sha256)
+
+    def write(shard: int) -> None:
         _write_parts(run, plan, shard, layout, settings)
+
+    for _ in ahead(write, range(len(plan.shards))):
         watch.advance(1)
     endpoints = count_lookups(scans_of(layout.parts(LOOKUPS)), settings.prices)
     check(
@@ -83,6 +90,8 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
     with whole(layout.errors_csv) as file:
         write_errors_csv(file, _frames(layout.parts(ERRORS)))
     write_whole(layout.pace, pace_svg(summary.starts))
+    if settings.output.in_order:
+        write_in_order(layout.parts(RESULTS), layout.in_order, plan.rows)
     write_schema(layout, _kept(run))
     write_manifest(layout)
     write_marker(layout)
@@ -152,17 +161,14 @@ def _write_parts(run: Run, plan: Plan, shard: int, layout: Layout, settings: Set
 
 def _tables(run: Run, plan: Plan, shard: int) -> Iterator[tuple[str, pl.DataFrame]]:
     outcomes = read_sealed(run.sealed, run.run_id, shard)
-    rejects = read_rejects(run.plan, plan) if shard == 0 else None
+    rejects = read_rejects(run.plan, plan, shard)
     yield RESULTS, enrich(read_rows(run.plan, plan, shard), outcomes, run.run_id)
     yield LOOKUPS, conform(outcomes.with_columns(run_id=pl.lit(run.run_id)), LOOKUP_COLUMNS)
     yield ERRORS, _errors(rejects, outcomes, run.run_id)
 
 
-def _errors(rejects: pl.DataFrame | None, outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
-    failures = lookup_errors(outcomes, run_id)
-    if rejects is None:
-        return failures
-    return pl.concat([reject_errors(rejects, _REMEDIES, run_id), failures])
+def _errors(rejects: pl.DataFrame, outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
+    return pl.concat([reject_errors(rejects, _REMEDIES, run_id), lookup_errors(outcomes, run_id)])
 
 
 def _masked(settings: Mapping[str, Any]) -> dict[str, Any]:

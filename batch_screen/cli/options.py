@@ -23,6 +23,7 @@ _ENDPOINTS = ", ".join(endpoint.value for endpoint in Endpoint)
 # Option name → where its value goes in the settings. The rest describes this start only.
 _SETTINGS = {
     "out": ("output", "folder"),
+    "in_order": ("output", "in_order"),
     "state_dir": ("output", "state_folder"),
     "base_url": ("api", "base_url"),
     "dialect": ("api", "dialect"),
@@ -166,6 +167,12 @@ _JOB = (
         metavar="DATE",
         callback=_plausible,
         help="Logical date of the run.  [default: today in UTC]",
+    ),
+    click.option(
+        "--in-order",
+        is_flag=True,
+        default=None,
+        help="Write the results once more, in the order of the input.",
     ),
     click.option("--new-run", is_flag=True, help="Ask and pay again, whatever is saved."),
     click.option("--state-dir", metavar="DIR", help="Folder for state.  [default: OUT/.state]"),

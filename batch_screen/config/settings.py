@@ -314,6 +314,11 @@ class Guards(Section):
     grace_seconds: NotNegative = 20.0
 
 
+LEAST_MEMORY_MIB, USUAL_MEMORY_MIB = 450, 1_024
+_FIXED_MIB = 300
+"""What a run takes whatever its batches: Python, libraries, numbering plans."""
+
+
 class Output(Section):
     """Where results and state go, and how files are written."""
 
@@ -322,7 +327,15 @@ class Output(Section):
     compression: Compression = Compression.ZSTD
     row_group_rows: Annotated[int, Field(ge=1_000)] = 500_000
     shard_lookups: Annotated[int, Field(ge=1_000)] = 200_000
+    in_order: bool = False
+    memory_mib: Annotated[int, Field(ge=LEAST_MEMORY_MIB)] = USUAL_MEMORY_MIB
     heartbeat_seconds: Positive = 30.0
+
+    @property
+    def memory_share(self) -> float:
+        """How large batches, shards and buffers may be, beside those for the default memory."""
+        room, usual = (mib - _FIXED_MIB for mib in (self.memory_mib, USUAL_MEMORY_MIB))
+        return min(1.0, room / usual)
 
 
 class Prices(Section):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import polars as pl
 
+from batch_screen.ahead import ahead
 from batch_screen.numbers.alone import judge
 from batch_screen.numbers.cells import read_cells
 from batch_screen.numbers.decide import NO_REGION, UNKNOWN_REGION, decide
@@ -19,7 +18,6 @@ ADDED_COLUMNS = ("e164", "region", "number_type", "rule", "reject_reason", "reje
 """What ``normalise_frame`` adds, in this order, all String."""
 
 _KEY = ["raw", "raw_region"]
-_MOST_AHEAD = 3
 _FEW = 10_000
 """So many rows take less one by one than the tables of the numbering plans."""
 _REJECT = {"reason": "reject_reason", "detail": "reject_detail"}
@@ -28,20 +26,8 @@ _REJECT = {"reason": "reject_reason", "detail": "reject_detail"}
 def normalise_frames(
     frames: Iterable[pl.DataFrame], normaliser: Normaliser
 ) -> Iterator[pl.DataFrame]:
-    """``normalise_frame`` of each, in their order; one in advance for each core but the first."""
-    ahead = min(_MOST_AHEAD, (os.cpu_count() or 1) - 1)
-    under_way: deque[Future[pl.DataFrame]] = deque()
-    with ThreadPoolExecutor(ahead + 1) as pool:
-        try:
-            for frame in frames:
-                under_way.append(pool.submit(normalise_frame, frame, normaliser))
-                if len(under_way) > ahead:
-                    yield under_way.popleft().result()
-            while under_way:
-                yield under_way.popleft().result()
-        finally:
-            for waiting in under_way:
-                waiting.cancel()
+    """``normalise_frame`` of each, in their order; some in advance."""
+    return ahead(partial(normalise_frame, normaliser=normaliser), frames)
 
 
 def normalise_frame(frame: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame:

@@ -170,7 +170,8 @@ def _manifest_faults(layout: Layout, manifest: Manifest | None) -> Iterator[str]
 
 def _is_ours(layout: Layout, file: ListedFile) -> bool:
     if file.table is None:
-        return file.path in [str(path.relative_to(layout.folder)) for path in layout.reports]
+        own = {*layout.reports, layout.in_order}
+        return file.path in {str(path.relative_to(layout.folder)) for path in own}
     number = part_number(file)
     return (
         file.table in TABLES

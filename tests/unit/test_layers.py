@@ -17,7 +17,7 @@ FLOORS = (
     {"job"},
     {"engine", "sandbox", "planning", "reporting", "validating", "survey"},
     {"reading", "numbers", "plan", "api", "journal", "output", "runs", "starts", "lock"},
-    {"checked", "frames", "dealing"},
+    {"checked", "frames", "dealing", "ahead"},
     {"schema", "files", "watch"},
     {"config"},
     {"model", "errors", "masking", "version"},

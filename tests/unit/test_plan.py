@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_screen import dealing
 from batch_screen import plan as plan_module
+from batch_screen.dealing import HELD_BYTES
 from batch_screen.errors import JournalError
 from batch_screen.model import Endpoint, Lookup, Plan
 from batch_screen.plan import (
@@ -33,6 +33,7 @@ def planned(
     shard_rows: int = 1000,
     rows: int = 1000,
     expected_rows: int = 0,
+    held_bytes: int = HELD_BYTES,
 ) -> Plan:
     return make_plan(
         batches(cells, rows),
@@ -41,6 +42,7 @@ def planned(
         facts={},
         on_rows=lambda _: None,
         expected_rows=expected_rows,
+        held_bytes=held_bytes,
     )
 
 
@@ -134,13 +136,10 @@ def test_a_good_guess_spares_a_second_pass(tmp_path: Path, monkeypatch: pytest.M
     assert len(plan.shards) == 10
 
 
-def test_handing_out_in_many_steps_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_handing_out_in_many_steps_changes_nothing(tmp_path: Path) -> None:
     cells = [i * 31 % 900 for i in range(3000)]
     at_once = planned(tmp_path / "a", cells, rows=100)
-    monkeypatch.setattr(dealing, "HELD_BYTES", 1)
-    in_steps = planned(tmp_path / "b", cells, rows=100)
+    in_steps = planned(tmp_path / "b", cells, rows=100, held_bytes=1)
     sizes = [(s.rows, s.unique_numbers) for s in at_once.shards]
     assert [(s.rows, s.unique_numbers) for s in in_steps.shards] == sizes
     for a, b in zip(shards(tmp_path / "a", at_once), shards(tmp_path / "b", in_steps), strict=True):

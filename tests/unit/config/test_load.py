@@ -81,6 +81,8 @@ SAMPLES = {
     "output.compression": ("snappy", "snappy"),
     "output.row_group_rows": ("1000", 1_000),
     "output.shard_lookups": ("1000", 1_000),
+    "output.in_order": ("true", True),
+    "output.memory_mib": ("512", 512),
     "output.heartbeat_seconds": ("7", 7.0),
     "prices.currency": ("USD", "USD"),
     "prices.per_request": ('{"sim-swap/check": 0.02}', {Endpoint.SIM_SWAP_CHECK: 0.02}),

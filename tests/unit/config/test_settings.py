@@ -306,6 +306,8 @@ IDENTITY = {
     ("output", "shard_lookups"): 1_000,
 }
 NOT_IDENTITY = {
+    ("output", "in_order"): True,
+    ("output", "memory_mib"): 512,
     ("api", "timeout_seconds"): 1,
     ("api", "connect_timeout_seconds"): 1,
     ("api", "proxy"): "http://proxy.example",
@@ -382,3 +384,9 @@ def test_the_order_of_endpoints_makes_no_other_run(endpoints: list[Endpoint]) ->
 def test_dialects() -> None:
     assert Api().dialect is Dialect.PAGE
     assert Api(dialect="2026-04").dialect is Dialect.LATER
+
+
+def test_less_memory_makes_batches_and_shards_smaller_and_more_makes_nothing_larger() -> None:
+    shares = [Output(memory_mib=mib).memory_share for mib in (450, 512, 1_024, 8_192)]
+    assert 0 < shares[0] < shares[1] < 1
+    assert shares[2:] == [1, 1]

@@ -1,0 +1,59 @@
+"""Results in the order of the input: one file, dealt into ranges of rows and sorted range by range.
+
+Parts hold what their numbers' digits say, so that neither asking nor validating needs a whole
+list in memory; some readers want to lay the rows beside their input.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from batch_screen.dealing import Dealer, Spool
+from batch_screen.files import translated, whole
+
+RANGE_ROWS = 500_000
+_MOST_RANGES = 128
+_ROW = "row_index"
+
+
+def write_in_order(parts: Iterable[Path], target: Path, rows: int) -> None:
+    """Writes the rows of all parts of results, sorted by ``row_index``, into one file.
+
+    ``rows`` is how many the input had. One range of rows is in memory at a time, and as much
+    disk is taken once more meanwhile. Raises ``OutputError``.
+    """
+    ways = min(_MOST_RANGES, -(-rows // RANGE_ROWS))
+    size = -(-rows // ways)
+    with translated("write", target), _growing(target, ways) as ranges:
+        with Dealer(ranges, pl.col(_ROW) // size) as dealer:
+            for path in parts:
+                for batch in _groups(path):
+                    dealer.add(batch)
+        with whole(target) as file, Spool(target, file) as spool:
+            for path in ranges:
+                spool.add(pl.read_parquet(path).sort(_ROW))
+
+
+@contextmanager
+def _growing(target: Path, count: int) -> Iterator[list[Path]]:
+    """Names for files that are gone afterwards; those of a killed process are swept."""
+    mark = secrets.token_hex(4)
+    paths = [target.with_name(f".{target.stem}-{n:05d}.{mark}.tmp") for n in range(count)]
+    try:
+        yield paths
+    finally:
+        for path in paths:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _groups(path: Path) -> Iterator[pl.DataFrame]:
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            yield pl.DataFrame(file.read_row_group(group))
