@@ -5,12 +5,12 @@ Streams: what is held in memory are rows on their way to their files, ``HELD_BYT
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from io import BufferedWriter
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -22,17 +22,27 @@ HELD_BYTES = 64 << 20
 them, 0.85 GiB for 50."""
 
 _SHARE_REPEATED = 0.1
+_OF_STATE = {"compression": "zstd", "write_statistics": False}
 _WAY = "_way"
 
 
 class Spool:
     """A Parquet file that grows batch by batch; there is none before the first batch.
 
-    It is written to ``file`` where that is open already.
+    It is written to ``file`` where that is open already. ``how`` goes to pyarrow and ``marks``
+    into the file's own metadata.
     """
 
-    def __init__(self, path: Path, file: BinaryIO | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        file: BinaryIO | None = None,
+        how: Mapping[str, Any] = _OF_STATE,
+        marks: Mapping[str, str] | None = None,
+    ) -> None:
         self.path = path
+        self._how = how
+        self._marks = marks
         self.rows = 0
         self.columns: list[str] = []
         self._opened: BinaryIO | None = None
@@ -45,15 +55,17 @@ class Spool:
     def add(self, frame: pl.DataFrame) -> None:
         """Appends the rows as a row group."""
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+        if self._marks:
+            table = table.replace_schema_metadata(self._marks)
         if self._writer is None:
             if self._file is None:
                 # Buffered, because pyarrow does not look at how much of a write was done.
                 self._file = self._opened = BufferedWriter(open_private(self.path))
             self._writer = pq.ParquetWriter(
-                self._file, table.schema, compression="zstd", **_encodings(frame)
+                self._file, table.schema, **_encodings(frame), **self._how
             )
             self.columns = frame.columns
-        self._writer.write_table(table)
+        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self.rows += frame.height
 
     def __exit__(
@@ -80,7 +92,6 @@ def _encodings(frame: pl.DataFrame) -> dict[str, object]:
     return {
         "use_dictionary": repeated,
         "column_encoding": dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
-        "write_statistics": False,
     }
 
 

@@ -92,10 +92,9 @@ def first_ways(rows: int, shard_rows: int) -> int:
     """Into how many files so many rows are dealt out at first; each then becomes some shards.
 
     >>> [first_ways(rows, 100) for rows in (0, 100, 101, 12_800, 12_801, 10**9)]
-    [1, 1, 2, 128, 65, 128]
+    [1, 1, 2, 128, 128, 128]
     """
-    shards = max(1, min(MAX_SHARDS, -(-rows // shard_rows)))
-    return -(-shards // -(-shards // _MOST_FILES))
+    return max(1, min(_MOST_FILES, -(-rows // shard_rows)))
 
 
 def read_plan(folder: Path) -> Plan | None:

@@ -7,7 +7,8 @@ there is a summary alone, counted from its state.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from batch_screen.output.failures import lookup_errors, reject_errors, write_err
 from batch_screen.output.manifest import write_manifest, write_marker, write_schema
 from batch_screen.output.ordering import write_in_order
 from batch_screen.output.pace_chart import pace_svg
-from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, Layout
+from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
 from batch_screen.output.summary import (
     COMPLETE,
     STOPPED,
@@ -48,6 +49,9 @@ from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.starts import read_starts
 from batch_screen.version import __version__
 from batch_screen.watch import Watch
+
+MANY_SHARDS, SHARDS_OF_A_PART = 128, 32
+"""In large runs a part holds several shards: readers want files of a hundred megabytes."""
 
 _CAUSE_CHARACTERS = 4_000
 _STEPS_TOLD = 1_200
@@ -72,11 +76,14 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
     layout.clear()
     check_file(rejects_path(run.plan), plan.rejects_sha256)
 
-    def write(shard: int) -> None:
-        _write_parts(run, plan, shard, layout, settings)
+    shards = len(plan.shards)
+    parts = part_count(shards)
 
-    for _ in ahead(write, range(len(plan.shards))):
-        watch.advance(1)
+    def write(part: int) -> None:
+        _write_part(run, plan, range(part, shards, parts), layout, settings)
+
+    for _ in ahead(write, range(parts)):
+        watch.advance(shards // parts)
     endpoints = count_lookups(scans_of(layout.parts(LOOKUPS)), settings.prices)
     check(
         plan,
@@ -96,6 +103,16 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
     write_manifest(layout)
     write_marker(layout)
     return summary
+
+
+def part_count(shards: int) -> int:
+    """Into how many parts so many shards are written; a number lies in the part of its hash.
+
+    >>> part_count(127), part_count(128), part_count(512)
+    (127, 4, 16)
+    """
+    is_large = shards >= MANY_SHARDS and shards % SHARDS_OF_A_PART == 0
+    return shards // SHARDS_OF_A_PART if is_large else shards
 
 
 def report_stopped(
@@ -151,12 +168,29 @@ def _starts(run: Run) -> list[Session]:
     return [replace(start, pace=start.pace.at_most(steps)) for start in starts]
 
 
-def _write_parts(run: Run, plan: Plan, shard: int, layout: Layout, settings: Settings) -> None:
-    for table, frame in _tables(run, plan, shard):
-        # The first part is always there, so that every table can be read.
-        if shard == 0 or frame.height:
-            layout.write_part(table, shard, frame, settings.output)
-        del frame  # so that only one is in memory beside the outcomes
+def _write_part(
+    run: Run, plan: Plan, shards: Sequence[int], layout: Layout, settings: Settings
+) -> None:
+    """The part of every table that holds these shards; its number is the first of them."""
+    part = shards[0]
+    if len(shards) == 1:
+        for table, frame in _tables(run, plan, part):
+            # The first part is always there, so that every table can be read.
+            if part == 0 or frame.height:
+                layout.write_part(table, part, frame, settings.output)
+            del frame  # so that only one is in memory beside the outcomes
+        return
+    with ExitStack() as opened:
+        growing = {
+            table: opened.enter_context(
+                layout.growing_part(table, part, len(plan.shards), settings.output)
+            )
+            for table in TABLES
+        }
+        for shard in shards:
+            for table, frame in _tables(run, plan, shard):
+                growing[table].add(frame)
+                del frame
 
 
 def _tables(run: Run, plan: Plan, shard: int) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -6,16 +6,29 @@ lies beside them meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 
 from batch_screen.config.settings import Compression, Output
-from batch_screen.files import check_could_write, make_folder, sweep, sync_folder, translated
+from batch_screen.dealing import Spool
+from batch_screen.files import (
+    check_could_write,
+    make_folder,
+    sweep,
+    sync_folder,
+    translated,
+    whole,
+)
 from batch_screen.frames import write_frame
 
 RESULTS, LOOKUPS, ERRORS = "results", "lookups", "errors"
 TABLES = (RESULTS, LOOKUPS, ERRORS)
+SHARDS_MARK = "batch-screen.shards"
+"""In the metadata of a part that holds several shards: how many there are in the run."""
+
 _LEVELS = {Compression.ZSTD: 1}
 """Of ours, higher ones take a third longer and save no space."""
 
@@ -70,6 +83,19 @@ class Layout:
         for path in [*parts, self.in_order] if self.in_order.exists() else parts:
             with translated("replace", path):
                 path.unlink()
+
+    @contextmanager
+    def growing_part(self, table: str, number: int, shards: int, output: Output) -> Iterator[Spool]:
+        """A part to which shards are added, a row group each, of so many ``shards`` in all."""
+        path = self.part(table, number)
+        make_folder(path.parent)
+        how = {"compression": output.compression.value}
+        marks = {SHARDS_MARK: str(shards)}
+        with (
+            whole(path, staging=make_folder(self.run)) as file,
+            Spool(path, file, how, marks) as spool,
+        ):
+            yield spool
 
     def write_part(self, table: str, number: int, frame: pl.DataFrame, output: Output) -> Path:
         """Writes a part and returns its path."""

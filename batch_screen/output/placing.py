@@ -23,7 +23,10 @@ _DIGITS = r"^\+\d{5,15}$"  # others are no numbers, which is a difference of its
 
 
 class Placing:
-    """The rule by which numbers were dealt out to the parts of one run."""
+    """The rule by which numbers were dealt out to the parts of one run.
+
+    A part that holds several shards says of how many itself; otherwise it is found out.
+    """
 
     def __init__(self, shard_of: ShardOf, most_shards: int, results: Mapping[int, Path]) -> None:
         """``results``: part number → file. A part without rows was not written."""
@@ -39,7 +42,7 @@ class Placing:
     def misplaced(self, part: Part) -> Iterator[Difference]:
         """Rows of results whose number belongs to another part."""
         numbers = part.results.select("e164", part=pl.lit(part.number, pl.Int64))
-        strays = self._strays(numbers, self._shards)
+        strays = self._strays(numbers, part.shards or self._shards)
         if strays:
             yield Difference(
                 part.names[RESULTS], f"{strays:,} rows whose number belongs to another part"

@@ -76,7 +76,8 @@ class Recount:
         placing = Placing(shard_of, most_shards, results)
         for number, paths in whole.items():
             try:
-                self._compare(read_part(self._layout, number, paths), placing)
+                for part in read_part(self._layout, number, paths):
+                    self._compare(part, placing)
             except DamagedPartError as error:
                 self._found["readable"].append(Difference(error.where, str(error)))
             else:

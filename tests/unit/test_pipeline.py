@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from pydantic import SecretStr
 
+from batch_screen import plan, reporting
 from batch_screen.api.client import Client
 from batch_screen.config.settings import (
     Guards,
@@ -191,6 +192,22 @@ def test_many_shards_give_the_rows_of_one(tmp_path: Path) -> None:
     assert_same(tables(many), tables(one))
     unsorted = pl.read_parquet(one.layout.parts(RESULTS)[0])["row_index"]
     assert unsorted.is_sorted(), "a small input keeps its order"
+    assert one.summary.endpoints.keys() == many.summary.endpoints.keys()
+
+
+def test_many_shards_in_few_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "many.csv"
+    rows = [f"c{i},{'x' if i % 9 == 0 else f'07700 900{i * 7 % 150:03d}'}" for i in range(5200)]
+    path.write_text("\n".join(["id,phone", *rows]) + "\n", encoding="utf-8")
+    one = screen(job(path, "one"))
+    monkeypatch.setattr(plan, "_MOST_FILES", 4)
+    monkeypatch.setattr(reporting, "MANY_SHARDS", 4)
+    monkeypatch.setattr(reporting, "SHARDS_OF_A_PART", 4)
+    many = screen(job(path, "many", output={"shard_lookups": 1000}))
+    assert [len(many.layout.parts(name)) for name in TABLES] == [3, 3, 3]
+    assert_same(tables(many), tables(one))
+    found = validate(tmp_path / "many")
+    assert found.is_whole, found
     assert one.summary.endpoints.keys() == many.summary.endpoints.keys()
 
 

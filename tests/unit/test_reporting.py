@@ -184,7 +184,7 @@ def test_parts_of_an_earlier_end_that_no_longer_hold_are_gone(reported: Reported
 
 
 def test_a_wish_to_stop_ends_it_between_two_shards(tmp_path: Path) -> None:
-    reported, stop = Reported(tmp_path, 500), Stop()
+    reported, stop = Reported(tmp_path, 100), Stop()
 
     class Stopping(Silent):
         def advance(self, count: int) -> None:
@@ -192,7 +192,7 @@ def test_a_wish_to_stop_ends_it_between_two_shards(tmp_path: Path) -> None:
 
     with pytest.raises(Stopped):
         reported.report(Watch(Stopping(), stop))
-    assert len(reported.layout.parts(RESULTS)) == 1
+    assert 0 < len(reported.layout.parts(RESULTS)) < len(reported.plan.shards)
     assert not reported.layout.marker.exists()
 
 
