@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import BinaryIO
 
@@ -96,26 +96,28 @@ def write_guarded_csv(
 ) -> int:
     """Writes masked, guarded lines for parts that have the columns; returns how many."""
     names = dtypes(columns).names()
-    cell = lru_cache(_CELLS_KEPT)(_cell)  # most of them are the same few words
+    text = lru_cache(_CELLS_KEPT)(_text)  # most of them are the same few words
     count = 0
     # Spreadsheets take UTF-8 for granted only behind a byte order mark.
     file.write("\ufeff".encode() + _csv_lines([names]))
     for part in parts:
         for rows in part.select(names).iter_slices(_AT_ONCE):
-            cells = [[cell(name, value) for value in rows[name]] for name in names]
+            cells = [_cells(rows[name], text) for name in names]
             file.write(_csv_lines(zip(*cells, strict=True)))
             count += rows.height
     return count
 
 
-def _cell(name: str, value: object) -> str:
-    if value is None:
-        return ""
-    if name == "e164":
-        return guard(mask_number(str(value)))
-    if isinstance(value, bool | int):
-        return str(value)  # a row's place has as many digits as a number
-    return guard(mask_text(plain(str(value))))
+def _cells(column: pl.Series, text: Callable[[str], str]) -> list[str]:
+    if column.dtype != pl.String:  # a row's place has as many digits as a number
+        return ["" if value is None else str(value) for value in column]
+    if column.name == "e164":
+        return ["" if value is None else guard(mask_number(value)) for value in column]
+    return ["" if value is None else text(value) for value in column]
+
+
+def _text(value: str) -> str:
+    return guard(mask_text(plain(value)))
 
 
 def guard(cell: str) -> str:

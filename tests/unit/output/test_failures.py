@@ -14,7 +14,8 @@ from batch_screen.numbers.rules import RejectReason
 from batch_screen.output.failures import (
     REMEDY,
     RETRY_CAN_HELP,
-    _cell,
+    _cells,
+    _text,
     guard,
     lookup_errors,
     reject_errors,
@@ -175,6 +176,12 @@ def test_no_disguise_makes_a_formula(start: str, before: str, cut: str) -> None:
 
 
 def test_a_rows_place_is_no_number_to_mask() -> None:
-    assert _cell("row_index", 1_234_567) == "1234567"
-    assert _cell("retry_can_help", value=True) == "True"
-    assert _cell("detail", "+447700900123") == "'+4477••••••23"
+    columns = [
+        pl.Series("row_index", [1_234_567, None]),
+        pl.Series("retry_can_help", [True, None]),
+        pl.Series("detail", ["+447700900123", None]),
+        pl.Series("e164", ["+447700900123", None]),
+    ]
+    masked = "'+4477••••••23"
+    firsts = ["1234567", "True", masked, masked]
+    assert [_cells(column, _text) for column in columns] == [[first, ""] for first in firsts]
