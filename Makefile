@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-in-full torture differential check format bench-memory bench-pacing \
-	bench-limits bench-normalise clean
+	bench-limits bench-normalise bench-stages bench-page clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -62,6 +62,12 @@ bench-limits: $(BENCH_STAMP) ## how a limit is found that differs from the contr
 
 bench-normalise: $(BENCH_STAMP) ## rows a second, beside the libraries for phone numbers (seven minutes)
 	$(BIN)/python -m benchmarks.normalise.speeds
+
+bench-stages: $(BENCH_STAMP) ## each stage at 1, 10 and 100 million rows: speed, memory, disk (25 minutes, 15 GB)
+	$(BIN)/python -m benchmarks.stages.stages
+
+bench-page: $(STAMP) ## put what the benchmarks printed together as docs/performance.md
+	$(BIN)/python -m benchmarks.page
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) demo_out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,7 +15,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,10 +64,14 @@ def main() -> None:
     head = tables.machine()
     print(head)
     table = tables.Table("rows", "stage", "seconds", "rows/s", "CPU s", "peak MiB", "disk")
+    drawn: list[tuple[int, Size]] = []
     for millions in chosen.millions:
         with tempfile.TemporaryDirectory(prefix="batch-screen-stages-", dir=chosen.folder) as work:
-            show(table, millions * MILLION, measure(millions * MILLION, Path(work)))
+            size = measure(millions * MILLION, Path(work))
+        show(table, millions * MILLION, size)
+        drawn.append((millions * MILLION, size))
     tables.save(HERE / "stages.md", head, table, NOTES)
+    draw(drawn)
 
 
 def measure(rows: int, folder: Path) -> Size:
@@ -98,6 +102,22 @@ def show(table: tables.Table, rows: int, size: Size) -> None:
     seconds = size.planning.seconds + size.finishing.seconds
     cpu = size.planning.cpu_seconds + size.finishing.cpu_seconds
     table.add(named, "whole", *figures(memory.Stage("whole", seconds, cpu, whole)), "")
+
+
+def draw(sizes: Sequence[tuple[int, Size]]) -> None:
+    """stages.svg: both stages over all sizes. Matplotlib comes last, for it takes memory."""
+    from benchmarks.stages.charts import chart  # noqa: PLC0415
+
+    rows = [count for count, _ in sizes]
+    planning = [stages(size.planning)["reading"] for _, size in sizes]
+    writing = [stages(size.finishing)["writing"] for _, size in sizes]
+    lines = {"read, normalise, plan": planning, "enrich, report": writing}
+    speeds = {
+        name: [count / stage.seconds for count, stage in zip(rows, each, strict=True)]
+        for name, each in lines.items()
+    }
+    peaks = {name: [stage.peak_mib for stage in each] for name, each in lines.items()}
+    chart(HERE / "stages.svg", rows, speeds, peaks)
 
 
 def figures(stage: memory.Stage, rows: int = 0) -> tuple[str, ...]:

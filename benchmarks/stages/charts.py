@@ -1,0 +1,58 @@
+"""Draws what stages take against the number of rows: speed, and memory, which is to stay flat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+COLOURS = ("#3b76af", "#d1495b", "#66a182")
+_STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "stages",
+}
+_ROOM = 1.25
+
+
+def chart(
+    path: Path,
+    rows: Sequence[int],
+    speeds: Mapping[str, Sequence[float]],
+    peaks_mib: Mapping[str, Sequence[float]],
+) -> None:
+    """Writes both panels; each name maps to a figure for each number of rows."""
+    mpl.rcParams.update(_STYLE)
+    sheet = Figure(figsize=(8, 3), layout="constrained")
+    left, right = sheet.subplots(1, 2)
+    for panel, title, lines in (
+        (left, "rows a second", speeds),
+        (right, "peak memory, MiB", peaks_mib),
+    ):
+        for colour, (name, figures) in zip(COLOURS, lines.items(), strict=False):
+            panel.plot(rows, figures, color=colour, marker="o", lw=1.6)
+            # Named where it ends, so that no legend has to be read.
+            panel.annotate(
+                f" {name}", (rows[-1], figures[-1]), color=colour, va="bottom", ha="right"
+            )
+        panel.set_title(title)
+        panel.set_xscale("log")
+        panel.set_xticks(rows, [f"{count // 1_000_000} M" for count in rows], minor=False)
+        panel.minorticks_off()
+        panel.set_ylim(0, _ROOM * max(max(figures) for figures in lines.values()))
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        panel.set_xlabel("rows of the input")
+    sheet.savefig(path, metadata={"Date": None})  # so that it changes only with its figures
+    print(f"wrote {path.name}")
