@@ -5,7 +5,9 @@ Streams: what is held in memory are rows on their way to their files, ``HELD_BYT
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from io import BufferedWriter
 from pathlib import Path
@@ -17,9 +19,9 @@ import pyarrow.parquet as pq
 
 from batch_screen.files import open_private
 
-HELD_BYTES = 64 << 20
-"""Over all files. polars' partitioned sink holds rows for each file instead: 0.65 GiB for 15 of
-them, 0.85 GiB for 50."""
+HELD_BYTES = 32 << 20
+"""Over all files, and as much again that is being written. polars' partitioned sink holds rows for
+each file instead: 0.65 GiB for 15 of them, 0.85 GiB for 50."""
 
 _SHARE_REPEATED = 0.1
 _OF_STATE = {"compression": "zstd", "write_statistics": False}
@@ -109,6 +111,8 @@ class Dealer:
         self._held_bytes = 0
         self._none: pl.DataFrame | None = None
         self._open = ExitStack()
+        self._pool = ThreadPoolExecutor(os.cpu_count())
+        self._writing: list[Future[None]] = []
 
     @property
     def rows(self) -> int:
@@ -144,15 +148,27 @@ class Dealer:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        with self._open:
+        with self._open, self._pool:
             if kind is None and self._none is not None:
                 self._hand_out()
+                self._wait()
                 for spool in self.spools:
                     if not spool.rows:
                         spool.add(self._none)  # a part without rows has its file
 
     def _hand_out(self) -> None:
-        for part, frames in self._held.items():
-            self.spools[part].add(pl.concat(frames))
-        self._held.clear()
+        """Begins to write what is held, once all that was held before is written."""
+        self._wait()
+        self._writing = [
+            self._pool.submit(self._write, part, frames) for part, frames in self._held.items()
+        ]
+        self._held = {}
         self._held_bytes = 0
+
+    def _wait(self) -> None:
+        for writing in self._writing:
+            writing.result()
+        self._writing = []
+
+    def _write(self, part: int, frames: list[pl.DataFrame]) -> None:
+        self.spools[part].add(pl.concat(frames))

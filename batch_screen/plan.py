@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
+from batch_screen.ahead import ahead
 from batch_screen.checked import check_file, read_frame, read_record, write_record
 from batch_screen.dealing import HELD_BYTES, Dealer, Spool
 from batch_screen.files import make_folder, sha256_of, sync_folder, translated
@@ -202,7 +203,7 @@ def _shard(folder: Path, ways: int, rows: int, shard_rows: int, held_bytes: int)
             _split(folder, way, ways, further, held_bytes)
         ways *= further
         room = _ROOM
-    return [_count_shard(shard_rows_path(folder, shard)) for shard in range(ways)]
+    return list(ahead(_count_shard, _paths(folder, ways)))
 
 
 def _split(folder: Path, way: int, ways: int, further: int, held_bytes: int) -> None:
