@@ -100,5 +100,6 @@ CONTESTANTS: dict[str, Contestant] = {
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """That of pacing, with a home in the folder, so that nothing is left behind elsewhere."""
-    return pacing.environment() | {"HOME": str(folder)}
+    """That of pacing, with home and temporary files in the folder, and without telemetry."""
+    kept = {"HOME": str(folder), "TMPDIR": str(folder), "RAY_USAGE_STATS_ENABLED": "0"}
+    return pacing.environment() | kept

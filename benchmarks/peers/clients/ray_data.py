@@ -84,7 +84,12 @@ class Screener:
 
 
 def main(source: str, url: str, rate: float, target: str) -> None:
-    ray.init(num_cpus=LOGICAL_CPUS, include_dashboard=False, log_to_driver=False)
+    ray.init(
+        num_cpus=LOGICAL_CPUS,
+        include_dashboard=False,
+        log_to_driver=False,
+        _node_ip_address="127.0.0.1",
+    )
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.checkpoint_config = CheckpointConfig(
