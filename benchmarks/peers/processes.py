@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -30,8 +30,13 @@ class Process(NamedTuple):
     parent: int
     session: int
     started: int
-    """In ticks since the machine started: with the pid it names a process for good."""
+    """In ticks since the machine started; a pid is given to others later."""
     resident_bytes: int
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """What names it for good."""
+        return self.pid, self.started
 
 
 def read(stat: str) -> Process:
@@ -46,18 +51,21 @@ def read(stat: str) -> Process:
     return Process(int(pid), int(fields[1]), int(fields[3]), int(fields[19]), resident)
 
 
-def family(processes: Iterable[Process], root: int, known: Iterable[Process] = ()) -> set[Process]:
-    """Who belongs to the root: itself, its session, those known before, and all their children."""
-    everybody = list(processes)
-    seen = {(process.pid, process.started) for process in known}
+def family(
+    processes: Collection[Process], root: int, known: Collection[tuple[int, int]] = ()
+) -> set[Process]:
+    """Who belongs to the root: itself, its session, those known before, and all their children.
+
+    ``known`` holds identities.
+    """
     members = {
         process
-        for process in everybody
-        if root in (process.pid, process.session) or (process.pid, process.started) in seen
+        for process in processes
+        if root in (process.pid, process.session) or process.identity in known
     }
     while True:
         pids = {process.pid for process in members}
-        children = {process for process in everybody if process.parent in pids} - members
+        children = {process for process in processes if process.parent in pids} - members
         if not children:
             return members
         members |= children
@@ -89,7 +97,7 @@ class Group:
                 start_new_session=True,
             )
         self.peak_mib = 0.0
-        self._known: set[Process] = set()
+        self._known: set[tuple[int, int]] = set()
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._sampler = threading.Thread(target=self._sample, daemon=True)
@@ -130,7 +138,7 @@ class Group:
         """Who is there now; keeps who that was and the most memory they had together."""
         with self._lock:
             members = family(everybody(), self._process.pid, self._known)
-            self._known |= members
+            self._known |= {process.identity for process in members}
             resident = sum(process.resident_bytes for process in members)
             self.peak_mib = max(self.peak_mib, resident / MIB)
         return members

@@ -16,7 +16,7 @@ def process(pid: int, parent: int = 1, session: int = OTHER, started: int = 5) -
     return Process(pid, parent, session, started, 4096)
 
 
-def pids(*processes: Process, known: tuple[Process, ...] = ()) -> list[int]:
+def pids(*processes: Process, known: tuple[tuple[int, int], ...] = ()) -> list[int]:
     return sorted(p.pid for p in family(processes, ROOT, known))
 
 
@@ -29,11 +29,11 @@ def test_the_session_belongs_to_it_without_its_parents() -> None:
 
 
 def test_who_was_known_belongs_to_it_whoever_has_taken_it_in() -> None:
-    assert pids(process(30), process(31, parent=30), known=(process(30),)) == [30, 31]
+    assert pids(process(30), process(31, parent=30), known=((30, 5),)) == [30, 31]
 
 
 def test_a_pid_that_is_somebody_else_by_now_does_not() -> None:
-    assert pids(process(30, started=6), known=(process(30, started=5),)) == []
+    assert pids(process(30, started=6), known=((30, 5),)) == []
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
