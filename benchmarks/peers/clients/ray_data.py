@@ -42,15 +42,19 @@ CALLS = 4
 
 class Screener:
     def __init__(self, url: str, rate: float) -> None:
-        self.url, self.rate = url, rate
-        self.session: aiohttp.ClientSession | None = None
+        self.url, self.rate, self.is_open = url, rate, False
+
+    def open(self) -> None:
+        # Not in the constructor, where no event loop runs.
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+        self.session = aiohttp.ClientSession(timeout=timeout)
+        self.semaphore = asyncio.Semaphore(MAX_CONCURRENT)
+        self.limiter = AsyncLimiter(self.rate, 1)
+        self.is_open = True
 
     async def __call__(self, batch: pa.Table) -> AsyncIterator[pa.Table]:
-        if self.session is None:
-            timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-            self.session = aiohttp.ClientSession(timeout=timeout)
-            self.semaphore = asyncio.Semaphore(MAX_CONCURRENT)
-            self.limiter = AsyncLimiter(self.rate, 1)
+        if not self.is_open:
+            self.open()
         phones = batch["phone"].to_pylist()
         asked = [self.ask_with_retries(p, e) for e in COLUMNS.values() for p in phones]
         answers = await asyncio.gather(*asked)
@@ -65,7 +69,7 @@ class Screener:
                 async with self.semaphore:
                     return await self.ask(phone, endpoint)
             except aiohttp.ClientResponseError as error:
-                wait = float((error.headers or {}).get("Retry-After", 0))
+                wait = float(error.headers.get("Retry-After", 0)) if error.headers else 0.0
             except (aiohttp.ClientError, TimeoutError):
                 wait = 0.0
             await asyncio.sleep(wait + random.uniform(0, min(MAX_BACKOFF_SECONDS, 2**attempt)))
@@ -80,7 +84,8 @@ class Screener:
             self.session.post(address, json=question, headers=key) as response,
         ):
             response.raise_for_status()
-            return (await response.json())["swapped"]
+            swapped: bool = (await response.json())["swapped"]
+            return swapped
 
 
 def main(source: str, url: str, rate: float, target: str) -> None:

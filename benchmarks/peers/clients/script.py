@@ -52,7 +52,7 @@ class Screener:
                 async with self.semaphore:
                     return await self.ask(phone, endpoint)
             except aiohttp.ClientResponseError as error:
-                wait = float((error.headers or {}).get("Retry-After", 0))
+                wait = float(error.headers.get("Retry-After", 0)) if error.headers else 0.0
             except (aiohttp.ClientError, TimeoutError):
                 wait = 0.0
             backoff = random.uniform(0, min(MAX_BACKOFF_SECONDS, 2**attempt))
