@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
+PEERS_STAMP := $(VENV)/.peers-installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-in-full torture differential check format bench-memory bench-pacing \
-	bench-limits bench-normalise bench-stages bench-page clean
+	bench-limits bench-peers bench-normalise bench-stages bench-page clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -60,6 +61,9 @@ bench-pacing: $(BENCH_STAMP) ## the budget used and overstepped, beside what oth
 bench-limits: $(BENCH_STAMP) ## how a limit is found that differs from the contract's (7 minutes)
 	$(BIN)/python -m benchmarks.pacing.limits
 
+bench-peers: $(PEERS_STAMP) ## one task beside a script, Scrapy and Ray Data, undisturbed and killed (an hour)
+	$(BIN)/python -m benchmarks.peers.side_by_side
+
 bench-normalise: $(BENCH_STAMP) ## rows a second, beside the libraries for phone numbers (seven minutes)
 	$(BIN)/python -m benchmarks.normalise.speeds
 
@@ -86,4 +90,10 @@ $(STAMP): requirements.txt pyproject.toml
 $(BENCH_STAMP): $(STAMP) requirements-bench.txt
 	@echo "Adding to $(VENV) what the benchmarks compare with"
 	@$(PIP) install --require-hashes --no-deps -r requirements-bench.txt
+	@touch $@
+
+# Apart, because Ray and what it needs take 400 MB that no other benchmark wants.
+$(PEERS_STAMP): $(BENCH_STAMP) requirements-peers.txt
+	@echo "Adding to $(VENV) the larger peers"
+	@$(PIP) install --require-hashes --no-deps -r requirements-peers.txt
 	@touch $@

@@ -49,12 +49,18 @@ def second_before(instants: Sequence[float], at: Sequence[float]) -> list[int]:
     return [bisect_left(instants, t) - bisect_left(instants, t - 1) for t in at]
 
 
-def draw(panel: Axes, arrivals: Arrivals, limit: Timetable, until: float) -> None:
+def draw(
+    panel: Axes,
+    arrivals: Arrivals,
+    limit: Timetable,
+    until: float,
+    step_seconds: float = _STEP_SECONDS,
+) -> None:
     """Accepted requests in the second before, refused ones on top of them, and the limit.
 
     Ticks along the upper edge say when requests were refused.
     """
-    at = [_STEP_SECONDS * step for step in range(int(until / _STEP_SECONDS) + 1)]
+    at = [step_seconds * step for step in range(int(until / step_seconds) + 1)]
     accepted = second_before(arrivals.accepted, at)
     refused = second_before(arrivals.refused, at)
     both = [a + r for a, r in zip(accepted, refused, strict=True)]
@@ -66,8 +72,8 @@ def draw(panel: Axes, arrivals: Arrivals, limit: Timetable, until: float) -> Non
     levels = [step.limit for step in limit]
     panel.step([*edges, until], [*levels, levels[-1]], where="post", color=LIMIT, lw=1, ls=DASHES)
     # A single refusal is too thin to see in the area, so a tick says when there were any.
-    tenths = sorted({int(t / _STEP_SECONDS) for t in arrivals.refused if t < until})
-    ticks = [_STEP_SECONDS * tenth for tenth in tenths]
+    steps = sorted({int(t / step_seconds) for t in arrivals.refused if t < until})
+    ticks = [step_seconds * step for step in steps]
     panel.vlines(ticks, 0.97, 1, color=REFUSED, lw=1, transform=panel.get_xaxis_transform())
     panel.set_xlim(0, until)
     panel.set_ylim(0, max(panel.get_ylim()[1], 1.1 * max(*levels, *both)))

@@ -23,6 +23,7 @@ import sys
 import time
 from array import array
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -34,7 +35,7 @@ STATE_PATH = "/_judge/state"
 _BACKLOG = 4096
 _BEAT_SECONDS = 0.01
 _SILENT = logging.getLogger("silent")
-_JSON = {"Content-Type": "application/json"}
+JSON = {"Content-Type": "application/json"}
 _SAID = json.dumps({"swapped": False}).encode()
 _REFUSAL = json.dumps(
     {"status": 429, "code": "TOO_MANY_REQUESTS", "message": "The rate limit is exceeded."}
@@ -85,7 +86,9 @@ class Listener(web.Server):
 class Judge:
     """Answers requests, and is away for a while if it has to be."""
 
-    def __init__(self, ledger: Ledger, latency_seconds: float, outage: tuple[float, float]) -> None:
+    def __init__(
+        self, ledger: Ledger, latency_seconds: float, outage: tuple[float, float] = (0.0, 0.0)
+    ) -> None:
         self._ledger = ledger
         self._latency_seconds = latency_seconds
         self._outage_at, self._outage_seconds = outage
@@ -110,24 +113,33 @@ class Judge:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection: Any = request.protocol
         if request.method != "POST":
-            return self._report(request.path)
+            return web.Response(body=self.report(request.path), headers=JSON)
         is_accepted = self._ledger.accepts(connection.read_at)
         if self._outage is None and self._outage_seconds:
             loop = asyncio.get_running_loop()
             self._outage = loop.call_later(self._outage_at, self._leave)
-        await request.read()
+        body = await request.read()
         if not is_accepted:
-            return web.Response(status=429, body=_REFUSAL, headers={**_JSON, "Retry-After": "1"})
+            return web.Response(status=429, body=_REFUSAL, headers={**JSON, "Retry-After": "1"})
         await asyncio.sleep(self._latency_seconds)
-        return web.Response(body=_SAID, headers=_JSON)
+        return self.answer(request.path, body)
 
-    def _report(self, path: str) -> web.Response:
+    def answer(self, _path: str, _body: bytes) -> web.Response:
+        """What an accepted request is told."""
+        return web.Response(body=_SAID, headers=JSON)
+
+    def report(self, path: str) -> bytes:
+        """What was seen so far."""
         ledger = self._ledger
         if path == ARRIVALS_PATH:
             # All instants, eight bytes each, then all verdicts, one byte each.
-            return web.Response(body=ledger.instants.tobytes() + ledger.verdicts.tobytes())
-        seen = {"first": ledger.instants[:1].tolist(), "stalled_seconds": self._stalled_seconds}
-        return web.Response(body=json.dumps(seen).encode(), headers=_JSON)
+            return ledger.instants.tobytes() + ledger.verdicts.tobytes()
+        return json.dumps(self.state()).encode()
+
+    def state(self) -> dict[str, Any]:
+        """What may be asked for again and again."""
+        first = self._ledger.instants[:1].tolist()
+        return {"first": first, "stalled_seconds": self._stalled_seconds}
 
     async def watch_itself(self) -> None:
         """Notes the longest time in which nothing could be read, from the first request on."""
@@ -153,10 +165,8 @@ class Judge:
         await self.listen(port)
 
 
-async def serve(chosen: argparse.Namespace) -> None:
-    """Serves until standard input ends, as it does with the process that holds it."""
-    outage = chosen.outage_at, chosen.outage_seconds
-    judge = Judge(Ledger(chosen.limit), chosen.latency_seconds, outage)
+async def _serve(make: Callable[[], Judge]) -> None:
+    judge = make()
     print(await judge.listen(), flush=True)
     # What is there now stays, so the collector need not look at it again and again.
     gc.collect()
@@ -166,6 +176,16 @@ async def serve(chosen: argparse.Namespace) -> None:
     watching.cancel()
 
 
+def serve(make: Callable[[], Judge]) -> None:
+    """Serves until standard input ends, as it does with the process that holds it."""
+    try:
+        import uvloop  # noqa: PLC0415 (an extra)
+    except ImportError:
+        asyncio.run(_serve(make))
+    else:
+        uvloop.run(_serve(make))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--limit", type=Timetable.read, required=True, help="200,40:100,80:200")
@@ -173,12 +193,8 @@ def main() -> None:
     parser.add_argument("--outage-at", type=float, default=0.0, help="after the first request")
     parser.add_argument("--outage-seconds", type=float, default=0.0)
     chosen = parser.parse_args()
-    try:
-        import uvloop  # noqa: PLC0415 (an extra)
-    except ImportError:
-        asyncio.run(serve(chosen))
-    else:
-        uvloop.run(serve(chosen))
+    outage = chosen.outage_at, chosen.outage_seconds
+    serve(lambda: Judge(Ledger(chosen.limit), chosen.latency_seconds, outage))
 
 
 if __name__ == "__main__":

@@ -71,26 +71,28 @@ class Judge:
 
     def first(self) -> float | None:
         """The instant of the first request, of ``time.monotonic``; None before it."""
-        instants: list[float] = self._state()["first"]
+        instants: list[float] = self.state()["first"]
         return instants[0] if instants else None
 
     def stalled_seconds(self) -> float:
         """The longest time in which it could not read."""
-        seconds: float = self._state()["stalled_seconds"]
+        seconds: float = self.state()["stalled_seconds"]
         return seconds
 
     def arrivals(self) -> Arrivals:
         """All of them, from 0 on."""
-        content = self._get(ARRIVALS_PATH)
+        content = self.get(ARRIVALS_PATH)
         split = len(content) // 9 * 8
         instants, verdicts = array("d", content[:split]), array("b", content[split:])
         return Arrivals([i - instants[0] for i in instants], [bool(v) for v in verdicts])
 
-    def _state(self) -> dict[str, Any]:
-        state: dict[str, Any] = json.loads(self._get(STATE_PATH))
+    def state(self) -> dict[str, Any]:
+        """What may be asked for again and again."""
+        state: dict[str, Any] = json.loads(self.get(STATE_PATH))
         return state
 
-    def _get(self, path: str) -> bytes:
+    def get(self, path: str) -> bytes:
+        """What it says about itself at the path."""
         with urllib.request.urlopen(self._origin + path, timeout=10) as response:
             content: bytes = response.read()
         return content
@@ -99,18 +101,27 @@ class Judge:
 @contextmanager
 def judge(conditions: Conditions) -> Iterator[Judge]:
     """A judge that runs meanwhile, in a process that ends with this one."""
-    command = [
-        *(sys.executable, "-m", "benchmarks.pacing.server", "--limit", str(conditions.limit)),
+    with serving(
+        *("benchmarks.pacing.server", "--limit", str(conditions.limit)),
         *("--latency-seconds", str(conditions.latency_seconds)),
         *("--outage-at", str(conditions.outage_at)),
         *("--outage-seconds", str(conditions.outage_seconds)),
-    ]
+    ) as port:
+        yield Judge(port)
+
+
+@contextmanager
+def serving(module: str, *options: str) -> Iterator[int]:
+    """The port of a server that runs meanwhile, in a process that ends with this one."""
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", module, *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         if process.stdout is None:
-            raise RuntimeError("the judge was started without a pipe")
-        yield Judge(int(process.stdout.readline()))
+            raise RuntimeError("the server was started without a pipe")
+        yield int(process.stdout.readline())
 
 
 class Contestant:
