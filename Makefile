@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-in-full torture differential check format bench-memory bench-pacing \
-	bench-limits bench-normalise clean
+	bench-limits bench-normalise bench-engine bench-startup clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -62,6 +62,12 @@ bench-limits: $(BENCH_STAMP) ## how a limit is found that differs from the contr
 
 bench-normalise: $(BENCH_STAMP) ## rows a second, beside the libraries for phone numbers (seven minutes)
 	$(BIN)/python -m benchmarks.normalise.speeds
+
+bench-engine: $(STAMP) ## attempts a second, beside a bare aiohttp loop (about two minutes)
+	$(BIN)/python -m benchmarks.engine.speeds
+
+bench-startup: $(STAMP) ## how soon the command line says something (half a minute)
+	$(BIN)/python -m benchmarks.startup
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) demo_out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
