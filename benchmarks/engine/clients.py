@@ -123,7 +123,7 @@ class Clocks:
             attempts,
             time.perf_counter() - self._began,
             time.process_time() - self._cpu - spent,
-            time.thread_time() - self._loop_cpu,
+            time.thread_time() - self._loop_cpu - spent,
             sampler.journal_cpu_seconds if sampler else 0.0,
             dict(sampler.parts) if sampler else {},
             sampler.samples if sampler else 0,

@@ -1,13 +1,14 @@
-"""Where the event loop's thread spends its time: a thread that looks at its stack now and then.
+"""Where the event loop's thread spends its time: a signal looks at its stack now and then.
 
-The interpreter hands over between two of its own instructions, so time in C (sockets, the
-parser) shows at the Python code that called it or follows it. Every look counts for the CPU that
-the thread has used since the one before, by the kernel's clock: a thread that waits uses none.
+The kernel sends the signal by the CPU that is used, and the interpreter notices it between two of
+its own instructions, so time in C (sockets, the parser) shows at the Python code that called it or
+follows it. A thread that looks would be let in where the other waits for the disk, and see nothing
+else. Every look counts for the CPU that the thread has used since the one before.
 """
 
 from __future__ import annotations
 
-import sys
+import signal
 import threading
 import time
 from collections import defaultdict
@@ -16,8 +17,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-_EVERY_SECONDS = 0.002
-_SWITCH_SECONDS = 0.0001
+_EVERY_SECONDS = 0.004
 _JOURNAL_THREAD = "journal"
 
 HTTP = "HTTP client"
@@ -65,21 +65,20 @@ def part_of(modules: Iterator[str]) -> str:
 
 
 class Sampler:
-    """Looks at the thread that enters it; ``parts`` is its CPU seconds by what it was at."""
+    """Looks at the main thread, which enters it; ``parts`` is its CPU seconds by what it was at."""
 
     def __init__(self, *, is_on: bool) -> None:
         self.parts: defaultdict[str, float] = defaultdict(float)
         self.samples = 0
         self.cpu_seconds = self.journal_cpu_seconds = 0.0
-        self._watched = threading.current_thread()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._sample) if is_on else None
+        self._is_on = is_on
+        self._last = 0.0
 
     def __enter__(self) -> Self:
-        if self._thread is not None:
-            self._before = sys.getswitchinterval()
-            sys.setswitchinterval(_SWITCH_SECONDS)
-            self._thread.start()
+        if self._is_on:
+            self._last = time.thread_time()
+            signal.signal(signal.SIGPROF, self._look)
+            signal.setitimer(signal.ITIMER_PROF, _EVERY_SECONDS, _EVERY_SECONDS)
         return self
 
     def __exit__(
@@ -88,23 +87,18 @@ class Sampler:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._thread is not None:
-            self._ended.set()
-            self._thread.join()
-            sys.setswitchinterval(self._before)
+        if self._is_on:
+            signal.setitimer(signal.ITIMER_PROF, 0)
 
-    def _sample(self) -> None:
-        ident, before = self._watched.ident or 0, cpu_seconds(self._watched)
-        while not self._ended.wait(_EVERY_SECONDS):
-            frame = sys._current_frames().get(ident)  # noqa: SLF001 (made for this)
-            now = cpu_seconds(self._watched)
-            self.parts[part_of(_modules(frame))] += now - before
-            before = now
-            self.samples += 1
-            for thread in threading.enumerate():
-                if thread.name == _JOURNAL_THREAD:  # once it has ended, what was read last stands
-                    self.journal_cpu_seconds = cpu_seconds(thread) or self.journal_cpu_seconds
-        self.cpu_seconds = time.thread_time()
+    def _look(self, _number: int, frame: FrameType | None) -> None:
+        now = time.thread_time()
+        self.parts[part_of(_modules(frame))] += now - self._last
+        self.samples += 1
+        for thread in threading.enumerate():
+            if thread.name == _JOURNAL_THREAD:  # once it has ended, what was read last stands
+                self.journal_cpu_seconds = cpu_seconds(thread) or self.journal_cpu_seconds
+        self._last = time.thread_time()
+        self.cpu_seconds += self._last - now
 
 
 def cpu_seconds(thread: threading.Thread) -> float:
