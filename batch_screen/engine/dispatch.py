@@ -13,7 +13,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from time import perf_counter
-from typing import Protocol
+from typing import Protocol, cast
 
 import msgspec.structs
 
@@ -194,6 +194,9 @@ class Dispatcher:
         """Until an attempt ends, or a task is due by the passing of time alone."""
         self._changed.clear()
         timeout = self._queue.wait(self._loop.time()) if self._has_slot() else None
+        if timeout is None:
+            await self._changed.wait()
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._changed.wait()
@@ -214,9 +217,7 @@ class Dispatcher:
         if self._halted.done():  # meanwhile; whoever waits for it has not been woken yet
             return
         self._budget.sent(endpoint)
-        running = asyncio.create_task(self._attempt(task))
-        self._in_flight.add(running)
-        running.add_done_callback(self._ended)
+        self._in_flight.add(asyncio.create_task(self._run(task)))
 
     async def _run_out(self, task: Task) -> None:
         """Ends the run, once nothing under way can give back what it took from the budget."""
@@ -227,11 +228,15 @@ class Dispatcher:
         self._changed.clear()
         await self._changed.wait()  # one that is under way will end; what is due would be no change
 
-    def _ended(self, running: asyncio.Task[None]) -> None:
-        self._in_flight.discard(running)
-        self._changed.set()
-        if not running.cancelled() and (error := running.exception()):
+    async def _run(self, task: Task) -> None:
+        """An attempt from its beginning to its end, in an asyncio task of its own."""
+        try:
+            await self._attempt(task)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it ends the run and not the loop)
             self.halt(error)
+        finally:
+            self._in_flight.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            self._changed.set()
 
     async def _attempt(self, task: Task) -> None:
         lookup = task.lookup

@@ -64,10 +64,13 @@ class History:
         replay = Replay(run.journal, run.run_id, shard)
         for record in replay:
             self._learn(record)
+        self._has_past = bool(self.failed_attempts or self.refusals or self.unanswered or self.held)
         self.dropped_bytes = replay.dropped_bytes
 
     def task(self, shard: int, lookup: Lookup) -> Task:
         """The lookup as an earlier start left it."""
+        if not self._has_past:
+            return Task(shard, lookup)
         return Task(
             shard,
             lookup,
@@ -236,13 +239,12 @@ class ShardLine:
         self._loop.call_soon_threadsafe(call, argument)
 
     def _saved(self, entries: list[Entry]) -> None:
-        outcomes = [shard for shard, record in entries if isinstance(record, Outcome)]
-        self.unsaved -= len(outcomes)
-        for shard in outcomes:
-            self._missing[shard] -= 1
-        for shard in set(outcomes):
+        outcomes = Counter(shard for shard, record in entries if isinstance(record, Outcome))
+        self.unsaved -= outcomes.total()
+        for shard, count in outcomes.items():
+            self._missing[shard] -= count
             self._seal_if_complete(shard)
-        self._on_saved(len(outcomes))
+        self._on_saved(outcomes.total())
 
     def _failed(self, error: Exception) -> None:
         # A bug must not end saving in silence either.

@@ -44,7 +44,7 @@ class SegmentWriter:
 
     def write(self, shard: int, records: Iterable[Record]) -> None:
         """Puts the records on disk; they count once this has returned. OSError: none do."""
-        file = self._append(shard, b"".join(encode(record) for record in records))
+        file = self._append(shard, b"".join([encode(record) for record in records]))
         try:
             os.fdatasync(file.fileno())
         except OSError as error:
@@ -172,6 +172,6 @@ def _number(path: Path) -> int:
 
 
 def _write_all(file: BinaryIO, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[file.write(view) :]
+    written = file.write(content)
+    while written < len(content):  # hardly ever: the disk is full, or a signal came
+        written += file.write(memoryview(content)[written:])
