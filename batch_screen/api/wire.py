@@ -62,18 +62,18 @@ class Wire:
         """
         connection = self._connector.take()
         try:
-            with self._deadlines.at(limit):
-                if connection is None:
+            if connection is None:
+                with self._deadlines.at(limit):
                     connection = await self._connected()
-                talk = cast("Talk | None", connection.protocol)
-                if talk is None or talk.transport is None:
-                    raise aiohttp.ServerDisconnectedError
-                heard = talk.listen()
-                talk.transport.write(self._told(content, correlator))
-                reply = await heard
-                if reply is None:
-                    message, payload = await _first_words(talk)
+            talk = cast("Talk | None", connection.protocol)
+            if talk is None or talk.transport is None:
+                raise aiohttp.ServerDisconnectedError
+            heard = talk.listen()
+            talk.transport.write(self._told(content, correlator))
+            reply = await self._deadlines.by(limit, heard)
             if reply is None:
+                with self._deadlines.at(limit):
+                    message, payload = await _first_words(talk)
                 body = await self._rest(message.code, payload, limit)
                 reply = Reply(message.code, message.headers, body)
                 if not payload.is_eof():

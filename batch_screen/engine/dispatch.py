@@ -13,7 +13,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from time import perf_counter
-from typing import Protocol, cast
+from typing import Protocol
 
 import msgspec.structs
 
@@ -106,7 +106,8 @@ class Dispatcher:
         self._refusals = Refusals(settings.guards, self._loop.time)
         self._errors = ErrorRate(settings.guards)
         self._queue: TaskQueue
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._in_flight: dict[int, asyncio.Task[None]] = {}
+        self._number = 0
         self._changed = asyncio.Event()
         self._halted: asyncio.Future[None] = self._loop.create_future()
         self._stopped_endpoints: set[Endpoint] = set()
@@ -217,7 +218,8 @@ class Dispatcher:
         if self._halted.done():  # meanwhile; whoever waits for it has not been woken yet
             return
         self._budget.sent(endpoint)
-        self._in_flight.add(asyncio.create_task(self._run(task)))
+        self._number += 1
+        self._in_flight[self._number] = asyncio.create_task(self._run(self._number, task))
 
     async def _run_out(self, task: Task) -> None:
         """Ends the run, once nothing under way can give back what it took from the budget."""
@@ -228,14 +230,14 @@ class Dispatcher:
         self._changed.clear()
         await self._changed.wait()  # one that is under way will end; what is due would be no change
 
-    async def _run(self, task: Task) -> None:
+    async def _run(self, number: int, task: Task) -> None:
         """An attempt from its beginning to its end, in an asyncio task of its own."""
         try:
             await self._attempt(task)
         except Exception as error:  # noqa: BLE001 (whatever it is, it ends the run and not the loop)
             self.halt(error)
         finally:
-            self._in_flight.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            del self._in_flight[number]
             self._changed.set()
 
     async def _attempt(self, task: Task) -> None:
@@ -339,8 +341,8 @@ class Dispatcher:
 
     async def _drain(self) -> None:
         if self._in_flight:
-            await asyncio.wait(self._in_flight, timeout=self._grace_seconds)
-        leftover = list(self._in_flight)
+            await asyncio.wait(self._in_flight.values(), timeout=self._grace_seconds)
+        leftover = list(self._in_flight.values())
         for running in leftover:
             running.cancel()
         await asyncio.gather(*leftover, return_exceptions=True)

@@ -18,7 +18,7 @@ from batch_screen.config.settings import Screening
 from batch_screen.engine.retry import NOT_COUNTED
 from batch_screen.engine.task import Task
 from batch_screen.errors import OutputError
-from batch_screen.journal.commit import Entry, GroupCommit
+from batch_screen.journal.commit import COMMIT_RECORDS, Entry, GroupCommit
 from batch_screen.journal.lines import Record
 from batch_screen.journal.seal import (
     drop_segments,
@@ -149,7 +149,7 @@ def _was_sealed(run: Run, shard: int) -> bool:
 class ShardLine:
     """The stream of tasks over all unsealed shards, and the sealing behind it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what it works on, and whom it tells)
         self,
         run: Run,
         plan: Plan,
@@ -157,7 +157,9 @@ class ShardLine:
         *,
         on_saved: Callable[[int], None],
         on_failure: Callable[[BaseException], None],
+        most_waiting: int = COMMIT_RECORDS,
     ) -> None:
+        """``most_waiting``: so many records are saved without waiting for more."""
         self._run = run
         self._plan = plan
         self._screening = screening
@@ -173,6 +175,7 @@ class ShardLine:
             self._writer,
             on_saved=lambda entries: self._in_loop(self._saved, entries),
             on_failure=lambda error: self._in_loop(self._failed, error),
+            most_records=most_waiting,
         )
 
     def note(self, shard: int, intent: Intent) -> None:
