@@ -63,7 +63,10 @@ class Journal(Protocol):
         """Outcomes on their way to the disk: what a crash would lose beside what is in flight."""
 
     def note(self, shard: int, intent: Intent) -> None:
-        """A request is about to be sent; it is not, if this raises."""
+        """A request is about to be sent, after ``flush``."""
+
+    def flush(self) -> None:
+        """All that was noted will outlive this process; if this raises, nothing is sent."""
 
     def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
         """Keeps the record; decides when it counts."""
@@ -218,6 +221,9 @@ class Dispatcher:
         if self._halted.done():  # meanwhile; whoever waits for it has not been woken yet
             return
         self._budget.sent(endpoint)
+        # Those that start in the same turn of the loop are noted in one write.
+        number = task.attempts + task.unanswered + 1
+        self._journal.note(task.shard, Intent(*key_of(task.lookup), attempt=number))
         self._number += 1
         self._in_flight[self._number] = asyncio.create_task(self._run(self._number, task))
 
@@ -242,22 +248,25 @@ class Dispatcher:
 
     async def _attempt(self, task: Task) -> None:
         lookup = task.lookup
+        self._journal.flush()
         if self._halted.done():  # since the slot was taken: a dead key is not used again
-            self._budget.not_sent(lookup.endpoint)
+            self._call_off(task)
             return
-        number = task.attempts + task.unanswered + 1
-        correlator = self._correlate(lookup, number)
-        self._journal.note(task.shard, Intent(*key_of(lookup), attempt=number))
+        correlator = self._correlate(lookup, task.attempts + task.unanswered + 1)
         self.attempts += 1
         self._throttle.sent()
         sent = Sent(correlator, self._loop.time(), perf_counter())
         try:
             answer = await self._ask(lookup, correlator)
         except ApiError:  # no connection that may be used: nothing was sent
-            self._budget.not_sent(lookup.endpoint)
-            self._journal.save(task.shard, _not_sent(lookup))
+            self._call_off(task)
             raise
         self._settle(task, answer, sent)
+
+    def _call_off(self, task: Task) -> None:
+        """The request that was noted was not sent: takes it back."""
+        self._budget.not_sent(task.lookup.endpoint)
+        self._journal.save(task.shard, _not_sent(task.lookup))
 
     def _settle(self, task: Task, answer: Answer, sent: Sent) -> None:
         is_refused = answer.kind is OutcomeKind.RATE_LIMITED

@@ -7,7 +7,7 @@ throughout; only a few shards are open at a time.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -168,6 +168,7 @@ class ShardLine:
         self.unsaved = 0
         self._failure: BaseException | None = None
         self._missing: dict[int, int] = {}
+        self._noted: defaultdict[int, list[Intent]] = defaultdict(list)
         self._sealing: set[asyncio.Future[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._writer = SegmentWriter(run.journal, run.run_id)
@@ -179,14 +180,22 @@ class ShardLine:
         )
 
     def note(self, shard: int, intent: Intent) -> None:
-        """Hands the intent to the operating system: a request may be sent only after that.
+        """Takes down the intent; its request may be sent only after ``flush``."""
+        self._noted[shard].append(intent)
 
-        Raises ``OutputError`` if that fails.
+    def flush(self) -> None:
+        """Hands what was noted to the operating system.
+
+        Raises ``OutputError`` if that fails, and again at every later call.
         """
+        if not self._noted:
+            return
         try:
-            self._writer.note(shard, intent)
+            for shard, intents in self._noted.items():
+                self._writer.note(shard, *intents)
         except OSError as error:
             raise self._cannot_save(error) from error
+        self._noted.clear()
 
     def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
         """Hands a record to the journal; it counts once it is on disk."""

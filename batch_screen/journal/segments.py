@@ -35,12 +35,12 @@ class SegmentWriter:
         self._lock = threading.Lock()
         self._failure: OSError | None = None
 
-    def note(self, shard: int, record: Record) -> None:
-        """Hands the record to the operating system: it outlives this process.
+    def note(self, shard: int, *records: Record) -> None:
+        """Hands the records to the operating system: they outlive this process.
 
-        It outlives a power cut with the next ``write``. OSError: it may not be there.
+        They outlive a power cut with the next ``write``. OSError: they may not be there.
         """
-        self._append(shard, encode(record))
+        self._append(shard, b"".join([encode(record) for record in records]))
 
     def write(self, shard: int, records: Iterable[Record]) -> None:
         """Puts the records on disk; they count once this has returned. OSError: none do."""
