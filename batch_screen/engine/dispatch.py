@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from time import perf_counter
-from typing import Protocol
 
 import msgspec.structs
 
@@ -30,6 +29,7 @@ from batch_screen.engine.retry import (
     judge,
     stop_if_too_long,
 )
+from batch_screen.engine.seams import Ask, Correlate, Journal
 from batch_screen.engine.task import Sent, Task, attempt_of, key_of, outcome_of
 from batch_screen.engine.throttle import Throttle
 from batch_screen.errors import ApiError
@@ -50,32 +50,6 @@ _WAITING_PER_SLOT = 4
 _NOT_IMPLEMENTED = 501
 
 _log = masked_logger(__name__)
-
-
-Ask = Callable[[Lookup, str], Awaitable[Answer]]
-
-
-class Journal(Protocol):
-    """Where what is asked and answered is kept."""
-
-    @property
-    def unsaved(self) -> int:
-        """Outcomes on their way to the disk: what a crash would lose beside what is in flight."""
-
-    def note(self, shard: int, intent: Intent) -> None:
-        """A request is about to be sent, after ``flush``."""
-
-    def flush(self) -> None:
-        """All that was noted will outlive this process; if this raises, nothing is sent."""
-
-    def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
-        """Keeps the record; decides when it counts."""
-
-    def hurry(self) -> None:
-        """Saves what waits without waiting for more."""
-
-
-Correlate = Callable[[Lookup, int], str]
 
 
 class Dispatcher:
