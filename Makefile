@@ -9,7 +9,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-in-full torture differential check format bench-memory bench-pacing \
-	bench-limits bench-peers bench-normalise bench-stages bench-page clean
+	bench-limits bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page \
+	clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -72,6 +73,12 @@ bench-stages: $(BENCH_STAMP) ## each stage at 1, 10 and 100 million rows: speed,
 
 bench-page: $(STAMP) ## put what the benchmarks printed together as docs/performance.md
 	$(BIN)/python -m benchmarks.page
+
+bench-engine: $(STAMP) ## attempts a second, beside a bare aiohttp loop (about two minutes)
+	$(BIN)/python -m benchmarks.engine.speeds
+
+bench-startup: $(STAMP) ## how soon the command line says something (half a minute)
+	$(BIN)/python -m benchmarks.startup
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) demo_out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -76,6 +76,7 @@ class Run:
         self.journal = folder / "journal"
         self.sealed = folder / "sealed"
         self.starts = folder / "starts"
+        self._salt = file.salt.bytes
 
     @property
     def run_id(self) -> str:
@@ -110,7 +111,7 @@ class Run:
         """
         name = f"{lookup.e164} {lookup.endpoint} {attempt}".encode()
         # uuid.uuid5, without its detour over a number: it is made for every request.
-        digits = sha1(self.file.salt.bytes + name, usedforsecurity=False).hexdigest()
+        digits = sha1(self._salt + name, usedforsecurity=False).hexdigest()
         variant = "89ab"[int(digits[16], 16) & 3]
         parts = (digits[:8], digits[8:12], f"5{digits[13:16]}", f"{variant}{digits[17:20]}")
         return f"{'-'.join(parts)}-{digits[20:32]}"

@@ -37,7 +37,7 @@ def read_allowance(
     >>> read_allowance({"RateLimit-Policy": '"default";q=100;w=10'}, lambda: 0)
     Allowance(limit_per_second=10.0, remaining=None, reset_seconds=None)
     """
-    if not any("ratelimit" in name.lower() for name in headers):
+    if "ratelimit" not in "\n".join(headers).lower():
         return None
     remaining = _plain(headers, "Remaining")
     reset = _plain(headers, "Reset")

@@ -9,8 +9,7 @@ another host.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import NamedTuple
+from typing import cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -20,7 +19,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
 
 from batch_screen.api.answers import MAX_BODY_BYTES
+from batch_screen.api.connections import QuietConnector, Talk
 from batch_screen.api.deadline import Deadlines
+from batch_screen.api.plain import Reply
 
 MalformedError = HttpProcessingError
 """What came back is not HTTP."""
@@ -31,20 +32,12 @@ _ERROR_BODY_SECONDS = 2.0
 _CHUNK_BYTES = 16 * 1024
 
 
-class Reply(NamedTuple):
-    """What came back: the body is cut off soon after it exceeds ``MAX_BODY_BYTES``."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
 class Wire:
     """The way to one address, over whichever connection is free."""
 
     def __init__(
         self,
-        connector: aiohttp.BaseConnector,
+        connector: QuietConnector,
         deadlines: Deadlines,
         request: aiohttp.ClientRequest,
         *,
@@ -67,22 +60,30 @@ class Wire:
         enough, and a dead key or a Retry-After must not be lost because the page that comes
         with it is.
         """
-        connection = None
+        connection = self._connector.take()
         try:
-            with self._deadlines.at(limit):
-                connection = await self._connected()
-                protocol = self._send(connection, content, correlator)
-                message, payload = await _first_words(protocol)
-            if payload.is_eof():  # it came with the head: nothing to wait for
-                body = payload.read_nowait()
-            else:
+            if connection is None:
+                with self._deadlines.at(limit):
+                    connection = await self._connected()
+            talk = cast("Talk | None", connection.protocol)
+            if talk is None or talk.transport is None:
+                raise aiohttp.ServerDisconnectedError
+            heard = talk.listen()
+            talk.transport.write(self._told(content, correlator))
+            reply = await self._deadlines.by(limit, heard)
+            if reply is None:
+                with self._deadlines.at(limit):
+                    message, payload = await _first_words(talk)
                 body = await self._rest(message.code, payload, limit)
-            if payload.is_eof():
-                connection.release()
-            return Reply(message.code, message.headers, body)
+                reply = Reply(message.code, message.headers, body)
+                if not payload.is_eof():
+                    return reply
+            self._connector.put(connection)
+            connection = None
+            return reply
         finally:
             if connection is not None:
-                connection.close()  # unless it was released
+                connection.close()
 
     async def _connected(self) -> Connection:
         try:
@@ -90,16 +91,11 @@ class Wire:
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError from error
 
-    def _send(self, connection: Connection, content: bytes, correlator: str) -> ResponseHandler:
-        protocol = connection.protocol
-        if protocol is None or protocol.transport is None:
-            raise aiohttp.ServerDisconnectedError
-        protocol.set_response_params(read_until_eof=True, auto_decompress=False)
+    def _told(self, content: bytes, correlator: str) -> bytes:
         # Head and body in one piece: a server that reads them apart may answer the half.
         head = self._head or self._made_head()
         told = f"{head}x-correlator: {correlator}\r\nContent-Length: {len(content)}\r\n\r\n"
-        protocol.transport.write(told.encode() + content)
-        return protocol
+        return told.encode() + content
 
     def _made_head(self) -> str:
         """The part that is the same for all; known once the pool has added a proxy's headers."""
@@ -115,6 +111,9 @@ class Wire:
         return self._head
 
     async def _rest(self, status: int, payload: StreamReader, limit: float) -> bytes:
+        """The body, cut off soon after it exceeds ``MAX_BODY_BYTES``."""
+        if payload.is_eof():  # it came with the head: nothing to wait for
+            return payload.read_nowait()
         content = bytearray()
         if status != _OK:
             limit = min(limit, self._loop.time() + _ERROR_BODY_SECONDS)

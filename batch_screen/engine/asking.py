@@ -20,6 +20,7 @@ from batch_screen.engine.schedule import ClosingTime, Timetable, closing_time
 from batch_screen.engine.shards import ShardLine, so_far
 from batch_screen.engine.throttle import Throttle
 from batch_screen.errors import ConfigurationError, Stopped
+from batch_screen.journal.commit import COMMIT_RECORDS
 from batch_screen.model import Endpoint, Pace, Plan
 from batch_screen.runs import Run
 from batch_screen.watch import Watch
@@ -93,6 +94,8 @@ async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
             settings.screening,
             on_saved=saved,
             on_failure=lambda error: dispatcher.halt(error),  # noqa: PLW0108 (made below)
+            # Outcomes take up slots until they are saved: do not wait until all are taken.
+            most_waiting=min(COMMIT_RECORDS, settings.pacing.max_concurrency // 2 + 1),
         )
         dispatcher = Dispatcher(
             settings,

@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from time import perf_counter
-from typing import Protocol
 
 import msgspec.structs
 
@@ -30,6 +29,7 @@ from batch_screen.engine.retry import (
     judge,
     stop_if_too_long,
 )
+from batch_screen.engine.seams import Ask, Correlate, Journal
 from batch_screen.engine.task import Sent, Task, attempt_of, key_of, outcome_of
 from batch_screen.engine.throttle import Throttle
 from batch_screen.errors import ApiError
@@ -50,29 +50,6 @@ _WAITING_PER_SLOT = 4
 _NOT_IMPLEMENTED = 501
 
 _log = masked_logger(__name__)
-
-
-Ask = Callable[[Lookup, str], Awaitable[Answer]]
-
-
-class Journal(Protocol):
-    """Where what is asked and answered is kept."""
-
-    @property
-    def unsaved(self) -> int:
-        """Outcomes on their way to the disk: what a crash would lose beside what is in flight."""
-
-    def note(self, shard: int, intent: Intent) -> None:
-        """A request is about to be sent; it is not, if this raises."""
-
-    def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
-        """Keeps the record; decides when it counts."""
-
-    def hurry(self) -> None:
-        """Saves what waits without waiting for more."""
-
-
-Correlate = Callable[[Lookup, int], str]
 
 
 class Dispatcher:
@@ -106,7 +83,8 @@ class Dispatcher:
         self._refusals = Refusals(settings.guards, self._loop.time)
         self._errors = ErrorRate(settings.guards)
         self._queue: TaskQueue
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._in_flight: dict[int, asyncio.Task[None]] = {}
+        self._number = 0
         self._changed = asyncio.Event()
         self._halted: asyncio.Future[None] = self._loop.create_future()
         self._stopped_endpoints: set[Endpoint] = set()
@@ -194,6 +172,9 @@ class Dispatcher:
         """Until an attempt ends, or a task is due by the passing of time alone."""
         self._changed.clear()
         timeout = self._queue.wait(self._loop.time()) if self._has_slot() else None
+        if timeout is None:
+            await self._changed.wait()
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._changed.wait()
@@ -214,9 +195,11 @@ class Dispatcher:
         if self._halted.done():  # meanwhile; whoever waits for it has not been woken yet
             return
         self._budget.sent(endpoint)
-        running = asyncio.create_task(self._attempt(task))
-        self._in_flight.add(running)
-        running.add_done_callback(self._ended)
+        # Those that start in the same turn of the loop are noted in one write.
+        number = task.attempts + task.unanswered + 1
+        self._journal.note(task.shard, Intent(*key_of(task.lookup), attempt=number))
+        self._number += 1
+        self._in_flight[self._number] = asyncio.create_task(self._run(self._number, task))
 
     async def _run_out(self, task: Task) -> None:
         """Ends the run, once nothing under way can give back what it took from the budget."""
@@ -227,30 +210,37 @@ class Dispatcher:
         self._changed.clear()
         await self._changed.wait()  # one that is under way will end; what is due would be no change
 
-    def _ended(self, running: asyncio.Task[None]) -> None:
-        self._in_flight.discard(running)
-        self._changed.set()
-        if not running.cancelled() and (error := running.exception()):
+    async def _run(self, number: int, task: Task) -> None:
+        """An attempt from its beginning to its end, in an asyncio task of its own."""
+        try:
+            await self._attempt(task)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it ends the run and not the loop)
             self.halt(error)
+        finally:
+            del self._in_flight[number]
+            self._changed.set()
 
     async def _attempt(self, task: Task) -> None:
         lookup = task.lookup
+        self._journal.flush()
         if self._halted.done():  # since the slot was taken: a dead key is not used again
-            self._budget.not_sent(lookup.endpoint)
+            self._call_off(task)
             return
-        number = task.attempts + task.unanswered + 1
-        correlator = self._correlate(lookup, number)
-        self._journal.note(task.shard, Intent(*key_of(lookup), attempt=number))
+        correlator = self._correlate(lookup, task.attempts + task.unanswered + 1)
         self.attempts += 1
         self._throttle.sent()
         sent = Sent(correlator, self._loop.time(), perf_counter())
         try:
             answer = await self._ask(lookup, correlator)
         except ApiError:  # no connection that may be used: nothing was sent
-            self._budget.not_sent(lookup.endpoint)
-            self._journal.save(task.shard, _not_sent(lookup))
+            self._call_off(task)
             raise
         self._settle(task, answer, sent)
+
+    def _call_off(self, task: Task) -> None:
+        """The request that was noted was not sent: takes it back."""
+        self._budget.not_sent(task.lookup.endpoint)
+        self._journal.save(task.shard, _not_sent(task.lookup))
 
     def _settle(self, task: Task, answer: Answer, sent: Sent) -> None:
         is_refused = answer.kind is OutcomeKind.RATE_LIMITED
@@ -334,8 +324,8 @@ class Dispatcher:
 
     async def _drain(self) -> None:
         if self._in_flight:
-            await asyncio.wait(self._in_flight, timeout=self._grace_seconds)
-        leftover = list(self._in_flight)
+            await asyncio.wait(self._in_flight.values(), timeout=self._grace_seconds)
+        leftover = list(self._in_flight.values())
         for running in leftover:
             running.cancel()
         await asyncio.gather(*leftover, return_exceptions=True)

@@ -31,10 +31,12 @@ class PaceLog:
         self._attempts = [0]
         self._refused = [0]
         self._permitted = [0.0]
+        self._step_ends = began + FIRST_STEP_SECONDS
 
     def started(self, now: float) -> None:
         """An attempt is about to be sent."""
-        self._go_on(now)
+        if now >= self._step_ends:
+            self._go_on(now)
         self._attempts[-1] += 1
 
     def refused(self, now: float) -> None:
@@ -74,6 +76,7 @@ class PaceLog:
             self._refused.append(0)
             self._permitted.append(0.0)
         self._permit(now)
+        self._step_ends = self._end(len(self._attempts))
 
     def _permit(self, until: float) -> None:
         if until > self._until:

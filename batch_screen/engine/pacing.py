@@ -56,15 +56,25 @@ class Pacer:
     async def acquire(self) -> None:
         """Returns when one attempt may start. For one caller at a time."""
         while True:
-            await self._wait_until_not_before()
+            # Nothing is awaited for nothing: at thousands a second, coroutines that end at once
+            # would cost more than what they do.
+            if self._governor.not_before > self._clock():
+                await self._wait_until_not_before()
             limiter = self._adjusted()
             if limiter is None:
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-            elif not await self._granted(limiter):
                 continue
-            elif self._owed:
+            if not limiter.has_capacity() and not await self._has_leaked(limiter):
+                continue
+            take(limiter, 1)
+            self._granted_at = self._clock()
+            if self._owed:
                 self._owed -= 1
-            elif await self._may_start():
+                continue
+            opens_at = self._governor.window_opens_at(self._limiter_rate)
+            if (wait := opens_at - self._granted_at) > 0:
+                await asyncio.sleep(wait)
+            if self._may_start(opens_at):
                 self._governor.started()
                 return
 
@@ -76,8 +86,8 @@ class Pacer:
         """
         self._owed = min(self._owed + 1, round(self._limiter_rate))
 
-    async def _granted(self, limiter: AsyncLimiter) -> bool:
-        """Whether the bucket grants an attempt within the time in which its rate holds.
+    async def _has_leaked(self, limiter: AsyncLimiter) -> bool:
+        """Whether the bucket has room for an attempt within the time in which its rate holds.
 
         Not with the bucket's own wait: an event loop rounds timers to milliseconds, and it would
         spin through the rest of one.
@@ -91,15 +101,10 @@ class Pacer:
             due = self._granted_at + limiter.time_period / limiter.max_rate
             wait = max(due - now, _SHORTEST_SECONDS)
             await asyncio.sleep(min(wait, _LOOK_AGAIN_SECONDS))
-        take(limiter, 1)
-        self._granted_at = self._clock()
         return True
 
-    async def _may_start(self) -> bool:
+    def _may_start(self, opens_at: float) -> bool:
         """Whether nothing has come between since the bucket granted an attempt."""
-        opens_at = self._governor.window_opens_at(self._limiter_rate)
-        if (wait := opens_at - self._clock()) > 0:
-            await asyncio.sleep(wait)
         is_due = self._clock() >= max(self._governor.not_before, opens_at)
         return is_due and self._governor.rate() > 0
 

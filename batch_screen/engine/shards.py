@@ -7,7 +7,7 @@ throughout; only a few shards are open at a time.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,7 +18,7 @@ from batch_screen.config.settings import Screening
 from batch_screen.engine.retry import NOT_COUNTED
 from batch_screen.engine.task import Task
 from batch_screen.errors import OutputError
-from batch_screen.journal.commit import Entry, GroupCommit
+from batch_screen.journal.commit import COMMIT_RECORDS, Entry, GroupCommit
 from batch_screen.journal.lines import Record
 from batch_screen.journal.seal import (
     drop_segments,
@@ -64,10 +64,13 @@ class History:
         replay = Replay(run.journal, run.run_id, shard)
         for record in replay:
             self._learn(record)
+        self._has_past = bool(self.failed_attempts or self.refusals or self.unanswered or self.held)
         self.dropped_bytes = replay.dropped_bytes
 
     def task(self, shard: int, lookup: Lookup) -> Task:
         """The lookup as an earlier start left it."""
+        if not self._has_past:
+            return Task(shard, lookup)
         return Task(
             shard,
             lookup,
@@ -146,7 +149,7 @@ def _was_sealed(run: Run, shard: int) -> bool:
 class ShardLine:
     """The stream of tasks over all unsealed shards, and the sealing behind it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what it works on, and whom it tells)
         self,
         run: Run,
         plan: Plan,
@@ -154,7 +157,9 @@ class ShardLine:
         *,
         on_saved: Callable[[int], None],
         on_failure: Callable[[BaseException], None],
+        most_waiting: int = COMMIT_RECORDS,
     ) -> None:
+        """``most_waiting``: so many records are saved without waiting for more."""
         self._run = run
         self._plan = plan
         self._screening = screening
@@ -163,6 +168,7 @@ class ShardLine:
         self.unsaved = 0
         self._failure: BaseException | None = None
         self._missing: dict[int, int] = {}
+        self._noted: defaultdict[int, list[Intent]] = defaultdict(list)
         self._sealing: set[asyncio.Future[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._writer = SegmentWriter(run.journal, run.run_id)
@@ -170,17 +176,26 @@ class ShardLine:
             self._writer,
             on_saved=lambda entries: self._in_loop(self._saved, entries),
             on_failure=lambda error: self._in_loop(self._failed, error),
+            most_records=most_waiting,
         )
 
     def note(self, shard: int, intent: Intent) -> None:
-        """Hands the intent to the operating system: a request may be sent only after that.
+        """Takes down the intent; its request may be sent only after ``flush``."""
+        self._noted[shard].append(intent)
 
-        Raises ``OutputError`` if that fails.
+    def flush(self) -> None:
+        """Hands what was noted to the operating system.
+
+        Raises ``OutputError`` if that fails, and again at every later call.
         """
+        if not self._noted:
+            return
         try:
-            self._writer.note(shard, intent)
+            for shard, intents in self._noted.items():
+                self._writer.note(shard, *intents)
         except OSError as error:
             raise self._cannot_save(error) from error
+        self._noted.clear()
 
     def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
         """Hands a record to the journal; it counts once it is on disk."""
@@ -236,13 +251,12 @@ class ShardLine:
         self._loop.call_soon_threadsafe(call, argument)
 
     def _saved(self, entries: list[Entry]) -> None:
-        outcomes = [shard for shard, record in entries if isinstance(record, Outcome)]
-        self.unsaved -= len(outcomes)
-        for shard in outcomes:
-            self._missing[shard] -= 1
-        for shard in set(outcomes):
+        outcomes = Counter(shard for shard, record in entries if isinstance(record, Outcome))
+        self.unsaved -= outcomes.total()
+        for shard, count in outcomes.items():
+            self._missing[shard] -= count
             self._seal_if_complete(shard)
-        self._on_saved(len(outcomes))
+        self._on_saved(outcomes.total())
 
     def _failed(self, error: Exception) -> None:
         # A bug must not end saving in silence either.

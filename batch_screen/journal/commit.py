@@ -36,10 +36,13 @@ class GroupCommit:
         *,
         on_saved: Callable[[list[Entry]], None],
         on_failure: Callable[[Exception], None],
+        most_records: int = COMMIT_RECORDS,
     ) -> None:
+        """``most_records``: when so many wait, they are saved without waiting for more."""
         self._writer = writer
         self._on_saved = on_saved
         self._on_failure = on_failure
+        self._most_records = most_records
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
         self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._save_all, name="journal", daemon=True)
@@ -48,7 +51,7 @@ class GroupCommit:
     def append(self, shard: int, record: Record) -> None:
         """Hands the record over; does not wait for the disk."""
         self._queue.put((shard, record))
-        if self._queue.qsize() >= COMMIT_RECORDS:
+        if self._queue.qsize() >= self._most_records and not self._hurry.is_set():
             self._hurry.set()
 
     def hurry(self) -> None:

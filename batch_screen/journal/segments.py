@@ -35,16 +35,16 @@ class SegmentWriter:
         self._lock = threading.Lock()
         self._failure: OSError | None = None
 
-    def note(self, shard: int, record: Record) -> None:
-        """Hands the record to the operating system: it outlives this process.
+    def note(self, shard: int, *records: Record) -> None:
+        """Hands the records to the operating system: they outlive this process.
 
-        It outlives a power cut with the next ``write``. OSError: it may not be there.
+        They outlive a power cut with the next ``write``. OSError: they may not be there.
         """
-        self._append(shard, encode(record))
+        self._append(shard, b"".join([encode(record) for record in records]))
 
     def write(self, shard: int, records: Iterable[Record]) -> None:
         """Puts the records on disk; they count once this has returned. OSError: none do."""
-        file = self._append(shard, b"".join(encode(record) for record in records))
+        file = self._append(shard, b"".join([encode(record) for record in records]))
         try:
             os.fdatasync(file.fileno())
         except OSError as error:
@@ -172,6 +172,6 @@ def _number(path: Path) -> int:
 
 
 def _write_all(file: BinaryIO, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[file.write(view) :]
+    written = file.write(content)
+    while written < len(content):  # hardly ever: the disk is full, or a signal came
+        written += file.write(memoryview(content)[written:])

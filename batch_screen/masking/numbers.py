@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from batch_screen.masking.printable import plain
 
@@ -49,9 +50,9 @@ _KNOWN = "|".join(
 )
 # Whatever stands before it: %2B49…, \u002B49… and tel49… are numbers too. With a plus it is
 # one from five digits on: those of small islands are short.
-_NUMBER = re.compile(
-    rf"(?P<known>{_KNOWN})|\+{_GAP}{_DIGIT}(?:{_GAP}{_DIGIT}){{4,}}|{_DIGIT}(?:{_GAP}{_DIGIT}){{6,}}",
-    re.IGNORECASE,
+_NUMBER = (
+    rf"(?P<known>{_KNOWN})|\+{_GAP}{_DIGIT}(?:{_GAP}{_DIGIT}){{4,}}"
+    rf"|{_DIGIT}(?:{_GAP}{_DIGIT}){{6,}}"
 )
 _SHOWN_HEAD = 5
 _SHOWN_TAIL = 2
@@ -94,4 +95,10 @@ def mask_numbers(text: str) -> str:
     >>> mask_numbers("no such number +491511234589 here")
     'no such number +4915••••••89 here'
     """
-    return _NUMBER.sub(lambda m: m["known"] or mask_number(m.group()), text)
+    return _numbers().sub(lambda m: m["known"] or mask_number(m.group()), text)
+
+
+@cache
+def _numbers() -> re.Pattern[str]:
+    """What a number looks like; compiled when it is first needed, for help needs none."""
+    return re.compile(_NUMBER, re.IGNORECASE)

@@ -465,3 +465,38 @@ def test_the_key_goes_to_no_other_origin(status: int) -> None:
     assert not elsewhere
     assert (answer.swapped is True) == (status == 200)
     assert (answer.reason == "redirect") == (300 < status < 400)
+
+
+# --- Idle connections -------------------------------------------------------------------
+
+
+async def keep_answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while True:
+        await read_request(reader)
+        writer.write(whole(TRUE))
+
+
+def test_a_connection_that_was_idle_for_too_long_is_not_used_again() -> None:
+    connections: list[asyncio.StreamWriter] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        await keep_answering(reader, writer)
+
+    async def ask(client: Client) -> None:
+        client._connector._keep_alive_seconds = 0.1
+        for pause in (0.0, 0.2, 0.0):
+            answer = await client.ask(lookup(), "c")
+            assert answer.swapped is True
+            await asyncio.sleep(pause)
+
+    asked(talk, ask)
+    assert len(connections) == 2
+
+
+def test_whoever_waits_for_a_connection_gets_the_one_that_becomes_free() -> None:
+    async def ask(client: Client) -> list[Answer]:
+        client._connector._limit = 1
+        return await asyncio.gather(*(client.ask(lookup(n), f"c{n}") for n in range(5)))
+
+    assert [answer.swapped for answer in asked(keep_answering, ask)] == [True] * 5

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
 
 import pytest
 
@@ -15,11 +16,27 @@ async def within(seconds: float, work: float) -> str:
     return "done"
 
 
-def test_what_is_quick_enough_is_left_alone() -> None:
+async def heard_within(seconds: float, work: float) -> str:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[str] = loop.create_future()
+    saying = loop.call_later(work, future.set_result, "done")
+    try:
+        return await Deadlines().by(loop.time() + seconds, future)
+    finally:
+        saying.cancel()
+
+
+Within = Callable[[float, float], Coroutine[None, None, str]]
+both = pytest.mark.parametrize("within", [within, heard_within])
+
+
+@both
+def test_what_is_quick_enough_is_left_alone(within: Within) -> None:
     assert virtual_time.run(within(10, 9.9)) == "done"
 
 
-def test_what_takes_too_long_is_ended_at_the_limit() -> None:
+@both
+def test_what_takes_too_long_is_ended_at_the_limit(within: Within) -> None:
     async def main() -> float:
         loop = asyncio.get_running_loop()
         with pytest.raises(TimeoutError):
@@ -31,7 +48,8 @@ def test_what_takes_too_long_is_ended_at_the_limit() -> None:
     assert virtual_time.run(main()) == pytest.approx(10, abs=0.051)
 
 
-def test_a_limit_in_the_past_ends_at_once_but_for_its_second_chance() -> None:
+@both
+def test_a_limit_in_the_past_ends_at_once_but_for_its_second_chance(within: Within) -> None:
     with pytest.raises(TimeoutError):
         virtual_time.run(within(-60, 5))
 
@@ -45,7 +63,8 @@ def test_an_error_inside_comes_through() -> None:
         virtual_time.run(main())
 
 
-def test_being_cancelled_by_somebody_else_is_no_timeout() -> None:
+@both
+def test_being_cancelled_by_somebody_else_is_no_timeout(within: Within) -> None:
     async def main() -> None:
         task = asyncio.create_task(within(10, 1e6))
         await asyncio.sleep(1)
@@ -79,7 +98,8 @@ def test_an_answer_that_lies_there_when_the_process_wakes_is_taken() -> None:
     assert asyncio.run(main()) == b"?"
 
 
-def test_a_server_that_stays_silent_is_not_waited_for_twice() -> None:
+@both
+def test_a_server_that_stays_silent_is_not_waited_for_twice(within: Within) -> None:
     async def main() -> float:
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -89,3 +109,14 @@ def test_a_server_that_stays_silent_is_not_waited_for_twice() -> None:
         return loop.time() - began
 
     assert 1.1 < asyncio.run(main()) < 5
+
+
+def test_what_went_wrong_with_the_future_comes_through() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[str] = loop.create_future()
+        loop.call_later(1, future.set_exception, ZeroDivisionError())
+        await Deadlines().by(loop.time() + 10, future)
+
+    with pytest.raises(ZeroDivisionError):
+        virtual_time.run(main())

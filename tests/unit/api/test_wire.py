@@ -8,8 +8,10 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from batch_screen.api.connections import QuietConnector
 from batch_screen.api.deadline import Deadlines
-from batch_screen.api.wire import MAX_BODY_BYTES, MalformedError, Reply, Wire
+from batch_screen.api.plain import Reply
+from batch_screen.api.wire import MAX_BODY_BYTES, MalformedError, Wire
 
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Said: yes\r\n\r\n{}"
 
@@ -44,7 +46,7 @@ def asked(talk: Talk, *, times: int = 1, through_proxy: bool = False) -> list[Re
             proxy=here if through_proxy else None,
             loop=loop,
         )
-        async with server, aiohttp.TCPConnector() as connector:
+        async with server, QuietConnector(keepalive_timeout=15) as connector:
             wire = Wire(connector, Deadlines(), request, connect_timeout_seconds=1)
             limit = loop.time() + 2
             return [await wire.ask(b'{"n":%d}' % n, f"c-{n}", limit) for n in range(times)]

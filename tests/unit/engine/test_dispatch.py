@@ -119,6 +119,9 @@ class Memory:
     def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
         self._keep(shard, record)
 
+    def flush(self) -> None:
+        pass
+
     def hurry(self) -> None:
         raise AssertionError("nothing waits")
 
@@ -670,12 +673,53 @@ def test_the_attempts_of_killed_starts_keep_their_correlators_to_themselves() ->
 
 def test_a_request_that_cannot_be_noted_is_not_sent() -> None:
     class Full(Memory):
-        def note(self, shard: int, intent: Intent) -> None:
+        def flush(self) -> None:
             raise OutputError("no space")
 
     trial = Trial(configured(), always(OK), journal=Full()).run(numbered(20))
     assert isinstance(trial.error, OutputError)
     assert trial.asked == []
+
+
+def test_every_request_is_noted_and_flushed_before_it_is_sent() -> None:
+    class Strict(Memory):
+        def __init__(self) -> None:
+            super().__init__()
+            self.flushed: set[Lookup] = set()
+            self.waiting: list[Lookup] = []
+            self.flushes = 0
+
+        def note(self, shard: int, intent: Intent) -> None:
+            self.waiting.append(Lookup(intent.e164, intent.endpoint, intent.max_age_minutes))
+
+        def flush(self) -> None:
+            self.flushes += bool(self.waiting)
+            self.flushed.update(self.waiting)
+            self.waiting.clear()
+
+    journal = Strict()
+
+    def seen(lookup: Lookup, _time: int) -> Answer:
+        assert lookup in journal.flushed
+        return OK
+
+    trial = Trial(configured(rate=100_000, concurrency=20), seen, journal=journal)
+    trial.run(numbered(200))
+    assert trial.error is None
+    assert len(trial.asked) == len(journal.flushed) == 200
+    assert journal.flushes < 50  # those that start together are written together
+
+
+def test_what_was_noted_and_then_called_off_is_taken_back() -> None:
+    def dead(_lookup: Lookup, _time: int) -> Answer:
+        raise ApiError("does not verify")
+
+    trial = Trial(configured(rate=100_000, concurrency=4), dead, latency=0).run(numbered(9))
+    assert isinstance(trial.error, ApiError)
+    intents = [r for _, _, r in trial.records if isinstance(r, Intent)]
+    taken_back = [r for _, _, r in trial.records if isinstance(r, Attempt)]
+    assert sorted(i.e164 for i in intents) == sorted(a.e164 for a in taken_back)
+    assert {a.reason for a in taken_back} == {CANNOT_CONNECT}
 
 
 def test_what_could_not_be_sent_has_not_been_billed() -> None:

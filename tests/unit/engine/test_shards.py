@@ -107,6 +107,7 @@ def ask_everything(session: Session, line: ShardLine) -> None:
     for task in line.tasks():
         session.tasks.append(task)
         line.note(task.shard, Intent(task.lookup.e164, task.lookup.endpoint))
+        line.flush()
         line.save(task.shard, answer(task.lookup))
 
 
@@ -325,11 +326,12 @@ def test_a_full_disk_is_told_before_the_request_is_sent(
     def ask_one(session: Session, line: ShardLine) -> None:
         task = next(line.tasks())
         monkeypatch.setattr("batch_screen.journal.segments._write_all", full)
+        line.note(task.shard, Intent(task.lookup.e164, task.lookup.endpoint))
         with pytest.raises(OutputError, match=r"No space left on device.*no more requests"):
-            line.note(task.shard, Intent(task.lookup.e164, task.lookup.endpoint))
+            line.flush()
         monkeypatch.undo()
         with pytest.raises(OutputError, match="No space left on device"):
-            line.note(task.shard, Intent(task.lookup.e164, task.lookup.endpoint))
+            line.flush()
         line.save(task.shard, answer(task.lookup))
 
     session = Session(*planned).go(ask_one)

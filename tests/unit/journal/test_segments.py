@@ -222,9 +222,9 @@ def test_files_of_another_name_are_left_alone(tmp_path: Path) -> None:
 
 def test_what_was_noted_outlives_the_process_without_a_commit(tmp_path: Path) -> None:
     writer = SegmentWriter(tmp_path, RUN)
-    writer.note(0, RECORDS[0])
-    assert replayed(tmp_path) == RECORDS[:1]
-    writer.write(0, RECORDS[1:])
+    writer.note(0, *RECORDS[:2])
+    assert replayed(tmp_path) == RECORDS[:2]
+    writer.write(0, RECORDS[2:])
     writer.close()
     assert replayed(tmp_path) == RECORDS
 
