@@ -49,6 +49,7 @@ def plain_reply(data: bytes) -> Reply | None:
         return None
     if int(lengths[0]) != len(data) - head.end() or "Transfer-Encoding" in headers:
         return None
-    if "Upgrade" in headers or headers.get("Connection", "keep-alive").lower() != "keep-alive":
+    said = headers.getall("Connection", [])  # each of them may end it
+    if "Upgrade" in headers or any(word.lower() != "keep-alive" for word in said):
         return None
     return Reply(int(head[1]), headers, data[head.end() :])

@@ -69,6 +69,7 @@ def test_a_body_may_hold_any_bytes_and_none() -> None:
         reply(b"transfer-encoding: identity"),
         reply(b"Connection: close"),
         reply(b"Connection: keep-alive, close"),
+        reply(b"Connection: keep-alive", b"connection: close"),
         reply(b"Connection: Upgrade", b"Upgrade: x"),
         reply(b"Upgrade: x"),
         reply(head=b"HTTP/1.0 200 OK\r\n"),
