@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 
 from batch_screen.masking.printable import plain
 
@@ -95,10 +94,8 @@ def mask_numbers(text: str) -> str:
     >>> mask_numbers("no such number +491511234589 here")
     'no such number +4915••••••89 here'
     """
-    return _numbers().sub(lambda m: m["known"] or mask_number(m.group()), text)
+    return _NUMBERS.sub(lambda m: m["known"] or mask_number(m.group()), text)
 
 
-@cache
-def _numbers() -> re.Pattern[str]:
-    """What a number looks like; compiled when it is first needed, for help needs none."""
-    return re.compile(_NUMBER, re.IGNORECASE)
+# At once, though help needs none: where memory gives out, what says so has to be masked.
+_NUMBERS = re.compile(_NUMBER, re.IGNORECASE)
