@@ -23,6 +23,9 @@ HELD_BYTES = 32 << 20
 """Over all files, and as much again that is being written. polars' partitioned sink holds rows for
 each file instead: 0.65 GiB for 15 of them, 0.85 GiB for 50."""
 
+_HELD_FOR_A_FILE = 512 << 10
+"""At least: each row group of a file costs a millisecond, as much as a thousand rows."""
+
 _SHARE_REPEATED = 0.1
 _OF_STATE = {"compression": "zstd", "write_statistics": False}
 _WAY = "_way"
@@ -107,7 +110,7 @@ class Dealer:
         self.spools = [Spool(path) for path in paths]
         self._way = way.cast(pl.UInt32).alias(_WAY)
         self._held: dict[int, list[pl.DataFrame]] = {}
-        self._most_held_bytes = held_bytes
+        self._most_held_bytes = max(held_bytes, _HELD_FOR_A_FILE * len(paths))
         self._held_bytes = 0
         self._none: pl.DataFrame | None = None
         self._open = ExitStack()
