@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-in-full torture differential check format bench-memory bench-pacing \
 	bench-limits bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page \
-	clean
+	bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -70,6 +70,8 @@ bench-normalise: $(BENCH_STAMP) ## rows a second, beside the libraries for phone
 
 bench-stages: $(BENCH_STAMP) ## each stage at 1, 10 and 100 million rows: speed, memory, disk (25 minutes, 15 GB)
 	$(BIN)/python -m benchmarks.stages.stages
+
+bench: bench-stages bench-engine bench-peers bench-normalise bench-startup bench-page ## those five, and the page (two hours)
 
 bench-page: $(STAMP) ## put what the benchmarks printed together as docs/performance.md
 	$(BIN)/python -m benchmarks.page
