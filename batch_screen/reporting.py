@@ -50,7 +50,7 @@ from batch_screen.starts import read_starts
 from batch_screen.version import __version__
 from batch_screen.watch import Watch
 
-MANY_SHARDS, SHARDS_OF_A_PART = 128, 32
+MANY_SHARDS, SHARDS_OF_A_PART = 128, 64
 """In large runs a part holds several shards: readers want files of a hundred megabytes."""
 
 _CAUSE_CHARACTERS = 4_000
@@ -109,7 +109,7 @@ def part_count(shards: int) -> int:
     """Into how many parts so many shards are written; a number lies in the part of its hash.
 
     >>> part_count(127), part_count(128), part_count(512)
-    (127, 4, 16)
+    (127, 2, 8)
     """
     is_large = shards >= MANY_SHARDS and shards % SHARDS_OF_A_PART == 0
     return shards // SHARDS_OF_A_PART if is_large else shards
