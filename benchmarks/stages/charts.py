@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 COLOURS = ("#3b76af", "#d1495b", "#66a182")
@@ -41,12 +42,8 @@ def chart(
         (left, "rows a second", speeds),
         (right, "peak memory, MiB", peaks_mib),
     ):
-        for colour, (name, figures) in zip(COLOURS, lines.items(), strict=False):
+        for colour, figures in zip(COLOURS, lines.values(), strict=False):
             panel.plot(rows, figures, color=colour, marker="o", lw=1.6)
-            # Named where it ends, so that no legend has to be read.
-            panel.annotate(
-                f" {name}", (rows[-1], figures[-1]), color=colour, va="bottom", ha="right"
-            )
         panel.set_title(title)
         panel.set_xscale("log")
         panel.set_xticks(rows, [f"{count // 1_000_000} M" for count in rows], minor=False)
@@ -54,5 +51,15 @@ def chart(
         panel.set_ylim(0, _ROOM * max(max(figures) for figures in lines.values()))
         panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         panel.set_xlabel("rows of the input")
+    handles = [Line2D([], [], color=colour, lw=5) for colour in COLOURS[: len(speeds)]]
+    sheet.legend(
+        handles,
+        [*speeds],
+        labelcolor=COLOURS[: len(speeds)],
+        loc="outside upper left",
+        ncols=len(speeds),
+        frameon=False,
+        handlelength=1.6,
+    )
     sheet.savefig(path, metadata={"Date": None})  # so that it changes only with its figures
     print(f"wrote {path.name}")
