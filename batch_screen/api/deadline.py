@@ -9,6 +9,7 @@ once more. A timer for each attempt would also cost more than everything else th
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -70,7 +71,7 @@ class Deadlines:
             self._look_later()
 
 
-class Limit:
+class Limit(ABC):
     """An instant after which something is to end."""
 
     def __init__(self, instant: float) -> None:
@@ -84,9 +85,9 @@ class Limit:
         self.instant, self._was_put_off = instant, True
         return True
 
+    @abstractmethod
     def pass_(self) -> None:
         """The instant is over."""
-        raise NotImplementedError
 
 
 class Wait(Limit):

@@ -24,7 +24,8 @@ from pydantic_settings import (
 )
 
 from batch_screen.config.key import KEY_VARIABLE
-from batch_screen.config.settings import Section, Settings
+from batch_screen.config.section import Section
+from batch_screen.config.settings import Settings
 from batch_screen.config.small import read_small
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import plain

@@ -11,15 +11,10 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
+from batch_screen.config.output import Output
+from batch_screen.config.section import NotNegative, Positive, Section, Share
 from batch_screen.config.values import (
     HOURS,
     address,
@@ -34,9 +29,6 @@ from batch_screen.config.values import (
 )
 from batch_screen.model import Endpoint
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
 RegionCode = Annotated[str, Field(pattern=r"^([A-Z]{2})?$")]
 
 
@@ -68,31 +60,12 @@ class Ambiguous(StrEnum):
     INTERNATIONAL = "international"
 
 
-class Compression(StrEnum):
-    """How Parquet files are compressed; Redshift reads snappy faster."""
-
-    ZSTD = "zstd"
-    SNAPPY = "snappy"
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        wanted = cls.model_fields[info.field_name or ""].annotation
-        if isinstance(value, bool) and wanted in (int, float):  # pydantic reads true as 1
-            raise ValueError("must be a number, not true or false")
-        return value
-
-
 class Api(Section):
     """The API's address and how to talk to it."""
 
     base_url: str = "https://api.tyntec.com/network-signal/v1"
     dialect: Dialect = Dialect.PAGE
-    paths: dict[Endpoint, str] = {}
+    paths: dict[Endpoint, str] = Field(default={})
     timeout_seconds: Positive = 15.0
     connect_timeout_seconds: Positive = 5.0
     proxy: str = ""
@@ -230,7 +203,7 @@ class Pacing(Section):
     """How fast to ask."""
 
     rate_per_second: Positive = 10.0
-    rate_per_second_by_endpoint: dict[Endpoint, Positive] = {}
+    rate_per_second_by_endpoint: dict[Endpoint, Positive] = Field(default={})
     headroom: Annotated[float, Field(ge=0, lt=1)] = 0.02
     ramp_up_seconds: NotNegative = 5.0
     max_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
@@ -247,7 +220,7 @@ class Schedule(Section):
 
     timezone: str = "UTC"
     stop_at: str = ""
-    rate_per_second_by_hour: dict[str, NotNegative] = {}
+    rate_per_second_by_hour: dict[str, NotNegative] = Field(default={})
 
     @field_validator("timezone")
     @classmethod
@@ -314,35 +287,11 @@ class Guards(Section):
     grace_seconds: NotNegative = 20.0
 
 
-LEAST_MEMORY_MIB, USUAL_MEMORY_MIB = 450, 1_024
-_FIXED_MIB = 300
-"""What a run takes whatever its batches: Python, libraries, numbering plans."""
-
-
-class Output(Section):
-    """Where results and state go, and how files are written."""
-
-    folder: str = ""
-    state_folder: str = ""
-    compression: Compression = Compression.ZSTD
-    row_group_rows: Annotated[int, Field(ge=1_000)] = 500_000
-    shard_lookups: Annotated[int, Field(ge=1_000)] = 200_000
-    in_order: bool = False
-    memory_mib: Annotated[int, Field(ge=LEAST_MEMORY_MIB)] = USUAL_MEMORY_MIB
-    heartbeat_seconds: Positive = 30.0
-
-    @property
-    def memory_share(self) -> float:
-        """How large batches, shards and buffers may be, beside those for the default memory."""
-        room, usual = (mib - _FIXED_MIB for mib in (self.memory_mib, USUAL_MEMORY_MIB))
-        return min(1.0, room / usual)
-
-
 class Prices(Section):
     """What one request costs by contract; zero where you do not want a cost."""
 
     currency: str = "EUR"
-    per_request: dict[Endpoint, NotNegative] = {}
+    per_request: dict[Endpoint, NotNegative] = Field(default={})
 
     @field_validator("per_request", mode="before")
     @classmethod

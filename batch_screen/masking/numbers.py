@@ -48,10 +48,12 @@ _KNOWN = "|".join(
     )
 )
 # Whatever stands before it: %2B49…, \u002B49… and tel49… are numbers too. With a plus it is
-# one from five digits on: those of small islands are short.
-_NUMBER = (
+# one from five digits on: those of small islands are short. Compiled at once, though help needs
+# none: where memory gives out, what says so has to be masked.
+_NUMBER = re.compile(
     rf"(?P<known>{_KNOWN})|\+{_GAP}{_DIGIT}(?:{_GAP}{_DIGIT}){{4,}}"
-    rf"|{_DIGIT}(?:{_GAP}{_DIGIT}){{6,}}"
+    rf"|{_DIGIT}(?:{_GAP}{_DIGIT}){{6,}}",
+    re.IGNORECASE,
 )
 _SHOWN_HEAD = 5
 _SHOWN_TAIL = 2
@@ -94,8 +96,4 @@ def mask_numbers(text: str) -> str:
     >>> mask_numbers("no such number +491511234589 here")
     'no such number +4915••••••89 here'
     """
-    return _NUMBERS.sub(lambda m: m["known"] or mask_number(m.group()), text)
-
-
-# At once, though help needs none: where memory gives out, what says so has to be masked.
-_NUMBERS = re.compile(_NUMBER, re.IGNORECASE)
+    return _NUMBER.sub(lambda m: m["known"] or mask_number(m.group()), text)

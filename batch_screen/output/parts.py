@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from batch_screen.config.settings import Compression, Output
+from batch_screen.config.output import Compression, Output
 from batch_screen.dealing import Spool
 from batch_screen.files import (
     check_could_write,

@@ -12,7 +12,8 @@ import msgspec.structs
 import polars as pl
 import pytest
 
-from batch_screen.config.settings import Numbers, Output, Prices, Settings
+from batch_screen.config.output import Output
+from batch_screen.config.settings import Numbers, Prices, Settings
 from batch_screen.errors import BatchScreenError, JournalError, OutputError, Stopped
 from batch_screen.journal.seal import read_sealed, seal_path, sealed_path, write_sealed
 from batch_screen.journal.segments import SegmentWriter

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from batch_screen.cli.render import closing_block, duration, forecast_block
-from batch_screen.config.settings import Output, Settings
+from batch_screen.config.output import Output
+from batch_screen.config.settings import Settings
 from batch_screen.forecasting import Forecast
 from batch_screen.masking import safe_text
 from batch_screen.model import Endpoint, Pace

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from batch_screen.config.output import Output
+from batch_screen.config.section import Section
 from batch_screen.config.settings import (
     Api,
     Budget,
@@ -14,13 +16,11 @@ from batch_screen.config.settings import (
     Guards,
     Input,
     Numbers,
-    Output,
     Pacing,
     Prices,
     Retry,
     Schedule,
     Screening,
-    Section,
     Settings,
 )
 from batch_screen.model import Endpoint
@@ -384,9 +384,3 @@ def test_the_order_of_endpoints_makes_no_other_run(endpoints: list[Endpoint]) ->
 def test_dialects() -> None:
     assert Api().dialect is Dialect.PAGE
     assert Api(dialect="2026-04").dialect is Dialect.LATER
-
-
-def test_less_memory_makes_batches_and_shards_smaller_and_more_makes_nothing_larger() -> None:
-    shares = [Output(memory_mib=mib).memory_share for mib in (450, 512, 1_024, 8_192)]
-    assert 0 < shares[0] < shares[1] < 1
-    assert shares[2:] == [1, 1]

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from batch_screen import files
-from batch_screen.config.settings import Output
+from batch_screen.config.output import Output
 from batch_screen.errors import OutputError
 from batch_screen.output.enrich import enrich
 from batch_screen.output.manifest import is_whole, write_manifest, write_marker, write_schema

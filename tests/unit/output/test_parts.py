@@ -6,7 +6,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from batch_screen.config.settings import Compression, Output
+from batch_screen.config.output import Compression, Output
 from batch_screen.output.enrich import enrich
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
 from batch_screen.schema import ERRORS as ERROR_COLUMNS

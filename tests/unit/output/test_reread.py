@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from batch_screen.config.settings import Output
+from batch_screen.config.output import Output
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
 from batch_screen.output.reread import DamagedPartError, read_part
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
