@@ -168,7 +168,8 @@ class ShardLine:
         self.unsaved = 0
         self._failure: BaseException | None = None
         self._missing: dict[int, int] = {}
-        self._noted: defaultdict[int, list[Intent]] = defaultdict(list)
+        self._noted: defaultdict[int, list[Record]] = defaultdict(list)
+        self._to_sync: list[Entry] = []
         self._sealing: set[asyncio.Future[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._writer = SegmentWriter(run.journal, run.run_id)
@@ -184,26 +185,36 @@ class ShardLine:
         self._noted[shard].append(intent)
 
     def flush(self) -> None:
-        """Hands what was noted to the operating system.
+        """Hands what was noted, and what is to be saved, to the operating system.
 
         Raises ``OutputError`` if that fails, and again at every later call.
         """
         if not self._noted:
             return
         try:
-            for shard, intents in self._noted.items():
-                self._writer.note(shard, *intents)
+            for shard, records in self._noted.items():
+                self._writer.note(shard, *records)
         except OSError as error:
             raise self._cannot_save(error) from error
         self._noted.clear()
+        for shard, record in self._to_sync:
+            self._commit.append(shard, record)
+        self._to_sync.clear()
 
     def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
-        """Hands a record to the journal; it counts once it is on disk."""
+        """Hands a record to the journal, with all others of this turn of the loop.
+
+        It outlives this process from then on; it counts once it is on disk.
+        """
         self.unsaved += isinstance(record, Outcome)
-        self._commit.append(shard, record)
+        if not self._to_sync:
+            self._loop.call_soon(self._flush_or_fail)
+        self._noted[shard].append(record)
+        self._to_sync.append((shard, record))
 
     def hurry(self) -> None:
         """Saves what waits without waiting for more."""
+        self._flush_or_fail()
         self._commit.hurry()
 
     def tasks(self) -> Iterator[Task]:
@@ -237,15 +248,23 @@ class ShardLine:
         Raises the first failure to save or seal, whatever else ended the run: nobody may be
         told that answers are saved when they are not.
         """
+        self._flush_or_fail()
         await asyncio.to_thread(self._commit.close)
         await asyncio.sleep(0)  # what the saving thread has posted to the loop comes first
         await asyncio.gather(*self._sealing, return_exceptions=True)
         if self._failure is not None:
             raise self._failure
 
+    def _flush_or_fail(self) -> None:
+        try:
+            self.flush()
+        except Exception as error:  # noqa: BLE001 (nobody else would hear of it)
+            self._fail(error)
+
     def _fail(self, error: BaseException) -> None:
-        self._failure = self._failure or error
-        self._on_failure(error)
+        if self._failure is None:
+            self._failure = error
+            self._on_failure(error)
 
     def _in_loop(self, call: Callable[[Any], None], argument: object) -> None:
         self._loop.call_soon_threadsafe(call, argument)

@@ -1,14 +1,14 @@
-"""Group commit: records are collected for a moment, then written and synced together.
+"""Group commit: records that were noted are synced together, those of a moment at once.
 
-A thread of its own does the waiting for the disk, so the event loop never does. A record
-counts only after ``on_saved``. The first failure ends all saving: a failed fsync cannot be
-repeated on Linux, and answers that cannot be saved must no longer be bought.
+They outlive the process since they were noted; now they outlive the machine. A thread of its own
+does the waiting for the disk, so the event loop never does. A record counts only after
+``on_saved``. The first failure ends all saving: a failed fsync cannot be repeated on Linux, and
+answers that cannot be saved must no longer be bought.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -24,7 +24,7 @@ _CLOSE: None = None
 
 
 class GroupCommit:
-    """Saves (shard, record) entries in the background, in the order they were appended.
+    """Syncs (shard, record) entries in the background, in the order they were appended.
 
     ``on_saved`` gets each synced batch and ``on_failure`` the first error; both are called
     from the saving thread.
@@ -49,7 +49,7 @@ class GroupCommit:
         self._thread.start()
 
     def append(self, shard: int, record: Record) -> None:
-        """Hands the record over; does not wait for the disk."""
+        """Hands over a record that was noted; does not wait for the disk."""
         self._queue.put((shard, record))
         if self._queue.qsize() >= self._most_records and not self._hurry.is_set():
             self._hurry.set()
@@ -83,9 +83,6 @@ class GroupCommit:
                 return
 
     def _save(self, entries: list[Entry]) -> None:
-        by_shard: dict[int, list[Record]] = defaultdict(list)
-        for shard, record in entries:
-            by_shard[shard].append(record)
-        for shard, records in by_shard.items():
-            self._writer.write(shard, records)
+        for shard in {shard for shard, _ in entries}:
+            self._writer.sync(shard)
         self._on_saved(entries)

@@ -24,7 +24,7 @@ _FIVE_DIGITS = "[0-9]" * 5
 class SegmentWriter:
     """Appends records to this process's own segment of each shard.
 
-    For two threads: one notes, one writes. After the first failure nothing more is written,
+    For two threads: one notes, one syncs. After the first failure nothing more is written,
     for a line may have been left half done and nothing may stand behind it.
     """
 
@@ -38,18 +38,26 @@ class SegmentWriter:
     def note(self, shard: int, *records: Record) -> None:
         """Hands the records to the operating system: they outlive this process.
 
-        They outlive a power cut with the next ``write``. OSError: they may not be there.
+        They outlive a power cut after the next ``sync``. OSError: they may not be there.
         """
         self._append(shard, b"".join([encode(record) for record in records]))
 
-    def write(self, shard: int, records: Iterable[Record]) -> None:
-        """Puts the records on disk; they count once this has returned. OSError: none do."""
-        file = self._append(shard, b"".join([encode(record) for record in records]))
+    def sync(self, shard: int) -> None:
+        """Returns when all that was noted for the shard is on disk. OSError: none of it counts."""
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            file = self._open[shard]
         try:
             os.fdatasync(file.fileno())
         except OSError as error:
             self._failure = error
             raise
+
+    def write(self, shard: int, records: Iterable[Record]) -> None:
+        """Puts the records on disk; they count once this has returned. OSError: none do."""
+        self.note(shard, *records)
+        self.sync(shard)
 
     def close_shard(self, shard: int) -> None:
         """Closes the shard's segment; its records are already on disk."""
@@ -62,7 +70,7 @@ class SegmentWriter:
         for shard in list(self._open):
             self.close_shard(shard)
 
-    def _append(self, shard: int, content: bytes) -> BinaryIO:
+    def _append(self, shard: int, content: bytes) -> None:
         with self._lock:
             if self._failure is not None:
                 raise self._failure
@@ -72,7 +80,6 @@ class SegmentWriter:
             except OSError as error:
                 self._failure = error
                 raise
-        return file
 
     def _begin(self, shard: int) -> BinaryIO:
         number = max((_number(p) for p in segments(self._folder, shard)), default=-1) + 1

@@ -203,7 +203,7 @@ def test_a_full_disk_stops_the_run(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(SegmentWriter, "write", full)
+    monkeypatch.setattr(SegmentWriter, "sync", full)
     slow = SETTINGS.model_copy(update={"pacing": Pacing(rate_per_second=200, ramp_up_seconds=0)})
     with pytest.raises(OutputError, match="No space left on device"):
         ask_all(*planned, slow, "", Watch())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from batch_screen.engine.throttle import Throttle
 from batch_screen.errors import BatchScreenError, JournalError, OutputError, QuotaError, Stopped
 from batch_screen.journal.lines import Record
 from batch_screen.journal.seal import seal_path
-from batch_screen.journal.segments import SegmentWriter, segments
+from batch_screen.journal.segments import Replay, SegmentWriter, segments
 from batch_screen.model import (
     Answer,
     Attempt,
@@ -315,6 +316,24 @@ def test_a_bug_while_saving_is_not_swallowed(
     monkeypatch.setattr("batch_screen.journal.segments.encode", bug)
     session = Session(*planned).go(ask_everything)
     assert isinstance(session.error, ZeroDivisionError)
+
+
+def test_an_answer_outlives_the_process_before_it_is_on_disk(
+    planned: tuple[Run, Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_read = threading.Event()
+    monkeypatch.setattr(SegmentWriter, "sync", lambda *_: is_read.wait(5))
+    kept: list[object] = []
+
+    def ask_one(session: Session, line: ShardLine) -> None:
+        task = next(line.tasks())
+        line.save(task.shard, answer(task.lookup))
+        line.flush()
+        kept.extend(Replay(session.run.journal, session.run.run_id, task.shard))
+        is_read.set()
+
+    Session(*planned).go(ask_one)
+    assert [type(record) for record in kept] == [Outcome]
 
 
 def test_a_full_disk_is_told_before_the_request_is_sent(

@@ -25,11 +25,16 @@ class Saving:
         self.folder = folder
         self.batches: list[list[Entry]] = []
         self.failures: list[Exception] = []
+        self.writer = SegmentWriter(folder, RUN)
         self.commit = GroupCommit(
-            SegmentWriter(folder, RUN),
+            self.writer,
             on_saved=self.batches.append,
             on_failure=self.failures.append,
         )
+
+    def save(self, shard: int, record: Outcome) -> None:
+        self.writer.note(shard, record)
+        self.commit.append(shard, record)
 
     @property
     def saved(self) -> list[Entry]:
@@ -47,7 +52,7 @@ def saving(tmp_path: Path) -> Saving:
 def test_everything_is_saved_in_order_and_counted_once(saving: Saving) -> None:
     entries: list[Entry] = [(i % 3, outcome(i)) for i in range(2000)]
     for shard, record in entries:
-        saving.commit.append(shard, record)
+        saving.save(shard, record)
     saving.commit.close()
     assert saving.saved == entries
     assert len(saving.batches) <= 20
@@ -63,10 +68,10 @@ def test_what_has_been_counted_is_on_disk_already(tmp_path: Path) -> None:
         on_disk = list(Replay(tmp_path, RUN, 0))
         seen.append(all(record in on_disk for _, record in entries))
 
-    commit = GroupCommit(
-        SegmentWriter(tmp_path, RUN), on_saved=check, on_failure=lambda _: seen.append(False)
-    )
+    writer = SegmentWriter(tmp_path, RUN)
+    commit = GroupCommit(writer, on_saved=check, on_failure=lambda _: seen.append(False))
     for i in range(100):
+        writer.note(0, outcome(i))
         commit.append(0, outcome(i))
     commit.close()
     assert seen
@@ -76,7 +81,7 @@ def test_what_has_been_counted_is_on_disk_already(tmp_path: Path) -> None:
 def test_it_is_saved_without_being_closed(saving: Saving) -> None:
     arrived = threading.Event()
     saving.commit._on_saved = lambda _: arrived.set()
-    saving.commit.append(0, outcome(0))
+    saving.save(0, outcome(0))
     assert arrived.wait(5)
     saving.commit.close()
 
@@ -87,7 +92,7 @@ def test_outcomes_that_come_together_are_synced_together(
     syncs: list[int] = []
     monkeypatch.setattr(os, "fdatasync", syncs.append)
     for i in range(COMMIT_RECORDS):
-        saving.commit.append(0, outcome(i))
+        saving.save(0, outcome(i))
     saving.commit.close()
     assert 1 <= len(syncs) <= 3
 
@@ -98,19 +103,16 @@ def test_nothing_to_save_saves_nothing(saving: Saving) -> None:
     assert list(saving.folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("call", ["fdatasync", "write", "fsync"])
 def test_the_first_failure_is_told_once_and_nothing_more_counts(
-    saving: Saving, monkeypatch: pytest.MonkeyPatch, call: str
+    saving: Saving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = OSError(28, "No space left on device")
 
-    def fail(*_: object) -> int:
+    def fail(_descriptor: int) -> None:
         raise error
 
-    if call == "write":
-        monkeypatch.setattr("batch_screen.journal.segments._write_all", fail)
-    else:
-        monkeypatch.setattr(os, call, fail)
+    saving.writer.note(0, outcome(0))
+    monkeypatch.setattr(os, "fdatasync", fail)
     saving.commit.append(0, outcome(0))
     saving.commit._thread.join(5)
     assert not saving.commit._thread.is_alive()
@@ -125,13 +127,14 @@ def test_the_first_failure_is_told_once_and_nothing_more_counts(
 def test_a_failure_after_some_batches_leaves_those_counted(
     saving: Saving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saving.commit.append(0, outcome(0))
+    saving.save(0, outcome(0))
     while not saving.saved:
         threading.Event().wait(0.005)
 
     def fail(_descriptor: int) -> None:
         raise OSError(5, "Input/output error")
 
+    saving.writer.note(0, outcome(1))
     monkeypatch.setattr(os, "fdatasync", fail)
     saving.commit.append(0, outcome(1))
     saving.commit.close()
@@ -143,11 +146,11 @@ def test_a_failure_after_some_batches_leaves_those_counted(
 def test_a_bug_in_the_saving_thread_is_a_failure_too(
     saving: Saving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def bug(*_: object) -> bytes:
+    def bug(_shard: int) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("batch_screen.journal.segments.encode", bug)
-    saving.commit.append(0, outcome(0))
+    monkeypatch.setattr(saving.writer, "sync", bug)
+    saving.save(0, outcome(0))
     saving.commit.close()
     assert [type(failure) for failure in saving.failures] == [ZeroDivisionError]
     assert saving.saved == []
@@ -156,7 +159,7 @@ def test_a_bug_in_the_saving_thread_is_a_failure_too(
 def test_many_threads_may_append(saving: Saving) -> None:
     def append(part: int) -> None:
         for i in range(300):
-            saving.commit.append(part, outcome(i))
+            saving.save(part, outcome(i))
 
     threads = [threading.Thread(target=append, args=(part,)) for part in range(4)]
     for thread in threads:
