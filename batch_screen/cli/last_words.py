@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import os
 import resource
 import sys
 import threading
@@ -21,6 +22,7 @@ from batch_screen.cli.show import tell
 from batch_screen.masking import MaskedRecords, safe_line
 
 _MESSAGE_CHARACTERS = 200
+_NO_WORDS = b"Error: the system gave out: free memory or files, then start again\n"
 
 
 def keep_quiet() -> None:
@@ -36,11 +38,17 @@ def keep_quiet() -> None:
 
 def described(error: BaseException | None) -> str:
     """Type, place and masked text of a bug; its text may quote data, so it is short."""
-    frames = traceback.extract_tb(error.__traceback__) if error else []
-    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     text = _text(error)
     said = f": {text}" if text else ""
-    return safe_line(f"{type(error).__name__}{place}{said}", _MESSAGE_CHARACTERS + 80)
+    return safe_line(f"{type(error).__name__}{_place(error)}{said}", _MESSAGE_CHARACTERS + 80)
+
+
+def _place(error: BaseException | None) -> str:
+    try:
+        frames = traceback.extract_tb(error.__traceback__) if error else []
+    except Exception:  # noqa: BLE001 (Python's own code, where memory has given out)
+        return ""
+    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
 def _text(error: BaseException | None) -> str:
@@ -51,7 +59,11 @@ def _text(error: BaseException | None) -> str:
 
 
 def _say(what: str, error: BaseException | None) -> None:
-    tell(f"Error: this is a {what}, please report it: {described(error)}")
+    try:
+        tell(f"Error: this is a {what}, please report it: {described(error)}")
+    except Exception:  # noqa: BLE001 (Python would print both tracebacks)
+        with suppress(OSError):
+            os.write(2, _NO_WORDS)
 
 
 def _warn(  # noqa: PLR0917 (the signature is Python's)

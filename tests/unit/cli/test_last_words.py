@@ -34,6 +34,23 @@ SCENES = {
         "class Odd:\n    def __del__(self): raise ValueError(text)\nOdd(); gc.collect()",
         "Error: this is a bug while cleaning up",
     ),
+    "uncaught-and-no-words": (
+        (
+            "from batch_screen.cli import last_words\n"
+            "def give_out(*_): raise SystemError('error return without exception set')\n"
+            "last_words.tell = give_out\n"
+            "raise ValueError(text)"
+        ),
+        "Error: the system gave out",
+    ),
+    "uncaught-and-no-place": (
+        (
+            "def give_out(*_): raise SystemError('error return without exception set')\n"
+            "import traceback; traceback.extract_tb = give_out\n"
+            "raise ValueError(text)"
+        ),
+        "Error: this is a bug, please report it: ValueError: ",
+    ),
     "warning": ("warnings.warn(text)", "warning: UserWarning"),
     "task": (
         (
