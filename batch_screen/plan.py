@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -199,14 +200,15 @@ def _shard(folder: Path, ways: int, rows: int, shard_rows: int, held_bytes: int)
     room = _ROOM if ways > 1 else 1
     while rows > room * ways * shard_rows and ways < MAX_SHARDS:
         further = min(first_ways(-(-rows // ways), shard_rows), MAX_SHARDS // ways)
-        for way in range(ways):
-            _split(folder, way, ways, further, held_bytes)
+        split = partial(_split, folder, ways=ways, further=further, held_bytes=held_bytes // 2)
+        for _ in ahead(split, range(ways)):
+            pass
         ways *= further
         room = _ROOM
     return list(ahead(_count_shard, _paths(folder, ways)))
 
 
-def _split(folder: Path, way: int, ways: int, further: int, held_bytes: int) -> None:
+def _split(folder: Path, way: int, *, ways: int, further: int, held_bytes: int) -> None:
     """Deals the rows of one file out to ``further`` ones, a row group at a time.
 
     Numbers whose hash leaves ``way`` by ``ways`` leave ``way``, ``way + ways``, … by
