@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from batch_screen.config.settings import Settings
+from batch_screen.dealing import HELD_BYTES
 from batch_screen.errors import ConfigurationError
 from batch_screen.files import check_could_write
 from batch_screen.job import Job
@@ -19,7 +20,7 @@ from batch_screen.plan import make_plan, read_rows, rejects_path
 from batch_screen.planning import Source, judged, on_disk, opened, opt_out_list, opt_outs
 from batch_screen.reading.inputs import expand
 from batch_screen.reading.layout import shown
-from batch_screen.reading.read import Table
+from batch_screen.reading.read import BATCH_ROWS, Table
 from batch_screen.survey.facts import Audit, RegionAdvice, tallied
 from batch_screen.survey.files import file_facts
 from batch_screen.survey.fixes import fixes
@@ -75,10 +76,13 @@ def _audited(
 ) -> Audit:
     table, normaliser = opened(files, settings)
     tally = Tally(normaliser, table.column_kind)
+    share = settings.output.memory_share
+    batches = table.batches(int(BATCH_ROWS * share))
     plan = make_plan(
-        map(tally.counted, judged(table.batches(), normaliser, opt_outs(settings, watch))),
+        map(tally.counted, judged(batches, normaliser, opt_outs(settings, watch))),
         folder,
-        shard_rows=settings.output.shard_lookups,
+        shard_rows=int(settings.output.shard_lookups * share),
+        held_bytes=int(HELD_BYTES * share),
         facts={},
         on_rows=watch.advance,
         expected_rows=table.expected_rows(),

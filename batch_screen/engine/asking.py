@@ -62,7 +62,7 @@ def ask_all(  # noqa: PLR0913 (the stages' common arguments, its beginning and i
     closing = closing_time(
         began_at or _now(), settings.schedule, settings.budget, settings.api.timeout_seconds
     )
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner, collecting() as collector:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner, collecting() as collector:
         return runner.run(_ask_all(run, plan, settings, key, watch, closing, collector, on_end))
 
 
@@ -205,7 +205,7 @@ def _affordable(settings: Settings, watch: Watch) -> Settings:
     return settings.model_copy(update={"pacing": pacing})
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """The event loop of uvloop where the extra ``speed`` is installed."""
     try:
         import uvloop  # noqa: PLC0415 (an extra)

@@ -13,7 +13,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from pathlib import Path
 import aiohttp
 
 from batch_screen.config.settings import Api, Guards, Input, Pacing, Screening, Settings
-from batch_screen.engine.asking import ask_all
+from batch_screen.engine.asking import ask_all, loop_factory
 from batch_screen.model import Endpoint
 from batch_screen.planning import Source, plan_inputs
 from batch_screen.runs import Identity, create_run
@@ -53,7 +53,7 @@ def bare(url: str, attempts: int, concurrency: int) -> Taken:
     """A session, as many coroutines as requests may be under way, and a list."""
     numbers = [written(number, 0)[0].replace(" ", "") for number in range(attempts)]
     clock = Clocks()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_bare(f"{url}/{ENDPOINT}", iter(numbers), concurrency))
     return clock.taken(attempts)
 
@@ -128,15 +128,6 @@ class Clocks:
             dict(sampler.parts) if sampler else {},
             sampler.samples if sampler else 0,
         )
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415 (an extra)
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
 
 
 def hold_to_one_core() -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -22,26 +21,6 @@ REFUSED = "#d1495b"
 LIMIT = "#222222"
 DASHES = (0, (4, 2))
 _STEP_SECONDS = 0.1
-_STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#888888",
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "xtick.color": "#555555",
-    "ytick.color": "#555555",
-    "svg.fonttype": "none",
-    "svg.hashsalt": "pacing",
-}
-
-
-def figure(width: float, height: float, rows: int, columns: int) -> tuple[Figure, Any]:
-    """A light sheet with panels in rows and columns; each column has one scale."""
-    mpl.rcParams.update(_STYLE)
-    sheet = Figure(figsize=(width, height), layout="constrained")
-    return sheet, sheet.subplots(rows, columns, squeeze=False, sharey="col")
 
 
 def second_before(instants: Sequence[float], at: Sequence[float]) -> list[int]:

@@ -16,6 +16,7 @@ from benchmarks.pacing import charts, figures, trial
 from benchmarks.pacing.contestants import CONTESTANTS
 from benchmarks.pacing.rates import folder_with
 from benchmarks.pacing.timetable import Timetable
+from benchmarks.sheets import new_sheet
 
 HERE = Path(__file__).parent
 LIMIT = 200
@@ -78,7 +79,7 @@ def cells(arrivals: figures.Arrivals, limit: Timetable, seconds: float) -> Itera
 
 def draw(panels: list[tuple[str, Case, figures.Arrivals]], seconds: float) -> None:
     """A row for each."""
-    sheet, axes = charts.figure(10, 0.9 + 2.0 * len(panels), len(panels), 1)
+    sheet, axes = new_sheet(10, 0.9 + 2.0 * len(panels), len(panels), 1)
     for (client, case, arrivals), (panel,) in zip(panels, axes, strict=True):
         charts.draw(panel, arrivals, case.limit, seconds)
         panel.set_title(f"{client}, {case.name} ({case.rate:,}/s)")

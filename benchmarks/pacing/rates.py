@@ -20,6 +20,7 @@ from benchmarks import tables
 from benchmarks.pacing import charts, figures, trial
 from benchmarks.pacing.contestants import CONTESTANTS, batch_screen, write_numbers
 from benchmarks.pacing.timetable import Timetable
+from benchmarks.sheets import new_sheet
 
 HERE = Path(__file__).parent
 OURS = "batch-screen"
@@ -171,7 +172,7 @@ def draw(panels: list[Panel], seconds: float) -> None:
     """A column for each rate, a row for each client."""
     rates = list(dict.fromkeys(panel.rate for panel in panels))
     clients = list(dict.fromkeys(panel.client for panel in panels))
-    sheet, axes = charts.figure(
+    sheet, axes = new_sheet(
         1 + 2.9 * len(rates), 0.9 + 1.9 * len(clients), len(clients), len(rates)
     )
     for client, rate, arrivals in panels:

@@ -19,6 +19,7 @@ from benchmarks.pacing.figures import worst_second
 from benchmarks.pacing.timetable import Timetable
 from benchmarks.peers import figures, trial
 from benchmarks.peers.contestants import CONTESTANTS
+from benchmarks.sheets import new_sheet
 
 HERE = Path(__file__).parent
 LATENCY_SECONDS = 0.05
@@ -98,7 +99,7 @@ def stalled(seen: trial.Seen) -> str:
 def draw(panels: list[Panel], task: trial.Task) -> None:
     """A row for each contestant, on the right the one that was killed."""
     clients = list(dict.fromkeys(panel.client for panel in panels))
-    sheet, axes = charts.figure(9.4, 0.9 + 1.6 * len(clients), len(clients), 2)
+    sheet, axes = new_sheet(9.4, 0.9 + 1.6 * len(clients), len(clients), 2)
     until = max(1.0, *(panel.seen.arrivals.last for panel in panels))
     limit = Timetable.read(str(task.rate))
     for client, is_killed, seen in panels:

@@ -4,27 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
+from benchmarks.sheets import new_sheet
+
 COLOURS = ("#3b76af", "#d1495b", "#66a182")
-_STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#888888",
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "xtick.color": "#555555",
-    "ytick.color": "#555555",
-    "svg.fonttype": "none",
-    "svg.hashsalt": "stages",
-}
 _ROOM = 1.25
 
 
@@ -35,9 +21,7 @@ def chart(
     peaks_mib: Mapping[str, Sequence[float]],
 ) -> None:
     """Writes both panels; each name maps to a figure for each number of rows."""
-    mpl.rcParams.update(_STYLE)
-    sheet = Figure(figsize=(8, 3), layout="constrained")
-    left, right = sheet.subplots(1, 2)
+    sheet, [[left, right]] = new_sheet(8, 3, 1, 2)
     for panel, title, lines in (
         (left, "rows a second", speeds),
         (right, "peak memory, MiB", peaks_mib),
