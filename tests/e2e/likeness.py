@@ -11,8 +11,9 @@ _PASSING = (
     (re.compile(r"\b\d{8}-[0-9a-f]{10}\b"), "RUN"),
     (re.compile(r"(batch-screen|version) \d+\.\d+\.\d+\S*"), r"\1 VERSION"),
     (re.compile(r"p50=\S+ p95=\S+ p99=\S+"), "TIMES"),
-    (re.compile(r"^(  rate \.+) \S+ over \S+ s, ", re.MULTILINE), r"\1 RATE, "),
-    (re.compile(r"^(  pace \.+) .*?(?=^  \w+ \.+ )", re.MULTILINE | re.DOTALL), "\\1 PACE\n"),
+    # Not said at all of a start that took less than a second.
+    (re.compile(r"^  rate \.+ .*\n", re.MULTILINE), ""),
+    (re.compile(r"^  pace \.+ .*?(?=^  \w+ \.+ )", re.MULTILINE | re.DOTALL), ""),
 )
 
 

@@ -34,7 +34,7 @@ batch-screen 0.1.0 · run 20260302-{digest} · complete
         )
     )
     assert is_like(shown, printed)
-    for word, other in ("success 7", "success 6"), ("100/s", "50/s"), ("screened", "out"):
+    for word, other in ("success 7", "success 6"), ("swapped 3", "swapped"), ("screened", "out"):
         assert not is_like(shown, printed.replace(word, other))
 
 

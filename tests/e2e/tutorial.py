@@ -12,7 +12,6 @@ import re
 import shlex
 import signal
 import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import NamedTuple, Self
 
 from .conftest import COMMAND, Background, Finished, clean, discreet, until
 from .likeness import LEFT_OUT
-from .starting import WarmProcess, begin, complete
+from .starting import begin, complete
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 PORT = "8080"
@@ -71,15 +70,16 @@ class Player:
         self._environment: dict[str, str | None] = {"BATCH_SCREEN_API_KEY": None}
         self._code = 0
         self._port = _free_port()
-        self._beside: list[subprocess.Popen[bytes] | WarmProcess] = []
+        self._beside: list[Background] = []
+        self._starts = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self._beside:
-            process.kill()
-            process.wait()
+        for running in self._beside:
+            running.process.kill()
+            running.process.wait()
 
     def play(self, page: str) -> Iterator[Played]:
         """Each block that shows what was printed, as soon as that is known."""
@@ -103,7 +103,7 @@ class Player:
         shown = ""
         for typed in _COMMAND.finditer(text):
             command = typed[1].replace("\\\n", "").replace(PORT, self._port)
-            is_stopped = text[typed.end() :].partition("\n$ ")[0].startswith("^C")
+            is_stopped = "^C\n" in text[typed.end() :].partition("\n$ ")[0]
             said = "".join(self._said(command, is_stopped=is_stopped))
             shown += typed[0] + said.replace(self._port, PORT)
         return shown
@@ -124,7 +124,9 @@ class Player:
                 case ["echo", *words]:
                     yield f"{' '.join(words)}\n"
                 case ["kill", "%1"]:
-                    self._beside[0].send_signal(signal.SIGTERM)
+                    running = self._beside.pop()
+                    announced = running.heard
+                    yield running.end(signal.SIGTERM).out.removeprefix(announced)
                 case _:
                     raise AssertionError(f"the tutorial is played without a shell: {command}")
             if self._code:
@@ -144,19 +146,16 @@ class Player:
 
     def _begun(self, arguments: list[str]) -> str:
         running = self._started([*arguments, "--port", self._port])
-        self._beside.append(running.process)
-        return until(self._announced)
+        self._beside.append(running)
+        return until(lambda: running.heard if "statistics" in running.heard else "")
 
     def _started(self, arguments: list[str]) -> Background:
-        stdout, stderr = self._folder / "stdout", self._folder / "stderr"
+        self._starts += 1
+        stdout, stderr = (self._folder / f"{self._starts}.{name}" for name in ("out", "err"))
         command, env = [str(COMMAND), *arguments], clean(self._environment)
         with stdout.open("wb") as out, stderr.open("wb") as err:
             process = begin(command, stdout=out, stderr=err, env=env, cwd=self._folder)
         return Background(process, stderr, stdout)
-
-    def _announced(self) -> str:
-        said = (self._folder / "stdout").read_text("utf-8")
-        return said if "statistics" in said and said.endswith("\n") else ""
 
     def _requests(self) -> int:
         """Requests of unfinished runs, which are noted before they are sent."""
