@@ -12,8 +12,8 @@ from reference.markdown import code, page, table
 
 _HEAD = """\
 What stands in the files of a run, in the order of its columns; [OUTPUT.md](../../OUTPUT.md) says
-where they lie and how to read them. This is version {version} of the schema. New columns come at a
-table's end and raise it.
+where they lie and how to read them. This is version {version} of the schema; new columns come at a
+table's end and raise the version.
 
 **Null** says whether a column may be empty. In a signal, null means unknown and never "safe": the
 `outcome` beside it says why ([outcomes](outcomes.md))."""
