@@ -37,17 +37,49 @@ def test_every_error_has_one_of_them() -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_nobody_writes_a_code_as_a_number(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        given: list[ast.expr] = []
-        if isinstance(node, ast.keyword) and node.arg == "exit_code":
-            given = [node.value]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("SystemExit", "sys.exit"):
-            given = node.args
-        elif isinstance(node, ast.FunctionDef) and path.parent.name == "cli" and _is_command(node):
-            given = [n.value for n in ast.walk(node) if isinstance(n, ast.Return) and n.value]
-        numbers = [n for g in given for n in ast.walk(g) if isinstance(n, ast.Constant)]
-        assert not [n for n in numbers if isinstance(n.value, int)], ast.unparse(node)
+    assert numbers_as_codes(path.read_text("utf-8")) == [], "take it from exit_codes.ExitCode"
 
 
-def _is_command(node: ast.FunctionDef) -> bool:
-    return any("click.command" in ast.unparse(each) for each in node.decorator_list)
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("raise InputError('x', exit_code=66)", [66]),
+        ("NOT_FOUND = 66\nraise InputError('x', exit_code=NOT_FOUND)", [66]),
+        ("_TERMINATED = 143\nraise SystemExit(_TERMINATED)", [143]),
+        ("@click.command()\ndef run() -> int:\n    return 3 if failed() else 0", [3, 0]),
+        ("raise InputError('x', exit_code=ExitCode.NO_INPUT)\nWIDTH = 66", []),
+        ("@click.command()\ndef run() -> int:\n    return ExitCode.COMPLETE", []),
+    ],
+)
+def test_codes_as_numbers_are_found(source: str, found: list[int]) -> None:
+    assert numbers_as_codes(source) == found
+
+
+def numbers_as_codes(source: str) -> list[int]:
+    """Integers that are given as an exit code, or returned by a command, named or not."""
+    tree = ast.parse(source)
+    named = {
+        target.id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    given = [value for node in ast.walk(tree) for value in _given(node)]
+    values = [each for value in given for each in ast.walk(value)]
+    values += [named[v.id] for v in values if isinstance(v, ast.Name) and v.id in named]
+    return [v.value for v in values if isinstance(v, ast.Constant) and isinstance(v.value, int)]
+
+
+def _given(node: ast.AST) -> list[ast.expr]:
+    if isinstance(node, ast.keyword) and node.arg == "exit_code":
+        return [node.value]
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in ("SystemExit", "sys.exit"):
+        return node.args
+    if isinstance(node, ast.FunctionDef) and "click.command" in str(
+        [ast.unparse(each) for each in node.decorator_list]
+    ):
+        return [
+            each.value for each in ast.walk(node) if isinstance(each, ast.Return) and each.value
+        ]
+    return []
