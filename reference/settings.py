@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from batch_screen.cli.main import cli
-from batch_screen.cli.options import _flags
+from batch_screen.cli.options import flags_of
 from batch_screen.config.load import KEY_FILE_VARIABLE, sections, variable_names
 from batch_screen.config.section import Section
 from batch_screen.config.settings import Settings
@@ -66,7 +66,7 @@ def flags_of_settings() -> dict[str, list[str]]:
     options = [o for params in commands if "no_header" in {p.name for p in params} for o in params]
     blank = dict.fromkeys((str(option.name) for option in options), None)
     for option in options:
-        for section, values in _flags({**blank, option.name: True}).items():
+        for section, values in flags_of({**blank, option.name: True}).items():
             for setting in values:
                 known = found.setdefault(f"{section}.{setting}", [])
                 known += [option.opts[0]] if option.opts[0] not in known else []

@@ -59,6 +59,15 @@ def test_blocks_are_found_and_written_anew() -> None:
     assert rewritten(page, played) == page.replace("$ a\nold", "$ a\nnew")
 
 
+def test_a_star_stands_for_paths_as_in_a_shell(tmp_path: Path) -> None:
+    for name in ("b.txt", "a.txt"):
+        (tmp_path / name).touch()
+    page = "```console\n$ echo *.txt '2 * 3'\n```\n"
+    with Player(tmp_path) as player:
+        ((_, now),) = player.play(page)
+    assert now == "$ echo *.txt '2 * 3'\na.txt b.txt 2 * 3\n"
+
+
 def test_a_page_that_shows_something_else_is_noticed(tmp_path: Path) -> None:
     page = (
         "```console\n$ batch-screen --version\nbatch-screen, version 0.0.0-no\n$ echo $?\n1\n```\n"

@@ -110,7 +110,7 @@ class Player:
 
     def _said(self, command: str, *, is_stopped: bool) -> Iterator[str]:
         for part in command.split(" && "):
-            match shlex.split(part):
+            match self._words(part):
                 case ["batch-screen", *arguments, "&"]:
                     yield self._begun(arguments)
                 case ["batch-screen", *arguments] if is_stopped:
@@ -131,6 +131,16 @@ class Player:
                     raise AssertionError(f"the tutorial is played without a shell: {command}")
             if self._code:
                 return
+
+    def _words(self, command: str) -> list[str]:
+        """The command's words, with the paths that a word with a star stands for."""
+        words = shlex.split(command)
+        paths = {w: sorted(map(str, self._folder.glob(w))) if "*" in w else [] for w in words}
+        return [
+            each.removeprefix(f"{self._folder}/")
+            for word in words
+            for each in paths[word] or [word]
+        ]
 
     def _completed(self, arguments: list[str]) -> str:
         done = complete([str(COMMAND), *arguments], env=clean(self._environment), cwd=self._folder)
