@@ -8,7 +8,7 @@ PEERS_STAMP := $(VENV)/.peers-installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-in-full torture differential check format bench-memory bench-pacing \
+.PHONY: help demo test test-in-full torture differential check docs tutorial format bench-memory bench-pacing \
 	bench-limits bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page \
 	bench clean
 
@@ -47,7 +47,13 @@ check: $(STAMP) ## format, lint, types, import layers and documents
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/unit/test_layers.py tests/unit/test_docs.py
+	$(BIN)/python -m pytest -q tests/unit/test_layers.py tests/unit/test_docs.py tests/unit/reference
+
+docs: $(STAMP) ## write docs/reference anew, from the code
+	$(BIN)/python -m reference
+
+tutorial: $(STAMP) ## play docs/tutorial.md and write what its commands print now
+	$(BIN)/python -m tests.e2e.tutorial
 
 format: $(STAMP) ## rewrite the code as the formatter and the linter want it
 	$(BIN)/ruff format .

@@ -20,12 +20,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from batch_screen.exit_codes import ExitCode
+
 
 class BatchScreenError(Exception):
     """Root of everything this package raises on purpose."""
 
-    exit_code: int = 1
-    default_exit_code: ClassVar[int] = 1
+    exit_code: int = ExitCode.BUG
+    default_exit_code: ClassVar[int] = ExitCode.BUG
 
     def __init__(self, message: str, *, exit_code: int | None = None) -> None:
         super().__init__(message)
@@ -35,52 +37,52 @@ class BatchScreenError(Exception):
 class ConfigurationError(BatchScreenError):
     """A flag, an environment variable or the configuration file is wrong."""
 
-    default_exit_code = 2
+    default_exit_code = ExitCode.USAGE
 
 
 class InputError(BatchScreenError):
     """An input cannot be opened (exit code 66) or its content cannot be used (65)."""
 
-    default_exit_code = 65
+    default_exit_code = ExitCode.CONTENT
 
 
 class OutputError(BatchScreenError):
     """The output or state folder cannot be written."""
 
-    default_exit_code = 73
+    default_exit_code = ExitCode.CANNOT_WRITE
 
 
 class JournalError(BatchScreenError):
     """The saved state is damaged, foreign or from a newer version; it is left untouched."""
 
-    default_exit_code = 73
+    default_exit_code = ExitCode.CANNOT_WRITE
 
 
 class RunLockedError(BatchScreenError):
     """Another process holds the state folder."""
 
-    default_exit_code = 75
+    default_exit_code = ExitCode.LOCKED
 
 
 class ApiError(BatchScreenError):
     """The API is unreachable or does not speak the contract."""
 
-    default_exit_code = 69
+    default_exit_code = ExitCode.UNREACHABLE
 
 
 class AuthenticationError(ApiError):
     """The API key is missing or was refused, or it lacks an entitlement."""
 
-    default_exit_code = 77
+    default_exit_code = ExitCode.KEY
 
 
 class QuotaError(ApiError):
     """The account's quota or balance is used up; the run can be resumed."""
 
-    default_exit_code = 4
+    default_exit_code = ExitCode.STOPPED
 
 
 class Stopped(BatchScreenError):  # noqa: N818 (a stop on purpose is no error)
     """The run was stopped on purpose before its end; it can be resumed."""
 
-    default_exit_code = 4
+    default_exit_code = ExitCode.STOPPED

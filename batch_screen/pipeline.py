@@ -25,6 +25,7 @@ from batch_screen.errors import (
     OutputError,
     Stopped,
 )
+from batch_screen.exit_codes import SIGNAL_EXIT
 from batch_screen.files import check_writable, make_folder, sweep, translated
 from batch_screen.job import STATE, Job
 from batch_screen.lock import locked
@@ -49,7 +50,7 @@ from batch_screen.runs import (
 from batch_screen.sandbox.config import DEFAULT_KEY, SandboxConfig
 from batch_screen.sandbox.run import running
 from batch_screen.starts import keep_start, read_starts
-from batch_screen.watch import SIGNAL_EXIT, Watch
+from batch_screen.watch import Watch
 
 
 class Screened(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from batch_screen.errors import InputError
+from batch_screen.exit_codes import ExitCode
 from batch_screen.output.findings import Check, Validation
 from batch_screen.output.parts import Layout
 from batch_screen.output.recount import Recount
@@ -30,8 +31,6 @@ from batch_screen.output.validate import (
 from batch_screen.plan import MAX_SHARDS, shard_of
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.watch import Watch
-
-NOT_FOUND = 66
 
 
 def validate(
@@ -56,14 +55,18 @@ def runs_in(folder: Path | str) -> list[str]:
     out, own = _place(Path(folder))
     found = sorted(path.name for path in (out / "runs").glob("*") if is_run_id(path.name))
     if not found:
-        raise InputError(f"{folder}: no run has written there; check the path", exit_code=NOT_FOUND)
+        raise InputError(
+            f"{folder}: no run has written there; check the path", exit_code=ExitCode.NO_INPUT
+        )
     return [own] if own else found
 
 
 def _place(folder: Path) -> tuple[Path, str | None]:
     """The output folder, and the run if it was a run's folder."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such folder; check the path", exit_code=NOT_FOUND)
+        raise InputError(
+            f"{folder}: there is no such folder; check the path", exit_code=ExitCode.NO_INPUT
+        )
     whole = folder.resolve()  # "." may be a run's folder
     if whole.parent.name == "runs" and is_run_id(whole.name):
         return whole.parent.parent, whole.name
@@ -76,7 +79,8 @@ def _known(out: Path, run_id: str | None) -> str:
     if is_run_id(run_id) and (out / "runs" / run_id).is_dir():
         return run_id
     raise InputError(
-        f"{out}: there is no run {run_id}; ls {out}/runs shows its runs", exit_code=NOT_FOUND
+        f"{out}: there is no run {run_id}; ls {out}/runs shows its runs",
+        exit_code=ExitCode.NO_INPUT,
     )
 
 
@@ -92,7 +96,7 @@ def _latest(out: Path) -> str:
     raise InputError(
         f"{out}: no latest.json, so no run was completed there; check the path, or name a run with "
         "--run",
-        exit_code=NOT_FOUND,
+        exit_code=ExitCode.NO_INPUT,
     )
 
 

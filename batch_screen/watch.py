@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from batch_screen.errors import Stopped
-
-SIGNAL_EXIT = 128
+from batch_screen.exit_codes import SIGNAL_EXIT
 
 
 class Progress(Protocol):

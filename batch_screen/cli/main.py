@@ -18,15 +18,13 @@ from batch_screen.cli.run import run
 from batch_screen.cli.sandbox import sandbox
 from batch_screen.cli.show import open_missing, settle, tell
 from batch_screen.cli.validate import validate
-from batch_screen.errors import BatchScreenError, OutputError
+from batch_screen.errors import BatchScreenError
+from batch_screen.exit_codes import ExitCode
 from batch_screen.masking import safe_line
 from batch_screen.version import __version__
 
-_BUG = 1
-_SYSTEM = 71
 # What threads that could not be started are called by Python and by polars.
 _GAVE_OUT = ("can't start new thread", "Resource temporarily unavailable")
-_INTERRUPTED = 130
 _MESSAGE_CHARACTERS = 4_000
 
 
@@ -73,14 +71,14 @@ def _exit_code() -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         _say("Error: interrupted")
-        return _INTERRUPTED
+        return ExitCode.INTERRUPTED
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 (no traceback ever; a panic of polars is no Exception)
         if _has_given_out(error):
             return _system(error)
         _say(f"Error: this is a bug, please report it: {described(error)}")
-        return _BUG
+        return ExitCode.BUG
     return code if isinstance(code, int) else 0
 
 
@@ -94,9 +92,9 @@ def _system(error: BaseException) -> int:
     """Says so and returns the exit code; where it can be expected, an error of ours says more."""
     if isinstance(error, PermissionError):
         _say(f"Error: {error.filename}: {error.strerror}; fix permissions, then start again")
-        return OutputError.default_exit_code
+        return ExitCode.CANNOT_WRITE
     _say(f"Error: the system gave out: {described(error)}; free memory or files, then start again")
-    return _SYSTEM
+    return ExitCode.SYSTEM
 
 
 def _say(message: str) -> None:

@@ -204,7 +204,7 @@ def job_of(options: dict[str, Any], *, needs_key: bool) -> Job:
     from batch_screen.config.key import read_key  # noqa: PLC0415 (heavy)
     from batch_screen.config.load import load_settings  # noqa: PLC0415
 
-    settings = load_settings(_flags(options), config=options["config"], environment=os.environ)
+    settings = load_settings(flags_of(options), config=options["config"], environment=os.environ)
     run_date: datetime | None = options.get("run_date")
     is_sandbox = options.get("sandbox", False)
     key = read_key(settings.api.key_file, os.environ) if needs_key and not is_sandbox else None
@@ -221,11 +221,12 @@ def job_of(options: dict[str, Any], *, needs_key: bool) -> Job:
     )
 
 
-def _flags(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def flags_of(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The settings among the options, by section: those that were given."""
     flags: dict[str, dict[str, Any]] = {}
     for name, (section, setting) in _SETTINGS.items():
         if options.get(name) not in (None, ()):
             flags.setdefault(section, {})[setting] = options[name]
-    if options["no_header"]:
+    if options.get("no_header"):
         flags.setdefault("input", {})["has_header"] = False
     return flags

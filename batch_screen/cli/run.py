@@ -12,13 +12,13 @@ import click
 from batch_screen.cli.options import job_of, job_options
 from batch_screen.cli.show import show
 from batch_screen.errors import BatchScreenError
+from batch_screen.exit_codes import SIGNAL_EXIT, ExitCode
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from batch_screen.watch import Stop
 
-_FAILURES = 3
 _STOPPING = b"\nstopping: waiting for answers under way; once more to leave at once\n"
 
 
@@ -50,7 +50,7 @@ def run(**options: Any) -> int:
         raise
     show(closing_block(screened, job.settings))
     failed = screened.summary.failure_share > job.settings.guards.max_failure_share
-    return _FAILURES if failed else 0
+    return ExitCode.FAILURES if failed else ExitCode.COMPLETE
 
 
 def _obey_signals(stop: Stop) -> None:
@@ -67,7 +67,7 @@ def _obey_signals(stop: Stop) -> None:
             with suppress(OSError):  # whoever reads stderr may have got the signal as well
                 os.write(2, _STOPPING)
         elif number != signal.SIGHUP:
-            os._exit(128 + number)
+            os._exit(SIGNAL_EXIT + number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)

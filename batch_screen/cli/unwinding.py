@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Never
 
+from batch_screen.exit_codes import ExitCode
+
 if TYPE_CHECKING:
     from types import FrameType
-
-_TERMINATED = 128 + signal.SIGTERM
 
 
 def unwind_on_signals() -> None:
@@ -18,7 +18,7 @@ def unwind_on_signals() -> None:
         del number, frame
         for each in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(each, signal.SIG_IGN)
-        raise SystemExit(_TERMINATED)
+        raise SystemExit(ExitCode.TERMINATED)
 
     signal.signal(signal.SIGTERM, leave)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from batch_screen.cli.show import show
+from batch_screen.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from batch_screen.output.findings import Check, Validation
 
-_DIFFERS = 65
 _HEARTBEAT_SECONDS = 30.0
 _NOT_MADE = "not checked"
 
@@ -39,7 +39,7 @@ def validate(*, folders: tuple[str, ...], run_id: str | None, every: bool, as_js
     with watcher(_HEARTBEAT_SECONDS) as progress:
         found = [validated(folder, run, Watch(progress)) for folder, run in wanted]
     show(_json(found) if as_json else "\n\n".join(map(_block, found)))
-    return 0 if all(each.is_whole for each in found) else _DIFFERS
+    return ExitCode.COMPLETE if all(each.is_whole for each in found) else ExitCode.CONTENT
 
 
 def _json(found: list[Validation]) -> str:

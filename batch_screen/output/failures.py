@@ -21,6 +21,19 @@ from batch_screen.schema import ERRORS, Column, conform, dtypes
 _AT_ONCE = 20_000
 _CELLS_KEPT = 4096
 
+MEANING = {
+    OutcomeKind.SUCCESS: "the API answered with a value",
+    OutcomeKind.NOT_FOUND: "the API does not know the number: inconclusive, neither pass nor fail",
+    OutcomeKind.FORBIDDEN: "the account, the operator or the subscriber does not allow it",
+    OutcomeKind.REJECTED: "the API took the request for invalid",
+    OutcomeKind.NOT_APPLICABLE: "the signal does not exist for this number",
+    OutcomeKind.BAD_RESPONSE: "the answer could not be read: nothing is guessed from it",
+    OutcomeKind.RATE_LIMITED: "refused for the rate, again and again",
+    OutcomeKind.TIMEOUT: "no answer in time, in all attempts",
+    OutcomeKind.UNREACHABLE: "the connection was lost, in all attempts",
+    OutcomeKind.SERVER_ERROR: "the API failed, in all attempts",
+    OutcomeKind.SKIPPED: "not asked, because the endpoint does not exist on this server",
+}
 REMEDY = {
     OutcomeKind.NOT_FOUND: "inconclusive: the API does not know the number; treat as unknown",
     OutcomeKind.FORBIDDEN: "the account or operator does not allow this lookup; ask the vendor",

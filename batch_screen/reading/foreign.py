@@ -13,8 +13,8 @@ import polars as pl
 import pyarrow as pa
 
 from batch_screen.errors import InputError
+from batch_screen.exit_codes import ExitCode
 
-CANNOT_OPEN = 66
 _DAMAGED = (pa.ArrowException, pl.exceptions.PolarsError, csv.Error, UnicodeError, EOFError)
 
 
@@ -46,16 +46,18 @@ def _damaged(name: str) -> InputError:
 
 def _not_readable(name: str, error: OSError) -> InputError:
     if isinstance(error, FileNotFoundError):
-        return InputError(f"{name}: there is no such file; check the path", exit_code=CANNOT_OPEN)
+        return InputError(
+            f"{name}: there is no such file; check the path", exit_code=ExitCode.NO_INPUT
+        )
     if isinstance(error, PermissionError):
         return InputError(
             f"{name}: you may not read it; check the permissions of the file and its folders",
-            exit_code=CANNOT_OPEN,
+            exit_code=ExitCode.NO_INPUT,
         )
     # pyarrow reports damaged and truncated streams as an OSError without a number.
     if error.errno is None or error.strerror is None:
         return _damaged(name)
     return InputError(
         f"{name}: it cannot be read: {error.strerror}; check the disk or copy the file",
-        exit_code=CANNOT_OPEN,
+        exit_code=ExitCode.NO_INPUT,
     )

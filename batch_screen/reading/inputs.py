@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batch_screen.errors import InputError, OutputError
-from batch_screen.reading.foreign import CANNOT_OPEN, translated
+from batch_screen.exit_codes import ExitCode
+from batch_screen.reading.foreign import translated
 
 SUFFIXES = (
     ".parquet",
@@ -45,14 +46,16 @@ def expand(inputs: Sequence[str], *, apart: Sequence[Path] = ()) -> list[Path | 
     folders = [folder.resolve() for folder in apart]
     found: list[Path | Stdin] = [item for one in inputs for item in _meant(one, folders)]
     if not found:
-        raise InputError("no input: name a file, a folder, or - for stdin", exit_code=CANNOT_OPEN)
+        raise InputError(
+            "no input: name a file, a folder, or - for stdin", exit_code=ExitCode.NO_INPUT
+        )
     seen: set[object] = set()
     for item in found:
         key = item.resolve() if isinstance(item, Path) else item
         if key in seen:
             name = item.name if isinstance(item, Stdin) else str(item)
             raise InputError(
-                f"{name}: it is named twice; name every input once", exit_code=CANNOT_OPEN
+                f"{name}: it is named twice; name every input once", exit_code=ExitCode.NO_INPUT
             )
         seen.add(key)
     return found
@@ -88,7 +91,7 @@ def digest(path: Path, name: str = "") -> str:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InputError(
                 f"{name}: it is not a regular file; write its content to one and name that",
-                exit_code=CANNOT_OPEN,
+                exit_code=ExitCode.NO_INPUT,
             )
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -132,7 +135,8 @@ def _matching(pattern: str, apart: Sequence[Path]) -> list[Path]:
     paths = [path for path in matches if not _is_apart(path, around)]
     if not paths:
         raise InputError(
-            f"{pattern}: no file matches; check the pattern and the folder", exit_code=CANNOT_OPEN
+            f"{pattern}: no file matches; check the pattern and the folder",
+            exit_code=ExitCode.NO_INPUT,
         )
     return [_readable(path) for path in paths]
 
@@ -145,14 +149,14 @@ def _in_folder(folder: Path, apart: Sequence[Path]) -> list[Path]:
         raise InputError(
             f"{folder}: it holds another folder, {inner[0].name}, and folders are not searched "
             f"inside; name the files, or a pattern such as '{folder}/**/*{_suffix_in(inner)}'",
-            exit_code=CANNOT_OPEN,
+            exit_code=ExitCode.NO_INPUT,
         )
     paths = [e for e in entries if _is_list(e) and not _is_apart(e, around)]
     if not paths:
         raise InputError(
             f"{folder}: no input in this folder; it takes .csv, .tsv, .txt (also with .gz or "
             ".zst) and .parquet files",
-            exit_code=CANNOT_OPEN,
+            exit_code=ExitCode.NO_INPUT,
         )
     return [_readable(path) for path in paths]
 
@@ -202,13 +206,13 @@ def _readable(path: Path) -> Path:
     if stat.S_ISDIR(mode):
         raise InputError(
             f"{path}: it is a folder; name it alone, or let the pattern match files only",
-            exit_code=CANNOT_OPEN,
+            exit_code=ExitCode.NO_INPUT,
         )
     # A pipe can be read once; the file is read to sniff, to take its digest, and for its rows.
     if not stat.S_ISREG(mode):
         raise InputError(
             f"{path}: it is not a regular file; pipe it in and name - instead",
-            exit_code=CANNOT_OPEN,
+            exit_code=ExitCode.NO_INPUT,
         )
     with path.open("rb"):
         return path

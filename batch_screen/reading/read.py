@@ -14,6 +14,7 @@ import polars as pl
 
 from batch_screen.config.settings import Input
 from batch_screen.errors import InputError
+from batch_screen.exit_codes import ExitCode
 from batch_screen.model import ColumnKind
 from batch_screen.reading import parquet
 from batch_screen.reading.caps import Caps
@@ -152,7 +153,9 @@ def open_table(
     names, or their paths below the folder they share. InputError: see sniff and columns.
     """
     if not paths:
-        raise InputError("no input: name a file, a folder, or - for stdin", exit_code=66)
+        raise InputError(
+            "no input: name a file, a folder, or - for stdin", exit_code=ExitCode.NO_INPUT
+        )
     files: list[tuple[Layout, Choice]] = []
     for path, name in zip(paths, names or _short(paths), strict=True):
         layout = sniff(path, name, settings)

@@ -155,6 +155,11 @@ class Background:
     def said(self) -> str:
         return self._stderr.read_text("utf-8")
 
+    @property
+    def heard(self) -> str:
+        """What it was started for, so far."""
+        return self._stdout.read_text("utf-8")
+
     def end(self, *signals: signal.Signals) -> Finished:
         """How it ends by itself, or after the signals, the second once it heard the first."""
         for number, each in enumerate(signals):

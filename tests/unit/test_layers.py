@@ -21,6 +21,7 @@ FLOORS = (
     {"schema", "files", "watch"},
     {"config"},
     {"model", "errors", "masking", "version"},
+    {"exit_codes"},
 )
 FLOOR_OF = {room: height for height, rooms in enumerate(reversed(FLOORS)) for room in rooms}
 

@@ -1,0 +1,42 @@
+"""Tables and marks of Markdown; knows nothing of what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    r"""A table; a cell's bars and line breaks do not end it.
+
+    >>> print(table(["Sign", "Means"], [["|", "a bar"]]))
+    | Sign | Means |
+    |---|---|
+    | \| | a bar |
+    """
+    lines = [heads, *rows]
+    drawn = [f"| {' | '.join(map(_cell, line))} |" for line in lines]
+    return "\n".join([drawn[0], f"|{'---|' * len(heads)}", *drawn[1:]])
+
+
+def code(text: object) -> str:
+    """The text as code; nothing where there is none.
+
+    >>> code("a"), code("")
+    ('`a`', '')
+    """
+    return f"`{text}`" if str(text) else ""
+
+
+def one_of(texts: Iterable[object]) -> str:
+    """Each text as code, in a row."""
+    return ", ".join(code(text) for text in texts)
+
+
+def page(title: str, *parts: str) -> str:
+    """A whole page: what wrote it, its title, and its parts with an empty line between them."""
+    note = "<!-- `make docs` writes this page from the code: change the code, not the page. -->"
+    return "\n\n".join([note, f"# {title}", *(part.strip("\n") for part in parts)]) + "\n"
+
+
+def _cell(value: object) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")

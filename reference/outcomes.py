@@ -1,0 +1,107 @@
+"""docs/reference/outcomes.md: what becomes of a row and of a lookup, and what to do about it."""
+
+from __future__ import annotations
+
+from batch_screen.api.answers import read_answer
+from batch_screen.config.settings import Retry
+from batch_screen.engine.retry import Verdict, judge
+from batch_screen.errors import BatchScreenError
+from batch_screen.model import CANNOT_CONNECT, Answer, Endpoint, Lookup, OutcomeKind
+from batch_screen.numbers.rules import MEANING as RULES
+from batch_screen.numbers.rules import REMEDY as REJECTS
+from batch_screen.numbers.rules import Modifier, RejectReason, Rule
+from batch_screen.output.failures import MEANING, REMEDY, RETRY_CAN_HELP
+from batch_screen.survey.damage import MEANING as DAMAGE
+from reference.markdown import code, page, table
+
+_LOOKUP = Lookup("+12025550123", Endpoint.SIM_SWAP_CHECK, 2400)
+_QUOTA = b'{"code": "QUOTA_EXCEEDED"}'
+_FATES = {
+    Verdict.FINAL: "final",
+    Verdict.RETRY: "asked again, up to `retry.max_attempts` attempts",
+    Verdict.REFUSED: "asked again after the pause, up to `retry.max_refusals` refusals",
+    Verdict.UNREACHABLE: "asked again once the API can be reached",
+}
+_LOOKUPS = """\
+## Outcomes of a lookup
+
+A lookup is one number at one endpoint. Everything but `success` leaves the signal unknown, which is
+never "safe". **Again** says whether asking again, with `--new-run`, may bring another outcome
+(`retry_can_help` in errors)."""
+_ANSWERS = """\
+## What an answer becomes
+
+The HTTP status comes first. An attempt that is asked again within the run has no outcome yet; when
+its bound is reached, the outcome is the one named here."""
+_RULES = """\
+## Rules by which a row is accepted
+
+The column `rule` holds one of these, and after it, each behind a `+`, what had to be undone:
+`national+extension_dropped`."""
+_REJECTS = """\
+## Reasons for which a row is rejected
+
+A rejected row never reaches the network. Its `reason` and `remedy` stand in errors."""
+_DAMAGE = """\
+## Damage that `check` finds
+
+A row may be damaged and accepted all the same."""
+
+
+def outcomes_page() -> str:
+    """The page: lookups first, then answers, then rows."""
+    return page(
+        "Outcomes, rules and reasons",
+        _LOOKUPS,
+        table(("Outcome", "Means", "What to do", "Again"), map(_outcome, OutcomeKind)),
+        _ANSWERS,
+        table(("Answer", "Outcome", "What happens"), [(n, *fate(a)) for n, a in answers()]),
+        _RULES,
+        table(("Rule", "Means"), [(code(rule), RULES[rule]) for rule in Rule]),
+        "What had to be undone or left out:",
+        table(("Behind a +", "Means"), [(code(each), RULES[each]) for each in Modifier]),
+        _REJECTS,
+        table(("Reason", "What to do"), [(code(each), REJECTS[each]) for each in RejectReason]),
+        _DAMAGE,
+        table(("Damage", "A cell"), [(code(kind), text) for kind, text in DAMAGE.items()]),
+    )
+
+
+def answers() -> list[tuple[str, Answer]]:
+    """One attempt's end of each kind, in words and as the API's client reads it."""
+    body = b'{"swapped": true}'
+    statuses = {
+        "200 as documented": (200, body),
+        "200, anything else": (200, b'{"swapped": "true"}'),
+        "200, cut off": (200, body[:-1]),
+        "3xx, never followed": (301, b""),
+        **{str(status): (status, b"") for status in (400, 401, 402, 403, 404, 408, 422, 429)},
+        "429 with the code QUOTA_EXCEEDED": (429, _QUOTA),
+        "any other 4xx": (418, b""),
+        "501": (501, b""),
+        "any other 5xx": (503, b""),
+    }
+    read = [(name, read_answer(_LOOKUP, s, {}, content)) for name, (s, content) in statuses.items()]
+    return [
+        *read,
+        ("none in time", Answer(kind=OutcomeKind.TIMEOUT)),
+        ("the connection was lost", Answer(kind=OutcomeKind.UNREACHABLE)),
+        (
+            "no connection could be made",
+            Answer(kind=OutcomeKind.UNREACHABLE, reason=CANNOT_CONNECT),
+        ),
+    ]
+
+
+def fate(answer: Answer) -> tuple[str, str]:
+    """The outcome and what happens after the first such answer, as the engine decides it."""
+    try:
+        verdict = judge(answer, failed_attempts=1, refusals=1, retry=Retry())
+    except BatchScreenError as error:
+        return "", f"the run stops, to be resumed; exit code {int(error.exit_code)}"
+    return code(answer.kind), _FATES[verdict]
+
+
+def _outcome(kind: OutcomeKind) -> tuple[str, str, str, str]:
+    again = "yes" if kind in RETRY_CAN_HELP else "no"
+    return code(kind), MEANING[kind], REMEDY.get(kind, ""), again

@@ -1,0 +1,116 @@
+"""docs/reference/settings.md: every setting, from its type, its flag and config.toml's comment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from batch_screen.cli.main import cli
+from batch_screen.cli.options import flags_of
+from batch_screen.config.load import KEY_FILE_VARIABLE, sections, variable_names
+from batch_screen.config.section import Section
+from batch_screen.config.settings import Settings
+from reference.config_file import CONFIG, Written, read_config
+from reference.markdown import code, one_of, page, table
+
+_HEAD = """\
+A flag wins over an environment variable, that over the TOML file that `--config` or
+`BATCH_SCREEN_CONFIG` names, that over the default. [config.toml](../../config.toml) is such a file
+with every setting, to copy from. In a variable, lists are comma-separated and tables are JSON.
+
+**Run identity** says whether the setting belongs to a run's identity: with another value it is
+another run, and while the first is unfinished the next start refuses to go on by mistake. All
+others may change on a resume."""
+_TYPES = {
+    "string": "text",
+    "boolean": "true or false",
+    "number": "number",
+    "integer": "whole number",
+}
+_BOUNDS = {
+    "exclusiveMinimum": "above",
+    "minimum": "from",
+    "exclusiveMaximum": "below",
+    "maximum": "to",
+}
+_SHORT_VARIABLES = {"api.key_file": KEY_FILE_VARIABLE}
+
+
+def settings_page() -> str:
+    """The page, a chapter for each section in the order of the settings."""
+    written = read_config(CONFIG.read_text("utf-8"))
+    identity = Settings().identity()
+    flags = flags_of_settings()
+    variables = {dotted: name for name, dotted in variable_names().items()}
+    parts: list[str] = []
+    for section, model in sections().items():
+        parts.append(f"## [{section}]\n\n{_first_line(model)}")
+        for name, schema in _schemas(model).items():
+            dotted = f"{section}.{name}"
+            facts = {
+                "Default": code(written[dotted].value) or "none",
+                "Type": schema,
+                "Flag": one_of(flags.get(dotted, [])) or "none",
+                "Variable": one_of([*_short(dotted), variables[dotted]]),
+                "Run identity": "yes" if dotted in identity else "no",
+            }
+            parts.append(_setting(name, written[dotted], facts))
+    return page("Settings", _HEAD, *parts)
+
+
+def flags_of_settings() -> dict[str, list[str]]:
+    """Each setting's flags, asked of what turns options into settings."""
+    found: dict[str, list[str]] = {}
+    commands = [each.params for each in cli.commands.values()]
+    # What reads no list of numbers sets nothing, though it may have a flag of the same name.
+    options = [o for params in commands if "no_header" in {p.name for p in params} for o in params]
+    blank = dict.fromkeys((str(option.name) for option in options), None)
+    for option in options:
+        for section, values in flags_of({**blank, option.name: True}).items():
+            for setting in values:
+                known = found.setdefault(f"{section}.{setting}", [])
+                known += [option.opts[0]] if option.opts[0] not in known else []
+    return found
+
+
+def _schemas(model: type[Section]) -> dict[str, str]:
+    """Each setting's type and bounds in words."""
+    schema = model.model_json_schema()
+    kinds = schema.get("$defs", {})
+    return {name: type_of(each, kinds) for name, each in schema["properties"].items()}
+
+
+def type_of(schema: Mapping[str, Any], kinds: Mapping[str, Any]) -> str:
+    """A type of JSON Schema in words; ``kinds`` are those that it names.
+
+    >>> type_of({"type": "integer", "minimum": 1, "maximum": 2400}, {})
+    'whole number from 1 to 2400'
+    """
+    if "$ref" in schema:
+        return type_of(kinds[schema["$ref"].rpartition("/")[2]], kinds)
+    if "enum" in schema:
+        return f"one of {one_of(schema['enum'])}"
+    if schema["type"] == "array":
+        return f"list of: {type_of(schema['items'], kinds)}"
+    if schema["type"] == "object":
+        names = schema.get("propertyNames", {"type": "string"})
+        return (
+            f"table of: {type_of(names, kinds)} = {type_of(schema['additionalProperties'], kinds)}"
+        )
+    bounds = [f" {word} {schema[name]}" for name, word in _BOUNDS.items() if name in schema]
+    return _TYPES[schema["type"]] + "".join(bounds)
+
+
+def _setting(name: str, written: Written, facts: Mapping[str, str]) -> str:
+    parts = [f"### {name}", written.comment, table(tuple(facts), [tuple(facts.values())])]
+    if written.example:
+        parts.append(f"For example {code(written.example)}.")
+    return "\n\n".join(parts)
+
+
+def _short(dotted: str) -> list[str]:
+    return [_SHORT_VARIABLES[dotted]] if dotted in _SHORT_VARIABLES else []
+
+
+def _first_line(model: type[Section]) -> str:
+    return (model.__doc__ or "").splitlines()[0]

@@ -1,0 +1,195 @@
+"""Plays docs/tutorial.md: its files, its commands and its Python, in order, in one folder.
+
+``python -m tests.e2e.tutorial`` writes what they print now into the page. A block with a line ``…``
+shows less than is printed, and is left to its author.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from .conftest import COMMAND, Background, Finished, clean, discreet, until
+from .likeness import LEFT_OUT
+from .starting import begin, complete
+
+PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
+PORT = "8080"
+"""The port of the page; a free one is played in its place."""
+
+_BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n", re.MULTILINE)
+# What is said where stderr is no terminal; on one, a bar says it and goes away.
+_HEARTBEAT = re.compile(r"^[a-z ]+: [\d,]+(?: of [\d,]+)?(?: [a-z]+)?\n", re.MULTILINE)
+_REQUESTS_BEFORE_STOP = 3
+
+
+class Block(NamedTuple):
+    """A fenced block: its language, the file it is saved as, its text and where that lies."""
+
+    language: str
+    name: str | None
+    text: str
+    start: int
+    end: int
+
+
+class Played(NamedTuple):
+    """A block that shows what was printed, and what it would show now."""
+
+    block: Block
+    now: str
+
+
+def blocks(page: str) -> list[Block]:
+    """The fenced blocks of a page, in order."""
+    return [Block(m[1], m[2], m[3], *m.span(3)) for m in _BLOCK.finditer(page)]
+
+
+def rewritten(page: str, played: list[Played]) -> str:
+    """The page with what its blocks show now."""
+    for block, now in reversed(played):
+        if f"\n{LEFT_OUT}\n" not in block.text:
+            page = page[: block.start] + now + page[block.end :]
+    return page
+
+
+class Player:
+    """A shell in a folder, which knows as much as the page needs."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._environment: dict[str, str | None] = {"BATCH_SCREEN_API_KEY": None}
+        self._code = 0
+        self._port = _free_port()
+        self._beside: list[Background] = []
+        self._starts = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for running in self._beside:
+            running.process.kill()
+            running.process.wait()
+
+    def play(self, page: str) -> Iterator[Played]:
+        """Each block that shows what was printed, as soon as that is known."""
+        printed = ""
+        for block in blocks(page):
+            if block.name:
+                (self._folder / block.name).write_text(block.text, "utf-8")
+            elif block.language == "python":
+                printed = self._python(block.text)
+            elif block.language == "text":
+                yield Played(block, printed)
+            elif block.language == "console":
+                yield Played(block, self._console(block.text))
+
+    def _python(self, text: str) -> str:
+        with contextlib.chdir(self._folder), contextlib.redirect_stdout(io.StringIO()) as shown:
+            exec(compile(text, str(PAGE), "exec"), {})
+        return shown.getvalue()
+
+    def _console(self, text: str) -> str:
+        shown = ""
+        for typed in _COMMAND.finditer(text):
+            command = typed[1].replace("\\\n", "").replace(PORT, self._port)
+            is_stopped = "^C\n" in text[typed.end() :].partition("\n$ ")[0]
+            said = "".join(self._said(command, is_stopped=is_stopped))
+            shown += typed[0] + said.replace(self._port, PORT)
+        return shown
+
+    def _said(self, command: str, *, is_stopped: bool) -> Iterator[str]:
+        for part in command.split(" && "):
+            match self._words(part):
+                case ["batch-screen", *arguments, "&"]:
+                    yield self._begun(arguments)
+                case ["batch-screen", *arguments] if is_stopped:
+                    yield self._stopped(arguments)
+                case ["batch-screen", *arguments]:
+                    yield self._completed(arguments)
+                case ["export", variable]:
+                    name, _, self._environment[name] = variable.partition("=")
+                case ["echo", "$?"]:
+                    yield f"{self._code}\n"
+                case ["echo", *words]:
+                    yield f"{' '.join(words)}\n"
+                case ["kill", "%1"]:
+                    running = self._beside.pop()
+                    announced = running.heard
+                    yield running.end(signal.SIGTERM).out.removeprefix(announced)
+                case _:
+                    raise AssertionError(f"the tutorial is played without a shell: {command}")
+            if self._code:
+                return
+
+    def _words(self, command: str) -> list[str]:
+        """The command's words, with the paths that a word with a star stands for."""
+        words = shlex.split(command)
+        paths = {w: sorted(map(str, self._folder.glob(w))) if "*" in w else [] for w in words}
+        return [
+            each.removeprefix(f"{self._folder}/")
+            for word in words
+            for each in paths[word] or [word]
+        ]
+
+    def _completed(self, arguments: list[str]) -> str:
+        done = complete([str(COMMAND), *arguments], env=clean(self._environment), cwd=self._folder)
+        return self._told(Finished(done.returncode, done.stdout.decode(), done.stderr.decode()))
+
+    def _stopped(self, arguments: list[str]) -> str:
+        """What a terminal shows of a command that gets Ctrl-C once it has asked a little."""
+        running = self._started(arguments)
+        with running.process:
+            until(lambda: self._requests() >= _REQUESTS_BEFORE_STOP)
+            said = running.end(signal.SIGINT)
+        return self._told(said).replace("\nstopping:", "^C\nstopping:")
+
+    def _begun(self, arguments: list[str]) -> str:
+        running = self._started([*arguments, "--port", self._port])
+        self._beside.append(running)
+        return until(lambda: running.heard if "statistics" in running.heard else "")
+
+    def _started(self, arguments: list[str]) -> Background:
+        self._starts += 1
+        stdout, stderr = (self._folder / f"{self._starts}.{name}" for name in ("out", "err"))
+        command, env = [str(COMMAND), *arguments], clean(self._environment)
+        with stdout.open("wb") as out, stderr.open("wb") as err:
+            process = begin(command, stdout=out, stderr=err, env=env, cwd=self._folder)
+        return Background(process, stderr, stdout)
+
+    def _requests(self) -> int:
+        """Requests of unfinished runs, which are noted before they are sent."""
+        journals = self._folder.glob("*/.state/runs/*/journal/*.journal")
+        return sum(path.read_bytes().count(b'"intent"') for path in journals)
+
+    def _told(self, said: Finished) -> str:
+        self._code = discreet(said).code
+        return _HEARTBEAT.sub("", said.err) + said.out
+
+
+def _free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def main() -> None:
+    """Writes the page anew."""
+    page = PAGE.read_text("utf-8")
+    with tempfile.TemporaryDirectory() as folder, Player(Path(folder)) as player:
+        PAGE.write_text(rewritten(page, list(player.play(page))), "utf-8")
+    print("wrote docs/tutorial.md")
+
+
+if __name__ == "__main__":
+    main()
