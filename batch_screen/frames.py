@@ -5,6 +5,8 @@ polars tells of it in errors of its own, as if the rows were at fault.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -35,11 +37,17 @@ class _Witness:
         self.failure: OSError | None = None
 
     def write(self, content: bytes) -> int:
-        try:
+        with self._remembering():
             return self._file.write(content)
+
+    def flush(self) -> None:
+        with self._remembering():  # what was buffered may fail only now
+            self._file.flush()
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             self.failure = error
             raise
-
-    def flush(self) -> None:
-        self._file.flush()

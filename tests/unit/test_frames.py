@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,21 @@ def test_a_frame_is_whole_and_private(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+@pytest.mark.parametrize("rows", [1, 20_000], ids=["at the last flush", "on the way"])
+def test_a_full_disk_is_told_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, rows: int
+) -> None:
     class Full(BytesIO):
         def write(self, content: Any, /) -> int:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(files, "open_private", lambda _path: Full())
-    with pytest.raises(OutputError, match=r"rows\.parquet: No space left.*free space") as caught:
-        write_frame(tmp_path / "rows.parquet", FRAME)
+    frame = pl.select(e164=pl.int_range(rows).cast(pl.String))
+    with pytest.raises(OutputError, match=rf"rows\.parquet: {os.strerror(code)}; ") as caught:
+        write_frame(tmp_path / "rows.parquet", frame)
     assert isinstance(caught.value.__cause__, OSError)
-    assert caught.value.__cause__.errno == errno.ENOSPC
+    assert caught.value.__cause__.errno == code
     assert list(tmp_path.iterdir()) == []
 
 
