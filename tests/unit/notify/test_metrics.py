@@ -31,8 +31,7 @@ def read(text: str) -> dict[tuple[str, ...], float]:
 
 def test_all_figures_of_a_complete_run() -> None:
     text = metrics(complete(), {}).decode()
-    found = {name: value for name, value in read(text).items()}
-    assert found == {
+    assert read(text) == {
         ("batch_screen_last_run_timestamp_seconds",): ENDED,
         (SUCCESS,): ENDED,
         (COMPLETE,): ENDED,
