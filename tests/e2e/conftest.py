@@ -79,16 +79,19 @@ class Finished:
     @property
     def lines(self) -> list[str]:
         """What stderr got, as text: without a terminal ``run`` writes JSON."""
-        return [_as_text(line) for line in self.err.splitlines()]
+        return [as_text(line) for line in self.err.splitlines()]
 
 
-def _as_text(line: str) -> str:
+def as_text(line: str) -> str:
+    """A line of JSON as the text that a terminal would have got."""
     if not line.startswith("{"):
         return line
     told = json.loads(line)
     message, event = told.get("message", ""), told["event"]
     if event in ("error", "stopped"):
         return f"Error: {message}"
+    if event == "warning":
+        return f"warning: {message}"
     return message or f"{told.get('stage', event)}: {told.get('done', '')}"
 
 
