@@ -46,6 +46,8 @@ _log = _Log()
 def choose(form: str) -> None:
     """From now on lines have this form; ``auto`` is JSON where stderr is no terminal."""
     _log.is_json = form == JSON or (form == AUTO and not sys.stderr.isatty())
+    if _log.is_json:
+        import json  # noqa: F401, PLC0415 (now, for where memory gives out nothing can be imported)
 
 
 def presume(arguments: Sequence[str], environment: Mapping[str, str]) -> None:

@@ -55,10 +55,10 @@ def run(*, as_json: bool, **options: Any) -> int:
     from batch_screen.watch import Stop, Watch  # noqa: PLC0415
 
     stop, start = Stop(), Start(settings, as_json=as_json)
+    _obey_signals(stop)
     with start.told():
         job = job_of(options, needs_key=True, settings=settings)
         start.run_date = job.day.isoformat()
-        _obey_signals(stop)
         with watcher(settings.output.heartbeat_seconds) as progress:
             watch = Watch(start.stages.pass_to(progress), stop, start.belong_to)
             start.screened = screened = screen(job, watch, start.stop_at)

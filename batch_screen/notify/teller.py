@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from batch_screen.config.settings import Settings
@@ -25,27 +25,39 @@ def check_told(settings: Settings) -> None:
 
 def tell_begun(settings: Settings) -> list[str]:
     """Tells that a start begins; returns warnings."""
-    return Caller(settings.pings, settings.api.ca_file).begun()
+    caller = _caller(settings)
+    return _tried("the start call", caller.begun)
 
 
 def tell_ended(settings: Settings, closing: Closing) -> list[str]:
     """Tells how the start ended; returns warnings, for none of this may change how it did."""
-    return [
-        *_files(settings, closing),
-        *Caller(settings.pings, settings.api.ca_file).ended(closing),
-    ]
 
-
-def _files(settings: Settings, closing: Closing) -> Iterator[str]:
-    try:
+    def write_summary_file() -> None:
         if settings.output.summary_file:
             write_whole(Path(settings.output.summary_file), document(closing))
-    except BatchScreenError as error:
-        yield str(error)
-    try:
+
+    def write_metrics_file() -> None:
         if settings.metrics.file:
             from batch_screen.notify.metrics import write_metrics  # noqa: PLC0415 (heavy)
 
             write_metrics(Path(settings.metrics.file), closing)
+
+    return [
+        *_tried("the summary file", write_summary_file),
+        *_tried("the metrics file", write_metrics_file),
+        *_tried("the last calls", lambda: _caller(settings).ended(closing)),
+    ]
+
+
+def _caller(settings: Settings) -> Caller:
+    return Caller(settings.pings, settings.api.ca_file)
+
+
+def _tried(what: str, tell: Callable[[], list[str] | None]) -> list[str]:
+    """The warnings of what was told, or the one that it could not be told."""
+    try:
+        return tell() or []
     except BatchScreenError as error:
-        yield str(error)
+        return [str(error)]
+    except Exception as error:  # noqa: BLE001 (no memory, no thread: the run's own end counts)
+        return [f"{what} failed: {type(error).__name__}; the run goes on"]

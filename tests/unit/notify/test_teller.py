@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,16 @@ def test_a_file_that_cannot_be_written_does_not_keep_the_other_and_the_calls(
     assert "last.json" in warning
     assert listener.paths == ["/b"]
     assert (tmp_path / "last.prom").exists()
+
+
+def test_where_no_thread_can_be_started_that_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    told = settings(tmp_path, start_url="http://127.0.0.1:9/a", finish_url="http://127.0.0.1:9/b")
+    assert tell_begun(told) == ["the start call failed: RuntimeError; the run goes on"]
+    assert tell_ended(told, complete()) == ["the last calls failed: RuntimeError; the run goes on"]
+    assert (tmp_path / "last.json").exists()
