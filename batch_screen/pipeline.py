@@ -23,7 +23,6 @@ from batch_screen.errors import (
     InputError,
     OutputError,
 )
-from batch_screen.exit_codes import SIGNAL_EXIT
 from batch_screen.files import check_writable, make_folder, sweep, translated
 from batch_screen.job import STATE, Job
 from batch_screen.lock import locked

@@ -20,6 +20,7 @@ from batch_screen.ahead import ahead
 from batch_screen.checked import check_file
 from batch_screen.config.settings import Settings
 from batch_screen.errors import BatchScreenError, exit_code_of
+from batch_screen.exit_codes import SIGNAL_EXIT
 from batch_screen.files import check_writable, whole, write_whole
 from batch_screen.journal.seal import is_sealed, read_outcomes, read_sealed, sealed_path
 from batch_screen.journal.tally import Tally
@@ -51,7 +52,7 @@ from batch_screen.schema import KEPT_PREFIX, conform
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.starts import read_starts
 from batch_screen.version import __version__
-from batch_screen.watch import SIGNAL_EXIT, Watch
+from batch_screen.watch import Watch
 
 MANY_SHARDS, SHARDS_OF_A_PART = 128, 64
 """In large runs a part holds several shards: readers want files of a hundred megabytes."""

@@ -24,7 +24,6 @@ from batch_screen.exit_codes import ExitCode
 from batch_screen.version import __version__
 
 
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="batch-screen")
 def cli() -> None:

@@ -12,11 +12,9 @@ from msgspec.structs import replace
 
 from batch_screen.config.guards import Guards
 from batch_screen.config.thresholds import Threshold
+from batch_screen.exit_codes import ExitCode
 from batch_screen.model import Endpoint, OutcomeKind
 from batch_screen.output.summary import Judgement, Lookups, Summary
-
-CROSSED = 3
-"""The exit code of a run that is complete and crosses a threshold."""
 
 _NO_PREVIOUS = "does not apply: there is no earlier complete run in this folder"
 _NO_FIGURE = "does not apply: there is nothing to count it from"
@@ -28,7 +26,8 @@ def judged(summary: Summary, guards: Guards, previous: Summary | None) -> Summar
     found = [judge(each, summary, previous) for each in guards.thresholds]
     has_failed = summary.failure_share > guards.max_failure_share
     is_crossed = has_failed or any(each.crossed for each in found)
-    return replace(summary, thresholds=found, exit_code=CROSSED if is_crossed else 0)
+    code = ExitCode.FAILURES if is_crossed else ExitCode.COMPLETE
+    return replace(summary, thresholds=found, exit_code=int(code))
 
 
 def judge(threshold: Threshold, summary: Summary, previous: Summary | None) -> Judgement:
