@@ -22,6 +22,9 @@ from typing import ClassVar
 
 from batch_screen.exit_codes import ExitCode
 
+# What threads that could not be started are called by Python and by polars.
+_GAVE_OUT = ("can't start new thread", "Resource temporarily unavailable")
+
 
 class BatchScreenError(Exception):
     """Root of everything this package raises on purpose."""
@@ -32,6 +35,25 @@ class BatchScreenError(Exception):
     def __init__(self, message: str, *, exit_code: int | None = None) -> None:
         super().__init__(message)
         self.exit_code = type(self).default_exit_code if exit_code is None else exit_code
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The exit code of a command that this error ends.
+
+    What nobody has foreseen is a bug (1), unless the system lacked something (71).
+
+    >>> [int(exit_code_of(error)) for error in (InputError("no rows"), MemoryError(), KeyError())]
+    [65, 71, 1]
+    """
+    if isinstance(error, BatchScreenError):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    if isinstance(error, PermissionError):
+        return OutputError.default_exit_code
+    is_system = isinstance(error, (OSError, MemoryError, ImportError))
+    gave_out = any(words in str(each) for each in error.args for words in _GAVE_OUT)
+    return ExitCode.SYSTEM if is_system or gave_out else ExitCode.BUG
 
 
 class ConfigurationError(BatchScreenError):

@@ -27,8 +27,8 @@ class ExitCode(IntEnum):
     )
     FAILURES = (
         3,
-        "complete, with more failed lookups than guards.max_failure_share",
-        "See errors.csv; the results can be loaded, with what failed as unknown.",
+        "complete, with more failed lookups than guards.max_failure_share, or --fail-if crossed",
+        "See the closing block and errors.csv; the results can be loaded, what failed as unknown.",
     )
     STOPPED = (
         4,
@@ -88,3 +88,18 @@ class ExitCode(IntEnum):
         member.meaning = meaning
         member.next_step = next_step
         return member
+
+
+WHOLE = frozenset({ExitCode.COMPLETE, ExitCode.FAILURES})
+"""The run's files are whole and can be loaded."""
+
+ON_PURPOSE = frozenset({ExitCode.STOPPED, ExitCode.INTERRUPTED, ExitCode.TERMINATED})
+"""Stopped at a bound, by the account, or by a signal."""
+
+MAY_PASS = ON_PURPOSE | {
+    ExitCode.UNREACHABLE,
+    ExitCode.SYSTEM,
+    ExitCode.CANNOT_WRITE,
+    ExitCode.LOCKED,
+}
+"""A scheduler may start the same command again. After any other, somebody has to look first."""

@@ -33,6 +33,8 @@ from batch_screen.errors import OutputError
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+PUBLIC_MODE = 0o644
+"""Of what holds nothing personal and other users' programs must read."""
 
 _UNFINISHED = re.compile(r"\.(.+\.)?[0-9a-f]{8}\.tmp")
 
@@ -90,7 +92,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def whole(path: Path, *, staging: Path | None = None) -> Iterator[BinaryIO]:
+def whole(path: Path, *, staging: Path | None = None, mode: int = FILE_MODE) -> Iterator[BinaryIO]:
     """A file that appears under its final name, whole and on disk, when the block ends.
 
     ``staging`` is where it grows meanwhile: a folder on the same file system, for folders
@@ -105,6 +107,8 @@ def whole(path: Path, *, staging: Path | None = None) -> Iterator[BinaryIO]:
             with BufferedWriter(open_private(growing)) as file:
                 yield file
                 file.flush()
+                if mode != FILE_MODE:
+                    os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
             growing.replace(path)
             sync_folder(path.parent)
@@ -142,7 +146,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, *, mode: int = FILE_MODE) -> None:
     """Writes a small file whole or not at all."""
-    with whole(path) as file:
+    with whole(path, mode=mode) as file:
         file.write(content)

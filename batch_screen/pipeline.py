@@ -17,15 +17,12 @@ from batch_screen.config.settings import Settings
 from batch_screen.engine.asking import Asked, ask_all
 from batch_screen.engine.budget import refuse_unpriced
 from batch_screen.errors import (
-    ApiError,
     AuthenticationError,
     BatchScreenError,
     ConfigurationError,
     InputError,
     OutputError,
-    Stopped,
 )
-from batch_screen.exit_codes import SIGNAL_EXIT
 from batch_screen.files import check_writable, make_folder, sweep, translated
 from batch_screen.job import STATE, Job
 from batch_screen.lock import locked
@@ -37,7 +34,7 @@ from batch_screen.output.summary import Summary, read_summary, tells_of_a_stop
 from batch_screen.plan import check_plan, read_plan
 from batch_screen.planning import Source, full_paths, on_disk, plan_inputs
 from batch_screen.reading.inputs import expand
-from batch_screen.reporting import layout_of, report, report_stopped
+from batch_screen.reporting import count_stopped, judge_run, layout_of, report, write_stopped
 from batch_screen.runs import (
     Identity,
     Run,
@@ -68,6 +65,8 @@ class _Start(NamedTuple):
     run: Run
     plan: Plan
     started_at: datetime
+    ended: list[Session]
+    """What it did, once it has asked."""
 
 
 OnStopped = Callable[[Screened], None]
@@ -78,8 +77,8 @@ def screen(
 ) -> Screened:
     """Screens the inputs, or resumes, or says that it was done already.
 
-    Raises the exceptions of ``errors``; whatever was answered by then is saved. Where asking
-    was stopped on purpose, ``on_stopped`` is first told how far the run has come.
+    Raises the exceptions of ``errors``; whatever was answered by then is saved. Where there was
+    a plan already, ``on_stopped`` is first told how far the run has come.
     """
     watch = watch or Watch()
     started_at = datetime.now(UTC)
@@ -92,23 +91,59 @@ def screen(
     with _locked(job), on_disk(sources, job.state, watch) as files:
         watch.progress.stage("reading")
         run = _run(job, job.identity(files), full_paths(files), watch)
+        watch.on_run(run.run_id)
         layout = layout_of(run, job.settings)
         if is_whole(layout):
             if not run.plan.exists():  # its state was removed; it needs none
                 run.discard()
-            return Screened(read_summary(layout.summary), layout, was_complete=True)
+            judged = judge_run(read_summary(layout.summary), job.settings)
+            return Screened(judged, layout, was_complete=True)
         _refuse_to_buy_again(job, run, layout)
         plan = _plan(job, run, files, watch)
-        read_starts(run.starts, run.run_id)  # damage is told before anything more is bought
-        layout.check_writable()
-        watch.progress.note(
-            f"run {run.run_id}; if it is stopped, the same command resumes it without --new-run "
-            f"and with --run-date {layout.run_date}"
-        )
-        session = _ask(_Start(job, run, plan, started_at), watch, on_stopped)
-        watch.progress.stage("writing", total=len(plan.shards))
-        summary = report(run, plan, job.settings, session, watch)
+        start = _Start(job, run, plan, started_at, ended=[])
+        with _summed_up(start, watch, on_stopped):
+            read_starts(run.starts, run.run_id)  # damage is told before anything more is bought
+            layout.check_writable()
+            watch.progress.note(
+                f"run {run.run_id}; if it is stopped, the same command resumes it without "
+                f"--new-run and with --run-date {layout.run_date}"
+            )
+            session = _ask(start, watch)
+            watch.progress.stage("writing", total=len(plan.shards))
+            summary = report(run, plan, job.settings, session, watch)
     return Screened(summary, layout)
+
+
+@contextmanager
+def _summed_up(start: _Start, watch: Watch, on_stopped: OnStopped) -> Iterator[None]:
+    """Whatever ends the start, how far the run has come is counted, written and told.
+
+    What fails while doing so is told and goes no further: the error that ended the start does.
+    """
+    try:
+        yield
+    except Exception as error:
+        unwritten = f"run {start.run.run_id}: its summary.json could not be written"
+        with _told(watch, unwritten):
+            summary = _count_stopped(start, error)
+            with _told(watch, unwritten):
+                write_stopped(start.run, start.job.settings, summary)
+            on_stopped(Screened(summary, layout_of(start.run, start.job.settings)))
+        raise
+
+
+@contextmanager
+def _told(watch: Watch, what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 (something worse has ended the start)
+        with suppress(Exception):
+            watch.progress.note(f"{what}: {error}")
+
+
+def _count_stopped(start: _Start, error: Exception) -> Summary:
+    session = start.ended[0] if start.ended else Session(start.started_at, datetime.now(UTC))
+    return count_stopped(start.run, start.plan, start.job.settings, session, error)
 
 
 @contextmanager
@@ -167,7 +202,7 @@ def _refuse_to_buy_again(job: Job, run: Run, layout: Layout) -> None:
     was_stopped = layout.summary.exists() and not was_answered
     if was_stopped and not run.has_asked and not job.new_run:
         stopped = read_summary(layout.summary)
-        if any(session.attempts for session in stopped.starts):
+        if any(session.attempts for session in (*stopped.starts, stopped.session)):
             run.discard()
             raise OutputError(
                 f"run {run.run_id} was stopped after it had asked, as {layout.summary} says, but "
@@ -203,34 +238,24 @@ def _server(job: Job) -> Iterator[tuple[Settings, str]]:
         yield job.settings.model_copy(update={"api": api}), DEFAULT_KEY
 
 
-def _ask(start: _Start, watch: Watch, on_stopped: OnStopped) -> Session:
+def _ask(start: _Start, watch: Watch) -> Session:
     """Asks what has no outcome yet. What this start did is kept, also where it was stopped."""
     job, run, plan = start.job, start.run, start.plan
-    ended: list[Session] = []
 
     def end(asked: Asked) -> None:
-        ended.append(_session(start.started_at, asked))
+        start.ended.append(_session(start.started_at, asked))
 
     try:
         with _server(job) as (settings, key):
             ask_all(run, plan, settings, key, watch, began_at=start.started_at, on_end=end)
-    except BatchScreenError as error:
+    except BatchScreenError:
         with suppress(Exception):  # whatever fails now, what stopped the run is told
-            for session in ended:
+            for session in start.ended:
                 _keep(run, session)
-                if _is_on_purpose(error):
-                    summary = report_stopped(run, plan, job.settings, session, error)
-                    on_stopped(Screened(summary, layout_of(run, job.settings)))
         raise
-    [session] = ended
+    [session] = start.ended
     _keep(run, session)
     return session
-
-
-def _is_on_purpose(error: BatchScreenError) -> bool:
-    """Whether the API or a limit ended the asking, and not a signal or the disk."""
-    is_signal = error.exit_code > SIGNAL_EXIT
-    return isinstance(error, (Stopped, ApiError, ConfigurationError)) and not is_signal
 
 
 def _keep(run: Run, session: Session) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import polars as pl
@@ -18,7 +19,8 @@ from msgspec.structs import replace
 from batch_screen.ahead import ahead
 from batch_screen.checked import check_file
 from batch_screen.config.settings import Settings
-from batch_screen.errors import BatchScreenError
+from batch_screen.errors import BatchScreenError, exit_code_of
+from batch_screen.exit_codes import SIGNAL_EXIT
 from batch_screen.files import check_writable, whole, write_whole
 from batch_screen.journal.seal import is_sealed, read_outcomes, read_sealed, sealed_path
 from batch_screen.journal.tally import Tally
@@ -32,6 +34,7 @@ from batch_screen.output.manifest import write_manifest, write_marker, write_sch
 from batch_screen.output.ordering import write_in_order
 from batch_screen.output.pace_chart import pace_svg
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
+from batch_screen.output.previous import previous_run
 from batch_screen.output.summary import (
     COMPLETE,
     STOPPED,
@@ -42,6 +45,7 @@ from batch_screen.output.summary import (
     count_rows,
     write_summary,
 )
+from batch_screen.output.thresholds import judged
 from batch_screen.plan import read_rejects, read_rows, rejects_path, shard_rows_path
 from batch_screen.runs import Run
 from batch_screen.schema import KEPT_PREFIX, conform
@@ -54,6 +58,8 @@ MANY_SHARDS, SHARDS_OF_A_PART = 128, 64
 """In large runs a part holds several shards: readers want files of a hundred megabytes."""
 
 _CAUSE_CHARACTERS = 4_000
+_MOST_SECONDS = 10.0
+"""For counting after a signal: services are killed 30 to 90 seconds after it."""
 _STEPS_TOLD = 1_200
 """Over all starts of a run: what a service starts again and again fills no summary."""
 _STEPS_OF_A_START = 10
@@ -92,7 +98,7 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
         result_rows=sum(_height(path) for path in layout.parts(RESULTS)),
         error_rows=sum(_height(path) for path in layout.parts(ERRORS)),
     )
-    summary = _summary(run, plan, settings, session, endpoints)
+    summary = judge_run(_summary(run, plan, settings, session, endpoints), settings)
     write_summary(layout.summary, summary)
     with whole(layout.errors_csv) as file:
         write_errors_csv(file, _frames(layout.parts(ERRORS)))
@@ -115,26 +121,48 @@ def part_count(shards: int) -> int:
     return shards // SHARDS_OF_A_PART if is_large else shards
 
 
-def report_stopped(
-    run: Run, plan: Plan, settings: Settings, session: Session, error: BatchScreenError
+def judge_run(summary: Summary, settings: Settings) -> Summary:
+    """A complete run's summary with what the thresholds of these settings make of it."""
+    guards = settings.guards
+    layout = Layout(Path(settings.output.folder), summary.run_id, summary.run_date)
+    compares = any(each.is_change for each in guards.thresholds)
+    return judged(summary, guards, previous_run(layout, summary) if compares else None)
+
+
+def count_stopped(
+    run: Run, plan: Plan, settings: Settings, session: Session, error: Exception
 ) -> Summary:
-    """Writes and returns how far a run had come that ``error`` has stopped.
+    """How far a run had come that ``error`` has stopped, counted from its state.
 
-    Of its shards one at a time is in memory.
+    Of its shards one at a time is in memory. Raises ``TimeoutError`` where counting after a
+    signal takes too long: whoever sent it does not wait for ever.
     """
-    layout = layout_of(run, settings)
-    check_writable(layout.run)
-    counted = count_lookups(_outcomes_so_far(run, plan), settings.prices)
+    until = monotonic() + _MOST_SECONDS if exit_code_of(error) > SIGNAL_EXIT else None
+    counted = count_lookups(_outcomes_so_far(run, plan, until), settings.prices)
     endpoints = with_left(counted, settings.screening.endpoints, plan.unique_numbers)
-    ending = Ending(safe_line(str(error), _CAUSE_CHARACTERS), error.exit_code)
+    ending = Ending(_cause(error), exit_code_of(error))
     complete = _summary(run, plan, settings, session, endpoints)
-    summary = replace(complete, status=STOPPED, stopped=ending)
-    write_summary(layout.summary, summary)
-    return summary
+    return replace(complete, status=STOPPED, stopped=ending, exit_code=ending.exit_code)
 
 
-def _outcomes_so_far(run: Run, plan: Plan) -> Iterator[pl.LazyFrame]:
+def write_stopped(run: Run, settings: Settings, summary: Summary) -> None:
+    """Writes the summary of a run that was stopped; never over that of one with its marker."""
+    layout = layout_of(run, settings)
+    if not layout.marker.exists():
+        check_writable(layout.run)
+        write_summary(layout.summary, summary)
+
+
+def _cause(error: Exception) -> str:
+    """What stopped the run, masked; the text of a bug may quote data, so it is left out."""
+    is_ours = isinstance(error, BatchScreenError)
+    return safe_line(str(error) if is_ours else type(error).__name__, _CAUSE_CHARACTERS)
+
+
+def _outcomes_so_far(run: Run, plan: Plan, until: float | None) -> Iterator[pl.LazyFrame]:
     for shard in range(len(plan.shards)):
+        if until is not None and monotonic() > until:
+            raise TimeoutError(f"counting took longer than {_MOST_SECONDS:g} s")
         if is_sealed(run.sealed, run.run_id, shard):
             yield pl.scan_parquet(sealed_path(run.sealed, shard))
         else:

@@ -107,12 +107,20 @@ class Stop:
             self._listeners.remove(listener)
 
 
+def _unheard(run_id: str) -> None:
+    del run_id
+
+
 @dataclass(frozen=True)
 class Watch:
-    """A run's watcher: ``progress`` hears, ``stop`` may ask it to end."""
+    """A run's watcher: ``progress`` hears, ``stop`` may ask it to end.
+
+    ``on_run`` is told the run's id as soon as it is known.
+    """
 
     progress: Progress = field(default_factory=Silent)
     stop: Stop = field(default_factory=Stop)
+    on_run: Callable[[str], None] = _unheard
 
     def advance(self, count: int) -> None:
         """``count`` more units are done; raises ``Stopped`` if that should be all."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import faulthandler
 import logging
-import os
 import resource
 import sys
 import threading
@@ -18,11 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from batch_screen.cli.show import tell
+from batch_screen.cli import log
+from batch_screen.errors import exit_code_of
+from batch_screen.exit_codes import ExitCode
 from batch_screen.masking import MaskedRecords, safe_line
 
 _MESSAGE_CHARACTERS = 200
-_NO_WORDS = b"Error: the system gave out: free memory or files, then start again\n"
 
 
 def keep_quiet() -> None:
@@ -58,12 +58,20 @@ def _text(error: BaseException | None) -> str:
         return "it cannot be shown"
 
 
+def unforeseen(error: BaseException) -> str:
+    """What to say of an error that is none of ours, and what to do next."""
+    if isinstance(error, PermissionError):
+        return f"{error.filename}: {error.strerror}; fix permissions, then start again"
+    if exit_code_of(error) == ExitCode.SYSTEM:
+        return f"the system gave out: {described(error)}; free memory or files, then start again"
+    return f"this is a bug, please report it: {described(error)}"
+
+
 def _say(what: str, error: BaseException | None) -> None:
     try:
-        tell(f"Error: this is a {what}, please report it: {described(error)}")
+        log.bug(f"this is a {what}, please report it: {described(error)}")
     except Exception:  # noqa: BLE001 (Python would print both tracebacks)
-        with suppress(OSError):
-            os.write(2, _NO_WORDS)
+        log.last_resort()
 
 
 def _warn(  # noqa: PLR0917 (the signature is Python's)
@@ -75,28 +83,21 @@ def _warn(  # noqa: PLR0917 (the signature is Python's)
     line: str | None = None,
 ) -> None:
     del file, line
-    tell(f"warning: {category.__name__} at {Path(filename).name}:{lineno}: {message}")
-
-
-class _MaskedFormatter(logging.Formatter):
-    """The level and the message; the filter has masked it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return safe_line(f"{record.levelname.lower()}: {record.getMessage()}")
+    log.warning(f"{category.__name__} at {Path(filename).name}:{lineno}: {message}")
 
 
 class _TellingHandler(logging.Handler):
-    """Prints where ``tell`` prints, so that a dead stderr is no error."""
+    """Prints where all else is printed, so that a dead stderr is no error."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tell(self.format(record))
+        kind = record.levelname.lower()
+        log.warning(safe_line(record.getMessage()), kind=kind)  # the filter has masked it
 
 
 def _log_masked() -> None:
     logging.raiseExceptions = False  # it prints a traceback when a line cannot be written
     handler = _TellingHandler()
     handler.addFilter(MaskedRecords())
-    handler.setFormatter(_MaskedFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 

@@ -11,21 +11,17 @@ import sys
 
 import click
 
+from batch_screen.cli import log
 from batch_screen.cli.check import check
-from batch_screen.cli.last_words import described, keep_quiet
+from batch_screen.cli.last_words import keep_quiet, unforeseen
 from batch_screen.cli.plan import plan
 from batch_screen.cli.run import run
 from batch_screen.cli.sandbox import sandbox
 from batch_screen.cli.show import open_missing, settle, tell
 from batch_screen.cli.validate import validate
-from batch_screen.errors import BatchScreenError
+from batch_screen.errors import BatchScreenError, exit_code_of
 from batch_screen.exit_codes import ExitCode
-from batch_screen.masking import safe_line
 from batch_screen.version import __version__
-
-# What threads that could not be started are called by Python and by polars.
-_GAVE_OUT = ("can't start new thread", "Resource temporarily unavailable")
-_MESSAGE_CHARACTERS = 4_000
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -59,43 +55,30 @@ def main() -> None:
 
 
 def _exit_code() -> int:
+    log.presume(sys.argv[1:], os.environ)
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
-        shown = io.StringIO()
-        error.show(shown)  # it quotes what was typed
-        tell(shown.getvalue().rstrip("\n"))
+        _tell_of_usage(error)
         return error.exit_code
     except BatchScreenError as error:
-        _say(f"Error: {error}")
+        log.error(str(error), error.exit_code)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _say("Error: interrupted")
+        log.error("interrupted", ExitCode.INTERRUPTED)
         return ExitCode.INTERRUPTED
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 (no traceback ever; a panic of polars is no Exception)
-        if _has_given_out(error):
-            return _system(error)
-        _say(f"Error: this is a bug, please report it: {described(error)}")
-        return ExitCode.BUG
+        log.error(unforeseen(error), exit_code_of(error))
+        return exit_code_of(error)
     return code if isinstance(code, int) else 0
 
 
-def _has_given_out(error: BaseException) -> bool:
-    """Whether the system lacked something that nobody has foreseen, which is no bug."""
-    is_system = isinstance(error, (OSError, MemoryError, ImportError))
-    return is_system or any(words in str(error) for words in _GAVE_OUT)
-
-
-def _system(error: BaseException) -> int:
-    """Says so and returns the exit code; where it can be expected, an error of ours says more."""
-    if isinstance(error, PermissionError):
-        _say(f"Error: {error.filename}: {error.strerror}; fix permissions, then start again")
-        return ExitCode.CANNOT_WRITE
-    _say(f"Error: the system gave out: {described(error)}; free memory or files, then start again")
-    return ExitCode.SYSTEM
-
-
-def _say(message: str) -> None:
-    tell(safe_line(message, _MESSAGE_CHARACTERS))
+def _tell_of_usage(error: click.ClickException) -> None:
+    if log.is_json():
+        log.error(error.format_message(), error.exit_code)
+        return
+    shown = io.StringIO()
+    error.show(shown)  # it quotes what was typed
+    tell(shown.getvalue().rstrip("\n"))

@@ -13,6 +13,7 @@ import click
 from batch_screen.model import Endpoint
 
 if TYPE_CHECKING:
+    from batch_screen.config.settings import Settings
     from batch_screen.job import Job
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -46,6 +47,10 @@ _SETTINGS = {
     "max_duration": ("budget", "max_duration_seconds"),
     "stop_at": ("schedule", "stop_at"),
     "timezone": ("schedule", "timezone"),
+    "fail_if": ("guards", "fail_if"),
+    "log_format": ("logging", "format"),
+    "metrics_file": ("metrics", "file"),
+    "summary_file": ("output", "summary_file"),
 }
 
 
@@ -196,15 +201,21 @@ def _with(options: Iterable[Callable[[Command], Command]], command: Command) -> 
     return command
 
 
-def job_of(options: dict[str, Any], *, needs_key: bool) -> Job:
-    """The job that the options, the environment and the configuration file describe.
+def settings_of(options: dict[str, Any]) -> Settings:
+    """The settings that the options, the environment and the configuration file describe.
 
     Options that a command does not have are as if they were not given.
     """
-    from batch_screen.config.key import read_key  # noqa: PLC0415 (heavy)
-    from batch_screen.config.load import load_settings  # noqa: PLC0415
+    from batch_screen.config.load import load_settings  # noqa: PLC0415 (heavy)
 
-    settings = load_settings(flags_of(options), config=options["config"], environment=os.environ)
+    return load_settings(flags_of(options), config=options["config"], environment=os.environ)
+
+
+def job_of(options: dict[str, Any], *, needs_key: bool, settings: Settings | None = None) -> Job:
+    """The job that the options describe, with these settings or those of ``settings_of``."""
+    from batch_screen.config.key import read_key  # noqa: PLC0415 (heavy)
+
+    settings = settings or settings_of(options)
     run_date: datetime | None = options.get("run_date")
     is_sandbox = options.get("sandbox", False)
     key = read_key(settings.api.key_file, os.environ) if needs_key and not is_sandbox else None

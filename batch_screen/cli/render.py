@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from batch_screen.cli.hints import hints
 from batch_screen.cli.sparkline import sparkline
+from batch_screen.cli.threshold_lines import threshold_lines
 from batch_screen.config.settings import Settings
 from batch_screen.forecasting import Forecast
 from batch_screen.job import SANDBOX
@@ -34,6 +35,7 @@ def closing_block(screened: Screened, settings: Settings) -> str:
         *_lookups(summary),
         *_requests(summary, settings),
         *_pace(summary),
+        *threshold_lines(summary),
         *(_report(screened) if summary.is_stopped else _files(screened)),
         *(f"  hint: {hint}" for hint in hints(summary, settings)),
     ]

@@ -4,53 +4,65 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch_screen.cli.options import job_of, job_options
-from batch_screen.cli.show import show
-from batch_screen.errors import BatchScreenError
-from batch_screen.exit_codes import SIGNAL_EXIT, ExitCode
+from batch_screen.cli import log
+from batch_screen.cli.options import job_of, job_options, settings_of
+from batch_screen.exit_codes import SIGNAL_EXIT
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from batch_screen.watch import Stop
 
-_STOPPING = b"\nstopping: waiting for answers under way; once more to leave at once\n"
+_STOPPING = "stopping: waiting for answers under way; once more to leave at once"
 
 
 @click.command()
 @job_options
-def run(**options: Any) -> int:
+@click.option(
+    "--fail-if",
+    metavar="EXPR",
+    multiple=True,
+    help="Exit with 3 if a figure of the complete run crosses this: 'failure_rate > 1%', "
+    "'rows_change < -20%'; repeatable.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(log.FORMATS),
+    help="What stderr gets; auto: text on a terminal, else JSON lines.  [default: auto]",
+)
+@click.option("--metrics-file", metavar="FILE", help="Write figures for Prometheus to this file.")
+@click.option(
+    "--summary-file", metavar="FILE", help="Write to this JSON file how the start ended, always."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the closing block.")
+def run(*, as_json: bool, **options: Any) -> int:
     """Screen the numbers in INPUT: files, folders, globs, or - for stdin.
 
     A second start of the same command goes on where the first one stopped and asks nothing
     twice. The API key is read from --api-key-file, BATCH_SCREEN_API_KEY_FILE, a systemd
     credential, or BATCH_SCREEN_API_KEY.
     """
-    job = job_of(options, needs_key=True)
+    settings = settings_of(options)
+    log.choose(settings.logging.format)
 
-    from batch_screen.cli.render import closing_block  # noqa: PLC0415 (heavy)
+    from batch_screen.cli.start import Start  # noqa: PLC0415 (heavy)
     from batch_screen.cli.watching import watcher  # noqa: PLC0415
-    from batch_screen.pipeline import Screened, screen  # noqa: PLC0415
+    from batch_screen.pipeline import screen  # noqa: PLC0415
     from batch_screen.watch import Stop, Watch  # noqa: PLC0415
 
-    stop = Stop()
+    stop, start = Stop(), Start(settings, as_json=as_json)
     _obey_signals(stop)
-    stopped: list[Screened] = []
-    try:
-        with watcher(job.settings.output.heartbeat_seconds) as progress:
-            screened = screen(job, Watch(progress, stop), stopped.append)
-    except BatchScreenError:
-        for half_way in stopped:
-            show(closing_block(half_way, job.settings))
-        raise
-    show(closing_block(screened, job.settings))
-    failed = screened.summary.failure_share > job.settings.guards.max_failure_share
-    return ExitCode.FAILURES if failed else ExitCode.COMPLETE
+    with start.told():
+        job = job_of(options, needs_key=True, settings=settings)
+        start.run_date = job.day.isoformat()
+        with watcher(settings.output.heartbeat_seconds) as progress:
+            watch = Watch(start.stages.pass_to(progress), stop, start.belong_to)
+            start.screened = screened = screen(job, watch, start.stop_at)
+    return screened.summary.exit_code
 
 
 def _obey_signals(stop: Stop) -> None:
@@ -64,8 +76,7 @@ def _obey_signals(stop: Stop) -> None:
         del frame
         if not stop.is_requested:
             stop.request(signal.SIGTERM if number == signal.SIGHUP else number)
-            with suppress(OSError):  # whoever reads stderr may have got the signal as well
-                os.write(2, _STOPPING)
+            log.shout(_STOPPING)
         elif number != signal.SIGHUP:
             os._exit(SIGNAL_EXIT + number)
 

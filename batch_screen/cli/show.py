@@ -47,6 +47,12 @@ def tell(text: str) -> None:
         click.echo(safe_text(text), err=True)
 
 
+def tell_json(line: str) -> None:
+    """Prints on stderr what a program reads and whose texts were masked one by one."""
+    with suppress(*_UNPRINTABLE):
+        click.echo(hide_keys(line), err=True)
+
+
 class Stderr:
     """Whatever ``sys.stderr`` is at the moment, as a stream that never fails.
 

@@ -1,4 +1,4 @@
-"""Shows a run's progress: a bar on a terminal, a heartbeat line otherwise; on stderr."""
+"""Shows a run's progress on stderr: a bar on a terminal, heartbeat lines or JSON otherwise."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Never
 
 from tqdm import tqdm
 
+from batch_screen.cli import log
 from batch_screen.cli.show import Stderr, tell
 from batch_screen.masking import safe_line
 from batch_screen.watch import Progress
@@ -21,8 +22,9 @@ _UNITS = {"opting out": " rows", "reading": " rows", "asking": " lookups", "writ
 
 @contextmanager
 def watcher(heartbeat_seconds: float) -> Iterator[Progress]:
-    """A bar if stderr is a terminal, else heartbeat lines."""
-    shown: Bar | Heartbeat = Bar() if sys.stderr.isatty() else Heartbeat(heartbeat_seconds)
+    """A bar if stderr is a terminal and no JSON was asked for, else heartbeat lines."""
+    is_bar = sys.stderr.isatty() and not log.is_json()
+    shown: Bar | Heartbeat = Bar() if is_bar else Heartbeat(heartbeat_seconds)
     try:
         yield shown
     finally:
@@ -70,7 +72,7 @@ class Heartbeat:
         self._name = ""
         self._total: int | None = None
         self._done = 0
-        self._asked_here = 0
+        self._done_here = 0
         self._began = self._said = clock()
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -78,9 +80,9 @@ class Heartbeat:
 
     def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
         with self._lock:
-            self._name, self._total, self._done, self._asked_here = name, total, done, 0
+            self._name, self._total, self._done, self._done_here = name, total, done, 0
             self._began = self._clock()
-            self._say()
+            self._say("stage")
         if self._timer is None:
             self._timer = threading.Thread(target=self._tick, name="heartbeat", daemon=True)
             self._timer.start()
@@ -88,7 +90,7 @@ class Heartbeat:
     def advance(self, count: int) -> None:
         with self._lock:
             self._done += count
-            self._asked_here += count
+            self._done_here += count
             self._say_if_due()
 
     def beat(self) -> None:
@@ -97,7 +99,7 @@ class Heartbeat:
             self._say_if_due()
 
     def note(self, message: str) -> None:
-        tell(safe_line(message, _NOTE_CHARACTERS))
+        log.note(message)
 
     def close(self) -> None:
         with self._lock:  # a line under way ends first
@@ -109,12 +111,31 @@ class Heartbeat:
 
     def _say_if_due(self) -> None:
         if not self._closed.is_set() and self._clock() - self._said >= self._every_seconds:
-            self._say()
+            self._say("heartbeat")
 
-    def _say(self) -> None:
+    def _say(self, event: str) -> None:
         self._said = self._clock()
         elapsed = self._said - self._began
+        per_second = self._done_here / elapsed if elapsed >= 1 else None
+        if log.is_json():
+            self._say_json(event, per_second)
+        else:
+            self._say_text(per_second)
+
+    def _say_text(self, per_second: float | None) -> None:
         of = f" of {self._total:,}" if self._total is not None else ""
-        pace = f", {self._asked_here / elapsed:,.0f}/s" if elapsed >= 1 else ""
+        pace = f", {per_second:,.0f}/s" if per_second is not None else ""
         unit = _UNITS.get(self._name, "")
         tell(f"{self._name}: {self._done:,}{of}{unit}{pace}")
+
+    def _say_json(self, event: str, per_second: float | None) -> None:
+        left = self._total - self._done if self._total is not None else None
+        seconds = left / per_second if left is not None and per_second else None
+        log.event(
+            event,
+            stage=self._name,
+            done=self._done,
+            total=self._total,
+            per_second=None if per_second is None else round(per_second, 3),
+            seconds_left=None if seconds is None else round(seconds, 1),
+        )

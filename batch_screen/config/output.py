@@ -32,6 +32,7 @@ class Output(Section):
     in_order: bool = False
     memory_mib: Annotated[int, Field(ge=LEAST_MEMORY_MIB)] = USUAL_MEMORY_MIB
     heartbeat_seconds: Positive = 30.0
+    summary_file: str = ""
 
     @property
     def memory_share(self) -> float:

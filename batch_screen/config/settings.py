@@ -13,8 +13,12 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from batch_screen.config.guards import Guards
+from batch_screen.config.logging import Logging
+from batch_screen.config.metrics import Metrics
 from batch_screen.config.output import Output
-from batch_screen.config.section import NotNegative, Positive, Section, Share
+from batch_screen.config.pings import Pings
+from batch_screen.config.section import NotNegative, Positive, Section
 from batch_screen.config.values import (
     HOURS,
     address,
@@ -276,17 +280,6 @@ class Retry(Section):
     max_refusals: Annotated[int, Field(ge=1)] = 50
 
 
-class Guards(Section):
-    """When to stop before more money is spent."""
-
-    canary_answers: Annotated[int, Field(ge=0)] = 24
-    max_consecutive_failures: Annotated[int, Field(ge=0)] = 200
-    unreachable_seconds: Positive = 60.0
-    max_error_share: Share = 0.5
-    max_failure_share: Share = 0.01
-    grace_seconds: NotNegative = 20.0
-
-
 class Prices(Section):
     """What one request costs by contract; zero where you do not want a cost."""
 
@@ -313,6 +306,9 @@ class Settings(Section):
     guards: Guards = Guards()
     output: Output = Output()
     prices: Prices = Prices()
+    logging: Logging = Logging()
+    metrics: Metrics = Metrics()
+    pings: Pings = Pings()
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

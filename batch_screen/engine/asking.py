@@ -55,7 +55,7 @@ def ask_all(  # noqa: PLR0913 (the stages' common arguments, its beginning and i
     The watcher hears of outcomes when they are on disk. Raises what stops a run, after
     draining and saving: ``Stopped``, ``ApiError``, ``OutputError``, ``JournalError``.
     ``began_at`` is the instant from which the longest duration counts. ``on_end`` is told what
-    was asked in either case, once all of it is saved.
+    was asked in either case, once all of it is saved or that has failed.
     """
     _refuse_loop()
     settings = _affordable(settings, watch)  # before the loop, which opens files itself
@@ -120,9 +120,11 @@ async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
             finally:
                 for task in beside:
                     task.cancel()
-                await line.close()
-                asked = Asked(dispatcher.attempts, monotonic() - began, throttle.taken())
-                on_end(asked)
+                try:
+                    await line.close()
+                finally:  # what was asked counts, also where the last of it could not be saved
+                    asked = Asked(dispatcher.attempts, monotonic() - began, throttle.taken())
+                    on_end(asked)
     return asked
 
 

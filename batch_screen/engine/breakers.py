@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 
-from batch_screen.config.settings import Guards
+from batch_screen.config.guards import Guards
 from batch_screen.errors import ApiError, AuthenticationError, Stopped
 from batch_screen.model import Endpoint, OutcomeKind
 

@@ -51,12 +51,28 @@ class Lookups(msgspec.Struct, frozen=True):
     cost: float
     left: int = 0
 
+    @property
+    def failed(self) -> int:
+        """Lookups that failed; what the API does not know has not failed."""
+        fine = [OutcomeKind.SUCCESS, *INCONCLUSIVE]
+        return self.total - sum(self.by_outcome.get(kind, 0) for kind in fine)
+
 
 class Ending(msgspec.Struct, frozen=True):
     """Why a run was stopped before its end; ``cause`` is masked."""
 
     cause: str
     exit_code: int
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """A threshold, and what was ``seen``: a share, or an amount; None where ``note`` says why."""
+
+    expr: str
+    seen: float | None = None
+    crossed: bool = False
+    note: str = ""
+    previous_run: str = ""
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -78,6 +94,8 @@ class Summary(msgspec.Struct, frozen=True):
     facts: dict[str, str]
     starts: list[Session] = []
     stopped: Ending | None = None
+    thresholds: list[Judgement] = []
+    exit_code: int = 0
 
     @property
     def is_stopped(self) -> bool:
@@ -96,8 +114,7 @@ class Summary(msgspec.Struct, frozen=True):
     @property
     def answered(self) -> int:
         """Lookups the API said something about, if only that it does not know."""
-        fine = [OutcomeKind.SUCCESS, *INCONCLUSIVE]
-        return sum(e.by_outcome.get(k, 0) for e in self.endpoints.values() for k in fine)
+        return sum(e.total - e.failed for e in self.endpoints.values())
 
     @property
     def unanswered(self) -> int:

@@ -72,9 +72,27 @@ class Finished:
     @property
     def error(self) -> str:
         """The one line that says what was wrong."""
-        lines = [line for line in self.err.splitlines() if line.startswith("Error: ")]
-        assert len(lines) == 1, self.err
-        return lines[0]
+        errors = [line for line in self.lines if line.startswith("Error: ")]
+        assert len(errors) == 1, self.err
+        return errors[0]
+
+    @property
+    def lines(self) -> list[str]:
+        """What stderr got, as text: without a terminal ``run`` writes JSON."""
+        return [as_text(line) for line in self.err.splitlines()]
+
+
+def as_text(line: str) -> str:
+    """A line of JSON as the text that a terminal would have got."""
+    if not line.startswith("{"):
+        return line
+    told = json.loads(line)
+    message, event = told.get("message", ""), told["event"]
+    if event in ("error", "stopped"):
+        return f"Error: {message}"
+    if event == "warning":
+        return f"warning: {message}"
+    return message or f"{told.get('stage', event)}: {told.get('done', '')}"
 
 
 def run_command(

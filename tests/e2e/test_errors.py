@@ -157,7 +157,7 @@ def test_mistake_is_one_clear_line(ended: dict[str, tuple[Desk, Finished]], name
     assert done.code == WRONG[name].code, done.err
     for words in WRONG[name].words:
         assert words in done.error
-    others = [line for line in done.err.splitlines() if line != done.error]
+    others = [line for line in done.lines if line != done.error]
     told = (
         "reading: ",
         "opting out: ",

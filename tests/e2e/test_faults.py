@@ -80,7 +80,7 @@ def test_run_gets_through(passed: dict[str, Passed], profile: str) -> None:
     lookups = output.frame("lookups")
     has_failed = profile in ("malformed", "patchy")
     assert run.done.code == (3 if has_failed else 0), run.done.err
-    assert "Error: " not in run.done.err
+    assert [line for line in run.done.lines if line.startswith("Error: ")] == []
     assert lookups.height == 2 * len(run.desk.cells)
     kinds = set(lookups["outcome"])
     assert kinds <= GETS_THROUGH[profile]

@@ -74,7 +74,7 @@ def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
 
 def test_run_ends_with_too_many_failures(evening: Evening) -> None:
     assert evening.done.code == 3  # 5 % are forbidden
-    assert "Error: " not in evening.done.err
+    assert [line for line in evening.done.lines if line.startswith("Error: ")] == []
 
 
 def test_layout(evening: Evening) -> None:

@@ -67,7 +67,10 @@ class Player:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._environment: dict[str, str | None] = {"BATCH_SCREEN_API_KEY": None}
+        self._environment: dict[str, str | None] = {
+            "BATCH_SCREEN_API_KEY": None,
+            "BATCH_SCREEN_LOGGING__FORMAT": "text",  # as on a terminal
+        }
         self._code = 0
         self._port = _free_port()
         self._beside: list[Background] = []

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from batch_screen.sandbox.run import SandboxThread
-from tests.e2e.conftest import CONCURRENCY
+from tests.e2e.conftest import CONCURRENCY, as_text
 
 from .figures import Figures, Measure
 from .judge import Session, read_requests
@@ -20,7 +20,7 @@ _TOLD = ("reading: ", "asking: ", "writing: ", "run ", "warning: ")
 
 def problem_of(code: int, said: str, codes: Iterable[int], words: str = "") -> str:
     """What is wrong with an end that should be one line and one of the codes; empty: nothing."""
-    lines = [line for line in said.splitlines() if line]
+    lines = [as_text(line) for line in said.splitlines() if line]
     errors = [line for line in lines if line.startswith("Error: ")]
     others = [line for line in lines if not line.startswith(("Error: ", *_TOLD))]
     if code not in codes:

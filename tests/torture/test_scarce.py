@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from batch_screen.sandbox.latency import Latency
-from tests.e2e.conftest import Desk
+from tests.e2e.conftest import Desk, as_text
 
 from .conftest import ENDPOINTS, FEW_CELLS, Size, Undisturbed, sized
 from .faulty import Faulty
@@ -155,7 +155,7 @@ def _problem(
     if not has_ended:
         return f"it did not end in {_PATIENCE} s; it said {said[-200:]!r}"
     if may_die:  # libraries below Python may say a word of their own before they die
-        errors = [line for line in said.splitlines() if line.startswith("Error: ")]
+        errors = [line for line in map(as_text, said.splitlines()) if line.startswith("Error: ")]
         return "" if len(errors) < 2 and (code < 0 or code in (0, _NOT_LOADED, *codes)) else said
     return problem_of(code, said, codes) if code else ""
 

@@ -16,9 +16,12 @@ from batch_screen.cli.main import cli
 from batch_screen.cli.options import _SETTINGS
 from batch_screen.config.load import load_settings, sections, variable_names
 from batch_screen.config.settings import Numbers, Settings
+from batch_screen.config.thresholds import AMOUNTS, RATES
 from batch_screen.exit_codes import ExitCode
+from batch_screen.notify.metrics import metrics
 from batch_screen.numbers.rules import Modifier, RejectReason, Rule
 from batch_screen.survey import facts
+from tests.unit.notify.ends import complete
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -111,6 +114,18 @@ def test_output_explains_every_field_of_an_audit() -> None:
     fields = {name for record in records for name in record.__struct_fields__}
     assert fields
     assert [name for name in sorted(fields) if f"`{name}`" not in section] == []
+
+
+def test_output_lists_every_figure_of_a_threshold() -> None:
+    table = OUTPUT.split("| Figure | Is |")[1].split("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", table)) == {*RATES, *AMOUNTS}
+    explained = CONFIG.read_text("utf-8")
+    assert [name for name in (*RATES, *AMOUNTS) if name not in explained] == []
+
+
+def test_output_lists_every_metric_and_no_other() -> None:
+    written = re.findall(r"^# TYPE (\w+)", metrics(complete(), {}).decode(), re.MULTILINE)
+    assert set(re.findall(r"`(batch_screen_\w+)[`{]", OUTPUT)) == set(written)
 
 
 def test_readme_lists_the_exit_codes() -> None:

@@ -15,7 +15,7 @@ FLOORS = (
     {"cli"},
     {"pipeline", "forecasting", "auditing"},
     {"job"},
-    {"engine", "sandbox", "planning", "reporting", "validating", "survey"},
+    {"engine", "sandbox", "planning", "reporting", "validating", "survey", "notify"},
     {"reading", "numbers", "plan", "api", "journal", "output", "runs", "starts", "lock"},
     {"checked", "frames", "dealing", "ahead"},
     {"schema", "files", "watch"},
@@ -37,6 +37,9 @@ HOMES = {
     "tomllib": {"config"},
     "filelock": {"lock"},
     "asyncio": {"api", "engine", "sandbox"},
+    "http": {"api", "notify"},
+    "prometheus_client": {"notify"},
+    "urllib.request": set(),
 }
 
 

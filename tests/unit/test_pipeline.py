@@ -5,6 +5,7 @@ import io
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -418,10 +419,22 @@ def stopping(monkeypatch: pytest.MonkeyPatch, error: Exception, after: int) -> N
     monkeypatch.setattr(Client, "ask", asking)
 
 
-def stopped_on_purpose(what: Job, error: BatchScreenError = QUOTA) -> list[Screened]:
+class Hearing(Silent):
+    """Hears what is noted."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+def stopped_on_purpose(
+    what: Job, error: BatchScreenError = QUOTA, watch: Watch | None = None
+) -> list[Screened]:
     told: list[Screened] = []
     with pytest.raises(type(error)) as caught:
-        screen(what, on_stopped=told.append)
+        screen(what, watch, told.append)
     assert caught.value is error
     return told
 
@@ -505,26 +518,84 @@ def test_whatever_the_api_ends_is_told(
         Stopped("stopped by SIGINT", exit_code=130),
     ],
 )
-def test_signals_and_disks_write_no_summary(
+def test_whatever_else_ends_the_asking_is_told_too(
     numbers: Path, monkeypatch: pytest.MonkeyPatch, error: BatchScreenError
 ) -> None:
     stopping(monkeypatch, error, after=20)
-    assert stopped_on_purpose(job(numbers), error) == []
-    assert not list((numbers.parent / "out").glob("runs/*/*"))
+    [told] = stopped_on_purpose(job(numbers), error)
+    assert read_summary(told.layout.summary) == told.summary
+    assert told.summary.stopped == Ending(str(error), error.exit_code)
+    assert told.summary.lookups + told.summary.left == 2 * told.summary.rows.unique_numbers
     [start] = (numbers.parent / "out").glob(".state/runs/*/starts/*")
     assert start.name == "0001.json"
 
 
-@pytest.mark.parametrize("broken", ["keep_start", "report_stopped"])
+@pytest.mark.parametrize(
+    ("broken", "told"), [("keep_start", 1), ("count_stopped", 0), ("write_stopped", 1)]
+)
 def test_what_stopped_the_run_is_told_whatever_fails_then(
-    numbers: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+    numbers: Path, monkeypatch: pytest.MonkeyPatch, broken: str, told: int
 ) -> None:
     def full(*_: object) -> None:
         raise OutputError("cannot write: No space left on device")
 
     monkeypatch.setattr(f"batch_screen.pipeline.{broken}", full)
     stopping(monkeypatch, QUOTA, after=20)
-    assert stopped_on_purpose(job(numbers)) == []
+    heard = Hearing()
+    found = stopped_on_purpose(job(numbers), watch=Watch(heard))
+    assert len(found) == told  # the figures go to whoever listens, also where no disk takes them
+    lost = [note for note in heard.notes if "its summary.json could not be written" in note]
+    assert len(lost) == (broken != "keep_start")
+
+
+@pytest.mark.parametrize("error", [OutputError("no space"), KeyError("+447700900123")])
+def test_what_fails_while_the_files_are_written_is_told_and_the_next_start_writes_them(
+    numbers: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    told: list[Screened] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(reporting, "write_manifest", fail)
+        with pytest.raises(type(error)):
+            screen(job(numbers), on_stopped=told.append)
+    [half] = told
+    assert (half.summary.status, half.summary.left) == ("stopped", 0)
+    assert read_summary(half.layout.summary) == half.summary
+    assert "900123" not in half.layout.summary.read_text("utf-8")
+    again = screen(job(numbers))
+    assert (again.summary.status, again.summary.session.attempts) == ("complete", 0)
+    assert is_whole(again.layout)
+
+
+def test_a_run_is_named_as_soon_as_it_is_known(numbers: Path) -> None:
+    named: list[str] = []
+    first = screen(job(numbers), Watch(on_run=named.append))
+    screen(job(numbers), Watch(on_run=named.append))
+    assert named == [first.summary.run_id] * 2
+
+
+def test_thresholds_are_judged_against_the_complete_run_before(numbers: Path) -> None:
+    strict = Guards(fail_if=("rows_change < -20%", "reject_rate > 1%", "cost > 100"))
+
+    def screened(day: int, guards: Guards) -> Screened:
+        whole = job(numbers, run_date=date(2026, 11, day))
+        settings = whole.settings.model_copy(update={"guards": guards})
+        return screen(replace(whole, settings=settings))
+
+    first = screened(23, Guards())
+    assert (first.summary.exit_code, first.summary.thresholds) == (0, [])
+    lines = numbers.read_text("utf-8").splitlines()
+    numbers.write_text("\n".join(lines[:100]) + "\n", "utf-8")
+    second = screened(24, strict).summary
+    assert second.exit_code == 3
+    rows, rejects, cost = second.thresholds
+    assert (rows.seen, rows.crossed, rows.previous_run) == (-0.505, True, first.summary.run_id)
+    assert (rejects.crossed, cost.crossed) == (True, False)
+    assert validate(first.layout.folder).is_whole
+    again = screened(24, Guards())  # complete already: the thresholds of now count
+    assert (again.was_complete, again.summary.exit_code) == (True, 0)
 
 
 def test_a_damaged_record_of_a_start_is_told_before_anything_is_asked(

@@ -12,16 +12,18 @@ import msgspec.structs
 import polars as pl
 import pytest
 
+from batch_screen import reporting
 from batch_screen.config.output import Output
 from batch_screen.config.settings import Numbers, Prices, Settings
 from batch_screen.errors import BatchScreenError, JournalError, OutputError, Stopped
 from batch_screen.journal.seal import read_sealed, seal_path, sealed_path, write_sealed
 from batch_screen.journal.segments import SegmentWriter
 from batch_screen.model import Endpoint, Intent, Outcome, OutcomeKind, Pace, Plan, Session
+from batch_screen.output.manifest import is_whole
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
-from batch_screen.output.summary import Summary, read_summary
+from batch_screen.output.summary import Ending, Summary, read_summary
 from batch_screen.plan import shard_rows_path
-from batch_screen.reporting import layout_of, report, report_stopped
+from batch_screen.reporting import count_stopped, layout_of, report, write_stopped
 from batch_screen.runs import Run
 from batch_screen.schema import LOOKUP, conform, dtypes
 from batch_screen.starts import keep_start
@@ -243,7 +245,8 @@ def test_a_stop_is_counted_from_sealed_and_begun_shards(tmp_path: Path) -> None:
         update={"prices": Prices(per_request={Endpoint.SIM_SWAP_CHECK: 0.5})}
     )
     error = Stopped("a long wait: asked about +447700900123")
-    summary = report_stopped(run, reported.plan, settings, SESSION, error)
+    summary = count_stopped(run, reported.plan, settings, SESSION, error)
+    write_stopped(run, settings, summary)
     sealed = sum(planned[shard].unique_numbers for shard in (0, 1))
     [figures] = summary.endpoints.values()
     assert figures.total == sealed + 7 == sum(figures.by_outcome.values())
@@ -255,6 +258,28 @@ def test_a_stop_is_counted_from_sealed_and_begun_shards(tmp_path: Path) -> None:
     layout = reported.layout
     assert read_summary(layout.summary) == summary
     assert [path for path in layout.folder.rglob("*") if path.is_file()] == [layout.summary]
+
+
+def test_whoever_sent_a_signal_does_not_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported = Reported(tmp_path, 100)
+    counted = reported.run, reported.plan, reported.settings, SESSION
+    monkeypatch.setattr(reporting, "_MOST_SECONDS", -1.0)
+    with pytest.raises(TimeoutError, match="counting took longer than"):
+        count_stopped(*counted, Stopped("by SIGTERM", exit_code=143))
+    assert count_stopped(*counted, Stopped("a long wait")).left == 0
+
+
+def test_a_complete_runs_summary_is_never_replaced_by_that_of_a_stop(tmp_path: Path) -> None:
+    reported = Reported(tmp_path, 10_000)
+    complete = reported.report()
+    counted = reported.run, reported.plan, reported.settings, SESSION
+    stopped = count_stopped(*counted, KeyError("+447700900123"))
+    assert (stopped.exit_code, stopped.stopped) == (1, Ending("KeyError", 1))
+    write_stopped(reported.run, reported.settings, stopped)
+    assert read_summary(reported.layout.summary) == complete
+    assert is_whole(reported.layout)
 
 
 def test_many_starts_fill_no_summary(tmp_path: Path) -> None:

@@ -36,12 +36,21 @@ SCENES = {
     ),
     "uncaught-and-no-words": (
         (
-            "from batch_screen.cli import last_words\n"
+            "from batch_screen.cli import log\n"
             "def give_out(*_): raise SystemError('error return without exception set')\n"
-            "last_words.tell = give_out\n"
+            "log.tell = give_out\n"
             "raise ValueError(text)"
         ),
         "Error: the system gave out",
+    ),
+    "uncaught-and-no-words-for-a-program": (
+        (
+            "from batch_screen.cli import log\n"
+            "def give_out(*_): raise SystemError('error return without exception set')\n"
+            "log.choose(log.JSON); log.tell_json = give_out\n"
+            "raise ValueError(text)"
+        ),
+        '{"level": "error", "event": "error", "message": "the system gave out',
     ),
     "uncaught-and-no-place": (
         (

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -95,7 +96,11 @@ def test_wrong_usage(run: Run, arguments: tuple[str, ...]) -> None:
     code, out, err = run(*arguments)
     assert code == 2
     assert not out
-    assert "Error: " in err
+    told = run(*arguments, "--log-format", "text")[2] if arguments[0] == "run" else err
+    assert "Error: " in told
+    if arguments[0] == "run":  # without a terminal it is one line of JSON
+        assert json.loads(err)["event"] == "error"
+        assert json.loads(err)["exit_code"] == 2
 
 
 @pytest.mark.parametrize(

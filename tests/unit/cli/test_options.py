@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from batch_screen.cli.options import _JOB, _SETTINGS, job_of, job_options, list_options
+from batch_screen.cli.run import run
 from batch_screen.config.settings import Settings
 from batch_screen.errors import AuthenticationError, BatchScreenError, ConfigurationError
 from batch_screen.job import Job
@@ -99,7 +100,9 @@ def test_every_option_goes_somewhere() -> None:
     def command(**options: Any) -> None: ...
 
     of_this_start = {"inputs", "config", "run_date", "new_run", "sandbox", "no_header"}
-    assert {option.name for option in command.params} == {*_SETTINGS, *of_this_start}
+    of_run = {"fail_if", "log_format", "metrics_file", "summary_file"}
+    assert {option.name for option in command.params} == {*_SETTINGS, *of_this_start} - of_run
+    assert {option.name for option in run.params} == {*_SETTINGS, *of_this_start, "as_json"}
     assert len(command.params) == len(_JOB)
     for section, name in _SETTINGS.values():
         assert hasattr(getattr(Settings(), section), name)

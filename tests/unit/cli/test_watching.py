@@ -173,7 +173,7 @@ def test_a_pause_is_no_silence(heard: Callable[[], list[str]]) -> None:
 
 def test_the_timer_beats_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     heartbeat, twice = Heartbeat(0.001), threading.Semaphore(0)
-    monkeypatch.setattr(heartbeat, "_say", twice.release)
+    monkeypatch.setattr(heartbeat, "_say", lambda event: twice.release())
     heartbeat.stage("asking")
     assert twice.acquire(timeout=10)
     assert twice.acquire(timeout=10)

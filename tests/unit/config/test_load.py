@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from batch_screen.config.load import load_settings, sections, variable_names
 from batch_screen.config.settings import Settings
@@ -84,6 +85,16 @@ SAMPLES = {
     "output.in_order": ("true", True),
     "output.memory_mib": ("512", 512),
     "output.heartbeat_seconds": ("7", 7.0),
+    "guards.fail_if": ("cost>5, rows < 7", ("cost > 5", "rows < 7")),
+    "output.summary_file": ("last.json", "last.json"),
+    "logging.format": ("json", "json"),
+    "metrics.file": ("batch_screen.prom", "batch_screen.prom"),
+    "pings.start_url": ("https://ping.example/1", SecretStr("https://ping.example/1")),
+    "pings.finish_url": ("https://ping.example/2", SecretStr("https://ping.example/2")),
+    "pings.failure_url": ("https://ping.example/3", SecretStr("https://ping.example/3")),
+    "pings.webhook_url": ("https://ping.example/4", SecretStr("https://ping.example/4")),
+    "pings.method": ("get", "get"),
+    "pings.timeout_seconds": ("2.5", 2.5),
     "prices.currency": ("USD", "USD"),
     "prices.per_request": ('{"sim-swap/check": 0.02}', {Endpoint.SIM_SWAP_CHECK: 0.02}),
 }

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from batch_screen.config.settings import Guards
+from batch_screen.config.guards import Guards
 from batch_screen.engine.breakers import (
     WINDOW_ATTEMPTS,
     Breaker,

@@ -1,0 +1,86 @@
+"""How a start ended, whatever way, as one JSON document: for a file, stdout and a webhook."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from batch_screen.masking import mask_text
+from batch_screen.output.parts import TABLES, Layout
+from batch_screen.output.summary import Ending, Summary
+from batch_screen.version import __version__
+
+FAILED = "failed"
+
+
+class Closing(msgspec.Struct, frozen=True):
+    """The end of a start. ``summary`` and ``layout`` are there where figures could be counted.
+
+    ``stopped`` is the cause where it did not come to its end; ``stage_seconds`` how long each
+    stage took that had begun.
+    """
+
+    started_at: datetime
+    ended_at: datetime
+    exit_code: int
+    stage_seconds: dict[str, float]
+    run_id: str = ""
+    run_date: str = ""
+    stopped: Ending | None = None
+    summary: Summary | None = None
+    layout: Layout | None = None
+
+    @property
+    def status(self) -> str:
+        return self.summary.status if self.summary else FAILED
+
+
+def document(closing: Closing) -> bytes:
+    """The summary, or what is known without one, and the files, as masked JSON."""
+    return msgspec.json.format(msgspec.json.encode(_masked(_told(closing)))) + b"\n"
+
+
+def _told(closing: Closing) -> dict[str, Any]:
+    start = {
+        "ended_at": closing.ended_at,
+        "stage_seconds": {name: round(took, 3) for name, took in closing.stage_seconds.items()},
+    }
+    if closing.summary and closing.layout:
+        figures = msgspec.to_builtins(closing.summary)
+        return {**figures, "exit_code": closing.exit_code, **start, **_files(closing.layout)}
+    return {
+        "run_id": closing.run_id,
+        "run_date": closing.run_date,
+        "version": __version__,
+        "status": FAILED,
+        "stopped": msgspec.to_builtins(closing.stopped),
+        "exit_code": closing.exit_code,
+        "started_at": closing.started_at,
+        **start,
+    }
+
+
+def _files(layout: Layout) -> dict[str, Any]:
+    """The run's files that exist, by their paths below the output folder."""
+    reports = [path for path in (*layout.reports, layout.manifest, layout.marker) if path.exists()]
+    paths = [*(path for table in TABLES for path in layout.parts(table)), *reports]
+    folder = str(Path(layout.folder).absolute())
+    return {"folder": folder, "files": [str(path.relative_to(layout.folder)) for path in paths]}
+
+
+def _masked(value: Any) -> Any:
+    """The value with all its texts masked: a column or a folder may be named by a number."""
+    if isinstance(value, str):
+        return mask_text(value)
+    if isinstance(value, dict):
+        return {mask_text(name): _masked(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_masked(each) for each in value]
+    return value
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,93 @@
+"""Calls to whoever watches over scheduled jobs. A call that fails is a warning and nothing more.
+
+Plain ``http.client``: it follows no redirect, takes no proxy from the environment and sends
+nothing that is not written here. A call runs in a thread of its own, because only so is all of
+it bounded in time: looking up a name is not, and an answer may drip.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from urllib.parse import urlsplit
+
+from batch_screen.config.pings import Method, Pings
+from batch_screen.notify.closing import Closing, document
+from batch_screen.version import __version__
+
+_TEXT, _JSON = "text/plain; charset=utf-8", "application/json"
+
+
+class Caller:
+    """Makes the calls of one start. What a call returns is a warning, or nothing."""
+
+    def __init__(self, pings: Pings, ca_file: str = "") -> None:
+        self._pings = pings
+        self._ca_file = ca_file
+
+    def begun(self) -> list[str]:
+        """Tells that a start begins."""
+        return self._ping("start", self._pings.start_url.get_secret_value(), "start")
+
+    def ended(self, closing: Closing) -> list[str]:
+        """Tells how it ended: by the address for its exit code, and by the webhook."""
+        which = "failure" if closing.exit_code else "finish"
+        url = self._pings.failure_url if closing.exit_code else self._pings.finish_url
+        told = f"exit code {closing.exit_code}, {closing.status}"
+        told += f", run {closing.run_id}" if closing.run_id else ""
+        webhook = self._pings.webhook_url.get_secret_value()
+        return [
+            *self._ping(which, url.get_secret_value(), told),
+            *(self._call("webhook", webhook, Method.POST, document(closing), _JSON)),
+        ]
+
+    def _ping(self, which: str, url: str, told: str) -> list[str]:
+        body = f"batch-screen {__version__}: {told}\n".encode()
+        return self._call(which, url, self._pings.method, body, _TEXT)
+
+    def _call(self, which: str, url: str, method: Method, body: bytes, kind: str) -> list[str]:
+        """The warning of a call that failed, which names the host alone."""
+        if not url:
+            return []
+        failed = ["no answer in time"]
+
+        def call() -> None:
+            failed[:] = self._answer(url, method, body, kind)
+
+        thread = threading.Thread(target=call, name=f"ping {which}", daemon=True)
+        thread.start()
+        thread.join(self._pings.timeout_seconds)
+        host = urlsplit(url).hostname
+        return [f"the {which} call to {host} failed: {why}; the run goes on" for why in failed]
+
+    def _answer(self, url: str, method: Method, body: bytes, kind: str) -> list[str]:
+        """Why there was no good answer; empty if there was one."""
+        try:
+            status = self._status(url, method, body, kind)
+        except HTTPException as error:
+            return [type(error).__name__]
+        except (OSError, ValueError) as error:
+            return [getattr(error, "strerror", None) or type(error).__name__]
+        return [] if 200 <= status < 300 else [f"it answered with status {status}"]
+
+    def _status(self, url: str, method: Method, body: bytes, kind: str) -> int:
+        parts = urlsplit(url)
+        target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+        headers = {"User-Agent": f"batch-screen/{__version__}", "Connection": "close"}
+        if method is Method.POST:
+            headers["Content-Type"] = kind
+        connection = self._connection(parts.scheme, parts.hostname or "", parts.port)
+        try:
+            sent = body if method is Method.POST else None
+            connection.request(method.value.upper(), target, body=sent, headers=headers)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    def _connection(self, scheme: str, host: str, port: int | None) -> HTTPConnection:
+        seconds = self._pings.timeout_seconds
+        if scheme == "http":
+            return HTTPConnection(host, port, timeout=seconds)
+        context = ssl.create_default_context(cafile=self._ca_file or None)
+        return HTTPSConnection(host, port, timeout=seconds, context=context)

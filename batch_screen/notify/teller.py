@@ -1,0 +1,63 @@
+"""Tells all who want to know how a start goes, each in its own way, and nobody twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from batch_screen.config.settings import Settings
+from batch_screen.errors import BatchScreenError, OutputError
+from batch_screen.files import check_writable, write_whole
+from batch_screen.notify.closing import Closing, document
+from batch_screen.notify.pings import Caller
+
+
+def check_told(settings: Settings) -> None:
+    """Raises ``OutputError`` if a file for others could not be written in the end."""
+    for path in filter(None, (settings.output.summary_file, settings.metrics.file)):
+        folder = Path(path).parent
+        if not folder.is_dir():
+            raise OutputError(f"cannot write {path}: there is no folder {folder}; make it first")
+        if Path(path).is_dir():
+            raise OutputError(f"cannot write {path}: it is a folder; name a file")
+        check_writable(folder)
+
+
+def tell_begun(settings: Settings) -> list[str]:
+    """Tells that a start begins; returns warnings."""
+    caller = _caller(settings)
+    return _tried("the start call", caller.begun)
+
+
+def tell_ended(settings: Settings, closing: Closing) -> list[str]:
+    """Tells how the start ended; returns warnings, for none of this may change how it did."""
+
+    def write_summary_file() -> None:
+        if settings.output.summary_file:
+            write_whole(Path(settings.output.summary_file), document(closing))
+
+    def write_metrics_file() -> None:
+        if settings.metrics.file:
+            from batch_screen.notify.metrics import write_metrics  # noqa: PLC0415 (heavy)
+
+            write_metrics(Path(settings.metrics.file), closing)
+
+    return [
+        *_tried("the summary file", write_summary_file),
+        *_tried("the metrics file", write_metrics_file),
+        *_tried("the last calls", lambda: _caller(settings).ended(closing)),
+    ]
+
+
+def _caller(settings: Settings) -> Caller:
+    return Caller(settings.pings, settings.api.ca_file)
+
+
+def _tried(what: str, tell: Callable[[], list[str] | None]) -> list[str]:
+    """The warnings of what was told, or the one that it could not be told."""
+    try:
+        return tell() or []
+    except BatchScreenError as error:
+        return [str(error)]
+    except Exception as error:  # noqa: BLE001 (no memory, no thread: the run's own end counts)
+        return [f"{what} failed: {type(error).__name__}; the run goes on"]

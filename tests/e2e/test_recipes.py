@@ -1,0 +1,364 @@
+"""The recipes for schedulers: what can be tried is tried, the rest is read closely."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from batch_screen.cli.main import cli
+from batch_screen.config.key import CREDENTIAL
+from batch_screen.config.load import KEY_FILE_VARIABLE
+from batch_screen.config.settings import Settings
+from batch_screen.exit_codes import MAY_PASS, WHOLE, ExitCode
+from batch_screen.sandbox.run import SandboxThread
+
+from .conftest import COMMAND, KEY, NUMBERS, Desk, clean
+
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "docs" / "recipes"
+ALL = frozenset(ExitCode)
+FINAL = ALL - MAY_PASS - {0}
+"""After these a start of the same command changes nothing."""
+
+# Says with what it was started, and ends as the next line of a file tells it to.
+_FAKE = """#!/bin/sh
+echo "$@" >> "$FAKE/starts"
+code=$(head -n 1 "$FAKE/codes"); sed -i 1d "$FAKE/codes"
+while [ $# -gt 0 ]; do
+    [ "$1" = --summary-file ] && cp "$FAKE/summary" "$2"
+    shift
+done
+exit "$code"
+"""
+_SUMMARY = {
+    "run_id": "20260302-0123456789",
+    "thresholds": [
+        {"expr": "rows < 9", "seen": 3, "crossed": True},
+        {"expr": "cost > 9", "seen": 3, "crossed": False},
+    ],
+}
+
+
+def parsed(arguments: list[str]) -> dict[str, Any]:
+    """The options of ``run`` that the arguments give; what does not exist is an error."""
+    context = cli.commands["run"].make_context("run", arguments)
+    return context.params
+
+
+class Fake:
+    """A command of our name that ends with the given codes, one a start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        command = folder / "batch-screen"
+        command.write_text(_FAKE)
+        command.chmod(0o755)
+        (folder / "summary").write_text(json.dumps(_SUMMARY))
+        self.environment = {"PATH": f"{folder}:/usr/bin:/bin", "FAKE": str(folder)}
+
+    def ends_with(self, *codes: int) -> None:
+        (self.folder / "codes").write_text("".join(f"{code}\n" for code in codes))
+        (self.folder / "starts").write_text("")
+
+    @property
+    def starts(self) -> list[list[str]]:
+        return [shlex.split(line) for line in (self.folder / "starts").read_text().splitlines()]
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    made = Fake(tmp_path)
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    return made
+
+
+def test_the_readmes_tell_every_exit_code_once() -> None:
+    table = re.findall(r"^\| ([\d, ]+) \|", (RECIPES / "README.md").read_text(), re.MULTILINE)
+    good, findings, may_pass, final = ({int(c) for c in row.split(",")} for row in table)
+    assert (good | findings, may_pass, findings | final) == (WHOLE, MAY_PASS, FINAL)
+    assert ALL == WHOLE | MAY_PASS | FINAL
+    assert not MAY_PASS & WHOLE
+
+
+def test_every_recipe_is_listed_and_there() -> None:
+    listed = set(re.findall(r"\]\(([\w.-]+)\)", (RECIPES / "README.md").read_text()))
+    assert listed == {path.name for path in RECIPES.iterdir()} - {"README.md", "__pycache__"}
+
+
+@pytest.mark.parametrize(
+    ("codes", "starts"),
+    [((0,), 1), ((4, 143, 0), 3), ((75, 3), 2), ((2,), 1), ((77,), 1), ((69, 71, 73, 130, 0), 4)],
+)
+def test_the_script_starts_again_where_that_may_help(
+    fake: Fake, codes: tuple[int, ...], starts: int
+) -> None:
+    fake.ends_with(*codes)
+    environment = {**fake.environment, "RETRY_WAITS": "0 0 0"}
+    done = subprocess.run(
+        ["sh", RECIPES / "nightly.sh", "list.csv", "--out", "a b"], env=environment, check=False
+    )
+    assert done.returncode == codes[starts - 1]
+    assert len(fake.starts) == starts
+    dates = {parsed(start)["run_date"] for start in fake.starts}
+    assert len(dates) == 1
+    assert None not in dates
+
+
+def test_the_script_knows_every_code_that_may_pass() -> None:
+    [listed] = re.findall(
+        r"^    ([\d |]+)\) ;;", (RECIPES / "nightly.sh").read_text(), re.MULTILINE
+    )
+    assert {int(code) for code in listed.split("|")} == MAY_PASS
+
+
+def test_the_line_of_cron_screens(sandbox: Callable[..., SandboxThread], tmp_path: Path) -> None:
+    lines = (RECIPES / "crontab").read_text().splitlines()
+    [line] = [each for each in lines if re.match(r"[\d*]", each)]
+    assert "%" not in line
+    *when, command = line.split(maxsplit=5)
+    assert all(re.fullmatch(r"\d+|\*", field) for field in when)
+    assert len(when) == 5
+    (tmp_path / "key").write_text(KEY)
+    key_file = f'[api]\nkey_file = "{tmp_path / "key"}"\nbase_url = "{sandbox().url}"\n'
+    desk = Desk(tmp_path, "", NUMBERS[:5], toml=key_file)
+    for example, ours in (
+        ("nightly.sh", RECIPES / "nightly.sh"),
+        ("/srv/customers.parquet", desk.list),
+        ("/srv/screened", desk.out),
+        ("/etc/batch-screen/settings.toml", desk.configuration),
+    ):
+        assert command.count(example) == 1
+        command = command.replace(example, str(ours))
+    quiet = {"BATCH_SCREEN_API_KEY": None, "BATCH_SCREEN_API__BASE_URL": None}
+    path = {"PATH": f"{COMMAND.parent}:/usr/bin:/bin"}
+    done = subprocess.run(
+        ["sh", "-c", command], env=clean({**quiet, **path}), capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"\r" not in done.stdout + done.stderr
+    assert desk.latest.frame("results").height == 5
+
+
+def unit(name: str) -> configparser.ConfigParser:
+    read = configparser.ConfigParser(interpolation=None, comment_prefixes="#", strict=True)
+    read.optionxform = str  # type: ignore[assignment,method-assign]
+    read.read_string((RECIPES / name).read_text())
+    return read
+
+
+def test_the_service_restarts_where_that_may_help() -> None:
+    service = unit("batch-screen.service")["Service"]
+    assert {int(c) for c in service["RestartPreventExitStatus"].split()} == FINAL
+    assert (service["Type"], service["Restart"]) == ("oneshot", "on-failure")
+    name, _, _ = service["LoadCredential"].partition(":")
+    assert name == CREDENTIAL
+    command, verb, *arguments = shlex.split(service["ExecStart"])
+    assert (Path(command).name, verb) == ("batch-screen", "run")
+    assert parsed(arguments)["out"] in service["ReadWritePaths"].split()
+    assert int(service["TimeoutStopSec"]) >= seconds_to_end()
+    assert unit("batch-screen.timer")["Timer"]["OnCalendar"].endswith(" UTC")
+
+
+def seconds_to_end() -> float:
+    """After a signal: answers under way, counting, and two calls."""
+    return Settings().guards.grace_seconds + 10 + 2 * Settings().pings.timeout_seconds
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    names = "batch-screen.service", "batch-screen.timer"
+    for name in names:
+        text = (RECIPES / name).read_text().replace("/usr/local/bin/batch-screen", str(COMMAND))
+        (tmp_path / name).write_text(text)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *(tmp_path / name for name in names)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # What the machine's own units are like is not ours.
+    assert [line for line in done.stderr.splitlines() if "batch-screen" in line] == []
+
+
+def test_kubernetes_tries_again_where_that_may_help() -> None:
+    [job] = yaml.safe_load_all((RECIPES / "cronjob.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "CronJob")
+    spec = job["spec"]["jobTemplate"]["spec"]
+    pod = spec["template"]["spec"]
+    [container] = pod["containers"]
+    fails, _ = spec["podFailurePolicy"]["rules"]
+    assert (fails["action"], fails["onExitCodes"]["operator"]) == ("FailJob", "In")
+    assert set(fails["onExitCodes"]["values"]) == FINAL
+    assert fails["onExitCodes"]["containerName"] == container["name"]
+    assert pod["restartPolicy"] == "Never"  # without it there may be no such policy
+    assert pod["terminationGracePeriodSeconds"] >= seconds_to_end()
+    verb, *arguments = container["args"]
+    options = parsed(arguments)
+    assert verb == "run"
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    assert set(mounts.values()) == {volume["name"] for volume in pod["volumes"]}
+    [key] = container["env"]
+    assert key["name"] == KEY_FILE_VARIABLE
+    for path in (options["inputs"][0], options["out"], str(options["config"]), key["value"]):
+        assert any(Path(path).is_relative_to(mount) for mount in mounts), path
+    memory = container["resources"]["limits"]["memory"]
+    assert int(memory.removesuffix("Mi")) > Settings().output.memory_mib
+
+
+def instructions() -> Iterator[tuple[str, str]]:
+    text = re.sub(r"^#.*\n", "", (RECIPES / "Dockerfile").read_text(), flags=re.MULTILINE)
+    for line in text.replace("\\\n", " ").splitlines():
+        if line.strip():
+            name, _, rest = line.partition(" ")
+            yield name, " ".join(rest.split())
+
+
+def test_the_image_is_small_private_and_hears_signals() -> None:
+    found = list(instructions())
+    names = [name for name, _ in found]
+    last = dict(found[names.index("FROM", 1) :])
+    assert [rest.split()[0] for name, rest in found if name == "FROM"] == ["python:3.13-slim"] * 2
+    assert {"ENV", "ARG", "ADD", "SHELL"}.isdisjoint(names), "a secret would stay in a layer"
+    assert int(last["USER"].split(":")[0]) == 10001
+    assert f"--uid {last['USER'].split(':')[0]} " in last["RUN"]
+    [entry] = json.loads(last["ENTRYPOINT"])
+    copied = last["COPY"].split()[-1]
+    assert Path(entry) == Path(copied) / "bin" / "batch-screen"
+    [job] = yaml.safe_load_all((RECIPES / "cronjob.yaml").read_text())
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsUser"] == 10001
+
+
+def test_the_image_copies_what_installing_needs_and_nothing_else(tmp_path: Path) -> None:
+    """Of its files alone a wheel can be built."""
+    source, wheels = tmp_path / "source", tmp_path / "wheels"
+    source.mkdir()
+    copies = [rest.split() for name, rest in instructions() if name == "COPY"]
+    for *paths, target in (copy for copy in copies if not copy[0].startswith("--")):
+        for path in paths:
+            assert path not in (".", "*")
+            copy = shutil.copytree if (ROOT / path).is_dir() else shutil.copy
+            copy(ROOT / path, source / (path if target == "./" else target))
+    build = "import sys; from hatchling.build import build_wheel; build_wheel(sys.argv[1])"
+    subprocess.run(
+        [sys.executable, "-c", build, wheels], cwd=source, check=True, capture_output=True
+    )
+    [wheel] = wheels.iterdir()
+    assert wheel.name.startswith("batch_screen-")
+
+
+class Retried(Exception):  # noqa: N818 (a double)
+    """What makes a scheduler try again."""
+
+
+class Given(Exception):  # noqa: N818 (a double)
+    """What makes a scheduler give up."""
+
+    def __init__(self, message: str = "", *, allow_retries: bool = False) -> None:
+        assert not allow_retries
+        super().__init__(message)
+
+
+class Deferred:
+    """A function that a scheduler will call: calling it in the definition does nothing."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self) -> None:
+        pass
+
+
+def airflow() -> dict[str, ModuleType]:
+    sdk, exceptions = ModuleType("airflow.sdk"), ModuleType("airflow.exceptions")
+
+    def dag(**how: object) -> Callable[[Callable[[], None]], Callable[[], None]]:
+        assert how["schedule"] == "15 2 * * *"
+        return lambda function: function
+
+    sdk.__dict__.update(dag=dag, task=lambda **how: Deferred)
+    exceptions.__dict__.update(AirflowException=Retried, AirflowFailException=Given)
+    whole = ModuleType("airflow")
+    return {"airflow": whole, "airflow.sdk": sdk, "airflow.exceptions": exceptions}
+
+
+def dagster() -> dict[str, ModuleType]:
+    module = ModuleType("dagster")
+
+    class RetryRequested(Retried):
+        def __init__(self, *, max_retries: int, seconds_to_wait: float) -> None:
+            assert max_retries > 1
+            assert seconds_to_wait > 60
+
+    module.__dict__.update(
+        Definitions=SimpleNamespace,
+        Failure=Given,
+        OpExecutionContext=object,
+        RetryRequested=RetryRequested,
+        RunRequest=SimpleNamespace,
+        ScheduleEvaluationContext=object,
+        job=lambda function: function,
+        op=Deferred,
+        schedule=lambda **how: lambda function: function,
+    )
+    return {"dagster": module}
+
+
+def context() -> tuple[SimpleNamespace, list[object]]:
+    """What Dagster hands over, and what was logged."""
+    logged: list[object] = []
+    log = SimpleNamespace(warning=lambda *said: logged.append(said))
+    run = SimpleNamespace(tags={"batch_screen/day": "2026-03-02"})
+    return SimpleNamespace(log=log, run=run), logged
+
+
+@pytest.mark.parametrize(("name", "library"), [("airflow_dag", airflow), ("dagster_job", dagster)])
+def test_schedulers_in_python(
+    fake: Fake,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    library: Callable[[], dict[str, ModuleType]],
+) -> None:
+    """The library is a double; the recipe's own code runs, and starts a command."""
+    for module, double in library().items():
+        monkeypatch.setitem(sys.modules, module, double)
+    recipe = runpy.run_path(str(RECIPES / f"{name}.py"))
+    assert (recipe["COMPLETE"], recipe["MAY_PASS"]) == (WHOLE, MAY_PASS)
+    screen = recipe["screen"].function
+    screen.__globals__["SUMMARY"] = fake.folder / "last.json"
+    for code in sorted(ALL):
+        fake.ends_with(code)
+        given, logged = context()
+        argument = None if name == "airflow_dag" else given
+        if code in MAY_PASS:
+            with pytest.raises(Retried):
+                screen(argument)
+        elif code in FINAL - {3}:
+            with pytest.raises(Given, match=f"ended with {code}"):
+                screen(argument)
+        else:
+            found = str(screen(argument)) + str(logged)
+            assert _SUMMARY["run_id"] in found
+            assert ("rows < 9" in found, "cost > 9" in found) == (True, False)
+        [[verb, *arguments]] = fake.starts
+        assert (verb, parsed(arguments)["run_date"] is None) == ("run", False)
+
+
+def test_a_command_with_an_option_that_does_not_exist_is_noticed() -> None:
+    with pytest.raises(click.UsageError):
+        parsed(["list.csv", "--of-yesterday"])

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from batch_screen.notify.closing import document
+from batch_screen.output.parts import Layout
+
+from .ends import NUMBER, RUN_ID, complete, failed
+
+
+def test_a_complete_run_is_its_summary_and_its_files(tmp_path: Path) -> None:
+    layout = Layout(tmp_path, RUN_ID, "2026-11-24")
+    part = layout.part("results", 0)
+    for path in (part, layout.summary, layout.marker):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    told = json.loads(document(complete(layout=layout)))
+    assert (told["status"], told["exit_code"], told["run_id"]) == ("complete", 0, RUN_ID)
+    assert told["rows"]["read"] == 1_500
+    assert told["folder"] == str(tmp_path)
+    assert [tmp_path / name for name in told["files"]] == [part, layout.summary, layout.marker]
+    assert told["stage_seconds"]["asking"] == 80.0
+
+
+def test_texts_are_masked_and_figures_are_not() -> None:
+    text = document(complete(stage_seconds={"asking": 1234567.5})).decode()
+    assert NUMBER[1:] not in text
+    assert '"+4420••••••23"' in text
+    assert "1234567.5" in text
+
+
+def test_a_start_without_a_run_says_why() -> None:
+    told = json.loads(document(failed()))
+    assert told["status"] == "failed"
+    assert told["stopped"] == {
+        "cause": "no API key: name a file with --api-key-file",
+        "exit_code": 77,
+    }
+    assert (told["exit_code"], told["run_id"], told["run_date"]) == (77, "", "2026-11-24")
+    assert told["started_at"] < told["ended_at"]
