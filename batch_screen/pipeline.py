@@ -50,6 +50,7 @@ from batch_screen.runs import (
 from batch_screen.sandbox.config import DEFAULT_KEY, SandboxConfig
 from batch_screen.sandbox.run import running
 from batch_screen.starts import keep_start, read_starts
+from batch_screen.under_way import Telling
 from batch_screen.watch import Watch
 
 
@@ -89,9 +90,14 @@ def screen(
         raise AuthenticationError("no API key was given, and no sandbox was asked for")
     sources = expand(job.inputs, apart=job.apart)
     check_writable(job.out)
-    with _locked(job), on_disk(sources, job.state, watch) as files:
+    with (
+        _locked(job),
+        _telling(job, watch) as (watch, telling),
+        on_disk(sources, job.state, watch) as files,
+    ):
         watch.progress.stage("reading")
         run = _run(job, job.identity(files), full_paths(files), watch)
+        telling.of(run.run_id)
         layout = layout_of(run, job.settings)
         if is_whole(layout):
             if not run.plan.exists():  # its state was removed; it needs none
@@ -123,6 +129,16 @@ def _locked(job: Job) -> Iterator[None]:
             with translated("clear", leftover):
                 leftover.unlink()
         yield
+
+
+@contextmanager
+def _telling(job: Job, watch: Watch) -> Iterator[tuple[Watch, Telling]]:
+    """The watch, of which others can read how far it has come: see ``under_way``."""
+    telling = Telling(watch.progress, job.state)
+    try:
+        yield Watch(telling, watch.stop), telling
+    finally:
+        telling.end()
 
 
 def _run(job: Job, identity: Identity, inputs: list[str], watch: Watch) -> Run:

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 import click
 
-from batch_screen.cli.options import flags_of, setting_options
+from batch_screen.cli.options import choosing_options, flags_of
 from batch_screen.cli.show import show, show_json, tell
 from batch_screen.errors import OutputError
 
 _FLAGS = dict[str, dict[str, Any]]
-_OF_A_START = ("config", "run_date", "new_run", "sandbox")
 
 
 class _Question(NamedTuple):
@@ -26,25 +25,18 @@ class _Question(NamedTuple):
 _QUESTIONS = (
     _Question("output", "folder", "Folder for results"),
     _Question("input", "phone_column", "Column of numbers (empty: guessed)"),
-    _Question("input", "default_region", "Region of numbers without a country, as DE (empty: none)"),
+    _Question(
+        "input", "default_region", "Region of numbers without a country, as DE (empty: none)"
+    ),
     _Question("screening", "endpoints", "Endpoints to ask, with commas, or all"),
     _Question("pacing", "rate_per_second", "Requests a second that the contract allows"),
     _Question("api", "key_file", "File that holds the API key, not the key (empty: none)"),
 )
 
 
-def _settings_alone(command: Any) -> Any:
-    """The options that are settings: the others describe one start."""
-    decorated = setting_options(command)
-    decorated.__click_params__ = [
-        param for param in decorated.__click_params__ if param.name not in _OF_A_START
-    ]
-    return decorated
-
-
 @click.command()
 @click.argument("file", default="config.toml", type=click.Path(path_type=Path))
-@_settings_alone
+@choosing_options
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 @click.option("--yes", is_flag=True, help="Ask nothing: what no option says keeps its default.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -102,8 +94,7 @@ def _ask(question: _Question, chosen: _FLAGS, file: Path) -> None:
             raise click.UsageError(str(error).removeprefix("command line: ")) from None
         return found.model_dump(mode="json")[section][setting]
 
-    value = click.prompt(text, default=shown, value_proc=read, err=True)
-    value = read(value) if isinstance(value, str) and not isinstance(default, str) else value
+    value = click.prompt(text, default=shown, show_default=bool(shown), value_proc=read, err=True)
     if value != default:
         chosen.setdefault(section, {})[setting] = value
 

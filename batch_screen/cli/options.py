@@ -204,6 +204,35 @@ def setting_options(command: Command) -> Command:
     return _with((*_READING, *_ASKING), command)
 
 
+def folder_options(command: Command) -> Command:
+    """The command with what says which folders a run has written to."""
+    names = ("config", "out", "state_dir")
+    return _only(names, command)
+
+
+def choosing_options(command: Command) -> Command:
+    """The command with the options that are settings; the others describe a single start."""
+    return _only((*_SETTINGS, "no_header"), command)
+
+
+def _only(names: Iterable[str], command: Command) -> Command:
+    wanted = {*names}
+    described: Any = command  # click keeps what it will become in this list
+    own = [*getattr(described, "__click_params__", ())]
+    setting_options(command)
+    shared = described.__click_params__[len(own) :]
+    described.__click_params__ = [*own, *(o for o in shared if o.name in wanted)]
+    return command
+
+
+def flag_names() -> dict[str, str]:
+    """A setting's dotted name → the option that sets it."""
+    return {
+        f"{section}.{name}": f"--{option.replace('_', '-')}"
+        for option, (section, name) in _SETTINGS.items()
+    }
+
+
 def _with(options: Iterable[Callable[[Command], Command]], command: Command) -> Command:
     for option in reversed([*options]):
         command = option(command)

@@ -37,6 +37,7 @@ KEY_FILE_VARIABLE = f"{PREFIX}API_KEY_FILE"
 _LARGEST_BYTES = 64 << 10
 _MOST_DOTS = 1_000
 
+
 class Traced(NamedTuple):
     """The settings, and by dotted name where each of them comes from."""
 

@@ -1,4 +1,4 @@
-"""Where a setting's value comes from: the command line, a variable, a line of a file, the default."""
+"""Where a value comes from: the command line, a variable, a line of a file, or the default."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ class Origins:
 
 
 def line_of(text: str, section: str, name: str) -> int | None:
-    """The line that sets ``section.name``, or opens ``section`` where no name is given.
+    r"""The line that sets ``section.name``, or opens ``section`` where no name is given.
 
-    >>> line_of("[api]\\ndialect = 'v1.0.0'\\n[api.paths]", "api", "paths")
+    >>> line_of("[api]\ndialect = 1\n[api.paths]", "api", "paths")
     3
     """
     current = ""
