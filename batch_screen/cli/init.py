@@ -60,7 +60,7 @@ def init(*, file: Path, force: bool, yes: bool, as_json: bool, **options: Any) -
     if is_asking:
         for question in _QUESTIONS:
             if question.setting not in chosen.get(question.section, {}):
-                _ask(question, chosen, file)
+                _ask(question, chosen)
     content = new_configuration(chosen, file).encode()
     with translated("write", file):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def _plain(flags: Mapping[str, Mapping[str, Any]]) -> _FLAGS:
     return {s: {name: dumped[s][name] for name in values} for s, values in flags.items()}
 
 
-def _ask(question: _Question, chosen: _FLAGS, file: Path) -> None:
+def _ask(question: _Question, chosen: _FLAGS) -> None:
     """Asks until the answer can be meant; the default is not chosen but left as it is."""
     from batch_screen.config.load import load_settings  # noqa: PLC0415
     from batch_screen.config.settings import Settings  # noqa: PLC0415

@@ -14,6 +14,7 @@ import click
 from batch_screen.cli.check import check
 from batch_screen.cli.completion import completion
 from batch_screen.cli.config import config
+from batch_screen.cli.doctor import doctor
 from batch_screen.cli.init import init
 from batch_screen.cli.last_words import described, keep_quiet
 from batch_screen.cli.plan import plan
@@ -51,6 +52,7 @@ cli.add_command(plan)
 cli.add_command(status)
 cli.add_command(validate)
 cli.add_command(purge)
+cli.add_command(doctor)
 cli.add_command(init)
 cli.add_command(config)
 cli.add_command(completion)
