@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from socket import gethostname
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
@@ -36,7 +37,8 @@ def locked(state_folder: Path) -> Iterator[None]:
             ) from None
     try:
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        write_whole(holder, json.dumps({"pid": os.getpid(), "since": since}).encode())
+        told = {"pid": os.getpid(), "since": since, "host": gethostname()}
+        write_whole(holder, json.dumps(told).encode())
         yield
     finally:
         with suppress(OSError):  # it only tells who holds the lock; the lock is what counts
@@ -47,11 +49,12 @@ def locked(state_folder: Path) -> Iterator[None]:
 class Holder(NamedTuple):
     """The process that holds a state folder, and since when, as it has written there.
 
-    ``is_alive`` is None where that cannot be seen from here: it may be another machine's.
+    ``is_alive`` is None where that cannot be seen from here, because it is another machine's.
     """
 
     pid: int
     since: str
+    host: str
     is_alive: bool | None
 
 
@@ -63,21 +66,21 @@ def holder_of(state_folder: Path) -> Holder | None:
     held = _read(state_folder / _HOLDER)
     if held is None:
         return None
-    return Holder(*held, _is_alive(held[0], state_folder / _LOCK))
+    pid, since, host = held
+    is_ours = host == gethostname()
+    return Holder(pid, since, host, _is_alive(pid, state_folder / _LOCK) if is_ours else None)
 
 
-def _is_alive(pid: int, lock: Path) -> bool | None:
-    """Whether the process has the lock's file open; a number is soon another process's."""
-    if not Path(f"/proc/{os.getpid()}").exists():  # no such file system: ask for the number alone
+def _is_alive(pid: int, lock: Path) -> bool:
+    """Whether the process has the lock's file open: a number is soon another process's."""
+    if not Path(f"/proc/{os.getpid()}").exists():  # no such file system: the number must do
         return _runs(pid)
-    if not Path(f"/proc/{pid}").exists():
-        return None
     try:
         return any(_is_same(opened, lock) for opened in Path(f"/proc/{pid}/fd").iterdir())
-    except FileNotFoundError:
-        return None
     except PermissionError:  # another user's
         return True
+    except OSError:  # it has ended
+        return False
 
 
 def _is_same(opened: Path, lock: Path) -> bool:
@@ -87,20 +90,20 @@ def _is_same(opened: Path, lock: Path) -> bool:
         return False
 
 
-def _runs(pid: int) -> bool | None:
+def _runs(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return None
+        return False
     except PermissionError:
         return True
     return True
 
 
-def _read(holder: Path) -> tuple[int, str] | None:
+def _read(holder: Path) -> tuple[int, str, str] | None:
     try:
         held = json.loads(holder.read_bytes())
-        return int(held["pid"]), str(held["since"])
+        return int(held["pid"]), str(held["since"]), str(held["host"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -87,7 +87,9 @@ def screen(
     refuse_unpriced(job.settings)
     refuse_unknown_regions(job.settings.numbers)
     if job.key is None and not job.sandbox:
-        raise AuthenticationError("no API key was given, and no sandbox was asked for")
+        raise AuthenticationError(
+            "no API key was given, and no sandbox was asked for; set the job's key or sandbox"
+        )
     sources = expand(job.inputs, apart=job.apart)
     check_writable(job.out)
     with (

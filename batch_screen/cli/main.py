@@ -82,7 +82,7 @@ def _exit_code() -> int:
         _say(f"Error: {error}")
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _say("Error: interrupted")
+        _say("Error: interrupted; start the same command again")
         return ExitCode.INTERRUPTED
     except SystemExit:
         raise

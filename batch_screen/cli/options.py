@@ -64,7 +64,7 @@ def _not_blank(
     """The value; an unset variable of a shell must not lift a restriction without a word."""
     given = (value,) if isinstance(value, str) else value or ()
     if not all(text.strip(", ") for text in given):
-        raise click.BadParameter("must not be empty")
+        raise click.BadParameter("must not be empty; leave it out if that is meant")
     return value
 
 

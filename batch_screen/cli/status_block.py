@@ -32,7 +32,7 @@ def status_block(found: Standing, resuming: Mapping[str, Resuming]) -> str:
 def _process(found: Standing) -> Iterator[str]:
     if found.holder is None:
         return
-    where = "" if found.holder.is_alive else " (on another machine, as it seems)"
+    where = "" if found.holder.is_alive else f" on {found.holder.host}"
     stage = f", {found.under_way.stage or 'beginning'}" if found.under_way else ""
     yield from labelled("process", f"{found.holder.pid}{where}, since {found.holder.since}{stage}")
 
@@ -63,7 +63,8 @@ def _pace(found: Standing) -> Iterator[str]:
         yield from labelled("pace", f"nothing has advanced for {idle}: a pause, or an outage")
         return
     of = f" of {under_way.total:,}" if under_way.total is not None else ""
-    text = f"{under_way.stage}: {under_way.done:,}{of}, lately {under_way.per_second:,.1f}/s"
+    pace = f", lately {under_way.per_second:,.1f}/s" if under_way.per_second else ""
+    text = f"{under_way.stage}: {under_way.done:,}{of}{pace}"
     left = under_way.seconds_left
     yield from labelled("pace", text + (f", {duration(left)} left" if left is not None else ""))
 

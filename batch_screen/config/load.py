@@ -229,4 +229,4 @@ def _unknown(section: str, name: str) -> str:
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = [k for k in names if k.startswith(name)] or get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {close[0]}?" if close else "; batch-screen config lists all there are"

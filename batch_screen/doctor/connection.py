@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import ssl
 import time
 from collections.abc import Awaitable
@@ -64,7 +65,7 @@ async def _findings(api: Api) -> list[Finding]:
         found.append(failure.finding)
         left = STEPS[STEPS.index(failure.finding.name) + 1 :]
         proxied = proxy_of(api)
-        why = f"there is no {failure.finding.name} to the server"
+        why = f"the way to the server ends before, at {failure.finding.name}"
         found += not_checked((s for s in left if s != "proxy" or proxied), why)
     return found
 
@@ -104,7 +105,8 @@ class _Way:
             seen = f"{place.host}: {_reason(error)}"
             raise _Failure(failed("dns", seen, remedy, _UNREACHABLE)) from error
         count = len({address for *_, address in addresses})
-        self._well("dns", f"{place.host} has {count} addresses, {_since(began)}")
+        addresses_found = f"{count} addresses" if count > 1 else "1 address"
+        self._well("dns", f"{place.host} has {addresses_found}, {_since(began)}")
 
     async def _connect(self, place: _Place) -> _Streams:
         began = time.monotonic()
@@ -266,7 +268,9 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return error.reason or "TLS failed"
     if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
+        is_systems = error.errno is not None and error.errno > 0  # those of DNS are negative
+        said = os.strerror(error.errno or 0) if is_systems else error.strerror
+        return said or type(error).__name__
     return str(error)
 
 

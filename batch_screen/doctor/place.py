@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from batch_screen.config.key import find_key, read_key
+from batch_screen.config.key import KEY_VARIABLE, find_key, read_key
 from batch_screen.config.settings import Settings
 from batch_screen.doctor.findings import Finding, failed, of_error, told, warning, well
 from batch_screen.errors import AuthenticationError, OutputError, RunLockedError
@@ -28,13 +28,20 @@ _GIB = 1 << 30
 def key_findings(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
     """Where the key is found, and who else could read it there; never what it is."""
     place = find_key(settings.api.key_file, environment)
+    if place is None:
+        remedy = (
+            f"name a file with --api-key-file, or set {KEY_VARIABLE}_FILE or {KEY_VARIABLE}; to "
+            "try without an account, use --sandbox"
+        )
+        yield failed("key", "none is found", remedy, AuthenticationError.default_exit_code)
+        return
     try:
         read_key(settings.api.key_file, environment)
     except AuthenticationError as error:
         yield of_error("key", error)
         return
-    if place is None or place.file is None:
-        yield well("key", f"found in {place.name if place else 'the environment'}")
+    if place.file is None:
+        yield well("key", f"found in {place.name}")
         return
     try:
         found = place.file.stat()
@@ -87,11 +94,12 @@ def lock_finding(state: Path) -> Finding:
     holder = holder_of(state)
     if holder is None:
         return well("lock", "free")
-    if not holder.is_alive:
-        seen = f"free, as it seems: process {holder.pid}, which held it, is not on this machine"
-        return well("lock", seen)
-    seen = f"held by process {holder.pid}, since {holder.since}"
+    if holder.is_alive is False:
+        return well("lock", f"free: process {holder.pid}, which held it, has ended")
+    seen = f"held by process {holder.pid} on {holder.host}, since {holder.since}"
     remedy = "wait for it to end; batch-screen status says how far it is"
+    if holder.is_alive is None:  # only its own machine knows
+        return warning("lock", seen, f"if it has ended, start; else {remedy}")
     return failed("lock", seen, remedy, RunLockedError.default_exit_code)
 
 

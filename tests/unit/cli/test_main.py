@@ -154,7 +154,7 @@ def test_messages_are_masked_and_plain(
 def test_interrupted(
     failing: Callable[[BaseException], tuple[int, str]], error: BaseException
 ) -> None:
-    assert failing(error) == (130, "Error: interrupted\n")
+    assert failing(error) == (130, "Error: interrupted; start the same command again\n")
 
 
 class PanicException(BaseException):
