@@ -17,6 +17,9 @@ from batch_screen.output.validate import is_run_id
 STATE_FOLDERS = ("plan", "plan.growing", "journal", "sealed", "starts")
 """What a run's folder in the state folder holds beside files."""
 
+GOING = "_PURGING"
+"""What a run's marker is called while its outputs are removed: what is left can go later."""
+
 _STATE_FILES = (
     re.compile(r"run\.json"),
     re.compile(r"plan(\.growing)?/(rows-\d{5}\.(parquet|whole)|rejects\.parquet|plan\.json)"),
@@ -43,7 +46,7 @@ def outputs(layout: Layout) -> tuple[list[Path], list[str]]:
     """The run's files below the output folder, and the names of others in its own folder."""
     days = [layout.part(table, 0).parent for table in TABLES]
     parts = [path for day in days for path in entries(day) if _is_part(layout, path)]
-    known = {*layout.reports, layout.in_order, layout.manifest, layout.marker}
+    known = {*layout.reports, layout.in_order, layout.manifest, layout.marker, layout.run / GOING}
     own, strangers = [], []
     for path in entries(layout.run):
         if _is_file(path) and (path in known or _GROWING.fullmatch(path.name)):

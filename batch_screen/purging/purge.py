@@ -21,6 +21,7 @@ from batch_screen.output.manifest import latest_content
 from batch_screen.output.parts import Layout
 from batch_screen.output.validate import is_run_id, latest_run, layout_of_run
 from batch_screen.purging.ours import (
+    GOING,
     STATE_FOLDERS,
     entries,
     is_folder,
@@ -142,7 +143,11 @@ def _old(out: Path | None, state: Path | None, run_id: str) -> Old:
 
 
 def _is_finished(out: Path | None, run_id: str) -> bool:
-    return out is not None and layout_of_run(out, run_id).marker.exists()
+    """Whether it was complete: also one that a killed purge has begun to remove."""
+    if out is None:
+        return False
+    layout = layout_of_run(out, run_id)
+    return layout.marker.exists() or (layout.run / GOING).exists()
 
 
 def _date(run_id: str) -> str:
@@ -172,15 +177,17 @@ def _set_latest(out: Path, run_id: str | None) -> None:
 
 
 def _remove_outputs(layout: Layout, files: Sequence[Path]) -> None:
-    """Removes the marker first, and last what tells a later start that all was paid for."""
+    """Takes the marker away first, and last what tells a later start that all was paid for."""
+    going = layout.run / GOING
     last = [path for path in (layout.manifest, layout.summary) if path in files]
-    between = [path for path in files if path not in (layout.marker, *last)]
+    between = [path for path in files if path not in (layout.marker, going, *last)]
     with translated("remove", layout.run):
         if layout.marker in files:
-            layout.marker.unlink()
+            layout.marker.rename(going)
             sync_folder(layout.run)  # it must not come back when the parts have gone
         for path in (*between, *last):
             path.unlink()
+        going.unlink(missing_ok=True)
         for folder in {path.parent for path in between} | {layout.run}:
             _remove_if_empty(folder)
 
