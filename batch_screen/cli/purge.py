@@ -78,7 +78,7 @@ def purge(
     found = purging.look(wanted)
     if not as_json:
         show(_block(found))
-    is_carried_out = bool(found.runs) and not dry_run and _is_confirmed(found, yes=yes)
+    is_carried_out = not found.is_empty and not dry_run and _is_confirmed(found, yes=yes)
     if is_carried_out:
         locks = [state] if out is None else [state, out / STATE]
         found = purging.purge(wanted, locks)
@@ -124,6 +124,8 @@ def _lines(found: Purge) -> Iterator[str]:
         yield _line(run)
         if run.strangers:
             yield from labelled("stays", f"not batch-screen's: {', '.join(run.strangers)}")
+    if found.leftovers:
+        yield from labelled("leftovers", f"{found.leftovers:,} states of a purge that was killed")
     if found.unfinished:
         names = ", ".join(found.unfinished)
         yield from labelled("unfinished", f"left as they are, --unfinished takes them: {names}")

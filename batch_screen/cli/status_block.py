@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from batch_screen.cli.render import duration
-from batch_screen.cli.report_lines import fitting, labelled
+from batch_screen.cli.report_lines import TEXT_COLUMN, WIDTH, fitting, labelled
 from batch_screen.cli.resume_line import Resuming
 from batch_screen.standing import RunStanding, Standing, State
 
@@ -19,7 +19,7 @@ def status_block(found: Standing, resuming: Mapping[str, Resuming]) -> str:
     if not found.runs:
         lines += labelled("runs", "none: nothing has run there, or its state was removed")
     for run in found.runs:
-        lines.append(_line(run))
+        lines += _line(run)
         if run.state is State.RUNNING:
             lines += _pace(found)
         elif run.state is State.UNREADABLE:
@@ -37,12 +37,18 @@ def _process(found: Standing) -> Iterator[str]:
     yield from labelled("process", f"{found.holder.pid}{where}, since {found.holder.since}{stage}")
 
 
-def _line(run: RunStanding) -> str:
+def _line(run: RunStanding) -> Iterator[str]:
+    """The run's figures and, where there is room beside them, its lists."""
     rows = f"{run.rows:,} rows" if run.rows is not None else ""
-    inputs = fitting((Path(path).name for path in run.inputs), _NAMES) if run.inputs else ""
-    return "  ".join(
-        part for part in (f"  {run.run_id}", run.state.value, rows, _done(run), inputs) if part
-    )
+    parts = (f"  {run.run_id}", run.state.value, rows, _done(run))
+    line = "  ".join(part for part in parts if part)
+    names = [Path(path).name for path in run.inputs]
+    beside = fitting(names, _NAMES)
+    if len(line) + 2 + len(beside) <= WIDTH:
+        yield f"{line}  {beside}".rstrip()
+        return
+    yield line
+    yield from labelled("lists", fitting(names, WIDTH - TEXT_COLUMN))
 
 
 def _done(run: RunStanding) -> str:

@@ -70,12 +70,19 @@ class Purge(msgspec.Struct, frozen=True):
     """What a purge removes, and which old runs it leaves because they are unfinished.
 
     ``latest`` is the run that latest.json will name; empty: latest.json goes; None: it stays.
+    ``leftovers`` counts states that a killed purge has set aside and not removed.
     """
 
     before: str
     runs: tuple[Old, ...]
     unfinished: tuple[str, ...]
     latest: str | None = None
+    leftovers: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to remove."""
+        return not self.files and not self.leftovers
 
     @property
     def files(self) -> int:
@@ -95,7 +102,8 @@ def look(wanted: Wanted) -> Purge:
     runs = tuple(run for run in found if run.files or run.strangers)
     left = tuple(run_id for run_id in old if run_id not in chosen)
     going = {run.run_id for run in runs}
-    return Purge(wanted.before.isoformat(), runs, left, _next_latest(out, going))
+    aside = len([*entries(state / _ASIDE)]) if state else 0
+    return Purge(wanted.before.isoformat(), runs, left, _next_latest(out, going), aside)
 
 
 def purge(wanted: Wanted, locks: Sequence[Path]) -> Purge:
@@ -112,9 +120,11 @@ def purge(wanted: Wanted, locks: Sequence[Path]) -> Purge:
             _set_latest(out, found.latest)
         for run in found.runs:
             if out is not None:
-                _remove_outputs(layout_of_run(out, run.run_id), run.outputs)
+                _unmark(layout_of_run(out, run.run_id))
             if state is not None and run.state:
                 _set_aside(state, run.run_id)
+            if out is not None:
+                _remove_outputs(layout_of_run(out, run.run_id), run.outputs)
         if state is not None:
             _finish(state / _ASIDE)
     return found
@@ -176,15 +186,20 @@ def _set_latest(out: Path, run_id: str | None) -> None:
             sync_folder(out)
 
 
+def _unmark(layout: Layout) -> None:
+    """From now on the run does not look complete, and a later purge knows that it was."""
+    if layout.marker.exists():
+        with translated("remove", layout.marker):
+            layout.marker.rename(layout.run / GOING)
+            sync_folder(layout.run)  # it must not come back when the parts have gone
+
+
 def _remove_outputs(layout: Layout, files: Sequence[Path]) -> None:
-    """Takes the marker away first, and last what tells a later start that all was paid for."""
+    """Removes last what tells a later start that all was paid for, and a later purge to go on."""
     going = layout.run / GOING
     last = [path for path in (layout.manifest, layout.summary) if path in files]
     between = [path for path in files if path not in (layout.marker, going, *last)]
     with translated("remove", layout.run):
-        if layout.marker in files:
-            layout.marker.rename(going)
-            sync_folder(layout.run)  # it must not come back when the parts have gone
         for path in (*between, *last):
             path.unlink()
         going.unlink(missing_ok=True)

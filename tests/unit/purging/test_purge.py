@@ -150,8 +150,10 @@ def test_killed_at_any_step_no_half_run_looks_complete(
         assert len(look(wanted(out, states=False)).runs[0].outputs) == 6
     state = out / ".state" / "runs" / OLD
     assert not state.exists() or len([p for p in state.rglob("*") if p.is_file()]) == 4
+    assert not look(wanted(out)).is_empty
     purge(wanted(out), [])
     assert left(out, OLD) == []
+    assert look(wanted(out)).is_empty
     assert latest_check(layout_of_run(out, NEW)).is_ok
 
 
