@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from batch_screen.cli.main import cli
 from batch_screen.config.load import load_settings
 from batch_screen.sandbox.run import SandboxThread
 
-from .conftest import KEY, NUMBERS, Background, Desk, Finished, clean, run_command, until
+from .conftest import DAY, KEY, NUMBERS, Background, Desk, Finished, clean, run_command, until
 
 OLD = "2025-01-05"
 FROM_FILE: dict[str, str | None] = {"BATCH_SCREEN_API__BASE_URL": None}
@@ -121,7 +122,8 @@ def _purge(desk: Desk, written: Path) -> None:
     kept = desk.latest
     old_id = next(p.name for p in (desk.out / "runs").iterdir() if p.name != kept.run_id)
     (desk.out / "runs" / old_id / "notes.txt").write_text("mine")
-    wanted = ("purge", "--config", written, "--older-than", "90d")
+    days = max(0, (datetime.now(UTC).date() - date.fromisoformat(DAY)).days) + 1
+    wanted = ("purge", "--config", written, "--older-than", f"{days}d")
     before = sorted(desk.out.rglob("*"))
     seen = ask(*wanted, "--dry-run")
     assert seen.code == 0
