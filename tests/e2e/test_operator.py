@@ -74,7 +74,7 @@ def test_a_run_from_its_configuration_to_its_removal(sandbox: Begin, tmp_path: P
     mistyped = ask("status", "--config", written)
     assert (mistyped.code, "nothing has run there" in mistyped.out) == (66, False)
     desk.options = ("--config", str(written))
-    with desk.started("--run-date", OLD) as going:
+    with desk.started("--run-date", OLD, "--rate", "12") as going:
         _look_while_it_runs(desk, going, server)
         assert going.end(signal.SIGTERM).code == 143
     asked = server.statistics()["answered_lookups"]
@@ -93,7 +93,7 @@ def test_a_run_from_its_configuration_to_its_removal(sandbox: Begin, tmp_path: P
 
 
 def _look_while_it_runs(desk: Desk, going: Background, server: SandboxThread) -> None:
-    until(lambda: server.statistics()["requests"] > 20)
+    until(lambda: server.statistics()["answered_lookups"] > 5)
 
     def running() -> dict[str, object] | None:
         told = json.loads(ask("status", "--out", desk.out, "--json").out)
@@ -105,8 +105,8 @@ def _look_while_it_runs(desk: Desk, going: Background, server: SandboxThread) ->
     [run] = told["runs"]
     assert (run["state"], run["lookups"], run["run_date"]) == ("running", 120, OLD)
     assert 0 < run["done"] < 120
-    assert 10 < told["under_way"]["per_second"] < 80
-    assert 0 < told["seconds_left"] < 20
+    assert 1 < told["under_way"]["per_second"] < 30
+    assert 0 < told["seconds_left"] < 120
     narrow, wide = (ask("status", "--out", desk.out, columns=columns).out for columns in (80, 200))
     for seen in (narrow, wide):
         assert "running" in seen
