@@ -66,7 +66,7 @@ def _findings(job: Job, environment: Mapping[str, str], canary: str | None) -> I
     yield from about_input
     yield from _folders(job, rows)
     if job.sandbox:
-        yield from not_checked(STEPS, _SANDBOX)
+        yield from not_checked([*STEPS, *(["canary"] if canary else [])], _SANDBOX)
         return
     reached = connection_findings(job.settings.api)
     yield from reached

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -61,7 +62,10 @@ def read_under_way(state_folder: Path) -> UnderWay | None:
 
 
 class Telling:
-    """Passes a run's progress on to another one, and keeps the file while it does."""
+    """Passes a run's progress on to another one, and keeps the file while it does.
+
+    A thread of its own writes it, so that a slow disk never holds up who tells of progress.
+    """
 
     def __init__(
         self, told: Progress, state_folder: Path, clock: Callable[[], float] = monotonic
@@ -70,7 +74,11 @@ class Telling:
         self._path = state_folder / _NAME
         self._clock = clock
         self._run_id = ""
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
         self._begin("", None, 0)
+        self._thread = threading.Thread(target=self._keep, name="progress", daemon=True)
+        self._thread.start()
 
     def of(self, run_id: str) -> None:
         """From now on it is known which run it is."""
@@ -78,14 +86,13 @@ class Telling:
 
     def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
         self._told.stage(name, total=total, done=done)
-        self._begin(name, total, done)
-        self._write()
+        with self._lock:
+            self._begin(name, total, done)
+            self._write()
 
     def advance(self, count: int) -> None:
         self._told.advance(count)
         self._done += count
-        if self._clock() - self._written >= _EVERY_SECONDS:
-            self._write()
 
     def note(self, message: str) -> None:
         self._told.note(message)
@@ -93,34 +100,50 @@ class Telling:
     def close(self) -> None:
         self._told.close()
 
+    def beat(self) -> None:
+        """Writes how far it is if that has changed: an old file says that nothing advances."""
+        with self._lock:
+            if self._done != self._written:
+                self._write()
+
     def end(self) -> None:
         """Removes the file: nothing is under way."""
+        self._ended.set()
+        self._thread.join()
         with suppress(OSError):
             self._path.unlink()
 
+    def _keep(self) -> None:
+        while not self._ended.wait(_EVERY_SECONDS):
+            self.beat()
+
     def _begin(self, stage: str, total: int | None, done: int) -> None:
         self._stage, self._total, self._done = stage, total, done
-        self._written = self._clock()
-        self._seen = deque([(self._written, done)])
+        self._written = done
+        self._seen = deque([(self._clock(), done)])
 
     def _write(self) -> None:
-        self._written = now = self._clock()
-        self._seen.append((now, self._done))
+        now, self._written = self._clock(), self._done
+        self._seen.append((now, self._written))
         while len(self._seen) > 2 and now - self._seen[0][0] > _LATELY_SECONDS:
             self._seen.popleft()
         since, done = self._seen[0]
-        pace = (self._done - done) / (now - since) if now > since else 0.0
+        pace = (self._written - done) / (now - since) if now > since else 0.0
         told = UnderWay(
             os.getpid(),
             datetime.now(UTC),
             self._stage,
-            self._done,
+            self._written,
             self._total,
             round(pace, 3),
             self._run_id,
         )
         growing = self._path.with_name(f".{_NAME}.{secrets.token_hex(4)}.tmp")
         with suppress(OSError):  # a full disk ends the run where it saves what counts, not here
-            with open_private(growing) as file:
-                file.write(msgspec.json.encode(told))
-            growing.replace(self._path)
+            try:
+                with open_private(growing) as file:
+                    file.write(msgspec.json.encode(told))
+                growing.replace(self._path)
+            except OSError:
+                growing.unlink(missing_ok=True)
+                raise

@@ -51,7 +51,7 @@ def doctor(*, canary: str | None, as_json: bool, **options: Any) -> int:
 
     unwind_on_signals()
     number = None if canary is None else canary_number(job, canary)
-    if number is not None:
+    if number is not None and not job.sandbox:
         count = len(job.settings.screening.endpoints)
         tell(f"the canary sends {count} requests, which may be billed")
     return _shown(diagnose(job, os.environ, number), as_json=as_json)

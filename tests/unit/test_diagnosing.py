@@ -41,8 +41,9 @@ def test_with_the_sandbox_no_server_and_no_key_is_looked_for(tmp_path: Path) -> 
     listed = tmp_path / "list.csv"
     listed.write_text("phone\n" + "+44770090000%d\n" * 3 % (1, 2, 3))
     settings = Settings(output={"folder": str(tmp_path / "out")})  # type: ignore[arg-type]
-    found = diagnose(Job((str(listed),), settings, sandbox=True), {})
+    found = diagnose(Job((str(listed),), settings, sandbox=True), {}, NUMBER)
     assert found.exit_code == 0
+    assert of(found)["canary"] == "not checked"
     healths = of(found)
     assert (healths["key"], healths["dns"], healths["input"]) == ("not checked",) * 2 + ("ok",)
     assert "about 4 rows" in next(f.seen for f in found.findings if f.name == "input")

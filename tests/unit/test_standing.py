@@ -74,6 +74,9 @@ def test_a_process_that_cannot_be_seen(out: Path, run: Run, host: str, state: st
     telling = Telling(Silent(), out / ".state")
     telling.of(run.run_id)
     telling.stage("asking", total=5)
+    content = (out / ".state" / "progress.json").read_bytes()
+    telling.end()
+    (out / ".state" / "progress.json").write_bytes(content)
     told = {"pid": 2**22 + 1, "since": "x", "host": host or gethostname()}
     (out / ".state" / "holder.json").write_text(json.dumps(told))
     assert [each.state.value for each in looked(out).runs] == [state]

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
 
+from batch_screen import under_way
 from batch_screen.under_way import Telling, UnderWay, read_under_way
 from batch_screen.watch import Silent
 
@@ -48,6 +51,7 @@ def test_all_is_passed_on(tmp_path: Path) -> None:
     telling.advance(3)
     telling.note("a word")
     telling.close()
+    telling.end()
     assert heard.heard == [("asking", 9, 2), 3, "a word", "closed"]
 
 
@@ -58,11 +62,11 @@ def test_others_read_how_far_it_is_and_how_fast(tmp_path: Path) -> None:
     telling.stage("asking", total=1_000, done=100)
     assert (read(tmp_path).done, read(tmp_path).per_second) == (100, 0)
     assert read(tmp_path).seconds_left is None
-    clock.now += 1
+    clock.now += 5
+    telling.advance(50)
     telling.advance(50)
     assert read(tmp_path).done == 100  # not at every word
-    clock.now += 4
-    telling.advance(50)
+    telling.beat()
     found = read(tmp_path)
     assert (found.run_id, found.stage, found.total) == ("20261123-0123456789", "asking", 1_000)
     assert (found.done, found.per_second, found.seconds_left) == (200, 20, 40)
@@ -79,9 +83,36 @@ def test_the_pace_is_that_of_the_last_minute(tmp_path: Path) -> None:
     for second in range(300):
         clock.now += 1
         telling.advance(1 if second < 200 else 50)
+        telling.beat()
     assert read(tmp_path).per_second == pytest.approx(50, rel=0.05)
     telling.stage("writing", total=3)
     assert (read(tmp_path).done, read(tmp_path).per_second) == (0, 0)
+    telling.end()
+
+
+def test_what_does_not_advance_grows_old(tmp_path: Path) -> None:
+    telling = Telling(Silent(), tmp_path)
+    telling.stage("asking", total=9)
+    before = read(tmp_path)
+    telling.beat()
+    assert read(tmp_path) == before
+    telling.advance(1)
+    telling.beat()
+    assert read(tmp_path).at > before.at
+    telling.end()
+
+
+def test_a_thread_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_way, "_EVERY_SECONDS", 0.001)
+    telling = Telling(Silent(), tmp_path)
+    telling.stage("asking", total=9)
+    telling.advance(4)
+    deadline = monotonic() + 10
+    while read(tmp_path).done != 4:
+        assert monotonic() < deadline
+        sleep(0.001)
+    telling.end()
+    assert not [thread for thread in threading.enumerate() if thread.name == "progress"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"null", b"\xff", b'{"pid": 1}'])
@@ -94,5 +125,6 @@ def test_a_folder_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
     telling = Telling(Silent(), tmp_path / "gone")
     telling.stage("asking", total=3)
     telling.advance(1)
+    telling.beat()
     telling.end()
     assert read_under_way(tmp_path / "gone") is None
