@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from batch_screen.model import Endpoint
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _NO_COUNTRY = ("001", "numbers of no country")
 
@@ -42,15 +44,23 @@ def region(
 def _behind_comma(incomplete: str, names: Iterable[tuple[str, str]]) -> list[CompletionItem]:
     before, comma, begun = incomplete.rpartition(",")
     taken = before.lower().split(",")
-    return [
-        CompletionItem(before + comma + name, help=about or None)
+    return _items(
+        (before + comma + name, about)
         for name, about in names
         if name.lower().startswith(begun.lower()) and name.lower() not in taken
-    ]
+    )
+
+
+def _items(names: Iterable[tuple[str, str]]) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem  # noqa: PLC0415 (no help needs it)
+
+    return [CompletionItem(name, help=about or None) for name, about in names]
 
 
 def _countries() -> list[tuple[str, str]]:
     """Codes and names, from the database of time zones: that of numbers takes long to load."""
+    from importlib.resources import files  # noqa: PLC0415 (no help needs it)
+
     table = files("tzdata").joinpath("zoneinfo", "iso3166.tab").read_text("utf-8")
     lines = [line for line in table.splitlines() if line and not line.startswith("#")]
     return [(code, name) for code, _, name in (line.partition("\t") for line in lines)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,6 +103,8 @@ def sandbox(*, as_json: bool, **options: Any) -> None:
 
 def _say(told: dict[str, Any], *lines: str, as_json: bool) -> None:
     if as_json:
+        import json  # noqa: PLC0415
+
         show_json(json.dumps(told))
         return
     for line in lines:
