@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from batch_screen.errors import BatchScreenError, InputError
+from batch_screen.exit_codes import ExitCode
 from batch_screen.journal.glance import outcomes_at_a_glance
 from batch_screen.lock import Holder, holder_of
 from batch_screen.masking import safe_line
@@ -24,7 +25,6 @@ from batch_screen.plan import read_plan
 from batch_screen.runs import Run, read_run
 from batch_screen.under_way import UnderWay, read_under_way
 
-NOT_FOUND = 66
 _FRESH_SECONDS = 30.0
 """What a running process wrote longer ago says that nothing has advanced since."""
 
@@ -112,7 +112,7 @@ def _must_be_readable(folder: Path) -> None:
     except OSError as error:
         raise InputError(
             f"{folder}: {error.strerror}; check the path of --out or --state-dir, or ask its owner",
-            exit_code=NOT_FOUND,
+            exit_code=ExitCode.NO_INPUT,
         ) from error
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from batch_screen.errors import InputError
+from batch_screen.exit_codes import ExitCode
 from batch_screen.files import make_folder, sha256_of, sync_folder, translated, write_whole
 from batch_screen.lock import locked
 from batch_screen.output.manifest import latest_content
@@ -30,7 +31,6 @@ from batch_screen.purging.ours import (
     state_files,
 )
 
-NOT_FOUND = 66
 _ASIDE = "purging"
 """Below the state folder: states that are being removed, and what a crash has left of them."""
 
@@ -136,7 +136,7 @@ def _folders(wanted: Wanted) -> tuple[Path | None, Path | None]:
     if not named.is_dir():
         raise InputError(
             f"{named}: there is no such folder; check the path of --out or --state-dir",
-            exit_code=NOT_FOUND,
+            exit_code=ExitCode.NO_INPUT,
         )
     out = wanted.out if wanted.outputs else None
     return out, wanted.state if wanted.states and wanted.state.is_dir() else None

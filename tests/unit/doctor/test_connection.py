@@ -123,6 +123,7 @@ def test_the_clock(skew_seconds: float, health: Health, words: str) -> None:
         (b"x" * 100_000, "clock", Health.FAILED),
         (answering("301 Moved"), "redirect", Health.WARNING),
     ],
+    ids=["no-date", "no-such-date", "no-http", "nothing", "endless", "redirect"],
 )
 def test_answers_of_other_servers(answer: bytes, step: str, health: Health) -> None:
     with server(answer) as (port, asked):
