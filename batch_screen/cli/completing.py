@@ -36,9 +36,7 @@ def region(
 ) -> list[CompletionItem]:
     """The regions that begin so."""
     begun = incomplete.upper()
-    return [
-        CompletionItem(code, help=name) for code, name in _countries() if code.startswith(begun)
-    ]
+    return _items((code, name) for code, name in _countries() if code.startswith(begun))
 
 
 def _behind_comma(incomplete: str, names: Iterable[tuple[str, str]]) -> list[CompletionItem]:

@@ -66,9 +66,13 @@ def _listening(talk: Talk, context: ssl.SSLContext | None) -> Iterator[int]:
     is_up = threading.Event()
 
     async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):  # who does not trust it hangs up
-            await talk(reader, writer)
-        writer.close()
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError):  # who does not trust it hangs up
+                await asyncio.wait_for(talk(reader, writer), 5)
+        finally:
+            writer.close()
+            with suppress(OSError, TimeoutError):
+                await asyncio.wait_for(writer.wait_closed(), 1)
 
     async def serve() -> None:
         listening = await asyncio.start_server(guarded, LOOPBACK, 0, ssl=context)
@@ -78,6 +82,9 @@ def _listening(talk: Talk, context: ssl.SSLContext | None) -> Iterator[int]:
         is_up.set()
         async with listening:
             await end.wait()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:  # a connection is closed by who talks on it
+            await asyncio.wait(others, timeout=6)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
