@@ -53,7 +53,7 @@ def doctor(*, canary: str | None, as_json: bool, **options: Any) -> int:
     number = None if canary is None else canary_number(job, canary)
     if number is not None and not job.sandbox:
         count = len(job.settings.screening.endpoints)
-        tell(f"the canary sends {count} requests, which may be billed")
+        tell(f"the canary sends {count} request{'s' if count > 1 else ''}, which may be billed")
     return _shown(diagnose(job, os.environ, number), as_json=as_json)
 
 
