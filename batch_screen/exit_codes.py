@@ -42,7 +42,7 @@ class ExitCode(IntEnum):
     )
     NO_INPUT = (
         66,
-        "an input cannot be opened, or a run to validate cannot be found",
+        "an input cannot be opened, or a run or its folder cannot be found",
         "Check the path and who may read it.",
     )
     UNREACHABLE = (

@@ -47,6 +47,7 @@ from batch_screen.runs import (
 from batch_screen.sandbox.config import DEFAULT_KEY, SandboxConfig
 from batch_screen.sandbox.run import running
 from batch_screen.starts import keep_start, read_starts
+from batch_screen.under_way import Telling
 from batch_screen.watch import Watch
 
 
@@ -85,10 +86,16 @@ def screen(
     refuse_unpriced(job.settings)
     refuse_unknown_regions(job.settings.numbers)
     if job.key is None and not job.sandbox:
-        raise AuthenticationError("no API key was given, and no sandbox was asked for")
+        raise AuthenticationError(
+            "no API key was given, and no sandbox was asked for; set the job's key or sandbox"
+        )
     sources = expand(job.inputs, apart=job.apart)
     check_writable(job.out)
-    with _locked(job), on_disk(sources, job.state, watch) as files:
+    with (
+        _locked(job),
+        _telling(job, watch) as watch,
+        on_disk(sources, job.state, watch) as files,
+    ):
         watch.progress.stage("reading")
         run = _run(job, job.identity(files), full_paths(files), watch)
         watch.on_run(run.run_id)
@@ -158,6 +165,21 @@ def _locked(job: Job) -> Iterator[None]:
             with translated("clear", leftover):
                 leftover.unlink()
         yield
+
+
+@contextmanager
+def _telling(job: Job, watch: Watch) -> Iterator[Watch]:
+    """The watch, of which others can read how far it has come: see ``under_way``."""
+    telling = Telling(watch.progress, job.state)
+
+    def on_run(run_id: str) -> None:
+        watch.on_run(run_id)
+        telling.of(run_id)
+
+    try:
+        yield Watch(telling, watch.stop, on_run)
+    finally:
+        telling.end()
 
 
 def _run(job: Job, identity: Identity, inputs: list[str], watch: Watch) -> Run:

@@ -240,10 +240,10 @@ def create_run(
 def all_runs(state_folder: Path) -> list[Run]:
     """Every run in the state folder. Raises ``JournalError`` on one that cannot be used."""
     found = [path for path in sorted(state_folder.glob("runs/*")) if path.is_dir()]
-    return [run for run in map(_read_run, found) if run is not None]
+    return [run for run in map(read_run, found) if run is not None]
 
 
-def _read_run(folder: Path) -> Run | None:
+def read_run(folder: Path) -> Run | None:
     """The run in the folder, or None where a start was killed before it had written anything."""
     path = folder / "run.json"
     with translated("read", folder):

@@ -26,6 +26,12 @@ SHOWN = (
     ("plan", "--help"),
     ("sandbox", "--help"),
     ("validate", "--help"),
+    ("status", "--help"),
+    ("doctor", "--help"),
+    ("purge", "--help"),
+    ("init", "--help"),
+    ("config", "--help"),
+    ("completion", "zsh"),
 )
 MODULES = 12
 NOTES = """\

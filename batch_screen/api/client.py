@@ -154,15 +154,24 @@ def _proxy(api: Api, address: URL) -> URL | None:
     return URL(found) if found else None
 
 
-def _tls(ca_file: str) -> ssl.SSLContext | bool:
-    if not ca_file:
-        return True
+def proxy_of(api: Api) -> str | None:
+    """The address of the proxy on the way to the API, if there is one; it may hold a password."""
+    proxy = _proxy(api, URL(api.base_url))
+    return str(proxy) if proxy else None
+
+
+def tls_context(ca_file: str) -> ssl.SSLContext:
+    """What certificates are verified with. Raises ``ConfigurationError`` on a bad ``ca_file``."""
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        return ssl.create_default_context(cafile=ca_file or None)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
             f"api.ca_file: cannot read certificates from {ca_file}; name a PEM file"
         ) from error
+
+
+def _tls(ca_file: str) -> ssl.SSLContext | bool:
+    return tls_context(ca_file) if ca_file else True
 
 
 def _certificate_message(api: Api) -> str:

@@ -13,11 +13,17 @@ import click
 
 from batch_screen.cli import log
 from batch_screen.cli.check import check
+from batch_screen.cli.completion import completion
+from batch_screen.cli.config import config
+from batch_screen.cli.doctor import doctor
+from batch_screen.cli.init import init
 from batch_screen.cli.last_words import keep_quiet, unforeseen
 from batch_screen.cli.plan import plan
+from batch_screen.cli.purge import purge
 from batch_screen.cli.run import run
 from batch_screen.cli.sandbox import sandbox
 from batch_screen.cli.show import open_missing, settle, tell
+from batch_screen.cli.status import status
 from batch_screen.cli.validate import validate
 from batch_screen.errors import BatchScreenError, exit_code_of
 from batch_screen.exit_codes import ExitCode
@@ -39,8 +45,14 @@ def cli() -> None:
 cli.add_command(run)
 cli.add_command(check)
 cli.add_command(plan)
-cli.add_command(sandbox)
+cli.add_command(status)
 cli.add_command(validate)
+cli.add_command(purge)
+cli.add_command(doctor)
+cli.add_command(init)
+cli.add_command(config)
+cli.add_command(completion)
+cli.add_command(sandbox)
 
 
 def main() -> None:
@@ -65,7 +77,7 @@ def _exit_code() -> int:
         log.error(str(error), error.exit_code)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        log.error("interrupted", ExitCode.INTERRUPTED)
+        log.error("interrupted; start the same command again", ExitCode.INTERRUPTED)
         return ExitCode.INTERRUPTED
     except SystemExit:
         raise

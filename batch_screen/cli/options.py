@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from batch_screen.cli import completing
 from batch_screen.model import Endpoint
 
 if TYPE_CHECKING:
@@ -68,12 +69,12 @@ def _not_blank(
     """The value; an unset variable of a shell must not lift a restriction without a word."""
     given = (value,) if isinstance(value, str) else value or ()
     if not all(text.strip(", ") for text in given):
-        raise click.BadParameter("must not be empty")
+        raise click.BadParameter("must not be empty; leave it out if that is meant")
     return value
 
 
-_LIST = (
-    click.argument("inputs", metavar="INPUT...", nargs=-1, required=True),
+_INPUTS = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+_READING = (
     click.option(
         "--config",
         metavar="FILE",
@@ -83,7 +84,12 @@ _LIST = (
     ),
     click.option("--phone-column", metavar="NAME", help="Column of numbers; guessed if plain."),
     click.option("--region-column", metavar="NAME", help="Column of two-letter regions."),
-    click.option("--default-region", metavar="XX", help="Region of numbers without a country."),
+    click.option(
+        "--default-region",
+        metavar="XX",
+        shell_complete=completing.region,
+        help="Region of numbers without a country.",
+    ),
     click.option("--no-header", is_flag=True, help="CSV files have no header row."),
     click.option("--delimiter", metavar="CHAR", help="CSV: , ; | or tab.  [default: found out]"),
     click.option("--encoding", metavar="NAME", help="CSV text encoding.  [default: found out]"),
@@ -97,6 +103,7 @@ _LIST = (
         metavar="CODES",
         multiple=True,
         callback=_not_blank,
+        shell_complete=completing.regions,
         help="Ask about numbers of these regions only: DE,AT; 001 is no country.  [default: all]",
     ),
     click.option(
@@ -104,6 +111,7 @@ _LIST = (
         metavar="CODES",
         multiple=True,
         callback=_not_blank,
+        shell_complete=completing.regions,
         help="Ask about no numbers of these regions.  [default: none]",
     ),
     click.option(
@@ -113,13 +121,13 @@ _LIST = (
         help="List of numbers that are never asked about: one a line, CSV or Parquet.",
     ),
 )
-_JOB = (
-    *_LIST,
+_ASKING = (
     click.option("--out", metavar="DIR", help="Folder for results; made if missing."),
     click.option(
         "--endpoints",
         metavar="NAMES",
         multiple=True,
+        shell_complete=completing.endpoints,
         help=f"What to ask: {_ENDPOINTS}, or all; comma-separated or repeated. "
         "[default: sim-swap/check]",
     ),
@@ -183,6 +191,7 @@ _JOB = (
     click.option("--state-dir", metavar="DIR", help="Folder for state.  [default: OUT/.state]"),
     click.option("--sandbox", is_flag=True, help="Ask a local stand-in: no account, no cost."),
 )
+_JOB = (_INPUTS, *_READING, *_ASKING)
 
 
 def job_options(command: Command) -> Command:
@@ -192,7 +201,41 @@ def job_options(command: Command) -> Command:
 
 def list_options(command: Command) -> Command:
     """The command with what describes the lists of numbers and how they are read."""
-    return _with(_LIST, command)
+    return _with((_INPUTS, *_READING), command)
+
+
+def setting_options(command: Command) -> Command:
+    """The command with all that describes a job but for the lists."""
+    return _with((*_READING, *_ASKING), command)
+
+
+def folder_options(command: Command) -> Command:
+    """The command with what says which folders a run has written to."""
+    names = ("config", "out", "state_dir")
+    return _only(names, command)
+
+
+def choosing_options(command: Command) -> Command:
+    """The command with the options that are settings; the others describe a single start."""
+    return _only((*_SETTINGS, "no_header"), command)
+
+
+def _only(names: Iterable[str], command: Command) -> Command:
+    wanted = {*names}
+    described: Any = command  # click keeps what it will become in this list
+    own = [*getattr(described, "__click_params__", ())]
+    setting_options(command)
+    shared = described.__click_params__[len(own) :]
+    described.__click_params__ = [*own, *(o for o in shared if o.name in wanted)]
+    return command
+
+
+def flag_names() -> dict[str, str]:
+    """A setting's dotted name → the option that sets it."""
+    return {
+        f"{section}.{name}": f"--{option.replace('_', '-')}"
+        for option, (section, name) in _SETTINGS.items()
+    }
 
 
 def _with(options: Iterable[Callable[[Command], Command]], command: Command) -> Command:
@@ -223,7 +266,7 @@ def job_of(options: dict[str, Any], *, needs_key: bool, settings: Settings | Non
     from batch_screen.job import Job  # noqa: PLC0415 (the heaviest: a wrong setting is told first)
 
     return Job(
-        inputs=options["inputs"],
+        inputs=options.get("inputs", ()),
         settings=settings,
         key=key,
         run_date=run_date.date() if run_date else None,

@@ -32,6 +32,18 @@ def below(text: str) -> list[str]:
     )
 
 
+def hanging(first: str, text: str) -> list[str]:
+    """Text behind what its first line begins with, wrapped below itself; paths are kept whole."""
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def counted(count: int, text: str) -> str:
     """A count on the left of where texts begin."""
     return f"{count:>{TEXT_COLUMN - 2},}  {text}"

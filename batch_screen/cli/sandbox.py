@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch_screen.cli.show import show
+from batch_screen.cli.show import show, show_json
 
 if TYPE_CHECKING:
     from batch_screen.sandbox.run import RunningSandbox
+
+_KEY = "sandbox-key"
 
 
 def _appendable(
@@ -21,7 +23,9 @@ def _appendable(
         if path is not None:
             path.open("ab").close()
     except OSError as error:
-        raise click.BadParameter(f"cannot write {path}: {error.strerror}") from None
+        raise click.BadParameter(
+            f"cannot write {path}: {error.strerror}; name another file"
+        ) from None
     return path
 
 
@@ -53,7 +57,8 @@ def _appendable(
     callback=_appendable,
     help="Append one JSON line per request.",
 )
-def sandbox(**options: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
+def sandbox(*, as_json: bool, **options: Any) -> None:
     """Serve a local stand-in for the API until Ctrl-C.
 
     It accepts the key "sandbox-key", answers the same for the same number, and tells what it
@@ -67,7 +72,8 @@ def sandbox(**options: Any) -> None:
 
     if options["list_profiles"]:
         for name, profile in PROFILES.items():
-            show(f"{name:16} {profile.about}")
+            told = {"profile": name, "about": profile.about}
+            _say(told, f"{name:16} {profile.about}", as_json=as_json)
         return
     config = SandboxConfig(
         seed=options["seed"],
@@ -80,10 +86,26 @@ def sandbox(**options: Any) -> None:
         revoke_keys_after=options["revoke_after"],
         journal_path=options["journal"],
     )
-    last = serve_forever(config, options["host"], options["port"], _announce)
-    show(f"served {last['requests']} requests")
+
+    def announce(running: RunningSandbox) -> None:
+        statistics = f"{running.origin}/_sandbox/statistics"
+        told = {"url": running.url, "key": _KEY, "statistics": statistics}
+        lines = (
+            f"sandbox at {running.url}, key {_KEY}; Ctrl-C ends it",
+            f"statistics at {statistics}",
+        )
+        _say(told, *lines, as_json=as_json)
+
+    last = serve_forever(config, options["host"], options["port"], announce)
+    served = last["requests"]
+    _say({"requests": served}, f"served {served} requests", as_json=as_json)
 
 
-def _announce(running: RunningSandbox) -> None:
-    show(f"sandbox at {running.url}, key sandbox-key; Ctrl-C ends it")
-    show(f"statistics at {running.origin}/_sandbox/statistics")
+def _say(told: dict[str, Any], *lines: str, as_json: bool) -> None:
+    if as_json:
+        import json  # noqa: PLC0415
+
+        show_json(json.dumps(told))
+        return
+    for line in lines:
+        show(line)

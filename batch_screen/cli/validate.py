@@ -28,7 +28,7 @@ def validate(*, folders: tuple[str, ...], run_id: str | None, every: bool, as_js
     FOLDER is an output folder, whose latest run is taken, or a run's own, OUT/runs/RUN_ID.
     """
     if every and run_id:
-        raise click.UsageError("--run and --all exclude each other")
+        raise click.UsageError("--run and --all exclude each other; use one")
 
     from batch_screen.cli.watching import watcher  # noqa: PLC0415
     from batch_screen.validating import runs_in  # noqa: PLC0415 (heavy)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import SecretStr
 
@@ -23,19 +24,35 @@ _LARGEST_BYTES = 16 << 10
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
-def read_key(key_file: str, environment: Mapping[str, str]) -> SecretStr:
-    """The key. Raises ``AuthenticationError`` if there is none or it cannot be one."""
+class KeyPlace(NamedTuple):
+    """Where a key is looked for: what messages call it, and its file if it lies in one."""
+
+    name: str
+    file: Path | None = None
+
+
+def find_key(key_file: str, environment: Mapping[str, str]) -> KeyPlace | None:
+    """The place the key is read from, or None where no place is named. Reads nothing."""
     credential = Path(environment.get(_CREDENTIALS_FOLDER, "")) / CREDENTIAL
     if key_file:
-        return _checked(_read(Path(key_file)), f"the key file {key_file}")
+        return KeyPlace(f"the key file {key_file}", Path(key_file))
     if environment.get(_CREDENTIALS_FOLDER) and credential.exists():
-        return _checked(_read(credential), f"the systemd credential {CREDENTIAL}")
+        return KeyPlace(f"the systemd credential {CREDENTIAL}", credential)
     if environment.get(KEY_VARIABLE):
-        return _checked(environment[KEY_VARIABLE], f"the variable {KEY_VARIABLE}")
-    raise AuthenticationError(
-        f"no API key: name a file with --api-key-file, or set {KEY_VARIABLE}_FILE or "
-        f"{KEY_VARIABLE}; to try without an account, use --sandbox"
-    )
+        return KeyPlace(f"the variable {KEY_VARIABLE}")
+    return None
+
+
+def read_key(key_file: str, environment: Mapping[str, str]) -> SecretStr:
+    """The key. Raises ``AuthenticationError`` if there is none or it cannot be one."""
+    place = find_key(key_file, environment)
+    if place is None:
+        raise AuthenticationError(
+            f"no API key: name a file with --api-key-file, or set {KEY_VARIABLE}_FILE or "
+            f"{KEY_VARIABLE}; to try without an account, use --sandbox"
+        )
+    value = environment[KEY_VARIABLE] if place.file is None else _read(place.file)
+    return _checked(value, place.name)
 
 
 def _read(path: Path) -> str:
@@ -43,14 +60,18 @@ def _read(path: Path) -> str:
         return read_small(path, _LARGEST_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
-        raise AuthenticationError(f"cannot read the API key from {path}: {reason}") from error
+        raise AuthenticationError(
+            f"cannot read the API key from {path}: {reason}; name a file that holds it with "
+            "--api-key-file"
+        ) from error
 
 
 def _checked(value: str, where: str) -> SecretStr:
     key = value.strip()
     if not _PRINTABLE.fullmatch(key):
         raise AuthenticationError(
-            f"{where} holds no usable API key: one line of printable ASCII is expected"
+            f"{where} holds no usable API key: one line of printable ASCII is expected; "
+            "write it anew"
         )
     hide(key)  # from here on no message shows it
     return SecretStr(key)

@@ -6,12 +6,11 @@ and what was probably meant.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -24,22 +23,26 @@ from pydantic_settings import (
 )
 
 from batch_screen.config.key import KEY_VARIABLE
+from batch_screen.config.origins import PREFIX, Flags, Origin, Origins
 from batch_screen.config.section import Section
 from batch_screen.config.settings import Settings
 from batch_screen.config.small import read_small
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import plain
 
-PREFIX = "BATCH_SCREEN_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 KEY_FILE_VARIABLE = f"{PREFIX}API_KEY_FILE"
+"""Short for ``BATCH_SCREEN_API__KEY_FILE``, for the setting that everybody needs."""
 
 _LARGEST_BYTES = 64 << 10
 _MOST_DOTS = 1_000
-_HEADING = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
-_KEY = re.compile(r"""\s*["']?([^"'=\s]+)["']?\s*=""")
 
-Flags = Mapping[str, Mapping[str, Any]]
+
+class Traced(NamedTuple):
+    """The settings, and by dotted name where each of them comes from."""
+
+    settings: Settings
+    origins: dict[str, Origin]
 
 
 def load_settings(
@@ -52,17 +55,39 @@ def load_settings(
 
     Raises ``ConfigurationError``.
     """
+    return load_traced(flags, config=config, environment=environment).settings
+
+
+def load_traced(
+    flags: Flags | None = None,
+    *,
+    config: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Traced:
+    """As ``load_settings``, and where each setting comes from. Raises ``ConfigurationError``."""
     environment = environment or {}
     flags = flags or {}
     _refuse_unknown_variables(environment)
     text, table = _read_toml(config)
+    origins = Origins(flags, environment, {KEY_FILE_VARIABLE: "api.key_file"}, config, text)
+    settings = _merged(flags, environment, table, origins)
+    named = {name: origins.of(*name.split(".")) for name in variable_names().values()}
+    return Traced(settings, named)
+
+
+def parse_settings(text: str, name: Path) -> Settings:
+    """The settings of a TOML text alone, which errors call by that name."""
+    return _merged({}, {}, _parsed(text, name), Origins({}, {}, {}, name, text))
+
+
+def _merged(
+    flags: Flags, environment: Mapping[str, str], table: Mapping[str, Any], origins: Origins
+) -> Settings:
     layered = _layers(flags, _nested(environment), table)
     try:
         found = layered()
     except ValidationError as error:
-        raise ConfigurationError(
-            _explain(error.errors(), flags=flags, environment=environment, file=(config, text))
-        ) from error
+        raise ConfigurationError(_explain(error.errors(), origins)) from error
     return Settings(**{name: getattr(found, name) for name in Settings.model_fields})
 
 
@@ -137,32 +162,44 @@ def _read_toml(config: Path | None) -> tuple[str, dict[str, Any]]:
     try:
         # Windows editors begin with a mark and end lines with two characters.
         text = read_small(config, _LARGEST_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read the configuration file {config}: {error.strerror}; name another one "
+            "with --config"
+        ) from error
+    except ValueError as error:
+        raise _no_toml(config, error) from error
+    return text, _parsed(text, config)
+
+
+def _parsed(text: str, config: Path) -> dict[str, Any]:
+    try:
         # tomllib's time and memory grow with the square of a dotted key's parts.
         if any(line.count(".") > _MOST_DOTS for line in text.splitlines()):
             raise RecursionError
-        return text, tomllib.loads(text)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot read the configuration file {config}: {error.strerror}"
-        ) from error
+        return tomllib.loads(text)
     except RecursionError as error:
-        raise ConfigurationError(f"{config} is nested too deeply for a configuration") from error
+        raise ConfigurationError(
+            f"{config} is nested too deeply for a configuration; batch-screen init writes a "
+            "file to begin with"
+        ) from error
     except ValueError as error:  # TOML, encoding, or a number of thousands of digits
-        raise ConfigurationError(f"{config} is not valid TOML: {plain(str(error))}") from error
+        raise _no_toml(config, error) from error
 
 
-def _explain(
-    errors: list[ErrorDetails],
-    *,
-    flags: Flags,
-    environment: Mapping[str, str],
-    file: tuple[Path | None, str],
-) -> str:
+def _no_toml(config: Path, error: ValueError) -> ConfigurationError:
+    return ConfigurationError(
+        f"{config} is not valid TOML: {plain(str(error))}; mend it, or begin with the file that "
+        "batch-screen init writes"
+    )
+
+
+def _explain(errors: list[ErrorDetails], origins: Origins) -> str:
     """One line on the first error, saying where the value came from."""
     error = errors[0]
     section, *rest = [str(part) for part in error["loc"]] or [""]
     name = rest[0] if rest else ""
-    where = _origin(section, name, flags=flags, environment=environment, file=file)
+    where = origins.prefix(section, name)
     dotted = ".".join(part for part in (section, *rest[:1]) if part)
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
@@ -189,45 +226,7 @@ def _unknown(section: str, name: str) -> str:
     return f"unknown setting '{section}.{name}'{_did_you_mean(name, fields)}"
 
 
-def _origin(
-    section: str,
-    name: str,
-    *,
-    flags: Flags,
-    environment: Mapping[str, str],
-    file: tuple[Path | None, str],
-) -> str:
-    if name in flags.get(section, {}):
-        return "command line: "
-    setting = f"{PREFIX}{section}__{name}".upper()
-    if variable := next((v for v in environment if v.upper() == setting), None):
-        return f"environment variable {variable}: "
-    path, text = file
-    line = _line_of(text, section, name)
-    return f"{path}, line {line}: " if path and line else ""
-
-
-def _line_of(text: str, section: str, name: str) -> int | None:
-    """The line that sets ``section.name``, or opens ``section`` where no name is given."""
-    current = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if heading := _HEADING.match(line):
-            current = heading[1]
-            if current == (f"{section}.{name}" if name else section):
-                return number
-        elif (key := _KEY.match(line)) and _dotted(current, key[1]) in (
-            f"{section}.{name}",
-            section,
-        ):
-            return number
-    return None
-
-
-def _dotted(section: str, key: str) -> str:
-    return f"{section}.{key}" if section else key
-
-
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = [k for k in names if k.startswith(name)] or get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {close[0]}?" if close else "; batch-screen config lists all there are"

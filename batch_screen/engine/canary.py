@@ -94,7 +94,6 @@ class Canary(Generic[Held]):
                 + tail
             )
         return ApiError(
-            head
-            + "unreadable: the server no longer speaks the contract, or api.base_url points to "
-            "something else" + tail
+            head + "unreadable: the server no longer speaks the contract, or is not the API; check "
+            "api.base_url" + tail
         )

@@ -194,7 +194,8 @@ def _missing(layout: Layout, name: str, role: str) -> InputError:
     hint = f" Did you mean {shown(by_folded[close[0]])!r}?" if close else ""
     listed = _listing(layout, (shown(c.name) for c in layout.columns))
     return InputError(
-        f"{layout.name}: there is no {role} column {shown(name)!r}.{hint} It has: {listed}"
+        f"{layout.name}: there is no {role} column {shown(name)!r}.{hint} Name one "
+        f"that it has: {listed}"
     )
 
 

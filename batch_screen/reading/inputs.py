@@ -154,8 +154,8 @@ def _in_folder(folder: Path, apart: Sequence[Path]) -> list[Path]:
     paths = [e for e in entries if _is_list(e) and not _is_apart(e, around)]
     if not paths:
         raise InputError(
-            f"{folder}: no input in this folder; it takes .csv, .tsv, .txt (also with .gz or "
-            ".zst) and .parquet files",
+            f"{folder}: no input in this folder; put .csv, .tsv, .txt (also with .gz or "
+            ".zst) or .parquet files there",
             exit_code=ExitCode.NO_INPUT,
         )
     return [_readable(path) for path in paths]

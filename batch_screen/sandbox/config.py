@@ -66,7 +66,7 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
         unknown = [name for name in self.profiles if name not in PROFILES]
         if unknown:
             raise ConfigurationError(
-                f"no sandbox profile is called {unknown[0]!r}; there are {', '.join(PROFILES)}"
+                f"no sandbox profile is called {unknown[0]!r}; choose among {', '.join(PROFILES)}"
             )
         if self.now is not None and self.now.tzinfo is None:
             raise ConfigurationError("the sandbox's now needs a time zone, as in 2026-01-01T00:00Z")
@@ -80,7 +80,7 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError("the sandbox's waiting times must not be negative")
         if not all(_makes_sense(outage) for outage in self.outages):
             raise ConfigurationError(
-                "an outage of the sandbox lasts a while, and begins after a number of requests "
+                "an outage of the sandbox must last a while, and begin after a number of requests "
                 "or of seconds, not both and not below 0"
             )
 

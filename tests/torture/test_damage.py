@@ -211,7 +211,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in ("lock", "holder.json")
+        if path.is_file() and path.name not in ("lock", "holder.json", "progress.json")
     }
 
 

@@ -13,10 +13,16 @@ PACKAGE = Path(__file__).parents[2] / "batch_screen"
 FLOORS = (
     {"__main__"},
     {"cli"},
-    {"pipeline", "forecasting", "auditing"},
+    {"pipeline", "forecasting", "auditing", "diagnosing"},
     {"job"},
-    {"engine", "sandbox", "planning", "reporting", "validating", "survey", "notify"},
-    {"reading", "numbers", "plan", "api", "journal", "output", "runs", "starts", "lock"},
+    {
+        *("engine", "sandbox", "planning", "reporting", "validating", "survey"),
+        *("standing", "purging", "doctor", "notify"),
+    },
+    {
+        *("reading", "numbers", "plan", "api", "journal", "output"),
+        *("runs", "starts", "under_way", "lock"),
+    },
     {"checked", "frames", "dealing", "ahead"},
     {"schema", "files", "watch"},
     {"config"},
@@ -36,10 +42,10 @@ HOMES = {
     "pydantic_settings": {"config"},
     "tomllib": {"config"},
     "filelock": {"lock"},
-    "asyncio": {"api", "engine", "sandbox"},
     "http": {"api", "notify"},
     "prometheus_client": {"notify"},
     "urllib.request": set(),
+    "asyncio": {"api", "engine", "sandbox", "doctor"},
 }
 
 

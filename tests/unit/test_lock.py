@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
 from batch_screen.errors import RunLockedError
-from batch_screen.lock import locked
+from batch_screen.lock import holder_of, locked
 
 HOLDER = """
 import sys, time
@@ -80,3 +81,32 @@ def test_a_holder_that_cannot_be_read_does_not_hide_the_lock(
             holder.write_bytes(content)
         with pytest.raises(RunLockedError, match="just started"), locked(tmp_path):
             pytest.fail("two held it")
+
+
+def test_who_holds_a_folder_is_told_without_the_lock(tmp_path: Path) -> None:
+    assert holder_of(tmp_path) is None
+    with another_process(tmp_path) as process:
+        found = holder_of(tmp_path)
+        assert found is not None
+        assert (found.pid, found.host, found.is_alive) == (process.pid, gethostname(), True)
+        process.kill()
+        process.wait()
+        left = holder_of(tmp_path)
+        assert left is not None
+        assert left.is_alive is False
+    with locked(tmp_path):  # to look has taken nothing
+        pass
+    assert holder_of(tmp_path) is None
+
+
+def test_a_number_that_is_another_process_s_now_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "lock").touch()
+    told = {"pid": os.getpid(), "since": "2026-11-23T00:00:00+00:00", "host": gethostname()}
+    (tmp_path / "holder.json").write_text(json.dumps(told))
+    found = holder_of(tmp_path)
+    assert found is not None
+    assert found.is_alive is False
+    (tmp_path / "holder.json").write_text(json.dumps({**told, "host": "elsewhere"}))
+    away = holder_of(tmp_path)
+    assert away is not None
+    assert away.is_alive is None

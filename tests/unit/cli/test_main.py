@@ -67,11 +67,11 @@ def test_help(run: Run, flag: str) -> None:
     code, out, err = run(flag)
     assert code == 0
     assert not err
-    for command in ("check", "run", "plan", "sandbox", "validate"):
+    for command in main.cli.commands:
         assert f"\n  {command} " in out
 
 
-@pytest.mark.parametrize("command", ["check", "run", "plan", "sandbox"])
+@pytest.mark.parametrize("command", main.cli.commands)
 def test_help_of_a_command(run: Run, command: str) -> None:
     code, out, _ = run(command, "--help")
     assert code == 0
@@ -159,7 +159,7 @@ def test_messages_are_masked_and_plain(
 def test_interrupted(
     failing: Callable[[BaseException], tuple[int, str]], error: BaseException
 ) -> None:
-    assert failing(error) == (130, "Error: interrupted\n")
+    assert failing(error) == (130, "Error: interrupted; start the same command again\n")
 
 
 class PanicException(BaseException):

@@ -55,9 +55,12 @@ def test_a_named_file_that_fails_is_not_passed_over(tmp_path: Path) -> None:
     environment = {KEY_VARIABLE: "from-variable"}
     missing = tmp_path / "missing"
     assert refusal(str(missing), environment) == (
-        f"cannot read the API key from {missing}: No such file or directory"
+        f"cannot read the API key from {missing}: No such file or directory; "
+        "name a file that holds it with --api-key-file"
     )
-    assert refusal(str(tmp_path), environment).endswith("Is a directory")
+    assert refusal(str(tmp_path), environment).startswith(
+        f"cannot read the API key from {tmp_path}: Is a directory; name"
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,14 +79,18 @@ def test_what_cannot_be_a_key(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "key"
     path.write_bytes(content)
     assert refusal(str(path), {}) == (
-        f"the key file {path} holds no usable API key: one line of printable ASCII is expected"
+        f"the key file {path} holds no usable API key: one line of printable ASCII is expected; "
+        "write it anew"
     )
 
 
 def test_a_key_file_that_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_bytes(b"s3cret\xff")
-    assert refusal(str(path), {}) == f"cannot read the API key from {path}: not a text file"
+    assert refusal(str(path), {}) == (
+        f"cannot read the API key from {path}: not a text file; name a file that holds it with "
+        "--api-key-file"
+    )
 
 
 def test_bad_credentials_and_variables_are_named(credentials: Path) -> None:

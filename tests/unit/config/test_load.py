@@ -327,7 +327,8 @@ def test_files_that_cannot_be_read(toml: Callable[[str], Path], tmp_path: Path) 
     missing = tmp_path / "missing.toml"
     assert (
         refusal(missing)
-        == f"cannot read the configuration file {missing}: No such file or directory"
+        == f"cannot read the configuration file {missing}: No such file or directory; name "
+        "another one with --config"
     )
     assert "Is a directory" in refusal(tmp_path)
     path = toml("[pacing\n")

@@ -74,7 +74,9 @@ def test_names_are_taken_exactly_then_in_any_case(tmp_path: Path) -> None:
 
 
 def test_a_missing_column_is_named_with_a_suggestion(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"Did you mean 'Telefon'.* It has: id, Telefon"):
+    with pytest.raises(
+        InputError, match=r"Did you mean 'Telefon'.* Name one that it has: id, Telefon"
+    ):
         _choose(tmp_path, "id,Telefon\n1,01713920012\n", phone_column="telefn")
     with pytest.raises(InputError, match="no region column 'land'"):
         _choose(tmp_path, "id,phone\n1,01713920012\n", region_column="land")

@@ -71,7 +71,7 @@ def test_of_two_outages_the_first_named_is_met_and_the_seconds_left_are_told() -
     ],
 )
 def test_an_outage_that_cannot_be_meant_is_refused(outage: Outage) -> None:
-    with pytest.raises(ConfigurationError, match="an outage of the sandbox lasts a while"):
+    with pytest.raises(ConfigurationError, match="an outage of the sandbox must last a while"):
         SandboxConfig(outages=(outage,))
 
 

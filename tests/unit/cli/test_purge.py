@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from batch_screen.cli.main import cli
+from batch_screen.cli.purge import _before, _block
+from batch_screen.purging.purge import Old, Purge
+
+OLD = Old(
+    "20250105-0123456789",
+    "2025-01-05",
+    tuple(map(Path, "abcdef")),
+    (Path("g"),),
+    5_000_000,
+    ("runs/x/notes.txt",),
+)
+
+
+def test_what_would_go() -> None:
+    found = Purge("2025-06-01", (OLD,), ("20250104-0123456789",), "20260301-0123456789", 2)
+    lines = _block(found).splitlines()
+    assert lines == [
+        "purge: 1 run dated before 2025-06-01, 7 files, 4.8 MiB",
+        "",
+        "  20250105-0123456789  6 files of output, 1 of state, 4.8 MiB",
+        "  stays ........ not batch-screen's: runs/x/notes.txt",
+        "  leftovers .... 2 states of a purge that was killed",
+        "  unfinished ... left as they are, --unfinished takes them: 20250104-0123456789",
+        "  latest.json .. will name run 20260301-0123456789",
+    ]
+    assert max(map(len, lines)) <= 80
+    assert _block(Purge("2025-06-01", (OLD,), (), "")).endswith("will go: no complete run stays")
+    assert _block(Purge("2025-06-01", (), ())).startswith("purge: 0 runs dated before")
+
+
+def test_days() -> None:
+    assert _before(90) == datetime.now(UTC).date() - timedelta(days=90)
+    assert _before(99_999) > date.min
+    assert _before(99_999_999) == date.min
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Missing option '--older-than'"),
+        (["--older-than", "90"], "must be a number of days such as 90d"),
+        (["--older-than", "-1d"], "must be a number of days such as 90d"),
+        (["--older-than", "9d", "--state-only", "--outputs-only"], "exclude each other"),
+    ],
+)
+def test_what_cannot_be_meant(arguments: list[str], words: str) -> None:
+    done = CliRunner().invoke(cli, ["purge", *arguments])
+    assert done.exit_code == 2
+    assert words in done.output
