@@ -12,6 +12,7 @@ import sys
 import click
 
 from batch_screen.cli.check import check
+from batch_screen.cli.diff import diff
 from batch_screen.cli.last_words import described, keep_quiet
 from batch_screen.cli.plan import plan
 from batch_screen.cli.run import run
@@ -45,6 +46,7 @@ cli.add_command(check)
 cli.add_command(plan)
 cli.add_command(sandbox)
 cli.add_command(validate)
+cli.add_command(diff)
 
 
 def main() -> None:

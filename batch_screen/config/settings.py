@@ -13,6 +13,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from batch_screen.config.cohorts import Cohorts
 from batch_screen.config.output import Output
 from batch_screen.config.section import NotNegative, Positive, Section, Share
 from batch_screen.config.values import (
@@ -313,6 +314,7 @@ class Settings(Section):
     guards: Guards = Guards()
     output: Output = Output()
     prices: Prices = Prices()
+    cohorts: Cohorts = Cohorts()
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -340,6 +342,6 @@ class Settings(Section):
 
 
 OPT_OUT_FILE = "numbers.opt_out_file"
-_IDENTITY_SECTIONS = ("screening", "input", "numbers")
+_IDENTITY_SECTIONS = ("screening", "input", "numbers", "cohorts")
 # They refuse a file or let it pass, and change no row of it.
 _ONLY_PROTECTS = ("input.max_unpacked_gib", "input.max_unpacking_ratio")

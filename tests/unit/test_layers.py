@@ -15,7 +15,7 @@ FLOORS = (
     {"cli"},
     {"pipeline", "forecasting", "auditing"},
     {"job"},
-    {"engine", "sandbox", "planning", "reporting", "validating", "survey"},
+    {"engine", "sandbox", "planning", "reporting", "validating", "comparing", "survey"},
     {"reading", "numbers", "plan", "api", "journal", "output", "runs", "starts", "lock"},
     {"checked", "frames", "dealing", "ahead"},
     {"schema", "files", "watch"},

@@ -84,6 +84,9 @@ SAMPLES = {
     "output.in_order": ("true", True),
     "output.memory_mib": ("512", 512),
     "output.heartbeat_seconds": ("7", 7.0),
+    "cohorts.min_numbers": ("100", 100),
+    "cohorts.min_share": ("0.2", 0.2),
+    "cohorts.min_rise": ("2.5", 2.5),
     "prices.currency": ("USD", "USD"),
     "prices.per_request": ('{"sim-swap/check": 0.02}', {Endpoint.SIM_SWAP_CHECK: 0.02}),
 }
