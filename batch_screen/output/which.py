@@ -27,14 +27,18 @@ def runs_at(folder: Path) -> list[str]:
     out, own = place_of(folder)
     found = sorted(path.name for path in (out / "runs").glob("*") if is_run_id(path.name))
     if not found:
-        raise InputError(f"{folder}: no run has written there; check the path", exit_code=ExitCode.NO_INPUT)
+        raise InputError(
+            f"{folder}: no run has written there; check the path", exit_code=ExitCode.NO_INPUT
+        )
     return [own] if own else found
 
 
 def place_of(folder: Path) -> tuple[Path, str | None]:
     """The output folder, and the run if it was a run's folder."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such folder; check the path", exit_code=ExitCode.NO_INPUT)
+        raise InputError(
+            f"{folder}: there is no such folder; check the path", exit_code=ExitCode.NO_INPUT
+        )
     whole = folder.resolve()  # "." may be a run's folder
     if whole.parent.name == "runs" and is_run_id(whole.name):
         return whole.parent.parent, whole.name
@@ -47,7 +51,8 @@ def _known(out: Path, run_id: str | None) -> str:
     if is_run_id(run_id) and (out / "runs" / run_id).is_dir():
         return run_id
     raise InputError(
-        f"{out}: there is no run {run_id}; ls {out}/runs shows its runs", exit_code=ExitCode.NO_INPUT
+        f"{out}: there is no run {run_id}; ls {out}/runs shows its runs",
+        exit_code=ExitCode.NO_INPUT,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 from msgspec import Struct
+from polars import Boolean
 
 import batch_screen
 from batch_screen.cli.main import cli
@@ -76,7 +77,7 @@ def test_output_explains_the_change(change: Change) -> None:
 def test_output_explains_the_risk_view_and_its_bands() -> None:
     chapter = OUTPUT.split("## The risk view")[1].split("\n## ")[0]
     assert f"{', '.join(BANDS)} and {OLDEST}" in " ".join(chapter.split())
-    assert all(f"| `{c.name}` |" in chapter for c in RISK if c.dtype == pl.Boolean)
+    assert all(f"| `{c.name}` |" in chapter for c in RISK if c.dtype == Boolean())
 
 
 def test_output_explains_the_changes_in_a_summary() -> None:
