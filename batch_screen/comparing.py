@@ -19,7 +19,7 @@ from batch_screen.errors import InputError
 from batch_screen.exit_codes import ExitCode
 from batch_screen.files import translated, whole
 from batch_screen.masking import mask_number
-from batch_screen.output.changes import Changes
+from batch_screen.output.changes import Change, Changes
 from batch_screen.output.feed import Feed, feed_of, shared_endpoints
 from batch_screen.output.parts import LOOKUPS, RESULTS, Layout
 from batch_screen.output.recorded import Recorded, UnusableRunError, opened, recorded
@@ -79,14 +79,15 @@ def compare(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
             f"runs {earlier.told.run_id} and {later.told.run_id} asked no endpoint in common, so "
             "there is nothing to compare"
         )
-    examples: dict[str, list[Example]] = {}
+    examples: dict[str, list[Example]] = {change.value: [] for change in Change}
     with _feed(earlier, later, cohorts or later.bounds, watch) as feed, _grown(write) as grown:
         for frame in feed.frames():
             _add_examples(examples, frame)
             if grown is not None:
                 grown.add(frame)
     told = later.told
-    return Comparison(told.run_id, told.run_date, feed.changes, not_compared, examples)
+    found = {change: few for change, few in examples.items() if few}
+    return Comparison(told.run_id, told.run_date, feed.changes, not_compared, found)
 
 
 def _recorded(run: Path | str, out: Path | str | None) -> Recorded:
@@ -165,7 +166,7 @@ def _grown(path: Path | str | None) -> Iterator[Spool | None]:
 
 
 def _add_examples(examples: dict[str, list[Example]], frame: pl.DataFrame) -> None:
-    for (change,), rows in frame.group_by("change"):
-        known = examples.setdefault(str(change), [])
-        few = rows.head(_EXAMPLES - len(known)).select("e164", "endpoint")
+    for change, known in examples.items():
+        of_kind = frame.filter(pl.col("change") == change).select("e164", "endpoint")
+        few = of_kind.head(_EXAMPLES - len(known))
         known += [Example(mask_number(e164), endpoint) for e164, endpoint in few.iter_rows()]

@@ -12,7 +12,6 @@ from batch_screen.checked import read_record
 from batch_screen.errors import JournalError
 from batch_screen.output.parts import CHANGES, LOOKUPS
 from batch_screen.output.previous import FIRST_RUN, Previous
-from batch_screen.output.recorded import UnusableRunError, opened, recorded
 from batch_screen.output.summary import Summary
 from batch_screen.watch import Silent, Watch
 
@@ -147,25 +146,3 @@ def test_a_damaged_record_is_refused_by_name(tmp_path: Path) -> None:
     (night.run.folder / "previous.json").write_text("{}")
     with pytest.raises(JournalError, match=r"previous\.json"):
         night.report()
-
-
-@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"run_id": 5}'])
-def test_a_summary_that_cannot_be_read_is_of_no_use(tmp_path: Path, content: bytes) -> None:
-    night = Night(tmp_path)
-    night.report()
-    night.layout.summary.write_bytes(content)
-    with pytest.raises(UnusableRunError, match=r"summary\.json"):
-        recorded(night.layout)
-
-
-def test_a_run_is_opened_only_if_its_marker_and_digests_fit(tmp_path: Path) -> None:
-    night = Night(tmp_path)
-    night.report()
-    side, digest = opened(night.layout, [LOOKUPS])
-    assert (side.shards, len(digest)) == (len(night.plan.shards), 64)
-    night.layout.marker.write_bytes(b"x")
-    with pytest.raises(UnusableRunError, match="_SUCCESS"):
-        opened(night.layout, [LOOKUPS])
-    night.layout.marker.unlink()
-    with pytest.raises(UnusableRunError, match="not complete"):
-        recorded(night.layout)
