@@ -13,6 +13,7 @@ from batch_screen.version import __version__
 
 if TYPE_CHECKING:
     from batch_screen.auditing import audit
+    from batch_screen.comparing import Comparison, compare
     from batch_screen.config.key import read_key
     from batch_screen.config.load import load_settings
     from batch_screen.config.settings import Settings
@@ -30,6 +31,7 @@ __all__ = [
     "Audit",
     "BatchScreenError",
     "Check",
+    "Comparison",
     "Difference",
     "Endpoint",
     "Forecast",
@@ -42,6 +44,7 @@ __all__ = [
     "Watch",
     "__version__",
     "audit",
+    "compare",
     "forecast",
     "load_settings",
     "read_key",
@@ -53,6 +56,7 @@ _HOMES = {
     "Audit": "survey.facts",
     "BatchScreenError": "errors",
     "Check": "output.findings",
+    "Comparison": "comparing",
     "Difference": "output.findings",
     "Endpoint": "model",
     "Forecast": "forecasting",
@@ -64,6 +68,7 @@ _HOMES = {
     "Validation": "output.findings",
     "Watch": "watch",
     "audit": "auditing",
+    "compare": "comparing",
     "forecast": "forecasting",
     "load_settings": "config.load",
     "read_key": "config.key",

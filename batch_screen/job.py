@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from batch_screen.config.settings import OPT_OUT_FILE, Settings
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import hide
-from batch_screen.output.parts import TABLES
+from batch_screen.output.parts import DATA_FOLDERS
 from batch_screen.planning import Source, opt_out_list
 from batch_screen.reading.inputs import digest
 from batch_screen.runs import Identity, today
@@ -58,7 +58,8 @@ class Job:
         opt_outs = (listed.path,) if listed else ()
         if not self.settings.output.folder:
             return opt_outs
-        return (self.out, self.state, *(self.out / name for name in (*TABLES, "runs")), *opt_outs)
+        ours = (self.out / name for name in (*DATA_FOLDERS, "runs"))
+        return (self.out, self.state, *ours, *opt_outs)
 
     def identity(self, files: list[Source]) -> Identity:
         """What makes two starts over these files the same run."""

@@ -30,11 +30,15 @@ from batch_screen.numbers.rules import REMEDY
 from batch_screen.output.counting import count_lookups, scans_of, with_left
 from batch_screen.output.enrich import enrich
 from batch_screen.output.failures import lookup_errors, reject_errors, write_errors_csv
+from batch_screen.output.feed import Told
 from batch_screen.output.manifest import write_manifest, write_marker, write_schema
 from batch_screen.output.ordering import write_in_order
 from batch_screen.output.pace_chart import pace_svg
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
-from batch_screen.output.previous import previous_run
+from batch_screen.output.previous import summary_before
+from batch_screen.output.recorded import BASE_URL
+from batch_screen.output.risk import count_risk
+from batch_screen.output.since import Tonight, write_changes
 from batch_screen.output.summary import (
     COMPLETE,
     STOPPED,
@@ -46,7 +50,7 @@ from batch_screen.output.summary import (
     write_summary,
 )
 from batch_screen.output.thresholds import judged
-from batch_screen.plan import read_rejects, read_rows, rejects_path, shard_rows_path
+from batch_screen.plan import read_rejects, read_rows, rejects_path, shard_of, shard_rows_path
 from batch_screen.runs import Run
 from batch_screen.schema import KEPT_PREFIX, conform
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
@@ -98,7 +102,15 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
         result_rows=sum(_height(path) for path in layout.parts(RESULTS)),
         error_rows=sum(_height(path) for path in layout.parts(ERRORS)),
     )
-    summary = judge_run(_summary(run, plan, settings, session, endpoints), settings)
+    changes = write_changes(
+        _tonight(run, plan, endpoints, layout), settings.cohorts, settings.output, shard_of, watch
+    )
+    counted = replace(
+        _summary(run, plan, settings, session, endpoints),
+        changes=changes,
+        risk=count_risk(scans_of(layout.parts(RESULTS))),
+    )
+    summary = judge_run(counted, settings)
     write_summary(layout.summary, summary)
     with whole(layout.errors_csv) as file:
         write_errors_csv(file, _frames(layout.parts(ERRORS)))
@@ -106,9 +118,17 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
     if settings.output.in_order:
         write_in_order(layout.parts(RESULTS), layout.in_order, plan.rows)
     write_schema(layout, _kept(run))
-    write_manifest(layout)
+    write_manifest(layout, shards)
     write_marker(layout)
     return summary
+
+
+def _tonight(run: Run, plan: Plan, asked: Mapping[str, Lookups], layout: Layout) -> Tonight:
+    identity, shards = run.file.identity, len(plan.shards)
+    told = Told(run.run_id, identity.run_date, plan.unique_numbers, tuple(asked))
+    base_url = identity.settings[BASE_URL]
+    record = run.folder / "previous.json"
+    return Tonight(layout, told, base_url, shards, part_count(shards), record)
 
 
 def part_count(shards: int) -> int:
@@ -126,7 +146,7 @@ def judge_run(summary: Summary, settings: Settings) -> Summary:
     guards = settings.guards
     layout = Layout(Path(settings.output.folder), summary.run_id, summary.run_date)
     compares = any(each.is_change for each in guards.thresholds)
-    return judged(summary, guards, previous_run(layout, summary) if compares else None)
+    return judged(summary, guards, summary_before(layout, summary) if compares else None)
 
 
 def count_stopped(

@@ -14,7 +14,7 @@ import polars as pl
 
 from batch_screen.model import Endpoint
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 INSTANT = pl.Datetime("us", "UTC")
 KEPT_PREFIX = "in_"
 
@@ -107,6 +107,71 @@ ERRORS = (
     Column("attempts", pl.Int32, "failures: HTTP requests made"),
 )
 
+
+def _on_both_nights(name: str, dtype: pl.DataType | type[pl.DataType]) -> tuple[Column, Column]:
+    return (
+        Column(f"before_{name}", dtype, f"{name} in the earlier run"),
+        Column(f"after_{name}", dtype, f"{name} in this run"),
+    )
+
+
+CHANGES = (
+    _required("run_id", pl.String, "the run that wrote the row"),
+    _required("since_run_id", pl.String, "the earlier run it is compared with"),
+    _required("e164", pl.String, "the number asked about, E.164"),
+    _required("endpoint", pl.String, "the endpoint asked"),
+    _required("change", pl.String, "what is different since the earlier run"),
+    *(
+        column._replace(required=column.name.endswith("_outcome"))
+        for name, dtype in (
+            ("outcome", pl.String),
+            ("swapped", pl.Boolean),
+            ("active", pl.Boolean),
+            ("latest_change_at", INSTANT),
+            ("responded_at", INSTANT),
+        )
+        for column in _on_both_nights(name, dtype)
+    ),
+    Column("cohort", pl.String, "the marked block or country the number lies in, or null"),
+    _required(
+        "likely_migration", pl.Boolean, "whether the change is part of that cohort's sudden rise"
+    ),
+)
+RISK = (
+    Column(
+        "sim_change_age_hours",
+        pl.Float64,
+        "age of the latest SIM change when its date was answered",
+    ),
+    Column("sim_change_age_band", pl.String, "that age's band, from <4h to 3y+"),
+    Column(
+        "device_change_age_hours",
+        pl.Float64,
+        "age of the latest device change when its date was answered",
+    ),
+    Column("device_change_age_band", pl.String, "that age's band, from <4h to 3y+"),
+    Column(
+        "risk_sim_and_device_recent",
+        pl.Boolean,
+        "whether both changed lately: true, false, or null: unknown",
+    ),
+    Column(
+        "risk_sim_recent",
+        pl.Boolean,
+        "whether the SIM changed lately: true, false, or null: unknown",
+    ),
+    Column(
+        "risk_device_recent",
+        pl.Boolean,
+        "whether the device changed lately: true, false, or null: unknown",
+    ),
+    Column(
+        "risk_forwarding_active",
+        pl.Boolean,
+        "whether all calls are forwarded: true, false, or null: unknown",
+    ),
+    _required("risk_version", pl.Int32, "the version of the rules for the age and risk columns"),
+)
 AUDIT_REJECTS = (
     _required("source_file", pl.String, "the input file's name"),
     _required("source_row", pl.Int64, "the row's number in that file, from 1, header not counted"),
@@ -136,10 +201,10 @@ def endpoint_group(endpoint: Endpoint) -> dict[str, Column]:
 
 
 def results(kept: Mapping[str, pl.DataType]) -> tuple[Column, ...]:
-    """Columns of results: kept input columns, identity, one group for every endpoint."""
+    """Columns of results: kept input columns, identity, a group for every endpoint, the risk."""
     inputs = [Column(name, dtype, "kept from the input") for name, dtype in kept.items()]
     groups = [column for e in Endpoint for column in endpoint_group(e).values()]
-    return (*inputs, *IDENTITY, *groups)
+    return (*inputs, *IDENTITY, *groups, *RISK)
 
 
 def dtypes(columns: tuple[Column, ...]) -> pl.Schema:

@@ -27,6 +27,7 @@ _TABLES = {
     ),
     "LOOKUPS": ("lookups", "One row per number and endpoint."),
     "ERRORS": ("errors", "One row per rejected row and per lookup without a value."),
+    "CHANGES": ("changes", "One row per number and endpoint that differs from the previous run."),
     "AUDIT_REJECTS": ("check --rejects", "One row per row that would be rejected."),
 }
 

@@ -15,7 +15,8 @@ from batch_screen.schema import ROW
 
 
 def number(i: int) -> str:
-    return f"+4477009{i:05d}"
+    """A number that ends in ``i``; from 60,000 on it lies in another block."""
+    return f"+4420794{i:05d}" if i >= 60_000 else f"+4477009{i:05d}"
 
 
 def batch(cells: Sequence[int | None], first: int = 0) -> pl.DataFrame:
@@ -56,9 +57,10 @@ def made(
     settings: Settings | None = None,
     *,
     shard_rows: int = 1000,
+    run_date: str = "2026-11-23",
 ) -> tuple[Run, Plan]:
     """A planned run that has asked nothing yet."""
-    identity = Identity(["c0ffee"], "2026-11-23", (settings or Settings()).identity())
+    identity = Identity(["c0ffee"], run_date, (settings or Settings()).identity())
     run = create_run(state, identity, ["/lists/list.csv"], taken=[])
     plan = make_plan(
         batches(cells), run.plan, shard_rows=shard_rows, facts={}, on_rows=lambda _: None

@@ -15,6 +15,7 @@ from batch_screen.cli import log
 from batch_screen.cli.check import check
 from batch_screen.cli.completion import completion
 from batch_screen.cli.config import config
+from batch_screen.cli.diff import diff
 from batch_screen.cli.doctor import doctor
 from batch_screen.cli.init import init
 from batch_screen.cli.last_words import keep_quiet, unforeseen
@@ -47,6 +48,7 @@ cli.add_command(check)
 cli.add_command(plan)
 cli.add_command(status)
 cli.add_command(validate)
+cli.add_command(diff)
 cli.add_command(purge)
 cli.add_command(doctor)
 cli.add_command(init)

@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping
 
+from batch_screen.cli.change_lines import change_totals, cohort_words
 from batch_screen.cli.hints import hints
 from batch_screen.cli.sparkline import sparkline
 from batch_screen.cli.threshold_lines import threshold_lines
@@ -13,7 +14,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.forecasting import Forecast
 from batch_screen.job import SANDBOX
 from batch_screen.model import Endpoint
-from batch_screen.output.parts import TABLES
+from batch_screen.output.parts import DATA_FOLDERS
 from batch_screen.output.summary import Lookups, Rows, Summary
 from batch_screen.pipeline import Screened
 
@@ -35,6 +36,7 @@ def closing_block(screened: Screened, settings: Settings) -> str:
         *_lookups(summary),
         *_requests(summary, settings),
         *_pace(summary),
+        *_changes(summary),
         *threshold_lines(summary),
         *(_report(screened) if summary.is_stopped else _files(screened)),
         *(f"  hint: {hint}" for hint in hints(summary, settings)),
@@ -191,6 +193,14 @@ def _pace(summary: Summary) -> Iterator[str]:
             yield _line(label, text) if label == "pace" else f"    {label:{_LABEL - 2}} {text}"
 
 
+def _changes(summary: Summary) -> Iterator[str]:
+    if summary.changes is None:
+        return
+    yield _line("since", f"run {summary.changes.since_run}: {change_totals(summary.changes)}")
+    if summary.changes.cohorts:
+        yield f"    likely migration: {cohort_words(summary.changes.cohorts)}"
+
+
 def _report(screened: Screened) -> Iterator[str]:
     layout = screened.layout
     yield _line("files", f"{layout.summary}; results come with the end of the run")
@@ -199,9 +209,9 @@ def _report(screened: Screened) -> Iterator[str]:
 def _files(screened: Screened) -> Iterator[str]:
     layout = screened.layout
     yield _line("files", str(layout.folder))
-    for table in TABLES:
+    for table in DATA_FOLDERS:
         paths = layout.parts(table)
-        if not paths:  # moved on since, by whoever reads them
+        if not paths:  # moved on since, by whoever reads them, or no changes to tell
             continue
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         yield f"    {paths[0].relative_to(layout.folder)}{more}"

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from batch_screen.config.cohorts import Cohorts
 from batch_screen.config.guards import Guards
 from batch_screen.config.logging import Logging
 from batch_screen.config.metrics import Metrics
@@ -309,6 +310,7 @@ class Settings(Section):
     logging: Logging = Logging()
     metrics: Metrics = Metrics()
     pings: Pings = Pings()
+    cohorts: Cohorts = Cohorts()
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -336,6 +338,6 @@ class Settings(Section):
 
 
 OPT_OUT_FILE = "numbers.opt_out_file"
-_IDENTITY_SECTIONS = ("screening", "input", "numbers")
+_IDENTITY_SECTIONS = ("screening", "input", "numbers", "cohorts")
 # They refuse a file or let it pass, and change no row of it.
 _ONLY_PROTECTS = ("input.max_unpacked_gib", "input.max_unpacking_ratio")

@@ -32,8 +32,11 @@ _UUID = (
     r"(?<![0-9a-z])(?!\d{8})[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}"
     r"-(?!\d{7})[0-9a-f]{12}(?![0-9a-z])"
 )
+# The leading digits of a block of numbers, as +4915…: fewer than any whole number has.
+_BLOCK = rf"\+[1-9]\d{{1,5}}…(?!{_DIGIT})"
 _KNOWN = "|".join(
     (
+        _BLOCK,
         rf"(?<!\d){_DAY}{_TIME}?{_END}",
         rf"(?<!\d){_RUN}",
         # list_20261123.csv; a Danish number may look the same, but has no such neighbours.

@@ -13,9 +13,10 @@ from batch_screen.model import Endpoint, OutcomeKind
 from batch_screen.output.findings import Difference
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS
 from batch_screen.output.reread import Part
+from batch_screen.output.risk import with_risk
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
-from batch_screen.schema import Column, endpoint_group, results
+from batch_screen.schema import RISK, Column, endpoint_group, results
 
 _E164 = r"^\+[1-9]\d{5,14}$"
 _VALUES = ("swapped", "active", "latest_change", "latest_change_at")
@@ -122,6 +123,18 @@ def enrichment(part: Part) -> Iterator[Difference]:
                 yield Difference(
                     part.names[RESULTS], f"{column} differs from lookups in {rows:,} rows"
                 )
+
+
+def risk(part: Part) -> Iterator[Difference]:
+    """The risk view is what its row's dates and checks make it."""
+    right = with_risk(part.results)
+    for column in RISK:
+        rows = (part.results[column.name].ne_missing(right[column.name])).sum()
+        if rows:
+            yield Difference(
+                part.names[RESULTS],
+                f"{column.name} is not what its columns make it in {rows:,} rows",
+            )
 
 
 def errors(part: Part) -> Iterator[Difference]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import polars as pl
 
 from batch_screen.model import Endpoint
+from batch_screen.output.risk import with_risk
 from batch_screen.schema import KEPT_PREFIX, conform, endpoint_group, results
 
 _KEY = "_digits"
 
 
 def enrich(rows: pl.DataFrame, outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
-    """The rows with one group of columns per endpoint, in the order of ``schema.results``.
+    """The rows with a group of columns per endpoint and the risk, in ``schema.results``' order.
 
     ``rows`` has the kept columns and ``schema.IDENTITY`` without the run; ``outcomes`` the
     columns ``schema.LOOKUP``, at most one row per number and endpoint. A group is null only
@@ -26,7 +27,7 @@ def enrich(rows: pl.DataFrame, outcomes: pl.DataFrame, run_id: str) -> pl.DataFr
         if answered.height:
             joined = joined.join(answered, on=_KEY, how="left", maintain_order="left")
     kept = {name: dtype for name, dtype in rows.schema.items() if name.startswith(KEPT_PREFIX)}
-    return conform(joined, results(kept))
+    return with_risk(conform(joined, results(kept)))
 
 
 def _group(outcomes: pl.DataFrame, endpoint: Endpoint) -> pl.DataFrame:

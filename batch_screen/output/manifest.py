@@ -14,7 +14,8 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from batch_screen.files import sha256_of, translated, write_whole
-from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
+from batch_screen.output.parts import CHANGES, DATA_FOLDERS, ERRORS, LOOKUPS, RESULTS, Layout
+from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.schema import SCHEMA_VERSION, Column, results
@@ -22,19 +23,30 @@ from batch_screen.schema import SCHEMA_VERSION, Column, results
 
 def write_schema(layout: Layout, kept: Mapping[str, pl.DataType]) -> None:
     """schema.json: every table's columns in their order, with type and meaning."""
-    tables = {RESULTS: results(kept), LOOKUPS: LOOKUP_COLUMNS, ERRORS: ERROR_COLUMNS}
+    tables = {
+        RESULTS: results(kept),
+        LOOKUPS: LOOKUP_COLUMNS,
+        ERRORS: ERROR_COLUMNS,
+        CHANGES: CHANGE_COLUMNS,
+    }
     described = {table: [describe(c) for c in columns] for table, columns in tables.items()}
     _write_json(layout.schema, {"schema_version": SCHEMA_VERSION, "tables": described})
 
 
-def write_manifest(layout: Layout) -> None:
-    """manifest.json: every file of the run with its rows, bytes and SHA-256."""
-    data = [_entry(layout.folder, path, table) for table in TABLES for path in layout.parts(table)]
+def write_manifest(layout: Layout, shards: int) -> None:
+    """manifest.json: every file of the run with its rows, bytes and SHA-256.
+
+    ``shards`` is by how many the rows were dealt out: a number's digits say in which it lies.
+    """
+    data = [
+        _entry(layout.folder, path, table) for table in DATA_FOLDERS for path in layout.parts(table)
+    ]
     files = data + [_entry(layout.folder, path, None) for path in layout.reports]
     content = {
         "schema_version": SCHEMA_VERSION,
         "run_id": layout.run_id,
         "run_date": layout.run_date,
+        "shards": shards,
         "files": files,
     }
     _write_json(layout.manifest, content)

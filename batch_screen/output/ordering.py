@@ -6,9 +6,7 @@ list in memory; some readers want to lay the rows beside their input.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +14,7 @@ import pyarrow.parquet as pq
 
 from batch_screen.dealing import Dealer, Spool
 from batch_screen.files import translated, whole
+from batch_screen.output.scratch import scratch_files
 
 RANGE_ROWS = 500_000
 _MOST_RANGES = 128
@@ -30,7 +29,8 @@ def write_in_order(parts: Iterable[Path], target: Path, rows: int) -> None:
     """
     ways = min(_MOST_RANGES, -(-rows // RANGE_ROWS))
     size = -(-rows // ways)
-    with translated("write", target), _growing(target, ways) as ranges:
+    scratch = scratch_files(target.parent, target.stem, ways)
+    with translated("write", target), scratch as ranges:
         with Dealer(ranges, pl.col(_ROW) // size) as dealer:
             for path in parts:
                 for batch in _groups(path):
@@ -38,19 +38,6 @@ def write_in_order(parts: Iterable[Path], target: Path, rows: int) -> None:
         with whole(target) as file, Spool(target, file) as spool:
             for path in ranges:
                 spool.add(pl.read_parquet(path).sort(_ROW))
-
-
-@contextmanager
-def _growing(target: Path, count: int) -> Iterator[list[Path]]:
-    """Names for files that are gone afterwards; those of a killed process are swept."""
-    mark = secrets.token_hex(4)
-    paths = [target.with_name(f".{target.stem}-{n:05d}.{mark}.tmp") for n in range(count)]
-    try:
-        yield paths
-    finally:
-        for path in paths:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
 
 
 def _groups(path: Path) -> Iterator[pl.DataFrame]:

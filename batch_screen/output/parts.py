@@ -26,6 +26,10 @@ from batch_screen.frames import write_frame
 
 RESULTS, LOOKUPS, ERRORS = "results", "lookups", "errors"
 TABLES = (RESULTS, LOOKUPS, ERRORS)
+"""What every run writes; ``CHANGES`` only one that has an earlier run to be compared with."""
+
+CHANGES = "changes"
+DATA_FOLDERS = (*TABLES, CHANGES)
 SHARDS_MARK = "batch-screen.shards"
 """In the metadata of a part that holds several shards: how many there are in the run."""
 
@@ -68,7 +72,7 @@ class Layout:
 
     def check_writable(self) -> None:
         """Raises ``OutputError`` if a file of the run could not be written; makes none."""
-        days = (self.part(table, 0).parent for table in TABLES)
+        days = (self.part(table, 0).parent for table in DATA_FOLDERS)
         for folder in (self.run, *days):
             check_could_write(folder)
 
@@ -79,7 +83,7 @@ class Layout:
                 self.marker.unlink()
                 sync_folder(self.run)  # it must not come back when the parts have gone
         sweep(self.run)
-        parts = [path for table in TABLES for path in self.parts(table)]
+        parts = [path for table in DATA_FOLDERS for path in self.parts(table)]
         for path in [*parts, self.in_order] if self.in_order.exists() else parts:
             with translated("replace", path):
                 path.unlink()

@@ -27,6 +27,7 @@ _CLAIMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "lookups": ("lookups: every number of results once at every endpoint", (LOOKUPS,)),
     "values": ("lookups with a value where there is success, and nowhere else", (LOOKUPS,)),
     "enrichment": ("rows of results with the values of their lookups", (RESULTS,)),
+    "risk": ("rows of results with the ages and flags of their dates and checks", (RESULTS,)),
     "failures": ("errors: the rejects and the lookups without success", (ERRORS,)),
 }
 
@@ -94,6 +95,7 @@ class Recount:
         self._found["lookups"] += agreement.lookups(part, self._endpoints)
         self._found["values"] += agreement.values(part)
         self._found["enrichment"] += agreement.enrichment(part)
+        self._found["risk"] += agreement.risk(part)
         self._found["failures"] += agreement.errors(part)
         self.totals.add(part)
 
@@ -125,10 +127,10 @@ class Recount:
 
 
 def _by_number(layout: Layout, files: Sequence[ListedFile]) -> Mapping[int, Mapping[str, Path]]:
-    """Part number → table → path, in the order of the numbers."""
+    """Part number → table → path, in the order of the numbers; of the tables every run has."""
     found: dict[int, dict[str, Path]] = {}
     for file in files:
         number = part_number(file)
-        if number is not None and file.table is not None:
+        if number is not None and file.table in TABLES:
             found.setdefault(number, {})[file.table] = layout.folder / file.path
     return dict(sorted(found.items()))

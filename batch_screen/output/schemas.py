@@ -9,9 +9,10 @@ import polars as pl
 
 from batch_screen.output.findings import Check, Difference
 from batch_screen.output.manifest import describe
-from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, Layout
+from batch_screen.output.parts import CHANGES, ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.output.reread import DamagedPartError, columns_of
 from batch_screen.output.validate import ListedFile, rewrite
+from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION, Column, dtypes, results
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
@@ -50,7 +51,12 @@ def schema_check(layout: Layout, parts: Sequence[ListedFile]) -> tuple[Check, li
 def _tables(of_results: Mapping[str, pl.DataType]) -> dict[str, tuple[Column, ...]]:
     """What each table should look like, given the columns that results keep from the input."""
     kept = {name: dtype for name, dtype in of_results.items() if name.startswith(KEPT_PREFIX)}
-    return {RESULTS: results(kept), LOOKUPS: LOOKUP_COLUMNS, ERRORS: ERROR_COLUMNS}
+    return {
+        RESULTS: results(kept),
+        LOOKUPS: LOOKUP_COLUMNS,
+        ERRORS: ERROR_COLUMNS,
+        CHANGES: CHANGE_COLUMNS,
+    }
 
 
 def _part_faults(found: Mapping[str, pl.DataType], columns: tuple[Column, ...]) -> Iterator[str]:

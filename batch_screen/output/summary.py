@@ -15,6 +15,7 @@ import msgspec
 from batch_screen.errors import BatchScreenError, OutputError
 from batch_screen.files import write_whole
 from batch_screen.model import INCONCLUSIVE, OutcomeKind, Plan, Session
+from batch_screen.output.changes import Changes
 
 COMPLETE, STOPPED = "complete", "stopped"
 
@@ -79,6 +80,8 @@ class Summary(msgspec.Struct, frozen=True):
     """summary.json, and what the closing block on the terminal is drawn from.
 
     ``session`` is this start; ``starts`` are all that asked something and were not killed.
+    ``changes`` are those since the previous complete run, None where there is none. ``risk`` are
+    rows of results by value of each column of the risk view.
     """
 
     run_id: str
@@ -96,6 +99,8 @@ class Summary(msgspec.Struct, frozen=True):
     stopped: Ending | None = None
     thresholds: list[Judgement] = []
     exit_code: int = 0
+    changes: Changes | None = None
+    risk: dict[str, dict[str, int]] = {}
 
     @property
     def is_stopped(self) -> bool:

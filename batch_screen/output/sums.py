@@ -16,6 +16,7 @@ from batch_screen.output.findings import Check, Difference
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.output.recount import Recount, Totals
 from batch_screen.output.reread import DamagedPartError, readable
+from batch_screen.output.risk import count_risk
 from batch_screen.output.summary import COMPLETE, Lookups, Summary
 from batch_screen.output.validate import rewrite
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
@@ -27,7 +28,7 @@ AT_ONCE = 4_000_000
 
 def sums_checks(layout: Layout, recounted: Recount) -> list[Check]:
     """The checks of the whole run; none can be made if a part could not be examined."""
-    totals, summary = recounted.totals, _summary(layout)
+    totals, summary = recounted.totals, summary_of(layout)
     rows = totals.rows[RESULTS] + totals.rejects.total()
 
     def check(name: str, claim: str, examined: int, where: str, faults: Iterator[str]) -> Check:
@@ -54,7 +55,7 @@ def sums_checks(layout: Layout, recounted: Recount) -> list[Check]:
         ),
         check(
             "summary",
-            "lookups that come to the figures of summary.json",
+            "lookups and rows that come to the figures of summary.json",
             totals.rows[LOOKUPS],
             of_summary,
             _summary_faults(layout, summary, recounted),
@@ -150,9 +151,11 @@ def _summary_faults(layout: Layout, summary: Summary | None, recounted: Recount)
     try:
         with readable():
             counted = count_lookups(scans_of(recounted.paths[LOOKUPS]), Prices())
+            risk = count_risk(scans_of(recounted.paths[RESULTS]))
     except DamagedPartError as error:
-        yield f"lookups cannot be counted: {error}"
+        yield f"the parts cannot be counted: {error}"
         return
+    yield from _unequal({f"risk {n}": (summary.risk.get(n), risk[n]) for n in risk})
     for endpoint in sorted({*summary.endpoints, *counted}):
         one, other = (_figures(of.get(endpoint)) for of in (summary.endpoints, counted))
         names = {*one, *other}
@@ -187,7 +190,8 @@ def _csv_faults(path: Path, rows: int) -> Iterator[str]:
         yield f"{below:,} lines, {rows:,} rows of errors"
 
 
-def _summary(layout: Layout) -> Summary | None:
+def summary_of(layout: Layout) -> Summary | None:
+    """The run's summary, or None if it cannot be read."""
     try:
         return msgspec.json.decode(layout.summary.read_bytes(), type=Summary)
     except (OSError, ValueError):  # msgspec's errors are ValueErrors

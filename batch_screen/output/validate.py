@@ -14,7 +14,7 @@ import msgspec
 from batch_screen.files import sha256_of
 from batch_screen.output.findings import Check, Difference
 from batch_screen.output.manifest import latest_content, marker_content
-from batch_screen.output.parts import TABLES, Layout
+from batch_screen.output.parts import DATA_FOLDERS, TABLES, Layout
 from batch_screen.output.reread import DamagedPartError, height
 from batch_screen.schema import SCHEMA_VERSION
 
@@ -41,6 +41,7 @@ class Manifest(msgspec.Struct, frozen=True):
     run_id: str
     run_date: str
     files: tuple[ListedFile, ...]
+    shards: int = 0
 
 
 def is_run_id(name: str) -> bool:
@@ -155,6 +156,8 @@ def _manifest_faults(layout: Layout, manifest: Manifest | None) -> Iterator[str]
             f"schema version {manifest.schema_version}, but this batch-screen knows "
             f"{SCHEMA_VERSION}: validate with the version that wrote the run"
         )
+    if manifest.shards < 1:
+        yield "it does not say into how many shards the numbers were dealt out"
     paths = [file.path for file in manifest.files]
     yield from (
         f"{path} is listed twice" for path in sorted({p for p in paths if paths.count(p) > 1})
@@ -174,7 +177,7 @@ def _is_ours(layout: Layout, file: ListedFile) -> bool:
         return file.path in {str(path.relative_to(layout.folder)) for path in own}
     number = part_number(file)
     return (
-        file.table in TABLES
+        file.table in DATA_FOLDERS
         and number is not None
         and (layout.folder / file.path == layout.part(file.table, number))
     )
@@ -239,7 +242,7 @@ def strangers_check(layout: Layout, manifest: Manifest) -> Check:
     """
     listed = {file.path for file in manifest.files}
     examined, differences = 0, []
-    for table in TABLES:
+    for table in DATA_FOLDERS:
         for path in sorted(p for p in (layout.folder / table).rglob("*") if not p.is_dir()):
             examined += 1
             name = path.relative_to(layout.folder)

@@ -55,7 +55,8 @@ _ENVIRONMENT = {
     "BATCH_SCREEN_API__BASE_URL": "http://127.0.0.1:9/nobody",
     "BATCH_SCREEN_API_KEY": KEY,
 }
-_RECORD_OF_A_START = {"run_id", "latency_ms", "responded_at", "correlator", "unanswered"}
+_AGES = {"_age_hours", "_age_band", "_recent"}  # at the moment of the answer
+_RECORD_OF_A_START = {"run_id", "latency_ms", "responded_at", "correlator", "unanswered", *_AGES}
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -279,6 +280,7 @@ class Output:
         del (
             summary["session"],
             summary["starts"],
+            summary["risk"],
             summary["run_id"],
             summary["settings"]["api.base_url"],
         )

@@ -87,8 +87,9 @@ def test_nothing_heavy_is_loaded(
 def test_installed_command_helps() -> None:
     done = run_command("--help")
     assert done.code == 0
-    assert {"run", "plan", "check", "sandbox", "validate"} <= {
-        line.split()[0] for line in done.out.splitlines()[-20:] if line
+    listed = done.out.split("Commands:\n")[1].splitlines()
+    assert {"run", "plan", "check", "sandbox", "validate", "diff"} <= {
+        line.split()[0] for line in listed
     }
     assert done.err == ""
 

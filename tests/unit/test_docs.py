@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 from msgspec import Struct
+from polars import Boolean
 
 import batch_screen
 from batch_screen.cli.main import cli
@@ -20,6 +21,9 @@ from batch_screen.config.thresholds import AMOUNTS, RATES
 from batch_screen.exit_codes import ExitCode
 from batch_screen.notify.metrics import metrics
 from batch_screen.numbers.rules import Modifier, RejectReason, Rule
+from batch_screen.output.changes import Change, Changes, Cohort
+from batch_screen.output.risk import BANDS, OLDEST
+from batch_screen.schema import RISK
 from batch_screen.survey import facts
 from tests.unit.notify.ends import complete
 
@@ -65,6 +69,24 @@ def test_config_toml_marks_what_belongs_to_a_run() -> None:
             start = text.index(heading if heading in text else f"\n{name} = ")
             comment = text[:start].rsplit("\n\n", 1)[1]
             assert ("[run identity]" in comment) == (f"{section}.{name}" in settings), name
+
+
+@pytest.mark.parametrize("change", Change)
+def test_output_explains_the_change(change: Change) -> None:
+    chapter = OUTPUT.split("## Changes")[1].split("\n## ")[0]
+    assert f"| `{change}` |" in chapter
+
+
+def test_output_explains_the_risk_view_and_its_bands() -> None:
+    chapter = OUTPUT.split("## The risk view")[1].split("\n## ")[0]
+    assert f"{', '.join(BANDS)} and {OLDEST}" in " ".join(chapter.split())
+    assert all(f"| `{c.name}` |" in chapter for c in RISK if c.dtype == Boolean())
+
+
+def test_output_explains_the_changes_in_a_summary() -> None:
+    fields = {*Changes.__struct_fields__, *Cohort.__struct_fields__}
+    chapter = OUTPUT.split("## summary.json")[1].split("\n## ")[0]
+    assert [name for name in sorted(fields) if f"`{name}`" not in chapter] == []
 
 
 def test_readme_names_only_rules_and_reasons_that_exist() -> None:

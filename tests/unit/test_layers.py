@@ -16,7 +16,7 @@ FLOORS = (
     {"pipeline", "forecasting", "auditing", "diagnosing"},
     {"job"},
     {
-        *("engine", "sandbox", "planning", "reporting", "validating", "survey"),
+        *("engine", "sandbox", "planning", "reporting", "validating", "comparing", "survey"),
         *("standing", "purging", "doctor", "notify"),
     },
     {

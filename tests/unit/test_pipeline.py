@@ -51,7 +51,9 @@ from batch_screen.validating import validate
 from batch_screen.watch import Silent, Stop, Watch
 
 DAY = date(2026, 11, 23)
-TIMES = ["latency_ms", "responded_at", "correlator", "run_id"]
+# An age is that of the moment of the answer.
+AGES = ["_age_hours", "_age_band", "_recent"]
+TIMES = ["latency_ms", "responded_at", "correlator", "run_id", *AGES]
 ENDPOINTS = (Endpoint.SIM_SWAP_CHECK, Endpoint.DEVICE_SWAP_DATE)
 
 

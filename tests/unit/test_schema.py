@@ -8,12 +8,14 @@ from batch_screen import schema
 from batch_screen.model import Endpoint, Outcome
 from batch_screen.schema import (
     AUDIT_REJECTS,
+    CHANGES,
     ERRORS,
     IDENTITY,
     INSTANT,
     LOOKUP,
     LOOKUPS,
     REJECT,
+    RISK,
     ROW,
     Column,
     conform,
@@ -31,6 +33,8 @@ TABLES = [
     LOOKUPS,
     ERRORS,
     AUDIT_REJECTS,
+    CHANGES,
+    RISK,
     results({"in_x": pl.String()}),
 ]
 
@@ -67,13 +71,15 @@ def test_results_have_the_same_columns_whatever_is_asked() -> None:
     assert names[0] == "in_id"
     assert names[1] == "run_id"
     groups = [c.name for e in Endpoint for c in endpoint_group(e).values()]
-    assert names[-len(groups) :] == groups
+    first = names.index(groups[0])
+    assert names[first : first + len(groups)] == groups
+    assert names[-len(RISK) :] == [c.name for c in RISK]
     assert results({})[0].name == "run_id"
 
 
 def test_what_was_published_stays() -> None:
     # A change here is a change of SCHEMA_VERSION, and new columns go to the end.
-    assert schema.SCHEMA_VERSION == 2
+    assert schema.SCHEMA_VERSION == 3
     assert " ".join(c.name for c in LOOKUPS) == (
         "run_id e164 endpoint max_age_minutes outcome reason swapped active latest_change "
         "latest_change_at latest_change_raw http_status code message attempts refusals "
@@ -85,6 +91,19 @@ def test_what_was_published_stays() -> None:
     )
     assert " ".join(c.name for c in IDENTITY) == (
         "run_id row_index source_file source_row e164 region number_type rule"
+    )
+
+
+def test_the_change_feed_stays_as_it_was_published() -> None:
+    assert " ".join(c.name for c in CHANGES) == (
+        "run_id since_run_id e164 endpoint change before_outcome after_outcome before_swapped "
+        "after_swapped before_active after_active before_latest_change_at after_latest_change_at "
+        "before_responded_at after_responded_at cohort likely_migration"
+    )
+    assert " ".join(c.name for c in RISK) == (
+        "sim_change_age_hours sim_change_age_band device_change_age_hours device_change_age_band "
+        "risk_sim_and_device_recent risk_sim_recent risk_device_recent risk_forwarding_active "
+        "risk_version"
     )
 
 

@@ -15,6 +15,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.forecasting import Forecast
 from batch_screen.masking import safe_text
 from batch_screen.model import Endpoint, Pace
+from batch_screen.output.changes import Changes, Cohort
 from batch_screen.output.parts import TABLES, Layout
 from batch_screen.output.summary import Ending, Rows
 from batch_screen.pipeline import Screened
@@ -73,6 +74,25 @@ def test_closing_block(summary: Make, lookups: Make, layout: Layout) -> None:
         assert line in lines
     assert lines[-2].startswith("  hint: 5.0% of the lookups failed")
     assert lines[-1].startswith("  hint: 20 requests were refused")
+
+
+def test_changes_since_the_previous_run(summary: Make, layout: Layout) -> None:
+    changes = Changes(
+        "20261122-0123456789",
+        "2026-11-22",
+        {"sim-swap/check": {"newly_positive": 412, "became_unknown": 3}},
+        0,
+        0,
+        1_000,
+        [Cohort("block", "+491511…", 400, 340, 0.85, 0.012)],
+    )
+    block = closing_block(Screened(summary(changes=changes), layout), QUIET)
+    assert safe_text(block) == block
+    assert (
+        "  since ........ run 20261122-0123456789: 412 newly swapped, 3 became unknown\n"
+        "    likely migration: +491511… 340 of 400 (1.2% elsewhere)\n"
+    ) in block
+    assert "  since ....." not in closing_block(Screened(summary(), layout), QUIET)
 
 
 def test_large_figures_are_not_taken_for_numbers(

@@ -95,6 +95,9 @@ SAMPLES = {
     "pings.webhook_url": ("https://ping.example/4", SecretStr("https://ping.example/4")),
     "pings.method": ("get", "get"),
     "pings.timeout_seconds": ("2.5", 2.5),
+    "cohorts.min_numbers": ("100", 100),
+    "cohorts.min_share": ("0.2", 0.2),
+    "cohorts.min_rise": ("2.5", 2.5),
     "prices.currency": ("USD", "USD"),
     "prices.per_request": ('{"sim-swap/check": 0.02}', {Endpoint.SIM_SWAP_CHECK: 0.02}),
 }

@@ -304,6 +304,9 @@ IDENTITY = {
     ("numbers", "denied_regions"): "FR",
     ("numbers", "opt_out_file"): "no.txt",
     ("output", "shard_lookups"): 1_000,
+    ("cohorts", "min_numbers"): 100,
+    ("cohorts", "min_share"): 0.2,
+    ("cohorts", "min_rise"): 2,
 }
 NOT_IDENTITY = {
     ("output", "in_order"): True,

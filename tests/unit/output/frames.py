@@ -12,7 +12,8 @@ from batch_screen.schema import IDENTITY, LOOKUP, conform, dtypes
 
 
 def number(i: int) -> str:
-    return f"+4477009{i:05d}"
+    """A number that ends in ``i``; from 60,000 on it lies in another block."""
+    return f"+4420794{i:05d}" if i >= 60_000 else f"+4477009{i:05d}"
 
 
 def rows_of(numbers: Sequence[int], **kept: pl.Series) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from batch_screen.model import Endpoint, OutcomeKind
 from batch_screen.output.enrich import enrich
-from batch_screen.schema import IDENTITY, dtypes, endpoint_group, results
+from batch_screen.schema import IDENTITY, RISK, dtypes, endpoint_group, results
 
 from .frames import outcome, outcomes_of, rows_of
 
@@ -41,7 +41,8 @@ def test_rows_and_their_order_are_kept(numbers: list[int], endpoints: list[Endpo
 def test_columns_are_fixed_whatever_was_asked(asked: tuple[Endpoint, ...]) -> None:
     enriched = enrich(rows_of([1]), outcomes_of(outcome(1, e) for e in asked), RUN)
     groups = [c.name for e in Endpoint for c in endpoint_group(e).values()]
-    assert enriched.columns == [*(c.name for c in IDENTITY), *groups]
+    risk = [column.name for column in RISK]
+    assert enriched.columns == [*(c.name for c in IDENTITY), *groups, *risk]
     assert enriched["run_id"].to_list() == [RUN]
 
 
@@ -75,7 +76,8 @@ def test_a_failure_is_unknown_and_never_false(kind: OutcomeKind) -> None:
     for endpoint in Endpoint:
         assert row[f"{endpoint.column}_outcome"] == kind.value
     values = [v for k, v in row.items() if k.endswith(("_swapped", "_active", "_latest_change"))]
-    assert values == [None] * 5
+    assert values == [None] * 6  # risk_forwarding_active is one of them
+    assert {row[c.name] for c in RISK if not c.required} == {None}
 
 
 def test_kept_columns_come_first_with_their_types_and_may_be_called_anything() -> None:

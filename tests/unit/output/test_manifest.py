@@ -13,7 +13,7 @@ from batch_screen.config.output import Output
 from batch_screen.errors import OutputError
 from batch_screen.output.enrich import enrich
 from batch_screen.output.manifest import is_whole, write_manifest, write_marker, write_schema
-from batch_screen.output.parts import RESULTS, TABLES, Layout
+from batch_screen.output.parts import DATA_FOLDERS, RESULTS, TABLES, Layout
 from batch_screen.schema import SCHEMA_VERSION, results
 
 from .frames import outcomes_of, rows_of
@@ -46,10 +46,10 @@ def digest(path: Path) -> str:
 
 def test_the_manifest_has_every_file_with_its_digest_rows_and_bytes(layout: Layout) -> None:
     write_schema(layout, {})
-    write_manifest(layout)
+    write_manifest(layout, 2)
     manifest = read(layout.manifest)
     assert (manifest["run_id"], manifest["run_date"]) == (RUN, DAY)
-    assert manifest["schema_version"] == SCHEMA_VERSION
+    assert (manifest["schema_version"], manifest["shards"]) == (SCHEMA_VERSION, 2)
     entries = {entry["path"]: entry for entry in manifest["files"]}
     on_disk = {p.relative_to(layout.folder).as_posix(): p for p in layout.folder.rglob("*.*")}
     on_disk = {name: p for name, p in on_disk.items() if p.is_file() and p != layout.manifest}
@@ -63,7 +63,7 @@ def test_the_manifest_has_every_file_with_its_digest_rows_and_bytes(layout: Layo
 
 def test_the_marker_holds_the_manifests_digest_and_latest_points_to_it(layout: Layout) -> None:
     write_schema(layout, {})
-    write_manifest(layout)
+    write_manifest(layout, 2)
     write_marker(layout)
     assert layout.marker.read_text() == f"{digest(layout.manifest)}\n"
     assert read(layout.latest) == {
@@ -76,7 +76,7 @@ def test_the_marker_holds_the_manifests_digest_and_latest_points_to_it(layout: L
 
 def test_latest_moves_on_to_the_next_run(layout: Layout) -> None:
     write_schema(layout, {})
-    write_manifest(layout)
+    write_manifest(layout, 2)
     write_marker(layout)
     files.write_whole(layout.manifest, b"{}")
     write_marker(layout)
@@ -85,7 +85,7 @@ def test_latest_moves_on_to_the_next_run(layout: Layout) -> None:
 
 def test_there_is_no_manifest_without_all_its_files(layout: Layout) -> None:
     with pytest.raises(OutputError, match=r"schema\.json"):
-        write_manifest(layout)
+        write_manifest(layout, 2)
     assert not layout.manifest.exists()
     with pytest.raises(FileNotFoundError):
         write_marker(layout)
@@ -96,7 +96,7 @@ def test_the_schema_describes_every_column_in_its_order(layout: Layout) -> None:
     kept: dict[str, pl.DataType] = {"in_id": pl.Int64(), "in_day": pl.Date()}
     write_schema(layout, kept)
     tables = read(layout.schema)["tables"]
-    assert list(tables) == list(TABLES)
+    assert list(tables) == list(DATA_FOLDERS)
     described = [(c["name"], c["required"]) for c in tables[RESULTS]]
     assert described == [(c.name, c.required) for c in results(kept)]
     assert {c["type"] for table in tables.values() for c in table} == {
@@ -114,7 +114,7 @@ def test_the_schema_describes_every_column_in_its_order(layout: Layout) -> None:
 def test_whole_is_what_the_manifest_names(layout: Layout) -> None:
     assert not is_whole(layout)
     write_schema(layout, {})
-    write_manifest(layout)
+    write_manifest(layout, 2)
     assert not is_whole(layout)
     write_marker(layout)
     assert is_whole(layout)

@@ -8,7 +8,8 @@ import pytest
 
 from batch_screen.config.output import Compression, Output
 from batch_screen.output.enrich import enrich
-from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
+from batch_screen.output.parts import CHANGES, ERRORS, LOOKUPS, RESULTS, TABLES, Layout
+from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.schema import Column, dtypes, results
@@ -46,6 +47,15 @@ RESULTS_PINNED = [
     ("call_forwarding_check_outcome", S),
     ("call_forwarding_check_active", B),
     ("call_forwarding_check_responded_at", T),
+    ("sim_change_age_hours", F64),
+    ("sim_change_age_band", S),
+    ("device_change_age_hours", F64),
+    ("device_change_age_band", S),
+    ("risk_sim_and_device_recent", B),
+    ("risk_sim_recent", B),
+    ("risk_device_recent", B),
+    ("risk_forwarding_active", B),
+    ("risk_version", I32),
 ]
 LOOKUPS_PINNED = [
     ("run_id", S),
@@ -87,6 +97,25 @@ ERRORS_PINNED = [
     ("code", S),
     ("attempts", I32),
 ]
+CHANGES_PINNED = [
+    ("run_id", S),
+    ("since_run_id", S),
+    ("e164", S),
+    ("endpoint", S),
+    ("change", S),
+    ("before_outcome", S),
+    ("after_outcome", S),
+    ("before_swapped", B),
+    ("after_swapped", B),
+    ("before_active", B),
+    ("after_active", B),
+    ("before_latest_change_at", T),
+    ("after_latest_change_at", T),
+    ("before_responded_at", T),
+    ("after_responded_at", T),
+    ("cohort", S),
+    ("likely_migration", B),
+]
 
 
 @pytest.mark.parametrize(
@@ -95,8 +124,9 @@ ERRORS_PINNED = [
         (results({}), RESULTS_PINNED),
         (LOOKUP_COLUMNS, LOOKUPS_PINNED),
         (ERROR_COLUMNS, ERRORS_PINNED),
+        (CHANGE_COLUMNS, CHANGES_PINNED),
     ],
-    ids=[RESULTS, LOOKUPS, ERRORS],
+    ids=[RESULTS, LOOKUPS, ERRORS, CHANGES],
 )
 def test_the_parquet_schema_is_pinned(
     tmp_path: Path, columns: tuple[Column, ...], pinned: list[tuple[str, str]]

@@ -1,12 +1,154 @@
+"""Which run is the previous one, and what becomes of the changes when it is not there any more."""
+
 from __future__ import annotations
 
+import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
+from batch_screen.checked import read_record
+from batch_screen.errors import JournalError
 from batch_screen.model import Session
-from batch_screen.output.parts import Layout
-from batch_screen.output.previous import previous_run
-from batch_screen.output.summary import Rows, Summary, write_summary
+from batch_screen.output.parts import CHANGES, LOOKUPS, Layout
+from batch_screen.output.previous import FIRST_RUN, Previous, summary_before
+from batch_screen.output.summary import Lookups, Rows, Summary, write_summary
+from batch_screen.watch import Silent, Watch
+
+from .two_nights import CHECK, DATE, FIRST, FORWARDING, Night, swapped
+
+EARLIER = "2026-11-21"
+
+
+def new_swaps(i: int, endpoint: object) -> dict[str, bool]:
+    return swapped(i % 7 == 0)
+
+
+def since(summary: Summary) -> str | None:
+    return None if summary.changes is None else summary.changes.since_run
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.said.append(message)
+
+
+def test_the_first_run_has_no_changes(tmp_path: Path) -> None:
+    night = Night(tmp_path)
+    assert night.report().changes is None
+    assert night.layout.parts(CHANGES) == []
+    record = read_record(night.run.folder / "previous.json", Previous)
+    assert record.run_id == FIRST_RUN
+
+
+def test_the_latest_date_is_taken_and_never_a_later_one(tmp_path: Path) -> None:
+    days = [EARLIER, "2026-11-25", FIRST]
+    ids = {day: Night(tmp_path, day=day).report().run_id for day in days}
+    assert since(Night(tmp_path, new_swaps).report()) == ids[FIRST]
+
+
+def test_of_one_date_the_one_that_ended_last(tmp_path: Path) -> None:
+    first, second = Night(tmp_path, day=FIRST), Night(tmp_path, day=FIRST)
+    assert second.run.run_id == f"{first.run.run_id}-2"
+    second.report()  # ends two minutes later, by the session of the test
+    assert since(first.report()) == second.run.run_id
+    assert since(Night(tmp_path, new_swaps).report()) == second.run.run_id
+
+
+def test_a_run_of_other_endpoints_or_of_another_server_is_passed_over(tmp_path: Path) -> None:
+    fitting = Night(tmp_path, day=EARLIER, endpoints=[CHECK, DATE])
+    fitting.report()
+    Night(tmp_path, day=FIRST, endpoints=[FORWARDING]).report()
+    elsewhere = Night(tmp_path, day=FIRST)
+    elsewhere.report()
+    content = json.loads(elsewhere.layout.summary.read_bytes())
+    content["settings"]["api.base_url"] = "https://other.example"
+    elsewhere.layout.summary.write_text(json.dumps(content))
+    unfinished = Night(tmp_path, day=FIRST)
+    unfinished.report()
+    unfinished.layout.marker.unlink()
+    notes = Notes()
+    night = Night(tmp_path, new_swaps)
+    assert since(night.report(Watch(notes))) == fitting.run.run_id
+    [note] = notes.said
+    assert "leave out what only one of the two runs asked: sim-swap/retrieve-date" in note
+
+
+def test_it_is_decided_once(tmp_path: Path) -> None:
+    Night(tmp_path, day=EARLIER).report()
+    night = Night(tmp_path, new_swaps)
+    first = night.report()
+    content = night.frame(CHANGES)
+    before = [path.read_bytes() for path in night.layout.parts(CHANGES)]
+    Night(tmp_path, day=FIRST).report()
+    assert night.report() == first
+    assert [path.read_bytes() for path in night.layout.parts(CHANGES)] == before
+    assert content.height == first.changes.endpoints[CHECK]["newly_positive"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("harm", ["gone", "other bytes", "no manifest"])
+def test_an_earlier_run_that_is_damaged_is_a_note_and_no_failure(tmp_path: Path, harm: str) -> None:
+    earlier = Night(tmp_path, day=FIRST)
+    earlier.report()
+    part = earlier.layout.parts(LOOKUPS)[0]
+    whole = part.read_bytes()
+    if harm == "gone":
+        part.unlink()
+    elif harm == "other bytes":
+        part.write_bytes(whole[:-1] + b"x")
+    else:
+        earlier.layout.manifest.unlink()
+    notes, night = Notes(), Night(tmp_path, new_swaps)
+    summary = night.report(Watch(notes))
+    assert (summary.changes, night.layout.parts(CHANGES)) == (None, [])
+    assert night.layout.marker.exists()
+    [note] = notes.said
+    assert f"the previous run {earlier.run.run_id} cannot be compared with, for" in note
+    part.write_bytes(whole)  # what was decided stays so
+    assert night.report(Watch(notes)).changes is None
+    assert notes.said == [note, note]
+
+
+def test_an_earlier_run_that_is_lost_later_is_told_when_the_report_is_written_again(
+    tmp_path: Path,
+) -> None:
+    earlier, night = Night(tmp_path, day=FIRST), Night(tmp_path, new_swaps)
+    earlier.report()
+    assert night.report().changes is not None
+    shutil.rmtree(earlier.layout.run)
+    notes = Notes()
+    assert night.report(Watch(notes)).changes is None
+    assert night.layout.parts(CHANGES) == []
+    assert "it is not complete" in notes.said[0]
+
+
+def test_an_earlier_run_with_other_lookups_than_were_compared(tmp_path: Path) -> None:
+    earlier, night = Night(tmp_path, day=FIRST), Night(tmp_path, new_swaps)
+    earlier.report()
+    night.report()
+    other = Night(tmp_path / "other", new_swaps, day=FIRST)
+    other.report()
+    assert other.run.run_id == earlier.run.run_id
+    for name in ("lookups", "results", "runs"):
+        shutil.rmtree(tmp_path / name / f"run_date={FIRST}", ignore_errors=True)
+        shutil.copytree(tmp_path / "other" / name, tmp_path / name, dirs_exist_ok=True)
+    notes = Notes()
+    assert night.report(Watch(notes)).changes is None
+    assert "written anew since, with other lookups" in notes.said[0]
+
+
+def test_a_damaged_record_is_refused_by_name(tmp_path: Path) -> None:
+    night = Night(tmp_path)
+    night.report()
+    (night.run.folder / "previous.json").write_text("{}")
+    with pytest.raises(JournalError, match=r"previous\.json"):
+        night.report()
+
 
 BEGAN = datetime(2026, 11, 24, tzinfo=UTC)
 REAL = "https://api.example"
@@ -24,7 +166,7 @@ def left(
         version="1",
         status="complete",
         rows=Rows(1, 1, 0, {}, 0, 1),
-        endpoints={},
+        endpoints={"sim-swap/check": Lookups(1, {"success": 1}, 0, 1, 0, 0, {}, 0.0)},
         cost=0.0,
         currency="EUR",
         session=Session(ended, ended),
@@ -44,7 +186,7 @@ def write_summary_in(layout: Layout, summary: Summary) -> None:
 
 
 def previous(folder: Path, of: Summary) -> str | None:
-    found = previous_run(Layout(folder, of.run_id, of.run_date), of)
+    found = summary_before(Layout(folder, of.run_id, of.run_date), of)
     return found.run_id if found else None
 
 

@@ -157,7 +157,7 @@ CONTENT: dict[str, tuple[str, Callable[[pl.DataFrame], pl.DataFrame], set[str], 
             pl.col("sim_swap_check_swapped").is_not_null(),
             sim_swap_check_swapped=~pl.col("sim_swap_check_swapped"),
         ),
-        {"enrichment"},
+        {"enrichment", "risk"},
         "sim_swap_check_swapped differs from lookups in 1 rows",
     ),
     "unknown made safe": (

@@ -26,11 +26,13 @@ NAMES = [
     "lookups",
     "values",
     "enrichment",
+    "risk",
     "failures",
     "rows",
     "accounting",
     "summary",
     "errors.csv",
+    "changes",
 ]
 
 
