@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from batch_screen.masking import mask_text
-from batch_screen.output.parts import TABLES, Layout
+from batch_screen.output.parts import DATA_FOLDERS, Layout
 from batch_screen.output.summary import Ending, Summary
 from batch_screen.version import __version__
 
@@ -66,7 +66,7 @@ def _told(closing: Closing) -> dict[str, Any]:
 def _files(layout: Layout) -> dict[str, Any]:
     """The run's files that exist, by their paths below the output folder."""
     reports = [path for path in (*layout.reports, layout.manifest, layout.marker) if path.exists()]
-    paths = [*(path for table in TABLES for path in layout.parts(table)), *reports]
+    paths = [*(path for table in DATA_FOLDERS for path in layout.parts(table)), *reports]
     folder = str(Path(layout.folder).absolute())
     return {"folder": folder, "files": [str(path.relative_to(layout.folder)) for path in paths]}
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from batch_screen.files import translated
-from batch_screen.output.parts import TABLES, Layout
+from batch_screen.output.parts import DATA_FOLDERS, Layout
 from batch_screen.output.validate import is_run_id
 
 STATE_FOLDERS = ("plan", "plan.growing", "journal", "sealed", "starts")
@@ -21,7 +21,7 @@ GOING = "_PURGING"
 """What a run's marker is called while its outputs are removed: what is left can go later."""
 
 _STATE_FILES = (
-    re.compile(r"run\.json"),
+    re.compile(r"(run|previous)\.json"),
     re.compile(r"plan(\.growing)?/(rows-\d{5}\.(parquet|whole)|rejects\.parquet|plan\.json)"),
     re.compile(r"journal/\d{5}-\d{5}\.journal"),
     re.compile(r"sealed/\d{5}\.(parquet|seal)"),
@@ -36,7 +36,7 @@ def run_ids(out: Path | None, state: Path | None) -> list[str]:
     names: set[str] = set()
     for folder in (out, state):
         names |= {path.name for path in entries(folder / "runs")} if folder else set()
-    for table in TABLES if out else ():
+    for table in DATA_FOLDERS if out else ():
         for day in entries(out / table) if out else ():
             names |= {path.name.rpartition("-")[0] for path in entries(day)}
     return sorted(name for name in names if is_run_id(name))
@@ -44,7 +44,7 @@ def run_ids(out: Path | None, state: Path | None) -> list[str]:
 
 def outputs(layout: Layout) -> tuple[list[Path], list[str]]:
     """The run's files below the output folder, and the names of others in its own folder."""
-    days = [layout.part(table, 0).parent for table in TABLES]
+    days = [layout.part(table, 0).parent for table in DATA_FOLDERS]
     parts = [path for day in days for path in entries(day) if _is_part(layout, path)]
     known = {*layout.reports, layout.in_order, layout.manifest, layout.marker, layout.run / GOING}
     own, strangers = [], []

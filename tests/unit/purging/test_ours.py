@@ -19,6 +19,7 @@ def touch(folder: Path, *names: str) -> None:
 
 OURS = (
     "run.json",
+    "previous.json",
     "plan/plan.json",
     "plan/rows-00000.parquet",
     "plan/rejects.parquet",
