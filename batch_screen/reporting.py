@@ -186,6 +186,7 @@ def _summary(
         settings=_masked(run.file.identity.settings),
         facts=plan.facts,
         starts=_starts(run),
+        max_failure_share=settings.guards.max_failure_share,
     )
 
 

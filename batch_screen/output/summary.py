@@ -15,6 +15,7 @@ import msgspec
 from batch_screen.errors import BatchScreenError, OutputError
 from batch_screen.files import write_whole
 from batch_screen.model import INCONCLUSIVE, OutcomeKind, Plan, Session
+from batch_screen.output.changes_summary import Changes
 
 COMPLETE, STOPPED = "complete", "stopped"
 
@@ -79,6 +80,7 @@ class Summary(msgspec.Struct, frozen=True):
     """summary.json, and what the closing block on the terminal is drawn from.
 
     ``session`` is this start; ``starts`` are all that asked something and were not killed.
+    ``max_failure_share`` is what guards.max_failure_share was; None: the run is older than that.
     """
 
     run_id: str
@@ -96,6 +98,8 @@ class Summary(msgspec.Struct, frozen=True):
     stopped: Ending | None = None
     thresholds: list[Judgement] = []
     exit_code: int = 0
+    max_failure_share: float | None = None
+    changes: Changes | None = None
 
     @property
     def is_stopped(self) -> bool:
@@ -120,6 +124,11 @@ class Summary(msgspec.Struct, frozen=True):
     def unanswered(self) -> int:
         """Requests over all starts of the run that may have been billed without an answer."""
         return sum(e.unanswered for e in self.endpoints.values())
+
+    @property
+    def has_too_many_failures(self) -> bool:
+        """Whether more lookups failed than the settings of that start allowed."""
+        return self.max_failure_share is not None and self.failure_share > self.max_failure_share
 
     @property
     def failure_share(self) -> float:
