@@ -22,6 +22,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.errors import BatchScreenError, exit_code_of
 from batch_screen.exit_codes import SIGNAL_EXIT
 from batch_screen.files import check_writable, whole, write_whole
+from batch_screen.html.written import write_report
 from batch_screen.journal.seal import is_sealed, read_outcomes, read_sealed, sealed_path
 from batch_screen.journal.tally import Tally
 from batch_screen.masking import mask_number, safe_line
@@ -30,7 +31,7 @@ from batch_screen.numbers.rules import REMEDY
 from batch_screen.output.counting import count_lookups, scans_of, with_left
 from batch_screen.output.enrich import enrich
 from batch_screen.output.failures import lookup_errors, reject_errors, write_errors_csv
-from batch_screen.output.manifest import write_manifest, write_marker, write_schema
+from batch_screen.output.manifest import list_files, write_manifest, write_marker, write_schema
 from batch_screen.output.ordering import write_in_order
 from batch_screen.output.pace_chart import pace_svg
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
@@ -106,7 +107,9 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
     if settings.output.in_order:
         write_in_order(layout.parts(RESULTS), layout.in_order, plan.rows)
     write_schema(layout, _kept(run))
-    write_manifest(layout)
+    listed = list_files(layout)
+    write_report(layout, summary, listed)
+    write_manifest(layout, listed)
     write_marker(layout)
     return summary
 
