@@ -15,6 +15,7 @@ from batch_screen.cli import log
 from batch_screen.cli.check import check
 from batch_screen.cli.last_words import keep_quiet, unforeseen
 from batch_screen.cli.plan import plan
+from batch_screen.cli.report import report
 from batch_screen.cli.run import run
 from batch_screen.cli.sandbox import sandbox
 from batch_screen.cli.show import open_missing, settle, tell
@@ -41,6 +42,7 @@ cli.add_command(check)
 cli.add_command(plan)
 cli.add_command(sandbox)
 cli.add_command(validate)
+cli.add_command(report)
 
 
 def main() -> None:

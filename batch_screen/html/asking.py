@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from batch_screen.html.tables import Column, Kind, Table, parted
+from batch_screen.html.tables import Column, Kind, Table
 from batch_screen.html.words import counted, duration, moment
 from batch_screen.model import Session
 from batch_screen.output.summary import Summary
@@ -66,19 +66,18 @@ def latency_table(summary: Summary) -> Table:
 
 def cost_table(summary: Summary) -> Table:
     """Requests and their cost by endpoint; refused ones are not billed."""
-    listed, _ = parted(summary.endpoints.items(), len(summary.endpoints))
-    sums = [
-        [figures.attempts, figures.refusals, figures.attempts - figures.refusals]
-        for _, figures in listed
-    ]
-    costs = [figures.cost for _, figures in listed]
-    names = [name for name, _ in listed]
-    total = [sum(each) for each in zip(*sums, strict=True)] or [0, 0, 0]
+    figures = summary.endpoints.values()
+    total = (sum(e.attempts for e in figures), sum(e.refusals for e in figures), summary.cost)
+    each = {name: (e.attempts, e.refusals, e.cost) for name, e in summary.endpoints.items()}
     rows = [
-        (name, *(f"{count:,}" for count in counts), f"{cost:,.2f}")
-        for name, counts, cost in zip(
-            ["All", *names], [total, *sums], [summary.cost, *costs], strict=True
+        (
+            name,
+            f"{requests:,}",
+            f"{refused:,}",
+            f"{requests - refused:,}",
+            f"{cost:,.2f}" if summary.cost else "–",
         )
+        for name, (requests, refused, cost) in {"All": total, **each}.items()
     ]
     columns = (
         Column("Endpoint", Kind.TEXT),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from batch_screen.html.tables import MOST_ROWS, Column, Kind, Table, parted
 from batch_screen.html.words import counted, share
@@ -43,50 +43,57 @@ def failures_table(summary: Summary) -> Table:
     return Table("By outcome", columns, rows, is_wide=True)
 
 
-def answers_table(complaints: Complaints) -> Table:
-    """What the server said, by endpoint, outcome and status, with one of its texts each."""
-    shown, others = parted(complaints.failures, MOST_ROWS)
+def answers_table(complaints: Complaints, endpoints: int) -> Table:
+    """What the server said, by outcome and status, with one of its texts each.
+
+    ``endpoints`` is how many were asked: where all of them said the same, none is named.
+    """
+    alike: dict[tuple[str, str, str], list[Failure]] = {}
+    for failure in complaints.failures:
+        status = "–" if failure.http_status is None else str(failure.http_status)
+        alike.setdefault((failure.outcome, status, _said(failure)), []).append(failure)
+    shown, others = parted(alike.items(), MOST_ROWS)
     rows = [
-        (
-            failure.outcome,
-            failure.endpoint,
-            f"{failure.lookups:,}",
-            "–" if failure.http_status is None else str(failure.http_status),
-            _said(failure),
-        )
-        for failure in shown
+        (outcome, f"{_lookups(failures):,}", _named(failures, endpoints), status, said)
+        for (outcome, status, said), failures in shown
     ]
     columns = (
         Column("Outcome", Kind.TEXT),
-        Column("Endpoint", Kind.TEXT),
         Column("Lookups"),
+        Column("Endpoints", Kind.TEXT),
         Column("HTTP status"),
         Column("For example", Kind.TEXT),
     )
-    return Table("What came back", columns, rows, is_wide=True, note=_more(others))
+    rest = sum(_lookups(failures) for _, failures in others)
+    kinds = counted(len(others), "other kind")
+    note = f"{kinds} with {counted(rest, 'lookup')}; the table errors has each." if others else ""
+    return Table("What came back", columns, rows, is_wide=True, note=note)
+
+
+def _lookups(failures: Sequence[Failure]) -> int:
+    return sum(failure.lookups for failure in failures)
+
+
+def _named(failures: Sequence[Failure], endpoints: int) -> str:
+    names = list(dict.fromkeys(failure.endpoint for failure in failures))
+    return f"all {endpoints}" if len(names) == endpoints > 1 else ", ".join(names)
 
 
 def _said(failure: Failure) -> str:
     return ": ".join(word for word in (failure.code, failure.detail) if word) or "–"
 
 
-def _more(others: Sequence[Failure]) -> str:
-    if not others:
-        return ""
-    lookups = counted(sum(failure.lookups for failure in others), "lookup")
-    return f"{counted(len(others), 'other kind')} with {lookups}; the table errors has each."
-
-
 def rejects_table(summary: Summary, complaints: Complaints | None) -> Table:
     """Rows that never reached the network, by reason, with masked examples and what to do."""
     rows = summary.rows
     examples = complaints.examples if complaints else {}
+    files = {each.source_file for listed in examples.values() for each in listed}
     listed = [
         (
             reason,
             f"{count:,}",
             share(count, rows.read),
-            "; ".join(map(_example, examples.get(reason, []))) or "–",
+            "\n".join(_example(each, files) for each in examples.get(reason, [])) or "–",
             REJECT_REMEDY[RejectReason(reason)],
         )
         for reason, count in rows.rejected_by_reason.items()
@@ -98,13 +105,16 @@ def rejects_table(summary: Summary, complaints: Complaints | None) -> Table:
         Column("Examples, masked", Kind.CODE),
         Column("What to do", Kind.TEXT),
     )
-    return Table("By reason", columns, listed, is_wide=True)
+    note = "Rows are counted from 1, the header not counted."
+    return Table("By reason", columns, listed, is_wide=True, note=note)
 
 
-def _example(example: Example) -> str:
+def _example(example: Example, files: Collection[str]) -> str:
+    """The cell's shape and its place; the file where there are several."""
     shown = example.raw_masked or _NOTHING_TO_SHOW
     region = f" ({example.raw_region})" if example.raw_region else ""
-    return f"{shown}{region}, row {example.source_row:,} of {example.source_file}"
+    place = f"row {example.source_row:,}"
+    return f"{shown}{region}, {place}" + (f" of {example.source_file}" if len(files) > 1 else "")
 
 
 def inconclusive(summary: Summary) -> str:

@@ -115,7 +115,8 @@ def _draw_time(svg: ET.Element, panel: Panel, look: _Look) -> None:
 def _name_lines(svg: ET.Element, panel: Panel, most: float, look: _Look) -> None:
     """At the ends of the last panel's lines; the limit above where both would meet."""
     plot = look.plot
-    limit, sent = panel.pace.limit_per_second[-1], panel.pace.rates_per_second[-1]
+    # The last step was hardly ever a whole one, so what was sent in it looks too slow.
+    limit, sent = panel.pace.limit_per_second[-1], max(panel.pace.rates_per_second[-2:])
     limit_y, sent_y = plot.y(limit, most), plot.y(sent, most)
     if abs(limit_y - sent_y) < _BETWEEN_LABELS:
         sent_y = limit_y + _BETWEEN_LABELS

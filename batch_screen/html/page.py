@@ -70,7 +70,7 @@ def _content(material: Material) -> dict[str, Any]:
         "pace": pace_svgs(summary.starts),
         "failures": failures_table(summary),
         "inconclusive": inconclusive(summary),
-        "answers": answers_table(complaints) if complaints and complaints.failures else None,
+        "answers": answers_table(complaints, len(summary.endpoints)) if complaints else None,
         "rejects": rejects_table(summary, complaints),
         "starts": starts_table(summary.starts),
         "latency": latency_table(summary),

@@ -19,16 +19,16 @@ _CHECK = (
     Column("Yes"),
     Column("No"),
     Column("Unknown"),
-    Column("Yes, of those known", Kind.BAR),
+    Column("Share yes", Kind.BAR),
 )
 _DATE = (
     Column("Region", Kind.TEXT),
     Column("Numbers"),
-    Column(f"Under {RECENT_DAYS} days"),
+    Column(f"< {RECENT_DAYS} days"),
     Column("Older"),
     Column("None reported"),
     Column("Unknown"),
-    Column(f"Under {RECENT_DAYS} days, of those known", Kind.BAR),
+    Column(f"Share < {RECENT_DAYS} days", Kind.BAR),
 )
 
 _Counts = Sequence[int]

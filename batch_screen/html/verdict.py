@@ -36,7 +36,6 @@ class Verdict(NamedTuple):
     """``tone`` is the style's name for it; ``steps`` say what to do or to know next."""
 
     tone: str
-    state: str
     sentence: str
     steps: list[str]
     signs: list[Sign]
@@ -46,15 +45,10 @@ class Verdict(NamedTuple):
 def verdict_of(material: Material) -> Verdict:
     """How the run ended and what deserves a look."""
     summary, signs = material.summary, material.breakdown and material.breakdown.signs
-    if summary.is_stopped:
-        tone, state = STOPPED, "Stopped"
-    elif summary.has_too_many_failures:
-        tone, state = POOR, "Complete, with too many failures"
-    else:
-        tone, state = GOOD, "Complete"
+    tone = STOPPED if summary.is_stopped else POOR if summary.has_too_many_failures else GOOD
     listed = list(_listed(signs)) if signs else []
     steps = list(_steps(summary))
-    return Verdict(tone, state, _sentence(material), steps, listed, list(_figures(material)))
+    return Verdict(tone, _sentence(material), steps, listed, list(_figures(material)))
 
 
 def _sentence(material: Material) -> str:

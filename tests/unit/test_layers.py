@@ -15,7 +15,7 @@ FLOORS = (
     {"cli"},
     {"pipeline", "forecasting", "auditing"},
     {"job"},
-    {"engine", "sandbox", "planning", "reporting", "validating", "survey", "notify"},
+    {"engine", "sandbox", "planning", "reporting", "report_page", "validating", "survey", "notify"},
     {"html"},
     {"reading", "numbers", "plan", "api", "journal", "output", "runs", "starts", "lock"},
     {"checked", "frames", "dealing", "ahead"},
