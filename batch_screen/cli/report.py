@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batch_screen.cli.show import show, show_json
+from batch_screen.masking import mask_text
 
 if TYPE_CHECKING:
     from batch_screen.report_page import Reported
@@ -48,7 +49,8 @@ def report(
 
 
 def _json(written: Reported) -> str:
-    """No text in it is a server's or an input's, but the paths are the caller's own."""
+    """The only text in it that is not ours is the path."""
     import msgspec  # noqa: PLC0415
 
-    return msgspec.json.format(msgspec.json.encode(written)).decode()
+    told = {**msgspec.to_builtins(written), "path": mask_text(written.path)}
+    return msgspec.json.format(msgspec.json.encode(told)).decode()

@@ -134,19 +134,20 @@ def test_the_marker_comes_last(reported: Reported, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Path, "replace", noting)
     reported.report()
-    assert order[-7:] == [
+    assert order[-8:] == [
         "summary.json",
         "errors.csv",
         "pace.svg",
         "schema.json",
+        "report.html",
         "manifest.json",
         "latest.json",
         "_SUCCESS",
     ]
-    assert all(name.endswith(".parquet") for name in order[:-7])
+    assert all(name.endswith(".parquet") for name in order[:-8])
 
 
-@pytest.mark.parametrize("fails_at", range(15))
+@pytest.mark.parametrize("fails_at", range(16))
 def test_a_crash_at_any_file_leaves_no_marker_and_the_next_start_the_same_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
 ) -> None:

@@ -67,11 +67,11 @@ def test_help(run: Run, flag: str) -> None:
     code, out, err = run(flag)
     assert code == 0
     assert not err
-    for command in ("check", "run", "plan", "sandbox", "validate"):
+    for command in ("check", "run", "plan", "report", "sandbox", "validate"):
         assert f"\n  {command} " in out
 
 
-@pytest.mark.parametrize("command", ["check", "run", "plan", "sandbox"])
+@pytest.mark.parametrize("command", ["check", "run", "plan", "report", "sandbox"])
 def test_help_of_a_command(run: Run, command: str) -> None:
     code, out, _ = run(command, "--help")
     assert code == 0

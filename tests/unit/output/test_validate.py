@@ -146,7 +146,7 @@ def test_manifest_that_lists_a_file_twice(run: WholeRun) -> None:
     run.write_manifest(content)
     found = differing(run.validate())
     assert set(found) == {"manifest"}
-    assert "schema.json is listed twice" in found["manifest"]
+    assert "report.html is listed twice" in found["manifest"]
 
 
 def test_manifest_that_lacks_a_report(run: WholeRun) -> None:
