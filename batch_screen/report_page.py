@@ -12,9 +12,6 @@ import msgspec
 
 from batch_screen.errors import ConfigurationError, InputError, OutputError
 from batch_screen.files import sha256_of, write_whole
-from batch_screen.html.material import Material, material_of
-from batch_screen.html.page import page
-from batch_screen.html.verdict import verdict_of
 from batch_screen.output.breakdown import Breakdown
 from batch_screen.output.findings import Check
 from batch_screen.output.located import located
@@ -30,6 +27,9 @@ from batch_screen.output.validate import (
     read_manifest,
 )
 from batch_screen.watch import Watch
+from batch_screen.webpage.material import Material, material_of
+from batch_screen.webpage.page import page
+from batch_screen.webpage.verdict import verdict_of
 
 
 class Reported(msgspec.Struct, frozen=True):

@@ -22,7 +22,6 @@ from batch_screen.config.settings import Settings
 from batch_screen.errors import BatchScreenError, exit_code_of
 from batch_screen.exit_codes import SIGNAL_EXIT
 from batch_screen.files import check_writable, whole, write_whole
-from batch_screen.html.written import write_report
 from batch_screen.journal.seal import is_sealed, read_outcomes, read_sealed, sealed_path
 from batch_screen.journal.tally import Tally
 from batch_screen.masking import mask_number, safe_line
@@ -54,6 +53,7 @@ from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.starts import read_starts
 from batch_screen.version import __version__
 from batch_screen.watch import Watch
+from batch_screen.webpage.written import write_report
 
 MANY_SHARDS, SHARDS_OF_A_PART = 128, 64
 """In large runs a part holds several shards: readers want files of a hundred megabytes."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from batch_screen.html.tables import Bar, Cell, Column, Kind, Table, parted
-from batch_screen.html.words import counted, region_name, share, title_of
 from batch_screen.model import Endpoint, LatestChange
 from batch_screen.output.bands import RECENT, RECENT_DAYS
 from batch_screen.output.breakdown import NO, UNKNOWN, YES, Breakdown
+from batch_screen.webpage.tables import Bar, Cell, Column, Kind, Table, parted
+from batch_screen.webpage.words import counted, region_name, share, title_of
 
 MOST_REGIONS = 12
 _NONE = LatestChange.NONE_REPORTED.value

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from batch_screen.html.tables import MOST_ROWS, Column, Kind, Table, parted
-from batch_screen.html.words import counted, share
 from batch_screen.model import OutcomeKind
 from batch_screen.numbers.rules import REMEDY as REJECT_REMEDY
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.output.complaints import Complaints, Example, Failure
 from batch_screen.output.failures import REMEDY, RETRY_CAN_HELP
 from batch_screen.output.summary import Summary
+from batch_screen.webpage.tables import MOST_ROWS, Column, Kind, Table, parted
+from batch_screen.webpage.words import counted, share
 
 _NOTHING_TO_SHOW = "an empty cell"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from batch_screen.html.tables import Column, Kind, Table
-from batch_screen.html.words import counted, duration, moment
 from batch_screen.model import Session
 from batch_screen.output.summary import Summary
+from batch_screen.webpage.tables import Column, Kind, Table
+from batch_screen.webpage.words import counted, duration, moment
 
 _MOST_STARTS = 10
 _PERCENTILES = ("p50", "p95", "p99")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from batch_screen.files import write_whole
-from batch_screen.html.material import material_of
-from batch_screen.html.page import page
 from batch_screen.output.manifest import ListedFile
 from batch_screen.output.parts import Layout
 from batch_screen.output.summary import Summary
+from batch_screen.webpage.material import material_of
+from batch_screen.webpage.page import page
 
 
 def write_report(layout: Layout, summary: Summary, files: Sequence[ListedFile]) -> None:

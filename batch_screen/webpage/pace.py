@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
-from batch_screen.html.words import counted
 from batch_screen.model import Session
 from batch_screen.output.pace_geometry import (
     TICKS,
@@ -25,6 +24,7 @@ from batch_screen.output.pace_geometry import (
     unit,
 )
 from batch_screen.output.svg import path, text
+from batch_screen.webpage.words import counted
 
 _BETWEEN_LABELS = 15.0
 
@@ -85,7 +85,7 @@ def _draw_scale(svg: ET.Element, most: float, look: _Look) -> None:
         y = plot.y(most * tick / TICKS, most)
         path(svg, f"M{plot.left} {y:.1f}H{plot.right}", **{"class": "grid"})
         text(svg, plot.left - 6, y + 4, f"{most * tick / TICKS:,.6g}", anchor="end")
-    text(svg, 0, 11, "requests per second")
+    text(svg, 0, 13, "requests per second")
 
 
 def _draw_panel(svg: ET.Element, panel: Panel, most: float, look: _Look) -> None:

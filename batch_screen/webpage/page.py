@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from batch_screen.html.accounting import lookups_table, sums_of
-from batch_screen.html.ages import ages_svg
-from batch_screen.html.asking import cost_note, cost_table, latency_table, starts_table
-from batch_screen.html.comparison import changes_table, cohorts_table, thresholds_table
-from batch_screen.html.faults import answers_table, failures_table, inconclusive, rejects_table
-from batch_screen.html.material import Material
-from batch_screen.html.origin import files_table, settings_table, versions_table
-from batch_screen.html.pace import pace_svgs
-from batch_screen.html.signals import by_band, signal_tables
-from batch_screen.html.verdict import dates_stand_in, verdict_of
-from batch_screen.html.words import title_of
 from batch_screen.model import Endpoint
+from batch_screen.webpage.accounting import lookups_table, sums_of
+from batch_screen.webpage.ages import ages_svg
+from batch_screen.webpage.asking import cost_note, cost_table, latency_table, starts_table
+from batch_screen.webpage.comparison import changes_table, cohorts_table, thresholds_table
+from batch_screen.webpage.faults import answers_table, failures_table, inconclusive, rejects_table
+from batch_screen.webpage.material import Material
+from batch_screen.webpage.origin import files_table, settings_table, versions_table
+from batch_screen.webpage.pace import pace_svgs
+from batch_screen.webpage.signals import by_band, signal_tables
+from batch_screen.webpage.verdict import dates_stand_in, verdict_of
+from batch_screen.webpage.words import title_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -42,7 +42,7 @@ def _template() -> Template:
     # Only who writes a report waits for the library.
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
 
-    loader = PackageLoader("batch_screen", "html")
+    loader = PackageLoader("batch_screen", "webpage")
     environment = Environment(
         loader=loader,
         autoescape=True,

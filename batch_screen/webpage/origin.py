@@ -6,13 +6,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from batch_screen.html.tables import Column, Kind, Table, parted
-from batch_screen.html.words import counted, size
 from batch_screen.masking import safe_line
 from batch_screen.output.manifest import ListedFile
 from batch_screen.output.parts import TABLES
 from batch_screen.output.summary import Summary
 from batch_screen.schema import SCHEMA_VERSION
+from batch_screen.webpage.tables import Column, Kind, Table, parted
+from batch_screen.webpage.words import counted, size
 
 _MOST_SETTINGS, _MOST_PARTS = 120, 12
 _VALUE_CHARACTERS = 240

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from batch_screen.html.tables import Column, Kind, Table
-from batch_screen.html.words import counted
 from batch_screen.model import OutcomeKind
 from batch_screen.output.summary import Summary
+from batch_screen.webpage.tables import Column, Kind, Table
+from batch_screen.webpage.words import counted
 
 
 class Term(NamedTuple):

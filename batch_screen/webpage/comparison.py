@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from batch_screen.html.tables import MOST_ROWS, Column, Kind, Table, parted
-from batch_screen.html.words import counted, share
 from batch_screen.masking import safe_line
 from batch_screen.output.changes_summary import Changes, Cohort
+from batch_screen.webpage.tables import MOST_ROWS, Column, Kind, Table, parted
+from batch_screen.webpage.words import counted, share
 
 _CHANGES = ("newly_positive", "newly_negative", "date_moved", "became_unknown", "became_known")
 _TEXT_CHARACTERS = 120

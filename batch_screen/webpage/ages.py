@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
-from batch_screen.html.words import share
 from batch_screen.model import LatestChange
 from batch_screen.output.bands import BANDS, FUTURE, RECENT, RECENT_DAYS
 from batch_screen.output.breakdown import UNKNOWN
 from batch_screen.output.svg import text
+from batch_screen.webpage.words import share
 
 _WIDTH, _HEIGHT, _BAR = 380, 19, 12
 _LEFT, _RIGHT = 122, 250

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from batch_screen.html.material import Material
-from batch_screen.html.words import counted, duration, share
 from batch_screen.model import Endpoint
 from batch_screen.output.bands import RECENT_DAYS
 from batch_screen.output.breakdown import Signs
 from batch_screen.output.summary import Summary
+from batch_screen.webpage.material import Material
+from batch_screen.webpage.words import counted, duration, share
 
 _SANDBOX = "sandbox"
 GOOD, POOR, STOPPED = "good", "poor", "stopped"
@@ -60,7 +60,7 @@ def _sentence(material: Material) -> str:
         )
     found = _found(breakdown.numbers, breakdown.signs)
     if summary.has_too_many_failures:
-        return f"Complete, but {summary.failure_share:.1%} of the lookups failed; {found}"
+        return f"Complete, but {share(summary.failure_share, 1)} of the lookups failed; {found}"
     return f"Complete: {found}"
 
 
@@ -83,8 +83,9 @@ def _steps(summary: Summary) -> Iterator[str]:
         )
     if summary.has_too_many_failures and summary.max_failure_share is not None:
         yield (
-            f"More than guards.max_failure_share ({summary.max_failure_share:.1%}) of the lookups "
-            "failed. Their numbers are unknown, not safe: see Failed lookups for what to do."
+            f"More than {share(summary.max_failure_share, 1)} of the lookups failed "
+            "(guards.max_failure_share). Their numbers are unknown, not safe: see Failed lookups "
+            "for what to do."
         )
     if summary.unanswered:
         yield (
