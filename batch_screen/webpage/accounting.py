@@ -45,19 +45,21 @@ def sums_of(summary: Summary) -> list[Sum]:
 
 
 def lookups_table(summary: Summary) -> Table:
-    """Outcomes by endpoint; of a run that was stopped also what is left."""
-    outcomes = list(_totals(summary))
-    columns = [Column("Endpoint", Kind.TEXT), Column("Lookups"), *map(Column, outcomes)]
-    columns += [Column("left")] if summary.is_stopped else []
-    rows = []
-    for name, figures in summary.endpoints.items():
-        row = [name, f"{figures.total:,}"]
-        row += [f"{figures.by_outcome.get(outcome, 0):,}" for outcome in outcomes]
-        rows.append([*row, f"{figures.left:,}"] if summary.is_stopped else row)
+    """Lookups of each endpoint by outcome; of a run that was stopped also what is left."""
+    each = list(summary.endpoints.values())
+    rows = [["all", *(f"{figures.total:,}" for figures in each)]]
+    rows += [
+        [outcome, *(f"{figures.by_outcome.get(outcome, 0):,}" for figures in each)]
+        for outcome in _totals(summary)
+    ]
+    if summary.is_stopped:
+        rows.append(["still to be asked", *(f"{figures.left:,}" for figures in each)])
+    columns = (Column("Outcome", Kind.TEXT), *map(Column, summary.endpoints))
     numbers = counted(summary.rows.unique_numbers, "number")
-    endpoints = counted(len(summary.endpoints), "endpoint")
+    endpoints = counted(len(each), "endpoint")
     note = f"{numbers} at {endpoints}; a number that stands in several rows is asked about once."
-    return Table("Lookups and their outcomes", columns, rows, is_wide=True, note=note)
+    caption = "Lookups by endpoint and outcome"
+    return Table(caption, columns, rows, has_total=True, is_wide=True, note=note)
 
 
 def _totals(summary: Summary) -> dict[str, int]:

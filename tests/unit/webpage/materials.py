@@ -97,8 +97,8 @@ def largest() -> Material:
     long, count = "W" * 4_000, 98_765_432
     pace = Pace(1.0, [*range(9_000, 10_200)], [n % 7 for n in range(1200)], [9_800.5] * 1200)
     every = dict.fromkeys((kind.value for kind in OutcomeKind), count)
-    values = {FUTURE: count, **dict.fromkeys(DATES, count)}
-    checks = dict.fromkeys(CHECK, count)
+    values = dict.fromkeys([FUTURE, *DATES], count // 200)
+    checks = dict.fromkeys(CHECK, count // 200)
     by_region = {
         e.value: {f"R{n:03}": values if e.answers_date else checks for n in range(200)}
         for e in Endpoint

@@ -158,7 +158,7 @@ def test_a_stopped_run_says_why_and_how_to_go_on() -> None:
     assert "the account is empty: top it up (exit code 4)" in header
     assert "--run-date 2026-11-23 and without --new-run" in header
     assert "come with the end of the run" in root.by_id("findings").text
-    assert "40" in root.by_id("accounting").text
+    assert "still to be asked 40 40 40 40 40" in root.by_id("accounting").text
 
 
 def test_an_empty_run_has_a_page_too() -> None:
