@@ -36,6 +36,7 @@ COMPLETING = {
         (["plan", "-h"], {}, "--json"),
         (["check", "--help"], {}, "--rejects"),
         (["sandbox", "--help"], {}, "--profile"),
+        (["report", "--help"], {}, "--write"),
         (["validate", "--help"], {}, "--all"),
         (["--version"], {}, "batch-screen, version "),
         ([], {"_BATCH_SCREEN_COMPLETE": "bash_source"}, "_batch_screen_completion"),
@@ -47,6 +48,7 @@ COMPLETING = {
         "plan",
         "check",
         "sandbox",
+        "report",
         "validate",
         "version",
         "completion",
@@ -72,8 +74,8 @@ def test_nothing_heavy_is_loaded(
 def test_installed_command_helps() -> None:
     done = run_command("--help")
     assert done.code == 0
-    assert {"run", "plan", "check", "sandbox", "validate"} <= {
-        line.split()[0] for line in done.out.splitlines()[-5:]
+    assert {"run", "plan", "check", "report", "sandbox", "validate"} <= {
+        line.split()[0] for line in done.out.splitlines()[-6:]
     }
     assert done.err == ""
 
