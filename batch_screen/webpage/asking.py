@@ -86,7 +86,7 @@ def cost_table(summary: Summary) -> Table:
         Column("Billed at most"),
         Column(f"Cost, {summary.currency}"),
     )
-    return Table("Cost by endpoint", columns, rows, has_total=True)
+    return Table("Cost by endpoint", columns, rows, has_total=True, is_wide=True)
 
 
 def cost_note(summary: Summary) -> str:

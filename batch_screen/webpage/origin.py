@@ -26,7 +26,8 @@ def settings_table(settings: Mapping[str, object]) -> Table:
     rows = [(_safe(name), _value(value)) for name, value in shown]
     columns = (Column("Setting", Kind.CODE), Column("Value", Kind.CODE))
     note = f"{counted(len(others), 'other')} in summary.json." if others else ""
-    return Table("Settings that can change an answer or a row", columns, rows, note=note)
+    caption = "Settings that can change an answer or a row"
+    return Table(caption, columns, rows, is_wide=True, note=note)
 
 
 def _value(value: object) -> str:

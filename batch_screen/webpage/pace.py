@@ -44,7 +44,7 @@ _NARROW = _Look(
     "narrow",
     380,
     250,
-    Plot(left=44, right=334, top=24, bottom=188, gap=8, steps=150, starts=3),
+    Plot(left=52, right=334, top=24, bottom=188, gap=8, steps=150, starts=3),
     says_values=False,
 )
 
