@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from batch_screen.masking import safe_line
 from batch_screen.output.changes_summary import Changes, Cohort
+from batch_screen.output.summary import Judgement
 from batch_screen.webpage.tables import MOST_ROWS, Column, Kind, Table, parted
 from batch_screen.webpage.words import counted, share
 
 _CHANGES = ("newly_positive", "newly_negative", "date_moved", "became_unknown", "became_known")
 _TEXT_CHARACTERS = 120
-
-
-class Threshold(Protocol):
-    """A bound that was set on a figure, and what was seen."""
-
-    @property
-    def expression(self) -> str: ...
-    @property
-    def seen(self) -> float | str | None: ...
-    @property
-    def crossed(self) -> bool: ...
 
 
 def changes_table(changes: Changes) -> Table:
@@ -67,31 +56,31 @@ def cohorts_table(cohorts: Sequence[Cohort]) -> Table:
     return Table("Groups with an unusual rise", columns, rows, is_wide=True, note=note)
 
 
-def thresholds_table(thresholds: Sequence[Threshold]) -> Table:
+def thresholds_table(thresholds: Sequence[Judgement]) -> Table:
     """Each bound with what was seen; crossed ones first."""
     ordered = sorted(thresholds, key=lambda each: not each.crossed)
     shown, others = parted(ordered, MOST_ROWS)
     rows = [
         (
-            _safe(each.expression),
-            _seen(each.seen),
+            _safe(each.expr),
+            _seen(each),
             "crossed" if each.crossed else "kept",
         )
         for each in shown
     ]
     columns = (
         Column("Threshold", Kind.CODE),
-        Column("Seen"),
+        Column("Seen, as a share or an amount"),
         Column("State", Kind.TEXT),
     )
     note = f"{counted(len(others), 'other')} not shown." if others else ""
     return Table("Thresholds", columns, rows, note=note)
 
 
-def _seen(value: float | str | None) -> str:
-    if value is None:
-        return "unknown"
-    return _safe(value) if isinstance(value, str) else f"{value:,.6g}"
+def _seen(judgement: Judgement) -> str:
+    if judgement.seen is None:
+        return _safe(judgement.note) or "unknown"
+    return f"{judgement.seen:,.6g}"
 
 
 def _safe(text: str) -> str:

@@ -58,7 +58,6 @@ def _content(material: Material) -> dict[str, Any]:
     """What the template names, section by section."""
     summary, breakdown = material.summary, material.breakdown
     complaints = material.complaints
-    thresholds = getattr(summary, "thresholds", None)
     return {
         "summary": summary,
         "verdict": verdict_of(material),
@@ -78,7 +77,7 @@ def _content(material: Material) -> dict[str, Any]:
         "cost_note": cost_note(summary),
         "changes": changes_table(summary.changes) if summary.changes else None,
         "cohorts": _cohorts(material),
-        "thresholds": thresholds_table(thresholds) if thresholds else None,
+        "thresholds": thresholds_table(summary.thresholds) if summary.thresholds else None,
         "settings": settings_table(summary.settings),
         "files": files_table(material.files),
         "versions": versions_table(summary),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from batch_screen.masking import safe_line
 from batch_screen.model import Endpoint
 from batch_screen.output.bands import RECENT_DAYS
 from batch_screen.output.breakdown import Signs
@@ -45,7 +46,8 @@ class Verdict(NamedTuple):
 def verdict_of(material: Material) -> Verdict:
     """How the run ended and what deserves a look."""
     summary, signs = material.summary, material.breakdown and material.breakdown.signs
-    tone = STOPPED if summary.is_stopped else POOR if summary.has_too_many_failures else GOOD
+    is_poor = summary.has_too_many_failures or _crossed(summary)
+    tone = STOPPED if summary.is_stopped else POOR if is_poor else GOOD
     listed = list(_listed(signs)) if signs else []
     steps = list(_steps(summary))
     return Verdict(tone, _sentence(material), steps, listed, list(_figures(material)))
@@ -61,7 +63,14 @@ def _sentence(material: Material) -> str:
     found = _found(breakdown.numbers, breakdown.signs)
     if summary.has_too_many_failures:
         return f"Complete, but {share(summary.failure_share, 1)} of the lookups failed; {found}"
+    if crossed := _crossed(summary):
+        verb = "was" if crossed == 1 else "were"
+        return f"Complete, but {counted(crossed, 'threshold')} {verb} crossed; {found}"
     return f"Complete: {found}"
+
+
+def _crossed(summary: Summary) -> int:
+    return sum(each.crossed for each in summary.thresholds)
 
 
 def _found(numbers: int, signs: Signs) -> str:
@@ -87,6 +96,9 @@ def _steps(summary: Summary) -> Iterator[str]:
             "(guards.max_failure_share). Their numbers are unknown, not safe: see Failed lookups "
             "for what to do."
         )
+    if _crossed(summary):
+        crossed = ", ".join(each.expr for each in summary.thresholds if each.crossed)
+        yield f"Crossed: {safe_line(crossed)}. See Changes for what was seen."
     if summary.unanswered:
         yield (
             f"Up to {counted(summary.unanswered, 'request')} may have been billed without a saved "

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from batch_screen.output.changes_summary import Changes, Cohort
+from batch_screen.output.summary import Judgement
 from batch_screen.webpage.comparison import changes_table, cohorts_table, thresholds_table
 
 NUMBER = "+447700900123"
@@ -13,11 +14,6 @@ CHANGES = Changes(
     3_000,
     [],
 )
-
-
-class Bound:
-    def __init__(self, expression: str, seen: float | str | None, *, crossed: bool) -> None:
-        self.expression, self.seen, self.crossed = expression, seen, crossed
 
 
 def test_changes_by_endpoint() -> None:
@@ -38,12 +34,12 @@ def test_groups_have_an_end_and_are_masked() -> None:
 
 def test_crossed_thresholds_come_first() -> None:
     bounds = [
-        Bound("unknown_share < 5%", 0.01, crossed=False),
-        Bound("sim_swap < 2%", 0.0312, crossed=True),
-        Bound("forwarding < 1%", None, crossed=False),
+        Judgement("failure_rate > 5%", 0.01),
+        Judgement("positive_rate > 2%", 0.0312, crossed=True),
+        Judgement("cost > 1", None, note="no earlier run"),
     ]
     assert thresholds_table(bounds).rows == [
-        ("sim_swap < 2%", "0.0312", "crossed"),
-        ("unknown_share < 5%", "0.01", "kept"),
-        ("forwarding < 1%", "unknown", "kept"),
+        ("positive_rate > 2%", "0.0312", "crossed"),
+        ("failure_rate > 5%", "0.01", "kept"),
+        ("cost > 1", "no earlier run", "kept"),
     ]

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from batch_screen.model import Endpoint
 from batch_screen.output.complaints import Complaints, Example, Failure
-from batch_screen.output.summary import Summary
+from batch_screen.output.summary import Judgement
 from batch_screen.webpage.material import Material
 from batch_screen.webpage.page import page
 
@@ -174,19 +174,12 @@ def test_an_empty_run_has_a_page_too() -> None:
     assert "None" in root.by_id("rejects").text
 
 
-class _Bound(Summary, frozen=True):
-    thresholds: tuple[object, ...] = ()
-
-
-def test_thresholds_are_shown_where_a_run_has_some() -> None:
-    class Crossed:
-        expression, seen, crossed = "swapped_share < 2%", 0.031, True
-
-    plain = summary()
-    fields = {name: getattr(plain, name) for name in plain.__struct_fields__}
-    told = _Bound(**fields, thresholds=(Crossed(),))
-    changes = read(page(material()._replace(summary=told))).by_id("changes").text
-    assert "swapped_share < 2% 0.031 crossed" in changes
+def test_crossed_thresholds_are_said_first_and_shown() -> None:
+    crossed = Judgement("positive_rate > 2%", 0.031, crossed=True)
+    root = read(page(material(thresholds=[crossed, Judgement("cost > 9", 1.0)])))
+    assert root.all("h1")[0].text.startswith("Complete, but 1 threshold was crossed; 5 of 200")
+    assert "positive_rate > 2% 0.031 crossed" in root.by_id("changes").text
+    assert "Crossed: positive_rate > 2%." in root.all("header")[0].text
 
 
 def test_only_what_was_asked_is_shown() -> None:
