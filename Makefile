@@ -8,7 +8,7 @@ PEERS_STAMP := $(VENV)/.peers-installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-in-full torture differential check docs tutorial format bench-memory bench-pacing \
+.PHONY: help demo pictures test test-in-full torture differential check docs tutorial format bench-memory bench-pacing \
 	bench-limits bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page \
 	bench clean
 
@@ -30,6 +30,10 @@ demo: $(STAMP) ## screen the sample customers against the sandbox, into demo_out
 		--endpoints all --phone-column phone --region-column country \
 		--keep-columns customer_id --rate 500
 	@$(BIN)/python -c "$$SHOW"
+
+pictures: $(STAMP) ## pictures of the demo's report on desk, telephone and paper, in demo_out/pictures
+	test -e demo_out/latest.json || $(MAKE) demo
+	$(BIN)/python -m tests.browser.pictures demo_out/runs/*/report.html demo_out/pictures
 
 test: $(STAMP) ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile

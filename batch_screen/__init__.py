@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from batch_screen.model import Endpoint
     from batch_screen.output.findings import Check, Difference, Validation
     from batch_screen.pipeline import Screened, screen
+    from batch_screen.report_page import Reported, write_report
     from batch_screen.survey.facts import Audit
     from batch_screen.validating import validate
     from batch_screen.watch import Progress, Stop, Watch
@@ -37,6 +38,7 @@ __all__ = [
     "Forecast",
     "Job",
     "Progress",
+    "Reported",
     "Screened",
     "Settings",
     "Stop",
@@ -50,6 +52,7 @@ __all__ = [
     "read_key",
     "screen",
     "validate",
+    "write_report",
 ]
 
 _HOMES = {
@@ -62,6 +65,7 @@ _HOMES = {
     "Forecast": "forecasting",
     "Job": "job",
     "Progress": "watch",
+    "Reported": "report_page",
     "Screened": "pipeline",
     "Settings": "config.settings",
     "Stop": "watch",
@@ -74,6 +78,7 @@ _HOMES = {
     "read_key": "config.key",
     "screen": "pipeline",
     "validate": "validating",
+    "write_report": "report_page",
 }
 
 

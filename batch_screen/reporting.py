@@ -31,7 +31,7 @@ from batch_screen.output.counting import count_lookups, scans_of, with_left
 from batch_screen.output.enrich import enrich
 from batch_screen.output.failures import lookup_errors, reject_errors, write_errors_csv
 from batch_screen.output.feed import Told
-from batch_screen.output.manifest import write_manifest, write_marker, write_schema
+from batch_screen.output.manifest import list_files, write_manifest, write_marker, write_schema
 from batch_screen.output.ordering import write_in_order
 from batch_screen.output.pace_chart import pace_svg
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
@@ -57,6 +57,7 @@ from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.starts import read_starts
 from batch_screen.version import __version__
 from batch_screen.watch import Watch
+from batch_screen.webpage.written import write_report
 
 MANY_SHARDS, SHARDS_OF_A_PART = 128, 64
 """In large runs a part holds several shards: readers want files of a hundred megabytes."""
@@ -118,7 +119,9 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
     if settings.output.in_order:
         write_in_order(layout.parts(RESULTS), layout.in_order, plan.rows)
     write_schema(layout, _kept(run))
-    write_manifest(layout, shards)
+    listed = list_files(layout)
+    write_report(layout, summary, listed)
+    write_manifest(layout, listed, len(plan.shards))
     write_marker(layout)
     return summary
 
@@ -206,6 +209,7 @@ def _summary(
         settings=_masked(run.file.identity.settings),
         facts=plan.facts,
         starts=_starts(run),
+        max_failure_share=settings.guards.max_failure_share,
     )
 
 

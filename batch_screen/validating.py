@@ -11,12 +11,12 @@ from pathlib import Path
 
 from batch_screen.output.change_checks import changes_check
 from batch_screen.output.findings import Check, Validation
+from batch_screen.output.manifest import ListedFile
 from batch_screen.output.parts import CHANGES, Layout
 from batch_screen.output.recount import Recount
 from batch_screen.output.schemas import schema_check
 from batch_screen.output.sums import summary_of, sums_checks
 from batch_screen.output.validate import (
-    ListedFile,
     Manifest,
     files_check,
     latest_check,

@@ -21,6 +21,7 @@ from batch_screen.cli.init import init
 from batch_screen.cli.last_words import keep_quiet, unforeseen
 from batch_screen.cli.plan import plan
 from batch_screen.cli.purge import purge
+from batch_screen.cli.report import report
 from batch_screen.cli.run import run
 from batch_screen.cli.sandbox import sandbox
 from batch_screen.cli.show import open_missing, settle, tell
@@ -49,6 +50,7 @@ cli.add_command(plan)
 cli.add_command(status)
 cli.add_command(validate)
 cli.add_command(diff)
+cli.add_command(report)
 cli.add_command(purge)
 cli.add_command(doctor)
 cli.add_command(init)

@@ -216,7 +216,8 @@ def _files(screened: Screened) -> Iterator[str]:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         yield f"    {paths[0].relative_to(layout.folder)}{more}"
     reports = layout.run.relative_to(layout.folder)
-    yield f"    {reports}/ (summary.json, errors.csv, pace.svg, schema.json, manifest.json)"
+    names = "report.html, summary.json, errors.csv, pace.svg, schema.json, manifest.json"
+    yield f"    {reports}/ ({names})"
     yield _line("look", _query(screened))
 
 

@@ -16,13 +16,14 @@ import polars as pl
 from batch_screen.output.changes import Change, Changes
 from batch_screen.output.feed import Feed, feed_of
 from batch_screen.output.findings import Check, Difference
+from batch_screen.output.manifest import ListedFile
 from batch_screen.output.parts import CHANGES, LOOKUPS, Layout
 from batch_screen.output.placing import ShardOf
 from batch_screen.output.recorded import Recorded, UnusableRunError, opened, recorded
 from batch_screen.output.reread import DamagedPartError
 from batch_screen.output.sides import Side, Unit, Units, units
 from batch_screen.output.summary import Summary
-from batch_screen.output.validate import ListedFile, is_run_id, layout_of_run, rewrite
+from batch_screen.output.validate import is_run_id, layout_of_run, rewrite
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import dtypes
 

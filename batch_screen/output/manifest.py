@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 import pyarrow.parquet as pq
 
@@ -19,6 +20,16 @@ from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.schema import SCHEMA_VERSION, Column, results
+
+
+class ListedFile(msgspec.Struct, frozen=True):
+    """An entry of the manifest; ``table`` and ``rows`` for Parquet parts alone."""
+
+    path: str
+    bytes: int
+    sha256: str
+    table: str | None = None
+    rows: int | None = None
 
 
 def write_schema(layout: Layout, kept: Mapping[str, pl.DataType]) -> None:
@@ -33,21 +44,25 @@ def write_schema(layout: Layout, kept: Mapping[str, pl.DataType]) -> None:
     _write_json(layout.schema, {"schema_version": SCHEMA_VERSION, "tables": described})
 
 
-def write_manifest(layout: Layout, shards: int) -> None:
-    """manifest.json: every file of the run with its rows, bytes and SHA-256.
+def list_files(layout: Layout) -> list[ListedFile]:
+    """The manifest's entries for all that was written so far, but for the report on it."""
+    parts = [(path, table) for table in DATA_FOLDERS for path in layout.parts(table)]
+    others = [(path, None) for path in layout.reports if path != layout.html]
+    return [_listed(layout.folder, path, table) for path, table in (*parts, *others)]
+
+
+def write_manifest(layout: Layout, listed: Sequence[ListedFile], shards: int) -> None:
+    """manifest.json: the files that are listed, and the report on them.
 
     ``shards`` is by how many the rows were dealt out: a number's digits say in which it lies.
     """
-    data = [
-        _entry(layout.folder, path, table) for table in DATA_FOLDERS for path in layout.parts(table)
-    ]
-    files = data + [_entry(layout.folder, path, None) for path in layout.reports]
+    files = [*listed, _listed(layout.folder, layout.html, None)]
     content = {
         "schema_version": SCHEMA_VERSION,
         "run_id": layout.run_id,
         "run_date": layout.run_date,
         "shards": shards,
-        "files": files,
+        "files": [_entry(file) for file in files],
     }
     _write_json(layout.manifest, content)
 
@@ -102,16 +117,16 @@ def describe(column: Column) -> dict[str, Any]:
     }
 
 
-def _entry(folder: Path, path: Path, table: str | None) -> dict[str, Any]:
+def _listed(folder: Path, path: Path, table: str | None) -> ListedFile:
     with translated("read", path):
-        entry: dict[str, Any] = {
-            "path": str(path.relative_to(folder)),
-            "bytes": path.stat().st_size,
-            "sha256": sha256_of(path),
-        }
-        if table is not None:
-            entry |= {"table": table, "rows": pq.read_metadata(path).num_rows}
-    return entry
+        size, digest = path.stat().st_size, sha256_of(path)
+        rows = None if table is None else pq.read_metadata(path).num_rows
+    return ListedFile(str(path.relative_to(folder)), size, digest, table, rows)
+
+
+def _entry(file: ListedFile) -> dict[str, Any]:
+    entry: dict[str, Any] = {"path": file.path, "bytes": file.bytes, "sha256": file.sha256}
+    return entry if file.table is None else entry | {"table": file.table, "rows": file.rows}
 
 
 def _write_json(path: Path, content: Mapping[str, Any] | Sequence[Any]) -> None:

@@ -49,6 +49,7 @@ class Layout:
         self.errors_csv = self.run / "errors.csv"
         self.schema = self.run / "schema.json"
         self.pace = self.run / "pace.svg"
+        self.html = self.run / "report.html"
         self.in_order = self.run / "results_in_order.parquet"
         self.manifest = self.run / "manifest.json"
         self.marker = self.run / "_SUCCESS"
@@ -58,7 +59,7 @@ class Layout:
     def reports(self) -> tuple[Path, ...]:
         """What the manifest lists beside the parts, in the order of writing."""
         optional = (self.in_order,) if self.in_order.exists() else ()
-        return (self.summary, self.errors_csv, self.pace, self.schema, *optional)
+        return (self.summary, self.errors_csv, self.pace, self.schema, *optional, self.html)
 
     def part(self, table: str, number: int) -> Path:
         """Path of a part: unique to the run, never written again under the same name."""

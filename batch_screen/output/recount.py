@@ -14,10 +14,11 @@ import polars as pl
 
 from batch_screen.output import agreement
 from batch_screen.output.findings import Check, Difference
+from batch_screen.output.manifest import ListedFile
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
 from batch_screen.output.placing import Placing, ShardOf
 from batch_screen.output.reread import DamagedPartError, Part, read_part
-from batch_screen.output.validate import ListedFile, part_number, rewrite
+from batch_screen.output.validate import part_number, rewrite
 
 # A check's name → what it claims, and the tables whose rows it examines.
 _CLAIMS: dict[str, tuple[str, tuple[str, ...]]] = {

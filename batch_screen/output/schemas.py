@@ -8,10 +8,10 @@ import msgspec
 import polars as pl
 
 from batch_screen.output.findings import Check, Difference
-from batch_screen.output.manifest import describe
+from batch_screen.output.manifest import ListedFile, describe
 from batch_screen.output.parts import CHANGES, ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.output.reread import DamagedPartError, columns_of
-from batch_screen.output.validate import ListedFile, rewrite
+from batch_screen.output.validate import rewrite
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION, Column, dtypes, results

@@ -82,6 +82,7 @@ class Summary(msgspec.Struct, frozen=True):
     ``session`` is this start; ``starts`` are all that asked something and were not killed.
     ``changes`` are those since the previous complete run, None where there is none. ``risk`` are
     rows of results by value of each column of the risk view.
+    ``max_failure_share`` is what guards.max_failure_share was; None: the run is older than that.
     """
 
     run_id: str
@@ -101,6 +102,7 @@ class Summary(msgspec.Struct, frozen=True):
     exit_code: int = 0
     changes: Changes | None = None
     risk: dict[str, dict[str, int]] = {}
+    max_failure_share: float | None = None
 
     @property
     def is_stopped(self) -> bool:
@@ -125,6 +127,11 @@ class Summary(msgspec.Struct, frozen=True):
     def unanswered(self) -> int:
         """Requests over all starts of the run that may have been billed without an answer."""
         return sum(e.unanswered for e in self.endpoints.values())
+
+    @property
+    def has_too_many_failures(self) -> bool:
+        """Whether more lookups failed than the settings of that start allowed."""
+        return self.max_failure_share is not None and self.failure_share > self.max_failure_share
 
     @property
     def failure_share(self) -> float:

@@ -13,7 +13,7 @@ import msgspec
 
 from batch_screen.files import sha256_of
 from batch_screen.output.findings import Check, Difference
-from batch_screen.output.manifest import latest_content, marker_content
+from batch_screen.output.manifest import ListedFile, latest_content, marker_content
 from batch_screen.output.parts import DATA_FOLDERS, TABLES, Layout
 from batch_screen.output.reread import DamagedPartError, height
 from batch_screen.schema import SCHEMA_VERSION
@@ -22,16 +22,6 @@ _RUN_ID = r"\d{8}-[0-9a-f]{10}(?:-\d+)?"
 _PART = re.compile(rf"({_RUN_ID})-\d{{5}}\.parquet")
 _OTHERS = 0o077
 _MARKER_SIZE = 4096
-
-
-class ListedFile(msgspec.Struct, frozen=True):
-    """An entry of the manifest; ``table`` and ``rows`` for Parquet parts alone."""
-
-    path: str
-    bytes: int
-    sha256: str
-    table: str | None = None
-    rows: int | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):

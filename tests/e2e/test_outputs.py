@@ -42,7 +42,7 @@ JUNK = [
 ]
 FORMULA_STARTS = tuple("=+-@\t\r\n")
 
-REPORTS = ("summary.json", "errors.csv", "pace.svg", "schema.json")
+REPORTS = ("summary.json", "errors.csv", "pace.svg", "schema.json", "report.html")
 
 
 @dataclass

@@ -17,8 +17,9 @@ FLOORS = (
     {"job"},
     {
         *("engine", "sandbox", "planning", "reporting", "validating", "comparing", "survey"),
-        *("standing", "purging", "doctor", "notify"),
+        *("report_page", "standing", "purging", "doctor", "notify"),
     },
+    {"webpage"},
     {
         *("reading", "numbers", "plan", "api", "journal", "output"),
         *("runs", "starts", "under_way", "lock"),
@@ -42,6 +43,7 @@ HOMES = {
     "pydantic_settings": {"config"},
     "tomllib": {"config"},
     "filelock": {"lock"},
+    "jinja2": {"webpage"},
     "http": {"api", "notify"},
     "prometheus_client": {"notify"},
     "urllib.request": set(),

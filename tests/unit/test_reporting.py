@@ -134,20 +134,21 @@ def test_the_marker_comes_last(reported: Reported, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Path, "replace", noting)
     reported.report()
-    assert order[-7:] == [
+    assert order[-8:] == [
         "summary.json",
         "errors.csv",
         "pace.svg",
         "schema.json",
+        "report.html",
         "manifest.json",
         "latest.json",
         "_SUCCESS",
     ]
-    assert order[-8] == "previous.json"  # in the state
-    assert all(name.endswith(".parquet") for name in order[:-8])
+    assert order[-9] == "previous.json"  # in the state
+    assert all(name.endswith(".parquet") for name in order[:-9])
 
 
-@pytest.mark.parametrize("fails_at", range(15))
+@pytest.mark.parametrize("fails_at", range(16))
 def test_a_crash_at_any_file_leaves_no_marker_and_the_next_start_the_same_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
 ) -> None:

@@ -12,7 +12,13 @@ from batch_screen import files
 from batch_screen.config.output import Output
 from batch_screen.errors import OutputError
 from batch_screen.output.enrich import enrich
-from batch_screen.output.manifest import is_whole, write_manifest, write_marker, write_schema
+from batch_screen.output.manifest import (
+    is_whole,
+    list_files,
+    write_manifest,
+    write_marker,
+    write_schema,
+)
 from batch_screen.output.parts import DATA_FOLDERS, RESULTS, TABLES, Layout
 from batch_screen.schema import SCHEMA_VERSION, results
 
@@ -30,7 +36,7 @@ def layout(tmp_path: Path) -> Layout:
         for part in (0, 1):
             frame = enrich(rows_of(range(3 + part)), outcomes_of([]), RUN)
             layout.write_part(table, part, frame, Output())
-    for path in (layout.summary, layout.errors_csv, layout.pace):
+    for path in (layout.summary, layout.errors_csv, layout.pace, layout.html):
         files.write_whole(path, path.name.encode())
     return layout
 
@@ -46,7 +52,7 @@ def digest(path: Path) -> str:
 
 def test_the_manifest_has_every_file_with_its_digest_rows_and_bytes(layout: Layout) -> None:
     write_schema(layout, {})
-    write_manifest(layout, 2)
+    write_manifest(layout, list_files(layout), 2)
     manifest = read(layout.manifest)
     assert (manifest["run_id"], manifest["run_date"]) == (RUN, DAY)
     assert (manifest["schema_version"], manifest["shards"]) == (SCHEMA_VERSION, 2)
@@ -63,7 +69,7 @@ def test_the_manifest_has_every_file_with_its_digest_rows_and_bytes(layout: Layo
 
 def test_the_marker_holds_the_manifests_digest_and_latest_points_to_it(layout: Layout) -> None:
     write_schema(layout, {})
-    write_manifest(layout, 2)
+    write_manifest(layout, list_files(layout), 2)
     write_marker(layout)
     assert layout.marker.read_text() == f"{digest(layout.manifest)}\n"
     assert read(layout.latest) == {
@@ -76,7 +82,7 @@ def test_the_marker_holds_the_manifests_digest_and_latest_points_to_it(layout: L
 
 def test_latest_moves_on_to_the_next_run(layout: Layout) -> None:
     write_schema(layout, {})
-    write_manifest(layout, 2)
+    write_manifest(layout, list_files(layout), 2)
     write_marker(layout)
     files.write_whole(layout.manifest, b"{}")
     write_marker(layout)
@@ -85,7 +91,7 @@ def test_latest_moves_on_to_the_next_run(layout: Layout) -> None:
 
 def test_there_is_no_manifest_without_all_its_files(layout: Layout) -> None:
     with pytest.raises(OutputError, match=r"schema\.json"):
-        write_manifest(layout, 2)
+        write_manifest(layout, list_files(layout), 2)
     assert not layout.manifest.exists()
     with pytest.raises(FileNotFoundError):
         write_marker(layout)
@@ -114,7 +120,7 @@ def test_the_schema_describes_every_column_in_its_order(layout: Layout) -> None:
 def test_whole_is_what_the_manifest_names(layout: Layout) -> None:
     assert not is_whole(layout)
     write_schema(layout, {})
-    write_manifest(layout, 2)
+    write_manifest(layout, list_files(layout), 2)
     assert not is_whole(layout)
     write_marker(layout)
     assert is_whole(layout)

@@ -148,7 +148,7 @@ def test_manifest_that_lists_a_file_twice(run: WholeRun) -> None:
     run.write_manifest(content)
     found = differing(run.validate())
     assert set(found) == {"manifest"}
-    assert "schema.json is listed twice" in found["manifest"]
+    assert "report.html is listed twice" in found["manifest"]
 
 
 def test_manifest_that_lacks_a_report(run: WholeRun) -> None:
@@ -157,7 +157,7 @@ def test_manifest_that_lacks_a_report(run: WholeRun) -> None:
     run.write_manifest(content)
     found = differing(run.validate())
     assert set(found) == {"manifest"}
-    assert "schema.json is not listed" in found["manifest"]
+    assert "report.html is not listed" in found["manifest"]
 
 
 def listed_files(run: WholeRun) -> Iterator[Path]:

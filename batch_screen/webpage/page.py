@@ -1,0 +1,99 @@
+"""Puts the page together. Always less than 300 KB: every list in it has an end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from batch_screen.model import Endpoint
+from batch_screen.webpage.accounting import lookups_table, sums_of
+from batch_screen.webpage.ages import ages_svg
+from batch_screen.webpage.asking import cost_note, cost_table, latency_table, starts_table
+from batch_screen.webpage.comparison import changes_table, cohorts_table, thresholds_table
+from batch_screen.webpage.faults import answers_table, failures_table, inconclusive, rejects_table
+from batch_screen.webpage.material import Material
+from batch_screen.webpage.origin import files_table, settings_table, versions_table
+from batch_screen.webpage.pace import pace_svgs
+from batch_screen.webpage.signals import by_band, signal_tables
+from batch_screen.webpage.verdict import dates_stand_in, verdict_of
+from batch_screen.webpage.words import title_of
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+_TEMPLATE = "report.html.jinja"
+
+
+class Drawing(NamedTuple):
+    """A heading and the drawings below it, which hold no text that is not escaped."""
+
+    heading: str
+    svgs: list[str]
+
+
+def page(material: Material) -> bytes:
+    """The report as one HTML file; the same for the same files."""
+    return _template().render(_content(material)).encode()
+
+
+@cache
+def _template() -> Template:
+    # Only who writes a report waits for the library.
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
+
+    loader = PackageLoader("batch_screen", "webpage")
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(_TEMPLATE)
+
+
+def _content(material: Material) -> dict[str, Any]:
+    """What the template names, section by section."""
+    summary, breakdown = material.summary, material.breakdown
+    complaints = material.complaints
+    return {
+        "summary": summary,
+        "verdict": verdict_of(material),
+        "dates_stand_in": dates_stand_in(summary),
+        "sums": sums_of(summary),
+        "lookups": lookups_table(summary),
+        "signals": signal_tables(breakdown, summary.settings) if breakdown else [],
+        "ages": list(_ages(material)),
+        "pace": pace_svgs(summary.starts),
+        "failures": failures_table(summary),
+        "inconclusive": inconclusive(summary),
+        "answers": answers_table(complaints, len(summary.endpoints)) if complaints else None,
+        "rejects": rejects_table(summary, complaints),
+        "starts": starts_table(summary.starts),
+        "latency": latency_table(summary),
+        "cost": cost_table(summary),
+        "cost_note": cost_note(summary),
+        "changes": changes_table(summary.changes) if summary.changes else None,
+        "cohorts": _cohorts(material),
+        "thresholds": thresholds_table(summary.thresholds) if summary.thresholds else None,
+        "settings": settings_table(summary.settings),
+        "files": files_table(material.files),
+        "versions": versions_table(summary),
+    }
+
+
+def _ages(material: Material) -> Iterator[Drawing]:
+    if material.breakdown is None:
+        return
+    for endpoint in Endpoint:
+        if endpoint.answers_date and endpoint.value in material.breakdown.values:
+            title = title_of(endpoint, material.summary.settings)
+            svg = ages_svg(by_band(material.breakdown, endpoint), title)
+            yield Drawing(f"{title} · {endpoint.value}", [svg])
+
+
+def _cohorts(material: Material) -> Any:
+    changes = material.summary.changes
+    return cohorts_table(changes.cohorts) if changes and changes.cohorts else None

@@ -1,0 +1,89 @@
+"""Findings per signal and region: yes, no and unknown, which is never counted with no."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from batch_screen.model import Endpoint, LatestChange
+from batch_screen.output.bands import RECENT, RECENT_DAYS
+from batch_screen.output.breakdown import NO, UNKNOWN, YES, Breakdown
+from batch_screen.webpage.tables import Bar, Cell, Column, Kind, Table, parted
+from batch_screen.webpage.words import counted, region_name, share, title_of
+
+MOST_REGIONS = 12
+_NONE = LatestChange.NONE_REPORTED.value
+_CHECK = (
+    Column("Region", Kind.TEXT),
+    Column("Numbers"),
+    Column("Yes"),
+    Column("No"),
+    Column("Unknown"),
+    Column("Share yes", Kind.BAR),
+)
+_DATE = (
+    Column("Region", Kind.TEXT),
+    Column("Numbers"),
+    Column(f"< {RECENT_DAYS} days"),
+    Column("Older"),
+    Column("None reported"),
+    Column("Unknown"),
+    Column(f"Share < {RECENT_DAYS} days", Kind.BAR),
+)
+
+_Counts = Sequence[int]
+
+
+def signal_tables(breakdown: Breakdown, settings: Mapping[str, object]) -> list[Table]:
+    """A table for each endpoint that was asked, the regions with most numbers first."""
+    return [
+        _table(Endpoint(name), regions, title_of(Endpoint(name), settings))
+        for name, regions in breakdown.values.items()
+    ]
+
+
+def _table(endpoint: Endpoint, regions: Mapping[str, Mapping[str, int]], title: str) -> Table:
+    counts = {region: _counts(endpoint, values) for region, values in regions.items()}
+    ordered = sorted(counts, key=lambda region: (-sum(counts[region]), region))
+    shown, others = parted(ordered, MOST_REGIONS)
+    listed = {region_name(region): counts[region] for region in shown}
+    if others:
+        listed[counted(len(others), "other")] = _added([counts[region] for region in others])
+    most = max((_positive_share(each) for each in listed.values()), default=0.0)
+    total = _row("All", _added(list(counts.values())), most)
+    rows = [total, *(_row(name, each, most) for name, each in listed.items())]
+    columns = _DATE if endpoint.answers_date else _CHECK
+    return Table(f"{title} · {endpoint.value}", columns, rows, has_total=True)
+
+
+def _counts(endpoint: Endpoint, values: Mapping[str, int]) -> list[int]:
+    """What is positive first, what is unknown last."""
+    if not endpoint.answers_date:
+        return [values.get(value, 0) for value in (YES, NO, UNKNOWN)]
+    young = sum(values.get(band, 0) for band in RECENT)
+    none, unknown = values.get(_NONE, 0), values.get(UNKNOWN, 0)
+    return [young, sum(values.values()) - young - none - unknown, none, unknown]
+
+
+def _added(counts: Sequence[_Counts]) -> list[int]:
+    return [sum(each) for each in zip(*counts, strict=True)] or [0, 0, 0]
+
+
+def _positive_share(counts: _Counts) -> float:
+    known = sum(counts[:-1])
+    return counts[0] / known if known else 0.0
+
+
+def _row(name: str, counts: _Counts, most: float) -> list[Cell]:
+    length = _positive_share(counts) / most if most else 0.0
+    known = sum(counts[:-1])
+    cells = [name, f"{sum(counts):,}", *(f"{count:,}" for count in counts)]
+    return [*cells, Bar(share(counts[0], known), length)]
+
+
+def by_band(breakdown: Breakdown, endpoint: Endpoint) -> Counter[str]:
+    """Numbers by the age of their latest change, over all regions."""
+    total: Counter[str] = Counter()
+    for values in breakdown.values.get(endpoint.value, {}).values():
+        total.update(values)
+    return total

@@ -1,0 +1,93 @@
+"""Figures and names as the page writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from batch_screen.model import Endpoint
+from batch_screen.numbers.rules import NO_COUNTRY
+from batch_screen.output.breakdown import NO_REGION
+
+_WINDOW = "screening.max_age_minutes"
+_TITLES = {
+    Endpoint.SIM_SWAP_CHECK: "SIM changed",
+    Endpoint.SIM_SWAP_DATE: "Latest SIM change",
+    Endpoint.DEVICE_SWAP_CHECK: "Device changed",
+    Endpoint.DEVICE_SWAP_DATE: "Latest device change",
+    Endpoint.CALL_FORWARDING_CHECK: "Calls forwarded unconditionally",
+}
+_SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB")
+
+
+def title_of(endpoint: Endpoint, settings: Mapping[str, object]) -> str:
+    """What the endpoint tells, with the window that was asked about.
+
+    >>> title_of(Endpoint.SIM_SWAP_CHECK, {"screening.max_age_minutes": 2400})
+    'SIM changed in the last 40 hours'
+    """
+    title = _TITLES[endpoint]
+    minutes = settings.get(_WINDOW)
+    if not endpoint.takes_max_age or not isinstance(minutes, int):
+        return title
+    window = f"{minutes // 60} hours" if minutes % 60 == 0 else f"{minutes} minutes"
+    return f"{title} in the last {window}"
+
+
+def region_name(region: str) -> str:
+    """The region, or what there is in its place."""
+    return {NO_REGION: "no region", NO_COUNTRY: "no country"}.get(region, region)
+
+
+def share(part: float, whole: float) -> str:
+    """A share in percent; one that is small but there does not become zero.
+
+    >>> share(3, 100), share(1, 1_000_000), share(0, 7), share(999_999, 1_000_000), share(1, 0)
+    ('3.0 %', '< 0.1 %', '0 %', '> 99.9 %', '–')
+    """
+    if not whole:
+        return "–"
+    if part in (0, whole):
+        return "100 %" if part else "0 %"
+    percent = 100 * part / whole
+    if percent < 0.1:
+        return "< 0.1 %"
+    return "> 99.9 %" if percent > 99.9 else f"{percent:.1f} %"
+
+
+def size(count: int) -> str:
+    """So many bytes in a unit that fits.
+
+    >>> size(812), size(53_000), size(7_340_032)
+    ('812 bytes', '51.8 KiB', '7.0 MiB')
+    """
+    scaled, power = float(count), 0
+    while scaled >= 1024 and power < len(_SIZES) - 1:
+        scaled, power = scaled / 1024, power + 1
+    return f"{scaled:.1f} {_SIZES[power]}" if power else f"{count:,} bytes"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in two units at most.
+
+    >>> duration(7.25), duration(754), duration(100_000)
+    ('7.2 s', '12 min 34 s', '27 h 46 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(at: datetime) -> str:
+    """An instant, to the second."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A count and its noun.
+
+    >>> counted(1, "number"), counted(2_105, "number"), counted(0, "has", "have")
+    ('1 number', '2,105 numbers', '0 have')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from batch_screen.model import Endpoint
+from batch_screen.output.breakdown import NO_REGION, Breakdown, Signs
+from batch_screen.webpage.signals import MOST_REGIONS, by_band, signal_tables
+from batch_screen.webpage.tables import Bar
+
+SETTINGS: dict[str, object] = {"screening.max_age_minutes": 240}
+CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
+
+
+def found(endpoint: Endpoint, values: dict[str, dict[str, int]]) -> Breakdown:
+    return Breakdown(1, Signs(), {endpoint.value: values})
+
+
+def test_unknown_is_no_part_of_a_share() -> None:
+    values = {"GB": {"yes": 1, "no": 1, "unknown": 98}, "DE": {"no": 50}}
+    [table] = signal_tables(found(CHECK, values), SETTINGS)
+    assert table.caption == "SIM changed in the last 4 hours · sim-swap/check"
+    assert [column.heading for column in table.columns][2:5] == ["Yes", "No", "Unknown"]
+    assert table.rows == [
+        ["All", "150", "1", "51", "98", Bar("1.9 %", 1 / 52 / 0.5)],
+        ["GB", "100", "1", "1", "98", Bar("50.0 %", 1.0)],
+        ["DE", "50", "0", "50", "0", Bar("0 %", 0.0)],
+    ]
+
+
+def test_a_region_of_which_nothing_is_known_has_no_share() -> None:
+    [table] = signal_tables(found(CHECK, {"GB": {"unknown": 7}}), SETTINGS)
+    assert table.rows[1] == ["GB", "7", "0", "0", "7", Bar("–", 0.0)]
+
+
+def test_dates_are_young_or_older_or_none_or_unknown() -> None:
+    values = {"1 day": 3, "in the future": 1, "2 years": 4, "none_reported": 2, "unknown": 5}
+    [table] = signal_tables(found(DATE, {"001": values}), SETTINGS)
+    assert table.rows[1] == ["no country", "15", "3", "5", "2", "5", Bar("30.0 %", 1.0)]
+
+
+def test_small_regions_are_summed_up() -> None:
+    values = {f"R{n:02}": {"yes": 1, "no": 100 - n} for n in range(30)}
+    [table] = signal_tables(found(CHECK, {NO_REGION: {"no": 500}, **values}), SETTINGS)
+    assert len(table.rows) == MOST_REGIONS + 2
+    assert table.rows[1][0] == "no region"
+    assert table.rows[-1][:3] == ["19 others", "1,539", "19"]
+    total = [int(str(row[1]).replace(",", "")) for row in table.rows]
+    assert total[0] == sum(total[1:])
+
+
+def test_bands_are_added_over_regions() -> None:
+    values = {"GB": {"1 day": 3, "unknown": 1}, "DE": {"1 day": 2}}
+    assert by_band(found(DATE, values), DATE) == {"1 day": 5, "unknown": 1}
+    assert by_band(found(DATE, values), CHECK) == {}
