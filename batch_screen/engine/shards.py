@@ -229,9 +229,9 @@ class ShardLine:
         history = History(self._run, shard)
         if history.dropped_bytes:
             _log.warning(
-                "the journal of shard %d ended in %d torn bytes, which were dropped",
-                shard,
+                "a crash has torn %d bytes off the journal of shard %d; they were dropped",
                 history.dropped_bytes,
+                shard,
             )
         self._missing[shard] = self._expected(shard) - len(history.finished)
         self._seal_if_complete(shard)

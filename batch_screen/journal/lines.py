@@ -12,7 +12,7 @@ import msgspec
 from batch_screen.model import Attempt, Held, Intent, Outcome
 
 FORMAT = "batch-screen journal"
-VERSION = 2
+VERSION = 3
 
 
 class Header(msgspec.Struct, frozen=True, tag="header", tag_field="t"):
@@ -24,7 +24,13 @@ class Header(msgspec.Struct, frozen=True, tag="header", tag_field="t"):
     shard: int
 
 
-Record = Header | Intent | Attempt | Held | Outcome
+class Synced(msgspec.Struct, frozen=True, tag="synced", tag_field="t"):
+    """When this was written, the segment's first so many bytes were on disk."""
+
+    bytes: int
+
+
+Record = Header | Synced | Intent | Attempt | Held | Outcome
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Record)
@@ -38,7 +44,7 @@ def encode(record: Record) -> bytes:
     r"""The record as one line, line feed included.
 
     >>> encode(Header(FORMAT, VERSION, "r", 0))
-    b'3c9d2ef0 {"t":"header","format":"batch-screen journal","version":2,"run_id":"r","shard":0}\n'
+    b'9916befe {"t":"header","format":"batch-screen journal","version":3,"run_id":"r","shard":0}\n'
     """
     content = _ENCODER.encode(record)
     return b"%08x %s\n" % (zlib.crc32(content), content)

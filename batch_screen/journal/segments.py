@@ -1,8 +1,9 @@
 """Segments: the journal's files, one set per shard, each written by one process only.
 
-A process never appends to another's segment, so a torn tail can only be the last thing in a
-file. Bad bytes at a tail are what a crash leaves: dropped and counted. A bad line with good
-ones after it is damage: refused by name, never guessed around.
+A process never appends to another's segment, and notes in it how far it is on disk. Bad bytes
+behind that are what a crash leaves, also with good lines behind them, for pages reach a disk in
+any order: dropped and counted. A bad line before it is damage: refused by name, never guessed
+around.
 """
 
 from __future__ import annotations
@@ -10,15 +11,47 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from batch_screen.errors import JournalError
 from batch_screen.files import open_private, sync_folder, translated
-from batch_screen.journal.lines import FORMAT, VERSION, BadLineError, Header, Record, decode, encode
+from batch_screen.journal.lines import (
+    FORMAT,
+    VERSION,
+    BadLineError,
+    Header,
+    Record,
+    Synced,
+    decode,
+    encode,
+)
 
 _SUFFIX = ".journal"
 _FIVE_DIGITS = "[0-9]" * 5
+
+
+class _Segment:
+    """An open segment, and how many of its bytes were written, synced, and noted as synced."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.written = self.synced = self.noted = 0
+
+    def append(self, content: bytes) -> None:
+        """Writes the content, behind a note of what was synced since the last one."""
+        if self.synced > self.noted:
+            self.noted = self.synced
+            content = encode(Synced(self.synced)) + content
+        _write_all(self.file, content)
+        self.written += len(content)
+
+    def close(self) -> None:
+        """Closes it; what is synced is noted if that is possible."""
+        with suppress(OSError):  # then a bad line of the last moments passes for a torn one
+            self.append(b"")
+        self.file.close()
 
 
 class SegmentWriter:
@@ -31,7 +64,7 @@ class SegmentWriter:
     def __init__(self, folder: Path, run_id: str) -> None:
         self._folder = folder
         self._run_id = run_id
-        self._open: dict[int, BinaryIO] = {}
+        self._open: dict[int, _Segment] = {}
         self._lock = threading.Lock()
         self._failure: OSError | None = None
 
@@ -47,12 +80,14 @@ class SegmentWriter:
         with self._lock:
             if self._failure is not None:
                 raise self._failure
-            file = self._open[shard]
+            segment = self._open[shard]
+            reached = segment.written
         try:
-            os.fdatasync(file.fileno())
+            os.fdatasync(segment.file.fileno())
         except OSError as error:
             self._failure = error
             raise
+        segment.synced = reached
 
     def write(self, shard: int, records: Iterable[Record]) -> None:
         """Puts the records on disk; they count once this has returned. OSError: none do."""
@@ -62,9 +97,13 @@ class SegmentWriter:
     def close_shard(self, shard: int) -> None:
         """Closes the shard's segment; its records are already on disk."""
         with self._lock:
-            file = self._open.pop(shard, None)
-        if file is not None:
-            file.close()
+            segment = self._open.pop(shard, None)
+        if segment is None:
+            return
+        if self._failure is None:
+            segment.close()
+        else:
+            segment.file.close()  # a line may be half done
 
     def close(self) -> None:
         for shard in list(self._open):
@@ -75,22 +114,21 @@ class SegmentWriter:
             if self._failure is not None:
                 raise self._failure
             try:
-                file = self._open.get(shard) or self._begin(shard)
-                _write_all(file, content)
+                segment = self._open.get(shard) or self._begin(shard)
+                segment.append(content)
             except OSError as error:
                 self._failure = error
                 raise
 
-    def _begin(self, shard: int) -> BinaryIO:
+    def _begin(self, shard: int) -> _Segment:
         number = max((_number(p) for p in segments(self._folder, shard)), default=-1) + 1
         path = self._folder / f"{shard:05d}-{number:05d}{_SUFFIX}"
-        file = open_private(path)
-        self._open[shard] = file
-        _write_all(file, encode(Header(FORMAT, VERSION, self._run_id, shard)))
+        segment = self._open[shard] = _Segment(open_private(path))
+        segment.append(encode(Header(FORMAT, VERSION, self._run_id, shard)))
         # Before its name, so that a segment that can be seen has its header.
-        os.fdatasync(file.fileno())
+        os.fdatasync(segment.file.fileno())
         sync_folder(self._folder)
-        return file
+        return segment
 
 
 def segments(folder: Path, shard: int) -> list[Path]:
@@ -105,7 +143,7 @@ def shards_with_segments(folder: Path) -> list[int]:
 
 
 class Replay:
-    """Reads a shard's segments back; ``dropped_bytes`` tells what a crash had torn off."""
+    """Reads a shard's segments back; ``dropped_bytes`` tells what a crash has cost."""
 
     def __init__(self, folder: Path, run_id: str, shard: int) -> None:
         self._paths = segments(folder, shard)
@@ -119,19 +157,24 @@ class Replay:
                 yield from self._segment(path, file)
 
     def _segment(self, path: Path, file: BinaryIO) -> Iterator[Record]:
+        at, bad = 0, None
         for number, line in enumerate(file):
             try:
                 record = decode(line)
             except BadLineError as error:
                 if number == 0:
                     self.dropped_bytes += self._torn_header(path, file, line)
-                else:
-                    self.dropped_bytes += _torn_tail(path, file, number, line, error)
-                return
-            if number == 0 or isinstance(record, Header):  # somebody may have joined two files
-                self._check(path, record)
+                    return
+                self.dropped_bytes += len(line)
+                bad = bad or _BadLine(number + 1, at, str(error))
             else:
-                yield record
+                if isinstance(record, Synced):
+                    _refuse_damage(path, bad, record)
+                elif number == 0 or isinstance(record, Header):  # two files may have been joined
+                    self._check(path, record)
+                else:
+                    yield record
+            at += len(line)
 
     def _torn_header(self, path: Path, file: BinaryIO, line: bytes) -> int:
         """How many bytes there are. Raises unless they are a header that was cut off."""
@@ -157,21 +200,22 @@ def _no_journal(path: Path) -> JournalError:
     )
 
 
-def _torn_tail(path: Path, file: BinaryIO, number: int, line: bytes, why: Exception) -> int:
-    """How many bytes the torn tail has. Raises ``JournalError`` if good lines follow it."""
-    dropped = len(line)
-    for later in file:
-        dropped += len(later)
-        try:
-            decode(later)
-        except BadLineError:
-            continue
+class _BadLine(NamedTuple):
+    """The first bad line of a segment."""
+
+    number: int
+    at: int
+    why: str
+
+
+def _refuse_damage(path: Path, bad: _BadLine | None, synced: Synced) -> None:
+    """Raises ``JournalError`` if the bad line was on disk once: no crash has torn it."""
+    if bad is not None and bad.at < synced.bytes:
         raise JournalError(
-            f"{path}, line {number + 1} is damaged ({why}) and good lines follow it; nothing was "
-            f"changed: restore the file, or delete that line (sed -i {number + 1}d '{path}') and "
+            f"{path}, line {bad.number} is damaged ({bad.why}) though it was on disk; nothing was "
+            f"changed: restore the file, or delete that line (sed -i {bad.number}d '{path}') and "
             "what it held is asked again"
         )
-    return dropped
 
 
 def _number(path: Path) -> int:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batch_screen.errors import JournalError, OutputError
 from batch_screen.journal import segments as segments_module
-from batch_screen.journal.lines import FORMAT, VERSION, Header, Record, encode
+from batch_screen.journal.lines import FORMAT, VERSION, Header, Record, Synced, encode
 from batch_screen.journal.segments import (
     Replay,
     SegmentWriter,
@@ -46,6 +46,18 @@ def written(folder: Path, records: list[Record], shard: int = 0, run_id: str = R
     return segments(folder, shard)[-1]
 
 
+def left_by_a_crash(folder: Path, on_disk: list[Record], noted: list[Record]) -> Path:
+    """A segment whose last records were noted and never synced."""
+    writer = SegmentWriter(folder, RUN)
+    writer.write(0, on_disk)
+    writer.note(0, *noted)
+    path = segments(folder, 0)[-1]
+    content = path.read_bytes()
+    writer.close()
+    path.write_bytes(content)
+    return path
+
+
 def replayed(folder: Path, shard: int = 0, run_id: str = RUN) -> list[Record]:
     return list(Replay(folder, run_id, shard))
 
@@ -74,7 +86,7 @@ def test_each_process_has_its_own_segment_and_never_touches_anothers(tmp_path: P
 
 
 def test_a_torn_tail_of_an_earlier_process_costs_only_itself(tmp_path: Path) -> None:
-    first = written(tmp_path, RECORDS[:6])
+    first = left_by_a_crash(tmp_path, RECORDS[:5], RECORDS[5:6])
     first.write_bytes(first.read_bytes()[:-7])
     written(tmp_path, RECORDS[6:])
     replay = Replay(tmp_path, RUN, 0)
@@ -159,6 +171,27 @@ def test_damage_with_good_lines_behind_it_is_refused_by_name(tmp_path: Path) -> 
         replayed(tmp_path)
     assert "+4478" not in str(caught.value)
     assert path.read_bytes() == b"".join(lines)
+
+
+def test_pages_that_never_reached_the_disk_cost_only_themselves(tmp_path: Path) -> None:
+    path = left_by_a_crash(tmp_path, RECORDS[:4], RECORDS[4:])
+    lines = path.read_bytes().splitlines(keepends=True)
+    lost = len(lines[7]) + len(lines[8])
+    lines[7], lines[8] = bytes(len(lines[7])), bytes(len(lines[8]) - 1) + b"\n"
+    path.write_bytes(b"".join(lines))
+    replay = Replay(tmp_path, RUN, 0)
+    assert list(replay) == RECORDS[:5] + RECORDS[7:]
+    assert replay.dropped_bytes == lost
+
+
+@pytest.mark.parametrize("line", [1, 4])
+def test_what_was_on_disk_is_no_torn_tail(tmp_path: Path, line: int) -> None:
+    path = left_by_a_crash(tmp_path, RECORDS[:4], RECORDS[4:])
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[line] = bytes(len(lines[line]) - 1) + b"\n"
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(JournalError, match=rf"line {line + 1} is damaged .* though it was on disk"):
+        replayed(tmp_path)
 
 
 def test_a_segment_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -267,6 +300,10 @@ def test_nothing_is_written_behind_a_line_half_written(
     assert replayed(tmp_path) == RECORDS[:2]
 
 
+SYNCED = 6
+"""So many of the records are on disk when a segment is damaged."""
+
+
 def damage(data: st.DataObject, content: bytes) -> bytes:
     how = data.draw(st.sampled_from(["cut", "zero", "flip", "swap", "junk", "drop", "repeat"]))
     at = data.draw(st.integers(0, len(content) - 1))
@@ -295,21 +332,28 @@ def damage(data: st.DataObject, content: bytes) -> bytes:
 @given(data=st.data())
 def test_no_damage_yields_a_wrong_record(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "00000-00000.journal"
-    whole = encode(Header(FORMAT, VERSION, RUN, 0)) + b"".join(map(encode, RECORDS))
+    whole = encode(Header(FORMAT, VERSION, RUN, 0)) + b"".join(map(encode, RECORDS[:SYNCED]))
+    for _ in range(3):  # more than one damage reaches
+        whole += encode(Synced(len(whole)))
+    whole += b"".join(map(encode, RECORDS[SYNCED:]))
     path.unlink(missing_ok=True)  # truncating it would wait for the disk
     path.write_bytes(damage(data, whole))
     records: list[Record] = []
+    is_refused = False
     try:
         for record in Replay(tmp_path, RUN, 0):
             records.append(record)  # noqa: PERF402 (what came before the error counts)
     except JournalError as error:
-        assert path.name in str(error)  # noqa: PT017 (not every damage is refused)
+        is_refused = path.name in str(error)
+        assert is_refused
     written_ones = set(map(encode, RECORDS))
     assert all(encode(record) in written_ones for record in records)
-    # Lines may be missing or doubled only where whole lines were cut out or repeated.
-    assert records[: len(RECORDS)] == RECORDS[: len(records)] or len(path.read_bytes()) != len(
-        whole
-    )
+    if is_refused or len(path.read_bytes()) != len(whole):  # whole lines cut out or repeated
+        return
+    known = records[:SYNCED]
+    assert known == RECORDS[: len(known)], "none is missing in the middle of what was on disk"
+    rest = iter(RECORDS[SYNCED:])
+    assert all(record in rest for record in records[SYNCED:]), "the others come in their order"
 
 
 def test_a_full_disk_leaves_no_record_that_counts(
