@@ -11,16 +11,17 @@ import msgspec
 
 from batch_screen.config.settings import Settings
 from batch_screen.engine.budget import Budget, refuse_unpriced
+from batch_screen.engine.history import SoFar, so_far
 from batch_screen.engine.schedule import Timetable
-from batch_screen.engine.shards import SoFar, so_far
 from batch_screen.job import Job
 from batch_screen.model import Endpoint, Plan
 from batch_screen.numbers.permitted import refuse_unknown_regions
 from batch_screen.output.summary import Rows, count_rows
 from batch_screen.plan import read_plan
-from batch_screen.planning import full_paths, on_disk, plan_inputs
+from batch_screen.planning import full_paths, on_disk, plan_inputs, runs_before
 from batch_screen.reading.inputs import expand
 from batch_screen.runs import Identity, Run, find_run, new_run_id
+from batch_screen.sparing import Expected, Saving, Windows, expected
 from batch_screen.watch import Watch
 
 
@@ -29,6 +30,8 @@ class Forecast(msgspec.Struct, frozen=True):
 
     ``seconds`` are those of asking at the rates that settings and timetable permit, pauses
     included. ``requests_left`` and ``cost_left`` of the budget; None: it has no such bound.
+    What is ``to_ask``, its cost and its time are the most there can be; ``likely_requests`` is
+    an estimate. ``savings`` and ``windows`` are told of runs that have asked nothing yet.
     """
 
     rows: Rows
@@ -43,6 +46,9 @@ class Forecast(msgspec.Struct, frozen=True):
     cost_left: float | None
     resumes: str | None
     facts: dict[str, str]
+    savings: list[Saving] = []
+    windows: dict[str, Windows] = {}
+    likely_requests: int | None = None
 
 
 def forecast(job: Job, watch: Watch | None = None) -> Forecast:
@@ -58,21 +64,30 @@ def forecast(job: Job, watch: Watch | None = None) -> Forecast:
         watch.progress.stage("reading")
         identity = job.identity(files)
         run = _resumable(job, identity, full_paths(files))
+        folder = Path(scratch) / "plan"
         plan = read_plan(run.plan) if run else None
-        plan = plan or plan_inputs(files, job.settings, Path(scratch) / "plan", watch, identity)
-    endpoints = job.settings.screening.endpoints
+        if run and plan:
+            folder = run.plan
+        else:
+            plan = plan_inputs(files, job.settings, folder, watch, identity, now=job.now)
+        before = [other.summary for other in runs_before(job.settings, identity, job.now)]
+        spared = expected(job.settings, plan, folder, job.now, before)
+    endpoints = job.settings.endpoints
     if run is not None:
         earlier = so_far(run, plan, endpoints)
     else:  # a run whose state was removed is complete all the same
         was_complete = not job.new_run and new_run_id(identity, 1) in job.complete_runs()
         answered = dict.fromkeys(endpoints, plan.unique_numbers if was_complete else 0)
         earlier = SoFar(answered, {})
-    return _forecast(job, plan, run, earlier)
+    return _forecast(job, plan, run, earlier, spared)
 
 
-def _forecast(job: Job, plan: Plan, run: Run | None, earlier: SoFar) -> Forecast:
-    endpoints = job.settings.screening.endpoints
+def _forecast(job: Job, plan: Plan, run: Run | None, earlier: SoFar, spared: Expected) -> Forecast:
+    endpoints = job.settings.endpoints
+    has_begun = any(earlier.answered.values())  # then what is spared is among what is answered
     to_ask = {e: plan.unique_numbers - earlier.answered[e] for e in endpoints}
+    if not has_begun:
+        to_ask = spared.to_ask
     prices, settings = job.settings.prices, job.settings
     budget = Budget(settings.budget, prices, earlier.spent)
     return Forecast(
@@ -90,6 +105,9 @@ def _forecast(job: Job, plan: Plan, run: Run | None, earlier: SoFar) -> Forecast
         cost_left=None if budget.cost_left is None else float(budget.cost_left),
         resumes=run.run_id if run else None,
         facts=plan.facts,
+        savings=[] if has_begun else spared.savings,
+        windows={} if has_begun else spared.windows,
+        likely_requests=None if has_begun else spared.likely,
     )
 
 

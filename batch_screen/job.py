@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -50,6 +50,17 @@ class Job:
     @property
     def day(self) -> date:
         return self.run_date or today()
+
+    @property
+    def now(self) -> datetime:
+        """When a run begins that begins now: with the sandbox it takes place on its date."""
+        now = datetime.now(UTC)
+        return self.midnight if self.sandbox and self.day != now.date() else now
+
+    @property
+    def midnight(self) -> datetime:
+        """The beginning of the run's date."""
+        return datetime.combine(self.day, time(), UTC)
 
     @property
     def apart(self) -> tuple[Path, ...]:

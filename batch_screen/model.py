@@ -34,6 +34,25 @@ class Endpoint(StrEnum):
         return self in (Endpoint.SIM_SWAP_DATE, Endpoint.DEVICE_SWAP_DATE)
 
     @property
+    def check(self) -> Endpoint:
+        """The check of the same signal; a check's own is itself.
+
+        >>> Endpoint.DEVICE_SWAP_DATE.check.value
+        'device-swap/check'
+        """
+        return _CHECKS.get(self, self)
+
+    @property
+    def date(self) -> Endpoint | None:
+        """The date endpoint of the same signal, if it has one."""
+        return _DATES.get(self.check)
+
+    @property
+    def unchanged(self) -> str:
+        """The reason of a lookup that is not made because this endpoint found no change."""
+        return _UNCHANGED[self.check]
+
+    @property
     def column(self) -> str:
         """Prefix of this endpoint's columns in results.
 
@@ -41,6 +60,20 @@ class Endpoint(StrEnum):
         'sim_swap_date'
         """
         return self.name.lower()
+
+
+_CHECKS = {
+    Endpoint.SIM_SWAP_DATE: Endpoint.SIM_SWAP_CHECK,
+    Endpoint.DEVICE_SWAP_DATE: Endpoint.DEVICE_SWAP_CHECK,
+}
+_DATES = {check: date for date, check in _CHECKS.items()}
+_UNCHANGED = {
+    Endpoint.SIM_SWAP_CHECK: "sim_unchanged",
+    Endpoint.DEVICE_SWAP_CHECK: "device_unchanged",
+    Endpoint.CALL_FORWARDING_CHECK: "not_forwarding",
+}
+LONGEST_WINDOW_MINUTES = 2400
+"""Of the two swap checks: the API refuses a longer one."""
 
 
 class ColumnKind(StrEnum):
@@ -71,6 +104,24 @@ INCONCLUSIVE = frozenset({OutcomeKind.NOT_FOUND, OutcomeKind.NOT_APPLICABLE})
 """Answers about the number that are neither pass nor fail: a retry would not help."""
 
 
+NOT_NEEDED = "not_needed"
+"""Reason of a date that was not asked: its check's window reaches back far enough."""
+
+UNCHANGED = tuple(_UNCHANGED.values())
+"""Reasons of lookups that are of interest only where something else has changed."""
+
+SPARED = frozenset({NOT_NEEDED, *UNCHANGED})
+"""Reasons of ``skipped`` that are a plan's and no failure: nothing is lacking."""
+
+
+class Source(StrEnum):
+    """Where an outcome comes from; one that was skipped comes from nowhere."""
+
+    ASKED = "asked"
+    DERIVED = "derived"
+    REUSED = "reused"
+
+
 class LatestChange(StrEnum):
     """What a date endpoint said; the page's null is never published as "never swapped"."""
 
@@ -78,12 +129,20 @@ class LatestChange(StrEnum):
     NONE_REPORTED = "none_reported"
 
 
+Key = tuple[str, Endpoint]
+"""What tells a run's lookups apart: the number and the endpoint. A window may be chosen late."""
+
+
 class Lookup(msgspec.Struct, frozen=True, gc=False):
-    """One number at one endpoint with its parameters: the unit of work and its key."""
+    """One number at one endpoint with its parameters: the unit of work."""
 
     e164: str
     endpoint: Endpoint
     max_age_minutes: int | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.e164, self.endpoint
 
 
 class Allowance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -197,7 +256,9 @@ class Outcome(
     ``attempts`` counts the HTTP requests that were answered or failed, ``refusals`` those of
     them that were refused for the rate. ``unanswered`` counts requests beside them of which
     nothing was saved because the run ended abruptly: they may have been billed.
-    ``latency_ms`` and ``responded_at`` (UTC) are those of the last attempt.
+    ``latency_ms`` and ``responded_at`` (UTC) are those of the last attempt. ``source_run_id``
+    is the earlier run that a reused one was asked in; ``last_observed_at`` says until when
+    earlier runs had observed the number, where its window reaches back to that.
     """
 
     e164: str
@@ -219,6 +280,13 @@ class Outcome(
     latency_ms: float | None = None
     responded_at: datetime | None = None
     correlator: str | None = None
+    source: Source | None = Source.ASKED
+    source_run_id: str | None = None
+    last_observed_at: datetime | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.e164, self.endpoint
 
     @property
     def lookup(self) -> Lookup:
@@ -243,11 +311,15 @@ class Held(msgspec.Struct, frozen=True, tag="held", tag_field="t"):
 
 
 class ShardPlan(msgspec.Struct, frozen=True):
-    """How many rows and unique numbers one shard holds, and the SHA-256 of its file."""
+    """How many rows and unique numbers one shard holds, and the SHA-256 of its file.
+
+    ``known_sha256`` is that of what earlier runs know of its numbers; empty if nobody asked them.
+    """
 
     rows: int
     unique_numbers: int
     sha256: str
+    known_sha256: str = ""
 
 
 class Plan(msgspec.Struct, frozen=True):

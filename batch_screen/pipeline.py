@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from batch_screen.config.settings import Settings
 from batch_screen.engine.asking import Asked, ask_all
 from batch_screen.engine.budget import refuse_unpriced
+from batch_screen.engine.seams import Clock, utc_now
 from batch_screen.errors import (
     AuthenticationError,
     BatchScreenError,
@@ -240,24 +241,30 @@ def _plan(job: Job, run: Run, files: list[Source], watch: Watch) -> Plan:
             check_plan(run.plan, plan)
         return plan
     try:
-        return plan_inputs(files, job.settings, run.plan, watch, run.file.identity)
+        return plan_inputs(files, job.settings, run.plan, watch, run.file.identity, now=job.now)
     except (InputError, ConfigurationError):
         run.discard()
         raise
 
 
 @contextmanager
-def _server(job: Job) -> Iterator[tuple[Settings, str]]:
-    """The settings and key to ask with; with ``sandbox`` the local server runs meanwhile."""
+def _server(job: Job, run: Run) -> Iterator[tuple[Settings, str, Clock]]:
+    """The settings, key and clock to ask with; with ``sandbox`` the local server runs meanwhile.
+
+    What it tells is as of the run's beginning, which is midnight where that was on another day
+    than the run is of: the clock is set back, or forward, by that.
+    """
     if not job.sandbox:
-        yield job.settings, job.key.get_secret_value() if job.key else ""
+        yield job.settings, job.key.get_secret_value() if job.key else "", utc_now
         return
-    midnight = datetime.combine(job.day, time(), UTC)
-    config = SandboxConfig(now=midnight, dialect=job.settings.api.dialect)
+    created_at = run.file.created_at
+    began = created_at if created_at.date() == job.day else job.midnight
+    config = SandboxConfig(now=began, dialect=job.settings.api.dialect)
     with running(config) as url:
         # The sandbox lives at the dialect's own paths; others are meant for another server.
         api = job.settings.api.model_copy(update={"base_url": url, "paths": {}, "proxy": ""})
-        yield job.settings.model_copy(update={"api": api}), DEFAULT_KEY
+        settings = job.settings.model_copy(update={"api": api})
+        yield settings, DEFAULT_KEY, lambda: utc_now() + (began - created_at)
 
 
 def _ask(start: _Start, watch: Watch) -> Session:
@@ -268,8 +275,17 @@ def _ask(start: _Start, watch: Watch) -> Session:
         start.ended.append(_session(start.started_at, asked))
 
     try:
-        with _server(job) as (settings, key):
-            ask_all(run, plan, settings, key, watch, began_at=start.started_at, on_end=end)
+        with _server(job, run) as (settings, key, clock):
+            ask_all(
+                run,
+                plan,
+                settings,
+                key,
+                watch,
+                began_at=start.started_at,
+                on_end=end,
+                clock=clock,
+            )
     except BatchScreenError:
         with suppress(Exception):  # whatever fails now, what stopped the run is told
             for session in start.ended:

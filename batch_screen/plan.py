@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+import msgspec.structs
 import polars as pl
 import pyarrow.parquet as pq
 
@@ -21,7 +22,7 @@ from batch_screen.checked import check_file, read_frame, read_record, write_reco
 from batch_screen.dealing import HELD_BYTES, Dealer, Spool
 from batch_screen.files import make_folder, sha256_of, sync_folder, translated
 from batch_screen.masking import mask_cell
-from batch_screen.model import Endpoint, Lookup, Plan, ShardPlan
+from batch_screen.model import Endpoint, Key, Lookup, Plan, ShardPlan
 from batch_screen.schema import IDENTITY, KEPT_PREFIX, REJECT, dtypes
 
 MAX_SHARDS = 128 * 128
@@ -36,6 +37,9 @@ _HASH = 0x9E37_79B9_7F4A_7C15  # 2^64 / golden ratio: spreads consecutive number
 _UPPER_HALF = 2**32
 _CODE_LETTERS = 3
 
+Know = Callable[[Path, int], Mapping[int, str]]
+"""Writes beside so many shards what is known of their numbers; shard → SHA-256."""
+
 
 def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     batches: Iterable[pl.DataFrame],
@@ -46,6 +50,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     on_rows: Callable[[int], None],
     expected_rows: int = 0,
     held_bytes: int = HELD_BYTES,
+    know: Know | None = None,
 ) -> Plan:
     """Writes the plan of normalised batches into ``folder``, which appears when it is whole.
 
@@ -54,7 +59,8 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     ``reject_reason``, ``reject_detail`` (null where accepted). ``on_rows`` hears of each
     batch's height. ``facts`` are kept with the plan. With a good guess of how many rows there
     are, ``expected_rows``, they are written once; else they are dealt out in further passes.
-    ``held_bytes`` of rows are in memory on their way to their files.
+    ``held_bytes`` of rows are in memory on their way to their files. What is known of the
+    numbers already, ``know`` puts beside them.
     """
     growing = folder.with_name(f"{folder.name}.growing")
     with translated("write the plan to", folder):
@@ -74,6 +80,8 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
         shards = (
             _shard(growing, ways, accepted.rows, shard_rows, held_bytes) if accepted.rows else []
         )
+        if know is not None and shards:
+            shards = _with_known(shards, know(growing, len(shards)))
         plan = Plan(
             rows=accepted.rows + rejects.rows,
             accepted=accepted.rows,
@@ -108,12 +116,19 @@ def check_plan(folder: Path, plan: Plan) -> None:
     """Raises ``JournalError`` if a file of the plan is not as it was written."""
     for shard, planned in enumerate(plan.shards):
         check_file(shard_rows_path(folder, shard), planned.sha256)
+        if planned.known_sha256:
+            check_file(known_path(folder, shard), planned.known_sha256)
     check_file(rejects_path(folder), plan.rejects_sha256)
 
 
 def shard_rows_path(folder: Path, shard: int) -> Path:
     """The shard's accepted rows, in input order."""
     return folder / f"rows-{shard:05d}.parquet"
+
+
+def known_path(folder: Path, shard: int) -> Path:
+    """What earlier runs know of the shard's numbers, where they know anything."""
+    return folder / f"known-{shard:05d}.parquet"
 
 
 def rejects_path(folder: Path) -> Path:
@@ -135,25 +150,32 @@ def read_rejects(folder: Path, plan: Plan, shard: int) -> pl.DataFrame:
     return pl.scan_parquet(rejects_path(folder)).slice(shard * share, share).collect()
 
 
+def numbers(folder: Path, plan: Plan, shard: int) -> pl.Series:
+    """The shard's numbers, each once, in order of first appearance.
+
+    Raises ``JournalError`` if the rows are not as they were written.
+    """
+    path = shard_rows_path(folder, shard)
+    rows = read_frame(path, plan.shards[shard].sha256, columns=["e164"])
+    return rows["e164"].unique(maintain_order=True)
+
+
 def lookups(
     folder: Path,
     plan: Plan,
     shard: int,
     windows: Mapping[Endpoint, int | None],
-    finished: frozenset[Lookup] | set[Lookup],
+    finished: frozenset[Key] | set[Key],
 ) -> Iterator[Lookup]:
     """The shard's lookups without the finished ones, numbers in order of first appearance.
 
     ``windows`` maps the endpoints to ask to the window sent, in minutes. Raises
     ``JournalError`` if the rows are not as they were written.
     """
-    path = shard_rows_path(folder, shard)
-    rows = read_frame(path, plan.shards[shard].sha256, columns=["e164"])
-    for number in rows["e164"].unique(maintain_order=True):
+    for number in numbers(folder, plan, shard):
         for endpoint, window in windows.items():
-            lookup = Lookup(number, endpoint, window)
-            if lookup not in finished:
-                yield lookup
+            if (number, endpoint) not in finished:
+                yield Lookup(number, endpoint, window)
 
 
 def shard_of(number: pl.Expr, shards: int) -> pl.Expr:
@@ -206,6 +228,13 @@ def _shard(folder: Path, ways: int, rows: int, shard_rows: int, held_bytes: int)
         ways *= further
         room = _ROOM
     return list(ahead(_count_shard, _paths(folder, ways)))
+
+
+def _with_known(shards: list[ShardPlan], digests: Mapping[int, str]) -> list[ShardPlan]:
+    return [
+        msgspec.structs.replace(planned, known_sha256=digests.get(shard, ""))
+        for shard, planned in enumerate(shards)
+    ]
 
 
 def _split(folder: Path, way: int, *, ways: int, further: int, held_bytes: int) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,13 +17,15 @@ import pyarrow as pa
 from batch_screen.config.settings import OPT_OUT_FILE, Settings
 from batch_screen.dealing import HELD_BYTES
 from batch_screen.errors import InputError
+from batch_screen.known import Shards, is_reusable, write_known
 from batch_screen.masking import plain
 from batch_screen.model import Plan
 from batch_screen.numbers.frame import normalise_frames
 from batch_screen.numbers.normalise import Normaliser, metadata_version
 from batch_screen.numbers.permitted import NOBODY, Cells, permit, read_opt_outs
 from batch_screen.numbers.rules import REMEDY, RejectReason
-from batch_screen.plan import make_plan
+from batch_screen.output.earlier import EarlierRun, earlier_answers, earlier_runs
+from batch_screen.plan import Know, known_path, make_plan, shard_of, shard_rows_path
 from batch_screen.reading.inputs import Stdin, refuse_changed, spool
 from batch_screen.reading.listed import open_listed
 from batch_screen.reading.read import BATCH_ROWS, Table, open_table
@@ -63,18 +67,21 @@ def opt_out_list(settings: Settings) -> Source | None:
     return Source(Path(named), f"opt-out list {named}") if named else None
 
 
-def plan_inputs(
+def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
     sources: Sequence[Source],
     settings: Settings,
     folder: Path,
     watch: Watch,
     identity: Identity | None = None,
+    *,
+    now: datetime | None = None,
 ) -> Plan:
     """Writes the plan of the sources into ``folder``.
 
     Raises ``InputError`` where nothing can be read, no row holds a usable number, a cell of the
     opt-out list cannot be read, or a file no longer has the content that the ``identity``
     says, if there is one. Raises ``Stopped`` between two batches if the watcher wants that.
+    Earlier runs count as of ``now``.
     """
     digests = identity.content if identity else []
     lookups, share = settings.output.shard_lookups, settings.output.memory_share
@@ -83,17 +90,57 @@ def plan_inputs(
     plan = make_plan(
         judged(_unchanged(table, sources, digests, share), normaliser, opted_out),
         folder,
-        shard_rows=max(1, int(lookups * share) // len(settings.screening.endpoints)),
+        shard_rows=max(1, int(lookups * share) // len(settings.endpoints)),
         held_bytes=int(HELD_BYTES * share),
         facts={"phone_column": table.phone_column, "number_metadata": metadata_version()},
         on_rows=watch.advance,
         expected_rows=table.expected_rows(),
+        know=_knowledge(settings, identity, watch, now or datetime.now(UTC)),
     )
     pa.default_memory_pool().release_unused()  # 70 MiB after a million rows
     if plan.accepted == 0:
         shutil.rmtree(folder)
         raise InputError(_nothing_usable(plan))
     return plan
+
+
+def runs_before(settings: Settings, identity: Identity, now: datetime) -> list[EarlierRun]:
+    """The complete runs in the output folder whose answers count for a run of this identity."""
+    if not settings.output.folder:
+        return []
+    oldest = now - timedelta(days=settings.planner.look_back_days)
+    return earlier_runs(Path(settings.output.folder), identity.settings, oldest)
+
+
+def _knowledge(
+    settings: Settings, identity: Identity | None, watch: Watch, now: datetime
+) -> Know | None:
+    """What copies earlier runs' answers into the plan, where settings make anything of them."""
+    screening, reuse = settings.screening, settings.planner.reuse_within_minutes
+    if identity is None or not (screening.reaches_back or reuse):
+        return None
+    runs = runs_before(settings, identity, now)
+    window = None if screening.reaches_back else screening.max_age_minutes
+    reusable = is_reusable(reuse, now, window)
+    look_back = timedelta(days=settings.planner.look_back_days)
+
+    def know(folder: Path, shards: int) -> Mapping[int, str]:
+        watch.progress.stage("recalling")
+        answers = earlier_answers(runs, now, look_back, watch.progress.note)
+        batches = (batch.with_columns(reusable=reusable) for batch in _told(answers, watch))
+        places = Shards(
+            shards,
+            shard_of(pl.col("e164"), shards),
+            partial(known_path, folder),
+            partial(_numbers, folder),
+        )
+        return write_known(batches, folder, places, int(HELD_BYTES * settings.output.memory_share))
+
+    return know
+
+
+def _numbers(folder: Path, shard: int) -> pl.DataFrame:
+    return pl.read_parquet(shard_rows_path(folder, shard), columns=["e164"]).unique()
 
 
 def opened(sources: Sequence[Source], settings: Settings) -> tuple[Table, Normaliser]:

@@ -27,11 +27,13 @@ from batch_screen.journal.tally import Tally
 from batch_screen.masking import mask_number, safe_line
 from batch_screen.model import Plan, Session
 from batch_screen.numbers.rules import REMEDY
-from batch_screen.output.counting import count_lookups, scans_of, with_left
+from batch_screen.output.counting import count_lookups, count_saved, scans_of, with_left
+from batch_screen.output.coverage import count_contradictions, count_coverage
 from batch_screen.output.enrich import enrich
 from batch_screen.output.failures import lookup_errors, reject_errors, write_errors_csv
 from batch_screen.output.feed import Told
 from batch_screen.output.manifest import list_files, write_manifest, write_marker, write_schema
+from batch_screen.output.observed import observed
 from batch_screen.output.ordering import write_in_order
 from batch_screen.output.pace_chart import pace_svg
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
@@ -98,11 +100,14 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
     endpoints = count_lookups(scans_of(layout.parts(LOOKUPS)), settings.prices)
     check(
         plan,
-        len(settings.screening.endpoints),
+        len(settings.endpoints),
         endpoints,
         result_rows=sum(_height(path) for path in layout.parts(RESULTS)),
         error_rows=sum(_height(path) for path in layout.parts(ERRORS)),
     )
+    coverage = {}
+    if settings.screening.reaches_back:
+        coverage = count_coverage(scans_of(layout.parts(LOOKUPS)))
     changes = write_changes(
         _tonight(run, plan, endpoints, layout), settings.cohorts, settings.output, shard_of, watch
     )
@@ -110,6 +115,8 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
         _summary(run, plan, settings, session, endpoints),
         changes=changes,
         risk=count_risk(scans_of(layout.parts(RESULTS))),
+        coverage=coverage,
+        contradictions=count_contradictions(scans_of(layout.parts(LOOKUPS))),
     )
     summary = judge_run(counted, settings)
     write_summary(layout.summary, summary)
@@ -162,7 +169,7 @@ def count_stopped(
     """
     until = monotonic() + _MOST_SECONDS if exit_code_of(error) > SIGNAL_EXIT else None
     counted = count_lookups(_outcomes_so_far(run, plan, until), settings.prices)
-    endpoints = with_left(counted, settings.screening.endpoints, plan.unique_numbers)
+    endpoints = with_left(counted, settings.endpoints, plan.unique_numbers)
     ending = Ending(_cause(error), exit_code_of(error))
     complete = _summary(run, plan, settings, session, endpoints)
     return replace(complete, status=STOPPED, stopped=ending, exit_code=ending.exit_code)
@@ -210,6 +217,7 @@ def _summary(
         facts=plan.facts,
         starts=_starts(run),
         max_failure_share=settings.guards.max_failure_share,
+        saved=count_saved(endpoints, settings.screening.endpoints, settings.prices),
     )
 
 
@@ -246,7 +254,7 @@ def _write_part(
 
 
 def _tables(run: Run, plan: Plan, shard: int) -> Iterator[tuple[str, pl.DataFrame]]:
-    outcomes = read_sealed(run.sealed, run.run_id, shard)
+    outcomes = observed(read_sealed(run.sealed, run.run_id, shard))
     rejects = read_rejects(run.plan, plan, shard)
     yield RESULTS, enrich(read_rows(run.plan, plan, shard), outcomes, run.run_id)
     yield LOOKUPS, conform(outcomes.with_columns(run_id=pl.lit(run.run_id)), LOOKUP_COLUMNS)

@@ -68,7 +68,11 @@ _VALUES = {
 LOOKUP = (
     _required("e164", pl.String, "the number asked about, E.164"),
     _required("endpoint", pl.String, "the endpoint asked"),
-    Column("max_age_minutes", pl.Int32, "the window sent, in minutes; null where none is taken"),
+    Column(
+        "max_age_minutes",
+        pl.Int32,
+        "the window sent or derived, in minutes; null where none is taken",
+    ),
     _required("outcome", pl.String, "success, or why there is no value"),
     Column("reason", pl.String, "a closer word on the outcome"),
     *_VALUES.values(),
@@ -86,8 +90,31 @@ LOOKUP = (
         pl.Int32,
         "requests beside attempts that a crash left without a saved answer; may have been billed",
     ),
+    Column("source", pl.String, "asked, derived (from the date), reused, or null: skipped"),
+    Column("source_run_id", pl.String, "reused: the earlier run in which it was asked"),
+    Column(
+        "last_observed_at",
+        INSTANT,
+        "until when earlier runs had observed the number; null: none had, or none was looked at",
+    ),
 )
-LOOKUPS = (_required("run_id", pl.String, "the run that wrote the row"), *LOOKUP)
+OBSERVED = (
+    Column("window_start", INSTANT, "from when on the value would show a change"),
+    Column("window_end", INSTANT, "until when it would: when the answer arrived"),
+    Column(
+        "gap_minutes",
+        pl.Int32,
+        "minutes between the last observation and window_start, 0: none; null: no earlier one",
+    ),
+    Column(
+        "contradiction",
+        pl.Boolean,
+        "whether check and date, both asked, cannot both be true; null where nobody can tell",
+    ),
+)
+"""What follows from a shard's outcomes, by ``output.observed``."""
+
+LOOKUPS = (_required("run_id", pl.String, "the run that wrote the row"), *LOOKUP, *OBSERVED)
 ERRORS = (
     _required("run_id", pl.String, "the run that wrote the row"),
     _required("kind", pl.String, "reject (a row) or failure (a lookup)"),
@@ -200,10 +227,36 @@ def endpoint_group(endpoint: Endpoint) -> dict[str, Column]:
     return {c.name: c._replace(name=f"{endpoint.column}_{c.name}") for c in group}
 
 
+def provenance_group(endpoint: Endpoint) -> dict[str, Column]:
+    """Where an endpoint's values in results come from: the lookups column → the results column."""
+    named = {column.name: column for column in (*LOOKUP, *OBSERVED)}
+    windows = ("window_start", "window_end", "gap_minutes") if endpoint.takes_max_age else ()
+    group = [named[name] for name in ("source", *windows)]
+    return {c.name: c._replace(name=f"{endpoint.column}_{c.name}") for c in group}
+
+
+def contradiction_group(endpoint: Endpoint) -> dict[str, Column]:
+    """The column of results that says whether a check's number contradicts itself."""
+    if not endpoint.takes_max_age:
+        return {}
+    [column] = (c for c in OBSERVED if c.name == "contradiction")
+    signal = endpoint.column.removesuffix("_check")
+    return {column.name: column._replace(name=f"{signal}_contradiction")}
+
+
+def results_groups(endpoint: Endpoint) -> dict[str, Column]:
+    """All columns of results that an endpoint fills: the lookups column → the results column."""
+    return endpoint_group(endpoint) | provenance_group(endpoint) | contradiction_group(endpoint)
+
+
 def results(kept: Mapping[str, pl.DataType]) -> tuple[Column, ...]:
-    """Columns of results: kept input columns, identity, a group for every endpoint, the risk."""
+    """Columns of results: kept input columns, identity, groups for every endpoint, the risk.
+
+    All values stand before all that is said of where they come from: that is newer.
+    """
     inputs = [Column(name, dtype, "kept from the input") for name, dtype in kept.items()]
-    groups = [column for e in Endpoint for column in endpoint_group(e).values()]
+    kinds = (endpoint_group, provenance_group, contradiction_group)
+    groups = [column for kind in kinds for e in Endpoint for column in kind(e).values()]
     return (*inputs, *IDENTITY, *groups, *RISK)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from batch_screen.config.settings import Settings
+from batch_screen.known import KNOWN, Shards, write_known
 from batch_screen.model import Plan
-from batch_screen.plan import make_plan
+from batch_screen.plan import known_path, make_plan, shard_of, shard_rows_path
 from batch_screen.runs import Identity, Run, create_run
-from batch_screen.schema import ROW
+from batch_screen.schema import ROW, dtypes
 
 
 def number(i: int) -> str:
@@ -57,12 +60,36 @@ def made(
     settings: Settings | None = None,
     *,
     shard_rows: int = 1000,
+    known: pl.DataFrame | None = None,
     run_date: str = "2026-11-23",
 ) -> tuple[Run, Plan]:
-    """A planned run that has asked nothing yet."""
+    """A planned run that has asked nothing yet; ``known`` has the columns ``known.KNOWN``."""
     identity = Identity(["c0ffee"], run_date, (settings or Settings()).identity())
     run = create_run(state, identity, ["/lists/list.csv"], taken=[])
+
+    def know(folder: Path, shards: int) -> Mapping[int, str]:
+        places = Shards(
+            shards,
+            shard_of(pl.col("e164"), shards),
+            partial(known_path, folder),
+            lambda shard: pl.read_parquet(
+                shard_rows_path(folder, shard), columns=["e164"]
+            ).unique(),
+        )
+        return write_known([] if known is None else [known], folder, places)
+
     plan = make_plan(
-        batches(cells), run.plan, shard_rows=shard_rows, facts={}, on_rows=lambda _: None
+        batches(cells),
+        run.plan,
+        shard_rows=shard_rows,
+        facts={},
+        on_rows=lambda _: None,
+        know=know,
     )
     return run, plan
+
+
+def known_rows(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """What earlier runs know: number, endpoint, responded_at, and what else a row has."""
+    full = {c.name: [row.get(c.name) for row in rows] for c in KNOWN}
+    return pl.DataFrame(full, schema=dtypes(KNOWN))

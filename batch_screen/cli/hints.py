@@ -37,6 +37,19 @@ def _about_failures(summary: Summary, settings: Settings) -> Iterator[str]:
             f"guards.max_failure_share ({settings.guards.max_failure_share:.1%}): exit code 3; "
             "see errors.csv"
         )
+    gaps = {name: found for name, found in summary.coverage.items() if found.with_gap}
+    if gaps:
+        worst = max(found.largest_gap_minutes for found in gaps.values())
+        yield (
+            f"up to {worst:,} minutes of some numbers were observed by nobody ({', '.join(gaps)}): "
+            "see gap_minutes in results"
+        )
+    if summary.contradictions:
+        counts = ", ".join(f"{count:,} at {name}" for name, count in summary.contradictions.items())
+        yield (
+            f"check and date contradict each other for some numbers ({counts}): take either for a "
+            "reason to look, and ask the vendor; the column contradiction marks them"
+        )
     refusals = sum(figures.refusals for figures in summary.endpoints.values())
     if refusals:
         yield (
@@ -79,7 +92,7 @@ def _about_rejects(summary: Summary, settings: Settings) -> Iterator[str]:
 def _about_meaning(summary: Summary, settings: Settings) -> Iterator[str]:
     window = settings.screening.max_age_minutes
     asks_window = any(Endpoint(name).takes_max_age for name in summary.endpoints)
-    if asks_window and window < _DAY_MINUTES:
+    if asks_window and window < _DAY_MINUTES and not settings.screening.reaches_back:
         yield (
             f"a window of {window} minutes leaves {_DAY_MINUTES - window} minutes of each day "
             "unobserved if you screen nightly; --max-age-minutes 2400 covers them"

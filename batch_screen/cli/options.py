@@ -32,6 +32,7 @@ _SETTINGS = {
     "api_key_file": ("api", "key_file"),
     "endpoints": ("screening", "endpoints"),
     "max_age_minutes": ("screening", "max_age_minutes"),
+    "max_age": ("screening", "max_age"),
     "phone_column": ("input", "phone_column"),
     "region_column": ("input", "region_column"),
     "default_region": ("input", "default_region"),
@@ -142,6 +143,11 @@ _ASKING = (
         type=int,
         metavar="N",
         help="Window of the swap checks, 1 to 2400 minutes.  [default: 2400]",
+    ),
+    click.option(
+        "--max-age",
+        type=click.Choice(["since-last-run"]),
+        help="Let windows reach back to each number's last observation.  [default: no]",
     ),
     click.option("--rate", type=float, metavar="N", help="Requests a second.  [default: 10]"),
     click.option(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from batch_screen.cli.change_lines import change_totals, cohort_words
 from batch_screen.cli.hints import hints
+from batch_screen.cli.spared import spared_lines, sparing_lines
 from batch_screen.cli.sparkline import sparkline
 from batch_screen.cli.threshold_lines import threshold_lines
 from batch_screen.config.settings import Settings
@@ -35,6 +36,7 @@ def closing_block(screened: Screened, settings: Settings) -> str:
         *_rows(summary.rows),
         *_lookups(summary),
         *_requests(summary, settings),
+        *(_line(*line) for line in spared_lines(summary)),
         *_pace(summary),
         *_changes(summary),
         *threshold_lines(summary),
@@ -58,7 +60,11 @@ def forecast_block(expected: Forecast) -> str:
         "",
         _line("phone column", expected.facts["phone_column"]),
         *_rows(expected.rows),
-        _line("lookups", f"{total:,} to ask, {sum(expected.already_answered.values()):,} saved"),
+        _line(
+            "lookups",
+            f"{_at_most(expected)}{total:,} to ask, "
+            f"{sum(expected.already_answered.values()):,} saved",
+        ),
     ]
     width = max(len(name) for name in expected.lookups)
     for name, lookups in expected.lookups.items():
@@ -66,11 +72,17 @@ def forecast_block(expected: Forecast) -> str:
         lines.append(f"    {name:{width}}  {lookups:>10,} lookups, {saved:,} saved")
     if expected.resumes:
         lines.append(_line("resumes", f"run {expected.resumes}"))
+    lines += [_line(*line) for line in sparing_lines(expected)]
     lines.append(_line("cost", _cost(expected)))
     if left := _left_of_budget(expected):
         lines.append(_line("budget", f"{left} left, retries included"))
     lines.append(_line("time", _time(expected)))
     return "\n".join(lines)
+
+
+def _at_most(expected: Forecast) -> str:
+    uncertain = any(saving.is_on and not saving.is_exact for saving in expected.savings)
+    return "at most " if uncertain else ""
 
 
 def _left_of_budget(expected: Forecast) -> str:
@@ -93,7 +105,7 @@ def _time(expected: Forecast) -> str:
 def _cost(expected: Forecast) -> str:
     if expected.cost is None:
         return "no prices are set"
-    return f"{expected.cost:,.2f} {expected.currency} (before retries)"
+    return f"{_at_most(expected)}{expected.cost:,.2f} {expected.currency} (before retries)"
 
 
 def duration(seconds: float) -> str:
@@ -172,9 +184,11 @@ def _requests(summary: Summary, settings: Settings) -> Iterator[str]:
     session = summary.session
     attempts = sum(figures.attempts for figures in summary.endpoints.values())
     refusals = sum(figures.refusals for figures in summary.endpoints.values())
-    retries = max(0, attempts - refusals - summary.lookups)
+    without = sum(f.derived + f.reused + f.spared for f in summary.endpoints.values())
+    retries = max(0, attempts - refusals - summary.lookups + without)
+    asked = "lookups" if not without else "lookups that were asked"
     yield _line(
-        "requests", f"{attempts:,} = lookups, {retries:,} retries and {refusals:,} refused (429)"
+        "requests", f"{attempts:,} = {asked}, {retries:,} retries and {refusals:,} refused (429)"
     )
     if session.asking_seconds >= 1:
         yield _line(

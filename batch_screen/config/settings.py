@@ -19,6 +19,7 @@ from batch_screen.config.logging import Logging
 from batch_screen.config.metrics import Metrics
 from batch_screen.config.output import Output
 from batch_screen.config.pings import Pings
+from batch_screen.config.planner import Planner
 from batch_screen.config.section import NotNegative, Positive, Section
 from batch_screen.config.values import (
     HOURS,
@@ -32,7 +33,7 @@ from batch_screen.config.values import (
     table_of,
     zone,
 )
-from batch_screen.model import Endpoint
+from batch_screen.model import LONGEST_WINDOW_MINUTES, Endpoint
 
 RegionCode = Annotated[str, Field(pattern=r"^([A-Z]{2})?$")]
 
@@ -63,6 +64,20 @@ class Ambiguous(StrEnum):
     SAFE = "safe"
     NATIONAL = "national"
     INTERNATIONAL = "international"
+
+
+class MaxAge(StrEnum):
+    """How far back the swap checks look."""
+
+    FIXED = ""
+    SINCE_LAST_RUN = "since-last-run"
+
+
+class BeyondWindow(StrEnum):
+    """What to do where the last observation lies further back than a check can look."""
+
+    ASK_DATE = "ask-date"
+    REPORT_GAP = "report-gap"
 
 
 class Api(Section):
@@ -113,7 +128,20 @@ class Screening(Section):
     """What to ask about each number."""
 
     endpoints: tuple[Endpoint, ...] = (Endpoint.SIM_SWAP_CHECK,)
-    max_age_minutes: Annotated[int, Field(ge=1, le=2400)] = 2400
+    max_age_minutes: Annotated[int, Field(ge=1, le=LONGEST_WINDOW_MINUTES)] = 2400
+    max_age: MaxAge = MaxAge.FIXED
+    max_age_margin_minutes: Annotated[int, Field(ge=1, le=1200)] = 60
+    beyond_window: BeyondWindow = BeyondWindow.ASK_DATE
+
+    @property
+    def reaches_back(self) -> bool:
+        """Whether windows reach back to a number's last observation."""
+        return self.max_age is MaxAge.SINCE_LAST_RUN
+
+    @property
+    def asks_dates_beyond(self) -> bool:
+        """Whether the date is asked where a window cannot reach back far enough."""
+        return self.reaches_back and self.beyond_window is BeyondWindow.ASK_DATE
 
     @field_validator("endpoints", mode="before")
     @classmethod
@@ -298,6 +326,7 @@ class Settings(Section):
 
     api: Api = Api()
     screening: Screening = Screening()
+    planner: Planner = Planner()
     input: Input = Input()
     numbers: Numbers = Numbers()
     pacing: Pacing = Pacing()
@@ -316,7 +345,20 @@ class Settings(Section):
     def _agree(self) -> Self:
         if self.input.region_column and self.input.region_column == self.input.phone_column:
             raise ValueError("input.region_column and input.phone_column name the same column")
+        self.planner.refuse_deadlock(self.screening.endpoints, self.dates_beyond)
         return self
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The endpoints of the run's lookups: those named, and dates that may be needed."""
+        named = self.screening.endpoints
+        return tuple(e for e in Endpoint if e in named or e in self.dates_beyond)
+
+    @property
+    def dates_beyond(self) -> tuple[Endpoint, ...]:
+        """The dates that are asked where a check's window cannot reach back far enough."""
+        checks = self.screening.endpoints if self.screening.asks_dates_beyond else ()
+        return tuple(e.date for e in checks if e.takes_max_age and e.date)
 
     def identity(self) -> dict[str, Any]:
         """The settings that belong to a run's identity, as flat JSON values by dotted name.
@@ -338,6 +380,6 @@ class Settings(Section):
 
 
 OPT_OUT_FILE = "numbers.opt_out_file"
-_IDENTITY_SECTIONS = ("screening", "input", "numbers", "cohorts")
+_IDENTITY_SECTIONS = ("screening", "planner", "input", "numbers", "cohorts")
 # They refuse a file or let it pass, and change no row of it.
 _ONLY_PROTECTS = ("input.max_unpacked_gib", "input.max_unpacking_ratio")

@@ -14,10 +14,13 @@ from batch_screen.config.settings import Schedule, Settings
 from batch_screen.engine.budget import Budget
 from batch_screen.engine.collecting import Collector, collecting
 from batch_screen.engine.connections import affordable
+from batch_screen.engine.deciding import rules_of
 from batch_screen.engine.dispatch import Dispatcher
 from batch_screen.engine.governor import Governor
+from batch_screen.engine.history import so_far
 from batch_screen.engine.schedule import ClosingTime, Timetable, closing_time
-from batch_screen.engine.shards import ShardLine, so_far
+from batch_screen.engine.seams import Clock, utc_now
+from batch_screen.engine.shards import ShardLine
 from batch_screen.engine.throttle import Throttle
 from batch_screen.errors import ConfigurationError, Stopped
 from batch_screen.journal.commit import COMMIT_RECORDS
@@ -49,13 +52,15 @@ def ask_all(  # noqa: PLR0913 (the stages' common arguments, its beginning and i
     *,
     began_at: datetime | None = None,
     on_end: OnEnd = lambda _: None,
+    clock: Clock = utc_now,
 ) -> Asked:
     """Returns when every lookup of the plan has a saved outcome.
 
     The watcher hears of outcomes when they are on disk. Raises what stops a run, after
     draining and saving: ``Stopped``, ``ApiError``, ``OutputError``, ``JournalError``.
-    ``began_at`` is the instant from which the longest duration counts. ``on_end`` is told what
-    was asked in either case, once all of it is saved or that has failed.
+    ``began_at`` is the instant from which the longest duration counts, ``clock`` the time of the
+    API's answers. ``on_end`` is told what was asked in either case, once all of it is saved or
+    that has failed.
     """
     _refuse_loop()
     settings = _affordable(settings, watch)  # before the loop, which opens files itself
@@ -63,7 +68,9 @@ def ask_all(  # noqa: PLR0913 (the stages' common arguments, its beginning and i
         began_at or _now(), settings.schedule, settings.budget, settings.api.timeout_seconds
     )
     with asyncio.Runner(loop_factory=loop_factory()) as runner, collecting() as collector:
-        return runner.run(_ask_all(run, plan, settings, key, watch, closing, collector, on_end))
+        return runner.run(
+            _ask_all(run, plan, settings, key, watch, closing, collector, on_end, clock)
+        )
 
 
 async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
@@ -75,9 +82,10 @@ async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
     closing: ClosingTime | None,
     collector: Collector,
     on_end: OnEnd,
+    clock: Clock,
 ) -> Asked:
     loop = asyncio.get_running_loop()
-    earlier = so_far(run, plan, settings.screening.endpoints)
+    earlier = so_far(run, plan, settings.endpoints)
     total = plan.unique_numbers * len(earlier.answered)
     watch.progress.stage("asking", total=total, done=sum(earlier.answered.values()))
     began = monotonic()
@@ -91,11 +99,12 @@ async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
         line = ShardLine(
             run,
             plan,
-            settings.screening,
+            rules_of(settings),
             on_saved=saved,
             on_failure=lambda error: dispatcher.halt(error),  # noqa: PLW0108 (made below)
             # Outcomes take up slots until they are saved: do not wait until all are taken.
             most_waiting=min(COMMIT_RECORDS, settings.pacing.max_concurrency // 2 + 1),
+            clock=clock,
         )
         dispatcher = Dispatcher(
             settings,
@@ -104,8 +113,9 @@ async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
             correlate=run.correlator,
             throttle=throttle,
             budget=Budget(settings.budget, settings.prices, earlier.spent),
+            clock=clock,
         )
-        _recall(dispatcher, earlier.answered, settings.guards.canary_answers)
+        _recall(dispatcher, earlier.proved, settings.guards.canary_answers)
 
         def halt(error: Stopped) -> None:
             loop.call_soon_threadsafe(dispatcher.halt, error)
@@ -128,11 +138,11 @@ async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
     return asked
 
 
-def _recall(dispatcher: Dispatcher, answered: Mapping[Endpoint, int], enough: int) -> None:
+def _recall(dispatcher: Dispatcher, proved: Mapping[Endpoint, int], enough: int) -> None:
     """Tells the dispatcher what earlier starts have proved."""
-    if any(answered.values()):
+    if any(proved.values()):
         dispatcher.known_good()
-    for endpoint, count in answered.items():
+    for endpoint, count in proved.items():
         if count >= enough:  # an earlier start saw it answer well
             dispatcher.trust(endpoint)
 

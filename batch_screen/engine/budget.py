@@ -109,7 +109,7 @@ def refuse_unpriced(settings: bounds.Settings) -> None:
     if settings.budget.max_cost == 0:
         return
     prices = settings.prices.per_request
-    if unpriced := [e.value for e in settings.screening.endpoints if not prices.get(e)]:
+    if unpriced := [e.value for e in settings.endpoints if not prices.get(e)]:
         raise ConfigurationError(
             f"budget.max_cost is set, but there is no price for {', '.join(unpriced)}: set it "
             "under [prices.per_request], or bound the run with --max-requests"

@@ -29,9 +29,10 @@ from batch_screen.engine.retry import (
     judge,
     stop_if_too_long,
 )
-from batch_screen.engine.seams import Ask, Correlate, Journal
+from batch_screen.engine.seams import Ask, Clock, Correlate, Journal, utc_now
 from batch_screen.engine.task import Sent, Task, attempt_of, key_of, outcome_of
 from batch_screen.engine.throttle import Throttle
+from batch_screen.engine.windows import aimed
 from batch_screen.errors import ApiError
 from batch_screen.masking import masked_logger
 from batch_screen.model import (
@@ -64,6 +65,7 @@ class Dispatcher:
         correlate: Correlate,
         throttle: Throttle,
         budget: Budget,
+        clock: Clock = utc_now,
     ) -> None:
         self._settings = settings
         self._ask = ask
@@ -71,6 +73,7 @@ class Dispatcher:
         self._correlate = correlate
         self._throttle = throttle
         self._budget = budget
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._canary: Canary[tuple[int, Outcome]] = Canary(
             settings.guards.canary_answers, settings.api.dialect
@@ -147,10 +150,10 @@ class Dispatcher:
             task = self._queue.next(self._loop.time())
             if task is not None:
                 await self._start(task)
-            elif self._is_idle():
-                return
-            else:
+            elif not self._is_idle():
                 await self._wait_for_change()
+            elif not self._release_canary(is_complete=True):
+                return  # what it held back may be what others have waited for
 
     def _has_slot(self) -> bool:
         if self._journal.unsaved >= self._settings.pacing.max_concurrency:
@@ -160,8 +163,13 @@ class Dispatcher:
         return len(self._in_flight) < (1 if is_probing else self._throttle.slots())
 
     def _is_idle(self) -> bool:
-        # Only asked when the queue has nothing to give.
-        return not self._in_flight and self._queue.is_empty
+        # Only asked when the queue has nothing to give. What is not saved yet may lead to more.
+        if self._in_flight or not self._queue.is_empty:
+            return False
+        if self._journal.unsaved:
+            self._journal.hurry()
+            return False
+        return True
 
     def _wait_seconds(self, endpoint: Endpoint) -> float:
         if endpoint in self._stopped_endpoints:  # it is not asked any more
@@ -194,12 +202,19 @@ class Dispatcher:
         await self._throttle.acquire(endpoint)
         if self._halted.done():  # meanwhile; whoever waits for it has not been woken yet
             return
+        self._aim(task)
         self._budget.sent(endpoint)
         # Those that start in the same turn of the loop are noted in one write.
         number = task.attempts + task.unanswered + 1
         self._journal.note(task.shard, Intent(*key_of(task.lookup), attempt=number))
         self._number += 1
         self._in_flight[self._number] = asyncio.create_task(self._run(self._number, task))
+
+    def _aim(self, task: Task) -> None:
+        """Chooses the window only now: the task may have waited for hours."""
+        if task.last_observed_at is not None:
+            margin = self._settings.screening.max_age_margin_minutes
+            task.lookup = aimed(task.lookup, task.last_observed_at, self._clock(), margin)
 
     async def _run_out(self, task: Task) -> None:
         """Ends the run, once nothing under way can give back what it took from the budget."""
@@ -303,24 +318,27 @@ class Dispatcher:
         endpoint = task.lookup.endpoint
         if answer.http_status == _NOT_IMPLEMENTED:
             self._stopped_endpoints.add(endpoint)
-        self._admit(task.shard, outcome_of(task, answer, sent))
+        self._admit(task.shard, outcome_of(task, answer, sent, self._clock()))
 
     def _admit(self, shard: int, outcome: Outcome) -> None:
         for place, free in self._canary.admit(outcome.endpoint, outcome.kind, (shard, outcome)):
             self._journal.save(place, free)
 
-    def _release_canary(self, *, is_complete: bool) -> None:
+    def _release_canary(self, *, is_complete: bool) -> bool:
         """What is held back counts if there was no more to ask, else a resume decides.
 
-        Where the canary fell, the answers are worth nothing: a resume asks again.
+        Where the canary fell, the answers are worth nothing: a resume asks again. Says whether
+        anything was held back.
         """
-        for shard, held in self._canary.release():
+        released = self._canary.release()
+        for shard, held in released:
             if self._canary.has_fallen(held.endpoint):
                 self._journal.save(
                     shard, Attempt(*key_of(held.lookup), kind=held.kind, reason=HELD)
                 )
             else:
                 self._journal.save(shard, held if is_complete else Held(held))
+        return bool(released)
 
     async def _drain(self) -> None:
         if self._in_flight:

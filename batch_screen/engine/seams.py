@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
 from batch_screen.model import Answer, Attempt, Held, Intent, Lookup, Outcome
@@ -12,6 +13,15 @@ Ask = Callable[[Lookup, str], Awaitable[Answer]]
 
 Correlate = Callable[[Lookup, int], str]
 """The name of a lookup's attempt, by its number."""
+
+
+Clock = Callable[[], datetime]
+"""What time it is where the API is, in UTC: the sandbox may stand for another day."""
+
+
+def utc_now() -> datetime:
+    """What time it is."""
+    return datetime.now(UTC)
 
 
 class Journal(Protocol):

@@ -7,143 +7,46 @@ throughout; only a few shards are open at a time.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
-import msgspec
-
-from batch_screen.checked import damaged
-from batch_screen.config.settings import Screening
-from batch_screen.engine.retry import NOT_COUNTED
+from batch_screen.engine.deciding import Decision, Number, Rules
+from batch_screen.engine.following import Following
+from batch_screen.engine.history import History
+from batch_screen.engine.recalling import recalled
+from batch_screen.engine.seams import Clock, utc_now
 from batch_screen.engine.task import Task
 from batch_screen.errors import OutputError
 from batch_screen.journal.commit import COMMIT_RECORDS, Entry, GroupCommit
 from batch_screen.journal.lines import Record
-from batch_screen.journal.seal import (
-    drop_segments,
-    is_sealed,
-    seal,
-    seal_path,
-    sealed_path,
-    sealed_spent,
-)
-from batch_screen.journal.segments import Replay, SegmentWriter, shards_with_segments
-from batch_screen.journal.tally import Tally
+from batch_screen.journal.seal import drop_segments, seal, seal_path
+from batch_screen.journal.segments import SegmentWriter
+from batch_screen.known import read_known
 from batch_screen.masking import masked_logger
-from batch_screen.model import (
-    Attempt,
-    Endpoint,
-    Held,
-    Intent,
-    Lookup,
-    Outcome,
-    OutcomeKind,
-    Plan,
-    Spent,
-)
-from batch_screen.plan import lookups
+from batch_screen.model import Attempt, Held, Intent, Outcome, Plan
+from batch_screen.plan import known_path, lookups, numbers
 from batch_screen.runs import Run
+
+_MOST_WRITTEN = 4 * COMMIT_RECORDS
+"""Outcomes that need no asking wait for the disk so many at a time."""
 
 _log = masked_logger(__name__)
 
 
-class History:
-    """What a shard's journal says already: finished lookups, and what the others went through.
+class _Stream:
+    """An iterator that may find more after it has found nothing, unlike a generator."""
 
-    ``unanswered`` counts requests that were noted and of which nothing else was saved.
-    """
+    def __init__(self, more: Callable[[], Task | None]) -> None:
+        self._more = more
 
-    def __init__(self, run: Run, shard: int) -> None:
-        self.finished: set[Lookup] = set()
-        self.failed_attempts: Counter[Lookup] = Counter()
-        self.refusals: Counter[Lookup] = Counter()
-        self.unanswered: Counter[Lookup] = Counter()
-        self.held: dict[Lookup, Outcome] = {}
-        self.tally = Tally()
-        replay = Replay(run.journal, run.run_id, shard)
-        for record in replay:
-            self._learn(record)
-        self._has_past = bool(self.failed_attempts or self.refusals or self.unanswered or self.held)
-        self.dropped_bytes = replay.dropped_bytes
+    def __iter__(self) -> Self:
+        return self
 
-    def task(self, shard: int, lookup: Lookup) -> Task:
-        """The lookup as an earlier start left it."""
-        if not self._has_past:
-            return Task(shard, lookup)
-        return Task(
-            shard,
-            lookup,
-            failed_attempts=self.failed_attempts[lookup],
-            refusals=self.refusals[lookup],
-            unanswered=self.unanswered[lookup],
-            held=self.held.get(lookup),
-        )
-
-    def _learn(self, record: Record) -> None:
-        self.tally.count(record)
-        match record:
-            case Intent(e164, endpoint, window):
-                self.unanswered[Lookup(e164, endpoint, window)] += 1
-            case Held(outcome):
-                self._answered(outcome.lookup)
-                self.held[outcome.lookup] = outcome
-            case Attempt(e164, endpoint, window):
-                self._tried(Lookup(e164, endpoint, window), record)
-            case Outcome():
-                self._answered(record.lookup)
-                self.finished.add(record.lookup)
-
-    def _tried(self, lookup: Lookup, attempt: Attempt) -> None:
-        self._answered(lookup)
-        if attempt.reason in NOT_COUNTED:
-            return
-        refused = attempt.kind is OutcomeKind.RATE_LIMITED
-        counts = self.refusals if refused else self.failed_attempts
-        counts[lookup] += 1
-
-    def _answered(self, lookup: Lookup) -> None:
-        if self.held.pop(lookup, None):  # its request was answered when it was held back
-            return
-        if self.unanswered[lookup] <= 1:
-            del self.unanswered[lookup]  # nearly every lookup: only those in doubt are kept
-        else:
-            self.unanswered[lookup] -= 1
-
-
-class SoFar(msgspec.Struct, frozen=True):
-    """What earlier starts of a run have left: lookups with a saved outcome, and what was spent."""
-
-    answered: dict[Endpoint, int]
-    spent: dict[Endpoint, Spent]
-
-
-def so_far(run: Run, plan: Plan, endpoints: Sequence[Endpoint]) -> SoFar:
-    """How many lookups of each endpoint are answered, and what was spent on all there are.
-
-    Raises ``JournalError`` if what was saved is damaged: before anything more is bought.
-    """
-    answered = dict.fromkeys(endpoints, 0)
-    tally = Tally()
-    begun = set(shards_with_segments(run.journal))
-    for shard, planned in enumerate(plan.shards):
-        if is_sealed(run.sealed, run.run_id, shard):
-            for endpoint in answered:
-                answered[endpoint] += planned.unique_numbers
-            tally.add(sealed_spent(run.sealed, run.run_id, shard))
-        elif shard not in begun and planned.unique_numbers and _was_sealed(run, shard):
-            raise damaged(seal_path(run.sealed, shard))
-        elif shard in begun:
-            history = History(run, shard)
-            for lookup in history.finished:
-                answered[lookup.endpoint] += 1
-            tally.add(history.tally.spent())
-    return SoFar(answered, dict.fromkeys(endpoints, Spent()) | tally.spent())
-
-
-def _was_sealed(run: Run, shard: int) -> bool:
-    """Whether outcomes lie there of which nothing else is left: their segments went last."""
-    return sealed_path(run.sealed, shard).exists()
+    def __next__(self) -> Task:
+        if (task := self._more()) is None:
+            raise StopIteration
+        return task
 
 
 class ShardLine:
@@ -153,16 +56,21 @@ class ShardLine:
         self,
         run: Run,
         plan: Plan,
-        screening: Screening,
+        rules: Rules,
         *,
         on_saved: Callable[[int], None],
         on_failure: Callable[[BaseException], None],
         most_waiting: int = COMMIT_RECORDS,
+        clock: Clock = utc_now,
     ) -> None:
         """``most_waiting``: so many records are saved without waiting for more."""
         self._run = run
         self._plan = plan
-        self._screening = screening
+        self._rules = rules
+        self._following = Following(rules, clock)
+        self._follow_ups: deque[Task] = deque()
+        self._fresh = self._all_tasks()
+        self._is_closing = False
         self._on_saved = on_saved
         self._on_failure = on_failure
         self.unsaved = 0
@@ -218,15 +126,27 @@ class ShardLine:
         self._commit.hurry()
 
     def tasks(self) -> Iterator[Task]:
-        """Every lookup without an outcome, shard after shard."""
+        """Every lookup without an outcome that is to be asked, shard after shard.
+
+        After it has found nothing it may find more: what waits for an outcome comes first once
+        that is saved.
+        """
+        return _Stream(self._next_task)
+
+    def _next_task(self) -> Task | None:
+        return self._follow_ups.popleft() if self._follow_ups else next(self._fresh, None)
+
+    def _all_tasks(self) -> Iterator[Task | None]:
+        """None: more only once some of what was written is saved."""
         for shard in range(len(self._plan.shards)):
             if seal_path(self._run.sealed, shard).exists():
                 drop_segments(self._run.journal, shard)  # a crash may have left them
                 continue
             yield from self._shard_tasks(shard)
 
-    def _shard_tasks(self, shard: int) -> Iterator[Task]:
-        history = History(self._run, shard)
+    def _shard_tasks(self, shard: int) -> Iterator[Task | None]:
+        rules = self._rules
+        history = History(self._run, shard, () if rules.is_plain else rules.endpoints)
         if history.dropped_bytes:
             _log.warning(
                 "a crash has torn %d bytes off the journal of shard %d; they were dropped",
@@ -235,12 +155,33 @@ class ShardLine:
             )
         self._missing[shard] = self._expected(shard) - len(history.finished)
         self._seal_if_complete(shard)
-        screening = self._screening
-        windows = {
-            e: screening.max_age_minutes if e.takes_max_age else None for e in screening.endpoints
-        }
+        if not rules.is_plain:
+            yield from self._planned_tasks(shard, history)
+            return
+        windows = {e: rules.window_minutes if e.takes_max_age else None for e in rules.endpoints}
         for lookup in lookups(self._run.plan, self._plan, shard, windows, history.finished):
             yield history.task(shard, lookup)
+
+    def _planned_tasks(self, shard: int, history: History) -> Iterator[Task | None]:
+        """The tasks that can be asked without waiting for others; writes what needs no asking."""
+        plan, planned = self._run.plan, self._plan.shards[shard]
+        known = read_known(known_path(plan, shard), planned.known_sha256)
+        for e164, past in recalled(known, numbers(plan, self._plan, shard), self._rules):
+            number = Number(shard, e164, past, history.outcomes.pop(e164, {}))
+            if not number.outcomes and (e164, self._rules.endpoints[0]) in history.finished:
+                continue  # it has all its outcomes
+            number.begun |= {e for e in self._rules.endpoints if history.has_begun((e164, e))}
+            for endpoint in sorted(number.begun):
+                yield history.recall(self._following.task(number, endpoint))
+            yield from self._decided(number, self._following.begin(number))
+            if self.unsaved >= _MOST_WRITTEN:
+                yield None
+
+    def _decided(self, number: Number, decision: Decision) -> Iterator[Task]:
+        for outcome in decision.write:
+            self.save(number.shard, outcome)
+        for endpoint in decision.ask:
+            yield self._following.task(number, endpoint)
 
     async def close(self) -> None:
         """Returns when everything handed over is saved and all sealing begun has ended.
@@ -248,6 +189,7 @@ class ShardLine:
         Raises the first failure to save or seal, whatever else ended the run: nobody may be
         told that answers are saved when they are not.
         """
+        self._is_closing = True
         self._flush_or_fail()
         await asyncio.to_thread(self._commit.close)
         await asyncio.sleep(0)  # what the saving thread has posted to the loop comes first
@@ -275,7 +217,14 @@ class ShardLine:
         for shard, count in outcomes.items():
             self._missing[shard] -= count
             self._seal_if_complete(shard)
+        if self._following.is_waiting and not self._is_closing:
+            self._follow_up(entries)
         self._on_saved(outcomes.total())
+
+    def _follow_up(self, entries: list[Entry]) -> None:
+        for _, record in entries:
+            if isinstance(record, Outcome) and (told := self._following.learn(record)):
+                self._follow_ups.extend(self._decided(*told))
 
     def _failed(self, error: Exception) -> None:
         # A bug must not end saving in silence either.
@@ -288,7 +237,7 @@ class ShardLine:
         )
 
     def _expected(self, shard: int) -> int:
-        return self._plan.shards[shard].unique_numbers * len(self._screening.endpoints)
+        return self._plan.shards[shard].unique_numbers * len(self._rules.endpoints)
 
     def _seal_if_complete(self, shard: int) -> None:
         if self._missing[shard] == 0:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from time import perf_counter
 from typing import NamedTuple
 
 import msgspec
 
-from batch_screen.model import Answer, Attempt, Endpoint, Lookup, Outcome
+from batch_screen.model import Answer, Attempt, Endpoint, Lookup, Outcome, Source
 
 
 class Task(msgspec.Struct):
     """A lookup on its way: which shard it belongs to and what it has been through.
 
     ``unanswered`` requests of earlier starts may have been billed; ``held`` is an answer to it
-    that an earlier start's canary still held back.
+    that an earlier start's canary still held back. Where a window reaches back to an earlier
+    run, ``last_observed_at`` is until when that had observed the number.
     """
 
     shard: int
@@ -24,6 +25,7 @@ class Task(msgspec.Struct):
     refusals: int = 0
     unanswered: int = 0
     held: Outcome | None = None
+    last_observed_at: datetime | None = None
 
     @property
     def attempts(self) -> int:
@@ -53,8 +55,8 @@ def attempt_of(task: Task, answer: Answer) -> Attempt:
     )
 
 
-def outcome_of(task: Task, answer: Answer, sent: Sent | None) -> Outcome:
-    """The lookup's outcome, the answer having come just now; None: nothing was asked."""
+def outcome_of(task: Task, answer: Answer, sent: Sent | None, now: datetime) -> Outcome:
+    """The lookup's outcome, the answer having come ``now``; None sent: nothing was asked."""
     latency_ms = None if sent is None else round(1000 * (perf_counter() - sent.began), 3)
     return Outcome(
         *key_of(task.lookup),
@@ -72,6 +74,8 @@ def outcome_of(task: Task, answer: Answer, sent: Sent | None) -> Outcome:
         refusals=task.refusals,
         unanswered=task.unanswered,
         latency_ms=latency_ms,
-        responded_at=None if sent is None else datetime.now(UTC),
+        responded_at=None if sent is None else now,
         correlator=None if sent is None else sent.correlator,
+        source=None if sent is None else Source.ASKED,
+        last_observed_at=task.last_observed_at,
     )

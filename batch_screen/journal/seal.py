@@ -24,7 +24,7 @@ from batch_screen.model import Endpoint, Outcome, Spent
 from batch_screen.schema import LOOKUP, dtypes
 
 _CHUNK = 20_000
-_KEY = ["e164", "endpoint", "max_age_minutes"]
+_KEY = ["e164", "endpoint"]
 
 
 class Seal(msgspec.Struct, frozen=True):

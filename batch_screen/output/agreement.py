@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from batch_screen.model import Endpoint, OutcomeKind
+from batch_screen.model import SPARED, Endpoint, OutcomeKind
 from batch_screen.output.findings import Difference
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS
 from batch_screen.output.reread import Part
 from batch_screen.output.risk import with_risk
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
-from batch_screen.schema import RISK, Column, endpoint_group, results
+from batch_screen.schema import RISK, Column, results, results_groups
 
 _E164 = r"^\+[1-9]\d{5,14}$"
 _VALUES = ("swapped", "active", "latest_change", "latest_change_at")
@@ -45,11 +45,7 @@ def _nulls(frame: pl.DataFrame, columns: tuple[Column, ...]) -> Iterator[str]:
 
 
 def lookups(part: Part, endpoints: Sequence[str]) -> Iterator[Difference]:
-    """Each number of results was asked about once at each endpoint, and no other number.
-
-    A run has one window, so a number that stands twice at an endpoint is one too many
-    whatever window it has.
-    """
+    """Each number of results has one lookup at each endpoint, and no other number has any."""
     where = part.names[LOOKUPS]
     twice = part.lookups.height - part.lookups.select("e164", "endpoint").n_unique()
     if twice:
@@ -78,8 +74,8 @@ def values(part: Part) -> Iterator[Difference]:
         "a value though they are no success": ~success
         & pl.any_horizontal(pl.col(name).is_not_null() for name in _VALUES),
         "success and no value": success & ~_has_value(),
-        "a window though none is taken, or none though one is": _takes_window()
-        != pl.col("max_age_minutes").is_not_null(),
+        "a window though none is taken, or none though one is": ~_is_spared()
+        & (_takes_window() != pl.col("max_age_minutes").is_not_null()),
         "more refusals than attempts": pl.col("refusals") > pl.col("attempts"),
     }
     for fault, claim in faults.items():
@@ -101,6 +97,12 @@ def _has_value() -> pl.Expr:
     )
 
 
+def _is_spared() -> pl.Expr:
+    """Whether a lookup was skipped by a plan, which is no failure."""
+    skipped = pl.col("outcome") == OutcomeKind.SKIPPED.value
+    return skipped & pl.col("reason").is_in([*SPARED]).fill_null(value=False)
+
+
 def _takes_window() -> pl.Expr:
     return pl.col("endpoint").is_in([e.value for e in Endpoint if e.takes_max_age])
 
@@ -111,7 +113,7 @@ def enrichment(part: Part) -> Iterator[Difference]:
     Written apart from ``output.enrich``, whose mistakes it should not repeat.
     """
     for endpoint in Endpoint:
-        group = endpoint_group(endpoint)
+        group = results_groups(endpoint)
         answers = part.lookups.filter(pl.col("endpoint") == endpoint.value)
         # Twice asked is a difference of its own; here it must not make more rows.
         right = answers.select("e164", *group).unique("e164", keep="first")
@@ -141,7 +143,8 @@ def errors(part: Part) -> Iterator[Difference]:
     """The errors are the failed lookups, each once, and rejects that name their row."""
     where = part.names[ERRORS]
     listed = part.errors.filter(pl.col("kind") == "failure").select(_SHARED)
-    failed = part.lookups.filter(pl.col("outcome") != OutcomeKind.SUCCESS.value).select(
+    lacking = (pl.col("outcome") != OutcomeKind.SUCCESS.value) & ~_is_spared()
+    failed = part.lookups.filter(lacking).select(
         *(name for name in _SHARED if name not in ("reason", "detail")),
         reason=pl.col("outcome"),
         detail=pl.coalesce("reason", "message"),

@@ -9,7 +9,8 @@ import msgspec.structs
 import polars as pl
 
 from batch_screen.config.settings import Prices
-from batch_screen.model import Endpoint, LatestChange, OutcomeKind
+from batch_screen.model import NOT_NEEDED, UNCHANGED, Endpoint, LatestChange, OutcomeKind, Source
+from batch_screen.output.coverage import Saved
 from batch_screen.output.summary import Lookups
 
 _PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -60,6 +61,23 @@ def with_left(
     }
 
 
+def count_saved(counted: Mapping[str, Lookups], named: Iterable[Endpoint], prices: Prices) -> Saved:
+    """What was had without a request; ``named`` are the endpoints that were to be asked."""
+    names = {endpoint.value for endpoint in named}
+    saved = {name: f.derived + f.reused + f.unchanged for name, f in counted.items()}
+    cost = sum(n * prices.per_request.get(Endpoint(name), 0.0) for name, n in saved.items())
+    return Saved(
+        requests=sum(saved.values()),
+        derived=sum(figures.derived for figures in counted.values()),
+        reused=sum(figures.reused for figures in counted.values()),
+        unchanged=sum(figures.unchanged for figures in counted.values()),
+        cost=round(cost, 6),
+        dates_asked=sum(
+            f.attempts - f.refusals for name, f in counted.items() if name not in names
+        ),
+    )
+
+
 def _counts(table: pl.LazyFrame) -> list[pl.LazyFrame]:
     """By outcome, by endpoint, and by tenth of a millisecond.
 
@@ -87,7 +105,20 @@ def _figures() -> list[pl.Expr]:
         pl.col("attempts").sum().cast(pl.Int64),
         pl.col("refusals").sum().cast(pl.Int64),
         pl.col("unanswered").sum().cast(pl.Int64),
+        *(claim.sum().cast(pl.Int64).alias(name) for name, claim in _spared().items()),
     ]
+
+
+def _spared() -> dict[str, pl.Expr]:
+    """Lookups without a request of their own, by what spared it."""
+    reason = pl.when(pl.col("outcome") == OutcomeKind.SKIPPED.value).then("reason")
+    claims = {
+        "derived": pl.col("source") == Source.DERIVED.value,
+        "reused": pl.col("source") == Source.REUSED.value,
+        "unchanged": reason.is_in(UNCHANGED),
+        "not_needed": reason == NOT_NEEDED,
+    }
+    return {name: claim.fill_null(value=False) for name, claim in claims.items()}
 
 
 def _added(some: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
@@ -133,4 +164,5 @@ def _lookups(
         unanswered=int(row["unanswered"]),
         latency_ms=latency_ms,
         cost=round(billed * prices.per_request.get(endpoint, 0.0), 6),
+        **{name: int(row[name]) for name in _spared()},
     )

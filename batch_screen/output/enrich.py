@@ -9,17 +9,17 @@ import polars as pl
 
 from batch_screen.model import Endpoint
 from batch_screen.output.risk import with_risk
-from batch_screen.schema import KEPT_PREFIX, conform, endpoint_group, results
+from batch_screen.schema import KEPT_PREFIX, conform, results, results_groups
 
 _KEY = "_digits"
 
 
 def enrich(rows: pl.DataFrame, outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
-    """The rows with a group of columns per endpoint and the risk, in ``schema.results``' order.
+    """The rows with groups of columns per endpoint and the risk, as ``schema.results`` has them.
 
-    ``rows`` has the kept columns and ``schema.IDENTITY`` without the run; ``outcomes`` the
-    columns ``schema.LOOKUP``, at most one row per number and endpoint. A group is null only
-    where its endpoint was not asked.
+    ``rows`` has the kept columns and ``schema.IDENTITY`` without the run; ``outcomes`` those of
+    ``schema.LOOKUP`` and ``schema.OBSERVED``, at most one row per number and
+    endpoint. A group is null only where its endpoint was not asked.
     """
     joined = rows.with_columns(_key(), run_id=pl.lit(run_id))
     for endpoint in Endpoint:
@@ -31,7 +31,7 @@ def enrich(rows: pl.DataFrame, outcomes: pl.DataFrame, run_id: str) -> pl.DataFr
 
 
 def _group(outcomes: pl.DataFrame, endpoint: Endpoint) -> pl.DataFrame:
-    names = {source: column.name for source, column in endpoint_group(endpoint).items()}
+    names = {source: column.name for source, column in results_groups(endpoint).items()}
     asked = outcomes.filter(pl.col("endpoint") == endpoint.value)
     return asked.select(_key(), *names).rename(names)
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import polars as pl
 
 from batch_screen.masking import mask_number, mask_text, plain
-from batch_screen.model import OutcomeKind
+from batch_screen.model import SPARED, OutcomeKind
 from batch_screen.schema import ERRORS, Column, conform, dtypes
 
 _AT_ONCE = 20_000
@@ -32,7 +32,9 @@ MEANING = {
     OutcomeKind.TIMEOUT: "no answer in time, in all attempts",
     OutcomeKind.UNREACHABLE: "the connection was lost, in all attempts",
     OutcomeKind.SERVER_ERROR: "the API failed, in all attempts",
-    OutcomeKind.SKIPPED: "not asked, because the endpoint does not exist on this server",
+    OutcomeKind.SKIPPED: (
+        "not asked: the server lacks the endpoint, or a plan spares it; see the reason"
+    ),
 }
 REMEDY = {
     OutcomeKind.NOT_FOUND: "inconclusive: the API does not know the number; treat as unknown",
@@ -77,8 +79,11 @@ def reject_errors(rejects: pl.DataFrame, remedies: Mapping[str, str], run_id: st
 
 
 def lookup_errors(outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
-    """Rows of ``schema.ERRORS`` for the outcomes without a value."""
-    failed = outcomes.filter(pl.col("outcome") != OutcomeKind.SUCCESS.value)
+    """Rows of ``schema.ERRORS`` for the outcomes that lack a value; what was spared lacks none."""
+    failed = outcomes.filter(
+        pl.col("outcome") != OutcomeKind.SUCCESS.value,
+        ~pl.col("reason").is_in([*SPARED]).fill_null(value=False),
+    )
     helps = [kind.value for kind in RETRY_CAN_HELP]
     remedies = {kind.value: text for kind, text in REMEDY.items()}
     return conform(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from batch_screen.output import agreement
+from batch_screen.output import agreement, sources
 from batch_screen.output.findings import Check, Difference
 from batch_screen.output.manifest import ListedFile
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
@@ -27,6 +27,9 @@ _CLAIMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "placing": ("rows of results in the part their number belongs to", (RESULTS,)),
     "lookups": ("lookups: every number of results once at every endpoint", (LOOKUPS,)),
     "values": ("lookups with a value where there is success, and nowhere else", (LOOKUPS,)),
+    "sources": ("lookups asked, derived, reused or spared, each as it says", (LOOKUPS,)),
+    "windows": ("lookups whose windows and gaps are those of their times", (LOOKUPS,)),
+    "conflicts": ("lookups, checks held against dates", (LOOKUPS,)),
     "enrichment": ("rows of results with the values of their lookups", (RESULTS,)),
     "risk": ("rows of results with the ages and flags of their dates and checks", (RESULTS,)),
     "failures": ("errors: the rejects and the lookups without success", (ERRORS,)),
@@ -95,6 +98,9 @@ class Recount:
         self._found["placing"] += placing.misplaced(part)
         self._found["lookups"] += agreement.lookups(part, self._endpoints)
         self._found["values"] += agreement.values(part)
+        self._found["sources"] += sources.sources(part)
+        self._found["windows"] += sources.windows(part)
+        self._found["conflicts"] += sources.contradictions(part)
         self._found["enrichment"] += agreement.enrichment(part)
         self._found["risk"] += agreement.risk(part)
         self._found["failures"] += agreement.errors(part)

@@ -16,6 +16,7 @@ from batch_screen.errors import BatchScreenError, OutputError
 from batch_screen.files import write_whole
 from batch_screen.model import INCONCLUSIVE, OutcomeKind, Plan, Session
 from batch_screen.output.changes import Changes
+from batch_screen.output.coverage import Coverage, Saved
 
 COMPLETE, STOPPED = "complete", "stopped"
 
@@ -40,6 +41,8 @@ class Lookups(msgspec.Struct, frozen=True):
     ``positives``: swapped, active, or a date. ``unanswered``: requests that a crash left
     without a saved answer; they may have been billed and are not in the cost. ``left``: lookups
     without an outcome, none in a complete run; requests made for them are not in the figures.
+    Without a request came those ``derived`` from a date and those ``reused``; skipped, and no
+    failure, are those of no interest (``unchanged``) and dates that were ``not_needed``.
     """
 
     total: int
@@ -51,12 +54,21 @@ class Lookups(msgspec.Struct, frozen=True):
     latency_ms: dict[str, float]
     cost: float
     left: int = 0
+    derived: int = 0
+    reused: int = 0
+    unchanged: int = 0
+    not_needed: int = 0
+
+    @property
+    def spared(self) -> int:
+        """Lookups that were skipped because a plan spares them; none of them has failed."""
+        return self.unchanged + self.not_needed
 
     @property
     def failed(self) -> int:
-        """Lookups that failed; what the API does not know has not failed."""
+        """Lookups that failed; what the API does not know, or a plan spares, has not."""
         fine = [OutcomeKind.SUCCESS, *INCONCLUSIVE]
-        return self.total - sum(self.by_outcome.get(kind, 0) for kind in fine)
+        return self.total - sum(self.by_outcome.get(kind, 0) for kind in fine) - self.spared
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -83,6 +95,8 @@ class Summary(msgspec.Struct, frozen=True):
     ``changes`` are those since the previous complete run, None where there is none. ``risk`` are
     rows of results by value of each column of the risk view.
     ``max_failure_share`` is what guards.max_failure_share was; None: the run is older than that.
+    ``coverage`` is that of each check whose windows reach back to earlier runs;
+    ``contradictions`` counts, by check, the numbers whose date cannot be true as well.
     """
 
     run_id: str
@@ -103,6 +117,9 @@ class Summary(msgspec.Struct, frozen=True):
     changes: Changes | None = None
     risk: dict[str, dict[str, int]] = {}
     max_failure_share: float | None = None
+    coverage: dict[str, Coverage] = {}
+    saved: Saved = Saved()
+    contradictions: dict[str, int] = {}
 
     @property
     def is_stopped(self) -> bool:
@@ -121,7 +138,7 @@ class Summary(msgspec.Struct, frozen=True):
     @property
     def answered(self) -> int:
         """Lookups the API said something about, if only that it does not know."""
-        return sum(e.total - e.failed for e in self.endpoints.values())
+        return sum(e.total - e.failed - e.spared for e in self.endpoints.values())
 
     @property
     def unanswered(self) -> int:
@@ -135,8 +152,9 @@ class Summary(msgspec.Struct, frozen=True):
 
     @property
     def failure_share(self) -> float:
-        """Share of lookups that failed; what the API does not know has not failed."""
-        return (self.lookups - self.answered) / self.lookups if self.lookups else 0.0
+        """Share of lookups that failed; what the API does not know, or a plan spares, has not."""
+        failed = sum(e.failed for e in self.endpoints.values())
+        return failed / self.lookups if self.lookups else 0.0
 
 
 def count_rows(plan: Plan) -> Rows:
@@ -168,7 +186,9 @@ def check(
     for endpoint, figures in counted.items():
         by_outcome = sum(figures.by_outcome.values())
         _must_agree(f"lookups of {endpoint}", figures.total, "success + failures", by_outcome)
-    failed = sum(e.total - e.by_outcome.get(OutcomeKind.SUCCESS, 0) for e in counted.values())
+    failed = sum(
+        e.total - e.by_outcome.get(OutcomeKind.SUCCESS, 0) - e.spared for e in counted.values()
+    )
     listed = sum(plan.rejected.values()) + failed
     _must_agree("rejected rows + failed lookups", listed, "error rows", error_rows)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import msgspec
 import polars as pl
 
 from batch_screen.config.settings import Prices
-from batch_screen.output.counting import count_lookups, scans_of
+from batch_screen.model import Endpoint
+from batch_screen.output.counting import count_lookups, count_saved, scans_of
+from batch_screen.output.coverage import Saved, count_contradictions, count_coverage
 from batch_screen.output.findings import Check, Difference
 from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.output.recount import Recount, Totals
@@ -120,7 +122,9 @@ def _accounting_faults(summary: Summary | None, totals: Totals) -> Iterator[str]
     rows, rejected = summary.rows, totals.rejects.total()
     endpoints = summary.endpoints
     by_outcome = sum(count for e in endpoints.values() for count in e.by_outcome.values())
-    failures = by_outcome - sum(e.by_outcome.get("success", 0) for e in endpoints.values())
+    failures = by_outcome - sum(
+        e.by_outcome.get("success", 0) + e.spared for e in endpoints.values()
+    )
     counted = {
         "rows read": (rows.read, totals.rows[RESULTS] + rejected),
         "rows accepted": (rows.accepted, totals.rows[RESULTS]),
@@ -152,14 +156,32 @@ def _summary_faults(layout: Layout, summary: Summary | None, recounted: Recount)
         with readable():
             counted = count_lookups(scans_of(recounted.paths[LOOKUPS]), Prices())
             risk = count_risk(scans_of(recounted.paths[RESULTS]))
+            coverage = count_coverage(scans_of(recounted.paths[LOOKUPS]))
+            contradictions = count_contradictions(scans_of(recounted.paths[LOOKUPS]))
     except DamagedPartError as error:
         yield f"the parts cannot be counted: {error}"
         return
     yield from _unequal({f"risk {n}": (summary.risk.get(n), risk[n]) for n in risk})
+    if summary.settings.get("screening.max_age"):
+        checks = sorted({*summary.coverage, *coverage})
+        yield from _unequal(
+            {f"coverage of {n}": (summary.coverage.get(n), coverage.get(n)) for n in checks}
+        )
+    yield from _unequal(_saved(summary, counted))
+    yield from _unequal({"contradictions": (summary.contradictions, contradictions)})
     for endpoint in sorted({*summary.endpoints, *counted}):
         one, other = (_figures(of.get(endpoint)) for of in (summary.endpoints, counted))
         names = {*one, *other}
         yield from _unequal({f"{endpoint} {n}": (one.get(n), other.get(n)) for n in sorted(names)})
+
+
+def _saved(summary: Summary, counted: Mapping[str, Lookups]) -> dict[str, tuple[Any, Any]]:
+    """The requests saved, but for their cost: what a request costs is not in the parts."""
+    named = summary.settings.get("screening.endpoints")
+    endpoints = [Endpoint(name) for name in named] if isinstance(named, list) else []
+    right = count_saved(counted, endpoints, Prices())
+    names = [name for name in Saved.__struct_fields__ if name != "cost"]
+    return {f"saved {n}": (getattr(summary.saved, n), getattr(right, n)) for n in names}
 
 
 def _figures(lookups: Lookups | None) -> dict[str, Any]:

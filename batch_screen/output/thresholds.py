@@ -74,7 +74,8 @@ def _of_lookups(threshold: Threshold, summary: Summary) -> float | None:
     if threshold.figure == "failure_rate":
         return _share(sum(each.failed for each in chosen.values()), lookups)
     if threshold.figure == "unknown_rate":
-        return _share(lookups - _known(chosen.values()), lookups)
+        due = lookups - sum(each.spared for each in chosen.values())
+        return _share(due - _known(chosen.values()), due)
     if wanted is None:  # that a date is known is no finding
         chosen = {n: e for n, e in chosen.items() if not Endpoint(n).answers_date}
     return _share(sum(each.positives for each in chosen.values()), _known(chosen.values()))

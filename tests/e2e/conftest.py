@@ -56,7 +56,16 @@ _ENVIRONMENT = {
     "BATCH_SCREEN_API_KEY": KEY,
 }
 _AGES = {"_age_hours", "_age_band", "_recent"}  # at the moment of the answer
-_RECORD_OF_A_START = {"run_id", "latency_ms", "responded_at", "correlator", "unanswered", *_AGES}
+_RECORD_OF_A_START = {
+    "run_id",
+    "latency_ms",
+    "responded_at",
+    "correlator",
+    "unanswered",
+    "window_start",
+    "window_end",
+    *_AGES,
+}
 
 S = TypeVar("S")
 T = TypeVar("T")

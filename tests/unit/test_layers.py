@@ -14,7 +14,7 @@ FLOORS = (
     {"__main__"},
     {"cli"},
     {"pipeline", "forecasting", "auditing", "diagnosing"},
-    {"job"},
+    {"job", "sparing"},
     {
         *("engine", "sandbox", "planning", "reporting", "validating", "comparing", "survey"),
         *("report_page", "standing", "purging", "doctor", "notify"),
@@ -22,7 +22,7 @@ FLOORS = (
     {"webpage"},
     {
         *("reading", "numbers", "plan", "api", "journal", "output"),
-        *("runs", "starts", "under_way", "lock"),
+        *("runs", "starts", "under_way", "lock", "known"),
     },
     {"checked", "frames", "dealing", "ahead"},
     {"schema", "files", "watch"},

@@ -53,7 +53,7 @@ from batch_screen.watch import Silent, Stop, Watch
 DAY = date(2026, 11, 23)
 # An age is that of the moment of the answer.
 AGES = ["_age_hours", "_age_band", "_recent"]
-TIMES = ["latency_ms", "responded_at", "correlator", "run_id", *AGES]
+TIMES = ["latency_ms", "responded_at", "correlator", "run_id", "window_start", "window_end", *AGES]
 ENDPOINTS = (Endpoint.SIM_SWAP_CHECK, Endpoint.DEVICE_SWAP_DATE)
 
 
@@ -631,3 +631,31 @@ def test_inside_a_running_loop_it_says_what_to_do(numbers: Path) -> None:
         await asyncio.to_thread(screen, job(numbers))
 
     asyncio.run(main())
+
+
+def test_with_the_sandbox_each_night_takes_place_on_its_date(numbers: Path) -> None:
+    since = Screening(endpoints=[Endpoint.SIM_SWAP_CHECK], max_age="since-last-run")
+    found = []
+    for day in (2, 3, 7):
+        begun = job(numbers, screening=since, run_date=date(2026, 3, day))
+        expected = forecast(begun).windows["sim-swap/check"]
+        screened = screen(begun)
+        lookups = table_with_times(screened)
+        checks = lookups.filter(endpoint="sim-swap/check")
+        assert set(checks["responded_at"].dt.date()) == {date(2026, 3, day)}
+        assert validate(screened.layout.folder).is_whole
+        found.append((expected, checks, screened.summary.coverage["sim-swap/check"]))
+    (first, _, seen), (second, checks, covered), (third, beyond, told) = found
+    assert first.first == seen.first == seen.numbers
+    assert second.reaching == third.beyond == covered.without_gap
+    assert checks["max_age_minutes"].drop_nulls().is_between(1499, 1501).sum() > 100
+    assert covered.with_gap == 0
+    derived = beyond.filter(source="derived")
+    assert derived.height == told.without_gap > 50
+    assert derived["max_age_minutes"].is_between(4 * 1440 + 59, 4 * 1440 + 61).all()
+    assert told.with_gap == beyond.filter(source="asked", outcome="success").height
+
+
+def table_with_times(screened: Screened) -> pl.DataFrame:
+    paths = screened.layout.parts(LOOKUPS)
+    return pl.concat(pl.read_parquet(path, hive_partitioning=False) for path in paths)

@@ -73,7 +73,19 @@ def test_results_have_the_same_columns_whatever_is_asked() -> None:
     groups = [c.name for e in Endpoint for c in endpoint_group(e).values()]
     first = names.index(groups[0])
     assert names[first : first + len(groups)] == groups
-    assert names[-len(RISK) :] == [c.name for c in RISK]
+    checks = ("sim_swap_check", "device_swap_check")
+    assert names[first + len(groups) :] == [
+        *(f"sim_swap_check_{n}" for n in ("source", "window_start", "window_end", "gap_minutes")),
+        "sim_swap_date_source",
+        *(
+            f"device_swap_check_{n}"
+            for n in ("source", "window_start", "window_end", "gap_minutes")
+        ),
+        "device_swap_date_source",
+        "call_forwarding_check_source",
+        *(f"{name.removesuffix('_check')}_contradiction" for name in checks),
+        *(column.name for column in RISK),
+    ]
     assert results({})[0].name == "run_id"
 
 
@@ -83,7 +95,8 @@ def test_what_was_published_stays() -> None:
     assert " ".join(c.name for c in LOOKUPS) == (
         "run_id e164 endpoint max_age_minutes outcome reason swapped active latest_change "
         "latest_change_at latest_change_raw http_status code message attempts refusals "
-        "latency_ms responded_at correlator unanswered"
+        "latency_ms responded_at correlator unanswered source source_run_id last_observed_at "
+        "window_start window_end gap_minutes contradiction"
     )
     assert " ".join(c.name for c in ERRORS) == (
         "run_id kind row_index source_file source_row raw_masked raw_region e164 endpoint "

@@ -16,10 +16,12 @@ from batch_screen.api.client import CANNOT_CONNECT
 from batch_screen.config.settings import Guards, Pacing, Retry, Screening, Settings
 from batch_screen.engine import shards as shards_module
 from batch_screen.engine.budget import Budget
+from batch_screen.engine.deciding import rules_of
 from batch_screen.engine.dispatch import Dispatcher
 from batch_screen.engine.governor import Governor
+from batch_screen.engine.history import History, so_far
 from batch_screen.engine.retry import ACCOUNT, HELD
-from batch_screen.engine.shards import History, ShardLine, so_far
+from batch_screen.engine.shards import ShardLine
 from batch_screen.engine.task import Task
 from batch_screen.engine.throttle import Throttle
 from batch_screen.errors import BatchScreenError, JournalError, OutputError, QuotaError, Stopped
@@ -82,7 +84,7 @@ class Session:
         line = ShardLine(
             self.run,
             self.plan,
-            self.screening,
+            rules_of(Settings(screening=self.screening)),
             on_saved=count,
             on_failure=self.failures.append,
         )
@@ -243,12 +245,12 @@ def test_what_was_held_back_until_the_canary_fell_is_asked_again(tmp_path: Path)
     run, _ = made(tmp_path, [1, 2])
     one, two = ((number(i), CHECK, 2400) for i in (1, 2))
     journal(run, 0, Intent(*two), Intent(*one), Intent(*one), Held(Outcome(*one)))
-    assert set(History(run, 0).held) == {Lookup(*one)}
+    assert set(History(run, 0).held) == {one[:2]}
     journal(run, 0, Attempt(*one, reason=HELD))
     history = History(run, 0)
     assert history.held == {}
     assert history.failed_attempts == {}
-    assert history.unanswered == {Lookup(*one): 1, Lookup(*two): 1}
+    assert history.unanswered == {one[:2]: 1, two[:2]: 1}
 
 
 def test_history_takes_back_intents_that_were_answered(tmp_path: Path) -> None:
@@ -257,8 +259,8 @@ def test_history_takes_back_intents_that_were_answered(tmp_path: Path) -> None:
     journal(run, 0, *(Intent(*key) for key in keys))
     journal(run, 0, Outcome(*keys[0]), Attempt(*keys[1]))
     history = History(run, 0)
-    assert history.finished == {Lookup(*keys[0])}
-    assert history.unanswered == {Lookup(*keys[2]): 1}
+    assert history.finished == {keys[0][:2]}
+    assert history.unanswered == {keys[2][:2]: 1}
     [path, _] = segments(run.journal, 0)
     path.write_bytes(path.read_bytes() + b"torn")
     assert History(run, 0).dropped_bytes == 4
@@ -435,7 +437,7 @@ class Server:
 async def start(run: Run, plan: Plan, server: Server, requests: int) -> None:
     """One start, which is stopped when so many requests were asked."""
     loop = asyncio.get_running_loop()
-    line = ShardLine(run, plan, BOTH, on_saved=lambda _: None, on_failure=lambda _: None)
+    line = ShardLine(run, plan, rules_of(FAST), on_saved=lambda _: None, on_failure=lambda _: None)
     governor = Deaf(lambda: 1e6, FAST.pacing, clock=loop.time)
 
     async def ask(lookup: Lookup, correlator: str) -> Answer:

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from batch_screen.model import Endpoint, OutcomeKind
+from batch_screen.output.observed import observed
 from batch_screen.schema import IDENTITY, LOOKUP, conform, dtypes
 
 
@@ -42,6 +43,7 @@ def outcome(i: int, endpoint: Endpoint, **values: Any) -> dict[str, Any]:
         "outcome": OutcomeKind.SUCCESS.value,
         "attempts": 1,
         "refusals": 0,
+        "source": "asked",
         **values,
     }
 
@@ -50,4 +52,4 @@ def outcomes_of(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
     listed = list(rows)
     schema = dtypes(LOOKUP)
     full = [{name: row.get(name) for name in schema.names()} for row in listed]
-    return conform(pl.DataFrame(full, schema=schema), LOOKUP)
+    return observed(conform(pl.DataFrame(full, schema=schema), LOOKUP))

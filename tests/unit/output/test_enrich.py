@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from batch_screen.model import Endpoint, OutcomeKind
 from batch_screen.output.enrich import enrich
-from batch_screen.schema import IDENTITY, RISK, dtypes, endpoint_group, results
+from batch_screen.schema import RISK, dtypes, results
 
 from .frames import outcome, outcomes_of, rows_of
 
@@ -40,9 +40,7 @@ def test_rows_and_their_order_are_kept(numbers: list[int], endpoints: list[Endpo
 @pytest.mark.parametrize("asked", [(), tuple(Endpoint), (Endpoint.CALL_FORWARDING_CHECK,)])
 def test_columns_are_fixed_whatever_was_asked(asked: tuple[Endpoint, ...]) -> None:
     enriched = enrich(rows_of([1]), outcomes_of(outcome(1, e) for e in asked), RUN)
-    groups = [c.name for e in Endpoint for c in endpoint_group(e).values()]
-    risk = [column.name for column in RISK]
-    assert enriched.columns == [*(c.name for c in IDENTITY), *groups, *risk]
+    assert enriched.columns == [column.name for column in results({})]
     assert enriched["run_id"].to_list() == [RUN]
 
 
@@ -63,10 +61,15 @@ def test_every_value_of_an_endpoint_arrives_in_its_group() -> None:
         "sim_swap_date_latest_change": "reported",
         "sim_swap_date_latest_change_at": AT,
         "sim_swap_date_responded_at": AT,
+        "sim_swap_date_source": "asked",
     }
     assert row["call_forwarding_check_active"] is True
     assert row["device_swap_check_swapped"] is False
     assert row["device_swap_check_max_age_minutes"] == 2400
+    assert row["device_swap_check_window_start"] == AT - timedelta(minutes=2400)
+    assert row["device_swap_check_window_end"] == AT
+    assert row["device_swap_check_gap_minutes"] is None
+    assert row["sim_swap_check_window_end"] is None
 
 
 @pytest.mark.parametrize("kind", [kind for kind in OutcomeKind if kind is not OutcomeKind.SUCCESS])

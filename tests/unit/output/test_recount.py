@@ -142,7 +142,7 @@ CONTENT: dict[str, tuple[str, Callable[[pl.DataFrame], pl.DataFrame], set[str], 
     "a success without a date": (
         LOOKUPS,
         first_where(pl.col("latest_change") == "none_reported", latest_change=NOBODY),
-        {"values", "enrichment"},
+        {"values", "conflicts", "enrichment"},
         "1 lookups have success and no value",
     ),
     "a window where none is taken": (
@@ -233,7 +233,7 @@ CONTENT: dict[str, tuple[str, Callable[[pl.DataFrame], pl.DataFrame], set[str], 
         lambda f: pl.concat(
             [f, first_row("e164", pl.lit("+447700999999"))(f.filter(SUCCESS).head(1))]
         ),
-        {"lookups", "accounting", "summary"},
+        {"lookups", "conflicts", "accounting", "summary"},
         "1 lookups of sim-swap/check for numbers not in results",
     ),
     "another latency": (

@@ -1,0 +1,144 @@
+"""What earlier runs know of a plan's numbers, copied into the plan when it is made.
+
+So a resume decides by the same knowledge, and what follows from it follows from the plan alone.
+Streams: of an earlier run one batch at a time is in memory, and of a shard its own numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from batch_screen.checked import read_frame
+from batch_screen.dealing import HELD_BYTES, Dealer
+from batch_screen.files import sha256_of
+from batch_screen.frames import write_frame
+from batch_screen.model import Endpoint
+from batch_screen.schema import INSTANT, LOOKUP, Column, conform, dtypes
+
+_FROM_EARLIER = (
+    "e164",
+    "endpoint",
+    "max_age_minutes",
+    "outcome",
+    "swapped",
+    "latest_change",
+    "latest_change_at",
+    "latest_change_raw",
+    "http_status",
+    "responded_at",
+    "source_run_id",
+    "last_observed_at",
+)
+KNOWN = (
+    *(column for column in LOOKUP if column.name in _FROM_EARLIER),
+    Column("reusable", pl.Boolean, "whether it may stand for an answer"),
+)
+"""For a number and endpoint the last success of all, and the last one that may be reused."""
+
+_MOST_FILES = 128
+_KEY = ["e164", "endpoint", "reusable"]
+
+
+class Shards(NamedTuple):
+    """Where what is known is to lie."""
+
+    number: int
+    place: pl.Expr
+    """The shard of a row's number."""
+    path: Callable[[int], Path]
+    """Where what is known of a shard's numbers goes to."""
+    numbers: Callable[[int], pl.DataFrame]
+    """A shard's numbers, each once, in a column ``e164``."""
+
+
+def write_known(
+    batches: Iterable[pl.DataFrame], folder: Path, shards: Shards, held_bytes: int = HELD_BYTES
+) -> dict[int, str]:
+    """Writes the newest rows of each number and endpoint to its shard; shard → SHA-256.
+
+    The batches have the columns ``KNOWN``, and may hold others' numbers and older rows. What
+    grows meanwhile lies in ``folder`` and goes again.
+    """
+    each = -(-shards.number // _MOST_FILES)  # shards whose rows go to the same file at first
+    groups = [folder / f"group-{n:05d}.spool" for n in range(-(-shards.number // each))]
+    _deal(batches, groups, shards.place // each, held_bytes)
+    digests: dict[int, str] = {}
+    for group, path in enumerate(groups):
+        first = group * each
+        spools = [path]
+        if each > 1:
+            spools = [folder / f"shard-{n:05d}.spool" for n in range(each)]
+            _deal(_row_groups(path), spools, shards.place - first, held_bytes)
+        for shard, spool in enumerate(spools, first):
+            known = _newest(spool, shards.numbers(shard)) if shard < shards.number else None
+            if known is not None and known.height:
+                write_frame(shards.path(shard), known)
+                digests[shard] = sha256_of(shards.path(shard))
+            _remove(spool)
+        _remove(path)
+    return digests
+
+
+def read_known(path: Path, sha256: str) -> pl.DataFrame:
+    """What is known of a shard's numbers, columns ``KNOWN``; no rows where nothing is.
+
+    Raises ``JournalError`` if it is not as it was written.
+    """
+    return read_frame(path, sha256) if sha256 else pl.DataFrame(schema=dtypes(KNOWN))
+
+
+def is_reusable(
+    reuse_within_minutes: Mapping[Endpoint, int], planned_at: datetime, window_minutes: int | None
+) -> pl.Expr:
+    """Whether a row may stand for an answer.
+
+    Its age is counted to the making of the plan, so that what a plan promises to save is saved.
+    With a fixed ``window_minutes`` a check counts only if it was asked with just that.
+    """
+    if not reuse_within_minutes:
+        return pl.lit(value=False)
+    oldest = {e.value: planned_at - timedelta(minutes=m) for e, m in reuse_within_minutes.items()}
+    since = pl.col("endpoint").replace_strict(oldest, default=None, return_dtype=INSTANT)
+    is_recent = (pl.col("responded_at") >= since).fill_null(value=False)
+    if window_minutes is None:
+        return is_recent
+    window = pl.col("max_age_minutes")
+    return is_recent & (window.is_null() | (window == window_minutes))
+
+
+def _deal(
+    batches: Iterable[pl.DataFrame], paths: list[Path], way: pl.Expr, held_bytes: int
+) -> None:
+    with Dealer(paths, way, held_bytes) as dealer:
+        for batch in batches:
+            dealer.add(conform(batch, KNOWN))
+
+
+def _row_groups(path: Path) -> Iterator[pl.DataFrame]:
+    if not path.exists():
+        return
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            yield pl.DataFrame(file.read_row_group(group))
+
+
+def _newest(spool: Path, numbers: pl.DataFrame) -> pl.DataFrame:
+    """The newest rows of these numbers; a row group at a time."""
+    known = pl.DataFrame(schema=dtypes(KNOWN))
+    for group in _row_groups(spool):
+        ours = conform(group, KNOWN).join(numbers, on="e164", how="semi")
+        both = pl.concat([known, ours]).sort("responded_at", descending=True, maintain_order=True)
+        known = both.unique(_KEY, keep="first", maintain_order=True)
+    return known.sort(_KEY)
+
+
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        path.unlink()

@@ -1,0 +1,207 @@
+"""Lookups that wait for others: any cut and a resume is one uninterrupted run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from batch_screen.config.planner import Planner
+from batch_screen.config.settings import Guards, Pacing, Screening, Settings
+from batch_screen.engine.budget import Budget
+from batch_screen.engine.deciding import rules_of
+from batch_screen.engine.dispatch import Dispatcher
+from batch_screen.engine.governor import Governor
+from batch_screen.engine.history import so_far
+from batch_screen.engine.shards import ShardLine
+from batch_screen.engine.throttle import Throttle
+from batch_screen.errors import Stopped
+from batch_screen.model import Answer, Endpoint, Key, LatestChange, Lookup, OutcomeKind, Plan
+from batch_screen.runs import Run
+from tests.making import known_rows, made, number
+
+SIM, SIM_DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
+DEVICE = Endpoint.DEVICE_SWAP_CHECK
+CELLS = range(60)
+BEGUN = datetime.now(UTC)
+TIMES = ["latency_ms", "responded_at", "correlator", "max_age_minutes"]
+
+
+def settings_of(canary: int = 5, **screening: Any) -> Settings:
+    return Settings(
+        screening=Screening(**{"endpoints": [SIM, SIM_DATE, DEVICE], **screening}),
+        planner=Planner(
+            derive_checks=True,
+            only_where_changed={DEVICE: SIM},
+            reuse_within_minutes={SIM_DATE: 600},
+        ),
+        pacing=Pacing(rate_per_second=1e5, ramp_up_seconds=0, max_concurrency=8),
+        guards=Guards(grace_seconds=5, canary_answers=canary),
+    )
+
+
+def earlier() -> pl.DataFrame:
+    """Every fifth number was seen two days ago, and every seventh has a date to be reused."""
+    seen, at = BEGUN - timedelta(days=2), BEGUN - timedelta(hours=1)
+    told = {"outcome": "success", "source_run_id": "20260301-0123456789"}
+    rows: list[dict[str, Any]] = [
+        {"e164": number(i), "endpoint": SIM.value, "responded_at": seen, "swapped": False, **told}
+        for i in range(0, 60, 5)
+    ]
+    rows += [
+        {
+            "e164": number(i),
+            "endpoint": SIM_DATE.value,
+            "responded_at": at,
+            "latest_change": "none_reported",
+            **told,
+        }
+        for i in range(0, 60, 7)
+    ]
+    return known_rows([{**row, "reusable": row["endpoint"] == SIM_DATE.value} for row in rows])
+
+
+class Server:
+    """Answers at once, always the same, and counts what it was asked."""
+
+    def __init__(self, *, knows_dates: bool = True) -> None:
+        self.asked: Counter[Key] = Counter()
+        self.windows: list[int | None] = []
+        self._knows_dates = knows_dates
+
+    async def ask(self, lookup: Lookup, _correlator: str) -> Answer:
+        self.asked[lookup.key] += 1
+        self.windows.append(lookup.max_age_minutes)
+        await asyncio.sleep(0)
+        i = int(lookup.e164[-5:])
+        if not lookup.endpoint.answers_date:
+            return Answer(kind=OutcomeKind.SUCCESS, swapped=i % 3 == 0, http_status=200)
+        if i % 4 == 0 or not self._knows_dates:
+            return Answer(kind=OutcomeKind.NOT_FOUND, http_status=404)
+        return Answer(
+            kind=OutcomeKind.SUCCESS,
+            latest_change=LatestChange.REPORTED,
+            latest_change_at=datetime.now(UTC) - timedelta(hours=1 if i % 3 == 0 else 500),
+            http_status=200,
+        )
+
+
+async def start(run: Run, plan: Plan, settings: Settings, server: Server, most: int) -> None:
+    """One start, which is stopped after so many requests."""
+    loop = asyncio.get_running_loop()
+
+    def saved(_count: int) -> None:
+        dispatcher.wake()
+
+    line = ShardLine(
+        run,
+        plan,
+        rules_of(settings),
+        on_saved=saved,
+        on_failure=lambda error: dispatcher.halt(error),  # noqa: PLW0108 (made below)
+    )
+
+    async def ask(lookup: Lookup, correlator: str) -> Answer:
+        if dispatcher.attempts >= most:
+            dispatcher.halt(Stopped("enough"))
+        return await server.ask(lookup, correlator)
+
+    governor = Governor(lambda: 1e5, settings.pacing, clock=loop.time)
+    dispatcher = Dispatcher(
+        settings,
+        ask=ask,
+        journal=line,
+        correlate=run.correlator,
+        throttle=Throttle(settings.pacing, governor, clock=loop.time),
+        budget=Budget(settings.budget, settings.prices, {}),
+    )
+    try:
+        await dispatcher.run(line.tasks())
+    except Stopped:
+        pass
+    finally:
+        await line.close()
+
+
+def outcomes(run: Run) -> pl.DataFrame:
+    frame = pl.concat([pl.read_parquet(path) for path in sorted(run.sealed.glob("*.parquet"))])
+    dates = [name for name in ("latest_change_at", "latest_change_raw") if name in frame.columns]
+    return frame.drop(*TIMES, *dates).sort("e164", "endpoint")
+
+
+def finished(
+    folder: Path, settings: Settings, server: Server, cuts: Iterator[int], shard_rows: int
+) -> pl.DataFrame:
+    run, plan = made(folder, CELLS, settings, shard_rows=shard_rows, known=earlier())
+    for _ in range(200):
+        asyncio.run(start(run, plan, settings, server, next(cuts)))
+        answered = so_far(run, plan, settings.endpoints).answered
+        if sum(answered.values()) == 60 * len(settings.endpoints):
+            break
+    assert len(list(run.sealed.glob("*.seal"))) == len(plan.shards)
+    return outcomes(run)
+
+
+@pytest.mark.parametrize("max_age", ["", "since-last-run"])
+@pytest.mark.parametrize(("cut", "shard_rows"), [(7, 1000), (23, 15)])
+def test_any_cut_and_a_resume_is_one_run_and_nothing_is_bought_twice(
+    tmp_path: Path, cut: int, max_age: str, shard_rows: int
+) -> None:
+    settings = settings_of(max_age=max_age)
+    whole, halves = Server(), Server()
+    one = finished(tmp_path / "one", settings, whole, iter([10**6] * 200), shard_rows)
+    other = finished(tmp_path / "other", settings, halves, iter([cut] * 200), shard_rows)
+    assert one.equals(other)
+    assert whole.asked == halves.asked
+    assert set(halves.asked.values()) == {1}
+    if max_age:  # the numbers that were seen before have their date asked, or a gap
+        assert set(halves.windows) == {None, 2400}
+    sources = Counter(one["source"])
+    assert sources["asked"] == whole.asked.total()
+    assert min(sources["derived"], sources["reused"], sources[None]) > 0
+    reasons = set(one["reason"].drop_nulls())
+    assert reasons >= {"sim_unchanged"}
+    assert one.height == 60 * len(settings.endpoints)
+
+
+def test_what_the_canary_held_to_the_end_is_followed_too(tmp_path: Path) -> None:
+    settings = settings_of(canary=60)
+    server = Server(knows_dates=False)
+    found = finished(tmp_path, settings, server, iter([10**6] * 200), 1000)
+    assert Counter(found.filter(pl.col("endpoint") == SIM.value)["source"]) == {"asked": 60}
+    assert Counter(found.filter(pl.col("endpoint") == DEVICE.value)["reason"]) == {
+        None: 20,
+        "sim_unchanged": 40,
+    }
+
+
+def test_outcomes_that_need_no_asking_do_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batch_screen.engine.shards._MOST_WRITTEN", 20)
+    settings = Settings(
+        screening=Screening(endpoints=[SIM_DATE]),
+        planner=Planner(reuse_within_minutes=600),
+        pacing=Pacing(rate_per_second=1e5, ramp_up_seconds=0),
+    )
+    rows = [{**row, "e164": number(i)} for row in earlier().to_dicts()[-1:] for i in CELLS]
+    run, plan = made(tmp_path, CELLS, settings, known=known_rows(rows))
+    most = []
+    saved = ShardLine.save
+
+    def save(line: ShardLine, *arguments: Any) -> None:
+        saved(line, *arguments)
+        most.append(line.unsaved)
+
+    monkeypatch.setattr(ShardLine, "save", save)
+    server = Server()
+    asyncio.run(start(run, plan, settings, server, 0))
+    assert server.asked.total() == 0
+    assert max(most) == 20
+    assert outcomes(run)["source"].to_list() == ["reused"] * 60
