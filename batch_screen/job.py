@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from batch_screen.config.settings import OPT_OUT_FILE, Settings
+from batch_screen.config.numbers import OPT_OUT_FILE
+from batch_screen.config.settings import Settings
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import hide
 from batch_screen.output.parts import DATA_FOLDERS

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import polars as pl
 import pyarrow as pa
 
-from batch_screen.config.settings import OPT_OUT_FILE, Settings
+from batch_screen.config.numbers import OPT_OUT_FILE
+from batch_screen.config.settings import Settings
 from batch_screen.dealing import HELD_BYTES
 from batch_screen.errors import InputError
 from batch_screen.known import Shards, is_reusable, write_known

@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from batch_screen.checked import read_record, write_record
-from batch_screen.config.settings import OPT_OUT_FILE
+from batch_screen.config.numbers import OPT_OUT_FILE
 from batch_screen.errors import ConfigurationError, JournalError
 from batch_screen.files import make_folder, sweep, translated
 from batch_screen.masking import plain

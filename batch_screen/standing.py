@@ -7,6 +7,7 @@ says so of, and goes on.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from batch_screen.config.screening import Screening
 from batch_screen.errors import BatchScreenError, InputError
 from batch_screen.exit_codes import ExitCode
 from batch_screen.journal.glance import outcomes_at_a_glance
@@ -25,6 +27,7 @@ from batch_screen.plan import read_plan
 from batch_screen.runs import Run, read_run
 from batch_screen.under_way import UnderWay, read_under_way
 
+_SCREENING = "screening."
 _FRESH_SECONDS = 30.0
 """What a running process wrote longer ago says that nothing has advanced since."""
 
@@ -150,7 +153,7 @@ def _counted(known: RunStanding, run: Run) -> RunStanding:
     plan = read_plan(run.plan)
     lookups = done = None
     if plan is not None:
-        endpoints = len(identity.settings["screening.endpoints"])
+        endpoints = len(_screening(identity.settings).lookup_endpoints)
         of_shards = [shard.unique_numbers * endpoints for shard in plan.shards]
         lookups = sum(of_shards)
         done = outcomes_at_a_glance(run.journal, run.sealed, of_shards)
@@ -163,6 +166,12 @@ def _counted(known: RunStanding, run: Run) -> RunStanding:
         done=done,
         settings=identity.settings,
     )
+
+
+def _screening(settings: Mapping[str, Any]) -> Screening:
+    """The part of a run's settings that says what is asked about each number."""
+    own = {k.removeprefix(_SCREENING): v for k, v in settings.items() if k.startswith(_SCREENING)}
+    return Screening(**own)
 
 
 def _ended(known: RunStanding, out: Path) -> RunStanding:

@@ -22,7 +22,7 @@ from batch_screen.api.connections import QuietConnector
 from batch_screen.api.deadline import Deadlines
 from batch_screen.api.endpoints import body, url
 from batch_screen.api.wire import MalformedError, Wire
-from batch_screen.config.settings import Api
+from batch_screen.config.api import Api
 from batch_screen.errors import ApiError, ConfigurationError
 from batch_screen.model import CANNOT_CONNECT, Answer, Endpoint, Lookup, OutcomeKind
 from batch_screen.version import __version__

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from batch_screen.config.settings import Api, Dialect
+from batch_screen.config.api import Api, Dialect
 from batch_screen.model import Endpoint, Lookup
 
 _PAGE = {endpoint: f"/{endpoint.value}" for endpoint in Endpoint}

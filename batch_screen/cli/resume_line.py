@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from batch_screen.cli.options import flag_names
+from batch_screen.config.numbers import OPT_OUT_FILE
 from batch_screen.config.origins import PREFIX
-from batch_screen.config.settings import OPT_OUT_FILE, Settings
+from batch_screen.config.settings import Settings
 from batch_screen.job import SANDBOX
 from batch_screen.standing import RunStanding
 

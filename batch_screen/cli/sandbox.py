@@ -64,7 +64,7 @@ def sandbox(*, as_json: bool, **options: Any) -> None:
     It accepts the key "sandbox-key", answers the same for the same number, and tells what it
     was asked at /_sandbox/statistics.
     """
-    from batch_screen.config.settings import Dialect  # noqa: PLC0415 (heavy)
+    from batch_screen.config.api import Dialect  # noqa: PLC0415 (heavy)
     from batch_screen.sandbox.config import SandboxConfig  # noqa: PLC0415
     from batch_screen.sandbox.latency import Latency  # noqa: PLC0415
     from batch_screen.sandbox.profiles import PROFILES  # noqa: PLC0415

@@ -6,230 +6,31 @@ identity, those that only change its pace are not (``Settings.identity``).
 
 from __future__ import annotations
 
-import re
-from difflib import get_close_matches
-from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from batch_screen.config.api import Api
 from batch_screen.config.cohorts import Cohorts
 from batch_screen.config.guards import Guards
+from batch_screen.config.input import Input
 from batch_screen.config.logging import Logging
 from batch_screen.config.metrics import Metrics
+from batch_screen.config.numbers import Numbers
 from batch_screen.config.output import Output
 from batch_screen.config.pings import Pings
 from batch_screen.config.planner import Planner
+from batch_screen.config.screening import Screening
 from batch_screen.config.section import NotNegative, Positive, Section
 from batch_screen.config.values import (
     HOURS,
-    address,
     clock_time,
     duration,
     hours,
-    is_loopback,
-    list_of,
-    names_or_all,
     table_of,
     zone,
 )
-from batch_screen.model import LONGEST_WINDOW_MINUTES, Endpoint
-
-RegionCode = Annotated[str, Field(pattern=r"^([A-Z]{2})?$")]
-
-
-_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-_REGION = re.compile(r"[A-Z]{2}|001")
-_REGION_ALIASES = {"UK": "GB"}
-
-
-class Dialect(StrEnum):
-    """Which of the vendor's two published sets of paths the server speaks."""
-
-    PAGE = "v1.0.0"
-    LATER = "2026-04"
-
-
-class Strictness(StrEnum):
-    """How sure a number must be before it is asked about: libphonenumber's degrees."""
-
-    POSSIBLE = "possible"
-    VALID = "valid"
-    MOBILE = "mobile"
-
-
-class Ambiguous(StrEnum):
-    """What to do with digits that read as two different numbers."""
-
-    SAFE = "safe"
-    NATIONAL = "national"
-    INTERNATIONAL = "international"
-
-
-class MaxAge(StrEnum):
-    """How far back the swap checks look."""
-
-    FIXED = ""
-    SINCE_LAST_RUN = "since-last-run"
-
-
-class BeyondWindow(StrEnum):
-    """What to do where the last observation lies further back than a check can look."""
-
-    ASK_DATE = "ask-date"
-    REPORT_GAP = "report-gap"
-
-
-class Api(Section):
-    """The API's address and how to talk to it."""
-
-    base_url: str = "https://api.tyntec.com/network-signal/v1"
-    dialect: Dialect = Dialect.PAGE
-    paths: dict[Endpoint, str] = Field(default={})
-    timeout_seconds: Positive = 15.0
-    connect_timeout_seconds: Positive = 5.0
-    proxy: str = ""
-    trust_environment_proxies: bool = False
-    ca_file: str = ""
-    key_file: str = ""
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_plain_url(cls, value: str) -> str:
-        parts = address(value)
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must hold no user, password, query or fragment")
-        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-            raise ValueError("must be https://: the key and the numbers would travel unencrypted")
-        return value.rstrip("/")
-
-    @field_validator("proxy")
-    @classmethod
-    def _is_address(cls, value: str) -> str:
-        if value:
-            address(value)
-        return value
-
-    @field_validator("paths", mode="before")
-    @classmethod
-    def _decode(cls, value: Any) -> Any:
-        return table_of(value)
-
-    @field_validator("paths")
-    @classmethod
-    def _are_paths(cls, value: dict[Endpoint, str]) -> dict[Endpoint, str]:
-        for endpoint, path in value.items():
-            if not path.startswith("/") or any(c in path for c in "?#\r\n "):
-                raise ValueError(f"the path of {endpoint} must start with / and hold no query")
-        return value
-
-
-class Screening(Section):
-    """What to ask about each number."""
-
-    endpoints: tuple[Endpoint, ...] = (Endpoint.SIM_SWAP_CHECK,)
-    max_age_minutes: Annotated[int, Field(ge=1, le=LONGEST_WINDOW_MINUTES)] = 2400
-    max_age: MaxAge = MaxAge.FIXED
-    max_age_margin_minutes: Annotated[int, Field(ge=1, le=1200)] = 60
-    beyond_window: BeyondWindow = BeyondWindow.ASK_DATE
-
-    @property
-    def reaches_back(self) -> bool:
-        """Whether windows reach back to a number's last observation."""
-        return self.max_age is MaxAge.SINCE_LAST_RUN
-
-    @property
-    def asks_dates_beyond(self) -> bool:
-        """Whether the date is asked where a window cannot reach back far enough."""
-        return self.reaches_back and self.beyond_window is BeyondWindow.ASK_DATE
-
-    @field_validator("endpoints", mode="before")
-    @classmethod
-    def _all_or_distinct(cls, value: Any) -> Any:
-        found = names_or_all(value)
-        if found == ["all"]:
-            return tuple(Endpoint)
-        if not found:
-            raise ValueError("name at least one endpoint, or all")
-        for name in set(found) - set(Endpoint):
-            close = get_close_matches(name, list(Endpoint), n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise ValueError(f"there is no endpoint '{name}'{hint}")
-        # One order for every run: asking for b,a is the same run as a,b.
-        return tuple(e for e in Endpoint if e.value in found)
-
-
-class Input(Section):
-    """How to read the lists of numbers."""
-
-    phone_column: str = ""
-    region_column: str = ""
-    default_region: RegionCode = ""
-    keep_columns: tuple[str, ...] = ()
-    has_header: bool = True
-    delimiter: str = ""
-    encoding: str = ""
-    max_unpacked_gib: Positive = 64.0
-    max_unpacking_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 200.0
-
-    @field_validator("keep_columns", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return tuple(names_or_all(value))
-
-    @field_validator("default_region", mode="before")
-    @classmethod
-    def _upper(cls, value: Any) -> Any:
-        return value.upper() if isinstance(value, str) else value
-
-    @field_validator("delimiter")
-    @classmethod
-    def _one_character(cls, value: str) -> str:
-        value = {"tab": "\t", "\\t": "\t"}.get(value, value)
-        if value not in ("", ",", ";", "\t", "|"):
-            raise ValueError("must be one of , ; | tab, or empty to find out")
-        return value
-
-
-class Numbers(Section):
-    """Which cells count as a phone number."""
-
-    strictness: Strictness = Strictness.VALID
-    ambiguous: Ambiguous = Ambiguous.SAFE
-    double_zero_is_plus: bool = False
-    vanity_letters: bool = False
-    test_numbers: tuple[str, ...] = ()
-    allowed_regions: tuple[str, ...] = ()
-    denied_regions: tuple[str, ...] = ()
-    opt_out_file: str = ""
-
-    @field_validator("test_numbers", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return value.replace(",", " ").split() if isinstance(value, str) else value
-
-    @field_validator("test_numbers")
-    @classmethod
-    def _are_e164(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(_E164.fullmatch(number) for number in value):
-            raise ValueError("every test number must be written as + and 7 to 15 digits")
-        return value
-
-    @field_validator("allowed_regions", "denied_regions", mode="before")
-    @classmethod
-    def _are_regions(cls, value: Any) -> Any:
-        codes = [code.upper() for code in list_of(value)]
-        for code in codes:
-            if not _REGION.fullmatch(code):
-                raise ValueError(f"'{code[:20]}' is neither a two-letter code such as DE nor 001")
-        # One order for every run: to allow FR,DE is the same run as DE,FR.
-        return tuple(sorted({_REGION_ALIASES.get(code, code) for code in codes}))
-
-    @model_validator(mode="after")
-    def _contradict_nowhere(self) -> Self:
-        if both := sorted({*self.allowed_regions} & {*self.denied_regions}):
-            raise ValueError(f"allowed_regions and denied_regions both name {both[0]}")
-        return self
+from batch_screen.model import Endpoint
 
 
 class Pacing(Section):
@@ -345,20 +146,13 @@ class Settings(Section):
     def _agree(self) -> Self:
         if self.input.region_column and self.input.region_column == self.input.phone_column:
             raise ValueError("input.region_column and input.phone_column name the same column")
-        self.planner.refuse_deadlock(self.screening.endpoints, self.dates_beyond)
+        self.planner.refuse_deadlock(self.screening.endpoints, self.screening.dates_beyond)
         return self
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The endpoints of the run's lookups: those named, and dates that may be needed."""
-        named = self.screening.endpoints
-        return tuple(e for e in Endpoint if e in named or e in self.dates_beyond)
-
-    @property
-    def dates_beyond(self) -> tuple[Endpoint, ...]:
-        """The dates that are asked where a check's window cannot reach back far enough."""
-        checks = self.screening.endpoints if self.screening.asks_dates_beyond else ()
-        return tuple(e.date for e in checks if e.takes_max_age and e.date)
+        return self.screening.lookup_endpoints
 
     def identity(self) -> dict[str, Any]:
         """The settings that belong to a run's identity, as flat JSON values by dotted name.
@@ -379,7 +173,6 @@ class Settings(Section):
         return flat
 
 
-OPT_OUT_FILE = "numbers.opt_out_file"
 _IDENTITY_SECTIONS = ("screening", "planner", "input", "numbers", "cohorts")
 # They refuse a file or let it pass, and change no row of it.
 _ONLY_PROTECTS = ("input.max_unpacked_gib", "input.max_unpacking_ratio")

@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from batch_screen.api.client import proxy_of, tls_context
-from batch_screen.config.settings import Api
+from batch_screen.config.api import Api
 from batch_screen.doctor.findings import Finding, failed, not_checked, warning, well
 from batch_screen.errors import ApiError, ConfigurationError
 from batch_screen.version import __version__

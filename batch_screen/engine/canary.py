@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from batch_screen.config.settings import Dialect
+from batch_screen.config.api import Dialect
 from batch_screen.errors import ApiError, AuthenticationError, ConfigurationError
 from batch_screen.model import Endpoint, OutcomeKind
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from batch_screen.config.settings import Numbers
+from batch_screen.config.numbers import Numbers
 from batch_screen.masking import masked_logger
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.normalise import Normaliser

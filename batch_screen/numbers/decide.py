@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from batch_screen.config.settings import Ambiguous, Numbers, Strictness
+from batch_screen.config.numbers import Ambiguous, Numbers, Strictness
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.branches import first_of, split
 from batch_screen.numbers.columns import DIALLED, read_columns

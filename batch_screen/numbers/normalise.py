@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import phonenumbers
 
-from batch_screen.config.settings import Ambiguous, Numbers, Strictness
+from batch_screen.config.numbers import Ambiguous, Numbers, Strictness
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import mask_number, plain
 from batch_screen.model import ColumnKind

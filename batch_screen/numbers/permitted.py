@@ -15,7 +15,7 @@ from typing import NamedTuple
 import phonenumbers
 import polars as pl
 
-from batch_screen.config.settings import Ambiguous, Numbers, Strictness
+from batch_screen.config.numbers import Ambiguous, Numbers, Strictness
 from batch_screen.errors import ConfigurationError, InputError
 from batch_screen.masking import mask_cell
 from batch_screen.model import ColumnKind

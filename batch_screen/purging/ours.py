@@ -22,7 +22,9 @@ GOING = "_PURGING"
 
 _STATE_FILES = (
     re.compile(r"(run|previous)\.json"),
-    re.compile(r"plan(\.growing)?/(rows-\d{5}\.(parquet|whole)|rejects\.parquet|plan\.json)"),
+    re.compile(
+        r"plan(\.growing)?/((rows|known)-\d{5}\.(parquet|whole)|rejects\.parquet|plan\.json)"
+    ),
     re.compile(r"journal/\d{5}-\d{5}\.journal"),
     re.compile(r"sealed/\d{5}\.(parquet|seal)"),
     re.compile(r"starts/\d{4,}\.json"),

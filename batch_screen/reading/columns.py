@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 
-from batch_screen.config.settings import Input
+from batch_screen.config.input import Input
 from batch_screen.errors import InputError
 from batch_screen.masking import mask_cell
 from batch_screen.model import ColumnKind

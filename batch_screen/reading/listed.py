@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from batch_screen.config.settings import Input
+from batch_screen.config.input import Input
 from batch_screen.errors import InputError
 from batch_screen.reading.columns import choose
 from batch_screen.reading.layout import Layout

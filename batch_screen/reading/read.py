@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from batch_screen.config.settings import Input
+from batch_screen.config.input import Input
 from batch_screen.errors import InputError
 from batch_screen.exit_codes import ExitCode
 from batch_screen.model import ColumnKind

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from batch_screen.config.settings import Dialect
+from batch_screen.config.api import Dialect
 from batch_screen.errors import ConfigurationError
 from batch_screen.sandbox.answers import Population, World
 from batch_screen.sandbox.latency import Latency

@@ -13,7 +13,7 @@ from enum import Enum, auto
 
 import msgspec
 
-from batch_screen.config.settings import Dialect
+from batch_screen.config.api import Dialect
 from batch_screen.model import Endpoint
 from batch_screen.sandbox import hostile, problems
 from batch_screen.sandbox.answers import field_name

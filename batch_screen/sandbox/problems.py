@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from batch_screen.config.settings import Dialect
+from batch_screen.config.api import Dialect
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batch_screen.config.settings import Input
+from batch_screen.config.input import Input
 from batch_screen.masking import mask_text, plain
 from batch_screen.model import ColumnKind
 from batch_screen.reading.columns import Choice, found_by, likely_region

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from batch_screen.config.settings import Ambiguous, Numbers, Strictness
+from batch_screen.config.numbers import Ambiguous, Numbers, Strictness
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.frame import normalise_frame
 from batch_screen.numbers.normalise import Normaliser

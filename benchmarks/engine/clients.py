@@ -20,7 +20,10 @@ from pathlib import Path
 
 import aiohttp
 
-from batch_screen.config.settings import Api, Guards, Input, Pacing, Screening, Settings
+from batch_screen.config.api import Api
+from batch_screen.config.input import Input
+from batch_screen.config.screening import Screening
+from batch_screen.config.settings import Guards, Pacing, Settings
 from batch_screen.engine.asking import ask_all, loop_factory
 from batch_screen.model import Endpoint
 from batch_screen.planning import Source, plan_inputs

@@ -27,7 +27,8 @@ def ours(source: Path, target: Path) -> None:
     import polars as pl  # noqa: PLC0415 (its import counts)
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    from batch_screen.config.settings import Input, Numbers  # noqa: PLC0415
+    from batch_screen.config.input import Input  # noqa: PLC0415
+    from batch_screen.config.numbers import Numbers  # noqa: PLC0415
     from batch_screen.numbers.frame import normalise_frames  # noqa: PLC0415
     from batch_screen.numbers.normalise import Normaliser  # noqa: PLC0415
     from batch_screen.reading.read import open_table  # noqa: PLC0415

@@ -9,7 +9,7 @@ import phonenumbers
 import polars as pl
 from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
 
-from batch_screen.config.settings import Numbers
+from batch_screen.config.numbers import Numbers
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.cells import read_cells
 from batch_screen.numbers.clean import ascii_text

@@ -175,6 +175,7 @@ def torn_by(folder: Path, name: str, content: bytes) -> list[str]:
         (".state/runs/r/sealed/00000.seal", b'{"content": {"sha256": "0"}}'),
         ("latest.json", b'{"run_id": '),
         ("runs/r/errors.csv", b"run_id,kind\r\nr,re"),
+        ("runs/r/report.html", b"<!doctype html><html><body>"),
         ("runs/r/_SUCCESS", b"0" * 64),
     ],
 )
@@ -182,7 +183,9 @@ def test_a_torn_file_is_seen(tmp_path: Path, name: str, content: bytes) -> None:
     assert len(torn_by(tmp_path / "out", name, content)) == 1
 
 
-@pytest.mark.parametrize("name", ["runs/r/.a.json.12.tmp", ".state/runs/r/plan.growing/a.json"])
+@pytest.mark.parametrize(
+    "name", ["runs/r/.a.json.12.tmp", ".state/runs/r/plan.growing/a.json", ".state/progress.json"]
+)
 def test_what_grows_is_not_taken_for_torn(tmp_path: Path, name: str) -> None:
     assert torn_by(tmp_path / "out", name, b"{") == []
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from batch_screen.config.settings import Api, Numbers, Settings
+from batch_screen.config.api import Api
+from batch_screen.config.numbers import Numbers
+from batch_screen.config.settings import Settings
 from batch_screen.diagnosing import canary_number, diagnose, unreadable
 from batch_screen.doctor.findings import Diagnosis, Health
 from batch_screen.errors import ConfigurationError

@@ -16,7 +16,8 @@ import batch_screen
 from batch_screen.cli.main import cli
 from batch_screen.cli.options import _SETTINGS
 from batch_screen.config.load import load_settings, sections, variable_names
-from batch_screen.config.settings import Numbers, Settings
+from batch_screen.config.numbers import Numbers
+from batch_screen.config.settings import Settings
 from batch_screen.config.thresholds import AMOUNTS, RATES
 from batch_screen.exit_codes import ExitCode
 from batch_screen.notify.metrics import metrics

@@ -16,17 +16,10 @@ from pydantic import SecretStr
 
 from batch_screen import plan, reporting
 from batch_screen.api.client import Client
-from batch_screen.config.settings import (
-    Guards,
-    Input,
-    Numbers,
-    Output,
-    Pacing,
-    Prices,
-    Screening,
-    Settings,
-    Strictness,
-)
+from batch_screen.config.input import Input
+from batch_screen.config.numbers import Numbers, Strictness
+from batch_screen.config.screening import Screening
+from batch_screen.config.settings import Guards, Output, Pacing, Prices, Settings
 from batch_screen.errors import (
     ApiError,
     AuthenticationError,

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from batch_screen.config.input import Input
+from batch_screen.config.numbers import Numbers, Strictness
 from batch_screen.config.output import Output
-from batch_screen.config.settings import Input, Numbers, Settings, Strictness
+from batch_screen.config.settings import Settings
 from batch_screen.errors import InputError, Stopped
 from batch_screen.model import Plan
 from batch_screen.plan import read_plan, rejects_path, shard_rows_path

@@ -13,8 +13,9 @@ import polars as pl
 import pytest
 
 from batch_screen import reporting
+from batch_screen.config.numbers import Numbers
 from batch_screen.config.output import Output
-from batch_screen.config.settings import Numbers, Prices, Settings
+from batch_screen.config.settings import Prices, Settings
 from batch_screen.errors import BatchScreenError, JournalError, OutputError, Stopped
 from batch_screen.journal.seal import read_sealed, seal_path, sealed_path, write_sealed
 from batch_screen.journal.segments import SegmentWriter

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_screen.config.settings import Pacing, Screening, Settings
+from batch_screen.config.screening import Screening
+from batch_screen.config.settings import Pacing, Settings
 from batch_screen.errors import ConfigurationError, JournalError
 from batch_screen.journal.lines import encode
 from batch_screen.model import Endpoint, Intent, Lookup, Outcome

@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 
 from batch_screen.config.planner import Planner
-from batch_screen.config.settings import Screening, Settings
+from batch_screen.config.screening import Screening
+from batch_screen.config.settings import Settings
 from batch_screen.model import Endpoint, Session
 from batch_screen.output.summary import COMPLETE, Lookups, Rows, Summary
 from batch_screen.sparing import CHAIN, DERIVE, REUSE, Expected, Saving, Windows, expected

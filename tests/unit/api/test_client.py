@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from batch_screen.api.answers import MAX_BODY_BYTES, TRUNCATED
 from batch_screen.api.client import CANNOT_CONNECT, Client
 from batch_screen.api.wire import MalformedError, Wire
-from batch_screen.config.settings import Api
+from batch_screen.config.api import Api
 from batch_screen.errors import ApiError, ConfigurationError
 from batch_screen.model import Answer, Endpoint, Lookup, OutcomeKind
 from batch_screen.version import __version__

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from batch_screen.api.client import ANOTHERS, Client
-from batch_screen.config.settings import Api
+from batch_screen.config.api import Api
 from batch_screen.model import Answer, Endpoint, Lookup, OutcomeKind
 
 KEY = "s3cret-api-key"

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from batch_screen.api.endpoints import PATHS, body, url
-from batch_screen.config.settings import Api, Dialect
+from batch_screen.config.api import Api, Dialect
 from batch_screen.model import Endpoint, Lookup
 
 BASE = "https://api.tyntec.com/network-signal/v1"

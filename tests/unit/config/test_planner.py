@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from batch_screen.config.planner import Planner
-from batch_screen.config.settings import Screening, Settings
+from batch_screen.config.screening import Screening
+from batch_screen.config.settings import Settings
 from batch_screen.model import Endpoint
 
 SIM, SIM_DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from batch_screen.config.settings import Api, Screening, Settings
+from batch_screen.config.api import Api
+from batch_screen.config.screening import Screening
+from batch_screen.config.settings import Settings
 from batch_screen.doctor.canary import _finding, canary_findings
 from batch_screen.doctor.findings import Health
 from batch_screen.model import Answer, Endpoint, OutcomeKind

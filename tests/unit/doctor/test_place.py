@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from batch_screen.config.settings import Api, Pacing, Settings
+from batch_screen.config.api import Api
+from batch_screen.config.settings import Pacing, Settings
 from batch_screen.doctor import place
 from batch_screen.doctor.findings import Finding, Health
 from batch_screen.doctor.place import (

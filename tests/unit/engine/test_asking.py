@@ -13,7 +13,9 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from batch_screen.config.settings import Api, Guards, Pacing, Screening, Settings
+from batch_screen.config.api import Api
+from batch_screen.config.screening import Screening
+from batch_screen.config.settings import Guards, Pacing, Settings
 from batch_screen.engine import asking
 from batch_screen.engine.asking import Asked, ask_all
 from batch_screen.errors import AuthenticationError, ConfigurationError, OutputError, Stopped

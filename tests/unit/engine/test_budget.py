@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.config import settings as bounds
-from batch_screen.config.settings import Prices, Screening, Settings
+from batch_screen.config.screening import Screening
+from batch_screen.config.settings import Prices, Settings
 from batch_screen.engine.budget import Budget, refuse_unpriced
 from batch_screen.errors import ConfigurationError, Stopped
 from batch_screen.model import Endpoint, Spent

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_screen.config.settings import Dialect
+from batch_screen.config.api import Dialect
 from batch_screen.engine.canary import Canary
 from batch_screen.errors import ApiError, AuthenticationError, ConfigurationError
 from batch_screen.model import Endpoint, OutcomeKind

@@ -11,7 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from batch_screen.config.planner import Planner
-from batch_screen.config.settings import Screening, Settings
+from batch_screen.config.screening import Screening
+from batch_screen.config.settings import Settings
 from batch_screen.engine.deciding import (
     NOBODY_ASKED,
     Decision,

@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 
 from batch_screen.config.planner import Planner
-from batch_screen.config.settings import Guards, Pacing, Screening, Settings
+from batch_screen.config.screening import Screening
+from batch_screen.config.settings import Guards, Pacing, Settings
 from batch_screen.engine.budget import Budget
 from batch_screen.engine.deciding import rules_of
 from batch_screen.engine.dispatch import Dispatcher

@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 
 from batch_screen.api.client import CANNOT_CONNECT
-from batch_screen.config.settings import Guards, Pacing, Retry, Screening, Settings
+from batch_screen.config.screening import Screening
+from batch_screen.config.settings import Guards, Pacing, Retry, Settings
 from batch_screen.engine import shards as shards_module
 from batch_screen.engine.budget import Budget
 from batch_screen.engine.deciding import rules_of

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from batch_screen.config.settings import Numbers
+from batch_screen.config.numbers import Numbers
 from batch_screen.numbers import alone
 from batch_screen.numbers.alone import judge
 from batch_screen.numbers.normalise import Normaliser

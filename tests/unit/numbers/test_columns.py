@@ -8,7 +8,7 @@ from itertools import islice
 import phonenumbers
 import pytest
 
-from batch_screen.config.settings import Ambiguous, Numbers, Strictness
+from batch_screen.config.numbers import Ambiguous, Numbers, Strictness
 from batch_screen.model import ColumnKind
 from tests.differential.cases import SPECIAL, Case, examples, ordinary, random_cases, writings
 from tests.differential.compare import differences_from_cells, differences_from_library

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_screen.config.settings import Ambiguous, Numbers, Strictness
+from batch_screen.config.numbers import Ambiguous, Numbers, Strictness
 from batch_screen.errors import ConfigurationError, InputError
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.frame import ADDED_COLUMNS, normalise_frame

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import pytest
 
-from batch_screen.config.settings import Numbers
+from batch_screen.config.numbers import Numbers
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.frame import normalise_frame
 from batch_screen.numbers.normalise import Normaliser

@@ -13,7 +13,8 @@ from typing import Any
 import polars as pl
 
 from batch_screen.config.output import Output
-from batch_screen.config.settings import Screening, Settings
+from batch_screen.config.screening import Screening
+from batch_screen.config.settings import Settings
 from batch_screen.journal.seal import write_sealed
 from batch_screen.model import Endpoint, OutcomeKind, Session
 from batch_screen.output.findings import Validation

@@ -22,6 +22,7 @@ OURS = (
     "previous.json",
     "plan/plan.json",
     "plan/rows-00000.parquet",
+    "plan/known-00000.parquet",
     "plan/rejects.parquet",
     "plan.growing/rows-00001.whole",
     "journal/00000-00001.journal",

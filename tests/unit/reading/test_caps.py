@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_screen.config.settings import Input
+from batch_screen.config.input import Input
 from batch_screen.errors import InputError
 from batch_screen.reading.caps import Caps, claimed_bytes
 from batch_screen.reading.layout import Packing

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_screen.config.settings import Input
+from batch_screen.config.input import Input
 from batch_screen.errors import InputError
 from batch_screen.reading.columns import Choice, FoundBy, choose, found_by, likely_region
 from batch_screen.reading.layout import Column

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_screen.config.settings import Input
+from batch_screen.config.input import Input
 from batch_screen.errors import ConfigurationError, InputError
 from batch_screen.reading.caps import Caps
 from batch_screen.reading.decode import checked_encoding, guessed_encoding, unpacked, utf8

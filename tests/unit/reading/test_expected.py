@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from batch_screen.config.settings import Input
+from batch_screen.config.input import Input
 from batch_screen.reading.read import open_table
 
 LINE = "C{:07},+49 171 39{:05},DE\n"

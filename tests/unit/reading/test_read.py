@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_screen.config.settings import Input
+from batch_screen.config.input import Input
 from batch_screen.errors import InputError
 from batch_screen.reading.read import Table, open_table
 

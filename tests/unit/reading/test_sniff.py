@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_screen.config.settings import Input
+from batch_screen.config.input import Input
 from batch_screen.errors import InputError
 from batch_screen.reading.layout import Csv, Layout, Packing
 from batch_screen.reading.sniff import sniff

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import phonenumbers
 import pytest
 
-from batch_screen.config.settings import Dialect
+from batch_screen.config.api import Dialect
 from batch_screen.errors import ConfigurationError
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.answers import truth

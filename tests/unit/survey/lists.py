@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from batch_screen.config.settings import Numbers
+from batch_screen.config.numbers import Numbers
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.planning import judged

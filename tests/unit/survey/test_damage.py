@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_screen.config.settings import Numbers
+from batch_screen.config.numbers import Numbers
 from batch_screen.model import ColumnKind
 from batch_screen.survey.damage import (
     BY_A_SPREADSHEET,

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from batch_screen.config.settings import Input
+from batch_screen.config.input import Input
 from batch_screen.reading.read import open_table
 from batch_screen.survey.facts import FileFacts
 from batch_screen.survey.files import file_facts

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_screen.config.settings import Numbers
+from batch_screen.config.numbers import Numbers
 from batch_screen.model import ColumnKind
 from batch_screen.survey.facts import RegionAdvice
 from batch_screen.survey.regions import (
