@@ -20,7 +20,7 @@ define SHOW
 import polars as pl
 found = pl.read_parquet("demo_out/**/results/**/*.parquet")
 print(f"{found.height} rows, {found.width} columns of results; positives:")
-print(found.select(pl.col("^.*_(swapped|active)$$").sum()).unpivot(variable_name="column"))
+print(found.select(pl.col("^.*_check_(swapped|active)$$").sum()).unpivot(variable_name="column"))
 endef
 export SHOW
 

@@ -239,7 +239,8 @@ def _query(screened: Screened) -> str:
     """One line to copy: the rows with a swap or an active forwarding."""
     layout = screened.layout
     paths = layout.part("results", 0).parent / f"{layout.run_id}-?????.parquet"  # not those of -2
-    positive = 'pl.any_horizontal(pl.col("^.*_(swapped|active)$"))'
+    # The endpoints' own columns, not the risk view's.
+    positive = 'pl.any_horizontal(pl.col("^.*_check_(swapped|active)$"))'
     code = (
         f"import polars as pl; print(pl.read_parquet({json.dumps(str(paths))}).filter({positive}))"
     )

@@ -1,5 +1,6 @@
 """What a run found, by region, signal and age, counted from its written results.
 
+Ages and flags are those of the risk view, as they stand in the rows: nothing is worked out anew.
 A number counts once however many rows it stands in. One shard's numbers are in memory at a
 time, six small columns of them; what is kept are counts.
 """
@@ -15,23 +16,36 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from batch_screen.model import Endpoint, LatestChange
-from batch_screen.output.bands import RECENT, band_of
 from batch_screen.output.parts import SHARDS_MARK
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"
 NO_REGION = ""
 """Numbers that the metadata gives no region."""
 
+FUTURE = "in_future"
+"""A change that is reported and dated so far after its answer that it has no age."""
+
 _NUMBER = "number"
-_SIM = (Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE)
-_DEVICE = (Endpoint.DEVICE_SWAP_CHECK, Endpoint.DEVICE_SWAP_DATE)
+_BANDS = {
+    Endpoint.SIM_SWAP_DATE: "sim_change_age_band",
+    Endpoint.DEVICE_SWAP_DATE: "device_change_age_band",
+}
+_SIM, _DEVICE, _FORWARDED = "risk_sim_recent", "risk_device_recent", "risk_forwarding_active"
+_BOTH = "risk_sim_and_device_recent"
+_FLAGS = {
+    _SIM: (Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE),
+    _DEVICE: (Endpoint.DEVICE_SWAP_CHECK, Endpoint.DEVICE_SWAP_DATE),
+    _FORWARDED: (Endpoint.CALL_FORWARDING_CHECK,),
+}
+"""The flag of each signal, and the endpoints that tell it."""
 
 
 class Signs(msgspec.Struct, frozen=True):
-    """Numbers that deserve a look, each in one field of the first four; ``unknown`` beside them.
+    """Numbers with a flag of the risk view, each in one field of the first four.
 
-    A SIM or device has changed if its check says so, or, where only its date was asked, if
-    that is less than seven days old. ``unknown``: a signal is unknown and none is positive.
+    ``unknown``: no flag is true, and that of a signal which was asked is null. ``unanswered``:
+    those of the unknown for which a lookup of such a signal failed; the others have all their
+    answers, and none that rules a recent change out.
     """
 
     sim_and_device: int = 0
@@ -39,6 +53,7 @@ class Signs(msgspec.Struct, frozen=True):
     sim_only: int = 0
     device_only: int = 0
     unknown: int = 0
+    unanswered: int = 0
 
     @property
     def numbers(self) -> int:
@@ -50,7 +65,7 @@ class Breakdown(msgspec.Struct, frozen=True):
     """Numbers by endpoint, region and value, and the signs that deserve a look.
 
     A check's values are yes, no and unknown; a date's are the names of ``bands``,
-    none_reported and unknown.
+    none_reported, ``FUTURE`` and unknown.
     """
 
     numbers: int
@@ -91,23 +106,21 @@ def _shards(paths: Sequence[Path]) -> Iterator[pl.LazyFrame]:
 
 
 def _numbers(shard: pl.LazyFrame, endpoints: Sequence[Endpoint]) -> pl.DataFrame:
-    """The shard's numbers, each once: its region, and for each endpoint what was found."""
+    """The shard's numbers, each once: its region, what each endpoint found, and the flags."""
     # As integers, an eighth of the memory; E.164 has fifteen digits at most.
     number = pl.col("e164").str.strip_prefix("+").cast(pl.Int64).alias(_NUMBER)
     region = pl.col("region").fill_null(NO_REGION).cast(pl.Categorical)
     found = [_value(endpoint).cast(pl.Categorical).alias(endpoint.column) for endpoint in endpoints]
-    once = shard.select(number, region, *found).unique(_NUMBER, keep="any")
+    once = shard.select(number, region, *found, _BOTH, *_FLAGS).unique(_NUMBER, keep="any")
     return once.with_columns(pl.col(pl.Categorical).cast(pl.String)).collect(engine="streaming")
 
 
 def _value(endpoint: Endpoint) -> pl.Expr:
     if endpoint.answers_date:
         changed = pl.col(f"{endpoint.column}_latest_change")
-        age = pl.col(f"{endpoint.column}_responded_at") - pl.col(
-            f"{endpoint.column}_latest_change_at"
-        )
-        dated = pl.when(changed == LatestChange.REPORTED.value).then(band_of(age))
-        return dated.otherwise(changed).fill_null(UNKNOWN)
+        is_dated = changed == LatestChange.REPORTED.value
+        undated = pl.when(is_dated).then(pl.lit(FUTURE)).otherwise(changed)
+        return pl.coalesce(_BANDS[endpoint], undated, pl.lit(UNKNOWN))
     word = "swapped" if endpoint.takes_max_age else "active"
     claim = pl.col(f"{endpoint.column}_{word}")
     said = pl.when(claim).then(pl.lit(YES)).otherwise(pl.lit(NO))
@@ -115,17 +128,16 @@ def _value(endpoint: Endpoint) -> pl.Expr:
 
 
 def _signs(endpoints: Sequence[Endpoint]) -> list[pl.Expr]:
-    sim, device = _changed(_SIM, endpoints), _changed(_DEVICE, endpoints)
-    forwarded = _changed((Endpoint.CALL_FORWARDING_CHECK,), endpoints)
-    unknown = pl.any_horizontal(
-        pl.lit(value=False), *(pl.col(e.column) == UNKNOWN for e in endpoints)
-    )
+    both, sim, device, forwarded = (_is(flag) for flag in (_BOTH, *_FLAGS))
+    unknown, unanswered = _unknown(endpoints)
+    no_sign = ~sim & ~device & ~forwarded
     signs = {
-        "sim_and_device": sim & device,
-        "sim_only": sim & ~device,
-        "device_only": device & ~sim,
+        "sim_and_device": both,
+        "sim_only": sim & ~both,
+        "device_only": device & ~both,
         "forwarded": forwarded & ~sim & ~device,
-        "unknown": unknown & ~sim & ~device & ~forwarded,
+        "unknown": unknown & no_sign,
+        "unanswered": unanswered & no_sign,
     }
     # Without a row, a literal would still count as one.
     counts = [(pl.col(_NUMBER).is_not_null() & sign).sum() for sign in signs.values()]
@@ -133,10 +145,20 @@ def _signs(endpoints: Sequence[Endpoint]) -> list[pl.Expr]:
     return [pl.len().alias(_NUMBER), *named]
 
 
-def _changed(wanted: Sequence[Endpoint], asked: Sequence[Endpoint]) -> pl.Expr:
-    """What the first of the endpoints says that was asked: a check before a date."""
-    for endpoint in wanted:
-        if endpoint in asked:
-            young = [YES] if not endpoint.answers_date else sorted(RECENT)
-            return pl.col(endpoint.column).is_in(young)
-    return pl.lit(value=False)
+def _is(flag: str) -> pl.Expr:
+    """Whether the flag is true; one that is null is not."""
+    return pl.col(flag).fill_null(value=False)
+
+
+def _unknown(asked: Sequence[Endpoint]) -> tuple[pl.Expr, pl.Expr]:
+    """Whether a signal that was asked has no flag, and whether that is so for want of an answer.
+
+    What was not asked is null in every row, and says nothing about the number.
+    """
+    unknown = unanswered = pl.lit(value=False)
+    for flag, endpoints in _FLAGS.items():
+        is_null = pl.col(flag).is_null()
+        for endpoint in (each for each in endpoints if each in asked):
+            unknown = unknown | is_null
+            unanswered = unanswered | (is_null & (pl.col(endpoint.column) == UNKNOWN))
+    return unknown, unanswered

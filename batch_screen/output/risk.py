@@ -12,35 +12,14 @@ from collections.abc import Iterable, Mapping
 import polars as pl
 
 from batch_screen.model import Endpoint
+from batch_screen.output.bands import BANDS, NAMES, OLDEST, RECENT_HOURS
 from batch_screen.schema import RISK
 
 RISK_VERSION = 1
-RECENT_HOURS = 7 * 24
-"""A change is recent up to this age."""
-
 AHEAD_HOURS = 24
 """Clocks and time zones differ: a date so little after its answer counts as the answer's moment.
 What lies further ahead is no date of a change."""
 
-BANDS = {
-    "<4h": 4,
-    "<12h": 12,
-    "<1d": 24,
-    "<2d": 2 * 24,
-    "<5d": 5 * 24,
-    "<7d": 7 * 24,
-    "<14d": 14 * 24,
-    "<30d": 30 * 24,
-    "<60d": 60 * 24,
-    "<90d": 90 * 24,
-    "<180d": 180 * 24,
-    "<1y": 365 * 24,
-    "<2y": 2 * 365 * 24,
-    "<3y": 3 * 365 * 24,
-}
-"""The bands of the standard's discussion, and the hours below which each of them ends."""
-
-OLDEST = "3y+"
 UNKNOWN = "unknown"
 
 _HOUR_US = 3_600_000_000
@@ -121,7 +100,7 @@ def _named(values: Mapping[object, int]) -> dict[str, int]:
     >>> _named({None: 1, "3y+": 2, "<4h": 3}), _named({False: 1, True: 2})
     ({'<4h': 3, '3y+': 2, 'unknown': 1}, {'true': 2, 'false': 1})
     """
-    order = [*BANDS, OLDEST, "true", "false"]
+    order = [*NAMES, "true", "false"]
     named = {UNKNOWN if v is None else str(v).lower(): rows for v, rows in values.items()}
     known = sorted(named.keys() - {UNKNOWN}, key=lambda n: (order.index(n) if n in order else 0, n))
     return {name: named[name] for name in (*known, *({UNKNOWN} & named.keys()))}

@@ -7,28 +7,28 @@ from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from batch_screen.model import LatestChange
-from batch_screen.output.bands import BANDS, FUTURE, RECENT, RECENT_DAYS
-from batch_screen.output.breakdown import UNKNOWN
+from batch_screen.output.bands import NAMES, RECENT
+from batch_screen.output.breakdown import FUTURE, UNKNOWN
 from batch_screen.output.svg import text
-from batch_screen.webpage.words import share
+from batch_screen.webpage.words import RECENT_DAYS, age_words, share
 
 _WIDTH, _HEIGHT, _BAR = 380, 19, 12
-_LEFT, _RIGHT = 122, 250
+_LEFT, _RIGHT = 128, 250
 _LEAST = 1.5
 """A bar of few is still to be seen."""
 _GAP = 12
+_NONE = LatestChange.NONE_REPORTED.value
 
 
 class _Row(NamedTuple):
-    """A band, how it is called, and the style of its bar."""
+    """A band, or what there is in place of one, and the style of its bar."""
 
     band: str
-    words: str
     look: str
 
 
 def ages_svg(counts: Mapping[str, int], title: str) -> str:
-    """A drawing of numbers by band; those without a date stand apart below."""
+    """A drawing of numbers by band; those without an age stand apart below."""
     groups = _groups(counts)
     lines = sum(1 + len(rows) for rows in groups.values())
     height = lines * _HEIGHT + (len(groups) - 1) * _GAP + 4
@@ -46,14 +46,14 @@ def ages_svg(counts: Mapping[str, int], title: str) -> str:
 
 
 def _groups(counts: Mapping[str, int]) -> dict[str, list[_Row]]:
-    """Changes young and old, and what has no date."""
-    young = [_Row(band.name, band.name, "positive") for band in BANDS if band.name in RECENT]
-    old = [_Row(band.name, band.name, "older") for band in BANDS if band.name not in RECENT]
+    """Changes young and old, and what has no age."""
+    young = [_Row(name, "positive") for name in NAMES if name in RECENT]
+    old = [_Row(name, "older") for name in NAMES if name not in RECENT]
+    none = [_Row(_NONE, "older")]
     if counts.get(FUTURE):
-        young.insert(0, _Row(FUTURE, FUTURE, "positive"))
-    none = _Row(LatestChange.NONE_REPORTED.value, "none reported", "older")
-    undated = [none, _Row(UNKNOWN, "unknown", "unknown")]
-    return {f"less than {RECENT_DAYS} days": young, "older": old, "no date": undated}
+        none.append(_Row(FUTURE, "unknown"))
+    none.append(_Row(UNKNOWN, "unknown"))
+    return {f"less than {RECENT_DAYS} days": young, "older": old, "no age": none}
 
 
 def _name(svg: ET.Element, y: float, words: str, count: int, counts: Mapping[str, int]) -> None:
@@ -66,7 +66,7 @@ def _name(svg: ET.Element, y: float, words: str, count: int, counts: Mapping[str
 
 def _draw(svg: ET.Element, y: float, row: _Row, counts: Mapping[str, int]) -> None:
     count, middle = counts.get(row.band, 0), y + _HEIGHT / 2 + 4
-    text(svg, _LEFT - 8, middle, row.words, anchor="end")
+    text(svg, _LEFT - 8, middle, age_words(row.band), anchor="end")
     if not count:
         text(svg, _LEFT + 6, middle, "0")
         return
@@ -79,7 +79,6 @@ def _draw(svg: ET.Element, y: float, row: _Row, counts: Mapping[str, int]) -> No
 
 
 def _described(counts: Mapping[str, int]) -> str:
-    names = (FUTURE, *(band.name for band in BANDS))
-    told = [f"{name} {counts[name]:,}" for name in names if counts.get(name)]
-    none, unknown = (counts.get(n, 0) for n in (LatestChange.NONE_REPORTED.value, UNKNOWN))
-    return ", ".join([*told, f"none reported {none:,}", f"unknown {unknown:,}"])
+    always = (_NONE, UNKNOWN)
+    names = [n for n in (*NAMES, FUTURE, *always) if counts.get(n) or n in always]
+    return ", ".join(f"{age_words(name)} {counts.get(name, 0):,}" for name in names)

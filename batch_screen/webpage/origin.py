@@ -70,6 +70,11 @@ def _rest(files: Sequence[ListedFile]) -> str:
     )
 
 
+def risk_version(summary: Summary) -> str:
+    """The version of the rules for ages and flags that the rows name; empty without rows."""
+    return ", ".join(summary.risk.get("risk_version", {}))
+
+
 def versions_table(summary: Summary) -> Table:
     """What made the run, and what was noted while reading."""
     facts = {
@@ -77,6 +82,7 @@ def versions_table(summary: Summary) -> Table:
         "run date": summary.run_date,
         "batch-screen": summary.version,
         "schema of the tables": str(SCHEMA_VERSION),
+        **({"risk_version": version} if (version := risk_version(summary)) else {}),
         **{_safe(name.replace("_", " ")): _safe(value) for name, value in summary.facts.items()},
     }
     columns = (Column("What", Kind.TEXT), Column("Value", Kind.TEXT))

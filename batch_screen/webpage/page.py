@@ -13,10 +13,10 @@ from batch_screen.webpage.asking import cost_note, cost_table, latency_table, st
 from batch_screen.webpage.comparison import changes_table, cohorts_table, thresholds_table
 from batch_screen.webpage.faults import answers_table, failures_table, inconclusive, rejects_table
 from batch_screen.webpage.material import Material
-from batch_screen.webpage.origin import files_table, settings_table, versions_table
+from batch_screen.webpage.origin import files_table, risk_version, settings_table, versions_table
 from batch_screen.webpage.pace import pace_svgs
 from batch_screen.webpage.signals import by_band, signal_tables
-from batch_screen.webpage.verdict import dates_stand_in, verdict_of
+from batch_screen.webpage.verdict import verdict_of, what_is_recent
 from batch_screen.webpage.words import title_of
 
 if TYPE_CHECKING:
@@ -61,11 +61,12 @@ def _content(material: Material) -> dict[str, Any]:
     return {
         "summary": summary,
         "verdict": verdict_of(material),
-        "dates_stand_in": dates_stand_in(summary),
+        "what_is_recent": what_is_recent(summary),
         "sums": sums_of(summary),
         "lookups": lookups_table(summary),
         "signals": signal_tables(breakdown, summary.settings) if breakdown else [],
         "ages": list(_ages(material)),
+        "risk_version": risk_version(summary),
         "pace": pace_svgs(summary.starts),
         "failures": failures_table(summary),
         "inconclusive": inconclusive(summary),

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from batch_screen.model import Endpoint, LatestChange
-from batch_screen.output.bands import RECENT, RECENT_DAYS
-from batch_screen.output.breakdown import NO, UNKNOWN, YES, Breakdown
+from batch_screen.output.bands import RECENT
+from batch_screen.output.breakdown import FUTURE, NO, UNKNOWN, YES, Breakdown
 from batch_screen.webpage.tables import Bar, Cell, Column, Kind, Table, parted
-from batch_screen.webpage.words import counted, region_name, share, title_of
+from batch_screen.webpage.words import RECENT_DAYS, counted, region_name, share, title_of
 
 MOST_REGIONS = 12
 _NONE = LatestChange.NONE_REPORTED.value
@@ -53,7 +53,15 @@ def _table(endpoint: Endpoint, regions: Mapping[str, Mapping[str, int]], title: 
     total = _row("All", _added(list(counts.values())), most)
     rows = [total, *(_row(name, each, most) for name, each in listed.items())]
     columns = _DATE if endpoint.answers_date else _CHECK
-    return Table(f"{title} · {endpoint.value}", columns, rows, has_total=True)
+    note = _note(sum(values.get(FUTURE, 0) for values in regions.values()))
+    return Table(f"{title} · {endpoint.value}", columns, rows, has_total=True, note=note)
+
+
+def _note(in_future: int) -> str:
+    if not in_future:
+        return ""
+    verb = "tells" if in_future == 1 else "tell"
+    return f"Unknown holds {counted(in_future, 'date')} in the future, which {verb} no age."
 
 
 def _counts(endpoint: Endpoint, values: Mapping[str, int]) -> list[int]:
@@ -61,7 +69,7 @@ def _counts(endpoint: Endpoint, values: Mapping[str, int]) -> list[int]:
     if not endpoint.answers_date:
         return [values.get(value, 0) for value in (YES, NO, UNKNOWN)]
     young = sum(values.get(band, 0) for band in RECENT)
-    none, unknown = values.get(_NONE, 0), values.get(UNKNOWN, 0)
+    none, unknown = values.get(_NONE, 0), values.get(UNKNOWN, 0) + values.get(FUTURE, 0)
     return [young, sum(values.values()) - young - none - unknown, none, unknown]
 
 

@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 from batch_screen.masking import safe_line
 from batch_screen.model import Endpoint
-from batch_screen.output.bands import RECENT_DAYS
 from batch_screen.output.breakdown import Signs
 from batch_screen.output.summary import Summary
 from batch_screen.webpage.material import Material
-from batch_screen.webpage.words import counted, duration, share
+from batch_screen.webpage.words import RECENT_DAYS, counted, duration, share, window
 
 _SANDBOX = "sandbox"
 GOOD, POOR, STOPPED = "good", "poor", "stopped"
@@ -110,25 +109,35 @@ def _steps(summary: Summary) -> Iterator[str]:
 
 def _listed(signs: Signs) -> Iterator[Sign]:
     rows = (
-        (signs.sim_and_device, "SIM and device changed", "the strongest sign of a takeover"),
+        (signs.sim_and_device, "SIM and device changed lately", "the strongest sign of a takeover"),
         (
             signs.forwarded,
-            "calls forwarded, nothing changed",
+            "calls forwarded, no recent change seen",
             "codes and call-backs may reach someone else; as of the moment of asking",
         ),
         (
             signs.sim_only,
-            "SIM changed alone",
+            "SIM alone changed lately",
             "look before trusting a text message; a move to an eSIM looks the same",
         ),
-        (signs.device_only, "device changed alone", "a weak sign: people buy telephones"),
+        (signs.device_only, "device alone changed lately", "a weak sign: people buy telephones"),
     )
     for numbers, what, why in rows:
         if numbers:
             yield Sign(numbers, what, why)
-    if signs.unknown:
-        why = "no sign, but a signal is missing: neither pass nor fail, never to be taken as safe"
-        yield Sign(signs.unknown, "unknown", why, is_positive=False)
+    yield from _unknown(signs)
+
+
+def _unknown(signs: Signs) -> Iterator[Sign]:
+    if signs.unanswered:
+        why = "no sign, but a lookup failed: neither pass nor fail, never to be taken as safe"
+        yield Sign(signs.unanswered, "unknown, no answer", why, is_positive=False)
+    if answered := signs.unknown - signs.unanswered:
+        why = (
+            f"no sign, but no date either that rules out the last {RECENT_DAYS} days; a check "
+            "speaks of its window alone"
+        )
+        yield Sign(answered, "unknown, not ruled out", why, is_positive=False)
 
 
 def _figures(material: Material) -> Iterator[Figure]:
@@ -148,15 +157,12 @@ def _figures(material: Material) -> Iterator[Figure]:
         yield Figure(f"{summary.cost:,.2f} {summary.currency}", "at most")
 
 
-def dates_stand_in(summary: Summary) -> str:
-    """Where a date stands in for a check that was not asked, that this is so; or nothing."""
-    asked = set(summary.endpoints)
-    pairs = (
-        (Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE, "SIM"),
-        (Endpoint.DEVICE_SWAP_CHECK, Endpoint.DEVICE_SWAP_DATE, "device"),
-    )
-    by_date = [what for check, date, what in pairs if check not in asked and date in asked]
-    if not by_date:
-        return ""
-    changed = " or ".join(by_date)
-    return f"A {changed} counts as changed if that was less than {RECENT_DAYS} days ago."
+def what_is_recent(summary: Summary) -> str:
+    """When a SIM or device counts as changed lately, by what was asked; or nothing."""
+    asked = {Endpoint(name) for name in summary.endpoints}
+    rules = []
+    if any(endpoint.answers_date for endpoint in asked):
+        rules.append(f"its latest change is dated less than {RECENT_DAYS} days before the answer")
+    if any(endpoint.takes_max_age for endpoint in asked):
+        rules.append(f"its check saw a swap {window(summary.settings)}".rstrip())
+    return f"Changed lately: {', or '.join(rules)}." if rules else ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from batch_screen.model import Endpoint
+from batch_screen.model import Endpoint, LatestChange
 from batch_screen.numbers.rules import NO_COUNTRY
-from batch_screen.output.breakdown import NO_REGION
+from batch_screen.output.bands import RECENT_HOURS
+from batch_screen.output.breakdown import FUTURE, NO_REGION, UNKNOWN
 
 _WINDOW = "screening.max_age_minutes"
 _TITLES = {
@@ -17,6 +18,27 @@ _TITLES = {
     Endpoint.DEVICE_SWAP_DATE: "Latest device change",
     Endpoint.CALL_FORWARDING_CHECK: "Calls forwarded unconditionally",
 }
+_AGES = {
+    "<4h": "under 4 hours",
+    "<12h": "4 to 12 hours",
+    "<1d": "12 to 24 hours",
+    "<2d": "1 day",
+    "<5d": "2 to 4 days",
+    "<7d": "5 to 6 days",
+    "<14d": "7 to 13 days",
+    "<30d": "14 to 29 days",
+    "<60d": "30 to 59 days",
+    "<90d": "60 to 89 days",
+    "<180d": "90 to 179 days",
+    "<1y": "180 days to 1 year",
+    "<2y": "1 year",
+    "<3y": "2 years",
+    "3y+": "3 years and more",
+    LatestChange.NONE_REPORTED.value: "none reported",
+    FUTURE: "dated in the future",
+    UNKNOWN: "unknown",
+}
+RECENT_DAYS = RECENT_HOURS // 24
 _SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -27,11 +49,32 @@ def title_of(endpoint: Endpoint, settings: Mapping[str, object]) -> str:
     'SIM changed in the last 40 hours'
     """
     title = _TITLES[endpoint]
+    return f"{title} {window(settings)}".rstrip() if endpoint.takes_max_age else title
+
+
+def window(settings: Mapping[str, object]) -> str:
+    """The time that a check was asked about, if the settings say it.
+
+    >>> window({"screening.max_age_minutes": 90}), window({})
+    ('in the last 90 minutes', '')
+    """
     minutes = settings.get(_WINDOW)
-    if not endpoint.takes_max_age or not isinstance(minutes, int):
-        return title
-    window = f"{minutes // 60} hours" if minutes % 60 == 0 else f"{minutes} minutes"
-    return f"{title} in the last {window}"
+    if not isinstance(minutes, int):
+        return ""
+    return (
+        f"in the last {minutes // 60} hours"
+        if minutes % 60 == 0
+        else f"in the last {minutes} minutes"
+    )
+
+
+def age_words(value: str) -> str:
+    """A band of ages, or what there is in place of an age, as a reader says it.
+
+    >>> age_words("<2d"), age_words("none_reported")
+    ('1 day', 'none reported')
+    """
+    return _AGES[value]
 
 
 def region_name(region: str) -> str:

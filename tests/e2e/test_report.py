@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import polars as pl
+
+from batch_screen.output.risk import count_risk
 from batch_screen.sandbox.answers import Population
 from tests.discretion import secrets_in
 
@@ -39,7 +43,7 @@ def test_a_run_writes_its_page_and_the_command_the_same(tmp_path: Path) -> None:
         assert sum(counts) == asked.height == len(LISTED)
         unknown = sum(values.get("unknown", 0) for values in regions.values())
         assert unknown == asked.filter(asked["outcome"] != "success").height
-    assert told["verdict"].startswith("Complete: ")
+    _assert_as_the_flags_say(told, out.frame("results").unique("e164"))
 
     own.unlink()
     done = run_command("report", desk.out)
@@ -50,6 +54,25 @@ def test_a_run_writes_its_page_and_the_command_the_same(tmp_path: Path) -> None:
     done = run_command("report", out.reports)
     assert done.code == 65
     assert "batch-screen validate" in done.error
+
+
+def _assert_as_the_flags_say(told: dict[str, Any], numbers: pl.DataFrame) -> None:
+    """The page's figures are those that summary.risk would be over numbers in place of rows."""
+    risk, signs = count_risk([numbers.lazy()]), told["breakdown"]["signs"]
+    yes = {name: values.get("true", 0) for name, values in risk.items()}
+    both = yes["risk_sim_and_device_recent"]
+    assert signs["sim_and_device"] == both
+    assert signs["sim_only"] == yes["risk_sim_recent"] - both
+    assert signs["device_only"] == yes["risk_device_recent"] - both
+    flags = ("risk_sim_recent", "risk_device_recent", "risk_forwarding_active")
+    any_flag = numbers.filter(pl.any_horizontal(*flags)).height
+    assert 0 < any_flag < numbers.height
+    assert told["verdict"] == f"Complete: {any_flag} of {numbers.height} numbers deserve a look"
+    for endpoint, column in (("sim-swap", "sim"), ("device-swap", "device")):
+        regions = told["breakdown"]["values"][f"{endpoint}/retrieve-date"].values()
+        bands = risk[f"{column}_change_age_band"]
+        for band in bands.keys() - {"unknown"}:
+            assert sum(values.get(band, 0) for values in regions) == bands[band]
 
 
 def test_a_stopped_run_has_a_page_when_it_is_asked_for(tmp_path: Path) -> None:

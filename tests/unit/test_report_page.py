@@ -44,6 +44,7 @@ def test_what_a_run_left_gives_the_page_it_wrote_itself(run: WholeRun, tmp_path:
     assert told.verdict.startswith("Complete, but 11.1 % of the lookups failed; ")
     assert told.breakdown is not None
     assert told.breakdown.numbers == 108
+    assert told.verdict.endswith(f"{told.breakdown.signs.numbers} of 108 numbers deserve a look")
     assert run.validate().is_whole
 
 

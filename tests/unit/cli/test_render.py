@@ -27,7 +27,11 @@ QUIET = Settings(input={"keep_columns": ("id",)}, prices={"per_request": {"sim-s
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     layout = Layout(tmp_path / "it's out", "20261123-0123456789", "2026-11-23")
-    frame = pl.DataFrame({"id": [1, 2, 3, 4], "sim_swap_check_swapped": [True, False, None, True]})
+    swapped = [True, False, None, True]
+    recent = [True, True, None, True]  # by its date: no positive of the check
+    frame = pl.DataFrame(
+        {"id": [1, 2, 3, 4], "sim_swap_check_swapped": swapped, "risk_forwarding_active": recent}
+    )
     for table in TABLES:
         layout.write_part(table, 0, frame, Output())
     return layout

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.model import Endpoint
+from batch_screen.output.bands import BANDS, OLDEST
 from batch_screen.output.enrich import enrich
-from batch_screen.output.risk import BANDS, OLDEST, RISK_VERSION, count_risk, with_risk
+from batch_screen.output.risk import RISK_VERSION, count_risk, with_risk
 from batch_screen.schema import RISK, dtypes
 from tests.thoroughness import examples
 

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from batch_screen.config.settings import Settings
 from batch_screen.model import Endpoint, OutcomeKind, Pace, Session
 from batch_screen.numbers.rules import RejectReason
-from batch_screen.output.bands import BANDS, FUTURE
-from batch_screen.output.breakdown import Breakdown, Signs
+from batch_screen.output.bands import NAMES
+from batch_screen.output.breakdown import FUTURE, Breakdown, Signs
 from batch_screen.output.changes import Changes, Cohort
 from batch_screen.output.complaints import Complaints, Example, Failure
 from batch_screen.output.manifest import ListedFile
@@ -21,8 +21,8 @@ from batch_screen.webpage.material import Material
 BEGAN = datetime(2026, 11, 23, 2, 15, tzinfo=UTC)
 RUN = "20261123-0123456789"
 CHECK = {"yes": 3, "no": 95, "unknown": 2}
-DATES = {**dict.fromkeys((band.name for band in BANDS), 6), "none_reported": 8, "unknown": 2}
-SIGNS = Signs(sim_and_device=1, forwarded=1, sim_only=2, device_only=1, unknown=2)
+DATES = {**dict.fromkeys(NAMES, 6), "none_reported": 8, "unknown": 2}
+SIGNS = Signs(sim_and_device=1, forwarded=1, sim_only=2, device_only=1, unknown=2, unanswered=1)
 
 
 def session(pace: Pace | None = None) -> Session:
@@ -52,6 +52,7 @@ def summary(**changed: Any) -> Summary:
         facts={"phone_column": "phone", "number_metadata": "9.0.43"},
         starts=[session()],
         max_failure_share=0.05,
+        risk={"risk_version": {"1": 110}},
     )
     return replace(plain, **changed)
 

@@ -57,3 +57,5 @@ def test_versions() -> None:
     shown = dict(versions_table(summary(facts={"phone_column": NUMBER})).rows)  # type: ignore[arg-type]
     assert shown["run"] == RUN
     assert shown["phone column"] == "+4477••••••23"
+    assert shown["risk_version"] == "1"
+    assert "risk_version" not in dict(versions_table(summary(risk={})).rows)  # type: ignore[arg-type]

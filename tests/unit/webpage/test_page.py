@@ -149,6 +149,7 @@ def test_a_complete_run_says_what_to_look_at_and_accounts_for_all() -> None:
     assert f"batch-screen validate . --run {RUN}" in root.by_id("files").text
     assert "a1a1" in root.by_id("files").text
     assert "2.50" in root.by_id("cost").text
+    assert "bands of the risk view (risk_version 1)" in root.by_id("ages").text
 
 
 def test_a_stopped_run_says_why_and_how_to_go_on() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from batch_screen.model import Endpoint
-from batch_screen.output.breakdown import NO_REGION, Breakdown, Signs
+from batch_screen.output.breakdown import FUTURE, NO_REGION, Breakdown, Signs
 from batch_screen.webpage.signals import MOST_REGIONS, by_band, signal_tables
 from batch_screen.webpage.tables import Bar
 
@@ -31,9 +31,10 @@ def test_a_region_of_which_nothing_is_known_has_no_share() -> None:
 
 
 def test_dates_are_young_or_older_or_none_or_unknown() -> None:
-    values = {"1 day": 3, "in the future": 1, "2 years": 4, "none_reported": 2, "unknown": 5}
+    values = {"<2d": 3, FUTURE: 1, "<3y": 4, "none_reported": 2, "unknown": 5}
     [table] = signal_tables(found(DATE, {"001": values}), SETTINGS)
-    assert table.rows[1] == ["no country", "15", "3", "5", "2", "5", Bar("30.0 %", 1.0)]
+    assert table.rows[1] == ["no country", "15", "3", "4", "2", "6", Bar("33.3 %", 1.0)]
+    assert table.note == "Unknown holds 1 date in the future, which tells no age."
 
 
 def test_small_regions_are_summed_up() -> None:
@@ -47,6 +48,6 @@ def test_small_regions_are_summed_up() -> None:
 
 
 def test_bands_are_added_over_regions() -> None:
-    values = {"GB": {"1 day": 3, "unknown": 1}, "DE": {"1 day": 2}}
-    assert by_band(found(DATE, values), DATE) == {"1 day": 5, "unknown": 1}
+    values = {"GB": {"<2d": 3, "unknown": 1}, "DE": {"<2d": 2}}
+    assert by_band(found(DATE, values), DATE) == {"<2d": 5, "unknown": 1}
     assert by_band(found(DATE, values), CHECK) == {}

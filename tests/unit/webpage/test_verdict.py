@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from batch_screen.model import Endpoint
 from batch_screen.output.breakdown import Signs
-from batch_screen.webpage.verdict import GOOD, POOR, STOPPED, dates_stand_in, verdict_of
+from batch_screen.webpage.verdict import GOOD, POOR, STOPPED, verdict_of, what_is_recent
 
 from .materials import breakdown, lookups, material, stopped, summary
 
@@ -38,7 +38,8 @@ def test_what_was_found(signs: Signs, numbers: int, sentence: str) -> None:
 
 def test_signs_add_up_and_unknown_is_none_of_them() -> None:
     listed = verdict_of(material()).signs
-    assert [sign.what for sign in listed if not sign.is_positive] == ["unknown"]
+    unknown = [(sign.what, sign.numbers) for sign in listed if not sign.is_positive]
+    assert unknown == [("unknown, no answer", 1), ("unknown, not ruled out", 1)]
     assert sum(sign.numbers for sign in listed if sign.is_positive) == 5
 
 
@@ -50,9 +51,16 @@ def test_steps_tell_what_may_have_been_billed_and_that_a_sandbox_answered() -> N
     assert "sandbox" in steps[1]
 
 
-def test_where_a_date_stands_in_for_a_check_this_is_said() -> None:
-    assert dates_stand_in(summary()) == ""
-    dates = {e.value: lookups(success=1) for e in Endpoint if e.answers_date}
-    assert dates_stand_in(summary(endpoints=dates)) == (
-        "A SIM or device counts as changed if that was less than 7 days ago."
-    )
+def test_what_is_recent_is_said_by_what_was_asked() -> None:
+    dated = "its latest change is dated less than 7 days before the answer"
+    checked = "its check saw a swap in the last 40 hours"
+    settings = {"screening.max_age_minutes": 2400}
+
+    def said(*endpoints: Endpoint) -> str:
+        asked = {endpoint.value: lookups(success=1) for endpoint in endpoints}
+        return what_is_recent(summary(endpoints=asked, settings=settings))
+
+    assert said(*Endpoint) == f"Changed lately: {dated}, or {checked}."
+    assert said(Endpoint.DEVICE_SWAP_DATE) == f"Changed lately: {dated}."
+    assert said(Endpoint.SIM_SWAP_CHECK) == f"Changed lately: {checked}."
+    assert said(Endpoint.CALL_FORWARDING_CHECK) == ""
