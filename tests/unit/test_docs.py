@@ -22,8 +22,8 @@ from batch_screen.config.thresholds import AMOUNTS, RATES
 from batch_screen.exit_codes import ExitCode
 from batch_screen.notify.metrics import metrics
 from batch_screen.numbers.rules import Modifier, RejectReason, Rule
-from batch_screen.output.changes import Change, Changes, Cohort
 from batch_screen.output.bands import BANDS, OLDEST
+from batch_screen.output.changes import Change, Changes, Cohort
 from batch_screen.schema import RISK
 from batch_screen.survey import facts
 from tests.unit.notify.ends import complete

@@ -188,7 +188,7 @@ def test_the_line_to_copy_shows_the_positives(
     python, flag, code = shlex.split(line.split(".. ", 1)[1])
     assert (python, flag) == ("python", "-c")
     exec(code, {})
-    assert "shape: (2, 2)" in capsys.readouterr().out
+    assert "shape: (2, 3)" in capsys.readouterr().out
 
 
 def forecast(summary: Make, **changes: Any) -> Forecast:

@@ -9,7 +9,7 @@ def test_bands_have_the_limits_of_the_standard() -> None:
     days = [hours / 24 for hours in BANDS.values()]
     assert days == [4 / 24, 12 / 24, 1, 2, 5, 7, 14, 30, 60, 90, 180, 365, 730, 1095]
     assert all(younger < older for younger, older in pairwise(days))
-    assert NAMES == (*BANDS, "3y+")
+    assert (*BANDS, "3y+") == NAMES
 
 
 def test_recent_are_those_under_seven_days() -> None:

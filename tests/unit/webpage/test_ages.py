@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
+
 from batch_screen.output.bands import NAMES
 from batch_screen.output.breakdown import FUTURE
 from batch_screen.webpage.ages import ages_svg
@@ -31,7 +33,7 @@ def test_every_band_has_its_name_and_its_count_beside_its_bar() -> None:
     assert [bar.attributes["class"] for bar in bars] == ["positive", "older", "older", "unknown"]
     wide = [float(bar.attributes["width"]) for bar in bars]
     assert max(wide) == wide[1]
-    assert wide[2] / wide[1] == 40 / 50
+    assert wide[2] / wide[1] == pytest.approx(40 / 50)
     assert min(wide) >= 1.5
 
 
