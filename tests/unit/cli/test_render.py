@@ -28,9 +28,9 @@ QUIET = Settings(input={"keep_columns": ("id",)}, prices={"per_request": {"sim-s
 def layout(tmp_path: Path) -> Layout:
     layout = Layout(tmp_path / "it's out", "20261123-0123456789", "2026-11-23")
     swapped = [True, False, None, True]
-    recent = [True, True, None, True]  # by its date: no positive of the check
+    flagged = [True, True, None, True]  # the risk view's, which the line leaves out
     frame = pl.DataFrame(
-        {"id": [1, 2, 3, 4], "sim_swap_check_swapped": swapped, "risk_forwarding_active": recent}
+        {"id": [1, 2, 3, 4], "sim_swap_check_swapped": swapped, "risk_forwarding_active": flagged}
     )
     for table in TABLES:
         layout.write_part(table, 0, frame, Output())
