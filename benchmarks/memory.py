@@ -52,6 +52,9 @@ rate_per_second = 100_000
 ramp_up_seconds = 0
 max_concurrency = 64
 
+[logging]
+format = "text"
+
 [output]
 heartbeat_seconds = 1
 """

@@ -18,6 +18,7 @@ from batch_screen.model import Endpoint
 from batch_screen.output.parts import DATA_FOLDERS
 from batch_screen.output.summary import Lookups, Rows, Summary
 from batch_screen.pipeline import Screened
+from batch_screen.webpage.words import duration
 
 _LABEL = 14
 _SHOWN_REASONS = 6
@@ -106,20 +107,6 @@ def _cost(expected: Forecast) -> str:
     if expected.cost is None:
         return "no prices are set"
     return f"{_at_most(expected)}{expected.cost:,.2f} {expected.currency} (before retries)"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words a person reads at a glance.
-
-    >>> duration(7.25), duration(754), duration(100_000)
-    ('7.2 s', '12 min 34 s', '27 h 46 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def _line(label: str, text: str) -> str:

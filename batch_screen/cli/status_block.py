@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from batch_screen.cli.render import duration
 from batch_screen.cli.report_lines import TEXT_COLUMN, WIDTH, fitting, labelled
 from batch_screen.cli.resume_line import Resuming
 from batch_screen.standing import RunStanding, Standing, State
+from batch_screen.webpage.words import duration
 
 _NAMES = 30
 

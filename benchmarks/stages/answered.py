@@ -52,6 +52,7 @@ def sealed(numbers: pl.Series) -> pl.DataFrame:
             responded_at=pl.lit(datetime.now(UTC)) + pl.duration(milliseconds=row),
             correlator=pl.concat_str(pl.lit("0f4c-"), row.hash().cast(pl.String)),
             unanswered=pl.lit(0),
+            source=pl.lit("asked"),
         ),
         LOOKUP,
     )

@@ -34,6 +34,9 @@ keep_columns = ["customer_id"]
 rate_per_second = 100_000
 ramp_up_seconds = 0
 
+[logging]
+format = "text"
+
 [output]
 heartbeat_seconds = 1
 """

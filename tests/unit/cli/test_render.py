@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 import pytest
 
-from batch_screen.cli.render import closing_block, duration, forecast_block
+from batch_screen.cli.render import closing_block, forecast_block
 from batch_screen.config.output import Output
 from batch_screen.config.settings import Settings
 from batch_screen.forecasting import Forecast
@@ -19,6 +19,7 @@ from batch_screen.output.changes import Changes, Cohort
 from batch_screen.output.parts import TABLES, Layout
 from batch_screen.output.summary import Ending, Rows
 from batch_screen.pipeline import Screened
+from batch_screen.webpage.words import duration
 
 Make = Callable[..., Any]
 QUIET = Settings(input={"keep_columns": ("id",)}, prices={"per_request": {"sim-swap/check": 0.01}})
