@@ -77,7 +77,7 @@ def compare(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
     if not shared:
         raise InputError(
             f"runs {earlier.told.run_id} and {later.told.run_id} asked no endpoint in common, so "
-            "there is nothing to compare"
+            "there is nothing to compare; name two runs that did"
         )
     examples: dict[str, list[Example]] = {change.value: [] for change in Change}
     with _feed(earlier, later, cohorts or later.bounds, watch) as feed, _grown(write) as grown:

@@ -59,6 +59,10 @@ cli.add_command(completion)
 cli.add_command(sandbox)
 
 
+for command in cli.commands.values():  # also where one is used without the group
+    command.context_settings.setdefault("help_option_names", ["-h", "--help"])
+
+
 def main() -> None:
     """Runs the command; every failure is one masked line on stderr and an exit code."""
     os.umask(0o077)  # whatever is written holds personal data

@@ -33,7 +33,7 @@ def report(
     tells how far it came. The page needs no network and holds no whole number.
     """
     if out and run_id:
-        raise click.UsageError("--out and --run exclude each other")
+        raise click.UsageError("--out and --run exclude each other; give one of them")
 
     from batch_screen.cli.watching import watcher  # noqa: PLC0415
     from batch_screen.report_page import write_report  # noqa: PLC0415 (heavy)

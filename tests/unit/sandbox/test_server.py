@@ -293,7 +293,7 @@ class TestGate:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"profiles": ("flakey",)}, "'flakey'; there are flaky"),
+        ({"profiles": ("flakey",)}, "'flakey'; choose among flaky"),
         ({"population": Population(swapped_share=1.5)}, "between 0 and 1"),
         ({"rules": (FaultRule(Fault(Behaviour.SLOW), -1),)}, "between 0 and 1"),
         ({"quota": -1}, "negative"),
