@@ -7,12 +7,14 @@ printed passes here, so no number, no key and nothing that steers a terminal get
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from contextlib import suppress
 from typing import Any
 
 import click
 
+from batch_screen.cli.fitting import fitted
 from batch_screen.masking import hide_keys, safe_text
 
 # A full disk, a reader that has gone away; ValueError: the stream is closed.
@@ -21,11 +23,19 @@ _MODES = {"stdin": "r", "stdout": "w", "stderr": "w"}
 
 
 def show(text: str) -> None:
-    """Prints on stdout what the command was started for, masked.
+    """Prints on stdout what the command was started for, masked, and fitted to a terminal.
 
     What a program reads, whose figures have no separators, is masked where it is made.
     """
-    _print(safe_text(text))
+    masked, columns = safe_text(text), _terminal_columns()
+    _print(masked if columns is None else fitted(masked, columns))
+
+
+def _terminal_columns() -> int | None:
+    try:
+        return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    except ValueError:  # stdout is closed
+        return None
 
 
 def show_json(text: str) -> None:
