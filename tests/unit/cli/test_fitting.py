@@ -25,8 +25,8 @@ def test_a_block_at_80_columns() -> None:
     assert "    rejected ... ambiguous 100, not_valid 78, empty 70, float_artefact 60," in lines
     assert "                 not_a_number 48 and 169" in lines
     assert "                               p50=0.7 p95=1.5" in lines
-    assert "                                        summary.json" in lines
-    assert "    --rate" in lines
+    assert "                                        figures of summary.json" in lines
+    assert "    500/s; lower --rate" in lines
 
 
 def test_a_block_at_200_columns_is_as_it_was() -> None:
