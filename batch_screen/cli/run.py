@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from batch_screen.watch import Stop
 
+_ONE_SIGNAL_SECONDS = 0.5
+"""What comes so soon after the first signal is the same wish once more."""
 _STOPPING = "stopping: waiting for answers under way; once more to leave at once"
 
 
@@ -69,15 +72,19 @@ def _obey_signals(stop: Stop) -> None:
     """The first signal drains and saves, the second leaves at once; both can be resumed.
 
     A terminal that closes (SIGHUP) counts as SIGTERM. It may say so twice, so it never makes
-    the run leave at once; under nohup it is not heard at all.
+    the run leave at once; under nohup it is not heard at all. Others may say it twice as well:
+    ``timeout`` sends its signal to the command and again to the whole group.
     """
+    first_at = 0.0
 
     def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal first_at
         del frame
         if not stop.is_requested:
+            first_at = monotonic()
             stop.request(signal.SIGTERM if number == signal.SIGHUP else number)
             log.shout(_STOPPING)
-        elif number != signal.SIGHUP:
+        elif number != signal.SIGHUP and monotonic() - first_at > _ONE_SIGNAL_SECONDS:
             os._exit(SIGNAL_EXIT + number)
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def test_stopped_gracefully(sandbox: Callable[..., SandboxThread], tmp_path: Pat
         before = server.statistics()["requests"]
         with desk.started() as running:
             until(asked(server, before + 60))
+            running.process.send_signal(number)  # timeout says it to the command and to its group
             ended = running.end(number)
         assert ended.code == code
         assert f"stopped by {number.name}; what was answered is saved" in ended.error
@@ -56,6 +58,20 @@ def test_stopped_gracefully(sandbox: Callable[..., SandboxThread], tmp_path: Pat
     statistics = server.statistics()
     assert statistics["requests"] == statistics["answered_lookups"] == LOOKUPS
     assert (statistics["repeats"], statistics["answered_twice"]) == (0, 0)
+
+
+def test_a_second_signal_leaves_at_once(
+    sandbox: Callable[..., SandboxThread], tmp_path: Path
+) -> None:
+    server = sandbox(latency=Latency(seconds=8))
+    with desk_at(tmp_path, server).started() as running:
+        until(asked(server, 5))
+        running.process.send_signal(signal.SIGINT)
+        time.sleep(0.6)  # sooner, it would be the same wish said twice
+        began = time.monotonic()
+        ended = running.end(signal.SIGINT)
+    assert ended.code == 130
+    assert time.monotonic() - began < 5, "the answers under way were not waited for"
 
 
 def test_stopped_while_reading(sandbox: Callable[..., SandboxThread], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.e2e.conftest import NUMBERS, Desk
 
 from .conftest import ENDPOINTS, SEVERAL_SHARDS, Size, Undisturbed, sized
 from .figures import Figures, Measure
-from .trial import PER_KILL_MOST, Trial, wait_until
+from .trial import Trial, wait_until
 
 _MOST_SECONDS = 10
 _LATENCY = Latency(seconds=0.02, upto_seconds=0.06)
@@ -38,8 +38,9 @@ _GRACEFUL = [
     Way("SIGTERM", (signal.SIGTERM,), 143),
     Way("SIGINT", (signal.SIGINT,), 130),
     Way("SIGHUP", (signal.SIGHUP, signal.SIGHUP), 143),
+    # So does timeout, which tells the command and then its group.
+    Way("SIGTERM twice", (signal.SIGTERM, signal.SIGTERM), 143),
 ]
-_AT_ONCE = Way("SIGINT twice", (signal.SIGINT, signal.SIGINT), 130)
 
 
 def desk_at(folder: Path, size: Size, rate: int = _RATE, toml: str = SEVERAL_SHARDS) -> Desk:
@@ -59,13 +60,13 @@ def stop_again_and_again(
     for _ in range(times):
         with trial.started() as running:
             assert wait_until(asked_more(server, draw.randint(1, 50)))
-            session = trial.leave(running, *way.signals, is_killed=way is _AT_ONCE)
+            session = trial.leave(running, *way.signals, is_killed=False)
         assert session.code == way.code, running.said
         seconds.append(trial.seconds_to_exit)
     return seconds
 
 
-@sized("way", [*_GRACEFUL, _AT_ONCE], [*_GRACEFUL, _AT_ONCE])
+@sized("way", _GRACEFUL, _GRACEFUL)
 def test_stopped_at_any_moment(
     tmp_path: Path,
     size: Size,
@@ -85,7 +86,7 @@ def test_stopped_at_any_moment(
                 server,
                 undisturbed(desk),
                 faults=times,
-                per_kill_most=PER_KILL_MOST if way is _AT_ONCE else 0,
+                per_kill_most=0,
                 measures=[Measure("exit after", max(seconds), _MOST_SECONDS, "s")],
             )
         )
