@@ -15,11 +15,13 @@ import signal
 import socket
 import sys
 import warnings
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
 import batch_screen
 from batch_screen.__main__ import main
+from batch_screen.webpage.page import _template
 
 _LONGEST_REQUEST = 1 << 20
 _STREAMS = 3
@@ -78,6 +80,9 @@ if __name__ == "__main__":
     warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", module=__name__)
     for module in pkgutil.walk_packages(batch_screen.__path__, "batch_screen."):
         import_module(module.name)
+    with suppress(ImportError):  # an extra
+        import_module("uvloop")
+    _template()  # what a command loads when it gets there
     gc.collect()
     gc.freeze()  # or every fork would copy what the collector touches
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may be deaf to it
