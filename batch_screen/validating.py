@@ -28,7 +28,7 @@ from batch_screen.output.validate import (
     strangers_check,
 )
 from batch_screen.output.which import run_at, runs_at
-from batch_screen.plan import MAX_SHARDS, shard_of
+from batch_screen.plan import shard_of
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.watch import Watch
 
@@ -74,7 +74,7 @@ def _listed_checks(layout: Layout, manifest: Manifest, watch: Watch) -> list[Che
     schema, usable = schema_check(layout, [file for file in intact if file.table is not None])
     recounted = Recount(layout, listed)
     progress.stage("comparing", total=recounted.parts)
-    for _ in recounted.read(usable, shard_of, MAX_SHARDS):
+    for _ in recounted.read(usable, shard_of, manifest.shards):
         progress.advance(1)
     unreadable = _unreadable(listed, usable) or recounted.unchecked
     return [

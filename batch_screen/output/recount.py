@@ -67,9 +67,7 @@ class Recount:
         self._endpoints: list[str] = []
         self._found: dict[str, list[Difference]] = {name: [] for name in _CLAIMS}
 
-    def read(
-        self, usable: Sequence[ListedFile], shard_of: ShardOf, most_shards: int
-    ) -> Iterator[int]:
+    def read(self, usable: Sequence[ListedFile], shard_of: ShardOf, shards: int) -> Iterator[int]:
         """Reads each part once and yields its number.
 
         A part one of whose files is not ``usable`` is left out: its difference is reported
@@ -77,8 +75,7 @@ class Recount:
         """
         present = _by_number(self._layout, usable)
         whole = {n: paths for n, paths in present.items() if paths == self._wanted.get(n)}
-        results = {n: paths[RESULTS] for n, paths in whole.items() if RESULTS in paths}
-        placing = Placing(shard_of, most_shards, results)
+        placing = Placing(shard_of, shards)
         for number, paths in whole.items():
             try:
                 for part in read_part(self._layout, number, paths):

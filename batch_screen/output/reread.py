@@ -79,13 +79,6 @@ def columns_of(path: Path) -> dict[str, pl.DataType]:
         return dict(pl.DataFrame(schema.empty_table()).schema)
 
 
-def head(path: Path, column: str, rows: int) -> pl.Series:
-    """The column's first rows, or fewer. Raises ``DamagedPartError``."""
-    with readable(), pq.ParquetFile(path) as file:
-        first = next(file.iter_batches(batch_size=rows, columns=[column]), None)
-        return pl.Series(column, [] if first is None else first[column].to_pylist())
-
-
 def read_part(layout: Layout, number: int, present: Mapping[str, Path]) -> Iterator[Part]:
     """Part ``number``, or the shards in it; a table that has no such part is empty.
 
