@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -124,18 +124,25 @@ async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
         if closing is not None and sum(earlier.answered.values()) < total:
             beside.append(asyncio.create_task(_close(closing, dispatcher)))
             await asyncio.sleep(0)  # it may be closing time already
-        with watch.stop.listen(halt):
-            try:
-                await dispatcher.run(line.tasks())
-            finally:
-                for task in beside:
-                    task.cancel()
-                try:
-                    await line.close()
-                finally:  # what was asked counts, also where the last of it could not be saved
-                    asked = Asked(dispatcher.attempts, monotonic() - began, throttle.taken())
-                    on_end(asked)
+        try:
+            with watch.stop.listen(halt):
+                await _run_out(dispatcher, line, beside)
+        finally:  # what was asked counts, also where the last of it could not be saved
+            asked = Asked(dispatcher.attempts, monotonic() - began, throttle.taken())
+            on_end(asked)
     return asked
+
+
+async def _run_out(
+    dispatcher: Dispatcher, line: ShardLine, beside: Sequence[asyncio.Task[None]]
+) -> None:
+    """Asks all there is, then ends what runs beside it, then saves the rest."""
+    try:
+        await dispatcher.run(line.tasks())
+    finally:
+        for task in beside:
+            task.cancel()
+        await line.close()
 
 
 def _recall(dispatcher: Dispatcher, proved: Mapping[Endpoint, int], enough: int) -> None:
