@@ -77,16 +77,17 @@ def _audited(
     table, normaliser = opened(files, settings)
     tally = Tally(normaliser, table.column_kind)
     share = settings.output.memory_share
-    batches = table.batches(int(BATCH_ROWS * share))
-    plan = make_plan(
-        map(tally.counted, judged(batches, normaliser, opt_outs(settings, watch))),
-        folder,
-        shard_rows=int(settings.output.shard_lookups * share),
-        held_bytes=int(HELD_BYTES * share),
-        facts={},
-        on_rows=watch.advance,
-        expected_rows=table.expected_rows(),
-    )
+    read = table.batches(int(BATCH_ROWS * share))
+    with judged(read, normaliser, opt_outs(settings, watch)) as batches:
+        plan = make_plan(
+            map(tally.counted, batches),
+            folder,
+            shard_rows=int(settings.output.shard_lookups * share),
+            held_bytes=int(HELD_BYTES * share),
+            facts={},
+            on_rows=watch.advance,
+            expected_rows=table.expected_rows(),
+        )
     found = _facts(table, plan, tally, settings, folder)
     if rejects is not None:
         write_rejects(rejects, parts(rejects_path(folder)), table.phone_column)

@@ -223,11 +223,13 @@ def _shard(folder: Path, ways: int, rows: int, shard_rows: int, held_bytes: int)
     while rows > room * ways * shard_rows and ways < MAX_SHARDS:
         further = min(first_ways(-(-rows // ways), shard_rows), MAX_SHARDS // ways)
         split = partial(_split, folder, ways=ways, further=further, held_bytes=held_bytes // 2)
-        for _ in ahead(split, range(ways)):
-            pass
+        with ahead(split, range(ways)) as done:
+            for _ in done:
+                pass
         ways *= further
         room = _ROOM
-    return list(ahead(_count_shard, _paths(folder, ways)))
+    with ahead(_count_shard, _paths(folder, ways)) as counted:
+        return list(counted)
 
 
 def _with_known(shards: list[ShardPlan], digests: Mapping[int, str]) -> list[ShardPlan]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import polars as pl
 import pyarrow as pa
 
+from batch_screen.ahead import ahead
 from batch_screen.config.numbers import OPT_OUT_FILE
 from batch_screen.config.settings import Settings
 from batch_screen.dealing import HELD_BYTES
@@ -21,7 +22,7 @@ from batch_screen.errors import InputError
 from batch_screen.known import Shards, is_reusable, write_known
 from batch_screen.masking import plain
 from batch_screen.model import Plan
-from batch_screen.numbers.frame import normalise_frames
+from batch_screen.numbers.frame import normalise_frame
 from batch_screen.numbers.normalise import Normaliser, metadata_version
 from batch_screen.numbers.permitted import NOBODY, Cells, permit, read_opt_outs
 from batch_screen.numbers.rules import REMEDY, RejectReason
@@ -88,16 +89,17 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
     lookups, share = settings.output.shard_lookups, settings.output.memory_share
     table, normaliser = opened(sources, settings)
     opted_out = opt_outs(settings, watch, identity)
-    plan = make_plan(
-        judged(_unchanged(table, sources, digests, share), normaliser, opted_out),
-        folder,
-        shard_rows=max(1, int(lookups * share) // len(settings.endpoints)),
-        held_bytes=int(HELD_BYTES * share),
-        facts={"phone_column": table.phone_column, "number_metadata": metadata_version()},
-        on_rows=watch.advance,
-        expected_rows=table.expected_rows(),
-        know=_knowledge(settings, identity, watch, now or datetime.now(UTC)),
-    )
+    with judged(_unchanged(table, sources, digests, share), normaliser, opted_out) as batches:
+        plan = make_plan(
+            batches,
+            folder,
+            shard_rows=max(1, int(lookups * share) // len(settings.endpoints)),
+            held_bytes=int(HELD_BYTES * share),
+            facts={"phone_column": table.phone_column, "number_metadata": metadata_version()},
+            on_rows=watch.advance,
+            expected_rows=table.expected_rows(),
+            know=_knowledge(settings, identity, watch, now or datetime.now(UTC)),
+        )
     pa.default_memory_pool().release_unused()  # 70 MiB after a million rows
     if plan.accepted == 0:
         shutil.rmtree(folder)
@@ -186,10 +188,14 @@ def _told(batches: Iterator[pl.DataFrame], watch: Watch) -> Iterator[pl.DataFram
 
 def judged(
     batches: Iterable[pl.DataFrame], normaliser: Normaliser, opted_out: pl.Series = NOBODY
-) -> Iterator[pl.DataFrame]:
+) -> AbstractContextManager[Iterator[pl.DataFrame]]:
     """The batches with their numbers judged, also by who may be asked about at all."""
-    for batch in normalise_frames(batches, normaliser):
-        yield _whole_rows(permit(batch, normaliser.settings, opted_out))
+
+    def judge(batch: pl.DataFrame) -> pl.DataFrame:
+        numbers = normalise_frame(batch, normaliser)
+        return _whole_rows(permit(numbers, normaliser.settings, opted_out))
+
+    return ahead(judge, batches)
 
 
 def _whole_rows(numbers: pl.DataFrame) -> pl.DataFrame:

@@ -12,10 +12,11 @@ import msgspec
 
 from batch_screen.errors import ConfigurationError, InputError, OutputError
 from batch_screen.files import sha256_of, write_whole
-from batch_screen.output.breakdown import Breakdown
+from batch_screen.model import Endpoint
+from batch_screen.output.breakdown import Breakdown, break_down
 from batch_screen.output.findings import Check
 from batch_screen.output.manifest import ListedFile
-from batch_screen.output.parts import Layout
+from batch_screen.output.parts import RESULTS, Layout
 from batch_screen.output.summary import read_summary, tells_of_a_stop
 from batch_screen.output.validate import (
     Manifest,
@@ -96,7 +97,9 @@ def _material(layout: Layout, manifest: Manifest | None, watch: Watch) -> Materi
     watch.progress.stage("hashing", total=len(listed))
     files, _ = files_check(layout, listed, lambda: watch.progress.advance(1))
     _refuse(layout, files)  # a damaged page of Parquet may end the process
-    return material_of(layout, read_summary(layout.summary), listed)
+    summary = read_summary(layout.summary)
+    endpoints = [endpoint for endpoint in Endpoint if endpoint.value in summary.endpoints]
+    return material_of(layout, summary, break_down(layout.parts(RESULTS), endpoints), listed)
 
 
 def _refuse(layout: Layout, *checks: Check) -> None:

@@ -7,8 +7,8 @@ there is a summary alone, counted from its state.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from functools import reduce
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -22,21 +22,19 @@ from batch_screen.config.settings import Settings
 from batch_screen.errors import BatchScreenError, exit_code_of
 from batch_screen.exit_codes import SIGNAL_EXIT
 from batch_screen.files import check_writable, whole, write_whole
-from batch_screen.journal.seal import is_sealed, read_outcomes, read_sealed, sealed_path
+from batch_screen.journal.seal import is_sealed, read_outcomes, sealed_path
 from batch_screen.journal.tally import Tally
 from batch_screen.masking import mask_number, safe_line
 from batch_screen.model import Plan, Session
-from batch_screen.numbers.rules import REMEDY
+from batch_screen.output.breakdown import added, broken_down
 from batch_screen.output.counting import count_lookups, count_saved, scans_of, with_left
 from batch_screen.output.coverage import count_contradictions, count_coverage
-from batch_screen.output.enrich import enrich
-from batch_screen.output.failures import lookup_errors, reject_errors, write_errors_csv
+from batch_screen.output.failures import write_errors_csv
 from batch_screen.output.feed import Told
 from batch_screen.output.manifest import list_files, write_manifest, write_marker, write_schema
-from batch_screen.output.observed import observed
 from batch_screen.output.ordering import write_in_order
 from batch_screen.output.pace_chart import pace_svg
-from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
+from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.output.previous import summary_before
 from batch_screen.output.recorded import BASE_URL
 from batch_screen.output.risk import count_risk
@@ -52,17 +50,14 @@ from batch_screen.output.summary import (
     write_summary,
 )
 from batch_screen.output.thresholds import judged
-from batch_screen.plan import read_rejects, read_rows, rejects_path, shard_of, shard_rows_path
+from batch_screen.plan import rejects_path, shard_of, shard_rows_path
 from batch_screen.runs import Run
-from batch_screen.schema import KEPT_PREFIX, conform
-from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
+from batch_screen.schema import KEPT_PREFIX
 from batch_screen.starts import read_starts
+from batch_screen.tables import part_count, write_part
 from batch_screen.version import __version__
 from batch_screen.watch import Watch
 from batch_screen.webpage.written import write_report
-
-MANY_SHARDS, SHARDS_OF_A_PART = 128, 64
-"""In large runs a part holds several shards: readers want files of a hundred megabytes."""
 
 _CAUSE_CHARACTERS = 4_000
 _MOST_SECONDS = 10.0
@@ -71,7 +66,6 @@ _STEPS_TOLD = 1_200
 """Over all starts of a run: what a service starts again and again fills no summary."""
 _STEPS_OF_A_START = 10
 _TEST_NUMBERS = "numbers.test_numbers"
-_REMEDIES = {reason.value: remedy for reason, remedy in REMEDY.items()}
 
 
 def layout_of(run: Run, settings: Settings) -> Layout:
@@ -92,11 +86,14 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
     shards = len(plan.shards)
     parts = part_count(shards)
 
-    def write(part: int) -> None:
-        _write_part(run, plan, range(part, shards, parts), layout, settings)
+    def write(part: int) -> list[pl.DataFrame]:
+        return write_part(run, plan, range(part, shards, parts), layout, settings)
 
-    for _ in ahead(write, range(parts)):
-        watch.advance(shards // parts)
+    kinds: pl.DataFrame | None = None
+    with ahead(write, range(parts)) as written:
+        for tallies in written:
+            kinds = reduce(added, tallies, kinds)
+            watch.advance(shards // parts)
     endpoints = count_lookups(scans_of(layout.parts(LOOKUPS)), settings.prices)
     check(
         plan,
@@ -127,7 +124,7 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
         write_in_order(layout.parts(RESULTS), layout.in_order, plan.rows)
     write_schema(layout, _kept(run))
     listed = list_files(layout)
-    write_report(layout, summary, listed)
+    write_report(layout, summary, broken_down(kinds, settings.endpoints), listed)
     write_manifest(layout, listed, len(plan.shards))
     write_marker(layout)
     return summary
@@ -139,16 +136,6 @@ def _tonight(run: Run, plan: Plan, asked: Mapping[str, Lookups], layout: Layout)
     base_url = identity.settings[BASE_URL]
     record = run.folder / "previous.json"
     return Tonight(layout, told, base_url, shards, part_count(shards), record)
-
-
-def part_count(shards: int) -> int:
-    """Into how many parts so many shards are written; a number lies in the part of its hash.
-
-    >>> part_count(127), part_count(128), part_count(512)
-    (127, 2, 8)
-    """
-    is_large = shards >= MANY_SHARDS and shards % SHARDS_OF_A_PART == 0
-    return shards // SHARDS_OF_A_PART if is_large else shards
 
 
 def judge_run(summary: Summary, settings: Settings) -> Summary:
@@ -226,43 +213,6 @@ def _starts(run: Run) -> list[Session]:
     starts = read_starts(run.starts, run.run_id)
     steps = max(_STEPS_OF_A_START, _STEPS_TOLD // max(1, len(starts)))
     return [replace(start, pace=start.pace.at_most(steps)) for start in starts]
-
-
-def _write_part(
-    run: Run, plan: Plan, shards: Sequence[int], layout: Layout, settings: Settings
-) -> None:
-    """The part of every table that holds these shards; its number is the first of them."""
-    part = shards[0]
-    if len(shards) == 1:
-        for table, frame in _tables(run, plan, part):
-            # The first part is always there, so that every table can be read.
-            if part == 0 or frame.height:
-                layout.write_part(table, part, frame, settings.output)
-            del frame  # so that only one is in memory beside the outcomes
-        return
-    with ExitStack() as opened:
-        growing = {
-            table: opened.enter_context(
-                layout.growing_part(table, part, len(plan.shards), settings.output)
-            )
-            for table in TABLES
-        }
-        for shard in shards:
-            for table, frame in _tables(run, plan, shard):
-                growing[table].add(frame)
-                del frame
-
-
-def _tables(run: Run, plan: Plan, shard: int) -> Iterator[tuple[str, pl.DataFrame]]:
-    outcomes = observed(read_sealed(run.sealed, run.run_id, shard))
-    rejects = read_rejects(run.plan, plan, shard)
-    yield RESULTS, enrich(read_rows(run.plan, plan, shard), outcomes, run.run_id)
-    yield LOOKUPS, conform(outcomes.with_columns(run_id=pl.lit(run.run_id)), LOOKUP_COLUMNS)
-    yield ERRORS, _errors(rejects, outcomes, run.run_id)
-
-
-def _errors(rejects: pl.DataFrame, outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
-    return pl.concat([reject_errors(rejects, _REMEDIES, run_id), lookup_errors(outcomes, run_id)])
 
 
 def _masked(settings: Mapping[str, Any]) -> dict[str, Any]:

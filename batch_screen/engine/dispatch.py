@@ -156,8 +156,8 @@ class Dispatcher:
                 return  # what it held back may be what others have waited for
 
     def _has_slot(self) -> bool:
-        if self._journal.unsaved >= self._settings.pacing.max_concurrency:
-            self._journal.hurry()  # a slow disk slows the asking, or a crash would cost more
+        if self._journal.is_behind:
+            self._journal.hurry()  # a slow disk slows the asking, or a power cut would cost more
             return False
         is_probing = self._reachability.is_open or self._outage.is_open
         return len(self._in_flight) < (1 if is_probing else self._throttle.slots())

@@ -29,7 +29,11 @@ class Journal(Protocol):
 
     @property
     def unsaved(self) -> int:
-        """Outcomes on their way to the disk: what a crash would lose beside what is in flight."""
+        """Outcomes on their way to the disk: what a power cut would cost beside what is sent."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so many are on their way that no more may be asked for."""
 
     def note(self, shard: int, intent: Intent) -> None:
         """A request is about to be sent, after ``flush``."""

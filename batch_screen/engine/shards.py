@@ -60,10 +60,10 @@ class ShardLine:
         *,
         on_saved: Callable[[int], None],
         on_failure: Callable[[BaseException], None],
-        most_waiting: int = COMMIT_RECORDS,
+        most_unsaved: int = 2 * COMMIT_RECORDS,
         clock: Clock = utc_now,
     ) -> None:
-        """``most_waiting``: so many records are saved without waiting for more."""
+        """``most_unsaved``: with so many outcomes on their way to the disk it ``is_behind``."""
         self._run = run
         self._plan = plan
         self._rules = rules
@@ -74,6 +74,7 @@ class ShardLine:
         self._on_saved = on_saved
         self._on_failure = on_failure
         self.unsaved = 0
+        self._most_unsaved = most_unsaved
         self._failure: BaseException | None = None
         self._missing: dict[int, int] = {}
         self._noted: defaultdict[int, list[Record]] = defaultdict(list)
@@ -85,8 +86,13 @@ class ShardLine:
             self._writer,
             on_saved=lambda entries: self._in_loop(self._saved, entries),
             on_failure=lambda error: self._in_loop(self._failed, error),
-            most_records=most_waiting,
+            # Asking goes on while half of them are saved.
+            most_records=min(COMMIT_RECORDS, most_unsaved // 2 + 1),
         )
+
+    @property
+    def is_behind(self) -> bool:
+        return self.unsaved >= self._most_unsaved
 
     def note(self, shard: int, intent: Intent) -> None:
         """Takes down the intent; its request may be sent only after ``flush``."""
@@ -105,9 +111,9 @@ class ShardLine:
         except OSError as error:
             raise self._cannot_save(error) from error
         self._noted.clear()
-        for shard, record in self._to_sync:
-            self._commit.append(shard, record)
-        self._to_sync.clear()
+        if self._to_sync:
+            self._commit.append(self._to_sync)
+            self._to_sync = []
 
     def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
         """Hands a record to the journal, with all others of this turn of the loop.

@@ -26,8 +26,8 @@ _CLOSE: None = None
 class GroupCommit:
     """Syncs (shard, record) entries in the background, in the order they were appended.
 
-    ``on_saved`` gets each synced batch and ``on_failure`` the first error; both are called
-    from the saving thread.
+    Entries come from one thread. ``on_saved`` gets each synced batch and ``on_failure`` the first
+    error; both are called from the saving thread.
     """
 
     def __init__(
@@ -43,15 +43,18 @@ class GroupCommit:
         self._on_saved = on_saved
         self._on_failure = on_failure
         self._most_records = most_records
-        self._queue: SimpleQueue[Entry | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[Entry] | None] = SimpleQueue()
+        # Each is counted up by one thread alone: how many came, and how many are being saved.
+        self._appended = self._taken = 0
         self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._save_all, name="journal", daemon=True)
         self._thread.start()
 
-    def append(self, shard: int, record: Record) -> None:
-        """Hands over a record that was noted; does not wait for the disk."""
-        self._queue.put((shard, record))
-        if self._queue.qsize() >= self._most_records and not self._hurry.is_set():
+    def append(self, entries: list[Entry]) -> None:
+        """Hands over records that were noted; does not wait for the disk."""
+        self._queue.put(entries)
+        self._appended += len(entries)
+        if self._appended - self._taken >= self._most_records and not self._hurry.is_set():
             self._hurry.set()
 
     def hurry(self) -> None:
@@ -68,16 +71,18 @@ class GroupCommit:
     def _save_all(self) -> None:
         open_ = True
         while open_:
-            batch = [self._queue.get()]
+            batches = [self._queue.get()]
             self._hurry.wait(COMMIT_SECONDS)
             self._hurry.clear()
             # All that waits, however much: a slow disk makes larger commits, not a longer queue.
             with suppress(Empty):
                 while True:
-                    batch.append(self._queue.get_nowait())
-            open_ = _CLOSE not in batch
+                    batches.append(self._queue.get_nowait())
+            open_ = _CLOSE not in batches
+            entries = [entry for batch in batches if batch is not _CLOSE for entry in batch]
+            self._taken += len(entries)
             try:
-                self._save([entry for entry in batch if entry is not None])
+                self._save(entries)
             except Exception as error:  # noqa: BLE001 (this thread must not die in silence)
                 self._on_failure(error)
                 return

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import partial
-
 import polars as pl
 
-from batch_screen.ahead import ahead
 from batch_screen.numbers.alone import judge
 from batch_screen.numbers.cells import read_cells
 from batch_screen.numbers.decide import NO_REGION, UNKNOWN_REGION, decide
@@ -21,13 +17,6 @@ _KEY = ["raw", "raw_region"]
 _FEW = 10_000
 """So many rows take less one by one than the tables of the numbering plans."""
 _REJECT = {"reason": "reject_reason", "detail": "reject_detail"}
-
-
-def normalise_frames(
-    frames: Iterable[pl.DataFrame], normaliser: Normaliser
-) -> Iterator[pl.DataFrame]:
-    """``normalise_frame`` of each, in their order; some in advance."""
-    return ahead(partial(normalise_frame, normaliser=normaliser), frames)
 
 
 def normalise_frame(frame: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame:

@@ -1,13 +1,12 @@
 """What a run found, by region, signal and age, counted from its written results.
 
 Ages and flags are those of the risk view, as they stand in the rows: nothing is worked out anew.
-A number counts once however many rows it stands in. One shard's numbers are in memory at a
-time, six small columns of them; what is kept are counts.
+A number counts once however many rows it stands in. Of each shard only counts are kept, by all
+that matters at once: there are few kinds of numbers, however many numbers.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,7 +24,7 @@ NO_REGION = ""
 FUTURE = "in_future"
 """A change that is reported and dated so far after its answer that it has no age."""
 
-_NUMBER = "number"
+_NUMBER, _NUMBERS = "number", "numbers"
 _BANDS = {
     Endpoint.SIM_SWAP_DATE: "sim_change_age_band",
     Endpoint.DEVICE_SWAP_DATE: "device_change_age_band",
@@ -75,19 +74,46 @@ class Breakdown(msgspec.Struct, frozen=True):
 
 def break_down(paths: Sequence[Path], endpoints: Sequence[Endpoint]) -> Breakdown:
     """Counts over written parts of ``results``, of the endpoints that were asked."""
-    counts: Counter[tuple[str, str, str]] = Counter()
-    signs: Counter[str] = Counter()
+    kinds = None
     for shard in _shards(paths):
-        numbers = _numbers(shard, endpoints)
-        signs.update(numbers.select(_signs(endpoints)).row(0, named=True))
-        for endpoint in endpoints:
-            counted = numbers.group_by("region", endpoint.column).len()
-            counts.update({(endpoint.value, r, v): n for r, v, n in counted.iter_rows()})
+        kinds = added(kinds, tally(shard, endpoints))
+    return broken_down(kinds, endpoints)
+
+
+def tally(shard: pl.LazyFrame, endpoints: Sequence[Endpoint]) -> pl.DataFrame:
+    """How many of a shard's numbers are alike in region, answers and flags.
+
+    A row for each kind, with the columns of ``results`` that make it one, and ``numbers``.
+    """
+    kind = ["region", _BOTH, *_FLAGS, *_answers(endpoints)]
+    # As integers, an eighth of the memory; E.164 has fifteen digits at most.
+    number = pl.col("e164").str.strip_prefix("+").cast(pl.Int64).alias(_NUMBER)
+    once = shard.select(number, *kind).filter(pl.col(_NUMBER).is_first_distinct())
+    return once.group_by(kind).agg(pl.len().cast(pl.Int64).alias(_NUMBERS)).collect()
+
+
+def added(some: pl.DataFrame | None, more: pl.DataFrame) -> pl.DataFrame:
+    """Two tallies as one; None: there is none yet."""
+    if some is None:
+        return more
+    kind = [name for name in some.columns if name != _NUMBERS]
+    return pl.concat([some, more]).group_by(kind).agg(pl.col(_NUMBERS).sum())
+
+
+def broken_down(kinds: pl.DataFrame | None, endpoints: Sequence[Endpoint]) -> Breakdown:
+    """What the tally of all shards says of the endpoints that were asked."""
     values: dict[str, dict[str, dict[str, int]]] = {endpoint.value: {} for endpoint in endpoints}
-    for (endpoint_name, region, value), count in sorted(counts.items()):
-        values[endpoint_name].setdefault(region, {})[value] = count
-    total = signs.pop(_NUMBER, 0)
-    return Breakdown(total, Signs(**signs), values)
+    if kinds is None:
+        return Breakdown(0, Signs(), values)
+    region = pl.col("region").fill_null(NO_REGION)
+    found = [_value(endpoint).alias(endpoint.column) for endpoint in endpoints]
+    numbers = kinds.with_columns(region, *found)
+    for endpoint in endpoints:
+        counted = numbers.group_by("region", endpoint.column).agg(pl.col(_NUMBERS).sum())
+        for name, value, count in counted.sort("region", endpoint.column).iter_rows():
+            values[endpoint.value].setdefault(name, {})[value] = count
+    signs = numbers.select(_signs(endpoints)).row(0, named=True)
+    return Breakdown(numbers[_NUMBERS].sum(), Signs(**signs), values)
 
 
 def _shards(paths: Sequence[Path]) -> Iterator[pl.LazyFrame]:
@@ -105,14 +131,17 @@ def _shards(paths: Sequence[Path]) -> Iterator[pl.LazyFrame]:
             first += rows
 
 
-def _numbers(shard: pl.LazyFrame, endpoints: Sequence[Endpoint]) -> pl.DataFrame:
-    """The shard's numbers, each once: its region, what each endpoint found, and the flags."""
-    # As integers, an eighth of the memory; E.164 has fifteen digits at most.
-    number = pl.col("e164").str.strip_prefix("+").cast(pl.Int64).alias(_NUMBER)
-    region = pl.col("region").fill_null(NO_REGION).cast(pl.Categorical)
-    found = [_value(endpoint).cast(pl.Categorical).alias(endpoint.column) for endpoint in endpoints]
-    once = shard.select(number, region, *found, _BOTH, *_FLAGS).unique(_NUMBER, keep="any")
-    return once.with_columns(pl.col(pl.Categorical).cast(pl.String)).collect(engine="streaming")
+def _answers(endpoints: Sequence[Endpoint]) -> Iterator[str]:
+    """The columns that tell an endpoint's value."""
+    for endpoint in endpoints:
+        if endpoint.answers_date:
+            yield from (f"{endpoint.column}_latest_change", _BANDS[endpoint])
+        else:
+            yield _claim(endpoint)
+
+
+def _claim(check: Endpoint) -> str:
+    return f"{check.column}_{'swapped' if check.takes_max_age else 'active'}"
 
 
 def _value(endpoint: Endpoint) -> pl.Expr:
@@ -121,8 +150,7 @@ def _value(endpoint: Endpoint) -> pl.Expr:
         is_dated = changed == LatestChange.REPORTED.value
         undated = pl.when(is_dated).then(pl.lit(FUTURE)).otherwise(changed)
         return pl.coalesce(_BANDS[endpoint], undated, pl.lit(UNKNOWN))
-    word = "swapped" if endpoint.takes_max_age else "active"
-    claim = pl.col(f"{endpoint.column}_{word}")
+    claim = pl.col(_claim(endpoint))
     said = pl.when(claim).then(pl.lit(YES)).otherwise(pl.lit(NO))
     return pl.when(claim.is_null()).then(pl.lit(UNKNOWN)).otherwise(said)
 
@@ -139,10 +167,7 @@ def _signs(endpoints: Sequence[Endpoint]) -> list[pl.Expr]:
         "unknown": unknown & no_sign,
         "unanswered": unanswered & no_sign,
     }
-    # Without a row, a literal would still count as one.
-    counts = [(pl.col(_NUMBER).is_not_null() & sign).sum() for sign in signs.values()]
-    named = [count.alias(name) for count, name in zip(counts, signs, strict=True)]
-    return [pl.len().alias(_NUMBER), *named]
+    return [pl.col(_NUMBERS).filter(sign).sum().alias(name) for name, sign in signs.items()]
 
 
 def _is(flag: str) -> pl.Expr:

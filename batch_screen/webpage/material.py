@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from batch_screen.model import Endpoint
-from batch_screen.output.breakdown import Breakdown, break_down
+from batch_screen.output.breakdown import Breakdown
 from batch_screen.output.complaints import Complaints, read_complaints
 from batch_screen.output.manifest import ListedFile
-from batch_screen.output.parts import ERRORS, RESULTS, Layout
+from batch_screen.output.parts import ERRORS, Layout
 from batch_screen.output.summary import Summary
 
 
@@ -22,8 +21,8 @@ class Material(NamedTuple):
     files: Sequence[ListedFile] = ()
 
 
-def material_of(layout: Layout, summary: Summary, files: Sequence[ListedFile]) -> Material:
-    """Counted from the run's written parts, which must be whole."""
-    endpoints = [endpoint for endpoint in Endpoint if endpoint.value in summary.endpoints]
-    breakdown = break_down(layout.parts(RESULTS), endpoints)
+def material_of(
+    layout: Layout, summary: Summary, breakdown: Breakdown, files: Sequence[ListedFile]
+) -> Material:
+    """Of a complete run, whose written parts must be whole."""
     return Material(summary, breakdown, read_complaints(layout.parts(ERRORS)), files)

@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -27,22 +28,26 @@ def ours(source: Path, target: Path) -> None:
     import polars as pl  # noqa: PLC0415 (its import counts)
     import pyarrow.parquet as pq  # noqa: PLC0415
 
+    from batch_screen.ahead import ahead  # noqa: PLC0415
     from batch_screen.config.input import Input  # noqa: PLC0415
     from batch_screen.config.numbers import Numbers  # noqa: PLC0415
-    from batch_screen.numbers.frame import normalise_frames  # noqa: PLC0415
+    from batch_screen.numbers.frame import normalise_frame  # noqa: PLC0415
     from batch_screen.numbers.normalise import Normaliser  # noqa: PLC0415
     from batch_screen.reading.read import open_table  # noqa: PLC0415
 
     columns = Input(phone_column="phone", region_column="country", keep_columns=("customer_id",))
     table = open_table([source], columns)
+    normaliser = Normaliser(Numbers(), "", table.column_kind)
     writer = None
-    for frame in normalise_frames(table.batches(), Normaliser(Numbers(), "", table.column_kind)):
-        kept = frame.select("in_customer_id", "e164", "region", "number_type", "reject_reason")
-        arrow = kept.to_arrow(compat_level=pl.CompatLevel.oldest())
-        writer = writer or pq.ParquetWriter(
-            target, arrow.schema, compression="zstd", use_dictionary=list(REPEATED)
-        )
-        writer.write_table(arrow)
+    judge = partial(normalise_frame, normaliser=normaliser)
+    with ahead(judge, table.batches()) as frames:
+        for frame in frames:
+            kept = frame.select("in_customer_id", "e164", "region", "number_type", "reject_reason")
+            arrow = kept.to_arrow(compat_level=pl.CompatLevel.oldest())
+            writer = writer or pq.ParquetWriter(
+                target, arrow.schema, compression="zstd", use_dictionary=list(REPEATED)
+            )
+            writer.write_table(arrow)
     if writer is not None:
         writer.close()
 

@@ -197,8 +197,8 @@ def test_many_shards_in_few_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     path.write_text("\n".join(["id,phone", *rows]) + "\n", encoding="utf-8")
     one = screen(job(path, "one"))
     monkeypatch.setattr(plan, "_MOST_FILES", 4)
-    monkeypatch.setattr(reporting, "MANY_SHARDS", 4)
-    monkeypatch.setattr(reporting, "SHARDS_OF_A_PART", 4)
+    monkeypatch.setattr("batch_screen.tables.MANY_SHARDS", 4)
+    monkeypatch.setattr("batch_screen.tables.SHARDS_OF_A_PART", 4)
     many = screen(job(path, "many", output={"shard_lookups": 1000}))
     assert [len(many.layout.parts(name)) for name in TABLES] == [3, 3, 3]
     assert_same(tables(many), tables(one))

@@ -109,6 +109,7 @@ class Memory:
     """A journal that saves at once and never fails."""
 
     unsaved = 0
+    is_behind = False
 
     def __init__(self) -> None:
         self.records: list[tuple[float, int, Kept]] = []
@@ -601,7 +602,7 @@ def test_too_few_to_judge_are_outcomes() -> None:
 
 
 class SlowDisk(Memory):
-    """A journal that reaches the disk once a second only."""
+    """A journal that reaches the disk once a second only, and 16 outcomes may wait for that."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -618,6 +619,10 @@ class SlowDisk(Memory):
         waiting = len(self._trial.outcomes) - self.saved
         self.most = max(self.most, waiting)
         return waiting
+
+    @property
+    def is_behind(self) -> bool:  # type: ignore[override]
+        return self.unsaved >= 16
 
     def hurry(self) -> None:
         self.hurried += 1

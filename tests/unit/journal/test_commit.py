@@ -34,7 +34,7 @@ class Saving:
 
     def save(self, shard: int, record: Outcome) -> None:
         self.writer.note(shard, record)
-        self.commit.append(shard, record)
+        self.commit.append([(shard, record)])
 
     @property
     def saved(self) -> list[Entry]:
@@ -72,7 +72,7 @@ def test_what_has_been_counted_is_on_disk_already(tmp_path: Path) -> None:
     commit = GroupCommit(writer, on_saved=check, on_failure=lambda _: seen.append(False))
     for i in range(100):
         writer.note(0, outcome(i))
-        commit.append(0, outcome(i))
+        commit.append([(0, outcome(i))])
     commit.close()
     assert seen
     assert all(seen)
@@ -113,12 +113,12 @@ def test_the_first_failure_is_told_once_and_nothing_more_counts(
 
     saving.writer.note(0, outcome(0))
     monkeypatch.setattr(os, "fdatasync", fail)
-    saving.commit.append(0, outcome(0))
+    saving.commit.append([(0, outcome(0))])
     saving.commit._thread.join(5)
     assert not saving.commit._thread.is_alive()
     monkeypatch.undo()
     for i in range(1000):
-        saving.commit.append(0, outcome(i))
+        saving.commit.append([(0, outcome(i))])
     saving.commit.close()
     assert saving.failures == [error]
     assert saving.saved == []
@@ -136,7 +136,7 @@ def test_a_failure_after_some_batches_leaves_those_counted(
 
     saving.writer.note(0, outcome(1))
     monkeypatch.setattr(os, "fdatasync", fail)
-    saving.commit.append(0, outcome(1))
+    saving.commit.append([(0, outcome(1))])
     saving.commit.close()
     assert saving.saved == [(0, outcome(0))]
     assert len(saving.failures) == 1
@@ -156,20 +156,20 @@ def test_a_bug_in_the_saving_thread_is_a_failure_too(
     assert saving.saved == []
 
 
-def test_many_threads_may_append(saving: Saving) -> None:
-    def append(part: int) -> None:
-        for i in range(300):
-            saving.save(part, outcome(i))
-
-    threads = [threading.Thread(target=append, args=(part,)) for part in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def test_many_that_wait_are_saved_without_waiting_for_more(
+    saving: Saving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit_module, "COMMIT_SECONDS", 60)
+    arrived = threading.Event()
+    saving.commit._on_saved = lambda _: arrived.set()
+    saving.save(0, outcome(0))
+    assert not arrived.wait(0.1)
+    for _ in range(2):  # as often as there are enough again
+        saving.writer.note(0, outcome(1))
+        saving.commit.append([(0, outcome(1))] * COMMIT_RECORDS)
+        assert arrived.wait(5)
+        arrived.clear()
     saving.commit.close()
-    for part in range(4):
-        assert saving.on_disk(part) == [outcome(i) for i in range(300)]
-    assert len(saving.saved) == 1200
 
 
 def test_an_answer_is_at_risk_for_less_than_a_tenth_of_a_second() -> None:

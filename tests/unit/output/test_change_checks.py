@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from batch_screen import reporting
+from batch_screen import tables
 from batch_screen.config.cohorts import Cohorts
 from batch_screen.config.settings import Settings
 from batch_screen.output.findings import Check
@@ -158,8 +158,8 @@ def test_the_risk_is_recomputed(run: WholeRun) -> None:
 
 
 def test_parts_of_several_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reporting, "MANY_SHARDS", 3)
-    monkeypatch.setattr(reporting, "SHARDS_OF_A_PART", 3)
+    monkeypatch.setattr(tables, "MANY_SHARDS", 3)
+    monkeypatch.setattr(tables, "SHARDS_OF_A_PART", 3)
     first, second = two_nights(tmp_path)
     shards = len(second.plan.shards)
     assert shards % 3 == 0

@@ -48,7 +48,8 @@ def batch(
             "in_id": pl.String,
         },
     )
-    return next(judged([frame], judge or normaliser()))
+    with judged([frame], judge or normaliser()) as batches:
+        return next(batches)
 
 
 # Bundesnetzagentur, Arcep and Ofcom keep these free for films and books.
