@@ -35,6 +35,16 @@ _DATE = "|".join(
     for s in (r"\.", "/", "-")
 )
 _TWO_GROUPS = r"(?:^|[^0-9])(?:[0-9]{7,} +[0-9]{7,}|0[0-9]{5,} +0[0-9]{5,})"
+# The usual writings that are no date and no decimal, and not two numbers, whatever the digits:
+# no full stop, one mark beside spaces, and no second group of six digits. Most texts are like that,
+# and one look at them takes a fifth of the time.
+_PLAIN = (
+    r"^\+?(?:"
+    r"(?:(?:[0-9]{1,5}[ /-]|\([0-9]{1,5}\)[ /-]?)(?:[0-9]{1,5} )*)?[0-9]+(?: [0-9]{1,5})*"
+    r"|(?:00)?[0-9]{1,3} [0-9]{1,3}/[0-9]+"
+    r"|\(?[0-9]{3}\)?[ -][0-9]{3}-[0-9]{4}"
+    r")$"
+)
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 _QUOTES = """['"=]"""
 _EXCEL = r"""^(?:'([^'"=]*)|="([^'"=]*)")$"""
@@ -146,6 +156,21 @@ class _Dialled:
 
 def _read_texts(cells: pl.DataFrame, dialled: _Dialled) -> None:
     """Cells that hold more than digits: most are written as numbers are."""
+    plain, others = split(cells, _RAW.str.contains(_PLAIN) & _IS_SHORT)
+    dialled.read(
+        plain.select(
+            "row",
+            digits=_without_marks(_RAW),
+            has_plus=_RAW.str.starts_with("+"),
+            modifier=pl.lit(""),
+        )
+    )
+    if others.height:
+        _read_doubtful(others, dialled)
+
+
+def _read_doubtful(cells: pl.DataFrame, dialled: _Dialled) -> None:
+    """Texts that may be damaged, and those in other writings."""
     texts = cells.select("row", "raw", text=_RAW.str.strip_chars(" "), modifier=pl.lit(""))
     is_written = _TEXT.str.contains(_WRITTEN) & _IS_SHORT
     written, others = split(texts, is_written)

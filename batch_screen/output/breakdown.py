@@ -113,7 +113,7 @@ def broken_down(kinds: pl.DataFrame | None, endpoints: Sequence[Endpoint]) -> Br
         for name, value, count in counted.sort("region", endpoint.column).iter_rows():
             values[endpoint.value].setdefault(name, {})[value] = count
     signs = numbers.select(_signs(endpoints)).row(0, named=True)
-    return Breakdown(numbers[_NUMBERS].sum(), Signs(**signs), values)
+    return Breakdown(int(numbers[_NUMBERS].sum()), Signs(**signs), values)
 
 
 def _shards(paths: Sequence[Path]) -> Iterator[pl.LazyFrame]:
