@@ -27,7 +27,9 @@ _HELD_FOR_A_FILE = 512 << 10
 """At least: each row group of a file costs a millisecond, as much as a thousand rows."""
 
 _SHARE_REPEATED = 0.1
-_OF_STATE = {"compression": "zstd", "write_statistics": False}
+_KEPT: Mapping[str, Any] = {"compression": "zstd", "write_statistics": False}
+PASSING: Mapping[str, Any] = {"compression": "lz4", "write_statistics": False}
+"""How files are written that are read once and removed: in less time than space."""
 _WAY = "_way"
 
 
@@ -42,7 +44,7 @@ class Spool:
         self,
         path: Path,
         file: BinaryIO | None = None,
-        how: Mapping[str, Any] = _OF_STATE,
+        how: Mapping[str, Any] = _KEPT,
         marks: Mapping[str, str] | None = None,
     ) -> None:
         self.path = path
@@ -103,11 +105,17 @@ def _encodings(frame: pl.DataFrame) -> dict[str, object]:
 class Dealer:
     """Deals rows out to files, in the order in which they come.
 
-    ``way`` is the place of a row's file among the paths.
+    ``way`` is the place of a row's file among the paths. ``how`` goes to pyarrow.
     """
 
-    def __init__(self, paths: Sequence[Path], way: pl.Expr, held_bytes: int = HELD_BYTES) -> None:
-        self.spools = [Spool(path) for path in paths]
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        way: pl.Expr,
+        held_bytes: int = HELD_BYTES,
+        how: Mapping[str, Any] = _KEPT,
+    ) -> None:
+        self.spools = [Spool(path, how=how) for path in paths]
         self._way = way.cast(pl.UInt32).alias(_WAY)
         self._held: dict[int, list[pl.DataFrame]] = {}
         self._most_held_bytes = max(held_bytes, _HELD_FOR_A_FILE * len(paths))
@@ -139,8 +147,11 @@ class Dealer:
         if len(self.spools) == 1:
             self.spools[0].add(batch)
             return
-        for part in batch.with_columns(self._way).partition_by(_WAY, maintain_order=True):
-            self._held.setdefault(part[_WAY][0], []).append(part.drop(_WAY))
+        parts = batch.with_columns(self._way).partition_by(
+            _WAY, maintain_order=True, include_key=False, as_dict=True
+        )
+        for (way,), part in parts.items():
+            self._held.setdefault(way, []).append(part)
         self._held_bytes += int(batch.estimated_size())
         if self._held_bytes >= self._most_held_bytes:
             self._hand_out()

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from batch_screen.ahead import ahead
 from batch_screen.checked import check_file, read_frame, read_record, write_record
-from batch_screen.dealing import HELD_BYTES, Dealer, Spool
+from batch_screen.dealing import HELD_BYTES, PASSING, Dealer, Spool
 from batch_screen.files import make_folder, sha256_of, sync_folder, translated
 from batch_screen.masking import mask_cell
 from batch_screen.model import Endpoint, Key, Lookup, Plan, ShardPlan
@@ -32,6 +32,8 @@ _MOST_FILES = 128
 
 _ROOM = 1.25
 """Shards may be so much fuller than they should before all rows are dealt out once more."""
+
+_ROWS_AT_ONCE = 150_000
 
 _HASH = 0x9E37_79B9_7F4A_7C15  # 2^64 / golden ratio: spreads consecutive numbers
 _UPPER_HALF = 2**32
@@ -67,7 +69,9 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
         shutil.rmtree(growing, ignore_errors=True)
         make_folder(growing)
         ways = first_ways(expected_rows, shard_rows)
-        accepted = Dealer(_paths(growing, ways), shard_of(pl.col("e164"), ways), held_bytes)
+        how = {} if _holds(expected_rows, ways, shard_rows) else {"how": PASSING}
+        way = shard_of(pl.col("e164"), ways)
+        accepted = Dealer(_paths(growing, ways), way, held_bytes, **how)
         rejects = Spool(growing / "rejects.parquet")
         reasons: dict[str, int] = {}
         with accepted, rejects:
@@ -184,7 +188,7 @@ def shard_of(number: pl.Expr, shards: int) -> pl.Expr:
     >>> pl.DataFrame({"n": ["+491713920012"]}).select(shard_of(pl.col("n"), 7)).item()
     2
     """
-    digits = number.str.strip_prefix("+").cast(pl.UInt64)
+    digits = number.cast(pl.UInt64)  # which takes the + for a sign
     mixed = digits * pl.lit(_HASH, dtype=pl.UInt64)  # wraps around on purpose
     return (mixed // _UPPER_HALF) % shards
 
@@ -219,17 +223,21 @@ def _count(reasons: dict[str, int], turned_down: pl.DataFrame) -> None:
 
 def _shard(folder: Path, ways: int, rows: int, shard_rows: int, held_bytes: int) -> list[ShardPlan]:
     """Deals the rows out again until no file holds too many; each is then a shard."""
-    room = _ROOM if ways > 1 else 1
-    while rows > room * ways * shard_rows and ways < MAX_SHARDS:
+    while not _holds(rows, ways, shard_rows) and ways < MAX_SHARDS:
         further = min(first_ways(-(-rows // ways), shard_rows), MAX_SHARDS // ways)
         split = partial(_split, folder, ways=ways, further=further, held_bytes=held_bytes // 2)
         with ahead(split, range(ways)) as done:
             for _ in done:
                 pass
         ways *= further
-        room = _ROOM
     with ahead(_count_shard, _paths(folder, ways)) as counted:
         return list(counted)
+
+
+def _holds(rows: int, ways: int, shard_rows: int) -> bool:
+    """Whether so many files can be the shards of so many rows."""
+    room = _ROOM if ways > 1 else 1
+    return rows <= room * ways * shard_rows
 
 
 def _with_known(shards: list[ShardPlan], digests: Mapping[int, str]) -> list[ShardPlan]:
@@ -240,7 +248,7 @@ def _with_known(shards: list[ShardPlan], digests: Mapping[int, str]) -> list[Sha
 
 
 def _split(folder: Path, way: int, *, ways: int, further: int, held_bytes: int) -> None:
-    """Deals the rows of one file out to ``further`` ones, a row group at a time.
+    """Deals the rows of one file out to ``further`` ones, some of them at a time.
 
     Numbers whose hash leaves ``way`` by ``ways`` leave ``way``, ``way + ways``, … by
     ``ways * further``.
@@ -249,9 +257,10 @@ def _split(folder: Path, way: int, *, ways: int, further: int, held_bytes: int) 
     source_path = path.rename(path.with_suffix(".whole"))
     paths = [shard_rows_path(folder, way + part * ways) for part in range(further)]
     dealer = Dealer(paths, shard_of(pl.col("e164"), ways * further) // ways, held_bytes)
-    with pq.ParquetFile(source_path) as source, dealer:
-        for group in range(source.num_row_groups):
-            dealer.add(pl.DataFrame(source.read_row_group(group)))
+    source = pl.scan_parquet(source_path)
+    with dealer:
+        for first in range(0, pq.read_metadata(source_path).num_rows, _ROWS_AT_ONCE):
+            dealer.add(source.slice(first, _ROWS_AT_ONCE).collect())
     source_path.unlink()
 
 
@@ -260,8 +269,8 @@ def _paths(folder: Path, count: int) -> list[Path]:
 
 
 def _count_shard(path: Path) -> ShardPlan:
-    numbers = pl.scan_parquet(path).select(rows=pl.len(), unique_numbers=pl.col("e164").n_unique())
-    return ShardPlan(**numbers.collect().row(0, named=True), sha256=sha256_of(path))
+    digits = pl.read_parquet(path, columns=["e164"])["e164"].cast(pl.UInt64)
+    return ShardPlan(len(digits), digits.n_unique(), sha256=sha256_of(path))
 
 
 def _sync_all(folder: Path) -> None:
