@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch_screen.files import open_private
@@ -37,7 +38,7 @@ class Spool:
     """A Parquet file that grows batch by batch; there is none before the first batch.
 
     It is written to ``file`` where that is open already. ``how`` goes to pyarrow and ``marks``
-    into the file's own metadata.
+    into the file's own metadata. Each batch is a row group, or several of ``group_rows`` at most.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class Spool:
         file: BinaryIO | None = None,
         how: Mapping[str, Any] = _KEPT,
         marks: Mapping[str, str] | None = None,
+        group_rows: int | None = None,
     ) -> None:
         self.path = path
+        self._group_rows = group_rows
         self._how = how
         self._marks = marks
         self.rows = 0
@@ -60,8 +63,8 @@ class Spool:
         return self
 
     def add(self, frame: pl.DataFrame) -> None:
-        """Appends the rows as a row group."""
-        table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+        """Appends the rows."""
+        table = _table(frame)
         if self._marks:
             table = table.replace_schema_metadata(self._marks)
         if self._writer is None:
@@ -72,7 +75,7 @@ class Spool:
                 self._file, table.schema, **_encodings(frame), **self._how
             )
             self.columns = frame.columns
-        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+        self._writer.write_table(table, max(1, self._group_rows or table.num_rows))
         self.rows += frame.height
 
     def __exit__(
@@ -87,6 +90,19 @@ class Spool:
             self._opened.close()
 
 
+def _table(frame: pl.DataFrame) -> pa.Table:
+    """The frame as pyarrow knows it; columns without a value are made anew.
+
+    Written as they come from polars, those take thrice as long.
+    """
+    layout = pl.CompatLevel.oldest()
+    schema = frame.clear().to_arrow(compat_level=layout).schema
+    filled = [column.name for column in frame if column.null_count() < frame.height]
+    found = dict(zip(filled, frame.select(filled).to_arrow(compat_level=layout), strict=True))
+    columns = [found[f.name] if f.name in found else pa.nulls(frame.height, f.type) for f in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
 def _encodings(frame: pl.DataFrame) -> dict[str, object]:
     """How a file is encoded, by the looks of its first rows.
 
@@ -95,7 +111,7 @@ def _encodings(frame: pl.DataFrame) -> dict[str, object]:
     texts = frame.select(pl.col(pl.String).approx_n_unique())
     few = _SHARE_REPEATED * frame.height
     repeated = [name for name in texts.columns if texts[name].item() < few]
-    whole = [name for name, dtype in frame.schema.items() if dtype.is_integer()]
+    whole = [n for n, dtype in frame.schema.items() if dtype.is_integer() or dtype == pl.Datetime]
     return {
         "use_dictionary": repeated,
         "column_encoding": dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
