@@ -8,6 +8,7 @@ there is a summary alone, counted from its state.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from pathlib import Path
 from time import monotonic
@@ -94,6 +95,26 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
         for tallies in written:
             kinds = reduce(added, tallies, kinds)
             watch.advance(shards // parts)
+    with ThreadPoolExecutor(1) as beside:  # lines of text take one core, counting the others
+        errors = beside.submit(_write_errors_csv, layout)
+        summary = judge_run(_counted(run, plan, settings, session, layout, watch), settings)
+        errors.result()
+    write_summary(layout.summary, summary)
+    write_whole(layout.pace, pace_svg(summary.starts))
+    if settings.output.in_order:
+        write_in_order(layout.parts(RESULTS), layout.in_order, plan.rows)
+    write_schema(layout, _kept(run))
+    listed = list_files(layout)
+    write_report(layout, summary, broken_down(kinds, settings.endpoints), listed)
+    write_manifest(layout, listed, len(plan.shards))
+    write_marker(layout)
+    return summary
+
+
+def _counted(  # noqa: PLR0913, PLR0917 (as report)
+    run: Run, plan: Plan, settings: Settings, session: Session, layout: Layout, watch: Watch
+) -> Summary:
+    """The figures of the written tables; writes those of what has changed as well."""
     endpoints = count_lookups(scans_of(layout.parts(LOOKUPS)), settings.prices)
     check(
         plan,
@@ -108,26 +129,18 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
     changes = write_changes(
         _tonight(run, plan, endpoints, layout), settings.cohorts, settings.output, shard_of, watch
     )
-    counted = replace(
+    return replace(
         _summary(run, plan, settings, session, endpoints),
         changes=changes,
         risk=count_risk(scans_of(layout.parts(RESULTS))),
         coverage=coverage,
         contradictions=count_contradictions(scans_of(layout.parts(LOOKUPS))),
     )
-    summary = judge_run(counted, settings)
-    write_summary(layout.summary, summary)
+
+
+def _write_errors_csv(layout: Layout) -> None:
     with whole(layout.errors_csv) as file:
         write_errors_csv(file, _frames(layout.parts(ERRORS)))
-    write_whole(layout.pace, pace_svg(summary.starts))
-    if settings.output.in_order:
-        write_in_order(layout.parts(RESULTS), layout.in_order, plan.rows)
-    write_schema(layout, _kept(run))
-    listed = list_files(layout)
-    write_report(layout, summary, broken_down(kinds, settings.endpoints), listed)
-    write_manifest(layout, listed, len(plan.shards))
-    write_marker(layout)
-    return summary
 
 
 def _tonight(run: Run, plan: Plan, asked: Mapping[str, Lookups], layout: Layout) -> Tonight:

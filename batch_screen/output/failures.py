@@ -127,11 +127,17 @@ def write_guarded_csv(
 
 
 def _cells(column: pl.Series, text: Callable[[str], str]) -> list[str]:
+    values = column.to_list()
     if column.dtype != pl.String:  # a row's place has as many digits as a number
-        return ["" if value is None else str(value) for value in column]
-    if column.name == "e164":
-        return ["" if value is None else guard(mask_number(value)) for value in column]
-    return ["" if value is None else text(value) for value in column]
+        return ["" if value is None else str(value) for value in values]
+    cell = _number if column.name == "e164" else text
+    return ["" if value is None else cell(value) for value in values]
+
+
+def _number(value: str) -> str:
+    """As ``guard``, which has nothing else to look for in a masked number."""
+    masked = mask_number(value)
+    return f"'{masked}" if masked.startswith("+") else masked
 
 
 def _text(value: str) -> str:

@@ -14,6 +14,7 @@ import msgspec
 import polars as pl
 import pyarrow.parquet as pq
 
+from batch_screen.ahead import ahead
 from batch_screen.files import sha256_of, translated, write_whole
 from batch_screen.output.parts import CHANGES, DATA_FOLDERS, ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
@@ -48,7 +49,8 @@ def list_files(layout: Layout) -> list[ListedFile]:
     """The manifest's entries for all that was written so far, but for the report on it."""
     parts = [(path, table) for table in DATA_FOLDERS for path in layout.parts(table)]
     others = [(path, None) for path in layout.reports if path != layout.html]
-    return [_listed(layout.folder, path, table) for path, table in (*parts, *others)]
+    with ahead(lambda each: _listed(layout.folder, *each), [*parts, *others]) as listed:
+        return list(listed)
 
 
 def write_manifest(layout: Layout, listed: Sequence[ListedFile], shards: int) -> None:

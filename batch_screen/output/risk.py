@@ -7,6 +7,7 @@ false only where an answer rules the claim out.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import polars as pl
@@ -27,6 +28,8 @@ _HOUR_DIGITS = 4  # a third of a second
 _SIM = (Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE)
 _DEVICE = (Endpoint.DEVICE_SWAP_CHECK, Endpoint.DEVICE_SWAP_DATE)
 _COUNTED = [column.name for column in RISK if not column.name.endswith("_hours")]
+_FLAGS = [column.name for column in RISK if column.dtype == pl.Boolean]
+_FLAG_VALUES = (True, False, None)
 
 Counts = dict[str, dict[str, int]]
 """Column → value, or ``UNKNOWN`` for null → rows."""
@@ -85,13 +88,25 @@ def _is_recent(check: Endpoint, date: Endpoint) -> pl.Expr:
 
 def count_risk(tables: Iterable[pl.LazyFrame]) -> Counts:
     """Rows by each value of the columns, over tables of results; one is in use at a time."""
-    counted: dict[str, dict[object, int]] = {name: {} for name in _COUNTED}
+    counted: dict[str, Counter[object]] = {name: Counter() for name in _COUNTED}
     for table in tables:
+        flags = table.select(_flag_counts()).collect(engine="streaming").row(0, named=True)
         for name, values in counted.items():
-            found = table.group_by(name).agg(pl.len()).collect(engine="streaming")
-            for value, rows in found.iter_rows():
-                values[value] = values.get(value, 0) + rows
-    return {name: _named(values) for name, values in counted.items()}
+            if name in _FLAGS:
+                values.update({value: flags[f"{name} {value}"] for value in _FLAG_VALUES})
+            else:
+                found = table.group_by(name).agg(pl.len()).collect(engine="streaming")
+                values.update(dict(found.iter_rows()))
+    return {name: _named(+values) for name, values in counted.items()}
+
+
+def _flag_counts() -> list[pl.Expr]:
+    """Sums, for grouping takes five times as long."""
+    return [
+        pl.col(flag).eq_missing(pl.lit(value, pl.Boolean)).sum().alias(f"{flag} {value}")
+        for flag in _FLAGS
+        for value in _FLAG_VALUES
+    ]
 
 
 def _named(values: Mapping[object, int]) -> dict[str, int]:
