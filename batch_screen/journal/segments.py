@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -25,10 +26,14 @@ from batch_screen.journal.lines import (
     Record,
     Synced,
     decode,
+    decode_all,
     encode,
 )
+from batch_screen.model import Attempt, Held, Intent, Outcome
 
 _SUFFIX = ".journal"
+_OF_LOOKUPS = (Outcome, Intent, Attempt, Held)
+_LINES_AT_ONCE = 1_000
 _FIVE_DIGITS = "[0-9]" * 5
 
 
@@ -158,27 +163,24 @@ class Replay:
 
     def _segment(self, path: Path, file: BinaryIO) -> Iterator[Record]:
         at, bad = 0, None
-        for number, line in enumerate(file):
-            try:
-                record = decode(line)
-            except BadLineError as error:
+        for number, (line, found) in enumerate(_decoded(file)):
+            if isinstance(found, _OF_LOOKUPS) and number:
+                yield found
+            elif isinstance(found, BadLineError):
                 if number == 0:
-                    self.dropped_bytes += self._torn_header(path, file, line)
+                    self.dropped_bytes += self._torn_header(path)
                     return
                 self.dropped_bytes += len(line)
-                bad = bad or _BadLine(number + 1, at, str(error))
-            else:
-                if isinstance(record, Synced):
-                    _refuse_damage(path, bad, record)
-                elif number == 0 or isinstance(record, Header):  # two files may have been joined
-                    self._check(path, record)
-                else:
-                    yield record
+                bad = bad or _BadLine(number + 1, at, str(found))
+            elif isinstance(found, Synced):
+                _refuse_damage(path, bad, found)
+            else:  # another header: two files may have been joined
+                self._check(path, found)
             at += len(line)
 
-    def _torn_header(self, path: Path, file: BinaryIO, line: bytes) -> int:
+    def _torn_header(self, path: Path) -> int:
         """How many bytes there are. Raises unless they are a header that was cut off."""
-        content = line + file.read()
+        content = path.read_bytes()
         if not encode(self._expected).startswith(content.rstrip(b"\0")):
             raise _no_journal(path)
         return len(content)
@@ -191,6 +193,22 @@ class Replay:
                 f"{path} belongs to another run, shard or version ({header}, expected "
                 f"{self._expected}); nothing was changed: put it back where it was, or move it away"
             )
+
+
+def _decoded(file: BinaryIO) -> Iterator[tuple[bytes, Record | BadLineError]]:
+    """Each line with its record, or with what is wrong with it."""
+    while lines := list(islice(file, _LINES_AT_ONCE)):
+        try:
+            yield from zip(lines, decode_all(lines), strict=True)
+        except BadLineError:
+            yield from ((line, _record_of(line)) for line in lines)
+
+
+def _record_of(line: bytes) -> Record | BadLineError:
+    try:
+        return decode(line)
+    except BadLineError as error:
+        return error
 
 
 def _no_journal(path: Path) -> JournalError:

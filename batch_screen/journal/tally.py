@@ -32,11 +32,12 @@ class Tally:
         """Takes the record into account."""
         if isinstance(record, Intent):
             self._requests[record.endpoint] += 1
-        elif isinstance(record, Attempt) and record.reason == CANNOT_CONNECT:
-            self._requests[record.endpoint] -= 1
-        # A lookup's last refusal is its outcome; those before it were attempts.
-        elif isinstance(record, Outcome | Attempt) and record.kind is OutcomeKind.RATE_LIMITED:
-            self._refusals[record.endpoint] += 1
+        elif isinstance(record, Outcome | Attempt):
+            # A lookup's last refusal is its outcome; those before it were attempts.
+            if record.kind is OutcomeKind.RATE_LIMITED:
+                self._refusals[record.endpoint] += 1
+            elif isinstance(record, Attempt) and record.reason == CANNOT_CONNECT:
+                self._requests[record.endpoint] -= 1
 
     def add(self, spent: Mapping[Endpoint, Spent]) -> None:
         """Adds what another tally has counted."""

@@ -1,9 +1,9 @@
 """One task, four ways to do it: batch-screen, a script, Scrapy and Ray Data.
 
 Each asks the same numbers at two endpoints of a server of its own, which accepts so many
-requests in any second, takes its time and fails at times. Then each does so again and is killed
-when half of the lookups are answered. Writes ``side_by_side.md`` and ``side_by_side.svg`` beside
-this file.
+requests in any second, takes its time and fails at times. Then each does so again, is killed
+when half of the lookups are answered, or half of the time it may take is over, and goes on. Writes
+``side_by_side.md`` and ``side_by_side.svg`` beside this file.
 """
 
 from __future__ import annotations

@@ -84,8 +84,8 @@ def till(task: Task) -> Iterator[Till]:
 def run(contestant: Contestant, task: Task, *, is_killed: bool) -> Seen:
     """Lets a contestant do the task, in a folder of its own.
 
-    With ``is_killed`` all its processes are killed when half of the lookups are answered, and
-    the same command is started again.
+    With ``is_killed`` all its processes are killed when half of the lookups are answered, or half
+    of the time is over, and the same command is started again.
     """
     with tempfile.TemporaryDirectory(prefix="peers-") as name, till(task) as server:
         folder = Path(name)
@@ -97,7 +97,8 @@ def run(contestant: Contestant, task: Task, *, is_killed: bool) -> Seen:
         groups = [Group(command, folder, environment(folder))]
         killed = restarted = None
         try:
-            if is_killed and _is_half_done(server, groups[0], len(expected) // 2, deadline):
+            half_time = began + task.give_up_seconds / 2
+            if is_killed and _is_half_done(server, groups[0], len(expected) // 2, half_time):
                 groups[0].kill()
                 killed = time.monotonic()
                 time.sleep(PAUSE_SECONDS)
@@ -123,9 +124,9 @@ def run(contestant: Contestant, task: Task, *, is_killed: bool) -> Seen:
         )
 
 
-def _is_half_done(server: Till, group: Group, half: int, deadline: float) -> bool:
-    while group.exit_code is None and time.monotonic() < deadline:
-        if server.answered() >= half:
+def _is_half_done(server: Till, group: Group, half: int, half_time: float) -> bool:
+    while group.exit_code is None:
+        if server.answered() >= half or time.monotonic() >= half_time:
             return True
         time.sleep(_POLL_SECONDS)
     return False
