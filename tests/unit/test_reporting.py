@@ -135,9 +135,8 @@ def test_the_marker_comes_last(reported: Reported, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Path, "replace", noting)
     reported.report()
-    assert order[-8:] == [
+    assert order[-7:] == [
         "summary.json",
-        "errors.csv",
         "pace.svg",
         "schema.json",
         "report.html",
@@ -145,7 +144,8 @@ def test_the_marker_comes_last(reported: Reported, monkeypatch: pytest.MonkeyPat
         "latest.json",
         "_SUCCESS",
     ]
-    assert order[-9] == "previous.json"  # in the state
+    # While errors.csv is written the rest is counted, for which the state keeps previous.json.
+    assert sorted(order[-9:-7]) == ["errors.csv", "previous.json"]
     assert all(name.endswith(".parquet") for name in order[:-9])
 
 
