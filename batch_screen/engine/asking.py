@@ -10,7 +10,7 @@ from time import monotonic
 import msgspec
 
 from batch_screen.api.client import Client
-from batch_screen.config.settings import Pacing, Schedule, Settings
+from batch_screen.config.settings import Schedule, Settings
 from batch_screen.engine.budget import Budget
 from batch_screen.engine.collecting import Collector, collecting
 from batch_screen.engine.connections import affordable
@@ -23,14 +23,12 @@ from batch_screen.engine.seams import Clock, utc_now
 from batch_screen.engine.shards import ShardLine
 from batch_screen.engine.throttle import Throttle
 from batch_screen.errors import ConfigurationError, Stopped
-from batch_screen.journal.commit import COMMIT_RECORDS
 from batch_screen.model import Endpoint, Pace, Plan
 from batch_screen.runs import Run
 from batch_screen.watch import Watch
 
 _PULSE_SECONDS = 0.25
 _LOOK_AGAIN_SECONDS = 30.0
-_COMMITS_SECONDS = 0.05
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -103,7 +101,7 @@ async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
             rules_of(settings),
             on_saved=saved,
             on_failure=lambda error: dispatcher.halt(error),  # noqa: PLW0108 (made below)
-            most_unsaved=most_unsaved(settings.pacing),
+            most_unsaved=settings.pacing.max_concurrency,
             clock=clock,
         )
         dispatcher = Dispatcher(
@@ -143,21 +141,6 @@ async def _run_out(
         for task in beside:
             task.cancel()
         await line.close()
-
-
-def most_unsaved(pacing: Pacing) -> int:
-    """How many outcomes may be on their way to the disk: what a power cut costs at most.
-
-    As many as requests may be under way, and at high rates those of a few commits: with fewer the
-    disk, which takes as long for a hundred as for one, would set the pace.
-
-    >>> most_unsaved(Pacing(rate_per_second=50, max_concurrency=100))
-    100
-    >>> most_unsaved(Pacing(rate_per_second=5_000, max_concurrency=100))
-    250
-    """
-    of_commits = min(2 * COMMIT_RECORDS, round(_COMMITS_SECONDS * pacing.rate_per_second))
-    return max(pacing.max_concurrency, of_commits)
 
 
 def _recall(dispatcher: Dispatcher, proved: Mapping[Endpoint, int], enough: int) -> None:
