@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 from msgspec.structs import replace
 
 from batch_screen.ahead import ahead
@@ -235,8 +236,11 @@ def _masked(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _frames(paths: list[Path]) -> Iterator[pl.DataFrame]:
+    """Their rows, a row group at a time: a part of a large run holds many shards."""
     for path in paths:
-        yield pl.read_parquet(path, hive_partitioning=False)
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                yield pl.DataFrame(file.read_row_group(group))
 
 
 def _height(path: Path) -> int:
