@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import reduce
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -28,7 +27,7 @@ from batch_screen.journal.seal import is_sealed, read_outcomes, sealed_path
 from batch_screen.journal.tally import Tally
 from batch_screen.masking import mask_number, safe_line
 from batch_screen.model import Plan, Session
-from batch_screen.output.breakdown import added, broken_down
+from batch_screen.output import breakdown, counting
 from batch_screen.output.counting import count_lookups, count_saved, scans_of, with_left
 from batch_screen.output.coverage import count_contradictions, count_coverage
 from batch_screen.output.failures import write_errors_csv
@@ -56,7 +55,7 @@ from batch_screen.plan import rejects_path, shard_of, shard_rows_path
 from batch_screen.runs import Run
 from batch_screen.schema import KEPT_PREFIX
 from batch_screen.starts import read_starts
-from batch_screen.tables import part_count, write_part
+from batch_screen.tables import Tallied, part_count, write_part
 from batch_screen.version import __version__
 from batch_screen.watch import Watch
 from batch_screen.webpage.written import write_report
@@ -88,17 +87,21 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
     shards = len(plan.shards)
     parts = part_count(shards)
 
-    def write(part: int) -> list[pl.DataFrame]:
+    def write(part: int) -> list[Tallied]:
         return write_part(run, plan, range(part, shards, parts), layout, settings)
 
     kinds: pl.DataFrame | None = None
+    counts: counting.Counts | None = None
     with ahead(write, range(parts)) as written:
         for tallies in written:
-            kinds = reduce(added, tallies, kinds)
+            for numbers, lookups in tallies:
+                kinds = breakdown.added(kinds, numbers)
+                counts = counting.added(counts, lookups)
             watch.advance(shards // parts)
+    endpoints = counting.figures_of(counts, settings.prices)
     with ThreadPoolExecutor(1) as beside:  # lines of text take one core, counting the others
         errors = beside.submit(_write_errors_csv, layout)
-        summary = judge_run(_counted(run, plan, settings, session, layout, watch), settings)
+        summary = judge_run(_counted(run, plan, settings, session, endpoints, watch), settings)
         errors.result()
     write_summary(layout.summary, summary)
     write_whole(layout.pace, pace_svg(summary.starts))
@@ -106,17 +109,22 @@ def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Wa
         write_in_order(layout.parts(RESULTS), layout.in_order, plan.rows)
     write_schema(layout, _kept(run))
     listed = list_files(layout)
-    write_report(layout, summary, broken_down(kinds, settings.endpoints), listed)
+    write_report(layout, summary, breakdown.broken_down(kinds, settings.endpoints), listed)
     write_manifest(layout, listed, len(plan.shards))
     write_marker(layout)
     return summary
 
 
 def _counted(  # noqa: PLR0913, PLR0917 (as report)
-    run: Run, plan: Plan, settings: Settings, session: Session, layout: Layout, watch: Watch
+    run: Run,
+    plan: Plan,
+    settings: Settings,
+    session: Session,
+    endpoints: dict[str, Lookups],
+    watch: Watch,
 ) -> Summary:
     """The figures of the written tables; writes those of what has changed as well."""
-    endpoints = count_lookups(scans_of(layout.parts(LOOKUPS)), settings.prices)
+    layout = layout_of(run, settings)
     check(
         plan,
         len(settings.endpoints),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 import polars as pl
 
@@ -12,7 +13,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.journal.seal import read_sealed
 from batch_screen.model import Plan
 from batch_screen.numbers.rules import REMEDY
-from batch_screen.output.breakdown import tally
+from batch_screen.output import breakdown, counting
 from batch_screen.output.enrich import enrich
 from batch_screen.output.failures import lookup_errors, reject_errors
 from batch_screen.output.observed import observed
@@ -38,22 +39,31 @@ def part_count(shards: int) -> int:
     return shards // SHARDS_OF_A_PART if is_large else shards
 
 
+class Tallied(NamedTuple):
+    """What was counted of a shard while it was written: its numbers, and its lookups."""
+
+    numbers: pl.DataFrame
+    lookups: counting.Counts
+
+
 def write_part(
     run: Run, plan: Plan, shards: Sequence[int], layout: Layout, settings: Settings
-) -> list[pl.DataFrame]:
+) -> list[Tallied]:
     """Writes the part of every table that holds these shards; its number is the first of them.
 
-    Returns the tally of each shard's numbers.
+    Returns what was counted of each shard, for reading it again would take time and memory.
     """
-    tallies = []
+    numbers, lookups = [], []
     with _opened_part(layout, shards, len(plan.shards), settings.output) as write:
         for shard in shards:
             for table, frame in _tables(run, plan, shard):
                 write(table, frame)
                 if table == RESULTS:
-                    tallies.append(tally(frame.lazy(), settings.endpoints))
+                    numbers.append(breakdown.tally(frame.lazy(), settings.endpoints))
+                elif table == LOOKUPS:
+                    lookups.append(counting.tally(frame.lazy()))
                 del frame  # so that only one is in memory beside the outcomes
-    return tallies
+    return list(map(Tallied, numbers, lookups))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec.structs
 import polars as pl
@@ -12,6 +13,15 @@ from batch_screen.config.settings import Prices
 from batch_screen.model import NOT_NEEDED, UNCHANGED, Endpoint, LatestChange, OutcomeKind, Source
 from batch_screen.output.coverage import Saved
 from batch_screen.output.summary import Lookups
+
+
+class Counts(NamedTuple):
+    """Lookups by endpoint and outcome; sums by endpoint; lookups by endpoint and latency."""
+
+    by_outcome: pl.DataFrame
+    figures: pl.DataFrame
+    tenths: pl.DataFrame
+
 
 _PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
@@ -26,14 +36,28 @@ def count_lookups(tables: Iterable[pl.LazyFrame], prices: Prices) -> dict[str, L
 
     One table is in use at a time; what is kept of it are counts.
     """
-    counted: list[pl.DataFrame] = []
+    counts: Counts | None = None
     for table in tables:
-        # One after the other: collect_all would keep the table for all of them.
-        counts = [count.collect(engine="streaming") for count in _counts(table)]
-        counted = list(map(_added, counted, counts)) if counted else counts
-    if not counted:
+        counts = added(counts, tally(table))
+    return figures_of(counts, prices)
+
+
+def tally(table: pl.LazyFrame) -> Counts:
+    """What is counted of one table."""
+    # One after the other: collect_all would keep the table for all of them.
+    return Counts(*(count.collect(engine="streaming") for count in _counts(table)))
+
+
+def added(some: Counts | None, more: Counts) -> Counts:
+    """Two tallies as one; None: there is none yet."""
+    return more if some is None else Counts(*map(_added, some, more))
+
+
+def figures_of(counts: Counts | None, prices: Prices) -> dict[str, Lookups]:
+    """Figures per endpoint from what was counted of all tables."""
+    if counts is None:
         return {}
-    by_outcome, figures, tenths = counted
+    by_outcome, figures, tenths = counts
     found = {row["endpoint"]: row for row in figures.iter_rows(named=True)}
     latencies = _latencies(tenths)
     return {
