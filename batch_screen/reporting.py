@@ -75,7 +75,7 @@ def layout_of(run: Run, settings: Settings) -> Layout:
 
 
 def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Watch) -> Summary:
-    """Writes the run's output and returns its figures, counted from what was written.
+    """Writes the run's output and returns its figures, counted from what is written.
 
     Raises ``Stopped`` between two shards if the watcher wants that.
     """

@@ -118,7 +118,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--numbers", type=int, default=100_000)
     parser.add_argument("--rate", type=int, default=1_000, help="the limit, per second")
-    parser.add_argument("--give-up", type=float, default=400.0, help="seconds for each trial")
+    parser.add_argument("--give-up", type=float, default=300.0, help="seconds for each trial")
     parser.add_argument("--clients", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
     return parser.parse_args()
 
