@@ -39,7 +39,7 @@ class Spool:
     """A Parquet file that grows batch by batch; there is none before the first batch.
 
     It is written to ``file`` where that is open already. ``how`` goes to pyarrow and ``marks``
-    into the file's own metadata. Each batch is a row group, or several of ``group_rows`` at most.
+    into the file's own metadata.
     """
 
     def __init__(
@@ -48,10 +48,8 @@ class Spool:
         file: BinaryIO | None = None,
         how: Mapping[str, Any] = _KEPT,
         marks: Mapping[str, str] | None = None,
-        group_rows: int | None = None,
     ) -> None:
         self.path = path
-        self._group_rows = group_rows
         self._how = how
         self._marks = marks
         self.rows = 0
@@ -64,7 +62,7 @@ class Spool:
         return self
 
     def add(self, frame: pl.DataFrame) -> None:
-        """Appends the rows."""
+        """Appends the rows as a row group."""
         table = _table(frame)
         if self._marks:
             table = table.replace_schema_metadata(self._marks)
@@ -76,7 +74,7 @@ class Spool:
                 self._file, table.schema, **_encodings(frame), **self._how
             )
             self.columns = frame.columns
-        self._writer.write_table(table, max(1, self._group_rows or table.num_rows))
+        self._writer.write_table(table, max(1, table.num_rows))
         self.rows += frame.height
 
     def __exit__(

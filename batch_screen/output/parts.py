@@ -6,7 +6,7 @@ lies beside them meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from batch_screen.files import (
     translated,
     whole,
 )
+from batch_screen.frames import write_frame
 
 RESULTS, LOOKUPS, ERRORS = "results", "lookups", "errors"
 TABLES = (RESULTS, LOOKUPS, ERRORS)
@@ -91,30 +92,27 @@ class Layout:
     @contextmanager
     def growing_part(self, table: str, number: int, shards: int, output: Output) -> Iterator[Spool]:
         """A part to which shards are added, a row group each, of so many ``shards`` in all."""
-        with self._part(table, number, output, {SHARDS_MARK: str(shards)}) as spool:
+        path = self.part(table, number)
+        make_folder(path.parent)
+        how = {"compression": output.compression.value}
+        marks = {SHARDS_MARK: str(shards)}
+        with (
+            whole(path, staging=make_folder(self.run)) as file,
+            Spool(path, file, how, marks) as spool,
+        ):
             yield spool
 
     def write_part(self, table: str, number: int, frame: pl.DataFrame, output: Output) -> Path:
         """Writes a part and returns its path."""
-        with self._part(table, number, output, group_rows=output.row_group_rows) as spool:
-            spool.add(frame)
-        return spool.path
-
-    @contextmanager
-    def _part(
-        self,
-        table: str,
-        number: int,
-        output: Output,
-        marks: Mapping[str, str] | None = None,
-        group_rows: int | None = None,
-    ) -> Iterator[Spool]:
         path = self.part(table, number)
         make_folder(path.parent)
-        level = _LEVELS.get(output.compression)
-        how = {"compression": output.compression.value, "compression_level": level}
-        with (
-            whole(path, staging=make_folder(self.run)) as file,
-            Spool(path, file, how, marks, group_rows) as spool,
-        ):
-            yield spool
+        write_frame(
+            path,
+            frame,
+            staging=make_folder(self.run),
+            compression=output.compression.value,
+            compression_level=_LEVELS.get(output.compression),
+            row_group_size=output.row_group_rows,
+            statistics=True,
+        )
+        return path

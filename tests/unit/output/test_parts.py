@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch_screen.config.output import Compression, Output
-from batch_screen.dealing import Spool
 from batch_screen.output.enrich import enrich
 from batch_screen.output.parts import CHANGES, ERRORS, LOOKUPS, RESULTS, TABLES, Layout
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
@@ -204,7 +203,7 @@ def test_only_parquet_lies_in_a_data_folder_while_a_part_is_written(
         seen.append([p.name for p in layout.part(RESULTS, 0).parent.iterdir()])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Spool, "add", look)
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", look)
     with pytest.raises(KeyboardInterrupt):
         layout.write_part(RESULTS, 0, rows_of([1]), Output())
     assert seen == [[]]
