@@ -171,18 +171,21 @@ def count_rows(plan: Plan) -> Rows:
     )
 
 
-def check(
+def check(  # noqa: PLR0913 (what must agree with what)
     plan: Plan,
     endpoints: int,
     counted: Mapping[str, Lookups],
     *,
     result_rows: int,
+    lookup_rows: int,
     error_rows: int,
 ) -> None:
     """Raises unless rows and lookups in the written files add up to the plan."""
     _must_agree("accepted rows", plan.accepted, "result rows", result_rows)
     expected = plan.unique_numbers * endpoints
-    _must_agree("lookups planned", expected, "outcomes", sum(e.total for e in counted.values()))
+    total = sum(e.total for e in counted.values())
+    _must_agree("lookups planned", expected, "outcomes", total)
+    _must_agree("outcomes", total, "lookup rows", lookup_rows)
     for endpoint, figures in counted.items():
         by_outcome = sum(figures.by_outcome.values())
         _must_agree(f"lookups of {endpoint}", figures.total, "success + failures", by_outcome)

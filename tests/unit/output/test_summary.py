@@ -55,7 +55,13 @@ def test_rows_that_do_not_add_up_are_a_bug(change: dict[str, object]) -> None:
 
 def test_accounting_that_adds_up_passes() -> None:
     counted = {CHECK.value: figures(5, {"success": 5}), DATE.value: figures(5, {"timeout": 5})}
-    check(PLAN, 2, counted, result_rows=7, error_rows=3 + 5)
+    check(PLAN, 2, counted, result_rows=7, lookup_rows=10, error_rows=3 + 5)
+
+
+def test_a_table_that_lacks_a_lookup_stops_before_the_marker() -> None:
+    counted = {CHECK.value: figures(5, {"success": 5})}
+    with pytest.raises(BatchScreenError, match="outcomes 5, lookup rows 4"):
+        check(PLAN, 1, counted, result_rows=7, lookup_rows=4, error_rows=3)
 
 
 @pytest.mark.parametrize(
@@ -73,13 +79,14 @@ def test_accounting_that_does_not_add_up_stops_before_the_marker(
 ) -> None:
     counted = {CHECK.value: figures(total, by_outcome)}
     with pytest.raises(BatchScreenError, match=words):
-        check(PLAN, endpoints, counted, result_rows=rows, error_rows=3)
+        check(PLAN, endpoints, counted, result_rows=rows, lookup_rows=total, error_rows=3)
 
 
 def test_an_outcome_that_nobody_knows_is_noticed() -> None:
     strange = outcomes_of([outcome(i, CHECK, outcome="unheard_of") for i in range(5)])
+    counted = count_lookups([strange.lazy()], Prices())
     with pytest.raises(BatchScreenError):
-        check(PLAN, 1, count_lookups([strange.lazy()], Prices()), result_rows=7, error_rows=8)
+        check(PLAN, 1, counted, result_rows=7, lookup_rows=5, error_rows=8)
 
 
 def summary(by_outcome: dict[str, int]) -> Summary:
