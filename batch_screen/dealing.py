@@ -29,7 +29,7 @@ _HELD_FOR_A_FILE = 512 << 10
 
 _SAMPLE_ROWS = 20_000
 _SHARE_REPEATED = 0.1
-_KEPT: Mapping[str, Any] = {"compression": "zstd", "write_statistics": False}
+KEPT: Mapping[str, Any] = {"compression": "zstd", "write_statistics": False}
 PASSING: Mapping[str, Any] = {"compression": "lz4", "write_statistics": False}
 """How files are written that are read once and removed: in less time than space."""
 _WAY = "_way"
@@ -46,7 +46,7 @@ class Spool:
         self,
         path: Path,
         file: BinaryIO | None = None,
-        how: Mapping[str, Any] = _KEPT,
+        how: Mapping[str, Any] = KEPT,
         marks: Mapping[str, str] | None = None,
     ) -> None:
         self.path = path
@@ -129,7 +129,7 @@ class Dealer:
         paths: Sequence[Path],
         way: pl.Expr,
         held_bytes: int = HELD_BYTES,
-        how: Mapping[str, Any] = _KEPT,
+        how: Mapping[str, Any] = KEPT,
     ) -> None:
         self.spools = [Spool(path, how=how) for path in paths]
         self._way = way.cast(pl.UInt32).alias(_WAY)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from batch_screen.ahead import ahead
 from batch_screen.checked import check_file, read_frame, read_record, write_record
-from batch_screen.dealing import HELD_BYTES, PASSING, Dealer, Spool
+from batch_screen.dealing import HELD_BYTES, KEPT, PASSING, Dealer, Spool
 from batch_screen.files import make_folder, sha256_of, sync_folder, translated
 from batch_screen.masking import mask_cell
 from batch_screen.model import Endpoint, Key, Lookup, Plan, ShardPlan
@@ -69,9 +69,9 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
         shutil.rmtree(growing, ignore_errors=True)
         make_folder(growing)
         ways = first_ways(expected_rows, shard_rows)
-        how = {} if _holds(expected_rows, ways, shard_rows) else {"how": PASSING}
+        how = KEPT if _holds(expected_rows, ways, shard_rows) else PASSING
         way = shard_of(pl.col("e164"), ways)
-        accepted = Dealer(_paths(growing, ways), way, held_bytes, **how)
+        accepted = Dealer(_paths(growing, ways), way, held_bytes, how)
         rejects = Spool(growing / "rejects.parquet")
         reasons: dict[str, int] = {}
         with accepted, rejects:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -35,7 +36,7 @@ from batch_screen.output.feed import Told
 from batch_screen.output.manifest import list_files, write_manifest, write_marker, write_schema
 from batch_screen.output.ordering import write_in_order
 from batch_screen.output.pace_chart import pace_svg
-from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, Layout
+from batch_screen.output.parts import ERRORS, LOOKUPS, RESULTS, Layout, row_groups
 from batch_screen.output.previous import summary_before
 from batch_screen.output.recorded import BASE_URL
 from batch_screen.output.risk import count_risk
@@ -150,7 +151,7 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
 
 def _write_errors_csv(layout: Layout) -> None:
     with whole(layout.errors_csv) as file:
-        write_errors_csv(file, _frames(layout.parts(ERRORS)))
+        write_errors_csv(file, chain.from_iterable(map(row_groups, layout.parts(ERRORS))))
 
 
 def _tonight(run: Run, plan: Plan, asked: Mapping[str, Lookups], layout: Layout) -> Tonight:
@@ -242,14 +243,6 @@ def _masked(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings as a summary may show them: the one list of numbers among them is masked."""
     masked = [mask_number(number) for number in settings[_TEST_NUMBERS]]
     return {**settings, _TEST_NUMBERS: masked}
-
-
-def _frames(paths: list[Path]) -> Iterator[pl.DataFrame]:
-    """Their rows, a row group at a time: a part of a large run holds many shards."""
-    for path in paths:
-        with pq.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
-                yield pl.DataFrame(file.read_row_group(group))
 
 
 def _height(paths: Sequence[Path]) -> int:

@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from batch_screen.model import Endpoint, LatestChange
+from batch_screen.output.counting import sums
 from batch_screen.output.parts import SHARDS_MARK
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"
@@ -87,17 +88,14 @@ def tally(shard: pl.LazyFrame, endpoints: Sequence[Endpoint]) -> pl.DataFrame:
     """
     kind = ["region", _BOTH, *_FLAGS, *_answers(endpoints)]
     # As integers, an eighth of the memory; E.164 has fifteen digits at most.
-    number = pl.col("e164").str.strip_prefix("+").cast(pl.Int64).alias(_NUMBER)
+    number = pl.col("e164").cast(pl.Int64).alias(_NUMBER)
     once = shard.select(number, *kind).filter(pl.col(_NUMBER).is_first_distinct())
     return once.group_by(kind).agg(pl.len().cast(pl.Int64).alias(_NUMBERS)).collect()
 
 
 def added(some: pl.DataFrame | None, more: pl.DataFrame) -> pl.DataFrame:
     """Two tallies as one; None: there is none yet."""
-    if some is None:
-        return more
-    kind = [name for name in some.columns if name != _NUMBERS]
-    return pl.concat([some, more]).group_by(kind).agg(pl.col(_NUMBERS).sum())
+    return more if some is None else sums(some, more)
 
 
 def broken_down(kinds: pl.DataFrame | None, endpoints: Sequence[Endpoint]) -> Breakdown:

@@ -50,7 +50,7 @@ def tally(table: pl.LazyFrame) -> Counts:
 
 def added(some: Counts | None, more: Counts) -> Counts:
     """Two tallies as one; None: there is none yet."""
-    return more if some is None else Counts(*map(_added, some, more))
+    return more if some is None else Counts(*map(sums, some, more))
 
 
 def figures_of(counts: Counts | None, prices: Prices) -> dict[str, Lookups]:
@@ -145,7 +145,7 @@ def _spared() -> dict[str, pl.Expr]:
     return {name: claim.fill_null(value=False) for name, claim in claims.items()}
 
 
-def _added(some: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
+def sums(some: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
     """Two tables of counts as one: what is no count is the key."""
     keys = [name for name, dtype in some.schema.items() if dtype != pl.Int64]
     return pl.concat([some, more]).group_by(keys).agg(pl.all().sum())

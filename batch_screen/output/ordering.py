@@ -6,14 +6,14 @@ list in memory; some readers want to lay the rows beside their input.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from batch_screen.dealing import Dealer, Spool
 from batch_screen.files import translated, whole
+from batch_screen.output.parts import row_groups
 from batch_screen.output.scratch import scratch_files
 
 RANGE_ROWS = 500_000
@@ -33,14 +33,8 @@ def write_in_order(parts: Iterable[Path], target: Path, rows: int) -> None:
     with translated("write", target), scratch as ranges:
         with Dealer(ranges, pl.col(_ROW) // size) as dealer:
             for path in parts:
-                for batch in _groups(path):
+                for batch in row_groups(path):
                     dealer.add(batch)
         with whole(target) as file, Spool(target, file) as spool:
             for path in ranges:
                 spool.add(pl.read_parquet(path).sort(_ROW))
-
-
-def _groups(path: Path) -> Iterator[pl.DataFrame]:
-    with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            yield pl.DataFrame(file.read_row_group(group))

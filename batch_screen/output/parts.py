@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from batch_screen.config.output import Compression, Output
 from batch_screen.dealing import Spool
@@ -116,3 +117,10 @@ class Layout:
             statistics=True,
         )
         return path
+
+
+def row_groups(path: Path) -> Iterator[pl.DataFrame]:
+    """The rows of a part, a row group at a time: those of large runs hold many shards."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            yield pl.DataFrame(file.read_row_group(group))
