@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.model import ColumnKind
-from batch_screen.numbers.cells import read_cells
+from batch_screen.numbers.cells import _PLAIN, read_cells
+from batch_screen.numbers.clean import clean
 from batch_screen.numbers.digits import text_of
-from batch_screen.numbers.rules import RejectReason
+from batch_screen.numbers.rules import Reject, RejectReason
 
 
 def read(*cells: str | None, kind: ColumnKind = ColumnKind.TEXT) -> dict[int, tuple[object, ...]]:
@@ -84,3 +85,15 @@ def test_a_cast_takes_what_is_written_in_digits_alone_and_nothing_else(text: str
 
 def test_a_frame_without_rows() -> None:
     assert read() == {}
+
+
+@given(st.lists(st.from_regex(_PLAIN, fullmatch=True), min_size=1))
+def test_the_usual_writings_are_read_at_once_as_they_are_one_by_one(texts: list[str]) -> None:
+    found = read(*texts)
+    for row, text in enumerate(texts):
+        alone = clean(text, ColumnKind.TEXT, vanity_letters=False)
+        if isinstance(alone, Reject):
+            expected: tuple[object, ...] = (alone.reason, alone.detail)
+        else:
+            expected = (alone.digits, alone.has_plus, "")
+        assert found[row] in {expected, ()}  # of 20 digits nothing is said here
