@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batch_screen.sandbox.config import SandboxConfig
 from batch_screen.sandbox.draws import draws
-from batch_screen.sandbox.magic import MAGIC_NUMBERS, Behaviour, Fault, is_magic
+from batch_screen.sandbox.magic import MAGIC_NUMBERS, Fault, is_magic
 from batch_screen.sandbox.profiles import FaultRule
 from batch_screen.sandbox.questions import Question
 
@@ -18,7 +18,7 @@ class Choice:
         self._for_all = tuple(rule for rule in rules if rule.share >= 1)
         self._for_some = tuple(rule for rule in rules if rule.share < 1)
 
-    def behaviour(self, question: Question, times_asked: int) -> Behaviour | None:
+    def fault(self, question: Question, times_asked: int) -> Fault | None:
         """``times_asked`` counts this request.
 
         A rule for every lookup beats the magic numbers, and those beat rules for a share.
@@ -28,7 +28,7 @@ class Choice:
             faults += [rule.fault for rule in self._for_some if self._meets(rule, question)]
         elif question.number in MAGIC_NUMBERS:
             faults.append(MAGIC_NUMBERS[question.number])
-        return next((f.behaviour for f in faults if _applies(f, times_asked)), None)
+        return next((fault for fault in faults if _applies(fault, times_asked)), None)
 
     def _meets(self, rule: FaultRule, question: Question) -> bool:
         if not _is_for(rule, question):

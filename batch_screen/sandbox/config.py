@@ -10,10 +10,12 @@ import msgspec
 
 from batch_screen.config.api import Dialect
 from batch_screen.errors import ConfigurationError
+from batch_screen.model import Endpoint
 from batch_screen.sandbox.answers import Population, World
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.outages import Outage
 from batch_screen.sandbox.profiles import PROFILES, FaultRule
+from batch_screen.sandbox.window import Window
 
 BASE_PATH = "/network-signal/v1"
 DEFAULT_KEY = "sandbox-key"
@@ -39,7 +41,11 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     revoke_keys_after: int | None = None
     """After so many requests with a good key every key is refused."""
     rate_limit_per_second: int | None = None
-    """In no sliding second are more requests accepted; the others get 429."""
+    """So many requests are accepted in a second; the others get 429."""
+    rate_limit_by_endpoint: dict[Endpoint, int] = {}
+    """Limits that endpoints have besides, each for itself."""
+    rate_window: Window = Window.SLIDING
+    """What a second is to these limits."""
     quota: int | None = None
     """After so many accepted requests the rest gets 429 QUOTA_EXCEEDED."""
 
@@ -56,7 +62,7 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     hang_seconds: float = 60.0
     """What the behaviour ``hang`` adds; longer than a client's timeout."""
     retry_after_seconds: int = 1
-    """What a forced 429 or 503 asks for."""
+    """What a forced 429 or 503 asks for, unless its fault says otherwise."""
 
     journal_path: Path | None = None
     """Where to append one JSON line per request; it holds whole numbers."""
@@ -73,9 +79,18 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
         shares = [*msgspec.structs.astuple(self.population), *(r.share for r in self.rules)]
         if not all(0 <= share <= 1 for share in shares):
             raise ConfigurationError("every share of the sandbox must lie between 0 and 1")
-        bounds = (self.rate_limit_per_second, self.quota, self.revoke_keys_after)
+        by_endpoint = self.rate_limit_by_endpoint
+        if strangers := sorted(by_endpoint.keys() - set(Endpoint)):
+            raise ConfigurationError(
+                f"the API has no endpoint {strangers[0]!r} to limit; choose among "
+                f"{', '.join(Endpoint)}"
+            )
+        bounds = (
+            *(self.rate_limit_per_second, self.quota, self.revoke_keys_after),
+            *by_endpoint.values(),
+        )
         if not all(bound is None or bound >= 0 for bound in bounds):
-            raise ConfigurationError("rate limit, quota and revocation must not be negative")
+            raise ConfigurationError("rate limits, quota and revocation must not be negative")
         if min(self.slow_seconds, self.hang_seconds, self.retry_after_seconds) < 0:
             raise ConfigurationError("the sandbox's waiting times must not be negative")
         if not all(_makes_sense(outage) for outage in self.outages):

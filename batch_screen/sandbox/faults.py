@@ -17,7 +17,7 @@ from batch_screen.config.api import Dialect
 from batch_screen.model import Endpoint
 from batch_screen.sandbox import hostile, problems
 from batch_screen.sandbox.answers import field_name
-from batch_screen.sandbox.magic import Behaviour
+from batch_screen.sandbox.magic import Behaviour, Fault
 from batch_screen.sandbox.problems import Problem
 from batch_screen.sandbox.questions import Question
 
@@ -78,9 +78,30 @@ def problem_reply(problem: Problem, dialect: Dialect, *headers: tuple[str, str])
 
 
 def disturbed(
+    fault: Fault, honest: Reply, question: Question, circumstances: Circumstances
+) -> Reply:
+    """The honest reply as the fault changes it; the four that are facts change nothing."""
+    reply = _changed(fault.behaviour, honest, question, circumstances)
+    headers = _retry_after(fault, circumstances)
+    return msgspec.structs.replace(reply, headers=reply.headers + headers) if headers else reply
+
+
+def _retry_after(fault: Fault, circumstances: Circumstances) -> tuple[tuple[str, str], ...]:
+    seconds = fault.retry_after_seconds
+    if seconds is msgspec.UNSET:
+        asks = fault.behaviour in _ASKING_TO_WAIT
+        seconds = circumstances.retry_after_seconds if asks else None
+    if seconds is None:
+        return ()
+    if fault.behaviour is not Behaviour.RATE_LIMITED_DATE and seconds >= 0:
+        return (("Retry-After", str(seconds)),)
+    until = circumstances.wall_clock() + timedelta(seconds=seconds)
+    return (("Retry-After", format_datetime(until, usegmt=True)),)
+
+
+def _changed(
     behaviour: Behaviour, honest: Reply, question: Question, circumstances: Circumstances
 ) -> Reply:
-    """The honest reply as the behaviour changes it; the four that are facts change nothing."""
     if behaviour in _FORCED_PROBLEMS:
         return problem_reply(_FORCED_PROBLEMS[behaviour], circumstances.dialect)
     if behaviour in _FORCED_BODIES:
@@ -174,24 +195,6 @@ def _in_india(date: str) -> str:
     return f"{local:%Y-%m-%dT%H:%M:%S}{date[19:-1]}+05:30"
 
 
-def _unavailable(_: Reply, circumstances: Circumstances) -> Reply:
-    seconds = str(circumstances.retry_after_seconds)
-    return problem_reply(problems.UNAVAILABLE, circumstances.dialect, ("Retry-After", seconds))
-
-
-def _rate_limited(_: Reply, circumstances: Circumstances) -> Reply:
-    seconds = str(circumstances.retry_after_seconds)
-    return problem_reply(
-        problems.TOO_MANY_REQUESTS, circumstances.dialect, ("Retry-After", seconds)
-    )
-
-
-def _rate_limited_date(_: Reply, circumstances: Circumstances) -> Reply:
-    until = circumstances.wall_clock() + timedelta(seconds=circumstances.retry_after_seconds)
-    date = format_datetime(until, usegmt=True)
-    return problem_reply(problems.TOO_MANY_REQUESTS, circumstances.dialect, ("Retry-After", date))
-
-
 _FORCED_PROBLEMS = {
     Behaviour.INVALID: problems.INVALID_ARGUMENT,
     Behaviour.UNAUTHENTICATED: problems.UNAUTHENTICATED,
@@ -203,8 +206,15 @@ _FORCED_PROBLEMS = {
     Behaviour.QUOTA: problems.QUOTA_EXCEEDED,
     Behaviour.SERVER_ERROR: problems.INTERNAL_SERVER_ERROR,
     Behaviour.NOT_IMPLEMENTED: problems.NOT_IMPLEMENTED,
+    Behaviour.RATE_LIMITED: problems.TOO_MANY_REQUESTS,
+    Behaviour.RATE_LIMITED_DATE: problems.TOO_MANY_REQUESTS,
+    Behaviour.UNAVAILABLE: problems.UNAVAILABLE,
     Behaviour.DOWN: problems.UNAVAILABLE,
 }
+
+_ASKING_TO_WAIT = frozenset(
+    {Behaviour.RATE_LIMITED, Behaviour.RATE_LIMITED_DATE, Behaviour.UNAVAILABLE}
+)
 
 _FORCED_BODIES: dict[Behaviour, Callable[[str, Endpoint], bytes]] = {
     Behaviour.WRONG_TYPE: _wrong_type,
@@ -241,7 +251,4 @@ _CHANGES: dict[Behaviour, Callable[[Reply, Circumstances], Reply]] = {
     Behaviour.GZIP_BOMB: lambda _honest, _: Reply(
         status=200, body=hostile.gzip_bomb(), headers=(("Content-Encoding", "gzip"),)
     ),
-    Behaviour.RATE_LIMITED: _rate_limited,
-    Behaviour.RATE_LIMITED_DATE: _rate_limited_date,
-    Behaviour.UNAVAILABLE: _unavailable,
 }

@@ -5,6 +5,7 @@ Pure but for its counters: the instant of each request is passed in.
 
 from __future__ import annotations
 
+from batch_screen.model import Endpoint
 from batch_screen.sandbox.config import SandboxConfig
 from batch_screen.sandbox.problems import (
     QUOTA_EXCEEDED,
@@ -12,15 +13,15 @@ from batch_screen.sandbox.problems import (
     UNAUTHENTICATED,
     Problem,
 )
-from batch_screen.sandbox.window import SlidingSecond
+from batch_screen.sandbox.window import RateLimit, Window, rate_limit
 
 
 class Gate:
     """Admits requests one by one, and counts what it refused and why."""
 
     def __init__(self, config: SandboxConfig) -> None:
+        self._limits: dict[tuple[Window, Endpoint | None], RateLimit] = {}
         self.change(config)
-        self._admitted = SlidingSecond()
         self._authenticated = 0
         self.used_quota = 0
         self.rate_refusals = 0
@@ -31,10 +32,12 @@ class Gate:
         """Other keys and bounds from now on; what was counted stays."""
         self._keys = frozenset(config.keys) - frozenset(config.expired_keys)
         self._revoke_after = config.revoke_keys_after
-        self._limit = config.rate_limit_per_second
+        self._limits = self._changed_limits(config)
         self._quota = config.quota
 
-    def admit(self, key: str | None, now_seconds: float) -> Problem | None:
+    def admit(
+        self, key: str | None, now_seconds: float, endpoint: Endpoint | None = None
+    ) -> Problem | None:
         """None if the request may pass, else why not; refusals take nothing from any budget."""
         if key not in self._keys:
             return UNAUTHENTICATED
@@ -42,13 +45,28 @@ class Gate:
             self.after_revocation += 1
             return UNAUTHENTICATED
         self._authenticated += 1
-        if self._limit is not None and self._admitted.count(now_seconds) >= self._limit:
+        limits = [limit for (_, of), limit in self._limits.items() if of in (None, endpoint)]
+        if not all(limit.has_room(now_seconds) for limit in limits):
             self.rate_refusals += 1
             return TOO_MANY_REQUESTS
         if self._quota is not None and self.used_quota >= self._quota:
             self.quota_refusals += 1
             return QUOTA_EXCEEDED
-        if self._limit is not None:
-            self._admitted.add(now_seconds)
+        for limit in limits:
+            limit.take(now_seconds)
         self.used_quota += 1
         return None
+
+    def _changed_limits(
+        self, config: SandboxConfig
+    ) -> dict[tuple[Window, Endpoint | None], RateLimit]:
+        """A limit of the same kind for the same requests goes on with what was taken."""
+        wanted: list[tuple[Endpoint | None, int]] = [*config.rate_limit_by_endpoint.items()]
+        if config.rate_limit_per_second is not None:
+            wanted.append((None, config.rate_limit_per_second))
+        limits = {}
+        for of, per_second in wanted:
+            kind = (config.rate_window, of)
+            limits[kind] = self._limits.get(kind) or rate_limit(config.rate_window, per_second)
+            limits[kind].per_second = per_second
+        return limits

@@ -91,10 +91,12 @@ HOSTILE = frozenset(
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """A behaviour, and whether only a lookup's first request meets it."""
+    """A behaviour, whether only a lookup's first request meets it, and its Retry-After."""
 
     behaviour: Behaviour
     once: bool = False
+    retry_after_seconds: int | msgspec.UnsetType | None = msgspec.UNSET
+    """None: there is none; below 0: an HTTP-date so long ago; unset: what the sandbox says."""
 
 
 _PREFIX = "+467017406"

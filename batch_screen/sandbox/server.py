@@ -33,7 +33,7 @@ from batch_screen.sandbox.faults import (
 )
 from batch_screen.sandbox.gate import Gate
 from batch_screen.sandbox.latency import Latency
-from batch_screen.sandbox.magic import Behaviour
+from batch_screen.sandbox.magic import Behaviour, Fault
 from batch_screen.sandbox.outages import Outages
 from batch_screen.sandbox.problems import Problem
 from batch_screen.sandbox.questions import Question, paths, read_question
@@ -44,7 +44,7 @@ CONTROL_PATH = "/_sandbox/"
 
 _HEADERS = {
     problems.METHOD_NOT_ALLOWED: (("Allow", "POST"),),
-    # No sliding second stays full for longer.
+    # No limit stays full for longer.
     problems.TOO_MANY_REQUESTS: (("Retry-After", "1"),),
 }
 
@@ -153,7 +153,7 @@ class SandboxServer:
             return problems.NOT_FOUND
         if request.method != "POST":
             return problems.METHOD_NOT_ALLOWED
-        refusal = self._gate.admit(request.headers.get("apiKey"), arrived)
+        refusal = self._gate.admit(request.headers.get("apiKey"), arrived, endpoint)
         if refusal is None and request.content_type != "application/json":
             return problems.UNSUPPORTED_MEDIA_TYPE
         # The page has no query parameters: there, a number would end up in access logs.
@@ -167,10 +167,10 @@ class SandboxServer:
         reply = honest_reply(answer, self._config.dialect)
         if self._latency != _AT_ONCE:
             reply = msgspec.structs.replace(reply, delay_seconds=self._wait(question, times_asked))
-        behaviour = self._outage() or self._choice.behaviour(question, times_asked)
-        return disturbed(behaviour, reply, question, self._circumstances) if behaviour else reply
+        fault = self._outage() or self._choice.fault(question, times_asked)
+        return disturbed(fault, reply, question, self._circumstances) if fault else reply
 
-    def _outage(self) -> Behaviour | None:
+    def _outage(self) -> Fault | None:
         """What everybody meets just now."""
         met = self._outages.meet(self._clock())
         if met is None:
@@ -178,7 +178,7 @@ class SandboxServer:
         outage, left_seconds = met
         if outage.behaviour is None:
             self.leave(left_seconds)
-        return outage.behaviour or Behaviour.RESET
+        return Fault(outage.behaviour or Behaviour.RESET)
 
     def _wait(self, question: Question, times_asked: int) -> float:
         text = f"{question.endpoint} {question.number} {times_asked}"

@@ -1,8 +1,14 @@
-"""Counts events in a sliding window of one second."""
+"""Counts and limits requests by the second: the kinds of rate limit that servers keep.
+
+Pure: instants are passed in and must not run backwards; knows neither clock nor HTTP.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from enum import StrEnum
+from typing import Protocol
 
 
 class SlidingSecond:
@@ -24,3 +30,97 @@ class SlidingSecond:
         """How many there are with this one; instants must not run backwards."""
         self._instants.append(now_seconds)
         return self.count(now_seconds)
+
+
+class Window(StrEnum):
+    """What a limit of so many a second means to the server that keeps it."""
+
+    SLIDING = "sliding"  # in no second, wherever it begins, more than that
+    FIXED = "fixed"  # in no second of the clock more: twice as many around its tick
+    BUCKET = "bucket"  # a bucket of that many tokens, full at first and refilled evenly
+
+
+class RateLimit(Protocol):
+    """Who keeps a limit; a refused request takes nothing from it."""
+
+    per_second: int
+    """May be changed between two requests; what was taken stays taken."""
+
+    def has_room(self, now_seconds: float) -> bool:
+        """Whether one more request would be admitted."""
+
+    def take(self, now_seconds: float) -> None:
+        """Counts a request for which there was room."""
+
+    def admit(self, now_seconds: float) -> bool:
+        """Whether a request may pass; if so, it is counted."""
+        if has_room := self.has_room(now_seconds):
+            self.take(now_seconds)
+        return has_room
+
+
+class SlidingLimit(RateLimit):
+    """Never more than ``per_second`` requests less than a second apart."""
+
+    def __init__(self, per_second: int) -> None:
+        self.per_second = per_second
+        self._taken = SlidingSecond()
+
+    def has_room(self, now_seconds: float) -> bool:
+        return self._taken.count(now_seconds) < self.per_second
+
+    def take(self, now_seconds: float) -> None:
+        self._taken.add(now_seconds)
+
+
+class FixedLimit(RateLimit):
+    """Never more than ``per_second`` requests between two whole seconds of the clock."""
+
+    def __init__(self, per_second: int) -> None:
+        self.per_second = per_second
+        self._second = 0
+        self._taken = 0
+
+    def has_room(self, now_seconds: float) -> bool:
+        return self._taken_at(now_seconds) < self.per_second
+
+    def take(self, now_seconds: float) -> None:
+        self._taken = self._taken_at(now_seconds) + 1
+        self._second = math.floor(now_seconds)
+
+    def _taken_at(self, now_seconds: float) -> int:
+        return self._taken if math.floor(now_seconds) == self._second else 0
+
+
+class TokenBucket(RateLimit):
+    """A request takes a token; ``per_second`` come back each second, and no more fit in."""
+
+    def __init__(self, per_second: int) -> None:
+        self.per_second = per_second
+        self._tokens = float(per_second)
+        self._counted_at: float | None = None
+
+    def has_room(self, now_seconds: float) -> bool:
+        # Ten tenths of a second add up to a little less than a token's time.
+        return self._tokens_at(now_seconds) >= 1 - _ROUNDING
+
+    def take(self, now_seconds: float) -> None:
+        self._tokens = max(0.0, self._tokens_at(now_seconds) - 1)
+        self._counted_at = now_seconds
+
+    def _tokens_at(self, now_seconds: float) -> float:
+        elapsed = 0.0 if self._counted_at is None else now_seconds - self._counted_at
+        return min(float(self.per_second), self._tokens + elapsed * self.per_second)
+
+
+def rate_limit(window: Window, per_second: int) -> RateLimit:
+    """A limit of which nothing is taken yet."""
+    return _KINDS[window](per_second)
+
+
+_ROUNDING = 1e-9
+_KINDS: dict[Window, type[SlidingLimit | FixedLimit | TokenBucket]] = {
+    Window.SLIDING: SlidingLimit,
+    Window.FIXED: FixedLimit,
+    Window.BUCKET: TokenBucket,
+}

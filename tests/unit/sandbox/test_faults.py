@@ -158,8 +158,8 @@ def test_an_error_in_the_words_of_rfc_7807(plain: Client) -> None:
 
 def test_only_unavailable_says_when_to_come_back() -> None:
     question = Question("+491511234567", CHECK)
-    down = disturbed(Behaviour.DOWN, HONEST, question, CIRCUMSTANCES)
-    unavailable = disturbed(Behaviour.UNAVAILABLE, HONEST, question, CIRCUMSTANCES)
+    down = disturbed(Fault(Behaviour.DOWN), HONEST, question, CIRCUMSTANCES)
+    unavailable = disturbed(Fault(Behaviour.UNAVAILABLE), HONEST, question, CIRCUMSTANCES)
     assert (down.status, down.headers) == (503, ())
     assert (unavailable.status, unavailable.headers) == (503, (("Retry-After", "7"),))
 
@@ -216,11 +216,10 @@ def test_a_redirect_counts_who_follows(start: Callable[..., Client]) -> None:
 
 def test_retry_after_in_seconds_and_as_a_date() -> None:
     question = Question("+491511234567", CHECK)
-    in_seconds = disturbed(Behaviour.RATE_LIMITED, HONEST, question, CIRCUMSTANCES)
+    in_seconds = disturbed(Fault(Behaviour.RATE_LIMITED), HONEST, question, CIRCUMSTANCES)
     assert in_seconds.headers == (("Retry-After", "7"),)
-    (name, date), *_ = disturbed(
-        Behaviour.RATE_LIMITED_DATE, HONEST, question, CIRCUMSTANCES
-    ).headers
+    as_a_date = disturbed(Fault(Behaviour.RATE_LIMITED_DATE), HONEST, question, CIRCUMSTANCES)
+    ((name, date),) = as_a_date.headers
     assert name == "Retry-After"
     assert (parsedate_to_datetime(date) - WALL_CLOCK).total_seconds() == 7
 
@@ -234,6 +233,24 @@ def test_hostile_answers_are_bytes_without_a_true_word(
     said = raw_answer(sandbox, "+491511234567")
     assert (truth_of(sandbox, "+491511234567") in said) is honest
     assert said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "header"),
+    [
+        (30, (("Retry-After", "30"),)),
+        (0, (("Retry-After", "0"),)),
+        (None, ()),
+        (-60, (("Retry-After", "Sun, 01 Mar 2026 11:59:00 GMT"),)),
+    ],
+)
+@pytest.mark.parametrize("behaviour", [Behaviour.RATE_LIMITED, Behaviour.NOT_FOUND])
+def test_a_fault_has_a_retry_after_of_its_own(
+    behaviour: Behaviour, seconds: int | None, header: tuple[tuple[str, str], ...]
+) -> None:
+    fault = Fault(behaviour, retry_after_seconds=seconds)
+    reply = disturbed(fault, HONEST, Question("+491511234567", CHECK), CIRCUMSTANCES)
+    assert reply.headers == header
 
 
 def truth_of(sandbox: Client, number: str) -> bytes:
@@ -283,7 +300,7 @@ def test_only_honest_answers_are_clean(
     question = Question("+46701740699", endpoint)
     honest = honest_reply(truth(question.number, endpoint, None, world), dialect)
     circumstances = Circumstances(dialect, 2.0, 60.0, 1, lambda: WALL_CLOCK)
-    reply = disturbed(behaviour, honest, question, circumstances)
+    reply = disturbed(Fault(behaviour), honest, question, circumstances)
     readable = {
         Behaviour.SWAPPED_NOW,
         Behaviour.SWAPPED_LATELY,
@@ -309,12 +326,19 @@ def test_odd_dates_leave_alone_what_is_no_date(
     behaviour: Behaviour, answer: dict[str, Any]
 ) -> None:
     honest = honest_reply(answer, Dialect.PAGE)
-    assert disturbed(behaviour, honest, Question("+491511234567", DATE), CIRCUMSTANCES) == honest
+    question = Question("+491511234567", DATE)
+    assert disturbed(Fault(behaviour), honest, question, CIRCUMSTANCES) == honest
+
+
+def behaviour(choice: Choice, question: Question, times_asked: int = 1) -> Behaviour | None:
+    fault = choice.fault(question, times_asked)
+    return fault.behaviour if fault else None
 
 
 def met(profile: str, *, seed: int = 0, times_asked: int = 1, count: int = 4000) -> list[Any]:
     choice = Choice(SandboxConfig(profiles=(profile,), seed=seed))
-    return [choice.behaviour(Question(f"+4915{i:09d}", CHECK), times_asked) for i in range(count)]
+    questions = [Question(f"+4915{i:09d}", CHECK) for i in range(count)]
+    return [behaviour(choice, question, times_asked) for question in questions]
 
 
 @pytest.mark.parametrize(
@@ -363,7 +387,7 @@ def test_faults_that_happen_once_are_over_at_the_second_request() -> None:
 
 def test_profiles_combine() -> None:
     choice = Choice(SandboxConfig(profiles=("flaky", "patchy")))
-    hits = {choice.behaviour(Question(f"+4915{i:09d}", CHECK), 1) for i in range(4000)}
+    hits = {behaviour(choice, Question(f"+4915{i:09d}", CHECK)) for i in range(4000)}
     assert {Behaviour.SERVER_ERROR, Behaviour.FORBIDDEN} <= hits
 
 
@@ -371,15 +395,15 @@ def test_magic_numbers_beat_shares_and_yield_to_a_rule_for_everything() -> None:
     number = Question(number_of(Behaviour.NOT_FOUND), CHECK)
     nearly = FaultRule(Fault(Behaviour.FORBIDDEN), 0.999999)
     wholly = FaultRule(Fault(Behaviour.FORBIDDEN), 1.0)
-    assert Choice(SandboxConfig(rules=(nearly,))).behaviour(number, 1) is Behaviour.NOT_FOUND
-    assert Choice(SandboxConfig(rules=(wholly,))).behaviour(number, 1) is Behaviour.FORBIDDEN
+    assert behaviour(Choice(SandboxConfig(rules=(nearly,))), number) is Behaviour.NOT_FOUND
+    assert behaviour(Choice(SandboxConfig(rules=(wholly,))), number) is Behaviour.FORBIDDEN
 
 
 def test_a_rule_for_one_endpoint_leaves_the_others_alone() -> None:
     rule = FaultRule(Fault(Behaviour.FORBIDDEN), 1.0, DATE)
     choice = Choice(SandboxConfig(rules=(rule,)))
-    assert choice.behaviour(Question("+491511234567", DATE), 1) is Behaviour.FORBIDDEN
-    assert choice.behaviour(Question("+491511234567", CHECK), 1) is None
+    assert behaviour(choice, Question("+491511234567", DATE)) is Behaviour.FORBIDDEN
+    assert behaviour(choice, Question("+491511234567", CHECK)) is None
 
 
 @pytest.mark.parametrize(
