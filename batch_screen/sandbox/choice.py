@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from batch_screen.sandbox.config import SandboxConfig
 from batch_screen.sandbox.draws import draws
-from batch_screen.sandbox.magic import MAGIC_NUMBERS, Fault, is_magic
-from batch_screen.sandbox.profiles import FaultRule
+from batch_screen.sandbox.magic import HARMLESS, MAGIC_NUMBERS, Fault, is_magic
+from batch_screen.sandbox.profiles import FaultRule, Of
 from batch_screen.sandbox.questions import Question
 
 
@@ -21,20 +21,29 @@ class Choice:
     def fault(self, question: Question, times_asked: int) -> Fault | None:
         """``times_asked`` counts this request.
 
-        A rule for every lookup beats the magic numbers, and those beat rules for a share.
+        A rule for every lookup beats the magic numbers, and those beat rules for a share;
+        but what is harmless gives way, so that not all is well where all is compressed.
         """
         faults = [rule.fault for rule in self._for_all if _is_for(rule, question)]
         if not is_magic(question.number):
-            faults += [rule.fault for rule in self._for_some if self._meets(rule, question)]
+            some = (rule for rule in self._for_some if self._meets(rule, question, times_asked))
+            faults += [rule.fault for rule in some]
         elif question.number in MAGIC_NUMBERS:
             faults.append(MAGIC_NUMBERS[question.number])
-        return next((fault for fault in faults if _applies(fault, times_asked)), None)
+        met = (fault for fault in faults if _applies(fault, times_asked))
+        return min(met, key=lambda fault: fault.behaviour in HARMLESS, default=None)
 
-    def _meets(self, rule: FaultRule, question: Question) -> bool:
+    def _meets(self, rule: FaultRule, question: Question, times_asked: int) -> bool:
         if not _is_for(rule, question):
             return False
-        lookup = f"{rule.fault.behaviour} {question.endpoint} {question.number}"
-        return draws(self._seed, "faults", lookup)[0] < rule.share
+        match rule.of:
+            case Of.NUMBERS:
+                drawn = question.number
+            case Of.LOOKUPS:
+                drawn = f"{question.endpoint} {question.number}"
+            case Of.REQUESTS:
+                drawn = f"{question.endpoint} {question.number} {times_asked}"
+        return draws(self._seed, "faults", f"{rule.fault.behaviour} {drawn}")[0] < rule.share
 
 
 def _is_for(rule: FaultRule, question: Question) -> bool:

@@ -91,8 +91,10 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
         )
         if not all(bound is None or bound >= 0 for bound in bounds):
             raise ConfigurationError("rate limits, quota and revocation must not be negative")
-        if min(self.slow_seconds, self.hang_seconds, self.retry_after_seconds) < 0:
-            raise ConfigurationError("the sandbox's waiting times must not be negative")
+        waits = [self.slow_seconds, self.hang_seconds, self.retry_after_seconds]
+        waits += [r.fault.delay_seconds or 0 for r in self.rules]
+        if not all(0 <= wait < math.inf for wait in waits):
+            raise ConfigurationError("the sandbox's waiting times must not be negative or endless")
         if not all(_makes_sense(outage) for outage in self.outages):
             raise ConfigurationError(
                 "an outage of the sandbox must last a while, and begin after a number of requests "
@@ -112,6 +114,10 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     def all_rules(self) -> tuple[FaultRule, ...]:
         """The rules of this record, then those of its profiles in the order named."""
         return self.rules + tuple(r for name in self.profiles for r in PROFILES[name].rules)
+
+    def all_outages(self) -> tuple[Outage, ...]:
+        """The outages of this record, then those of its profiles in the order named."""
+        return self.outages + tuple(o for name in self.profiles for o in PROFILES[name].outages)
 
     def effective_latency(self) -> Latency:
         """The latency set here, else that of the last profile that has one, else none."""

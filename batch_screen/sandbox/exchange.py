@@ -8,7 +8,7 @@ import struct
 
 from aiohttp import web
 
-from batch_screen.sandbox.faults import Delivery, Reply
+from batch_screen.sandbox.faults import CORRELATOR, Delivery, Reply
 
 _DRAIN_SECONDS = 0.002
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -19,7 +19,7 @@ class Exchange:
 
     def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
-        self.correlator = request.headers.get("x-correlator")
+        self.correlator = request.headers.get(CORRELATOR)
         self.status: int | None = None
         self.was_sent = False
         self.was_clean = False
@@ -29,8 +29,8 @@ class Exchange:
         if reply.delay_seconds:
             await asyncio.sleep(reply.delay_seconds)
         headers = list(reply.headers)
-        if self.correlator is not None:
-            headers.append(("x-correlator", self.correlator))
+        if self.correlator is not None and CORRELATOR not in dict(headers):
+            headers.append((CORRELATOR, self.correlator))
         match reply.delivery:
             case Delivery.WHOLE:
                 return await self._send_whole(reply, headers)
@@ -73,7 +73,7 @@ class Exchange:
         return response
 
     async def _send_pieces(self, reply: Reply) -> web.StreamResponse:
-        self.status = reply.status
+        self.status = reply.status or None
         for piece in reply.pieces():
             self._add(piece)
             await asyncio.sleep(reply.pause_seconds)

@@ -6,10 +6,12 @@ how it is delivered, for some faults lie below HTTP. Who meets a fault is ``choi
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from enum import Enum, auto
+from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
@@ -21,6 +23,7 @@ from batch_screen.sandbox.magic import Behaviour, Fault
 from batch_screen.sandbox.problems import Problem
 from batch_screen.sandbox.questions import Question
 
+CORRELATOR = "x-correlator"
 REDIRECT_TARGET = "/_sandbox/elsewhere"
 
 _HUGE_BYTES = 1024 * 1024
@@ -40,7 +43,7 @@ class Delivery(Enum):
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """What goes back to the client; ``is_clean`` marks a whole, honest 200."""
 
-    status: int
+    status: int  # 0: what is sent has none
     body: bytes
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
@@ -82,8 +85,22 @@ def disturbed(
 ) -> Reply:
     """The honest reply as the fault changes it; the four that are facts change nothing."""
     reply = _changed(fault.behaviour, honest, question, circumstances)
-    headers = _retry_after(fault, circumstances)
-    return msgspec.structs.replace(reply, headers=reply.headers + headers) if headers else reply
+    return msgspec.structs.replace(
+        reply,
+        headers=reply.headers + _retry_after(fault, circumstances),
+        delay_seconds=reply.delay_seconds + _delay_seconds(fault, circumstances),
+    )
+
+
+def _delay_seconds(fault: Fault, circumstances: Circumstances) -> float:
+    if fault.delay_seconds is not msgspec.UNSET:
+        return fault.delay_seconds
+    match fault.behaviour:
+        case Behaviour.SLOW:
+            return circumstances.slow_seconds
+        case Behaviour.HANG:
+            return circumstances.hang_seconds
+    return 0.0
 
 
 def _retry_after(fault: Fault, circumstances: Circumstances) -> tuple[tuple[str, str], ...]:
@@ -112,14 +129,12 @@ def _changed(
         is_drip = behaviour in (Behaviour.DRIP, Behaviour.ERROR_DRIP)
         pause = hostile.DRIP_SECONDS if is_drip else 0.0
         pieces = hostile.RAW[behaviour]
+        status = 0 if behaviour is Behaviour.GARBLED else 200
         return Reply(
-            status=200, body=b"", delivery=Delivery.RAW, pieces=pieces, pause_seconds=pause
+            status=status, body=b"", delivery=Delivery.RAW, pieces=pieces, pause_seconds=pause
         )
-    if behaviour is Behaviour.POISON:
-        fields = hostile.poisoned_fields(question.number, circumstances.key)
-        return Reply(status=422, body=msgspec.json.encode(fields))
-    if behaviour is Behaviour.ODD_DOCUMENT:
-        return Reply(status=200, body=hostile.odd_document(question.number))
+    if behaviour in _OF_THE_QUESTION:
+        return _OF_THE_QUESTION[behaviour](honest, question, circumstances)
     change = _CHANGES.get(behaviour)
     return change(honest, circumstances) if change else honest
 
@@ -134,8 +149,33 @@ def _duplicate_keys(field: str, endpoint: Endpoint) -> bytes:
     return f'{{"{field}":false,"{field}":true}}'.encode()
 
 
-def _delayed(honest: Reply, seconds: float) -> Reply:
-    return msgspec.structs.replace(honest, delay_seconds=honest.delay_seconds + seconds)
+def _poisoned(_: Reply, question: Question, circumstances: Circumstances) -> Reply:
+    fields = hostile.poisoned_fields(question.number, circumstances.key)
+    return Reply(status=422, body=msgspec.json.encode(fields))
+
+
+def _odd_document(_: Reply, question: Question, _circumstances: Circumstances) -> Reply:
+    return Reply(status=200, body=hostile.odd_document(question.number))
+
+
+def _under_an_own_correlator(honest: Reply, question: Question, _: Circumstances) -> Reply:
+    own = uuid5(NAMESPACE_URL, f"{question.endpoint} {question.number}")
+    return _saying(honest, (CORRELATOR, str(own)))
+
+
+def _saying(honest: Reply, *headers: tuple[str, str]) -> Reply:
+    return msgspec.structs.replace(honest, headers=honest.headers + headers)
+
+
+def _left(honest: Reply, requests: int, seconds: int) -> Reply:
+    remaining, reset = ("X-RateLimit-Remaining", str(requests)), ("X-RateLimit-Reset", str(seconds))
+    return _saying(honest, remaining, reset)
+
+
+def _compressed(honest: Reply, _: Circumstances) -> Reply:
+    # Without the time of its making: the same bytes every time.
+    body = gzip.compress(honest.body, mtime=0)
+    return msgspec.structs.replace(_saying(honest, ("Content-Encoding", "gzip")), body=body)
 
 
 def _broken(honest: Reply, delivery: Delivery) -> Reply:
@@ -185,6 +225,20 @@ def _with_date(honest: Reply, change: Callable[[str], str]) -> Reply:
     return msgspec.structs.replace(honest, body=msgspec.json.encode(changed))
 
 
+def _future_date(honest: Reply, _: Circumstances) -> Reply:
+    return _with_date(honest, _a_century_on)
+
+
+def _a_century_on(date: str) -> str:
+    """The same instant, 36,525 days later.
+
+    >>> _a_century_on("2024-09-18T07:37:53.4718Z")
+    '2124-09-19T07:37:53.4718Z'
+    """
+    later = datetime.fromisoformat(date[:19]) + timedelta(days=36_525)
+    return f"{later:%Y-%m-%dT%H:%M:%S}{date[19:]}"
+
+
 def _in_india(date: str) -> str:
     """The same instant, half an hour off the hour.
 
@@ -224,9 +278,13 @@ _FORCED_BODIES: dict[Behaviour, Callable[[str, Endpoint], bytes]] = {
     Behaviour.EMPTY_BODY: lambda _field, _endpoint: b"",
 }
 
+_OF_THE_QUESTION: dict[Behaviour, Callable[[Reply, Question, Circumstances], Reply]] = {
+    Behaviour.POISON: _poisoned,
+    Behaviour.ODD_DOCUMENT: _odd_document,
+    Behaviour.OWN_CORRELATOR: _under_an_own_correlator,
+}
+
 _CHANGES: dict[Behaviour, Callable[[Reply, Circumstances], Reply]] = {
-    Behaviour.SLOW: lambda honest, circumstances: _delayed(honest, circumstances.slow_seconds),
-    Behaviour.HANG: lambda honest, circumstances: _delayed(honest, circumstances.hang_seconds),
     Behaviour.RESET: lambda honest, _: _broken(honest, Delivery.RESET),
     Behaviour.TRUNCATED: lambda honest, _: _broken(honest, Delivery.CUT),
     Behaviour.HALF_JSON: _half_json,
@@ -235,6 +293,10 @@ _CHANGES: dict[Behaviour, Callable[[Reply, Circumstances], Reply]] = {
     Behaviour.HTML_502: lambda _honest, _: _html(502, b"502 Bad Gateway"),
     Behaviour.EMPTY_DATE: _empty_date,
     Behaviour.OFFSET_DATE: _offset_date,
+    Behaviour.FUTURE_DATE: _future_date,
+    Behaviour.NOTHING_LEFT: lambda honest, _: _left(honest, 0, 40),
+    Behaviour.ONE_LEFT: lambda honest, _: _left(honest, 1, 100),
+    Behaviour.COMPRESSED: _compressed,
     Behaviour.REDIRECT: lambda _honest, _: Reply(
         status=307, body=b"", headers=(("Location", REDIRECT_TARGET),)
     ),

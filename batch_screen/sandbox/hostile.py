@@ -36,6 +36,9 @@ OTHERS_ANSWER = (
 )
 """A well-formed answer to somebody else's question, under every name there is."""
 
+_ALERT = b"\x15\x03\x03\x00\x02\x02\x50"
+"""TLS for "internal error": no harm meant, but no word of HTTP."""
+
 FOREIGN_NUMBER = "+441632960961"
 
 _ODD_DOCUMENTS = (
@@ -109,6 +112,7 @@ RAW: dict[Behaviour, Callable[[], Iterable[bytes]]] = {
     Behaviour.DRIP: lambda: _drip(_OK),
     Behaviour.ERROR_DRIP: lambda: _drip(b"HTTP/1.1 422 No\r\n"),
     Behaviour.NOISE: lambda: [_OTHERS_BODY, OTHERS_ANSWER],
+    Behaviour.GARBLED: lambda: [_ALERT],
 }
 """What is sent instead of an answer, piece by piece, before the connection is closed."""
 

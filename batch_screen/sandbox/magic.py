@@ -2,8 +2,9 @@
 
 They are the Swedish regulator's numbers for films and books (PTS: 070-1740605 to 1740699),
 which nobody will ever own and which libphonenumber takes for valid mobile numbers. The last
-two digits resemble the HTTP status they cause, where there is one. Numbers of the range
-that are not listed answer like a customer whose SIM and device changed 30 days ago.
+two digits resemble the HTTP status they cause, where there is one; where these are taken, the
+last digit does. From 0656 on nothing is listed but 0658: sample_data has its ordinary numbers
+there. What is not listed answers like a customer whose SIM and device changed 30 days ago.
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ class Behaviour(StrEnum):
     EMPTY_BODY = "empty_body"  # 200 and not one byte
     EMPTY_DATE = "empty_date"  # "" for a date; honest at the other endpoints
     OFFSET_DATE = "offset_date"  # +05:30 for Z; honest at the other endpoints
+    FUTURE_DATE = "future_date"  # a century later than the truth; honest at the other endpoints
+
+    NOTHING_LEFT = "nothing_left"  # the honest answer, X-RateLimit-Remaining: 0 for 40 s
+    ONE_LEFT = "one_left"  # the honest answer, X-RateLimit-Remaining: 1 for 100 s
+    COMPRESSED = "compressed"  # the honest answer by gzip, though identity was asked for
+    OWN_CORRELATOR = "own_correlator"  # the honest answer under a correlator nobody sent
+    GARBLED = "garbled"  # bytes that are not HTTP, then the end
 
     REDIRECT = "redirect"  # 307 to a place that counts who follows
     INVALID = "invalid"  # 400
@@ -90,13 +98,30 @@ HOSTILE = frozenset(
 )
 
 
+HARMLESS = frozenset(
+    {
+        Behaviour.SWAPPED_NOW,
+        Behaviour.SWAPPED_LATELY,
+        Behaviour.NEVER_SWAPPED,
+        Behaviour.FORWARDING,
+        Behaviour.NOTHING_LEFT,
+        Behaviour.ONE_LEFT,
+        Behaviour.COMPRESSED,
+        Behaviour.OWN_CORRELATOR,
+    }
+)
+"""What leaves the answer true and in time: it gives way to what does not."""
+
+
 class Fault(msgspec.Struct, frozen=True):
-    """A behaviour, whether only a lookup's first request meets it, and its Retry-After."""
+    """A behaviour, and whether only a lookup's first request meets it."""
 
     behaviour: Behaviour
     once: bool = False
     retry_after_seconds: int | msgspec.UnsetType | None = msgspec.UNSET
     """None: there is none; below 0: an HTTP-date so long ago; unset: what the sandbox says."""
+    delay_seconds: float | msgspec.UnsetType = msgspec.UNSET
+    """What the answer takes besides; unset: what the sandbox says for slow and hang."""
 
 
 _PREFIX = "+467017406"
@@ -105,12 +130,16 @@ _ENDINGS = {
     "06": Fault(Behaviour.SWAPPED_LATELY),
     "07": Fault(Behaviour.NEVER_SWAPPED),
     "08": Fault(Behaviour.FORWARDING),
+    "09": Fault(Behaviour.FUTURE_DATE),
     "10": Fault(Behaviour.SLOW),
     "11": Fault(Behaviour.HANG),
     "12": Fault(Behaviour.RESET, once=True),
     "13": Fault(Behaviour.RESET),
     "14": Fault(Behaviour.TRUNCATED, once=True),
     "15": Fault(Behaviour.TRUNCATED),
+    "16": Fault(Behaviour.GARBLED, once=True),
+    "17": Fault(Behaviour.COMPRESSED),
+    "18": Fault(Behaviour.OWN_CORRELATOR),
     "20": Fault(Behaviour.HTML_200),
     "21": Fault(Behaviour.WRONG_TYPE),
     "22": Fault(Behaviour.MISSING_FIELD),
@@ -122,7 +151,13 @@ _ENDINGS = {
     "28": Fault(Behaviour.EMPTY_DATE),
     "29": Fault(Behaviour.OFFSET_DATE),
     "30": Fault(Behaviour.REDIRECT),
+    "31": Fault(Behaviour.NOT_IMPLEMENTED, once=True),
     "32": Fault(Behaviour.PROBLEM_JSON),
+    "34": Fault(Behaviour.NOT_FOUND, retry_after_seconds=60),
+    "36": Fault(Behaviour.NOTHING_LEFT),
+    "37": Fault(Behaviour.ONE_LEFT),
+    "38": Fault(Behaviour.REQUEST_TIMEOUT),
+    "39": Fault(Behaviour.RATE_LIMITED, once=True, retry_after_seconds=86_400),
     "40": Fault(Behaviour.INVALID),
     "41": Fault(Behaviour.UNAUTHENTICATED),
     "42": Fault(Behaviour.PAYMENT_REQUIRED),

@@ -1,16 +1,27 @@
-"""Fault profiles: named sets of behaviours, each meeting a share of the lookups.
+"""Fault profiles: named sets of behaviours, each meeting a share of what is asked.
 
-Which lookups are met follows from the seed, so a profile does the same thing every time.
+Who is met follows from the seed, so a profile does the same thing every time.
 Profiles can be combined; the first rule that meets a lookup wins.
 """
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 import msgspec
 
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.magic import HOSTILE, Behaviour, Fault
+from batch_screen.sandbox.outages import Outage
+
+
+class Of(StrEnum):
+    """What a share is a share of."""
+
+    LOOKUPS = "lookups"
+    NUMBERS = "numbers"  # the same ones at every endpoint
+    REQUESTS = "requests"  # the next attempt is drawn anew
 
 
 class FaultRule(msgspec.Struct, frozen=True):
@@ -19,14 +30,16 @@ class FaultRule(msgspec.Struct, frozen=True):
     fault: Fault
     share: float
     endpoint: Endpoint | None = None
+    of: Of = Of.LOOKUPS
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """A named set of rules, with a latency where slowness is part of the story."""
+    """A named set of rules, with a latency or outages where they are part of the story."""
 
     about: str
     rules: tuple[FaultRule, ...] = ()
     latency: Latency | None = None
+    outages: tuple[Outage, ...] = ()
 
 
 def _rules(*behaviours: Behaviour, share: float, once: bool = False) -> tuple[FaultRule, ...]:
@@ -35,6 +48,26 @@ def _rules(*behaviours: Behaviour, share: float, once: bool = False) -> tuple[Fa
 
 def _everything(about: str, behaviour: Behaviour) -> Profile:
     return Profile(about, _rules(behaviour, share=1.0))
+
+
+def _sporadic(share: float, seconds: int | None, words: str) -> Profile:
+    refused = Fault(Behaviour.RATE_LIMITED, once=True, retry_after_seconds=seconds)
+    return Profile(
+        f"{100 * share:g} % are refused once, whatever the pace; {words}",
+        (FaultRule(refused, share),),
+    )
+
+
+def _stubborn(behaviour: Behaviour, words: str, seconds: int | None = None) -> Profile:
+    fault = Fault(behaviour, retry_after_seconds=seconds)
+    return Profile(
+        f"one number in 500 is always refused: {words}", (FaultRule(fault, 0.002, of=Of.NUMBERS),)
+    )
+
+
+def _sick_endpoint(fault: Fault, words: str) -> Profile:
+    sick = Endpoint.CALL_FORWARDING_CHECK
+    return Profile(f"{sick} alone {words}", (FaultRule(fault, 1.0, sick),))
 
 
 PROFILES: dict[str, Profile] = {
@@ -52,6 +85,67 @@ PROFILES: dict[str, Profile] = {
     "hanging": Profile(
         "1 % get no answer in time, once",
         _rules(Behaviour.HANG, share=0.01, once=True),
+    ),
+    "stuck-2": Profile(
+        "2 % get no answer in time, once",
+        _rules(Behaviour.HANG, share=0.02, once=True),
+    ),
+    "stuck-4": Profile(
+        "4 % get no answer in time, once",
+        _rules(Behaviour.HANG, share=0.04, once=True),
+    ),
+    "late-4": Profile(
+        "4 % of the answers take 14 s",
+        (FaultRule(Fault(Behaviour.SLOW, delay_seconds=14.0), 0.04, of=Of.REQUESTS),),
+    ),
+    "resets-1": Profile(
+        "1 % are reset once",
+        _rules(Behaviour.RESET, share=0.01, once=True),
+    ),
+    "garbled": Profile(
+        "1 % are answered once by bytes that are not HTTP",
+        _rules(Behaviour.GARBLED, share=0.01, once=True),
+    ),
+    "sporadic-0.1": _sporadic(0.001, 1, "Retry-After 1"),
+    "sporadic-0.3": _sporadic(0.003, 1, "Retry-After 1"),
+    "sporadic-1": _sporadic(0.01, 1, "Retry-After 1"),
+    "sporadic-3": _sporadic(0.03, 1, "Retry-After 1"),
+    "sporadic-no-wait": _sporadic(0.01, None, "no Retry-After"),
+    "sporadic-long-wait": _sporadic(0.01, 30, "Retry-After 30"),
+    "sporadic-day": _sporadic(0.01, 86_400, "Retry-After 86400, a day"),
+    "sporadic-past": _sporadic(0.01, -60, "Retry-After a date a minute ago"),
+    "bad-node": Profile(
+        "one lookup in four meets a node that refuses everything, once; Retry-After 1",
+        _rules(Behaviour.RATE_LIMITED, share=0.25, once=True),
+    ),
+    "stubborn": _stubborn(Behaviour.RATE_LIMITED, "429, Retry-After 1", 1),
+    "stubborn-401": _stubborn(Behaviour.UNAUTHENTICATED, "401"),
+    "stubborn-402": _stubborn(Behaviour.PAYMENT_REQUIRED, "402"),
+    "stubborn-404": _stubborn(Behaviour.NOT_FOUND, "404, Retry-After 60", 60),
+    "stubborn-408": _stubborn(Behaviour.REQUEST_TIMEOUT, "408"),
+    "stubborn-quota": _stubborn(Behaviour.QUOTA, "429 QUOTA_EXCEEDED"),
+    "storm": Profile(
+        "5 s of nothing but 503, Retry-After 1, after 300 requests",
+        outages=(Outage(behaviour=Behaviour.UNAVAILABLE, lasting_seconds=5.0, after_requests=300),),
+    ),
+    "endpoint-403": _sick_endpoint(Fault(Behaviour.FORBIDDEN), "answers nothing but 403"),
+    "endpoint-500": _sick_endpoint(Fault(Behaviour.SERVER_ERROR), "answers nothing but 500"),
+    "endpoint-503": _sick_endpoint(
+        Fault(Behaviour.UNAVAILABLE, retry_after_seconds=20),
+        "answers nothing but 503, Retry-After 20",
+    ),
+    "endpoint-hang": _sick_endpoint(Fault(Behaviour.HANG), "never answers in time"),
+    "odd-headers": Profile(
+        "0.5 % of the 200 answers say X-RateLimit-Remaining: 0, X-RateLimit-Reset: 40",
+        _rules(Behaviour.NOTHING_LEFT, share=0.005),
+    ),
+    "two-minds": Profile(
+        "half of the answers bear another correlator than their requests",
+        (FaultRule(Fault(Behaviour.OWN_CORRELATOR), 0.5, of=Of.REQUESTS),),
+    ),
+    "compressed": Profile(
+        "honest answers come compressed, though identity was asked for",
+        _rules(Behaviour.COMPRESSED, share=1.0),
     ),
     "slow": Profile(
         "a median of 0.8 s with a long tail",
@@ -80,6 +174,10 @@ PROFILES: dict[str, Profile] = {
     "odd-dates": Profile(
         "a fifth of the dates are empty or carry an offset",
         _rules(Behaviour.EMPTY_DATE, Behaviour.OFFSET_DATE, share=0.1),
+    ),
+    "future-dates": Profile(
+        "one date in twenty lies a century ahead",
+        _rules(Behaviour.FUTURE_DATE, share=0.05),
     ),
     "hostile": Profile(
         "one answer in four means harm: bombs, drips, answers of others, poisoned texts",

@@ -67,7 +67,7 @@ class SandboxServer:
         """Forgets everything counted: statistics, quota, revocation, what ``once`` met."""
         self._gate = Gate(self._config)
         self._statistics = Statistics()
-        self._outages = Outages(self._config.outages)
+        self._outages = Outages(self._config.all_outages())
 
     def change(self, **settings: Any) -> None:
         """Other settings for the requests to come; outages count afresh, all else goes on.
@@ -83,7 +83,7 @@ class SandboxServer:
     def _behave(self, config: SandboxConfig) -> None:
         self._config = config
         self._choice = Choice(config)
-        self._outages = Outages(config.outages)
+        self._outages = Outages(config.all_outages())
         self._latency = config.effective_latency()
         self._circumstances = Circumstances(
             config.dialect,

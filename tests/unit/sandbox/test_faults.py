@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import socket
@@ -9,12 +10,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import phonenumbers
 import pytest
 
 from batch_screen.config.api import Dialect
-from batch_screen.errors import ConfigurationError
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.answers import truth
 from batch_screen.sandbox.choice import Choice
@@ -28,9 +29,8 @@ from batch_screen.sandbox.faults import (
     honest_reply,
 )
 from batch_screen.sandbox.hostile import OTHERS_ANSWER, RAW
-from batch_screen.sandbox.latency import Latency
-from batch_screen.sandbox.magic import HOSTILE, MAGIC_NUMBERS, Behaviour, Fault, is_magic
-from batch_screen.sandbox.profiles import PROFILES, FaultRule
+from batch_screen.sandbox.magic import HARMLESS, HOSTILE, MAGIC_NUMBERS, Behaviour, Fault, is_magic
+from batch_screen.sandbox.profiles import FaultRule
 from batch_screen.sandbox.questions import Question
 
 from .conftest import Client
@@ -69,6 +69,10 @@ def test_every_behaviour_has_a_number() -> None:
         (Behaviour.SLOW, False, "2026-01-30T12:00:00.000000000Z", False),
         (Behaviour.EMPTY_DATE, False, "", False),
         (Behaviour.OFFSET_DATE, False, "2026-01-30T17:30:00.000000000+05:30", False),
+        (Behaviour.FUTURE_DATE, False, "2126-01-31T12:00:00.000000000Z", False),
+        (Behaviour.NOTHING_LEFT, False, "2026-01-30T12:00:00.000000000Z", False),
+        (Behaviour.ONE_LEFT, False, "2026-01-30T12:00:00.000000000Z", False),
+        (Behaviour.OWN_CORRELATOR, False, "2026-01-30T12:00:00.000000000Z", False),
     ],
 )
 def test_numbers_that_are_answered(
@@ -97,6 +101,7 @@ def test_an_unlisted_number_of_the_range_is_answered_like_everybody(plain: Clien
         (Behaviour.RATE_LIMITED, 429, "TOO_MANY_REQUESTS"),
         (Behaviour.SERVER_ERROR, 500, "INTERNAL_SERVER_ERROR"),
         (Behaviour.NOT_IMPLEMENTED, 501, "NOT_IMPLEMENTED"),
+        (Behaviour.REQUEST_TIMEOUT, 408, "REQUEST_TIMEOUT"),
     ],
 )
 def test_numbers_that_are_refused_for_good(
@@ -118,6 +123,7 @@ def test_numbers_that_are_refused_for_good(
         (Behaviour.REQUEST_TIMEOUT, 408),
         (Behaviour.RATE_LIMITED, 429),
         (Behaviour.RATE_LIMITED_DATE, 429),
+        (Behaviour.NOT_IMPLEMENTED, 501),
     ],
 )
 def test_numbers_that_fail_once_at_each_endpoint(
@@ -143,6 +149,49 @@ def test_numbers_that_fail_once_at_each_endpoint(
 def test_numbers_whose_200_cannot_be_read(plain: Client, behaviour: Behaviour, body: bytes) -> None:
     seen = plain.ask(CHECK, number_of(behaviour))
     assert (seen.status, seen.body) == (200, body)
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "headers"),
+    [
+        ("34", 404, {"Retry-After": "60"}),
+        ("36", 200, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "40"}),
+        ("37", 200, {"X-RateLimit-Remaining": "1", "X-RateLimit-Reset": "100"}),
+        ("39", 429, {"Retry-After": "86400"}),
+    ],
+)
+def test_numbers_that_say_more_in_their_headers(
+    start: Callable[..., Client], ending: str, status: int, headers: dict[str, str]
+) -> None:
+    seen = start().ask(CHECK, f"+467017406{ending}")
+    assert seen.status == status
+    assert {name: seen.headers[name] for name in headers} == headers
+
+
+def test_a_number_that_is_answered_compressed(plain: Client) -> None:
+    seen = plain.ask(
+        CHECK, number_of(Behaviour.COMPRESSED), headers={"Accept-Encoding": "identity"}
+    )
+    assert (seen.status, seen.headers["Content-Encoding"]) == (200, "gzip")
+    assert gzip.decompress(seen.body) == b'{"swapped":false}'
+
+
+@pytest.mark.parametrize("sent", [{}, {"x-correlator": "mine"}])
+def test_a_number_that_is_answered_under_another_correlator(
+    plain: Client, sent: dict[str, str]
+) -> None:
+    number = number_of(Behaviour.OWN_CORRELATOR)
+    told = {plain.ask(CHECK, number, headers=sent).headers["x-correlator"] for _ in range(2)}
+    assert len(told) == 1
+    UUID(told.pop())
+
+
+def test_a_number_that_is_not_answered_in_http_once(start: Callable[..., Client]) -> None:
+    sandbox = start()
+    number = number_of(Behaviour.GARBLED, once=True)
+    with pytest.raises(http.client.BadStatusLine):
+        sandbox.ask(CHECK, number)
+    assert sandbox.ask(CHECK, number).status == 200
 
 
 def test_an_error_in_the_words_of_rfc_7807(plain: Client) -> None:
@@ -301,15 +350,12 @@ def test_only_honest_answers_are_clean(
     honest = honest_reply(truth(question.number, endpoint, None, world), dialect)
     circumstances = Circumstances(dialect, 2.0, 60.0, 1, lambda: WALL_CLOCK)
     reply = disturbed(Fault(behaviour), honest, question, circumstances)
-    readable = {
-        Behaviour.SWAPPED_NOW,
-        Behaviour.SWAPPED_LATELY,
-        Behaviour.NEVER_SWAPPED,
-        Behaviour.FORWARDING,
+    readable = HARMLESS | {
         Behaviour.SLOW,
         Behaviour.HANG,
         Behaviour.EMPTY_DATE,
         Behaviour.OFFSET_DATE,
+        Behaviour.FUTURE_DATE,
         Behaviour.EXTRA_ANSWER,
         Behaviour.LATE_ANSWER,
     }
@@ -320,7 +366,9 @@ def test_only_honest_answers_are_clean(
     assert (reply.delivery is Delivery.WHOLE) is (behaviour not in broken)
 
 
-@pytest.mark.parametrize("behaviour", [Behaviour.EMPTY_DATE, Behaviour.OFFSET_DATE])
+@pytest.mark.parametrize(
+    "behaviour", [Behaviour.EMPTY_DATE, Behaviour.OFFSET_DATE, Behaviour.FUTURE_DATE]
+)
 @pytest.mark.parametrize("answer", [{"latestSimChange": None}, {"swapped": False}])
 def test_odd_dates_leave_alone_what_is_no_date(
     behaviour: Behaviour, answer: dict[str, Any]
@@ -330,115 +378,19 @@ def test_odd_dates_leave_alone_what_is_no_date(
     assert disturbed(Fault(behaviour), honest, question, CIRCUMSTANCES) == honest
 
 
-def behaviour(choice: Choice, question: Question, times_asked: int = 1) -> Behaviour | None:
-    fault = choice.fault(question, times_asked)
-    return fault.behaviour if fault else None
-
-
-def met(profile: str, *, seed: int = 0, times_asked: int = 1, count: int = 4000) -> list[Any]:
-    choice = Choice(SandboxConfig(profiles=(profile,), seed=seed))
-    questions = [Question(f"+4915{i:09d}", CHECK) for i in range(count)]
-    return [behaviour(choice, question, times_asked) for question in questions]
-
-
-@pytest.mark.parametrize(
-    ("profile", "share"),
-    [
-        ("flaky", 0.11),
-        ("throttling", 0.03),
-        ("hanging", 0.01),
-        ("malformed", 0.048),
-        ("patchy", 0.15),
-        ("odd-dates", 0.19),
-        ("slow", 0.0),
-        ("hostile", 0.23),
-        *((name, 1.0) for name in PROFILES if name.startswith("all-")),
-    ],
-)
-def test_a_profile_meets_its_share_of_the_lookups(profile: str, share: float) -> None:
-    hits = met(profile)
-    assert sum(b is not None for b in hits) / len(hits) == pytest.approx(share, rel=0.35)
-    expected = {rule.fault.behaviour for rule in PROFILES[profile].rules}
-    assert set(hits) - {None} == expected
-
-
-def test_every_profile_is_tested_above() -> None:
-    assert {n for n in PROFILES if not n.startswith("all-")} == {
-        "flaky",
-        "throttling",
-        "hanging",
-        "malformed",
-        "patchy",
-        "odd-dates",
-        "slow",
-        "hostile",
-    }
-
-
-def test_a_profile_does_the_same_every_time_and_another_thing_with_another_seed() -> None:
-    assert met("flaky") == met("flaky")
-    assert met("flaky") != met("flaky", seed=1)
-
-
-def test_faults_that_happen_once_are_over_at_the_second_request() -> None:
-    assert set(met("flaky", times_asked=2)) == {None}
-    assert met("patchy", times_asked=2) == met("patchy")
-
-
-def test_profiles_combine() -> None:
-    choice = Choice(SandboxConfig(profiles=("flaky", "patchy")))
-    hits = {behaviour(choice, Question(f"+4915{i:09d}", CHECK)) for i in range(4000)}
-    assert {Behaviour.SERVER_ERROR, Behaviour.FORBIDDEN} <= hits
-
-
 def test_magic_numbers_beat_shares_and_yield_to_a_rule_for_everything() -> None:
     number = Question(number_of(Behaviour.NOT_FOUND), CHECK)
     nearly = FaultRule(Fault(Behaviour.FORBIDDEN), 0.999999)
     wholly = FaultRule(Fault(Behaviour.FORBIDDEN), 1.0)
-    assert behaviour(Choice(SandboxConfig(rules=(nearly,))), number) is Behaviour.NOT_FOUND
-    assert behaviour(Choice(SandboxConfig(rules=(wholly,))), number) is Behaviour.FORBIDDEN
+    assert Choice(SandboxConfig(rules=(nearly,))).fault(number, 1) == Fault(Behaviour.NOT_FOUND)
+    assert Choice(SandboxConfig(rules=(wholly,))).fault(number, 1) == wholly.fault
 
 
 def test_a_rule_for_one_endpoint_leaves_the_others_alone() -> None:
     rule = FaultRule(Fault(Behaviour.FORBIDDEN), 1.0, DATE)
     choice = Choice(SandboxConfig(rules=(rule,)))
-    assert behaviour(choice, Question("+491511234567", DATE)) is Behaviour.FORBIDDEN
-    assert behaviour(choice, Question("+491511234567", CHECK)) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "low", "middle", "high"),
-    [
-        ("0.2", 0.2, 0.2, 0.2),
-        ("uniform:0.1:0.5", 0.1, 0.3, 0.5),
-        ("lognormal:0.8:0.5", 0.0, 0.8, 5.0),
-    ],
-)
-def test_latency_follows_its_distribution(
-    text: str, low: float, middle: float, high: float
-) -> None:
-    latency = Latency.parse(text)
-    drawn = [latency.draw(i / 1000) for i in range(1000)]
-    assert drawn == sorted(drawn)
-    assert low <= drawn[0]
-    assert drawn[500] == pytest.approx(middle)
-    assert drawn[-1] <= high
-
-
-@pytest.mark.parametrize(
-    "text", ["", "fast", "-1", "uniform:2:1", "uniform:1", "lognormal:1:-1", "nan", "inf"]
-)
-def test_what_is_no_latency_is_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="SECONDS"):
-        Latency.parse(text)
-
-
-def test_the_last_named_profile_with_a_latency_decides_unless_one_is_set() -> None:
-    slow = PROFILES["slow"].latency
-    assert SandboxConfig(profiles=("slow", "flaky")).effective_latency() == slow
-    assert SandboxConfig().effective_latency() == Latency()
-    set_here = Latency(seconds=0.1)
-    assert SandboxConfig(profiles=("slow",), latency=set_here).effective_latency() == set_here
+    assert choice.fault(Question("+491511234567", DATE), 1) == rule.fault
+    assert choice.fault(Question("+491511234567", CHECK), 1) is None
 
 
 def test_a_reply_is_whole_and_at_once_unless_told_otherwise() -> None:
