@@ -29,6 +29,18 @@ def _appendable(
     return path
 
 
+def _limits(
+    _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
+) -> dict[str, int]:
+    limits = {}
+    for text in given:
+        endpoint, _, limit = text.partition("=")
+        if not limit.isdecimal():
+            raise click.BadParameter(f"{text!r} is no limit; write it as sim-swap/check=5")
+        limits[endpoint] = int(limit)
+    return limits
+
+
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -49,6 +61,21 @@ def _appendable(
 @click.option("--profiles", "list_profiles", is_flag=True, help="List the profiles and leave.")
 @click.option("--latency", help="0.2, uniform:A:B or lognormal:MEDIAN:SIGMA, in seconds.")
 @click.option("--rate-limit", type=int, help="Refuse what exceeds so many requests a second.")
+@click.option(
+    "--rate-limit-at",
+    "limits",
+    metavar="ENDPOINT=N",
+    multiple=True,
+    callback=_limits,
+    help="The same for one endpoint, besides; may be repeated.",
+)
+@click.option(
+    "--rate-window",
+    type=click.Choice(["sliding", "fixed", "bucket"]),
+    default="sliding",
+    show_default=True,
+    help="How it counts: by any second, by seconds of the clock, or by a bucket of tokens.",
+)
 @click.option("--quota", type=int, help="Refuse everything after so many requests.")
 @click.option("--revoke-after", type=int, help="Refuse every key after so many requests.")
 @click.option(
@@ -69,11 +96,12 @@ def sandbox(*, as_json: bool, **options: Any) -> None:
     from batch_screen.sandbox.latency import Latency  # noqa: PLC0415
     from batch_screen.sandbox.profiles import PROFILES  # noqa: PLC0415
     from batch_screen.sandbox.run import serve_forever  # noqa: PLC0415
+    from batch_screen.sandbox.window import Window  # noqa: PLC0415
 
     if options["list_profiles"]:
         for name, profile in PROFILES.items():
             told = {"profile": name, "about": profile.about}
-            _say(told, f"{name:16} {profile.about}", as_json=as_json)
+            _say(told, f"{name:18} {profile.about}", as_json=as_json)
         return
     config = SandboxConfig(
         seed=options["seed"],
@@ -82,6 +110,8 @@ def sandbox(*, as_json: bool, **options: Any) -> None:
         profiles=options["profiles"],
         latency=Latency.parse(options["latency"]) if options["latency"] else None,
         rate_limit_per_second=options["rate_limit"],
+        rate_limit_by_endpoint=options["limits"],
+        rate_window=Window(options["rate_window"]),
         quota=options["quota"],
         revoke_keys_after=options["revoke_after"],
         journal_path=options["journal"],

@@ -6,10 +6,14 @@ import json
 import re
 import signal
 import subprocess
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
+
+from batch_screen.model import Endpoint
+from batch_screen.sandbox.profiles import PROFILES
 
 from .conftest import COMMAND, NUMBERS, Desk, clean, run_command
 
@@ -43,4 +47,45 @@ def test_sandbox_serves_until_a_signal(tmp_path: Path, number: signal.Signals) -
 def test_profiles_are_listed() -> None:
     done = run_command("sandbox", "--profiles")
     assert done.code == 0
-    assert {"flaky", "throttling", "all-401"} <= {line.split()[0] for line in done.out.splitlines()}
+    assert {line.split()[0] for line in done.out.splitlines()} == PROFILES.keys()
+
+
+def test_one_endpoint_has_a_limit_of_its_own() -> None:
+    limit = ["--rate-limit-at", "sim-swap/check=0", "--rate-window", "bucket"]
+    with subprocess.Popen(
+        [COMMAND, "sandbox", "--port", "0", "--json", *limit], stdout=subprocess.PIPE, env=clean()
+    ) as process:
+        try:
+            assert process.stdout
+            told = json.loads(process.stdout.readline())
+            statuses = {each: ask(f"{told['url']}/{each}", told["key"]) for each in Endpoint}
+        finally:
+            process.terminate()
+            process.communicate(timeout=10)
+    assert statuses.pop(Endpoint.SIM_SWAP_CHECK) == 429
+    assert set(statuses.values()) == {200}
+
+
+def ask(url: str, key: str) -> int:
+    body = json.dumps({"phoneNumber": "+46701740605"}).encode()
+    headers = {"Content-Type": "application/json", "apiKey": key}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ("sim-swap/check", "'sim-swap/check' is no limit; write it as sim-swap/check=5"),
+        ("sim-swap/check=-5", "'sim-swap/check=-5' is no limit"),
+        ("sim-swap=5", "the API has no endpoint 'sim-swap' to limit; choose among sim-swap/check,"),
+    ],
+)
+def test_limits_that_cannot_be_meant(limit: str, message: str) -> None:
+    done = run_command("sandbox", "--port", "0", "--rate-limit-at", limit)
+    assert done.code == 2
+    assert message in done.error
