@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from batch_screen.api.headers import every
 from batch_screen.model import Allowance
 
 _NUMBER = r"(\d{1,15}(?:\.\d{1,9})?)"
@@ -21,7 +22,7 @@ _UNITS = {"Second": 1.0, "Minute": 60.0}
 _LONGEST_WINDOW_SECONDS = 900.0  # a longer one is a quota, and no pace
 _EPOCH_SECONDS = 1e9  # 2001: smaller is a duration, larger an instant
 _EPOCH_MILLISECONDS = 1e12
-_LONGEST_HEADER = 256
+_LONGEST_HEADER = 1024
 _LIMITS = ("RateLimit-Limit", "X-RateLimit-Limit", "RateLimit-Policy")
 
 
@@ -41,11 +42,14 @@ def read_allowance(
         return None
     remaining = _plain(headers, "Remaining")
     reset = _plain(headers, "Reset")
-    pairs = _scarcest(headers.get("RateLimit", ""))
+    pairs = _scarcest(_listed(headers, "RateLimit"))
     remaining = _first_known(remaining, pairs.get("remaining"), pairs.get("r"))
     reset = _first_known(_seconds(reset, epoch_seconds), pairs.get("reset"), pairs.get("t"))
+    limit = _limit(headers)
+    if limit is not None and reset is not None and reset > _LONGEST_WINDOW_SECONDS:
+        reset = None  # of a quota beside it: the limit's own window is over long before
     found = Allowance(
-        limit_per_second=_limit(headers),
+        limit_per_second=limit,
         remaining=None if remaining is None else int(remaining),
         reset_seconds=reset,
     )
@@ -54,11 +58,11 @@ def read_allowance(
 
 def _limit(headers: Mapping[str, str]) -> float | None:
     """The lowest of all limits whose window is known and short, per second."""
-    named = (headers.get(name, "") for name in _LIMITS)
-    limits = [_over_window(item) for text in named for item in text[:_LONGEST_HEADER].split(",")]
+    named = (_listed(headers, name) for name in _LIMITS)
+    limits = [_over_window(item) for text in named for item in text.split(",")]
     for unit, seconds in _UNITS.items():
         if match := _FIRST.match(headers.get(f"X-RateLimit-Limit-{unit}", "")):
-            limits.append(float(match[1]) / seconds)
+            limits.append(_per_second(float(match[1]), seconds))
     return min((limit for limit in limits if limit), default=None)
 
 
@@ -67,9 +71,23 @@ def _over_window(item: str) -> float | None:
     pairs = dict(_in(item))
     first = _FIRST.match(item)
     most, window = pairs.get("q", float(first[1]) if first else None), pairs.get("w")
-    if not most or not window or window > _LONGEST_WINDOW_SECONDS:
+    if most is None or not window or window > _LONGEST_WINDOW_SECONDS:
         return None
-    return most / window
+    return _per_second(most, window)
+
+
+def _per_second(most: float, window_seconds: float) -> float | None:
+    """The rate; None where not a single request fits into the window, which nobody means."""
+    return most / window_seconds if most >= 1 else None
+
+
+def _listed(headers: Mapping[str, str], name: str) -> str:
+    """A header that may be spread over lines; one without measure says nothing.
+
+    Cut off, its last number would be another, and a smaller one.
+    """
+    text = ", ".join(every(headers, name))
+    return text if len(text) <= _LONGEST_HEADER else ""
 
 
 def _plain(headers: Mapping[str, str], name: str) -> float | None:
@@ -89,7 +107,7 @@ def _seconds(reset: float | None, epoch_seconds: Callable[[], float]) -> float |
 
 def _scarcest(text: str) -> dict[str, float]:
     """Of several policies in one header, the one that permits least over a short window."""
-    policies = [dict(_in(item)) for item in text[:_LONGEST_HEADER].split(",")]
+    policies = [dict(_in(item)) for item in text.split(",")]
     whole = [p for p in policies if "r" in p and 0 < p.get("t", 0) <= _LONGEST_WINDOW_SECONDS]
     if not whole:  # one policy, spread over commas, or none that matters
         return dict(_in(text))
@@ -97,7 +115,7 @@ def _scarcest(text: str) -> dict[str, float]:
 
 
 def _in(text: str) -> Iterator[tuple[str, float]]:
-    for name, number in _PAIR.findall(text[:_LONGEST_HEADER]):
+    for name, number in _PAIR.findall(text):
         yield name.lower(), float(number)
 
 

@@ -47,11 +47,36 @@ def allowed(
         ({"RateLimit_Remaining": "many", "RateLimit_Reset": "soon"}, None),
         ({"RateLimit_Policy": '"default";q=100;w=0'}, None),
         ({"RateLimit_Limit": "٥;w=١"}, None),
+        ({"RateLimit_Policy": '"a";q=1;w=900'}, allowed(1 / 900)),
+        ({"RateLimit_Policy": '"a";q=0.9;w=900'}, None),  # less than one request in a window
+        ({"RateLimit_Policy": '"a";q=0.9;w=900, "b";q=5;w=1'}, allowed(5)),
+        ({"X_RateLimit_Limit_Second": "0.001"}, None),
+        ({"X_RateLimit_Limit_Second": "0"}, None),
+        # The reset of a quota, which would hold the limit of a second for so long.
+        ({"X_RateLimit_Limit_Second": "2", "X_RateLimit_Reset": "900"}, allowed(2, None, 900)),
+        ({"X_RateLimit_Limit_Second": "2", "X_RateLimit_Reset": "901"}, allowed(2)),
+        ({"X_RateLimit_Limit_Second": "2", "X_RateLimit_Reset": "999999999"}, allowed(2)),
+        ({"X_RateLimit_Remaining": "5", "X_RateLimit_Reset": "86400"}, allowed(None, 5, 86_400)),
+        # Cut off, it would say 10.
+        ({"RateLimit_Policy": '"' + "x" * 1_000 + '";q=1000;w=1'}, allowed(1000)),
+        ({"RateLimit_Policy": '"' + "x" * 1_013 + '";q=1000;w=1'}, None),
         ({"Content_Type": "application/json"}, None),
     ],
 )
 def test_what_headers_say(headers: dict[str, str], expected: Allowance | None) -> None:
     assert read(**headers) == expected
+
+
+def test_a_header_may_be_spread_over_lines() -> None:
+    headers = CIMultiDict(
+        [
+            ("RateLimit-Policy", '"a";q=100;w=10'),
+            ("ratelimit-policy", '"b";q=30;w=60'),
+            ("RateLimit", '"a";r=50;t=5'),
+            ("RateLimit", '"b";r=2;t=40'),
+        ]
+    )
+    assert read_allowance(headers, lambda: NOW) == allowed(0.5, 2, 40)
 
 
 @given(
