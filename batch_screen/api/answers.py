@@ -8,35 +8,60 @@ not exactly as documented is ``bad_response``. Status first, ``code`` second.
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 
 from msgspec.structs import replace
 
+from batch_screen.api import encoding
 from batch_screen.api.allowance import read_allowance
 from batch_screen.api.dates import parse_instant
+from batch_screen.api.encoding import EncodingError, unpacked
+from batch_screen.api.headers import every, every_item
 from batch_screen.masking import mask_text, plain
 from batch_screen.model import Answer, Endpoint, JsonObject, LatestChange, Lookup, OutcomeKind
 
 MAX_BODY_BYTES = 64 * 1024
-TRUNCATED = "truncated"
+TRUNCATED = encoding.TRUNCATED
+NOT_DECODABLE = encoding.NOT_DECODABLE
+MALFORMED_HTTP = "malformed_http"
+ANOTHER_NUMBER = "another_number"
+MISDIRECTED = "misdirected"
+
+WORTH_ANOTHER_TRY = frozenset({TRUNCATED, NOT_DECODABLE, MALFORMED_HTTP, ANOTHER_NUMBER})
+"""Reasons of bad responses that are worth another attempt.
+
+They tell of bytes that were lost or mangled on their way, or that were somebody else's, and not
+of what the server has to say about the number: cut short, damaged within their own checksum, no
+HTTP at all, an answer that went astray. One such is no more than a connection that was reset.
+"""
+
 _JSON_SPACE = b" \t\r\n"
 _LONGEST_TEXT = 16 * 1024
+# Whose clock is kept by nobody is minutes off; five are what Kerberos and tokens grant as well.
+_CLOCK_SKEW = timedelta(minutes=5)
+# Even the quota of a month comes back within it. What is longer is no wait but a slip, such as
+# an instant in seconds since 1970.
+_LONGEST_WAIT_SECONDS = 31 * 86_400.0
 _SECONDS = re.compile(r"\d+(?:\.\d+)?(?:\s*,\s*\d+(?:\.\d+)?)*", re.ASCII)
 
-_BY_STATUS = {
-    400: OutcomeKind.REJECTED,
-    401: OutcomeKind.FORBIDDEN,
-    402: OutcomeKind.FORBIDDEN,
-    403: OutcomeKind.FORBIDDEN,
-    404: OutcomeKind.NOT_FOUND,
-    408: OutcomeKind.RATE_LIMITED,
-    422: OutcomeKind.NOT_APPLICABLE,
-    429: OutcomeKind.RATE_LIMITED,
+_BY_STATUS: dict[int, tuple[OutcomeKind, str | None]] = {
+    400: (OutcomeKind.REJECTED, None),
+    401: (OutcomeKind.FORBIDDEN, None),
+    402: (OutcomeKind.FORBIDDEN, None),
+    403: (OutcomeKind.FORBIDDEN, None),
+    404: (OutcomeKind.NOT_FOUND, None),
+    408: (OutcomeKind.RATE_LIMITED, None),
+    # The API itself never looked at it, so these say nothing about the number; both are meant
+    # to be asked again (RFC 9110, 15.5.20, and RFC 8470, 5.2).
+    421: (OutcomeKind.SERVER_ERROR, MISDIRECTED),
+    422: (OutcomeKind.NOT_APPLICABLE, None),
+    425: (OutcomeKind.SERVER_ERROR, "too_early"),
+    429: (OutcomeKind.RATE_LIMITED, None),
+    501: (OutcomeKind.SERVER_ERROR, "not_implemented"),
 }
 _DATE_NAMES = {
     Endpoint.SIM_SWAP_DATE: ("latestSimChange",),
@@ -49,21 +74,30 @@ class _MalformedError(Exception):
     """The 200 body is not what the page promises; carries the reason."""
 
 
-def read_answer(
+def utc_now() -> datetime:
+    """What time it is here."""
+    return datetime.now(UTC)
+
+
+def read_answer(  # noqa: PLR0913 (an answer as it came; the rest has defaults)
     lookup: Lookup,
     status: int,
     headers: Mapping[str, str],
     content: bytes,
     *,
     secret: str = "",
+    clock: Callable[[], datetime] = utc_now,
 ) -> Answer:
-    """What the answer says. ``secret`` is the key, which a server may repeat in its errors."""
+    """What the answer says. ``secret`` is the key, which a server may repeat in its errors.
+
+    ``clock`` tells what time it is where the answer comes from, for dates in the future.
+    """
     allowance = read_allowance(headers, lambda: _server_time(headers).timestamp())
     if status == 200:
-        answer = _read_success(lookup, headers, content)
+        answer = _read_success(lookup, headers, content, clock)
         return answer if allowance is None else replace(answer, allowance=allowance)
     kind, reason = _classify(status)
-    error = _error_body(content)
+    error = _error_body(headers, content)
     text = error.get("message") or error.get("detail") or error.get("title")
     return Answer(
         kind=kind,
@@ -78,27 +112,33 @@ def read_answer(
 
 def _classify(status: int) -> tuple[OutcomeKind, str | None]:
     if status in _BY_STATUS:
-        return _BY_STATUS[status], None
+        return _BY_STATUS[status]
     if 300 <= status < 400:
         return OutcomeKind.BAD_RESPONSE, "redirect"
     if 400 <= status < 500:
         return OutcomeKind.REJECTED, "unexpected_status"
-    if status == 501:
-        return OutcomeKind.SERVER_ERROR, "not_implemented"
     if status >= 500:
         return OutcomeKind.SERVER_ERROR, None
     return OutcomeKind.BAD_RESPONSE, "unexpected_status"
 
 
-def _read_success(lookup: Lookup, headers: Mapping[str, str], content: bytes) -> Answer:
+def _read_success(
+    lookup: Lookup,
+    headers: Mapping[str, str],
+    content: bytes,
+    clock: Callable[[], datetime],
+) -> Answer:
     try:
         # Nothing was lost on the way, so asking again would only be paid again.
         if not content and headers.get("Content-Length", "").strip() == "0":
             raise _MalformedError("empty")
-        fields = _strict_object(content)
+        fields = _strict_object(_as_meant(headers, content))
         _refuse_another_number(fields, lookup.e164)
         values = _values(lookup.endpoint, fields)
-    except _MalformedError as error:
+        changed_at = values.get("latest_change_at")
+        if changed_at is not None and _is_to_come(changed_at, headers, clock):
+            raise _MalformedError("future_date")
+    except (_MalformedError, EncodingError) as error:
         return Answer(kind=OutcomeKind.BAD_RESPONSE, reason=str(error), http_status=200)
     return Answer(kind=OutcomeKind.SUCCESS, http_status=200, **values)
 
@@ -120,7 +160,7 @@ def _refuse_another_number(fields: JsonObject, asked: str) -> None:
     if said is not None:
         digits = "".join(c for c in str(said) if c.isdigit()).removeprefix("00")
         if digits != asked.removeprefix("+"):
-            raise _MalformedError("another_number")
+            raise _MalformedError(ANOTHER_NUMBER)
 
 
 def _latest_change(fields: JsonObject, names: tuple[str, ...]) -> dict[str, Any]:
@@ -144,10 +184,30 @@ def _latest_change(fields: JsonObject, names: tuple[str, ...]) -> dict[str, Any]
     }
 
 
+def _is_to_come(
+    changed_at: datetime, headers: Mapping[str, str], clock: Callable[[], datetime]
+) -> bool:
+    """Whether that is later than both clocks, the server's and ours, can be wrong.
+
+    One of the two may stand still or for another time zone: that alone makes no date a false one.
+    """
+    if changed_at - clock() <= _CLOCK_SKEW:
+        return False
+    said = _said_time(headers)
+    return said is None or changed_at - said > _CLOCK_SKEW
+
+
+def _as_meant(headers: Mapping[str, str], content: bytes) -> bytes:
+    """The body without the compression that its headers name; ``EncodingError`` if in vain."""
+    if "Content-Encoding" not in headers:  # as asked for
+        return content
+    return unpacked(content, every_item(headers, "Content-Encoding"), MAX_BODY_BYTES)
+
+
 def _strict_object(content: bytes) -> JsonObject:
     """A JSON object without duplicate keys or NaN, or ``_MalformedError``."""
     if len(content) > MAX_BODY_BYTES:
-        raise _MalformedError("too_large")
+        raise _MalformedError(encoding.TOO_LARGE)
     stripped = content.strip(_JSON_SPACE)
     try:
         text = stripped.decode()
@@ -178,11 +238,11 @@ def _refuse_constant(name: str) -> NoReturn:
 _STRICT = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
 
 
-def _error_body(content: bytes) -> JsonObject:
+def _error_body(headers: Mapping[str, str], content: bytes) -> JsonObject:
     """The error's fields as far as they can be read; an HTML page has none."""
     try:
-        decoded = json.loads(content[:MAX_BODY_BYTES].decode())
-    except (ValueError, RecursionError):
+        decoded = json.loads(_as_meant(headers, content[:MAX_BODY_BYTES]).decode())
+    except (ValueError, RecursionError, EncodingError):
         return {}
     return decoded if isinstance(decoded, dict) else {}
 
@@ -199,12 +259,17 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait from now on, or None if the header is absent or makes no sense.
 
     A date is read against the answer's own Date header: the two clocks may differ. Fractions are
-    taken as meant, and of several numbers the largest: who asks for too short a wait pays twice.
+    taken as meant, and of several numbers or headers the largest: who asks for too short a wait
+    pays twice. A wait of more than a month makes no sense.
 
     >>> retry_after({"Retry-After": "2"}), retry_after({"Retry-After": "1.5, 3"})
     (2.0, 3.0)
     """
-    text = headers.get("Retry-After", "").strip()
+    waits = [_wait_seconds(text.strip(), headers) for text in every(headers, "Retry-After")]
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _wait_seconds(text: str, headers: Mapping[str, str]) -> float | None:
     try:
         if _SECONDS.fullmatch(text):
             seconds = max(float(part) for part in text.split(","))
@@ -212,7 +277,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             seconds = _until(text, headers)
     except (ValueError, TypeError, OverflowError):
         return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    return seconds if 0 <= seconds <= _LONGEST_WAIT_SECONDS else None
 
 
 def _until(text: str, headers: Mapping[str, str]) -> float:
@@ -221,10 +286,14 @@ def _until(text: str, headers: Mapping[str, str]) -> float:
 
 
 def _server_time(headers: Mapping[str, str]) -> datetime:
+    return _said_time(headers) or utc_now()  # none, or nonsense: the own clock must do
+
+
+def _said_time(headers: Mapping[str, str]) -> datetime | None:
     try:
         return _aware(parsedate_to_datetime(headers.get("Date", "")))
-    except (ValueError, TypeError, OverflowError):  # none, or nonsense: the own clock must do
-        return datetime.now(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _aware(instant: datetime) -> datetime:

@@ -11,6 +11,8 @@ import ssl
 import struct
 import subprocess
 import traceback
+import tracemalloc
+import zlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import perf_counter
@@ -23,7 +25,12 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_screen.api.answers import MAX_BODY_BYTES, TRUNCATED
+from batch_screen.api.answers import (
+    MALFORMED_HTTP,
+    MAX_BODY_BYTES,
+    TRUNCATED,
+    WORTH_ANOTHER_TRY,
+)
 from batch_screen.api.client import CANNOT_CONNECT, Client
 from batch_screen.api.wire import MalformedError, Wire
 from batch_screen.config.api import Api
@@ -384,14 +391,72 @@ def test_the_largest_body_is_read() -> None:
     assert asked(handler).swapped is True
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
-def test_compressed_answers_are_not_unpacked(encoding: str) -> None:
-    async def handler(request: web.Request) -> web.Response:
-        bomb = gzip.compress(SUCCESS + b" " * 32 * 2**20)
-        assert len(bomb) < MAX_BODY_BYTES
-        return web.Response(body=bomb, headers={"Content-Encoding": encoding})
+BOMB = gzip.compress(SUCCESS + b" " * 32 * 2**20)
 
-    assert short(asked(handler)) == (OutcomeKind.BAD_RESPONSE, "not_json", 200)
+
+@pytest.mark.parametrize(
+    ("encoding", "reason"),
+    [("gzip", "too_large"), ("deflate", "too_large"), ("br", "unknown_encoding")],
+)
+def test_a_bomb_is_not_unpacked(encoding: str, reason: str) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        assert len(BOMB) < MAX_BODY_BYTES
+        return web.Response(body=BOMB, headers={"Content-Encoding": encoding})
+
+    tracemalloc.start()
+    try:
+        assert short(asked(handler)) == (OutcomeKind.BAD_RESPONSE, reason, 200)
+        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def raw_deflate(content: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(content) + packer.flush()
+
+
+def framed(content: bytes, how: str, head: bytes = OK) -> bytes:
+    """An answer of the plain kind, and two that are left to aiohttp's parser."""
+    if how == "plain":
+        return head + b"Content-Length: %d\r\n\r\n" % len(content) + content
+    if how == "chunked":
+        chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content)
+        return head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks
+    return head + b"\r\n" + content
+
+
+frames = pytest.mark.parametrize("how", ["plain", "chunked", "until the end"])
+
+
+@frames
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [(b"gzip", gzip.compress), (b"deflate", zlib.compress), (b"deflate", raw_deflate)],
+)
+def test_what_a_gateway_compresses_is_read(
+    how: str, encoding: bytes, pack: Callable[[bytes], bytes]
+) -> None:
+    head = OK + b"Content-Encoding: %b\r\n" % encoding
+    assert asked_raw(framed(pack(SUCCESS), how, head)).swapped is True
+    cut = asked_raw(framed(pack(SUCCESS)[:-3], how, head))
+    assert short(cut) == (OutcomeKind.BAD_RESPONSE, TRUNCATED, 200)
+
+
+@frames
+def test_an_error_that_a_gateway_compresses_is_read(how: str) -> None:
+    head = b"HTTP/1.1 429 No\r\nRetry-After: 7\r\nContent-Encoding: gzip\r\n"
+    answer = asked_raw(framed(gzip.compress(b'{"code": "SLOW"}'), how, head))
+    assert told_by_status(answer, 429, OutcomeKind.RATE_LIMITED)
+    assert answer.code == "SLOW"
+    bomb = asked_raw(framed(BOMB, how, head), timeout_seconds=2)
+    assert told_by_status(bomb, 429, OutcomeKind.RATE_LIMITED)
+
+
+def test_nothing_is_unpacked_where_no_header_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batch_screen.api.answers.unpacked", None)
+    assert asked_raw(framed(SUCCESS, "plain")).swapped is True
+    assert asked_raw(framed(gzip.compress(SUCCESS), "plain")).reason == "not_json"
 
 
 def test_headers_reach_the_answer() -> None:
@@ -456,7 +521,27 @@ def test_answers_cut_short(said: bytes, kind: OutcomeKind, reason: str | None, s
 )
 def test_malformed_http_is_no_invalid_number(said: bytes) -> None:
     # aiohttp reports it as if the server had answered 400.
-    assert short(asked_raw(said)) == (OutcomeKind.BAD_RESPONSE, "malformed_http", None)
+    assert short(asked_raw(said)) == (OutcomeKind.BAD_RESPONSE, MALFORMED_HTTP, None)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\x15\x03\x01\x00\x02\x02\x16",
+        b"x" + OK + b"Content-Length: 17\r\n\r\n" + SUCCESS,  # a byte too many before the head
+        OK[1:] + b"Content-Length: 17\r\n\r\n" + SUCCESS,  # one too few
+        SUCCESS + OK + b"Content-Length: 17\r\n\r\n" + SUCCESS,  # the end of another answer
+        OK + b"Content-Length: 18\r\n\r\n" + SUCCESS,  # shorter than its length says
+        OK + b"Content-Length: 16\r\n\r\n" + SUCCESS,  # longer
+        OK + b"Content-Length: 17\r\nContent-Length: 18\r\n\r\n" + SUCCESS,
+        OK + b"Transfer-Encoding: chunked\r\n\r\n13\r\n" + SUCCESS + b"\r\n0\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n11\r\n" + SUCCESS + b"\r\n",
+    ],
+)
+def test_what_was_mangled_on_its_way_is_worth_another_try(said: bytes) -> None:
+    answer = asked_raw(said, timeout_seconds=0.5)
+    assert answer.kind is OutcomeKind.BAD_RESPONSE
+    assert answer.reason in WORTH_ANOTHER_TRY
 
 
 pieces = st.sampled_from(
