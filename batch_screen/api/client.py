@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 from urllib.request import getproxies, proxy_bypass
@@ -17,10 +19,19 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
-from batch_screen.api.answers import TRUNCATED, read_answer
+from batch_screen.api.answers import (
+    ANOTHER_NUMBER,
+    MALFORMED_HTTP,
+    MISDIRECTED,
+    TRUNCATED,
+    read_answer,
+    utc_now,
+)
 from batch_screen.api.connections import QuietConnector
+from batch_screen.api.correlators import Correlators
 from batch_screen.api.deadline import Deadlines
 from batch_screen.api.endpoints import body, url
+from batch_screen.api.plain import Reply
 from batch_screen.api.wire import MalformedError, Wire
 from batch_screen.config.api import Api
 from batch_screen.errors import ApiError, ConfigurationError
@@ -29,15 +40,11 @@ from batch_screen.version import __version__
 
 ANOTHERS = "wrong_correlator"
 _KEEP_ALIVE_SECONDS = 15.0
-_ABOUT_THE_LOOKUP = frozenset(
-    {
-        OutcomeKind.SUCCESS,
-        OutcomeKind.BAD_RESPONSE,
-        OutcomeKind.REJECTED,
-        OutcomeKind.NOT_FOUND,
-        OutcomeKind.NOT_APPLICABLE,
-    }
-)
+# Where one answer went astray, the next on that connection is late by a question as well; and a
+# 421 says itself that it is the connection that is the wrong one (RFC 9110, 15.5.20).
+_ASK_ON_ANOTHER = frozenset({ANOTHERS, ANOTHER_NUMBER, MISDIRECTED})
+_ABOUT_THE_ACCOUNT = frozenset({401, 402, 408, 429})
+_NOT_IMPLEMENTED = 501
 
 # The first class that fits counts, so subclasses come first.
 _TRANSPORT: tuple[tuple[type[BaseException], OutcomeKind, str], ...] = (
@@ -47,9 +54,9 @@ _TRANSPORT: tuple[tuple[type[BaseException], OutcomeKind, str], ...] = (
     (aiohttp.ClientConnectorError, OutcomeKind.UNREACHABLE, CANNOT_CONNECT),
     (aiohttp.ClientHttpProxyError, OutcomeKind.UNREACHABLE, CANNOT_CONNECT),
     (aiohttp.ClientPayloadError, OutcomeKind.BAD_RESPONSE, TRUNCATED),
-    (MalformedError, OutcomeKind.BAD_RESPONSE, "malformed_http"),
+    (MalformedError, OutcomeKind.BAD_RESPONSE, MALFORMED_HTTP),
     # Has a status, but a made-up one: not to be mistaken for the API's "invalid number".
-    (aiohttp.ClientResponseError, OutcomeKind.BAD_RESPONSE, "malformed_http"),
+    (aiohttp.ClientResponseError, OutcomeKind.BAD_RESPONSE, MALFORMED_HTTP),
     (aiohttp.ServerDisconnectedError, OutcomeKind.UNREACHABLE, "connection_lost"),
     (aiohttp.ClientError, OutcomeKind.UNREACHABLE, "connection_lost"),
     (OSError, OutcomeKind.UNREACHABLE, "connection_lost"),
@@ -59,20 +66,29 @@ _TRANSPORT: tuple[tuple[type[BaseException], OutcomeKind, str], ...] = (
 class Client:
     """Asks the API, one attempt at a time; use as an async context manager."""
 
-    def __init__(self, api: Api, key: str, *, max_connections: int) -> None:
+    def __init__(
+        self,
+        api: Api,
+        key: str,
+        *,
+        max_connections: int,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        """``clock`` tells what time it is where the API is: a stand-in may be in another day."""
         self._api = api
         self._key = key
         self._headers = {
             "apiKey": key,
             "Content-Type": "application/json",
             "Accept": "application/json",
-            # A compressed megabyte of zeros would unpack to gigabytes.
+            # Packing so few bytes costs more than it saves; who packs all the same is read.
             "Accept-Encoding": "identity",
             "User-Agent": f"batch-screen/{__version__}",
         }
         self._max_connections = max_connections
         self._wires: dict[Endpoint, Wire] = {}
-        self._is_echoed = False
+        self._clock = clock
+        self._correlators = Correlators()
 
     async def __aenter__(self) -> Self:
         api = self._api
@@ -109,16 +125,28 @@ class Client:
         if wire is None:
             raise RuntimeError("Client is used outside its context")
         limit = self._loop.time() + self._api.timeout_seconds
+        self._correlators.sent(correlator)
         try:
-            reply = await wire.ask(body(lookup), correlator, limit)
+            reply, talk = await wire.ask(body(lookup), correlator, limit)
         except aiohttp.ClientConnectorCertificateError as error:
             raise ApiError(_certificate_message(self._api)) from error
         except (aiohttp.ClientError, MalformedError, OSError) as error:
             return _transport_answer(error)
-        answer = read_answer(lookup, reply.status, reply.headers, reply.body, secret=self._key)
-        if self._is_anothers(answer, reply.headers.get("x-correlator"), correlator):
-            return Answer(kind=OutcomeKind.UNREACHABLE, reason=ANOTHERS)
+        finally:
+            self._correlators.ended(correlator)
+        answer = self._read(lookup, correlator, reply)
+        if answer.reason in _ASK_ON_ANOTHER:
+            talk.close()
         return answer
+
+    def _read(self, lookup: Lookup, correlator: str, reply: Reply) -> Answer:
+        """What the reply says, unless it was meant for another request."""
+        is_anothers = self._correlators.is_anothers(reply.headers, correlator)
+        if is_anothers and not _concerns_everybody(reply.status):
+            return Answer(kind=OutcomeKind.UNREACHABLE, reason=ANOTHERS)
+        return read_answer(
+            lookup, reply.status, reply.headers, reply.body, secret=self._key, clock=self._clock
+        )
 
     def _request(self, endpoint: Endpoint) -> aiohttp.ClientRequest:
         address = URL(url(self._api, endpoint))
@@ -127,15 +155,11 @@ class Client:
             "POST", address, headers=self._headers, proxy=proxy, loop=self._loop
         )
 
-    def _is_anothers(self, answer: Answer, echoed: str | None, correlator: str) -> bool:
-        """Whether this is the answer to another request, sent the wrong way on the server's side.
 
-        Only told of servers that have repeated a correlator: others may put one of their own
-        there. A refused key and an outage concern everybody, whoever asked.
-        """
-        self._is_echoed = self._is_echoed or echoed == correlator
-        is_wrong = echoed is not None and echoed != correlator
-        return self._is_echoed and is_wrong and answer.kind in _ABOUT_THE_LOOKUP
+def _concerns_everybody(status: int) -> bool:
+    """Whether an answer of this status counts, whoever had asked: a dead key, a rate, an outage."""
+    is_outage = status >= 500 and status != _NOT_IMPLEMENTED
+    return is_outage or status in _ABOUT_THE_ACCOUNT
 
 
 def _transport_answer(error: BaseException) -> Answer:

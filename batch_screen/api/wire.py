@@ -51,8 +51,8 @@ class Wire:
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_seconds)
         self._head = ""
 
-    async def ask(self, content: bytes, correlator: str, limit: float) -> Reply:
-        """The reply to one POST.
+    async def ask(self, content: bytes, correlator: str, limit: float) -> tuple[Reply, Talk]:
+        """The reply to one POST, and the connection, to be closed if the reply was not for it.
 
         ``limit`` is an instant of the loop's clock; later it raises ``TimeoutError``. Raises
         aiohttp's ``ClientError``, ``OSError`` and ``MalformedError`` as they come. Of an error
@@ -77,10 +77,10 @@ class Wire:
                 body = await self._rest(message.code, payload, limit)
                 reply = Reply(message.code, message.headers, body)
                 if not payload.is_eof():
-                    return reply
+                    return reply, talk
             self._connector.put(connection)
             connection = None
-            return reply
+            return reply, talk
         finally:
             if connection is not None:
                 connection.close()

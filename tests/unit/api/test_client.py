@@ -14,6 +14,7 @@ import traceback
 import tracemalloc
 import zlib
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -457,6 +458,33 @@ def test_nothing_is_unpacked_where_no_header_asks_for_it(monkeypatch: pytest.Mon
     monkeypatch.setattr("batch_screen.api.answers.unpacked", None)
     assert asked_raw(framed(SUCCESS, "plain")).swapped is True
     assert asked_raw(framed(gzip.compress(SUCCESS), "plain")).reason == "not_json"
+
+
+def test_a_date_to_come_is_measured_by_the_clock_that_was_passed_in() -> None:
+    when = datetime(2031, 5, 1, tzinfo=UTC)
+    body = b'{"latestSimChange": "2031-05-01T00:04:00Z"}'
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            writer.write(framed(body, "plain"))
+
+    async def run() -> list[Answer]:
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        api = Api(base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        lookup = Lookup(NUMBER, Endpoint.SIM_SWAP_DATE)
+        answers = []
+        for clock in ({}, {"clock": lambda: when}, {"clock": lambda: when - timedelta(hours=1)}):
+            async with Client(api, KEY, max_connections=1, **clock) as client:
+                answers.append(await client.ask(lookup, "c"))
+        server.close()
+        return answers
+
+    here, there, before = asyncio.run(run())
+    assert there.latest_change_at == when + timedelta(minutes=4)
+    for answer in (here, before):
+        assert short(answer) == (OutcomeKind.BAD_RESPONSE, "future_date", 200)
+        assert (answer.latest_change, answer.latest_change_raw) == (None, None)
 
 
 def test_headers_reach_the_answer() -> None:

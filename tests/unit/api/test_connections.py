@@ -200,15 +200,135 @@ def test_a_correlator_of_the_servers_own_is_no_reason_to_doubt() -> None:
     assert [a.swapped for a in asked(talk, one_by_one(3))] == [True] * 3
 
 
-@pytest.mark.parametrize("status", [401, 402, 403, 429, 503])
-def test_a_dead_key_and_an_outage_concern_everybody(status: int) -> None:
+def test_some_nodes_repeat_ours_and_some_add_their_own(caplog: pytest.LogCaptureFixture) -> None:
+    requests = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        while True:
+            request = await read_request(reader)
+            ours = re.search(rb"x-correlator: \S+", request)
+            assert ours
+            requests += 1
+            nodes = [ours[0]], [b"x-correlator: node-%d" % requests], [b"x-correlator: gw", ours[0]]
+            writer.write(whole(TRUE, *nodes[requests % 3]))
+
+    answers = asked(talk, one_by_one(60))
+    assert {(a.kind, a.swapped) for a in answers} == {(OutcomeKind.SUCCESS, True)}
+    assert requests == 60
+    (line,) = caplog.messages
+    assert "never sent" in line
+    assert not re.search(r"node-|gw|correlator-\d", line)
+
+
+def second_answer(status: int, correlator: bytes) -> Answer:
+    """The answer to the second question, ``correlator-1``, which bears that one."""
+
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(whole(TRUE, b"x-correlator: correlator-0"))
         await read_request(reader)
-        writer.write(whole(b"{}", b"x-correlator: other", head=b"HTTP/1.1 %d No\r\n" % status))
+        head = b"HTTP/1.1 %d So\r\n" % status
+        writer.write(whole(FALSE, b"x-correlator: " + correlator, head=head))
 
-    assert [a.http_status for a in asked(talk, one_by_one(2))] == [200, status]
+    answers = asked(talk, one_by_one(2))
+    assert answers[0].swapped is True
+    return answers[1]
+
+
+EVERY_STATUS = (200, 202, 302, 400, 401, 402, 403, 404, 408, 418, 422, 429, 500, 501, 503, 599)
+
+
+@pytest.mark.parametrize("status", EVERY_STATUS)
+def test_an_answer_with_a_correlator_that_was_never_sent_is_read_as_any(status: int) -> None:
+    answer = second_answer(status, b"other")
+    assert answer == second_answer(status, b"correlator-1")
+    assert answer.http_status == status
+
+
+@pytest.mark.parametrize("status", [401, 402, 408, 429, 500, 503, 599])
+def test_a_dead_key_and_an_outage_concern_everybody(status: int) -> None:
+    assert second_answer(status, b"correlator-0").http_status == status
+
+
+@pytest.mark.parametrize("status", [200, 202, 302, 400, 403, 404, 418, 422, 501])
+def test_what_concerns_a_lookup_concerns_no_other(status: int) -> None:
+    assert second_answer(status, b"correlator-0") == Answer(
+        kind=OutcomeKind.UNREACHABLE, reason=ANOTHERS
+    )
+
+
+def test_a_late_answer_to_an_earlier_attempt_for_the_same_number_is_anothers() -> None:
+    late = b""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal late
+        request = await read_request(reader)
+        found = re.search(rb"x-correlator: \S+", request)
+        assert found
+        if not late:  # a gateway that gives the answer to whoever asks next
+            late = found[0]
+            await reader.read()
+        writer.write(whole(FALSE, late))
+        late = found[0]
+
+    async def ask(client: Client) -> list[Answer]:
+        return [await client.ask(lookup(), f"attempt-{n}") for n in range(2)]
+
+    first, second = asked(talk, ask, timeout_seconds=0.2)
+    assert first.kind is OutcomeKind.TIMEOUT
+    assert (second.kind, second.reason) == (OutcomeKind.UNREACHABLE, ANOTHERS)
+
+
+def test_the_answer_to_one_that_is_under_way_beside_it_is_anothers() -> None:
+    waiting: list[tuple[asyncio.StreamWriter, bytes]] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        found = re.search(rb"x-correlator: \S+", await read_request(reader))
+        assert found
+        waiting.append((writer, found[0]))
+        if len(waiting) == 2:  # each gets what is the other's
+            for (to, _), (_, correlator) in zip(waiting, reversed(waiting), strict=True):
+                to.write(whole(TRUE, correlator))
+        await reader.read()
+
+    async def ask(client: Client) -> list[Answer]:
+        return await asyncio.gather(*(client.ask(lookup(n), f"c-{n}") for n in range(2)))
+
+    assert {a.reason for a in asked(talk, ask)} == {ANOTHERS}
+
+
+NAMED = b'{"swapped":false,"phoneNumber":"%b"}'
+
+
+@pytest.mark.parametrize("tells", ["correlator", "number", "status"])
+def test_a_connection_that_is_out_of_step_is_not_used_again(tells: str) -> None:
+    connections = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        is_first, behind = connections == 1, b""
+        while True:
+            request = await read_request(reader)
+            correlator = re.search(rb"x-correlator: \S+", request)
+            number = re.search(rb"\+\d+", request)
+            assert correlator
+            assert number
+            headers = [correlator[0]] if tells == "correlator" else []
+            body = NAMED % number[0] if tells == "number" else FALSE
+            answer = whole(body, *headers)
+            if tells == "status" and is_first and behind:
+                writer.write(whole(b"", head=b"HTTP/1.1 421 Misdirected Request\r\n"))
+            else:
+                writer.write(behind if is_first and behind else answer)
+            behind = answer  # from the second question on, each gets the answer to the one before
+
+    answers = asked(talk, one_by_one(4))
+    assert [a.swapped for a in answers] == [False, None, False, False]
+    reasons = {"correlator": ANOTHERS, "number": "another_number", "status": "misdirected"}
+    assert answers[1].reason == reasons[tells]
+    assert connections == 2
 
 
 def test_a_server_that_speaks_first_has_answered_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

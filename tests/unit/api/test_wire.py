@@ -24,8 +24,13 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
     return head + await reader.readexactly(int(length[1]) if length else 0)
 
 
-def asked(talk: Talk, *, times: int = 1, through_proxy: bool = False) -> list[Reply]:
-    """The replies of a server, or of a proxy, that talks so on each of its connections."""
+def asked(
+    talk: Talk, *, times: int = 1, through_proxy: bool = False, is_closed: bool = False
+) -> list[Reply]:
+    """The replies of a server, or of a proxy, that talks so on each of its connections.
+
+    ``is_closed``: after each of them, as where it was somebody else's.
+    """
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -49,7 +54,13 @@ def asked(talk: Talk, *, times: int = 1, through_proxy: bool = False) -> list[Re
         async with server, QuietConnector(keepalive_timeout=15) as connector:
             wire = Wire(connector, Deadlines(), request, connect_timeout_seconds=1)
             limit = loop.time() + 2
-            return [await wire.ask(b'{"n":%d}' % n, f"c-{n}", limit) for n in range(times)]
+            replies = []
+            for n in range(times):
+                reply, talk = await wire.ask(b'{"n":%d}' % n, f"c-{n}", limit)
+                replies.append(reply)
+                if is_closed:
+                    talk.close()
+            return replies
 
     return asyncio.run(run())
 
@@ -92,6 +103,20 @@ def test_a_connection_is_used_again_and_each_request_is_its_own() -> None:
     assert [(h["x-correlator"], b) for _, h, b in said] == [
         (f"c-{n}", b'{"n":%d}' % n) for n in range(5)
     ]
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_a_connection_that_is_closed_after_its_reply_is_not_used_again(is_closed: bool) -> None:
+    connections = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        while True:
+            await read_request(reader)
+            writer.write(REPLY)
+
+    assert len(asked(talk, times=9, is_closed=is_closed)) == 9
+    assert len(connections) == (9 if is_closed else 1)
 
 
 def test_a_proxy_is_told_the_whole_address_and_its_own_password() -> None:

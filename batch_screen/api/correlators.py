@@ -1,0 +1,75 @@
+"""Tells the answer to another of our requests by the ``x-correlator`` that it bears.
+
+HTTP does not say which question an answer belongs to; a gateway that mixes answers up is known
+only where it repeats what it was sent. Gateways also put correlators of their own there, some of
+their nodes and not others, so one that we never sent proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from batch_screen.api.headers import every_item
+from batch_screen.masking import masked_logger
+
+HEADER = "x-correlator"
+
+# An answer to a question that was given up reaches another within seconds: the connection it
+# was asked on is closed by then. Between one and two times as many are remembered.
+_REMEMBERED = 4096
+
+_log = masked_logger(__name__)
+
+
+class Correlators:
+    """Those of the requests under way, and of the last few thousand that were."""
+
+    def __init__(self) -> None:
+        self._under_way: set[str] = set()
+        # Two sets that take turns cost a tenth of a queue, and this is done for every request.
+        self._ended: set[str] = set()
+        self._ended_before: set[str] = set()
+        self._has_told = False
+
+    def sent(self, correlator: str) -> None:
+        """A request that bears it is under way from now on."""
+        self._under_way.add(correlator)
+
+    def ended(self, correlator: str) -> None:
+        """Its request is over, whatever came of it; its answer may still come."""
+        self._under_way.discard(correlator)
+        self._ended.add(correlator)
+        if len(self._ended) >= _REMEMBERED:
+            self._ended, self._ended_before = set(), self._ended
+
+    def is_anothers(self, headers: Mapping[str, str], correlator: str) -> bool:
+        """Whether these headers answer another of our requests than the one that bore it.
+
+        An earlier attempt for the same lookup is another request, too.
+        """
+        said = headers.get(HEADER)
+        if said is None or said == correlator:
+            return False
+        # One more gateway on the way may have added its own to the one that was repeated.
+        items = every_item(headers, HEADER)
+        if correlator in items:
+            return False
+        if any(map(self._is_ours, items)):
+            return True
+        self._tell()
+        return False
+
+    def _is_ours(self, correlator: str) -> bool:
+        return (
+            correlator in self._under_way
+            or correlator in self._ended
+            or correlator in self._ended_before
+        )
+
+    def _tell(self) -> None:
+        if not self._has_told:
+            self._has_told = True
+            _log.warning(
+                "answers bear an x-correlator that was never sent, as some gateways add: it is "
+                "ignored, and an answer that went astray is known only where ours is repeated"
+            )
