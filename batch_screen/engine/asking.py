@@ -89,7 +89,8 @@ async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
     watch.progress.stage("asking", total=total, done=sum(earlier.answered.values()))
     began = monotonic()
     throttle = _throttle(settings, loop.time, watch)
-    async with Client(settings.api, key, max_connections=settings.pacing.max_concurrency) as client:
+    limit = settings.pacing.max_concurrency
+    async with Client(settings.api, key, max_connections=limit, clock=clock) as client:
 
         def saved(count: int) -> None:
             dispatcher.wake()
