@@ -8,7 +8,7 @@ exactly all of it.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from benchmarks.pacing.timetable import Timetable
@@ -121,6 +121,17 @@ def before_retry_after(arrivals: Arrivals) -> int:
 def refused_share(arrivals: Arrivals) -> float:
     """Share of all arrivals that were refused; 0 if there were none."""
     return len(arrivals.refused) / len(arrivals.seconds) if arrivals.seconds else 0.0
+
+
+def done_after(answered: Mapping[str, float], lookups: Collection[str]) -> float | None:
+    """Seconds until the last of the lookups was answered; None if one never was.
+
+    >>> done_after({"a": 1.0, "b": 3.0, "c": 9.0}, ["a", "b"]), done_after({"a": 1.0}, ["a", "b"])
+    (3.0, None)
+    """
+    if any(lookup not in answered for lookup in lookups):
+        return None
+    return max((answered[lookup] for lookup in lookups), default=0.0)
 
 
 def seconds_until_near(

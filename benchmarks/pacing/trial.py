@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 from benchmarks.memory import cpu_seconds
 from benchmarks.pacing.contestants import environment
 from benchmarks.pacing.figures import Arrivals
-from benchmarks.pacing.server import ARRIVALS_PATH, STATE_PATH
+from benchmarks.pacing.oddities import Oddity, to_text
+from benchmarks.pacing.server import ANSWERED_PATH, ARRIVALS_PATH, STATE_PATH
 from benchmarks.pacing.timetable import Timetable
 
 START_SECONDS = 60.0
@@ -44,6 +45,9 @@ class Conditions:
     latency_seconds: float = 0.02
     outage_at: float = 0.0
     outage_seconds: float = 0.0
+    window: str = "sliding"
+    oddities: tuple[Oddity, ...] | None = None
+    """None: a judge that remembers no lookups either; no outage beside them."""
 
 
 class Trial(NamedTuple):
@@ -55,6 +59,10 @@ class Trial(NamedTuple):
     """Whether it was stopped before it had asked everything."""
     stalled_seconds: float
     """Longest time in which the judge could not read: its instants are as exact as that."""
+    exit_code: int | None
+    """None where it was stopped."""
+    answered: dict[str, float]
+    """Lookup → seconds until it was answered with 200; only from a judge with oddities."""
 
     @property
     def cpu_us(self) -> float:
@@ -86,6 +94,11 @@ class Judge:
         instants, verdicts = array("d", content[:split]), array("b", content[split:])
         return Arrivals([i - instants[0] for i in instants], [bool(v) for v in verdicts])
 
+    def answered(self) -> dict[str, float]:
+        """Lookup → seconds from the first request until its first answer with 200."""
+        answered: dict[str, float] = json.loads(self.get(ANSWERED_PATH))
+        return answered
+
     def state(self) -> dict[str, Any]:
         """What may be asked for again and again."""
         state: dict[str, Any] = json.loads(self.get(STATE_PATH))
@@ -101,11 +114,13 @@ class Judge:
 @contextmanager
 def judge(conditions: Conditions) -> Iterator[Judge]:
     """A judge that runs meanwhile, in a process that ends with this one."""
+    odd = () if conditions.oddities is None else ("--odd", to_text(conditions.oddities))
     with serving(
         *("benchmarks.pacing.server", "--limit", str(conditions.limit)),
         *("--latency-seconds", str(conditions.latency_seconds)),
         *("--outage-at", str(conditions.outage_at)),
         *("--outage-seconds", str(conditions.outage_seconds)),
+        *("--window", conditions.window, *odd),
     ) as port:
         yield Judge(port)
 
@@ -218,10 +233,11 @@ def run(
             has_ended = contestant.wait(first + most_seconds)
             stalled = server.stalled_seconds()
         finally:
-            contestant.end()
+            exit_code = contestant.end()
         arrivals = server.arrivals()
+        answered = {} if conditions.oddities is None else server.answered()
     cpu = contestant.cpu_between(first, first + arrivals.last)
-    return Trial(arrivals, cpu, not has_ended, stalled)
+    return Trial(arrivals, cpu, not has_ended, stalled, exit_code if has_ended else None, answered)
 
 
 def _first_request(server: Judge, contestant: Contestant, folder: Path) -> float:

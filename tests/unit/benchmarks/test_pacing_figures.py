@@ -108,6 +108,13 @@ def test_until_keeps_what_came_before() -> None:
     assert accepted([]).last == 0
 
 
+def test_done_is_when_the_last_of_those_that_matter_was_answered() -> None:
+    answered = {"a": 2.0, "b": 1.0, "odd": 31.0}
+    assert figures.done_after(answered, {"a", "b"}) == 2.0
+    assert figures.done_after(answered, {"a", "lost"}) is None
+    assert figures.done_after(answered, set()) == 0.0
+
+
 @pytest.mark.parametrize("text", ["200", "200,40:100", "200,40:100,80.5:200"])
 def test_a_timetable_reads_what_it_writes(text: str) -> None:
     assert str(Timetable.read(text)) == text
