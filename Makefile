@@ -69,7 +69,7 @@ bench-memory: $(STAMP) ## a million rows in 600 MiB? (about three minutes)
 bench-pacing: $(BENCH_STAMP) ## the budget used and overstepped, beside what others use (15 minutes)
 	$(BIN)/python -m benchmarks.pacing.rates
 
-bench-limits: $(BENCH_STAMP) ## how a limit is found that differs from the contract's (7 minutes)
+bench-limits: $(BENCH_STAMP) ## limits that differ from the contract's, and odd answers that must not matter (40 minutes)
 	$(BIN)/python -m benchmarks.pacing.limits
 
 bench-peers: $(PEERS_STAMP) ## one task beside a script, Scrapy and Ray Data, undisturbed and killed (an hour)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.memory import written
@@ -17,21 +19,34 @@ Command = Callable[[Path, str, int], list[str]]
 """From the folder with ``customers.csv``, the base URL and the rate to a command."""
 
 
+def e164s(numbers: int) -> list[str]:
+    """So many different numbers, made up as in ``benchmarks/memory.py``."""
+    return [written(number, 0)[0].replace(" ", "") for number in range(numbers)]
+
+
 def write_numbers(folder: Path, numbers: int) -> None:
-    """A list of so many different numbers in E.164, made up as in ``benchmarks/memory.py``."""
+    """A list of so many different numbers in E.164."""
     with (folder / "customers.csv").open("w", encoding="utf-8") as file:
         file.write("customer_id,phone\n")
-        for number in range(numbers):
-            phone, _ = written(number, 0)
-            file.write(f"C{number:09},{phone.replace(' ', '')}\n")
+        file.writelines(f"C{row:09},{e164}\n" for row, e164 in enumerate(e164s(numbers)))
 
 
-def batch_screen(folder: Path, url: str, rate: int) -> list[str]:
+@contextmanager
+def folder_with(numbers: int) -> Iterator[Path]:
+    """A folder with a list of so many numbers, for a while."""
+    with tempfile.TemporaryDirectory(prefix="batch-screen-pacing-") as name:
+        write_numbers(Path(name), numbers)
+        yield Path(name)
+
+
+def batch_screen(
+    folder: Path, url: str, rate: int, endpoints: Iterable[str] = (ENDPOINT,)
+) -> list[str]:
     """The installed command with its default settings, but for the rate."""
     return [
         *(str(BIN / "batch-screen"), "run", str(folder / "customers.csv")),
-        *("--out", str(folder / "out"), "--base-url", url),
-        *("--phone-column", "phone", "--endpoints", ENDPOINT, "--rate", str(rate)),
+        *("--out", str(folder / "out"), "--base-url", url, "--phone-column", "phone"),
+        *("--endpoints", ",".join(endpoints), "--rate", str(rate)),
     ]
 
 

@@ -1,64 +1,48 @@
-"""How a limit is found that is not what the client was told, or that changes.
+"""How a limit is found that is not what the client was told, and what odd answers do.
 
 The judge accepts 200 requests a second; the client believes in 1,000 or in 220, or the limit
-halves and doubles again. Writes ``limits.md`` and ``limits.svg`` beside this file.
+halves and doubles again. Then worlds in which one odd answer must not be taken for the whole
+account (``worlds.py``). Writes ``limits.md`` and ``limits.svg`` beside this file.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from benchmarks import tables
-from benchmarks.pacing import charts, figures, trial
-from benchmarks.pacing.contestants import CONTESTANTS
-from benchmarks.pacing.rates import folder_with
+from benchmarks.pacing import charts, figures, odd, trial
+from benchmarks.pacing.cases import Case, cases, is_meant
+from benchmarks.pacing.contestants import CONTESTANTS, folder_with
 from benchmarks.pacing.timetable import Timetable
+from benchmarks.pacing.worlds import worlds
 from benchmarks.sheets import new_sheet
 
 HERE = Path(__file__).parent
-LIMIT = 200
+OURS = "batch-screen"
 LATENCY_SECONDS = 0.05
 NOTES = """\
 *Goodput*: requests accepted, as a share of what the limit allowed; *after 6 s* leaves the first
 6 s out. *Refused*: share of all requests. *Before Retry-After*: requests that came although a
 refusal had said to wait (50 ms are allowed for those under way). *Back after change*: seconds
 until what is accepted is within 5 % of the new limit and stays there for 2 s. *Judge stalled*:
-the longest time in which the judge could not read, for want of CPU.
+the longest time in which the judge could not read, for want of CPU. A limit is one of any second,
+wherever that begins, or as many gateways count it: anew in each *second of the server's clock*, or
+with *a bucket of tokens* that holds a second's worth, is filled evenly, and is full at first, so
+that more than 100 % is possible. Those cases run half as long.
 """
 
 
-class Case(NamedTuple):
-    """What the client believes and what is so."""
-
-    name: str
-    rate: int
-    limit: Timetable
-
-
-def cases(seconds: float) -> list[Case]:
-    """The three cases, for runs of so long."""
-    constant = Timetable.read(str(LIMIT))
-    third = seconds / 3
-    changing = Timetable.read(f"{LIMIT},{third}:{LIMIT // 2},{2 * third}:{LIMIT}")
-    return [
-        Case("set 5 × too high", 5 * LIMIT, constant),
-        Case("set 1.1 × too high", LIMIT * 11 // 10, constant),
-        Case("set 5 × too high, limit halves and doubles", 5 * LIMIT, changing),
-    ]
-
-
-def attempt(client: str, case: Case, seconds: float) -> trial.Trial:
+def attempt(client: str, case: Case) -> trial.Trial:
     """What arrived in so many seconds; there is more to ask than that."""
     # A client that the limit does not hold back may answer a list sooner, by giving rows up.
-    with folder_with(int(case.rate * seconds)) as folder:
+    with folder_with(int(case.rate * case.seconds)) as folder:
         return trial.run(
             lambda url: CONTESTANTS[client](folder, url, case.rate),
             folder,
-            trial.Conditions(case.limit, LATENCY_SECONDS),
-            most_seconds=seconds,
+            trial.Conditions(case.limit, LATENCY_SECONDS, window=case.window),
+            most_seconds=case.seconds,
         )
 
 
@@ -77,42 +61,70 @@ def cells(arrivals: figures.Arrivals, limit: Timetable, seconds: float) -> Itera
     yield from ["–"] * (2 - len(back))
 
 
-def draw(panels: list[tuple[str, Case, figures.Arrivals]], seconds: float) -> None:
+def draw(panels: list[tuple[str, Case, figures.Arrivals]]) -> None:
     """A row for each."""
     sheet, axes = new_sheet(10, 0.9 + 2.0 * len(panels), len(panels), 1)
     for (client, case, arrivals), (panel,) in zip(panels, axes, strict=True):
-        charts.draw(panel, arrivals, case.limit, seconds)
+        charts.draw(panel, arrivals, case.limit, case.seconds)
         panel.set_title(f"{client}, {case.name} ({case.rate:,}/s)")
         panel.set_ylabel("requests in\nthe second before")
     axes[-1][0].set_xlabel("seconds")
     charts.finish(sheet, HERE / "limits.svg")
 
 
+def find(
+    clients: Iterable[str], chosen: Sequence[Case]
+) -> tuple[tables.Table, list[tuple[str, Case, figures.Arrivals]]]:
+    """The table of the limits that are found, and what is drawn of it."""
+    table = tables.Table(
+        *("client", "case", "goodput", "after 6 s", "refused", "before Retry-After"),
+        *("back after change down", "back after change up", "judge stalled"),
+    )
+    panels = []
+    for client in clients:
+        for case in chosen:
+            seen = attempt(client, case)
+            arrivals = seen.arrivals.until(case.seconds)
+            shown = cells(arrivals, case.limit, case.seconds)
+            table.add(client, case.name, *shown, f"{1000 * seen.stalled_seconds:.0f} ms")
+            if case.window == "sliding":
+                panels.append((client, case, arrivals))
+    return table, panels
+
+
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clients", nargs="+", choices=CONTESTANTS, default=("batch-screen",))
-    parser.add_argument("--seconds", type=float, default=120.0, help="of each run")
-    return parser.parse_args()
+    parser.add_argument("--clients", nargs="+", choices=CONTESTANTS, default=(OURS,))
+    parser.add_argument("--seconds", type=float, default=120.0, help="of each run of a true limit")
+    parser.add_argument("--only", metavar="TEXT", help="rows whose name contains it; saves nothing")
+    chosen = parser.parse_args()
+    chosen.cases = [case for case in cases(chosen.seconds) if is_meant(case.name, chosen.only)]
+    # The others ask one endpoint alone, and write another output.
+    ours = worlds() if OURS in chosen.clients else []
+    chosen.worlds = [world for world in ours if is_meant(world.name, chosen.only)]
+    if not chosen.cases and not chosen.worlds:
+        names = [*(case.name for case in cases(chosen.seconds)), *(world.name for world in ours)]
+        parser.error("no row is named so; there are\n  " + "\n  ".join(names))
+    return chosen
 
 
 def main() -> None:
     chosen = options()
     machine = tables.machine()
     print(machine)
-    table = tables.Table(
-        *("client", "case", "goodput", "after 6 s", "refused", "before Retry-After"),
-        *("back after change down", "back after change up", "judge stalled"),
-    )
-    panels = []
-    for client in chosen.clients:
-        for case in cases(chosen.seconds):
-            seen = attempt(client, case, chosen.seconds)
-            arrivals = seen.arrivals.until(chosen.seconds)
-            shown = cells(arrivals, case.limit, chosen.seconds)
-            table.add(client, case.name, *shown, f"{1000 * seen.stalled_seconds:.0f} ms")
-            panels.append((client, case, arrivals))
-    draw(panels, chosen.seconds)
-    tables.save(HERE / "limits.md", machine, table, NOTES.strip())
+    if chosen.only is not None:
+        if chosen.cases:
+            find(chosen.clients, chosen.cases)
+        if chosen.worlds:
+            odd.compare(chosen.worlds, is_repeated=False)
+        return
+    found, panels = find(chosen.clients, chosen.cases)
+    draw(panels)
+    parts: list[object] = [found, NOTES.strip()]
+    if chosen.worlds:
+        compared = odd.compare(chosen.worlds, is_repeated=True)
+        parts += ["### Odd answers", compared, odd.NOTES.strip()]
+    tables.save(HERE / "limits.md", machine, *parts)
 
 
 if __name__ == "__main__":

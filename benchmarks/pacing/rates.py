@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import argparse
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import tables
 from benchmarks.pacing import charts, figures, trial
-from benchmarks.pacing.contestants import CONTESTANTS, batch_screen, write_numbers
+from benchmarks.pacing.contestants import CONTESTANTS, batch_screen, folder_with
 from benchmarks.pacing.timetable import Timetable
 from benchmarks.sheets import new_sheet
 
@@ -91,14 +89,6 @@ def cells(client: str, seen: trial.Trial, rate: int) -> Iterator[str]:
 def conditions(rate: int, outage_at: float = 0.0, outage_seconds: float = 0.0) -> trial.Conditions:
     """The contract's own limit."""
     return trial.Conditions(Timetable.read(str(rate)), LATENCY_SECONDS, outage_at, outage_seconds)
-
-
-@contextmanager
-def folder_with(numbers: int) -> Iterator[Path]:
-    """A folder with a list of so many numbers, for a while."""
-    with tempfile.TemporaryDirectory(prefix="batch-screen-pacing-") as name:
-        write_numbers(Path(name), numbers)
-        yield Path(name)
 
 
 def disturb(chosen: argparse.Namespace) -> tables.Table:
