@@ -298,6 +298,30 @@ def test_the_answer_to_one_that_is_under_way_beside_it_is_anothers() -> None:
     assert {a.reason for a in asked(talk, ask)} == {ANOTHERS}
 
 
+def test_no_request_is_under_way_when_it_is_over_whatever_came_of_it() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while request := await read_request(reader):
+            number = re.search(rb"\+\d+(\d)\"", request)
+            assert number
+            if number[1] == b"1":
+                return  # hangs up
+            if number[1] != b"2":  # which gets no answer in time
+                writer.write(b"noise\r\n\r\n" if number[1] == b"3" else whole(TRUE))
+
+    async def ask(client: Client) -> set[str]:
+        asking = [asyncio.ensure_future(client.ask(lookup(n), f"c-{n}")) for n in range(5)]
+        await asyncio.sleep(0.05)
+        under_way = set(client._correlators._under_way)
+        given_up = asyncio.ensure_future(client.ask(lookup(2), "given-up"))
+        await asyncio.sleep(0.05)
+        given_up.cancel()
+        await asyncio.gather(*asking, given_up, return_exceptions=True)
+        assert not client._correlators._under_way
+        return under_way
+
+    assert asked(talk, ask, timeout_seconds=0.3) == {"c-2"}
+
+
 NAMED = b'{"swapped":false,"phoneNumber":"%b"}'
 
 
