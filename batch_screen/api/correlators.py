@@ -26,7 +26,7 @@ class Correlators:
 
     def __init__(self) -> None:
         self._under_way: set[str] = set()
-        # Two sets that take turns cost a tenth of a queue, and this is done for every request.
+        # Two sets that take turns cost half of what an ordered one does, for every request.
         self._ended: set[str] = set()
         self._ended_before: set[str] = set()
         self._has_told = False
