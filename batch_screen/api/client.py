@@ -27,7 +27,7 @@ from batch_screen.api.answers import (
     read_answer,
     utc_now,
 )
-from batch_screen.api.connections import QuietConnector
+from batch_screen.api.connections import QuietConnector, Talk
 from batch_screen.api.correlators import Correlators
 from batch_screen.api.deadline import Deadlines
 from batch_screen.api.endpoints import body, url
@@ -134,14 +134,14 @@ class Client:
             return _transport_answer(error)
         finally:
             self._correlators.ended(correlator)
-        answer = self._read(lookup, correlator, reply)
+        answer = self._read(lookup, correlator, reply, talk)
         if answer.reason in _ASK_ON_ANOTHER:
             talk.close()
         return answer
 
-    def _read(self, lookup: Lookup, correlator: str, reply: Reply) -> Answer:
+    def _read(self, lookup: Lookup, correlator: str, reply: Reply, talk: Talk) -> Answer:
         """What the reply says, unless it was meant for another request."""
-        is_anothers = self._correlators.is_anothers(reply.headers, correlator)
+        is_anothers = self._correlators.is_anothers(reply.headers, correlator, talk)
         if is_anothers and not _concerns_everybody(reply.status):
             return Answer(kind=OutcomeKind.UNREACHABLE, reason=ANOTHERS)
         return read_answer(

@@ -32,6 +32,7 @@ class Talk(ResponseHandler):
         self._heard: asyncio.Future[Reply | None] | None = None
         self.poll: select.poll | None = None
         """Tells what the system holds that the loop has not seen; None: never asked yet."""
+        self.echoes = 0
 
     def listen(self) -> asyncio.Future[Reply | None]:
         """To be called before asking: the plain reply, or None where ``read`` has to go on."""

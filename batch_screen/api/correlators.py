@@ -2,12 +2,14 @@
 
 HTTP does not say which question an answer belongs to; a gateway that mixes answers up is known
 only where it repeats what it was sent. Gateways also put correlators of their own there, some of
-their nodes and not others, so one that we never sent proves nothing.
+their nodes and not others, so one that we never sent proves nothing, unless the very connection
+has repeated ours many times in a row: then the answer may be to somebody else's question.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from batch_screen.api.headers import every_item
 from batch_screen.masking import masked_logger
@@ -18,7 +20,19 @@ HEADER = "x-correlator"
 # was asked on is closed by then. Between one and two times as many are remembered.
 _REMEMBERED = 4096
 
+# So often in a row a connection must have repeated ours before it is taken for strange that it
+# does not: where nodes that do and nodes that do not share a connection, whatever their shares,
+# at most one answer in 45 is asked for again.
+_SURE_ECHOES = 16
+
 _log = masked_logger(__name__)
+
+
+class Echoes(Protocol):
+    """What is known of one connection."""
+
+    echoes: int
+    """How many of its last answers in a row bore the correlator they were asked with."""
 
 
 class Correlators:
@@ -42,19 +56,24 @@ class Correlators:
         if len(self._ended) >= _REMEMBERED:
             self._ended, self._ended_before = set(), self._ended
 
-    def is_anothers(self, headers: Mapping[str, str], correlator: str) -> bool:
-        """Whether these headers answer another of our requests than the one that bore it.
+    def is_anothers(self, headers: Mapping[str, str], correlator: str, connection: Echoes) -> bool:
+        """Whether these headers answer another request than the one that bore the correlator.
 
         An earlier attempt for the same lookup is another request, too.
         """
         said = headers.get(HEADER)
-        if said is None or said == correlator:
+        if said == correlator:
+            connection.echoes += 1
+            return False
+        if said is None:
             return False
         # One more gateway on the way may have added its own to the one that was repeated.
         items = every_item(headers, HEADER)
         if correlator in items:
+            connection.echoes += 1
             return False
-        if any(map(self._is_ours, items)):
+        was_sure, connection.echoes = connection.echoes >= _SURE_ECHOES, 0
+        if was_sure or any(map(self._is_ours, items)):
             return True
         self._tell()
         return False

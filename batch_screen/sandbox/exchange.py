@@ -9,6 +9,7 @@ import struct
 from aiohttp import web
 
 from batch_screen.sandbox.faults import CORRELATOR, Delivery, Reply
+from batch_screen.sandbox.hostile import NOBODYS_CORRELATOR
 
 _DRAIN_SECONDS = 0.002
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -42,10 +43,11 @@ class Exchange:
                 return await self._send_pieces(reply)
             case Delivery.FOLLOWED:
                 response = await self._send_whole(reply, headers)
+                extra = b"".join(reply.pieces())
+                if self.correlator is not None:  # a second answer to the same question
+                    extra = extra.replace(NOBODYS_CORRELATOR.encode(), self.correlator.encode())
                 # Not awaited: meanwhile the connection may bring the next question.
-                asyncio.get_running_loop().call_later(
-                    reply.pause_seconds, self._add, b"".join(reply.pieces())
-                )
+                asyncio.get_running_loop().call_later(reply.pause_seconds, self._add, extra)
                 return response
 
     async def _send_whole(self, reply: Reply, headers: list[tuple[str, str]]) -> web.Response:

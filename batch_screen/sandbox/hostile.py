@@ -28,9 +28,10 @@ _EVERY_FIELD = {
 }
 _OTHERS_BODY = msgspec.json.encode(_EVERY_FIELD)
 
+NOBODYS_CORRELATOR = "00000000-0000-0000-0000-000000000000"
 OTHERS_ANSWER = (
     _OK
-    + b"x-correlator: 00000000-0000-0000-0000-000000000000\r\n"
+    + f"x-correlator: {NOBODYS_CORRELATOR}\r\n".encode()
     + b"Content-Length: %d\r\n\r\n" % len(_OTHERS_BODY)
     + _OTHERS_BODY
 )
