@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help demo pictures test test-in-full torture differential check docs tutorial format bench-memory bench-pacing \
-	bench-limits bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page \
+	bench-limits bench-worlds bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page \
 	bench clean
 
 help: ## show this list
@@ -71,6 +71,9 @@ bench-pacing: $(BENCH_STAMP) ## the budget used and overstepped, beside what oth
 
 bench-limits: $(BENCH_STAMP) ## limits that differ from the contract's, and odd answers that must not matter (40 minutes)
 	$(BIN)/python -m benchmarks.pacing.limits
+
+bench-worlds: $(BENCH_STAMP) ## what odd answers cost, in virtual time, into docs/rate.md (two minutes)
+	$(BIN)/python -m benchmarks.pacing.worlds
 
 bench-peers: $(PEERS_STAMP) ## one task beside a script, Scrapy and Ray Data, undisturbed and killed (an hour)
 	$(BIN)/python -m benchmarks.peers.side_by_side

@@ -32,9 +32,13 @@ class BatchScreenError(Exception):
     exit_code: int = ExitCode.BUG
     default_exit_code: ClassVar[int] = ExitCode.BUG
 
-    def __init__(self, message: str, *, exit_code: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, exit_code: int | None = None, endpoints: tuple[str, ...] = ()
+    ) -> None:
+        """``endpoints``: those that failed, where what was asked of the others is whole."""
         super().__init__(message)
         self.exit_code = type(self).default_exit_code if exit_code is None else exit_code
+        self.endpoints = endpoints
 
 
 def exit_code_of(error: BaseException) -> int:

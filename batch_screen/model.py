@@ -162,13 +162,15 @@ class Pace(msgspec.Struct, frozen=True):
 
     Per step: ``attempts`` started, ``refused`` of them heard of (429, 408), and
     ``limit_per_second``, the rate permitted by settings and server, its mean over the step.
-    The last step may not be over.
+    The last step may not be over. ``held_by_headers_seconds``: for so long it was the server's
+    headers that permitted no more.
     """
 
     step_seconds: float = 1.0
     attempts: list[int] = []
     refused: list[int] = []
     limit_per_second: list[float] = []
+    held_by_headers_seconds: float = 0.0
 
     @property
     def rates_per_second(self) -> list[float]:
@@ -177,8 +179,9 @@ class Pace(msgspec.Struct, frozen=True):
     def at_most(self, steps: int) -> Pace:
         """The same in so many steps or fewer, as many to one as that takes.
 
-        >>> Pace(1.0, [1, 2, 3], [0, 1, 0], [4.0, 2.0, 4.0]).at_most(2)
-        Pace(step_seconds=2.0, attempts=[3, 3], refused=[1, 0], limit_per_second=[3.0, 4.0])
+        >>> pace = Pace(1.0, [1, 2, 3], [0, 1, 0], [4.0, 2.0, 4.0]).at_most(2)
+        >>> pace.step_seconds, pace.attempts, pace.refused, pace.limit_per_second
+        (2.0, [3, 3], [1, 0], [3.0, 4.0])
         """
         size = -(-len(self.attempts) // steps)
         if size <= 1:
@@ -190,6 +193,7 @@ class Pace(msgspec.Struct, frozen=True):
             [sum(self.attempts[first : first + size]) for first in firsts],
             [sum(self.refused[first : first + size]) for first in firsts],
             [round(sum(each) / len(each), 3) for each in limits],
+            self.held_by_headers_seconds,
         )
 
 

@@ -181,7 +181,7 @@ def count_stopped(
     until = monotonic() + _MOST_SECONDS if exit_code_of(error) > SIGNAL_EXIT else None
     counted = count_lookups(_outcomes_so_far(run, plan, until), settings.prices)
     endpoints = with_left(counted, settings.endpoints, plan.unique_numbers)
-    ending = Ending(_cause(error), exit_code_of(error))
+    ending = Ending.of(error, _cause(error))
     complete = _summary(run, plan, settings, session, endpoints)
     return replace(complete, status=STOPPED, stopped=ending, exit_code=ending.exit_code)
 

@@ -10,6 +10,7 @@ from batch_screen.output.summary import Summary
 
 _DAY_MINUTES = 1440
 _MANY = 0.05
+_SPORADIC = 0.02  # so few are refused whatever the rate
 
 
 def hints(summary: Summary, settings: Settings) -> Iterator[str]:
@@ -51,7 +52,8 @@ def _about_failures(summary: Summary, settings: Settings) -> Iterator[str]:
             "reason to look, and ask the vendor; the column contradiction marks them"
         )
     refusals = sum(figures.refusals for figures in summary.endpoints.values())
-    if refusals:
+    attempts = sum(figures.attempts for figures in summary.endpoints.values())
+    if refusals > _SPORADIC * attempts:
         yield (
             f"{refusals:,} requests were refused for the rate: the contract may allow less than "
             f"{settings.pacing.rate_per_second:g}/s; lower --rate"

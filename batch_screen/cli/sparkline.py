@@ -41,6 +41,8 @@ def _meaning(pace: Pace, limit: float) -> Iterator[str]:
     if least < _MUCH_LOWER * limit:
         yield f"at times only {_rate(least)}/s were permitted"
     yield f"highest {_rate(max(pace.rates_per_second))}/s"
+    if pace.held_by_headers_seconds:
+        yield f"held back by the API's headers for {_length(round(pace.held_by_headers_seconds))}"
     if any(pace.refused):
         yield f"{_REFUSED} requests were refused"
     if not all(pace.attempts):

@@ -87,7 +87,7 @@ class Start:
 
 def _ending(error: BaseException) -> Ending:
     told = str(error) if isinstance(error, BatchScreenError) else unforeseen(error)
-    return Ending(safe_line(told, _CAUSE_CHARACTERS), exit_code_of(error))
+    return Ending.of(error, safe_line(told, _CAUSE_CHARACTERS))
 
 
 def _warn(warnings: Iterable[str]) -> None:

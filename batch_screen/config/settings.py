@@ -107,7 +107,7 @@ class Retry(Section):
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 4
     base_delay_seconds: Positive = 0.5
     max_delay_seconds: Positive = 30.0
-    max_refusals: Annotated[int, Field(ge=1)] = 50
+    max_refusals: Annotated[int, Field(ge=1)] = 8
 
 
 class Prices(Section):

@@ -146,9 +146,9 @@ async def _run_out(
 
 def _recall(dispatcher: Dispatcher, proved: Mapping[Endpoint, int], enough: int) -> None:
     """Tells the dispatcher what earlier starts have proved."""
-    if any(proved.values()):
-        dispatcher.known_good()
     for endpoint, count in proved.items():
+        if count:
+            dispatcher.known_good(endpoint)
         if count >= enough:  # an earlier start saw it answer well
             dispatcher.trust(endpoint)
 
@@ -163,7 +163,7 @@ def _throttle(settings: Settings, clock: Callable[[], float], watch: Watch) -> T
             f"{opens_at:%H:%M} ({schedule.timezone})"
         )
     governor = Governor(_ceiling(timetable, schedule), pacing, clock=clock)
-    return Throttle(pacing, governor, clock=clock)
+    return Throttle(pacing, governor, clock=clock, endpoints=settings.endpoints)
 
 
 def _ceiling(timetable: Timetable, schedule: Schedule) -> Callable[[], float]:

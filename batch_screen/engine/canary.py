@@ -77,7 +77,7 @@ class Canary(Generic[Held]):
         if kind is OutcomeKind.FORBIDDEN:
             return AuthenticationError(
                 head
-                + "403: the account seems to lack this endpoint; ask the vendor to enable it"
+                + "403 or 401: the account seems to lack this endpoint; ask the vendor to enable it"
                 + tail
             )
         if kind is OutcomeKind.NOT_FOUND:

@@ -1,7 +1,9 @@
 """How many requests may be under way at once: what rate and latency need, within a cap.
 
 By Little's law that is rate × latency; half as much again, so that the pace and not the number
-of slots decides. A server that does not answer in time gets fewer at once, whatever the rate.
+of slots decides. Requests that take far longer than usual are stuck: while others are answered,
+they hold slots of their own, so that a few that hang cost themselves and nobody else. A server
+that leaves many unanswered gets fewer at once, whatever the rate.
 """
 
 from __future__ import annotations
@@ -17,11 +19,16 @@ _SAMPLES = 256
 _ENOUGH_SAMPLES = 16
 _ASSUMED_LATENCY_SECONDS = 0.5
 _PERCENTILE = 0.95
+_STUCK_TIMES = 3.0
 _ADJUST_SECONDS = 0.2
 _GROWTH = 1.1
 _CUT = 0.5
 _LAG_SECONDS = 0.05
 _LAG_COUNTS_SECONDS = 1.0
+_LAST_ANSWERS = 32
+_MANY_SHARE = 0.25
+_SOME = 4
+_SILENT_SECONDS = 1.0
 
 
 def wanted(rate_per_second: float, latency_seconds: float) -> int:
@@ -34,7 +41,7 @@ def wanted(rate_per_second: float, latency_seconds: float) -> int:
 
 
 class Concurrency:
-    """The limit at each moment; told of latencies, timeouts and a loop that lags."""
+    """The limit at each moment; told what is under way, of timeouts and of a loop that lags."""
 
     def __init__(
         self, most: int, rate_per_second: Callable[[], float], *, clock: Callable[[], float]
@@ -43,9 +50,11 @@ class Concurrency:
         self._rate_per_second = rate_per_second
         self._clock = clock
         self._latencies: deque[float] = deque(maxlen=_SAMPLES)
+        self._under_way: dict[int, float] = {}
+        self._in_time: deque[bool] = deque(maxlen=_LAST_ANSWERS)
         self._limit = min(most, wanted(rate_per_second(), _ASSUMED_LATENCY_SECONDS))
         self._patience = float(most)
-        self._cut_at = self._lagged_at = -math.inf
+        self._cut_at = self._lagged_at = self._answered_at = -math.inf
         self._adjusted_at = clock()
 
     def limit(self) -> int:
@@ -56,13 +65,28 @@ class Concurrency:
             self._adjust(now)
         return min(self._limit, max(1, int(self._patience)))
 
+    def sent(self, place: int, now: float) -> None:
+        """A request goes out; places come in the order of sending."""
+        self._under_way[place] = now
+
+    def ended(self, place: int) -> None:
+        """It is not under way any more."""
+        self._under_way.pop(place, None)
+
     def answered(self, latency_seconds: float) -> None:
         """An answer came after so long."""
         self._latencies.append(latency_seconds)
+        self._in_time.append(True)
+        self._answered_at = self._clock()
 
     def timed_out(self, *, sent_at: float) -> None:
-        """No answer came in time. Those sent before the last cut say nothing new."""
-        if sent_at > self._cut_at:
+        """No answer came in time. Those sent before the last cut say nothing new.
+
+        One that hangs says nothing of the server: only where many of the last ones did.
+        """
+        self._in_time.append(False)
+        late = self._in_time.count(False)
+        if sent_at > self._cut_at and late >= max(_SOME, _MANY_SHARE * len(self._in_time)):
             self._cut_at = self._clock()
             self._patience = max(1.0, _CUT * min(self._patience, self._limit))
 
@@ -79,11 +103,23 @@ class Concurrency:
         latency = _ASSUMED_LATENCY_SECONDS
         if len(self._latencies) >= _ENOUGH_SAMPLES:
             latency = self._usual()
-        limit = min(self._most, wanted(self._rate_per_second(), latency))
+        needed = wanted(self._rate_per_second(), latency)
+        limit = min(self._most, needed + self._stuck(now, _STUCK_TIMES * latency))
         is_lagging = now - self._lagged_at < _LAG_COUNTS_SECONDS
         # More requests would only wait longer for a loop that does not get round to them.
         self._limit = min(limit, self._limit) if is_lagging else limit
         self._patience = min(float(self._most), max(self._patience * _GROWTH, self._patience + 1))
+
+    def _stuck(self, now: float, usual_seconds: float) -> int:
+        """How many take far longer than usual; none where nothing is answered: then all do."""
+        if now - self._answered_at > max(_SILENT_SECONDS, usual_seconds):
+            return 0
+        count = 0
+        for sent_at in self._under_way.values():  # in the order of sending
+            if now - sent_at <= usual_seconds:
+                break
+            count += 1
+        return count
 
     def _usual(self) -> float:
         ordered = sorted(self._latencies)

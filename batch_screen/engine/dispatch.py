@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from time import perf_counter
@@ -17,23 +18,25 @@ from time import perf_counter
 import msgspec.structs
 
 from batch_screen.config.settings import Settings
-from batch_screen.engine.breakers import ErrorRate, Outage, Refusals, reachability
+from batch_screen.engine.accusations import Accusations, Withheld
+from batch_screen.engine.breakers import EndpointBreaker, Outage, Reachability, Refusals
 from batch_screen.engine.budget import Budget
 from batch_screen.engine.canary import Canary
 from batch_screen.engine.queue import TaskQueue
 from batch_screen.engine.retry import (
     ACCOUNT,
     HELD,
+    TOO_LONG,
     Verdict,
-    backoff_seconds,
+    account_error,
     judge,
-    stop_if_too_long,
+    wait_seconds,
 )
 from batch_screen.engine.seams import Ask, Clock, Correlate, Journal, utc_now
 from batch_screen.engine.task import Sent, Task, attempt_of, key_of, outcome_of
 from batch_screen.engine.throttle import Throttle
 from batch_screen.engine.windows import aimed
-from batch_screen.errors import ApiError
+from batch_screen.errors import ApiError, BatchScreenError, Stopped
 from batch_screen.masking import masked_logger
 from batch_screen.model import (
     CANNOT_CONNECT,
@@ -48,7 +51,12 @@ from batch_screen.model import (
 )
 
 _WAITING_PER_SLOT = 4
-_NOT_IMPLEMENTED = 501
+_ALL_NUMBERS = 10
+"""So many numbers in a row that are asked to wait for too long: it is the account that must."""
+_PASSED_OVER_SECONDS = 0.02
+_MOST_PASSED_OVER = 32
+_RECONNECT_SECONDS = 0.2
+_LEFT_ALONE_SECONDS = 1.0
 
 _log = masked_logger(__name__)
 
@@ -79,18 +87,29 @@ class Dispatcher:
             settings.guards.canary_answers, settings.api.dialect
         )
         self._base_url = settings.api.base_url
-        self._reachability = reachability(self._base_url, settings.guards, self._loop.time)
+        self._reachability = Reachability(self._base_url, settings.guards, self._loop.time)
         self._outage = Outage(self._base_url, settings.guards, self._loop.time)
         retry = settings.retry  # twice as often where all fail: an outage is no lookup's fault
         self._patient = retry.model_copy(update={"max_attempts": 2 * retry.max_attempts})
         self._refusals = Refusals(settings.guards, self._loop.time)
-        self._errors = ErrorRate(settings.guards)
+        self._accusations = Accusations(settings.endpoints)
+        self._put_off: list[Withheld] = []
+        self._passed_over = 0
+        self._breakers = {
+            e: EndpointBreaker(e, settings.guards, self._loop.time) for e in settings.endpoints
+        }
+        self._given_up: dict[Endpoint, BatchScreenError] = {}
         self._queue: TaskQueue
         self._in_flight: dict[int, asyncio.Task[None]] = {}
+        self._at_endpoint: Counter[Endpoint] = Counter()
+        # One endpoint that hangs must not hold every slot.
+        most = settings.pacing.max_concurrency
+        self._most_at_endpoint = most if len(self._breakers) == 1 else max(1, most // 2)
         self._number = 0
         self._changed = asyncio.Event()
         self._halted: asyncio.Future[None] = self._loop.create_future()
         self._stopped_endpoints: set[Endpoint] = set()
+        self._last_place = 0
         self._grace_seconds = settings.guards.grace_seconds
         self.attempts = 0
 
@@ -102,10 +121,13 @@ class Dispatcher:
         """The endpoint has proved itself: its first answers need no canary."""
         self._canary.trust(endpoint)
 
-    def known_good(self) -> None:
-        """An earlier start had answers from this server: patience with it is not cut short."""
-        self._reachability.fine()
+    def known_good(self, endpoint: Endpoint) -> None:
+        """An earlier start had answers from this endpoint: patience with it is not cut short."""
+        self._reachability.known_good()
         self._outage.known_good()
+        self._throttle.known_good()
+        if (breaker := self._breakers.get(endpoint)) is not None:
+            breaker.known_good()
 
     def halt(self, error: BaseException | None = None, *, within_seconds: float = math.inf) -> None:
         """Starts no more attempts; ``run`` drains and then raises ``error``, if there is one.
@@ -136,7 +158,9 @@ class Dispatcher:
         finally:
             issuing.cancel()
             await self._drain()
+            self._leave_withheld()
             self._release_canary(is_complete=not self._halted.done())
+            self._tell_given_up()
             with suppress(asyncio.CancelledError):
                 await asyncio.gather(issuing, return_exceptions=True)
         if self._halted.done():
@@ -147,20 +171,36 @@ class Dispatcher:
             if not self._has_slot():
                 await self._wait_for_change()
                 continue
-            task = self._queue.next(self._loop.time())
+            # Who was refused says little about whether others still are.
+            task = self._queue.next(self._loop.time(), new_first=self._throttle.is_closed)
             if task is not None:
                 await self._start(task)
             elif not self._is_idle():
                 await self._wait_for_change()
-            elif not self._release_canary(is_complete=True):
-                return  # what it held back may be what others have waited for
+            elif not (self._decide_withheld() or self._release_canary(is_complete=True)):
+                return  # what was held back may be what others have waited for
 
     def _has_slot(self) -> bool:
         if self._journal.is_behind:
             self._journal.hurry()  # a slow disk slows the asking, or a power cut would cost more
             return False
-        is_probing = self._reachability.is_open or self._outage.is_open
-        return len(self._in_flight) < (1 if is_probing else self._throttle.slots())
+        if self._accusations.is_open and self._has_witness():
+            return False
+        return len(self._in_flight) < (1 if self._is_probing else self._throttle.slots())
+
+    @property
+    def _is_probing(self) -> bool:
+        """Whether one attempt at a time is enough to see whether the server is there for us."""
+        return (
+            self._accusations.is_open
+            or self._throttle.is_closed
+            or self._reachability.is_open
+            or self._outage.is_open
+        )
+
+    def _has_witness(self) -> bool:
+        """Whether an answer under way will decide about an accusation: it was sent later."""
+        return self._last_place > self._accusations.last_place and bool(self._in_flight)
 
     def _is_idle(self) -> bool:
         # Only asked when the queue has nothing to give. What is not saved yet may lead to more.
@@ -172,8 +212,16 @@ class Dispatcher:
         return True
 
     def _wait_seconds(self, endpoint: Endpoint) -> float:
-        if endpoint in self._stopped_endpoints:  # it is not asked any more
-            return 0.0
+        if endpoint in self._stopped_endpoints or endpoint in self._given_up:
+            return 0.0  # it is not asked any more
+        breaker, under_way = self._breakers[endpoint], self._at_endpoint[endpoint]
+        if under_way >= self._most_at_endpoint:
+            return _LEFT_ALONE_SECONDS  # or until one of them ends
+        if not breaker.is_fine or self._throttle.is_probing(endpoint):
+            is_probing = breaker.is_open or self._throttle.is_probing(endpoint)
+            if is_probing and under_way:
+                return _LEFT_ALONE_SECONDS
+            return max(breaker.wait_seconds(), self._throttle.wait_seconds(endpoint))
         return self._throttle.wait_seconds(endpoint)
 
     async def _wait_for_change(self) -> None:
@@ -196,6 +244,12 @@ class Dispatcher:
             self._finish(task, Answer(kind=OutcomeKind.SKIPPED, reason="not_implemented"), None)
             await asyncio.sleep(0)  # a million of them must not keep everybody else waiting
             return
+        if endpoint in self._given_up:
+            self._journal.drop(task.shard, task.lookup)
+            await asyncio.sleep(0)
+            return
+        if self._accusations.is_open and not self._may_decide(task):
+            return
         if not self._budget.permits(endpoint):
             await self._run_out(task)
             return
@@ -208,7 +262,19 @@ class Dispatcher:
         number = task.attempts + task.unanswered + 1
         self._journal.note(task.shard, Intent(*key_of(task.lookup), attempt=number))
         self._number += 1
+        self._at_endpoint[endpoint] += 1
         self._in_flight[self._number] = asyncio.create_task(self._run(self._number, task))
+
+    def _may_decide(self, task: Task) -> bool:
+        """Whether the task's answer would decide about an accusation; else it comes later."""
+        if self._passed_over >= _MOST_PASSED_OVER:
+            self._accusations.no_other_endpoint()
+        if self._accusations.is_witness(task) or self._passed_over >= 2 * _MOST_PASSED_OVER:
+            self._passed_over = 0
+            return True
+        self._passed_over += 1
+        self._queue.put_later(task, self._loop.time() + _PASSED_OVER_SECONDS, was_refused=True)
+        return False
 
     def _aim(self, task: Task) -> None:
         """Chooses the window only now: the task may have waited for hours."""
@@ -233,6 +299,7 @@ class Dispatcher:
             self.halt(error)
         finally:
             del self._in_flight[number]
+            self._at_endpoint[task.lookup.endpoint] -= 1
             self._changed.set()
 
     async def _attempt(self, task: Task) -> None:
@@ -243,13 +310,16 @@ class Dispatcher:
             return
         correlator = self._correlate(lookup, task.attempts + task.unanswered + 1)
         self.attempts += 1
-        self._throttle.sent()
-        sent = Sent(correlator, self._loop.time(), perf_counter())
+        places = self._throttle.sent(lookup.endpoint)
+        self._last_place = places.of_all
+        sent = Sent(correlator, places, self._loop.time(), perf_counter())
         try:
             answer = await self._ask(lookup, correlator)
         except ApiError:  # no connection that may be used: nothing was sent
             self._call_off(task)
             raise
+        finally:
+            self._throttle.ended(places)
         self._settle(task, answer, sent)
 
     def _call_off(self, task: Task) -> None:
@@ -258,70 +328,207 @@ class Dispatcher:
         self._journal.save(task.shard, _not_sent(task.lookup))
 
     def _settle(self, task: Task, answer: Answer, sent: Sent) -> None:
-        is_refused = answer.kind is OutcomeKind.RATE_LIMITED
-        if is_refused:
-            self._budget.refused(task.lookup.endpoint)
-        task.refusals += is_refused
-        task.failed_attempts += not is_refused
-        try:
-            verdict = judge(
-                answer,
-                failed_attempts=task.failed_attempts,
-                refusals=task.refusals,
-                retry=self._patient if self._outage.is_suspected else self._settings.retry,
-            )
-        except ApiError:  # it was answered, so a resume need not take it for lost
-            self._journal.save(
-                task.shard, msgspec.structs.replace(attempt_of(task, answer), reason=ACCOUNT)
-            )
-            raise
-        if verdict is Verdict.UNREACHABLE:
-            self._put_back(task, answer, sent.at)
+        """What becomes of the task, and what the answer says of others."""
+        endpoint = task.lookup.endpoint
+        if answer.reason == CANNOT_CONNECT:
+            self._put_back(task, answer, sent)
             return
         was_away = self._reachability.is_open
-        self._reachability.fine()
-        if was_away:
+        self._reachability.fine(sent.places.of_all)
+        if was_away and not self._reachability.is_open:
             self._throttle.ramp_up()
-        self._throttle.heard(answer, sent_at=sent.at)
-        if verdict is Verdict.FINAL:
-            self._finish(task, answer, sent)
+        is_accusation = account_error(answer) is not None
+        is_refused = answer.kind is OutcomeKind.RATE_LIMITED
+        if not is_accusation:
+            self._throttle.heard(answer, task, sent)
+        if is_refused:
+            self._budget.refused(endpoint)
+            task.refusals += 1
+            task.own_refusals += self._throttle.own_refusal(endpoint, sent.places)
         else:
-            self._again(task, answer, verdict)
-        self._pause(self._outage.heard(answer.kind, sent_at=sent.at), "nothing but failures")
-        self._refusals.heard(answer.kind, sent_at=sent.at)
-        self._errors.heard(task.lookup.endpoint, answer.kind)
+            task.failed_attempts += 1
+        self._carry_out(task, answer, sent)
+        if not is_accusation:
+            self._learn(answer, task, sent)
 
-    def _put_back(self, task: Task, answer: Answer, sent_at: float) -> None:
+    def _carry_out(self, task: Task, answer: Answer, sent: Sent) -> None:
+        settings = self._settings
+        is_outage = self._outage.is_suspected or self._breakers[task.lookup.endpoint].is_suspected
+        verdict = judge(
+            answer,
+            failed_attempts=task.failed_attempts,
+            own_refusals=task.own_refusals,
+            retry=self._patient if is_outage else settings.retry,
+            longest_wait_seconds=settings.pacing.max_retry_after_seconds,
+        )
+        match verdict:
+            case Verdict.FINAL:
+                self._finish(task, answer, sent)
+            case Verdict.ACCUSED:
+                held = Withheld(task, answer, sent)
+                if not self._accusations.accuse(held):
+                    self._clear(held)
+            case Verdict.PUT_OFF:
+                self._put_off.append(Withheld(task, answer, sent))
+                self._stop_if_put_off(task.lookup.endpoint, answer)
+            case _:
+                self._again(task, answer)
+
+    def _learn(self, answer: Answer, task: Task, sent: Sent) -> None:
+        """What an answer says of the account, the server and its endpoint."""
+        endpoint, e164 = task.lookup.endpoint, task.lookup.e164
+        for held in self._accusations.heard(answer, sent.places.of_all):
+            self._clear(held)
+        if self._put_off:
+            self._decide_put_off()
+        self._pause(self._outage.heard(answer.kind, sent_at=sent.at), "nothing but failures")
+        if self._throttle.refuses_all or answer.kind is not OutcomeKind.RATE_LIMITED:
+            self._refusals.heard(answer.kind, sent_at=sent.at)
+        try:
+            self._breakers[endpoint].heard(
+                answer,
+                e164,
+                sent.places.at_endpoint,
+                sent_at=sent.at,
+                longest_seconds=self._settings.pacing.max_retry_after_seconds,
+                is_closed=self._throttle.is_probing(endpoint),
+            )
+            if self._breakers[endpoint].is_absent:
+                self._stopped_endpoints.add(endpoint)
+        except (ApiError, Stopped) as error:
+            self._give_up(endpoint, error)
+
+    def _put_back(self, task: Task, answer: Answer, sent: Sent) -> None:
         """No connection could be made: nothing was sent, so nothing is counted."""
-        task.failed_attempts -= 1
         self._budget.not_sent(task.lookup.endpoint)
         self._journal.save(task.shard, attempt_of(task, answer))
-        self._queue.put_first(task)
-        self._pause(self._reachability.failed(sent_at=sent_at), "no connection")
+        due = self._loop.time() + _RECONNECT_SECONDS
+        self._queue.put_later(task, due, was_refused=True)
+        place, e164 = sent.places.of_all, task.lookup.e164
+        pause = self._reachability.failed(place, e164, sent_at=sent.at)
+        self._pause(pause, "no connection")
 
     def _pause(self, seconds: float, why: str) -> None:
         if seconds:
             _log.warning("%s: %s; next try in %.1f s", self._base_url, why, seconds)
             self._throttle.pause(seconds)
 
-    def _again(self, task: Task, answer: Answer, verdict: Verdict) -> None:
+    def _again(self, task: Task, answer: Answer) -> None:
         self._journal.save(task.shard, attempt_of(task, answer))
-        if verdict is Verdict.REFUSED:
-            self._queue.put_first(task)
+        is_refused = answer.kind is OutcomeKind.RATE_LIMITED
+        tries = task.refusals if is_refused else task.failed_attempts
+        jitter = random.random()  # noqa: S311 (spreads load; guards no secret)
+        wait = wait_seconds(answer, tries, self._settings.retry, jitter)
+        self._queue.put_later(task, self._loop.time() + wait, was_refused=is_refused)
+
+    # --- answers that wait until it is known whom they are about ------------------------------
+
+    def _clear(self, held: Withheld) -> None:
+        """The account is served, so one of its nodes may have erred, or it is about the number."""
+        task, answer, sent = held
+        if task.attempts < self._settings.retry.max_attempts:
+            self._again(task, answer)
         else:
-            jitter = random.random()  # noqa: S311 (spreads load; guards no secret)
-            delay = backoff_seconds(task.failed_attempts, self._settings.retry, jitter)
-            self._queue.put_later(task, self._loop.time() + delay)
-        stop_if_too_long(answer, self._settings.pacing.max_retry_after_seconds)
+            self._finish(task, answer, sent)
+
+    def _stop_if_put_off(self, endpoint: Endpoint, answer: Answer) -> None:
+        """Stops the run, or gives up the endpoint, if all are asked to wait for too long."""
+        if answer.kind is OutcomeKind.RATE_LIMITED:
+            if self._throttle.refuses(None, _ALL_NUMBERS):
+                raise self._too_long(answer)
+            if self._throttle.refuses(endpoint, _ALL_NUMBERS):
+                self._give_up(endpoint, self._too_long(answer, endpoint))
+        elif self._breakers[endpoint].asks_to_wait(_ALL_NUMBERS):
+            self._give_up(endpoint, self._too_long(answer, endpoint))
+
+    def _too_long(self, answer: Answer, endpoint: Endpoint | None = None) -> Stopped:
+        return Stopped(
+            f"{endpoint or 'the API'} asks to wait {answer.retry_after_seconds:.0f} s, more than "
+            f"pacing.max_retry_after_seconds ({self._settings.pacing.max_retry_after_seconds:.0f})"
+            "; start again later to resume"
+        )
+
+    def _decide_put_off(self) -> None:
+        """Those put off while others are let pass have failed: it is they who are to wait."""
+        waiting, self._put_off = self._put_off, []
+        for held in waiting:
+            if self._passes(held):
+                self._finish(held.task, _put_off(held.answer), held.sent)
+            else:
+                self._put_off.append(held)
+
+    def _passes(self, held: Withheld) -> bool:
+        """Whether something sent after this attempt was let pass where it was not."""
+        endpoint = held.task.lookup.endpoint
+        if held.answer.kind is OutcomeKind.RATE_LIMITED:
+            return self._throttle.last_passed(endpoint).of_all > held.sent.places.of_all
+        return self._throttle.last_passed(endpoint).at_endpoint > held.sent.places.at_endpoint
+
+    def _decide_withheld(self) -> bool:
+        """At the end, with nobody left to ask: says whether that led to more."""
+        accused = self._accusations.take()
+        if accused and not self._accusations.has_passed:
+            for held in accused:
+                self._save_accused(held)
+            error = account_error(accused[0].answer)
+            self.halt(error)
+            return False
+        put_off, self._put_off = self._put_off, []
+        if put_off and self._throttle.refuses_all:
+            self._put_off = put_off
+            self.halt(self._too_long(put_off[0].answer))
+            return False
+        for held in accused:
+            self._finish(*held)
+        for held in put_off:
+            self._finish(held.task, _put_off(held.answer), held.sent)
+        return bool(accused or put_off)
+
+    def _leave_withheld(self) -> None:
+        """What is still withheld when the run is stopped was answered, and says no more."""
+        for held in (*self._accusations.take(), *self._put_off):
+            self._save_accused(held)
+        self._put_off.clear()
+
+    def _save_accused(self, held: Withheld) -> None:
+        attempt = attempt_of(held.task, held.answer)
+        self._journal.save(held.task.shard, msgspec.structs.replace(attempt, reason=ACCOUNT))
+
+    # --- endpoints that fail alone ------------------------------------------------------------
+
+    def _give_up(self, endpoint: Endpoint, error: BatchScreenError) -> None:
+        """The endpoint is not asked any more in this start; the others are. Raises if none is."""
+        if endpoint in self._given_up:
+            return
+        self._given_up[endpoint] = error
+        if len(self._given_up) == len(self._breakers):
+            raise error
+        _log.warning("%s is given up, the others are asked: %s", endpoint, error)
+
+    def _tell_given_up(self) -> None:
+        """Ends a run that has asked all it could with the reason why the rest was not."""
+        if not self._given_up or self._halted.done():
+            return
+        first = next(iter(self._given_up.values()))
+        names = ", ".join(self._given_up)
+        self.halt(
+            type(first)(
+                f"{first}; everything else is answered and saved, only {names} is asked then",
+                exit_code=first.exit_code,
+                endpoints=tuple(endpoint.value for endpoint in self._given_up),
+            )
+        )
 
     def _finish(self, task: Task, answer: Answer, sent: Sent | None) -> None:
-        endpoint = task.lookup.endpoint
-        if answer.http_status == _NOT_IMPLEMENTED:
-            self._stopped_endpoints.add(endpoint)
         self._admit(task.shard, outcome_of(task, answer, sent, self._clock()))
 
     def _admit(self, shard: int, outcome: Outcome) -> None:
-        for place, free in self._canary.admit(outcome.endpoint, outcome.kind, (shard, outcome)):
+        try:
+            freed = self._canary.admit(outcome.endpoint, outcome.kind, (shard, outcome))
+        except ApiError as error:  # a wrong setting concerns the run, a lost endpoint only itself
+            self._give_up(outcome.endpoint, error)
+            return
+        for place, free in freed:
             self._journal.save(place, free)
 
     def _release_canary(self, *, is_complete: bool) -> bool:
@@ -337,7 +544,8 @@ class Dispatcher:
                     shard, Attempt(*key_of(held.lookup), kind=held.kind, reason=HELD)
                 )
             else:
-                self._journal.save(shard, held if is_complete else Held(held))
+                is_over = is_complete and held.endpoint not in self._given_up
+                self._journal.save(shard, held if is_over else Held(held))
         return bool(released)
 
     async def _drain(self) -> None:
@@ -347,6 +555,12 @@ class Dispatcher:
         for running in leftover:
             running.cancel()
         await asyncio.gather(*leftover, return_exceptions=True)
+
+
+def _put_off(answer: Answer) -> Answer:
+    """The answer as the failed lookup's: how long it was to wait stands in its message."""
+    wait = f"the API asks to wait {answer.retry_after_seconds:.0f} s"
+    return msgspec.structs.replace(answer, reason=TOO_LONG, message=wait)
 
 
 def _not_sent(lookup: Lookup) -> Attempt:

@@ -43,6 +43,14 @@ class Following:
             del self._waiting[number.e164]
         return number, decision
 
+    def forget(self, e164: str) -> int:
+        """Nobody waits for this number's outcomes any more; says how many lookups did."""
+        number = self._waiting.pop(e164, None)
+        if number is None:
+            return 0
+        known = number.outcomes.keys() | number.begun
+        return sum(endpoint not in known for endpoint in self._rules.endpoints)
+
     def task(self, number: Number, endpoint: Endpoint) -> Task:
         """The lookup to ask, with the window that it needs by now."""
         rules = self._rules

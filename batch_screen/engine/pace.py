@@ -32,6 +32,9 @@ class PaceLog:
         self._refused = [0]
         self._permitted = [0.0]
         self._step_ends = began + FIRST_STEP_SECONDS
+        self._limited_at = began
+        self._is_headers = False
+        self._header_seconds = 0.0
 
     def started(self, now: float) -> None:
         """An attempt is about to be sent."""
@@ -44,10 +47,12 @@ class PaceLog:
         self._go_on(now)
         self._refused[-1] += 1
 
-    def limit(self, now: float, rate_per_second: float) -> None:
-        """So many attempts a second are permitted from now on."""
+    def limit(self, now: float, rate_per_second: float, *, is_headers: bool = False) -> None:
+        """So many attempts a second are permitted from now on; by the server's headers or not."""
         self._go_on(now)
-        self._limit = rate_per_second
+        if self._is_headers:
+            self._header_seconds += now - self._limited_at
+        self._limit, self._limited_at, self._is_headers = rate_per_second, now, is_headers
 
     def taken(self, now: float) -> Pace:
         """The record so far; its last step may not be over."""
@@ -60,6 +65,7 @@ class PaceLog:
             list(self._attempts),
             list(self._refused),
             [round(limit, 3) for limit in limits],
+            round(self._header_seconds, 3),
         )
 
     def _go_on(self, now: float) -> None:

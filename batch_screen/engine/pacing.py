@@ -12,19 +12,19 @@ test that owns the loop owns the time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from aiolimiter import AsyncLimiter
 
 from batch_screen.engine.governor import Governor
 from batch_screen.engine.starts import Starts
-from batch_screen.model import Endpoint
 
 _USED_SHARE = 0.998
 _MADE_UP_FOR_SECONDS = 0.02
 _ADJUST_SECONDS = 0.25
 _ADJUST_SHARE = 0.01
 _SHORTEST_SECONDS = 0.001
+_SLOWEST = 0.001
 _LOOK_AGAIN_SECONDS = 1.0  # at a slow pace, or at none, the permitted rate may change meanwhile
 
 
@@ -135,35 +135,40 @@ class Pacer:
         return self._limiter
 
 
-class EndpointPacers:
-    """The lower rates of single endpoints, each kept by itself."""
+class EndpointPacer:
+    """The lower rate of one endpoint, kept by itself; it may change."""
 
-    def __init__(
-        self, rates_per_second: Mapping[Endpoint, float], *, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, rate: Callable[[], float], *, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._rates = rates_per_second
-        self._limiters = {e: AsyncLimiter(*bucket(r)) for e, r in rates_per_second.items()}
-        self._starts = {e: Starts() for e in rates_per_second}
-        self._due = dict.fromkeys(rates_per_second, clock())
+        self._rate = rate
+        self._starts = Starts()
+        self._bucket_rate = max(rate(), _SLOWEST)
+        self._limiter = AsyncLimiter(*bucket(self._bucket_rate))
+        self._due = self._granted_at = self._adjusted_at = clock()
 
-    def wait_seconds(self, endpoint: Endpoint) -> float:
+    def wait_seconds(self) -> float:
         """How long the endpoint must still be left alone; 0: an attempt may start now."""
-        limiter = self._limiters.get(endpoint)
-        if limiter is None:
-            return 0.0
-        wait = self._starts[endpoint].window_opens_at(self._rates[endpoint]) - self._clock()
-        if not limiter.has_capacity():
-            wait = max(wait, self._due[endpoint] - self._clock(), _SHORTEST_SECONDS)
+        self._adjust()
+        wait = self._starts.window_opens_at(self._bucket_rate) - self._clock()
+        if not self._limiter.has_capacity():
+            wait = max(wait, self._due - self._clock(), _SHORTEST_SECONDS)
         return max(0.0, wait)
 
-    def started(self, endpoint: Endpoint) -> None:
+    def started(self) -> None:
         """An attempt starts now, after ``wait_seconds`` said 0."""
-        if limiter := self._limiters.get(endpoint):
-            now = self._clock()
-            take(limiter, 1)
-            self._starts[endpoint].add(now)
-            self._due[endpoint] = now + limiter.time_period / limiter.max_rate
+        now = self._granted_at = self._clock()
+        take(self._limiter, 1)
+        self._starts.add(now)
+        self._due = now + self._limiter.time_period / self._limiter.max_rate
+
+    def _adjust(self) -> None:
+        now, rate = self._clock(), max(self._rate(), _SLOWEST)
+        changed = abs(rate - self._bucket_rate) > _ADJUST_SHARE * self._bucket_rate
+        if changed and (rate < self._bucket_rate or now - self._adjusted_at >= _ADJUST_SECONDS):
+            credit = min(1.0, (now - self._granted_at) * self._bucket_rate)
+            self._limiter = bucket_with(credit, rate)
+            self._bucket_rate, self._adjusted_at = rate, now
+            self._due = max(self._granted_at, now - credit / rate) + 1 / rate
 
 
 def bucket_with(credit: float, rate_per_second: float) -> AsyncLimiter:

@@ -20,7 +20,7 @@ _DEPTH_WITHOUT_RETRY_AFTER = 0.05  # no pause has emptied the server's window
 _DOUBLING_SECONDS = 3.0
 
 _STRIKE_SECONDS = 1.3  # a full window of a second, and the way there and back
-_FIRST_STRIKE = 0.97
+_FIRST_STRIKE = 0.88
 _LATER_STRIKES = 0.9
 _DEEPEST = 0.5
 _DEEPER = 0.035
@@ -51,7 +51,7 @@ class Epoch(NamedTuple):
 class Refusal(NamedTuple):
     """What was known when the API refused: the rate just then, and what had passed.
 
-    ``seen``: attempts a second just before the refused one; ``average``: since the last
+    ``seen``: attempts a second that were let pass just before; ``average``: since the last
     refusal, its pause included.
     """
 
@@ -85,9 +85,9 @@ def next_epoch(last: Epoch | None, refusal: Refusal) -> Epoch:
     is_strike = last is not None and refusal.at - last.resumes_at < _STRIKE_SECONDS
     was_probe = last is not None and refusal.rate > last.level
     level = max(LEAST_PER_SECOND, _level(last, refusal, is_strike, was_probe))
-    hold_seconds = _hold_seconds(last, level, refusal, was_probe)
+    held = hold_seconds(last, level, refusal, was_probe)
     is_kept = last is not None and not was_probe and level >= _SAME * refusal.best
-    probes_at = refusal.not_before + hold_seconds
+    probes_at = refusal.not_before + held
     if last is not None and is_kept:  # it was held, and goes on being held
         probes_at = max(last.probes_at, refusal.not_before)
     return Epoch(
@@ -95,7 +95,7 @@ def next_epoch(last: Epoch | None, refusal: Refusal) -> Epoch:
         refusal.at,
         refusal.not_before,
         probes_at,
-        hold_seconds,
+        held,
         _DEPTH if refusal.has_instant else _DEPTH_WITHOUT_RETRY_AFTER,
         last.strikes + 1 if last is not None and is_strike else 0,
     )
@@ -117,14 +117,14 @@ def _level(last: Epoch | None, refusal: Refusal, is_strike: bool, was_probe: boo
     if was_probe and not is_strike:
         return min(refusal.rate, max(refusal.seen, _DEEPEST * last.level))
     if not is_strike:
-        return _TOO_CLOSE * last.level
+        return min(_TOO_CLOSE * last.level, max(refusal.seen, _DEEPEST * last.level))
     if last.strikes == 0:
         return min(max(refusal.seen, _DEEPEST * last.level), _FIRST_STRIKE * last.level)
     floor: float = max(_DEEP, 1 - _DEEPER * 2**last.strikes)
     return min(max(refusal.average, floor * last.level), _LATER_STRIKES * last.level)
 
 
-def _hold_seconds(last: Epoch | None, level: float, refusal: Refusal, was_probe: bool) -> float:  # noqa: FBT001 (as above)
+def hold_seconds(last: Epoch | None, level: float, refusal: Refusal, was_probe: bool) -> float:  # noqa: FBT001 (as above)
     """How long to hold a level before the next probe.
 
     Longer where little can be won, and each time a probe has found the limit where it was; short

@@ -2,11 +2,11 @@
 
 | answer | verdict |
 |---|---|
-| 401 | the run stops: a dead key |
-| 402, 429 with QUOTA_EXCEEDED | the run stops: an empty account |
-| 408, 429 | refused: back to the front, not a failed attempt |
-| no connection | unreachable: back to the front while the breaker probes |
-| 5xx but 501, timeout, lost connection, truncated body | retry, bounded |
+| 401 | accuses the account: a dead key, if another number's answer bears it out |
+| 402, 429 with QUOTA_EXCEEDED | accuses the account: it is empty, likewise |
+| 408, 429 | refused: asked again later, not a failed attempt |
+| no connection | unreachable: asked again, as if nothing had been sent |
+| 5xx but 501, timeout, lost connection, what was mangled on its way | retry, bounded |
 | everything else | final |
 """
 
@@ -14,14 +14,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from batch_screen.api.answers import TRUNCATED
+from batch_screen.api.answers import WORTH_ANOTHER_TRY
 from batch_screen.config.settings import Retry
-from batch_screen.errors import AuthenticationError, QuotaError, Stopped
+from batch_screen.errors import ApiError, AuthenticationError, QuotaError
 from batch_screen.model import CANNOT_CONNECT, Answer, OutcomeKind
 
 _TRANSIENT = frozenset({OutcomeKind.SERVER_ERROR, OutcomeKind.TIMEOUT, OutcomeKind.UNREACHABLE})
 _FOR_GOOD = 501
 _QUOTA_CODE = "QUOTA_EXCEEDED"
+_SPREAD_SHARE = 0.05
+_MOST_DOUBLINGS = 30
 
 ACCOUNT = "account"
 """Reason of an attempt whose answer was about the account, not about the lookup."""
@@ -32,6 +34,9 @@ HELD = "held_back"
 NOT_COUNTED = frozenset({CANNOT_CONNECT, ACCOUNT, HELD})
 """Reasons of attempts that say nothing about their lookup: a resume starts it afresh."""
 
+TOO_LONG = "retry_after_too_long"
+"""Reason of a lookup that the server asked to come again later than the settings accept."""
+
 
 class Verdict(StrEnum):
     """What becomes of a lookup after an attempt."""
@@ -40,60 +45,80 @@ class Verdict(StrEnum):
     RETRY = "retry"
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
+    ACCUSED = "accused"
+    PUT_OFF = "put_off"
 
 
-def judge(answer: Answer, *, failed_attempts: int, refusals: int, retry: Retry) -> Verdict:
+def judge(
+    answer: Answer,
+    *,
+    failed_attempts: int,
+    own_refusals: float,
+    retry: Retry,
+    longest_wait_seconds: float,
+) -> Verdict:
     """The verdict on an answer after so many failed attempts and refusals, it included.
 
-    Raises ``AuthenticationError`` and ``QuotaError`` where the account is concerned.
+    ``own_refusals`` are those that were not the account's: others were let pass meanwhile.
     """
-    stop_if_account(answer)
+    if account_error(answer) is not None:
+        return Verdict.ACCUSED
     if answer.reason == CANNOT_CONNECT:
         return Verdict.UNREACHABLE
-    if answer.kind is OutcomeKind.RATE_LIMITED:
-        return Verdict.REFUSED if refusals < retry.max_refusals else Verdict.FINAL
-    if is_transient(answer) and failed_attempts < retry.max_attempts:
-        return Verdict.RETRY
-    return Verdict.FINAL
+    is_refused = answer.kind is OutcomeKind.RATE_LIMITED
+    if not is_refused and not is_transient(answer):
+        return Verdict.FINAL
+    # A lookup never goes out before its own Retry-After.
+    if (answer.retry_after_seconds or 0.0) > longest_wait_seconds:
+        return Verdict.PUT_OFF
+    if is_refused:
+        return Verdict.REFUSED if own_refusals < retry.max_refusals else Verdict.FINAL
+    return Verdict.RETRY if failed_attempts < retry.max_attempts else Verdict.FINAL
 
 
 def is_transient(answer: Answer) -> bool:
     """Whether asking again may bring another answer."""
     if answer.http_status == _FOR_GOOD:
         return False
-    return answer.kind in _TRANSIENT or answer.reason == TRUNCATED
+    return answer.kind in _TRANSIENT or answer.reason in WORTH_ANOTHER_TRY
 
 
-def stop_if_account(answer: Answer) -> None:
-    """Raises if the answer says that no further request can succeed."""
+def account_error(answer: Answer) -> ApiError | None:
+    """What to raise if the answer, should it be borne out, says that no request can succeed."""
     if answer.http_status == 401:
-        raise AuthenticationError(
+        return AuthenticationError(
             "the API refused the key (401); check the key, then start again: nothing that "
             "was saved is asked twice"
         )
     out_of_quota = answer.http_status == 429 and answer.code == _QUOTA_CODE
     if answer.http_status == 402 or out_of_quota:
-        raise QuotaError(
+        return QuotaError(
             f"the account's quota or balance is used up ({answer.http_status}); top it up, then "
             "start again: nothing that was saved is asked twice"
         )
+    return None
 
 
-def stop_if_too_long(answer: Answer, max_retry_after_seconds: float) -> None:
-    """Raises ``Stopped`` if the server asks for a longer pause than the settings accept."""
+def wait_seconds(answer: Answer, tries: int, retry: Retry, jitter: float) -> float:
+    """How long to wait after so many tries: as the server asks, and else with full jitter.
+
+    >>> asked = Answer(kind=OutcomeKind.RATE_LIMITED, retry_after_seconds=2)
+    >>> wait_seconds(asked, 1, Retry(), 0.5)
+    2.05
+    """
+    backoff = backoff_seconds(tries, retry, jitter)
     wait = answer.retry_after_seconds
-    if wait is not None and wait > max_retry_after_seconds:
-        raise Stopped(
-            f"the API asks to wait {wait:.0f} s, more than pacing.max_retry_after_seconds "
-            f"({max_retry_after_seconds:.0f}); start again later to resume"
-        )
+    if not wait:
+        return backoff
+    spread = wait * (1 + _SPREAD_SHARE * jitter)  # they were refused together
+    return spread if answer.kind is OutcomeKind.RATE_LIMITED else max(spread, backoff)
 
 
-def backoff_seconds(failed_attempts: int, retry: Retry, jitter: float) -> float:
+def backoff_seconds(tries: int, retry: Retry, jitter: float) -> float:
     """Full jitter: anywhere between nothing and the doubled, capped delay.
 
     >>> backoff_seconds(3, Retry(base_delay_seconds=1), 0.5)
     2.0
     """
-    doubled: float = retry.base_delay_seconds * 2 ** (failed_attempts - 1)
+    doubled: float = retry.base_delay_seconds * 2 ** min(tries - 1, _MOST_DOUBLINGS)
     return min(retry.max_delay_seconds, doubled) * jitter

@@ -44,5 +44,8 @@ class Journal(Protocol):
     def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
         """Keeps the record; decides when it counts."""
 
+    def drop(self, shard: int, lookup: Lookup) -> None:
+        """The lookup is not asked in this start, and has no outcome."""
+
     def hurry(self) -> None:
         """Saves what waits without waiting for more."""

@@ -24,7 +24,7 @@ from batch_screen.journal.seal import drop_segments, seal, seal_path
 from batch_screen.journal.segments import SegmentWriter
 from batch_screen.known import read_known
 from batch_screen.masking import masked_logger
-from batch_screen.model import Attempt, Held, Intent, Outcome, Plan
+from batch_screen.model import Attempt, Held, Intent, Lookup, Outcome, Plan
 from batch_screen.plan import known_path, lookups, numbers
 from batch_screen.runs import Run
 
@@ -77,6 +77,7 @@ class ShardLine:
         self._most_unsaved = most_unsaved
         self._failure: BaseException | None = None
         self._missing: dict[int, int] = {}
+        self._incomplete: set[int] = set()
         self._noted: defaultdict[int, list[Record]] = defaultdict(list)
         self._to_sync: list[Entry] = []
         self._sealing: set[asyncio.Future[None]] = set()
@@ -125,6 +126,12 @@ class ShardLine:
             self._loop.call_soon(self._flush_or_fail)
         self._noted[shard].append(record)
         self._to_sync.append((shard, record))
+
+    def drop(self, shard: int, lookup: Lookup) -> None:
+        """The lookup is not asked in this start, nor what waits for its outcome."""
+        self._incomplete.add(shard)
+        self._missing[shard] -= 1 + self._following.forget(lookup.e164)
+        self._seal_if_complete(shard)
 
     def hurry(self) -> None:
         """Saves what waits without waiting for more."""
@@ -247,7 +254,9 @@ class ShardLine:
 
     def _seal_if_complete(self, shard: int) -> None:
         if self._missing[shard] == 0:
-            sealing = self._loop.run_in_executor(None, self._seal, shard)
+            # A shard that lacks what was dropped is only closed: there may be thousands of them.
+            end = self._writer.close_shard if shard in self._incomplete else self._seal
+            sealing = self._loop.run_in_executor(None, end, shard)
             self._sealing.add(sealing)
             sealing.add_done_callback(self._sealed)
 

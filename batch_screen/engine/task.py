@@ -14,6 +14,7 @@ from batch_screen.model import Answer, Attempt, Endpoint, Lookup, Outcome, Sourc
 class Task(msgspec.Struct):
     """A lookup on its way: which shard it belongs to and what it has been through.
 
+    ``own_refusals`` are those in this start that say something of the lookup: others were let pass.
     ``unanswered`` requests of earlier starts may have been billed; ``held`` is an answer to it
     that an earlier start's canary still held back. Where a window reaches back to an earlier
     run, ``last_observed_at`` is until when that had observed the number.
@@ -23,6 +24,7 @@ class Task(msgspec.Struct):
     lookup: Lookup
     failed_attempts: int = 0
     refusals: int = 0
+    own_refusals: float = 0.0
     unanswered: int = 0
     held: Outcome | None = None
     last_observed_at: datetime | None = None
@@ -32,10 +34,18 @@ class Task(msgspec.Struct):
         return self.failed_attempts + self.refusals
 
 
+class Places(NamedTuple):
+    """Where an attempt stands in the order of sending: among all, and at its endpoint."""
+
+    of_all: int
+    at_endpoint: int
+
+
 class Sent(NamedTuple):
-    """A request on its way: its correlator, and when it left."""
+    """A request on its way: its correlator, its place in the order of sending, when it left."""
 
     correlator: str
+    places: Places
     at: float
     """Of the event loop's clock, which may be as coarse as its timers."""
     began: float

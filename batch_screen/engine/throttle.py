@@ -1,22 +1,29 @@
 """When the next attempt may start and how many may be under way: hears all, holds the reins.
 
-Puts governor, pacers and concurrency together, so that the dispatcher asks one and tells one.
+Puts governors, pacers and concurrency together, so that the dispatcher asks one and tells one.
+Decides whose a refusal is: the account's, unless one endpoint has nearly all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections import Counter
+from collections.abc import Callable, Collection
+from functools import partial
 
 from batch_screen.config.settings import Pacing
 from batch_screen.engine.concurrency import Concurrency
 from batch_screen.engine.governor import Governor
 from batch_screen.engine.pace import PaceLog
-from batch_screen.engine.pacing import EndpointPacers, Pacer
+from batch_screen.engine.pacing import EndpointPacer, Pacer
+from batch_screen.engine.scope import SEVERAL, Blame, ShareTest, Streak
+from batch_screen.engine.task import Places, Sent, Task
 from batch_screen.masking import masked_logger
 from batch_screen.model import Answer, Endpoint, OutcomeKind, Pace
 
-_WORTH_TELLING_SECONDS = 5.0
 _STOOD_STILL_SECONDS = 1.0
+_INCONCLUSIVE = frozenset({OutcomeKind.SERVER_ERROR, OutcomeKind.TIMEOUT, OutcomeKind.UNREACHABLE})
+"""Says neither that the server lets requests pass nor that it refuses them."""
 
 _log = masked_logger(__name__)
 
@@ -24,18 +31,67 @@ _log = masked_logger(__name__)
 class Throttle:
     """Lets attempts start one after the other, and learns from every answer."""
 
-    def __init__(self, pacing: Pacing, governor: Governor, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        pacing: Pacing,
+        governor: Governor,
+        *,
+        clock: Callable[[], float],
+        endpoints: Collection[Endpoint] = tuple(Endpoint),
+    ) -> None:
+        """``endpoints``: those that are asked; one alone cannot be compared with others."""
         self._pacing = pacing
         self._governor = governor
         self._clock = clock
         self._pacer = Pacer(governor, clock=clock)
-        self._endpoints = EndpointPacers(
-            {e: r * (1 - pacing.headroom) for e, r in pacing.rate_per_second_by_endpoint.items()},
-            clock=clock,
-        )
+        self._is_alone = len(endpoints) < 2
+        self._blame = Blame()
+        self._sent = self._last_passed = 0
+        self._last_passed_at: Counter[Endpoint] = Counter()
+        self._sent_at_endpoint: Counter[Endpoint] = Counter()
+        self._streaks = {endpoint: Streak() for endpoint in Endpoint}
+        self._tests = {endpoint: ShareTest() for endpoint in Endpoint}
+        self._governors: dict[Endpoint, Governor] = {}
+        self._pacers = {
+            endpoint: EndpointPacer(partial(_same, rate * (1 - pacing.headroom)), clock=clock)
+            for endpoint, rate in pacing.rate_per_second_by_endpoint.items()
+        }
         self._concurrency = Concurrency(pacing.max_concurrency, governor.rate, clock=clock)
         self._heard_at = self._stood_still_until = clock()
         self._log = PaceLog(clock(), governor.rate())
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the account is refused whatever it asks: then one attempt at a time is enough."""
+        return self._governor.is_closed
+
+    @property
+    def refuses_all(self) -> bool:
+        """Whether nothing is let pass just now, or nothing ever was."""
+        return self._governor.is_closed or not self._governor.has_passed
+
+    def own_refusal(self, endpoint: Endpoint, places: Places) -> float:
+        """How far a refusal just heard of is the lookup's own; 0: the account refuses all."""
+        if self.refuses_all or self.is_probing(endpoint):
+            return 0.0
+        if (governor := self._governors.get(endpoint)) is not None:
+            return governor.weight(places.at_endpoint)
+        return self._governor.weight(places.of_all)
+
+    def refuses(self, endpoint: Endpoint | None, numbers: int) -> bool:
+        """Whether so many numbers in a row were refused, at an endpoint or anywhere."""
+        if endpoint is None or self._is_alone:
+            return self._governor.refuses(numbers)
+        return self._streaks[endpoint].holds(numbers)
+
+    def last_passed(self, endpoint: Endpoint) -> Places:
+        """The last attempt that was let pass in the order of sending: of all, at the endpoint."""
+        return Places(self._last_passed, self._last_passed_at[endpoint])
+
+    def is_probing(self, endpoint: Endpoint) -> bool:
+        """Whether an endpoint is refused whatever it is asked: one attempt at a time is enough."""
+        governor = self._governors.get(endpoint)
+        return governor is not None and governor.is_closed
 
     def slots(self) -> int:
         """How many attempts may be under way now."""
@@ -43,20 +99,45 @@ class Throttle:
 
     def wait_seconds(self, endpoint: Endpoint) -> float:
         """How long this endpoint must be left alone, whatever the others do."""
-        return self._endpoints.wait_seconds(endpoint)
+        pacer = self._pacers.get(endpoint)
+        if pacer is None:
+            return 0.0
+        wait = pacer.wait_seconds()
+        governor = self._governors.get(endpoint)
+        return wait if governor is None else max(wait, governor.not_before - self._clock())
 
     async def acquire(self, endpoint: Endpoint) -> None:
         """Returns when an attempt at the endpoint may start; ``wait_seconds`` has said 0."""
         await self._pacer.acquire()
-        self._endpoints.started(endpoint)
+        if (pacer := self._pacers.get(endpoint)) is not None:
+            pacer.started()
+        if (governor := self._governors.get(endpoint)) is not None:
+            governor.started()
 
-    def sent(self) -> None:
+    def sent(self, endpoint: Endpoint) -> Places:
         """The attempt goes out now: one that was let start may be called off before that."""
-        self._log.started(self._clock())
-
-    def heard(self, answer: Answer, *, sent_at: float) -> None:
-        """What an attempt that started at ``sent_at`` brought back."""
         now = self._clock()
+        self._log.started(now)
+        self._sent = place = self._sent + 1
+        self._governor.sent(place)
+        self._concurrency.sent(place, now)
+        if self._is_alone:
+            return Places(place, place)
+        self._sent_at_endpoint[endpoint] = at_endpoint = self._sent_at_endpoint[endpoint] + 1
+        if (governor := self._governors.get(endpoint)) is not None:
+            governor.sent(at_endpoint)
+        else:
+            self._blame.sent(endpoint)
+        return Places(place, at_endpoint)
+
+    def ended(self, places: Places) -> None:
+        """The attempt is not under way any more, whatever became of it."""
+        self._concurrency.ended(places.of_all)
+
+    def heard(self, answer: Answer, task: Task, sent: Sent) -> None:
+        """What an attempt brought back."""
+        now, endpoint = self._clock(), task.lookup.endpoint
+        sent_at, places = sent.at, sent.places
         latency = now - sent_at
         if now - self._heard_at > _STOOD_STILL_SECONDS:
             self._stood_still_until = now
@@ -68,9 +149,16 @@ class Throttle:
             if is_late and self._concurrency.is_slow(latency):
                 self._pacer.owe()
             self._concurrency.answered(latency)
-        if answer.allowance is not None:
-            self._governor.said(answer.allowance)
-        self._obey(answer, sent_at)
+        if answer.kind is OutcomeKind.RATE_LIMITED:
+            self._log.refused(now)
+            self._refused(answer, task, sent)
+        elif answer.kind not in _INCONCLUSIVE:
+            self._passed(endpoint, places)
+            self._governor.heard(answer, sent_at=sent_at)
+
+    def known_good(self) -> None:
+        """An earlier start was let pass."""
+        self._governor.has_passed = True
 
     def pause(self, seconds: float) -> None:
         """Nobody starts an attempt for so long."""
@@ -82,22 +170,76 @@ class Throttle:
 
     def pulse(self, lag_seconds: float) -> None:
         """To be called several times a second, with how late the event loop was for it."""
+        now = self._clock()
         self._concurrency.lagged(lag_seconds)
-        self._log.limit(self._clock(), self._governor.rate())
+        self._log.limit(now, self._governor.rate(), is_headers=self._governor.is_held_by_headers)
 
     def taken(self) -> Pace:
         """The pace so far."""
         return self._log.taken(self._clock())
 
-    def _obey(self, answer: Answer, sent_at: float) -> None:
-        wait = answer.retry_after_seconds
-        if wait is not None:
-            if wait >= _WORTH_TELLING_SECONDS:
-                _log.warning("the API asks to wait %.0f s", wait)
-            # The last refusal a lookup may have is no reason to hang.
-            wait = min(wait, self._pacing.max_retry_after_seconds)
-        if answer.kind is OutcomeKind.RATE_LIMITED:
-            self._log.refused(self._clock())
-            self._governor.refused(sent_at=sent_at, retry_after_seconds=wait)
-        elif wait is not None:
-            self._governor.pause(wait)
+    def _passed(self, endpoint: Endpoint, places: Places) -> None:
+        self._last_passed = max(self._last_passed, places.of_all)
+        last = self._last_passed_at[endpoint]
+        self._last_passed_at[endpoint] = max(last, places.at_endpoint)
+        self._governor.passed(places.of_all)
+        if self._is_alone:
+            return
+        self._streaks[endpoint].passed(places.at_endpoint)
+        if (governor := self._governors.get(endpoint)) is not None:
+            governor.passed(places.at_endpoint)
+
+    def _refused(self, answer: Answer, task: Task, sent: Sent) -> None:
+        wait, endpoint, e164 = answer.retry_after_seconds, task.lookup.endpoint, task.lookup.e164
+        sent_at, places = sent.at, sent.places
+        streak, is_first = self._streaks[endpoint], not task.refusals
+        if is_first and not self._is_alone:
+            streak.refused(places.at_endpoint, e164, sent_at)
+        if (own := self._governors.get(endpoint)) is not None:
+            place = places.at_endpoint
+            if own.refused(place, e164, sent_at, wait, is_first=is_first):
+                own.slow_down(place, sent_at=sent_at)
+            return
+        place = places.of_all
+        is_too_high = self._governor.refused(place, e164, sent_at, wait, is_first=is_first)
+        if not (self._is_alone or self._governor.is_closed) and is_first:
+            self._blame.refused(endpoint)
+            is_much = self._tests[endpoint].refused(places.at_endpoint)
+            is_closed = streak.holds(SEVERAL)
+            if (is_too_high or is_much or is_closed) and self._blame.of_one() == endpoint:
+                governor = self._part(endpoint)
+                if is_closed:
+                    governor.close(wait)
+                return
+        if is_too_high and (self._is_alone or self._blame.is_spread()):
+            self._governor.slow_down(place, sent_at=sent_at)
+            for each, test in self._tests.items():
+                test.restart(self._sent_at_endpoint[each])
+
+    def _part(self, endpoint: Endpoint) -> Governor:
+        """From now on the endpoint has a rate of its own, and the account's knows nothing of it."""
+        pacing, total = self._pacing, self._governor
+        most = pacing.rate_per_second_by_endpoint.get(endpoint, math.inf) * (1 - pacing.headroom)
+        governor = Governor(
+            lambda: min(most, total.ceiling()),
+            pacing.model_copy(update={"ramp_up_seconds": 0.0}),
+            clock=self._clock,
+            whose=endpoint.value,
+        )
+        governor.has_passed = True
+        governor.sent(self._sent_at_endpoint[endpoint])
+        if delivered := self._blame.delivered(endpoint):
+            governor.hold(delivered * total.rate())
+        self._governors[endpoint] = governor
+        self._pacers[endpoint] = EndpointPacer(governor.rate, clock=self._clock)
+        self._blame.clear()
+        total.forget()
+        _log.warning(
+            "%s alone refuses requests: it gets a rate of its own, the others are asked as before",
+            endpoint,
+        )
+        return governor
+
+
+def _same(rate: float) -> float:
+    return rate

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from batch_screen.errors import BatchScreenError, OutputError
+from batch_screen.errors import BatchScreenError, OutputError, exit_code_of
 from batch_screen.files import write_whole
 from batch_screen.model import INCONCLUSIVE, OutcomeKind, Plan, Session
 from batch_screen.output.changes import Changes
@@ -72,10 +72,19 @@ class Lookups(msgspec.Struct, frozen=True):
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """Why a run was stopped before its end; ``cause`` is masked."""
+    """Why a run was stopped before its end; ``cause`` is masked.
+
+    ``endpoints`` are those that failed by themselves: the others are answered.
+    """
 
     cause: str
     exit_code: int
+    endpoints: list[str] = []
+
+    @classmethod
+    def of(cls, error: BaseException, cause: str) -> Ending:
+        """That of an error, worded so."""
+        return cls(cause, exit_code_of(error), list(getattr(error, "endpoints", ())))
 
 
 class Judgement(msgspec.Struct, frozen=True):

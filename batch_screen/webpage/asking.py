@@ -37,6 +37,8 @@ def starts_table(starts: Sequence[Session]) -> Table:
             f"{len(earlier):,} earlier starts made {counted(attempts, 'request')} in "
             f"{duration(seconds)}."
         )
+    if held := sum(start.pace.held_by_headers_seconds for start in starts):
+        note += f" The API's headers held requests back for {duration(held)}."
     columns = (
         Column("Start", Kind.TEXT),
         Column("Began", Kind.TEXT),
@@ -45,7 +47,7 @@ def starts_table(starts: Sequence[Session]) -> Table:
         Column("Refused"),
         Column("Mean rate"),
     )
-    return Table("Starts", columns, rows, is_wide=True, note=note)
+    return Table("Starts", columns, rows, is_wide=True, note=note.strip())
 
 
 def latency_table(summary: Summary) -> Table:

@@ -202,6 +202,7 @@ def test_run_stops_with_one_clear_line(stopped: dict[str, StoppedRun], profile: 
     assert run.left["stopped"] == {
         "cause": run.done.error.removeprefix("Error: "),
         "exit_code": code,
+        "endpoints": [],
     }
     assert not run.left_marker
     assert 0 < run.statistics["requests"] <= most_requests

@@ -31,11 +31,13 @@ _SOONEST = 0.9
 
 
 def too_early(requests: list[RequestLine]) -> int:
-    """How many requests arrived while the server had asked to wait, but for those on their way."""
-    refused = [line.ended_at for line in requests if line.status == 429]
-    on_their_way = 0.1
+    """How many lookups were asked again before the instant that the server had asked for."""
+    refused = [line for line in requests if line.status == 429]
     return sum(
-        any(at + on_their_way < line.at < at + _SOONEST for at in refused) for line in requests
+        (each.number, each.endpoint) == (line.number, line.endpoint)
+        and each.ended_at < line.at < each.ended_at + _SOONEST
+        for each in refused
+        for line in requests
     )
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from batch_screen.api.answers import TRUNCATED
 from batch_screen.api.client import CANNOT_CONNECT
+from batch_screen.config.screening import Screening
 from batch_screen.config.settings import Budget as Bounds
 from batch_screen.config.settings import Guards, Pacing, Retry, Settings
 from batch_screen.engine.budget import Budget
@@ -60,6 +61,7 @@ REFUSED_3 = Answer(kind=K.RATE_LIMITED, http_status=429, retry_after_seconds=3)
 DOWN = Answer(kind=K.UNREACHABLE, reason=CANNOT_CONNECT)
 LOST = Answer(kind=K.UNREACHABLE, reason="connection_lost")
 DEAD_KEY = Answer(kind=K.FORBIDDEN, http_status=401)
+NO_BALANCE = Answer(kind=K.FORBIDDEN, http_status=402)
 NO_QUOTA = Answer(kind=K.RATE_LIMITED, http_status=429, code="QUOTA_EXCEEDED")
 
 Script = Callable[[Lookup, int], Answer]
@@ -123,6 +125,9 @@ class Memory:
     def flush(self) -> None:
         pass
 
+    def drop(self, shard: int, lookup: Lookup) -> None:
+        pass
+
     def hurry(self) -> None:
         raise AssertionError("nothing waits")
 
@@ -153,6 +158,9 @@ class Trial:
         tasks: Iterator[Task] | None = None,
         meanwhile: Callable[[Trial], None] = lambda _: None,
     ) -> Trial:
+        asked = tuple(e for e in Endpoint if any(lookup.endpoint is e for lookup in lookups))
+        screening = Screening(endpoints=asked or (CHECK,))
+        self.settings = self.settings.model_copy(update={"screening": screening})
         virtual_time.run(self._run(tasks or (Task(0, lookup) for lookup in lookups), meanwhile))
         return self
 
@@ -167,7 +175,7 @@ class Trial:
             ask=self.ask,
             journal=self.journal,
             correlate=lambda lookup, attempt: f"{lookup.e164} {attempt}",
-            throttle=Throttle(pacing, governor, clock=clock),
+            throttle=Throttle(pacing, governor, clock=clock, endpoints=self.settings.endpoints),
             budget=Budget(self.settings.budget, self.settings.prices, {}),
         )
         meanwhile(self)
@@ -212,6 +220,11 @@ class Trial:
     def kinds(self) -> Counter[OutcomeKind]:
         return Counter(outcome.kind for outcome in self.outcomes)
 
+    def answered_at(self, lookup: Lookup) -> float:
+        return next(
+            at for at, _, r in self.records if isinstance(r, Outcome) and r.lookup == lookup
+        )
+
     def of(self, lookup: Lookup) -> list[Kept]:
         records = [r for _, _, r in self.records if not isinstance(r, Held)]
         return [r for r in records if (r.e164, r.endpoint) == (lookup.e164, lookup.endpoint)]
@@ -238,22 +251,25 @@ PALETTE += [REFUSED, REFUSED_3, DOWN]
 TRANSIENT = {ERROR_500, BUSY_503, TIMEOUT, CUT_SHORT, LOST}
 
 
-def reference(answers: list[Answer], retry: Retry) -> tuple[OutcomeKind, int, int]:
-    """(kind, attempts, refusals) of a lookup that meets these answers."""
-    failed = refusals = 0
-    for answer in [*answers, *([OK] * 99)]:
-        if answer == DOWN:
-            continue
-        refusals += answer in (REFUSED, REFUSED_3)
-        failed += answer not in (REFUSED, REFUSED_3)
-        is_over = (
-            refusals >= retry.max_refusals
-            if answer in (REFUSED, REFUSED_3)
-            else (answer not in TRANSIENT or failed >= retry.max_attempts)
-        )
-        if is_over:
-            return answer.kind, failed + refusals, refusals
-    raise AssertionError
+REFUSALS = (REFUSED, REFUSED_3)
+
+
+def assert_consistent(answers: list[Answer], outcome: Outcome, retry: Retry) -> None:
+    """The outcome is that of the first answer that could end the lookup, and counts them all.
+
+    Refusals may have been the account's, which do not count, so there may be more of them.
+    """
+    met = [a for a in [*answers, *([OK] * 99)] if a != DOWN][: outcome.attempts]
+    *before, last = met
+    assert outcome.kind is last.kind
+    assert outcome.refusals == sum(a in REFUSALS for a in met)
+    failures = [a for a in before if a not in REFUSALS]
+    assert all(a in TRANSIENT for a in failures)
+    assert len(failures) < retry.max_attempts
+    if last in REFUSALS:
+        assert outcome.refusals >= retry.max_refusals
+    else:
+        assert last not in TRANSIENT or len(failures) + 1 == retry.max_attempts
 
 
 @examples(200)
@@ -276,21 +292,21 @@ def test_each_lookup_has_exactly_the_outcome_its_answers_ask_for(
 ) -> None:
     retry = Retry(max_attempts=max_attempts, max_refusals=max_refusals)
     lookups = numbered(len(scripts) + 1)
-    expected = {n: reference(s, retry) for n, s in zip(lookups[1:], scripts, strict=True)}
     # The first lookup proves that the server is there, so that no outage is given up.
     answers = dict(zip(lookups[1:], scripts, strict=True))
     settings = configured(rate=rate, concurrency=concurrency, retry=retry, unreachable=1e6)
     trial = Trial(settings, by_number(answers), latency)
 
     def tasks() -> Iterator[Task]:
-        trial.dispatcher._reachability.fine()
+        trial.dispatcher.known_good(CHECK)
         yield from (Task(i % 3, lookup) for i, lookup in enumerate(lookups))
 
     trial.run(lookups, tasks=tasks())
     assert trial.error is None
-    found = {o.lookup: (o.kind, o.attempts, o.refusals) for o in trial.outcomes}
     assert len(trial.outcomes) == len(lookups)
-    assert found == expected | {lookups[0]: (K.SUCCESS, 1, 0)}
+    assert {o.lookup for o in trial.outcomes} == set(lookups)
+    for outcome in trial.outcomes:
+        assert_consistent(answers.get(outcome.lookup, []), outcome, retry)
     assert trial.most_in_flight <= concurrency
     for lookup in lookups:
         assert_intents_come_first(trial, lookup)
@@ -387,21 +403,24 @@ def test_an_empty_stream_ends_at_once() -> None:
 # --- refusals -----------------------------------------------------------------------------
 
 
-def test_a_refused_lookup_goes_to_the_front_after_the_pause() -> None:
+def test_a_refused_lookup_waits_for_its_own_instant_and_holds_nobody() -> None:
     lookups = numbered(50)
     trial = Trial(configured(concurrency=1), by_number({lookups[3]: [REFUSED_3]})).run(lookups)
     order = [lookup for _, lookup, _ in trial.asked]
-    assert order == [*lookups[:4], *lookups[3:]]
-    refused_at, again_at = trial.asked[3][0] + trial.latency, trial.asked[4][0]
-    assert again_at - refused_at >= 3
+    assert order == [*lookups, lookups[3]]
+    assert trial.asked[-1][0] - (trial.asked[3][0] + trial.latency) >= 3
+    assert trial.answered_at(lookups[49]) < 3
+    assert trial.kinds == {K.SUCCESS: 50}
 
 
-def test_nobody_starts_during_a_refusals_pause() -> None:
+def test_nobody_starts_while_the_account_refuses_but_one_that_probes() -> None:
     lookups = numbered(200)
-    trial = Trial(configured(rate=100, concurrency=50), by_number({lookups[20]: [REFUSED_3]}))
+    trial = Trial(configured(rate=100, concurrency=50), always(OK))
+    trial.script = lambda _lookup, _time: REFUSED_3 if 1 <= trial._loop.time() < 9 else OK
     trial.run(lookups)
-    heard = next(at for at, _, r in trial.records if isinstance(r, Attempt))
-    assert not [at for at, _, _ in trial.asked if heard < at < heard + 3]
+    closed = [at for at, _, _ in trial.asked if 1.2 < at < 9]
+    assert 2 <= len(closed) <= 3
+    assert all(later - earlier >= 3 for earlier, later in pairwise(closed))
     assert trial.kinds == {K.SUCCESS: 200}
 
 
@@ -414,52 +433,150 @@ def test_refusals_do_not_use_up_attempts() -> None:
     assert (refused.attempts, refused.refusals) == (9, 8)
 
 
-def test_a_pause_beyond_the_cap_stops_resumably() -> None:
+TOO_LONG = msgspec.structs.replace(REFUSED, retry_after_seconds=86_400)
+
+
+@pytest.mark.parametrize("place", [0, 5, 19])
+def test_a_lookup_that_is_to_wait_for_too_long_fails_and_the_others_do_not(place: int) -> None:
     lookups = numbered(20)
-    too_long = msgspec.structs.replace(REFUSED, retry_after_seconds=86_400)
-    trial = Trial(configured(concurrency=2), by_number({lookups[5]: [too_long]})).run(lookups)
+    trial = Trial(configured(concurrency=2), always(OK))
+    trial.script = by_number({lookups[place]: [TOO_LONG] * 9})
+    trial.run(lookups)
+    assert trial.error is None
+    assert trial.kinds == {K.SUCCESS: 19, K.RATE_LIMITED: 1}
+    [failed] = [o for o in trial.outcomes if o.kind is K.RATE_LIMITED]
+    assert (failed.lookup, failed.reason) == (lookups[place], "retry_after_too_long")
+    assert failed.message == "the API asks to wait 86400 s"
+    assert (failed.attempts, failed.refusals) == (1, 1)
+    assert len(trial.asked) == 20
+
+
+@pytest.mark.parametrize("good", [0, 5])
+def test_an_account_that_is_to_wait_for_too_long_stops_resumably(good: int) -> None:
+    lookups = numbered(40)
+    trial = Trial(configured(concurrency=2), always(OK))
+    trial.script = by_number({lookup: [TOO_LONG] * 9 for lookup in lookups[good:]})
+    trial.run(lookups)
     assert isinstance(trial.error, Stopped)
     assert "86400 s" in str(trial.error)
     assert trial.ended_at < 60
-    assert 5 <= len(trial.outcomes) < 20
-    assert lookups[5] not in {o.lookup for o in trial.outcomes}
+    assert trial.kinds == ({K.SUCCESS: good} if good else {})
+    assert len(trial.asked) <= good + 14
 
 
-def test_a_last_refusal_cannot_pause_for_longer_than_the_cap() -> None:
-    lookups = numbered(3)
-    for_ever = msgspec.structs.replace(REFUSED, retry_after_seconds=1e6)
-    settings = configured(concurrency=1, retry=Retry(max_refusals=1))
-    trial = Trial(settings, by_number({lookups[0]: [for_ever]})).run(lookups)
-    assert trial.ended_at < 1000
+def test_the_only_lookup_that_is_to_wait_for_too_long_stops_resumably() -> None:
+    trial = Trial(configured(), always(TOO_LONG)).run(numbered(1))
+    assert isinstance(trial.error, Stopped)
+    assert trial.outcomes == []
+    [intent, attempt] = trial.of(numbered(1)[0])
+    assert (type(intent), attempt.reason) == (Intent, ACCOUNT)  # type: ignore[union-attr]
 
 
-def test_a_503_with_retry_after_pauses_everybody_and_counts_as_failed() -> None:
+def test_a_final_answer_with_a_retry_after_holds_nobody() -> None:
+    for answer in (OK, NOT_FOUND, NOT_APPLICABLE, BAD):
+        odd = msgspec.structs.replace(answer, retry_after_seconds=60)
+        trial = Trial(configured(), by_number({numbered(9)[4]: [odd]})).run(numbered(9))
+        assert trial.ended_at < 1
+        assert len(trial.asked) == 9
+
+
+def test_a_503_with_retry_after_holds_its_lookup_and_counts_as_failed() -> None:
     lookups = numbered(30)
     trial = Trial(configured(concurrency=1), by_number({lookups[3]: [BUSY_503]})).run(lookups)
-    assert trial.asked[4][0] - trial.asked[3][0] >= 2
+    [_, again] = [at for at, lookup, _ in trial.asked if lookup == lookups[3]]
+    assert again >= trial.asked[3][0] + 2
+    assert trial.answered_at(lookups[29]) < 2
     outcome = next(o for o in trial.outcomes if o.lookup == lookups[3])
     assert (outcome.kind, outcome.attempts, outcome.refusals) == (K.SUCCESS, 2, 0)
+
+
+def test_an_endpoint_that_asks_to_wait_is_left_alone_and_the_others_are_not() -> None:
+    lookups = sorted([*numbered(60), *numbered(60, DATE)], key=lambda lookup: lookup.e164)
+    busy = msgspec.structs.replace(BUSY_503, retry_after_seconds=20)
+    trial = Trial(configured(rate=100, concurrency=8), always(OK))
+    trial.script = lambda n, _: busy if n.endpoint is DATE and 0.2 < trial._loop.time() < 10 else OK
+    trial.run(lookups)
+    assert trial.kinds == {K.SUCCESS: 120}
+    assert max(trial.answered_at(n) for n in lookups if n.endpoint is CHECK) < 2
+    dates = [at for at, n, _ in trial.asked if n.endpoint is DATE]
+    assert not [at for at in dates if 0.4 < at < 20]
 
 
 # --- stops --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("answer", "error"), [(DEAD_KEY, AuthenticationError), (NO_QUOTA, QuotaError)]
-)
+ACCUSING = [(DEAD_KEY, AuthenticationError), (NO_BALANCE, QuotaError), (NO_QUOTA, QuotaError)]
+
+
+@pytest.mark.parametrize(("answer", "error"), ACCUSING)
 def test_a_dead_account_stops_and_what_is_in_flight_is_saved(
     answer: Answer, error: type[Exception]
 ) -> None:
     lookups = numbered(500)
     trial = Trial(
-        configured(rate=100, concurrency=16), by_number({lookups[40]: [answer]}), latency=0.1
+        configured(rate=100, concurrency=16),
+        by_number({lookup: [answer] for lookup in lookups[40:]}),
+        latency=0.1,
     )
     trial.run(lookups)
     assert isinstance(trial.error, error)
     stopped_at = trial.asked[40][0] + 0.1
     assert [at for at, _, _ in trial.asked if at > stopped_at + 0.001] == []
-    asked = {lookup for _, lookup, _ in trial.asked}
-    assert {o.lookup for o in trial.outcomes} == asked - {lookups[40]}
+    assert {o.lookup for o in trial.outcomes} == set(lookups[:40])
+
+
+@pytest.mark.parametrize("place", [0, 1, 40, 98, 99])
+@pytest.mark.parametrize("concurrency", [1, 2, 16])
+@pytest.mark.parametrize(("answer", "_"), ACCUSING)
+def test_one_number_that_is_told_so_is_not_the_account(
+    answer: Answer, _: type, concurrency: int, place: int
+) -> None:
+    lookups = numbered(100)
+    trial = Trial(configured(rate=100, concurrency=concurrency), always(OK))
+    trial.script = by_number({lookups[place]: [answer] * 9})
+    trial.run(lookups)
+    assert trial.error is None
+    assert trial.kinds == {K.SUCCESS: 99, answer.kind: 1}
+    assert len(trial.asked) <= 102
+    clean = Trial(configured(rate=100, concurrency=concurrency), always(OK)).run(lookups)
+    others = [trial.answered_at(n) for n in lookups if n != lookups[place]]
+    assert max(others) <= 1.2 * clean.ended_at
+
+
+@pytest.mark.parametrize(("answer", "_"), ACCUSING)
+def test_a_number_that_is_told_so_once_is_asked_again(answer: Answer, _: type) -> None:
+    lookups = numbered(100)
+    trial = Trial(configured(rate=100), by_number({lookups[40]: [answer]})).run(lookups)
+    assert trial.kinds == {K.SUCCESS: 100}
+    assert len(trial.asked) == 101
+
+
+@pytest.mark.parametrize(("answer", "error"), ACCUSING)
+@pytest.mark.parametrize("endpoints", [(CHECK,), tuple(Endpoint)])
+def test_an_account_that_is_dead_from_the_start_is_asked_at_most_twice_more(
+    answer: Answer, error: type[Exception], endpoints: tuple[Endpoint, ...]
+) -> None:
+    lookups = [n for i in range(50) for e in endpoints for n in numbered(50, e)[i : i + 1]]
+    trial = Trial(configured(rate=10, concurrency=16), always(answer)).run(lookups)
+    assert isinstance(trial.error, error)
+    assert len(trial.asked) <= 3
+    assert trial.outcomes == []
+
+
+def test_a_key_that_no_other_number_can_bear_out_stops_the_run() -> None:
+    alone = Trial(configured(), always(DEAD_KEY)).run(numbered(1))
+    assert isinstance(alone.error, AuthenticationError)
+    assert alone.outcomes == []
+
+
+def test_an_endpoint_that_refuses_the_key_is_not_the_account() -> None:
+    lookups = sorted([*numbered(60), *numbered(60, DATE)], key=lambda lookup: lookup.e164)
+    trial = Trial(configured(rate=100, canary=24), always(OK))
+    trial.script = lambda lookup, _: DEAD_KEY if lookup.endpoint is DATE else OK
+    trial.run(lookups)
+    assert isinstance(trial.error, AuthenticationError)
+    assert DATE in str(trial.error)
+    assert trial.kinds == {K.SUCCESS: 60}
 
 
 def test_a_dead_key_gets_few_more_requests() -> None:
@@ -798,7 +915,7 @@ def test_an_outage_at_a_slow_pace_costs_few_lookups_their_answer() -> None:
 def test_a_server_that_answered_an_earlier_start_is_waited_for() -> None:
     trial = Trial(configured(rate=100, concurrency=16, outage=20), always(OK))
     trial.script = failing(trial, 0, 30)
-    trial.run(numbered(100), meanwhile=lambda t: t.dispatcher.known_good())
+    trial.run(numbered(100), meanwhile=lambda t: t.dispatcher.known_good(CHECK))
     assert trial.error is None
     stranger = Trial(configured(rate=100, concurrency=16, outage=20), always(OK))
     stranger.script = failing(stranger, 0, 30)

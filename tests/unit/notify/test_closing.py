@@ -36,6 +36,7 @@ def test_a_start_without_a_run_says_why() -> None:
     assert told["stopped"] == {
         "cause": "no API key: name a file with --api-key-file",
         "exit_code": 77,
+        "endpoints": [],
     }
     assert (told["exit_code"], told["run_id"], told["run_date"]) == (77, "", "2026-11-24")
     assert told["started_at"] < told["ended_at"]

@@ -1,0 +1,106 @@
+"""Answers that condemn the whole account, and whether another number's answer bears them out.
+
+A refused key (401), an empty balance (402) or quota (429 QUOTA_EXCEEDED) stops everything, so the
+word of one answer is not enough: gateways say 401 for a number that they may not tell of, too.
+While one is open, nothing is asked but one request at a time for another number, until an answer
+to a later attempt decides: another of the kind stops the run, any other clears it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from batch_screen.engine.retry import account_error
+from batch_screen.engine.task import Sent, Task
+from batch_screen.model import Answer, Endpoint, OutcomeKind
+
+_INCONCLUSIVE = frozenset(
+    {
+        OutcomeKind.RATE_LIMITED,
+        OutcomeKind.SERVER_ERROR,
+        OutcomeKind.TIMEOUT,
+        OutcomeKind.UNREACHABLE,
+    }
+)
+
+
+class Withheld(NamedTuple):
+    """A lookup whose answer waits until it is known whom it is about."""
+
+    task: Task
+    answer: Answer
+    sent: Sent
+
+
+class Accusations:
+    """The open ones. ``endpoints`` are those asked: more than one must bear an accusation out."""
+
+    def __init__(self, endpoints: Collection[Endpoint]) -> None:
+        self._several = len(endpoints) > 1
+        self._open: list[Withheld] = []
+        self._last_served = 0
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether the account was served in this start."""
+        return self._last_served > 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an accusation waits to be decided."""
+        return bool(self._open)
+
+    @property
+    def last_place(self) -> int:
+        """The place of the last attempt that was answered so, in the order of sending."""
+        return max(held.sent.places.of_all for held in self._open)
+
+    def accuse(self, held: Withheld) -> bool:
+        """Another such answer; says whether it stays open: what was served later clears it.
+
+        Raises the error that stops the run where it bears others out.
+        """
+        if held.sent.places.of_all < self._last_served:
+            return False
+        self._open.append(held)
+        if self._is_borne_out() and (error := account_error(held.answer)):
+            if len({each.task.lookup.endpoint for each in self._open}) == 1:
+                raise type(error)(f"at {held.task.lookup.endpoint} {error}")
+            raise error
+        return True
+
+    def _is_borne_out(self) -> bool:
+        numbers = {held.task.lookup.e164 for held in self._open}
+        endpoints = {held.task.lookup.endpoint for held in self._open}
+        # One endpoint may not be part of what the account has bought, which is no dead key.
+        return len(numbers) > 1 and (len(endpoints) > 1 or not self._several)
+
+    def is_witness(self, task: Task) -> bool:
+        """Whether the answer to this task would decide."""
+        lookup = task.lookup
+        if any(held.task.lookup.e164 == lookup.e164 for held in self._open):
+            return False
+        first = self._open[0].task.lookup.endpoint
+        same = all(held.task.lookup.endpoint is first for held in self._open)
+        return not (self._several and same and lookup.endpoint is first)
+
+    def no_other_endpoint(self) -> None:
+        """Nothing else is left to ask: another number at the same endpoint must do."""
+        self._several = False
+
+    def heard(self, answer: Answer, place: int) -> list[Withheld]:
+        """Those that an answer to the attempt of that place clears: it was served later."""
+        if answer.kind in _INCONCLUSIVE:
+            return []
+        self._last_served = max(self._last_served, place)
+        if not self._open:
+            return []
+        cleared = [held for held in self._open if held.sent.places.of_all < place]
+        self._open = [held for held in self._open if held.sent.places.of_all >= place]
+        return cleared
+
+    def take(self) -> list[Withheld]:
+        """Those that are still open; afterwards none is."""
+        taken, self._open = self._open, []
+        return taken

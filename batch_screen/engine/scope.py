@@ -1,0 +1,293 @@
+"""Whose is a refusal: one lookup's, one endpoint's, or the account's? Evidence, and no clock.
+
+Attempts are known by their number in the order of sending. What was sent after a refused attempt
+tells most: where a window is full, much of that is refused too; where it passes, the refusal was
+about something else.
+
+Two things are told apart. A *closed* scope refuses everything, one number after the other. A rate
+that is *too high* has part of it refused: a rise of that part is found by CUSUM, the sequential
+test for a change (Page 1954). Whether a cut helps is the proof, as in BBR: if the server has a
+limit, it goes on delivering as much as before and refuses less; if not, the share refused stays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import NamedTuple
+
+SEVERAL = 3
+"""So many different numbers in a row that meet the same speak for more than themselves."""
+
+HARMLESS_SHARE = 0.02
+"""Refusals below this share cost nothing, so nothing is done about them."""
+
+# Found soon is only what is unmistakable: at 3 % that are refused by chance, one refusal in 600
+# raises an alarm; at 7 %, as of a rate a tenth too high, one in 20; at half, the fifth.
+_USUAL_SHARE = 0.05
+_TOO_HIGH_SHARE = 0.2
+_MOST_SHARE = 0.95
+_ALARM = 5.5
+_LATER_ALARM = 8.0
+_IN_A_ROW_SHARE = 0.9
+_FEWEST_SENDS = 16
+_TELLING_REFUSALS = 6.0
+_CHANCE_SHARE = 0.05
+_CHANCE = 0.003
+_NEARLY_ALL = 0.9
+_ONE_IN_A_MILLION = 1e-6
+_REMEMBERED_NUMBERS = 512
+_COUNTED_SENDS = 256
+
+
+def enough_in_a_row(share: float) -> int:
+    """How many refusals in a row are no chance where such a share is refused anyway.
+
+    >>> [enough_in_a_row(share) for share in (0.0, 0.02, 0.1, 0.5)]
+    [3, 4, 6, 20]
+    """
+    by_chance = math.log(min(max(share, 0.01), 0.75))
+    return max(SEVERAL, math.ceil(math.log(_ONE_IN_A_MILLION) / by_chance))
+
+
+class ShareTest:
+    """CUSUM over attempts: has the share that is refused risen above what is tolerated?
+
+    Goes by places in the order of sending, from the one it began at: what was sent up to a refused
+    attempt and is not refused counts as let pass, for answers that pass often come later.
+    """
+
+    def __init__(self) -> None:
+        self._score = 0.0
+        self._first = self._last = 0
+        self.refusals = 0
+        self.tolerate(0.0)
+
+    def share(self, place: int) -> float:
+        """Share refused of what was sent from the beginning up to that place."""
+        return self.refusals / max(1, place - self._first)
+
+    def sends(self, place: int) -> int:
+        """How many were sent from the beginning up to that place."""
+        return place - self._first
+
+    def tolerate(self, share: float) -> None:
+        """So large a share is refused whatever the rate: only more than that means anything."""
+        self.tolerated = share
+        usual = min(max(_USUAL_SHARE, 1.5 * share), _MOST_SHARE - 0.01)
+        raised = min(_MOST_SHARE, max(_TOO_HIGH_SHARE, 4 * usual))
+        self._up = math.log(raised / usual)
+        self._down = math.log((1 - usual) / (1 - raised))
+
+    def restart(self, place: int) -> None:
+        """Begins anew: what was sent up to that place says nothing any more."""
+        self._score = 0.0
+        self._first = self._last = place
+        self.refusals = 0
+
+    def refused(self, place: int) -> bool:
+        """The attempt of that place was refused; says whether that makes it too many."""
+        if place <= self._first:
+            return False
+        passed = max(0, place - self._last - 1)
+        self._last = max(self._last, place)
+        self._score = max(0.0, self._score - passed * self._down) + self._up
+        self.refusals += 1
+        return self._score >= (_LATER_ALARM if self.tolerated else _ALARM)
+
+
+class Lately:
+    """Refusals among the last few hundred attempts."""
+
+    def __init__(self) -> None:
+        self._first = 0.0
+        self.refusals = 0.0
+
+    def sends(self, place: int) -> float:
+        """How many attempts up to that place it speaks of."""
+        return max(1.0, place - self._first)
+
+    def share(self, place: int) -> float:
+        """Share of them that was refused."""
+        return self.refusals / self.sends(place)
+
+    def refused(self, place: int) -> None:
+        """The attempt of that place was refused."""
+        if self.sends(place) > 2 * _COUNTED_SENDS:  # what is older counts half
+            self._first = place - self.sends(place) / 2
+            self.refusals /= 2
+        self.refusals += 1
+
+
+class Streak:
+    """Refusals in the order of sending, without one let pass among what was sent meanwhile."""
+
+    def __init__(self) -> None:
+        self._first = self._last = -1
+        self._count = 0
+        self._numbers: set[str] = set()
+        self.since = 0.0
+        """When its first attempt was sent."""
+
+    @property
+    def count(self) -> int:
+        """How many attempts of it were refused."""
+        return self._count
+
+    def holds(self, numbers: int) -> bool:
+        """Whether at least so many different numbers in a row were refused."""
+        if len(self._numbers) < numbers:
+            return False
+        return self._count >= _IN_A_ROW_SHARE * (self._last - self._first + 1)
+
+    def refused(self, sent_as: int, e164: str, sent_at: float = 0.0) -> None:
+        """The attempt of that place in the order of sending was refused."""
+        if not self._count:
+            self._first, self.since = sent_as, sent_at
+        self._first = min(self._first, sent_as)
+        self._last = max(self._last, sent_as)
+        self._count += 1
+        if len(self._numbers) < _REMEMBERED_NUMBERS:
+            self._numbers.add(e164)
+
+    def passed(self, sent_as: int) -> bool:
+        """An attempt was let pass; says whether that ends a streak it was sent after."""
+        if not self._count or sent_as <= self._first:
+            return False
+        self._count = 0
+        self._numbers.clear()
+        return True
+
+
+class Recent:
+    """Numbers that were refused of late: who is refused again says little about the others."""
+
+    def __init__(self) -> None:
+        self._order: deque[str] = deque()
+        self._numbers: set[str] = set()
+
+    def is_new(self, e164: str) -> bool:
+        """Whether the number was not among them; it is from now on."""
+        if e164 in self._numbers:
+            return False
+        self._numbers.add(e164)
+        self._order.append(e164)
+        if len(self._order) > _REMEMBERED_NUMBERS:
+            self._numbers.discard(self._order.popleft())
+        return True
+
+    def clear(self) -> None:
+        """Whatever they were refused for concerned everybody."""
+        self._order.clear()
+        self._numbers.clear()
+
+
+class Blame:
+    """What each of several parts has sent of late and how much of it was refused."""
+
+    def __init__(self) -> None:
+        self._sends: dict[str, float] = {}
+        self._refusals: dict[str, float] = {}
+        self._since = 0
+
+    def sent(self, part: str) -> None:
+        """The part sends an attempt."""
+        self._sends[part] = self._sends.get(part, 0.0) + 1.0
+        self._since += 1
+        if self._since >= _COUNTED_SENDS:
+            self._fade()
+
+    def refused(self, part: str) -> None:
+        """An attempt of the part was refused."""
+        self._refusals[part] = self._refusals.get(part, 0.0) + 1.0
+
+    def of_one(self) -> str | None:
+        """The part that nearly all refusals belong to, more than chance would have it.
+
+        None: they are spread, or so few that chance would do it: if refusals fell on parts as
+        attempts do, so many would fall on this one in more than one case of 300.
+        """
+        refused = sum(self._refusals.values())
+        if not refused:
+            return None
+        worst = max(self._refusals, key=lambda part: self._refusals[part])
+        of_worst = self._refusals[worst]
+        share = self._sends.get(worst, 0.0) / max(1.0, sum(self._sends.values()))
+        if of_worst < _NEARLY_ALL * refused or not 0 < share < 1:
+            return None
+        return worst if _at_least(round(of_worst), round(refused), share) <= _CHANCE else None
+
+    def delivered(self, part: str) -> float:
+        """The part's share of all that was sent of late, without what was refused of it."""
+        passed = self._sends.get(part, 0.0) - self._refusals.get(part, 0.0)
+        return max(0.0, passed) / max(1.0, sum(self._sends.values()))
+
+    def is_spread(self) -> bool:
+        """Whether the refusals belong to more than one part, beyond doubt."""
+        refused = sum(self._refusals.values())
+        return refused > 0 and max(self._refusals.values()) < _NEARLY_ALL * refused
+
+    def clear(self) -> None:
+        """Begins to count anew."""
+        self._sends.clear()
+        self._refusals.clear()
+        self._since = 0
+
+    def _fade(self) -> None:
+        self._since = 0
+        for counts in (self._sends, self._refusals):
+            for part in counts:
+                counts[part] /= 2
+
+
+def _at_least(some: int, of: int, share: float) -> float:
+    """The chance that at least so many of all fall into a share.
+
+    >>> round(_at_least(4, 5, 0.2), 5)
+    0.00672
+    """
+    return math.fsum(
+        math.comb(of, k) * share**k * (1 - share) ** (of - k) for k in range(some, of + 1)
+    )
+
+
+class Trial(NamedTuple):
+    """A rate that was cut to see whether that helps.
+
+    ``share`` of the attempts was refused at the rate before; ``cut`` is the new rate's share of
+    it.
+    """
+
+    share: float
+    cut: float
+
+    @property
+    def sends(self) -> int:
+        """Attempts until the two explanations can be told apart.
+
+        >>> Trial(0.03, 0.6).sends, Trial(0.6, 0.6).sends
+        (200, 23)
+        """
+        apart = max(self.share - self._share_with_limit, 0.01)
+        return max(_FEWEST_SENDS, math.ceil(_TELLING_REFUSALS / apart))
+
+    @property
+    def _share_with_limit(self) -> float:
+        """What would be refused if the server delivered as much as before."""
+        return max(0.0, 1 - (1 - self.share) / self.cut)
+
+    def has_helped(self, share: float) -> bool:
+        """Whether the share refused at the cut rate is that of a server with a limit.
+
+        >>> Trial(0.03, 0.6).has_helped(0.0), Trial(0.03, 0.6).has_helped(0.03)
+        (True, False)
+        """
+        return share < (self.share + self._share_with_limit) / 2
+
+    def has_another_cause(self, share: float) -> bool:
+        """Whether far more is refused at the lower rate: what it was to show has changed meanwhile.
+
+        >>> Trial(0.02, 0.6).has_another_cause(0.6), Trial(0.03, 0.6).has_another_cause(0.05)
+        (True, False)
+        """
+        return share > 2 * self.share + _CHANCE_SHARE

@@ -1,0 +1,355 @@
+"""Whole runs in virtual time, each beside the same run without anything odd."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_screen.config.settings import Retry
+from batch_screen.errors import ApiError, AuthenticationError, Stopped
+from batch_screen.model import Allowance, Answer, Endpoint, Lookup, OutcomeKind
+from batch_screen.sandbox.window import Window, rate_limit
+from tests.thoroughness import examples
+from tests.worlds import (
+    OK,
+    Told,
+    World,
+    always,
+    at_endpoint,
+    numbered,
+    once,
+    refused,
+    share_of,
+)
+
+K = OutcomeKind
+SICK = Endpoint.CALL_FORWARDING_CHECK
+MANY, FEW = numbered(4000), numbered(500)
+FIVE = numbered(500, *Endpoint)
+OF_SICK = frozenset(lookup for lookup in FIVE if lookup.endpoint is SICK)
+DAY = 86_400.0
+
+DEAD_KEY = Answer(kind=K.FORBIDDEN, http_status=401)
+NO_BALANCE = Answer(kind=K.FORBIDDEN, http_status=402)
+NO_QUOTA = Answer(kind=K.RATE_LIMITED, http_status=429, code="QUOTA_EXCEEDED")
+NOT_FOUND_60 = Answer(kind=K.NOT_FOUND, http_status=404, retry_after_seconds=60)
+NEVER_501 = Answer(kind=K.SERVER_ERROR, http_status=501, reason="not_implemented")
+CANNOT_CONNECT = Answer(kind=K.UNREACHABLE, reason="cannot_connect")
+LOST = Answer(kind=K.UNREACHABLE, reason="connection_lost")
+
+
+def busy(seconds: float | None) -> Answer:
+    return Answer(kind=K.SERVER_ERROR, http_status=503, retry_after_seconds=seconds)
+
+
+def says(remaining: int, reset: float) -> Answer:
+    allowance = Allowance(remaining=remaining, reset_seconds=reset)
+    return Answer(kind=K.SUCCESS, swapped=False, http_status=200, allowance=allowance)
+
+
+@cache
+def clean(rate: float, count: int, endpoints: tuple[Endpoint, ...]) -> Told:
+    return World(rate=rate, lookups=numbered(count, *endpoints)).run()
+
+
+def beside(world: World) -> Told:
+    endpoints = tuple(e for e in Endpoint if any(n.endpoint is e for n in world.lookups))
+    return clean(world.rate, len(world.lookups) // len(endpoints), endpoints)
+
+
+def assert_odd_ones_cost_themselves(
+    world: World,
+    odd: frozenset[Lookup],
+    *,
+    times: float,
+    own_wait: float,
+    requests: float = 1.05,
+) -> Told:
+    """Others are done in so many times the clean run's time, and all of it soon after.
+
+    ``own_wait``: the odd lookups' own waits in seconds.
+    """
+    told, usual = world.run(), beside(world)
+    assert told.error is None
+    assert told.outcomes.keys() == set(world.lookups)
+    assert all(told.outcomes[n].kind is K.SUCCESS for n in world.lookups if n not in odd)
+    assert told.others_done(odd) <= times * usual.ended_at
+    assert told.ended_at <= times * usual.ended_at + own_wait
+    assert told.requests <= requests * usual.requests
+    assert told.worst_second() <= world.rate
+    return told
+
+
+# --- refusals whatever the pace -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.001, 0.003, 0.01, 0.03])
+@pytest.mark.parametrize("wait", [1.0, None, 30.0, DAY, 0.0])
+def test_sporadic_refusals(share: float, wait: float | None) -> None:
+    odd = share_of(MANY, share)
+    told = assert_odd_ones_cost_themselves(
+        World(odd=once(odd, refused(wait))),
+        odd,
+        times=1.1 if share <= 0.01 else 1.3,
+        own_wait=0 if wait == DAY else 1.05 * (wait or 1.0),
+    )
+    fate = K.RATE_LIMITED if wait == DAY else K.SUCCESS
+    assert {told.outcomes[n].kind for n in odd} == {fate}
+    assert all(told.requests - 4000 <= len(odd) for _ in odd)
+
+
+@examples(25)
+@given(
+    share=st.floats(0, 0.04),
+    seed=st.integers(0, 10**6),
+    wait=st.sampled_from([1.0, None, 0.0, 5.0]),
+    latency=st.sampled_from([0.01, 0.05, 0.4]),
+    rate=st.sampled_from([50.0, 200.0, 400.0]),
+    refusals_are_quick=st.booleans(),
+)
+def test_sporadic_refusals_in_any_world(
+    *,
+    share: float,
+    seed: int,
+    wait: float | None,
+    latency: float,
+    rate: float,
+    refusals_are_quick: bool,
+) -> None:
+    lookups = numbered(1500)
+    odd = share_of(lookups, share, seed)
+    world = World(
+        rate=rate,
+        latency=latency,
+        lookups=lookups,
+        odd=once(odd, refused(wait)),
+        refusals_are_quick=refusals_are_quick,
+    )
+    told, usual = world.run(), world.clean()
+    assert told.error is None
+    assert told.kinds == {K.SUCCESS: 1500}
+    assert told.others_done(odd) <= 1.3 * usual.ended_at + 1
+    assert told.worst_second() <= rate
+
+
+@pytest.mark.parametrize("window", Window)
+def test_sporadic_refusals_beside_a_true_limit(window: Window) -> None:
+    lookups = numbered(8000)
+    odd = share_of(lookups, 0.005)
+    world = World(lookups=lookups, odd=once(odd, refused()), limit=rate_limit(window, 200))
+    told = world.run()
+    assert told.kinds == {K.SUCCESS: 8000}
+    assert used(told, 200, 0) >= 0.85
+    assert used(told, 200, 6) >= 0.9
+    assert told.refusals <= 0.03 * told.requests
+
+
+def used(told: Told, limit: float, since: float) -> float:
+    last = told.passed[-1]
+    return sum(at >= since for at in told.passed) / (limit * (last - since))
+
+
+@pytest.mark.parametrize("window", Window)
+@pytest.mark.parametrize(("times", "share"), [(5.0, 0.95), (1.1, 0.97)])
+def test_a_rate_set_too_high_finds_the_limit(window: Window, times: float, share: float) -> None:
+    world = World(rate=200 * times, lookups=numbered(20_000), limit=rate_limit(window, 200))
+    told = world.run()
+    assert used(told, 200, 6) >= (share if window is Window.SLIDING else 0.9)
+    assert told.refusals <= 0.02 * told.requests
+    assert told.worst_second() <= world.rate
+
+
+def test_numbers_that_are_always_refused() -> None:
+    odd = frozenset(MANY[100::400][:10])
+    told = assert_odd_ones_cost_themselves(
+        World(odd=always(odd, refused())), odd, times=1.1, own_wait=8 * 1.05
+    )
+    assert {told.outcomes[n].kind for n in odd} == {K.RATE_LIMITED}
+
+
+def test_numbers_side_by_side_that_are_always_refused_look_like_the_account_at_first() -> None:
+    odd = frozenset(MANY[100:110])
+    told = World(odd=always(odd, refused())).run()
+    assert told.error is None
+    assert told.kinds == {K.SUCCESS: 3990, K.RATE_LIMITED: 10}
+    assert told.others_done(odd) <= clean(400, 4000, (Endpoint.SIM_SWAP_CHECK,)).ended_at + 9
+
+
+# --- one odd answer --------------------------------------------------------------------------
+
+ONE_ODD = {
+    "401": (DEAD_KEY, 8.0),
+    "402": (NO_BALANCE, 8.0),
+    "QUOTA_EXCEEDED": (NO_QUOTA, 8.0),
+    "429": (refused(), 8.5),
+    "408": (refused(None, status=408), 70.0),
+    "429 for a day": (refused(DAY), 0.0),
+    "404 with Retry-After": (NOT_FOUND_60, 0.0),
+    "503 with Retry-After": (busy(40), 3 * 42.0),
+    "501": (NEVER_501, 0.0),
+    "nothing remaining": (says(0, 40), 0.0),
+    "one remaining": (says(1, 100), 0.0),
+}
+
+
+@pytest.mark.parametrize("rate", [20.0, 50.0])
+@pytest.mark.parametrize("place", [0, 250, 499])
+@pytest.mark.parametrize("name", ONE_ODD)
+def test_one_odd_number(name: str, place: int, rate: float) -> None:
+    answer, own_wait = ONE_ODD[name]
+    odd = frozenset({FEW[place]})
+    world = World(rate=rate, lookups=FEW, odd=always(odd, answer))
+    told = assert_odd_ones_cost_themselves(world, odd, times=1.2, own_wait=own_wait)
+    assert told.outcomes[FEW[place]].kind is answer.kind
+
+
+@pytest.mark.parametrize("share", [0.02, 0.04])
+@pytest.mark.parametrize("seconds", [14.0, 99.0])
+@pytest.mark.parametrize("lookups", [FEW, MANY], ids=["few", "many"])
+def test_some_answers_that_hang(share: float, seconds: float, lookups: list[Lookup]) -> None:
+    odd = share_of(lookups, share)
+    world = World(
+        rate=50.0 if lookups is FEW else 400.0,
+        lookups=lookups,
+        delay=lambda n, time, _: seconds if n in odd and time == 1 else None,
+    )
+    assert_odd_ones_cost_themselves(world, odd, times=1.1, own_wait=16)
+
+
+@pytest.mark.parametrize("answer", [CANNOT_CONNECT, LOST])
+def test_some_connections_that_fail(answer: Answer) -> None:
+    odd = share_of(MANY, 0.01)
+    assert_odd_ones_cost_themselves(World(odd=once(odd, answer)), odd, times=1.1, own_wait=1)
+
+
+# --- endpoints that fail alone ---------------------------------------------------------------
+
+
+def test_an_endpoint_with_a_limit_of_its_own() -> None:
+    world = World(rate=100, lookups=FIVE, endpoint_limits={SICK: rate_limit(Window.SLIDING, 10)})
+    told, usual = world.run(), beside(world)
+    assert told.error is None
+    assert told.kinds == {K.SUCCESS: 2500}
+    assert told.others_done(OF_SICK) <= 1.1 * usual.ended_at
+    assert told.others_done() <= 1.15 * 500 / 10
+    assert told.requests <= 1.1 * usual.requests
+
+
+SICK_WORLDS = {
+    "500": (at_endpoint(SICK, Answer(kind=K.SERVER_ERROR, http_status=500)), ApiError, 30),
+    "503": (at_endpoint(SICK, busy(20)), ApiError, 50),
+    "403": (at_endpoint(SICK, Answer(kind=K.FORBIDDEN, http_status=403)), AuthenticationError, 5),
+    "401": (at_endpoint(SICK, DEAD_KEY), AuthenticationError, 5),
+    "429": (at_endpoint(SICK, refused()), Stopped, 75),
+    "429 for a day": (at_endpoint(SICK, refused(DAY)), Stopped, 30),
+    "503 for a day": (at_endpoint(SICK, busy(DAY)), ApiError, 30),
+    "no connection kept": (at_endpoint(SICK, LOST), ApiError, 30),
+}
+
+
+@pytest.mark.parametrize("name", SICK_WORLDS)
+def test_a_sick_endpoint_is_given_up_and_the_others_are_done(name: str) -> None:
+    odd, error, more_seconds = SICK_WORLDS[name]
+    world = World(rate=100, lookups=FIVE, odd=odd)
+    told, usual = world.run(), beside(world)
+    assert isinstance(told.error, error)
+    assert SICK in str(told.error)
+    assert told.error.exit_code in (4, 69, 77)
+    assert told.others_done(OF_SICK) <= 1.1 * usual.ended_at
+    assert told.ended_at <= usual.ended_at + more_seconds
+    assert {n for n in FIVE if n not in OF_SICK} <= told.outcomes.keys()
+    assert told.requests <= 1.05 * usual.requests
+
+
+def test_an_endpoint_that_never_answers_is_given_up_and_the_others_are_done() -> None:
+    world = World(
+        rate=100, lookups=FIVE, delay=lambda n, _t, _n: 99.0 if n.endpoint is SICK else None
+    )
+    told, usual = world.run(), beside(world)
+    assert isinstance(told.error, ApiError)
+    assert told.others_done(OF_SICK) <= 1.1 * usual.ended_at
+    assert told.ended_at <= usual.ended_at + 60
+
+
+def test_an_endpoint_that_does_not_exist_is_skipped() -> None:
+    told = World(rate=100, lookups=FIVE, odd=at_endpoint(SICK, NEVER_501)).run()
+    assert told.error is None
+    assert told.kinds[K.SKIPPED] >= 490
+    assert told.kinds[K.SUCCESS] == 2000
+
+
+def test_a_storm_of_503_costs_its_own_time() -> None:
+    world = World(odd=lambda _n, _t, now: busy(1) if 5 <= now < 10 else None)
+    told, usual = world.run(), beside(world)
+    assert told.kinds == {K.SUCCESS: 4000}
+    assert told.ended_at <= 1.1 * usual.ended_at + 5
+    assert told.requests <= 1.02 * usual.requests
+
+
+# --- what concerns everybody still does --------------------------------------------------------
+
+
+def test_a_dead_key_stops_at_once() -> None:
+    world = World(odd=lambda _n, _t, now: DEAD_KEY if now >= 5 else None)
+    told = world.run()
+    assert isinstance(told.error, AuthenticationError)
+    assert told.ended_at < 5.2
+    late = [at for at, _ in told.asked if at >= 5.0 + world.latency]
+    assert len(late) <= 2
+
+
+def test_an_account_that_refuses_everything_is_left_alone() -> None:
+    told = World(odd=lambda _n, _t, now: refused(2) if 5 <= now < 25 else None).run()
+    assert told.kinds == {K.SUCCESS: 4000}
+    asked = [at for at, _ in told.asked if 5.2 <= at < 25]
+    assert len(asked) <= 10
+
+
+def test_headers_that_most_answers_bear_are_obeyed() -> None:
+    def counting_down(_lookup: Lookup, _time: int, now: float) -> Answer:
+        left = round(100 * (1 - now % 10 / 10))
+        return says(left, 10 - now % 10)
+
+    told = World(rate=50, lookups=FEW, odd=counting_down).run()
+    assert told.kinds == {K.SUCCESS: 500}
+    assert told.ended_at > 20
+
+
+def test_headers_that_are_not_true_slow_down_for_a_moment_only() -> None:
+    world = World(rate=50, lookups=FEW, odd=lambda *_: says(0, 40))
+    assert_odd_ones_cost_themselves(world, frozenset(), times=1.2, own_wait=0)
+
+
+def test_the_answers_of_a_world_without_oddities_come_at_the_rate() -> None:
+    told = clean(400, 4000, (Endpoint.SIM_SWAP_CHECK,))
+    assert told.requests == 4000
+    assert told.ended_at <= 4000 / 392 + 2.5
+    assert OK.kind is K.SUCCESS
+
+
+@examples(15)
+@given(seed=st.integers(0, 10**6), share=st.floats(0, 0.2), max_refusals=st.integers(1, 8))
+def test_every_lookup_is_answered_once_whatever_is_refused(
+    seed: int, share: float, max_refusals: int
+) -> None:
+    lookups = numbered(200, Endpoint.SIM_SWAP_CHECK, SICK)
+    odd = share_of(lookups, share, seed)
+    world = World(
+        rate=100,
+        lookups=lookups,
+        odd=always(odd, refused(0.5)),
+        retry=replace_retry(max_refusals),
+    )
+    told = world.run()
+    assert told.error is None
+    assert told.outcomes.keys() == set(lookups)
+    assert {told.outcomes[n].kind for n in odd} <= {K.RATE_LIMITED}
+    assert replace(world, odd=lambda *_: None).run().kinds == {K.SUCCESS: 400}
+
+
+def replace_retry(max_refusals: int) -> Retry:
+    return Retry(max_refusals=max_refusals)
