@@ -73,7 +73,7 @@ bench-limits: $(BENCH_STAMP) ## limits that differ from the contract's, and odd 
 	$(BIN)/python -m benchmarks.pacing.limits
 
 bench-worlds: $(BENCH_STAMP) ## what odd answers cost, in virtual time, into docs/rate.md (two minutes)
-	$(BIN)/python -m benchmarks.pacing.worlds
+	$(BIN)/python -m benchmarks.pacing.virtual
 
 bench-peers: $(PEERS_STAMP) ## one task beside a script, Scrapy and Ray Data, undisturbed and killed (an hour)
 	$(BIN)/python -m benchmarks.peers.side_by_side
