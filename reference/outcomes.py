@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+from msgspec import structs
+
 from batch_screen.api.answers import read_answer
-from batch_screen.config.settings import Retry
-from batch_screen.engine.retry import Verdict, judge
-from batch_screen.errors import BatchScreenError
+from batch_screen.config.settings import Settings
+from batch_screen.engine.retry import TOO_LONG, Verdict, account_error, judge
+from batch_screen.errors import Stopped
 from batch_screen.model import CANNOT_CONNECT, Answer, Endpoint, Lookup, OutcomeKind
 from batch_screen.numbers.rules import MEANING as RULES
 from batch_screen.numbers.rules import REMEDY as REJECTS
@@ -16,11 +20,17 @@ from reference.markdown import code, page, table
 
 _LOOKUP = Lookup("+12025550123", Endpoint.SIM_SWAP_CHECK, 2400)
 _QUOTA = b'{"code": "QUOTA_EXCEEDED"}'
+_STOPS = "the run stops, to be resumed; exit code {:d}"
 _FATES = {
     Verdict.FINAL: "final",
     Verdict.RETRY: "asked again, up to `retry.max_attempts` attempts",
-    Verdict.REFUSED: "asked again after the pause, up to `retry.max_refusals` refusals",
+    Verdict.REFUSED: "asked again after its wait, up to `retry.max_refusals` refusals of its own: "
+    "while others are let pass",
     Verdict.UNREACHABLE: "asked again once the API can be reached",
+    Verdict.ACCUSED: f"once an answer for another number bears it out, {_STOPS}; final if others "
+    "are served",
+    Verdict.PUT_OFF: f"final, with the reason `{TOO_LONG}`, if others are let pass; else "
+    f"{_STOPS} (after a 5xx its endpoint alone is given up)",
 }
 _LOOKUPS = """\
 ## Outcomes of a lookup
@@ -82,8 +92,12 @@ def answers() -> list[tuple[str, Answer]]:
         "any other 5xx": (503, b""),
     }
     read = [(name, read_answer(_LOOKUP, s, {}, content)) for name, (s, content) in statuses.items()]
+    busy = structs.replace(dict(read)["any other 5xx"], retry_after_seconds=math.inf)
+    refused = structs.replace(busy, kind=OutcomeKind.RATE_LIMITED, http_status=429)
     return [
         *read,
+        ("408, 429 with a Retry-After above `pacing.max_retry_after_seconds`", refused),
+        ("any other 5xx with such a Retry-After", busy),
         ("none in time", Answer(kind=OutcomeKind.TIMEOUT)),
         ("the connection was lost", Answer(kind=OutcomeKind.UNREACHABLE)),
         (
@@ -95,11 +109,17 @@ def answers() -> list[tuple[str, Answer]]:
 
 def fate(answer: Answer) -> tuple[str, str]:
     """The outcome and what happens after the first such answer, as the engine decides it."""
-    try:
-        verdict = judge(answer, failed_attempts=1, refusals=1, retry=Retry())
-    except BatchScreenError as error:
-        return "", f"the run stops, to be resumed; exit code {int(error.exit_code)}"
-    return code(answer.kind), _FATES[verdict]
+    settings = Settings()
+    verdict = judge(
+        answer,
+        failed_attempts=1,
+        own_refusals=1,
+        retry=settings.retry,
+        longest_wait_seconds=settings.pacing.max_retry_after_seconds,
+    )
+    error = account_error(answer)
+    exit_code = Stopped.default_exit_code if error is None else error.exit_code
+    return code(answer.kind), _FATES[verdict].format(int(exit_code))
 
 
 def _outcome(kind: OutcomeKind) -> tuple[str, str, str, str]:

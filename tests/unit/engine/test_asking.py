@@ -43,7 +43,7 @@ class Server:
         self.keys: list[str] = []
         self.answer: Callable[[int], Answer] = lambda _: OK
 
-    def __call__(self, api: Api, key: str, *, max_connections: int) -> Self:
+    def __call__(self, api: Api, key: str, *, max_connections: int, clock: object) -> Self:
         self.keys.append(key)
         return self
 

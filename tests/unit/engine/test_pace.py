@@ -107,3 +107,14 @@ def test_a_pause_of_years_is_steps_without_attempts() -> None:
 
 def test_nothing_happened() -> None:
     assert PaceLog(5.0, 10.0).taken(5.0) == Pace(1.0, [0], [0], [10.0])
+
+
+def test_for_how_long_headers_held_it() -> None:
+    log = PaceLog(0.0, 10.0)
+    log.limit(2.0, 5.0, is_headers=True)
+    log.limit(3.0, 4.0, is_headers=True)
+    log.limit(5.5, 10.0)
+    log.limit(7.0, 5.0, is_headers=True)
+    assert log.taken(7.0).held_by_headers_seconds == 3.5
+    log.limit(2 * MOST_STEPS, 10.0)
+    assert log.taken(2 * MOST_STEPS).held_by_headers_seconds == 3.5 + 2 * MOST_STEPS - 7

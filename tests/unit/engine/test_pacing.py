@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from batch_screen.config.settings import Pacing
 from batch_screen.engine.governor import START_SHARE, Governor, ramp
-from batch_screen.engine.pacing import EndpointPacers, Pacer, bucket
-from batch_screen.model import Allowance, Endpoint
+from batch_screen.engine.pacing import EndpointPacer, Pacer, bucket
+from batch_screen.engine.scope import SEVERAL
+from batch_screen.model import Allowance, Answer, OutcomeKind
 from tests import virtual_time
 from tests.thoroughness import examples
 
@@ -44,6 +45,7 @@ class Line:
             jitter=lambda: jitter,
         )
         self.pacer = Pacer(self.governor, clock=loop.time)
+        self.place = 0
         self.starts: list[float] = []
         self.closed: list[tuple[int, float]] = []
 
@@ -51,6 +53,7 @@ class Line:
         for i in range(count):
             await self.pacer.acquire()
             self.starts.append(self.clock())
+            self.send()
             gap = gaps[i % len(gaps)] if gaps else 0.0
             if gap:
                 await asyncio.sleep(gap)
@@ -63,12 +66,31 @@ class Line:
         self.governor.pause(seconds)
         self.closed.append((len(self.starts), self.clock() + seconds))
 
+    def send(self) -> int:
+        self.place += 1
+        self.governor.sent(self.place)
+        return self.place
+
     def refuse(self, age: float, retry_after: float | None) -> None:
-        self.governor.refused(sent_at=self.clock() - age, retry_after_seconds=retry_after)
-        self.closed.append((len(self.starts), self.clock() + (retry_after or 0.0)))
+        """Several numbers in a row: everybody waits."""
+        sent_at = self.clock() - age
+        for _ in range(SEVERAL):
+            place = self.send()
+            self.governor.refused(place, f"+{place}", sent_at, retry_after)
+        if self.governor.is_closed:
+            self.closed.append((len(self.starts), self.clock() + (retry_after or 0.0)))
+
+    def let_pass(self, _age: float, _: float | None) -> None:
+        self.governor.passed(self.send())
+
+    def slow_down(self, age: float, _: float | None) -> None:
+        self.governor.slow_down(self.place, sent_at=self.clock() - age)
 
     def say(self, remaining: float, reset: float | None) -> None:
-        self.governor.said(Allowance(remaining=int(remaining), reset_seconds=reset))
+        allowance = Allowance(remaining=int(remaining), reset_seconds=reset)
+        answer = Answer(kind=OutcomeKind.SUCCESS, allowance=allowance)
+        for _ in range(3):
+            self.governor.heard(answer, sent_at=self.clock())
 
     def stand_still(self, seconds: float, _: float | None) -> None:
         """SIGSTOP: time has passed when the loop looks again."""
@@ -90,7 +112,7 @@ GAPS = st.lists(st.one_of(st.just(0.0), st.floats(0, 3)), max_size=8)
 EVENTS = st.lists(
     st.tuples(
         st.floats(0, 20),  # when
-        st.sampled_from(["pause", "refuse", "say", "stand_still", "owe"]),
+        st.sampled_from(["pause", "refuse", "let_pass", "slow_down", "say", "stand_still", "owe"]),
         st.floats(0, 5),  # for so long, of an attempt this old, so many left
         st.one_of(st.none(), st.floats(0, 5)),
     ),
@@ -287,25 +309,26 @@ def test_a_busy_loop_costs_no_attempts_and_makes_no_second_too_full(stall: float
     assert len(starts) >= 0.99 * 980 * 10
 
 
+async def at_endpoint(pacer: EndpointPacer) -> float:
+    """One attempt at the endpoint as soon as it may; when that was."""
+    loop = asyncio.get_running_loop()
+    while wait := pacer.wait_seconds():  # noqa: ASYNC110 (time alone opens it)
+        await asyncio.sleep(wait)
+    pacer.started()
+    return loop.time()
+
+
 @given(
     rate=st.sampled_from([0.5, 3.0, 10.0, 98.0, 1000.0]),
     gaps=st.lists(st.floats(0, 2), min_size=1, max_size=6),
 )
 @examples(50)
 def test_an_endpoint_never_gets_more_than_its_own_rate(rate: float, gaps: list[float]) -> None:
-    endpoint, other = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
-
     async def main() -> list[float]:
-        loop = asyncio.get_running_loop()
-        pacers = EndpointPacers({endpoint: rate}, clock=loop.time)
+        pacer = EndpointPacer(lambda: rate, clock=asyncio.get_running_loop().time)
         starts = []
         for i in range(120):
-            while wait := pacers.wait_seconds(endpoint):
-                assert pacers.wait_seconds(other) == 0
-                await asyncio.sleep(wait)
-            pacers.started(endpoint)
-            pacers.started(other)
-            starts.append(loop.time())
+            starts.append(await at_endpoint(pacer))
             if i % 20 == 0:
                 await asyncio.sleep(gaps[i // 20 % len(gaps)])
         return starts
@@ -313,6 +336,82 @@ def test_an_endpoint_never_gets_more_than_its_own_rate(rate: float, gaps: list[f
     starts = virtual_time.run(main())
     assert per_second(starts) <= math.ceil(rate)
     assert starts[-1] - starts[0] <= 120 / (0.98 * rate) + 6 * max(gaps)
+
+
+@examples(100)
+@given(
+    steps=st.lists(
+        st.tuples(st.floats(0.3, 4), st.sampled_from([0.2, 0.5, 3.0, 20.0, 100.0, 1000.0])),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_nor_more_than_the_rate_that_it_has_at_the_moment(
+    steps: list[tuple[float, float]],
+) -> None:
+    """Over a change it may be the higher one of the two."""
+    changes, end = [], 0.0
+    for seconds, rate in steps:
+        changes.append((end, rate))
+        end += seconds
+
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        pacer = EndpointPacer(
+            lambda: [rate for began, rate in changes if began <= loop.time()][-1], clock=loop.time
+        )
+        starts: list[float] = []
+        while loop.time() < end:
+            starts.append(await at_endpoint(pacer))
+        return [start for start in starts if start < end]
+
+    starts = virtual_time.run(main())
+    for i, at in enumerate(starts):
+        held = i + 1 - bisect_left(starts, at - SECOND)
+        before = [rate for began, rate in changes if began <= max(0.0, at - 1)][-1]
+        highest = max(before, *(r for b, r in changes if at - 1 <= b <= at), 0)
+        assert held <= math.ceil(highest)
+
+
+@pytest.mark.parametrize(("before", "after"), [(100, 10), (10, 100), (0.01, 50), (50, 0.5)])
+def test_a_new_rate_of_an_endpoint_is_used_soon(before: float, after: float) -> None:
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        pacer = EndpointPacer(lambda: before if loop.time() < 5 else after, clock=loop.time)
+        starts: list[float] = []
+        while loop.time() < 5:
+            if pacer.wait_seconds() == 0:
+                pacer.started()
+                starts.append(loop.time())
+            await asyncio.sleep(min(max(pacer.wait_seconds(), 1e-3), 0.1))
+        while loop.time() < 25:
+            starts.append(await at_endpoint(pacer))
+        return starts
+
+    later = [at for at in virtual_time.run(main()) if at >= 5]
+    assert 0.9 * after * 20 - 2 <= len(later) <= after * 20 + 2
+
+
+def test_at_no_rate_it_is_left_alone() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        pacer = EndpointPacer(lambda: 10.0 if loop.time() < 5 else 0.0, clock=loop.time)
+        await asyncio.sleep(5)
+        await at_endpoint(pacer)
+        assert pacer.wait_seconds() > 500
+
+    virtual_time.run(main())
+
+
+def test_it_may_be_made_at_no_rate() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        pacer = EndpointPacer(lambda: 0.0 if loop.time() < 60 else 10.0, clock=loop.time)
+        await asyncio.sleep(60)
+        starts = [await at_endpoint(pacer) for _ in range(20)]
+        assert starts[-1] < 63
+
+    virtual_time.run(main())
 
 
 @pytest.mark.parametrize(("rate", "ramp_up"), [(0.5, 60), (1, 30), (0.1, 600), (2, 5)])

@@ -62,24 +62,74 @@ def test_a_parked_endpoint_lets_the_others_pass_and_comes_first_when_it_may() ->
     assert drained(queue) == [plan[0], plan[2]]
 
 
-def test_too_many_that_wait_stop_the_plan_from_being_read() -> None:
-    pulled = []
+def test_too_many_that_are_passed_over_stop_the_plan_from_being_read() -> None:
+    pulled = 0
 
     def plan() -> Iterator[Task]:
-        for task in tasks([CHECK] * 1000):
-            pulled.append(task)
-            yield task
+        nonlocal pulled
+        for i in range(100_000):
+            pulled += 1
+            yield Task(0, Lookup(f"+4477{i:08d}", CHECK))
 
     waits = Waits()
     waits.seconds[CHECK] = 1.0
     queue = TaskQueue(plan(), wait_seconds=waits, most_delayed=3)
     assert queue.next(0.0) is None
-    assert len(pulled) <= 64
+    assert 1000 < pulled <= 20_000
+    before = pulled
+    assert queue.next(0.5) is None
+    assert pulled == before
 
-    delayed = queued(tasks([CHECK] * 10))
+
+def test_too_many_that_failed_stop_the_plan_from_being_read() -> None:
+    queue = queued(tasks([CHECK] * 10))
     for task in tasks([DATE] * 3):
-        delayed.put_later(task, due=9.0)
-    assert delayed.next(0.0) is None
+        queue.put_later(task, due=9.0)
+    assert queue.next(0.0) is None
+    assert queue.wait(0.0) == 9.0
+    assert queue.next(9.0) is not None
+
+
+def test_many_that_were_refused_do_not_for_nothing_was_paid_for_them() -> None:
+    plan = tasks([CHECK] * 10)
+    queue = queued(plan)
+    for task in tasks([DATE] * 1000):
+        queue.put_later(task, due=9.0, was_refused=True)
+    assert drained(queue) == plan
+    assert len(drained(queue, 9.0)) == 1000
+
+
+def test_but_they_do_where_there_are_very_many() -> None:
+    queue = queued(tasks([CHECK] * 10))
+    for task in tasks([DATE] * 17_000):
+        queue.put_later(task, due=9.0, was_refused=True)
+    assert queue.next(0.0) is None
+    assert drained(queue, 9.0)[-1].lookup.endpoint is CHECK
+
+
+def test_refused_and_failed_ones_are_counted_apart_and_as_they_come_back() -> None:
+    plan = tasks([CHECK] * 6)
+    queue = queued(plan, most_delayed=1)
+    failed, refused, other = tasks([DATE] * 3)
+    queue.put_later(failed, due=2.0)
+    queue.put_later(refused, due=1.0, was_refused=True)
+    queue.put_later(other, due=3.0, was_refused=True)
+    assert queue.next(0.0) is None
+    assert queue.next(1.0) is refused
+    assert queue.next(1.0) is None, "the one that failed still waits"
+    assert queue.next(2.0) is failed
+    assert drained(queue, 2.0) == plan
+    assert drained(queue, 3.0) == [other]
+
+
+def test_new_ones_first_while_that_is_asked_for() -> None:
+    late, *plan = tasks([CHECK] * 4)
+    queue = queued(plan)
+    queue.put_later(late, due=1.0, was_refused=True)
+    assert queue.next(2.0, new_first=True) is plan[0]
+    assert queue.next(2.0) is late
+    queue.put_later(late, due=1.0, was_refused=True)
+    assert [queue.next(2.0, new_first=True) for _ in range(4)] == [*plan[1:], late, None]
 
 
 @given(

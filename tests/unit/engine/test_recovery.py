@@ -84,11 +84,20 @@ def test_a_refusal_while_holding_neither_moves_the_next_probe_nor_the_level_much
     assert held.level == pytest.approx(98)
 
 
+def test_unless_far_less_was_let_pass() -> None:
+    half, less = (
+        next_epoch(epoch(), refusal(at=8, not_before=9, rate=99, seen=seen, best=100))
+        for seen in (60, 20)
+    )
+    assert half.level == pytest.approx(60)
+    assert less.level == pytest.approx(50), "but not by more than half at once"
+
+
 def test_refused_at_once_after_a_pause_what_was_seen_is_the_limit() -> None:
     half = next_epoch(epoch(), refusal(at=1.6, not_before=2.6, rate=99, seen=50, best=100))
     assert (half.level, half.strikes) == (50, 1)
     close = next_epoch(epoch(), refusal(at=1.6, not_before=2.6, rate=99, seen=99, best=100))
-    assert close.level == pytest.approx(97)
+    assert close.level == pytest.approx(88), "or a little more than the pause has emptied"
 
 
 def test_strikes_grow_deeper() -> None:
@@ -98,7 +107,7 @@ def test_strikes_grow_deeper() -> None:
         last = next_epoch(last, refusal(at=at, not_before=at + 1, rate=99, seen=99, average=10))
         levels.append(last.level)
     shares = [after / before for before, after in zip([100.0, *levels], levels, strict=False)]
-    assert shares == pytest.approx([0.97, 0.9, 0.86, 0.75, 0.75])
+    assert shares == pytest.approx([0.88, 0.9, 0.86, 0.75, 0.75])
 
 
 @given(

@@ -3,27 +3,34 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from batch_screen.api.answers import TRUNCATED
+from batch_screen.api.answers import TRUNCATED, WORTH_ANOTHER_TRY
 from batch_screen.api.client import CANNOT_CONNECT
 from batch_screen.config.settings import Retry
 from batch_screen.engine.retry import (
     Verdict,
+    account_error,
     backoff_seconds,
     is_transient,
     judge,
-    stop_if_account,
-    stop_if_too_long,
+    wait_seconds,
 )
-from batch_screen.errors import AuthenticationError, QuotaError, Stopped
+from batch_screen.errors import ApiError, AuthenticationError, QuotaError
 from batch_screen.model import Answer, OutcomeKind
 
 K = OutcomeKind
 RETRY = Retry(max_attempts=3, max_refusals=5)
 
 
-def verdict(answer: Answer, failed: int = 1, refusals: int = 0) -> Verdict:
-    return judge(answer, failed_attempts=failed, refusals=refusals, retry=RETRY)
+def verdict(answer: Answer, failed: int = 1, refusals: float = 0) -> Verdict:
+    return judge(
+        answer,
+        failed_attempts=failed,
+        own_refusals=refusals,
+        retry=RETRY,
+        longest_wait_seconds=900,
+    )
 
 
 @pytest.mark.parametrize(
@@ -33,11 +40,17 @@ def verdict(answer: Answer, failed: int = 1, refusals: int = 0) -> Verdict:
         (Answer(kind=K.BAD_RESPONSE, reason="wrong_type", http_status=200), Verdict.FINAL),
         (Answer(kind=K.BAD_RESPONSE, reason="redirect", http_status=307), Verdict.FINAL),
         (Answer(kind=K.BAD_RESPONSE, reason=TRUNCATED), Verdict.RETRY),
+        (Answer(kind=K.FORBIDDEN, http_status=401), Verdict.ACCUSED),
+        (Answer(kind=K.REJECTED, http_status=402), Verdict.ACCUSED),
         (Answer(kind=K.REJECTED, http_status=400), Verdict.FINAL),
         (Answer(kind=K.FORBIDDEN, http_status=403), Verdict.FINAL),
         (Answer(kind=K.NOT_FOUND, http_status=404), Verdict.FINAL),
         (Answer(kind=K.RATE_LIMITED, http_status=408), Verdict.REFUSED),
         (Answer(kind=K.RATE_LIMITED, http_status=429), Verdict.REFUSED),
+        (
+            Answer(kind=K.RATE_LIMITED, http_status=429, code="QUOTA_EXCEEDED"),
+            Verdict.ACCUSED,
+        ),
         (Answer(kind=K.NOT_APPLICABLE, http_status=422), Verdict.FINAL),
         (Answer(kind=K.SERVER_ERROR, http_status=500), Verdict.RETRY),
         (Answer(kind=K.SERVER_ERROR, http_status=501), Verdict.FINAL),
@@ -80,38 +93,94 @@ def test_no_connection_is_never_final() -> None:
         (429, "QUOTA_EXCEEDED", QuotaError),
     ],
 )
-def test_what_concerns_the_account_stops_the_run(
-    status: int, code: str | None, error: type[Exception]
+def test_what_concerns_the_account_accuses_it_and_says_what_would_stop_the_run(
+    status: int, code: str | None, error: type[ApiError]
 ) -> None:
     kind = K.RATE_LIMITED if status == 429 else K.FORBIDDEN
-    with pytest.raises(error, match="start again") as caught:
-        verdict(Answer(kind=kind, http_status=status, code=code))
-    assert caught.value.exit_code == (77 if error is AuthenticationError else 4)  # type: ignore[attr-defined]
+    answer = Answer(kind=kind, http_status=status, code=code, retry_after_seconds=1e6)
+    assert verdict(answer, failed=99, refusals=99) is Verdict.ACCUSED
+    found = account_error(answer)
+    assert isinstance(found, error)
+    assert "start again" in str(found)
+    assert found.exit_code == (77 if error is AuthenticationError else 4)
 
 
 @pytest.mark.parametrize(
     ("status", "code"), [(200, None), (403, "QUOTA_EXCEEDED"), (429, "TOO_MANY_REQUESTS")]
 )
 def test_what_does_not_concern_the_account_does_not(status: int, code: str | None) -> None:
-    stop_if_account(Answer(kind=K.REJECTED, http_status=status, code=code))
+    assert account_error(Answer(kind=K.REJECTED, http_status=status, code=code)) is None
 
 
 def test_an_endpoint_that_is_not_implemented_is_not_asked_again() -> None:
     assert not is_transient(Answer(kind=K.SERVER_ERROR, http_status=501))
 
 
-def test_a_pause_beyond_the_cap_stops_and_says_which_setting() -> None:
-    stop_if_too_long(Answer(kind=K.RATE_LIMITED), 900)
-    stop_if_too_long(Answer(kind=K.RATE_LIMITED, retry_after_seconds=900), 900)
-    with pytest.raises(Stopped, match=r"1000 s.*pacing\.max_retry_after_seconds.*resume"):
-        stop_if_too_long(Answer(kind=K.RATE_LIMITED, retry_after_seconds=1000), 900)
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (Answer(kind=K.RATE_LIMITED, http_status=429), Verdict.REFUSED),
+        (Answer(kind=K.SERVER_ERROR, http_status=503), Verdict.RETRY),
+    ],
+)
+def test_who_is_to_wait_for_too_long_is_put_off(answer: Answer, expected: Verdict) -> None:
+    def waits(seconds: float) -> Answer:
+        return structs.replace(answer, retry_after_seconds=seconds)
+
+    assert verdict(waits(0)) is verdict(waits(900)) is expected
+    assert verdict(waits(901)) is Verdict.PUT_OFF
+    assert verdict(waits(901), failed=99, refusals=99) is Verdict.PUT_OFF
 
 
-@given(failed=st.integers(1, 20), jitter=st.floats(0, 1, exclude_max=True))
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(kind=K.SUCCESS, http_status=200, retry_after_seconds=1e6),
+        Answer(kind=K.NOT_FOUND, http_status=404, retry_after_seconds=1e6),
+        Answer(kind=K.SERVER_ERROR, http_status=501, retry_after_seconds=1e6),
+    ],
+)
+def test_what_is_final_waits_for_nothing(answer: Answer) -> None:
+    assert verdict(answer) is Verdict.FINAL
+
+
+@pytest.mark.parametrize("reason", sorted(WORTH_ANOTHER_TRY))
+def test_what_was_mangled_on_its_way_is_asked_again(reason: str) -> None:
+    mangled = Answer(kind=K.BAD_RESPONSE, reason=reason, http_status=200)
+    assert verdict(mangled, failed=2) is Verdict.RETRY
+    assert verdict(mangled, failed=3) is Verdict.FINAL
+
+
+@given(
+    kind=st.sampled_from([K.RATE_LIMITED, K.SERVER_ERROR]),
+    asked=st.floats(0.001, 1e4),
+    tries=st.integers(1, 1000),
+    jitter=st.floats(0, 1, exclude_max=True),
+)
+def test_nobody_comes_before_its_own_retry_after(
+    kind: OutcomeKind, asked: float, tries: int, jitter: float
+) -> None:
+    answer = Answer(kind=kind, retry_after_seconds=asked)
+    wait = wait_seconds(answer, tries, Retry(), jitter)
+    assert wait >= asked
+    if kind is K.RATE_LIMITED:
+        assert wait <= 1.05 * asked
+    else:  # it failed, so it backs off as well
+        backoff = backoff_seconds(tries, Retry(), jitter)
+        assert wait == max(asked * (1 + 0.05 * jitter), backoff)
+
+
+@pytest.mark.parametrize("asked", [None, 0.0])
+def test_who_is_not_asked_to_wait_backs_off(asked: float | None) -> None:
+    answer = Answer(kind=K.RATE_LIMITED, retry_after_seconds=asked)
+    assert wait_seconds(answer, 3, Retry(base_delay_seconds=1), 0.5) == 2
+
+
+@given(failed=st.integers(1, 10_000), jitter=st.floats(0, 1, exclude_max=True))
 def test_backoff_lies_between_nothing_and_the_cap(failed: int, jitter: float) -> None:
     retry = Retry(base_delay_seconds=0.5, max_delay_seconds=30)
     delay = backoff_seconds(failed, retry, jitter)
-    assert 0 <= delay <= min(30, 0.5 * 2 ** (failed - 1))
+    assert 0 <= delay <= min(30, 0.5 * 2 ** min(failed - 1, 30))
 
 
 def test_backoff_doubles_up_to_the_cap() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from time import perf_counter
 
-from batch_screen.engine.task import Sent, Task, outcome_of
+from batch_screen.engine.task import Places, Sent, Task, outcome_of
 from batch_screen.model import Answer, Endpoint, Lookup, OutcomeKind
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -13,7 +13,7 @@ TASK = Task(
 
 
 def test_an_outcome_says_when_it_came_and_how_long_it_took() -> None:
-    sent = Sent("correlator-1", at=5.0, began=perf_counter() - 0.25)
+    sent = Sent("correlator-1", Places(7, 3), at=5.0, began=perf_counter() - 0.25)
     outcome = outcome_of(TASK, Answer(kind=OutcomeKind.SUCCESS, swapped=False), sent, NOW)
     assert outcome.latency_ms is not None
     assert 250 <= outcome.latency_ms < 5_000

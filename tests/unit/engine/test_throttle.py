@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import pytest
 
 from batch_screen.config.settings import Pacing
 from batch_screen.engine.governor import Governor
+from batch_screen.engine.scope import SEVERAL
+from batch_screen.engine.task import Places, Sent, Task
 from batch_screen.engine.throttle import Throttle
-from batch_screen.model import Allowance, Answer, Endpoint, OutcomeKind
+from batch_screen.model import Allowance, Answer, Endpoint, Lookup, OutcomeKind
 from tests import virtual_time
 
 CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
+BOTH = (CHECK, DATE)
 OK = Answer(kind=OutcomeKind.SUCCESS, http_status=200)
 TIMEOUT = Answer(kind=OutcomeKind.TIMEOUT)
 
@@ -20,113 +23,382 @@ def refused(seconds: float | None = 2) -> Answer:
     return Answer(kind=OutcomeKind.RATE_LIMITED, http_status=429, retry_after_seconds=seconds)
 
 
+class Asking:
+    """A throttle and attempts, each another number's unless it is said whose."""
+
+    def __init__(self, throttle: Throttle, clock: Callable[[], float], governor: Governor) -> None:
+        self.throttle, self.clock, self.governor = throttle, clock, governor
+        self.numbers = 0
+
+    def send(self, endpoint: Endpoint = CHECK, *, age: float = 0.0) -> tuple[Task, Sent]:
+        self.numbers += 1
+        places = self.throttle.sent(endpoint)
+        task = Task(0, Lookup(f"+4477{self.numbers:08d}", endpoint))
+        return task, Sent("", places, self.clock() - age, 0.0)
+
+    def hear(self, answer: Answer, on: tuple[Task, Sent]) -> None:
+        task, sent = on
+        self.throttle.ended(sent.places)
+        self.throttle.heard(answer, task, sent)
+
+    def ask(
+        self, *answers: Answer, endpoint: Endpoint = CHECK, age: float = 0.0, refusals: int = 0
+    ) -> None:
+        """Each is sent and answered before the next one."""
+        for answer in answers:
+            on = self.send(endpoint, age=age)
+            on[0].refusals = refusals
+            self.hear(answer, on)
+
+    async def start(self, endpoint: Endpoint = CHECK) -> float:
+        """How long it takes until an attempt may start."""
+        began = self.clock()
+        while (wait := self.throttle.wait_seconds(endpoint)) > 0:  # noqa: ASYNC110 (time alone opens it)
+            await asyncio.sleep(wait)
+        await self.throttle.acquire(endpoint)
+        return self.clock() - began
+
+
 def throttled(
-    act: Callable[[Throttle, Callable[[], float]], Awaitable[None]], **pacing: object
+    act: Callable[[Asking], Awaitable[None]],
+    endpoints: Collection[Endpoint] = BOTH,
+    ceiling: Callable[[float], float] | None = None,
+    **pacing: object,
 ) -> None:
     async def main() -> None:
         clock = asyncio.get_running_loop().time
         usual = {"rate_per_second": 10, "headroom": 0, "ramp_up_seconds": 0}
         settings = Pacing(**(usual | pacing))
         governor = Governor(
-            lambda: settings.rate_per_second, settings, clock=clock, jitter=lambda: 0.0
+            lambda: ceiling(clock()) if ceiling else settings.rate_per_second,
+            settings,
+            clock=clock,
+            jitter=lambda: 0.0,
         )
-        await act(Throttle(settings, governor, clock=clock), clock)
+        throttle = Throttle(settings, governor, clock=clock, endpoints=endpoints)
+        await act(Asking(throttle, clock, governor))
 
     virtual_time.run(main())
 
 
-def test_a_refusal_pauses_everybody_and_is_seen_in_the_pace() -> None:
-    async def act(throttle: Throttle, clock: Callable[[], float]) -> None:
-        await throttle.acquire(CHECK)
-        throttle.sent()
-        throttle.heard(refused(), sent_at=clock())
-        await throttle.acquire(DATE)
-        throttle.sent()
-        assert clock() >= 2
-        pace = throttle.taken()
+# --- the account ---------------------------------------------------------------------------
+
+
+def test_one_refusal_pauses_nobody_and_is_seen_in_the_pace() -> None:
+    async def act(asking: Asking) -> None:
+        await asking.start()
+        asking.ask(refused(30))
+        assert await asking.start(DATE) < 0.2
+        asking.ask(OK, endpoint=DATE)
+        pace = asking.throttle.taken()
         assert (sum(pace.attempts), sum(pace.refused)) == (2, 1)
+        assert not asking.throttle.is_closed
 
     throttled(act)
 
 
-def test_an_absurd_retry_after_pauses_no_longer_than_the_cap() -> None:
-    async def act(throttle: Throttle, clock: Callable[[], float]) -> None:
-        throttle.heard(refused(1e9), sent_at=clock())
-        await throttle.acquire(CHECK)
-        assert clock() == pytest.approx(60, abs=0.5)
+@pytest.mark.parametrize("endpoints", [BOTH, (CHECK,)])
+def test_several_numbers_in_a_row_make_everybody_wait(endpoints: tuple[Endpoint, ...]) -> None:
+    async def act(asking: Asking) -> None:
+        for i in range(SEVERAL):
+            asking.ask(refused(5), endpoint=endpoints[i % len(endpoints)])
+        assert asking.throttle.is_closed
+        assert await asking.start(endpoints[-1]) == pytest.approx(5, abs=0.1)
+        asking.ask(OK)
+        assert not asking.throttle.is_closed
+        assert await asking.start() < 0.2
+
+    throttled(act, endpoints)
+
+
+def test_those_that_were_refused_before_do_not_speak_for_others() -> None:
+    async def act(asking: Asking) -> None:
+        asking.ask(*[refused()] * 10, refusals=1)
+        assert not asking.throttle.is_closed
+        assert not asking.throttle.refuses(None, 1)
+
+    throttled(act)
+
+
+def test_nobody_waits_for_an_absurd_time_before_others_were_tried() -> None:
+    async def act(asking: Asking) -> None:
+        asking.ask(*[refused(1e9)] * SEVERAL)
+        assert await asking.start() == pytest.approx(1, abs=0.1)
 
     throttled(act, max_retry_after_seconds=60)
 
 
-def test_a_503_that_asks_to_wait_pauses_without_changing_the_level() -> None:
-    async def act(throttle: Throttle, clock: Callable[[], float]) -> None:
+@pytest.mark.parametrize(
+    "kind", [OutcomeKind.SERVER_ERROR, OutcomeKind.TIMEOUT, OutcomeKind.UNREACHABLE]
+)
+def test_failures_say_neither_that_it_lets_pass_nor_that_it_refuses(kind: OutcomeKind) -> None:
+    async def act(asking: Asking) -> None:
+        asking.ask(*[refused()] * SEVERAL)
+        asking.ask(Answer(kind=kind))
+        assert asking.throttle.is_closed
+        assert asking.throttle.last_passed(CHECK) == Places(0, 0)
+
+    throttled(act)
+
+
+def test_a_503_that_asks_to_wait_is_no_matter_of_the_pace() -> None:
+    async def act(asking: Asking) -> None:
         busy = Answer(kind=OutcomeKind.SERVER_ERROR, http_status=503, retry_after_seconds=5)
-        throttle.heard(busy, sent_at=clock())
-        await throttle.acquire(CHECK)
-        assert clock() == pytest.approx(5, abs=0.2)
-        began = clock()
-        for _ in range(30):
-            await throttle.acquire(CHECK)
-        assert clock() - began <= 31 / 9.9
+        asking.ask(*[busy] * 5)
+        assert await asking.start() < 0.2
+        assert asking.governor.rate() == 10
 
     throttled(act)
 
 
-def test_what_the_headers_say_slows_down() -> None:
-    async def act(throttle: Throttle, clock: Callable[[], float]) -> None:
-        said = Allowance(remaining=20, reset_seconds=11)
-        throttle.heard(Answer(kind=OutcomeKind.SUCCESS, allowance=said), sent_at=clock())
-        for _ in range(5):
-            await throttle.acquire(CHECK)
-        assert clock() >= 2
+def test_what_a_refusal_says_of_its_lookup() -> None:
+    async def act(asking: Asking) -> None:
+        throttle = asking.throttle
+        places = Places(1, 1)
+        assert throttle.refuses_all, "nothing was ever let pass"
+        assert throttle.own_refusal(CHECK, places) == 0
+        throttle.known_good()
+        assert not throttle.refuses_all
+        assert throttle.own_refusal(CHECK, places) == 1
+        asking.ask(*[refused()] * SEVERAL)
+        assert throttle.refuses_all
+        assert throttle.own_refusal(CHECK, places) == 0
+        asking.ask(OK)
+        assert not throttle.refuses_all
 
     throttled(act)
+
+
+def test_who_was_let_pass_last_in_the_order_of_sending() -> None:
+    async def act(asking: Asking) -> None:
+        throttle = asking.throttle
+        first, second, third = asking.send(), asking.send(DATE), asking.send()
+        asking.hear(OK, third)
+        asking.hear(OK, first)
+        assert throttle.last_passed(CHECK) == Places(3, 2)
+        assert throttle.last_passed(DATE) == Places(3, 0)
+        asking.hear(OK, second)
+        assert throttle.last_passed(DATE) == Places(3, 1)
+
+    throttled(act)
+
+
+@pytest.mark.parametrize("endpoints", [BOTH, (CHECK,)])
+def test_so_many_in_a_row_refuse(endpoints: tuple[Endpoint, ...]) -> None:
+    async def act(asking: Asking) -> None:
+        throttle = asking.throttle
+        asking.ask(*[refused()] * 10, endpoint=CHECK)
+        assert throttle.refuses(None, 10)
+        assert throttle.refuses(CHECK, 10)
+        assert not throttle.refuses(CHECK, 11)
+        assert not throttle.refuses(DATE, 1) or len(endpoints) == 1
+        asking.ask(OK)
+        assert not throttle.refuses(None, 1)
+        assert not throttle.refuses(CHECK, 1)
+
+    throttled(act, endpoints)
+
+
+@pytest.mark.parametrize("endpoints", [BOTH, (CHECK,)])
+def test_refusals_of_all_endpoints_cut_the_rate_of_all(endpoints: tuple[Endpoint, ...]) -> None:
+    async def act(asking: Asking) -> None:
+        for i in range(400):
+            await asking.start(endpoints[i % len(endpoints)])
+            is_refused = i >= 200 and i % 5 < 2
+            asking.ask(refused() if is_refused else OK, endpoint=endpoints[i % len(endpoints)])
+            if asking.governor.rate() < 100:
+                break
+        assert 50 < asking.governor.rate() < 100
+        assert not any(asking.throttle.is_probing(endpoint) for endpoint in endpoints)
+
+    throttled(act, endpoints, rate_per_second=100)
+
+
+# --- an endpoint of its own ------------------------------------------------------------------
+
+
+def test_an_endpoint_that_alone_refuses_everything_is_probed_and_the_others_asked() -> None:
+    async def act(asking: Asking) -> None:
+        for _ in range(10):
+            asking.ask(OK, endpoint=DATE)
+            asking.ask(refused(30))
+        throttle = asking.throttle
+        assert throttle.is_probing(CHECK)
+        assert not throttle.is_closed
+        assert not throttle.is_probing(DATE)
+        assert throttle.wait_seconds(CHECK) == pytest.approx(30, rel=0.06)
+        assert throttle.wait_seconds(DATE) == 0
+        assert throttle.own_refusal(CHECK, Places(20, 10)) == 0
+        assert asking.governor.rate() == 10
+        assert await asking.start(DATE) < 0.2
+        assert await asking.start(CHECK) >= 29
+        asking.ask(OK)
+        assert not throttle.is_probing(CHECK)
+
+    throttled(act)
+
+
+def test_what_it_refuses_from_then_on_is_no_matter_of_the_account() -> None:
+    async def act(asking: Asking) -> None:
+        for _ in range(10):
+            asking.ask(OK, endpoint=DATE)
+            asking.ask(refused(1))
+        for _ in range(50):
+            asking.ask(*[refused(1)] * 3)
+            asking.ask(OK, endpoint=DATE)
+        assert not asking.throttle.is_closed
+        assert asking.governor.rate() == 10
+
+    throttled(act)
+
+
+def test_an_endpoint_of_which_a_part_is_refused_gets_a_lower_rate() -> None:
+    async def act(asking: Asking) -> None:
+        at = {CHECK: 0, DATE: 0}
+        first = None
+        for i in range(3000):
+            endpoint = BOTH[i % 2]
+            if asking.throttle.wait_seconds(endpoint) > 0:
+                endpoint = DATE
+            await asking.start(endpoint)
+            at[endpoint] += 1
+            # 30 a second is what this endpoint takes, of the 50 that it would get
+            is_refused = endpoint is CHECK and at[CHECK] % 5 < 2 and first is None
+            asking.ask(refused() if is_refused else OK, endpoint=endpoint)
+            if first is None and asking.throttle.wait_seconds(CHECK) > 0:
+                first, at = asking.clock(), {CHECK: 0, DATE: 0}
+            if first is not None and asking.clock() - first >= 8:
+                break
+        assert first is not None, "it got a rate of its own"
+        assert 15 <= at[CHECK] / 8 < 50
+        assert sum(at.values()) / 8 == pytest.approx(100, rel=0.05)
+        assert asking.governor.rate() == 100
+
+    throttled(act, rate_per_second=100)
 
 
 def test_an_endpoints_own_rate_has_headroom_too() -> None:
-    async def act(throttle: Throttle, clock: Callable[[], float]) -> None:
-        assert throttle.wait_seconds(CHECK) == 0
-        await throttle.acquire(CHECK)
-        assert throttle.wait_seconds(CHECK) == pytest.approx(1.25, rel=0.05)
-        assert throttle.wait_seconds(DATE) == 0
+    async def act(asking: Asking) -> None:
+        assert asking.throttle.wait_seconds(CHECK) == 0
+        await asking.throttle.acquire(CHECK)
+        assert asking.throttle.wait_seconds(CHECK) == pytest.approx(1.25, rel=0.05)
+        assert asking.throttle.wait_seconds(DATE) == 0
 
     throttled(act, rate_per_second_by_endpoint={CHECK: 1.0}, headroom=0.2)
 
 
-def test_timeouts_and_slow_answers_change_the_slots() -> None:
-    async def act(throttle: Throttle, clock: Callable[[], float]) -> None:
-        before = throttle.slots()
-        throttle.heard(TIMEOUT, sent_at=clock())
-        assert throttle.slots() < before
+def test_that_rate_is_never_exceeded_whatever_was_found() -> None:
+    async def act(asking: Asking) -> None:
+        for _ in range(10):
+            asking.ask(OK, endpoint=DATE)
+            asking.ask(refused(1))
+        await asyncio.sleep(2)
+        asking.ask(OK)
+        await asyncio.sleep(600)
+        starts = []
+        for _ in range(20):
+            await asking.start()
+            starts.append(asking.clock())
+        assert starts[-1] - starts[0] >= 19 / 2 * 0.9
+
+    throttled(act, rate_per_second_by_endpoint={CHECK: 2.0}, rate_per_second=100)
+
+
+def test_it_may_refuse_alone_when_an_hour_has_begun_that_permits_nothing() -> None:
+    async def act(asking: Asking) -> None:
+        under_way = [asking.send(endpoint) for _ in range(10) for endpoint in BOTH]
+        await asyncio.sleep(5)
+        for i, on in enumerate(under_way):
+            asking.hear(refused(1) if i % 2 == 0 else OK, on)
+        assert asking.throttle.is_probing(CHECK)
+
+    throttled(act, ceiling=lambda now: 10 if now < 3 else 0)
+
+
+# --- headers -------------------------------------------------------------------------------
+
+
+def test_what_the_headers_say_slows_down() -> None:
+    async def act(asking: Asking) -> None:
+        said = Allowance(remaining=20, reset_seconds=11)
+        asking.ask(*[Answer(kind=OutcomeKind.SUCCESS, allowance=said)] * 3)
+        for _ in range(5):
+            await asking.start()
+        assert asking.clock() >= 2
+        asking.throttle.pulse(0.0)
+        await asyncio.sleep(3)
+        asking.throttle.pulse(0.0)
+        assert asking.throttle.taken().held_by_headers_seconds == pytest.approx(3, abs=0.01)
+
+    throttled(act)
+
+
+def test_one_answers_headers_do_not() -> None:
+    async def act(asking: Asking) -> None:
+        said = Allowance(remaining=0, reset_seconds=60)
+        asking.ask(OK, Answer(kind=OutcomeKind.SUCCESS, allowance=said), OK, OK)
+        assert asking.governor.rate() == 10
+        assert await asking.start() < 0.2
+
+    throttled(act)
+
+
+# --- concurrency, a server that stands still, the pace -----------------------------------------
+
+
+def test_many_timeouts_change_the_slots_and_one_does_not() -> None:
+    async def act(asking: Asking) -> None:
+        before = asking.throttle.slots()
+        asking.ask(*[OK] * 20, TIMEOUT, age=0.05)
+        assert asking.throttle.slots() == before
+        asking.ask(*[TIMEOUT] * 20)
+        assert asking.throttle.slots() < before
+
+    throttled(act, rate_per_second=100)
+
+
+def test_what_is_stuck_holds_slots_of_its_own_until_it_ends() -> None:
+    async def act(asking: Asking) -> None:
+        asking.ask(*[OK] * 50, age=0.1)
+        await asyncio.sleep(0.3)
+        usual = asking.throttle.slots()
+        stuck = [asking.send() for _ in range(6)]
+        await asyncio.sleep(1)
+        asking.ask(OK, age=0.1)
+        assert asking.throttle.slots() == usual + 6
+        for on in stuck:
+            asking.throttle.ended(on[1].places)
+        await asyncio.sleep(0.3)
+        asking.ask(OK, age=0.1)
+        assert asking.throttle.slots() == usual
 
     throttled(act, rate_per_second=100)
 
 
 def test_after_a_server_stood_still_as_much_less_is_started() -> None:
-    async def act(throttle: Throttle, clock: Callable[[], float]) -> None:
+    async def act(asking: Asking) -> None:
         for _ in range(20):
-            await throttle.acquire(CHECK)
-            throttle.heard(OK, sent_at=clock() - 0.05)
-        stood_still = clock()
+            await asking.start()
+            asking.ask(OK, age=0.05)
+        under_way = [asking.send() for _ in range(4)]
         await asyncio.sleep(3)
-        for _ in range(4):
-            throttle.heard(OK, sent_at=stood_still)
-        began = clock()
-        await throttle.acquire(CHECK)
-        assert clock() - began >= 0.3
+        for on in under_way:
+            asking.hear(OK, on)
+        assert await asking.start() >= 0.3
 
     throttled(act)
 
 
 def test_the_pulse_keeps_the_limit_and_hears_of_a_lagging_loop() -> None:
-    async def act(throttle: Throttle, clock: Callable[[], float]) -> None:
+    async def act(asking: Asking) -> None:
+        throttle = asking.throttle
         for _ in range(8):
             throttle.pulse(0.0)
             await asyncio.sleep(0.25)
         assert throttle.taken().limit_per_second == [10.0, 10.0, 10.0]
+        assert throttle.taken().held_by_headers_seconds == 0
         before = throttle.slots()
-        for _ in range(50):
-            throttle.heard(OK, sent_at=clock() - 9)
+        asking.ask(*[OK] * 50, age=9)
         throttle.pulse(1.0)
         await asyncio.sleep(0.3)
         assert throttle.slots() == before
@@ -135,14 +407,22 @@ def test_the_pulse_keeps_the_limit_and_hears_of_a_lagging_loop() -> None:
 
 
 def test_a_slow_answer_among_others_costs_nothing() -> None:
-    async def act(throttle: Throttle, clock: Callable[[], float]) -> None:
+    async def act(asking: Asking) -> None:
         for _ in range(40):
-            await throttle.acquire(CHECK)
-            throttle.heard(OK, sent_at=clock() - 0.05)
-            throttle.heard(OK, sent_at=clock() - 2.0)
-            throttle.heard(OK, sent_at=clock() - 0.05)
-        began = clock()
-        await throttle.acquire(CHECK)
-        assert clock() - began < 0.2
+            await asking.start()
+            for age in (0.05, 2.0, 0.05):
+                asking.ask(OK, age=age)
+        assert await asking.start() < 0.2
 
     throttled(act)
+
+
+def test_a_pause_and_a_new_ramp_concern_everybody() -> None:
+    async def act(asking: Asking) -> None:
+        asking.throttle.pause(5)
+        assert await asking.start(DATE) == pytest.approx(5)
+        assert asking.governor.rate() == 10
+        asking.throttle.ramp_up()
+        assert asking.governor.rate() == 2
+
+    throttled(act, ramp_up_seconds=5)

@@ -7,6 +7,8 @@ from batch_screen.numbers.rules import MEANING, REMEDY
 from batch_screen.survey.damage import MEANING as DAMAGE
 from reference.outcomes import answers, fate, outcomes_page
 
+TOO_LONG = "408, 429 with a Retry-After above `pacing.max_retry_after_seconds`"
+
 
 def test_every_outcome_rule_reason_and_damage_has_a_line() -> None:
     lines = outcomes_page().splitlines()
@@ -21,9 +23,18 @@ def test_every_outcome_rule_reason_and_damage_has_a_line() -> None:
     [
         ("200 as documented", "`success`", "final"),
         ("200, cut off", "`bad_response`", "retry.max_attempts"),
-        ("401", "", "the run stops, to be resumed; exit code 77"),
+        ("401", "`forbidden`", "the run stops, to be resumed; exit code 77"),
+        ("401", "`forbidden`", "once an answer for another number bears it out"),
+        ("402", "`forbidden`", "exit code 4"),
         ("429", "`rate_limited`", "retry.max_refusals"),
-        ("429 with the code QUOTA_EXCEEDED", "", "exit code 4"),
+        ("429 with the code QUOTA_EXCEEDED", "`rate_limited`", "exit code 4"),
+        (TOO_LONG, "`rate_limited`", "`retry_after_too_long`, if others are let pass; else"),
+        (TOO_LONG, "`rate_limited`", "the run stops, to be resumed; exit code 4"),
+        (
+            "any other 5xx with such a Retry-After",
+            "`server_error`",
+            "its endpoint alone is given up",
+        ),
         ("501", "`server_error`", "final"),
         ("no connection could be made", "`unreachable`", "can be reached"),
     ],

@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_screen.config.settings import Pacing
+from batch_screen.engine.headers import Headers, said_rate
+from batch_screen.model import Allowance
+
+USED_UP = Allowance(remaining=0, reset_seconds=30)
+ALLOWANCES = st.builds(
+    Allowance,
+    limit_per_second=st.one_of(st.none(), st.floats(0, 1e6)),
+    remaining=st.one_of(st.none(), st.integers(0, 10**6)),
+    reset_seconds=st.one_of(st.none(), st.floats(0, 1e6)),
+)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Told:
+    """Headers, and what answers say one after the other."""
+
+    def __init__(self, *, rate: float = 100, headroom: float = 0, longest: float = 900) -> None:
+        self.clock, self.full = Clock(), rate
+        pacing = Pacing(rate_per_second=rate, headroom=headroom, max_retry_after_seconds=longest)
+        self.headers = Headers(pacing, clock=self.clock)
+
+    def hear(self, *answers: Allowance | None, age: float = 0.0) -> None:
+        for allowance in answers:
+            self.headers.heard(allowance, sent_at=self.clock.now - age)
+
+    @property
+    def rate(self) -> float:
+        return min(self.full, self.headers.rate(self.clock.now, self.full))
+
+
+# --- one answer ----------------------------------------------------------------------------
+
+
+@given(allowance=ALLOWANCES, most=st.floats(1, 1e4))
+def test_what_is_said_is_a_rate_for_a_while(allowance: Allowance, most: float) -> None:
+    found = said_rate(allowance, most)
+    if found is not None:
+        rate, seconds = found
+        assert rate > 0
+        assert 0 < seconds <= most
+
+
+@pytest.mark.parametrize(
+    ("allowance", "found"),
+    [
+        (Allowance(), None),
+        (Allowance(limit_per_second=0), None),
+        (Allowance(limit_per_second=5), (5, 1)),
+        (Allowance(limit_per_second=5, reset_seconds=0.2), (5, 1)),
+        (Allowance(limit_per_second=5, reset_seconds=60), (5, 60)),
+        (Allowance(limit_per_second=5, reset_seconds=1e6), (5, 900)),
+        (Allowance(limit_per_second=5, remaining=100, reset_seconds=11), (5, 11)),
+        (Allowance(limit_per_second=50, remaining=100, reset_seconds=11), (10, 11)),
+        (Allowance(remaining=100), None),
+        (Allowance(remaining=100, reset_seconds=1), None),  # of a second nobody knows the rest
+        (Allowance(remaining=0, reset_seconds=0), None),
+        (Allowance(remaining=0, reset_seconds=0.5), (2, 0.5)),
+        (Allowance(remaining=0, reset_seconds=900), (1 / 900, 900)),
+        (Allowance(remaining=0, reset_seconds=901), None),  # a quota, and no pace
+    ],
+)
+def test_rates_that_headers_say(allowance: Allowance, found: tuple[float, float] | None) -> None:
+    assert said_rate(allowance, 900) == (found and pytest.approx(found))
+
+
+# --- the last answers ----------------------------------------------------------------------
+
+
+def test_the_middle_one_of_the_last_five_counts() -> None:
+    told = Told()
+    slow, fast = (Allowance(remaining=remaining, reset_seconds=11) for remaining in (200, 600))
+    told.hear(fast, fast, fast)
+    assert told.rate == pytest.approx(60)
+    told.hear(slow, slow)
+    assert told.rate == pytest.approx(60)
+    told.hear(slow)
+    assert told.rate == pytest.approx(20)
+
+
+@given(
+    usual=st.integers(100, 1000),
+    odd=st.lists(ALLOWANCES, max_size=2),
+    order=st.permutations(range(5)),
+)
+def test_two_odd_ones_of_five_change_nothing(
+    usual: int, odd: list[Allowance], order: list[int]
+) -> None:
+    told = Told(rate=1000)
+    answers = [*odd, *[Allowance(remaining=usual, reset_seconds=2)] * 5][:5]
+    told.hear(*(answers[i] for i in order))
+    assert told.rate == usual
+
+
+def test_nothing_is_known_before_three_answers_agree() -> None:
+    told = Told()
+    assert told.headers.is_silent
+    told.hear(USED_UP, USED_UP)
+    assert not told.headers.is_silent
+    assert told.rate == 100
+    told.hear(USED_UP)
+    assert told.rate == 10
+
+
+def test_answers_without_headers_count_too() -> None:
+    told = Told()
+    told.hear(*[USED_UP, None] * 20)
+    told.hear(None)
+    assert told.headers.rate(told.clock.now + 31, 100) == 100
+    silent = Told()
+    silent.hear(None, None, None, USED_UP, USED_UP)
+    assert silent.rate == 100
+
+
+def test_headroom_is_taken_off() -> None:
+    told = Told(headroom=0.02)
+    told.hear(*[Allowance(remaining=300, reset_seconds=11)] * 3)
+    assert told.rate == pytest.approx(29.4)
+
+
+def test_it_holds_for_as_long_as_was_said() -> None:
+    told = Told()
+    told.hear(*[Allowance(remaining=300, reset_seconds=11)] * 3)
+    told.clock.now = 10.9
+    assert told.rate == 30
+    told.clock.now = 11
+    assert told.rate == 100
+
+
+@given(
+    answers=st.lists(st.one_of(st.none(), ALLOWANCES), max_size=20),
+    longest=st.floats(1, 5000),
+    full=st.floats(0.01, 5000),
+)
+def test_never_a_standstill_and_never_longer_than_the_longest_wait(
+    answers: list[Allowance | None], longest: float, full: float
+) -> None:
+    told = Told(rate=full, longest=longest)
+    told.hear(*answers)
+    assert told.rate >= 0.1 * full
+    told.clock.now = longest
+    assert told.rate == full
+
+
+def test_it_is_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    told = Told()
+    for told.clock.now in range(119):
+        told.hear(USED_UP, age=1.0)
+    assert caplog.text.count("headers permit") == 2
+    quiet = Told()
+    quiet.hear(*[Allowance(limit_per_second=99)] * 9)
+    assert caplog.text.count("headers permit") == 2, "that is hardly slower"
+
+
+# --- promises ------------------------------------------------------------------------------
+
+
+def broken(told: Told, passes: int, *, seconds: float = 10, since: float = 0.0) -> None:
+    """Thrice it is said that nothing is left; then so many are let pass all the same."""
+    told.hear(*[Allowance(remaining=0, reset_seconds=30)] * 3)
+    began = told.clock.now
+    for i in range(passes):
+        told.clock.now = began + seconds * (i + 1) / passes
+        told.hear(Allowance(remaining=0, reset_seconds=30), age=since)
+
+
+def test_a_promise_that_is_broken_by_what_passes_is_not_believed_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = Told()
+    broken(told, 5)
+    assert told.rate == 10
+    broken(told, 1)
+    assert told.rate == 100
+    assert "they are ignored from now on" in caplog.text
+    told.clock.now += 1000
+    told.hear(*[USED_UP] * 10)
+    assert told.rate == 100
+
+
+def test_what_was_sent_before_it_was_made_breaks_no_promise() -> None:
+    told = Told()
+    broken(told, 200, seconds=2, since=2)
+    assert told.rate == 10
+
+
+def test_twice_as_many_as_were_left_and_a_few_more_may_pass() -> None:
+    """Some are under way when an answer leaves, and not every server counts all of them."""
+    told = Told()
+    left = Allowance(remaining=50, reset_seconds=30)
+    told.hear(left, left, left)
+    for i in range(1, 107):
+        told.clock.now = i / 10
+        told.hear(left)
+        assert (told.rate < 100) == (i <= 105)
+
+
+def test_a_short_window_is_no_promise_for_it_may_have_begun_anew() -> None:
+    told = Told()
+    short = Allowance(remaining=0, reset_seconds=1)
+    for i in range(1000):
+        told.clock.now = i / 100
+        told.hear(short, age=0.01)
+    assert told.rate == 10
+
+
+# --- servers that mean it ------------------------------------------------------------------
+
+
+class Server:
+    """So many in each window of some seconds; says what is left of it, rounded as it likes."""
+
+    def __init__(self, limit: int, seconds: float, rounded: Callable[[float], float]) -> None:
+        self.limit, self.seconds, self.rounded = limit, seconds, rounded
+        self.used: dict[int, int] = {}
+        self.refused = 0
+
+    def ask(self, now: float) -> Allowance | None:
+        window = math.floor(now / self.seconds)
+        used = self.used.get(window, 0)
+        if used >= self.limit:
+            self.refused += 1
+            return None
+        self.used[window] = used + 1
+        left = self.rounded((window + 1) * self.seconds - now)
+        return Allowance(remaining=self.limit - used - 1, reset_seconds=left)
+
+
+def asked(server: Server, told: Told, until: float, way: float = 0.05) -> Told:
+    """Asks at the rate that headers permit; what is refused is only counted."""
+    under_way: deque[tuple[float, float, Allowance]] = deque()
+    due = 0.0
+    while due < until:
+        while under_way and under_way[0][0] <= due:
+            told.clock.now, sent_at, allowance = under_way.popleft()
+            told.headers.heard(allowance, sent_at=sent_at)
+        told.clock.now = due
+        if (allowance := server.ask(due + way)) is not None:
+            under_way.append((due + 2 * way, due, allowance))
+        due += 1 / told.rate
+    return told
+
+
+@pytest.mark.parametrize("rounded", [math.ceil, float])
+@pytest.mark.parametrize(("limit", "seconds"), [(100, 10), (600, 60), (3000, 60), (3000, 300)])
+@pytest.mark.parametrize("times_too_high", [1.2, 3, 8])
+def test_a_server_that_counts_down_is_obeyed(
+    limit: int,
+    seconds: float,
+    rounded: Callable[[float], float],
+    times_too_high: float,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server, windows = Server(limit, seconds, rounded), 6
+    asked(server, Told(rate=times_too_high * limit / seconds), windows * seconds)
+    passed = sum(server.used.values())
+    assert passed >= 0.9 * windows * limit
+    assert server.refused <= windows * max(12, 0.06 * limit)
+    assert "ignored" not in caplog.text, "windows that begin anew break no promise"
+
+
+def test_a_server_that_lies_costs_little_time() -> None:
+    """It says that nothing is left and lets everything pass."""
+    told, passed = Told(), 0
+    while told.clock.now < 60:
+        told.hear(USED_UP, age=1e-3)
+        passed += 1
+        told.clock.now += 1 / told.rate
+    assert passed >= 0.97 * 100 * 60
