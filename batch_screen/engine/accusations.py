@@ -74,7 +74,9 @@ class Accusations:
         numbers = {held.task.lookup.e164 for held in self._open}
         endpoints = {held.task.lookup.endpoint for held in self._open}
         # One endpoint may not be part of what the account has bought, which is no dead key.
-        return len(numbers) > 1 and (len(endpoints) > 1 or not self._several)
+        # Amid good answers one more: two odd numbers may stand side by side.
+        enough = 3 if self.has_passed else 2
+        return len(numbers) >= enough and (len(endpoints) > 1 or not self._several)
 
     def is_witness(self, task: Task) -> bool:
         """Whether the answer to this task would decide."""

@@ -239,6 +239,7 @@ class EndpointBreaker:
         )
         self._busy = Streak()
         self._busy_breaker = Breaker(guards.unreachable_seconds, clock, self._too_busy)
+        self._busy_breaker.fine()  # who names a time to come again is no wrong address
         self._refusals = Refusals(guards, clock, endpoint.value)
         self._absent = Streak()
         self._most = guards.max_error_share * WINDOW_ATTEMPTS
@@ -266,7 +267,6 @@ class EndpointBreaker:
     def known_good(self) -> None:
         """An earlier start had answers from it."""
         self._outage.known_good()
-        self._busy_breaker.fine()
 
     def wait_seconds(self) -> float:
         """How long the endpoint must still be left alone."""

@@ -117,6 +117,25 @@ def decide(rules: Rules, number: Number, now: datetime) -> Decision:
     return decision
 
 
+def dependents(rules: Rules, endpoint: Endpoint) -> set[Endpoint]:
+    """The endpoints that may wait for an outcome of this one, directly or by way of others."""
+    found = {endpoint}
+    while more := {e for e in rules.endpoints for first in found if _may_wait(rules, e, first)} - (
+        found
+    ):
+        found |= more
+    return found - {endpoint}
+
+
+def _may_wait(rules: Rules, endpoint: Endpoint, first: Endpoint) -> bool:
+    if rules.only_where_changed.get(endpoint) is first:
+        return True
+    if endpoint in rules.joined and endpoint.check is first:
+        return True
+    waits_for_date = endpoint.takes_max_age and endpoint.date is first
+    return waits_for_date and (rules.derives or rules.asks_dates_beyond)
+
+
 def last_observed_at(rules: Rules, past: Past, endpoint: Endpoint) -> datetime | None:
     """Until when earlier runs had observed what a check asks about, if it looks back so far."""
     is_of_interest = rules.reaches_back and endpoint.takes_max_age

@@ -343,7 +343,7 @@ class Dispatcher:
             self._throttle.heard(answer, task, sent)
         if is_refused:
             self._budget.refused(endpoint)
-            task.refusals += 1
+            task.refusals, task.was_refused = task.refusals + 1, True
             task.own_refusals += self._throttle.own_refusal(endpoint, sent.places)
         else:
             task.failed_attempts += 1

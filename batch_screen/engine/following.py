@@ -5,7 +5,14 @@ Kept are only those that still wait for something: as many as are being asked.
 
 from __future__ import annotations
 
-from batch_screen.engine.deciding import Decision, Number, Rules, decide, last_observed_at
+from batch_screen.engine.deciding import (
+    Decision,
+    Number,
+    Rules,
+    decide,
+    dependents,
+    last_observed_at,
+)
 from batch_screen.engine.seams import Clock, utc_now
 from batch_screen.engine.task import Task
 from batch_screen.engine.windows import aimed
@@ -43,13 +50,17 @@ class Following:
             del self._waiting[number.e164]
         return number, decision
 
-    def forget(self, e164: str) -> int:
-        """Nobody waits for this number's outcomes any more; says how many lookups did."""
-        number = self._waiting.pop(e164, None)
+    def forget(self, e164: str, endpoint: Endpoint) -> int:
+        """There will be no outcome of this endpoint; says how many lookups waited for it."""
+        number = self._waiting.get(e164)
         if number is None:
             return 0
         known = number.outcomes.keys() | number.begun
-        return sum(endpoint not in known for endpoint in self._rules.endpoints)
+        lost = dependents(self._rules, endpoint) - known
+        number.begun |= lost  # they are not asked in this start
+        if self._is_decided(number):
+            del self._waiting[e164]
+        return len(lost)
 
     def task(self, number: Number, endpoint: Endpoint) -> Task:
         """The lookup to ask, with the window that it needs by now."""

@@ -51,6 +51,8 @@ _SOON_SECONDS = 10.0
 _RECOUNT_SENDS = 1_000
 _ENOUGH_SENDS = 64
 _MORE = 1.5
+_SHORTEST_TRIAL_SECONDS = 0.5
+_SECOND_LOOK_SENDS = 200
 _UNLIKELY = 0.1
 
 _log = masked_logger(__name__)
@@ -101,6 +103,8 @@ class Governor:
         self._recent = Recent()
         self._before_cut: Epoch | None = None
         self._trial: Trial | None = None
+        self._trial_began = -math.inf
+        self._acquittal: Trial | None = None
         self._trial_rate = self._trial_seen = math.inf
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self.headers = Headers(pacing, clock=clock)
@@ -158,8 +162,10 @@ class Governor:
             self._reopen()
         if self._trial is not None:
             self._judge_trial(place)
+        elif self._acquittal is not None:
+            self._look_again(place)
 
-    def refused(
+    def refused(  # noqa: PLR0911 (one question after the other)
         self,
         place: int,
         e164: str,
@@ -189,6 +195,9 @@ class Governor:
         is_too_high = self._test.refused(place)
         if self._trial is not None:
             self._judge_trial(place)
+            return False
+        if self._acquittal is not None:
+            self._look_again(place)
             return False
         if self._test.sends(place) < _RECOUNT_SENDS or is_too_high:
             return is_too_high
@@ -258,12 +267,13 @@ class Governor:
     # --- closed: everything is refused ------------------------------------------------------
 
     def _close(self, retry_after_seconds: float | None) -> None:
-        """Closed once, the rate stays: some odd numbers side by side do as much. Again, it falls."""
+        """Closed once, the rate stays: odd numbers side by side do as much. Again, it falls."""
         now = self._clock()
+        is_same = now < self.not_before  # what was under way opened it and closes it once more
         is_soon = (
             self._sent - self._reopened <= _SOON_SENDS or now - self._reopened_at <= _SOON_SECONDS
         )
-        is_again = is_soon or self._is_above_level()
+        is_again = not is_same and (is_soon or self._is_above_level())
         last, rate = self._epoch, self.rate()
         self.close(retry_after_seconds)
         self._trial, self._trial_rate = None, math.inf
@@ -293,6 +303,7 @@ class Governor:
         now = self._clock()
         self.is_closed = False
         self._reopened, self._reopened_at = self._sent, now
+        self._lately.restart(self._sent)
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._test.restart(self._sent)
         if self._epoch is not None:
@@ -310,6 +321,7 @@ class Governor:
         self._trial = Trial(self._test.share(place), TRIAL_SHARE)
         self._trial_seen = self._delivered(self._clock(), rate)
         self._trial_rate = TRIAL_SHARE * rate
+        self._trial_began = self._clock()
         self._test.restart(self._sent)
 
     def _judge_trial(self, place: int) -> None:
@@ -317,12 +329,14 @@ class Governor:
         trial, now = self._trial, self._clock()
         if trial is None or self._test.sends(place) < trial.sends:
             return
+        if now - self._trial_began < _SHORTEST_TRIAL_SECONDS:
+            return  # what a bucket had left would pass for what the server lets pass
         share, rate = self._test.share(place), self._trial_rate
         self._trial, self._trial_rate = None, math.inf
         if trial.has_helped(share) or trial.has_another_cause(share):
             self._keep(trial, share, rate, now)
         else:
-            self._acquit(max(share, trial.share, self._lately.share(place)))
+            self._acquit(share, max(share, trial.share))
 
     def _keep(self, trial: Trial, share: float, rate: float, now: float) -> None:
         """There is a limit: holds what it lets pass."""
@@ -333,7 +347,7 @@ class Governor:
         level = max(LEAST_PER_SECOND, delivered)
         self._set(Epoch(level, now, now, now + hold, hold), now)
 
-    def _acquit(self, share: float) -> None:
+    def _acquit(self, seen: float, share: float) -> None:
         """Whatever the rate, as much is refused: only those that are refused wait."""
         _log.warning(
             "%s: about %.1f %% of requests are refused whatever the rate; only these wait",
@@ -344,6 +358,18 @@ class Governor:
         self._test.restart(self._sent)
         self._recent.clear()
         self._epoch = self._before_cut
+        self._acquittal = Trial(seen, TRIAL_SHARE)
+
+    def _look_again(self, place: int) -> None:
+        """At the full rate as much is refused as at the cut one, or it is the pace after all."""
+        acquittal, now = self._acquittal, self._clock()
+        if acquittal is None or self._test.sends(place) < _SECOND_LOOK_SENDS:
+            return
+        share, rate = self._test.share(place), self.rate()
+        self._acquittal = None
+        if acquittal.is_more(share):
+            self._test.tolerate(0.0)
+            self._set(Epoch(rate * (1 - share), now, now, now + HOLD_SECONDS, HOLD_SECONDS), now)
 
     def _recount(self, place: int) -> bool:
         """What is tolerated falls with what is refused; says whether that is too much for long."""
@@ -377,6 +403,7 @@ class Governor:
         if self._epoch is not None and now >= self._epoch.probes_at:
             self._levels.append((now, self._epoch.level))  # it was held well for all its time
         self._epoch = epoch
+        self._acquittal = None
         self._test.restart(self._sent)
         self._recent.clear()
 

@@ -85,7 +85,7 @@ def next_epoch(last: Epoch | None, refusal: Refusal) -> Epoch:
     is_strike = last is not None and refusal.at - last.resumes_at < _STRIKE_SECONDS
     was_probe = last is not None and refusal.rate > last.level
     level = max(LEAST_PER_SECOND, _level(last, refusal, is_strike, was_probe))
-    held = hold_seconds(last, level, refusal, was_probe)
+    held = _hold_seconds(last, level, refusal, was_probe)
     is_kept = last is not None and not was_probe and level >= _SAME * refusal.best
     probes_at = refusal.not_before + held
     if last is not None and is_kept:  # it was held, and goes on being held
@@ -124,7 +124,7 @@ def _level(last: Epoch | None, refusal: Refusal, is_strike: bool, was_probe: boo
     return min(max(refusal.average, floor * last.level), _LATER_STRIKES * last.level)
 
 
-def hold_seconds(last: Epoch | None, level: float, refusal: Refusal, was_probe: bool) -> float:  # noqa: FBT001 (as above)
+def _hold_seconds(last: Epoch | None, level: float, refusal: Refusal, was_probe: bool) -> float:  # noqa: FBT001 (as above)
     """How long to hold a level before the next probe.
 
     Longer where little can be won, and each time a probe has found the limit where it was; short

@@ -22,8 +22,8 @@ SEVERAL = 3
 HARMLESS_SHARE = 0.02
 """Refusals below this share cost nothing, so nothing is done about them."""
 
-# Found soon is only what is unmistakable: at 3 % that are refused by chance, one refusal in 600
-# raises an alarm; at 7 %, as of a rate a tenth too high, one in 20; at half, the fifth.
+# Found soon is only what is unmistakable: at 3 % that are refused by chance, one refusal in 1,900
+# raises an alarm; at 7 %, as of a rate a tenth too high, one in 64; at half, the fifth.
 _USUAL_SHARE = 0.05
 _TOO_HIGH_SHARE = 0.2
 _MOST_SHARE = 0.95
@@ -31,6 +31,7 @@ _ALARM = 5.5
 _LATER_ALARM = 8.0
 _IN_A_ROW_SHARE = 0.9
 _FEWEST_SENDS = 16
+_MOST_SENDS = 400
 _TELLING_REFUSALS = 6.0
 _CHANCE_SHARE = 0.05
 _CHANCE = 0.003
@@ -109,7 +110,11 @@ class Lately:
 
     def share(self, place: int) -> float:
         """Share of them that was refused."""
-        return self.refusals / self.sends(place)
+        return min(1.0, self.refusals / self.sends(place))
+
+    def restart(self, place: int) -> None:
+        """What was sent up to that place says nothing any more."""
+        self._first, self.refusals = float(place), 0.0
 
     def refused(self, place: int) -> None:
         """The attempt of that place was refused."""
@@ -269,7 +274,7 @@ class Trial(NamedTuple):
         (200, 23)
         """
         apart = max(self.share - self._share_with_limit, 0.01)
-        return max(_FEWEST_SENDS, math.ceil(_TELLING_REFUSALS / apart))
+        return min(max(_FEWEST_SENDS, math.ceil(_TELLING_REFUSALS / apart)), _MOST_SENDS)
 
     @property
     def _share_with_limit(self) -> float:
@@ -283,6 +288,14 @@ class Trial(NamedTuple):
         (True, False)
         """
         return share < (self.share + self._share_with_limit) / 2
+
+    def is_more(self, share: float) -> bool:
+        """Whether a smaller part is let pass at the full rate again than at the cut one.
+
+        >>> Trial(0.3, 0.6).is_more(0.35), Trial(0.3, 0.6).is_more(0.5)
+        (False, True)
+        """
+        return 1 - share < (1 + self.cut) / 2 * (1 - self.share)
 
     def has_another_cause(self, share: float) -> bool:
         """Whether far more is refused at the lower rate: what it was to show has changed meanwhile.

@@ -130,7 +130,7 @@ class ShardLine:
     def drop(self, shard: int, lookup: Lookup) -> None:
         """The lookup is not asked in this start, nor what waits for its outcome."""
         self._incomplete.add(shard)
-        self._missing[shard] -= 1 + self._following.forget(lookup.e164)
+        self._missing[shard] -= 1 + self._following.forget(lookup.e164, lookup.endpoint)
         self._seal_if_complete(shard)
 
     def hurry(self) -> None:

@@ -15,6 +15,7 @@ class Task(msgspec.Struct):
     """A lookup on its way: which shard it belongs to and what it has been through.
 
     ``own_refusals`` are those in this start that say something of the lookup: others were let pass.
+    ``was_refused``: in this start, ever.
     ``unanswered`` requests of earlier starts may have been billed; ``held`` is an answer to it
     that an earlier start's canary still held back. Where a window reaches back to an earlier
     run, ``last_observed_at`` is until when that had observed the number.
@@ -25,6 +26,7 @@ class Task(msgspec.Struct):
     failed_attempts: int = 0
     refusals: int = 0
     own_refusals: float = 0.0
+    was_refused: bool = False
     unanswered: int = 0
     held: Outcome | None = None
     last_observed_at: datetime | None = None

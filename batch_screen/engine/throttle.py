@@ -192,7 +192,7 @@ class Throttle:
     def _refused(self, answer: Answer, task: Task, sent: Sent) -> None:
         wait, endpoint, e164 = answer.retry_after_seconds, task.lookup.endpoint, task.lookup.e164
         sent_at, places = sent.at, sent.places
-        streak, is_first = self._streaks[endpoint], not task.refusals
+        streak, is_first = self._streaks[endpoint], not task.was_refused
         if is_first and not self._is_alone:
             streak.refused(places.at_endpoint, e164, sent_at)
         if (own := self._governors.get(endpoint)) is not None:

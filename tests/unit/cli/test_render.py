@@ -77,7 +77,7 @@ def test_closing_block(summary: Make, lookups: Make, layout: Layout) -> None:
         *(f"    {table}/{parts}" for table in TABLES),
     ):
         assert line in lines
-    assert lines[-1].startswith("  hint: 5.0% of the lookups failed"), "so few refusals mean nothing"
+    assert lines[-1].startswith("  hint: 5.0% of the lookups failed")  # 20 refusals mean nothing
 
 
 def test_changes_since_the_previous_run(summary: Make, layout: Layout) -> None:

@@ -205,10 +205,10 @@ def test_a_forgotten_number_says_how_many_waited_and_learns_nothing_more() -> No
     following = Following(rules(SIM, SIM_DATE, DEVICE, **CHAIN))
     begun = following.begin(Number(0, number(1)))
     assert begun.ask == [SIM_DATE]
-    assert following.forget(number(1)) == 2
+    assert following.forget(number(1), SIM_DATE) == 2
     assert not following.is_waiting
     assert following.learn(Outcome(number(1), SIM_DATE, kind=OutcomeKind.NOT_FOUND)) is None
-    assert following.forget(number(1)) == 0, "they were counted"
+    assert following.forget(number(1), SIM_DATE) == 0, "they were counted"
 
 
 def test_what_is_asked_already_did_not_wait() -> None:
@@ -217,10 +217,10 @@ def test_what_is_asked_already_did_not_wait() -> None:
     told = following.learn(Outcome(number(1), SIM_DATE, kind=OutcomeKind.NOT_FOUND))
     assert told is not None
     assert told[1].ask == [SIM]
-    assert following.forget(number(1)) == 1
+    assert following.forget(number(1), SIM) == 1
     plain = Following(rules(SIM, DEVICE))
     plain.begin(Number(0, number(2)))
-    assert plain.forget(number(2)) == plain.forget(number(3)) == 0
+    assert plain.forget(number(2), SIM) == plain.forget(number(3), SIM) == 0
 
 
 async def dropping(run: Run, plan: Plan, settings: Settings, given_up: Endpoint) -> None:
@@ -256,11 +256,6 @@ def test_what_was_dropped_and_all_that_waited_for_it_is_asked_by_the_next_start(
     assert len(list(run.sealed.glob("*.seal"))) == len(plan.shards)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="with the lookup that is dropped the number is forgotten, and with it what waits for "
-    "another endpoint's outcome",
-)
 def test_what_waits_for_another_endpoint_does_not_fall_with_the_one_given_up(
     tmp_path: Path,
 ) -> None:

@@ -47,7 +47,7 @@ class Asking:
         """Each is sent and answered before the next one."""
         for answer in answers:
             on = self.send(endpoint, age=age)
-            on[0].refusals = refusals
+            on[0].was_refused = refusals > 0
             self.hear(answer, on)
 
     async def start(self, endpoint: Endpoint = CHECK) -> float:
