@@ -297,6 +297,9 @@ class Outcome(
         return Lookup(self.e164, self.endpoint, self.max_age_minutes)
 
 
+TOO_LONG = "retry_after_too_long"
+"""Reason of a lookup that the server asked to come again later than the settings accept."""
+
 CANNOT_CONNECT = "cannot_connect"
 """Reason of an attempt for which no connection was made: nothing was sent, nothing is billed."""
 

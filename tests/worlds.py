@@ -146,6 +146,7 @@ class Told:
     asked: list[tuple[float, Lookup]]
     passed: list[float]
     refused: list[float]
+    too_early: int
     outcomes: dict[Lookup, Outcome]
     answered_at: dict[Lookup, float]
     error: BatchScreenError | None
@@ -182,6 +183,8 @@ class _Run:
         self.asked: list[tuple[float, Lookup]] = []
         self.passed: list[float] = []
         self.refused: list[float] = []
+        self.not_before: dict[Lookup, float] = {}
+        self.too_early = 0
         self.times: Counter[Lookup] = Counter()
         self.journal = Memory()
 
@@ -219,6 +222,7 @@ class _Run:
             self.asked,
             self.passed,
             self.refused,
+            self.too_early,
             self.journal.outcomes,
             self.journal.answered_at,
             error,
@@ -231,6 +235,7 @@ class _Run:
         world, loop = self.world, asyncio.get_running_loop()
         self.asked.append((loop.time(), lookup))
         self.times[lookup] += 1
+        self.too_early += loop.time() < self.not_before.get(lookup, 0.0)
         time = self.times[lookup]
         await asyncio.sleep(world.latency / 10)
         answer = self.decide(lookup, time, loop.time())
@@ -242,6 +247,8 @@ class _Run:
             await asyncio.sleep(world.timeout)
             return Answer(kind=OutcomeKind.TIMEOUT, reason="no_answer_in_time")
         await asyncio.sleep(wait)
+        if answer.kind is not OutcomeKind.SUCCESS:
+            self.not_before[lookup] = loop.time() + (answer.retry_after_seconds or 0.0)
         return answer
 
     def decide(self, lookup: Lookup, time: int, now: float) -> Answer:

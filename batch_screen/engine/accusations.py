@@ -9,6 +9,7 @@ to a later attempt decides: another of the kind stops the run, any other clears 
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import NamedTuple
 
 from batch_screen.engine.retry import account_error
@@ -31,30 +32,33 @@ class Withheld(NamedTuple):
     task: Task
     answer: Answer
     sent: Sent
+    at: datetime
+    ended: float
+    """When the answer came, by the API's time and by ``perf_counter``."""
 
 
 class Accusations:
     """The open ones. ``endpoints`` are those asked: more than one must bear an accusation out."""
 
     def __init__(self, endpoints: Collection[Endpoint]) -> None:
-        self._several = len(endpoints) > 1
+        self._are_several = self._several = len(endpoints) > 1
+        self._was_served = False
         self._open: list[Withheld] = []
         self._last_served = 0
 
     @property
     def has_passed(self) -> bool:
-        """Whether the account was served in this start."""
-        return self._last_served > 0
+        """Whether the account was ever served in this run."""
+        return self._was_served or self._last_served > 0
 
     @property
     def is_open(self) -> bool:
         """Whether an accusation waits to be decided."""
         return bool(self._open)
 
-    @property
-    def last_place(self) -> int:
-        """The place of the last attempt that was answered so, in the order of sending."""
-        return max(held.sent.places.of_all for held in self._open)
+    def known_good(self) -> None:
+        """An earlier start was served."""
+        self._was_served = True
 
     def accuse(self, held: Withheld) -> bool:
         """Another such answer; says whether it stays open: what was served later clears it.
@@ -100,9 +104,12 @@ class Accusations:
             return []
         cleared = [held for held in self._open if held.sent.places.of_all < place]
         self._open = [held for held in self._open if held.sent.places.of_all >= place]
+        if not self._open:
+            self._several = self._are_several
         return cleared
 
     def take(self) -> list[Withheld]:
         """Those that are still open; afterwards none is."""
         taken, self._open = self._open, []
+        self._several = self._are_several
         return taken

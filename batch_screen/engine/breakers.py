@@ -25,6 +25,7 @@ _SUSPICIOUS_FAILURES = 20
 _ENOUGH_TRIES = 10
 _LONGEST_TRY_SECONDS = 30.0
 _NOT_IMPLEMENTED = 501
+_ACCUSED_NUMBERS = 5
 
 _FAILURE = frozenset({OutcomeKind.SERVER_ERROR, OutcomeKind.TIMEOUT, OutcomeKind.UNREACHABLE})
 _ERROR = _FAILURE | {OutcomeKind.BAD_RESPONSE, OutcomeKind.FORBIDDEN, OutcomeKind.REJECTED}
@@ -242,6 +243,7 @@ class EndpointBreaker:
         self._busy_breaker.fine()  # who names a time to come again is no wrong address
         self._refusals = Refusals(guards, clock, endpoint.value)
         self._absent = Streak()
+        self._accused = Streak()
         self._most = guards.max_error_share * WINDOW_ATTEMPTS
         self._recent: deque[OutcomeKind] = deque()
         self._counts: Counter[OutcomeKind] = Counter()
@@ -263,6 +265,11 @@ class EndpointBreaker:
     def is_absent(self) -> bool:
         """Whether several numbers in a row were told that there is no such endpoint (501)."""
         return self._absent.holds(SEVERAL)
+
+    def accused(self, e164: str, place: int) -> bool:
+        """Told 401, 402 or an empty quota while others are served; says whether to give it up."""
+        self._accused.refused(place, e164)
+        return self._accused.holds(_ACCUSED_NUMBERS)
 
     def known_good(self) -> None:
         """An earlier start had answers from it."""
@@ -314,6 +321,7 @@ class EndpointBreaker:
         if self._busy.passed(place) or not self._busy_breaker.is_open:
             self._busy_breaker.fine()
         self._absent.passed(place)
+        self._accused.passed(place)
         self._refusals.heard(kind, sent_at=sent_at)
 
     def _too_busy(self, seconds: float) -> ApiError:

@@ -11,7 +11,7 @@ import asyncio
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from time import perf_counter
 
@@ -26,12 +26,12 @@ from batch_screen.engine.queue import TaskQueue
 from batch_screen.engine.retry import (
     ACCOUNT,
     HELD,
-    TOO_LONG,
     Verdict,
     account_error,
     judge,
     wait_seconds,
 )
+from batch_screen.engine.schedule import spelled
 from batch_screen.engine.seams import Ask, Clock, Correlate, Journal, utc_now
 from batch_screen.engine.task import Sent, Task, attempt_of, key_of, outcome_of
 from batch_screen.engine.throttle import Throttle
@@ -40,6 +40,7 @@ from batch_screen.errors import ApiError, BatchScreenError, Stopped
 from batch_screen.masking import masked_logger
 from batch_screen.model import (
     CANNOT_CONNECT,
+    TOO_LONG,
     Answer,
     Attempt,
     Endpoint,
@@ -55,6 +56,7 @@ _ALL_NUMBERS = 10
 """So many numbers in a row that are asked to wait for too long: it is the account that must."""
 _PASSED_OVER_SECONDS = 0.02
 _MOST_PASSED_OVER = 32
+_MOST_PUT_OFF = 16_384
 _RECONNECT_SECONDS = 0.2
 _LEFT_ALONE_SECONDS = 1.0
 
@@ -109,7 +111,6 @@ class Dispatcher:
         self._changed = asyncio.Event()
         self._halted: asyncio.Future[None] = self._loop.create_future()
         self._stopped_endpoints: set[Endpoint] = set()
-        self._last_place = 0
         self._grace_seconds = settings.guards.grace_seconds
         self.attempts = 0
 
@@ -126,6 +127,7 @@ class Dispatcher:
         self._reachability.known_good()
         self._outage.known_good()
         self._throttle.known_good()
+        self._accusations.known_good()
         if (breaker := self._breakers.get(endpoint)) is not None:
             breaker.known_good()
 
@@ -177,14 +179,14 @@ class Dispatcher:
                 await self._start(task)
             elif not self._is_idle():
                 await self._wait_for_change()
-            elif not (self._decide_withheld() or self._release_canary(is_complete=True)):
+            elif not self._decide_withheld() and (
+                self._halted.done() or not self._release_canary(is_complete=True)
+            ):
                 return  # what was held back may be what others have waited for
 
     def _has_slot(self) -> bool:
         if self._journal.is_behind:
             self._journal.hurry()  # a slow disk slows the asking, or a power cut would cost more
-            return False
-        if self._accusations.is_open and self._has_witness():
             return False
         return len(self._in_flight) < (1 if self._is_probing else self._throttle.slots())
 
@@ -197,10 +199,6 @@ class Dispatcher:
             or self._reachability.is_open
             or self._outage.is_open
         )
-
-    def _has_witness(self) -> bool:
-        """Whether an answer under way will decide about an accusation: it was sent later."""
-        return self._last_place > self._accusations.last_place and bool(self._in_flight)
 
     def _is_idle(self) -> bool:
         # Only asked when the queue has nothing to give. What is not saved yet may lead to more.
@@ -237,24 +235,20 @@ class Dispatcher:
 
     async def _start(self, task: Task) -> None:
         endpoint = task.lookup.endpoint
-        if task.held is not None:
-            self._admit(task.shard, task.held)
-            return
-        if endpoint in self._stopped_endpoints:
-            self._finish(task, Answer(kind=OutcomeKind.SKIPPED, reason="not_implemented"), None)
+        if self._needs_no_asking(task):
             await asyncio.sleep(0)  # a million of them must not keep everybody else waiting
-            return
-        if endpoint in self._given_up:
-            self._journal.drop(task.shard, task.lookup)
-            await asyncio.sleep(0)
             return
         if self._accusations.is_open and not self._may_decide(task):
             return
         if not self._budget.permits(endpoint):
             await self._run_out(task)
             return
+        was_accused = self._accusations.is_open
         await self._throttle.acquire(endpoint)
         if self._halted.done():  # meanwhile; whoever waits for it has not been woken yet
+            return
+        if endpoint in self._given_up or (self._accusations.is_open and not was_accused):
+            self._queue.put_first(task)  # what was heard meanwhile decides anew
             return
         self._aim(task)
         self._budget.sent(endpoint)
@@ -264,6 +258,19 @@ class Dispatcher:
         self._number += 1
         self._at_endpoint[endpoint] += 1
         self._in_flight[self._number] = asyncio.create_task(self._run(self._number, task))
+
+    def _needs_no_asking(self, task: Task) -> bool:
+        """Whether there is an answer already, or its endpoint is not asked any more; sees to it."""
+        endpoint = task.lookup.endpoint
+        if task.held is not None:
+            self._admit(task.shard, task.held)
+        elif endpoint in self._stopped_endpoints:
+            self._finish(task, Answer(kind=OutcomeKind.SKIPPED, reason="not_implemented"), None)
+        elif endpoint in self._given_up:
+            self._journal.drop(task.shard, task.lookup)
+        else:
+            return False
+        return True
 
     def _may_decide(self, task: Task) -> bool:
         """Whether the task's answer would decide about an accusation; else it comes later."""
@@ -311,7 +318,6 @@ class Dispatcher:
         correlator = self._correlate(lookup, task.attempts + task.unanswered + 1)
         self.attempts += 1
         places = self._throttle.sent(lookup.endpoint)
-        self._last_place = places.of_all
         sent = Sent(correlator, places, self._loop.time(), perf_counter())
         try:
             answer = await self._ask(lookup, correlator)
@@ -362,14 +368,17 @@ class Dispatcher:
             longest_wait_seconds=settings.pacing.max_retry_after_seconds,
         )
         match verdict:
+            case Verdict.ACCUSED | Verdict.PUT_OFF if task.lookup.endpoint in self._given_up:
+                self._save_accused(self._withheld(task, answer, sent))
             case Verdict.FINAL:
                 self._finish(task, answer, sent)
             case Verdict.ACCUSED:
-                held = Withheld(task, answer, sent)
+                task.accusations += 1
+                held = self._withheld(task, answer, sent)
                 if not self._accusations.accuse(held):
                     self._clear(held)
             case Verdict.PUT_OFF:
-                self._put_off.append(Withheld(task, answer, sent))
+                self._put_off.append(self._withheld(task, answer, sent))
                 self._stop_if_put_off(task.lookup.endpoint, answer)
             case _:
                 self._again(task, answer)
@@ -377,8 +386,9 @@ class Dispatcher:
     def _learn(self, answer: Answer, task: Task, sent: Sent) -> None:
         """What an answer says of the account, the server and its endpoint."""
         endpoint, e164 = task.lookup.endpoint, task.lookup.e164
-        for held in self._accusations.heard(answer, sent.places.of_all):
-            self._clear(held)
+        if cleared := self._accusations.heard(answer, sent.places.of_all):
+            self._passed_over = 0
+            self._each(cleared, self._clear)
         if self._put_off:
             self._decide_put_off()
         self._pause(self._outage.heard(answer.kind, sent_at=sent.at), "nothing but failures")
@@ -423,13 +433,48 @@ class Dispatcher:
 
     # --- answers that wait until it is known whom they are about ------------------------------
 
+    def _withheld(self, task: Task, answer: Answer, sent: Sent) -> Withheld:
+        return Withheld(task, answer, sent, self._clock(), perf_counter())
+
+    def _each(self, withheld: list[Withheld], decide: Callable[[Withheld], None]) -> None:
+        """Decides about each; what an error leaves undecided is kept as it was."""
+        while withheld:
+            held = withheld.pop(0)
+            try:
+                decide(held)
+            except BaseException:
+                self._put_off += withheld
+                raise
+
     def _clear(self, held: Withheld) -> None:
         """The account is served, so one of its nodes may have erred, or it is about the number."""
-        task, answer, sent = held
-        if task.attempts < self._settings.retry.max_attempts:
+        task, answer = held.task, held.answer
+        endpoint = task.lookup.endpoint
+        place = held.sent.places.at_endpoint
+        if self._breakers[endpoint].accused(task.lookup.e164, place) and len(self._breakers) > 1:
+            self._save_accused(held)
+            self._give_up(endpoint, self._accused_alone(endpoint, answer))
+        elif (answer.retry_after_seconds or 0.0) > self._settings.pacing.max_retry_after_seconds:
+            self._finish_put_off(held)
+        elif task.accusations < self._settings.retry.max_attempts:
             self._again(task, answer)
         else:
-            self._finish(task, answer, sent)
+            self._finish_held(held)
+
+    def _accused_alone(self, endpoint: Endpoint, answer: Answer) -> ApiError:
+        error = account_error(answer)
+        family = type(error) if error is not None else ApiError
+        return family(
+            f"{endpoint} alone answers {answer.http_status} for several numbers in a row: the "
+            "account seems to lack this endpoint; ask the vendor, then start again to resume"
+        )
+
+    def _finish_held(self, held: Withheld) -> None:
+        task, answer, sent, at, ended = held
+        self._admit(task.shard, outcome_of(task, answer, sent, at, ended=ended))
+
+    def _finish_put_off(self, held: Withheld) -> None:
+        self._finish_held(held._replace(answer=_put_off(held.answer)))
 
     def _stop_if_put_off(self, endpoint: Endpoint, answer: Answer) -> None:
         """Stops the run, or gives up the endpoint, if all are asked to wait for too long."""
@@ -442,47 +487,47 @@ class Dispatcher:
             self._give_up(endpoint, self._too_long(answer, endpoint))
 
     def _too_long(self, answer: Answer, endpoint: Endpoint | None = None) -> Stopped:
+        wait = spelled(round(answer.retry_after_seconds or 0))
+        longest = self._settings.pacing.max_retry_after_seconds
         return Stopped(
-            f"{endpoint or 'the API'} asks to wait {answer.retry_after_seconds:.0f} s, more than "
-            f"pacing.max_retry_after_seconds ({self._settings.pacing.max_retry_after_seconds:.0f})"
-            "; start again later to resume"
+            f"{endpoint or 'the API'} asks to wait {wait}, more than "
+            f"pacing.max_retry_after_seconds ({longest:.0f}); start again later to resume"
         )
 
     def _decide_put_off(self) -> None:
         """Those put off while others are let pass have failed: it is they who are to wait."""
         waiting, self._put_off = self._put_off, []
+        passed: list[Withheld] = []
         for held in waiting:
-            if self._passes(held):
-                self._finish(held.task, _put_off(held.answer), held.sent)
-            else:
-                self._put_off.append(held)
+            (passed if self._passes(held) else self._put_off).append(held)
+        if len(self._put_off) > _MOST_PUT_OFF:
+            passed.append(self._put_off.pop(0))
+        self._each(passed, self._finish_put_off)
 
     def _passes(self, held: Withheld) -> bool:
-        """Whether something sent after this attempt was let pass where it was not."""
-        endpoint = held.task.lookup.endpoint
-        if held.answer.kind is OutcomeKind.RATE_LIMITED:
-            return self._throttle.last_passed(endpoint).of_all > held.sent.places.of_all
-        return self._throttle.last_passed(endpoint).at_endpoint > held.sent.places.at_endpoint
+        """Whether something sent later to its endpoint was let pass."""
+        last = self._throttle.last_passed(held.task.lookup.endpoint)
+        return last.at_endpoint > held.sent.places.at_endpoint
 
     def _decide_withheld(self) -> bool:
         """At the end, with nobody left to ask: says whether that led to more."""
-        accused = self._accusations.take()
-        if accused and not self._accusations.has_passed:
-            for held in accused:
-                self._save_accused(held)
-            error = account_error(accused[0].answer)
-            self.halt(error)
-            return False
+        if self._accusations.is_open:
+            accused = self._accusations.take()
+            if not self._accusations.has_passed:
+                error = account_error(accused[0].answer)
+                self._each(accused, self._save_accused)
+                self.halt(error)
+                return False
+            self._each(accused, self._clear)  # nobody bears them out
+            return True
         put_off, self._put_off = self._put_off, []
         if put_off and self._throttle.refuses_all:
             self._put_off = put_off
             self.halt(self._too_long(put_off[0].answer))
             return False
-        for held in accused:
-            self._finish(*held)
-        for held in put_off:
-            self._finish(held.task, _put_off(held.answer), held.sent)
-        return bool(accused or put_off)
+        had_some = bool(put_off)
+        self._each(put_off, self._finish_put_off)
+        return had_some
 
     def _leave_withheld(self) -> None:
         """What is still withheld when the run is stopped was answered, and says no more."""
@@ -501,22 +546,35 @@ class Dispatcher:
         if endpoint in self._given_up:
             return
         self._given_up[endpoint] = error
+        lost = [held for held in self._put_off if held.task.lookup.endpoint is endpoint]
+        self._put_off = [held for held in self._put_off if held not in lost]
+        self._each(lost, self._save_accused)  # another start asks them
         if len(self._given_up) == len(self._breakers):
-            raise error
+            raise self._failed_alone()
         _log.warning("%s is given up, the others are asked: %s", endpoint, error)
 
     def _tell_given_up(self) -> None:
         """Ends a run that has asked all it could with the reason why the rest was not."""
-        if not self._given_up or self._halted.done():
+        if not self._given_up:
             return
-        first = next(iter(self._given_up.values()))
+        if not self._halted.done():
+            self.halt(self._failed_alone())
+        elif isinstance(error := self._halted.exception(), BatchScreenError):
+            error.endpoints = tuple(endpoint.value for endpoint in self._given_up)
+
+    def _failed_alone(self) -> BatchScreenError:
+        """Why endpoints were given up; of several reasons the gravest gives the exit code."""
+        errors = list(self._given_up.values())
+        gravest = max(errors, key=lambda error: error.exit_code)
+        if len(errors) == 1 == len(self._breakers):
+            return errors[0]
         names = ", ".join(self._given_up)
-        self.halt(
-            type(first)(
-                f"{first}; everything else is answered and saved, only {names} is asked then",
-                exit_code=first.exit_code,
-                endpoints=tuple(endpoint.value for endpoint in self._given_up),
-            )
+        reasons = "; ".join(dict.fromkeys(map(str, errors)))
+        rest = "; what else could be asked is answered and saved"
+        return type(gravest)(
+            f"{reasons}{'' if len(errors) == len(self._breakers) else rest} (given up: {names})",
+            exit_code=gravest.exit_code,
+            endpoints=tuple(endpoint.value for endpoint in self._given_up),
         )
 
     def _finish(self, task: Task, answer: Answer, sent: Sent | None) -> None:
@@ -559,7 +617,7 @@ class Dispatcher:
 
 def _put_off(answer: Answer) -> Answer:
     """The answer as the failed lookup's: how long it was to wait stands in its message."""
-    wait = f"the API asks to wait {answer.retry_after_seconds:.0f} s"
+    wait = f"the API asks to wait {spelled(round(answer.retry_after_seconds or 0))}"
     return msgspec.structs.replace(answer, reason=TOO_LONG, message=wait)
 
 

@@ -109,6 +109,7 @@ class Governor:
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self.headers = Headers(pacing, clock=clock)
         self.not_before = self._began
+        self._closed = 0
         self._reopened = self._reopened_at = -math.inf
         self.is_closed = False
         """Whether the server refuses everything just now, whoever it is about."""
@@ -158,7 +159,8 @@ class Governor:
     def passed(self, place: int) -> None:
         """The attempt of that place was let pass, whatever was answered."""
         self.has_passed = True
-        if self._streak.passed(place) and self.is_closed:
+        is_over = self._streak.passed(place)
+        if self.is_closed and (is_over or place > self._closed):
             self._reopen()
         if self._trial is not None:
             self._judge_trial(place)
@@ -241,6 +243,7 @@ class Governor:
     def forget(self) -> None:
         """What was refused so far was not about this rate."""
         self._test.restart(self._sent)
+        self._lately.restart(self._sent)
         self._recent.clear()
 
     def hold(self, level: float) -> None:
@@ -252,6 +255,7 @@ class Governor:
     def close(self, retry_after_seconds: float | None) -> None:
         """Everything is refused: waits as the server asks, then tries one by one."""
         self.is_closed = True
+        self._closed = self._sent
         self._wait(retry_after_seconds, is_probe=False)
 
     def pause(self, seconds: float) -> None:
@@ -362,14 +366,14 @@ class Governor:
 
     def _look_again(self, place: int) -> None:
         """At the full rate as much is refused as at the cut one, or it is the pace after all."""
-        acquittal, now = self._acquittal, self._clock()
+        acquittal = self._acquittal
         if acquittal is None or self._test.sends(place) < _SECOND_LOOK_SENDS:
             return
         share, rate = self._test.share(place), self.rate()
         self._acquittal = None
         if acquittal.is_more(share):
             self._test.tolerate(0.0)
-            self._set(Epoch(rate * (1 - share), now, now, now + HOLD_SECONDS, HOLD_SECONDS), now)
+            self.hold(rate * (1 - share))
 
     def _recount(self, place: int) -> bool:
         """What is tolerated falls with what is refused; says whether that is too much for long."""

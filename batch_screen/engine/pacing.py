@@ -152,7 +152,12 @@ class EndpointPacer:
         wait = self._starts.window_opens_at(self._bucket_rate) - self._clock()
         if not self._limiter.has_capacity():
             wait = max(wait, self._due - self._clock(), _SHORTEST_SECONDS)
-        return max(0.0, wait)
+        # The rate may rise meanwhile, as at a full hour.
+        return min(max(0.0, wait), _LOOK_AGAIN_SECONDS)
+
+    def follow(self, rate: Callable[[], float]) -> None:
+        """Keeps another rate from now on; what has started counts on."""
+        self._rate = rate
 
     def started(self) -> None:
         """An attempt starts now, after ``wait_seconds`` said 0."""

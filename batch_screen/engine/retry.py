@@ -34,9 +34,6 @@ HELD = "held_back"
 NOT_COUNTED = frozenset({CANNOT_CONNECT, ACCOUNT, HELD})
 """Reasons of attempts that say nothing about their lookup: a resume starts it afresh."""
 
-TOO_LONG = "retry_after_too_long"
-"""Reason of a lookup that the server asked to come again later than the settings accept."""
-
 
 class Verdict(StrEnum):
     """What becomes of a lookup after an attempt."""

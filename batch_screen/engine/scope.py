@@ -36,6 +36,7 @@ _TELLING_REFUSALS = 6.0
 _CHANCE_SHARE = 0.05
 _CHANCE = 0.003
 _NEARLY_ALL = 0.9
+_MOST_COUNTED = 200
 _ONE_IN_A_MILLION = 1e-6
 _REMEMBERED_NUMBERS = 512
 _COUNTED_SENDS = 256
@@ -228,9 +229,15 @@ class Blame:
         return max(0.0, passed) / max(1.0, sum(self._sends.values()))
 
     def is_spread(self) -> bool:
-        """Whether the refusals belong to more than one part, beyond doubt."""
+        """Whether the refusals belong to more than one part, or to all there is, beyond doubt."""
         refused = sum(self._refusals.values())
-        return refused > 0 and max(self._refusals.values()) < _NEARLY_ALL * refused
+        if not refused:
+            return False
+        worst = max(self._refusals, key=lambda part: self._refusals[part])
+        if self._refusals[worst] < _NEARLY_ALL * refused:
+            return True
+        # A part that sends nearly everything is nearly all there is.
+        return self._sends.get(worst, 0.0) >= _NEARLY_ALL * sum(self._sends.values())
 
     def clear(self) -> None:
         """Begins to count anew."""
@@ -251,6 +258,8 @@ def _at_least(some: int, of: int, share: float) -> float:
     >>> round(_at_least(4, 5, 0.2), 5)
     0.00672
     """
+    if of > _MOST_COUNTED:  # as a share, so many say as much
+        some, of = round(some * _MOST_COUNTED / of), _MOST_COUNTED
     return math.fsum(
         math.comb(of, k) * share**k * (1 - share) ** (of - k) for k in range(some, of + 1)
     )

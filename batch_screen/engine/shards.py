@@ -31,6 +31,8 @@ from batch_screen.runs import Run
 _MOST_WRITTEN = 4 * COMMIT_RECORDS
 """Outcomes that need no asking wait for the disk so many at a time."""
 
+_CLOSED = -1
+
 _log = masked_logger(__name__)
 
 
@@ -78,6 +80,7 @@ class ShardLine:
         self._failure: BaseException | None = None
         self._missing: dict[int, int] = {}
         self._incomplete: set[int] = set()
+        self._unsynced: Counter[int] = Counter()
         self._noted: defaultdict[int, list[Record]] = defaultdict(list)
         self._to_sync: list[Entry] = []
         self._sealing: set[asyncio.Future[None]] = set()
@@ -125,6 +128,7 @@ class ShardLine:
         if not self._to_sync:
             self._loop.call_soon(self._flush_or_fail)
         self._noted[shard].append(record)
+        self._unsynced[shard] += 1
         self._to_sync.append((shard, record))
 
     def drop(self, shard: int, lookup: Lookup) -> None:
@@ -227,8 +231,10 @@ class ShardLine:
     def _saved(self, entries: list[Entry]) -> None:
         outcomes = Counter(shard for shard, record in entries if isinstance(record, Outcome))
         self.unsaved -= outcomes.total()
+        self._unsynced.subtract(shard for shard, _ in entries)
         for shard, count in outcomes.items():
             self._missing[shard] -= count
+        for shard in outcomes.keys() | self._incomplete:
             self._seal_if_complete(shard)
         if self._following.is_waiting and not self._is_closing:
             self._follow_up(entries)
@@ -253,9 +259,14 @@ class ShardLine:
         return self._plan.shards[shard].unique_numbers * len(self._rules.endpoints)
 
     def _seal_if_complete(self, shard: int) -> None:
-        if self._missing[shard] == 0:
+        if self._missing[shard] == 0 and not self._unsynced[shard]:
             # A shard that lacks what was dropped is only closed: there may be thousands of them.
-            end = self._writer.close_shard if shard in self._incomplete else self._seal
+            end = self._seal
+            if shard in self._incomplete:
+                self._incomplete.discard(shard)
+                self._missing[shard] = _CLOSED
+                end = self._writer.close_shard
+            del self._unsynced[shard]
             sealing = self._loop.run_in_executor(None, end, shard)
             self._sealing.add(sealing)
             sealing.add_done_callback(self._sealed)

@@ -15,7 +15,7 @@ class Task(msgspec.Struct):
     """A lookup on its way: which shard it belongs to and what it has been through.
 
     ``own_refusals`` are those in this start that say something of the lookup: others were let pass.
-    ``was_refused``: in this start, ever.
+    ``was_refused``: in this start, ever; ``accusations`` are answers in it against the account.
     ``unanswered`` requests of earlier starts may have been billed; ``held`` is an answer to it
     that an earlier start's canary still held back. Where a window reaches back to an earlier
     run, ``last_observed_at`` is until when that had observed the number.
@@ -27,6 +27,7 @@ class Task(msgspec.Struct):
     refusals: int = 0
     own_refusals: float = 0.0
     was_refused: bool = False
+    accusations: int = 0
     unanswered: int = 0
     held: Outcome | None = None
     last_observed_at: datetime | None = None
@@ -67,9 +68,15 @@ def attempt_of(task: Task, answer: Answer) -> Attempt:
     )
 
 
-def outcome_of(task: Task, answer: Answer, sent: Sent | None, now: datetime) -> Outcome:
-    """The lookup's outcome, the answer having come ``now``; None sent: nothing was asked."""
-    latency_ms = None if sent is None else round(1000 * (perf_counter() - sent.began), 3)
+def outcome_of(
+    task: Task, answer: Answer, sent: Sent | None, now: datetime, *, ended: float | None = None
+) -> Outcome:
+    """The lookup's outcome, the answer having come ``now``; None sent: nothing was asked.
+
+    ``ended`` is when it came, of ``perf_counter``; None: now.
+    """
+    ended = perf_counter() if ended is None else ended
+    latency_ms = None if sent is None else round(1000 * (ended - sent.began), 3)
     return Outcome(
         *key_of(task.lookup),
         kind=answer.kind,

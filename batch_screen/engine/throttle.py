@@ -228,10 +228,14 @@ class Throttle:
         )
         governor.has_passed = True
         governor.sent(self._sent_at_endpoint[endpoint])
+        governor.forget()
         if delivered := self._blame.delivered(endpoint):
             governor.hold(delivered * total.rate())
         self._governors[endpoint] = governor
-        self._pacers[endpoint] = EndpointPacer(governor.rate, clock=self._clock)
+        if (pacer := self._pacers.get(endpoint)) is not None:
+            pacer.follow(governor.rate)
+        else:
+            self._pacers[endpoint] = EndpointPacer(governor.rate, clock=self._clock)
         self._blame.clear()
         total.forget()
         _log.warning(

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import polars as pl
 
 from batch_screen.masking import mask_number, mask_text, plain
-from batch_screen.model import SPARED, OutcomeKind
+from batch_screen.model import SPARED, TOO_LONG, OutcomeKind
 from batch_screen.schema import ERRORS, Column, conform, dtypes
 
 _AT_ONCE = 20_000
@@ -48,6 +48,10 @@ REMEDY = {
     OutcomeKind.SERVER_ERROR: "the API failed each time; use --new-run later",
     OutcomeKind.SKIPPED: "not asked; see the reason",
 }
+_COME_LATER = (
+    "the API asked this lookup to wait longer than pacing.max_retry_after_seconds; use --new-run "
+    "later"
+)
 RETRY_CAN_HELP = frozenset(
     {
         OutcomeKind.RATE_LIMITED,
@@ -85,6 +89,7 @@ def lookup_errors(outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
         ~pl.col("reason").is_in([*SPARED]).fill_null(value=False),
     )
     helps = [kind.value for kind in RETRY_CAN_HELP]
+    is_too_long = (pl.col("reason") == TOO_LONG).fill_null(value=False)
     remedies = {kind.value: text for kind, text in REMEDY.items()}
     return conform(
         failed.select(
@@ -96,8 +101,12 @@ def lookup_errors(outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
             run_id=pl.lit(run_id),
             kind=pl.lit("failure"),
             reason=pl.col("outcome"),
-            detail=pl.coalesce("reason", "message"),
-            remedy=pl.col("outcome").replace_strict(remedies, return_dtype=pl.String),
+            detail=pl.when(is_too_long)
+            .then(pl.concat_str("reason", "message", separator=": ", ignore_nulls=True))
+            .otherwise(pl.coalesce("reason", "message")),
+            remedy=pl.when(is_too_long)
+            .then(pl.lit(_COME_LATER))
+            .otherwise(pl.col("outcome").replace_strict(remedies, return_dtype=pl.String)),
             retry_can_help=pl.col("outcome").is_in(helps),
         ),
         ERRORS,

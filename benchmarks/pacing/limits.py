@@ -24,8 +24,10 @@ OURS = "batch-screen"
 LATENCY_SECONDS = 0.05
 NOTES = """\
 *Goodput*: requests accepted, as a share of what the limit allowed; *after 6 s* leaves the first
-6 s out. *Refused*: share of all requests. *Before Retry-After*: requests that came although a
-refusal had said to wait (50 ms are allowed for those under way). *Back after change*: seconds
+6 s out. *Refused*: share of all requests. *Amid refusals*: requests that came within a
+second of a refusal that asked its lookup to wait so long (50 ms are allowed for those under way):
+others need not wait while the server lets some pass, and the refused lookup itself never comes
+before its time, as a property test has it. *Back after change*: seconds
 until what is accepted is within 5 % of the new limit and stays there for 2 s. *Judge stalled*:
 the longest time in which the judge could not read, for want of CPU. A limit is one of any second,
 wherever that begins, or as many gateways count it: anew in each *second of the server's clock*, or
@@ -77,7 +79,7 @@ def find(
 ) -> tuple[tables.Table, list[tuple[str, Case, figures.Arrivals]]]:
     """The table of the limits that are found, and what is drawn of it."""
     table = tables.Table(
-        *("client", "case", "goodput", "after 6 s", "refused", "before Retry-After"),
+        *("client", "case", "goodput", "after 6 s", "refused", "amid refusals"),
         *("back after change down", "back after change up", "judge stalled"),
     )
     panels = []

@@ -446,7 +446,7 @@ def test_a_lookup_that_is_to_wait_for_too_long_fails_and_the_others_do_not(place
     assert trial.kinds == {K.SUCCESS: 19, K.RATE_LIMITED: 1}
     [failed] = [o for o in trial.outcomes if o.kind is K.RATE_LIMITED]
     assert (failed.lookup, failed.reason) == (lookups[place], "retry_after_too_long")
-    assert failed.message == "the API asks to wait 86400 s"
+    assert failed.message == "the API asks to wait 24h"
     assert (failed.attempts, failed.refusals) == (1, 1)
     assert len(trial.asked) == 20
 
@@ -458,7 +458,7 @@ def test_an_account_that_is_to_wait_for_too_long_stops_resumably(good: int) -> N
     trial.script = by_number({lookup: [TOO_LONG] * 9 for lookup in lookups[good:]})
     trial.run(lookups)
     assert isinstance(trial.error, Stopped)
-    assert "86400 s" in str(trial.error)
+    assert "24h" in str(trial.error)
     assert trial.ended_at < 60
     assert trial.kinds == ({K.SUCCESS: good} if good else {})
     assert len(trial.asked) <= good + 14
@@ -561,6 +561,80 @@ def test_an_account_that_is_dead_from_the_start_is_asked_at_most_twice_more(
     assert isinstance(trial.error, error)
     assert len(trial.asked) <= 3
     assert trial.outcomes == []
+
+
+def test_a_quota_that_names_a_day_is_put_off_if_others_are_served() -> None:
+    lookups = numbered(100)
+    odd = msgspec.structs.replace(NO_QUOTA, retry_after_seconds=86_400)
+    trial = Trial(configured(rate=100), by_number({lookups[40]: [odd]})).run(lookups)
+    assert trial.error is None
+    assert trial.kinds == {K.SUCCESS: 99, K.RATE_LIMITED: 1}
+    assert trial.ended_at < 5
+
+
+@pytest.mark.parametrize("answer", [DEAD_KEY, NO_BALANCE, NO_QUOTA])
+def test_an_endpoint_that_condemns_the_account_in_mid_run_is_given_up(answer: Answer) -> None:
+    lookups = sorted([*numbered(100), *numbered(100, DATE)], key=lambda lookup: lookup.e164)
+    trial = Trial(configured(rate=100, canary=24, retry=Retry()), always(OK))
+    trial.script = lambda n, _: answer if n.endpoint is DATE and trial._loop.time() > 1 else OK
+    trial.run(lookups)
+    assert isinstance(trial.error, AuthenticationError | QuotaError)
+    assert DATE in str(trial.error)
+    assert trial.error.endpoints == (DATE,)
+    assert trial.kinds.keys() == {K.SUCCESS}
+    assert sum(o.endpoint is CHECK for o in trial.outcomes) == 100
+    assert len(trial.asked) <= 200
+    assert_every_intent_is_closed(trial)
+
+
+def test_what_is_put_off_at_an_endpoint_that_is_given_up_is_asked_by_the_next_start() -> None:
+    lookups = sorted([*numbered(100), *numbered(100, DATE)], key=lambda lookup: lookup.e164)
+    for odd in (TOO_LONG, msgspec.structs.replace(BUSY_503, retry_after_seconds=86_400)):
+        trial = Trial(configured(rate=100, concurrency=64), always(OK), latency=0.4)
+        trial.script = lambda n, _, odd=odd: odd if n.endpoint is DATE else OK
+        trial.run(lookups)
+        assert isinstance(trial.error, Stopped)
+        assert trial.kinds == {K.SUCCESS: 100}
+        assert_every_intent_is_closed(trial)
+
+
+def test_an_accusation_and_one_put_off_at_the_end_are_both_kept() -> None:
+    lookups = numbered(2)
+    trial = Trial(configured(concurrency=2), always(OK))
+    trial.script = by_number({lookups[0]: [DEAD_KEY] * 9, lookups[1]: [TOO_LONG] * 9})
+    trial.run(lookups)
+    assert trial.error is not None
+    assert trial.outcomes == []
+    assert_every_intent_is_closed(trial)
+
+
+def test_a_start_that_finds_nothing_but_one_odd_number_completes_the_run() -> None:
+    trial = Trial(configured(), always(DEAD_KEY))
+    trial.run(numbered(1), meanwhile=lambda t: t.dispatcher.known_good(CHECK))
+    assert trial.error is None
+    assert trial.kinds == {K.FORBIDDEN: 1}
+    assert len(trial.asked) == 3
+
+
+def test_endpoints_that_fail_for_several_reasons_are_all_named_and_the_gravest_counts() -> None:
+    endpoints = (CHECK, DATE, Endpoint.DEVICE_SWAP_CHECK)
+    lookups = [n for i in range(60) for e in endpoints for n in numbered(60, e)[i : i + 1]]
+    trial = Trial(configured(rate=100, canary=24), always(OK))
+    answers = {CHECK: OK, DATE: TOO_LONG}
+    trial.script = lambda n, _: answers.get(n.endpoint, Answer(kind=K.FORBIDDEN, http_status=403))
+    trial.run(lookups)
+    assert isinstance(trial.error, AuthenticationError)
+    assert set(trial.error.endpoints) == {DATE, Endpoint.DEVICE_SWAP_CHECK}
+    assert "24h" in str(trial.error)
+    assert "403" in str(trial.error)
+    assert trial.kinds == {K.SUCCESS: 60}
+
+
+def assert_every_intent_is_closed(trial: Trial) -> None:
+    for lookup in {n for _, n, _ in trial.asked}:
+        records = [r for _, _, r in trial.records if not isinstance(r, Held)]
+        own = [r for r in records if (r.e164, r.endpoint) == (lookup.e164, lookup.endpoint)]
+        assert [isinstance(r, Intent) for r in own] == [True, False] * (len(own) // 2)
 
 
 def test_a_key_that_no_other_number_can_bear_out_stops_the_run() -> None:

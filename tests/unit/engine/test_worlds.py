@@ -81,6 +81,7 @@ def assert_odd_ones_cost_themselves(
     assert told.ended_at <= times * usual.ended_at + own_wait
     assert told.requests <= requests * usual.requests
     assert told.worst_second() <= world.rate
+    assert told.too_early == 0
     return told
 
 
@@ -160,6 +161,7 @@ def test_a_rate_set_too_high_finds_the_limit(window: Window, times: float, share
     told = world.run()
     assert used(told, 200, 6) >= (0.87 if window is Window.FIXED else share)
     assert told.refusals <= 0.02 * told.requests
+    assert told.too_early == 0
     assert told.worst_second() <= world.rate
 
 
@@ -237,6 +239,26 @@ def test_an_endpoint_with_a_limit_of_its_own() -> None:
     assert told.others_done(OF_SICK) <= 1.1 * usual.ended_at
     assert told.others_done() <= 1.15 * 500 / 10
     assert told.requests <= 1.1 * usual.requests
+
+
+def test_an_endpoint_that_was_closed_for_a_moment_is_asked_at_full_rate_again() -> None:
+    def closed(lookup: Lookup, _time: int, now: float) -> Answer | None:
+        return refused() if lookup.endpoint is SICK and 2 <= now < 2.5 else None
+
+    world = World(rate=100, latency=0.3, lookups=FIVE, odd=closed)
+    told = world.run()
+    assert told.kinds == {K.SUCCESS: 2500}
+    assert told.ended_at <= beside(world).ended_at + 5
+
+
+@pytest.mark.parametrize("window", Window)
+def test_a_limit_is_found_where_nearly_all_is_asked_at_one_endpoint(window: Window) -> None:
+    lookups = [*numbered(1, SICK), *numbered(1500)]
+    world = World(rate=400, lookups=lookups, limit=rate_limit(window, 100), refusal=refused(None))
+    told = world.run()
+    assert told.kinds == {K.SUCCESS: 1501}
+    assert told.requests <= 1.15 * 1501
+    assert told.ended_at <= 24
 
 
 SICK_WORLDS = {
@@ -349,6 +371,31 @@ def test_every_lookup_is_answered_once_whatever_is_refused(
     assert told.outcomes.keys() == set(lookups)
     assert {told.outcomes[n].kind for n in odd} <= {K.RATE_LIMITED}
     assert replace(world, odd=lambda *_: None).run().kinds == {K.SUCCESS: 400}
+
+
+@examples(40)
+@given(
+    seed=st.integers(0, 10**6),
+    odd=st.lists(
+        st.sampled_from([DEAD_KEY, NO_BALANCE, NO_QUOTA, refused(), refused(DAY), busy(DAY)]),
+        max_size=4,
+    ),
+    share=st.floats(0, 0.1),
+    endpoints=st.integers(1, 3),
+)
+def test_every_run_ends_and_no_lookup_is_lost(
+    *, seed: int, odd: list[Answer], share: float, endpoints: int
+) -> None:
+    lookups = numbered(120, *list(Endpoint)[:endpoints])
+    met: dict[Lookup, Answer] = {}
+    for i, answer in enumerate(odd):
+        met |= dict.fromkeys(share_of(lookups, share, seed + i), answer)
+    told = World(rate=200, lookups=lookups, odd=lambda n, time, _: met.get(n)).run()
+    assert told.error is None or told.error.exit_code in (4, 69, 77)
+    if told.error is None:
+        assert told.outcomes.keys() == set(lookups)
+    assert all(told.outcomes[n].kind is K.SUCCESS for n in told.outcomes if n not in met)
+    assert told.ended_at < 200
 
 
 def replace_retry(max_refusals: int) -> Retry:
