@@ -555,8 +555,8 @@ class Dispatcher:
 
     def _tell_given_up(self) -> None:
         """Ends a run that has asked all it could with the reason why the rest was not."""
-        if not self._given_up:
-            return
+        if not self._given_up or len(self._breakers) == 1:
+            return  # of one alone its own error says enough
         if not self._halted.done():
             self.halt(self._failed_alone())
         elif isinstance(error := self._halted.exception(), BatchScreenError):
