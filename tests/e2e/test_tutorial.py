@@ -59,6 +59,15 @@ def test_blocks_are_found_and_written_anew() -> None:
     assert rewritten(page, played) == page.replace("$ a\nold", "$ a\nnew")
 
 
+def test_runs_have_their_ids_of_now_also_where_lines_are_left_out() -> None:
+    page = "```console\n$ a\nrun 20260302-0123456789\n…\nsince 20260301-0123456789\n```\n"
+    [block] = blocks(page)
+    now = "$ a\nrun 20260302-fedcba9876\nmore\nsince 20260301-aaaaaaaaaa\n"
+    shown = page.replace("20260302-0123456789", "20260302-fedcba9876")
+    shown = shown.replace("20260301-0123456789", "20260301-aaaaaaaaaa")
+    assert rewritten(page, [Played(block, now)]) == shown
+
+
 def test_a_star_stands_for_paths_as_in_a_shell(tmp_path: Path) -> None:
     for name in ("b.txt", "a.txt"):
         (tmp_path / name).touch()

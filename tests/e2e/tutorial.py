@@ -1,7 +1,7 @@
 """Plays docs/tutorial.md: its files, its commands and its Python, in order, in one folder.
 
 ``python -m tests.e2e.tutorial`` writes what they print now into the page. A block with a line ``…``
-shows less than is printed, and is left to its author.
+shows less than is printed: its author chose the lines, and only the ids of runs are written anew.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTAL
 _COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n", re.MULTILINE)
 # What is said where stderr is no terminal; on one, a bar says it and goes away.
 _HEARTBEAT = re.compile(r"^[a-z ]+: [\d,]+(?: of [\d,]+)?(?: [a-z]+)?\n", re.MULTILINE)
+_RUN_ID = re.compile(r"\b\d{8}-[0-9a-f]{10}\b")
 _REQUESTS_BEFORE_STOP = 3
 
 
@@ -57,9 +58,16 @@ def blocks(page: str) -> list[Block]:
 def rewritten(page: str, played: list[Played]) -> str:
     """The page with what its blocks show now."""
     for block, now in reversed(played):
-        if f"\n{LEFT_OUT}\n" not in block.text:
-            page = page[: block.start] + now + page[block.end :]
+        is_whole = f"\n{LEFT_OUT}\n" not in block.text
+        text = now if is_whole else _of_these_runs(block.text, now)
+        page = page[: block.start] + text + page[block.end :]
     return page
+
+
+def _of_these_runs(text: str, now: str) -> str:
+    """The text with each run's id as it is now; a date has one run."""
+    by_date = {run_id[:8]: run_id for run_id in _RUN_ID.findall(now)}
+    return _RUN_ID.sub(lambda found: by_date.get(found[0][:8], found[0]), text)
 
 
 class Player:
