@@ -22,6 +22,7 @@ from batch_screen.errors import AuthenticationError, BatchScreenError, Configura
 from batch_screen.job import Job
 from batch_screen.planning import Source, opened
 from batch_screen.reading.inputs import Stdin, expand
+from batch_screen.reading.read import Table
 
 _SANDBOX = "the sandbox runs inside the program and needs none"
 _NO_FOLDER = "no output folder is named; name one with --out"
@@ -89,7 +90,15 @@ def _rows(job: Job) -> tuple[int | None, list[Finding]]:
         return None, [of_error("input", error)]
     names = f"{len(sources):,} files" if len(sources) > 1 else sources[0].path.name
     column = f"numbers in column '{table.phone_column}'"
-    return rows, [well("input", f"{names}, about {rows:,} rows, {column}")]
+    return rows, [well("input", f"{names}, {_counted(table, rows)}, {column}")]
+
+
+def _counted(table: Table, rows: int) -> str:
+    """How many rows there are, and how that is known: no CSV file is read to its end for it."""
+    if all(layout.csv is None for layout, _ in table.files):
+        return f"{rows:,} rows"
+    whose = "file's" if len(table.files) == 1 else "files'"
+    return f"about {rows:,} rows, estimated from the {whose} size"
 
 
 def _folders(job: Job, rows: int | None) -> Iterator[Finding]:

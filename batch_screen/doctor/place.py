@@ -16,6 +16,7 @@ from batch_screen.files import check_could_write
 from batch_screen.lock import holder_of
 
 _OTHERS = 0o077
+_GROUP_WRITES_OR_OTHERS = 0o027
 _BESIDE = 64
 """Files open beside connections: the journal's, the plan's, libraries."""
 _BYTES_A_ROW, _BYTES_A_LOOKUP = 120, 250
@@ -48,15 +49,39 @@ def key_findings(settings: Settings, environment: Mapping[str, str]) -> Iterator
     except OSError:  # a pipe that was read
         yield well("key", f"found in {place.name}")
         return
+    yield _key_file(place.name, place.file, found)
+
+
+def _key_file(name: str, file: Path, found: os.stat_result) -> Finding:
+    """Who else could read the key in this file, which this user has just read."""
     mode = found.st_mode & 0o777
+    if _is_lent_by_root(found):
+        return well(
+            "key", f"found in {name}, mode {mode:04o}: root's file, which this user may read"
+        )
     if mode & _OTHERS:
-        seen = f"found in {place.name}, whose mode {mode:04o} lets other users in"
-        yield warning("key", seen, f"chmod 600 {place.file}")
-    elif found.st_uid not in (os.geteuid(), 0):
-        seen = f"found in {place.name}, which belongs to another user"
-        yield warning("key", seen, f"make it your own: chown {os.geteuid()} {place.file}")
-    else:
-        yield well("key", f"found in {place.name}, mode {mode:04o}")
+        seen = f"found in {name}, whose mode {mode:04o} lets other users in"
+        return warning("key", seen, _closing(file))
+    if found.st_uid not in (os.geteuid(), 0):
+        seen = f"found in {name}, which belongs to another user"
+        return warning("key", seen, f"make it your own: chown {os.geteuid()} {file}")
+    return well("key", f"found in {name}, mode {mode:04o}")
+
+
+def _is_lent_by_root(found: os.stat_result) -> bool:
+    """Whether only root could change the file, and it is read by way of its group or an ACL.
+
+    So are a Kubernetes secret with ``fsGroup`` and a systemd credential; chmod is not ours there.
+    """
+    is_roots = found.st_uid == 0 != os.geteuid()
+    return is_roots and not found.st_mode & _GROUP_WRITES_OR_OTHERS
+
+
+def _closing(file: Path) -> str:
+    """How to close the key's file to others; nothing can be changed where it is only mounted."""
+    if os.statvfs(file).f_flag & os.ST_RDONLY:
+        return "mount it with mode 0440 (Kubernetes: defaultMode of the secret's volume)"
+    return f"chmod 600 {file}"
 
 
 def open_files(settings: Settings) -> Finding:

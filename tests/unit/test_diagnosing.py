@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from batch_screen.config.api import Api
@@ -48,8 +49,22 @@ def test_with_the_sandbox_no_server_and_no_key_is_looked_for(tmp_path: Path) -> 
     assert of(found)["canary"] == "not checked"
     healths = of(found)
     assert (healths["key"], healths["dns"], healths["input"]) == ("not checked",) * 2 + ("ok",)
-    assert "about 4 rows" in next(f.seen for f in found.findings if f.name == "input")
+    seen = next(f.seen for f in found.findings if f.name == "input")
+    assert "about 4 rows, estimated from the file's size" in seen
     assert not (tmp_path / "out").exists()
+
+
+def test_parquet_files_say_how_many_rows_they_have(tmp_path: Path) -> None:
+    listed, beside = tmp_path / "list.parquet", tmp_path / "more.csv"
+    pl.DataFrame({"phone": ["+447700900001", "+447700900002"]}).write_parquet(listed)
+    beside.write_text("phone\n+447700900003\n")
+
+    def said(*inputs: Path) -> str:
+        found = diagnose(Job(tuple(map(str, inputs)), sandbox=True), {})
+        return next(f.seen for f in found.findings if f.name == "input")
+
+    assert said(listed) == "list.parquet, 2 rows, numbers in column 'phone'"
+    assert "2 files, about 4 rows, estimated from the files' size, " in said(listed, beside)
 
 
 @pytest.mark.parametrize(

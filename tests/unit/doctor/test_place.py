@@ -61,6 +61,52 @@ def test_a_key_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "belongs to another user" in key_finding(file).seen
 
 
+@pytest.mark.parametrize(
+    ("owner", "user", "mode", "remedy"),
+    [
+        (0, 10001, 0o440, ""),  # a Kubernetes secret with fsGroup
+        (0, 10001, 0o640, ""),
+        (0, 10001, 0o400, ""),  # by an ACL
+        (0, 10001, 0o444, "chmod 600"),
+        (0, 10001, 0o460, "chmod 600"),
+        (0, 0, 0o440, "chmod 600"),
+        (10001, 10001, 0o440, "chmod 600"),
+        (10002, 10001, 0o440, "chmod 600"),
+    ],
+)
+def test_a_key_that_root_lends(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    owner: int,
+    user: int,
+    mode: int,
+    remedy: str,
+) -> None:
+    file = tmp_path / "key"
+    file.write_text(KEY)
+    monkeypatch.setattr(place.os, "geteuid", lambda: user)
+    found = SimpleNamespace(st_mode=0o100000 | mode, st_uid=owner)
+    monkeypatch.setattr(place.Path, "stat", lambda _self, **_: found)
+    finding = key_finding(file)
+    assert finding.health is (Health.WARNING if remedy else Health.OK)
+    assert finding.remedy.startswith(remedy)
+    assert f"mode {mode:04o}" in finding.seen
+
+
+def test_a_key_that_is_open_and_only_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no chmod on what a Kubernetes secret is mounted as."""
+    file = tmp_path / "key"
+    file.write_text(KEY)
+    file.chmod(0o644)
+    mounted = SimpleNamespace(f_flag=os.ST_RDONLY)
+    monkeypatch.setattr(place.os, "statvfs", lambda _: mounted)
+    assert key_finding(file).health is Health.WARNING
+    assert key_finding(file).remedy.startswith("mount it with mode 0440 (Kubernetes")
+
+
 @pytest.mark.parametrize("content", [None, b"", b"two words"])
 def test_no_key(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "key"
