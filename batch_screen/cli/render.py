@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from batch_screen.cli.change_lines import change_totals, cohort_words
 from batch_screen.cli.hints import hints
+from batch_screen.cli.interpreter import this_python
 from batch_screen.cli.spared import spared_lines, sparing_lines
 from batch_screen.cli.sparkline import sparkline
 from batch_screen.cli.threshold_lines import threshold_lines
@@ -231,4 +232,4 @@ def _query(screened: Screened) -> str:
     code = (
         f"import polars as pl; print(pl.read_parquet({json.dumps(str(paths))}).filter({positive}))"
     )
-    return f"python -c {shlex.quote(code)}"
+    return shlex.join([this_python(), "-c", code])

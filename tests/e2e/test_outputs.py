@@ -7,7 +7,6 @@ import hashlib
 import json
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from .conftest import (
     Desk,
     Finished,
     Output,
+    clean,
     new_sandbox,
     run_command,
     write_csv,
@@ -255,11 +255,11 @@ def test_sandbox_flag_needs_neither_server_nor_key(tmp_path: Path) -> None:
 
 
 def _copied_from(done: Finished) -> str:
-    """What the closing block's line says when it is copied into a shell."""
+    """What the closing block's line says when it is copied into a shell, as it stands there."""
     line = next(line for line in done.out.splitlines() if "look ..." in line)
-    command = line[line.index("python -c ") :].replace("python", sys.executable, 1)
+    command = line.partition("... ")[2]
     return subprocess.run(
-        command, shell=True, capture_output=True, text=True, timeout=60, check=True
+        command, shell=True, capture_output=True, text=True, timeout=60, check=True, env=clean()
     ).stdout
 
 

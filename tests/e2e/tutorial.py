@@ -78,6 +78,7 @@ class Player:
         self._environment: dict[str, str | None] = {
             "BATCH_SCREEN_API_KEY": None,
             "BATCH_SCREEN_LOGGING__FORMAT": "text",  # as on a terminal
+            "PATH": f"{COMMAND.parent}:/usr/bin:/bin",  # as after "activate"
         }
         self._code = 0
         self._port = _free_port()

@@ -9,6 +9,7 @@ import msgspec
 import polars as pl
 import pytest
 
+from batch_screen.cli.interpreter import this_python
 from batch_screen.cli.render import closing_block, forecast_block
 from batch_screen.config.output import Output
 from batch_screen.config.settings import Settings
@@ -186,7 +187,7 @@ def test_the_line_to_copy_shows_the_positives(
     block = closing_block(Screened(summary(), layout), QUIET)
     (line,) = (text for text in block.splitlines() if "  look ." in text)
     python, flag, code = shlex.split(line.split(".. ", 1)[1])
-    assert (python, flag) == ("python", "-c")
+    assert (python, flag) == (this_python(), "-c")
     exec(code, {})
     assert "shape: (2, 3)" in capsys.readouterr().out
 
