@@ -17,6 +17,7 @@ from batch_screen.output.recount import Recount
 from batch_screen.output.schemas import schema_check
 from batch_screen.output.sums import summary_of, sums_checks
 from batch_screen.output.validate import (
+    PRIVATE,
     Manifest,
     files_check,
     latest_check,
@@ -34,15 +35,20 @@ from batch_screen.watch import Watch
 
 
 def validate(
-    folder: Path | str, run_id: str | None = None, watch: Watch | None = None
+    folder: Path | str,
+    run_id: str | None = None,
+    watch: Watch | None = None,
+    *,
+    ignore_modes: bool = False,
 ) -> Validation:
     """Every check of one run: the one named, or the one latest.json names.
 
-    ``folder`` is an output folder, or a run's own in it (``OUT/runs/<run_id>``). Raises
-    ``InputError`` where there is no such folder or run; whatever differs is no exception.
+    ``folder`` is an output folder, or a run's own in it (``OUT/runs/<run_id>``). With
+    ``ignore_modes`` nobody looks at who may read the files: for a copy whose modes were lost.
+    Raises ``InputError`` where there is no such folder or run; whatever differs is no exception.
     """
     layout = run_at(Path(folder), run_id)
-    checks = tuple(_checks(layout, watch or Watch()))
+    checks = tuple(_checks(layout, watch or Watch(), ignore_modes=ignore_modes))
     return Validation(layout.run_id, str(layout.folder), checks)
 
 
@@ -54,7 +60,7 @@ def runs_in(folder: Path | str) -> list[str]:
     return runs_at(Path(folder))
 
 
-def _checks(layout: Layout, watch: Watch) -> list[Check]:
+def _checks(layout: Layout, watch: Watch, *, ignore_modes: bool) -> list[Check]:
     checks = [marker_check(layout)]
     if not layout.marker.exists():  # nothing is promised of a run that did not come to its end
         return checks
@@ -62,7 +68,8 @@ def _checks(layout: Layout, watch: Watch) -> list[Check]:
     checks += [latest_check(layout), manifest_check(layout, manifest)]
     if manifest is None or manifest.schema_version != SCHEMA_VERSION:
         return checks
-    return [*checks, *_listed_checks(layout, manifest, watch)]
+    found = [*checks, *_listed_checks(layout, manifest, watch)]
+    return [check for check in found if not (ignore_modes and check.name == PRIVATE)]
 
 
 def _listed_checks(layout: Layout, manifest: Manifest, watch: Watch) -> list[Check]:

@@ -20,6 +20,8 @@ from batch_screen.schema import SCHEMA_VERSION
 
 _RUN_ID = r"\d{8}-[0-9a-f]{10}(?:-\d+)?"
 _PART = re.compile(rf"({_RUN_ID})-\d{{5}}\.parquet")
+PRIVATE = "private"
+"""The check of who may read the files; what they hold is not its business."""
 _OTHERS = 0o077
 _MARKER_SIZE = 4096
 
@@ -255,10 +257,12 @@ def private_check(layout: Layout, manifest: Manifest) -> Check:
         for path in ours
         if path.exists() and (mode := path.stat().st_mode & 0o7777) & _OTHERS
     )
-    remedy = f"chmod -R go= on the folders below {layout.folder}: they hold personal data"
-    return Check(
-        "private", "files and folders are closed to others", len(ours), differences, remedy
+    remedy = (
+        f"chmod -R go= on the folders below {layout.folder}: they hold personal data; copy with "
+        "cp -p or rsync -a, and leave this check out with --ignore-modes where a file system "
+        "keeps no modes"
     )
+    return Check(PRIVATE, "files and folders are closed to others", len(ours), differences, remedy)
 
 
 def _reason(error: OSError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +85,27 @@ def test_every_difference_is_told_with_what_to_do(out: Output) -> None:
     [told] = json.loads(run_command("validate", out.folder, "--json").out)
     assert told["whole"] is False
     assert sum(len(check["differences"]) for check in told["checks"]) == 3
+
+
+def test_a_copy_that_has_lost_its_modes(screened: Desk, tmp_path: Path) -> None:
+    """As an object store, a download or ``cp -r`` without ``-p`` leaves it."""
+    copied = tmp_path / "copied"
+    command = ["cp", "-r", "--no-preserve=mode", screened.out, copied]
+    subprocess.run(command, check=True, umask=0o022)
+    noticed = run_command("validate", copied)
+    assert noticed.code == 65
+    assert "differences, all of modes: its data is what was written" in noticed.out
+    assert "copy with cp -p or rsync -a" in " ".join(noticed.out.split())
+    done = run_command("validate", copied, "--ignore-modes")
+    assert (done.code, done.out.splitlines()[0].endswith("· whole")) == (0, True), done.out
+    assert "private" not in done.out
+    damaged = Output(copied).parts("results")[0]
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert run_command("validate", copied, "--ignore-modes").code == 65
+    # As the README advises, modes stay.
+    kept = tmp_path / "kept"
+    subprocess.run(["cp", "-rp", screened.out, kept], check=True)
+    assert run_command("validate", kept).code == 0
 
 
 def test_one_of_several_differs(out: Output) -> None:

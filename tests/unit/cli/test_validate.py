@@ -39,6 +39,14 @@ def test_differences_stand_below_their_check_and_what_to_do_below_them() -> None
     ]
 
 
+def test_modes_alone_are_no_reason_not_to_load() -> None:
+    open_ = Check("private", "closed to others", 2, (Difference("a", "mode 0644"),), "chmod")
+    said = "1 differences, all of modes: its data is what was written"
+    assert block(FINE, open_)[0].endswith(f"· {said}")
+    assert block(FINE, open_, WRONG)[0].endswith("· 3 differences: do not load it")
+    assert block(FINE, open_, *NOT_MADE)[0].endswith("· 1 differences: do not load it")
+
+
 def test_why_checks_were_not_made_is_said_once() -> None:
     lines = block(WRONG, *NOT_MADE)
     assert [line.split()[:3] for line in lines[-3:-1]] == [
