@@ -13,6 +13,9 @@ from batch_screen.cli.options import choosing_options, flags_of
 from batch_screen.cli.show import show, show_json, tell
 from batch_screen.errors import OutputError
 
+DEFAULT_NAME = "batch-screen.toml"
+"""What documents and recipes call a user's settings; config.toml is the template they come from."""
+
 _FLAGS = dict[str, dict[str, Any]]
 
 
@@ -35,13 +38,13 @@ _QUESTIONS = (
 
 
 @click.command()
-@click.argument("file", default="config.toml", type=click.Path(path_type=Path))
+@click.argument("file", default=DEFAULT_NAME, type=click.Path(path_type=Path))
 @choosing_options
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 @click.option("--yes", is_flag=True, help="Ask nothing: what no option says keeps its default.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def init(*, file: Path, force: bool, yes: bool, as_json: bool, **options: Any) -> None:
-    """Write FILE (config.toml): the settings you choose, and all others explained beside them.
+    """Write FILE (batch-screen.toml): the settings you choose, and all others explained.
 
     Asks where a terminal is, for what no option says. The file is readable by its owner only; it
     never holds the key, only where the key is.

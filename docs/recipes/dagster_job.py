@@ -1,6 +1,6 @@
 """A job and its schedule for Dagster 1.9 or newer: screens, and tells retries by exit code.
 
-The key's file is named in settings.toml. For budget.* or schedule.stop_at take the 4 out of
+The key's file is named in batch-screen.toml. For budget.* or schedule.stop_at take the 4 out of
 MAY_PASS: such a run is meant to go on tomorrow, and not ten minutes later.
 """
 
@@ -22,7 +22,7 @@ from dagster import (
 )
 
 COMMAND = ["batch-screen", "run", "/srv/customers.parquet", "--out", "/srv/screened"]
-SETTINGS = ["--config", "/etc/batch-screen/settings.toml"]
+SETTINGS = ["--config", "/etc/batch-screen/batch-screen.toml"]
 SUMMARY = Path("/srv/screened-last.json")
 
 COMPLETE = {0, 3}  # 3: with a threshold crossed, or too many lookups failed

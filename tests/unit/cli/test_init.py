@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from batch_screen.cli.init import DEFAULT_NAME
 from batch_screen.cli.main import cli
 from batch_screen.config.load import load_settings
 from batch_screen.errors import ConfigurationError, OutputError
@@ -30,6 +31,16 @@ def test_options_choose(tmp_path: Path) -> None:
     assert (found.numbers.allowed_regions, found.pacing.rate_per_second) == (("DE", "GB"), 5)
     assert f"next: batch-screen doctor --config {file}" in done.output
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_file_has_the_name_that_documents_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, ["init", "--yes"])
+    assert done.exit_code == 0, done.output
+    assert [path.name for path in tmp_path.iterdir()] == [DEFAULT_NAME]
+    assert f"({DEFAULT_NAME})" in CliRunner().invoke(cli, ["init", "--help"]).output
 
 
 def test_a_file_that_is_there(tmp_path: Path) -> None:
