@@ -3,7 +3,7 @@
 # All arguments go to "batch-screen run". RETRY_WAITS are the pauses before the retries, in seconds.
 #
 # With budget.* or schedule.stop_at take the 4 out of the list below: such a run is meant to go on
-# tomorrow, with the --run-date it began with, and not ten minutes later.
+# tomorrow, and not ten minutes later. several-nights.sh is for that.
 
 set -u
 day=$(date -u +%F) # said outright, so that a retry after midnight resumes the same run
