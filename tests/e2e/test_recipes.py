@@ -10,7 +10,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -18,15 +20,30 @@ from typing import Any
 import click
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
+from batch_screen.cli.init import DEFAULT_NAME
 from batch_screen.cli.main import cli
 from batch_screen.config.key import CREDENTIAL
-from batch_screen.config.load import KEY_FILE_VARIABLE
+from batch_screen.config.load import KEY_FILE_VARIABLE, load_settings, variable_names
 from batch_screen.config.settings import Settings
 from batch_screen.exit_codes import MAY_PASS, WHOLE, ExitCode
+from batch_screen.model import Endpoint
+from batch_screen.notify.metrics import metrics
 from batch_screen.sandbox.run import SandboxThread
+from tests.unit.notify.ends import BEGAN, complete, failed
 
-from .conftest import COMMAND, KEY, NUMBERS, Desk, clean
+from .conftest import (
+    COMMAND,
+    KEY,
+    NUMBERS,
+    TELLING,
+    Desk,
+    Output,
+    clean,
+    run_command,
+    write_csv,
+)
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "docs" / "recipes"
@@ -74,6 +91,14 @@ class Fake:
         (self.folder / "codes").write_text("".join(f"{code}\n" for code in codes))
         (self.folder / "starts").write_text("")
 
+    def started_by(self, script: str, **environment: str) -> int:
+        """The script's exit code, with a list and a folder as its arguments."""
+        return subprocess.run(
+            ["sh", RECIPES / script, "list.csv", "--out", "a b"],
+            env={**self.environment, **environment},
+            check=False,
+        ).returncode
+
     @property
     def starts(self) -> list[list[str]]:
         return [shlex.split(line) for line in (self.folder / "starts").read_text().splitlines()]
@@ -108,11 +133,8 @@ def test_the_script_starts_again_where_that_may_help(
     fake: Fake, codes: tuple[int, ...], starts: int
 ) -> None:
     fake.ends_with(*codes)
-    environment = {**fake.environment, "RETRY_WAITS": "0 0 0"}
-    done = subprocess.run(
-        ["sh", RECIPES / "nightly.sh", "list.csv", "--out", "a b"], env=environment, check=False
-    )
-    assert done.returncode == codes[starts - 1]
+    done = fake.started_by("nightly.sh", RETRY_WAITS="0 0 0")
+    assert done == codes[starts - 1]
     assert len(fake.starts) == starts
     dates = {parsed(start)["run_date"] for start in fake.starts}
     assert len(dates) == 1
@@ -126,13 +148,86 @@ def test_the_script_knows_every_code_that_may_pass() -> None:
     assert {int(code) for code in listed.split("|")} == MAY_PASS
 
 
+def test_several_nights_are_one_run(fake: Fake, tmp_path: Path) -> None:
+    kept = tmp_path / "date"
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+
+    def night(code: int) -> str:
+        """The date that the night's start was given."""
+        fake.ends_with(code)
+        assert fake.started_by("several-nights.sh", KEPT=str(kept)) == code
+        [start] = fake.starts
+        return f"{parsed(start)['run_date']:%Y-%m-%d}"
+
+    assert night(4) == today
+    assert kept.read_text().strip() == today
+    kept.write_text("2026-03-02\n")  # it began on another day
+    for code in sorted(ALL - WHOLE):
+        assert night(code) == "2026-03-02"
+    assert night(3) == "2026-03-02"
+    assert not kept.exists()
+    assert night(0) == today  # another run
+    assert not kept.exists()
+    nowhere = str(tmp_path / "no" / "date")
+    fake.ends_with()
+    assert fake.started_by("several-nights.sh", KEPT=nowhere) == 73
+    assert fake.starts == []
+
+
+def cron_lines() -> Iterator[tuple[str, str]]:
+    """Each line of a crontab in the documents and recipes: where it stands, and its command."""
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), RECIPES / "crontab"]
+    for document in documents:
+        text = document.read_text("utf-8").replace("\\\n", "")
+        for command in re.findall(r"^ *(?:[\d*/,-]+ +){5}(\w.*)$", text, re.MULTILINE):
+            yield document.name, command
+
+
+def test_the_lines_of_cron_can_be_started_every_night() -> None:
+    found = list(cron_lines())
+    assert {name for name, _ in found} == {"README.md", "rate.md", "crontab"}
+    for _, command in found:
+        program, *arguments = shlex.split(command)
+        assert "%" not in command
+        assert arguments[0] == "run" or (RECIPES / program).exists()
+        options = parsed([each for each in arguments if each != "run"])
+        assert options["run_date"] is None, "every night would be filed under this date"
+        assert not options["new_run"], "a second start would pay again"
+        assert Path(options["config"]).name == DEFAULT_NAME
+
+
+def test_the_settings_of_every_night_are_settings(tmp_path: Path) -> None:
+    text = (RECIPES / "README.md").read_text("utf-8")
+    block = re.search(r"(?:^    .*\n)+", text[text.index("    [api]\n") :], re.MULTILINE)
+    assert block
+    file = tmp_path / DEFAULT_NAME
+    file.write_text(textwrap.dedent(block[0]))
+    asked = load_settings(config=file).screening.endpoints
+    assert set(asked) >= {Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE}
+
+
+def test_the_nightly_run_of_the_readme_can_rule_a_swap_out(
+    sandbox: Callable[..., SandboxThread], tmp_path: Path
+) -> None:
+    """A check speaks of 40 hours: without the date no flag of a week is ever false."""
+    chapter = (ROOT / "README.md").read_text("utf-8").split("## Nightly screening")[1]
+    [line] = re.findall(r"^    batch-screen (init .*)$", chapter, re.MULTILINE)
+    verb, file, *options = shlex.split(line)
+    made = run_command(verb, tmp_path / Path(file).name, *options, "--yes")
+    assert made.code == 0, made.err
+    url = sandbox(population=TELLING).url
+    flags = {}
+    for name, how in (("both", ("--config", tmp_path / Path(file).name)), ("check", ())):
+        listed, out = write_csv(tmp_path / "list.csv", NUMBERS[:60]), tmp_path / name
+        done = run_command("run", listed, "--out", out, "--base-url", url, "--rate", 1000, *how)
+        assert done.code == 0, done.err
+        flags[name] = set(Output(out).frame("results")["risk_sim_recent"])
+    assert False in flags["both"]
+    assert flags["check"] == {True, None}
+
+
 def test_the_line_of_cron_screens(sandbox: Callable[..., SandboxThread], tmp_path: Path) -> None:
-    lines = (RECIPES / "crontab").read_text().splitlines()
-    [line] = [each for each in lines if re.match(r"[\d*]", each)]
-    assert "%" not in line
-    *when, command = line.split(maxsplit=5)
-    assert all(re.fullmatch(r"\d+|\*", field) for field in when)
-    assert len(when) == 5
+    [command] = [command for name, command in cron_lines() if name == "crontab"]
     (tmp_path / "key").write_text(KEY)
     key_file = f'[api]\nkey_file = "{tmp_path / "key"}"\nbase_url = "{sandbox().url}"\n'
     desk = Desk(tmp_path, "", NUMBERS[:5], toml=key_file)
@@ -140,7 +235,7 @@ def test_the_line_of_cron_screens(sandbox: Callable[..., SandboxThread], tmp_pat
         ("nightly.sh", RECIPES / "nightly.sh"),
         ("/srv/customers.parquet", desk.list),
         ("/srv/screened", desk.out),
-        ("/etc/batch-screen/settings.toml", desk.configuration),
+        ("/etc/batch-screen/batch-screen.toml", desk.configuration),
     ):
         assert command.count(example) == 1
         command = command.replace(example, str(ours))
@@ -212,12 +307,52 @@ def test_kubernetes_tries_again_where_that_may_help() -> None:
     assert verb == "run"
     mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
     assert set(mounts.values()) == {volume["name"] for volume in pod["volumes"]}
-    [key] = container["env"]
+    key, webhook = container["env"]
     assert key["name"] == KEY_FILE_VARIABLE
+    assert variable_names()[webhook["name"]] == "pings.webhook_url"
+    [secret] = [v["secret"] for v in pod["volumes"] if v["name"] == "key"]
+    assert webhook["valueFrom"]["secretKeyRef"]["name"] == secret["secretName"]
+    assert {each["path"] for each in secret["items"]} == {Path(key["value"]).name}
+    assert secret["defaultMode"] == 0o440  # which doctor takes for root's: test_place
     for path in (options["inputs"][0], options["out"], str(options["config"]), key["value"]):
         assert any(Path(path).is_relative_to(mount) for mount in mounts), path
     memory = container["resources"]["limits"]["memory"]
     assert int(memory.removesuffix("Mi")) > Settings().output.memory_mib
+
+
+def ringing(exit_code: int, hours_since_complete: float) -> dict[str, str]:
+    """The alerts that ring after a start that ended so, and how loudly."""
+    now = BEGAN.timestamp() + 3600 * hours_since_complete
+    kept = {"batch_screen_last_complete_timestamp_seconds": BEGAN.timestamp()}
+    end = complete if exit_code in WHOLE else failed
+    ended = datetime.fromtimestamp(now, UTC)
+    text = metrics(end(exit_code=exit_code, ended_at=ended), kept).decode()
+    families = text_string_to_metric_families(text)
+    values = {each.name: each.value for family in families for each in family.samples}
+    names = {**values, "time": lambda: now, "absent": lambda found: found is None}
+    [group] = yaml.safe_load((RECIPES / "alerts.yaml").read_text())["groups"]
+    return {r["alert"]: r["labels"]["severity"] for r in group["rules"] if eval(r["expr"], names)}
+
+
+def test_alerts_tell_a_finding_from_a_failure() -> None:
+    """Expressions that Python reads as Prometheus does."""
+    for code in sorted(ALL):
+        expected = {}
+        if code not in WHOLE:
+            expected["BatchScreenNotComplete"] = "page"
+        if code in FINAL - WHOLE:
+            expected["BatchScreenNeedsSomebody"] = "page"
+        if code == ExitCode.FAILURES:
+            expected["BatchScreenFindings"] = "ticket"
+        assert ringing(code, hours_since_complete=50) == expected
+    assert ringing(ExitCode.STOPPED, hours_since_complete=2) == {}
+
+
+def test_metrics_that_documents_name_exist() -> None:
+    written = set(re.findall(r"^# TYPE (\w+)", metrics(complete(), {}).decode(), re.MULTILINE))
+    for path in (ROOT / "README.md", *(each for each in RECIPES.iterdir() if each.is_file())):
+        named = set(re.findall(r"batch_screen_\w+", path.read_text("utf-8")))
+        assert named <= written, path.name
 
 
 def instructions() -> Iterator[tuple[str, str]]:
