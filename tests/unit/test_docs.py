@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from msgspec import Struct
 from polars import Boolean
 
 import batch_screen
+from batch_screen.cli.init import DEFAULT_NAME
 from batch_screen.cli.main import cli
 from batch_screen.cli.options import _SETTINGS
 from batch_screen.config.load import load_settings, sections, variable_names
@@ -151,9 +153,57 @@ def test_output_lists_every_metric_and_no_other() -> None:
     assert set(re.findall(r"`(batch_screen_\w+)[`{]", OUTPUT)) == set(written)
 
 
-def test_readme_lists_the_exit_codes() -> None:
-    listed = [int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)]
-    assert listed == [*ExitCode]
+def test_readme_lists_the_exit_codes_and_what_they_mean() -> None:
+    listed = re.findall(r"^\| (\d+) \| (.*) \|$", README.replace("`", ""), re.MULTILINE)
+    assert [int(code) for code, _ in listed] == [*ExitCode]
+    for code, means in listed:
+        assert means.startswith(ExitCode(int(code)).meaning), code
+
+
+def stages() -> set[str]:
+    """What a watcher may hear of, anywhere in the package."""
+    calls = [
+        node
+        for path in Path(batch_screen.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "stage"
+    ]
+    names = [call.args[0] for call in calls]
+    return {name.value for name in names if isinstance(name, ast.Constant)}
+
+
+def test_output_lists_every_stage_of_a_run() -> None:
+    [row] = re.findall(r"^\| `stage`, `done`, `total` \| (.*) \|$", OUTPUT, re.MULTILINE)
+    of_other_commands = {"hashing"}  # validate, report, diff
+    assert set(re.findall(r"`([^`]+)`", row)) == stages() - of_other_commands
+
+
+def test_settings_of_a_user_have_one_name_everywhere() -> None:
+    """config.toml is where all of them are explained; nobody is told to copy one to another."""
+    others = {"config.toml", "pyproject.toml"}
+    recipes = [path for path in (ROOT / "docs" / "recipes").iterdir() if path.is_file()]
+    for document in {*DOCUMENTS, *recipes}:
+        named = set(re.findall(r"[\w-]+\.toml\b", document.read_text("utf-8")))
+        assert named <= {DEFAULT_NAME, *others}, document.name
+
+
+def test_where_state_may_lie_is_said_alike() -> None:
+    for path in (ROOT / "README.md", CONFIG, ROOT / "docs" / "recipes" / "cronjob.yaml"):
+        text = " ".join(path.read_text("utf-8").replace("#", " ").split())
+        assert "block storage" in text, path.name
+        assert "NFS, EFS and SMB are not tested" in text, path.name
+
+
+def test_the_tutorial_is_of_one_recording() -> None:
+    """A reader who sees another id takes it for another run."""
+    text = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
+    by_date: dict[str, set[str]] = {}
+    for run_id in re.findall(r"\b\d{8}-[0-9a-f]{10}\b", text):
+        by_date.setdefault(run_id[:8], set()).add(run_id)
+    assert by_date
+    assert [ids for ids in by_date.values() if len(ids) > 1] == []
 
 
 def test_readme_names_every_command_and_option_of_run() -> None:
