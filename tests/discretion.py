@@ -21,7 +21,9 @@ import pyarrow.parquet as pq
 
 _TOLD_OF_A_KEY = 10
 """So many characters in a row of the key are a leak: nobody guesses them by chance."""
-_TOLD_OF_A_NUMBER = 8
+_TOLD_OF_A_NUMBER = 9
+_RUN_ID = re.compile(r"\d{8}[-+][0-9a-f]{10}([-+]\d{5})?")
+"""A run's id, and the number of its part after it: digits by chance, which no number is in."""
 _DIGITS = re.compile(r"[+(]?\d(?:[^\w]{0,4}\d){7,}")
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
 _MARKS = re.compile(r"[\s'\"\\]+")
@@ -105,7 +107,7 @@ def _character(escape: re.Match[str]) -> str:
 
 
 def _windows(text: str) -> Iterator[str]:
-    for run in _DIGITS.findall(text):
+    for run in _DIGITS.findall(_RUN_ID.sub("a run", text)):
         digits = "".join(str(unicodedata.digit(c)) for c in run if c.isdecimal())
         for start in range(len(digits) - _TOLD_OF_A_NUMBER + 1):
             yield digits[start : start + _TOLD_OF_A_NUMBER]
