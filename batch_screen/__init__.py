@@ -9,24 +9,28 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from batch_screen.version import __version__
-
 if TYPE_CHECKING:
-    from batch_screen.auditing import audit
-    from batch_screen.comparing import Comparison, compare
+    from batch_screen.commands.check import audit
+    from batch_screen.commands.diff import Comparison, compare
+    from batch_screen.commands.plan import Forecast, forecast
+    from batch_screen.commands.report import Reported, write_report
+    from batch_screen.commands.run import Screened, screen
+    from batch_screen.commands.validate import validate
     from batch_screen.config.key import read_key
     from batch_screen.config.load import load_settings
     from batch_screen.config.settings import Settings
     from batch_screen.errors import BatchScreenError
-    from batch_screen.forecasting import Forecast, forecast
     from batch_screen.job import Job
     from batch_screen.model import Endpoint
-    from batch_screen.output.findings import Check, Difference, Validation
-    from batch_screen.pipeline import Screened, screen
-    from batch_screen.report_page import Reported, write_report
-    from batch_screen.survey.facts import Audit
-    from batch_screen.validating import validate
-    from batch_screen.watch import Progress, Stop, Watch
+    from batch_screen.profile.facts import Audit
+    from batch_screen.run.events import Progress, Stop, Watch
+    from batch_screen.tables.integrity import Check, Difference, Validation
+
+
+# The one place where the version is written.
+
+__version__ = "0.1.0"
+
 
 __all__ = [
     "Audit",
@@ -56,29 +60,29 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Audit": "survey.facts",
+    "Audit": "profile.facts",
     "BatchScreenError": "errors",
-    "Check": "output.findings",
-    "Comparison": "comparing",
-    "Difference": "output.findings",
+    "Check": "tables.integrity",
+    "Comparison": "commands.diff",
+    "Difference": "tables.integrity",
     "Endpoint": "model",
-    "Forecast": "forecasting",
+    "Forecast": "commands.plan",
     "Job": "job",
-    "Progress": "watch",
-    "Reported": "report_page",
-    "Screened": "pipeline",
+    "Progress": "run.events",
+    "Reported": "commands.report",
+    "Screened": "commands.run",
     "Settings": "config.settings",
-    "Stop": "watch",
-    "Validation": "output.findings",
-    "Watch": "watch",
-    "audit": "auditing",
-    "compare": "comparing",
-    "forecast": "forecasting",
+    "Stop": "run.events",
+    "Validation": "tables.integrity",
+    "Watch": "run.events",
+    "audit": "commands.check",
+    "compare": "commands.diff",
+    "forecast": "commands.plan",
     "load_settings": "config.load",
     "read_key": "config.key",
-    "screen": "pipeline",
-    "validate": "validating",
-    "write_report": "report_page",
+    "screen": "commands.run",
+    "validate": "commands.validate",
+    "write_report": "commands.report",
 }
 
 

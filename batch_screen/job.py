@@ -8,14 +8,14 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from batch_screen.config.numbers import OPT_OUT_FILE
+from batch_screen.config.screening import OPT_OUT_FILE
 from batch_screen.config.settings import Settings
 from batch_screen.errors import ConfigurationError
+from batch_screen.input.files import digest
 from batch_screen.masking import hide
-from batch_screen.output.parts import DATA_FOLDERS
-from batch_screen.planning import Source, opt_out_list
-from batch_screen.reading.inputs import digest
-from batch_screen.runs import Identity, today
+from batch_screen.plan.build import Source, opt_out_list
+from batch_screen.run.layout import DATA_FOLDERS
+from batch_screen.run.state import Identity, today
 
 SANDBOX = "sandbox"
 STATE = ".state"

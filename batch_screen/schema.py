@@ -112,7 +112,7 @@ OBSERVED = (
         "whether check and date, both asked, cannot both be true; null where nobody can tell",
     ),
 )
-"""What follows from a shard's outcomes, by ``output.observed``."""
+"""What follows from a shard's outcomes, by ``tables.results``."""
 
 LOOKUPS = (_required("run_id", pl.String, "the run that wrote the row"), *LOOKUP, *OBSERVED)
 ERRORS = (

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from batch_screen import errors
-from batch_screen.errors import BatchScreenError
-from batch_screen.exit_codes import ExitCode
+from batch_screen.errors import BatchScreenError, ExitCode
 from reference.markdown import code, one_of, page, table
 
 _HEAD = """\

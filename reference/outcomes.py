@@ -14,8 +14,8 @@ from batch_screen.model import CANNOT_CONNECT, TOO_LONG, Answer, Endpoint, Looku
 from batch_screen.numbers.rules import MEANING as RULES
 from batch_screen.numbers.rules import REMEDY as REJECTS
 from batch_screen.numbers.rules import Modifier, RejectReason, Rule
-from batch_screen.output.failures import MEANING, REMEDY, RETRY_CAN_HELP
-from batch_screen.survey.damage import MEANING as DAMAGE
+from batch_screen.profile.damage import MEANING as DAMAGE
+from batch_screen.tables.errors import MEANING, REMEDY, RETRY_CAN_HELP
 from reference.markdown import code, page, table
 
 _LOOKUP = Lookup("+12025550123", Endpoint.SIM_SWAP_CHECK, 2400)

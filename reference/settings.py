@@ -8,7 +8,7 @@ from typing import Any
 from batch_screen.cli.main import cli
 from batch_screen.cli.options import flags_of
 from batch_screen.config.load import KEY_FILE_VARIABLE, sections, variable_names
-from batch_screen.config.section import Section
+from batch_screen.config.sections import Section
 from batch_screen.config.settings import Settings
 from reference.config_file import CONFIG, Written, read_config
 from reference.markdown import code, one_of, page, table

@@ -10,10 +10,10 @@ from typing import Any
 import polars as pl
 
 from batch_screen.config.settings import Settings
-from batch_screen.known import KNOWN, Shards, write_known
 from batch_screen.model import Plan
-from batch_screen.plan import known_path, make_plan, shard_of, shard_rows_path
-from batch_screen.runs import Identity, Run, create_run
+from batch_screen.plan.history import KNOWN, Shards, write_known
+from batch_screen.plan.shards import known_path, make_plan, shard_of, shard_rows_path
+from batch_screen.run.state import Identity, Run, create_run
 from batch_screen.schema import ROW, dtypes
 
 
@@ -63,7 +63,7 @@ def made(
     known: pl.DataFrame | None = None,
     run_date: str = "2026-11-23",
 ) -> tuple[Run, Plan]:
-    """A planned run that has asked nothing yet; ``known`` has the columns ``known.KNOWN``."""
+    """A planned run that has asked nothing yet; ``known`` has the columns ``history.KNOWN``."""
     identity = Identity(["c0ffee"], run_date, (settings or Settings()).identity())
     run = create_run(state, identity, ["/lists/list.csv"], taken=[])
 

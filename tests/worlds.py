@@ -12,23 +12,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from batch_screen.config.settings import Guards, Pacing, Retry, Settings
+from batch_screen.config.sections import Guards
+from batch_screen.config.settings import Pacing, Retry, Settings
+from batch_screen.engine.adaptive_rate import Governor
 from batch_screen.engine.budget import Budget
-from batch_screen.engine.dispatch import Dispatcher
-from batch_screen.engine.governor import Governor
-from batch_screen.engine.task import Task
-from batch_screen.engine.throttle import Throttle
+from batch_screen.engine.dispatcher import Dispatcher
+from batch_screen.engine.pacer import Throttle
+from batch_screen.engine.tasks import Task
 from batch_screen.errors import BatchScreenError
-from batch_screen.model import (
-    Answer,
-    Attempt,
-    Endpoint,
-    Held,
-    Intent,
-    Lookup,
-    Outcome,
-    OutcomeKind,
-)
+from batch_screen.model import Answer, Attempt, Endpoint, Held, Intent, Lookup, Outcome, OutcomeKind
 from batch_screen.sandbox.window import RateLimit
 from tests import virtual_time
 

@@ -17,8 +17,10 @@ from typing import Self
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+import msgspec
 from yarl import URL
 
+from batch_screen import __version__
 from batch_screen.api.answers import (
     ANOTHER_NUMBER,
     MALFORMED_HTTP,
@@ -27,16 +29,48 @@ from batch_screen.api.answers import (
     read_answer,
     utc_now,
 )
-from batch_screen.api.connections import QuietConnector, Talk
 from batch_screen.api.correlators import Correlators
 from batch_screen.api.deadline import Deadlines
-from batch_screen.api.endpoints import body, url
-from batch_screen.api.plain import Reply
-from batch_screen.api.wire import MalformedError, Wire
-from batch_screen.config.api import Api
+from batch_screen.api.transport import MalformedError, QuietConnector, Reply, Talk, Wire
+from batch_screen.config.sections import Api, Dialect
 from batch_screen.errors import ApiError, ConfigurationError
 from batch_screen.model import CANNOT_CONNECT, Answer, Endpoint, Lookup, OutcomeKind
-from batch_screen.version import __version__
+
+# Where each endpoint lives and what is sent to it (reference page, "POST /…" sections).
+#
+# The vendor later moved call forwarding under the same version, so paths are configuration:
+# a dialect chooses a set, single paths can be overridden.
+
+_PAGE = {endpoint: f"/{endpoint.value}" for endpoint in Endpoint}
+PATHS = {
+    Dialect.PAGE: _PAGE,
+    Dialect.LATER: {
+        **_PAGE,
+        Endpoint.CALL_FORWARDING_CHECK: "/call-forwarding/unconditional/check",
+    },
+}
+
+
+def url(api: Api, endpoint: Endpoint) -> str:
+    """The full address of an endpoint.
+
+    >>> url(Api(dialect=Dialect.LATER), Endpoint.CALL_FORWARDING_CHECK)
+    'https://api.tyntec.com/network-signal/v1/call-forwarding/unconditional/check'
+    """
+    return api.base_url + api.paths.get(endpoint, PATHS[api.dialect][endpoint])
+
+
+def body(lookup: Lookup) -> bytes:
+    """The request's JSON; the window is always sent, for the server's default is short.
+
+    >>> body(Lookup("+447700900000", Endpoint.SIM_SWAP_CHECK, 2400))
+    b'{"phoneNumber":"+447700900000","maxAge":2400}'
+    """
+    content: dict[str, str | int] = {"phoneNumber": lookup.e164}
+    if lookup.max_age_minutes is not None:
+        content["maxAge"] = lookup.max_age_minutes
+    return msgspec.json.encode(content)
+
 
 ANOTHERS = "wrong_correlator"
 _KEEP_ALIVE_SECONDS = 15.0

@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
+from batch_screen.cli.console import show, show_json, unwind_on_signals
 from batch_screen.cli.options import job_of, list_options
-from batch_screen.cli.show import show, show_json
-from batch_screen.cli.unwinding import unwind_on_signals
 from batch_screen.errors import InputError
 
 
@@ -32,10 +31,10 @@ def check(*, rejects: Path | None, as_json: bool, **options: Any) -> None:
 
     import msgspec  # noqa: PLC0415
 
-    from batch_screen.auditing import audit  # noqa: PLC0415 (heavy)
-    from batch_screen.cli.audit_block import audit_block  # noqa: PLC0415
-    from batch_screen.cli.watching import watcher  # noqa: PLC0415
-    from batch_screen.watch import Watch  # noqa: PLC0415
+    from batch_screen.cli.check_block import audit_block  # noqa: PLC0415
+    from batch_screen.cli.progress import watcher  # noqa: PLC0415
+    from batch_screen.commands.check import audit  # noqa: PLC0415 (heavy)
+    from batch_screen.run.events import Watch  # noqa: PLC0415
 
     unwind_on_signals()
     with watcher(job.settings.output.heartbeat_seconds) as progress:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import click
 
-from batch_screen.cli.show import show_json
+from batch_screen.cli.console import show_json
+from batch_screen.model import Endpoint
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 
 _COMMAND = "batch-screen"
 _VARIABLE = "_BATCH_SCREEN_COMPLETE"
@@ -34,3 +42,57 @@ def completion(context: click.Context, *, shell: str, as_json: bool) -> None:
 
         script = json.dumps({"shell": shell, "script": script}, indent=2)
     show_json(script)
+
+
+# What a shell may be told while somebody types: endpoints and regions, in lists with commas.
+
+_NO_COUNTRY = ("001", "numbers of no country")
+
+
+def endpoints(
+    _context: click.Context, _option: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The endpoints that begin with what stands behind the last comma; ``all`` stands alone."""
+    names = [(endpoint.value, "") for endpoint in Endpoint]
+    alone = [] if "," in incomplete else [("all", "")]
+    return _behind_comma(incomplete, [*names, *alone])
+
+
+def regions(
+    _context: click.Context, _option: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The regions (ISO 3166-1) that begin with what stands behind the last comma."""
+    return _behind_comma(incomplete, [*_countries(), _NO_COUNTRY])
+
+
+def region(
+    _context: click.Context, _option: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The regions that begin so."""
+    begun = incomplete.upper()
+    return _items((code, name) for code, name in _countries() if code.startswith(begun))
+
+
+def _behind_comma(incomplete: str, names: Iterable[tuple[str, str]]) -> list[CompletionItem]:
+    before, comma, begun = incomplete.rpartition(",")
+    taken = before.lower().split(",")
+    return _items(
+        (before + comma + name, about)
+        for name, about in names
+        if name.lower().startswith(begun.lower()) and name.lower() not in taken
+    )
+
+
+def _items(names: Iterable[tuple[str, str]]) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem  # noqa: PLC0415 (no help needs it)
+
+    return [CompletionItem(name, help=about or None) for name, about in names]
+
+
+def _countries() -> list[tuple[str, str]]:
+    """Codes and names, from the database of time zones: that of numbers takes long to load."""
+    from importlib.resources import files  # noqa: PLC0415 (no help needs it)
+
+    table = files("tzdata").joinpath("zoneinfo", "iso3166.tab").read_text("utf-8")
+    lines = [line for line in table.splitlines() if line and not line.startswith("#")]
+    return [(code, name) for code, _, name in (line.partition("\t") for line in lines)]

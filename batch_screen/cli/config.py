@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_screen.cli.console import show_json
 from batch_screen.cli.options import flags_of, setting_options
-from batch_screen.cli.show import show_json
 
 if TYPE_CHECKING:
     from batch_screen.config.key import KeyPlace
-    from batch_screen.config.shown import Setting
+    from batch_screen.config.template import Setting
 
 
 @click.command()
@@ -26,7 +26,7 @@ def config(*, as_json: bool, **options: Any) -> None:
     """
     from batch_screen.config.key import find_key  # noqa: PLC0415 (heavy)
     from batch_screen.config.load import load_traced  # noqa: PLC0415
-    from batch_screen.config.shown import shown_settings  # noqa: PLC0415
+    from batch_screen.config.template import shown_settings  # noqa: PLC0415
 
     traced = load_traced(flags_of(options), config=options["config"], environment=os.environ)
     found = shown_settings(traced)
@@ -35,7 +35,7 @@ def config(*, as_json: bool, **options: Any) -> None:
 
 
 def _toml(settings: list[Setting], place: KeyPlace | None) -> str:
-    from batch_screen.config.shown import as_toml  # noqa: PLC0415
+    from batch_screen.config.template import as_toml  # noqa: PLC0415
 
     return f"# API key: {_key(place)}\n\n{as_toml(settings)}"
 

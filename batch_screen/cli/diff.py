@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch_screen.cli.show import show, show_json
+from batch_screen.cli.console import show, show_json
 
 if TYPE_CHECKING:
-    from batch_screen.comparing import Comparison
+    from batch_screen.commands.diff import Comparison
 
 _HEARTBEAT_SECONDS = 30.0
 _LABEL = 14
@@ -50,10 +50,10 @@ def diff(*, since: str, run: str, out: Path | None, write: Path | None, as_json:
     """
     import msgspec  # noqa: PLC0415
 
-    from batch_screen.cli.unwinding import unwind_on_signals  # noqa: PLC0415
-    from batch_screen.cli.watching import watcher  # noqa: PLC0415
-    from batch_screen.comparing import compare  # noqa: PLC0415 (heavy)
-    from batch_screen.watch import Watch  # noqa: PLC0415
+    from batch_screen.cli.console import unwind_on_signals  # noqa: PLC0415
+    from batch_screen.cli.progress import watcher  # noqa: PLC0415
+    from batch_screen.commands.diff import compare  # noqa: PLC0415 (heavy)
+    from batch_screen.run.events import Watch  # noqa: PLC0415
 
     unwind_on_signals()
     with watcher(_HEARTBEAT_SECONDS) as progress:
@@ -65,11 +65,7 @@ def diff(*, since: str, run: str, out: Path | None, write: Path | None, as_json:
 
 
 def _lines(found: Comparison, written: Path | None) -> Iterator[str]:
-    from batch_screen.cli.change_lines import (  # noqa: PLC0415 (heavy)
-        change_totals,
-        cohort_words,
-        counted_words,
-    )
+    from batch_screen.cli.diff_block import change_totals, cohort_words, counted_words  # noqa: PLC0415 (heavy)
 
     changes = found.changes
     yield f"run {found.run_id} since run {changes.since_run} of {changes.since_date}"

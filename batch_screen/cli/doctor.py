@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_screen.cli.console import show, show_json, tell, unwind_on_signals
 from batch_screen.cli.options import job_of, setting_options
-from batch_screen.cli.report_lines import hanging
-from batch_screen.cli.show import show, show_json, tell
-from batch_screen.cli.unwinding import unwind_on_signals
+from batch_screen.cli.text import hanging
 
 if TYPE_CHECKING:
     from batch_screen.doctor.findings import Diagnosis, Finding
@@ -43,11 +42,11 @@ def doctor(*, canary: str | None, as_json: bool, **options: Any) -> int:
     try:
         job = job_of(options, needs_key=False)
     except ConfigurationError as error:
-        from batch_screen.diagnosing import unreadable  # noqa: PLC0415
+        from batch_screen.commands.doctor import unreadable  # noqa: PLC0415
 
         return _shown(unreadable(error), as_json=as_json)
 
-    from batch_screen.diagnosing import canary_number, diagnose  # noqa: PLC0415
+    from batch_screen.commands.doctor import canary_number, diagnose  # noqa: PLC0415
 
     unwind_on_signals()
     number = None if canary is None else canary_number(job, canary)

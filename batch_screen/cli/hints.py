@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from batch_screen.config.settings import Settings
 from batch_screen.model import Endpoint, OutcomeKind
-from batch_screen.output.summary import Summary
+from batch_screen.tables.summary import Summary
 
 _DAY_MINUTES = 1440
 _MANY = 0.05

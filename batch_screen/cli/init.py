@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from batch_screen.cli.console import show, show_json, tell
 from batch_screen.cli.options import choosing_options, flags_of
-from batch_screen.cli.show import show, show_json, tell
 from batch_screen.errors import OutputError
 
 DEFAULT_NAME = "batch-screen.toml"
@@ -56,7 +56,7 @@ def init(*, file: Path, force: bool, yes: bool, as_json: bool, **options: Any) -
         raise click.UsageError("there is no terminal to ask on: give options, and --yes")
 
     from batch_screen.config.template import new_configuration  # noqa: PLC0415 (heavy)
-    from batch_screen.files import translated, write_whole  # noqa: PLC0415
+    from batch_screen.storage.atomic import translated, write_whole  # noqa: PLC0415
 
     chosen = _plain(flags_of(options))
     new_configuration(chosen, file)  # what options say is refused before anything is asked

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 from batch_screen.cli import log
-from batch_screen.errors import exit_code_of
-from batch_screen.exit_codes import ExitCode
+from batch_screen.errors import ExitCode, exit_code_of
 from batch_screen.masking import MaskedRecords, safe_line
 
 _MESSAGE_CHARACTERS = 200

@@ -2,7 +2,7 @@
 
 A process has one stderr, so which of both, and whose run it is, is known here once. No line
 holds an escape or a carriage return, and no colour is ever used; only a bar on a terminal
-(``watching``) moves the cursor.
+(``progress``) moves the cursor.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from batch_screen.cli.show import tell, tell_json
-from batch_screen.exit_codes import MAY_PASS, ON_PURPOSE
+from batch_screen.cli.console import tell, tell_json
+from batch_screen.errors import MAY_PASS, ON_PURPOSE
 from batch_screen.masking import hide_keys, safe_line
 
 AUTO, TEXT, JSON = "auto", "text", "json"

@@ -11,10 +11,12 @@ import sys
 
 import click
 
+from batch_screen import __version__
 from batch_screen.cli import log
 from batch_screen.cli.check import check
 from batch_screen.cli.completion import completion
 from batch_screen.cli.config import config
+from batch_screen.cli.console import open_missing, settle, tell
 from batch_screen.cli.diff import diff
 from batch_screen.cli.doctor import doctor
 from batch_screen.cli.init import init
@@ -24,12 +26,9 @@ from batch_screen.cli.purge import purge
 from batch_screen.cli.report import report
 from batch_screen.cli.run import run
 from batch_screen.cli.sandbox import sandbox
-from batch_screen.cli.show import open_missing, settle, tell
 from batch_screen.cli.status import status
 from batch_screen.cli.validate import validate
-from batch_screen.errors import BatchScreenError, exit_code_of
-from batch_screen.exit_codes import ExitCode
-from batch_screen.version import __version__
+from batch_screen.errors import BatchScreenError, ExitCode, exit_code_of
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from batch_screen.cli import completing
+from batch_screen.cli import completion
 from batch_screen.model import Endpoint
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ _READING = (
     click.option(
         "--default-region",
         metavar="XX",
-        shell_complete=completing.region,
+        shell_complete=completion.region,
         help="Region of numbers without a country.",
     ),
     click.option("--no-header", is_flag=True, help="CSV files have no header row."),
@@ -104,7 +104,7 @@ _READING = (
         metavar="CODES",
         multiple=True,
         callback=_not_blank,
-        shell_complete=completing.regions,
+        shell_complete=completion.regions,
         help="Ask about numbers of these regions only: DE,AT; 001 is no country.  [default: all]",
     ),
     click.option(
@@ -112,7 +112,7 @@ _READING = (
         metavar="CODES",
         multiple=True,
         callback=_not_blank,
-        shell_complete=completing.regions,
+        shell_complete=completion.regions,
         help="Ask about no numbers of these regions.  [default: none]",
     ),
     click.option(
@@ -128,7 +128,7 @@ _ASKING = (
         "--endpoints",
         metavar="NAMES",
         multiple=True,
-        shell_complete=completing.endpoints,
+        shell_complete=completion.endpoints,
         help=f"What to ask: {_ENDPOINTS}, or all; comma-separated or repeated. "
         "[default: sim-swap/check]",
     ),

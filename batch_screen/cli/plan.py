@@ -6,9 +6,8 @@ from typing import Any
 
 import click
 
+from batch_screen.cli.console import show, show_json, unwind_on_signals
 from batch_screen.cli.options import job_of, job_options
-from batch_screen.cli.show import show, show_json
-from batch_screen.cli.unwinding import unwind_on_signals
 
 
 @click.command()
@@ -20,11 +19,11 @@ def plan(*, as_json: bool, **options: Any) -> None:
 
     import msgspec  # noqa: PLC0415
 
-    from batch_screen.cli.render import forecast_block  # noqa: PLC0415 (heavy)
-    from batch_screen.cli.watching import watcher  # noqa: PLC0415
-    from batch_screen.forecasting import forecast  # noqa: PLC0415
+    from batch_screen.cli.progress import watcher  # noqa: PLC0415
+    from batch_screen.cli.run_block import forecast_block  # noqa: PLC0415 (heavy)
+    from batch_screen.commands.plan import forecast  # noqa: PLC0415
     from batch_screen.masking import safe_line  # noqa: PLC0415
-    from batch_screen.watch import Watch  # noqa: PLC0415
+    from batch_screen.run.events import Watch  # noqa: PLC0415
 
     unwind_on_signals()
     with watcher(job.settings.output.heartbeat_seconds) as progress:

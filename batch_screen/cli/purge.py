@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_screen.cli.console import show, show_json, tell
 from batch_screen.cli.options import flags_of, folder_options
-from batch_screen.cli.report_lines import labelled
-from batch_screen.cli.show import show, show_json, tell
+from batch_screen.cli.text import labelled
 
 if TYPE_CHECKING:
-    from batch_screen.purging.purge import Old, Purge
+    from batch_screen.commands.purge import Old, Purge
 
 _AGE = re.compile(r"(\d{1,5})d", re.ASCII)
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -65,9 +65,9 @@ def purge(
     if state_only and outputs_only:
         raise click.UsageError("--state-only and --outputs-only exclude each other; use one")
 
+    from batch_screen.commands import purge as purging  # noqa: PLC0415
     from batch_screen.config.load import load_settings  # noqa: PLC0415 (heavy)
     from batch_screen.job import STATE, Job  # noqa: PLC0415
-    from batch_screen.purging import purge as purging  # noqa: PLC0415
 
     settings = load_settings(flags_of(options), config=options["config"], environment=os.environ)
     out = Path(settings.output.folder) if settings.output.folder else None

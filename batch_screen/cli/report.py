@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch_screen.cli.show import show, show_json
+from batch_screen.cli.console import show, show_json
 from batch_screen.masking import mask_text
 
 if TYPE_CHECKING:
-    from batch_screen.report_page import Reported
+    from batch_screen.commands.report import Reported
 
 _HEARTBEAT_SECONDS = 30.0
 
@@ -35,9 +35,9 @@ def report(
     if out and run_id:
         raise click.UsageError("--out and --run exclude each other; give one of them")
 
-    from batch_screen.cli.watching import watcher  # noqa: PLC0415
-    from batch_screen.report_page import write_report  # noqa: PLC0415 (heavy)
-    from batch_screen.watch import Watch  # noqa: PLC0415
+    from batch_screen.cli.progress import watcher  # noqa: PLC0415
+    from batch_screen.commands.report import write_report  # noqa: PLC0415 (heavy)
+    from batch_screen.run.events import Watch  # noqa: PLC0415
 
     folder, wanted = (out, run) if out else (run, run_id)
     with watcher(_HEARTBEAT_SECONDS) as progress:

@@ -11,12 +11,12 @@ import click
 
 from batch_screen.cli import log
 from batch_screen.cli.options import job_of, job_options, settings_of
-from batch_screen.exit_codes import SIGNAL_EXIT
+from batch_screen.errors import SIGNAL_EXIT
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from batch_screen.watch import Stop
+    from batch_screen.run.events import Stop
 
 _ONE_SIGNAL_SECONDS = 0.5
 """What comes so soon after the first signal is the same wish once more."""
@@ -52,10 +52,10 @@ def run(*, as_json: bool, **options: Any) -> int:
     settings = settings_of(options)
     log.choose(settings.logging.format)
 
-    from batch_screen.cli.start import Start  # noqa: PLC0415 (heavy)
-    from batch_screen.cli.watching import watcher  # noqa: PLC0415
-    from batch_screen.pipeline import screen  # noqa: PLC0415
-    from batch_screen.watch import Stop, Watch  # noqa: PLC0415
+    from batch_screen.cli.progress import watcher  # noqa: PLC0415
+    from batch_screen.cli.session import Start  # noqa: PLC0415 (heavy)
+    from batch_screen.commands.run import screen  # noqa: PLC0415
+    from batch_screen.run.events import Stop, Watch  # noqa: PLC0415
 
     stop, start = Stop(), Start(settings, as_json=as_json)
     _obey_signals(stop)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch_screen.cli.show import show, show_json
+from batch_screen.cli.console import show, show_json
 
 if TYPE_CHECKING:
     from batch_screen.sandbox.run import RunningSandbox
@@ -91,7 +91,7 @@ def sandbox(*, as_json: bool, **options: Any) -> None:
     It accepts the key "sandbox-key", answers the same for the same number, and tells what it
     was asked at /_sandbox/statistics.
     """
-    from batch_screen.config.api import Dialect  # noqa: PLC0415 (heavy)
+    from batch_screen.config.sections import Dialect  # noqa: PLC0415 (heavy)
     from batch_screen.sandbox.config import SandboxConfig  # noqa: PLC0415
     from batch_screen.sandbox.latency import Latency  # noqa: PLC0415
     from batch_screen.sandbox.profiles import PROFILES  # noqa: PLC0415

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_screen.cli.console import show, show_json
 from batch_screen.cli.options import flags_of, folder_options
-from batch_screen.cli.show import show, show_json
 
 if TYPE_CHECKING:
-    from batch_screen.cli.resume_line import Resuming
-    from batch_screen.standing import Standing
+    from batch_screen.cli.status_block import Resuming
+    from batch_screen.commands.status import Standing
 
 
 @click.command()
@@ -29,10 +29,9 @@ def status(*, as_json: bool, **options: Any) -> None:
     config: Path | None = options["config"]
     settings = load_settings(flags_of(options), config=config, environment=os.environ)
 
-    from batch_screen.cli.resume_line import resuming  # noqa: PLC0415
-    from batch_screen.cli.status_block import status_block  # noqa: PLC0415
+    from batch_screen.cli.status_block import resuming, status_block  # noqa: PLC0415
+    from batch_screen.commands.status import State, standing  # noqa: PLC0415
     from batch_screen.job import Job  # noqa: PLC0415
-    from batch_screen.standing import State, standing  # noqa: PLC0415
 
     out = Path(settings.output.folder) if settings.output.folder else None
     found = standing(out, Job((), settings).state)

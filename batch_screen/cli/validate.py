@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch_screen.cli.show import show
-from batch_screen.exit_codes import ExitCode
+from batch_screen.cli.console import show
+from batch_screen.errors import ExitCode
 
 if TYPE_CHECKING:
-    from batch_screen.output.findings import Check, Validation
+    from batch_screen.tables.integrity import Check, Validation
 
 _HEARTBEAT_SECONDS = 30.0
 _NOT_MADE = "not checked"
@@ -42,10 +42,10 @@ def validate(
     if every and run_id:
         raise click.UsageError("--run and --all exclude each other; use one")
 
-    from batch_screen.cli.watching import watcher  # noqa: PLC0415
-    from batch_screen.validating import runs_in  # noqa: PLC0415 (heavy)
-    from batch_screen.validating import validate as validated  # noqa: PLC0415
-    from batch_screen.watch import Watch  # noqa: PLC0415
+    from batch_screen.cli.progress import watcher  # noqa: PLC0415
+    from batch_screen.commands.validate import runs_in  # noqa: PLC0415 (heavy)
+    from batch_screen.commands.validate import validate as validated  # noqa: PLC0415
+    from batch_screen.run.events import Watch  # noqa: PLC0415
 
     wanted = [(f, r) for f in folders for r in (runs_in(f) if every else [run_id])]
     with watcher(_HEARTBEAT_SECONDS) as progress:
@@ -73,7 +73,7 @@ def _block(found: Validation) -> str:
 
 
 def _state(found: Validation) -> str:
-    from batch_screen.output.validate import PRIVATE  # noqa: PLC0415 (heavy)
+    from batch_screen.tables.integrity import PRIVATE  # noqa: PLC0415 (heavy)
 
     if found.is_whole:
         return "whole"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pydantic import SecretStr
 
-from batch_screen.config.small import read_small
+from batch_screen.config.parsing import read_small
 from batch_screen.errors import AuthenticationError
 from batch_screen.masking import hide
 

@@ -1,16 +1,24 @@
-"""The settings of what is asked about each number, and how far back."""
+"""The sections of the settings about what is read, asked and compared.
+
+Those about the world outside stand in ``sections``.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import Annotated, Any
+from graphlib import CycleError, TopologicalSorter
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from batch_screen.config.section import Section
-from batch_screen.config.values import names_or_all
+from batch_screen.config.parsing import list_of, names_or_all, table_of
+from batch_screen.config.sections import Positive, Section
 from batch_screen.model import LONGEST_WINDOW_MINUTES, Endpoint
+
+# The settings of what is asked about each number, and how far back.
 
 
 class MaxAge(StrEnum):
@@ -71,3 +79,190 @@ class Screening(Section):
             raise ValueError(f"there is no endpoint '{name}'{hint}")
         # One order for every run: asking for b,a is the same run as a,b.
         return tuple(e for e in Endpoint if e.value in found)
+
+
+# The settings of what need not be asked: derived, reused from earlier runs, or not of interest.
+
+_LONGEST_REUSE_MINUTES = 366 * 1440
+
+
+class Planner(Section):
+    """How to ask less for the same answer. By default everything is asked."""
+
+    derive_checks: bool = False
+    look_back_days: Annotated[int, Field(ge=1, le=3650)] = 35
+    reuse_within_minutes: dict[Endpoint, Annotated[int, Field(ge=1, le=_LONGEST_REUSE_MINUTES)]] = (
+        Field(default={})
+    )
+    only_where_changed: dict[Endpoint, Endpoint] = Field(default={})
+
+    @field_validator("reuse_within_minutes", mode="before")
+    @classmethod
+    def _one_for_all(cls, value: Any) -> Any:
+        found = table_of(value)
+        if isinstance(found, int) and not isinstance(found, bool):
+            return {e: found for e in Endpoint if e is not Endpoint.CALL_FORWARDING_CHECK}
+        return found
+
+    @field_validator("reuse_within_minutes")
+    @classmethod
+    def _never_of_this_instant(cls, value: dict[Endpoint, int]) -> dict[Endpoint, int]:
+        if Endpoint.CALL_FORWARDING_CHECK in value:
+            raise ValueError(
+                "call-forwarding/check is true of one instant only, so it is never reused"
+            )
+        return value
+
+    @field_validator("only_where_changed", mode="before")
+    @classmethod
+    def _decode(cls, value: Any) -> Any:
+        return table_of(value)
+
+    @field_validator("only_where_changed")
+    @classmethod
+    def _has_one_link(cls, value: dict[Endpoint, Endpoint]) -> dict[Endpoint, Endpoint]:
+        for endpoint, first in value.items():
+            if first in value:
+                raise ValueError(
+                    f"{endpoint} waits for {first}, which may not be asked itself; name the "
+                    "endpoint that is always asked"
+                )
+        return value
+
+    def refuse_deadlock(self, named: Sequence[Endpoint], beyond: Sequence[Endpoint]) -> None:
+        """Raises ``ValueError`` where an endpoint would wait for one that is not asked, or itself.
+
+        ``named`` are the endpoints to ask; ``beyond`` the dates that checks may wait for.
+        """
+        waits: dict[Endpoint, set[Endpoint]] = {endpoint: set() for endpoint in named}
+        for endpoint, first in self.only_where_changed.items():
+            if endpoint in waits and first not in waits:
+                raise ValueError(
+                    f"planner.only_where_changed: {endpoint} waits for {first}, which is not among "
+                    "screening.endpoints; add it there"
+                )
+            if endpoint in waits:
+                waits[endpoint].add(first)
+        for date in (e for e in Endpoint if e.answers_date and e.check in waits):
+            if date in beyond or (self.derive_checks and date in waits):
+                waits[date.check].add(date)
+        try:
+            TopologicalSorter(waits).prepare()
+        except CycleError as error:
+            circle = " waits for ".join(reversed(error.args[1]))
+            raise ValueError(f"planner.only_where_changed makes a circle: {circle}") from None
+
+
+# The settings of which cells count as a phone number, and whose are asked about.
+
+OPT_OUT_FILE = "numbers.opt_out_file"
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_REGION = re.compile(r"[A-Z]{2}|001")
+_REGION_ALIASES = {"UK": "GB"}
+
+
+class Strictness(StrEnum):
+    """How sure a number must be before it is asked about: libphonenumber's degrees."""
+
+    POSSIBLE = "possible"
+    VALID = "valid"
+    MOBILE = "mobile"
+
+
+class Ambiguous(StrEnum):
+    """What to do with digits that read as two different numbers."""
+
+    SAFE = "safe"
+    NATIONAL = "national"
+    INTERNATIONAL = "international"
+
+
+class Numbers(Section):
+    """Which cells count as a phone number."""
+
+    strictness: Strictness = Strictness.VALID
+    ambiguous: Ambiguous = Ambiguous.SAFE
+    double_zero_is_plus: bool = False
+    vanity_letters: bool = False
+    test_numbers: tuple[str, ...] = ()
+    allowed_regions: tuple[str, ...] = ()
+    denied_regions: tuple[str, ...] = ()
+    opt_out_file: str = ""
+
+    @field_validator("test_numbers", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return value.replace(",", " ").split() if isinstance(value, str) else value
+
+    @field_validator("test_numbers")
+    @classmethod
+    def _are_e164(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_E164.fullmatch(number) for number in value):
+            raise ValueError("every test number must be written as + and 7 to 15 digits")
+        return value
+
+    @field_validator("allowed_regions", "denied_regions", mode="before")
+    @classmethod
+    def _are_regions(cls, value: Any) -> Any:
+        codes = [code.upper() for code in list_of(value)]
+        for code in codes:
+            if not _REGION.fullmatch(code):
+                raise ValueError(f"'{code[:20]}' is neither a two-letter code such as DE nor 001")
+        # One order for every run: to allow FR,DE is the same run as DE,FR.
+        return tuple(sorted({_REGION_ALIASES.get(code, code) for code in codes}))
+
+    @model_validator(mode="after")
+    def _contradict_nowhere(self) -> Self:
+        if both := sorted({*self.allowed_regions} & {*self.denied_regions}):
+            raise ValueError(f"allowed_regions and denied_regions both name {both[0]}")
+        return self
+
+
+# The settings of how lists are read.
+
+RegionCode = Annotated[str, Field(pattern=r"^([A-Z]{2})?$")]
+
+
+class Input(Section):
+    """How to read the lists of numbers."""
+
+    phone_column: str = ""
+    region_column: str = ""
+    default_region: RegionCode = ""
+    keep_columns: tuple[str, ...] = ()
+    has_header: bool = True
+    delimiter: str = ""
+    encoding: str = ""
+    max_unpacked_gib: Positive = 64.0
+    max_unpacking_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 200.0
+
+    @field_validator("keep_columns", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(names_or_all(value))
+
+    @field_validator("default_region", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str) -> str:
+        value = {"tab": "\t", "\\t": "\t"}.get(value, value)
+        if value not in ("", ",", ";", "\t", "|"):
+            raise ValueError("must be one of , ; | tab, or empty to find out")
+        return value
+
+
+# The settings of the cohort guard: when a rise over a whole block or country is marked.
+#
+# They change rows of the change feed, so they belong to a run's identity.
+
+
+class Cohorts(Section):
+    """From where on so many newly positive numbers are a migration rather than fraud."""
+
+    min_numbers: Annotated[int, Field(ge=1)] = 50
+    min_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    min_rise: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 5.0

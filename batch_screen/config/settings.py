@@ -10,25 +10,18 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from batch_screen.config.api import Api
-from batch_screen.config.cohorts import Cohorts
-from batch_screen.config.guards import Guards
-from batch_screen.config.input import Input
-from batch_screen.config.logging import Logging
-from batch_screen.config.metrics import Metrics
-from batch_screen.config.numbers import Numbers
-from batch_screen.config.output import Output
-from batch_screen.config.pings import Pings
-from batch_screen.config.planner import Planner
-from batch_screen.config.screening import Screening
-from batch_screen.config.section import NotNegative, Positive, Section
-from batch_screen.config.values import (
-    HOURS,
-    clock_time,
-    duration,
-    hours,
-    table_of,
-    zone,
+from batch_screen.config.parsing import HOURS, clock_time, duration, hours, table_of, zone
+from batch_screen.config.screening import Cohorts, Input, Numbers, Planner, Screening
+from batch_screen.config.sections import (
+    Api,
+    Guards,
+    Logging,
+    Metrics,
+    NotNegative,
+    Output,
+    Pings,
+    Positive,
+    Section,
 )
 from batch_screen.model import Endpoint
 

@@ -17,11 +17,11 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from batch_screen import __version__
 from batch_screen.api.client import proxy_of, tls_context
-from batch_screen.config.api import Api
+from batch_screen.config.sections import Api
 from batch_screen.doctor.findings import Finding, failed, not_checked, warning, well
 from batch_screen.errors import ApiError, ConfigurationError
-from batch_screen.version import __version__
 
 STEPS = ("dns", "connection", "proxy", "tls", "clock")
 

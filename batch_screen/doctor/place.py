@@ -12,8 +12,8 @@ from batch_screen.config.key import KEY_VARIABLE, find_key, read_key
 from batch_screen.config.settings import Settings
 from batch_screen.doctor.findings import Finding, failed, of_error, told, warning, well
 from batch_screen.errors import AuthenticationError, OutputError, RunLockedError
-from batch_screen.files import check_could_write
-from batch_screen.lock import holder_of
+from batch_screen.storage.atomic import check_could_write
+from batch_screen.storage.lock import holder_of
 
 _OTHERS = 0o077
 _GROUP_WRITES_OR_OTHERS = 0o027

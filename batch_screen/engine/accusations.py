@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from batch_screen.engine.retry import account_error
-from batch_screen.engine.task import Sent, Task
+from batch_screen.engine.tasks import Sent, Task
 from batch_screen.model import Answer, Endpoint, OutcomeKind
 
 _INCONCLUSIVE = frozenset(

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from batch_screen.config.parsing import clock_time, hours, zone
 from batch_screen.config.settings import Budget, Schedule
-from batch_screen.config.values import clock_time, hours, zone
 from batch_screen.errors import Stopped
 
 _DAY = timedelta(days=1)

@@ -17,14 +17,13 @@ import msgspec
 import polars as pl
 import pyarrow as pa
 
-from batch_screen.checked import check_file, read_frame, read_record, write_record
 from batch_screen.errors import JournalError
-from batch_screen.files import sha256_of, sync_folder, translated
-from batch_screen.frames import write_frame
+from batch_screen.journal.records import Tally
 from batch_screen.journal.segments import Replay, segments
-from batch_screen.journal.tally import Tally
 from batch_screen.model import Endpoint, Outcome, Spent
 from batch_screen.schema import LOOKUP, Column, dtypes
+from batch_screen.storage.atomic import sha256_of, sync_folder, translated, write_frame
+from batch_screen.storage.records import check_file, read_frame, read_record, write_record
 
 _CHUNK = 20_000
 _KEY = ["e164", "endpoint"]

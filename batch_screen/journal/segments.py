@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
@@ -17,8 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from batch_screen.errors import JournalError
-from batch_screen.files import open_private, sync_folder, translated
-from batch_screen.journal.lines import (
+from batch_screen.journal.records import (
     FORMAT,
     VERSION,
     BadLineError,
@@ -30,6 +30,7 @@ from batch_screen.journal.lines import (
     encode,
 )
 from batch_screen.model import Attempt, Held, Intent, Outcome
+from batch_screen.storage.atomic import open_private, sync_folder, translated
 
 _SUFFIX = ".journal"
 _OF_LOOKUPS = (Outcome, Intent, Attempt, Held)
@@ -244,3 +245,43 @@ def _write_all(file: BinaryIO, content: bytes) -> None:
     written = file.write(content)
     while written < len(content):  # hardly ever: the disk is full, or a signal came
         written += file.write(memoryview(content)[written:])
+
+
+# How far a journal is, at a glance: safe beside the process that writes it, and quick.
+#
+# Lines are counted by their mark and not checked; whoever uses what they say reads them with
+# ``segments.Replay``.
+
+_MARK = b'"t":"outcome"'
+_CHUNK_BYTES = 1 << 20
+
+
+def outcomes_at_a_glance(journal: Path, sealed: Path, lookups: list[int]) -> int:
+    """How many lookups have an outcome, of shards that have so many ``lookups`` each.
+
+    Raises ``OSError`` where the folders cannot be read.
+    """
+    counted: Counter[int] = Counter()
+    for path in journal.iterdir():
+        if path.suffix == ".journal" and path.name[:5].isdigit():
+            counted[int(path.name[:5])] += _outcomes(path)
+    # After the segments: what was sealed meanwhile has its seal before they go.
+    finished = {int(path.stem) for path in sealed.iterdir() if path.suffix == ".seal"}
+    return sum(
+        # A lookup may have been answered twice where a process was killed.
+        most if shard in finished else min(most, counted[shard])
+        for shard, most in enumerate(lookups)
+    )
+
+
+def _outcomes(segment: Path) -> int:
+    found, end = 0, b""
+    try:
+        with segment.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                text = end + chunk
+                found += text.count(_MARK)
+                end = text[-len(_MARK) + 1 :]
+    except FileNotFoundError:  # sealed since the folder was read
+        return 0
+    return found

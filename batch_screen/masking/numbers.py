@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
-from batch_screen.masking.printable import plain
+# Text without what steers a terminal.
+
+
+def plain(text: str, limit: int = 200) -> str:
+    r"""One line of printable text: control, bidi and line-break characters become spaces.
+
+    >>> plain("a\x1b[31mb\nc")
+    'a [31mb c'
+    """
+    kept = " ".join(printable(text[: limit * 4]).split())
+    return kept if len(kept) <= limit else kept[: limit - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """The text with a space for every character that prints nothing; as long as before."""
+    return "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
+
 
 # A digit of any script; also escaped for an address (%30, %D9%A0) or for JSON and repr.
 _DIGIT = (

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
+from batch_screen import __version__
 from batch_screen.masking import mask_text
-from batch_screen.output.parts import DATA_FOLDERS, Layout
-from batch_screen.output.summary import Ending, Summary
-from batch_screen.version import __version__
+from batch_screen.run.layout import DATA_FOLDERS, Layout
+from batch_screen.tables.summary import Ending, Summary
 
 FAILED = "failed"
 

@@ -13,10 +13,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from batch_screen.config.small import read_small
-from batch_screen.files import PUBLIC_MODE, write_whole
+from batch_screen.config.parsing import read_small
 from batch_screen.notify.closing import Closing
-from batch_screen.output.summary import COMPLETE, Lookups, Rows, Summary
+from batch_screen.storage.atomic import PUBLIC_MODE, write_whole
+from batch_screen.tables.summary import COMPLETE, Lookups, Rows, Summary
 
 _PREFIX = "batch_screen"
 _SUCCESS = f"{_PREFIX}_last_success_timestamp_seconds"

@@ -12,9 +12,9 @@ import threading
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
-from batch_screen.config.pings import Method, Pings
+from batch_screen import __version__
+from batch_screen.config.sections import Method, Pings
 from batch_screen.notify.closing import Closing, document
-from batch_screen.version import __version__
 
 _TEXT, _JSON = "text/plain; charset=utf-8", "application/json"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from batch_screen.config.settings import Settings
 from batch_screen.errors import BatchScreenError, OutputError
-from batch_screen.files import check_writable, write_whole
 from batch_screen.notify.closing import Closing, document
 from batch_screen.notify.pings import Caller
+from batch_screen.storage.atomic import check_writable, write_whole
 
 
 def check_told(settings: Settings) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
-from batch_screen.numbers.alone import judge
-from batch_screen.numbers.cells import read_cells
-from batch_screen.numbers.decide import NO_REGION, UNKNOWN_REGION, decide
+from batch_screen.numbers.columnar.clean import read_cells
+from batch_screen.numbers.columnar.decide import NO_REGION, UNKNOWN_REGION, decide
+from batch_screen.numbers.columnar.plans import places
 from batch_screen.numbers.normalise import NO_HOME, UNKNOWN_HOME, Normaliser
-from batch_screen.numbers.territories import places
+from batch_screen.numbers.workers import judge
 
 ADDED_COLUMNS = ("e164", "region", "number_type", "rule", "reject_reason", "reject_detail")
 """What ``normalise_frame`` adds, in this order, all String."""

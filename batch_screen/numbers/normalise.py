@@ -11,12 +11,12 @@ from functools import lru_cache
 
 import phonenumbers
 
-from batch_screen.config.numbers import Ambiguous, Numbers, Strictness
+from batch_screen.config.screening import Ambiguous, Numbers, Strictness
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import mask_number, plain
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.clean import Cell, clean
-from batch_screen.numbers.readings import (
+from batch_screen.numbers.parse import (
     E164,
     UNKNOWN_TYPE,
     Reading,

@@ -1,7 +1,7 @@
 """What normalisation can say about a cell: accepted by which rule, or rejected for what.
 
 Only words and records live here, so that reports and README can be built from them; how a
-cell is judged is in ``clean``, ``readings`` and ``normalise``.
+cell is judged is in ``clean``, ``parse`` and ``normalise``.
 
 A published rule is one of ``Rule`` and then, each after a ``+``, the ``Modifier``s that
 apply, in the order of the enum: ``national+excel_undone+extension_dropped``.

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from batch_screen.config.api import Dialect
+from batch_screen.config.sections import Dialect
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.draws import draws
 from batch_screen.sandbox.magic import MAGIC_NUMBERS, Behaviour, is_magic

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from batch_screen.config.api import Dialect
+from batch_screen.config.sections import Dialect
 from batch_screen.errors import ConfigurationError
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.answers import Population, World

@@ -15,7 +15,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
-from batch_screen.config.api import Dialect
+from batch_screen.config.sections import Dialect
 from batch_screen.model import Endpoint
 from batch_screen.sandbox import hostile, problems
 from batch_screen.sandbox.answers import field_name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from batch_screen.config.api import Dialect
+from batch_screen.config.sections import Dialect
 
 
 class Problem(msgspec.Struct, frozen=True):

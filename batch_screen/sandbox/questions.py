@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import msgspec
 
-from batch_screen.config.api import Dialect
+from batch_screen.config.sections import Dialect
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.answers import MAX_MAX_AGE_MINUTES
 from batch_screen.sandbox.problems import INVALID_ARGUMENT, OUT_OF_RANGE, Problem

@@ -20,15 +20,14 @@ from pathlib import Path
 
 import aiohttp
 
-from batch_screen.config.api import Api
-from batch_screen.config.input import Input
-from batch_screen.config.screening import Screening
-from batch_screen.config.settings import Guards, Pacing, Settings
-from batch_screen.engine.asking import ask_all, loop_factory
+from batch_screen.config.screening import Input, Screening
+from batch_screen.config.sections import Api, Guards
+from batch_screen.config.settings import Pacing, Settings
+from batch_screen.engine.engine import ask_all, loop_factory
 from batch_screen.model import Endpoint
-from batch_screen.planning import Source, plan_inputs
-from batch_screen.runs import Identity, create_run
-from batch_screen.watch import Watch
+from batch_screen.plan.build import Source, plan_inputs
+from batch_screen.run.events import Watch
+from batch_screen.run.state import Identity, create_run
 from benchmarks.engine.sampling import Sampler
 from benchmarks.memory import written
 from benchmarks.pacing.contestants import write_numbers

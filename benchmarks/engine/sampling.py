@@ -31,20 +31,17 @@ LOOP = "event loop"
 _PARTS = {
     "batch_screen.api.answers": READING,
     "batch_screen.api.allowance": READING,
-    "batch_screen.api.dates": READING,
     "batch_screen.api": HTTP,
     "aiohttp": HTTP,
     "batch_screen.journal": JOURNAL,
-    "batch_screen.engine.shards": JOURNAL,
-    "batch_screen.engine.throttle": PACING,
-    "batch_screen.engine.governor": PACING,
-    "batch_screen.engine.pacing": PACING,
-    "batch_screen.engine.pace": PACING,
-    "batch_screen.engine.starts": PACING,
-    "batch_screen.engine.concurrency": PACING,
+    "batch_screen.engine.checkpoint": JOURNAL,
+    "batch_screen.engine.pacer": PACING,
+    "batch_screen.engine.adaptive_rate": PACING,
+    "batch_screen.engine.pace_log": PACING,
     "batch_screen.engine.recovery": PACING,
+    "batch_screen.engine.concurrency": PACING,
     "aiolimiter": PACING,
-    "batch_screen.engine.asking": LOOP,
+    "batch_screen.engine.engine": LOOP,
     "batch_screen": TASKS,
 }
 
@@ -52,7 +49,8 @@ _PARTS = {
 def part_of(modules: Iterator[str]) -> str:
     """The part that a stack belongs to, its modules from the innermost outward.
 
-    >>> part_of(iter(["json.decoder", "batch_screen.api.answers", "batch_screen.engine.dispatch"]))
+    >>> modules = ["json.decoder", "batch_screen.api.answers", "batch_screen.engine.dispatcher"]
+    >>> part_of(iter(modules))
     'reading answers'
     >>> part_of(iter(["asyncio.runners", "__main__"]))
     'event loop'

@@ -28,12 +28,11 @@ def ours(source: Path, target: Path) -> None:
     import polars as pl  # noqa: PLC0415 (its import counts)
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    from batch_screen.ahead import ahead  # noqa: PLC0415
-    from batch_screen.config.input import Input  # noqa: PLC0415
-    from batch_screen.config.numbers import Numbers  # noqa: PLC0415
+    from batch_screen.config.screening import Input, Numbers  # noqa: PLC0415
+    from batch_screen.input.table import open_table  # noqa: PLC0415
     from batch_screen.numbers.frame import normalise_frame  # noqa: PLC0415
     from batch_screen.numbers.normalise import Normaliser  # noqa: PLC0415
-    from batch_screen.reading.read import open_table  # noqa: PLC0415
+    from batch_screen.storage.prefetch import ahead  # noqa: PLC0415
 
     columns = Input(phone_column="phone", region_column="country", keep_columns=("customer_id",))
     table = open_table([source], columns)

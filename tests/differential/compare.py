@@ -9,15 +9,15 @@ import phonenumbers
 import polars as pl
 from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
 
-from batch_screen.config.numbers import Numbers
+from batch_screen.config.screening import Numbers
 from batch_screen.model import ColumnKind
-from batch_screen.numbers.cells import read_cells
 from batch_screen.numbers.clean import ascii_text
-from batch_screen.numbers.columns import DIALLED, READING, read_columns
+from batch_screen.numbers.columnar.clean import read_cells
+from batch_screen.numbers.columnar.parse import DIALLED, READING, read_columns
+from batch_screen.numbers.columnar.plans import places
 from batch_screen.numbers.frame import ADDED_COLUMNS, normalise_frame
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.rules import Accepted
-from batch_screen.numbers.territories import places
 from tests.differential.cases import Case
 
 Difference = tuple[Case, object, object]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import phonenumbers
 import pytest
 
-from batch_screen.config.numbers import Ambiguous, Numbers, Strictness
+from batch_screen.config.screening import Ambiguous, Numbers, Strictness
 from batch_screen.model import ColumnKind
 from tests.differential.cases import ordinary, random_cases
 from tests.differential.compare import differences_from_cells, differences_from_library

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_screen.config.api import Dialect
+from batch_screen.config.sections import Dialect
 from batch_screen.sandbox.run import SandboxThread
 
 from .conftest import NUMBERS, Desk, assert_true

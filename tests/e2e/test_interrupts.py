@@ -13,14 +13,7 @@ import pytest
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
 
-from .conftest import (
-    COMMAND,
-    CONCURRENCY,
-    NUMBERS,
-    Desk,
-    clean,
-    until,
-)
+from .conftest import COMMAND, CONCURRENCY, NUMBERS, Desk, clean, until
 
 CELLS = [*NUMBERS[:130], "n/a", *NUMBERS[:20], "=1+1", *NUMBERS[1000:1020]]
 LOOKUPS = 2 * 150

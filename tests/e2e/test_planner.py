@@ -11,11 +11,10 @@ from typing import Any
 
 import polars as pl
 
-from batch_screen.output.parts import LOOKUPS
-from batch_screen.output.validate import layout_of_run
+from batch_screen.run.layout import LOOKUPS, layout_of_run
 from batch_screen.sandbox.answers import Population
 from batch_screen.sandbox.run import SandboxThread
-from tests.unit.output.whole_run import WholeRun
+from tests.unit.tables.whole_run import WholeRun
 
 from .conftest import ALL, CONCURRENCY, NUMBERS, Desk, assert_true, run_command, until
 

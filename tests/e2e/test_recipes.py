@@ -27,23 +27,13 @@ from batch_screen.cli.main import cli
 from batch_screen.config.key import CREDENTIAL
 from batch_screen.config.load import KEY_FILE_VARIABLE, load_settings, variable_names
 from batch_screen.config.settings import Settings
-from batch_screen.exit_codes import MAY_PASS, WHOLE, ExitCode
+from batch_screen.errors import MAY_PASS, WHOLE, ExitCode
 from batch_screen.model import Endpoint
 from batch_screen.notify.metrics import metrics
 from batch_screen.sandbox.run import SandboxThread
 from tests.unit.notify.ends import BEGAN, complete, failed
 
-from .conftest import (
-    COMMAND,
-    KEY,
-    NUMBERS,
-    TELLING,
-    Desk,
-    Output,
-    clean,
-    run_command,
-    write_csv,
-)
+from .conftest import COMMAND, KEY, NUMBERS, TELLING, Desk, Output, clean, run_command, write_csv
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "docs" / "recipes"

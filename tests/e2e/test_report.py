@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from batch_screen.output.risk import count_risk
 from batch_screen.sandbox.answers import Population
+from batch_screen.tables.results import count_risk
 from tests.discretion import secrets_in
 
 from .conftest import ALL, KEY, NUMBERS, Desk, new_sandbox, run_command

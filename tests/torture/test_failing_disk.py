@@ -12,16 +12,7 @@ import pytest
 from batch_screen.sandbox.latency import Latency
 from tests.e2e.conftest import Desk, new_sandbox
 
-from .conftest import (
-    CELLS,
-    ENDPOINTS,
-    FEW_CELLS,
-    QUICK,
-    SEVERAL_SHARDS,
-    Size,
-    Undisturbed,
-    sized,
-)
+from .conftest import CELLS, ENDPOINTS, FEW_CELLS, QUICK, SEVERAL_SHARDS, Size, Undisturbed, sized
 from .faulty import FOREVER, Fault, Faulty
 from .figures import Figures, combine
 from .met import CANNOT_WRITE, problem_of, resume

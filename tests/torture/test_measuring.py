@@ -14,13 +14,13 @@ import polars as pl
 import pytest
 
 from batch_screen.engine.retry import HELD
-from batch_screen.files import make_folder, write_whole
 from batch_screen.journal.seal import write_sealed
 from batch_screen.journal.segments import SegmentWriter
 from batch_screen.model import Attempt, Endpoint, Held, Outcome, OutcomeKind
 from batch_screen.sandbox.config import SandboxConfig
 from batch_screen.sandbox.request_log import RequestLine
 from batch_screen.schema import LOOKUP, dtypes
+from batch_screen.storage.atomic import make_folder, write_whole
 from tests.e2e.conftest import KEY, NOW, NUMBERS, known
 from tests.making import made, number
 

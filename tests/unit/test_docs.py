@@ -18,16 +18,16 @@ from batch_screen.cli.init import DEFAULT_NAME
 from batch_screen.cli.main import cli
 from batch_screen.cli.options import _SETTINGS
 from batch_screen.config.load import load_settings, sections, variable_names
-from batch_screen.config.numbers import Numbers
+from batch_screen.config.parsing import AMOUNTS, RATES
+from batch_screen.config.screening import Numbers
 from batch_screen.config.settings import Settings
-from batch_screen.config.thresholds import AMOUNTS, RATES
-from batch_screen.exit_codes import ExitCode
+from batch_screen.errors import ExitCode
 from batch_screen.notify.metrics import metrics
 from batch_screen.numbers.rules import Modifier, RejectReason, Rule
-from batch_screen.output.bands import BANDS, OLDEST
-from batch_screen.output.changes import Change, Changes, Cohort
+from batch_screen.profile import facts
 from batch_screen.schema import RISK
-from batch_screen.survey import facts
+from batch_screen.tables.results import BANDS, OLDEST
+from batch_screen.tables.summary import Change, Changes, Cohort
 from tests.unit.notify.ends import complete
 
 ROOT = Path(__file__).parents[2]

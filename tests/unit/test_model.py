@@ -7,15 +7,7 @@ import msgspec
 import pytest
 
 from batch_screen import model
-from batch_screen.model import (
-    Endpoint,
-    LatestChange,
-    Lookup,
-    Outcome,
-    OutcomeKind,
-    Plan,
-    ShardPlan,
-)
+from batch_screen.model import Endpoint, LatestChange, Lookup, Outcome, OutcomeKind, Plan, ShardPlan
 
 RECORDS = [
     record

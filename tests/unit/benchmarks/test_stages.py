@@ -3,7 +3,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from batch_screen.config.numbers import Numbers
+from batch_screen.config.screening import Numbers
 from batch_screen.numbers.frame import normalise_frame
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.schema import LOOKUP, dtypes

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from batch_screen.model import Session
-from batch_screen.output.summary import Lookups, Rows, Summary
+from batch_screen.tables.summary import Lookups, Rows, Summary
 
 BEGAN = datetime(2026, 11, 23, 4, tzinfo=UTC)
 

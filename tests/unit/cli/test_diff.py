@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from batch_screen.cli.change_lines import change_totals, cohort_words
 from batch_screen.cli.diff import _lines
-from batch_screen.comparing import Comparison, Example
+from batch_screen.cli.diff_block import change_totals, cohort_words
+from batch_screen.commands.diff import Comparison, Example
 from batch_screen.masking import safe_text
-from batch_screen.output.changes import Change, Changes, Cohort
+from batch_screen.tables.summary import Change, Changes, Cohort
 
 MOVED = Cohort("block", "+491511…", 400, 340, 0.85, 0.012)
 

@@ -8,7 +8,7 @@ import pytest
 
 from batch_screen.cli.hints import hints
 from batch_screen.config.settings import Settings
-from batch_screen.output.summary import Lookups, Summary
+from batch_screen.tables.summary import Lookups, Summary
 
 Make = Callable[..., Any]
 QUIET = {

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from batch_screen.cli import log
-from batch_screen.cli.watching import Heartbeat
-from batch_screen.config.logging import LogFormat
+from batch_screen.cli.progress import Heartbeat
+from batch_screen.config.sections import LogFormat
 from batch_screen.config.settings import Settings
 from batch_screen.masking import hide
 from batch_screen.masking.keys import forget_keys

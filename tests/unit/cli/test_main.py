@@ -12,10 +12,9 @@ from types import SimpleNamespace
 import click
 import pytest
 
-from batch_screen import errors
+from batch_screen import __version__, errors
 from batch_screen.cli import main
 from batch_screen.errors import BatchScreenError
-from batch_screen.version import __version__
 
 NUMBER = "+491713920012"
 Run = Callable[..., tuple[int, str, str]]

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from batch_screen.cli.main import cli
 from batch_screen.cli.purge import _before, _block
-from batch_screen.purging.purge import Old, Purge
+from batch_screen.commands.purge import Old, Purge
 
 OLD = Old(
     "20250105-0123456789",

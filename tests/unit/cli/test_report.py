@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 
 from batch_screen.cli.report import _json
-from batch_screen.output.breakdown import Breakdown, Signs
-from batch_screen.report_page import Reported
+from batch_screen.commands.report import Reported
+from batch_screen.tables.breakdown import Breakdown, Signs
 
 
 def test_json_holds_counts_and_a_masked_path() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from batch_screen.cli.validate import _block, _json
-from batch_screen.output.findings import Check, Difference, Validation
+from batch_screen.tables.integrity import Check, Difference, Validation
 
 FINE = Check("marker", "_SUCCESS holds the manifest's SHA-256", 1)
 WRONG = Check(

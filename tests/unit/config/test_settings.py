@@ -7,12 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from batch_screen.config.input import Input
-from batch_screen.config.numbers import Numbers
-from batch_screen.config.output import Output
-from batch_screen.config.screening import Screening
-from batch_screen.config.section import Section
-from batch_screen.config.settings import Budget, Guards, Pacing, Prices, Retry, Schedule, Settings
+from batch_screen.config.screening import Input, Numbers, Screening
+from batch_screen.config.sections import Guards, Output, Section
+from batch_screen.config.settings import Budget, Pacing, Prices, Retry, Schedule, Settings
 from batch_screen.model import Endpoint
 
 CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from batch_screen.config.api import Api
 from batch_screen.config.screening import Screening
+from batch_screen.config.sections import Api
 from batch_screen.config.settings import Settings
 from batch_screen.doctor.canary import _finding, canary_findings
 from batch_screen.doctor.findings import Health

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from batch_screen.config.api import Api
+from batch_screen.config.sections import Api
 from batch_screen.doctor.connection import connection_findings
 from batch_screen.doctor.findings import Finding, Health
 

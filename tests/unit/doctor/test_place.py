@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from batch_screen.config.api import Api
+from batch_screen.config.sections import Api
 from batch_screen.config.settings import Pacing, Settings
 from batch_screen.doctor import place
 from batch_screen.doctor.findings import Finding, Health
@@ -22,8 +22,8 @@ from batch_screen.doctor.place import (
     needed_bytes,
     open_files,
 )
-from batch_screen.files import make_folder
-from batch_screen.lock import locked
+from batch_screen.storage.atomic import make_folder
+from batch_screen.storage.lock import locked
 
 KEY = "s3cret-api-key"
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.engine.accusations import Accusations, Withheld
-from batch_screen.engine.task import Places, Sent, Task
+from batch_screen.engine.tasks import Places, Sent, Task
 from batch_screen.errors import ApiError, AuthenticationError, QuotaError
 from batch_screen.model import Answer, Endpoint, Lookup, OutcomeKind
 

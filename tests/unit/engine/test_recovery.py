@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,8 +10,10 @@ from batch_screen.engine.recovery import (
     HOLD_SECONDS,
     HOLD_SHARE,
     LEAST_PER_SECOND,
+    REMEMBERED_SECONDS,
     Epoch,
     Refusal,
+    Starts,
     next_epoch,
     recovered,
 )
@@ -138,3 +142,27 @@ def test_every_refusal_lowers_the_rate_and_plans_a_way_back(
     before = rate if last is None else max(rate, last.level)
     assert found.level <= max(before, LEAST_PER_SECOND)
     assert recovered(found, at + 1) < max(before, LEAST_PER_SECOND)
+
+
+@given(
+    rate=st.floats(0.1, 30),
+    gaps=st.lists(st.one_of(st.just(0.0), st.floats(0, 2)), max_size=200),
+)
+def test_who_starts_when_the_window_opens_never_fills_a_second_too_much(
+    rate: float, gaps: list[float]
+) -> None:
+    starts, now, instants = Starts(), 0.0, []
+    for gap in gaps:
+        now = max(now + gap, starts.window_opens_at(rate))
+        starts.add(now)
+        instants.append(now)
+    for first in instants:
+        assert sum(first <= at < first + 1 for at in instants) <= math.ceil(rate)
+
+
+def test_what_is_old_is_forgotten() -> None:
+    starts = Starts()
+    for instant in (0.0, 1.0, 2.0 + REMEMBERED_SECONDS):
+        starts.add(instant)
+    assert starts.count(0) == 1
+    assert starts.count(1.0, 2.0) == 0

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from batch_screen.api.answers import TRUNCATED, WORTH_ANOTHER_TRY
-from batch_screen.api.client import CANNOT_CONNECT
 from batch_screen.config.settings import Retry
 from batch_screen.engine.retry import (
     Verdict,
@@ -17,7 +16,7 @@ from batch_screen.engine.retry import (
     wait_seconds,
 )
 from batch_screen.errors import ApiError, AuthenticationError, QuotaError
-from batch_screen.model import Answer, OutcomeKind
+from batch_screen.model import CANNOT_CONNECT, Answer, OutcomeKind
 
 K = OutcomeKind
 RETRY = Retry(max_attempts=3, max_refusals=5)

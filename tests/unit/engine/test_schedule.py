@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_screen.config.parsing import duration
 from batch_screen.config.settings import Budget, Schedule
-from batch_screen.config.values import duration
 from batch_screen.engine.schedule import Bound, Timetable, closing_time, next_at, spelled
 from batch_screen.errors import Stopped
 from tests.thoroughness import examples

@@ -14,17 +14,7 @@ from batch_screen.errors import ApiError, AuthenticationError, Stopped
 from batch_screen.model import Allowance, Answer, Endpoint, Lookup, OutcomeKind
 from batch_screen.sandbox.window import Window, rate_limit
 from tests.thoroughness import examples
-from tests.worlds import (
-    OK,
-    Told,
-    World,
-    always,
-    at_endpoint,
-    numbered,
-    once,
-    refused,
-    share_of,
-)
+from tests.worlds import OK, Told, World, always, at_endpoint, numbered, once, refused, share_of
 
 K = OutcomeKind
 SICK = Endpoint.CALL_FORWARDING_CHECK

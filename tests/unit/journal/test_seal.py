@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from batch_screen.errors import JournalError, OutputError
 from batch_screen.journal import seal as seal_module
-from batch_screen.journal.lines import Record
+from batch_screen.journal.records import Record, Tally
 from batch_screen.journal.seal import (
     drop_segments,
     is_sealed,
@@ -22,7 +22,6 @@ from batch_screen.journal.seal import (
     sealed_spent,
 )
 from batch_screen.journal.segments import SegmentWriter, segments
-from batch_screen.journal.tally import Tally
 from batch_screen.model import Attempt, Endpoint, Intent, LatestChange, Outcome, OutcomeKind, Spent
 from batch_screen.schema import INSTANT, LOOKUP, dtypes
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from batch_screen.errors import OutputError
 from batch_screen.notify.closing import Closing
 from batch_screen.notify.metrics import metrics, write_metrics
-from batch_screen.output.summary import Judgement
+from batch_screen.tables.summary import Judgement
 
 from .ends import BEGAN, NUMBER, complete, failed
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batch_screen.config.pings import Pings
+from batch_screen.config.sections import Pings
 from batch_screen.notify.pings import Caller
 
 from .ends import RUN_ID, complete, failed

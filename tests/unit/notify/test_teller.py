@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_screen.config.metrics import Metrics
-from batch_screen.config.output import Output
-from batch_screen.config.pings import Pings
+from batch_screen.config.sections import Metrics, Output, Pings
 from batch_screen.config.settings import Settings
 from batch_screen.errors import OutputError
 from batch_screen.notify.teller import check_told, tell_begun, tell_ended

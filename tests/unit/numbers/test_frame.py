@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_screen.config.numbers import Numbers
+from batch_screen.config.screening import Numbers
 from batch_screen.numbers.frame import ADDED_COLUMNS, normalise_frame
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.rules import Accepted

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batch_screen.config.numbers import Ambiguous, Numbers, Strictness
+from batch_screen.config.screening import Ambiguous, Numbers, Strictness
 from batch_screen.errors import ConfigurationError
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.normalise import Normaliser, metadata_version

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import polars as pl
 import pytest
 
-from batch_screen.config.numbers import Numbers
+from batch_screen.config.screening import Numbers
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.frame import normalise_frame
 from batch_screen.numbers.normalise import Normaliser
-from batch_screen.numbers.permitted import NOBODY, permit
+from batch_screen.numbers.restrict import NOBODY, permit
 from batch_screen.numbers.rules import MEANING, REMEDY, Modifier, RejectReason, Rule
 
 

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 from batch_screen import errors
-from batch_screen.errors import BatchScreenError
-from batch_screen.exit_codes import ExitCode
+from batch_screen.errors import BatchScreenError, ExitCode
 from reference.exit_codes import exit_codes_page, raised_with
 
 

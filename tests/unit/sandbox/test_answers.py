@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_screen.config.api import Dialect
+from batch_screen.config.sections import Dialect
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.answers import Population, World, field_name, rfc3339, subscriber, truth
 from batch_screen.sandbox.problems import NOT_FOUND, PERMISSION_DENIED, Problem

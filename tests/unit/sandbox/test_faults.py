@@ -15,7 +15,7 @@ from uuid import UUID
 import phonenumbers
 import pytest
 
-from batch_screen.config.api import Dialect
+from batch_screen.config.sections import Dialect
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.answers import truth
 from batch_screen.sandbox.choice import Choice

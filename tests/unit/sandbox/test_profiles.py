@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from batch_screen.config.api import Dialect
+from batch_screen.config.sections import Dialect
 from batch_screen.errors import ConfigurationError
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.answers import Population

@@ -1,0 +1,309 @@
+"""Sends one request over a connection of aiohttp's pool and brings back the reply as it came.
+
+Pool, DNS, TLS, proxies and parser are aiohttp's. Its ``ClientSession`` is passed by: cookies,
+redirects, middlewares and a writer task for each request take as much CPU as all the rest, and
+the contract knows none of them. A redirect is a reply like any other, so the key never goes to
+another host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import select
+from collections import deque
+from collections.abc import Mapping
+from functools import partial
+from time import monotonic
+from typing import Any, NamedTuple, cast
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import RawResponseMessage
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import StreamReader
+from aiohttp.tracing import Trace
+from multidict import CIMultiDict
+
+from batch_screen.api.answers import MAX_BODY_BYTES
+from batch_screen.api.deadline import Deadlines
+
+# Whole replies of the plain kind, read at once: a status, headers, a body of a told length.
+#
+# Nearly every answer comes like that, in one piece. aiohttp's parser, which makes a stream for
+# each, took as much CPU as sending and receiving. Whatever is not exactly so (in pieces, chunked,
+# interim, upgraded, unusual characters) is left to it: this knows one shape and no exceptions.
+
+_LONGEST = 8 * 1024
+_NO_BODY = frozenset({"204", "304"})
+_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_HEAD = re.compile(rf"HTTP/1\.1 ([2-5][0-9][0-9]) [ -~]*\r\n((?:{_NAME}:[ -~]*\r\n)+)\r\n")
+_FIELD = re.compile(rf"({_NAME}): *([ -~]*)\r\n")
+_LENGTH = re.compile(r"[0-9]{1,4}")
+
+
+class Reply(NamedTuple):
+    """What came back: status, headers and body as they were sent."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def plain_reply(data: bytes) -> Reply | None:
+    r"""The reply that the bytes are, all of them; None: not one of the plain kind.
+
+    >>> plain_reply(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").body
+    b'{}'
+    >>> plain_reply(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}") is None
+    True
+    """
+    if len(data) > _LONGEST:
+        return None
+    text = data.decode("latin-1")  # a character for each byte, so places are the same
+    head = _HEAD.match(text)
+    if head is None or head[1] in _NO_BODY or " \r\n" in head[2]:
+        return None
+    headers = CIMultiDict(_FIELD.findall(head[2]))
+    lengths = headers.getall("Content-Length", [])
+    if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
+        return None
+    if int(lengths[0]) != len(data) - head.end() or "Transfer-Encoding" in headers:
+        return None
+    said = headers.getall("Connection", [])  # each of them may end it
+    if "Upgrade" in headers or any(word.lower() != "keep-alive" for word in said):
+        return None
+    return Reply(int(head[1]), headers, data[head.end() :])
+
+
+# Connections that are used again only if nothing was said on them unasked.
+#
+# aiohttp hands an idle connection out again with whatever it has received in the meantime, and
+# takes that for the answer to the next question: one number's answer would become another's.
+#
+# It also takes as long to find an idle connection and to begin a reply as to send a request; so
+# idle ones lie here instead, and replies of the plain kind are read without its parser.
+
+
+class Talk(ResponseHandler):
+    """aiohttp's connection, which reads plain replies at once and leaves the others to it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._heard: asyncio.Future[Reply | None] | None = None
+        self.poll: select.poll | None = None
+        """Tells what the system holds that the loop has not seen; None: never asked yet."""
+        self.echoes = 0
+
+    def listen(self) -> asyncio.Future[Reply | None]:
+        """To be called before asking: the plain reply, or None where ``read`` has to go on."""
+        self._parser = None  # what an earlier reply has left: now bytes nobody asked for stay raw
+        self._heard = self._loop.create_future()
+        return self._heard
+
+    def data_received(self, data: bytes) -> None:
+        heard, self._heard = self._heard, None
+        if heard is None:
+            super().data_received(data)
+            return
+        reply = plain_reply(data)
+        if reply is None:
+            self.set_response_params(read_until_eof=True, auto_decompress=False)
+            super().data_received(data)
+        if not heard.done():
+            heard.set_result(reply)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        heard, self._heard = self._heard, None
+        if heard is not None and not heard.done():
+            heard.set_result(None)  # ``read`` raises what has happened
+
+
+class QuietConnector(aiohttp.TCPConnector):
+    """A pool for one address, which drops connections on which something arrived unasked."""
+
+    def __init__(self, *, keepalive_timeout: float, **settings: Any) -> None:
+        super().__init__(keepalive_timeout=keepalive_timeout, **settings)
+        self._factory = cast("partial[ResponseHandler]", partial(Talk, loop=self._loop))
+        self._keep_alive_seconds = keepalive_timeout
+        self._idle: deque[tuple[float, Connection]] = deque()
+
+    def take(self) -> Connection | None:
+        """An idle connection on which nothing waits to be taken for an answer, if there is one."""
+        now = monotonic()
+        while self._idle:
+            since, connection = self._idle.popleft()
+            talk = cast("Talk", connection.protocol)
+            if now - since <= self._keep_alive_seconds and _is_quiet(talk):
+                return connection
+            connection.close()
+        return None
+
+    def put(self, connection: Connection) -> None:
+        """The connection's reply was read to its end: it may be taken again."""
+        if self._waiters:  # they hear of what goes back to aiohttp's own pool
+            connection.release()
+        else:
+            self._idle.append((monotonic(), connection))
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 (aiohttp's signature)
+    ) -> Connection:
+        """A connection, old or new, on which nothing waits to be taken for an answer.
+
+        Raises ``ClientConnectionError`` if a new one speaks before it is asked.
+        """
+        while True:  # ends with the idle connections
+            connection = await super().connect(req, traces, timeout)
+            talk = cast("Talk | None", connection.protocol)
+            if talk is None:  # closed already; aiohttp says so in its own words
+                return connection
+            is_new = talk.poll is None
+            # A new one is not polled: TLS begins with tickets that are no answer.
+            if not talk.should_close if is_new else _is_quiet(talk):
+                talk.poll = talk.poll or _poll(connection)
+                return connection
+            connection.close()
+            if is_new:
+                raise aiohttp.ClientConnectionError("the server spoke first")
+
+    async def close(self, *, abort_ssl: bool = False) -> None:
+        """Closes all connections, those that lie here too, and waits for them to be closed."""
+        for _, connection in self._idle:
+            connection.release()
+        self._idle.clear()
+        await super().close(abort_ssl=abort_ssl)
+
+
+def _is_quiet(talk: Talk | None) -> bool:
+    """Whether the connection stands and nothing has come since its last reply."""
+    if talk is None or not talk.is_connected() or talk.should_close:
+        return False
+    return talk.poll is not None and not talk.poll.poll(0)
+
+
+def _poll(connection: Connection) -> select.poll:
+    """Tells whether the system holds bytes, or an end, that the event loop has not seen yet."""
+    poll = select.poll()
+    if connection.transport is not None:
+        poll.register(connection.transport.get_extra_info("socket"), select.POLLIN)
+    return poll
+
+
+MalformedError = HttpProcessingError
+"""What came back is not HTTP."""
+
+_OK = 200
+_ERROR_BODY_SECONDS = 2.0
+"""A page of error that drips would hold its slot until the timeout; its status says enough."""
+_CHUNK_BYTES = 16 * 1024
+
+
+class Wire:
+    """The way to one address, over whichever connection is free."""
+
+    def __init__(
+        self,
+        connector: QuietConnector,
+        deadlines: Deadlines,
+        request: aiohttp.ClientRequest,
+        *,
+        connect_timeout_seconds: float,
+    ) -> None:
+        """``request`` tells the pool where to connect to, and is written anew for each."""
+        self._connector = connector
+        self._deadlines = deadlines
+        self._loop = asyncio.get_running_loop()
+        self._request = request
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_seconds)
+        self._head = ""
+
+    async def ask(self, content: bytes, correlator: str, limit: float) -> tuple[Reply, Talk]:
+        """The reply to one POST, and the connection, to be closed if the reply was not for it.
+
+        ``limit`` is an instant of the loop's clock; later it raises ``TimeoutError``. Raises
+        aiohttp's ``ClientError``, ``OSError`` and ``MalformedError`` as they come. Of an error
+        reply, as much of the body as can be had in a short while: its status and headers say
+        enough, and a dead key or a Retry-After must not be lost because the page that comes
+        with it is.
+        """
+        connection = self._connector.take()
+        try:
+            if connection is None:
+                with self._deadlines.at(limit):
+                    connection = await self._connected()
+            talk = cast("Talk | None", connection.protocol)
+            if talk is None or talk.transport is None:
+                raise aiohttp.ServerDisconnectedError
+            heard = talk.listen()
+            talk.transport.write(self._told(content, correlator))
+            reply = await self._deadlines.by(limit, heard)
+            if reply is None:
+                with self._deadlines.at(limit):
+                    message, payload = await _first_words(talk)
+                body = await self._rest(message.code, payload, limit)
+                reply = Reply(message.code, message.headers, body)
+                if not payload.is_eof():
+                    return reply, talk
+            self._connector.put(connection)
+            connection = None
+            return reply, talk
+        finally:
+            if connection is not None:
+                connection.close()
+
+    async def _connected(self) -> Connection:
+        try:
+            return await self._connector.connect(self._request, [], self._timeout)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError from error
+
+    def _told(self, content: bytes, correlator: str) -> bytes:
+        # Head and body in one piece: a server that reads them apart may answer the half.
+        head = self._head or self._made_head()
+        told = f"{head}x-correlator: {correlator}\r\nContent-Length: {len(content)}\r\n\r\n"
+        return told.encode() + content
+
+    def _made_head(self) -> str:
+        """The part that is the same for all; known once the pool has added a proxy's headers."""
+        request = self._request
+        through_proxy = request.proxy is not None and not request.is_ssl()
+        target = str(request.url) if through_proxy else request.url.raw_path_qs
+        headers = "".join(
+            f"{name}: {value}\r\n"
+            for name, value in request.headers.items()
+            if name != "Content-Length"
+        )
+        self._head = f"POST {target} HTTP/1.1\r\n{headers}"
+        return self._head
+
+    async def _rest(self, status: int, payload: StreamReader, limit: float) -> bytes:
+        """The body, cut off soon after it exceeds ``MAX_BODY_BYTES``."""
+        if payload.is_eof():  # it came with the head: nothing to wait for
+            return payload.read_nowait()
+        content = bytearray()
+        if status != _OK:
+            limit = min(limit, self._loop.time() + _ERROR_BODY_SECONDS)
+        try:
+            with self._deadlines.at(limit):
+                async for chunk in payload.iter_chunked(_CHUNK_BYTES):
+                    content += chunk
+                    if len(content) > MAX_BODY_BYTES:
+                        break
+        except (aiohttp.ClientError, OSError):  # a timeout is an OSError
+            if status == _OK:
+                raise
+        return bytes(content)
+
+
+async def _first_words(protocol: ResponseHandler) -> tuple[RawResponseMessage, StreamReader]:
+    """The head of the reply; what a server says before it (100, 103) is passed over."""
+    while True:
+        message, payload = await protocol.read()
+        if not 100 <= message.code <= 199 or message.code == 101:
+            return message, payload

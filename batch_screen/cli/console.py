@@ -1,0 +1,172 @@
+"""Prints on streams that may be closed, full, or have lost their reader.
+
+What cannot be printed is no reason to end a run, whose results lie in files. All that is
+printed passes here, so no number, no key and nothing that steers a terminal gets out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import sys
+import textwrap
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Never
+
+import click
+
+from batch_screen.errors import ExitCode
+from batch_screen.masking import hide_keys, safe_text
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+# Blocks of text fitted to a terminal: long lines go on below what they say it of.
+#
+# Only for who reads: in a pipe a line stays a line, and what is to be copied stays whole.
+
+_LEAST_COLUMNS = 40
+_HANG_WITHIN = 45
+_GAPS = re.compile(r" \.{2,} |(?<=\S) {2,}(?=\S)")
+_TO_COPY = re.compile(r"^ *(?:look|resume) \.|batch-screen [a-z]+ |/run_date=")
+
+
+def fitted(text: str, columns: int) -> str:
+    """The text in so many columns.
+
+    >>> print(fitted("  rejected ... empty 70, too_short 5, too_long 15", 40))
+      rejected ... empty 70, too_short 5,
+                   too_long 15
+    """
+    width = max(_LEAST_COLUMNS, columns)
+    return "\n".join(_fitted(line, width) for line in text.split("\n"))
+
+
+def _fitted(line: str, width: int) -> str:
+    if len(line) <= width or _TO_COPY.search(line):
+        return line
+    hang = _hang(line)
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=" " * hang,
+        drop_whitespace=True,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+    )
+
+
+def _hang(line: str) -> int:
+    """Where its last column begins; else a little further in than the line."""
+    ends = [gap.end() for gap in _GAPS.finditer(line) if gap.end() <= _HANG_WITHIN]
+    return ends[-1] if ends else len(line) - len(line.lstrip()) + 2
+
+
+# A full disk, a reader that has gone away; ValueError: the stream is closed.
+_UNPRINTABLE = (OSError, ValueError)
+_MODES = {"stdin": "r", "stdout": "w", "stderr": "w"}
+
+
+def show(text: str) -> None:
+    """Prints on stdout what the command was started for, masked, and fitted to a terminal.
+
+    What a program reads, whose figures have no separators, is masked where it is made.
+    """
+    masked, columns = safe_text(text), _terminal_columns()
+    _print(masked if columns is None else fitted(masked, columns))
+
+
+def _terminal_columns() -> int | None:
+    try:
+        return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    except ValueError:  # stdout is closed
+        return None
+
+
+def show_json(text: str) -> None:
+    """Prints on stdout what a program reads and whose texts were masked one by one."""
+    _print(hide_keys(text))
+
+
+def _print(text: str) -> None:
+    try:
+        click.echo(text)
+        sys.stdout.flush()
+    except _UNPRINTABLE:
+        _silence("stdout")
+
+
+def tell(text: str) -> None:
+    """Prints on stderr, masked; what does not get through now may get through later."""
+    with suppress(*_UNPRINTABLE):
+        click.echo(safe_text(text), err=True)
+
+
+def tell_json(line: str) -> None:
+    """Prints on stderr what a program reads and whose texts were masked one by one."""
+    with suppress(*_UNPRINTABLE):
+        click.echo(hide_keys(line), err=True)
+
+
+class Stderr:
+    """Whatever ``sys.stderr`` is at the moment, as a stream that never fails.
+
+    A bar steers the cursor, so its characters are left as they are.
+    """
+
+    def write(self, text: str) -> int:
+        with suppress(*_UNPRINTABLE):
+            sys.stderr.write(hide_keys(text))
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(*_UNPRINTABLE):
+            sys.stderr.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+
+def open_missing() -> None:
+    """Opens streams the command was started without (``>&-``), in the order of their numbers.
+
+    The next file that is opened takes a free number: it must not be the journal that becomes
+    stderr.
+    """
+    for name in _MODES:
+        if getattr(sys, name) is None:
+            _silence(name)
+
+
+def settle() -> None:
+    """Flushes for the last time; Python would turn what cannot be flushed into exit code 120."""
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except _UNPRINTABLE:
+            _silence(name)
+
+
+def _silence(name: str) -> None:
+    setattr(sys, name, open(os.devnull, _MODES[name]))  # noqa: PTH123, SIM115 (until the very end)
+
+
+# SIGTERM and SIGHUP for commands that save nothing: they leave, and clear up on their way out.
+
+
+def unwind_on_signals() -> None:
+    """SIGTERM and SIGHUP unwind, so that the scratch folder is removed; once is enough."""
+
+    def leave(number: int, frame: FrameType | None) -> Never:
+        del number, frame
+        for each in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(ExitCode.TERMINATED)
+
+    signal.signal(signal.SIGTERM, leave)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, leave)

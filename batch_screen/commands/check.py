@@ -1,0 +1,130 @@
+"""What a list holds before any money is spent: the line up to the plan, and a closer look.
+
+Streams, as a run does; what is kept meanwhile lies in a temporary folder that only its owner
+can read.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from batch_screen.config.settings import Settings
+from batch_screen.errors import ConfigurationError
+from batch_screen.input.files import expand
+from batch_screen.input.layout import shown
+from batch_screen.input.table import BATCH_ROWS, Table
+from batch_screen.job import Job
+from batch_screen.model import ColumnKind, Plan
+from batch_screen.plan.build import Source, judged, on_disk, opened, opt_out_list, opt_outs
+from batch_screen.plan.shards import make_plan, read_rows, rejects_path
+from batch_screen.profile.facts import Audit, RegionAdvice, tallied
+from batch_screen.profile.files import file_facts
+from batch_screen.profile.fixes import fixes
+from batch_screen.profile.regions import Undecided, advise, candidates, read_in
+from batch_screen.profile.rejects import check_suffix, parts, rejected, write_rejects
+from batch_screen.profile.tally import Tally, count_numbers
+from batch_screen.run.events import Watch
+from batch_screen.storage.atomic import check_could_write
+from batch_screen.storage.partition import HELD_BYTES
+
+
+def audit(job: Job, watch: Watch | None = None, *, rejects: Path | None = None) -> Audit:
+    """What the inputs hold; sends nothing and changes no state.
+
+    ``rejects`` is a .csv or .parquet file to write the rejected rows to. Raises ``InputError``
+    where nothing can be read; a list without one usable number is no error here.
+    """
+    watch = watch or Watch()
+    if rejects is not None:
+        _check_target(rejects, job.inputs)
+    sources = expand(job.inputs, apart=job.apart)
+    with (
+        tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
+        on_disk(sources, Path(scratch), watch) as files,
+    ):
+        if rejects is not None:
+            _refuse_input(rejects, [file.path for file in files], job.settings)
+        watch.progress.stage("reading")
+        return _audited(files, job.settings, Path(scratch) / "plan", watch, rejects)
+
+
+def _check_target(rejects: Path, inputs: Sequence[str]) -> None:
+    """Raises where the file cannot be written, or would be the next start's input."""
+    check_suffix(rejects)
+    folder = rejects.absolute().parent
+    check_could_write(folder)
+    if folder.exists() and any(Path(i).is_dir() and folder.samefile(i) for i in inputs):
+        raise ConfigurationError(
+            f"--rejects {rejects}: it would lie among the inputs and be read as one; name a file "
+            "in another folder"
+        )
+
+
+def _refuse_input(rejects: Path, inputs: Sequence[Path], settings: Settings) -> None:
+    listed = opt_out_list(settings)
+    read = [*inputs, *([listed.path] if listed and listed.path.exists() else [])]
+    if rejects.exists() and any(path.samefile(rejects) for path in read):
+        raise ConfigurationError(
+            f"--rejects {rejects}: this is an input, which would be lost; name another file"
+        )
+
+
+def _audited(
+    files: Sequence[Source], settings: Settings, folder: Path, watch: Watch, rejects: Path | None
+) -> Audit:
+    table, normaliser = opened(files, settings)
+    tally = Tally(normaliser, table.column_kind)
+    share = settings.output.memory_share
+    read = table.batches(int(BATCH_ROWS * share))
+    with judged(read, normaliser, opt_outs(settings, watch)) as batches:
+        plan = make_plan(
+            map(tally.counted, batches),
+            folder,
+            shard_rows=int(settings.output.shard_lookups * share),
+            held_bytes=int(HELD_BYTES * share),
+            facts={},
+            on_rows=watch.advance,
+            expected_rows=table.expected_rows(),
+        )
+    found = _facts(table, plan, tally, settings, folder)
+    if rejects is not None:
+        write_rejects(rejects, parts(rejects_path(folder)), table.phone_column)
+    return found
+
+
+def _facts(table: Table, plan: Plan, tally: Tally, settings: Settings, folder: Path) -> Audit:
+    files = file_facts(table, settings.input, tally.rows, tally.accepted)
+    rejects = rejected(plan.rejected, parts(rejects_path(folder)))
+    damage = tally.damage.found()
+    advice = _region_advice(tally.undecided, settings, table.column_kind)
+    return Audit(
+        files=files,
+        phone_column=shown(table.phone_column),
+        region_column=shown(table.region_column or ""),
+        default_region=settings.input.default_region,
+        rows=plan.rows,
+        accepted=plan.accepted,
+        rejected=plan.rows - plan.accepted,
+        rejects=rejects,
+        rules=tallied(tally.rules, plan.accepted),
+        numbers=count_numbers(read_rows(folder, plan, n) for n in range(len(plan.shards))),
+        damage=damage,
+        region_advice=advice,
+        fixes=fixes(rejects, files, damage, advice, tally.undecided.rejected),
+    )
+
+
+def _region_advice(
+    undecided: Undecided, settings: Settings, kind: ColumnKind
+) -> RegionAdvice | None:
+    if not undecided.rejected:
+        return None
+    current = settings.input.default_region
+    tried = [*dict.fromkeys((*filter(None, [current]), *candidates(undecided.seen)))]
+    numbers = settings.numbers
+    allowed = numbers.allowed_regions or tried
+    tried = [r for r in tried if r in allowed and r not in numbers.denied_regions]
+    readings = read_in(tried, undecided.sample, numbers, kind)
+    return advise(readings, undecided.seen, undecided.rejected, current)

@@ -1,0 +1,168 @@
+"""Compare: what changed from one complete run to another, wherever both lie.
+
+Writes nothing but the feed, if one is wanted, and scratch files in the system's temporary folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+import polars as pl
+
+from batch_screen.config.screening import Cohorts
+from batch_screen.diff.feed import Feed, Side, feed_of, shared_endpoints
+from batch_screen.diff.previous import Recorded, UnusableRunError, opened, recorded
+from batch_screen.errors import ExitCode, InputError
+from batch_screen.masking import mask_number
+from batch_screen.plan.shards import shard_of
+from batch_screen.run.events import Watch
+from batch_screen.run.layout import LOOKUPS, RESULTS, Layout, is_run_id, run_at
+from batch_screen.storage.atomic import translated, whole
+from batch_screen.storage.partition import Spool
+from batch_screen.tables.reader import DamagedPartError
+from batch_screen.tables.summary import Change, Changes
+
+_EXAMPLES = 3
+
+
+class Example(msgspec.Struct, frozen=True):
+    """A number that changed, masked, and the endpoint that said so."""
+
+    e164_masked: str
+    endpoint: str
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """What changed up to run ``run_id``; ``changes`` name the run it is compared with.
+
+    ``not_compared`` are endpoints that only one of the two asked. ``examples`` are change → a few
+    numbers, masked.
+    """
+
+    run_id: str
+    run_date: str
+    changes: Changes
+    not_compared: list[str]
+    examples: dict[str, list[Example]]
+
+
+def compare(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
+    since: Path | str,
+    run: Path | str,
+    *,
+    out: Path | str | None = None,
+    cohorts: Cohorts | None = None,
+    write: Path | str | None = None,
+    watch: Watch | None = None,
+) -> Comparison:
+    """What changed from the run ``since`` to the run ``run``, taken in this order.
+
+    Each is a run's id in the output folder ``out``, a run's own folder, or an output folder,
+    whose latest run is meant. ``cohorts`` are the bounds of the cohort guard, by default those
+    the run was made with. ``write`` is a Parquet file to write the feed into: whole numbers, with
+    the columns ``schema.CHANGES``. Raises ``InputError`` where a run is not there, not complete
+    or not whole (exit code 66), or where the two share no endpoint, and ``OutputError``.
+    """
+    watch = watch or Watch()
+    earlier, later = _recorded(since, out), _recorded(run, out)
+    shared, not_compared = shared_endpoints(earlier.told, later.told)
+    if not shared:
+        raise InputError(
+            f"runs {earlier.told.run_id} and {later.told.run_id} asked no endpoint in common, so "
+            "there is nothing to compare; name two runs that did"
+        )
+    examples: dict[str, list[Example]] = {change.value: [] for change in Change}
+    with _feed(earlier, later, cohorts or later.bounds, watch) as feed, _grown(write) as grown:
+        for frame in feed.frames():
+            _add_examples(examples, frame)
+            if grown is not None:
+                grown.add(frame)
+    told = later.told
+    found = {change: few for change, few in examples.items() if few}
+    return Comparison(told.run_id, told.run_date, feed.changes, not_compared, found)
+
+
+def _recorded(run: Path | str, out: Path | str | None) -> Recorded:
+    layout = _layout(run, out)
+    try:
+        return recorded(layout)
+    except UnusableRunError as error:
+        raise _unusable(layout, error) from error
+
+
+def _layout(run: Path | str, out: Path | str | None) -> Layout:
+    if not is_run_id(str(run)):
+        return run_at(Path(run))
+    if out is None:
+        raise InputError(
+            f"run {run} of which output folder? name it with --out, or give the path "
+            f"OUT/runs/{run}",
+            exit_code=ExitCode.NO_INPUT,
+        )
+    return run_at(Path(out), str(run))
+
+
+def _unusable(layout: Layout, error: Exception) -> InputError:
+    return InputError(
+        f"run {layout.run_id} in {layout.folder} cannot be compared, for {error}; batch-screen "
+        "validate says more",
+        exit_code=ExitCode.NO_INPUT,
+    )
+
+
+@contextmanager
+def _feed(earlier: Recorded, later: Recorded, bounds: Cohorts, watch: Watch) -> Iterator[Feed]:
+    before = _opened(earlier, [LOOKUPS], watch)
+    after = _opened(later, [LOOKUPS, RESULTS], watch)
+    watch.progress.stage("comparing", total=after.shards)
+    try:
+        with (
+            TemporaryDirectory(prefix="batch-screen-") as scratch,
+            feed_of(
+                (earlier.told, before),
+                (later.told, after),
+                bounds,
+                shard_of=shard_of,
+                scratch=Path(scratch),
+                on_shard=watch.advance,
+            ) as feed,
+        ):
+            yield feed
+    except DamagedPartError as error:
+        broken = earlier if earlier.told.run_id in error.where else later
+        raise _unusable(broken.layout, error) from error
+
+
+def _opened(run: Recorded, tables: list[str], watch: Watch) -> Side:
+    watch.progress.stage("hashing")
+    try:
+        side, _ = opened(run.layout, tables)
+    except UnusableRunError as error:
+        raise _unusable(run.layout, error) from error
+    return side
+
+
+@contextmanager
+def _grown(path: Path | str | None) -> Iterator[Spool | None]:
+    """The Parquet file that grows, if one is wanted: whole and private under its final name."""
+    if path is None:
+        yield None
+        return
+    target = Path(path)
+    with (
+        translated("write", target),
+        whole(target) as file,
+        Spool(target, file, {"compression": "zstd"}) as spool,
+    ):
+        yield spool
+
+
+def _add_examples(examples: dict[str, list[Example]], frame: pl.DataFrame) -> None:
+    for change, known in examples.items():
+        of_kind = frame.filter(pl.col("change") == change).select("e164", "endpoint")
+        few = of_kind.head(_EXAMPLES - len(known))
+        known += [Example(mask_number(e164), endpoint) for e164, endpoint in few.iter_rows()]

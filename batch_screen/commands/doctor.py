@@ -1,0 +1,124 @@
+"""Diagnosing: whether a run could start here and now, looked at from settings to server.
+
+Changes nothing and sends no number, unless a canary is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from batch_screen.config.key import read_key
+from batch_screen.doctor.canary import canary_findings
+from batch_screen.doctor.connection import STEPS, connection_findings
+from batch_screen.doctor.findings import Diagnosis, Finding, Health, not_checked, of_error, well
+from batch_screen.doctor.place import (
+    disk_findings,
+    folder_findings,
+    key_findings,
+    lock_finding,
+    open_files,
+)
+from batch_screen.errors import AuthenticationError, BatchScreenError, ConfigurationError
+from batch_screen.input.files import Stdin, expand
+from batch_screen.input.table import Table
+from batch_screen.job import Job
+from batch_screen.plan.build import Source, opened
+
+_SANDBOX = "the sandbox runs inside the program and needs none"
+_NO_FOLDER = "no output folder is named; name one with --out"
+
+
+def diagnose(job: Job, environment: Mapping[str, str], canary: str | None = None) -> Diagnosis:
+    """Everything that can be told before a run; ``canary`` is a number in E.164 to ask about."""
+    return Diagnosis(tuple(_findings(job, environment, canary)))
+
+
+def unreadable(error: ConfigurationError) -> Diagnosis:
+    """What there is to say where the settings cannot be read."""
+    names = ("key", "open files", "output", "state", "lock", "disk", *STEPS)
+    why = "the configuration has to be mended first"
+    return Diagnosis((of_error("configuration", error), *not_checked(names, why)))
+
+
+def canary_number(job: Job, named: str) -> str:
+    """The number to ask about: the one that was named, or the first of the test numbers.
+
+    Raises ``ConfigurationError`` if there is none, or it is no E.164.
+    """
+    number = named or next(iter(job.settings.numbers.test_numbers), "")
+    if not number:
+        raise ConfigurationError(
+            "a canary needs a number: write --canary +… or set numbers.test_numbers"
+        )
+    digits = number.removeprefix("+")
+    if number == digits or not (digits.isascii() and digits.isdigit() and 7 <= len(digits) <= 15):
+        raise ConfigurationError("the number of --canary must be written as + and 7 to 15 digits")
+    return number
+
+
+def _findings(job: Job, environment: Mapping[str, str], canary: str | None) -> Iterator[Finding]:
+    yield well("configuration", "every setting is known and can be meant")
+    if job.sandbox:
+        yield from not_checked(["key"], _SANDBOX)
+    else:
+        yield from key_findings(job.settings, environment)
+    yield open_files(job.settings)
+    rows, about_input = _rows(job)
+    yield from about_input
+    yield from _folders(job, rows)
+    if job.sandbox:
+        yield from not_checked([*STEPS, *(["canary"] if canary else [])], _SANDBOX)
+        return
+    reached = connection_findings(job.settings.api)
+    yield from reached
+    if canary is not None:
+        yield from _canary(job, environment, canary, reached)
+
+
+def _rows(job: Job) -> tuple[int | None, list[Finding]]:
+    """About how many rows the inputs hold, where some are named."""
+    if not job.inputs:
+        return None, []
+    try:
+        files = expand(job.inputs, apart=job.apart)
+        sources = [Source(file) for file in files if not isinstance(file, Stdin)]
+        if len(sources) < len(files):
+            return None, not_checked(["input"], "stdin can be read only once")
+        table, _ = opened(sources, job.settings)
+        rows = table.expected_rows()
+    except BatchScreenError as error:
+        return None, [of_error("input", error)]
+    names = f"{len(sources):,} files" if len(sources) > 1 else sources[0].path.name
+    column = f"numbers in column '{table.phone_column}'"
+    return rows, [well("input", f"{names}, {_counted(table, rows)}, {column}")]
+
+
+def _counted(table: Table, rows: int) -> str:
+    """How many rows there are, and how that is known: no CSV file is read to its end for it."""
+    if all(layout.csv is None for layout, _ in table.files):
+        return f"{rows:,} rows"
+    whose = "file's" if len(table.files) == 1 else "files'"
+    return f"about {rows:,} rows, estimated from the {whose} size"
+
+
+def _folders(job: Job, rows: int | None) -> Iterator[Finding]:
+    if not job.settings.output.folder:
+        yield from not_checked(("output", "state", "lock", "disk"), _NO_FOLDER)
+        return
+    yield folder_findings("output", job.out, is_private=False)
+    yield folder_findings("state", job.state, is_private=True)
+    yield lock_finding(job.state)
+    folders = {"output": job.out, "state": job.state}
+    yield from disk_findings(folders, rows, len(job.settings.screening.endpoints))
+
+
+def _canary(
+    job: Job, environment: Mapping[str, str], number: str, reached: list[Finding]
+) -> list[Finding]:
+    if any(finding.health is Health.FAILED for finding in reached):
+        return not_checked(["canary"], "the server cannot be reached: nothing was sent")
+    try:
+        key = read_key(job.settings.api.key_file, environment)
+    except AuthenticationError:
+        return not_checked(["canary"], "there is no key: nothing was sent")
+    return canary_findings(job.settings, key.get_secret_value(), number)

@@ -1,0 +1,300 @@
+"""What a run would ask, cost and take: the line up to the plan, and arithmetic."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from batch_screen.config.settings import Settings
+from batch_screen.engine.budget import Budget, refuse_unpriced
+from batch_screen.engine.checkpoint import SoFar, so_far
+from batch_screen.engine.dependencies import Rules, rules_of
+from batch_screen.engine.schedule import Timetable
+from batch_screen.input.files import expand
+from batch_screen.job import Job
+from batch_screen.model import LONGEST_WINDOW_MINUTES, Endpoint, LatestChange, OutcomeKind, Plan
+from batch_screen.numbers.restrict import refuse_unknown_regions
+from batch_screen.plan.build import full_paths, on_disk, plan_inputs, runs_before
+from batch_screen.plan.history import read_known
+from batch_screen.plan.shards import known_path, read_plan
+from batch_screen.run.events import Watch
+from batch_screen.run.state import Identity, Run, find_run, new_run_id
+from batch_screen.tables.summary import Lookups, Rows, Summary, count_rows
+
+# What a run will not ask, before it is begun: counted where it is known, estimated where not.
+#
+# What earlier runs know is in the plan, so reuse and windows are counted, as of now. What a date
+# or another signal will spare depends on answers: that is bounded, and estimated by the shares of
+# the latest earlier run that asked the same.
+
+REUSE, DERIVE, CHAIN = "reuse", "derive", "chain"
+_CHAIN = (Endpoint.DEVICE_SWAP_CHECK, Endpoint.SIM_SWAP_CHECK)
+
+
+class Saving(msgspec.Struct, frozen=True):
+    """Requests to an endpoint that one way of asking less spares, taken by itself.
+
+    ``is_on``: the settings ask for it; else it could be had. ``likely`` is exact where
+    ``at_least`` is ``at_most``, else as it was in the run ``as_in``; None: no run can tell.
+    """
+
+    how: str
+    endpoint: str
+    is_on: bool
+    at_least: int
+    at_most: int
+    likely: int | None = None
+    as_in: str | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        return self.at_least == self.at_most
+
+
+class Windows(msgspec.Struct, frozen=True):
+    """A check's numbers: how many windows reach back to an earlier run, as of now."""
+
+    reaching: int
+    beyond: int
+    first: int
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """What a run that is begun now will ask of each endpoint at most, and why not more."""
+
+    to_ask: dict[Endpoint, int]
+    savings: list[Saving]
+    windows: dict[str, Windows]
+
+    @property
+    def likely(self) -> int | None:
+        """Requests in all, as estimated; None: nothing needs to be, or no run can tell."""
+        estimated = [s for s in self.savings if s.is_on and not s.is_exact]
+        if not estimated or any(s.likely is None for s in estimated):
+            return None
+        left = {endpoint.value: float(count) for endpoint, count in self.to_ask.items()}
+        for saving in estimated:
+            left[saving.endpoint] *= 1 - (saving.likely or 0) / saving.at_most
+        return round(sum(left.values()))
+
+
+def expected(
+    settings: Settings, plan: Plan, folder: Path, now: datetime, earlier: Sequence[Summary]
+) -> Expected:
+    """What the plan in the folder comes to. ``earlier`` are summaries, the newest first."""
+    rules = rules_of(settings)
+    reused, observed, beyond = _known(plan, folder, rules, now)
+    numbers = plan.unique_numbers
+    to_ask = {e: numbers - reused[e] for e in rules.endpoints}
+    to_ask |= {date: beyond[date.check] for date in rules.joined}
+    exact = [
+        Saving(REUSE, e.value, is_on=True, at_least=n, at_most=n, likely=n)
+        for e, n in reused.items()
+        if n and e in rules.endpoints
+    ]
+    checks = [e for e in rules.endpoints if e.takes_max_age]
+    windows = {
+        e.value: Windows(observed[e] - beyond[e], beyond[e], numbers - observed[e])
+        for e in checks
+        if rules.reaches_back
+    }
+    guesses = [*_derivable(rules, to_ask, beyond), *_chainable(rules, to_ask)]
+    savings = [guess for saving in guesses if (guess := _guessed(saving, rules, earlier)).at_most]
+    return Expected(to_ask, [*exact, *savings], windows)
+
+
+def _known(
+    plan: Plan, folder: Path, rules: Rules, now: datetime
+) -> tuple[dict[Endpoint, int], dict[Endpoint, int], dict[Endpoint, int]]:
+    """Endpoint → outcomes to reuse; check → numbers observed before, and those too long ago."""
+    counts = {e: [0, 0, 0] for e in Endpoint}
+    slack = timedelta(minutes=LONGEST_WINDOW_MINUTES - rules.margin_minutes)
+    for shard, planned in enumerate(plan.shards):
+        known = read_known(known_path(folder, shard), planned.known_sha256)
+        for name, rows in known.filter("reusable").group_by("endpoint").len().iter_rows():
+            counts[Endpoint(name)][0] += 0 if Endpoint(name) in rules.joined else rows
+        for check, last in _last_observed(known):
+            counts[check][1] += last.height
+            counts[check][2] += last.filter(
+                pl.col("responded_at") < now - slack, ~pl.col("reusable")
+            ).height
+    return tuple(  # type: ignore[return-value]
+        {endpoint: numbers[which] for endpoint, numbers in counts.items()} for which in range(3)
+    )
+
+
+def _last_observed(known: pl.DataFrame) -> list[tuple[Endpoint, pl.DataFrame]]:
+    """Check → one row a number: when it was last observed, and whether the check is reused."""
+    is_conclusive = pl.col("latest_change").is_null() | (
+        pl.col("latest_change") == LatestChange.REPORTED.value
+    )
+    found = []
+    for check in (e for e in Endpoint if e.takes_max_age and e.date):
+        names = [check.value, str(check.date)]
+        rows = known.filter(pl.col("endpoint").is_in(names), is_conclusive)
+        is_reused = (pl.col("reusable") & (pl.col("endpoint") == check.value)).any()
+        last = rows.group_by("e164").agg(pl.col("responded_at").max(), reusable=is_reused)
+        found.append((check, last))
+    return found
+
+
+def _derivable(
+    rules: Rules, to_ask: Mapping[Endpoint, int], beyond: Mapping[Endpoint, int]
+) -> list[Saving]:
+    """Checks that their date may answer."""
+    found = []
+    for check in (e for e in rules.endpoints if e.takes_max_age):
+        is_named = check.date in rules.endpoints and check.date not in rules.joined
+        if is_named:
+            is_on = rules.derives or bool(rules.asks_dates_beyond and beyond[check])
+            most = to_ask[check] if rules.derives or not is_on else beyond[check]
+            found.append(Saving(DERIVE, check.value, is_on=is_on, at_least=0, at_most=most))
+        elif rules.asks_dates_beyond:
+            most = min(beyond[check], to_ask[check])
+            found.append(Saving(DERIVE, check.value, is_on=True, at_least=0, at_most=most))
+    return found
+
+
+def _chainable(rules: Rules, to_ask: Mapping[Endpoint, int]) -> list[Saving]:
+    """Lookups that are of interest only where something else has changed."""
+    chain = dict(rules.only_where_changed)
+    if all(e in rules.endpoints for e in _CHAIN) and _CHAIN[0] not in chain:
+        chain.setdefault(*_CHAIN)
+    return [
+        Saving(CHAIN, e.value, is_on=e in rules.only_where_changed, at_least=0, at_most=to_ask[e])
+        for e in chain
+    ]
+
+
+def _guessed(saving: Saving, rules: Rules, earlier: Sequence[Summary]) -> Saving:
+    """The saving as the latest run that can tell would have had it."""
+    endpoint = Endpoint(saving.endpoint)
+    first = rules.only_where_changed.get(endpoint, _CHAIN[1])
+    tells = endpoint.date if saving.how == DERIVE else first
+    for summary in earlier:
+        figures = summary.endpoints.get(str(tells))
+        share = None if figures is None else _share(figures, saving.how)
+        if share is not None:
+            likely = round(share * saving.at_most)
+            return msgspec.structs.replace(saving, likely=likely, as_in=summary.run_id)
+    return saving
+
+
+def _share(figures: Lookups, how: str) -> float | None:
+    """The share of numbers with a date, or of those of which it is known that nothing changed."""
+    asked = figures.total - figures.spared
+    if not asked:
+        return None
+    without = figures.by_outcome.get(OutcomeKind.SUCCESS.value, 0) - figures.positives
+    return (figures.positives if how == DERIVE else without) / asked
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """What a run would do, per endpoint; nothing was sent.
+
+    ``seconds`` are those of asking at the rates that settings and timetable permit, pauses
+    included. ``requests_left`` and ``cost_left`` of the budget; None: it has no such bound.
+    What is ``to_ask``, its cost and its time are the most there can be; ``likely_requests`` is
+    an estimate. ``savings`` and ``windows`` are told of runs that have asked nothing yet.
+    """
+
+    rows: Rows
+    lookups: dict[str, int]
+    already_answered: dict[str, int]
+    to_ask: dict[str, int]
+    cost: float | None
+    currency: str
+    rate_per_second: float
+    seconds: float
+    requests_left: int | None
+    cost_left: float | None
+    resumes: str | None
+    facts: dict[str, str]
+    savings: list[Saving] = []
+    windows: dict[str, Windows] = {}
+    likely_requests: int | None = None
+
+
+def forecast(job: Job, watch: Watch | None = None) -> Forecast:
+    """What ``screen`` would ask and what it would cost; sends nothing and changes no state."""
+    watch = watch or Watch()
+    refuse_unpriced(job.settings)
+    refuse_unknown_regions(job.settings.numbers)
+    sources = expand(job.inputs, apart=job.apart)
+    with (
+        tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
+        on_disk(sources, Path(scratch), watch) as files,
+    ):
+        watch.progress.stage("reading")
+        identity = job.identity(files)
+        run = _resumable(job, identity, full_paths(files))
+        folder = Path(scratch) / "plan"
+        plan = read_plan(run.plan) if run else None
+        if run and plan:
+            folder = run.plan
+        else:
+            plan = plan_inputs(files, job.settings, folder, watch, identity, now=job.now)
+        before = [other.summary for other in runs_before(job.settings, identity, job.now)]
+        spared = expected(job.settings, plan, folder, job.now, before)
+    endpoints = job.settings.endpoints
+    if run is not None:
+        earlier = so_far(run, plan, endpoints)
+    else:  # a run whose state was removed is complete all the same
+        was_complete = not job.new_run and new_run_id(identity, 1) in job.complete_runs()
+        answered = dict.fromkeys(endpoints, plan.unique_numbers if was_complete else 0)
+        earlier = SoFar(answered, {})
+    return _forecast(job, plan, run, earlier, spared)
+
+
+def _forecast(job: Job, plan: Plan, run: Run | None, earlier: SoFar, spared: Expected) -> Forecast:
+    endpoints = job.settings.endpoints
+    has_begun = any(earlier.answered.values())  # then what is spared is among what is answered
+    to_ask = {e: plan.unique_numbers - earlier.answered[e] for e in endpoints}
+    if not has_begun:
+        to_ask = spared.to_ask
+    prices, settings = job.settings.prices, job.settings
+    budget = Budget(settings.budget, prices, earlier.spent)
+    return Forecast(
+        rows=count_rows(plan),
+        lookups={e.value: plan.unique_numbers for e in endpoints},
+        already_answered={e.value: earlier.answered[e] for e in endpoints},
+        to_ask={e.value: count for e, count in to_ask.items()},
+        cost=round(sum(n * prices.per_request.get(e, 0.0) for e, n in to_ask.items()), 6)
+        if prices.per_request
+        else None,
+        currency=prices.currency,
+        rate_per_second=settings.pacing.rate_per_second,
+        seconds=round(_seconds(settings, to_ask), 1),
+        requests_left=budget.requests_left,
+        cost_left=None if budget.cost_left is None else float(budget.cost_left),
+        resumes=run.run_id if run else None,
+        facts=plan.facts,
+        savings=[] if has_begun else spared.savings,
+        windows={} if has_begun else spared.windows,
+        likely_requests=None if has_begun else spared.likely,
+    )
+
+
+def _seconds(settings: Settings, to_ask: Mapping[Endpoint, int]) -> float:
+    """How long the asking takes: as long as all together, or as the slowest endpoint alone."""
+    pacing, now = settings.pacing, datetime.now(UTC)
+    together = Timetable(settings.schedule, pacing.rate_per_second, headroom=pacing.headroom)
+    alone = [
+        Timetable(settings.schedule, rate, headroom=pacing.headroom).seconds_needed(
+            to_ask.get(endpoint, 0), now
+        )
+        for endpoint, rate in pacing.rate_per_second_by_endpoint.items()
+    ]
+    return max(together.seconds_needed(sum(to_ask.values()), now), *alone, 0.0)
+
+
+def _resumable(job: Job, identity: Identity, inputs: list[str]) -> Run | None:
+    output = job.settings.output
+    if job.new_run or not (output.state_folder or output.folder):
+        return None
+    return find_run(job.state, identity, inputs)

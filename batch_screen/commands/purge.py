@@ -1,0 +1,314 @@
+"""Removes what old runs left behind: their state and their outputs, and nothing else.
+
+The order is such that a half removed run never looks complete: latest.json and the marker go
+first, and a state leaves the folder of runs in one rename.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from batch_screen.errors import ExitCode, InputError
+from batch_screen.run.layout import DATA_FOLDERS, Layout, is_run_id, latest_run, layout_of_run
+from batch_screen.storage.atomic import make_folder, sha256_of, sync_folder, translated, write_whole
+from batch_screen.storage.lock import locked
+from batch_screen.tables.manifest import latest_content
+
+# Which files are a run's: by their names alone, and through no link.
+#
+# Whatever else lies beside them is nobody's business here.
+
+STATE_FOLDERS = ("plan", "plan.growing", "journal", "sealed", "starts")
+"""What a run's folder in the state folder holds beside files."""
+
+GOING = "_PURGING"
+"""What a run's marker is called while its outputs are removed: what is left can go later."""
+
+_STATE_FILES = (
+    re.compile(r"(run|previous)\.json"),
+    re.compile(
+        r"plan(\.growing)?/((rows|known)-\d{5}\.(parquet|whole)|rejects\.parquet|plan\.json)"
+    ),
+    re.compile(r"journal/\d{5}-\d{5}\.journal"),
+    re.compile(r"sealed/\d{5}\.(parquet|seal)"),
+    re.compile(r"starts/\d{4,}\.json"),
+    re.compile(r"((plan(\.growing)?|journal|sealed|starts)/)?\.(.+\.)?[0-9a-f]{8}\.tmp"),
+)
+_GROWING = re.compile(r"\.(.+\.)?[0-9a-f]{8}\.tmp")
+
+
+def run_ids(out: Path | None, state: Path | None) -> list[str]:
+    """Every run that has a file in one of the folders, oldest date first."""
+    names: set[str] = set()
+    for folder in (out, state):
+        names |= {path.name for path in entries(folder / "runs")} if folder else set()
+    for table in DATA_FOLDERS if out else ():
+        for day in entries(out / table) if out else ():
+            names |= {path.name.rpartition("-")[0] for path in entries(day)}
+    return sorted(name for name in names if is_run_id(name))
+
+
+def outputs(layout: Layout) -> tuple[list[Path], list[str]]:
+    """The run's files below the output folder, and the names of others in its own folder."""
+    days = [layout.part(table, 0).parent for table in DATA_FOLDERS]
+    parts = [path for day in days for path in entries(day) if _is_part(layout, path)]
+    known = {*layout.reports, layout.in_order, layout.manifest, layout.marker, layout.run / GOING}
+    own, strangers = [], []
+    for path in entries(layout.run):
+        if _is_file(path) and (path in known or _GROWING.fullmatch(path.name)):
+            own.append(path)
+        else:
+            strangers.append(f"runs/{layout.run_id}/{path.name}")
+    return [*parts, *own], strangers
+
+
+def _is_part(layout: Layout, path: Path) -> bool:
+    return _is_file(path) and bool(
+        re.fullmatch(rf"{re.escape(layout.run_id)}-\d{{5}}\.parquet", path.name)
+    )
+
+
+def state_files(folder: Path) -> tuple[list[Path], list[str]]:
+    """The files of a run's state, and the names of whatever else lies in its folder."""
+    own, strangers = [], []
+    for path in _below(folder):
+        name = str(path.relative_to(folder))
+        if _is_file(path) and any(pattern.fullmatch(name) for pattern in _STATE_FILES):
+            own.append(path)
+        elif not (is_folder(path) and name in STATE_FOLDERS):
+            strangers.append(f"{folder.name}/{name}")
+    return own, strangers
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for path in entries(folder):
+        yield path
+        if path.name in STATE_FOLDERS:
+            yield from entries(path)
+
+
+def entries(folder: Path) -> Iterable[Path]:
+    """What lies in the folder; nothing, where it is none or a link to one."""
+    if not is_folder(folder):
+        return ()
+    with translated("read", folder):
+        return sorted(folder.iterdir())
+
+
+def is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _is_file(path: Path) -> bool:
+    return stat.S_ISREG(path.lstat().st_mode)
+
+
+_ASIDE = "purging"
+"""Below the state folder: states that are being removed, and what a crash has left of them."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to purge: runs dated before a day, and what of them.
+
+    ``out`` None: there is no output folder, so no run is known to be finished. ``unfinished``:
+    those that were paid for and have not come to their end too.
+    """
+
+    out: Path | None
+    state: Path
+    before: date
+    outputs: bool = True
+    states: bool = True
+    unfinished: bool = False
+
+
+class Old(msgspec.Struct, frozen=True):
+    """A run to be removed: its files, and what lies among them, is not ours and stays."""
+
+    run_id: str
+    run_date: str
+    outputs: tuple[Path, ...] = ()
+    state: tuple[Path, ...] = ()
+    bytes: int = 0
+    strangers: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> int:
+        return len(self.outputs) + len(self.state)
+
+
+class Purge(msgspec.Struct, frozen=True):
+    """What a purge removes, and which old runs it leaves because they are unfinished.
+
+    ``latest`` is the run that latest.json will name; empty: latest.json goes; None: it stays.
+    ``leftovers`` counts states that a killed purge has set aside and not removed.
+    """
+
+    before: str
+    runs: tuple[Old, ...]
+    unfinished: tuple[str, ...]
+    latest: str | None = None
+    leftovers: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to remove."""
+        return not self.files and not self.leftovers
+
+    @property
+    def files(self) -> int:
+        return sum(run.files for run in self.runs)
+
+    @property
+    def bytes(self) -> int:
+        return sum(run.bytes for run in self.runs)
+
+
+def look(wanted: Wanted) -> Purge:
+    """What would go; changes nothing. Raises ``InputError`` (66) where a folder is missing."""
+    out, state = _folders(wanted)
+    old = [i for i in run_ids(out, state) if _date(i) < wanted.before.isoformat()]
+    chosen = [i for i in old if wanted.unfinished or _is_finished(wanted.out, i)]
+    found = [_old(out, state, run_id) for run_id in chosen]
+    runs = tuple(run for run in found if run.files or run.strangers)
+    left = tuple(run_id for run_id in old if run_id not in chosen)
+    going = {run.run_id for run in runs}
+    aside = len([*entries(state / _ASIDE)]) if state else 0
+    return Purge(wanted.before.isoformat(), runs, left, _next_latest(out, going), aside)
+
+
+def purge(wanted: Wanted, locks: Sequence[Path]) -> Purge:
+    """Removes it, and says what. Raises ``RunLockedError`` where a run is going on.
+
+    Meanwhile it holds the locks of these folders, as a run does.
+    """
+    out, state = _folders(wanted)
+    with ExitStack() as held:
+        for folder in dict.fromkeys(locks):
+            held.enter_context(locked(make_folder(folder)))
+        found = look(wanted)
+        if out is not None:
+            _set_latest(out, found.latest)
+        for run in found.runs:
+            if out is not None:
+                _unmark(layout_of_run(out, run.run_id))
+            if state is not None and run.state:
+                _set_aside(state, run.run_id)
+            if out is not None:
+                _remove_outputs(layout_of_run(out, run.run_id), run.outputs)
+        if state is not None:
+            _finish(state / _ASIDE)
+    return found
+
+
+def _folders(wanted: Wanted) -> tuple[Path | None, Path | None]:
+    """The output folder and the state folder, each if something of it is wanted and it is there."""
+    named = wanted.state if wanted.out is None else wanted.out
+    if not named.is_dir():
+        raise InputError(
+            f"{named}: there is no such folder; check the path of --out or --state-dir",
+            exit_code=ExitCode.NO_INPUT,
+        )
+    out = wanted.out if wanted.outputs else None
+    return out, wanted.state if wanted.states and wanted.state.is_dir() else None
+
+
+def _old(out: Path | None, state: Path | None, run_id: str) -> Old:
+    written, strangers = outputs(layout_of_run(out, run_id)) if out else ([], [])
+    kept, foreign = state_files(state / "runs" / run_id) if state else ([], [])
+    if foreign:  # its folder is moved as a whole, so it has to be ours as a whole
+        kept = []
+    size = sum(path.lstat().st_size for path in (*written, *kept))
+    names = (*strangers, *foreign)
+    return Old(run_id, _date(run_id), tuple(written), tuple(kept), size, names)
+
+
+def _is_finished(out: Path | None, run_id: str) -> bool:
+    """Whether it was complete: also one that a killed purge has begun to remove."""
+    if out is None:
+        return False
+    layout = layout_of_run(out, run_id)
+    return layout.marker.exists() or (layout.run / GOING).exists()
+
+
+def _date(run_id: str) -> str:
+    return layout_of_run(Path(), run_id).run_date
+
+
+def _next_latest(out: Path | None, going: set[str]) -> str | None:
+    """Of the complete runs that stay, the one that was written last."""
+    if out is None or latest_run(out) not in going:
+        return None
+    markers = [m for m in out.glob("runs/*/_SUCCESS") if is_run_id(m.parent.name)]
+    staying = [m for m in markers if m.parent.name not in going]
+    return max(staying, key=lambda m: m.stat().st_mtime).parent.name if staying else ""
+
+
+def _set_latest(out: Path, run_id: str | None) -> None:
+    latest = out / "latest.json"
+    if run_id:
+        layout = layout_of_run(out, run_id)
+        with translated("read", layout.manifest):
+            digest = sha256_of(layout.manifest)
+        write_whole(latest, latest_content(layout, digest))
+    elif run_id is not None:
+        with translated("remove", latest):
+            latest.unlink()
+            sync_folder(out)
+
+
+def _unmark(layout: Layout) -> None:
+    """From now on the run does not look complete, and a later purge knows that it was."""
+    if layout.marker.exists():
+        with translated("remove", layout.marker):
+            layout.marker.rename(layout.run / GOING)
+            sync_folder(layout.run)  # it must not come back when the parts have gone
+
+
+def _remove_outputs(layout: Layout, files: Sequence[Path]) -> None:
+    """Removes last what tells a later start that all was paid for, and a later purge to go on."""
+    going = layout.run / GOING
+    last = [path for path in (layout.manifest, layout.summary) if path in files]
+    between = [path for path in files if path not in (layout.marker, going, *last)]
+    with translated("remove", layout.run):
+        for path in (*between, *last):
+            path.unlink()
+        going.unlink(missing_ok=True)
+        for folder in {path.parent for path in between} | {layout.run}:
+            _remove_if_empty(folder)
+
+
+def _set_aside(state: Path, run_id: str) -> None:
+    """Takes the state out of the folder of runs in one step: no start finds half of it."""
+    aside = make_folder(state / _ASIDE)
+    folder = state / "runs" / run_id
+    with translated("remove", folder):
+        folder.rename(aside / run_id)
+        sync_folder(aside)
+        sync_folder(folder.parent)
+
+
+def _finish(aside: Path) -> None:
+    """Removes the states that were set aside, also those that a killed purge has left."""
+    with translated("remove", aside):
+        for folder in entries(aside):
+            for path in state_files(folder)[0]:
+                path.unlink()
+            for name in (*STATE_FOLDERS, "."):
+                _remove_if_empty(folder / name)
+        _remove_if_empty(aside)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if is_folder(folder) and not any(folder.iterdir()):
+        folder.rmdir()
+        sync_folder(folder.parent)

@@ -1,0 +1,139 @@
+"""A report on a run from what it left behind: the same page that the run wrote itself.
+
+Needs no state and no key: a copy of the output folder elsewhere will do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from batch_screen.errors import ConfigurationError, InputError, OutputError
+from batch_screen.model import Endpoint
+from batch_screen.report.page import page
+from batch_screen.report.verdict import Material, material_of, verdict_of
+from batch_screen.run.events import Watch
+from batch_screen.run.layout import RESULTS, Layout, run_at
+from batch_screen.storage.atomic import sha256_of, write_whole
+from batch_screen.tables.breakdown import Breakdown, break_down
+from batch_screen.tables.integrity import (
+    Check,
+    Manifest,
+    files_check,
+    manifest_check,
+    marker_check,
+    own_files,
+    read_manifest,
+)
+from batch_screen.tables.manifest import ListedFile
+from batch_screen.tables.summary import read_summary, tells_of_a_stop
+
+
+class Reported(msgspec.Struct, frozen=True):
+    """A report that was written; ``breakdown`` is None where the run was stopped."""
+
+    run_id: str
+    status: str
+    verdict: str
+    path: str
+    bytes: int
+    sha256: str
+    breakdown: Breakdown | None
+
+
+def write_report(
+    folder: Path | str,
+    run_id: str | None = None,
+    path: Path | str | None = None,
+    watch: Watch | None = None,
+) -> Reported:
+    """Writes the report on one run, the one named or the one latest.json names.
+
+    ``folder`` is an output folder, or a run's own in it. Without a ``path`` it becomes the
+    run's own ``report.html``. Raises ``InputError`` where there is no such run (66), where it
+    did not come to an end, or where its files are not what it wrote (65).
+    """
+    layout = run_at(Path(folder), run_id)
+    manifest = _manifest(layout)
+    material = _material(layout, manifest, watch or Watch())
+    content = page(material)
+    target = layout.html if path is None else _outside(layout, Path(path))
+    if target != layout.html or not _is_kept(layout, manifest, content):
+        write_whole(target, content)
+    return Reported(
+        layout.run_id,
+        material.summary.status,
+        verdict_of(material).sentence,
+        str(target),
+        len(content),
+        hashlib.sha256(content).hexdigest(),
+        material.breakdown,
+    )
+
+
+def _manifest(layout: Layout) -> Manifest | None:
+    """The manifest of a complete run; None of one that was stopped."""
+    if not layout.marker.exists():
+        return None
+    manifest = read_manifest(layout)
+    _refuse(layout, marker_check(layout), manifest_check(layout, manifest))
+    return manifest
+
+
+def _material(layout: Layout, manifest: Manifest | None, watch: Watch) -> Material:
+    if manifest is None:
+        if not tells_of_a_stop(layout.summary):
+            raise InputError(
+                f"run {layout.run_id} was ended abruptly or is going on, so there is nothing to "
+                f"report yet; start the same command with --run-date {layout.run_date}, if it is "
+                "not running: it goes on from there"
+            )
+        return Material(read_summary(layout.summary))
+    listed = [file for file in own_files(layout, manifest) if _place(layout, file) != layout.html]
+    watch.progress.stage("hashing", total=len(listed))
+    files, _ = files_check(layout, listed, lambda: watch.progress.advance(1))
+    _refuse(layout, files)  # a damaged page of Parquet may end the process
+    summary = read_summary(layout.summary)
+    endpoints = [endpoint for endpoint in Endpoint if endpoint.value in summary.endpoints]
+    return material_of(layout, summary, break_down(layout.parts(RESULTS), endpoints), listed)
+
+
+def _refuse(layout: Layout, *checks: Check) -> None:
+    for check in checks:
+        for difference in check.differences:
+            raise InputError(
+                f"run {layout.run_id} is not what was written, {difference.where}: "
+                f"{difference.what}; batch-screen validate {layout.run} says all that differs and "
+                "what to do"
+            )
+
+
+def _place(layout: Layout, file: ListedFile) -> Path:
+    return layout.folder / file.path
+
+
+def _outside(layout: Layout, path: Path) -> Path:
+    """The path, which must be no file of a run: those are never written over."""
+    if layout.folder.resolve() in path.resolve().parents:
+        raise ConfigurationError(
+            f"{path} lies in the output folder, where only runs write; name a file elsewhere"
+        )
+    return path
+
+
+def _is_kept(layout: Layout, manifest: Manifest | None, content: bytes) -> bool:
+    """Whether the run's own report is there as the manifest says.
+
+    Raises ``OutputError`` if it would become another: then the run would not be whole.
+    """
+    if manifest is None:
+        return False
+    listed = next(f for f in manifest.files if _place(layout, f) == layout.html)
+    if hashlib.sha256(content).hexdigest() != listed.sha256:
+        raise OutputError(
+            f"{layout.html} is listed in the run's manifest as another version of batch-screen "
+            "wrote it; name another file for this one with --write"
+        )
+    return layout.html.exists() and sha256_of(layout.html) == listed.sha256

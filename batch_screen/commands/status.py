@@ -1,0 +1,181 @@
+"""Where every run of a folder stands: complete, running, or to be resumed; reads only.
+
+Takes no lock and checks no digest, so it is quick and safe beside a run; what it cannot read it
+says so of, and goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from batch_screen.config.screening import Screening
+from batch_screen.errors import BatchScreenError, ExitCode, InputError
+from batch_screen.journal.segments import outcomes_at_a_glance
+from batch_screen.masking import safe_line
+from batch_screen.plan.shards import read_plan
+from batch_screen.run.heartbeat import UnderWay, read_under_way
+from batch_screen.run.layout import is_run_id, layout_of_run
+from batch_screen.run.state import Run, read_run
+from batch_screen.storage.lock import Holder, holder_of
+from batch_screen.tables.summary import read_summary
+
+_SCREENING = "screening."
+_FRESH_SECONDS = 30.0
+"""What a running process wrote longer ago says that nothing has advanced since."""
+
+
+class State(StrEnum):
+    """What can be said of a run."""
+
+    COMPLETE = "complete"
+    RUNNING = "running"
+    RESUMABLE = "resumable"
+    UNREADABLE = "unreadable"
+
+
+class RunStanding(msgspec.Struct, frozen=True):
+    """A run: ``done`` of its ``lookups`` have an outcome. None: that is not known yet, or no more.
+
+    ``inputs`` are paths, masked. ``problem`` says why it is unreadable. ``settings`` are those of
+    its identity, for who knows how to ask for it again.
+    """
+
+    run_id: str
+    run_date: str
+    state: State
+    inputs: list[str] = []
+    created_at: datetime | None = None
+    rows: int | None = None
+    lookups: int | None = None
+    done: int | None = None
+    problem: str = ""
+    settings: dict[str, Any] = {}
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """All runs of a folder, oldest first, and what is going on there at the moment."""
+
+    state_folder: str
+    runs: list[RunStanding]
+    holder: Holder | None = None
+    under_way: UnderWay | None = None
+    idle_seconds: float | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process is at work, here or, as what it writes is new, on another machine."""
+        return self.holder is not None and (
+            self.holder.is_alive is True
+            or (
+                self.holder.is_alive is None
+                and self.idle_seconds is not None
+                and self.idle_seconds < _FRESH_SECONDS
+            )
+        )
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether it is at work and nothing has advanced for a while: a pause, or an outage."""
+        return self.is_running and (self.idle_seconds or 0.0) >= _FRESH_SECONDS
+
+
+def standing(out: Path | None, state: Path, now: datetime | None = None) -> Standing:
+    """Where the runs in the state folder stand, and those that ended in the output folder.
+
+    Raises ``InputError`` (66) where neither can be read.
+    """
+    if out is not None:
+        _must_be_readable(out)
+    if out is None or state.parent != out or state.exists():
+        _must_be_readable(state)
+    holder, telling = holder_of(state), read_under_way(state)
+    idle = telling.age_seconds(now or datetime.now(UTC)) if telling else None
+    found = Standing(str(state), [], holder, telling, idle)
+    at_work = telling.run_id if telling and found.is_running else ""
+    runs = [_standing(run_id, state, out, at_work) for run_id in _run_ids(out, state)]
+    return msgspec.structs.replace(
+        found,
+        runs=[run for run in runs if run is not None],
+        holder=holder if found.is_running else None,
+        under_way=telling if found.is_running else None,
+    )
+
+
+def _must_be_readable(folder: Path) -> None:
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        raise InputError(
+            f"{folder}: {error.strerror}; check the path of --out or --state-dir, or ask its owner",
+            exit_code=ExitCode.NO_INPUT,
+        ) from error
+
+
+def _run_ids(out: Path | None, state: Path) -> list[str]:
+    ended = (out / "runs").glob("*/_SUCCESS") if out is not None else iter(())
+    names = {path.name for path in state.glob("runs/*")} | {path.parent.name for path in ended}
+    return sorted(name for name in names if is_run_id(name))
+
+
+def _standing(run_id: str, state: Path, out: Path | None, at_work: str) -> RunStanding | None:
+    """The run, or None where a start was killed before it had written anything."""
+    layout = layout_of_run(out or state.parent, run_id)
+    is_marked = out is not None and layout.marker.exists()
+    known = RunStanding(run_id, layout.run_date, State.COMPLETE if is_marked else State.RESUMABLE)
+    folder = state / "runs" / run_id
+    try:
+        if not folder.exists():
+            return _ended(known, out) if out is not None else None
+        run = read_run(folder)
+        if run is None:
+            return None
+        found = _counted(known, run)
+    except (BatchScreenError, OSError) as error:
+        problem = safe_line(str(error), 1_000)
+        return msgspec.structs.replace(known, state=State.UNREADABLE, problem=problem)
+    if at_work == run_id:
+        return msgspec.structs.replace(found, state=State.RUNNING)
+    if out is None and found.lookups is not None and found.done == found.lookups:
+        return msgspec.structs.replace(found, state=State.COMPLETE)
+    return found
+
+
+def _counted(known: RunStanding, run: Run) -> RunStanding:
+    identity = run.file.identity
+    plan = read_plan(run.plan)
+    lookups = done = None
+    if plan is not None:
+        endpoints = len(_screening(identity.settings).lookup_endpoints)
+        of_shards = [shard.unique_numbers * endpoints for shard in plan.shards]
+        lookups = sum(of_shards)
+        done = outcomes_at_a_glance(run.journal, run.sealed, of_shards)
+    return msgspec.structs.replace(
+        known,
+        inputs=[safe_line(path, 1_000) for path in run.file.inputs],
+        created_at=run.file.created_at,
+        rows=plan.rows if plan else None,
+        lookups=lookups,
+        done=done,
+        settings=identity.settings,
+    )
+
+
+def _screening(settings: Mapping[str, Any]) -> Screening:
+    """The part of a run's settings that says what is asked about each number."""
+    own = {k.removeprefix(_SCREENING): v for k, v in settings.items() if k.startswith(_SCREENING)}
+    return Screening(**own)
+
+
+def _ended(known: RunStanding, out: Path) -> RunStanding:
+    """A complete run whose state was removed: its summary tells of it."""
+    summary = read_summary(layout_of_run(out, known.run_id).summary)
+    return msgspec.structs.replace(
+        known, rows=summary.rows.read, lookups=summary.lookups, done=summary.lookups
+    )

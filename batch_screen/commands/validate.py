@@ -1,0 +1,100 @@
+"""Validate: re-reads what a run left behind and says whether it is whole.
+
+Writes nothing but scratch files in the system's temporary folder, needs no state and no key: a
+copy of the output folder elsewhere will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from batch_screen.plan.shards import shard_of
+from batch_screen.run.events import Watch
+from batch_screen.run.layout import CHANGES, Layout, run_at, runs_at
+from batch_screen.schema import SCHEMA_VERSION
+from batch_screen.tables.integrity import (
+    PRIVATE,
+    Check,
+    Manifest,
+    Validation,
+    files_check,
+    latest_check,
+    manifest_check,
+    marker_check,
+    own_files,
+    private_check,
+    read_manifest,
+    strangers_check,
+)
+from batch_screen.tables.manifest import ListedFile
+from batch_screen.verify.changes import changes_check
+from batch_screen.verify.recount import Recount, schema_check
+from batch_screen.verify.totals import summary_of, sums_checks
+
+
+def validate(
+    folder: Path | str,
+    run_id: str | None = None,
+    watch: Watch | None = None,
+    *,
+    ignore_modes: bool = False,
+) -> Validation:
+    """Every check of one run: the one named, or the one latest.json names.
+
+    ``folder`` is an output folder, or a run's own in it (``OUT/runs/<run_id>``). With
+    ``ignore_modes`` nobody looks at who may read the files: for a copy whose modes were lost.
+    Raises ``InputError`` where there is no such folder or run; whatever differs is no exception.
+    """
+    layout = run_at(Path(folder), run_id)
+    checks = tuple(_checks(layout, watch or Watch(), ignore_modes=ignore_modes))
+    return Validation(layout.run_id, str(layout.folder), checks)
+
+
+def runs_in(folder: Path | str) -> list[str]:
+    """Every run that began to write into the output folder, oldest date first.
+
+    Raises ``InputError`` if there is none.
+    """
+    return runs_at(Path(folder))
+
+
+def _checks(layout: Layout, watch: Watch, *, ignore_modes: bool) -> list[Check]:
+    checks = [marker_check(layout)]
+    if not layout.marker.exists():  # nothing is promised of a run that did not come to its end
+        return checks
+    manifest = read_manifest(layout)
+    checks += [latest_check(layout), manifest_check(layout, manifest)]
+    if manifest is None or manifest.schema_version != SCHEMA_VERSION:
+        return checks
+    found = [*checks, *_listed_checks(layout, manifest, watch)]
+    return [check for check in found if not (ignore_modes and check.name == PRIVATE)]
+
+
+def _listed_checks(layout: Layout, manifest: Manifest, watch: Watch) -> list[Check]:
+    """What can be said only where a manifest says what there should be."""
+    progress = watch.progress
+    listed = own_files(layout, manifest)
+    progress.stage("hashing", total=len(listed))
+    files, intact = files_check(layout, listed, lambda: progress.advance(1))
+    schema, usable = schema_check(layout, [file for file in intact if file.table is not None])
+    recounted = Recount(layout, listed)
+    progress.stage("comparing", total=recounted.parts)
+    for _ in recounted.read(usable, shard_of, manifest.shards):
+        progress.advance(1)
+    unreadable = _unreadable(listed, usable) or recounted.unchecked
+    return [
+        files,
+        strangers_check(layout, manifest),
+        private_check(layout, manifest),
+        schema,
+        *recounted.checks,
+        *sums_checks(layout, recounted),
+        changes_check(layout, usable, summary_of(layout), unreadable, shard_of),
+    ]
+
+
+def _unreadable(listed: Sequence[ListedFile], usable: Sequence[ListedFile]) -> str:
+    """Why the changes cannot be held against anything; empty: their parts are sound."""
+    lacking = {file for file in listed if file.table == CHANGES} - set(usable)
+    return f"{len(lacking)} of the parts of changes differ, as is said above" if lacking else ""

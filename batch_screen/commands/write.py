@@ -1,0 +1,372 @@
+"""Enrich → report: from plan and sealed outcomes to everything a run leaves behind.
+
+Parts first, then reports, then the manifest, last of all the marker: a run that ends early
+leaves no marker, and the next start writes the same files again. Of a run that was stopped
+there is a summary alone, counted from its state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from itertools import chain
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple
+
+import polars as pl
+import pyarrow.parquet as pq
+from msgspec.structs import replace
+
+from batch_screen import __version__
+from batch_screen.config.sections import Output
+from batch_screen.config.settings import Settings
+from batch_screen.diff.feed import Told
+from batch_screen.diff.previous import BASE_URL, Tonight, summary_before, write_changes
+from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, exit_code_of
+from batch_screen.journal.records import Tally
+from batch_screen.journal.seal import is_sealed, read_outcomes, read_sealed, sealed_path
+from batch_screen.masking import mask_number, safe_line
+from batch_screen.model import Plan, Session
+from batch_screen.numbers.rules import REMEDY
+from batch_screen.plan.shards import (
+    read_rejects,
+    read_rows,
+    rejects_path,
+    shard_of,
+    shard_rows_path,
+)
+from batch_screen.report.charts import pace_svg
+from batch_screen.report.page import write_report
+from batch_screen.run.events import Watch
+from batch_screen.run.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout, row_groups
+from batch_screen.run.sessions import read_starts
+from batch_screen.run.state import Run
+from batch_screen.schema import KEPT_PREFIX, conform
+from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
+from batch_screen.storage.atomic import check_writable, translated, whole, write_whole
+from batch_screen.storage.partition import Dealer, Spool, scratch_files
+from batch_screen.storage.prefetch import ahead
+from batch_screen.storage.records import check_file
+from batch_screen.tables import breakdown
+from batch_screen.tables import counts as counting
+from batch_screen.tables.counts import count_lookups, count_saved, scans_of, with_left
+from batch_screen.tables.errors import lookup_errors, reject_errors, write_errors_csv
+from batch_screen.tables.manifest import list_files, write_manifest, write_marker, write_schema
+from batch_screen.tables.results import count_risk, enrich, observed
+from batch_screen.tables.summary import (
+    COMPLETE,
+    STOPPED,
+    Ending,
+    Lookups,
+    Summary,
+    check,
+    count_contradictions,
+    count_coverage,
+    count_rows,
+    write_summary,
+)
+from batch_screen.tables.thresholds import judged
+
+# The tables of a run, part by part: each from the rows and sealed outcomes of its shards.
+
+MANY_SHARDS, SHARDS_OF_A_PART = 128, 64
+"""In large runs a part holds several shards: readers want files of a hundred megabytes."""
+
+_REMEDIES = {reason.value: remedy for reason, remedy in REMEDY.items()}
+
+
+def part_count(shards: int) -> int:
+    """Into how many parts so many shards are written; a number lies in the part of its hash.
+
+    >>> part_count(127), part_count(128), part_count(512)
+    (127, 2, 8)
+    """
+    is_large = shards >= MANY_SHARDS and shards % SHARDS_OF_A_PART == 0
+    return shards // SHARDS_OF_A_PART if is_large else shards
+
+
+class Tallied(NamedTuple):
+    """What was counted of a shard while it was written: its numbers, and its lookups."""
+
+    numbers: pl.DataFrame
+    lookups: counting.Counts
+
+
+def write_part(
+    run: Run, plan: Plan, shards: Sequence[int], layout: Layout, settings: Settings
+) -> list[Tallied]:
+    """Writes the part of every table that holds these shards; its number is the first of them.
+
+    Returns what was counted of each shard, for reading it again would take time and memory.
+    """
+    numbers, lookups = [], []
+    with _opened_part(layout, shards, len(plan.shards), settings.output) as write:
+        for shard in shards:
+            for table, frame in _tables(run, plan, shard):
+                write(table, frame)
+                if table == RESULTS:
+                    numbers.append(breakdown.tally(frame.lazy(), settings.endpoints))
+                elif table == LOOKUPS:
+                    lookups.append(counting.tally(frame.lazy()))
+                del frame  # so that only one is in memory beside the outcomes
+    return list(map(Tallied, numbers, lookups))
+
+
+@contextmanager
+def _opened_part(
+    layout: Layout, shards: Sequence[int], of_shards: int, output: Output
+) -> Iterator[Callable[[str, pl.DataFrame], None]]:
+    """What takes a table's name and its rows of one shard after the other."""
+    part = shards[0]
+    if len(shards) == 1:
+
+        def write(table: str, frame: pl.DataFrame) -> None:
+            # The first part is always there, so that every table can be read.
+            if part == 0 or frame.height:
+                layout.write_part(table, part, frame, output)
+
+        yield write
+        return
+    with ExitStack() as opened:
+        growing = {
+            table: opened.enter_context(layout.growing_part(table, part, of_shards, output))
+            for table in TABLES
+        }
+        yield lambda table, frame: growing[table].add(frame)
+
+
+def _tables(run: Run, plan: Plan, shard: int) -> Iterator[tuple[str, pl.DataFrame]]:
+    outcomes = observed(read_sealed(run.sealed, run.run_id, shard))
+    rejects = read_rejects(run.plan, plan, shard)
+    yield RESULTS, enrich(read_rows(run.plan, plan, shard), outcomes, run.run_id)
+    yield LOOKUPS, conform(outcomes.with_columns(run_id=pl.lit(run.run_id)), LOOKUP_COLUMNS)
+    yield ERRORS, _errors(rejects, outcomes, run.run_id)
+
+
+def _errors(rejects: pl.DataFrame, outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
+    return pl.concat([reject_errors(rejects, _REMEDIES, run_id), lookup_errors(outcomes, run_id)])
+
+
+# Results in the order of the input: one file, dealt into ranges of rows and sorted range by range.
+#
+# Parts hold what their numbers' digits say, so that neither asking nor validating needs a whole
+# list in memory; some readers want to lay the rows beside their input.
+
+RANGE_ROWS = 500_000
+_MOST_RANGES = 128
+_ROW = "row_index"
+
+
+def write_in_order(parts: Iterable[Path], target: Path, rows: int) -> None:
+    """Writes the rows of all parts of results, sorted by ``row_index``, into one file.
+
+    ``rows`` is how many the input had. One range of rows is in memory at a time, and as much
+    disk is taken once more meanwhile. Raises ``OutputError``.
+    """
+    ways = min(_MOST_RANGES, -(-rows // RANGE_ROWS))
+    size = -(-rows // ways)
+    scratch = scratch_files(target.parent, target.stem, ways)
+    with translated("write", target), scratch as ranges:
+        with Dealer(ranges, pl.col(_ROW) // size) as dealer:
+            for path in parts:
+                for batch in row_groups(path):
+                    dealer.add(batch)
+        with whole(target) as file, Spool(target, file) as spool:
+            for path in ranges:
+                spool.add(pl.read_parquet(path).sort(_ROW))
+
+
+_CAUSE_CHARACTERS = 4_000
+_MOST_SECONDS = 10.0
+"""For counting after a signal: services are killed 30 to 90 seconds after it."""
+_STEPS_TOLD = 1_200
+"""Over all starts of a run: what a service starts again and again fills no summary."""
+_STEPS_OF_A_START = 10
+_TEST_NUMBERS = "numbers.test_numbers"
+
+
+def layout_of(run: Run, settings: Settings) -> Layout:
+    """Where the run's output lies."""
+    return Layout(Path(settings.output.folder), run.run_id, run.file.identity.run_date)
+
+
+def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Watch) -> Summary:
+    """Writes the run's output and returns its figures, counted from what is written.
+
+    Raises ``Stopped`` between two shards if the watcher wants that.
+    """
+    layout = layout_of(run, settings)
+    check_writable(layout.run)
+    layout.clear()
+    check_file(rejects_path(run.plan), plan.rejects_sha256)
+
+    shards = len(plan.shards)
+    parts = part_count(shards)
+
+    def write(part: int) -> list[Tallied]:
+        return write_part(run, plan, range(part, shards, parts), layout, settings)
+
+    kinds: pl.DataFrame | None = None
+    counts: counting.Counts | None = None
+    with ahead(write, range(parts)) as written:
+        for tallies in written:
+            for numbers, lookups in tallies:
+                kinds = breakdown.added(kinds, numbers)
+                counts = counting.added(counts, lookups)
+            watch.advance(shards // parts)
+    endpoints = counting.figures_of(counts, settings.prices)
+    with ThreadPoolExecutor(1) as beside:  # lines of text take one core, counting the others
+        errors = beside.submit(_write_errors_csv, layout)
+        summary = judge_run(_counted(run, plan, settings, session, endpoints, watch), settings)
+        errors.result()
+    write_summary(layout.summary, summary)
+    write_whole(layout.pace, pace_svg(summary.starts))
+    if settings.output.in_order:
+        write_in_order(layout.parts(RESULTS), layout.in_order, plan.rows)
+    write_schema(layout, _kept(run))
+    listed = list_files(layout)
+    write_report(layout, summary, breakdown.broken_down(kinds, settings.endpoints), listed)
+    write_manifest(layout, listed, len(plan.shards))
+    write_marker(layout)
+    return summary
+
+
+def _counted(  # noqa: PLR0913, PLR0917 (as report)
+    run: Run,
+    plan: Plan,
+    settings: Settings,
+    session: Session,
+    endpoints: dict[str, Lookups],
+    watch: Watch,
+) -> Summary:
+    """The figures of the written tables; writes those of what has changed as well."""
+    layout = layout_of(run, settings)
+    check(
+        plan,
+        len(settings.endpoints),
+        endpoints,
+        result_rows=_height(layout.parts(RESULTS)),
+        lookup_rows=_height(layout.parts(LOOKUPS)),
+        error_rows=_height(layout.parts(ERRORS)),
+    )
+    coverage = {}
+    if settings.screening.reaches_back:
+        coverage = count_coverage(scans_of(layout.parts(LOOKUPS)))
+    changes = write_changes(
+        _tonight(run, plan, endpoints, layout), settings.cohorts, settings.output, shard_of, watch
+    )
+    return replace(
+        _summary(run, plan, settings, session, endpoints),
+        changes=changes,
+        risk=count_risk(scans_of(layout.parts(RESULTS))),
+        coverage=coverage,
+        contradictions=count_contradictions(scans_of(layout.parts(LOOKUPS))),
+    )
+
+
+def _write_errors_csv(layout: Layout) -> None:
+    with whole(layout.errors_csv) as file:
+        write_errors_csv(file, chain.from_iterable(map(row_groups, layout.parts(ERRORS))))
+
+
+def _tonight(run: Run, plan: Plan, asked: Mapping[str, Lookups], layout: Layout) -> Tonight:
+    identity, shards = run.file.identity, len(plan.shards)
+    told = Told(run.run_id, identity.run_date, plan.unique_numbers, tuple(asked))
+    base_url = identity.settings[BASE_URL]
+    record = run.folder / "previous.json"
+    return Tonight(layout, told, base_url, shards, part_count(shards), record)
+
+
+def judge_run(summary: Summary, settings: Settings) -> Summary:
+    """A complete run's summary with what the thresholds of these settings make of it."""
+    guards = settings.guards
+    layout = Layout(Path(settings.output.folder), summary.run_id, summary.run_date)
+    compares = any(each.is_change for each in guards.thresholds)
+    return judged(summary, guards, summary_before(layout, summary) if compares else None)
+
+
+def count_stopped(
+    run: Run, plan: Plan, settings: Settings, session: Session, error: Exception
+) -> Summary:
+    """How far a run had come that ``error`` has stopped, counted from its state.
+
+    Of its shards one at a time is in memory. Raises ``TimeoutError`` where counting after a
+    signal takes too long: whoever sent it does not wait for ever.
+    """
+    until = monotonic() + _MOST_SECONDS if exit_code_of(error) > SIGNAL_EXIT else None
+    counted = count_lookups(_outcomes_so_far(run, plan, until), settings.prices)
+    endpoints = with_left(counted, settings.endpoints, plan.unique_numbers)
+    ending = Ending.of(error, _cause(error))
+    complete = _summary(run, plan, settings, session, endpoints)
+    return replace(complete, status=STOPPED, stopped=ending, exit_code=ending.exit_code)
+
+
+def write_stopped(run: Run, settings: Settings, summary: Summary) -> None:
+    """Writes the summary of a run that was stopped; never over that of one with its marker."""
+    layout = layout_of(run, settings)
+    if not layout.marker.exists():
+        check_writable(layout.run)
+        write_summary(layout.summary, summary)
+
+
+def _cause(error: Exception) -> str:
+    """What stopped the run, masked; the text of a bug may quote data, so it is left out."""
+    is_ours = isinstance(error, BatchScreenError)
+    return safe_line(str(error) if is_ours else type(error).__name__, _CAUSE_CHARACTERS)
+
+
+def _outcomes_so_far(run: Run, plan: Plan, until: float | None) -> Iterator[pl.LazyFrame]:
+    for shard in range(len(plan.shards)):
+        if until is not None and monotonic() > until:
+            raise TimeoutError(f"counting took longer than {_MOST_SECONDS:g} s")
+        if is_sealed(run.sealed, run.run_id, shard):
+            yield pl.scan_parquet(sealed_path(run.sealed, shard))
+        else:
+            yield read_outcomes(run.journal, run.run_id, shard, Tally()).lazy()
+
+
+def _summary(
+    run: Run, plan: Plan, settings: Settings, session: Session, endpoints: dict[str, Lookups]
+) -> Summary:
+    """What a complete run tells of itself."""
+    return Summary(
+        run_id=run.run_id,
+        run_date=run.file.identity.run_date,
+        version=__version__,
+        status=COMPLETE,
+        rows=count_rows(plan),
+        endpoints=endpoints,
+        cost=round(sum(figures.cost for figures in endpoints.values()), 6),
+        currency=settings.prices.currency,
+        session=session,
+        settings=_masked(run.file.identity.settings),
+        facts=plan.facts,
+        starts=_starts(run),
+        max_failure_share=settings.guards.max_failure_share,
+        saved=count_saved(endpoints, settings.screening.endpoints, settings.prices),
+    )
+
+
+def _starts(run: Run) -> list[Session]:
+    """The run's starts; the more there are, the longer are the steps of their pace."""
+    starts = read_starts(run.starts, run.run_id)
+    steps = max(_STEPS_OF_A_START, _STEPS_TOLD // max(1, len(starts)))
+    return [replace(start, pace=start.pace.at_most(steps)) for start in starts]
+
+
+def _masked(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as a summary may show them: the one list of numbers among them is masked."""
+    masked = [mask_number(number) for number in settings[_TEST_NUMBERS]]
+    return {**settings, _TEST_NUMBERS: masked}
+
+
+def _height(paths: Sequence[Path]) -> int:
+    """The rows that the files say they hold."""
+    return sum(pq.read_metadata(path).num_rows for path in paths)
+
+
+def _kept(run: Run) -> dict[str, pl.DataType]:
+    schema = pl.read_parquet_schema(shard_rows_path(run.plan, 0))
+    return {name: dtype for name, dtype in schema.items() if name.startswith(KEPT_PREFIX)}

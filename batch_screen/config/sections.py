@@ -1,0 +1,217 @@
+"""The sections of the settings about the world outside: API, output, guards, who is told.
+
+Those of what is read and asked stand in ``screening``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+
+from batch_screen.config.parsing import (
+    Threshold,
+    address,
+    is_loopback,
+    list_of,
+    table_of,
+    threshold,
+)
+from batch_screen.model import Endpoint
+
+# What every section of the settings is built from: a frozen record, and numbers in bounds.
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A section of the settings: what is unknown in it is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and wanted in (int, float):  # pydantic reads true as 1
+            raise ValueError("must be a number, not true or false")
+        return value
+
+
+# The settings of the API: where it is, which contract it speaks, how a key gets there.
+
+
+class Dialect(StrEnum):
+    """Which of the vendor's two published sets of paths the server speaks."""
+
+    PAGE = "v1.0.0"
+    LATER = "2026-04"
+
+
+class Api(Section):
+    """The API's address and how to talk to it."""
+
+    base_url: str = "https://api.tyntec.com/network-signal/v1"
+    dialect: Dialect = Dialect.PAGE
+    paths: dict[Endpoint, str] = Field(default={})
+    timeout_seconds: Positive = 15.0
+    connect_timeout_seconds: Positive = 5.0
+    proxy: str = ""
+    trust_environment_proxies: bool = False
+    ca_file: str = ""
+    key_file: str = ""
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_plain_url(cls, value: str) -> str:
+        parts = address(value)
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must hold no user, password, query or fragment")
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise ValueError("must be https://: the key and the numbers would travel unencrypted")
+        return value.rstrip("/")
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        if value:
+            address(value)
+        return value
+
+    @field_validator("paths", mode="before")
+    @classmethod
+    def _decode(cls, value: Any) -> Any:
+        return table_of(value)
+
+    @field_validator("paths")
+    @classmethod
+    def _are_paths(cls, value: dict[Endpoint, str]) -> dict[Endpoint, str]:
+        for endpoint, path in value.items():
+            if not path.startswith("/") or any(c in path for c in "?#\r\n "):
+                raise ValueError(f"the path of {endpoint} must start with / and hold no query")
+        return value
+
+
+# The settings of what a run writes: where, in which form, and with how much memory.
+
+LEAST_MEMORY_MIB, USUAL_MEMORY_MIB = 450, 1_024
+_FIXED_MIB = 300
+"""What a run takes whatever its batches: Python, libraries, numbering plans."""
+
+
+class Compression(StrEnum):
+    """How Parquet files are compressed; Redshift reads snappy faster."""
+
+    ZSTD = "zstd"
+    SNAPPY = "snappy"
+
+
+class Output(Section):
+    """Where results and state go, and how files are written."""
+
+    folder: str = ""
+    state_folder: str = ""
+    compression: Compression = Compression.ZSTD
+    row_group_rows: Annotated[int, Field(ge=1_000)] = 500_000
+    shard_lookups: Annotated[int, Field(ge=1_000)] = 200_000
+    in_order: bool = False
+    memory_mib: Annotated[int, Field(ge=LEAST_MEMORY_MIB)] = USUAL_MEMORY_MIB
+    heartbeat_seconds: Positive = 30.0
+    summary_file: str = ""
+
+    @property
+    def memory_share(self) -> float:
+        """How large batches, shards and buffers may be, beside those for the default memory."""
+        room, usual = (mib - _FIXED_MIB for mib in (self.memory_mib, USUAL_MEMORY_MIB))
+        return min(1.0, room / usual)
+
+
+# The settings of what stops a run before more is spent, and of what makes a complete one fail.
+
+
+class Guards(Section):
+    """When to stop before more money is spent, and which figures make the exit code 3."""
+
+    canary_answers: Annotated[int, Field(ge=0)] = 24
+    max_consecutive_failures: Annotated[int, Field(ge=0)] = 200
+    unreachable_seconds: Positive = 60.0
+    max_error_share: Share = 0.5
+    max_failure_share: Share = 0.01
+    grace_seconds: NotNegative = 20.0
+    fail_if: tuple[str, ...] = ()
+
+    @field_validator("fail_if", mode="before")
+    @classmethod
+    def _as_they_are_told(cls, value: Any) -> Any:
+        return tuple(dict.fromkeys(threshold(text).text for text in list_of(value)))
+
+    @property
+    def thresholds(self) -> list[Threshold]:
+        return [threshold(text) for text in self.fail_if]
+
+
+# The settings of whom to tell that a run starts and ends. The addresses are secrets.
+
+_MOST_SECONDS = 60.0
+
+
+class Method(StrEnum):
+    """How pings are sent. ``post`` has a body with the exit code and the run's id."""
+
+    POST = "post"
+    GET = "get"
+
+
+class Pings(Section):
+    """Addresses to call; a call that fails never fails the run.
+
+    Whoever knows such an address can say that all is well, so none is ever shown.
+    """
+
+    start_url: SecretStr = SecretStr("")
+    finish_url: SecretStr = SecretStr("")
+    failure_url: SecretStr = SecretStr("")
+    webhook_url: SecretStr = SecretStr("")
+    method: Method = Method.POST
+    timeout_seconds: Annotated[float, Field(gt=0, le=_MOST_SECONDS)] = 5.0
+
+    @field_validator("start_url", "finish_url", "failure_url", "webhook_url")
+    @classmethod
+    def _is_private(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if url:
+            parts = address(url)
+            if parts.username or parts.password or parts.fragment:
+                raise ValueError("must hold no user, password or fragment")
+            if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+                raise ValueError("must be https://: its secret would travel unencrypted")
+        return value
+
+
+# The settings of what a run leaves for Prometheus.
+
+
+class Metrics(Section):
+    """Where the figures of the last start lie for node_exporter's textfile collector."""
+
+    file: str = ""
+
+
+# The settings of what ``run`` says on stderr.
+
+
+class LogFormat(StrEnum):
+    """``auto``: text on a terminal, one JSON object a line elsewhere."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    JSON = "json"
+
+
+class Logging(Section):
+    """In which form progress, notes and errors are told."""
+
+    format: LogFormat = LogFormat.AUTO

@@ -1,0 +1,233 @@
+"""What changed between two runs: a row for every number and endpoint that answers otherwise.
+
+A pure function of two frames of lookups of the same numbers. Unknown is never negative: what
+was unknown and is negative now became known, it did not turn negative.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from batch_screen.config.screening import Cohorts
+from batch_screen.model import LatestChange, OutcomeKind
+from batch_screen.schema import LOOKUPS, dtypes
+from batch_screen.tables.summary import Change, Cohort
+
+_NAMES = (
+    "e164",
+    "endpoint",
+    "max_age_minutes",
+    "outcome",
+    "swapped",
+    "active",
+    "latest_change",
+    "latest_change_at",
+    "responded_at",
+)
+COMPARED = pl.Schema({name: dtypes(LOOKUPS)[name] for name in _NAMES})
+"""The columns of lookups that are compared."""
+
+_UNPUBLISHED = ("max_age_minutes", "latest_change")
+
+
+def paired(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+    """Lookups that both frames have, as ``before_…`` and ``after_…``, and their ``change``.
+
+    The frames have the columns ``COMPARED``, at most one row for a number and endpoint. The
+    change is null where there is none. Sorted by number and endpoint.
+    """
+    keys = ["e164", "endpoint"]
+    values = [name for name in COMPARED if name not in keys]
+    sides = (
+        frame.select(*keys, pl.col(values).name.prefix(prefix))
+        for frame, prefix in ((before, "before_"), (after, "after_"))
+    )
+    earlier, later = sides
+    both = later.join(earlier, on=keys, how="inner")
+    return both.with_columns(change=_change()).sort(keys)
+
+
+def changed(pairs: pl.DataFrame) -> pl.DataFrame:
+    """The pairs that changed, without what is not published of them."""
+    unpublished = [f"{side}_{name}" for name in _UNPUBLISHED for side in ("before", "after")]
+    return pairs.filter(pl.col("change").is_not_null()).drop(unpublished)
+
+
+def is_rise() -> pl.Expr:
+    """Whether a pair speaks of a swap that the earlier run did not know of.
+
+    A newly positive swap, or a date that moved on: where a date is asked, most numbers have an
+    older one already. That calls are forwarded is no sign of a migration.
+    """
+    moved_on = pl.col("after_latest_change_at") > pl.col("before_latest_change_at")
+    is_swap = pl.col("endpoint").str.contains("swap", literal=True)
+    newly = pl.col("change") == Change.NEWLY_POSITIVE.value
+    return (is_swap & (newly | moved_on)).fill_null(value=False)
+
+
+def _change() -> pl.Expr:
+    was_positive, is_positive = _is_positive("before"), _is_positive("after")
+    was_known, is_known = _is_known("before"), _is_known("after")
+    has_moved = pl.col("before_latest_change_at").ne_missing(pl.col("after_latest_change_at"))
+    rules = (
+        (is_positive & (~was_positive | _is_another_swap()), Change.NEWLY_POSITIVE),
+        (is_positive & was_positive & has_moved, Change.DATE_MOVED),
+        (~is_known & was_known & ~_is_skipped("after"), Change.BECAME_UNKNOWN),
+        (is_known & ~was_known & ~_is_skipped("before"), Change.BECAME_KNOWN),
+        (was_positive & ~is_positive & is_known, Change.NEWLY_NEGATIVE),
+    )
+    # Of several the first holds; where none does, nothing changed.
+    return pl.coalesce(pl.when(claim).then(pl.lit(change.value)) for claim, change in rules)
+
+
+def _is_known(side: str) -> pl.Expr:
+    return pl.col(f"{side}_outcome") == OutcomeKind.SUCCESS.value
+
+
+def _is_skipped(side: str) -> pl.Expr:
+    """Whether nobody asked: that is no news of the number."""
+    return pl.col(f"{side}_outcome") == OutcomeKind.SKIPPED.value
+
+
+def _is_positive(side: str) -> pl.Expr:
+    claims = [
+        pl.col(f"{side}_swapped"),
+        pl.col(f"{side}_active"),
+        pl.col(f"{side}_latest_change") == LatestChange.REPORTED.value,
+    ]
+    return _is_known(side) & pl.any_horizontal(claim.fill_null(value=False) for claim in claims)
+
+
+def _is_another_swap() -> pl.Expr:
+    """Swapped again, in a window that began after the earlier answer: it was not the same swap."""
+    window = pl.duration(minutes=pl.col("after_max_age_minutes"))
+    is_apart = pl.col("after_responded_at") - window > pl.col("before_responded_at")
+    return (pl.col("after_swapped") & is_apart).fill_null(value=False)
+
+
+# The cohort guard: blocks and countries in which far more numbers than elsewhere are new.
+#
+# Up to a quarter of SIM-swap positives were reported to be moves to an eSIM; a sudden rise over a
+# whole block of numbers is an operator's migration rather than fraud. It is marked, never removed.
+#
+# Counts are kept by region and leading digits, at most a million of them over all the world's
+# numbering plans, whatever the number of numbers.
+
+COUNTRY, BLOCK = "country", "block"
+
+MOST_DIGITS, LEAST_DIGITS, LEAST_HIDDEN = 6, 3, 4
+"""Leading digits of a block: never as many as the shortest numbers have."""
+
+_COUNTS = {"region": pl.String, "prefix": pl.String, "numbers": pl.Int64, "rises": pl.Int64}
+_SHARE_IN_BLOCKS = 0.5
+_ELLIPSIS = "…"
+
+
+class Tally:
+    """Numbers asked in both runs, and those newly positive, by region and leading digits."""
+
+    def __init__(self) -> None:
+        self.counts = pl.DataFrame(schema=_COUNTS)
+
+    def add(self, pairs: pl.DataFrame) -> None:
+        """Counts pairs with the columns of ``changes.paired`` and ``region``.
+
+        No number may be in two of the frames that are added.
+        """
+        numbers = pairs.group_by("e164").agg(pl.col("region").first(), rises=is_rise().any())
+        some = numbers.group_by("region", prefix=_prefix(MOST_DIGITS)).agg(
+            numbers=pl.len().cast(pl.Int64), rises=pl.col("rises").sum().cast(pl.Int64)
+        )
+        together = pl.concat([self.counts, some.select(list(_COUNTS))])
+        self.counts = together.group_by("region", "prefix").agg(pl.all().sum())
+
+    @property
+    def numbers(self) -> int:
+        """How many were counted."""
+        return int(self.counts["numbers"].sum())
+
+
+class Marks:
+    """The cohorts that are marked, and which of them a number lies in."""
+
+    def __init__(self, tally: Tally, bounds: Cohorts) -> None:
+        counts = tally.counts
+        self._digits = _block_digits(counts, bounds.min_numbers)
+        blocks = self._with_blocks(counts).drop_nulls("block")
+        self.cohorts = [
+            *_marked(counts.drop_nulls("region"), "region", COUNTRY, bounds),
+            *_marked(blocks, "block", BLOCK, bounds),
+        ]
+
+    def mark(self, changed: pl.DataFrame) -> pl.DataFrame:
+        """The rows, which have ``region``, with ``cohort`` and ``likely_migration``.
+
+        Of a marked block and its marked country, the block is named.
+        """
+        named = {
+            level: [c.name for c in self.cohorts if c.level == level] for level in (COUNTRY, BLOCK)
+        }
+        block, region = pl.col("block"), pl.col("region")
+        cohort = pl.coalesce(
+            pl.when(block.is_in(named[BLOCK])).then(block),
+            pl.when(region.is_in(named[COUNTRY])).then(region),
+        )
+        found = self._with_blocks(changed.with_columns(prefix=_prefix(MOST_DIGITS)))
+        return found.with_columns(
+            cohort=cohort, likely_migration=cohort.is_not_null() & is_rise()
+        ).drop("block", "prefix", "digits")
+
+    def _with_blocks(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows with the name of their ``block``, null where their region has none."""
+        digits = frame.join(
+            self._digits, on="region", how="left", nulls_equal=True, maintain_order="left"
+        )
+        name = pl.col("prefix").str.head(1 + pl.col("digits")) + _ELLIPSIS
+        return digits.with_columns(block=name)
+
+
+def _prefix(digits: int) -> pl.Expr:
+    """The plus and so many digits, or as many as leave enough of a short number hidden."""
+    shown = pl.min_horizontal(
+        pl.lit(1 + digits), pl.col("e164").str.len_chars().cast(pl.Int32) - LEAST_HIDDEN
+    )
+    return pl.col("e164").str.head(shown)
+
+
+def _block_digits(counts: pl.DataFrame, min_numbers: int) -> pl.DataFrame:
+    """Region → digits of its blocks: as many as leave half of its numbers in large enough ones.
+
+    Regions where even the shortest blocks are too small are left out.
+    """
+    found = pl.DataFrame(schema={"region": pl.String, "digits": pl.Int32})
+    for digits in range(MOST_DIGITS, LEAST_DIGITS - 1, -1):
+        blocks = counts.group_by("region", pl.col("prefix").str.head(1 + digits)).agg(
+            pl.col("numbers").sum()
+        )
+        numbers = pl.col("numbers")
+        in_large = numbers.filter(numbers >= min_numbers).sum()
+        fitting = blocks.group_by("region").agg(fits=in_large >= _SHARE_IN_BLOCKS * numbers.sum())
+        new = fitting.filter("fits").join(found, on="region", how="anti", nulls_equal=True)
+        found = pl.concat([found, new.select("region", digits=pl.lit(digits, pl.Int32))])
+    return found
+
+
+def _marked(counts: pl.DataFrame, by: str, level: str, bounds: Cohorts) -> list[Cohort]:
+    """The cohorts whose share reaches the bound and rises above the share outside them.
+
+    Outside are the others that do not reach the bound themselves: several blocks that moved in
+    the same night do not hide each other.
+    """
+    numbers, rises = pl.col("numbers"), pl.col("rises")
+    cohorts = counts.group_by(by).agg(numbers.sum(), rises.sum())
+    share = rises / numbers
+    reaches = (numbers >= bounds.min_numbers) & (share >= bounds.min_share)
+    outside = cohorts.filter(~reaches).select(numbers.sum(), rises.sum()).row(0)
+    if outside[0] < bounds.min_numbers:  # there is nothing to compare with
+        return []
+    usual = outside[1] / outside[0]
+    high = cohorts.filter(reaches & (share >= bounds.min_rise * usual))
+    return [
+        Cohort(level, name, total, new, round(new / total, 6), round(usual, 6))
+        for name, total, new in high.sort(-rises, by).select(by, numbers, rises).iter_rows()
+    ]

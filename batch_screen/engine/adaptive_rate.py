@@ -1,0 +1,457 @@
+"""How fast attempts may start: what settings, the clock on the wall and the server permit now.
+
+There is one governor for the account, and one for each endpoint that has a limit of its own. The
+rules are pure functions of what was seen; a ``Governor`` only remembers that, and never makes
+anybody wait: that is the pacer's.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+from collections.abc import Callable
+
+from batch_screen.config.settings import Pacing
+from batch_screen.engine.headers import Headers
+from batch_screen.engine.recovery import (
+    HOLD_SECONDS,
+    LEAST_PER_SECOND,
+    REMEMBERED_SECONDS,
+    Epoch,
+    Refusal,
+    Starts,
+    next_epoch,
+    recovered,
+)
+from batch_screen.engine.scope import (
+    HARMLESS_SHARE,
+    Lately,
+    Recent,
+    ShareTest,
+    Streak,
+    Trial,
+    enough_in_a_row,
+)
+from batch_screen.masking import masked_logger
+from batch_screen.model import Answer
+
+START_SHARE = 0.2
+TRIAL_SHARE = 0.6
+"""What a trial leaves of the rate: less than half as much again as the limit passes then."""
+
+_BEST_SECONDS = 300.0
+_FEW_PER_SECOND = 5.0
+_FEW = 10.0
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 10.0
+_BEYOND_THE_CAP_SECONDS = 1.0
+_JITTER_SHARE = 0.05
+_SOON_SENDS = 600
+_SOON_SECONDS = 10.0
+_RECOUNT_SENDS = 1_000
+_ENOUGH_SENDS = 64
+_MORE = 1.5
+_SHORTEST_TRIAL_SECONDS = 0.5
+_SECOND_LOOK_SENDS = 200
+_UNLIKELY = 0.1
+
+_log = masked_logger(__name__)
+
+
+def ramp(elapsed_seconds: float, ramp_up_seconds: float) -> float:
+    """Share of the rate to use so long after the start: a fifth at first, then all.
+
+    >>> ramp(0, 5), ramp(1.25, 5), ramp(5, 5), ramp(0, 0)
+    (0.2, 0.4, 1.0, 1.0)
+    """
+    if elapsed_seconds >= ramp_up_seconds:
+        return 1.0
+    return START_SHARE + (1 - START_SHARE) * elapsed_seconds / ramp_up_seconds
+
+
+class Governor:
+    """Says the rate permitted now, and the instant before which nothing may start.
+
+    ``ceiling`` is the rate that settings and timetable permit at the moment; headroom has been
+    taken off it. ``whose`` says in the log whose rate it is.
+    """
+
+    def __init__(
+        self,
+        ceiling: Callable[[], float],
+        pacing: Pacing,
+        *,
+        clock: Callable[[], float],
+        jitter: Callable[[], float] = random.random,
+        whose: str = "the account",
+    ) -> None:
+        self._ceiling = ceiling
+        self._pacing = pacing
+        self._clock = clock
+        self._jitter = jitter
+        self._whose = whose
+        self._began = clock()
+        self._epoch: Epoch | None = None
+        self._levels: deque[tuple[float, float]] = deque()
+        self._starts = Starts()
+        self._refused = Starts()
+        self._sent = 0
+        self._first_at = math.inf
+        self._test = ShareTest()
+        self._lately = Lately()
+        self._streak = Streak()
+        self._recent = Recent()
+        self._before_cut: Epoch | None = None
+        self._trial: Trial | None = None
+        self._trial_began = -math.inf
+        self._acquittal: Trial | None = None
+        self._trial_rate = self._trial_seen = math.inf
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self.headers = Headers(pacing, clock=clock)
+        self.not_before = self._began
+        self._closed = 0
+        self._reopened = self._reopened_at = -math.inf
+        self.is_closed = False
+        """Whether the server refuses everything just now, whoever it is about."""
+        self.has_passed = False
+        """Whether anything was ever let pass."""
+
+    def ceiling(self) -> float:
+        """Attempts per second that settings and timetable permit now, without the server's say."""
+        return self._ceiling()
+
+    def rate(self) -> float:
+        """Attempts per second permitted now; never above the ceiling, and 0 while it is 0."""
+        now, ceiling = self._clock(), self._ceiling()
+        if ceiling <= 0:
+            self._began = now  # the ramp begins when the asking does
+            return 0.0
+        rate = self._held(now, ceiling)
+        return rate if self.headers.is_silent else min(rate, self.headers.rate(now, rate))
+
+    @property
+    def is_held_by_headers(self) -> bool:
+        """Whether it is the server's headers that keep the rate down just now."""
+        now, ceiling = self._clock(), self._ceiling()
+        if self.headers.is_silent or ceiling <= 0:
+            return False
+        held = self._held(now, ceiling)
+        return self.headers.rate(now, held) < held
+
+    def ramp_up(self) -> None:
+        """Begins with a fifth of the rate again: after an outage every connection is new."""
+        self._began = self._clock()
+
+    def started(self) -> None:
+        """An attempt starts now."""
+        now = self._clock()
+        self._starts.add(now)
+        self._first_at = min(self._first_at, now)
+
+    def window_opens_at(self, rate_per_second: float) -> float:
+        """The instant from which one more start would leave every second within that rate."""
+        return self._starts.window_opens_at(rate_per_second)
+
+    def sent(self, place: int) -> None:
+        """An attempt goes out now, with that place in the order of sending."""
+        self._sent = place
+
+    def passed(self, place: int) -> None:
+        """The attempt of that place was let pass, whatever was answered."""
+        self.has_passed = True
+        is_over = self._streak.passed(place)
+        if self.is_closed and (is_over or place > self._closed):
+            self._reopen()
+        if self._trial is not None:
+            self._judge_trial(place)
+        elif self._acquittal is not None:
+            self._look_again(place)
+
+    def refused(  # noqa: PLR0911 (one question after the other)
+        self,
+        place: int,
+        e164: str,
+        sent_at: float,
+        retry_after_seconds: float | None,
+        *,
+        is_first: bool = True,
+    ) -> bool:
+        """An attempt was refused for the rate; says whether the rate must be too high.
+
+        It is for the caller to know whether that concerns this governor: see ``slow_down``.
+        ``is_first``: the lookup was never refused before; what is refused again shows little.
+        """
+        self._refused.add(sent_at)
+        if is_first:
+            self._streak.refused(place, e164, sent_at)
+            self._lately.refused(place)
+        is_new = self._recent.is_new(e164)
+        if self.is_closed:
+            self._wait(retry_after_seconds, is_probe=sent_at >= self.not_before)
+            return False
+        if self._streak.holds(enough_in_a_row(self._usual_share(place))):
+            self._close(retry_after_seconds)
+            return False
+        if not is_new:  # that it is refused again says nothing new
+            return False
+        is_too_high = self._test.refused(place)
+        if self._trial is not None:
+            self._judge_trial(place)
+            return False
+        if self._acquittal is not None:
+            self._look_again(place)
+            return False
+        if self._test.sends(place) < _RECOUNT_SENDS or is_too_high:
+            return is_too_high
+        return self._recount(place)
+
+    def refuses(self, numbers: int) -> bool:
+        """Whether so many different numbers in a row, or more by chance, were refused."""
+        enough = 2 * enough_in_a_row(self._usual_share(self._sent))
+        return self._streak.holds(max(numbers, enough))
+
+    def weight(self, place: int) -> float:
+        """What one more refusal of the same lookup says of it: 1, or less where many are refused.
+
+        Refusals of so many of weight 1 in a row are no more than a chance of one in ten each.
+        """
+        share = min(max(self._usual_share(place), 0.01), 0.99)
+        return min(1.0, math.log(share) / math.log(_UNLIKELY))
+
+    def slow_down(self, place: int, *, sent_at: float) -> None:
+        """Cuts the rate to what was delivered; if that did not help, tries whether a cut does.
+
+        The attempt of that place was the last one refused.
+        """
+        now = self._clock()
+        sends = self._test.sends(place)
+        is_held = self._epoch is not None and now < self._epoch.probes_at
+        # Above a level that was held well, refusals say what they seem to say.
+        is_doubtful = (is_held and sends <= _SOON_SENDS) or sends >= _RECOUNT_SENDS
+        if is_doubtful and not self._is_above_level():
+            self._try(place)
+            return
+        self._before_cut = self._epoch
+        last, rate = self._epoch, self.rate()
+        self._set(self._next(last, rate, sent_at, now, has_instant=False), now)
+        _log.info(
+            "%s: refusals say that the limit is %.1f requests a second",
+            self._whose,
+            self._epoch.level if self._epoch else 0.0,
+        )
+
+    def forget(self) -> None:
+        """What was refused so far was not about this rate."""
+        self._test.restart(self._sent)
+        self._lately.restart(self._sent)
+        self._recent.clear()
+
+    def hold(self, level: float) -> None:
+        """Begins with a limit that others have found."""
+        now = self._clock()
+        level = max(LEAST_PER_SECOND, level)
+        self._set(Epoch(level, now, now, now + HOLD_SECONDS, HOLD_SECONDS), now)
+
+    def close(self, retry_after_seconds: float | None) -> None:
+        """Everything is refused: waits as the server asks, then tries one by one."""
+        self.is_closed = True
+        self._closed = self._sent
+        self._wait(retry_after_seconds, is_probe=False)
+
+    def pause(self, seconds: float) -> None:
+        """Nobody starts an attempt for so long; the instant only ever moves later."""
+        jittered = seconds * (1 + _JITTER_SHARE * self._jitter())
+        self.not_before = max(self.not_before, self._clock() + jittered)
+
+    def heard(self, answer: Answer, *, sent_at: float) -> None:
+        """An answer came that is no refusal: what do its headers say?"""
+        if answer.allowance is not None or not self.headers.is_silent:
+            self.headers.heard(answer.allowance, sent_at=sent_at)
+
+    # --- closed: everything is refused ------------------------------------------------------
+
+    def _close(self, retry_after_seconds: float | None) -> None:
+        """Closed once, the rate stays: odd numbers side by side do as much. Again, it falls."""
+        now = self._clock()
+        is_same = now < self.not_before  # what was under way opened it and closes it once more
+        is_soon = (
+            self._sent - self._reopened <= _SOON_SENDS or now - self._reopened_at <= _SOON_SECONDS
+        )
+        is_again = not is_same and (is_soon or self._is_above_level())
+        last, rate = self._epoch, self.rate()
+        self.close(retry_after_seconds)
+        self._trial, self._trial_rate = None, math.inf
+        if is_again:
+            self._before_cut = None
+            has_instant = retry_after_seconds is not None
+            since = self._streak.since
+            epoch = self._next(last, rate, since, self.not_before, has_instant=has_instant)
+            self._set(epoch, now)
+
+    def _wait(self, retry_after_seconds: float | None, *, is_probe: bool) -> None:
+        """Everybody waits for what the server asks, or a little longer each time it refuses."""
+        longest = self._pacing.max_retry_after_seconds
+        if retry_after_seconds is not None and retry_after_seconds > longest:
+            self.pause(_BEYOND_THE_CAP_SECONDS)  # others are tried, one by one, before it counts
+        elif retry_after_seconds:
+            self.pause(retry_after_seconds)
+        else:
+            self.pause(self._pause_seconds)
+            if is_probe:
+                self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
+        if self._epoch is not None:
+            later = max(self._epoch.resumes_at, self.not_before)
+            self._epoch = self._epoch._replace(resumes_at=later)
+
+    def _reopen(self) -> None:
+        now = self._clock()
+        self.is_closed = False
+        self._reopened, self._reopened_at = self._sent, now
+        self._lately.restart(self._sent)
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._test.restart(self._sent)
+        if self._epoch is not None:
+            epoch = self._epoch
+            probes_at = max(epoch.probes_at, now + epoch.hold_seconds)
+            self._epoch = epoch._replace(resumes_at=now, probes_at=probes_at)
+
+    # --- too high: part of it is refused ----------------------------------------------------
+
+    def _try(self, place: int) -> None:
+        """Cuts so far that a limit would show: is it the pace at all?"""
+        if self._epoch is None:
+            self._before_cut = None
+        rate = self.rate()
+        self._trial = Trial(self._test.share(place), TRIAL_SHARE)
+        self._trial_seen = self._delivered(self._clock(), rate)
+        self._trial_rate = TRIAL_SHARE * rate
+        self._trial_began = self._clock()
+        self._test.restart(self._sent)
+
+    def _judge_trial(self, place: int) -> None:
+        """Once what was sent at the cut rate is answered, and there is enough of it."""
+        trial, now = self._trial, self._clock()
+        if trial is None or self._test.sends(place) < trial.sends:
+            return
+        if now - self._trial_began < _SHORTEST_TRIAL_SECONDS:
+            return  # what a bucket had left would pass for what the server lets pass
+        share, rate = self._test.share(place), self._trial_rate
+        self._trial, self._trial_rate = None, math.inf
+        if trial.has_helped(share) or trial.has_another_cause(share):
+            self._keep(trial, share, rate, now)
+        else:
+            self._acquit(share, max(share, trial.share))
+
+    def _keep(self, trial: Trial, share: float, rate: float, now: float) -> None:
+        """There is a limit: holds what it lets pass."""
+        delivered = rate * (1 - share)
+        if share < HARMLESS_SHARE:  # it lies above the rate that was tried
+            delivered = max(rate, min(self._trial_seen, rate / trial.cut * (1 - trial.share)))
+        hold = self._epoch.hold_seconds if self._epoch is not None else HOLD_SECONDS
+        level = max(LEAST_PER_SECOND, delivered)
+        self._set(Epoch(level, now, now, now + hold, hold), now)
+
+    def _acquit(self, seen: float, share: float) -> None:
+        """Whatever the rate, as much is refused: only those that are refused wait."""
+        _log.warning(
+            "%s: about %.1f %% of requests are refused whatever the rate; only these wait",
+            self._whose,
+            100 * share,
+        )
+        self._test.tolerate(share)
+        self._test.restart(self._sent)
+        self._recent.clear()
+        self._epoch = self._before_cut
+        self._acquittal = Trial(seen, TRIAL_SHARE)
+
+    def _look_again(self, place: int) -> None:
+        """At the full rate as much is refused as at the cut one, or it is the pace after all."""
+        acquittal = self._acquittal
+        if acquittal is None or self._test.sends(place) < _SECOND_LOOK_SENDS:
+            return
+        share, rate = self._test.share(place), self.rate()
+        self._acquittal = None
+        if acquittal.is_more(share):
+            self._test.tolerate(0.0)
+            self.hold(rate * (1 - share))
+
+    def _recount(self, place: int) -> bool:
+        """What is tolerated falls with what is refused; says whether that is too much for long."""
+        share, tolerated = self._test.share(place), self._test.tolerated
+        if share > max(HARMLESS_SHARE, _MORE * tolerated):
+            return True
+        if share < tolerated / _MORE:
+            self._test.tolerate(share)
+        self._test.restart(place)
+        return False
+
+    def _usual_share(self, place: int) -> float:
+        """Share of attempts that is refused anyway, the last ones in a row left out."""
+        before = self._lately.refusals - self._streak.count
+        counted = before / max(_ENOUGH_SENDS, self._lately.sends(place))
+        return max(self._test.tolerated, counted)
+
+    def _is_above_level(self) -> bool:
+        """Whether more is asked than a level that was held: it is looked whether more passes."""
+        return self._epoch is not None and self.rate() > self._epoch.level
+
+    # --- the level --------------------------------------------------------------------------
+
+    def _held(self, now: float, ceiling: float) -> float:
+        rate = ceiling * ramp(now - self._began, self._pacing.ramp_up_seconds)
+        if self._epoch is not None:
+            rate = min(rate, recovered(self._epoch, now))
+        return min(rate, self._trial_rate)
+
+    def _set(self, epoch: Epoch, now: float) -> None:
+        if self._epoch is not None and now >= self._epoch.probes_at:
+            self._levels.append((now, self._epoch.level))  # it was held well for all its time
+        self._epoch = epoch
+        self._acquittal = None
+        self._test.restart(self._sent)
+        self._recent.clear()
+
+    def _next(
+        self,
+        last: Epoch | None,
+        rate: float,
+        sent_at: float,
+        not_before: float,
+        *,
+        has_instant: bool,
+    ) -> Epoch:
+        now = self._clock()
+        return next_epoch(
+            last,
+            Refusal(
+                at=now,
+                not_before=not_before,
+                rate=rate,
+                seen=self._delivered(sent_at, rate),
+                average=self._average(last, now),
+                ceiling=self._ceiling(),
+                best=self._best(now),
+                has_instant=has_instant,
+            ),
+        )
+
+    def _delivered(self, sent_at: float, rate: float) -> float:
+        """Attempts a second let pass in the second before; at a slow pace, in a longer while."""
+        seconds = 1.0 if rate >= _FEW_PER_SECOND else _FEW / max(rate, LEAST_PER_SECOND)
+        seconds = min(seconds, REMEMBERED_SECONDS)
+        began = sent_at - seconds
+        passed = self._starts.count(began, sent_at) - self._refused.count(began, sent_at)
+        if began >= self._first_at:
+            return max(0, passed) / seconds
+        return max(passed / seconds, rate * (1 - self._lately.share(self._sent)))
+
+    def _average(self, last: Epoch | None, now: float) -> float:
+        if last is None or now <= last.paused_at:
+            return 0.0
+        return self._starts.count(last.resumes_at) / (now - last.paused_at)
+
+    def _best(self, now: float) -> float:
+        while self._levels and self._levels[0][0] < now - _BEST_SECONDS:
+            self._levels.popleft()
+        return max((level for _, level in self._levels), default=0.0)

@@ -1,0 +1,429 @@
+"""Feeds the dispatcher shard after shard and seals each one when its outcomes are saved.
+
+Lookups of the next shard follow those of the last without a pause, so the rate is used
+throughout; only a few shards are open at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
+
+import msgspec
+
+from batch_screen.engine.dependencies import Decision, Following, Number, Rules, recalled
+from batch_screen.engine.retry import NOT_COUNTED
+from batch_screen.engine.tasks import Clock, Task, utc_now
+from batch_screen.errors import OutputError
+from batch_screen.journal.records import Record, Tally
+from batch_screen.journal.seal import (
+    drop_segments,
+    is_sealed,
+    seal,
+    seal_path,
+    sealed_path,
+    sealed_spent,
+)
+from batch_screen.journal.segments import Replay, SegmentWriter, shards_with_segments
+from batch_screen.journal.writer import COMMIT_RECORDS, Entry, GroupCommit
+from batch_screen.masking import masked_logger
+from batch_screen.model import (
+    Attempt,
+    Endpoint,
+    Held,
+    Intent,
+    Key,
+    Lookup,
+    Outcome,
+    OutcomeKind,
+    Plan,
+    Spent,
+)
+from batch_screen.plan.history import read_known
+from batch_screen.plan.shards import known_path, lookups, numbers
+from batch_screen.run.state import Run
+from batch_screen.storage.records import damaged
+
+# What earlier starts of a run have left in its journal, read back shard by shard.
+
+
+class History:
+    """What a shard's journal says already: finished lookups, and what the others went through.
+
+    ``unanswered`` counts requests that were noted and of which nothing else was saved. Where a
+    number's lookups wait for each other, ``endpoints`` says which there are, and the outcomes
+    of numbers that lack some are kept.
+    """
+
+    def __init__(self, run: Run, shard: int, endpoints: Sequence[Endpoint] = ()) -> None:
+        self.finished: set[Key] = set()
+        self.failed_attempts: Counter[Key] = Counter()
+        self.refusals: Counter[Key] = Counter()
+        self.unanswered: Counter[Key] = Counter()
+        self.held: dict[Key, Outcome] = {}
+        self.outcomes: dict[str, dict[Endpoint, Outcome]] = {}
+        self.proved: Counter[Endpoint] = Counter()
+        self.tally = Tally()
+        self._complete = len(endpoints)
+        replay = Replay(run.journal, run.run_id, shard)
+        for record in replay:
+            self._learn(record)
+        self._has_past = bool(self.failed_attempts or self.refusals or self.unanswered or self.held)
+        self.dropped_bytes = replay.dropped_bytes
+
+    def task(self, shard: int, lookup: Lookup) -> Task:
+        """The lookup as an earlier start left it."""
+        return self.recall(Task(shard, lookup))
+
+    def recall(self, task: Task) -> Task:
+        """The task with what its lookup has been through."""
+        if self._has_past:
+            key = task.lookup.key
+            task.failed_attempts = self.failed_attempts[key]
+            task.refusals = self.refusals[key]
+            task.unanswered = self.unanswered[key]
+            task.held = self.held.get(key)
+        return task
+
+    def has_begun(self, key: Key) -> bool:
+        """Whether something was spent on a lookup that has no outcome yet."""
+        counted = (self.held, self.failed_attempts, self.refusals, self.unanswered)
+        return self._has_past and key not in self.finished and any(key in some for some in counted)
+
+    def _learn(self, record: Record) -> None:
+        self.tally.count(record)
+        match record:
+            case Intent(e164, endpoint):
+                self.unanswered[e164, endpoint] += 1
+            case Held(outcome):
+                self._answered(outcome.key)
+                self.held[outcome.key] = outcome
+            case Attempt(e164, endpoint):
+                self._tried((e164, endpoint), record)
+            case Outcome():
+                self._finished(record)
+
+    def _finished(self, outcome: Outcome) -> None:
+        self._answered(outcome.key)
+        self.finished.add(outcome.key)
+        self.proved[outcome.endpoint] += outcome.attempts > 0
+        if self._complete:
+            number = self.outcomes.setdefault(outcome.e164, {})
+            number.setdefault(outcome.endpoint, outcome)  # the first saved one is its outcome
+            if len(number) == self._complete:
+                del self.outcomes[outcome.e164]
+
+    def _tried(self, key: Key, attempt: Attempt) -> None:
+        self._answered(key)
+        if attempt.reason in NOT_COUNTED:
+            return
+        refused = attempt.kind is OutcomeKind.RATE_LIMITED
+        counts = self.refusals if refused else self.failed_attempts
+        counts[key] += 1
+
+    def _answered(self, key: Key) -> None:
+        if self.held.pop(key, None):  # its request was answered when it was held back
+            return
+        if self.unanswered[key] <= 1:
+            del self.unanswered[key]  # nearly every lookup: only those in doubt are kept
+        else:
+            self.unanswered[key] -= 1
+
+
+class SoFar(msgspec.Struct, frozen=True):
+    """What earlier starts of a run have left: lookups with a saved outcome, and what was spent.
+
+    ``proved`` counts the outcomes among them for which the endpoint was asked.
+    """
+
+    answered: dict[Endpoint, int]
+    spent: dict[Endpoint, Spent]
+    proved: dict[Endpoint, int] = {}
+
+
+def so_far(run: Run, plan: Plan, endpoints: Sequence[Endpoint]) -> SoFar:
+    """How many lookups of each endpoint are answered, and what was spent on all there are.
+
+    Raises ``JournalError`` if what was saved is damaged: before anything more is bought.
+    """
+    answered, proved = dict.fromkeys(endpoints, 0), Counter[Endpoint]()
+    tally = Tally()
+    begun = set(shards_with_segments(run.journal))
+    for shard, planned in enumerate(plan.shards):
+        if is_sealed(run.sealed, run.run_id, shard):
+            for endpoint in answered:
+                answered[endpoint] += planned.unique_numbers
+            spent = sealed_spent(run.sealed, run.run_id, shard)
+            tally.add(spent)
+            for endpoint, asked in spent.items():
+                proved[endpoint] += min(planned.unique_numbers, asked.requests - asked.refusals)
+        elif shard not in begun and planned.unique_numbers and _was_sealed(run, shard):
+            raise damaged(seal_path(run.sealed, shard))
+        elif shard in begun:
+            history = History(run, shard)
+            for _, endpoint in history.finished:
+                answered[endpoint] += 1
+            proved += history.proved
+            tally.add(history.tally.spent())
+    return SoFar(answered, dict.fromkeys(endpoints, Spent()) | tally.spent(), dict(proved))
+
+
+def _was_sealed(run: Run, shard: int) -> bool:
+    """Whether outcomes lie there of which nothing else is left: their segments went last."""
+    return sealed_path(run.sealed, shard).exists()
+
+
+_MOST_WRITTEN = 4 * COMMIT_RECORDS
+"""Outcomes that need no asking wait for the disk so many at a time."""
+
+_CLOSED = -1
+
+_log = masked_logger(__name__)
+
+
+class _Stream:
+    """An iterator that may find more after it has found nothing, unlike a generator."""
+
+    def __init__(self, more: Callable[[], Task | None]) -> None:
+        self._more = more
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Task:
+        if (task := self._more()) is None:
+            raise StopIteration
+        return task
+
+
+class ShardLine:
+    """The stream of tasks over all unsealed shards, and the sealing behind it."""
+
+    def __init__(  # noqa: PLR0913 (what it works on, and whom it tells)
+        self,
+        run: Run,
+        plan: Plan,
+        rules: Rules,
+        *,
+        on_saved: Callable[[int], None],
+        on_failure: Callable[[BaseException], None],
+        most_unsaved: int = 2 * COMMIT_RECORDS,
+        clock: Clock = utc_now,
+    ) -> None:
+        """``most_unsaved``: with so many outcomes on their way to the disk it ``is_behind``."""
+        self._run = run
+        self._plan = plan
+        self._rules = rules
+        self._following = Following(rules, clock)
+        self._follow_ups: deque[Task] = deque()
+        self._fresh = self._all_tasks()
+        self._is_closing = False
+        self._on_saved = on_saved
+        self._on_failure = on_failure
+        self.unsaved = 0
+        self._most_unsaved = most_unsaved
+        self._failure: BaseException | None = None
+        self._missing: dict[int, int] = {}
+        self._incomplete: set[int] = set()
+        self._unsynced: Counter[int] = Counter()
+        self._noted: defaultdict[int, list[Record]] = defaultdict(list)
+        self._to_sync: list[Entry] = []
+        self._sealing: set[asyncio.Future[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._writer = SegmentWriter(run.journal, run.run_id)
+        self._commit = GroupCommit(
+            self._writer,
+            on_saved=lambda entries: self._in_loop(self._saved, entries),
+            on_failure=lambda error: self._in_loop(self._failed, error),
+            # Asking goes on while half of them are saved.
+            most_records=min(COMMIT_RECORDS, most_unsaved // 2 + 1),
+        )
+
+    @property
+    def is_behind(self) -> bool:
+        return self.unsaved >= self._most_unsaved
+
+    def note(self, shard: int, intent: Intent) -> None:
+        """Takes down the intent; its request may be sent only after ``flush``."""
+        self._noted[shard].append(intent)
+
+    def flush(self) -> None:
+        """Hands what was noted, and what is to be saved, to the operating system.
+
+        Raises ``OutputError`` if that fails, and again at every later call.
+        """
+        if not self._noted:
+            return
+        try:
+            for shard, records in self._noted.items():
+                self._writer.note(shard, *records)
+        except OSError as error:
+            raise self._cannot_save(error) from error
+        self._noted.clear()
+        if self._to_sync:
+            self._commit.append(self._to_sync)
+            self._to_sync = []
+
+    def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
+        """Hands a record to the journal, with all others of this turn of the loop.
+
+        It outlives this process from then on; it counts once it is on disk.
+        """
+        self.unsaved += isinstance(record, Outcome)
+        if not self._to_sync:
+            self._loop.call_soon(self._flush_or_fail)
+        self._noted[shard].append(record)
+        self._unsynced[shard] += 1
+        self._to_sync.append((shard, record))
+
+    def drop(self, shard: int, lookup: Lookup) -> None:
+        """The lookup is not asked in this start, nor what waits for its outcome."""
+        self._incomplete.add(shard)
+        self._missing[shard] -= 1 + self._following.forget(lookup.e164, lookup.endpoint)
+        self._seal_if_complete(shard)
+
+    def hurry(self) -> None:
+        """Saves what waits without waiting for more."""
+        self._flush_or_fail()
+        self._commit.hurry()
+
+    def tasks(self) -> Iterator[Task]:
+        """Every lookup without an outcome that is to be asked, shard after shard.
+
+        After it has found nothing it may find more: what waits for an outcome comes first once
+        that is saved.
+        """
+        return _Stream(self._next_task)
+
+    def _next_task(self) -> Task | None:
+        return self._follow_ups.popleft() if self._follow_ups else next(self._fresh, None)
+
+    def _all_tasks(self) -> Iterator[Task | None]:
+        """None: more only once some of what was written is saved."""
+        for shard in range(len(self._plan.shards)):
+            if seal_path(self._run.sealed, shard).exists():
+                drop_segments(self._run.journal, shard)  # a crash may have left them
+                continue
+            yield from self._shard_tasks(shard)
+
+    def _shard_tasks(self, shard: int) -> Iterator[Task | None]:
+        rules = self._rules
+        history = History(self._run, shard, () if rules.is_plain else rules.endpoints)
+        if history.dropped_bytes:
+            _log.warning(
+                "a crash has torn %d bytes off the journal of shard %d; they were dropped",
+                history.dropped_bytes,
+                shard,
+            )
+        self._missing[shard] = self._expected(shard) - len(history.finished)
+        self._seal_if_complete(shard)
+        if not rules.is_plain:
+            yield from self._planned_tasks(shard, history)
+            return
+        windows = {e: rules.window_minutes if e.takes_max_age else None for e in rules.endpoints}
+        for lookup in lookups(self._run.plan, self._plan, shard, windows, history.finished):
+            yield history.task(shard, lookup)
+
+    def _planned_tasks(self, shard: int, history: History) -> Iterator[Task | None]:
+        """The tasks that can be asked without waiting for others; writes what needs no asking."""
+        plan, planned = self._run.plan, self._plan.shards[shard]
+        known = read_known(known_path(plan, shard), planned.known_sha256)
+        for e164, past in recalled(known, numbers(plan, self._plan, shard), self._rules):
+            number = Number(shard, e164, past, history.outcomes.pop(e164, {}))
+            if not number.outcomes and (e164, self._rules.endpoints[0]) in history.finished:
+                continue  # it has all its outcomes
+            number.begun |= {e for e in self._rules.endpoints if history.has_begun((e164, e))}
+            for endpoint in sorted(number.begun):
+                yield history.recall(self._following.task(number, endpoint))
+            yield from self._decided(number, self._following.begin(number))
+            if self.unsaved >= _MOST_WRITTEN:
+                yield None
+
+    def _decided(self, number: Number, decision: Decision) -> Iterator[Task]:
+        for outcome in decision.write:
+            self.save(number.shard, outcome)
+        for endpoint in decision.ask:
+            yield self._following.task(number, endpoint)
+
+    async def close(self) -> None:
+        """Returns when everything handed over is saved and all sealing begun has ended.
+
+        Raises the first failure to save or seal, whatever else ended the run: nobody may be
+        told that answers are saved when they are not.
+        """
+        self._is_closing = True
+        self._flush_or_fail()
+        await asyncio.to_thread(self._commit.close)
+        await asyncio.sleep(0)  # what the saving thread has posted to the loop comes first
+        await asyncio.gather(*self._sealing, return_exceptions=True)
+        if self._failure is not None:
+            raise self._failure
+
+    def _flush_or_fail(self) -> None:
+        try:
+            self.flush()
+        except Exception as error:  # noqa: BLE001 (nobody else would hear of it)
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failure is None:
+            self._failure = error
+            self._on_failure(error)
+
+    def _in_loop(self, call: Callable[[Any], None], argument: object) -> None:
+        self._loop.call_soon_threadsafe(call, argument)
+
+    def _saved(self, entries: list[Entry]) -> None:
+        outcomes = Counter(shard for shard, record in entries if isinstance(record, Outcome))
+        self.unsaved -= outcomes.total()
+        self._unsynced.subtract(shard for shard, _ in entries)
+        for shard, count in outcomes.items():
+            self._missing[shard] -= count
+        for shard in outcomes.keys() | self._incomplete:
+            self._seal_if_complete(shard)
+        if self._following.is_waiting and not self._is_closing:
+            self._follow_up(entries)
+        self._on_saved(outcomes.total())
+
+    def _follow_up(self, entries: list[Entry]) -> None:
+        for _, record in entries:
+            if isinstance(record, Outcome) and (told := self._following.learn(record)):
+                self._follow_ups.extend(self._decided(*told))
+
+    def _failed(self, error: Exception) -> None:
+        # A bug must not end saving in silence either.
+        self._fail(self._cannot_save(error) if isinstance(error, OSError) else error)
+
+    def _cannot_save(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"cannot save outcomes to {self._run.journal}: {error.strerror}; no more requests are "
+            "sent. Free space or fix the disk, then start again to resume"
+        )
+
+    def _expected(self, shard: int) -> int:
+        return self._plan.shards[shard].unique_numbers * len(self._rules.endpoints)
+
+    def _seal_if_complete(self, shard: int) -> None:
+        if self._missing[shard] == 0 and not self._unsynced[shard]:
+            # A shard that lacks what was dropped is only closed: there may be thousands of them.
+            end = self._seal
+            if shard in self._incomplete:
+                self._incomplete.discard(shard)
+                self._missing[shard] = _CLOSED
+                end = self._writer.close_shard
+            del self._unsynced[shard]
+            sealing = self._loop.run_in_executor(None, end, shard)
+            self._sealing.add(sealing)
+            sealing.add_done_callback(self._sealed)
+
+    def _seal(self, shard: int) -> None:
+        self._writer.close_shard(shard)
+        run = self._run
+        seal(run.journal, run.sealed, run.run_id, shard, expected=self._expected(shard))
+
+    def _sealed(self, sealing: asyncio.Future[None]) -> None:
+        self._sealing.discard(sealing)
+        if not sealing.cancelled() and (error := sealing.exception()):
+            self._fail(error)

@@ -1,0 +1,393 @@
+"""Which of a number's lookups to make now, which are answered already, and which must wait.
+
+Pure: it follows from the rules, from what earlier runs know of the number, from its outcomes
+so far, and from the time. What is unknown is never taken for unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from enum import Enum
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import msgspec
+import polars as pl
+
+from batch_screen.config.settings import Settings
+from batch_screen.engine.tasks import Clock, Task, utc_now
+from batch_screen.model import (
+    LONGEST_WINDOW_MINUTES,
+    NOT_NEEDED,
+    Endpoint,
+    LatestChange,
+    Lookup,
+    Outcome,
+    OutcomeKind,
+    Source,
+)
+
+# How far back a check looks, so that nothing is left out since the last observation: pure.
+#
+# Whole minutes, begun ones counted, and a margin: clocks differ, and a request takes seconds.
+
+_MINUTE = timedelta(minutes=1)
+
+
+def wanted_minutes(last_observed_at: datetime, now: datetime, margin_minutes: int) -> int:
+    """From now back to the last observation and the margin beyond it; at least 1.
+
+    >>> from datetime import UTC
+    >>> wanted_minutes(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC), 60)
+    1500
+    """
+    begun = -((last_observed_at - now) // _MINUTE)
+    return max(1, begun + margin_minutes)
+
+
+def is_beyond(last_observed_at: datetime, now: datetime, margin_minutes: int) -> bool:
+    """Whether the API's longest window does not reach back so far."""
+    return wanted_minutes(last_observed_at, now, margin_minutes) > LONGEST_WINDOW_MINUTES
+
+
+def aimed(lookup: Lookup, last_observed_at: datetime, now: datetime, margin: int) -> Lookup:
+    """The lookup with the window to send now: a run may last for hours."""
+    minutes = wanted_minutes(last_observed_at, now, margin)
+    return Lookup(lookup.e164, lookup.endpoint, min(minutes, LONGEST_WINDOW_MINUTES))
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What the settings say about what is asked.
+
+    ``endpoints`` are those of the run's lookups; ``joined`` are dates among them that nobody
+    has named and that are asked only where a window cannot reach back far enough.
+    """
+
+    endpoints: tuple[Endpoint, ...]
+    joined: frozenset[Endpoint] = frozenset()
+    derives: bool = False
+    only_where_changed: Mapping[Endpoint, Endpoint] = {}
+    window_minutes: int = 2400
+    reaches_back: bool = False
+    asks_dates_beyond: bool = False
+    margin_minutes: int = 60
+    reuses: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether everything is simply asked."""
+        return not (self.derives or self.only_where_changed or self.reaches_back or self.reuses)
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The rules that the settings come to; what could never apply is left out."""
+    screening, planner = settings.screening, settings.planner
+    named = screening.endpoints
+    return Rules(
+        endpoints=settings.endpoints,
+        joined=frozenset(settings.endpoints) - frozenset(named),
+        derives=planner.derive_checks and any(e.answers_date and e.check in named for e in named),
+        only_where_changed={e: f for e, f in planner.only_where_changed.items() if e in named},
+        window_minutes=screening.max_age_minutes,
+        reaches_back=screening.reaches_back,
+        asks_dates_beyond=screening.asks_dates_beyond,
+        margin_minutes=screening.max_age_margin_minutes,
+        reuses=bool(planner.reuse_within_minutes),
+    )
+
+
+class Past(msgspec.Struct, frozen=True):
+    """What earlier runs know of a number.
+
+    ``observed_at``: check → until when its signal was observed; ``reusable``: endpoint → an
+    outcome that may be had without asking.
+    """
+
+    observed_at: Mapping[Endpoint, datetime] = {}
+    reusable: Mapping[Endpoint, Outcome] = {}
+
+
+NOBODY_ASKED = Past()
+
+
+class Number(msgspec.Struct):
+    """A number on its way: its saved outcomes, and the endpoints for which one is under way."""
+
+    shard: int
+    e164: str
+    past: Past = NOBODY_ASKED
+    outcomes: dict[Endpoint, Outcome] = msgspec.field(default_factory=dict)
+    begun: set[Endpoint] = msgspec.field(default_factory=set)
+
+
+class Decision(NamedTuple):
+    """The endpoints to ask now, and the outcomes that need no asking."""
+
+    ask: list[Endpoint]
+    write: list[Outcome]
+
+
+class _Step(Enum):
+    ASK = 1
+    WAIT = 2
+
+
+def decide(rules: Rules, number: Number, now: datetime) -> Decision:
+    """What can be done now for a number; marks it as begun."""
+    decision = Decision([], [])
+    for endpoint in rules.endpoints:
+        if endpoint in number.outcomes or endpoint in number.begun:
+            continue
+        step = _step(rules, number, endpoint, now)
+        if isinstance(step, Outcome):
+            decision.write.append(step)
+            number.begun.add(endpoint)
+        elif step is _Step.ASK:
+            decision.ask.append(endpoint)
+            number.begun.add(endpoint)
+    return decision
+
+
+def dependents(rules: Rules, endpoint: Endpoint) -> set[Endpoint]:
+    """The endpoints that may wait for an outcome of this one, directly or by way of others."""
+    found = {endpoint}
+    while more := {e for e in rules.endpoints for first in found if _may_wait(rules, e, first)} - (
+        found
+    ):
+        found |= more
+    return found - {endpoint}
+
+
+def _may_wait(rules: Rules, endpoint: Endpoint, first: Endpoint) -> bool:
+    if rules.only_where_changed.get(endpoint) is first:
+        return True
+    if endpoint in rules.joined and endpoint.check is first:
+        return True
+    waits_for_date = endpoint.takes_max_age and endpoint.date is first
+    return waits_for_date and (rules.derives or rules.asks_dates_beyond)
+
+
+def last_observed_at(rules: Rules, past: Past, endpoint: Endpoint) -> datetime | None:
+    """Until when earlier runs had observed what a check asks about, if it looks back so far."""
+    is_of_interest = rules.reaches_back and endpoint.takes_max_age
+    return past.observed_at.get(endpoint) if is_of_interest else None
+
+
+def _step(rules: Rules, number: Number, endpoint: Endpoint, now: datetime) -> _Step | Outcome:
+    if reused := number.past.reusable.get(endpoint):
+        return reused
+    if endpoint in rules.joined:
+        return _joined(rules, number, endpoint, now)
+    if (first := rules.only_where_changed.get(endpoint)) is not None:
+        if (found := number.outcomes.get(first)) is None:
+            return _Step.WAIT
+        if _is_unchanged(rules, number, found):
+            return _skipped(number, endpoint, first.unchanged)
+    if endpoint.takes_max_age and _needs(rules, number, endpoint, now):
+        return _from_date(rules, number, endpoint)
+    return _Step.ASK
+
+
+def _from_date(rules: Rules, number: Number, endpoint: Endpoint) -> _Step | Outcome:
+    """What the date beside a check makes of it; where it says nothing, the check is asked."""
+    date = endpoint.date
+    answer = number.outcomes.get(date) if date else None
+    if answer is None:
+        return _Step.WAIT
+    return _derived(rules, number, endpoint, answer) if _is_dated(answer) else _Step.ASK
+
+
+def _joined(rules: Rules, number: Number, date: Endpoint, now: datetime) -> _Step | Outcome:
+    """A date that nobody named: asked only where its check waits for it.
+
+    It is given up only when the check has its outcome: after a pause it may be needed.
+    """
+    check = date.check
+    if check in number.outcomes:
+        return _skipped(number, date, NOT_NEEDED)
+    if check in number.begun or check in number.past.reusable:
+        return _Step.WAIT  # it will have its outcome without the date
+    if (first := rules.only_where_changed.get(check)) is not None:
+        found = number.outcomes.get(first)
+        if found is None or _is_unchanged(rules, number, found):
+            return _Step.WAIT
+    return _Step.ASK if _is_beyond(rules, number, check, now) else _Step.WAIT
+
+
+def _needs(rules: Rules, number: Number, check: Endpoint, now: datetime) -> bool:
+    """Whether a check waits for the date beside it."""
+    date = check.date
+    derives = rules.derives and date in rules.endpoints and date not in rules.joined
+    return derives or _is_beyond(rules, number, check, now)
+
+
+def _is_beyond(rules: Rules, number: Number, check: Endpoint, now: datetime) -> bool:
+    observed = last_observed_at(rules, number.past, check)
+    if observed is None or not rules.asks_dates_beyond:
+        return False
+    return is_beyond(observed, now, rules.margin_minutes)
+
+
+def _is_dated(answer: Outcome) -> bool:
+    """Whether a date was answered just now: a reused one knows nothing of today."""
+    is_reported = answer.latest_change is LatestChange.REPORTED
+    return answer.kind is OutcomeKind.SUCCESS and is_reported and answer.source is Source.ASKED
+
+
+def _is_unchanged(rules: Rules, number: Number, found: Outcome) -> bool:
+    """Whether a lookup has found that nothing changed; that nothing is known is not enough."""
+    if found.kind is not OutcomeKind.SUCCESS:
+        return False
+    if not found.endpoint.answers_date:
+        return False in (found.swapped, found.active)
+    if found.latest_change_at is None or found.responded_at is None:
+        return False
+    minutes = _window(rules, number, found.endpoint.check, found.responded_at)
+    return found.latest_change_at < found.responded_at - timedelta(minutes=minutes)
+
+
+def _window(rules: Rules, number: Number, check: Endpoint, at: datetime) -> int:
+    observed = last_observed_at(rules, number.past, check)
+    if observed is None:
+        return rules.window_minutes
+    return wanted_minutes(observed, at, rules.margin_minutes)
+
+
+def _derived(rules: Rules, number: Number, check: Endpoint, date: Outcome) -> Outcome:
+    """The check's value at the instant of the date's answer."""
+    changed_at, at = date.latest_change_at, date.responded_at
+    if changed_at is None or at is None:
+        raise ValueError("a date that was reported has neither instant nor time")
+    minutes = _window(rules, number, check, at)
+    return Outcome(
+        number.e164,
+        check,
+        minutes,
+        kind=OutcomeKind.SUCCESS,
+        swapped=changed_at >= at - timedelta(minutes=minutes),
+        responded_at=at,
+        source=Source.DERIVED,
+        last_observed_at=last_observed_at(rules, number.past, check),
+    )
+
+
+def _skipped(number: Number, endpoint: Endpoint, reason: str) -> Outcome:
+    return Outcome(number.e164, endpoint, kind=OutcomeKind.SKIPPED, reason=reason, source=None)
+
+
+# Numbers whose lookups wait for each other: what an outcome makes possible comes next.
+#
+# Kept are only those that still wait for something: as many as are being asked.
+
+
+class Following:
+    """Decides about numbers, again with each outcome of theirs that is saved."""
+
+    def __init__(self, rules: Rules, clock: Clock = utc_now) -> None:
+        self._rules = rules
+        self._now = clock
+        self._waiting: dict[str, Number] = {}
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an outcome may make more possible."""
+        return bool(self._waiting)
+
+    def begin(self, number: Number) -> Decision:
+        """What can be done for the number now; the rest is told as its outcomes are saved."""
+        decision = decide(self._rules, number, self._now())
+        if not self._is_decided(number):
+            self._waiting[number.e164] = number
+        return decision
+
+    def learn(self, outcome: Outcome) -> tuple[Number, Decision] | None:
+        """What a saved outcome makes possible; None: nobody waits for it."""
+        number = self._waiting.get(outcome.e164)
+        if number is None:
+            return None
+        number.outcomes[outcome.endpoint] = outcome
+        decision = decide(self._rules, number, self._now())
+        if self._is_decided(number):
+            del self._waiting[number.e164]
+        return number, decision
+
+    def forget(self, e164: str, endpoint: Endpoint) -> int:
+        """There will be no outcome of this endpoint; says how many lookups waited for it."""
+        number = self._waiting.get(e164)
+        if number is None:
+            return 0
+        known = number.outcomes.keys() | number.begun
+        lost = dependents(self._rules, endpoint) - known
+        number.begun |= lost  # they are not asked in this start
+        if self._is_decided(number):
+            del self._waiting[e164]
+        return len(lost)
+
+    def task(self, number: Number, endpoint: Endpoint) -> Task:
+        """The lookup to ask, with the window that it needs by now."""
+        rules = self._rules
+        window = rules.window_minutes if endpoint.takes_max_age else None
+        lookup = Lookup(number.e164, endpoint, window)
+        observed = last_observed_at(rules, number.past, endpoint)
+        if observed is not None:
+            lookup = aimed(lookup, observed, self._now(), rules.margin_minutes)
+        return Task(number.shard, lookup, last_observed_at=observed)
+
+    def _is_decided(self, number: Number) -> bool:
+        return all(e in number.outcomes or e in number.begun for e in self._rules.endpoints)
+
+
+# What a plan knows of each number from earlier runs, in the order of the shard's numbers.
+
+
+def recalled(known: pl.DataFrame, numbers: pl.Series, rules: Rules) -> Iterator[tuple[str, Past]]:
+    """Each number with its past. ``known`` has the columns ``plan.history.KNOWN``."""
+    places = numbers.alias("e164").to_frame().with_row_index("place")
+    rows = known.join(places, on="e164", how="inner").sort("place").iter_rows(named=True)
+    groups = groupby(rows, key=itemgetter("place"))
+    upcoming = next(groups, None)
+    for place, e164 in enumerate(numbers):
+        if upcoming is not None and upcoming[0] == place:
+            yield e164, _past(list(upcoming[1]), rules)
+            upcoming = next(groups, None)
+        else:
+            yield e164, NOBODY_ASKED
+
+
+def _past(rows: list[dict[str, Any]], rules: Rules) -> Past:
+    observed: dict[Endpoint, datetime] = {}
+    reusable: dict[Endpoint, Outcome] = {}
+    for row in rows:
+        endpoint = Endpoint(row["endpoint"])
+        if _is_conclusive(endpoint, row):
+            at = row["responded_at"]
+            observed[endpoint.check] = max(at, observed.get(endpoint.check, at))
+        if row["reusable"] and endpoint in rules.endpoints and endpoint not in rules.joined:
+            reusable[endpoint] = _reused(endpoint, row)
+    return Past(observed, reusable)
+
+
+def _is_conclusive(endpoint: Endpoint, row: dict[str, Any]) -> bool:
+    """Whether all that had happened by then was seen: a null date may hide what is too old."""
+    return not endpoint.answers_date or row["latest_change"] == LatestChange.REPORTED.value
+
+
+def _reused(endpoint: Endpoint, row: dict[str, Any]) -> Outcome:
+    said = row["latest_change"]
+    return Outcome(
+        row["e164"],
+        endpoint,
+        row["max_age_minutes"],
+        kind=OutcomeKind.SUCCESS,
+        swapped=row["swapped"],
+        latest_change=None if said is None else LatestChange(said),
+        latest_change_at=row["latest_change_at"],
+        latest_change_raw=row["latest_change_raw"],
+        http_status=row["http_status"],
+        responded_at=row["responded_at"],
+        source=Source.REUSED,
+        source_run_id=row["source_run_id"],
+        last_observed_at=row["last_observed_at"],
+    )

@@ -1,0 +1,312 @@
+"""Asks everything a plan still lacks: client, pacer, dispatcher and shard line put together."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import resource
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+import msgspec
+
+from batch_screen.api.client import Client
+from batch_screen.config.settings import Schedule, Settings
+from batch_screen.engine.adaptive_rate import Governor
+from batch_screen.engine.budget import Budget
+from batch_screen.engine.checkpoint import ShardLine, so_far
+from batch_screen.engine.dependencies import rules_of
+from batch_screen.engine.dispatcher import Dispatcher
+from batch_screen.engine.pacer import Throttle
+from batch_screen.engine.schedule import ClosingTime, Timetable, closing_time
+from batch_screen.engine.tasks import Clock, utc_now
+from batch_screen.errors import ConfigurationError, Stopped
+from batch_screen.model import Endpoint, Pace, Plan
+from batch_screen.run.events import Watch
+from batch_screen.run.state import Run
+
+# Makes Python look for garbage cycles when it suits the event loop.
+#
+# By itself it looks after every 700 new objects, and now and then through all that are alive, the
+# tables of the libraries included: a quarter of the CPU of asking.
+
+_PULSES_BETWEEN = 4
+_PULSES_BETWEEN_FULL = 240
+_YOUNG = 1
+
+
+class Collector:
+    """Collects the young often and all of them rarely."""
+
+    def __init__(self) -> None:
+        self._pulses = 0
+
+    def pulse(self) -> None:
+        """To be called several times a second."""
+        self._pulses += 1
+        if self._pulses % _PULSES_BETWEEN_FULL == 0:
+            gc.collect()
+        elif self._pulses % _PULSES_BETWEEN == 0:
+            gc.collect(_YOUNG)
+
+
+@contextmanager
+def collecting() -> Iterator[Collector]:
+    """Inside, garbage is collected by the pulse alone; what is alive by then is left alone."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    gc.freeze()
+    try:
+        yield Collector()
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
+
+
+# How many requests may be under way at once: what is wished for, as far as open files allow.
+
+_RESERVED = 24  # journal, lists, event loop, and what libraries open late
+_PER_REQUEST = 2  # its socket, and the other end of it where the sandbox runs in this process
+
+
+def affordable(wanted: int) -> int:
+    """As many of the wanted requests as the process may open files for, at least one.
+
+    Raises the soft limit as far as the hard one lets it. Raises ``ConfigurationError`` where
+    there is not room for one.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    kept = _open_files(soft) + _RESERVED
+    needed = kept + wanted * _PER_REQUEST
+    if _within(soft, needed):
+        return wanted
+    limit = needed if _within(hard, needed) else hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    found = min(wanted, (limit - kept) // _PER_REQUEST)
+    if found < 1:
+        raise ConfigurationError(
+            f"the process may open {limit} files, too few to ask anything; raise the limit "
+            f"(ulimit -n) to {needed} for pacing.max_concurrency = {wanted}"
+        )
+    return found
+
+
+def _within(limit: int, needed: int) -> bool:
+    return limit == resource.RLIM_INFINITY or needed <= limit
+
+
+def _open_files(limit: int) -> int:
+    try:
+        return sum(1 for _ in Path("/dev/fd").iterdir())
+    except OSError:  # not even this folder can be opened
+        return limit
+
+
+_PULSE_SECONDS = 0.25
+_LOOK_AGAIN_SECONDS = 30.0
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What one start of a run has asked."""
+
+    attempts: int
+    seconds: float
+    pace: Pace = Pace()
+
+
+OnEnd = Callable[[Asked], None]
+
+
+def ask_all(  # noqa: PLR0913 (the stages' common arguments, its beginning and its end)
+    run: Run,
+    plan: Plan,
+    settings: Settings,
+    key: str,
+    watch: Watch,
+    *,
+    began_at: datetime | None = None,
+    on_end: OnEnd = lambda _: None,
+    clock: Clock = utc_now,
+) -> Asked:
+    """Returns when every lookup of the plan has a saved outcome.
+
+    The watcher hears of outcomes when they are on disk. Raises what stops a run, after
+    draining and saving: ``Stopped``, ``ApiError``, ``OutputError``, ``JournalError``.
+    ``began_at`` is the instant from which the longest duration counts, ``clock`` the time of the
+    API's answers. ``on_end`` is told what was asked in either case, once all of it is saved or
+    that has failed.
+    """
+    _refuse_loop()
+    settings = _affordable(settings, watch)  # before the loop, which opens files itself
+    closing = closing_time(
+        began_at or _now(), settings.schedule, settings.budget, settings.api.timeout_seconds
+    )
+    with asyncio.Runner(loop_factory=loop_factory()) as runner, collecting() as collector:
+        return runner.run(
+            _ask_all(run, plan, settings, key, watch, closing, collector, on_end, clock)
+        )
+
+
+async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
+    run: Run,
+    plan: Plan,
+    settings: Settings,
+    key: str,
+    watch: Watch,
+    closing: ClosingTime | None,
+    collector: Collector,
+    on_end: OnEnd,
+    clock: Clock,
+) -> Asked:
+    loop = asyncio.get_running_loop()
+    earlier = so_far(run, plan, settings.endpoints)
+    total = plan.unique_numbers * len(earlier.answered)
+    watch.progress.stage("asking", total=total, done=sum(earlier.answered.values()))
+    began = monotonic()
+    throttle = _throttle(settings, loop.time, watch)
+    limit = settings.pacing.max_concurrency
+    async with Client(settings.api, key, max_connections=limit, clock=clock) as client:
+
+        def saved(count: int) -> None:
+            dispatcher.wake()
+            watch.progress.advance(count)
+
+        line = ShardLine(
+            run,
+            plan,
+            rules_of(settings),
+            on_saved=saved,
+            on_failure=lambda error: dispatcher.halt(error),  # noqa: PLW0108 (made below)
+            most_unsaved=settings.pacing.max_concurrency,
+            clock=clock,
+        )
+        dispatcher = Dispatcher(
+            settings,
+            ask=client.ask,
+            journal=line,
+            correlate=run.correlator,
+            throttle=throttle,
+            budget=Budget(settings.budget, settings.prices, earlier.spent),
+            clock=clock,
+        )
+        _recall(dispatcher, earlier.proved, settings.guards.canary_answers)
+
+        def halt(error: Stopped) -> None:
+            loop.call_soon_threadsafe(dispatcher.halt, error)
+
+        beside = [asyncio.create_task(_pulse(throttle, collector))]
+        if closing is not None and sum(earlier.answered.values()) < total:
+            beside.append(asyncio.create_task(_close(closing, dispatcher)))
+            await asyncio.sleep(0)  # it may be closing time already
+        try:
+            with watch.stop.listen(halt):
+                await _run_out(dispatcher, line, beside)
+        finally:  # what was asked counts, also where the last of it could not be saved
+            asked = Asked(dispatcher.attempts, monotonic() - began, throttle.taken())
+            on_end(asked)
+    return asked
+
+
+async def _run_out(
+    dispatcher: Dispatcher, line: ShardLine, beside: Sequence[asyncio.Task[None]]
+) -> None:
+    """Asks all there is, then ends what runs beside it, then saves the rest."""
+    try:
+        await dispatcher.run(line.tasks())
+    finally:
+        for task in beside:
+            task.cancel()
+        await line.close()
+
+
+def _recall(dispatcher: Dispatcher, proved: Mapping[Endpoint, int], enough: int) -> None:
+    """Tells the dispatcher what earlier starts have proved."""
+    for endpoint, count in proved.items():
+        if count:
+            dispatcher.known_good(endpoint)
+        if count >= enough:  # an earlier start saw it answer well
+            dispatcher.trust(endpoint)
+
+
+def _throttle(settings: Settings, clock: Callable[[], float], watch: Watch) -> Throttle:
+    pacing, schedule = settings.pacing, settings.schedule
+    timetable = Timetable(schedule, pacing.rate_per_second, headroom=pacing.headroom)
+    if timetable.rate(_now()) == 0:
+        opens_at = timetable.opens_at(_now())
+        watch.progress.note(
+            f"schedule.rate_per_second_by_hour permits no request at this hour; waiting until "
+            f"{opens_at:%H:%M} ({schedule.timezone})"
+        )
+    governor = Governor(_ceiling(timetable, schedule), pacing, clock=clock)
+    return Throttle(pacing, governor, clock=clock, endpoints=settings.endpoints)
+
+
+def _ceiling(timetable: Timetable, schedule: Schedule) -> Callable[[], float]:
+    """The rate permitted at this hour; asked for several times for each attempt."""
+    if schedule.rate_per_second_by_hour:
+        return lambda: timetable.rate(_now())
+    always = timetable.rate(_now())
+    return lambda: always
+
+
+async def _close(closing: ClosingTime, dispatcher: Dispatcher) -> None:
+    """Ends the run at last orders."""
+    # The clock on the wall may be set meanwhile, so it is looked at again and again.
+    while (left := (closing.last_orders - _now()).total_seconds()) > 0:  # noqa: ASYNC110
+        await asyncio.sleep(min(left, _LOOK_AGAIN_SECONDS))
+    left = (closing.by - _now()).total_seconds()
+    dispatcher.halt(closing.stopped(), within_seconds=left)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _pulse(throttle: Throttle, collector: Collector) -> None:
+    """Tells how late the event loop is: nobody else knows when it was to be somewhere."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + _PULSE_SECONDS
+        await asyncio.sleep(_PULSE_SECONDS)
+        throttle.pulse(loop.time() - due)
+        collector.pulse()
+
+
+def _refuse_loop() -> None:
+    """Raises ``ConfigurationError`` where an event loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise ConfigurationError(
+        "screen() waits for its own event loop and one is running here; call it in a thread: "
+        "await asyncio.to_thread(screen, job)"
+    )
+
+
+def _affordable(settings: Settings, watch: Watch) -> Settings:
+    """The settings with as many requests under way as the process may open files for."""
+    wanted = settings.pacing.max_concurrency
+    found = affordable(wanted)
+    if found == wanted:
+        return settings
+    watch.progress.note(
+        f"{found} requests may be under way instead of {wanted}: the process may not open more "
+        "files; raise the limit with ulimit -n"
+    )
+    pacing = settings.pacing.model_copy(update={"max_concurrency": found})
+    return settings.model_copy(update={"pacing": pacing})
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The event loop of uvloop where the extra ``speed`` is installed."""
+    try:
+        import uvloop  # noqa: PLC0415 (an extra)
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

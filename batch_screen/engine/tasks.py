@@ -1,0 +1,243 @@
+"""Tasks: lookups on their way, the queue they wait in, and what a dispatcher needs of others."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from itertools import count
+from time import perf_counter
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from batch_screen.model import Answer, Attempt, Endpoint, Held, Intent, Lookup, Outcome, Source
+
+# A lookup on its way, and the journal records that its attempts become.
+
+
+class Task(msgspec.Struct):
+    """A lookup on its way: which shard it belongs to and what it has been through.
+
+    ``own_refusals`` are those in this start that say something of the lookup: others were let pass.
+    ``was_refused``: in this start, ever; ``accusations`` are answers in it against the account.
+    ``unanswered`` requests of earlier starts may have been billed; ``held`` is an answer to it
+    that an earlier start's canary still held back. Where a window reaches back to an earlier
+    run, ``last_observed_at`` is until when that had observed the number.
+    """
+
+    shard: int
+    lookup: Lookup
+    failed_attempts: int = 0
+    refusals: int = 0
+    own_refusals: float = 0.0
+    was_refused: bool = False
+    accusations: int = 0
+    unanswered: int = 0
+    held: Outcome | None = None
+    last_observed_at: datetime | None = None
+
+    @property
+    def attempts(self) -> int:
+        return self.failed_attempts + self.refusals
+
+
+class Places(NamedTuple):
+    """Where an attempt stands in the order of sending: among all, and at its endpoint."""
+
+    of_all: int
+    at_endpoint: int
+
+
+class Sent(NamedTuple):
+    """A request on its way: its correlator, its place in the order of sending, when it left."""
+
+    correlator: str
+    places: Places
+    at: float
+    """Of the event loop's clock, which may be as coarse as its timers."""
+    began: float
+    """Of ``perf_counter``."""
+
+
+def key_of(lookup: Lookup) -> tuple[str, Endpoint, int | None]:
+    return lookup.e164, lookup.endpoint, lookup.max_age_minutes
+
+
+def attempt_of(task: Task, answer: Answer) -> Attempt:
+    return Attempt(
+        *key_of(task.lookup),
+        kind=answer.kind,
+        reason=answer.reason,
+        http_status=answer.http_status,
+    )
+
+
+def outcome_of(
+    task: Task, answer: Answer, sent: Sent | None, now: datetime, *, ended: float | None = None
+) -> Outcome:
+    """The lookup's outcome, the answer having come ``now``; None sent: nothing was asked.
+
+    ``ended`` is when it came, of ``perf_counter``; None: now.
+    """
+    ended = perf_counter() if ended is None else ended
+    latency_ms = None if sent is None else round(1000 * (ended - sent.began), 3)
+    return Outcome(
+        *key_of(task.lookup),
+        kind=answer.kind,
+        reason=answer.reason,
+        swapped=answer.swapped,
+        active=answer.active,
+        latest_change=answer.latest_change,
+        latest_change_at=answer.latest_change_at,
+        latest_change_raw=answer.latest_change_raw,
+        http_status=answer.http_status,
+        code=answer.code,
+        message=answer.message,
+        attempts=task.attempts,
+        refusals=task.refusals,
+        unanswered=task.unanswered,
+        latency_ms=latency_ms,
+        responded_at=None if sent is None else now,
+        correlator=None if sent is None else sent.correlator,
+        source=None if sent is None else Source.ASKED,
+        last_observed_at=task.last_observed_at,
+    )
+
+
+# Which task comes next: refused ones, those whose delay is over, then the plan's.
+#
+# A task whose endpoint must still be left alone is parked, so that the others need not wait for
+# it. All of it is bounded: where too much waits, nothing more is taken from the plan.
+
+_MOST_PARKED = 16_384
+"""While an endpoint is left alone, so many of its tasks are passed over for those of others."""
+_MOST_WAITING = 16_384
+"""So many tasks may wait because the server asked them to."""
+
+
+class TaskQueue:
+    """Tasks in the order in which they are to be asked.
+
+    ``wait_seconds`` says how long an endpoint must be left alone, ``most_delayed`` how many
+    tasks may wait for another try.
+    """
+
+    def __init__(
+        self,
+        plan: Iterator[Task],
+        *,
+        wait_seconds: Callable[[Endpoint], float],
+        most_delayed: int,
+    ) -> None:
+        self._plan = plan
+        self._wait_seconds = wait_seconds
+        self._most_delayed = most_delayed
+        self._front: deque[Task] = deque()
+        self._delayed: list[tuple[float, int, bool, Task]] = []
+        self._waiting = 0
+        self._order = count()
+        self._parked: dict[Endpoint, deque[Task]] = defaultdict(deque)
+
+    def put_first(self, task: Task) -> None:
+        """The task is to be asked next."""
+        self._front.appendleft(task)
+
+    def put_later(self, task: Task, due: float, *, was_refused: bool = False) -> None:
+        """The task is to be asked again at this instant: it failed, or was refused."""
+        heapq.heappush(self._delayed, (due, next(self._order), was_refused, task))
+        self._waiting += was_refused
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits here; only known once ``next`` has found nothing."""
+        return not (self._front or self._delayed or any(self._parked.values()))
+
+    def next(self, now: float, *, new_first: bool = False) -> Task | None:
+        """The next task that may be asked now, if there is one.
+
+        ``new_first``: one that was never asked, if there is one, before those to be asked again.
+        """
+        for endpoint, parked in self._parked.items():
+            if parked and self._wait_seconds(endpoint) <= 0:
+                return parked.popleft()
+        while self._has_room() and (task := self._pull(now, new_first)) is not None:
+            endpoint = task.lookup.endpoint
+            if task.held is not None or self._wait_seconds(endpoint) <= 0:
+                return task
+            self._parked[endpoint].append(task)
+        return None
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until ``next`` may find something by the passing of time alone."""
+        waits = [self._wait_seconds(endpoint) for endpoint, tasks in self._parked.items() if tasks]
+        if self._delayed and self._has_room():
+            waits.append(max(0.0, self._delayed[0][0] - now))
+        return min(waits, default=None)
+
+    def _has_room(self) -> bool:
+        return all(len(tasks) < _MOST_PARKED for tasks in self._parked.values())
+
+    def _pull(self, now: float, new_first: bool) -> Task | None:  # noqa: FBT001 (as next)
+        if self._front:
+            return self._front.popleft()
+        if new_first and (task := self._new()) is not None:
+            return task
+        if self._delayed and self._delayed[0][0] <= now:
+            _, _, was_refused, task = heapq.heappop(self._delayed)
+            self._waiting -= was_refused
+            return task
+        return self._new()
+
+    def _new(self) -> Task | None:
+        # Those that failed may have been paid for: few are to be half done.
+        failed = len(self._delayed) - self._waiting
+        if failed >= self._most_delayed or self._waiting >= _MOST_WAITING:
+            return None
+        return next(self._plan, None)
+
+
+# What the dispatcher needs of others and knows nothing else of: a client, a journal, names.
+
+Ask = Callable[[Lookup, str], Awaitable[Answer]]
+"""One attempt for a lookup, under the name given with it."""
+
+Correlate = Callable[[Lookup, int], str]
+"""The name of a lookup's attempt, by its number."""
+
+
+Clock = Callable[[], datetime]
+"""What time it is where the API is, in UTC: the sandbox may stand for another day."""
+
+
+def utc_now() -> datetime:
+    """What time it is."""
+    return datetime.now(UTC)
+
+
+class Journal(Protocol):
+    """Where what is asked and answered is kept."""
+
+    @property
+    def unsaved(self) -> int:
+        """Outcomes on their way to the disk: what a power cut would cost beside what is sent."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so many are on their way that no more may be asked for."""
+
+    def note(self, shard: int, intent: Intent) -> None:
+        """A request is about to be sent, after ``flush``."""
+
+    def flush(self) -> None:
+        """All that was noted will outlive this process; if this raises, nothing is sent."""
+
+    def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
+        """Keeps the record; decides when it counts."""
+
+    def drop(self, shard: int, lookup: Lookup) -> None:
+        """The lookup is not asked in this start, and has no outcome."""
+
+    def hurry(self) -> None:
+        """Saves what waits without waiting for more."""

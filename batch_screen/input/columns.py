@@ -1,0 +1,281 @@
+"""Which of a file's columns holds the phone numbers, which the regions, and which are kept.
+
+A guess is made only where it is safe: the wrong column costs money and asks about strangers.
+"""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+
+from batch_screen.config.screening import Input
+from batch_screen.errors import InputError
+from batch_screen.input import detect
+from batch_screen.input.layout import Column, Layout, shown
+from batch_screen.masking import mask_cell
+from batch_screen.model import ColumnKind
+
+_PHONE_NAMES = frozenset(
+    """
+    phone phones phoneno phonenr phonenum phonenumber phonenumbers msisdn mobile mobileno
+    mobilenumber mobilenr mobilephone mobilephonenumber cell cellno cellnumber cellphone
+    cellphonenumber tel telno telnr telephone telephoneno telephonenumber telefon telefonnr
+    telefonnummer handy handynr handynummer rufnummer rufnr mobil mobilnr mobilnummer
+    mobiltelefon mobilfunk mobilfunknummer gsm gsmnumber e164 numerotelephone numerodetelephone
+    telefono numerotelefono numerodetelefono telefonomovil movil portable telefoonnummer
+    telefoon telefone celular cellulare telemovel telefonnumber komorka numertelefonu
+    telefonszam puhelin puhelinnumero subscribernumber contactnumber
+    """.split()  # noqa: SIM905 (a list of eighty quoted words is harder to read)
+)
+_REGION_NAMES = frozenset(
+    """
+    country countrycode countryiso countryiso2 customercountry phonecountry phoneregion region
+    regioncode iso iso2 isocode isocountry isocountrycode nation land landcode landescode landkz
+    laenderkennzeichen landerkennzeichen laendercode landercode pays codepays pais codigopais
+    paese codicepaese kraj orszag maa
+    """.split()  # noqa: SIM905 (as above)
+)
+_REGION_SHARE = 0.8
+_ALL = ("all",)
+_LISTED = 30
+_LISTED_CHARACTERS = 200
+_MOST_KEPT = 1_000
+_SHORT_NAME = 60
+_COMPARED = 1_000
+# With the right name, many cells may say "unknown": the rows are rejected one by one.
+_TRUSTED_SHARE = 0.3
+
+
+class FoundBy(StrEnum):
+    """Why a column was taken for that of the numbers."""
+
+    OPTION = "option"
+    NAME = "name"
+    CONTENT = "content"
+    ONLY_COLUMN = "only_column"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The columns to read from one file; ``kept`` by their names in the first file."""
+
+    phone: Column
+    region: Column | None
+    kept: dict[str, Column]
+
+
+def choose(layout: Layout, settings: Input, first: Choice | None = None) -> Choice:
+    """The columns the settings name; the phone column is guessed where they name none.
+
+    ``first`` is the first file's choice, which every other file has to repeat by name.
+    InputError names the file, and lists the columns where the user has to choose.
+    """
+    if first:
+        phone = _named(layout, first.phone.name, "phone")
+    elif settings.phone_column:
+        phone = _named(layout, settings.phone_column, "phone")
+    else:
+        phone = _guessed(layout)
+    if phone.kind is None:
+        raise InputError(
+            f"{layout.name}: column {shown(phone.name)!r} ({phone.type_name}) cannot hold phone "
+            "numbers; choose another with --phone-column, or write it as text"
+        )
+    region = _region(layout, settings.region_column) if settings.region_column else None
+    return Choice(phone, region, _kept(layout, settings, first))
+
+
+def found_by(layout: Layout, phone: Column, settings: Input) -> FoundBy:
+    """How ``choose`` came to the phone column of a file."""
+    if settings.phone_column:
+        return FoundBy.OPTION
+    if _normal(phone.name) in _PHONE_NAMES:
+        return FoundBy.NAME
+    return FoundBy.ONLY_COLUMN if len(layout.columns) == 1 else FoundBy.CONTENT
+
+
+def likely_region(layout: Layout, chosen: Choice) -> Column | None:
+    """The column that by name and content holds two-letter regions, if just one does.
+
+    Only a hint: a wrong region would ask about strangers, so such a column is never taken unasked.
+    """
+    named = [
+        column
+        for column in layout.columns
+        if _normal(column.name) in _REGION_NAMES
+        and column.kind is ColumnKind.TEXT
+        and column.position != chosen.phone.position
+        and detect.most(column.sample, _is_code, _REGION_SHARE)
+    ]
+    return named[0] if len(named) == 1 and not named[0].is_duplicate else None
+
+
+def _is_code(cell: str) -> bool:
+    code = cell.strip()
+    return len(code) == 2 and code.isascii() and code.isalpha()
+
+
+def _region(layout: Layout, name: str) -> Column:
+    region = _named(layout, name, "region")
+    if region.kind is not ColumnKind.TEXT:
+        raise InputError(
+            f"{layout.name}: the region column {shown(region.name)!r} ({region.type_name}) is not "
+            "text; it has to hold two-letter country codes such as DE"
+        )
+    return region
+
+
+def _kept(layout: Layout, settings: Input, first: Choice | None) -> dict[str, Column]:
+    keeps_all = settings.keep_columns == _ALL
+    if first:
+        names = list(first.kept)
+        if keeps_all and len(layout.columns) > len(names):
+            raise InputError(
+                f"{layout.name}: it has more columns than the first file, and keep_columns is "
+                "all; name the columns to keep, or screen the files apart"
+            )
+    elif keeps_all:
+        names = [column.name for column in layout.columns]
+    else:
+        names = list(settings.keep_columns)
+    if len(names) > _MOST_KEPT:
+        raise InputError(
+            f"{layout.name}: {len(names):,} columns are too many to keep, at most {_MOST_KEPT:,} "
+            "are; name those you need with --keep-columns"
+        )
+    chosen = [_named(layout, name, "kept") for name in names]
+    for column in chosen:
+        if column.dtype is None:
+            raise InputError(
+                f"{layout.name}: column {shown(column.name)!r} ({column.type_name}) cannot be "
+                "kept; leave it out of keep_columns, or write it as text"
+            )
+    if first:
+        return dict(zip(names, chosen, strict=True))
+    # Most warehouses do not tell column names apart by case.
+    for name, times in Counter(column.name.casefold() for column in chosen).items():
+        if times > 1 and len({c.position for c in chosen if c.name.casefold() == name}) > 1:
+            raise InputError(
+                f"{layout.name}: two kept columns are called {shown(name)!r} but for upper and "
+                "lower case; rename one, or keep one only"
+            )
+    return {column.name: column for column in chosen}
+
+
+def _named(layout: Layout, name: str, role: str) -> Column:
+    """The column of that name, else the one that differs in case only."""
+    if layout.csv and not layout.csv.has_header and name.isdecimal():
+        name = f"column_{int(name)}"
+    columns = layout.columns
+    matches = [c for c in columns if c.name == name] or [
+        c for c in columns if c.name.casefold() == name.casefold()
+    ]
+    if not matches:
+        _refuse_data_header(layout)
+        raise _missing(layout, name, role)
+    if len(matches) > 1 or matches[0].is_duplicate:
+        raise InputError(
+            f"{layout.name}: more than one column is called {shown(name)!r}; rename them, so "
+            f"that the {role} column is certain"
+        )
+    return matches[0]
+
+
+def _missing(layout: Layout, name: str, role: str) -> InputError:
+    by_folded = {c.name.casefold(): c.name for c in layout.columns}
+    # Comparing takes long for long names; nobody mistypes one of those.
+    short = [folded for folded in by_folded if len(folded) <= _SHORT_NAME][:_COMPARED]
+    close = difflib.get_close_matches(name.casefold()[:_SHORT_NAME], short, n=1)
+    hint = f" Did you mean {shown(by_folded[close[0]])!r}?" if close else ""
+    listed = _listing(layout, (shown(c.name) for c in layout.columns))
+    return InputError(
+        f"{layout.name}: there is no {role} column {shown(name)!r}.{hint} Name one "
+        f"that it has: {listed}"
+    )
+
+
+def _listing(layout: Layout, descriptions: Iterable[str]) -> str:
+    """The first columns' descriptions, as many as a line has room for."""
+    listed: list[str] = []
+    for each in islice(descriptions, _LISTED):
+        if listed and len(", ".join((*listed, each))) > _LISTED_CHARACTERS:
+            break
+        listed.append(each)
+    return ", ".join(listed) + (", …" if len(layout.columns) > len(listed) else "")
+
+
+def _guessed(layout: Layout) -> Column:
+    _refuse_data_header(layout)
+    readable = [c for c in layout.columns if c.kind]
+    named = [c for c in readable if _normal(c.name) in _PHONE_NAMES]
+    if len(named) == 1 and _fits_its_name(named[0]):
+        return _certain(layout, named[0])
+    if not named:
+        if len(layout.columns) == 1 and readable and _fits_its_name(readable[0]):
+            return readable[0]
+        if column := _by_content(readable):
+            return _certain(layout, column)
+    raise _undecided(layout)
+
+
+def _certain(layout: Layout, column: Column) -> Column:
+    return _named(layout, column.name, "phone")
+
+
+def _by_content(columns: list[Column]) -> Column | None:
+    clear = [c for c in columns if detect.most(c.sample, detect.is_clearly_number)]
+    if len(clear) != 1:
+        return None
+    # A leading 0 alone may be a padded customer number: then no other column may compete.
+    if detect.most(clear[0].sample, detect.is_international):
+        return clear[0]
+    possible = [c for c in columns if detect.most(c.sample, detect.may_be_number)]
+    return clear[0] if possible == clear else None
+
+
+def _fits_its_name(column: Column) -> bool:
+    return detect.most(column.sample, detect.was_number, _TRUSTED_SHARE)
+
+
+def _normal(name: str) -> str:
+    """The name in lower case without accents, blanks and punctuation.
+
+    >>> _normal("Téléphone (Mobile)")
+    'telephonemobile'
+    """
+    letters = unicodedata.normalize("NFKD", name).casefold()
+    return "".join(c for c in letters if c.isalnum())
+
+
+def _refuse_data_header(layout: Layout) -> None:
+    if layout.csv is None or not layout.csv.has_header:
+        return
+    for column in layout.columns:
+        if detect.is_data(column.name):
+            raise InputError(
+                f"{layout.name}: its first line holds {mask_cell(column.name)!r}, which looks "
+                "like a number and not like a column's name; if it is a row, say --no-header"
+            )
+
+
+def _undecided(layout: Layout) -> InputError:
+    examples = (
+        (column.name, next((c for c in column.sample if c and c.strip()), ""))
+        for column in layout.columns
+    )
+    listed = _listing(
+        layout,
+        (
+            f"{shown(name)} ({mask_cell(example)})" if example else f"{shown(name)} (empty)"
+            for name, example in examples
+        ),
+    )
+    return InputError(
+        f"{layout.name}: it is not certain which column holds the phone numbers; name it with "
+        f"--phone-column. It has: {listed}"
+    )

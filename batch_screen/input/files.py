@@ -1,0 +1,273 @@
+"""Which files an argument means, and stdin as a file.
+
+Deliberately does not look into them.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import hashlib
+import itertools
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import polars as pl
+import pyarrow as pa
+
+from batch_screen.errors import ExitCode, InputError, OutputError
+
+# The one place where other people's exceptions become an ``InputError``.
+#
+# polars and pyarrow quote cell content in their messages, so none of their text is passed on.
+
+_DAMAGED = (pa.ArrowException, pl.exceptions.PolarsError, csv.Error, UnicodeError, EOFError)
+
+
+@contextmanager
+def translated(name: str) -> Iterator[None]:
+    """Whatever a library raises inside becomes one clear line about the input ``name``."""
+    try:
+        yield
+    except _DAMAGED:
+        raise _damaged(name) from None
+    except OSError as error:
+        raise _not_readable(name, error) from None
+    except MemoryError:
+        raise InputError(
+            f"{name}: a part of it does not fit into memory; split the file or write it anew"
+        ) from None
+    except BaseException as error:
+        # polars' panics derive from BaseException; its class has no public, importable name.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise _damaged(name) from None
+
+
+def _damaged(name: str) -> InputError:
+    return InputError(
+        f"{name}: it is damaged or ends too early; copy or export the file again and check its size"
+    )
+
+
+def _not_readable(name: str, error: OSError) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError(
+            f"{name}: there is no such file; check the path", exit_code=ExitCode.NO_INPUT
+        )
+    if isinstance(error, PermissionError):
+        return InputError(
+            f"{name}: you may not read it; check the permissions of the file and its folders",
+            exit_code=ExitCode.NO_INPUT,
+        )
+    # pyarrow reports damaged and truncated streams as an OSError without a number.
+    if error.errno is None or error.strerror is None:
+        return _damaged(name)
+    return InputError(
+        f"{name}: it cannot be read: {error.strerror}; check the disk or copy the file",
+        exit_code=ExitCode.NO_INPUT,
+    )
+
+
+SUFFIXES = (
+    ".parquet",
+    *(kind + packing for kind in (".csv", ".tsv", ".txt") for packing in ("", ".gz", ".zst")),
+)
+_COPY_BYTES = 1 << 20
+_LOOKED_AT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stdin:
+    """The argument ``-``: can be read only once, so it is spooled to a file first."""
+
+    name: str = "stdin"
+
+
+def expand(inputs: Sequence[str], *, apart: Sequence[Path] = ()) -> list[Path | Stdin]:
+    """The files that the arguments mean: files as given, globs and folders sorted by name.
+
+    A folder means the ``SUFFIXES`` files directly in it; hidden files are left out. What lies
+    ``apart``, as our own output and the opt-out list do, is never found by a folder or a glob
+    around it. Raises InputError (66) where an argument means nothing, something unreadable or
+    something twice.
+    """
+    folders = [folder.resolve() for folder in apart]
+    found: list[Path | Stdin] = [item for one in inputs for item in _meant(one, folders)]
+    if not found:
+        raise InputError(
+            "no input: name a file, a folder, or - for stdin", exit_code=ExitCode.NO_INPUT
+        )
+    seen: set[object] = set()
+    for item in found:
+        key = item.resolve() if isinstance(item, Path) else item
+        if key in seen:
+            name = item.name if isinstance(item, Stdin) else str(item)
+            raise InputError(
+                f"{name}: it is named twice; name every input once", exit_code=ExitCode.NO_INPUT
+            )
+        seen.add(key)
+    return found
+
+
+def spool(stream: BinaryIO, folder: Path) -> Path:
+    """Copies the stream to a new file in the folder that only its owner can read, ever."""
+    try:
+        # mkstemp opens with O_CREAT | O_EXCL | O_NOFOLLOW and mode 0600.
+        descriptor, name = tempfile.mkstemp(prefix="stdin-", suffix=".input", dir=folder)
+    except OSError as error:
+        raise _not_spooled(folder, error) from None
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(_chunks(stream))
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        # What the stream itself raises is an InputError by now.
+        if isinstance(error, OSError):
+            raise _not_spooled(folder, error) from None
+        raise
+    return path
+
+
+def digest(path: Path, name: str = "") -> str:
+    """SHA-256 of the file's content, in hexadecimal: the content's part of a run's identity.
+
+    ``name`` is what messages call the file; by default its path.
+    """
+    name = name or str(path)
+    with translated(name):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(
+                f"{name}: it is not a regular file; write its content to one and name that",
+                exit_code=ExitCode.NO_INPUT,
+            )
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_changed(path: Path, sha256: str, name: str = "") -> None:
+    """Raises InputError where the file's content is no longer that of the digest."""
+    if digest(path, name) != sha256:
+        raise InputError(
+            f"{name or path}: it changed while it was read; start again when nothing writes to it"
+        )
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    with translated("stdin"):
+        while chunk := stream.read(_COPY_BYTES):
+            yield chunk
+
+
+def _not_spooled(folder: Path, error: OSError) -> OutputError:
+    reason = error.strerror or "it failed"
+    return OutputError(f"stdin cannot be copied to {folder}: {reason}; free space or name a file")
+
+
+def _meant(argument: str, apart: Sequence[Path]) -> list[Path | Stdin]:
+    if argument == "-":
+        return [Stdin()]
+    with translated(argument):
+        path = Path(argument)
+        if path.is_dir():
+            return [*_in_folder(path, apart)]
+        if not path.exists() and glob.has_magic(argument):
+            return [*_matching(argument, apart)]
+        return [_readable(path)]
+
+
+def _matching(pattern: str, apart: Sequence[Path]) -> list[Path]:
+    around = _around(_fixed(pattern), apart)
+    # Path.glob takes no absolute patterns.
+    matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))  # noqa: PTH207
+    paths = [path for path in matches if not _is_apart(path, around)]
+    if not paths:
+        raise InputError(
+            f"{pattern}: no file matches; check the pattern and the folder",
+            exit_code=ExitCode.NO_INPUT,
+        )
+    return [_readable(path) for path in paths]
+
+
+def _in_folder(folder: Path, apart: Sequence[Path]) -> list[Path]:
+    around = _around(folder, apart)
+    entries = _visible(folder)
+    # Reading only the upper floor of a partitioned folder would lose rows without a word.
+    if inner := [e for e in entries if e.is_dir() and not _is_apart(e, around)]:
+        raise InputError(
+            f"{folder}: it holds another folder, {inner[0].name}, and folders are not searched "
+            f"inside; name the files, or a pattern such as '{folder}/**/*{_suffix_in(inner)}'",
+            exit_code=ExitCode.NO_INPUT,
+        )
+    paths = [e for e in entries if _is_list(e) and not _is_apart(e, around)]
+    if not paths:
+        raise InputError(
+            f"{folder}: no input in this folder; put .csv, .tsv, .txt (also with .gz or "
+            ".zst) or .parquet files there",
+            exit_code=ExitCode.NO_INPUT,
+        )
+    return [_readable(path) for path in paths]
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(e for e in folder.iterdir() if not e.name.startswith("."))
+
+
+def _is_list(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def _fixed(pattern: str) -> Path:
+    """The folder that the pattern searches: its part before the first wildcard."""
+    parts = Path(pattern).parts
+    return Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+
+
+def _around(folder: Path, apart: Sequence[Path]) -> list[Path]:
+    """Those apart that the folder does not itself lie in: there everything would be apart."""
+    place = folder.resolve()
+    return [each for each in apart if not place.is_relative_to(each)]
+
+
+def _is_apart(path: Path, apart: Sequence[Path]) -> bool:
+    """Says whether the path lies apart, or is a folder around it that holds nothing else."""
+    place = path.resolve()
+    if any(place.is_relative_to(each) for each in apart):
+        return True
+    # A link back to a folder above would be followed for ever.
+    if path.is_symlink() or not any(each.is_relative_to(place) for each in apart):
+        return False
+    return all(_is_apart(e, apart) for e in _visible(path) if e.is_dir() or _is_list(e))
+
+
+def _suffix_in(folders: Sequence[Path]) -> str:
+    """The suffix of a list somewhere in the folders, if one is soon found."""
+    walk = (name for folder in folders for *_, names in os.walk(folder) for name in sorted(names))
+    for name in itertools.islice(walk, _LOOKED_AT):
+        if found := [s for s in SUFFIXES if name.lower().endswith(s)]:
+            return name[-len(found[0]) :]
+    return SUFFIXES[0]
+
+
+def _readable(path: Path) -> Path:
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise InputError(
+            f"{path}: it is a folder; name it alone, or let the pattern match files only",
+            exit_code=ExitCode.NO_INPUT,
+        )
+    # A pipe can be read once; the file is read to sniff, to take its digest, and for its rows.
+    if not stat.S_ISREG(mode):
+        raise InputError(
+            f"{path}: it is not a regular file; pipe it in and name - instead",
+            exit_code=ExitCode.NO_INPUT,
+        )
+    with path.open("rb"):
+        return path

@@ -1,0 +1,238 @@
+"""Parquet files: their columns, and their rows as frames of types that load everywhere.
+
+Reads only the columns that are needed, a row group's pages at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batch_screen.errors import InputError
+from batch_screen.input.files import translated
+from batch_screen.input.layout import Column, Layout, unique
+from batch_screen.input.limits import Caps, Weights, opened
+from batch_screen.model import ColumnKind
+
+_SAMPLE_ROWS = 1_000
+_SAMPLE_BYTES = 64 << 20
+_SAMPLE_CHARACTERS = 300  # far more than a number has, and less than a hostile cell
+_UTC = pl.Datetime("us", "UTC")
+_ARROW: Mapping[pl.DataType, Any] = {
+    pl.String(): pa.large_string(),
+    pl.Boolean(): pa.bool_(),
+    pl.Int32(): pa.int32(),
+    pl.Int64(): pa.int64(),
+    pl.Float64(): pa.float64(),
+    pl.Date(): pa.date32(),
+    _UTC: pa.timestamp("us", tz="UTC"),
+}
+# Whole numbers up to these are exact in a float of that many bits; beyond, digits were lost.
+_EXACT = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}
+
+
+def describe(path: Path, name: str, caps: Caps) -> Layout:
+    """The layout of a Parquet file, with a sample of its text and number columns."""
+    with translated(name), path.open("rb") as source:
+        file = opened(source, name, caps)
+        schema = file.schema_arrow
+        if not file.metadata.num_rows:
+            raise InputError(f"{name}: it has columns but no rows; export the list again")
+        named = unique(schema.names)
+        readable = [
+            field.name
+            for field, (_, is_duplicate) in zip(schema, named, strict=True)
+            if _kind(field.type) and not is_duplicate
+        ]
+        sample = _sample(file, readable, source, caps)
+        columns = []
+        for position, (field, (label, is_duplicate)) in enumerate(zip(schema, named, strict=True)):
+            kind = _kind(field.type)
+            columns.append(
+                Column(
+                    label,
+                    position,
+                    sample.get(field.name, ()),
+                    kind=kind,
+                    dtype=_kept_dtype(field.type),
+                    type_name=str(field.type).split("<")[0].split("[")[0],
+                    is_duplicate=is_duplicate,
+                )
+            )
+        return Layout(path, name, tuple(columns), None, _codec(file.metadata))
+
+
+def _codec(metadata: Any) -> str:
+    if not metadata.num_row_groups or not metadata.num_columns:
+        return ""
+    codec = str(metadata.row_group(0).column(0).compression).lower()
+    return "" if codec == "uncompressed" else codec
+
+
+def frames(
+    layout: Layout,
+    phone: Column,
+    region: Column | None,
+    kept: Mapping[str, tuple[Column, pl.DataType]],
+    caps: Caps,
+) -> Iterator[pl.DataFrame]:
+    """Rows in file order: raw, raw_region (String), ragged (Boolean, false), then ``kept``.
+
+    ``kept`` maps output names to a column and the type it is written in.
+    """
+    with translated(layout.name), layout.path.open("rb") as source:
+        file = opened(source, layout.name, caps)
+        names = file.schema_arrow.names
+        wanted = {c.position for c in (phone, region, *(c for c, _ in kept.values())) if c}
+        weights = Weights(source, layout.name, caps)
+        for batch in _batches(file, [names[p] for p in sorted(wanted)], weights):
+            # Text that is not UTF-8 passes through pyarrow unseen and breaks polars later.
+            batch.validate(full=True)
+            height = batch.num_rows
+            raw_region = _as_text(batch.column(names[region.position])) if region else None
+            columns = {
+                "raw": _as_text(batch.column(names[phone.position])),
+                "raw_region": pl.repeat(None, height, dtype=pl.String, eager=True)
+                if raw_region is None
+                else raw_region,
+                "ragged": pl.repeat(value=False, n=height, dtype=pl.Boolean, eager=True),
+            }
+            for output, (column, dtype) in kept.items():
+                columns[output] = _as_kept(batch.column(names[column.position]), dtype)
+            frame = pl.DataFrame(columns)
+            weights.add(int(frame.estimated_size()))
+            yield frame
+
+
+def _batches(file: Any, names: list[str], weights: Weights) -> Iterator[Any]:
+    for groups, rows in weights.portions(file.metadata, names):
+        yield from file.iter_batches(rows, row_groups=groups, columns=names)
+
+
+def _sample(
+    file: Any, names: list[str], source: BinaryIO, caps: Caps
+) -> dict[str, tuple[str | None, ...]]:
+    """The first cells of each column, but of those that are too large: they may go unread."""
+    sample, spent = {}, 0
+    for name in names:
+        with suppress(InputError):
+            taken = _first_cells(file, name, Weights(source, name, caps))
+            sample[name] = taken.cells
+            spent += taken.spent_bytes
+        if spent > _SAMPLE_BYTES:
+            break
+    return sample
+
+
+class _Sampled(NamedTuple):
+    cells: tuple[str | None, ...]
+    spent_bytes: int
+
+
+def _first_cells(file: Any, name: str, weights: Weights) -> _Sampled:
+    cells: list[str | None] = []
+    spent = 0
+    for batch in _batches(file, [name], weights):
+        batch.validate(full=True)
+        text = _as_text(batch.column(name))
+        spent += int(text.estimated_size())
+        cells += text.str.slice(0, _SAMPLE_CHARACTERS).to_list()
+        if len(cells) >= _SAMPLE_ROWS or spent > _SAMPLE_BYTES:
+            break
+    return _Sampled(tuple(cells[:_SAMPLE_ROWS]), spent)
+
+
+def _values(kind: Any) -> Any:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_text(kind: Any) -> bool:
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _kind(arrow_type: Any) -> ColumnKind | None:
+    """What numbers the column can hold; None: none."""
+    kind = _values(arrow_type)
+    if _is_text(kind):
+        return ColumnKind.TEXT
+    if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale <= 0):
+        return ColumnKind.INTEGER
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return ColumnKind.FLOAT
+    return None
+
+
+def _kept_dtype(arrow_type: Any) -> pl.DataType | None:
+    """The type that loads everywhere (facts: files and warehouses); None: there is none."""
+    is_kind = pa.types
+    if is_kind.is_int32(arrow_type):
+        return pl.Int32()
+    if is_kind.is_uint64(arrow_type):
+        return pl.String()
+    for claim, dtype in (
+        (is_kind.is_integer, pl.Int64()),
+        (is_kind.is_floating, pl.Float64()),
+        (is_kind.is_boolean, pl.Boolean()),
+        (is_kind.is_date, pl.Date()),
+    ):
+        if claim(arrow_type):
+            return dtype
+    if is_kind.is_timestamp(arrow_type):
+        return _UTC if arrow_type.tz else pl.String()
+    kind = _values(arrow_type)
+    is_textual = (
+        _is_text(kind)
+        or (
+            is_kind.is_dictionary(arrow_type)
+            and (is_kind.is_integer(kind) or is_kind.is_floating(kind))
+        )
+        or is_kind.is_decimal(kind)
+        or is_kind.is_time(kind)
+        or is_kind.is_null(kind)
+    )
+    return pl.String() if is_textual else None
+
+
+def _as_kept(array: Any, dtype: pl.DataType) -> pl.Series:
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    # Nanoseconds are cut to microseconds; anything else that does not fit is an error.
+    options = pc.CastOptions(_ARROW[dtype], allow_time_truncate=True)
+    return _series(array.cast(options=options))
+
+
+def _as_text(array: Any) -> pl.Series:
+    """The cells as text. Whole floats are written as digits, as nobody meant the ``.0``.
+
+    A float too large to be exact has lost digits: it is written in scientific notation, which
+    normalisation rejects.
+    """
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_floating(array.type):
+        exact = _EXACT[array.type.bit_width]
+        cells = [None if v is None else _float_text(v, exact) for v in array.to_pylist()]
+        return pl.Series(cells, dtype=pl.String)
+    text = _series(array.cast(pa.large_string()))
+    return text.str.replace(r"\.0+$", "") if pa.types.is_decimal(array.type) else text
+
+
+def _float_text(value: float, exact: int) -> str:
+    if not value.is_integer():
+        return repr(value)
+    return str(int(value)) if abs(value) <= exact else f"{value:e}"
+
+
+def _series(array: Any) -> pl.Series:
+    series = pl.from_arrow(array)
+    if not isinstance(series, pl.Series):  # pragma: no cover (an array is never a frame)
+        raise TypeError
+    return series

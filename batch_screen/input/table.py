@@ -1,0 +1,267 @@
+"""All inputs as one table: a stream of batches whose columns are the same whatever the format.
+
+The only door to this room for the pipeline, next to ``files``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from batch_screen.config.screening import Input
+from batch_screen.errors import ExitCode, InputError
+from batch_screen.input import parquet
+from batch_screen.input.columns import Choice, choose
+from batch_screen.input.csv import CHUNK_BYTES, RAGGED, Shape, guessed_encoding, unpacked, utf8
+from batch_screen.input.csv import frames as csv_frames
+from batch_screen.input.detect import is_data, sniff, was_number
+from batch_screen.input.files import translated
+from batch_screen.input.layout import Csv, Layout, Packing
+from batch_screen.input.limits import Caps
+from batch_screen.model import ColumnKind
+from batch_screen.schema import KEPT_PREFIX
+
+# About how many rows a file has, by its size and its beginning: a guess to lay things out by.
+
+_SAMPLE_BYTES = 1 << 20
+_USUAL_PACKING = 5
+"""Bytes of text in a byte of a packed list."""
+
+
+def expected_rows(layout: Layout, caps: Caps) -> int:
+    """About how many rows; exact for Parquet. InputError: it cannot be read."""
+    with translated(layout.name):
+        if layout.csv is None:
+            return int(pq.read_metadata(layout.path).num_rows)
+        packing = layout.csv.packing
+        sample = next(unpacked(layout.path, layout.name, packing, caps, _SAMPLE_BYTES), b"")
+        lines = sample.count(b"\n") or sample.count(b"\r")
+        if len(sample) < _SAMPLE_BYTES:
+            return lines
+        size = layout.path.stat().st_size
+        packed = 1 if packing is Packing.NONE else _USUAL_PACKING
+        return max(lines, lines * size * packed // len(sample))
+
+
+BATCH_ROWS = 150_000
+_BATCH_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The inputs, sniffed and with their columns chosen; nothing of their rows is held.
+
+    ``kept`` maps output names (``in_…``) to types. The names are the first file's. ``files`` are
+    the files in their order, each with its own columns.
+    """
+
+    phone_column: str
+    region_column: str | None
+    column_kind: ColumnKind
+    kept: Mapping[str, pl.DataType]
+    files: tuple[tuple[Layout, Choice], ...]
+    _caps: Caps
+    _chunk_bytes: int = CHUNK_BYTES
+
+    def batches(self, rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
+        """The rows of all files in order, in frames of ``rows`` rows but for the last.
+
+        Frames of very long cells have fewer.
+
+        Columns: row_index (Int64, from 0 over all files), source_file (String), source_row
+        (Int64, from 1 in each file), raw, raw_region (String, null where empty), ragged
+        (Boolean), then ``kept``. Can be called again. InputError where the input is damaged.
+        """
+        waiting: list[pl.DataFrame] = []
+        held = held_bytes = first = 0
+        for frame in self._frames():
+            waiting.append(frame)
+            held += frame.height
+            held_bytes += _text_bytes(frame)
+            while held >= rows or held_bytes > _BATCH_BYTES:
+                joined = pl.concat(waiting)
+                batch, rest = joined.head(rows), joined.slice(rows)
+                yield batch.pipe(_numbered, first)
+                waiting = [rest]
+                held_bytes = held_bytes * rest.height // held
+                held = rest.height
+                first += batch.height
+        if held:
+            yield pl.concat(waiting).pipe(_numbered, first)
+
+    def expected_rows(self) -> int:
+        """About how many rows there are; see ``expected``."""
+        return sum(expected_rows(layout, self._caps) for layout, _ in self.files)
+
+    def encoding_of(self, layout: Layout) -> str:
+        """The encoding a text file is read in, ``ascii`` if any would do; empty for Parquet.
+
+        Reads the file up to its first letter outside ASCII.
+        """
+        if layout.csv is None:
+            return ""
+        if layout.csv.encoding:
+            return layout.csv.encoding
+        packing = layout.csv.packing
+        with translated(layout.name):
+            chunks = unpacked(layout.path, layout.name, packing, self._caps, self._chunk_bytes)
+            return guessed_encoding(chunks)
+
+    def _frames(self) -> Iterator[pl.DataFrame]:
+        for layout, choice in self.files:
+            row = 1
+            for frame in self._file_frames(layout, choice):
+                yield frame.select(
+                    pl.lit(layout.name).alias("source_file"),
+                    pl.int_range(row, row + pl.len(), dtype=pl.Int64).alias("source_row"),
+                    pl.all(),
+                )
+                row += frame.height
+
+    def _file_frames(self, layout: Layout, choice: Choice) -> Iterator[pl.DataFrame]:
+        if layout.csv:
+            return self._text_frames(layout, layout.csv, choice)
+        kept = {
+            KEPT_PREFIX + name: (column, self.kept[KEPT_PREFIX + name])
+            for name, column in choice.kept.items()
+        }
+        return parquet.frames(layout, choice.phone, choice.region, kept, self._caps)
+
+    def _text_frames(self, layout: Layout, csv: Csv, choice: Choice) -> Iterator[pl.DataFrame]:
+        read = [c.position for c in (choice.phone, choice.region, *choice.kept.values()) if c]
+        shape = Shape(csv.delimiter, len(layout.columns), tuple(sorted(set(read))))
+        raw_region = pl.col(str(choice.region.position)) if choice.region else pl.lit(None)
+        columns = (
+            pl.col(str(choice.phone.position)).alias("raw"),
+            raw_region.cast(pl.String).alias("raw_region"),
+            pl.col(RAGGED),
+            *(pl.col(str(c.position)).alias(KEPT_PREFIX + n) for n, c in choice.kept.items()),
+        )
+        with translated(layout.name):
+            chunks = unpacked(layout.path, layout.name, csv.packing, self._caps, self._chunk_bytes)
+            text = _skip(utf8(chunks, layout.name, csv.encoding), csv.offset)
+            for frame in csv_frames(text, layout.name, shape):
+                yield frame.select(columns)
+
+
+def _text_bytes(frame: pl.DataFrame) -> int:
+    """The bytes of all its text; polars itself may hold equal cells only once."""
+    lengths = frame.select(pl.col(pl.String).str.len_bytes().sum())
+    return sum(lengths.row(0))
+
+
+def _numbered(frame: pl.DataFrame, first: int) -> pl.DataFrame:
+    index = pl.int_range(first, first + frame.height, dtype=pl.Int64, eager=True)
+    return frame.select(index.alias("row_index"), pl.all())
+
+
+def open_table(
+    paths: Sequence[Path],
+    settings: Input,
+    names: Sequence[str] | None = None,
+    *,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Table:
+    """Sniffs every file and chooses its columns; reads no more than each file's beginning.
+
+    ``names`` are what messages and ``source_file`` call the files; by default their base
+    names, or their paths below the folder they share. InputError: see sniff and columns.
+    """
+    if not paths:
+        raise InputError(
+            "no input: name a file, a folder, or - for stdin", exit_code=ExitCode.NO_INPUT
+        )
+    files: list[tuple[Layout, Choice]] = []
+    for path, name in zip(paths, names or _short(paths), strict=True):
+        layout = sniff(path, name, settings)
+        files.append((layout, choose(layout, settings, files[0][1] if files else None)))
+    first = files[0][1]
+    return Table(
+        first.phone.name,
+        first.region.name if first.region else None,
+        _one_kind(files),
+        {KEPT_PREFIX + name: _one_dtype(files, name) for name in first.kept},
+        tuple(files),
+        Caps.of(settings),
+        chunk_bytes,
+    )
+
+
+def _short(paths: Sequence[Path]) -> list[str]:
+    names = [path.name for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    folder = os.path.commonpath([path.absolute().parent for path in paths])
+    return [path.absolute().relative_to(folder).as_posix() for path in paths]
+
+
+def _one_kind(files: Sequence[tuple[Layout, Choice]]) -> ColumnKind:
+    """The phone column's kind, which decides how every cell is read."""
+    kind = files[0][1].phone.kind
+    for layout, choice in files:
+        if choice.phone.kind is not kind:
+            raise InputError(
+                f"{layout.name}: its phone column is {choice.phone.kind}, but {kind} in "
+                f"{files[0][0].name}; screen them in separate runs"
+            )
+    return kind or ColumnKind.TEXT
+
+
+def _one_dtype(files: Sequence[tuple[Layout, Choice]], name: str) -> pl.DataType:
+    dtypes = {choice.kept[name].dtype for _, choice in files}
+    only = dtypes.pop() if len(dtypes) == 1 else None
+    return only or pl.String()
+
+
+def _skip(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:
+    """The chunks without their first ``count`` bytes, and without empty ones."""
+    for chunk in chunks:
+        rest = chunk[count:]
+        count -= len(chunk) - len(rest)
+        if rest:
+            yield rest
+
+
+# A bare list of numbers that is no input: whatever its layout, found out without being told.
+#
+# The settings that describe the inputs do not describe it, except for the names of columns,
+# where it has them too.
+
+
+def open_listed(path: Path, name: str, settings: Input) -> Table:
+    """The list as a table. A first row that holds a number is a row and no header.
+
+    The columns are those of the inputs' names, if it has them; else the phone column is
+    guessed. InputError: see ``open_table``, and where the column is not certain.
+    """
+    caps = {key: getattr(settings, key) for key in ("max_unpacked_gib", "max_unpacking_ratio")}
+    found = Input(**caps, has_header=False)
+    layout = sniff(path, name, found)
+    if layout.csv and not _begins_with_a_number(layout):
+        found = Input(**caps)
+        layout = sniff(path, name, found)
+    names = {column.name.casefold() for column in layout.columns}
+    known = {
+        key: value
+        for key in ("phone_column", "region_column")
+        if (value := getattr(settings, key)).casefold() in names
+    }
+    found = found.model_copy(update=known)
+    try:
+        choose(layout, found)
+    except InputError:  # its advice is about the inputs' options
+        raise InputError(
+            f"{name}: it is not certain which of its columns holds the numbers; keep that one "
+            "alone, or call it phone"
+        ) from None
+    return open_table([path], found, [name])
+
+
+def _begins_with_a_number(layout: Layout) -> bool:
+    first = [column.sample[0] for column in layout.columns if column.sample]
+    return any(was_number(cell) or is_data(cell) for cell in first if cell)

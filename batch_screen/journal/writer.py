@@ -1,0 +1,93 @@
+"""Group commit: records that were noted are synced together, those of a moment at once.
+
+They outlive the process since they were noted; now they outlive the machine. A thread of its own
+does the waiting for the disk, so the event loop never does. A record counts only after
+``on_saved``. The first failure ends all saving: a failed fsync cannot be repeated on Linux, and
+answers that cannot be saved must no longer be bought.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+
+from batch_screen.journal.records import Record
+from batch_screen.journal.segments import SegmentWriter
+
+COMMIT_SECONDS = 0.02
+COMMIT_RECORDS = 256
+
+Entry = tuple[int, Record]
+_CLOSE: None = None
+
+
+class GroupCommit:
+    """Syncs (shard, record) entries in the background, in the order they were appended.
+
+    Entries come from one thread. ``on_saved`` gets each synced batch and ``on_failure`` the first
+    error; both are called from the saving thread.
+    """
+
+    def __init__(
+        self,
+        writer: SegmentWriter,
+        *,
+        on_saved: Callable[[list[Entry]], None],
+        on_failure: Callable[[Exception], None],
+        most_records: int = COMMIT_RECORDS,
+    ) -> None:
+        """``most_records``: when so many wait, they are saved without waiting for more."""
+        self._writer = writer
+        self._on_saved = on_saved
+        self._on_failure = on_failure
+        self._most_records = most_records
+        self._queue: SimpleQueue[list[Entry] | None] = SimpleQueue()
+        # Each is counted up by one thread alone: how many came, and how many are being saved.
+        self._appended = self._taken = 0
+        self._hurry = threading.Event()
+        self._thread = threading.Thread(target=self._save_all, name="journal", daemon=True)
+        self._thread.start()
+
+    def append(self, entries: list[Entry]) -> None:
+        """Hands over records that were noted; does not wait for the disk."""
+        self._queue.put(entries)
+        self._appended += len(entries)
+        if self._appended - self._taken >= self._most_records and not self._hurry.is_set():
+            self._hurry.set()
+
+    def hurry(self) -> None:
+        """Commits what there is without waiting for more."""
+        self._hurry.set()
+
+    def close(self) -> None:
+        """Returns when everything appended is saved, or the first failure was reported."""
+        self._queue.put(_CLOSE)
+        self._hurry.set()
+        self._thread.join()
+        self._writer.close()
+
+    def _save_all(self) -> None:
+        open_ = True
+        while open_:
+            batches = [self._queue.get()]
+            self._hurry.wait(COMMIT_SECONDS)
+            self._hurry.clear()
+            # All that waits, however much: a slow disk makes larger commits, not a longer queue.
+            with suppress(Empty):
+                while True:
+                    batches.append(self._queue.get_nowait())
+            open_ = _CLOSE not in batches
+            entries = [entry for batch in batches if batch is not _CLOSE for entry in batch]
+            self._taken += len(entries)
+            try:
+                self._save(entries)
+            except Exception as error:  # noqa: BLE001 (this thread must not die in silence)
+                self._on_failure(error)
+                return
+
+    def _save(self, entries: list[Entry]) -> None:
+        for shard in {shard for shard, _ in entries}:
+            self._writer.sync(shard)
+        self._on_saved(entries)

@@ -1,0 +1,406 @@
+"""The decision between readings, for whole columns: ``Normaliser``'s tables as expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import polars as pl
+from phonenumbers import PhoneNumberType
+
+from batch_screen.config.screening import Ambiguous, Numbers, Strictness
+from batch_screen.model import ColumnKind
+from batch_screen.numbers.columnar.clean import (
+    count_of,
+    first_of,
+    masked,
+    split,
+    starts_with_zeros,
+    ten_to,
+    text_of,
+    value_of,
+)
+from batch_screen.numbers.columnar.intervals import Lookup
+from batch_screen.numbers.columnar.parse import DIALLED, read_columns
+from batch_screen.numbers.columnar.plans import MOBILE_TYPES, anchored, territories
+from batch_screen.numbers.parse import (
+    E164,
+    LONGEST_SHORT_CODE,
+    TYPE_NAMES,
+    UNKNOWN_TYPE,
+    is_open_plan_with_trunk,
+)
+from batch_screen.numbers.rules import RejectReason, Rule
+
+# Between two readings of the same digits, for whole columns: ``Normaliser``'s rules in doubt.
+#
+# Rows have ``row`` and both readings: the one dialled at home as n_…, the one abroad as i_….
+
+
+def dialled_out(both: pl.DataFrame) -> pl.DataFrame:
+    """Digits that start with 00 and with a longer international prefix: as either, if equal."""
+    c = pl.col
+    is_dialled = c("n_failure").is_null() & c("n_has_idd")
+    differs = c("i_failure").is_null() & (c("i_e164") != c("n_e164"))
+    reason = (
+        pl.when(~is_dialled.fill_null(value=False))
+        .then(pl.lit(RejectReason.DOUBLE_ZERO.value))
+        .when(differs.fill_null(value=False))
+        .then(pl.lit(RejectReason.AMBIGUOUS.value))
+    )
+    return both.with_columns(reason=reason).select(
+        "row",
+        e164="n_e164",
+        region="n_region",
+        number_type="n_type",
+        rule=pl.lit(Rule.INTERNATIONAL_IDD.value),
+        reason="reason",
+        detail=pl.when(c("reason") == RejectReason.AMBIGUOUS.value).then(_two_readings()),
+    )
+
+
+def weighed(both: pl.DataFrame, kind: ColumnKind) -> pl.DataFrame:
+    """Between the two readings of digits that could start with a country code.
+
+    ``both`` has the digits (``value`` and ``count``) and their ``home`` too.
+    """
+    c = pl.col
+    both = both.join(_plans(both["home"]), on="home", how="left").with_columns(
+        is_weak=~c("n_type").is_in(MOBILE_TYPES)
+        & c("is_open")
+        & (value_of(c("n_e164")) == c("code") * ten_to(c("count")) + c("value"))
+    )
+    both = both.with_columns(takes_abroad=_takes_abroad()).with_columns(reason=_reason(kind))
+    refused, chosen = split(both, c("reason").is_not_null())  # few, and texts take long
+    return pl.concat(
+        [_taken(chosen, pl.lit(None, pl.String)), _taken(refused, _detail(c("reason")))]
+    )
+
+
+def _taken(both: pl.DataFrame, detail: pl.Expr) -> pl.DataFrame:
+    """The readings that are meant."""
+    rule = (
+        pl.when("takes_abroad")
+        .then(pl.lit(Rule.DIGITS_INTERNATIONAL.value))
+        .when("n_has_idd")
+        .then(pl.lit(Rule.INTERNATIONAL_IDD.value))
+        .otherwise(pl.lit(Rule.NATIONAL.value))
+    )
+
+    def taken(name: str) -> pl.Expr:
+        return pl.when("takes_abroad").then(f"i_{name}").otherwise(f"n_{name}")
+
+    return both.select(
+        "row",
+        e164=taken("e164"),
+        region=taken("region"),
+        number_type=taken("type"),
+        rule=rule,
+        reason="reason",
+        detail=detail,
+    )
+
+
+def _detail(reason: pl.Expr) -> pl.Expr:
+    """What is told of a refusal."""
+    is_missing = reason == RejectReason.MISSING_AREA_CODE.value
+    return (
+        pl.when(reason == RejectReason.AMBIGUOUS.value)
+        .then(_two_readings())
+        .when(is_missing & pl.col("n_failure").is_null())
+        .then(pl.format("read as {}", masked("n_e164")))
+    )
+
+
+def _takes_abroad() -> pl.Expr:
+    """Whether the reading abroad is the one that is meant."""
+    c = pl.col
+    n_is, i_is = c("n_failure").is_null(), c("i_failure").is_null()
+    n_valid = c("n_type") != UNKNOWN_TYPE
+    is_mobile = c("i_type") == TYPE_NAMES[PhoneNumberType.MOBILE]
+    # As in normalise._is_the_only_mobile.
+    is_only_mobile = (
+        ~c("n_type").is_in(MOBILE_TYPES)
+        & c("i_type").is_in(MOBILE_TYPES)
+        & (~n_valid | (c("is_weak") & is_mobile))
+    )
+    return i_is & (~n_is | (c("n_e164") == c("i_e164")) | is_only_mobile)
+
+
+def _reason(kind: ColumnKind) -> pl.Expr:
+    """Why neither reading counts; null where one does."""
+    c = pl.col
+    n_is, i_is = c("n_failure").is_null(), c("i_failure").is_null()
+    missing = pl.lit(RejectReason.MISSING_AREA_CODE.value)
+    is_doubtful = (c("i_type") != UNKNOWN_TYPE) | ~c("n_type").is_in(MOBILE_TYPES)
+    is_local = c("is_weak") if kind is ColumnKind.TEXT else pl.lit(value=False)
+    return (
+        pl.when(c("n_failure") == missing)
+        .then(missing)
+        .when(~n_is & ~i_is)
+        .then("n_failure")
+        .when("takes_abroad")
+        .then(None)
+        .when(i_is & is_doubtful)
+        .then(pl.lit(RejectReason.AMBIGUOUS.value))
+        .when(is_local)
+        .then(missing)
+    )
+
+
+def _plans(homes: pl.Series) -> pl.DataFrame:
+    """For each territory its calling code and whether its landlines have an open plan."""
+    here = homes.unique().to_list()
+    plans = [territories()[place] for place in here]
+    return pl.DataFrame(
+        {
+            "home": here,
+            "code": [plan.code for plan in plans],
+            "is_open": [is_open_plan_with_trunk(plan.region) for plan in plans],
+        },
+        schema={"home": pl.UInt16, "code": pl.UInt64, "is_open": pl.Boolean},
+    )
+
+
+def _two_readings() -> pl.Expr:
+    return pl.format("national {}, international {}", masked("n_e164"), masked("i_e164"))
+
+
+NO_REGION, UNKNOWN_REGION = 65_535, 65_534
+"""In place of a territory's place."""
+
+# What becomes of a row, as a number: one of these, or a rule by which its one reading counts.
+_UNSURE, _UNKNOWN_REGION, _NO_REGION, _DOUBLE_ZERO, _SHORT, _SHORT_CODE = range(6)
+_WEIGH, _WEIGH_ABROAD, _DIAL_OUT = range(6, 9)
+_RULES = list(Rule)
+_FIRST_RULE = 10
+_WAY, _HOME = pl.col("way"), pl.col("home")
+_VALUE, _COUNT = pl.col("value"), pl.col("count")
+_STARTS_0, _STARTS_00 = (starts_with_zeros(_VALUE, _COUNT, zeros) for zeros in (1, 2))
+_IS_READ = pl.col("reason").is_null()
+_SHORT_CODES = Lookup(lambda place, length: territories()[place].short_codes(length))
+
+
+class Decided(NamedTuple):
+    """Rows by what was decided.
+
+    ``chosen``: row, e164, region, number_type, rule, all but region filled in; ``refused``: row,
+    reason, detail; ``undecided``: row.
+    """
+
+    chosen: pl.DataFrame
+    refused: pl.DataFrame
+    undecided: pl.DataFrame
+
+
+def decide(cells: pl.DataFrame, settings: Numbers, kind: ColumnKind) -> Decided:
+    """What each row of digits is.
+
+    ``cells`` has ``row``, ``value``, ``count``, ``has_plus`` and ``home``: the place of the
+    territory to dial in, or one of ``NO_REGION`` and ``UNKNOWN_REGION``. What only ``Normaliser``
+    can tell is undecided.
+    """
+    rows = cells.select("row", "value", "count", "home", way=_way(settings))
+    doubtful, rows = split(rows, _is(_DOUBLE_ZERO))
+    short, rows = split(rows, _is(_SHORT))
+    rows = pl.concat([rows, *_double_zeros(doubtful), *_short(short, settings)])
+    refused = [
+        _refused(rows.filter(_is(way)), reason)
+        for way, reason in (
+            (_UNKNOWN_REGION, RejectReason.UNKNOWN_REGION),
+            (_NO_REGION, RejectReason.NO_REGION),
+            (_DOUBLE_ZERO, RejectReason.DOUBLE_ZERO),
+            (_SHORT_CODE, RejectReason.SHORT_CODE),
+        )
+    ]
+    undecided = [rows.filter(_is(_UNSURE)).select("row")]
+    dialled = rows.filter(_WAY >= _WEIGH)
+    twice = dialled.filter(_WAY.is_in([_WEIGH, _DIAL_OUT]))
+    readings = read_columns(pl.concat([_dialled(dialled), _dialled_abroad(twice)]))
+    undecided.append(readings.too_long.unique())
+    single, others = split(readings.read, _WAY >= _FIRST_RULE)
+    chosen = [_single(single)]
+    if others.height:
+        at_home = twice.select("row", "value", "count", "home")
+        chosen += [
+            weighed(_both(others, _WEIGH).join(at_home, on="row"), kind),
+            dialled_out(_both(others, _DIAL_OUT)),
+        ]
+    found = pl.concat(chosen)
+    tests = list(settings.test_numbers)
+    if tests:  # nothing of them is checked
+        listed, found = split(found, pl.col("e164").is_in(tests))
+        undecided.append(listed.select("row"))
+    good, bad = split(found, _IS_READ)
+    refused.append(bad.select("row", "reason", "detail"))
+    good, not_wanted = _judged(good, settings)
+    refused += not_wanted
+    return Decided(
+        good.select("row", "e164", "region", "number_type", "rule"),
+        pl.concat(refused),
+        pl.concat(undecided),
+    )
+
+
+def _is(way: int) -> pl.Expr:
+    return _WAY.eq(way)
+
+
+def _by(rule: Rule) -> int:
+    return _FIRST_RULE + _RULES.index(rule)
+
+
+def _way(settings: Numbers) -> pl.Expr:
+    """What becomes of each row; ``Normaliser._choose`` as one expression."""
+    is_short = _COUNT <= LONGEST_SHORT_CODE
+    # With so few digits libphonenumber has rules of its own.
+    cases = [(_STARTS_00 & is_short, _UNSURE)]
+    if tests := [int(number) for number in settings.test_numbers if E164.fullmatch(number)]:
+        cases.append((_VALUE.is_in(pl.Series(tests, dtype=pl.UInt64).implode()), _UNSURE))
+    cases.append((pl.col("has_plus"), _by(Rule.INTERNATIONAL_PLUS)))
+    if settings.double_zero_is_plus:
+        cases.append((_STARTS_00, _by(Rule.INTERNATIONAL_00)))
+    if settings.ambiguous is Ambiguous.INTERNATIONAL:
+        cases.append((~_STARTS_0, _by(Rule.DIGITS_FORCED_INTERNATIONAL)))
+    cases += [
+        (_HOME.eq(UNKNOWN_REGION), _UNKNOWN_REGION),
+        (_STARTS_00, _DOUBLE_ZERO),
+        (_HOME.eq(NO_REGION), _NO_REGION),
+        (_STARTS_0, _by(Rule.NATIONAL)),
+        (is_short, _SHORT),
+    ]
+    return first_of([(is_so, _number(way)) for is_so, way in cases], _number(_otherwise(settings)))
+
+
+def _otherwise(settings: Numbers) -> int:
+    """What becomes of digits that could be either a national number or one from abroad."""
+    forced = settings.ambiguous is Ambiguous.NATIONAL
+    return _by(Rule.DIGITS_FORCED_NATIONAL) if forced else _WEIGH
+
+
+def _number(way: int) -> pl.Expr:
+    return pl.lit(way, pl.UInt8)
+
+
+def _double_zeros(doubtful: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Rows that start with 00, which is the international prefix in most regions only."""
+    if not doubtful.height:
+        return
+    nowhere, doubtful = split(doubtful, _HOME.eq(NO_REGION))
+    yield nowhere
+    prefixes = [territory.international_prefix for territory in territories()]
+    named = doubtful.with_columns(pl.Series(prefixes).gather(doubtful["home"]).alias("prefix"))
+    usual, others = split(named, pl.col("prefix").eq("00"))
+    yield usual.drop("prefix").with_columns(way=_number(_by(Rule.INTERNATIONAL_00)))
+    prefix = pl.col("prefix").str
+    other_way = prefix.contains("^[0-9]*$") & ~prefix.starts_with("00")
+    not_dialled, others = split(others, other_way)
+    yield not_dialled.drop("prefix")
+    for part in others.partition_by("prefix", include_key=True) if others.height else ():
+        found = text_of(_VALUE, _COUNT).str.extract(f"({anchored(part['prefix'][0])})")
+        # A longer prefix: 0011 in Australia; but in Hong Kong 0086131… loses its 008.
+        cases = [
+            (found == "00", _number(_by(Rule.INTERNATIONAL_00))),
+            (found.is_not_null(), _number(_DIAL_OUT)),
+        ]
+        yield part.drop("prefix").with_columns(way=first_of(cases, _number(_DOUBLE_ZERO)))
+
+
+def _short(short: pl.DataFrame, settings: Numbers) -> Iterator[pl.DataFrame]:
+    """Rows of few digits, which are short codes or no more special than longer ones."""
+    if short.height:
+        is_code = _SHORT_CODES.verdicts(short["home"], short["value"], short["count"]) == 1
+        yield short.filter(is_code).with_columns(way=_number(_SHORT_CODE))
+        yield short.filter(~is_code).with_columns(way=_number(_otherwise(settings)))
+
+
+def _dialled(rows: pl.DataFrame) -> pl.DataFrame:
+    """Each row as it is to be read first."""
+    is_00 = _is(_by(Rule.INTERNATIONAL_00))
+    at_home = [_WEIGH, _DIAL_OUT, _by(Rule.NATIONAL), _by(Rule.DIGITS_FORCED_NATIONAL)]
+    return rows.select(
+        "row",
+        "way",
+        "value",
+        count=pl.when(is_00).then(_COUNT - 2).otherwise(_COUNT),
+        place=pl.when(_WAY.is_in(at_home)).then(_HOME),
+    ).select(DIALLED)
+
+
+def _dialled_abroad(twice: pl.DataFrame) -> pl.DataFrame:
+    """The rows that have another reading, as numbers that start with a calling code."""
+    is_out = _is(_DIAL_OUT)
+    return twice.select(
+        "row",
+        "value",
+        way=pl.lit(_WEIGH_ABROAD, pl.UInt8),
+        count=pl.when(is_out).then(_COUNT - 2).otherwise(_COUNT),
+        place=pl.lit(None, pl.UInt16),
+    ).select(DIALLED)
+
+
+def _single(read: pl.DataFrame) -> pl.DataFrame:
+    """Rows with but one reading."""
+    rules = pl.Series([rule.value for rule in _RULES])
+    rule = rules.gather(read["way"] - _FIRST_RULE)
+    idd = pl.lit(Rule.INTERNATIONAL_IDD.value)
+    return read.with_columns(rule.alias("rule")).select(
+        "row",
+        "e164",
+        "region",
+        number_type="type",
+        rule=pl.when("has_idd").then(idd).otherwise("rule"),
+        reason="failure",
+        detail=pl.lit(None, pl.String),
+    )
+
+
+def _both(read: pl.DataFrame, way: int) -> pl.DataFrame:
+    """The readings of the rows of this way: those dialled at home as n_…, those abroad as i_…."""
+    at_home = read.filter(_is(way)).drop("way")
+    abroad = read.filter(_is(_WEIGH_ABROAD)).drop("way")
+    return at_home.rename(lambda name: name if name == "row" else f"n_{name}").join(
+        abroad.rename(lambda name: name if name == "row" else f"i_{name}"), on="row"
+    )
+
+
+def _judged(good: pl.DataFrame, settings: Numbers) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """The readings that meet the strictness, and the refusals of the others."""
+    number_type = pl.col("number_type")
+    refused = []
+    if settings.strictness is Strictness.POSSIBLE:
+        stable, unstable = _by_stability(good)
+        refused.append(_read_as(unstable, RejectReason.NOT_POSSIBLE))
+        return stable, refused
+    unknown, good = split(good, number_type == UNKNOWN_TYPE)
+    refused.append(_read_as(unknown, RejectReason.NOT_VALID))
+    if settings.strictness is Strictness.MOBILE:
+        good, others = split(good, number_type.is_in(MOBILE_TYPES))
+        refused.append(_read_as(others, RejectReason.NOT_MOBILE))
+    return good, refused
+
+
+def _by_stability(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The numbers that read again are the same, as valid ones always are, and the others."""
+    unknown, known = split(good, pl.col("number_type") == UNKNOWN_TYPE)
+    e164 = pl.col("e164")
+    again = read_columns(
+        unknown.select(
+            "row",
+            way=pl.lit(0, pl.UInt8),
+            value=value_of(e164),
+            count=count_of(e164) - 1,
+            place=pl.lit(None, pl.UInt16),
+        )
+    ).read.select("row", again="e164")
+    stable, unstable = split(unknown.join(again, on="row"), pl.col("again") == pl.col("e164"))
+    return pl.concat([known, stable.drop("again")]), unstable
+
+
+def _refused(rows: pl.DataFrame, reason: RejectReason) -> pl.DataFrame:
+    return rows.select("row", reason=pl.lit(reason.value), detail=pl.lit(None, pl.String))
+
+
+def _read_as(rows: pl.DataFrame, reason: RejectReason) -> pl.DataFrame:
+    detail = pl.format("read as {}", masked("e164"))
+    return rows.select("row", reason=pl.lit(reason.value), detail=detail)

@@ -1,0 +1,299 @@
+"""``numbers.parse.read`` for whole columns: the same numbers, regions, types and refusals.
+
+Rows go through libphonenumber's steps together, whatever their territories. Only prefixes that
+are more than digits are taken off territory by territory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import NamedTuple
+
+import polars as pl
+
+from batch_screen.numbers.columnar.clean import (
+    behind_start,
+    count_of,
+    split,
+    starts_with,
+    starts_with_zeros,
+    ten_to,
+    text_of,
+    value_of,
+)
+from batch_screen.numbers.columnar.intervals import MOST_DIGITS, Lookup
+from batch_screen.numbers.columnar.plans import (
+    CODE_DIGITS,
+    CODES,
+    TYPES,
+    Territory,
+    by_territory,
+    code,
+    code_length,
+    code_place,
+    fact,
+    fact_of_length,
+    failure,
+    idd,
+    main_place,
+    main_places,
+    may_remain,
+    territories,
+    trunk,
+    types_of,
+    with_digits,
+)
+from batch_screen.numbers.parse import UNKNOWN_TYPE
+from batch_screen.numbers.rules import RejectReason
+
+DIALLED = ("row", "way", "value", "count", "place")
+"""What ``read_columns`` needs: ``row`` and ``way`` are its caller's, and come back.
+
+``value`` and ``count``: the digits, as in ``clean.py``. ``place``: that of the territory in which
+they are dialled, null where they start with a calling code.
+"""
+
+READING = pl.Schema(
+    {
+        "row": pl.UInt32,
+        "way": pl.UInt8,
+        "failure": pl.String,
+        "e164": pl.String,
+        "region": pl.String,
+        "type": pl.String,
+        "has_idd": pl.Boolean,
+    }
+)
+"""A reject reason, or a number and what is known of it."""
+
+_FEWEST_DIGITS = 2
+_SHORTEST_E164, _LONGEST_E164 = 7, 15
+_KEPT = ("row", "way")
+_NATIONAL = (*_KEPT, "place", "has_idd", "value", "count")
+_VALUE, _COUNT, _REST, _LEFT = map(pl.col, ("value", "count", "rest", "left"))
+
+_BEGINS_WITH_IDD = Lookup(
+    lambda place, length: territories()[place].prefixed(
+        territories()[place].international_prefix, length
+    )
+)
+_BEGINS_WITH_TRUNK = Lookup(
+    lambda place, length: territories()[place].prefixed(
+        territories()[place].national_prefix, length
+    )
+)
+_GENERAL = Lookup(lambda place, length: territories()[place].general(length))
+_TYPES = Lookup(lambda place, length: types_of(CODES[place], length))
+
+
+class Readings(NamedTuple):
+    """``read``: rows with the columns ``READING``, in any order; ``too_long``: the other ``row``s.
+
+    Numbers of more than ``MOST_DIGITS`` digits are none, but why they are none is not told here.
+    """
+
+    read: pl.DataFrame
+    too_long: pl.DataFrame
+
+
+def read_columns(dialled: pl.DataFrame) -> Readings:
+    """The numbers that digits mean."""
+    at_home, abroad = split(dialled, pl.col("place").is_not_null())
+    at_home, with_idd = _without_idd(at_home)
+    abroad = pl.concat(
+        [
+            abroad.select(*_KEPT, "value", "count", has_idd=pl.lit(value=False)),
+            with_idd.select(*_KEPT, "value", "count", has_idd=pl.lit(value=True)),
+        ]
+    )
+    is_long = _COUNT > MOST_DIGITS
+    long_at_home, at_home = split(at_home, is_long)
+    long_abroad, abroad = split(abroad, is_long)
+    refused, behind_codes = _behind_codes(abroad)
+    national = pl.concat([*_dialled_at_home(at_home), _freed(behind_codes)])
+    long, national = split(national, is_long)
+    return Readings(
+        pl.concat([refused, *_typed(national)]),
+        pl.concat([frame.select("row") for frame in (long_at_home, long_abroad, long)]),
+    )
+
+
+def _without_idd(at_home: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows without an international prefix, and the others, without it."""
+    rested, without = _stripped(at_home, idd, _BEGINS_WITH_IDD, Territory.behind_idd)
+    # No calling code begins with 0, so that was no prefix.
+    no_idd, with_idd = split(rested, starts_with_zeros(_REST, _LEFT, 1))
+    return pl.concat([without, no_idd.drop("rest", "left")]), _rest_of(with_idd)
+
+
+def _rest_of(rested: pl.DataFrame) -> pl.DataFrame:
+    return rested.drop("value", "count").rename({"rest": "value", "left": "count"})
+
+
+def _stripped(
+    frame: pl.DataFrame,
+    prefix: Callable[[Territory], str | None],
+    begins: Lookup,
+    behind: Callable[[Territory, pl.Expr], pl.Expr],
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows that begin with a prefix of their territory, and the others.
+
+    The former with what is ``left`` of them: ``behind`` the prefix, which takes and gives a text.
+    A ``prefix`` that is digits is taken off all rows at once, any other territory by territory.
+    """
+    start, length = pl.col("start"), pl.col("length")
+    named = with_digits(frame, prefix)
+    plain, others = split(named, start.is_not_null())
+    prefixed, none = split(plain, starts_with(_VALUE, _COUNT, start, length))
+    left = (_COUNT - length).alias("left")
+    rested = [prefixed.with_columns(behind_start(_VALUE, _COUNT, length).alias("rest"), left)]
+    if others.height:
+        has_prefix = begins.verdicts(others["place"], *_looked_at(others)) == 1
+        none = pl.concat([none, others.filter(~has_prefix)])
+        for part, territory in by_territory(others.filter(has_prefix)):
+            rest = part.select(behind(territory, text_of(_VALUE, _COUNT)).alias("rest"))
+            rested.append(part.hstack(rest.select(value_of(_REST), count_of(_REST).alias("left"))))
+    return pl.concat(rested).drop("start", "length"), none.drop("start", "length")
+
+
+def _looked_at(rows: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    """The first ``MOST_DIGITS`` digits: no prefix is longer."""
+    beyond = pl.when(_COUNT > MOST_DIGITS).then(_COUNT - MOST_DIGITS).otherwise(0).cast(pl.UInt8)
+    head = rows.select(_VALUE // ten_to(beyond), _COUNT - beyond)
+    return head["value"], head["count"]
+
+
+def _dialled_at_home(part: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The national numbers of digits dialled in a territory."""
+    named = with_digits(part.with_columns(has_idd=pl.lit(value=False)), code)
+    start, length = pl.col("start"), pl.col("length")
+    coded, others = split(named, starts_with(_VALUE, _COUNT, start, length))
+    whole = [others.select(_NATIONAL)]
+    if coded.height:
+        # The calling code counts as such only where what follows is a number and the whole none.
+        bare = coded.select(
+            *_NATIONAL[:-2],
+            value=behind_start(_VALUE, _COUNT, length),
+            count=_COUNT - length,
+            whole="value",
+            whole_count="count",
+        )
+        freed = _freed(bare, is_any_length=True)
+        digits = (freed["whole"], freed["whole_count"])
+        is_too_long = fact_of_length(
+            Territory.is_too_long, pl.Boolean(), freed["place"], freed["whole_count"]
+        )
+        counts = (
+            _is_none(freed["place"], *digits)
+            & ~_is_none(freed["place"], freed["value"], freed["count"])
+        ) | is_too_long
+        behind_code, not_coded = freed.filter(counts), freed.filter(~counts)
+        whole.append(not_coded.select(*_NATIONAL[:-2], value="whole", count="whole_count"))
+        main = fact(main_place, pl.UInt16(), behind_code["place"]).alias("place")
+        yield _freed(behind_code.select(_NATIONAL).with_columns(main))
+    yield _freed(pl.concat(whole))
+
+
+def _behind_codes(abroad: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows without a calling code, and the others with theirs taken off."""
+    short, others = split(abroad, _COUNT <= _FEWEST_DIGITS)
+    begins = others.select(_VALUE // ten_to(_COUNT - CODE_DIGITS)).to_series()
+    main = main_places().gather(begins).alias("place")
+    known, unknown = split(others.with_columns(main), pl.col("place").is_not_null())
+    left = pl.col("count") - fact(code_length, pl.UInt8(), known["place"])
+    behind_code = known.with_columns(value=_VALUE % ten_to(left), count=left)
+    refused = [
+        _refused(short, RejectReason.TOO_SHORT),
+        _refused(unknown, RejectReason.UNKNOWN_COUNTRY_CODE),
+    ]
+    return pl.concat(refused), behind_code.select(_NATIONAL)
+
+
+def _is_none(places: pl.Series, values: pl.Series, counts: pl.Series) -> pl.Series:
+    """Whether digits are no number of the territory, whatever their count."""
+    return _GENERAL.verdicts(places, values, counts) == 0
+
+
+def _freed(part: pl.DataFrame, *, is_any_length: bool = False) -> pl.DataFrame:
+    """The rows freed from the national prefix, or completed.
+
+    It stays where what is left would be no number of the territory and the whole is one, and
+    where too few digits would be left, unless ``is_any_length``.
+    """
+    # What is too short to be looked at is left as it is, and refused later.
+    short, part = split(part, _COUNT.lt(0 if is_any_length else _FEWEST_DIGITS))
+    doubtful, none = _stripped(part, trunk, _BEGINS_WITH_TRUNK, Territory.behind_trunk)
+    freed = [none]
+    if doubtful.height:
+        place = doubtful["place"]
+        goes = ~_is_none(place, doubtful["rest"], doubtful["left"])
+        if not goes.all():
+            goes |= _is_none(place, doubtful["value"], doubtful["count"])
+        if not is_any_length:
+            goes &= fact_of_length(may_remain, pl.Boolean(), place, doubtful["left"])
+        freed += [
+            _rest_of(doubtful.filter(goes)),
+            doubtful.filter(~goes).drop("rest", "left"),
+        ]
+    return pl.concat([short, *(frame.select(short.columns) for frame in freed)])
+
+
+def _typed(national: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The readings of national numbers, each behind the calling code of its place."""
+    short, national = split(national, _COUNT < _FEWEST_DIGITS)
+    yield _refused(short, RejectReason.TOO_SHORT)
+    codes = fact(code_place, pl.UInt16(), national["place"])
+    verdict = _TYPES.verdicts(codes, national["value"], national["count"])
+    named = with_digits(national, code)
+    total = pl.col("length") + _COUNT
+    typed = named.select(
+        *_KEPT,
+        "has_idd",
+        "place",
+        "count",
+        is_e164=total.is_between(_SHORTEST_E164, _LONGEST_E164),
+        e164=pl.lit("+") + (pl.col("start") * ten_to(_COUNT) + _VALUE).cast(pl.String),
+        region=_regions().gather(verdict // len(TYPES)),
+        type=pl.Series(TYPES).gather(verdict % len(TYPES)),
+    )
+    is_sound = typed.select(pl.col("is_e164") & (pl.col("type") != UNKNOWN_TYPE)).to_series()
+    nothing = pl.lit(None, pl.String).alias("failure")
+    yield typed.filter(is_sound).with_columns(nothing).select(READING.names())
+    if not is_sound.all():
+        yield _untyped(typed.filter(~is_sound))
+
+
+def _untyped(typed: pl.DataFrame) -> pl.DataFrame:
+    """Readings of numbers without a type, or of no length that E.164 knows."""
+    main = fact(main_place, pl.UInt16(), typed["place"])
+    impossible = fact_of_length(failure, pl.String(), main, typed["count"])
+    total = pl.col("e164").str.len_bytes() - 1
+    of_count = (
+        pl.when(total < _SHORTEST_E164)
+        .then(pl.lit(RejectReason.TOO_SHORT.value))
+        .when(total > _LONGEST_E164)
+        .then(pl.lit(RejectReason.TOO_LONG.value))
+    )
+    told = typed.with_columns(impossible.alias("impossible")).with_columns(
+        failure=pl.when(pl.col("type") == UNKNOWN_TYPE)
+        .then(pl.coalesce("impossible", of_count))
+        .otherwise(of_count)
+    )
+    is_possible = pl.col("failure").is_null()
+    return told.select(
+        *_KEPT,
+        "failure",
+        *(pl.when(is_possible).then(name).alias(name) for name in READING.names()[3:]),
+    )
+
+
+@cache
+def _regions() -> pl.Series:
+    """The regions of verdicts, of which the first is none."""
+    return pl.Series([None, *(territory.region for territory in territories())], dtype=pl.String)
+
+
+def _refused(frame: pl.DataFrame, reason: RejectReason) -> pl.DataFrame:
+    nothing = {name: pl.lit(None, dtype) for name, dtype in READING.items() if name not in _KEPT}
+    return frame.select(*_KEPT, **nothing | {"failure": pl.lit(reason.value)})

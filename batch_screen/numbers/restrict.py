@@ -1,0 +1,162 @@
+"""Which numbers may be asked about at all, however well they are written: regions, objections.
+
+Works on whole columns, behind the judgement of ``frame``. Knows no files: the opt-out list
+comes as batches of cells, and is kept as the digits of its numbers, eight bytes for each.
+
+The opt-out list outweighs everything. Lists of regions do not apply to the numbers in
+``numbers.test_numbers``: those are the vendor's, and of no country that counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import phonenumbers
+import polars as pl
+
+from batch_screen.config.screening import Ambiguous, Numbers, Strictness
+from batch_screen.errors import ConfigurationError, InputError
+from batch_screen.masking import mask_cell
+from batch_screen.model import ColumnKind
+from batch_screen.numbers.frame import normalise_frame
+from batch_screen.numbers.normalise import Normaliser
+from batch_screen.numbers.rules import NO_COUNTRY, REMEDY, RejectReason, Rule
+
+NOBODY = pl.Series("opted_out", [], dtype=pl.UInt64)
+"""The opt-out list where there is none."""
+
+_ANSWER = ("e164", "region", "number_type", "rule")
+# With a + or a zero in front, a cell has one reading whatever numbers.ambiguous says.
+_ONE_READING = r"^[^\d+]*[0+]"
+
+
+class Cells(NamedTuple):
+    """A list's cells: frames of source_row, raw, raw_region and ragged, and what they are.
+
+    ``name`` is what messages call the list.
+    """
+
+    batches: Iterable[pl.DataFrame]
+    kind: ColumnKind
+    name: str
+
+
+def refuse_unknown_regions(settings: Numbers) -> None:
+    """Raises ``ConfigurationError`` where a list of regions names one without numbers."""
+    known = {*phonenumbers.SUPPORTED_REGIONS, NO_COUNTRY}
+    for name in ("allowed_regions", "denied_regions"):
+        for code in getattr(settings, name):
+            if code not in known:
+                raise ConfigurationError(
+                    f"numbers.{name} names {code!r}, which is no region with a numbering plan; "
+                    "write two-letter ISO 3166-1 codes such as DE, or 001 for numbers of no country"
+                )
+
+
+def permit(judged: pl.DataFrame, settings: Numbers, opted_out: pl.Series) -> pl.DataFrame:
+    """The judged frame, in which numbers that may not be asked about are rejects too.
+
+    ``opted_out`` comes from ``read_opt_outs``. Rows, order and columns stay as they are.
+    """
+    allowed, denied = settings.allowed_regions, settings.denied_regions
+    if opted_out.is_empty() and not allowed and not denied:
+        return judged
+    region, is_test_number = pl.col("region"), pl.col("rule").str.starts_with(Rule.TEST_NUMBER)
+    # A number of no known region is in no list.
+    is_allowed = region.is_in(allowed).fill_null(value=False) if allowed else pl.lit(value=True)
+    reason = (
+        pl.when(pl.col("e164").is_null())
+        .then(pl.col("reject_reason"))
+        .when(_is_among(_digits(judged["e164"]), opted_out))
+        .then(pl.lit(RejectReason.OPTED_OUT.value))
+        .when(is_test_number)
+        .then(None)
+        .when(region.is_in(denied))
+        .then(pl.lit(RejectReason.REGION_DENIED.value))
+        .when(~is_allowed)
+        .then(pl.lit(RejectReason.REGION_NOT_ALLOWED.value))
+    )
+    by_region = [RejectReason.REGION_DENIED.value, RejectReason.REGION_NOT_ALLOWED.value]
+    detail = (
+        pl.when(pl.col("reject_reason").is_in(by_region))
+        .then(pl.format("region {}", region.fill_null("unknown")))
+        .otherwise(pl.col("reject_detail"))
+    )
+    is_accepted = pl.col("reject_reason").is_null()
+    return (
+        judged.with_columns(reject_reason=reason)
+        .with_columns(reject_detail=detail)
+        .with_columns(pl.when(is_accepted).then(pl.col(name)).alias(name) for name in _ANSWER)
+    )
+
+
+def read_opt_outs(cells: Cells, settings: Numbers, default_region: str) -> pl.Series:
+    """The digits of all numbers in the list (UInt64), sorted, each once.
+
+    A cell is read as the run reads its own, at strictness ``possible``; digits that can be
+    two numbers opt both out. Empty cells are passed over. Raises ``InputError`` for any other
+    cell: whoever it means would be asked about.
+    """
+    lenient = settings.model_copy(update={"strictness": Strictness.POSSIBLE})
+    own, *forced = (
+        Normaliser(lenient.model_copy(update=change), default_region, cells.kind)
+        for change in (
+            {},
+            {"ambiguous": Ambiguous.NATIONAL},
+            {"ambiguous": Ambiguous.INTERNATIONAL},
+        )
+    )
+    parts = [_read(batch, own, forced, cells.name) for batch in cells.batches]
+    return pl.concat([NOBODY, *parts]).unique().sort()
+
+
+def _read(
+    batch: pl.DataFrame, own: Normaliser, forced: Iterable[Normaliser], name: str
+) -> pl.Series:
+    """The digits of the batch's numbers, in every reading that they have."""
+    columns = ["source_row", "raw", "raw_region", "ragged"]
+    read = normalise_frame(batch.select(columns), own)
+    reason = pl.col("reject_reason")
+    two_ways = read.filter(
+        pl.col("e164").is_not_null() | (reason == RejectReason.AMBIGUOUS),
+        ~pl.col("raw").str.contains(_ONE_READING),
+    ).select(columns)
+    others = pl.concat(
+        [normalise_frame(two_ways, each).filter(pl.col("e164").is_not_null()) for each in forced]
+    )
+    unread = read.filter(
+        pl.col("ragged")
+        | (
+            reason.is_not_null()
+            & (reason != RejectReason.EMPTY)
+            & ~pl.col("source_row").is_in(others["source_row"].implode())
+        )
+    )
+    if not unread.is_empty():
+        raise _unreadable(unread, name)
+    return pl.concat([_digits(read["e164"].drop_nulls()), _digits(others["e164"])])
+
+
+def _unreadable(unread: pl.DataFrame, name: str) -> InputError:
+    row = unread.row(0, named=True)
+    reason = RejectReason.RAGGED_ROW if row["ragged"] else RejectReason(row["reject_reason"])
+    cell = f" ({mask_cell(row['raw'])})" if row["raw"] else ""
+    more = f", nor can {unread.height - 1:,} more" if unread.height > 1 else ""
+    return InputError(
+        f"{name}: row {row['source_row']}{cell} cannot be read as a number ({reason}){more}; "
+        f"nothing is asked, for it may be somebody who objected. {REMEDY[reason]}"
+    )
+
+
+def _digits(e164: pl.Series) -> pl.Series:
+    return e164.str.strip_prefix("+").cast(pl.UInt64).alias(NOBODY.name)
+
+
+def _is_among(values: pl.Series, listed: pl.Series) -> pl.Series:
+    """Where a value is in the sorted list: searched, for a hash of millions takes memory."""
+    if listed.is_empty():
+        return pl.repeat(value=False, n=values.len(), dtype=pl.Boolean, eager=True)
+    sought = values.fill_null(0)  # no number is 0
+    places = listed.search_sorted(sought).clip(upper_bound=listed.len() - 1)
+    return listed.gather(places) == sought

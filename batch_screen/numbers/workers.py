@@ -1,0 +1,92 @@
+"""Judges cells one by one; where there are many, in a process for each core.
+
+The processes are started as programs of their own, not forked: threads of polars would be lost,
+and a script that calls the library would be run again by each of them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain, starmap
+from typing import Any
+
+import msgspec
+
+from batch_screen.config.screening import Numbers
+from batch_screen.masking import masked_logger
+from batch_screen.model import ColumnKind
+from batch_screen.numbers.normalise import Normaliser
+from batch_screen.numbers.rules import Accepted, Reject
+
+MANY = 40_000
+"""A process needs a second to start, in which so many cells are judged."""
+
+Cell = tuple[str | None, str | None]
+"""A raw cell and its region's."""
+
+Judgement = tuple[str | None, str | None, str | None, str | None, str | None, str | None]
+"""e164, region, number_type and rule, or reason and detail."""
+
+_log = masked_logger(__name__)
+
+
+class _Work(msgspec.Struct):
+    settings: dict[str, Any]
+    default_region: str
+    column_kind: ColumnKind
+    cells: Sequence[Cell]
+
+
+def judge(cells: Sequence[Cell], normaliser: Normaliser) -> list[Judgement]:
+    """The judgement of each cell, in the same order."""
+    cores = os.cpu_count() or 1
+    if len(cells) < MANY or cores == 1 or not sys.executable:
+        return _judged(cells, normaliser)
+    size = -(-len(cells) // cores)
+    chunks = [cells[first : first + size] for first in range(0, len(cells), size)]
+    with ThreadPoolExecutor(cores) as pool:
+        return list(chain.from_iterable(pool.map(partial(_apart, normaliser), chunks)))
+
+
+def _judged(cells: Sequence[Cell], normaliser: Normaliser) -> list[Judgement]:
+    return list(map(_row, starmap(normaliser.normalise, cells)))
+
+
+def _row(result: Accepted | Reject) -> Judgement:
+    if isinstance(result, Accepted):
+        return (result.e164, result.region, result.number_type, result.rule, None, None)
+    return (None, None, None, None, result.reason.value, result.detail)
+
+
+def _apart(normaliser: Normaliser, cells: Sequence[Cell]) -> list[Judgement]:
+    """The judgements of another process."""
+    settings = normaliser.settings.model_dump(mode="json")
+    work = _Work(settings, normaliser.default_region, normaliser.column_kind, cells)
+    done = subprocess.run(  # noqa: S603 (this very module)
+        [sys.executable, "-m", __name__],
+        input=msgspec.json.encode(work),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for the one that asks
+        check=False,
+    )
+    if done.returncode:
+        _log.warning("a process for odd cells ended with %d; going on alone", done.returncode)
+        return _judged(cells, normaliser)
+    return msgspec.json.decode(done.stdout, type=list[Judgement])
+
+
+def main() -> None:
+    """Judges the cells on standard input and writes what they are to standard output."""
+    work = msgspec.json.decode(sys.stdin.buffer.read(), type=_Work)
+    normaliser = Normaliser(Numbers(**work.settings), work.default_region, work.column_kind)
+    sys.stdout.buffer.write(msgspec.json.encode(_judged(work.cells, normaliser)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+"""The plan: accepted rows in shards, rejects apart, and the lookups that follow from them.
+
+Streams in, so an input may be larger than memory. The plan folder appears whole or not at
+all; its presence says that planning is done. Knows neither journal nor network: what is
+finished already is told to it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import msgspec.structs
+import polars as pl
+import pyarrow.parquet as pq
+
+from batch_screen.masking import mask_cell
+from batch_screen.model import Endpoint, Key, Lookup, Plan, ShardPlan
+from batch_screen.schema import IDENTITY, KEPT_PREFIX, REJECT, dtypes
+from batch_screen.storage.atomic import make_folder, sha256_of, sync_folder, translated
+from batch_screen.storage.partition import HELD_BYTES, KEPT, PASSING, Dealer, Spool
+from batch_screen.storage.prefetch import ahead
+from batch_screen.storage.records import check_file, read_frame, read_record, write_record
+
+MAX_SHARDS = 128 * 128
+
+_MOST_FILES = 128
+"""As many files are open at once; far below every system's limit."""
+
+_ROOM = 1.25
+"""Shards may be so much fuller than they should before all rows are dealt out once more."""
+
+_ROWS_AT_ONCE = 150_000
+
+_HASH = 0x9E37_79B9_7F4A_7C15  # 2^64 / golden ratio: spreads consecutive numbers
+_UPPER_HALF = 2**32
+_CODE_LETTERS = 3
+
+Know = Callable[[Path, int], Mapping[int, str]]
+"""Writes beside so many shards what is known of their numbers; shard → SHA-256."""
+
+
+def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
+    batches: Iterable[pl.DataFrame],
+    folder: Path,
+    *,
+    shard_rows: int,
+    facts: Mapping[str, str],
+    on_rows: Callable[[int], None],
+    expected_rows: int = 0,
+    held_bytes: int = HELD_BYTES,
+    know: Know | None = None,
+) -> Plan:
+    """Writes the plan of normalised batches into ``folder``, which appears when it is whole.
+
+    A batch has the columns of ``schema.ROW``, ``raw``, ``raw_region``, the kept ``in_``
+    columns, ``e164``, ``region``, ``number_type``, ``rule`` (null where rejected) and
+    ``reject_reason``, ``reject_detail`` (null where accepted). ``on_rows`` hears of each
+    batch's height. ``facts`` are kept with the plan. With a good guess of how many rows there
+    are, ``expected_rows``, they are written once; else they are dealt out in further passes.
+    ``held_bytes`` of rows are in memory on their way to their files. What is known of the
+    numbers already, ``know`` puts beside them.
+    """
+    growing = folder.with_name(f"{folder.name}.growing")
+    with translated("write the plan to", folder):
+        shutil.rmtree(growing, ignore_errors=True)
+        make_folder(growing)
+        ways = first_ways(expected_rows, shard_rows)
+        how = KEPT if _holds(expected_rows, ways, shard_rows) else PASSING
+        way = shard_of(pl.col("e164"), ways)
+        accepted = Dealer(_paths(growing, ways), way, held_bytes, how)
+        rejects = Spool(growing / "rejects.parquet")
+        reasons: dict[str, int] = {}
+        with accepted, rejects:
+            for batch in batches:
+                accepted.add(_accepted(batch))
+                turned_down = _rejects(batch)
+                rejects.add(turned_down)
+                _count(reasons, turned_down)
+                on_rows(batch.height)
+        shards = (
+            _shard(growing, ways, accepted.rows, shard_rows, held_bytes) if accepted.rows else []
+        )
+        if know is not None and shards:
+            shards = _with_known(shards, know(growing, len(shards)))
+        plan = Plan(
+            rows=accepted.rows + rejects.rows,
+            accepted=accepted.rows,
+            rejected=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+            rejects_sha256=sha256_of(rejects.path) if rejects.columns else "",
+            shards=shards,
+            kept=[name for name in accepted.columns if name.startswith(KEPT_PREFIX)],
+            facts=dict(facts),
+        )
+        write_record(growing / "plan.json", plan)
+        _sync_all(growing)
+        growing.replace(folder)
+        sync_folder(folder.parent)
+    return plan
+
+
+def first_ways(rows: int, shard_rows: int) -> int:
+    """Into how many files so many rows are dealt out at first; each then becomes some shards.
+
+    >>> [first_ways(rows, 100) for rows in (0, 100, 101, 12_800, 12_801, 10**9)]
+    [1, 1, 2, 128, 128, 128]
+    """
+    return max(1, min(_MOST_FILES, -(-rows // shard_rows)))
+
+
+def read_plan(folder: Path) -> Plan | None:
+    """The plan in the folder, or None if planning was not finished. ``JournalError``: damaged."""
+    return read_record(folder / "plan.json", Plan) if folder.exists() else None
+
+
+def check_plan(folder: Path, plan: Plan) -> None:
+    """Raises ``JournalError`` if a file of the plan is not as it was written."""
+    for shard, planned in enumerate(plan.shards):
+        check_file(shard_rows_path(folder, shard), planned.sha256)
+        if planned.known_sha256:
+            check_file(known_path(folder, shard), planned.known_sha256)
+    check_file(rejects_path(folder), plan.rejects_sha256)
+
+
+def shard_rows_path(folder: Path, shard: int) -> Path:
+    """The shard's accepted rows, in input order."""
+    return folder / f"rows-{shard:05d}.parquet"
+
+
+def known_path(folder: Path, shard: int) -> Path:
+    """What earlier runs know of the shard's numbers, where they know anything."""
+    return folder / f"known-{shard:05d}.parquet"
+
+
+def rejects_path(folder: Path) -> Path:
+    """The rejected rows, in input order."""
+    return folder / "rejects.parquet"
+
+
+def read_rows(folder: Path, plan: Plan, shard: int) -> pl.DataFrame:
+    """The shard's accepted rows. Raises ``JournalError`` if they are not as they were written."""
+    return read_frame(shard_rows_path(folder, shard), plan.shards[shard].sha256)
+
+
+def read_rejects(folder: Path, plan: Plan, shard: int) -> pl.DataFrame:
+    """A share of the rejected rows, the first ones with the first shard.
+
+    The file's digest is for ``check_plan`` to check, once for all shards.
+    """
+    share = -(-sum(plan.rejected.values()) // len(plan.shards))
+    return pl.scan_parquet(rejects_path(folder)).slice(shard * share, share).collect()
+
+
+def numbers(folder: Path, plan: Plan, shard: int) -> pl.Series:
+    """The shard's numbers, each once, in order of first appearance.
+
+    Raises ``JournalError`` if the rows are not as they were written.
+    """
+    path = shard_rows_path(folder, shard)
+    rows = read_frame(path, plan.shards[shard].sha256, columns=["e164"])
+    return rows["e164"].unique(maintain_order=True)
+
+
+def lookups(
+    folder: Path,
+    plan: Plan,
+    shard: int,
+    windows: Mapping[Endpoint, int | None],
+    finished: frozenset[Key] | set[Key],
+) -> Iterator[Lookup]:
+    """The shard's lookups without the finished ones, numbers in order of first appearance.
+
+    ``windows`` maps the endpoints to ask to the window sent, in minutes. Raises
+    ``JournalError`` if the rows are not as they were written.
+    """
+    for number in numbers(folder, plan, shard):
+        for endpoint, window in windows.items():
+            if (number, endpoint) not in finished:
+                yield Lookup(number, endpoint, window)
+
+
+def shard_of(number: pl.Expr, shards: int) -> pl.Expr:
+    """The shard a number lies in: stable over versions of polars and of this package.
+
+    >>> pl.DataFrame({"n": ["+491713920012"]}).select(shard_of(pl.col("n"), 7)).item()
+    2
+    """
+    digits = number.cast(pl.UInt64)  # which takes the + for a sign
+    mixed = digits * pl.lit(_HASH, dtype=pl.UInt64)  # wraps around on purpose
+    return (mixed // _UPPER_HALF) % shards
+
+
+def _accepted(batch: pl.DataFrame) -> pl.DataFrame:
+    kept = [name for name in batch.columns if name.startswith(KEPT_PREFIX)]
+    identity = [c.name for c in IDENTITY if c.name != "run_id"]
+    return batch.filter(pl.col("reject_reason").is_null()).select(*kept, *identity)
+
+
+def _rejects(batch: pl.DataFrame) -> pl.DataFrame:
+    turned_down = batch.filter(pl.col("reject_reason").is_not_null())
+    masked = [None if raw is None else mask_cell(raw) for raw in turned_down["raw"]]
+    regions = [_region_cell(cell) for cell in turned_down["raw_region"]]
+    return turned_down.with_columns(
+        pl.Series("raw_masked", masked, dtype=pl.String),
+        pl.Series("raw_region", regions, dtype=pl.String),
+        reason=pl.col("reject_reason"),
+        detail=pl.col("reject_detail"),
+    ).select(dtypes(REJECT).names())
+
+
+def _region_cell(cell: str | None) -> str | None:
+    """A region as it was written; what is no code may be a name or a number, so it is masked."""
+    return cell if cell is None or len(cell.strip()) <= _CODE_LETTERS else mask_cell(cell)
+
+
+def _count(reasons: dict[str, int], turned_down: pl.DataFrame) -> None:
+    for reason, rows in turned_down["reason"].value_counts().iter_rows():
+        reasons[reason] = reasons.get(reason, 0) + rows
+
+
+def _shard(folder: Path, ways: int, rows: int, shard_rows: int, held_bytes: int) -> list[ShardPlan]:
+    """Deals the rows out again until no file holds too many; each is then a shard."""
+    while not _holds(rows, ways, shard_rows) and ways < MAX_SHARDS:
+        further = min(first_ways(-(-rows // ways), shard_rows), MAX_SHARDS // ways)
+        split = partial(_split, folder, ways=ways, further=further, held_bytes=held_bytes // 2)
+        with ahead(split, range(ways)) as done:
+            for _ in done:
+                pass
+        ways *= further
+    with ahead(_count_shard, _paths(folder, ways)) as counted:
+        return list(counted)
+
+
+def _holds(rows: int, ways: int, shard_rows: int) -> bool:
+    """Whether so many files can be the shards of so many rows."""
+    room = _ROOM if ways > 1 else 1
+    return rows <= room * ways * shard_rows
+
+
+def _with_known(shards: list[ShardPlan], digests: Mapping[int, str]) -> list[ShardPlan]:
+    return [
+        msgspec.structs.replace(planned, known_sha256=digests.get(shard, ""))
+        for shard, planned in enumerate(shards)
+    ]
+
+
+def _split(folder: Path, way: int, *, ways: int, further: int, held_bytes: int) -> None:
+    """Deals the rows of one file out to ``further`` ones, some of them at a time.
+
+    Numbers whose hash leaves ``way`` by ``ways`` leave ``way``, ``way + ways``, … by
+    ``ways * further``.
+    """
+    path = shard_rows_path(folder, way)
+    source_path = path.rename(path.with_suffix(".whole"))
+    paths = [shard_rows_path(folder, way + part * ways) for part in range(further)]
+    dealer = Dealer(paths, shard_of(pl.col("e164"), ways * further) // ways, held_bytes)
+    source = pl.scan_parquet(source_path)
+    with dealer:
+        for first in range(0, pq.read_metadata(source_path).num_rows, _ROWS_AT_ONCE):
+            dealer.add(source.slice(first, _ROWS_AT_ONCE).collect())
+    source_path.unlink()
+
+
+def _paths(folder: Path, count: int) -> list[Path]:
+    return [shard_rows_path(folder, shard) for shard in range(count)]
+
+
+def _count_shard(path: Path) -> ShardPlan:
+    digits = pl.read_parquet(path, columns=["e164"])["e164"].cast(pl.UInt64)
+    return ShardPlan(len(digits), digits.n_unique(), sha256=sha256_of(path))
+
+
+def _sync_all(folder: Path) -> None:
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    sync_folder(folder)

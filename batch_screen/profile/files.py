@@ -1,0 +1,76 @@
+"""How each file was read: format, encoding, delimiter, and which columns were chosen, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from batch_screen.config.screening import Input
+from batch_screen.input.columns import Choice, found_by, likely_region
+from batch_screen.input.layout import Column, Layout, shown
+from batch_screen.input.table import Table
+from batch_screen.masking import mask_text, plain
+from batch_screen.model import ColumnKind
+from batch_screen.profile.damage import is_misread
+from batch_screen.profile.facts import ColumnFacts, FileFacts
+
+CSV, PARQUET = "csv", "parquet"
+TEXT = ColumnKind.TEXT.value
+
+
+def file_facts(
+    table: Table, settings: Input, rows: Mapping[str, int], accepted: Mapping[str, int]
+) -> list[FileFacts]:
+    """The files in their order; ``rows`` and ``accepted`` are by the files' names."""
+    return [
+        _facts(layout, choice, table, settings, (rows.get(name, 0), accepted.get(name, 0)))
+        for layout, choice in table.files
+        for name in (layout.name,)
+    ]
+
+
+def shown_file(name: str) -> str:
+    """A file's name as people may read it."""
+    return mask_text(plain(name))
+
+
+def _facts(
+    layout: Layout, choice: Choice, table: Table, settings: Input, counts: tuple[int, int]
+) -> FileFacts:
+    rows, accepted = counts
+    csv = layout.csv
+    likely = None if choice.region else likely_region(layout, choice)
+    return FileFacts(
+        name=shown_file(layout.name),
+        format=CSV if csv else PARQUET,
+        compression=csv.packing.value if csv else layout.codec,
+        encoding=table.encoding_of(layout),
+        delimiter=csv.delimiter if csv else "",
+        has_header=csv.has_header if csv else True,
+        phone_column_by=found_by(layout, choice.phone, settings).value,
+        likely_region_column=shown(likely.name) if likely else "",
+        is_misread=any(map(_is_misread, layout.columns)),
+        columns=[ColumnFacts(shown(c.name), _type(c), _role(c, choice)) for c in layout.columns],
+        rows=rows,
+        accepted=accepted,
+        rejected=rows - accepted,
+    )
+
+
+def _is_misread(column: Column) -> bool:
+    """Whether the header or a cell at the file's beginning says so."""
+    return is_misread(column.name) or any(is_misread(cell) for cell in column.sample if cell)
+
+
+def _type(column: Column) -> str:
+    """The column's type; of text that holds decimals throughout, that it does."""
+    if column.kind is ColumnKind.TEXT:
+        return TEXT
+    is_csv = column.type_name == TEXT
+    return column.kind.value if is_csv and column.kind else column.type_name
+
+
+def _role(column: Column, choice: Choice) -> str:
+    if column.position == choice.phone.position:
+        return "phone"
+    is_region = choice.region is not None and column.position == choice.region.position
+    return "region" if is_region else ""

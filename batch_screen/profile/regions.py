@@ -1,0 +1,207 @@
+"""In which region numbers without a country code are meant: a suggestion, or none.
+
+Digits fit many plans. In Austria a German mobile number is a valid number of Vienna, in Italy one
+of Cuneo, and the landlines of Norwich are German mobile numbers: whoever takes the wrong region
+buys strangers' data. So a region is suggested only where nothing else comes near, or where the
+list's own international numbers are from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+import polars as pl
+
+from batch_screen.config.screening import Ambiguous, Numbers, Strictness
+from batch_screen.model import ColumnKind
+from batch_screen.numbers.frame import normalise_frame
+from batch_screen.numbers.normalise import Normaliser
+from batch_screen.numbers.rules import NO_COUNTRY, RejectReason, Rule
+from batch_screen.profile.facts import RegionAdvice, added
+
+SAMPLED = 200
+ENOUGH = 20
+MOST = 0.8
+"""Of the sample have to be valid numbers of the region, and its own."""
+NEAR = 0.5
+"""Another region that reads so many of them as other valid numbers is a rival."""
+HARDLY = 0.1
+AGREED = 0.9
+"""Of the list's international numbers have to lie in the region, if they are to speak for it."""
+
+LARGE = (
+    *("US", "GB", "DE", "FR", "IT", "ES", "NL", "BE", "AT", "CH", "PL", "SE", "DK", "NO", "FI"),
+    *("IE", "PT", "CZ", "SK", "HU", "RO", "BG", "GR", "HR", "RS", "SI", "LT", "UA", "RU", "TR"),
+    *("AU", "NZ", "IN", "PK", "BD", "CN", "HK", "JP", "KR", "TH", "VN", "MY", "SG", "ID", "PH"),
+    *("BR", "MX", "AR", "CL", "CO", "PE", "ZA", "NG", "KE", "EG", "MA", "SA", "AE", "IL"),
+)
+_MOST_SEEN = 10
+_NO_REGION = (NO_COUNTRY, "")
+
+# Only these depend on the region that is taken where a row names none.
+_HANGS_ON_REGION = (
+    RejectReason.NO_REGION,
+    RejectReason.DOUBLE_ZERO,
+    RejectReason.AMBIGUOUS,
+    RejectReason.MISSING_AREA_CODE,
+    RejectReason.TOO_SHORT,
+    RejectReason.TOO_LONG,
+    RejectReason.NOT_POSSIBLE,
+    RejectReason.NOT_VALID,
+)
+_INTERNATIONAL = (
+    Rule.INTERNATIONAL_PLUS,
+    Rule.INTERNATIONAL_00,
+    Rule.INTERNATIONAL_IDD,
+    Rule.TEL_URI,
+)
+
+
+class Ground(StrEnum):
+    """What speaks for a region."""
+
+    ONLY_FIT = "only_fit"
+    LIST = "list"
+
+
+class Reading(NamedTuple):
+    """What a cell is in one region."""
+
+    e164: str
+    region: str | None
+    is_mobile: bool
+
+
+Readings = Mapping[str, Sequence[Reading | None]]
+"""For each region what the sample's cells are there, None where they are rejected."""
+
+
+class Undecided:
+    """Gathers the cells whose reading hangs on the default region, and a sample of them."""
+
+    def __init__(self) -> None:
+        self.rejected = 0
+        self.seen: dict[str, int] = {}
+        """Regions of the list's international numbers, by rows."""
+        self._sample = pl.DataFrame(schema={"raw": pl.String, "order": pl.UInt64})
+
+    def add(self, batch: pl.DataFrame) -> None:
+        """Looks at a judged batch."""
+        rule = pl.col("rule").str.split("+").list.first()
+        known = batch.filter(rule.is_in([r.value for r in _INTERNATIONAL]))
+        added(self.seen, known.drop_nulls("region")["region"].value_counts().iter_rows())
+        open_reasons = [reason.value for reason in _HANGS_ON_REGION]
+        hanging = batch.filter(
+            (pl.col("raw_region").str.strip_chars() == "").fill_null(value=True),
+            ~pl.col("raw").str.contains(r"^[^0-9]*[+＋]"),
+            rule.str.starts_with("national")
+            | rule.str.starts_with("digits_")
+            | pl.col("reject_reason").is_in(open_reasons),
+        )
+        self.rejected += hanging.height - hanging["reject_reason"].null_count()
+        # Those with the smallest hashes: an even sample of distinct cells, however many follow.
+        cells = hanging.select("raw", order=pl.col("raw").hash(0)).unique()
+        self._sample = pl.concat([self._sample, cells]).unique().bottom_k(SAMPLED, by="order")
+
+    @property
+    def sample(self) -> list[str]:
+        """At most ``SAMPLED`` distinct cells from all over the list."""
+        return self._sample.sort("order", "raw")["raw"].to_list()
+
+
+def candidates(seen: Mapping[str, int]) -> list[str]:
+    """The regions to try: those the international numbers show, and some large ones."""
+    ordered = sorted(seen, key=lambda region: (-seen[region], region))
+    shown = [region for region in ordered if region not in _NO_REGION][:_MOST_SEEN]
+    return [*dict.fromkeys((*shown, *LARGE))]
+
+
+def read_in(
+    regions: Sequence[str], cells: Sequence[str], numbers: Numbers, kind: ColumnKind
+) -> Readings:
+    """What the cells are in each of the regions, by the strictness of the settings or a higher."""
+    frame = pl.DataFrame(
+        {"raw": cells, "raw_region": [None] * len(cells)},
+        schema={"raw": pl.String, "raw_region": pl.String},
+    )
+    # Where all that is possible is good enough, anything fits anywhere.
+    is_lax = numbers.strictness is Strictness.POSSIBLE
+    strictness = Strictness.VALID if is_lax else numbers.strictness
+    judging = numbers.model_copy(
+        update={"strictness": strictness, "ambiguous": Ambiguous.SAFE, "test_numbers": ()}
+    )
+    found = {}
+    for region in regions:
+        judged = normalise_frame(frame, Normaliser(judging, region, kind))
+        rows = judged.select("e164", "region", "number_type").iter_rows()
+        found[region] = [e164 and Reading(e164, at, what == "mobile") for e164, at, what in rows]
+    return found
+
+
+def advise(
+    readings: Readings, seen: Mapping[str, int], rejected: int, current: str = ""
+) -> RegionAdvice | None:
+    """What region to suggest; None where there is nothing to advise.
+
+    ``rejected`` counts the rows that hang on the region, ``current`` is the region that was
+    taken for them: nothing is said where it is the best.
+    """
+    sampled = len(next(iter(readings.values()), ()))
+    if not rejected or sampled < ENOUGH:
+        return None
+    fitting = [r for r in readings if _at_home(readings, r) >= MOST * sampled]
+    grounds = {region: _grounds(region, readings, seen) for region in fitting}
+    supported = [region for region in fitting if grounds[region]]
+    if supported == [current] or (current in fitting and not supported):
+        return None
+    # Where one thing speaks for this region and another for that one, nothing is certain.
+    region = supported[0] if len(supported) == 1 else ""
+    alike = sorted(each for each in fitting if each != region)
+    mobile = [each for each in fitting if _is_mobile_alone(each, readings)]
+    return RegionAdvice(
+        rows=rejected,
+        sampled=sampled,
+        region=region,
+        accepted=sum(r is not None for r in readings[region]) if region else 0,
+        grounds=[ground.value for ground in grounds.get(region, ())],
+        alike=alike,
+        mobile_in=mobile[0] if len(mobile) == 1 else "",
+    )
+
+
+def _at_home(readings: Readings, region: str) -> int:
+    """How many are valid numbers of the region itself."""
+    return sum(r is not None and r.region == region for r in readings[region])
+
+
+def _grounds(region: str, readings: Readings, seen: Mapping[str, int]) -> list[Ground]:
+    """What speaks for the region alone."""
+    found = []
+    if not _near(region, readings):
+        found.append(Ground.ONLY_FIT)
+    total = sum(seen.values())
+    if total >= ENOUGH and seen.get(region, 0) >= AGREED * total:
+        found.append(Ground.LIST)
+    return found
+
+
+def _is_mobile_alone(region: str, readings: Readings) -> bool:
+    """Whether most are mobile numbers of the region, and hardly any is one of a rival."""
+    sampled = len(readings[region])
+    mobile = sum(r is not None and r.is_mobile and r.region == region for r in readings[region])
+    near = _near(region, readings)
+    rival = max((sum(r.is_mobile for r in others) for others in near), default=0)
+    return mobile >= MOST * sampled and rival <= HARDLY * sampled
+
+
+def _near(region: str, readings: Readings) -> list[list[Reading]]:
+    """For each rival, what it reads as other valid numbers than the region does."""
+    others = (_others(readings, region, rival) for rival in readings if rival != region)
+    return [each for each in others if len(each) >= NEAR * len(readings[region])]
+
+
+def _others(readings: Readings, region: str, rival: str) -> list[Reading]:
+    pairs = zip(readings[region], readings[rival], strict=True)
+    return [other for one, other in pairs if other and (one is None or one.e164 != other.e164)]

@@ -1,0 +1,115 @@
+"""The rejected rows: by reason with a few examples, and all of them in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batch_screen.errors import ConfigurationError
+from batch_screen.input.layout import shown
+from batch_screen.masking import mask_text, plain
+from batch_screen.numbers.rules import REMEDY, RejectReason
+from batch_screen.profile.facts import Example, Rejected
+from batch_screen.profile.files import shown_file
+from batch_screen.schema import AUDIT_REJECTS, conform
+from batch_screen.storage.atomic import whole
+from batch_screen.tables.errors import write_guarded_csv
+
+CSV_SUFFIX, PARQUET_SUFFIX = ".csv", ".parquet"
+_EXAMPLES = 3
+_AMBIGUOUS_EXAMPLES = 5
+_CELL_CHARACTERS = 40
+_LOOKED_AT = 1_000
+_REMEDIES = {reason.value: remedy for reason, remedy in REMEDY.items()}
+
+
+def check_suffix(path: Path) -> None:
+    """Raises ``ConfigurationError`` unless the name says in which format rejects are written."""
+    if path.suffix.lower() not in (CSV_SUFFIX, PARQUET_SUFFIX):
+        raise ConfigurationError(
+            f"--rejects {path}: its name has to end in {CSV_SUFFIX} or {PARQUET_SUFFIX}"
+        )
+
+
+def parts(path: Path) -> Iterator[pl.DataFrame]:
+    """The plan's rejected rows, a row group at a time; none where there is no such file."""
+    if not path.exists():
+        return
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            yield pl.DataFrame(file.read_row_group(group))
+
+
+def rejected(counts: Mapping[str, int], rejects: Iterable[pl.DataFrame]) -> list[Rejected]:
+    """The reasons with their rows, the most frequent first, and examples from the rejects."""
+    lacking = {
+        reason: _AMBIGUOUS_EXAMPLES if reason == RejectReason.AMBIGUOUS else _EXAMPLES
+        for reason in counts
+    }
+    found: dict[str, dict[str, Example]] = {reason: {} for reason in counts}
+    for part in rejects:
+        for reason, wanted in lacking.items():
+            if len(found[reason]) < wanted:
+                _gather(part.filter(pl.col("reason") == reason), found[reason], wanted)
+        if all(len(found[reason]) >= wanted for reason, wanted in lacking.items()):
+            break
+    return [
+        Rejected(reason, rows, _REMEDIES.get(reason, ""), [*found[reason].values()])
+        for reason, rows in counts.items()
+    ]
+
+
+def _gather(part: pl.DataFrame, found: dict[str, Example], wanted: int) -> None:
+    """Adds the first rows that look different when masked, or that have an empty cell."""
+    shape = pl.concat_str("raw_masked", pl.col("detail").fill_null(""))
+    looks = pl.coalesce(shape, pl.col("row_index").cast(pl.String))
+    distinct = part.head(_LOOKED_AT).with_columns(looks=looks)
+    for row in distinct.unique("looks", keep="first", maintain_order=True).iter_rows(named=True):
+        if len(found) >= wanted:
+            return
+        if row["looks"] not in found:
+            raw = row["raw_masked"] or ""
+            found[row["looks"]] = Example(
+                shown_file(row["source_file"]),
+                row["source_row"],
+                mask_text(plain(raw, _CELL_CHARACTERS)),
+                mask_text(plain(row["raw_region"] or "", _CELL_CHARACTERS)),
+                mask_text(plain(row["detail"] or "")),
+            )
+
+
+def write_rejects(path: Path, rejects: Iterable[pl.DataFrame], column: str) -> None:
+    """Writes all rejects, whole or not at all, as CSV or Parquet by the path's suffix.
+
+    Masked like errors.csv in either format; in CSV no cell can run as a formula.
+    """
+    check_suffix(path)
+    told = (_told(part, column) for part in rejects)
+    with whole(path) as file:
+        if path.suffix.lower() == CSV_SUFFIX:
+            write_guarded_csv(file, AUDIT_REJECTS, told)
+            return
+        empty = _arrow(conform(pl.DataFrame(), AUDIT_REJECTS))
+        with pq.ParquetWriter(file, empty.schema, compression="zstd") as writer:
+            for part in told:
+                writer.write_table(_arrow(part))
+
+
+def _told(part: pl.DataFrame, column: str) -> pl.DataFrame:
+    names = {name: shown_file(name) for name in part["source_file"].unique()}
+    return conform(
+        part.with_columns(
+            column=pl.lit(shown(column)),
+            source_file=pl.col("source_file").replace_strict(names, return_dtype=pl.String),
+            remedy=pl.col("reason").replace_strict(_REMEDIES, default="", return_dtype=pl.String),
+        ),
+        AUDIT_REJECTS,
+    )
+
+
+def _arrow(frame: pl.DataFrame) -> pa.Table:
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())

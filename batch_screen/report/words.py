@@ -1,0 +1,200 @@
+"""Figures, names and tables as the report writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple, TypeVar
+
+from batch_screen.model import Endpoint, LatestChange
+from batch_screen.numbers.rules import NO_COUNTRY
+from batch_screen.tables.breakdown import FUTURE, NO_REGION, UNKNOWN
+from batch_screen.tables.results import RECENT_HOURS
+
+# Figures and names as the page writes them.
+
+_WINDOW = "screening.max_age_minutes"
+_TITLES = {
+    Endpoint.SIM_SWAP_CHECK: "SIM changed",
+    Endpoint.SIM_SWAP_DATE: "Latest SIM change",
+    Endpoint.DEVICE_SWAP_CHECK: "Device changed",
+    Endpoint.DEVICE_SWAP_DATE: "Latest device change",
+    Endpoint.CALL_FORWARDING_CHECK: "Calls forwarded unconditionally",
+}
+_AGES = {
+    "<4h": "under 4 hours",
+    "<12h": "4 to 12 hours",
+    "<1d": "12 to 24 hours",
+    "<2d": "1 day",
+    "<5d": "2 to 4 days",
+    "<7d": "5 to 6 days",
+    "<14d": "7 to 13 days",
+    "<30d": "14 to 29 days",
+    "<60d": "30 to 59 days",
+    "<90d": "60 to 89 days",
+    "<180d": "90 to 179 days",
+    "<1y": "180 days to 1 year",
+    "<2y": "1 year",
+    "<3y": "2 years",
+    "3y+": "3 years and more",
+    LatestChange.NONE_REPORTED.value: "none reported",
+    FUTURE: "dated in the future",
+    UNKNOWN: "unknown",
+}
+RECENT_DAYS = RECENT_HOURS // 24
+_SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB")
+
+
+def title_of(endpoint: Endpoint, settings: Mapping[str, object]) -> str:
+    """What the endpoint tells, with the window that was asked about.
+
+    >>> title_of(Endpoint.SIM_SWAP_CHECK, {"screening.max_age_minutes": 2400})
+    'SIM changed in the last 40 hours'
+    """
+    title = _TITLES[endpoint]
+    return f"{title} {window(settings)}".rstrip() if endpoint.takes_max_age else title
+
+
+def window(settings: Mapping[str, object]) -> str:
+    """The time that a check was asked about, if the settings say it.
+
+    >>> window({"screening.max_age_minutes": 90}), window({})
+    ('in the last 90 minutes', '')
+    """
+    minutes = settings.get(_WINDOW)
+    if not isinstance(minutes, int):
+        return ""
+    return (
+        f"in the last {minutes // 60} hours"
+        if minutes % 60 == 0
+        else f"in the last {minutes} minutes"
+    )
+
+
+def age_words(value: str) -> str:
+    """A band of ages, or what there is in place of an age, as a reader says it.
+
+    >>> age_words("<2d"), age_words("none_reported")
+    ('1 day', 'none reported')
+    """
+    return _AGES[value]
+
+
+def region_name(region: str) -> str:
+    """The region, or what there is in its place."""
+    return {NO_REGION: "no region", NO_COUNTRY: "no country"}.get(region, region)
+
+
+def share(part: float, whole: float) -> str:
+    """A share in percent; one that is small but there does not become zero.
+
+    >>> share(3, 100), share(1, 1_000_000), share(0, 7), share(999_999, 1_000_000), share(1, 0)
+    ('3.0 %', '< 0.1 %', '0 %', '> 99.9 %', '–')
+    """
+    if not whole:
+        return "–"
+    if part in (0, whole):
+        return "100 %" if part else "0 %"
+    percent = 100 * part / whole
+    if percent < 0.1:
+        return "< 0.1 %"
+    return "> 99.9 %" if percent > 99.9 else f"{percent:.1f} %"
+
+
+def size(count: int) -> str:
+    """So many bytes in a unit that fits.
+
+    >>> size(812), size(53_000), size(7_340_032)
+    ('812 bytes', '51.8 KiB', '7.0 MiB')
+    """
+    scaled, power = float(count), 0
+    while scaled >= 1024 and power < len(_SIZES) - 1:
+        scaled, power = scaled / 1024, power + 1
+    return f"{scaled:.1f} {_SIZES[power]}" if power else f"{count:,} bytes"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in two units at most.
+
+    >>> duration(7.25), duration(754), duration(100_000)
+    ('7.2 s', '12 min 34 s', '27 h 46 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(at: datetime) -> str:
+    """An instant, to the second."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A count and its noun.
+
+    >>> counted(1, "number"), counted(2_105, "number"), counted(0, "has", "have")
+    ('1 number', '2,105 numbers', '0 have')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+# Tables as the page draws them: every one has a caption, and a heading for row and column.
+
+MOST_ROWS = 40
+"""Of any table: what comes after is summed up in a line."""
+
+
+class Kind(StrEnum):
+    """How a column's cells are set; the page's style knows these names."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    CODE = "code"
+    BAR = "bar"
+
+
+class Column(NamedTuple):
+    """A heading and how the cells below it are set."""
+
+    heading: str
+    kind: Kind = Kind.NUMBER
+
+
+class Bar(NamedTuple):
+    """Words with a bar behind them; ``length`` from 0 to 1."""
+
+    words: str
+    length: float
+
+
+Cell = str | Bar
+
+
+class Table(NamedTuple):
+    """Rows whose first cell is their heading.
+
+    ``total``: whether the first row sums up the others; ``is_wide``: on a narrow page each row
+    becomes a block of lines.
+    """
+
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+    has_total: bool = False
+    is_wide: bool = False
+    note: str = ""
+
+
+T = TypeVar("T")
+
+
+def parted(things: Iterable[T], most: int) -> tuple[list[T], list[T]]:
+    """The first things, and those that are too many; one alone is never too many.
+
+    >>> parted("abcd", 3), parted("abcd", 2)
+    ((['a', 'b', 'c', 'd'], []), (['a', 'b'], ['c', 'd']))
+    """
+    listed = list(things)
+    return (listed, []) if len(listed) <= most + 1 else (listed[:most], listed[most:])

@@ -1,0 +1,311 @@
+"""A run's identity, its folder in the state folder, and which run a start goes on with.
+
+run = (content of the input, outcome-affecting settings, logical run date). State of another
+identity is never used silently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from hashlib import sha1
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+
+from batch_screen.config.screening import OPT_OUT_FILE
+from batch_screen.errors import ConfigurationError, JournalError
+from batch_screen.masking import plain
+from batch_screen.model import Lookup
+from batch_screen.schema import SCHEMA_VERSION
+from batch_screen.storage.atomic import make_folder, sweep, translated
+from batch_screen.storage.records import read_record, write_record
+
+FORMAT = "batch-screen run"
+VERSION = 3
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What makes two starts the same run."""
+
+    content: list[str]
+    run_date: str
+    settings: dict[str, Any]
+
+    def digest(self) -> str:
+        """Ten hex digits that differ between identities."""
+        canonical = json.dumps(msgspec.to_builtins(self), sort_keys=True).encode()
+        return hashlib.sha256(canonical).hexdigest()[:10]
+
+
+class Made(msgspec.Struct, frozen=True):
+    """What made a state: enough of run.json for any version to be told apart."""
+
+    format: str = FORMAT
+    version: int = VERSION
+    schema_version: int = SCHEMA_VERSION
+
+
+class RunFile(msgspec.Struct, frozen=True):
+    """run.json: written once, before anything else of the run.
+
+    ``inputs`` are the files' full paths, so that a file that has changed can be told from
+    another one.
+    """
+
+    made: Made
+    run_id: str
+    identity: Identity
+    inputs: list[str]
+    created_at: datetime
+    salt: UUID
+
+
+class Run:
+    """One run's place in the state folder."""
+
+    def __init__(self, folder: Path, file: RunFile) -> None:
+        self.folder = folder
+        self.file = file
+        self.plan = folder / "plan"
+        self.journal = folder / "journal"
+        self.sealed = folder / "sealed"
+        self.starts = folder / "starts"
+        self._salt = file.salt.bytes
+
+    @property
+    def run_id(self) -> str:
+        return self.file.run_id
+
+    @property
+    def has_bought(self) -> bool:
+        """Whether any answer was saved."""
+        if any(self.sealed.glob("[0-9]*")):
+            return True
+        return any(_holds_outcome(path) for path in self.journal.glob("*.journal"))
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether anything is known of requests: each is noted before it is sent."""
+        return any(self.sealed.glob("[0-9]*")) or any(self.journal.glob("*.journal"))
+
+    def sweep(self) -> None:
+        """Removes the unfinished files of a process that was killed."""
+        for folder in (self.folder, self.sealed, self.starts):
+            sweep(folder)
+
+    def discard(self) -> None:
+        """Removes a run that could not be begun; one that holds answers stays: they are paid."""
+        if not self.has_bought:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def correlator(self, lookup: Lookup, attempt: int) -> str:
+        """The ``x-correlator`` of an attempt: same run, same attempt, same text.
+
+        Salted, because an unsalted digest of a phone number is undone in minutes.
+        """
+        name = f"{lookup.e164} {lookup.endpoint} {attempt}".encode()
+        # uuid.uuid5, without its detour over a number: it is made for every request.
+        digits = sha1(self._salt + name, usedforsecurity=False).hexdigest()
+        variant = "89ab"[int(digits[16], 16) & 3]
+        parts = (digits[:8], digits[8:12], f"5{digits[13:16]}", f"{variant}{digits[17:20]}")
+        return f"{'-'.join(parts)}-{digits[20:32]}"
+
+
+def _holds_outcome(segment: Path) -> bool:
+    # Whether one is there is all that is asked; the journal's own reader checks each line.
+    with translated("read", segment), segment.open("rb") as lines:
+        return any(b'"t":"outcome"' in line or b'"t":"held"' in line for line in lines)
+
+
+def new_run_id(identity: Identity, serial: int) -> str:
+    """A name that sorts by date and is the same for the same identity.
+
+    >>> new_run_id(Identity(["c0ffee"], "2026-11-23", {}), 1)
+    '20261123-b115fba862'
+    """
+    name = f"{identity.run_date.replace('-', '')}-{identity.digest()}"
+    return name if serial == 1 else f"{name}-{serial}"
+
+
+def today() -> date:
+    """The logical date of a run that names none: the UTC day."""
+    return datetime.now(UTC).date()
+
+
+def find_run(state_folder: Path, identity: Identity, inputs: Sequence[str]) -> Run | None:
+    """The latest run of this identity.
+
+    Raises ``ConfigurationError`` if instead an unfinished run of the same date was begun with
+    other settings, or when the same file had other content: what it bought must not be bought
+    again by mistake.
+    """
+    same_day = [
+        run for run in all_runs(state_folder) if run.file.identity.run_date == identity.run_date
+    ]
+    same = [run for run in same_day if run.file.identity == identity]
+    if same:
+        return max(same, key=lambda run: run.file.created_at)
+    for other in same_day:
+        differing = _differing_work(other, identity, inputs)
+        if differing and other.has_bought and not is_answered(other):
+            raise ConfigurationError(
+                f"run {other.run_id} is unfinished and {differing} to resume it, or use --new-run "
+                "to start afresh and pay again"
+            )
+    return None
+
+
+def _differing_work(other: Run, identity: Identity, inputs: Sequence[str]) -> str:
+    """What keeps the other run from being resumed, and what to do; empty: it is other work."""
+    if other.file.identity.content == identity.content:
+        differing = _differing(other, identity)
+        if other.file.identity.settings.get(OPT_OUT_FILE) != identity.settings.get(OPT_OUT_FILE):
+            return (
+                f"was begun with another opt-out list ({differing}), by which it would ask people "
+                "who have objected since; set that back only if nobody has,"
+            )
+        return f"was begun with other settings ({differing}); set them back"
+    was = dict(zip(other.file.inputs, other.file.identity.content, strict=True))
+    now = dict(zip(inputs, identity.content, strict=True))
+    for path, content in now.items():
+        if was.get(path, content) != content:
+            return (
+                f"was begun when {path} had other content (SHA-256 {was[path][:12]}…, now "
+                f"{content[:12]}…); restore the file"
+            )
+    if {*was.values()} & {*now.values()}:
+        return (
+            f"was begun with other inputs or another order of them ({', '.join(was)}; now "
+            f"{', '.join(now)}); name the same"
+        )
+    return ""
+
+
+def answered_runs(state_folder: Path, identity: Identity) -> list[tuple[Run, str]]:
+    """Finished runs of the same input and date, each with the settings that differ.
+
+    Their answers are not used: a run with other settings asks for itself.
+    """
+    return [
+        (run, _differing(run, identity))
+        for run in all_runs(state_folder)
+        if run.file.identity.content == identity.content
+        and run.file.identity.run_date == identity.run_date
+        and is_answered(run)
+    ]
+
+
+def unfinished_runs(state_folder: Path, identity: Identity) -> list[Run]:
+    """Runs of the same input and settings from other dates that have bought and not ended."""
+    return [
+        run
+        for run in all_runs(state_folder)
+        if run.file.identity.content == identity.content
+        and run.file.identity.settings == identity.settings
+        and run.file.identity.run_date != identity.run_date
+        and run.has_bought
+        and not is_answered(run)
+    ]
+
+
+def is_answered(run: Run) -> bool:
+    """Whether every shard is sealed."""
+    shards = len(list(run.plan.glob("rows-*.parquet")))
+    sealed = len(list(run.sealed.glob("*.seal"))) if run.sealed.exists() else 0
+    return shards > 0 and sealed == shards
+
+
+def create_run(
+    state_folder: Path, identity: Identity, inputs: Sequence[str], taken: Sequence[str]
+) -> Run:
+    """A new run of this identity; ``taken`` are run ids that are used elsewhere."""
+    used = {*taken, *(run.run_id for run in all_runs(state_folder))}
+    serial = 1
+    while (run_id := new_run_id(identity, serial)) in used:
+        serial += 1
+    file = RunFile(Made(), run_id, identity, list(inputs), datetime.now(UTC), uuid4())
+    run = Run(state_folder / "runs" / run_id, file)
+    for folder in (run.folder, run.journal, run.sealed, run.starts):
+        make_folder(folder)
+    write_record(run.folder / "run.json", file)
+    return run
+
+
+def all_runs(state_folder: Path) -> list[Run]:
+    """Every run in the state folder. Raises ``JournalError`` on one that cannot be used."""
+    found = [path for path in sorted(state_folder.glob("runs/*")) if path.is_dir()]
+    return [run for run in map(read_run, found) if run is not None]
+
+
+def read_run(folder: Path) -> Run | None:
+    """The run in the folder, or None where a start was killed before it had written anything."""
+    path = folder / "run.json"
+    with translated("read", folder):
+        names = {entry.name for entry in folder.iterdir()}
+    if path.name not in names:
+        if any(folder.glob("journal/*")) or any(folder.glob("sealed/*")):
+            raise _unknown(path)
+        return None
+    if not {"journal", "sealed", "starts"} <= names:
+        raise _unknown(folder)
+    made = _made_by(path)
+    if made != Made():
+        raise JournalError(
+            f"{path} is {plain(made.format, 40)} version {made.version} with schema "
+            f"{made.schema_version}; this program knows {FORMAT} version {VERSION} with schema "
+            f"{SCHEMA_VERSION}: use the program that wrote it, name another --state-dir, or "
+            "remove the folder if its run is complete"
+        )
+    try:
+        run = Run(folder, read_record(path, RunFile))
+    except JournalError as error:
+        raise _unknown(path) from error
+    if run.run_id != folder.name:
+        raise _unknown(path)
+    return run
+
+
+def _unknown(path: Path) -> JournalError:
+    return JournalError(
+        f"{path} is missing, incomplete or not as it was written, so nobody can say whose answers "
+        "lie there; nothing was changed: restore it from a backup, or move the run's folder away "
+        "and what it holds is asked and paid for again"
+    )
+
+
+class _Version(msgspec.Struct):
+    """The part of run.json that says what it is, whatever else is in it."""
+
+    content: _Content
+
+
+class _Content(msgspec.Struct):
+    made: Made
+
+
+def _made_by(path: Path) -> Made:
+    with translated("read", path):
+        file = path.read_bytes()
+    try:
+        return msgspec.json.decode(file, type=_Version).content.made
+    except ValueError as error:  # msgspec's, or bytes that are no UTF-8
+        raise _unknown(path) from error
+
+
+def _differing(other: Run, identity: Identity) -> str:
+    old, new = other.file.identity.settings, identity.settings
+    differing = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    return "; ".join(f"{n} was {_shown(old, n)}, now {_shown(new, n)}" for n in differing)
+
+
+def _shown(settings: Mapping[str, Any], name: str) -> str:
+    if name == OPT_OUT_FILE:
+        sha256 = settings.get(name)
+        return f"SHA-256 {sha256[:12]}…" if sha256 else "none"
+    return json.dumps(settings.get(name), ensure_ascii=False)

@@ -1,0 +1,221 @@
+"""Rows dealt out to Parquet files that grow batch by batch.
+
+Streams: what is held in memory are rows on their way to their files, ``HELD_BYTES`` of them.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from io import BufferedWriter
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batch_screen.storage.atomic import open_private
+
+HELD_BYTES = 32 << 20
+"""Over all files, and as much again that is being written. polars' partitioned sink holds rows for
+each file instead: 0.65 GiB for 15 of them, 0.85 GiB for 50."""
+
+_HELD_FOR_A_FILE = 512 << 10
+"""At least: each row group of a file costs a millisecond, as much as a thousand rows."""
+
+_SAMPLE_ROWS = 20_000
+_SHARE_REPEATED = 0.1
+KEPT: Mapping[str, Any] = {"compression": "zstd", "write_statistics": False}
+PASSING: Mapping[str, Any] = {"compression": "lz4", "write_statistics": False}
+"""How files are written that are read once and removed: in less time than space."""
+_WAY = "_way"
+
+
+class Spool:
+    """A Parquet file that grows batch by batch; there is none before the first batch.
+
+    It is written to ``file`` where that is open already. ``how`` goes to pyarrow and ``marks``
+    into the file's own metadata.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        file: BinaryIO | None = None,
+        how: Mapping[str, Any] = KEPT,
+        marks: Mapping[str, str] | None = None,
+    ) -> None:
+        self.path = path
+        self._how = how
+        self._marks = marks
+        self.rows = 0
+        self.columns: list[str] = []
+        self._opened: BinaryIO | None = None
+        self._file = file
+        self._writer: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Appends the rows as a row group."""
+        table = _table(frame)
+        if self._marks:
+            table = table.replace_schema_metadata(self._marks)
+        if self._writer is None:
+            if self._file is None:
+                # Buffered, because pyarrow does not look at how much of a write was done.
+                self._file = self._opened = BufferedWriter(open_private(self.path))
+            self._writer = pq.ParquetWriter(
+                self._file, table.schema, **_encodings(frame), **self._how
+            )
+            self.columns = frame.columns
+        self._writer.write_table(table, max(1, table.num_rows))
+        self.rows += frame.height
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        if self._opened is not None:
+            self._opened.close()
+
+
+def _table(frame: pl.DataFrame) -> pa.Table:
+    """The frame as pyarrow knows it; columns without a value are made anew.
+
+    Written as they come from polars, those take thrice as long.
+    """
+    layout = pl.CompatLevel.oldest()
+    schema = frame.clear().to_arrow(compat_level=layout).schema
+    filled = [column.name for column in frame if column.null_count() < frame.height]
+    found = dict(zip(filled, frame.select(filled).to_arrow(compat_level=layout), strict=True))
+    columns = [found[f.name] if f.name in found else pa.nulls(frame.height, f.type) for f in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _encodings(frame: pl.DataFrame) -> dict[str, object]:
+    """How a file is encoded, by the looks of its first rows.
+
+    A dictionary of values that hardly repeat takes three times as long as all else.
+    """
+    sample = frame.head(_SAMPLE_ROWS)
+    texts = sample.select(pl.col(pl.String).approx_n_unique())
+    few = _SHARE_REPEATED * sample.height
+    repeated = [name for name in texts.columns if texts[name].item() < few]
+    whole = [n for n, dtype in frame.schema.items() if dtype.is_integer() or dtype == pl.Datetime]
+    return {
+        "use_dictionary": repeated,
+        "column_encoding": dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
+    }
+
+
+class Dealer:
+    """Deals rows out to files, in the order in which they come.
+
+    ``way`` is the place of a row's file among the paths. ``how`` goes to pyarrow.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        way: pl.Expr,
+        held_bytes: int = HELD_BYTES,
+        how: Mapping[str, Any] = KEPT,
+    ) -> None:
+        self.spools = [Spool(path, how=how) for path in paths]
+        self._way = way.cast(pl.UInt32).alias(_WAY)
+        self._held: dict[int, list[pl.DataFrame]] = {}
+        self._most_held_bytes = max(held_bytes, _HELD_FOR_A_FILE * len(paths))
+        self._held_bytes = 0
+        self._none: pl.DataFrame | None = None
+        self._open = ExitStack()
+        self._pool = ThreadPoolExecutor(os.cpu_count())
+        self._writing: list[Future[None]] = []
+
+    @property
+    def rows(self) -> int:
+        """How many were dealt out."""
+        return sum(spool.rows for spool in self.spools)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the rows; none before the first batch."""
+        return [] if self._none is None else self._none.columns
+
+    def __enter__(self) -> Self:
+        for spool in self.spools:
+            self._open.enter_context(spool)
+        return self
+
+    def add(self, batch: pl.DataFrame) -> None:
+        """Takes some rows."""
+        if self._none is None:
+            self._none = batch.clear()
+        if len(self.spools) == 1:
+            self.spools[0].add(batch)
+            return
+        parts = batch.with_columns(self._way).partition_by(
+            _WAY, maintain_order=True, include_key=False, as_dict=True
+        )
+        for (way,), part in parts.items():
+            self._held.setdefault(way, []).append(part)
+        self._held_bytes += int(batch.estimated_size())
+        if self._held_bytes >= self._most_held_bytes:
+            self._hand_out()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        with self._open, self._pool:
+            if kind is None and self._none is not None:
+                self._hand_out()
+                self._wait()
+                for spool in self.spools:
+                    if not spool.rows:
+                        spool.add(self._none)  # a part without rows has its file
+
+    def _hand_out(self) -> None:
+        """Begins to write what is held, once all that was held before is written."""
+        self._wait()
+        self._writing = [
+            self._pool.submit(self._write, part, frames) for part, frames in self._held.items()
+        ]
+        self._held = {}
+        self._held_bytes = 0
+
+    def _wait(self) -> None:
+        for writing in self._writing:
+            writing.result()
+        self._writing = []
+
+    def _write(self, part: int, frames: list[pl.DataFrame]) -> None:
+        self.spools[part].add(pl.concat(frames))
+
+
+# Files for the meantime: private, and gone when the work is done.
+
+
+@contextmanager
+def scratch_files(folder: Path, name: str, count: int) -> Iterator[list[Path]]:
+    """Names for files that are gone afterwards; those of a killed process are swept."""
+    mark = secrets.token_hex(4)
+    paths = [folder / f".{name}-{n:05d}.{mark}.tmp" for n in range(count)]
+    try:
+        yield paths
+    finally:
+        for path in paths:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)

@@ -1,0 +1,74 @@
+"""Files of the state that are checked whenever they are read.
+
+A bit may flip on a disk and a file may be put in another's place; some readers then return
+something else instead of failing. So whoever reads a state file knows its SHA-256 beforehand,
+and what differs from what was written is damage: refused by name, never used, never deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import polars as pl
+
+from batch_screen.errors import JournalError
+from batch_screen.storage.atomic import sha256_of, translated, write_whole
+
+Record = TypeVar("Record", bound=msgspec.Struct)
+
+
+class _Checked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A small file: the digest is that of the content's bytes as they stand."""
+
+    sha256: str
+    content: msgspec.Raw
+
+
+def write_record(path: Path, record: msgspec.Struct) -> None:
+    """Writes the record as JSON with its own digest, whole or not at all."""
+    content = msgspec.json.encode(record)
+    checked = _Checked(hashlib.sha256(content).hexdigest(), msgspec.Raw(content))
+    write_whole(path, msgspec.json.encode(checked) + b"\n")
+
+
+def read_record(path: Path, kind: type[Record]) -> Record:
+    """The record as it was written. Raises ``JournalError`` if it is damaged or no such record."""
+    if not path.exists():
+        raise damaged(path)
+    with translated("read", path):
+        file = path.read_bytes()
+    try:
+        checked = msgspec.json.decode(file, type=_Checked)
+        if hashlib.sha256(checked.content).hexdigest() != checked.sha256:
+            raise damaged(path)
+        return msgspec.json.decode(checked.content, type=kind)
+    except ValueError as error:  # msgspec's, or bytes that are no UTF-8
+        raise damaged(path) from error
+
+
+def check_file(path: Path, sha256: str) -> None:
+    """Raises ``JournalError`` unless the file is there and holds what was written."""
+    with translated("read", path):
+        if not path.exists() or sha256_of(path) != sha256:
+            raise damaged(path)
+
+
+def read_frame(path: Path, sha256: str, columns: list[str] | None = None) -> pl.DataFrame:
+    """The Parquet file's rows, or only some of its columns, once its digest was checked."""
+    check_file(path, sha256)
+    with translated("read", path):
+        try:
+            return pl.read_parquet(path, columns=columns)
+        except pl.exceptions.PolarsError as error:  # whose text may quote a number
+            raise damaged(path) from error
+
+
+def damaged(path: Path) -> JournalError:
+    """What to raise about a state file that is not what was written."""
+    return JournalError(
+        f"{path} is missing or not as it was written; nothing was changed: restore it from a "
+        "backup, or start afresh with --new-run"
+    )

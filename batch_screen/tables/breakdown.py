@@ -1,0 +1,187 @@
+"""What a run found, by region, signal and age, counted from its written results.
+
+Ages and flags are those of the risk view, as they stand in the rows: nothing is worked out anew.
+A number counts once however many rows it stands in. Of each shard only counts are kept, by all
+that matters at once: there are few kinds of numbers, however many numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import polars as pl
+import pyarrow.parquet as pq
+
+from batch_screen.model import Endpoint, LatestChange
+from batch_screen.run.layout import SHARDS_MARK
+from batch_screen.tables.counts import sums
+
+YES, NO, UNKNOWN = "yes", "no", "unknown"
+NO_REGION = ""
+"""Numbers that the metadata gives no region."""
+
+FUTURE = "in_future"
+"""A change that is reported and dated so far after its answer that it has no age."""
+
+_NUMBER, _NUMBERS = "number", "numbers"
+_BANDS = {
+    Endpoint.SIM_SWAP_DATE: "sim_change_age_band",
+    Endpoint.DEVICE_SWAP_DATE: "device_change_age_band",
+}
+_SIM, _DEVICE, _FORWARDED = "risk_sim_recent", "risk_device_recent", "risk_forwarding_active"
+_BOTH = "risk_sim_and_device_recent"
+_FLAGS = {
+    _SIM: (Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE),
+    _DEVICE: (Endpoint.DEVICE_SWAP_CHECK, Endpoint.DEVICE_SWAP_DATE),
+    _FORWARDED: (Endpoint.CALL_FORWARDING_CHECK,),
+}
+"""The flag of each signal, and the endpoints that tell it."""
+
+
+class Signs(msgspec.Struct, frozen=True):
+    """Numbers with a flag of the risk view, each in one field of the first four.
+
+    ``unknown``: no flag is true, and that of a signal which was asked is null. ``unanswered``:
+    those of the unknown for which a lookup of such a signal failed; the others have all their
+    answers, and none that rules a recent change out.
+    """
+
+    sim_and_device: int = 0
+    forwarded: int = 0
+    sim_only: int = 0
+    device_only: int = 0
+    unknown: int = 0
+    unanswered: int = 0
+
+    @property
+    def numbers(self) -> int:
+        """Numbers with a sign; one that is forwarded and changed counts as changed."""
+        return self.sim_and_device + self.forwarded + self.sim_only + self.device_only
+
+
+class Breakdown(msgspec.Struct, frozen=True):
+    """Numbers by endpoint, region and value, and the signs that deserve a look.
+
+    A check's values are yes, no and unknown; a date's are ``results.NAMES``,
+    none_reported, ``FUTURE`` and unknown.
+    """
+
+    numbers: int
+    signs: Signs
+    values: dict[str, dict[str, dict[str, int]]]
+
+
+def break_down(paths: Sequence[Path], endpoints: Sequence[Endpoint]) -> Breakdown:
+    """Counts over written parts of ``results``, of the endpoints that were asked."""
+    kinds = None
+    for shard in _shards(paths):
+        kinds = added(kinds, tally(shard, endpoints))
+    return broken_down(kinds, endpoints)
+
+
+def tally(shard: pl.LazyFrame, endpoints: Sequence[Endpoint]) -> pl.DataFrame:
+    """How many of a shard's numbers are alike in region, answers and flags.
+
+    A row for each kind, with the columns of ``results`` that make it one, and ``numbers``.
+    """
+    kind = ["region", _BOTH, *_FLAGS, *_answers(endpoints)]
+    # As integers, an eighth of the memory; E.164 has fifteen digits at most.
+    number = pl.col("e164").cast(pl.Int64).alias(_NUMBER)
+    once = shard.select(number, *kind).filter(pl.col(_NUMBER).is_first_distinct())
+    return once.group_by(kind).agg(pl.len().cast(pl.Int64).alias(_NUMBERS)).collect()
+
+
+def added(some: pl.DataFrame | None, more: pl.DataFrame) -> pl.DataFrame:
+    """Two tallies as one; None: there is none yet."""
+    return more if some is None else sums(some, more)
+
+
+def broken_down(kinds: pl.DataFrame | None, endpoints: Sequence[Endpoint]) -> Breakdown:
+    """What the tally of all shards says of the endpoints that were asked."""
+    values: dict[str, dict[str, dict[str, int]]] = {endpoint.value: {} for endpoint in endpoints}
+    if kinds is None:
+        return Breakdown(0, Signs(), values)
+    region = pl.col("region").fill_null(NO_REGION)
+    found = [_value(endpoint).alias(endpoint.column) for endpoint in endpoints]
+    numbers = kinds.with_columns(region, *found)
+    for endpoint in endpoints:
+        counted = numbers.group_by("region", endpoint.column).agg(pl.col(_NUMBERS).sum())
+        for name, value, count in counted.sort("region", endpoint.column).iter_rows():
+            values[endpoint.value].setdefault(name, {})[value] = count
+    signs = numbers.select(_signs(endpoints)).row(0, named=True)
+    return Breakdown(int(numbers[_NUMBERS].sum()), Signs(**signs), values)
+
+
+def _shards(paths: Sequence[Path]) -> Iterator[pl.LazyFrame]:
+    """The parts; of those that hold several shards, one row group after the other."""
+    for path in paths:
+        metadata = pq.read_metadata(path)
+        scan = pl.scan_parquet(path, hive_partitioning=False)
+        if SHARDS_MARK.encode() not in (metadata.metadata or {}):
+            yield scan
+            continue
+        first = 0
+        for group in range(metadata.num_row_groups):
+            rows = metadata.row_group(group).num_rows
+            yield scan.slice(first, rows)
+            first += rows
+
+
+def _answers(endpoints: Sequence[Endpoint]) -> Iterator[str]:
+    """The columns that tell an endpoint's value."""
+    for endpoint in endpoints:
+        if endpoint.answers_date:
+            yield from (f"{endpoint.column}_latest_change", _BANDS[endpoint])
+        else:
+            yield _claim(endpoint)
+
+
+def _claim(check: Endpoint) -> str:
+    return f"{check.column}_{'swapped' if check.takes_max_age else 'active'}"
+
+
+def _value(endpoint: Endpoint) -> pl.Expr:
+    if endpoint.answers_date:
+        changed = pl.col(f"{endpoint.column}_latest_change")
+        is_dated = changed == LatestChange.REPORTED.value
+        undated = pl.when(is_dated).then(pl.lit(FUTURE)).otherwise(changed)
+        return pl.coalesce(_BANDS[endpoint], undated, pl.lit(UNKNOWN))
+    claim = pl.col(_claim(endpoint))
+    said = pl.when(claim).then(pl.lit(YES)).otherwise(pl.lit(NO))
+    return pl.when(claim.is_null()).then(pl.lit(UNKNOWN)).otherwise(said)
+
+
+def _signs(endpoints: Sequence[Endpoint]) -> list[pl.Expr]:
+    both, sim, device, forwarded = (_is(flag) for flag in (_BOTH, *_FLAGS))
+    unknown, unanswered = _unknown(endpoints)
+    no_sign = ~sim & ~device & ~forwarded
+    signs = {
+        "sim_and_device": both,
+        "sim_only": sim & ~both,
+        "device_only": device & ~both,
+        "forwarded": forwarded & ~sim & ~device,
+        "unknown": unknown & no_sign,
+        "unanswered": unanswered & no_sign,
+    }
+    return [pl.col(_NUMBERS).filter(sign).sum().alias(name) for name, sign in signs.items()]
+
+
+def _is(flag: str) -> pl.Expr:
+    """Whether the flag is true; one that is null is not."""
+    return pl.col(flag).fill_null(value=False)
+
+
+def _unknown(asked: Sequence[Endpoint]) -> tuple[pl.Expr, pl.Expr]:
+    """Whether a signal that was asked has no flag, and whether that is so for want of an answer.
+
+    What was not asked is null in every row, and says nothing about the number.
+    """
+    unknown = unanswered = pl.lit(value=False)
+    for flag, endpoints in _FLAGS.items():
+        is_null = pl.col(flag).is_null()
+        for endpoint in (each for each in endpoints if each in asked):
+            unknown = unknown | is_null
+            unanswered = unanswered | (is_null & (pl.col(endpoint.column) == UNKNOWN))
+    return unknown, unanswered

@@ -1,0 +1,262 @@
+"""The error report: rejected rows and failed lookups, each with a remedy.
+
+errors.csv is for people and spreadsheets: masked, guarded against formulas, one line a row.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import polars as pl
+
+from batch_screen.masking import mask_number, mask_text, plain, safe_line
+from batch_screen.model import SPARED, TOO_LONG, OutcomeKind
+from batch_screen.schema import ERRORS, Column, conform, dtypes
+
+_AT_ONCE = 20_000
+_CELLS_KEPT = 4096
+
+MEANING = {
+    OutcomeKind.SUCCESS: "the API answered with a value",
+    OutcomeKind.NOT_FOUND: "the API does not know the number: inconclusive, neither pass nor fail",
+    OutcomeKind.FORBIDDEN: "the account, the operator or the subscriber does not allow it",
+    OutcomeKind.REJECTED: "the API took the request for invalid",
+    OutcomeKind.NOT_APPLICABLE: "the signal does not exist for this number",
+    OutcomeKind.BAD_RESPONSE: "the answer could not be read: nothing is guessed from it",
+    OutcomeKind.RATE_LIMITED: "refused for the rate, again and again",
+    OutcomeKind.TIMEOUT: "no answer in time, in all attempts",
+    OutcomeKind.UNREACHABLE: "the connection was lost, in all attempts",
+    OutcomeKind.SERVER_ERROR: "the API failed, in all attempts",
+    OutcomeKind.SKIPPED: (
+        "not asked: the server lacks the endpoint, or a plan spares it; see the reason"
+    ),
+}
+REMEDY = {
+    OutcomeKind.NOT_FOUND: "inconclusive: the API does not know the number; treat as unknown",
+    OutcomeKind.FORBIDDEN: "the account or operator does not allow this lookup; ask the vendor",
+    OutcomeKind.REJECTED: "the API refused the request as invalid; check number and window",
+    OutcomeKind.NOT_APPLICABLE: "the signal does not exist for this number; treat as unknown",
+    OutcomeKind.BAD_RESPONSE: "the answer was unreadable; report it to the vendor",
+    OutcomeKind.RATE_LIMITED: "refused too often; lower pacing.rate_per_second and use --new-run",
+    OutcomeKind.TIMEOUT: "no answer in time; use --new-run later, or raise api.timeout_seconds",
+    OutcomeKind.UNREACHABLE: "the connection was lost each time; use --new-run later",
+    OutcomeKind.SERVER_ERROR: "the API failed each time; use --new-run later",
+    OutcomeKind.SKIPPED: "not asked; see the reason",
+}
+_COME_LATER = (
+    "the API asked this lookup to wait longer than pacing.max_retry_after_seconds; use --new-run "
+    "later"
+)
+RETRY_CAN_HELP = frozenset(
+    {
+        OutcomeKind.RATE_LIMITED,
+        OutcomeKind.TIMEOUT,
+        OutcomeKind.UNREACHABLE,
+        OutcomeKind.SERVER_ERROR,
+        OutcomeKind.SKIPPED,
+    }
+)
+# At the start of a cell, or behind a semicolon or tab, where some spreadsheets cut lines;
+# quotes, blanks and zero-width marks in front are dropped by some, full-width signs are read.
+_FORMULA = re.compile(
+    r"(^|[;\t\r\n])(?=[\s\"'\u200b-\u200f\u2060\ufeff]*"
+    r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b])"
+)
+
+
+def reject_errors(rejects: pl.DataFrame, remedies: Mapping[str, str], run_id: str) -> pl.DataFrame:
+    """Rows of ``schema.ERRORS`` for rejects with the columns ``schema.REJECT``."""
+    return conform(
+        rejects.with_columns(
+            run_id=pl.lit(run_id),
+            kind=pl.lit("reject"),
+            remedy=pl.col("reason").replace_strict(remedies, default=None, return_dtype=pl.String),
+            retry_can_help=pl.lit(value=False),
+        ),
+        ERRORS,
+    )
+
+
+def lookup_errors(outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
+    """Rows of ``schema.ERRORS`` for the outcomes that lack a value; what was spared lacks none."""
+    failed = outcomes.filter(
+        pl.col("outcome") != OutcomeKind.SUCCESS.value,
+        ~pl.col("reason").is_in([*SPARED]).fill_null(value=False),
+    )
+    helps = [kind.value for kind in RETRY_CAN_HELP]
+    is_too_long = (pl.col("reason") == TOO_LONG).fill_null(value=False)
+    remedies = {kind.value: text for kind, text in REMEDY.items()}
+    return conform(
+        failed.select(
+            "e164",
+            "endpoint",
+            "http_status",
+            "code",
+            "attempts",
+            run_id=pl.lit(run_id),
+            kind=pl.lit("failure"),
+            reason=pl.col("outcome"),
+            detail=pl.when(is_too_long)
+            .then(pl.concat_str("reason", "message", separator=": ", ignore_nulls=True))
+            .otherwise(pl.coalesce("reason", "message")),
+            remedy=pl.when(is_too_long)
+            .then(pl.lit(_COME_LATER))
+            .otherwise(pl.col("outcome").replace_strict(remedies, return_dtype=pl.String)),
+            retry_can_help=pl.col("outcome").is_in(helps),
+        ),
+        ERRORS,
+    )
+
+
+def write_errors_csv(file: BinaryIO, parts: Iterable[pl.DataFrame]) -> int:
+    """Writes masked, guarded lines for parts of ``schema.ERRORS``; returns how many."""
+    return write_guarded_csv(file, ERRORS, parts)
+
+
+def write_guarded_csv(
+    file: BinaryIO, columns: tuple[Column, ...], parts: Iterable[pl.DataFrame]
+) -> int:
+    """Writes masked, guarded lines for parts that have the columns; returns how many."""
+    names = dtypes(columns).names()
+    text = lru_cache(_CELLS_KEPT)(_text)  # most of them are the same few words
+    count = 0
+    # Spreadsheets take UTF-8 for granted only behind a byte order mark.
+    file.write("\ufeff".encode() + _csv_lines([names]))
+    for part in parts:
+        for rows in part.select(names).iter_slices(_AT_ONCE):
+            cells = [_cells(rows[name], text) for name in names]
+            file.write(_csv_lines(zip(*cells, strict=True)))
+            count += rows.height
+    return count
+
+
+def _cells(column: pl.Series, text: Callable[[str], str]) -> list[str]:
+    values = column.to_list()
+    if column.dtype != pl.String:  # a row's place has as many digits as a number
+        return ["" if value is None else str(value) for value in values]
+    cell = _number if column.name == "e164" else text
+    return ["" if value is None else cell(value) for value in values]
+
+
+def _number(value: str) -> str:
+    """As ``guard``, which has nothing else to look for in a masked number."""
+    masked = mask_number(value)
+    return f"'{masked}" if masked.startswith("+") else masked
+
+
+def _text(value: str) -> str:
+    return guard(mask_text(plain(value)))
+
+
+def guard(cell: str) -> str:
+    """The cell, made text for spreadsheets that would run it as a formula.
+
+    >>> guard("+4915•••••89"), guard("mobile")
+    ("'+4915•••••89", 'mobile')
+    """
+    return _FORMULA.sub(r"\1'", cell)
+
+
+def _csv_lines(rows: Iterable[Iterable[str]]) -> bytes:
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\r\n").writerows(rows)
+    return lines.getvalue().encode()
+
+
+# What the error report holds, in few lines: failures by their kind, rejects with examples.
+#
+# Texts of a server or of the input are masked here; of endlessly many, the same ones are
+# always shown.
+
+_TEXT_CHARACTERS = 120
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Lookups of one endpoint that ended alike; ``code`` and ``detail`` are of one of them."""
+
+    endpoint: str
+    outcome: str
+    http_status: int | None
+    code: str
+    detail: str
+    lookups: int
+
+
+class Example(msgspec.Struct, frozen=True):
+    """A rejected row: the first of its reason, or the last."""
+
+    raw_masked: str
+    raw_region: str
+    source_file: str
+    source_row: int
+
+
+class Complaints(msgspec.Struct, frozen=True):
+    """Failed lookups, the most frequent kind first, and examples by the reason of a reject."""
+
+    failures: list[Failure]
+    examples: dict[str, list[Example]]
+
+
+def read_complaints(paths: Sequence[Path]) -> Complaints:
+    """Counts and examples from written parts of ``errors``, read as streams."""
+    if not paths:
+        return Complaints([], {})
+    errors = pl.scan_parquet(list(paths), hive_partitioning=False)
+    return Complaints(_failures(errors), _examples(errors))
+
+
+def _failures(errors: pl.LazyFrame) -> list[Failure]:
+    """Grouped by what has few values: codes and texts are the server's, and endlessly many."""
+    keys = ("endpoint", "reason", "http_status")
+    counted = (
+        errors.filter(pl.col("kind") == "failure")
+        .group_by(*keys)
+        .agg(pl.len().alias("lookups"), pl.col("code", "detail").min())
+        .sort("lookups", *keys, descending=[True, False, False, False])
+        .collect(engine="streaming")
+    )
+    return [
+        Failure(
+            row["endpoint"],
+            row["reason"],
+            row["http_status"],
+            _safe(row["code"]),
+            _safe(row["detail"]),
+            row["lookups"],
+        )
+        for row in counted.iter_rows(named=True)
+    ]
+
+
+def _examples(errors: pl.LazyFrame) -> dict[str, list[Example]]:
+    rejects = errors.filter(pl.col("kind") == "reject")
+    rows = pl.col("row_index")
+    ends = rejects.group_by("reason").agg(rows.min().alias("first"), rows.max().alias("last"))
+    places = ends.collect(engine="streaming")
+    wanted = sorted({*places["first"], *places["last"]})
+    found = rejects.filter(rows.is_in(wanted)).sort("row_index").collect(engine="streaming")
+    examples: dict[str, list[Example]] = {}
+    for row in found.iter_rows(named=True):
+        examples.setdefault(row["reason"], []).append(_example(row))
+    return dict(sorted(examples.items()))
+
+
+def _example(row: dict[str, Any]) -> Example:
+    return Example(
+        _safe(row["raw_masked"]),
+        _safe(row["raw_region"]),
+        _safe(row["source_file"]),
+        row["source_row"],
+    )
+
+
+def _safe(text: str | None) -> str:
+    return safe_line(text or "", _TEXT_CHARACTERS)

@@ -1,0 +1,294 @@
+"""Holds a run's files against its manifest: marker, latest.json, bytes, strangers, modes.
+
+Knows names and bytes only; what the tables hold is the business of ``verify``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from batch_screen.run.layout import DATA_FOLDERS, RUN_ID, TABLES, Layout, latest_run, layout_of_run
+from batch_screen.schema import SCHEMA_VERSION
+from batch_screen.storage.atomic import sha256_of
+from batch_screen.tables.manifest import ListedFile, latest_content, marker_content
+from batch_screen.tables.reader import DamagedPartError, height
+
+# What a validation found: its checks by name, and the differences each of them came across.
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One thing that is not as it should be, and the file or folder it was seen in."""
+
+    where: str
+    what: str
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One claim about a run, held against ``examined`` things.
+
+    ``unchecked`` says why the claim could not be held against all of them; empty if it could.
+    """
+
+    name: str
+    claim: str
+    examined: int
+    differences: tuple[Difference, ...] = ()
+    remedy: str = ""
+    unchecked: str = ""
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether everything was examined and nothing differs."""
+        return not self.differences and not self.unchecked
+
+
+class Validation(msgspec.Struct, frozen=True):
+    """One run, re-read: every check in the order it was made."""
+
+    run_id: str
+    folder: str
+    checks: tuple[Check, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every check was made and none found a difference."""
+        return all(check.is_ok for check in self.checks)
+
+    @property
+    def differences(self) -> int:
+        return sum(len(check.differences) for check in self.checks)
+
+
+_PART = re.compile(rf"({RUN_ID})-\d{{5}}\.parquet")
+PRIVATE = "private"
+"""The check of who may read the files; what they hold is not its business."""
+_OTHERS = 0o077
+_MARKER_SIZE = 4096
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """manifest.json, as ``tables.manifest`` writes it."""
+
+    schema_version: int
+    run_id: str
+    run_date: str
+    files: tuple[ListedFile, ...]
+    shards: int = 0
+
+
+def rewrite(layout: Layout) -> str:
+    """How a run's files come back unharmed."""
+    return (
+        f"restore them from a copy; or, if the run's state is kept, delete {_name(layout.marker)} "
+        f"and start the same command with --run-date {layout.run_date}: it writes all files anew "
+        "and asks nothing"
+    )
+
+
+def read_manifest(layout: Layout) -> Manifest | None:
+    """The run's manifest, or None if it cannot be read."""
+    try:
+        return msgspec.json.decode(layout.manifest.read_bytes(), type=Manifest)
+    except (OSError, ValueError):  # msgspec's errors are ValueErrors
+        return None
+
+
+def marker_check(layout: Layout) -> Check:
+    """The marker is there and holds the manifest's SHA-256."""
+    claim = "_SUCCESS holds the manifest's SHA-256"
+    remedy = rewrite(layout)
+    if not layout.marker.exists():
+        remedy = (
+            f"start the same command with --run-date {layout.run_date}: it goes on from there, if "
+            "its state is kept"
+        )
+    return Check("marker", claim, 1, tuple(_marker_differences(layout)), remedy)
+
+
+def _marker_differences(layout: Layout) -> Iterator[Difference]:
+    where = _name(layout.marker)
+    if not layout.marker.exists():
+        yield Difference(
+            where,
+            "none: the run was stopped before its end or is going on; nothing else was checked",
+        )
+        return
+    try:
+        with layout.marker.open("rb") as file:
+            found = file.read(_MARKER_SIZE)
+        expected = marker_content(sha256_of(layout.manifest))
+    except OSError as error:
+        yield Difference(where, f"cannot be held against manifest.json: {_reason(error)}")
+        return
+    if found != expected:
+        yield Difference(where, "it holds something else than the SHA-256 of manifest.json")
+
+
+def latest_check(layout: Layout) -> Check:
+    """latest.json names a complete run, this one or another, and that run's manifest."""
+    differences = tuple(_latest_differences(layout.folder))
+    remedy = "load runs by their own folders; the next run that completes writes latest.json anew"
+    return Check("latest", "latest.json agrees with the run it names", 1, differences, remedy)
+
+
+def _latest_differences(folder: Path) -> Iterator[Difference]:
+    run_id = latest_run(folder)
+    if run_id is None:
+        yield Difference("latest.json", "it is missing or names no run")
+        return
+    named = layout_of_run(folder, run_id)
+    if next(_marker_differences(named), None):
+        yield Difference("latest.json", f"the run it names, {run_id}, is not complete")
+    elif named.latest.read_bytes() != latest_content(named, sha256_of(named.manifest)):
+        yield Difference("latest.json", f"it differs from what run {run_id} wrote there")
+
+
+def manifest_check(layout: Layout, manifest: Manifest | None) -> Check:
+    """The manifest belongs to this run and lists what a run leaves behind, each file once."""
+    listed = manifest.files if manifest else ()
+    differences = tuple(
+        Difference(_name(layout.manifest), what) for what in _manifest_faults(layout, manifest)
+    )
+    claim = "files listed, each once, where this run's files lie"
+    return Check("manifest", claim, len(listed), differences, rewrite(layout))
+
+
+def _manifest_faults(layout: Layout, manifest: Manifest | None) -> Iterator[str]:
+    if manifest is None:
+        yield "it is missing or cannot be read"
+        return
+    if (manifest.run_id, manifest.run_date) != (layout.run_id, layout.run_date):
+        yield f"it names another run or date than {layout.run_id}"
+    if manifest.schema_version != SCHEMA_VERSION:
+        yield (
+            f"schema version {manifest.schema_version}, but this batch-screen knows "
+            f"{SCHEMA_VERSION}: validate with the version that wrote the run"
+        )
+    if manifest.shards < 1:
+        yield "it does not say into how many shards the numbers were dealt out"
+    paths = [file.path for file in manifest.files]
+    yield from (
+        f"{path} is listed twice" for path in sorted({p for p in paths if paths.count(p) > 1})
+    )
+    yield from (
+        f"{f.path!r} is no file of this run" for f in manifest.files if not _is_ours(layout, f)
+    )
+    first = [layout.part(table, 0) for table in TABLES]
+    for path in (*first, *layout.reports):
+        if str(path.relative_to(layout.folder)) not in paths:
+            yield f"{path.relative_to(layout.folder)} is not listed"
+
+
+def _is_ours(layout: Layout, file: ListedFile) -> bool:
+    if file.table is None:
+        own = {*layout.reports, layout.in_order}
+        return file.path in {str(path.relative_to(layout.folder)) for path in own}
+    number = part_number(file)
+    return (
+        file.table in DATA_FOLDERS
+        and number is not None
+        and (layout.folder / file.path == layout.part(file.table, number))
+    )
+
+
+def own_files(layout: Layout, manifest: Manifest) -> list[ListedFile]:
+    """The entries that lie where this run's files lie; no other path is opened."""
+    return [file for file in manifest.files if _is_ours(layout, file)]
+
+
+def part_number(file: ListedFile) -> int | None:
+    """The number in a part's name, or None where it is no part's name."""
+    name = Path(file.path).name
+    return int(name[-13:-8]) if _PART.fullmatch(name) else None
+
+
+def files_check(
+    layout: Layout, listed: Sequence[ListedFile], on_file: Callable[[], None]
+) -> tuple[Check, list[ListedFile]]:
+    """Every listed file holds what the manifest says; also those files that do."""
+    differences: list[Difference] = []
+    intact: list[ListedFile] = []
+    for file in listed:
+        found = [Difference(file.path, what) for what in _file_faults(layout.folder, file)]
+        differences += found
+        if not found:
+            intact.append(file)
+        on_file()
+    claim = "files have the manifest's bytes, SHA-256 and rows"
+    return Check("files", claim, len(listed), tuple(differences), rewrite(layout)), intact
+
+
+def _file_faults(folder: Path, file: ListedFile) -> Iterator[str]:
+    path = folder / file.path
+    try:
+        size, digest = path.stat().st_size, sha256_of(path)
+    except OSError as error:
+        yield f"cannot be read: {_reason(error)}"
+        return
+    if size != file.bytes:
+        yield f"{size:,} bytes, {file.bytes:,} in the manifest"
+    elif digest != file.sha256:
+        yield "its content changed: another SHA-256 than in the manifest"
+    elif file.table is not None:
+        yield from _rows_faults(path, file)
+
+
+def _rows_faults(path: Path, file: ListedFile) -> Iterator[str]:
+    try:
+        rows = height(path)
+    except DamagedPartError as error:
+        yield f"cannot be read: {error}"
+        return
+    if rows != file.rows:
+        yield f"{rows:,} rows, {file.rows} in the manifest"
+
+
+def strangers_check(layout: Layout, manifest: Manifest) -> Check:
+    """The data folders, whose readers take every file, hold nothing of this run unlisted.
+
+    A file whose name is no run's may be a copy of a part, so it counts as well.
+    """
+    listed = {file.path for file in manifest.files}
+    examined, differences = 0, []
+    for table in DATA_FOLDERS:
+        for path in sorted(p for p in (layout.folder / table).rglob("*") if not p.is_dir()):
+            examined += 1
+            name = path.relative_to(layout.folder)
+            named = _PART.fullmatch(path.name)
+            if str(name) not in listed and (named is None or named[1] == layout.run_id):
+                differences.append(Difference(str(name), "it is no file of the manifest"))
+    claim = "files in the data folders, none of this run that is not listed"
+    remedy = "move it elsewhere: whoever reads the folder takes its rows for rows of a run"
+    return Check("strangers", claim, examined, tuple(differences), remedy)
+
+
+def private_check(layout: Layout, manifest: Manifest) -> Check:
+    """Files and folders of the run are closed to other users; the output folder may be open."""
+    files = [layout.folder / file.path for file in own_files(layout, manifest)]
+    files += [layout.manifest, layout.marker, layout.latest]
+    folders = {parent for file in files for parent in file.parents} - {layout.folder}
+    ours = [path for path in (*sorted(folders), *files) if layout.folder in path.parents]
+    differences = tuple(
+        Difference(str(path.relative_to(layout.folder)), f"mode {mode:04o} lets other users in")
+        for path in ours
+        if path.exists() and (mode := path.stat().st_mode & 0o7777) & _OTHERS
+    )
+    remedy = (
+        f"chmod -R go= on the folders below {layout.folder}: they hold personal data; copy with "
+        "cp -p or rsync -a, and leave this check out with --ignore-modes where a file system "
+        "keeps no modes"
+    )
+    return Check(PRIVATE, "files and folders are closed to others", len(ours), differences, remedy)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
+
+
+def _name(path: Path) -> str:
+    """A path in the run's folder, as it is seen from the output folder."""
+    return f"runs/{path.parent.name}/{path.name}"

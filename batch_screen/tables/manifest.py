@@ -1,0 +1,139 @@
+"""What a finished run leaves beside its data: schema, manifest, latest.json, marker.
+
+Written in that order, each whole: a reader that sees the marker sees everything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+import pyarrow.parquet as pq
+
+from batch_screen.run.layout import CHANGES, DATA_FOLDERS, ERRORS, LOOKUPS, RESULTS, Layout
+from batch_screen.schema import CHANGES as CHANGE_COLUMNS
+from batch_screen.schema import ERRORS as ERROR_COLUMNS
+from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
+from batch_screen.schema import SCHEMA_VERSION, Column, results
+from batch_screen.storage.atomic import sha256_of, translated, write_whole
+from batch_screen.storage.prefetch import ahead
+
+
+class ListedFile(msgspec.Struct, frozen=True):
+    """An entry of the manifest; ``table`` and ``rows`` for Parquet parts alone."""
+
+    path: str
+    bytes: int
+    sha256: str
+    table: str | None = None
+    rows: int | None = None
+
+
+def write_schema(layout: Layout, kept: Mapping[str, pl.DataType]) -> None:
+    """schema.json: every table's columns in their order, with type and meaning."""
+    tables = {
+        RESULTS: results(kept),
+        LOOKUPS: LOOKUP_COLUMNS,
+        ERRORS: ERROR_COLUMNS,
+        CHANGES: CHANGE_COLUMNS,
+    }
+    described = {table: [describe(c) for c in columns] for table, columns in tables.items()}
+    _write_json(layout.schema, {"schema_version": SCHEMA_VERSION, "tables": described})
+
+
+def list_files(layout: Layout) -> list[ListedFile]:
+    """The manifest's entries for all that was written so far, but for the report on it."""
+    parts = [(path, table) for table in DATA_FOLDERS for path in layout.parts(table)]
+    others = [(path, None) for path in layout.reports if path != layout.html]
+    with ahead(lambda each: _listed(layout.folder, *each), [*parts, *others]) as listed:
+        return list(listed)
+
+
+def write_manifest(layout: Layout, listed: Sequence[ListedFile], shards: int) -> None:
+    """manifest.json: the files that are listed, and the report on them.
+
+    ``shards`` is by how many the rows were dealt out: a number's digits say in which it lies.
+    """
+    files = [*listed, _listed(layout.folder, layout.html, None)]
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": layout.run_id,
+        "run_date": layout.run_date,
+        "shards": shards,
+        "files": [_entry(file) for file in files],
+    }
+    _write_json(layout.manifest, content)
+
+
+def is_whole(layout: Layout) -> bool:
+    """Whether the run was marked complete and every file of its manifest is still there."""
+    if not layout.marker.exists():
+        return False
+    try:
+        entries = json.loads(layout.manifest.read_bytes())["files"]
+        sizes = {layout.folder / entry["path"]: entry["bytes"] for entry in entries}
+        return all(path.stat().st_size == size for path, size in sizes.items())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def write_marker(layout: Layout) -> None:
+    """latest.json, replaced atomically, and last of all _SUCCESS with the manifest's digest.
+
+    In this order a crash between the two is mended by the next start; after the marker no
+    start would write latest.json again.
+    """
+    digest = sha256_of(layout.manifest)
+    write_whole(layout.latest, latest_content(layout, digest))
+    write_whole(layout.marker, marker_content(digest))
+
+
+def latest_content(layout: Layout, digest: str) -> bytes:
+    """latest.json for a run whose manifest has this SHA-256."""
+    latest = {
+        "run_id": layout.run_id,
+        "run_date": layout.run_date,
+        "manifest": str(layout.manifest.relative_to(layout.folder)),
+        "manifest_sha256": digest,
+    }
+    return _json(latest)
+
+
+def marker_content(digest: str) -> bytes:
+    """_SUCCESS for a run whose manifest has this SHA-256."""
+    return f"{digest}\n".encode()
+
+
+def describe(column: Column) -> dict[str, Any]:
+    """The column as schema.json has it."""
+    # Nullability never varies between files, so "required" is a promise about content only.
+    return {
+        "name": column.name,
+        "type": str(column.dtype() if isinstance(column.dtype, type) else column.dtype),
+        "required": column.required,
+        "meaning": column.meaning,
+    }
+
+
+def _listed(folder: Path, path: Path, table: str | None) -> ListedFile:
+    with translated("read", path):
+        size, digest = path.stat().st_size, sha256_of(path)
+        rows = None if table is None else pq.read_metadata(path).num_rows
+    return ListedFile(str(path.relative_to(folder)), size, digest, table, rows)
+
+
+def _entry(file: ListedFile) -> dict[str, Any]:
+    entry: dict[str, Any] = {"path": file.path, "bytes": file.bytes, "sha256": file.sha256}
+    return entry if file.table is None else entry | {"table": file.table, "rows": file.rows}
+
+
+def _write_json(path: Path, content: Mapping[str, Any] | Sequence[Any]) -> None:
+    write_whole(path, _json(content))
+
+
+def _json(content: Mapping[str, Any] | Sequence[Any]) -> bytes:
+    return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"

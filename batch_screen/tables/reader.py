@@ -1,0 +1,140 @@
+"""Opens Parquet parts that may be damaged, and brings a number's tables together.
+
+A number lies in the same part of every table, so what the tables say of each other is seen
+part by part: never more than one part of each is in memory. pyarrow reads, since polars panics
+over some damage and prints where; it is also another reader than the writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batch_screen.run.layout import ERRORS, LOOKUPS, RESULTS, SHARDS_MARK, Layout
+from batch_screen.schema import ERRORS as ERROR_COLUMNS
+from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
+from batch_screen.schema import Column, dtypes, results
+
+_DAMAGED = (pa.ArrowException, pl.exceptions.PolarsError, OSError, MemoryError, ValueError)
+
+
+class DamagedPartError(Exception):
+    """A Parquet file cannot be read. Its message is ours: a library's may quote a cell."""
+
+    where: str = ""
+    """The file below the output folder, where that is known."""
+
+
+class Part(NamedTuple):
+    """Part ``number`` of every table; results without the columns kept from the input.
+
+    Where parts hold several shards, it is one of these: shard ``number`` of ``shards``.
+    """
+
+    number: int
+    results: pl.DataFrame
+    lookups: pl.DataFrame
+    errors: pl.DataFrame
+    names: Mapping[str, str]
+    """Table → path below the output folder."""
+    shards: int = 0
+
+    def frames(self) -> list[tuple[str, pl.DataFrame]]:
+        return [(RESULTS, self.results), (LOOKUPS, self.lookups), (ERRORS, self.errors)]
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Whatever a library raises over a damaged file becomes ``DamagedPartError``."""
+    try:
+        yield
+    except _DAMAGED as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise DamagedPartError(reason or "it is no whole Parquet file") from None
+    except BaseException as error:
+        # polars' panics derive from BaseException; its class has no public, importable name.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise DamagedPartError("it is no whole Parquet file") from None
+
+
+def height(path: Path) -> int:
+    """Rows of a Parquet file, from its footer. Raises ``DamagedPartError``."""
+    with readable():
+        rows: int = pq.read_metadata(path).num_rows
+        return rows
+
+
+def columns_of(path: Path) -> dict[str, pl.DataType]:
+    """Names and dtypes of a Parquet file, in its order. Raises ``DamagedPartError``."""
+    with readable():
+        schema = pq.read_schema(path)
+        schema.names  # noqa: B018 (raises over what is no UTF-8, where polars would panic)
+        return dict(pl.DataFrame(schema.empty_table()).schema)
+
+
+def read_part(layout: Layout, number: int, present: Mapping[str, Path]) -> Iterator[Part]:
+    """Part ``number``, or the shards in it; a table that has no such part is empty.
+
+    Raises ``DamagedPartError``.
+    """
+    columns = {RESULTS: results({}), LOOKUPS: LOOKUP_COLUMNS, ERRORS: ERROR_COLUMNS}
+    names = {t: str(layout.part(t, number).relative_to(layout.folder)) for t in columns}
+    shards, held = _shards_of(names[RESULTS], [*present.values()])
+    for group in range(held) if shards else [None]:
+        frames = {
+            t: _read(present.get(t), names[t], wanted, group) for t, wanted in columns.items()
+        }
+        shard = number + (group or 0) * (shards // held)
+        yield Part(shard, frames[RESULTS], frames[LOOKUPS], frames[ERRORS], names, shards)
+
+
+def _shards_of(name: str, paths: Sequence[Path]) -> tuple[int, int]:
+    """How many shards there are in all and how many in these files, or (0, 1): they do not say."""
+    try:
+        with readable():
+            found = {_mark(path) for path in paths}
+            shards, held = found.pop() if len(found) == 1 else (0, 0)
+            if not held or shards % held:
+                raise DamagedPartError("its row groups are not the shards that its tables share")
+            return shards, held
+    except DamagedPartError as error:
+        error.where = name
+        raise
+
+
+def _mark(path: Path) -> tuple[int, int]:
+    metadata = pq.read_metadata(path)
+    mark = (metadata.metadata or {}).get(SHARDS_MARK.encode())
+    return (0, 1) if mark is None else (int(mark), metadata.num_row_groups)
+
+
+def _read(
+    path: Path | None, name: str, columns: tuple[Column, ...], group: int | None
+) -> pl.DataFrame:
+    names = dtypes(columns).names()
+    if path is None:
+        return pl.DataFrame(schema=dtypes(columns))
+    try:
+        with readable(), pq.ParquetFile(path) as file:
+            groups = [*range(file.num_row_groups)] if group is None else [group]
+            others = [column for column in file.schema_arrow.names if column not in names]
+            _decode(file, groups, others)
+            table = file.read_row_groups(groups, columns=names)
+            table.validate(full=True)  # polars takes text for UTF-8 unseen
+            return pl.DataFrame(table)
+    except DamagedPartError as error:
+        error.where = name
+        raise
+
+
+def _decode(file: pq.ParquetFile, groups: list[int], columns: list[str]) -> None:
+    """Reads columns that are compared with nothing, a batch at a time."""
+    for batch in file.iter_batches(row_groups=groups, columns=columns) if columns else ():
+        batch.validate(full=True)

@@ -1,0 +1,370 @@
+"""The run in figures, counted from the files that were written, not from counters.
+
+Accounting that must hold: input rows = accepted + rejected, and lookups = unique numbers ×
+endpoints = success + each failure + skipped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from batch_screen.errors import BatchScreenError, OutputError, exit_code_of
+from batch_screen.model import INCONCLUSIVE, UNCHANGED, Endpoint, OutcomeKind, Plan, Session
+from batch_screen.storage.atomic import write_whole
+
+# How far windows reach back to earlier runs, and what needed no request: counted from lookups.
+
+
+class Coverage(msgspec.Struct, frozen=True):
+    """A check's numbers by what lies between their last observation and this one.
+
+    ``without_gap``: nothing. ``with_gap``: minutes that nobody has observed. ``first``: no
+    earlier observation is known. ``unobserved``: no answer this time, so the next window
+    reaches back further; ``unchanged``: not asked, because another signal had not changed.
+    """
+
+    numbers: int
+    without_gap: int
+    with_gap: int
+    first: int
+    unobserved: int
+    unchanged: int
+    largest_gap_minutes: int
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """Requests that were not made, for the same answers, and what they would have cost.
+
+    ``dates_asked`` are requests to dates that nobody had named, where a window did not reach
+    back far enough: these were made besides.
+    """
+
+    requests: int = 0
+    derived: int = 0
+    reused: int = 0
+    unchanged: int = 0
+    cost: float = 0.0
+    dates_asked: int = 0
+
+
+def count_coverage(tables: Iterable[pl.LazyFrame]) -> dict[str, Coverage]:
+    """Check → coverage, over tables with the columns ``schema.LOOKUPS``, one after the other."""
+    counts = [
+        table.filter(pl.col("endpoint").is_in([e.value for e in Endpoint if e.takes_max_age]))
+        .group_by("endpoint")
+        .agg(_figures())
+        .collect(engine="streaming")
+        for table in tables
+    ]
+    if not counts:
+        return {}
+    sums = pl.all().exclude("endpoint", "largest_gap_minutes").sum()
+    added = pl.concat(counts).group_by("endpoint").agg(sums, pl.col("largest_gap_minutes").max())
+    return {
+        row.pop("endpoint"): Coverage(**{name: int(count) for name, count in row.items()})
+        for row in added.sort("endpoint").iter_rows(named=True)
+    }
+
+
+def count_contradictions(tables: Iterable[pl.LazyFrame]) -> dict[str, int]:
+    """Check → numbers whose check and date cannot both be true; nothing where there are none."""
+    found: Counter[str] = Counter()
+    for table in tables:
+        rows = table.filter("contradiction").group_by("endpoint").len()
+        found.update(dict(rows.collect(engine="streaming").iter_rows()))
+    return dict(sorted(found.items()))
+
+
+def _figures() -> list[pl.Expr]:
+    gap = pl.col("gap_minutes")
+    was_observed = pl.col("window_end").is_not_null()
+    is_unchanged = pl.col("reason").is_in(UNCHANGED).fill_null(value=False)
+    claims = {
+        "without_gap": gap == 0,
+        "with_gap": gap > 0,
+        "first": was_observed & gap.is_null(),
+        "unobserved": ~was_observed & ~is_unchanged,
+        "unchanged": is_unchanged,
+    }
+    counted = [claim.sum().cast(pl.Int64).alias(name) for name, claim in claims.items()]
+    largest = gap.max().fill_null(0).cast(pl.Int64).alias("largest_gap_minutes")
+    return [pl.len().cast(pl.Int64).alias("numbers"), *counted, largest]
+
+
+class Change(StrEnum):
+    """What is different about a number at an endpoint."""
+
+    NEWLY_POSITIVE = "newly_positive"
+    NEWLY_NEGATIVE = "newly_negative"
+    DATE_MOVED = "date_moved"
+    BECAME_UNKNOWN = "became_unknown"
+    BECAME_KNOWN = "became_known"
+
+
+class Cohort(msgspec.Struct, frozen=True):
+    """A country or block in which far more numbers than elsewhere are newly positive.
+
+    ``level`` is country or block; ``name`` a region, or leading digits and an ellipsis, never a
+    whole number. Of its ``numbers``, asked in both runs, ``share`` are newly positive, and
+    ``usual_share`` of those outside it.
+    """
+
+    level: str
+    name: str
+    numbers: int
+    newly_positive: int
+    share: float
+    usual_share: float
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What changed since an earlier run: ``endpoints`` are endpoint → change → lookups.
+
+    ``numbers_new`` were not asked in the earlier run at the endpoints that both runs asked,
+    ``numbers_gone`` in this one, ``numbers_compared`` in both.
+    """
+
+    since_run: str
+    since_date: str
+    endpoints: dict[str, dict[str, int]]
+    numbers_new: int
+    numbers_gone: int
+    numbers_compared: int
+    cohorts: list[Cohort]
+
+
+COMPLETE, STOPPED = "complete", "stopped"
+
+# As the formatter leaves them, a number a line; no text can have a line break in it.
+_NUMBERS = re.compile(rb"\[\n[\s\d.,eE+-]*\n\s*\]")
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """What became of the input's rows."""
+
+    read: int
+    accepted: int
+    rejected: int
+    rejected_by_reason: dict[str, int]
+    duplicates: int
+    unique_numbers: int
+
+
+class Lookups(msgspec.Struct, frozen=True):
+    """What became of one endpoint's lookups; ``total`` of them have an outcome.
+
+    ``positives``: swapped, active, or a date. ``unanswered``: requests that a crash left
+    without a saved answer; they may have been billed and are not in the cost. ``left``: lookups
+    without an outcome, none in a complete run; requests made for them are not in the figures.
+    Without a request came those ``derived`` from a date and those ``reused``; skipped, and no
+    failure, are those of no interest (``unchanged``) and dates that were ``not_needed``.
+    """
+
+    total: int
+    by_outcome: dict[str, int]
+    positives: int
+    attempts: int
+    refusals: int
+    unanswered: int
+    latency_ms: dict[str, float]
+    cost: float
+    left: int = 0
+    derived: int = 0
+    reused: int = 0
+    unchanged: int = 0
+    not_needed: int = 0
+
+    @property
+    def spared(self) -> int:
+        """Lookups that were skipped because a plan spares them; none of them has failed."""
+        return self.unchanged + self.not_needed
+
+    @property
+    def failed(self) -> int:
+        """Lookups that failed; what the API does not know, or a plan spares, has not."""
+        fine = [OutcomeKind.SUCCESS, *INCONCLUSIVE]
+        return self.total - sum(self.by_outcome.get(kind, 0) for kind in fine) - self.spared
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """Why a run was stopped before its end; ``cause`` is masked.
+
+    ``endpoints`` are those that failed by themselves: the others are answered.
+    """
+
+    cause: str
+    exit_code: int
+    endpoints: list[str] = []
+
+    @classmethod
+    def of(cls, error: BaseException, cause: str) -> Ending:
+        """That of an error, worded so."""
+        return cls(cause, exit_code_of(error), list(getattr(error, "endpoints", ())))
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """A threshold, and what was ``seen``: a share, or an amount; None where ``note`` says why."""
+
+    expr: str
+    seen: float | None = None
+    crossed: bool = False
+    note: str = ""
+    previous_run: str = ""
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """summary.json, and what the closing block on the terminal is drawn from.
+
+    ``session`` is this start; ``starts`` are all that asked something and were not killed.
+    ``changes`` are those since the previous complete run, None where there is none. ``risk`` are
+    rows of results by value of each column of the risk view.
+    ``max_failure_share`` is what guards.max_failure_share was; None: the run is older than that.
+    ``coverage`` is that of each check whose windows reach back to earlier runs;
+    ``contradictions`` counts, by check, the numbers whose date cannot be true as well.
+    """
+
+    run_id: str
+    run_date: str
+    version: str
+    status: str
+    rows: Rows
+    endpoints: dict[str, Lookups]
+    cost: float
+    currency: str
+    session: Session
+    settings: dict[str, object]
+    facts: dict[str, str]
+    starts: list[Session] = []
+    stopped: Ending | None = None
+    thresholds: list[Judgement] = []
+    exit_code: int = 0
+    changes: Changes | None = None
+    risk: dict[str, dict[str, int]] = {}
+    max_failure_share: float | None = None
+    coverage: dict[str, Coverage] = {}
+    saved: Saved = Saved()
+    contradictions: dict[str, int] = {}
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it tells of a run that is to be resumed, up to where it was stopped."""
+        return self.status == STOPPED
+
+    @property
+    def left(self) -> int:
+        """Lookups without an outcome."""
+        return sum(e.left for e in self.endpoints.values())
+
+    @property
+    def lookups(self) -> int:
+        return sum(e.total for e in self.endpoints.values())
+
+    @property
+    def answered(self) -> int:
+        """Lookups the API said something about, if only that it does not know."""
+        return sum(e.total - e.failed - e.spared for e in self.endpoints.values())
+
+    @property
+    def unanswered(self) -> int:
+        """Requests over all starts of the run that may have been billed without an answer."""
+        return sum(e.unanswered for e in self.endpoints.values())
+
+    @property
+    def has_too_many_failures(self) -> bool:
+        """Whether more lookups failed than the settings of that start allowed."""
+        return self.max_failure_share is not None and self.failure_share > self.max_failure_share
+
+    @property
+    def failure_share(self) -> float:
+        """Share of lookups that failed; what the API does not know, or a plan spares, has not."""
+        failed = sum(e.failed for e in self.endpoints.values())
+        return failed / self.lookups if self.lookups else 0.0
+
+
+def count_rows(plan: Plan) -> Rows:
+    """The plan's rows. Raises if they do not add up."""
+    rejected = sum(plan.rejected.values())
+    _must_agree("input rows", plan.rows, "accepted + rejected", plan.accepted + rejected)
+    return Rows(
+        read=plan.rows,
+        accepted=plan.accepted,
+        rejected=rejected,
+        rejected_by_reason=plan.rejected,
+        duplicates=plan.duplicates,
+        unique_numbers=plan.unique_numbers,
+    )
+
+
+def check(  # noqa: PLR0913 (what must agree with what)
+    plan: Plan,
+    endpoints: int,
+    counted: Mapping[str, Lookups],
+    *,
+    result_rows: int,
+    lookup_rows: int,
+    error_rows: int,
+) -> None:
+    """Raises unless rows and lookups in the written files add up to the plan."""
+    _must_agree("accepted rows", plan.accepted, "result rows", result_rows)
+    expected = plan.unique_numbers * endpoints
+    total = sum(e.total for e in counted.values())
+    _must_agree("lookups planned", expected, "outcomes", total)
+    _must_agree("outcomes", total, "lookup rows", lookup_rows)
+    for endpoint, figures in counted.items():
+        by_outcome = sum(figures.by_outcome.values())
+        _must_agree(f"lookups of {endpoint}", figures.total, "success + failures", by_outcome)
+    failed = sum(
+        e.total - e.by_outcome.get(OutcomeKind.SUCCESS, 0) - e.spared for e in counted.values()
+    )
+    listed = sum(plan.rejected.values()) + failed
+    _must_agree("rejected rows + failed lookups", listed, "error rows", error_rows)
+
+
+def write_summary(path: Path, summary: Summary) -> None:
+    """summary.json: no phone number, no key."""
+    indented = msgspec.json.format(msgspec.json.encode(summary))
+    write_whole(path, _NUMBERS.sub(_on_one_line, indented) + b"\n")
+
+
+def _on_one_line(numbers: re.Match[bytes]) -> bytes:
+    return b" ".join(numbers[0].split()).replace(b"[ ", b"[").replace(b" ]", b"]")
+
+
+def read_summary(path: Path) -> Summary:
+    """The figures of a run that is complete."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Summary)
+    except (OSError, ValueError) as error:  # msgspec's, or bytes that are no UTF-8
+        raise OutputError(
+            f"{path} cannot be read though its run is complete; use --new-run to screen again"
+        ) from error
+
+
+def tells_of_a_stop(path: Path) -> bool:
+    """Whether a summary lies there that says itself that its run was not complete.
+
+    What cannot be read may be the summary of a complete run.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_State).status == STOPPED
+    except (OSError, ValueError):
+        return False
+
+
+class _State(msgspec.Struct):
+    status: str
+
+
+def _must_agree(what: str, one: int, other_what: str, other: int) -> None:
+    if one != other:
+        raise BatchScreenError(
+            f"the accounting does not add up: {what} {one}, {other_what} {other}; the run is not "
+            "marked complete. Please report this"
+        )

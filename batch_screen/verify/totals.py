@@ -1,0 +1,225 @@
+"""Holds a run's totals against summary.json, errors.csv and the row indexes of its input."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from batch_screen.config.settings import Prices
+from batch_screen.model import Endpoint
+from batch_screen.run.layout import ERRORS, LOOKUPS, RESULTS, Layout
+from batch_screen.schema import ERRORS as ERROR_COLUMNS
+from batch_screen.schema import dtypes
+from batch_screen.tables.counts import count_lookups, count_saved, scans_of
+from batch_screen.tables.integrity import Check, Difference, rewrite
+from batch_screen.tables.reader import DamagedPartError, readable
+from batch_screen.tables.results import count_risk
+from batch_screen.tables.summary import (
+    COMPLETE,
+    Lookups,
+    Saved,
+    Summary,
+    count_contradictions,
+    count_coverage,
+)
+from batch_screen.verify.recount import Recount, Totals
+
+AT_ONCE = 4_000_000
+"""Row indexes in memory together; for each such window all parts are read for theirs."""
+
+
+def sums_checks(layout: Layout, recounted: Recount) -> list[Check]:
+    """The checks of the whole run; none can be made if a part could not be examined."""
+    totals, summary = recounted.totals, summary_of(layout)
+    rows = totals.rows[RESULTS] + totals.rejects.total()
+
+    def check(name: str, claim: str, examined: int, where: str, faults: Iterator[str]) -> Check:
+        # The faults are a generator: nothing is read where nothing can be said.
+        found = () if recounted.unchecked else tuple(Difference(where, what) for what in faults)
+        return Check(name, claim, examined, found, rewrite(layout), recounted.unchecked)
+
+    of_summary = str(layout.summary.relative_to(layout.folder))
+    of_csv = str(layout.errors_csv.relative_to(layout.folder))
+    return [
+        check(
+            "rows",
+            "row indexes from 0, none missing, none twice",
+            rows,
+            f"{RESULTS} and {ERRORS}",
+            row_faults(recounted.paths[RESULTS], recounted.paths[ERRORS], rows),
+        ),
+        check(
+            "accounting",
+            "rows: read = accepted + rejected; lookups = numbers x endpoints = outcomes",
+            rows,
+            of_summary,
+            _accounting_faults(summary, totals),
+        ),
+        check(
+            "summary",
+            "lookups and rows that come to the figures of summary.json",
+            totals.rows[LOOKUPS],
+            of_summary,
+            _summary_faults(layout, summary, recounted),
+        ),
+        check(
+            "errors.csv",
+            "lines below the header, one for each row of errors",
+            totals.rows[ERRORS],
+            of_csv,
+            _csv_faults(layout.errors_csv, totals.rows[ERRORS]),
+        ),
+    ]
+
+
+def row_faults(
+    results: list[Path], errors: list[Path], rows: int, *, at_once: int = AT_ONCE
+) -> Iterator[str]:
+    """What keeps the row indexes from being 0 to ``rows - 1``, each once."""
+    index = pl.col("row_index")
+    scans = [
+        pl.scan_parquet(results, hive_partitioning=False).select(index),
+        pl.scan_parquet(errors, hive_partitioning=False)
+        .filter(pl.col("kind") == "reject")
+        .select(index),
+    ]
+    all_rows = pl.concat(scans)
+    try:
+        with readable():
+            outside = _height(all_rows.filter(~index.is_between(0, rows - 1)))
+            if outside:
+                yield f"{outside:,} row indexes lie outside 0 to {rows - 1}"
+            for first in range(0, rows, at_once):
+                last = min(first + at_once, rows) - 1
+                yield from _window_faults(
+                    all_rows.filter(index.is_between(first, last)), first, last
+                )
+    except DamagedPartError as error:
+        yield f"cannot be read: {error}"
+
+
+def _window_faults(scan: pl.LazyFrame, first: int, last: int) -> Iterator[str]:
+    found = scan.collect(engine="streaming")["row_index"].sort()
+    twice = found.filter(found.diff() == 0)
+    if twice.len():
+        yield f"{twice.len():,} row indexes stand there twice, the first is {twice[0]}"
+    missing = last - first + 1 - (found.len() - twice.len())
+    if missing:
+        expected = pl.int_range(first, last + 1, dtype=pl.Int64, eager=True)
+        absent = expected.filter(~expected.is_in(found.implode()))
+        yield f"{missing:,} row indexes are missing, the first is {absent[0]}"
+
+
+def _height(scan: pl.LazyFrame) -> int:
+    height: int = scan.select(pl.len()).collect(engine="streaming").item()
+    return height
+
+
+def _accounting_faults(summary: Summary | None, totals: Totals) -> Iterator[str]:
+    if summary is None:
+        yield "it cannot be read"
+        return
+    rows, rejected = summary.rows, totals.rejects.total()
+    endpoints = summary.endpoints
+    by_outcome = sum(count for e in endpoints.values() for count in e.by_outcome.values())
+    failures = by_outcome - sum(
+        e.by_outcome.get("success", 0) + e.spared for e in endpoints.values()
+    )
+    counted = {
+        "rows read": (rows.read, totals.rows[RESULTS] + rejected),
+        "rows accepted": (rows.accepted, totals.rows[RESULTS]),
+        "rows rejected": (rows.rejected, rejected),
+        "rejected rows by reason": (rows.rejected_by_reason, dict(totals.rejects)),
+        "unique numbers": (rows.unique_numbers, totals.numbers),
+        "duplicates": (rows.duplicates, totals.rows[RESULTS] - totals.numbers),
+        "lookups": (summary.lookups, totals.rows[LOOKUPS]),
+        "numbers x endpoints": (rows.unique_numbers * len(endpoints), totals.rows[LOOKUPS]),
+        "outcomes": (by_outcome, totals.rows[LOOKUPS]),
+        "rejects + failed lookups": (rows.rejected + failures, totals.rows[ERRORS]),
+    }
+    yield from _unequal(counted)
+
+
+def _summary_faults(layout: Layout, summary: Summary | None, recounted: Recount) -> Iterator[str]:
+    if summary is None:
+        yield "it cannot be read"
+        return
+    yield from _unequal(
+        {
+            "run": (summary.run_id, layout.run_id),
+            "date": (summary.run_date, layout.run_date),
+            "status": (summary.status, COMPLETE),
+            "cost": (summary.cost, round(sum(e.cost for e in summary.endpoints.values()), 6)),
+        }
+    )
+    try:
+        with readable():
+            counted = count_lookups(scans_of(recounted.paths[LOOKUPS]), Prices())
+            risk = count_risk(scans_of(recounted.paths[RESULTS]))
+            coverage = count_coverage(scans_of(recounted.paths[LOOKUPS]))
+            contradictions = count_contradictions(scans_of(recounted.paths[LOOKUPS]))
+    except DamagedPartError as error:
+        yield f"the parts cannot be counted: {error}"
+        return
+    yield from _unequal({f"risk {n}": (summary.risk.get(n), risk[n]) for n in risk})
+    if summary.settings.get("screening.max_age"):
+        checks = sorted({*summary.coverage, *coverage})
+        yield from _unequal(
+            {f"coverage of {n}": (summary.coverage.get(n), coverage.get(n)) for n in checks}
+        )
+    yield from _unequal(_saved(summary, counted))
+    yield from _unequal({"contradictions": (summary.contradictions, contradictions)})
+    for endpoint in sorted({*summary.endpoints, *counted}):
+        one, other = (_figures(of.get(endpoint)) for of in (summary.endpoints, counted))
+        names = {*one, *other}
+        yield from _unequal({f"{endpoint} {n}": (one.get(n), other.get(n)) for n in sorted(names)})
+
+
+def _saved(summary: Summary, counted: Mapping[str, Lookups]) -> dict[str, tuple[Any, Any]]:
+    """The requests saved, but for their cost: what a request costs is not in the parts."""
+    named = summary.settings.get("screening.endpoints")
+    endpoints = [Endpoint(name) for name in named] if isinstance(named, list) else []
+    right = count_saved(counted, endpoints, Prices())
+    names = [name for name in Saved.__struct_fields__ if name != "cost"]
+    return {f"saved {n}": (getattr(summary.saved, n), getattr(right, n)) for n in names}
+
+
+def _figures(lookups: Lookups | None) -> dict[str, Any]:
+    """The figures by name, but for the cost: what a request costs is not in the parts."""
+    figures: dict[str, Any] = {} if lookups is None else msgspec.structs.asdict(lookups)
+    figures.pop("cost", None)
+    return figures
+
+
+def _unequal(pairs: dict[str, tuple[Any, Any]]) -> Iterator[str]:
+    for what, (said, counted) in pairs.items():
+        if said != counted:
+            yield f"{what}: {said} in summary.json, {counted} in the parts"
+
+
+def _csv_faults(path: Path, rows: int) -> Iterator[str]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file, strict=True)
+            header = next(lines, [])
+            below = sum(1 for _ in lines)
+    except (OSError, UnicodeError, csv.Error):
+        yield "it cannot be read"
+        return
+    if header != dtypes(ERROR_COLUMNS).names():
+        yield "its header does not name the columns of errors"
+    if below != rows:
+        yield f"{below:,} lines, {rows:,} rows of errors"
+
+
+def summary_of(layout: Layout) -> Summary | None:
+    """The run's summary, or None if it cannot be read."""
+    try:
+        return msgspec.json.decode(layout.summary.read_bytes(), type=Summary)
+    except (OSError, ValueError):  # msgspec's errors are ValueErrors
+        return None

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from batch_screen.cli import log, session
+from batch_screen.cli.session import Start
+from batch_screen.commands.run import Screened
+from batch_screen.config.sections import Output
+from batch_screen.config.settings import Settings
+from batch_screen.errors import AuthenticationError
+from batch_screen.run.layout import Layout
+from batch_screen.tables.summary import Judgement, Summary
+
+RUN_ID = "20261123-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def _text_again() -> Iterator[None]:
+    yield
+    log.presume([], {})
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(output=Output(summary_file=str(tmp_path / "last.json")))
+
+
+@pytest.fixture
+def screened(summary: Callable[..., Summary], tmp_path: Path) -> Screened:
+    crossed = Judgement("rows < 9000", 1_250, crossed=True)
+    judged = summary(thresholds=[crossed], exit_code=3)
+    return Screened(judged, Layout(tmp_path / "out", RUN_ID, "2026-11-23"))
+
+
+def test_a_start_that_comes_to_its_end(
+    settings: Settings, screened: Screened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.choose(log.JSON)
+    begun = Start(settings, as_json=True)
+    with begun.told():
+        begun.belong_to(RUN_ID)
+        begun.screened = screened
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert told == json.loads(Path(settings.output.summary_file).read_bytes())
+    assert (told["status"], told["exit_code"], told["run_id"]) == ("complete", 3, RUN_ID)
+    [finished] = map(json.loads, said.err.splitlines())
+    assert (finished["event"], finished["exit_code"], finished["run_id"]) == (
+        "finished",
+        3,
+        RUN_ID,
+    )
+    assert finished["crossed"] == ["rows < 9000: crossed, 1,250 seen"]
+
+
+def test_in_text_the_block_says_it_all(
+    settings: Settings, screened: Screened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = Start(settings, as_json=False)
+    with begun.told():
+        begun.screened = screened
+    said = capsys.readouterr()
+    assert f"run {RUN_ID}" in said.out
+    assert said.err == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "cause"),
+    [
+        (AuthenticationError("no key of +491713920012"), 77, "no key of +4917••••••12"),
+        (KeyError("x"), 1, "this is a bug, please report it: KeyError at test_session.py"),
+        (MemoryError(), 71, "the system gave out: MemoryError"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_whatever_ends_it_is_told_and_goes_on(
+    settings: Settings, error: BaseException, code: int, cause: str
+) -> None:
+    begun = Start(settings, as_json=False)
+    begun.run_date = "2026-11-23"
+    with pytest.raises(type(error)), begun.told():
+        raise error
+    told = json.loads(Path(settings.output.summary_file).read_bytes())
+    assert (told["status"], told["exit_code"], told["run_date"]) == ("failed", code, "2026-11-23")
+    assert cause in told["stopped"]["cause"]
+
+
+def test_what_cannot_be_shown_is_told_all_the_same(
+    settings: Settings, screened: Screened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(session, "closing_block", fail)
+    begun = Start(settings, as_json=False)
+    with pytest.raises(ZeroDivisionError), begun.told():
+        begun.screened = screened
+    assert Path(settings.output.summary_file).exists()

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from batch_screen.config.screening import Input
+from batch_screen.errors import InputError
+from batch_screen.input.columns import Choice, FoundBy, choose, found_by, likely_region
+from batch_screen.input.detect import sniff
+from batch_screen.input.layout import Column
+
+
+def _choose(folder: Path, text: str, first: Choice | None = None, **settings: object) -> Choice:
+    path = folder / "x.csv"
+    path.write_text(text, encoding="utf-8")
+    chosen = Input.model_validate(settings)
+    return choose(sniff(path, "x.csv", chosen), chosen, first)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["phone", "Phone Number", "MSISDN", "Telefon-Nr.", "Téléphone", "TELÉFONO", "handy", "e.164"],
+)
+def test_a_column_is_known_by_its_name(tmp_path: Path, name: str) -> None:
+    assert _choose(tmp_path, f"id,{name}\n12345678,491713920012\n").phone.name == name
+
+
+@pytest.mark.parametrize(
+    "cell", ["4.91713E+11", "491713920012.0", "1713920012", "+33 6 39 98 12 34"]
+)
+def test_a_named_column_may_be_damaged(tmp_path: Path, cell: str) -> None:
+    assert _choose(tmp_path, f"id,phone\n1,{cell}\n").phone.name == "phone"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,who\n12345678,+491713920012\n12345679,+33 6 39 98 12 34\n",
+        "born,who\n01.02.1990,0171 3920012\n03.04.1991,0171 3920013\n",
+        "amount,who\n0.1234567,tel:+1-202-555-0123\n",
+        "who\n491713920012\n",
+        "who\n555-0123\n",
+    ],
+)
+def test_a_column_is_known_by_its_content(tmp_path: Path, text: str) -> None:
+    assert _choose(tmp_path, text).phone.name == "who"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "phone,mobile\n01713920012,01713920013\n",  # two by name
+        "a,b\n+491713920012,+491713920013\n",  # two by content
+        "id,who\n00012345,491713920012\n",  # padded identifiers must not win
+        "id,phone\n1,yes\n2,no\n",  # the name alone is not enough
+        "a,b\nx,y\n",
+        "who\nBob\n",
+    ],
+)
+def test_what_is_not_certain_is_asked(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError, match="--phone-column") as caught:
+        _choose(tmp_path, text)
+    assert "392001" not in str(caught.value)
+    assert caught.value.exit_code == 65
+
+
+def test_names_are_taken_exactly_then_in_any_case(tmp_path: Path) -> None:
+    text = "Who,who\n01713920012,01713920013\n"
+    assert _choose(tmp_path, text, phone_column="who").phone.position == 1
+    with pytest.raises(InputError, match="more than one column"):
+        _choose(tmp_path, text, phone_column="WHO")
+    assert _choose(tmp_path, "Who,b\n1,2\n", phone_column="wHO").phone.name == "Who"
+
+
+def test_a_missing_column_is_named_with_a_suggestion(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"Did you mean 'Telefon'.* Name one that it has: id, Telefon"
+    ):
+        _choose(tmp_path, "id,Telefon\n1,01713920012\n", phone_column="telefn")
+    with pytest.raises(InputError, match="no region column 'land'"):
+        _choose(tmp_path, "id,phone\n1,01713920012\n", region_column="land")
+    with pytest.raises(InputError, match="no kept column 'x'"):
+        _choose(tmp_path, "id,phone\n1,01713920012\n", keep_columns="x")
+
+
+@pytest.mark.parametrize("settings", [{}, {"phone_column": "phone"}])
+@pytest.mark.parametrize("cell", ["+491713920012", "0171 3920012", "491713920012", "4.91713E+11"])
+def test_a_header_of_data_is_told_apart(
+    tmp_path: Path, cell: str, settings: dict[str, str]
+) -> None:
+    with pytest.raises(InputError, match="--no-header") as caught:
+        _choose(tmp_path, f"1,{cell}\n2,+491713920013\n", **settings)
+    assert cell not in str(caught.value)
+
+
+def test_without_header_columns_go_by_number(tmp_path: Path) -> None:
+    text = "1,01713920012\n2,01713920013\n"
+    for name in ("2", "column_2", ""):
+        assert _choose(tmp_path, text, has_header=False, phone_column=name).phone.position == 1
+
+
+def test_a_duplicate_name_is_an_error_only_where_it_is_chosen(tmp_path: Path) -> None:
+    text = "phone,a,a,b\n01713920012,1,2,3\n"
+    assert _choose(tmp_path, text, keep_columns="b").kept.keys() == {"b"}
+    for settings in ({"keep_columns": "a"}, {"keep_columns": "all"}, {"region_column": "a"}):
+        with pytest.raises(InputError, match="more than one column is called 'a'"):
+            _choose(tmp_path, text, **settings)
+    with pytest.raises(InputError, match="more than one column is called 'phone'"):
+        _choose(tmp_path, "phone,phone\n01713920012,1\n", phone_column="phone")
+
+
+def test_all_keeps_every_column(tmp_path: Path) -> None:
+    kept = _choose(tmp_path, "phone,a,b\n01713920012,1,2\n", keep_columns="all").kept
+    assert list(kept) == ["phone", "a", "b"]
+    with pytest.raises(InputError, match="upper and lower case"):
+        _choose(tmp_path, "phone,a,A\n01713920012,1,2\n", keep_columns="all")
+
+
+def test_other_files_repeat_the_first_ones_choice(tmp_path: Path) -> None:
+    first = _choose(tmp_path, "id,phone\n1,01713920012\n", keep_columns="all")
+    other = _choose(tmp_path, "PHONE,id\n01713920013,2\n", first, keep_columns="all")
+    assert other.phone.position == 0
+    assert {name: c.position for name, c in other.kept.items()} == {"id": 1, "phone": 0}
+    with pytest.raises(InputError, match="no phone column 'phone'"):
+        _choose(tmp_path, "id,mobile\n1,01713920012\n", first)
+    with pytest.raises(InputError, match="more columns than the first"):
+        _choose(tmp_path, "id,phone,b\n1,01713920012,2\n", first, keep_columns="all")
+
+
+def test_the_region_column_is_found(tmp_path: Path) -> None:
+    region = _choose(tmp_path, "phone,land\n01713920012,DE\n", region_column="Land").region
+    assert isinstance(region, Column)
+    assert region.position == 1
+
+
+def test_too_many_columns_to_keep(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    names = ",".join(f"c{n}" for n in range(1_000))
+    path.write_text(f"phone,{names}\n0171 3920012\n")
+    settings = Input(keep_columns=("all",), phone_column="phone", delimiter=",")
+    with pytest.raises(InputError, match="1,001 columns are too many to keep, at most 1,000"):
+        choose(sniff(path, "x.csv", settings), settings)
+
+
+def test_long_names_do_not_make_a_long_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(",".join(chr(97 + n) * 500 for n in range(26)) + "\n" + "," * 25 + "\n")
+    with pytest.raises(InputError) as caught:
+        choose(sniff(path, "x.csv", Input()), Input())
+    assert len(str(caught.value)) <= 400
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "by"),
+    [
+        ("id,Telefon\n1,0171 3920012\n", {}, FoundBy.NAME),
+        ("id,Telefon\n1,0171 3920012\n", {"phone_column": "id"}, FoundBy.OPTION),
+        ("id,who\n1,+491713920012\n", {}, FoundBy.CONTENT),
+        ("who\n+491713920012\n", {}, FoundBy.ONLY_COLUMN),
+    ],
+)
+def test_how_a_column_was_found(
+    tmp_path: Path, text: str, settings: dict[str, str], by: FoundBy
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(text, encoding="utf-8")
+    chosen = Input.model_validate(settings)
+    layout = sniff(path, "x.csv", chosen)
+    assert found_by(layout, choose(layout, chosen).phone, chosen) is by
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("phone,country\n0171 3920012,DE\n0171 3920013,\n", "country"),
+        ("phone,Ländercode\n0171 3920012, de \n", "Ländercode"),
+        ("phone,country\n0171 3920012,Germany\n", None),
+        ("phone,country\n0171 3920012,\n", None),
+        ("phone,language\n0171 3920012,DE\n", None),  # a language is no region
+        ("phone,country,region\n0171 3920012,DE,BY\n", None),
+        ("phone,country,country\n0171 3920012,DE,DE\n", None),
+    ],
+)
+def test_a_column_that_looks_like_regions(tmp_path: Path, text: str, name: str | None) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(text, encoding="utf-8")
+    layout = sniff(path, "x.csv", Input())
+    likely = likely_region(layout, choose(layout, Input()))
+    assert (likely.name if likely else None) == name

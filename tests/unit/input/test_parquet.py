@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from batch_screen.config.screening import Input
+from batch_screen.errors import InputError
+from batch_screen.input.table import Table, open_table
+
+PHONES = ["+491713920012", None, "0171 3920013"]
+
+
+def _open(folder: Path, columns: dict[str, Any], **settings: object) -> Table:
+    path = folder / "x.parquet"
+    pq.write_table(pa.table(columns), path)
+    return open_table([path], Input.model_validate({"phone_column": "phone"} | settings))
+
+
+def _raw(table: Table) -> list[str | None]:
+    return [cell for batch in table.batches() for cell in batch["raw"].to_list()]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())],
+)
+def test_text_stays_text(tmp_path: Path, kind: Any) -> None:
+    table = _open(tmp_path, {"phone": pa.array(PHONES).cast(kind)})
+    assert _raw(table) == PHONES
+    assert table.column_kind == "text"
+
+
+@pytest.mark.parametrize(
+    ("array", "kind", "expected"),
+    [
+        (pa.array([491713920012, None], pa.int64()), "integer", ["491713920012", None]),
+        (pa.array([491713920012], pa.uint64()), "integer", ["491713920012"]),
+        (pa.array([491713920012], pa.decimal128(20)), "integer", ["491713920012"]),
+        (pa.array([491713920012.0, None], pa.float64()), "float", ["491713920012", None]),
+        (pa.array([decimal.Decimal("491713920012.00")]), "float", ["491713920012"]),
+        (pa.array([decimal.Decimal("1713920012.50")]), "float", ["1713920012.50"]),
+        (pa.array([1.5, float("nan"), float("inf")]), "float", ["1.5", "nan", "inf"]),
+        (pa.array([4.9e20]), "float", ["4.900000e+20"]),
+        (pa.array([491713920012.0], pa.float32()), "float", ["4.917139e+11"]),
+        (pa.array([491713920012]).dictionary_encode(), "integer", ["491713920012"]),
+    ],
+)
+def test_numbers_become_digits_or_visibly_damaged(
+    tmp_path: Path, array: Any, kind: str, expected: list[str | None]
+) -> None:
+    table = _open(tmp_path, {"phone": array})
+    assert (table.column_kind, _raw(table)) == (kind, expected)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array([True]),
+        pa.array([["0171"]]),
+        pa.array([{"a": "0171"}]),
+        pa.array([b"0171"]),
+        pa.array([dt.date(2024, 1, 1)]),
+        pa.nulls(1),
+    ],
+)
+def test_a_type_without_numbers_is_refused(tmp_path: Path, array: Any) -> None:
+    with pytest.raises(InputError, match=r"'phone' \(\w+\) cannot hold phone numbers"):
+        _open(tmp_path, {"phone": array})
+
+
+NOON = dt.datetime(2024, 1, 1, 12, tzinfo=dt.UTC)
+KEPT = [
+    (pa.array(["a"]), pl.String(), "a"),
+    (pa.array(["a"]).dictionary_encode(), pl.String(), "a"),
+    (pa.array([True]), pl.Boolean(), True),
+    (pa.array([1], pa.int32()), pl.Int32(), 1),
+    (pa.array([1], pa.int8()), pl.Int64(), 1),
+    (pa.array([1], pa.uint32()), pl.Int64(), 1),
+    (pa.array([2**64 - 1], pa.uint64()), pl.String(), "18446744073709551615"),
+    (pa.array([1.5], pa.float32()), pl.Float64(), 1.5),
+    (pa.array([1.5], pa.float64()), pl.Float64(), 1.5),
+    (pa.array([dt.date(2024, 1, 1)]), pl.Date(), dt.date(2024, 1, 1)),
+    (pa.array([dt.date(2024, 1, 1)], pa.date64()), pl.Date(), dt.date(2024, 1, 1)),
+    (pa.array([NOON], pa.timestamp("ns", "Europe/Berlin")), pl.Datetime("us", "UTC"), NOON),
+    (pa.array([NOON], pa.timestamp("ms", "UTC")), pl.Datetime("us", "UTC"), NOON),
+    (pa.array([NOON.replace(tzinfo=None)]), pl.String(), "2024-01-01 12:00:00.000000"),
+    (pa.array([dt.time(12, 30)]), pl.String(), "12:30:00.000000"),
+    (pa.array([decimal.Decimal("1.50")]), pl.String(), "1.50"),
+    (pa.nulls(1), pl.String(), None),
+]
+
+
+@pytest.mark.parametrize(("array", "dtype", "value"), KEPT, ids=lambda v: str(v)[:40])
+def test_kept_columns_have_types_that_load_everywhere(
+    tmp_path: Path, array: Any, dtype: pl.DataType, value: object
+) -> None:
+    columns = {"phone": pa.array(["+491713920012"]), "a.b": array}
+    table = _open(tmp_path, columns, keep_columns="a.b")
+    (batch,) = table.batches()
+    assert table.kept == {"in_a.b": dtype}
+    assert batch.schema["in_a.b"] == dtype
+    assert batch["in_a.b"].to_list() == [value]
+
+
+@pytest.mark.parametrize("array", [pa.array([[1]]), pa.array([{"a": 1}]), pa.array([b"x"])])
+def test_nested_columns_cannot_be_kept(tmp_path: Path, array: Any) -> None:
+    columns = {"phone": pa.array(["+491713920012"]), "x": array}
+    assert _raw(_open(tmp_path, columns)) == ["+491713920012"]
+    with pytest.raises(InputError, match=r"'x' .* cannot be kept"):
+        _open(tmp_path, columns, keep_columns="x")
+
+
+def test_no_rows_and_duplicate_names_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="columns but no rows"):
+        _open(tmp_path, {"phone": pa.array([], pa.string())})
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table([pa.array(["a"]), pa.array(["b"])], names=["phone", "phone"]), path)
+    with pytest.raises(InputError, match="more than one column"):
+        open_table([path], Input(phone_column="phone"))
+
+
+def test_a_damaged_file_is_one_clear_line_wherever_it_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"phone": ["+491713920012"] * 1000, "b": list(range(1000))}), path)
+    whole = path.read_bytes()
+    for length in range(4, len(whole), 37):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"^x\.parquet: it is damaged"):
+            open_table([path], Input())
+
+
+def test_flipped_bytes_never_crash(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"phone": ["+491713920012"] * 50, "b": list(range(50))}), path)
+    whole = path.read_bytes()
+    for place in range(4, len(whole) - 8, 29):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            list(open_table([path], Input(phone_column="phone", keep_columns=("b",))).batches())
+        except InputError as error:
+            assert "3920012" not in str(error)  # noqa: PT017
+
+
+def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    bad = pa.array([b"\xff0171"]).view(pa.string())
+    with pytest.raises(InputError, match="damaged"):
+        _open(tmp_path, {"phone": bad})

@@ -1,0 +1,105 @@
+"""A few tens of thousands of the cases of ``make differential``, and every rule of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import phonenumbers
+import pytest
+
+from batch_screen.config.screening import Ambiguous, Numbers, Strictness
+from batch_screen.model import ColumnKind
+from tests.differential.cases import SPECIAL, Case, examples, ordinary, random_cases, writings
+from tests.differential.compare import differences_from_cells, differences_from_library
+
+
+def of_region(region: str) -> Iterator[Case]:
+    for home, number in examples():
+        if home == region:
+            for text in writings(number, region):
+                yield text, region
+                yield text, "DE"
+
+
+@pytest.mark.parametrize("region", sorted(SPECIAL))
+def test_regions_with_rules_of_their_own(region: str) -> None:
+    cases = list(of_region(region))
+    for compare in (differences_from_library, differences_from_cells):
+        compared, differing = compare(cases)
+        assert differing == []
+        assert compared > 20
+
+
+@pytest.mark.parametrize("code", phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS)
+def test_codes_of_no_country(code: int) -> None:
+    number = phonenumbers.example_number_for_non_geo_entity(code)
+    cases: list[Case] = [(text, None) for text in writings(number, "DE")]
+    compared, differing = differences_from_library(cases)
+    assert differing == []
+    assert compared >= 3
+    assert differences_from_cells(cases)[1] == []
+
+
+def test_examples_in_many_writings_are_read_as_phonenumbers_reads_them() -> None:
+    compared, differing = differences_from_library(islice(ordinary(), 0, None, 11))
+    assert differing == []
+    assert compared > 3_000
+
+
+def test_random_cells_are_read_as_phonenumbers_reads_them() -> None:
+    compared, differing = differences_from_library(random_cases(1, 12_000))
+    assert differing == []
+    assert compared > 8_000
+
+
+@pytest.mark.parametrize("kind", ColumnKind)
+@pytest.mark.parametrize(
+    ("settings", "default"),
+    [
+        (Numbers(), ""),
+        (Numbers(strictness=Strictness.POSSIBLE, double_zero_is_plus=True), "DE"),
+        (Numbers(strictness=Strictness.MOBILE, ambiguous=Ambiguous.INTERNATIONAL), "US"),
+        (
+            Numbers(
+                ambiguous=Ambiguous.NATIONAL,
+                vanity_letters=True,
+                test_numbers=("+447700900123", "+491234567890"),
+            ),
+            "GB",
+        ),
+    ],
+)
+def test_random_cells_are_judged_alike_together_and_alone(
+    settings: Numbers, default: str, kind: ColumnKind
+) -> None:
+    cases = [*random_cases(2, 1_500), ("+49 1234 567890", None), ("0044 7700 900123", None)]
+    compared, differing = differences_from_cells(cases, settings, kind, default)
+    assert differing == []
+    assert compared > 1_000
+
+
+ODD = [
+    *("1" * 250, "1" * 251, "+" + "1" * 249, "+" + "1" * 250, " " * 251, "0" * 20, "0" * 21),
+    *("12", "+12", "123", "+123", "005", "0051", "00512", "+0049171", "+++49171", "00", "0"),
+    *("0171/3920012", "030 23125123/24", "0171 3920012 / 0171 3920013", "01713920012 01713920013"),
+    *("01.02.2020", "2020-01-02", "1/2/2020", "2020/01/02 10 00", "4917139200.0", "491713920012.5"),
+    *("4.91E+11", "49E11", "'0171 3920012", '="0171 3920012"', '="0171"3920012"', "''", "'", '=""'),
+    *(
+        "\u00a00171\u00a03920012",
+        "\uff10171 3920012",
+        "٠١٧١ ٣٩٢٠٠١٢",
+        "0171\u20103920012",
+        "\u200e",
+    ),
+    *("0171\t3920012", "0171\n3920012", "\x00", "", " ", "(0)", "(0171) 3920012", "[0171]3920012"),
+    *("+49 (0)171 3920012", "+49(0171)3920012", "tel:0171 3920012", "0171 3920012 x5", "0-0-0-0-0"),
+    *("001114155552671", "0113912345678", "0086131234567", "0014155552671", "8~10 49 171 3920012"),
+]
+
+
+@pytest.mark.parametrize("default", ["", "DE", "US", "AU", "HK", "BR", "IT", "RU", "AR"])
+def test_odd_cells_are_judged_alike_together_and_alone(default: str) -> None:
+    for kind in ColumnKind:
+        _, differing = differences_from_cells([(text, None) for text in ODD], None, kind, default)
+        assert differing == []

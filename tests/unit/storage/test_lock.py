@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from socket import gethostname
+
+import pytest
+
+from batch_screen.errors import RunLockedError
+from batch_screen.storage.lock import holder_of, locked
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from batch_screen.storage.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@contextmanager
+def another_process(state: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", HOLDER, str(state)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_one_run_a_state_folder(tmp_path: Path) -> None:
+    with another_process(tmp_path) as holder:
+        with (
+            pytest.raises(
+                RunLockedError, match=rf"process {holder.pid}, since 2\d{{3}}-.*wait"
+            ) as caught,
+            locked(tmp_path),
+        ):
+            pytest.fail("two held it")
+        assert caught.value.exit_code == 75
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        with locked(tmp_path):  # the kernel has freed it, whatever holder.json says
+            held = json.loads((tmp_path / "holder.json").read_bytes())
+            assert held["pid"] == os.getpid()
+    assert not (tmp_path / "holder.json").exists()
+
+
+def test_the_lock_can_be_taken_again_and_is_private(tmp_path: Path) -> None:
+    for _ in range(2):
+        with locked(tmp_path):
+            assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
+            assert (tmp_path / "holder.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_error_inside_frees_the_lock(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), locked(tmp_path):
+        raise ZeroDivisionError
+    with locked(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff", b"[]", b'{"pid": 1}', b"null"])
+def test_a_holder_that_cannot_be_read_does_not_hide_the_lock(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    with locked(tmp_path):
+        holder = tmp_path / "holder.json"
+        holder.unlink()
+        if content is not None:
+            holder.write_bytes(content)
+        with pytest.raises(RunLockedError, match="just started"), locked(tmp_path):
+            pytest.fail("two held it")
+
+
+def test_who_holds_a_folder_is_told_without_the_lock(tmp_path: Path) -> None:
+    assert holder_of(tmp_path) is None
+    with another_process(tmp_path) as process:
+        found = holder_of(tmp_path)
+        assert found is not None
+        assert (found.pid, found.host, found.is_alive) == (process.pid, gethostname(), True)
+        process.kill()
+        process.wait()
+        left = holder_of(tmp_path)
+        assert left is not None
+        assert left.is_alive is False
+    with locked(tmp_path):  # to look has taken nothing
+        pass
+    assert holder_of(tmp_path) is None
+
+
+def test_a_number_that_is_another_process_s_now_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "lock").touch()
+    told = {"pid": os.getpid(), "since": "2026-11-23T00:00:00+00:00", "host": gethostname()}
+    (tmp_path / "holder.json").write_text(json.dumps(told))
+    found = holder_of(tmp_path)
+    assert found is not None
+    assert found.is_alive is False
+    (tmp_path / "holder.json").write_text(json.dumps({**told, "host": "elsewhere"}))
+    away = holder_of(tmp_path)
+    assert away is not None
+    assert away.is_alive is None

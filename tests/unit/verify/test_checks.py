@@ -1,0 +1,133 @@
+"""Whatever is said wrongly of where lookups come from is found."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_screen.model import Endpoint
+from batch_screen.run.layout import LOOKUPS
+from batch_screen.schema import LOOKUPS as COLUMNS
+from batch_screen.schema import conform
+from batch_screen.tables.reader import Part
+from batch_screen.tables.results import observed
+from batch_screen.verify.checks import contradictions, sources, windows
+from tests.unit.tables.frames import number, outcome, outcomes_of
+
+SIM, SIM_DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
+DEVICE, DEVICE_DATE = Endpoint.DEVICE_SWAP_CHECK, Endpoint.DEVICE_SWAP_DATE
+FORWARDING = Endpoint.CALL_FORWARDING_CHECK
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+RUN = "20260302-0123456789"
+
+
+def skipped(i: int, endpoint: Endpoint, reason: str) -> dict[str, Any]:
+    told = {"outcome": "skipped", "reason": reason, "source": None, "attempts": 0}
+    return outcome(i, endpoint, **told) | {"max_age_minutes": None}
+
+
+def rows() -> list[dict[str, Any]]:
+    """Number 1 was derived and chained away, 2 asked with a gap, 3 reused, 4 contradicts itself."""
+    at = {"responded_at": NOW}
+    long_ago = {"latest_change": "reported", "latest_change_at": NOW - timedelta(days=9), **at}
+    not_asked = {"source": "derived", "attempts": 0}
+    reused = {"source": "reused", "source_run_id": "20260301-0123456789", "attempts": 0}
+    return [
+        outcome(1, SIM, swapped=False, **at, **not_asked),
+        outcome(1, SIM_DATE, **long_ago),
+        skipped(1, DEVICE, "sim_unchanged"),
+        outcome(2, SIM, swapped=True, last_observed_at=NOW - timedelta(days=3), **at),
+        skipped(2, SIM_DATE, "not_needed"),
+        outcome(2, FORWARDING, active=False, **at),
+        outcome(3, DEVICE_DATE, **long_ago, **reused),
+        outcome(3, DEVICE, swapped=False, **{**at, "responded_at": NOW}, **reused),
+        outcome(4, SIM, swapped=True, **at),
+        outcome(4, SIM_DATE, **long_ago),
+    ]
+
+
+def part(frame: pl.DataFrame) -> Part:
+    full = conform(frame.with_columns(run_id=pl.lit(RUN)), COLUMNS)
+    none = pl.DataFrame()
+    return Part(0, none, full, none, {LOOKUPS: "lookups/part"})
+
+
+RIGHT = observed(outcomes_of(rows()).drop("window_start", "window_end"))
+CHECKS = (sources, windows, contradictions)
+
+
+def found(frame: pl.DataFrame) -> str:
+    return "; ".join(d.what for check in CHECKS for d in check(part(frame)))
+
+
+def test_what_is_right_is_no_difference() -> None:
+    assert found(RIGHT) == ""
+    assert RIGHT["contradiction"].to_list().count(True) == 1
+
+
+@pytest.mark.parametrize(
+    ("i", "endpoint", "values", "message"),
+    [
+        (2, SIM, {"source": "guessed"}, "a source nobody knows"),
+        (2, SIM, {"source": None}, "a source though they were skipped, or none"),
+        (1, SIM, {"attempts": 1}, "requests though they were not asked"),
+        (1, DEVICE, {"attempts": 1}, "requests though they were not asked"),
+        (1, SIM, {"swapped": True}, "another value than their date says"),
+        (1, SIM, {"responded_at": NOW + timedelta(1)}, "another time than the date"),
+        (1, SIM_DATE, {"latest_change": "none_reported"}, "no date of theirs was reported"),
+        (1, DEVICE, {"reason": "device_unchanged"}, "skipped as unchanged, though nothing"),
+        (1, DEVICE, {"reason": "not_needed"}, "not_needed though they are no dates"),
+        (2, SIM, {"source_run_id": "x"}, "an earlier run though they were not reused"),
+        (3, DEVICE, {"source_run_id": None}, "an earlier run though they were not reused"),
+        (3, DEVICE, {"source_run_id": RUN}, "this run as the earlier one"),
+        (2, FORWARDING, {"source": "reused", "source_run_id": "x"}, "true of one instant"),
+        (2, FORWARDING, {"source": "derived"}, "a derivation that no date allows"),
+        (2, SIM, {"max_age_minutes": 2401}, "a window longer than the API takes"),
+        (2, SIM, {"max_age_minutes": 60}, "a window of another length"),
+        (2, SIM, {"window_start": NOW}, "a window of another length"),
+        (2, SIM, {"window_end": None}, "a window though they have observed nothing, or none"),
+        (2, SIM, {"window_end": NOW + timedelta(1)}, "a window that does not end with the answer"),
+        (2, SIM, {"gap_minutes": 0}, "another gap than their window leaves"),
+        (2, SIM, {"last_observed_at": None}, "another gap than their window leaves"),
+        (4, SIM, {"contradiction": False}, "another word on contradictions"),
+        (4, SIM, {"contradiction": None}, "another word on contradictions"),
+        (2, SIM, {"contradiction": False}, "another word on contradictions"),
+    ],
+)
+def test_what_is_wrong_is_found(
+    i: int, endpoint: Endpoint, values: dict[str, Any], message: str
+) -> None:
+    row = (pl.col("e164") == number(i)) & (pl.col("endpoint") == endpoint.value)
+    changed = RIGHT.with_columns(
+        pl.when(row).then(pl.lit(value, RIGHT.schema[name])).otherwise(name).alias(name)
+        for name, value in values.items()
+    )
+    assert message in found(changed)
+
+
+OFFSETS = st.one_of(st.none(), st.integers(-10, 10), st.integers(2395 * 60, 2405 * 60))
+
+
+@given(
+    numbers=st.lists(
+        st.tuples(st.booleans(), OFFSETS, st.integers(-200, 200), OFFSETS), min_size=1, max_size=5
+    )
+)
+def test_both_ways_of_writing_it_down_agree(
+    numbers: list[tuple[bool, int | None, int, int | None]],
+) -> None:
+    told: list[dict[str, Any]] = []
+    for i, (swapped, age, lag, last) in enumerate(numbers):
+        at = NOW + timedelta(seconds=lag)
+        since = None if last is None else NOW - timedelta(seconds=last, microseconds=i)
+        told.append(outcome(i, SIM, swapped=swapped, responded_at=at, last_observed_at=since))
+        changed = None if age is None else NOW - timedelta(seconds=age)
+        said = "none_reported" if age is None else "reported"
+        values = {"latest_change": said, "latest_change_at": changed, "responded_at": NOW}
+        told.append(outcome(i, SIM_DATE, **values))
+    assert found(outcomes_of(told)) == ""
