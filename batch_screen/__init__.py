@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from batch_screen.commands.diff import Comparison, compare
     from batch_screen.commands.plan import Forecast, forecast
     from batch_screen.commands.report import Reported, write_report
-    from batch_screen.commands.run import Screened, screen
+    from batch_screen.commands.run import Screened, run
     from batch_screen.commands.validate import validate
     from batch_screen.config.key import read_key
     from batch_screen.config.load import load_settings
@@ -54,7 +54,7 @@ __all__ = [
     "forecast",
     "load_settings",
     "read_key",
-    "screen",
+    "run",
     "validate",
     "write_report",
 ]
@@ -80,7 +80,7 @@ _HOMES = {
     "forecast": "commands.plan",
     "load_settings": "config.load",
     "read_key": "config.key",
-    "screen": "commands.run",
+    "run": "commands.run",
     "validate": "commands.validate",
     "write_report": "commands.report",
 }

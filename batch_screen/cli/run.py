@@ -54,7 +54,7 @@ def run(*, as_json: bool, **options: Any) -> int:
 
     from batch_screen.cli.progress import watcher  # noqa: PLC0415
     from batch_screen.cli.session import Start  # noqa: PLC0415 (heavy)
-    from batch_screen.commands.run import screen  # noqa: PLC0415
+    from batch_screen.commands.run import run as run_job  # noqa: PLC0415
     from batch_screen.run.events import Stop, Watch  # noqa: PLC0415
 
     stop, start = Stop(), Start(settings, as_json=as_json)
@@ -64,7 +64,7 @@ def run(*, as_json: bool, **options: Any) -> int:
         start.run_date = job.day.isoformat()
         with watcher(settings.output.heartbeat_seconds) as progress:
             watch = Watch(start.stages.pass_to(progress), stop, start.belong_to)
-            start.screened = screened = screen(job, watch, start.stop_at)
+            start.screened = screened = run_job(job, watch, start.stop_at)
     return screened.summary.exit_code
 
 

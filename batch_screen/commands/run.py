@@ -13,10 +13,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from batch_screen.commands.write import count_stopped, judge_run, layout_of, report, write_stopped
+from batch_screen.commands.write import (
+    count_stopped,
+    judge_run,
+    layout_of,
+    write_outputs,
+    write_stopped,
+)
 from batch_screen.config.settings import Settings
 from batch_screen.engine.budget import refuse_unpriced
-from batch_screen.engine.engine import Asked, ask_all
+from batch_screen.engine.engine import Asked, run_engine
 from batch_screen.engine.tasks import Clock, utc_now
 from batch_screen.errors import (
     AuthenticationError,
@@ -74,9 +80,7 @@ class _Start(NamedTuple):
 OnStopped = Callable[[Screened], None]
 
 
-def screen(
-    job: Job, watch: Watch | None = None, on_stopped: OnStopped = lambda _: None
-) -> Screened:
+def run(job: Job, watch: Watch | None = None, on_stopped: OnStopped = lambda _: None) -> Screened:
     """Screens the inputs, or resumes, or says that it was done already.
 
     Raises the exceptions of ``errors``; whatever was answered by then is saved. Where there was
@@ -118,7 +122,7 @@ def screen(
             )
             session = _ask(start, watch)
             watch.progress.stage("writing", total=len(plan.shards))
-            summary = report(run, plan, job.settings, session, watch)
+            summary = write_outputs(run, plan, job.settings, session, watch)
     return Screened(summary, layout)
 
 
@@ -276,7 +280,7 @@ def _ask(start: _Start, watch: Watch) -> Session:
 
     try:
         with _server(job, run) as (settings, key, clock):
-            ask_all(
+            run_engine(
                 run,
                 plan,
                 settings,

@@ -192,7 +192,9 @@ def layout_of(run: Run, settings: Settings) -> Layout:
     return Layout(Path(settings.output.folder), run.run_id, run.file.identity.run_date)
 
 
-def report(run: Run, plan: Plan, settings: Settings, session: Session, watch: Watch) -> Summary:
+def write_outputs(
+    run: Run, plan: Plan, settings: Settings, session: Session, watch: Watch
+) -> Summary:
     """Writes the run's output and returns its figures, counted from what is written.
 
     Raises ``Stopped`` between two shards if the watcher wants that.

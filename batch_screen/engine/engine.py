@@ -121,7 +121,7 @@ class Asked(msgspec.Struct, frozen=True):
 OnEnd = Callable[[Asked], None]
 
 
-def ask_all(  # noqa: PLR0913 (the stages' common arguments, its beginning and its end)
+def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning and its end)
     run: Run,
     plan: Plan,
     settings: Settings,
@@ -147,11 +147,11 @@ def ask_all(  # noqa: PLR0913 (the stages' common arguments, its beginning and i
     )
     with asyncio.Runner(loop_factory=loop_factory()) as runner, collecting() as collector:
         return runner.run(
-            _ask_all(run, plan, settings, key, watch, closing, collector, on_end, clock)
+            _run_engine(run, plan, settings, key, watch, closing, collector, on_end, clock)
         )
 
 
-async def _ask_all(  # noqa: PLR0913, PLR0917 (as ask_all)
+async def _run_engine(  # noqa: PLR0913, PLR0917 (as ask_all)
     run: Run,
     plan: Plan,
     settings: Settings,

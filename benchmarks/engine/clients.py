@@ -23,7 +23,7 @@ import aiohttp
 from batch_screen.config.screening import Input, Screening
 from batch_screen.config.sections import Api, Guards
 from batch_screen.config.settings import Pacing, Settings
-from batch_screen.engine.engine import ask_all, loop_factory
+from batch_screen.engine.engine import loop_factory, run_engine
 from batch_screen.model import Endpoint
 from batch_screen.plan.build import Source, plan_inputs
 from batch_screen.run.events import Watch
@@ -105,7 +105,7 @@ def batch_screen(url: str, attempts: int, concurrency: int, *, is_sampled: bool 
         plan = plan_inputs([Source(folder / "customers.csv")], settings, run.plan, Watch())
         clock = Clocks()
         with Sampler(is_on=is_sampled) as sampler:
-            asked = ask_all(run, plan, settings, KEY, Watch())
+            asked = run_engine(run, plan, settings, KEY, Watch())
         if asked.attempts != attempts:
             raise RuntimeError(f"{asked.attempts} attempts instead of {attempts}")
         return clock.taken(attempts, sampler)

@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from batch_screen.api.client import Client
 from batch_screen.commands import write
 from batch_screen.commands.plan import forecast
-from batch_screen.commands.run import Screened, screen
+from batch_screen.commands.run import Screened
+from batch_screen.commands.run import run as screen
 from batch_screen.commands.validate import validate
 from batch_screen.config.screening import Input, Numbers, Screening, Strictness
 from batch_screen.config.sections import Guards, Output
@@ -116,7 +117,7 @@ def test_a_run_that_is_complete_asks_for_nothing(
     def never(*_: object, **__: object) -> None:
         pytest.fail("asked")
 
-    monkeypatch.setattr("batch_screen.commands.run.ask_all", never)
+    monkeypatch.setattr("batch_screen.commands.run.run_engine", never)
     monkeypatch.setattr("batch_screen.commands.run.running", never)
     assert screen(job(numbers)).was_complete
 
@@ -599,7 +600,7 @@ def test_a_damaged_record_of_a_start_is_told_before_anything_is_asked(
     stopped(job(numbers, rate=600), 20)
     [start] = (numbers.parent / "out").glob(".state/runs/*/starts/*")
     start.write_bytes(start.read_bytes()[:-9])
-    monkeypatch.setattr("batch_screen.commands.run.ask_all", lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr("batch_screen.commands.run.run_engine", lambda *_: pytest.fail("asked"))
     with pytest.raises(JournalError, match=r"starts/0001\.json is missing or not as it was"):
         screen(job(numbers))
 

@@ -16,8 +16,8 @@ from batch_screen.commands import write
 from batch_screen.commands.write import (
     count_stopped,
     layout_of,
-    report,
     write_in_order,
+    write_outputs,
     write_stopped,
 )
 from batch_screen.config.screening import Numbers
@@ -106,7 +106,7 @@ class Reported:
         return layout_of(self.run, self.settings)
 
     def report(self, watch: Watch | None = None) -> Summary:
-        return report(self.run, self.plan, self.settings, SESSION, watch or Watch())
+        return write_outputs(self.run, self.plan, self.settings, SESSION, watch or Watch())
 
     def table(self, name: str) -> pl.DataFrame:
         parts = [pl.read_parquet(p, hive_partitioning=False) for p in self.layout.parts(name)]
@@ -359,7 +359,7 @@ def test_a_plan_without_rejects_and_failures_has_empty_errors(tmp_path: Path) ->
         for i in (1, 2)
     ]
     write_sealed(pl.DataFrame(rows, schema=dtypes(LOOKUP)), run.sealed, run.run_id, 0, {})
-    summary = report(run, plan, settings, SESSION, Watch())
+    summary = write_outputs(run, plan, settings, SESSION, Watch())
     layout = layout_of(run, settings)
     assert pl.read_parquet(layout.parts(ERRORS)[0]).height == 0
     assert summary.failure_share == 0
@@ -380,5 +380,5 @@ def test_a_plan_that_does_not_add_up_is_noticed(tmp_path: Path) -> None:
     plan: Plan = reported.plan
     wrong = msgspec.structs.replace(plan, rows=plan.rows + 1)
     with pytest.raises(BatchScreenError, match="does not add up"):
-        report(reported.run, wrong, reported.settings, SESSION, Watch())
+        write_outputs(reported.run, wrong, reported.settings, SESSION, Watch())
     assert not reported.layout.marker.exists()

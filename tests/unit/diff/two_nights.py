@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from batch_screen.commands.write import layout_of, report
+from batch_screen.commands.write import layout_of, write_outputs
 from batch_screen.config.screening import Screening
 from batch_screen.config.sections import Output
 from batch_screen.config.settings import Settings
@@ -59,7 +59,7 @@ def lookups_of(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
 
 
 class Night:
-    """A run that was planned and answered; ``report`` writes it."""
+    """A run that was planned and answered; ``write_outputs`` writes it."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Night:
     def report(self, watch: Watch | None = None) -> Summary:
         ended = instant(self.day, 5) + timedelta(minutes=len(self.run.run_id))
         session = Session(instant(self.day), ended)
-        return report(self.run, self.plan, self.settings, session, watch or Watch())
+        return write_outputs(self.run, self.plan, self.settings, session, watch or Watch())
 
     @property
     def layout(self) -> Layout:

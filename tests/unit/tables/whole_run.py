@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from batch_screen.commands.validate import validate
-from batch_screen.commands.write import layout_of, report
+from batch_screen.commands.write import layout_of, write_outputs
 from batch_screen.config.screening import Screening
 from batch_screen.config.sections import Output
 from batch_screen.config.settings import Settings
@@ -119,7 +119,7 @@ def new_whole_run(folder: Path) -> WholeRun:
         full = conform(pl.DataFrame(rows), LOOKUP)
         assert full.schema == dtypes(LOOKUP)
         write_sealed(full, run.sealed, run.run_id, shard, {})
-    report(run, plan, settings, Session(DAY, DAY), Watch())
+    write_outputs(run, plan, settings, Session(DAY, DAY), Watch())
     return WholeRun(layout_of(run, settings))
 
 
