@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from batch_screen.commands.check import audit
     from batch_screen.commands.diff import Comparison, compare
-    from batch_screen.commands.plan import Forecast, forecast
+    from batch_screen.commands.plan import Forecast, plan
     from batch_screen.commands.report import Reported, write_report
     from batch_screen.commands.run import Screened, run
     from batch_screen.commands.validate import validate
@@ -51,8 +51,8 @@ __all__ = [
     "__version__",
     "audit",
     "compare",
-    "forecast",
     "load_settings",
+    "plan",
     "read_key",
     "run",
     "validate",
@@ -77,8 +77,8 @@ _HOMES = {
     "Watch": "run.events",
     "audit": "commands.check",
     "compare": "commands.diff",
-    "forecast": "commands.plan",
     "load_settings": "config.load",
+    "plan": "commands.plan",
     "read_key": "config.key",
     "run": "commands.run",
     "validate": "commands.validate",

@@ -242,7 +242,7 @@ def _state(screened: Screened) -> str:
     return "was complete already, nothing was asked" if screened.was_complete else "complete"
 
 
-def forecast_block(expected: Forecast) -> str:
+def plan_block(expected: Forecast) -> str:
     """What a run would ask and cost."""
     total = sum(expected.to_ask.values())
     lines = [

@@ -64,7 +64,7 @@ class Windows(msgspec.Struct, frozen=True):
     first: int
 
 
-class Expected(msgspec.Struct, frozen=True):
+class Estimate(msgspec.Struct, frozen=True):
     """What a run that is begun now will ask of each endpoint at most, and why not more."""
 
     to_ask: dict[Endpoint, int]
@@ -83,9 +83,9 @@ class Expected(msgspec.Struct, frozen=True):
         return round(sum(left.values()))
 
 
-def expected(
+def estimate(
     settings: Settings, plan: Plan, folder: Path, now: datetime, earlier: Sequence[Summary]
-) -> Expected:
+) -> Estimate:
     """What the plan in the folder comes to. ``earlier`` are summaries, the newest first."""
     rules = rules_of(settings)
     reused, observed, beyond = _known(plan, folder, rules, now)
@@ -105,7 +105,7 @@ def expected(
     }
     guesses = [*_derivable(rules, to_ask, beyond), *_chainable(rules, to_ask)]
     savings = [guess for saving in guesses if (guess := _guessed(saving, rules, earlier)).at_most]
-    return Expected(to_ask, [*exact, *savings], windows)
+    return Estimate(to_ask, [*exact, *savings], windows)
 
 
 def _known(
@@ -220,7 +220,7 @@ class Forecast(msgspec.Struct, frozen=True):
     likely_requests: int | None = None
 
 
-def forecast(job: Job, watch: Watch | None = None) -> Forecast:
+def plan(job: Job, watch: Watch | None = None) -> Forecast:
     """What ``screen`` would ask and what it would cost; sends nothing and changes no state."""
     watch = watch or Watch()
     refuse_unpriced(job.settings)
@@ -240,7 +240,7 @@ def forecast(job: Job, watch: Watch | None = None) -> Forecast:
         else:
             plan = plan_inputs(files, job.settings, folder, watch, identity, now=job.now)
         before = [other.summary for other in runs_before(job.settings, identity, job.now)]
-        spared = expected(job.settings, plan, folder, job.now, before)
+        spared = estimate(job.settings, plan, folder, job.now, before)
     endpoints = job.settings.endpoints
     if run is not None:
         earlier = so_far(run, plan, endpoints)
@@ -248,10 +248,10 @@ def forecast(job: Job, watch: Watch | None = None) -> Forecast:
         was_complete = not job.new_run and new_run_id(identity, 1) in job.complete_runs()
         answered = dict.fromkeys(endpoints, plan.unique_numbers if was_complete else 0)
         earlier = SoFar(answered, {})
-    return _forecast(job, plan, run, earlier, spared)
+    return _plan(job, plan, run, earlier, spared)
 
 
-def _forecast(job: Job, plan: Plan, run: Run | None, earlier: SoFar, spared: Expected) -> Forecast:
+def _plan(job: Job, plan: Plan, run: Run | None, earlier: SoFar, spared: Estimate) -> Forecast:
     endpoints = job.settings.endpoints
     has_begun = any(earlier.answered.values())  # then what is spared is among what is answered
     to_ask = {e: plan.unique_numbers - earlier.answered[e] for e in endpoints}

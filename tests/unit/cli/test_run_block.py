@@ -16,7 +16,7 @@ from batch_screen.cli.interpreter import this_python
 from batch_screen.cli.run_block import (
     closing_block,
     crossed,
-    forecast_block,
+    plan_block,
     spared_lines,
     sparing_lines,
     sparkline,
@@ -230,7 +230,7 @@ def forecast(summary: Make, **changes: Any) -> Forecast:
 
 
 def test_forecast_block(summary: Make) -> None:
-    assert forecast_block(forecast(summary)).splitlines() == [
+    assert plan_block(forecast(summary)).splitlines() == [
         "plan: nothing was sent",
         "",
         "  phone column . phone",
@@ -248,16 +248,16 @@ def test_forecast_block(summary: Make) -> None:
 
 def test_forecast_says_what_is_left_of_the_budget_and_that_it_takes_longer(summary: Make) -> None:
     bounded = forecast(summary, requests_left=1_234, cost_left=12.3, seconds=36_000.0)
-    lines = forecast_block(bounded).splitlines()
+    lines = plan_block(bounded).splitlines()
     assert "  budget ....... 1,234 requests and 12.30 EUR left, retries included" in lines
     assert "  time ......... 10 h 0 min at up to 10/s" in lines
 
 
 def test_forecast_of_a_new_run_without_prices(summary: Make) -> None:
-    block = forecast_block(forecast(summary, resumes=None, cost=None))
+    block = plan_block(forecast(summary, resumes=None, cost=None))
     assert "resumes" not in block
     assert "  cost ......... no prices are set" in block.splitlines()
-    assert "0.00 EUR (before retries)" in forecast_block(forecast(summary, cost=0.0))
+    assert "0.00 EUR (before retries)" in plan_block(forecast(summary, cost=0.0))
 
 
 @pytest.mark.parametrize("endpoint", Endpoint)
@@ -374,10 +374,10 @@ def test_what_is_exact_and_what_is_an_estimate_are_told_apart() -> None:
         ("could save", "planner.only_where_changed: device-swap/check 0 to 100 requests"),
         ("estimate", "about 10 requests in all"),
     ]
-    block = forecast_block(expected)
+    block = plan_block(expected)
     assert "at most 100 to ask" in block
     assert "at most 1.00 EUR" in block
-    assert "at most" not in forecast_block(forecast_of_spared(exact, unknown))
+    assert "at most" not in plan_block(forecast_of_spared(exact, unknown))
 
 
 def pace(attempts: list[int], **changes: object) -> Pace:

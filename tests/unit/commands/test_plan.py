@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from batch_screen.commands.plan import CHAIN, DERIVE, REUSE, Expected, Saving, Windows, expected
+from batch_screen.commands.plan import CHAIN, DERIVE, REUSE, Estimate, Saving, Windows, estimate
 from batch_screen.config.screening import Planner, Screening
 from batch_screen.config.settings import Settings
 from batch_screen.model import Endpoint, Session
@@ -40,12 +40,12 @@ def forecast(
     *,
     earlier: list[Summary] | None = None,
     max_age: Any = "",
-) -> Expected:
+) -> Estimate:
     settings = Settings(
         screening=Screening(endpoints=endpoints, max_age=max_age), planner=Planner(**planner)
     )
     run, plan = made(folder, range(100), settings, shard_rows=30, known=known)
-    return expected(settings, plan, run.plan, NOW, earlier or [])
+    return estimate(settings, plan, run.plan, NOW, earlier or [])
 
 
 def summary(**endpoints: tuple[int, int, int]) -> Summary:

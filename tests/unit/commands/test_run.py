@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from batch_screen.api.client import Client
 from batch_screen.commands import write
-from batch_screen.commands.plan import forecast
+from batch_screen.commands.plan import plan
 from batch_screen.commands.run import Screened
 from batch_screen.commands.run import run as screen
 from batch_screen.commands.validate import validate
@@ -123,7 +123,7 @@ def test_a_run_that_is_complete_asks_for_nothing(
 
 
 def test_the_forecast_is_what_is_then_asked(numbers: Path) -> None:
-    told = forecast(job(numbers))
+    told = plan(job(numbers))
     assert list(numbers.parent.iterdir()) == [numbers]
     screened = screen(job(numbers))
     asked = {e: figures.attempts for e, figures in screened.summary.endpoints.items()}
@@ -132,11 +132,11 @@ def test_the_forecast_is_what_is_then_asked(numbers: Path) -> None:
     assert told.cost == screened.summary.cost > 0
     assert told.resumes is None
     assert set(told.already_answered.values()) == {0}
-    after = forecast(job(numbers))
+    after = plan(job(numbers))
     assert (after.resumes, after.cost) == (screened.summary.run_id, 0.0)
     assert after.already_answered == told.lookups
     assert set(after.to_ask.values()) == {0}
-    assert forecast(job(numbers, new_run=True)).to_ask == told.to_ask
+    assert plan(job(numbers, new_run=True)).to_ask == told.to_ask
 
 
 class StopAfter(Silent):
@@ -168,7 +168,7 @@ def test_stopped_and_resumed_equals_uninterrupted(numbers: Path, cuts: list[int]
     whole = screen(job(numbers, "whole"))
     for cut in cuts:
         stopped(job(numbers, "cut", rate=600), cut)
-    told = forecast(job(numbers, "cut"))
+    told = plan(job(numbers, "cut"))
     resumed = screen(job(numbers, "cut"))
     assert_same(tables(resumed), tables(whole))
     assert told.resumes == resumed.summary.run_id == whole.summary.run_id
@@ -221,7 +221,7 @@ def test_removed_state_of_a_complete_run_is_not_begun_again(numbers: Path) -> No
     shutil.rmtree(numbers.parent / "out" / ".state")
     screen(job(numbers))
     assert not list((numbers.parent / "out" / ".state" / "runs").glob("*"))
-    assert sum(forecast(job(numbers)).to_ask.values()) == 0
+    assert sum(plan(job(numbers)).to_ask.values()) == 0
 
 
 def test_lost_output_is_written_again_without_asking(numbers: Path) -> None:
@@ -298,7 +298,7 @@ def test_other_settings_do_not_use_what_was_bought(numbers: Path) -> None:
     with pytest.raises(ConfigurationError, match="max_age_minutes was 2400, now 60"):
         screen(job(numbers, screening=other))
     with pytest.raises(ConfigurationError, match="max_age_minutes"):
-        forecast(job(numbers, screening=other))
+        plan(job(numbers, screening=other))
     resumed = screen(job(numbers, rate=3000))  # pace may change
     assert resumed.summary.session.attempts < resumed.summary.lookups
 
@@ -328,7 +328,7 @@ def test_rubbish_leaves_nothing_behind(tmp_path: Path, content: str) -> None:
     assert list((tmp_path / "out" / ".state" / "runs").glob("*")) == []
     assert {p.name for p in (tmp_path / "out").rglob("*") if p.is_file()} <= {"lock"}
     with pytest.raises(InputError):
-        forecast(Job((str(path),), settings, sandbox=True))
+        plan(Job((str(path),), settings, sandbox=True))
 
 
 def test_an_input_that_is_not_there_creates_nothing(tmp_path: Path) -> None:
@@ -454,7 +454,7 @@ def test_a_run_stopped_on_purpose_says_how_far_it_came(
     assert [start.attempts for start in summary.starts] == [summary.session.attempts]
     assert {p.name for p in told.layout.run.iterdir()} == {"summary.json"}
     assert not told.layout.latest.exists()
-    assert sum(forecast(job(numbers)).to_ask.values()) == summary.left
+    assert sum(plan(job(numbers)).to_ask.values()) == summary.left
     resumed = screen(job(numbers))
     assert_same(tables(resumed), tables(screen(job(numbers, "whole"))))
     assert resumed.summary.left == 0
@@ -632,7 +632,7 @@ def test_with_the_sandbox_each_night_takes_place_on_its_date(numbers: Path) -> N
     found = []
     for day in (2, 3, 7):
         begun = job(numbers, screening=since, run_date=date(2026, 3, day))
-        expected = forecast(begun).windows["sim-swap/check"]
+        expected = plan(begun).windows["sim-swap/check"]
         screened = screen(begun)
         lookups = table_with_times(screened)
         checks = lookups.filter(endpoint="sim-swap/check")
