@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batch_screen.commands.check import audit
+    from batch_screen.commands.check import check
     from batch_screen.commands.diff import Comparison, compare
     from batch_screen.commands.plan import Forecast, plan
     from batch_screen.commands.report import Reported, write_report
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from batch_screen.errors import BatchScreenError
     from batch_screen.job import Job
     from batch_screen.model import Endpoint
-    from batch_screen.profile.facts import Audit
+    from batch_screen.profile.facts import CheckReport
     from batch_screen.run.events import Progress, Stop, Watch
     from batch_screen.tables.integrity import Check, Difference, Validation
 
@@ -33,9 +33,9 @@ __version__ = "0.1.0"
 
 
 __all__ = [
-    "Audit",
     "BatchScreenError",
     "Check",
+    "CheckReport",
     "Comparison",
     "Difference",
     "Endpoint",
@@ -49,7 +49,7 @@ __all__ = [
     "Validation",
     "Watch",
     "__version__",
-    "audit",
+    "check",
     "compare",
     "load_settings",
     "plan",
@@ -60,9 +60,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Audit": "profile.facts",
     "BatchScreenError": "errors",
     "Check": "tables.integrity",
+    "CheckReport": "profile.facts",
     "Comparison": "commands.diff",
     "Difference": "tables.integrity",
     "Endpoint": "model",
@@ -75,7 +75,7 @@ _HOMES = {
     "Stop": "run.events",
     "Validation": "tables.integrity",
     "Watch": "run.events",
-    "audit": "commands.check",
+    "check": "commands.check",
     "compare": "commands.diff",
     "load_settings": "config.load",
     "plan": "commands.plan",

@@ -31,18 +31,18 @@ def check(*, rejects: Path | None, as_json: bool, **options: Any) -> None:
 
     import msgspec  # noqa: PLC0415
 
-    from batch_screen.cli.check_block import audit_block  # noqa: PLC0415
+    from batch_screen.cli.check_block import check_block  # noqa: PLC0415
     from batch_screen.cli.progress import watcher  # noqa: PLC0415
-    from batch_screen.commands.check import audit  # noqa: PLC0415 (heavy)
+    from batch_screen.commands.check import check as check_list  # noqa: PLC0415 (heavy)
     from batch_screen.run.events import Watch  # noqa: PLC0415
 
     unwind_on_signals()
     with watcher(job.settings.output.heartbeat_seconds) as progress:
-        found = audit(job, Watch(progress), rejects=rejects)
+        found = check_list(job, Watch(progress), rejects=rejects)
     if as_json:
         show_json(msgspec.json.format(msgspec.json.encode(found)).decode())
     else:
-        show(audit_block(found, rejects))
+        show(check_block(found, rejects))
     if not found.accepted:
         raise InputError(
             f"none of the {found.rows:,} rows holds a usable number; the report above says what "

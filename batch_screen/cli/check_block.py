@@ -26,7 +26,7 @@ from batch_screen.masking import plain
 from batch_screen.numbers.rules import NO_COUNTRY, RejectReason
 from batch_screen.profile.damage import MEANING, Damage
 from batch_screen.profile.facts import (
-    Audit,
+    CheckReport,
     ColumnFacts,
     Damaged,
     Example,
@@ -63,7 +63,7 @@ _GROUNDS = {
 }
 
 
-def audit_block(found: Audit, rejects_file: Path | None = None) -> str:
+def check_block(found: CheckReport, rejects_file: Path | None = None) -> str:
     """What an audit found, and what to fix first."""
     many = len(found.files) > 1
     lines = [
@@ -127,7 +127,7 @@ def _column(column: ColumnFacts, file: FileFacts) -> str:
     return f"{column.name} (the regions)" if column.role == "region" else column.name
 
 
-def _rows(found: Audit) -> list[str]:
+def _rows(found: CheckReport) -> list[str]:
     sums = f"{found.rows:,} = {found.accepted:,} accepted and {found.rejected:,} rejected"
     region = f"; {found.default_region} where a row names no region" if found.default_region else ""
     return labelled("rows", sums + region)
@@ -169,7 +169,7 @@ def _rules(rules: Sequence[Tallied]) -> list[str]:
     return labelled("read as", ", ".join(f"{t.name} {t.count:,}" for t in rules)) if rules else []
 
 
-def _rejects(found: Audit, *, many: bool) -> Iterator[str]:
+def _rejects(found: CheckReport, *, many: bool) -> Iterator[str]:
     if not found.rejects:
         return
     has_header = any(f.format == CSV and f.has_header for f in found.files)

@@ -19,7 +19,7 @@ from batch_screen.job import Job
 from batch_screen.model import ColumnKind, Plan
 from batch_screen.plan.build import Source, judged, on_disk, opened, opt_out_list, opt_outs
 from batch_screen.plan.shards import make_plan, read_rows, rejects_path
-from batch_screen.profile.facts import Audit, RegionAdvice, tallied
+from batch_screen.profile.facts import CheckReport, RegionAdvice, tallied
 from batch_screen.profile.files import file_facts
 from batch_screen.profile.fixes import fixes
 from batch_screen.profile.regions import Undecided, advise, candidates, read_in
@@ -30,7 +30,7 @@ from batch_screen.storage.atomic import check_could_write
 from batch_screen.storage.partition import HELD_BYTES
 
 
-def audit(job: Job, watch: Watch | None = None, *, rejects: Path | None = None) -> Audit:
+def check(job: Job, watch: Watch | None = None, *, rejects: Path | None = None) -> CheckReport:
     """What the inputs hold; sends nothing and changes no state.
 
     ``rejects`` is a .csv or .parquet file to write the rejected rows to. Raises ``InputError``
@@ -47,7 +47,7 @@ def audit(job: Job, watch: Watch | None = None, *, rejects: Path | None = None) 
         if rejects is not None:
             _refuse_input(rejects, [file.path for file in files], job.settings)
         watch.progress.stage("reading")
-        return _audited(files, job.settings, Path(scratch) / "plan", watch, rejects)
+        return _checked(files, job.settings, Path(scratch) / "plan", watch, rejects)
 
 
 def _check_target(rejects: Path, inputs: Sequence[str]) -> None:
@@ -71,9 +71,9 @@ def _refuse_input(rejects: Path, inputs: Sequence[Path], settings: Settings) -> 
         )
 
 
-def _audited(
+def _checked(
     files: Sequence[Source], settings: Settings, folder: Path, watch: Watch, rejects: Path | None
-) -> Audit:
+) -> CheckReport:
     table, normaliser = opened(files, settings)
     tally = Tally(normaliser, table.column_kind)
     share = settings.output.memory_share
@@ -94,12 +94,12 @@ def _audited(
     return found
 
 
-def _facts(table: Table, plan: Plan, tally: Tally, settings: Settings, folder: Path) -> Audit:
+def _facts(table: Table, plan: Plan, tally: Tally, settings: Settings, folder: Path) -> CheckReport:
     files = file_facts(table, settings.input, tally.rows, tally.accepted)
     rejects = rejected(plan.rejected, parts(rejects_path(folder)))
     damage = tally.damage.found()
     advice = _region_advice(tally.undecided, settings, table.column_kind)
-    return Audit(
+    return CheckReport(
         files=files,
         phone_column=shown(table.phone_column),
         region_column=shown(table.region_column or ""),

@@ -108,7 +108,7 @@ class Fix(msgspec.Struct, frozen=True):
     advice: str
 
 
-class Audit(msgspec.Struct, frozen=True, kw_only=True):
+class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     """A list as it is before any money is spent: rows = accepted + rejected."""
 
     files: list[FileFacts]

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_screen.cli.check_block import audit_block
+from batch_screen.cli.check_block import check_block
 from batch_screen.cli.text import WIDTH
 from batch_screen.input.columns import FoundBy
 from batch_screen.masking import mask_cell, mask_number, safe_text
 from batch_screen.numbers.rules import REMEDY, RejectReason
 from batch_screen.profile.damage import Damage
 from batch_screen.profile.facts import (
-    Audit,
+    CheckReport,
     ColumnFacts,
     Damaged,
     Example,
@@ -41,7 +41,7 @@ def example(reason: str, row: int, file: str = "list.csv") -> Example:
     return Example(file, row, mask_cell(cell), region, READINGS if is_ambiguous else "")
 
 
-def audit(scale: int = 1, **changes: Any) -> Audit:
+def audit(scale: int = 1, **changes: Any) -> CheckReport:
     """All that can be said of a list, with counts of the given size."""
     rejects = [
         Rejected(r.value, scale + n, REMEDY[r], [example(r, scale * 2 + n)] * 3)
@@ -69,7 +69,7 @@ def audit(scale: int = 1, **changes: Any) -> Audit:
     )
     counts = {name: scale * n for n, name in enumerate(REGIONS, 1)}
     types = dict.fromkeys(("fixed_line_or_mobile", "mobile", "fixed_line", "unknown"), scale)
-    whole = Audit(
+    whole = CheckReport(
         files=[file],
         phone_column="phone",
         region_column="land",
@@ -92,12 +92,12 @@ def audit(scale: int = 1, **changes: Any) -> Audit:
 
 
 def lines(*args: Any, **changes: Any) -> list[str]:
-    return audit_block(audit(*args, **changes)).splitlines()
+    return check_block(audit(*args, **changes)).splitlines()
 
 
 @pytest.mark.parametrize("scale", [1, 17, 999, 12_345, 999_999, 12_345_678])
 def test_it_fits_and_masking_leaves_every_figure(scale: int) -> None:
-    block = audit_block(audit(scale), Path("rejects.csv"))
+    block = check_block(audit(scale), Path("rejects.csv"))
     assert safe_text(block) == block
     assert max(map(len, block.splitlines())) <= WIDTH
 
@@ -118,7 +118,7 @@ def test_no_two_figures_meet(rows: int, accepted: int, counts: list[int]) -> Non
             rows, rows, rows, rows, [Tallied("DE", rows, 1.0)], [Tallied("mobile", rows, 1)]
         ),
     )
-    block = audit_block(found)
+    block = check_block(found)
     assert safe_text(block) == block
 
 
@@ -237,7 +237,7 @@ def test_what_to_fix() -> None:
 
 
 def test_where_the_rejects_are() -> None:
-    block = audit_block(audit(3), Path("out/rejects.csv"))
+    block = check_block(audit(3), Path("out/rejects.csv"))
     assert block.endswith("\n  rejects ...... out/rejects.csv, 3 rows")
 
 

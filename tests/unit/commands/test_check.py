@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 
 import batch_screen
-from batch_screen.commands.check import audit
+from batch_screen.commands.check import check
 from batch_screen.config.load import load_settings
 from batch_screen.errors import ConfigurationError, InputError, OutputError, Stopped
 from batch_screen.job import Job
-from batch_screen.profile.facts import Audit
+from batch_screen.profile.facts import CheckReport
 from batch_screen.run.events import Silent, Stop, Watch
 
 ROWS = ["030 23125001", "+49 30 23125001", "+493023125002", "n/a", ""]
@@ -27,8 +27,8 @@ def job(*paths: Path, **sections: Any) -> Job:
     return Job(inputs=tuple(map(str, paths)), settings=load_settings(sections))
 
 
-def audited(*paths: Path, **sections: Any) -> Audit:
-    return audit(job(*paths, **sections))
+def audited(*paths: Path, **sections: Any) -> CheckReport:
+    return check(job(*paths, **sections))
 
 
 def test_what_a_list_holds(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_columns_that_a_run_would_keep_are_not_read_into_the_report(tmp_path: Pa
 def test_rejects_go_to_a_file(tmp_path: Path) -> None:
     path = listed(tmp_path / "a.csv", ROWS)
     target = tmp_path / "rejects.parquet"
-    found = audit(job(path, input={"default_region": "DE"}), rejects=target)
+    found = check(job(path, input={"default_region": "DE"}), rejects=target)
     frame = pl.read_parquet(target)
     assert frame.height == found.rejected
     assert frame.select("source_file", "source_row", "column", "reason").rows() == [
@@ -112,24 +112,24 @@ def test_an_input_is_never_written_over(tmp_path: Path) -> None:
     link.symlink_to(path)
     for target in (path, link):
         with pytest.raises(ConfigurationError, match="would be lost"):
-            audit(job(path), rejects=target)
+            check(job(path), rejects=target)
     assert path.read_bytes() == before
 
 
 def test_rejects_do_not_lie_among_the_inputs(tmp_path: Path) -> None:
     listed(tmp_path / "a.csv", ROWS)
     with pytest.raises(ConfigurationError, match="among the inputs"):
-        audit(job(tmp_path), rejects=tmp_path / "rejects.csv")
+        check(job(tmp_path), rejects=tmp_path / "rejects.csv")
     other = tmp_path.parent / "rejects.csv"
-    assert audit(job(tmp_path), rejects=other).rejected == len(other.read_text().splitlines()) - 1
+    assert check(job(tmp_path), rejects=other).rejected == len(other.read_text().splitlines()) - 1
 
 
 def test_what_cannot_be_written_is_told_before_anything_is_read(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(OutputError):
-        audit(job(tmp_path / "missing.csv"), rejects=tmp_path / "taken" / "rejects.csv")
+        check(job(tmp_path / "missing.csv"), rejects=tmp_path / "taken" / "rejects.csv")
     with pytest.raises(InputError, match="no such file"):
-        audit(job(tmp_path / "missing.csv"), rejects=tmp_path / "rejects.csv")
+        check(job(tmp_path / "missing.csv"), rejects=tmp_path / "rejects.csv")
 
 
 def test_a_stop_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,10 +139,10 @@ def test_a_stop_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     stop = Stop()
     stop.request(15)
     with pytest.raises(Stopped):
-        audit(job(listed(tmp_path / "a.csv", ROWS)), Watch(Silent(), stop))
+        check(job(listed(tmp_path / "a.csv", ROWS)), Watch(Silent(), stop))
     assert [*scratch.iterdir()] == []
 
 
 def test_it_is_public() -> None:
-    assert batch_screen.audit is audit
-    assert batch_screen.Audit is Audit
+    assert batch_screen.check is check
+    assert batch_screen.CheckReport is CheckReport
