@@ -13,7 +13,7 @@ from batch_screen.cli.options import flags_of, folder_options
 
 if TYPE_CHECKING:
     from batch_screen.cli.status_block import Resuming
-    from batch_screen.commands.status import Standing
+    from batch_screen.commands.status import Status
 
 
 @click.command()
@@ -30,11 +30,12 @@ def status(*, as_json: bool, **options: Any) -> None:
     settings = load_settings(flags_of(options), config=config, environment=os.environ)
 
     from batch_screen.cli.status_block import resuming, status_block  # noqa: PLC0415
-    from batch_screen.commands.status import State, standing  # noqa: PLC0415
+    from batch_screen.commands.status import State  # noqa: PLC0415
+    from batch_screen.commands.status import status as status_of  # noqa: PLC0415
     from batch_screen.job import Job  # noqa: PLC0415
 
     out = Path(settings.output.folder) if settings.output.folder else None
-    found = standing(out, Job((), settings).state)
+    found = status_of(out, Job((), settings).state)
     how = {
         run.run_id: resuming(run, settings, config)
         for run in found.runs
@@ -46,7 +47,7 @@ def status(*, as_json: bool, **options: Any) -> None:
         show(status_block(found, how))
 
 
-def _json(found: Standing, how: dict[str, Resuming]) -> str:
+def _json(found: Status, how: dict[str, Resuming]) -> str:
     """As it is, but for the settings: what they say is in the command."""
     import msgspec  # noqa: PLC0415
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from batch_screen.cli.options import flag_names
 from batch_screen.cli.text import TEXT_COLUMN, WIDTH, fitting, labelled
-from batch_screen.commands.status import RunStanding, Standing, State
+from batch_screen.commands.status import RunStatus, State, Status
 from batch_screen.config.load import PREFIX
 from batch_screen.config.screening import OPT_OUT_FILE
 from batch_screen.config.settings import Settings
@@ -31,7 +31,7 @@ class Resuming(NamedTuple):
     besides: str
 
 
-def resuming(run: RunStanding, settings: Settings, config: Path | None) -> Resuming:
+def resuming(run: RunStatus, settings: Settings, config: Path | None) -> Resuming:
     """How the run is resumed by who has these settings, partly from the ``config`` file."""
     differing = _differing(run.settings, settings)
     besides = "; ".join(_besides(differing, run.settings))
@@ -103,7 +103,7 @@ def _text(value: Any) -> str:
 _NAMES = 30
 
 
-def status_block(found: Standing, resuming: Mapping[str, Resuming]) -> str:
+def status_block(found: Status, resuming: Mapping[str, Resuming]) -> str:
     """The runs of a folder; ``resuming`` says by run id how those that stopped go on."""
     lines = [f"status of {found.state_folder}", "", *_process(found)]
     if not found.runs:
@@ -119,7 +119,7 @@ def status_block(found: Standing, resuming: Mapping[str, Resuming]) -> str:
     return "\n".join(lines)
 
 
-def _process(found: Standing) -> Iterator[str]:
+def _process(found: Status) -> Iterator[str]:
     if found.holder is None:
         return
     where = "" if found.holder.is_alive else f" on {found.holder.host}"
@@ -127,7 +127,7 @@ def _process(found: Standing) -> Iterator[str]:
     yield from labelled("process", f"{found.holder.pid}{where}, since {found.holder.since}{stage}")
 
 
-def _line(run: RunStanding) -> Iterator[str]:
+def _line(run: RunStatus) -> Iterator[str]:
     """The run's figures and, where there is room beside them, its lists."""
     rows = f"{run.rows:,} rows" if run.rows is not None else ""
     parts = (f"  {run.run_id}", run.state.value, rows, _done(run))
@@ -141,7 +141,7 @@ def _line(run: RunStanding) -> Iterator[str]:
     yield from labelled("lists", fitting(names, WIDTH - TEXT_COLUMN))
 
 
-def _done(run: RunStanding) -> str:
+def _done(run: RunStatus) -> str:
     if run.lookups is None:
         return "" if run.state is State.UNREADABLE else "not planned yet"
     if run.done == run.lookups:
@@ -150,7 +150,7 @@ def _done(run: RunStanding) -> str:
     return f"{run.done:,} of {run.lookups:,} lookups ({share:.1%})"
 
 
-def _pace(found: Standing) -> Iterator[str]:
+def _pace(found: Status) -> Iterator[str]:
     under_way = found.under_way
     if under_way is None:
         return

@@ -40,7 +40,7 @@ class State(StrEnum):
     UNREADABLE = "unreadable"
 
 
-class RunStanding(msgspec.Struct, frozen=True):
+class RunStatus(msgspec.Struct, frozen=True):
     """A run: ``done`` of its ``lookups`` have an outcome. None: that is not known yet, or no more.
 
     ``inputs`` are paths, masked. ``problem`` says why it is unreadable. ``settings`` are those of
@@ -59,11 +59,11 @@ class RunStanding(msgspec.Struct, frozen=True):
     settings: dict[str, Any] = {}
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Status(msgspec.Struct, frozen=True):
     """All runs of a folder, oldest first, and what is going on there at the moment."""
 
     state_folder: str
-    runs: list[RunStanding]
+    runs: list[RunStatus]
     holder: Holder | None = None
     under_way: UnderWay | None = None
     idle_seconds: float | None = None
@@ -86,7 +86,7 @@ class Standing(msgspec.Struct, frozen=True):
         return self.is_running and (self.idle_seconds or 0.0) >= _FRESH_SECONDS
 
 
-def standing(out: Path | None, state: Path, now: datetime | None = None) -> Standing:
+def status(out: Path | None, state: Path, now: datetime | None = None) -> Status:
     """Where the runs in the state folder stand, and those that ended in the output folder.
 
     Raises ``InputError`` (66) where neither can be read.
@@ -97,9 +97,9 @@ def standing(out: Path | None, state: Path, now: datetime | None = None) -> Stan
         _must_be_readable(state)
     holder, telling = holder_of(state), read_under_way(state)
     idle = telling.age_seconds(now or datetime.now(UTC)) if telling else None
-    found = Standing(str(state), [], holder, telling, idle)
+    found = Status(str(state), [], holder, telling, idle)
     at_work = telling.run_id if telling and found.is_running else ""
-    runs = [_standing(run_id, state, out, at_work) for run_id in _run_ids(out, state)]
+    runs = [_status(run_id, state, out, at_work) for run_id in _run_ids(out, state)]
     return msgspec.structs.replace(
         found,
         runs=[run for run in runs if run is not None],
@@ -124,11 +124,11 @@ def _run_ids(out: Path | None, state: Path) -> list[str]:
     return sorted(name for name in names if is_run_id(name))
 
 
-def _standing(run_id: str, state: Path, out: Path | None, at_work: str) -> RunStanding | None:
+def _status(run_id: str, state: Path, out: Path | None, at_work: str) -> RunStatus | None:
     """The run, or None where a start was killed before it had written anything."""
     layout = layout_of_run(out or state.parent, run_id)
     is_marked = out is not None and layout.marker.exists()
-    known = RunStanding(run_id, layout.run_date, State.COMPLETE if is_marked else State.RESUMABLE)
+    known = RunStatus(run_id, layout.run_date, State.COMPLETE if is_marked else State.RESUMABLE)
     folder = state / "runs" / run_id
     try:
         if not folder.exists():
@@ -147,7 +147,7 @@ def _standing(run_id: str, state: Path, out: Path | None, at_work: str) -> RunSt
     return found
 
 
-def _counted(known: RunStanding, run: Run) -> RunStanding:
+def _counted(known: RunStatus, run: Run) -> RunStatus:
     identity = run.file.identity
     plan = read_plan(run.plan)
     lookups = done = None
@@ -173,7 +173,7 @@ def _screening(settings: Mapping[str, Any]) -> Screening:
     return Screening(**own)
 
 
-def _ended(known: RunStanding, out: Path) -> RunStanding:
+def _ended(known: RunStatus, out: Path) -> RunStatus:
     """A complete run whose state was removed: its summary tells of it."""
     summary = read_summary(layout_of_run(out, known.run_id).summary)
     return msgspec.structs.replace(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batch_screen.cli.status_block import Resuming, resuming, status_block
-from batch_screen.commands.status import RunStanding, Standing, State
+from batch_screen.commands.status import RunStatus, State, Status
 from batch_screen.config.load import load_settings
 from batch_screen.config.settings import Settings
 from batch_screen.run.heartbeat import UnderWay
@@ -17,10 +17,10 @@ from batch_screen.storage.lock import Holder
 OUT = {"output": {"folder": "my out"}}
 
 
-def of(changed: dict[str, Any], inputs: list[str] | None = None) -> RunStanding:
+def of(changed: dict[str, Any], inputs: list[str] | None = None) -> RunStatus:
     settings = Settings().identity() | changed
     named = inputs or ["/lists/my list.csv"]
-    return RunStanding("r", "2026-03-02", State.RESUMABLE, named, settings=settings)
+    return RunStatus("r", "2026-03-02", State.RESUMABLE, named, settings=settings)
 
 
 def test_what_is_as_here_is_not_repeated() -> None:
@@ -87,13 +87,13 @@ HOLDER = Holder(71, "2026-03-02T00:00:00+00:00", "here", is_alive=True)
 ASKING = UnderWay(71, NOW, "asking", 250, 1_000, 12.5, RUN)
 
 
-def run(state: State, **more: object) -> RunStanding:
+def run(state: State, **more: object) -> RunStatus:
     known: dict[str, object] = {"inputs": ["/a/list.csv"], "rows": 1_200, "lookups": 1_000}
-    return RunStanding(RUN, "2026-03-02", state, **{**known, "done": 250, **more})  # type: ignore[arg-type]
+    return RunStatus(RUN, "2026-03-02", state, **{**known, "done": 250, **more})  # type: ignore[arg-type]
 
 
-def lines(*runs: RunStanding, **more: object) -> list[str]:
-    return status_block(Standing("out/.state", [*runs], **more), {}).splitlines()[2:]  # type: ignore[arg-type]
+def lines(*runs: RunStatus, **more: object) -> list[str]:
+    return status_block(Status("out/.state", [*runs], **more), {}).splitlines()[2:]  # type: ignore[arg-type]
 
 
 def test_one_that_runs() -> None:
@@ -132,6 +132,6 @@ def test_how_it_is_resumed_can_be_copied_as_a_whole() -> None:
     command = "batch-screen run " + "x" * 200
     for besides in ("", "with the same list"):
         how = {RUN: Resuming(command, besides)}
-        found = status_block(Standing("s", [run(State.RESUMABLE)]), how).splitlines()
+        found = status_block(Status("s", [run(State.RESUMABLE)]), how).splitlines()
         assert found[-1].endswith(command)
         assert found[-2].endswith(f"resume ....... {besides}:" if besides else "list.csv")

@@ -8,7 +8,7 @@ from socket import gethostname
 
 import pytest
 
-from batch_screen.commands.status import Standing, State, standing
+from batch_screen.commands.status import State, Status, status
 from batch_screen.errors import InputError
 from batch_screen.run.events import Silent
 from batch_screen.run.heartbeat import Telling
@@ -29,12 +29,12 @@ def run(out: Path) -> Run:
     return made(make_folder(out / ".state"), [1, 2, None, 3, 3, 4, 5])[0]
 
 
-def looked(out: Path, now: datetime | None = None) -> Standing:
-    return standing(out, out / ".state", now)
+def looked(out: Path, now: datetime | None = None) -> Status:
+    return status(out, out / ".state", now)
 
 
 def test_nothing_has_run(out: Path) -> None:
-    assert looked(out) == Standing(str(out / ".state"), [])
+    assert looked(out) == Status(str(out / ".state"), [])
 
 
 def test_a_run_that_can_be_resumed(out: Path, run: Run) -> None:
@@ -108,5 +108,5 @@ def test_a_start_that_was_killed_at_once_is_no_run(out: Path) -> None:
 def test_folders_that_are_not_there(tmp_path: Path) -> None:
     for out, state in ((tmp_path / "no", tmp_path / "no" / ".state"), (None, tmp_path / "no")):
         with pytest.raises(InputError, match="No such file or directory; check the path") as error:
-            standing(out, state)
+            status(out, state)
         assert error.value.exit_code == 66
