@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from batch_screen.commands.check import check
-    from batch_screen.commands.diff import Comparison, compare
+    from batch_screen.commands.diff import Diff, diff
     from batch_screen.commands.plan import Forecast, plan
     from batch_screen.commands.report import Reported, write_report
     from batch_screen.commands.run import Screened, run
@@ -36,7 +36,7 @@ __all__ = [
     "BatchScreenError",
     "Check",
     "CheckReport",
-    "Comparison",
+    "Diff",
     "Difference",
     "Endpoint",
     "Forecast",
@@ -50,7 +50,7 @@ __all__ = [
     "Watch",
     "__version__",
     "check",
-    "compare",
+    "diff",
     "load_settings",
     "plan",
     "read_key",
@@ -63,7 +63,7 @@ _HOMES = {
     "BatchScreenError": "errors",
     "Check": "tables.integrity",
     "CheckReport": "profile.facts",
-    "Comparison": "commands.diff",
+    "Diff": "commands.diff",
     "Difference": "tables.integrity",
     "Endpoint": "model",
     "Forecast": "commands.plan",
@@ -76,7 +76,7 @@ _HOMES = {
     "Validation": "tables.integrity",
     "Watch": "run.events",
     "check": "commands.check",
-    "compare": "commands.diff",
+    "diff": "commands.diff",
     "load_settings": "config.load",
     "plan": "commands.plan",
     "read_key": "config.key",

@@ -11,7 +11,7 @@ import click
 from batch_screen.cli.console import show, show_json
 
 if TYPE_CHECKING:
-    from batch_screen.commands.diff import Comparison
+    from batch_screen.commands.diff import Diff
 
 _HEARTBEAT_SECONDS = 30.0
 _LABEL = 14
@@ -52,19 +52,19 @@ def diff(*, since: str, run: str, out: Path | None, write: Path | None, as_json:
 
     from batch_screen.cli.console import unwind_on_signals  # noqa: PLC0415
     from batch_screen.cli.progress import watcher  # noqa: PLC0415
-    from batch_screen.commands.diff import compare  # noqa: PLC0415 (heavy)
+    from batch_screen.commands.diff import diff as diff_runs  # noqa: PLC0415 (heavy)
     from batch_screen.run.events import Watch  # noqa: PLC0415
 
     unwind_on_signals()
     with watcher(_HEARTBEAT_SECONDS) as progress:
-        found = compare(since, run, out=out, write=write, watch=Watch(progress))
+        found = diff_runs(since, run, out=out, write=write, watch=Watch(progress))
     if as_json:
         show_json(msgspec.json.format(msgspec.json.encode(found)).decode())
     else:
         show("\n".join(_lines(found, write)))
 
 
-def _lines(found: Comparison, written: Path | None) -> Iterator[str]:
+def _lines(found: Diff, written: Path | None) -> Iterator[str]:
     from batch_screen.cli.diff_block import change_totals, cohort_words, counted_words  # noqa: PLC0415 (heavy)
 
     changes = found.changes

@@ -14,7 +14,7 @@ import msgspec
 import polars as pl
 
 from batch_screen.config.screening import Cohorts
-from batch_screen.diff.feed import Feed, Side, feed_of, shared_endpoints
+from batch_screen.diff.feed import ChangeFeed, RunTables, feed_of, shared_endpoints
 from batch_screen.diff.previous import Recorded, UnusableRunError, opened, recorded
 from batch_screen.errors import ExitCode, InputError
 from batch_screen.masking import mask_number
@@ -36,7 +36,7 @@ class Example(msgspec.Struct, frozen=True):
     endpoint: str
 
 
-class Comparison(msgspec.Struct, frozen=True):
+class Diff(msgspec.Struct, frozen=True):
     """What changed up to run ``run_id``; ``changes`` name the run it is compared with.
 
     ``not_compared`` are endpoints that only one of the two asked. ``examples`` are change → a few
@@ -50,7 +50,7 @@ class Comparison(msgspec.Struct, frozen=True):
     examples: dict[str, list[Example]]
 
 
-def compare(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
+def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
     since: Path | str,
     run: Path | str,
     *,
@@ -58,7 +58,7 @@ def compare(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
     cohorts: Cohorts | None = None,
     write: Path | str | None = None,
     watch: Watch | None = None,
-) -> Comparison:
+) -> Diff:
     """What changed from the run ``since`` to the run ``run``, taken in this order.
 
     Each is a run's id in the output folder ``out``, a run's own folder, or an output folder,
@@ -83,7 +83,7 @@ def compare(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
                 grown.add(frame)
     told = later.told
     found = {change: few for change, few in examples.items() if few}
-    return Comparison(told.run_id, told.run_date, feed.changes, not_compared, found)
+    return Diff(told.run_id, told.run_date, feed.changes, not_compared, found)
 
 
 def _recorded(run: Path | str, out: Path | str | None) -> Recorded:
@@ -115,7 +115,9 @@ def _unusable(layout: Layout, error: Exception) -> InputError:
 
 
 @contextmanager
-def _feed(earlier: Recorded, later: Recorded, bounds: Cohorts, watch: Watch) -> Iterator[Feed]:
+def _feed(
+    earlier: Recorded, later: Recorded, bounds: Cohorts, watch: Watch
+) -> Iterator[ChangeFeed]:
     before = _opened(earlier, [LOOKUPS], watch)
     after = _opened(later, [LOOKUPS, RESULTS], watch)
     watch.progress.stage("comparing", total=after.shards)
@@ -137,7 +139,7 @@ def _feed(earlier: Recorded, later: Recorded, bounds: Cohorts, watch: Watch) -> 
         raise _unusable(broken.layout, error) from error
 
 
-def _opened(run: Recorded, tables: list[str], watch: Watch) -> Side:
+def _opened(run: Recorded, tables: list[str], watch: Watch) -> RunTables:
     watch.progress.stage("hashing")
     try:
         side, _ = opened(run.layout, tables)

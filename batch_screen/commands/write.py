@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from batch_screen import __version__
 from batch_screen.config.sections import Output
 from batch_screen.config.settings import Settings
-from batch_screen.diff.feed import Told
+from batch_screen.diff.feed import RunFacts
 from batch_screen.diff.previous import BASE_URL, Tonight, summary_before, write_changes
 from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, exit_code_of
 from batch_screen.journal.records import Tally
@@ -275,7 +275,7 @@ def _write_errors_csv(layout: Layout) -> None:
 
 def _tonight(run: Run, plan: Plan, asked: Mapping[str, Lookups], layout: Layout) -> Tonight:
     identity, shards = run.file.identity, len(plan.shards)
-    told = Told(run.run_id, identity.run_date, plan.unique_numbers, tuple(asked))
+    told = RunFacts(run.run_id, identity.run_date, plan.unique_numbers, tuple(asked))
     base_url = identity.settings[BASE_URL]
     record = run.folder / "previous.json"
     return Tonight(layout, told, base_url, shards, part_count(shards), record)

@@ -62,7 +62,7 @@ Units = Mapping[int, Unit]
 """Shard → its rows; a shard without rows may have none."""
 
 
-class Side:
+class RunTables:
     """A run's lookups by shard, and the regions of its numbers."""
 
     def __init__(self, layout: Layout, shards: int) -> None:
@@ -110,7 +110,7 @@ class Found:
 
 
 def earlier_lookups(
-    earlier: Side, later_shards: int, shard_of: ShardOf, scratch: Sequence[Path]
+    earlier: RunTables, later_shards: int, shard_of: ShardOf, scratch: Sequence[Path]
 ) -> Found:
     """The earlier run's lookups, dealt out into the ``scratch`` files if there are any."""
     if not scratch:
@@ -167,7 +167,7 @@ def _together(frames: Iterator[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema=COMPARED), *frames]).select(COMPARED.names())
 
 
-class Told(msgspec.Struct, frozen=True):
+class RunFacts(msgspec.Struct, frozen=True):
     """What a run says of itself in its summary, as far as a comparison needs it."""
 
     run_id: str
@@ -176,7 +176,7 @@ class Told(msgspec.Struct, frozen=True):
     endpoints: tuple[str, ...]
 
 
-class Feed:
+class ChangeFeed:
     """What changed between two runs: the figures, and the rows of one shard after the other."""
 
     def __init__(
@@ -198,7 +198,7 @@ class Feed:
         return conform(self._marks.mark(rows).with_columns(**self._ids), CHANGES)
 
 
-def shared_endpoints(earlier: Told, later: Told) -> tuple[list[str], list[str]]:
+def shared_endpoints(earlier: RunFacts, later: RunFacts) -> tuple[list[str], list[str]]:
     """The endpoints that both runs asked, in the later one's order, and those that one asked."""
     shared = [name for name in later.endpoints if name in earlier.endpoints]
     either = [*later.endpoints, *earlier.endpoints]
@@ -207,14 +207,14 @@ def shared_endpoints(earlier: Told, later: Told) -> tuple[list[str], list[str]]:
 
 @contextmanager
 def feed_of(  # noqa: PLR0913 (two runs, and how they are compared)
-    earlier: tuple[Told, Side],
-    later: tuple[Told, Side],
+    earlier: tuple[RunFacts, RunTables],
+    later: tuple[RunFacts, RunTables],
     bounds: Cohorts,
     *,
     shard_of: ShardOf,
     scratch: Path,
     on_shard: Callable[[int], None],
-) -> Iterator[Feed]:
+) -> Iterator[ChangeFeed]:
     """The feed, while the block lasts; ``on_shard`` hears of each shard that was compared.
 
     What is held meanwhile lies in the folder ``scratch``. Raises ``DamagedPartError``, and
@@ -233,10 +233,10 @@ def feed_of(  # noqa: PLR0913 (two runs, and how they are compared)
                 on_shard(1)
         marks = Marks(counted.tally, bounds)
         changes = counted.changes(before, after, marks)
-        yield Feed(changes, after.run_id, marks, Unit(path), after_side.shards)
+        yield ChangeFeed(changes, after.run_id, marks, Unit(path), after_side.shards)
 
 
-def _pairs(earlier: Found, later: Side, shard: int, endpoints: Sequence[str]) -> pl.DataFrame:
+def _pairs(earlier: Found, later: RunTables, shard: int, endpoints: Sequence[str]) -> pl.DataFrame:
     """The shard's lookups that both runs have, each with its number's region."""
     after = later.lookups(shard, endpoints)
     pairs = paired(earlier.lookups_of(after["e164"], shard), after)
@@ -260,7 +260,7 @@ class _Counted:
             self._changes[endpoint, change] += lookups
         return rows
 
-    def changes(self, before: Told, after: Told, marks: Marks) -> Changes:
+    def changes(self, before: RunFacts, after: RunFacts, marks: Marks) -> Changes:
         compared = self.tally.numbers
         return Changes(
             since_run=before.run_id,

@@ -17,7 +17,7 @@ import msgspec
 
 from batch_screen.config.screening import Cohorts
 from batch_screen.config.sections import Output
-from batch_screen.diff.feed import Feed, Side, Told, feed_of, shared_endpoints
+from batch_screen.diff.feed import ChangeFeed, RunFacts, RunTables, feed_of, shared_endpoints
 from batch_screen.errors import OutputError
 from batch_screen.run.events import Watch
 from batch_screen.run.layout import CHANGES, LOOKUPS, Layout, ShardOf, is_run_id, layout_of_run
@@ -50,7 +50,7 @@ class Recorded(NamedTuple):
     """What a complete run's summary says of it."""
 
     layout: Layout
-    told: Told
+    told: RunFacts
     base_url: str
     ended_at: datetime
     bounds: Cohorts
@@ -93,14 +93,14 @@ def recorded(layout: Layout) -> Recorded:
     return Recorded(layout, told_by(summary), base_url, summary.session.ended_at, bounds)
 
 
-def told_by(summary: _Summary | Summary) -> Told:
+def told_by(summary: _Summary | Summary) -> RunFacts:
     """What the run of this summary says of itself."""
-    return Told(
+    return RunFacts(
         summary.run_id, summary.run_date, summary.rows.unique_numbers, tuple(summary.endpoints)
     )
 
 
-def opened(layout: Layout, tables: Sequence[str]) -> tuple[Side, str]:
+def opened(layout: Layout, tables: Sequence[str]) -> tuple[RunTables, str]:
     """The run's shards and the digest of these tables, whose files are what was written.
 
     Raises ``UnusableRunError``.
@@ -112,7 +112,7 @@ def opened(layout: Layout, tables: Sequence[str]) -> tuple[Side, str]:
         raise UnusableRunError(f"{difference.where}: {difference.what}")
     digest = hashlib.sha256("".join(f"{f.path} {f.sha256}\n" for f in listed).encode())
     try:
-        return Side(layout, manifest.shards), digest.hexdigest()
+        return RunTables(layout, manifest.shards), digest.hexdigest()
     except DamagedPartError as error:
         raise UnusableRunError(str(error)) from error
 
@@ -144,7 +144,7 @@ class Previous(msgspec.Struct, frozen=True):
     unusable: str = ""
 
 
-def previous_run(record: Path, layout: Layout, told: Told, base_url: str) -> Previous:
+def previous_run(record: Path, layout: Layout, told: RunFacts, base_url: str) -> Previous:
     """What the file ``record`` says, or else what is decided now and written there."""
     if record.exists():
         return read_record(record, Previous)
@@ -153,7 +153,7 @@ def previous_run(record: Path, layout: Layout, told: Told, base_url: str) -> Pre
     return decided
 
 
-def open_previous(layout: Layout, previous: Previous) -> tuple[Told, Side]:
+def open_previous(layout: Layout, previous: Previous) -> tuple[RunFacts, RunTables]:
     """The previous run's lookups, if they are what they were. Raises ``UnusableRunError``."""
     earlier = layout_of_run(layout.folder, previous.run_id)
     if previous.unusable:
@@ -178,7 +178,7 @@ def summary_before(layout: Layout, summary: Summary) -> Summary | None:
         return None
 
 
-def _decide(layout: Layout, told: Told, base_url: str) -> Previous:
+def _decide(layout: Layout, told: RunFacts, base_url: str) -> Previous:
     latest = _latest(layout, told, base_url)
     if latest is None:
         return Previous()
@@ -191,7 +191,7 @@ def _decide(layout: Layout, told: Told, base_url: str) -> Previous:
 
 
 def _latest(
-    layout: Layout, told: Told, base_url: str, by: datetime | None = None
+    layout: Layout, told: RunFacts, base_url: str, by: datetime | None = None
 ) -> Recorded | None:
     """The complete run with the latest date, then the latest end, that can be compared with.
 
@@ -237,7 +237,7 @@ class Tonight(NamedTuple):
     """A run whose results and lookups are written, in ``parts`` that hold its ``shards``."""
 
     layout: Layout
-    told: Told
+    told: RunFacts
     base_url: str
     shards: int
     parts: int
@@ -258,7 +258,7 @@ def write_changes(
         return None
     try:
         told, side = open_previous(tonight.layout, previous)
-        later = (tonight.told, Side(tonight.layout, tonight.shards))
+        later = (tonight.told, RunTables(tonight.layout, tonight.shards))
         watch.progress.stage("comparing", total=tonight.shards)
         with feed_of(
             (told, side),
@@ -284,7 +284,7 @@ def write_changes(
     return feed.changes
 
 
-def _write_part(tonight: Tonight, part: int, feed: Feed, output: Output) -> None:
+def _write_part(tonight: Tonight, part: int, feed: ChangeFeed, output: Output) -> None:
     """The part that holds the changes of the same shards as that part of the other tables."""
     layout, shards = tonight.layout, range(part, tonight.shards, tonight.parts)
     if len(shards) == 1:

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from batch_screen.diff.feed import Feed, Side, Unit, Units, feed_of, units
+from batch_screen.diff.feed import ChangeFeed, RunTables, Unit, Units, feed_of, units
 from batch_screen.diff.previous import Recorded, UnusableRunError, opened, recorded
 from batch_screen.run.layout import CHANGES, LOOKUPS, Layout, ShardOf, is_run_id, layout_of_run
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
@@ -66,7 +66,7 @@ def changes_check(
     return Check(NAME, claim, rows, tuple(found), rewrite(layout))
 
 
-def _earlier(layout: Layout, changes: Changes) -> tuple[Recorded, Side] | str:
+def _earlier(layout: Layout, changes: Changes) -> tuple[Recorded, RunTables] | str:
     """The earlier run, or why it cannot be read."""
     if not is_run_id(changes.since_run):
         return "its name is no run's"
@@ -79,7 +79,7 @@ def _earlier(layout: Layout, changes: Changes) -> tuple[Recorded, Side] | str:
         return str(error)
 
 
-def _own_faults(side: Side, changes: Changes) -> Iterator[Difference]:
+def _own_faults(side: RunTables, changes: Changes) -> Iterator[Difference]:
     """What the rows say otherwise than their own run's lookups and figures."""
     table = units(side.layout, CHANGES, side.shards)
     counts: Counter[tuple[str, str]] = Counter()
@@ -141,8 +141,8 @@ def _told(changes: Changes) -> _Counts:
 
 
 def _recounted_faults(
-    earlier: tuple[Recorded, Side],
-    later: tuple[Recorded, Side],
+    earlier: tuple[Recorded, RunTables],
+    later: tuple[Recorded, RunTables],
     told: Changes,
     shard_of: ShardOf,
 ) -> Iterator[Difference]:
@@ -164,7 +164,7 @@ def _recounted_faults(
         yield from _row_faults(feed, after_side)
 
 
-def _row_faults(feed: Feed, side: Side) -> Iterator[Difference]:
+def _row_faults(feed: ChangeFeed, side: RunTables) -> Iterator[Difference]:
     table = units(side.layout, CHANGES, side.shards)
     for shard in range(side.shards):
         if not _frame(table, shard).equals(feed.shard(shard)):

@@ -8,7 +8,7 @@ import pytest
 
 from batch_screen.cli.diff import _lines
 from batch_screen.cli.diff_block import change_totals, cohort_words
-from batch_screen.commands.diff import Comparison, Example
+from batch_screen.commands.diff import Diff, Example
 from batch_screen.masking import safe_text
 from batch_screen.tables.summary import Change, Changes, Cohort
 
@@ -43,8 +43,8 @@ def test_the_fullest_cohorts_are_named() -> None:
     assert cohort_words(many).endswith("B2 2 of 400 (1.2% elsewhere), 2 more")
 
 
-def compared(**more: Any) -> Comparison:
-    plain = Comparison("20261123-0123456789", "2026-11-23", MUCH, [], {})
+def compared(**more: Any) -> Diff:
+    plain = Diff("20261123-0123456789", "2026-11-23", MUCH, [], {})
     return msgspec.structs.replace(plain, **more)
 
 

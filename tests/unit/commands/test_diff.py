@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import batch_screen
-from batch_screen.commands.diff import compare
+from batch_screen.commands.diff import diff
 from batch_screen.config.screening import Cohorts
 from batch_screen.errors import InputError, OutputError
 from batch_screen.run.layout import CHANGES, LOOKUPS, RESULTS
@@ -33,20 +33,20 @@ def nights(tmp_path: Path) -> tuple[Night, Night]:
 
 def test_runs_are_named_by_folder_or_id(nights: tuple[Night, Night], tmp_path: Path) -> None:
     first, second = nights
-    found = batch_screen.compare(tmp_path / "a", second.layout.run)
-    assert isinstance(found, batch_screen.Comparison)
+    found = batch_screen.diff(tmp_path / "a", second.layout.run)
+    assert isinstance(found, batch_screen.Diff)
     assert (found.run_id, found.changes.since_run) == (second.run.run_id, first.run.run_id)
     assert found.changes.endpoints[CHECK]["newly_positive"] == 20
     sums = found.changes.numbers_compared, found.changes.numbers_new, found.changes.numbers_gone
     assert sums == (140, 10, 10)
     assert found.not_compared == [DATE]
-    assert compare(first.layout.run, second.run.run_id, out=tmp_path / "b") == found
-    back = compare(second.layout.run, first.layout.run)
+    assert diff(first.layout.run, second.run.run_id, out=tmp_path / "b") == found
+    back = diff(second.layout.run, first.layout.run)
     assert back.changes.endpoints[CHECK]["newly_negative"] == 20
 
 
 def test_examples_are_masked_and_few(nights: tuple[Night, Night]) -> None:
-    found = compare(nights[0].layout.run, nights[1].layout.run)
+    found = diff(nights[0].layout.run, nights[1].layout.run)
     assert list(found.examples) == ["newly_positive"]
     assert len(found.examples["newly_positive"]) == 3
     assert all("•••" in each.e164_masked for each in found.examples["newly_positive"])
@@ -55,14 +55,14 @@ def test_examples_are_masked_and_few(nights: tuple[Night, Night]) -> None:
 def test_the_feed_is_written_whole_and_private(nights: tuple[Night, Night], tmp_path: Path) -> None:
     path = tmp_path / "feed.parquet"
     before = sorted((tmp_path / "a").rglob("*"))
-    compare(nights[0].layout.run, nights[1].layout.run, write=path)
+    diff(nights[0].layout.run, nights[1].layout.run, write=path)
     frame = pl.read_parquet(path)
     assert frame.schema == dtypes(CHANGE_COLUMNS)
     assert sorted(frame["e164"]) == [f"+4477009{i:05d}" for i in range(10, 30)]
     assert path.stat().st_mode & 0o777 == 0o600
     assert sorted((tmp_path / "a").rglob("*")) == before
     with pytest.raises(OutputError, match="cannot write"):
-        compare(nights[0].layout.run, nights[1].layout.run, write=tmp_path / "no" / "x.parquet")
+        diff(nights[0].layout.run, nights[1].layout.run, write=tmp_path / "no" / "x.parquet")
 
 
 def test_it_tells_what_the_later_run_wrote_itself(tmp_path: Path) -> None:
@@ -70,15 +70,15 @@ def test_it_tells_what_the_later_run_wrote_itself(tmp_path: Path) -> None:
     first.report()
     summary = second.report()
     path = tmp_path / "feed.parquet"
-    found = compare(first.run.run_id, second.run.run_id, out=tmp_path, write=path)
+    found = diff(first.run.run_id, second.run.run_id, out=tmp_path, write=path)
     assert found.changes == summary.changes
     assert pl.read_parquet(path).equals(second.frame(CHANGES))
 
 
 def test_other_bounds_of_the_guard(nights: tuple[Night, Night]) -> None:
     first, second = (night.layout.run for night in nights)
-    assert compare(first, second).changes.cohorts == []
-    assert compare(first, second, cohorts=Cohorts(min_numbers=1)).changes.cohorts == []
+    assert diff(first, second).changes.cohorts == []
+    assert diff(first, second, cohorts=Cohorts(min_numbers=1)).changes.cohorts == []
 
 
 @pytest.mark.parametrize("harm", ["marker", "lookups", "results", "summary", "content"])
@@ -95,7 +95,7 @@ def test_a_run_that_is_not_whole(nights: tuple[Night, Night], harm: str) -> None
     else:
         harmed.parts(LOOKUPS if harm == "lookups" else RESULTS)[0].unlink()
     with pytest.raises(InputError, match=f"run {harmed.run_id} in .* cannot be compared") as caught:
-        compare(first.run, second.run)
+        diff(first.run, second.run)
     assert caught.value.exit_code == 66
 
 
@@ -108,7 +108,7 @@ def test_runs_that_are_not_there(nights: tuple[Night, Night], tmp_path: Path) ->
         ("20261122-0123456789", None, "name it with --out"),
     ]:
         with pytest.raises(InputError, match=words) as caught:
-            compare(since, run, out=out)
+            diff(since, run, out=out)
         assert caught.value.exit_code == 66
 
 
@@ -117,10 +117,10 @@ def test_runs_without_an_endpoint_in_common(tmp_path: Path) -> None:
     for night in (first, second):
         night.report()
     with pytest.raises(InputError, match="asked no endpoint in common") as caught:
-        compare(first.layout.run, second.layout.run)
+        diff(first.layout.run, second.layout.run)
     assert caught.value.exit_code == 65
 
 
 def test_a_run_whose_folder_was_moved(nights: tuple[Night, Night], tmp_path: Path) -> None:
     shutil.move(tmp_path / "a", tmp_path / "moved")
-    assert compare(tmp_path / "moved", tmp_path / "b").changes.numbers_compared == 140
+    assert diff(tmp_path / "moved", tmp_path / "b").changes.numbers_compared == 140

@@ -19,9 +19,9 @@ from batch_screen.config.sections import Output
 from batch_screen.diff.changes import changed, paired
 from batch_screen.diff.feed import (
     MOST_READS,
-    Feed,
-    Side,
-    Told,
+    ChangeFeed,
+    RunFacts,
+    RunTables,
     Unit,
     feed_of,
     shared_endpoints,
@@ -56,7 +56,9 @@ def answered(numbers: dict[int, int], night: int) -> pl.DataFrame:
     return outcomes_of(rows)
 
 
-def written(folder: Path, night: int, lookups: pl.DataFrame, shards: int, held: int = 1) -> Side:
+def written(
+    folder: Path, night: int, lookups: pl.DataFrame, shards: int, held: int = 1
+) -> RunTables:
     """The tables of a run in so many shards, ``held`` of them in a part."""
     layout = Layout(folder, RUNS[night], DAYS[night])
     numbers = lookups.select("e164").unique(maintain_order=True)
@@ -77,15 +79,17 @@ def written(folder: Path, night: int, lookups: pl.DataFrame, shards: int, held: 
             with layout.growing_part(table, part, shards, Output()) as spool:
                 for shard in range(part, shards, shards // held):
                     spool.add(frame.filter(lies_in == shard))
-    return Side(layout, shards)
+    return RunTables(layout, shards)
 
 
-def told(night: int, numbers: int) -> Told:
-    return Told(RUNS[night], DAYS[night], numbers, (CHECK.value, DATE.value))
+def told(night: int, numbers: int) -> RunFacts:
+    return RunFacts(RUNS[night], DAYS[night], numbers, (CHECK.value, DATE.value))
 
 
 @contextmanager
-def fed(folder: Path, earlier: Side, later: Side, sizes: tuple[int, int]) -> Iterator[Feed]:
+def fed(
+    folder: Path, earlier: RunTables, later: RunTables, sizes: tuple[int, int]
+) -> Iterator[ChangeFeed]:
     with feed_of(
         (told(0, sizes[0]), earlier),
         (told(1, sizes[1]), later),
@@ -178,8 +182,8 @@ def test_few_rows_are_in_memory_at_once(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_what_only_one_run_asked_is_named() -> None:
-    one = Told("a", "d", 1, ("sim-swap/check", "device-swap/check"))
-    other = Told("b", "d", 1, ("call-forwarding/check", "sim-swap/check"))
+    one = RunFacts("a", "d", 1, ("sim-swap/check", "device-swap/check"))
+    other = RunFacts("b", "d", 1, ("call-forwarding/check", "sim-swap/check"))
     assert shared_endpoints(one, other) == (
         ["sim-swap/check"],
         ["call-forwarding/check", "device-swap/check"],
@@ -200,7 +204,7 @@ def test_a_shard_has_its_lookups_and_the_regions_of_its_numbers(tmp_path: Path) 
     night = Night(tmp_path, endpoints=[CHECK, DATE])
     night.report()
     shards = len(night.plan.shards)
-    side = Side(night.layout, shards)
+    side = RunTables(night.layout, shards)
     for shard in range(shards):
         numbers = side.regions(shard)
         assert numbers.height == night.plan.shards[shard].unique_numbers
@@ -221,4 +225,4 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         list(Unit(path).frames())
     assert caught.value.where == path.name
     with pytest.raises(DamagedPartError):
-        Side(night.layout, len(night.plan.shards))
+        RunTables(night.layout, len(night.plan.shards))
