@@ -46,7 +46,8 @@ def doctor(*, canary: str | None, as_json: bool, **options: Any) -> int:
 
         return _shown(unreadable(error), as_json=as_json)
 
-    from batch_screen.commands.doctor import canary_number, diagnose  # noqa: PLC0415
+    from batch_screen.commands.doctor import canary_number  # noqa: PLC0415
+    from batch_screen.commands.doctor import doctor as diagnose  # noqa: PLC0415
 
     unwind_on_signals()
     number = None if canary is None else canary_number(job, canary)

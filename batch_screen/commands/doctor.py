@@ -28,7 +28,7 @@ _SANDBOX = "the sandbox runs inside the program and needs none"
 _NO_FOLDER = "no output folder is named; name one with --out"
 
 
-def diagnose(job: Job, environment: Mapping[str, str], canary: str | None = None) -> Diagnosis:
+def doctor(job: Job, environment: Mapping[str, str], canary: str | None = None) -> Diagnosis:
     """Everything that can be told before a run; ``canary`` is a number in E.164 to ask about."""
     return Diagnosis(tuple(_findings(job, environment, canary)))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from batch_screen.commands.doctor import canary_number, diagnose, unreadable
+from batch_screen.commands.doctor import canary_number, doctor, unreadable
 from batch_screen.config.screening import Numbers
 from batch_screen.config.sections import Api
 from batch_screen.config.settings import Settings
@@ -23,7 +23,7 @@ def of(found: Diagnosis) -> dict[str, str]:
 
 
 def test_nothing_is_named_and_nobody_answers() -> None:
-    found = diagnose(Job((), Settings(api=NOBODY)), KEY)
+    found = doctor(Job((), Settings(api=NOBODY)), KEY)
     assert found.exit_code == 69
     assert of(found) == {
         "configuration": "ok",
@@ -44,7 +44,7 @@ def test_with_the_sandbox_no_server_and_no_key_is_looked_for(tmp_path: Path) -> 
     listed = tmp_path / "list.csv"
     listed.write_text("phone\n" + "+44770090000%d\n" * 3 % (1, 2, 3))
     settings = Settings(output={"folder": str(tmp_path / "out")})  # type: ignore[arg-type]
-    found = diagnose(Job((str(listed),), settings, sandbox=True), {}, NUMBER)
+    found = doctor(Job((str(listed),), settings, sandbox=True), {}, NUMBER)
     assert found.exit_code == 0
     assert of(found)["canary"] == "not checked"
     healths = of(found)
@@ -60,7 +60,7 @@ def test_parquet_files_say_how_many_rows_they_have(tmp_path: Path) -> None:
     beside.write_text("phone\n+447700900003\n")
 
     def said(*inputs: Path) -> str:
-        found = diagnose(Job(tuple(map(str, inputs)), sandbox=True), {})
+        found = doctor(Job(tuple(map(str, inputs)), sandbox=True), {})
         return next(f.seen for f in found.findings if f.name == "input")
 
     assert said(listed) == "list.parquet, 2 rows, numbers in column 'phone'"
@@ -72,12 +72,12 @@ def test_parquet_files_say_how_many_rows_they_have(tmp_path: Path) -> None:
     [(("nothere.csv",), "failed", 66), (("-",), "not checked", 0)],
 )
 def test_inputs(inputs: tuple[str, ...], health: str, exit_code: int) -> None:
-    found = diagnose(Job(inputs, sandbox=True), {})
+    found = doctor(Job(inputs, sandbox=True), {})
     assert (of(found)["input"], found.exit_code) == (health, exit_code)
 
 
 def test_a_canary_is_not_sent_into_nothing() -> None:
-    found = diagnose(Job((), Settings(api=NOBODY)), KEY, NUMBER)
+    found = doctor(Job((), Settings(api=NOBODY)), KEY, NUMBER)
     assert of(found)["canary"] == "not checked"
     assert found.findings[-1].seen.endswith("nothing was sent")
 
