@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from batch_screen.model import Endpoint
     from batch_screen.profile.facts import CheckReport
     from batch_screen.run.events import Progress, Stop, Watch
-    from batch_screen.tables.integrity import Check, Difference, Validation
+    from batch_screen.tables.integrity import Difference, Validation, VerifyCheck
 
 
 # The one place where the version is written.
@@ -34,7 +34,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BatchScreenError",
-    "Check",
     "CheckReport",
     "Diff",
     "Difference",
@@ -47,6 +46,7 @@ __all__ = [
     "Settings",
     "Stop",
     "Validation",
+    "VerifyCheck",
     "Watch",
     "__version__",
     "check",
@@ -61,7 +61,6 @@ __all__ = [
 
 _HOMES = {
     "BatchScreenError": "errors",
-    "Check": "tables.integrity",
     "CheckReport": "profile.facts",
     "Diff": "commands.diff",
     "Difference": "tables.integrity",
@@ -74,6 +73,7 @@ _HOMES = {
     "Settings": "config.settings",
     "Stop": "run.events",
     "Validation": "tables.integrity",
+    "VerifyCheck": "tables.integrity",
     "Watch": "run.events",
     "check": "commands.check",
     "diff": "commands.diff",

@@ -11,7 +11,7 @@ from batch_screen.cli.console import show
 from batch_screen.errors import ExitCode
 
 if TYPE_CHECKING:
-    from batch_screen.tables.integrity import Check, Validation
+    from batch_screen.tables.integrity import Validation, VerifyCheck
 
 _HEARTBEAT_SECONDS = 30.0
 _NOT_MADE = "not checked"
@@ -82,7 +82,7 @@ def _state(found: Validation) -> str:
     return f"{found.differences:,} differences: do not load it"
 
 
-def _lines(check: Check) -> Iterator[str]:
+def _lines(check: VerifyCheck) -> Iterator[str]:
     state = "ok" if check.is_ok else "DIFFERS" if check.differences else _NOT_MADE
     yield f"  {state:{len(_NOT_MADE)}}  {check.name:10}  {check.examined:>11,}  {check.claim}"
     for difference in check.differences:

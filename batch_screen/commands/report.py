@@ -19,8 +19,8 @@ from batch_screen.run.layout import RESULTS, Layout, run_at
 from batch_screen.storage.atomic import sha256_of, write_whole
 from batch_screen.tables.breakdown import Breakdown, break_down
 from batch_screen.tables.integrity import (
-    Check,
     Manifest,
+    VerifyCheck,
     files_check,
     manifest_check,
     marker_check,
@@ -100,7 +100,7 @@ def _material(layout: Layout, manifest: Manifest | None, watch: Watch) -> Materi
     return material_of(layout, summary, break_down(layout.parts(RESULTS), endpoints), listed)
 
 
-def _refuse(layout: Layout, *checks: Check) -> None:
+def _refuse(layout: Layout, *checks: VerifyCheck) -> None:
     for check in checks:
         for difference in check.differences:
             raise InputError(

@@ -15,9 +15,9 @@ from batch_screen.run.layout import CHANGES, Layout, run_at, runs_at
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.tables.integrity import (
     PRIVATE,
-    Check,
     Manifest,
     Validation,
+    VerifyCheck,
     files_check,
     latest_check,
     manifest_check,
@@ -59,7 +59,7 @@ def runs_in(folder: Path | str) -> list[str]:
     return runs_at(Path(folder))
 
 
-def _checks(layout: Layout, watch: Watch, *, ignore_modes: bool) -> list[Check]:
+def _checks(layout: Layout, watch: Watch, *, ignore_modes: bool) -> list[VerifyCheck]:
     checks = [marker_check(layout)]
     if not layout.marker.exists():  # nothing is promised of a run that did not come to its end
         return checks
@@ -71,7 +71,7 @@ def _checks(layout: Layout, watch: Watch, *, ignore_modes: bool) -> list[Check]:
     return [check for check in found if not (ignore_modes and check.name == PRIVATE)]
 
 
-def _listed_checks(layout: Layout, manifest: Manifest, watch: Watch) -> list[Check]:
+def _listed_checks(layout: Layout, manifest: Manifest, watch: Watch) -> list[VerifyCheck]:
     """What can be said only where a manifest says what there should be."""
     progress = watch.progress
     listed = own_files(layout, manifest)

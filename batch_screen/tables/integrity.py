@@ -27,7 +27,7 @@ class Difference(msgspec.Struct, frozen=True):
     what: str
 
 
-class Check(msgspec.Struct, frozen=True):
+class VerifyCheck(msgspec.Struct, frozen=True):
     """One claim about a run, held against ``examined`` things.
 
     ``unchecked`` says why the claim could not be held against all of them; empty if it could.
@@ -51,7 +51,7 @@ class Validation(msgspec.Struct, frozen=True):
 
     run_id: str
     folder: str
-    checks: tuple[Check, ...]
+    checks: tuple[VerifyCheck, ...]
 
     @property
     def is_whole(self) -> bool:
@@ -97,7 +97,7 @@ def read_manifest(layout: Layout) -> Manifest | None:
         return None
 
 
-def marker_check(layout: Layout) -> Check:
+def marker_check(layout: Layout) -> VerifyCheck:
     """The marker is there and holds the manifest's SHA-256."""
     claim = "_SUCCESS holds the manifest's SHA-256"
     remedy = rewrite(layout)
@@ -106,7 +106,7 @@ def marker_check(layout: Layout) -> Check:
             f"start the same command with --run-date {layout.run_date}: it goes on from there, if "
             "its state is kept"
         )
-    return Check("marker", claim, 1, tuple(_marker_differences(layout)), remedy)
+    return VerifyCheck("marker", claim, 1, tuple(_marker_differences(layout)), remedy)
 
 
 def _marker_differences(layout: Layout) -> Iterator[Difference]:
@@ -128,11 +128,11 @@ def _marker_differences(layout: Layout) -> Iterator[Difference]:
         yield Difference(where, "it holds something else than the SHA-256 of manifest.json")
 
 
-def latest_check(layout: Layout) -> Check:
+def latest_check(layout: Layout) -> VerifyCheck:
     """latest.json names a complete run, this one or another, and that run's manifest."""
     differences = tuple(_latest_differences(layout.folder))
     remedy = "load runs by their own folders; the next run that completes writes latest.json anew"
-    return Check("latest", "latest.json agrees with the run it names", 1, differences, remedy)
+    return VerifyCheck("latest", "latest.json agrees with the run it names", 1, differences, remedy)
 
 
 def _latest_differences(folder: Path) -> Iterator[Difference]:
@@ -147,14 +147,14 @@ def _latest_differences(folder: Path) -> Iterator[Difference]:
         yield Difference("latest.json", f"it differs from what run {run_id} wrote there")
 
 
-def manifest_check(layout: Layout, manifest: Manifest | None) -> Check:
+def manifest_check(layout: Layout, manifest: Manifest | None) -> VerifyCheck:
     """The manifest belongs to this run and lists what a run leaves behind, each file once."""
     listed = manifest.files if manifest else ()
     differences = tuple(
         Difference(_name(layout.manifest), what) for what in _manifest_faults(layout, manifest)
     )
     claim = "files listed, each once, where this run's files lie"
-    return Check("manifest", claim, len(listed), differences, rewrite(layout))
+    return VerifyCheck("manifest", claim, len(listed), differences, rewrite(layout))
 
 
 def _manifest_faults(layout: Layout, manifest: Manifest | None) -> Iterator[str]:
@@ -208,7 +208,7 @@ def part_number(file: ListedFile) -> int | None:
 
 def files_check(
     layout: Layout, listed: Sequence[ListedFile], on_file: Callable[[], None]
-) -> tuple[Check, list[ListedFile]]:
+) -> tuple[VerifyCheck, list[ListedFile]]:
     """Every listed file holds what the manifest says; also those files that do."""
     differences: list[Difference] = []
     intact: list[ListedFile] = []
@@ -219,7 +219,7 @@ def files_check(
             intact.append(file)
         on_file()
     claim = "files have the manifest's bytes, SHA-256 and rows"
-    return Check("files", claim, len(listed), tuple(differences), rewrite(layout)), intact
+    return VerifyCheck("files", claim, len(listed), tuple(differences), rewrite(layout)), intact
 
 
 def _file_faults(folder: Path, file: ListedFile) -> Iterator[str]:
@@ -247,7 +247,7 @@ def _rows_faults(path: Path, file: ListedFile) -> Iterator[str]:
         yield f"{rows:,} rows, {file.rows} in the manifest"
 
 
-def strangers_check(layout: Layout, manifest: Manifest) -> Check:
+def strangers_check(layout: Layout, manifest: Manifest) -> VerifyCheck:
     """The data folders, whose readers take every file, hold nothing of this run unlisted.
 
     A file whose name is no run's may be a copy of a part, so it counts as well.
@@ -263,10 +263,10 @@ def strangers_check(layout: Layout, manifest: Manifest) -> Check:
                 differences.append(Difference(str(name), "it is no file of the manifest"))
     claim = "files in the data folders, none of this run that is not listed"
     remedy = "move it elsewhere: whoever reads the folder takes its rows for rows of a run"
-    return Check("strangers", claim, examined, tuple(differences), remedy)
+    return VerifyCheck("strangers", claim, examined, tuple(differences), remedy)
 
 
-def private_check(layout: Layout, manifest: Manifest) -> Check:
+def private_check(layout: Layout, manifest: Manifest) -> VerifyCheck:
     """Files and folders of the run are closed to other users; the output folder may be open."""
     files = [layout.folder / file.path for file in own_files(layout, manifest)]
     files += [layout.manifest, layout.marker, layout.latest]
@@ -282,7 +282,9 @@ def private_check(layout: Layout, manifest: Manifest) -> Check:
         "cp -p or rsync -a, and leave this check out with --ignore-modes where a file system "
         "keeps no modes"
     )
-    return Check(PRIVATE, "files and folders are closed to others", len(ours), differences, remedy)
+    return VerifyCheck(
+        PRIVATE, "files and folders are closed to others", len(ours), differences, remedy
+    )
 
 
 def _reason(error: OSError) -> str:

@@ -18,7 +18,7 @@ from batch_screen.diff.previous import Recorded, UnusableRunError, opened, recor
 from batch_screen.run.layout import CHANGES, LOOKUPS, Layout, ShardOf, is_run_id, layout_of_run
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import dtypes
-from batch_screen.tables.integrity import Check, Difference, rewrite
+from batch_screen.tables.integrity import Difference, VerifyCheck, rewrite
 from batch_screen.tables.manifest import ListedFile
 from batch_screen.tables.reader import DamagedPartError
 from batch_screen.tables.summary import Change, Changes, Summary
@@ -35,20 +35,20 @@ def changes_check(
     summary: Summary | None,
     unchecked: str,
     shard_of: ShardOf,
-) -> Check:
+) -> VerifyCheck:
     """The table of changes is what the summary, the lookups and the earlier run make it.
 
     ``usable`` are the parts that may be read; ``unchecked`` says why nothing can be said.
     """
     if unchecked or summary is None:
         reason = unchecked or "summary.json cannot be read"
-        return Check(NAME, "changes since the previous run", 0, (), rewrite(layout), reason)
+        return VerifyCheck(NAME, "changes since the previous run", 0, (), rewrite(layout), reason)
     parts = [file for file in usable if file.table == CHANGES]
     rows = sum(file.rows or 0 for file in parts)
     if summary.changes is None:
         faults = [Difference(file.path, "summary.json tells of no changes") for file in parts]
         claim = "changes: there is no previous run to tell them from"
-        return Check(NAME, claim, max(1, rows), tuple(faults), rewrite(layout))
+        return VerifyCheck(NAME, claim, max(1, rows), tuple(faults), rewrite(layout))
     found: list[Difference] = []
     try:
         own = recorded(layout)
@@ -63,7 +63,7 @@ def changes_check(
     except (UnusableRunError, DamagedPartError) as error:
         found.append(Difference(CHANGES, str(error)))
         claim = "changes can be read"
-    return Check(NAME, claim, rows, tuple(found), rewrite(layout))
+    return VerifyCheck(NAME, claim, rows, tuple(found), rewrite(layout))
 
 
 def _earlier(layout: Layout, changes: Changes) -> tuple[Recorded, RunTables] | str:

@@ -18,7 +18,7 @@ from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION, Column, dtypes, results
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
-from batch_screen.tables.integrity import Check, Difference, part_number, rewrite
+from batch_screen.tables.integrity import Difference, VerifyCheck, part_number, rewrite
 from batch_screen.tables.manifest import ListedFile, describe
 from batch_screen.tables.reader import DamagedPartError, Part, columns_of, read_part
 from batch_screen.verify import checks as claims
@@ -152,9 +152,9 @@ class Recount:
         return f"{left_out} of {parts} parts could not be compared, for what is said above"
 
     @property
-    def checks(self) -> list[Check]:
+    def checks(self) -> list[VerifyCheck]:
         return [
-            Check(
+            VerifyCheck(
                 name,
                 claim,
                 sum(self.totals.rows[table] for table in tables),
@@ -186,7 +186,9 @@ class _SchemaFile(msgspec.Struct, frozen=True):
     tables: dict[str, list[dict[str, object]]]
 
 
-def schema_check(layout: Layout, parts: Sequence[ListedFile]) -> tuple[Check, list[ListedFile]]:
+def schema_check(
+    layout: Layout, parts: Sequence[ListedFile]
+) -> tuple[VerifyCheck, list[ListedFile]]:
     """Every part has the columns it should have; also those parts that do."""
     differences: list[Difference] = []
     found: dict[str, dict[str, pl.DataType]] = {}
@@ -206,7 +208,7 @@ def schema_check(layout: Layout, parts: Sequence[ListedFile]) -> tuple[Check, li
     where = str(layout.schema.relative_to(layout.folder))
     differences += [Difference(where, fault) for fault in _described_faults(layout, tables)]
     claim = f"parts with the columns of schema.json and of schema version {SCHEMA_VERSION}"
-    return Check("schema", claim, len(parts), tuple(differences), rewrite(layout)), right
+    return VerifyCheck("schema", claim, len(parts), tuple(differences), rewrite(layout)), right
 
 
 def _tables(of_results: Mapping[str, pl.DataType]) -> dict[str, tuple[Column, ...]]:

@@ -16,7 +16,7 @@ from batch_screen.run.layout import ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import dtypes
 from batch_screen.tables.counts import count_lookups, count_saved, scans_of
-from batch_screen.tables.integrity import Check, Difference, rewrite
+from batch_screen.tables.integrity import Difference, VerifyCheck, rewrite
 from batch_screen.tables.reader import DamagedPartError, readable
 from batch_screen.tables.results import count_risk
 from batch_screen.tables.summary import (
@@ -33,15 +33,17 @@ AT_ONCE = 4_000_000
 """Row indexes in memory together; for each such window all parts are read for theirs."""
 
 
-def sums_checks(layout: Layout, recounted: Recount) -> list[Check]:
+def sums_checks(layout: Layout, recounted: Recount) -> list[VerifyCheck]:
     """The checks of the whole run; none can be made if a part could not be examined."""
     totals, summary = recounted.totals, summary_of(layout)
     rows = totals.rows[RESULTS] + totals.rejects.total()
 
-    def check(name: str, claim: str, examined: int, where: str, faults: Iterator[str]) -> Check:
+    def check(
+        name: str, claim: str, examined: int, where: str, faults: Iterator[str]
+    ) -> VerifyCheck:
         # The faults are a generator: nothing is read where nothing can be said.
         found = () if recounted.unchecked else tuple(Difference(where, what) for what in faults)
-        return Check(name, claim, examined, found, rewrite(layout), recounted.unchecked)
+        return VerifyCheck(name, claim, examined, found, rewrite(layout), recounted.unchecked)
 
     of_summary = str(layout.summary.relative_to(layout.folder))
     of_csv = str(layout.errors_csv.relative_to(layout.folder))

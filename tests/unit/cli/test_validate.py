@@ -3,20 +3,20 @@ from __future__ import annotations
 import json
 
 from batch_screen.cli.validate import _block, _json
-from batch_screen.tables.integrity import Check, Difference, Validation
+from batch_screen.tables.integrity import Difference, Validation, VerifyCheck
 
-FINE = Check("marker", "_SUCCESS holds the manifest's SHA-256", 1)
-WRONG = Check(
+FINE = VerifyCheck("marker", "_SUCCESS holds the manifest's SHA-256", 1)
+WRONG = VerifyCheck(
     "files",
     "files have the manifest's bytes, SHA-256 and rows",
     1_234,
     (Difference("runs/x/errors.csv", "2 bytes, 3 in the manifest"), Difference("a", "gone")),
     "restore them",
 )
-NOT_MADE = [Check(name, "rows", 0, unchecked="1 of 3 parts") for name in ("rows", "summary")]
+NOT_MADE = [VerifyCheck(name, "rows", 0, unchecked="1 of 3 parts") for name in ("rows", "summary")]
 
 
-def block(*checks: Check) -> list[str]:
+def block(*checks: VerifyCheck) -> list[str]:
     return _block(Validation("20261123-0123456789", "out", checks)).splitlines()
 
 
@@ -40,7 +40,7 @@ def test_differences_stand_below_their_check_and_what_to_do_below_them() -> None
 
 
 def test_modes_alone_are_no_reason_not_to_load() -> None:
-    open_ = Check("private", "closed to others", 2, (Difference("a", "mode 0644"),), "chmod")
+    open_ = VerifyCheck("private", "closed to others", 2, (Difference("a", "mode 0644"),), "chmod")
     said = "1 differences, all of modes: its data is what was written"
     assert block(FINE, open_)[0].endswith(f"· {said}")
     assert block(FINE, open_, WRONG)[0].endswith("· 3 differences: do not load it")

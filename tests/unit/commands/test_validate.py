@@ -44,7 +44,7 @@ def test_a_copy_elsewhere_will_do(run: WholeRun, tmp_path: Path) -> None:
 def test_it_is_public(run: WholeRun) -> None:
     found = batch_screen.validate(run.layout.folder)
     assert isinstance(found, batch_screen.Validation)
-    assert all(isinstance(check, batch_screen.Check) for check in found.checks)
+    assert all(isinstance(check, batch_screen.VerifyCheck) for check in found.checks)
 
 
 def test_nothing_is_written(run: WholeRun) -> None:

@@ -15,7 +15,7 @@ from batch_screen.commands import write
 from batch_screen.config.screening import Cohorts
 from batch_screen.config.settings import Settings
 from batch_screen.run.layout import CHANGES, LOOKUPS, RESULTS
-from batch_screen.tables.integrity import Check
+from batch_screen.tables.integrity import VerifyCheck
 from tests.unit.diff.two_nights import CHECK, FIRST, FORWARDING, UNKNOWN, Night, negative, swapped
 from tests.unit.tables.whole_run import WholeRun, differing
 
@@ -59,7 +59,7 @@ def without_the_earlier_run(run: WholeRun) -> WholeRun:
     return run
 
 
-def check_of(run: WholeRun) -> Check:
+def check_of(run: WholeRun) -> VerifyCheck:
     return next(check for check in run.validate().checks if check.name == "changes")
 
 
