@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from batch_screen.job import Job
     from batch_screen.model import Endpoint
     from batch_screen.profile.facts import CheckReport
-    from batch_screen.run.events import Progress, Stop, Watch
+    from batch_screen.run.events import CancelToken, Progress, RunEvents
     from batch_screen.tables.integrity import Difference, Validation, VerifyCheck
 
 
@@ -34,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BatchScreenError",
+    "CancelToken",
     "CheckReport",
     "Diff",
     "Difference",
@@ -42,12 +43,11 @@ __all__ = [
     "Job",
     "Progress",
     "Reported",
+    "RunEvents",
     "Screened",
     "Settings",
-    "Stop",
     "Validation",
     "VerifyCheck",
-    "Watch",
     "__version__",
     "check",
     "diff",
@@ -61,6 +61,7 @@ __all__ = [
 
 _HOMES = {
     "BatchScreenError": "errors",
+    "CancelToken": "run.events",
     "CheckReport": "profile.facts",
     "Diff": "commands.diff",
     "Difference": "tables.integrity",
@@ -69,12 +70,11 @@ _HOMES = {
     "Job": "job",
     "Progress": "run.events",
     "Reported": "commands.report",
+    "RunEvents": "run.events",
     "Screened": "commands.run",
     "Settings": "config.settings",
-    "Stop": "run.events",
     "Validation": "tables.integrity",
     "VerifyCheck": "tables.integrity",
-    "Watch": "run.events",
     "check": "commands.check",
     "diff": "commands.diff",
     "load_settings": "config.load",

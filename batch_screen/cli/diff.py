@@ -53,11 +53,11 @@ def diff(*, since: str, run: str, out: Path | None, write: Path | None, as_json:
     from batch_screen.cli.console import unwind_on_signals  # noqa: PLC0415
     from batch_screen.cli.progress import watcher  # noqa: PLC0415
     from batch_screen.commands.diff import diff as diff_runs  # noqa: PLC0415 (heavy)
-    from batch_screen.run.events import Watch  # noqa: PLC0415
+    from batch_screen.run.events import RunEvents  # noqa: PLC0415
 
     unwind_on_signals()
     with watcher(_HEARTBEAT_SECONDS) as progress:
-        found = diff_runs(since, run, out=out, write=write, watch=Watch(progress))
+        found = diff_runs(since, run, out=out, write=write, watch=RunEvents(progress))
     if as_json:
         show_json(msgspec.json.format(msgspec.json.encode(found)).decode())
     else:

@@ -23,11 +23,11 @@ def plan(*, as_json: bool, **options: Any) -> None:
     from batch_screen.cli.run_block import plan_block  # noqa: PLC0415 (heavy)
     from batch_screen.commands.plan import plan as plan_run  # noqa: PLC0415
     from batch_screen.masking import safe_line  # noqa: PLC0415
-    from batch_screen.run.events import Watch  # noqa: PLC0415
+    from batch_screen.run.events import RunEvents  # noqa: PLC0415
 
     unwind_on_signals()
     with watcher(job.settings.output.heartbeat_seconds) as progress:
-        expected = plan_run(job, Watch(progress))
+        expected = plan_run(job, RunEvents(progress))
     if as_json:
         facts = {name: safe_line(fact, 1_000) for name, fact in expected.facts.items()}
         told = msgspec.structs.replace(expected, facts=facts)

@@ -37,11 +37,11 @@ def report(
 
     from batch_screen.cli.progress import watcher  # noqa: PLC0415
     from batch_screen.commands.report import write_report  # noqa: PLC0415 (heavy)
-    from batch_screen.run.events import Watch  # noqa: PLC0415
+    from batch_screen.run.events import RunEvents  # noqa: PLC0415
 
     folder, wanted = (out, run) if out else (run, run_id)
     with watcher(_HEARTBEAT_SECONDS) as progress:
-        written = write_report(folder, wanted, path, Watch(progress))
+        written = write_report(folder, wanted, path, RunEvents(progress))
     if as_json:
         show_json(_json(written))
     else:

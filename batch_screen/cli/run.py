@@ -16,7 +16,7 @@ from batch_screen.errors import SIGNAL_EXIT
 if TYPE_CHECKING:
     from types import FrameType
 
-    from batch_screen.run.events import Stop
+    from batch_screen.run.events import CancelToken
 
 _ONE_SIGNAL_SECONDS = 0.5
 """What comes so soon after the first signal is the same wish once more."""
@@ -55,20 +55,20 @@ def run(*, as_json: bool, **options: Any) -> int:
     from batch_screen.cli.progress import watcher  # noqa: PLC0415
     from batch_screen.cli.session import Start  # noqa: PLC0415 (heavy)
     from batch_screen.commands.run import run as run_job  # noqa: PLC0415
-    from batch_screen.run.events import Stop, Watch  # noqa: PLC0415
+    from batch_screen.run.events import CancelToken, RunEvents  # noqa: PLC0415
 
-    stop, start = Stop(), Start(settings, as_json=as_json)
+    stop, start = CancelToken(), Start(settings, as_json=as_json)
     _obey_signals(stop)
     with start.told():
         job = job_of(options, needs_key=True, settings=settings)
         start.run_date = job.day.isoformat()
         with watcher(settings.output.heartbeat_seconds) as progress:
-            watch = Watch(start.stages.pass_to(progress), stop, start.belong_to)
+            watch = RunEvents(start.stages.pass_to(progress), stop, start.belong_to)
             start.screened = screened = run_job(job, watch, start.stop_at)
     return screened.summary.exit_code
 
 
-def _obey_signals(stop: Stop) -> None:
+def _obey_signals(stop: CancelToken) -> None:
     """The first signal drains and saves, the second leaves at once; both can be resumed.
 
     A terminal that closes (SIGHUP) counts as SIGTERM. It may say so twice, so it never makes

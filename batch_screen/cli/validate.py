@@ -45,12 +45,12 @@ def validate(
     from batch_screen.cli.progress import watcher  # noqa: PLC0415
     from batch_screen.commands.validate import runs_in  # noqa: PLC0415 (heavy)
     from batch_screen.commands.validate import validate as validated  # noqa: PLC0415
-    from batch_screen.run.events import Watch  # noqa: PLC0415
+    from batch_screen.run.events import RunEvents  # noqa: PLC0415
 
     wanted = [(f, r) for f in folders for r in (runs_in(f) if every else [run_id])]
     with watcher(_HEARTBEAT_SECONDS) as progress:
         found = [
-            validated(folder, run, Watch(progress), ignore_modes=ignore_modes)
+            validated(folder, run, RunEvents(progress), ignore_modes=ignore_modes)
             for folder, run in wanted
         ]
     show(_json(found) if as_json else "\n\n".join(map(_block, found)))

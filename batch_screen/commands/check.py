@@ -25,18 +25,18 @@ from batch_screen.profile.fixes import fixes
 from batch_screen.profile.regions import Undecided, advise, candidates, read_in
 from batch_screen.profile.rejects import check_suffix, parts, rejected, write_rejects
 from batch_screen.profile.tally import Tally, count_numbers
-from batch_screen.run.events import Watch
+from batch_screen.run.events import RunEvents
 from batch_screen.storage.atomic import check_could_write
 from batch_screen.storage.partition import HELD_BYTES
 
 
-def check(job: Job, watch: Watch | None = None, *, rejects: Path | None = None) -> CheckReport:
+def check(job: Job, watch: RunEvents | None = None, *, rejects: Path | None = None) -> CheckReport:
     """What the inputs hold; sends nothing and changes no state.
 
     ``rejects`` is a .csv or .parquet file to write the rejected rows to. Raises ``InputError``
     where nothing can be read; a list without one usable number is no error here.
     """
-    watch = watch or Watch()
+    watch = watch or RunEvents()
     if rejects is not None:
         _check_target(rejects, job.inputs)
     sources = expand(job.inputs, apart=job.apart)
@@ -72,7 +72,11 @@ def _refuse_input(rejects: Path, inputs: Sequence[Path], settings: Settings) -> 
 
 
 def _checked(
-    files: Sequence[Source], settings: Settings, folder: Path, watch: Watch, rejects: Path | None
+    files: Sequence[Source],
+    settings: Settings,
+    folder: Path,
+    watch: RunEvents,
+    rejects: Path | None,
 ) -> CheckReport:
     table, normaliser = opened(files, settings)
     tally = Tally(normaliser, table.column_kind)

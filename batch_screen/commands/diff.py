@@ -19,7 +19,7 @@ from batch_screen.diff.previous import Recorded, UnusableRunError, opened, recor
 from batch_screen.errors import ExitCode, InputError
 from batch_screen.masking import mask_number
 from batch_screen.plan.shards import shard_of
-from batch_screen.run.events import Watch
+from batch_screen.run.events import RunEvents
 from batch_screen.run.layout import LOOKUPS, RESULTS, Layout, is_run_id, run_at
 from batch_screen.storage.atomic import translated, whole
 from batch_screen.storage.partition import Spool
@@ -57,7 +57,7 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
     out: Path | str | None = None,
     cohorts: Cohorts | None = None,
     write: Path | str | None = None,
-    watch: Watch | None = None,
+    watch: RunEvents | None = None,
 ) -> Diff:
     """What changed from the run ``since`` to the run ``run``, taken in this order.
 
@@ -67,7 +67,7 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
     the columns ``schema.CHANGES``. Raises ``InputError`` where a run is not there, not complete
     or not whole (exit code 66), or where the two share no endpoint, and ``OutputError``.
     """
-    watch = watch or Watch()
+    watch = watch or RunEvents()
     earlier, later = _recorded(since, out), _recorded(run, out)
     shared, not_compared = shared_endpoints(earlier.told, later.told)
     if not shared:
@@ -116,7 +116,7 @@ def _unusable(layout: Layout, error: Exception) -> InputError:
 
 @contextmanager
 def _feed(
-    earlier: Recorded, later: Recorded, bounds: Cohorts, watch: Watch
+    earlier: Recorded, later: Recorded, bounds: Cohorts, watch: RunEvents
 ) -> Iterator[ChangeFeed]:
     before = _opened(earlier, [LOOKUPS], watch)
     after = _opened(later, [LOOKUPS, RESULTS], watch)
@@ -139,7 +139,7 @@ def _feed(
         raise _unusable(broken.layout, error) from error
 
 
-def _opened(run: Recorded, tables: list[str], watch: Watch) -> RunTables:
+def _opened(run: Recorded, tables: list[str], watch: RunEvents) -> RunTables:
     watch.progress.stage("hashing")
     try:
         side, _ = opened(run.layout, tables)

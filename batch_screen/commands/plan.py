@@ -22,7 +22,7 @@ from batch_screen.numbers.restrict import refuse_unknown_regions
 from batch_screen.plan.build import full_paths, on_disk, plan_inputs, runs_before
 from batch_screen.plan.history import read_known
 from batch_screen.plan.shards import known_path, read_plan
-from batch_screen.run.events import Watch
+from batch_screen.run.events import RunEvents
 from batch_screen.run.state import Identity, Run, find_run, new_run_id
 from batch_screen.tables.summary import Lookups, Rows, Summary, count_rows
 
@@ -220,9 +220,9 @@ class Forecast(msgspec.Struct, frozen=True):
     likely_requests: int | None = None
 
 
-def plan(job: Job, watch: Watch | None = None) -> Forecast:
+def plan(job: Job, watch: RunEvents | None = None) -> Forecast:
     """What ``screen`` would ask and what it would cost; sends nothing and changes no state."""
-    watch = watch or Watch()
+    watch = watch or RunEvents()
     refuse_unpriced(job.settings)
     refuse_unknown_regions(job.settings.numbers)
     sources = expand(job.inputs, apart=job.apart)

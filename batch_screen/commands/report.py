@@ -14,7 +14,7 @@ from batch_screen.errors import ConfigurationError, InputError, OutputError
 from batch_screen.model import Endpoint
 from batch_screen.report.page import page
 from batch_screen.report.verdict import Material, material_of, verdict_of
-from batch_screen.run.events import Watch
+from batch_screen.run.events import RunEvents
 from batch_screen.run.layout import RESULTS, Layout, run_at
 from batch_screen.storage.atomic import sha256_of, write_whole
 from batch_screen.tables.breakdown import Breakdown, break_down
@@ -47,7 +47,7 @@ def write_report(
     folder: Path | str,
     run_id: str | None = None,
     path: Path | str | None = None,
-    watch: Watch | None = None,
+    watch: RunEvents | None = None,
 ) -> Reported:
     """Writes the report on one run, the one named or the one latest.json names.
 
@@ -57,7 +57,7 @@ def write_report(
     """
     layout = run_at(Path(folder), run_id)
     manifest = _manifest(layout)
-    material = _material(layout, manifest, watch or Watch())
+    material = _material(layout, manifest, watch or RunEvents())
     content = page(material)
     target = layout.html if path is None else _outside(layout, Path(path))
     if target != layout.html or not _is_kept(layout, manifest, content):
@@ -82,7 +82,7 @@ def _manifest(layout: Layout) -> Manifest | None:
     return manifest
 
 
-def _material(layout: Layout, manifest: Manifest | None, watch: Watch) -> Material:
+def _material(layout: Layout, manifest: Manifest | None, watch: RunEvents) -> Material:
     if manifest is None:
         if not tells_of_a_stop(layout.summary):
             raise InputError(

@@ -37,7 +37,7 @@ from batch_screen.model import Plan, Session
 from batch_screen.numbers.restrict import refuse_unknown_regions
 from batch_screen.plan.build import Source, full_paths, on_disk, plan_inputs
 from batch_screen.plan.shards import check_plan, read_plan
-from batch_screen.run.events import Watch
+from batch_screen.run.events import RunEvents
 from batch_screen.run.heartbeat import Telling
 from batch_screen.run.layout import Layout
 from batch_screen.run.sessions import keep_start, read_starts
@@ -80,13 +80,15 @@ class _Start(NamedTuple):
 OnStopped = Callable[[Screened], None]
 
 
-def run(job: Job, watch: Watch | None = None, on_stopped: OnStopped = lambda _: None) -> Screened:
+def run(
+    job: Job, watch: RunEvents | None = None, on_stopped: OnStopped = lambda _: None
+) -> Screened:
     """Screens the inputs, or resumes, or says that it was done already.
 
     Raises the exceptions of ``errors``; whatever was answered by then is saved. Where there was
     a plan already, ``on_stopped`` is first told how far the run has come.
     """
-    watch = watch or Watch()
+    watch = watch or RunEvents()
     started_at = datetime.now(UTC)
     refuse_unpriced(job.settings)
     refuse_unknown_regions(job.settings.numbers)
@@ -127,7 +129,7 @@ def run(job: Job, watch: Watch | None = None, on_stopped: OnStopped = lambda _: 
 
 
 @contextmanager
-def _summed_up(start: _Start, watch: Watch, on_stopped: OnStopped) -> Iterator[None]:
+def _summed_up(start: _Start, watch: RunEvents, on_stopped: OnStopped) -> Iterator[None]:
     """Whatever ends the start, how far the run has come is counted, written and told.
 
     What fails while doing so is told and goes no further: the error that ended the start does.
@@ -145,7 +147,7 @@ def _summed_up(start: _Start, watch: Watch, on_stopped: OnStopped) -> Iterator[N
 
 
 @contextmanager
-def _told(watch: Watch, what: str) -> Iterator[None]:
+def _told(watch: RunEvents, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 (something worse has ended the start)
@@ -173,7 +175,7 @@ def _locked(job: Job) -> Iterator[None]:
 
 
 @contextmanager
-def _telling(job: Job, watch: Watch) -> Iterator[Watch]:
+def _telling(job: Job, watch: RunEvents) -> Iterator[RunEvents]:
     """The watch, of which others can read how far it has come: see ``run.heartbeat``."""
     telling = Telling(watch.progress, job.state)
 
@@ -182,12 +184,12 @@ def _telling(job: Job, watch: Watch) -> Iterator[Watch]:
         telling.of(run_id)
 
     try:
-        yield Watch(telling, watch.stop, on_run)
+        yield RunEvents(telling, watch.stop, on_run)
     finally:
         telling.end()
 
 
-def _run(job: Job, identity: Identity, inputs: list[str], watch: Watch) -> Run:
+def _run(job: Job, identity: Identity, inputs: list[str], watch: RunEvents) -> Run:
     """The run to go on with, or a new one."""
     run = None if job.new_run else find_run(job.state, identity, inputs)
     if run is None:
@@ -196,7 +198,7 @@ def _run(job: Job, identity: Identity, inputs: list[str], watch: Watch) -> Run:
     return run
 
 
-def _new_run(job: Job, identity: Identity, inputs: list[str], watch: Watch) -> Run:
+def _new_run(job: Job, identity: Identity, inputs: list[str], watch: RunEvents) -> Run:
     for other, differing in answered_runs(job.state, identity):
         watch.progress.note(
             f"run {other.run_id} has answered this input for this date (differing: "
@@ -238,7 +240,7 @@ def _refuse_to_buy_again(job: Job, run: Run, layout: Layout) -> None:
             )
 
 
-def _plan(job: Job, run: Run, files: list[Source], watch: Watch) -> Plan:
+def _plan(job: Job, run: Run, files: list[Source], watch: RunEvents) -> Plan:
     plan = read_plan(run.plan)
     if plan is not None:  # damage is told before anything more is bought
         with watch.stop.interrupting():
@@ -271,7 +273,7 @@ def _server(job: Job, run: Run) -> Iterator[tuple[Settings, str, Clock]]:
         yield settings, DEFAULT_KEY, lambda: utc_now() + (began - created_at)
 
 
-def _ask(start: _Start, watch: Watch) -> Session:
+def _ask(start: _Start, watch: RunEvents) -> Session:
     """Asks what has no outcome yet. What this start did is kept, also where it was stopped."""
     job, run, plan = start.job, start.run, start.plan
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from batch_screen.plan.shards import shard_of
-from batch_screen.run.events import Watch
+from batch_screen.run.events import RunEvents
 from batch_screen.run.layout import CHANGES, Layout, run_at, runs_at
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.tables.integrity import (
@@ -36,7 +36,7 @@ from batch_screen.verify.totals import summary_of, sums_checks
 def validate(
     folder: Path | str,
     run_id: str | None = None,
-    watch: Watch | None = None,
+    watch: RunEvents | None = None,
     *,
     ignore_modes: bool = False,
 ) -> Validation:
@@ -47,7 +47,7 @@ def validate(
     Raises ``InputError`` where there is no such folder or run; whatever differs is no exception.
     """
     layout = run_at(Path(folder), run_id)
-    checks = tuple(_checks(layout, watch or Watch(), ignore_modes=ignore_modes))
+    checks = tuple(_checks(layout, watch or RunEvents(), ignore_modes=ignore_modes))
     return Validation(layout.run_id, str(layout.folder), checks)
 
 
@@ -59,7 +59,7 @@ def runs_in(folder: Path | str) -> list[str]:
     return runs_at(Path(folder))
 
 
-def _checks(layout: Layout, watch: Watch, *, ignore_modes: bool) -> list[VerifyCheck]:
+def _checks(layout: Layout, watch: RunEvents, *, ignore_modes: bool) -> list[VerifyCheck]:
     checks = [marker_check(layout)]
     if not layout.marker.exists():  # nothing is promised of a run that did not come to its end
         return checks
@@ -71,7 +71,7 @@ def _checks(layout: Layout, watch: Watch, *, ignore_modes: bool) -> list[VerifyC
     return [check for check in found if not (ignore_modes and check.name == PRIVATE)]
 
 
-def _listed_checks(layout: Layout, manifest: Manifest, watch: Watch) -> list[VerifyCheck]:
+def _listed_checks(layout: Layout, manifest: Manifest, watch: RunEvents) -> list[VerifyCheck]:
     """What can be said only where a manifest says what there should be."""
     progress = watch.progress
     listed = own_files(layout, manifest)

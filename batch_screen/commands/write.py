@@ -39,7 +39,7 @@ from batch_screen.plan.shards import (
 )
 from batch_screen.report.charts import pace_svg
 from batch_screen.report.page import write_report
-from batch_screen.run.events import Watch
+from batch_screen.run.events import RunEvents
 from batch_screen.run.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout, row_groups
 from batch_screen.run.sessions import read_starts
 from batch_screen.run.state import Run
@@ -193,7 +193,7 @@ def layout_of(run: Run, settings: Settings) -> Layout:
 
 
 def write_outputs(
-    run: Run, plan: Plan, settings: Settings, session: Session, watch: Watch
+    run: Run, plan: Plan, settings: Settings, session: Session, watch: RunEvents
 ) -> Summary:
     """Writes the run's output and returns its figures, counted from what is written.
 
@@ -241,7 +241,7 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
     settings: Settings,
     session: Session,
     endpoints: dict[str, Lookups],
-    watch: Watch,
+    watch: RunEvents,
 ) -> Summary:
     """The figures of the written tables; writes those of what has changed as well."""
     layout = layout_of(run, settings)

@@ -19,7 +19,7 @@ from batch_screen.config.screening import Cohorts
 from batch_screen.config.sections import Output
 from batch_screen.diff.feed import ChangeFeed, RunFacts, RunTables, feed_of, shared_endpoints
 from batch_screen.errors import OutputError
-from batch_screen.run.events import Watch
+from batch_screen.run.events import RunEvents
 from batch_screen.run.layout import CHANGES, LOOKUPS, Layout, ShardOf, is_run_id, layout_of_run
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.storage.records import read_record, write_record
@@ -246,7 +246,7 @@ class Tonight(NamedTuple):
 
 
 def write_changes(
-    tonight: Tonight, bounds: Cohorts, output: Output, shard_of: ShardOf, watch: Watch
+    tonight: Tonight, bounds: Cohorts, output: Output, shard_of: ShardOf, watch: RunEvents
 ) -> Changes | None:
     """The table of changes and its figures; None, and no table, where there is no earlier run.
 

@@ -25,7 +25,7 @@ from batch_screen.engine.schedule import ClosingTime, Timetable, closing_time
 from batch_screen.engine.tasks import Clock, utc_now
 from batch_screen.errors import ConfigurationError, Stopped
 from batch_screen.model import Endpoint, Pace, Plan
-from batch_screen.run.events import Watch
+from batch_screen.run.events import RunEvents
 from batch_screen.run.state import Run
 
 # Makes Python look for garbage cycles when it suits the event loop.
@@ -126,7 +126,7 @@ def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning an
     plan: Plan,
     settings: Settings,
     key: str,
-    watch: Watch,
+    watch: RunEvents,
     *,
     began_at: datetime | None = None,
     on_end: OnEnd = lambda _: None,
@@ -156,7 +156,7 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as ask_all)
     plan: Plan,
     settings: Settings,
     key: str,
-    watch: Watch,
+    watch: RunEvents,
     closing: ClosingTime | None,
     collector: Collector,
     on_end: OnEnd,
@@ -232,7 +232,7 @@ def _recall(dispatcher: Dispatcher, proved: Mapping[Endpoint, int], enough: int)
             dispatcher.trust(endpoint)
 
 
-def _throttle(settings: Settings, clock: Callable[[], float], watch: Watch) -> Throttle:
+def _throttle(settings: Settings, clock: Callable[[], float], watch: RunEvents) -> Throttle:
     pacing, schedule = settings.pacing, settings.schedule
     timetable = Timetable(schedule, pacing.rate_per_second, headroom=pacing.headroom)
     if timetable.rate(_now()) == 0:
@@ -288,7 +288,7 @@ def _refuse_loop() -> None:
     )
 
 
-def _affordable(settings: Settings, watch: Watch) -> Settings:
+def _affordable(settings: Settings, watch: RunEvents) -> Settings:
     """The settings with as many requests under way as the process may open files for."""
     wanted = settings.pacing.max_concurrency
     found = affordable(wanted)

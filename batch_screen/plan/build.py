@@ -34,7 +34,7 @@ from batch_screen.plan.history import (
     write_known,
 )
 from batch_screen.plan.shards import Know, known_path, make_plan, shard_of, shard_rows_path
-from batch_screen.run.events import Watch
+from batch_screen.run.events import RunEvents
 from batch_screen.run.state import Identity
 from batch_screen.storage.partition import HELD_BYTES
 from batch_screen.storage.prefetch import ahead
@@ -48,7 +48,7 @@ class Source(NamedTuple):
 
 
 @contextmanager
-def on_disk(sources: list[Path | Stdin], folder: Path, watch: Watch) -> Iterator[list[Source]]:
+def on_disk(sources: list[Path | Stdin], folder: Path, watch: RunEvents) -> Iterator[list[Source]]:
     """The sources as files; stdin can be read only once, so it is spooled meanwhile."""
     spooled: dict[Stdin, Path] = {}
     try:
@@ -78,7 +78,7 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
     sources: Sequence[Source],
     settings: Settings,
     folder: Path,
-    watch: Watch,
+    watch: RunEvents,
     identity: Identity | None = None,
     *,
     now: datetime | None = None,
@@ -121,7 +121,7 @@ def runs_before(settings: Settings, identity: Identity, now: datetime) -> list[E
 
 
 def _knowledge(
-    settings: Settings, identity: Identity | None, watch: Watch, now: datetime
+    settings: Settings, identity: Identity | None, watch: RunEvents, now: datetime
 ) -> Know | None:
     """What copies earlier runs' answers into the plan, where settings make anything of them."""
     screening, reuse = settings.screening, settings.planner.reuse_within_minutes
@@ -168,7 +168,7 @@ def _unchanged(
         refuse_changed(source.path, expected)
 
 
-def opt_outs(settings: Settings, watch: Watch, identity: Identity | None = None) -> pl.Series:
+def opt_outs(settings: Settings, watch: RunEvents, identity: Identity | None = None) -> pl.Series:
     """The digits of the numbers that are never asked about."""
     listed = opt_out_list(settings)
     if listed is None:
@@ -184,7 +184,7 @@ def opt_outs(settings: Settings, watch: Watch, identity: Identity | None = None)
     return found
 
 
-def _told(batches: Iterator[pl.DataFrame], watch: Watch) -> Iterator[pl.DataFrame]:
+def _told(batches: Iterator[pl.DataFrame], watch: RunEvents) -> Iterator[pl.DataFrame]:
     """The batches, each of them told to the watcher when it is done with."""
     for batch in batches:
         yield batch

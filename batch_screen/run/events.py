@@ -48,7 +48,7 @@ class Silent:
         pass
 
 
-class Stop:
+class CancelToken:
     """Says whether a run should end early, and why."""
 
     def __init__(self) -> None:
@@ -111,14 +111,14 @@ def _unheard(run_id: str) -> None:
 
 
 @dataclass(frozen=True)
-class Watch:
+class RunEvents:
     """A run's watcher: ``progress`` hears, ``stop`` may ask it to end.
 
     ``on_run`` is told the run's id as soon as it is known.
     """
 
     progress: Progress = field(default_factory=Silent)
-    stop: Stop = field(default_factory=Stop)
+    stop: CancelToken = field(default_factory=CancelToken)
     on_run: Callable[[str], None] = _unheard
 
     def advance(self, count: int) -> None:

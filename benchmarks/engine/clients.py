@@ -26,7 +26,7 @@ from batch_screen.config.settings import Pacing, Settings
 from batch_screen.engine.engine import loop_factory, run_engine
 from batch_screen.model import Endpoint
 from batch_screen.plan.build import Source, plan_inputs
-from batch_screen.run.events import Watch
+from batch_screen.run.events import RunEvents
 from batch_screen.run.state import Identity, create_run
 from benchmarks.engine.sampling import Sampler
 from benchmarks.memory import written
@@ -102,10 +102,10 @@ def batch_screen(url: str, attempts: int, concurrency: int, *, is_sampled: bool 
         write_numbers(folder, attempts)
         identity = Identity(["made up"], datetime.now(UTC).date().isoformat(), {})
         run = create_run(folder / "state", identity, [], [])
-        plan = plan_inputs([Source(folder / "customers.csv")], settings, run.plan, Watch())
+        plan = plan_inputs([Source(folder / "customers.csv")], settings, run.plan, RunEvents())
         clock = Clocks()
         with Sampler(is_on=is_sampled) as sampler:
-            asked = run_engine(run, plan, settings, KEY, Watch())
+            asked = run_engine(run, plan, settings, KEY, RunEvents())
         if asked.attempts != attempts:
             raise RuntimeError(f"{asked.attempts} attempts instead of {attempts}")
         return clock.taken(attempts, sampler)

@@ -13,7 +13,7 @@ from batch_screen.config.load import load_settings
 from batch_screen.errors import ConfigurationError, InputError, OutputError, Stopped
 from batch_screen.job import Job
 from batch_screen.profile.facts import CheckReport
-from batch_screen.run.events import Silent, Stop, Watch
+from batch_screen.run.events import CancelToken, RunEvents, Silent
 
 ROWS = ["030 23125001", "+49 30 23125001", "+493023125002", "n/a", ""]
 
@@ -136,10 +136,10 @@ def test_a_stop_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    stop = Stop()
+    stop = CancelToken()
     stop.request(15)
     with pytest.raises(Stopped):
-        check(job(listed(tmp_path / "a.csv", ROWS)), Watch(Silent(), stop))
+        check(job(listed(tmp_path / "a.csv", ROWS)), RunEvents(Silent(), stop))
     assert [*scratch.iterdir()] == []
 
 

@@ -38,7 +38,7 @@ from batch_screen.errors import (
 from batch_screen.job import Job
 from batch_screen.model import Answer, Endpoint, Lookup
 from batch_screen.plan import shards
-from batch_screen.run.events import Silent, Stop, Watch
+from batch_screen.run.events import CancelToken, RunEvents, Silent
 from batch_screen.run.layout import ERRORS, LOOKUPS, RESULTS, TABLES
 from batch_screen.storage.lock import locked
 from batch_screen.tables.manifest import is_whole
@@ -144,7 +144,7 @@ class StopAfter(Silent):
 
     def __init__(self, outcomes: int) -> None:
         self.left = outcomes
-        self.stop = Stop()
+        self.stop = CancelToken()
         self.asking = False
 
     def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
@@ -159,7 +159,7 @@ class StopAfter(Silent):
 def stopped(what: Job, outcomes: int) -> None:
     watcher = StopAfter(outcomes)
     with pytest.raises(Stopped) as caught:
-        screen(what, Watch(watcher, watcher.stop))
+        screen(what, RunEvents(watcher, watcher.stop))
     assert caught.value.exit_code == 130
 
 
@@ -259,7 +259,7 @@ def test_a_run_with_other_settings_says_that_it_pays_again(numbers: Path) -> Non
             said.append(message)
 
     other = job(numbers, screening=Screening(endpoints=ENDPOINTS[:1]))
-    screen(other, Watch(Listening()))
+    screen(other, RunEvents(Listening()))
     assert any(
         first.summary.run_id in line and "screening.endpoints" in line and "pays" in line
         for line in said
@@ -311,7 +311,7 @@ def test_an_unfinished_run_of_another_date_is_told(numbers: Path) -> None:
         def note(self, message: str) -> None:
             notes.append(message)
 
-    screen(job(numbers, run_date=date(2026, 11, 24)), Watch(Noting()))
+    screen(job(numbers, run_date=date(2026, 11, 24)), RunEvents(Noting()))
     assert any("--run-date 2026-11-23 resumes it" in note for note in notes)
 
 
@@ -426,7 +426,7 @@ class Hearing(Silent):
 
 
 def stopped_on_purpose(
-    what: Job, error: BatchScreenError = QUOTA, watch: Watch | None = None
+    what: Job, error: BatchScreenError = QUOTA, watch: RunEvents | None = None
 ) -> list[Screened]:
     told: list[Screened] = []
     with pytest.raises(type(error)) as caught:
@@ -538,7 +538,7 @@ def test_what_stopped_the_run_is_told_whatever_fails_then(
     monkeypatch.setattr(f"batch_screen.commands.run.{broken}", full)
     stopping(monkeypatch, QUOTA, after=20)
     heard = Hearing()
-    found = stopped_on_purpose(job(numbers), watch=Watch(heard))
+    found = stopped_on_purpose(job(numbers), watch=RunEvents(heard))
     assert len(found) == told  # the figures go to whoever listens, also where no disk takes them
     lost = [note for note in heard.notes if "its summary.json could not be written" in note]
     assert len(lost) == (broken != "keep_start")
@@ -567,8 +567,8 @@ def test_what_fails_while_the_files_are_written_is_told_and_the_next_start_write
 
 def test_a_run_is_named_as_soon_as_it_is_known(numbers: Path) -> None:
     named: list[str] = []
-    first = screen(job(numbers), Watch(on_run=named.append))
-    screen(job(numbers), Watch(on_run=named.append))
+    first = screen(job(numbers), RunEvents(on_run=named.append))
+    screen(job(numbers), RunEvents(on_run=named.append))
     assert named == [first.summary.run_id] * 2
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import batch_screen
 from batch_screen.commands.validate import runs_in, validate
 from batch_screen.errors import InputError
-from batch_screen.run.events import Silent, Watch
+from batch_screen.run.events import RunEvents, Silent
 from batch_screen.run.layout import LOOKUPS, RESULTS
 from tests.thoroughness import examples
 from tests.unit.tables.whole_run import WholeRun, digests, new_whole_run
@@ -110,7 +110,7 @@ def test_progress_is_told(run: WholeRun) -> None:
         def advance(self, count: int) -> None:
             told[list(totals)[-1]] += count
 
-    validate(run.layout.folder, watch=Watch(Telling()))
+    validate(run.layout.folder, watch=RunEvents(Telling()))
     assert totals == told
     assert totals["comparing"] == 3
 

@@ -28,7 +28,7 @@ from batch_screen.journal.seal import read_sealed, seal_path, sealed_path, write
 from batch_screen.journal.segments import SegmentWriter
 from batch_screen.model import Endpoint, Intent, Outcome, OutcomeKind, Pace, Plan, Session
 from batch_screen.plan.shards import shard_rows_path
-from batch_screen.run.events import Silent, Stop, Watch
+from batch_screen.run.events import CancelToken, RunEvents, Silent
 from batch_screen.run.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
 from batch_screen.run.sessions import keep_start
 from batch_screen.run.state import Run
@@ -105,8 +105,8 @@ class Reported:
     def layout(self) -> Layout:
         return layout_of(self.run, self.settings)
 
-    def report(self, watch: Watch | None = None) -> Summary:
-        return write_outputs(self.run, self.plan, self.settings, SESSION, watch or Watch())
+    def report(self, watch: RunEvents | None = None) -> Summary:
+        return write_outputs(self.run, self.plan, self.settings, SESSION, watch or RunEvents())
 
     def table(self, name: str) -> pl.DataFrame:
         parts = [pl.read_parquet(p, hive_partitioning=False) for p in self.layout.parts(name)]
@@ -231,14 +231,14 @@ def test_parts_of_an_earlier_end_that_no_longer_hold_are_gone(reported: Reported
 
 
 def test_a_wish_to_stop_ends_it_between_two_shards(tmp_path: Path) -> None:
-    reported, stop = Reported(tmp_path, 100), Stop()
+    reported, stop = Reported(tmp_path, 100), CancelToken()
 
     class Stopping(Silent):
         def advance(self, count: int) -> None:
             stop.request(signal.SIGTERM)
 
     with pytest.raises(Stopped):
-        reported.report(Watch(Stopping(), stop))
+        reported.report(RunEvents(Stopping(), stop))
     assert 0 < len(reported.layout.parts(RESULTS)) < len(reported.plan.shards)
     assert not reported.layout.marker.exists()
 
@@ -359,7 +359,7 @@ def test_a_plan_without_rejects_and_failures_has_empty_errors(tmp_path: Path) ->
         for i in (1, 2)
     ]
     write_sealed(pl.DataFrame(rows, schema=dtypes(LOOKUP)), run.sealed, run.run_id, 0, {})
-    summary = write_outputs(run, plan, settings, SESSION, Watch())
+    summary = write_outputs(run, plan, settings, SESSION, RunEvents())
     layout = layout_of(run, settings)
     assert pl.read_parquet(layout.parts(ERRORS)[0]).height == 0
     assert summary.failure_share == 0
@@ -380,5 +380,5 @@ def test_a_plan_that_does_not_add_up_is_noticed(tmp_path: Path) -> None:
     plan: Plan = reported.plan
     wrong = msgspec.structs.replace(plan, rows=plan.rows + 1)
     with pytest.raises(BatchScreenError, match="does not add up"):
-        write_outputs(reported.run, wrong, reported.settings, SESSION, Watch())
+        write_outputs(reported.run, wrong, reported.settings, SESSION, RunEvents())
     assert not reported.layout.marker.exists()

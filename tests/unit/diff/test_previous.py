@@ -21,7 +21,7 @@ from batch_screen.diff.previous import (
 )
 from batch_screen.errors import JournalError
 from batch_screen.model import Session
-from batch_screen.run.events import Silent, Watch
+from batch_screen.run.events import RunEvents, Silent
 from batch_screen.run.layout import CHANGES, LOOKUPS, Layout
 from batch_screen.storage.records import read_record
 from batch_screen.tables.summary import Lookups, Rows, Summary, write_summary
@@ -83,7 +83,7 @@ def test_a_run_of_other_endpoints_or_of_another_server_is_passed_over(tmp_path: 
     unfinished.layout.marker.unlink()
     notes = Notes()
     night = Night(tmp_path, new_swaps)
-    assert since(night.report(Watch(notes))) == fitting.run.run_id
+    assert since(night.report(RunEvents(notes))) == fitting.run.run_id
     [note] = notes.said
     assert "leave out what only one of the two runs asked: sim-swap/retrieve-date" in note
 
@@ -113,13 +113,13 @@ def test_an_earlier_run_that_is_damaged_is_a_note_and_no_failure(tmp_path: Path,
     else:
         earlier.layout.manifest.unlink()
     notes, night = Notes(), Night(tmp_path, new_swaps)
-    summary = night.report(Watch(notes))
+    summary = night.report(RunEvents(notes))
     assert (summary.changes, night.layout.parts(CHANGES)) == (None, [])
     assert night.layout.marker.exists()
     [note] = notes.said
     assert f"the previous run {earlier.run.run_id} cannot be compared with, for" in note
     part.write_bytes(whole)  # what was decided stays so
-    assert night.report(Watch(notes)).changes is None
+    assert night.report(RunEvents(notes)).changes is None
     assert notes.said == [note, note]
 
 
@@ -131,7 +131,7 @@ def test_an_earlier_run_that_is_lost_later_is_told_when_the_report_is_written_ag
     assert night.report().changes is not None
     shutil.rmtree(earlier.layout.run)
     notes = Notes()
-    assert night.report(Watch(notes)).changes is None
+    assert night.report(RunEvents(notes)).changes is None
     assert night.layout.parts(CHANGES) == []
     assert "it is not complete" in notes.said[0]
 
@@ -147,7 +147,7 @@ def test_an_earlier_run_with_other_lookups_than_were_compared(tmp_path: Path) ->
         shutil.rmtree(tmp_path / name / f"run_date={FIRST}", ignore_errors=True)
         shutil.copytree(tmp_path / "other" / name, tmp_path / name, dirs_exist_ok=True)
     notes = Notes()
-    assert night.report(Watch(notes)).changes is None
+    assert night.report(RunEvents(notes)).changes is None
     assert "written anew since, with other lookups" in notes.said[0]
 
 

@@ -17,7 +17,7 @@ from batch_screen.diff.changes import COMPARED
 from batch_screen.journal.seal import write_sealed
 from batch_screen.model import Endpoint, OutcomeKind, Plan, Session
 from batch_screen.plan.shards import shard_rows_path
-from batch_screen.run.events import Watch
+from batch_screen.run.events import RunEvents
 from batch_screen.run.layout import Layout
 from batch_screen.run.state import Run
 from batch_screen.tables.summary import Summary
@@ -94,10 +94,10 @@ class Night:
             ]
             write_sealed(outcomes_of(rows), self.run.sealed, self.run.run_id, shard, {})
 
-    def report(self, watch: Watch | None = None) -> Summary:
+    def report(self, watch: RunEvents | None = None) -> Summary:
         ended = instant(self.day, 5) + timedelta(minutes=len(self.run.run_id))
         session = Session(instant(self.day), ended)
-        return write_outputs(self.run, self.plan, self.settings, session, watch or Watch())
+        return write_outputs(self.run, self.plan, self.settings, session, watch or RunEvents())
 
     @property
     def layout(self) -> Layout:

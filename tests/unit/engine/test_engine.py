@@ -23,7 +23,7 @@ from batch_screen.engine.engine import Asked, collecting, run_engine
 from batch_screen.errors import AuthenticationError, ConfigurationError, OutputError, Stopped
 from batch_screen.journal.segments import SegmentWriter
 from batch_screen.model import Answer, Endpoint, Intent, Lookup, Outcome, OutcomeKind, Plan
-from batch_screen.run.events import Silent, Stop, Watch
+from batch_screen.run.events import CancelToken, RunEvents, Silent
 from batch_screen.run.state import Run
 from tests.making import made, number
 
@@ -98,7 +98,7 @@ def planned(tmp_path: Path) -> tuple[Run, Plan]:
 def test_every_lookup_of_the_plan_has_an_outcome(server: Server, planned: tuple[Run, Plan]) -> None:
     run, plan = planned
     heard = Heard()
-    asked = run_engine(run, plan, SETTINGS, "the key", Watch(heard))
+    asked = run_engine(run, plan, SETTINGS, "the key", RunEvents(heard))
     assert len(server.asked) == len(set(server.asked)) == asked.attempts == 150
     assert sealed(run).height == 150
     assert heard.stages == [("asking", 150, 0)]
@@ -108,9 +108,9 @@ def test_every_lookup_of_the_plan_has_an_outcome(server: Server, planned: tuple[
 
 
 def test_a_finished_run_asks_nothing(server: Server, planned: tuple[Run, Plan]) -> None:
-    run_engine(*planned, SETTINGS, "", Watch())
+    run_engine(*planned, SETTINGS, "", RunEvents())
     heard = Heard()
-    assert run_engine(*planned, SETTINGS, "", Watch(heard)).attempts == 0
+    assert run_engine(*planned, SETTINGS, "", RunEvents(heard)).attempts == 0
     assert len(server.asked) == 150
     assert heard.stages == [("asking", 150, 150)]
 
@@ -119,7 +119,7 @@ def test_a_stop_saves_what_was_answered_and_a_resume_buys_the_rest(
     server: Server, planned: tuple[Run, Plan]
 ) -> None:
     run, plan = planned
-    stop = Stop()
+    stop = CancelToken()
 
     class Stopping(Heard):
         def advance(self, count: int) -> None:
@@ -130,11 +130,11 @@ def test_a_stop_saves_what_was_answered_and_a_resume_buys_the_rest(
     slow = SETTINGS.model_copy(update={"pacing": Pacing(rate_per_second=400, ramp_up_seconds=0)})
     first, second = Stopping(), Heard()
     with pytest.raises(Stopped) as caught:
-        run_engine(run, plan, slow, "", Watch(first, stop))
+        run_engine(run, plan, slow, "", RunEvents(first, stop))
     assert caught.value.exit_code == 143
     asked_first = len(server.asked)
     assert 0 < first.saved == asked_first < 150
-    run_engine(run, plan, SETTINGS, "", Watch(second))
+    run_engine(run, plan, SETTINGS, "", RunEvents(second))
     assert len(server.asked) == len(set(server.asked)) == 150
     assert second.stages == [("asking", 150, asked_first)]
     assert second.saved == 150 - asked_first
@@ -143,10 +143,10 @@ def test_a_stop_saves_what_was_answered_and_a_resume_buys_the_rest(
 def test_a_stop_that_was_wished_for_before_sends_nothing(
     server: Server, planned: tuple[Run, Plan]
 ) -> None:
-    stop = Stop()
+    stop = CancelToken()
     stop.request(signal.SIGINT)
     with pytest.raises(Stopped):
-        run_engine(*planned, SETTINGS, "", Watch(Silent(), stop))
+        run_engine(*planned, SETTINGS, "", RunEvents(Silent(), stop))
     assert server.asked == []
 
 
@@ -156,11 +156,11 @@ def test_a_dead_key_stops_and_costs_nothing_that_was_saved(
     run, plan = planned
     server.answer = lambda count: OK if count <= 60 else DEAD_KEY
     with pytest.raises(AuthenticationError):
-        run_engine(run, plan, SETTINGS, "", Watch())
+        run_engine(run, plan, SETTINGS, "", RunEvents())
     dead = server.asked[60:]
     assert len(dead) <= 2 * SETTINGS.pacing.max_concurrency
     server.answer = lambda _: OK
-    asked = run_engine(run, plan, SETTINGS, "", Watch())
+    asked = run_engine(run, plan, SETTINGS, "", RunEvents())
     assert asked.attempts == 90
     assert sealed(run)["attempts"].to_list() == [1] * 150
 
@@ -170,10 +170,10 @@ def test_a_moved_path_saves_nothing(server: Server, planned: tuple[Run, Plan]) -
     server.answer = lambda _: NOT_FOUND
     heard = Heard()
     with pytest.raises(ConfigurationError, match="path may have moved"):
-        run_engine(run, plan, SETTINGS, "", Watch(heard))
+        run_engine(run, plan, SETTINGS, "", RunEvents(heard))
     assert heard.saved == 0
     server.answer = lambda _: OK
-    run_engine(run, plan, SETTINGS, "", Watch(heard))
+    run_engine(run, plan, SETTINGS, "", RunEvents(heard))
     assert set(sealed(run)["outcome"]) == {"success"}
 
 
@@ -183,9 +183,9 @@ def test_what_an_earlier_start_has_proved_needs_no_canary(
     run, plan = planned
     server.answer = lambda count: OK if count <= 30 else DEAD_KEY
     with pytest.raises(AuthenticationError):
-        run_engine(run, plan, SETTINGS, "", Watch())
+        run_engine(run, plan, SETTINGS, "", RunEvents())
     server.answer = lambda _: NOT_FOUND
-    run_engine(run, plan, SETTINGS, "", Watch())
+    run_engine(run, plan, SETTINGS, "", RunEvents())
     assert sorted(sealed(run)["outcome"].value_counts().rows()) == [
         ("not_found", 120),
         ("success", 30),
@@ -197,7 +197,7 @@ def test_too_few_lookups_for_the_canary_are_saved_and_sealed(
 ) -> None:
     run, plan = made(tmp_path, [1, 2, 3], SETTINGS)
     server.answer = lambda _: NOT_FOUND
-    run_engine(run, plan, SETTINGS, "", Watch())
+    run_engine(run, plan, SETTINGS, "", RunEvents())
     assert sealed(run)["outcome"].to_list() == ["not_found"] * 3
 
 
@@ -210,7 +210,7 @@ def test_a_full_disk_stops_the_run(
     monkeypatch.setattr(SegmentWriter, "sync", full)
     slow = SETTINGS.model_copy(update={"pacing": Pacing(rate_per_second=200, ramp_up_seconds=0)})
     with pytest.raises(OutputError, match="No space left on device"):
-        run_engine(*planned, slow, "", Watch())
+        run_engine(*planned, slow, "", RunEvents())
     assert len(server.asked) < 50
 
 
@@ -220,7 +220,7 @@ def test_requests_of_a_killed_start_may_have_been_billed(server: Server, tmp_pat
     writer.write(0, [Intent(number(i), CHECK, 2400) for i in (1, 2)])
     writer.write(0, [Outcome(number(1), CHECK, 2400, OutcomeKind.SUCCESS)])
     writer.close()
-    asked = run_engine(run, plan, SETTINGS, "", Watch())
+    asked = run_engine(run, plan, SETTINGS, "", RunEvents())
     assert asked.attempts == 2
     assert sealed(run)["unanswered"].to_list() == [0, 1, 0]
 
@@ -228,7 +228,7 @@ def test_requests_of_a_killed_start_may_have_been_billed(server: Server, tmp_pat
 def test_several_endpoints_are_all_asked(server: Server, tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"screening": Screening(endpoints=tuple(Endpoint))})
     run, plan = made(tmp_path, [1, 2, 2], settings)
-    run_engine(run, plan, settings, "", Watch())
+    run_engine(run, plan, settings, "", RunEvents())
     windows: dict[Endpoint, Any] = {
         lookup.endpoint: lookup.max_age_minutes for lookup in server.asked
     }
@@ -263,12 +263,12 @@ def test_at_last_orders_nothing_more_is_asked(
     settings = with_settings(schedule={"stop_at": "06:00", "timezone": "Europe/Berlin"})
     told: list[Asked] = []
     with pytest.raises(Stopped, match=r"before 06:00 \(Europe/Berlin\)") as stopped:
-        run_engine(*planned, settings, "", Watch(), on_end=told.append)
+        run_engine(*planned, settings, "", RunEvents(), on_end=told.append)
     assert stopped.value.exit_code == 4
     assert wall() < datetime(2026, 11, 24, 6, 0, 0, tzinfo=berlin)
     assert 40 < len(server.asked) == told[0].attempts < 100
     assert sum(told[0].pace.attempts) == told[0].attempts
-    run_engine(*planned, SETTINGS, "", Watch())
+    run_engine(*planned, SETTINGS, "", RunEvents())
     assert len(server.asked) == len(set(server.asked)) == 150
 
 
@@ -278,10 +278,10 @@ def test_a_start_that_is_over_before_it_asks_asks_nothing(
     settings = with_settings(budget={"max_duration_seconds": 5})
     long_ago = datetime.now(UTC) - timedelta(seconds=60)
     with pytest.raises(Stopped, match="max_duration_seconds"):
-        run_engine(*planned, settings, "", Watch(), began_at=long_ago)
+        run_engine(*planned, settings, "", RunEvents(), began_at=long_ago)
     assert server.asked == []
-    run_engine(*planned, SETTINGS, "", Watch())
-    assert run_engine(*planned, settings, "", Watch(), began_at=long_ago).attempts == 0
+    run_engine(*planned, SETTINGS, "", RunEvents())
+    assert run_engine(*planned, settings, "", RunEvents(), began_at=long_ago).attempts == 0
 
 
 def test_the_hour_sets_the_rate(
@@ -291,7 +291,7 @@ def test_the_hour_sets_the_rate(
     settings = with_settings(
         pacing={"rate_per_second": 2000}, schedule={"rate_per_second_by_hour": {"07-08": 10}}
     )
-    asked = run_engine(*planned, settings, "", Watch())
+    asked = run_engine(*planned, settings, "", RunEvents())
     assert asked.attempts == 150
     assert 1 <= asked.seconds < 3
     assert asked.pace.attempts[0] <= 12
@@ -303,7 +303,7 @@ def test_a_budget_counts_what_earlier_starts_have_spent(
     for bound, asked in ((100, 100), (100, 100), (130, 130)):
         settings = with_settings(pacing={"rate_per_second": 2000}, budget={"max_requests": bound})
         with pytest.raises(Stopped, match="max_requests"):
-            run_engine(*planned, settings, "", Watch())
+            run_engine(*planned, settings, "", RunEvents())
         assert len(server.asked) == asked
 
 

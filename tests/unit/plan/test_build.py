@@ -18,7 +18,7 @@ from batch_screen.input.files import digest
 from batch_screen.model import Plan
 from batch_screen.plan.build import Source, plan_inputs
 from batch_screen.plan.shards import read_plan, rejects_path, shard_rows_path
-from batch_screen.run.events import Silent, Stop, Watch
+from batch_screen.run.events import CancelToken, RunEvents, Silent
 from batch_screen.run.state import Identity
 
 SETTINGS = Settings(
@@ -33,7 +33,7 @@ def csv(path: Path, rows: list[str], header: str = "id,phone") -> Source:
 
 
 def planned(sources: list[Source], folder: Path, settings: Settings = SETTINGS) -> Plan:
-    return plan_inputs(sources, settings, folder, Watch())
+    return plan_inputs(sources, settings, folder, RunEvents())
 
 
 def test_rows_of_all_sources_in_one_plan(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_wish_to_stop_ends_planning_between_two_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = csv(tmp_path / "a.csv", [f"{i},07700 900{i:03d}" for i in range(100)])
-    stop = Stop()
+    stop = CancelToken()
 
     class Counting(Silent):
         def advance(self, count: int) -> None:
@@ -101,7 +101,7 @@ def test_a_wish_to_stop_ends_planning_between_two_batches(
             stop.request(signal.SIGTERM)
 
     with pytest.raises(Stopped):
-        plan_inputs([source], SETTINGS, tmp_path / "plan", Watch(Counting(), stop))
+        plan_inputs([source], SETTINGS, tmp_path / "plan", RunEvents(Counting(), stop))
     assert read_plan(tmp_path / "plan") is None
     assert planned([source], tmp_path / "plan").accepted == 100
 
@@ -125,7 +125,7 @@ def test_a_list_that_changes_meanwhile_makes_no_plan(tmp_path: Path) -> None:
     identity = Identity([digest(source.path)], "2026-11-23", SETTINGS.identity())
     csv(source.path, ["1,+442079460002"])
     with pytest.raises(InputError, match=r"a\.csv: it changed while it was read"):
-        plan_inputs([source], SETTINGS, tmp_path / "plan", Watch(), identity)
+        plan_inputs([source], SETTINGS, tmp_path / "plan", RunEvents(), identity)
     assert read_plan(tmp_path / "plan") is None
 
 
@@ -183,16 +183,16 @@ def test_an_opt_out_list_that_changes_meanwhile_makes_no_plan(tmp_path: Path) ->
     settings = objected(tmp_path, "07700 900002")
     begun = {**settings.identity(), "numbers.opt_out_file": digest(tmp_path / "no.txt")}
     identity = Identity([digest(source.path)], "2026-11-23", begun)
-    assert plan_inputs([source], settings, tmp_path / "plan", Watch(), identity).accepted == 1
+    assert plan_inputs([source], settings, tmp_path / "plan", RunEvents(), identity).accepted == 1
     objected(tmp_path, "07700 900003")
     with pytest.raises(InputError, match=r"opt-out list .*no\.txt: it changed while it was read"):
-        plan_inputs([source], settings, tmp_path / "other", Watch(), identity)
+        plan_inputs([source], settings, tmp_path / "other", RunEvents(), identity)
     assert read_plan(tmp_path / "other") is None
 
 
 def test_a_wish_to_stop_is_heard_while_the_opt_out_list_is_read(tmp_path: Path) -> None:
     source = csv(tmp_path / "a.csv", ["1,07700 900001"])
-    stop = Stop()
+    stop = CancelToken()
 
     class Stages(Silent):
         def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
@@ -201,7 +201,7 @@ def test_a_wish_to_stop_is_heard_while_the_opt_out_list_is_read(tmp_path: Path) 
 
     settings = objected(tmp_path, "07700 900002")
     with pytest.raises(Stopped):
-        plan_inputs([source], settings, tmp_path / "plan", Watch(Stages(), stop))
+        plan_inputs([source], settings, tmp_path / "plan", RunEvents(Stages(), stop))
 
 
 def test_nobody_left_is_an_error_that_says_why(tmp_path: Path) -> None:

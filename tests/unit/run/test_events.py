@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from batch_screen.errors import Stopped
-from batch_screen.run.events import Silent, Stop, Watch
+from batch_screen.run.events import CancelToken, RunEvents, Silent
 
 
 class Counting(Silent):
@@ -17,7 +17,7 @@ class Counting(Silent):
 
 
 def test_nobody_watches() -> None:
-    watch = Watch()
+    watch = RunEvents()
     watch.progress.stage("reading", total=3)
     watch.progress.note("hello")
     watch.progress.close()
@@ -27,7 +27,7 @@ def test_nobody_watches() -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_with_its_exit_code(number: signal.Signals, code: int) -> None:
-    stop = Stop()
+    stop = CancelToken()
     stop.check()
     stop.request(number)
     assert stop.is_requested
@@ -38,7 +38,7 @@ def test_a_signal_stops_with_its_exit_code(number: signal.Signals, code: int) ->
 
 def test_work_is_counted_before_the_stop_is_obeyed() -> None:
     progress = Counting()
-    watch = Watch(progress)
+    watch = RunEvents(progress)
     watch.advance(2)
     watch.stop.request(signal.SIGINT)
     with pytest.raises(Stopped):
@@ -47,7 +47,7 @@ def test_work_is_counted_before_the_stop_is_obeyed() -> None:
 
 
 def test_listeners_hear_it_while_they_listen() -> None:
-    stop, heard, late = Stop(), [], []
+    stop, heard, late = CancelToken(), [], []
     with stop.listen(heard.append):
         assert not heard
         stop.request(signal.SIGTERM)
@@ -62,7 +62,7 @@ def test_a_listener_that_raises_no_longer_listens() -> None:
     def refuse(error: Stopped) -> None:
         raise error
 
-    stop = Stop()
+    stop = CancelToken()
     stop.request(signal.SIGINT)
     with pytest.raises(Stopped), stop.listen(refuse):
         pytest.fail("the block must not begin")
@@ -70,7 +70,7 @@ def test_a_listener_that_raises_no_longer_listens() -> None:
 
 
 def test_a_wait_is_interrupted_at_once() -> None:
-    stop = Stop()
+    stop = CancelToken()
     with pytest.raises(Stopped, match="SIGTERM"), stop.interrupting():
         stop.request(signal.SIGTERM)
     stop.request(signal.SIGTERM)  # outside, nothing is raised

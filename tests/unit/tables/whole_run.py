@@ -20,7 +20,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.journal.seal import write_sealed
 from batch_screen.model import Endpoint, OutcomeKind, Session
 from batch_screen.plan.shards import shard_rows_path
-from batch_screen.run.events import Watch
+from batch_screen.run.events import RunEvents
 from batch_screen.run.layout import Layout
 from batch_screen.schema import LOOKUP, conform, dtypes
 from batch_screen.tables.integrity import Validation
@@ -119,7 +119,7 @@ def new_whole_run(folder: Path) -> WholeRun:
         full = conform(pl.DataFrame(rows), LOOKUP)
         assert full.schema == dtypes(LOOKUP)
         write_sealed(full, run.sealed, run.run_id, shard, {})
-    write_outputs(run, plan, settings, Session(DAY, DAY), Watch())
+    write_outputs(run, plan, settings, Session(DAY, DAY), RunEvents())
     return WholeRun(layout_of(run, settings))
 
 
