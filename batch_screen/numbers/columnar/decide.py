@@ -20,7 +20,7 @@ from batch_screen.numbers.columnar.clean import (
     text_of,
     value_of,
 )
-from batch_screen.numbers.columnar.intervals import Lookup
+from batch_screen.numbers.columnar.intervals import IntervalTable
 from batch_screen.numbers.columnar.parse import DIALLED, read_columns
 from batch_screen.numbers.columnar.plans import MOBILE_TYPES, anchored, territories
 from batch_screen.numbers.parse import (
@@ -178,7 +178,7 @@ _WAY, _HOME = pl.col("way"), pl.col("home")
 _VALUE, _COUNT = pl.col("value"), pl.col("count")
 _STARTS_0, _STARTS_00 = (starts_with_zeros(_VALUE, _COUNT, zeros) for zeros in (1, 2))
 _IS_READ = pl.col("reason").is_null()
-_SHORT_CODES = Lookup(lambda place, length: territories()[place].short_codes(length))
+_SHORT_CODES = IntervalTable(lambda place, length: territories()[place].short_codes(length))
 
 
 class Decided(NamedTuple):

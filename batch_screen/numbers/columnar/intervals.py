@@ -211,7 +211,7 @@ _LENGTHS = MOST_DIGITS + 1
 _VALUES = 10**MOST_DIGITS
 
 
-class Lookup:
+class IntervalTable:
     """A table for each of some groups of numbers, made when the first of the group is asked about.
 
     ``ranges`` gives the verdicts of a group's numbers of some length.

@@ -22,7 +22,7 @@ from batch_screen.numbers.columnar.clean import (
     text_of,
     value_of,
 )
-from batch_screen.numbers.columnar.intervals import MOST_DIGITS, Lookup
+from batch_screen.numbers.columnar.intervals import MOST_DIGITS, IntervalTable
 from batch_screen.numbers.columnar.plans import (
     CODE_DIGITS,
     CODES,
@@ -73,18 +73,18 @@ _KEPT = ("row", "way")
 _NATIONAL = (*_KEPT, "place", "has_idd", "value", "count")
 _VALUE, _COUNT, _REST, _LEFT = map(pl.col, ("value", "count", "rest", "left"))
 
-_BEGINS_WITH_IDD = Lookup(
+_BEGINS_WITH_IDD = IntervalTable(
     lambda place, length: territories()[place].prefixed(
         territories()[place].international_prefix, length
     )
 )
-_BEGINS_WITH_TRUNK = Lookup(
+_BEGINS_WITH_TRUNK = IntervalTable(
     lambda place, length: territories()[place].prefixed(
         territories()[place].national_prefix, length
     )
 )
-_GENERAL = Lookup(lambda place, length: territories()[place].general(length))
-_TYPES = Lookup(lambda place, length: types_of(CODES[place], length))
+_GENERAL = IntervalTable(lambda place, length: territories()[place].general(length))
+_TYPES = IntervalTable(lambda place, length: types_of(CODES[place], length))
 
 
 class Readings(NamedTuple):
@@ -134,7 +134,7 @@ def _rest_of(rested: pl.DataFrame) -> pl.DataFrame:
 def _stripped(
     frame: pl.DataFrame,
     prefix: Callable[[Territory], str | None],
-    begins: Lookup,
+    begins: IntervalTable,
     behind: Callable[[Territory, pl.Expr], pl.Expr],
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows that begin with a prefix of their territory, and the others.

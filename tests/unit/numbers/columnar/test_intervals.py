@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_screen.numbers.columnar.intervals import MOST_DIGITS, Lookup, Patterns, Range, ranges
+from batch_screen.numbers.columnar.intervals import (
+    MOST_DIGITS,
+    IntervalTable,
+    Patterns,
+    Range,
+    ranges,
+)
 
 
 def counting(asked: list[int]) -> Callable[[int, int], list[Range]]:
@@ -23,7 +29,7 @@ def counting(asked: list[int]) -> Callable[[int, int], list[Range]]:
     return ranges
 
 
-def verdicts(lookup: Lookup, pairs: list[tuple[int, str]]) -> list[int]:
+def verdicts(lookup: IntervalTable, pairs: list[tuple[int, str]]) -> list[int]:
     groups = pl.Series([group for group, _ in pairs], dtype=pl.UInt16)
     values = pl.Series([int(number or 0) for _, number in pairs], dtype=pl.UInt64)
     counts = pl.Series([len(number) for _, number in pairs], dtype=pl.UInt8)
@@ -31,21 +37,21 @@ def verdicts(lookup: Lookup, pairs: list[tuple[int, str]]) -> list[int]:
 
 
 def test_a_number_is_looked_up_in_its_group_and_among_those_of_its_length() -> None:
-    lookup = Lookup(counting([]))
+    lookup = IntervalTable(counting([]))
     pairs = [(2, "20"), (2, "19"), (3, "20"), (3, "030"), (2, "0"), (2, ""), (2, "9" * MOST_DIGITS)]
     assert verdicts(lookup, pairs) == [1, 0, 0, 1, 0, 0, 1]
 
 
 def test_the_table_of_a_group_is_made_once_and_others_join_it() -> None:
     asked: list[int] = []
-    lookup = Lookup(counting(asked))
+    lookup = IntervalTable(counting(asked))
     assert verdicts(lookup, [(5, "50")] * 2) == [1, 1]
     assert verdicts(lookup, [(1, "10"), (5, "49"), (240, "2400")]) == [1, 0, 1]
     assert sorted(asked) == [1, 5, 240]
 
 
 def test_nothing_is_looked_up() -> None:
-    assert verdicts(Lookup(counting([])), []) == []
+    assert verdicts(IntervalTable(counting([])), []) == []
 
 
 digit_sets = st.sets(st.integers(0, 9), min_size=1).map(
