@@ -17,7 +17,7 @@ from batch_screen.cli.options import flags_of, folder_options
 from batch_screen.cli.text import labelled
 
 if TYPE_CHECKING:
-    from batch_screen.commands.purge import Old, Purge
+    from batch_screen.commands.purge import Purge, PurgeItem
 
 _AGE = re.compile(r"(\d{1,5})d", re.ASCII)
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -72,7 +72,7 @@ def purge(
     settings = load_settings(flags_of(options), config=options["config"], environment=os.environ)
     out = Path(settings.output.folder) if settings.output.folder else None
     state = Job((), settings).state
-    wanted = purging.Wanted(
+    wanted = purging.PurgeScope(
         out, state, _before(older_than), not state_only, not outputs_only, unfinished
     )
     found = purging.look(wanted)
@@ -135,7 +135,7 @@ def _lines(found: Purge) -> Iterator[str]:
         yield from labelled("latest.json", "will go: no complete run stays")
 
 
-def _line(run: Old) -> str:
+def _line(run: PurgeItem) -> str:
     return (
         f"  {run.run_id}  {len(run.outputs):,} files of output, {len(run.state):,} of state, "
         f"{_size(run.bytes)}"

@@ -15,7 +15,7 @@ import polars as pl
 
 from batch_screen.config.screening import Cohorts
 from batch_screen.diff.feed import ChangeFeed, RunTables, feed_of, shared_endpoints
-from batch_screen.diff.previous import Recorded, UnusableRunError, opened, recorded
+from batch_screen.diff.previous import CompleteRun, UnusableRunError, opened, recorded
 from batch_screen.errors import ExitCode, InputError
 from batch_screen.masking import mask_number
 from batch_screen.plan.shards import shard_of
@@ -86,7 +86,7 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
     return Diff(told.run_id, told.run_date, feed.changes, not_compared, found)
 
 
-def _recorded(run: Path | str, out: Path | str | None) -> Recorded:
+def _recorded(run: Path | str, out: Path | str | None) -> CompleteRun:
     layout = _layout(run, out)
     try:
         return recorded(layout)
@@ -116,7 +116,7 @@ def _unusable(layout: Layout, error: Exception) -> InputError:
 
 @contextmanager
 def _feed(
-    earlier: Recorded, later: Recorded, bounds: Cohorts, watch: RunEvents
+    earlier: CompleteRun, later: CompleteRun, bounds: Cohorts, watch: RunEvents
 ) -> Iterator[ChangeFeed]:
     before = _opened(earlier, [LOOKUPS], watch)
     after = _opened(later, [LOOKUPS, RESULTS], watch)
@@ -139,7 +139,7 @@ def _feed(
         raise _unusable(broken.layout, error) from error
 
 
-def _opened(run: Recorded, tables: list[str], watch: RunEvents) -> RunTables:
+def _opened(run: CompleteRun, tables: list[str], watch: RunEvents) -> RunTables:
     watch.progress.stage("hashing")
     try:
         side, _ = opened(run.layout, tables)

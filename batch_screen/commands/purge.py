@@ -116,7 +116,7 @@ _ASIDE = "purging"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PurgeScope:
     """What to purge: runs dated before a day, and what of them.
 
     ``out`` None: there is no output folder, so no run is known to be finished. ``unfinished``:
@@ -131,7 +131,7 @@ class Wanted:
     unfinished: bool = False
 
 
-class Old(msgspec.Struct, frozen=True):
+class PurgeItem(msgspec.Struct, frozen=True):
     """A run to be removed: its files, and what lies among them, is not ours and stays."""
 
     run_id: str
@@ -154,7 +154,7 @@ class Purge(msgspec.Struct, frozen=True):
     """
 
     before: str
-    runs: tuple[Old, ...]
+    runs: tuple[PurgeItem, ...]
     unfinished: tuple[str, ...]
     latest: str | None = None
     leftovers: int = 0
@@ -173,7 +173,7 @@ class Purge(msgspec.Struct, frozen=True):
         return sum(run.bytes for run in self.runs)
 
 
-def look(wanted: Wanted) -> Purge:
+def look(wanted: PurgeScope) -> Purge:
     """What would go; changes nothing. Raises ``InputError`` (66) where a folder is missing."""
     out, state = _folders(wanted)
     old = [i for i in run_ids(out, state) if _date(i) < wanted.before.isoformat()]
@@ -186,7 +186,7 @@ def look(wanted: Wanted) -> Purge:
     return Purge(wanted.before.isoformat(), runs, left, _next_latest(out, going), aside)
 
 
-def purge(wanted: Wanted, locks: Sequence[Path]) -> Purge:
+def purge(wanted: PurgeScope, locks: Sequence[Path]) -> Purge:
     """Removes it, and says what. Raises ``RunLockedError`` where a run is going on.
 
     Meanwhile it holds the locks of these folders, as a run does.
@@ -210,7 +210,7 @@ def purge(wanted: Wanted, locks: Sequence[Path]) -> Purge:
     return found
 
 
-def _folders(wanted: Wanted) -> tuple[Path | None, Path | None]:
+def _folders(wanted: PurgeScope) -> tuple[Path | None, Path | None]:
     """The output folder and the state folder, each if something of it is wanted and it is there."""
     named = wanted.state if wanted.out is None else wanted.out
     if not named.is_dir():
@@ -222,14 +222,14 @@ def _folders(wanted: Wanted) -> tuple[Path | None, Path | None]:
     return out, wanted.state if wanted.states and wanted.state.is_dir() else None
 
 
-def _old(out: Path | None, state: Path | None, run_id: str) -> Old:
+def _old(out: Path | None, state: Path | None, run_id: str) -> PurgeItem:
     written, strangers = outputs(layout_of_run(out, run_id)) if out else ([], [])
     kept, foreign = state_files(state / "runs" / run_id) if state else ([], [])
     if foreign:  # its folder is moved as a whole, so it has to be ours as a whole
         kept = []
     size = sum(path.lstat().st_size for path in (*written, *kept))
     names = (*strangers, *foreign)
-    return Old(run_id, _date(run_id), tuple(written), tuple(kept), size, names)
+    return PurgeItem(run_id, _date(run_id), tuple(written), tuple(kept), size, names)
 
 
 def _is_finished(out: Path | None, run_id: str) -> bool:

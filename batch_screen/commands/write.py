@@ -23,7 +23,7 @@ from batch_screen import __version__
 from batch_screen.config.sections import Output
 from batch_screen.config.settings import Settings
 from batch_screen.diff.feed import RunFacts
-from batch_screen.diff.previous import BASE_URL, Tonight, summary_before, write_changes
+from batch_screen.diff.previous import BASE_URL, CurrentRun, summary_before, write_changes
 from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, exit_code_of
 from batch_screen.journal.records import Tally
 from batch_screen.journal.seal import is_sealed, read_outcomes, read_sealed, sealed_path
@@ -273,12 +273,12 @@ def _write_errors_csv(layout: Layout) -> None:
         write_errors_csv(file, chain.from_iterable(map(row_groups, layout.parts(ERRORS))))
 
 
-def _tonight(run: Run, plan: Plan, asked: Mapping[str, Lookups], layout: Layout) -> Tonight:
+def _tonight(run: Run, plan: Plan, asked: Mapping[str, Lookups], layout: Layout) -> CurrentRun:
     identity, shards = run.file.identity, len(plan.shards)
     told = RunFacts(run.run_id, identity.run_date, plan.unique_numbers, tuple(asked))
     base_url = identity.settings[BASE_URL]
     record = run.folder / "previous.json"
-    return Tonight(layout, told, base_url, shards, part_count(shards), record)
+    return CurrentRun(layout, told, base_url, shards, part_count(shards), record)
 
 
 def judge_run(summary: Summary, settings: Settings) -> Summary:

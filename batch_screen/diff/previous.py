@@ -46,7 +46,7 @@ class UnusableRunError(Exception):
     """A run is not complete, not whole or not readable; its message says which."""
 
 
-class Recorded(NamedTuple):
+class CompleteRun(NamedTuple):
     """What a complete run's summary says of it."""
 
     layout: Layout
@@ -76,7 +76,7 @@ class _Summary(msgspec.Struct):
     session: _Session
 
 
-def recorded(layout: Layout) -> Recorded:
+def recorded(layout: Layout) -> CompleteRun:
     """The run whose marker is there. Raises ``UnusableRunError``."""
     if not layout.marker.exists():
         raise UnusableRunError("it is not complete")
@@ -90,7 +90,7 @@ def recorded(layout: Layout) -> Recorded:
     if (summary.run_id, summary.status) != (layout.run_id, COMPLETE):
         raise UnusableRunError("its summary.json is not that of a complete run")
     base_url = str(settings.get(BASE_URL, ""))
-    return Recorded(layout, told_by(summary), base_url, summary.session.ended_at, bounds)
+    return CompleteRun(layout, told_by(summary), base_url, summary.session.ended_at, bounds)
 
 
 def told_by(summary: _Summary | Summary) -> RunFacts:
@@ -192,7 +192,7 @@ def _decide(layout: Layout, told: RunFacts, base_url: str) -> Previous:
 
 def _latest(
     layout: Layout, told: RunFacts, base_url: str, by: datetime | None = None
-) -> Recorded | None:
+) -> CompleteRun | None:
     """The complete run with the latest date, then the latest end, that can be compared with.
 
     ``by``: it had ended by then.
@@ -211,7 +211,7 @@ def _latest(
     return None
 
 
-def _recorded(layout: Layout) -> Recorded | None:
+def _recorded(layout: Layout) -> CompleteRun | None:
     try:
         return recorded(layout)
     except UnusableRunError:  # what it asked, and of whom, cannot be known
@@ -233,7 +233,7 @@ def _date(run_id: str) -> str:
 # Writes a run's table of changes since the previous complete run of its output folder.
 
 
-class Tonight(NamedTuple):
+class CurrentRun(NamedTuple):
     """A run whose results and lookups are written, in ``parts`` that hold its ``shards``."""
 
     layout: Layout
@@ -246,7 +246,7 @@ class Tonight(NamedTuple):
 
 
 def write_changes(
-    tonight: Tonight, bounds: Cohorts, output: Output, shard_of: ShardOf, watch: RunEvents
+    tonight: CurrentRun, bounds: Cohorts, output: Output, shard_of: ShardOf, watch: RunEvents
 ) -> Changes | None:
     """The table of changes and its figures; None, and no table, where there is no earlier run.
 
@@ -284,7 +284,7 @@ def write_changes(
     return feed.changes
 
 
-def _write_part(tonight: Tonight, part: int, feed: ChangeFeed, output: Output) -> None:
+def _write_part(tonight: CurrentRun, part: int, feed: ChangeFeed, output: Output) -> None:
     """The part that holds the changes of the same shards as that part of the other tables."""
     layout, shards = tonight.layout, range(part, tonight.shards, tonight.parts)
     if len(shards) == 1:

@@ -43,7 +43,7 @@ class Identity(msgspec.Struct, frozen=True):
         return hashlib.sha256(canonical).hexdigest()[:10]
 
 
-class Made(msgspec.Struct, frozen=True):
+class StateVersion(msgspec.Struct, frozen=True):
     """What made a state: enough of run.json for any version to be told apart."""
 
     format: str = FORMAT
@@ -58,7 +58,7 @@ class RunFile(msgspec.Struct, frozen=True):
     another one.
     """
 
-    made: Made
+    made: StateVersion
     run_id: str
     identity: Identity
     inputs: list[str]
@@ -229,7 +229,7 @@ def create_run(
     serial = 1
     while (run_id := new_run_id(identity, serial)) in used:
         serial += 1
-    file = RunFile(Made(), run_id, identity, list(inputs), datetime.now(UTC), uuid4())
+    file = RunFile(StateVersion(), run_id, identity, list(inputs), datetime.now(UTC), uuid4())
     run = Run(state_folder / "runs" / run_id, file)
     for folder in (run.folder, run.journal, run.sealed, run.starts):
         make_folder(folder)
@@ -255,7 +255,7 @@ def read_run(folder: Path) -> Run | None:
     if not {"journal", "sealed", "starts"} <= names:
         raise _unknown(folder)
     made = _made_by(path)
-    if made != Made():
+    if made != StateVersion():
         raise JournalError(
             f"{path} is {plain(made.format, 40)} version {made.version} with schema "
             f"{made.schema_version}; this program knows {FORMAT} version {VERSION} with schema "
@@ -286,10 +286,10 @@ class _Version(msgspec.Struct):
 
 
 class _Content(msgspec.Struct):
-    made: Made
+    made: StateVersion
 
 
-def _made_by(path: Path) -> Made:
+def _made_by(path: Path) -> StateVersion:
     with translated("read", path):
         file = path.read_bytes()
     try:

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from batch_screen.diff.feed import ChangeFeed, RunTables, Unit, Units, feed_of, units
-from batch_screen.diff.previous import Recorded, UnusableRunError, opened, recorded
+from batch_screen.diff.previous import CompleteRun, UnusableRunError, opened, recorded
 from batch_screen.run.layout import CHANGES, LOOKUPS, Layout, ShardOf, is_run_id, layout_of_run
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import dtypes
@@ -66,7 +66,7 @@ def changes_check(
     return VerifyCheck(NAME, claim, rows, tuple(found), rewrite(layout))
 
 
-def _earlier(layout: Layout, changes: Changes) -> tuple[Recorded, RunTables] | str:
+def _earlier(layout: Layout, changes: Changes) -> tuple[CompleteRun, RunTables] | str:
     """The earlier run, or why it cannot be read."""
     if not is_run_id(changes.since_run):
         return "its name is no run's"
@@ -141,8 +141,8 @@ def _told(changes: Changes) -> _Counts:
 
 
 def _recounted_faults(
-    earlier: tuple[Recorded, RunTables],
-    later: tuple[Recorded, RunTables],
+    earlier: tuple[CompleteRun, RunTables],
+    later: tuple[CompleteRun, RunTables],
     told: Changes,
     shard_of: ShardOf,
 ) -> Iterator[Difference]:

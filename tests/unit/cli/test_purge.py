@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from batch_screen.cli.main import cli
 from batch_screen.cli.purge import _before, _block
-from batch_screen.commands.purge import Old, Purge
+from batch_screen.commands.purge import Purge, PurgeItem
 
-OLD = Old(
+OLD = PurgeItem(
     "20250105-0123456789",
     "2025-01-05",
     tuple(map(Path, "abcdef")),

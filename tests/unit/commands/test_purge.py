@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from batch_screen.commands import purge as purging
-from batch_screen.commands.purge import Wanted, entries, look, outputs, purge, run_ids, state_files
+from batch_screen.commands.purge import (
+    PurgeScope,
+    entries,
+    look,
+    outputs,
+    purge,
+    run_ids,
+    state_files,
+)
 from batch_screen.errors import InputError, RunLockedError
 from batch_screen.run.layout import TABLES, Layout, latest_run, layout_of_run
 from batch_screen.storage import atomic
@@ -124,8 +132,8 @@ def out(tmp_path: Path) -> Path:
     return out
 
 
-def wanted(out: Path, **changes: Any) -> Wanted:
-    return Wanted(out, out / ".state", BEFORE, **changes)
+def wanted(out: Path, **changes: Any) -> PurgeScope:
+    return PurgeScope(out, out / ".state", BEFORE, **changes)
 
 
 def left(out: Path, run_id: str) -> list[Path]:
@@ -236,15 +244,15 @@ def test_a_run_that_goes_on_is_not_touched(out: Path) -> None:
 
 
 def test_folders_that_are_not_there(tmp_path: Path) -> None:
-    for wrong in (wanted(tmp_path / "no"), Wanted(None, tmp_path / "no", BEFORE)):
+    for wrong in (wanted(tmp_path / "no"), PurgeScope(None, tmp_path / "no", BEFORE)):
         with pytest.raises(InputError, match="no such folder; check the path") as error:
             look(wrong)
         assert error.value.exit_code == 66
 
 
 def test_without_an_output_folder_no_run_is_known_to_be_finished(out: Path) -> None:
-    found = look(Wanted(None, out / ".state", BEFORE))
+    found = look(PurgeScope(None, out / ".state", BEFORE))
     assert (found.runs, found.unfinished) == ((), (OLDER, OLD))
-    found = purge(Wanted(None, out / ".state", BEFORE, unfinished=True), [])
+    found = purge(PurgeScope(None, out / ".state", BEFORE, unfinished=True), [])
     assert [run.outputs for run in found.runs] == [(), ()]
     assert layout_of_run(out, OLD).marker.exists()

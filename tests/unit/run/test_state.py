@@ -21,9 +21,9 @@ from batch_screen.run.state import (
     FORMAT,
     VERSION,
     Identity,
-    Made,
     Run,
     RunFile,
+    StateVersion,
     all_runs,
     answered_runs,
     create_run,
@@ -395,7 +395,9 @@ def test_the_run_file_is_written_last_and_whole(tmp_path: Path) -> None:
 
 @given(attempt=st.integers(1, 99), digits=st.integers(10**6, 10**15 - 1), salt=st.uuids())
 def test_a_correlator_is_a_uuid_of_version_five(attempt: int, digits: int, salt: UUID) -> None:
-    file = RunFile(Made(), "run", Identity([], "2026-03-02", {}), [], datetime.now(UTC), salt)
+    file = RunFile(
+        StateVersion(), "run", Identity([], "2026-03-02", {}), [], datetime.now(UTC), salt
+    )
     lookup = Lookup(f"+{digits}", Endpoint.SIM_SWAP_CHECK, 240)
     expected = uuid5(salt, f"+{digits} {Endpoint.SIM_SWAP_CHECK} {attempt}")
     assert Run(Path("nowhere"), file).correlator(lookup, attempt) == str(expected)
