@@ -31,7 +31,7 @@ from batch_screen.api.answers import (
 )
 from batch_screen.api.correlators import Correlators
 from batch_screen.api.deadline import Deadlines
-from batch_screen.api.transport import MalformedError, QuietConnector, Reply, Talk, Wire
+from batch_screen.api.transport import Connection, MalformedError, QuietConnector, Reply, Transport
 from batch_screen.config.sections import Api, Dialect
 from batch_screen.errors import ApiError, ConfigurationError
 from batch_screen.model import CANNOT_CONNECT, Answer, Endpoint, Lookup, OutcomeKind
@@ -120,7 +120,7 @@ class Client:
             "User-Agent": f"batch-screen/{__version__}",
         }
         self._max_connections = max_connections
-        self._wires: dict[Endpoint, Wire] = {}
+        self._wires: dict[Endpoint, Transport] = {}
         self._clock = clock
         self._correlators = Correlators()
 
@@ -134,7 +134,7 @@ class Client:
         self._loop = asyncio.get_running_loop()
         deadlines = Deadlines()
         self._wires = {
-            endpoint: Wire(
+            endpoint: Transport(
                 self._connector,
                 deadlines,
                 self._request(endpoint),
@@ -173,7 +173,7 @@ class Client:
             talk.close()
         return answer
 
-    def _read(self, lookup: Lookup, correlator: str, reply: Reply, talk: Talk) -> Answer:
+    def _read(self, lookup: Lookup, correlator: str, reply: Reply, talk: Connection) -> Answer:
         """What the reply says, unless it was meant for another request."""
         is_anothers = self._correlators.is_anothers(reply.headers, correlator, talk)
         if is_anothers and not _concerns_everybody(reply.status):

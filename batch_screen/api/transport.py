@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
+from aiohttp.connector import Connection as AiohttpConnection
 from aiohttp.http import RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
@@ -51,12 +51,12 @@ class Reply(NamedTuple):
     body: bytes
 
 
-def plain_reply(data: bytes) -> Reply | None:
+def parse_simple_response(data: bytes) -> Reply | None:
     r"""The reply that the bytes are, all of them; None: not one of the plain kind.
 
-    >>> plain_reply(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").body
+    >>> parse_simple_response(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").body
     b'{}'
-    >>> plain_reply(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}") is None
+    >>> parse_simple_response(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}") is None
     True
     """
     if len(data) > _LONGEST:
@@ -86,7 +86,7 @@ def plain_reply(data: bytes) -> Reply | None:
 # idle ones lie here instead, and replies of the plain kind are read without its parser.
 
 
-class Talk(ResponseHandler):
+class Connection(ResponseHandler):
     """aiohttp's connection, which reads plain replies at once and leaves the others to it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -107,7 +107,7 @@ class Talk(ResponseHandler):
         if heard is None:
             super().data_received(data)
             return
-        reply = plain_reply(data)
+        reply = parse_simple_response(data)
         if reply is None:
             self.set_response_params(read_until_eof=True, auto_decompress=False)
             super().data_received(data)
@@ -126,22 +126,22 @@ class QuietConnector(aiohttp.TCPConnector):
 
     def __init__(self, *, keepalive_timeout: float, **settings: Any) -> None:
         super().__init__(keepalive_timeout=keepalive_timeout, **settings)
-        self._factory = cast("partial[ResponseHandler]", partial(Talk, loop=self._loop))
+        self._factory = cast("partial[ResponseHandler]", partial(Connection, loop=self._loop))
         self._keep_alive_seconds = keepalive_timeout
-        self._idle: deque[tuple[float, Connection]] = deque()
+        self._idle: deque[tuple[float, AiohttpConnection]] = deque()
 
-    def take(self) -> Connection | None:
+    def take(self) -> AiohttpConnection | None:
         """An idle connection on which nothing waits to be taken for an answer, if there is one."""
         now = monotonic()
         while self._idle:
             since, connection = self._idle.popleft()
-            talk = cast("Talk", connection.protocol)
+            talk = cast("Connection", connection.protocol)
             if now - since <= self._keep_alive_seconds and _is_quiet(talk):
                 return connection
             connection.close()
         return None
 
-    def put(self, connection: Connection) -> None:
+    def put(self, connection: AiohttpConnection) -> None:
         """The connection's reply was read to its end: it may be taken again."""
         if self._waiters:  # they hear of what goes back to aiohttp's own pool
             connection.release()
@@ -153,14 +153,14 @@ class QuietConnector(aiohttp.TCPConnector):
         req: aiohttp.ClientRequest,
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 (aiohttp's signature)
-    ) -> Connection:
+    ) -> AiohttpConnection:
         """A connection, old or new, on which nothing waits to be taken for an answer.
 
         Raises ``ClientConnectionError`` if a new one speaks before it is asked.
         """
         while True:  # ends with the idle connections
             connection = await super().connect(req, traces, timeout)
-            talk = cast("Talk | None", connection.protocol)
+            talk = cast("Connection | None", connection.protocol)
             if talk is None:  # closed already; aiohttp says so in its own words
                 return connection
             is_new = talk.poll is None
@@ -180,14 +180,14 @@ class QuietConnector(aiohttp.TCPConnector):
         await super().close(abort_ssl=abort_ssl)
 
 
-def _is_quiet(talk: Talk | None) -> bool:
+def _is_quiet(talk: Connection | None) -> bool:
     """Whether the connection stands and nothing has come since its last reply."""
     if talk is None or not talk.is_connected() or talk.should_close:
         return False
     return talk.poll is not None and not talk.poll.poll(0)
 
 
-def _poll(connection: Connection) -> select.poll:
+def _poll(connection: AiohttpConnection) -> select.poll:
     """Tells whether the system holds bytes, or an end, that the event loop has not seen yet."""
     poll = select.poll()
     if connection.transport is not None:
@@ -204,7 +204,7 @@ _ERROR_BODY_SECONDS = 2.0
 _CHUNK_BYTES = 16 * 1024
 
 
-class Wire:
+class Transport:
     """The way to one address, over whichever connection is free."""
 
     def __init__(
@@ -223,7 +223,7 @@ class Wire:
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_seconds)
         self._head = ""
 
-    async def ask(self, content: bytes, correlator: str, limit: float) -> tuple[Reply, Talk]:
+    async def ask(self, content: bytes, correlator: str, limit: float) -> tuple[Reply, Connection]:
         """The reply to one POST, and the connection, to be closed if the reply was not for it.
 
         ``limit`` is an instant of the loop's clock; later it raises ``TimeoutError``. Raises
@@ -237,7 +237,7 @@ class Wire:
             if connection is None:
                 with self._deadlines.at(limit):
                     connection = await self._connected()
-            talk = cast("Talk | None", connection.protocol)
+            talk = cast("Connection | None", connection.protocol)
             if talk is None or talk.transport is None:
                 raise aiohttp.ServerDisconnectedError
             heard = talk.listen()
@@ -257,7 +257,7 @@ class Wire:
             if connection is not None:
                 connection.close()
 
-    async def _connected(self) -> Connection:
+    async def _connected(self) -> AiohttpConnection:
         try:
             return await self._connector.connect(self._request, [], self._timeout)
         except TimeoutError as error:

@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from batch_screen import __version__
 from batch_screen.api.answers import MALFORMED_HTTP, MAX_BODY_BYTES, TRUNCATED, WORTH_ANOTHER_TRY
 from batch_screen.api.client import PATHS, Client, body, url
-from batch_screen.api.transport import MalformedError, Wire
+from batch_screen.api.transport import MalformedError, Transport
 from batch_screen.config.sections import Api, Dialect
 from batch_screen.errors import ApiError, ConfigurationError
 from batch_screen.model import CANNOT_CONNECT, Answer, Endpoint, Lookup, OutcomeKind
@@ -851,7 +851,7 @@ def asked_failing(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> Answ
     async def fail(*args: object) -> None:
         raise error
 
-    monkeypatch.setattr(Wire, "ask", fail)
+    monkeypatch.setattr(Transport, "ask", fail)
     (answer,) = asyncio.run(ask(Api()))
     return answer
 

@@ -20,8 +20,14 @@ from yarl import URL
 from batch_screen.api.answers import MAX_BODY_BYTES
 from batch_screen.api.client import ANOTHERS, Client
 from batch_screen.api.deadline import Deadlines
-from batch_screen.api.transport import MalformedError, QuietConnector, Reply, Wire, plain_reply
-from batch_screen.api.transport import Talk as Connection
+from batch_screen.api.transport import (
+    Connection,
+    MalformedError,
+    QuietConnector,
+    Reply,
+    Transport,
+    parse_simple_response,
+)
 from batch_screen.config.sections import Api
 from batch_screen.model import Answer, Endpoint, Lookup, OutcomeKind
 
@@ -679,7 +685,9 @@ def read_by_aiohttp(data: bytes) -> Reply | None:
 
 
 def test_a_whole_reply_is_read() -> None:
-    found = plain_reply(reply(b"X-Said: yes: no", b"empty:", b"Set-Cookie: a", b"Set-Cookie: b"))
+    found = parse_simple_response(
+        reply(b"X-Said: yes: no", b"empty:", b"Set-Cookie: a", b"Set-Cookie: b")
+    )
     assert found is not None
     assert (found.status, found.body) == (200, b"{}")
     assert (found.headers["x-said"], found.headers["Empty"]) == ("yes: no", "")
@@ -690,7 +698,7 @@ def test_a_whole_reply_is_read() -> None:
 
 def test_a_body_may_hold_any_bytes_and_none() -> None:
     for body in (b"", b"\xff\x00\r\n\r\n", "ü".encode()):
-        found = plain_reply(reply(body=body))
+        found = parse_simple_response(reply(body=body))
         assert found is not None
         assert found.body == body
 
@@ -741,7 +749,7 @@ def test_a_body_may_hold_any_bytes_and_none() -> None:
     ],
 )
 def test_anything_else_is_left_to_aiohttp(data: bytes) -> None:
-    assert plain_reply(data) is None
+    assert parse_simple_response(data) is None
 
 
 NAMES = st.sampled_from(["X-Said", "content-type", "Date", "x-correlator", "Connection", "_.~|"])
@@ -761,7 +769,7 @@ def test_what_is_read_is_what_aiohttp_reads(
 ) -> None:
     headers = [f"{name}: {value}".encode() for name, value in fields]
     data = reply(*headers, body=body, head=b"HTTP/1.1 %d Well\r\n" % status)
-    found = plain_reply(data)
+    found = parse_simple_response(data)
     if found is not None:
         assert found == read_by_aiohttp(data)
 
@@ -769,7 +777,7 @@ def test_what_is_read_is_what_aiohttp_reads(
 @given(st.binary(max_size=60), st.integers(0, len(reply(b"X-Said: yes"))))
 def test_damage_is_read_as_aiohttp_reads_it_or_not_at_all(noise: bytes, place: int) -> None:
     whole = reply(b"X-Said: yes")
-    found = plain_reply(whole[:place] + noise + whole[place:])
+    found = parse_simple_response(whole[:place] + noise + whole[place:])
     if found is not None:
         assert found == read_by_aiohttp(whole[:place] + noise + whole[place:])
 
@@ -811,7 +819,7 @@ def asked_once(
             loop=loop,
         )
         async with server, QuietConnector(keepalive_timeout=15) as connector:
-            wire = Wire(connector, Deadlines(), request, connect_timeout_seconds=1)
+            wire = Transport(connector, Deadlines(), request, connect_timeout_seconds=1)
             limit = loop.time() + 2
             replies = []
             for n in range(times):
