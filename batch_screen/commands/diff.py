@@ -22,7 +22,7 @@ from batch_screen.plan.shards import shard_of
 from batch_screen.run.events import RunEvents
 from batch_screen.run.layout import LOOKUPS, RESULTS, Layout, is_run_id, run_at
 from batch_screen.storage.atomic import translated, whole
-from batch_screen.storage.partition import Spool
+from batch_screen.storage.partition import RowGroupWriter
 from batch_screen.tables.reader import DamagedPartError
 from batch_screen.tables.summary import Change, Changes
 
@@ -149,7 +149,7 @@ def _opened(run: CompleteRun, tables: list[str], watch: RunEvents) -> RunTables:
 
 
 @contextmanager
-def _grown(path: Path | str | None) -> Iterator[Spool | None]:
+def _grown(path: Path | str | None) -> Iterator[RowGroupWriter | None]:
     """The Parquet file that grows, if one is wanted: whole and private under its final name."""
     if path is None:
         yield None
@@ -158,7 +158,7 @@ def _grown(path: Path | str | None) -> Iterator[Spool | None]:
     with (
         translated("write", target),
         whole(target) as file,
-        Spool(target, file, {"compression": "zstd"}) as spool,
+        RowGroupWriter(target, file, {"compression": "zstd"}) as spool,
     ):
         yield spool
 

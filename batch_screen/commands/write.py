@@ -46,7 +46,7 @@ from batch_screen.run.state import Run
 from batch_screen.schema import KEPT_PREFIX, conform
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.storage.atomic import check_writable, translated, whole, write_whole
-from batch_screen.storage.partition import Dealer, Spool, scratch_files
+from batch_screen.storage.partition import PartitionedWriter, RowGroupWriter, scratch_files
 from batch_screen.storage.prefetch import ahead
 from batch_screen.storage.records import check_file
 from batch_screen.tables import breakdown
@@ -169,11 +169,11 @@ def write_in_order(parts: Iterable[Path], target: Path, rows: int) -> None:
     size = -(-rows // ways)
     scratch = scratch_files(target.parent, target.stem, ways)
     with translated("write", target), scratch as ranges:
-        with Dealer(ranges, pl.col(_ROW) // size) as dealer:
+        with PartitionedWriter(ranges, pl.col(_ROW) // size) as dealer:
             for path in parts:
                 for batch in row_groups(path):
                     dealer.add(batch)
-        with whole(target) as file, Spool(target, file) as spool:
+        with whole(target) as file, RowGroupWriter(target, file) as spool:
             for path in ranges:
                 spool.add(pl.read_parquet(path).sort(_ROW))
 

@@ -23,7 +23,7 @@ from batch_screen.diff.changes import COMPARED, Marks, Tally, changed, paired
 from batch_screen.run.layout import LOOKUPS, RESULTS, SHARDS_MARK, Layout, ShardOf
 from batch_screen.schema import CHANGES, conform
 from batch_screen.storage.atomic import translated
-from batch_screen.storage.partition import Dealer, Spool, scratch_files
+from batch_screen.storage.partition import PartitionedWriter, RowGroupWriter, scratch_files
 from batch_screen.tables.reader import DamagedPartError, readable
 from batch_screen.tables.summary import Change, Changes
 
@@ -116,7 +116,7 @@ def earlier_lookups(
     if not scratch:
         return Found(earlier.shards, later_shards, earlier.lookup_units)
     ways = len(scratch)
-    with Dealer(scratch, shard_of(pl.col("e164"), ways)) as dealer:
+    with PartitionedWriter(scratch, shard_of(pl.col("e164"), ways)) as dealer:
         for frame in earlier.all_lookups():
             dealer.add(frame)
     return Found(ways, later_shards, {n: Unit(path) for n, path in enumerate(scratch)})
@@ -227,7 +227,7 @@ def feed_of(  # noqa: PLR0913 (two runs, and how they are compared)
         dealt = held.enter_context(scratch_files(scratch, "earlier", ways))
         [path] = held.enter_context(scratch_files(scratch, "changed", 1))
         found = earlier_lookups(before_side, after_side.shards, shard_of, dealt)
-        with Spool(path) as spool:
+        with RowGroupWriter(path) as spool:
             for shard in range(after_side.shards):
                 spool.add(counted.pass_on(_pairs(found, after_side, shard, counted.endpoints)))
                 on_shard(1)

@@ -20,7 +20,7 @@ from batch_screen.model import Endpoint, OutcomeKind
 from batch_screen.run.layout import LOOKUPS, Layout, is_run_id, layout_of_run
 from batch_screen.schema import INSTANT, LOOKUP, Column, conform, dtypes
 from batch_screen.storage.atomic import sha256_of, write_frame
-from batch_screen.storage.partition import HELD_BYTES, Dealer
+from batch_screen.storage.partition import HELD_BYTES, PartitionedWriter
 from batch_screen.storage.records import read_frame
 from batch_screen.tables.manifest import is_whole
 from batch_screen.tables.reader import DamagedPartError, readable
@@ -120,7 +120,7 @@ def is_reusable(
 def _deal(
     batches: Iterable[pl.DataFrame], paths: list[Path], way: pl.Expr, held_bytes: int
 ) -> None:
-    with Dealer(paths, way, held_bytes) as dealer:
+    with PartitionedWriter(paths, way, held_bytes) as dealer:
         for batch in batches:
             dealer.add(conform(batch, KNOWN))
 

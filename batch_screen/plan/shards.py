@@ -21,7 +21,13 @@ from batch_screen.masking import mask_cell
 from batch_screen.model import Endpoint, Key, Lookup, Plan, ShardPlan
 from batch_screen.schema import IDENTITY, KEPT_PREFIX, REJECT, dtypes
 from batch_screen.storage.atomic import make_folder, sha256_of, sync_folder, translated
-from batch_screen.storage.partition import HELD_BYTES, KEPT, PASSING, Dealer, Spool
+from batch_screen.storage.partition import (
+    HELD_BYTES,
+    KEPT,
+    PASSING,
+    PartitionedWriter,
+    RowGroupWriter,
+)
 from batch_screen.storage.prefetch import ahead
 from batch_screen.storage.records import check_file, read_frame, read_record, write_record
 
@@ -71,8 +77,8 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
         ways = first_ways(expected_rows, shard_rows)
         how = KEPT if _holds(expected_rows, ways, shard_rows) else PASSING
         way = shard_of(pl.col("e164"), ways)
-        accepted = Dealer(_paths(growing, ways), way, held_bytes, how)
-        rejects = Spool(growing / "rejects.parquet")
+        accepted = PartitionedWriter(_paths(growing, ways), way, held_bytes, how)
+        rejects = RowGroupWriter(growing / "rejects.parquet")
         reasons: dict[str, int] = {}
         with accepted, rejects:
             for batch in batches:
@@ -256,7 +262,7 @@ def _split(folder: Path, way: int, *, ways: int, further: int, held_bytes: int) 
     path = shard_rows_path(folder, way)
     source_path = path.rename(path.with_suffix(".whole"))
     paths = [shard_rows_path(folder, way + part * ways) for part in range(further)]
-    dealer = Dealer(paths, shard_of(pl.col("e164"), ways * further) // ways, held_bytes)
+    dealer = PartitionedWriter(paths, shard_of(pl.col("e164"), ways * further) // ways, held_bytes)
     source = pl.scan_parquet(source_path)
     with dealer:
         for first in range(0, pq.read_metadata(source_path).num_rows, _ROWS_AT_ONCE):

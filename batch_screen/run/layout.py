@@ -26,7 +26,7 @@ from batch_screen.storage.atomic import (
     whole,
     write_frame,
 )
-from batch_screen.storage.partition import Spool
+from batch_screen.storage.partition import RowGroupWriter
 
 # Where output files lie, and how one Parquet part is written: whole, private, typed.
 #
@@ -99,7 +99,9 @@ class Layout:
                 path.unlink()
 
     @contextmanager
-    def growing_part(self, table: str, number: int, shards: int, output: Output) -> Iterator[Spool]:
+    def growing_part(
+        self, table: str, number: int, shards: int, output: Output
+    ) -> Iterator[RowGroupWriter]:
         """A part to which shards are added, a row group each, of so many ``shards`` in all."""
         path = self.part(table, number)
         make_folder(path.parent)
@@ -107,7 +109,7 @@ class Layout:
         marks = {SHARDS_MARK: str(shards)}
         with (
             whole(path, staging=make_folder(self.run)) as file,
-            Spool(path, file, how, marks) as spool,
+            RowGroupWriter(path, file, how, marks) as spool,
         ):
             yield spool
 

@@ -36,7 +36,7 @@ PASSING: Mapping[str, Any] = {"compression": "lz4", "write_statistics": False}
 _WAY = "_way"
 
 
-class Spool:
+class RowGroupWriter:
     """A Parquet file that grows batch by batch; there is none before the first batch.
 
     It is written to ``file`` where that is open already. ``how`` goes to pyarrow and ``marks``
@@ -119,7 +119,7 @@ def _encodings(frame: pl.DataFrame) -> dict[str, object]:
     }
 
 
-class Dealer:
+class PartitionedWriter:
     """Deals rows out to files, in the order in which they come.
 
     ``way`` is the place of a row's file among the paths. ``how`` goes to pyarrow.
@@ -132,7 +132,7 @@ class Dealer:
         held_bytes: int = HELD_BYTES,
         how: Mapping[str, Any] = KEPT,
     ) -> None:
-        self.spools = [Spool(path, how=how) for path in paths]
+        self.spools = [RowGroupWriter(path, how=how) for path in paths]
         self._way = way.cast(pl.UInt32).alias(_WAY)
         self._held: dict[int, list[pl.DataFrame]] = {}
         self._most_held_bytes = max(held_bytes, _HELD_FOR_A_FILE * len(paths))
