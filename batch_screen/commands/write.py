@@ -47,7 +47,7 @@ from batch_screen.schema import KEPT_PREFIX, conform
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.storage.atomic import check_writable, translated, whole, write_whole
 from batch_screen.storage.partition import PartitionedWriter, RowGroupWriter, scratch_files
-from batch_screen.storage.prefetch import ahead
+from batch_screen.storage.prefetch import ordered_map
 from batch_screen.storage.records import check_file
 from batch_screen.tables import breakdown
 from batch_screen.tables import counts as counting
@@ -212,7 +212,7 @@ def write_outputs(
 
     kinds: pl.DataFrame | None = None
     counts: counting.Counts | None = None
-    with ahead(write, range(parts)) as written:
+    with ordered_map(write, range(parts)) as written:
         for tallies in written:
             for numbers, lookups in tallies:
                 kinds = breakdown.added(kinds, numbers)

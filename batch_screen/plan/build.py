@@ -37,7 +37,7 @@ from batch_screen.plan.shards import Know, known_path, make_plan, shard_of, shar
 from batch_screen.run.events import RunEvents
 from batch_screen.run.state import Identity
 from batch_screen.storage.partition import HELD_BYTES
-from batch_screen.storage.prefetch import ahead
+from batch_screen.storage.prefetch import ordered_map
 
 
 class Source(NamedTuple):
@@ -200,7 +200,7 @@ def judged(
         numbers = normalise_frame(batch, normaliser)
         return _whole_rows(permit(numbers, normaliser.settings, opted_out))
 
-    return ahead(judge, batches)
+    return ordered_map(judge, batches)
 
 
 def _whole_rows(numbers: pl.DataFrame) -> pl.DataFrame:

@@ -28,7 +28,7 @@ from batch_screen.storage.partition import (
     PartitionedWriter,
     RowGroupWriter,
 )
-from batch_screen.storage.prefetch import ahead
+from batch_screen.storage.prefetch import ordered_map
 from batch_screen.storage.records import check_file, read_frame, read_record, write_record
 
 MAX_SHARDS = 128 * 128
@@ -232,11 +232,11 @@ def _shard(folder: Path, ways: int, rows: int, shard_rows: int, held_bytes: int)
     while not _holds(rows, ways, shard_rows) and ways < MAX_SHARDS:
         further = min(first_ways(-(-rows // ways), shard_rows), MAX_SHARDS // ways)
         split = partial(_split, folder, ways=ways, further=further, held_bytes=held_bytes // 2)
-        with ahead(split, range(ways)) as done:
+        with ordered_map(split, range(ways)) as done:
             for _ in done:
                 pass
         ways *= further
-    with ahead(_count_shard, _paths(folder, ways)) as counted:
+    with ordered_map(_count_shard, _paths(folder, ways)) as counted:
         return list(counted)
 
 

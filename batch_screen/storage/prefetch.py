@@ -20,13 +20,13 @@ R = TypeVar("R")
 
 
 @contextmanager
-def ahead(work: Callable[[T], R], things: Iterable[T]) -> Iterator[Iterator[R]]:
+def ordered_map(work: Callable[[T], R], things: Iterable[T]) -> Iterator[Iterator[R]]:
     """The work's results, in the order of the things, of which the next ones are begun already.
 
     What the work raises comes where its turn is; then, or where the block ends early, what has
     not begun is not done, and what has begun is waited for.
 
-    >>> with ahead(str, [1, 2, 3]) as done:
+    >>> with ordered_map(str, [1, 2, 3]) as done:
     ...     list(done)
     ['1', '2', '3']
 

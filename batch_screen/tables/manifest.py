@@ -20,7 +20,7 @@ from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.schema import SCHEMA_VERSION, Column, results
 from batch_screen.storage.atomic import sha256_of, translated, write_whole
-from batch_screen.storage.prefetch import ahead
+from batch_screen.storage.prefetch import ordered_map
 
 
 class ListedFile(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ def list_files(layout: Layout) -> list[ListedFile]:
     """The manifest's entries for all that was written so far, but for the report on it."""
     parts = [(path, table) for table in DATA_FOLDERS for path in layout.parts(table)]
     others = [(path, None) for path in layout.reports if path != layout.html]
-    with ahead(lambda each: _listed(layout.folder, *each), [*parts, *others]) as listed:
+    with ordered_map(lambda each: _listed(layout.folder, *each), [*parts, *others]) as listed:
         return list(listed)
 
 

@@ -32,14 +32,14 @@ def ours(source: Path, target: Path) -> None:
     from batch_screen.input.table import open_table  # noqa: PLC0415
     from batch_screen.numbers.frame import normalise_frame  # noqa: PLC0415
     from batch_screen.numbers.normalise import Normaliser  # noqa: PLC0415
-    from batch_screen.storage.prefetch import ahead  # noqa: PLC0415
+    from batch_screen.storage.prefetch import ordered_map  # noqa: PLC0415
 
     columns = Input(phone_column="phone", region_column="country", keep_columns=("customer_id",))
     table = open_table([source], columns)
     normaliser = Normaliser(Numbers(), "", table.column_kind)
     writer = None
     judge = partial(normalise_frame, normaliser=normaliser)
-    with ahead(judge, table.batches()) as frames:
+    with ordered_map(judge, table.batches()) as frames:
         for frame in frames:
             kept = frame.select("in_customer_id", "e164", "region", "number_type", "reject_reason")
             arrow = kept.to_arrow(compat_level=pl.CompatLevel.oldest())

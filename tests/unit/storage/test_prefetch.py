@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from batch_screen.storage import prefetch as module
-from batch_screen.storage.prefetch import ahead
+from batch_screen.storage.prefetch import ordered_map
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def test_results_come_in_the_order_of_the_things() -> None:
             first_waits.set()
         return thing * 10
 
-    with ahead(work, range(6)) as results:
+    with ordered_map(work, range(6)) as results:
         assert list(results) == [0, 10, 20, 30, 40, 50]
 
 
@@ -37,7 +37,7 @@ def test_no_more_things_are_taken_than_are_ahead() -> None:
             taken.append(thing)
             yield thing
 
-    with ahead(str, things()) as results:
+    with ordered_map(str, things()) as results:
         assert next(results) == "0"
         assert len(taken) == 4
     assert len(taken) == 4
@@ -50,7 +50,7 @@ def test_what_the_work_raises_comes_in_its_turn_and_ends_it() -> None:
         begun.append(thing)
         return 1 // (3 - thing)
 
-    with ahead(work, range(100)) as results:
+    with ordered_map(work, range(100)) as results:
         assert [next(results) for _ in range(3)] == [0, 0, 1]
         with pytest.raises(ZeroDivisionError):
             next(results)
@@ -67,7 +67,7 @@ def test_a_block_that_ends_early_waits_for_what_has_begun() -> None:
         done.append(thing)
 
     def leave() -> None:
-        with ahead(work, range(100)) as results:
+        with ordered_map(work, range(100)) as results:
             next(results)
             goes_on.set()
             raise KeyboardInterrupt
@@ -87,7 +87,7 @@ def test_results_that_nobody_wants_any_more_are_not_waited_for_by_the_garbage_co
     def work(thing: int) -> None:
         assert thing == 0 or goes_on.wait(5)
 
-    with ahead(work, range(4)) as results:
+    with ordered_map(work, range(4)) as results:
         next(results)
         ring: list[object] = [results]
         ring.append(ring)
