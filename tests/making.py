@@ -11,8 +11,8 @@ import polars as pl
 
 from batch_screen.config.settings import Settings
 from batch_screen.model import Plan
-from batch_screen.plan.history import KNOWN, Shards, write_known
-from batch_screen.plan.shards import known_path, make_plan, shard_of, shard_rows_path
+from batch_screen.plan.history import KNOWN, Shards, write_history
+from batch_screen.plan.shards import history_path, make_plan, shard_of, shard_rows_path
 from batch_screen.run.state import Identity, Run, create_run
 from batch_screen.schema import ROW, dtypes
 
@@ -71,12 +71,12 @@ def made(
         places = Shards(
             shards,
             shard_of(pl.col("e164"), shards),
-            partial(known_path, folder),
+            partial(history_path, folder),
             lambda shard: pl.read_parquet(
                 shard_rows_path(folder, shard), columns=["e164"]
             ).unique(),
         )
-        return write_known([] if known is None else [known], folder, places)
+        return write_history([] if known is None else [known], folder, places)
 
     plan = make_plan(
         batches(cells),

@@ -20,8 +20,8 @@ from batch_screen.job import Job
 from batch_screen.model import LONGEST_WINDOW_MINUTES, Endpoint, LatestChange, OutcomeKind, Plan
 from batch_screen.numbers.restrict import refuse_unknown_regions
 from batch_screen.plan.build import full_paths, on_disk, plan_inputs, runs_before
-from batch_screen.plan.history import read_known
-from batch_screen.plan.shards import known_path, read_plan
+from batch_screen.plan.history import read_history
+from batch_screen.plan.shards import history_path, read_plan
 from batch_screen.run.events import RunEvents
 from batch_screen.run.state import Identity, Run, find_run, new_run_id
 from batch_screen.tables.summary import Lookups, Rows, Summary, count_rows
@@ -115,7 +115,7 @@ def _known(
     counts = {e: [0, 0, 0] for e in Endpoint}
     slack = timedelta(minutes=LONGEST_WINDOW_MINUTES - rules.margin_minutes)
     for shard, planned in enumerate(plan.shards):
-        known = read_known(known_path(folder, shard), planned.known_sha256)
+        known = read_history(history_path(folder, shard), planned.known_sha256)
         for name, rows in known.filter("reusable").group_by("endpoint").len().iter_rows():
             counts[Endpoint(name)][0] += 0 if Endpoint(name) in rules.joined else rows
         for check, last in _last_observed(known):

@@ -41,8 +41,8 @@ from batch_screen.model import (
     Plan,
     Spent,
 )
-from batch_screen.plan.history import read_known
-from batch_screen.plan.shards import known_path, lookups, numbers
+from batch_screen.plan.history import read_history
+from batch_screen.plan.shards import history_path, lookups, numbers
 from batch_screen.run.state import Run
 from batch_screen.storage.records import damaged
 
@@ -329,7 +329,7 @@ class ShardLine:
     def _planned_tasks(self, shard: int, history: History) -> Iterator[Task | None]:
         """The tasks that can be asked without waiting for others; writes what needs no asking."""
         plan, planned = self._run.plan, self._plan.shards[shard]
-        known = read_known(known_path(plan, shard), planned.known_sha256)
+        known = read_history(history_path(plan, shard), planned.known_sha256)
         for e164, past in recalled(known, numbers(plan, self._plan, shard), self._rules):
             number = Number(shard, e164, past, history.outcomes.pop(e164, {}))
             if not number.outcomes and (e164, self._rules.endpoints[0]) in history.finished:

@@ -98,7 +98,7 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-class Past(msgspec.Struct, frozen=True):
+class EarlierAnswers(msgspec.Struct, frozen=True):
     """What earlier runs know of a number.
 
     ``observed_at``: check → until when its signal was observed; ``reusable``: endpoint → an
@@ -109,7 +109,7 @@ class Past(msgspec.Struct, frozen=True):
     reusable: Mapping[Endpoint, Outcome] = {}
 
 
-NOBODY_ASKED = Past()
+NOBODY_ASKED = EarlierAnswers()
 
 
 class Number(msgspec.Struct):
@@ -117,7 +117,7 @@ class Number(msgspec.Struct):
 
     shard: int
     e164: str
-    past: Past = NOBODY_ASKED
+    past: EarlierAnswers = NOBODY_ASKED
     outcomes: dict[Endpoint, Outcome] = msgspec.field(default_factory=dict)
     begun: set[Endpoint] = msgspec.field(default_factory=set)
 
@@ -169,7 +169,7 @@ def _may_wait(rules: Rules, endpoint: Endpoint, first: Endpoint) -> bool:
     return waits_for_date and (rules.derives or rules.asks_dates_beyond)
 
 
-def last_observed_at(rules: Rules, past: Past, endpoint: Endpoint) -> datetime | None:
+def last_observed_at(rules: Rules, past: EarlierAnswers, endpoint: Endpoint) -> datetime | None:
     """Until when earlier runs had observed what a check asks about, if it looks back so far."""
     is_of_interest = rules.reaches_back and endpoint.takes_max_age
     return past.observed_at.get(endpoint) if is_of_interest else None
@@ -342,7 +342,9 @@ class Following:
 # What a plan knows of each number from earlier runs, in the order of the shard's numbers.
 
 
-def recalled(known: pl.DataFrame, numbers: pl.Series, rules: Rules) -> Iterator[tuple[str, Past]]:
+def recalled(
+    known: pl.DataFrame, numbers: pl.Series, rules: Rules
+) -> Iterator[tuple[str, EarlierAnswers]]:
     """Each number with its past. ``known`` has the columns ``plan.history.KNOWN``."""
     places = numbers.alias("e164").to_frame().with_row_index("place")
     rows = known.join(places, on="e164", how="inner").sort("place").iter_rows(named=True)
@@ -356,7 +358,7 @@ def recalled(known: pl.DataFrame, numbers: pl.Series, rules: Rules) -> Iterator[
             yield e164, NOBODY_ASKED
 
 
-def _past(rows: list[dict[str, Any]], rules: Rules) -> Past:
+def _past(rows: list[dict[str, Any]], rules: Rules) -> EarlierAnswers:
     observed: dict[Endpoint, datetime] = {}
     reusable: dict[Endpoint, Outcome] = {}
     for row in rows:
@@ -366,7 +368,7 @@ def _past(rows: list[dict[str, Any]], rules: Rules) -> Past:
             observed[endpoint.check] = max(at, observed.get(endpoint.check, at))
         if row["reusable"] and endpoint in rules.endpoints and endpoint not in rules.joined:
             reusable[endpoint] = _reused(endpoint, row)
-    return Past(observed, reusable)
+    return EarlierAnswers(observed, reusable)
 
 
 def _is_conclusive(endpoint: Endpoint, row: dict[str, Any]) -> bool:

@@ -31,9 +31,9 @@ from batch_screen.plan.history import (
     earlier_answers,
     earlier_runs,
     is_reusable,
-    write_known,
+    write_history,
 )
-from batch_screen.plan.shards import Know, known_path, make_plan, shard_of, shard_rows_path
+from batch_screen.plan.shards import Know, history_path, make_plan, shard_of, shard_rows_path
 from batch_screen.run.events import RunEvents
 from batch_screen.run.state import Identity
 from batch_screen.storage.partition import HELD_BYTES
@@ -139,10 +139,12 @@ def _knowledge(
         places = Shards(
             shards,
             shard_of(pl.col("e164"), shards),
-            partial(known_path, folder),
+            partial(history_path, folder),
             partial(_numbers, folder),
         )
-        return write_known(batches, folder, places, int(HELD_BYTES * settings.output.memory_share))
+        return write_history(
+            batches, folder, places, int(HELD_BYTES * settings.output.memory_share)
+        )
 
     return know
 

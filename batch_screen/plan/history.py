@@ -62,7 +62,7 @@ class Shards(NamedTuple):
     """A shard's numbers, each once, in a column ``e164``."""
 
 
-def write_known(
+def write_history(
     batches: Iterable[pl.DataFrame], folder: Path, shards: Shards, held_bytes: int = HELD_BYTES
 ) -> dict[int, str]:
     """Writes the newest rows of each number and endpoint to its shard; shard → SHA-256.
@@ -90,7 +90,7 @@ def write_known(
     return digests
 
 
-def read_known(path: Path, sha256: str) -> pl.DataFrame:
+def read_history(path: Path, sha256: str) -> pl.DataFrame:
     """What is known of a shard's numbers, columns ``KNOWN``; no rows where nothing is.
 
     Raises ``JournalError`` if it is not as it was written.

@@ -127,7 +127,7 @@ def check_plan(folder: Path, plan: Plan) -> None:
     for shard, planned in enumerate(plan.shards):
         check_file(shard_rows_path(folder, shard), planned.sha256)
         if planned.known_sha256:
-            check_file(known_path(folder, shard), planned.known_sha256)
+            check_file(history_path(folder, shard), planned.known_sha256)
     check_file(rejects_path(folder), plan.rejects_sha256)
 
 
@@ -136,7 +136,7 @@ def shard_rows_path(folder: Path, shard: int) -> Path:
     return folder / f"rows-{shard:05d}.parquet"
 
 
-def known_path(folder: Path, shard: int) -> Path:
+def history_path(folder: Path, shard: int) -> Path:
     """What earlier runs know of the shard's numbers, where they know anything."""
     return folder / f"known-{shard:05d}.parquet"
 

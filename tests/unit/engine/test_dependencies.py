@@ -24,9 +24,9 @@ from batch_screen.engine.checkpoint import ShardLine, so_far
 from batch_screen.engine.dependencies import (
     NOBODY_ASKED,
     Decision,
+    EarlierAnswers,
     Following,
     Number,
-    Past,
     Rules,
     aimed,
     decide,
@@ -98,7 +98,7 @@ class World:
 
 
 def played(
-    ruled: Rules, world: World, past: Past = NOBODY_ASKED, *, seed: int = 0, cuts: int = 0
+    ruled: Rules, world: World, past: EarlierAnswers = NOBODY_ASKED, *, seed: int = 0, cuts: int = 0
 ) -> tuple[dict[Endpoint, Outcome], list[Endpoint]]:
     """The outcomes of a number and what was asked, answers coming in any order.
 
@@ -155,7 +155,7 @@ def rule_books(draw: st.DrawFn) -> Rules:
 
 
 @st.composite
-def pasts(draw: st.DrawFn) -> Past:
+def pasts(draw: st.DrawFn) -> EarlierAnswers:
     observed = {check: ago(minutes) for check, minutes in draw(LAST).items()}
     reusable = {}
     for endpoint in draw(st.sets(st.sampled_from([e for e in Endpoint if e is not FORWARDING]))):
@@ -171,12 +171,12 @@ def pasts(draw: st.DrawFn) -> Past:
             source=Source.REUSED,
             source_run_id="20260301-0123456789",
         )
-    return Past(observed, reusable if draw(st.booleans()) else {})
+    return EarlierAnswers(observed, reusable if draw(st.booleans()) else {})
 
 
 @given(ruled=rule_books(), world=WORLDS, past=pasts(), seed=st.integers(0, 99))
 def test_every_endpoint_comes_to_one_outcome_and_is_asked_once_at_most(
-    ruled: Rules, world: World, past: Past, seed: int
+    ruled: Rules, world: World, past: EarlierAnswers, seed: int
 ) -> None:
     outcomes, asked = played(ruled, world, past, seed=seed)
     assert set(outcomes) == set(ruled.endpoints)
@@ -192,7 +192,7 @@ def test_every_endpoint_comes_to_one_outcome_and_is_asked_once_at_most(
     cuts=st.integers(0, 4),
 )  # fmt: skip
 def test_neither_the_order_of_answers_nor_a_cut_changes_anything(
-    ruled: Rules, world: World, past: Past, seeds: tuple[int, int], cuts: int
+    ruled: Rules, world: World, past: EarlierAnswers, seeds: tuple[int, int], cuts: int
 ) -> None:
     straight, asked = played(ruled, world, past, seed=seeds[0])
     other, asked_again = played(ruled, world, past, seed=seeds[1], cuts=cuts)
@@ -201,7 +201,9 @@ def test_neither_the_order_of_answers_nor_a_cut_changes_anything(
 
 
 @given(ruled=rule_books(), world=WORLDS, past=pasts())
-def test_what_was_not_asked_has_its_reason(ruled: Rules, world: World, past: Past) -> None:
+def test_what_was_not_asked_has_its_reason(
+    ruled: Rules, world: World, past: EarlierAnswers
+) -> None:
     outcomes, asked = played(ruled, world, past)
     for endpoint, outcome in outcomes.items():
         first = ruled.only_where_changed.get(endpoint)
@@ -294,7 +296,7 @@ def test_the_date_is_asked_where_a_window_does_not_reach(
     minutes: int | None, beyond: str, date: object, expected: dict[Endpoint, str]
 ) -> None:
     ruled = rules([SIM], max_age="since-last-run", beyond_window=beyond)
-    past = Past({} if minutes is None else {SIM: ago(minutes)})
+    past = EarlierAnswers({} if minutes is None else {SIM: ago(minutes)})
     outcomes, _ = played(ruled, World({SIM_DATE: date}), past)
     assert kinds(outcomes) == {e: expected[e] for e in sorted(expected)}
     if expected[SIM] == "derived":
@@ -305,7 +307,9 @@ def test_the_date_is_asked_where_a_window_does_not_reach(
 def test_a_date_that_was_reused_derives_nothing() -> None:
     ruled = rules([SIM, SIM_DATE], derive_checks=True, reuse_within_minutes=DAY)
     reused = World({SIM_DATE: 5}).answer(SIM_DATE)
-    past = Past({}, {SIM_DATE: Outcome(NUMBER, SIM_DATE, kind=reused.kind, source=Source.REUSED)})
+    past = EarlierAnswers(
+        {}, {SIM_DATE: Outcome(NUMBER, SIM_DATE, kind=reused.kind, source=Source.REUSED)}
+    )
     outcomes, asked = played(ruled, World({}), past)
     assert kinds(outcomes) == {SIM: "asked", SIM_DATE: "reused"}
     assert asked == [SIM]

@@ -10,8 +10,8 @@ import pytest
 
 from batch_screen.errors import JournalError
 from batch_screen.model import Endpoint
-from batch_screen.plan.history import earlier_answers, earlier_runs, is_reusable, read_known
-from batch_screen.plan.shards import check_plan, known_path
+from batch_screen.plan.history import earlier_answers, earlier_runs, is_reusable, read_history
+from batch_screen.plan.shards import check_plan, history_path
 from batch_screen.run.layout import LOOKUPS
 from tests.making import known_rows, made
 from tests.making import number as number_making
@@ -122,13 +122,13 @@ def test_each_shard_has_the_newest_rows_of_its_own_numbers(tmp_path: Path, shard
     ]
     run, plan = made(tmp_path, range(200), shard_rows=shard_rows, known=known_rows(rows))
     found = [
-        read_known(known_path(run.plan, shard), planned.known_sha256)
+        read_history(history_path(run.plan, shard), planned.known_sha256)
         for shard, planned in enumerate(plan.shards)
     ]
     for shard, known in enumerate(found):
         numbers = pl.read_parquet(run.plan / f"rows-{shard:05d}.parquet")["e164"]
         assert known["e164"].is_in(numbers.implode()).all()
-        assert known_path(run.plan, shard).exists() == (known.height > 0)
+        assert history_path(run.plan, shard).exists() == (known.height > 0)
     together = pl.concat(found).sort("e164", "endpoint", "reusable")
     keys = [(number_making(i), e.value) for i in range(0, 200, 2) for e in (CHECK, DATE)]
     assert together.select("e164", "endpoint", "source_run_id", "swapped").rows() == [
@@ -144,18 +144,18 @@ def test_a_plan_without_a_past_has_no_such_files(tmp_path: Path) -> None:
     run, plan = made(tmp_path, [1, 2])
     assert [planned.known_sha256 for planned in plan.shards] == [""]
     assert not list(run.plan.glob("known-*"))
-    assert read_known(known_path(run.plan, 0), "").height == 0
+    assert read_history(history_path(run.plan, 0), "").height == 0
 
 
 def test_what_was_damaged_is_refused_by_name(tmp_path: Path) -> None:
     run, plan = made(tmp_path, [1, 2], known=known_rows([row(1, CHECK, 5)]))
     check_plan(run.plan, plan)
-    path = known_path(run.plan, 0)
+    path = history_path(run.plan, 0)
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(JournalError, match=r"known-00000\.parquet is missing or not as it was"):
         check_plan(run.plan, plan)
     with pytest.raises(JournalError, match=r"known-00000\.parquet"):
-        read_known(path, plan.shards[0].known_sha256)
+        read_history(path, plan.shards[0].known_sha256)
 
 
 @pytest.mark.parametrize(
