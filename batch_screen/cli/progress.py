@@ -24,7 +24,7 @@ _UNITS = {"opting out": " rows", "reading": " rows", "asking": " lookups", "writ
 def watcher(heartbeat_seconds: float) -> Iterator[Progress]:
     """A bar if stderr is a terminal and no JSON was asked for, else heartbeat lines."""
     is_bar = sys.stderr.isatty() and not log.is_json()
-    shown: Bar | Heartbeat = Bar() if is_bar else Heartbeat(heartbeat_seconds)
+    shown: Bar | ProgressLines = Bar() if is_bar else ProgressLines(heartbeat_seconds)
     try:
         yield shown
     finally:
@@ -63,7 +63,7 @@ class Bar:
             self._bar = None
 
 
-class Heartbeat:
+class ProgressLines:
     """A line when a stage begins, and one every so many seconds while it goes on or waits."""
 
     def __init__(self, every_seconds: float, clock: Callable[[], float] = monotonic) -> None:

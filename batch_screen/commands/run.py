@@ -38,7 +38,7 @@ from batch_screen.numbers.restrict import refuse_unknown_regions
 from batch_screen.plan.build import Source, full_paths, on_disk, plan_inputs
 from batch_screen.plan.shards import check_plan, read_plan
 from batch_screen.run.events import RunEvents
-from batch_screen.run.heartbeat import Telling
+from batch_screen.run.heartbeat import HeartbeatWriter
 from batch_screen.run.layout import Layout
 from batch_screen.run.sessions import keep_start, read_starts
 from batch_screen.run.state import (
@@ -177,7 +177,7 @@ def _locked(job: Job) -> Iterator[None]:
 @contextmanager
 def _telling(job: Job, watch: RunEvents) -> Iterator[RunEvents]:
     """The watch, of which others can read how far it has come: see ``run.heartbeat``."""
-    telling = Telling(watch.progress, job.state)
+    telling = HeartbeatWriter(watch.progress, job.state)
 
     def on_run(run_id: str) -> None:
         watch.on_run(run_id)

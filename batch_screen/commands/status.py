@@ -20,7 +20,7 @@ from batch_screen.errors import BatchScreenError, ExitCode, InputError
 from batch_screen.journal.segments import outcomes_at_a_glance
 from batch_screen.masking import safe_line
 from batch_screen.plan.shards import read_plan
-from batch_screen.run.heartbeat import UnderWay, read_under_way
+from batch_screen.run.heartbeat import Heartbeat, read_heartbeat
 from batch_screen.run.layout import is_run_id, layout_of_run
 from batch_screen.run.state import Run, read_run
 from batch_screen.storage.lock import Holder, holder_of
@@ -65,7 +65,7 @@ class Status(msgspec.Struct, frozen=True):
     state_folder: str
     runs: list[RunStatus]
     holder: Holder | None = None
-    under_way: UnderWay | None = None
+    under_way: Heartbeat | None = None
     idle_seconds: float | None = None
 
     @property
@@ -95,7 +95,7 @@ def status(out: Path | None, state: Path, now: datetime | None = None) -> Status
         _must_be_readable(out)
     if out is None or state.parent != out or state.exists():
         _must_be_readable(state)
-    holder, telling = holder_of(state), read_under_way(state)
+    holder, telling = holder_of(state), read_heartbeat(state)
     idle = telling.age_seconds(now or datetime.now(UTC)) if telling else None
     found = Status(str(state), [], holder, telling, idle)
     at_work = telling.run_id if telling and found.is_running else ""

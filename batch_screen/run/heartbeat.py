@@ -26,7 +26,7 @@ _EVERY_SECONDS = 2.0
 _LATELY_SECONDS = 60.0
 
 
-class UnderWay(msgspec.Struct, frozen=True):
+class Heartbeat(msgspec.Struct, frozen=True):
     """A stage, how much of it is done, and how fast it has gone for the last minute.
 
     ``run_id`` is empty while it is not known yet which run it is; ``total`` None: it is not known
@@ -53,15 +53,15 @@ class UnderWay(msgspec.Struct, frozen=True):
         return max(0.0, (now - self.at).total_seconds())
 
 
-def read_under_way(state_folder: Path) -> UnderWay | None:
+def read_heartbeat(state_folder: Path) -> Heartbeat | None:
     """What was written last, or None where there is nothing that can be read."""
     try:
-        return msgspec.json.decode((state_folder / _NAME).read_bytes(), type=UnderWay)
+        return msgspec.json.decode((state_folder / _NAME).read_bytes(), type=Heartbeat)
     except (OSError, ValueError):  # msgspec's errors are ValueErrors; half a file after a power cut
         return None
 
 
-class Telling:
+class HeartbeatWriter:
     """Passes a run's progress on to another one, and keeps the file while it does.
 
     A thread of its own writes it, so that a slow disk never holds up who tells of progress.
@@ -129,7 +129,7 @@ class Telling:
             self._seen.popleft()
         since, done = self._seen[0]
         pace = (self._written - done) / (now - since) if now > since else 0.0
-        told = UnderWay(
+        told = Heartbeat(
             os.getpid(),
             datetime.now(UTC),
             self._stage,

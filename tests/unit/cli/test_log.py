@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from batch_screen.cli import log
-from batch_screen.cli.progress import Heartbeat
+from batch_screen.cli.progress import ProgressLines
 from batch_screen.config.sections import LogFormat
 from batch_screen.config.settings import Settings
 from batch_screen.masking import hide
@@ -146,7 +146,7 @@ def test_heartbeats_are_figures_without_separators(
 ) -> None:
     now = [0.0]
     log.choose(log.JSON)
-    heartbeat = Heartbeat(30, lambda: now[0])
+    heartbeat = ProgressLines(30, lambda: now[0])
     heartbeat.stage("asking", total=10_000_000, done=5_000_000)
     heartbeat.advance(3_100)
     now[0] = 31.0

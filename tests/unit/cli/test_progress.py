@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from batch_screen.cli.progress import Bar, Heartbeat, watcher
+from batch_screen.cli.progress import Bar, ProgressLines, watcher
 from batch_screen.run.events import Progress
 
 NUMBER = "+491713920012"
@@ -33,7 +33,7 @@ def heard(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
 
 def test_a_line_for_each_stage_and_one_every_so_often(heard: Callable[[], list[str]]) -> None:
     clock = Clock()
-    heartbeat = Heartbeat(30, clock)
+    heartbeat = ProgressLines(30, clock)
     heartbeat.stage("asking", total=12_000, done=2_000)
     assert heard() == ["asking: 2,000 of 12,000 lookups"]
     clock.now = 29.9
@@ -53,7 +53,7 @@ def test_a_line_for_each_stage_and_one_every_so_often(heard: Callable[[], list[s
 
 def test_every_stage_counts_afresh(heard: Callable[[], list[str]]) -> None:
     clock = Clock()
-    heartbeat = Heartbeat(10, clock)
+    heartbeat = ProgressLines(10, clock)
     heartbeat.stage("reading")
     clock.now = 20.0
     heartbeat.advance(5_000)
@@ -70,13 +70,13 @@ def test_every_stage_counts_afresh(heard: Callable[[], list[str]]) -> None:
 
 
 def test_a_stage_of_another_name_has_no_unit(heard: Callable[[], list[str]]) -> None:
-    heartbeat = Heartbeat(10)
+    heartbeat = ProgressLines(10)
     heartbeat.stage("thinking")
     heartbeat.close()
     assert heard() == ["thinking: 0"]
 
 
-@pytest.mark.parametrize("progress", [Bar(), Heartbeat(1)])
+@pytest.mark.parametrize("progress", [Bar(), ProgressLines(1)])
 def test_notes_are_masked(progress: Progress, heard: Callable[[], list[str]]) -> None:
     progress.note(f"about {NUMBER}")
     assert heard() == ["about +4917••••••12"]
@@ -108,7 +108,7 @@ def test_the_watcher_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_watcher_fits_a_log(heard: Callable[[], list[str]]) -> None:
     with watcher(30) as progress:
         progress.stage("reading")
-    assert isinstance(progress, Heartbeat)
+    assert isinstance(progress, ProgressLines)
     assert heard() == ["reading: 0 rows"]
 
 
@@ -147,7 +147,7 @@ class Dead:
 )
 def test_a_dead_stderr_ends_nothing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     monkeypatch.setattr(sys, "stderr", Dead(error))
-    for progress in (Bar(), Heartbeat(0.0)):
+    for progress in (Bar(), ProgressLines(0.0)):
         progress.stage("asking", total=3)
         progress.advance(1)
         progress.note("hello")
@@ -156,7 +156,7 @@ def test_a_dead_stderr_ends_nothing(monkeypatch: pytest.MonkeyPatch, error: Exce
 
 def test_a_pause_is_no_silence(heard: Callable[[], list[str]]) -> None:
     clock = Clock()
-    heartbeat = Heartbeat(30, clock)
+    heartbeat = ProgressLines(30, clock)
     heartbeat.stage("asking", total=10)
     clock.now = 29.9
     heartbeat.beat()
@@ -172,7 +172,7 @@ def test_a_pause_is_no_silence(heard: Callable[[], list[str]]) -> None:
 
 
 def test_the_timer_beats_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    heartbeat, twice = Heartbeat(0.001), threading.Semaphore(0)
+    heartbeat, twice = ProgressLines(0.001), threading.Semaphore(0)
     monkeypatch.setattr(heartbeat, "_say", lambda event: twice.release())
     heartbeat.stage("asking")
     assert twice.acquire(timeout=10)

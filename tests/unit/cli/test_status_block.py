@@ -11,7 +11,7 @@ from batch_screen.cli.status_block import Resuming, resuming, status_block
 from batch_screen.commands.status import RunStatus, State, Status
 from batch_screen.config.load import load_settings
 from batch_screen.config.settings import Settings
-from batch_screen.run.heartbeat import UnderWay
+from batch_screen.run.heartbeat import Heartbeat
 from batch_screen.storage.lock import Holder
 
 OUT = {"output": {"folder": "my out"}}
@@ -84,7 +84,7 @@ def test_what_cannot_be_typed_is_said() -> None:
 RUN = "20260302-0123456789"
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 HOLDER = Holder(71, "2026-03-02T00:00:00+00:00", "here", is_alive=True)
-ASKING = UnderWay(71, NOW, "asking", 250, 1_000, 12.5, RUN)
+ASKING = Heartbeat(71, NOW, "asking", 250, 1_000, 12.5, RUN)
 
 
 def run(state: State, **more: object) -> RunStatus:

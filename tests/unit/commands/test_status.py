@@ -11,7 +11,7 @@ import pytest
 from batch_screen.commands.status import State, Status, status
 from batch_screen.errors import InputError
 from batch_screen.run.events import Silent
-from batch_screen.run.heartbeat import Telling
+from batch_screen.run.heartbeat import HeartbeatWriter
 from batch_screen.run.state import Run
 from batch_screen.storage.atomic import make_folder
 from batch_screen.storage.lock import locked
@@ -53,7 +53,7 @@ def test_a_run_that_can_be_resumed(out: Path, run: Run) -> None:
 def test_a_run_that_goes_on(out: Path, run: Run) -> None:
     state = out / ".state"
     with locked(state):
-        telling = Telling(Silent(), state)
+        telling = HeartbeatWriter(Silent(), state)
         telling.of(run.run_id)
         telling.stage("asking", total=5)
         found = looked(out)
@@ -71,7 +71,7 @@ def test_a_run_that_goes_on(out: Path, run: Run) -> None:
 @pytest.mark.parametrize(("host", "state"), [("elsewhere", "running"), ("", "resumable")])
 def test_a_process_that_cannot_be_seen(out: Path, run: Run, host: str, state: str) -> None:
     """What another machine has just written is at work; what a killed process left is not."""
-    telling = Telling(Silent(), out / ".state")
+    telling = HeartbeatWriter(Silent(), out / ".state")
     telling.of(run.run_id)
     telling.stage("asking", total=5)
     content = (out / ".state" / "progress.json").read_bytes()

@@ -9,7 +9,7 @@ import pytest
 
 from batch_screen.run import heartbeat
 from batch_screen.run.events import Silent
-from batch_screen.run.heartbeat import Telling, UnderWay, read_under_way
+from batch_screen.run.heartbeat import Heartbeat, HeartbeatWriter, read_heartbeat
 
 
 class Heard(Silent):
@@ -38,15 +38,15 @@ class Clock:
         return self.now
 
 
-def read(folder: Path) -> UnderWay:
-    found = read_under_way(folder)
+def read(folder: Path) -> Heartbeat:
+    found = read_heartbeat(folder)
     assert found is not None
     return found
 
 
 def test_all_is_passed_on(tmp_path: Path) -> None:
     heard = Heard()
-    telling = Telling(heard, tmp_path)
+    telling = HeartbeatWriter(heard, tmp_path)
     telling.stage("asking", total=9, done=2)
     telling.advance(3)
     telling.note("a word")
@@ -57,7 +57,7 @@ def test_all_is_passed_on(tmp_path: Path) -> None:
 
 def test_others_read_how_far_it_is_and_how_fast(tmp_path: Path) -> None:
     clock = Clock()
-    telling = Telling(Silent(), tmp_path, clock)
+    telling = HeartbeatWriter(Silent(), tmp_path, clock)
     telling.of("20261123-0123456789")
     telling.stage("asking", total=1_000, done=100)
     assert (read(tmp_path).done, read(tmp_path).per_second) == (100, 0)
@@ -78,7 +78,7 @@ def test_others_read_how_far_it_is_and_how_fast(tmp_path: Path) -> None:
 
 def test_the_pace_is_that_of_the_last_minute(tmp_path: Path) -> None:
     clock = Clock()
-    telling = Telling(Silent(), tmp_path, clock)
+    telling = HeartbeatWriter(Silent(), tmp_path, clock)
     telling.stage("asking", total=100_000)
     for second in range(300):
         clock.now += 1
@@ -91,7 +91,7 @@ def test_the_pace_is_that_of_the_last_minute(tmp_path: Path) -> None:
 
 
 def test_what_does_not_advance_grows_old(tmp_path: Path) -> None:
-    telling = Telling(Silent(), tmp_path)
+    telling = HeartbeatWriter(Silent(), tmp_path)
     telling.stage("asking", total=9)
     before = read(tmp_path)
     telling.beat()
@@ -104,7 +104,7 @@ def test_what_does_not_advance_grows_old(tmp_path: Path) -> None:
 
 def test_a_thread_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "_EVERY_SECONDS", 0.001)
-    telling = Telling(Silent(), tmp_path)
+    telling = HeartbeatWriter(Silent(), tmp_path)
     telling.stage("asking", total=9)
     telling.advance(4)
     deadline = monotonic() + 10
@@ -118,13 +118,13 @@ def test_a_thread_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("content", [b"", b"{", b"null", b"\xff", b'{"pid": 1}'])
 def test_what_a_power_cut_leaves_says_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "progress.json").write_bytes(content)
-    assert read_under_way(tmp_path) is None
+    assert read_heartbeat(tmp_path) is None
 
 
 def test_a_folder_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
-    telling = Telling(Silent(), tmp_path / "gone")
+    telling = HeartbeatWriter(Silent(), tmp_path / "gone")
     telling.stage("asking", total=3)
     telling.advance(1)
     telling.beat()
     telling.end()
-    assert read_under_way(tmp_path / "gone") is None
+    assert read_heartbeat(tmp_path / "gone") is None
