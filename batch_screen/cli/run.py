@@ -53,11 +53,11 @@ def run(*, as_json: bool, **options: Any) -> int:
     log.choose(settings.logging.format)
 
     from batch_screen.cli.progress import watcher  # noqa: PLC0415
-    from batch_screen.cli.session import Start  # noqa: PLC0415 (heavy)
+    from batch_screen.cli.session import SessionConsole  # noqa: PLC0415 (heavy)
     from batch_screen.commands.run import run as run_job  # noqa: PLC0415
     from batch_screen.run.events import CancelToken, RunEvents  # noqa: PLC0415
 
-    stop, start = CancelToken(), Start(settings, as_json=as_json)
+    stop, start = CancelToken(), SessionConsole(settings, as_json=as_json)
     _obey_signals(stop)
     with start.told():
         job = job_of(options, needs_key=True, settings=settings)

@@ -21,7 +21,7 @@ from batch_screen.tables.summary import Ending
 _CAUSE_CHARACTERS = 4_000
 
 
-class Start:
+class SessionConsole:
     """What is known of a start; ``screened`` is set when there are figures."""
 
     def __init__(self, settings: Settings, *, as_json: bool) -> None:

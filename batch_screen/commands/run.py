@@ -40,7 +40,7 @@ from batch_screen.plan.shards import check_plan, read_plan
 from batch_screen.run.events import RunEvents
 from batch_screen.run.heartbeat import HeartbeatWriter
 from batch_screen.run.layout import Layout
-from batch_screen.run.sessions import keep_start, read_starts
+from batch_screen.run.sessions import keep_session, read_sessions
 from batch_screen.run.state import (
     Identity,
     Run,
@@ -66,7 +66,7 @@ class Screened(msgspec.Struct, frozen=True):
     was_complete: bool = False
 
 
-class _Start(NamedTuple):
+class _Session(NamedTuple):
     """One start of a run."""
 
     job: Job
@@ -114,9 +114,9 @@ def run(
             return Screened(judged, layout, was_complete=True)
         _refuse_to_buy_again(job, run, layout)
         plan = _plan(job, run, files, watch)
-        start = _Start(job, run, plan, started_at, ended=[])
+        start = _Session(job, run, plan, started_at, ended=[])
         with _summed_up(start, watch, on_stopped):
-            read_starts(run.starts, run.run_id)  # damage is told before anything more is bought
+            read_sessions(run.starts, run.run_id)  # damage is told before anything more is bought
             layout.check_writable()
             watch.progress.note(
                 f"run {run.run_id}; if it is stopped, the same command resumes it without "
@@ -129,7 +129,7 @@ def run(
 
 
 @contextmanager
-def _summed_up(start: _Start, watch: RunEvents, on_stopped: OnStopped) -> Iterator[None]:
+def _summed_up(start: _Session, watch: RunEvents, on_stopped: OnStopped) -> Iterator[None]:
     """Whatever ends the start, how far the run has come is counted, written and told.
 
     What fails while doing so is told and goes no further: the error that ended the start does.
@@ -155,7 +155,7 @@ def _told(watch: RunEvents, what: str) -> Iterator[None]:
             watch.progress.note(f"{what}: {error}")
 
 
-def _count_stopped(start: _Start, error: Exception) -> Summary:
+def _count_stopped(start: _Session, error: Exception) -> Summary:
     session = start.ended[0] if start.ended else Session(start.started_at, datetime.now(UTC))
     return count_stopped(start.run, start.plan, start.job.settings, session, error)
 
@@ -273,7 +273,7 @@ def _server(job: Job, run: Run) -> Iterator[tuple[Settings, str, Clock]]:
         yield settings, DEFAULT_KEY, lambda: utc_now() + (began - created_at)
 
 
-def _ask(start: _Start, watch: RunEvents) -> Session:
+def _ask(start: _Session, watch: RunEvents) -> Session:
     """Asks what has no outcome yet. What this start did is kept, also where it was stopped."""
     job, run, plan = start.job, start.run, start.plan
 
@@ -304,7 +304,7 @@ def _ask(start: _Start, watch: RunEvents) -> Session:
 
 def _keep(run: Run, session: Session) -> None:
     if session.attempts:  # a start that only writes files again has no pace
-        keep_start(run.starts, run.run_id, session)
+        keep_session(run.starts, run.run_id, session)
 
 
 def _session(started_at: datetime, asked: Asked) -> Session:

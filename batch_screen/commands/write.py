@@ -41,7 +41,7 @@ from batch_screen.report.charts import pace_svg
 from batch_screen.report.page import write_report
 from batch_screen.run.events import RunEvents
 from batch_screen.run.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout, row_groups
-from batch_screen.run.sessions import read_starts
+from batch_screen.run.sessions import read_sessions
 from batch_screen.run.state import Run
 from batch_screen.schema import KEPT_PREFIX, conform
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
@@ -353,7 +353,7 @@ def _summary(
 
 def _starts(run: Run) -> list[Session]:
     """The run's starts; the more there are, the longer are the steps of their pace."""
-    starts = read_starts(run.starts, run.run_id)
+    starts = read_sessions(run.starts, run.run_id)
     steps = max(_STEPS_OF_A_START, _STEPS_TOLD // max(1, len(starts)))
     return [replace(start, pace=start.pace.at_most(steps)) for start in starts]
 

@@ -17,7 +17,7 @@ from batch_screen.storage.records import damaged, read_record, write_record
 _NAME = re.compile(r"\d{4,}\.json")
 
 
-class Start(msgspec.Struct, frozen=True):
+class SessionRecord(msgspec.Struct, frozen=True):
     """A session, and whose it was: numbered from 1 in each run."""
 
     run_id: str
@@ -25,13 +25,13 @@ class Start(msgspec.Struct, frozen=True):
     session: Session
 
 
-def keep_start(folder: Path, run_id: str, session: Session) -> None:
+def keep_session(folder: Path, run_id: str, session: Session) -> None:
     """Writes the session beside those of the earlier starts."""
     number = max(_numbers(folder), default=0) + 1
-    write_record(_path(folder, number), Start(run_id, number, session))
+    write_record(_path(folder, number), SessionRecord(run_id, number, session))
 
 
-def read_starts(folder: Path, run_id: str) -> list[Session]:
+def read_sessions(folder: Path, run_id: str) -> list[Session]:
     """The sessions of all starts that came to an end, in their order.
 
     Raises ``JournalError`` if one is damaged, missing or another's.
@@ -42,7 +42,7 @@ def read_starts(folder: Path, run_id: str) -> list[Session]:
 
 def _read(folder: Path, run_id: str, number: int) -> Session:
     path = _path(folder, number)
-    start = read_record(path, Start)
+    start = read_record(path, SessionRecord)
     if (start.run_id, start.number) != (run_id, number):
         raise damaged(path)
     return start.session

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batch_screen.cli import log, session
-from batch_screen.cli.session import Start
+from batch_screen.cli.session import SessionConsole
 from batch_screen.commands.run import Screened
 from batch_screen.config.sections import Output
 from batch_screen.config.settings import Settings
@@ -40,7 +40,7 @@ def test_a_start_that_comes_to_its_end(
     settings: Settings, screened: Screened, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log.choose(log.JSON)
-    begun = Start(settings, as_json=True)
+    begun = SessionConsole(settings, as_json=True)
     with begun.told():
         begun.belong_to(RUN_ID)
         begun.screened = screened
@@ -60,7 +60,7 @@ def test_a_start_that_comes_to_its_end(
 def test_in_text_the_block_says_it_all(
     settings: Settings, screened: Screened, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    begun = Start(settings, as_json=False)
+    begun = SessionConsole(settings, as_json=False)
     with begun.told():
         begun.screened = screened
     said = capsys.readouterr()
@@ -80,7 +80,7 @@ def test_in_text_the_block_says_it_all(
 def test_whatever_ends_it_is_told_and_goes_on(
     settings: Settings, error: BaseException, code: int, cause: str
 ) -> None:
-    begun = Start(settings, as_json=False)
+    begun = SessionConsole(settings, as_json=False)
     begun.run_date = "2026-11-23"
     with pytest.raises(type(error)), begun.told():
         raise error
@@ -96,7 +96,7 @@ def test_what_cannot_be_shown_is_told_all_the_same(
         raise ZeroDivisionError
 
     monkeypatch.setattr(session, "closing_block", fail)
-    begun = Start(settings, as_json=False)
+    begun = SessionConsole(settings, as_json=False)
     with pytest.raises(ZeroDivisionError), begun.told():
         begun.screened = screened
     assert Path(settings.output.summary_file).exists()

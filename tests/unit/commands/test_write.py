@@ -30,7 +30,7 @@ from batch_screen.model import Endpoint, Intent, Outcome, OutcomeKind, Pace, Pla
 from batch_screen.plan.shards import shard_rows_path
 from batch_screen.run.events import CancelToken, RunEvents, Silent
 from batch_screen.run.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
-from batch_screen.run.sessions import keep_start
+from batch_screen.run.sessions import keep_session
 from batch_screen.run.state import Run
 from batch_screen.schema import LOOKUP, conform, dtypes
 from batch_screen.tables.manifest import is_whole
@@ -331,7 +331,7 @@ def test_many_starts_fill_no_summary(tmp_path: Path) -> None:
     pace = Pace(1.0, [9] * 600, [1] * 600, [9.8] * 600)
     long = msgspec.structs.replace(SESSION, attempts=5400, pace=pace)
     for _ in range(300):
-        keep_start(reported.run.starts, reported.run.run_id, long)
+        keep_session(reported.run.starts, reported.run.run_id, long)
     starts = reported.report().starts
     assert len(starts) == 300
     assert {len(start.pace.attempts) for start in starts} == {10}
