@@ -198,7 +198,7 @@ class _Stream:
         return task
 
 
-class ShardLine:
+class Checkpointer:
     """The stream of tasks over all unsealed shards, and the sealing behind it."""
 
     def __init__(  # noqa: PLR0913 (what it works on, and whom it tells)

@@ -17,7 +17,7 @@ from batch_screen.api.client import Client
 from batch_screen.config.settings import Schedule, Settings
 from batch_screen.engine.adaptive_rate import Governor
 from batch_screen.engine.budget import Budget
-from batch_screen.engine.checkpoint import ShardLine, so_far
+from batch_screen.engine.checkpoint import Checkpointer, so_far
 from batch_screen.engine.dependencies import rules_of
 from batch_screen.engine.dispatcher import Dispatcher
 from batch_screen.engine.pacer import Throttle
@@ -175,7 +175,7 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as ask_all)
             dispatcher.wake()
             watch.progress.advance(count)
 
-        line = ShardLine(
+        line = Checkpointer(
             run,
             plan,
             rules_of(settings),
@@ -212,7 +212,7 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as ask_all)
 
 
 async def _run_out(
-    dispatcher: Dispatcher, line: ShardLine, beside: Sequence[asyncio.Task[None]]
+    dispatcher: Dispatcher, line: Checkpointer, beside: Sequence[asyncio.Task[None]]
 ) -> None:
     """Asks all there is, then ends what runs beside it, then saves the rest."""
     try:

@@ -18,7 +18,7 @@ from batch_screen.config.settings import Pacing, Retry, Settings
 from batch_screen.engine import checkpoint as shards_module
 from batch_screen.engine.adaptive_rate import Governor
 from batch_screen.engine.budget import Budget
-from batch_screen.engine.checkpoint import History, ShardLine, so_far
+from batch_screen.engine.checkpoint import Checkpointer, History, so_far
 from batch_screen.engine.dependencies import rules_of
 from batch_screen.engine.dispatcher import Dispatcher
 from batch_screen.engine.pacer import Throttle
@@ -81,15 +81,15 @@ class Session:
         self.tasks: list[Task] = []
         self.error: BaseException | None = None
 
-    def go(self, what: Callable[[Session, ShardLine], Any]) -> Session:
+    def go(self, what: Callable[[Session, Checkpointer], Any]) -> Session:
         asyncio.run(self._go(what))
         return self
 
-    async def _go(self, what: Callable[[Session, ShardLine], Any]) -> None:
+    async def _go(self, what: Callable[[Session, Checkpointer], Any]) -> None:
         def count(outcomes: int) -> None:
             self.saved += outcomes
 
-        line = ShardLine(
+        line = Checkpointer(
             self.run,
             self.plan,
             rules_of(Settings(screening=self.screening)),
@@ -114,7 +114,7 @@ class Session:
         ]
 
 
-def ask_everything(session: Session, line: ShardLine) -> None:
+def ask_everything(session: Session, line: Checkpointer) -> None:
     for task in line.tasks():
         session.tasks.append(task)
         line.note(task.shard, Intent(task.lookup.e164, task.lookup.endpoint))
@@ -122,8 +122,8 @@ def ask_everything(session: Session, line: ShardLine) -> None:
         line.save(task.shard, answer(task.lookup))
 
 
-def ask_some(share: float) -> Callable[[Session, ShardLine], None]:
-    def ask(session: Session, line: ShardLine) -> None:
+def ask_some(share: float) -> Callable[[Session, Checkpointer], None]:
+    def ask(session: Session, line: Checkpointer) -> None:
         chance = random.Random(7)
         for task in line.tasks():
             if chance.random() < share:
@@ -181,7 +181,7 @@ def test_a_resume_asks_only_what_is_missing(planned: tuple[Run, Plan]) -> None:
     assert third.tasks == []
 
 
-def drop_dates(session: Session, line: ShardLine) -> None:
+def drop_dates(session: Session, line: Checkpointer) -> None:
     """The endpoint is given up after a while: the other one is asked to the end."""
     for task in line.tasks():
         if task.lookup.endpoint is DATE and len(session.tasks) >= 20:
@@ -206,7 +206,7 @@ def test_what_was_dropped_is_asked_by_the_next_start(planned: tuple[Run, Plan]) 
 
 
 def test_a_shard_of_which_all_is_dropped_is_closed(planned: tuple[Run, Plan]) -> None:
-    def drop_all(_: Session, line: ShardLine) -> None:
+    def drop_all(_: Session, line: Checkpointer) -> None:
         for task in line.tasks():
             line.drop(task.shard, task.lookup)
 
@@ -219,7 +219,7 @@ def test_a_finished_shard_that_was_not_sealed_is_sealed(planned: tuple[Run, Plan
     run, plan = planned
     crashed = Session(run, plan)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ShardLine, "_seal_if_complete", lambda *_: None)
+        patch.setattr(Checkpointer, "_seal_if_complete", lambda *_: None)
         crashed.go(ask_everything)
     assert crashed.sealed() == []
     resumed = Session(run, plan).go(ask_everything)
@@ -369,7 +369,7 @@ def test_an_answer_outlives_the_process_before_it_is_on_disk(
     monkeypatch.setattr(SegmentWriter, "sync", lambda *_: is_read.wait(5))
     kept: list[object] = []
 
-    def ask_one(session: Session, line: ShardLine) -> None:
+    def ask_one(session: Session, line: Checkpointer) -> None:
         task = next(line.tasks())
         line.save(task.shard, answer(task.lookup))
         line.flush()
@@ -386,7 +386,7 @@ def test_a_full_disk_is_told_before_the_request_is_sent(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    def ask_one(session: Session, line: ShardLine) -> None:
+    def ask_one(session: Session, line: Checkpointer) -> None:
         task = next(line.tasks())
         monkeypatch.setattr("batch_screen.journal.segments._write_all", full)
         line.note(task.shard, Intent(task.lookup.e164, task.lookup.endpoint))
@@ -480,7 +480,9 @@ class Server:
 async def start(run: Run, plan: Plan, server: Server, requests: int) -> None:
     """One start, which is stopped when so many requests were asked."""
     loop = asyncio.get_running_loop()
-    line = ShardLine(run, plan, rules_of(FAST), on_saved=lambda _: None, on_failure=lambda _: None)
+    line = Checkpointer(
+        run, plan, rules_of(FAST), on_saved=lambda _: None, on_failure=lambda _: None
+    )
     governor = Deaf(lambda: 1e6, FAST.pacing, clock=loop.time)
 
     async def ask(lookup: Lookup, correlator: str) -> Answer:

@@ -20,7 +20,7 @@ from batch_screen.config.sections import Guards
 from batch_screen.config.settings import Pacing, Settings
 from batch_screen.engine.adaptive_rate import Governor
 from batch_screen.engine.budget import Budget
-from batch_screen.engine.checkpoint import ShardLine, so_far
+from batch_screen.engine.checkpoint import Checkpointer, so_far
 from batch_screen.engine.dependencies import (
     NOBODY_ASKED,
     Decision,
@@ -402,7 +402,7 @@ async def start(run: Run, plan: Plan, settings: Settings, server: Server, most: 
     def saved(_count: int) -> None:
         dispatcher.wake()
 
-    line = ShardLine(
+    line = Checkpointer(
         run,
         plan,
         rules_of(settings),
@@ -526,7 +526,7 @@ def test_what_is_asked_already_did_not_wait() -> None:
 
 async def dropping(run: Run, plan: Plan, settings: Settings, given_up: Endpoint) -> None:
     """A start in which one endpoint was given up before it began."""
-    line = ShardLine(
+    line = Checkpointer(
         run, plan, rules_of(settings), on_saved=lambda _: None, on_failure=lambda _: None
     )
     server, idle = Server(), 0
@@ -591,13 +591,13 @@ def test_outcomes_that_need_no_asking_do_not_fill_the_memory(
     rows = [{**row, "e164": number(i)} for row in earlier().to_dicts()[-1:] for i in CELLS]
     run, plan = made(tmp_path, CELLS, settings, known=known_rows(rows))
     most = []
-    saved = ShardLine.save
+    saved = Checkpointer.save
 
-    def save(line: ShardLine, *arguments: Any) -> None:
+    def save(line: Checkpointer, *arguments: Any) -> None:
         saved(line, *arguments)
         most.append(line.unsaved)
 
-    monkeypatch.setattr(ShardLine, "save", save)
+    monkeypatch.setattr(Checkpointer, "save", save)
     server = Server()
     asyncio.run(start(run, plan, settings, server, 0))
     assert server.asked.total() == 0
