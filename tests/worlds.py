@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from batch_screen.config.sections import Guards
 from batch_screen.config.settings import Pacing, Retry, Settings
-from batch_screen.engine.adaptive_rate import Governor
+from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.budget import Budget
 from batch_screen.engine.dispatcher import Dispatcher
-from batch_screen.engine.pacer import Throttle
+from batch_screen.engine.pacer import Pacer
 from batch_screen.engine.tasks import Task
 from batch_screen.errors import BatchScreenError
 from batch_screen.model import Answer, Attempt, Endpoint, Held, Intent, Lookup, Outcome, OutcomeKind
@@ -195,13 +195,13 @@ class _Run:
         pacing = settings.pacing
         ceiling = pacing.rate_per_second * (1 - pacing.headroom)
         rng = random.Random(1)
-        governor = Governor(lambda: ceiling, pacing, clock=loop.time, jitter=rng.random)
+        governor = AdaptiveRate(lambda: ceiling, pacing, clock=loop.time, jitter=rng.random)
         dispatcher = Dispatcher(
             settings,
             ask=self.ask,
             journal=self.journal,
             correlate=lambda lookup, attempt: f"{lookup.e164} {attempt}",
-            throttle=Throttle(pacing, governor, clock=loop.time, endpoints=settings.endpoints),
+            throttle=Pacer(pacing, governor, clock=loop.time, endpoints=settings.endpoints),
             budget=Budget(settings.budget, settings.prices, {}),
         )
         loop.call_later(world.most_seconds, dispatcher.halt, BatchScreenError("never ends"))

@@ -1,7 +1,7 @@
 """How fast attempts may start: what settings, the clock on the wall and the server permit now.
 
 There is one governor for the account, and one for each endpoint that has a limit of its own. The
-rules are pure functions of what was seen; a ``Governor`` only remembers that, and never makes
+rules are pure functions of what was seen; a ``AdaptiveRate`` only remembers that, and never makes
 anybody wait: that is the pacer's.
 """
 
@@ -70,7 +70,7 @@ def ramp(elapsed_seconds: float, ramp_up_seconds: float) -> float:
     return START_SHARE + (1 - START_SHARE) * elapsed_seconds / ramp_up_seconds
 
 
-class Governor:
+class AdaptiveRate:
     """Says the rate permitted now, and the instant before which nothing may start.
 
     ``ceiling`` is the rate that settings and timetable permit at the moment; headroom has been

@@ -22,7 +22,7 @@ from batch_screen.engine.accusations import Accusations, Withheld
 from batch_screen.engine.budget import Budget
 from batch_screen.engine.dependencies import aimed
 from batch_screen.engine.guards import Canary, EndpointBreaker, Outage, Reachability, Refusals
-from batch_screen.engine.pacer import Throttle
+from batch_screen.engine.pacer import Pacer
 from batch_screen.engine.retry import ACCOUNT, HELD, Verdict, account_error, judge, wait_seconds
 from batch_screen.engine.schedule import spelled
 from batch_screen.engine.tasks import (
@@ -75,7 +75,7 @@ class Dispatcher:
         ask: Ask,
         journal: Journal,
         correlate: Correlate,
-        throttle: Throttle,
+        throttle: Pacer,
         budget: Budget,
         clock: Clock = utc_now,
     ) -> None:

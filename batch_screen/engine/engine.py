@@ -15,12 +15,12 @@ import msgspec
 
 from batch_screen.api.client import Client
 from batch_screen.config.settings import Schedule, Settings
-from batch_screen.engine.adaptive_rate import Governor
+from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.budget import Budget
 from batch_screen.engine.checkpoint import Checkpointer, so_far
 from batch_screen.engine.dependencies import rules_of
 from batch_screen.engine.dispatcher import Dispatcher
-from batch_screen.engine.pacer import Throttle
+from batch_screen.engine.pacer import Pacer
 from batch_screen.engine.schedule import ClosingTime, Timetable, closing_time
 from batch_screen.engine.tasks import Clock, utc_now
 from batch_screen.errors import ConfigurationError, Stopped
@@ -232,7 +232,7 @@ def _recall(dispatcher: Dispatcher, proved: Mapping[Endpoint, int], enough: int)
             dispatcher.trust(endpoint)
 
 
-def _throttle(settings: Settings, clock: Callable[[], float], watch: RunEvents) -> Throttle:
+def _throttle(settings: Settings, clock: Callable[[], float], watch: RunEvents) -> Pacer:
     pacing, schedule = settings.pacing, settings.schedule
     timetable = Timetable(schedule, pacing.rate_per_second, headroom=pacing.headroom)
     if timetable.rate(_now()) == 0:
@@ -241,8 +241,8 @@ def _throttle(settings: Settings, clock: Callable[[], float], watch: RunEvents) 
             f"schedule.rate_per_second_by_hour permits no request at this hour; waiting until "
             f"{opens_at:%H:%M} ({schedule.timezone})"
         )
-    governor = Governor(_ceiling(timetable, schedule), pacing, clock=clock)
-    return Throttle(pacing, governor, clock=clock, endpoints=settings.endpoints)
+    governor = AdaptiveRate(_ceiling(timetable, schedule), pacing, clock=clock)
+    return Pacer(pacing, governor, clock=clock, endpoints=settings.endpoints)
 
 
 def _ceiling(timetable: Timetable, schedule: Schedule) -> Callable[[], float]:
@@ -266,7 +266,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-async def _pulse(throttle: Throttle, collector: Collector) -> None:
+async def _pulse(throttle: Pacer, collector: Collector) -> None:
     """Tells how late the event loop is: nobody else knows when it was to be somewhere."""
     loop = asyncio.get_running_loop()
     while True:

@@ -15,7 +15,7 @@ from functools import partial
 from aiolimiter import AsyncLimiter
 
 from batch_screen.config.settings import Pacing
-from batch_screen.engine.adaptive_rate import Governor
+from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.concurrency import Concurrency
 from batch_screen.engine.pace_log import PaceLog
 from batch_screen.engine.recovery import Starts
@@ -55,10 +55,10 @@ def bucket(rate_per_second: float) -> tuple[float, float]:
     return size, size / rate
 
 
-class Pacer:
+class RatePacer:
     """Lets attempts start, one after the other, at the governor's rate."""
 
-    def __init__(self, governor: Governor, *, clock: Callable[[], float]) -> None:
+    def __init__(self, governor: AdaptiveRate, *, clock: Callable[[], float]) -> None:
         self._governor = governor
         self._clock = clock
         self._limiter: AsyncLimiter | None = None
@@ -216,13 +216,13 @@ _INCONCLUSIVE = frozenset({OutcomeKind.SERVER_ERROR, OutcomeKind.TIMEOUT, Outcom
 _log = masked_logger(__name__)
 
 
-class Throttle:
+class Pacer:
     """Lets attempts start one after the other, and learns from every answer."""
 
     def __init__(
         self,
         pacing: Pacing,
-        governor: Governor,
+        governor: AdaptiveRate,
         *,
         clock: Callable[[], float],
         endpoints: Collection[Endpoint] = tuple(Endpoint),
@@ -231,7 +231,7 @@ class Throttle:
         self._pacing = pacing
         self._governor = governor
         self._clock = clock
-        self._pacer = Pacer(governor, clock=clock)
+        self._pacer = RatePacer(governor, clock=clock)
         self._is_alone = len(endpoints) < 2
         self._blame = Blame()
         self._sent = self._last_passed = 0
@@ -239,7 +239,7 @@ class Throttle:
         self._sent_at_endpoint: Counter[Endpoint] = Counter()
         self._streaks = {endpoint: Streak() for endpoint in Endpoint}
         self._tests = {endpoint: ShareTest() for endpoint in Endpoint}
-        self._governors: dict[Endpoint, Governor] = {}
+        self._governors: dict[Endpoint, AdaptiveRate] = {}
         self._pacers = {
             endpoint: EndpointPacer(partial(_same, rate * (1 - pacing.headroom)), clock=clock)
             for endpoint, rate in pacing.rate_per_second_by_endpoint.items()
@@ -404,11 +404,11 @@ class Throttle:
             for each, test in self._tests.items():
                 test.restart(self._sent_at_endpoint[each])
 
-    def _part(self, endpoint: Endpoint) -> Governor:
+    def _part(self, endpoint: Endpoint) -> AdaptiveRate:
         """From now on the endpoint has a rate of its own, and the account's knows nothing of it."""
         pacing, total = self._pacing, self._governor
         most = pacing.rate_per_second_by_endpoint.get(endpoint, math.inf) * (1 - pacing.headroom)
-        governor = Governor(
+        governor = AdaptiveRate(
             lambda: min(most, total.ceiling()),
             pacing.model_copy(update={"ramp_up_seconds": 0.0}),
             clock=self._clock,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.config.settings import Pacing
-from batch_screen.engine.adaptive_rate import TRIAL_SHARE, Governor, ramp
+from batch_screen.engine.adaptive_rate import TRIAL_SHARE, AdaptiveRate, ramp
 from batch_screen.engine.recovery import HOLD_SECONDS
 from batch_screen.engine.scope import SEVERAL
 from batch_screen.model import Allowance, Answer, OutcomeKind
@@ -37,7 +37,7 @@ class Asking:
     ) -> None:
         self.clock = Clock()
         pacing = Pacing(ramp_up_seconds=ramp_up, headroom=headroom, max_retry_after_seconds=longest)
-        self.governor = Governor(lambda: ceiling, pacing, clock=self.clock, jitter=lambda: 0.0)
+        self.governor = AdaptiveRate(lambda: ceiling, pacing, clock=self.clock, jitter=lambda: 0.0)
         self.place = 0
 
     def send(self, count: int = 1, rate: float = 100) -> range:
@@ -100,7 +100,7 @@ def test_after_an_outage_the_ramp_begins_again() -> None:
 
 
 def test_a_pause_only_ever_moves_later_and_is_jittered() -> None:
-    governor = Governor(lambda: 1.0, Pacing(), clock=lambda: 0.0, jitter=lambda: 1.0)
+    governor = AdaptiveRate(lambda: 1.0, Pacing(), clock=lambda: 0.0, jitter=lambda: 1.0)
     governor.pause(100)
     governor.pause(5)
     assert governor.not_before == pytest.approx(105)
@@ -369,7 +369,7 @@ class Drive:
         self.limit, self.way, self.odd = limit, way, odd
         self.change, self.phase = change, phase
         self.clock, self.chance = Clock(), random.Random(1)
-        self.governor = Governor(
+        self.governor = AdaptiveRate(
             lambda: ceiling,
             Pacing(ramp_up_seconds=ramp_up),
             clock=self.clock,
@@ -536,7 +536,7 @@ def test_a_fast_rate_that_is_a_little_too_high_does_not_pause_for_ever(
 # --- what headers say -----------------------------------------------------------------------
 
 
-def told(asking: Asking, allowance: Allowance, times: int = 3) -> Governor:
+def told(asking: Asking, allowance: Allowance, times: int = 3) -> AdaptiveRate:
     for _ in range(times):
         answer = Answer(kind=OutcomeKind.SUCCESS, allowance=allowance)
         asking.governor.heard(answer, sent_at=asking.clock.now)

@@ -16,12 +16,12 @@ from batch_screen.config.screening import Screening
 from batch_screen.config.sections import Guards
 from batch_screen.config.settings import Pacing, Retry, Settings
 from batch_screen.engine import checkpoint as shards_module
-from batch_screen.engine.adaptive_rate import Governor
+from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.budget import Budget
 from batch_screen.engine.checkpoint import Checkpointer, History, so_far
 from batch_screen.engine.dependencies import rules_of
 from batch_screen.engine.dispatcher import Dispatcher
-from batch_screen.engine.pacer import Throttle
+from batch_screen.engine.pacer import Pacer
 from batch_screen.engine.retry import ACCOUNT, HELD
 from batch_screen.engine.tasks import Task
 from batch_screen.errors import (
@@ -448,7 +448,7 @@ FAST = Settings(
 )
 
 
-class Deaf(Governor):
+class Deaf(AdaptiveRate):
     """What the server says of its rate is of no interest here."""
 
     def pause(self, seconds: float) -> None: ...
@@ -495,7 +495,7 @@ async def start(run: Run, plan: Plan, server: Server, requests: int) -> None:
         ask=ask,
         journal=line,
         correlate=run.correlator,
-        throttle=Throttle(FAST.pacing, governor, clock=loop.time),
+        throttle=Pacer(FAST.pacing, governor, clock=loop.time),
         budget=Budget(FAST.budget, FAST.prices, {}),
     )
     loop.call_later(0.3, dispatcher.halt, Stopped("nothing is answered any more"))

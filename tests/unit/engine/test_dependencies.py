@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from batch_screen.config.screening import Planner, Screening
 from batch_screen.config.sections import Guards
 from batch_screen.config.settings import Pacing, Settings
-from batch_screen.engine.adaptive_rate import Governor
+from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.budget import Budget
 from batch_screen.engine.checkpoint import Checkpointer, so_far
 from batch_screen.engine.dependencies import (
@@ -35,7 +35,7 @@ from batch_screen.engine.dependencies import (
     wanted_minutes,
 )
 from batch_screen.engine.dispatcher import Dispatcher
-from batch_screen.engine.pacer import Throttle
+from batch_screen.engine.pacer import Pacer
 from batch_screen.engine.tasks import Places, Sent, outcome_of
 from batch_screen.errors import Stopped
 from batch_screen.model import (
@@ -415,13 +415,13 @@ async def start(run: Run, plan: Plan, settings: Settings, server: Server, most: 
             dispatcher.halt(Stopped("enough"))
         return await server.ask(lookup, correlator)
 
-    governor = Governor(lambda: 1e5, settings.pacing, clock=loop.time)
+    governor = AdaptiveRate(lambda: 1e5, settings.pacing, clock=loop.time)
     dispatcher = Dispatcher(
         settings,
         ask=ask,
         journal=line,
         correlate=run.correlator,
-        throttle=Throttle(settings.pacing, governor, clock=loop.time),
+        throttle=Pacer(settings.pacing, governor, clock=loop.time),
         budget=Budget(settings.budget, settings.prices, {}),
     )
     try:

@@ -16,10 +16,10 @@ from batch_screen.config.screening import Screening
 from batch_screen.config.sections import Guards
 from batch_screen.config.settings import Budget as Bounds
 from batch_screen.config.settings import Pacing, Retry, Settings
-from batch_screen.engine.adaptive_rate import Governor
+from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.budget import Budget
 from batch_screen.engine.dispatcher import Dispatcher
-from batch_screen.engine.pacer import Throttle
+from batch_screen.engine.pacer import Pacer
 from batch_screen.engine.retry import ACCOUNT, HELD
 from batch_screen.engine.tasks import Task
 from batch_screen.errors import (
@@ -170,13 +170,15 @@ class Trial:
         self._in_flight = 0
         self._times: Counter[Lookup] = Counter()
         pacing, clock = self.settings.pacing, self._loop.time
-        governor = Governor(lambda: pacing.rate_per_second, pacing, clock=clock, jitter=lambda: 0.0)
+        governor = AdaptiveRate(
+            lambda: pacing.rate_per_second, pacing, clock=clock, jitter=lambda: 0.0
+        )
         self.dispatcher = Dispatcher(
             self.settings,
             ask=self.ask,
             journal=self.journal,
             correlate=lambda lookup, attempt: f"{lookup.e164} {attempt}",
-            throttle=Throttle(pacing, governor, clock=clock, endpoints=self.settings.endpoints),
+            throttle=Pacer(pacing, governor, clock=clock, endpoints=self.settings.endpoints),
             budget=Budget(self.settings.budget, self.settings.prices, {}),
         )
         meanwhile(self)
@@ -750,13 +752,13 @@ def test_a_cancelled_run_leaves_nothing_behind() -> None:
 
         settings = configured(grace=1)
         clock = asyncio.get_running_loop().time
-        governor = Governor(lambda: 100.0, settings.pacing, clock=clock)
+        governor = AdaptiveRate(lambda: 100.0, settings.pacing, clock=clock)
         dispatcher = Dispatcher(
             settings,
             ask=ask,
             journal=Memory(),
             correlate=lambda lookup, _: lookup.e164,
-            throttle=Throttle(settings.pacing, governor, clock=clock),
+            throttle=Pacer(settings.pacing, governor, clock=clock),
             budget=Budget(settings.budget, settings.prices, {}),
         )
         running = asyncio.create_task(dispatcher.run(Task(0, n) for n in numbered(50)))

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.config.settings import Pacing
-from batch_screen.engine.adaptive_rate import START_SHARE, Governor, ramp
-from batch_screen.engine.pacer import EndpointPacer, Pacer, Throttle, bucket
+from batch_screen.engine.adaptive_rate import START_SHARE, AdaptiveRate, ramp
+from batch_screen.engine.pacer import EndpointPacer, Pacer, RatePacer, bucket
 from batch_screen.engine.scope import SEVERAL
 from batch_screen.engine.tasks import Places, Sent, Task
 from batch_screen.model import Allowance, Answer, Endpoint, Lookup, OutcomeKind
@@ -39,13 +39,13 @@ class Line:
     ) -> None:
         loop = asyncio.get_running_loop()
         self.clock = loop.time
-        self.governor = Governor(
+        self.governor = AdaptiveRate(
             ceiling or (lambda: rate),
             Pacing(ramp_up_seconds=ramp_up),
             clock=loop.time,
             jitter=lambda: jitter,
         )
-        self.pacer = Pacer(self.governor, clock=loop.time)
+        self.pacer = RatePacer(self.governor, clock=loop.time)
         self.place = 0
         self.starts: list[float] = []
         self.closed: list[tuple[int, float]] = []
@@ -457,7 +457,7 @@ def refused(seconds: float | None = 2) -> Answer:
 class Asking:
     """A throttle and attempts, each another number's unless it is said whose."""
 
-    def __init__(self, throttle: Throttle, clock: Callable[[], float], governor: Governor) -> None:
+    def __init__(self, throttle: Pacer, clock: Callable[[], float], governor: AdaptiveRate) -> None:
         self.throttle, self.clock, self.governor = throttle, clock, governor
         self.numbers = 0
 
@@ -500,13 +500,13 @@ def throttled(
         clock = asyncio.get_running_loop().time
         usual = {"rate_per_second": 10, "headroom": 0, "ramp_up_seconds": 0}
         settings = Pacing(**(usual | pacing))
-        governor = Governor(
+        governor = AdaptiveRate(
             lambda: ceiling(clock()) if ceiling else settings.rate_per_second,
             settings,
             clock=clock,
             jitter=lambda: 0.0,
         )
-        throttle = Throttle(settings, governor, clock=clock, endpoints=endpoints)
+        throttle = Pacer(settings, governor, clock=clock, endpoints=endpoints)
         await act(Asking(throttle, clock, governor))
 
     virtual_time.run(main())
