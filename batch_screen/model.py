@@ -311,7 +311,7 @@ class Spent(msgspec.Struct, frozen=True):
     refusals: int = 0
 
 
-class Held(msgspec.Struct, frozen=True, tag="held", tag_field="t"):
+class WithheldOutcome(msgspec.Struct, frozen=True, tag="held", tag_field="t"):
     """An outcome the canary still held back when the run was stopped: paid for, not yet trusted."""
 
     outcome: Outcome

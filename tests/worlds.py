@@ -20,7 +20,16 @@ from batch_screen.engine.dispatcher import Dispatcher
 from batch_screen.engine.pacer import Pacer
 from batch_screen.engine.tasks import Task
 from batch_screen.errors import BatchScreenError
-from batch_screen.model import Answer, Attempt, Endpoint, Held, Intent, Lookup, Outcome, OutcomeKind
+from batch_screen.model import (
+    Answer,
+    Attempt,
+    Endpoint,
+    Intent,
+    Lookup,
+    Outcome,
+    OutcomeKind,
+    WithheldOutcome,
+)
 from batch_screen.sandbox.window import RateLimit
 from tests import virtual_time
 
@@ -87,7 +96,7 @@ class Memory:
     def flush(self) -> None:
         pass
 
-    def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
+    def save(self, shard: int, record: Attempt | WithheldOutcome | Outcome) -> None:
         if isinstance(record, Outcome):
             assert record.lookup not in self.outcomes, "a lookup has two outcomes"
             self.outcomes[record.lookup] = record

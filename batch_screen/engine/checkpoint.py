@@ -32,7 +32,6 @@ from batch_screen.masking import masked_logger
 from batch_screen.model import (
     Attempt,
     Endpoint,
-    Held,
     Intent,
     Key,
     Lookup,
@@ -40,6 +39,7 @@ from batch_screen.model import (
     OutcomeKind,
     Plan,
     Spent,
+    WithheldOutcome,
 )
 from batch_screen.plan.history import read_history
 from batch_screen.plan.shards import history_path, lookups, numbers
@@ -97,7 +97,7 @@ class History:
         match record:
             case Intent(e164, endpoint):
                 self.unanswered[e164, endpoint] += 1
-            case Held(outcome):
+            case WithheldOutcome(outcome):
                 self._answered(outcome.key)
                 self.held[outcome.key] = outcome
             case Attempt(e164, endpoint):
@@ -266,7 +266,7 @@ class Checkpointer:
             self._commit.append(self._to_sync)
             self._to_sync = []
 
-    def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
+    def save(self, shard: int, record: Attempt | WithheldOutcome | Outcome) -> None:
         """Hands a record to the journal, with all others of this turn of the loop.
 
         It outlives this process from then on; it counts once it is on disk.

@@ -46,11 +46,11 @@ from batch_screen.model import (
     Answer,
     Attempt,
     Endpoint,
-    Held,
     Intent,
     Lookup,
     Outcome,
     OutcomeKind,
+    WithheldOutcome,
 )
 
 _WAITING_PER_SLOT = 4
@@ -605,7 +605,7 @@ class Dispatcher:
                 )
             else:
                 is_over = is_complete and held.endpoint not in self._given_up
-                self._journal.save(shard, held if is_over else Held(held))
+                self._journal.save(shard, held if is_over else WithheldOutcome(held))
         return bool(released)
 
     async def _drain(self) -> None:

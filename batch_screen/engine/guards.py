@@ -365,7 +365,7 @@ def _too_many(endpoint: Endpoint, errors: dict[OutcomeKind, int]) -> ApiError:
 
 # The canary: an endpoint's first answers tell whether asking it is worth the money.
 
-Held = TypeVar("Held")
+Item = TypeVar("Item")
 
 _SUSPECT = frozenset(
     {
@@ -378,7 +378,7 @@ _SUSPECT = frozenset(
 _PROOF = frozenset({OutcomeKind.SUCCESS, OutcomeKind.NOT_APPLICABLE})
 
 
-class Canary(Generic[Held]):
+class Canary(Generic[Item]):
     """Holds an endpoint's first answers back while all of them are bad in the same way.
 
     One that differs sets them free; ``size`` of them raise. A failure on the way (a 500, a
@@ -389,7 +389,7 @@ class Canary(Generic[Held]):
     def __init__(self, size: int, dialect: Dialect) -> None:
         self._size = size
         self._dialect = dialect
-        self._held: dict[Endpoint, list[Held]] = {}
+        self._held: dict[Endpoint, list[Item]] = {}
         self._kinds: dict[Endpoint, OutcomeKind] = {}
         self._sings: set[Endpoint] = set()
         self._fell: set[Endpoint] = set()
@@ -402,7 +402,7 @@ class Canary(Generic[Held]):
         """Whether the endpoint's first answers were all bad in the same way."""
         return endpoint in self._fell
 
-    def admit(self, endpoint: Endpoint, kind: OutcomeKind, item: Held) -> list[Held]:
+    def admit(self, endpoint: Endpoint, kind: OutcomeKind, item: Item) -> list[Item]:
         """The items that may be saved now, ``item`` among them or held back."""
         if self._size == 0 or endpoint in self._sings:
             return [item]
@@ -422,7 +422,7 @@ class Canary(Generic[Held]):
             raise self._fallen(endpoint, kind, len(held))
         return []
 
-    def release(self) -> list[Held]:
+    def release(self) -> list[Item]:
         """Everything still held back; afterwards nothing is."""
         held = [item for items in self._held.values() for item in items]
         self._held.clear()

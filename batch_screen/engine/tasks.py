@@ -12,7 +12,16 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from batch_screen.model import Answer, Attempt, Endpoint, Held, Intent, Lookup, Outcome, Source
+from batch_screen.model import (
+    Answer,
+    Attempt,
+    Endpoint,
+    Intent,
+    Lookup,
+    Outcome,
+    Source,
+    WithheldOutcome,
+)
 
 # A lookup on its way, and the journal records that its attempts become.
 
@@ -233,7 +242,7 @@ class Journal(Protocol):
     def flush(self) -> None:
         """All that was noted will outlive this process; if this raises, nothing is sent."""
 
-    def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
+    def save(self, shard: int, record: Attempt | WithheldOutcome | Outcome) -> None:
         """Keeps the record; decides when it counts."""
 
     def drop(self, shard: int, lookup: Lookup) -> None:

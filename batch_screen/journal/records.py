@@ -15,11 +15,11 @@ from batch_screen.model import (
     CANNOT_CONNECT,
     Attempt,
     Endpoint,
-    Held,
     Intent,
     Outcome,
     OutcomeKind,
     Spent,
+    WithheldOutcome,
 )
 
 FORMAT = "batch-screen journal"
@@ -41,7 +41,7 @@ class Synced(msgspec.Struct, frozen=True, tag="synced", tag_field="t"):
     bytes: int
 
 
-Record = Header | Synced | Intent | Attempt | Held | Outcome
+Record = Header | Synced | Intent | Attempt | WithheldOutcome | Outcome
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Record)

@@ -29,11 +29,11 @@ from batch_screen.journal.records import (
     decode_all,
     encode,
 )
-from batch_screen.model import Attempt, Held, Intent, Outcome
+from batch_screen.model import Attempt, Intent, Outcome, WithheldOutcome
 from batch_screen.storage.atomic import open_private, sync_folder, translated
 
 _SUFFIX = ".journal"
-_OF_LOOKUPS = (Outcome, Intent, Attempt, Held)
+_OF_LOOKUPS = (Outcome, Intent, Attempt, WithheldOutcome)
 _LINES_AT_ONCE = 1_000
 _FIVE_DIGITS = "[0-9]" * 5
 

@@ -18,7 +18,7 @@ import polars as pl
 from batch_screen.engine.retry import NOT_COUNTED
 from batch_screen.journal.seal import read_sealed
 from batch_screen.journal.segments import Replay, shards_with_segments
-from batch_screen.model import Attempt, Endpoint, Held, Outcome, OutcomeKind
+from batch_screen.model import Attempt, Endpoint, Outcome, OutcomeKind, WithheldOutcome
 from batch_screen.run.state import all_runs
 from batch_screen.sandbox.answers import World
 from batch_screen.sandbox.request_log import RequestLine
@@ -78,7 +78,9 @@ def read_state(folder: Path) -> State:
 
 def _learn(records: Iterable[object], saved: set[Asked], on_record: Counter[Asked]) -> None:
     for record in records:
-        if isinstance(record, Held):  # a stop kept it, to be judged with those still to come
+        if isinstance(
+            record, WithheldOutcome
+        ):  # a stop kept it, to be judged with those still to come
             record = record.outcome  # noqa: PLW2901
         if isinstance(record, Outcome):
             lookup = Asked(record.e164, str(record.endpoint))

@@ -16,7 +16,7 @@ import pytest
 from batch_screen.engine.retry import HELD
 from batch_screen.journal.seal import write_sealed
 from batch_screen.journal.segments import SegmentWriter
-from batch_screen.model import Attempt, Endpoint, Held, Outcome, OutcomeKind
+from batch_screen.model import Attempt, Endpoint, Outcome, OutcomeKind, WithheldOutcome
 from batch_screen.sandbox.config import SandboxConfig
 from batch_screen.sandbox.request_log import RequestLine
 from batch_screen.schema import LOOKUP, dtypes
@@ -104,7 +104,7 @@ def test_state_is_read_from_journal_and_sealed_files(tmp_path: Path) -> None:
     writer = SegmentWriter(run.journal, run.run_id)
     failed = Attempt(number(3), CHECK, kind=OutcomeKind.SERVER_ERROR)
     unsure = Attempt(number(3), CHECK, kind=OutcomeKind.NOT_FOUND, reason=HELD)
-    held = Held(Outcome(number(4), CHECK, attempts=1))
+    held = WithheldOutcome(Outcome(number(4), CHECK, attempts=1))
     writer.write(0, [Outcome(number(1), CHECK, attempts=2, refusals=1), failed, unsure, held])
     writer.close()
     row = {"e164": number(2), "endpoint": CHECK.value, "attempts": 3, "refusals": 1}

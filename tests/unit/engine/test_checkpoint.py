@@ -40,13 +40,13 @@ from batch_screen.model import (
     Answer,
     Attempt,
     Endpoint,
-    Held,
     Intent,
     Lookup,
     Outcome,
     OutcomeKind,
     Plan,
     Spent,
+    WithheldOutcome,
 )
 from batch_screen.run.state import Run
 from tests.making import made, number
@@ -273,7 +273,9 @@ def test_requests_without_an_answer_are_counted_over_several_crashes(tmp_path: P
     one, two, three = ((number(i), CHECK, 2400) for i in (1, 2, 3))
     journal(run, 0, Intent(*one), Intent(*two), Intent(*three))
     journal(run, 0, Intent(*one, attempt=2), Intent(*two, attempt=2), Attempt(*two))
-    journal(run, 0, Intent(*one, attempt=3), Held(Outcome(*one, kind=OutcomeKind.NOT_FOUND)))
+    journal(
+        run, 0, Intent(*one, attempt=3), WithheldOutcome(Outcome(*one, kind=OutcomeKind.NOT_FOUND))
+    )
     session = Session(run, plan, Screening()).go(ask_everything)
     assert [(t.lookup.e164, t.unanswered, t.failed_attempts) for t in session.tasks] == [
         (number(1), 2, 0),
@@ -286,7 +288,7 @@ def test_requests_without_an_answer_are_counted_over_several_crashes(tmp_path: P
 def test_what_was_held_back_until_the_canary_fell_is_asked_again(tmp_path: Path) -> None:
     run, _ = made(tmp_path, [1, 2])
     one, two = ((number(i), CHECK, 2400) for i in (1, 2))
-    journal(run, 0, Intent(*two), Intent(*one), Intent(*one), Held(Outcome(*one)))
+    journal(run, 0, Intent(*two), Intent(*one), Intent(*one), WithheldOutcome(Outcome(*one)))
     assert set(History(run, 0).held) == {one[:2]}
     journal(run, 0, Attempt(*one, reason=HELD))
     history = History(run, 0)

@@ -36,11 +36,11 @@ from batch_screen.model import (
     Answer,
     Attempt,
     Endpoint,
-    Held,
     Intent,
     Lookup,
     Outcome,
     OutcomeKind,
+    WithheldOutcome,
 )
 from tests import virtual_time
 from tests.thoroughness import examples
@@ -105,7 +105,7 @@ def numbered(count: int, endpoint: Endpoint = CHECK) -> list[Lookup]:
     return [Lookup(f"+4477009{i:05d}", endpoint, window) for i in range(count)]
 
 
-Kept = Intent | Attempt | Held | Outcome
+Kept = Intent | Attempt | WithheldOutcome | Outcome
 
 
 class Memory:
@@ -120,7 +120,7 @@ class Memory:
     def note(self, shard: int, intent: Intent) -> None:
         self._keep(shard, intent)
 
-    def save(self, shard: int, record: Attempt | Held | Outcome) -> None:
+    def save(self, shard: int, record: Attempt | WithheldOutcome | Outcome) -> None:
         self._keep(shard, record)
 
     def flush(self) -> None:
@@ -229,7 +229,7 @@ class Trial:
         )
 
     def of(self, lookup: Lookup) -> list[Kept]:
-        records = [r for _, _, r in self.records if not isinstance(r, Held)]
+        records = [r for _, _, r in self.records if not isinstance(r, WithheldOutcome)]
         return [r for r in records if (r.e164, r.endpoint) == (lookup.e164, lookup.endpoint)]
 
 
@@ -635,7 +635,7 @@ def test_endpoints_that_fail_for_several_reasons_are_all_named_and_the_gravest_c
 
 def assert_every_intent_is_closed(trial: Trial) -> None:
     for lookup in {n for _, n, _ in trial.asked}:
-        records = [r for _, _, r in trial.records if not isinstance(r, Held)]
+        records = [r for _, _, r in trial.records if not isinstance(r, WithheldOutcome)]
         own = [r for r in records if (r.e164, r.endpoint) == (lookup.e164, lookup.endpoint)]
         assert [isinstance(r, Intent) for r in own] == [True, False] * (len(own) // 2)
 
@@ -842,7 +842,7 @@ def test_what_the_canary_holds_is_no_outcome_when_the_run_is_stopped() -> None:
     trial = Trial(configured(rate=1, canary=24), always(NOT_FOUND))
     trial.run(numbered(100), meanwhile=lambda t: t.after(5.5, t.dispatcher.halt))
     assert not trial.outcomes
-    held = [r.outcome for _, _, r in trial.records if isinstance(r, Held)]
+    held = [r.outcome for _, _, r in trial.records if isinstance(r, WithheldOutcome)]
     assert 0 < len(held) == len(trial.asked) < 24
 
 
@@ -850,7 +850,9 @@ def test_what_was_held_when_the_run_was_stopped_is_not_asked_again() -> None:
     lookups = numbered(100)
     first = Trial(configured(rate=1, canary=24), always(NOT_FOUND))
     first.run(lookups, meanwhile=lambda t: t.after(5.5, t.dispatcher.halt))
-    held = {r.outcome.lookup: r.outcome for _, _, r in first.records if isinstance(r, Held)}
+    held = {
+        r.outcome.lookup: r.outcome for _, _, r in first.records if isinstance(r, WithheldOutcome)
+    }
     tasks = [Task(0, lookup, held=held.get(lookup)) for lookup in lookups]
     script = by_number({n: [NOT_FOUND] for n in lookups[:50]})
     second = Trial(configured(canary=10), script).run([], tasks=iter(tasks[:8] + tasks[50:]))

@@ -23,12 +23,12 @@ from batch_screen.model import (
     CANNOT_CONNECT,
     Attempt,
     Endpoint,
-    Held,
     Intent,
     LatestChange,
     Outcome,
     OutcomeKind,
     Spent,
+    WithheldOutcome,
 )
 from tests.thoroughness import examples
 
@@ -200,10 +200,13 @@ ENDS: dict[str, tuple[list[Record], Spent]] = {
         [Attempt(NUMBER_OF_TALLY, CHECK, kind=OutcomeKind.RATE_LIMITED, reason="account")],
         Spent(1, 1),
     ),
-    "held back": ([Held(Outcome(NUMBER_OF_TALLY, CHECK, kind=OutcomeKind.NOT_FOUND))], Spent(1)),
+    "held back": (
+        [WithheldOutcome(Outcome(NUMBER_OF_TALLY, CHECK, kind=OutcomeKind.NOT_FOUND))],
+        Spent(1),
+    ),
     "held back and believed": (
         [
-            Held(Outcome(NUMBER_OF_TALLY, CHECK, kind=OutcomeKind.NOT_FOUND)),
+            WithheldOutcome(Outcome(NUMBER_OF_TALLY, CHECK, kind=OutcomeKind.NOT_FOUND)),
             Outcome(NUMBER_OF_TALLY, CHECK, kind=OutcomeKind.NOT_FOUND),
         ],
         Spent(1),
