@@ -40,7 +40,7 @@ class ExitCode(IntEnum):
     USAGE = (
         2,
         "usage or configuration",
-        "Mend the flag, the variable, or the line of the file that the message names.",
+        "Fix the flag, the variable, or the line of the file that the message names.",
     )
     FAILURES = (
         3,
@@ -55,7 +55,7 @@ class ExitCode(IntEnum):
     CONTENT = (
         65,
         "the input's content cannot be used, or validate found a difference",
-        "Mend the list as the message says; do not load a run that differs.",
+        "Fix the list as the message says; do not load a run that differs.",
     )
     NO_INPUT = (
         66,
@@ -65,7 +65,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = (
         69,
         "the API is unreachable or no longer speaks the contract",
-        "Once that is mended, start the same command again to resume.",
+        "Once that is fixed, start the same command again to resume.",
     )
     SYSTEM = (
         71,
@@ -75,7 +75,7 @@ class ExitCode(IntEnum):
     CANNOT_WRITE = (
         73,
         "output or state cannot be written, or the state is damaged or foreign",
-        "Mend what the message names, then start the same command again to resume.",
+        "Fix what the message names, then start the same command again to resume.",
     )
     LOCKED = (
         75,
@@ -85,7 +85,7 @@ class ExitCode(IntEnum):
     KEY = (
         77,
         "the key is missing, was refused, or lacks an entitlement",
-        "Mend the key or ask the vendor, then start the same command again to resume.",
+        "Fix the key or ask the vendor, then start the same command again to resume.",
     )
     INTERRUPTED = (
         130,

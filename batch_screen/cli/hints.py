@@ -17,7 +17,7 @@ def hints(summary: Summary, settings: Settings) -> Iterator[str]:
     """Lines for the person who reads the closing block, the weightiest first."""
     if summary.is_stopped:
         yield (
-            "once the cause is mended, the same command goes on, without --new-run and with "
+            "once the cause is fixed, the same command goes on, without --new-run and with "
             f"--run-date {summary.run_date}; what was answered is saved and not asked for again"
         )
         return

@@ -36,7 +36,7 @@ def doctor(job: Job, environment: Mapping[str, str], canary: str | None = None) 
 def unreadable(error: ConfigurationError) -> Diagnosis:
     """What there is to say where the settings cannot be read."""
     names = ("key", "open files", "output", "state", "lock", "disk", *STEPS)
-    why = "the configuration has to be mended first"
+    why = "the configuration has to be fixed first"
     return Diagnosis((of_error("configuration", error), *not_checked(names, why)))
 
 

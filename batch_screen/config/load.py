@@ -281,7 +281,7 @@ def _parsed(text: str, config: Path) -> dict[str, Any]:
 
 def _no_toml(config: Path, error: ValueError) -> ConfigurationError:
     return ConfigurationError(
-        f"{config} is not valid TOML: {plain(str(error))}; mend it, or begin with the file that "
+        f"{config} is not valid TOML: {plain(str(error))}; fix it, or begin with the file that "
         "batch-screen init writes"
     )
 

@@ -54,7 +54,7 @@ def well(name: str, seen: str) -> Finding:
 
 
 def warning(name: str, seen: str, remedy: str) -> Finding:
-    """Something to mend when there is time."""
+    """Something to fix when there is time."""
     return Finding(name, Health.WARNING, _line(seen), _line(remedy))
 
 

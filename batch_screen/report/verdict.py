@@ -106,7 +106,7 @@ def _steps(summary: Summary) -> Iterator[str]:
     if summary.stopped is not None:
         yield f"Cause: {summary.stopped.cause} (exit code {summary.stopped.exit_code})."
         yield (
-            "Next: once that is mended, start the same command with "
+            "Next: once that is fixed, start the same command with "
             f"--run-date {summary.run_date} and without --new-run. It goes on from here; what was "
             "answered is saved and is not asked or paid for again."
         )

@@ -84,7 +84,7 @@ def is_whole(layout: Layout) -> bool:
 def write_marker(layout: Layout) -> None:
     """latest.json, replaced atomically, and last of all _SUCCESS with the manifest's digest.
 
-    In this order a crash between the two is mended by the next start; after the marker no
+    In this order a crash between the two is fixed by the next start; after the marker no
     start would write latest.json again.
     """
     digest = sha256_of(layout.manifest)

@@ -171,7 +171,7 @@ def test_a_run_that_was_stopped(summary: Make, lookups: Make, layout: Layout) ->
     assert "    call-forwarding/check  nothing yet" in lines
     assert not [line for line in lines if "parquet" in line or "_SUCCESS" in line]
     assert f"  files ........ {layout.summary}; results come with the end of the run" in lines
-    assert lines[-1].startswith("  hint: once the cause is mended, the same command goes on")
+    assert lines[-1].startswith("  hint: once the cause is fixed, the same command goes on")
     assert "--run-date 2026-11-23" in lines[-1]
 
 
