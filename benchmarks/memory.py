@@ -157,7 +157,7 @@ def environment() -> dict[str, str]:
 
 
 def measured(*arguments: str, ends_with: int = 0) -> Finished:
-    """Runs the command and returns what it took; leaves with its message if it fails."""
+    """Runs the command and returns what it took; exits with its message if it fails."""
     began = time.monotonic()
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
