@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from batch_screen.commands.check import check
     from batch_screen.commands.diff import Diff, diff
-    from batch_screen.commands.plan import Forecast, plan
-    from batch_screen.commands.report import Reported, write_report
-    from batch_screen.commands.run import Screened, run
+    from batch_screen.commands.plan import PlanResult, plan
+    from batch_screen.commands.report import ReportResult, report
+    from batch_screen.commands.run import RunResult, run
+    from batch_screen.commands.status import Status, status
     from batch_screen.commands.validate import validate
     from batch_screen.config.key import read_key
     from batch_screen.config.load import load_settings
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from batch_screen.job import Job
     from batch_screen.model import Endpoint
     from batch_screen.profile.facts import CheckReport
-    from batch_screen.run.events import CancelToken, Progress, RunEvents
+    from batch_screen.runs.events import CancelToken, Progress, RunEvents
     from batch_screen.tables.integrity import Difference, Validation, VerifyCheck
 
 
@@ -39,13 +40,14 @@ __all__ = [
     "Diff",
     "Difference",
     "Endpoint",
-    "Forecast",
     "Job",
+    "PlanResult",
     "Progress",
-    "Reported",
+    "ReportResult",
     "RunEvents",
-    "Screened",
+    "RunResult",
     "Settings",
+    "Status",
     "Validation",
     "VerifyCheck",
     "__version__",
@@ -54,24 +56,25 @@ __all__ = [
     "load_settings",
     "plan",
     "read_key",
+    "report",
     "run",
+    "status",
     "validate",
-    "write_report",
 ]
 
 _HOMES = {
     "BatchScreenError": "errors",
-    "CancelToken": "run.events",
+    "CancelToken": "runs.events",
     "CheckReport": "profile.facts",
     "Diff": "commands.diff",
     "Difference": "tables.integrity",
     "Endpoint": "model",
-    "Forecast": "commands.plan",
+    "PlanResult": "commands.plan",
     "Job": "job",
-    "Progress": "run.events",
-    "Reported": "commands.report",
-    "RunEvents": "run.events",
-    "Screened": "commands.run",
+    "Progress": "runs.events",
+    "ReportResult": "commands.report",
+    "RunEvents": "runs.events",
+    "RunResult": "commands.run",
     "Settings": "config.settings",
     "Validation": "tables.integrity",
     "VerifyCheck": "tables.integrity",
@@ -81,8 +84,10 @@ _HOMES = {
     "plan": "commands.plan",
     "read_key": "config.key",
     "run": "commands.run",
+    "status": "commands.status",
+    "Status": "commands.status",
     "validate": "commands.validate",
-    "write_report": "commands.report",
+    "report": "commands.report",
 }
 
 

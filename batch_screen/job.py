@@ -13,9 +13,9 @@ from batch_screen.config.settings import Settings
 from batch_screen.errors import ConfigurationError
 from batch_screen.input.files import digest
 from batch_screen.masking import hide
-from batch_screen.plan.build import Source, opt_out_list
-from batch_screen.run.layout import DATA_FOLDERS
-from batch_screen.run.state import Identity, today
+from batch_screen.planning.build import Source, opt_out_list
+from batch_screen.runs.layout import DATA_FOLDERS
+from batch_screen.runs.state import Identity, today
 
 SANDBOX = "sandbox"
 STATE = ".state"

@@ -11,9 +11,9 @@ import polars as pl
 
 from batch_screen.config.settings import Settings
 from batch_screen.model import Plan
-from batch_screen.plan.history import KNOWN, Shards, write_history
-from batch_screen.plan.shards import history_path, make_plan, shard_of, shard_rows_path
-from batch_screen.run.state import Identity, Run, create_run
+from batch_screen.planning.history import KNOWN, Shards, write_history
+from batch_screen.planning.shards import history_path, make_plan, shard_of, shard_rows_path
+from batch_screen.runs.state import Identity, Run, create_run
 from batch_screen.schema import ROW, dtypes
 
 

@@ -34,7 +34,7 @@ def check(*, rejects: Path | None, as_json: bool, **options: Any) -> None:
     from batch_screen.cli.check_block import check_block  # noqa: PLC0415
     from batch_screen.cli.progress import watcher  # noqa: PLC0415
     from batch_screen.commands.check import check as check_list  # noqa: PLC0415 (heavy)
-    from batch_screen.run.events import RunEvents  # noqa: PLC0415
+    from batch_screen.runs.events import RunEvents  # noqa: PLC0415
 
     unwind_on_signals()
     with watcher(job.settings.output.heartbeat_seconds) as progress:

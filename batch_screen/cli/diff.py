@@ -53,7 +53,7 @@ def diff(*, since: str, run: str, out: Path | None, write: Path | None, as_json:
     from batch_screen.cli.console import unwind_on_signals  # noqa: PLC0415
     from batch_screen.cli.progress import watcher  # noqa: PLC0415
     from batch_screen.commands.diff import diff as diff_runs  # noqa: PLC0415 (heavy)
-    from batch_screen.run.events import RunEvents  # noqa: PLC0415
+    from batch_screen.runs.events import RunEvents  # noqa: PLC0415
 
     unwind_on_signals()
     with watcher(_HEARTBEAT_SECONDS) as progress:

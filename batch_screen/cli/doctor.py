@@ -13,7 +13,7 @@ from batch_screen.cli.options import job_of, setting_options
 from batch_screen.cli.text import hanging
 
 if TYPE_CHECKING:
-    from batch_screen.doctor.findings import Diagnosis, Finding
+    from batch_screen.diagnostics.findings import Diagnosis, Finding
 
 _LABEL = len("not checked")
 _INDENT = 2 + _LABEL + 2
@@ -69,7 +69,7 @@ def _shown(found: Diagnosis, *, as_json: bool) -> int:
 
 
 def _lines(found: Diagnosis) -> Iterator[str]:
-    from batch_screen.doctor.findings import Health  # noqa: PLC0415
+    from batch_screen.diagnostics.findings import Health  # noqa: PLC0415
 
     failures, warnings = found.count(Health.FAILED), found.count(Health.WARNING)
     yield f"doctor: {failures} failed, {warnings} warnings"
@@ -79,7 +79,7 @@ def _lines(found: Diagnosis) -> Iterator[str]:
 
 
 def _finding(finding: Finding) -> Iterator[str]:
-    from batch_screen.doctor.findings import Health  # noqa: PLC0415
+    from batch_screen.diagnostics.findings import Health  # noqa: PLC0415
 
     word = finding.health.upper() if finding.health is Health.FAILED else finding.health.value
     yield from hanging(f"  {word:{_LABEL}}  ", f"{finding.name}: {finding.seen}")

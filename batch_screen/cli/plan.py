@@ -23,7 +23,7 @@ def plan(*, as_json: bool, **options: Any) -> None:
     from batch_screen.cli.run_block import plan_block  # noqa: PLC0415 (heavy)
     from batch_screen.commands.plan import plan as plan_run  # noqa: PLC0415
     from batch_screen.masking import safe_line  # noqa: PLC0415
-    from batch_screen.run.events import RunEvents  # noqa: PLC0415
+    from batch_screen.runs.events import RunEvents  # noqa: PLC0415
 
     unwind_on_signals()
     with watcher(job.settings.output.heartbeat_seconds) as progress:

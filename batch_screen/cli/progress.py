@@ -14,7 +14,7 @@ from tqdm import tqdm
 from batch_screen.cli import log
 from batch_screen.cli.console import Stderr, tell
 from batch_screen.masking import safe_line
-from batch_screen.run.events import Progress
+from batch_screen.runs.events import Progress
 
 _NOTE_CHARACTERS = 4_000
 _UNITS = {"opting out": " rows", "reading": " rows", "asking": " lookups", "writing": " parts"}

@@ -10,7 +10,7 @@ from batch_screen.cli.console import show, show_json
 from batch_screen.masking import mask_text
 
 if TYPE_CHECKING:
-    from batch_screen.commands.report import Reported
+    from batch_screen.commands.report import ReportResult
 
 _HEARTBEAT_SECONDS = 30.0
 
@@ -36,19 +36,19 @@ def report(
         raise click.UsageError("--out and --run exclude each other; give one of them")
 
     from batch_screen.cli.progress import watcher  # noqa: PLC0415
-    from batch_screen.commands.report import write_report  # noqa: PLC0415 (heavy)
-    from batch_screen.run.events import RunEvents  # noqa: PLC0415
+    from batch_screen.commands.report import report as report_on  # noqa: PLC0415 (heavy)
+    from batch_screen.runs.events import RunEvents  # noqa: PLC0415
 
     folder, wanted = (out, run) if out else (run, run_id)
     with watcher(_HEARTBEAT_SECONDS) as progress:
-        written = write_report(folder, wanted, path, RunEvents(progress))
+        written = report_on(folder, wanted, path, RunEvents(progress))
     if as_json:
         show_json(_json(written))
     else:
         show(f"run {written.run_id} · {written.verdict}\n{written.path}")
 
 
-def _json(written: Reported) -> str:
+def _json(written: ReportResult) -> str:
     """The only text in it that is not ours is the path."""
     import msgspec  # noqa: PLC0415
 

@@ -16,7 +16,7 @@ from batch_screen.errors import SIGNAL_EXIT
 if TYPE_CHECKING:
     from types import FrameType
 
-    from batch_screen.run.events import CancelToken
+    from batch_screen.runs.events import CancelToken
 
 _ONE_SIGNAL_SECONDS = 0.5
 """What comes so soon after the first signal is the same wish once more."""
@@ -55,7 +55,7 @@ def run(*, as_json: bool, **options: Any) -> int:
     from batch_screen.cli.progress import watcher  # noqa: PLC0415
     from batch_screen.cli.session import SessionConsole  # noqa: PLC0415 (heavy)
     from batch_screen.commands.run import run as run_job  # noqa: PLC0415
-    from batch_screen.run.events import CancelToken, RunEvents  # noqa: PLC0415
+    from batch_screen.runs.events import CancelToken, RunEvents  # noqa: PLC0415
 
     stop, start = CancelToken(), SessionConsole(settings, as_json=as_json)
     _obey_signals(stop)

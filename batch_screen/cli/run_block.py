@@ -12,14 +12,14 @@ from batch_screen.cli.diff_block import change_totals, cohort_words
 from batch_screen.cli.hints import hints
 from batch_screen.cli.interpreter import this_python
 from batch_screen.cli.text import below, labelled
-from batch_screen.commands.plan import CHAIN, DERIVE, REUSE, Forecast
-from batch_screen.commands.run import Screened
+from batch_screen.commands.plan import CHAIN, DERIVE, REUSE, PlanResult
+from batch_screen.commands.run import RunResult
 from batch_screen.config.parsing import threshold
 from batch_screen.config.settings import Settings
 from batch_screen.job import SANDBOX
 from batch_screen.model import Endpoint, Pace
-from batch_screen.report.words import duration
-from batch_screen.run.layout import DATA_FOLDERS
+from batch_screen.reports.words import duration
+from batch_screen.runs.layout import DATA_FOLDERS
 from batch_screen.tables.summary import Judgement, Lookups, Rows, Summary
 
 # Lines of the blocks about what needs no asking, and about windows without gaps.
@@ -37,7 +37,7 @@ def spared_lines(summary: Summary) -> Iterator[Line]:
     yield from _coverage(summary)
 
 
-def sparing_lines(expected: Forecast) -> Iterator[Line]:
+def sparing_lines(expected: PlanResult) -> Iterator[Line]:
     """What a run will not ask, exactly or within bounds, and how far its windows will reach."""
     yield from _windows(expected)
     yield from _savings(expected)
@@ -69,7 +69,7 @@ def _coverage(summary: Summary) -> Iterator[Line]:
         yield ("coverage", text)
 
 
-def _windows(expected: Forecast) -> Iterator[Line]:
+def _windows(expected: PlanResult) -> Iterator[Line]:
     for name, found in expected.windows.items():
         text = f"{name}: {found.reaching:,} reach back to an earlier run"
         if found.beyond:
@@ -77,7 +77,7 @@ def _windows(expected: Forecast) -> Iterator[Line]:
         yield ("windows", f"{text}, {found.first:,} numbers are new")
 
 
-def _savings(expected: Forecast) -> Iterator[Line]:
+def _savings(expected: PlanResult) -> Iterator[Line]:
     """What is saved exactly, what may be, and what could be with other settings."""
     for saving in expected.savings:
         what = _WAYS[saving.how] if saving.is_on else _SETTINGS[saving.how]
@@ -214,7 +214,7 @@ _SHOWN_REASONS = 6
 _SLOWED = 2.0
 
 
-def closing_block(screened: Screened, settings: Settings) -> str:
+def closing_block(screened: RunResult, settings: Settings) -> str:
     """What a run came to, in the manner of load-testing tools."""
     summary = screened.summary
     state = _state(screened)
@@ -236,13 +236,13 @@ def closing_block(screened: Screened, settings: Settings) -> str:
     return "\n".join(lines)
 
 
-def _state(screened: Screened) -> str:
+def _state(screened: RunResult) -> str:
     if screened.summary.is_stopped:
         return "stopped, can be resumed"
     return "was complete already, nothing was asked" if screened.was_complete else "complete"
 
 
-def plan_block(expected: Forecast) -> str:
+def plan_block(expected: PlanResult) -> str:
     """What a run would ask and cost."""
     total = sum(expected.to_ask.values())
     lines = [
@@ -270,12 +270,12 @@ def plan_block(expected: Forecast) -> str:
     return "\n".join(lines)
 
 
-def _at_most(expected: Forecast) -> str:
+def _at_most(expected: PlanResult) -> str:
     uncertain = any(saving.is_on and not saving.is_exact for saving in expected.savings)
     return "at most " if uncertain else ""
 
 
-def _left_of_budget(expected: Forecast) -> str:
+def _left_of_budget(expected: PlanResult) -> str:
     left = []
     if expected.requests_left is not None:
         left.append(f"{expected.requests_left:,} requests")
@@ -284,7 +284,7 @@ def _left_of_budget(expected: Forecast) -> str:
     return " and ".join(left)
 
 
-def _time(expected: Forecast) -> str:
+def _time(expected: PlanResult) -> str:
     """The time; that at the full rate alone would be less where hours or endpoints have lower."""
     at_full_rate = sum(expected.to_ask.values()) / expected.rate_per_second
     is_slowed = expected.seconds > _SLOWED * at_full_rate
@@ -292,7 +292,7 @@ def _time(expected: Forecast) -> str:
     return f"{duration(expected.seconds)} at {up_to}{expected.rate_per_second:g}/s"
 
 
-def _cost(expected: Forecast) -> str:
+def _cost(expected: PlanResult) -> str:
     if expected.cost is None:
         return "no prices are set"
     return f"{_at_most(expected)}{expected.cost:,.2f} {expected.currency} (before retries)"
@@ -391,12 +391,12 @@ def _changes(summary: Summary) -> Iterator[str]:
         yield f"    likely migration: {cohort_words(summary.changes.cohorts)}"
 
 
-def _report(screened: Screened) -> Iterator[str]:
+def _report(screened: RunResult) -> Iterator[str]:
     layout = screened.layout
     yield _line("files", f"{layout.summary}; results come with the end of the run")
 
 
-def _files(screened: Screened) -> Iterator[str]:
+def _files(screened: RunResult) -> Iterator[str]:
     layout = screened.layout
     yield _line("files", str(layout.folder))
     for table in DATA_FOLDERS:
@@ -411,7 +411,7 @@ def _files(screened: Screened) -> Iterator[str]:
     yield _line("look", _query(screened))
 
 
-def _query(screened: Screened) -> str:
+def _query(screened: RunResult) -> str:
     """One line to copy: the rows with a swap or an active forwarding."""
     layout = screened.layout
     paths = layout.part("results", 0).parent / f"{layout.run_id}-?????.parquet"  # not those of -2

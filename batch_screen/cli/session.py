@@ -9,7 +9,7 @@ from batch_screen.cli import log
 from batch_screen.cli.console import show, show_json
 from batch_screen.cli.last_words import unforeseen
 from batch_screen.cli.run_block import closing_block, crossed
-from batch_screen.commands.run import Screened
+from batch_screen.commands.run import RunResult
 from batch_screen.config.settings import Settings
 from batch_screen.errors import BatchScreenError, exit_code_of
 from batch_screen.masking import safe_line
@@ -31,13 +31,13 @@ class SessionConsole:
         self._run_id = ""
         self.run_date = ""
         self.stages = StageTimes()
-        self.screened: Screened | None = None
+        self.screened: RunResult | None = None
 
     def belong_to(self, run_id: str) -> None:
         self._run_id = run_id
         log.belong_to(run_id)
 
-    def stop_at(self, screened: Screened) -> None:
+    def stop_at(self, screened: RunResult) -> None:
         """It was stopped on its way: so far it had come."""
         self.screened = screened
 

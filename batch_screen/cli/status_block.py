@@ -15,7 +15,7 @@ from batch_screen.config.load import PREFIX
 from batch_screen.config.screening import OPT_OUT_FILE
 from batch_screen.config.settings import Settings
 from batch_screen.job import SANDBOX
-from batch_screen.report.words import duration
+from batch_screen.reports.words import duration
 
 # The command that goes on with a run: its inputs, date, and the settings of its identity.
 

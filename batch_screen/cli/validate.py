@@ -45,7 +45,7 @@ def validate(
     from batch_screen.cli.progress import watcher  # noqa: PLC0415
     from batch_screen.commands.validate import runs_in  # noqa: PLC0415 (heavy)
     from batch_screen.commands.validate import validate as validated  # noqa: PLC0415
-    from batch_screen.run.events import RunEvents  # noqa: PLC0415
+    from batch_screen.runs.events import RunEvents  # noqa: PLC0415
 
     wanted = [(f, r) for f in folders for r in (runs_in(f) if every else [run_id])]
     with watcher(_HEARTBEAT_SECONDS) as progress:

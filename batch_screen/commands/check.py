@@ -17,15 +17,15 @@ from batch_screen.input.layout import shown
 from batch_screen.input.table import BATCH_ROWS, Table
 from batch_screen.job import Job
 from batch_screen.model import ColumnKind, Plan
-from batch_screen.plan.build import Source, judged, on_disk, opened, opt_out_list, opt_outs
-from batch_screen.plan.shards import make_plan, read_rows, rejects_path
+from batch_screen.planning.build import Source, judged, on_disk, opened, opt_out_list, opt_outs
+from batch_screen.planning.shards import make_plan, read_rows, rejects_path
 from batch_screen.profile.facts import CheckReport, RegionAdvice, tallied
 from batch_screen.profile.files import file_facts
 from batch_screen.profile.fixes import fixes
 from batch_screen.profile.regions import Undecided, advise, candidates, read_in
 from batch_screen.profile.rejects import check_suffix, parts, rejected, write_rejects
 from batch_screen.profile.tally import Tally, count_numbers
-from batch_screen.run.events import RunEvents
+from batch_screen.runs.events import RunEvents
 from batch_screen.storage.atomic import check_could_write
 from batch_screen.storage.partition import HELD_BYTES
 

@@ -13,14 +13,14 @@ from tempfile import TemporaryDirectory
 import msgspec
 import polars as pl
 
+from batch_screen.comparison.feed import ChangeFeed, RunTables, feed_of, shared_endpoints
+from batch_screen.comparison.previous import CompleteRun, UnusableRunError, opened, recorded
 from batch_screen.config.screening import Cohorts
-from batch_screen.diff.feed import ChangeFeed, RunTables, feed_of, shared_endpoints
-from batch_screen.diff.previous import CompleteRun, UnusableRunError, opened, recorded
 from batch_screen.errors import ExitCode, InputError
 from batch_screen.masking import mask_number
-from batch_screen.plan.shards import shard_of
-from batch_screen.run.events import RunEvents
-from batch_screen.run.layout import LOOKUPS, RESULTS, Layout, is_run_id, run_at
+from batch_screen.planning.shards import shard_of
+from batch_screen.runs.events import RunEvents
+from batch_screen.runs.layout import LOOKUPS, RESULTS, Layout, is_run_id, run_at
 from batch_screen.storage.atomic import translated, whole
 from batch_screen.storage.partition import RowGroupWriter
 from batch_screen.tables.reader import DamagedPartError

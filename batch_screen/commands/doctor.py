@@ -8,10 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from batch_screen.config.key import read_key
-from batch_screen.doctor.canary import canary_findings
-from batch_screen.doctor.connection import STEPS, connection_findings
-from batch_screen.doctor.findings import Diagnosis, Finding, Health, not_checked, of_error, well
-from batch_screen.doctor.place import (
+from batch_screen.diagnostics.canary import canary_findings
+from batch_screen.diagnostics.connection import STEPS, connection_findings
+from batch_screen.diagnostics.findings import (
+    Diagnosis,
+    Finding,
+    Health,
+    not_checked,
+    of_error,
+    well,
+)
+from batch_screen.diagnostics.place import (
     disk_findings,
     folder_findings,
     key_findings,
@@ -22,7 +29,7 @@ from batch_screen.errors import AuthenticationError, BatchScreenError, Configura
 from batch_screen.input.files import Stdin, expand
 from batch_screen.input.table import Table
 from batch_screen.job import Job
-from batch_screen.plan.build import Source, opened
+from batch_screen.planning.build import Source, opened
 
 _SANDBOX = "the sandbox runs inside the program and needs none"
 _NO_FOLDER = "no output folder is named; name one with --out"

@@ -19,11 +19,11 @@ from batch_screen.input.files import expand
 from batch_screen.job import Job
 from batch_screen.model import LONGEST_WINDOW_MINUTES, Endpoint, LatestChange, OutcomeKind, Plan
 from batch_screen.numbers.restrict import refuse_unknown_regions
-from batch_screen.plan.build import full_paths, on_disk, plan_inputs, runs_before
-from batch_screen.plan.history import read_history
-from batch_screen.plan.shards import history_path, read_plan
-from batch_screen.run.events import RunEvents
-from batch_screen.run.state import Identity, Run, find_run, new_run_id
+from batch_screen.planning.build import full_paths, on_disk, plan_inputs, runs_before
+from batch_screen.planning.history import read_history
+from batch_screen.planning.shards import history_path, read_plan
+from batch_screen.runs.events import RunEvents
+from batch_screen.runs.state import Identity, Run, find_run, new_run_id
 from batch_screen.tables.summary import Lookups, Rows, Summary, count_rows
 
 # What a run will not ask, before it is begun: counted where it is known, estimated where not.
@@ -194,7 +194,7 @@ def _share(figures: Lookups, how: str) -> float | None:
     return (figures.positives if how == DERIVE else without) / asked
 
 
-class Forecast(msgspec.Struct, frozen=True):
+class PlanResult(msgspec.Struct, frozen=True):
     """What a run would do, per endpoint; nothing was sent.
 
     ``seconds`` are those of asking at the rates that settings and timetable permit, pauses
@@ -220,7 +220,7 @@ class Forecast(msgspec.Struct, frozen=True):
     likely_requests: int | None = None
 
 
-def plan(job: Job, watch: RunEvents | None = None) -> Forecast:
+def plan(job: Job, watch: RunEvents | None = None) -> PlanResult:
     """What ``screen`` would ask and what it would cost; sends nothing and changes no state."""
     watch = watch or RunEvents()
     refuse_unpriced(job.settings)
@@ -251,7 +251,7 @@ def plan(job: Job, watch: RunEvents | None = None) -> Forecast:
     return _plan(job, plan, run, earlier, spared)
 
 
-def _plan(job: Job, plan: Plan, run: Run | None, earlier: SoFar, spared: Estimate) -> Forecast:
+def _plan(job: Job, plan: Plan, run: Run | None, earlier: SoFar, spared: Estimate) -> PlanResult:
     endpoints = job.settings.endpoints
     has_begun = any(earlier.answered.values())  # then what is spared is among what is answered
     to_ask = {e: plan.unique_numbers - earlier.answered[e] for e in endpoints}
@@ -259,7 +259,7 @@ def _plan(job: Job, plan: Plan, run: Run | None, earlier: SoFar, spared: Estimat
         to_ask = spared.to_ask
     prices, settings = job.settings.prices, job.settings
     budget = Budget(settings.budget, prices, earlier.spent)
-    return Forecast(
+    return PlanResult(
         rows=count_rows(plan),
         lookups={e.value: plan.unique_numbers for e in endpoints},
         already_answered={e.value: earlier.answered[e] for e in endpoints},

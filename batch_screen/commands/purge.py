@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from batch_screen.errors import ExitCode, InputError
-from batch_screen.run.layout import DATA_FOLDERS, Layout, is_run_id, latest_run, layout_of_run
+from batch_screen.runs.layout import DATA_FOLDERS, Layout, is_run_id, latest_run, layout_of_run
 from batch_screen.storage.atomic import make_folder, sha256_of, sync_folder, translated, write_whole
 from batch_screen.storage.lock import locked
 from batch_screen.tables.manifest import latest_content

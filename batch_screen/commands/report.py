@@ -12,10 +12,10 @@ import msgspec
 
 from batch_screen.errors import ConfigurationError, InputError, OutputError
 from batch_screen.model import Endpoint
-from batch_screen.report.page import page
-from batch_screen.report.verdict import Material, material_of, verdict_of
-from batch_screen.run.events import RunEvents
-from batch_screen.run.layout import RESULTS, Layout, run_at
+from batch_screen.reports.page import page
+from batch_screen.reports.verdict import Material, material_of, verdict_of
+from batch_screen.runs.events import RunEvents
+from batch_screen.runs.layout import RESULTS, Layout, run_at
 from batch_screen.storage.atomic import sha256_of, write_whole
 from batch_screen.tables.breakdown import Breakdown, break_down
 from batch_screen.tables.integrity import (
@@ -31,7 +31,7 @@ from batch_screen.tables.manifest import ListedFile
 from batch_screen.tables.summary import read_summary, tells_of_a_stop
 
 
-class Reported(msgspec.Struct, frozen=True):
+class ReportResult(msgspec.Struct, frozen=True):
     """A report that was written; ``breakdown`` is None where the run was stopped."""
 
     run_id: str
@@ -43,12 +43,12 @@ class Reported(msgspec.Struct, frozen=True):
     breakdown: Breakdown | None
 
 
-def write_report(
+def report(
     folder: Path | str,
     run_id: str | None = None,
     path: Path | str | None = None,
     watch: RunEvents | None = None,
-) -> Reported:
+) -> ReportResult:
     """Writes the report on one run, the one named or the one latest.json names.
 
     ``folder`` is an output folder, or a run's own in it. Without a ``path`` it becomes the
@@ -62,7 +62,7 @@ def write_report(
     target = layout.html if path is None else _outside(layout, Path(path))
     if target != layout.html or not _is_kept(layout, manifest, content):
         write_whole(target, content)
-    return Reported(
+    return ReportResult(
         layout.run_id,
         material.summary.status,
         verdict_of(material).sentence,

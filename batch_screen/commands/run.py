@@ -35,13 +35,13 @@ from batch_screen.input.files import expand
 from batch_screen.job import STATE, Job
 from batch_screen.model import Plan, Session
 from batch_screen.numbers.restrict import refuse_unknown_regions
-from batch_screen.plan.build import Source, full_paths, on_disk, plan_inputs
-from batch_screen.plan.shards import check_plan, read_plan
-from batch_screen.run.events import RunEvents
-from batch_screen.run.heartbeat import HeartbeatWriter
-from batch_screen.run.layout import Layout
-from batch_screen.run.sessions import keep_session, read_sessions
-from batch_screen.run.state import (
+from batch_screen.planning.build import Source, full_paths, on_disk, plan_inputs
+from batch_screen.planning.shards import check_plan, read_plan
+from batch_screen.runs.events import RunEvents
+from batch_screen.runs.heartbeat import HeartbeatWriter
+from batch_screen.runs.layout import Layout
+from batch_screen.runs.sessions import keep_session, read_sessions
+from batch_screen.runs.state import (
     Identity,
     Run,
     answered_runs,
@@ -58,7 +58,7 @@ from batch_screen.tables.manifest import is_whole
 from batch_screen.tables.summary import Summary, read_summary, tells_of_a_stop
 
 
-class Screened(msgspec.Struct, frozen=True):
+class RunResult(msgspec.Struct, frozen=True):
     """A run that has ended: its figures, where its files are, and whether it had ended before."""
 
     summary: Summary
@@ -77,12 +77,12 @@ class _Session(NamedTuple):
     """What it did, once it has asked."""
 
 
-OnStopped = Callable[[Screened], None]
+OnStopped = Callable[[RunResult], None]
 
 
 def run(
     job: Job, watch: RunEvents | None = None, on_stopped: OnStopped = lambda _: None
-) -> Screened:
+) -> RunResult:
     """Screens the inputs, or resumes, or says that it was done already.
 
     Raises the exceptions of ``errors``; whatever was answered by then is saved. Where there was
@@ -111,7 +111,7 @@ def run(
             if not run.plan.exists():  # its state was removed; it needs none
                 run.discard()
             judged = judge_run(read_summary(layout.summary), job.settings)
-            return Screened(judged, layout, was_complete=True)
+            return RunResult(judged, layout, was_complete=True)
         _refuse_to_buy_again(job, run, layout)
         plan = _plan(job, run, files, watch)
         start = _Session(job, run, plan, started_at, ended=[])
@@ -125,7 +125,7 @@ def run(
             session = _ask(start, watch)
             watch.progress.stage("writing", total=len(plan.shards))
             summary = write_outputs(run, plan, job.settings, session, watch)
-    return Screened(summary, layout)
+    return RunResult(summary, layout)
 
 
 @contextmanager
@@ -142,7 +142,7 @@ def _summed_up(start: _Session, watch: RunEvents, on_stopped: OnStopped) -> Iter
             summary = _count_stopped(start, error)
             with _told(watch, unwritten):
                 write_stopped(start.run, start.job.settings, summary)
-            on_stopped(Screened(summary, layout_of(start.run, start.job.settings)))
+            on_stopped(RunResult(summary, layout_of(start.run, start.job.settings)))
         raise
 
 

@@ -19,10 +19,10 @@ from batch_screen.config.screening import Screening
 from batch_screen.errors import BatchScreenError, ExitCode, InputError
 from batch_screen.journal.segments import outcomes_at_a_glance
 from batch_screen.masking import safe_line
-from batch_screen.plan.shards import read_plan
-from batch_screen.run.heartbeat import Heartbeat, read_heartbeat
-from batch_screen.run.layout import is_run_id, layout_of_run
-from batch_screen.run.state import Run, read_run
+from batch_screen.planning.shards import read_plan
+from batch_screen.runs.heartbeat import Heartbeat, read_heartbeat
+from batch_screen.runs.layout import is_run_id, layout_of_run
+from batch_screen.runs.state import Run, read_run
 from batch_screen.storage.lock import Holder, holder_of
 from batch_screen.tables.summary import read_summary
 

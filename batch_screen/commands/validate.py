@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from batch_screen.plan.shards import shard_of
-from batch_screen.run.events import RunEvents
-from batch_screen.run.layout import CHANGES, Layout, run_at, runs_at
+from batch_screen.planning.shards import shard_of
+from batch_screen.runs.events import RunEvents
+from batch_screen.runs.layout import CHANGES, Layout, run_at, runs_at
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.tables.integrity import (
     PRIVATE,

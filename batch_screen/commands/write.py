@@ -20,29 +20,29 @@ import pyarrow.parquet as pq
 from msgspec.structs import replace
 
 from batch_screen import __version__
+from batch_screen.comparison.feed import RunFacts
+from batch_screen.comparison.previous import BASE_URL, CurrentRun, summary_before, write_changes
 from batch_screen.config.sections import Output
 from batch_screen.config.settings import Settings
-from batch_screen.diff.feed import RunFacts
-from batch_screen.diff.previous import BASE_URL, CurrentRun, summary_before, write_changes
 from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, exit_code_of
 from batch_screen.journal.records import Tally
 from batch_screen.journal.seal import is_sealed, read_outcomes, read_sealed, sealed_path
 from batch_screen.masking import mask_number, safe_line
 from batch_screen.model import Plan, Session
 from batch_screen.numbers.rules import REMEDY
-from batch_screen.plan.shards import (
+from batch_screen.planning.shards import (
     read_rejects,
     read_rows,
     rejects_path,
     shard_of,
     shard_rows_path,
 )
-from batch_screen.report.charts import pace_svg
-from batch_screen.report.page import write_report
-from batch_screen.run.events import RunEvents
-from batch_screen.run.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout, row_groups
-from batch_screen.run.sessions import read_sessions
-from batch_screen.run.state import Run
+from batch_screen.reports.charts import pace_svg
+from batch_screen.reports.page import write_report
+from batch_screen.runs.events import RunEvents
+from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout, row_groups
+from batch_screen.runs.sessions import read_sessions
+from batch_screen.runs.state import Run
 from batch_screen.schema import KEPT_PREFIX, conform
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.storage.atomic import check_writable, translated, whole, write_whole

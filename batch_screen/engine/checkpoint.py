@@ -41,9 +41,9 @@ from batch_screen.model import (
     Spent,
     WithheldOutcome,
 )
-from batch_screen.plan.history import read_history
-from batch_screen.plan.shards import history_path, lookups, numbers
-from batch_screen.run.state import Run
+from batch_screen.planning.history import read_history
+from batch_screen.planning.shards import history_path, lookups, numbers
+from batch_screen.runs.state import Run
 from batch_screen.storage.records import damaged
 
 # What earlier starts of a run have left in its journal, read back shard by shard.

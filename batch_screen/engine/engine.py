@@ -25,8 +25,8 @@ from batch_screen.engine.schedule import ClosingTime, Timetable, closing_time
 from batch_screen.engine.tasks import Clock, utc_now
 from batch_screen.errors import ConfigurationError, Stopped
 from batch_screen.model import Endpoint, Pace, Plan
-from batch_screen.run.events import RunEvents
-from batch_screen.run.state import Run
+from batch_screen.runs.events import RunEvents
+from batch_screen.runs.state import Run
 
 # Makes Python look for garbage cycles when it suits the event loop.
 #
@@ -283,7 +283,7 @@ def _refuse_loop() -> None:
     except RuntimeError:
         return
     raise ConfigurationError(
-        "screen() waits for its own event loop and one is running here; call it in a thread: "
+        "run() waits for its own event loop and one is running here; call it in a thread: "
         "await asyncio.to_thread(screen, job)"
     )
 

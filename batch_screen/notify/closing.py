@@ -10,7 +10,7 @@ import msgspec
 
 from batch_screen import __version__
 from batch_screen.masking import mask_text
-from batch_screen.run.layout import DATA_FOLDERS, Layout
+from batch_screen.runs.layout import DATA_FOLDERS, Layout
 from batch_screen.tables.summary import Ending, Summary
 
 FAILED = "failed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic
 
-from batch_screen.run.events import Progress, Silent
+from batch_screen.runs.events import Progress, Silent
 
 
 class StageTimes:

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from batch_screen.model import Endpoint, LatestChange
-from batch_screen.run.layout import SHARDS_MARK
+from batch_screen.runs.layout import SHARDS_MARK
 from batch_screen.tables.counts import sums
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from batch_screen.run.layout import DATA_FOLDERS, RUN_ID, TABLES, Layout, latest_run, layout_of_run
+from batch_screen.runs.layout import DATA_FOLDERS, RUN_ID, TABLES, Layout, latest_run, layout_of_run
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.storage.atomic import sha256_of
 from batch_screen.tables.manifest import ListedFile, latest_content, marker_content

@@ -14,7 +14,7 @@ import msgspec
 import polars as pl
 import pyarrow.parquet as pq
 
-from batch_screen.run.layout import CHANGES, DATA_FOLDERS, ERRORS, LOOKUPS, RESULTS, Layout
+from batch_screen.runs.layout import CHANGES, DATA_FOLDERS, ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS

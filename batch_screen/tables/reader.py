@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch_screen.run.layout import ERRORS, LOOKUPS, RESULTS, SHARDS_MARK, Layout
+from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, SHARDS_MARK, Layout
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.schema import Column, dtypes, results

@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from batch_screen.diff.feed import ChangeFeed, RunTables, Unit, Units, feed_of, units
-from batch_screen.diff.previous import CompleteRun, UnusableRunError, opened, recorded
-from batch_screen.run.layout import CHANGES, LOOKUPS, Layout, ShardOf, is_run_id, layout_of_run
+from batch_screen.comparison.feed import ChangeFeed, RunTables, Unit, Units, feed_of, units
+from batch_screen.comparison.previous import CompleteRun, UnusableRunError, opened, recorded
+from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout, ShardOf, is_run_id, layout_of_run
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import dtypes
 from batch_screen.tables.integrity import Difference, VerifyCheck, rewrite

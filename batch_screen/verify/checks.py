@@ -18,7 +18,7 @@ from batch_screen.model import (
     OutcomeKind,
     Source,
 )
-from batch_screen.run.layout import ERRORS, LOOKUPS, RESULTS
+from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.schema import RISK, Column, results, results_groups

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from batch_screen.run.layout import CHANGES, ERRORS, LOOKUPS, RESULTS, TABLES, Layout, ShardOf
+from batch_screen.runs.layout import CHANGES, ERRORS, LOOKUPS, RESULTS, TABLES, Layout, ShardOf
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION, Column, dtypes, results

@@ -12,7 +12,7 @@ import polars as pl
 
 from batch_screen.config.settings import Prices
 from batch_screen.model import Endpoint
-from batch_screen.run.layout import ERRORS, LOOKUPS, RESULTS, Layout
+from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import dtypes
 from batch_screen.tables.counts import count_lookups, count_saved, scans_of

@@ -25,9 +25,9 @@ from batch_screen.config.sections import Api, Guards
 from batch_screen.config.settings import Pacing, Settings
 from batch_screen.engine.engine import loop_factory, run_engine
 from batch_screen.model import Endpoint
-from batch_screen.plan.build import Source, plan_inputs
-from batch_screen.run.events import RunEvents
-from batch_screen.run.state import Identity, create_run
+from batch_screen.planning.build import Source, plan_inputs
+from batch_screen.runs.events import RunEvents
+from batch_screen.runs.state import Identity, create_run
 from benchmarks.engine.sampling import Sampler
 from benchmarks.memory import written
 from benchmarks.pacing.contestants import write_numbers

@@ -19,8 +19,8 @@ import polars as pl
 from batch_screen.journal.seal import drop_segments, write_sealed
 from batch_screen.journal.segments import SegmentWriter
 from batch_screen.model import Endpoint, Outcome, OutcomeKind, Plan, Spent
-from batch_screen.plan.shards import lookups, read_plan, read_rows
-from batch_screen.run.state import Run, all_runs
+from batch_screen.planning.shards import lookups, read_plan, read_rows
+from batch_screen.runs.state import Run, all_runs
 from batch_screen.schema import LOOKUP, conform
 
 ENDPOINT = Endpoint.SIM_SWAP_CHECK

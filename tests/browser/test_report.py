@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_screen.report.page import page
-from tests.unit.report.materials import largest, material, stopped
+from batch_screen.reports.page import page
+from tests.unit.reports.materials import largest, material, stopped
 
 from .conftest import Window, chromium
 

@@ -256,15 +256,15 @@ import os, sys
 os.umask(0)
 from datetime import date
 from pydantic import SecretStr
-from batch_screen import Job, forecast, load_settings, screen
+from batch_screen import Job, load_settings, plan, run
 listed, out, url, key = sys.argv[1:]
 settings = load_settings({"output": {"folder": out, "shard_lookups": 1000},
     "api": {"base_url": url}, "pacing": {"rate_per_second": 2000, "ramp_up_seconds": 0}})
 sys.stdin = open(listed)
 job = Job(("-",), settings, key=SecretStr(open(key).read()))
-forecast(job)
+plan(job)
 sys.stdin = open(listed)
-screen(job)
+run(job)
 """
 
 

@@ -24,7 +24,7 @@ EVERY = tuple(Endpoint)
 
 
 @dataclass
-class Screened:
+class RunResult:
     output: Output
     stdout: str
     world: World
@@ -56,7 +56,7 @@ class Screened:
 )
 def screened(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Screened]:
+) -> Iterator[RunResult]:
     name, endpoints, window = request.param
     with new_sandbox() as server:
         desk = Desk(
@@ -69,7 +69,7 @@ def screened(
             SAMPLE / name, "--endpoints", asked, "--max-age-minutes", window, "--rate", 5000
         )
         assert done.code == 0, done.err
-        yield Screened(
+        yield RunResult(
             desk.latest,
             done.out,
             server.world,
@@ -92,7 +92,7 @@ def meant() -> list[str | None]:
     return [row.e164 for row in script.sample()]
 
 
-def test_every_lookup_has_the_true_answer(screened: Screened) -> None:
+def test_every_lookup_has_the_true_answer(screened: RunResult) -> None:
     for row in screened.lookups.iter_rows(named=True):
         endpoint = Endpoint(row["endpoint"])
         assert row["max_age_minutes"] == (screened.window if endpoint.takes_max_age else None)
@@ -104,7 +104,7 @@ def test_every_lookup_has_the_true_answer(screened: Screened) -> None:
     assert screened.lookups["outcome"].value_counts(sort=True)["outcome"][0] == "success"
 
 
-def test_every_result_row_has_the_true_answer(screened: Screened) -> None:
+def test_every_result_row_has_the_true_answer(screened: RunResult) -> None:
     for row in screened.results.iter_rows(named=True):
         for endpoint in Endpoint:
             prefix = f"{endpoint.column}_"
@@ -119,14 +119,14 @@ def test_every_result_row_has_the_true_answer(screened: Screened) -> None:
                 assert row["e164"] in MAGIC_NUMBERS
 
 
-def test_every_input_row_appears_once(screened: Screened, meant: list[str | None]) -> None:
+def test_every_input_row_appears_once(screened: RunResult, meant: list[str | None]) -> None:
     rows = [*screened.results["row_index"], *screened.rejects["row_index"]]
     assert sorted(rows) == list(range(len(meant)))
     assert screened.results["row_index"].is_sorted()
 
 
 def test_rows_are_read_as_the_numbers_they_mean(
-    screened: Screened, meant: list[str | None]
+    screened: RunResult, meant: list[str | None]
 ) -> None:
     for index, number in screened.results.select("row_index", "e164").iter_rows():
         assert meant[index] == number
@@ -134,20 +134,20 @@ def test_rows_are_read_as_the_numbers_they_mean(
     assert sum(number is not None for number in turned_down) <= 5  # 00 may be dialled elsewhere
 
 
-def test_kept_column_belongs_to_its_row(screened: Screened) -> None:
+def test_kept_column_belongs_to_its_row(screened: RunResult) -> None:
     customers = pl.read_csv(SAMPLE / "customers.csv", infer_schema=False)["customer_id"]
     for index, customer in screened.results.select("row_index", "in_customer_id").iter_rows():
         assert customers[index] == customer
 
 
-def test_lookups_are_unique_numbers_times_endpoints(screened: Screened) -> None:
+def test_lookups_are_unique_numbers_times_endpoints(screened: RunResult) -> None:
     lookups = screened.lookups
     numbers = screened.results["e164"].n_unique()
     assert lookups.height == numbers * len(screened.endpoints)
     assert lookups.select("e164", "endpoint").n_unique() == lookups.height
 
 
-def test_server_was_asked_nothing_twice(screened: Screened) -> None:
+def test_server_was_asked_nothing_twice(screened: RunResult) -> None:
     statistics = screened.statistics
     assert statistics["distinct_lookups"] == screened.lookups.height
     assert statistics["answered_twice"] == 0
@@ -156,7 +156,7 @@ def test_server_was_asked_nothing_twice(screened: Screened) -> None:
     assert statistics["requests"] == screened.lookups["attempts"].sum()
 
 
-def test_accounting_adds_up(screened: Screened) -> None:
+def test_accounting_adds_up(screened: RunResult) -> None:
     summary = screened.output.report("summary.json")
     rows = summary["rows"]
     assert rows["read"] == rows["accepted"] + rows["rejected"]
@@ -175,14 +175,14 @@ def test_accounting_adds_up(screened: Screened) -> None:
         assert figures["attempts"] == lookups["attempts"].sum()
 
 
-def test_closing_block_states_the_accounting(screened: Screened) -> None:
+def test_closing_block_states_the_accounting(screened: RunResult) -> None:
     rows = screened.output.report("summary.json")["rows"]
     read, accepted, rejected = (f"{rows[n]:,}" for n in ("read", "accepted", "rejected"))
     assert f"{read} = {accepted} accepted and {rejected} rejected" in screened.stdout
     assert f"{screened.lookups.height:,} = " in screened.stdout
 
 
-def test_no_number_of_the_sample_is_in_reports(screened: Screened) -> None:
+def test_no_number_of_the_sample_is_in_reports(screened: RunResult) -> None:
     reports = screened.output.reports
     texts = [screened.stdout, *(p.read_text("utf-8") for p in reports.glob("*.*"))]
     texts.append(json.dumps(screened.output.latest))

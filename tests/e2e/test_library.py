@@ -17,7 +17,7 @@ SNIPPET = """
 import json, os, sys
 from datetime import date
 from pydantic import SecretStr
-from batch_screen import Job, forecast, load_settings, screen
+from batch_screen import Job, load_settings, plan, run
 
 os.umask(0)
 listed, out, url, day = sys.argv[1:]
@@ -28,9 +28,9 @@ settings = load_settings({
     "pacing": {"rate_per_second": 1000, "ramp_up_seconds": 0},
 })
 job = Job((listed,), settings, key=SecretStr(os.environ["KEY"]), run_date=date.fromisoformat(day))
-expected = forecast(job)
-done = screen(job)
-again = screen(job)
+expected = plan(job)
+done = run(job)
+again = run(job)
 print(json.dumps({
     "to_ask": expected.to_ask,
     "lookups": done.summary.lookups,

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from batch_screen.run.layout import LOOKUPS, layout_of_run
+from batch_screen.runs.layout import LOOKUPS, layout_of_run
 from batch_screen.sandbox.answers import Population
 from batch_screen.sandbox.run import SandboxThread
 from tests.unit.tables.whole_run import WholeRun

@@ -21,7 +21,7 @@ from typing import Any
 
 import batch_screen
 from batch_screen.__main__ import main
-from batch_screen.report.page import _template
+from batch_screen.reports.page import _template
 
 _LONGEST_REQUEST = 1 << 20
 _STREAMS = 3

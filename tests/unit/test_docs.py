@@ -232,6 +232,12 @@ def test_public_names_exist_and_are_documented() -> None:
         assert name in README, name
 
 
+def test_no_room_hides_a_public_name() -> None:
+    """An imported module becomes an attribute of its package, whatever stood there."""
+    rooms = {path.stem for path in Path(batch_screen.__file__).parent.iterdir()}
+    assert rooms.isdisjoint(batch_screen.__all__)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_documents_point_to_what_exists(document: Path) -> None:
     for target in re.findall(r"\]\((?!http)([^)]+)\)", document.read_text("utf-8")):

@@ -16,9 +16,9 @@ FLOORS = (
     {"cli"},
     {"commands"},
     {"engine", "job", "verify"},
-    {"diff", "doctor", "notify", "plan", "profile", "report", "sandbox"},
+    {"comparison", "diagnostics", "notify", "planning", "profile", "reports", "sandbox"},
     {"tables"},
-    {"api", "input", "journal", "numbers", "run"},
+    {"api", "input", "journal", "numbers", "runs"},
     {"config", "schema", "storage"},
     {"errors", "masking", "model"},
 )
@@ -35,11 +35,11 @@ HOMES = {
     "pydantic_settings": {"config"},
     "tomllib": {"config"},
     "filelock": {"storage"},
-    "jinja2": {"report"},
+    "jinja2": {"reports"},
     "http": {"api", "notify"},
     "prometheus_client": {"notify"},
     "urllib.request": set(),
-    "asyncio": {"api", "engine", "sandbox", "doctor"},
+    "asyncio": {"api", "engine", "sandbox", "diagnostics"},
 }
 
 

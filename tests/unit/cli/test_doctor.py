@@ -5,7 +5,7 @@ import json
 import pytest
 
 from batch_screen.cli.doctor import _lines, _shown
-from batch_screen.doctor.findings import Diagnosis, failed, not_checked, warning, well
+from batch_screen.diagnostics.findings import Diagnosis, failed, not_checked, warning, well
 
 FOUND = Diagnosis(
     (

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from batch_screen.cli.progress import Bar, ProgressLines, watcher
-from batch_screen.run.events import Progress
+from batch_screen.runs.events import Progress
 
 NUMBER = "+491713920012"
 

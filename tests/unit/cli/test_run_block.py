@@ -22,14 +22,14 @@ from batch_screen.cli.run_block import (
     sparkline,
     threshold_lines,
 )
-from batch_screen.commands.plan import CHAIN, DERIVE, REUSE, Forecast, Saving, Windows
-from batch_screen.commands.run import Screened
+from batch_screen.commands.plan import CHAIN, DERIVE, REUSE, PlanResult, Saving, Windows
+from batch_screen.commands.run import RunResult
 from batch_screen.config.sections import Output
 from batch_screen.config.settings import Settings
 from batch_screen.masking import safe_text
 from batch_screen.model import Endpoint, Pace
-from batch_screen.report.words import duration
-from batch_screen.run.layout import TABLES, Layout
+from batch_screen.reports.words import duration
+from batch_screen.runs.layout import TABLES, Layout
 from batch_screen.tables.summary import (
     Changes,
     Cohort,
@@ -79,7 +79,7 @@ def test_closing_block(summary: Make, lookups: Make, layout: Layout) -> None:
     figures = summary(
         endpoints={"sim-swap/check": lookups(), "call-forwarding/check": forwarding}, cost=1_234.5
     )
-    block = closing_block(Screened(figures, layout), QUIET)
+    block = closing_block(RunResult(figures, layout), QUIET)
     head, *lines = block.splitlines()
     assert head == "batch-screen 0.1.0 · run 20261123-0123456789 · complete"
     parts = "run_date=2026-11-23/20261123-0123456789-00000.parquet"
@@ -110,13 +110,13 @@ def test_changes_since_the_previous_run(summary: Make, layout: Layout) -> None:
         1_000,
         [Cohort("block", "+491511…", 400, 340, 0.85, 0.012)],
     )
-    block = closing_block(Screened(summary(changes=changes), layout), QUIET)
+    block = closing_block(RunResult(summary(changes=changes), layout), QUIET)
     assert safe_text(block) == block
     assert (
         "  since ........ run 20261122-0123456789: 412 newly swapped, 3 became unknown\n"
         "    likely migration: +491511… 340 of 400 (1.2% elsewhere)\n"
     ) in block
-    assert "  since ....." not in closing_block(Screened(summary(), layout), QUIET)
+    assert "  since ....." not in closing_block(RunResult(summary(), layout), QUIET)
 
 
 def test_large_figures_are_not_taken_for_numbers(
@@ -132,7 +132,7 @@ def test_large_figures_are_not_taken_for_numbers(
         rows=Rows(100_000_000, 49_909_010, 50_090_990, {"empty": 50_090_990}, 499_910, 49_409_100),
         endpoints={"sim-swap/check": asked},
     )
-    block = closing_block(Screened(figures, layout), QUIET)
+    block = closing_block(RunResult(figures, layout), QUIET)
     assert "100,000,000 = 49,909,010 accepted and 50,090,990 rejected" in block
     assert "= lookups, 591,000 retries and 500,400 refused (429)" in block
     assert "•" not in safe_text(block)
@@ -141,7 +141,7 @@ def test_large_figures_are_not_taken_for_numbers(
 def test_closing_block_shows_the_pace(summary: Make, layout: Layout) -> None:
     pace = Pace(1.0, [10] * 90 + [0] * 10, [0] * 40 + [3] * 20 + [0] * 40, [10.0] * 100)
     session = msgspec.structs.replace(summary().session, pace=pace)
-    lines = closing_block(Screened(summary(session=session), layout), QUIET).splitlines()
+    lines = closing_block(RunResult(summary(session=session), layout), QUIET).splitlines()
     at = lines.index("  rate ......... 10.0/s over 1 min 40 s, 10/s allowed")
     assert lines[at + 1 : at + 5] == [
         "  pace ......... " + "█" * 45 + "·" * 5,
@@ -150,7 +150,7 @@ def test_closing_block_shows_the_pace(summary: Make, layout: Layout) -> None:
         "                 10/s; ! requests were refused; · nothing was asked",
     ]
     short = msgspec.structs.replace(session, asking_seconds=0.9)
-    assert "pace .." not in closing_block(Screened(summary(session=short), layout), QUIET)
+    assert "pace .." not in closing_block(RunResult(summary(session=short), layout), QUIET)
 
 
 def test_a_run_that_was_stopped(summary: Make, lookups: Make, layout: Layout) -> None:
@@ -162,7 +162,7 @@ def test_a_run_that_was_stopped(summary: Make, lookups: Make, layout: Layout) ->
             "call-forwarding/check": lookups(by_outcome={}, latency_ms={}, left=1_000),
         },
     )
-    block = closing_block(Screened(figures, layout), QUIET)
+    block = closing_block(RunResult(figures, layout), QUIET)
     head, *lines = block.splitlines()
     assert head.endswith("· stopped, can be resumed")
     assert "  lookups ...... 600 = 600 success" in lines
@@ -180,20 +180,20 @@ def test_a_run_that_asked_nothing(summary: Make, layout: Layout) -> None:
     session = msgspec.structs.replace(plain.session, attempts=0, asking_seconds=0.0)
     rows = msgspec.structs.replace(plain.rows, rejected=0, rejected_by_reason={})
     figures = summary(session=session, rows=rows)
-    block = closing_block(Screened(figures, layout, was_complete=True), QUIET)
+    block = closing_block(RunResult(figures, layout, was_complete=True), QUIET)
     assert block.splitlines()[0].endswith("· was complete already, nothing was asked")
     for absent in ("rate .", "cost .", "  rejected .", "hint:"):
         assert absent not in block
 
 
 def test_a_run_without_a_single_number(summary: Make, layout: Layout) -> None:
-    assert "lookups ...... 0 = " in closing_block(Screened(summary(endpoints={}), layout), QUIET)
+    assert "lookups ...... 0 = " in closing_block(RunResult(summary(endpoints={}), layout), QUIET)
 
 
 def test_more_parts_are_counted(summary: Make, layout: Layout) -> None:
     for number in (1, 2):
         layout.write_part("results", number, pl.DataFrame({"id": [1]}), Output())
-    block = closing_block(Screened(summary(), layout), QUIET)
+    block = closing_block(RunResult(summary(), layout), QUIET)
     assert "20261123-0123456789-00000.parquet and 2 more" in block
 
 
@@ -203,7 +203,7 @@ def test_the_line_to_copy_shows_the_positives(
     # A later run of the same day and input lies beside it.
     other = Layout(layout.folder, f"{layout.run_id}-2", layout.run_date)
     other.write_part("results", 0, pl.read_parquet(layout.part("results", 0)), Output())
-    block = closing_block(Screened(summary(), layout), QUIET)
+    block = closing_block(RunResult(summary(), layout), QUIET)
     (line,) = (text for text in block.splitlines() if "  look ." in text)
     python, flag, code = shlex.split(line.split(".. ", 1)[1])
     assert (python, flag) == (this_python(), "-c")
@@ -211,8 +211,8 @@ def test_the_line_to_copy_shows_the_positives(
     assert "shape: (2, 3)" in capsys.readouterr().out
 
 
-def forecast(summary: Make, **changes: Any) -> Forecast:
-    plain = Forecast(
+def forecast(summary: Make, **changes: Any) -> PlanResult:
+    plain = PlanResult(
         rows=summary().rows,
         lookups={"sim-swap/check": 1_000, "call-forwarding/check": 1_000},
         already_answered={"sim-swap/check": 400, "call-forwarding/check": 0},
@@ -265,20 +265,20 @@ def test_positives_are_called_what_they_are(
     summary: Make, lookups: Make, layout: Layout, endpoint: Endpoint
 ) -> None:
     figures = summary(endpoints={endpoint.value: lookups()})
-    block = closing_block(Screened(figures, layout), QUIET)
+    block = closing_block(RunResult(figures, layout), QUIET)
     word = {"sim": "swapped", "device": "swapped", "call": "active"}[endpoint.value.split("-")[0]]
     assert f"| {'dated' if endpoint.answers_date else word} 7 |" in block
 
 
 def test_sandbox_answers_are_not_taken_for_real_ones(summary: Make, layout: Layout) -> None:
     figures = summary(settings={"api.base_url": "sandbox"})
-    head = closing_block(Screened(figures, layout), QUIET).splitlines()[0]
+    head = closing_block(RunResult(figures, layout), QUIET).splitlines()[0]
     assert head.endswith("· complete · sandbox answers, not real ones")
 
 
 def test_parts_that_somebody_moved_on_are_not_listed(summary: Make, layout: Layout) -> None:
     layout.part("results", 0).unlink()
-    block = closing_block(Screened(summary(), layout), QUIET)
+    block = closing_block(RunResult(summary(), layout), QUIET)
     assert "    results/run_date" not in block
     assert "    lookups/run_date" in block
 
@@ -316,7 +316,7 @@ def test_a_line_for_what_was_saved_and_one_for_each_checks_coverage(
             ),
         ),
     ]
-    block = closing_block(Screened(told, Layout(tmp_path, RUN, "2026-03-01")), Settings())
+    block = closing_block(RunResult(told, Layout(tmp_path, RUN, "2026-03-01")), Settings())
     assert "\n  saved ........ 1,554 requests" in block
     assert "\n  coverage ..... sim-swap/check: 7,000 of 9,000" in block
     said = " ".join(hints(told, Settings()))
@@ -324,8 +324,10 @@ def test_a_line_for_what_was_saved_and_one_for_each_checks_coverage(
     assert "check and date contradict each other for some numbers (7 at sim-swap/check)" in said
 
 
-def forecast_of_spared(*savings: Saving, likely: int | None = None, **windows: Windows) -> Forecast:
-    return Forecast(
+def forecast_of_spared(
+    *savings: Saving, likely: int | None = None, **windows: Windows
+) -> PlanResult:
+    return PlanResult(
         rows=Rows(100, 100, 0, {}, 0, 100),
         lookups={"sim-swap/check": 100},
         already_answered={"sim-swap/check": 0},

@@ -8,11 +8,11 @@ import pytest
 
 from batch_screen.cli import log, session
 from batch_screen.cli.session import SessionConsole
-from batch_screen.commands.run import Screened
+from batch_screen.commands.run import RunResult
 from batch_screen.config.sections import Output
 from batch_screen.config.settings import Settings
 from batch_screen.errors import AuthenticationError
-from batch_screen.run.layout import Layout
+from batch_screen.runs.layout import Layout
 from batch_screen.tables.summary import Judgement, Summary
 
 RUN_ID = "20261123-0123456789"
@@ -30,14 +30,14 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def screened(summary: Callable[..., Summary], tmp_path: Path) -> Screened:
+def screened(summary: Callable[..., Summary], tmp_path: Path) -> RunResult:
     crossed = Judgement("rows < 9000", 1_250, crossed=True)
     judged = summary(thresholds=[crossed], exit_code=3)
-    return Screened(judged, Layout(tmp_path / "out", RUN_ID, "2026-11-23"))
+    return RunResult(judged, Layout(tmp_path / "out", RUN_ID, "2026-11-23"))
 
 
 def test_a_start_that_comes_to_its_end(
-    settings: Settings, screened: Screened, capsys: pytest.CaptureFixture[str]
+    settings: Settings, screened: RunResult, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log.choose(log.JSON)
     begun = SessionConsole(settings, as_json=True)
@@ -58,7 +58,7 @@ def test_a_start_that_comes_to_its_end(
 
 
 def test_in_text_the_block_says_it_all(
-    settings: Settings, screened: Screened, capsys: pytest.CaptureFixture[str]
+    settings: Settings, screened: RunResult, capsys: pytest.CaptureFixture[str]
 ) -> None:
     begun = SessionConsole(settings, as_json=False)
     with begun.told():
@@ -90,7 +90,7 @@ def test_whatever_ends_it_is_told_and_goes_on(
 
 
 def test_what_cannot_be_shown_is_told_all_the_same(
-    settings: Settings, screened: Screened, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, screened: RunResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> str:
         raise ZeroDivisionError

@@ -11,7 +11,7 @@ from batch_screen.cli.status_block import Resuming, resuming, status_block
 from batch_screen.commands.status import RunStatus, State, Status
 from batch_screen.config.load import load_settings
 from batch_screen.config.settings import Settings
-from batch_screen.run.heartbeat import Heartbeat
+from batch_screen.runs.heartbeat import Heartbeat
 from batch_screen.storage.lock import Holder
 
 OUT = {"output": {"folder": "my out"}}

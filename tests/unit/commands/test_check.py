@@ -13,7 +13,7 @@ from batch_screen.config.load import load_settings
 from batch_screen.errors import ConfigurationError, InputError, OutputError, Stopped
 from batch_screen.job import Job
 from batch_screen.profile.facts import CheckReport
-from batch_screen.run.events import CancelToken, RunEvents, Silent
+from batch_screen.runs.events import CancelToken, RunEvents, Silent
 
 ROWS = ["030 23125001", "+49 30 23125001", "+493023125002", "n/a", ""]
 

@@ -11,10 +11,18 @@ import batch_screen
 from batch_screen.commands.diff import diff
 from batch_screen.config.screening import Cohorts
 from batch_screen.errors import InputError, OutputError
-from batch_screen.run.layout import CHANGES, LOOKUPS, RESULTS
+from batch_screen.runs.layout import CHANGES, LOOKUPS, RESULTS
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import dtypes
-from tests.unit.diff.two_nights import CHECK, DATE, FIRST, FORWARDING, Night, negative, swapped
+from tests.unit.comparison.two_nights import (
+    CHECK,
+    DATE,
+    FIRST,
+    FORWARDING,
+    Night,
+    negative,
+    swapped,
+)
 
 
 def moving(i: int, endpoint: Any) -> dict[str, Any]:

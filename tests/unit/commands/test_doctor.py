@@ -9,7 +9,7 @@ from batch_screen.commands.doctor import canary_number, doctor, unreadable
 from batch_screen.config.screening import Numbers
 from batch_screen.config.sections import Api
 from batch_screen.config.settings import Settings
-from batch_screen.doctor.findings import Diagnosis, Health
+from batch_screen.diagnostics.findings import Diagnosis, Health
 from batch_screen.errors import ConfigurationError
 from batch_screen.job import Job
 

@@ -19,7 +19,7 @@ from batch_screen.commands.purge import (
     state_files,
 )
 from batch_screen.errors import InputError, RunLockedError
-from batch_screen.run.layout import TABLES, Layout, latest_run, layout_of_run
+from batch_screen.runs.layout import TABLES, Layout, latest_run, layout_of_run
 from batch_screen.storage import atomic
 from batch_screen.storage.atomic import make_folder, sha256_of
 from batch_screen.storage.lock import locked

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec.structs
 import pytest
 
-from batch_screen.commands import report
-from batch_screen.commands.report import write_report
+import batch_screen.commands.report as command
+from batch_screen.commands.report import report
 from batch_screen.errors import ConfigurationError, InputError, OutputError
 from batch_screen.tables.summary import STOPPED, Ending, read_summary, write_summary
 from tests.unit.tables.whole_run import WholeRun, new_whole_run
@@ -36,7 +36,7 @@ def stop(run: WholeRun) -> None:
 def test_what_a_run_left_gives_the_page_it_wrote_itself(run: WholeRun, tmp_path: Path) -> None:
     own = run.layout.html.read_bytes()
     elsewhere = tmp_path / "page.html"
-    told = write_report(run.layout.folder, path=elsewhere)
+    told = report(run.layout.folder, path=elsewhere)
     assert elsewhere.read_bytes() == own
     assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o600
     assert (told.bytes, told.sha256) == (len(own), hashlib.sha256(own).hexdigest())
@@ -54,25 +54,25 @@ def test_a_page_that_was_lost_or_changed_comes_back(run: WholeRun, content: byte
     if content is not None:
         run.layout.html.write_bytes(content)
     assert not run.validate().is_whole
-    told = write_report(run.layout.run)
+    told = report(run.layout.run)
     assert told.path == str(run.layout.html)
     assert run.validate().is_whole
 
 
 def test_a_page_that_is_there_is_not_written_again(run: WholeRun) -> None:
     before = run.layout.html.stat().st_ino
-    write_report(run.layout.folder, run.layout.run_id)
+    report(run.layout.folder, run.layout.run_id)
     assert run.layout.html.stat().st_ino == before
 
 
 def test_another_version_does_not_make_a_whole_run_differ(
     run: WholeRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(report, "page", lambda _: b"<p>a later version</p>")
+    monkeypatch.setattr(command, "page", lambda _: b"<p>a later version</p>")
     with pytest.raises(OutputError, match=r"report.html is listed .* --write"):
-        write_report(run.layout.folder)
+        report(run.layout.folder)
     assert run.validate().is_whole
-    write_report(run.layout.folder, path=tmp_path / "page.html")
+    report(run.layout.folder, path=tmp_path / "page.html")
     assert (tmp_path / "page.html").read_bytes() == b"<p>a later version</p>"
 
 
@@ -83,7 +83,7 @@ def test_files_that_changed_are_not_reported_on(run: WholeRun, tmp_path: Path, n
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(InputError, match=rf"{path.name}: its content changed.* validate") as caught:
-        write_report(layout.folder, path=tmp_path / "page.html")
+        report(layout.folder, path=tmp_path / "page.html")
     assert caught.value.exit_code == 65
     assert not (tmp_path / "page.html").exists()
 
@@ -91,33 +91,33 @@ def test_files_that_changed_are_not_reported_on(run: WholeRun, tmp_path: Path, n
 def test_a_manifest_that_does_not_fit_is_not_believed(run: WholeRun) -> None:
     run.layout.marker.write_bytes(b"0" * 64)
     with pytest.raises(InputError, match="_SUCCESS") as caught:
-        write_report(run.layout.folder)
+        report(run.layout.folder)
     assert caught.value.exit_code == 65
 
 
 def test_a_stopped_run_says_so_and_becomes_no_complete_one(run: WholeRun) -> None:
     stop(run)
-    told = write_report(run.layout.run)
+    told = report(run.layout.run)
     assert (told.status, told.breakdown) == ("stopped", None)
     written = run.layout.html.read_text("utf-8")
     assert "the account is empty (exit code 4)" in written
     assert f"--run-date {run.layout.run_date}" in written
     assert sorted(p.name for p in run.files()) == ["report.html", "summary.json"]
-    write_report(run.layout.run)  # a second time, over the first
+    report(run.layout.run)  # a second time, over the first
 
 
 def test_a_run_that_was_killed_has_nothing_to_report(run: WholeRun) -> None:
     for path in (run.layout.marker, run.layout.summary):
         path.unlink()
         with pytest.raises(InputError, match="ended abruptly or is going on") as caught:
-            write_report(run.layout.run)
+            report(run.layout.run)
         assert caught.value.exit_code == 65
 
 
 def test_no_file_of_a_run_is_written_over(run: WholeRun) -> None:
     for path in (run.layout.summary, run.layout.folder / "results" / "page.html"):
         with pytest.raises(ConfigurationError, match="lies in the output folder"):
-            write_report(run.layout.folder, path=path)
+            report(run.layout.folder, path=path)
     assert run.validate().is_whole
 
 
@@ -127,5 +127,5 @@ def test_what_is_not_there(run: WholeRun, tmp_path: Path) -> None:
         (run.layout.folder, "20261123-0000000000"),
     ):
         with pytest.raises(InputError) as caught:
-            write_report(folder, run_id)
+            report(folder, run_id)
         assert caught.value.exit_code == 66

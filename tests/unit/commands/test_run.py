@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from batch_screen.api.client import Client
 from batch_screen.commands import write
 from batch_screen.commands.plan import plan
-from batch_screen.commands.run import Screened
+from batch_screen.commands.run import RunResult
 from batch_screen.commands.run import run as screen
 from batch_screen.commands.validate import validate
 from batch_screen.config.screening import Input, Numbers, Screening, Strictness
@@ -37,9 +37,9 @@ from batch_screen.errors import (
 )
 from batch_screen.job import Job
 from batch_screen.model import Answer, Endpoint, Lookup
-from batch_screen.plan import shards
-from batch_screen.run.events import CancelToken, RunEvents, Silent
-from batch_screen.run.layout import ERRORS, LOOKUPS, RESULTS, TABLES
+from batch_screen.planning import shards
+from batch_screen.runs.events import CancelToken, RunEvents, Silent
+from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES
 from batch_screen.storage.lock import locked
 from batch_screen.tables.manifest import is_whole
 from batch_screen.tables.summary import Ending, read_summary
@@ -74,7 +74,7 @@ def job(numbers: Path, out: str = "out", *, rate: float = 4000, **changes: Any) 
     return Job((str(numbers),), settings, **{"sandbox": True, "run_date": DAY, **changes})
 
 
-def table(screened: Screened, name: str) -> pl.DataFrame:
+def table(screened: RunResult, name: str) -> pl.DataFrame:
     """A table of a run without what no two runs share, in one order."""
     paths = screened.layout.parts(name)
     frame = pl.concat(pl.read_parquet(p, hive_partitioning=False) for p in paths)
@@ -83,7 +83,7 @@ def table(screened: Screened, name: str) -> pl.DataFrame:
     return frame.drop(times).sort(order.get(name, ["kind", "row_index", "e164", "endpoint"]))
 
 
-def tables(screened: Screened) -> dict[str, pl.DataFrame]:
+def tables(screened: RunResult) -> dict[str, pl.DataFrame]:
     return {name: table(screened, name) for name in TABLES}
 
 
@@ -427,8 +427,8 @@ class Hearing(Silent):
 
 def stopped_on_purpose(
     what: Job, error: BatchScreenError = QUOTA, watch: RunEvents | None = None
-) -> list[Screened]:
-    told: list[Screened] = []
+) -> list[RunResult]:
+    told: list[RunResult] = []
     with pytest.raises(type(error)) as caught:
         screen(what, watch, told.append)
     assert caught.value is error
@@ -527,7 +527,7 @@ def test_whatever_else_ends_the_asking_is_told_too(
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"), [("keep_start", 1), ("count_stopped", 0), ("write_stopped", 1)]
+    ("broken", "told"), [("keep_session", 1), ("count_stopped", 0), ("write_stopped", 1)]
 )
 def test_what_stopped_the_run_is_told_whatever_fails_then(
     numbers: Path, monkeypatch: pytest.MonkeyPatch, broken: str, told: int
@@ -541,7 +541,7 @@ def test_what_stopped_the_run_is_told_whatever_fails_then(
     found = stopped_on_purpose(job(numbers), watch=RunEvents(heard))
     assert len(found) == told  # the figures go to whoever listens, also where no disk takes them
     lost = [note for note in heard.notes if "its summary.json could not be written" in note]
-    assert len(lost) == (broken != "keep_start")
+    assert len(lost) == (broken != "keep_session")
 
 
 @pytest.mark.parametrize("error", [OutputError("no space"), KeyError("+447700900123")])
@@ -551,7 +551,7 @@ def test_what_fails_while_the_files_are_written_is_told_and_the_next_start_write
     def fail(*_: object) -> None:
         raise error
 
-    told: list[Screened] = []
+    told: list[RunResult] = []
     with monkeypatch.context() as patch:
         patch.setattr(write, "write_manifest", fail)
         with pytest.raises(type(error)):
@@ -575,7 +575,7 @@ def test_a_run_is_named_as_soon_as_it_is_known(numbers: Path) -> None:
 def test_thresholds_are_judged_against_the_complete_run_before(numbers: Path) -> None:
     strict = Guards(fail_if=("rows_change < -20%", "reject_rate > 1%", "cost > 100"))
 
-    def screened(day: int, guards: Guards) -> Screened:
+    def screened(day: int, guards: Guards) -> RunResult:
         whole = job(numbers, run_date=date(2026, 11, day))
         settings = whole.settings.model_copy(update={"guards": guards})
         return screen(replace(whole, settings=settings))
@@ -650,6 +650,6 @@ def test_with_the_sandbox_each_night_takes_place_on_its_date(numbers: Path) -> N
     assert told.with_gap == beyond.filter(source="asked", outcome="success").height
 
 
-def table_with_times(screened: Screened) -> pl.DataFrame:
+def table_with_times(screened: RunResult) -> pl.DataFrame:
     paths = screened.layout.parts(LOOKUPS)
     return pl.concat(pl.read_parquet(path, hive_partitioning=False) for path in paths)

@@ -10,9 +10,9 @@ import pytest
 
 from batch_screen.commands.status import State, Status, status
 from batch_screen.errors import InputError
-from batch_screen.run.events import Silent
-from batch_screen.run.heartbeat import HeartbeatWriter
-from batch_screen.run.state import Run
+from batch_screen.runs.events import Silent
+from batch_screen.runs.heartbeat import HeartbeatWriter
+from batch_screen.runs.state import Run
 from batch_screen.storage.atomic import make_folder
 from batch_screen.storage.lock import locked
 from tests.making import made

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import batch_screen
 from batch_screen.commands.validate import runs_in, validate
 from batch_screen.errors import InputError
-from batch_screen.run.events import RunEvents, Silent
-from batch_screen.run.layout import LOOKUPS, RESULTS
+from batch_screen.runs.events import RunEvents, Silent
+from batch_screen.runs.layout import LOOKUPS, RESULTS
 from tests.thoroughness import examples
 from tests.unit.tables.whole_run import WholeRun, digests, new_whole_run
 

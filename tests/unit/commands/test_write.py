@@ -27,11 +27,11 @@ from batch_screen.errors import BatchScreenError, JournalError, OutputError, Sto
 from batch_screen.journal.seal import read_sealed, seal_path, sealed_path, write_sealed
 from batch_screen.journal.segments import SegmentWriter
 from batch_screen.model import Endpoint, Intent, Outcome, OutcomeKind, Pace, Plan, Session
-from batch_screen.plan.shards import shard_rows_path
-from batch_screen.run.events import CancelToken, RunEvents, Silent
-from batch_screen.run.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
-from batch_screen.run.sessions import keep_session
-from batch_screen.run.state import Run
+from batch_screen.planning.shards import shard_rows_path
+from batch_screen.runs.events import CancelToken, RunEvents, Silent
+from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
+from batch_screen.runs.sessions import keep_session
+from batch_screen.runs.state import Run
 from batch_screen.schema import LOOKUP, conform, dtypes
 from batch_screen.tables.manifest import is_whole
 from batch_screen.tables.summary import Ending, Summary, read_summary
@@ -77,7 +77,7 @@ SESSION = Session(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzi
 FAILED = OutcomeKind.TIMEOUT.value
 
 
-class Reported:
+class ReportResult:
     """A run whose lookups are all answered: every third number failed."""
 
     def __init__(self, folder: Path, shard_rows: int) -> None:
@@ -114,15 +114,15 @@ class Reported:
 
 
 @pytest.fixture(params=[10_000, 500], ids=["one shard", "four shards"])
-def reported(request: pytest.FixtureRequest, tmp_path: Path) -> Reported:
-    return Reported(tmp_path, request.param)
+def reported(request: pytest.FixtureRequest, tmp_path: Path) -> ReportResult:
+    return ReportResult(tmp_path, request.param)
 
 
 def unique(cells: list[int | None]) -> set[int]:
     return {i for i in cells if i is not None}
 
 
-def test_everything_is_written_and_adds_up(reported: Reported) -> None:
+def test_everything_is_written_and_adds_up(reported: ReportResult) -> None:
     summary = reported.report()
     accepted = sum(i is not None for i in CELLS)
     results = reported.table(RESULTS)
@@ -144,7 +144,7 @@ def test_everything_is_written_and_adds_up(reported: Reported) -> None:
         assert sum(1 for _ in file) == 1 + errors.height
 
 
-def test_the_manifest_names_every_file_and_the_marker_its_digest(reported: Reported) -> None:
+def test_the_manifest_names_every_file_and_the_marker_its_digest(reported: ReportResult) -> None:
     reported.report()
     layout = reported.layout
     manifest = json.loads(layout.manifest.read_bytes())
@@ -166,7 +166,7 @@ def test_the_manifest_names_every_file_and_the_marker_its_digest(reported: Repor
     )
 
 
-def test_the_marker_comes_last(reported: Reported, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_marker_comes_last(reported: ReportResult, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     replace = Path.replace
 
@@ -194,7 +194,7 @@ def test_the_marker_comes_last(reported: Reported, monkeypatch: pytest.MonkeyPat
 def test_a_crash_at_any_file_leaves_no_marker_and_the_next_start_the_same_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
 ) -> None:
-    reported = Reported(tmp_path, 500)
+    reported = ReportResult(tmp_path, 500)
     count, replace = iter(range(1000)), Path.replace
 
     def crash(path: Path, target: Path) -> Path:
@@ -213,14 +213,14 @@ def test_a_crash_at_any_file_leaves_no_marker_and_the_next_start_the_same_files(
     assert summary.lookups == len(unique(CELLS))
 
 
-def test_reporting_twice_gives_equal_tables(reported: Reported) -> None:
+def test_reporting_twice_gives_equal_tables(reported: ReportResult) -> None:
     reported.report()
     first = {table: reported.table(table) for table in TABLES}
     reported.report()
     assert all(reported.table(table).equals(first[table]) for table in TABLES)
 
 
-def test_parts_of_an_earlier_end_that_no_longer_hold_are_gone(reported: Reported) -> None:
+def test_parts_of_an_earlier_end_that_no_longer_hold_are_gone(reported: ReportResult) -> None:
     reported.report()
     assert reported.table(ERRORS).filter(pl.col("kind") == "failure").height
     reported.layout.marker.unlink()
@@ -231,7 +231,7 @@ def test_parts_of_an_earlier_end_that_no_longer_hold_are_gone(reported: Reported
 
 
 def test_a_wish_to_stop_ends_it_between_two_shards(tmp_path: Path) -> None:
-    reported, stop = Reported(tmp_path, 100), CancelToken()
+    reported, stop = ReportResult(tmp_path, 100), CancelToken()
 
     class Stopping(Silent):
         def advance(self, count: int) -> None:
@@ -246,7 +246,7 @@ def test_a_wish_to_stop_ends_it_between_two_shards(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [None, b"", b"PAR1", b"PAR1 +447700900123 PAR1"])
 @pytest.mark.parametrize("which", ["sealed", "rows"])
 def test_damaged_state_is_named_and_nothing_is_marked(
-    reported: Reported, which: str, content: bytes | None
+    reported: ReportResult, which: str, content: bytes | None
 ) -> None:
     run = reported.run
     path = sealed_path(run.sealed, 0) if which == "sealed" else shard_rows_path(run.plan, 0)
@@ -262,7 +262,9 @@ def test_damaged_state_is_named_and_nothing_is_marked(
 
 
 @pytest.mark.parametrize("table", ["sealed", "rows"])
-def test_a_readable_file_in_a_state_files_place_is_noticed(reported: Reported, table: str) -> None:
+def test_a_readable_file_in_a_state_files_place_is_noticed(
+    reported: ReportResult, table: str
+) -> None:
     run: Run = reported.run
     path = sealed_path(run.sealed, 0) if table == "sealed" else shard_rows_path(run.plan, 0)
     frame = pl.read_parquet(path)
@@ -273,7 +275,7 @@ def test_a_readable_file_in_a_state_files_place_is_noticed(reported: Reported, t
 
 
 def test_a_stop_is_counted_from_sealed_and_begun_shards(tmp_path: Path) -> None:
-    reported = Reported(tmp_path, 500)
+    reported = ReportResult(tmp_path, 500)
     run, planned = reported.run, reported.plan.shards
     for shard in (2, 3):
         sealed_path(run.sealed, shard).unlink()
@@ -307,7 +309,7 @@ def test_a_stop_is_counted_from_sealed_and_begun_shards(tmp_path: Path) -> None:
 def test_whoever_sent_a_signal_does_not_wait_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reported = Reported(tmp_path, 100)
+    reported = ReportResult(tmp_path, 100)
     counted = reported.run, reported.plan, reported.settings, SESSION
     monkeypatch.setattr(write, "_MOST_SECONDS", -1.0)
     with pytest.raises(TimeoutError, match="counting took longer than"):
@@ -316,7 +318,7 @@ def test_whoever_sent_a_signal_does_not_wait_for_ever(
 
 
 def test_a_complete_runs_summary_is_never_replaced_by_that_of_a_stop(tmp_path: Path) -> None:
-    reported = Reported(tmp_path, 10_000)
+    reported = ReportResult(tmp_path, 10_000)
     complete = reported.report()
     counted = reported.run, reported.plan, reported.settings, SESSION
     stopped = count_stopped(*counted, KeyError("+447700900123"))
@@ -327,7 +329,7 @@ def test_a_complete_runs_summary_is_never_replaced_by_that_of_a_stop(tmp_path: P
 
 
 def test_many_starts_fill_no_summary(tmp_path: Path) -> None:
-    reported = Reported(tmp_path, 10_000)
+    reported = ReportResult(tmp_path, 10_000)
     pace = Pace(1.0, [9] * 600, [1] * 600, [9.8] * 600)
     long = msgspec.structs.replace(SESSION, attempts=5400, pace=pace)
     for _ in range(300):
@@ -366,7 +368,7 @@ def test_a_plan_without_rejects_and_failures_has_empty_errors(tmp_path: Path) ->
     assert "900123" not in layout.summary.read_text("utf-8")
 
 
-def test_outcomes_that_are_missing_are_noticed_before_the_marker(reported: Reported) -> None:
+def test_outcomes_that_are_missing_are_noticed_before_the_marker(reported: ReportResult) -> None:
     run = reported.run
     frame = read_sealed(run.sealed, run.run_id, 0)
     write_sealed(frame.head(frame.height - 1), run.sealed, run.run_id, 0, {})
@@ -376,7 +378,7 @@ def test_outcomes_that_are_missing_are_noticed_before_the_marker(reported: Repor
 
 
 def test_a_plan_that_does_not_add_up_is_noticed(tmp_path: Path) -> None:
-    reported = Reported(tmp_path, 500)
+    reported = ReportResult(tmp_path, 500)
     plan: Plan = reported.plan
     wrong = msgspec.structs.replace(plan, rows=plan.rows + 1)
     with pytest.raises(BatchScreenError, match="does not add up"):

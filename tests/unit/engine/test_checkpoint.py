@@ -48,7 +48,7 @@ from batch_screen.model import (
     Spent,
     WithheldOutcome,
 )
-from batch_screen.run.state import Run
+from batch_screen.runs.state import Run
 from tests.making import made, number
 
 CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE

@@ -50,7 +50,7 @@ from batch_screen.model import (
     Plan,
     Source,
 )
-from batch_screen.run.state import Run
+from batch_screen.runs.state import Run
 from tests.making import known_rows, made, number
 
 SIM, SIM_DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE

@@ -23,8 +23,8 @@ from batch_screen.engine.engine import Asked, collecting, run_engine
 from batch_screen.errors import AuthenticationError, ConfigurationError, OutputError, Stopped
 from batch_screen.journal.segments import SegmentWriter
 from batch_screen.model import Answer, Endpoint, Intent, Lookup, Outcome, OutcomeKind, Plan
-from batch_screen.run.events import CancelToken, RunEvents, Silent
-from batch_screen.run.state import Run
+from batch_screen.runs.events import CancelToken, RunEvents, Silent
+from batch_screen.runs.state import Run
 from tests.making import made, number
 
 CHECK = Endpoint.SIM_SWAP_CHECK

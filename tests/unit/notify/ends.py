@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from batch_screen.model import Session
 from batch_screen.notify.closing import Closing
-from batch_screen.run.layout import Layout
+from batch_screen.runs.layout import Layout
 from batch_screen.tables.summary import Ending, Lookups, Rows, Summary
 
 BEGAN = datetime(2026, 11, 24, 2, 15, tzinfo=UTC)

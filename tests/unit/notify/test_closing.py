@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from batch_screen.notify.closing import document
-from batch_screen.run.layout import Layout
+from batch_screen.runs.layout import Layout
 
 from .ends import NUMBER, RUN_ID, complete, failed
 

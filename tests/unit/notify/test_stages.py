@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from batch_screen.notify.stages import StageTimes
-from batch_screen.run.events import Silent
+from batch_screen.runs.events import Silent
 
 
 class Heard(Silent):

@@ -9,7 +9,7 @@ import polars as pl
 from batch_screen.config.screening import Numbers
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.normalise import Normaliser
-from batch_screen.plan.build import judged
+from batch_screen.planning.build import judged
 
 
 def normaliser(

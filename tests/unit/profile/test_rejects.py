@@ -9,7 +9,7 @@ import pytest
 
 from batch_screen.errors import ConfigurationError
 from batch_screen.numbers.rules import REMEDY, RejectReason
-from batch_screen.plan.shards import make_plan, rejects_path
+from batch_screen.planning.shards import make_plan, rejects_path
 from batch_screen.profile.rejects import check_suffix, parts, rejected, write_rejects
 from batch_screen.schema import AUDIT_REJECTS, dtypes
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.model import ColumnKind
-from batch_screen.plan.shards import shard_of
+from batch_screen.planning.shards import shard_of
 from batch_screen.profile.tally import Tally, count_numbers
 
 from .lists import batch, normaliser

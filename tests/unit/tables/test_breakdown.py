@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from batch_screen.config.sections import Output
 from batch_screen.model import Endpoint
-from batch_screen.run.layout import RESULTS, Layout
+from batch_screen.runs.layout import RESULTS, Layout
 from batch_screen.schema import conform, results
 from batch_screen.tables.breakdown import FUTURE, NO_REGION, Breakdown, Signs, break_down
 from batch_screen.tables.results import with_risk

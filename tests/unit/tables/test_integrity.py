@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_screen.run.layout import ERRORS, RESULTS, TABLES
+from batch_screen.runs.layout import ERRORS, RESULTS, TABLES
 
 from .whole_run import WholeRun, differing, new_whole_run
 

@@ -10,7 +10,7 @@ import pytest
 
 from batch_screen.config.sections import Output
 from batch_screen.errors import OutputError
-from batch_screen.run.layout import DATA_FOLDERS, RESULTS, TABLES, Layout
+from batch_screen.runs.layout import DATA_FOLDERS, RESULTS, TABLES, Layout
 from batch_screen.schema import SCHEMA_VERSION, results
 from batch_screen.storage import atomic
 from batch_screen.tables.manifest import (

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from batch_screen.config.sections import Output
-from batch_screen.run.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
+from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.schema import conform, results

@@ -19,9 +19,9 @@ from batch_screen.config.sections import Output
 from batch_screen.config.settings import Settings
 from batch_screen.journal.seal import write_sealed
 from batch_screen.model import Endpoint, OutcomeKind, Session
-from batch_screen.plan.shards import shard_rows_path
-from batch_screen.run.events import RunEvents
-from batch_screen.run.layout import Layout
+from batch_screen.planning.shards import shard_rows_path
+from batch_screen.runs.events import RunEvents
+from batch_screen.runs.layout import Layout
 from batch_screen.schema import LOOKUP, conform, dtypes
 from batch_screen.tables.integrity import Validation
 from batch_screen.tables.manifest import latest_content, marker_content

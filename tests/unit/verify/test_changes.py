@@ -14,9 +14,17 @@ import pytest
 from batch_screen.commands import write
 from batch_screen.config.screening import Cohorts
 from batch_screen.config.settings import Settings
-from batch_screen.run.layout import CHANGES, LOOKUPS, RESULTS
+from batch_screen.runs.layout import CHANGES, LOOKUPS, RESULTS
 from batch_screen.tables.integrity import VerifyCheck
-from tests.unit.diff.two_nights import CHECK, FIRST, FORWARDING, UNKNOWN, Night, negative, swapped
+from tests.unit.comparison.two_nights import (
+    CHECK,
+    FIRST,
+    FORWARDING,
+    UNKNOWN,
+    Night,
+    negative,
+    swapped,
+)
 from tests.unit.tables.whole_run import WholeRun, differing
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.model import Endpoint
-from batch_screen.run.layout import LOOKUPS
+from batch_screen.runs.layout import LOOKUPS
 from batch_screen.schema import LOOKUPS as COLUMNS
 from batch_screen.schema import conform
 from batch_screen.tables.reader import Part

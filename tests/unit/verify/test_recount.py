@@ -9,8 +9,8 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from batch_screen.plan.shards import MAX_SHARDS, shard_of
-from batch_screen.run.layout import ERRORS, LOOKUPS, RESULTS, TABLES
+from batch_screen.planning.shards import MAX_SHARDS, shard_of
+from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES
 from batch_screen.tables.reader import Part
 from batch_screen.verify.recount import Placing
 from tests.unit.tables.frames import number

@@ -1,0 +1,164 @@
+"""This machine and its folders: key file, open files, rights, lock, and room on the disk."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from batch_screen.config.key import KEY_VARIABLE, find_key, read_key
+from batch_screen.config.settings import Settings
+from batch_screen.diagnostics.findings import Finding, failed, of_error, told, warning, well
+from batch_screen.errors import AuthenticationError, OutputError, RunLockedError
+from batch_screen.storage.atomic import check_could_write
+from batch_screen.storage.lock import holder_of
+
+_OTHERS = 0o077
+_GROUP_WRITES_OR_OTHERS = 0o027
+_BESIDE = 64
+"""Files open beside connections: the journal's, the plan's, libraries."""
+_BYTES_A_ROW, _BYTES_A_LOOKUP = 120, 250
+"""On disk in plan, state and outputs; more than was measured, for columns are kept."""
+_BYTES_OF_JOURNALS = 1 << 28
+_LITTLE = 1 << 30
+_GIB = 1 << 30
+
+
+def key_findings(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Where the key is found, and who else could read it there; never what it is."""
+    place = find_key(settings.api.key_file, environment)
+    if place is None:
+        remedy = (
+            f"name a file with --api-key-file, or set {KEY_VARIABLE}_FILE or {KEY_VARIABLE}; to "
+            "try without an account, use --sandbox"
+        )
+        yield failed("key", "none is found", remedy, AuthenticationError.default_exit_code)
+        return
+    try:
+        read_key(settings.api.key_file, environment)
+    except AuthenticationError as error:
+        yield of_error("key", error)
+        return
+    if place.file is None:
+        yield well("key", f"found in {place.name}")
+        return
+    try:
+        found = place.file.stat()
+    except OSError:  # a pipe that was read
+        yield well("key", f"found in {place.name}")
+        return
+    yield _key_file(place.name, place.file, found)
+
+
+def _key_file(name: str, file: Path, found: os.stat_result) -> Finding:
+    """Who else could read the key in this file, which this user has just read."""
+    mode = found.st_mode & 0o777
+    if _is_lent_by_root(found):
+        return well(
+            "key", f"found in {name}, mode {mode:04o}: root's file, which this user may read"
+        )
+    if mode & _OTHERS:
+        seen = f"found in {name}, whose mode {mode:04o} lets other users in"
+        return warning("key", seen, _closing(file))
+    if found.st_uid not in (os.geteuid(), 0):
+        seen = f"found in {name}, which belongs to another user"
+        return warning("key", seen, f"make it your own: chown {os.geteuid()} {file}")
+    return well("key", f"found in {name}, mode {mode:04o}")
+
+
+def _is_lent_by_root(found: os.stat_result) -> bool:
+    """Whether only root could change the file, and it is read by way of its group or an ACL.
+
+    So are a Kubernetes secret with ``fsGroup`` and a systemd credential; chmod is not ours there.
+    """
+    is_roots = found.st_uid == 0 != os.geteuid()
+    return is_roots and not found.st_mode & _GROUP_WRITES_OR_OTHERS
+
+
+def _closing(file: Path) -> str:
+    """How to close the key's file to others; nothing can be changed where it is only mounted."""
+    if os.statvfs(file).f_flag & os.ST_RDONLY:
+        return "mount it with mode 0440 (Kubernetes: defaultMode of the secret's volume)"
+    return f"chmod 600 {file}"
+
+
+def open_files(settings: Settings) -> Finding:
+    """Whether as many requests may be under way as the settings say."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.pacing.max_concurrency
+    if hard == resource.RLIM_INFINITY or hard >= wanted + _BESIDE:
+        limit = "any number" if hard == resource.RLIM_INFINITY else f"{hard:,}"
+        return well("open files", f"{limit} permitted, for {wanted:,} requests at once")
+    seen = f"{hard:,} permitted: fewer than {wanted:,} requests at once"
+    return warning("open files", seen, "raise the limit (ulimit -n), or lower max_concurrency")
+
+
+def folder_findings(name: str, folder: Path, *, is_private: bool) -> Finding:
+    """Whether the folder can be written, made nothing of, and closed to others if it should be."""
+
+    def look() -> str:
+        check_could_write(folder)
+        state = "can be written" if folder.is_dir() else "can be made"
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{folder} is not a folder; name another one")
+        return f"{folder} {state}"
+
+    found = told(name, look)
+    if is_private and not found.exit_code and folder.is_dir():
+        mode = folder.stat().st_mode & 0o777
+        if mode & _OTHERS:
+            seen = f"{folder}, whose mode {mode:04o} lets other users in"
+            return warning(name, seen, f"chmod 700 {folder}: it holds phone numbers")
+    return found
+
+
+def lock_finding(state: Path) -> Finding:
+    """Whether a run could start now; takes no lock."""
+    holder = holder_of(state)
+    if holder is None:
+        return well("lock", "free")
+    if holder.is_alive is False:
+        return well("lock", f"free: process {holder.pid}, which held it, has ended")
+    seen = f"held by process {holder.pid} on {holder.host}, since {holder.since}"
+    remedy = "wait for it to end; batch-screen status says how far it is"
+    if holder.is_alive is None:  # only its own machine knows
+        return warning("lock", seen, f"if it has ended, start; else {remedy}")
+    return failed("lock", seen, remedy, RunLockedError.default_exit_code)
+
+
+def disk_findings(
+    folders: Mapping[str, Path], rows: int | None, endpoints: int
+) -> Iterator[Finding]:
+    """Whether there is room for a run over so many rows; None: nobody knows how many."""
+    needed = None if rows is None else needed_bytes(rows, endpoints)
+    seen_devices: set[int] = set()
+    for name, folder in folders.items():
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        device = there.stat().st_dev
+        if device not in seen_devices:
+            seen_devices.add(device)
+            yield _disk(f"disk of {name}", shutil.disk_usage(there).free, needed)
+
+
+def needed_bytes(rows: int, endpoints: int) -> int:
+    """About what a run takes on disk, with state and outputs and something to spare.
+
+    >>> needed_bytes(1_000_000, 1) >> 20
+    608
+    """
+    return rows * (_BYTES_A_ROW + _BYTES_A_LOOKUP * endpoints) + _BYTES_OF_JOURNALS
+
+
+def _disk(name: str, free: int, needed: int | None) -> Finding:
+    seen = f"{free / _GIB:,.1f} GiB free"
+    if needed is None:
+        if free < _LITTLE:
+            return warning(name, seen, "free space, or name INPUT to compare with what it needs")
+        return well(name, f"{seen}; name INPUT to compare with what it needs")
+    seen += f", about {needed / _GIB:,.1f} GiB needed"
+    if free < needed:
+        remedy = "free space, or name folders on another disk with --out and --state-dir"
+        return failed(name, seen, remedy, OutputError.default_exit_code)
+    return well(name, seen)

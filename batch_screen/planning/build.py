@@ -1,0 +1,230 @@
+"""Read → normalise → plan: from files of raw numbers to a plan folder."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+import pyarrow as pa
+
+from batch_screen.config.screening import OPT_OUT_FILE
+from batch_screen.config.settings import Settings
+from batch_screen.errors import InputError
+from batch_screen.input.files import Stdin, refuse_changed, spool
+from batch_screen.input.table import BATCH_ROWS, Table, open_listed, open_table
+from batch_screen.masking import plain
+from batch_screen.model import Plan
+from batch_screen.numbers.frame import normalise_frame
+from batch_screen.numbers.normalise import Normaliser, metadata_version
+from batch_screen.numbers.restrict import NOBODY, Cells, permit, read_opt_outs
+from batch_screen.numbers.rules import REMEDY, RejectReason
+from batch_screen.planning.history import (
+    EarlierRun,
+    Shards,
+    earlier_answers,
+    earlier_runs,
+    is_reusable,
+    write_history,
+)
+from batch_screen.planning.shards import Know, history_path, make_plan, shard_of, shard_rows_path
+from batch_screen.runs.events import RunEvents
+from batch_screen.runs.state import Identity
+from batch_screen.storage.partition import HELD_BYTES
+from batch_screen.storage.prefetch import ordered_map
+
+
+class Source(NamedTuple):
+    """An input file, and what to call it if not by its own name."""
+
+    path: Path
+    name: str | None = None
+
+
+@contextmanager
+def on_disk(sources: list[Path | Stdin], folder: Path, watch: RunEvents) -> Iterator[list[Source]]:
+    """The sources as files; stdin can be read only once, so it is spooled meanwhile."""
+    spooled: dict[Stdin, Path] = {}
+    try:
+        for source in sources:
+            if isinstance(source, Stdin):
+                with watch.stop.interrupting():
+                    spooled[source] = spool(sys.stdin.buffer, folder)
+        yield [Source(spooled[s], s.name) if isinstance(s, Stdin) else Source(s) for s in sources]
+    finally:
+        for path in spooled.values():
+            with suppress(OSError):  # the next start clears it; what ended this one is told
+                path.unlink()
+
+
+def full_paths(files: list[Source]) -> list[str]:
+    """What tells a file that has changed from another one."""
+    return [file.name or str(file.path.resolve()) for file in files]
+
+
+def opt_out_list(settings: Settings) -> Source | None:
+    """The file of numbers that are never asked about, under the name messages give it."""
+    named = settings.numbers.opt_out_file
+    return Source(Path(named), f"opt-out list {named}") if named else None
+
+
+def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
+    sources: Sequence[Source],
+    settings: Settings,
+    folder: Path,
+    watch: RunEvents,
+    identity: Identity | None = None,
+    *,
+    now: datetime | None = None,
+) -> Plan:
+    """Writes the plan of the sources into ``folder``.
+
+    Raises ``InputError`` where nothing can be read, no row holds a usable number, a cell of the
+    opt-out list cannot be read, or a file no longer has the content that the ``identity``
+    says, if there is one. Raises ``Stopped`` between two batches if the watcher wants that.
+    Earlier runs count as of ``now``.
+    """
+    digests = identity.content if identity else []
+    lookups, share = settings.output.shard_lookups, settings.output.memory_share
+    table, normaliser = opened(sources, settings)
+    opted_out = opt_outs(settings, watch, identity)
+    with judged(_unchanged(table, sources, digests, share), normaliser, opted_out) as batches:
+        plan = make_plan(
+            batches,
+            folder,
+            shard_rows=max(1, int(lookups * share) // len(settings.endpoints)),
+            held_bytes=int(HELD_BYTES * share),
+            facts={"phone_column": table.phone_column, "number_metadata": metadata_version()},
+            on_rows=watch.advance,
+            expected_rows=table.expected_rows(),
+            know=_knowledge(settings, identity, watch, now or datetime.now(UTC)),
+        )
+    pa.default_memory_pool().release_unused()  # 70 MiB after a million rows
+    if plan.accepted == 0:
+        shutil.rmtree(folder)
+        raise InputError(_nothing_usable(plan))
+    return plan
+
+
+def runs_before(settings: Settings, identity: Identity, now: datetime) -> list[EarlierRun]:
+    """The complete runs in the output folder whose answers count for a run of this identity."""
+    if not settings.output.folder:
+        return []
+    oldest = now - timedelta(days=settings.planner.look_back_days)
+    return earlier_runs(Path(settings.output.folder), identity.settings, oldest)
+
+
+def _knowledge(
+    settings: Settings, identity: Identity | None, watch: RunEvents, now: datetime
+) -> Know | None:
+    """What copies earlier runs' answers into the plan, where settings make anything of them."""
+    screening, reuse = settings.screening, settings.planner.reuse_within_minutes
+    if identity is None or not (screening.reaches_back or reuse):
+        return None
+    runs = runs_before(settings, identity, now)
+    window = None if screening.reaches_back else screening.max_age_minutes
+    reusable = is_reusable(reuse, now, window)
+    look_back = timedelta(days=settings.planner.look_back_days)
+
+    def know(folder: Path, shards: int) -> Mapping[int, str]:
+        watch.progress.stage("recalling")
+        answers = earlier_answers(runs, now, look_back, watch.progress.note)
+        batches = (batch.with_columns(reusable=reusable) for batch in _told(answers, watch))
+        places = Shards(
+            shards,
+            shard_of(pl.col("e164"), shards),
+            partial(history_path, folder),
+            partial(_numbers, folder),
+        )
+        return write_history(
+            batches, folder, places, int(HELD_BYTES * settings.output.memory_share)
+        )
+
+    return know
+
+
+def _numbers(folder: Path, shard: int) -> pl.DataFrame:
+    return pl.read_parquet(shard_rows_path(folder, shard), columns=["e164"]).unique()
+
+
+def opened(sources: Sequence[Source], settings: Settings) -> tuple[Table, Normaliser]:
+    """The sources as one table, and who judges the cells of its phone column."""
+    named = any(source.name for source in sources)
+    names = [source.name or source.path.name for source in sources] if named else None
+    table = open_table([source.path for source in sources], settings.input, names)
+    return table, Normaliser(settings.numbers, settings.input.default_region, table.column_kind)
+
+
+def _unchanged(
+    table: Table, sources: Sequence[Source], digests: Sequence[str], share: float
+) -> Iterator[pl.DataFrame]:
+    """The table's rows; ends with an error, and so with no plan, if a file changed meanwhile."""
+    yield from table.batches(int(BATCH_ROWS * share))
+    for source, expected in zip(sources, digests, strict=bool(digests)):
+        refuse_changed(source.path, expected)
+
+
+def opt_outs(settings: Settings, watch: RunEvents, identity: Identity | None = None) -> pl.Series:
+    """The digits of the numbers that are never asked about."""
+    listed = opt_out_list(settings)
+    if listed is None:
+        return NOBODY
+    path, name = listed.path, listed.name or str(listed.path)
+    watch.progress.stage("opting out")
+    table = open_listed(path, name, settings.input)
+    cells = Cells(_told(table.batches(), watch), table.column_kind, name)
+    found = read_opt_outs(cells, settings.numbers, settings.input.default_region)
+    if identity:
+        refuse_changed(path, identity.settings[OPT_OUT_FILE], name)
+    watch.progress.stage("reading")
+    return found
+
+
+def _told(batches: Iterator[pl.DataFrame], watch: RunEvents) -> Iterator[pl.DataFrame]:
+    """The batches, each of them told to the watcher when it is done with."""
+    for batch in batches:
+        yield batch
+        watch.advance(batch.height)
+
+
+def judged(
+    batches: Iterable[pl.DataFrame], normaliser: Normaliser, opted_out: pl.Series = NOBODY
+) -> AbstractContextManager[Iterator[pl.DataFrame]]:
+    """The batches with their numbers judged, also by who may be asked about at all."""
+
+    def judge(batch: pl.DataFrame) -> pl.DataFrame:
+        numbers = normalise_frame(batch, normaliser)
+        return _whole_rows(permit(numbers, normaliser.settings, opted_out))
+
+    return ordered_map(judge, batches)
+
+
+def _whole_rows(numbers: pl.DataFrame) -> pl.DataFrame:
+    """The judged rows; one whose cells may be shifted is turned down, whatever was in them."""
+    if not numbers["ragged"].any():
+        return numbers
+    is_whole = ~pl.col("ragged")
+    answers = ["e164", "region", "number_type", "rule", "reject_detail"]
+    return numbers.with_columns(
+        *(pl.when(is_whole).then(pl.col(name)) for name in answers),
+        reject_reason=pl.when(is_whole)
+        .then(pl.col("reject_reason"))
+        .otherwise(pl.lit(RejectReason.RAGGED_ROW.value)),
+    )
+
+
+def _nothing_usable(plan: Plan) -> str:
+    if not plan.rejected:
+        return "the input holds no rows"
+    counts = ", ".join(f"{reason} {rows}" for reason, rows in list(plan.rejected.items())[:3])
+    main = RejectReason(next(iter(plan.rejected)))
+    return (
+        f"none of the {plan.rows} rows holds a usable number in column "
+        f"'{plain(plan.facts['phone_column'], 60)}' ({counts}); {REMEDY[main]}"
+    )

@@ -1,0 +1,242 @@
+"""What earlier runs know of a plan's numbers, copied into the plan when it is made.
+
+So a resume decides by the same knowledge, and what follows from it follows from the plan alone.
+Streams: of an earlier run one batch at a time is in memory, and of a shard its own numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import polars as pl
+import pyarrow.parquet as pq
+
+from batch_screen.model import Endpoint, OutcomeKind
+from batch_screen.runs.layout import LOOKUPS, Layout, is_run_id, layout_of_run
+from batch_screen.schema import INSTANT, LOOKUP, Column, conform, dtypes
+from batch_screen.storage.atomic import sha256_of, write_frame
+from batch_screen.storage.partition import HELD_BYTES, PartitionedWriter
+from batch_screen.storage.records import read_frame
+from batch_screen.tables.manifest import is_whole
+from batch_screen.tables.reader import DamagedPartError, readable
+from batch_screen.tables.summary import COMPLETE, Summary
+
+_FROM_EARLIER = (
+    "e164",
+    "endpoint",
+    "max_age_minutes",
+    "outcome",
+    "swapped",
+    "latest_change",
+    "latest_change_at",
+    "latest_change_raw",
+    "http_status",
+    "responded_at",
+    "source_run_id",
+    "last_observed_at",
+)
+KNOWN = (
+    *(column for column in LOOKUP if column.name in _FROM_EARLIER),
+    Column("reusable", pl.Boolean, "whether it may stand for an answer"),
+)
+"""For a number and endpoint the last success of all, and the last one that may be reused."""
+
+_MOST_FILES = 128
+_KEY = ["e164", "endpoint", "reusable"]
+
+
+class Shards(NamedTuple):
+    """Where what is known is to lie."""
+
+    number: int
+    place: pl.Expr
+    """The shard of a row's number."""
+    path: Callable[[int], Path]
+    """Where what is known of a shard's numbers goes to."""
+    numbers: Callable[[int], pl.DataFrame]
+    """A shard's numbers, each once, in a column ``e164``."""
+
+
+def write_history(
+    batches: Iterable[pl.DataFrame], folder: Path, shards: Shards, held_bytes: int = HELD_BYTES
+) -> dict[int, str]:
+    """Writes the newest rows of each number and endpoint to its shard; shard → SHA-256.
+
+    The batches have the columns ``KNOWN``, and may hold others' numbers and older rows. What
+    grows meanwhile lies in ``folder`` and goes again.
+    """
+    each = -(-shards.number // _MOST_FILES)  # shards whose rows go to the same file at first
+    groups = [folder / f"group-{n:05d}.spool" for n in range(-(-shards.number // each))]
+    _deal(batches, groups, shards.place // each, held_bytes)
+    digests: dict[int, str] = {}
+    for group, path in enumerate(groups):
+        first = group * each
+        spools = [path]
+        if each > 1:
+            spools = [folder / f"shard-{n:05d}.spool" for n in range(each)]
+            _deal(_row_groups(path), spools, shards.place - first, held_bytes)
+        for shard, spool in enumerate(spools, first):
+            known = _newest(spool, shards.numbers(shard)) if shard < shards.number else None
+            if known is not None and known.height:
+                write_frame(shards.path(shard), known)
+                digests[shard] = sha256_of(shards.path(shard))
+            _remove(spool)
+        _remove(path)
+    return digests
+
+
+def read_history(path: Path, sha256: str) -> pl.DataFrame:
+    """What is known of a shard's numbers, columns ``KNOWN``; no rows where nothing is.
+
+    Raises ``JournalError`` if it is not as it was written.
+    """
+    return read_frame(path, sha256) if sha256 else pl.DataFrame(schema=dtypes(KNOWN))
+
+
+def is_reusable(
+    reuse_within_minutes: Mapping[Endpoint, int], planned_at: datetime, window_minutes: int | None
+) -> pl.Expr:
+    """Whether a row may stand for an answer.
+
+    Its age is counted to the making of the plan, so that what a plan promises to save is saved.
+    With a fixed ``window_minutes`` a check counts only if it was asked with just that.
+    """
+    if not reuse_within_minutes:
+        return pl.lit(value=False)
+    oldest = {e.value: planned_at - timedelta(minutes=m) for e, m in reuse_within_minutes.items()}
+    since = pl.col("endpoint").replace_strict(oldest, default=None, return_dtype=INSTANT)
+    is_recent = (pl.col("responded_at") >= since).fill_null(value=False)
+    if window_minutes is None:
+        return is_recent
+    window = pl.col("max_age_minutes")
+    return is_recent & (window.is_null() | (window == window_minutes))
+
+
+def _deal(
+    batches: Iterable[pl.DataFrame], paths: list[Path], way: pl.Expr, held_bytes: int
+) -> None:
+    with PartitionedWriter(paths, way, held_bytes) as dealer:
+        for batch in batches:
+            dealer.add(conform(batch, KNOWN))
+
+
+def _row_groups(path: Path) -> Iterator[pl.DataFrame]:
+    if not path.exists():
+        return
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            yield pl.DataFrame(file.read_row_group(group))
+
+
+def _newest(spool: Path, numbers: pl.DataFrame) -> pl.DataFrame:
+    """The newest rows of these numbers; a row group at a time."""
+    known = pl.DataFrame(schema=dtypes(KNOWN))
+    for group in _row_groups(spool):
+        ours = conform(group, KNOWN).join(numbers, on="e164", how="semi")
+        both = pl.concat([known, ours]).sort("responded_at", descending=True, maintain_order=True)
+        known = both.unique(_KEY, keep="first", maintain_order=True)
+    return known.sort(_KEY)
+
+
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        path.unlink()
+
+
+# What complete runs in the same output folder have answered, batch by batch, the newest first.
+#
+# Their files are read as any reader would, by marker and manifest: no state is needed.
+
+_BATCH_ROWS = 100_000
+_SAME_SERVER = ("api.base_url", "api.dialect")
+_CLOCKS_DIFFER = timedelta(days=1)
+_FORWARDING = Endpoint.CALL_FORWARDING_CHECK.value  # true of one instant: no news tomorrow
+
+
+class EarlierRun(NamedTuple):
+    """A complete run and its figures."""
+
+    layout: Layout
+    summary: Summary
+
+
+def earlier_runs(folder: Path, settings: Mapping[str, Any], oldest: datetime) -> list[EarlierRun]:
+    """The complete runs that ended since then and asked the same server, the newest first.
+
+    ``settings`` are those of the identity of the run that is to be planned. What the sandbox
+    answered is never taken for an answer of the API, nor one server's for another's.
+    """
+    found = []
+    for marker in (folder / "runs").glob("*/_SUCCESS"):
+        if not is_run_id(marker.parent.name):
+            continue
+        layout = layout_of_run(folder, marker.parent.name)
+        summary = _summary(layout) if is_whole(layout) else None
+        if summary is None or _ended_before(summary, oldest):
+            continue
+        if all(summary.settings.get(name) == settings.get(name) for name in _SAME_SERVER):
+            found.append(EarlierRun(layout, summary))
+    return sorted(found, key=lambda run: run.summary.session.ended_at, reverse=True)
+
+
+def earlier_answers(
+    runs: list[EarlierRun], now: datetime, look_back: timedelta, on_damage: Callable[[str], None]
+) -> Iterator[pl.DataFrame]:
+    """Batches of their successes within ``look_back`` of ``now``, without call forwarding.
+
+    Columns as in lookups; ``source_run_id`` is the run that asked. ``on_damage`` is told which
+    run cannot be read: what it knew is unknown then, and so is asked again.
+    """
+    for run in runs:
+        try:
+            for path in run.layout.parts(LOOKUPS):
+                for batch in _batches(path):
+                    yield _usable(batch, run.layout.run_id, now, look_back)
+        except DamagedPartError as error:
+            on_damage(
+                f"run {run.layout.run_id} cannot be read ({error}): it is left out of account"
+            )
+
+
+def _usable(batch: pl.DataFrame, run_id: str, now: datetime, look_back: timedelta) -> pl.DataFrame:
+    asked_in = pl.lit(run_id)
+    if "source_run_id" in batch.columns:  # schema 2 had none
+        asked_in = pl.coalesce("source_run_id", asked_in)
+    return batch.with_columns(source_run_id=asked_in).filter(
+        pl.col("outcome") == OutcomeKind.SUCCESS.value,
+        pl.col("endpoint") != _FORWARDING,
+        pl.col("responded_at").is_between(now - look_back, now + _CLOCKS_DIFFER),
+    )
+
+
+def _batches(path: Path) -> Iterator[pl.DataFrame]:
+    with readable():
+        file = pq.ParquetFile(path)
+    with file:
+        batches = file.iter_batches(batch_size=_BATCH_ROWS)
+        while True:
+            with readable():
+                batch = next(batches, None)
+                frame = None if batch is None else pl.DataFrame(batch)
+            if frame is None:
+                return
+            yield frame
+
+
+def _ended_before(summary: Summary, oldest: datetime) -> bool:
+    """Whether a run is older by its date as well, for the sandbox's take place on theirs."""
+    day = datetime.fromisoformat(f"{summary.run_date}T23:59:59+00:00")
+    return max(summary.session.ended_at, day) < oldest
+
+
+def _summary(layout: Layout) -> Summary | None:
+    try:
+        found = msgspec.json.decode(layout.summary.read_bytes(), type=Summary)
+    except (OSError, ValueError):  # msgspec's errors are ValueErrors
+        return None
+    return found if found.status == COMPLETE else None

@@ -1,0 +1,383 @@
+"""The report's sections: accounting, asking, faults and origin, as tables."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from batch_screen.masking import safe_line
+from batch_screen.model import OutcomeKind, Session
+from batch_screen.numbers.rules import REMEDY as REJECT_REMEDY
+from batch_screen.numbers.rules import RejectReason
+from batch_screen.reports.words import (
+    MOST_ROWS,
+    Column,
+    Kind,
+    Table,
+    counted,
+    duration,
+    moment,
+    parted,
+    share,
+    size,
+)
+from batch_screen.runs.layout import TABLES
+from batch_screen.schema import SCHEMA_VERSION
+from batch_screen.tables.errors import REMEDY, RETRY_CAN_HELP, Complaints, Example, Failure
+from batch_screen.tables.manifest import ListedFile
+from batch_screen.tables.summary import Summary
+
+# Every row and every lookup is accounted for: sums that a reader can check.
+
+
+class Term(NamedTuple):
+    """A figure of a sum and its name."""
+
+    value: str
+    name: str
+
+
+class Sum(NamedTuple):
+    """The first figure is the sum of the others."""
+
+    whole: Term
+    parts: list[Term]
+
+
+def sums_of(summary: Summary) -> list[Sum]:
+    """Rows, numbers and lookups, each as a sum."""
+    rows = summary.rows
+    totals = _totals(summary)
+    lookups = [Term(f"{count:,}", name) for name, count in totals.items()]
+    if OutcomeKind.SKIPPED.value not in totals:
+        lookups.append(Term("0", OutcomeKind.SKIPPED.value))
+    return [
+        Sum(
+            Term(f"{rows.read:,}", "rows read"),
+            [Term(f"{rows.accepted:,}", "accepted"), Term(f"{rows.rejected:,}", "rejected")],
+        ),
+        Sum(
+            Term(f"{rows.accepted:,}", "accepted"),
+            [Term(f"{rows.unique_numbers:,}", "numbers"), Term(f"{rows.duplicates:,}", "repeats")],
+        ),
+        Sum(Term(f"{summary.lookups:,}", "lookups"), lookups or [Term("0", "none")]),
+    ]
+
+
+def lookups_table(summary: Summary) -> Table:
+    """Lookups of each endpoint by outcome; of a run that was stopped also what is left."""
+    each = list(summary.endpoints.values())
+    rows = [["all", *(f"{figures.total:,}" for figures in each)]]
+    rows += [
+        [outcome, *(f"{figures.by_outcome.get(outcome, 0):,}" for figures in each)]
+        for outcome in _totals(summary)
+    ]
+    if summary.is_stopped:
+        rows.append(["still to be asked", *(f"{figures.left:,}" for figures in each)])
+    columns = (Column("Outcome", Kind.TEXT), *map(Column, summary.endpoints))
+    numbers = counted(summary.rows.unique_numbers, "number")
+    endpoints = counted(len(each), "endpoint")
+    note = f"{numbers} at {endpoints}; a number that stands in several rows is asked about once."
+    caption = "Lookups by endpoint and outcome"
+    return Table(caption, columns, rows, has_total=True, is_wide=True, note=note)
+
+
+def _totals(summary: Summary) -> dict[str, int]:
+    """Lookups by outcome over all endpoints, success first."""
+    totals = {
+        kind.value: sum(e.by_outcome.get(kind.value, 0) for e in summary.endpoints.values())
+        for kind in OutcomeKind
+    }
+    return {
+        name: count for name, count in totals.items() if count or name == OutcomeKind.SUCCESS.value
+    }
+
+
+# How the asking went: starts, latency, and what it cost.
+
+_MOST_STARTS = 10
+_PERCENTILES = ("p50", "p95", "p99")
+
+
+def starts_table(starts: Sequence[Session]) -> Table:
+    """The last starts, and what the others came to."""
+    earlier, shown = starts[:-_MOST_STARTS], starts[-_MOST_STARTS:]
+    if len(earlier) == 1:  # one alone is never summed up
+        earlier, shown = [], starts
+    rows = [
+        (
+            f"{number:,}",
+            moment(start.started_at),
+            duration(start.asking_seconds),
+            f"{start.attempts:,}",
+            f"{sum(start.pace.refused):,}",
+            f"{start.rate_per_second:,.1f}/s",
+        )
+        for number, start in enumerate(shown, len(earlier) + 1)
+    ]
+    note = ""
+    if earlier:
+        attempts = sum(start.attempts for start in earlier)
+        seconds = sum(start.asking_seconds for start in earlier)
+        note = (
+            f"{len(earlier):,} earlier starts made {counted(attempts, 'request')} in "
+            f"{duration(seconds)}."
+        )
+    if held := sum(start.pace.held_by_headers_seconds for start in starts):
+        note += f" The API's headers held requests back for {duration(held)}."
+    columns = (
+        Column("Start", Kind.TEXT),
+        Column("Began", Kind.TEXT),
+        Column("Asked for"),
+        Column("Requests"),
+        Column("Refused"),
+        Column("Mean rate"),
+    )
+    return Table("Starts", columns, rows, is_wide=True, note=note.strip())
+
+
+def latency_table(summary: Summary) -> Table:
+    """How long answers took: the median, and what all but a few stayed below."""
+    rows = [
+        (name, *(f"{figures.latency_ms[p]:,.1f} ms" for p in _PERCENTILES))
+        for name, figures in summary.endpoints.items()
+        if figures.latency_ms
+    ]
+    columns = (
+        Column("Endpoint", Kind.TEXT),
+        Column("Half below"),
+        Column("95 % below"),
+        Column("99 % below"),
+    )
+    return Table("Latency of the answers", columns, rows)
+
+
+def cost_table(summary: Summary) -> Table:
+    """Requests and their cost by endpoint; refused ones are not billed."""
+    figures = summary.endpoints.values()
+    total = (sum(e.attempts for e in figures), sum(e.refusals for e in figures), summary.cost)
+    each = {name: (e.attempts, e.refusals, e.cost) for name, e in summary.endpoints.items()}
+    rows = [
+        (
+            name,
+            f"{requests:,}",
+            f"{refused:,}",
+            f"{requests - refused:,}",
+            f"{cost:,.2f}" if summary.cost else "–",
+        )
+        for name, (requests, refused, cost) in {"All": total, **each}.items()
+    ]
+    columns = (
+        Column("Endpoint", Kind.TEXT),
+        Column("Requests"),
+        Column("Refused"),
+        Column("Billed at most"),
+        Column(f"Cost, {summary.currency}"),
+    )
+    return Table("Cost by endpoint", columns, rows, has_total=True, is_wide=True)
+
+
+def cost_note(summary: Summary) -> str:
+    """What the figures of the cost leave out."""
+    if not summary.cost:
+        return "No prices are set: the contract's belong under [prices.per_request]."
+    return "By the prices that were set; a request that was refused for the rate is not billed."
+
+
+# What did not come off: failed lookups by outcome and rejected rows by reason, with remedies.
+
+_NOTHING_TO_SHOW = "an empty cell"
+
+
+def failures_table(summary: Summary) -> Table:
+    """Outcomes that leave a signal unknown, the most frequent first, with what to do."""
+    counts = {
+        kind: sum(e.by_outcome.get(kind.value, 0) for e in summary.endpoints.values())
+        for kind in REMEDY
+    }
+    rows = [
+        (
+            kind.value,
+            f"{count:,}",
+            share(count, summary.lookups),
+            "can help" if kind in RETRY_CAN_HELP else "no",
+            REMEDY[kind],
+        )
+        for kind, count in sorted(counts.items(), key=lambda each: -each[1])
+        if count
+    ]
+    columns = (
+        Column("Outcome", Kind.TEXT),
+        Column("Lookups"),
+        Column("Share"),
+        Column("Asking again", Kind.TEXT),
+        Column("What to do", Kind.TEXT),
+    )
+    return Table("By outcome", columns, rows, is_wide=True)
+
+
+def answers_table(complaints: Complaints, endpoints: int) -> Table:
+    """What the server said, by outcome and status, with one of its texts each.
+
+    ``endpoints`` is how many were asked: where all of them said the same, none is named.
+    """
+    alike: dict[tuple[str, str, str], list[Failure]] = {}
+    for failure in complaints.failures:
+        status = "–" if failure.http_status is None else str(failure.http_status)
+        alike.setdefault((failure.outcome, status, _said(failure)), []).append(failure)
+    shown, others = parted(alike.items(), MOST_ROWS)
+    rows = [
+        (outcome, f"{_lookups(failures):,}", _named(failures, endpoints), status, said)
+        for (outcome, status, said), failures in shown
+    ]
+    columns = (
+        Column("Outcome", Kind.TEXT),
+        Column("Lookups"),
+        Column("Endpoints", Kind.TEXT),
+        Column("HTTP status"),
+        Column("For example", Kind.TEXT),
+    )
+    rest = sum(_lookups(failures) for _, failures in others)
+    kinds = counted(len(others), "other kind")
+    note = f"{kinds} with {counted(rest, 'lookup')}; the table errors has each." if others else ""
+    return Table("What came back", columns, rows, is_wide=True, note=note)
+
+
+def _lookups(failures: Sequence[Failure]) -> int:
+    return sum(failure.lookups for failure in failures)
+
+
+def _named(failures: Sequence[Failure], endpoints: int) -> str:
+    names = list(dict.fromkeys(failure.endpoint for failure in failures))
+    return f"all {endpoints}" if len(names) == endpoints > 1 else ", ".join(names)
+
+
+def _said(failure: Failure) -> str:
+    return ": ".join(word for word in (failure.code, failure.detail) if word) or "–"
+
+
+def rejects_table(summary: Summary, complaints: Complaints | None) -> Table:
+    """Rows that never reached the network, by reason, with masked examples and what to do."""
+    rows = summary.rows
+    examples = complaints.examples if complaints else {}
+    files = {each.source_file for listed in examples.values() for each in listed}
+    listed = [
+        (
+            reason,
+            f"{count:,}",
+            share(count, rows.read),
+            "\n".join(_example(each, files) for each in examples.get(reason, [])) or "–",
+            REJECT_REMEDY[RejectReason(reason)],
+        )
+        for reason, count in rows.rejected_by_reason.items()
+    ]
+    columns = (
+        Column("Reason", Kind.TEXT),
+        Column("Rows"),
+        Column("Of all rows"),
+        Column("Examples, masked", Kind.CODE),
+        Column("What to do", Kind.TEXT),
+    )
+    note = "Rows are counted from 1, the header not counted."
+    return Table("By reason", columns, listed, is_wide=True, note=note)
+
+
+def _example(example: Example, files: Collection[str]) -> str:
+    """The cell's shape and its place; the file where there are several."""
+    shown = example.raw_masked or _NOTHING_TO_SHOW
+    region = f" ({example.raw_region})" if example.raw_region else ""
+    place = f"row {example.source_row:,}"
+    return f"{shown}{region}, {place}" + (f" of {example.source_file}" if len(files) > 1 else "")
+
+
+def inconclusive(summary: Summary) -> str:
+    """What the API does not know is no failure of the run, but no answer either."""
+    kinds = (OutcomeKind.NOT_FOUND, OutcomeKind.NOT_APPLICABLE)
+    count = sum(
+        e.by_outcome.get(kind.value, 0) for e in summary.endpoints.values() for kind in kinds
+    )
+    if not count:
+        return ""
+    return (
+        f"{counted(count, 'lookup')} ended with not_found or not_applicable: the API answered that "
+        "it cannot tell. They do not count as failed, and their signals are unknown."
+    )
+
+
+# Where the figures come from: settings, files with their digests, versions.
+
+_MOST_SETTINGS, _MOST_PARTS = 120, 12
+_VALUE_CHARACTERS = 240
+_USER = re.compile(r"(?<=//)[^/?#\s]*@")
+"""A name and a password in an address."""
+
+
+def settings_table(settings: Mapping[str, object]) -> Table:
+    """What belongs to the run's identity; the key is no setting and never among them."""
+    shown, others = parted(sorted(settings.items()), _MOST_SETTINGS)
+    rows = [(_safe(name), _value(value)) for name, value in shown]
+    columns = (Column("Setting", Kind.CODE), Column("Value", Kind.CODE))
+    note = f"{counted(len(others), 'other')} in summary.json." if others else ""
+    caption = "Settings that can change an answer or a row"
+    return Table(caption, columns, rows, is_wide=True, note=note)
+
+
+def _value(value: object) -> str:
+    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return _safe(_USER.sub("", shown)) or "–"
+
+
+def _safe(text: str) -> str:
+    return safe_line(text, _VALUE_CHARACTERS)
+
+
+def files_table(files: Sequence[ListedFile]) -> Table:
+    """Every file beside the tables' parts, and the first parts of each table."""
+    rows, left_out = [], []
+    for table in (None, *TABLES):
+        shown, others = parted((f for f in files if f.table == table), _MOST_PARTS)
+        rows += [_row(file) for file in shown]
+        left_out += others
+    columns = (
+        Column("File", Kind.CODE),
+        Column("Rows"),
+        Column("Size"),
+        Column("SHA-256", Kind.CODE),
+    )
+    return Table("Files", columns, rows, is_wide=True, note=_rest(left_out))
+
+
+def _row(file: ListedFile) -> tuple[str, str, str, str]:
+    rows = "–" if file.rows is None else f"{file.rows:,}"
+    return file.path, rows, size(file.bytes), file.sha256
+
+
+def _rest(files: Sequence[ListedFile]) -> str:
+    if not files:
+        return ""
+    rows, total = sum(f.rows or 0 for f in files), sum(f.bytes for f in files)
+    return (
+        f"{counted(len(files), 'further part')} with {rows:,} rows and {size(total)}; "
+        "manifest.json has the digest of each."
+    )
+
+
+def risk_version(summary: Summary) -> str:
+    """The version of the rules for ages and flags that the rows name; empty without rows."""
+    return ", ".join(summary.risk.get("risk_version", {}))
+
+
+def versions_table(summary: Summary) -> Table:
+    """What made the run, and what was noted while reading."""
+    facts = {
+        "run": summary.run_id,
+        "run date": summary.run_date,
+        "batch-screen": summary.version,
+        "schema of the tables": str(SCHEMA_VERSION),
+        **({"risk_version": version} if (version := risk_version(summary)) else {}),
+        **{_safe(name.replace("_", " ")): _safe(value) for name, value in summary.facts.items()},
+    }
+    columns = (Column("What", Kind.TEXT), Column("Value", Kind.TEXT))
+    return Table("Versions", columns, list(facts.items()))

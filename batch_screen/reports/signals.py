@@ -1,0 +1,192 @@
+"""The report's findings: signals by region, and what changed since the run before."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from batch_screen.masking import safe_line
+from batch_screen.model import Endpoint, LatestChange
+from batch_screen.reports.words import (
+    MOST_ROWS,
+    RECENT_DAYS,
+    Bar,
+    Cell,
+    Column,
+    Kind,
+    Table,
+    counted,
+    parted,
+    region_name,
+    share,
+    title_of,
+)
+from batch_screen.tables.breakdown import FUTURE, NO, UNKNOWN, YES, Breakdown
+from batch_screen.tables.results import RECENT
+from batch_screen.tables.summary import Changes, Cohort, Judgement
+
+# Findings per signal and region: yes, no and unknown, which is never counted with no.
+
+MOST_REGIONS = 12
+_NONE = LatestChange.NONE_REPORTED.value
+_CHECK = (
+    Column("Region", Kind.TEXT),
+    Column("Numbers"),
+    Column("Yes"),
+    Column("No"),
+    Column("Unknown"),
+    Column("Share yes", Kind.BAR),
+)
+_DATE = (
+    Column("Region", Kind.TEXT),
+    Column("Numbers"),
+    Column(f"< {RECENT_DAYS} days"),
+    Column("Older"),
+    Column("None reported"),
+    Column("Unknown"),
+    Column(f"Share < {RECENT_DAYS} days", Kind.BAR),
+)
+
+_Counts = Sequence[int]
+
+
+def signal_tables(breakdown: Breakdown, settings: Mapping[str, object]) -> list[Table]:
+    """A table for each endpoint that was asked, the regions with most numbers first."""
+    return [
+        _table(Endpoint(name), regions, title_of(Endpoint(name), settings))
+        for name, regions in breakdown.values.items()
+    ]
+
+
+def _table(endpoint: Endpoint, regions: Mapping[str, Mapping[str, int]], title: str) -> Table:
+    counts = {region: _counts(endpoint, values) for region, values in regions.items()}
+    ordered = sorted(counts, key=lambda region: (-sum(counts[region]), region))
+    shown, others = parted(ordered, MOST_REGIONS)
+    listed = {region_name(region): counts[region] for region in shown}
+    if others:
+        listed[counted(len(others), "other")] = _added([counts[region] for region in others])
+    most = max((_positive_share(each) for each in listed.values()), default=0.0)
+    total = _row("All", _added(list(counts.values())), most)
+    rows = [total, *(_row(name, each, most) for name, each in listed.items())]
+    columns = _DATE if endpoint.answers_date else _CHECK
+    note = _note(sum(values.get(FUTURE, 0) for values in regions.values()))
+    return Table(f"{title} · {endpoint.value}", columns, rows, has_total=True, note=note)
+
+
+def _note(in_future: int) -> str:
+    if not in_future:
+        return ""
+    verb = "tells" if in_future == 1 else "tell"
+    return f"Unknown holds {counted(in_future, 'date')} in the future, which {verb} no age."
+
+
+def _counts(endpoint: Endpoint, values: Mapping[str, int]) -> list[int]:
+    """What is positive first, what is unknown last."""
+    if not endpoint.answers_date:
+        return [values.get(value, 0) for value in (YES, NO, UNKNOWN)]
+    young = sum(values.get(band, 0) for band in RECENT)
+    none, unknown = values.get(_NONE, 0), values.get(UNKNOWN, 0) + values.get(FUTURE, 0)
+    return [young, sum(values.values()) - young - none - unknown, none, unknown]
+
+
+def _added(counts: Sequence[_Counts]) -> list[int]:
+    return [sum(each) for each in zip(*counts, strict=True)] or [0, 0, 0]
+
+
+def _positive_share(counts: _Counts) -> float:
+    known = sum(counts[:-1])
+    return counts[0] / known if known else 0.0
+
+
+def _row(name: str, counts: _Counts, most: float) -> list[Cell]:
+    length = _positive_share(counts) / most if most else 0.0
+    known = sum(counts[:-1])
+    cells = [name, f"{sum(counts):,}", *(f"{count:,}" for count in counts)]
+    return [*cells, Bar(share(counts[0], known), length)]
+
+
+def by_band(breakdown: Breakdown, endpoint: Endpoint) -> Counter[str]:
+    """Numbers by the age of their latest change, over all regions."""
+    total: Counter[str] = Counter()
+    for values in breakdown.values.get(endpoint.value, {}).values():
+        total.update(values)
+    return total
+
+
+# What differs from the run before, and which thresholds were crossed, where a run tells.
+
+_CHANGES = ("newly_positive", "newly_negative", "date_moved", "became_unknown", "became_known")
+_TEXT_CHARACTERS = 120
+
+
+def changes_table(changes: Changes) -> Table:
+    """Numbers by endpoint and by what became of their signal since."""
+    rows = [
+        (name, *(f"{counts.get(change, 0):,}" for change in _CHANGES))
+        for name, counts in changes.endpoints.items()
+    ]
+    headings = (Column(change.replace("_", " ").capitalize()) for change in _CHANGES)
+    columns = (Column("Endpoint", Kind.TEXT), *headings)
+    since = f"Since run {changes.since_run} of {changes.since_date}"
+    note = (
+        f"{counted(changes.numbers_compared, 'number')} in both runs; {changes.numbers_new:,} are "
+        f"new, {changes.numbers_gone:,} are gone."
+    )
+    return Table(since, columns, rows, is_wide=True, note=note)
+
+
+def cohorts_table(cohorts: Sequence[Cohort]) -> Table:
+    """Regions or blocks in which unusually many became positive at once."""
+    shown, others = parted(cohorts, MOST_ROWS // 2)
+    rows = [
+        (
+            f"{_safe(cohort.level)} {_safe(cohort.name)}",
+            f"{cohort.numbers:,}",
+            f"{cohort.newly_positive:,}",
+            share(cohort.share, 1),
+            share(cohort.usual_share, 1),
+        )
+        for cohort in shown
+    ]
+    columns = (
+        Column("Numbers of", Kind.TEXT),
+        Column("Numbers"),
+        Column("Newly positive"),
+        Column("Share"),
+        Column("Usual"),
+    )
+    note = "A rise across a whole group is more often an operator's migration than fraud."
+    if others:
+        note += f" {counted(len(others), 'other group')} are not shown."
+    return Table("Groups with an unusual rise", columns, rows, is_wide=True, note=note)
+
+
+def thresholds_table(thresholds: Sequence[Judgement]) -> Table:
+    """Each bound with what was seen; crossed ones first."""
+    ordered = sorted(thresholds, key=lambda each: not each.crossed)
+    shown, others = parted(ordered, MOST_ROWS)
+    rows = [
+        (
+            _safe(each.expr),
+            _seen(each),
+            "crossed" if each.crossed else "kept",
+        )
+        for each in shown
+    ]
+    columns = (
+        Column("Threshold", Kind.CODE),
+        Column("Seen, as a share or an amount"),
+        Column("State", Kind.TEXT),
+    )
+    note = f"{counted(len(others), 'other')} not shown." if others else ""
+    return Table("Thresholds", columns, rows, note=note)
+
+
+def _seen(judgement: Judgement) -> str:
+    if judgement.seen is None:
+        return _safe(judgement.note) or "unknown"
+    return f"{judgement.seen:,.6g}"
+
+
+def _safe(text: str) -> str:
+    return safe_line(text, _TEXT_CHARACTERS)

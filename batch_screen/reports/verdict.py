@@ -1,0 +1,189 @@
+"""The first thing a reader sees: how the run ended, what it found, and what to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from batch_screen.masking import safe_line
+from batch_screen.model import Endpoint
+from batch_screen.reports.words import RECENT_DAYS, counted, duration, share, window
+from batch_screen.runs.layout import ERRORS, Layout
+from batch_screen.tables.breakdown import Breakdown, Signs
+from batch_screen.tables.errors import Complaints, read_complaints
+from batch_screen.tables.manifest import ListedFile
+from batch_screen.tables.summary import Summary
+
+# What a report is made of: everything comes from files of the run.
+
+
+class Material(NamedTuple):
+    """A run's figures; of one that was stopped there is a summary alone."""
+
+    summary: Summary
+    breakdown: Breakdown | None = None
+    complaints: Complaints | None = None
+    files: Sequence[ListedFile] = ()
+
+
+def material_of(
+    layout: Layout, summary: Summary, breakdown: Breakdown, files: Sequence[ListedFile]
+) -> Material:
+    """Of a complete run, whose written parts must be whole."""
+    return Material(summary, breakdown, read_complaints(layout.parts(ERRORS)), files)
+
+
+_SANDBOX = "sandbox"
+GOOD, POOR, STOPPED = "good", "poor", "stopped"
+
+
+class Sign(NamedTuple):
+    """Numbers that deserve a look, and why."""
+
+    numbers: int
+    what: str
+    why: str
+    is_positive: bool = True
+
+
+class Figure(NamedTuple):
+    """One of the few figures that stand large."""
+
+    value: str
+    label: str
+
+
+class Verdict(NamedTuple):
+    """``tone`` is the style's name for it; ``steps`` say what to do or to know next."""
+
+    tone: str
+    sentence: str
+    steps: list[str]
+    signs: list[Sign]
+    figures: list[Figure]
+
+
+def verdict_of(material: Material) -> Verdict:
+    """How the run ended and what deserves a look."""
+    summary, signs = material.summary, material.breakdown and material.breakdown.signs
+    is_poor = summary.has_too_many_failures or _crossed(summary)
+    tone = STOPPED if summary.is_stopped else POOR if is_poor else GOOD
+    listed = list(_listed(signs)) if signs else []
+    steps = list(_steps(summary))
+    return Verdict(tone, _sentence(material), steps, listed, list(_figures(material)))
+
+
+def _sentence(material: Material) -> str:
+    summary, breakdown = material.summary, material.breakdown
+    if breakdown is None:
+        return (
+            f"Stopped: {summary.lookups:,} of {summary.lookups + summary.left:,} lookups have an "
+            "outcome, the others are still to be asked"
+        )
+    found = _found(breakdown.numbers, breakdown.signs)
+    if summary.has_too_many_failures:
+        return f"Complete, but {share(summary.failure_share, 1)} of the lookups failed; {found}"
+    if crossed := _crossed(summary):
+        verb = "was" if crossed == 1 else "were"
+        return f"Complete, but {counted(crossed, 'threshold')} {verb} crossed; {found}"
+    return f"Complete: {found}"
+
+
+def _crossed(summary: Summary) -> int:
+    return sum(each.crossed for each in summary.thresholds)
+
+
+def _found(numbers: int, signs: Signs) -> str:
+    if not numbers:
+        return "no row held a number that could be asked about"
+    if not signs.numbers:
+        return f"none of {counted(numbers, 'number')} shows a sign of a change or of forwarding"
+    verb = "deserves" if signs.numbers == 1 else "deserve"
+    return f"{signs.numbers:,} of {counted(numbers, 'number')} {verb} a look"
+
+
+def _steps(summary: Summary) -> Iterator[str]:
+    if summary.stopped is not None:
+        yield f"Cause: {summary.stopped.cause} (exit code {summary.stopped.exit_code})."
+        yield (
+            "Next: once that is fixed, start the same command with "
+            f"--run-date {summary.run_date} and without --new-run. It goes on from here; what was "
+            "answered is saved and is not asked or paid for again."
+        )
+    if summary.has_too_many_failures and summary.max_failure_share is not None:
+        yield (
+            f"More than {share(summary.max_failure_share, 1)} of the lookups failed "
+            "(guards.max_failure_share). Their numbers are unknown, not safe: see Failed lookups "
+            "for what to do."
+        )
+    if _crossed(summary):
+        crossed = ", ".join(each.expr for each in summary.thresholds if each.crossed)
+        yield f"Crossed: {safe_line(crossed)}. See Changes for what was seen."
+    if summary.unanswered:
+        yield (
+            f"Up to {counted(summary.unanswered, 'request')} may have been billed without a saved "
+            "answer, because a start ended abruptly; they are not in the cost."
+        )
+    if summary.settings.get("api.base_url") == _SANDBOX:
+        yield "The answers are the sandbox's: invented, for trying things out."
+
+
+def _listed(signs: Signs) -> Iterator[Sign]:
+    rows = (
+        (signs.sim_and_device, "SIM and device changed lately", "the strongest sign of a takeover"),
+        (
+            signs.forwarded,
+            "calls forwarded, no recent change seen",
+            "codes and call-backs may reach someone else; as of the moment of asking",
+        ),
+        (
+            signs.sim_only,
+            "SIM alone changed lately",
+            "look before trusting a text message; a move to an eSIM looks the same",
+        ),
+        (signs.device_only, "device alone changed lately", "a weak sign: people buy telephones"),
+    )
+    for numbers, what, why in rows:
+        if numbers:
+            yield Sign(numbers, what, why)
+    yield from _unknown(signs)
+
+
+def _unknown(signs: Signs) -> Iterator[Sign]:
+    if signs.unanswered:
+        why = "no sign, but a lookup failed: neither pass nor fail, never to be taken as safe"
+        yield Sign(signs.unanswered, "unknown, no answer", why, is_positive=False)
+    if answered := signs.unknown - signs.unanswered:
+        why = (
+            f"no sign, but no date either that rules out the last {RECENT_DAYS} days; a check "
+            "speaks of its window alone"
+        )
+        yield Sign(answered, "unknown, not ruled out", why, is_positive=False)
+
+
+def _figures(material: Material) -> Iterator[Figure]:
+    summary, breakdown = material.summary, material.breakdown
+    yield Figure(f"{summary.rows.unique_numbers:,}", "numbers asked about")
+    if breakdown is not None:
+        signs = breakdown.signs
+        yield Figure(
+            f"{signs.numbers:,}", f"deserve a look ({share(signs.numbers, breakdown.numbers)})"
+        )
+    yield Figure(
+        share(summary.lookups - summary.answered, summary.lookups), "of the lookups failed"
+    )
+    seconds = sum(start.asking_seconds for start in summary.starts)
+    yield Figure(duration(seconds), "of asking")
+    if summary.cost:
+        yield Figure(f"{summary.cost:,.2f} {summary.currency}", "at most")
+
+
+def what_is_recent(summary: Summary) -> str:
+    """When a SIM or device counts as changed lately, by what was asked; or nothing."""
+    asked = {Endpoint(name) for name in summary.endpoints}
+    rules = []
+    if any(endpoint.answers_date for endpoint in asked):
+        rules.append(f"its latest change is dated less than {RECENT_DAYS} days before the answer")
+    if any(endpoint.takes_max_age for endpoint in asked):
+        rules.append(f"its check saw a swap {window(summary.settings)}".rstrip())
+    return f"Changed lately: {', or '.join(rules)}." if rules else ""

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+from pathlib import Path
+from socket import gethostname
+from types import SimpleNamespace
+
+import pytest
+
+from batch_screen.config.sections import Api
+from batch_screen.config.settings import Pacing, Settings
+from batch_screen.diagnostics import place
+from batch_screen.diagnostics.findings import Finding, Health
+from batch_screen.diagnostics.place import (
+    disk_findings,
+    folder_findings,
+    key_findings,
+    lock_finding,
+    needed_bytes,
+    open_files,
+)
+from batch_screen.storage.atomic import make_folder
+from batch_screen.storage.lock import locked
+
+KEY = "s3cret-api-key"
+
+
+def key_finding(key_file: Path | str = "", **environment: str) -> Finding:
+    [found] = key_findings(Settings(api=Api(key_file=str(key_file))), environment)
+    assert KEY not in repr(found)
+    return found
+
+
+def test_the_key_is_found_and_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(KEY)
+    file.chmod(0o600)
+    assert (key_finding(file).health, key_finding(file).seen) == (
+        Health.OK,
+        f"found in the key file {file}, mode 0600",
+    )
+    file.chmod(0o640)
+    assert key_finding(file).health is Health.WARNING
+    assert key_finding(file).remedy == f"chmod 600 {file}"
+    assert key_finding(BATCH_SCREEN_API_KEY=KEY).health is Health.OK
+    assert key_finding(CREDENTIALS_DIRECTORY=str(tmp_path)).exit_code == 77
+    (tmp_path / "batch-screen-api-key").write_text(KEY)
+    assert "systemd credential" in key_finding(CREDENTIALS_DIRECTORY=str(tmp_path)).seen
+
+
+def test_a_key_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "key"
+    file.write_text(KEY)
+    file.chmod(0o600)
+    monkeypatch.setattr(place.os, "geteuid", lambda: os.getuid() + 1)
+    owner = SimpleNamespace(st_mode=0o600, st_uid=os.getuid() + 2)
+    monkeypatch.setattr(place.Path, "stat", lambda _self, **_: owner)
+    assert "belongs to another user" in key_finding(file).seen
+
+
+@pytest.mark.parametrize(
+    ("owner", "user", "mode", "remedy"),
+    [
+        (0, 10001, 0o440, ""),  # a Kubernetes secret with fsGroup
+        (0, 10001, 0o640, ""),
+        (0, 10001, 0o400, ""),  # by an ACL
+        (0, 10001, 0o444, "chmod 600"),
+        (0, 10001, 0o460, "chmod 600"),
+        (0, 0, 0o440, "chmod 600"),
+        (10001, 10001, 0o440, "chmod 600"),
+        (10002, 10001, 0o440, "chmod 600"),
+    ],
+)
+def test_a_key_that_root_lends(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    owner: int,
+    user: int,
+    mode: int,
+    remedy: str,
+) -> None:
+    file = tmp_path / "key"
+    file.write_text(KEY)
+    monkeypatch.setattr(place.os, "geteuid", lambda: user)
+    found = SimpleNamespace(st_mode=0o100000 | mode, st_uid=owner)
+    monkeypatch.setattr(place.Path, "stat", lambda _self, **_: found)
+    finding = key_finding(file)
+    assert finding.health is (Health.WARNING if remedy else Health.OK)
+    assert finding.remedy.startswith(remedy)
+    assert f"mode {mode:04o}" in finding.seen
+
+
+def test_a_key_that_is_open_and_only_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no chmod on what a Kubernetes secret is mounted as."""
+    file = tmp_path / "key"
+    file.write_text(KEY)
+    file.chmod(0o644)
+    mounted = SimpleNamespace(f_flag=os.ST_RDONLY)
+    monkeypatch.setattr(place.os, "statvfs", lambda _: mounted)
+    assert key_finding(file).health is Health.WARNING
+    assert key_finding(file).remedy.startswith("mount it with mode 0440 (Kubernetes")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"two words"])
+def test_no_key(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content)
+    found = key_finding(file)
+    assert (found.health, found.exit_code) == (Health.FAILED, 77)
+    assert found.remedy
+    assert "--sandbox" in key_finding().remedy
+
+
+@pytest.mark.parametrize(
+    ("hard", "health"),
+    [(100, Health.WARNING), (10_000, Health.OK), (resource.RLIM_INFINITY, Health.OK)],
+)
+def test_open_files(hard: int, health: Health, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place.resource, "getrlimit", lambda _: (50, hard))
+    assert open_files(Settings(pacing=Pacing(max_concurrency=256))).health is health
+
+
+def test_folders(tmp_path: Path) -> None:
+    assert folder_findings("output", tmp_path / "a" / "b", is_private=False).seen.endswith(
+        "can be made"
+    )
+    assert list(tmp_path.iterdir()) == []
+    state = make_folder(tmp_path / "state")
+    assert folder_findings("state", state, is_private=True).health is Health.OK
+    state.chmod(0o755)
+    found = folder_findings("state", state, is_private=True)
+    assert (found.health, found.remedy.split(":")[0]) == (Health.WARNING, f"chmod 700 {state}")
+    assert folder_findings("output", state, is_private=False).health is Health.OK
+    (tmp_path / "file").touch()
+    assert folder_findings("output", tmp_path / "file", is_private=False).exit_code == 73
+    assert folder_findings("output", tmp_path / "file" / "x", is_private=False).exit_code == 73
+
+
+def test_the_lock(tmp_path: Path) -> None:
+    assert lock_finding(tmp_path / "no").health is Health.OK
+    with locked(tmp_path):
+        held = lock_finding(tmp_path)
+        assert (held.health, held.exit_code) == (Health.FAILED, 75)
+        assert f"process {os.getpid()} on {gethostname()}" in held.seen
+    for host, health in ((gethostname(), Health.OK), ("elsewhere", Health.WARNING)):
+        told = {"pid": 2**22 + 1, "since": "2026-11-23", "host": host}
+        (tmp_path / "holder.json").write_text(json.dumps(told))
+        assert lock_finding(tmp_path).health is health
+
+
+@pytest.fixture
+def ten_gib_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10 << 30))
+
+
+@pytest.mark.usefixtures("ten_gib_free")
+def test_the_disk(tmp_path: Path) -> None:
+    folders = {"output": tmp_path / "out", "state": tmp_path / "out" / ".state"}
+    [unknown] = disk_findings(folders, None, 1)  # both lie on one disk
+    assert (unknown.name, unknown.health) == ("disk of output", Health.OK)
+    [enough] = disk_findings(folders, 1_000_000, 1)
+    assert enough.health is Health.OK
+    [short] = disk_findings(folders, 10_000_000, 5)
+    assert (short.health, short.exit_code) == (Health.FAILED, 73)
+    assert "10.0 GiB free" in short.seen
+    assert needed_bytes(2_000, 5) > needed_bytes(2_000, 1) > needed_bytes(1_000, 1)
+
+
+def test_a_disk_that_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+    [found] = disk_findings({"output": tmp_path}, None, 1)
+    assert found.health is Health.WARNING
