@@ -7,12 +7,17 @@ import random
 import re
 import time
 import tracemalloc
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection as AiohttpConnection
 from aiohttp.http import HttpResponseParser
+from aiohttp.http_exceptions import HttpProcessingError
 from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
@@ -931,3 +936,65 @@ def test_what_is_no_http_is_named_so(noise: bytes) -> None:
 
     with pytest.raises(MalformedError):
         asked_once(talk)
+
+
+# --- Parts of aiohttp that its documentation does not promise ----------------------------
+
+
+@contextmanager
+def rests_on(part: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 (whatever a change leads to)
+        pytest.fail(
+            f"aiohttp {aiohttp.__version__} has changed {part}, which api/transport.py rests on "
+            f"({error!r}): adapt it before the bound in pyproject.toml is raised"
+        )
+
+
+async def check_private_parts() -> None:
+    loop = asyncio.get_running_loop()
+    async with aiohttp.TCPConnector() as connector:
+        with rests_on("TCPConnector._loop, the running loop"):
+            assert connector._loop is loop
+        with rests_on("TCPConnector._factory, which makes the protocol of each connection"):
+            assert isinstance(connector._factory(), ResponseHandler)
+        with rests_on("TCPConnector._waiters, which is empty while nobody waits"):
+            assert not connector._waiters
+        with rests_on("the signature of TCPConnector.connect"):
+            assert [*signature(connector.connect).parameters] == ["req", "traces", "timeout"]
+        with rests_on("the signature of TCPConnector.close"):
+            assert [*signature(connector.close).parameters] == ["abort_ssl"]
+    with rests_on("connector.Connection: its protocol and transport, close and release"):
+        assert {"protocol", "transport", "close", "release"} <= {*dir(AiohttpConnection)}
+    with rests_on("ClientRequest: its headers, url, proxy and is_ssl"):
+        address, proxy = URL("http://host/path?x=1"), URL("http://proxy")
+        made = aiohttp.ClientRequest("POST", address, headers={"a": "b"}, proxy=proxy, loop=loop)
+        assert (made.headers["a"], made.url, made.proxy) == ("b", address, proxy)
+        assert not made.is_ssl()
+    talk = ResponseHandler(loop)
+    with rests_on("ResponseHandler: no parser and no transport at first"):
+        assert (talk._loop, talk._parser, talk.transport) == (loop, None, None)
+        assert (talk.is_connected(), talk.should_close) == (False, False)
+    with rests_on("ResponseHandler._parser, made by set_response_params, and what read brings"):
+        talk.set_response_params(read_until_eof=True, auto_decompress=False)
+        assert talk._parser is not None
+        talk.data_received(whole(TRUE))
+        message, payload = await talk.read()
+        assert (message.code, message.headers["content-length"]) == (200, str(len(TRUE)))
+        assert (payload.is_eof(), payload.read_nowait()) == (True, TRUE)
+    with rests_on("ResponseHandler.should_close, true once bytes came while _parser was None"):
+        assert not talk.should_close
+        talk._parser = None
+        talk.data_received(TRUE)
+        assert talk.should_close
+    with rests_on("ResponseHandler.read, which raises HttpProcessingError where no HTTP came"):
+        talk = ResponseHandler(loop)
+        talk.set_response_params(read_until_eof=True, auto_decompress=False)
+        talk.data_received(b"220 ready\r\n\r\n")
+        with pytest.raises(HttpProcessingError):
+            await talk.read()
+
+
+def test_the_private_parts_of_aiohttp_are_as_they_were() -> None:
+    asyncio.run(check_private_parts())
