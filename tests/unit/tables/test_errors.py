@@ -231,11 +231,11 @@ def test_a_guarded_cell_is_text(start: str) -> None:
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
-@pytest.mark.parametrize("before", ["", " ", '"', "'", "\u200b", "\ufeff ", '\xa0"'])
-@pytest.mark.parametrize("cut", ["", "a;", "a\t"])
-def test_no_disguise_makes_a_formula(start: str, before: str, cut: str) -> None:
+def test_no_disguise_makes_a_formula(start: str) -> None:
     """Some spreadsheets cut lines at semicolons or tabs, and drop what stands in front."""
-    assert guard(f"{cut}{before}{start}cmd|x") == f"{cut}'{before}{start}cmd|x"
+    for cut in ("", "a;", "a\t"):
+        for before in ("", " ", '"', "'", "\u200b", "\ufeff ", '\xa0"'):
+            assert guard(f"{cut}{before}{start}cmd|x") == f"{cut}'{before}{start}cmd|x"
 
 
 def test_a_rows_place_is_no_number_to_mask() -> None:
