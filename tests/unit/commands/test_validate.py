@@ -112,7 +112,7 @@ def test_progress_is_told(run: WholeRun) -> None:
 
     validate(run.layout.folder, watch=RunEvents(Telling()))
     assert totals == told
-    assert totals["comparing"] == 3
+    assert totals["comparing"] == 4
 
 
 @examples(60)

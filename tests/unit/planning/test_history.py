@@ -41,7 +41,7 @@ def answers(run: WholeRun, look_back: timedelta = LONG) -> tuple[pl.DataFrame, l
 
 def test_successes_of_every_part_are_told_with_the_run_that_asked(run: WholeRun) -> None:
     found, said = answers(run)
-    written = pl.concat(run.frame(LOOKUPS, number) for number in range(3))
+    written = pl.concat(run.frame(LOOKUPS, number) for number in range(4))
     wanted = written.filter(
         pl.col("outcome") == "success", pl.col("endpoint") != "call-forwarding/check"
     )
@@ -90,7 +90,7 @@ def test_a_damaged_part_is_told_and_its_run_left_out(run: WholeRun) -> None:
 
 def test_parts_of_an_earlier_schema_are_read_too(run: WholeRun) -> None:
     new = ["source", "source_run_id", "last_observed_at", "window_start", "contradiction"]
-    for number in range(3):
+    for number in range(4):
         run.rewrite(LOOKUPS, lambda frame: frame.drop(new), number)
     found, _ = answers(run)
     assert set(found["source_run_id"]) == {run.layout.run_id}

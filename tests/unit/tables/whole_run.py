@@ -1,4 +1,4 @@
-"""A complete run of three parts, and ways to damage a copy of it without being noticed."""
+"""A complete run of four parts, and ways to damage a copy of it without being noticed."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ DAY = datetime(2026, 11, 23, tzinfo=UTC)
 FAILED = OutcomeKind.TIMEOUT.value
 
 Change = Callable[[pl.DataFrame], pl.DataFrame]
+Answer = Callable[[int, Endpoint], dict[str, Any]]
 
 
 class WholeRun:
@@ -108,14 +109,17 @@ def differing(found: Validation) -> dict[str, str]:
     }
 
 
-def new_whole_run(folder: Path) -> WholeRun:
+def new_whole_run(
+    folder: Path, answered: Answer | None = None, endpoints: tuple[Endpoint, ...] = ENDPOINTS
+) -> WholeRun:
+    """A run whose lookups have these answers, by default those of ``answer``."""
     settings = Settings(
-        output=Output(folder=str(folder / "out")), screening=Screening(endpoints=ENDPOINTS)
+        output=Output(folder=str(folder / "out")), screening=Screening(endpoints=endpoints)
     )
-    run, plan = made(folder / "state", CELLS, settings, shard_rows=100)
+    run, plan = made(folder / "state", CELLS, settings, shard_rows=70)
     for shard in range(len(plan.shards)):
         numbers = pl.read_parquet(shard_rows_path(run.plan, shard))["e164"].unique().sort()
-        rows = [_outcome(int(n[-5:]), e) for n in numbers for e in ENDPOINTS]
+        rows = [(answered or answer)(int(n[-5:]), e) for n in numbers for e in endpoints]
         full = conform(pl.DataFrame(rows), LOOKUP)
         assert full.schema == dtypes(LOOKUP)
         write_sealed(full, run.sealed, run.run_id, shard, {})
@@ -123,7 +127,7 @@ def new_whole_run(folder: Path) -> WholeRun:
     return WholeRun(layout_of(run, settings))
 
 
-def _outcome(i: int, endpoint: Endpoint) -> dict[str, Any]:
+def answer(i: int, endpoint: Endpoint) -> dict[str, Any]:
     """Swapped, dated or active for every second number; every third check of a swap failed."""
     if i % 3 == 0 and endpoint is Endpoint.SIM_SWAP_CHECK:
         values: dict[str, Any] = {"outcome": FAILED, "attempts": 3, "http_status": None}
