@@ -54,7 +54,7 @@ check: $(STAMP) ## format, lint, types, import layers and documents
 	$(BIN)/python -m pytest -q tests/unit/test_layers.py tests/unit/test_docs.py tests/unit/reference
 
 docs: $(STAMP) ## write docs/reference anew, from the code
-	$(BIN)/python -m reference
+	$(BIN)/python -m docs.generate.pages
 
 tutorial: $(STAMP) ## play docs/tutorial.md and write what its commands print now
 	$(BIN)/python -m tests.e2e.tutorial

@@ -1,6 +1,6 @@
 """What an audit found, as typed records: the object that ``check --json`` prints.
 
-Every text in it was masked where it was made; OUTPUT.md explains each field.
+Every text in it was masked where it was made; docs/reference/check-json.md explains each field.
 """
 
 from __future__ import annotations

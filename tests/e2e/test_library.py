@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from batch_screen.sandbox.run import SandboxThread
 
 from .conftest import DAY, KEY, NUMBERS, Output, assert_true, clean, write_csv
 
+PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 SNIPPET = """
 import json, os, sys
 from datetime import date
@@ -66,3 +68,32 @@ def test_run_from_python(sandbox: Callable[..., SandboxThread], tmp_path: Path) 
     assert server.statistics()["requests"] == 100
     for path in (out, *out.rglob("*")):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_the_page_on_python_works_from_top_to_end(tmp_path: Path) -> None:
+    """Its list is the sample, a tenth of it."""
+    (tmp_path / "sample_data").mkdir()
+    sample = (PAGE.parents[1] / "sample_data" / "customers.csv").read_bytes().splitlines(True)
+    (tmp_path / "sample_data" / "customers.csv").write_bytes(b"".join(sample[:301]))
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(blocks)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=clean(),
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    checked, asked, ran, whole, verdict, states, changes, error = done.stdout.splitlines()
+    assert checked.endswith("rows can be asked about")
+    assert asked.startswith("{'sim-swap/check': ")
+    assert ran.endswith("lookups in screened")
+    assert whole == "whole"
+    assert verdict.startswith("Complete: ")
+    assert "complete" in states
+    assert "'sim-swap/check'" in changes
+    assert error.startswith("66 ")

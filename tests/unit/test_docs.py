@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import tomllib
 from collections.abc import Iterator
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import click
 import pytest
-from msgspec import Struct
 from polars import Boolean
 
 import batch_screen
@@ -22,17 +20,15 @@ from batch_screen.config.parsing import AMOUNTS, RATES
 from batch_screen.config.screening import Numbers
 from batch_screen.config.settings import Settings
 from batch_screen.errors import ExitCode
-from batch_screen.notify.metrics import metrics
+from batch_screen.model import UNCHANGED, Endpoint
 from batch_screen.numbers.rules import Modifier, RejectReason, Rule
-from batch_screen.profile import facts
-from batch_screen.schema import RISK
+from batch_screen.schema import RISK, endpoint_group
 from batch_screen.tables.results import BANDS, OLDEST
-from batch_screen.tables.summary import Change, Changes, Cohort
-from tests.unit.notify.ends import complete
+from batch_screen.tables.summary import Change
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
-OUTPUT = (ROOT / "OUTPUT.md").read_text("utf-8")
+SIGNALS = (ROOT / "docs" / "signals.md").read_text("utf-8")
 CONFIG = ROOT / "config.toml"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
@@ -74,22 +70,21 @@ def test_config_toml_marks_what_belongs_to_a_run() -> None:
             assert ("[run identity]" in comment) == (f"{section}.{name}" in settings), name
 
 
-@pytest.mark.parametrize("change", Change)
-def test_output_explains_the_change(change: Change) -> None:
-    chapter = OUTPUT.split("## Changes")[1].split("\n## ")[0]
-    assert f"| `{change}` |" in chapter
-
-
-def test_output_explains_the_risk_view_and_its_bands() -> None:
-    chapter = OUTPUT.split("## The risk view")[1].split("\n## ")[0]
-    assert f"{', '.join(BANDS)} and {OLDEST}" in " ".join(chapter.split())
-    assert all(f"| `{c.name}` |" in chapter for c in RISK if c.dtype == Boolean())
-
-
-def test_output_explains_the_changes_in_a_summary() -> None:
-    fields = {*Changes.__struct_fields__, *Cohort.__struct_fields__}
-    chapter = OUTPUT.split("## summary.json")[1].split("\n## ")[0]
-    assert [name for name in sorted(fields) if f"`{name}`" not in chapter] == []
+def test_signals_explains_every_endpoint_change_flag_and_band() -> None:
+    endpoints = SIGNALS.split("## The five endpoints")[1].split("\n## ")[0]
+    for endpoint in Endpoint:
+        [value] = {*endpoint_group(endpoint)} & {"swapped", "active", "latest_change_at"}
+        column = endpoint_group(endpoint)[value].name
+        [line] = re.findall(rf"^\| `{endpoint}` \|.*$", endpoints, re.MULTILINE)
+        assert f"| `{column}` |" in line
+        assert ("up to 2,400 minutes" in line) == endpoint.takes_max_age
+    changes = SIGNALS.split("## Changes")[1].split("\n## ")[0]
+    assert [change for change in Change if f"| `{change}` |" not in changes] == []
+    risk = SIGNALS.split("## The risk view")[1].split("\n## ")[0]
+    assert f"{', '.join(BANDS)} and {OLDEST}" in " ".join(risk.split())
+    assert all(f"| `{c.name}` |" in risk for c in RISK if c.dtype == Boolean())
+    sources = SIGNALS.split("## Where values come from")[1].split("\n## ")[0]
+    assert [reason for reason in UNCHANGED if f"`{reason}`" not in sources] == []
 
 
 def test_readme_names_only_rules_and_reasons_that_exist() -> None:
@@ -133,24 +128,9 @@ def test_readme_names_every_setting_of_numbers() -> None:
         assert f"numbers.{name}`" in chapter or (flag and f"--{flag}`" in chapter), name
 
 
-def test_output_explains_every_field_of_an_audit() -> None:
-    section = OUTPUT[OUTPUT.index("## What `check` says") : OUTPUT.index("## How numbers are read")]
-    records = [r for r in vars(facts).values() if isinstance(r, type) and issubclass(r, Struct)]
-    fields = {name for record in records for name in record.__struct_fields__}
-    assert fields
-    assert [name for name in sorted(fields) if f"`{name}`" not in section] == []
-
-
-def test_output_lists_every_figure_of_a_threshold() -> None:
-    table = OUTPUT.split("| Figure | Is |")[1].split("\n\n")[0]
-    assert set(re.findall(r"`(\w+)`", table)) == {*RATES, *AMOUNTS}
+def test_config_toml_explains_every_figure_of_a_threshold() -> None:
     explained = CONFIG.read_text("utf-8")
     assert [name for name in (*RATES, *AMOUNTS) if name not in explained] == []
-
-
-def test_output_lists_every_metric_and_no_other() -> None:
-    written = re.findall(r"^# TYPE (\w+)", metrics(complete(), {}).decode(), re.MULTILINE)
-    assert set(re.findall(r"`(batch_screen_\w+)[`{]", OUTPUT)) == set(written)
 
 
 def test_readme_lists_the_exit_codes_and_what_they_mean() -> None:
@@ -158,26 +138,6 @@ def test_readme_lists_the_exit_codes_and_what_they_mean() -> None:
     assert [int(code) for code, _ in listed] == [*ExitCode]
     for code, means in listed:
         assert means.startswith(ExitCode(int(code)).meaning), code
-
-
-def stages() -> set[str]:
-    """What a watcher may hear of, anywhere in the package."""
-    calls = [
-        node
-        for path in Path(batch_screen.__file__).parent.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "stage"
-    ]
-    names = [call.args[0] for call in calls]
-    return {name.value for name in names if isinstance(name, ast.Constant)}
-
-
-def test_output_lists_every_stage_of_a_run() -> None:
-    [row] = re.findall(r"^\| `stage`, `done`, `total` \| (.*) \|$", OUTPUT, re.MULTILINE)
-    of_other_commands = {"hashing"}  # validate, report, diff
-    assert set(re.findall(r"`([^`]+)`", row)) == stages() - of_other_commands
 
 
 def test_settings_of_a_user_have_one_name_everywhere() -> None:
@@ -206,15 +166,6 @@ def test_the_tutorial_is_of_one_recording() -> None:
     assert [ids for ids in by_date.values() if len(ids) > 1] == []
 
 
-def test_readme_names_every_command_and_option_of_run() -> None:
-    for command in commands():
-        assert f"batch-screen {command.name}" in README
-    run = cli.commands["run"]
-    for option in run.params:
-        if isinstance(option, click.Option):
-            assert option.opts[0] in README, option.opts[0]
-
-
 def test_readme_uses_only_options_that_exist() -> None:
     known = {name for c in commands() for p in c.params for name in p.opts} | {
         "--help",
@@ -227,9 +178,10 @@ def test_readme_uses_only_options_that_exist() -> None:
 
 
 def test_public_names_exist_and_are_documented() -> None:
+    page = (ROOT / "docs" / "python.md").read_text("utf-8")
     for name in batch_screen.__all__:
         assert getattr(batch_screen, name) is not None
-        assert name in README, name
+        assert f"`{name}" in page, name
 
 
 def test_no_room_hides_a_public_name() -> None:

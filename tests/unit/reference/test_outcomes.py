@@ -5,7 +5,7 @@ import pytest
 from batch_screen.model import OutcomeKind
 from batch_screen.numbers.rules import MEANING, REMEDY
 from batch_screen.profile.damage import MEANING as DAMAGE
-from reference.outcomes import answers, fate, outcomes_page
+from docs.generate.outcomes import answers, fate, outcomes_page
 
 TOO_LONG = "408, 429 with a Retry-After above `pacing.max_retry_after_seconds`"
 

@@ -218,7 +218,7 @@ SIM, DEVICE = (
     (Endpoint.DEVICE_SWAP_CHECK, Endpoint.DEVICE_SWAP_DATE),
 )
 
-# As it stands in OUTPUT.md, in minutes and in plain Python.
+# As it stands in docs/signals.md, in minutes and in plain Python.
 LIMITS = [
     ("<4h", 240),
     ("<12h", 720),
@@ -332,7 +332,7 @@ def test_the_view_is_what_plain_python_makes_of_the_row(data: st.DataObject) -> 
 def test_bands_and_limits_are_the_documented_ones() -> None:
     assert [(name, hours * 60) for name, hours in BANDS.items()] == LIMITS
     assert OLDEST == "3y+"
-    # A change of a rule is a change of the version, here and in OUTPUT.md.
+    # A change of a rule is a change of the version, here and in docs/signals.md.
     assert RISK_VERSION == 1
 
 

@@ -16,7 +16,7 @@ from batch_screen.numbers.rules import REMEDY as REJECTS
 from batch_screen.numbers.rules import Modifier, RejectReason, Rule
 from batch_screen.profile.damage import MEANING as DAMAGE
 from batch_screen.tables.errors import MEANING, REMEDY, RETRY_CAN_HELP
-from reference.markdown import code, page, table
+from docs.generate.markdown import code, page, table
 
 _LOOKUP = Lookup("+12025550123", Endpoint.SIM_SWAP_CHECK, 2400)
 _QUOTA = b'{"code": "QUOTA_EXCEEDED"}'

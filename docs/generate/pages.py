@@ -1,0 +1,219 @@
+"""Writes docs/reference from the code: ``make docs``; a test compares each page with it."""
+
+from __future__ import annotations
+
+import copy
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+import polars as pl
+
+from batch_screen import errors, schema
+from batch_screen.cli.main import cli
+from batch_screen.errors import BatchScreenError, ExitCode
+from batch_screen.schema import Column
+from docs.generate.markdown import code, one_of, page, table
+from docs.generate.outcomes import outcomes_page
+from docs.generate.settings import settings_page
+
+FOLDER = Path(__file__).parents[1] / "reference"
+
+# Columns: every table that a command writes.
+
+_COLUMNS = """\
+The columns of the files that a run writes, in their order. [Files](files.md) says where the files
+lie, [signals](../signals.md) how to read them. This is version {version} of the schema; new columns
+come at a table's end and raise the version.
+
+**Null** says whether a column may be empty. In a signal, null means unknown and never "safe": the
+`outcome` beside it says why ([outcomes](outcomes.md))."""
+
+TABLES = {
+    "results": (
+        "One row per accepted row of the input; in front of these, `in_NAME` of each kept column.",
+        schema.results({}),
+    ),
+    "lookups": ("One row per number and endpoint.", schema.LOOKUPS),
+    "errors": ("One row per rejected row and per lookup without a value.", schema.ERRORS),
+    "changes": (
+        "One row per number and endpoint that differs from the previous run.",
+        schema.CHANGES,
+    ),
+    "check --rejects": ("One row per row that would be rejected.", schema.AUDIT_REJECTS),
+}
+
+
+def columns_page() -> str:
+    """docs/reference/columns.md."""
+    heads = ("Column", "Type", "Null", "Meaning")
+    parts = [
+        f"## {title}\n\n{about}\n\n{table(heads, map(_column, columns))}"
+        for title, (about, columns) in TABLES.items()
+    ]
+    return page("Columns", _COLUMNS.format(version=schema.SCHEMA_VERSION), *parts)
+
+
+def _column(column: Column) -> tuple[str, str, str, str]:
+    null = "never" if column.required else "may be"
+    return code(column.name), type_of(column), null, column.meaning
+
+
+def type_of(column: Column) -> str:
+    """A column's type in words.
+
+    >>> type_of(Column("at", schema.INSTANT, "when")), type_of(Column("n", pl.Int32, "how many"))
+    ('Datetime, UTC', 'Int32')
+    """
+    dtype = column.dtype() if isinstance(column.dtype, type) else column.dtype
+    return "Datetime, UTC" if isinstance(dtype, pl.Datetime) else str(dtype)
+
+
+# Commands: the help that each prints, but options that many have only once.
+
+_NAME = "batch-screen"
+_CHARACTERS = 100
+_SHARED_BY = 4
+_SHARED = "Options of a list"
+_COMMANDS = f"""\
+What each command says with `--help` on a terminal of {_CHARACTERS} columns. Options that most of
+them have stand once, under [{_SHARED}](#options-of-a-list). [Exit codes](exit-codes.md) says
+how a command may end, [settings](settings.md) what the options set."""
+
+
+def commands_page() -> str:
+    """docs/reference/commands.md, a chapter for each command in the order of the first help."""
+    shared = shared_options()
+    chapters = {}
+    for context in contexts():
+        own, others = split(context.command.params, shared)
+        text = _fenced(_help(context, own))
+        names = one_of(option.opts[0] for option in others)
+        more = f"And of the [options of a list](#options-of-a-list): {names}."
+        chapters[context.command_path] = f"{text}\n\n{_filled(more)}" if names else text
+    parts = [f"## {code(name)}\n\n{text}" for name, text in chapters.items()]
+    return page("Commands", _COMMANDS, *parts, f"## {_SHARED}\n\n{_fenced(_options(shared))}")
+
+
+def contexts() -> Iterator[click.Context]:
+    """Each command as the command line would start it, groups before what is in them."""
+    width = {"terminal_width": _CHARACTERS, "max_content_width": _CHARACTERS}
+    yield from _contexts(click.Context(cli, info_name=_NAME, **{**cli.context_settings, **width}))
+
+
+def _contexts(context: click.Context) -> Iterator[click.Context]:
+    yield context
+    if isinstance(context.command, click.Group):
+        for name in context.command.list_commands(context):
+            child = context.command.get_command(context, name)
+            if child is not None and not child.hidden:
+                yield from _contexts(click.Context(child, info_name=name, parent=context))
+
+
+def shared_options() -> list[click.Option]:
+    """The options that many commands have with the same help, in the order of ``run``."""
+    had = Counter(_key(each) for context in contexts() for each in context.command.params)
+    options = [each for each in cli.commands["run"].params if isinstance(each, click.Option)]
+    return [each for each in options if had[_key(each)] >= _SHARED_BY]
+
+
+def split(
+    params: Iterable[click.Parameter], shared: Iterable[click.Option]
+) -> tuple[list[click.Parameter], list[click.Parameter]]:
+    """The command's own parameters, and those that it shares."""
+    keys = {_key(each) for each in shared}
+    kept = [*params]
+    return [p for p in kept if _key(p) not in keys], [p for p in kept if _key(p) in keys]
+
+
+def _key(param: click.Parameter) -> tuple[str, str]:
+    return param.opts[0], getattr(param, "help", None) or ""
+
+
+def _help(context: click.Context, params: list[click.Parameter]) -> str:
+    """The command's help with these parameters alone."""
+    command = copy.copy(context.command)
+    command.params = params
+    return command.get_help(context)
+
+
+def _options(options: list[click.Option]) -> str:
+    formatter = click.HelpFormatter(width=_CHARACTERS)
+    context = click.Context(cli)
+    with formatter.indentation():
+        formatter.write_dl([r for o in options if (r := o.get_help_record(context))])
+    return formatter.getvalue()
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, _CHARACTERS, break_on_hyphens=False, break_long_words=False)
+
+
+def _fenced(text: str) -> str:
+    return f"```text\n{text.rstrip()}\n```"
+
+
+# Exit codes, and the exceptions that have them.
+
+_EXIT_CODES = """\
+Every command ends with one of these. What stopped it is the one line on stderr that begins with
+`Error:`; it says what, where, and what to do next. What was answered is saved whatever the code is,
+and the same command resumes. **Again** says whether a scheduler may start the same command again.
+73 has two causes. A full disk or a folder that cannot be written may be over at the next start.
+State that is damaged or foreign stays so until somebody fixes what the message names.
+Codes may be added; take a code that is not listed here for a failure.
+
+From Python each error is an exception; its `exit_code` is the number here. What fails a row or a
+lookup is no error but an [outcome](outcomes.md)."""
+
+
+def exit_codes_page() -> str:
+    """docs/reference/exit-codes.md, its codes in ascending order."""
+    heads = ("Code", "Means", "Next", "Again", "Exception")
+    rows = [(int(c), c.meaning, c.next_step, _again(c), one_of(raised_with(c))) for c in ExitCode]
+    tree = "\n".join(["The exceptions, each below what it is one of:", "", *_branch()])
+    return page("Exit codes", _EXIT_CODES, table(heads, rows), tree)
+
+
+def _again(exit_code: ExitCode) -> str:
+    return "yes" if exit_code in errors.MAY_PASS else "no"
+
+
+def raised_with(exit_code: ExitCode) -> list[str]:
+    """The exceptions that have this code unless they are given another."""
+    found = [each for each in vars(errors).values() if _is_ours(each)]
+    return [each.__name__ for each in found if each.default_exit_code == exit_code]
+
+
+def _is_ours(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BatchScreenError)
+
+
+def _branch(error: type[BatchScreenError] = BatchScreenError, depth: int = 0) -> list[str]:
+    about = (error.__doc__ or "").splitlines()[0]
+    below = [line for child in error.__subclasses__() for line in _branch(child, depth + 1)]
+    return [f"{'  ' * depth}- {code(error.__name__)}: {about}", *below]
+
+
+PAGES = {
+    "columns.md": columns_page,
+    "commands.md": commands_page,
+    "exit-codes.md": exit_codes_page,
+    "outcomes.md": outcomes_page,
+    "settings.md": settings_page,
+}
+
+
+def main() -> None:
+    """Writes every page whose text has changed."""
+    for name, made in PAGES.items():
+        path, text = FOLDER / name, made()
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+            print(f"wrote docs/reference/{name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,0 @@
-"""The reference in docs/reference, made from the code: ``make docs`` writes it, a test compares."""
