@@ -56,8 +56,8 @@ check: $(STAMP) ## format, lint, types, import layers and documents
 docs: $(STAMP) ## write docs/reference anew, from the code
 	$(BIN)/python -m docs.generate.pages
 
-tutorial: $(STAMP) ## play docs/tutorial.md and write what its commands print now
-	$(BIN)/python -m tests.e2e.tutorial
+tutorial: $(STAMP) ## play the tutorial and the guides, and write what their commands print now
+	$(BIN)/python -m tests.e2e.pages
 
 format: $(STAMP) ## rewrite the code as the formatter and the linter want it
 	$(BIN)/ruff format .

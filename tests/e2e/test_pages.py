@@ -1,22 +1,18 @@
-"""The tutorial works as it is written, and its commands print what it shows."""
+"""Pages of docs/ work as they are written, and their commands print what they show."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from .likeness import is_like, lasting
-from .tutorial import PAGE, Block, Played, Player, blocks, rewritten
+from .pages import PAGES, READERS, Block, Played, Player, blocks, follow, rewritten
 
 
-def test_the_tutorial_works_and_shows_what_is_printed(tmp_path: Path) -> None:
-    page = PAGE.read_text("utf-8")
-    with Player(tmp_path) as player:
-        played = list(player.play(page))
-    for block, now in played:
-        assert is_like(block.text, now), f"make tutorial writes it anew:\n{now}"
-    assert [block for block, _ in played] == [
-        block for block in blocks(page) if block.language in ("console", "text")
-    ]
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in READERS])
+def test_a_page_works_and_shows_what_is_printed(name: str, tmp_path: Path) -> None:
+    follow(name, tmp_path)
 
 
 def test_what_differs_from_run_to_run_is_no_difference() -> None:

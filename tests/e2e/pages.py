@@ -1,6 +1,6 @@
-"""Plays docs/tutorial.md: its files, its commands and its Python, in order, in one folder.
+"""Plays a page of docs/: its files, its commands and its Python, in order, in one folder.
 
-``python -m tests.e2e.tutorial`` writes what they print now into the page. A block with a line ``…``
+``python -m tests.e2e.pages`` writes what they print now into the pages. A block with a line ``…``
 shows less than is printed: its author chose the lines, and only the ids of runs are written anew.
 """
 
@@ -12,18 +12,26 @@ import re
 import shlex
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from .conftest import COMMAND, Background, Finished, clean, discreet, until
-from .likeness import LEFT_OUT
+from batch_screen.sandbox.answers import Population
+
+from .conftest import COMMAND, KEY, Background, Finished, clean, discreet, new_sandbox, until
+from .likeness import LEFT_OUT, is_like
 from .starting import begin, complete
 
-PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
+DOCS = Path(__file__).parents[2] / "docs"
+READERS = ("audit",)
+"""Pages that one reader does all of a task by; test_readers.py looks at what they bring about."""
+PAGES = ("tutorial", *READERS)
 PORT = "8080"
-"""The port of the page; a free one is played in its place."""
+"""The port of the pages; a free one is played in its place."""
 
 _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n", re.MULTILINE)
@@ -31,6 +39,7 @@ _COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n", re.MULTILINE)
 _HEARTBEAT = re.compile(r"^[a-z ]+: [\d,]+(?: of [\d,]+)?(?: [a-z]+)?\n", re.MULTILINE)
 _RUN_ID = re.compile(r"\b\d{8}-[0-9a-f]{10}\b")
 _REQUESTS_BEFORE_STOP = 3
+_OF_A_SHELL = frozenset({"|", ">", "2>", "<"})
 
 
 class Block(NamedTuple):
@@ -71,24 +80,33 @@ def _of_these_runs(text: str, now: str) -> str:
 
 
 class Player:
-    """A shell in a folder, which knows as much as the page needs."""
+    """A shell in a folder. The real API is a sandbox here, and what a reader types is its key.
+
+    Our command is started warm, and can be stopped; what else the page needs is done by bash.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._environment: dict[str, str | None] = {
             "BATCH_SCREEN_API_KEY": None,
             "BATCH_SCREEN_LOGGING__FORMAT": "text",  # as on a terminal
+            "HOME": str(folder),
             "PATH": f"{COMMAND.parent}:/usr/bin:/bin",  # as after "activate"
         }
+        (folder / ".venv").symlink_to(sys.prefix)
+        self._stack = ExitStack()
         self._code = 0
         self._port = _free_port()
         self._beside: list[Background] = []
         self._starts = 0
 
     def __enter__(self) -> Self:
+        api = self._stack.enter_context(new_sandbox(now=None, population=Population()))
+        self._environment["BATCH_SCREEN_API__BASE_URL"] = api.url
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stack.close()
         for running in self._beside:
             running.process.kill()
             running.process.wait()
@@ -108,7 +126,7 @@ class Player:
 
     def _python(self, text: str) -> str:
         with contextlib.chdir(self._folder), contextlib.redirect_stdout(io.StringIO()) as shown:
-            exec(compile(text, str(PAGE), "exec"), {})
+            exec(compile(text, "page", "exec"), {})
         return shown.getvalue()
 
     def _console(self, text: str) -> str:
@@ -123,6 +141,8 @@ class Player:
     def _said(self, command: str, *, is_stopped: bool) -> Iterator[str]:
         for part in command.split(" && "):
             match self._words(part):
+                case words if _OF_A_SHELL.intersection(words):
+                    yield self._by_bash(part)
                 case ["batch-screen", *arguments, "&"]:
                     yield self._begun(arguments)
                 case ["batch-screen", *arguments] if is_stopped:
@@ -133,16 +153,26 @@ class Player:
                     name, _, self._environment[name] = variable.partition("=")
                 case ["echo", "$?"]:
                     yield f"{self._code}\n"
-                case ["echo", *words]:
-                    yield f"{' '.join(words)}\n"
                 case ["kill", "%1"]:
                     running = self._beside.pop()
                     announced = running.heard
                     yield running.end(signal.SIGTERM).out.removeprefix(announced)
                 case _:
-                    raise AssertionError(f"the tutorial is played without a shell: {command}")
+                    yield self._by_bash(part)
             if self._code:
                 return
+
+    def _by_bash(self, command: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", command],
+            input=f"{KEY}\n".encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=clean(self._environment),
+            cwd=self._folder,
+            check=False,
+        )
+        return self._told(Finished(done.returncode, done.stdout.decode(), ""))
 
     def _words(self, command: str) -> list[str]:
         """The command's words, with the paths that a word with a star stands for."""
@@ -189,6 +219,18 @@ class Player:
         return _HEARTBEAT.sub("", said.err) + said.out
 
 
+def follow(name: str, folder: Path) -> None:
+    """Does what a page of docs/ says; its commands print what it shows."""
+    page = (DOCS / f"{name}.md").read_text("utf-8")
+    with Player(folder) as player:
+        played = list(player.play(page))
+    for block, now in played:
+        assert is_like(block.text, now), f"make tutorial writes it anew:\n{now}"
+    assert [block for block, _ in played] == [
+        block for block in blocks(page) if block.language in ("console", "text")
+    ]
+
+
 def _free_port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -196,11 +238,13 @@ def _free_port() -> str:
 
 
 def main() -> None:
-    """Writes the page anew."""
-    page = PAGE.read_text("utf-8")
-    with tempfile.TemporaryDirectory() as folder, Player(Path(folder)) as player:
-        PAGE.write_text(rewritten(page, list(player.play(page))), "utf-8")
-    print("wrote docs/tutorial.md")
+    """Writes the pages anew, or those that are named."""
+    for name in sys.argv[1:] or PAGES:
+        file = DOCS / f"{name}.md"
+        page = file.read_text("utf-8")
+        with tempfile.TemporaryDirectory() as folder, Player(Path(folder)) as player:
+            file.write_text(rewritten(page, list(player.play(page))), "utf-8")
+        print(f"wrote docs/{name}.md")
 
 
 if __name__ == "__main__":
