@@ -1,4 +1,4 @@
-"""The configuration file that documents every setting, and new files made from it.
+"""New configuration files from config.toml, which documents every setting; and the settings shown.
 
 There is one such file, config.toml at the root of the repository: an installed package holds it
 beside its modules, a checkout finds it above them.
@@ -6,62 +6,19 @@ beside its modules, a checkout finds it above them.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+import tomlkit
 
 import batch_screen
 from batch_screen.config.load import Flags, Origin, Source, Traced, parse_settings
 from batch_screen.config.settings import Settings
 from batch_screen.masking import mask_number, mask_text, safe_line
-
-# Writes values as TOML: what ``tomllib`` reads back as they were.
-
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
-
-
-def toml_key(name: str) -> str:
-    """A key, in quotes where it needs them.
-
-    >>> print(toml_key("headroom"), toml_key("sim-swap/check"))
-    headroom "sim-swap/check"
-    """
-    return name if _BARE.fullmatch(name) else _text(name)
-
-
-def toml_value(value: Any) -> str:
-    r"""A text, number, truth or list of them; ``ValueError`` for anything else.
-
-    >>> print(toml_value(["a\tb"]), toml_value(2.0), toml_value(True), toml_value(500_000))
-    ["a\tb"] 2.0 true 500_000
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return f"{value:_}"
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, Sequence):
-        return f"[{', '.join(map(toml_value, value))}]"
-    raise ValueError(f"a {type(value).__name__} is no value of a setting; report this as a bug")
-
-
-def toml_table(values: Mapping[str, Any]) -> list[str]:
-    """A line for each value of a table."""
-    return [f"{toml_key(str(name))} = {toml_value(value)}" for name, value in values.items()]
-
-
-def _text(text: str) -> str:
-    # JSON's escapes are TOML's, but for the one character that JSON leaves as it is.
-    return json.dumps(str(text), ensure_ascii=False).replace("\x7f", "\\u007f")
-
 
 _NAME = "config.toml"
 _INTRODUCTION = """\
@@ -95,25 +52,32 @@ def new_configuration(chosen: Flags, name: Path) -> str:
 
 
 def _filled(lines: list[str], chosen: Flags) -> Iterator[str]:
-    section = ""
+    # Line by line: tomlkit can set a value, but not turn one that is set into a comment.
+    own: Mapping[str, Any] = {}
     for line in lines:
         if heading := _HEADING.match(line):
-            section = heading[1]
-            yield line
-            yield from toml_table(_chosen_table(section, chosen))
-        elif setting := _SETTING.match(line):
+            section, _, table = heading[1].partition(".")
             own = chosen.get(section, {})
+            yield line
+            yield from toml_lines(own.get(table, {}))
+        elif setting := _SETTING.match(line):
             name = setting[1]
-            yield f"{name} = {toml_value(own[name])}" if name in own else f"#{line}"
+            yield from toml_lines({name: own[name]}) if name in own else [f"#{line}"]
         else:
             yield line
 
 
-def _chosen_table(heading: str, chosen: Flags) -> Mapping[str, Any]:
-    """What is chosen for a setting that is a table of its own, as ``[api.paths]`` is."""
-    section, _, name = heading.partition(".")
-    table: Mapping[str, Any] = chosen.get(section, {}).get(name, {}) if name else {}
-    return table
+def toml_lines(values: Mapping[str, Any]) -> list[str]:
+    r"""A line of TOML for each value, whole numbers with their thousands apart.
+
+    >>> toml_lines({"sim-swap/check": ["a\tb"], "rows": 500_000})
+    ['"sim-swap/check" = ["a\\tb"]', 'rows = 500_000']
+    """
+    apart = {
+        name: tomlkit.value(f"{value:_}") if type(value) is int else value  # no bool
+        for name, value in values.items()
+    }
+    return tomlkit.dumps(apart).split("\n")[:-1]
 
 
 # The settings as a file that can be pasted, each with where it comes from.
@@ -123,8 +87,12 @@ def _chosen_table(heading: str, chosen: Flags) -> Mapping[str, Any]:
 
 _PLACE_CHARACTERS = 1_000
 _HIDDEN = "•••"
-_NUMBERS = "numbers.test_numbers"
-_PROXY = "api.proxy"
+_FROM = {
+    Source.FLAG: "from the command line",
+    Source.VARIABLE: "from the variable {}",
+    Source.FILE: "from {}",
+    Source.DEFAULT: "default",
+}
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -135,6 +103,14 @@ class Setting(msgspec.Struct, frozen=True):
     source: Source
     place: str
     is_masked: bool
+
+    def __str__(self) -> str:
+        """The line or table that sets it, and a comment on where its value comes from."""
+        origin = f"  # {_FROM[self.source].format(self.place)}"
+        if isinstance(self.value, dict):
+            return "\n".join(("", f"[{self.name}]{origin}", *toml_lines(self.value)))
+        [line] = toml_lines({self.name.split(".")[1]: self.value})
+        return f"{'# not shown in full: ' if self.is_masked else ''}{line}{origin}"
 
 
 def shown_settings(traced: Traced) -> list[Setting]:
@@ -149,34 +125,26 @@ def shown_settings(traced: Traced) -> list[Setting]:
 
 def as_toml(settings: list[Setting]) -> str:
     """The settings as TOML; a comment beside each value says where it comes from."""
-    lines: list[str] = []
+    sections = []
     for section in Settings.model_fields:
         own = [each for each in settings if each.name.split(".")[0] == section]
-        # A table takes all lines that follow it, so tables come last.
-        plain = [each for each in own if not isinstance(each.value, dict)]
-        tables = [each for each in own if isinstance(each.value, dict)]
-        lines += ["", f"[{section}]", *(_line(each) for each in plain)]
-        for each in tables:
-            lines += ["", f"[{each.name}]  # {_from(each)}", *toml_table(each.value)]
-    return "\n".join(lines[1:])
+        own.sort(key=lambda each: isinstance(each.value, dict))  # a table takes all that follows it
+        sections.append("\n".join((f"[{section}]", *map(str, own))))
+    return "\n\n".join(sections)
 
 
 def _shown(name: str, value: Any, origin: Origin) -> Setting:
-    masked = _masked(name, value)
+    masked = value
+    if name == "numbers.test_numbers":
+        masked = [mask_number(number) for number in value]
+    elif name == "api.proxy":
+        masked = _without_user(value)
+    elif isinstance(value, str):
+        masked = mask_text(value)
+    elif isinstance(value, list):
+        masked = [mask_text(text) for text in value]
     place = safe_line(origin.place, _PLACE_CHARACTERS)
     return Setting(name, masked, origin.source, place, is_masked=masked != value)
-
-
-def _masked(name: str, value: Any) -> Any:
-    if name == _NUMBERS:
-        return [mask_number(number) for number in value]
-    if name == _PROXY:
-        return _without_user(value)
-    if isinstance(value, str):
-        return mask_text(value)
-    if isinstance(value, list):
-        return [mask_text(text) for text in value]
-    return value
 
 
 def _without_user(address: str) -> str:
@@ -187,25 +155,3 @@ def _without_user(address: str) -> str:
     """
     user, at, _ = urlsplit(address).netloc.rpartition("@")
     return address.replace(f"{user}@", f"{_HIDDEN}@", 1) if at else address
-
-
-def _line(setting: Setting) -> str:
-    line = f"{setting.name.split('.')[1]} = {toml_value(setting.value)}"
-    hidden = "# not shown in full: " if setting.is_masked else ""
-    return f"{hidden}{line}  # {_from(setting)}"
-
-
-def _from(setting: Setting) -> str:
-    return " ".join(_words(setting))
-
-
-def _words(setting: Setting) -> Iterator[str]:
-    match setting.source:
-        case Source.FLAG:
-            yield "from the command line"
-        case Source.VARIABLE:
-            yield f"from the variable {setting.place}"
-        case Source.FILE:
-            yield f"from {setting.place}"
-        case Source.DEFAULT:
-            yield "default"

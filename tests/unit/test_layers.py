@@ -32,6 +32,7 @@ HOMES = {
     "pydantic": {"config", "job"},
     "pydantic_settings": {"config"},
     "tomllib": {"config"},
+    "tomlkit": {"config"},
     "filelock": {"storage"},
     "jinja2": {"reports"},
     "http": {"api", "notify"},

@@ -19,9 +19,7 @@ from batch_screen.config.template import (
     new_configuration,
     shown_settings,
     template,
-    toml_key,
-    toml_table,
-    toml_value,
+    toml_lines,
 )
 from batch_screen.errors import ConfigurationError
 
@@ -131,14 +129,6 @@ VALUES = (
 
 @given(st.dictionaries(TEXTS, VALUES, max_size=4))
 def test_what_is_written_is_read_back(table: dict[str, Any]) -> None:
-    read = tomllib.loads("\n".join(toml_table(table)))
+    read = tomllib.loads("\n".join(toml_lines(table)))
     assert read == table
     assert {k: type(v) for k, v in read.items()} == {k: type(v) for k, v in table.items()}
-
-
-def test_keys_and_values() -> None:
-    assert toml_key("a-b_1") == "a-b_1"
-    assert toml_key("") == '""'
-    assert toml_value(("DE", "AT")) == '["DE", "AT"]'
-    with pytest.raises(ValueError, match="NoneType is no value of a setting"):
-        toml_value(None)
