@@ -25,6 +25,7 @@ from batch_screen.numbers.rules import Modifier, RejectReason, Rule
 from batch_screen.schema import RISK, endpoint_group
 from batch_screen.tables.results import BANDS, OLDEST
 from batch_screen.tables.summary import Change
+from benchmarks.page import sizes
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -147,6 +148,10 @@ def test_settings_of_a_user_have_one_name_everywhere() -> None:
     for document in {*DOCUMENTS, *recipes}:
         named = set(re.findall(r"[\w-]+\.toml\b", document.read_text("utf-8")))
         assert named <= {DEFAULT_NAME, *others}, document.name
+
+
+def test_what_a_list_needs_is_what_was_measured_and_what_doctor_asks_for() -> None:
+    assert sizes() in (ROOT / "docs" / "performance.md").read_text("utf-8")
 
 
 def test_where_state_may_lie_is_said_alike() -> None:
