@@ -26,6 +26,7 @@ from batch_screen.schema import RISK, endpoint_group
 from batch_screen.tables.results import BANDS, OLDEST
 from batch_screen.tables.summary import Change
 from benchmarks.page import sizes
+from tests.unit.test_layers import FLOOR_OF
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -215,3 +216,34 @@ def test_documents_name_make_targets_that_exist() -> None:
     for document in DOCUMENTS:
         named = set(re.findall(r"`make ([a-z-]+)`", document.read_text("utf-8")))
         assert named <= targets, document.name
+
+
+def test_architecture_names_every_room_and_no_other() -> None:
+    """Rooms are the folders of the package and the modules at its root."""
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    assert len(text.splitlines()) <= 80
+    package = Path(batch_screen.__file__).parent
+    rooms = {
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in package.iterdir()
+        if (path / "__init__.py").exists() or path.suffix == ".py"
+    }
+    floors = re.findall(r"^\| \d \| (.*) \|$", text, re.MULTILINE)
+    named = [name for floor in floors for name in re.findall(r"`([\w.]+(?:/|\.py))`", floor)]
+    assert len(named) == len(set(named))
+    assert {*named, "__init__.py"} == rooms
+    heights = {name.removesuffix("/").removesuffix(".py"): 9 - number
+               for number, floor in enumerate(floors)
+               for name in re.findall(r"`([\w.]+(?:/|\.py))`", floor)}  # fmt: skip
+    assert heights == {room: height + 1 for room, height in FLOOR_OF.items()}
+
+
+def test_every_decision_names_its_files_and_what_would_reopen_it() -> None:
+    text = (ROOT / "docs" / "decisions.md").read_text("utf-8")
+    decisions = re.findall(r"^- (\*\*.*(?:\n  .*)*)", text, re.MULTILINE)
+    assert decisions
+    for decision in decisions:
+        files = re.findall(r"`(batch_screen/[\w/]+\.py)`", decision)
+        assert files, decision
+        assert [file for file in files if not (ROOT / file).exists()] == [], decision
+        assert "*Reopen*:" in " ".join(decision.split()), decision
