@@ -10,6 +10,8 @@ LEFT_OUT = "…"
 _PASSING = (
     (re.compile(r"\b\d{8}-[0-9a-f]{10}\b"), "RUN"),
     (re.compile(r"(batch-screen|version) \d+\.\d+\.\d+\S*"), r"\1 VERSION"),
+    (re.compile(r'"time": "[^"]*"'), "TIME"),
+    (re.compile(r'"seconds": [\d.]+'), "SECONDS"),
     (re.compile(r"p50=\S+ p95=\S+ p99=\S+"), "TIMES"),
     # Not said at all of a start that took less than a second.
     (re.compile(r"^  rate \.+ .*\n", re.MULTILINE), ""),

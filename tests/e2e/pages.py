@@ -27,11 +27,13 @@ from .likeness import LEFT_OUT, is_like
 from .starting import begin, complete
 
 DOCS = Path(__file__).parents[2] / "docs"
-READERS = ("audit",)
+READERS = ("alarms", "audit")
 """Pages that one reader does all of a task by; test_readers.py looks at what they bring about."""
 PAGES = ("tutorial", *READERS)
 PORT = "8080"
 """The port of the pages; a free one is played in its place."""
+HOME = "/home/you"
+"""What the pages call the folder in which they are played."""
 
 _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n", re.MULTILINE)
@@ -216,7 +218,8 @@ class Player:
 
     def _told(self, said: Finished) -> str:
         self._code = discreet(said).code
-        return _HEARTBEAT.sub("", said.err) + said.out
+        shown = _HEARTBEAT.sub("", said.err) + said.out
+        return shown.replace(str(self._folder), HOME)
 
 
 def follow(name: str, folder: Path) -> None:

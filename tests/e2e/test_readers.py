@@ -3,14 +3,52 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
-from .pages import follow
+from batch_screen.errors import ExitCode
+
+from .pages import DOCS, follow
+from .test_recipes import ringing
 
 
 def sheet(file: Path) -> list[dict[str, str]]:
     with file.open(encoding="utf-8-sig", newline="") as lines:
         return list(csv.DictReader(lines, delimiter=";"))
+
+
+def verdicts(heading: str) -> dict[str, str]:
+    """By the first column of a chapter's last table: whom it wakes."""
+    chapter = (DOCS / "alarms.md").read_text("utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `?(\w+)`? \| ([^|]+) \|", chapter, re.MULTILINE)
+    return {seen: who for seen, who in rows if who != "Who"}
+
+
+def test_the_engineer_on_call_finds_every_code_and_metric(tmp_path: Path) -> None:
+    follow("alarms", tmp_path)
+    told = verdicts("By exit code")
+    assert sorted(told) == sorted(str(int(code)) for code in ExitCode)
+    for code in ExitCode:
+        rings = {*ringing(code, hours_since_complete=2).values()}
+        assert rings <= {"page", "ticket"}
+        assert all(verdict in told[str(int(code))] for verdict in rings), code
+        assert rings or told[str(int(code))] == "nobody", code
+    rules = {name for code in ExitCode for name in ringing(code, hours_since_complete=50)}
+    metrics = verdicts("By metric")
+    assert {name for name in metrics if name.startswith("BatchScreen")} == rules
+    written = re.findall(r"^# TYPE (\w+)", (tmp_path / "night.prom").read_text(), re.MULTILINE)
+    assert {name for name in metrics if name.startswith("batch_screen")} == {*written}
+    for name, verdict in metrics.items():
+        assert verdict.split()[0] in ("page", "ticket", "nobody", "by"), name
+
+
+def test_every_event_of_the_log_has_a_verdict() -> None:
+    chapter = (DOCS / "alarms.md").read_text("utf-8").split("## By log line")[1].split("\n## ")[0]
+    first = re.findall(r"^\| (`.*?`) \|", chapter, re.MULTILINE)
+    named = {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
+    fields = (DOCS / "reference" / "logs-and-metrics.md").read_text("utf-8")
+    [events] = re.findall(r"^\| `event` \| (.*) \|$", fields, re.MULTILINE)
+    assert named - {"event"} == {*re.findall(r"`(\w+)`", events)}
 
 
 def test_the_analyst_gets_a_page_and_the_flagged_customers(tmp_path: Path) -> None:

@@ -332,10 +332,23 @@ def test_alerts_tell_a_finding_from_a_failure() -> None:
             expected["BatchScreenNotComplete"] = "page"
         if code in FINAL - WHOLE:
             expected["BatchScreenNeedsSomebody"] = "page"
+        if code in {ExitCode.UNREACHABLE, ExitCode.SYSTEM, ExitCode.CANNOT_WRITE}:
+            expected["BatchScreenStuck"] = "page"
+        if code == ExitCode.STOPPED:
+            expected["BatchScreenStopped"] = "ticket"
         if code == ExitCode.FAILURES:
             expected["BatchScreenFindings"] = "ticket"
         assert ringing(code, hours_since_complete=50) == expected
-    assert ringing(ExitCode.STOPPED, hours_since_complete=2) == {}
+    assert ringing(ExitCode.INTERRUPTED, hours_since_complete=2) == {}
+
+
+def test_alerts_are_rules_that_prometheus_takes() -> None:
+    read = yaml.safe_load((RECIPES / "alerts.yaml").read_text())
+    assert [[*group] for group in read["groups"]] == [["name", "rules"]]
+    for rule in read["groups"][0]["rules"]:
+        assert {*rule} - {"for"} == {"alert", "expr", "labels", "annotations"}
+        assert re.fullmatch(r"\d+[mh]", rule.get("for", "1h"))
+        assert {*rule["annotations"]} == {"summary", "description"}
 
 
 def test_metrics_that_documents_name_exist() -> None:
