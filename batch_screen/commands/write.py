@@ -37,8 +37,7 @@ from batch_screen.planning.shards import (
     shard_of,
     shard_rows_path,
 )
-from batch_screen.reports.charts import pace_svg
-from batch_screen.reports.page import write_report
+from batch_screen.reports.page import pace_svg, write_report
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout, row_groups
 from batch_screen.runs.sessions import read_sessions

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from batch_screen.model import Endpoint
-from batch_screen.reports.charts import ages_svg, pace_svgs
+from batch_screen.model import Endpoint, Session
+from batch_screen.reports.charts import (
+    FILE,
+    NARROW,
+    WIDE,
+    AgesChart,
+    ages_chart,
+    pace_chart,
+)
 from batch_screen.reports.sections import (
     answers_table,
     cost_note,
@@ -40,45 +47,41 @@ from batch_screen.tables.manifest import ListedFile
 from batch_screen.tables.summary import Summary
 
 if TYPE_CHECKING:
-    from jinja2 import Template
-
-
-_TEMPLATE = "report.html.jinja"
-
-
-class Drawing(NamedTuple):
-    """A heading and the drawings below it, which hold no text that is not escaped."""
-
-    heading: str
-    svgs: list[str]
+    from jinja2 import Environment
 
 
 def page(material: Material) -> bytes:
     """The report as one HTML file; the same for the same files."""
-    return _template().render(_content(material)).encode()
+    return templates().get_template("report.html.jinja").render(_content(material)).encode()
+
+
+def pace_svg(sessions: Sequence[Session]) -> bytes:
+    """The pace chart as an SVG file that needs nothing else to be shown; less than 50 KB."""
+    refused = sum(sum(session.pace.refused) for session in sessions)
+    content = {"chart": pace_chart(sessions, FILE), "sessions": sessions, "refused": refused}
+    return templates().get_template("pace.svg.jinja").render(content).encode()
 
 
 @cache
-def _template() -> Template:
-    # Only who writes a report waits for the library.
+def templates() -> Environment:
+    """The templates beside this file; what they are given is text, never markup."""
+    # Only a run that ends or a report needs the library: it would delay the start of any other.
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
 
-    loader = PackageLoader("batch_screen", "reports")
-    environment = Environment(
-        loader=loader,
+    return Environment(
+        loader=PackageLoader("batch_screen", "reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template(_TEMPLATE)
 
 
 def _content(material: Material) -> dict[str, Any]:
     """What the template names, section by section."""
     summary, breakdown = material.summary, material.breakdown
-    complaints = material.complaints
+    complaints, changes = material.complaints, summary.changes
     return {
         "summary": summary,
         "verdict": verdict_of(material),
@@ -86,9 +89,9 @@ def _content(material: Material) -> dict[str, Any]:
         "sums": sums_of(summary),
         "lookups": lookups_table(summary),
         "signals": signal_tables(breakdown, summary.settings) if breakdown else [],
-        "ages": list(_ages(material)),
+        "ages": dict(_ages(material)),
         "risk_version": risk_version(summary),
-        "pace": pace_svgs(summary.starts),
+        "pace": [pace_chart(summary.starts, plot) for plot in (WIDE, NARROW)],
         "failures": failures_table(summary),
         "inconclusive": inconclusive(summary),
         "answers": answers_table(complaints, len(summary.endpoints)) if complaints else None,
@@ -97,8 +100,8 @@ def _content(material: Material) -> dict[str, Any]:
         "latency": latency_table(summary),
         "cost": cost_table(summary),
         "cost_note": cost_note(summary),
-        "changes": changes_table(summary.changes) if summary.changes else None,
-        "cohorts": _cohorts(material),
+        "changes": changes_table(changes) if changes else None,
+        "cohorts": cohorts_table(changes.cohorts) if changes and changes.cohorts else None,
         "thresholds": thresholds_table(summary.thresholds) if summary.thresholds else None,
         "settings": settings_table(summary.settings),
         "files": files_table(material.files),
@@ -106,22 +109,15 @@ def _content(material: Material) -> dict[str, Any]:
     }
 
 
-def _ages(material: Material) -> Iterator[Drawing]:
+def _ages(material: Material) -> Iterator[tuple[str, AgesChart]]:
+    """A heading and a chart for each endpoint that told dates."""
     if material.breakdown is None:
         return
     for endpoint in Endpoint:
         if endpoint.answers_date and endpoint.value in material.breakdown.values:
             title = title_of(endpoint, material.summary.settings)
-            svg = ages_svg(by_band(material.breakdown, endpoint), title)
-            yield Drawing(f"{title} · {endpoint.value}", [svg])
-
-
-def _cohorts(material: Material) -> Any:
-    changes = material.summary.changes
-    return cohorts_table(changes.cohorts) if changes and changes.cohorts else None
-
-
-# Writes the page beside the run's other files.
+            counts = by_band(material.breakdown, endpoint)
+            yield f"{title} · {endpoint.value}", ages_chart(counts, title)
 
 
 def write_report(

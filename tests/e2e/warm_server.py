@@ -21,7 +21,7 @@ from typing import Any
 
 import batch_screen
 from batch_screen.__main__ import main
-from batch_screen.reports.page import _template
+from batch_screen.reports.page import templates
 
 _LONGEST_REQUEST = 1 << 20
 _STREAMS = 3
@@ -82,7 +82,8 @@ if __name__ == "__main__":
         import_module(module.name)
     with suppress(ImportError):  # an extra
         import_module("uvloop")
-    _template()  # what a command loads when it gets there
+    for name in ("report.html.jinja", "pace.svg.jinja", "charts.jinja"):
+        templates().get_template(name)  # what a command loads when it gets there
     gc.collect()
     gc.freeze()  # or every fork would copy what the collector touches
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may be deaf to it

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.model import Pace, Session
-from batch_screen.reports.charts import ages_svg, pace_svg, pace_svgs
+from batch_screen.reports.charts import NARROW, WIDE, ages_chart, pace_chart
+from batch_screen.reports.page import pace_svg, page, templates
 from batch_screen.reports.words import age_words
 from batch_screen.tables.breakdown import FUTURE
 from batch_screen.tables.results import NAMES
 
-from .materials import session
+from .materials import material, session
 from .reading import Element, read
 
 BEGAN = datetime(2026, 11, 23, 2, 15, tzinfo=UTC)
@@ -45,11 +46,9 @@ def words(svg: ET.Element) -> list[str]:
     return [str(text.text) for text in svg.iter(SVG + "text")]
 
 
-def paths(svg: ET.Element, **look: str) -> list[str]:
-    return [p.attrib["d"] for p in svg.iter(f"{SVG}path") if look.items() <= p.attrib.items()]
-
-
-RED = {"fill": "#c81e1e"}
+def drawings(svg: ET.Element, name: str) -> list[str]:
+    """Of the panels; the legend's samples stand outside of them."""
+    return [p.attrib["d"] for p in svg.findall(f"{SVG}g/{SVG}path[@class='{name}']")]
 
 
 def test_a_chart_says_what_it_shows() -> None:
@@ -60,16 +59,16 @@ def test_a_chart_says_what_it_shows() -> None:
         assert expected in said
     assert {"0", "100", "500", "2026-11-23", "02:15:00 UTC"} <= set(said)
     assert not [text for text in said if "refused" in text]
-    assert paths(svg, **RED) == []
+    assert drawings(svg, "refused") == []
 
 
 def test_refusals_are_red_and_counted() -> None:
     svg = drawn(start([480] * 50, refused=[0] * 20 + [30, 1] + [0] * 28))
     [legend] = [text for text in words(svg) if "refused" in text]
     assert legend.endswith(": 31")
-    marks = paths(svg, **RED)[0]
+    marks = drawings(svg, "refused")[0]
     assert marks.count("Z") == 2
-    assert "v-3.0" in marks, "a single one is high enough to be seen"
+    assert "V309.0" in marks, "a single one is high enough to be seen"
 
 
 def test_the_starts_of_a_run_stand_apart_with_their_dates() -> None:
@@ -80,7 +79,7 @@ def test_the_starts_of_a_run_stand_apart_with_their_dates() -> None:
     )
     said = words(svg)
     assert {"05:15:00 UTC", "2026-11-24", "seconds", "hours"} <= set(said)
-    areas = paths(svg, opacity="0.35")
+    areas = drawings(svg, "area")
     lefts = [float(area[1:].split(" ")[0]) for area in areas]
     rights = [float(area.rsplit("H", 1)[1].split("V")[0]) for area in areas]
     assert len(areas) == 3
@@ -90,7 +89,7 @@ def test_the_starts_of_a_run_stand_apart_with_their_dates() -> None:
 
 
 def test_a_start_of_one_second_and_none_at_all() -> None:
-    assert paths(drawn(start([442])), opacity="0.35")
+    assert drawings(drawn(start([442])), "area")
     assert "no pace was recorded" in words(drawn())
     assert "no pace was recorded" in words(drawn(Session(BEGAN, BEGAN)))
 
@@ -98,13 +97,13 @@ def test_a_start_of_one_second_and_none_at_all() -> None:
 def test_too_many_starts_to_show() -> None:
     svg = drawn(*(start([10] * 5, later=timedelta(hours=n)) for n in range(25)))
     assert "1,250 requests in 25 starts, the last 10 shown" in words(svg)
-    assert len(paths(svg, opacity="0.35")) == 10
+    assert len(drawings(svg, "area")) == 10
 
 
 def test_it_needs_nothing_from_elsewhere() -> None:
     text = pace_svg([start([480] * 90, refused=[1] * 90)]).decode()
     assert re.findall(r"https?://[^\"]*", text) == ["http://www.w3.org/2000/svg"]
-    assert not re.search(r"<(script|image|use|style|foreignObject)|href|url\(|on\w+=", text)
+    assert not re.search(r"<(script|image|use|foreignObject)|@|href|url\(|on\w+=", text)
 
 
 def test_the_worst_is_below_50_kilobytes() -> None:
@@ -136,7 +135,7 @@ def test_whatever_happened_can_be_drawn_inside_the_plot(
     attempts: list[int], step_seconds: float, starts: int, limit: float
 ) -> None:
     one = start(attempts, limits=[limit] * len(attempts), step_seconds=step_seconds)
-    for area in paths(drawn(*[one] * starts), opacity="0.35"):
+    for area in drawings(drawn(*[one] * starts), "area"):
         xs = [float(x) for x in re.findall(r"H([\d.]+)", area)]
         ys = [float(y) for y in re.findall(r"V([\d.]+)", area)]
         assert 75.9 <= min(xs) <= max(xs) <= 936.1
@@ -147,7 +146,8 @@ COUNTS = {"<4h": 1, "<14d": 50, "none_reported": 40, "unknown": 9}
 
 
 def drawn_of_ages(counts: dict[str, int]) -> Element:
-    return read(ages_svg(counts, "Latest SIM change").encode())
+    charts = templates().get_template("charts.jinja").module
+    return read(str(charts.ages(ages_chart(counts, "Latest SIM change"))).encode())
 
 
 def words_of_ages(svg: Element) -> list[str]:
@@ -201,8 +201,14 @@ LONG = Pace(1.0, [480] * 90, [0] * 40 + [9, 1] + [0] * 48, [490.0] * 90)
 CALM = Pace(1.0, [480] * 90, [0] * 90, [490.0] * 90)
 
 
+def svgs_of_pace(*paces: Pace) -> list[str]:
+    charts = templates().get_template("charts.jinja").module
+    sessions = [session(pace) for pace in paces]
+    return [str(charts.pace(pace_chart(sessions, plot))).strip() for plot in (WIDE, NARROW)]
+
+
 def drawn_of_pace(*paces: Pace) -> list[Element]:
-    return [read(svg.encode()) for svg in pace_svgs([session(pace) for pace in paces])]
+    return [read(svg.encode()) for svg in svgs_of_pace(*paces)]
 
 
 def named(svg: Element, name: str) -> list[Element]:
@@ -242,13 +248,15 @@ def test_a_last_step_that_was_not_over_does_not_place_the_name() -> None:
     assert places[0] == places[1]
 
 
-def test_no_pace_no_drawing() -> None:
-    assert pace_svgs([]) == []
-    assert pace_svgs([session(Pace())]) == []
+@pytest.mark.parametrize("sessions", [[], [session(Pace())]])
+def test_no_pace_no_drawing(sessions: list[Session]) -> None:
+    section = read(page(material(starts=sessions))).by_id("pace")
+    assert section.all("svg") == []
+    assert "No pace was recorded." in section.text
 
 
 def test_drawings_are_small_however_long_a_run_was() -> None:
     rough = Pace(1.0, [n * 7919 % 9000 for n in range(1200)], [1] * 1200, [9800.0] * 1200)
-    for svg in pace_svgs([session(rough)] * 30):
+    for svg in svgs_of_pace(*[rough] * 30):
         assert len(svg) < 60_000
         ET.fromstring(svg)
