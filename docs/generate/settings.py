@@ -26,7 +26,14 @@ _MARK = re.compile(r"(?<=[.…])\s+\[run identity\]$")
 _HEAD = """\
 A flag wins over an environment variable, that over the TOML file that `--config` or
 `BATCH_SCREEN_CONFIG` names, that over the default. [config.toml](../../config.toml) is such a file
-with every setting, to copy from. In a variable, lists are comma-separated and tables are JSON.
+with every setting, to copy from. In a variable, lists are comma-separated and tables are JSON. A
+setting that does not exist is an error with its line. `batch-screen init` asks for what differs
+between users and writes such a file. `batch-screen config` prints all settings merged, each with
+where it comes from, without keys, passwords and numbers.
+
+The API key is read from the first of these: the file that `--api-key-file`,
+`BATCH_SCREEN_API_KEY_FILE` or `api.key_file` names; a systemd credential
+`batch-screen-api-key`; the variable `BATCH_SCREEN_API_KEY`.
 
 **Run identity** says whether the setting belongs to a run's identity: with another value it is
 another run, and while the first is unfinished the next start refuses to go on by mistake. All
