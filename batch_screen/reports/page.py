@@ -110,7 +110,7 @@ def _content(material: Material) -> dict[str, Any]:
 
 
 def _ages(material: Material) -> Iterator[tuple[str, AgesChart]]:
-    """A heading and a chart for each endpoint that told dates."""
+    """Heading and chart of each endpoint that was asked for dates."""
     if material.breakdown is None:
         return
     for endpoint in Endpoint:

@@ -13,11 +13,10 @@ from batch_screen.numbers.rules import REMEDY as REJECT_REMEDY
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.reports.words import (
     MOST_ROWS,
-    Column,
-    Kind,
-    Table,
+    PageTable,
     counted,
     duration,
+    headed,
     moment,
     parted,
     share,
@@ -66,7 +65,7 @@ def sums_of(summary: Summary) -> list[Sum]:
     ]
 
 
-def lookups_table(summary: Summary) -> Table:
+def lookups_table(summary: Summary) -> PageTable:
     """Lookups of each endpoint by outcome; of a run that was stopped also what is left."""
     each = list(summary.endpoints.values())
     rows = [["all", *(f"{figures.total:,}" for figures in each)]]
@@ -76,23 +75,22 @@ def lookups_table(summary: Summary) -> Table:
     ]
     if summary.is_stopped:
         rows.append(["still to be asked", *(f"{figures.left:,}" for figures in each)])
-    columns = (Column("Outcome", Kind.TEXT), *map(Column, summary.endpoints))
+    columns = {"Outcome": "text", **dict.fromkeys(summary.endpoints, "number")}
     numbers = counted(summary.rows.unique_numbers, "number")
     endpoints = counted(len(each), "endpoint")
     note = f"{numbers} at {endpoints}; a number that stands in several rows is asked about once."
     caption = "Lookups by endpoint and outcome"
-    return Table(caption, columns, rows, has_total=True, is_wide=True, note=note)
+    return PageTable(caption, columns, rows, has_total=True, is_wide=True, note=note)
 
 
 def _totals(summary: Summary) -> dict[str, int]:
     """Lookups by outcome over all endpoints, success first."""
-    totals = {
-        kind.value: sum(e.by_outcome.get(kind.value, 0) for e in summary.endpoints.values())
-        for kind in OutcomeKind
-    }
-    return {
-        name: count for name, count in totals.items() if count or name == OutcomeKind.SUCCESS.value
-    }
+    totals = {kind: _count(summary, kind) for kind in OutcomeKind}
+    return {kind.value: n for kind, n in totals.items() if n or kind is OutcomeKind.SUCCESS}
+
+
+def _count(summary: Summary, kind: OutcomeKind) -> int:
+    return sum(figures.by_outcome.get(kind.value, 0) for figures in summary.endpoints.values())
 
 
 # How the asking went: starts, latency, and what it cost.
@@ -101,7 +99,7 @@ _MOST_STARTS = 10
 _PERCENTILES = ("p50", "p95", "p99")
 
 
-def starts_table(starts: Sequence[Session]) -> Table:
+def starts_table(starts: Sequence[Session]) -> PageTable:
     """The last starts, and what the others came to."""
     earlier, shown = starts[:-_MOST_STARTS], starts[-_MOST_STARTS:]
     if len(earlier) == 1:  # one alone is never summed up
@@ -127,34 +125,32 @@ def starts_table(starts: Sequence[Session]) -> Table:
         )
     if held := sum(start.pace.held_by_headers_seconds for start in starts):
         note += f" The API's headers held requests back for {duration(held)}."
-    columns = (
-        Column("Start", Kind.TEXT),
-        Column("Began", Kind.TEXT),
-        Column("Asked for"),
-        Column("Requests"),
-        Column("Refused"),
-        Column("Mean rate"),
+    columns = headed(
+        "text text number number number number",
+        "Start",
+        "Began",
+        "Asked for",
+        "Requests",
+        "Refused",
+        "Mean rate",
     )
-    return Table("Starts", columns, rows, is_wide=True, note=note.strip())
+    return PageTable("Starts", columns, rows, is_wide=True, note=note.strip())
 
 
-def latency_table(summary: Summary) -> Table:
+def latency_table(summary: Summary) -> PageTable:
     """How long answers took: the median, and what all but a few stayed below."""
     rows = [
         (name, *(f"{figures.latency_ms[p]:,.1f} ms" for p in _PERCENTILES))
         for name, figures in summary.endpoints.items()
         if figures.latency_ms
     ]
-    columns = (
-        Column("Endpoint", Kind.TEXT),
-        Column("Half below"),
-        Column("95 % below"),
-        Column("99 % below"),
+    columns = headed(
+        "text number number number", "Endpoint", "Half below", "95 % below", "99 % below"
     )
-    return Table("Latency of the answers", columns, rows)
+    return PageTable("Latency of the answers", columns, rows)
 
 
-def cost_table(summary: Summary) -> Table:
+def cost_table(summary: Summary) -> PageTable:
     """Requests and their cost by endpoint; refused ones are not billed."""
     figures = summary.endpoints.values()
     total = (sum(e.attempts for e in figures), sum(e.refusals for e in figures), summary.cost)
@@ -169,14 +165,15 @@ def cost_table(summary: Summary) -> Table:
         )
         for name, (requests, refused, cost) in {"All": total, **each}.items()
     ]
-    columns = (
-        Column("Endpoint", Kind.TEXT),
-        Column("Requests"),
-        Column("Refused"),
-        Column("Billed at most"),
-        Column(f"Cost, {summary.currency}"),
+    columns = headed(
+        "text number number number number",
+        "Endpoint",
+        "Requests",
+        "Refused",
+        "Billed at most",
+        f"Cost, {summary.currency}",
     )
-    return Table("Cost by endpoint", columns, rows, has_total=True, is_wide=True)
+    return PageTable("Cost by endpoint", columns, rows, has_total=True, is_wide=True)
 
 
 def cost_note(summary: Summary) -> str:
@@ -188,15 +185,10 @@ def cost_note(summary: Summary) -> str:
 
 # What did not come off: failed lookups by outcome and rejected rows by reason, with remedies.
 
-_NOTHING_TO_SHOW = "an empty cell"
 
-
-def failures_table(summary: Summary) -> Table:
+def failures_table(summary: Summary) -> PageTable:
     """Outcomes that leave a signal unknown, the most frequent first, with what to do."""
-    counts = {
-        kind: sum(e.by_outcome.get(kind.value, 0) for e in summary.endpoints.values())
-        for kind in REMEDY
-    }
+    counts = {kind: _count(summary, kind) for kind in REMEDY}
     rows = [
         (
             kind.value,
@@ -208,17 +200,13 @@ def failures_table(summary: Summary) -> Table:
         for kind, count in sorted(counts.items(), key=lambda each: -each[1])
         if count
     ]
-    columns = (
-        Column("Outcome", Kind.TEXT),
-        Column("Lookups"),
-        Column("Share"),
-        Column("Asking again", Kind.TEXT),
-        Column("What to do", Kind.TEXT),
+    columns = headed(
+        "text number number text text", "Outcome", "Lookups", "Share", "Asking again", "What to do"
     )
-    return Table("By outcome", columns, rows, is_wide=True)
+    return PageTable("By outcome", columns, rows, is_wide=True)
 
 
-def answers_table(complaints: Complaints, endpoints: int) -> Table:
+def answers_table(complaints: Complaints, endpoints: int) -> PageTable:
     """What the server said, by outcome and status, with one of its texts each.
 
     ``endpoints`` is how many were asked: where all of them said the same, none is named.
@@ -226,39 +214,33 @@ def answers_table(complaints: Complaints, endpoints: int) -> Table:
     alike: dict[tuple[str, str, str], list[Failure]] = {}
     for failure in complaints.failures:
         status = "–" if failure.http_status is None else str(failure.http_status)
-        alike.setdefault((failure.outcome, status, _said(failure)), []).append(failure)
+        said = ": ".join(word for word in (failure.code, failure.detail) if word) or "–"
+        alike.setdefault((failure.outcome, status, said), []).append(failure)
     shown, others = parted(alike.items(), MOST_ROWS)
-    rows = [
-        (outcome, f"{_lookups(failures):,}", _named(failures, endpoints), status, said)
-        for (outcome, status, said), failures in shown
-    ]
-    columns = (
-        Column("Outcome", Kind.TEXT),
-        Column("Lookups"),
-        Column("Endpoints", Kind.TEXT),
-        Column("HTTP status"),
-        Column("For example", Kind.TEXT),
+    rows = []
+    for (outcome, status, said), failures in shown:
+        names = list(dict.fromkeys(failure.endpoint for failure in failures))
+        where = f"all {endpoints}" if len(names) == endpoints > 1 else ", ".join(names)
+        rows.append((outcome, f"{_lookups(failures):,}", where, status, said))
+    columns = headed(
+        "text number text number text",
+        "Outcome",
+        "Lookups",
+        "Endpoints",
+        "HTTP status",
+        "For example",
     )
     rest = sum(_lookups(failures) for _, failures in others)
     kinds = counted(len(others), "other kind")
     note = f"{kinds} with {counted(rest, 'lookup')}; the table errors has each." if others else ""
-    return Table("What came back", columns, rows, is_wide=True, note=note)
+    return PageTable("What came back", columns, rows, is_wide=True, note=note)
 
 
 def _lookups(failures: Sequence[Failure]) -> int:
     return sum(failure.lookups for failure in failures)
 
 
-def _named(failures: Sequence[Failure], endpoints: int) -> str:
-    names = list(dict.fromkeys(failure.endpoint for failure in failures))
-    return f"all {endpoints}" if len(names) == endpoints > 1 else ", ".join(names)
-
-
-def _said(failure: Failure) -> str:
-    return ": ".join(word for word in (failure.code, failure.detail) if word) or "–"
-
-
-def rejects_table(summary: Summary, complaints: Complaints | None) -> Table:
+def rejects_table(summary: Summary, complaints: Complaints | None) -> PageTable:
     """Rows that never reached the network, by reason, with masked examples and what to do."""
     rows = summary.rows
     examples = complaints.examples if complaints else {}
@@ -273,20 +255,21 @@ def rejects_table(summary: Summary, complaints: Complaints | None) -> Table:
         )
         for reason, count in rows.rejected_by_reason.items()
     ]
-    columns = (
-        Column("Reason", Kind.TEXT),
-        Column("Rows"),
-        Column("Of all rows"),
-        Column("Examples, masked", Kind.CODE),
-        Column("What to do", Kind.TEXT),
+    columns = headed(
+        "text number number code text",
+        "Reason",
+        "Rows",
+        "Of all rows",
+        "Examples, masked",
+        "What to do",
     )
     note = "Rows are counted from 1, the header not counted."
-    return Table("By reason", columns, listed, is_wide=True, note=note)
+    return PageTable("By reason", columns, listed, is_wide=True, note=note)
 
 
 def _example(example: Example, files: Collection[str]) -> str:
     """The cell's shape and its place; the file where there are several."""
-    shown = example.raw_masked or _NOTHING_TO_SHOW
+    shown = example.raw_masked or "an empty cell"
     region = f" ({example.raw_region})" if example.raw_region else ""
     place = f"row {example.source_row:,}"
     return f"{shown}{region}, {place}" + (f" of {example.source_file}" if len(files) > 1 else "")
@@ -295,9 +278,7 @@ def _example(example: Example, files: Collection[str]) -> str:
 def inconclusive(summary: Summary) -> str:
     """What the API does not know is no failure of the run, but no answer either."""
     kinds = (OutcomeKind.NOT_FOUND, OutcomeKind.NOT_APPLICABLE)
-    count = sum(
-        e.by_outcome.get(kind.value, 0) for e in summary.endpoints.values() for kind in kinds
-    )
+    count = sum(_count(summary, kind) for kind in kinds)
     if not count:
         return ""
     return (
@@ -314,54 +295,41 @@ _USER = re.compile(r"(?<=//)[^/?#\s]*@")
 """A name and a password in an address."""
 
 
-def settings_table(settings: Mapping[str, object]) -> Table:
+def settings_table(settings: Mapping[str, object]) -> PageTable:
     """What belongs to the run's identity; the key is no setting and never among them."""
     shown, others = parted(sorted(settings.items()), _MOST_SETTINGS)
-    rows = [(_safe(name), _value(value)) for name, value in shown]
-    columns = (Column("Setting", Kind.CODE), Column("Value", Kind.CODE))
+    rows = []
+    for name, value in shown:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        rows.append((_safe(name), _safe(_USER.sub("", text)) or "–"))
+    columns = headed("code code", "Setting", "Value")
     note = f"{counted(len(others), 'other')} in summary.json." if others else ""
     caption = "Settings that can change an answer or a row"
-    return Table(caption, columns, rows, is_wide=True, note=note)
-
-
-def _value(value: object) -> str:
-    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return _safe(_USER.sub("", shown)) or "–"
+    return PageTable(caption, columns, rows, is_wide=True, note=note)
 
 
 def _safe(text: str) -> str:
     return safe_line(text, _VALUE_CHARACTERS)
 
 
-def files_table(files: Sequence[ListedFile]) -> Table:
+def files_table(files: Sequence[ListedFile]) -> PageTable:
     """Every file beside the tables' parts, and the first parts of each table."""
     rows, left_out = [], []
     for table in (None, *TABLES):
         shown, others = parted((f for f in files if f.table == table), _MOST_PARTS)
-        rows += [_row(file) for file in shown]
+        for file in shown:
+            count = "–" if file.rows is None else f"{file.rows:,}"
+            rows.append((file.path, count, size(file.bytes), file.sha256))
         left_out += others
-    columns = (
-        Column("File", Kind.CODE),
-        Column("Rows"),
-        Column("Size"),
-        Column("SHA-256", Kind.CODE),
-    )
-    return Table("Files", columns, rows, is_wide=True, note=_rest(left_out))
-
-
-def _row(file: ListedFile) -> tuple[str, str, str, str]:
-    rows = "–" if file.rows is None else f"{file.rows:,}"
-    return file.path, rows, size(file.bytes), file.sha256
-
-
-def _rest(files: Sequence[ListedFile]) -> str:
-    if not files:
-        return ""
-    rows, total = sum(f.rows or 0 for f in files), sum(f.bytes for f in files)
-    return (
-        f"{counted(len(files), 'further part')} with {rows:,} rows and {size(total)}; "
-        "manifest.json has the digest of each."
-    )
+    note = ""
+    if left_out:
+        further, total = sum(f.rows or 0 for f in left_out), sum(f.bytes for f in left_out)
+        note = (
+            f"{counted(len(left_out), 'further part')} with {further:,} rows and {size(total)}; "
+            "manifest.json has the digest of each."
+        )
+    columns = headed("code number number code", "File", "Rows", "Size", "SHA-256")
+    return PageTable("Files", columns, rows, is_wide=True, note=note)
 
 
 def risk_version(summary: Summary) -> str:
@@ -369,7 +337,7 @@ def risk_version(summary: Summary) -> str:
     return ", ".join(summary.risk.get("risk_version", {}))
 
 
-def versions_table(summary: Summary) -> Table:
+def versions_table(summary: Summary) -> PageTable:
     """What made the run, and what was noted while reading."""
     facts = {
         "run": summary.run_id,
@@ -379,5 +347,5 @@ def versions_table(summary: Summary) -> Table:
         **({"risk_version": version} if (version := risk_version(summary)) else {}),
         **{_safe(name.replace("_", " ")): _safe(value) for name, value in summary.facts.items()},
     }
-    columns = (Column("What", Kind.TEXT), Column("Value", Kind.TEXT))
-    return Table("Versions", columns, list(facts.items()))
+    columns = headed("text text", "What", "Value")
+    return PageTable("Versions", columns, list(facts.items()))

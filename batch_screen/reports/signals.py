@@ -10,12 +10,10 @@ from batch_screen.model import Endpoint, LatestChange
 from batch_screen.reports.words import (
     MOST_ROWS,
     RECENT_DAYS,
-    Bar,
-    Cell,
-    Column,
-    Kind,
-    Table,
+    PageTable,
+    ShareBar,
     counted,
+    headed,
     parted,
     region_name,
     share,
@@ -29,28 +27,22 @@ from batch_screen.tables.summary import Changes, Cohort, Judgement
 
 MOST_REGIONS = 12
 _NONE = LatestChange.NONE_REPORTED.value
-_CHECK = (
-    Column("Region", Kind.TEXT),
-    Column("Numbers"),
-    Column("Yes"),
-    Column("No"),
-    Column("Unknown"),
-    Column("Share yes", Kind.BAR),
+_CHECK = headed(
+    "text number number number number bar", "Region", "Numbers", "Yes", "No", "Unknown", "Share yes"
 )
-_DATE = (
-    Column("Region", Kind.TEXT),
-    Column("Numbers"),
-    Column(f"< {RECENT_DAYS} days"),
-    Column("Older"),
-    Column("None reported"),
-    Column("Unknown"),
-    Column(f"Share < {RECENT_DAYS} days", Kind.BAR),
+_DATE = headed(
+    "text number number number number number bar",
+    "Region",
+    "Numbers",
+    f"< {RECENT_DAYS} days",
+    "Older",
+    "None reported",
+    "Unknown",
+    f"Share < {RECENT_DAYS} days",
 )
 
-_Counts = Sequence[int]
 
-
-def signal_tables(breakdown: Breakdown, settings: Mapping[str, object]) -> list[Table]:
+def signal_tables(breakdown: Breakdown, settings: Mapping[str, object]) -> list[PageTable]:
     """A table for each endpoint that was asked, the regions with most numbers first."""
     return [
         _table(Endpoint(name), regions, title_of(Endpoint(name), settings))
@@ -58,7 +50,7 @@ def signal_tables(breakdown: Breakdown, settings: Mapping[str, object]) -> list[
     ]
 
 
-def _table(endpoint: Endpoint, regions: Mapping[str, Mapping[str, int]], title: str) -> Table:
+def _table(endpoint: Endpoint, regions: Mapping[str, Mapping[str, int]], title: str) -> PageTable:
     counts = {region: _counts(endpoint, values) for region, values in regions.items()}
     ordered = sorted(counts, key=lambda region: (-sum(counts[region]), region))
     shown, others = parted(ordered, MOST_REGIONS)
@@ -69,15 +61,11 @@ def _table(endpoint: Endpoint, regions: Mapping[str, Mapping[str, int]], title: 
     total = _row("All", _added(list(counts.values())), most)
     rows = [total, *(_row(name, each, most) for name, each in listed.items())]
     columns = _DATE if endpoint.answers_date else _CHECK
-    note = _note(sum(values.get(FUTURE, 0) for values in regions.values()))
-    return Table(f"{title} · {endpoint.value}", columns, rows, has_total=True, note=note)
-
-
-def _note(in_future: int) -> str:
-    if not in_future:
-        return ""
-    verb = "tells" if in_future == 1 else "tell"
-    return f"Unknown holds {counted(in_future, 'date')} in the future, which {verb} no age."
+    note = ""
+    if future := sum(values.get(FUTURE, 0) for values in regions.values()):
+        verb = "tells" if future == 1 else "tell"
+        note = f"Unknown holds {counted(future, 'date')} in the future, which {verb} no age."
+    return PageTable(f"{title} · {endpoint.value}", columns, rows, has_total=True, note=note)
 
 
 def _counts(endpoint: Endpoint, values: Mapping[str, int]) -> list[int]:
@@ -89,20 +77,20 @@ def _counts(endpoint: Endpoint, values: Mapping[str, int]) -> list[int]:
     return [young, sum(values.values()) - young - none - unknown, none, unknown]
 
 
-def _added(counts: Sequence[_Counts]) -> list[int]:
+def _added(counts: Sequence[Sequence[int]]) -> list[int]:
     return [sum(each) for each in zip(*counts, strict=True)] or [0, 0, 0]
 
 
-def _positive_share(counts: _Counts) -> float:
+def _positive_share(counts: Sequence[int]) -> float:
     known = sum(counts[:-1])
     return counts[0] / known if known else 0.0
 
 
-def _row(name: str, counts: _Counts, most: float) -> list[Cell]:
+def _row(name: str, counts: Sequence[int], most: float) -> list[str | ShareBar]:
     length = _positive_share(counts) / most if most else 0.0
     known = sum(counts[:-1])
     cells = [name, f"{sum(counts):,}", *(f"{count:,}" for count in counts)]
-    return [*cells, Bar(share(counts[0], known), length)]
+    return [*cells, ShareBar(share(counts[0], known), length)]
 
 
 def by_band(breakdown: Breakdown, endpoint: Endpoint) -> Counter[str]:
@@ -113,29 +101,29 @@ def by_band(breakdown: Breakdown, endpoint: Endpoint) -> Counter[str]:
     return total
 
 
-# What differs from the run before, and which thresholds were crossed, where a run tells.
+# What differs from the run before, and which thresholds were crossed.
 
 _CHANGES = ("newly_positive", "newly_negative", "date_moved", "became_unknown", "became_known")
 _TEXT_CHARACTERS = 120
 
 
-def changes_table(changes: Changes) -> Table:
+def changes_table(changes: Changes) -> PageTable:
     """Numbers by endpoint and by what became of their signal since."""
     rows = [
         (name, *(f"{counts.get(change, 0):,}" for change in _CHANGES))
         for name, counts in changes.endpoints.items()
     ]
-    headings = (Column(change.replace("_", " ").capitalize()) for change in _CHANGES)
-    columns = (Column("Endpoint", Kind.TEXT), *headings)
+    headings = [change.replace("_", " ").capitalize() for change in _CHANGES]
+    columns = {"Endpoint": "text", **dict.fromkeys(headings, "number")}
     since = f"Since run {changes.since_run} of {changes.since_date}"
     note = (
         f"{counted(changes.numbers_compared, 'number')} in both runs; {changes.numbers_new:,} are "
         f"new, {changes.numbers_gone:,} are gone."
     )
-    return Table(since, columns, rows, is_wide=True, note=note)
+    return PageTable(since, columns, rows, is_wide=True, note=note)
 
 
-def cohorts_table(cohorts: Sequence[Cohort]) -> Table:
+def cohorts_table(cohorts: Sequence[Cohort]) -> PageTable:
     """Regions or blocks in which unusually many became positive at once."""
     shown, others = parted(cohorts, MOST_ROWS // 2)
     rows = [
@@ -148,44 +136,31 @@ def cohorts_table(cohorts: Sequence[Cohort]) -> Table:
         )
         for cohort in shown
     ]
-    columns = (
-        Column("Numbers of", Kind.TEXT),
-        Column("Numbers"),
-        Column("Newly positive"),
-        Column("Share"),
-        Column("Usual"),
+    columns = headed(
+        "text number number number number",
+        "Numbers of",
+        "Numbers",
+        "Newly positive",
+        "Share",
+        "Usual",
     )
     note = "A rise across a whole group is more often an operator's migration than fraud."
     if others:
         note += f" {counted(len(others), 'other group')} are not shown."
-    return Table("Groups with an unusual rise", columns, rows, is_wide=True, note=note)
+    return PageTable("Groups with an unusual rise", columns, rows, is_wide=True, note=note)
 
 
-def thresholds_table(thresholds: Sequence[Judgement]) -> Table:
+def thresholds_table(thresholds: Sequence[Judgement]) -> PageTable:
     """Each bound with what was seen; crossed ones first."""
     ordered = sorted(thresholds, key=lambda each: not each.crossed)
     shown, others = parted(ordered, MOST_ROWS)
-    rows = [
-        (
-            _safe(each.expr),
-            _seen(each),
-            "crossed" if each.crossed else "kept",
-        )
-        for each in shown
-    ]
-    columns = (
-        Column("Threshold", Kind.CODE),
-        Column("Seen, as a share or an amount"),
-        Column("State", Kind.TEXT),
-    )
+    rows = []
+    for each in shown:
+        seen = _safe(each.note) or "unknown" if each.seen is None else f"{each.seen:,.6g}"
+        rows.append((_safe(each.expr), seen, "crossed" if each.crossed else "kept"))
+    columns = headed("code number text", "Threshold", "Seen, as a share or an amount", "State")
     note = f"{counted(len(others), 'other')} not shown." if others else ""
-    return Table("Thresholds", columns, rows, note=note)
-
-
-def _seen(judgement: Judgement) -> str:
-    if judgement.seen is None:
-        return _safe(judgement.note) or "unknown"
-    return f"{judgement.seen:,.6g}"
+    return PageTable("Thresholds", columns, rows, note=note)
 
 
 def _safe(text: str) -> str:

@@ -14,11 +14,9 @@ from batch_screen.tables.errors import Complaints, read_complaints
 from batch_screen.tables.manifest import ListedFile
 from batch_screen.tables.summary import Summary
 
-# What a report is made of: everything comes from files of the run.
-
 
 class Material(NamedTuple):
-    """A run's figures; of one that was stopped there is a summary alone."""
+    """A run's figures, all from its files; of one that was stopped there is a summary alone."""
 
     summary: Summary
     breakdown: Breakdown | None = None
@@ -33,7 +31,6 @@ def material_of(
     return Material(summary, breakdown, read_complaints(layout.parts(ERRORS)), files)
 
 
-_SANDBOX = "sandbox"
 GOOD, POOR, STOPPED = "good", "poor", "stopped"
 
 
@@ -53,7 +50,7 @@ class Figure(NamedTuple):
     label: str
 
 
-class Verdict(NamedTuple):
+class RunVerdict(NamedTuple):
     """``tone`` is the style's name for it; ``steps`` say what to do or to know next."""
 
     tone: str
@@ -63,14 +60,14 @@ class Verdict(NamedTuple):
     figures: list[Figure]
 
 
-def verdict_of(material: Material) -> Verdict:
+def verdict_of(material: Material) -> RunVerdict:
     """How the run ended and what deserves a look."""
     summary, signs = material.summary, material.breakdown and material.breakdown.signs
     is_poor = summary.has_too_many_failures or _crossed(summary)
     tone = STOPPED if summary.is_stopped else POOR if is_poor else GOOD
     listed = list(_listed(signs)) if signs else []
     steps = list(_steps(summary))
-    return Verdict(tone, _sentence(material), steps, listed, list(_figures(material)))
+    return RunVerdict(tone, _sentence(material), steps, listed, list(_figures(material)))
 
 
 def _sentence(material: Material) -> str:
@@ -124,7 +121,7 @@ def _steps(summary: Summary) -> Iterator[str]:
             f"Up to {counted(summary.unanswered, 'request')} may have been billed without a saved "
             "answer, because a start ended abruptly; they are not in the cost."
         )
-    if summary.settings.get("api.base_url") == _SANDBOX:
+    if summary.settings.get("api.base_url") == "sandbox":
         yield "The answers are the sandbox's: invented, for trying things out."
 
 

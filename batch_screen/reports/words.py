@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from batch_screen.model import Endpoint, LatestChange
@@ -12,9 +11,6 @@ from batch_screen.numbers.rules import NO_COUNTRY
 from batch_screen.tables.breakdown import FUTURE, NO_REGION, UNKNOWN
 from batch_screen.tables.results import RECENT_HOURS
 
-# Figures and names as the page writes them.
-
-_WINDOW = "screening.max_age_minutes"
 _TITLES = {
     Endpoint.SIM_SWAP_CHECK: "SIM changed",
     Endpoint.SIM_SWAP_DATE: "Latest SIM change",
@@ -47,7 +43,7 @@ _SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 def title_of(endpoint: Endpoint, settings: Mapping[str, object]) -> str:
-    """What the endpoint tells, with the window that was asked about.
+    """The endpoint's signal as a heading, with the window that was asked about.
 
     >>> title_of(Endpoint.SIM_SWAP_CHECK, {"screening.max_age_minutes": 2400})
     'SIM changed in the last 40 hours'
@@ -62,7 +58,7 @@ def window(settings: Mapping[str, object]) -> str:
     >>> window({"screening.max_age_minutes": 90}), window({})
     ('in the last 90 minutes', '')
     """
-    minutes = settings.get(_WINDOW)
+    minutes = settings.get("screening.max_age_minutes")
     if not isinstance(minutes, int):
         return ""
     return (
@@ -140,48 +136,36 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-# Tables as the page draws them: every one has a caption, and a heading for row and column.
-
 MOST_ROWS = 40
 """Of any table: what comes after is summed up in a line."""
 
 
-class Kind(StrEnum):
-    """How a column's cells are set; the page's style knows these names."""
+def headed(kinds: str, *headings: str) -> dict[str, str]:
+    """Columns: headings with their kinds, text, number, code or bar, classes of the page's style.
 
-    TEXT = "text"
-    NUMBER = "number"
-    CODE = "code"
-    BAR = "bar"
-
-
-class Column(NamedTuple):
-    """A heading and how the cells below it are set."""
-
-    heading: str
-    kind: Kind = Kind.NUMBER
+    >>> headed("text number", "Region", "Numbers")
+    {'Region': 'text', 'Numbers': 'number'}
+    """
+    return dict(zip(headings, kinds.split(), strict=True))
 
 
-class Bar(NamedTuple):
-    """Words with a bar behind them; ``length`` from 0 to 1."""
+class ShareBar(NamedTuple):
+    """A share in words with a bar behind it; ``length`` from 0 to 1."""
 
     words: str
     length: float
 
 
-Cell = str | Bar
+class PageTable(NamedTuple):
+    """Rows whose first cell is their heading; ``columns`` as ``headed`` has them.
 
-
-class Table(NamedTuple):
-    """Rows whose first cell is their heading.
-
-    ``total``: whether the first row sums up the others; ``is_wide``: on a narrow page each row
+    ``has_total``: the first row sums up the others; ``is_wide``: on a narrow page each row
     becomes a block of lines.
     """
 
     caption: str
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[Cell]]
+    columns: Mapping[str, str]
+    rows: Sequence[Sequence[str | ShareBar]]
     has_total: bool = False
     is_wide: bool = False
     note: str = ""

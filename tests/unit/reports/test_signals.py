@@ -9,7 +9,7 @@ from batch_screen.reports.signals import (
     signal_tables,
     thresholds_table,
 )
-from batch_screen.reports.words import Bar
+from batch_screen.reports.words import ShareBar
 from batch_screen.tables.breakdown import FUTURE, NO_REGION, Breakdown, Signs
 from batch_screen.tables.summary import Changes, Cohort, Judgement
 
@@ -66,23 +66,23 @@ def test_unknown_is_no_part_of_a_share() -> None:
     values = {"GB": {"yes": 1, "no": 1, "unknown": 98}, "DE": {"no": 50}}
     [table] = signal_tables(found(CHECK, values), SETTINGS)
     assert table.caption == "SIM changed in the last 4 hours · sim-swap/check"
-    assert [column.heading for column in table.columns][2:5] == ["Yes", "No", "Unknown"]
+    assert list(table.columns)[2:5] == ["Yes", "No", "Unknown"]
     assert table.rows == [
-        ["All", "150", "1", "51", "98", Bar("1.9 %", 1 / 52 / 0.5)],
-        ["GB", "100", "1", "1", "98", Bar("50.0 %", 1.0)],
-        ["DE", "50", "0", "50", "0", Bar("0 %", 0.0)],
+        ["All", "150", "1", "51", "98", ShareBar("1.9 %", 1 / 52 / 0.5)],
+        ["GB", "100", "1", "1", "98", ShareBar("50.0 %", 1.0)],
+        ["DE", "50", "0", "50", "0", ShareBar("0 %", 0.0)],
     ]
 
 
 def test_a_region_of_which_nothing_is_known_has_no_share() -> None:
     [table] = signal_tables(found(CHECK, {"GB": {"unknown": 7}}), SETTINGS)
-    assert table.rows[1] == ["GB", "7", "0", "0", "7", Bar("–", 0.0)]
+    assert table.rows[1] == ["GB", "7", "0", "0", "7", ShareBar("–", 0.0)]
 
 
 def test_dates_are_young_or_older_or_none_or_unknown() -> None:
     values = {"<2d": 3, FUTURE: 1, "<3y": 4, "none_reported": 2, "unknown": 5}
     [table] = signal_tables(found(DATE, {"001": values}), SETTINGS)
-    assert table.rows[1] == ["no country", "15", "3", "4", "2", "6", Bar("33.3 %", 1.0)]
+    assert table.rows[1] == ["no country", "15", "3", "4", "2", "6", ShareBar("33.3 %", 1.0)]
     assert table.note == "Unknown holds 1 date in the future, which tells no age."
 
 
