@@ -12,18 +12,9 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
-from batch_screen.engine.retry import account_error
+from batch_screen.engine.retry import FAILURES, account_error
 from batch_screen.engine.tasks import Sent, Task
 from batch_screen.model import Answer, Endpoint, OutcomeKind
-
-_INCONCLUSIVE = frozenset(
-    {
-        OutcomeKind.RATE_LIMITED,
-        OutcomeKind.SERVER_ERROR,
-        OutcomeKind.TIMEOUT,
-        OutcomeKind.UNREACHABLE,
-    }
-)
 
 
 class Withheld(NamedTuple):
@@ -97,7 +88,7 @@ class Accusations:
 
     def heard(self, answer: Answer, place: int) -> list[Withheld]:
         """Those that an answer to the attempt of that place clears: it was served later."""
-        if answer.kind in _INCONCLUSIVE:
+        if answer.kind in FAILURES or answer.kind is OutcomeKind.RATE_LIMITED:
             return []
         self._last_served = max(self._last_served, place)
         if not self._open:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from batch_screen.config.sections import Dialect, Guards
+from batch_screen.engine.retry import FAILURES
 from batch_screen.engine.scope import SEVERAL, Streak
 from batch_screen.errors import (
     ApiError,
@@ -28,14 +29,13 @@ _FIRST_PAUSE_SECONDS = 0.5
 _MAX_PAUSE_SECONDS = 10.0
 _NEVER_FINE_SECONDS = 5.0
 _PROBE_SECONDS = 1.0
-_SUSPICIOUS_FAILURES = 20
+_SUSPICIOUSFAILURESS = 20
 _ENOUGH_TRIES = 10
 _LONGEST_TRY_SECONDS = 30.0
 _NOT_IMPLEMENTED = 501
 _ACCUSED_NUMBERS = 5
 
-_FAILURE = frozenset({OutcomeKind.SERVER_ERROR, OutcomeKind.TIMEOUT, OutcomeKind.UNREACHABLE})
-_ERROR = _FAILURE | {OutcomeKind.BAD_RESPONSE, OutcomeKind.FORBIDDEN, OutcomeKind.REJECTED}
+_ERROR = FAILURES | {OutcomeKind.BAD_RESPONSE, OutcomeKind.FORBIDDEN, OutcomeKind.REJECTED}
 _REMEDY = {
     OutcomeKind.SERVER_ERROR: "the API seems to be out of order: start again later to resume",
     OutcomeKind.TIMEOUT: "the API is too slow: start again later, at a lower --rate or with a "
@@ -149,7 +149,7 @@ class Outage:
         whose: str,
         guards: Guards,
         clock: Callable[[], float],
-        failures: frozenset[OutcomeKind] = _FAILURE,
+        failures: frozenset[OutcomeKind] = FAILURES,
     ) -> None:
         self._whose = whose
         self._limit = guards.max_consecutive_failures
@@ -166,7 +166,7 @@ class Outage:
     @property
     def is_suspected(self) -> bool:
         """Whether so many attempts in a row have failed that the lookups are not to blame."""
-        return self._failures >= _SUSPICIOUS_FAILURES
+        return self._failures >= _SUSPICIOUSFAILURESS
 
     def known_good(self) -> None:
         """An earlier start had answers, so the address is right."""
@@ -243,7 +243,7 @@ class EndpointBreaker:
         self._endpoint = endpoint
         self._clock = clock
         self._outage = Outage(
-            endpoint.value, guards, clock, frozenset({*_FAILURE, OutcomeKind.FORBIDDEN})
+            endpoint.value, guards, clock, frozenset({*FAILURES, OutcomeKind.FORBIDDEN})
         )
         self._busy = Streak()
         self._busy_breaker = Breaker(guards.unreachable_seconds, clock, self._too_busy)
@@ -310,7 +310,7 @@ class EndpointBreaker:
             if is_closed:
                 self._refusals.heard(kind, sent_at=sent_at)
             return
-        if kind not in _FAILURE:
+        if kind not in FAILURES:
             self._passed(kind, place, sent_at)
         elif answer.http_status == _NOT_IMPLEMENTED:
             self._absent.refused(place, e164)

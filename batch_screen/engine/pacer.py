@@ -19,6 +19,7 @@ from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.concurrency import Concurrency
 from batch_screen.engine.pace_log import PaceLog
 from batch_screen.engine.recovery import Starts
+from batch_screen.engine.retry import FAILURES
 from batch_screen.engine.scope import SEVERAL, Blame, ShareTest, Streak
 from batch_screen.engine.tasks import Places, Sent, Task
 from batch_screen.masking import masked_logger
@@ -210,8 +211,6 @@ def take(limiter: AsyncLimiter, amount: float) -> None:
 
 
 _STOOD_STILL_SECONDS = 1.0
-_INCONCLUSIVE = frozenset({OutcomeKind.SERVER_ERROR, OutcomeKind.TIMEOUT, OutcomeKind.UNREACHABLE})
-"""Says neither that the server lets requests pass nor that it refuses them."""
 
 _log = masked_logger(__name__)
 
@@ -340,7 +339,7 @@ class Pacer:
         if answer.kind is OutcomeKind.RATE_LIMITED:
             self._log.refused(now)
             self._refused(answer, task, sent)
-        elif answer.kind not in _INCONCLUSIVE:
+        elif answer.kind not in FAILURES:
             self._passed(endpoint, places)
             self._governor.heard(answer, sent_at=sent_at)
 

@@ -19,7 +19,9 @@ from batch_screen.config.settings import Retry
 from batch_screen.errors import ApiError, AuthenticationError, QuotaError
 from batch_screen.model import CANNOT_CONNECT, Answer, OutcomeKind
 
-_TRANSIENT = frozenset({OutcomeKind.SERVER_ERROR, OutcomeKind.TIMEOUT, OutcomeKind.UNREACHABLE})
+FAILURES = frozenset({OutcomeKind.SERVER_ERROR, OutcomeKind.TIMEOUT, OutcomeKind.UNREACHABLE})
+"""Attempts that broke down: neither let pass nor refused, and worth another try."""
+
 _FOR_GOOD = 501
 _QUOTA_CODE = "QUOTA_EXCEEDED"
 _SPREAD_SHARE = 0.05
@@ -77,7 +79,7 @@ def is_transient(answer: Answer) -> bool:
     """Whether asking again may bring another answer."""
     if answer.http_status == _FOR_GOOD:
         return False
-    return answer.kind in _TRANSIENT or answer.reason in WORTH_ANOTHER_TRY
+    return answer.kind in FAILURES or answer.reason in WORTH_ANOTHER_TRY
 
 
 def account_error(answer: Answer) -> ApiError | None:
