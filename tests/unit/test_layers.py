@@ -24,7 +24,7 @@ FLOOR_OF = {room: height for height, rooms in enumerate(reversed(FLOORS)) for ro
 
 # A library that only these rooms may import.
 HOMES = {
-    "aiohttp": {"api", "sandbox"},
+    "aiohttp": {"api", "diagnostics", "sandbox"},
     "aiolimiter": {"engine"},
     "click": {"cli"},
     "tqdm": {"cli"},

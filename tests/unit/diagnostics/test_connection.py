@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -129,7 +130,7 @@ def test_answers_of_other_servers(answer: bytes, step: str, health: Health) -> N
     with server(answer) as (port, asked):
         found = findings(f"http://127.0.0.1:{port}/v1")
     assert found[step].health is health
-    assert len(asked) == 1  # nothing is followed
+    assert len(set(asked)) == 1  # nothing is followed
 
 
 def test_who_is_not_there() -> None:
@@ -177,3 +178,22 @@ def test_the_way_through_a_proxy(
     assert b"Proxy-Authorization: Basic " in told[0]
     assert (found["tls"].health is Health.OK) == (health is Health.OK) == bool(asked)
     assert SECRET not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"), [(b"220 mail.example ESMTP\r\n\r\n", "it is no HTTP"), (b"", "it hangs up")]
+)
+def test_what_is_no_proxy(answer: bytes, why: str) -> None:
+    with server(answer) as (port, _):
+        found = findings("https://localhost:1/v1", proxy=f"http://127.0.0.1:{port}")
+    assert found["proxy"].seen == f"127.0.0.1 port {port} does not answer as a proxy: {why}"
+    assert found["tls"].health is Health.NOT_CHECKED
+
+
+def test_a_server_that_waits_for_something_else_than_tls() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+        base_url = f"https://127.0.0.1:{silent.getsockname()[1]}/v1"
+        waiting = Api(base_url=base_url, timeout_seconds=0.3, connect_timeout_seconds=0.2)
+        found = {finding.name: finding for finding in connection_findings(waiting)}
+    assert (found["connection"].health, found["tls"].health) == (Health.OK, Health.FAILED)
+    assert "no answer in time" in found["tls"].seen
