@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from batch_screen.planning.shards import shard_of
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import CHANGES, Layout, run_at, runs_at
 from batch_screen.schema import SCHEMA_VERSION
@@ -80,7 +79,7 @@ def _listed_checks(layout: Layout, manifest: Manifest, watch: RunEvents) -> list
     schema, usable = schema_check(layout, [file for file in intact if file.table is not None])
     recounted = Recount(layout, listed)
     progress.stage("comparing", total=recounted.parts)
-    for _ in recounted.read(usable, shard_of, manifest.shards):
+    for _ in recounted.read(usable, manifest.shards):
         progress.advance(1)
     unreadable = _unreadable(listed, usable) or recounted.unchecked
     return [
@@ -90,7 +89,7 @@ def _listed_checks(layout: Layout, manifest: Manifest, watch: RunEvents) -> list
         schema,
         *recounted.checks,
         *sums_checks(layout, recounted),
-        changes_check(layout, usable, summary_of(layout), unreadable, shard_of),
+        changes_check(layout, usable, summary_of(layout), unreadable),
     ]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from batch_screen.runs.layout import CHANGES, ERRORS, LOOKUPS, RESULTS, TABLES, Layout, ShardOf
+from batch_screen.runs.layout import CHANGES, ERRORS, LOOKUPS, RESULTS, TABLES, Layout
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION, Column, dtypes, results
@@ -21,55 +21,7 @@ from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.tables.integrity import Difference, VerifyCheck, part_number, rewrite
 from batch_screen.tables.manifest import ListedFile, describe
 from batch_screen.tables.reader import DamagedPartError, Part, columns_of, read_part
-from batch_screen.verify import checks as claims
-
-# Whether every number lies in the part it belongs to, so that none is in two of them.
-#
-# Uniqueness over all parts follows from this and from uniqueness in each: no global set of
-# numbers is needed. How many parts were planned is not written down, so it is found out.
-
-_DIGITS = r"^\+\d{5,15}$"  # others are no numbers, which is a difference of its own
-
-
-class Placing:
-    """The rule by which numbers were dealt out to the parts of one run.
-
-    A part that holds several shards says of how many itself; of others the manifest does.
-    """
-
-    def __init__(self, shard_of: ShardOf, shards: int) -> None:
-        self._shard_of = shard_of
-        self._shards = max(1, shards)
-
-    def misplaced(self, part: Part) -> Iterator[Difference]:
-        """Rows of results whose number belongs to another part."""
-        numbers = part.results.select("e164", part=pl.lit(part.number, pl.Int64))
-        strays = self._strays(numbers, part.shards or self._shards)
-        if strays:
-            yield Difference(
-                part.names[RESULTS], f"{strays:,} rows whose number belongs to another part"
-            )
-
-    def _strays(self, numbers: pl.DataFrame, shards: int) -> int:
-        sound = numbers.filter(pl.col("e164").str.contains(_DIGITS))
-        right = self._shard_of(pl.col("e164"), shards).cast(pl.Int64)
-        return sound.filter(right != pl.col("part")).height
-
-
-# A check's name → what it claims, and the tables whose rows it examines.
-_CLAIMS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "readable": ("rows can be read", TABLES),
-    "required": ("rows of this run, with all that is required", TABLES),
-    "placing": ("rows of results in the part their number belongs to", (RESULTS,)),
-    "lookups": ("lookups: every number of results once at every endpoint", (LOOKUPS,)),
-    "values": ("lookups with a value where there is success, and nowhere else", (LOOKUPS,)),
-    "sources": ("lookups asked, derived, reused or spared, each as it says", (LOOKUPS,)),
-    "windows": ("lookups whose windows and gaps are those of their times", (LOOKUPS,)),
-    "conflicts": ("lookups, checks held against dates", (LOOKUPS,)),
-    "enrichment": ("rows of results with the values of their lookups", (RESULTS,)),
-    "risk": ("rows of results with the ages and flags of their dates and checks", (RESULTS,)),
-    "failures": ("errors: the rejects and the lookups without success", (ERRORS,)),
-}
+from batch_screen.verify.checks import differences, part_checks
 
 
 @dataclass
@@ -100,10 +52,10 @@ class Recount:
         self._layout = layout
         self._wanted = _by_number(layout, listed)
         self._left_out = set(self._wanted)
-        self._endpoints: list[str] = []
-        self._found: dict[str, list[Difference]] = {name: [] for name in _CLAIMS}
+        self._checks = part_checks(layout.run_id, ())
+        self._found: dict[str, list[Difference]] = {check.name: [] for check in self._checks}
 
-    def read(self, usable: Sequence[ListedFile], shard_of: ShardOf, shards: int) -> Iterator[int]:
+    def read(self, usable: Sequence[ListedFile], shards: int) -> Iterator[int]:
         """Reads each part once and yields its number.
 
         A part one of whose files is not ``usable`` is left out: its difference is reported
@@ -111,11 +63,17 @@ class Recount:
         """
         present = _by_number(self._layout, usable)
         whole = {n: paths for n, paths in present.items() if paths == self._wanted.get(n)}
-        placing = Placing(shard_of, shards)
+        endpoints: list[str] = []
         for number, paths in whole.items():
             try:
                 for part in read_part(self._layout, number, paths):
-                    self._compare(part, placing)
+                    if not endpoints:  # every part asks all of them, so the first one shows which
+                        endpoints = sorted(part.lookups["endpoint"].drop_nulls().unique())
+                        self._checks = part_checks(self._layout.run_id, endpoints)
+                    # A part of a run that does not say how many shards it has is checked as one.
+                    for name, found in differences(self._checks, part, max(1, shards), endpoints):
+                        self._found[name].append(found)
+                    self.totals.add(part)
             except DamagedPartError as error:
                 self._found["readable"].append(Difference(error.where, str(error)))
             else:
@@ -123,21 +81,6 @@ class Recount:
                 for table, path in paths.items():
                     self.paths[table].append(path)
             yield number
-
-    def _compare(self, part: Part, placing: Placing) -> None:
-        # The first part shows which endpoints were asked: every part asks all of them.
-        self._endpoints = self._endpoints or sorted(part.lookups["endpoint"].drop_nulls().unique())
-        self._found["required"] += claims.required(part, self._layout.run_id)
-        self._found["placing"] += placing.misplaced(part)
-        self._found["lookups"] += claims.lookups(part, self._endpoints)
-        self._found["values"] += claims.values(part)
-        self._found["sources"] += claims.sources(part)
-        self._found["windows"] += claims.windows(part)
-        self._found["conflicts"] += claims.contradictions(part)
-        self._found["enrichment"] += claims.enrichment(part)
-        self._found["risk"] += claims.risk(part)
-        self._found["failures"] += claims.errors(part)
-        self.totals.add(part)
 
     @property
     def parts(self) -> int:
@@ -155,14 +98,14 @@ class Recount:
     def checks(self) -> list[VerifyCheck]:
         return [
             VerifyCheck(
-                name,
-                claim,
-                sum(self.totals.rows[table] for table in tables),
-                tuple(self._found[name]),
+                check.name,
+                check.claim,
+                sum(self.totals.rows[table] for table in check.tables),
+                tuple(self._found[check.name]),
                 rewrite(self._layout),
                 self.unchecked,
             )
-            for name, (claim, tables) in _CLAIMS.items()
+            for check in self._checks
         ]
 
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from batch_screen.model import Endpoint
 from batch_screen.runs.layout import LOOKUPS
+from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as COLUMNS
-from batch_screen.schema import conform
+from batch_screen.schema import conform, dtypes, results
 from batch_screen.tables.reader import Part
 from batch_screen.tables.results import observed
-from batch_screen.verify.checks import contradictions, sources, windows
+from batch_screen.verify.checks import differences, part_checks
 from tests.unit.tables.frames import number, outcome, outcomes_of
 
 SIM, SIM_DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
@@ -53,16 +54,19 @@ def rows() -> list[dict[str, Any]]:
 
 def part(frame: pl.DataFrame) -> Part:
     full = conform(frame.with_columns(run_id=pl.lit(RUN)), COLUMNS)
-    none = pl.DataFrame()
-    return Part(0, none, full, none, {LOOKUPS: "lookups/part"})
+    names = {LOOKUPS: "lookups/part"}
+    empty = [pl.DataFrame(schema=dtypes(columns)) for columns in (results({}), ERROR_COLUMNS)]
+    return Part(0, empty[0], full, empty[1], names)
 
 
 RIGHT = observed(outcomes_of(rows()).drop("window_start", "window_end"))
-CHECKS = (sources, windows, contradictions)
+ENDPOINTS = [endpoint.value for endpoint in Endpoint]
+OF_LOOKUPS = ("sources", "windows", "conflicts")
+CHECKS = [check for check in part_checks(RUN, ENDPOINTS) if check.name in OF_LOOKUPS]
 
 
 def found(frame: pl.DataFrame) -> str:
-    return "; ".join(d.what for check in CHECKS for d in check(part(frame)))
+    return "; ".join(each.what for _, each in differences(CHECKS, part(frame), 1, ENDPOINTS))
 
 
 def test_what_is_right_is_no_difference() -> None:
