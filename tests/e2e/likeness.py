@@ -11,6 +11,8 @@ _PASSING = (
     (re.compile(r"\b\d{8}-[0-9a-f]{10}\b"), "RUN"),
     (re.compile(r"(batch-screen|version) \d+\.\d+\.\d+\S*"), r"\1 VERSION"),
     (re.compile(r'"time": "[^"]*"'), "TIME"),
+    (re.compile(r'"bytes": \d+'), "BYTES"),
+    (re.compile(r'"sha256": "[^"]*"'), "DIGEST"),
     (re.compile(r'"seconds": [\d.]+'), "SECONDS"),
     (re.compile(r"p50=\S+ p95=\S+ p99=\S+"), "TIMES"),
     # Not said at all of a start that took less than a second.

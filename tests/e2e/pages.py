@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -27,7 +28,7 @@ from .likeness import LEFT_OUT, is_like
 from .starting import begin, complete
 
 DOCS = Path(__file__).parents[2] / "docs"
-READERS = ("alarms", "audit")
+READERS = ("alarms", "audit", "loading")
 """Pages that one reader does all of a task by; test_readers.py looks at what they bring about."""
 PAGES = ("tutorial", *READERS)
 PORT = "8080"
@@ -41,7 +42,6 @@ _COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n", re.MULTILINE)
 _HEARTBEAT = re.compile(r"^[a-z ]+: [\d,]+(?: of [\d,]+)?(?: [a-z]+)?\n", re.MULTILINE)
 _RUN_ID = re.compile(r"\b\d{8}-[0-9a-f]{10}\b")
 _REQUESTS_BEFORE_STOP = 3
-_OF_A_SHELL = frozenset({"|", ">", "2>", "<"})
 
 
 class Block(NamedTuple):
@@ -96,6 +96,7 @@ class Player:
             "PATH": f"{COMMAND.parent}:/usr/bin:/bin",  # as after "activate"
         }
         (folder / ".venv").symlink_to(sys.prefix)
+        (folder / "batch-screen").symlink_to(DOCS.parent)  # the clone
         self._stack = ExitStack()
         self._code = 0
         self._port = _free_port()
@@ -143,8 +144,6 @@ class Player:
     def _said(self, command: str, *, is_stopped: bool) -> Iterator[str]:
         for part in command.split(" && "):
             match self._words(part):
-                case words if _OF_A_SHELL.intersection(words):
-                    yield self._by_bash(part)
                 case ["batch-screen", *arguments, "&"]:
                     yield self._begun(arguments)
                 case ["batch-screen", *arguments] if is_stopped:
@@ -187,8 +186,15 @@ class Player:
         ]
 
     def _completed(self, arguments: list[str]) -> str:
-        done = complete([str(COMMAND), *arguments], env=clean(self._environment), cwd=self._folder)
-        return self._told(Finished(done.returncode, done.stdout.decode(), done.stderr.decode()))
+        """What a terminal shows of a command; ``> FILE`` and ``2> FILE`` at its end get theirs."""
+        files = pairwise(arguments)
+        to = {sign: self._folder / name for sign, name in files if sign in (">", "2>")}
+        command = [str(COMMAND), *arguments[: len(arguments) - 2 * len(to)]]
+        done = complete(command, env=clean(self._environment), cwd=self._folder)
+        streams = {">": done.stdout.decode(), "2>": done.stderr.decode()}
+        for sign, file in to.items():
+            file.write_text(streams.pop(sign), "utf-8")
+        return self._told(Finished(done.returncode, streams.get(">", ""), streams.get("2>", "")))
 
     def _stopped(self, arguments: list[str]) -> str:
         """What a terminal shows of a command that gets Ctrl-C once it has asked a little."""

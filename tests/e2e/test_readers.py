@@ -6,9 +6,11 @@ import csv
 import re
 from pathlib import Path
 
+import duckdb
+
 from batch_screen.errors import ExitCode
 
-from .pages import DOCS, follow
+from .pages import DOCS, blocks, follow
 from .test_recipes import ringing
 
 
@@ -67,3 +69,19 @@ def test_the_analyst_gets_a_page_and_the_flagged_customers(tmp_path: Path) -> No
     assert not [name for name in ("Ann Bell", "7946 0022", "79460022") if name in page]
     private = ("flagged.csv", "unknown.csv", "rejected.csv", "api.key", "audit")
     assert [name for name in private if (tmp_path / name).stat().st_mode & 0o077] == []
+
+
+def test_the_data_engineer_loads_two_nights_that_kept_different_columns(tmp_path: Path) -> None:
+    follow("loading", tmp_path)
+    queries = [
+        b.text for b in blocks((DOCS / "loading.md").read_text("utf-8")) if b.language == "sql"
+    ]
+    [of_snowflake] = [query for query in queries if "FROM @" in query]
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as db:
+        kept = "SELECT run_date::text, count(in_customer_id), count(in_branch)"
+        by_date = db.execute(f"{kept} FROM results GROUP BY ALL ORDER BY ALL").fetchall()
+        assert by_date == [("2026-03-02", 4, 0), ("2026-03-03", 4, 4)]
+        for query in queries:
+            if query != of_snowflake and "read_parquet" not in query:
+                db.execute(query)  # the last ones delete
+        assert db.execute("SELECT count(*) FROM results").fetchall() == [(0,)]
