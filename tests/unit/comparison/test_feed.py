@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import gcd
 from pathlib import Path
+from random import Random
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -33,9 +34,9 @@ from batch_screen.schema import CHANGES, conform, dtypes, results
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.tables.reader import DamagedPartError
 from batch_screen.tables.summary import Change
-from tests.thoroughness import examples
 from tests.unit.tables.frames import outcome, outcomes_of
 
+from .test_changes import naive
 from .two_nights import CHECK, DATE, Night, dated, instant, swapped
 
 RUNS = ("20261122-0123456789", "20261123-0123456789")
@@ -62,7 +63,8 @@ def written(
     """The tables of a run in so many shards, ``held`` of them in a part."""
     layout = Layout(folder, RUNS[night], DAYS[night])
     numbers = lookups.select("e164").unique(maintain_order=True)
-    rows = numbers.with_columns(region=pl.lit("GB"))
+    twice = pl.concat([numbers, numbers[::3]])  # duplicates in the list
+    rows = twice.with_columns(region=pl.lit("GB"))
     frames = {
         LOOKUPS: conform(lookups.with_columns(run_id=pl.lit(RUNS[night])), LOOKUP_COLUMNS),
         RESULTS: conform(rows.with_columns(run_id=pl.lit(RUNS[night])), results({})),
@@ -88,7 +90,11 @@ def told(night: int, numbers: int) -> RunFacts:
 
 @contextmanager
 def fed(
-    folder: Path, earlier: RunTables, later: RunTables, sizes: tuple[int, int]
+    folder: Path,
+    earlier: RunTables,
+    later: RunTables,
+    sizes: tuple[int, int],
+    on_shard: Callable[[int], None] = lambda _: None,
 ) -> Iterator[ChangeFeed]:
     with feed_of(
         (told(0, sizes[0]), earlier),
@@ -96,45 +102,66 @@ def fed(
         Cohorts(),
         shard_of=shard_of,
         scratch=folder,
-        on_shard=lambda _: None,
+        on_shard=on_shard,
     ) as feed:
         yield feed
 
 
-DIGITS = st.dictionaries(st.integers(0, 300), st.integers(0, 3), min_size=1, max_size=80)
-SHARDS = st.sampled_from([(1, 1), (3, 3), (1, 4), (4, 1), (3, 2), (5, 7), (7, 5), (6, 9), (1, 12)])
-
-
-@examples(40)
-@given(DIGITS, DIGITS, SHARDS)
-def test_the_feed_is_the_same_however_both_runs_were_dealt_out(
-    tmp_path_factory: pytest.TempPathFactory,
-    before: dict[int, int],
-    after: dict[int, int],
-    shards: tuple[int, int],
-) -> None:
-    folder = tmp_path_factory.mktemp("fed")
-    nights = [answered(before, 0), answered(after, 1)]
-    sides = [written(folder, n, nights[n], shards[n]) for n in (0, 1)]
-    expected = changed(paired(*nights)).sort("e164", "endpoint")
-    with fed(folder, sides[0], sides[1], (len(before), len(after))) as feed:
-        frames = list(feed.frames())
-        changes = feed.changes
-    assert len(frames) == shards[1]
-    found = pl.concat(frames)
+@pytest.mark.parametrize("seed", range(40))
+def test_the_feed_is_a_join_of_all_lookups(tmp_path: Path, seed: int) -> None:
+    """Whatever the runs' sizes and overlap, and however many shards and parts they have."""
+    random = Random(seed)
+    most = random.choice([3, 30, 300])
+    digits: list[dict[int, int]] = [
+        {i: random.randrange(4) for i in range(most) if random.random() < share}
+        for share in (random.random(), random.random())
+    ]
+    shards = [2 ** random.randrange(6) for _ in digits]
+    held = [random.choice([n for n in (1, 1, 2, 8) if n <= count]) for count in shards]
+    lookups = [answered({0: 1, **numbers}, n) for n, numbers in enumerate(digits)]
+    runs = [written(tmp_path, n, lookups[n], shards[n], held[n]) for n in (0, 1)]
+    sizes = [frame["e164"].n_unique() for frame in lookups]
+    heard: list[int] = []
+    with fed(tmp_path, runs[0], runs[1], (sizes[0], sizes[1]), heard.append) as feed:
+        frames, changes = list(feed.frames()), feed.changes
+    expected, compared = joined(lookups[0], lookups[1])
+    found = pl.concat(frames).sort("e164", "endpoint")
     assert found.schema == dtypes(CHANGES)
-    assert found.sort("e164", "endpoint").select(expected.columns).equals(expected)
+    assert found.select(expected.columns).equals(expected)
+    assert found["likely_migration"].not_().all()
     for shard, frame in enumerate(frames):
         assert frame.select((shard_of(pl.col("e164"), shards[1]) == shard).all()).item()
-    both = before.keys() & after.keys()
+        assert frame.equals(frame.sort("e164", "endpoint"))
+    assert (len(frames), sum(heard)) == (shards[1], shards[1])
     sums = (changes.numbers_compared, changes.numbers_new, changes.numbers_gone)
-    assert sums == (len(both), len(after) - len(both), len(before) - len(both))
+    assert sums == (compared, sizes[1] - compared, sizes[0] - compared)
     counts = Counter(zip(expected["endpoint"], expected["change"], strict=True))
     assert changes.endpoints == {
         endpoint.value: {change.value: counts[endpoint.value, change.value] for change in Change}
         for endpoint in (CHECK, DATE)
     }
-    assert not list(folder.glob("**/.*.tmp"))
+    assert not list(tmp_path.glob("**/.*.tmp"))
+
+
+def joined(before: pl.DataFrame, after: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Every row of the feed by one join in memory, and how many numbers both runs have."""
+    names = ("outcome", "swapped", "active", "latest_change_at", "responded_at")
+    both = after.join(before, on=["e164", "endpoint"], suffix="_before").sort("e164", "endpoint")
+    changes = [
+        naive({n: row[f"{n}_before"] for n in before.columns[2:]}, row)
+        for row in both.iter_rows(named=True)
+    ]
+    rows = both.select(
+        "e164",
+        "endpoint",
+        pl.Series("change", changes, pl.String),
+        *(
+            pl.col(name).alias(f"{side}_{of}")
+            for of in names
+            for side, name in (("before", f"{of}_before"), ("after", of))
+        ),
+    )
+    return rows.drop_nulls("change"), both["e164"].n_unique()
 
 
 def test_a_run_against_itself_changes_nothing(tmp_path: Path) -> None:
