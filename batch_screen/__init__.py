@@ -9,86 +9,69 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from batch_screen.commands.check import check
-    from batch_screen.commands.diff import Diff, diff
-    from batch_screen.commands.plan import PlanResult, plan
-    from batch_screen.commands.report import ReportResult, report
-    from batch_screen.commands.run import RunResult, run
-    from batch_screen.commands.status import Status, status
-    from batch_screen.commands.validate import validate
-    from batch_screen.config.key import read_key
-    from batch_screen.config.load import load_settings
-    from batch_screen.config.settings import Settings
-    from batch_screen.errors import BatchScreenError
-    from batch_screen.job import Job
-    from batch_screen.model import Endpoint
-    from batch_screen.profile.facts import CheckReport
-    from batch_screen.runs.events import CancelToken, Progress, RunEvents
-    from batch_screen.tables.integrity import Difference, Validation, VerifyCheck
-
+if TYPE_CHECKING:  # what the table below says, for type checkers: they do not run it
+    from batch_screen.commands.check import check as check
+    from batch_screen.commands.diff import Diff as Diff
+    from batch_screen.commands.diff import diff as diff
+    from batch_screen.commands.doctor import doctor as doctor
+    from batch_screen.commands.plan import PlanResult as PlanResult
+    from batch_screen.commands.plan import plan as plan
+    from batch_screen.commands.purge import Purge as Purge
+    from batch_screen.commands.purge import PurgeScope as PurgeScope
+    from batch_screen.commands.purge import purge as purge
+    from batch_screen.commands.report import ReportResult as ReportResult
+    from batch_screen.commands.report import report as report
+    from batch_screen.commands.run import RunResult as RunResult
+    from batch_screen.commands.run import run as run
+    from batch_screen.commands.status import Status as Status
+    from batch_screen.commands.status import status as status
+    from batch_screen.commands.validate import validate as validate
+    from batch_screen.config.key import read_key as read_key
+    from batch_screen.config.load import load_settings as load_settings
+    from batch_screen.config.settings import Settings as Settings
+    from batch_screen.diagnostics.findings import Diagnosis as Diagnosis
+    from batch_screen.errors import BatchScreenError as BatchScreenError
+    from batch_screen.job import Job as Job
+    from batch_screen.model import Endpoint as Endpoint
+    from batch_screen.profile.facts import CheckReport as CheckReport
+    from batch_screen.runs.events import CancelToken as CancelToken
+    from batch_screen.runs.events import Progress as Progress
+    from batch_screen.runs.events import RunEvents as RunEvents
+    from batch_screen.tables.integrity import Difference as Difference
+    from batch_screen.tables.integrity import Validation as Validation
+    from batch_screen.tables.integrity import VerifyCheck as VerifyCheck
 
 # The one place where the version is written.
 
 __version__ = "0.1.0"
 
-
-__all__ = [
-    "BatchScreenError",
-    "CancelToken",
-    "CheckReport",
-    "Diff",
-    "Difference",
-    "Endpoint",
-    "Job",
-    "PlanResult",
-    "Progress",
-    "ReportResult",
-    "RunEvents",
-    "RunResult",
-    "Settings",
-    "Status",
-    "Validation",
-    "VerifyCheck",
-    "__version__",
-    "check",
-    "diff",
-    "load_settings",
-    "plan",
-    "read_key",
-    "report",
-    "run",
-    "status",
-    "validate",
-]
-
 _HOMES = {
-    "BatchScreenError": "errors",
-    "CancelToken": "runs.events",
-    "CheckReport": "profile.facts",
-    "Diff": "commands.diff",
-    "Difference": "tables.integrity",
-    "Endpoint": "model",
-    "PlanResult": "commands.plan",
-    "Job": "job",
-    "Progress": "runs.events",
-    "ReportResult": "commands.report",
-    "RunEvents": "runs.events",
-    "RunResult": "commands.run",
-    "Settings": "config.settings",
-    "Validation": "tables.integrity",
-    "VerifyCheck": "tables.integrity",
-    "check": "commands.check",
-    "diff": "commands.diff",
-    "load_settings": "config.load",
-    "plan": "commands.plan",
-    "read_key": "config.key",
-    "run": "commands.run",
-    "status": "commands.status",
-    "Status": "commands.status",
-    "validate": "commands.validate",
-    "report": "commands.report",
+    name: module
+    for module, names in {
+        "commands.check": "check",
+        "commands.diff": "Diff diff",
+        "commands.doctor": "doctor",
+        "commands.plan": "PlanResult plan",
+        "commands.purge": "Purge PurgeScope purge",
+        "commands.report": "ReportResult report",
+        "commands.run": "RunResult run",
+        "commands.status": "Status status",
+        "commands.validate": "validate",
+        "config.key": "read_key",
+        "config.load": "load_settings",
+        "config.settings": "Settings",
+        "diagnostics.findings": "Diagnosis",
+        "errors": "BatchScreenError",
+        "job": "Job",
+        "model": "Endpoint",
+        "profile.facts": "CheckReport",
+        "runs.events": "CancelToken Progress RunEvents",
+        "tables.integrity": "Difference Validation VerifyCheck",
+    }.items()
+    for name in names.split()
 }
+
+__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 (the keys are names)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,50 +1,279 @@
-"""``batch-screen check``: what a list holds before any money is spent; sends nothing."""
+"""``batch-screen check``: what a list holds before any money is spent; sends nothing.
+
+What is printed is masked once more as a whole, and that takes figures side by side for one
+number: between two of them there is always a word, a colon or a per cent sign.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import click
-
-from batch_screen.cli.console import show, show_json, unwind_on_signals
-from batch_screen.cli.options import job_of, list_options
-from batch_screen.errors import InputError
-
-
-@click.command()
-@list_options
-@click.option(
-    "--rejects",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Write the rejected rows, masked, to this .csv or .parquet file.",
+import batch_screen
+from batch_screen.cli.console import print_json, print_text, unwind_on_signals
+from batch_screen.cli.job import job_of
+from batch_screen.cli.progress import watcher
+from batch_screen.cli.text import (
+    TEXT_COLUMN,
+    WIDTH,
+    aligned,
+    apart,
+    below,
+    counted,
+    fitting,
+    labelled,
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+from batch_screen.errors import InputError
+from batch_screen.input.columns import FoundBy
+from batch_screen.masking import plain
+from batch_screen.numbers.rules import NO_COUNTRY, RejectReason
+from batch_screen.profile.damage import MEANING, Damage
+from batch_screen.profile.facts import (
+    CheckReport,
+    ColumnFacts,
+    Damaged,
+    Example,
+    FileFacts,
+    Fix,
+    Numbers,
+    RegionAdvice,
+    Rejected,
+    Tallied,
+)
+from batch_screen.profile.files import CSV, TEXT
+from batch_screen.profile.regions import Ground
+from batch_screen.runs.events import RunEvents
+
+_FILES = 5
+_COLUMNS = 12
+_REGIONS = 8
+_FIXES = 8
+_LISTED = 6
+_LEFT = 40
+_REASON = 20
+_NAME = 20
+_BOTH = re.compile(r"national (\S+), international (\S+)")
+
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
+_FOUND_BY = {
+    FoundBy.OPTION: "as you named it",
+    FoundBy.NAME: "by its name",
+    FoundBy.CONTENT: "by its content",
+    FoundBy.ONLY_COLUMN: "the only column",
+}
+_GROUNDS = {
+    Ground.ONLY_FIT: "no other region would read half of them as other numbers",
+    Ground.LIST: "nine in ten of the list's international numbers are from there",
+}
+
+
 def check(*, rejects: Path | None, as_json: bool, **options: Any) -> None:
-    """Show what INPUT holds, what is wrong with it, and what to fix first.
-
-    Sends nothing, needs no key and changes no state. Rejected rows are no failure; the exit code
-    is 65 where not one row is usable.
-    """
+    """Prints what the lists hold. Raises ``InputError`` where not one row is usable."""
     job = job_of(options, needs_key=False)
-
-    import msgspec  # noqa: PLC0415
-
-    from batch_screen.cli.check_block import check_block  # noqa: PLC0415
-    from batch_screen.cli.progress import watcher  # noqa: PLC0415
-    from batch_screen.commands.check import check as check_list  # noqa: PLC0415 (heavy)
-    from batch_screen.runs.events import RunEvents  # noqa: PLC0415
-
     unwind_on_signals()
     with watcher(job.settings.output.heartbeat_seconds) as progress:
-        found = check_list(job, RunEvents(progress), rejects=rejects)
+        found = batch_screen.check(job, RunEvents(progress), rejects=rejects)
     if as_json:
-        show_json(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
     else:
-        show(check_block(found, rejects))
+        print_text(check_block(found, rejects))
     if not found.accepted:
         raise InputError(
             f"none of the {found.rows:,} rows holds a usable number; the report above says what "
             "to fix first"
         )
+
+
+def check_block(found: CheckReport, rejects_file: Path | None = None) -> str:
+    """What an audit found, and what to fix first."""
+    many = len(found.files) > 1
+    lines = [
+        "check: nothing was sent",
+        "",
+        *_files(found.files),
+        *_rows(found),
+        *_numbers(found.numbers),
+        *_rules(found.rules),
+        *apart(_rejects(found, many=many)),
+        *_ambiguous(found.rejects, many=many),
+        *apart(_damage(found.damage)),
+        *_region(found.region_advice),
+        *apart(_fixes(found.fixes)),
+    ]
+    if rejects_file is not None:
+        lines += labelled("rejects", f"{rejects_file}, {found.rejected:,} rows")
+    return "\n".join(lines)
+
+
+def _files(files: Sequence[FileFacts]) -> Iterator[str]:
+    for file in files[:_FILES]:
+        yield from labelled("file", file.name)
+        yield from below(f"{_format(file)}; {file.rows:,} rows")
+        yield from below(_columns(file))
+    rest = files[_FILES:]
+    if rest:
+        rows = sum(file.rows for file in rest)
+        yield from labelled("files", f"{len(rest):,} more with {rows:,} rows")
+
+
+def _format(file: FileFacts) -> str:
+    packed = f" in {file.compression}" if file.compression else ""
+    if file.format != CSV:
+        return f"Parquet{packed}"
+    header = "a header" if file.has_header else "no header"
+    delimiter = _DELIMITERS.get(file.delimiter, file.delimiter)
+    return f"CSV{packed}, {_encoding(file)}, {delimiter}, {header}"
+
+
+def _encoding(file: FileFacts) -> str:
+    misread = ", with misread letters" if file.is_misread else ""
+    guess = " (as it is no UTF-8)" if file.encoding == "windows-1252" else ""
+    return file.encoding.replace("windows", "Windows").replace("utf", "UTF").replace(
+        "ascii", "ASCII"
+    ) + (guess + misread)
+
+
+def _columns(file: FileFacts) -> str:
+    shown = [c for i, c in enumerate(file.columns) if i < _COLUMNS or c.role]
+    names = ", ".join(_column(column, file) for column in shown)
+    left = len(file.columns) - len(shown)
+    return f"columns: {names}" + (f" and {left:,} more" if left else "")
+
+
+def _column(column: ColumnFacts, file: FileFacts) -> str:
+    if column.role == "phone":
+        by = _FOUND_BY[FoundBy(file.phone_column_by)]
+        kind = "" if column.type == TEXT else f", {column.type}"
+        return f"{column.name} (the numbers, {by}{kind})"
+    return f"{column.name} (the regions)" if column.role == "region" else column.name
+
+
+def _rows(found: CheckReport) -> list[str]:
+    sums = f"{found.rows:,} = {found.accepted:,} accepted and {found.rejected:,} rejected"
+    region = f"; {found.default_region} where a row names no region" if found.default_region else ""
+    return labelled("rows", sums + region)
+
+
+def _numbers(numbers: Numbers) -> Iterator[str]:
+    text = f"{numbers.unique:,} unique, {numbers.duplicate_rows:,} rows are duplicates"
+    if numbers.repeated:
+        text += (
+            f"; {numbers.repeated:,} numbers stand in more than one row, the most frequent in "
+            f"{numbers.most_rows:,}"
+        )
+    yield from labelled("numbers", text)
+    left = [
+        f"{counted(t.count, _place(t.name)):<{_LEFT - 7}}{t.share:>6.1%}"
+        for t in _main(numbers.regions)
+    ]
+    right = [f"{t.count:>9,}  {t.name:<20} {t.share:>6.1%}" for t in _main(numbers.types)]
+    for one, other in zip_longest(left, right, fillvalue=""):
+        yield f"{one:<{_LEFT}}{other}".rstrip()
+
+
+def _place(region: str) -> str:
+    return "no country" if region == NO_COUNTRY else region
+
+
+def _main(tallied: Sequence[Tallied]) -> list[Tallied]:
+    """The first of them, and the sum of the others."""
+    rest = tallied[_REGIONS:]
+    if len(rest) < 2:
+        return [*tallied]
+    others = Tallied(
+        f"others ({len(rest)})", sum(t.count for t in rest), sum(t.share for t in rest)
+    )
+    return [*tallied[:_REGIONS], others]
+
+
+def _rules(rules: Sequence[Tallied]) -> list[str]:
+    return labelled("read as", ", ".join(f"{t.name} {t.count:,}" for t in rules)) if rules else []
+
+
+def _rejects(found: CheckReport, *, many: bool) -> Iterator[str]:
+    if not found.rejects:
+        return
+    has_header = any(f.format == CSV and f.has_header for f in found.files)
+    where = "below the header" if has_header else "from 1"
+    yield from labelled("rejected", f"examples by reason; rows are counted {where}")
+    for each in found.rejects:
+        room = WIDTH - TEXT_COLUMN - _REASON - 2
+        examples = fitting((_example(e, many=many) for e in each.examples), room)
+        yield counted(each.rows, f"{each.reason:<{_REASON}}  {examples}").rstrip()
+
+
+def _example(example: Example, *, many: bool) -> str:
+    region = f" in {example.raw_region!r}" if len(example.raw_region) > 2 else ""
+    cell = f": {example.raw_masked}" if example.raw_masked else ""
+    return _where(example, many=many) + region + cell
+
+
+def _where(example: Example, *, many: bool) -> str:
+    row = f"row {example.source_row:,}"
+    return f"{plain(example.source_file, _NAME)} {row}" if many else row
+
+
+def _ambiguous(rejects: Sequence[Rejected], *, many: bool) -> Iterator[str]:
+    for each in rejects:
+        if each.reason == RejectReason.AMBIGUOUS and each.examples:
+            yield from labelled(
+                "ambiguous", "the first of them as national and international numbers:"
+            )
+            yield from aligned([_readings(example, many=many) for example in each.examples])
+
+
+def _readings(example: Example, *, many: bool) -> tuple[str, ...]:
+    """Where the row stands with its cell, then its two readings."""
+    place = f"{_where(example, many=many)}: {example.raw_masked}"
+    both = _BOTH.fullmatch(example.detail)
+    return (place, *both.groups()) if both else (place, example.detail)
+
+
+def _damage(damage: Damaged) -> Iterator[str]:
+    if damage.spreadsheet_cells:
+        share = f"{damage.spreadsheet_share:.1%} of {damage.filled_cells:,} filled cells"
+        yield from labelled("damage", f"{share} look like they went through a spreadsheet")
+    elif damage.kinds:
+        yield from labelled("damage", f"in {damage.filled_cells:,} filled cells:")
+    else:
+        yield from labelled("damage", "none is seen")
+    for kind in damage.kinds:
+        yield counted(kind.count, f"{MEANING[Damage(kind.name)]:<56} {kind.share:>6.1%}")
+    if damage.stored_as != TEXT:
+        yield from below(f"the column is stored as {damage.stored_as}s: + and zeros are lost")
+
+
+def _region(advice: RegionAdvice | None) -> Iterator[str]:
+    if advice is None:
+        return
+    if advice.region:
+        reasons = "; ".join(_GROUNDS[Ground(ground)] for ground in advice.grounds)
+        alike = f" ({_listed(advice.alike)} would take most of them too)" if advice.alike else ""
+        yield from labelled("region", f"{advice.region} is suggested: {reasons}{alike}")
+    elif advice.alike:
+        mobile = f"; only in {advice.mobile_in} most are mobile" if advice.mobile_in else ""
+        text = f"none is suggested, for the numbers are valid in {_listed(advice.alike)}{mobile}"
+        yield from labelled("region", text)
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > _LISTED + 1:
+        names = [*names[:_LISTED], f"{len(names) - _LISTED} others"]
+    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
+
+
+def _fixes(fixes: Sequence[Fix]) -> Iterator[str]:
+    if not fixes:
+        yield from labelled("to fix", "nothing")
+        return
+    yield from labelled("to fix", "what would save the most rows comes first:")
+    for fix in fixes[:_FIXES]:
+        first, *more = below(fix.advice)
+        yield counted(fix.rows, first.strip()) if fix.rows else first
+        yield from more
+    rest = fixes[_FIXES:]
+    if rest:
+        yield from below(f"and {len(rest)} more for {sum(f.rows for f in rest):,} rows (--json)")

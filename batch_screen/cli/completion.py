@@ -3,48 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem, get_completion_class
 
-from batch_screen.cli.console import show_json
+from batch_screen.cli.console import print_json, print_raw
 from batch_screen.model import Endpoint
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
 
 _COMMAND = "batch-screen"
 _VARIABLE = "_BATCH_SCREEN_COMPLETE"
-_SHELLS = ("bash", "zsh", "fish")
 
 
-@click.command()
-@click.argument("shell", type=click.Choice(_SHELLS))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_context
-def completion(context: click.Context, *, shell: str, as_json: bool) -> None:
-    """Print a script that completes commands, options, endpoints and regions in SHELL.
-
-    \b
-    bash, in ~/.bashrc:  eval "$(batch-screen completion bash)"
-    zsh, in ~/.zshrc:    eval "$(batch-screen completion zsh)"
-    fish:                batch-screen completion fish > ~/.config/fish/completions/batch-screen.fish
-    """  # noqa: D301 (click's mark for a paragraph that keeps its lines)
-    from click.shell_completion import get_completion_class  # noqa: PLC0415
-
+def completion(*, shell: str, as_json: bool) -> None:
+    """Prints the script of a shell."""
     made = get_completion_class(shell)
     if made is None:
         raise click.UsageError(f"there is no completion for {shell}; use bash, zsh or fish")
-    script = made(context.find_root().command, {}, _COMMAND, _VARIABLE).source()
+    command = click.get_current_context().find_root().command
+    script = made(command, {}, _COMMAND, _VARIABLE).source()
     if as_json:
-        import json  # noqa: PLC0415
+        print_json({"shell": shell, "script": script})
+    else:
+        print_raw(script)
 
-        script = json.dumps({"shell": shell, "script": script}, indent=2)
-    show_json(script)
 
-
-# What a shell may be told while somebody types: endpoints and regions, in lists with commas.
+# What completes endpoints and regions, in lists with commas.
 
 _NO_COUNTRY = ("001", "numbers of no country")
 
@@ -84,8 +67,6 @@ def _behind_comma(incomplete: str, names: Iterable[tuple[str, str]]) -> list[Com
 
 
 def _items(names: Iterable[tuple[str, str]]) -> list[CompletionItem]:
-    from click.shell_completion import CompletionItem  # noqa: PLC0415 (no help needs it)
-
     return [CompletionItem(name, help=about or None) for name, about in names]
 
 

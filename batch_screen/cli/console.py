@@ -16,9 +16,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Never
 
 import click
+import msgspec
 
 from batch_screen.errors import ExitCode
-from batch_screen.masking import hide_keys, safe_text
+from batch_screen.masking import hide_keys, mask_text, safe_text
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -71,7 +72,7 @@ _UNPRINTABLE = (OSError, ValueError)
 _MODES = {"stdin": "r", "stdout": "w", "stderr": "w"}
 
 
-def show(text: str) -> None:
+def print_text(text: str) -> None:
     """Prints on stdout what the command was started for, masked, and fitted to a terminal.
 
     What a program reads, whose figures have no separators, is masked where it is made.
@@ -87,8 +88,14 @@ def _terminal_columns() -> int | None:
         return None
 
 
-def show_json(text: str) -> None:
-    """Prints on stdout what a program reads and whose texts were masked one by one."""
+def print_json(value: Any, *, indent: int = 2) -> None:
+    """Prints on stdout what a program reads, whose texts were masked one by one; paths are here."""
+    content = msgspec.json.encode(value, enc_hook=lambda path: mask_text(str(path)))
+    print_raw(msgspec.json.format(content, indent=indent).decode())
+
+
+def print_raw(text: str) -> None:
+    """Prints on stdout what is copied or read by a program as it stands."""
     _print(hide_keys(text))
 
 
@@ -100,13 +107,13 @@ def _print(text: str) -> None:
         _silence("stdout")
 
 
-def tell(text: str) -> None:
+def print_stderr(text: str) -> None:
     """Prints on stderr, masked; what does not get through now may get through later."""
     with suppress(*_UNPRINTABLE):
         click.echo(safe_text(text), err=True)
 
 
-def tell_json(line: str) -> None:
+def print_stderr_raw(line: str) -> None:
     """Prints on stderr what a program reads and whose texts were masked one by one."""
     with suppress(*_UNPRINTABLE):
         click.echo(hide_keys(line), err=True)

@@ -2,91 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import click
+import batch_screen
+from batch_screen.cli.console import print_json, print_text, unwind_on_signals
+from batch_screen.cli.progress import watcher
+from batch_screen.cli.text import line
+from batch_screen.commands.diff import Diff
+from batch_screen.model import Endpoint
+from batch_screen.runs.events import RunEvents
+from batch_screen.tables.summary import Change, Changes, Cohort
 
-from batch_screen.cli.console import show, show_json
-
-if TYPE_CHECKING:
-    from batch_screen.commands.diff import Diff
-
-_HEARTBEAT_SECONDS = 30.0
-_LABEL = 14
-
-
-def _is_parquet(
-    _context: click.Context, _option: click.Parameter, path: Path | None
-) -> Path | None:
-    if path is not None and path.suffix != ".parquet":
-        raise click.BadParameter("must end in .parquet")
-    return path
+_SHOWN_COHORTS = 4
+_PLAIN = {
+    Change.DATE_MOVED: "dates moved",
+    Change.NEWLY_NEGATIVE: "no longer positive",
+    Change.BECAME_UNKNOWN: "became unknown",
+    Change.BECAME_KNOWN: "became known",
+}
 
 
-@click.command()
-@click.argument("since", metavar="RUN")
-@click.argument("run", metavar="RUN")
-@click.option(
-    "--out",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Output folder of runs that are named by their ids.",
-)
-@click.option(
-    "--write",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    callback=_is_parquet,
-    help="Write all changes, with whole numbers, to this .parquet file.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def diff(*, since: str, run: str, out: Path | None, write: Path | None, as_json: bool) -> None:
-    """Show what changed from the first RUN to the second.
-
-    RUN is a run's id in --out, a run's own folder, OUT/runs/RUN_ID, or an output folder, whose
-    latest run is taken. That much changed is no failure: the exit code is 0.
-    """
-    import msgspec  # noqa: PLC0415
-
-    from batch_screen.cli.console import unwind_on_signals  # noqa: PLC0415
-    from batch_screen.cli.progress import watcher  # noqa: PLC0415
-    from batch_screen.commands.diff import diff as diff_runs  # noqa: PLC0415 (heavy)
-    from batch_screen.runs.events import RunEvents  # noqa: PLC0415
-
+    """Prints what changed from the first run to the second."""
     unwind_on_signals()
-    with watcher(_HEARTBEAT_SECONDS) as progress:
-        found = diff_runs(since, run, out=out, write=write, watch=RunEvents(progress))
+    with watcher() as progress:
+        found = batch_screen.diff(since, run, out=out, write=write, watch=RunEvents(progress))
     if as_json:
-        show_json(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
     else:
-        show("\n".join(_lines(found, write)))
+        print_text("\n".join(_lines(found, write)))
 
 
 def _lines(found: Diff, written: Path | None) -> Iterator[str]:
-    from batch_screen.cli.diff_block import change_totals, cohort_words, counted_words  # noqa: PLC0415 (heavy)
-
     changes = found.changes
     yield f"run {found.run_id} since run {changes.since_run} of {changes.since_date}"
     yield ""
     numbers = f"{changes.numbers_compared:,} compared"
     apart = f"{changes.numbers_new:,} new and {changes.numbers_gone:,} gone"
-    yield _line("numbers", f"{numbers}, {apart}")
-    yield _line("changes", change_totals(changes))
+    yield line("numbers", f"{numbers}, {apart}")
+    yield line("changes", change_totals(changes))
     width = max(len(name) for name in changes.endpoints)
     for name, counts in changes.endpoints.items():
-        yield f"    {name:{width}}  {counted_words(counts)}"
+        yield f"    {name:{width}}  {_counts(counts)}"
     if found.not_compared:
-        yield _line("left out", f"{', '.join(found.not_compared)}: asked by one of the two only")
+        yield line("left out", f"{', '.join(found.not_compared)}: asked by one of the two only")
     if changes.cohorts:
-        yield _line("likely", f"an operator's migration: {cohort_words(changes.cohorts)}")
+        yield line("likely", f"an operator's migration: {cohort_words(changes.cohorts)}")
     for change, examples in found.examples.items():
         shown = ", ".join(f"{each.e164_masked} {each.endpoint}" for each in examples)
-        yield _line("such as", f"{change}: {shown}")
+        yield line("such as", f"{change}: {shown}")
     if written is not None:
-        yield _line("written", str(written))
+        yield line("written", str(written))
 
 
-def _line(label: str, text: str) -> str:
-    return f"  {label + ' ':.<{_LABEL}} {text}"
+def change_totals(changes: Changes) -> str:
+    """Changes over all endpoints, newly positive ones by what they say.
+
+    >>> change_totals(Changes("r", "d", {"sim-swap/check": {"newly_positive": 2}}, 0, 0, 9, []))
+    '2 newly swapped'
+    """
+    totals: Counter[str] = Counter()
+    for endpoint, counts in changes.endpoints.items():
+        totals[_newly(Endpoint(endpoint))] += counts.get(Change.NEWLY_POSITIVE, 0)
+    for change, words in _PLAIN.items():
+        totals[words] = sum(counts.get(change, 0) for counts in changes.endpoints.values())
+    return _counts(totals)
+
+
+def _newly(endpoint: Endpoint) -> str:
+    if endpoint.answers_date:
+        return "newly dated"
+    return "newly forwarding" if endpoint is Endpoint.CALL_FORWARDING_CHECK else "newly swapped"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    """The counts that are not 0, with their words.
+
+    >>> _counts({"newly dated": 1_200, "became known": 0}), _counts({})
+    ('1,200 newly dated', 'nothing changed')
+    """
+    shown = [f"{count:,} {words}" for words, count in counts.items() if count]
+    return ", ".join(shown) or "nothing changed"
+
+
+def cohort_words(cohorts: Sequence[Cohort]) -> str:
+    """The marked cohorts, the fullest first."""
+    fullest = sorted(cohorts, key=lambda cohort: -cohort.newly_positive)
+    shown = [
+        f"{c.name} {c.newly_positive:,} of {c.numbers:,} ({c.usual_share:.1%} elsewhere)"
+        for c in fullest[:_SHOWN_COHORTS]
+    ]
+    more = len(cohorts) - len(shown)
+    return ", ".join([*shown, *([f"{more} more"] if more else [])])

@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from batch_screen.cli.console import tell, tell_json
+import msgspec
+
+from batch_screen.cli.console import print_stderr, print_stderr_raw
 from batch_screen.errors import MAY_PASS, ON_PURPOSE
 from batch_screen.masking import hide_keys, safe_line
 
@@ -46,8 +48,6 @@ _log = _Log()
 def choose(form: str) -> None:
     """From now on lines have this form; ``auto`` is JSON where stderr is no terminal."""
     _log.is_json = form == JSON or (form == AUTO and not sys.stderr.isatty())
-    if _log.is_json:
-        import json  # noqa: F401, PLC0415 (now, for where memory gives out nothing can be imported)
 
 
 def presume(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -74,7 +74,7 @@ def is_json() -> bool:
 
 def event(name: str, level: str = "info", **fields: object) -> None:
     """A JSON line; a field that is None is left out, text in it must be masked."""
-    tell_json(_line(name, level, fields))
+    print_stderr_raw(_line(name, level, fields))
 
 
 def note(message: str) -> None:
@@ -118,14 +118,13 @@ def _say(name: str, level: str, message: str, prefix: str = "", **fields: object
     if _log.is_json:
         event(name, level, **fields, message=safe_line(message, _MESSAGE_CHARACTERS))
     else:
-        tell(safe_line(f"{prefix}{message}", _MESSAGE_CHARACTERS))
+        print_stderr(safe_line(f"{prefix}{message}", _MESSAGE_CHARACTERS))
 
 
 def _line(name: str, level: str, fields: Mapping[str, Any]) -> str:
-    import json  # noqa: PLC0415 (help needs none)
-
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     head = {"time": now, "level": level, "event": name}
-    told = {name: value for name, value in fields.items() if value is not None}
+    given = {name: value for name, value in fields.items() if value is not None}
     whose = {"run_id": _log.run_id} if _log.run_id else {}
-    return json.dumps({**head, **whose, **told}, ensure_ascii=False)
+    line = msgspec.json.encode({**head, **whose, **given})
+    return msgspec.json.format(line, indent=0).decode()

@@ -1,6 +1,8 @@
-"""The command ``batch-screen``: parses, calls one library function, renders, exits.
+"""The command ``batch-screen``: what can be typed, and how every failure ends it.
 
-Command modules import nothing heavy at their top, so that help and completion are quick.
+A command is declared here by its options and its help. The function that carries it out, of the
+same name in the module of the same name, is loaded when it is called: help and completion load
+nothing heavy.
 """
 
 from __future__ import annotations
@@ -8,30 +10,28 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Callable
+from functools import wraps
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import click
 
 from batch_screen import __version__
-from batch_screen.cli import log
-from batch_screen.cli.check import check
-from batch_screen.cli.completion import completion
-from batch_screen.cli.config import config
-from batch_screen.cli.console import open_missing, settle, tell
-from batch_screen.cli.diff import diff
-from batch_screen.cli.doctor import doctor
-from batch_screen.cli.init import init
-from batch_screen.cli.last_words import keep_quiet, unforeseen
-from batch_screen.cli.plan import plan
-from batch_screen.cli.purge import purge
-from batch_screen.cli.report import report
-from batch_screen.cli.run import run
-from batch_screen.cli.sandbox import sandbox
-from batch_screen.cli.status import status
-from batch_screen.cli.validate import validate
+from batch_screen.cli import log, options
+from batch_screen.cli.console import open_missing, print_stderr, settle
+from batch_screen.cli.hooks import install_hooks, unforeseen
 from batch_screen.errors import BatchScreenError, ExitCode, exit_code_of
 
+DEFAULT_NAME = "batch-screen.toml"
+"""What documents and recipes call a user's settings; config.toml is the template they come from."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_HELP = {"help_option_names": ["-h", "--help"]}
+_PATH = click.Path(path_type=Path)
+
+
+@click.group(context_settings={**_HELP, "max_content_width": 100})
 @click.version_option(__version__, prog_name="batch-screen")
 def cli() -> None:
     """Screen lists of phone numbers against a mobile network's fraud signals.
@@ -43,30 +43,271 @@ def cli() -> None:
     """  # noqa: D301 (click's mark for a paragraph that keeps its lines)
 
 
-cli.add_command(run)
-cli.add_command(check)
-cli.add_command(plan)
-cli.add_command(status)
-cli.add_command(validate)
-cli.add_command(diff)
-cli.add_command(report)
-cli.add_command(purge)
-cli.add_command(doctor)
-cli.add_command(init)
-cli.add_command(config)
-cli.add_command(completion)
-cli.add_command(sandbox)
+def _lazy(declared: Callable[[], None]) -> click.Command:
+    """The command of this name; its module is imported when it is called."""
+    name = declared.__name__
+
+    @wraps(declared)
+    def call(**given: Any) -> Any:
+        return getattr(import_module(f"batch_screen.cli.{name}"), name)(**given)
+
+    return cli.command(context_settings=_HELP)(call)
 
 
-for command in cli.commands.values():  # also where one is used without the group
-    command.context_settings.setdefault("help_option_names", ["-h", "--help"])
+@_lazy
+@options.job
+@click.option(
+    "--fail-if",
+    metavar="EXPR",
+    multiple=True,
+    help="Exit with 3 if a figure of the complete run crosses this: 'failure_rate > 1%', "
+    "'rows_change < -20%'; repeatable.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(log.FORMATS),
+    help="What stderr gets; auto: text on a terminal, else JSON lines.  [default: auto]",
+)
+@click.option("--metrics-file", metavar="FILE", help="Write figures for Prometheus to this file.")
+@click.option(
+    "--summary-file", metavar="FILE", help="Write to this JSON file how the start ended, always."
+)
+@options.as_json("Print JSON in place of the closing block.")
+def run() -> None:
+    """Screen the numbers in INPUT: files, folders, globs, or - for stdin.
+
+    A second start of the same command goes on where the first one stopped and asks nothing
+    twice. The API key is read from --api-key-file, BATCH_SCREEN_API_KEY_FILE, a systemd
+    credential, or BATCH_SCREEN_API_KEY.
+    """
+
+
+@_lazy
+@options.lists
+@click.option(
+    "--rejects",
+    metavar="FILE",
+    type=_PATH,
+    help="Write the rejected rows, masked, to this .csv or .parquet file.",
+)
+@options.as_json()
+def check() -> None:
+    """Show what INPUT holds, what is wrong with it, and what to fix first.
+
+    Sends nothing, needs no key and changes no state. Rejected rows are no failure; the exit code
+    is 65 where not one row is usable.
+    """
+
+
+@_lazy
+@options.job
+@options.as_json()
+def plan() -> None:
+    """Show what a run over INPUT would ask, cost and take. Sends nothing, needs no key."""
+
+
+@_lazy
+@options.folders
+@options.as_json()
+def status() -> None:
+    """Show where the runs of a folder stand, and how to go on with those that stopped.
+
+    Only reads, takes no lock and needs no key: it may be asked at any time.
+    """
+
+
+@_lazy
+@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...")
+@click.option("--run", "run_id", metavar="RUN_ID", help="The run, if not the latest.")
+@click.option("--all", "every", is_flag=True, help="Every run of the output folder.")
+@click.option(
+    "--ignore-modes",
+    is_flag=True,
+    help="Leave out who may read the files, for a copy that has lost their modes.",
+)
+@options.as_json()
+def validate() -> None:
+    """Re-read a run's files and say what differs from what it wrote.
+
+    FOLDER is an output folder, whose latest run is taken, or a run's own, OUT/runs/RUN_ID.
+    """
+
+
+@_lazy
+@click.argument("since", metavar="RUN")
+@click.argument("run", metavar="RUN")
+@click.option(
+    "--out", metavar="DIR", type=_PATH, help="Output folder of runs that are named by their ids."
+)
+@click.option(
+    "--write",
+    metavar="FILE",
+    type=_PATH,
+    callback=options.parquet,
+    help="Write all changes, with whole numbers, to this .parquet file.",
+)
+@options.as_json()
+def diff() -> None:
+    """Show what changed from the first RUN to the second.
+
+    RUN is a run's id in --out, a run's own folder, OUT/runs/RUN_ID, or an output folder, whose
+    latest run is taken. That much changed is no failure: the exit code is 0.
+    """
+
+
+@_lazy
+@click.argument("run", metavar="RUN")
+@click.option("--out", metavar="DIR", help="The output folder, if RUN is the id of a run in it.")
+@click.option("--run", "run_id", metavar="RUN_ID", help="The run, if not the latest.")
+@click.option(
+    "--write", "path", metavar="FILE", help="Where to write it, if not into the run's own folder."
+)
+@options.as_json("Print JSON: the counts, and the file.")
+def report() -> None:
+    """Write one page of HTML about a run: what it found, what failed, how it went.
+
+    RUN is an output folder, whose latest run is taken, or a run's own, OUT/runs/RUN_ID. Every
+    complete run has its page already, runs/RUN_ID/report.html; of a run that was stopped this
+    tells how far it came. The page needs no network and holds no whole number.
+    """
+
+
+@_lazy
+@options.folders
+@click.option(
+    "--older-than",
+    metavar="DAYS",
+    required=True,
+    callback=options.days,
+    help="Runs whose run date lies more than so many days back: 90d.",
+)
+@click.option("--state-only", is_flag=True, help="Keep the outputs.")
+@click.option("--outputs-only", is_flag=True, help="Keep the state.")
+@click.option("--unfinished", is_flag=True, help="Also runs that could still be resumed.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and leave it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@options.as_json()
+def purge() -> None:
+    """Remove state and outputs of runs older than so many days, after saying what that is.
+
+    Removes only files that runs wrote, follows no links, and never while a run is going on. What
+    is gone cannot be compared with, resumed or used again: the same list asked about for the same
+    date would be a new run, and paid for.
+    """
+
+
+@_lazy
+@click.argument("inputs", metavar="[INPUT]...", nargs=-1)
+@options.settings
+@click.option(
+    "--canary",
+    metavar="[NUMBER]",
+    is_flag=False,
+    flag_value="",
+    default=None,
+    help="Ask each endpoint once, which may be billed.  [NUMBER: the first of test_numbers]",
+)
+@options.as_json()
+def doctor() -> None:
+    """Check whether a run could start: settings, key, folders, disk, and the way to the server.
+
+    Sends no number and no key, and changes nothing; only --canary asks, and may cost. With INPUT
+    the disk is held against what such a run needs. The exit code is that of the first failure.
+    """
+
+
+@_lazy
+@click.argument("file", default=DEFAULT_NAME, type=_PATH)
+@options.choices
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--yes", is_flag=True, help="Ask nothing: what no option says keeps its default.")
+@options.as_json()
+def init() -> None:
+    """Write FILE (batch-screen.toml): the settings you choose, and all others explained.
+
+    Asks where a terminal is, for what no option says. The file is readable by its owner only; it
+    never holds the key, only where the key is.
+    """
+
+
+@_lazy
+@options.settings
+@options.as_json()
+def config() -> None:
+    """Show all settings merged: flags over the environment over --config over defaults.
+
+    What is printed can be saved as a file for --config. No key, password or phone number is in
+    it: lines that would hold one are comments.
+    """
+
+
+@_lazy
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@options.as_json()
+def completion() -> None:
+    """Print a script that completes commands, options, endpoints and regions in SHELL.
+
+    \b
+    bash, in ~/.bashrc:  eval "$(batch-screen completion bash)"
+    zsh, in ~/.zshrc:    eval "$(batch-screen completion zsh)"
+    fish:                batch-screen completion fish > ~/.config/fish/completions/batch-screen.fish
+    """  # noqa: D301 (click's mark for a paragraph that keeps its lines)
+
+
+@_lazy
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8080,
+    show_default=True,
+    help="Port; 0: a free one.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other answers.")
+@click.option(
+    "--now",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    help="The instant (UTC) that dates count back from.  [default: today's midnight]",
+)
+@click.option("--dialect", type=click.Choice(["v1.0.0", "2026-04"]), default="v1.0.0")
+@click.option("--profile", "profiles", multiple=True, help="Faults to inject; may be repeated.")
+@click.option("--profiles", "list_profiles", is_flag=True, help="List the profiles and leave.")
+@click.option("--latency", help="0.2, uniform:A:B or lognormal:MEDIAN:SIGMA, in seconds.")
+@click.option("--rate-limit", type=int, help="Refuse what exceeds so many requests a second.")
+@click.option(
+    "--rate-limit-at",
+    "limits",
+    metavar="ENDPOINT=N",
+    multiple=True,
+    callback=options.limits,
+    help="The same for one endpoint, besides; may be repeated.",
+)
+@click.option(
+    "--rate-window",
+    type=click.Choice(["sliding", "fixed", "bucket"]),
+    default="sliding",
+    show_default=True,
+    help="How it counts: by any second, by seconds of the clock, or by a bucket of tokens.",
+)
+@click.option("--quota", type=int, help="Refuse everything after so many requests.")
+@click.option("--revoke-after", type=int, help="Refuse every key after so many requests.")
+@click.option(
+    "--journal", type=_PATH, callback=options.appendable, help="Append one JSON line per request."
+)
+@options.as_json("Print JSON, an object a line.")
+def sandbox() -> None:
+    """Serve a local stand-in for the API until Ctrl-C.
+
+    It accepts the key "sandbox-key", answers the same for the same number, and tells what it
+    was asked at /_sandbox/statistics.
+    """
 
 
 def main() -> None:
     """Runs the command; every failure is one masked line on stderr and an exit code."""
     os.umask(0o077)  # whatever is written holds personal data
     open_missing()
-    keep_quiet()
+    install_hooks()
     try:
         sys.exit(_exit_code())
     finally:
@@ -78,7 +319,7 @@ def _exit_code() -> int:
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
-        _tell_of_usage(error)
+        _print_usage(error)
         return error.exit_code
     except BatchScreenError as error:
         log.error(str(error), error.exit_code)
@@ -94,10 +335,10 @@ def _exit_code() -> int:
     return code if isinstance(code, int) else 0
 
 
-def _tell_of_usage(error: click.ClickException) -> None:
+def _print_usage(error: click.ClickException) -> None:
     if log.is_json():
         log.error(error.format_message(), error.exit_code)
         return
     shown = io.StringIO()
     error.show(shown)  # it quotes what was typed
-    tell(shown.getvalue().rstrip("\n"))
+    print_stderr(shown.getvalue().rstrip("\n"))

@@ -1,25 +1,23 @@
-"""The options that commands share, and the job they describe."""
+"""The options that commands share, which settings they set, and the values they may have."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from batch_screen.cli import completion
 from batch_screen.model import Endpoint
 
-if TYPE_CHECKING:
-    from batch_screen.config.settings import Settings
-    from batch_screen.job import Job
-
 Command = TypeVar("Command", bound=Callable[..., Any])
+T = TypeVar("T")
 
 _FIRST_YEAR, _LAST_YEAR = 2000, 2100
+_AGE = re.compile(r"(\d{1,5})d", re.ASCII)
 _ENDPOINTS = ", ".join(endpoint.value for endpoint in Endpoint)
 
 # Option name → where its value goes in the settings. The rest describes this start only.
@@ -56,17 +54,20 @@ _SETTINGS = {
 }
 
 
-def _plausible(
-    _context: click.Context, _option: click.Parameter, day: datetime | None
-) -> datetime | None:
+def _check(of_value: Callable[[Any], T]) -> Callable[[click.Context, click.Parameter, Any], T]:
+    """A check of an option's value, as click calls it."""
+    return lambda _context, _option, value: of_value(value)
+
+
+@_check
+def _plausible(day: datetime | None) -> datetime | None:
     if day is not None and not _FIRST_YEAR <= day.year <= _LAST_YEAR:
         raise click.BadParameter(f"must lie in the years {_FIRST_YEAR} to {_LAST_YEAR}")
     return day
 
 
-def _not_blank(
-    _context: click.Context, _option: click.Parameter, value: str | tuple[str, ...] | None
-) -> str | tuple[str, ...] | None:
+@_check
+def _not_blank(value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
     """The value; an unset variable of a shell must not lift a restriction without a word."""
     given = (value,) if isinstance(value, str) else value or ()
     if not all(text.strip(", ") for text in given):
@@ -74,166 +75,196 @@ def _not_blank(
     return value
 
 
-_INPUTS = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@_check
+def parquet(path: Path | None) -> Path | None:
+    if path is not None and path.suffix != ".parquet":
+        raise click.BadParameter("must end in .parquet")
+    return path
+
+
+@_check
+def days(value: str) -> int:
+    if not (match := _AGE.fullmatch(value)):
+        raise click.BadParameter("must be a number of days such as 90d")
+    return int(match[1])
+
+
+@_check
+def appendable(path: Path | None) -> Path | None:
+    try:
+        if path is not None:
+            path.open("ab").close()
+    except OSError as error:
+        raise click.BadParameter(
+            f"cannot write {path}: {error.strerror}; name another file"
+        ) from None
+    return path
+
+
+@_check
+def limits(given: tuple[str, ...]) -> dict[str, int]:
+    by_endpoint = {}
+    for text in given:
+        endpoint, _, limit = text.partition("=")
+        if not limit.isdecimal():
+            raise click.BadParameter(f"{text!r} is no limit; write it as sim-swap/check=5")
+        by_endpoint[endpoint] = int(limit)
+    return by_endpoint
+
+
+_INPUTS = click.Argument(["inputs"], metavar="INPUT...", nargs=-1, required=True)
 _READING = (
-    click.option(
-        "--config",
+    click.Option(
+        ["--config"],
         metavar="FILE",
         envvar="BATCH_SCREEN_CONFIG",
         type=click.Path(path_type=Path),
         help="TOML file with settings; config.toml in the repository explains them all.",
     ),
-    click.option("--phone-column", metavar="NAME", help="Column of numbers; guessed if plain."),
-    click.option("--region-column", metavar="NAME", help="Column of two-letter regions."),
-    click.option(
-        "--default-region",
+    click.Option(["--phone-column"], metavar="NAME", help="Column of numbers; guessed if plain."),
+    click.Option(["--region-column"], metavar="NAME", help="Column of two-letter regions."),
+    click.Option(
+        ["--default-region"],
         metavar="XX",
         shell_complete=completion.region,
         help="Region of numbers without a country.",
     ),
-    click.option("--no-header", is_flag=True, help="CSV files have no header row."),
-    click.option("--delimiter", metavar="CHAR", help="CSV: , ; | or tab.  [default: found out]"),
-    click.option("--encoding", metavar="NAME", help="CSV text encoding.  [default: found out]"),
-    click.option(
-        "--strictness",
+    click.Option(["--no-header"], is_flag=True, help="CSV files have no header row."),
+    click.Option(["--delimiter"], metavar="CHAR", help="CSV: , ; | or tab.  [default: found out]"),
+    click.Option(["--encoding"], metavar="NAME", help="CSV text encoding.  [default: found out]"),
+    click.Option(
+        ["--strictness"],
         type=click.Choice(["possible", "valid", "mobile"]),
         help="How sure a number must be before it is asked about.  [default: valid]",
     ),
-    click.option(
-        "--allow-regions",
+    click.Option(
+        ["--allow-regions"],
         metavar="CODES",
         multiple=True,
         callback=_not_blank,
         shell_complete=completion.regions,
         help="Ask about numbers of these regions only: DE,AT; 001 is no country.  [default: all]",
     ),
-    click.option(
-        "--deny-regions",
+    click.Option(
+        ["--deny-regions"],
         metavar="CODES",
         multiple=True,
         callback=_not_blank,
         shell_complete=completion.regions,
         help="Ask about no numbers of these regions.  [default: none]",
     ),
-    click.option(
-        "--opt-out",
+    click.Option(
+        ["--opt-out"],
         metavar="FILE",
         callback=_not_blank,
         help="List of numbers that are never asked about: one a line, CSV or Parquet.",
     ),
 )
-_ASKING = (
-    click.option("--out", metavar="DIR", help="Folder for results; made if missing."),
-    click.option(
-        "--endpoints",
+_REQUESTS = (
+    click.Option(["--out"], metavar="DIR", help="Folder for results; made if missing."),
+    click.Option(
+        ["--endpoints"],
         metavar="NAMES",
         multiple=True,
         shell_complete=completion.endpoints,
         help=f"What to ask: {_ENDPOINTS}, or all; comma-separated or repeated. "
         "[default: sim-swap/check]",
     ),
-    click.option(
-        "--keep-columns",
+    click.Option(
+        ["--keep-columns"],
         metavar="NAMES",
         multiple=True,
         help="Input columns to keep in results, as in_NAME; or all.  [default: none]",
     ),
-    click.option(
-        "--max-age-minutes",
+    click.Option(
+        ["--max-age-minutes"],
         type=int,
         metavar="N",
         help="Window of the swap checks, 1 to 2400 minutes.  [default: 2400]",
     ),
-    click.option(
-        "--max-age",
+    click.Option(
+        ["--max-age"],
         type=click.Choice(["since-last-run"]),
         help="Let windows reach back to each number's last observation.  [default: no]",
     ),
-    click.option("--rate", type=float, metavar="N", help="Requests a second.  [default: 10]"),
-    click.option(
-        "--max-requests",
+    click.Option(["--rate"], type=float, metavar="N", help="Requests a second.  [default: 10]"),
+    click.Option(
+        ["--max-requests"],
         metavar="N",
         help="Stop before the run, over all its starts, makes more.  [default: no bound]",
     ),
-    click.option(
-        "--max-cost",
+    click.Option(
+        ["--max-cost"],
         metavar="AMOUNT",
         help="Stop before the run, by the prices of [prices], costs more.  [default: no bound]",
     ),
-    click.option(
-        "--max-duration",
+    click.Option(
+        ["--max-duration"],
         metavar="TIME",
         help="Stop when this start has taken so long: 6h30m, 90m, 45s.  [default: no bound]",
     ),
-    click.option(
-        "--stop-at", metavar="HH:MM", help="Stop by this time of day.  [default: no bound]"
+    click.Option(
+        ["--stop-at"], metavar="HH:MM", help="Stop by this time of day.  [default: no bound]"
     ),
-    click.option(
-        "--timezone",
+    click.Option(
+        ["--timezone"],
         metavar="NAME",
         help="Zone of --stop-at and of rates by hour, as Europe/Berlin.  [default: UTC]",
     ),
-    click.option("--base-url", metavar="URL", help="Address of the API."),
-    click.option(
-        "--dialect",
+    click.Option(["--base-url"], metavar="URL", help="Address of the API."),
+    click.Option(
+        ["--dialect"],
         type=click.Choice(["v1.0.0", "2026-04"]),
         help="Which of the vendor's paths.  [default: v1.0.0]",
     ),
-    click.option("--api-key-file", metavar="FILE", help="File that holds the API key."),
-    click.option(
-        "--run-date",
+    click.Option(["--api-key-file"], metavar="FILE", help="File that holds the API key."),
+    click.Option(
+        ["--run-date"],
         type=click.DateTime(["%Y-%m-%d"]),
         metavar="DATE",
         callback=_plausible,
         help="Logical date of the run.  [default: today in UTC]",
     ),
-    click.option(
-        "--in-order",
+    click.Option(
+        ["--in-order"],
         is_flag=True,
         default=None,
         help="Write the results once more, in the order of the input.",
     ),
-    click.option("--new-run", is_flag=True, help="Ask and pay again, whatever is saved."),
-    click.option("--state-dir", metavar="DIR", help="Folder for state.  [default: OUT/.state]"),
-    click.option("--sandbox", is_flag=True, help="Ask a local stand-in: no account, no cost."),
+    click.Option(["--new-run"], is_flag=True, help="Ask and pay again, whatever is saved."),
+    click.Option(["--state-dir"], metavar="DIR", help="Folder for state.  [default: OUT/.state]"),
+    click.Option(["--sandbox"], is_flag=True, help="Ask a local stand-in: no account, no cost."),
 )
-_JOB = (_INPUTS, *_READING, *_ASKING)
 
 
-def job_options(command: Command) -> Command:
-    """The command with all that describes a job; it gets the options as keyword arguments."""
-    return _with(_JOB, command)
+def _with(params: Iterable[click.Parameter]) -> Callable[[Command], Command]:
+    def add(command: Command) -> Command:
+        described: Any = command  # click keeps what it will become in this list, the last first
+        own = getattr(described, "__click_params__", [])
+        described.__click_params__ = [*own, *reversed([*params])]
+        return command
+
+    return add
 
 
-def list_options(command: Command) -> Command:
-    """The command with what describes the lists of numbers and how they are read."""
-    return _with((_INPUTS, *_READING), command)
+def _named(*names: str) -> list[click.Parameter]:
+    return [option for option in (*_READING, *_REQUESTS) if option.name in names]
 
 
-def setting_options(command: Command) -> Command:
-    """The command with all that describes a job but for the lists."""
-    return _with((*_READING, *_ASKING), command)
+job = _with((_INPUTS, *_READING, *_REQUESTS))
+"""All that describes a job."""
+lists = _with((_INPUTS, *_READING))
+"""The lists of numbers, and how they are read."""
+settings = _with((*_READING, *_REQUESTS))
+"""All that describes a job but for the lists."""
+folders = _with(_named("config", "out", "state_dir"))
+"""Which folders a run has written to."""
+choices = _with(_named(*_SETTINGS, "no_header"))
+"""The options that are settings; the others describe a single start."""
 
 
-def folder_options(command: Command) -> Command:
-    """The command with what says which folders a run has written to."""
-    names = ("config", "out", "state_dir")
-    return _only(names, command)
-
-
-def choosing_options(command: Command) -> Command:
-    """The command with the options that are settings; the others describe a single start."""
-    return _only((*_SETTINGS, "no_header"), command)
-
-
-def _only(names: Iterable[str], command: Command) -> Command:
-    wanted = {*names}
-    described: Any = command  # click keeps what it will become in this list
-    own = [*getattr(described, "__click_params__", ())]
-    setting_options(command)
-    shared = described.__click_params__[len(own) :]
-    described.__click_params__ = [*own, *(o for o in shared if o.name in wanted)]
-    return command
+def as_json(help: str = "Print JSON.") -> Callable[[Command], Command]:  # noqa: A002 (click's word)
+    return click.option("--json", "as_json", is_flag=True, help=help)
 
 
 def flag_names() -> dict[str, str]:
@@ -244,49 +275,12 @@ def flag_names() -> dict[str, str]:
     }
 
 
-def _with(options: Iterable[Callable[[Command], Command]], command: Command) -> Command:
-    for option in reversed([*options]):
-        command = option(command)
-    return command
-
-
-def settings_of(options: dict[str, Any]) -> Settings:
-    """The settings that the options, the environment and the configuration file describe.
-
-    Options that a command does not have are as if they were not given.
-    """
-    from batch_screen.config.load import load_settings  # noqa: PLC0415 (heavy)
-
-    return load_settings(flags_of(options), config=options["config"], environment=os.environ)
-
-
-def job_of(options: dict[str, Any], *, needs_key: bool, settings: Settings | None = None) -> Job:
-    """The job that the options describe, with these settings or those of ``settings_of``."""
-    from batch_screen.config.key import read_key  # noqa: PLC0415 (heavy)
-
-    settings = settings or settings_of(options)
-    run_date: datetime | None = options.get("run_date")
-    is_sandbox = options.get("sandbox", False)
-    key = read_key(settings.api.key_file, os.environ) if needs_key and not is_sandbox else None
-
-    from batch_screen.job import Job  # noqa: PLC0415 (the heaviest: a wrong setting is told first)
-
-    return Job(
-        inputs=options.get("inputs", ()),
-        settings=settings,
-        key=key,
-        run_date=run_date.date() if run_date else None,
-        new_run=options.get("new_run", False),
-        sandbox=is_sandbox,
-    )
-
-
-def flags_of(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def flags_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The settings among the options, by section: those that were given."""
     flags: dict[str, dict[str, Any]] = {}
     for name, (section, setting) in _SETTINGS.items():
-        if options.get(name) not in (None, ()):
-            flags.setdefault(section, {})[setting] = options[name]
-    if options.get("no_header"):
+        if given.get(name) not in (None, ()):
+            flags.setdefault(section, {})[setting] = given[name]
+    if given.get("no_header"):
         flags.setdefault("input", {})["has_header"] = False
     return flags

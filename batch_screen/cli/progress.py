@@ -12,16 +12,17 @@ from typing import Never
 from tqdm import tqdm
 
 from batch_screen.cli import log
-from batch_screen.cli.console import Stderr, tell
+from batch_screen.cli.console import Stderr, print_stderr
 from batch_screen.masking import safe_line
 from batch_screen.runs.events import Progress
 
+_HEARTBEAT_SECONDS = 30.0
 _NOTE_CHARACTERS = 4_000
 _UNITS = {"opting out": " rows", "reading": " rows", "asking": " lookups", "writing": " parts"}
 
 
 @contextmanager
-def watcher(heartbeat_seconds: float) -> Iterator[Progress]:
+def watcher(heartbeat_seconds: float = _HEARTBEAT_SECONDS) -> Iterator[Progress]:
     """A bar if stderr is a terminal and no JSON was asked for, else heartbeat lines."""
     is_bar = sys.stderr.isatty() and not log.is_json()
     shown: Bar | ProgressLines = Bar() if is_bar else ProgressLines(heartbeat_seconds)
@@ -126,7 +127,7 @@ class ProgressLines:
         of = f" of {self._total:,}" if self._total is not None else ""
         pace = f", {per_second:,.0f}/s" if per_second is not None else ""
         unit = _UNITS.get(self._name, "")
-        tell(f"{self._name}: {self._done:,}{of}{unit}{pace}")
+        print_stderr(f"{self._name}: {self._done:,}{of}{unit}{pace}")
 
     def _say_json(self, event: str, per_second: float | None) -> None:
         left = self._total - self._done if self._total is not None else None

@@ -1,71 +1,53 @@
-"""``batch-screen run``: screens, or resumes, and shows what came out."""
+"""``batch-screen run``: screens, or resumes, and says how it ended whatever way that is."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import Any
 
-import click
+import msgspec
 
+import batch_screen
 from batch_screen.cli import log
-from batch_screen.cli.options import job_of, job_options, settings_of
-from batch_screen.errors import SIGNAL_EXIT
+from batch_screen.cli.console import print_json, print_text
+from batch_screen.cli.hooks import unforeseen
+from batch_screen.cli.job import job_of, settings_of
+from batch_screen.cli.progress import watcher
+from batch_screen.cli.run_block import closing_block, crossed
+from batch_screen.commands.run import RunResult
+from batch_screen.config.settings import Settings
+from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, exit_code_of
+from batch_screen.masking import safe_line
+from batch_screen.notify.closing import Closing, document, now
+from batch_screen.notify.stages import StageTimes
+from batch_screen.notify.teller import check_told, tell_begun, tell_ended
+from batch_screen.runs.events import CancelToken, RunEvents
+from batch_screen.tables.summary import Ending
 
-if TYPE_CHECKING:
-    from types import FrameType
-
-    from batch_screen.runs.events import CancelToken
-
+_CAUSE_CHARACTERS = 4_000
 _ONE_SIGNAL_SECONDS = 0.5
 """What comes so soon after the first signal is the same wish once more."""
 _STOPPING = "stopping: waiting for answers under way; once more to leave at once"
 
 
-@click.command()
-@job_options
-@click.option(
-    "--fail-if",
-    metavar="EXPR",
-    multiple=True,
-    help="Exit with 3 if a figure of the complete run crosses this: 'failure_rate > 1%', "
-    "'rows_change < -20%'; repeatable.",
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(log.FORMATS),
-    help="What stderr gets; auto: text on a terminal, else JSON lines.  [default: auto]",
-)
-@click.option("--metrics-file", metavar="FILE", help="Write figures for Prometheus to this file.")
-@click.option(
-    "--summary-file", metavar="FILE", help="Write to this JSON file how the start ended, always."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the closing block.")
 def run(*, as_json: bool, **options: Any) -> int:
-    """Screen the numbers in INPUT: files, folders, globs, or - for stdin.
-
-    A second start of the same command goes on where the first one stopped and asks nothing
-    twice. The API key is read from --api-key-file, BATCH_SCREEN_API_KEY_FILE, a systemd
-    credential, or BATCH_SCREEN_API_KEY.
-    """
+    """Screens, prints the closing block, and returns the exit code."""
     settings = settings_of(options)
     log.choose(settings.logging.format)
-
-    from batch_screen.cli.progress import watcher  # noqa: PLC0415
-    from batch_screen.cli.session import SessionConsole  # noqa: PLC0415 (heavy)
-    from batch_screen.commands.run import run as run_job  # noqa: PLC0415
-    from batch_screen.runs.events import CancelToken, RunEvents  # noqa: PLC0415
-
-    stop, start = CancelToken(), SessionConsole(settings, as_json=as_json)
+    stop, session = CancelToken(), SessionConsole(settings, as_json=as_json)
     _obey_signals(stop)
-    with start.told():
+    with session.reported():
         job = job_of(options, needs_key=True, settings=settings)
-        start.run_date = job.day.isoformat()
+        session.run_date = job.day.isoformat()
         with watcher(settings.output.heartbeat_seconds) as progress:
-            watch = RunEvents(start.stages.pass_to(progress), stop, start.belong_to)
-            start.screened = screened = run_job(job, watch, start.stop_at)
-    return screened.summary.exit_code
+            events = RunEvents(session.stages.pass_to(progress), stop, session.belong_to)
+            session.result = result = batch_screen.run(job, events, session.stop_at)
+    return result.summary.exit_code
 
 
 def _obey_signals(stop: CancelToken) -> None:
@@ -91,3 +73,83 @@ def _obey_signals(stop: CancelToken) -> None:
         signal.signal(number, handle)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, handle)
+
+
+class SessionConsole:
+    """What is known of a start, for the closing block and for all who are notified."""
+
+    def __init__(self, settings: Settings, *, as_json: bool) -> None:
+        self._settings = settings
+        self._as_json = as_json
+        self._started_at = now()
+        self._run_id = ""
+        self.run_date = ""
+        self.stages = StageTimes()
+        self.result: RunResult | None = None
+        """How far the run has come, once that is counted."""
+
+    def belong_to(self, run_id: str) -> None:
+        self._run_id = run_id
+        log.belong_to(run_id)
+
+    def stop_at(self, result: RunResult) -> None:
+        self.result = result
+
+    @contextmanager
+    def reported(self) -> Iterator[None]:
+        """Notifies before and after the block, and prints how it ended, by an error too."""
+        try:
+            check_told(self._settings)
+            _warn(tell_begun(self._settings))
+            yield
+        except BaseException as error:
+            self._end(error)
+            raise
+        closing = self._end(None)
+        if log.is_json() and (summary := closing.summary):  # in text the block says it all
+            log.event(
+                "finished",
+                exit_code=closing.exit_code,
+                rows=summary.rows.read,
+                rejected=summary.rows.rejected,
+                lookups=summary.lookups,
+                failed=summary.lookups - summary.answered,
+                crossed=[safe_line(line) for line in crossed(summary)],
+                seconds=round((closing.ended_at - closing.started_at).total_seconds(), 1),
+            )
+
+    def _end(self, error: BaseException | None) -> Closing:
+        closing = self._closing(error)
+        try:
+            if self._as_json:
+                print_json(msgspec.Raw(document(closing)))
+            elif self.result:
+                print_text(closing_block(self.result, self._settings))
+        finally:
+            _warn(tell_ended(self._settings, closing))
+        return closing
+
+    def _closing(self, error: BaseException | None) -> Closing:
+        summary = self.result.summary if self.result else None
+        done = summary.exit_code if summary else 0
+        return Closing(
+            started_at=self._started_at,
+            ended_at=now(),
+            exit_code=exit_code_of(error) if error else done,
+            stage_seconds=self.stages.seconds,
+            run_id=self._run_id,
+            run_date=summary.run_date if summary else self.run_date,
+            stopped=_ending(error) if error else None,
+            summary=summary,
+            layout=self.result.layout if self.result else None,
+        )
+
+
+def _ending(error: BaseException) -> Ending:
+    cause = str(error) if isinstance(error, BatchScreenError) else unforeseen(error)
+    return Ending.of(error, safe_line(cause, _CAUSE_CHARACTERS))
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for each in warnings:
+        log.warning(each)

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from textwrap import wrap
 
-from batch_screen.cli.diff_block import change_totals, cohort_words
+from batch_screen.cli.diff import change_totals, cohort_words
 from batch_screen.cli.hints import hints
 from batch_screen.cli.interpreter import this_python
 from batch_screen.cli.text import below, labelled

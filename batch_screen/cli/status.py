@@ -2,65 +2,206 @@
 
 from __future__ import annotations
 
-import os
+import json
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-import click
+import msgspec
 
-from batch_screen.cli.console import show, show_json
-from batch_screen.cli.options import flags_of, folder_options
+import batch_screen
+from batch_screen.cli.console import print_json, print_text
+from batch_screen.cli.job import settings_of
+from batch_screen.cli.options import flag_names
+from batch_screen.cli.text import TEXT_COLUMN, WIDTH, fitting, labelled, line
+from batch_screen.commands.status import RunStatus, State, Status
+from batch_screen.config.load import PREFIX
+from batch_screen.config.screening import OPT_OUT_FILE
+from batch_screen.config.settings import Settings
+from batch_screen.job import SANDBOX, Job
+from batch_screen.masking import mask_text
+from batch_screen.reports.words import duration
 
-if TYPE_CHECKING:
-    from batch_screen.cli.status_block import Resuming
-    from batch_screen.commands.status import Status
+_STDIN = "stdin"
+_ADDRESS, _TEST_NUMBERS = "api.base_url", "numbers.test_numbers"
+_NOT_TYPED = (OPT_OUT_FILE, _TEST_NUMBERS)
+_NAMES = 30
 
 
-@click.command()
-@folder_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+class Resuming(NamedTuple):
+    """What to type, and what it cannot say."""
+
+    command: str
+    besides: str
+
+
 def status(*, as_json: bool, **options: Any) -> None:
-    """Show where the runs of a folder stand, and how to go on with those that stopped.
-
-    Only reads, takes no lock and needs no key: it may be asked at any time.
-    """
-    from batch_screen.config.load import load_settings  # noqa: PLC0415 (heavy)
-
-    config: Path | None = options["config"]
-    settings = load_settings(flags_of(options), config=config, environment=os.environ)
-
-    from batch_screen.cli.status_block import resuming, status_block  # noqa: PLC0415
-    from batch_screen.commands.status import State  # noqa: PLC0415
-    from batch_screen.commands.status import status as status_of  # noqa: PLC0415
-    from batch_screen.job import Job  # noqa: PLC0415
-
+    """Prints where every run of the folders stands, and how those that stopped are resumed."""
+    settings = settings_of(options)
     out = Path(settings.output.folder) if settings.output.folder else None
-    found = status_of(out, Job((), settings).state)
+    found = batch_screen.status(out, Job((), settings).state)
     how = {
-        run.run_id: resuming(run, settings, config)
+        run.run_id: resuming(run, settings, options["config"])
         for run in found.runs
         if run.state is State.RESUMABLE
     }
     if as_json:
-        show_json(_json(found, how))
+        print_json(_as_json(found, how))
     else:
-        show(status_block(found, how))
+        print_text(status_block(found, how))
 
 
-def _json(found: Status, how: dict[str, Resuming]) -> str:
+def _as_json(found: Status, how: Mapping[str, Resuming]) -> dict[str, Any]:
     """As it is, but for the settings: what they say is in the command."""
-    import msgspec  # noqa: PLC0415
-
-    from batch_screen.masking import mask_text  # noqa: PLC0415
-
-    told = msgspec.to_builtins(found)
-    for run in told["runs"]:
+    content: dict[str, Any] = msgspec.to_builtins(found)
+    for run in content["runs"]:
         del run["settings"]
         resume = how.get(run["run_id"])
         run["resume"] = mask_text(resume.command) if resume else None
         run["resume_besides"] = resume.besides if resume else ""
+    content["seconds_left"] = found.under_way.seconds_left if found.under_way else None
+    content["is_stalled"] = found.is_stalled
+    content["holder"] = found.holder._asdict() if found.holder else None
+    return content
+
+
+# The command that goes on with a run: its inputs, date, and the settings of its identity.
+
+
+def resuming(run: RunStatus, settings: Settings, config: Path | None) -> Resuming:
+    """How the run is resumed by who has these settings, partly from the ``config`` file."""
+    differing = _differing(run.settings, settings)
+    besides = "; ".join(_besides(differing, run.settings))
+    typed = {name: value for name, value in differing.items() if name not in _NOT_TYPED}
+    flags = {name: value for name, value in typed.items() if _has_flag(name, value)}
+    variables = {name: value for name, value in typed.items() if name not in flags}
+    words = [
+        *(f"{_variable(name)}={shlex.quote(_text(v))}" for name, v in variables.items()),
+        "batch-screen run",
+        *("-" if path == _STDIN else shlex.quote(path) for path in run.inputs),
+        *([f"--config {shlex.quote(str(config))}"] if config else []),
+        *_folders(settings),
+        f"--run-date {run.run_date}",
+        *(_flag(name, value) for name, value in flags.items()),
+    ]
+    return Resuming(" ".join(words), besides)
+
+
+def _differing(of_run: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    own = settings.identity()
+    return {name: value for name, value in of_run.items() if value != own.get(name)}
+
+
+def _besides(differing: Mapping[str, Any], of_run: Mapping[str, Any]) -> Iterator[str]:
+    if of_run.get(OPT_OUT_FILE):  # its content alone is known
+        yield "with the same --opt-out list"
+    if _TEST_NUMBERS in differing:
+        yield f"with the same {_TEST_NUMBERS}"
+
+
+def _folders(settings: Settings) -> Iterator[str]:
+    for option, folder in (
+        ("--out", settings.output.folder),
+        ("--state-dir", settings.output.state_folder),
+    ):
+        if folder:
+            yield f"{option} {shlex.quote(folder)}"
+
+
+def _has_flag(name: str, value: Any) -> bool:
+    if (name, value) == ("input.has_header", False) or name == _ADDRESS:
+        return True
+    return name in flag_names() and not isinstance(value, bool) and value != []
+
+
+def _flag(name: str, value: Any) -> str:
+    if name == "input.has_header":
+        return "--no-header"
+    if (name, value) == (_ADDRESS, SANDBOX):
+        return "--sandbox"
+    return f"{flag_names()[name]} {shlex.quote(_text(value))}"
+
+
+def _variable(name: str) -> str:
+    return f"{PREFIX}{name.replace('.', '__')}".upper()
+
+
+def _text(value: Any) -> str:
+    """The value as a flag or a variable gives it.
+
+    >>> _text(["DE", "AT"]), _text(True), _text({"sim-swap/check": "/v2"})
+    ('DE,AT', 'true', '{"sim-swap/check": "/v2"}')
+    """
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def status_block(found: Status, resuming: Mapping[str, Resuming]) -> str:
+    """The runs of a folder; ``resuming`` says by run id how those that stopped go on."""
+    lines = [f"status of {found.state_folder}", "", *_process(found)]
+    if not found.runs:
+        lines += labelled("runs", "none: nothing has run there, or its state was removed")
+    for run in found.runs:
+        lines += _figures(run)
+        if run.state is State.RUNNING:
+            lines += _pace(found)
+        elif run.state is State.UNREADABLE:
+            lines += labelled("problem", run.problem)
+        elif run.run_id in resuming:
+            lines += _resume(resuming[run.run_id])
+    return "\n".join(lines)
+
+
+def _process(found: Status) -> Iterator[str]:
+    if found.holder is None:
+        return
+    where = "" if found.holder.is_alive else f" on {found.holder.host}"
+    stage = f", {found.under_way.stage or 'beginning'}" if found.under_way else ""
+    yield from labelled("process", f"{found.holder.pid}{where}, since {found.holder.since}{stage}")
+
+
+def _figures(run: RunStatus) -> Iterator[str]:
+    """The run's figures and, where there is room beside them, its lists."""
+    rows = f"{run.rows:,} rows" if run.rows is not None else ""
+    parts = (f"  {run.run_id}", run.state.value, rows, _done(run))
+    figures = "  ".join(part for part in parts if part)
+    names = [Path(path).name for path in run.inputs]
+    beside = fitting(names, _NAMES)
+    if len(figures) + 2 + len(beside) <= WIDTH:
+        yield f"{figures}  {beside}".rstrip()
+        return
+    yield figures
+    yield from labelled("lists", fitting(names, WIDTH - TEXT_COLUMN))
+
+
+def _done(run: RunStatus) -> str:
+    if run.lookups is None:
+        return "" if run.state is State.UNREADABLE else "not planned yet"
+    if run.done == run.lookups:
+        return f"{run.lookups:,} lookups"
+    share = (run.done or 0) / run.lookups
+    return f"{run.done:,} of {run.lookups:,} lookups ({share:.1%})"
+
+
+def _pace(found: Status) -> Iterator[str]:
     under_way = found.under_way
-    told["seconds_left"] = under_way.seconds_left if under_way else None
-    told["is_stalled"] = found.is_stalled
-    told["holder"] = found.holder._asdict() if found.holder else None
-    return msgspec.json.format(msgspec.json.encode(told)).decode()
+    if under_way is None:
+        return
+    if found.is_stalled:
+        idle = duration(found.idle_seconds or 0.0)
+        yield from labelled("pace", f"nothing has advanced for {idle}: a pause, or an outage")
+        return
+    of = f" of {under_way.total:,}" if under_way.total is not None else ""
+    pace = f", lately {under_way.per_second:,.1f}/s" if under_way.per_second else ""
+    text = f"{under_way.stage}: {under_way.done:,}{of}{pace}"
+    left = under_way.seconds_left
+    yield from labelled("pace", text + (f", {duration(left)} left" if left is not None else ""))
+
+
+def _resume(how: Resuming) -> Iterator[str]:
+    if how.besides:
+        yield from labelled("resume", f"{how.besides}:")
+    # Not wrapped: a command is copied as a whole.
+    yield f"      {how.command}" if how.besides else line("resume", how.command)

@@ -1,4 +1,4 @@
-"""Lines of a report at 80 columns: a label and its text, counts and their names, aligned cells."""
+"""Lines of a block at 80 columns: labels and their texts, counts, sizes, aligned cells."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import zip_longest
 
 WIDTH = 80
 _LABEL = 14
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 TEXT_COLUMN = 2 + _LABEL + 1
 """Where texts begin, and the names beside counts."""
 
@@ -19,9 +20,14 @@ def apart(lines: Iterable[str]) -> Iterator[str]:
         yield line
 
 
+def line(label: str, text: str) -> str:
+    """A label and its text, however long."""
+    return f"  {label + ' ':.<{_LABEL}} {text}"
+
+
 def labelled(label: str, text: str) -> list[str]:
     """A label and its text, wrapped below itself."""
-    first = f"  {label + ' ':.<{_LABEL}} "
+    first = line(label, "")
     return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * TEXT_COLUMN)
 
 
@@ -51,13 +57,13 @@ def counted(count: int, text: str) -> str:
 
 def fitting(texts: Iterable[str], room: int) -> str:
     """As many of the texts as there is room for; the first one cut if need be."""
-    line = ""
+    fits = ""
     for text in texts:
-        longer = f"{line}, {text}" if line else text
-        if line and len(longer) > room:
+        longer = f"{fits}, {text}" if fits else text
+        if fits and len(longer) > room:
             break
-        line = longer
-    return line if len(line) <= room else line[: room - 1] + "…"
+        fits = longer
+    return fits if len(fits) <= room else fits[: room - 1] + "…"
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
@@ -66,3 +72,15 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     for row in rows:
         cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=False))
         yield (" " * TEXT_COLUMN + "  ".join(cells)).rstrip()
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that suits them.
+
+    >>> size(12), size(123_456), size(5 << 30)
+    ('12 B', '120.6 KiB', '5.0 GiB')
+    """
+    scaled, power = float(count), 0
+    while scaled >= 1024 and power < len(_UNITS) - 1:
+        scaled, power = scaled / 1024, power + 1
+    return f"{scaled:.1f} {_UNITS[power]}" if power else f"{count} B"

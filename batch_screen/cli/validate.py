@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import click
+import msgspec
 
-from batch_screen.cli.console import show
+import batch_screen
+from batch_screen.cli.console import print_json, print_text
+from batch_screen.cli.progress import watcher
+from batch_screen.commands.validate import runs_in
 from batch_screen.errors import ExitCode
+from batch_screen.runs.events import RunEvents
+from batch_screen.tables.integrity import PRIVATE, Validation, VerifyCheck
 
-if TYPE_CHECKING:
-    from batch_screen.tables.integrity import Validation, VerifyCheck
-
-_HEARTBEAT_SECONDS = 30.0
 _NOT_MADE = "not checked"
 
 
-@click.command()
-@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...")
-@click.option("--run", "run_id", metavar="RUN_ID", help="The run, if not the latest.")
-@click.option("--all", "every", is_flag=True, help="Every run of the output folder.")
-@click.option(
-    "--ignore-modes",
-    is_flag=True,
-    help="Leave out who may read the files, for a copy that has lost their modes.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def validate(
     *,
     folders: tuple[str, ...],
@@ -35,33 +26,24 @@ def validate(
     ignore_modes: bool,
     as_json: bool,
 ) -> int:
-    """Re-read a run's files and say what differs from what it wrote.
-
-    FOLDER is an output folder, whose latest run is taken, or a run's own, OUT/runs/RUN_ID.
-    """
+    """Prints every check of every run that is meant, and returns the exit code."""
     if every and run_id:
         raise click.UsageError("--run and --all exclude each other; use one")
-
-    from batch_screen.cli.progress import watcher  # noqa: PLC0415
-    from batch_screen.commands.validate import runs_in  # noqa: PLC0415 (heavy)
-    from batch_screen.commands.validate import validate as validated  # noqa: PLC0415
-    from batch_screen.runs.events import RunEvents  # noqa: PLC0415
-
     wanted = [(f, r) for f in folders for r in (runs_in(f) if every else [run_id])]
-    with watcher(_HEARTBEAT_SECONDS) as progress:
+    with watcher() as progress:
         found = [
-            validated(folder, run, RunEvents(progress), ignore_modes=ignore_modes)
+            batch_screen.validate(folder, run, RunEvents(progress), ignore_modes=ignore_modes)
             for folder, run in wanted
         ]
-    show(_json(found) if as_json else "\n\n".join(map(_block, found)))
+    if as_json:
+        print_json(_as_json(found))
+    else:
+        print_text("\n\n".join(map(_block, found)))
     return ExitCode.COMPLETE if all(each.is_whole for each in found) else ExitCode.CONTENT
 
 
-def _json(found: list[Validation]) -> str:
-    import msgspec  # noqa: PLC0415
-
-    runs = [{"whole": each.is_whole, **msgspec.to_builtins(each)} for each in found]
-    return msgspec.json.format(msgspec.json.encode(runs)).decode()
+def _as_json(found: Sequence[Validation]) -> list[dict[str, object]]:
+    return [{"whole": each.is_whole, **msgspec.structs.asdict(each)} for each in found]
 
 
 def _block(found: Validation) -> str:
@@ -73,8 +55,6 @@ def _block(found: Validation) -> str:
 
 
 def _state(found: Validation) -> str:
-    from batch_screen.tables.integrity import PRIVATE  # noqa: PLC0415 (heavy)
-
     if found.is_whole:
         return "whole"
     if all(check.is_ok or check.name == PRIVATE for check in found.checks):

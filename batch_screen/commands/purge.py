@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from batch_screen.errors import ExitCode, InputError
+from batch_screen.job import STATE
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, is_run_id, latest_run, layout_of_run
 from batch_screen.storage.atomic import make_folder, sha256_of, sync_folder, translated, write_whole
 from batch_screen.storage.lock import locked
@@ -173,29 +174,20 @@ class Purge(msgspec.Struct, frozen=True):
         return sum(run.bytes for run in self.runs)
 
 
-def look(wanted: PurgeScope) -> Purge:
-    """What would go; changes nothing. Raises ``InputError`` (66) where a folder is missing."""
-    out, state = _folders(wanted)
-    old = [i for i in run_ids(out, state) if _date(i) < wanted.before.isoformat()]
-    chosen = [i for i in old if wanted.unfinished or _is_finished(wanted.out, i)]
-    found = [_old(out, state, run_id) for run_id in chosen]
-    runs = tuple(run for run in found if run.files or run.strangers)
-    left = tuple(run_id for run_id in old if run_id not in chosen)
-    going = {run.run_id for run in runs}
-    aside = len([*entries(state / _ASIDE)]) if state else 0
-    return Purge(wanted.before.isoformat(), runs, left, _next_latest(out, going), aside)
+def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
+    """Removes the old runs of the scope and says what went; ``dry_run``: only says what would.
 
-
-def purge(wanted: PurgeScope, locks: Sequence[Path]) -> Purge:
-    """Removes it, and says what. Raises ``RunLockedError`` where a run is going on.
-
-    Meanwhile it holds the locks of these folders, as a run does.
+    Holds the locks of both folders meanwhile, as a run does. Raises ``InputError`` (66) where
+    a folder is missing and ``RunLockedError`` where a run is going on.
     """
-    out, state = _folders(wanted)
+    out, state = _folders(scope)
+    if dry_run:
+        return _found(scope, out, state)
+    locks = [scope.state] if scope.out is None else [scope.state, scope.out / STATE]
     with ExitStack() as held:
         for folder in dict.fromkeys(locks):
             held.enter_context(locked(make_folder(folder)))
-        found = look(wanted)
+        found = _found(scope, out, state)
         if out is not None:
             _set_latest(out, found.latest)
         for run in found.runs:
@@ -210,16 +202,28 @@ def purge(wanted: PurgeScope, locks: Sequence[Path]) -> Purge:
     return found
 
 
-def _folders(wanted: PurgeScope) -> tuple[Path | None, Path | None]:
+def _found(scope: PurgeScope, out: Path | None, state: Path | None) -> Purge:
+    """What would go of these folders; changes nothing."""
+    old = [i for i in run_ids(out, state) if _date(i) < scope.before.isoformat()]
+    chosen = [i for i in old if scope.unfinished or _is_finished(scope.out, i)]
+    found = [_old(out, state, run_id) for run_id in chosen]
+    runs = tuple(run for run in found if run.files or run.strangers)
+    left = tuple(run_id for run_id in old if run_id not in chosen)
+    going = {run.run_id for run in runs}
+    aside = len([*entries(state / _ASIDE)]) if state else 0
+    return Purge(scope.before.isoformat(), runs, left, _next_latest(out, going), aside)
+
+
+def _folders(scope: PurgeScope) -> tuple[Path | None, Path | None]:
     """The output folder and the state folder, each if something of it is wanted and it is there."""
-    named = wanted.state if wanted.out is None else wanted.out
+    named = scope.state if scope.out is None else scope.out
     if not named.is_dir():
         raise InputError(
             f"{named}: there is no such folder; check the path of --out or --state-dir",
             exit_code=ExitCode.NO_INPUT,
         )
-    out = wanted.out if wanted.outputs else None
-    return out, wanted.state if wanted.states and wanted.state.is_dir() else None
+    out = scope.out if scope.outputs else None
+    return out, scope.state if scope.states and scope.state.is_dir() else None
 
 
 def _old(out: Path | None, state: Path | None, run_id: str) -> PurgeItem:

@@ -22,8 +22,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from batch_screen.cli.init import DEFAULT_NAME
-from batch_screen.cli.main import cli
+from batch_screen.cli.main import DEFAULT_NAME, cli
 from batch_screen.config.key import CREDENTIAL
 from batch_screen.config.load import KEY_FILE_VARIABLE, load_settings, variable_names
 from batch_screen.config.settings import Settings

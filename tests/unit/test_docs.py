@@ -12,8 +12,7 @@ import pytest
 from polars import Boolean
 
 import batch_screen
-from batch_screen.cli.init import DEFAULT_NAME
-from batch_screen.cli.main import cli
+from batch_screen.cli.main import DEFAULT_NAME, cli
 from batch_screen.cli.options import _SETTINGS
 from batch_screen.config.load import load_settings, sections, variable_names
 from batch_screen.config.parsing import AMOUNTS, RATES
@@ -247,3 +246,10 @@ def test_every_decision_names_its_files_and_what_would_reopen_it() -> None:
         assert files, decision
         assert [file for file in files if not (ROOT / file).exists()] == [], decision
         assert "*Reopen*:" in " ".join(decision.split()), decision
+
+
+def test_type_checkers_see_the_public_names() -> None:
+    """The imports for type checkers are those of the table that Python uses."""
+    source = (ROOT / "batch_screen" / "__init__.py").read_text("utf-8")
+    imported = re.findall(r"from batch_screen\.(\S+) import (\w+) as \2\b", source)
+    assert {name: module for module, name in imported} == batch_screen._HOMES

@@ -2,12 +2,21 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_screen.cli.console import Stderr, fitted, open_missing, settle, show, tell
+from batch_screen.cli.console import (
+    Stderr,
+    fitted,
+    open_missing,
+    print_json,
+    print_stderr,
+    print_text,
+    settle,
+)
 
 BLOCK = """\
 batch-screen 0.1.0 · run 20261125-3d6b96fb7d · complete · sandbox answers, not real ones
@@ -71,12 +80,14 @@ class Dead(io.StringIO):
         raise self._error
 
 
-def test_what_is_shown_and_told(capsys: pytest.CaptureFixture[str]) -> None:
-    show("figures")
-    tell("progress")
+def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    print_text("figures")
+    print_json({"file": Path("x", "+447700900123")}, indent=0)
+    print_stderr("progress")
     Stderr().write("bar")
     settle()
-    assert capsys.readouterr() == ("figures\n", "progress\nbar")
+    json_line = '{"file": "x/+4477••••••23"}'
+    assert capsys.readouterr() == (f"figures\n{json_line}\n", "progress\nbar")
 
 
 @pytest.mark.parametrize("error", ERRORS)
@@ -85,8 +96,8 @@ def test_nothing_fails_for_want_of_a_reader(
 ) -> None:
     for name in ("stdout", "stderr"):
         monkeypatch.setattr(sys, name, Dead(error))
-    show("figures")
-    tell("progress")
+    print_text("figures")
+    print_stderr("progress")
     Stderr().write("bar")
     Stderr().flush()
     settle()
@@ -100,7 +111,7 @@ def test_missing_streams_are_opened(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, name, None)
     open_missing()
     assert sys.stdin.buffer.read() == b""
-    show("figures")
-    tell("progress")
+    print_text("figures")
+    print_stderr("progress")
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         stream.close()

@@ -6,8 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from batch_screen.cli.diff import _lines
-from batch_screen.cli.diff_block import change_totals, cohort_words
+from batch_screen.cli.diff import _lines, change_totals, cohort_words
 from batch_screen.commands.diff import Diff, Example
 from batch_screen.masking import safe_text
 from batch_screen.tables.summary import Change, Changes, Cohort

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from batch_screen.cli.doctor import _lines, _shown
+from batch_screen.cli.doctor import _lines, _print
 from batch_screen.diagnostics.findings import Diagnosis, failed, not_checked, warning, well
 
 FOUND = Diagnosis(
@@ -32,7 +32,7 @@ def test_a_line_each_with_what_to_do_below() -> None:
 
 
 def test_json_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _shown(FOUND, as_json=True) == 69
+    assert _print(FOUND, as_json=True) == 69
     told = json.loads(capsys.readouterr().out)
     assert told["exit_code"] == 69
     assert [f["health"] for f in told["findings"]] == ["ok", "warning", "failed", "not checked"]

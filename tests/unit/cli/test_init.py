@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from batch_screen.cli.init import DEFAULT_NAME
-from batch_screen.cli.main import cli
+from batch_screen.cli.main import DEFAULT_NAME, cli
 from batch_screen.config.load import load_settings
 from batch_screen.errors import ConfigurationError, OutputError
 

@@ -9,8 +9,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from batch_screen.cli.options import _JOB, _SETTINGS, job_of, job_options, list_options
-from batch_screen.cli.run import run
+from batch_screen.cli import options
+from batch_screen.cli.job import job_of
+from batch_screen.cli.main import run
+from batch_screen.cli.options import _SETTINGS
 from batch_screen.config.settings import Settings
 from batch_screen.errors import AuthenticationError, BatchScreenError, ConfigurationError
 from batch_screen.job import Job
@@ -31,9 +33,9 @@ def job(*arguments: str, needs_key: bool = False, **environment: str) -> Job:
     jobs = []
 
     @click.command()
-    @job_options
-    def command(**options: Any) -> None:
-        jobs.append(job_of(options, needs_key=needs_key))
+    @options.job
+    def command(**given: Any) -> None:
+        jobs.append(job_of(given, needs_key=needs_key))
 
     result = CliRunner(env=environment).invoke(command, ["list.csv", *arguments])
     if isinstance(result.exception, BatchScreenError):
@@ -96,14 +98,13 @@ def test_an_option_sets_its_setting(arguments: str, section: str, name: str, val
 
 def test_every_option_goes_somewhere() -> None:
     @click.command()
-    @job_options
-    def command(**options: Any) -> None: ...
+    @options.job
+    def command(**given: Any) -> None: ...
 
     of_this_start = {"inputs", "config", "run_date", "new_run", "sandbox", "no_header"}
     of_run = {"fail_if", "log_format", "metrics_file", "summary_file"}
     assert {option.name for option in command.params} == {*_SETTINGS, *of_this_start} - of_run
     assert {option.name for option in run.params} == {*_SETTINGS, *of_this_start, "as_json"}
-    assert len(command.params) == len(_JOB)
     for section, name in _SETTINGS.values():
         assert hasattr(getattr(Settings(), section), name)
 
@@ -192,8 +193,8 @@ def test_the_key_file_of_a_file_of_settings(tmp_path: Path) -> None:
 
 def test_there_is_no_option_for_the_key_itself() -> None:
     @click.command()
-    @job_options
-    def command(**options: Any) -> None: ...
+    @options.job
+    def command(**given: Any) -> None: ...
 
     result = CliRunner().invoke(command, ["list.csv", "--api-key", KEY])
     assert result.exit_code == 2
@@ -202,8 +203,8 @@ def test_there_is_no_option_for_the_key_itself() -> None:
 @pytest.mark.parametrize("day", ["1999-12-31", "2101-01-01", "0001-01-01"])
 def test_dates_that_cannot_be_meant(day: str) -> None:
     @click.command()
-    @job_options
-    def command(**options: Any) -> None: ...
+    @options.job
+    def command(**given: Any) -> None: ...
 
     result = CliRunner().invoke(command, ["list.csv", "--run-date", day])
     assert result.exit_code == 2
@@ -214,8 +215,8 @@ def test_dates_that_cannot_be_meant(day: str) -> None:
 @pytest.mark.parametrize("value", ["", " ", ","])
 def test_an_unset_variable_lifts_no_restriction(option: str, value: str) -> None:
     @click.command()
-    @job_options
-    def command(**options: Any) -> None: ...
+    @options.job
+    def command(**given: Any) -> None: ...
 
     result = CliRunner().invoke(command, ["list.csv", option, value])
     assert result.exit_code == 2
@@ -226,9 +227,9 @@ def test_a_command_may_take_the_options_of_lists_alone(tmp_path: Path) -> None:
     jobs = []
 
     @click.command()
-    @list_options
-    def command(**options: Any) -> None:
-        jobs.append(job_of(options, needs_key=False))
+    @options.lists
+    def command(**given: Any) -> None:
+        jobs.append(job_of(given, needs_key=False))
 
     config = tmp_path / "settings.toml"
     config.write_text('[output]\nfolder = "out"\n[input]\ndelimiter = ";"\n')
@@ -240,4 +241,4 @@ def test_a_command_may_take_the_options_of_lists_alone(tmp_path: Path) -> None:
     assert (found.settings.output.folder, found.settings.input.delimiter) == ("out", ";")
     assert CliRunner().invoke(command, ["list.csv", "--rate", "5"]).exit_code == 2
     names = {option.name for option in command.params}
-    assert names < {option.name for option in click.command()(job_options(lambda: None)).params}
+    assert names < {option.name for option in click.command()(options.job(lambda: None)).params}

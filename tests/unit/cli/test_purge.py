@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from batch_screen.cli.main import cli
-from batch_screen.cli.purge import _before, _block
+from batch_screen.cli.purge import _before, _lines
 from batch_screen.commands.purge import Purge, PurgeItem
 
 OLD = PurgeItem(
@@ -22,7 +22,7 @@ OLD = PurgeItem(
 
 def test_what_would_go() -> None:
     found = Purge("2025-06-01", (OLD,), ("20250104-0123456789",), "20260301-0123456789", 2)
-    lines = _block(found).splitlines()
+    lines = [*_lines(found)]
     assert lines == [
         "purge: 1 run dated before 2025-06-01, 7 files, 4.8 MiB",
         "",
@@ -33,8 +33,9 @@ def test_what_would_go() -> None:
         "  latest.json .. will name run 20260301-0123456789",
     ]
     assert max(map(len, lines)) <= 80
-    assert _block(Purge("2025-06-01", (OLD,), (), "")).endswith("will go: no complete run stays")
-    assert _block(Purge("2025-06-01", (), ())).startswith("purge: 0 runs dated before")
+    *_, last = _lines(Purge("2025-06-01", (OLD,), (), ""))
+    assert last.endswith("will go: no complete run stays")
+    assert next(_lines(Purge("2025-06-01", (), ()))).startswith("purge: 0 runs dated before")
 
 
 def test_days() -> None:

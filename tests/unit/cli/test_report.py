@@ -1,21 +1,30 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
-from batch_screen.cli.report import _json
+import pytest
+
+from batch_screen.cli.report import report
 from batch_screen.commands.report import ReportResult
 from batch_screen.tables.breakdown import Breakdown, Signs
 
 
-def test_json_holds_counts_and_a_masked_path() -> None:
-    found = Breakdown(2_000_000, Signs(forwarded=3), {"sim-swap/check": {"GB": {"yes": 1}}})
+@pytest.mark.parametrize(
+    "breakdown",
+    [None, Breakdown(2_000_000, Signs(forwarded=3), {"sim-swap/check": {"GB": {"yes": 1}}})],
+    ids=["stopped", "complete"],
+)
+def test_json_holds_counts_and_a_masked_path(
+    breakdown: Breakdown | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     path = "/pages/+447700900123/report.html"
-    told = json.loads(_json(ReportResult("r", "complete", "Complete", path, 9, "ab", found)))
-    assert told["breakdown"]["numbers"] == 2_000_000
-    assert told["breakdown"]["signs"]["forwarded"] == 3
-    assert told["path"] == "/pages/+4477••••••23/report.html"
-
-
-def test_a_stopped_run_has_no_breakdown() -> None:
-    told = json.loads(_json(ReportResult("r", "stopped", "Stopped", "p", 9, "ab", None)))
-    assert (told["status"], told["breakdown"]) == ("stopped", None)
+    written = ReportResult("r", "complete", "Complete", path, 9, "ab", breakdown)
+    monkeypatch.setattr("batch_screen.commands.report.report", lambda *_: written)
+    report(run="out", out=None, run_id=None, path=None, as_json=True)
+    printed: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert (printed["status"], printed["path"]) == ("complete", "/pages/+4477••••••23/report.html")
+    found = printed["breakdown"]
+    assert (found and found["numbers"]) == (breakdown and 2_000_000)

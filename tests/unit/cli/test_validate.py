@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 
-from batch_screen.cli.validate import _block, _json
+import msgspec
+
+from batch_screen.cli.validate import _as_json, _block
 from batch_screen.tables.integrity import Difference, Validation, VerifyCheck
 
 FINE = VerifyCheck("marker", "_SUCCESS holds the manifest's SHA-256", 1)
@@ -57,7 +59,8 @@ def test_why_checks_were_not_made_is_said_once() -> None:
 
 
 def test_json_says_the_same() -> None:
-    told = json.loads(_json([Validation("r", "out", (FINE,)), Validation("s", "out", (WRONG,))]))
+    found = [Validation("r", "out", (FINE,)), Validation("s", "out", (WRONG,))]
+    told = json.loads(msgspec.json.encode(_as_json(found)))
     assert [(run["run_id"], run["whole"]) for run in told] == [("r", True), ("s", False)]
     [check] = told[1]["checks"]
     assert check["differences"][1] == {"where": "a", "what": "gone"}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from batch_screen.commands import purge as purging
 from batch_screen.commands.purge import (
     PurgeScope,
     entries,
-    look,
     outputs,
     purge,
     run_ids,
@@ -142,7 +142,7 @@ def left(out: Path, run_id: str) -> list[Path]:
 
 def test_looking_changes_nothing_and_says_everything(out: Path) -> None:
     before = sorted(out.rglob("*"))
-    found = look(wanted(out))
+    found = purge(wanted(out), dry_run=True)
     assert [(run.run_id, len(run.outputs), len(run.state)) for run in found.runs] == [(OLD, 6, 4)]
     assert found.unfinished == (OLDER,)
     assert found.latest == NEW
@@ -153,7 +153,7 @@ def test_looking_changes_nothing_and_says_everything(out: Path) -> None:
 
 def test_an_old_run_goes_and_nothing_else(out: Path) -> None:
     kept = sorted([*left(out, NEW), *left(out, OLDER)])
-    found = purge(wanted(out), [out / ".state"])
+    found = purge(wanted(out))
     assert left(out, OLD) == []
     assert sorted([*left(out, NEW), *left(out, OLDER)]) == kept
     assert not (out / "results" / "run_date=2025-01-05").exists()
@@ -161,28 +161,28 @@ def test_an_old_run_goes_and_nothing_else(out: Path) -> None:
     assert found.latest == NEW
     assert latest_run(out) == NEW
     assert latest_check(layout_of_run(out, NEW)).is_ok
-    assert look(wanted(out)).runs == ()
+    assert purge(wanted(out), dry_run=True).runs == ()
 
 
 def test_unfinished_runs_go_only_when_they_are_named(out: Path) -> None:
-    found = purge(wanted(out, unfinished=True), [out / ".state"])
+    found = purge(wanted(out, unfinished=True))
     assert [run.run_id for run in found.runs] == [OLDER, OLD]
     assert left(out, OLDER) == []
 
 
 def test_only_one_of_the_two(out: Path) -> None:
-    purge(wanted(out, outputs=False), [out / ".state"])
+    purge(wanted(out, outputs=False))
     assert [p for p in left(out, OLD) if ".state" in p.parts] == []
     assert layout_of_run(out, OLD).marker.exists()
     assert latest_run(out) == OLD
-    purge(wanted(out, states=False), [out / ".state"])
+    purge(wanted(out, states=False))
     assert left(out, OLD) == []
 
 
 def test_the_last_run_takes_latest_json_with_it(tmp_path: Path) -> None:
     out = make_folder(tmp_path / "alone")
     written(out, OLD)
-    assert purge(wanted(out), []).latest == ""
+    assert purge(wanted(out)).latest == ""
     assert not (out / "latest.json").exists()
 
 
@@ -191,7 +191,7 @@ def test_what_is_not_ours_stays(out: Path) -> None:
     also = out / ".state" / "runs" / OLD / "sealed" / "copy.parquet"
     mine.touch()
     also.touch()
-    found = purge(wanted(out), [out / ".state"])
+    found = purge(wanted(out))
     assert found.runs[0].strangers == (f"runs/{OLD}/notes.txt", f"{OLD}/sealed/copy.parquet")
     assert found.runs[0].state == ()
     assert mine.exists()
@@ -222,37 +222,38 @@ def test_killed_at_any_step_no_half_run_looks_complete(
         patched.setattr(Path, "unlink", killing(Path.unlink))
         patched.setattr(Path, "rename", killing(Path.rename))
         patched.setattr(purging, "write_whole", killing(atomic.write_whole))
+        patched.setattr(purging, "locked", nullcontext)  # the system frees a killed one's lock
         with pytest.raises(Killed):
-            purge(wanted(out), [])
+            purge(wanted(out))
     layout = layout_of_run(out, OLD)
     if layout.marker.exists():  # then nothing of it is gone
-        assert len(look(wanted(out, states=False)).runs[0].outputs) == 6
+        assert len(purge(wanted(out, states=False), dry_run=True).runs[0].outputs) == 6
     state = out / ".state" / "runs" / OLD
     assert not state.exists() or len([p for p in state.rglob("*") if p.is_file()]) == 4
-    assert not look(wanted(out)).is_empty
-    purge(wanted(out), [])
+    assert not purge(wanted(out), dry_run=True).is_empty
+    purge(wanted(out))
     assert left(out, OLD) == []
-    assert look(wanted(out)).is_empty
+    assert purge(wanted(out), dry_run=True).is_empty
     assert latest_check(layout_of_run(out, NEW)).is_ok
 
 
 def test_a_run_that_goes_on_is_not_touched(out: Path) -> None:
     before = sorted(left(out, OLD))
     with locked(out / ".state"), pytest.raises(RunLockedError):
-        purge(wanted(out), [out / ".state"])
+        purge(wanted(out))
     assert sorted(left(out, OLD)) == before
 
 
 def test_folders_that_are_not_there(tmp_path: Path) -> None:
     for wrong in (wanted(tmp_path / "no"), PurgeScope(None, tmp_path / "no", BEFORE)):
         with pytest.raises(InputError, match="no such folder; check the path") as error:
-            look(wrong)
+            purge(wrong, dry_run=True)
         assert error.value.exit_code == 66
 
 
 def test_without_an_output_folder_no_run_is_known_to_be_finished(out: Path) -> None:
-    found = look(PurgeScope(None, out / ".state", BEFORE))
+    found = purge(PurgeScope(None, out / ".state", BEFORE), dry_run=True)
     assert (found.runs, found.unfinished) == ((), (OLDER, OLD))
-    found = purge(PurgeScope(None, out / ".state", BEFORE, unfinished=True), [])
+    found = purge(PurgeScope(None, out / ".state", BEFORE, unfinished=True))
     assert [run.outputs for run in found.runs] == [(), ()]
     assert layout_of_run(out, OLD).marker.exists()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batch_screen.cli.status_block import Resuming, resuming, status_block
+from batch_screen.cli.status import Resuming, resuming, status_block
 from batch_screen.commands.status import RunStatus, State, Status
 from batch_screen.config.load import load_settings
 from batch_screen.config.settings import Settings

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_screen.cli import log, session
-from batch_screen.cli.session import SessionConsole
+from batch_screen.cli import log, run
+from batch_screen.cli.run import SessionConsole
 from batch_screen.commands.run import RunResult
 from batch_screen.config.sections import Output
 from batch_screen.config.settings import Settings
@@ -41,9 +41,9 @@ def test_a_start_that_comes_to_its_end(
 ) -> None:
     log.choose(log.JSON)
     begun = SessionConsole(settings, as_json=True)
-    with begun.told():
+    with begun.reported():
         begun.belong_to(RUN_ID)
-        begun.screened = screened
+        begun.result = screened
     said = capsys.readouterr()
     told = json.loads(said.out)
     assert told == json.loads(Path(settings.output.summary_file).read_bytes())
@@ -61,8 +61,8 @@ def test_in_text_the_block_says_it_all(
     settings: Settings, screened: RunResult, capsys: pytest.CaptureFixture[str]
 ) -> None:
     begun = SessionConsole(settings, as_json=False)
-    with begun.told():
-        begun.screened = screened
+    with begun.reported():
+        begun.result = screened
     said = capsys.readouterr()
     assert f"run {RUN_ID}" in said.out
     assert said.err == ""
@@ -72,7 +72,7 @@ def test_in_text_the_block_says_it_all(
     ("error", "code", "cause"),
     [
         (AuthenticationError("no key of +491713920012"), 77, "no key of +4917••••••12"),
-        (KeyError("x"), 1, "this is a bug, please report it: KeyError at test_session.py"),
+        (KeyError("x"), 1, "this is a bug, please report it: KeyError at test_run.py"),
         (MemoryError(), 71, "the system gave out: MemoryError"),
         (KeyboardInterrupt(), 130, ""),
     ],
@@ -82,7 +82,7 @@ def test_whatever_ends_it_is_told_and_goes_on(
 ) -> None:
     begun = SessionConsole(settings, as_json=False)
     begun.run_date = "2026-11-23"
-    with pytest.raises(type(error)), begun.told():
+    with pytest.raises(type(error)), begun.reported():
         raise error
     told = json.loads(Path(settings.output.summary_file).read_bytes())
     assert (told["status"], told["exit_code"], told["run_date"]) == ("failed", code, "2026-11-23")
@@ -95,8 +95,8 @@ def test_what_cannot_be_shown_is_told_all_the_same(
     def fail(*_: object) -> str:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(session, "closing_block", fail)
+    monkeypatch.setattr(run, "closing_block", fail)
     begun = SessionConsole(settings, as_json=False)
-    with pytest.raises(ZeroDivisionError), begun.told():
-        begun.screened = screened
+    with pytest.raises(ZeroDivisionError), begun.reported():
+        begun.result = screened
     assert Path(settings.output.summary_file).exists()

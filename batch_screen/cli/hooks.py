@@ -24,7 +24,7 @@ from batch_screen.masking import MaskedRecords, safe_line
 _MESSAGE_CHARACTERS = 200
 
 
-def keep_quiet() -> None:
+def install_hooks() -> None:
     """From now on nothing prints a traceback, a number or a key, and nothing dumps them."""
     _log_masked()
     warnings.showwarning = _warn

@@ -7,18 +7,18 @@ import sys
 
 import pytest
 
-from batch_screen.cli.last_words import described
+from batch_screen.cli.hooks import described
 from tests.discretion import secrets_in
 
 KEY = "distinctive-5up3r-s3cret"
 NUMBER = "+442079460123"
 BEGIN = f"""
 import asyncio, faulthandler, gc, logging, os, sys, threading, warnings
-from batch_screen.cli.last_words import keep_quiet
+from batch_screen.cli.hooks import install_hooks
 from batch_screen.masking import hide
 key, number = {KEY!r}, {NUMBER!r}
 hide(key)
-keep_quiet()
+install_hooks()
 text = f"{{key}} {{number}} \\x1b[2J"
 """
 SCENES = {
@@ -38,7 +38,7 @@ SCENES = {
         (
             "from batch_screen.cli import log\n"
             "def give_out(*_): raise SystemError('error return without exception set')\n"
-            "log.tell = give_out\n"
+            "log.print_stderr = give_out\n"
             "raise ValueError(text)"
         ),
         "Error: the system gave out",
@@ -47,7 +47,7 @@ SCENES = {
         (
             "from batch_screen.cli import log\n"
             "def give_out(*_): raise SystemError('error return without exception set')\n"
-            "log.choose(log.JSON); log.tell_json = give_out\n"
+            "log.choose(log.JSON); log.print_stderr_raw = give_out\n"
             "raise ValueError(text)"
         ),
         '{"level": "error", "event": "error", "message": "the system gave out',

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_screen.cli.check_block import check_block
+from batch_screen.cli.check import check_block
 from batch_screen.cli.text import WIDTH
 from batch_screen.input.columns import FoundBy
 from batch_screen.masking import mask_cell, mask_number, safe_text
