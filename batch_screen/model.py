@@ -114,7 +114,7 @@ SPARED = frozenset({NOT_NEEDED, *UNCHANGED})
 """Reasons of ``skipped`` that are a plan's and no failure: nothing is lacking."""
 
 
-class Source(StrEnum):
+class AnswerSource(StrEnum):
     """Where an outcome comes from; one that was skipped comes from nowhere."""
 
     ASKED = "asked"
@@ -284,7 +284,7 @@ class Outcome(
     latency_ms: float | None = None
     responded_at: datetime | None = None
     correlator: str | None = None
-    source: Source | None = Source.ASKED
+    source: AnswerSource | None = AnswerSource.ASKED
     source_run_id: str | None = None
     last_observed_at: datetime | None = None
 

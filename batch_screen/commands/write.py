@@ -25,7 +25,7 @@ from batch_screen.comparison.previous import BASE_URL, CurrentRun, summary_befor
 from batch_screen.config.sections import Output
 from batch_screen.config.settings import Settings
 from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, exit_code_of
-from batch_screen.journal.records import Tally
+from batch_screen.journal.records import SpendCounter
 from batch_screen.journal.seal import is_sealed, read_outcomes, read_sealed, sealed_path
 from batch_screen.masking import mask_number, safe_line
 from batch_screen.model import Plan, Session
@@ -325,7 +325,7 @@ def _outcomes_so_far(run: Run, plan: Plan, until: float | None) -> Iterator[pl.L
         if is_sealed(run.sealed, run.run_id, shard):
             yield pl.scan_parquet(sealed_path(run.sealed, shard))
         else:
-            yield read_outcomes(run.journal, run.run_id, shard, Tally()).lazy()
+            yield read_outcomes(run.journal, run.run_id, shard, SpendCounter()).lazy()
 
 
 def _summary(

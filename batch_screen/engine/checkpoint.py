@@ -17,7 +17,7 @@ from batch_screen.engine.dependencies import Decision, Following, Number, Rules,
 from batch_screen.engine.retry import NOT_COUNTED
 from batch_screen.engine.tasks import Clock, Task, utc_now
 from batch_screen.errors import OutputError
-from batch_screen.journal.records import Record, Tally
+from batch_screen.journal.records import Record, SpendCounter
 from batch_screen.journal.seal import (
     drop_segments,
     is_sealed,
@@ -65,7 +65,7 @@ class History:
         self.held: dict[Key, Outcome] = {}
         self.outcomes: dict[str, dict[Endpoint, Outcome]] = {}
         self.proved: Counter[Endpoint] = Counter()
-        self.tally = Tally()
+        self.tally = SpendCounter()
         self._complete = len(endpoints)
         replay = Replay(run.journal, run.run_id, shard)
         for record in replay:
@@ -149,7 +149,7 @@ def so_far(run: Run, plan: Plan, endpoints: Sequence[Endpoint]) -> SoFar:
     Raises ``JournalError`` if what was saved is damaged: before anything more is bought.
     """
     answered, proved = dict.fromkeys(endpoints, 0), Counter[Endpoint]()
-    tally = Tally()
+    tally = SpendCounter()
     begun = set(shards_with_segments(run.journal))
     for shard, planned in enumerate(plan.shards):
         if is_sealed(run.sealed, run.run_id, shard):

@@ -21,12 +21,12 @@ from batch_screen.engine.tasks import Clock, Task, utc_now
 from batch_screen.model import (
     LONGEST_WINDOW_MINUTES,
     NOT_NEEDED,
+    AnswerSource,
     Endpoint,
     LatestChange,
     Lookup,
     Outcome,
     OutcomeKind,
-    Source,
 )
 
 # How far back a check looks, so that nothing is left out since the last observation: pure.
@@ -233,7 +233,9 @@ def _is_beyond(rules: Rules, number: Number, check: Endpoint, now: datetime) -> 
 def _is_dated(answer: Outcome) -> bool:
     """Whether a date was answered just now: a reused one knows nothing of today."""
     is_reported = answer.latest_change is LatestChange.REPORTED
-    return answer.kind is OutcomeKind.SUCCESS and is_reported and answer.source is Source.ASKED
+    return (
+        answer.kind is OutcomeKind.SUCCESS and is_reported and answer.source is AnswerSource.ASKED
+    )
 
 
 def _is_unchanged(rules: Rules, number: Number, found: Outcome) -> bool:
@@ -268,7 +270,7 @@ def _derived(rules: Rules, number: Number, check: Endpoint, date: Outcome) -> Ou
         kind=OutcomeKind.SUCCESS,
         swapped=changed_at >= at - timedelta(minutes=minutes),
         responded_at=at,
-        source=Source.DERIVED,
+        source=AnswerSource.DERIVED,
         last_observed_at=last_observed_at(rules, number.past, check),
     )
 
@@ -389,7 +391,7 @@ def _reused(endpoint: Endpoint, row: dict[str, Any]) -> Outcome:
         latest_change_raw=row["latest_change_raw"],
         http_status=row["http_status"],
         responded_at=row["responded_at"],
-        source=Source.REUSED,
+        source=AnswerSource.REUSED,
         source_run_id=row["source_run_id"],
         last_observed_at=row["last_observed_at"],
     )

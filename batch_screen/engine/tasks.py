@@ -14,12 +14,12 @@ import msgspec
 
 from batch_screen.model import (
     Answer,
+    AnswerSource,
     Attempt,
     Endpoint,
     Intent,
     Lookup,
     Outcome,
-    Source,
     WithheldOutcome,
 )
 
@@ -110,7 +110,7 @@ def outcome_of(
         latency_ms=latency_ms,
         responded_at=None if sent is None else now,
         correlator=None if sent is None else sent.correlator,
-        source=None if sent is None else Source.ASKED,
+        source=None if sent is None else AnswerSource.ASKED,
         last_observed_at=task.last_observed_at,
     )
 

@@ -16,7 +16,7 @@ from itertools import islice
 from batch_screen.config.screening import Input
 from batch_screen.errors import InputError
 from batch_screen.input import detect
-from batch_screen.input.layout import Column, Layout, shown
+from batch_screen.input.layout import FileLayout, InputColumn, shown
 from batch_screen.masking import mask_cell
 from batch_screen.model import ColumnKind
 
@@ -61,15 +61,17 @@ class FoundBy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ChosenColumns:
     """The columns to read from one file; ``kept`` by their names in the first file."""
 
-    phone: Column
-    region: Column | None
-    kept: dict[str, Column]
+    phone: InputColumn
+    region: InputColumn | None
+    kept: dict[str, InputColumn]
 
 
-def choose(layout: Layout, settings: Input, first: Choice | None = None) -> Choice:
+def choose(
+    layout: FileLayout, settings: Input, first: ChosenColumns | None = None
+) -> ChosenColumns:
     """The columns the settings name; the phone column is guessed where they name none.
 
     ``first`` is the first file's choice, which every other file has to repeat by name.
@@ -87,10 +89,10 @@ def choose(layout: Layout, settings: Input, first: Choice | None = None) -> Choi
             "numbers; choose another with --phone-column, or write it as text"
         )
     region = _region(layout, settings.region_column) if settings.region_column else None
-    return Choice(phone, region, _kept(layout, settings, first))
+    return ChosenColumns(phone, region, _kept(layout, settings, first))
 
 
-def found_by(layout: Layout, phone: Column, settings: Input) -> FoundBy:
+def found_by(layout: FileLayout, phone: InputColumn, settings: Input) -> FoundBy:
     """How ``choose`` came to the phone column of a file."""
     if settings.phone_column:
         return FoundBy.OPTION
@@ -99,7 +101,7 @@ def found_by(layout: Layout, phone: Column, settings: Input) -> FoundBy:
     return FoundBy.ONLY_COLUMN if len(layout.columns) == 1 else FoundBy.CONTENT
 
 
-def likely_region(layout: Layout, chosen: Choice) -> Column | None:
+def likely_region(layout: FileLayout, chosen: ChosenColumns) -> InputColumn | None:
     """The column that by name and content holds two-letter regions, if just one does.
 
     Only a hint: a wrong region would ask about strangers, so such a column is never taken unasked.
@@ -120,7 +122,7 @@ def _is_code(cell: str) -> bool:
     return len(code) == 2 and code.isascii() and code.isalpha()
 
 
-def _region(layout: Layout, name: str) -> Column:
+def _region(layout: FileLayout, name: str) -> InputColumn:
     region = _named(layout, name, "region")
     if region.kind is not ColumnKind.TEXT:
         raise InputError(
@@ -130,7 +132,9 @@ def _region(layout: Layout, name: str) -> Column:
     return region
 
 
-def _kept(layout: Layout, settings: Input, first: Choice | None) -> dict[str, Column]:
+def _kept(
+    layout: FileLayout, settings: Input, first: ChosenColumns | None
+) -> dict[str, InputColumn]:
     keeps_all = settings.keep_columns == _ALL
     if first:
         names = list(first.kept)
@@ -167,7 +171,7 @@ def _kept(layout: Layout, settings: Input, first: Choice | None) -> dict[str, Co
     return {column.name: column for column in chosen}
 
 
-def _named(layout: Layout, name: str, role: str) -> Column:
+def _named(layout: FileLayout, name: str, role: str) -> InputColumn:
     """The column of that name, else the one that differs in case only."""
     if layout.csv and not layout.csv.has_header and name.isdecimal():
         name = f"column_{int(name)}"
@@ -186,7 +190,7 @@ def _named(layout: Layout, name: str, role: str) -> Column:
     return matches[0]
 
 
-def _missing(layout: Layout, name: str, role: str) -> InputError:
+def _missing(layout: FileLayout, name: str, role: str) -> InputError:
     by_folded = {c.name.casefold(): c.name for c in layout.columns}
     # Comparing takes long for long names; nobody mistypes one of those.
     short = [folded for folded in by_folded if len(folded) <= _SHORT_NAME][:_COMPARED]
@@ -199,7 +203,7 @@ def _missing(layout: Layout, name: str, role: str) -> InputError:
     )
 
 
-def _listing(layout: Layout, descriptions: Iterable[str]) -> str:
+def _listing(layout: FileLayout, descriptions: Iterable[str]) -> str:
     """The first columns' descriptions, as many as a line has room for."""
     listed: list[str] = []
     for each in islice(descriptions, _LISTED):
@@ -209,7 +213,7 @@ def _listing(layout: Layout, descriptions: Iterable[str]) -> str:
     return ", ".join(listed) + (", …" if len(layout.columns) > len(listed) else "")
 
 
-def _guessed(layout: Layout) -> Column:
+def _guessed(layout: FileLayout) -> InputColumn:
     _refuse_data_header(layout)
     readable = [c for c in layout.columns if c.kind]
     named = [c for c in readable if _normal(c.name) in _PHONE_NAMES]
@@ -223,11 +227,11 @@ def _guessed(layout: Layout) -> Column:
     raise _undecided(layout)
 
 
-def _certain(layout: Layout, column: Column) -> Column:
+def _certain(layout: FileLayout, column: InputColumn) -> InputColumn:
     return _named(layout, column.name, "phone")
 
 
-def _by_content(columns: list[Column]) -> Column | None:
+def _by_content(columns: list[InputColumn]) -> InputColumn | None:
     clear = [c for c in columns if detect.most(c.sample, detect.is_clearly_number)]
     if len(clear) != 1:
         return None
@@ -238,7 +242,7 @@ def _by_content(columns: list[Column]) -> Column | None:
     return clear[0] if possible == clear else None
 
 
-def _fits_its_name(column: Column) -> bool:
+def _fits_its_name(column: InputColumn) -> bool:
     return detect.most(column.sample, detect.was_number, _TRUSTED_SHARE)
 
 
@@ -252,7 +256,7 @@ def _normal(name: str) -> str:
     return "".join(c for c in letters if c.isalnum())
 
 
-def _refuse_data_header(layout: Layout) -> None:
+def _refuse_data_header(layout: FileLayout) -> None:
     if layout.csv is None or not layout.csv.has_header:
         return
     for column in layout.columns:
@@ -263,7 +267,7 @@ def _refuse_data_header(layout: Layout) -> None:
             )
 
 
-def _undecided(layout: Layout) -> InputError:
+def _undecided(layout: FileLayout) -> InputError:
     examples = (
         (column.name, next((c for c in column.sample if c and c.strip()), ""))
         for column in layout.columns

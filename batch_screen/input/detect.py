@@ -17,7 +17,7 @@ from batch_screen.errors import InputError
 from batch_screen.input import parquet
 from batch_screen.input.csv import Row, allow_long_cells, checked_encoding, parse, unpacked, utf8
 from batch_screen.input.files import translated
-from batch_screen.input.layout import Column, Csv, Layout, Packing, unique
+from batch_screen.input.layout import Csv, FileLayout, InputColumn, Packing, unique
 from batch_screen.input.limits import Caps
 from batch_screen.masking import plain
 from batch_screen.model import ColumnKind
@@ -141,7 +141,7 @@ _MOST_CONTROLS = 0.02
 _SEPARATOR_LINE = re.compile(rb'"?sep=(.)"?\r?[\n\r]', re.IGNORECASE)
 
 
-def sniff(path: Path, name: str, settings: Input) -> Layout:
+def sniff(path: Path, name: str, settings: Input) -> FileLayout:
     """The layout of one file; InputError (65) where it holds no rows of a known kind."""
     caps = Caps.of(settings)
     allow_long_cells()
@@ -176,7 +176,7 @@ def sniff(path: Path, name: str, settings: Input) -> Layout:
     )
     offset = start + sum(map(len, lines[:taken]))
     csv_layout = Csv(packing, encoding, delimiter, offset, settings.has_header)
-    return Layout(path, name, _columns(header, rows), csv_layout)
+    return FileLayout(path, name, _columns(header, rows), csv_layout)
 
 
 def _first(chunks: Iterator[bytes]) -> bytes:
@@ -348,13 +348,13 @@ def _refuse_widths(header: Row, rows: list[Row], name: str, *, is_whole: bool) -
         )
 
 
-def _columns(header: list[str], rows: list[Row]) -> tuple[Column, ...]:
+def _columns(header: list[str], rows: list[Row]) -> tuple[InputColumn, ...]:
     # Short rows under a wide header would take room for every cell they lack.
     rows = [row for row in rows if row][: max(_FEWEST_ROWS, _SAMPLE_CELLS // len(header))]
     columns = []
     for position, (name, is_duplicate) in enumerate(unique(header)):
         cells = tuple((row[position] or None) if position < len(row) else None for row in rows)
         columns.append(
-            Column(name, position, cells, kind=csv_kind(cells), is_duplicate=is_duplicate)
+            InputColumn(name, position, cells, kind=csv_kind(cells), is_duplicate=is_duplicate)
         )
     return tuple(columns)

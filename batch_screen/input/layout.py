@@ -26,7 +26,7 @@ _TEXT = pl.String()
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class InputColumn:
     """One column of one file; ``sample`` holds cells from the file's beginning as text.
 
     ``kind`` is None where the type cannot hold a phone number, ``dtype`` is None where it
@@ -57,7 +57,7 @@ class Csv:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class FileLayout:
     """A file, the name it has in messages and in ``source_file``, and its columns.
 
     ``csv`` is None for a Parquet file; ``codec`` is what that one's first column is packed with.
@@ -65,7 +65,7 @@ class Layout:
 
     path: Path
     name: str
-    columns: tuple[Column, ...]
+    columns: tuple[InputColumn, ...]
     csv: Csv | None
     codec: str = ""
 

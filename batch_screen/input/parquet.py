@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from batch_screen.errors import InputError
 from batch_screen.input.files import translated
-from batch_screen.input.layout import Column, Layout, unique
+from batch_screen.input.layout import FileLayout, InputColumn, unique
 from batch_screen.input.limits import Caps, Weights, opened
 from batch_screen.model import ColumnKind
 
@@ -37,7 +37,7 @@ _ARROW: Mapping[pl.DataType, Any] = {
 _EXACT = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}
 
 
-def describe(path: Path, name: str, caps: Caps) -> Layout:
+def describe(path: Path, name: str, caps: Caps) -> FileLayout:
     """The layout of a Parquet file, with a sample of its text and number columns."""
     with translated(name), path.open("rb") as source:
         file = opened(source, name, caps)
@@ -55,7 +55,7 @@ def describe(path: Path, name: str, caps: Caps) -> Layout:
         for position, (field, (label, is_duplicate)) in enumerate(zip(schema, named, strict=True)):
             kind = _kind(field.type)
             columns.append(
-                Column(
+                InputColumn(
                     label,
                     position,
                     sample.get(field.name, ()),
@@ -65,7 +65,7 @@ def describe(path: Path, name: str, caps: Caps) -> Layout:
                     is_duplicate=is_duplicate,
                 )
             )
-        return Layout(path, name, tuple(columns), None, _codec(file.metadata))
+        return FileLayout(path, name, tuple(columns), None, _codec(file.metadata))
 
 
 def _codec(metadata: Any) -> str:
@@ -76,10 +76,10 @@ def _codec(metadata: Any) -> str:
 
 
 def frames(
-    layout: Layout,
-    phone: Column,
-    region: Column | None,
-    kept: Mapping[str, tuple[Column, pl.DataType]],
+    layout: FileLayout,
+    phone: InputColumn,
+    region: InputColumn | None,
+    kept: Mapping[str, tuple[InputColumn, pl.DataType]],
     caps: Caps,
 ) -> Iterator[pl.DataFrame]:
     """Rows in file order: raw, raw_region (String), ragged (Boolean, false), then ``kept``.

@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 from batch_screen.config.screening import Input
 from batch_screen.errors import ExitCode, InputError
 from batch_screen.input import parquet
-from batch_screen.input.columns import Choice, choose
+from batch_screen.input.columns import ChosenColumns, choose
 from batch_screen.input.csv import CHUNK_BYTES, RAGGED, Shape, guessed_encoding, unpacked, utf8
 from batch_screen.input.csv import frames as csv_frames
 from batch_screen.input.detect import is_data, sniff, was_number
 from batch_screen.input.files import translated
-from batch_screen.input.layout import Csv, Layout, Packing
+from batch_screen.input.layout import Csv, FileLayout, Packing
 from batch_screen.input.limits import Caps
 from batch_screen.model import ColumnKind
 from batch_screen.schema import KEPT_PREFIX
@@ -33,7 +33,7 @@ _USUAL_PACKING = 5
 """Bytes of text in a byte of a packed list."""
 
 
-def expected_rows(layout: Layout, caps: Caps) -> int:
+def expected_rows(layout: FileLayout, caps: Caps) -> int:
     """About how many rows; exact for Parquet. InputError: it cannot be read."""
     with translated(layout.name):
         if layout.csv is None:
@@ -64,7 +64,7 @@ class Table:
     region_column: str | None
     column_kind: ColumnKind
     kept: Mapping[str, pl.DataType]
-    files: tuple[tuple[Layout, Choice], ...]
+    files: tuple[tuple[FileLayout, ChosenColumns], ...]
     _caps: Caps
     _chunk_bytes: int = CHUNK_BYTES
 
@@ -98,7 +98,7 @@ class Table:
         """About how many rows there are; see ``expected``."""
         return sum(expected_rows(layout, self._caps) for layout, _ in self.files)
 
-    def encoding_of(self, layout: Layout) -> str:
+    def encoding_of(self, layout: FileLayout) -> str:
         """The encoding a text file is read in, ``ascii`` if any would do; empty for Parquet.
 
         Reads the file up to its first letter outside ASCII.
@@ -123,7 +123,7 @@ class Table:
                 )
                 row += frame.height
 
-    def _file_frames(self, layout: Layout, choice: Choice) -> Iterator[pl.DataFrame]:
+    def _file_frames(self, layout: FileLayout, choice: ChosenColumns) -> Iterator[pl.DataFrame]:
         if layout.csv:
             return self._text_frames(layout, layout.csv, choice)
         kept = {
@@ -132,7 +132,9 @@ class Table:
         }
         return parquet.frames(layout, choice.phone, choice.region, kept, self._caps)
 
-    def _text_frames(self, layout: Layout, csv: Csv, choice: Choice) -> Iterator[pl.DataFrame]:
+    def _text_frames(
+        self, layout: FileLayout, csv: Csv, choice: ChosenColumns
+    ) -> Iterator[pl.DataFrame]:
         read = [c.position for c in (choice.phone, choice.region, *choice.kept.values()) if c]
         shape = Shape(csv.delimiter, len(layout.columns), tuple(sorted(set(read))))
         raw_region = pl.col(str(choice.region.position)) if choice.region else pl.lit(None)
@@ -176,7 +178,7 @@ def open_table(
         raise InputError(
             "no input: name a file, a folder, or - for stdin", exit_code=ExitCode.NO_INPUT
         )
-    files: list[tuple[Layout, Choice]] = []
+    files: list[tuple[FileLayout, ChosenColumns]] = []
     for path, name in zip(paths, names or _short(paths), strict=True):
         layout = sniff(path, name, settings)
         files.append((layout, choose(layout, settings, files[0][1] if files else None)))
@@ -200,7 +202,7 @@ def _short(paths: Sequence[Path]) -> list[str]:
     return [path.absolute().relative_to(folder).as_posix() for path in paths]
 
 
-def _one_kind(files: Sequence[tuple[Layout, Choice]]) -> ColumnKind:
+def _one_kind(files: Sequence[tuple[FileLayout, ChosenColumns]]) -> ColumnKind:
     """The phone column's kind, which decides how every cell is read."""
     kind = files[0][1].phone.kind
     for layout, choice in files:
@@ -212,7 +214,7 @@ def _one_kind(files: Sequence[tuple[Layout, Choice]]) -> ColumnKind:
     return kind or ColumnKind.TEXT
 
 
-def _one_dtype(files: Sequence[tuple[Layout, Choice]], name: str) -> pl.DataType:
+def _one_dtype(files: Sequence[tuple[FileLayout, ChosenColumns]], name: str) -> pl.DataType:
     dtypes = {choice.kept[name].dtype for _, choice in files}
     only = dtypes.pop() if len(dtypes) == 1 else None
     return only or pl.String()
@@ -262,6 +264,6 @@ def open_listed(path: Path, name: str, settings: Input) -> Table:
     return open_table([path], found, [name])
 
 
-def _begins_with_a_number(layout: Layout) -> bool:
+def _begins_with_a_number(layout: FileLayout) -> bool:
     first = [column.sample[0] for column in layout.columns if column.sample]
     return any(was_number(cell) or is_data(cell) for cell in first if cell)

@@ -98,7 +98,7 @@ def decode(line: bytes) -> Record:
 # no connection could be made are taken back.
 
 
-class Tally:
+class SpendCounter:
     """Counts records, whatever their order, and what was counted before."""
 
     def __init__(self) -> None:

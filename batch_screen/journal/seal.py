@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 
 from batch_screen.errors import JournalError
-from batch_screen.journal.records import Tally
+from batch_screen.journal.records import SpendCounter
 from batch_screen.journal.segments import Replay, segments
 from batch_screen.model import Endpoint, Outcome, Spent
 from batch_screen.schema import LOOKUP, Column, dtypes
@@ -53,7 +53,7 @@ def seal(journal: Path, sealed: Path, run_id: str, shard: int, *, expected: int)
 
     Raises ``JournalError`` if there are not exactly ``expected`` outcomes.
     """
-    tally = Tally()
+    tally = SpendCounter()
     outcomes = read_outcomes(journal, run_id, shard, tally)
     if outcomes.height != expected:
         raise JournalError(
@@ -104,7 +104,7 @@ def _seal(folder: Path, run_id: str, shard: int) -> Seal:
     return found
 
 
-def read_outcomes(journal: Path, run_id: str, shard: int, tally: Tally) -> pl.DataFrame:
+def read_outcomes(journal: Path, run_id: str, shard: int, tally: SpendCounter) -> pl.DataFrame:
     """The shard's saved outcomes with the columns ``schema.LOOKUP``, one row per lookup.
 
     ``tally`` counts every record on the way: a segment is read once.
@@ -117,7 +117,7 @@ def read_outcomes(journal: Path, run_id: str, shard: int, tally: Tally) -> pl.Da
     return _first_of_each(outcomes[order])
 
 
-def _outcomes(replay: Replay, tally: Tally) -> Iterator[Outcome]:
+def _outcomes(replay: Replay, tally: SpendCounter) -> Iterator[Outcome]:
     for record in replay:
         tally.count(record)
         if isinstance(record, Outcome):

@@ -31,7 +31,7 @@ _ANSWER = ("e164", "region", "number_type", "rule")
 _ONE_READING = r"^[^\d+]*[0+]"
 
 
-class Cells(NamedTuple):
+class OptOutCells(NamedTuple):
     """A list's cells: frames of source_row, raw, raw_region and ragged, and what they are.
 
     ``name`` is what messages call the list.
@@ -91,7 +91,7 @@ def permit(judged: pl.DataFrame, settings: Numbers, opted_out: pl.Series) -> pl.
     )
 
 
-def read_opt_outs(cells: Cells, settings: Numbers, default_region: str) -> pl.Series:
+def read_opt_outs(cells: OptOutCells, settings: Numbers, default_region: str) -> pl.Series:
     """The digits of all numbers in the list (UInt64), sorted, each once.
 
     A cell is read as the run reads its own, at strictness ``possible``; digits that can be

@@ -23,7 +23,7 @@ from batch_screen.masking import plain
 from batch_screen.model import Plan
 from batch_screen.numbers.frame import normalise_frame
 from batch_screen.numbers.normalise import Normaliser, metadata_version
-from batch_screen.numbers.restrict import NOBODY, Cells, permit, read_opt_outs
+from batch_screen.numbers.restrict import NOBODY, OptOutCells, permit, read_opt_outs
 from batch_screen.numbers.rules import REMEDY, RejectReason
 from batch_screen.planning.history import (
     EarlierRun,
@@ -178,7 +178,7 @@ def opt_outs(settings: Settings, watch: RunEvents, identity: Identity | None = N
     path, name = listed.path, listed.name or str(listed.path)
     watch.progress.stage("opting out")
     table = open_listed(path, name, settings.input)
-    cells = Cells(_told(table.batches(), watch), table.column_kind, name)
+    cells = OptOutCells(_told(table.batches(), watch), table.column_kind, name)
     found = read_opt_outs(cells, settings.numbers, settings.input.default_region)
     if identity:
         refuse_changed(path, identity.settings[OPT_OUT_FILE], name)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from batch_screen.config.screening import Input
-from batch_screen.input.columns import Choice, found_by, likely_region
-from batch_screen.input.layout import Column, Layout, shown
+from batch_screen.input.columns import ChosenColumns, found_by, likely_region
+from batch_screen.input.layout import FileLayout, InputColumn, shown
 from batch_screen.input.table import Table
 from batch_screen.masking import mask_text, plain
 from batch_screen.model import ColumnKind
@@ -34,7 +34,11 @@ def shown_file(name: str) -> str:
 
 
 def _facts(
-    layout: Layout, choice: Choice, table: Table, settings: Input, counts: tuple[int, int]
+    layout: FileLayout,
+    choice: ChosenColumns,
+    table: Table,
+    settings: Input,
+    counts: tuple[int, int],
 ) -> FileFacts:
     rows, accepted = counts
     csv = layout.csv
@@ -56,12 +60,12 @@ def _facts(
     )
 
 
-def _is_misread(column: Column) -> bool:
+def _is_misread(column: InputColumn) -> bool:
     """Whether the header or a cell at the file's beginning says so."""
     return is_misread(column.name) or any(is_misread(cell) for cell in column.sample if cell)
 
 
-def _type(column: Column) -> str:
+def _type(column: InputColumn) -> str:
     """The column's type; of text that holds decimals throughout, that it does."""
     if column.kind is ColumnKind.TEXT:
         return TEXT
@@ -69,7 +73,7 @@ def _type(column: Column) -> str:
     return column.kind.value if is_csv and column.kind else column.type_name
 
 
-def _role(column: Column, choice: Choice) -> str:
+def _role(column: InputColumn, choice: ChosenColumns) -> str:
     if column.position == choice.phone.position:
         return "phone"
     is_region = choice.region is not None and column.position == choice.region.position

@@ -10,7 +10,14 @@ import msgspec.structs
 import polars as pl
 
 from batch_screen.config.settings import Prices
-from batch_screen.model import NOT_NEEDED, UNCHANGED, Endpoint, LatestChange, OutcomeKind, Source
+from batch_screen.model import (
+    NOT_NEEDED,
+    UNCHANGED,
+    AnswerSource,
+    Endpoint,
+    LatestChange,
+    OutcomeKind,
+)
 from batch_screen.tables.summary import Lookups, Saved
 
 
@@ -136,8 +143,8 @@ def _spared() -> dict[str, pl.Expr]:
     """Lookups without a request of their own, by what spared it."""
     reason = pl.when(pl.col("outcome") == OutcomeKind.SKIPPED.value).then("reason")
     claims = {
-        "derived": pl.col("source") == Source.DERIVED.value,
-        "reused": pl.col("source") == Source.REUSED.value,
+        "derived": pl.col("source") == AnswerSource.DERIVED.value,
+        "reused": pl.col("source") == AnswerSource.REUSED.value,
         "unchanged": reason.is_in(UNCHANGED),
         "not_needed": reason == NOT_NEEDED,
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 
-from batch_screen.model import Endpoint, LatestChange, OutcomeKind, Source
+from batch_screen.model import AnswerSource, Endpoint, LatestChange, OutcomeKind
 from batch_screen.schema import (
     KEPT_PREFIX,
     LOOKUP,
@@ -52,7 +52,7 @@ def _gap_minutes() -> pl.Expr:
 
 def _with_contradictions(outcomes: pl.DataFrame) -> pl.DataFrame:
     """Compares each check with the date of the same signal, where both were asked."""
-    is_asked = _is_success() & (pl.col("source") == Source.ASKED.value)
+    is_asked = _is_success() & (pl.col("source") == AnswerSource.ASKED.value)
     dates = outcomes.filter(is_asked & pl.col("endpoint").is_in([*_CHECK_OF])).select(
         "e164",
         pl.col("endpoint").replace_strict(_CHECK_OF, return_dtype=pl.String),

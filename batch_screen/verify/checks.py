@@ -18,10 +18,10 @@ from batch_screen.model import (
     LONGEST_WINDOW_MINUTES,
     NOT_NEEDED,
     SPARED,
+    AnswerSource,
     Endpoint,
     LatestChange,
     OutcomeKind,
-    Source,
 )
 from batch_screen.planning.shards import shard_of
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES
@@ -101,9 +101,9 @@ _MINUTE = 60_000_000
 _SUCCESS = col.outcome == OutcomeKind.SUCCESS.value
 _SKIPPED = col.outcome == OutcomeKind.SKIPPED.value
 _SPARED = _SKIPPED & col.reason.is_in([*SPARED]).fill_null(value=False)
-_ASKED = col.source == Source.ASKED.value
-_DERIVED = col.source == Source.DERIVED.value
-_REUSED = col.source == Source.REUSED.value
+_ASKED = col.source == AnswerSource.ASKED.value
+_DERIVED = col.source == AnswerSource.DERIVED.value
+_REUSED = col.source == AnswerSource.REUSED.value
 _IS_DATE = col.endpoint.is_in([e.value for e in Endpoint if e.answers_date])
 _IS_CHECK = col.endpoint.is_in([e.value for e in Endpoint if e.takes_max_age])
 _IS_FORWARDING = col.endpoint == Endpoint.CALL_FORWARDING_CHECK.value
@@ -280,7 +280,7 @@ _HAS_DATE = (col.said == LatestChange.REPORTED.value).fill_null(value=False)
 _AGE = (col.date_at - col.date).dt.total_microseconds()
 _IS_WITHIN = col.max_age_minutes.cast(pl.Int64) * _MINUTE >= _AGE
 _SOURCES = {
-    "a source nobody knows": ~col.source.is_in([*Source]),
+    "a source nobody knows": ~col.source.is_in([*AnswerSource]),
     "a source though they were skipped, or none though they were not": col.source.is_null()
     != _SKIPPED,
     "requests though they were not asked": _NOT_ASKED & (col.attempts > 0),

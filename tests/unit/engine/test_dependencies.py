@@ -41,6 +41,7 @@ from batch_screen.errors import Stopped
 from batch_screen.model import (
     NOT_NEEDED,
     Answer,
+    AnswerSource,
     Endpoint,
     Key,
     LatestChange,
@@ -48,7 +49,6 @@ from batch_screen.model import (
     Outcome,
     OutcomeKind,
     Plan,
-    Source,
 )
 from batch_screen.runs.state import Run
 from tests.making import known_rows, made, number
@@ -168,7 +168,7 @@ def pasts(draw: st.DrawFn) -> EarlierAnswers:
             latest_change=found.latest_change,
             latest_change_at=found.latest_change_at,
             responded_at=ago(600),
-            source=Source.REUSED,
+            source=AnswerSource.REUSED,
             source_run_id="20260301-0123456789",
         )
     return EarlierAnswers(observed, reusable if draw(st.booleans()) else {})
@@ -182,7 +182,7 @@ def test_every_endpoint_comes_to_one_outcome_and_is_asked_once_at_most(
     assert set(outcomes) == set(ruled.endpoints)
     assert len(asked) == len(set(asked))
     for endpoint, outcome in outcomes.items():
-        assert (endpoint in asked) == (outcome.source is Source.ASKED)
+        assert (endpoint in asked) == (outcome.source is AnswerSource.ASKED)
         assert (outcome.attempts > 0) == (endpoint in asked)
         assert (outcome.source is None) == (outcome.kind is OutcomeKind.SKIPPED)
 
@@ -207,7 +207,7 @@ def test_what_was_not_asked_has_its_reason(
     outcomes, asked = played(ruled, world, past)
     for endpoint, outcome in outcomes.items():
         first = ruled.only_where_changed.get(endpoint)
-        if outcome.source is Source.DERIVED:
+        if outcome.source is AnswerSource.DERIVED:
             date = world.answer(endpoint.date or endpoint)
             assert endpoint.date in asked
             assert date.latest_change_at is not None
@@ -216,7 +216,7 @@ def test_what_was_not_asked_has_its_reason(
             assert outcome.responded_at == date.responded_at
         elif outcome.reason == NOT_NEEDED:
             assert endpoint in ruled.joined
-            assert outcomes[endpoint.check].source is not Source.DERIVED
+            assert outcomes[endpoint.check].source is not AnswerSource.DERIVED
         elif outcome.source is None:
             assert first is not None
             found = outcomes[first]
@@ -224,7 +224,7 @@ def test_what_was_not_asked_has_its_reason(
             assert not found.swapped
             assert not found.active
             assert outcome.reason == first.unchanged
-        if endpoint in ruled.joined and outcome.source is Source.ASKED:
+        if endpoint in ruled.joined and outcome.source is AnswerSource.ASKED:
             assert past.observed_at[endpoint.check] <= ago(2400 - ruled.margin_minutes)
 
 
@@ -308,7 +308,7 @@ def test_a_date_that_was_reused_derives_nothing() -> None:
     ruled = rules([SIM, SIM_DATE], derive_checks=True, reuse_within_minutes=DAY)
     reused = World({SIM_DATE: 5}).answer(SIM_DATE)
     past = EarlierAnswers(
-        {}, {SIM_DATE: Outcome(NUMBER, SIM_DATE, kind=reused.kind, source=Source.REUSED)}
+        {}, {SIM_DATE: Outcome(NUMBER, SIM_DATE, kind=reused.kind, source=AnswerSource.REUSED)}
     )
     outcomes, asked = played(ruled, World({}), past)
     assert kinds(outcomes) == {SIM: "asked", SIM_DATE: "reused"}

@@ -6,12 +6,14 @@ import pytest
 
 from batch_screen.config.screening import Input
 from batch_screen.errors import InputError
-from batch_screen.input.columns import Choice, FoundBy, choose, found_by, likely_region
+from batch_screen.input.columns import ChosenColumns, FoundBy, choose, found_by, likely_region
 from batch_screen.input.detect import sniff
-from batch_screen.input.layout import Column
+from batch_screen.input.layout import InputColumn
 
 
-def _choose(folder: Path, text: str, first: Choice | None = None, **settings: object) -> Choice:
+def _choose(
+    folder: Path, text: str, first: ChosenColumns | None = None, **settings: object
+) -> ChosenColumns:
     path = folder / "x.csv"
     path.write_text(text, encoding="utf-8")
     chosen = Input.model_validate(settings)
@@ -130,7 +132,7 @@ def test_other_files_repeat_the_first_ones_choice(tmp_path: Path) -> None:
 
 def test_the_region_column_is_found(tmp_path: Path) -> None:
     region = _choose(tmp_path, "phone,land\n01713920012,DE\n", region_column="Land").region
-    assert isinstance(region, Column)
+    assert isinstance(region, InputColumn)
     assert region.position == 1
 
 

@@ -17,7 +17,7 @@ from batch_screen.input.detect import (
     most,
     sniff,
 )
-from batch_screen.input.layout import Csv, Layout, Packing
+from batch_screen.input.layout import Csv, FileLayout, Packing
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_most_counts_only_filled_cells() -> None:
     assert csv_kind([None, ""]) == "text"
 
 
-def _sniff(folder: Path, content: bytes, **settings: object) -> Layout:
+def _sniff(folder: Path, content: bytes, **settings: object) -> FileLayout:
     path = folder / "x.csv"
     path.write_bytes(content)
     return sniff(path, "x.csv", Input.model_validate(settings))
 
 
-def _csv(layout: Layout) -> Csv:
+def _csv(layout: FileLayout) -> Csv:
     assert layout.csv
     return layout.csv
 

@@ -15,7 +15,7 @@ from batch_screen.journal.records import (
     BadLineError,
     Header,
     Record,
-    Tally,
+    SpendCounter,
     decode,
     encode,
 )
@@ -220,7 +220,7 @@ ENDS: dict[str, tuple[list[Record], Spent]] = {
 
 
 def counted(*records: Record) -> dict[Endpoint, Spent]:
-    tally = Tally()
+    tally = SpendCounter()
     for record in records:
         tally.count(record)
     return tally.spent()
@@ -245,7 +245,7 @@ def test_any_order_and_any_cut_into_parts(ends: list[str], chance: random.Random
     expected = Spent(
         sum(ENDS[end][1].requests for end in ends), sum(ENDS[end][1].refusals for end in ends)
     )
-    whole = Tally()
+    whole = SpendCounter()
     for part in (records[:cut], records[cut:]):
         whole.add(counted(*part))
     assert whole.spent() == counted(*records)

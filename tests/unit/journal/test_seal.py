@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from batch_screen.errors import JournalError, OutputError
 from batch_screen.journal import seal as seal_module
-from batch_screen.journal.records import Record, Tally
+from batch_screen.journal.records import Record, SpendCounter
 from batch_screen.journal.seal import (
     drop_segments,
     is_sealed,
@@ -178,7 +178,7 @@ def test_any_order_of_saving_gives_the_first_of_each_lookup_sorted(
     first: dict[tuple[str, str], int] = {}
     for o in outcomes:
         first.setdefault((o.e164, o.endpoint.value), o.attempts)
-    found = read_outcomes(place.journal, RUN, 0, Tally())
+    found = read_outcomes(place.journal, RUN, 0, SpendCounter())
     assert found.select("e164", "endpoint", "attempts").rows() == [
         (*key, order) for key, order in sorted(first.items())
     ]

@@ -16,7 +16,7 @@ from batch_screen.numbers.frame import ADDED_COLUMNS, normalise_frame
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.restrict import (
     NOBODY,
-    Cells,
+    OptOutCells,
     permit,
     read_opt_outs,
     refuse_unknown_regions,
@@ -54,7 +54,7 @@ def listed(
     batches = [frame_of(cells[at : at + 2]) for at in range(0, len(cells), 2)]
     for number, batch in enumerate(batches):
         batches[number] = batch.with_columns(pl.col("source_row") + 2 * number)
-    return read_opt_outs(Cells(batches, kind, "opt-out list no.txt"), Numbers(**how), region)
+    return read_opt_outs(OptOutCells(batches, kind, "opt-out list no.txt"), Numbers(**how), region)
 
 
 def judged(
@@ -280,7 +280,7 @@ def test_integer_columns_have_lost_their_zeros() -> None:
 
 
 def test_the_rows_own_region_counts() -> None:
-    cells = Cells([frame_of(["020 7946 0123"], "UK")], ColumnKind.TEXT, "no.csv")
+    cells = OptOutCells([frame_of(["020 7946 0123"], "UK")], ColumnKind.TEXT, "no.csv")
     assert read_opt_outs(cells, Numbers(), "DE").to_list() == [442079460123]
 
 
@@ -318,7 +318,7 @@ def test_two_numbers_that_cannot_both_be_known_are_such_a_cell() -> None:
 
 
 def test_a_row_whose_cells_may_be_shifted_is_such_a_row() -> None:
-    cells = Cells([frame_of([GERMAN, None], ragged=True)], ColumnKind.TEXT, "no.csv")
+    cells = OptOutCells([frame_of([GERMAN, None], ragged=True)], ColumnKind.TEXT, "no.csv")
     with pytest.raises(InputError, match=r"row 1 .*\(ragged_row\), nor can 1 more"):
         read_opt_outs(cells, Numbers(), "DE")
 
