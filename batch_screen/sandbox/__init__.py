@@ -2,6 +2,6 @@
 
 ``config`` says how it behaves, ``run`` starts it, ``server`` answers one request. What is
 true of a number lies in ``answers``; everything that goes wrong on purpose in ``faults``,
-``magic`` (per number), ``profiles`` (per share of lookups) and ``outages`` (for a while).
+``magic`` (per number) and ``profiles`` (per share of lookups, or for a while).
 It knows nothing of the client.
 """

@@ -7,18 +7,18 @@ can ask ``truth`` what a run should have found. Knows nothing of HTTP and of fau
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from batch_screen.config.sections import Dialect
 from batch_screen.model import Endpoint
-from batch_screen.sandbox.draws import draws
+from batch_screen.sandbox.contract import NOT_FOUND, PERMISSION_DENIED, Problem
 from batch_screen.sandbox.magic import MAGIC_NUMBERS, Behaviour, is_magic
-from batch_screen.sandbox.problems import NOT_FOUND, PERMISSION_DENIED, Problem
 
 DEFAULT_MAX_AGE_MINUTES = 240
-MAX_MAX_AGE_MINUTES = 2400
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = 10**9
@@ -26,6 +26,7 @@ _MINUTE = 60 * _SECOND
 _RECENT_MINUTES = (1.0, 2390.0)  # short of 2,400: a date cut to whole seconds stays recent
 _OLD_MINUTES = (2410.0, 5 * 525_600.0)
 _OTHER_MAGIC_MINUTES = 30 * 1440
+_EIGHT = struct.Struct(">8Q")
 
 
 class Population(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,3 +178,17 @@ def _instant(minutes_ago: float | None, now: datetime, fraction_digits: int) -> 
 
 def _ns(instant: datetime) -> int:
     return (instant - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def draws(seed: int, purpose: str, text: str) -> tuple[float, ...]:
+    """Eight independent draws from [0, 1), the same on every machine and in every process.
+
+    ``purpose`` (at most 16 ASCII characters) keeps draws for one use apart from another's.
+
+    >>> draws(0, "example", "+46701740605")[:2]
+    (0.8236383874122821, 0.44008874166942646)
+    """
+    key = seed.to_bytes(16, "big", signed=True)
+    digest = hashlib.blake2b(text.encode(), key=key, person=purpose.encode()).digest()
+    # 53 bits are what a float holds; dividing all 64 could round up to 1.
+    return tuple((word >> 11) / 2**53 for word in _EIGHT.unpack(digest))

@@ -13,8 +13,7 @@ from batch_screen.errors import ConfigurationError
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.answers import Population, World
 from batch_screen.sandbox.latency import Latency
-from batch_screen.sandbox.outages import Outage
-from batch_screen.sandbox.profiles import PROFILES, FaultRule
+from batch_screen.sandbox.profiles import PROFILES, FaultRule, Outage
 from batch_screen.sandbox.window import Window
 
 BASE_PATH = "/network-signal/v1"
@@ -95,11 +94,14 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
         waits += [r.fault.delay_seconds or 0 for r in self.rules]
         if not all(0 <= wait < math.inf for wait in waits):
             raise ConfigurationError("the sandbox's waiting times must not be negative or endless")
-        if not all(_makes_sense(outage) for outage in self.outages):
-            raise ConfigurationError(
-                "an outage of the sandbox must last a while, and begin after a number of requests "
-                "or of seconds, not both and not below 0"
-            )
+        for outage in self.outages:
+            begins = [b for b in (outage.after_requests, outage.at_seconds) if b is not None]
+            is_sensible = len(begins) < 2 and all(b >= 0 for b in begins)
+            if not (is_sensible and 0 < outage.lasting_seconds < math.inf):
+                raise ConfigurationError(
+                    "an outage of the sandbox must last a while, and begin after a number of "
+                    "requests or of seconds, not both and not below 0"
+                )
 
     def world(self) -> World:
         """What decides the answers; ask once, for today's midnight moves."""
@@ -125,8 +127,3 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
             return self.latency
         named = [PROFILES[name].latency for name in self.profiles]
         return next((latency for latency in reversed(named) if latency is not None), Latency())
-
-
-def _makes_sense(outage: Outage) -> bool:
-    begins = [b for b in (outage.after_requests, outage.at_seconds) if b is not None]
-    return 0 < outage.lasting_seconds < math.inf and len(begins) < 2 and all(b >= 0 for b in begins)

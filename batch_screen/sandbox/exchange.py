@@ -8,7 +8,7 @@ import struct
 
 from aiohttp import web
 
-from batch_screen.sandbox.faults import CORRELATOR, Delivery, Reply
+from batch_screen.sandbox.faults import CORRELATOR, Delivery, SandboxReply
 from batch_screen.sandbox.hostile import NOBODYS_CORRELATOR
 
 _DRAIN_SECONDS = 0.002
@@ -25,7 +25,7 @@ class Exchange:
         self.was_sent = False
         self.was_clean = False
 
-    async def deliver(self, reply: Reply) -> web.StreamResponse:
+    async def deliver(self, reply: SandboxReply) -> web.StreamResponse:
         """Waits as long as the reply asks, then sends it as far as its delivery goes."""
         if reply.delay_seconds:
             await asyncio.sleep(reply.delay_seconds)
@@ -50,7 +50,9 @@ class Exchange:
                 asyncio.get_running_loop().call_later(reply.pause_seconds, self._add, extra)
                 return response
 
-    async def _send_whole(self, reply: Reply, headers: list[tuple[str, str]]) -> web.Response:
+    async def _send_whole(
+        self, reply: SandboxReply, headers: list[tuple[str, str]]
+    ) -> web.Response:
         response = web.Response(
             status=reply.status, body=reply.body, content_type=reply.content_type, headers=headers
         )
@@ -63,7 +65,9 @@ class Exchange:
         self.was_clean = self.was_sent and reply.is_clean
         return response
 
-    async def _send_half(self, reply: Reply, headers: list[tuple[str, str]]) -> web.StreamResponse:
+    async def _send_half(
+        self, reply: SandboxReply, headers: list[tuple[str, str]]
+    ) -> web.StreamResponse:
         response = web.StreamResponse(status=reply.status, headers=headers)
         response.content_type = reply.content_type
         response.content_length = len(reply.body)
@@ -74,7 +78,7 @@ class Exchange:
             transport.close()
         return response
 
-    async def _send_pieces(self, reply: Reply) -> web.StreamResponse:
+    async def _send_pieces(self, reply: SandboxReply) -> web.StreamResponse:
         self.status = reply.status or None
         for piece in reply.pieces():
             self._add(piece)

@@ -1,7 +1,7 @@
 """What goes wrong on purpose: what becomes of an honest answer under each behaviour.
 
 Pure: the server sends what ``disturbed`` returns. Beside a status and a body a reply says
-how it is delivered, for some faults lie below HTTP. Who meets a fault is ``choice``'s.
+how it is delivered, for some faults lie below HTTP. Who meets a fault is said in ``profiles``.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from enum import Enum, auto
 from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
+from msgspec.structs import replace
 
 from batch_screen.config.sections import Dialect
 from batch_screen.model import Endpoint
-from batch_screen.sandbox import hostile, problems
+from batch_screen.sandbox import contract, hostile
 from batch_screen.sandbox.answers import field_name
+from batch_screen.sandbox.contract import Problem, Question
 from batch_screen.sandbox.magic import Behaviour, Fault
-from batch_screen.sandbox.problems import Problem
-from batch_screen.sandbox.questions import Question
 
 CORRELATOR = "x-correlator"
 REDIRECT_TARGET = "/_sandbox/elsewhere"
@@ -40,7 +40,7 @@ class Delivery(Enum):
     FOLLOWED = auto()  # the answer, and the pieces after it
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
+class SandboxReply(msgspec.Struct, frozen=True, kw_only=True):
     """What goes back to the client; ``is_clean`` marks a whole, honest 200."""
 
     status: int  # 0: what is sent has none
@@ -68,24 +68,26 @@ class Circumstances(msgspec.Struct, frozen=True):
     """A good key, for servers that repeat it."""
 
 
-def honest_reply(answer: dict[str, object] | Problem, dialect: Dialect) -> Reply:
+def honest_reply(answer: dict[str, object] | Problem, dialect: Dialect) -> SandboxReply:
     """The reply to an admitted, well-formed question when nothing goes wrong."""
     if isinstance(answer, Problem):
         return problem_reply(answer, dialect)
-    return Reply(status=200, body=msgspec.json.encode(answer), is_clean=True)
+    return SandboxReply(status=200, body=msgspec.json.encode(answer), is_clean=True)
 
 
-def problem_reply(problem: Problem, dialect: Dialect, *headers: tuple[str, str]) -> Reply:
+def problem_reply(problem: Problem, dialect: Dialect, *headers: tuple[str, str]) -> SandboxReply:
     """The reply that carries an error."""
-    return Reply(status=problem.status, body=problems.body(problem, dialect), headers=headers)
+    return SandboxReply(
+        status=problem.status, body=contract.problem_body(problem, dialect), headers=headers
+    )
 
 
 def disturbed(
-    fault: Fault, honest: Reply, question: Question, circumstances: Circumstances
-) -> Reply:
+    fault: Fault, honest: SandboxReply, question: Question, circumstances: Circumstances
+) -> SandboxReply:
     """The honest reply as the fault changes it; the four that are facts change nothing."""
     reply = _changed(fault.behaviour, honest, question, circumstances)
-    return msgspec.structs.replace(
+    return replace(
         reply,
         headers=reply.headers + _retry_after(fault, circumstances),
         delay_seconds=reply.delay_seconds + _delay_seconds(fault, circumstances),
@@ -117,85 +119,68 @@ def _retry_after(fault: Fault, circumstances: Circumstances) -> tuple[tuple[str,
 
 
 def _changed(
-    behaviour: Behaviour, honest: Reply, question: Question, circumstances: Circumstances
-) -> Reply:
+    behaviour: Behaviour, honest: SandboxReply, question: Question, circumstances: Circumstances
+) -> SandboxReply:
     if behaviour in _FORCED_PROBLEMS:
         return problem_reply(_FORCED_PROBLEMS[behaviour], circumstances.dialect)
     if behaviour in _FORCED_BODIES:
         field = field_name(question.endpoint, circumstances.dialect)
         body = _FORCED_BODIES[behaviour](field, question.endpoint)
-        return Reply(status=200, body=body)
+        return SandboxReply(status=200, body=body)
     if behaviour in hostile.RAW:
         is_drip = behaviour in (Behaviour.DRIP, Behaviour.ERROR_DRIP)
         pause = hostile.DRIP_SECONDS if is_drip else 0.0
         pieces = hostile.RAW[behaviour]
         status = 0 if behaviour is Behaviour.GARBLED else 200
-        return Reply(
+        return SandboxReply(
             status=status, body=b"", delivery=Delivery.RAW, pieces=pieces, pause_seconds=pause
         )
     if behaviour in _OF_THE_QUESTION:
         return _OF_THE_QUESTION[behaviour](honest, question, circumstances)
-    change = _CHANGES.get(behaviour)
-    return change(honest, circumstances) if change else honest
-
-
-def _wrong_type(field: str, endpoint: Endpoint) -> bytes:
-    return msgspec.json.encode({field: 1726645073 if endpoint.answers_date else "false"})
+    return _CHANGES[behaviour](honest) if behaviour in _CHANGES else honest
 
 
 def _duplicate_keys(field: str, endpoint: Endpoint) -> bytes:
-    if endpoint.answers_date:
-        return f'{{"{field}":null,"{field}":"2024-09-18T07:37:53Z"}}'.encode()
-    return f'{{"{field}":false,"{field}":true}}'.encode()
+    one, other = ("null", '"2024-09-18T07:37:53Z"') if endpoint.answers_date else ("false", "true")
+    return f'{{"{field}":{one},"{field}":{other}}}'.encode()
 
 
-def _poisoned(_: Reply, question: Question, circumstances: Circumstances) -> Reply:
+def _poisoned(_: SandboxReply, question: Question, circumstances: Circumstances) -> SandboxReply:
     fields = hostile.poisoned_fields(question.number, circumstances.key)
-    return Reply(status=422, body=msgspec.json.encode(fields))
+    return SandboxReply(status=422, body=msgspec.json.encode(fields))
 
 
-def _odd_document(_: Reply, question: Question, _circumstances: Circumstances) -> Reply:
-    return Reply(status=200, body=hostile.odd_document(question.number))
-
-
-def _under_an_own_correlator(honest: Reply, question: Question, _: Circumstances) -> Reply:
+def _under_an_own_correlator(
+    honest: SandboxReply, question: Question, _: Circumstances
+) -> SandboxReply:
     own = uuid5(NAMESPACE_URL, f"{question.endpoint} {question.number}")
     return _saying(honest, (CORRELATOR, str(own)))
 
 
-def _saying(honest: Reply, *headers: tuple[str, str]) -> Reply:
-    return msgspec.structs.replace(honest, headers=honest.headers + headers)
+def _saying(honest: SandboxReply, *headers: tuple[str, str]) -> SandboxReply:
+    return replace(honest, headers=honest.headers + headers)
 
 
-def _left(honest: Reply, requests: int, seconds: int) -> Reply:
+def _left(honest: SandboxReply, requests: int, seconds: int) -> SandboxReply:
     remaining, reset = ("X-RateLimit-Remaining", str(requests)), ("X-RateLimit-Reset", str(seconds))
     return _saying(honest, remaining, reset)
 
 
-def _compressed(honest: Reply, _: Circumstances) -> Reply:
+def _compressed(honest: SandboxReply) -> SandboxReply:
     # Without the time of its making: the same bytes every time.
     body = gzip.compress(honest.body, mtime=0)
-    return msgspec.structs.replace(_saying(honest, ("Content-Encoding", "gzip")), body=body)
+    return replace(_saying(honest, ("Content-Encoding", "gzip")), body=body)
 
 
-def _broken(honest: Reply, delivery: Delivery) -> Reply:
-    return msgspec.structs.replace(honest, delivery=delivery, is_clean=False)
-
-
-def _half_json(honest: Reply, _: Circumstances) -> Reply:
-    half = honest.body[: len(honest.body) // 2]
-    return msgspec.structs.replace(honest, body=half, is_clean=False)
-
-
-def _huge(honest: Reply, _: Circumstances) -> Reply:
+def _huge(honest: SandboxReply) -> SandboxReply:
     # Still valid JSON: only a client that bounds what it reads will notice.
     padding = b" " * (_HUGE_BYTES - len(honest.body))
     body = honest.body[:-1] + padding + honest.body[-1:]
-    return msgspec.structs.replace(honest, body=body, is_clean=False)
+    return replace(honest, body=body, is_clean=False)
 
 
-def _followed(honest: Reply, seconds: float) -> Reply:
-    return msgspec.structs.replace(
+def _followed(honest: SandboxReply, seconds: float) -> SandboxReply:
+    return replace(
         honest,
         delivery=Delivery.FOLLOWED,
         pieces=lambda: [hostile.OTHERS_ANSWER],
@@ -203,30 +188,18 @@ def _followed(honest: Reply, seconds: float) -> Reply:
     )
 
 
-def _html(status: int, title: bytes) -> Reply:
-    return Reply(status=status, body=_HTML % title, content_type="text/html")
+def _html(status: int, title: bytes) -> SandboxReply:
+    return SandboxReply(status=status, body=_HTML % title, content_type="text/html")
 
 
-def _empty_date(honest: Reply, _: Circumstances) -> Reply:
-    return _with_date(honest, lambda _date: "")
-
-
-def _offset_date(honest: Reply, _: Circumstances) -> Reply:
-    return _with_date(honest, _in_india)
-
-
-def _with_date(honest: Reply, change: Callable[[str], str]) -> Reply:
+def _with_date(honest: SandboxReply, change: Callable[[str], str]) -> SandboxReply:
     """The reply with its date changed; a claim, a null and an error stay as they are."""
     answer = msgspec.json.decode(honest.body)
     changed = {
         name: change(value) if name.startswith("latest") and value is not None else value
         for name, value in answer.items()
     }
-    return msgspec.structs.replace(honest, body=msgspec.json.encode(changed))
-
-
-def _future_date(honest: Reply, _: Circumstances) -> Reply:
-    return _with_date(honest, _a_century_on)
+    return replace(honest, body=msgspec.json.encode(changed))
 
 
 def _a_century_on(date: str) -> str:
@@ -250,20 +223,20 @@ def _in_india(date: str) -> str:
 
 
 _FORCED_PROBLEMS = {
-    Behaviour.INVALID: problems.INVALID_ARGUMENT,
-    Behaviour.UNAUTHENTICATED: problems.UNAUTHENTICATED,
-    Behaviour.PAYMENT_REQUIRED: problems.PAYMENT_REQUIRED,
-    Behaviour.FORBIDDEN: problems.PERMISSION_DENIED,
-    Behaviour.NOT_FOUND: problems.NOT_FOUND,
-    Behaviour.REQUEST_TIMEOUT: problems.REQUEST_TIMEOUT,
-    Behaviour.NOT_APPLICABLE: problems.NOT_APPLICABLE,
-    Behaviour.QUOTA: problems.QUOTA_EXCEEDED,
-    Behaviour.SERVER_ERROR: problems.INTERNAL_SERVER_ERROR,
-    Behaviour.NOT_IMPLEMENTED: problems.NOT_IMPLEMENTED,
-    Behaviour.RATE_LIMITED: problems.TOO_MANY_REQUESTS,
-    Behaviour.RATE_LIMITED_DATE: problems.TOO_MANY_REQUESTS,
-    Behaviour.UNAVAILABLE: problems.UNAVAILABLE,
-    Behaviour.DOWN: problems.UNAVAILABLE,
+    Behaviour.INVALID: contract.INVALID_ARGUMENT,
+    Behaviour.UNAUTHENTICATED: contract.UNAUTHENTICATED,
+    Behaviour.PAYMENT_REQUIRED: contract.PAYMENT_REQUIRED,
+    Behaviour.FORBIDDEN: contract.PERMISSION_DENIED,
+    Behaviour.NOT_FOUND: contract.NOT_FOUND,
+    Behaviour.REQUEST_TIMEOUT: contract.REQUEST_TIMEOUT,
+    Behaviour.NOT_APPLICABLE: contract.NOT_APPLICABLE,
+    Behaviour.QUOTA: contract.QUOTA_EXCEEDED,
+    Behaviour.SERVER_ERROR: contract.INTERNAL_SERVER_ERROR,
+    Behaviour.NOT_IMPLEMENTED: contract.NOT_IMPLEMENTED,
+    Behaviour.RATE_LIMITED: contract.TOO_MANY_REQUESTS,
+    Behaviour.RATE_LIMITED_DATE: contract.TOO_MANY_REQUESTS,
+    Behaviour.UNAVAILABLE: contract.UNAVAILABLE,
+    Behaviour.DOWN: contract.UNAVAILABLE,
 }
 
 _ASKING_TO_WAIT = frozenset(
@@ -271,46 +244,54 @@ _ASKING_TO_WAIT = frozenset(
 )
 
 _FORCED_BODIES: dict[Behaviour, Callable[[str, Endpoint], bytes]] = {
-    Behaviour.WRONG_TYPE: _wrong_type,
+    Behaviour.WRONG_TYPE: lambda field, endpoint: msgspec.json.encode(
+        {field: 1726645073 if endpoint.answers_date else "false"}
+    ),
     Behaviour.MISSING_FIELD: lambda _field, _endpoint: b"{}",
     Behaviour.NOT_A_NUMBER: lambda field, _endpoint: f'{{"{field}":NaN}}'.encode(),
     Behaviour.DUPLICATE_KEYS: _duplicate_keys,
     Behaviour.EMPTY_BODY: lambda _field, _endpoint: b"",
 }
 
-_OF_THE_QUESTION: dict[Behaviour, Callable[[Reply, Question, Circumstances], Reply]] = {
+_OF_THE_QUESTION: dict[
+    Behaviour, Callable[[SandboxReply, Question, Circumstances], SandboxReply]
+] = {
     Behaviour.POISON: _poisoned,
-    Behaviour.ODD_DOCUMENT: _odd_document,
+    Behaviour.ODD_DOCUMENT: lambda _honest, question, _: SandboxReply(
+        status=200, body=hostile.odd_document(question.number)
+    ),
     Behaviour.OWN_CORRELATOR: _under_an_own_correlator,
 }
 
-_CHANGES: dict[Behaviour, Callable[[Reply, Circumstances], Reply]] = {
-    Behaviour.RESET: lambda honest, _: _broken(honest, Delivery.RESET),
-    Behaviour.TRUNCATED: lambda honest, _: _broken(honest, Delivery.CUT),
-    Behaviour.HALF_JSON: _half_json,
+_CHANGES: dict[Behaviour, Callable[[SandboxReply], SandboxReply]] = {
+    Behaviour.RESET: lambda honest: replace(honest, delivery=Delivery.RESET, is_clean=False),
+    Behaviour.TRUNCATED: lambda honest: replace(honest, delivery=Delivery.CUT, is_clean=False),
+    Behaviour.HALF_JSON: lambda honest: replace(
+        honest, body=honest.body[: len(honest.body) // 2], is_clean=False
+    ),
     Behaviour.HUGE: _huge,
-    Behaviour.HTML_200: lambda _honest, _: _html(200, b"Please log in"),
-    Behaviour.HTML_502: lambda _honest, _: _html(502, b"502 Bad Gateway"),
-    Behaviour.EMPTY_DATE: _empty_date,
-    Behaviour.OFFSET_DATE: _offset_date,
-    Behaviour.FUTURE_DATE: _future_date,
-    Behaviour.NOTHING_LEFT: lambda honest, _: _left(honest, 0, 40),
-    Behaviour.ONE_LEFT: lambda honest, _: _left(honest, 1, 100),
+    Behaviour.HTML_200: lambda _: _html(200, b"Please log in"),
+    Behaviour.HTML_502: lambda _: _html(502, b"502 Bad Gateway"),
+    Behaviour.EMPTY_DATE: lambda honest: _with_date(honest, lambda _: ""),
+    Behaviour.OFFSET_DATE: lambda honest: _with_date(honest, _in_india),
+    Behaviour.FUTURE_DATE: lambda honest: _with_date(honest, _a_century_on),
+    Behaviour.NOTHING_LEFT: lambda honest: _left(honest, 0, 40),
+    Behaviour.ONE_LEFT: lambda honest: _left(honest, 1, 100),
     Behaviour.COMPRESSED: _compressed,
-    Behaviour.REDIRECT: lambda _honest, _: Reply(
+    Behaviour.REDIRECT: lambda _: SandboxReply(
         status=307, body=b"", headers=(("Location", REDIRECT_TARGET),)
     ),
-    Behaviour.PROBLEM_JSON: lambda _honest, _: Reply(
-        status=problems.NOT_APPLICABLE.status,
-        body=problems.rfc7807_body(problems.NOT_APPLICABLE),
-        content_type=problems.PROBLEM_MEDIA_TYPE,
+    Behaviour.PROBLEM_JSON: lambda _: SandboxReply(
+        status=contract.NOT_APPLICABLE.status,
+        body=contract.rfc7807_body(contract.NOT_APPLICABLE),
+        content_type=contract.PROBLEM_MEDIA_TYPE,
     ),
-    Behaviour.EXTRA_ANSWER: lambda honest, _: _followed(honest, 0.0),
-    Behaviour.LATE_ANSWER: lambda honest, _: _followed(honest, hostile.LATE_SECONDS),
-    Behaviour.FOREIGN_NUMBER: lambda _honest, _: Reply(
+    Behaviour.EXTRA_ANSWER: lambda honest: _followed(honest, 0.0),
+    Behaviour.LATE_ANSWER: lambda honest: _followed(honest, hostile.LATE_SECONDS),
+    Behaviour.FOREIGN_NUMBER: lambda _: SandboxReply(
         status=200, body=msgspec.json.encode(hostile.foreign_fields())
     ),
-    Behaviour.GZIP_BOMB: lambda _honest, _: Reply(
+    Behaviour.GZIP_BOMB: lambda _: SandboxReply(
         status=200, body=hostile.gzip_bomb(), headers=(("Content-Encoding", "gzip"),)
     ),
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.config import SandboxConfig
-from batch_screen.sandbox.problems import (
+from batch_screen.sandbox.contract import (
     QUOTA_EXCEEDED,
     TOO_MANY_REQUESTS,
     UNAUTHENTICATED,

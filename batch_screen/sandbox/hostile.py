@@ -83,33 +83,22 @@ def gzip_bomb() -> bytes:
     return gzip.compress(_OTHERS_BODY + b" " * 2**25)
 
 
-def _body_bomb() -> Iterator[bytes]:
-    head = _OK + b"Transfer-Encoding: chunked\r\n\r\n"
-    return chain([head], repeat(b"10000\r\n" + _BLOCK + b"\r\n", _BLOCKS_IN_A_GIGABYTE))
-
-
-def _length_bomb() -> Iterator[bytes]:
-    head = _OK + b"Content-Length: 1073741824\r\n\r\n"
-    return chain([head], repeat(_BLOCK, _BLOCKS_IN_A_GIGABYTE))
-
-
-def _header_bomb() -> Iterator[bytes]:
-    return chain([_OK, b"X-Large: "], repeat(b"x" * 65_536, 160))
-
-
-def _interim_flood() -> Iterator[bytes]:
-    return chain(repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 100, 100), [OTHERS_ANSWER[:40]])
-
-
 def _drip(head: bytes) -> Iterator[bytes]:
     return chain([head + b"Content-Length: 9999\r\n\r\n"], repeat(b" ", _DRIPS))
 
 
 RAW: dict[Behaviour, Callable[[], Iterable[bytes]]] = {
-    Behaviour.BODY_BOMB: _body_bomb,
-    Behaviour.LENGTH_BOMB: _length_bomb,
-    Behaviour.HEADER_BOMB: _header_bomb,
-    Behaviour.INTERIM_FLOOD: _interim_flood,
+    Behaviour.BODY_BOMB: lambda: chain(
+        [_OK + b"Transfer-Encoding: chunked\r\n\r\n"],
+        repeat(b"10000\r\n" + _BLOCK + b"\r\n", _BLOCKS_IN_A_GIGABYTE),
+    ),
+    Behaviour.LENGTH_BOMB: lambda: chain(
+        [_OK + b"Content-Length: 1073741824\r\n\r\n"], repeat(_BLOCK, _BLOCKS_IN_A_GIGABYTE)
+    ),
+    Behaviour.HEADER_BOMB: lambda: chain([_OK, b"X-Large: "], repeat(b"x" * 65_536, 160)),
+    Behaviour.INTERIM_FLOOD: lambda: chain(
+        repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 100, 100), [OTHERS_ANSWER[:40]]
+    ),
     Behaviour.DRIP: lambda: _drip(_OK),
     Behaviour.ERROR_DRIP: lambda: _drip(b"HTTP/1.1 422 No\r\n"),
     Behaviour.NOISE: lambda: [_OTHERS_BODY, OTHERS_ANSWER],

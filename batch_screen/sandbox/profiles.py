@@ -1,19 +1,29 @@
-"""Fault profiles: named sets of behaviours, each meeting a share of what is asked.
+"""Which requests meet which faults: rules for a share of them, outages, and named profiles.
 
-Who is met follows from the seed, so a profile does the same thing every time.
-Profiles can be combined; the first rule that meets a lookup wins.
+All follows from the seed and from the requests themselves, so a profile does the same thing every
+time and nothing happens behind a test's back. Profiles can be combined; the first rule that meets
+a lookup wins.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
 
 from batch_screen.model import Endpoint
+from batch_screen.sandbox.answers import draws
+from batch_screen.sandbox.contract import Question
 from batch_screen.sandbox.latency import Latency
-from batch_screen.sandbox.magic import HOSTILE, Behaviour, Fault
-from batch_screen.sandbox.outages import Outage
+from batch_screen.sandbox.magic import (
+    HARMLESS,
+    HOSTILE,
+    MAGIC_NUMBERS,
+    Behaviour,
+    Fault,
+    is_magic,
+)
 
 
 class Of(StrEnum):
@@ -31,6 +41,20 @@ class FaultRule(msgspec.Struct, frozen=True):
     share: float
     endpoint: Endpoint | None = None
     of: Of = Of.LOOKUPS
+
+
+class Outage(msgspec.Struct, frozen=True, kw_only=True):
+    """A while in which every admitted request fails alike: how, from when on, for how long.
+
+    Due after so many requests or so many seconds after the first one, whichever is given;
+    neither: from the first request on.
+    """
+
+    behaviour: Behaviour | None
+    """What every request meets; None: nobody listens, so connections are refused."""
+    lasting_seconds: float
+    after_requests: int | None = None
+    at_seconds: float | None = None
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -203,3 +227,74 @@ PROFILES: dict[str, Profile] = {
     "all-reset": _everything("every connection is reset", Behaviour.RESET),
     "all-unreadable": _everything("a captive portal answers for the API", Behaviour.HTML_200),
 }
+
+
+class FaultChoice:
+    """Chooses for one sandbox by numbers and rules; a lookup meets the same faults every time."""
+
+    def __init__(self, seed: int, rules: Sequence[FaultRule]) -> None:
+        self._seed = seed
+        self._for_all = tuple(rule for rule in rules if rule.share >= 1)
+        self._for_some = tuple(rule for rule in rules if rule.share < 1)
+
+    def fault(self, question: Question, times_asked: int) -> Fault | None:
+        """``times_asked`` counts this request.
+
+        A rule for every lookup beats the magic numbers, and those beat rules for a share;
+        but what is harmless gives way, so that not all is well where all is compressed.
+        """
+        faults = [rule.fault for rule in self._for_all if _is_for(rule, question)]
+        if not is_magic(question.number):
+            some = (rule for rule in self._for_some if self._meets(rule, question, times_asked))
+            faults += [rule.fault for rule in some]
+        elif question.number in MAGIC_NUMBERS:
+            faults.append(MAGIC_NUMBERS[question.number])
+        met = (fault for fault in faults if times_asked == 1 or not fault.once)
+        return min(met, key=lambda fault: fault.behaviour in HARMLESS, default=None)
+
+    def _meets(self, rule: FaultRule, question: Question, times_asked: int) -> bool:
+        if not _is_for(rule, question):
+            return False
+        match rule.of:
+            case Of.NUMBERS:
+                drawn = question.number
+            case Of.LOOKUPS:
+                drawn = f"{question.endpoint} {question.number}"
+            case Of.REQUESTS:
+                drawn = f"{question.endpoint} {question.number} {times_asked}"
+        return draws(self._seed, "faults", f"{rule.fault.behaviour} {drawn}")[0] < rule.share
+
+
+def _is_for(rule: FaultRule, question: Question) -> bool:
+    return rule.endpoint is None or rule.endpoint is question.endpoint
+
+
+class Outages:
+    """Which outage is on, request by request; requests and seconds count from its making.
+
+    An outage begins with the first request at which it is due.
+    """
+
+    def __init__(self, planned: Sequence[Outage]) -> None:
+        self._planned = planned
+        self._requests = 0
+        self._first_at = 0.0
+        self._began: dict[int, float] = {}
+
+    def meet(self, now_seconds: float) -> tuple[Outage, float] | None:
+        """The first outage that is on at this request, and the seconds it has left."""
+        self._requests += 1
+        if self._requests == 1:
+            self._first_at = now_seconds
+        for index, outage in enumerate(self._planned):
+            if outage.after_requests is None:
+                is_due = now_seconds - self._first_at >= (outage.at_seconds or 0)
+            else:
+                is_due = self._requests > outage.after_requests
+            if is_due:
+                self._began.setdefault(index, now_seconds)
+        for index, began in sorted(self._began.items()):
+            left = began + self._planned[index].lasting_seconds - now_seconds
+            if left > 0:
+                return self._planned[index], left
+        return None

@@ -125,7 +125,9 @@ class SandboxThread:
 
     def __init__(self, config: SandboxConfig, host: str = LOOPBACK, port: int = 0) -> None:
         self._config, self._host, self._port = config, host, port
-        self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve_until_stopped()), name="sandbox", daemon=True
+        )
         self._started: Future[RunningSandbox] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -196,9 +198,6 @@ class SandboxThread:
             work.close()
             raise RuntimeError("SandboxThread is used outside its context")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def _run(self) -> None:
-        asyncio.run(self._serve_until_stopped())
 
     async def _serve_until_stopped(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()

@@ -17,16 +17,15 @@ from aiohttp import web
 
 from batch_screen.errors import ConfigurationError
 from batch_screen.model import Endpoint
-from batch_screen.sandbox import problems
-from batch_screen.sandbox.answers import truth
-from batch_screen.sandbox.choice import Choice
+from batch_screen.sandbox import contract
+from batch_screen.sandbox.answers import draws, truth
 from batch_screen.sandbox.config import BASE_PATH, SandboxConfig
-from batch_screen.sandbox.draws import draws
+from batch_screen.sandbox.contract import Problem, Question, paths, read_question
 from batch_screen.sandbox.exchange import Exchange
 from batch_screen.sandbox.faults import (
     REDIRECT_TARGET,
     Circumstances,
-    Reply,
+    SandboxReply,
     disturbed,
     honest_reply,
     problem_reply,
@@ -34,18 +33,15 @@ from batch_screen.sandbox.faults import (
 from batch_screen.sandbox.gate import Gate
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.magic import Behaviour, Fault
-from batch_screen.sandbox.outages import Outages
-from batch_screen.sandbox.problems import Problem
-from batch_screen.sandbox.questions import Question, paths, read_question
-from batch_screen.sandbox.request_log import RequestLine, RequestLog
-from batch_screen.sandbox.statistics import Statistics
+from batch_screen.sandbox.profiles import FaultChoice, Outages
+from batch_screen.sandbox.statistics import RequestLine, RequestLog, Statistics
 
 CONTROL_PATH = "/_sandbox/"
 
 _HEADERS = {
-    problems.METHOD_NOT_ALLOWED: (("Allow", "POST"),),
+    contract.METHOD_NOT_ALLOWED: (("Allow", "POST"),),
     # No limit stays full for longer.
-    problems.TOO_MANY_REQUESTS: (("Retry-After", "1"),),
+    contract.TOO_MANY_REQUESTS: (("Retry-After", "1"),),
 }
 
 
@@ -82,7 +78,7 @@ class SandboxServer:
 
     def _behave(self, config: SandboxConfig) -> None:
         self._config = config
-        self._choice = Choice(config)
+        self._choice = FaultChoice(config.seed, config.all_rules())
         self._outages = Outages(config.all_outages())
         self._latency = config.effective_latency()
         self._circumstances = Circumstances(
@@ -108,7 +104,7 @@ class SandboxServer:
         statistics = self._statistics
         statistics.arrive(arrived, endpoint)
         exchange = Exchange(request)
-        question: Question | Problem = problems.NOT_FOUND
+        question: Question | Problem = contract.NOT_FOUND
         try:
             # Read before the gate decides, so that the log can name what was refused.
             question = await self._question(request, endpoint)
@@ -118,7 +114,18 @@ class SandboxServer:
             asked = question if isinstance(question, Question) else None
             if asked and exchange.was_clean:
                 statistics.answer_cleanly(asked)
-            self._log.write(_line(arrived, self._clock(), endpoint, asked, exchange))
+            line = RequestLine(
+                at=arrived,
+                ended_at=self._clock(),
+                number=asked.number if asked else None,
+                endpoint=endpoint,
+                max_age_minutes=asked.max_age_minutes if asked else None,
+                status=exchange.status,
+                correlator=exchange.correlator,
+                was_sent=exchange.was_sent,
+                is_clean=exchange.was_clean,
+            )
+            self._log.write(line)
 
     async def _question(
         self, request: web.BaseRequest, endpoint: Endpoint | None
@@ -126,9 +133,9 @@ class SandboxServer:
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return problems.TOO_LARGE
+            return contract.TOO_LARGE
         if endpoint is None:
-            return problems.NOT_FOUND
+            return contract.NOT_FOUND
         return read_question(body, endpoint, self._config.dialect)
 
     def _reply(
@@ -137,7 +144,7 @@ class SandboxServer:
         endpoint: Endpoint | None,
         question: Question | Problem,
         arrived: float,
-    ) -> Reply:
+    ) -> SandboxReply:
         objection = self._objection(request, endpoint, arrived)
         if objection is not None:
             return problem_reply(objection, self._config.dialect, *_HEADERS.get(objection, ()))
@@ -150,23 +157,25 @@ class SandboxServer:
     ) -> Problem | None:
         """What is wrong with a request besides its body."""
         if endpoint is None:
-            return problems.NOT_FOUND
+            return contract.NOT_FOUND
         if request.method != "POST":
-            return problems.METHOD_NOT_ALLOWED
+            return contract.METHOD_NOT_ALLOWED
         refusal = self._gate.admit(request.headers.get("apiKey"), arrived, endpoint)
         if refusal is None and request.content_type != "application/json":
-            return problems.UNSUPPORTED_MEDIA_TYPE
+            return contract.UNSUPPORTED_MEDIA_TYPE
         # The page has no query parameters: there, a number would end up in access logs.
         if refusal is None and request.query_string:
-            return problems.INVALID_ARGUMENT
+            return contract.INVALID_ARGUMENT
         return refusal
 
-    def _answer(self, question: Question) -> Reply:
+    def _answer(self, question: Question) -> SandboxReply:
         times_asked = self._statistics.ask(question)
         answer = truth(question.number, question.endpoint, question.max_age_minutes, self.world)
         reply = honest_reply(answer, self._config.dialect)
         if self._latency != _AT_ONCE:
-            reply = msgspec.structs.replace(reply, delay_seconds=self._wait(question, times_asked))
+            text = f"{question.endpoint} {question.number} {times_asked}"
+            chance = draws(self._config.seed, "latency", text)[0]
+            reply = msgspec.structs.replace(reply, delay_seconds=self._latency.draw(chance))
         fault = self._outage() or self._choice.fault(question, times_asked)
         return disturbed(fault, reply, question, self._circumstances) if fault else reply
 
@@ -180,10 +189,6 @@ class SandboxServer:
             self.leave(left_seconds)
         return Fault(outage.behaviour or Behaviour.RESET)
 
-    def _wait(self, question: Question, times_asked: int) -> float:
-        text = f"{question.endpoint} {question.number} {times_asked}"
-        return self._latency.draw(draws(self._config.seed, "latency", text)[0])
-
     def _control(self, request: web.BaseRequest) -> web.Response:
         """The sandbox's own pages; they are not counted."""
         match request.method, request.path.removeprefix(CONTROL_PATH):
@@ -195,27 +200,7 @@ class SandboxServer:
                 return _json(200, {})
             case _ if request.path == REDIRECT_TARGET:
                 self._statistics.redirects_followed += 1
-        return _json(404, problems.NOT_FOUND)
-
-
-def _line(
-    at: float,
-    ended_at: float,
-    endpoint: Endpoint | None,
-    question: Question | None,
-    exchange: Exchange,
-) -> RequestLine:
-    return RequestLine(
-        at=at,
-        ended_at=ended_at,
-        number=question.number if question else None,
-        endpoint=endpoint,
-        max_age_minutes=question.max_age_minutes if question else None,
-        status=exchange.status,
-        correlator=exchange.correlator,
-        was_sent=exchange.was_sent,
-        is_clean=exchange.was_clean,
-    )
+        return _json(404, contract.NOT_FOUND)
 
 
 def _json(status: int, value: object) -> web.Response:

@@ -1,16 +1,23 @@
-"""What the sandbox saw: counts for people and the record of truth for tests.
+"""What the sandbox saw: counts, and on request a log with a line for each request.
 
-Holds two small counters per lookup and nothing per request.
+The counts take two small counters per lookup and nothing per request. The log is the tests'
+record of truth: a line follows its answer by some microseconds, and statistics asked for later
+are taken after it.
 """
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from io import BufferedWriter
+from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from batch_screen.model import Endpoint
+from batch_screen.sandbox.contract import Question
 from batch_screen.sandbox.gate import Gate
-from batch_screen.sandbox.questions import Question
 from batch_screen.sandbox.window import SlidingSecond
 
 _ENDPOINTS = tuple(Endpoint)
@@ -94,3 +101,43 @@ class Statistics:
 
 def _packed(question: Question) -> int:
     return int(question.number[1:]) << 3 | _INDEX[question.endpoint]
+
+
+class RequestLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One request; ``was_sent`` is false for a cut answer.
+
+    Instants are the monotonic clock's: ``at`` when its head was in, ``ended_at`` when its
+    answer was handed to the kernel or given up.
+    """
+
+    at: float
+    ended_at: float
+    number: str | None
+    endpoint: str | None
+    max_age_minutes: int | None
+    status: int | None
+    correlator: str | None
+    was_sent: bool
+    is_clean: bool
+
+
+class RequestLog:
+    """Appends lines to a file that only its owner can read; without a path, does nothing."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._file: BufferedWriter | None = None
+        if path is not None:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            self._file = os.fdopen(descriptor, "ab")
+
+    def write(self, line: RequestLine) -> None:
+        """Hands one line to the operating system: it survives the sandbox's sudden death."""
+        if self._file is not None:
+            self._file.write(msgspec.json.encode(line) + b"\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """Requests that end after this one are not logged."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

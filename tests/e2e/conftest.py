@@ -22,7 +22,7 @@ import pytest
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.answers import Population, World, truth
 from batch_screen.sandbox.config import SandboxConfig
-from batch_screen.sandbox.problems import Problem
+from batch_screen.sandbox.contract import Problem
 from batch_screen.sandbox.run import SandboxThread
 
 from .starting import WarmProcess, begin, complete

@@ -17,7 +17,7 @@ import pytest
 
 from batch_screen.sandbox.config import BASE_PATH
 from batch_screen.sandbox.magic import Behaviour
-from batch_screen.sandbox.outages import Outage
+from batch_screen.sandbox.profiles import Outage
 from batch_screen.sandbox.run import SandboxThread
 
 from .conftest import (

@@ -21,7 +21,7 @@ from batch_screen.journal.segments import Replay, shards_with_segments
 from batch_screen.model import Attempt, Endpoint, Outcome, OutcomeKind, WithheldOutcome
 from batch_screen.runs.state import all_runs
 from batch_screen.sandbox.answers import World
-from batch_screen.sandbox.request_log import RequestLine
+from batch_screen.sandbox.statistics import RequestLine
 from tests.e2e.conftest import known
 
 from .figures import Figures

@@ -12,7 +12,7 @@ from batch_screen.model import Endpoint
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.magic import Behaviour, Fault
 from batch_screen.sandbox.profiles import FaultRule
-from batch_screen.sandbox.request_log import RequestLine
+from batch_screen.sandbox.statistics import RequestLine
 from tests.e2e.conftest import CONCURRENCY, Desk
 
 from .conftest import ENDPOINTS, FEW_CELLS, Size, Undisturbed

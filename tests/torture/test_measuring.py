@@ -18,7 +18,7 @@ from batch_screen.journal.seal import write_sealed
 from batch_screen.journal.segments import SegmentWriter
 from batch_screen.model import Attempt, Endpoint, Outcome, OutcomeKind, WithheldOutcome
 from batch_screen.sandbox.config import SandboxConfig
-from batch_screen.sandbox.request_log import RequestLine
+from batch_screen.sandbox.statistics import RequestLine
 from batch_screen.schema import LOOKUP, dtypes
 from batch_screen.storage.atomic import make_folder, write_whole
 from tests.e2e.conftest import KEY, NOW, NUMBERS, known

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.magic import Behaviour
-from batch_screen.sandbox.outages import Outage
+from batch_screen.sandbox.profiles import Outage
 from tests.e2e.conftest import CONCURRENCY, Desk
 
 from .conftest import ENDPOINTS, FEW_CELLS, FEW_LOOKUPS, Size, Undisturbed, sized

@@ -13,10 +13,15 @@ import pytest
 
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.config import DEFAULT_KEY, SandboxConfig
+from batch_screen.sandbox.profiles import FaultChoice
 from batch_screen.sandbox.run import SandboxThread
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PATHS = {endpoint: f"/{endpoint.value}" for endpoint in Endpoint}
+
+
+def choice_of(config: SandboxConfig) -> FaultChoice:
+    return FaultChoice(config.seed, config.all_rules())
 
 
 @dataclass

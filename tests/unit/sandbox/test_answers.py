@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from batch_screen.config.sections import Dialect
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.answers import Population, World, field_name, rfc3339, subscriber, truth
-from batch_screen.sandbox.problems import NOT_FOUND, PERMISSION_DENIED, Problem
+from batch_screen.sandbox.contract import NOT_FOUND, PERMISSION_DENIED, Problem
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WORLD = World(seed=0, now=NOW)

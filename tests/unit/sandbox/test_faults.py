@@ -19,22 +19,21 @@ import pytest
 from batch_screen.config.sections import Dialect
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.answers import truth
-from batch_screen.sandbox.choice import Choice
 from batch_screen.sandbox.config import SandboxConfig
+from batch_screen.sandbox.contract import Question
 from batch_screen.sandbox.faults import (
     REDIRECT_TARGET,
     Circumstances,
     Delivery,
-    Reply,
+    SandboxReply,
     disturbed,
     honest_reply,
 )
 from batch_screen.sandbox.hostile import OTHERS_ANSWER, RAW
 from batch_screen.sandbox.magic import HARMLESS, HOSTILE, MAGIC_NUMBERS, Behaviour, Fault, is_magic
 from batch_screen.sandbox.profiles import FaultRule
-from batch_screen.sandbox.questions import Question
 
-from .conftest import Client
+from .conftest import Client, choice_of
 
 CHECK = Endpoint.SIM_SWAP_CHECK
 DATE = Endpoint.SIM_SWAP_DATE
@@ -384,17 +383,17 @@ def test_magic_numbers_beat_shares_and_yield_to_a_rule_for_everything() -> None:
     number = Question(number_of(Behaviour.NOT_FOUND), CHECK)
     nearly = FaultRule(Fault(Behaviour.FORBIDDEN), 0.999999)
     wholly = FaultRule(Fault(Behaviour.FORBIDDEN), 1.0)
-    assert Choice(SandboxConfig(rules=(nearly,))).fault(number, 1) == Fault(Behaviour.NOT_FOUND)
-    assert Choice(SandboxConfig(rules=(wholly,))).fault(number, 1) == wholly.fault
+    assert choice_of(SandboxConfig(rules=(nearly,))).fault(number, 1) == Fault(Behaviour.NOT_FOUND)
+    assert choice_of(SandboxConfig(rules=(wholly,))).fault(number, 1) == wholly.fault
 
 
 def test_a_rule_for_one_endpoint_leaves_the_others_alone() -> None:
     rule = FaultRule(Fault(Behaviour.FORBIDDEN), 1.0, DATE)
-    choice = Choice(SandboxConfig(rules=(rule,)))
+    choice = choice_of(SandboxConfig(rules=(rule,)))
     assert choice.fault(Question("+491511234567", DATE), 1) == rule.fault
     assert choice.fault(Question("+491511234567", CHECK), 1) is None
 
 
 def test_a_reply_is_whole_and_at_once_unless_told_otherwise() -> None:
-    reply = Reply(status=200, body=b"{}")
+    reply = SandboxReply(status=200, body=b"{}")
     assert (reply.delivery, reply.delay_seconds, reply.is_clean) == (Delivery.WHOLE, 0.0, False)

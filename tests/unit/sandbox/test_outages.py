@@ -9,8 +9,7 @@ from batch_screen.errors import ConfigurationError
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.config import SandboxConfig
 from batch_screen.sandbox.magic import Behaviour, Fault
-from batch_screen.sandbox.outages import Outage, Outages
-from batch_screen.sandbox.profiles import FaultRule
+from batch_screen.sandbox.profiles import FaultRule, Outage, Outages
 from batch_screen.sandbox.run import SandboxThread
 
 from .conftest import Client

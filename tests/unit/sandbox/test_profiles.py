@@ -16,15 +16,13 @@ from batch_screen.config.sections import Dialect
 from batch_screen.errors import ConfigurationError
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.answers import Population
-from batch_screen.sandbox.choice import Choice
 from batch_screen.sandbox.config import SandboxConfig
+from batch_screen.sandbox.contract import Question
 from batch_screen.sandbox.faults import Circumstances, disturbed, honest_reply
 from batch_screen.sandbox.magic import Behaviour, Fault
-from batch_screen.sandbox.outages import Outage, Outages
-from batch_screen.sandbox.profiles import PROFILES, FaultRule, Of
-from batch_screen.sandbox.questions import Question
+from batch_screen.sandbox.profiles import PROFILES, FaultChoice, FaultRule, Of, Outage, Outages
 
-from .conftest import Client
+from .conftest import Client, choice_of
 
 CHECK = Endpoint.SIM_SWAP_CHECK
 DATE = Endpoint.SIM_SWAP_DATE
@@ -76,7 +74,7 @@ def numbers(count: int) -> list[str]:
     return [f"+4915{i:09d}" for i in range(count)]
 
 
-def behaviour(choice: Choice, question: Question, times_asked: int = 1) -> Behaviour | None:
+def behaviour(choice: FaultChoice, question: Question, times_asked: int = 1) -> Behaviour | None:
     fault = choice.fault(question, times_asked)
     return fault.behaviour if fault else None
 
@@ -89,14 +87,14 @@ def met(
     count: int = 4000,
     endpoint: Endpoint = CHECK,
 ) -> list[Any]:
-    choice = Choice(SandboxConfig(profiles=(profile,), seed=seed))
+    choice = choice_of(SandboxConfig(profiles=(profile,), seed=seed))
     questions = [Question(number, endpoint) for number in numbers(count)]
     return [behaviour(choice, question, times_asked) for question in questions]
 
 
 def somebody(profile: str, endpoint: Endpoint = CHECK) -> str:
     """The first number whose first lookup meets the profile."""
-    choice = Choice(SandboxConfig(profiles=(profile,)))
+    choice = choice_of(SandboxConfig(profiles=(profile,)))
     return next(n for n in numbers(20_000) if choice.fault(Question(n, endpoint), 1))
 
 
@@ -156,19 +154,19 @@ def test_a_share_of_requests_is_drawn_anew_each_time() -> None:
 
 def test_a_share_of_numbers_is_the_same_at_every_endpoint() -> None:
     rule = FaultRule(Fault(Behaviour.FORBIDDEN), 0.5, of=Of.NUMBERS)
-    choice = Choice(SandboxConfig(rules=(rule,)))
+    choice = choice_of(SandboxConfig(rules=(rule,)))
     for number in numbers(50):
         assert len({behaviour(choice, Question(number, e)) for e in Endpoint}) == 1
 
 
 def test_profiles_combine() -> None:
-    choice = Choice(SandboxConfig(profiles=("flaky", "patchy")))
+    choice = choice_of(SandboxConfig(profiles=("flaky", "patchy")))
     hits = {behaviour(choice, Question(number, CHECK)) for number in numbers(4000)}
     assert {Behaviour.SERVER_ERROR, Behaviour.FORBIDDEN} <= hits
 
 
 def test_what_is_harmless_gives_way() -> None:
-    choice = Choice(SandboxConfig(profiles=("compressed", "patchy")))
+    choice = choice_of(SandboxConfig(profiles=("compressed", "patchy")))
     hits = {behaviour(choice, Question(number, CHECK)) for number in numbers(4000)}
     assert {Behaviour.COMPRESSED, Behaviour.FORBIDDEN} <= hits
     assert behaviour(choice, Question("+46701740643", CHECK)) is Behaviour.FORBIDDEN

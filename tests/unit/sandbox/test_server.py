@@ -13,12 +13,17 @@ from batch_screen.errors import ConfigurationError
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.answers import Population, truth
 from batch_screen.sandbox.config import DEFAULT_KEY, EXPIRED_KEY, SandboxConfig
+from batch_screen.sandbox.contract import (
+    QUOTA_EXCEEDED,
+    TOO_MANY_REQUESTS,
+    UNAUTHENTICATED,
+    Question,
+    read_question,
+)
 from batch_screen.sandbox.gate import Gate
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.magic import Behaviour, Fault
-from batch_screen.sandbox.problems import QUOTA_EXCEEDED, TOO_MANY_REQUESTS, UNAUTHENTICATED
 from batch_screen.sandbox.profiles import FaultRule
-from batch_screen.sandbox.questions import Question, read_question
 
 from .conftest import PATHS, Client
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.config import SandboxConfig
+from batch_screen.sandbox.contract import Question
 from batch_screen.sandbox.gate import Gate
-from batch_screen.sandbox.questions import Question
 from batch_screen.sandbox.statistics import Statistics
 from batch_screen.sandbox.window import SlidingSecond
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from batch_screen.errors import ConfigurationError
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.config import DEFAULT_KEY, SandboxConfig
+from batch_screen.sandbox.contract import QUOTA_EXCEEDED, TOO_MANY_REQUESTS
 from batch_screen.sandbox.gate import Gate
-from batch_screen.sandbox.problems import QUOTA_EXCEEDED, TOO_MANY_REQUESTS
 from batch_screen.sandbox.window import Window, rate_limit
 
 CHECK = Endpoint.SIM_SWAP_CHECK

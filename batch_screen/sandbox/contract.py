@@ -1,14 +1,84 @@
-"""The error answers of the API: status, code and message, word for word as on its page.
+"""The published contract: paths, request bodies, and the error answers, word for word.
 
-The page documents 400 to 500; what it leaves out (402, 405, 415, 429 and more) is written
-in the same manner.
+The page documents the errors 400 to 500; those it leaves out (402, 405, 415, 429 and more) are
+written in the same manner.
 """
 
 from __future__ import annotations
 
+import re
+from typing import ClassVar
+
 import msgspec
 
 from batch_screen.config.sections import Dialect
+from batch_screen.model import Endpoint
+
+MAX_MAX_AGE_MINUTES = 2400
+
+_NUMBERS = {
+    Dialect.PAGE: re.compile(r"\+([1-9][0-9]{6,14})", re.ASCII),
+    Dialect.LATER: re.compile(r"(?:\+|00)?([1-9][0-9]{6,14})", re.ASCII),
+}
+_LATER_PATHS = {Endpoint.CALL_FORWARDING_CHECK: "call-forwarding/unconditional/check"}
+
+
+class Question(msgspec.Struct, frozen=True):
+    """A well-formed request: a number at an endpoint, and the window if one was sent."""
+
+    number: str
+    endpoint: Endpoint
+    max_age_minutes: int | None = None
+
+
+def paths(dialect: Dialect) -> dict[str, Endpoint]:
+    """The endpoints by their path below the base path.
+
+    >>> paths(Dialect.PAGE)["/call-forwarding/check"]
+    <Endpoint.CALL_FORWARDING_CHECK: 'call-forwarding/check'>
+    """
+    moved = _LATER_PATHS if dialect is Dialect.LATER else {}
+    return {f"/{moved.get(endpoint, endpoint.value)}": endpoint for endpoint in Endpoint}
+
+
+def read_question(body: bytes, endpoint: Endpoint, dialect: Dialect) -> Question | Problem:
+    """The question in a body, read as strictly as the page allows, or the 400 it deserves.
+
+    >>> read_question(b'{"phoneNumber": "112"}', Endpoint.SIM_SWAP_DATE, Dialect.PAGE).code
+    'INVALID_ARGUMENT'
+    """
+    try:
+        asked = (_CHECK if endpoint.takes_max_age else _NUMBER_ONLY).decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return INVALID_ARGUMENT
+    match = _NUMBERS[dialect].fullmatch(asked.phone_number)
+    if match is None:
+        return INVALID_ARGUMENT
+    number = f"+{match[1]}"
+    if asked.max_age is msgspec.UNSET:
+        return Question(number, endpoint)
+    if not 1 <= asked.max_age <= MAX_MAX_AGE_MINUTES:
+        # The later contract no longer knows OUT_OF_RANGE.
+        return OUT_OF_RANGE if dialect is Dialect.PAGE else INVALID_ARGUMENT
+    return Question(number, endpoint, asked.max_age)
+
+
+class _NumberOnly(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    phone_number: str
+    # Never set here; it lets one reader serve both bodies.
+    max_age: ClassVar[msgspec.UnsetType] = msgspec.UNSET
+
+
+class _Check(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    phone_number: str
+    max_age: int | msgspec.UnsetType = msgspec.UNSET
+
+
+_NUMBER_ONLY = msgspec.json.Decoder(_NumberOnly)
+_CHECK = msgspec.json.Decoder(_Check)
+
+
+# The error answers.
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -54,14 +124,14 @@ UNAVAILABLE = Problem(503, "UNAVAILABLE", "The service is unavailable.")
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 
-def body(problem: Problem, dialect: Dialect) -> bytes:
+def problem_body(problem: Problem, dialect: Dialect) -> bytes:
     """The JSON body of an error.
 
     The later dialect made ``status`` and ``code`` optional: there the sandbox leaves both
     out wherever the page documents them, and keeps them where nothing else tells two errors
     of one status apart.
 
-    >>> body(NOT_FOUND, Dialect.LATER)
+    >>> problem_body(NOT_FOUND, Dialect.LATER)
     b'{"message":"The specified resource is not found."}'
     """
     if dialect is Dialect.LATER and problem.status in (400, 401, 403, 404, 500):
