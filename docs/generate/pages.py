@@ -25,8 +25,8 @@ FOLDER = Path(__file__).parents[1] / "reference"
 
 _COLUMNS = """\
 The columns of the files that a run writes, in their order. [Files](files.md) says where the files
-lie, [signals](../signals.md) how to read them. This is version {version} of the schema; new columns
-come at a table's end and raise the version.
+lie, [loading](../loading.md) how to load them, [signals](../signals.md) how to read them. This is
+version {version} of the schema; new columns come at a table's end and raise the version.
 
 **Null** says whether a column may be empty. In a signal, null means unknown and never "safe": the
 `outcome` beside it says why ([outcomes](outcomes.md))."""
@@ -36,8 +36,16 @@ TABLES = {
         "One row per accepted row of the input; in front of these, `in_NAME` of each kept column.",
         schema.results({}),
     ),
-    "lookups": ("One row per number and endpoint.", schema.LOOKUPS),
-    "errors": ("One row per rejected row and per lookup without a value.", schema.ERRORS),
+    "lookups": (
+        "One row per number and endpoint. Requests that may have been billed are "
+        "`attempts - refusals`.",
+        schema.LOOKUPS,
+    ),
+    "errors": (
+        "One row per rejected row and per lookup without a value, except those that a plan makes "
+        "unnecessary.",
+        schema.ERRORS,
+    ),
     "changes": (
         "One row per number and endpoint that differs from the previous run.",
         schema.CHANGES,

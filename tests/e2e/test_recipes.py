@@ -199,14 +199,14 @@ def test_the_nightly_run_of_the_readme_can_rule_a_swap_out(
     sandbox: Callable[..., SandboxThread], tmp_path: Path
 ) -> None:
     """A check speaks of 40 hours: without the date no flag of a week is ever false."""
-    chapter = (ROOT / "README.md").read_text("utf-8").split("## Nightly screening")[1]
-    [line] = re.findall(r"^    batch-screen (init .*)$", chapter, re.MULTILINE)
-    verb, file, *options = shlex.split(line)
-    made = run_command(verb, tmp_path / Path(file).name, *options, "--yes")
-    assert made.code == 0, made.err
+    text = (ROOT / "README.md").read_text("utf-8")
+    [settings] = re.findall(r"^```toml (?:\S+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (tmp_path / "api.key").write_text(KEY)
+    nightly = settings.replace("/etc/batch-screen/api.key", str(tmp_path / "api.key"))
+    (tmp_path / DEFAULT_NAME).write_text(nightly.replace('region_column = "country"\n', ""))
     url = sandbox(population=TELLING).url
     flags = {}
-    for name, how in (("both", ("--config", tmp_path / Path(file).name)), ("check", ())):
+    for name, how in (("both", ("--config", tmp_path / DEFAULT_NAME)), ("check", ())):
         listed, out = write_csv(tmp_path / "list.csv", NUMBERS[:60]), tmp_path / name
         done = run_command("run", listed, "--out", out, "--base-url", url, "--rate", 1000, *how)
         assert done.code == 0, done.err

@@ -18,7 +18,7 @@ from batch_screen.config.load import load_settings, sections, variable_names
 from batch_screen.config.parsing import AMOUNTS, RATES
 from batch_screen.config.screening import Numbers
 from batch_screen.config.settings import Settings
-from batch_screen.errors import ExitCode
+from batch_screen.errors import MAY_PASS, WHOLE, ExitCode
 from batch_screen.model import UNCHANGED, Endpoint
 from batch_screen.numbers.rules import Modifier, RejectReason, Rule
 from batch_screen.schema import RISK, endpoint_group
@@ -29,6 +29,7 @@ from tests.unit.test_layers import FLOOR_OF
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+NUMBERS = (ROOT / "OUTPUT.md").read_text("utf-8")
 SIGNALS = (ROOT / "docs" / "signals.md").read_text("utf-8")
 CONFIG = ROOT / "config.toml"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -88,41 +89,32 @@ def test_signals_explains_every_endpoint_change_flag_and_band() -> None:
     assert [reason for reason in UNCHANGED if f"`{reason}`" not in sources] == []
 
 
-def test_readme_names_only_rules_and_reasons_that_exist() -> None:
-    chapter = README.split("## Which numbers are asked about")[1].split("\n## ")[0]
-    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", chapter))
-    assert named
-    assert named <= {*Rule, *Modifier, *RejectReason}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        RejectReason.AMBIGUOUS,
-        RejectReason.SCIENTIFIC_NOTATION,
-        RejectReason.FLOAT_ARTEFACT,
-        Modifier.INTEGER_COLUMN,
-        Modifier.FLOAT_COLUMN,
-        Modifier.EXTENSION_DROPPED,
-        RejectReason.VANITY_LETTERS,
-        RejectReason.MULTIPLE_NUMBERS,
-        RejectReason.TOO_SHORT,
-        RejectReason.NOT_VALID,
-        RejectReason.NOT_MOBILE,
-        RejectReason.DOUBLE_ZERO,
-        Rule.TEST_NUMBER,
-        RejectReason.REGION_NOT_ALLOWED,
-        RejectReason.REGION_DENIED,
-        RejectReason.OPTED_OUT,
-    ],
+RULES_OF_OURS = (
+    RejectReason.AMBIGUOUS,
+    RejectReason.SCIENTIFIC_NOTATION,
+    RejectReason.FLOAT_ARTEFACT,
+    Modifier.INTEGER_COLUMN,
+    Modifier.FLOAT_COLUMN,
+    Modifier.EXTENSION_DROPPED,
+    RejectReason.VANITY_LETTERS,
+    RejectReason.MULTIPLE_NUMBERS,
+    RejectReason.TOO_SHORT,
+    RejectReason.NOT_VALID,
+    RejectReason.NOT_MOBILE,
+    RejectReason.DOUBLE_ZERO,
+    Rule.TEST_NUMBER,
+    RejectReason.REGION_NOT_ALLOWED,
+    RejectReason.REGION_DENIED,
+    RejectReason.OPTED_OUT,
 )
-def test_readme_has_a_line_for_each_rule_of_ours(name: str) -> None:
-    chapter = README.split("## Which numbers are asked about")[1].split("\n## ")[0]
-    assert re.search(rf"^\|.*`{name}`.*\|$", chapter, re.MULTILINE)
 
 
-def test_readme_names_every_setting_of_numbers() -> None:
-    chapter = README.split("## Which numbers are asked about")[1].split("\n## ")[0]
+def test_rules_of_ours_and_what_changes_them_are_explained() -> None:
+    chapter = NUMBERS.split("## Which numbers are asked about")[1].split("\n## ")[0]
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", chapter))
+    assert named <= {*Rule, *Modifier, *RejectReason}
+    lines = [line for line in chapter.splitlines() if line.startswith("|")]
+    assert [n for n in RULES_OF_OURS if not any(f"`{n}`" in line for line in lines)] == []
     by_flag = {setting: flag for flag, (section, setting) in _SETTINGS.items()}
     for name in Numbers.model_fields:
         flag = by_flag.get(name, "").replace("_", "-")
@@ -134,11 +126,47 @@ def test_config_toml_explains_every_figure_of_a_threshold() -> None:
     assert [name for name in (*RATES, *AMOUNTS) if name not in explained] == []
 
 
-def test_readme_lists_the_exit_codes_and_what_they_mean() -> None:
-    listed = re.findall(r"^\| (\d+) \| (.*) \|$", README.replace("`", ""), re.MULTILINE)
-    assert [int(code) for code, _ in listed] == [*ExitCode]
-    for code, means in listed:
-        assert means.startswith(ExitCode(int(code)).meaning), code
+def test_readme_groups_every_exit_code_once() -> None:
+    table = README.split("| Exit code | Do |")[1].split("\n\n")[0]
+    groups = [
+        {int(code) for code in row.split(",")}
+        for row in re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE)
+    ]
+    good, findings, passing, writing, final = groups
+    assert sum(map(len, groups)) == len(ExitCode)
+    assert good | findings == WHOLE
+    assert passing | writing == MAY_PASS
+    assert writing == {ExitCode.CANNOT_WRITE}
+    assert final == {*ExitCode} - WHOLE - MAY_PASS
+
+
+def prose(text: str) -> Iterator[str]:
+    """The sentences of a page but for its blocks, tables and headings."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^(?: {4}|\||#|!).*$", "", text, flags=re.MULTILINE)
+    for paragraph in re.split(r"\n\n|\n- ", re.sub(r"\]\([^)]*\)", "]", text)):
+        yield from re.split(r"(?<=[.:])\**\s", " ".join(paragraph.split()))
+
+
+def test_readme_is_short() -> None:
+    lines = README.splitlines()
+    assert len(lines) <= 200
+    assert [line for line in lines if len(line) > 100] == []
+    assert [sentence for sentence in prose(README) if len(sentence.split()) > 30] == []
+
+
+def test_readme_says_how_to_set_everything_up_on_a_fresh_machine() -> None:
+    for target in ("demo", "test"):
+        assert re.search(rf"^    make {target} +#", README, re.MULTILINE)
+    assert "Python 3.11 or newer and `make`" in README
+
+
+def test_the_nightly_settings_of_the_readme_are_settings(tmp_path: Path) -> None:
+    [text] = re.findall(r"^```toml (?:\S+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    file = tmp_path / DEFAULT_NAME
+    file.write_text(text, "utf-8")
+    asked = load_settings(config=file).screening.endpoints
+    assert {*asked} == {Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE}
 
 
 def test_settings_of_a_user_have_one_name_everywhere() -> None:
@@ -171,12 +199,17 @@ def test_the_tutorial_is_of_one_recording() -> None:
     assert [ids for ids in by_date.values() if len(ids) > 1] == []
 
 
-def test_readme_uses_only_options_that_exist() -> None:
+def test_documents_use_only_options_that_exist() -> None:
     known = {name for c in commands() for p in c.params for name in p.opts} | {
         "--help",
         "--version",
     }
-    blocks = "\n".join(re.findall(r"^ {4,}batch-screen .*(?:\\\n.*)*", README, re.MULTILINE))
+    typed = r"^(?:\$| {3}) batch-screen .*(?:\\\n.*)*"
+    blocks = "\n".join(
+        found
+        for page in DOCUMENTS
+        for found in re.findall(typed, page.read_text("utf-8"), re.MULTILINE)
+    )
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", blocks))
     assert used
     assert used <= known

@@ -1,0 +1,54 @@
+"""What the README shows is what its commands print, on the sample of the repository."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from .likeness import is_like
+from .pages import Player
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+KEYS = {
+    "results": ("run_id", "row_index"),
+    "lookups": ("run_id", "e164", "endpoint"),
+    "errors": ("run_id", "row_index", "e164", "endpoint"),
+}
+
+
+def typed(pattern: str) -> list[str]:
+    [command] = re.findall(
+        rf"^\s*(?:\$ )?(\S*batch-screen {pattern}(?:.*\\\n)*.*)$", README, re.MULTILINE
+    )
+    return shlex.split(command.replace("\\\n", ""))[1:]
+
+
+def test_the_readme_shows_what_is_printed(tmp_path: Path) -> None:
+    (tmp_path / "sample_data").symlink_to(ROOT / "sample_data")
+    page = README.replace("--rate 500", "--rate 3000")  # which takes a third of the time
+    with Player(tmp_path) as player:
+        played = list(player.play(page))
+    assert len(played) == README.count("```console")
+    for block, now in played:
+        assert is_like(block.text, now), now
+
+    [sql] = re.findall(r"^ {4}(SELECT .*\n.*)", README, re.MULTILINE)
+    found = duckdb.sql(sql.replace("demo_out", str(tmp_path / "demo_out"))).pl()
+    results = pl.read_parquet(tmp_path / "demo_out/results/*/*.parquet")
+    recent = results.filter("risk_sim_recent")
+    assert found["in_customer_id"].sort().equals(recent["in_customer_id"].sort())
+    assert 0 < found.height < results.height
+    for table, key in KEYS.items():
+        rows = pl.read_parquet(tmp_path / f"demo_out/{table}/*/*.parquet")
+        assert rows.select(key).is_unique().all(), table
+
+
+def test_make_demo_runs_the_command_that_the_readme_shows() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    [command] = re.findall(r"\$\(BIN\)/batch-screen (run (?:.*\\\n)*.*)", makefile)
+    assert typed("run sample_data/") == shlex.split(command.replace("\\\n", ""))
