@@ -37,13 +37,11 @@ TABLES = {
         schema.results({}),
     ),
     "lookups": (
-        "One row per number and endpoint. Requests that may have been billed are "
-        "`attempts - refusals`.",
+        "One row per number and endpoint; `attempts - refusals` requests may have been billed.",
         schema.LOOKUPS,
     ),
     "errors": (
-        "One row per rejected row and per lookup without a value, except those that a plan makes "
-        "unnecessary.",
+        "One row per rejected row, and per lookup without a value unless it was unnecessary.",
         schema.ERRORS,
     ),
     "changes": (
