@@ -250,8 +250,8 @@ NOTES = """\
 *Clean run*: the same without anything odd. *Others done*: when the last lookup was answered that
 is not odd itself, beside the clean run. *All done* has the odd lookups' own waits in it. *Failed
 others*: lookups that are not odd and were not answered. *Worst second*: the most requests in any
-second, of so many that the contract allows. *Ends with*: the exit code but for too many failed
-lookups. *Goodput*: requests let pass, as a share of what the true limit of 200/s allowed."""
+second, of so many that the contract allows. *Ends with*: the exit code, apart from too many
+failed lookups. *Goodput*: requests let pass, as a share of what the true limit of 200/s allowed."""
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ The API key is read from the first of these: the file that `--api-key-file`,
 `batch-screen-api-key`; the variable `BATCH_SCREEN_API_KEY`.
 
 **Run identity** says whether the setting belongs to a run's identity: with another value it is
-another run, and while the first is unfinished the next start refuses to go on by mistake. All
+another run, and while the first is unfinished the next start refuses to resume by mistake. All
 others may change on a resume."""
 _TYPES = {
     "string": "text",
