@@ -181,7 +181,7 @@ def _telling(job: Job, watch: RunEvents) -> Iterator[RunEvents]:
 
     def on_run(run_id: str) -> None:
         watch.on_run(run_id)
-        telling.of(run_id)
+        telling.identify(run_id)
 
     try:
         yield RunEvents(telling, watch.stop, on_run)

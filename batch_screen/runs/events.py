@@ -1,8 +1,7 @@
-"""Between a run and whoever watches it: what it tells, and the wish to stop it may get.
+"""Progress events of a run, and its cancellation.
 
-Who watches (a bar, a log, nobody) is not known here. The wish to stop may come at any
-moment, from a signal handler or another thread: stages that wait for nothing ask for it
-between two pieces of work, the event loop is woken through ``listen``.
+Knows no front end. Cancellation may come at any moment, from a signal handler or another thread:
+synchronous stages check for it between two pieces of work, the event loop is woken by ``listen``.
 """
 
 from __future__ import annotations
@@ -17,23 +16,23 @@ from batch_screen.errors import SIGNAL_EXIT, Stopped
 
 
 class Progress(Protocol):
-    """Receives a run's stages and counts; must not raise."""
+    """Receiver of a run's stages and counts; must not raise."""
 
     def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
-        """A stage begins: ``total`` units of work, ``done`` of them already behind it."""
+        """A stage begins, with ``total`` units of work, ``done`` of them already finished."""
 
     def advance(self, count: int) -> None:
         """``count`` more units of the current stage are saved."""
 
     def note(self, message: str) -> None:
-        """One line worth telling: masked, without line breaks."""
+        """One line for the user: masked, without line breaks."""
 
     def close(self) -> None:
-        """Nothing follows."""
+        """No more events follow."""
 
 
 class Silent:
-    """Nobody watches."""
+    """Progress that is shown nowhere."""
 
     def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
         del name, total, done
@@ -49,7 +48,7 @@ class Silent:
 
 
 class CancelToken:
-    """Says whether a run should end early, and why."""
+    """The request that a run end early, and its reason."""
 
     def __init__(self) -> None:
         self._error: Stopped | None = None
@@ -61,10 +60,7 @@ class CancelToken:
         return self._error is not None
 
     def request(self, signal_number: int) -> None:
-        """The signal asks the run to save what it has and end.
-
-        Raises ``Stopped`` inside ``interrupting``, and only there.
-        """
+        """Requests that the run save what it has and end; inside ``interrupting`` it raises."""
         name = signal.Signals(signal_number).name
         self._error = Stopped(
             f"stopped by {name}; what was answered is saved: start the same command again to "
@@ -77,15 +73,15 @@ class CancelToken:
             raise self._error
 
     def check(self) -> None:
-        """Raises ``Stopped`` if a stop was requested."""
+        """Raises ``Stopped`` if it was requested."""
         if self._error is not None:
             raise self._error
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Inside, a request raises ``Stopped`` at once: for a wait that hears nothing else.
+        """Inside the block a request raises ``Stopped`` at once, for waits that cannot check.
 
-        For the main thread, where signal handlers run, and a block that may end anywhere.
+        For the main thread, where signal handlers run, and blocks that may end anywhere.
         """
         self._interrupts = True
         try:
@@ -96,7 +92,7 @@ class CancelToken:
 
     @contextmanager
     def listen(self, listener: Callable[[Stopped], None]) -> Iterator[None]:
-        """Calls the listener when a stop is requested, at once if it was already."""
+        """Calls the listener on a request, at once if there was one already."""
         self._listeners.append(listener)
         try:
             if self._error is not None:
@@ -106,22 +102,15 @@ class CancelToken:
             self._listeners.remove(listener)
 
 
-def _unheard(run_id: str) -> None:
-    del run_id
-
-
 @dataclass(frozen=True)
 class RunEvents:
-    """A run's watcher: ``progress`` hears, ``stop`` may ask it to end.
-
-    ``on_run`` is told the run's id as soon as it is known.
-    """
+    """A run's connections to its front end; ``on_run`` gets the run's id once it is known."""
 
     progress: Progress = field(default_factory=Silent)
     stop: CancelToken = field(default_factory=CancelToken)
-    on_run: Callable[[str], None] = _unheard
+    on_run: Callable[[str], None] = field(default=lambda _run_id: None)
 
     def advance(self, count: int) -> None:
-        """``count`` more units are done; raises ``Stopped`` if that should be all."""
+        """Reports ``count`` more units, then raises ``Stopped`` if that was requested."""
         self.progress.advance(count)
         self.stop.check()

@@ -1,7 +1,7 @@
-"""What the process that holds a state folder is doing just now, for others to read.
+"""Heartbeat of a running process: its stage and pace in a small file, for ``status`` to read.
 
-A small file that is replaced every few seconds while something advances, and removed in the
-end. Nothing rests on it: it is not synced, and what a killed process leaves is old by its date.
+Replaced every few seconds while the run advances, and removed at its end. Nothing depends on it:
+one that a killed process left behind shows its age.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _LATELY_SECONDS = 60.0
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """A stage, how much of it is done, and how fast it has gone for the last minute.
+    """A run's stage, how much of it is done, and its pace over the last minute.
 
-    ``run_id`` is empty while it is not known yet which run it is; ``total`` None: it is not known
-    how much there is. ``at`` is when this was written: something advanced then.
+    ``run_id`` is empty until the run is identified, ``total`` None where the amount of work is not
+    known. ``at`` is the time of writing, when something had advanced.
     """
 
     pid: int
@@ -43,18 +43,18 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the rest of the stage takes at that pace; None: that cannot be said."""
+        """Estimated time for the rest of the stage; None without a total or a pace."""
         if self.total is None or not self.per_second:
             return None
         return max(0, self.total - self.done) / self.per_second
 
     def age_seconds(self, now: datetime) -> float:
-        """How long ago it was written."""
+        """Seconds since it was written."""
         return max(0.0, (now - self.at).total_seconds())
 
 
 def read_heartbeat(state_folder: Path) -> Heartbeat | None:
-    """What was written last, or None where there is nothing that can be read."""
+    """The last heartbeat, or None if there is none that can be read."""
     try:
         return msgspec.json.decode((state_folder / _NAME).read_bytes(), type=Heartbeat)
     except (OSError, ValueError):  # msgspec's errors are ValueErrors; half a file after a power cut
@@ -62,15 +62,15 @@ def read_heartbeat(state_folder: Path) -> Heartbeat | None:
 
 
 class HeartbeatWriter:
-    """Passes a run's progress on to another one, and keeps the file while it does.
+    """A ``Progress`` that passes events on and writes the heartbeat file.
 
-    A thread of its own writes it, so that a slow disk never holds up who tells of progress.
+    Writes in a thread of its own, so that a slow disk never delays the run.
     """
 
     def __init__(
-        self, told: Progress, state_folder: Path, clock: Callable[[], float] = monotonic
+        self, progress: Progress, state_folder: Path, clock: Callable[[], float] = monotonic
     ) -> None:
-        self._told = told
+        self._progress = progress
         self._path = state_folder / _NAME
         self._clock = clock
         self._run_id = ""
@@ -80,34 +80,34 @@ class HeartbeatWriter:
         self._thread = threading.Thread(target=self._keep, name="progress", daemon=True)
         self._thread.start()
 
-    def of(self, run_id: str) -> None:
-        """From now on it is known which run it is."""
+    def identify(self, run_id: str) -> None:
+        """Records the run's id in all later heartbeats."""
         self._run_id = run_id
 
     def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
-        self._told.stage(name, total=total, done=done)
+        self._progress.stage(name, total=total, done=done)
         with self._lock:
             self._begin(name, total, done)
             self._write()
 
     def advance(self, count: int) -> None:
-        self._told.advance(count)
+        self._progress.advance(count)
         self._done += count
 
     def note(self, message: str) -> None:
-        self._told.note(message)
+        self._progress.note(message)
 
     def close(self) -> None:
-        self._told.close()
+        self._progress.close()
 
     def beat(self) -> None:
-        """Writes how far it is if that has changed: an old file says that nothing advances."""
+        """Writes the file if the run has advanced: an old file means that it has not."""
         with self._lock:
             if self._done != self._written:
                 self._write()
 
     def end(self) -> None:
-        """Removes the file: nothing is under way."""
+        """Removes the file."""
         self._ended.set()
         self._thread.join()
         with suppress(OSError):
@@ -129,7 +129,7 @@ class HeartbeatWriter:
             self._seen.popleft()
         since, done = self._seen[0]
         pace = (self._written - done) / (now - since) if now > since else 0.0
-        told = Heartbeat(
+        heartbeat = Heartbeat(
             os.getpid(),
             datetime.now(UTC),
             self._stage,
@@ -138,12 +138,14 @@ class HeartbeatWriter:
             round(pace, 3),
             self._run_id,
         )
-        growing = self._path.with_name(f".{_NAME}.{secrets.token_hex(4)}.tmp")
-        with suppress(OSError):  # a full disk ends the run where it saves what counts, not here
+        temporary = self._path.with_name(f".{_NAME}.{secrets.token_hex(4)}.tmp")
+        # Not synced: a synced write every two seconds would cost the event loop its rhythm. And a
+        # full disk ends the run where it saves answers, not here.
+        with suppress(OSError):
             try:
-                with open_private(growing) as file:
-                    file.write(msgspec.json.encode(told))
-                growing.replace(self._path)
+                with open_private(temporary) as file:
+                    file.write(msgspec.json.encode(heartbeat))
+                temporary.replace(self._path)
             except OSError:
-                growing.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
                 raise

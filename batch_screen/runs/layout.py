@@ -1,7 +1,7 @@
-"""Where a run's files lie, which run a path means, and how a part is written.
+"""Layout of the output folder: paths of a run's files, lookup of runs, writing of parts.
 
-Only Parquet lies in the data folders, whose readers take every file they find; what grows
-lies beside them meanwhile.
+Only finished Parquet lies in the data folders, because their readers take every file they find;
+unfinished parts lie in the run's own folder.
 """
 
 from __future__ import annotations
@@ -18,36 +18,30 @@ import pyarrow.parquet as pq
 from batch_screen.config.sections import Compression, Output
 from batch_screen.errors import ExitCode, InputError
 from batch_screen.storage.atomic import (
+    atomic_write,
     check_could_write,
     make_folder,
     sweep,
     sync_folder,
     translated,
-    whole,
     write_frame,
 )
 from batch_screen.storage.partition import RowGroupWriter
 
-# Where output files lie, and how one Parquet part is written: whole, private, typed.
-#
-# Only Parquet lies in the data folders, whose readers take every file they find; what grows
-# lies beside them meanwhile.
-
 RESULTS, LOOKUPS, ERRORS = "results", "lookups", "errors"
 TABLES = (RESULTS, LOOKUPS, ERRORS)
-"""What every run writes; ``CHANGES`` only one that has an earlier run to be compared with."""
+"""The tables of every run; ``CHANGES`` is written only where there is an earlier run."""
 
 CHANGES = "changes"
 DATA_FOLDERS = (*TABLES, CHANGES)
 SHARDS_MARK = "batch-screen.shards"
-"""In the metadata of a part that holds several shards: how many there are in the run."""
+"""Metadata key of a part of several shards: how many shards the run has."""
 
-_LEVELS = {Compression.ZSTD: 1}
-"""Of ours, higher ones take a third longer and save no space."""
+_LEVELS = {Compression.ZSTD: 1}  # higher ones take a third longer and save no space here
 
 
 class Layout:
-    """The paths of one run below the output folder."""
+    """The paths of one run in the output folder."""
 
     def __init__(self, folder: Path, run_id: str, run_date: str) -> None:
         self.folder = folder
@@ -66,28 +60,28 @@ class Layout:
 
     @property
     def reports(self) -> tuple[Path, ...]:
-        """What the manifest lists beside the parts, in the order of writing."""
+        """The files that the manifest lists beside the parts, in the order of writing."""
         optional = (self.in_order,) if self.in_order.exists() else ()
         return (self.summary, self.errors_csv, self.pace, self.schema, *optional, self.html)
 
     def part(self, table: str, number: int) -> Path:
-        """Path of a part: unique to the run, never written again under the same name."""
+        """Path of a part; the run's id in its name keeps runs from overwriting each other."""
         name = f"{self.run_id}-{number:05d}.parquet"
         return self.folder / table / f"run_date={self.run_date}" / name
 
     def parts(self, table: str) -> list[Path]:
-        """The run's parts of a table that exist."""
+        """Existing parts of a table, in order."""
         day = self.folder / table / f"run_date={self.run_date}"
         return sorted(day.glob(f"{self.run_id}-[0-9][0-9][0-9][0-9][0-9].parquet"))
 
     def check_writable(self) -> None:
-        """Raises ``OutputError`` if a file of the run could not be written; makes none."""
+        """Raises ``OutputError`` if a file of the run could not be written; writes none."""
         days = (self.part(table, 0).parent for table in DATA_FOLDERS)
         for folder in (self.run, *days):
             check_could_write(folder)
 
     def clear(self) -> None:
-        """Removes what an earlier report left, the marker first: some may not come again."""
+        """Removes earlier output of the run, which may have had more parts; the marker first."""
         with translated("replace", self.marker):
             if self.marker.exists():
                 self.marker.unlink()
@@ -102,19 +96,19 @@ class Layout:
     def growing_part(
         self, table: str, number: int, shards: int, output: Output
     ) -> Iterator[RowGroupWriter]:
-        """A part to which shards are added, a row group each, of so many ``shards`` in all."""
+        """Opens a part to which shards are added as row groups, of ``shards`` in the run."""
         path = self.part(table, number)
         make_folder(path.parent)
         how = {"compression": output.compression.value}
         marks = {SHARDS_MARK: str(shards)}
         with (
-            whole(path, staging=make_folder(self.run)) as file,
-            RowGroupWriter(path, file, how, marks) as spool,
+            atomic_write(path, staging=make_folder(self.run)) as file,
+            RowGroupWriter(path, file, how, marks) as writer,
         ):
-            yield spool
+            yield writer
 
     def write_part(self, table: str, number: int, frame: pl.DataFrame, output: Output) -> Path:
-        """Writes a part and returns its path."""
+        """Writes a part of one shard and returns its path."""
         path = self.part(table, number)
         make_folder(path.parent)
         write_frame(
@@ -130,7 +124,7 @@ class Layout:
 
 
 def row_groups(path: Path) -> Iterator[pl.DataFrame]:
-    """The rows of a part, a row group at a time: those of large runs hold many shards."""
+    """Reads a part by row groups: in large runs it holds many shards."""
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             yield pl.DataFrame(file.read_row_group(group))
@@ -149,12 +143,12 @@ def is_run_id(name: str) -> bool:
 
 
 def layout_of_run(folder: Path, run_id: str) -> Layout:
-    """Where the run's files lie; the name of a run begins with its date."""
+    """The run's paths; a run's id begins with its date."""
     return Layout(folder, run_id, f"{run_id[:4]}-{run_id[4:6]}-{run_id[6:8]}")
 
 
 def latest_run(folder: Path) -> str | None:
-    """The run that latest.json names, or None where it names none."""
+    """The run id in latest.json, or None without a valid one."""
     try:
         named = msgspec.json.decode((folder / "latest.json").read_bytes(), type=dict[str, str])
     except (OSError, ValueError):
@@ -163,20 +157,25 @@ def latest_run(folder: Path) -> str | None:
     return run_id if is_run_id(run_id) else None
 
 
-# Which run is meant by a path: an output folder's latest, one it names, or a run's own folder.
-
-
 def run_at(folder: Path, run_id: str | None = None) -> Layout:
-    """The run named, or the folder's own, or the one that latest.json names.
+    """Finds the run named, or the folder's own if it is a run's, or the latest one.
 
     Raises ``InputError`` where there is no such folder or run.
     """
     out, own = place_of(folder)
-    return layout_of_run(out, _known(out, own if run_id is None else run_id))
+    run_id = own if run_id is None else run_id
+    if run_id is None:
+        run_id = _latest(out)
+    elif not is_run_id(run_id) or not (out / "runs" / run_id).is_dir():
+        raise InputError(
+            f"{out}: there is no run {run_id}; ls {out}/runs shows its runs",
+            exit_code=ExitCode.NO_INPUT,
+        )
+    return layout_of_run(out, run_id)
 
 
 def runs_at(folder: Path) -> list[str]:
-    """Every run that began to write into the output folder, oldest date first.
+    """Ids of all runs that began to write into the output folder, oldest date first.
 
     Raises ``InputError`` if there is none.
     """
@@ -190,7 +189,7 @@ def runs_at(folder: Path) -> list[str]:
 
 
 def place_of(folder: Path) -> tuple[Path, str | None]:
-    """The output folder, and the run if it was a run's folder."""
+    """The output folder, and the run's id if the path is a run's own folder."""
     if not folder.is_dir():
         raise InputError(
             f"{folder}: there is no such folder; check the path", exit_code=ExitCode.NO_INPUT
@@ -199,17 +198,6 @@ def place_of(folder: Path) -> tuple[Path, str | None]:
     if whole.parent.name == "runs" and is_run_id(whole.name):
         return whole.parent.parent, whole.name
     return folder, None
-
-
-def _known(out: Path, run_id: str | None) -> str:
-    if run_id is None:
-        return _latest(out)
-    if is_run_id(run_id) and (out / "runs" / run_id).is_dir():
-        return run_id
-    raise InputError(
-        f"{out}: there is no run {run_id}; ls {out}/runs shows its runs",
-        exit_code=ExitCode.NO_INPUT,
-    )
 
 
 def _latest(out: Path) -> str:
@@ -229,4 +217,4 @@ def _latest(out: Path) -> str:
 
 
 ShardOf = Callable[[pl.Expr, int], pl.Expr]
-"""The shard a number lies in, of so many shards."""
+"""Gives the shard of each number, of a number of shards."""

@@ -1,6 +1,6 @@
-"""What each start of a run did, one small checked file each, for a report on all of them.
+"""Session records of a run: a small checksummed file for each start, for the report.
 
-A start that is killed leaves none: what it bought is known from the journal, its pace is not.
+A start that is killed leaves none; its requests are in the journal, only its pace is lost.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NAME = re.compile(r"\d{4,}\.json")
 
 
 class SessionRecord(msgspec.Struct, frozen=True):
-    """A session, and whose it was: numbered from 1 in each run."""
+    """A session with its run and its number, from 1 in each run."""
 
     run_id: str
     number: int
@@ -26,7 +26,7 @@ class SessionRecord(msgspec.Struct, frozen=True):
 
 
 def keep_session(folder: Path, run_id: str, session: Session) -> None:
-    """Writes the session beside those of the earlier starts."""
+    """Writes the session under the next free number."""
     number = max(_numbers(folder), default=0) + 1
     write_record(_path(folder, number), SessionRecord(run_id, number, session))
 
@@ -34,18 +34,16 @@ def keep_session(folder: Path, run_id: str, session: Session) -> None:
 def read_sessions(folder: Path, run_id: str) -> list[Session]:
     """The sessions of all starts that came to an end, in their order.
 
-    Raises ``JournalError`` if one is damaged, missing or another's.
+    Raises ``JournalError`` if one is damaged, missing or another run's.
     """
-    numbers = _numbers(folder)
-    return [_read(folder, run_id, number) for number in range(1, max(numbers, default=0) + 1)]
-
-
-def _read(folder: Path, run_id: str, number: int) -> Session:
-    path = _path(folder, number)
-    start = read_record(path, SessionRecord)
-    if (start.run_id, start.number) != (run_id, number):
-        raise damaged(path)
-    return start.session
+    sessions = []
+    for number in range(1, max(_numbers(folder), default=0) + 1):
+        path = _path(folder, number)
+        record = read_record(path, SessionRecord)
+        if (record.run_id, record.number) != (run_id, number):
+            raise damaged(path)
+        sessions.append(record.session)
+    return sessions
 
 
 def _numbers(folder: Path) -> list[int]:

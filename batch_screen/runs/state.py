@@ -1,7 +1,7 @@
-"""A run's identity, its folder in the state folder, and which run a start goes on with.
+"""Run identity and state folders: which run a start resumes, and when it must not.
 
-run = (content of the input, outcome-affecting settings, logical run date). State of another
-identity is never used silently.
+A run is identified by its input's content, the settings that affect outcomes, and its logical
+date. State of another identity is never used silently.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ VERSION = 3
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """What makes two starts the same run."""
+    """The identity of a run: starts with equal identities resume each other."""
 
     content: list[str]
     run_date: str
     settings: dict[str, Any]
 
     def digest(self) -> str:
-        """Ten hex digits that differ between identities."""
+        """The first ten hex digits of the identity's SHA-256."""
         canonical = json.dumps(msgspec.to_builtins(self), sort_keys=True).encode()
         return hashlib.sha256(canonical).hexdigest()[:10]
 
 
 class StateVersion(msgspec.Struct, frozen=True):
-    """What made a state: enough of run.json for any version to be told apart."""
+    """Format and versions of a state folder, readable from any version's run.json."""
 
     format: str = FORMAT
     version: int = VERSION
@@ -52,10 +52,9 @@ class StateVersion(msgspec.Struct, frozen=True):
 
 
 class RunFile(msgspec.Struct, frozen=True):
-    """run.json: written once, before anything else of the run.
+    """run.json, written once, before anything else of the run.
 
-    ``inputs`` are the files' full paths, so that a file that has changed can be told from
-    another one.
+    ``inputs`` are full paths, so that a changed file can be distinguished from another file.
     """
 
     made: StateVersion
@@ -67,7 +66,7 @@ class RunFile(msgspec.Struct, frozen=True):
 
 
 class Run:
-    """One run's place in the state folder."""
+    """One run's folder in the state folder."""
 
     def __init__(self, folder: Path, file: RunFile) -> None:
         self.folder = folder
@@ -91,26 +90,24 @@ class Run:
 
     @property
     def has_asked(self) -> bool:
-        """Whether anything is known of requests: each is noted before it is sent."""
+        """Whether a request may have been sent: each is noted before it is."""
         return any(self.sealed.glob("[0-9]*")) or any(self.journal.glob("*.journal"))
 
     def sweep(self) -> None:
-        """Removes the unfinished files of a process that was killed."""
+        """Removes unfinished files of a killed process."""
         for folder in (self.folder, self.sealed, self.starts):
             sweep(folder)
 
     def discard(self) -> None:
-        """Removes a run that could not be begun; one that holds answers stays: they are paid."""
+        """Removes a run that failed at its start, unless it holds answers, which are paid for."""
         if not self.has_bought:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def correlator(self, lookup: Lookup, attempt: int) -> str:
-        """The ``x-correlator`` of an attempt: same run, same attempt, same text.
-
-        Salted, because an unsalted digest of a phone number is undone in minutes.
-        """
+        """The ``x-correlator`` of an attempt, the same whenever it is repeated."""
         name = f"{lookup.e164} {lookup.endpoint} {attempt}".encode()
-        # uuid.uuid5, without its detour over a number: it is made for every request.
+        # Salted, because an unsalted digest of a phone number is undone in minutes. As uuid.uuid5,
+        # without its detour over an integer: it is made for every request.
         digits = sha1(self._salt + name, usedforsecurity=False).hexdigest()
         variant = "89ab"[int(digits[16], 16) & 3]
         parts = (digits[:8], digits[8:12], f"5{digits[13:16]}", f"{variant}{digits[17:20]}")
@@ -118,13 +115,13 @@ class Run:
 
 
 def _holds_outcome(segment: Path) -> bool:
-    # Whether one is there is all that is asked; the journal's own reader checks each line.
+    # Only a glance: the journal's own reader checks each line before its content is used.
     with translated("read", segment), segment.open("rb") as lines:
         return any(b'"t":"outcome"' in line or b'"t":"held"' in line for line in lines)
 
 
 def new_run_id(identity: Identity, serial: int) -> str:
-    """A name that sorts by date and is the same for the same identity.
+    """The run's id: sorts by date, and is derived from the identity.
 
     >>> new_run_id(Identity(["c0ffee"], "2026-11-23", {}), 1)
     '20261123-b115fba862'
@@ -134,16 +131,16 @@ def new_run_id(identity: Identity, serial: int) -> str:
 
 
 def today() -> date:
-    """The logical date of a run that names none: the UTC day."""
+    """The default logical date of a run: the UTC day."""
     return datetime.now(UTC).date()
 
 
 def find_run(state_folder: Path, identity: Identity, inputs: Sequence[str]) -> Run | None:
-    """The latest run of this identity.
+    """The latest run of this identity, to be resumed.
 
     Raises ``ConfigurationError`` if instead an unfinished run of the same date was begun with
-    other settings, or when the same file had other content: what it bought must not be bought
-    again by mistake.
+    other settings or other content of the same file: its answers must not be bought again by
+    mistake.
     """
     same_day = [
         run for run in all_runs(state_folder) if run.file.identity.run_date == identity.run_date
@@ -162,9 +159,10 @@ def find_run(state_folder: Path, identity: Identity, inputs: Sequence[str]) -> R
 
 
 def _differing_work(other: Run, identity: Identity, inputs: Sequence[str]) -> str:
-    """What keeps the other run from being resumed, and what to do; empty: it is other work."""
+    """Why the other run cannot be resumed and what to do; empty if it is unrelated work."""
     if other.file.identity.content == identity.content:
         differing = _differing(other, identity)
+        # Its plan may hold people who have objected since.
         if other.file.identity.settings.get(OPT_OUT_FILE) != identity.settings.get(OPT_OUT_FILE):
             return (
                 f"was begun with another opt-out list ({differing}), by which it would ask people "
@@ -202,7 +200,7 @@ def answered_runs(state_folder: Path, identity: Identity) -> list[tuple[Run, str
 
 
 def unfinished_runs(state_folder: Path, identity: Identity) -> list[Run]:
-    """Runs of the same input and settings from other dates that have bought and not ended."""
+    """Unfinished runs of the same input and settings from other dates that hold answers."""
     return [
         run
         for run in all_runs(state_folder)
@@ -224,7 +222,7 @@ def is_answered(run: Run) -> bool:
 def create_run(
     state_folder: Path, identity: Identity, inputs: Sequence[str], taken: Sequence[str]
 ) -> Run:
-    """A new run of this identity; ``taken`` are run ids that are used elsewhere."""
+    """Creates a run of this identity; ``taken`` are run ids in use elsewhere."""
     used = {*taken, *(run.run_id for run in all_runs(state_folder))}
     serial = 1
     while (run_id := new_run_id(identity, serial)) in used:
@@ -233,6 +231,7 @@ def create_run(
     run = Run(state_folder / "runs" / run_id, file)
     for folder in (run.folder, run.journal, run.sealed, run.starts):
         make_folder(folder)
+    # Last: a folder without run.json is a start that was killed here, and holds nothing.
     write_record(run.folder / "run.json", file)
     return run
 
@@ -244,7 +243,7 @@ def all_runs(state_folder: Path) -> list[Run]:
 
 
 def read_run(folder: Path) -> Run | None:
-    """The run in the folder, or None where a start was killed before it had written anything."""
+    """The run in the folder, or None where a start was killed before it wrote run.json."""
     path = folder / "run.json"
     with translated("read", folder):
         names = {entry.name for entry in folder.iterdir()}
@@ -254,7 +253,7 @@ def read_run(folder: Path) -> Run | None:
         return None
     if not {"journal", "sealed", "starts"} <= names:
         raise _unknown(folder)
-    made = _made_by(path)
+    made = _version_of(path)
     if made != StateVersion():
         raise JournalError(
             f"{path} is {plain(made.format, 40)} version {made.version} with schema "
@@ -280,7 +279,7 @@ def _unknown(path: Path) -> JournalError:
 
 
 class _Version(msgspec.Struct):
-    """The part of run.json that says what it is, whatever else is in it."""
+    """The part of run.json that every version has."""
 
     content: _Content
 
@@ -289,7 +288,7 @@ class _Content(msgspec.Struct):
     made: StateVersion
 
 
-def _made_by(path: Path) -> StateVersion:
+def _version_of(path: Path) -> StateVersion:
     with translated("read", path):
         file = path.read_bytes()
     try:

@@ -54,7 +54,7 @@ def test_a_run_that_goes_on(out: Path, run: Run) -> None:
     state = out / ".state"
     with locked(state):
         telling = HeartbeatWriter(Silent(), state)
-        telling.of(run.run_id)
+        telling.identify(run.run_id)
         telling.stage("asking", total=5)
         found = looked(out)
         assert found.is_running
@@ -72,7 +72,7 @@ def test_a_run_that_goes_on(out: Path, run: Run) -> None:
 def test_a_process_that_cannot_be_seen(out: Path, run: Run, host: str, state: str) -> None:
     """What another machine has just written is at work; what a killed process left is not."""
     telling = HeartbeatWriter(Silent(), out / ".state")
-    telling.of(run.run_id)
+    telling.identify(run.run_id)
     telling.stage("asking", total=5)
     content = (out / ".state" / "progress.json").read_bytes()
     telling.end()

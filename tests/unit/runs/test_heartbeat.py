@@ -58,7 +58,7 @@ def test_all_is_passed_on(tmp_path: Path) -> None:
 def test_others_read_how_far_it_is_and_how_fast(tmp_path: Path) -> None:
     clock = Clock()
     telling = HeartbeatWriter(Silent(), tmp_path, clock)
-    telling.of("20261123-0123456789")
+    telling.identify("20261123-0123456789")
     telling.stage("asking", total=1_000, done=100)
     assert (read(tmp_path).done, read(tmp_path).per_second) == (100, 0)
     assert read(tmp_path).seconds_left is None
