@@ -16,7 +16,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.config.template import new_configuration
 from batch_screen.errors import ConfigurationError, OutputError
 from batch_screen.masking import safe_line
-from batch_screen.storage.atomic import translated, write_whole
+from batch_screen.storage.atomic import translated, write_atomically
 
 _FLAGS = dict[str, dict[str, Any]]
 
@@ -56,7 +56,7 @@ def init(*, file: Path, force: bool, yes: bool, as_json: bool, **options: Any) -
     content = new_configuration(chosen, file).encode()
     with translated("write", file):
         file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, content)
+    write_atomically(file, content)
     key = chosen.get("api", {}).get("key_file")
     if key and not Path(key).is_file():
         print_stderr(f"note: there is no file {key} yet; write the key into it, with mode 0600")

@@ -21,7 +21,7 @@ from batch_screen.masking import mask_number
 from batch_screen.planning.shards import shard_of
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import LOOKUPS, RESULTS, Layout, is_run_id, run_at
-from batch_screen.storage.atomic import translated, whole
+from batch_screen.storage.atomic import atomic_write, translated
 from batch_screen.storage.partition import RowGroupWriter
 from batch_screen.tables.reader import DamagedPartError
 from batch_screen.tables.summary import Change, Changes
@@ -157,7 +157,7 @@ def _grown(path: Path | str | None) -> Iterator[RowGroupWriter | None]:
     target = Path(path)
     with (
         translated("write", target),
-        whole(target) as file,
+        atomic_write(target) as file,
         RowGroupWriter(target, file, {"compression": "zstd"}) as spool,
     ):
         yield spool

@@ -19,7 +19,13 @@ import msgspec
 from batch_screen.errors import ExitCode, InputError
 from batch_screen.job import STATE
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, is_run_id, latest_run, layout_of_run
-from batch_screen.storage.atomic import make_folder, sha256_of, sync_folder, translated, write_whole
+from batch_screen.storage.atomic import (
+    make_folder,
+    sha256_of,
+    sync_folder,
+    translated,
+    write_atomically,
+)
 from batch_screen.storage.lock import locked
 from batch_screen.tables.manifest import latest_content
 
@@ -263,7 +269,7 @@ def _set_latest(out: Path, run_id: str | None) -> None:
         layout = layout_of_run(out, run_id)
         with translated("read", layout.manifest):
             digest = sha256_of(layout.manifest)
-        write_whole(latest, latest_content(layout, digest))
+        write_atomically(latest, latest_content(layout, digest))
     elif run_id is not None:
         with translated("remove", latest):
             latest.unlink()

@@ -16,7 +16,7 @@ from batch_screen.reports.page import page
 from batch_screen.reports.verdict import Material, material_of, verdict_of
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import RESULTS, Layout, run_at
-from batch_screen.storage.atomic import sha256_of, write_whole
+from batch_screen.storage.atomic import sha256_of, write_atomically
 from batch_screen.tables.breakdown import Breakdown, break_down
 from batch_screen.tables.integrity import (
     Manifest,
@@ -61,7 +61,7 @@ def report(
     content = page(material)
     target = layout.html if path is None else _outside(layout, Path(path))
     if target != layout.html or not _is_kept(layout, manifest, content):
-        write_whole(target, content)
+        write_atomically(target, content)
     return ReportResult(
         layout.run_id,
         material.summary.status,

@@ -44,7 +44,7 @@ from batch_screen.runs.sessions import read_sessions
 from batch_screen.runs.state import Run
 from batch_screen.schema import KEPT_PREFIX, conform
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
-from batch_screen.storage.atomic import check_writable, translated, whole, write_whole
+from batch_screen.storage.atomic import atomic_write, check_writable, translated, write_atomically
 from batch_screen.storage.partition import PartitionedWriter, RowGroupWriter, scratch_files
 from batch_screen.storage.prefetch import ordered_map
 from batch_screen.storage.records import check_file
@@ -172,7 +172,7 @@ def write_in_order(parts: Iterable[Path], target: Path, rows: int) -> None:
             for path in parts:
                 for batch in row_groups(path):
                     dealer.add(batch)
-        with whole(target) as file, RowGroupWriter(target, file) as spool:
+        with atomic_write(target) as file, RowGroupWriter(target, file) as spool:
             for path in ranges:
                 spool.add(pl.read_parquet(path).sort(_ROW))
 
@@ -223,7 +223,7 @@ def write_outputs(
         summary = judge_run(_counted(run, plan, settings, session, endpoints, watch), settings)
         errors.result()
     write_summary(layout.summary, summary)
-    write_whole(layout.pace, pace_svg(summary.starts))
+    write_atomically(layout.pace, pace_svg(summary.starts))
     if settings.output.in_order:
         write_in_order(layout.parts(RESULTS), layout.in_order, plan.rows)
     write_schema(layout, _kept(run))
@@ -268,7 +268,7 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
 
 
 def _write_errors_csv(layout: Layout) -> None:
-    with whole(layout.errors_csv) as file:
+    with atomic_write(layout.errors_csv) as file:
         write_errors_csv(file, chain.from_iterable(map(row_groups, layout.parts(ERRORS))))
 
 

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from batch_screen.config.parsing import read_small
 from batch_screen.notify.closing import Closing
-from batch_screen.storage.atomic import PUBLIC_MODE, write_whole
+from batch_screen.storage.atomic import PUBLIC_MODE, write_atomically
 from batch_screen.tables.summary import COMPLETE, Lookups, Rows, Summary
 
 _PREFIX = "batch_screen"
@@ -26,7 +26,7 @@ _LARGEST_BYTES = 1 << 20
 
 def write_metrics(path: Path, closing: Closing) -> None:
     """Replaces the file; what an earlier start succeeded at is kept. Raises ``OutputError``."""
-    write_whole(path, metrics(closing, _kept(path)), mode=PUBLIC_MODE)
+    write_atomically(path, metrics(closing, _kept(path)), mode=PUBLIC_MODE)
 
 
 def metrics(closing: Closing, kept: Mapping[str, float]) -> bytes:

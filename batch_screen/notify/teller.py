@@ -9,7 +9,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.errors import BatchScreenError, OutputError
 from batch_screen.notify.closing import Closing, document
 from batch_screen.notify.pings import Caller
-from batch_screen.storage.atomic import check_writable, write_whole
+from batch_screen.storage.atomic import check_writable, write_atomically
 
 
 def check_told(settings: Settings) -> None:
@@ -34,7 +34,7 @@ def tell_ended(settings: Settings, closing: Closing) -> list[str]:
 
     def write_summary_file() -> None:
         if settings.output.summary_file:
-            write_whole(Path(settings.output.summary_file), document(closing))
+            write_atomically(Path(settings.output.summary_file), document(closing))
 
     def write_metrics_file() -> None:
         if settings.metrics.file:

@@ -16,7 +16,7 @@ from batch_screen.numbers.rules import REMEDY, RejectReason
 from batch_screen.profile.facts import Example, Rejected
 from batch_screen.profile.files import shown_file
 from batch_screen.schema import AUDIT_REJECTS, conform
-from batch_screen.storage.atomic import whole
+from batch_screen.storage.atomic import atomic_write
 from batch_screen.tables.errors import write_guarded_csv
 
 CSV_SUFFIX, PARQUET_SUFFIX = ".csv", ".parquet"
@@ -89,7 +89,7 @@ def write_rejects(path: Path, rejects: Iterable[pl.DataFrame], column: str) -> N
     """
     check_suffix(path)
     told = (_told(part, column) for part in rejects)
-    with whole(path) as file:
+    with atomic_write(path) as file:
         if path.suffix.lower() == CSV_SUFFIX:
             write_guarded_csv(file, AUDIT_REJECTS, told)
             return

@@ -41,7 +41,7 @@ from batch_screen.reports.signals import (
 from batch_screen.reports.verdict import Material, material_of, verdict_of, what_is_recent
 from batch_screen.reports.words import title_of
 from batch_screen.runs.layout import Layout
-from batch_screen.storage.atomic import write_whole
+from batch_screen.storage.atomic import write_atomically
 from batch_screen.tables.breakdown import Breakdown
 from batch_screen.tables.manifest import ListedFile
 from batch_screen.tables.summary import Summary
@@ -124,4 +124,4 @@ def write_report(
     layout: Layout, summary: Summary, breakdown: Breakdown, files: Sequence[ListedFile]
 ) -> None:
     """report.html of a run whose other files are all there."""
-    write_whole(layout.html, page(material_of(layout, summary, breakdown, files)))
+    write_atomically(layout.html, page(material_of(layout, summary, breakdown, files)))

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and private from their first byte.
+"""Atomic file writes: complete or absent, synced, and private from the first byte.
 
 A file gets its final name only after its bytes are on disk; its folder entry is synced too,
 because a rename alone survives a killed process but not a power cut.
@@ -36,7 +36,7 @@ from batch_screen.errors import OutputError
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 PUBLIC_MODE = 0o644
-"""Of what holds nothing personal and other users' programs must read."""
+"""For files without personal data that other users' programs must read."""
 
 _UNFINISHED = re.compile(r"\.(.+\.)?[0-9a-f]{8}\.tmp")
 
@@ -63,7 +63,7 @@ def translated(doing: str, path: Path) -> Iterator[None]:
 
 
 def make_folder(path: Path) -> Path:
-    """The folder, created with its missing parents as 0700 whatever the umask, and on disk."""
+    """Creates the folder and its missing parents as 0700, whatever the umask, and syncs them."""
     with translated("create the folder", path):
         missing = [p for p in (path, *path.parents) if not p.exists()]
         for folder in reversed(missing):
@@ -85,7 +85,7 @@ def open_private(path: Path, flags: int = os.O_EXCL) -> FileIO:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes creations, renames and removals in the folder survive a power cut."""
+    """Syncs the folder's entries, so that renames and removals survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -94,39 +94,41 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def whole(path: Path, *, staging: Path | None = None, mode: int = FILE_MODE) -> Iterator[BinaryIO]:
-    """A file that appears under its final name, whole and on disk, when the block ends.
+def atomic_write(
+    path: Path, *, staging: Path | None = None, mode: int = FILE_MODE
+) -> Iterator[BinaryIO]:
+    """Writes to a temporary file that replaces ``path``, synced, when the block ends.
 
-    ``staging`` is where it grows meanwhile: a folder on the same file system, for folders
-    whose readers take every file they see. On an error nothing is left behind.
+    ``staging`` is the temporary file's folder, on the same file system: for data folders, whose
+    readers take every file they see. On an error nothing is left behind.
     """
     folder = path.parent if staging is None else staging
-    growing = folder / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    temporary = folder / f".{path.name}.{secrets.token_hex(4)}.tmp"
     with translated("write", path):
         try:
-            # Buffered: a disk that is nearly full takes a part of a plain write, and says so
-            # only in a number that many writers do not look at.
-            with BufferedWriter(open_private(growing)) as file:
+            # Buffered, because a nearly full disk takes part of a raw write and says so only in
+            # the returned count, which polars and pyarrow do not look at.
+            with BufferedWriter(open_private(temporary)) as file:
                 yield file
                 file.flush()
                 if mode != FILE_MODE:
                     os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
-            growing.replace(path)
+            temporary.replace(path)
             sync_folder(path.parent)
         except BaseException:
             with suppress(OSError):
-                growing.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
             raise
 
 
 def check_could_write(folder: Path) -> None:
-    """As ``check_writable``, but makes nothing: tries the part of its path that exists."""
+    """Raises ``OutputError`` if the folder could not be written; creates no folder."""
     check_writable(next(p for p in (folder, *folder.parents) if p.exists()))
 
 
 def check_writable(folder: Path) -> None:
-    """Makes the folder and a file in it, which goes again. Raises ``OutputError``."""
+    """Creates the folder and proves it by a file that is removed. Raises ``OutputError``."""
     make_folder(folder)
     probe = folder / f".{secrets.token_hex(4)}.tmp"
     with translated("write to", folder):
@@ -135,7 +137,7 @@ def check_writable(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what a killed process had not finished, in the folder itself."""
+    """Removes temporary files of killed processes; subfolders are left alone."""
     with translated("clear", folder):
         for path in folder.iterdir():
             if _UNFINISHED.fullmatch(path.name):
@@ -148,33 +150,29 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_whole(path: Path, content: bytes, *, mode: int = FILE_MODE) -> None:
-    """Writes a small file whole or not at all."""
-    with whole(path, mode=mode) as file:
+def write_atomically(path: Path, content: bytes, *, mode: int = FILE_MODE) -> None:
+    """Writes a small file atomically."""
+    with atomic_write(path, mode=mode) as file:
         file.write(content)
-
-
-# Parquet files of ours: whole or absent, and a full disk is a full disk.
-#
-# polars tells of it in errors of its own, as if the rows were at fault.
 
 
 def write_frame(
     path: Path, frame: pl.DataFrame, *, staging: Path | None = None, **how: Any
 ) -> None:
-    """Writes the frame whole or not at all; ``how`` goes to polars. Raises ``OutputError``."""
-    with whole(path, staging=staging) as file:
-        witness = _Witness(file)
+    """Writes a Parquet file atomically; ``how`` goes to polars. Raises ``OutputError``."""
+    with atomic_write(path, staging=staging) as file:
+        recorder = _FailureRecorder(file)
         try:
-            frame.write_parquet(cast("IO[bytes]", witness), **how)
+            frame.write_parquet(cast("IO[bytes]", recorder), **how)
         except pl.exceptions.PolarsError as error:
-            if witness.failure is None:
+            # polars reports a full disk as an error of its own, as if the rows were at fault.
+            if recorder.failure is None:
                 raise
-            raise witness.failure from error
+            raise recorder.failure from error
 
 
-class _Witness:
-    """Passes on what is written and remembers what went wrong."""
+class _FailureRecorder:
+    """A writable file that remembers the ``OSError`` which polars hides."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

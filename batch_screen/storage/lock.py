@@ -1,4 +1,4 @@
-"""One run per folder: a kernel lock that ends with the process that holds it."""
+"""One run per state folder: a kernel lock, released with the process that holds it."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from batch_screen.errors import RunLockedError
-from batch_screen.storage.atomic import translated, write_whole
+from batch_screen.storage.atomic import translated, write_atomically
 
 _LOCK, _HOLDER = "lock", "holder.json"
 
 
 @contextmanager
 def locked(state_folder: Path) -> Iterator[None]:
-    """Holds the state folder's kernel lock, which ends with the process that holds it.
-
-    Raises ``RunLockedError`` with the holder and its start.
-    """
+    """Holds the state folder's lock. Raises ``RunLockedError``, which names the holder."""
     holder = state_folder / _HOLDER
     lock = FileLock(state_folder / _LOCK, timeout=0, mode=0o600, fallback_to_soft=False)
     with translated("lock", state_folder):
         try:
             lock.acquire()
         except Timeout:
+            held = _read(holder)
+            process = (
+                f"process {held[0]}, since {held[1]}" if held else "its process has just started"
+            )
             raise RunLockedError(
-                f"another run holds {state_folder} ({_describe(holder)}); wait for it to end"
-                " and start again"
+                f"another run holds {state_folder} ({process}); wait for it to end and start again"
             ) from None
     try:
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        told = {"pid": os.getpid(), "since": since, "host": gethostname()}
-        write_whole(holder, json.dumps(told).encode())
+        content = {"pid": os.getpid(), "since": since, "host": gethostname()}
+        write_atomically(holder, json.dumps(content).encode())
         yield
     finally:
-        with suppress(OSError):  # it only tells who holds the lock; the lock is what counts
+        with suppress(OSError):  # it only names the holder; the lock is what counts
             holder.unlink()
         lock.release()
 
 
 class Holder(NamedTuple):
-    """The process that holds a state folder, and since when, as it has written there.
+    """The process that holds a state folder, as it has recorded itself there.
 
-    ``is_alive`` is None where that cannot be seen from here, because it is another machine's.
+    ``is_alive`` is None for a process on another machine, which cannot be seen from here.
     """
 
     pid: int
@@ -59,9 +59,9 @@ class Holder(NamedTuple):
 
 
 def holder_of(state_folder: Path) -> Holder | None:
-    """Who holds the folder, or None where nobody says so; reads only, and takes no lock.
+    """The folder's recorded holder, or None.
 
-    To try the lock would keep a run from starting that wants it at the same moment.
+    Read only: trying the lock would keep a run from starting at that moment.
     """
     held = _read(state_folder / _HOLDER)
     if held is None:
@@ -72,9 +72,9 @@ def holder_of(state_folder: Path) -> Holder | None:
 
 
 def _is_alive(pid: int, lock: Path) -> bool:
-    """Whether the process has the lock's file open: a number is soon another process's."""
-    if not Path(f"/proc/{os.getpid()}").exists():  # no such file system: the number must do
-        return _runs(pid)
+    """Whether the process has the lock's file open: the kernel reuses a dead process's number."""
+    if not Path(f"/proc/{os.getpid()}").exists():  # no /proc: the number must do
+        return _exists(pid)
     try:
         return any(_is_same(opened, lock) for opened in Path(f"/proc/{pid}/fd").iterdir())
     except PermissionError:  # another user's
@@ -90,13 +90,13 @@ def _is_same(opened: Path, lock: Path) -> bool:
         return False
 
 
-def _runs(pid: int) -> bool:
+def _exists(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
+        os.kill(pid, 0)  # signal 0 only asks
     except ProcessLookupError:
         return False
-    except PermissionError:
-        return True
+    except PermissionError:  # another user's
+        pass
     return True
 
 
@@ -106,8 +106,3 @@ def _read(holder: Path) -> tuple[int, str, str] | None:
         return int(held["pid"]), str(held["since"]), str(held["host"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _describe(holder: Path) -> str:
-    held = _read(holder)
-    return f"process {held[0]}, since {held[1]}" if held else "its process has just started"

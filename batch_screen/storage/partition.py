@@ -1,6 +1,6 @@
-"""Rows dealt out to Parquet files that grow batch by batch.
+"""Parquet files that grow by row groups, and rows partitioned over many of them.
 
-Streams: what is held in memory are rows on their way to their files, ``HELD_BYTES`` of them.
+Streams: at most ``HELD_BYTES`` of rows wait in memory, and as much again is being written.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ import pyarrow.parquet as pq
 from batch_screen.storage.atomic import open_private
 
 HELD_BYTES = 32 << 20
-"""Over all files, and as much again that is being written. polars' partitioned sink holds rows for
-each file instead: 0.65 GiB for 15 of them, 0.85 GiB for 50."""
+"""Over all files. polars' partitioned sink holds rows for each file instead: 0.65 GiB for 15 of
+them, 0.85 GiB for 50."""
 
+# At least, for each file: a row group costs a millisecond, as much as a thousand rows.
 _HELD_FOR_A_FILE = 512 << 10
-"""At least: each row group of a file costs a millisecond, as much as a thousand rows."""
 
 _SAMPLE_ROWS = 20_000
 _SHARE_REPEATED = 0.1
 KEPT: Mapping[str, Any] = {"compression": "zstd", "write_statistics": False}
 PASSING: Mapping[str, Any] = {"compression": "lz4", "write_statistics": False}
-"""How files are written that are read once and removed: in less time than space."""
-_WAY = "_way"
+"""For files that are read once and removed: faster to write, larger on disk."""
+_PARTITION = "_partition"
 
 
 class RowGroupWriter:
-    """A Parquet file that grows batch by batch; there is none before the first batch.
+    """A Parquet file that grows by a row group per batch; created with the first.
 
-    It is written to ``file`` where that is open already. ``how`` goes to pyarrow and ``marks``
-    into the file's own metadata.
+    ``file``: an open file to write to, in place of ``path``. ``how`` goes to pyarrow, ``marks``
+    into the file's metadata.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class RowGroupWriter:
             table = table.replace_schema_metadata(self._marks)
         if self._writer is None:
             if self._file is None:
-                # Buffered, because pyarrow does not look at how much of a write was done.
+                # Buffered, because pyarrow does not check how much of a write was done.
                 self._file = self._opened = BufferedWriter(open_private(self.path))
             self._writer = pq.ParquetWriter(
                 self._file, table.schema, **_encodings(frame), **self._how
@@ -91,12 +91,10 @@ class RowGroupWriter:
 
 
 def _table(frame: pl.DataFrame) -> pa.Table:
-    """The frame as pyarrow knows it; columns without a value are made anew.
-
-    Written as they come from polars, those take thrice as long.
-    """
+    """The frame as a pyarrow table."""
     layout = pl.CompatLevel.oldest()
     schema = frame.clear().to_arrow(compat_level=layout).schema
+    # Columns of nulls only are made anew: as polars hands them over they take thrice as long.
     filled = [column.name for column in frame if column.null_count() < frame.height]
     found = dict(zip(filled, frame.select(filled).to_arrow(compat_level=layout), strict=True))
     columns = [found[f.name] if f.name in found else pa.nulls(frame.height, f.type) for f in schema]
@@ -104,12 +102,10 @@ def _table(frame: pl.DataFrame) -> pa.Table:
 
 
 def _encodings(frame: pl.DataFrame) -> dict[str, object]:
-    """How a file is encoded, by the looks of its first rows.
-
-    A dictionary of values that hardly repeat takes three times as long as all else.
-    """
+    """Parquet encodings of a file, chosen from its first rows."""
     sample = frame.head(_SAMPLE_ROWS)
     texts = sample.select(pl.col(pl.String).approx_n_unique())
+    # A dictionary of values that hardly repeat takes three times as long as all else.
     few = _SHARE_REPEATED * sample.height
     repeated = [name for name in texts.columns if texts[name].item() < few]
     whole = [n for n, dtype in frame.schema.items() if dtype.is_integer() or dtype == pl.Datetime]
@@ -120,20 +116,20 @@ def _encodings(frame: pl.DataFrame) -> dict[str, object]:
 
 
 class PartitionedWriter:
-    """Deals rows out to files, in the order in which they come.
+    """Partitions rows over files and keeps their order in each.
 
-    ``way`` is the place of a row's file among the paths. ``how`` goes to pyarrow.
+    ``partition`` gives the index of a row's file among the paths. ``how`` goes to pyarrow.
     """
 
     def __init__(
         self,
         paths: Sequence[Path],
-        way: pl.Expr,
+        partition: pl.Expr,
         held_bytes: int = HELD_BYTES,
         how: Mapping[str, Any] = KEPT,
     ) -> None:
-        self.spools = [RowGroupWriter(path, how=how) for path in paths]
-        self._way = way.cast(pl.UInt32).alias(_WAY)
+        self.files = [RowGroupWriter(path, how=how) for path in paths]
+        self._partition = partition.cast(pl.UInt32).alias(_PARTITION)
         self._held: dict[int, list[pl.DataFrame]] = {}
         self._most_held_bytes = max(held_bytes, _HELD_FOR_A_FILE * len(paths))
         self._held_bytes = 0
@@ -144,8 +140,8 @@ class PartitionedWriter:
 
     @property
     def rows(self) -> int:
-        """How many were dealt out."""
-        return sum(spool.rows for spool in self.spools)
+        """How many rows were written; what is still held is not among them."""
+        return sum(file.rows for file in self.files)
 
     @property
     def columns(self) -> list[str]:
@@ -153,25 +149,25 @@ class PartitionedWriter:
         return [] if self._none is None else self._none.columns
 
     def __enter__(self) -> Self:
-        for spool in self.spools:
-            self._open.enter_context(spool)
+        for file in self.files:
+            self._open.enter_context(file)
         return self
 
     def add(self, batch: pl.DataFrame) -> None:
-        """Takes some rows."""
+        """Appends the rows; they are written once ``HELD_BYTES`` wait."""
         if self._none is None:
             self._none = batch.clear()
-        if len(self.spools) == 1:
-            self.spools[0].add(batch)
+        if len(self.files) == 1:
+            self.files[0].add(batch)
             return
-        parts = batch.with_columns(self._way).partition_by(
-            _WAY, maintain_order=True, include_key=False, as_dict=True
+        parts = batch.with_columns(self._partition).partition_by(
+            _PARTITION, maintain_order=True, include_key=False, as_dict=True
         )
-        for (way,), part in parts.items():
-            self._held.setdefault(way, []).append(part)
+        for (partition,), part in parts.items():
+            self._held.setdefault(partition, []).append(part)
         self._held_bytes += int(batch.estimated_size())
         if self._held_bytes >= self._most_held_bytes:
-            self._hand_out()
+            self._flush()
 
     def __exit__(
         self,
@@ -181,17 +177,18 @@ class PartitionedWriter:
     ) -> None:
         with self._open, self._pool:
             if kind is None and self._none is not None:
-                self._hand_out()
+                self._flush()
                 self._wait()
-                for spool in self.spools:
-                    if not spool.rows:
-                        spool.add(self._none)  # a part without rows has its file
+                for file in self.files:
+                    if not file.rows:
+                        file.add(self._none)  # a partition without rows has its file too
 
-    def _hand_out(self) -> None:
-        """Begins to write what is held, once all that was held before is written."""
-        self._wait()
+    def _flush(self) -> None:
+        """Starts writing the held rows in threads, after the last flush is done."""
+        self._wait()  # a file takes its row groups in order, and memory is bounded
         self._writing = [
-            self._pool.submit(self._write, part, frames) for part, frames in self._held.items()
+            self._pool.submit(self.files[partition].add, pl.concat(frames))
+            for partition, frames in self._held.items()
         ]
         self._held = {}
         self._held_bytes = 0
@@ -201,17 +198,11 @@ class PartitionedWriter:
             writing.result()
         self._writing = []
 
-    def _write(self, part: int, frames: list[pl.DataFrame]) -> None:
-        self.spools[part].add(pl.concat(frames))
-
-
-# Files for the meantime: private, and gone when the work is done.
-
 
 @contextmanager
 def scratch_files(folder: Path, name: str, count: int) -> Iterator[list[Path]]:
-    """Names for files that are gone afterwards; those of a killed process are swept."""
-    mark = secrets.token_hex(4)
+    """Names of scratch files, removed when the block ends."""
+    mark = secrets.token_hex(4)  # named so that ``sweep`` removes what a killed process left
     paths = [folder / f".{name}-{n:05d}.{mark}.tmp" for n in range(count)]
     try:
         yield paths

@@ -19,7 +19,7 @@ from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.schema import SCHEMA_VERSION, Column, results
-from batch_screen.storage.atomic import sha256_of, translated, write_whole
+from batch_screen.storage.atomic import sha256_of, translated, write_atomically
 from batch_screen.storage.prefetch import ordered_map
 
 
@@ -88,8 +88,8 @@ def write_marker(layout: Layout) -> None:
     start would write latest.json again.
     """
     digest = sha256_of(layout.manifest)
-    write_whole(layout.latest, latest_content(layout, digest))
-    write_whole(layout.marker, marker_content(digest))
+    write_atomically(layout.latest, latest_content(layout, digest))
+    write_atomically(layout.marker, marker_content(digest))
 
 
 def latest_content(layout: Layout, digest: str) -> bytes:
@@ -132,7 +132,7 @@ def _entry(file: ListedFile) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: Mapping[str, Any] | Sequence[Any]) -> None:
-    write_whole(path, _json(content))
+    write_atomically(path, _json(content))
 
 
 def _json(content: Mapping[str, Any] | Sequence[Any]) -> bytes:

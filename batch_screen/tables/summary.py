@@ -17,7 +17,7 @@ import polars as pl
 
 from batch_screen.errors import BatchScreenError, OutputError, exit_code_of
 from batch_screen.model import INCONCLUSIVE, UNCHANGED, Endpoint, OutcomeKind, Plan, Session
-from batch_screen.storage.atomic import write_whole
+from batch_screen.storage.atomic import write_atomically
 
 # How far windows reach back to earlier runs, and what needed no request: counted from lookups.
 
@@ -330,7 +330,7 @@ def check(  # noqa: PLR0913 (what must agree with what)
 def write_summary(path: Path, summary: Summary) -> None:
     """summary.json: no phone number, no key."""
     indented = msgspec.json.format(msgspec.json.encode(summary))
-    write_whole(path, _NUMBERS.sub(_on_one_line, indented) + b"\n")
+    write_atomically(path, _NUMBERS.sub(_on_one_line, indented) + b"\n")
 
 
 def _on_one_line(numbers: re.Match[bytes]) -> bytes:

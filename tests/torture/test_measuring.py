@@ -20,7 +20,7 @@ from batch_screen.model import Attempt, Endpoint, Outcome, OutcomeKind, Withheld
 from batch_screen.sandbox.config import SandboxConfig
 from batch_screen.sandbox.statistics import RequestLine
 from batch_screen.schema import LOOKUP, dtypes
-from batch_screen.storage.atomic import make_folder, write_whole
+from batch_screen.storage.atomic import make_folder, write_atomically
 from tests.e2e.conftest import KEY, NOW, NUMBERS, known
 from tests.making import made, number
 
@@ -160,7 +160,7 @@ def _plain(line: RequestLine) -> dict[str, object]:
 
 def torn_by(folder: Path, name: str, content: bytes) -> list[str]:
     make_folder((folder / name).parent)
-    write_whole(folder / name, content)
+    write_atomically(folder / name, content)
     witness = Witness(folder)
     witness.sweep()
     assert not witness.wrong_modes

@@ -221,7 +221,7 @@ def test_killed_at_any_step_no_half_run_looks_complete(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "unlink", killing(Path.unlink))
         patched.setattr(Path, "rename", killing(Path.rename))
-        patched.setattr(purging, "write_whole", killing(atomic.write_whole))
+        patched.setattr(purging, "write_atomically", killing(atomic.write_atomically))
         patched.setattr(purging, "locked", nullcontext)  # the system frees a killed one's lock
         with pytest.raises(Killed):
             purge(wanted(out))

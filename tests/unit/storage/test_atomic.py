@@ -14,6 +14,7 @@ import pytest
 from batch_screen.errors import OutputError
 from batch_screen.storage import atomic
 from batch_screen.storage.atomic import (
+    atomic_write,
     check_could_write,
     check_writable,
     make_folder,
@@ -21,9 +22,8 @@ from batch_screen.storage.atomic import (
     sweep,
     sync_folder,
     translated,
-    whole,
+    write_atomically,
     write_frame,
-    write_whole,
 )
 
 
@@ -77,7 +77,7 @@ def test_a_private_file_is_new(tmp_path: Path) -> None:
 
 def test_whole_appears_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    with whole(path) as file:
+    with atomic_write(path) as file:
         file.write(b"new")
         assert not path.exists()
         assert len(list(tmp_path.iterdir())) == 1
@@ -89,10 +89,10 @@ def test_whole_appears_at_the_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [ValueError("bug"), KeyboardInterrupt()])
 def test_whole_leaves_the_old_file_when_interrupted(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "file"
-    write_whole(path, b"old")
+    write_atomically(path, b"old")
 
     def interrupted() -> None:
-        with whole(path) as file:
+        with atomic_write(path) as file:
             file.write(b"half")
             raise error
 
@@ -105,7 +105,7 @@ def test_whole_leaves_the_old_file_when_interrupted(tmp_path: Path, error: BaseE
 def test_whole_grows_elsewhere_where_readers_take_all_they_see(tmp_path: Path) -> None:
     staging = make_folder(tmp_path / "staging")
     data = make_folder(tmp_path / "data")
-    with whole(data / "part", staging=staging) as file:
+    with atomic_write(data / "part", staging=staging) as file:
         file.write(b"x")
         assert not list(data.iterdir())
     assert [p.name for p in data.iterdir()] == ["part"]
@@ -122,7 +122,7 @@ def test_whole_syncs_file_then_renames_then_syncs_folder(
         seen.append((kind, path.exists()))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    write_whole(path, b"x")
+    write_atomically(path, b"x")
     assert seen == [("file", False), ("folder", True)]
 
 
@@ -135,14 +135,14 @@ def test_a_failed_save_is_one_line_and_leaves_nothing(
 
     monkeypatch.setattr(*((os, "fsync") if failing == "fsync" else (Path, "replace")), full)
     with pytest.raises(OutputError, match=r"cannot write .*: No space left .*what was saved") as e:
-        write_whole(tmp_path / "file", b"x")
+        write_atomically(tmp_path / "file", b"x")
     assert e.value.exit_code == 73
     assert not list(tmp_path.iterdir())
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"cannot write .*file: No such file"):
-        write_whole(tmp_path / "nowhere" / "file", b"x")
+        write_atomically(tmp_path / "nowhere" / "file", b"x")
 
 
 def test_check_writable_leaves_nothing(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_a_disk_that_takes_a_part_of_a_write_is_written_to_again(
         return Stingy(path, "xb")
 
     monkeypatch.setattr(atomic, "open_private", open_stingy)
-    write_whole(tmp_path / "file", bytes(range(256)) * 9)
+    write_atomically(tmp_path / "file", bytes(range(256)) * 9)
     assert (tmp_path / "file").read_bytes() == bytes(range(256)) * 9
 
 

@@ -37,7 +37,7 @@ def layout(tmp_path: Path) -> Layout:
             frame = enrich(rows_of(range(3 + part)), outcomes_of([]), RUN)
             layout.write_part(table, part, frame, Output())
     for path in (layout.summary, layout.errors_csv, layout.pace, layout.html):
-        atomic.write_whole(path, path.name.encode())
+        atomic.write_atomically(path, path.name.encode())
     return layout
 
 
@@ -84,7 +84,7 @@ def test_latest_moves_on_to_the_next_run(layout: Layout) -> None:
     write_schema(layout, {})
     write_manifest(layout, list_files(layout), 2)
     write_marker(layout)
-    atomic.write_whole(layout.manifest, b"{}")
+    atomic.write_atomically(layout.manifest, b"{}")
     write_marker(layout)
     assert read(layout.latest)["manifest_sha256"] == digest(layout.manifest)
 
