@@ -59,10 +59,11 @@ _SUMMARY = {
 }
 
 
-def parsed(arguments: list[str]) -> dict[str, Any]:
-    """The options of ``run`` that the arguments give; what does not exist is an error."""
-    context = cli.commands["run"].make_context("run", arguments)
-    return context.params
+def parsed(arguments: list[str], command: str = "run") -> dict[str, Any]:
+    """The options that the arguments give; what does not exist is an error."""
+    found = cli.get_command(click.Context(cli), command)
+    assert found
+    return found.make_context(command, arguments).params
 
 
 class Fake:
@@ -174,15 +175,38 @@ def cron_lines() -> Iterator[tuple[str, str]]:
 
 def test_the_lines_of_cron_can_be_started_every_night() -> None:
     found = list(cron_lines())
-    assert {name for name, _ in found} == {"README.md", "rate.md", "crontab"}
+    assert {name for name, _ in found} >= {"nightly.md", "rate.md", "crontab"}
     for _, command in found:
         program, *arguments = shlex.split(command)
         assert "%" not in command
+        if arguments[0] == "purge":
+            assert_purges(arguments[1:])
+            continue
         assert arguments[0] == "run" or (RECIPES / program).exists()
         options = parsed([each for each in arguments if each != "run"])
         assert options["run_date"] is None, "every night would be filed under this date"
         assert not options["new_run"], "a second start would pay again"
         assert Path(options["config"]).name == DEFAULT_NAME
+
+
+def assert_purges(arguments: list[str]) -> None:
+    """Without a terminal, and late enough for windows that reach back."""
+    options = parsed(arguments, "purge")
+    assert options["yes"]
+    assert options["older_than"] > Settings().planner.look_back_days
+
+
+def test_purges_of_service_and_pod() -> None:
+    command, verb, *arguments = shlex.split(
+        unit("batch-screen.service")["Service"]["ExecStartPost"]
+    )
+    assert (command[0], verb) == ("-", "purge"), "a purge that fails is no bad night"
+    assert_purges(arguments)
+    [job] = yaml.safe_load_all((RECIPES / "purge-cronjob.yaml").read_text())
+    [container] = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    verb, *arguments = container["args"]
+    assert verb == "purge"
+    assert_purges(arguments)
 
 
 def test_the_settings_of_every_night_are_settings(tmp_path: Path) -> None:
@@ -195,7 +219,7 @@ def test_the_settings_of_every_night_are_settings(tmp_path: Path) -> None:
     assert set(asked) >= {Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE}
 
 
-def test_the_nightly_run_of_the_readme_can_rule_a_swap_out(
+def test_the_nightly_run_can_rule_a_swap_out(
     sandbox: Callable[..., SandboxThread], tmp_path: Path
 ) -> None:
     """A check speaks of 40 hours: without the date no flag of a week is ever false."""
@@ -216,7 +240,7 @@ def test_the_nightly_run_of_the_readme_can_rule_a_swap_out(
 
 
 def test_the_line_of_cron_screens(sandbox: Callable[..., SandboxThread], tmp_path: Path) -> None:
-    [command] = [command for name, command in cron_lines() if name == "crontab"]
+    command, _ = (command for name, command in cron_lines() if name == "crontab")
     (tmp_path / "key").write_text(KEY)
     key_file = f'[api]\nkey_file = "{tmp_path / "key"}"\nbase_url = "{sandbox().url}"\n'
     desk = Desk(tmp_path, "", NUMBERS[:5], toml=key_file)
@@ -284,7 +308,13 @@ def test_kubernetes_tries_again_where_that_may_help() -> None:
     assert (job["apiVersion"], job["kind"]) == ("batch/v1", "CronJob")
     spec = job["spec"]["jobTemplate"]["spec"]
     pod = spec["template"]["spec"]
-    [container] = pod["containers"]
+    [container], [doctor] = pod["containers"], pod["initContainers"]
+    words = shlex.split(doctor["command"][2])
+    assert words[1] == "doctor"
+    assert words[-2:] == ["||", "true"], "the run is to end with its code, and call the webhook"
+    parsed(words[2:-2], "doctor")
+    for each in ("image", "env", "volumeMounts", "securityContext"):
+        assert doctor[each] == container[each]
     fails, _ = spec["podFailurePolicy"]["rules"]
     assert (fails["action"], fails["onExitCodes"]["operator"]) == ("FailJob", "In")
     assert set(fails["onExitCodes"]["values"]) == FINAL
