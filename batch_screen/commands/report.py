@@ -28,7 +28,7 @@ from batch_screen.tables.integrity import (
     read_manifest,
 )
 from batch_screen.tables.manifest import ListedFile
-from batch_screen.tables.summary import read_summary, tells_of_a_stop
+from batch_screen.tables.summary import read_summary, says_stopped
 
 
 class ReportResult(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ def _manifest(layout: Layout) -> Manifest | None:
 
 def _material(layout: Layout, manifest: Manifest | None, watch: RunEvents) -> Material:
     if manifest is None:
-        if not tells_of_a_stop(layout.summary):
+        if not says_stopped(layout.summary):
             raise InputError(
                 f"run {layout.run_id} was ended abruptly or is going on, so there is nothing to "
                 f"report yet; start the same command with --run-date {layout.run_date}, if it is "

@@ -55,7 +55,7 @@ from batch_screen.sandbox.run import running
 from batch_screen.storage.atomic import check_writable, make_folder, sweep, translated
 from batch_screen.storage.lock import locked
 from batch_screen.tables.manifest import is_whole
-from batch_screen.tables.summary import Summary, read_summary, tells_of_a_stop
+from batch_screen.tables.summary import Summary, read_summary, says_stopped
 
 
 class RunResult(msgspec.Struct, frozen=True):
@@ -220,7 +220,7 @@ def _refuse_to_buy_again(job: Job, run: Run, layout: Layout) -> None:
 
     One that was stopped goes on from its state; without it, everything would be paid for again.
     """
-    summed_up = layout.summary.exists() and not tells_of_a_stop(layout.summary)
+    summed_up = layout.summary.exists() and not says_stopped(layout.summary)
     was_answered = layout.marker.exists() or summed_up or layout.manifest.exists()
     if was_answered and not is_answered(run):
         run.discard()

@@ -60,7 +60,7 @@ from batch_screen.tables.summary import (
     Ending,
     Lookups,
     Summary,
-    check,
+    check_accounting,
     count_contradictions,
     count_coverage,
     count_rows,
@@ -90,7 +90,7 @@ class Tallied(NamedTuple):
     """What was counted of a shard while it was written: its numbers, and its lookups."""
 
     numbers: pl.DataFrame
-    lookups: counting.Counts
+    lookups: counting.LookupCounts
 
 
 def write_part(
@@ -210,7 +210,7 @@ def write_outputs(
         return write_part(run, plan, range(part, shards, parts), layout, settings)
 
     kinds: pl.DataFrame | None = None
-    counts: counting.Counts | None = None
+    counts: counting.LookupCounts | None = None
     with ordered_map(write, range(parts)) as written:
         for tallies in written:
             for numbers, lookups in tallies:
@@ -244,7 +244,7 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
 ) -> Summary:
     """The figures of the written tables; writes those of what has changed as well."""
     layout = layout_of(run, settings)
-    check(
+    check_accounting(
         plan,
         len(settings.endpoints),
         endpoints,

@@ -81,7 +81,7 @@ def templates() -> Environment:
 def _content(material: Material) -> dict[str, Any]:
     """What the template names, section by section."""
     summary, breakdown = material.summary, material.breakdown
-    complaints, changes = material.complaints, summary.changes
+    errors, changes = material.errors, summary.changes
     return {
         "summary": summary,
         "verdict": verdict_of(material),
@@ -94,8 +94,8 @@ def _content(material: Material) -> dict[str, Any]:
         "pace": [pace_chart(summary.starts, plot) for plot in (WIDE, NARROW)],
         "failures": failures_table(summary),
         "inconclusive": inconclusive(summary),
-        "answers": answers_table(complaints, len(summary.endpoints)) if complaints else None,
-        "rejects": rejects_table(summary, complaints),
+        "answers": answers_table(errors, len(summary.endpoints)) if errors else None,
+        "rejects": rejects_table(summary, errors),
         "starts": starts_table(summary.starts),
         "latency": latency_table(summary),
         "cost": cost_table(summary),

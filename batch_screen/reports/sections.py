@@ -24,7 +24,7 @@ from batch_screen.reports.words import (
 )
 from batch_screen.runs.layout import TABLES
 from batch_screen.schema import SCHEMA_VERSION
-from batch_screen.tables.errors import REMEDY, RETRY_CAN_HELP, Complaints, Example, Failure
+from batch_screen.tables.errors import REMEDY, RETRY_CAN_HELP, ErrorSummary, Failure, RejectExample
 from batch_screen.tables.manifest import ListedFile
 from batch_screen.tables.summary import Summary
 
@@ -206,13 +206,13 @@ def failures_table(summary: Summary) -> PageTable:
     return PageTable("By outcome", columns, rows, is_wide=True)
 
 
-def answers_table(complaints: Complaints, endpoints: int) -> PageTable:
+def answers_table(errors: ErrorSummary, endpoints: int) -> PageTable:
     """What the server said, by outcome and status, with one of its texts each.
 
     ``endpoints`` is how many were asked: where all of them said the same, none is named.
     """
     alike: dict[tuple[str, str, str], list[Failure]] = {}
-    for failure in complaints.failures:
+    for failure in errors.failures:
         status = "–" if failure.http_status is None else str(failure.http_status)
         said = ": ".join(word for word in (failure.code, failure.detail) if word) or "–"
         alike.setdefault((failure.outcome, status, said), []).append(failure)
@@ -240,10 +240,10 @@ def _lookups(failures: Sequence[Failure]) -> int:
     return sum(failure.lookups for failure in failures)
 
 
-def rejects_table(summary: Summary, complaints: Complaints | None) -> PageTable:
+def rejects_table(summary: Summary, errors: ErrorSummary | None) -> PageTable:
     """Rows that never reached the network, by reason, with masked examples and what to do."""
     rows = summary.rows
-    examples = complaints.examples if complaints else {}
+    examples = errors.examples if errors else {}
     files = {each.source_file for listed in examples.values() for each in listed}
     listed = [
         (
@@ -267,7 +267,7 @@ def rejects_table(summary: Summary, complaints: Complaints | None) -> PageTable:
     return PageTable("By reason", columns, listed, is_wide=True, note=note)
 
 
-def _example(example: Example, files: Collection[str]) -> str:
+def _example(example: RejectExample, files: Collection[str]) -> str:
     """The cell's shape and its place; the file where there are several."""
     shown = example.raw_masked or "an empty cell"
     region = f" ({example.raw_region})" if example.raw_region else ""

@@ -10,7 +10,7 @@ from batch_screen.model import Endpoint
 from batch_screen.reports.words import RECENT_DAYS, counted, duration, share, window
 from batch_screen.runs.layout import ERRORS, Layout
 from batch_screen.tables.breakdown import Breakdown, Signs
-from batch_screen.tables.errors import Complaints, read_complaints
+from batch_screen.tables.errors import ErrorSummary, summarise_errors
 from batch_screen.tables.manifest import ListedFile
 from batch_screen.tables.summary import Summary
 
@@ -20,7 +20,7 @@ class Material(NamedTuple):
 
     summary: Summary
     breakdown: Breakdown | None = None
-    complaints: Complaints | None = None
+    errors: ErrorSummary | None = None
     files: Sequence[ListedFile] = ()
 
 
@@ -28,7 +28,7 @@ def material_of(
     layout: Layout, summary: Summary, breakdown: Breakdown, files: Sequence[ListedFile]
 ) -> Material:
     """Of a complete run, whose written parts must be whole."""
-    return Material(summary, breakdown, read_complaints(layout.parts(ERRORS)), files)
+    return Material(summary, breakdown, summarise_errors(layout.parts(ERRORS)), files)
 
 
 GOOD, POOR, STOPPED = "good", "poor", "stopped"

@@ -37,7 +37,7 @@ _FLAGS = {
     _DEVICE: (Endpoint.DEVICE_SWAP_CHECK, Endpoint.DEVICE_SWAP_DATE),
     _FORWARDED: (Endpoint.CALL_FORWARDING_CHECK,),
 }
-"""The flag of each signal, and the endpoints that tell it."""
+"""The flag of each signal, and the endpoints whose answers set it."""
 
 
 class Signs(msgspec.Struct, frozen=True):
@@ -130,7 +130,7 @@ def _shards(paths: Sequence[Path]) -> Iterator[pl.LazyFrame]:
 
 
 def _answers(endpoints: Sequence[Endpoint]) -> Iterator[str]:
-    """The columns that tell an endpoint's value."""
+    """The columns with each endpoint's value."""
     for endpoint in endpoints:
         if endpoint.answers_date:
             yield from (f"{endpoint.column}_latest_change", _BANDS[endpoint])
@@ -154,7 +154,9 @@ def _value(endpoint: Endpoint) -> pl.Expr:
 
 
 def _signs(endpoints: Sequence[Endpoint]) -> list[pl.Expr]:
-    both, sim, device, forwarded = (_is(flag) for flag in (_BOTH, *_FLAGS))
+    # A flag that is null is not true.
+    flags = (pl.col(flag).fill_null(value=False) for flag in (_BOTH, *_FLAGS))
+    both, sim, device, forwarded = flags
     unknown, unanswered = _unknown(endpoints)
     no_sign = ~sim & ~device & ~forwarded
     signs = {
@@ -166,11 +168,6 @@ def _signs(endpoints: Sequence[Endpoint]) -> list[pl.Expr]:
         "unanswered": unanswered & no_sign,
     }
     return [pl.col(_NUMBERS).filter(sign).sum().alias(name) for name, sign in signs.items()]
-
-
-def _is(flag: str) -> pl.Expr:
-    """Whether the flag is true; one that is null is not."""
-    return pl.col(flag).fill_null(value=False)
 
 
 def _unknown(asked: Sequence[Endpoint]) -> tuple[pl.Expr, pl.Expr]:

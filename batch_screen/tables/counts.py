@@ -21,7 +21,7 @@ from batch_screen.model import (
 from batch_screen.tables.summary import Lookups, Saved
 
 
-class Counts(NamedTuple):
+class LookupCounts(NamedTuple):
     """Lookups by endpoint and outcome; sums by endpoint; lookups by endpoint and latency."""
 
     by_outcome: pl.DataFrame
@@ -42,24 +42,24 @@ def count_lookups(tables: Iterable[pl.LazyFrame], prices: Prices) -> dict[str, L
 
     One table is in use at a time; what is kept of it are counts.
     """
-    counts: Counts | None = None
+    counts: LookupCounts | None = None
     for table in tables:
         counts = added(counts, tally(table))
     return figures_of(counts, prices)
 
 
-def tally(table: pl.LazyFrame) -> Counts:
+def tally(table: pl.LazyFrame) -> LookupCounts:
     """What is counted of one table."""
     # One after the other: collect_all would keep the table for all of them.
-    return Counts(*(count.collect(engine="streaming") for count in _counts(table)))
+    return LookupCounts(*(count.collect(engine="streaming") for count in _counts(table)))
 
 
-def added(some: Counts | None, more: Counts) -> Counts:
+def added(some: LookupCounts | None, more: LookupCounts) -> LookupCounts:
     """Two tallies as one; None: there is none yet."""
-    return more if some is None else Counts(*map(sums, some, more))
+    return more if some is None else LookupCounts(*map(sums, some, more))
 
 
-def figures_of(counts: Counts | None, prices: Prices) -> dict[str, Lookups]:
+def figures_of(counts: LookupCounts | None, prices: Prices) -> dict[str, Lookups]:
     """Figures per endpoint from what was counted of all tables."""
     if counts is None:
         return {}
@@ -92,7 +92,7 @@ def with_left(
 
 
 def count_saved(counted: Mapping[str, Lookups], named: Iterable[Endpoint], prices: Prices) -> Saved:
-    """What was had without a request; ``named`` are the endpoints that were to be asked."""
+    """Lookups that took no request; ``named`` are the endpoints that were to be asked."""
     names = {endpoint.value for endpoint in named}
     saved = {name: f.derived + f.reused + f.unchanged for name, f in counted.items()}
     cost = sum(n * prices.per_request.get(Endpoint(name), 0.0) for name, n in saved.items())
@@ -135,12 +135,12 @@ def _figures() -> list[pl.Expr]:
         pl.col("attempts").sum().cast(pl.Int64),
         pl.col("refusals").sum().cast(pl.Int64),
         pl.col("unanswered").sum().cast(pl.Int64),
-        *(claim.sum().cast(pl.Int64).alias(name) for name, claim in _spared().items()),
+        *(claim.sum().cast(pl.Int64).alias(name) for name, claim in _without_request().items()),
     ]
 
 
-def _spared() -> dict[str, pl.Expr]:
-    """Lookups without a request of their own, by what spared it."""
+def _without_request() -> dict[str, pl.Expr]:
+    """Lookups without a request of their own, by the reason."""
     reason = pl.when(pl.col("outcome") == OutcomeKind.SKIPPED.value).then("reason")
     claims = {
         "derived": pl.col("source") == AnswerSource.DERIVED.value,
@@ -158,19 +158,17 @@ def sums(some: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
 
 
 def _latencies(tenths: pl.DataFrame) -> dict[str, dict[str, float]]:
-    """Percentiles per endpoint, to a tenth of a millisecond."""
+    """Percentiles per endpoint, to a tenth of a millisecond: nearest ranks among the lookups."""
+    found: dict[str, dict[str, float]] = {}
     by_endpoint = tenths.sort("latency_ms").partition_by("endpoint", as_dict=True)
-    return {
-        endpoint: {name: _at(counts, share) for name, share in _PERCENTILES.items()}
-        for (endpoint,), counts in by_endpoint.items()
-    }
-
-
-def _at(counts: pl.DataFrame, share: float) -> float:
-    """The latency below which this share of the counted lookups lies: the nearest rank."""
-    up_to = counts["lookups"].cum_sum()
-    rank = int(share * (up_to[-1] - 1) + 0.5) + 1
-    return round(float(counts["latency_ms"][int(up_to.search_sorted(rank))]), 1)
+    for (endpoint,), counts in by_endpoint.items():
+        up_to = counts["lookups"].cum_sum()
+        found[endpoint] = {}
+        for name, share in _PERCENTILES.items():
+            rank = int(share * (up_to[-1] - 1) + 0.5) + 1
+            latency = counts["latency_ms"][int(up_to.search_sorted(rank))]
+            found[endpoint][name] = round(float(latency), 1)
+    return found
 
 
 def _lookups(
@@ -194,5 +192,5 @@ def _lookups(
         unanswered=int(row["unanswered"]),
         latency_ms=latency_ms,
         cost=round(billed * prices.per_request.get(endpoint, 0.0), 6),
-        **{name: int(row[name]) for name in _spared()},
+        **{name: int(row[name]) for name in _without_request()},
     )

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 import polars as pl
@@ -85,7 +85,7 @@ def reject_errors(rejects: pl.DataFrame, remedies: Mapping[str, str], run_id: st
 
 
 def lookup_errors(outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
-    """Rows of ``schema.ERRORS`` for the outcomes that lack a value; what was spared lacks none."""
+    """Rows of ``schema.ERRORS`` for the outcomes that lack a value though they were due."""
     failed = outcomes.filter(
         pl.col("outcome") != OutcomeKind.SUCCESS.value,
         ~pl.col("reason").is_in([*SPARED]).fill_null(value=False),
@@ -170,10 +170,8 @@ def _csv_lines(rows: Iterable[Iterable[str]]) -> bytes:
     return lines.getvalue().encode()
 
 
-# What the error report holds, in few lines: failures by their kind, rejects with examples.
-#
-# Texts of a server or of the input are masked here; of endlessly many, the same ones are
-# always shown.
+# The error report in few lines: failures by their kind, rejects with examples. Texts of a server
+# or of the input are masked here; of endlessly many, the same ones are always shown.
 
 _TEXT_CHARACTERS = 120
 
@@ -189,7 +187,7 @@ class Failure(msgspec.Struct, frozen=True):
     lookups: int
 
 
-class Example(msgspec.Struct, frozen=True):
+class RejectExample(msgspec.Struct, frozen=True):
     """A rejected row: the first of its reason, or the last."""
 
     raw_masked: str
@@ -198,19 +196,19 @@ class Example(msgspec.Struct, frozen=True):
     source_row: int
 
 
-class Complaints(msgspec.Struct, frozen=True):
+class ErrorSummary(msgspec.Struct, frozen=True):
     """Failed lookups, the most frequent kind first, and examples by the reason of a reject."""
 
     failures: list[Failure]
-    examples: dict[str, list[Example]]
+    examples: dict[str, list[RejectExample]]
 
 
-def read_complaints(paths: Sequence[Path]) -> Complaints:
+def summarise_errors(paths: Sequence[Path]) -> ErrorSummary:
     """Counts and examples from written parts of ``errors``, read as streams."""
     if not paths:
-        return Complaints([], {})
+        return ErrorSummary([], {})
     errors = pl.scan_parquet(list(paths), hive_partitioning=False)
-    return Complaints(_failures(errors), _examples(errors))
+    return ErrorSummary(_failures(errors), _examples(errors))
 
 
 def _failures(errors: pl.LazyFrame) -> list[Failure]:
@@ -236,26 +234,19 @@ def _failures(errors: pl.LazyFrame) -> list[Failure]:
     ]
 
 
-def _examples(errors: pl.LazyFrame) -> dict[str, list[Example]]:
+def _examples(errors: pl.LazyFrame) -> dict[str, list[RejectExample]]:
     rejects = errors.filter(pl.col("kind") == "reject")
     rows = pl.col("row_index")
     ends = rejects.group_by("reason").agg(rows.min().alias("first"), rows.max().alias("last"))
     places = ends.collect(engine="streaming")
     wanted = sorted({*places["first"], *places["last"]})
     found = rejects.filter(rows.is_in(wanted)).sort("row_index").collect(engine="streaming")
-    examples: dict[str, list[Example]] = {}
+    examples: dict[str, list[RejectExample]] = {}
     for row in found.iter_rows(named=True):
-        examples.setdefault(row["reason"], []).append(_example(row))
+        cell, region, file = (_safe(row[n]) for n in ("raw_masked", "raw_region", "source_file"))
+        example = RejectExample(cell, region, file, row["source_row"])
+        examples.setdefault(row["reason"], []).append(example)
     return dict(sorted(examples.items()))
-
-
-def _example(row: dict[str, Any]) -> Example:
-    return Example(
-        _safe(row["raw_masked"]),
-        _safe(row["raw_region"]),
-        _safe(row["source_file"]),
-        row["source_row"],
-    )
 
 
 def _safe(text: str | None) -> str:

@@ -23,7 +23,7 @@ from batch_screen.storage.atomic import sha256_of, translated, write_atomically
 from batch_screen.storage.prefetch import ordered_map
 
 
-class ListedFile(msgspec.Struct, frozen=True):
+class ListedFile(msgspec.Struct, frozen=True, omit_defaults=True):
     """An entry of the manifest; ``table`` and ``rows`` for Parquet parts alone."""
 
     path: str
@@ -42,7 +42,8 @@ def write_schema(layout: Layout, kept: Mapping[str, pl.DataType]) -> None:
         CHANGES: CHANGE_COLUMNS,
     }
     described = {table: [describe(c) for c in columns] for table, columns in tables.items()}
-    _write_json(layout.schema, {"schema_version": SCHEMA_VERSION, "tables": described})
+    content = {"schema_version": SCHEMA_VERSION, "tables": described}
+    write_atomically(layout.schema, _json(content))
 
 
 def list_files(layout: Layout) -> list[ListedFile]:
@@ -56,7 +57,7 @@ def list_files(layout: Layout) -> list[ListedFile]:
 def write_manifest(layout: Layout, listed: Sequence[ListedFile], shards: int) -> None:
     """manifest.json: the files that are listed, and the report on them.
 
-    ``shards`` is by how many the rows were dealt out: a number's digits say in which it lies.
+    ``shards`` is how many there are: a number's digits say in which it lies.
     """
     files = [*listed, _listed(layout.folder, layout.html, None)]
     content = {
@@ -64,9 +65,9 @@ def write_manifest(layout: Layout, listed: Sequence[ListedFile], shards: int) ->
         "run_id": layout.run_id,
         "run_date": layout.run_date,
         "shards": shards,
-        "files": [_entry(file) for file in files],
+        "files": msgspec.to_builtins(files),
     }
-    _write_json(layout.manifest, content)
+    write_atomically(layout.manifest, _json(content))
 
 
 def is_whole(layout: Layout) -> bool:
@@ -126,14 +127,5 @@ def _listed(folder: Path, path: Path, table: str | None) -> ListedFile:
     return ListedFile(str(path.relative_to(folder)), size, digest, table, rows)
 
 
-def _entry(file: ListedFile) -> dict[str, Any]:
-    entry: dict[str, Any] = {"path": file.path, "bytes": file.bytes, "sha256": file.sha256}
-    return entry if file.table is None else entry | {"table": file.table, "rows": file.rows}
-
-
-def _write_json(path: Path, content: Mapping[str, Any] | Sequence[Any]) -> None:
-    write_atomically(path, _json(content))
-
-
-def _json(content: Mapping[str, Any] | Sequence[Any]) -> bytes:
+def _json(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"

@@ -51,7 +51,7 @@ class Part(NamedTuple):
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """Whatever a library raises over a damaged file becomes ``DamagedPartError``."""
+    """Turns a library's errors over a damaged file into ``DamagedPartError``."""
     try:
         yield
     except _DAMAGED as error:
@@ -99,7 +99,11 @@ def _shards_of(name: str, paths: Sequence[Path]) -> tuple[int, int]:
     """How many shards there are in all and how many in these files, or (0, 1): they do not say."""
     try:
         with readable():
-            found = {_mark(path) for path in paths}
+            found = set()
+            for path in paths:
+                metadata = pq.read_metadata(path)
+                mark = (metadata.metadata or {}).get(SHARDS_MARK.encode())
+                found.add((0, 1) if mark is None else (int(mark), metadata.num_row_groups))
             shards, held = found.pop() if len(found) == 1 else (0, 0)
             if not held or shards % held:
                 raise DamagedPartError("its row groups are not the shards that its tables share")
@@ -107,12 +111,6 @@ def _shards_of(name: str, paths: Sequence[Path]) -> tuple[int, int]:
     except DamagedPartError as error:
         error.where = name
         raise
-
-
-def _mark(path: Path) -> tuple[int, int]:
-    metadata = pq.read_metadata(path)
-    mark = (metadata.metadata or {}).get(SHARDS_MARK.encode())
-    return (0, 1) if mark is None else (int(mark), metadata.num_row_groups)
 
 
 def _read(
@@ -125,16 +123,12 @@ def _read(
         with readable(), pq.ParquetFile(path) as file:
             groups = [*range(file.num_row_groups)] if group is None else [group]
             others = [column for column in file.schema_arrow.names if column not in names]
-            _decode(file, groups, others)
+            if others:  # compared with nothing, so a batch at a time is enough
+                for batch in file.iter_batches(row_groups=groups, columns=others):
+                    batch.validate(full=True)
             table = file.read_row_groups(groups, columns=names)
             table.validate(full=True)  # polars takes text for UTF-8 unseen
             return pl.DataFrame(table)
     except DamagedPartError as error:
         error.where = name
         raise
-
-
-def _decode(file: pq.ParquetFile, groups: list[int], columns: list[str]) -> None:
-    """Reads columns that are compared with nothing, a batch at a time."""
-    for batch in file.iter_batches(row_groups=groups, columns=columns) if columns else ():
-        batch.validate(full=True)

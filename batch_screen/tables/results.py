@@ -34,20 +34,16 @@ _CHECK_OF = {e.value: e.check.value for e in Endpoint if e.answers_date}
 def observed(outcomes: pl.DataFrame) -> pl.DataFrame:
     """The outcomes (``schema.LOOKUP``) with the columns ``schema.OBSERVED``, in their order."""
     has_window = pl.col("endpoint").is_in(_CHECKS) & _is_success()
+    missed = (pl.col("window_start") - pl.col("last_observed_at")).dt.total_microseconds()
+    # Begun minutes: nothing that was missed is rounded away.
+    gap = (missed + _MICROSECONDS - 1).floordiv(_MICROSECONDS).clip(lower_bound=0)
     windows = outcomes.with_columns(
         window_start=pl.when(has_window).then(
             pl.col("responded_at") - pl.duration(minutes=pl.col("max_age_minutes"))
         ),
         window_end=pl.when(has_window).then(pl.col("responded_at")),
-    ).with_columns(gap_minutes=_gap_minutes())
+    ).with_columns(gap_minutes=gap.cast(pl.Int32))
     return conform(_with_contradictions(windows), (*LOOKUP, *OBSERVED))
-
-
-def _gap_minutes() -> pl.Expr:
-    """Begun minutes: nothing that was missed is rounded away."""
-    missed = (pl.col("window_start") - pl.col("last_observed_at")).dt.total_microseconds()
-    begun = (missed + _MICROSECONDS - 1).floordiv(_MICROSECONDS)
-    return begun.clip(lower_bound=0).cast(pl.Int32)
 
 
 def _with_contradictions(outcomes: pl.DataFrame) -> pl.DataFrame:
@@ -96,8 +92,6 @@ def _is_success() -> pl.Expr:
 
 
 # The bands of an age, as the signals' standard speaks of them: names and limits alone.
-#
-# Where an age comes from is said below; how a band is called in a text, whoever writes it.
 
 RECENT_HOURS = 7 * 24
 """A change is recent below this age."""
@@ -148,9 +142,6 @@ _DEVICE = (Endpoint.DEVICE_SWAP_CHECK, Endpoint.DEVICE_SWAP_DATE)
 _COUNTED = [column.name for column in RISK if not column.name.endswith("_hours")]
 _FLAGS = [column.name for column in RISK if column.dtype == pl.Boolean]
 _FLAG_VALUES = (True, False, None)
-
-Counts = dict[str, dict[str, int]]
-"""Column → value, or ``UNKNOWN`` for null → rows."""
 
 
 def with_risk(results: pl.DataFrame) -> pl.DataFrame:
@@ -204,11 +195,17 @@ def _is_recent(check: Endpoint, date: Endpoint) -> pl.Expr:
     return pl.when(_of(check, "swapped")).then(True).otherwise(dated)  # noqa: FBT003 (a value)
 
 
-def count_risk(tables: Iterable[pl.LazyFrame]) -> Counts:
-    """Rows by each value of the columns, over tables of results; one is in use at a time."""
+def count_risk(tables: Iterable[pl.LazyFrame]) -> dict[str, dict[str, int]]:
+    """Column → value, or ``UNKNOWN`` for null → rows of results; one table is in use at a time."""
+    # Sums, for grouping takes five times as long.
+    flag_counts = [
+        pl.col(flag).eq_missing(pl.lit(value, pl.Boolean)).sum().alias(f"{flag} {value}")
+        for flag in _FLAGS
+        for value in _FLAG_VALUES
+    ]
     counted: dict[str, Counter[object]] = {name: Counter() for name in _COUNTED}
     for table in tables:
-        flags = table.select(_flag_counts()).collect(engine="streaming").row(0, named=True)
+        flags = table.select(flag_counts).collect(engine="streaming").row(0, named=True)
         for name, values in counted.items():
             if name in _FLAGS:
                 values.update({value: flags[f"{name} {value}"] for value in _FLAG_VALUES})
@@ -216,15 +213,6 @@ def count_risk(tables: Iterable[pl.LazyFrame]) -> Counts:
                 found = table.group_by(name).agg(pl.len()).collect(engine="streaming")
                 values.update(dict(found.iter_rows()))
     return {name: _named(+values) for name, values in counted.items()}
-
-
-def _flag_counts() -> list[pl.Expr]:
-    """Sums, for grouping takes five times as long."""
-    return [
-        pl.col(flag).eq_missing(pl.lit(value, pl.Boolean)).sum().alias(f"{flag} {value}")
-        for flag in _FLAGS
-        for value in _FLAG_VALUES
-    ]
 
 
 def _named(values: Mapping[object, int]) -> dict[str, int]:
@@ -255,17 +243,13 @@ def enrich(rows: pl.DataFrame, outcomes: pl.DataFrame, run_id: str) -> pl.DataFr
     """
     joined = rows.with_columns(_key(), run_id=pl.lit(run_id))
     for endpoint in Endpoint:
-        answered = _group(outcomes, endpoint)
+        names = {source: column.name for source, column in results_groups(endpoint).items()}
+        asked = outcomes.filter(pl.col("endpoint") == endpoint.value)
+        answered = asked.select(_key(), *names).rename(names)
         if answered.height:
             joined = joined.join(answered, on=_KEY, how="left", maintain_order="left")
     kept = {name: dtype for name, dtype in rows.schema.items() if name.startswith(KEPT_PREFIX)}
     return with_risk(conform(joined, results(kept)))
-
-
-def _group(outcomes: pl.DataFrame, endpoint: Endpoint) -> pl.DataFrame:
-    names = {source: column.name for source, column in results_groups(endpoint).items()}
-    asked = outcomes.filter(pl.col("endpoint") == endpoint.value)
-    return asked.select(_key(), *names).rename(names)
 
 
 def _key() -> pl.Expr:

@@ -254,7 +254,7 @@ class Summary(msgspec.Struct, frozen=True):
 
     @property
     def is_stopped(self) -> bool:
-        """Whether it tells of a run that is to be resumed, up to where it was stopped."""
+        """Whether the run was stopped before its end, and is to be resumed."""
         return self.status == STOPPED
 
     @property
@@ -302,7 +302,7 @@ def count_rows(plan: Plan) -> Rows:
     )
 
 
-def check(  # noqa: PLR0913 (what must agree with what)
+def check_accounting(  # noqa: PLR0913 (what must agree with what)
     plan: Plan,
     endpoints: int,
     counted: Mapping[str, Lookups],
@@ -329,12 +329,12 @@ def check(  # noqa: PLR0913 (what must agree with what)
 
 def write_summary(path: Path, summary: Summary) -> None:
     """summary.json: no phone number, no key."""
+
+    def on_one_line(numbers: re.Match[bytes]) -> bytes:
+        return b" ".join(numbers[0].split()).replace(b"[ ", b"[").replace(b" ]", b"]")
+
     indented = msgspec.json.format(msgspec.json.encode(summary))
-    write_atomically(path, _NUMBERS.sub(_on_one_line, indented) + b"\n")
-
-
-def _on_one_line(numbers: re.Match[bytes]) -> bytes:
-    return b" ".join(numbers[0].split()).replace(b"[ ", b"[").replace(b" ]", b"]")
+    write_atomically(path, _NUMBERS.sub(on_one_line, indented) + b"\n")
 
 
 def read_summary(path: Path) -> Summary:
@@ -347,11 +347,8 @@ def read_summary(path: Path) -> Summary:
         ) from error
 
 
-def tells_of_a_stop(path: Path) -> bool:
-    """Whether a summary lies there that says itself that its run was not complete.
-
-    What cannot be read may be the summary of a complete run.
-    """
+def says_stopped(path: Path) -> bool:
+    """Whether a summary is there and its run was stopped; an unreadable one may be complete."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=_State).status == STOPPED
     except (OSError, ValueError):

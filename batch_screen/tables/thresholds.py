@@ -38,13 +38,13 @@ def judge(threshold: Threshold, summary: Summary, previous: Summary | None) -> J
     if previous is None:
         return Judgement(threshold.text, note=_NO_PREVIOUS)
     before = figure(threshold, previous)
-    told = previous.run_id
+    run = previous.run_id
     if seen is None or before is None:
-        return Judgement(threshold.text, note=_NO_FIGURE, previous_run=told)
+        return Judgement(threshold.text, note=_NO_FIGURE, previous_run=run)
     if not before and seen:  # as if it had grown without bound
         crossed = threshold.is_crossed_by(float("inf"))
-        return Judgement(threshold.text, crossed=crossed, note=_FROM_NOTHING, previous_run=told)
-    return replace(_judgement(threshold, _change(before, seen)), previous_run=told)
+        return Judgement(threshold.text, crossed=crossed, note=_FROM_NOTHING, previous_run=run)
+    return replace(_judgement(threshold, _change(before, seen)), previous_run=run)
 
 
 def figure(threshold: Threshold, summary: Summary) -> float | None:

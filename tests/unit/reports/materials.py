@@ -12,7 +12,7 @@ from batch_screen.model import Endpoint, OutcomeKind, Pace, Session
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.reports.verdict import Material
 from batch_screen.tables.breakdown import FUTURE, Breakdown, Signs
-from batch_screen.tables.errors import Complaints, Example, Failure
+from batch_screen.tables.errors import ErrorSummary, Failure, RejectExample
 from batch_screen.tables.manifest import ListedFile
 from batch_screen.tables.results import NAMES
 from batch_screen.tables.summary import (
@@ -71,16 +71,19 @@ def breakdown(regions: int = 2) -> Breakdown:
     return Breakdown(100 * regions, SIGNS, values)
 
 
-def complaints() -> Complaints:
+def errors() -> ErrorSummary:
     failures = [
         Failure("sim-swap/check", "not_found", 404, "NOT_FOUND", "not here", 1),
         Failure("sim-swap/check", "timeout", None, "", "", 1),
     ]
     examples = {
-        "empty": [Example("", "GB", "list.csv", 3)],
-        "too_short": [Example("01•", "", "list.csv", 4), Example("02•", "", "list.csv", 99)],
+        "empty": [RejectExample("", "GB", "list.csv", 3)],
+        "too_short": [
+            RejectExample("01•", "", "list.csv", 4),
+            RejectExample("02•", "", "list.csv", 99),
+        ],
     }
-    return Complaints(failures, examples)
+    return ErrorSummary(failures, examples)
 
 
 def files() -> list[ListedFile]:
@@ -92,7 +95,7 @@ def files() -> list[ListedFile]:
 
 
 def material(**changed: Any) -> Material:
-    return Material(summary(**changed), breakdown(), complaints(), files())
+    return Material(summary(**changed), breakdown(), errors(), files())
 
 
 def stopped() -> Material:
@@ -128,7 +131,7 @@ def largest() -> Material:
         max_failure_share=0.0,
         changes=changes,
     )
-    example = Example("•" * 120, "R" * 120, "f" * 120, count)
+    example = RejectExample("•" * 120, "R" * 120, "f" * 120, count)
     failures = [
         Failure(e.value, kind.value, status, "C" * 120, f"{status}" + "d" * 117, count)
         for e in Endpoint
@@ -142,4 +145,4 @@ def largest() -> Material:
     ]
     examples = {reason.value: [example, example] for reason in RejectReason}
     found = Breakdown(count, replace(SIGNS, unknown=count), by_region)
-    return Material(told, found, Complaints(failures, examples), table)
+    return Material(told, found, ErrorSummary(failures, examples), table)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from batch_screen.model import Endpoint
 from batch_screen.reports.page import page
 from batch_screen.reports.verdict import Material
-from batch_screen.tables.errors import Complaints, Example, Failure
+from batch_screen.tables.errors import ErrorSummary, Failure, RejectExample
 from batch_screen.tables.summary import Judgement
 
 from .materials import RUN, breakdown, largest, material, session, stopped, summary
@@ -116,7 +116,7 @@ def test_what_others_said_is_text_and_masked() -> None:
     said = "<script>alert(1)</script><img src=x onerror=y>{{ 7 * 7 }} & \"'"
     plain = material()
     failure = Failure("sim-swap/check", "rejected", 400, said, said, 3)
-    example = Example(said, said, said, 1)
+    example = RejectExample(said, said, said, 1)
     settings = {
         **plain.summary.settings,
         "input.phone_column": said,
@@ -125,7 +125,7 @@ def test_what_others_said_is_text_and_masked() -> None:
         "numbers.test_numbers": [NUMBER],
     }
     told = replace(plain.summary, settings=settings, facts={said: f"{said} {NUMBER}"})
-    spoiled = plain._replace(summary=told, complaints=Complaints([failure], {"empty": [example]}))
+    spoiled = plain._replace(summary=told, errors=ErrorSummary([failure], {"empty": [example]}))
     written = page(spoiled)
     root = read(written)
     assert "script" not in {element.tag for element in root.all()}
@@ -167,7 +167,7 @@ def test_an_empty_run_has_a_page_too() -> None:
     none = replace(rows, rejected_by_reason={})
     told = summary(rows=none, endpoints={}, starts=[], cost=0.0, facts={})
     found = replace(breakdown(), numbers=0, values={})
-    root = read(page(Material(told, found, Complaints([], {}), [])))
+    root = read(page(Material(told, found, ErrorSummary([], {}), [])))
     assert "no row held a number" in root.all("h1")[0].text
     assert "No pace was recorded" in root.by_id("pace").text
     assert "No endpoint was asked that tells the date" in root.by_id("ages").text

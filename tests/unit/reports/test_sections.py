@@ -18,10 +18,10 @@ from batch_screen.reports.sections import (
     sums_of,
     versions_table,
 )
-from batch_screen.tables.errors import Complaints, Example, Failure
+from batch_screen.tables.errors import ErrorSummary, Failure, RejectExample
 from batch_screen.tables.manifest import ListedFile
 
-from .materials import RUN, complaints, files, lookups, session, stopped, summary
+from .materials import RUN, errors, files, lookups, session, stopped, summary
 
 
 def figures(sum_: Sum) -> tuple[int, list[int]]:
@@ -99,7 +99,7 @@ def test_failures_have_their_share_and_remedy_the_most_frequent_first() -> None:
 def test_what_all_endpoints_said_is_one_line() -> None:
     same = [Failure(e.value, "not_found", 404, "NOT_FOUND", "gone", 2) for e in Endpoint]
     other = Failure("sim-swap/check", "timeout", None, "", "", 1)
-    rows = answers_table(Complaints([*same, other], {}), len(Endpoint)).rows
+    rows = answers_table(ErrorSummary([*same, other], {}), len(Endpoint)).rows
     assert rows == [
         ("not_found", "10", "all 5", "404", "NOT_FOUND: gone"),
         ("timeout", "1", "sim-swap/check", "–", "–"),
@@ -108,13 +108,13 @@ def test_what_all_endpoints_said_is_one_line() -> None:
 
 def test_kinds_of_failures_have_an_end() -> None:
     many = [Failure("sim-swap/check", "rejected", status, "", "", 2) for status in range(400, 500)]
-    table = answers_table(Complaints(many, {}), 1)
+    table = answers_table(ErrorSummary(many, {}), 1)
     assert len(table.rows) == 40
     assert table.note == "60 other kinds with 120 lookups; the table errors has each."
 
 
 def test_rejects_have_examples_and_remedies() -> None:
-    rows = rejects_table(summary(), complaints()).rows
+    rows = rejects_table(summary(), errors()).rows
     assert rows == [
         ("empty", "12", "9.2 %", "an empty cell (GB), row 3", REMEDY[RejectReason.EMPTY]),
         ("too_short", "8", "6.2 %", "01•, row 4\n02•, row 99", REMEDY[RejectReason.TOO_SHORT]),
@@ -123,8 +123,8 @@ def test_rejects_have_examples_and_remedies() -> None:
 
 
 def test_an_example_names_its_file_where_there_are_several() -> None:
-    examples = {"empty": [Example("", "", name, 3) for name in ("a.csv", "b.csv")]}
-    [row, _] = rejects_table(summary(), Complaints([], examples)).rows
+    examples = {"empty": [RejectExample("", "", name, 3) for name in ("a.csv", "b.csv")]}
+    [row, _] = rejects_table(summary(), ErrorSummary([], examples)).rows
     assert row[3] == "an empty cell, row 3 of a.csv\nan empty cell, row 3 of b.csv"
 
 

@@ -17,13 +17,13 @@ from batch_screen.schema import ERRORS, REJECT, conform, dtypes
 from batch_screen.tables.errors import (
     REMEDY,
     RETRY_CAN_HELP,
-    Complaints,
+    ErrorSummary,
     _cells,
     _text,
     guard,
     lookup_errors,
-    read_complaints,
     reject_errors,
+    summarise_errors,
     write_errors_csv,
 )
 from tests.thoroughness import examples
@@ -33,12 +33,12 @@ from .frames import number, outcome, outcomes_of
 NUMBER = "+447700900123"
 
 
-def read(folder: Path, rows: list[dict[str, Any]], parts: int = 2) -> Complaints:
+def read(folder: Path, rows: list[dict[str, Any]], parts: int = 2) -> ErrorSummary:
     paths = []
     for part in range(parts):
         paths.append(folder / f"{part}.parquet")
         pl.DataFrame(rows[part::parts], schema=dtypes(ERRORS)).write_parquet(paths[-1])
-    return read_complaints(paths)
+    return summarise_errors(paths)
 
 
 def failure(outcome: str, status: int | None, **more: Any) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def test_the_first_and_the_last_row_of_a_reason_are_its_examples(tmp_path: Path)
 
 
 def test_nothing_to_complain_of(tmp_path: Path) -> None:
-    assert read(tmp_path, []) == Complaints([], {}) == read_complaints([])
+    assert read(tmp_path, []) == ErrorSummary([], {}) == summarise_errors([])
 
 
 RUN = "20261123-c0ffee0000"

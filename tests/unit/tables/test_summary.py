@@ -16,12 +16,12 @@ from batch_screen.tables.summary import (
     Lookups,
     Saved,
     Summary,
-    check,
+    check_accounting,
     count_contradictions,
     count_coverage,
     count_rows,
     read_summary,
-    tells_of_a_stop,
+    says_stopped,
     write_summary,
 )
 
@@ -119,13 +119,13 @@ def test_rows_that_do_not_add_up_are_a_bug(change: dict[str, object]) -> None:
 
 def test_accounting_that_adds_up_passes() -> None:
     counted = {CHECK.value: figures(5, {"success": 5}), DATE.value: figures(5, {"timeout": 5})}
-    check(PLAN, 2, counted, result_rows=7, lookup_rows=10, error_rows=3 + 5)
+    check_accounting(PLAN, 2, counted, result_rows=7, lookup_rows=10, error_rows=3 + 5)
 
 
 def test_a_table_that_lacks_a_lookup_stops_before_the_marker() -> None:
     counted = {CHECK.value: figures(5, {"success": 5})}
     with pytest.raises(BatchScreenError, match="outcomes 5, lookup rows 4"):
-        check(PLAN, 1, counted, result_rows=7, lookup_rows=4, error_rows=3)
+        check_accounting(PLAN, 1, counted, result_rows=7, lookup_rows=4, error_rows=3)
 
 
 @pytest.mark.parametrize(
@@ -143,14 +143,16 @@ def test_accounting_that_does_not_add_up_stops_before_the_marker(
 ) -> None:
     counted = {CHECK.value: figures(total, by_outcome)}
     with pytest.raises(BatchScreenError, match=words):
-        check(PLAN, endpoints, counted, result_rows=rows, lookup_rows=total, error_rows=3)
+        check_accounting(
+            PLAN, endpoints, counted, result_rows=rows, lookup_rows=total, error_rows=3
+        )
 
 
 def test_an_outcome_that_nobody_knows_is_noticed() -> None:
     strange = outcomes_of([outcome(i, CHECK, outcome="unheard_of") for i in range(5)])
     counted = count_lookups([strange.lazy()], Prices())
     with pytest.raises(BatchScreenError):
-        check(PLAN, 1, counted, result_rows=7, lookup_rows=5, error_rows=8)
+        check_accounting(PLAN, 1, counted, result_rows=7, lookup_rows=5, error_rows=8)
 
 
 def summary(by_outcome: dict[str, int]) -> Summary:
@@ -222,19 +224,19 @@ def test_numbers_of_the_pace_stand_in_one_line_each(tmp_path: Path) -> None:
     assert read_summary(tmp_path / "summary.json") == one
 
 
-def test_a_summary_says_whether_it_tells_of_a_stop(tmp_path: Path) -> None:
+def test_a_summary_says_whether_it_says_stopped(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
-    assert not tells_of_a_stop(path)
+    assert not says_stopped(path)
     write_summary(path, summary({"success": 5}))
-    assert not tells_of_a_stop(path)
+    assert not says_stopped(path)
     stopped = msgspec.structs.replace(
         summary({"success": 3}), status="stopped", stopped=Ending("no money", 4)
     )
     write_summary(path, stopped)
-    assert tells_of_a_stop(path)
+    assert says_stopped(path)
     assert read_summary(path) == stopped
     path.write_bytes(path.read_bytes()[:-20])
-    assert not tells_of_a_stop(path), "it may have been a complete run's"
+    assert not says_stopped(path), "it may have been a complete run's"
 
 
 def test_what_is_left_is_summed_up() -> None:
