@@ -82,6 +82,17 @@ def type_of(column: Column) -> str:
 _NAME = "batch-screen"
 _CHARACTERS = 100
 _SHARED_BY = 4
+_GUIDES = {
+    "run": "[the rate, budgets and hours](../rate.md), [recipes](../recipes/README.md)",
+    "check": "[audit](../audit.md), [check --json](check-json.md)",
+    "plan": "[fewer requests](../fewer-requests.md)",
+    "validate": "[what it compares](files.md#what-validate-compares), [loading](../loading.md)",
+    "diff": "[changes](../signals.md#changes)",
+    "report": "[report.html](files.md#reporthtml)",
+    "init": "[settings](settings.md)",
+    "config": "[settings](settings.md)",
+    "sandbox": "[the sandbox](../sandbox.md)",
+}
 _SHARED = "Options of a list"
 _COMMANDS = f"""\
 What each command says with `--help` on a terminal of {_CHARACTERS} columns. Options that most of
@@ -98,7 +109,9 @@ def commands_page() -> str:
         text = _fenced(_help(context, own))
         names = one_of(option.opts[0] for option in others)
         more = f"And of the [options of a list](#options-of-a-list): {names}."
-        chapters[context.command_path] = f"{text}\n\n{_filled(more)}" if names else text
+        guides = _GUIDES.get(str(context.info_name))
+        said = [text, _filled(more) if names else "", f"See {guides}." if guides else ""]
+        chapters[context.command_path] = "\n\n".join(filter(None, said))
     parts = [f"## {code(name)}\n\n{text}" for name, text in chapters.items()]
     return page("Commands", _COMMANDS, *parts, f"## {_SHARED}\n\n{_fenced(_options(shared))}")
 

@@ -292,3 +292,19 @@ def test_documents_have_none_of_the_words_that_are_given_up() -> None:
     given_up = re.compile(r"\b(whoever|but for|leaves? with|mends?)\b")
     found = {d.name: given_up.findall(" ".join(d.read_text("utf-8").split())) for d in DOCUMENTS}
     assert {name: words for name, words in found.items() if words} == {}
+
+
+def test_documents_name_tests_that_exist() -> None:
+    for document in DOCUMENTS:
+        named = re.findall(r"\btests/[\w/]+(?:\.py)?", document.read_text("utf-8"))
+        assert [name for name in named if not (ROOT / name).exists()] == [], document.name
+
+
+def test_architecture_names_files_of_the_state_that_are_written() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8").split("## State")[1].split("\n\n")[1]
+    drawn = re.sub(r"<\w+>-?", "", text)
+    names = {*re.findall(r"(?<=[\s/])(?:\w*\.\w+|\w+(?=/\s))", drawn)}
+    assert {"holder.json", "run.json", "plan", "sealed", ".seal", "previous.json"} <= names
+    package = Path(batch_screen.__file__).parent
+    written = "\n".join(path.read_text("utf-8") for path in package.rglob("*.py"))
+    assert [name for name in sorted(names) if f'{name}"' not in written] == []
