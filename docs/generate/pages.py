@@ -83,7 +83,9 @@ _NAME = "batch-screen"
 _CHARACTERS = 100
 _SHARED_BY = 4
 _GUIDES = {
-    "run": "[the rate, budgets and hours](../rate.md), [recipes](../recipes/README.md)",
+    "run": "[one night, set up end to end](../nightly.md), [rate and budgets](../rate.md)",
+    "doctor": "[one night, set up end to end](../nightly.md#could-it-start)",
+    "status": "[when it rings](../alarms.md)",
     "check": "[audit](../audit.md), [check --json](check-json.md)",
     "plan": "[fewer requests](../fewer-requests.md)",
     "validate": "[what it compares](files.md#what-validate-compares), [loading](../loading.md)",
@@ -182,6 +184,11 @@ Every command ends with one of these. What stopped it is the one line on stderr 
 and the same command resumes. **Again** says whether a scheduler may start the same command again.
 73 has two causes. A full disk or a folder that cannot be written may be over at the next start.
 State that is damaged or foreign stays so until somebody fixes what the message names.
+
+Ctrl-C once (or SIGTERM): answers under way are awaited and saved. Once more, half a second later or
+more: the command exits at once. On a later day the same command needs `--run-date` with the run's
+date, which every start prints.
+
 Codes may be added; take a code that is not listed here for a failure.
 
 From Python each error is an exception; its `exit_code` is the number here. What fails a row or a
