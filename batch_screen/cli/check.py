@@ -35,13 +35,13 @@ from batch_screen.profile.facts import (
     CheckReport,
     ColumnFacts,
     Damaged,
-    Example,
     FileFacts,
     Fix,
-    Numbers,
+    Frequency,
+    NumberFacts,
     RegionAdvice,
     Rejected,
-    Tallied,
+    RejectedCell,
 )
 from batch_screen.profile.files import CSV, TEXT
 from batch_screen.profile.regions import Ground
@@ -157,7 +157,7 @@ def _rows(found: CheckReport) -> list[str]:
     return labelled("rows", sums + region)
 
 
-def _numbers(numbers: Numbers) -> Iterator[str]:
+def _numbers(numbers: NumberFacts) -> Iterator[str]:
     text = f"{numbers.unique:,} unique, {numbers.duplicate_rows:,} rows are duplicates"
     if numbers.repeated:
         text += (
@@ -178,18 +178,18 @@ def _place(region: str) -> str:
     return "no country" if region == NO_COUNTRY else region
 
 
-def _main(tallied: Sequence[Tallied]) -> list[Tallied]:
+def _main(tallied: Sequence[Frequency]) -> list[Frequency]:
     """The first of them, and the sum of the others."""
     rest = tallied[_REGIONS:]
     if len(rest) < 2:
         return [*tallied]
-    others = Tallied(
+    others = Frequency(
         f"others ({len(rest)})", sum(t.count for t in rest), sum(t.share for t in rest)
     )
     return [*tallied[:_REGIONS], others]
 
 
-def _rules(rules: Sequence[Tallied]) -> list[str]:
+def _rules(rules: Sequence[Frequency]) -> list[str]:
     return labelled("read as", ", ".join(f"{t.name} {t.count:,}" for t in rules)) if rules else []
 
 
@@ -205,13 +205,13 @@ def _rejects(found: CheckReport, *, many: bool) -> Iterator[str]:
         yield counted(each.rows, f"{each.reason:<{_REASON}}  {examples}").rstrip()
 
 
-def _example(example: Example, *, many: bool) -> str:
+def _example(example: RejectedCell, *, many: bool) -> str:
     region = f" in {example.raw_region!r}" if len(example.raw_region) > 2 else ""
     cell = f": {example.raw_masked}" if example.raw_masked else ""
     return _where(example, many=many) + region + cell
 
 
-def _where(example: Example, *, many: bool) -> str:
+def _where(example: RejectedCell, *, many: bool) -> str:
     row = f"row {example.source_row:,}"
     return f"{plain(example.source_file, _NAME)} {row}" if many else row
 
@@ -225,7 +225,7 @@ def _ambiguous(rejects: Sequence[Rejected], *, many: bool) -> Iterator[str]:
             yield from aligned([_readings(example, many=many) for example in each.examples])
 
 
-def _readings(example: Example, *, many: bool) -> tuple[str, ...]:
+def _readings(example: RejectedCell, *, many: bool) -> tuple[str, ...]:
     """Where the row stands with its cell, then its two readings."""
     place = f"{_where(example, many=many)}: {example.raw_masked}"
     both = _BOTH.fullmatch(example.detail)

@@ -23,9 +23,8 @@ from batch_screen.commands.run import RunResult
 from batch_screen.config.settings import Settings
 from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, exit_code_of
 from batch_screen.masking import safe_line
-from batch_screen.notify.closing import Closing, document, now
-from batch_screen.notify.stages import StageTimes
-from batch_screen.notify.teller import check_told, tell_begun, tell_ended
+from batch_screen.notify.announce import announce_begin, announce_end, check_destinations
+from batch_screen.notify.closing import Closing, StageTimes, document, now
 from batch_screen.runs.events import CancelToken, RunEvents
 from batch_screen.tables.summary import Ending
 
@@ -99,8 +98,8 @@ class SessionConsole:
     def reported(self) -> Iterator[None]:
         """Notifies before and after the block, and prints how it ended, by an error too."""
         try:
-            check_told(self._settings)
-            _warn(tell_begun(self._settings))
+            check_destinations(self._settings)
+            _warn(announce_begin(self._settings))
             yield
         except BaseException as error:
             self._end(error)
@@ -126,7 +125,7 @@ class SessionConsole:
             elif self.result:
                 print_text(closing_block(self.result, self._settings))
         finally:
-            _warn(tell_ended(self._settings, closing))
+            _warn(announce_end(self._settings, closing))
         return closing
 
     def _closing(self, error: BaseException | None) -> Closing:

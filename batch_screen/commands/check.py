@@ -24,7 +24,7 @@ from batch_screen.profile.files import file_facts
 from batch_screen.profile.fixes import fixes
 from batch_screen.profile.regions import Undecided, advise, candidates, read_in
 from batch_screen.profile.rejects import check_suffix, parts, rejected, write_rejects
-from batch_screen.profile.tally import Tally, count_numbers
+from batch_screen.profile.tally import ListTally, count_numbers
 from batch_screen.runs.events import RunEvents
 from batch_screen.storage.atomic import check_could_write
 from batch_screen.storage.partition import HELD_BYTES
@@ -79,7 +79,7 @@ def _checked(
     rejects: Path | None,
 ) -> CheckReport:
     table, normaliser = opened(files, settings)
-    tally = Tally(normaliser, table.column_kind)
+    tally = ListTally(normaliser, table.column_kind)
     share = settings.output.memory_share
     read = table.batches(int(BATCH_ROWS * share))
     with judged(read, normaliser, opt_outs(settings, watch)) as batches:
@@ -98,7 +98,9 @@ def _checked(
     return found
 
 
-def _facts(table: Table, plan: Plan, tally: Tally, settings: Settings, folder: Path) -> CheckReport:
+def _facts(
+    table: Table, plan: Plan, tally: ListTally, settings: Settings, folder: Path
+) -> CheckReport:
     files = file_facts(table, settings.input, tally.rows, tally.accepted)
     rejects = rejected(plan.rejected, parts(rejects_path(folder)))
     damage = tally.damage.found()

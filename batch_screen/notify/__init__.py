@@ -1,1 +1,1 @@
-"""What a start of a run tells programs outside: files and calls. None of it can end a run."""
+"""What programs outside learn of a start: files and calls. None of it can end a run."""

@@ -1,19 +1,67 @@
-"""How a start ended, whatever way, as one JSON document: for a file, stdout and a webhook."""
+"""How a start went: the time of its stages, and its end as one JSON document.
+
+The document is for a file, stdout and a webhook.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import msgspec
 
 from batch_screen import __version__
 from batch_screen.masking import mask_text
+from batch_screen.runs.events import Progress, Silent
 from batch_screen.runs.layout import DATA_FOLDERS, Layout
 from batch_screen.tables.summary import Ending, Summary
 
 FAILED = "failed"
+
+
+class StageTimes:
+    """A progress that measures how long each stage takes and passes everything on."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._passed_to: Progress = Silent()
+        self._stage = ""
+        self._began = clock()
+        self._seconds: dict[str, float] = {}
+
+    def pass_to(self, progress: Progress) -> StageTimes:
+        """From now on everything goes to this one too."""
+        self._passed_to = progress
+        return self
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds by stage so far, the present one included."""
+        self._add()
+        return dict(self._seconds)
+
+    def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
+        self._add()
+        self._stage = name.replace(" ", "_")
+        self._passed_to.stage(name, total=total, done=done)
+
+    def advance(self, count: int) -> None:
+        self._passed_to.advance(count)
+
+    def note(self, message: str) -> None:
+        self._passed_to.note(message)
+
+    def close(self) -> None:
+        self._passed_to.close()
+
+    def _add(self) -> None:
+        now = self._clock()
+        if self._stage:
+            self._seconds[self._stage] = self._seconds.get(self._stage, 0.0) + now - self._began
+        self._began = now
 
 
 class Closing(msgspec.Struct, frozen=True):
@@ -40,10 +88,10 @@ class Closing(msgspec.Struct, frozen=True):
 
 def document(closing: Closing) -> bytes:
     """The summary, or what is known without one, and the files, as masked JSON."""
-    return msgspec.json.format(msgspec.json.encode(_masked(_told(closing)))) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(_masked(_content(closing)))) + b"\n"
 
 
-def _told(closing: Closing) -> dict[str, Any]:
+def _content(closing: Closing) -> dict[str, Any]:
     start = {
         "ended_at": closing.ended_at,
         "stage_seconds": {name: round(took, 3) for name, took in closing.stage_seconds.items()},

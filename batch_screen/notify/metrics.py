@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from batch_screen.config.parsing import read_small
 from batch_screen.notify.closing import Closing
 from batch_screen.storage.atomic import PUBLIC_MODE, write_atomically
-from batch_screen.tables.summary import COMPLETE, Lookups, Rows, Summary
+from batch_screen.tables.summary import COMPLETE, Lookups, Summary
 
 _PREFIX = "batch_screen"
 _SUCCESS = f"{_PREFIX}_last_success_timestamp_seconds"
@@ -79,8 +79,15 @@ class _Gauges:
 
 def _add_summary(gauge: _Gauges, summary: Summary) -> None:
     endpoints = summary.endpoints
-    gauge.by("rows", "Rows of the input by what became of them.", "fate", _fates(summary.rows))
-    gauge.one("numbers", "Unique numbers.", summary.rows.unique_numbers)
+    rows = summary.rows
+    # Every row once: asked about, about a number that was asked about already, or rejected.
+    fates = {
+        "first": rows.unique_numbers,
+        "duplicate": rows.duplicates,
+        "rejected": rows.rejected,
+    }
+    gauge.by("rows", "Rows of the input by what became of them.", "fate", fates)
+    gauge.one("numbers", "Unique numbers.", rows.unique_numbers)
     gauge.lookups("lookups", "Lookups that have an outcome.", endpoints)
     for name, meaning, field in (
         ("lookups_left", "Lookups without an outcome.", "left"),
@@ -94,11 +101,6 @@ def _add_summary(gauge: _Gauges, summary: Summary) -> None:
     gauge.one("cost", "What the run has cost at most, in the currency of the prices.", summary.cost)
     crossed = sum(each.crossed for each in summary.thresholds)
     gauge.one("thresholds_crossed", "Thresholds of guards.fail_if that are crossed.", crossed)
-
-
-def _fates(rows: Rows) -> dict[str, float]:
-    """Every row once: asked about, about a number that was asked about already, or rejected."""
-    return {"first": rows.unique_numbers, "duplicate": rows.duplicates, "rejected": rows.rejected}
 
 
 def _kept(path: Path) -> dict[str, float]:

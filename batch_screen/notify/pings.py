@@ -1,4 +1,4 @@
-"""Calls to whoever watches over scheduled jobs. A call that fails is a warning and nothing more.
+"""Calls to a monitor of scheduled jobs. A call that fails is a warning and nothing more.
 
 Plain ``http.client``: it follows no redirect, takes no proxy from the environment and sends
 nothing that is not written here. A call runs in a thread of its own, because only so is all of
@@ -27,23 +27,23 @@ class Caller:
         self._ca_file = ca_file
 
     def begun(self) -> list[str]:
-        """Tells that a start begins."""
+        """The call that a start begins."""
         return self._ping("start", self._pings.start_url.get_secret_value(), "start")
 
     def ended(self, closing: Closing) -> list[str]:
-        """Tells how it ended: by the address for its exit code, and by the webhook."""
+        """The calls that it ended: to the address for its exit code, and to the webhook."""
         which = "failure" if closing.exit_code else "finish"
         url = self._pings.failure_url if closing.exit_code else self._pings.finish_url
-        told = f"exit code {closing.exit_code}, {closing.status}"
-        told += f", run {closing.run_id}" if closing.run_id else ""
+        words = f"exit code {closing.exit_code}, {closing.status}"
+        words += f", run {closing.run_id}" if closing.run_id else ""
         webhook = self._pings.webhook_url.get_secret_value()
         return [
-            *self._ping(which, url.get_secret_value(), told),
+            *self._ping(which, url.get_secret_value(), words),
             *(self._call("webhook", webhook, Method.POST, document(closing), _JSON)),
         ]
 
-    def _ping(self, which: str, url: str, told: str) -> list[str]:
-        body = f"batch-screen {__version__}: {told}\n".encode()
+    def _ping(self, which: str, url: str, words: str) -> list[str]:
+        body = f"batch-screen {__version__}: {words}\n".encode()
         return self._call(which, url, self._pings.method, body, _TEXT)
 
     def _call(self, which: str, url: str, method: Method, body: bytes, kind: str) -> list[str]:
@@ -77,17 +77,15 @@ class Caller:
         headers = {"User-Agent": f"batch-screen/{__version__}", "Connection": "close"}
         if method is Method.POST:
             headers["Content-Type"] = kind
-        connection = self._connection(parts.scheme, parts.hostname or "", parts.port)
+        host, seconds = parts.hostname or "", self._pings.timeout_seconds
+        if parts.scheme == "http":
+            connection = HTTPConnection(host, parts.port, timeout=seconds)
+        else:
+            context = ssl.create_default_context(cafile=self._ca_file or None)
+            connection = HTTPSConnection(host, parts.port, timeout=seconds, context=context)
         try:
             sent = body if method is Method.POST else None
             connection.request(method.value.upper(), target, body=sent, headers=headers)
             return connection.getresponse().status
         finally:
             connection.close()
-
-    def _connection(self, scheme: str, host: str, port: int | None) -> HTTPConnection:
-        seconds = self._pings.timeout_seconds
-        if scheme == "http":
-            return HTTPConnection(host, port, timeout=seconds)
-        context = ssl.create_default_context(cafile=self._ca_file or None)
-        return HTTPSConnection(host, port, timeout=seconds, context=context)

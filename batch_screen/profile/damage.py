@@ -78,7 +78,11 @@ class DamageTally:
 
     def add(self, batch: pl.DataFrame) -> None:
         """Counts a batch."""
-        self._learn_zeros(batch)
+        # Once for each region: are its national numbers written with a zero in front?
+        bare = batch.filter(_is_bare_national(), ~pl.col("region").is_in([*self._writes_zero]))
+        for row in bare.unique("region", keep="any").iter_rows(named=True):
+            raw, region, e164 = row["raw"], row["region"], row["e164"]
+            self._writes_zero[region] = writes_zero(raw, region, e164, self._normaliser)
         zeros = [region for region, writes in self._writes_zero.items() if writes]
         found = batch.select(
             (pl.col("raw").str.strip_chars() != "").fill_null(value=False).alias("filled"),
@@ -89,14 +93,6 @@ class DamageTally:
         self._by_a_spreadsheet += sums["spreadsheet"]
         for kind in Damage:
             self._counts[kind] += sums[kind.value]
-
-    def _learn_zeros(self, batch: pl.DataFrame) -> None:
-        """Finds out for each new region whether its national numbers are written with a zero."""
-        bare = batch.filter(_is_bare_national(), ~pl.col("region").is_in([*self._writes_zero]))
-        for row in bare.unique("region", keep="any").iter_rows(named=True):
-            self._writes_zero[row["region"]] = writes_zero(
-                row["raw"], row["region"], row["e164"], self._normaliser
-            )
 
     def found(self) -> Damaged:
         """The damage of all batches so far."""

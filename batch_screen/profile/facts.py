@@ -1,4 +1,4 @@
-"""What an audit found, as typed records: the object that ``check --json`` prints.
+"""The report of ``check`` as typed records, as ``check --json`` prints it.
 
 Every text in it was masked where it was made; docs/reference/check-json.md explains each field.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 
-class Tallied(msgspec.Struct, frozen=True):
+class Frequency(msgspec.Struct, frozen=True):
     """How often something was seen, and its share of all there was, 0 to 1."""
 
     name: str
@@ -44,7 +44,7 @@ class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
     rejected: int
 
 
-class Example(msgspec.Struct, frozen=True):
+class RejectedCell(msgspec.Struct, frozen=True):
     """A rejected row: where it stands, and its cell masked."""
 
     source_file: str
@@ -60,18 +60,18 @@ class Rejected(msgspec.Struct, frozen=True):
     reason: str
     rows: int
     remedy: str
-    examples: list[Example]
+    examples: list[RejectedCell]
 
 
-class Numbers(msgspec.Struct, frozen=True):
+class NumberFacts(msgspec.Struct, frozen=True):
     """The numbers that would be asked about; counts and shares are those of unique numbers."""
 
     unique: int
     duplicate_rows: int
     repeated: int
     most_rows: int
-    regions: list[Tallied]
-    types: list[Tallied]
+    regions: list[Frequency]
+    types: list[Frequency]
 
 
 class Damaged(msgspec.Struct, frozen=True):
@@ -81,7 +81,7 @@ class Damaged(msgspec.Struct, frozen=True):
     stored_as: str
     spreadsheet_cells: int
     spreadsheet_share: float
-    kinds: list[Tallied]
+    kinds: list[Frequency]
 
 
 class RegionAdvice(msgspec.Struct, frozen=True):
@@ -119,21 +119,21 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int
     rejected: int
     rejects: list[Rejected]
-    rules: list[Tallied]
-    numbers: Numbers
+    rules: list[Frequency]
+    numbers: NumberFacts
     damage: Damaged
     region_advice: RegionAdvice | None
     fixes: list[Fix]
 
 
-def tallied(counts: Mapping[str, int], total: int) -> list[Tallied]:
+def tallied(counts: Mapping[str, int], total: int) -> list[Frequency]:
     """The counts that are not zero, the largest first, with their shares of the total.
 
     >>> tallied({"GB": 1, "DE": 3}, 4)[0]
-    Tallied(name='DE', count=3, share=0.75)
+    Frequency(name='DE', count=3, share=0.75)
     """
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [Tallied(name, n, share_of(n, total)) for name, n in ordered if n]
+    return [Frequency(name, n, share_of(n, total)) for name, n in ordered if n]
 
 
 def share_of(part: int, whole: int) -> float:

@@ -41,6 +41,9 @@ def _facts(
     counts: tuple[int, int],
 ) -> FileFacts:
     rows, accepted = counts
+    roles = {choice.region.position: "region"} if choice.region else {}
+    roles[choice.phone.position] = "phone"
+    texts = [text for column in layout.columns for text in (column.name, *column.sample) if text]
     csv = layout.csv
     likely = None if choice.region else likely_region(layout, choice)
     return FileFacts(
@@ -52,17 +55,14 @@ def _facts(
         has_header=csv.has_header if csv else True,
         phone_column_by=found_by(layout, choice.phone, settings).value,
         likely_region_column=shown(likely.name) if likely else "",
-        is_misread=any(map(_is_misread, layout.columns)),
-        columns=[ColumnFacts(shown(c.name), _type(c), _role(c, choice)) for c in layout.columns],
+        is_misread=any(map(is_misread, texts)),
+        columns=[
+            ColumnFacts(shown(c.name), _type(c), roles.get(c.position, "")) for c in layout.columns
+        ],
         rows=rows,
         accepted=accepted,
         rejected=rows - accepted,
     )
-
-
-def _is_misread(column: InputColumn) -> bool:
-    """Whether the header or a cell at the file's beginning says so."""
-    return is_misread(column.name) or any(is_misread(cell) for cell in column.sample if cell)
 
 
 def _type(column: InputColumn) -> str:
@@ -71,10 +71,3 @@ def _type(column: InputColumn) -> str:
         return TEXT
     is_csv = column.type_name == TEXT
     return column.kind.value if is_csv and column.kind else column.type_name
-
-
-def _role(column: InputColumn, choice: ChosenColumns) -> str:
-    if column.position == choice.phone.position:
-        return "phone"
-    is_region = choice.region is not None and column.position == choice.region.position
-    return "region" if is_region else ""

@@ -24,14 +24,10 @@ def fixes(
     """
     own = [*_regions(files, advice, undecided), *_export(files, damage)]
     # A region that is found answers the question for one.
-    answered = {RejectReason.NO_REGION.value} if _has_region(files, advice) else set()
+    is_found = any(file.likely_region_column for file in files) or (advice and advice.region)
+    answered = {RejectReason.NO_REGION.value} if is_found else set()
     remedies = [Fix(r.rows, r.remedy) for r in rejects if r.remedy and r.reason not in answered]
     return sorted((*own, *remedies), key=lambda fix: -fix.rows)
-
-
-def _has_region(files: Sequence[FileFacts], advice: RegionAdvice | None) -> bool:
-    is_suggested = advice is not None and bool(advice.region)
-    return is_suggested or any(file.likely_region_column for file in files)
 
 
 def _regions(files: Sequence[FileFacts], advice: RegionAdvice | None, undecided: int) -> list[Fix]:

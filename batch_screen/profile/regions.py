@@ -1,8 +1,8 @@
 """In which region numbers without a country code are meant: a suggestion, or none.
 
 Digits fit many plans. In Austria a German mobile number is a valid number of Vienna, in Italy one
-of Cuneo, and the landlines of Norwich are German mobile numbers: whoever takes the wrong region
-buys strangers' data. So a region is suggested only where nothing else comes near, or where the
+of Cuneo, and the landlines of Norwich are German mobile numbers: the wrong region buys
+strangers' data. So a region is suggested only where nothing else comes near, or where the
 list's own international numbers are from there.
 """
 
@@ -66,7 +66,7 @@ class Ground(StrEnum):
     LIST = "list"
 
 
-class Reading(NamedTuple):
+class RegionReading(NamedTuple):
     """What a cell is in one region."""
 
     e164: str
@@ -74,7 +74,7 @@ class Reading(NamedTuple):
     is_mobile: bool
 
 
-Readings = Mapping[str, Sequence[Reading | None]]
+RegionReadings = Mapping[str, Sequence[RegionReading | None]]
 """For each region what the sample's cells are there, None where they are rejected."""
 
 
@@ -120,7 +120,7 @@ def candidates(seen: Mapping[str, int]) -> list[str]:
 
 def read_in(
     regions: Sequence[str], cells: Sequence[str], numbers: Numbers, kind: ColumnKind
-) -> Readings:
+) -> RegionReadings:
     """What the cells are in each of the regions, by the strictness of the settings or a higher."""
     frame = pl.DataFrame(
         {"raw": cells, "raw_region": [None] * len(cells)},
@@ -136,12 +136,14 @@ def read_in(
     for region in regions:
         judged = normalise_frame(frame, Normaliser(judging, region, kind))
         rows = judged.select("e164", "region", "number_type").iter_rows()
-        found[region] = [e164 and Reading(e164, at, what == "mobile") for e164, at, what in rows]
+        found[region] = [
+            e164 and RegionReading(e164, at, what == "mobile") for e164, at, what in rows
+        ]
     return found
 
 
 def advise(
-    readings: Readings, seen: Mapping[str, int], rejected: int, current: str = ""
+    readings: RegionReadings, seen: Mapping[str, int], rejected: int, current: str = ""
 ) -> RegionAdvice | None:
     """What region to suggest; None where there is nothing to advise.
 
@@ -151,7 +153,11 @@ def advise(
     sampled = len(next(iter(readings.values()), ()))
     if not rejected or sampled < ENOUGH:
         return None
-    fitting = [r for r in readings if _at_home(readings, r) >= MOST * sampled]
+    at_home = {
+        region: sum(each is not None and each.region == region for each in read)
+        for region, read in readings.items()
+    }
+    fitting = [region for region, count in at_home.items() if count >= MOST * sampled]
     grounds = {region: _grounds(region, readings, seen) for region in fitting}
     supported = [region for region in fitting if grounds[region]]
     if supported == [current] or (current in fitting and not supported):
@@ -171,12 +177,7 @@ def advise(
     )
 
 
-def _at_home(readings: Readings, region: str) -> int:
-    """How many are valid numbers of the region itself."""
-    return sum(r is not None and r.region == region for r in readings[region])
-
-
-def _grounds(region: str, readings: Readings, seen: Mapping[str, int]) -> list[Ground]:
+def _grounds(region: str, readings: RegionReadings, seen: Mapping[str, int]) -> list[Ground]:
     """What speaks for the region alone."""
     found = []
     if not _near(region, readings):
@@ -187,7 +188,7 @@ def _grounds(region: str, readings: Readings, seen: Mapping[str, int]) -> list[G
     return found
 
 
-def _is_mobile_alone(region: str, readings: Readings) -> bool:
+def _is_mobile_alone(region: str, readings: RegionReadings) -> bool:
     """Whether most are mobile numbers of the region, and hardly any is one of a rival."""
     sampled = len(readings[region])
     mobile = sum(r is not None and r.is_mobile and r.region == region for r in readings[region])
@@ -196,12 +197,12 @@ def _is_mobile_alone(region: str, readings: Readings) -> bool:
     return mobile >= MOST * sampled and rival <= HARDLY * sampled
 
 
-def _near(region: str, readings: Readings) -> list[list[Reading]]:
+def _near(region: str, readings: RegionReadings) -> list[list[RegionReading]]:
     """For each rival, what it reads as other valid numbers than the region does."""
-    others = (_others(readings, region, rival) for rival in readings if rival != region)
-    return [each for each in others if len(each) >= NEAR * len(readings[region])]
-
-
-def _others(readings: Readings, region: str, rival: str) -> list[Reading]:
-    pairs = zip(readings[region], readings[rival], strict=True)
-    return [other for one, other in pairs if other and (one is None or one.e164 != other.e164)]
+    found = []
+    for rival in (each for each in readings if each != region):
+        pairs = zip(readings[region], readings[rival], strict=True)
+        others = [each for own, each in pairs if each and (own is None or own.e164 != each.e164)]
+        if len(others) >= NEAR * len(readings[region]):
+            found.append(others)
+    return found

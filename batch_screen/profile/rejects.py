@@ -13,7 +13,7 @@ from batch_screen.errors import ConfigurationError
 from batch_screen.input.layout import shown
 from batch_screen.masking import mask_text, plain
 from batch_screen.numbers.rules import REMEDY, RejectReason
-from batch_screen.profile.facts import Example, Rejected
+from batch_screen.profile.facts import Rejected, RejectedCell
 from batch_screen.profile.files import shown_file
 from batch_screen.schema import AUDIT_REJECTS, conform
 from batch_screen.storage.atomic import atomic_write
@@ -50,7 +50,7 @@ def rejected(counts: Mapping[str, int], rejects: Iterable[pl.DataFrame]) -> list
         reason: _AMBIGUOUS_EXAMPLES if reason == RejectReason.AMBIGUOUS else _EXAMPLES
         for reason in counts
     }
-    found: dict[str, dict[str, Example]] = {reason: {} for reason in counts}
+    found: dict[str, dict[str, RejectedCell]] = {reason: {} for reason in counts}
     for part in rejects:
         for reason, wanted in lacking.items():
             if len(found[reason]) < wanted:
@@ -63,7 +63,7 @@ def rejected(counts: Mapping[str, int], rejects: Iterable[pl.DataFrame]) -> list
     ]
 
 
-def _gather(part: pl.DataFrame, found: dict[str, Example], wanted: int) -> None:
+def _gather(part: pl.DataFrame, found: dict[str, RejectedCell], wanted: int) -> None:
     """Adds the first rows that look different when masked, or that have an empty cell."""
     shape = pl.concat_str("raw_masked", pl.col("detail").fill_null(""))
     looks = pl.coalesce(shape, pl.col("row_index").cast(pl.String))
@@ -73,7 +73,7 @@ def _gather(part: pl.DataFrame, found: dict[str, Example], wanted: int) -> None:
             return
         if row["looks"] not in found:
             raw = row["raw_masked"] or ""
-            found[row["looks"]] = Example(
+            found[row["looks"]] = RejectedCell(
                 shown_file(row["source_file"]),
                 row["source_row"],
                 mask_text(plain(raw, _CELL_CHARACTERS)),
@@ -88,18 +88,18 @@ def write_rejects(path: Path, rejects: Iterable[pl.DataFrame], column: str) -> N
     Masked like errors.csv in either format; in CSV no cell can run as a formula.
     """
     check_suffix(path)
-    told = (_told(part, column) for part in rejects)
+    rows = (_masked(part, column) for part in rejects)
     with atomic_write(path) as file:
         if path.suffix.lower() == CSV_SUFFIX:
-            write_guarded_csv(file, AUDIT_REJECTS, told)
+            write_guarded_csv(file, AUDIT_REJECTS, rows)
             return
         empty = _arrow(conform(pl.DataFrame(), AUDIT_REJECTS))
         with pq.ParquetWriter(file, empty.schema, compression="zstd") as writer:
-            for part in told:
+            for part in rows:
                 writer.write_table(_arrow(part))
 
 
-def _told(part: pl.DataFrame, column: str) -> pl.DataFrame:
+def _masked(part: pl.DataFrame, column: str) -> pl.DataFrame:
     names = {name: shown_file(name) for name in part["source_file"].unique()}
     return conform(
         part.with_columns(

@@ -1,4 +1,4 @@
-"""All that is counted while a list goes by, batch by batch, and of its numbers afterwards."""
+"""What is counted of a list batch by batch, and of its numbers shard by shard."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import polars as pl
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.profile.damage import DamageTally
-from batch_screen.profile.facts import Numbers, added, tallied
+from batch_screen.profile.facts import NumberFacts, added, tallied
 from batch_screen.profile.regions import Undecided
 from batch_screen.schema import KEPT_PREFIX
 
 _UNKNOWN = "unknown"
 
 
-class Tally:
+class ListTally:
     """What judged batches hold; ``rows`` and ``accepted`` are by file."""
 
     def __init__(self, normaliser: Normaliser, stored_as: ColumnKind) -> None:
@@ -40,7 +40,7 @@ class Tally:
         return batch.select(pl.exclude(f"^{KEPT_PREFIX}.*$"))
 
 
-def count_numbers(shards: Iterable[pl.DataFrame]) -> Numbers:
+def count_numbers(shards: Iterable[pl.DataFrame]) -> NumberFacts:
     """The unique numbers in the accepted rows; a number lies in one shard only."""
     regions: dict[str, int] = {}
     types: dict[str, int] = {}
@@ -55,6 +55,6 @@ def count_numbers(shards: Iterable[pl.DataFrame]) -> Numbers:
         unique += numbers.height
         repeated += numbers.filter(pl.col("rows") > 1).height
         most = max(most, numbers.select(pl.col("rows").max().fill_null(0)).item())
-    return Numbers(
+    return NumberFacts(
         unique, rows - unique, repeated, most, tallied(regions, unique), tallied(types, unique)
     )

@@ -18,13 +18,13 @@ from batch_screen.profile.facts import (
     CheckReport,
     ColumnFacts,
     Damaged,
-    Example,
     FileFacts,
     Fix,
-    Numbers,
+    Frequency,
+    NumberFacts,
     RegionAdvice,
     Rejected,
-    Tallied,
+    RejectedCell,
     tallied,
 )
 from batch_screen.profile.regions import Ground
@@ -34,11 +34,11 @@ REGIONS = ("DE", "AT", "CH", "001", "GB", "FR", "IT", "US", "CA", "AU")
 ADVICE = RegionAdvice(1_200_000, 200, "DE", 198, ["list"], ["AT", "IT"], "DE")
 
 
-def example(reason: str, row: int, file: str = "list.csv") -> Example:
+def example(reason: str, row: int, file: str = "list.csv") -> RejectedCell:
     is_ambiguous = reason == RejectReason.AMBIGUOUS
     cell = {"empty": "", "ambiguous": "441134960000"}.get(reason, "+49 (0)171 39200-12 ext. 5")
     region = "De•••••••••" if reason == RejectReason.UNKNOWN_REGION else "DE"
-    return Example(file, row, mask_cell(cell), region, READINGS if is_ambiguous else "")
+    return RejectedCell(file, row, mask_cell(cell), region, READINGS if is_ambiguous else "")
 
 
 def audit(scale: int = 1, **changes: Any) -> CheckReport:
@@ -79,7 +79,7 @@ def audit(scale: int = 1, **changes: Any) -> CheckReport:
         rejected=scale,
         rejects=rejects,
         rules=tallied({"national": scale, "international_plus": scale}, 2 * scale),
-        numbers=Numbers(
+        numbers=NumberFacts(
             scale, scale, scale, scale, tallied(counts, 55 * scale), tallied(types, 4 * scale)
         ),
         damage=Damaged(
@@ -114,8 +114,8 @@ def test_no_two_figures_meet(rows: int, accepted: int, counts: list[int]) -> Non
         rejected=rows,
         fixes=[Fix(count, REMEDY[RejectReason.EMPTY]) for count in counts],
         rejects=[Rejected("empty", n, "", [example("empty", n)] * 3) for n in counts],
-        numbers=Numbers(
-            rows, rows, rows, rows, [Tallied("DE", rows, 1.0)], [Tallied("mobile", rows, 1)]
+        numbers=NumberFacts(
+            rows, rows, rows, rows, [Frequency("DE", rows, 1.0)], [Frequency("mobile", rows, 1)]
         ),
     )
     block = check_block(found)
@@ -180,7 +180,7 @@ def test_reasons_with_examples_and_both_readings() -> None:
 
 
 def test_a_detail_of_another_form_is_shown_as_it_is() -> None:
-    odd = Example("list.csv", 3, "44•••", "", "something new")
+    odd = RejectedCell("list.csv", 3, "44•••", "", "something new")
     block = lines(rejects=[Rejected("ambiguous", 1, "", [odd])])
     assert "                 row 3: 44•••  something new" in block
 
@@ -191,7 +191,7 @@ def test_damage() -> None:
     assert "the column is stored as floats: + and zeros are lost" in text
     none = Damaged(9, "text", 0, 0.0, [])
     assert "  damage ....... none is seen" in lines(damage=none)
-    other = Damaged(9, "text", 0, 0.0, [Tallied("several_numbers", 3, 0.333)])
+    other = Damaged(9, "text", 0, 0.0, [Frequency("several_numbers", 3, 0.333)])
     assert "  damage ....... in 9 filled cells:" in lines(damage=other)
 
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from batch_screen.notify.closing import document
+from batch_screen.notify.closing import StageTimes, document
+from batch_screen.runs.events import Silent
 from batch_screen.runs.layout import Layout
 
 from .ends import NUMBER, RUN_ID, complete, failed
@@ -40,3 +41,39 @@ def test_a_start_without_a_run_says_why() -> None:
     }
     assert (told["exit_code"], told["run_id"], told["run_date"]) == (77, "", "2026-11-24")
     assert told["started_at"] < told["ended_at"]
+
+
+class RecordedProgress(Silent):
+    def __init__(self) -> None:
+        self.all: list[object] = []
+
+    def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
+        self.all.append((name, total, done))
+
+    def advance(self, count: int) -> None:
+        self.all.append(count)
+
+    def note(self, message: str) -> None:
+        self.all.append(message)
+
+    def close(self) -> None:
+        self.all.append("closed")
+
+
+def test_each_stage_has_its_time_and_all_is_passed_on() -> None:
+    times = iter([0.0, 1.0, 4.0, 9.0, 10.0, 12.0])
+    stages, recorded = StageTimes(lambda: next(times)), RecordedProgress()
+    stages.stage("opting out")  # not passed on yet
+    stages.pass_to(recorded)
+    stages.stage("asking", total=5, done=2)
+    stages.advance(3)
+    stages.note("hello")
+    stages.stage("opting out")
+    assert stages.seconds == {"opting_out": 4.0, "asking": 5.0}
+    assert stages.seconds == {"opting_out": 6.0, "asking": 5.0}
+    stages.close()
+    assert recorded.all == [("asking", 5, 2), 3, "hello", ("opting out", None, 0), "closed"]
+
+
+def test_before_any_stage_there_is_no_time() -> None:
+    assert StageTimes().seconds == {}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.numbers.rules import REMEDY, RejectReason
-from batch_screen.profile.facts import Damaged, FileFacts, Fix, RegionAdvice, Rejected, Tallied
+from batch_screen.profile.facts import Damaged, FileFacts, Fix, Frequency, RegionAdvice, Rejected
 from batch_screen.profile.fixes import fixes
 
 FILE = FileFacts(
@@ -80,7 +80,7 @@ def test_a_column_of_regions_is_named_as_a_shell_takes_it() -> None:
 
 def test_advice_on_the_export_comes_last() -> None:
     damage = Damaged(
-        9, "text", 5, 0.6, [Tallied("lost_zero", 5, 0.6), Tallied("misread_text", 1, 0.1)]
+        9, "text", 5, 0.6, [Frequency("lost_zero", 5, 0.6), Frequency("misread_text", 1, 0.1)]
     )
     found = advised(rejects(empty=1), damage=damage)
     assert [fix.rows for fix in found] == [1, 0, 0]

@@ -14,7 +14,7 @@ from batch_screen.profile.regions import (
     LARGE,
     MOST,
     SAMPLED,
-    Reading,
+    RegionReading,
     Undecided,
     advise,
     candidates,
@@ -62,8 +62,8 @@ def test_mobile_numbers_of_one_region_alone_are_told_and_not_suggested(
     rivals: int, told: str
 ) -> None:
     readings = {
-        "DE": [Reading(f"+49{n}", "DE", is_mobile=True) for n in range(ENOUGH)],
-        "AT": [Reading(f"+43{n}", "AT", is_mobile=n < rivals) for n in range(ENOUGH)],
+        "DE": [RegionReading(f"+49{n}", "DE", is_mobile=True) for n in range(ENOUGH)],
+        "AT": [RegionReading(f"+43{n}", "AT", is_mobile=n < rivals) for n in range(ENOUGH)],
     }
     found = advise(readings, {}, rejected=ENOUGH)
     assert found is not None
@@ -129,7 +129,7 @@ def test_regions_of_the_list_are_tried_first() -> None:
 
 REGIONS = ("AA", "BB", "CC")
 READING = st.none() | st.builds(
-    Reading,
+    RegionReading,
     st.sampled_from(["+1", "+2", "+3"]),
     st.sampled_from(REGIONS),
     st.booleans(),
@@ -144,7 +144,7 @@ SEEN = st.dictionaries(st.sampled_from(REGIONS), st.integers(0, 100))
 
 @given(TABLES, SEEN, st.sampled_from(["", *REGIONS]))
 def test_what_is_suggested_holds(
-    readings: dict[str, list[Reading | None]], seen: dict[str, int], current: str
+    readings: dict[str, list[RegionReading | None]], seen: dict[str, int], current: str
 ) -> None:
     found = advise(readings, seen, rejected=50, current=current)
     if found is None or not found.region:
@@ -165,7 +165,7 @@ def test_what_is_suggested_holds(
 
 @given(TABLES, SEEN)
 def test_the_order_of_the_regions_does_not_matter(
-    readings: dict[str, list[Reading | None]], seen: dict[str, int]
+    readings: dict[str, list[RegionReading | None]], seen: dict[str, int]
 ) -> None:
     backwards = dict(reversed(readings.items()))
     assert advise(readings, seen, 50) == advise(backwards, seen, 50)

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from batch_screen.model import ColumnKind
 from batch_screen.planning.shards import shard_of
-from batch_screen.profile.tally import Tally, count_numbers
+from batch_screen.profile.tally import ListTally, count_numbers
 
 from .lists import batch, normaliser
 
 
 def test_rows_by_file_and_rules_over_all_batches() -> None:
     judge = normaliser("DE")
-    tally = Tally(judge, ColumnKind.TEXT)
+    tally = ListTally(judge, ColumnKind.TEXT)
     for file, cells in (
         ("a.csv", ["030 23125001", "'+49 30 23125002", "n/a"]),
         ("b.csv", ["+49 30 23125003 ext. 5"]),

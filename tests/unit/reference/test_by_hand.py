@@ -85,13 +85,13 @@ def test_every_field_of_a_check_is_explained() -> None:
     for heading, kind in (
         ("files", facts.FileFacts),
         ("rejects", facts.Rejected),
-        ("numbers", facts.Numbers),
+        ("numbers", facts.NumberFacts),
         ("damage", facts.Damaged),
         ("region_advice", facts.RegionAdvice),
         ("fixes", facts.Fix),
     ):
         assert {*tables(chapter(CHECK, heading))[0]} == {*kind.__struct_fields__}, heading
-    small = (facts.Tallied, facts.ColumnFacts, facts.Example)
+    small = (facts.Frequency, facts.ColumnFacts, facts.RejectedCell)
     named = {name for kind in small for name in kind.__struct_fields__}
     assert [name for name in sorted(named) if f"`{name}`" not in CHECK] == []
 

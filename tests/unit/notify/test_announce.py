@@ -9,7 +9,7 @@ import pytest
 from batch_screen.config.sections import Metrics, Output, Pings
 from batch_screen.config.settings import Settings
 from batch_screen.errors import OutputError
-from batch_screen.notify.teller import check_told, tell_begun, tell_ended
+from batch_screen.notify.announce import announce_begin, announce_end, check_destinations
 
 from .ends import complete
 from .listener import listening
@@ -26,9 +26,9 @@ def settings(folder: Path, **pings: str) -> Settings:
 def test_files_are_written_and_calls_made(tmp_path: Path) -> None:
     with listening() as listener:
         told = settings(tmp_path, start_url=listener.url("/a"), finish_url=listener.url("/b"))
-        check_told(told)
-        assert tell_begun(told) == []
-        assert tell_ended(told, complete()) == []
+        check_destinations(told)
+        assert announce_begin(told) == []
+        assert announce_end(told, complete()) == []
     assert listener.paths == ["/a", "/b"]
     assert json.loads((tmp_path / "last.json").read_bytes())["status"] == "complete"
     assert "batch_screen_exit_code 0.0" in (tmp_path / "last.prom").read_text("utf-8")
@@ -38,17 +38,17 @@ def test_files_are_written_and_calls_made(tmp_path: Path) -> None:
 
 def test_nothing_wanted_nothing_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    check_told(Settings())
-    assert tell_begun(Settings()) == tell_ended(Settings(), complete()) == []
+    check_destinations(Settings())
+    assert announce_begin(Settings()) == announce_end(Settings(), complete()) == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_could_not_be_written_in_the_end_is_an_error_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="there is no folder"):
-        check_told(settings(tmp_path / "nowhere"))
+        check_destinations(settings(tmp_path / "nowhere"))
     (tmp_path / "last.json").mkdir()
     with pytest.raises(OutputError, match="it is a folder"):
-        check_told(settings(tmp_path))
+        check_destinations(settings(tmp_path))
 
 
 def test_a_file_that_cannot_be_written_does_not_keep_the_other_and_the_calls(
@@ -58,7 +58,7 @@ def test_a_file_that_cannot_be_written_does_not_keep_the_other_and_the_calls(
     (tmp_path / "last.json" / "x").touch()
     with listening() as listener:
         told = settings(tmp_path, finish_url=listener.url("/b"))
-        [warning] = tell_ended(told, complete())
+        [warning] = announce_end(told, complete())
     assert "last.json" in warning
     assert listener.paths == ["/b"]
     assert (tmp_path / "last.prom").exists()
@@ -72,6 +72,8 @@ def test_where_no_thread_can_be_started_that_is_a_warning(
 
     monkeypatch.setattr(threading.Thread, "start", fail)
     told = settings(tmp_path, start_url="http://127.0.0.1:9/a", finish_url="http://127.0.0.1:9/b")
-    assert tell_begun(told) == ["the start call failed: RuntimeError; the run goes on"]
-    assert tell_ended(told, complete()) == ["the last calls failed: RuntimeError; the run goes on"]
+    assert announce_begin(told) == ["the start call failed: RuntimeError; the run goes on"]
+    assert announce_end(told, complete()) == [
+        "the last calls failed: RuntimeError; the run goes on"
+    ]
     assert (tmp_path / "last.json").exists()

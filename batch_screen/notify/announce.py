@@ -1,4 +1,4 @@
-"""Tells all who want to know how a start goes, each in its own way, and nobody twice."""
+"""Announces a start's begin and its end: by calls, the summary file and the metrics file."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from batch_screen.notify.pings import Caller
 from batch_screen.storage.atomic import check_writable, write_atomically
 
 
-def check_told(settings: Settings) -> None:
-    """Raises ``OutputError`` if a file for others could not be written in the end."""
+def check_destinations(settings: Settings) -> None:
+    """Raises ``OutputError`` if the summary or metrics file could not be written in the end."""
     for path in filter(None, (settings.output.summary_file, settings.metrics.file)):
         folder = Path(path).parent
         if not folder.is_dir():
@@ -23,14 +23,14 @@ def check_told(settings: Settings) -> None:
         check_writable(folder)
 
 
-def tell_begun(settings: Settings) -> list[str]:
-    """Tells that a start begins; returns warnings."""
+def announce_begin(settings: Settings) -> list[str]:
+    """Makes the call that a start begins; returns warnings."""
     caller = _caller(settings)
     return _tried("the start call", caller.begun)
 
 
-def tell_ended(settings: Settings, closing: Closing) -> list[str]:
-    """Tells how the start ended; returns warnings, for none of this may change how it did."""
+def announce_end(settings: Settings, closing: Closing) -> list[str]:
+    """Writes both files and makes the last calls; returns warnings: none may change the end."""
 
     def write_summary_file() -> None:
         if settings.output.summary_file:
@@ -53,10 +53,10 @@ def _caller(settings: Settings) -> Caller:
     return Caller(settings.pings, settings.api.ca_file)
 
 
-def _tried(what: str, tell: Callable[[], list[str] | None]) -> list[str]:
-    """The warnings of what was told, or the one that it could not be told."""
+def _tried(what: str, announce: Callable[[], list[str] | None]) -> list[str]:
+    """The warnings of an announcement, or the one that it failed."""
     try:
-        return tell() or []
+        return announce() or []
     except BatchScreenError as error:
         return [str(error)]
     except Exception as error:  # noqa: BLE001 (no memory, no thread: the run's own end counts)
