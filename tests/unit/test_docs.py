@@ -29,7 +29,7 @@ from tests.unit.test_layers import FLOOR_OF
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
-NUMBERS = (ROOT / "OUTPUT.md").read_text("utf-8")
+NUMBERS = (ROOT / "docs" / "numbers.md").read_text("utf-8")
 SIGNALS = (ROOT / "docs" / "signals.md").read_text("utf-8")
 CONFIG = ROOT / "config.toml"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
