@@ -8,7 +8,7 @@ PEERS_STAMP := $(VENV)/.peers-installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pictures test test-in-full torture differential check docs tutorial format bench-memory bench-pacing \
+.PHONY: help demo pictures test test-in-full golden golden-record torture differential check docs tutorial format bench-memory bench-pacing \
 	bench-limits bench-worlds bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page \
 	bench clean
 
@@ -40,6 +40,12 @@ test: $(STAMP) ## run all tests
 
 test-in-full: $(STAMP) ## run all tests with every example, each command from a cold start
 	TESTS_IN_FULL=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+golden: $(STAMP) ## has anything become different in what the commands print and write? (two minutes)
+	$(BIN)/python -m tests.golden
+
+golden-record: $(STAMP) ## write anew what make golden compares with
+	$(BIN)/python -m tests.golden --record
 
 torture: $(STAMP) ## kill, stop and cut off runs, hundreds of times (about half an hour)
 	TESTS_IN_FULL=1 $(BIN)/python -m pytest -q -m torture tests/torture
