@@ -111,7 +111,11 @@ def commands_page() -> str:
         own, others = split(context.command.params, shared)
         text = _fenced(_help(context, own))
         names = one_of(option.opts[0] for option in others)
-        more = f"And of the [options of a list](#options-of-a-list): {names}."
+        more = (
+            "And all [options of a list](#options-of-a-list)."
+            if len(others) == len(shared)
+            else f"And of the [options of a list](#options-of-a-list): {names}."
+        )
         guides = _GUIDES.get(str(context.info_name))
         said = [text, _filled(more) if names else "", f"See {guides}." if guides else ""]
         chapters[context.command_path] = "\n\n".join(filter(None, said))

@@ -70,7 +70,9 @@ def test_every_command_and_option_is_there_and_shared_options_once() -> None:
         assert f"```text\n{said.output.split('Options:')[0]}" in chapter
         own, others = split(command.params, shared)
         assert [p.opts[0] for p in own if p.opts[0] not in chapter and p.opts[0][0] == "-"] == []
-        assert [p.opts[0] for p in others if f"`{p.opts[0]}`" not in chapter] == []
+        assert "\nAnd all [options of a list]" in chapter or all(
+            f"`{p.opts[0]}`" in chapter for p in others
+        ), name
     last = page.split("\n## Options of a list")[1]
     assert [option.opts[0] for option in shared if f"\n  {option.opts[0]}" not in last] == []
     assert page.count("\n  --default-region XX") == 1
