@@ -1,6 +1,6 @@
-"""One journal line: the CRC-32 of the rest in eight hex digits, a blank, compact JSON.
+"""Journal records and their line format: CRC-32 in hex, a blank, compact JSON.
 
-A person can read it with ``less``; a machine sees at once whether it is whole.
+Readable with ``less``, and every line shows whether it is complete.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VERSION = 3
 
 
 class Header(msgspec.Struct, frozen=True, tag="header", tag_field="t"):
-    """First line of every segment: what it is and whose."""
+    """First line of every segment: format, version, and the shard it belongs to."""
 
     format: str
     version: int
@@ -36,7 +36,7 @@ class Header(msgspec.Struct, frozen=True, tag="header", tag_field="t"):
 
 
 class Synced(msgspec.Struct, frozen=True, tag="synced", tag_field="t"):
-    """When this was written, the segment's first so many bytes were on disk."""
+    """Sync mark: the segment's first ``bytes`` bytes were on disk when this was written."""
 
     bytes: int
 
@@ -48,11 +48,11 @@ _DECODER = msgspec.json.Decoder(Record)
 
 
 class BadLineError(ValueError):
-    """The line is not whole or not ours; its content is not repeated here."""
+    """A line that is damaged or no record; the message never repeats its content."""
 
 
 def encode(record: Record) -> bytes:
-    r"""The record as one line, line feed included.
+    r"""Encodes the record as one line, line feed included.
 
     >>> encode(Header(FORMAT, VERSION, "r", 0))
     b'9916befe {"t":"header","format":"batch-screen journal","version":3,"run_id":"r","shard":0}\n'
@@ -62,7 +62,7 @@ def encode(record: Record) -> bytes:
 
 
 def decode_all(lines: list[bytes]) -> list[Record]:
-    """As ``decode`` of each line, in half the time; ``BadLineError`` if any of them is bad."""
+    """Decodes lines together, in half the time of ``decode``; ``BadLineError`` if any is bad."""
     contents = []
     for line in lines:
         content = line[9:-1]
@@ -73,13 +73,13 @@ def decode_all(lines: list[bytes]) -> list[Record]:
         records: list[Record] = _DECODER.decode_lines(b"\n".join(contents))
     except ValueError as error:
         raise BadLineError("unknown record") from error
-    if len(records) != len(lines):
+    if len(records) != len(lines):  # decode_lines passes over blank contents
         raise BadLineError("an empty record")
     return records
 
 
 def decode(line: bytes) -> Record:
-    """The record of one line (line feed included), or ``BadLineError``."""
+    """Decodes one line, line feed included. Raises ``BadLineError``."""
     if len(line) < 11 or line[8:9] != b" " or not line.endswith(b"\n"):
         raise BadLineError("not a whole line")
     content = line[9:-1]
@@ -92,37 +92,32 @@ def decode(line: bytes) -> Record:
     return record
 
 
-# What a run has spent, counted from its journal's records as they pass by.
-#
-# Every request is noted before it is sent, so the notes are the requests; only those for which
-# no connection could be made are taken back.
-
-
 class SpendCounter:
-    """Counts records, whatever their order, and what was counted before."""
+    """Counts requests and refusals per endpoint from journal records, in any order."""
 
     def __init__(self) -> None:
         self._requests: Counter[Endpoint] = Counter()
         self._refusals: Counter[Endpoint] = Counter()
 
     def count(self, record: Record) -> None:
-        """Takes the record into account."""
+        """Adds one record."""
         if isinstance(record, Intent):
+            # Every request is noted before it is sent, so the notes are the requests.
             self._requests[record.endpoint] += 1
         elif isinstance(record, Outcome | Attempt):
             # A lookup's last refusal is its outcome; those before it were attempts.
             if record.kind is OutcomeKind.RATE_LIMITED:
                 self._refusals[record.endpoint] += 1
             elif isinstance(record, Attempt) and record.reason == CANNOT_CONNECT:
-                self._requests[record.endpoint] -= 1
+                self._requests[record.endpoint] -= 1  # nothing was sent
 
     def add(self, spent: Mapping[Endpoint, Spent]) -> None:
-        """Adds what another tally has counted."""
+        """Adds another counter's counts."""
         for endpoint, more in spent.items():
             self._requests[endpoint] += more.requests
             self._refusals[endpoint] += more.refusals
 
     def spent(self) -> dict[Endpoint, Spent]:
-        """What was spent at each endpoint that was asked."""
+        """The counts of each endpoint that was asked."""
         asked = sorted({*self._requests, *self._refusals})
         return {e: Spent(self._requests[e], self._refusals[e]) for e in asked}

@@ -1,8 +1,7 @@
-"""Sealing: a finished shard's outcomes become one Parquet file, and its segments go.
+"""Sealing: a finished shard's journal segments become one Parquet file with a seal beside it.
 
-Beside the file lies its seal, written after it: whose outcomes they are, their SHA-256, and
-what was spent on them, which the segments alone could tell.
-The seal's presence is the state: there is no table of shards to fall out of step.
+The seal is written last and holds the file's SHA-256 and the requests spent, which only the
+segments had counted. Its presence is the state: no table of shards could disagree with it.
 """
 
 from __future__ import annotations
@@ -25,12 +24,13 @@ from batch_screen.schema import LOOKUP, Column, dtypes
 from batch_screen.storage.atomic import sha256_of, sync_folder, translated, write_frame
 from batch_screen.storage.records import check_file, read_frame, read_record, write_record
 
+# As Python objects a shard's outcomes would take several times their size as columns.
 _CHUNK = 20_000
 _KEY = ["e164", "endpoint"]
 
 
 class Seal(msgspec.Struct, frozen=True):
-    """What the outcomes beside it were when they were written, and what they have cost."""
+    """A shard's seal: its run, the digest of its outcomes, and what they have cost."""
 
     run_id: str
     shard: int
@@ -39,17 +39,17 @@ class Seal(msgspec.Struct, frozen=True):
 
 
 def sealed_path(folder: Path, shard: int) -> Path:
-    """Where the shard's sealed outcomes lie, once they do."""
+    """Path of the shard's sealed outcomes."""
     return folder / f"{shard:05d}.parquet"
 
 
 def seal_path(folder: Path, shard: int) -> Path:
-    """The shard's seal; the shard is finished if it is there."""
+    """Path of the shard's seal; the shard is finished if it exists."""
     return folder / f"{shard:05d}.seal"
 
 
 def seal(journal: Path, sealed: Path, run_id: str, shard: int, *, expected: int) -> None:
-    """Writes the shard's outcomes, sorted by number and endpoint, and drops its segments.
+    """Seals a shard: writes its outcomes, sorted by number and endpoint, and drops its segments.
 
     Raises ``JournalError`` if there are not exactly ``expected`` outcomes.
     """
@@ -67,7 +67,7 @@ def seal(journal: Path, sealed: Path, run_id: str, shard: int, *, expected: int)
 def write_sealed(
     outcomes: pl.DataFrame, folder: Path, run_id: str, shard: int, spent: Mapping[Endpoint, Spent]
 ) -> None:
-    """Writes the shard's outcomes and then their seal."""
+    """Writes the shard's outcomes, then their seal."""
     path = sealed_path(folder, shard)
     write_frame(path, outcomes)
     with translated("read", path):
@@ -76,7 +76,7 @@ def write_sealed(
 
 
 def is_sealed(folder: Path, run_id: str, shard: int) -> bool:
-    """Whether the shard is finished. Raises ``JournalError`` if what was sealed is damaged."""
+    """Whether the shard is finished. Raises ``JournalError`` if its sealed outcomes are damaged."""
     if not seal_path(folder, shard).exists():
         return False
     check_file(sealed_path(folder, shard), _seal(folder, run_id, shard).sha256)
@@ -84,12 +84,12 @@ def is_sealed(folder: Path, run_id: str, shard: int) -> bool:
 
 
 def read_sealed(folder: Path, run_id: str, shard: int) -> pl.DataFrame:
-    """The shard's sealed outcomes. Raises ``JournalError`` if they are damaged."""
+    """Reads the shard's sealed outcomes. Raises ``JournalError`` if they are damaged."""
     return read_frame(sealed_path(folder, shard), _seal(folder, run_id, shard).sha256)
 
 
 def sealed_spent(folder: Path, run_id: str, shard: int) -> Mapping[Endpoint, Spent]:
-    """What was spent on the sealed shard, over all starts."""
+    """Requests spent on the sealed shard, over all starts."""
     return _seal(folder, run_id, shard).spent
 
 
@@ -105,16 +105,22 @@ def _seal(folder: Path, run_id: str, shard: int) -> Seal:
 
 
 def read_outcomes(journal: Path, run_id: str, shard: int, tally: SpendCounter) -> pl.DataFrame:
-    """The shard's saved outcomes with the columns ``schema.LOOKUP``, one row per lookup.
+    """The outcomes in the shard's journal as ``schema.LOOKUP``, one row per lookup, sorted.
 
-    ``tally`` counts every record on the way: a segment is read once.
+    ``tally`` counts every record, so that the segments are read once.
     """
-    records = _outcomes(Replay(journal, run_id, shard), tally)
-    frames = [_frame(chunk) for chunk in _chunks(records)]
-    outcomes = pl.concat(frames) if frames else pl.DataFrame(schema=dtypes(LOOKUP))
+    found = _outcomes(Replay(journal, run_id, shard), tally)
+    frames = [pl.DataFrame(schema=dtypes(LOOKUP))]
+    while chunk := list(islice(found, _CHUNK)):
+        frames.append(_frame(chunk))
+    outcomes = pl.concat(frames)
     # For a million outcomes 0.2 GiB less than unique() and sort() on whole rows.
     order = outcomes.select(pl.arg_sort_by(_KEY, maintain_order=True)).to_series()
-    return _first_of_each(outcomes[order])
+    ordered = outcomes[order]
+    # A lookup's first saved outcome is its outcome; a second one is left by a crash, if at all.
+    differs = (pl.col(name).ne_missing(pl.col(name).shift()) for name in _KEY)
+    is_first = ordered.select(pl.any_horizontal(differs)).to_series()
+    return ordered if is_first.all() else ordered.filter(is_first)
 
 
 def _outcomes(replay: Replay, tally: SpendCounter) -> Iterator[Outcome]:
@@ -124,35 +130,22 @@ def _outcomes(replay: Replay, tally: SpendCounter) -> Iterator[Outcome]:
             yield record
 
 
-def _first_of_each(ordered: pl.DataFrame) -> pl.DataFrame:
-    """The first saved outcome of a lookup is its outcome; there is hardly ever another."""
-    differs = (pl.col(name).ne_missing(pl.col(name).shift()) for name in _KEY)
-    is_first = ordered.select(pl.any_horizontal(differs)).to_series()
-    return ordered if is_first.all() else ordered.filter(is_first)
-
-
 def drop_segments(journal: Path, shard: int) -> None:
-    """Removes the segments of a sealed shard."""
+    """Removes a sealed shard's segments."""
     with translated("clear", journal):
         for path in segments(journal, shard):
             path.unlink()
         sync_folder(journal)
 
 
-def _chunks(records: Iterator[Outcome]) -> Iterator[list[Outcome]]:
-    # As Python objects a shard's outcomes would take several times their size as columns.
-    while chunk := list(islice(records, _CHUNK)):
-        yield chunk
-
-
 def _frame(outcomes: list[Outcome]) -> pl.DataFrame:
-    # For each row at once, for a call for each cell would take three times as long.
+    # All cells of a row at once: a call for each takes three times as long.
     cells = attrgetter(*("kind" if c.name == "outcome" else c.name for c in LOOKUP))
     columns = zip(LOOKUP, zip(*map(cells, outcomes), strict=True), strict=True)
     return pl.DataFrame([_series(column, values) for column, values in columns])
 
 
 def _series(column: Column, values: Sequence[Any]) -> pl.Series:
-    if column.dtype == pl.Datetime:  # polars takes five times as long
+    if column.dtype == pl.Datetime:  # by pyarrow, in a fifth of the time that polars takes
         return pl.Series(column.name, pa.array(values, pa.timestamp("us", tz="UTC")))
     return pl.Series(column.name, values, dtype=column.dtype)

@@ -1,9 +1,8 @@
-"""Segments: the journal's files, one set per shard, each written by one process only.
+"""Journal segments: append-only files per shard, each written by one process only.
 
-A process never appends to another's segment, and notes in it how far it is on disk. Bad bytes
-behind that are what a crash leaves, also with good lines behind them, for pages reach a disk in
-any order: dropped and counted. A bad line before it is damage: refused by name, never guessed
-around.
+A segment holds sync marks: how much of it was on disk. Bad bytes behind the last mark are what a
+crash leaves, also with good lines behind them, because pages reach a disk in any order: dropped
+and counted. A bad line before a mark is damage: refused by name, never guessed around.
 """
 
 from __future__ import annotations
@@ -39,14 +38,14 @@ _FIVE_DIGITS = "[0-9]" * 5
 
 
 class _Segment:
-    """An open segment, and how many of its bytes were written, synced, and noted as synced."""
+    """An open segment, with its bytes written, synced, and marked as synced."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self.written = self.synced = self.noted = 0
 
     def append(self, content: bytes) -> None:
-        """Writes the content, behind a note of what was synced since the last one."""
+        """Writes the content, after a sync mark if more was synced since the last one."""
         if self.synced > self.noted:
             self.noted = self.synced
             content = encode(Synced(self.synced)) + content
@@ -54,8 +53,8 @@ class _Segment:
         self.written += len(content)
 
     def close(self) -> None:
-        """Closes it; what is synced is noted if that is possible."""
-        with suppress(OSError):  # then a bad line of the last moments passes for a torn one
+        """Closes the file, with a last sync mark if it can be written."""
+        with suppress(OSError):  # without it, later damage at the end passes for a torn line
             self.append(b"")
         self.file.close()
 
@@ -63,8 +62,8 @@ class _Segment:
 class SegmentWriter:
     """Appends records to this process's own segment of each shard.
 
-    For two threads: one notes, one syncs. After the first failure nothing more is written,
-    for a line may have been left half done and nothing may stand behind it.
+    For two threads: one notes, one syncs. After the first failure nothing more is written: a line
+    may be left half done, and nothing may follow it.
     """
 
     def __init__(self, folder: Path, run_id: str) -> None:
@@ -75,20 +74,30 @@ class SegmentWriter:
         self._failure: OSError | None = None
 
     def note(self, shard: int, *records: Record) -> None:
-        """Hands the records to the operating system: they outlive this process.
+        """Writes the records to the operating system: they survive this process.
 
-        They outlive a power cut after the next ``sync``. OSError: they may not be there.
+        They survive a power cut after the next ``sync``. OSError: they may be lost.
         """
-        self._append(shard, b"".join([encode(record) for record in records]))
+        content = b"".join([encode(record) for record in records])
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            try:
+                segment = self._open.get(shard) or self._begin(shard)
+                segment.append(content)
+            except OSError as error:
+                self._failure = error
+                raise
 
     def sync(self, shard: int) -> None:
-        """Returns when all that was noted for the shard is on disk. OSError: none of it counts."""
+        """Waits until all records noted for the shard are on disk. OSError: none of them count."""
         with self._lock:
             if self._failure is not None:
                 raise self._failure
             segment = self._open[shard]
             reached = segment.written
         try:
+            # Outside the lock: records are noted while the disk works.
             os.fdatasync(segment.file.fileno())
         except OSError as error:
             self._failure = error
@@ -96,12 +105,12 @@ class SegmentWriter:
         segment.synced = reached
 
     def write(self, shard: int, records: Iterable[Record]) -> None:
-        """Puts the records on disk; they count once this has returned. OSError: none do."""
+        """Notes and syncs the records. OSError: none of them count."""
         self.note(shard, *records)
         self.sync(shard)
 
     def close_shard(self, shard: int) -> None:
-        """Closes the shard's segment; its records are already on disk."""
+        """Closes the shard's segment, whose records are on disk by then."""
         with self._lock:
             segment = self._open.pop(shard, None)
         if segment is None:
@@ -115,23 +124,12 @@ class SegmentWriter:
         for shard in list(self._open):
             self.close_shard(shard)
 
-    def _append(self, shard: int, content: bytes) -> None:
-        with self._lock:
-            if self._failure is not None:
-                raise self._failure
-            try:
-                segment = self._open.get(shard) or self._begin(shard)
-                segment.append(content)
-            except OSError as error:
-                self._failure = error
-                raise
-
     def _begin(self, shard: int) -> _Segment:
-        number = max((_number(p) for p in segments(self._folder, shard)), default=-1) + 1
-        path = self._folder / f"{shard:05d}-{number:05d}{_SUFFIX}"
+        numbers = [int(path.stem.rsplit("-", 1)[1]) for path in segments(self._folder, shard)]
+        path = self._folder / f"{shard:05d}-{max(numbers, default=-1) + 1:05d}{_SUFFIX}"
         segment = self._open[shard] = _Segment(open_private(path))
         segment.append(encode(Header(FORMAT, VERSION, self._run_id, shard)))
-        # Before its name, so that a segment that can be seen has its header.
+        # The header before the folder's entry: a segment that survives a power cut has one.
         os.fdatasync(segment.file.fileno())
         sync_folder(self._folder)
         return segment
@@ -143,13 +141,13 @@ def segments(folder: Path, shard: int) -> list[Path]:
 
 
 def shards_with_segments(folder: Path) -> list[int]:
-    """The shards that have begun and are not sealed."""
+    """The shards that have begun and are not yet sealed."""
     found = folder.glob(f"{_FIVE_DIGITS}-{_FIVE_DIGITS}{_SUFFIX}")
     return sorted({int(path.name[:5]) for path in found})
 
 
 class Replay:
-    """Reads a shard's segments back; ``dropped_bytes`` tells what a crash has cost."""
+    """Reads a shard's segments back; ``dropped_bytes`` counts what a crash has torn."""
 
     def __init__(self, folder: Path, run_id: str, shard: int) -> None:
         self._paths = segments(folder, shard)
@@ -157,7 +155,7 @@ class Replay:
         self.dropped_bytes = 0
 
     def __iter__(self) -> Iterator[Record]:
-        """Every whole record in the order of writing. Raises ``JournalError`` on damage."""
+        """Yields the records in the order of writing. Raises ``JournalError`` on damage."""
         for path in self._paths:
             with translated("read", path), path.open("rb") as file:
                 yield from self._segment(path, file)
@@ -169,25 +167,22 @@ class Replay:
                 yield found
             elif isinstance(found, BadLineError):
                 if number == 0:
-                    self.dropped_bytes += self._torn_header(path)
+                    # Torn only if all there is are the header's first bytes, and zeros behind.
+                    content = path.read_bytes()
+                    if not encode(self._expected).startswith(content.rstrip(b"\0")):
+                        raise _no_journal(path)
+                    self.dropped_bytes += len(content)
                     return
                 self.dropped_bytes += len(line)
                 bad = bad or _BadLine(number + 1, at, str(found))
             elif isinstance(found, Synced):
                 _refuse_damage(path, bad, found)
             else:  # another header: two files may have been joined
-                self._check(path, found)
+                self._check_header(path, found)
             at += len(line)
 
-    def _torn_header(self, path: Path) -> int:
-        """How many bytes there are. Raises unless they are a header that was cut off."""
-        content = path.read_bytes()
-        if not encode(self._expected).startswith(content.rstrip(b"\0")):
-            raise _no_journal(path)
-        return len(content)
-
-    def _check(self, path: Path, header: Record) -> None:
-        if not isinstance(header, Header):  # what it is holds a number
+    def _check_header(self, path: Path, header: Record) -> None:
+        if not isinstance(header, Header):  # any other record holds a number, and is not shown
             raise _no_journal(path)
         if header != self._expected:
             raise JournalError(
@@ -197,7 +192,8 @@ class Replay:
 
 
 def _decoded(file: BinaryIO) -> Iterator[tuple[bytes, Record | BadLineError]]:
-    """Each line with its record, or with what is wrong with it."""
+    """Each line with its record or its error."""
+    # A thousand lines are decoded at once, in half the time; alone only where one of them is bad.
     while lines := list(islice(file, _LINES_AT_ONCE)):
         try:
             yield from zip(lines, decode_all(lines), strict=True)
@@ -228,7 +224,7 @@ class _BadLine(NamedTuple):
 
 
 def _refuse_damage(path: Path, bad: _BadLine | None, synced: Synced) -> None:
-    """Raises ``JournalError`` if the bad line was on disk once: no crash has torn it."""
+    """Raises ``JournalError`` if the bad line was on disk before the mark: no crash tore it."""
     if bad is not None and bad.at < synced.bytes:
         raise JournalError(
             f"{path}, line {bad.number} is damaged ({bad.why}) though it was on disk; nothing was "
@@ -237,51 +233,43 @@ def _refuse_damage(path: Path, bad: _BadLine | None, synced: Synced) -> None:
         )
 
 
-def _number(path: Path) -> int:
-    return int(path.stem.rsplit("-", 1)[1])
-
-
 def _write_all(file: BinaryIO, content: bytes) -> None:
     written = file.write(content)
-    while written < len(content):  # hardly ever: the disk is full, or a signal came
+    while written < len(content):  # the disk is nearly full, or a signal came
         written += file.write(memoryview(content)[written:])
 
 
-# How far a journal is, at a glance: safe beside the process that writes it, and quick.
-#
-# Lines are counted by their mark and not checked; whoever uses what they say reads them with
-# ``segments.Replay``.
-
-_MARK = b'"t":"outcome"'
+_OUTCOME_TAG = b'"t":"outcome"'
 _CHUNK_BYTES = 1 << 20
 
 
 def outcomes_at_a_glance(journal: Path, sealed: Path, lookups: list[int]) -> int:
-    """How many lookups have an outcome, of shards that have so many ``lookups`` each.
+    """Counts answered lookups beside a running writer; ``lookups`` has each shard's number.
 
-    Raises ``OSError`` where the folders cannot be read.
+    Quick, because lines are counted by their tag and not checked; ``Replay`` checks them. Raises
+    ``OSError`` where the folders cannot be read.
     """
     counted: Counter[int] = Counter()
     for path in journal.iterdir():
         if path.suffix == ".journal" and path.name[:5].isdigit():
-            counted[int(path.name[:5])] += _outcomes(path)
-    # After the segments: what was sealed meanwhile has its seal before they go.
+            counted[int(path.name[:5])] += _count_outcomes(path)
+    # Seals after segments: a shard sealed meanwhile has its seal before its segments go.
     finished = {int(path.stem) for path in sealed.iterdir() if path.suffix == ".seal"}
     return sum(
-        # A lookup may have been answered twice where a process was killed.
+        # At most all: where a process was killed, a lookup may have been answered twice.
         most if shard in finished else min(most, counted[shard])
         for shard, most in enumerate(lookups)
     )
 
 
-def _outcomes(segment: Path) -> int:
+def _count_outcomes(segment: Path) -> int:
     found, end = 0, b""
     try:
         with segment.open("rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
                 text = end + chunk
-                found += text.count(_MARK)
-                end = text[-len(_MARK) + 1 :]
+                found += text.count(_OUTCOME_TAG)
+                end = text[-len(_OUTCOME_TAG) + 1 :]  # a tag may lie across two chunks
     except FileNotFoundError:  # sealed since the folder was read
         return 0
     return found

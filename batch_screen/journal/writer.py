@@ -1,9 +1,8 @@
-"""Group commit: records that were noted are synced together, those of a moment at once.
+"""Group commit: one sync for all records noted within 20 ms, in a thread of its own.
 
-They outlive the process since they were noted; now they outlive the machine. A thread of its own
-does the waiting for the disk, so the event loop never does. A record counts only after
-``on_saved``. The first failure ends all saving: a failed fsync cannot be repeated on Linux, and
-answers that cannot be saved must no longer be bought.
+The event loop never waits for the disk. A record counts only after ``on_saved``. The first failure
+ends all saving: a failed fsync cannot be repeated on Linux, and answers that cannot be saved must
+no longer be bought.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _CLOSE: None = None
 
 
 class GroupCommit:
-    """Syncs (shard, record) entries in the background, in the order they were appended.
+    """Syncs noted (shard, record) entries in the background, in their order.
 
     Entries come from one thread. ``on_saved`` gets each synced batch and ``on_failure`` the first
     error; both are called from the saving thread.
@@ -38,7 +37,7 @@ class GroupCommit:
         on_failure: Callable[[Exception], None],
         most_records: int = COMMIT_RECORDS,
     ) -> None:
-        """``most_records``: when so many wait, they are saved without waiting for more."""
+        """``most_records``: so many waiting entries are synced at once."""
         self._writer = writer
         self._on_saved = on_saved
         self._on_failure = on_failure
@@ -51,18 +50,18 @@ class GroupCommit:
         self._thread.start()
 
     def append(self, entries: list[Entry]) -> None:
-        """Hands over records that were noted; does not wait for the disk."""
+        """Queues noted records for the next commit; does not wait."""
         self._queue.put(entries)
         self._appended += len(entries)
         if self._appended - self._taken >= self._most_records and not self._hurry.is_set():
             self._hurry.set()
 
     def hurry(self) -> None:
-        """Commits what there is without waiting for more."""
+        """Commits at once."""
         self._hurry.set()
 
     def close(self) -> None:
-        """Returns when everything appended is saved, or the first failure was reported."""
+        """Waits until all entries are saved, or the first failure was reported."""
         self._queue.put(_CLOSE)
         self._hurry.set()
         self._thread.join()
@@ -82,12 +81,9 @@ class GroupCommit:
             entries = [entry for batch in batches if batch is not _CLOSE for entry in batch]
             self._taken += len(entries)
             try:
-                self._save(entries)
+                for shard in {shard for shard, _ in entries}:
+                    self._writer.sync(shard)
+                self._on_saved(entries)
             except Exception as error:  # noqa: BLE001 (this thread must not die in silence)
                 self._on_failure(error)
                 return
-
-    def _save(self, entries: list[Entry]) -> None:
-        for shard in {shard for shard, _ in entries}:
-            self._writer.sync(shard)
-        self._on_saved(entries)

@@ -56,7 +56,7 @@ def test_a_shard_that_is_sealed_meanwhile_counts_once(
     folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal, sealed = folders
-    counted = segments_module._outcomes
+    counted = segments_module._count_outcomes
 
     def seal(segment: Path) -> int:
         found = counted(segment)
@@ -66,7 +66,7 @@ def test_a_shard_that_is_sealed_meanwhile_counts_once(
                 path.unlink()
         return found
 
-    monkeypatch.setattr(segments_module, "_outcomes", seal)
+    monkeypatch.setattr(segments_module, "_count_outcomes", seal)
     assert outcomes_at_a_glance(journal, sealed, [3, 0, 5]) in (3, 4)
 
 
