@@ -1,4 +1,4 @@
-"""What stops a run: one tree of exceptions, each with its exit code.
+"""Exceptions that stop a run, in one tree, and the exit codes of the command.
 
     BatchScreenError            1   a bug, if it is ever raised itself
     ├── ConfigurationError      2   a flag, a setting or the configuration file
@@ -11,7 +11,7 @@
     │   └── QuotaError          4   the account is empty; resumable
     └── Stopped                 4   stopped on purpose and resumable (130, 143: by a signal)
 
-What fails a row or a lookup is never an exception: see ``model.OutcomeKind`` and
+A failed row or lookup is never an exception: see ``model.OutcomeKind`` and
 ``numbers.rules.RejectReason``. A message says what, where, why and what to do next, and
 never holds a whole phone number or the key.
 """
@@ -21,16 +21,12 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import ClassVar, Self
 
-# What the command's exit code means and what to do next: each code once, for all of the package.
-#
-# Those from 64 on are sysexits.h's; above ``SIGNAL_EXIT`` they say which signal ended the command,
-# as shells do.
-
 SIGNAL_EXIT = 128
+"""Plus the signal's number: the exit code of a command that a signal ended, as in shells."""
 
 
 class ExitCode(IntEnum):
-    """An exit code with its ``meaning`` and the ``next_step`` of whoever gets it."""
+    """The command's exit codes, each with its meaning and next step; 64–78 as in sysexits.h."""
 
     meaning: str
     next_step: str
@@ -99,7 +95,7 @@ class ExitCode(IntEnum):
     )
 
     def __new__(cls, code: int, meaning: str, next_step: str) -> Self:
-        """A code that carries its two texts."""
+        """An integer member with two texts."""
         member = int.__new__(cls, code)
         member._value_ = code
         member.meaning = meaning
@@ -108,10 +104,10 @@ class ExitCode(IntEnum):
 
 
 WHOLE = frozenset({ExitCode.COMPLETE, ExitCode.FAILURES})
-"""The run's files are whole and can be loaded."""
+"""The run is complete: its files can be loaded."""
 
 ON_PURPOSE = frozenset({ExitCode.STOPPED, ExitCode.INTERRUPTED, ExitCode.TERMINATED})
-"""Stopped at a bound, by the account, or by a signal."""
+"""The run was stopped on purpose: at a bound, by the account, or by a signal."""
 
 MAY_PASS = ON_PURPOSE | {
     ExitCode.UNREACHABLE,
@@ -119,10 +115,9 @@ MAY_PASS = ON_PURPOSE | {
     ExitCode.CANNOT_WRITE,
     ExitCode.LOCKED,
 }
-"""A scheduler may start the same command again. After any other, somebody has to look first."""
+"""A scheduler may start the same command again; any other code needs a person first."""
 
-
-# What threads that could not be started are called by Python and by polars.
+# Python's and polars' words for a thread that could not be started.
 _GAVE_OUT = ("can't start new thread", "Resource temporarily unavailable")
 
 
@@ -135,16 +130,16 @@ class BatchScreenError(Exception):
     def __init__(
         self, message: str, *, exit_code: int | None = None, endpoints: tuple[str, ...] = ()
     ) -> None:
-        """``endpoints``: those that failed, where what was asked of the others is whole."""
+        """``endpoints``: the failed ones, where the answers of the others are complete."""
         super().__init__(message)
         self.exit_code = type(self).default_exit_code if exit_code is None else exit_code
         self.endpoints = endpoints
 
 
 def exit_code_of(error: BaseException) -> int:
-    """The exit code of a command that this error ends.
+    """The exit code of a command that ends with this error.
 
-    What nobody has foreseen is a bug (1), unless the system lacked something (71).
+    An unforeseen error is a bug (1), unless the system lacked memory or the like (71).
 
     >>> [int(exit_code_of(error)) for error in (InputError("no rows"), MemoryError(), KeyError())]
     [65, 71, 1]

@@ -1,4 +1,4 @@
-"""What a caller wants screened, and how: shared by the line and by the forecast of it."""
+"""A screening job as its caller wants it: inputs, settings, key and date."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STATE = ".state"
 
 @dataclass(frozen=True)
 class Job:
-    """What to screen and how. ``run_date`` None means today (UTC)."""
+    """Inputs to screen, with settings. ``run_date`` None means today (UTC)."""
 
     inputs: tuple[str, ...]
     settings: Settings = field(default_factory=Settings)
@@ -54,7 +54,7 @@ class Job:
 
     @property
     def now(self) -> datetime:
-        """When a run begins that begins now: with the sandbox it takes place on its date."""
+        """The current time, or with the sandbox the run date's beginning if that is another day."""
         now = datetime.now(UTC)
         return self.midnight if self.sandbox and self.day != now.date() else now
 
@@ -65,7 +65,7 @@ class Job:
 
     @property
     def apart(self) -> tuple[Path, ...]:
-        """What may lie in an input folder and is no input: our folders, the opt-out list."""
+        """Paths in an input folder that are not input: our own folders and the opt-out list."""
         listed = opt_out_list(self.settings)
         opt_outs = (listed.path,) if listed else ()
         if not self.settings.output.folder:
@@ -74,16 +74,17 @@ class Job:
         return (self.out, self.state, *ours, *opt_outs)
 
     def identity(self, files: list[Source]) -> Identity:
-        """What makes two starts over these files the same run."""
+        """The identity of a run over these files."""
         settings = self.settings.identity()
         if self.sandbox:  # its port differs at every start
             settings["api.base_url"] = SANDBOX
+        # Another opt-out list is another run: the plan may hold people who have objected since.
         if listed := opt_out_list(self.settings):
             settings[OPT_OUT_FILE] = digest(listed.path, listed.name or "")
         return Identity([digest(file.path) for file in files], self.day.isoformat(), settings)
 
     def complete_runs(self) -> list[str]:
-        """Ids of the runs that are complete in the output folder."""
-        if not self.settings.output.folder:  # a forecast needs none
+        """Ids of the complete runs in the output folder."""
+        if not self.settings.output.folder:  # plan needs none
             return []
         return [marker.parent.name for marker in (self.out / "runs").glob("*/_SUCCESS")]

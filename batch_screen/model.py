@@ -1,8 +1,7 @@
-"""The product's nouns as typed records: endpoint, lookup, answer, attempt, outcome.
+"""Domain records: endpoint, lookup, answer, attempt, outcome, session, plan.
 
-Knows nothing of files, HTTP, configuration or polars; everything above imports it. Records that
-are made for every request hold nothing that could hold them, so garbage collection is spared them
-(``gc=False``).
+Knows nothing of files, HTTP, configuration or polars. Records that are made for every request
+cannot be part of a reference cycle, so the garbage collector need not look at them (``gc=False``).
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ class Endpoint(StrEnum):
 
     @property
     def takes_max_age(self) -> bool:
-        """Only the two swap checks have an observation window."""
+        """Whether it takes an observation window, as only the two swap checks do."""
         return self in (Endpoint.SIM_SWAP_CHECK, Endpoint.DEVICE_SWAP_CHECK)
 
     @property
     def answers_date(self) -> bool:
-        """The two date endpoints answer a date; the others answer a claim."""
+        """Whether it answers a date; the others answer yes or no."""
         return self in (Endpoint.SIM_SWAP_DATE, Endpoint.DEVICE_SWAP_DATE)
 
     @property
@@ -49,7 +48,7 @@ class Endpoint(StrEnum):
 
     @property
     def unchanged(self) -> str:
-        """The reason of a lookup that is not made because this endpoint found no change."""
+        """The skip reason of lookups that are not needed because this check found no change."""
         return _UNCHANGED[self.check]
 
     @property
@@ -73,11 +72,11 @@ _UNCHANGED = {
     Endpoint.CALL_FORWARDING_CHECK: "not_forwarding",
 }
 LONGEST_WINDOW_MINUTES = 2400
-"""Of the two swap checks: the API refuses a longer one."""
+"""The longest observation window that the API accepts."""
 
 
 class ColumnKind(StrEnum):
-    """What a column of raw numbers was before it became text: its zeros may be lost."""
+    """Type of the column of raw numbers in its file: in a numeric one, zeros may be lost."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -101,21 +100,21 @@ class OutcomeKind(StrEnum):
 
 
 INCONCLUSIVE = frozenset({OutcomeKind.NOT_FOUND, OutcomeKind.NOT_APPLICABLE})
-"""Answers about the number that are neither pass nor fail: a retry would not help."""
+"""Outcomes that are answers but neither pass nor fail: a retry would not help."""
 
 
 NOT_NEEDED = "not_needed"
-"""Reason of a date that was not asked: its check's window reaches back far enough."""
+"""Skip reason of a date lookup: its check's window reaches back far enough."""
 
 UNCHANGED = tuple(_UNCHANGED.values())
-"""Reasons of lookups that are of interest only where something else has changed."""
+"""Skip reasons of lookups that are wanted only where another signal has changed."""
 
 SPARED = frozenset({NOT_NEEDED, *UNCHANGED})
-"""Reasons of ``skipped`` that are a plan's and no failure: nothing is lacking."""
+"""Skip reasons that are intended and no failure."""
 
 
 class AnswerSource(StrEnum):
-    """Where an outcome comes from; one that was skipped comes from nowhere."""
+    """How an outcome was obtained; a skipped one has no source."""
 
     ASKED = "asked"
     DERIVED = "derived"
@@ -123,14 +122,14 @@ class AnswerSource(StrEnum):
 
 
 class LatestChange(StrEnum):
-    """What a date endpoint said; the page's null is never published as "never swapped"."""
+    """Result of a date endpoint; the API's null is never published as "never swapped"."""
 
     REPORTED = "reported"
     NONE_REPORTED = "none_reported"
 
 
 Key = tuple[str, Endpoint]
-"""What tells a run's lookups apart: the number and the endpoint. A window may be chosen late."""
+"""Key of a lookup within its run. Without the window, which may be chosen only when sending."""
 
 
 class Lookup(msgspec.Struct, frozen=True, gc=False):
@@ -146,7 +145,7 @@ class Lookup(msgspec.Struct, frozen=True, gc=False):
 
 
 class Allowance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a server says in headers about its rate limit; None: it did not say.
+    """Rate limit from a server's headers; None: not stated.
 
     ``remaining`` requests until the window ends in ``reset_seconds`` (rounded up by the server
     to whole seconds); ``limit_per_second`` is its limit over its window.
@@ -158,12 +157,11 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """Attempts over time, in equal steps from the first moment of asking.
+    """Time series of a session's attempts, in equal steps from its first request.
 
-    Per step: ``attempts`` started, ``refused`` of them heard of (429, 408), and
-    ``limit_per_second``, the rate permitted by settings and server, its mean over the step.
-    The last step may not be over. ``held_by_headers_seconds``: for so long it was the server's
-    headers that permitted no more.
+    Per step: ``attempts`` started, refusals received (429, 408), and ``limit_per_second``, the mean
+    rate permitted by settings and server. The last step may be incomplete.
+    ``held_by_headers_seconds``: how long the server's headers were the limit.
     """
 
     step_seconds: float = 1.0
@@ -177,7 +175,7 @@ class Pace(msgspec.Struct, frozen=True):
         return [count / self.step_seconds for count in self.attempts]
 
     def at_most(self, steps: int) -> Pace:
-        """The same in so many steps or fewer, as many to one as that takes.
+        """The pace merged into at most ``steps`` equal steps.
 
         >>> pace = Pace(1.0, [1, 2, 3], [0, 1, 0], [4.0, 2.0, 4.0]).at_most(2)
         >>> pace.step_seconds, pace.attempts, pace.refused, pace.limit_per_second
@@ -198,7 +196,7 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 class Session(msgspec.Struct, frozen=True):
-    """What one start of a run did; earlier starts bought the rest."""
+    """One start of a run: its times, its attempts and their pace."""
 
     started_at: datetime
     ended_at: datetime
@@ -212,7 +210,7 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What one attempt brought back, read strictly; not yet a decision about the lookup."""
+    """The parsed response to one attempt; what follows for the lookup is decided later."""
 
     kind: OutcomeKind
     reason: str | None = None
@@ -231,7 +229,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Intent(
     msgspec.Struct, frozen=True, tag="intent", tag_field="t", omit_defaults=True, gc=False
 ):
-    """An attempt is about to be sent; after a crash it may have been billed unanswered."""
+    """Journal note before a request is sent: after a crash it may have been billed unanswered."""
 
     e164: str
     endpoint: Endpoint
@@ -242,7 +240,7 @@ class Intent(
 class Attempt(
     msgspec.Struct, frozen=True, tag="attempt", tag_field="t", omit_defaults=True, gc=False
 ):
-    """An attempt that ended without a final answer; a resume goes on counting from it."""
+    """Journal record of an attempt without a final answer; a resume counts on from it."""
 
     e164: str
     endpoint: Endpoint
@@ -255,14 +253,13 @@ class Attempt(
 class Outcome(
     msgspec.Struct, frozen=True, tag="outcome", tag_field="t", omit_defaults=True, gc=False
 ):
-    """Final state of a lookup, as the journal keeps it and as ``lookups`` publishes it.
+    """Final state of a lookup, as journalled and as published in ``lookups``.
 
-    ``attempts`` counts the HTTP requests that were answered or failed, ``refusals`` those of
-    them that were refused for the rate. ``unanswered`` counts requests beside them of which
-    nothing was saved because the run ended abruptly: they may have been billed.
-    ``latency_ms`` and ``responded_at`` (UTC) are those of the last attempt. ``source_run_id``
-    is the earlier run that a reused one was asked in; ``last_observed_at`` says until when
-    earlier runs had observed the number, where its window reaches back to that.
+    ``attempts`` counts HTTP requests answered or failed, ``refusals`` those refused for the rate,
+    ``unanswered`` further requests without a saved answer because the run ended abruptly: they may
+    have been billed. ``latency_ms`` and ``responded_at`` (UTC) are those of the last attempt.
+    ``source_run_id`` is the earlier run of a reused outcome; ``last_observed_at`` the end of the
+    earlier runs' observation of the number, where the window reaches back to it.
     """
 
     e164: str
@@ -298,29 +295,29 @@ class Outcome(
 
 
 TOO_LONG = "retry_after_too_long"
-"""Reason of a lookup that the server asked to come again later than the settings accept."""
+"""Reason of a lookup whose Retry-After is longer than the settings accept."""
 
 CANNOT_CONNECT = "cannot_connect"
-"""Reason of an attempt for which no connection was made: nothing was sent, nothing is billed."""
+"""Reason of an attempt without a connection: nothing was sent, nothing is billed."""
 
 
 class Spent(msgspec.Struct, frozen=True):
-    """Requests sent, answered or not; ``refusals`` of them were refused for the rate."""
+    """Requests sent, answered or not, and those among them refused for the rate."""
 
     requests: int = 0
     refusals: int = 0
 
 
 class WithheldOutcome(msgspec.Struct, frozen=True, tag="held", tag_field="t"):
-    """An outcome the canary still held back when the run was stopped: paid for, not yet trusted."""
+    """An outcome the canary withheld when the run was stopped: paid for, not yet trusted."""
 
     outcome: Outcome
 
 
 class ShardPlan(msgspec.Struct, frozen=True):
-    """How many rows and unique numbers one shard holds, and the SHA-256 of its file.
+    """A shard's numbers of rows and of unique numbers, and the SHA-256 of its file.
 
-    ``known_sha256`` is that of what earlier runs know of its numbers; empty if nobody asked them.
+    ``known_sha256`` is that of its file of earlier answers; empty if there is none.
     """
 
     rows: int
@@ -330,7 +327,7 @@ class ShardPlan(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What was read and what is to be asked: rows = accepted + rejected."""
+    """The plan of a run: rows = accepted + rejected, and the shards of accepted numbers."""
 
     rows: int
     accepted: int
@@ -346,9 +343,9 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def duplicates(self) -> int:
-        """Accepted rows whose number another row has asked about already."""
+        """Accepted rows whose number an earlier row has already."""
         return self.accepted - self.unique_numbers
 
 
 JsonObject = dict[str, Any]
-"""A decoded JSON object whose members are checked where they are used."""
+"""A decoded JSON object; its members are checked where they are used."""

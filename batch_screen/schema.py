@@ -1,4 +1,4 @@
-"""The columns and dtypes of every file we write, in their order.
+"""Schemas of all tables written: their columns, dtypes and meanings, in order.
 
 New columns go to the end and raise ``SCHEMA_VERSION``: Redshift loads by position and
 BigQuery wants one order. Only types that load everywhere (String, Boolean, Int32, Int64,
@@ -112,7 +112,7 @@ OBSERVED = (
         "whether check and date, both asked, cannot both be true; null where nobody can tell",
     ),
 )
-"""What follows from a shard's outcomes, by ``tables.results``."""
+"""Columns of lookups that ``tables.results`` derives from a shard's outcomes."""
 
 LOOKUPS = (_required("run_id", pl.String, "the run that wrote the row"), *LOOKUP, *OBSERVED)
 ERRORS = (
@@ -135,7 +135,7 @@ ERRORS = (
 )
 
 
-def _on_both_nights(name: str, dtype: pl.DataType | type[pl.DataType]) -> tuple[Column, Column]:
+def _before_and_after(name: str, dtype: pl.DataType | type[pl.DataType]) -> tuple[Column, Column]:
     return (
         Column(f"before_{name}", dtype, f"{name} in the earlier run"),
         Column(f"after_{name}", dtype, f"{name} in this run"),
@@ -157,7 +157,7 @@ CHANGES = (
             ("latest_change_at", INSTANT),
             ("responded_at", INSTANT),
         )
-        for column in _on_both_nights(name, dtype)
+        for column in _before_and_after(name, dtype)
     ),
     Column("cohort", pl.String, "the marked block or country the number lies in, or null"),
     _required(
@@ -199,7 +199,7 @@ RISK = (
     ),
     _required("risk_version", pl.Int32, "the version of the rules for the age and risk columns"),
 )
-AUDIT_REJECTS = (
+CHECK_REJECTS = (
     _required("source_file", pl.String, "the input file's name"),
     _required("source_row", pl.Int64, "the row's number in that file, from 1, header not counted"),
     _required("column", pl.String, "the column of numbers"),
@@ -212,7 +212,7 @@ AUDIT_REJECTS = (
 
 
 def endpoint_group(endpoint: Endpoint) -> dict[str, Column]:
-    """An endpoint's slim group in results: the lookups column → the results column."""
+    """An endpoint's value columns in results: the lookups column → the results column."""
     if endpoint.answers_date:
         wanted = [_VALUES["latest_change"], _VALUES["latest_change_at"]]
     elif endpoint.takes_max_age:
@@ -228,7 +228,7 @@ def endpoint_group(endpoint: Endpoint) -> dict[str, Column]:
 
 
 def provenance_group(endpoint: Endpoint) -> dict[str, Column]:
-    """Where an endpoint's values in results come from: the lookups column → the results column."""
+    """An endpoint's provenance columns in results: the lookups column → the results column."""
     named = {column.name: column for column in (*LOOKUP, *OBSERVED)}
     windows = ("window_start", "window_end", "gap_minutes") if endpoint.takes_max_age else ()
     group = [named[name] for name in ("source", *windows)]
@@ -236,7 +236,7 @@ def provenance_group(endpoint: Endpoint) -> dict[str, Column]:
 
 
 def contradiction_group(endpoint: Endpoint) -> dict[str, Column]:
-    """The column of results that says whether a check's number contradicts itself."""
+    """The column of results for a contradiction between a check and its date."""
     if not endpoint.takes_max_age:
         return {}
     [column] = (c for c in OBSERVED if c.name == "contradiction")
@@ -250,11 +250,9 @@ def results_groups(endpoint: Endpoint) -> dict[str, Column]:
 
 
 def results(kept: Mapping[str, pl.DataType]) -> tuple[Column, ...]:
-    """Columns of results: kept input columns, identity, groups for every endpoint, the risk.
-
-    All values stand before all that is said of where they come from: that is newer.
-    """
+    """Columns of results: kept input columns, identity, groups for every endpoint, the risk."""
     inputs = [Column(name, dtype, "kept from the input") for name, dtype in kept.items()]
+    # All values before all provenance: that is newer, and new columns go behind.
     kinds = (endpoint_group, provenance_group, contradiction_group)
     groups = [column for kind in kinds for e in Endpoint for column in kind(e).values()]
     return (*inputs, *IDENTITY, *groups, *RISK)
@@ -266,6 +264,6 @@ def dtypes(columns: tuple[Column, ...]) -> pl.Schema:
 
 
 def conform(frame: pl.DataFrame, columns: tuple[Column, ...]) -> pl.DataFrame:
-    """The frame with exactly these columns, order and dtypes; what it lacks becomes null."""
+    """The frame cast to these columns and their order; missing ones become null."""
     missing = [pl.lit(None, c.dtype).alias(c.name) for c in columns if c.name not in frame.columns]
     return frame.with_columns(missing).select(pl.col(c.name).cast(c.dtype) for c in columns)

@@ -1,6 +1,6 @@
-"""Keeps phone numbers, keys and terminal control characters out of what people read.
+"""Masking of phone numbers, API keys and terminal control characters in everything people read.
 
-Used by every message, log line and report that leaves the private data files.
+Every message, log line and report passes here before it leaves the private data files.
 """
 
 from batch_screen.masking.keys import hide, hide_keys

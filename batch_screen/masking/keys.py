@@ -1,7 +1,6 @@
-"""Takes API keys out of text, however they are spelled there.
+"""Redaction of API keys in text, however a library quotes them: escaped, encoded, wrapped, cut.
 
-A key is made known once, where it is read; from then on every text that passes here loses
-it. Other libraries quote it as they please: escaped, encoded, wrapped or cut short.
+A key is registered once, where it is read; every text that passes here afterwards loses it.
 """
 
 from __future__ import annotations
@@ -12,13 +11,12 @@ from collections.abc import Iterator
 from html import unescape
 
 _SHOWN = "[key]"
-_SHORTEST_PIECE = 8
-"""So many characters in a row of a key are taken for a piece of it."""
+_SHORTEST_PIECE = 8  # a match of fewer characters of a key is chance
 _SHORTEST_CODED = 12
 _SHORTEST_KEY = 4  # what is shorter is found by trying, and hiding it would spoil every text
 _MOST_ESCAPED = 3  # an address in a JSON text in a repr is escaped three times
 
-# A spelling of one character, and what may stand between two of a wrapped or quoted text.
+# An escaped character; and what may stand between two characters in wrapped or quoted text.
 _ESCAPE = re.compile(
     r"%([0-9a-f]{2})|\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|(&(?:\#\d{1,3}|\#x[0-9a-f]{1,2}|[a-z]{2,4});)"
     r"|(\\[nrt])",
@@ -33,7 +31,7 @@ _Spans = list[tuple[int, int]]
 
 
 def hide(key: str) -> None:
-    """Makes the key known: no text that is masked from now on shows it."""
+    """Registers the key: no text that is masked afterwards shows it."""
     if len(key) < _SHORTEST_KEY or key in _known:
         return
     _known.add(key)
@@ -43,13 +41,13 @@ def hide(key: str) -> None:
 
 
 def forget_keys() -> None:
-    """Makes no key known: for tests, whose keys must not change each other's texts."""
+    """Unregisters all keys: for tests, whose keys must not change each other's texts."""
     _known.clear()
     _pieces.clear()
 
 
 def hide_keys(text: str) -> str:
-    """The text with every known key, and every longer piece of one, replaced.
+    """The text with every registered key, and every longer piece of one, replaced.
 
     >>> hide("s3cret/k3y")
     >>> hide_keys("apiKey=s3cret%2Fk3y and s3cret/k…")
@@ -58,10 +56,8 @@ def hide_keys(text: str) -> str:
     """
     if not _pieces or len(text) < min(_pieces):
         return text
-    found: list[tuple[int, int]] = []
-    for letters, spans in _readings(text):
-        found += _found(letters, spans)
-    return _replaced(text, found)
+    spans = [span for letters, places in _readings(text) for span in _pieces_in(letters, places)]
+    return _replaced(text, spans)
 
 
 def _add(secret: str, shortest: int) -> None:
@@ -72,7 +68,7 @@ def _add(secret: str, shortest: int) -> None:
 
 
 def _coded(key: bytes) -> Iterator[str]:
-    """The key in hexadecimal, and in base64 wherever in a longer text it may begin."""
+    """The key in hexadecimal, and in base64 at each of the three offsets it may have."""
     yield key.hex()
     yield key.hex().upper()
     for before in range(3):
@@ -84,7 +80,7 @@ def _coded(key: bytes) -> Iterator[str]:
 
 
 def _readings(text: str) -> Iterator[tuple[str, _Spans]]:
-    """The text's characters and where each stands, as it is and with its escapes undone."""
+    """The text's characters with their places: as written, then with each layer unescaped."""
     letters, spans = text, [(i, i + 1) for i in range(len(text))]
     for _ in range(_MOST_ESCAPED + 1):
         yield letters, spans
@@ -99,21 +95,18 @@ def _unescaped(letters: str, spans: _Spans) -> tuple[str, _Spans]:
         shown.append(letters[end : escape.start()])
         places += spans[end : escape.start()]
         start, end = escape.span()
-        character = _character(escape)
+        percent, byte, unit, entity, blank = escape.groups()
+        if blank:
+            character = " "
+        else:
+            character = unescape(entity) if entity else chr(int(percent or byte or unit, 16))
         shown.append(character)
         places += [(spans[start][0], spans[end - 1][1])] * len(character)
     return "".join((*shown, letters[end:])), places + spans[end:]
 
 
-def _character(escape: re.Match[str]) -> str:
-    percent, byte, unit, entity, blank = escape.groups()
-    if blank:
-        return " "
-    return unescape(entity) if entity else chr(int(percent or byte or unit, 16))
-
-
-def _found(letters: str, spans: _Spans) -> Iterator[tuple[int, int]]:
-    """Where pieces of a key stand in the original text."""
+def _pieces_in(letters: str, spans: _Spans) -> Iterator[tuple[int, int]]:
+    """The places in the original text of all pieces of a key."""
     kept = [(c, span) for c, span in zip(letters, spans, strict=True) if not _IGNORED.match(c)]
     letters, spans = "".join(c for c, _ in kept), [span for _, span in kept]
     for size, pieces in _pieces.items():

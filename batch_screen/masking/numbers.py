@@ -1,11 +1,9 @@
-"""Masks phone numbers in cells and in free text, however they are written there."""
+"""Masking of phone numbers in cells and in free text, in any script, escape or grouping."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-
-# Text without what steers a terminal.
 
 
 def plain(text: str, limit: int = 200) -> str:
@@ -19,7 +17,7 @@ def plain(text: str, limit: int = 200) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with a space for every character that prints nothing; as long as before."""
+    """The text with each unprintable character replaced by a space; its length is kept."""
     return "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
 
 
@@ -95,10 +93,9 @@ def mask_number(number: str) -> str:
 
 
 def mask_cell(cell: str) -> str:
-    """A cell of unknown content: its shape is kept, its digits and letters are not.
+    """A cell of unknown content as its shape: letters and digits beyond the second are hidden.
 
-    Only the first two of its characters are shown, for it may hold anything: a number, a
-    name, a password.
+    It may hold anything: a number, a name, a password.
 
     >>> mask_cell("0171 3920012")
     '01•• •••••••'

@@ -15,7 +15,7 @@ from batch_screen.masking import mask_text, plain
 from batch_screen.numbers.rules import REMEDY, RejectReason
 from batch_screen.profile.facts import Rejected, RejectedCell
 from batch_screen.profile.files import shown_file
-from batch_screen.schema import AUDIT_REJECTS, conform
+from batch_screen.schema import CHECK_REJECTS, conform
 from batch_screen.storage.atomic import atomic_write
 from batch_screen.tables.errors import write_guarded_csv
 
@@ -91,9 +91,9 @@ def write_rejects(path: Path, rejects: Iterable[pl.DataFrame], column: str) -> N
     rows = (_masked(part, column) for part in rejects)
     with atomic_write(path) as file:
         if path.suffix.lower() == CSV_SUFFIX:
-            write_guarded_csv(file, AUDIT_REJECTS, rows)
+            write_guarded_csv(file, CHECK_REJECTS, rows)
             return
-        empty = _arrow(conform(pl.DataFrame(), AUDIT_REJECTS))
+        empty = _arrow(conform(pl.DataFrame(), CHECK_REJECTS))
         with pq.ParquetWriter(file, empty.schema, compression="zstd") as writer:
             for part in rows:
                 writer.write_table(_arrow(part))
@@ -107,7 +107,7 @@ def _masked(part: pl.DataFrame, column: str) -> pl.DataFrame:
             source_file=pl.col("source_file").replace_strict(names, return_dtype=pl.String),
             remedy=pl.col("reason").replace_strict(_REMEDIES, default="", return_dtype=pl.String),
         ),
-        AUDIT_REJECTS,
+        CHECK_REJECTS,
     )
 
 

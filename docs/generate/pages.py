@@ -48,7 +48,7 @@ TABLES = {
         "One row per number and endpoint that differs from the previous run.",
         schema.CHANGES,
     ),
-    "check --rejects": ("One row per row that would be rejected.", schema.AUDIT_REJECTS),
+    "check --rejects": ("One row per row that would be rejected.", schema.CHECK_REJECTS),
 }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from batch_screen.schema import AUDIT_REJECTS, dtypes
+from batch_screen.schema import CHECK_REJECTS, dtypes
 from tests.discretion import leaks, secrets_in
 
 from .conftest import COMMAND, KEY, NUMBERS, Finished, clean, run_command, until, write_csv
@@ -147,7 +147,7 @@ def test_rejects_as_csv_and_parquet(tmp_path: Path) -> None:
         assert f"{name}, 17 rows" in " ".join(done.out.split())
     rows = [*csv.DictReader((tmp_path / "rejects.csv").read_text("utf-8-sig").splitlines())]
     frame = pl.read_parquet(tmp_path / "rejects.parquet")
-    assert frame.schema == dtypes(AUDIT_REJECTS)
+    assert frame.schema == dtypes(CHECK_REJECTS)
     assert [int(row["source_row"]) for row in rows] == frame["source_row"].to_list()
     assert [row["reason"] for row in rows] == frame["reason"].to_list()
     assert rows[-1]["raw_masked"] == "'=1+•"

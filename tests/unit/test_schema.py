@@ -7,8 +7,8 @@ from polars.testing import assert_frame_equal
 from batch_screen import schema
 from batch_screen.model import Endpoint, Outcome
 from batch_screen.schema import (
-    AUDIT_REJECTS,
     CHANGES,
+    CHECK_REJECTS,
     ERRORS,
     IDENTITY,
     INSTANT,
@@ -32,7 +32,7 @@ TABLES = [
     LOOKUP,
     LOOKUPS,
     ERRORS,
-    AUDIT_REJECTS,
+    CHECK_REJECTS,
     CHANGES,
     RISK,
     results({"in_x": pl.String()}),

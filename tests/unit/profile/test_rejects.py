@@ -11,7 +11,7 @@ from batch_screen.errors import ConfigurationError
 from batch_screen.numbers.rules import REMEDY, RejectReason
 from batch_screen.planning.shards import make_plan, rejects_path
 from batch_screen.profile.rejects import check_suffix, parts, rejected, write_rejects
-from batch_screen.schema import AUDIT_REJECTS, dtypes
+from batch_screen.schema import CHECK_REJECTS, dtypes
 
 from .lists import batch, normaliser
 
@@ -71,7 +71,7 @@ def test_a_csv_for_spreadsheets(tmp_path: Path) -> None:
     write_rejects(path, planned(tmp_path, [*CELLS]), "=phone")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     rows = [*csv.DictReader(path.read_text("utf-8-sig").splitlines())]
-    assert list(rows[0]) == [column.name for column in AUDIT_REJECTS]
+    assert list(rows[0]) == [column.name for column in CHECK_REJECTS]
     assert len(rows) == 8
     assert {row["column"] for row in rows} == {"'=phone"}
     assert {row["raw_masked"] for row in rows if row["reason"] == "not_a_number"} == {
@@ -87,7 +87,7 @@ def test_a_parquet_file_has_the_same_rows(tmp_path: Path) -> None:
     write_rejects(path, made, "+491713920012")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     frame = pl.read_parquet(path)
-    assert frame.schema == dtypes(AUDIT_REJECTS)
+    assert frame.schema == dtypes(CHECK_REJECTS)
     assert frame["source_row"].to_list() == [2, 3, 1, 2, 3, 1, 2, 3]
     assert frame["reason"].value_counts().height == len(REASONS)
     assert "3920012" not in frame.write_json()
@@ -98,7 +98,7 @@ def test_without_rejects_there_are_columns(tmp_path: Path, name: str) -> None:
     write_rejects(tmp_path / name, planned(tmp_path, ["030 23125001"]), "phone")
     read = pl.read_csv if name.endswith("csv") else pl.read_parquet
     frame = read(tmp_path / name)
-    assert (frame.height, frame.columns) == (0, [column.name for column in AUDIT_REJECTS])
+    assert (frame.height, frame.columns) == (0, [column.name for column in CHECK_REJECTS])
 
 
 def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
