@@ -12,6 +12,7 @@ import pytest
 
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
+from tests.thoroughness import IS_FULL
 
 from .conftest import CONCURRENCY, DAY, NUMBERS, Desk
 
@@ -113,7 +114,7 @@ def test_an_endpoint_of_its_own_rate(sandbox: Callable[..., SandboxThread], tmp_
     assert server.statistics()["requests"] == 80
 
 
-@pytest.mark.parametrize("profile", ["all-429", "all-408"])
+@pytest.mark.parametrize("profile", ["all-429", "all-408"] if IS_FULL else ["all-429"])
 def test_nothing_but_refusals_end_a_run_to_be_resumed(
     sandbox: Callable[..., SandboxThread], tmp_path: Path, profile: str
 ) -> None:
