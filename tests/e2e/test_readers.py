@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 from pathlib import Path
 
 import duckdb
 
 from batch_screen.errors import ExitCode
 
+from .conftest import run_command
 from .pages import DOCS, blocks, follow
 from .test_recipes import ringing
 
@@ -42,6 +44,19 @@ def test_the_engineer_on_call_finds_every_code_and_metric(tmp_path: Path) -> Non
     assert {name for name in metrics if name.startswith("batch_screen")} == {*written}
     for name, verdict in metrics.items():
         assert verdict.split()[0] in ("page", "ticket", "nobody", "by"), name
+
+
+def test_the_alarms_can_be_tried(tmp_path: Path) -> None:
+    """All but the one without an API, which is tried for eight seconds."""
+    page = (DOCS / "alarms.md").read_text("utf-8").split("| To see |")[1]
+    rows = re.findall(r"^\| [^|]+ \| `batch-screen ([^`]*)`[^|]* \| (\d+) \|$", page, re.MULTILINE)
+    assert len(rows) == 5
+    (tmp_path / "INPUT").write_text("phone\n+442079460022\n+442079460066\n")
+    for command, code in rows:
+        if code != "69":
+            no_key = {"BATCH_SCREEN_API_KEY": None}
+            done = run_command(*shlex.split(command), cwd=tmp_path, environment=no_key)
+            assert done.code == int(code), (command, done.err)
 
 
 def test_every_event_of_the_log_has_a_verdict() -> None:

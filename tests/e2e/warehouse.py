@@ -97,7 +97,7 @@ SNOWFLAKE = Dialect(
     "number(10, 0)",
     "number(19, 0)",
     "float",
-    "timestamp_tz",
+    "timestamp_ltz",
 )
 
 

@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md quotes messages that are printed, and gives commands that exist."""
+"""The guides are plain; troubleshooting quotes what is printed, and gives commands that exist."""
 
 from __future__ import annotations
 
@@ -14,12 +14,31 @@ import batch_screen
 from batch_screen.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
+GUIDES = ["alarms", "audit", "loading", "nightly", "numbers", "privacy", "troubleshooting"]
 ROWS = re.findall(
     r"^\| `(.*?)`(?: \(DIFFERS\))? \| (.*?) \| (.*) \|$",
     (ROOT / "docs" / "troubleshooting.md").read_text("utf-8"),
     re.MULTILINE,
 )
 OF_LIBRARIES = {"String should match pattern '^([A-Z]{2})?$'"}
+
+
+def test_guides_have_short_lines_and_sentences() -> None:
+    found = []
+    for name in GUIDES:
+        text = (ROOT / "docs" / f"{name}.md").read_text("utf-8")
+        text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+        lines = [line for line in text.splitlines() if not line.startswith("|")]
+        found += [line for line in lines if len(line) > 100 and not line.startswith("    ")]
+        cells = [
+            cell for line in text.splitlines() if line.startswith("|") for cell in line.split("|")
+        ]
+        told = "\n".join(line for line in lines if not line.startswith(("    ", "#")))
+        paragraphs = re.split(r"\n\n|\n *(?:-|\d+\.) ", re.sub(r"\]\([^)]*\)", "]", told))
+        for paragraph in [*paragraphs, *cells]:
+            sentences = re.split(r"(?<=[.:;!?])[\"*]*\s", " ".join(paragraph.split()))
+            found += [sentence for sentence in sentences if len(sentence.split()) > 30]
+    assert found == []
 
 
 @pytest.fixture(scope="module")
