@@ -1,4 +1,4 @@
-"""Enrich → report: from plan and sealed outcomes to everything a run leaves behind.
+"""Enrich → report: from plan and sealed outcomes to every file of a run's output.
 
 Parts first, then reports, then the manifest, last of all the marker: a run that ends early
 leaves no marker, and the next start writes the same files again. Of a run that was stopped
@@ -7,13 +7,13 @@ there is a summary alone, counted from its state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -141,14 +141,11 @@ def _tables(run: Run, plan: Plan, shard: int) -> Iterator[tuple[str, pl.DataFram
     rejects = read_rejects(run.plan, plan, shard)
     yield RESULTS, enrich(read_rows(run.plan, plan, shard), outcomes, run.run_id)
     yield LOOKUPS, conform(outcomes.with_columns(run_id=pl.lit(run.run_id)), LOOKUP_COLUMNS)
-    yield ERRORS, _errors(rejects, outcomes, run.run_id)
+    failures = lookup_errors(outcomes, run.run_id)
+    yield ERRORS, pl.concat([reject_errors(rejects, _REMEDIES, run.run_id), failures])
 
 
-def _errors(rejects: pl.DataFrame, outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
-    return pl.concat([reject_errors(rejects, _REMEDIES, run_id), lookup_errors(outcomes, run_id)])
-
-
-# Results in the order of the input: one file, dealt into ranges of rows and sorted range by range.
+# Results in the order of the input: one file, partitioned into ranges of rows, each then sorted.
 #
 # Parts hold what their numbers' digits say, so that neither asking nor validating needs a whole
 # list in memory; some readers want to lay the rows beside their input.
@@ -164,23 +161,22 @@ def write_in_order(parts: Iterable[Path], target: Path, rows: int) -> None:
     ``rows`` is how many the input had. One range of rows is in memory at a time, and as much
     disk is taken once more meanwhile. Raises ``OutputError``.
     """
-    ways = min(_MOST_RANGES, -(-rows // RANGE_ROWS))
-    size = -(-rows // ways)
-    scratch = scratch_files(target.parent, target.stem, ways)
+    count = min(_MOST_RANGES, -(-rows // RANGE_ROWS))
+    size = -(-rows // count)
+    scratch = scratch_files(target.parent, target.stem, count)
     with translated("write", target), scratch as ranges:
-        with PartitionedWriter(ranges, pl.col(_ROW) // size) as dealer:
-            for path in parts:
-                for batch in row_groups(path):
-                    dealer.add(batch)
-        with atomic_write(target) as file, RowGroupWriter(target, file) as spool:
+        with PartitionedWriter(ranges, pl.col(_ROW) // size) as partitions:
+            for batch in chain.from_iterable(map(row_groups, parts)):
+                partitions.add(batch)
+        with atomic_write(target) as file, RowGroupWriter(target, file) as sorted_rows:
             for path in ranges:
-                spool.add(pl.read_parquet(path).sort(_ROW))
+                sorted_rows.add(pl.read_parquet(path).sort(_ROW))
 
 
 _CAUSE_CHARACTERS = 4_000
 _MOST_SECONDS = 10.0
 """For counting after a signal: services are killed 30 to 90 seconds after it."""
-_STEPS_TOLD = 1_200
+_STEPS_OF_ALL = 1_200
 """Over all starts of a run: what a service starts again and again fills no summary."""
 _STEPS_OF_A_START = 10
 _TEST_NUMBERS = "numbers.test_numbers"
@@ -226,7 +222,8 @@ def write_outputs(
     write_atomically(layout.pace, pace_svg(summary.starts))
     if settings.output.in_order:
         write_in_order(layout.parts(RESULTS), layout.in_order, plan.rows)
-    write_schema(layout, _kept(run))
+    rows = pl.read_parquet_schema(shard_rows_path(run.plan, 0))
+    write_schema(layout, {n: dtype for n, dtype in rows.items() if n.startswith(KEPT_PREFIX)})
     listed = list_files(layout)
     write_report(layout, summary, breakdown.broken_down(kinds, settings.endpoints), listed)
     write_manifest(layout, listed, len(plan.shards))
@@ -255,12 +252,18 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
     coverage = {}
     if settings.screening.reaches_back:
         coverage = count_coverage(scans_of(layout.parts(LOOKUPS)))
-    changes = write_changes(
-        _tonight(run, plan, endpoints, layout), settings.cohorts, settings.output, shard_of, watch
+    identity, shards = run.file.identity, len(plan.shards)
+    current = CurrentRun(
+        layout,
+        RunFacts(run.run_id, identity.run_date, plan.unique_numbers, tuple(endpoints)),
+        identity.settings[BASE_URL],
+        shards,
+        part_count(shards),
+        run.folder / "previous.json",
     )
     return replace(
         _summary(run, plan, settings, session, endpoints),
-        changes=changes,
+        changes=write_changes(current, settings.cohorts, settings.output, shard_of, watch),
         risk=count_risk(scans_of(layout.parts(RESULTS))),
         coverage=coverage,
         contradictions=count_contradictions(scans_of(layout.parts(LOOKUPS))),
@@ -270,14 +273,6 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
 def _write_errors_csv(layout: Layout) -> None:
     with atomic_write(layout.errors_csv) as file:
         write_errors_csv(file, chain.from_iterable(map(row_groups, layout.parts(ERRORS))))
-
-
-def _tonight(run: Run, plan: Plan, asked: Mapping[str, Lookups], layout: Layout) -> CurrentRun:
-    identity, shards = run.file.identity, len(plan.shards)
-    told = RunFacts(run.run_id, identity.run_date, plan.unique_numbers, tuple(asked))
-    base_url = identity.settings[BASE_URL]
-    record = run.folder / "previous.json"
-    return CurrentRun(layout, told, base_url, shards, part_count(shards), record)
 
 
 def judge_run(summary: Summary, settings: Settings) -> Summary:
@@ -299,7 +294,9 @@ def count_stopped(
     until = monotonic() + _MOST_SECONDS if exit_code_of(error) > SIGNAL_EXIT else None
     counted = count_lookups(_outcomes_so_far(run, plan, until), settings.prices)
     endpoints = with_left(counted, settings.endpoints, plan.unique_numbers)
-    ending = Ending.of(error, _cause(error))
+    # The text of a bug may quote data, so only its type is written.
+    cause = str(error) if isinstance(error, BatchScreenError) else type(error).__name__
+    ending = Ending.of(error, safe_line(cause, _CAUSE_CHARACTERS))
     complete = _summary(run, plan, settings, session, endpoints)
     return replace(complete, status=STOPPED, stopped=ending, exit_code=ending.exit_code)
 
@@ -310,12 +307,6 @@ def write_stopped(run: Run, settings: Settings, summary: Summary) -> None:
     if not layout.marker.exists():
         check_writable(layout.run)
         write_summary(layout.summary, summary)
-
-
-def _cause(error: Exception) -> str:
-    """What stopped the run, masked; the text of a bug may quote data, so it is left out."""
-    is_ours = isinstance(error, BatchScreenError)
-    return safe_line(str(error) if is_ours else type(error).__name__, _CAUSE_CHARACTERS)
 
 
 def _outcomes_so_far(run: Run, plan: Plan, until: float | None) -> Iterator[pl.LazyFrame]:
@@ -331,7 +322,8 @@ def _outcomes_so_far(run: Run, plan: Plan, until: float | None) -> Iterator[pl.L
 def _summary(
     run: Run, plan: Plan, settings: Settings, session: Session, endpoints: dict[str, Lookups]
 ) -> Summary:
-    """What a complete run tells of itself."""
+    """The summary of a complete run, its settings without whole numbers."""
+    own = run.file.identity.settings
     return Summary(
         run_id=run.run_id,
         run_date=run.file.identity.run_date,
@@ -342,7 +334,7 @@ def _summary(
         cost=round(sum(figures.cost for figures in endpoints.values()), 6),
         currency=settings.prices.currency,
         session=session,
-        settings=_masked(run.file.identity.settings),
+        settings={**own, _TEST_NUMBERS: [mask_number(number) for number in own[_TEST_NUMBERS]]},
         facts=plan.facts,
         starts=_starts(run),
         max_failure_share=settings.guards.max_failure_share,
@@ -353,21 +345,10 @@ def _summary(
 def _starts(run: Run) -> list[Session]:
     """The run's starts; the more there are, the longer are the steps of their pace."""
     starts = read_sessions(run.starts, run.run_id)
-    steps = max(_STEPS_OF_A_START, _STEPS_TOLD // max(1, len(starts)))
+    steps = max(_STEPS_OF_A_START, _STEPS_OF_ALL // max(1, len(starts)))
     return [replace(start, pace=start.pace.at_most(steps)) for start in starts]
-
-
-def _masked(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings as a summary may show them: the one list of numbers among them is masked."""
-    masked = [mask_number(number) for number in settings[_TEST_NUMBERS]]
-    return {**settings, _TEST_NUMBERS: masked}
 
 
 def _height(paths: Sequence[Path]) -> int:
     """The rows that the files say they hold."""
     return sum(pq.read_metadata(path).num_rows for path in paths)
-
-
-def _kept(run: Run) -> dict[str, pl.DataType]:
-    schema = pl.read_parquet_schema(shard_rows_path(run.plan, 0))
-    return {name: dtype for name, dtype in schema.items() if name.startswith(KEPT_PREFIX)}

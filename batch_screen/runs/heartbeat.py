@@ -10,15 +10,15 @@ import os
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
 import msgspec
 
-from batch_screen.runs.events import Progress
+from batch_screen.runs.events import Progress, RunEvents
 from batch_screen.storage.atomic import open_private
 
 _NAME = "progress.json"
@@ -149,3 +149,18 @@ class HeartbeatWriter:
             except OSError:
                 temporary.unlink(missing_ok=True)
                 raise
+
+
+@contextmanager
+def beating(watch: RunEvents, state_folder: Path) -> Iterator[RunEvents]:
+    """The watcher, which also writes the heartbeat: other processes read how far the run is."""
+    heartbeat = HeartbeatWriter(watch.progress, state_folder)
+
+    def on_run(run_id: str) -> None:
+        watch.on_run(run_id)
+        heartbeat.identify(run_id)
+
+    try:
+        yield RunEvents(heartbeat, watch.stop, on_run)
+    finally:
+        heartbeat.end()

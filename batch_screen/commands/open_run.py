@@ -1,0 +1,133 @@
+"""Opens the run that a job means: locks its folders, finds its state, refuses to pay twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+from batch_screen.commands.write import layout_of
+from batch_screen.engine.budget import refuse_unpriced
+from batch_screen.errors import AuthenticationError, OutputError
+from batch_screen.input.files import expand
+from batch_screen.job import STATE, Job
+from batch_screen.numbers.restrict import refuse_unknown_regions
+from batch_screen.planning.build import Source, full_paths, on_disk
+from batch_screen.runs.events import RunEvents
+from batch_screen.runs.heartbeat import beating
+from batch_screen.runs.layout import Layout
+from batch_screen.runs.state import (
+    Run,
+    answered_runs,
+    create_run,
+    find_run,
+    is_answered,
+    unfinished_runs,
+)
+from batch_screen.storage.atomic import check_writable, make_folder, sweep, translated
+from batch_screen.storage.lock import locked
+from batch_screen.tables.manifest import is_whole
+from batch_screen.tables.summary import read_summary, says_stopped
+
+
+class OpenRun(NamedTuple):
+    """A run, its input on disk and where its output goes; ``watch`` writes the heartbeat too."""
+
+    run: Run
+    layout: Layout
+    files: list[Source]
+    watch: RunEvents
+    is_complete: bool
+
+
+@contextmanager
+def open_run(job: Job, watch: RunEvents) -> Iterator[OpenRun]:
+    """The run to resume, or a new one; state and output are locked meanwhile.
+
+    Raises what is wrong with the job before anything is sent, and ``OutputError`` where what was
+    paid for is gone: it would be bought again.
+    """
+    refuse_unpriced(job.settings)
+    refuse_unknown_regions(job.settings.numbers)
+    if job.key is None and not job.sandbox:
+        raise AuthenticationError(
+            "no API key was given, and no sandbox was asked for; set the job's key or sandbox"
+        )
+    sources = expand(job.inputs, apart=job.apart)
+    check_writable(job.out)
+    with (
+        _locked(job),
+        beating(watch, job.state) as events,
+        on_disk(sources, job.state, events) as files,
+    ):
+        events.progress.stage("reading")
+        run = _resumed_or_new(job, files, events)
+        events.on_run(run.run_id)
+        layout = layout_of(run, job.settings)
+        is_complete = is_whole(layout)
+        if is_complete and not run.plan.exists():  # its state was removed; it needs none
+            run.discard()
+        if not is_complete:
+            _refuse_to_buy_again(job, run, layout)
+        yield OpenRun(run, layout, files, events, is_complete)
+
+
+@contextmanager
+def _locked(job: Job) -> Iterator[None]:
+    """Holds state and output: two runs must neither buy the same nor write the same files."""
+    with ExitStack() as held:
+        for folder in dict.fromkeys((job.state, job.out / STATE)):
+            held.enter_context(locked(make_folder(folder)))
+        for folder in (job.out, job.state):
+            sweep(folder)
+        for leftover in job.state.glob("stdin-*.input"):  # of a process that was killed
+            with translated("clear", leftover):
+                leftover.unlink()
+        yield
+
+
+def _resumed_or_new(job: Job, files: list[Source], watch: RunEvents) -> Run:
+    identity, inputs = job.identity(files), full_paths(files)
+    found = None if job.new_run else find_run(job.state, identity, inputs)
+    if found is not None:
+        found.sweep()
+        return found
+    for other, differing in answered_runs(job.state, identity):
+        watch.progress.note(
+            f"run {other.run_id} has answered this input for this date (differing: "
+            f"{differing or 'nothing'}); a new run asks and pays for every lookup again"
+        )
+    for earlier in unfinished_runs(job.state, identity):
+        watch.progress.note(
+            f"run {earlier.run_id} of the same input is unfinished; "
+            f"--run-date {earlier.file.identity.run_date} resumes it"
+        )
+    # Without --new-run a run that is complete in this folder is not run again, even where
+    # its state was removed: it gets its old name back.
+    taken = job.complete_runs() if job.new_run else []
+    return create_run(job.state, identity, inputs, taken)
+
+
+def _refuse_to_buy_again(job: Job, run: Run, layout: Layout) -> None:
+    """A complete run whose files are gone is written again from its state, if that is there.
+
+    One that was stopped goes on from its state; without it, everything would be paid for again.
+    """
+    summed_up = layout.summary.exists() and not says_stopped(layout.summary)
+    was_answered = layout.marker.exists() or summed_up or layout.manifest.exists()
+    if was_answered and not is_answered(run):
+        run.discard()
+        raise OutputError(
+            f"run {run.run_id} was complete, but files of it in {layout.folder} and its state in "
+            f"{run.folder} are gone or not whole; restore them, or ask and pay again with --new-run"
+        )
+    was_stopped = layout.summary.exists() and not was_answered
+    if was_stopped and not run.has_asked and not job.new_run:
+        stopped = read_summary(layout.summary)
+        if any(session.attempts for session in (*stopped.starts, stopped.session)):
+            run.discard()
+            raise OutputError(
+                f"run {run.run_id} was stopped after it had asked, as {layout.summary} says, but "
+                f"its state in {run.folder} is gone; restore it or name its --state-dir, or ask "
+                "and pay again with --new-run"
+            )
