@@ -27,7 +27,6 @@ from batch_screen.config.key import CREDENTIAL
 from batch_screen.config.load import KEY_FILE_VARIABLE, load_settings, variable_names
 from batch_screen.config.settings import Settings
 from batch_screen.errors import MAY_PASS, WHOLE, ExitCode
-from batch_screen.model import Endpoint
 from batch_screen.notify.metrics import metrics
 from batch_screen.sandbox.run import SandboxThread
 from tests.unit.notify.ends import BEGAN, complete, failed
@@ -209,14 +208,15 @@ def test_purges_of_service_and_pod() -> None:
     assert_purges(arguments)
 
 
-def test_the_settings_of_every_night_are_settings(tmp_path: Path) -> None:
-    text = (RECIPES / "README.md").read_text("utf-8")
-    block = re.search(r"(?:^    .*\n)+", text[text.index("    [api]\n") :], re.MULTILINE)
-    assert block
+def test_settings_in_the_guides_are_settings(tmp_path: Path) -> None:
     file = tmp_path / DEFAULT_NAME
-    file.write_text(textwrap.dedent(block[0]))
-    asked = load_settings(config=file).screening.endpoints
-    assert set(asked) >= {Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE}
+    page = (ROOT / "docs" / "alarms.md").read_text("utf-8")
+    found = re.findall(r"^(?:    \[\w+\]\n)(?:    \w+ = .*\n)+", page, re.MULTILINE)
+    assert len(found) == 2
+    file.write_text("".join(map(textwrap.dedent, found)))
+    settings = load_settings(config=file)
+    assert settings.metrics.file
+    assert settings.pings.failure_url
 
 
 def test_the_nightly_run_can_rule_a_swap_out(
