@@ -72,6 +72,8 @@ def templates() -> Environment:
         loader=PackageLoader("batch_screen", "reports"),
         autoescape=True,
         undefined=StrictUndefined,
+        # Of numbers only places in drawings are floats: a tenth of a pixel is enough.
+        finalize=lambda value: f"{value:.1f}" if isinstance(value, float) else value,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
