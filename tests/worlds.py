@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from batch_screen.config.sections import Guards
 from batch_screen.config.settings import Pacing, Retry, Settings
@@ -18,7 +19,7 @@ from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.budget import Budget
 from batch_screen.engine.dispatcher import Dispatcher
 from batch_screen.engine.pacer import Pacer
-from batch_screen.engine.tasks import Task
+from batch_screen.engine.tasks import Places, Result, Sent, Task
 from batch_screen.errors import BatchScreenError
 from batch_screen.model import (
     Answer,
@@ -40,6 +41,17 @@ def refused(retry_after: float | None = 1.0, *, status: int = 429) -> Answer:
     return Answer(
         kind=OutcomeKind.RATE_LIMITED, http_status=status, retry_after_seconds=retry_after
     )
+
+
+def result(
+    answer: Answer | OutcomeKind, place: int = 1, *, at: float = 0.0, lookup: Lookup | None = None
+) -> Result:
+    """What the attempt of that place, sent at that instant, brought back; another number's each."""
+    if isinstance(answer, OutcomeKind):
+        answer = Answer(kind=answer)
+    lookup = lookup or Lookup(f"+4477009{place:05d}", Endpoint.SIM_SWAP_CHECK)
+    sent = Sent("", Places(place, place), at, 0.0)
+    return Result(Task(0, lookup), answer, sent, datetime(2026, 3, 1, tzinfo=UTC), 0.0)
 
 
 Odd = Callable[[Lookup, int, float], Answer | None]
@@ -210,7 +222,7 @@ class _Run:
             ask=self.ask,
             journal=self.journal,
             correlate=lambda lookup, attempt: f"{lookup.e164} {attempt}",
-            throttle=Pacer(pacing, governor, clock=loop.time, endpoints=settings.endpoints),
+            pacer=Pacer(pacing, governor, clock=loop.time, endpoints=settings.endpoints),
             budget=Budget(settings.budget, settings.prices, {}),
         )
         loop.call_later(world.most_seconds, dispatcher.halt, BatchScreenError("never ends"))

@@ -9,23 +9,10 @@ to a later attempt decides: another of the kind stops the run, any other clears 
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
-from typing import NamedTuple
 
 from batch_screen.engine.retry import FAILURES, account_error
-from batch_screen.engine.tasks import Sent, Task
+from batch_screen.engine.tasks import Result, Task
 from batch_screen.model import Answer, Endpoint, OutcomeKind
-
-
-class Withheld(NamedTuple):
-    """A lookup whose answer waits until it is known whom it is about."""
-
-    task: Task
-    answer: Answer
-    sent: Sent
-    at: datetime
-    ended: float
-    """When the answer came, by the API's time and by ``perf_counter``."""
 
 
 class Accusations:
@@ -34,7 +21,7 @@ class Accusations:
     def __init__(self, endpoints: Collection[Endpoint]) -> None:
         self._are_several = self._several = len(endpoints) > 1
         self._was_served = False
-        self._open: list[Withheld] = []
+        self._open: list[Result] = []
         self._last_served = 0
 
     @property
@@ -48,20 +35,20 @@ class Accusations:
         return bool(self._open)
 
     def known_good(self) -> None:
-        """An earlier start was served."""
+        """An earlier session was served."""
         self._was_served = True
 
-    def accuse(self, held: Withheld) -> bool:
+    def accuse(self, result: Result) -> bool:
         """Another such answer; says whether it stays open: what was served later clears it.
 
         Raises the error that stops the run where it bears others out.
         """
-        if held.sent.places.of_all < self._last_served:
+        if result.sent.places.of_all < self._last_served:
             return False
-        self._open.append(held)
-        if self._is_borne_out() and (error := account_error(held.answer)):
+        self._open.append(result)
+        if self._is_borne_out() and (error := account_error(result.answer)):
             if len({each.task.lookup.endpoint for each in self._open}) == 1:
-                raise type(error)(f"at {held.task.lookup.endpoint} {error}")
+                raise type(error)(f"at {result.task.lookup.endpoint} {error}")
             raise error
         return True
 
@@ -86,7 +73,7 @@ class Accusations:
         """Nothing else is left to ask: another number at the same endpoint must do."""
         self._several = False
 
-    def heard(self, answer: Answer, place: int) -> list[Withheld]:
+    def clear(self, answer: Answer, place: int) -> list[Result]:
         """Those that an answer to the attempt of that place clears: it was served later."""
         if answer.kind in FAILURES or answer.kind is OutcomeKind.RATE_LIMITED:
             return []
@@ -99,7 +86,7 @@ class Accusations:
             self._several = self._are_several
         return cleared
 
-    def take(self) -> list[Withheld]:
+    def take(self) -> list[Result]:
         """Those that are still open; afterwards none is."""
         taken, self._open = self._open, []
         self._several = self._are_several

@@ -12,12 +12,16 @@ from fractions import Fraction
 from math import lcm
 
 from batch_screen.config import settings as bounds
+from batch_screen.engine.guards import Guard
+from batch_screen.engine.tasks import Result
 from batch_screen.errors import ConfigurationError, Stopped
-from batch_screen.model import Endpoint, Spent
+from batch_screen.model import Endpoint, OutcomeKind, Spent
 
 
-class Budget:
+class Budget(Guard):
     """Counts what is spent; asked before each request, it never lets a bound be exceeded."""
+
+    hears_accusations = True  # a quota that is used up is a refusal too
 
     def __init__(
         self,
@@ -64,17 +68,18 @@ class Budget:
         """Whether one more request to this endpoint stays within both bounds."""
         return self._has_requests() and self._can_pay(endpoint)
 
-    def sent(self, endpoint: Endpoint) -> None:
-        """A request is about to be sent."""
+    def take(self, endpoint: Endpoint) -> None:
+        """Pays for a request that is about to be sent."""
         self._requests += 1
         self._cost += self._price[endpoint]
 
-    def refused(self, endpoint: Endpoint) -> None:
-        """One that was sent was refused for the rate: it costs nothing, but was a request."""
-        self._cost -= self._price[endpoint]
+    def on_result(self, result: Result) -> float:
+        if result.answer.kind is OutcomeKind.RATE_LIMITED:  # it was a request, but costs nothing
+            self._cost -= self._price[result.task.lookup.endpoint]
+        return 0.0
 
-    def not_sent(self, endpoint: Endpoint) -> None:
-        """For one taken for sent no connection was made: it was none."""
+    def give_back(self, endpoint: Endpoint) -> None:
+        """For one that was paid for no connection was made: it was none."""
         self._requests -= 1
         self._cost -= self._price[endpoint]
 

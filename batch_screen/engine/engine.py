@@ -167,7 +167,7 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as ask_all)
     total = plan.unique_numbers * len(earlier.answered)
     watch.progress.stage("asking", total=total, done=sum(earlier.answered.values()))
     began = monotonic()
-    throttle = _throttle(settings, loop.time, watch)
+    pacer = _pacer(settings, loop.time, watch)
     limit = settings.pacing.max_concurrency
     async with Client(settings.api, key, max_connections=limit, clock=clock) as client:
 
@@ -189,7 +189,7 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as ask_all)
             ask=client.ask,
             journal=line,
             correlate=run.correlator,
-            throttle=throttle,
+            pacer=pacer,
             budget=Budget(settings.budget, settings.prices, earlier.spent),
             clock=clock,
         )
@@ -198,7 +198,7 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as ask_all)
         def halt(error: Stopped) -> None:
             loop.call_soon_threadsafe(dispatcher.halt, error)
 
-        beside = [asyncio.create_task(_pulse(throttle, collector))]
+        beside = [asyncio.create_task(_pulse(pacer, collector))]
         if closing is not None and sum(earlier.answered.values()) < total:
             beside.append(asyncio.create_task(_close(closing, dispatcher)))
             await asyncio.sleep(0)  # it may be closing time already
@@ -206,7 +206,7 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as ask_all)
             with watch.stop.listen(halt):
                 await _run_out(dispatcher, line, beside)
         finally:  # what was asked counts, also where the last of it could not be saved
-            asked = Asked(dispatcher.attempts, monotonic() - began, throttle.taken())
+            asked = Asked(dispatcher.attempts, monotonic() - began, pacer.taken())
             on_end(asked)
     return asked
 
@@ -232,7 +232,7 @@ def _recall(dispatcher: Dispatcher, proved: Mapping[Endpoint, int], enough: int)
             dispatcher.trust(endpoint)
 
 
-def _throttle(settings: Settings, clock: Callable[[], float], watch: RunEvents) -> Pacer:
+def _pacer(settings: Settings, clock: Callable[[], float], watch: RunEvents) -> Pacer:
     pacing, schedule = settings.pacing, settings.schedule
     timetable = Timetable(schedule, pacing.rate_per_second, headroom=pacing.headroom)
     if timetable.rate(_now()) == 0:
@@ -266,13 +266,13 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-async def _pulse(throttle: Pacer, collector: Collector) -> None:
+async def _pulse(pacer: Pacer, collector: Collector) -> None:
     """Tells how late the event loop is: nobody else knows when it was to be somewhere."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + _PULSE_SECONDS
         await asyncio.sleep(_PULSE_SECONDS)
-        throttle.pulse(loop.time() - due)
+        pacer.pulse(loop.time() - due)
         collector.pulse()
 
 

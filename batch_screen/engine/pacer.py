@@ -17,13 +17,14 @@ from aiolimiter import AsyncLimiter
 from batch_screen.config.settings import Pacing
 from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.concurrency import Concurrency
+from batch_screen.engine.guards import Guard
 from batch_screen.engine.pace_log import PaceLog
 from batch_screen.engine.recovery import Starts
 from batch_screen.engine.retry import FAILURES
 from batch_screen.engine.scope import SEVERAL, Blame, ShareTest, Streak
-from batch_screen.engine.tasks import Places, Sent, Task
+from batch_screen.engine.tasks import Places, Result, Sent
 from batch_screen.masking import masked_logger
-from batch_screen.model import Answer, Endpoint, OutcomeKind, Pace
+from batch_screen.model import Endpoint, OutcomeKind, Pace
 
 # When the next attempt may start: at the governor's rate, and never above it.
 #
@@ -215,7 +216,7 @@ _STOOD_STILL_SECONDS = 1.0
 _log = masked_logger(__name__)
 
 
-class Pacer:
+class Pacer(Guard):
     """Lets attempts start one after the other, and learns from every answer."""
 
     def __init__(
@@ -233,7 +234,7 @@ class Pacer:
         self._pacer = RatePacer(governor, clock=clock)
         self._is_alone = len(endpoints) < 2
         self._blame = Blame()
-        self._sent = self._last_passed = 0
+        self._last_passed = 0
         self._last_passed_at: Counter[Endpoint] = Counter()
         self._sent_at_endpoint: Counter[Endpoint] = Counter()
         self._streaks = {endpoint: Streak() for endpoint in Endpoint}
@@ -248,7 +249,7 @@ class Pacer:
         self._log = PaceLog(clock(), governor.rate())
 
     @property
-    def is_closed(self) -> bool:
+    def is_open(self) -> bool:
         """Whether the account is refused whatever it asks: then one attempt at a time is enough."""
         return self._governor.is_closed
 
@@ -301,30 +302,26 @@ class Pacer:
         if (governor := self._governors.get(endpoint)) is not None:
             governor.started()
 
-    def sent(self, endpoint: Endpoint) -> Places:
+    def on_sent(self, endpoint: Endpoint, sent: Sent) -> None:
         """The attempt goes out now: one that was let start may be called off before that."""
-        now = self._clock()
-        self._log.started(now)
-        self._sent = place = self._sent + 1
+        place, at_endpoint = sent.places
+        self._log.started(sent.at)
         self._governor.sent(place)
-        self._concurrency.sent(place, now)
+        self._concurrency.sent(place, sent.at)
         if self._is_alone:
-            return Places(place, place)
-        self._sent_at_endpoint[endpoint] = at_endpoint = self._sent_at_endpoint[endpoint] + 1
+            return
+        self._sent_at_endpoint[endpoint] = at_endpoint
         if (governor := self._governors.get(endpoint)) is not None:
             governor.sent(at_endpoint)
         else:
             self._blame.sent(endpoint)
-        return Places(place, at_endpoint)
 
     def ended(self, places: Places) -> None:
         """The attempt is not under way any more, whatever became of it."""
         self._concurrency.ended(places.of_all)
 
-    def heard(self, answer: Answer, task: Task, sent: Sent) -> None:
-        """What an attempt brought back."""
-        now, endpoint = self._clock(), task.lookup.endpoint
-        sent_at, places = sent.at, sent.places
+    def on_result(self, result: Result) -> float:
+        now, answer, sent_at = self._clock(), result.answer, result.sent.at
         latency = now - sent_at
         if now - self._heard_at > _STOOD_STILL_SECONDS:
             self._stood_still_until = now
@@ -338,13 +335,13 @@ class Pacer:
             self._concurrency.answered(latency)
         if answer.kind is OutcomeKind.RATE_LIMITED:
             self._log.refused(now)
-            self._refused(answer, task, sent)
+            self._refused(result)
         elif answer.kind not in FAILURES:
-            self._passed(endpoint, places)
+            self._passed(result.task.lookup.endpoint, result.sent.places)
             self._governor.heard(answer, sent_at=sent_at)
+        return 0.0
 
     def known_good(self) -> None:
-        """An earlier start was let pass."""
         self._governor.has_passed = True
 
     def pause(self, seconds: float) -> None:
@@ -376,7 +373,8 @@ class Pacer:
         if (governor := self._governors.get(endpoint)) is not None:
             governor.passed(places.at_endpoint)
 
-    def _refused(self, answer: Answer, task: Task, sent: Sent) -> None:
+    def _refused(self, result: Result) -> None:
+        task, answer, sent, _, _ = result
         wait, endpoint, e164 = answer.retry_after_seconds, task.lookup.endpoint, task.lookup.e164
         sent_at, places = sent.at, sent.places
         streak, is_first = self._streaks[endpoint], not task.was_refused

@@ -1,18 +1,6 @@
-"""What an answer means for its lookup: the policy table as code.
-
-| answer | verdict |
-|---|---|
-| 401 | accuses the account: a dead key, if another number's answer bears it out |
-| 402, 429 with QUOTA_EXCEEDED | accuses the account: it is empty, likewise |
-| 408, 429 | refused: asked again later, not a failed attempt |
-| no connection | unreachable: asked again, as if nothing had been sent |
-| 5xx but 501, timeout, lost connection, what was mangled on its way | retry, bounded |
-| everything else | final |
-"""
+"""Which answers are worth another try, which are about the account, and how long to wait."""
 
 from __future__ import annotations
-
-from enum import StrEnum
 
 from batch_screen.api.answers import WORTH_ANOTHER_TRY
 from batch_screen.config.settings import Retry
@@ -35,44 +23,6 @@ HELD = "held_back"
 
 NOT_COUNTED = frozenset({CANNOT_CONNECT, ACCOUNT, HELD})
 """Reasons of attempts that say nothing about their lookup: a resume starts it afresh."""
-
-
-class Verdict(StrEnum):
-    """What becomes of a lookup after an attempt."""
-
-    FINAL = "final"
-    RETRY = "retry"
-    REFUSED = "refused"
-    UNREACHABLE = "unreachable"
-    ACCUSED = "accused"
-    PUT_OFF = "put_off"
-
-
-def judge(
-    answer: Answer,
-    *,
-    failed_attempts: int,
-    own_refusals: float,
-    retry: Retry,
-    longest_wait_seconds: float,
-) -> Verdict:
-    """The verdict on an answer after so many failed attempts and refusals, it included.
-
-    ``own_refusals`` are those that were not the account's: others were let pass meanwhile.
-    """
-    if account_error(answer) is not None:
-        return Verdict.ACCUSED
-    if answer.reason == CANNOT_CONNECT:
-        return Verdict.UNREACHABLE
-    is_refused = answer.kind is OutcomeKind.RATE_LIMITED
-    if not is_refused and not is_transient(answer):
-        return Verdict.FINAL
-    # A lookup never goes out before its own Retry-After.
-    if (answer.retry_after_seconds or 0.0) > longest_wait_seconds:
-        return Verdict.PUT_OFF
-    if is_refused:
-        return Verdict.REFUSED if own_refusals < retry.max_refusals else Verdict.FINAL
-    return Verdict.RETRY if failed_attempts < retry.max_attempts else Verdict.FINAL
 
 
 def is_transient(answer: Answer) -> bool:

@@ -6,8 +6,8 @@ import heapq
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
+from enum import Enum
 from itertools import count
-from time import perf_counter
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -70,6 +70,18 @@ class Sent(NamedTuple):
     """Of ``perf_counter``."""
 
 
+class Result(NamedTuple):
+    """What an attempt brought back, and when."""
+
+    task: Task
+    answer: Answer
+    sent: Sent
+    at: datetime
+    """By the API's clock."""
+    ended: float
+    """Of ``perf_counter``."""
+
+
 def key_of(lookup: Lookup) -> tuple[str, Endpoint, int | None]:
     return lookup.e164, lookup.endpoint, lookup.max_age_minutes
 
@@ -83,15 +95,9 @@ def attempt_of(task: Task, answer: Answer) -> Attempt:
     )
 
 
-def outcome_of(
-    task: Task, answer: Answer, sent: Sent | None, now: datetime, *, ended: float | None = None
-) -> Outcome:
-    """The lookup's outcome, the answer having come ``now``; None sent: nothing was asked.
-
-    ``ended`` is when it came, of ``perf_counter``; None: now.
-    """
-    ended = perf_counter() if ended is None else ended
-    latency_ms = None if sent is None else round(1000 * (ended - sent.began), 3)
+def outcome_of(result: Result) -> Outcome:
+    """The lookup's outcome, the result being its last."""
+    task, answer, sent, at, ended = result
     return Outcome(
         *key_of(task.lookup),
         kind=answer.kind,
@@ -107,15 +113,24 @@ def outcome_of(
         attempts=task.attempts,
         refusals=task.refusals,
         unanswered=task.unanswered,
-        latency_ms=latency_ms,
-        responded_at=None if sent is None else now,
-        correlator=None if sent is None else sent.correlator,
-        source=None if sent is None else AnswerSource.ASKED,
+        latency_ms=round(1000 * (ended - sent.began), 3),
+        responded_at=at,
+        correlator=sent.correlator,
+        source=AnswerSource.ASKED,
         last_observed_at=task.last_observed_at,
     )
 
 
-# Which task comes next: refused ones, those whose delay is over, then the plan's.
+class Delay(Enum):
+    """Why a task is asked later. Those that failed may have been paid for, the others were not."""
+
+    FAILED = 1
+    REFUSED = 2
+    NO_CONNECTION = 3
+    PASSED_OVER = 4
+
+
+# Which task comes next: those put first, those whose delay is over, then the plan's.
 #
 # A task whose endpoint must still be left alone is parked, so that the others need not wait for
 # it. All of it is bounded: where too much waits, nothing more is taken from the plan.
@@ -123,7 +138,7 @@ def outcome_of(
 _MOST_PARKED = 16_384
 """While an endpoint is left alone, so many of its tasks are passed over for those of others."""
 _MOST_WAITING = 16_384
-"""So many tasks may wait because the server asked them to."""
+"""So many tasks may wait that did not fail: most because the server asked them to."""
 
 
 class TaskQueue:
@@ -144,7 +159,7 @@ class TaskQueue:
         self._wait_seconds = wait_seconds
         self._most_delayed = most_delayed
         self._front: deque[Task] = deque()
-        self._delayed: list[tuple[float, int, bool, Task]] = []
+        self._delayed: list[tuple[float, int, Delay, Task]] = []
         self._waiting = 0
         self._order = count()
         self._parked: dict[Endpoint, deque[Task]] = defaultdict(deque)
@@ -153,10 +168,10 @@ class TaskQueue:
         """The task is to be asked next."""
         self._front.appendleft(task)
 
-    def put_later(self, task: Task, due: float, *, was_refused: bool = False) -> None:
-        """The task is to be asked again at this instant: it failed, or was refused."""
-        heapq.heappush(self._delayed, (due, next(self._order), was_refused, task))
-        self._waiting += was_refused
+    def put_later(self, task: Task, due: float, reason: Delay) -> None:
+        """The task is to be asked at this instant, again or for the first time."""
+        heapq.heappush(self._delayed, (due, next(self._order), reason, task))
+        self._waiting += reason is not Delay.FAILED
 
     @property
     def is_empty(self) -> bool:
@@ -194,8 +209,8 @@ class TaskQueue:
         if new_first and (task := self._new()) is not None:
             return task
         if self._delayed and self._delayed[0][0] <= now:
-            _, _, was_refused, task = heapq.heappop(self._delayed)
-            self._waiting -= was_refused
+            _, _, reason, task = heapq.heappop(self._delayed)
+            self._waiting -= reason is not Delay.FAILED
             return task
         return self._new()
 

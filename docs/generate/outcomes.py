@@ -8,7 +8,8 @@ from msgspec import structs
 
 from batch_screen.api.answers import read_answer
 from batch_screen.config.settings import Settings
-from batch_screen.engine.retry import Verdict, account_error, judge
+from batch_screen.engine.retry import account_error
+from batch_screen.engine.verdicts import Verdict, judge
 from batch_screen.errors import Stopped
 from batch_screen.model import CANNOT_CONNECT, TOO_LONG, Answer, Endpoint, Lookup, OutcomeKind
 from batch_screen.numbers.rules import MEANING as RULES

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_screen.engine.accusations import Accusations, Withheld
-from batch_screen.engine.tasks import Places, Sent, Task
+from batch_screen.engine.accusations import Accusations
+from batch_screen.engine.tasks import Places, Result, Sent, Task
 from batch_screen.errors import ApiError, AuthenticationError, QuotaError
 from batch_screen.model import Answer, Endpoint, Lookup, OutcomeKind
 
@@ -23,12 +23,12 @@ def task(i: int, endpoint: Endpoint = CHECK) -> Task:
     return Task(0, Lookup(f"+4477009{i:05d}", endpoint))
 
 
-def withheld(i: int, place: int, *, endpoint: Endpoint = CHECK, answer: Answer = DEAD) -> Withheld:
+def withheld(i: int, place: int, *, endpoint: Endpoint = CHECK, answer: Answer = DEAD) -> Result:
     sent = Sent(f"{place}", Places(place, place), 0.0, 0.0)
-    return Withheld(task(i, endpoint), answer, sent, datetime(2026, 3, 1, tzinfo=UTC), 0.0)
+    return Result(task(i, endpoint), answer, sent, datetime(2026, 3, 1, tzinfo=UTC), 0.0)
 
 
-def accused(*held: Withheld, endpoints: tuple[Endpoint, ...] = (CHECK,)) -> Accusations:
+def accused(*held: Result, endpoints: tuple[Endpoint, ...] = (CHECK,)) -> Accusations:
     accusations = Accusations(endpoints)
     for each in held:
         accusations.accuse(each)
@@ -83,7 +83,7 @@ def test_one_number_at_two_endpoints_is_one_number() -> None:
 def test_a_later_attempt_that_was_served_clears(kind: OutcomeKind) -> None:
     first = withheld(1, 5)
     accusations = accused(first)
-    assert accusations.heard(Answer(kind=kind), 6) == [first]
+    assert accusations.clear(Answer(kind=kind), 6) == [first]
     assert not accusations.is_open
     assert accusations.has_passed
     accusations.accuse(withheld(2, 7))  # begins anew
@@ -93,7 +93,7 @@ def test_a_later_attempt_that_was_served_clears(kind: OutcomeKind) -> None:
 @pytest.mark.parametrize("kind", INCONCLUSIVE)
 def test_inconclusive_answers_decide_nothing(kind: OutcomeKind) -> None:
     accusations = accused(withheld(1, 5))
-    assert accusations.heard(Answer(kind=kind), 6) == []
+    assert accusations.clear(Answer(kind=kind), 6) == []
     assert accusations.is_open
     assert not accusations.has_passed
     with pytest.raises(AuthenticationError):
@@ -102,7 +102,7 @@ def test_inconclusive_answers_decide_nothing(kind: OutcomeKind) -> None:
 
 def test_what_was_sent_before_clears_nothing() -> None:
     accusations = accused(withheld(1, 5))
-    assert accusations.heard(OK, 4) == []
+    assert accusations.clear(OK, 4) == []
     assert accusations.is_open
     assert accusations.has_passed, "the account was served, if not since"
 
@@ -115,7 +115,7 @@ def test_only_those_sent_before_are_cleared(accusing: set[int], served: list[int
     accusations = accused(*(withheld(1, place) for place in sorted(accusing)))
     still, cleared = set(accusing), set[int]()
     for place in served:
-        found = {held.sent.places.of_all for held in accusations.heard(OK, place)}
+        found = {held.sent.places.of_all for held in accusations.clear(OK, place)}
         assert found == {other for other in still if other < place}
         cleared |= found
         still -= found
@@ -141,7 +141,7 @@ def test_between_two_that_are_served_several_numbers_stop_the_run(
     for place, (i, any_endpoint, is_served) in enumerate(happening, 1):
         endpoint = any_endpoint if several else CHECK
         if is_served:
-            assert len(accusations.heard(OK, place)) == len(since)
+            assert len(accusations.clear(OK, place)) == len(since)
             since = []
             continue
         since.append((i, endpoint))
@@ -187,7 +187,7 @@ def test_a_witness_decides_either_way(
     if not accusations.is_witness(task(*candidate)):
         return
     if is_served:
-        accusations.heard(OK, len(held))
+        accusations.clear(OK, len(held))
         assert not accusations.is_open
         return
     with pytest.raises(AuthenticationError):
@@ -197,7 +197,7 @@ def test_a_witness_decides_either_way(
 def test_taken_are_those_still_open_and_once() -> None:
     held = [withheld(1, place) for place in (5, 7, 9)]
     accusations = accused(*held)
-    accusations.heard(OK, 8)
+    accusations.clear(OK, 8)
     assert accusations.take() == held[2:]
     assert accusations.take() == []
     assert not accusations.is_open
@@ -206,7 +206,7 @@ def test_taken_are_those_still_open_and_once() -> None:
 def test_those_that_are_heard_late_are_cleared_by_what_was_served_meanwhile() -> None:
     accusations = Accusations((CHECK,))
     for place in range(10, 60):
-        accusations.heard(OK, place)
+        accusations.clear(OK, place)
     for place in (5, 6):
         assert not accusations.accuse(withheld(place, place))
         assert not accusations.is_open

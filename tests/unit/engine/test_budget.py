@@ -11,8 +11,10 @@ from batch_screen.config import settings as bounds
 from batch_screen.config.screening import Screening
 from batch_screen.config.settings import Prices, Settings
 from batch_screen.engine.budget import Budget, refuse_unpriced
+from batch_screen.engine.tasks import Result
 from batch_screen.errors import ConfigurationError, Stopped
-from batch_screen.model import Endpoint, Spent
+from batch_screen.model import Endpoint, Lookup, OutcomeKind, Spent
+from tests.worlds import result
 
 CHECK, DATE, CALLS = (
     Endpoint.SIM_SWAP_CHECK,
@@ -28,12 +30,16 @@ def budget(
     return Budget(bounds.Budget.model_validate(most), prices, earlier or {})
 
 
+def refusal(endpoint: Endpoint) -> Result:
+    return result(OutcomeKind.RATE_LIMITED, lookup=Lookup("+447700900001", endpoint))
+
+
 def spend_all(found: Budget, endpoint: Endpoint, at_most: int = 10_000) -> int:
     """How many requests it permits one after the other."""
     for count in range(at_most):
         if not found.permits(endpoint):
             return count
-        found.sent(endpoint)
+        found.take(endpoint)
     return at_most
 
 
@@ -71,9 +77,9 @@ def test_earlier_starts_count() -> None:
 def test_what_was_refused_costs_nothing_but_was_a_request() -> None:
     found = budget(max_cost=0.2, max_requests=3)
     assert spend_all(found, CHECK) == 2
-    found.refused(CHECK)
+    found.on_result(refusal(CHECK))
     assert spend_all(found, CHECK) == 1
-    found.refused(CHECK)
+    found.on_result(refusal(CHECK))
     assert not found.permits(CHECK)
     assert "max_requests" in str(found.stop())
 
@@ -81,7 +87,7 @@ def test_what_was_refused_costs_nothing_but_was_a_request() -> None:
 def test_what_was_not_sent_is_given_back() -> None:
     found = budget(max_cost=0.2, max_requests=2)
     assert spend_all(found, CHECK) == 2
-    found.not_sent(CHECK)
+    found.give_back(CHECK)
     assert (found.requests, found.cost) == (1, Fraction(1, 10))
     assert spend_all(found, CHECK) == 1
 
@@ -120,7 +126,7 @@ def test_messages_say_what_was_used_and_how_to_go_on(
 AMOUNTS = st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.007, 1 / 3, 1e-9, 5.0]) | st.floats(0, 1)
 EVENTS = st.lists(
     st.tuples(
-        st.sampled_from([CHECK, DATE, CALLS]), st.sampled_from(["send", "refused", "not_sent"])
+        st.sampled_from([CHECK, DATE, CALLS]), st.sampled_from(["send", "refused", "unsent"])
     ),
     max_size=80,
 )
@@ -161,15 +167,18 @@ def test_no_bound_is_ever_exceeded_and_nothing_within_is_refused(
         )
         assert found.permits(endpoint) == within
         if event == "send" and within:
-            found.sent(endpoint)
+            found.take(endpoint)
             under_way[endpoint] += 1
             requests, cost = requests + 1, cost + price
             assert not max_requests or requests <= max_requests
             assert not most or cost <= most
         elif event != "send" and under_way[endpoint]:
             under_way[endpoint] -= 1
-            getattr(found, event)(endpoint)
-            requests, cost = requests - (event == "not_sent"), cost - price
+            if event == "refused":
+                found.on_result(refusal(endpoint))
+            else:
+                found.give_back(endpoint)
+            requests, cost = requests - (event == "unsent"), cost - price
         assert (found.requests, found.cost) == (requests, cost)
 
 

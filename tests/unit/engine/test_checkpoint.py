@@ -497,7 +497,7 @@ async def start(run: Run, plan: Plan, server: Server, requests: int) -> None:
         ask=ask,
         journal=line,
         correlate=run.correlator,
-        throttle=Pacer(FAST.pacing, governor, clock=loop.time),
+        pacer=Pacer(FAST.pacing, governor, clock=loop.time),
         budget=Budget(FAST.budget, FAST.prices, {}),
     )
     loop.call_later(0.3, dispatcher.halt, Stopped("nothing is answered any more"))

@@ -36,7 +36,7 @@ from batch_screen.engine.dependencies import (
 )
 from batch_screen.engine.dispatcher import Dispatcher
 from batch_screen.engine.pacer import Pacer
-from batch_screen.engine.tasks import Places, Sent, outcome_of
+from batch_screen.engine.tasks import Places, Result, Sent, outcome_of
 from batch_screen.errors import Stopped
 from batch_screen.model import (
     NOT_NEEDED,
@@ -421,7 +421,7 @@ async def start(run: Run, plan: Plan, settings: Settings, server: Server, most: 
         ask=ask,
         journal=line,
         correlate=run.correlator,
-        throttle=Pacer(settings.pacing, governor, clock=loop.time),
+        pacer=Pacer(settings.pacing, governor, clock=loop.time),
         budget=Budget(settings.budget, settings.prices, {}),
     )
     try:
@@ -537,7 +537,8 @@ async def dropping(run: Run, plan: Plan, settings: Settings, given_up: Endpoint)
                 line.drop(task.shard, task.lookup)
                 continue
             answer = await server.ask(task.lookup, "")
-            line.save(task.shard, outcome_of(task, answer, SENT, datetime.now(UTC)))
+            result = Result(task, answer, SENT, datetime.now(UTC), 0.0)
+            line.save(task.shard, outcome_of(result))
         idle += 1
         line.hurry()
         await asyncio.sleep(0.01)

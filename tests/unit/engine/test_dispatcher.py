@@ -178,7 +178,7 @@ class Trial:
             ask=self.ask,
             journal=self.journal,
             correlate=lambda lookup, attempt: f"{lookup.e164} {attempt}",
-            throttle=Pacer(pacing, governor, clock=clock, endpoints=self.settings.endpoints),
+            pacer=Pacer(pacing, governor, clock=clock, endpoints=self.settings.endpoints),
             budget=Budget(self.settings.budget, self.settings.prices, {}),
         )
         meanwhile(self)
@@ -758,7 +758,7 @@ def test_a_cancelled_run_leaves_nothing_behind() -> None:
             ask=ask,
             journal=Memory(),
             correlate=lambda lookup, _: lookup.e164,
-            throttle=Pacer(settings.pacing, governor, clock=clock),
+            pacer=Pacer(settings.pacing, governor, clock=clock),
             budget=Budget(settings.budget, settings.prices, {}),
         )
         running = asyncio.create_task(dispatcher.run(Task(0, n) for n in numbered(50)))

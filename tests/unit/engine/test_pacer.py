@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import math
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from batch_screen.config.settings import Pacing
 from batch_screen.engine.adaptive_rate import START_SHARE, AdaptiveRate, ramp
 from batch_screen.engine.pacer import EndpointPacer, Pacer, RatePacer, bucket
 from batch_screen.engine.scope import SEVERAL
-from batch_screen.engine.tasks import Places, Sent, Task
+from batch_screen.engine.tasks import Places, Result, Sent, Task
 from batch_screen.model import Allowance, Answer, Endpoint, Lookup, OutcomeKind
 from tests import virtual_time
 from tests.thoroughness import examples
@@ -455,22 +457,25 @@ def refused(seconds: float | None = 2) -> Answer:
 
 
 class Asking:
-    """A throttle and attempts, each another number's unless it is said whose."""
+    """A pacer and attempts, each another number's unless it is said whose."""
 
-    def __init__(self, throttle: Pacer, clock: Callable[[], float], governor: AdaptiveRate) -> None:
-        self.throttle, self.clock, self.governor = throttle, clock, governor
+    def __init__(self, pacer: Pacer, clock: Callable[[], float], governor: AdaptiveRate) -> None:
+        self.pacer, self.clock, self.governor = pacer, clock, governor
         self.numbers = 0
+        self.sent_at_endpoint: Counter[Endpoint] = Counter()
 
     def send(self, endpoint: Endpoint = CHECK, *, age: float = 0.0) -> tuple[Task, Sent]:
         self.numbers += 1
-        places = self.throttle.sent(endpoint)
+        self.sent_at_endpoint[endpoint] += 1
+        sent = Sent("", Places(self.numbers, self.sent_at_endpoint[endpoint]), self.clock(), 0.0)
+        self.pacer.on_sent(endpoint, sent)
         task = Task(0, Lookup(f"+4477{self.numbers:08d}", endpoint))
-        return task, Sent("", places, self.clock() - age, 0.0)
+        return task, sent._replace(at=sent.at - age)
 
     def hear(self, answer: Answer, on: tuple[Task, Sent]) -> None:
         task, sent = on
-        self.throttle.ended(sent.places)
-        self.throttle.heard(answer, task, sent)
+        self.pacer.ended(sent.places)
+        self.pacer.on_result(Result(task, answer, sent, datetime(2026, 3, 1, tzinfo=UTC), 0.0))
 
     def ask(
         self, *answers: Answer, endpoint: Endpoint = CHECK, age: float = 0.0, refusals: int = 0
@@ -484,13 +489,13 @@ class Asking:
     async def start(self, endpoint: Endpoint = CHECK) -> float:
         """How long it takes until an attempt may start."""
         began = self.clock()
-        while (wait := self.throttle.wait_seconds(endpoint)) > 0:  # noqa: ASYNC110 (time alone opens it)
+        while (wait := self.pacer.wait_seconds(endpoint)) > 0:  # noqa: ASYNC110 (time alone opens it)
             await asyncio.sleep(wait)
-        await self.throttle.acquire(endpoint)
+        await self.pacer.acquire(endpoint)
         return self.clock() - began
 
 
-def throttled(
+def paced(
     act: Callable[[Asking], Awaitable[None]],
     endpoints: Collection[Endpoint] = BOTH,
     ceiling: Callable[[float], float] | None = None,
@@ -506,8 +511,8 @@ def throttled(
             clock=clock,
             jitter=lambda: 0.0,
         )
-        throttle = Pacer(settings, governor, clock=clock, endpoints=endpoints)
-        await act(Asking(throttle, clock, governor))
+        pacer = Pacer(settings, governor, clock=clock, endpoints=endpoints)
+        await act(Asking(pacer, clock, governor))
 
     virtual_time.run(main())
 
@@ -521,11 +526,11 @@ def test_one_refusal_pauses_nobody_and_is_seen_in_the_pace() -> None:
         asking.ask(refused(30))
         assert await asking.start(DATE) < 0.2
         asking.ask(OK, endpoint=DATE)
-        pace = asking.throttle.taken()
+        pace = asking.pacer.taken()
         assert (sum(pace.attempts), sum(pace.refused)) == (2, 1)
-        assert not asking.throttle.is_closed
+        assert not asking.pacer.is_open
 
-    throttled(act)
+    paced(act)
 
 
 @pytest.mark.parametrize("endpoints", [BOTH, (CHECK,)])
@@ -533,22 +538,22 @@ def test_several_numbers_in_a_row_make_everybody_wait(endpoints: tuple[Endpoint,
     async def act(asking: Asking) -> None:
         for i in range(SEVERAL):
             asking.ask(refused(5), endpoint=endpoints[i % len(endpoints)])
-        assert asking.throttle.is_closed
+        assert asking.pacer.is_open
         assert await asking.start(endpoints[-1]) == pytest.approx(5, abs=0.1)
         asking.ask(OK)
-        assert not asking.throttle.is_closed
+        assert not asking.pacer.is_open
         assert await asking.start() < 0.2
 
-    throttled(act, endpoints)
+    paced(act, endpoints)
 
 
 def test_those_that_were_refused_before_do_not_speak_for_others() -> None:
     async def act(asking: Asking) -> None:
         asking.ask(*[refused()] * 10, refusals=1)
-        assert not asking.throttle.is_closed
-        assert not asking.throttle.refuses(None, 1)
+        assert not asking.pacer.is_open
+        assert not asking.pacer.refuses(None, 1)
 
-    throttled(act)
+    paced(act)
 
 
 def test_nobody_waits_for_an_absurd_time_before_others_were_tried() -> None:
@@ -556,7 +561,7 @@ def test_nobody_waits_for_an_absurd_time_before_others_were_tried() -> None:
         asking.ask(*[refused(1e9)] * SEVERAL)
         assert await asking.start() == pytest.approx(1, abs=0.1)
 
-    throttled(act, max_retry_after_seconds=60)
+    paced(act, max_retry_after_seconds=60)
 
 
 @pytest.mark.parametrize(
@@ -566,10 +571,10 @@ def test_failures_say_neither_that_it_lets_pass_nor_that_it_refuses(kind: Outcom
     async def act(asking: Asking) -> None:
         asking.ask(*[refused()] * SEVERAL)
         asking.ask(Answer(kind=kind))
-        assert asking.throttle.is_closed
-        assert asking.throttle.last_passed(CHECK) == Places(0, 0)
+        assert asking.pacer.is_open
+        assert asking.pacer.last_passed(CHECK) == Places(0, 0)
 
-    throttled(act)
+    paced(act)
 
 
 def test_a_503_that_asks_to_wait_is_no_matter_of_the_pace() -> None:
@@ -579,55 +584,55 @@ def test_a_503_that_asks_to_wait_is_no_matter_of_the_pace() -> None:
         assert await asking.start() < 0.2
         assert asking.governor.rate() == 10
 
-    throttled(act)
+    paced(act)
 
 
 def test_what_a_refusal_says_of_its_lookup() -> None:
     async def act(asking: Asking) -> None:
-        throttle = asking.throttle
+        pacer = asking.pacer
         places = Places(1, 1)
-        assert throttle.refuses_all, "nothing was ever let pass"
-        assert throttle.own_refusal(CHECK, places) == 0
-        throttle.known_good()
-        assert not throttle.refuses_all
-        assert throttle.own_refusal(CHECK, places) == 1
+        assert pacer.refuses_all, "nothing was ever let pass"
+        assert pacer.own_refusal(CHECK, places) == 0
+        pacer.known_good()
+        assert not pacer.refuses_all
+        assert pacer.own_refusal(CHECK, places) == 1
         asking.ask(*[refused()] * SEVERAL)
-        assert throttle.refuses_all
-        assert throttle.own_refusal(CHECK, places) == 0
+        assert pacer.refuses_all
+        assert pacer.own_refusal(CHECK, places) == 0
         asking.ask(OK)
-        assert not throttle.refuses_all
+        assert not pacer.refuses_all
 
-    throttled(act)
+    paced(act)
 
 
 def test_who_was_let_pass_last_in_the_order_of_sending() -> None:
     async def act(asking: Asking) -> None:
-        throttle = asking.throttle
+        pacer = asking.pacer
         first, second, third = asking.send(), asking.send(DATE), asking.send()
         asking.hear(OK, third)
         asking.hear(OK, first)
-        assert throttle.last_passed(CHECK) == Places(3, 2)
-        assert throttle.last_passed(DATE) == Places(3, 0)
+        assert pacer.last_passed(CHECK) == Places(3, 2)
+        assert pacer.last_passed(DATE) == Places(3, 0)
         asking.hear(OK, second)
-        assert throttle.last_passed(DATE) == Places(3, 1)
+        assert pacer.last_passed(DATE) == Places(3, 1)
 
-    throttled(act)
+    paced(act)
 
 
 @pytest.mark.parametrize("endpoints", [BOTH, (CHECK,)])
 def test_so_many_in_a_row_refuse(endpoints: tuple[Endpoint, ...]) -> None:
     async def act(asking: Asking) -> None:
-        throttle = asking.throttle
+        pacer = asking.pacer
         asking.ask(*[refused()] * 10, endpoint=CHECK)
-        assert throttle.refuses(None, 10)
-        assert throttle.refuses(CHECK, 10)
-        assert not throttle.refuses(CHECK, 11)
-        assert not throttle.refuses(DATE, 1) or len(endpoints) == 1
+        assert pacer.refuses(None, 10)
+        assert pacer.refuses(CHECK, 10)
+        assert not pacer.refuses(CHECK, 11)
+        assert not pacer.refuses(DATE, 1) or len(endpoints) == 1
         asking.ask(OK)
-        assert not throttle.refuses(None, 1)
-        assert not throttle.refuses(CHECK, 1)
+        assert not pacer.refuses(None, 1)
+        assert not pacer.refuses(CHECK, 1)
 
-    throttled(act, endpoints)
+    paced(act, endpoints)
 
 
 @pytest.mark.parametrize("endpoints", [BOTH, (CHECK,)])
@@ -640,9 +645,9 @@ def test_refusals_of_all_endpoints_cut_the_rate_of_all(endpoints: tuple[Endpoint
             if asking.governor.rate() < 100:
                 break
         assert 50 < asking.governor.rate() < 100
-        assert not any(asking.throttle.is_probing(endpoint) for endpoint in endpoints)
+        assert not any(asking.pacer.is_probing(endpoint) for endpoint in endpoints)
 
-    throttled(act, endpoints, rate_per_second=100)
+    paced(act, endpoints, rate_per_second=100)
 
 
 # --- an endpoint of its own ------------------------------------------------------------------
@@ -653,20 +658,20 @@ def test_an_endpoint_that_alone_refuses_everything_is_probed_and_the_others_aske
         for _ in range(10):
             asking.ask(OK, endpoint=DATE)
             asking.ask(refused(30))
-        throttle = asking.throttle
-        assert throttle.is_probing(CHECK)
-        assert not throttle.is_closed
-        assert not throttle.is_probing(DATE)
-        assert throttle.wait_seconds(CHECK) == pytest.approx(30, rel=0.06)
-        assert throttle.wait_seconds(DATE) == 0
-        assert throttle.own_refusal(CHECK, Places(20, 10)) == 0
+        pacer = asking.pacer
+        assert pacer.is_probing(CHECK)
+        assert not pacer.is_open
+        assert not pacer.is_probing(DATE)
+        assert pacer.wait_seconds(CHECK) == pytest.approx(30, rel=0.06)
+        assert pacer.wait_seconds(DATE) == 0
+        assert pacer.own_refusal(CHECK, Places(20, 10)) == 0
         assert asking.governor.rate() == 10
         assert await asking.start(DATE) < 0.2
         assert await asking.start(CHECK) >= 29
         asking.ask(OK)
-        assert not throttle.is_probing(CHECK)
+        assert not pacer.is_probing(CHECK)
 
-    throttled(act)
+    paced(act)
 
 
 def test_what_it_refuses_from_then_on_is_no_matter_of_the_account() -> None:
@@ -677,10 +682,10 @@ def test_what_it_refuses_from_then_on_is_no_matter_of_the_account() -> None:
         for _ in range(50):
             asking.ask(*[refused(1)] * 3)
             asking.ask(OK, endpoint=DATE)
-        assert not asking.throttle.is_closed
+        assert not asking.pacer.is_open
         assert asking.governor.rate() == 10
 
-    throttled(act)
+    paced(act)
 
 
 def test_an_endpoint_of_which_a_part_is_refused_gets_a_lower_rate() -> None:
@@ -689,14 +694,14 @@ def test_an_endpoint_of_which_a_part_is_refused_gets_a_lower_rate() -> None:
         first = None
         for i in range(3000):
             endpoint = BOTH[i % 2]
-            if asking.throttle.wait_seconds(endpoint) > 0:
+            if asking.pacer.wait_seconds(endpoint) > 0:
                 endpoint = DATE
             await asking.start(endpoint)
             at[endpoint] += 1
             # 30 a second is what this endpoint takes, of the 50 that it would get
             is_refused = endpoint is CHECK and at[CHECK] % 5 < 2 and first is None
             asking.ask(refused() if is_refused else OK, endpoint=endpoint)
-            if first is None and asking.throttle.wait_seconds(CHECK) > 0:
+            if first is None and asking.pacer.wait_seconds(CHECK) > 0:
                 first, at = asking.clock(), {CHECK: 0, DATE: 0}
             if first is not None and asking.clock() - first >= 8:
                 break
@@ -705,17 +710,17 @@ def test_an_endpoint_of_which_a_part_is_refused_gets_a_lower_rate() -> None:
         assert sum(at.values()) / 8 == pytest.approx(100, rel=0.05)
         assert asking.governor.rate() == 100
 
-    throttled(act, rate_per_second=100)
+    paced(act, rate_per_second=100)
 
 
 def test_an_endpoints_own_rate_has_headroom_too() -> None:
     async def act(asking: Asking) -> None:
-        assert asking.throttle.wait_seconds(CHECK) == 0
-        await asking.throttle.acquire(CHECK)
-        assert asking.throttle.wait_seconds(CHECK) == pytest.approx(0.625, rel=0.05)
-        assert asking.throttle.wait_seconds(DATE) == 0
+        assert asking.pacer.wait_seconds(CHECK) == 0
+        await asking.pacer.acquire(CHECK)
+        assert asking.pacer.wait_seconds(CHECK) == pytest.approx(0.625, rel=0.05)
+        assert asking.pacer.wait_seconds(DATE) == 0
 
-    throttled(act, rate_per_second_by_endpoint={CHECK: 2.0}, headroom=0.2)
+    paced(act, rate_per_second_by_endpoint={CHECK: 2.0}, headroom=0.2)
 
 
 def test_that_rate_is_never_exceeded_whatever_was_found() -> None:
@@ -732,7 +737,7 @@ def test_that_rate_is_never_exceeded_whatever_was_found() -> None:
             starts.append(asking.clock())
         assert starts[-1] - starts[0] >= 19 / 2 * 0.9
 
-    throttled(act, rate_per_second_by_endpoint={CHECK: 2.0}, rate_per_second=100)
+    paced(act, rate_per_second_by_endpoint={CHECK: 2.0}, rate_per_second=100)
 
 
 def test_it_may_refuse_alone_when_an_hour_has_begun_that_permits_nothing() -> None:
@@ -741,9 +746,9 @@ def test_it_may_refuse_alone_when_an_hour_has_begun_that_permits_nothing() -> No
         await asyncio.sleep(5)
         for i, on in enumerate(under_way):
             asking.hear(refused(1) if i % 2 == 0 else OK, on)
-        assert asking.throttle.is_probing(CHECK)
+        assert asking.pacer.is_probing(CHECK)
 
-    throttled(act, ceiling=lambda now: 10 if now < 3 else 0)
+    paced(act, ceiling=lambda now: 10 if now < 3 else 0)
 
 
 # --- headers -------------------------------------------------------------------------------
@@ -756,12 +761,12 @@ def test_what_the_headers_say_slows_down() -> None:
         for _ in range(5):
             await asking.start()
         assert asking.clock() >= 2
-        asking.throttle.pulse(0.0)
+        asking.pacer.pulse(0.0)
         await asyncio.sleep(3)
-        asking.throttle.pulse(0.0)
-        assert asking.throttle.taken().held_by_headers_seconds == pytest.approx(3, abs=0.01)
+        asking.pacer.pulse(0.0)
+        assert asking.pacer.taken().held_by_headers_seconds == pytest.approx(3, abs=0.01)
 
-    throttled(act)
+    paced(act)
 
 
 def test_one_answers_headers_do_not() -> None:
@@ -771,7 +776,7 @@ def test_one_answers_headers_do_not() -> None:
         assert asking.governor.rate() == 10
         assert await asking.start() < 0.2
 
-    throttled(act)
+    paced(act)
 
 
 # --- concurrency, a server that stands still, the pace -----------------------------------------
@@ -779,31 +784,31 @@ def test_one_answers_headers_do_not() -> None:
 
 def test_many_timeouts_change_the_slots_and_one_does_not() -> None:
     async def act(asking: Asking) -> None:
-        before = asking.throttle.slots()
+        before = asking.pacer.slots()
         asking.ask(*[OK] * 20, TIMEOUT, age=0.05)
-        assert asking.throttle.slots() == before
+        assert asking.pacer.slots() == before
         asking.ask(*[TIMEOUT] * 20)
-        assert asking.throttle.slots() < before
+        assert asking.pacer.slots() < before
 
-    throttled(act, rate_per_second=100)
+    paced(act, rate_per_second=100)
 
 
 def test_what_is_stuck_holds_slots_of_its_own_until_it_ends() -> None:
     async def act(asking: Asking) -> None:
         asking.ask(*[OK] * 50, age=0.1)
         await asyncio.sleep(0.3)
-        usual = asking.throttle.slots()
+        usual = asking.pacer.slots()
         stuck = [asking.send() for _ in range(6)]
         await asyncio.sleep(1)
         asking.ask(OK, age=0.1)
-        assert asking.throttle.slots() == usual + 6
+        assert asking.pacer.slots() == usual + 6
         for on in stuck:
-            asking.throttle.ended(on[1].places)
+            asking.pacer.ended(on[1].places)
         await asyncio.sleep(0.3)
         asking.ask(OK, age=0.1)
-        assert asking.throttle.slots() == usual
+        assert asking.pacer.slots() == usual
 
-    throttled(act, rate_per_second=100)
+    paced(act, rate_per_second=100)
 
 
 def test_after_a_server_stood_still_as_much_less_is_started() -> None:
@@ -817,24 +822,24 @@ def test_after_a_server_stood_still_as_much_less_is_started() -> None:
             asking.hear(OK, on)
         assert await asking.start() >= 0.3
 
-    throttled(act)
+    paced(act)
 
 
 def test_the_pulse_keeps_the_limit_and_hears_of_a_lagging_loop() -> None:
     async def act(asking: Asking) -> None:
-        throttle = asking.throttle
+        pacer = asking.pacer
         for _ in range(8):
-            throttle.pulse(0.0)
+            pacer.pulse(0.0)
             await asyncio.sleep(0.25)
-        assert throttle.taken().limit_per_second == [10.0, 10.0, 10.0]
-        assert throttle.taken().held_by_headers_seconds == 0
-        before = throttle.slots()
+        assert pacer.taken().limit_per_second == [10.0, 10.0, 10.0]
+        assert pacer.taken().held_by_headers_seconds == 0
+        before = pacer.slots()
         asking.ask(*[OK] * 50, age=9)
-        throttle.pulse(1.0)
+        pacer.pulse(1.0)
         await asyncio.sleep(0.3)
-        assert throttle.slots() == before
+        assert pacer.slots() == before
 
-    throttled(act)
+    paced(act)
 
 
 def test_a_slow_answer_among_others_costs_nothing() -> None:
@@ -845,15 +850,15 @@ def test_a_slow_answer_among_others_costs_nothing() -> None:
                 asking.ask(OK, age=age)
         assert await asking.start() < 0.2
 
-    throttled(act)
+    paced(act)
 
 
 def test_a_pause_and_a_new_ramp_concern_everybody() -> None:
     async def act(asking: Asking) -> None:
-        asking.throttle.pause(5)
+        asking.pacer.pause(5)
         assert await asking.start(DATE) == pytest.approx(5)
         assert asking.governor.rate() == 10
-        asking.throttle.ramp_up()
+        asking.pacer.ramp_up()
         assert asking.governor.rate() == 2
 
-    throttled(act, ramp_up_seconds=5)
+    paced(act, ramp_up_seconds=5)

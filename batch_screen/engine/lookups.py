@@ -1,0 +1,120 @@
+"""What becomes of lookups: asked again, finished, or left to another session.
+
+All of it goes to the journal. First answers of an endpoint go through the canary before they count.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import msgspec.structs
+
+from batch_screen.config.settings import Settings
+from batch_screen.engine.canary import Canary
+from batch_screen.engine.endpoints import Endpoints
+from batch_screen.engine.retry import ACCOUNT, HELD, wait_seconds
+from batch_screen.engine.tasks import (
+    Delay,
+    Journal,
+    Result,
+    Task,
+    attempt_of,
+    key_of,
+    outcome_of,
+)
+from batch_screen.errors import ApiError
+from batch_screen.model import (
+    CANNOT_CONNECT,
+    Attempt,
+    Outcome,
+    OutcomeKind,
+    WithheldOutcome,
+)
+
+
+class Lookups:
+    """Saves what an attempt leaves of its lookup; one that is asked again goes to ``put_later``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        journal: Journal,
+        endpoints: Endpoints,
+        put_later: Callable[[Task, float, Delay], None],
+    ) -> None:
+        """``put_later`` takes the seconds to wait and the reason."""
+        self._retry = settings.retry
+        self._journal = journal
+        self._endpoints = endpoints
+        self._put_later = put_later
+        self.canary: Canary[tuple[int, Outcome]] = Canary(
+            settings.guards.canary_answers, settings.api.dialect
+        )
+
+    def again(self, result: Result) -> None:
+        """Asks the lookup again, as late as its answer or its number of tries demands."""
+        task, answer = result.task, result.answer
+        self._journal.save(task.shard, attempt_of(task, answer))
+        is_refused = answer.kind is OutcomeKind.RATE_LIMITED
+        tries = task.refusals if is_refused else task.failed_attempts
+        jitter = random.random()  # noqa: S311 (spreads load; guards no secret)
+        wait = wait_seconds(answer, tries, self._retry, jitter)
+        self._put_later(task, wait, Delay.REFUSED if is_refused else Delay.FAILED)
+
+    def call_off(self, task: Task) -> None:
+        """Takes back the request that was noted: it was not sent."""
+        unsent = Attempt(*key_of(task.lookup), kind=OutcomeKind.UNREACHABLE, reason=CANNOT_CONNECT)
+        self._journal.save(task.shard, unsent)
+
+    def finish(self, result: Result) -> None:
+        """The answer is the lookup's outcome."""
+        self.admit(result.task.shard, outcome_of(result))
+
+    def skip(self, task: Task, reason: str) -> None:
+        """The lookup's outcome is that it is not asked."""
+        outcome = Outcome(
+            *key_of(task.lookup),
+            kind=OutcomeKind.SKIPPED,
+            reason=reason,
+            attempts=task.attempts,
+            refusals=task.refusals,
+            unanswered=task.unanswered,
+            source=None,
+            last_observed_at=task.last_observed_at,
+        )
+        self._journal.save(task.shard, outcome)
+
+    def leave(self, result: Result) -> None:
+        """Another session asks it afresh: its answer was about the account."""
+        attempt = attempt_of(result.task, result.answer)
+        self._journal.save(result.task.shard, msgspec.structs.replace(attempt, reason=ACCOUNT))
+
+    def admit(self, shard: int, outcome: Outcome) -> None:
+        """Saves the outcome, and those that it frees, unless the canary holds it back."""
+        try:
+            freed = self.canary.admit(outcome.endpoint, outcome.kind, (shard, outcome))
+        except ApiError as error:  # a wrong setting concerns the run, a lost endpoint only itself
+            self._endpoints.give_up(outcome.endpoint, error)
+            return
+        for place, free in freed:
+            self._journal.save(place, free)
+
+    def release(self, *, is_complete: bool) -> bool:
+        """What the canary holds back counts if there was no more to ask, else a resume decides.
+
+        Where the canary fell, the answers are worth nothing: a resume asks again. Says whether
+        anything was held back.
+        """
+        released = self.canary.release()
+        for shard, held in released:
+            self._journal.save(shard, self._released(held, is_complete=is_complete))
+        return bool(released)
+
+    def _released(self, held: Outcome, *, is_complete: bool) -> Attempt | WithheldOutcome | Outcome:
+        endpoint = held.endpoint
+        if self.canary.has_fallen(endpoint):
+            return Attempt(*key_of(held.lookup), kind=held.kind, reason=HELD)
+        is_over = is_complete and endpoint not in self._endpoints.given_up
+        return held if is_over else WithheldOutcome(held)

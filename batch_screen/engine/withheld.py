@@ -1,0 +1,182 @@
+"""Answers that are withheld until others show whom they are about.
+
+There are two kinds: those that accuse the account (see ``accusations``), and those put off because
+they ask to wait for longer than a run does, which is the account's, the endpoint's or the lookup's
+affair. Each ends as the lookup's outcome, is asked again, or is left to another session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec.structs
+
+from batch_screen.config.settings import Settings
+from batch_screen.engine.accusations import Accusations
+from batch_screen.engine.endpoints import Endpoints
+from batch_screen.engine.guards import Guard
+from batch_screen.engine.lookups import Lookups
+from batch_screen.engine.pacer import Pacer
+from batch_screen.engine.retry import account_error
+from batch_screen.engine.schedule import spelled
+from batch_screen.engine.tasks import Result, Task
+from batch_screen.errors import ApiError, Stopped
+from batch_screen.model import TOO_LONG, Endpoint, OutcomeKind
+
+_ALL_NUMBERS = 10
+"""So many numbers in a row that are asked to wait for too long: it is the account that must."""
+_MOST_PASSED_OVER = 32
+_MOST_PUT_OFF = 16_384
+
+
+class Withheld(Guard):
+    """Keeps them, and decides about them with each result and at the end."""
+
+    def __init__(
+        self, settings: Settings, *, pacer: Pacer, endpoints: Endpoints, lookups: Lookups
+    ) -> None:
+        self._pacer = pacer
+        self._endpoints = endpoints
+        self._lookups = lookups
+        self._longest_seconds = settings.pacing.max_retry_after_seconds
+        self._max_attempts = settings.retry.max_attempts
+        self._accusations = Accusations(settings.endpoints)
+        self._put_off: list[Result] = []
+        self._passed_over = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self._accusations.is_open
+
+    def known_good(self) -> None:
+        self._accusations.known_good()
+
+    def may_ask(self, task: Task) -> bool:
+        """Whether the task's answer would decide about an accusation; else it comes later."""
+        if not self._accusations.is_open:
+            return True
+        if self._passed_over >= _MOST_PASSED_OVER:
+            self._accusations.no_other_endpoint()
+        if self._accusations.is_witness(task) or self._passed_over >= 2 * _MOST_PASSED_OVER:
+            self._passed_over = 0
+            return True
+        self._passed_over += 1
+        return False
+
+    def accuse(self, result: Result) -> None:
+        """Withholds an answer against the account. Raises what it says if others bear it out."""
+        if result.task.lookup.endpoint in self._endpoints.given_up:
+            self._lookups.leave(result)
+            return
+        result.task.accusations += 1
+        if not self._accusations.accuse(result):
+            self._clear(result)
+
+    def put_off(self, result: Result) -> None:
+        """Withholds an answer that asks to wait for too long.
+
+        Raises ``Stopped``, or gives up the endpoint, if all are asked to.
+        """
+        endpoint = result.task.lookup.endpoint
+        if endpoint in self._endpoints.given_up:
+            self._lookups.leave(result)
+            return
+        self._put_off.append(result)
+        if result.answer.kind is OutcomeKind.RATE_LIMITED:
+            if self._pacer.refuses(None, _ALL_NUMBERS):
+                raise self._too_long(result)
+            is_endpoints = self._pacer.refuses(endpoint, _ALL_NUMBERS)
+        else:
+            is_endpoints = self._endpoints.breakers[endpoint].asks_to_wait(_ALL_NUMBERS)
+        if is_endpoints:
+            self._endpoints.give_up(endpoint, self._too_long(result, endpoint))
+
+    def on_result(self, result: Result) -> float:
+        if cleared := self._accusations.clear(result.answer, result.sent.places.of_all):
+            self._passed_over = 0
+            self._each(cleared, self._clear)
+        if self._put_off:
+            self._decide_put_off()
+        return 0.0
+
+    def conclude(self) -> bool:
+        """Decides with nobody left to ask: says whether that led to more. Raises what it says."""
+        if self._accusations.is_open:
+            accused = self._accusations.take()
+            error = account_error(accused[0].answer)
+            if error is not None and not self._accusations.has_passed:
+                self._each(accused, self._lookups.leave)
+                raise error
+            self._each(accused, self._clear)  # nobody bears them out
+            return True
+        if self._put_off and self._pacer.refuses_all:
+            raise self._too_long(self._put_off[0])
+        put_off, self._put_off = self._put_off, []
+        had_some = bool(put_off)
+        self._each(put_off, self._finish_put_off)
+        return had_some
+
+    def leave(self, endpoint: Endpoint | None = None) -> None:
+        """Another session asks what is withheld, all of it or that of an endpoint."""
+        if endpoint is None:
+            lost, self._put_off = [*self._accusations.take(), *self._put_off], []
+        else:
+            lost = [e for e in self._put_off if e.task.lookup.endpoint is endpoint]
+            self._put_off = [e for e in self._put_off if e.task.lookup.endpoint is not endpoint]
+        self._each(lost, self._lookups.leave)
+
+    def _each(self, results: list[Result], decide: Callable[[Result], None]) -> None:
+        """Decides about each; what an error leaves undecided is kept as it was."""
+        while results:
+            result = results.pop(0)
+            try:
+                decide(result)
+            except BaseException:
+                self._put_off += results
+                raise
+
+    def _clear(self, result: Result) -> None:
+        """The account is served, so one of its nodes may have erred, or it is about the number."""
+        task, answer = result.task, result.answer
+        endpoint, breakers = task.lookup.endpoint, self._endpoints.breakers
+        if breakers[endpoint].is_accused(result) and len(breakers) > 1:
+            self._lookups.leave(result)
+            error = account_error(answer)
+            family = type(error) if error is not None else ApiError
+            alone = (
+                f"{endpoint} alone answers {answer.http_status} for several numbers in a row: the "
+                "account seems to lack this endpoint; ask the vendor, then start again to resume"
+            )
+            self._endpoints.give_up(endpoint, family(alone))
+        elif (answer.retry_after_seconds or 0.0) > self._longest_seconds:
+            self._finish_put_off(result)
+        elif task.accusations < self._max_attempts:
+            self._lookups.again(result)
+        else:
+            self._lookups.finish(result)
+
+    def _decide_put_off(self) -> None:
+        """Those put off while others are let pass have failed: it is they who are to wait."""
+        waiting, self._put_off = self._put_off, []
+        passed: list[Result] = []
+        for each in waiting:
+            last = self._pacer.last_passed(each.task.lookup.endpoint)
+            is_passed = last.at_endpoint > each.sent.places.at_endpoint
+            (passed if is_passed else self._put_off).append(each)
+        if len(self._put_off) > _MOST_PUT_OFF:
+            passed.append(self._put_off.pop(0))
+        self._each(passed, self._finish_put_off)
+
+    def _finish_put_off(self, result: Result) -> None:
+        """The lookup has failed: how long it was to wait stands in its message."""
+        wait = f"the API asks to wait {spelled(round(result.answer.retry_after_seconds or 0))}"
+        answer = msgspec.structs.replace(result.answer, reason=TOO_LONG, message=wait)
+        self._lookups.finish(result._replace(answer=answer))
+
+    def _too_long(self, result: Result, endpoint: Endpoint | None = None) -> Stopped:
+        wait = spelled(round(result.answer.retry_after_seconds or 0))
+        return Stopped(
+            f"{endpoint or 'the API'} asks to wait {wait}, more than "
+            f"pacing.max_retry_after_seconds ({self._longest_seconds:.0f}); start again later to "
+            "resume"
+        )
