@@ -22,6 +22,18 @@ from .pages import DOCS, blocks
 from .warehouse import KEYS, POSTGRES, RECIPES, SNOWFLAKE
 
 PAGE = DOCS / "loading.md"
+# Text that a loader might take for something else: the second would end a COPY and be a command.
+NASTY = (
+    "north",
+    "a\n\\.\nDROP TABLE results;\n\\q\n",
+    'comma, "quote", tab\tand \\ backslash',
+    "\\N",
+    "NULL",
+    "",
+    "'; DROP TABLE runs; --",
+    "line\r\nbreak",
+    "Zürich 東京",
+)
 DAYS = ("2026-03-02", "2026-03-03", "2026-03-04")
 
 
@@ -38,7 +50,7 @@ def three_nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("nights")
     # One number twice, one that the sandbox does not know, and two rows without a number.
     phones = [*NUMBERS[:38], NUMBERS[5], NUMBERS[41], "unknown", "unknown"]
-    rows = {"phone": phones, "customer_id": range(42), "branch": ["north"] * 42}
+    rows = {"phone": phones, "customer_id": range(42), "branch": [*(NASTY * 5)[:42]]}
     frame = pl.DataFrame(rows)
     frame.write_csv(folder / "list.csv")
     frame.write_parquet(folder / "list.parquet")
@@ -222,6 +234,13 @@ def test_postgres_loads_each_run_once(three_nights: Path, postgres: dict[str, st
         "GROUP BY run_date ORDER BY run_date",
     )
     assert kept == [[DAYS[0], "0", "0"], [DAYS[1], "40", "0"], [DAYS[2], "40", "40"]]
+    branches = asked(
+        postgres,
+        "SELECT encode(convert_to(in_branch, 'UTF8'), 'hex') FROM results "
+        "WHERE in_branch IS NOT NULL ORDER BY row_index",
+    )
+    loaded_branches = [bytes.fromhex(row[0] if row else "").decode() for row in branches]
+    assert loaded_branches == [*(NASTY * 5)[:40]]
     values = "sim_swap_check_swapped, risk_sim_recent, sim_swap_check_max_age_minutes"
     with contextlib.chdir(three_nights):
         files = pl.concat(
