@@ -87,7 +87,7 @@ class Closing(msgspec.Struct, frozen=True):
 
 
 def document(closing: Closing) -> bytes:
-    """The summary, or what is known without one, and the files, as masked JSON."""
+    """The summary and the files, or what is known without a summary, as masked JSON."""
     return msgspec.json.format(msgspec.json.encode(_masked(_content(closing)))) + b"\n"
 
 

@@ -1,4 +1,4 @@
-"""The last start's figures for Prometheus, as node_exporter's textfile collector reads them.
+"""Prometheus metrics of the last start, for node_exporter's textfile collector.
 
 Labels are names from closed lists: endpoints, outcomes, stages, fates. The library writes the
 format; the file is ours, because its own is left with the umask's mode and not on disk.
@@ -25,7 +25,7 @@ _LARGEST_BYTES = 1 << 20
 
 
 def write_metrics(path: Path, closing: Closing) -> None:
-    """Replaces the file; what an earlier start succeeded at is kept. Raises ``OutputError``."""
+    """Replaces the file and keeps the times of earlier successes. Raises ``OutputError``."""
     write_atomically(path, metrics(closing, _kept(path)), mode=PUBLIC_MODE)
 
 
@@ -104,7 +104,7 @@ def _add_summary(gauge: _Gauges, summary: Summary) -> None:
 
 
 def _kept(path: Path) -> dict[str, float]:
-    """The times of earlier successes; what cannot be read, or is none of ours, has none."""
+    """The times of earlier successes; none if the file is unreadable or not ours."""
     try:
         text = read_small(path, _LARGEST_BYTES).decode("utf-8")
         families = [*text_string_to_metric_families(text)]

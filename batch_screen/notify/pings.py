@@ -20,18 +20,18 @@ _TEXT, _JSON = "text/plain; charset=utf-8", "application/json"
 
 
 class Caller:
-    """Makes the calls of one start. What a call returns is a warning, or nothing."""
+    """The calls of one start; each returns its warnings."""
 
     def __init__(self, pings: Pings, ca_file: str = "") -> None:
         self._pings = pings
         self._ca_file = ca_file
 
     def begun(self) -> list[str]:
-        """The call that a start begins."""
+        """Calls the address for the begin of a start."""
         return self._ping("start", self._pings.start_url.get_secret_value(), "start")
 
     def ended(self, closing: Closing) -> list[str]:
-        """The calls that it ended: to the address for its exit code, and to the webhook."""
+        """Calls the address for success or failure, and the webhook."""
         which = "failure" if closing.exit_code else "finish"
         url = self._pings.failure_url if closing.exit_code else self._pings.finish_url
         words = f"exit code {closing.exit_code}, {closing.status}"
@@ -47,7 +47,7 @@ class Caller:
         return self._call(which, url, self._pings.method, body, _TEXT)
 
     def _call(self, which: str, url: str, method: Method, body: bytes, kind: str) -> list[str]:
-        """The warning of a call that failed, which names the host alone."""
+        """Makes a call; the warning if it failed names the host alone."""
         if not url:
             return []
         failed = ["no answer in time"]
@@ -62,7 +62,7 @@ class Caller:
         return [f"the {which} call to {host} failed: {why}; the run goes on" for why in failed]
 
     def _answer(self, url: str, method: Method, body: bytes, kind: str) -> list[str]:
-        """Why there was no good answer; empty if there was one."""
+        """Why the call failed; empty if it did not."""
         try:
             status = self._status(url, method, body, kind)
         except HTTPException as error:

@@ -1,4 +1,4 @@
-"""What can be said of a list before it is screened: what it holds, its damage, what to fix.
+"""The profile of a list before it is screened: its numbers, its damage, advice on what to fix.
 
-Knows nothing of endpoints, prices and the network. Whatever leaves this room is masked.
+Knows nothing of endpoints, prices and the network. Everything that leaves this room is masked.
 """

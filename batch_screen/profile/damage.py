@@ -1,4 +1,4 @@
-"""What happened to a column of numbers on its way here: spreadsheets, misread text, shifted rows.
+"""Damage to a column of numbers: by spreadsheets, by a misread encoding, by shifted rows.
 
 Counts batch by batch. A cell may have more than one kind of damage; where the normalisation
 has undone it, the row is accepted and counts here all the same.
@@ -57,7 +57,7 @@ _BARE = r"^\s*[1-9][0-9]{5,}\s*$"
 
 
 def is_misread(text: str) -> bool:
-    """Whether the text was written in another encoding than it was read in.
+    """Whether the text looks decoded with the wrong encoding.
 
     >>> is_misread("TÃ©lÃ©phone"), is_misread("Téléphone"), is_misread("SÃO")
     (True, False, False)
@@ -106,7 +106,7 @@ class DamageTally:
 
 
 def writes_zero(raw: str, region: str, e164: str, normaliser: Normaliser) -> bool:
-    """Whether the national number is the same with a zero in front, as where that is usual."""
+    """Whether the national number parses the same with a leading zero, as where one is usual."""
     with_zero = normaliser.normalise("0" + raw.strip(), region)
     return isinstance(with_zero, Accepted) and with_zero.e164 == e164
 

@@ -11,7 +11,7 @@ import msgspec
 
 
 class Frequency(msgspec.Struct, frozen=True):
-    """How often something was seen, and its share of all there was, 0 to 1."""
+    """A value's count and its share of the total, 0 to 1."""
 
     name: str
     count: int
@@ -45,7 +45,7 @@ class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RejectedCell(msgspec.Struct, frozen=True):
-    """A rejected row: where it stands, and its cell masked."""
+    """A rejected row: its place, and its cell masked."""
 
     source_file: str
     source_row: int
@@ -75,7 +75,7 @@ class NumberFacts(msgspec.Struct, frozen=True):
 
 
 class Damaged(msgspec.Struct, frozen=True):
-    """What happened to the column on its way here; shares are those of its filled cells."""
+    """Damage to the phone column; shares are of its filled cells."""
 
     filled_cells: int
     stored_as: str
@@ -85,7 +85,7 @@ class Damaged(msgspec.Struct, frozen=True):
 
 
 class RegionAdvice(msgspec.Struct, frozen=True):
-    """What became of the numbers without a country code in one region after the other.
+    """Which region fits the numbers without a country code, by parsing a sample in each.
 
     ``region`` is empty where none can be suggested; ``alike`` are the (other) regions in which
     most of the sample are valid numbers too. ``mobile_in`` is the one of them all in which most
@@ -102,7 +102,7 @@ class RegionAdvice(msgspec.Struct, frozen=True):
 
 
 class Fix(msgspec.Struct, frozen=True):
-    """Something to do, and how many rejected rows it would save at most."""
+    """Advice, and how many rejected rows it would save at most."""
 
     rows: int
     advice: str
@@ -127,7 +127,7 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tallied(counts: Mapping[str, int], total: int) -> list[Frequency]:
-    """The counts that are not zero, the largest first, with their shares of the total.
+    """Counts above zero as frequencies, the largest first.
 
     >>> tallied({"GB": 1, "DE": 3}, 4)[0]
     Frequency(name='DE', count=3, share=0.75)
@@ -142,6 +142,6 @@ def share_of(part: int, whole: int) -> float:
 
 
 def added(counts: dict[str, int], more: Iterable[tuple[str, int]]) -> None:
-    """Adds to the counts in place."""
+    """Adds to the counts, in place."""
     for name, count in more:
         counts[name] = counts.get(name, 0) + count

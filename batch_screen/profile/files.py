@@ -20,7 +20,7 @@ TEXT = ColumnKind.TEXT.value
 def file_facts(
     table: Table, settings: Input, rows: Mapping[str, int], accepted: Mapping[str, int]
 ) -> list[FileFacts]:
-    """The files in their order; ``rows`` and ``accepted`` are by the files' names."""
+    """Facts on the files, in their order; ``rows`` and ``accepted`` are by file name."""
     return [
         _facts(layout, choice, table, settings, (rows.get(name, 0), accepted.get(name, 0)))
         for layout, choice in table.files
@@ -29,7 +29,7 @@ def file_facts(
 
 
 def shown_file(name: str) -> str:
-    """A file's name as people may read it."""
+    """A file's name, printable and masked."""
     return mask_text(plain(name))
 
 

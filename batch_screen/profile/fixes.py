@@ -1,4 +1,4 @@
-"""What to do about a list, the most rows first."""
+"""Advice on how to fix a list, by the rows it would save."""
 
 from __future__ import annotations
 

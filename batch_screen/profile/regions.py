@@ -1,4 +1,4 @@
-"""In which region numbers without a country code are meant: a suggestion, or none.
+"""Suggests the default region for numbers without a country code, or none.
 
 Digits fit many plans. In Austria a German mobile number is a valid number of Vienna, in Italy one
 of Cuneo, and the landlines of Norwich are German mobile numbers: the wrong region buys
@@ -60,14 +60,14 @@ _INTERNATIONAL = (
 
 
 class Ground(StrEnum):
-    """What speaks for a region."""
+    """Evidence for a region."""
 
     ONLY_FIT = "only_fit"
     LIST = "list"
 
 
 class RegionReading(NamedTuple):
-    """What a cell is in one region."""
+    """A cell as parsed in one region."""
 
     e164: str
     region: str | None
@@ -79,7 +79,7 @@ RegionReadings = Mapping[str, Sequence[RegionReading | None]]
 
 
 class Undecided:
-    """Gathers the cells whose reading hangs on the default region, and a sample of them."""
+    """Collects the cells whose parsing depends on the default region, and a sample of them."""
 
     def __init__(self) -> None:
         self.rejected = 0
@@ -112,7 +112,7 @@ class Undecided:
 
 
 def candidates(seen: Mapping[str, int]) -> list[str]:
-    """The regions to try: those the international numbers show, and some large ones."""
+    """Regions to try: those of the list's international numbers, then some large ones."""
     ordered = sorted(seen, key=lambda region: (-seen[region], region))
     shown = [region for region in ordered if region not in _NO_REGION][:_MOST_SEEN]
     return [*dict.fromkeys((*shown, *LARGE))]
@@ -121,7 +121,7 @@ def candidates(seen: Mapping[str, int]) -> list[str]:
 def read_in(
     regions: Sequence[str], cells: Sequence[str], numbers: Numbers, kind: ColumnKind
 ) -> RegionReadings:
-    """What the cells are in each of the regions, by the strictness of the settings or a higher."""
+    """Parses the cells in each region, by the strictness of the settings or a higher one."""
     frame = pl.DataFrame(
         {"raw": cells, "raw_region": [None] * len(cells)},
         schema={"raw": pl.String, "raw_region": pl.String},
@@ -145,7 +145,7 @@ def read_in(
 def advise(
     readings: RegionReadings, seen: Mapping[str, int], rejected: int, current: str = ""
 ) -> RegionAdvice | None:
-    """What region to suggest; None where there is nothing to advise.
+    """The region to suggest; None where there is nothing to advise.
 
     ``rejected`` counts the rows that hang on the region, ``current`` is the region that was
     taken for them: nothing is said where it is the best.
@@ -178,7 +178,7 @@ def advise(
 
 
 def _grounds(region: str, readings: RegionReadings, seen: Mapping[str, int]) -> list[Ground]:
-    """What speaks for the region alone."""
+    """The evidence for this region alone."""
     found = []
     if not _near(region, readings):
         found.append(Ground.ONLY_FIT)

@@ -1,4 +1,4 @@
-"""The rejected rows: by reason with a few examples, and all of them in a file."""
+"""Rejected rows of a check: examples per reason, and all of them in a file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def parts(path: Path) -> Iterator[pl.DataFrame]:
 
 
 def rejected(counts: Mapping[str, int], rejects: Iterable[pl.DataFrame]) -> list[Rejected]:
-    """The reasons with their rows, the most frequent first, and examples from the rejects."""
+    """Rejected rows per reason, the most frequent first, with examples."""
     lacking = {
         reason: _AMBIGUOUS_EXAMPLES if reason == RejectReason.AMBIGUOUS else _EXAMPLES
         for reason in counts

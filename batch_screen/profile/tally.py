@@ -17,7 +17,7 @@ _UNKNOWN = "unknown"
 
 
 class ListTally:
-    """What judged batches hold; ``rows`` and ``accepted`` are by file."""
+    """Running counts over judged batches; ``rows`` and ``accepted`` are by file."""
 
     def __init__(self, normaliser: Normaliser, stored_as: ColumnKind) -> None:
         self.damage = DamageTally(normaliser, stored_as)
@@ -27,7 +27,7 @@ class ListTally:
         self.rules: dict[str, int] = {}
 
     def counted(self, batch: pl.DataFrame) -> pl.DataFrame:
-        """The batch, counted; without its kept columns, of which nothing is said."""
+        """Counts a batch and returns it without its kept columns."""
         self.damage.add(batch)
         self.undecided.add(batch)
         by_file = batch.group_by("source_file").agg(

@@ -29,7 +29,7 @@ _UNITS = ((7200, 3600, "hours"), (180, 60, "minutes"), (0, 1, "seconds"))
 
 
 class Plot(NamedTuple):
-    """How large a pace chart is and where in it the panels lie, in pixels.
+    """Size of a pace chart and the place of its panels, in pixels.
 
     ``steps``: about as many as there are pixels to show apart; ``sessions``: as many as there is
     room for their dates below.
@@ -55,7 +55,7 @@ FILE = Plot("file", 960, 420, left=76, right=936, top=84, bottom=312)
 
 @dataclass(frozen=True)
 class Panel:
-    """One session's part of a plot, its outlines as SVG path data."""
+    """One session's panel: its outlines as SVG path data, its time axis."""
 
     plot: Plot
     scale_end: float
@@ -101,13 +101,13 @@ class Panel:
 
     @property
     def area(self) -> str:
-        """Between what was sent and the axis."""
+        """The area between the line of what was sent and the axis."""
         edge = self.stairs(self.pace.rates_per_second).split(" ", 1)[1]
         return f"M{self.left:.1f} {self.plot.bottom}V{edge}V{self.plot.bottom}Z"
 
     @property
     def refusals(self) -> list[tuple[float, float, float]]:
-        """Left, top and width of each step's bar, on the same scale, high enough to be seen."""
+        """The bars of refusals, tall enough to be seen: left edge, top and width."""
         seconds = self.pace.step_seconds
         bars = []
         for step, refused in enumerate(self.pace.refused):
@@ -123,7 +123,7 @@ class Panel:
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """Where the axis of time is marked, and with how many units."""
+        """Positions and labels of the time axis."""
         seconds = _seconds(self.session)
         size, _ = _unit(seconds)
         most = max(1, int(self.width / _LEAST_TICK_PIXELS))
@@ -146,13 +146,13 @@ class PaceChart:
 
     @property
     def first_refusal(self) -> tuple[float, float]:
-        """The upper end of the first bar."""
+        """The top of the first bar of refusals."""
         left, top, width = next(panel.refusals[0] for panel in self.panels if panel.refused)
         return left + width / 2, top
 
     @property
     def line_ends(self) -> tuple[float, float]:
-        """How high the last limit and the last rate are named, the rate below where both meet."""
+        """Heights of the labels for limit and sent, one below the other where the lines meet."""
         last = self.panels[-1]
         limit = last.y(last.pace.limit_per_second[-1])
         # The last step was hardly ever a whole one, so what was sent in it looks too slow.
@@ -161,7 +161,7 @@ class PaceChart:
 
 
 def pace_chart(sessions: Sequence[Session], plot: Plot) -> PaceChart:
-    """The last sessions side by side, as wide as they were long, but none too narrow to read."""
+    """Lays the last sessions out side by side, their widths half equal and half by duration."""
     shown = [(n, s) for n, s in enumerate(sessions, 1) if s.pace.attempts][-plot.sessions :]
     paces = []
     for _, session in shown:
@@ -183,19 +183,19 @@ def pace_chart(sessions: Sequence[Session], plot: Plot) -> PaceChart:
 
 
 def _seconds(session: Session) -> float:
-    """How long it asked; the last step may not have been over."""
+    """Seconds of asking, within the recorded steps: the last one may be incomplete."""
     longest = len(session.pace.attempts) * session.pace.step_seconds
     shortest = longest - session.pace.step_seconds
     return min(longest, max(session.asking_seconds, shortest, 0.001))
 
 
 def _unit(seconds: float) -> tuple[int, str]:
-    """The unit for so long a time: its seconds and its name."""
+    """The unit for an axis of so many seconds: its length in seconds and its name."""
     return next((size, name) for least, size, name in _UNITS if seconds >= least)
 
 
 def _round_up(least: float, round_numbers: Sequence[float]) -> float:
-    """The next round number, one of these at some power of ten.
+    """Rounds up to one of these numbers times a power of ten.
 
     >>> _round_up(7.3, (1, 2, 3, 5, 10)), _round_up(98, (1, 2, 2.5, 5, 10))
     (10.0, 100.0)
@@ -232,7 +232,7 @@ class AgesChart(NamedTuple):
 
 
 def ages_chart(counts: Mapping[str, int], title: str) -> AgesChart:
-    """Young changes, older ones, and apart from them what has no age."""
+    """Bars for recent changes, for older ones and for numbers without an age."""
     total, most = sum(counts.values()), max(counts.values(), default=0)
     future = [FUTURE] if counts.get(FUTURE) else []
     groups = {

@@ -1,4 +1,4 @@
-"""Puts the page together. Always less than 300 KB: every list in it has an end."""
+"""Renders report.html and pace.svg. A page stays below 300 KB: every list in it is bounded."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 
 def page(material: Material) -> bytes:
-    """The report as one HTML file; the same for the same files."""
+    """The report as one HTML file, deterministic."""
     return templates().get_template("report.html.jinja").render(_content(material)).encode()
 
 
@@ -81,7 +81,7 @@ def templates() -> Environment:
 
 
 def _content(material: Material) -> dict[str, Any]:
-    """What the template names, section by section."""
+    """The template's context, section by section."""
     summary, breakdown = material.summary, material.breakdown
     errors, changes = material.errors, summary.changes
     return {

@@ -1,4 +1,4 @@
-"""The report's sections: accounting, asking, faults and origin, as tables."""
+"""The report's tables: accounting, starts, latency, cost, failures, rejects, settings, files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Term(NamedTuple):
 
 
 class Sum(NamedTuple):
-    """The first figure is the sum of the others."""
+    """An equation: the whole is the sum of its parts."""
 
     whole: Term
     parts: list[Term]
@@ -100,7 +100,7 @@ _PERCENTILES = ("p50", "p95", "p99")
 
 
 def starts_table(starts: Sequence[Session]) -> PageTable:
-    """The last starts, and what the others came to."""
+    """One row per start; the earlier ones are summed up in the note."""
     earlier, shown = starts[:-_MOST_STARTS], starts[-_MOST_STARTS:]
     if len(earlier) == 1:  # one alone is never summed up
         earlier, shown = [], starts
@@ -138,7 +138,7 @@ def starts_table(starts: Sequence[Session]) -> PageTable:
 
 
 def latency_table(summary: Summary) -> PageTable:
-    """How long answers took: the median, and what all but a few stayed below."""
+    """Latency percentiles per endpoint."""
     rows = [
         (name, *(f"{figures.latency_ms[p]:,.1f} ms" for p in _PERCENTILES))
         for name, figures in summary.endpoints.items()
@@ -151,7 +151,7 @@ def latency_table(summary: Summary) -> PageTable:
 
 
 def cost_table(summary: Summary) -> PageTable:
-    """Requests and their cost by endpoint; refused ones are not billed."""
+    """Requests, refusals and cost per endpoint; refusals are not billed."""
     figures = summary.endpoints.values()
     total = (sum(e.attempts for e in figures), sum(e.refusals for e in figures), summary.cost)
     each = {name: (e.attempts, e.refusals, e.cost) for name, e in summary.endpoints.items()}
@@ -177,7 +177,7 @@ def cost_table(summary: Summary) -> PageTable:
 
 
 def cost_note(summary: Summary) -> str:
-    """What the figures of the cost leave out."""
+    """The sentence on the cost and what it leaves out."""
     if not summary.cost:
         return "No prices are set: the contract's belong under [prices.per_request]."
     return "By the prices that were set; a request that was refused for the rate is not billed."
@@ -187,7 +187,7 @@ def cost_note(summary: Summary) -> str:
 
 
 def failures_table(summary: Summary) -> PageTable:
-    """Outcomes that leave a signal unknown, the most frequent first, with what to do."""
+    """Failed lookups per outcome, the most frequent first, with the remedy."""
     counts = {kind: _count(summary, kind) for kind in REMEDY}
     rows = [
         (
@@ -207,7 +207,7 @@ def failures_table(summary: Summary) -> PageTable:
 
 
 def answers_table(errors: ErrorSummary, endpoints: int) -> PageTable:
-    """What the server said, by outcome and status, with one of its texts each.
+    """Failures by outcome, status and the server's text.
 
     ``endpoints`` is how many were asked: where all of them said the same, none is named.
     """
@@ -241,7 +241,7 @@ def _lookups(failures: Sequence[Failure]) -> int:
 
 
 def rejects_table(summary: Summary, errors: ErrorSummary | None) -> PageTable:
-    """Rows that never reached the network, by reason, with masked examples and what to do."""
+    """Rejected rows per reason, with masked examples and the remedy."""
     rows = summary.rows
     examples = errors.examples if errors else {}
     files = {each.source_file for listed in examples.values() for each in listed}
@@ -268,7 +268,7 @@ def rejects_table(summary: Summary, errors: ErrorSummary | None) -> PageTable:
 
 
 def _example(example: RejectExample, files: Collection[str]) -> str:
-    """The cell's shape and its place; the file where there are several."""
+    """A masked cell, its region and row; its file where there are several."""
     shown = example.raw_masked or "an empty cell"
     region = f" ({example.raw_region})" if example.raw_region else ""
     place = f"row {example.source_row:,}"
@@ -276,7 +276,7 @@ def _example(example: RejectExample, files: Collection[str]) -> str:
 
 
 def inconclusive(summary: Summary) -> str:
-    """What the API does not know is no failure of the run, but no answer either."""
+    """The sentence on not_found and not_applicable: not failed, but unknown."""
     kinds = (OutcomeKind.NOT_FOUND, OutcomeKind.NOT_APPLICABLE)
     count = sum(_count(summary, kind) for kind in kinds)
     if not count:
@@ -296,7 +296,7 @@ _USER = re.compile(r"(?<=//)[^/?#\s]*@")
 
 
 def settings_table(settings: Mapping[str, object]) -> PageTable:
-    """What belongs to the run's identity; the key is no setting and never among them."""
+    """The settings of the run's identity; the API key is never among them."""
     shown, others = parted(sorted(settings.items()), _MOST_SETTINGS)
     rows = []
     for name, value in shown:
@@ -313,7 +313,7 @@ def _safe(text: str) -> str:
 
 
 def files_table(files: Sequence[ListedFile]) -> PageTable:
-    """Every file beside the tables' parts, and the first parts of each table."""
+    """Files with size and SHA-256; of each table's parts only the first."""
     rows, left_out = [], []
     for table in (None, *TABLES):
         shown, others = parted((f for f in files if f.table == table), _MOST_PARTS)
@@ -338,7 +338,7 @@ def risk_version(summary: Summary) -> str:
 
 
 def versions_table(summary: Summary) -> PageTable:
-    """What made the run, and what was noted while reading."""
+    """The run's ids and versions, and facts noted while reading."""
     facts = {
         "run": summary.run_id,
         "run date": summary.run_date,

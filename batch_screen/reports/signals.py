@@ -69,7 +69,7 @@ def _table(endpoint: Endpoint, regions: Mapping[str, Mapping[str, int]], title: 
 
 
 def _counts(endpoint: Endpoint, values: Mapping[str, int]) -> list[int]:
-    """What is positive first, what is unknown last."""
+    """Counts in the order of the columns: positive first, unknown last."""
     if not endpoint.answers_date:
         return [values.get(value, 0) for value in (YES, NO, UNKNOWN)]
     young = sum(values.get(band, 0) for band in RECENT)
@@ -108,7 +108,7 @@ _TEXT_CHARACTERS = 120
 
 
 def changes_table(changes: Changes) -> PageTable:
-    """Numbers by endpoint and by what became of their signal since."""
+    """Changes since the previous run, per endpoint."""
     rows = [
         (name, *(f"{counts.get(change, 0):,}" for change in _CHANGES))
         for name, counts in changes.endpoints.items()
@@ -124,7 +124,7 @@ def changes_table(changes: Changes) -> PageTable:
 
 
 def cohorts_table(cohorts: Sequence[Cohort]) -> PageTable:
-    """Regions or blocks in which unusually many became positive at once."""
+    """Cohorts with an unusual rise of positives."""
     shown, others = parted(cohorts, MOST_ROWS // 2)
     rows = [
         (
@@ -151,7 +151,7 @@ def cohorts_table(cohorts: Sequence[Cohort]) -> PageTable:
 
 
 def thresholds_table(thresholds: Sequence[Judgement]) -> PageTable:
-    """Each bound with what was seen; crossed ones first."""
+    """Thresholds with the observed figure, crossed ones first."""
     ordered = sorted(thresholds, key=lambda each: not each.crossed)
     shown, others = parted(ordered, MOST_ROWS)
     rows = []

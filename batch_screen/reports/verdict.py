@@ -1,4 +1,4 @@
-"""The first thing a reader sees: how the run ended, what it found, and what to look at."""
+"""The head of the report: how the run ended, what it found, what to do next."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Material(NamedTuple):
 def material_of(
     layout: Layout, summary: Summary, breakdown: Breakdown, files: Sequence[ListedFile]
 ) -> Material:
-    """Of a complete run, whose written parts must be whole."""
+    """Reads the material of a complete run, whose parts must be whole."""
     return Material(summary, breakdown, summarise_errors(layout.parts(ERRORS)), files)
 
 
@@ -44,7 +44,7 @@ class Sign(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """One of the few figures that stand large."""
+    """A headline figure and its label."""
 
     value: str
     label: str
@@ -61,7 +61,7 @@ class RunVerdict(NamedTuple):
 
 
 def verdict_of(material: Material) -> RunVerdict:
-    """How the run ended and what deserves a look."""
+    """The verdict on a run: tone, sentence, next steps, signs and figures."""
     summary, signs = material.summary, material.breakdown and material.breakdown.signs
     is_poor = summary.has_too_many_failures or _crossed(summary)
     tone = STOPPED if summary.is_stopped else POOR if is_poor else GOOD
@@ -176,7 +176,7 @@ def _figures(material: Material) -> Iterator[Figure]:
 
 
 def what_is_recent(summary: Summary) -> str:
-    """When a SIM or device counts as changed lately, by what was asked; or nothing."""
+    """The sentence that defines changed lately, for the endpoints asked; or nothing."""
     asked = {Endpoint(name) for name in summary.endpoints}
     rules = []
     if any(endpoint.answers_date for endpoint in asked):

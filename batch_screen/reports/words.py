@@ -1,4 +1,4 @@
-"""Figures, names and tables as the report writes them."""
+"""Formatting and wording of the report's figures, names and tables."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def title_of(endpoint: Endpoint, settings: Mapping[str, object]) -> str:
 
 
 def window(settings: Mapping[str, object]) -> str:
-    """The time that a check was asked about, if the settings say it.
+    """A check's window in words; empty where the settings do not have it.
 
     >>> window({"screening.max_age_minutes": 90}), window({})
     ('in the last 90 minutes', '')
@@ -69,7 +69,7 @@ def window(settings: Mapping[str, object]) -> str:
 
 
 def age_words(value: str) -> str:
-    """A band of ages, or what there is in place of an age, as a reader says it.
+    """An age band, or what replaces it, in words.
 
     >>> age_words("<2d"), age_words("none_reported")
     ('1 day', 'none reported')
@@ -78,12 +78,12 @@ def age_words(value: str) -> str:
 
 
 def region_name(region: str) -> str:
-    """The region, or what there is in its place."""
+    """The region's code, or words where there is none."""
     return {NO_REGION: "no region", NO_COUNTRY: "no country"}.get(region, region)
 
 
 def share(part: float, whole: float) -> str:
-    """A share in percent; one that is small but there does not become zero.
+    """A percentage; a small share that is not zero is never shown as zero.
 
     >>> share(3, 100), share(1, 1_000_000), share(0, 7), share(999_999, 1_000_000), share(1, 0)
     ('3.0 %', '< 0.1 %', '0 %', '> 99.9 %', '–')
@@ -99,7 +99,7 @@ def share(part: float, whole: float) -> str:
 
 
 def size(count: int) -> str:
-    """So many bytes in a unit that fits.
+    """A byte count in a readable unit.
 
     >>> size(812), size(53_000), size(7_340_032)
     ('812 bytes', '51.8 KiB', '7.0 MiB')
@@ -111,7 +111,7 @@ def size(count: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in two units at most.
+    """Seconds in at most two units.
 
     >>> duration(7.25), duration(754), duration(100_000)
     ('7.2 s', '12 min 34 s', '27 h 46 min')
@@ -123,12 +123,12 @@ def duration(seconds: float) -> str:
 
 
 def moment(at: datetime) -> str:
-    """An instant, to the second."""
+    """A timestamp to the second, in UTC."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def counted(count: int, one: str, many: str = "") -> str:
-    """A count and its noun.
+    """A count with its noun, singular or plural.
 
     >>> counted(1, "number"), counted(2_105, "number"), counted(0, "has", "have")
     ('1 number', '2,105 numbers', '0 have')
@@ -175,7 +175,7 @@ T = TypeVar("T")
 
 
 def parted(things: Iterable[T], most: int) -> tuple[list[T], list[T]]:
-    """The first things, and those that are too many; one alone is never too many.
+    """Splits a list at a limit; a single item beyond it is kept.
 
     >>> parted("abcd", 3), parted("abcd", 2)
     ((['a', 'b', 'c', 'd'], []), (['a', 'b'], ['c', 'd']))

@@ -1,4 +1,4 @@
-"""What is true of a number: when its SIM and device last changed, whether calls are forwarded.
+"""Ground truth per number: the last change of SIM and device, and call forwarding.
 
 Pure: everything follows from the number, the seed and the reference instant, so two
 sandboxes with the same settings agree, a check agrees with the date beside it, and a test
@@ -30,7 +30,7 @@ _EIGHT = struct.Struct(">8Q")
 
 
 class Population(msgspec.Struct, frozen=True, kw_only=True):
-    """How common things are among the numbers that are not magic; every share is 0 to 1."""
+    """Shares among the numbers that are not magic, each 0 to 1."""
 
     swapped_share: float = 0.03
     """SIM (and, on its own, device) changed within the last 2,400 minutes."""
@@ -47,7 +47,7 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything besides the question that decides an answer."""
+    """All that decides an answer besides the question."""
 
     seed: int
     now: datetime

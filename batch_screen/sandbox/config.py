@@ -1,4 +1,4 @@
-"""How a sandbox behaves, as one frozen record."""
+"""The configuration of a sandbox, as one frozen record."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Where to append one JSON line per request; it holds whole numbers."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be meant, with the values that can."""
+        """Raises ``ConfigurationError``, with the values that are accepted."""
         unknown = [name for name in self.profiles if name not in PROFILES]
         if unknown:
             raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Sends a reply, whole or broken as its delivery asks, and keeps what became of it."""
+"""Delivers one reply, whole or broken on purpose, and records the outcome."""
 
 from __future__ import annotations
 

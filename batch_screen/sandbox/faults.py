@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: what becomes of an honest answer under each behaviour.
+"""Fault injection: how each behaviour changes an honest answer.
 
 Pure: the server sends what ``disturbed`` returns. Beside a status and a body a reply says
 how it is delivered, for some faults lie below HTTP. Who meets a fault is said in ``profiles``.
@@ -31,7 +31,7 @@ _HTML = b"<!DOCTYPE html><html><body><h1>%s</h1></body></html>\n"
 
 
 class Delivery(Enum):
-    """What happens on the connection."""
+    """How a reply is delivered on the connection."""
 
     WHOLE = auto()
     CUT = auto()  # half of the body that was promised, then the end
@@ -41,7 +41,7 @@ class Delivery(Enum):
 
 
 class SandboxReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes back to the client; ``is_clean`` marks a whole, honest 200."""
+    """A response and how to deliver it; ``is_clean`` marks a whole, honest 200."""
 
     status: int  # 0: what is sent has none
     body: bytes
@@ -57,7 +57,7 @@ class SandboxReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Circumstances(msgspec.Struct, frozen=True):
-    """What the faults need to know besides the question."""
+    """What faults depend on besides the question."""
 
     dialect: Dialect
     slow_seconds: float
@@ -85,7 +85,7 @@ def problem_reply(problem: Problem, dialect: Dialect, *headers: tuple[str, str])
 def disturbed(
     fault: Fault, honest: SandboxReply, question: Question, circumstances: Circumstances
 ) -> SandboxReply:
-    """The honest reply as the fault changes it; the four that are facts change nothing."""
+    """Applies the fault to the honest reply; the four that are facts change nothing."""
     reply = _changed(fault.behaviour, honest, question, circumstances)
     return replace(
         reply,

@@ -1,4 +1,4 @@
-"""Who may pass: keys, the revocation of keys, the rate limit and the quota, in this order.
+"""Admission: keys, the revocation of keys, the rate limit and the quota, in this order.
 
 Pure but for its counters: the instant of each request is passed in.
 """
@@ -29,7 +29,7 @@ class Gate:
         self.after_revocation = 0
 
     def change(self, config: SandboxConfig) -> None:
-        """Other keys and bounds from now on; what was counted stays."""
+        """Applies other keys and bounds; what was counted stays."""
         self._keys = frozenset(config.keys) - frozenset(config.expired_keys)
         self._revoke_after = config.revoke_keys_after
         self._limits = self._changed_limits(config)

@@ -1,4 +1,4 @@
-"""Answers of servers that mean harm: bombs, drips, floods, answers of others, poisoned texts.
+"""Hostile answers: bombs, drips, floods, somebody else's answers, poisoned texts.
 
 Most of them cannot be said with a web server's means, so a reply holds the very bytes. Pure,
 as ``faults`` is; nothing here is ever the truth about a number.
@@ -62,18 +62,18 @@ _POISON = (
 
 
 def poisoned_fields(number: str, key: str) -> dict[str, object]:
-    """An error's code and message, with all that must not reach a terminal, a sheet or a log."""
+    """An error whose texts hold formulas, escapes, markup, the number and the key."""
     poison = _POISON[int(number[-3:]) % len(_POISON)]
     return {"status": 422, "code": poison, "message": f"{poison} {number} {key}"}
 
 
 def foreign_fields() -> dict[str, object]:
-    """A success that says itself whose it is: somebody else's."""
+    """A success that names another number."""
     return {**_EVERY_FIELD, "phoneNumber": FOREIGN_NUMBER}
 
 
 def odd_document(number: str) -> bytes:
-    """A body that careless readers take for JSON."""
+    """A malformed body that lenient parsers take for JSON."""
     return _ODD_DOCUMENTS[int(number[-3:]) % len(_ODD_DOCUMENTS)]
 
 

@@ -1,4 +1,4 @@
-"""How long the sandbox takes to answer, drawn from a distribution."""
+"""Response latency: fixed, uniform or lognormal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     sigma: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuses what is no waiting time."""
+        """Raises ``ConfigurationError`` for what is no waiting time."""
         upto = self.seconds if self.upto_seconds is None else self.upto_seconds
         if not (0 <= self.seconds <= upto < math.inf and 0 <= self.sigma < math.inf):
             raise ConfigurationError(
@@ -31,7 +31,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """A latency as written on a command line.
+        """Parses the notation of the command line.
 
         >>> Latency.parse("uniform:0.1:0.5")
         Latency(seconds=0.1, upto_seconds=0.5, sigma=0.0)
@@ -49,7 +49,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         raise ConfigurationError(f"{text!r} is no latency: give {_SHAPES}")
 
     def draw(self, chance: float) -> float:
-        """Seconds at one point of the distribution; ``chance`` lies in [0, 1).
+        """The latency at the quantile ``chance``, in [0, 1).
 
         >>> Latency(seconds=1.0, upto_seconds=3.0).draw(0.5)
         2.0

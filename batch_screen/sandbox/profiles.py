@@ -27,7 +27,7 @@ from batch_screen.sandbox.magic import (
 
 
 class Of(StrEnum):
-    """What a share is a share of."""
+    """The unit that a share applies to."""
 
     LOOKUPS = "lookups"
     NUMBERS = "numbers"  # the same ones at every endpoint
@@ -230,7 +230,7 @@ PROFILES: dict[str, Profile] = {
 
 
 class FaultChoice:
-    """Chooses for one sandbox by numbers and rules; a lookup meets the same faults every time."""
+    """Chooses the fault of a request; the same lookup meets the same faults every time."""
 
     def __init__(self, seed: int, rules: Sequence[FaultRule]) -> None:
         self._seed = seed
@@ -238,7 +238,7 @@ class FaultChoice:
         self._for_some = tuple(rule for rule in rules if rule.share < 1)
 
     def fault(self, question: Question, times_asked: int) -> Fault | None:
-        """``times_asked`` counts this request.
+        """The fault that this request meets, if any; it is the ``times_asked``-th for its lookup.
 
         A rule for every lookup beats the magic numbers, and those beat rules for a share;
         but what is harmless gives way, so that not all is well where all is compressed.

@@ -26,7 +26,7 @@ _CLOSE_SECONDS = 0.05  # those who hang on purpose would hang for ever
 
 
 class RunningSandbox:
-    """A sandbox that listens; belongs to the loop it was started in."""
+    """A listening sandbox; belongs to the loop it was started in."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Answers one HTTP request after another as the API would, strictly by its page.
+"""Answers HTTP requests as the API would, strictly by its page.
 
 Order of the checks, as a gateway has it: path, method, key, rate and quota, media type,
 body; then the answer, and last what a fault makes of it. Built on aiohttp's low-level
@@ -155,7 +155,7 @@ class SandboxServer:
     def _objection(
         self, request: web.BaseRequest, endpoint: Endpoint | None, arrived: float
     ) -> Problem | None:
-        """What is wrong with a request besides its body."""
+        """The problem with a request apart from its body."""
         if endpoint is None:
             return contract.NOT_FOUND
         if request.method != "POST":
@@ -180,7 +180,7 @@ class SandboxServer:
         return disturbed(fault, reply, question, self._circumstances) if fault else reply
 
     def _outage(self) -> Fault | None:
-        """What everybody meets just now."""
+        """The fault of the present outage, if there is one."""
         met = self._outages.meet(self._clock())
         if met is None:
             return None
@@ -190,7 +190,7 @@ class SandboxServer:
         return Fault(outage.behaviour or Behaviour.RESET)
 
     def _control(self, request: web.BaseRequest) -> web.Response:
-        """The sandbox's own pages; they are not counted."""
+        """The sandbox's own pages, which are not counted."""
         match request.method, request.path.removeprefix(CONTROL_PATH):
             case "GET", "statistics":
                 detail = request.query.get("detail") == "1"

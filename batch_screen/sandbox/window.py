@@ -1,4 +1,4 @@
-"""Counts and limits requests by the second: the kinds of rate limit that servers keep.
+"""Rate limits by the second: sliding window, fixed window, token bucket.
 
 Pure: instants are passed in and must not run backwards; knows neither clock nor HTTP.
 """
@@ -12,7 +12,7 @@ from typing import Protocol
 
 
 class SlidingSecond:
-    """The events of the last second, one already full second apart falling out.
+    """Counts the events of the last second; one that is exactly a second old is out.
 
     Costs constant time per event, spread over all of them, and the memory of one second.
     """
@@ -33,7 +33,7 @@ class SlidingSecond:
 
 
 class Window(StrEnum):
-    """What a limit of so many a second means to the server that keeps it."""
+    """How a server's limit per second counts."""
 
     SLIDING = "sliding"  # in no second, wherever it begins, more than that
     FIXED = "fixed"  # in no second of the clock more: twice as many around its tick
@@ -41,7 +41,7 @@ class Window(StrEnum):
 
 
 class RateLimit(Protocol):
-    """Who keeps a limit; a refused request takes nothing from it."""
+    """A rate limit; a refused request takes nothing from it."""
 
     per_second: int
     """May be changed between two requests; what was taken stays taken."""
@@ -60,7 +60,7 @@ class RateLimit(Protocol):
 
 
 class SlidingLimit(RateLimit):
-    """Never more than ``per_second`` requests less than a second apart."""
+    """Sliding window: never more than ``per_second`` requests less than a second apart."""
 
     def __init__(self, per_second: int) -> None:
         self.per_second = per_second
@@ -74,7 +74,7 @@ class SlidingLimit(RateLimit):
 
 
 class FixedLimit(RateLimit):
-    """Never more than ``per_second`` requests between two whole seconds of the clock."""
+    """Fixed window: never more than ``per_second`` requests in a second of the clock."""
 
     def __init__(self, per_second: int) -> None:
         self.per_second = per_second
@@ -93,7 +93,7 @@ class FixedLimit(RateLimit):
 
 
 class TokenBucket(RateLimit):
-    """A request takes a token; ``per_second`` come back each second, and no more fit in."""
+    """Token bucket: a request takes a token, and ``per_second`` come back each second."""
 
     def __init__(self, per_second: int) -> None:
         self.per_second = per_second
@@ -114,7 +114,7 @@ class TokenBucket(RateLimit):
 
 
 def rate_limit(window: Window, per_second: int) -> RateLimit:
-    """A limit of which nothing is taken yet."""
+    """A fresh limit of this kind."""
     return _KINDS[window](per_second)
 
 

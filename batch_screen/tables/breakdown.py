@@ -1,4 +1,4 @@
-"""What a run found, by region, signal and age, counted from its written results.
+"""Breakdown of a run's results by region, signal and age band, from the written parts.
 
 Ages and flags are those of the risk view, as they stand in the rows: nothing is worked out anew.
 A number counts once however many rows it stands in. Of each shard only counts are kept, by all
@@ -41,7 +41,7 @@ _FLAGS = {
 
 
 class Signs(msgspec.Struct, frozen=True):
-    """Numbers with a flag of the risk view, each in one field of the first four.
+    """Numbers per flag of the risk view; each number is in one of the first four fields at most.
 
     ``unknown``: no flag is true, and that of a signal which was asked is null. ``unanswered``:
     those of the unknown for which a lookup of such a signal failed; the others have all their
@@ -74,7 +74,7 @@ class Breakdown(msgspec.Struct, frozen=True):
 
 
 def break_down(paths: Sequence[Path], endpoints: Sequence[Endpoint]) -> Breakdown:
-    """Counts over written parts of ``results``, of the endpoints that were asked."""
+    """The breakdown of written parts of ``results``, for the endpoints that were asked."""
     kinds = None
     for shard in _shards(paths):
         kinds = added(kinds, tally(shard, endpoints))
@@ -82,7 +82,7 @@ def break_down(paths: Sequence[Path], endpoints: Sequence[Endpoint]) -> Breakdow
 
 
 def tally(shard: pl.LazyFrame, endpoints: Sequence[Endpoint]) -> pl.DataFrame:
-    """How many of a shard's numbers are alike in region, answers and flags.
+    """Counts of a shard's unique numbers, grouped by region, answers and flags.
 
     A row for each kind, with the columns of ``results`` that make it one, and ``numbers``.
     """
@@ -94,12 +94,12 @@ def tally(shard: pl.LazyFrame, endpoints: Sequence[Endpoint]) -> pl.DataFrame:
 
 
 def added(some: pl.DataFrame | None, more: pl.DataFrame) -> pl.DataFrame:
-    """Two tallies as one; None: there is none yet."""
+    """The sum of two tallies; ``some`` is None at first."""
     return more if some is None else sums(some, more)
 
 
 def broken_down(kinds: pl.DataFrame | None, endpoints: Sequence[Endpoint]) -> Breakdown:
-    """What the tally of all shards says of the endpoints that were asked."""
+    """The breakdown from the tally of all shards, for the endpoints that were asked."""
     values: dict[str, dict[str, dict[str, int]]] = {endpoint.value: {} for endpoint in endpoints}
     if kinds is None:
         return Breakdown(0, Signs(), values)
@@ -115,7 +115,7 @@ def broken_down(kinds: pl.DataFrame | None, endpoints: Sequence[Endpoint]) -> Br
 
 
 def _shards(paths: Sequence[Path]) -> Iterator[pl.LazyFrame]:
-    """The parts; of those that hold several shards, one row group after the other."""
+    """Lazy frames shard by shard: a part, or the row groups of a part with several shards."""
     for path in paths:
         metadata = pq.read_metadata(path)
         scan = pl.scan_parquet(path, hive_partitioning=False)
@@ -171,7 +171,7 @@ def _signs(endpoints: Sequence[Endpoint]) -> list[pl.Expr]:
 
 
 def _unknown(asked: Sequence[Endpoint]) -> tuple[pl.Expr, pl.Expr]:
-    """Whether a signal that was asked has no flag, and whether that is so for want of an answer.
+    """Masks: a signal that was asked has no flag, and it has none for want of an answer.
 
     What was not asked is null in every row, and says nothing about the number.
     """

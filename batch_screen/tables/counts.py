@@ -1,4 +1,4 @@
-"""Figures per endpoint, counted from tables of outcomes: written parts, or shards in the state."""
+"""Lookup figures per endpoint, from tables of outcomes: written parts, or shards in the state."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 def scans_of(paths: Sequence[Path]) -> list[pl.LazyFrame]:
-    """Parquet files with the columns ``schema.LOOKUP``, to be counted together."""
+    """One lazy scan over Parquet files with the columns ``schema.LOOKUP``, or none."""
     return [pl.scan_parquet(list(paths))] if paths else []
 
 
@@ -49,18 +49,18 @@ def count_lookups(tables: Iterable[pl.LazyFrame], prices: Prices) -> dict[str, L
 
 
 def tally(table: pl.LazyFrame) -> LookupCounts:
-    """What is counted of one table."""
+    """The counts of one table."""
     # One after the other: collect_all would keep the table for all of them.
     return LookupCounts(*(count.collect(engine="streaming") for count in _counts(table)))
 
 
 def added(some: LookupCounts | None, more: LookupCounts) -> LookupCounts:
-    """Two tallies as one; None: there is none yet."""
+    """The sum of two tallies; ``some`` is None at first."""
     return more if some is None else LookupCounts(*map(sums, some, more))
 
 
 def figures_of(counts: LookupCounts | None, prices: Prices) -> dict[str, Lookups]:
-    """Figures per endpoint from what was counted of all tables."""
+    """Figures per endpoint from the summed counts."""
     if counts is None:
         return {}
     by_outcome, figures, tenths = counts
@@ -82,7 +82,7 @@ def figures_of(counts: LookupCounts | None, prices: Prices) -> dict[str, Lookups
 def with_left(
     counted: Mapping[str, Lookups], endpoints: Iterable[Endpoint], planned: int
 ) -> dict[str, Lookups]:
-    """The figures of every endpoint, with what is left of the ``planned`` lookups of each."""
+    """Figures of every endpoint, with the lookups of ``planned`` that are still open."""
     none = Lookups(0, {}, 0, 0, 0, 0, {}, 0.0)
     figures = {e.value: counted.get(e.value, none) for e in endpoints}
     return {
@@ -92,7 +92,7 @@ def with_left(
 
 
 def count_saved(counted: Mapping[str, Lookups], named: Iterable[Endpoint], prices: Prices) -> Saved:
-    """Lookups that took no request; ``named`` are the endpoints that were to be asked."""
+    """Requests saved; ``named`` are the endpoints that were to be asked."""
     names = {endpoint.value for endpoint in named}
     saved = {name: f.derived + f.reused + f.unchanged for name, f in counted.items()}
     cost = sum(n * prices.per_request.get(Endpoint(name), 0.0) for name, n in saved.items())
@@ -109,7 +109,7 @@ def count_saved(counted: Mapping[str, Lookups], named: Iterable[Endpoint], price
 
 
 def _counts(table: pl.LazyFrame) -> list[pl.LazyFrame]:
-    """By outcome, by endpoint, and by tenth of a millisecond.
+    """Group-bys by outcome, by endpoint, and by latency in tenths of a millisecond.
 
     Percentiles come from the number of lookups at each tenth: polars' quantile holds every
     latency at once, in all 0.9 GiB for nine million lookups.
@@ -152,7 +152,7 @@ def _without_request() -> dict[str, pl.Expr]:
 
 
 def sums(some: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
-    """Two tables of counts as one: what is no count is the key."""
+    """Adds up two tables of counts; the columns that are no integers are the key."""
     keys = [name for name, dtype in some.schema.items() if dtype != pl.Int64]
     return pl.concat([some, more]).group_by(keys).agg(pl.all().sum())
 

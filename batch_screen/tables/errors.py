@@ -72,7 +72,7 @@ _FORMULA = re.compile(
 
 
 def reject_errors(rejects: pl.DataFrame, remedies: Mapping[str, str], run_id: str) -> pl.DataFrame:
-    """Rows of ``schema.ERRORS`` for rejects with the columns ``schema.REJECT``."""
+    """Rejects (``schema.REJECT``) as rows of ``schema.ERRORS``."""
     return conform(
         rejects.with_columns(
             run_id=pl.lit(run_id),
@@ -85,7 +85,7 @@ def reject_errors(rejects: pl.DataFrame, remedies: Mapping[str, str], run_id: st
 
 
 def lookup_errors(outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
-    """Rows of ``schema.ERRORS`` for the outcomes that lack a value though they were due."""
+    """Failed lookups as rows of ``schema.ERRORS``; lookups that a plan spares are none."""
     failed = outcomes.filter(
         pl.col("outcome") != OutcomeKind.SUCCESS.value,
         ~pl.col("reason").is_in([*SPARED]).fill_null(value=False),
@@ -156,7 +156,7 @@ def _text(value: str) -> str:
 
 
 def guard(cell: str) -> str:
-    """The cell, made text for spreadsheets that would run it as a formula.
+    """Quotes a cell that a spreadsheet would run as a formula.
 
     >>> guard("+4915•••••89"), guard("mobile")
     ("'+4915•••••89", 'mobile')
@@ -177,7 +177,7 @@ _TEXT_CHARACTERS = 120
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Lookups of one endpoint that ended alike; ``code`` and ``detail`` are of one of them."""
+    """Failed lookups alike in endpoint, outcome and status; ``code`` and ``detail`` are samples."""
 
     endpoint: str
     outcome: str
@@ -188,7 +188,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class RejectExample(msgspec.Struct, frozen=True):
-    """A rejected row: the first of its reason, or the last."""
+    """A sample of the rows rejected for one reason, masked."""
 
     raw_masked: str
     raw_region: str
@@ -212,7 +212,7 @@ def summarise_errors(paths: Sequence[Path]) -> ErrorSummary:
 
 
 def _failures(errors: pl.LazyFrame) -> list[Failure]:
-    """Grouped by what has few values: codes and texts are the server's, and endlessly many."""
+    """Groups by columns with few values: codes and texts are the server's, and unbounded."""
     keys = ("endpoint", "reason", "http_status")
     counted = (
         errors.filter(pl.col("kind") == "failure")

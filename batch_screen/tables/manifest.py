@@ -1,4 +1,4 @@
-"""What a finished run leaves beside its data: schema, manifest, latest.json, marker.
+"""Metadata of a finished run beside its data: schema, manifest, latest.json, marker.
 
 Written in that order, each whole: a reader that sees the marker sees everything.
 """
@@ -47,7 +47,7 @@ def write_schema(layout: Layout, kept: Mapping[str, pl.DataType]) -> None:
 
 
 def list_files(layout: Layout) -> list[ListedFile]:
-    """The manifest's entries for all that was written so far, but for the report on it."""
+    """The manifest's entries for everything written so far, except the report."""
     parts = [(path, table) for table in DATA_FOLDERS for path in layout.parts(table)]
     others = [(path, None) for path in layout.reports if path != layout.html]
     with ordered_map(lambda each: _listed(layout.folder, *each), [*parts, *others]) as listed:
@@ -71,7 +71,7 @@ def write_manifest(layout: Layout, listed: Sequence[ListedFile], shards: int) ->
 
 
 def is_whole(layout: Layout) -> bool:
-    """Whether the run was marked complete and every file of its manifest is still there."""
+    """Whether the run is marked complete and every file of its manifest has its size."""
     if not layout.marker.exists():
         return False
     try:

@@ -1,4 +1,4 @@
-"""Opens Parquet parts that may be damaged, and brings a number's tables together.
+"""Reads Parquet parts that may be damaged, the same part of every table together.
 
 A number lies in the same part of every table, so what the tables say of each other is seen
 part by part: never more than one part of each is in memory. pyarrow reads, since polars panics
@@ -96,7 +96,7 @@ def read_part(layout: Layout, number: int, present: Mapping[str, Path]) -> Itera
 
 
 def _shards_of(name: str, paths: Sequence[Path]) -> tuple[int, int]:
-    """How many shards there are in all and how many in these files, or (0, 1): they do not say."""
+    """The number of shards in all and in these files; (0, 1) where the files do not say."""
     try:
         with readable():
             found = set()

@@ -1,4 +1,4 @@
-"""The run in figures, counted from the files that were written, not from counters.
+"""Run figures, counted from the written files and not from counters.
 
 Accounting that must hold: input rows = accepted + rejected, and lookups = unique numbers ×
 endpoints = success + each failure + skipped.
@@ -40,7 +40,7 @@ class Coverage(msgspec.Struct, frozen=True):
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """Requests that were not made, for the same answers, and what they would have cost.
+    """Requests saved, and what they would have cost.
 
     ``dates_asked`` are requests to dates that nobody had named, where a window did not reach
     back far enough: these were made besides.
@@ -147,7 +147,7 @@ _NUMBERS = re.compile(rb"\[\n[\s\d.,eE+-]*\n\s*\]")
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """What became of the input's rows."""
+    """Row counts of the input."""
 
     read: int
     accepted: int
@@ -158,7 +158,7 @@ class Rows(msgspec.Struct, frozen=True):
 
 
 class Lookups(msgspec.Struct, frozen=True):
-    """What became of one endpoint's lookups; ``total`` of them have an outcome.
+    """Lookup figures of one endpoint; ``total`` of them have an outcome.
 
     ``positives``: swapped, active, or a date. ``unanswered``: requests that a crash left
     without a saved answer; they may have been billed and are not in the cost. ``left``: lookups
@@ -183,7 +183,7 @@ class Lookups(msgspec.Struct, frozen=True):
 
     @property
     def spared(self) -> int:
-        """Lookups that were skipped because a plan spares them; none of them has failed."""
+        """Lookups that a plan spares: skipped, and not failed."""
         return self.unchanged + self.not_needed
 
     @property
@@ -194,7 +194,7 @@ class Lookups(msgspec.Struct, frozen=True):
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """Why a run was stopped before its end; ``cause`` is masked.
+    """Why a run stopped before its end; ``cause`` is masked.
 
     ``endpoints`` are those that failed by themselves: the others are answered.
     """
@@ -205,12 +205,12 @@ class Ending(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, error: BaseException, cause: str) -> Ending:
-        """That of an error, worded so."""
+        """The ending for an error, with this wording."""
         return cls(cause, exit_code_of(error), list(getattr(error, "endpoints", ())))
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """A threshold, and what was ``seen``: a share, or an amount; None where ``note`` says why."""
+    """A threshold and its observed figure: a share, an amount, or None with a ``note``."""
 
     expr: str
     seen: float | None = None
@@ -289,7 +289,7 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def count_rows(plan: Plan) -> Rows:
-    """The plan's rows. Raises if they do not add up."""
+    """Row counts of the plan. Raises if they do not add up."""
     rejected = sum(plan.rejected.values())
     _must_agree("input rows", plan.rows, "accepted + rejected", plan.accepted + rejected)
     return Rows(
@@ -328,7 +328,7 @@ def check_accounting(  # noqa: PLR0913 (what must agree with what)
 
 
 def write_summary(path: Path, summary: Summary) -> None:
-    """summary.json: no phone number, no key."""
+    """Writes summary.json, which holds no phone number and no key."""
 
     def on_one_line(numbers: re.Match[bytes]) -> bytes:
         return b" ".join(numbers[0].split()).replace(b"[ ", b"[").replace(b" ]", b"]")
@@ -338,7 +338,7 @@ def write_summary(path: Path, summary: Summary) -> None:
 
 
 def read_summary(path: Path) -> Summary:
-    """The figures of a run that is complete."""
+    """The summary of a complete run. Raises ``OutputError``."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Summary)
     except (OSError, ValueError) as error:  # msgspec's, or bytes that are no UTF-8

@@ -1,4 +1,4 @@
-"""Which thresholds a complete run has crossed: a pure function of its figures and the last ones.
+"""Judges the thresholds of a complete run: a pure function of its figures and the previous run's.
 
 A figure that cannot be counted (no lookup was answered, no run came before) crosses nothing, and
 the judgement says why.
@@ -31,7 +31,7 @@ def judged(summary: Summary, guards: Guards, previous: Summary | None) -> Summar
 
 
 def judge(threshold: Threshold, summary: Summary, previous: Summary | None) -> Judgement:
-    """Whether the threshold is crossed, by what was seen: a share, or an amount."""
+    """Judges one threshold by the figure observed: a share, or an amount."""
     seen = figure(threshold, summary)
     if not threshold.is_change:
         return _judgement(threshold, seen)
@@ -90,7 +90,7 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _change(before: float, now: float) -> float:
-    """By how much of itself a figure has changed.
+    """The relative change of a figure.
 
     >>> _change(200, 150), _change(0, 0)
     (-0.25, 0.0)
