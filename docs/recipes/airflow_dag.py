@@ -1,7 +1,7 @@
-"""A DAG for Airflow 3: screens every night, and tells retries by exit code.
+"""A DAG for Airflow 3: screens every night, and retries by exit code.
 
 The key's file is named in batch-screen.toml. For budget.* or schedule.stop_at take the 4 out of
-MAY_PASS: such a run is meant to go on tomorrow, and not ten minutes later.
+MAY_PASS: such a run is meant to be resumed tomorrow, not ten minutes later.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def screen(data_interval_end: datetime | None = None) -> dict[str, object]:
     """Screens; what comes back is where the run lies and which thresholds it has crossed."""
     # The night's own date, so that a retry after midnight resumes the same run.
     day = (data_interval_end or datetime.now(UTC)).strftime("%Y-%m-%d")
-    told = ["--summary-file", str(SUMMARY), "--run-date", day]
-    with subprocess.Popen([*COMMAND, *SETTINGS, *told]) as process:
+    options = ["--summary-file", str(SUMMARY), "--run-date", day]
+    with subprocess.Popen([*COMMAND, *SETTINGS, *options]) as process:
         try:
             code = process.wait()
         except BaseException:  # the task is killed: the run saves what it has
@@ -37,7 +37,7 @@ def screen(data_interval_end: datetime | None = None) -> dict[str, object]:
             process.wait(SECONDS_TO_SAVE)
             raise
     if code in MAY_PASS:
-        raise AirflowException(f"batch-screen ended with {code}: it goes on with the next try")
+        raise AirflowException(f"batch-screen ended with {code}: the next try resumes it")
     if code not in COMPLETE:
         raise AirflowFailException(f"batch-screen ended with {code}: see its last line")
     summary = json.loads(SUMMARY.read_text("utf-8"))

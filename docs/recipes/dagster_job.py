@@ -1,7 +1,7 @@
-"""A job and its schedule for Dagster 1.9 or newer: screens, and tells retries by exit code.
+"""A job and its schedule for Dagster 1.9 or newer: screens, and retries by exit code.
 
 The key's file is named in batch-screen.toml. For budget.* or schedule.stop_at take the 4 out of
-MAY_PASS: such a run is meant to go on tomorrow, and not ten minutes later.
+MAY_PASS: such a run is meant to be resumed tomorrow, not ten minutes later.
 """
 
 import json
@@ -36,8 +36,8 @@ def screen(context: OpExecutionContext) -> str:
     """Screens, and returns the run's id."""
     # The night's own date, so that a retry after midnight resumes the same run.
     day = context.run.tags.get(DAY) or datetime.now(UTC).strftime("%Y-%m-%d")
-    told = ["--summary-file", str(SUMMARY), "--run-date", day]
-    with subprocess.Popen([*COMMAND, *SETTINGS, *told]) as process:
+    options = ["--summary-file", str(SUMMARY), "--run-date", day]
+    with subprocess.Popen([*COMMAND, *SETTINGS, *options]) as process:
         try:
             code = process.wait()
         except BaseException:  # the run is ended: what was answered is saved

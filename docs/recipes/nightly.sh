@@ -2,8 +2,8 @@
 # Starts tonight's run, and starts it again where the exit code says that it may go on.
 # All arguments go to "batch-screen run". RETRY_WAITS are the pauses before the retries, in seconds.
 #
-# With budget.* or schedule.stop_at take the 4 out of the list below: such a run is meant to go on
-# tomorrow, and not ten minutes later. several-nights.sh is for that.
+# With budget.* or schedule.stop_at take the 4 out of the list below: such a run is meant to be
+# resumed tomorrow, not ten minutes later. several-nights.sh is for that.
 
 set -u
 day=$(date -u +%F) # said outright, so that a retry after midnight resumes the same run

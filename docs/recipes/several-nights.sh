@@ -11,6 +11,6 @@ kept=${KEPT:-/srv/screened-run-date}
 batch-screen run "$@" --run-date "$(cat "$kept")"
 code=$?
 case $code in
-0 | 3) rm "$kept" ;; # complete; after any other code it is the same run that goes on
+0 | 3) rm "$kept" ;; # complete; after any other code the next night resumes the same run
 esac
 exit "$code"

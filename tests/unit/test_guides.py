@@ -14,7 +14,16 @@ import batch_screen
 from batch_screen.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
-GUIDES = ["alarms", "audit", "loading", "nightly", "numbers", "privacy", "troubleshooting"]
+GUIDES = [
+    "alarms",
+    "audit",
+    "loading",
+    "nightly",
+    "numbers",
+    "privacy",
+    "troubleshooting",
+    "tutorial",
+]
 ROWS = re.findall(
     r"^\| `(.*?)`(?: \(DIFFERS\))? \| (.*?) \| (.*) \|$",
     (ROOT / "docs" / "troubleshooting.md").read_text("utf-8"),
