@@ -112,7 +112,7 @@ class SessionConsole:
                 rows=summary.rows.read,
                 rejected=summary.rows.rejected,
                 lookups=summary.lookups,
-                failed=summary.lookups - summary.answered,
+                failed=summary.failed,
                 crossed=[safe_line(line) for line in crossed(summary)],
                 seconds=round((closing.ended_at - closing.started_at).total_seconds(), 1),
             )

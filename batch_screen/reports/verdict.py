@@ -166,9 +166,7 @@ def _figures(material: Material) -> Iterator[Figure]:
         yield Figure(
             f"{signs.numbers:,}", f"deserve a look ({share(signs.numbers, breakdown.numbers)})"
         )
-    yield Figure(
-        share(summary.lookups - summary.answered, summary.lookups), "of the lookups failed"
-    )
+    yield Figure(share(summary.failed, summary.lookups), "of the lookups failed")
     seconds = sum(start.asking_seconds for start in summary.starts)
     yield Figure(duration(seconds), "of asking")
     if summary.cost:

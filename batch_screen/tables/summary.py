@@ -267,11 +267,6 @@ class Summary(msgspec.Struct, frozen=True):
         return sum(e.total for e in self.endpoints.values())
 
     @property
-    def answered(self) -> int:
-        """Lookups the API said something about, if only that it does not know."""
-        return sum(e.total - e.failed - e.spared for e in self.endpoints.values())
-
-    @property
     def unanswered(self) -> int:
         """Requests over all starts of the run that may have been billed without an answer."""
         return sum(e.unanswered for e in self.endpoints.values())
@@ -282,10 +277,13 @@ class Summary(msgspec.Struct, frozen=True):
         return self.max_failure_share is not None and self.failure_share > self.max_failure_share
 
     @property
+    def failed(self) -> int:
+        """Lookups that failed; what the API does not know, or a plan spares, has not."""
+        return sum(e.failed for e in self.endpoints.values())
+
+    @property
     def failure_share(self) -> float:
-        """Share of lookups that failed; what the API does not know, or a plan spares, has not."""
-        failed = sum(e.failed for e in self.endpoints.values())
-        return failed / self.lookups if self.lookups else 0.0
+        return self.failed / self.lookups if self.lookups else 0.0
 
 
 def count_rows(plan: Plan) -> Rows:

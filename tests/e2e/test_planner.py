@@ -123,6 +123,7 @@ def test_less_is_asked_for_the_same_answers_and_a_resume_buys_nothing_twice(
             assert running.end(how).code == code
     done = desk.run()
     assert done.code == 0, done.err
+    assert '"lookups": 600, "failed": 0' in done.err
 
     lookups = desk.latest.frame("lookups")
     assert lookups.height == 5 * 120

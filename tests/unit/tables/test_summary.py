@@ -190,6 +190,13 @@ def test_what_the_api_does_not_know_has_not_failed(
     assert summary(by_outcome).failure_share == share
 
 
+def test_what_a_plan_spares_has_not_failed() -> None:
+    one = summary({"success": 6, "timeout": 1, "skipped": 3})
+    figures = msgspec.structs.replace(one.endpoints["sim-swap/check"], unchanged=2, not_needed=1)
+    one = msgspec.structs.replace(one, endpoints={"sim-swap/check": figures})
+    assert (one.failed, one.failure_share) == (1, 0.1)
+
+
 def test_a_sessions_rate() -> None:
     assert summary({}).session.rate_per_second == 2.5
     assert Session(NOW_OF_SUMMARY, NOW_OF_SUMMARY).rate_per_second == 0.0
