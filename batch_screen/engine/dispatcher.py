@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from time import perf_counter
 
@@ -65,8 +65,10 @@ class Dispatcher:
         correlate: Correlate,
         pacer: Pacer,
         budget: Budget,
+        endpoints: Collection[Endpoint] | None = None,
         clock: Clock = utc_now,
     ) -> None:
+        """``endpoints``: those that still lack something, by default all of the settings."""
         self._settings = settings
         self._ask = ask
         self._journal = journal
@@ -77,16 +79,18 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._base_url, guards, now = settings.api.base_url, settings.guards, self._loop.time
         self._reachability = Reachability(self._base_url, guards, now, on_return=pacer.ramp_up)
-        self._endpoints = endpoints = Endpoints(
+        self._endpoints = Endpoints(
             settings,
             now,
             refuses_all=pacer.is_probing,
             on_given_up=lambda endpoint: self._withheld.leave(endpoint),  # noqa: PLW0108 (made below)
         )
-        self._lookups = lookups = Lookups(
-            settings, journal=journal, endpoints=endpoints, put_later=self._put_later
+        self._lookups = Lookups(
+            settings, journal=journal, endpoints=self._endpoints, put_later=self._put_later
         )
-        self._withheld = Withheld(settings, pacer=pacer, endpoints=endpoints, lookups=lookups)
+        self._withheld = Withheld(
+            settings, pacer=pacer, endpoints=self._endpoints, lookups=self._lookups
+        )
         self._guards = self._in_order()
         # Asked thousands of times a second, so only those that have something to say.
         self._probing = _overriding("is_open", self._guards)
@@ -95,9 +99,10 @@ class Dispatcher:
         self._in_flight: dict[int, asyncio.Task[None]] = {}
         self._at_endpoint: Counter[Endpoint] = Counter()
         self._sent_at_endpoint: Counter[Endpoint] = Counter()
-        # One endpoint that hangs must not hold every slot.
+        # One endpoint that hangs must not hold every slot that another could use.
         most = settings.pacing.max_concurrency
-        self._most_at_endpoint = most if len(settings.endpoints) == 1 else max(1, most // 2)
+        is_alone = len(settings.endpoints if endpoints is None else endpoints) == 1
+        self._most_at_endpoint = most if is_alone else max(1, most // 2)
         self._number = 0
         self._changed = asyncio.Event()
         self._halted: asyncio.Future[None] = self._loop.create_future()

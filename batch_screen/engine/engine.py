@@ -191,6 +191,7 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as ask_all)
             correlate=run.correlator,
             pacer=pacer,
             budget=Budget(settings.budget, settings.prices, earlier.spent),
+            endpoints=[e for e, done in earlier.answered.items() if done < plan.unique_numbers],
             clock=clock,
         )
         _recall(dispatcher, earlier.proved, settings.guards.canary_answers)

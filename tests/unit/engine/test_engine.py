@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +28,7 @@ from batch_screen.runs.events import CancelToken, RunEvents, Silent
 from batch_screen.runs.state import Run
 from tests.making import made, number
 
-CHECK = Endpoint.SIM_SWAP_CHECK
+CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
 OK = Answer(kind=OutcomeKind.SUCCESS, swapped=False, http_status=200)
 NOT_FOUND = Answer(kind=OutcomeKind.NOT_FOUND, http_status=404)
 DEAD_KEY = Answer(kind=OutcomeKind.FORBIDDEN, http_status=401)
@@ -44,6 +45,9 @@ class Server:
         self.asked: list[Lookup] = []
         self.keys: list[str] = []
         self.answer: Callable[[int], Answer] = lambda _: OK
+        self.latency = 0.001
+        self.under_way: Counter[Endpoint] = Counter()
+        self.most_under_way: Counter[Endpoint] = Counter()
 
     def __call__(self, api: Api, key: str, *, max_connections: int, clock: object) -> Self:
         self.keys.append(key)
@@ -62,8 +66,11 @@ class Server:
 
     async def ask(self, lookup: Lookup, _correlator: str) -> Answer:
         self.asked.append(lookup)
+        self.under_way[lookup.endpoint] += 1
+        self.most_under_way |= self.under_way  # the larger count of each
         answer = self.answer(len(self.asked))
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(self.latency)
+        self.under_way[lookup.endpoint] -= 1
         return answer
 
 
@@ -343,3 +350,20 @@ def test_a_failure_inside_leaves_python_as_it_was() -> None:
     with pytest.raises(ValueError, match="inside"), collecting():
         raise ValueError("inside")
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize(("answered", "slots"), [(60, 8), (59, 4)])
+def test_an_endpoint_may_use_every_slot_once_the_others_have_all_their_outcomes(
+    server: Server, tmp_path: Path, answered: int, slots: int
+) -> None:
+    pacing = Pacing(rate_per_second=5000, ramp_up_seconds=0, max_concurrency=8)
+    screening = Screening(endpoints=(CHECK, DATE))
+    settings = SETTINGS.model_copy(update={"screening": screening, "pacing": pacing})
+    run, plan = made(tmp_path, range(60), settings)
+    writer = SegmentWriter(run.journal, run.run_id)
+    success = OutcomeKind.SUCCESS
+    writer.write(0, [Outcome(number(i), DATE, kind=success) for i in range(answered)])
+    writer.close()
+    server.latency = 0.02
+    run_engine(run, plan, settings, "", RunEvents())
+    assert server.most_under_way[CHECK] == slots
