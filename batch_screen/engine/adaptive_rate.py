@@ -224,7 +224,10 @@ class AdaptiveRate:
 
         The attempt of that place was the last one refused.
         """
-        now = self._clock()
+        now, rate = self._clock(), self.rate()
+        if rate <= 0:  # the timetable has closed meanwhile: a share of nothing would last for ever
+            self._test.restart(self._sent)
+            return
         sends = self._test.sends(place)
         is_held = self._epoch is not None and now < self._epoch.probes_at
         # Above a level that was held well, refusals say what they seem to say.
@@ -232,8 +235,7 @@ class AdaptiveRate:
         if is_doubtful and not self._is_above_level():
             self._try(place)
             return
-        self._before_cut = self._epoch
-        last, rate = self._epoch, self.rate()
+        last = self._before_cut = self._epoch
         self._set(self._next(last, rate, sent_at, now, has_instant=False), now)
         _log.info(
             "%s: refusals say that the limit is %.1f requests a second",
@@ -371,6 +373,8 @@ class AdaptiveRate:
         if acquittal is None or self._test.sends(place) < _SECOND_LOOK_SENDS:
             return
         share, rate = self._test.share(place), self.rate()
+        if rate <= 0:  # nothing is asked at this hour
+            return
         self._acquittal = None
         if acquittal.is_more(share):
             self._test.tolerate(0.0)

@@ -37,7 +37,10 @@ class Asking:
     ) -> None:
         self.clock = Clock()
         pacing = Pacing(ramp_up_seconds=ramp_up, headroom=headroom, max_retry_after_seconds=longest)
-        self.governor = AdaptiveRate(lambda: ceiling, pacing, clock=self.clock, jitter=lambda: 0.0)
+        self.ceiling = ceiling
+        self.governor = AdaptiveRate(
+            lambda: self.ceiling, pacing, clock=self.clock, jitter=lambda: 0.0
+        )
         self.place = 0
 
     def send(self, count: int = 1, rate: float = 100) -> range:
@@ -333,6 +336,33 @@ def test_if_it_does_not_help_as_much_is_refused_whatever_the_rate(
     assert "whatever the rate; only these wait" in caplog.text
     assert asking.governor.rate() == 100
     assert asking.ask(2000, lambda place: place % 3 == 0) == 0, "that is known by now"
+
+
+@pytest.mark.parametrize("late", [50, 150, 250, 350])
+def test_answers_that_come_after_the_timetable_has_closed_do_not_hold_the_rate_at_nothing(
+    caplog: pytest.LogCaptureFixture, late: int
+) -> None:
+    """Alarms, trials and the second look may all fall into the last seconds of an hour."""
+    asking = Asking()
+    asking.ask(300, lambda _: False)
+    alarmed(asking)
+    alarmed(asking)
+    while "whatever the rate" not in caplog.text:
+        asking.ask(1, lambda place: place % 3 == 0)
+    asking.ceiling = 0
+    asking.ask(late, lambda place: place % 5 > 1)
+    assert asking.governor.rate() == 0
+    asking.ceiling = 100
+    asking.clock.now += 3600
+    assert asking.governor.rate() > 1
+
+
+def test_where_everything_was_refused_at_the_second_look_some_rate_is_left() -> None:
+    asking = Asking()
+    asking.governor.hold(0)
+    assert 0 < asking.governor.rate() < 1
+    asking.clock.now += HOLD_SECONDS + 60
+    assert asking.governor.rate() == 100
 
 
 def test_others_may_hear_of_a_limit_first() -> None:
