@@ -23,7 +23,7 @@ from batch_screen.engine.dependencies import rules_of
 from batch_screen.engine.dispatcher import Dispatcher
 from batch_screen.engine.pacer import Pacer
 from batch_screen.engine.retry import ACCOUNT, HELD
-from batch_screen.engine.tasks import Task
+from batch_screen.engine.tasks import Task, key_of
 from batch_screen.errors import (
     BatchScreenError,
     ConfigurationError,
@@ -213,6 +213,52 @@ def test_a_shard_of_which_all_is_dropped_is_closed(planned: tuple[Run, Plan]) ->
     session = Session(*planned).go(drop_all)
     assert (session.error, session.saved, session.sealed()) == (None, 0, [])
     assert len(Session(*planned).go(ask_everything).tasks) == 120
+
+
+def test_a_shard_is_closed_only_after_what_was_saved_before_the_drop(
+    planned: tuple[Run, Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal's thread may still be saving when the last lookup of a shard is dropped."""
+    run, plan = planned
+    may_sync, closed = threading.Event(), Counter[int]()
+    sync, close_shard = SegmentWriter.sync, SegmentWriter.close_shard
+
+    def slow_sync(writer: SegmentWriter, shard: int) -> None:
+        assert may_sync.wait(10)
+        sync(writer, shard)
+
+    def counted(writer: SegmentWriter, shard: int) -> None:
+        closed[shard] += 1
+        close_shard(writer, shard)
+
+    monkeypatch.setattr(SegmentWriter, "sync", slow_sync)
+    monkeypatch.setattr(SegmentWriter, "close_shard", counted)
+
+    async def main() -> None:
+        failures: list[BaseException] = []
+        line = Checkpointer(
+            run,
+            plan,
+            rules_of(Settings(screening=BOTH)),
+            on_saved=lambda _: None,
+            on_failure=failures.append,
+        )
+        for task in line.tasks():
+            line.save(task.shard, Attempt(*key_of(task.lookup), kind=OutcomeKind.TIMEOUT))
+            line.drop(task.shard, task.lookup)
+        line.hurry()
+        await asyncio.sleep(0.05)
+        assert not closed, "there is still something to save"
+        may_sync.set()
+        while len(closed) < len(plan.shards):  # noqa: ASYNC110 (threads close them)
+            await asyncio.sleep(0.01)
+        await line.close()
+        assert not failures
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+    assert closed == dict.fromkeys(range(len(plan.shards)), 1)
+    history = [History(run, shard) for shard in range(len(plan.shards))]
+    assert sum(each.failed_attempts.total() for each in history) == 120
 
 
 def test_a_finished_shard_that_was_not_sealed_is_sealed(planned: tuple[Run, Plan]) -> None:
