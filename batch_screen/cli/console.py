@@ -1,4 +1,4 @@
-"""Prints on streams that may be closed, full, or have lost their reader.
+"""Printing on streams that may be closed, full, or have lost their reader.
 
 What cannot be printed is no reason to end a run, whose results lie in files. All that is
 printed passes here, so no number, no key and nothing that steers a terminal gets out.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Blocks of text fitted to a terminal: long lines go on below what they say it of.
 #
-# Only for who reads: in a pipe a line stays a line, and what is to be copied stays whole.
+# On a terminal only: in a pipe a line stays a line, and what is to be copied stays whole.
 
 _LEAST_COLUMNS = 40
 _HANG_WITHIN = 45
@@ -73,9 +73,9 @@ _MODES = {"stdin": "r", "stdout": "w", "stderr": "w"}
 
 
 def print_text(text: str) -> None:
-    """Prints on stdout what the command was started for, masked, and fitted to a terminal.
+    """Prints text on stdout, masked, and fitted to a terminal.
 
-    What a program reads, whose figures have no separators, is masked where it is made.
+    JSON, whose figures have no separators, is masked where it is made.
     """
     masked, columns = safe_text(text), _terminal_columns()
     _print(masked if columns is None else fitted(masked, columns))
@@ -120,7 +120,7 @@ def print_stderr_raw(line: str) -> None:
 
 
 class Stderr:
-    """Whatever ``sys.stderr`` is at the moment, as a stream that never fails.
+    """``sys.stderr``, as it is at the moment, as a stream that never fails.
 
     A bar steers the cursor, so its characters are left as they are.
     """
@@ -162,7 +162,7 @@ def _silence(name: str) -> None:
     setattr(sys, name, open(os.devnull, _MODES[name]))  # noqa: PTH123, SIM115 (until the very end)
 
 
-# SIGTERM and SIGHUP for commands that save nothing: they leave, and clear up on their way out.
+# SIGTERM and SIGHUP for commands that save nothing: they clear up and exit.
 
 
 def unwind_on_signals() -> None:

@@ -1,4 +1,4 @@
-"""What is said on stderr: text for people, or one JSON object a line for programs.
+"""Log lines on stderr: text for people, or one JSON object a line for programs.
 
 A process has one stderr, so which of both, and whose run it is, is known here once. No line
 holds an escape or a carriage return, and no colour is ever used; only a bar on a terminal
@@ -78,7 +78,7 @@ def event(name: str, level: str = "info", **fields: object) -> None:
 
 
 def note(message: str) -> None:
-    """One line worth telling."""
+    """One line of information."""
     _say("note", "info", safe_line(message, _MESSAGE_CHARACTERS))
 
 
@@ -108,9 +108,9 @@ def last_resort() -> None:
 
 
 def shout(message: str) -> None:
-    """One line at once, from a signal handler: it waits for no lock and for no buffer."""
+    """One line at once, from a signal handler: waits for no lock and no buffer."""
     line = _line("stopping", "warning", {"message": message}) if _log.is_json else f"\n{message}"
-    with suppress(OSError):  # whoever reads stderr may have got the signal as well
+    with suppress(OSError):  # its reader may have got the signal as well
         os.write(2, f"{hide_keys(line)}\n".encode())
 
 

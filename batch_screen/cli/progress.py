@@ -103,7 +103,7 @@ class ProgressLines:
         log.note(message)
 
     def close(self) -> None:
-        with self._lock:  # a line under way ends first
+        with self._lock:  # a line that is being written ends first
             self._closed.set()
 
     def _tick(self) -> None:

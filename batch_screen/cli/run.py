@@ -1,4 +1,4 @@
-"""``batch-screen run``: screens, or resumes, and says how it ended whatever way that is."""
+"""``batch-screen run``: screens or resumes, and reports how the start ended, also by an error."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from batch_screen.tables.summary import Ending
 
 _CAUSE_CHARACTERS = 4_000
 _ONE_SIGNAL_SECONDS = 0.5
-"""What comes so soon after the first signal is the same wish once more."""
+"""A signal that follows the first so soon is the same one, sent twice."""
 _STOPPING = "stopping: waiting for answers under way; once more to leave at once"
 
 
@@ -53,7 +53,7 @@ def _obey_signals(stop: CancelToken) -> None:
     """The first signal drains and saves, the second leaves at once; both can be resumed.
 
     A terminal that closes (SIGHUP) counts as SIGTERM. It may say so twice, so it never makes
-    the run leave at once; under nohup it is not heard at all. Others may say it twice as well:
+    the run leave at once; under nohup it is ignored. Others may send theirs twice as well:
     ``timeout`` sends its signal to the command and again to the whole group.
     """
     first_at = 0.0

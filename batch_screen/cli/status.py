@@ -60,7 +60,7 @@ def _as_json(found: Status, how: Mapping[str, Resuming]) -> dict[str, Any]:
         resume = how.get(run["run_id"])
         run["resume"] = mask_text(resume.command) if resume else None
         run["resume_besides"] = resume.besides if resume else ""
-    content["seconds_left"] = found.under_way.seconds_left if found.under_way else None
+    content["seconds_left"] = found.heartbeat.seconds_left if found.heartbeat else None
     content["is_stalled"] = found.is_stalled
     content["holder"] = found.holder._asdict() if found.holder else None
     return content
@@ -158,7 +158,7 @@ def _process(found: Status) -> Iterator[str]:
     if found.holder is None:
         return
     where = "" if found.holder.is_alive else f" on {found.holder.host}"
-    stage = f", {found.under_way.stage or 'beginning'}" if found.under_way else ""
+    stage = f", {found.heartbeat.stage or 'beginning'}" if found.heartbeat else ""
     yield from labelled("process", f"{found.holder.pid}{where}, since {found.holder.since}{stage}")
 
 
@@ -186,17 +186,17 @@ def _done(run: RunStatus) -> str:
 
 
 def _pace(found: Status) -> Iterator[str]:
-    under_way = found.under_way
-    if under_way is None:
+    beat = found.heartbeat
+    if beat is None:
         return
     if found.is_stalled:
         idle = duration(found.idle_seconds or 0.0)
         yield from labelled("pace", f"nothing has advanced for {idle}: a pause, or an outage")
         return
-    of = f" of {under_way.total:,}" if under_way.total is not None else ""
-    pace = f", lately {under_way.per_second:,.1f}/s" if under_way.per_second else ""
-    text = f"{under_way.stage}: {under_way.done:,}{of}{pace}"
-    left = under_way.seconds_left
+    of = f" of {beat.total:,}" if beat.total is not None else ""
+    pace = f", lately {beat.per_second:,.1f}/s" if beat.per_second else ""
+    text = f"{beat.stage}: {beat.done:,}{of}{pace}"
+    left = beat.seconds_left
     yield from labelled("pace", text + (f", {duration(left)} left" if left is not None else ""))
 
 

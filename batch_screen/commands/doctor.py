@@ -1,6 +1,6 @@
-"""Diagnosing: whether a run could start here and now, looked at from settings to server.
+"""Diagnoses whether a run could start here and now, from settings to server.
 
-Changes nothing and sends no number, unless a canary is wanted.
+Changes nothing and sends no number but that of a canary.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _NO_FOLDER = "no output folder is named; name one with --out"
 
 
 def doctor(job: Job, environment: Mapping[str, str], canary: str | None = None) -> Diagnosis:
-    """Everything that can be told before a run; ``canary`` is a number in E.164 to ask about."""
+    """Findings from settings to server; ``canary`` is a number in E.164 to ask about."""
     return Diagnosis(tuple(_findings(job, environment, canary)))
 
 
 def unreadable(error: ConfigurationError) -> Diagnosis:
-    """What there is to say where the settings cannot be read."""
+    """The diagnosis where the settings cannot be read."""
     names = ("key", "open files", "output", "state", "lock", "disk", *STEPS)
     why = "the configuration has to be fixed first"
     return Diagnosis((of_error("configuration", error), *not_checked(names, why)))

@@ -1,4 +1,4 @@
-"""What a run would ask, cost and take: the line up to the plan, and arithmetic."""
+"""Estimates what a run would ask, cost and take, from its plan and from earlier runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from batch_screen.tables.summary import Lookups, Rows, Summary, count_rows
 # What a run will not ask, before it is begun: counted where it is known, estimated where not.
 #
 # What earlier runs know is in the plan, so reuse and windows are counted, as of now. What a date
-# or another signal will spare depends on answers: that is bounded, and estimated by the shares of
+# or another signal will save depends on answers: that is bounded, and estimated by the shares of
 # the latest earlier run that asked the same.
 
 REUSE, DERIVE, CHAIN = "reuse", "derive", "chain"
@@ -37,10 +37,10 @@ _CHAIN = (Endpoint.DEVICE_SWAP_CHECK, Endpoint.SIM_SWAP_CHECK)
 
 
 class Saving(msgspec.Struct, frozen=True):
-    """Requests to an endpoint that one way of asking less spares, taken by itself.
+    """Requests to an endpoint that one way of asking less saves, taken by itself.
 
     ``is_on``: the settings ask for it; else it could be had. ``likely`` is exact where
-    ``at_least`` is ``at_most``, else as it was in the run ``as_in``; None: no run can tell.
+    ``at_least`` is ``at_most``, else as it was in the run ``as_in``; None: no run is comparable.
     """
 
     how: str
@@ -73,7 +73,7 @@ class Estimate(msgspec.Struct, frozen=True):
 
     @property
     def likely(self) -> int | None:
-        """Requests in all, as estimated; None: nothing needs to be, or no run can tell."""
+        """Requests in all, as estimated; None: nothing needs to be, or no run is comparable."""
         estimated = [s for s in self.savings if s.is_on and not s.is_exact]
         if not estimated or any(s.likely is None for s in estimated):
             return None
@@ -172,12 +172,12 @@ def _chainable(rules: Rules, to_ask: Mapping[Endpoint, int]) -> list[Saving]:
 
 
 def _guessed(saving: Saving, rules: Rules, earlier: Sequence[Summary]) -> Saving:
-    """The saving as the latest run that can tell would have had it."""
+    """The saving by the shares of the latest comparable run."""
     endpoint = Endpoint(saving.endpoint)
     first = rules.only_where_changed.get(endpoint, _CHAIN[1])
-    tells = endpoint.date if saving.how == DERIVE else first
+    basis = endpoint.date if saving.how == DERIVE else first
     for summary in earlier:
-        figures = summary.endpoints.get(str(tells))
+        figures = summary.endpoints.get(str(basis))
         share = None if figures is None else _share(figures, saving.how)
         if share is not None:
             likely = round(share * saving.at_most)
@@ -200,7 +200,7 @@ class PlanResult(msgspec.Struct, frozen=True):
     ``seconds`` are those of asking at the rates that settings and timetable permit, pauses
     included. ``requests_left`` and ``cost_left`` of the budget; None: it has no such bound.
     What is ``to_ask``, its cost and its time are the most there can be; ``likely_requests`` is
-    an estimate. ``savings`` and ``windows`` are told of runs that have asked nothing yet.
+    an estimate. ``savings`` and ``windows`` are empty once the run has asked.
     """
 
     rows: Rows
@@ -221,7 +221,7 @@ class PlanResult(msgspec.Struct, frozen=True):
 
 
 def plan(job: Job, watch: RunEvents | None = None) -> PlanResult:
-    """What ``screen`` would ask and what it would cost; sends nothing and changes no state."""
+    """What ``run`` would ask and what it would cost; sends nothing and changes no state."""
     watch = watch or RunEvents()
     refuse_unpriced(job.settings)
     refuse_unknown_regions(job.settings.numbers)
@@ -240,7 +240,7 @@ def plan(job: Job, watch: RunEvents | None = None) -> PlanResult:
         else:
             plan = plan_inputs(files, job.settings, folder, watch, identity, now=job.now)
         before = [other.summary for other in runs_before(job.settings, identity, job.now)]
-        spared = estimate(job.settings, plan, folder, job.now, before)
+        expected = estimate(job.settings, plan, folder, job.now, before)
     endpoints = job.settings.endpoints
     if run is not None:
         earlier = so_far(run, plan, endpoints)
@@ -248,15 +248,17 @@ def plan(job: Job, watch: RunEvents | None = None) -> PlanResult:
         was_complete = not job.new_run and new_run_id(identity, 1) in job.complete_runs()
         answered = dict.fromkeys(endpoints, plan.unique_numbers if was_complete else 0)
         earlier = SoFar(answered, {})
-    return _plan(job, plan, run, earlier, spared)
+    return _result(job, plan, run, earlier, expected)
 
 
-def _plan(job: Job, plan: Plan, run: Run | None, earlier: SoFar, spared: Estimate) -> PlanResult:
+def _result(
+    job: Job, plan: Plan, run: Run | None, earlier: SoFar, expected: Estimate
+) -> PlanResult:
     endpoints = job.settings.endpoints
-    has_begun = any(earlier.answered.values())  # then what is spared is among what is answered
+    has_begun = any(earlier.answered.values())  # then what is saved is among what is answered
     to_ask = {e: plan.unique_numbers - earlier.answered[e] for e in endpoints}
     if not has_begun:
-        to_ask = spared.to_ask
+        to_ask = expected.to_ask
     prices, settings = job.settings.prices, job.settings
     budget = Budget(settings.budget, prices, earlier.spent)
     return PlanResult(
@@ -274,9 +276,9 @@ def _plan(job: Job, plan: Plan, run: Run | None, earlier: SoFar, spared: Estimat
         cost_left=None if budget.cost_left is None else float(budget.cost_left),
         resumes=run.run_id if run else None,
         facts=plan.facts,
-        savings=[] if has_begun else spared.savings,
-        windows={} if has_begun else spared.windows,
-        likely_requests=None if has_begun else spared.likely,
+        savings=[] if has_begun else expected.savings,
+        windows={} if has_begun else expected.windows,
+        likely_requests=None if has_begun else expected.likely,
     )
 
 

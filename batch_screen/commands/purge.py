@@ -31,7 +31,7 @@ from batch_screen.tables.manifest import latest_content
 
 # Which files are a run's: by their names alone, and through no link.
 #
-# Whatever else lies beside them is nobody's business here.
+# Other files beside them are left alone.
 
 STATE_FOLDERS = ("plan", "plan.growing", "journal", "sealed", "starts")
 """What a run's folder in the state folder holds beside files."""
@@ -84,7 +84,7 @@ def _is_part(layout: Layout, path: Path) -> bool:
 
 
 def state_files(folder: Path) -> tuple[list[Path], list[str]]:
-    """The files of a run's state, and the names of whatever else lies in its folder."""
+    """The files of a run's state, and the names of other files in its folder."""
     own, strangers = [], []
     for path in _below(folder):
         name = str(path.relative_to(folder))
@@ -221,7 +221,7 @@ def _found(scope: PurgeScope, out: Path | None, state: Path | None) -> Purge:
 
 
 def _folders(scope: PurgeScope) -> tuple[Path | None, Path | None]:
-    """The output folder and the state folder, each if something of it is wanted and it is there."""
+    """The output folder and the state folder, each if it is in scope and exists."""
     named = scope.state if scope.out is None else scope.out
     if not named.is_dir():
         raise InputError(
@@ -285,7 +285,7 @@ def _unmark(layout: Layout) -> None:
 
 
 def _remove_outputs(layout: Layout, files: Sequence[Path]) -> None:
-    """Removes last what tells a later start that all was paid for, and a later purge to go on."""
+    """Removes manifest and summary last: a later start sees by them that all was paid for."""
     going = layout.run / GOING
     last = [path for path in (layout.manifest, layout.summary) if path in files]
     between = [path for path in files if path not in (layout.marker, going, *last)]

@@ -48,7 +48,7 @@ def run(
 ) -> RunResult:
     """Screens the inputs, or resumes, or says that it was done already.
 
-    Raises the exceptions of ``errors``; whatever was answered by then is saved. Where there was
+    Raises the exceptions of ``errors``; what was answered by then is saved. Where there was
     a plan already, ``on_stopped`` is first called with how far the run has come.
     """
     started_at = datetime.now(UTC)
@@ -140,7 +140,7 @@ def _ask(start: _Session) -> Session:
 def _server(job: Job, run: Run) -> Iterator[tuple[Settings, str, Clock]]:
     """The settings, key and clock to ask with; with ``sandbox`` the local server runs meanwhile.
 
-    What it tells is as of the run's beginning, which is midnight where that was on another day
+    Its answers are as of the run's beginning, which is midnight where that was on another day
     than the run is of: the clock is set back, or forward, by that.
     """
     if not job.sandbox:

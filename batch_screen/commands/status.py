@@ -1,7 +1,7 @@
-"""Where every run of a folder stands: complete, running, or to be resumed; reads only.
+"""The status of every run of a folder: complete, running, resumable or unreadable; reads only.
 
-Takes no lock and checks no digest, so it is quick and safe beside a run; what it cannot read it
-says so of, and goes on.
+Takes no lock and checks no digest, so it is quick and safe beside a run. A run that cannot be read
+is one of the states and no error.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FRESH_SECONDS = 30.0
 
 
 class State(StrEnum):
-    """What can be said of a run."""
+    """Where a run stands."""
 
     COMPLETE = "complete"
     RUNNING = "running"
@@ -44,7 +44,7 @@ class RunStatus(msgspec.Struct, frozen=True):
     """A run: ``done`` of its ``lookups`` have an outcome. None: that is not known yet, or no more.
 
     ``inputs`` are paths, masked. ``problem`` says why it is unreadable. ``settings`` are those of
-    its identity, for who knows how to ask for it again.
+    its identity, from which the command that resumes it is made.
     """
 
     run_id: str
@@ -60,12 +60,12 @@ class RunStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """All runs of a folder, oldest first, and what is going on there at the moment."""
+    """All runs of a folder, oldest first, and the process that is at work there."""
 
     state_folder: str
     runs: list[RunStatus]
     holder: Holder | None = None
-    under_way: Heartbeat | None = None
+    heartbeat: Heartbeat | None = None
     idle_seconds: float | None = None
 
     @property
@@ -95,16 +95,16 @@ def status(out: Path | None, state: Path, now: datetime | None = None) -> Status
         _must_be_readable(out)
     if out is None or state.parent != out or state.exists():
         _must_be_readable(state)
-    holder, telling = holder_of(state), read_heartbeat(state)
-    idle = telling.age_seconds(now or datetime.now(UTC)) if telling else None
-    found = Status(str(state), [], holder, telling, idle)
-    at_work = telling.run_id if telling and found.is_running else ""
+    holder, heartbeat = holder_of(state), read_heartbeat(state)
+    idle = heartbeat.age_seconds(now or datetime.now(UTC)) if heartbeat else None
+    found = Status(str(state), [], holder, heartbeat, idle)
+    at_work = heartbeat.run_id if heartbeat and found.is_running else ""
     runs = [_status(run_id, state, out, at_work) for run_id in _run_ids(out, state)]
     return msgspec.structs.replace(
         found,
         runs=[run for run in runs if run is not None],
         holder=holder if found.is_running else None,
-        under_way=telling if found.is_running else None,
+        heartbeat=heartbeat if found.is_running else None,
     )
 
 
@@ -174,7 +174,7 @@ def _screening(settings: Mapping[str, Any]) -> Screening:
 
 
 def _ended(known: RunStatus, out: Path) -> RunStatus:
-    """A complete run whose state was removed: its summary tells of it."""
+    """A complete run whose state was removed: its summary is all there is."""
     summary = read_summary(layout_of_run(out, known.run_id).summary)
     return msgspec.structs.replace(
         known, rows=summary.rows.read, lookups=summary.lookups, done=summary.lookups

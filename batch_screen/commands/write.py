@@ -289,7 +289,7 @@ def count_stopped(
     """How far a run had come that ``error`` has stopped, counted from its state.
 
     Of its shards one at a time is in memory. Raises ``TimeoutError`` where counting after a
-    signal takes too long: whoever sent it does not wait for ever.
+    signal takes too long: its sender does not wait for ever.
     """
     until = monotonic() + _MOST_SECONDS if exit_code_of(error) > SIGNAL_EXIT else None
     counted = count_lookups(_outcomes_so_far(run, plan, until), settings.prices)

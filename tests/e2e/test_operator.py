@@ -97,15 +97,15 @@ def _look_while_it_runs(desk: Desk, going: Background, server: SandboxThread) ->
 
     def running() -> dict[str, object] | None:
         told = json.loads(ask("status", "--out", desk.out, "--json").out)
-        under_way = told["under_way"] or {}
-        return told if under_way.get("per_second") else None
+        heartbeat = told["heartbeat"] or {}
+        return told if heartbeat.get("per_second") else None
 
     told = until(running)
     assert told["holder"]["pid"] == going.process.pid
     [run] = told["runs"]
     assert (run["state"], run["lookups"], run["run_date"]) == ("running", 120, OLD)
     assert 0 < run["done"] < 120
-    assert 1 < told["under_way"]["per_second"] < 30
+    assert 1 < told["heartbeat"]["per_second"] < 30
     assert 0 < told["seconds_left"] < 120
     narrow, wide = (ask("status", "--out", desk.out, columns=columns).out for columns in (80, 200))
     for seen in (narrow, wide):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.cli.hints import hints
-from batch_screen.cli.interpreter import this_python
 from batch_screen.cli.run_block import (
     closing_block,
     crossed,
-    plan_block,
-    spared_lines,
-    sparing_lines,
     sparkline,
+    this_python,
     threshold_lines,
 )
-from batch_screen.commands.plan import CHAIN, DERIVE, REUSE, PlanResult, Saving, Windows
 from batch_screen.commands.run import RunResult
 from batch_screen.config.sections import Output
 from batch_screen.config.settings import Settings
@@ -211,55 +208,6 @@ def test_the_line_to_copy_shows_the_positives(
     assert "shape: (2, 3)" in capsys.readouterr().out
 
 
-def forecast(summary: Make, **changes: Any) -> PlanResult:
-    plain = PlanResult(
-        rows=summary().rows,
-        lookups={"sim-swap/check": 1_000, "call-forwarding/check": 1_000},
-        already_answered={"sim-swap/check": 400, "call-forwarding/check": 0},
-        to_ask={"sim-swap/check": 600, "call-forwarding/check": 1_000},
-        cost=16.0,
-        currency="EUR",
-        rate_per_second=10.0,
-        seconds=163.3,
-        requests_left=None,
-        cost_left=None,
-        resumes="20261123-0123456789",
-        facts={"phone_column": "phone"},
-    )
-    return msgspec.structs.replace(plain, **changes)
-
-
-def test_forecast_block(summary: Make) -> None:
-    assert plan_block(forecast(summary)).splitlines() == [
-        "plan: nothing was sent",
-        "",
-        "  phone column . phone",
-        "  rows ......... 1,250 = 1,200 accepted and 50 rejected",
-        "    rejected ... empty 50",
-        "  numbers ...... 1,000 unique, 200 rows are duplicates",
-        "  lookups ...... 1,600 to ask, 400 saved",
-        "    sim-swap/check              1,000 lookups, 400 saved",
-        "    call-forwarding/check       1,000 lookups, 0 saved",
-        "  resumes ...... run 20261123-0123456789",
-        "  cost ......... 16.00 EUR (before retries)",
-        "  time ......... 2 min 43 s at 10/s",
-    ]
-
-
-def test_forecast_says_what_is_left_of_the_budget_and_that_it_takes_longer(summary: Make) -> None:
-    bounded = forecast(summary, requests_left=1_234, cost_left=12.3, seconds=36_000.0)
-    lines = plan_block(bounded).splitlines()
-    assert "  budget ....... 1,234 requests and 12.30 EUR left, retries included" in lines
-    assert "  time ......... 10 h 0 min at up to 10/s" in lines
-
-
-def test_forecast_of_a_new_run_without_prices(summary: Make) -> None:
-    block = plan_block(forecast(summary, resumes=None, cost=None))
-    assert "resumes" not in block
-    assert "  cost ......... no prices are set" in block.splitlines()
-    assert "0.00 EUR (before retries)" in plan_block(forecast(summary, cost=0.0))
-
-
 @pytest.mark.parametrize("endpoint", Endpoint)
 def test_positives_are_called_what_they_are(
     summary: Make, lookups: Make, layout: Layout, endpoint: Endpoint
@@ -290,10 +238,6 @@ def changed(summary: Summary, **values: Any) -> Summary:
     return msgspec.structs.replace(summary, **values)
 
 
-def test_nothing_is_said_of_what_is_not_in_use(summary: Make) -> None:
-    assert list(spared_lines(summary())) == []
-
-
 def test_a_line_for_what_was_saved_and_one_for_each_checks_coverage(
     summary: Make, tmp_path: Any
 ) -> None:
@@ -303,83 +247,16 @@ def test_a_line_for_what_was_saved_and_one_for_each_checks_coverage(
         coverage={"sim-swap/check": Coverage(9_000, 7_000, 50, 900, 1_000, 50, 1_920)},
         contradictions={"sim-swap/check": 7},
     )
-    assert list(spared_lines(told)) == [
-        (
-            "saved",
-            "1,554 requests (derived 1,254, unchanged 300), 15.54 EUR; 40 dates asked besides",
-        ),
-        (
-            "coverage",
-            (
-                "sim-swap/check: 7,000 of 9,000 numbers without a gap, 50 with one of up to "
-                "1,920 min, 900 seen first, 1,000 unobserved, 50 not asked"
-            ),
-        ),
-    ]
     block = closing_block(RunResult(told, Layout(tmp_path, RUN, "2026-03-01")), Settings())
-    assert "\n  saved ........ 1,554 requests" in block
-    assert "\n  coverage ..... sim-swap/check: 7,000 of 9,000" in block
+    saved = "1,554 requests (derived 1,254, unchanged 300), 15.54 EUR; 40 dates asked besides"
+    coverage = (
+        "sim-swap/check: 7,000 of 9,000 numbers without a gap, 50 with one of up to 1,920 min, "
+        "900 seen first, 1,000 unobserved, 50 not asked"
+    )
+    assert {f"  saved ........ {saved}", f"  coverage ..... {coverage}"} <= {*block.split("\n")}
     said = " ".join(hints(told, Settings()))
     assert "up to 1,920 minutes of some numbers were observed by nobody (sim-swap/check)" in said
     assert "check and date contradict each other for some numbers (7 at sim-swap/check)" in said
-
-
-def forecast_of_spared(
-    *savings: Saving, likely: int | None = None, **windows: Windows
-) -> PlanResult:
-    return PlanResult(
-        rows=Rows(100, 100, 0, {}, 0, 100),
-        lookups={"sim-swap/check": 100},
-        already_answered={"sim-swap/check": 0},
-        to_ask={"sim-swap/check": 100},
-        cost=1.0,
-        currency="EUR",
-        rate_per_second=10,
-        seconds=10.0,
-        requests_left=None,
-        cost_left=None,
-        resumes=None,
-        facts={"phone_column": "phone"},
-        savings=[*savings],
-        windows={
-            name.replace("_", "-", 1).replace("_", "/"): each for name, each in windows.items()
-        },
-        likely_requests=likely,
-    )
-
-
-def test_what_is_exact_and_what_is_an_estimate_are_told_apart() -> None:
-    exact = Saving(REUSE, "sim-swap/check", is_on=True, at_least=30, at_most=30, likely=30)
-    guess = Saving(
-        DERIVE, "sim-swap/check", is_on=True, at_least=0, at_most=70, likely=60, as_in=RUN
-    )
-    unknown = Saving(CHAIN, "device-swap/check", is_on=False, at_least=0, at_most=100)
-    expected = forecast_of_spared(
-        exact, guess, unknown, likely=10, sim_swap_check=Windows(90, 4, 6)
-    )
-    assert list(sparing_lines(expected)) == [
-        (
-            "windows",
-            (
-                "sim-swap/check: 90 reach back to an earlier run, 4 do not reach so far, "
-                "6 numbers are new"
-            ),
-        ),
-        ("saves", "reused: sim-swap/check 30 requests exactly"),
-        (
-            "saves",
-            (
-                "derived from the date: sim-swap/check 0 to 70 requests, about 60 if all is as "
-                f"in run {RUN}"
-            ),
-        ),
-        ("could save", "planner.only_where_changed: device-swap/check 0 to 100 requests"),
-        ("estimate", "about 10 requests in all"),
-    ]
-    block = plan_block(expected)
-    assert "at most 100 to ask" in block
-    assert "at most 1.00 EUR" in block
-    assert "at most" not in plan_block(forecast_of_spared(exact, unknown))
 
 
 def pace(attempts: list[int], **changes: object) -> Pace:
@@ -467,3 +344,52 @@ def test_those_that_are_crossed(summary: Callable[..., Summary]) -> None:
 
 def test_without_thresholds_there_is_no_line(summary: Callable[..., Summary]) -> None:
     assert list(threshold_lines(summary())) == []
+
+
+# The interpreter that the line to copy starts.
+
+
+@pytest.fixture
+def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The interpreter in use: that of an environment below this folder, not activated."""
+    used = environment(tmp_path / ".venv")
+    monkeypatch.setattr(sys, "executable", str(used))
+    monkeypatch.setenv("PATH", str(environment(tmp_path / "system").parent))
+    monkeypatch.chdir(tmp_path)
+    return used
+
+
+def environment(folder: Path) -> Path:
+    """An environment's Python: two names for the system's."""
+    (folder / "bin").mkdir(parents=True)
+    for name in ("python", "python3"):
+        (folder / "bin" / name).symlink_to(sys.executable)
+    return folder / "bin" / "python3"
+
+
+@pytest.mark.usefixtures("python")
+def test_another_python_is_not_this_one() -> None:
+    assert this_python() == ".venv/bin/python3"
+
+
+def test_the_name_is_enough_in_an_activated_environment(
+    python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{python.parent}:/usr/bin")
+    assert this_python() == "python"
+    (python.parent / "python").unlink()
+    assert this_python() == "python3"
+
+
+def test_from_another_folder_it_is_the_whole_path(
+    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path / "system")
+    assert this_python() == str(python)
+    monkeypatch.chdir(python.parent)  # where the bare name would be looked for elsewhere
+    assert this_python() == str(python)
+
+
+def test_a_program_that_has_no_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "")
+    assert this_python() == "python3"

@@ -97,7 +97,7 @@ def lines(*runs: RunStatus, **more: object) -> list[str]:
 
 
 def test_one_that_runs() -> None:
-    found = lines(run(State.RUNNING), holder=HOLDER, under_way=ASKING, idle_seconds=1.0)
+    found = lines(run(State.RUNNING), holder=HOLDER, heartbeat=ASKING, idle_seconds=1.0)
     assert found == [
         "  process ...... 71, since 2026-03-02T00:00:00+00:00, asking",
         f"  {RUN}  running  1,200 rows  250 of 1,000 lookups (25.0%)",
@@ -108,7 +108,7 @@ def test_one_that_runs() -> None:
 
 
 def test_one_that_waits() -> None:
-    found = lines(run(State.RUNNING), holder=HOLDER, under_way=ASKING, idle_seconds=95.0)
+    found = lines(run(State.RUNNING), holder=HOLDER, heartbeat=ASKING, idle_seconds=95.0)
     assert (
         found[-1] == "  pace ......... nothing has advanced for 1 min 35 s: a pause, or an outage"
     )
@@ -116,7 +116,7 @@ def test_one_that_waits() -> None:
 
 def test_one_on_another_machine() -> None:
     away = HOLDER._replace(is_alive=None, host="there")
-    assert "71 on there, since" in lines(holder=away, under_way=ASKING, idle_seconds=1.0)[0]
+    assert "71 on there, since" in lines(holder=away, heartbeat=ASKING, idle_seconds=1.0)[0]
 
 
 def test_complete_unplanned_unreadable_and_none() -> None:
