@@ -10,7 +10,7 @@ import duckdb
 import polars as pl
 
 from .likeness import is_like
-from .pages import Player
+from .pages import Player, blocks
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -52,3 +52,13 @@ def test_make_demo_runs_the_command_that_the_readme_shows() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     [command] = re.findall(r"\$\(BIN\)/batch-screen (run (?:.*\\\n)*.*)", makefile)
     assert typed("run sample_data/") == shlex.split(command.replace("\\\n", ""))
+
+
+def test_pages_that_name_the_list_of_the_tutorial_have_that_list() -> None:
+    lists = {
+        block.text
+        for name in ("tutorial", "signals", "fewer-requests")
+        for block in blocks((ROOT / "docs" / f"{name}.md").read_text("utf-8"))
+        if block.name == "customers.csv"
+    }
+    assert len(lists) == 1
