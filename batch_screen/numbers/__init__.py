@@ -1,1 +1,1 @@
-"""Raw cells to E.164, or a reason why not; the only home of libphonenumber."""
+"""Normalisation of raw cells to E.164 or a reject; the only home of libphonenumber."""

@@ -1,6 +1,6 @@
-"""A raw cell to bare ASCII digits, or a reject: everything that needs no numbering plan.
+"""Cleaning of a raw cell to ASCII digits, or a reject: all that needs no numbering plan.
 
-Only what a phone number is known to be written with gets through; anything else is a
+Only characters that phone numbers are known to be written with get through; anything else is a
 reject. libphonenumber itself would drop or convert unknown text silently, which turns a
 note, a second number or a damaged export into somebody else's valid number.
 """
@@ -17,14 +17,14 @@ from batch_screen.model import ColumnKind
 from batch_screen.numbers.rules import Modifier, Reject, RejectReason
 
 MAX_CELL_CHARACTERS = 250
-"""libphonenumber's own limit; beyond it not even a regular expression is tried."""
+"""libphonenumber's own limit, which also bounds the regular expressions."""
 
 MIN_DIGITS = 3
 MAX_DIGITS = 20
 """E.164 allows 15; an international prefix and a trunk zero come on top."""
 
 AREA_CODE, AREA_CODE_ABROAD = 6, 8
-"""The most digits before a slash that are no whole number, dialled at home and from abroad."""
+"""The most digits of an area code before a slash, dialled at home and from abroad."""
 
 _PLAIN = re.compile(r"(\+)?([0-9]+(?:[ ./-]?[0-9]+)*)")
 WRITTEN = re.compile(r"[(\[ ]*(\+?)[(\[ ]*[0-9][0-9 ()\[\].\-/]*")
@@ -49,7 +49,7 @@ _CONTEXT = re.compile(r"\+[0-9]{1,15}")
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """A cell reduced to what was dialled: ASCII digits, and whether a + led them."""
+    """A cleaned cell: its ASCII digits, and whether a + led them."""
 
     digits: str
     has_plus: bool
@@ -58,7 +58,7 @@ class Cell(msgspec.Struct, frozen=True):
 
 
 class _Characters(dict[int, str]):
-    """Maps the writings of a digit, space, dash or bracket to the ASCII one, on demand."""
+    """Table for ``str.translate`` from any script's digits and marks to ASCII, filled on demand."""
 
     def __missing__(self, code: int) -> str:
         self[code] = mapped = _ascii(chr(code))
@@ -93,12 +93,12 @@ _CHARACTERS = _Characters()
 
 
 def ascii_text(raw: str) -> str:
-    """The cell with the digits, spaces, dashes and brackets of all scripts as those of ASCII."""
+    """The cell with the digits, spaces, dashes and brackets of all scripts in ASCII."""
     return raw.translate(_CHARACTERS)
 
 
 def clean(raw: str | None, kind: ColumnKind, *, vanity_letters: bool = False) -> Cell | Reject:
-    """The digits of a cell, ready for a numbering plan.
+    """Cleans a cell to the digits that were dialled.
 
     >>> clean("+49 (0)171 39200-12 ext. 5", ColumnKind.TEXT).digits
     '4901713920012'
@@ -109,6 +109,7 @@ def clean(raw: str | None, kind: ColumnKind, *, vanity_letters: bool = False) ->
         return Reject(RejectReason.EMPTY)
     if len(raw) > MAX_CELL_CHARACTERS:
         return Reject(RejectReason.TOO_LONG_CELL, f"{len(raw)} characters")
+    # Most cells are plain; for those the steps below would change nothing.
     if kind is ColumnKind.TEXT and (plain := _PLAIN.fullmatch(raw)) and not _is_doubtful(raw):
         return _counted(Cell(_digits_of(plain[2]), has_plus=plain[1] is not None))
     text = ascii_text(raw).strip()
@@ -119,7 +120,7 @@ def clean(raw: str | None, kind: ColumnKind, *, vanity_letters: bool = False) ->
 
 
 def _is_doubtful(text: str) -> bool:
-    """True where punctuation between digits may mean something else than grouping."""
+    """Whether punctuation between digits may mean something else than grouping."""
     if "." in text or "/" in text or "-" in text:
         return _damage(text) is not None
     return " " in text and _TWO_GROUPS.search(text) is not None
@@ -151,7 +152,7 @@ def _clean_content(
 
 
 def _clean_numeric(text: str, kind: ColumnKind, undone: tuple[Modifier, ...]) -> Cell | Reject:
-    """A cell of an integer or float column: digits, or for a float digits and ``.0``."""
+    """Cleans a cell of an integer or float column: digits, or for a float digits and ``.0``."""
     whole = WHOLE_FLOAT.fullmatch(text)
     if whole is None:
         damaged = re.fullmatch(r"[+-]?[0-9]*\.[0-9]+", text)
@@ -186,7 +187,7 @@ def _clean_text(
 
 
 def _damage(text: str) -> Reject | None:
-    """What looks like digits and punctuation, and is no number or more than one."""
+    """The reject of digits and punctuation that are no number, or several; None if neither."""
     if DECIMAL.fullmatch(text):
         return Reject(RejectReason.FLOAT_ARTEFACT)
     if _DATE.fullmatch(text):
@@ -197,7 +198,7 @@ def _damage(text: str) -> Reject | None:
 
 
 def _unfold_uri(text: str) -> str | Reject:
-    """A tel: address's number in plain writing, its context in front (RFC 3966)."""
+    """Unfolds a tel: address (RFC 3966): its context in front, its extension behind."""
     number, *parameters = text.split(";")
     extension = ""
     for parameter in parameters:
@@ -217,7 +218,7 @@ def _unfold_uri(text: str) -> str | Reject:
 
 
 def _holds_several(text: str) -> bool:
-    """True where two parts could each be a number: six digits or more on both sides.
+    """Whether two parts could each be a number: six digits or more on both sides.
 
     With nothing but a space between them each must be longer, or start with its own zero.
 
@@ -231,7 +232,7 @@ def _holds_several(text: str) -> bool:
 
 
 def _slash_separates(text: str) -> bool:
-    """True where a slash stands behind a whole number, not behind an area code.
+    """Whether a slash follows a whole number and not an area code.
 
     What follows may be short, for ``030 23125123/24`` names two lines.
     """

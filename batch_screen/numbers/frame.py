@@ -1,4 +1,8 @@
-"""Adds the judgement of every row to a frame: most rows together, the others one by one."""
+"""Normalisation of a frame of rows: most by whole columns, the others one by one.
+
+The scalar ``Normaliser`` is the reference: it gets what the columns leave undecided, and all rows
+of small frames. ``make differential`` compares both over millions of cells.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +15,24 @@ from batch_screen.numbers.normalise import NO_HOME, UNKNOWN_HOME, Normaliser
 from batch_screen.numbers.workers import judge
 
 ADDED_COLUMNS = ("e164", "region", "number_type", "rule", "reject_reason", "reject_detail")
-"""What ``normalise_frame`` adds, in this order, all String."""
+"""Columns that ``normalise_frame`` adds, in this order, all String."""
 
 _KEY = ["raw", "raw_region"]
+# Fewer rows are done one by one before the tables of the numbering plans would be made.
 _FEW = 10_000
-"""So many rows take less one by one than the tables of the numbering plans."""
 _REJECT = {"reason": "reject_reason", "detail": "reject_detail"}
 
 
 def normalise_frame(frame: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame:
-    """The same rows in the same order with ``ADDED_COLUMNS`` behind the others.
+    """Normalises every row; the same rows in the same order, with ``ADDED_COLUMNS``.
 
     Needs the columns ``raw`` and ``raw_region`` (String, nullable). Either ``e164`` to
     ``rule`` are filled in (``region`` may be null) or ``reject_reason`` is.
     """
     rows = frame.select(_KEY).with_row_index("row")
     if rows.height < _FEW:
-        alone = _one_by_one(rows, normaliser).sort("row").drop("row")
-        return frame.hstack(alone.rename(_REJECT))
+        judged = _one_by_one(rows, normaliser).sort("row").drop("row")
+        return frame.hstack(judged.rename(_REJECT))
     cells = read_cells(rows.select("row", "raw"), normaliser.column_kind)
     homes = _homes(rows["raw_region"], normaliser)
     dialled = cells.dialled.with_columns(homes.gather(cells.dialled["row"]).alias("home"))
@@ -37,9 +41,9 @@ def normalise_frame(frame: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame
     refused = [cells.refused, decided.refused]
     undecided = pl.concat([cells.undecided, decided.undecided])
     if undecided.height:
-        alone = _one_by_one(rows.join(undecided, on="row"), normaliser)
-        chosen.append(alone.filter(pl.col("reason").is_null()).select(chosen[0].columns))
-        refused.append(alone.drop_nulls("reason").select("row", "reason", "detail"))
+        judged = _one_by_one(rows.join(undecided, on="row"), normaliser)
+        chosen.append(judged.filter(pl.col("reason").is_null()).select(chosen[0].columns))
+        refused.append(judged.drop_nulls("reason").select("row", "reason", "detail"))
     return frame.hstack(
         [
             *_in_place(chosen, frame.height),
@@ -49,15 +53,16 @@ def normalise_frame(frame: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame
 
 
 def _in_place(parts: list[pl.DataFrame], height: int) -> pl.DataFrame:
-    """Each row where its number says, and nulls where there is none."""
+    """The rows at the places that ``row`` names, and nulls at the others."""
     part = pl.concat(parts).rechunk()  # many chunks take three times as long to gather from
+    # Scattered places and one gather, in place of a join or a sort of all rows.
     nowhere = pl.repeat(None, height, dtype=pl.UInt32, eager=True)
     places = nowhere.scatter(part["row"], pl.int_range(part.height, dtype=pl.UInt32, eager=True))
     return part.drop("row").select(pl.all().gather(places))
 
 
 def _chosen(chosen: pl.DataFrame, dialled: pl.DataFrame) -> pl.DataFrame:
-    """The rules with what was undone or left out on the way."""
+    """The chosen rows with their modifiers appended to the rule."""
     modified = dialled.filter(pl.col("modifier") != "").select("row", "modifier")
     if not modified.height:
         return chosen
@@ -70,7 +75,7 @@ def _chosen(chosen: pl.DataFrame, dialled: pl.DataFrame) -> pl.DataFrame:
 
 
 def _homes(cells: pl.Series, normaliser: Normaliser) -> pl.Series:
-    """The place of the territory in which each row is dialled."""
+    """The home of each row: its territory's place, or ``NO_REGION`` or ``UNKNOWN_REGION``."""
     others = {NO_HOME: NO_REGION, UNKNOWN_HOME: UNKNOWN_REGION}
     distinct = cells.unique()
     homes = [others.get(home) or places()[home] for home in map(normaliser.home, distinct)]
@@ -86,7 +91,7 @@ def _homes(cells: pl.Series, normaliser: Normaliser) -> pl.Series:
 
 
 def _one_by_one(rows: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame:
-    """The judgement of each row; the same cells are judged once."""
+    """The scalar judgement of each row; equal cells are judged once."""
     distinct = rows.select(_KEY).unique(maintain_order=True)
     names = ("e164", "region", "number_type", "rule", "reason", "detail")
     judged = pl.DataFrame(

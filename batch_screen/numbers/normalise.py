@@ -1,4 +1,4 @@
-"""A raw cell and a region to one number, or a reject: the decision between readings.
+"""Normaliser of a single cell: the decision between its readings, or a reject.
 
 libphonenumber reads ``4915123456789`` in Germany as a valid landline of somebody else. So
 digits without a + are read both ways, and where both are possible and differ only a mobile
@@ -28,8 +28,8 @@ from batch_screen.numbers.parse import (
 )
 from batch_screen.numbers.rules import Accepted, Reject, RejectReason, Rule
 
+# Lists repeat numbers across batches; an entry takes about 0.35 KiB, so 22 MiB in all.
 CACHED_CELLS = 65_536
-"""Lists repeat numbers across batches; one entry takes about 0.35 KiB, so 22 MiB in all."""
 
 _REGION_ALIASES = {"UK": "GB"}
 NO_HOME, UNKNOWN_HOME = "", "?"
@@ -38,12 +38,12 @@ _Choice = tuple[Reading, Rule]
 
 
 def metadata_version() -> str:
-    """The version of the numbering plans; numbers are recycled and plans change."""
+    """The version of the numbering plans, which change."""
     return str(phonenumbers.__version__)
 
 
 class Normaliser:
-    """Judges the cells of one column; the same cell always gets the same answer."""
+    """Normalises the cells of one column, with a cache."""
 
     def __init__(
         self, settings: Numbers, default_region: str = "", column_kind: ColumnKind = ColumnKind.TEXT
@@ -60,11 +60,11 @@ class Normaliser:
         self._cached = lru_cache(maxsize=CACHED_CELLS)(self._normalise)
 
     def normalise(self, raw: str | None, region: str | None = None) -> Accepted | Reject:
-        """The number in the cell; ``region`` is the row's own, and the default if blank."""
+        """The number in the cell; ``region`` is the row's own, or blank for the default."""
         return self._cached(raw, region)
 
     def home(self, region: str | None) -> str:
-        """The region in which such a row is dialled: empty if none, ``?`` if it is unknown."""
+        """The region to dial in for a region cell: empty if none, ``?`` if it is unknown."""
         return _region_of(region or "") or self.default_region
 
     def _normalise(self, raw: str | None, region_cell: str | None) -> Accepted | Reject:
@@ -84,7 +84,7 @@ class Normaliser:
         return Accepted(reading.e164, reading.region, reading.type_name, _named(rule, cell))
 
     def _as_test_number(self, cell: Cell) -> Accepted | None:
-        """A listed number in its international writing; it need not even be possible."""
+        """The cell as a listed test number, which need not even be a possible one."""
         e164 = "+" + (cell.digits if cell.has_plus else cell.digits.removeprefix("00"))
         if e164 not in self._test_numbers:
             return None
@@ -109,7 +109,7 @@ class Normaliser:
     def _choose(  # noqa: PLR0911 (a decision table reads best as one)
         self, cell: Cell, region: str
     ) -> _Choice | Reject:
-        """The one reading of the cell that leaves no doubt, and by which rule."""
+        """The only reading of the cell beyond doubt, with its rule."""
         digits, forced = cell.digits, self.settings.ambiguous
         if cell.has_plus:
             rule = Rule.TEL_URI if cell.is_tel_uri else Rule.INTERNATIONAL_PLUS
@@ -136,7 +136,7 @@ class Normaliser:
     def _weigh(  # noqa: PLR0911 (a decision table reads best as one)
         self, digits: str, region: str
     ) -> _Choice | Reject:
-        """Between the two readings of digits that could start with a country code."""
+        """Decides between the two readings of digits that could start with a country code."""
         national, international = read(digits, region), read(f"+{digits}", None)
         if national is RejectReason.MISSING_AREA_CODE:
             return Reject(national)
@@ -146,6 +146,7 @@ class Normaliser:
             return international, Rule.DIGITS_INTERNATIONAL
         is_weak = is_weak_national(digits, national, region)
         if isinstance(international, Reading):
+            # libphonenumber takes a country's own code off its national reading, too.
             if national.e164 == international.e164:
                 return international, Rule.DIGITS_INTERNATIONAL
             if _is_the_only_mobile(international, national, is_weak=is_weak):
@@ -160,7 +161,7 @@ class Normaliser:
 
 
 def _region_of(cell: str) -> str:
-    """The region a cell names: an empty string if it is blank, ``?`` if there is none such."""
+    """The region a cell names: empty if it is blank, ``?`` if there is no such region."""
     code = cell.strip().upper()
     code = _REGION_ALIASES.get(code, code)
     return code if not code or code in phonenumbers.SUPPORTED_REGIONS else UNKNOWN_HOME

@@ -1,6 +1,6 @@
-"""One reading of a row of digits: what libphonenumber says it is, and how sure it is.
+"""Parsing of digits into one reading by libphonenumber, with its type and validity.
 
-The only module that parses. It knows no settings and takes no decision.
+Knows no settings and decides nothing.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from batch_screen.numbers.rules import RejectReason
 phonenumbers.enable_pattern_cache()
 
 LONGEST_SHORT_CODE = 6
-"""Of digits; what is longer may be a short code and a number, and is taken for the number."""
+"""In digits; longer ones may be a short code and a number, and are taken for the number."""
 
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-"""ITU-T E.164 as the API takes it; to be matched in full, for ``$`` lets a newline through."""
+"""ITU-T E.164 as the API takes it; for ``fullmatch``, because ``$`` lets a newline through."""
 
 TYPE_NAMES: dict[int, str] = {
     number_type: PhoneNumberType.to_string(number_type).lower()
@@ -59,7 +59,7 @@ MOBILE_CAPABLE = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """A possible number: its length fits its country. Valid if its type is known."""
+    """A possible number, whose length fits its country; valid if its type is known."""
 
     e164: str
     number: phonenumbers.PhoneNumber
@@ -92,17 +92,17 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 def read(digits: str, region: str | None) -> Reading | RejectReason:
-    """The number that the digits (with or without a + in front) mean when dialled in region.
+    """Parses digits, with or without a + in front, as dialled in the region.
 
-    Without a region the digits must start with +.
+    Without a region they must start with +.
     """
     try:
         number = _unprefixed(digits, region) or phonenumbers.parse(
             digits, region, keep_raw_input=region is not None
         )
     except NumberParseException as failure:
-        # A variable of the library's holds the failure, which holds it: until the next garbage
-        # collection, all our callers' tables would be held with them.
+        # The failure and a variable of the library hold each other: until the next garbage
+        # collection, they would keep all our callers' tables in memory.
         clear_frames(failure.__traceback__)
         return _PARSE_FAILURES[failure.error_type]
     # is_valid_number is "the type is known", and costs the same regular expressions again.
@@ -118,7 +118,7 @@ def read(digits: str, region: str | None) -> Reading | RejectReason:
 
 
 def is_stable(reading: Reading) -> bool:
-    """True where the number read again is the same number.
+    """Whether the number is the same when read again.
 
     Always so for valid ones; an invalid one may still start with a trunk zero (+20 0097…)
     that each further reading takes off.
@@ -128,7 +128,7 @@ def is_stable(reading: Reading) -> bool:
 
 
 def is_short_code(digits: str, region: str) -> bool:
-    """True for emergency and service codes such as 112 or 116117."""
+    """Whether the digits are an emergency or service code such as 112 or 116117."""
     if len(digits) > LONGEST_SHORT_CODE:
         return False
     number = phonenumbers.PhoneNumber(
@@ -138,7 +138,7 @@ def is_short_code(digits: str, region: str) -> bool:
 
 
 def is_weak_national(digits: str, reading: Reading, region: str) -> bool:
-    """True where the national reading proves little: no trunk prefix in an open plan.
+    """Whether a national reading proves little: digits without a trunk prefix in an open plan.
 
     In Germany and Austria landlines have so many lengths that almost any digits are a valid
     one, another country's number or a local number without its area code included. Written
@@ -153,10 +153,10 @@ def is_weak_national(digits: str, reading: Reading, region: str) -> bool:
 
 
 def _unprefixed(digits: str, region: str | None) -> phonenumbers.PhoneNumber | None:
-    """What ``phonenumbers.parse`` answers, where it has no prefix to take off; else None.
+    """The result of ``phonenumbers.parse`` where it has no prefix to strip; else None.
 
-    Most numbers are such, and for bare digits the rest of ``parse`` is search for punctuation,
-    letters and extensions: three quarters of the time a number takes.
+    Most numbers have none, and for bare digits the rest of ``parse`` is a search for punctuation,
+    letters and extensions: three quarters of a number's time.
     """
     if region is not None:
         (code, prefixes), national = _plan_of_region(region), digits
@@ -178,7 +178,7 @@ def _country_code(digits: str) -> int:
 
 @cache
 def _plan_of_region(region: str) -> tuple[int, re.Pattern[str]]:
-    """The region's calling code, and what ``parse`` might take off digits dialled there."""
+    """The region's calling code, and the prefixes ``parse`` may strip from digits dialled there."""
     metadata = PhoneMetadata.metadata_for_region(region)
     if metadata is None or metadata.country_code is None:
         return 0, _ANY
@@ -189,7 +189,7 @@ def _plan_of_region(region: str) -> tuple[int, re.Pattern[str]]:
 
 @cache
 def _prefixes_of_code(code: int) -> re.Pattern[str]:
-    """What ``parse`` might take off behind a calling code."""
+    """The prefixes ``parse`` may strip behind a calling code."""
     region = phonenumbers.region_code_for_country_code(code)
     metadata = PhoneMetadata.metadata_for_region_or_calling_code(code, region)
     if metadata is None:
@@ -199,7 +199,7 @@ def _prefixes_of_code(code: int) -> re.Pattern[str]:
 
 @cache
 def is_open_plan_with_trunk(region: str) -> bool:
-    """True where landlines have more than two lengths and are written with a prefix."""
+    """Whether landlines have more than two lengths and are written with a trunk prefix."""
     metadata = PhoneMetadata.metadata_for_region(region)
     fixed_line = metadata.fixed_line if metadata else None
     example = phonenumbers.example_number_for_type(region, PhoneNumberType.FIXED_LINE)

@@ -1,10 +1,10 @@
-"""Which numbers may be asked about at all, however well they are written: regions, objections.
+"""Restrictions on normalised numbers: the opt-out list, and allowed and denied regions.
 
-Works on whole columns, behind the judgement of ``frame``. Knows no files: the opt-out list
-comes as batches of cells, and is kept as the digits of its numbers, eight bytes for each.
+Works on whole columns, after ``frame``. Knows no files: the opt-out list comes as batches of
+cells, and is kept as sorted integers of eight bytes.
 
-The opt-out list outweighs everything. Lists of regions do not apply to the numbers in
-``numbers.test_numbers``: those are the vendor's, and of no country that counts.
+The opt-out list outweighs everything. Lists of regions do not apply to ``numbers.test_numbers``,
+which are the vendor's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.rules import NO_COUNTRY, REMEDY, RejectReason, Rule
 
 NOBODY = pl.Series("opted_out", [], dtype=pl.UInt64)
-"""The opt-out list where there is none."""
+"""The empty opt-out list."""
 
 _ANSWER = ("e164", "region", "number_type", "rule")
 # With a + or a zero in front, a cell has one reading whatever numbers.ambiguous says.
@@ -32,9 +32,9 @@ _ONE_READING = r"^[^\d+]*[0+]"
 
 
 class OptOutCells(NamedTuple):
-    """A list's cells: frames of source_row, raw, raw_region and ragged, and what they are.
+    """Cells of an opt-out list, in frames of source_row, raw, raw_region and ragged.
 
-    ``name`` is what messages call the list.
+    ``name`` is the list's in messages.
     """
 
     batches: Iterable[pl.DataFrame]
@@ -43,7 +43,7 @@ class OptOutCells(NamedTuple):
 
 
 def refuse_unknown_regions(settings: Numbers) -> None:
-    """Raises ``ConfigurationError`` where a list of regions names one without numbers."""
+    """Raises ``ConfigurationError`` for a region without a numbering plan."""
     known = {*phonenumbers.SUPPORTED_REGIONS, NO_COUNTRY}
     for name in ("allowed_regions", "denied_regions"):
         for code in getattr(settings, name):
@@ -55,7 +55,7 @@ def refuse_unknown_regions(settings: Numbers) -> None:
 
 
 def permit(judged: pl.DataFrame, settings: Numbers, opted_out: pl.Series) -> pl.DataFrame:
-    """The judged frame, in which numbers that may not be asked about are rejects too.
+    """Rejects the numbers of a normalised frame that may not be asked about.
 
     ``opted_out`` comes from ``read_opt_outs``. Rows, order and columns stay as they are.
     """
@@ -63,7 +63,7 @@ def permit(judged: pl.DataFrame, settings: Numbers, opted_out: pl.Series) -> pl.
     if opted_out.is_empty() and not allowed and not denied:
         return judged
     region, is_test_number = pl.col("region"), pl.col("rule").str.starts_with(Rule.TEST_NUMBER)
-    # A number of no known region is in no list.
+    # A number without a known region is in neither list.
     is_allowed = region.is_in(allowed).fill_null(value=False) if allowed else pl.lit(value=True)
     reason = (
         pl.when(pl.col("e164").is_null())
@@ -92,11 +92,11 @@ def permit(judged: pl.DataFrame, settings: Numbers, opted_out: pl.Series) -> pl.
 
 
 def read_opt_outs(cells: OptOutCells, settings: Numbers, default_region: str) -> pl.Series:
-    """The digits of all numbers in the list (UInt64), sorted, each once.
+    """The numbers of the opt-out list as unique, sorted integers (UInt64).
 
-    A cell is read as the run reads its own, at strictness ``possible``; digits that can be
-    two numbers opt both out. Empty cells are passed over. Raises ``InputError`` for any other
-    cell: whoever it means would be asked about.
+    Cells are read as the input's, at strictness ``possible``; digits that can be two numbers opt
+    both out. Empty cells are passed over. Raises ``InputError`` for any other cell, because a wrong
+    guess would ask about somebody who objected.
     """
     lenient = settings.model_copy(update={"strictness": Strictness.POSSIBLE})
     own, *forced = (
@@ -114,7 +114,7 @@ def read_opt_outs(cells: OptOutCells, settings: Numbers, default_region: str) ->
 def _read(
     batch: pl.DataFrame, own: Normaliser, forced: Iterable[Normaliser], name: str
 ) -> pl.Series:
-    """The digits of the batch's numbers, in every reading that they have."""
+    """The numbers of a batch, in every reading that they have."""
     columns = ["source_row", "raw", "raw_region", "ragged"]
     read = normalise_frame(batch.select(columns), own)
     reason = pl.col("reject_reason")
@@ -154,9 +154,10 @@ def _digits(e164: pl.Series) -> pl.Series:
 
 
 def _is_among(values: pl.Series, listed: pl.Series) -> pl.Series:
-    """Where a value is in the sorted list: searched, for a hash of millions takes memory."""
+    """Where a value is in the sorted list."""
     if listed.is_empty():
         return pl.repeat(value=False, n=values.len(), dtype=pl.Boolean, eager=True)
+    # Searched: a hash set of a million would be built anew for every batch.
     sought = values.fill_null(0)  # no number is 0
     places = listed.search_sorted(sought).clip(upper_bound=listed.len() - 1)
     return listed.gather(places) == sought

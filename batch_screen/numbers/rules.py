@@ -1,7 +1,7 @@
-"""What normalisation can say about a cell: accepted by which rule, or rejected for what.
+"""Results of normalisation: rules of acceptance, reject reasons and their remedies.
 
-Only words and records live here, so that reports and README can be built from them; how a
-cell is judged is in ``clean``, ``parse`` and ``normalise``.
+Only words and records, from which reports and documents are built; the decisions are in
+``clean``, ``parse`` and ``normalise``.
 
 A published rule is one of ``Rule`` and then, each after a ``+``, the ``Modifier``s that
 apply, in the order of the enum: ``national+excel_undone+extension_dropped``.
@@ -115,7 +115,7 @@ REMEDY: dict[RejectReason, str] = {
 
 
 class Rule(StrEnum):
-    """By which rule a cell was accepted; ``MEANING`` has the sentence for each."""
+    """Rules by which cells are accepted; ``MEANING`` has a sentence for each."""
 
     INTERNATIONAL_PLUS = "international_plus"
     INTERNATIONAL_00 = "international_00"
@@ -129,7 +129,7 @@ class Rule(StrEnum):
 
 
 class Modifier(StrEnum):
-    """What had to be undone or left out on the way; appended to the rule after a ``+``."""
+    """Changes made to a cell before it was read; appended to the rule after a ``+``."""
 
     EXCEL_UNDONE = "excel_undone"
     INTEGER_COLUMN = "integer_column"
@@ -176,7 +176,7 @@ class Accepted(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reject(msgspec.Struct, frozen=True, gc=False):
-    """A cell that is not asked about; ``detail`` holds masked numbers only."""
+    """A rejected cell; ``detail`` holds masked numbers only."""
 
     reason: RejectReason
     detail: str | None = None

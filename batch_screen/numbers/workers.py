@@ -1,7 +1,7 @@
-"""Judges cells one by one; where there are many, in a process for each core.
+"""Scalar normalisation of many cells, with a process for each core.
 
-The processes are started as programs of their own, not forked: threads of polars would be lost,
-and a script that calls the library would be run again by each of them.
+The processes are started as programs of their own: a fork would lose polars' threads, and
+``multiprocessing`` would run a script that calls the library again in each of them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from batch_screen.model import ColumnKind
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.rules import Accepted, Reject
 
-MANY = 40_000
-"""A process needs a second to start, in which so many cells are judged."""
+MANY = 40_000  # cells are judged in the second that a process takes to start
 
-Cell = tuple[str | None, str | None]
-"""A raw cell and its region's."""
+RawCell = tuple[str | None, str | None]
+"""A raw cell and its row's region cell."""
 
 Judgement = tuple[str | None, str | None, str | None, str | None, str | None, str | None]
 """e164, region, number_type and rule, or reason and detail."""
@@ -39,21 +38,21 @@ class _Work(msgspec.Struct):
     settings: dict[str, Any]
     default_region: str
     column_kind: ColumnKind
-    cells: Sequence[Cell]
+    cells: Sequence[RawCell]
 
 
-def judge(cells: Sequence[Cell], normaliser: Normaliser) -> list[Judgement]:
-    """The judgement of each cell, in the same order."""
+def judge(cells: Sequence[RawCell], normaliser: Normaliser) -> list[Judgement]:
+    """Normalises cells, in the same order."""
     cores = os.cpu_count() or 1
     if len(cells) < MANY or cores == 1 or not sys.executable:
         return _judged(cells, normaliser)
     size = -(-len(cells) // cores)
     chunks = [cells[first : first + size] for first in range(0, len(cells), size)]
     with ThreadPoolExecutor(cores) as pool:
-        return list(chain.from_iterable(pool.map(partial(_apart, normaliser), chunks)))
+        return list(chain.from_iterable(pool.map(partial(_in_process, normaliser), chunks)))
 
 
-def _judged(cells: Sequence[Cell], normaliser: Normaliser) -> list[Judgement]:
+def _judged(cells: Sequence[RawCell], normaliser: Normaliser) -> list[Judgement]:
     return list(map(_row, starmap(normaliser.normalise, cells)))
 
 
@@ -63,8 +62,8 @@ def _row(result: Accepted | Reject) -> Judgement:
     return (None, None, None, None, result.reason.value, result.detail)
 
 
-def _apart(normaliser: Normaliser, cells: Sequence[Cell]) -> list[Judgement]:
-    """The judgements of another process."""
+def _in_process(normaliser: Normaliser, cells: Sequence[RawCell]) -> list[Judgement]:
+    """Normalises cells in another process."""
     settings = normaliser.settings.model_dump(mode="json")
     work = _Work(settings, normaliser.default_region, normaliser.column_kind, cells)
     done = subprocess.run(  # noqa: S603 (this very module)
@@ -82,7 +81,7 @@ def _apart(normaliser: Normaliser, cells: Sequence[Cell]) -> list[Judgement]:
 
 
 def main() -> None:
-    """Judges the cells on standard input and writes what they are to standard output."""
+    """The other process: cells on standard input, judgements on standard output."""
     work = msgspec.json.decode(sys.stdin.buffer.read(), type=_Work)
     normaliser = Normaliser(Numbers(**work.settings), work.default_region, work.column_kind)
     sys.stdout.buffer.write(msgspec.json.encode(_judged(work.cells, normaliser)))

@@ -43,10 +43,10 @@ def differences_from_library(cases: Iterable[Case]) -> tuple[int, list[Differenc
     rows = rows.with_columns(
         dialled_in=pl.when(~pl.col("has_plus")).then("region"),
         place=pl.when(~pl.col("has_plus")).then(place),
-        way=pl.lit(0, pl.UInt8),
+        route=pl.lit(0, pl.UInt8),
     )
     readings = read_columns(rows.select(DIALLED))
-    found = readings.read.sort("row").drop("row", "way")
+    found = readings.read.sort("row").drop("row", "route")
     rows = rows.join(readings.too_long, on="row", how="anti").sort("row")
     differing: list[Difference] = []
     asked = zip(rows["raw"], rows["dialled_in"], found.iter_rows(), strict=True)

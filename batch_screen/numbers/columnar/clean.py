@@ -1,7 +1,7 @@
-"""``clean`` for whole columns, for the cells that are written as phone numbers usually are.
+"""Vectorised ``clean``: cells to digits for whole columns, for the usual ways of writing numbers.
 
-What is written otherwise (letters, extensions, tel: addresses, quotes in odd places) is left
-undecided: ``clean`` looks at those, one by one.
+Others (letters, extensions, tel: addresses, quotes in odd places) are left undecided, for the
+scalar ``clean``, which is the reference.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ from batch_screen.numbers.clean import (
 )
 from batch_screen.numbers.rules import Modifier, RejectReason
 
-# Digits as numbers, for whole columns: ``0049`` is the value 49, in a count of 4 digits.
-#
-# Arithmetic on whole columns costs a tenth of what the same does with texts.
+# Digits are kept as a value and a count: ``0049`` is the value 49 in a count of 4. Arithmetic on
+# integers costs a tenth of the same on texts.
 
 MOST_KEPT = 19
-"""More digits than these are no UInt64."""
+"""The most digits whose value fits into UInt64."""
 
 _TENS = pl.Series([10**count for count in range(MOST_KEPT + 1)], dtype=pl.UInt64)
 
@@ -40,18 +39,18 @@ def ten_to(count: pl.Expr) -> pl.Expr:
 
 
 def starts_with(value: pl.Expr, count: pl.Expr, start: pl.Expr, length: pl.Expr) -> pl.Expr:
-    """Whether digits begin with others, of which there are ``length``.
+    """Whether the digits begin with those of ``start``, a value of ``length`` digits.
 
     >>> row = pl.DataFrame({"value": [491], "count": [4], "start": [4], "length": [2]})  # 0491
     >>> row.select(starts_with(*map(pl.col, row.columns))).item()
     True
     """
-    behind = pl.when(count >= length).then(count - length)
+    behind = pl.when(count >= length).then(count - length)  # counts are unsigned: no less than 0
     return (value // ten_to(behind) == start).fill_null(value=False)
 
 
 def behind_start(value: pl.Expr, count: pl.Expr, length: pl.Expr) -> pl.Expr:
-    """The value of the digits behind the first ``length`` of them.
+    """The value of the digits after the first ``length``.
 
     >>> row = pl.DataFrame({"value": [49171], "count": [5], "length": [2]})
     >>> row.select(behind_start(*map(pl.col, row.columns))).item()
@@ -61,7 +60,7 @@ def behind_start(value: pl.Expr, count: pl.Expr, length: pl.Expr) -> pl.Expr:
 
 
 def starts_with_zeros(value: pl.Expr, count: pl.Expr, zeros: int) -> pl.Expr:
-    """Whether digits begin with so many zeros.
+    """Whether the digits begin with that many zeros.
 
     >>> rows = pl.DataFrame({"value": [0, 4, 49], "count": [1, 3, 3]})
     >>> rows.select(starts_with_zeros(pl.col("value"), pl.col("count"), 2)).to_series().to_list()
@@ -71,7 +70,7 @@ def starts_with_zeros(value: pl.Expr, count: pl.Expr, zeros: int) -> pl.Expr:
 
 
 def text_of(value: pl.Expr, count: pl.Expr) -> pl.Expr:
-    """The digits as a text.
+    """The digits as text, leading zeros included.
 
     >>> rows = pl.DataFrame({"value": [49, 0], "count": [4, 0]})
     >>> rows.select(text_of(pl.col("value"), pl.col("count"))).to_series().to_list()
@@ -81,7 +80,7 @@ def text_of(value: pl.Expr, count: pl.Expr) -> pl.Expr:
 
 
 def value_of(text: pl.Expr) -> pl.Expr:
-    """The value of a text of digits, which may have a + in front; null of any other text.
+    """The value of a text of digits, with or without a +; null of any other text.
 
     >>> rows = pl.DataFrame({"text": ["0049", "", "+49", "4 9"]})
     >>> rows.select(value_of(pl.col("text"))).to_series().to_list()
@@ -91,17 +90,14 @@ def value_of(text: pl.Expr) -> pl.Expr:
 
 
 def count_of(text: pl.Expr) -> pl.Expr:
-    """How many digits a text of nothing but digits has."""
+    """The number of digits in a text that has nothing else."""
     return text.str.len_bytes().cast(pl.UInt8)
 
 
-# Cases for whole columns: rows that go separate ways, and expressions that differ by case.
-
-
 def split(frame: pl.DataFrame, is_so: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows for which it is so, and the others; what need not be divided is not copied.
+    """The rows where ``is_so`` holds, and the others, those with null among them.
 
-    Where it is null, it is not so.
+    Nothing is copied where all rows go the same way.
 
     >>> [part["n"].to_list() for part in split(pl.DataFrame({"n": [1, 2, 3]}), pl.col("n") > 1)]
     [[2, 3], [1]]
@@ -115,7 +111,7 @@ def split(frame: pl.DataFrame, is_so: pl.Expr) -> tuple[pl.DataFrame, pl.DataFra
 
 
 def first_of(cases: Sequence[tuple[pl.Expr, pl.Expr]], otherwise: pl.Expr) -> pl.Expr:
-    """The value of the first case that applies.
+    """The value of the first case that applies, as one expression.
 
     >>> n = pl.col("n")
     >>> case = first_of([(n < 0, pl.lit("less")), (n < 2, pl.lit("little"))], pl.lit("more"))
@@ -131,16 +127,16 @@ _WRITTEN, _SCIENTIFIC, _DECIMAL, _WHOLE_FLOAT = (
     f"^(?:{of_cells.pattern})$"
     for of_cells in (clean.WRITTEN, clean.SCIENTIFIC, clean.DECIMAL, clean.WHOLE_FLOAT)
 )
-# These two say the same as clean's, which polars cannot: it knows no \1 and no look-behind.
+# The same as clean's two, written out: polars' expressions know no \1 and no look-behind.
 _DATE = "|".join(
     rf"^[0-9]{{1,2}}{s}[0-9]{{1,2}}{s}(?:19|20)[0-9]{{2}}$"
     rf"|^(?:19|20)[0-9]{{2}}{s}[0-9]{{1,2}}{s}[0-9]{{1,2}}(?: .*)?$"
     for s in (r"\.", "/", "-")
 )
 _TWO_GROUPS = r"(?:^|[^0-9])(?:[0-9]{7,} +[0-9]{7,}|0[0-9]{5,} +0[0-9]{5,})"
-# The usual writings that are no date and no decimal, and not two numbers, whatever the digits:
-# no full stop, one mark beside spaces, and no second group of six digits. Most texts are like that,
-# and one look at them takes a fifth of the time.
+# Usual writings that cannot be a date, a decimal or two numbers, whatever their digits: no full
+# stop, one mark beside spaces, no second group of six digits. Most texts match, and this one test
+# in place of all the others takes a fifth of their time.
 _PLAIN = (
     r"^\+?(?:"
     r"(?:(?:[0-9]{1,5}[ /-]|\([0-9]{1,5}\)[ /-]?)(?:[0-9]{1,5} )*)?[0-9]+(?: [0-9]{1,5})*"
@@ -171,10 +167,10 @@ _IS_SHORT = _RAW.str.len_bytes() <= MAX_CELL_CHARACTERS
 
 
 class Cells(NamedTuple):
-    """Rows by what their cells hold.
+    """Cleaned cells in three frames.
 
-    ``dialled``: row, value and count of the digits (as ``value_of`` gives them), has_plus, modifier
-    (empty, or a ``Modifier``); ``refused``: row, reason, detail; ``undecided``: row.
+    ``dialled``: row, value and count of the digits, has_plus, modifier (empty, or a ``Modifier``);
+    ``refused``: row, reason, detail; ``undecided``: row, for the scalar ``clean``.
     """
 
     dialled: pl.DataFrame
@@ -183,12 +179,15 @@ class Cells(NamedTuple):
 
 
 def read_cells(cells: pl.DataFrame, kind: ColumnKind) -> Cells:
-    """What the cells hold; ``cells`` has the columns ``row`` and ``raw``."""
-    dialled = _Dialled()
+    """Cleans a column of cells; ``cells`` has the columns ``row`` and ``raw``."""
+    found = _Gathered()
     if kind is ColumnKind.TEXT:
-        bare, others = split(cells.with_columns(value=_value_of_bare()), _VALUE.is_not_null())
+        # A cast takes just the cells of digits alone, with or without a +, in a quarter of the time
+        # that a regular expression takes.
+        value = pl.when(_IS_SHORT).then(_RAW.cast(pl.UInt64, strict=False))
+        bare, others = split(cells.with_columns(value=value), _VALUE.is_not_null())
         has_plus = _RAW.str.starts_with("+")
-        dialled.add(
+        found.add(
             bare.select(
                 "row",
                 "value",
@@ -198,11 +197,11 @@ def read_cells(cells: pl.DataFrame, kind: ColumnKind) -> Cells:
             )
         )
         if others.height:
-            _read_texts(others.drop("value"), dialled)
+            _read_texts(others.drop("value"), found)
     else:
         pattern, modifier = _WHOLE[kind]
         whole, others = split(cells, _RAW.str.contains(pattern) & _IS_SHORT)
-        dialled.read(
+        found.read(
             whole.select(
                 "row",
                 digits=_RAW.str.extract(pattern),
@@ -210,12 +209,12 @@ def read_cells(cells: pl.DataFrame, kind: ColumnKind) -> Cells:
                 modifier=pl.lit(modifier.value),
             )
         )
-        dialled.leave(others)
-    return dialled.taken()
+        found.leave(others)
+    return found.cells()
 
 
-class _Dialled:
-    """Gathers rows where they belong."""
+class _Gathered:
+    """The parts of ``Cells`` while they are found."""
 
     def __init__(self) -> None:
         row = {"row": pl.UInt32}
@@ -224,12 +223,12 @@ class _Dialled:
         self._undecided = [pl.DataFrame(schema=row)]
 
     def read(self, rows: pl.DataFrame) -> None:
-        """Rows with ``digits`` as texts."""
+        """Adds rows with ``digits`` as text."""
         read = rows.with_columns(value=value_of(_DIGITS), count=count_of(_DIGITS))
         self.add(read.select(_DIALLED.names()))
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Rows with digits; refused where they are far too many or too few."""
+        """Adds rows with value and count; far too many or too few digits are refused."""
         fine, others = split(rows, _COUNT.is_between(MIN_DIGITS, MOST_KEPT))
         self._dialled.append(fine)
         if not others.height:
@@ -239,28 +238,29 @@ class _Dialled:
             (RejectReason.TOO_SHORT, _COUNT < MIN_DIGITS),
         ):
             self.refuse(others.filter(is_so), reason, pl.format("{} digits", _COUNT))
+        # Twenty digits may be allowed but are no UInt64.
         self.leave(others.filter(_COUNT.is_between(MOST_KEPT + 1, MAX_DIGITS)))
 
     def refuse(
         self, rows: pl.DataFrame, reason: RejectReason, detail: str | pl.Expr | None = None
     ) -> None:
-        """Rows that hold no phone number."""
-        told = detail if isinstance(detail, pl.Expr) else pl.lit(detail, pl.String)
-        self._refused.append(rows.select("row", reason=pl.lit(reason.value), detail=told))
+        """Adds rows that hold no phone number."""
+        shown = detail if isinstance(detail, pl.Expr) else pl.lit(detail, pl.String)
+        self._refused.append(rows.select("row", reason=pl.lit(reason.value), detail=shown))
 
     def leave(self, rows: pl.DataFrame) -> None:
-        """Rows about which nothing is said here."""
+        """Adds rows that are left to the scalar ``clean``."""
         self._undecided.append(rows.select("row"))
 
-    def taken(self) -> Cells:
-        """All of them."""
+    def cells(self) -> Cells:
+        """The three frames."""
         return Cells(*map(pl.concat, (self._dialled, self._refused, self._undecided)))
 
 
-def _read_texts(cells: pl.DataFrame, dialled: _Dialled) -> None:
-    """Cells that hold more than digits: most are written as numbers are."""
+def _read_texts(cells: pl.DataFrame, found: _Gathered) -> None:
+    """Reads cells that hold more than digits, the usual writings first."""
     plain, others = split(cells, _RAW.str.contains(_PLAIN) & _IS_SHORT)
-    dialled.read(
+    found.read(
         plain.select(
             "row",
             digits=_without_marks(_RAW),
@@ -268,60 +268,55 @@ def _read_texts(cells: pl.DataFrame, dialled: _Dialled) -> None:
             modifier=pl.lit(""),
         )
     )
+    if not others.height:
+        return
+    texts = others.select("row", "raw", text=_RAW.str.strip_chars(" "), modifier=pl.lit(""))
+    written, others = split(texts, _TEXT.str.contains(_WRITTEN) & _IS_SHORT)
+    _read_written(written, found)
     if others.height:
-        _read_doubtful(others, dialled)
+        _read_others(others, found)
 
 
-def _read_doubtful(cells: pl.DataFrame, dialled: _Dialled) -> None:
-    """Texts that may be damaged, and those in other writings."""
-    texts = cells.select("row", "raw", text=_RAW.str.strip_chars(" "), modifier=pl.lit(""))
-    is_written = _TEXT.str.contains(_WRITTEN) & _IS_SHORT
-    written, others = split(texts, is_written)
-    _read_written(written, dialled)
-    if others.height:
-        _read_others(others, dialled)
-
-
-def _read_others(cells: pl.DataFrame, dialled: _Dialled) -> None:
-    """Cells in other scripts, undone Excel, and what holds no number."""
+def _read_others(cells: pl.DataFrame, found: _Gathered) -> None:
+    """Reads cells in other scripts and Excel's quoting; refuses what holds no number."""
     empty, cells = split(cells, _RAW.is_null())
-    dialled.refuse(empty, RejectReason.EMPTY)
+    found.refuse(empty, RejectReason.EMPTY)
     is_odd = (_RAW.str.len_chars() > MAX_CELL_CHARACTERS) | _RAW.str.contains(_CONTROL)
     odd, cells = split(cells, is_odd)
-    dialled.leave(odd)
+    found.leave(odd)
     texts = _in_ascii(cells).with_columns(_TEXT.str.strip_chars(" "))
     quoted, others = split(texts, _TEXT.str.contains(_QUOTES))
     undone, unknown = split(quoted, _TEXT.str.contains(_EXCEL))
-    dialled.leave(unknown)
+    found.leave(unknown)
     undone = undone.with_columns(
         text=pl.coalesce(_TEXT.str.extract(_EXCEL, 1), _TEXT.str.extract(_EXCEL, 2)),
         modifier=pl.lit(Modifier.EXCEL_UNDONE.value),
     ).with_columns(_TEXT.str.strip_chars(" "))
     written, others = split(pl.concat([others, undone]), _TEXT.str.contains(_WRITTEN))
-    _read_written(written, dialled)
+    _read_written(written, found)
     empty, others = split(others, _TEXT == "")
-    dialled.refuse(empty, RejectReason.EMPTY)
+    found.refuse(empty, RejectReason.EMPTY)
     scientific, others = split(others, _TEXT.str.contains(_SCIENTIFIC))
-    dialled.refuse(scientific, RejectReason.SCIENTIFIC_NOTATION)
-    dialled.leave(others)
+    found.refuse(scientific, RejectReason.SCIENTIFIC_NOTATION)
+    found.leave(others)
 
 
-def _read_written(texts: pl.DataFrame, dialled: _Dialled) -> None:
-    """Texts of digits and what stands between them: as ``clean._damage``, then the digits."""
+def _read_written(texts: pl.DataFrame, found: _Gathered) -> None:
+    """Reads texts of digits and marks, after the tests of ``clean._damage``."""
     pointed, texts = split(texts, _TEXT.str.contains("[./-]"))
     if pointed.height:
         damaged, pointed = split(pointed, _TEXT.str.contains(_DECIMAL))
-        dialled.refuse(damaged, RejectReason.FLOAT_ARTEFACT)
+        found.refuse(damaged, RejectReason.FLOAT_ARTEFACT)
         dates, pointed = split(pointed, _TEXT.str.contains(_DATE))
-        dialled.refuse(dates, RejectReason.NOT_A_NUMBER, "reads as a date")
-        # Most slashes stand behind an area code: those need no closer look.
+        found.refuse(dates, RejectReason.NOT_A_NUMBER, "reads as a date")
+        # Most slashes follow an area code; only the others pay for the exact test.
         slashed, pointed = split(pointed, _TEXT.str.find("/", literal=True) > AREA_CODE)
         several, slashed = split(slashed, _slash_separates())
-        dialled.refuse(several, RejectReason.MULTIPLE_NUMBERS)
+        found.refuse(several, RejectReason.MULTIPLE_NUMBERS)
         texts = pl.concat([texts, pointed, slashed])
     several, texts = split(texts, _TEXT.str.contains(_TWO_GROUPS))
-    dialled.refuse(several, RejectReason.MULTIPLE_NUMBERS)
-    dialled.read(
+    found.refuse(several, RejectReason.MULTIPLE_NUMBERS)
+    found.read(
         texts.select(
             "row",
             digits=_without_marks(_TEXT),
@@ -332,20 +327,12 @@ def _read_written(texts: pl.DataFrame, dialled: _Dialled) -> None:
 
 
 def _without_marks(text: pl.Expr) -> pl.Expr:
-    """The digits of texts in which only marks stand between them."""
+    """The digits of a text of digits and marks."""
     return text.str.replace_many(_NO_MARKS)
 
 
-def _value_of_bare() -> pl.Expr:
-    """The value of cells of digits alone, maybe behind a +; null of the others.
-
-    A cast takes just these, where a regular expression would take four times as long.
-    """
-    return pl.when(_IS_SHORT).then(_RAW.cast(pl.UInt64, strict=False))
-
-
 def _slash_separates() -> pl.Expr:
-    """As ``clean._slash_separates``."""
+    """``clean._slash_separates`` as an expression."""
     before = _TEXT.str.extract("^([^/]*)/.*[0-9]", 1)
     digits = _without_marks(before)
     is_long = before.str.contains("+", literal=True) | digits.str.starts_with("00")
@@ -354,7 +341,8 @@ def _slash_separates() -> pl.Expr:
 
 
 def _in_ascii(cells: pl.DataFrame) -> pl.DataFrame:
-    """The cells with the digits, spaces and dashes of all scripts in ``text`` as those of ASCII."""
+    """The cells with the digits, spaces and dashes of all scripts in ``text`` as ASCII."""
+    # Bytes equal to characters: plain ASCII, which need not pass through Python.
     plain, others = split(cells, _RAW.str.len_bytes() == _RAW.str.len_chars())
     if not others.height:
         return plain
@@ -362,8 +350,7 @@ def _in_ascii(cells: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([plain, others.with_columns(converted)])
 
 
-# ``mask_number`` for whole columns of E.164 numbers.
-
+# ``masked`` hides what ``mask_number`` hides: its measures are read off a number that it masked.
 _LONGEST = 16
 _WHOLE_MASK = mask_number("+" + (_LONGEST - 1) * "0")
 _BULLET = _WHOLE_MASK[_LONGEST // 2]
@@ -373,7 +360,7 @@ _SHORTEST_SHOWN = next(n for n in range(_LONGEST) if mask_number(n * "0").starts
 
 
 def masked(column: str) -> pl.Expr:
-    """The numbers of a column, masked.
+    """``mask_number`` for a column of E.164 numbers.
 
     >>> numbers = pl.DataFrame({"e164": ["+491511234589", "+2907000"]})
     >>> numbers.select(masked("e164")).to_series().to_list()

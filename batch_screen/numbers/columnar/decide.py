@@ -1,4 +1,8 @@
-"""The decision between readings, for whole columns: ``Normaliser``'s tables as expressions."""
+"""Vectorised decision between readings: ``Normaliser``'s tables as expressions.
+
+Every row takes a route: one of its own, or a rule by which its only reading counts. Rows with two
+readings have the one dialled at home as n_…, the one dialled from abroad as i_….
+"""
 
 from __future__ import annotations
 
@@ -32,13 +36,9 @@ from batch_screen.numbers.parse import (
 )
 from batch_screen.numbers.rules import RejectReason, Rule
 
-# Between two readings of the same digits, for whole columns: ``Normaliser``'s rules in doubt.
-#
-# Rows have ``row`` and both readings: the one dialled at home as n_…, the one abroad as i_….
-
 
 def dialled_out(both: pl.DataFrame) -> pl.DataFrame:
-    """Digits that start with 00 and with a longer international prefix: as either, if equal."""
+    """``normalise._double_zero`` for digits that start with a longer prefix, such as 0011."""
     c = pl.col
     is_dialled = c("n_failure").is_null() & c("n_has_idd")
     differs = c("i_failure").is_null() & (c("i_e164") != c("n_e164"))
@@ -60,7 +60,7 @@ def dialled_out(both: pl.DataFrame) -> pl.DataFrame:
 
 
 def weighed(both: pl.DataFrame, kind: ColumnKind) -> pl.DataFrame:
-    """Between the two readings of digits that could start with a country code.
+    """``Normaliser._weigh`` for digits that could start with a country code.
 
     ``both`` has the digits (``value`` and ``count``) and their ``home`` too.
     """
@@ -71,14 +71,15 @@ def weighed(both: pl.DataFrame, kind: ColumnKind) -> pl.DataFrame:
         & (value_of(c("n_e164")) == c("code") * ten_to(c("count")) + c("value"))
     )
     both = both.with_columns(takes_abroad=_takes_abroad()).with_columns(reason=_reason(kind))
-    refused, chosen = split(both, c("reason").is_not_null())  # few, and texts take long
+    # Few are refused, and only they pay for the texts of a detail.
+    refused, chosen = split(both, c("reason").is_not_null())
     return pl.concat(
-        [_taken(chosen, pl.lit(None, pl.String)), _taken(refused, _detail(c("reason")))]
+        [_chosen(chosen, pl.lit(None, pl.String)), _chosen(refused, _detail(c("reason")))]
     )
 
 
-def _taken(both: pl.DataFrame, detail: pl.Expr) -> pl.DataFrame:
-    """The readings that are meant."""
+def _chosen(both: pl.DataFrame, detail: pl.Expr) -> pl.DataFrame:
+    """The chosen one of both readings, and its rule."""
     rule = (
         pl.when("takes_abroad")
         .then(pl.lit(Rule.DIGITS_INTERNATIONAL.value))
@@ -87,14 +88,14 @@ def _taken(both: pl.DataFrame, detail: pl.Expr) -> pl.DataFrame:
         .otherwise(pl.lit(Rule.NATIONAL.value))
     )
 
-    def taken(name: str) -> pl.Expr:
+    def chosen(name: str) -> pl.Expr:
         return pl.when("takes_abroad").then(f"i_{name}").otherwise(f"n_{name}")
 
     return both.select(
         "row",
-        e164=taken("e164"),
-        region=taken("region"),
-        number_type=taken("type"),
+        e164=chosen("e164"),
+        region=chosen("region"),
+        number_type=chosen("type"),
         rule=rule,
         reason="reason",
         detail=detail,
@@ -102,7 +103,7 @@ def _taken(both: pl.DataFrame, detail: pl.Expr) -> pl.DataFrame:
 
 
 def _detail(reason: pl.Expr) -> pl.Expr:
-    """What is told of a refusal."""
+    """The detail of a refusal."""
     is_missing = reason == RejectReason.MISSING_AREA_CODE.value
     return (
         pl.when(reason == RejectReason.AMBIGUOUS.value)
@@ -113,7 +114,7 @@ def _detail(reason: pl.Expr) -> pl.Expr:
 
 
 def _takes_abroad() -> pl.Expr:
-    """Whether the reading abroad is the one that is meant."""
+    """Whether the reading from abroad is chosen."""
     c = pl.col
     n_is, i_is = c("n_failure").is_null(), c("i_failure").is_null()
     n_valid = c("n_type") != UNKNOWN_TYPE
@@ -128,10 +129,12 @@ def _takes_abroad() -> pl.Expr:
 
 
 def _reason(kind: ColumnKind) -> pl.Expr:
-    """Why neither reading counts; null where one does."""
+    """Why neither reading is chosen; null where one is."""
     c = pl.col
     n_is, i_is = c("n_failure").is_null(), c("i_failure").is_null()
     missing = pl.lit(RejectReason.MISSING_AREA_CODE.value)
+    # A country's own mobile number against digits that nobody abroad can have is no doubt:
+    # otherwise every fifth American number would be rejected.
     is_doubtful = (c("i_type") != UNKNOWN_TYPE) | ~c("n_type").is_in(MOBILE_TYPES)
     is_local = c("is_weak") if kind is ColumnKind.TEXT else pl.lit(value=False)
     return (
@@ -149,7 +152,7 @@ def _reason(kind: ColumnKind) -> pl.Expr:
 
 
 def _plans(homes: pl.Series) -> pl.DataFrame:
-    """For each territory its calling code and whether its landlines have an open plan."""
+    """Calling code and openness of the numbering plan of each home."""
     here = homes.unique().to_list()
     plans = [territories()[place] for place in here]
     return pl.DataFrame(
@@ -167,14 +170,14 @@ def _two_readings() -> pl.Expr:
 
 
 NO_REGION, UNKNOWN_REGION = 65_535, 65_534
-"""In place of a territory's place."""
+"""Homes that are no territory's place."""
 
-# What becomes of a row, as a number: one of these, or a rule by which its one reading counts.
+# Routes: one of these, or from ``_FIRST_RULE`` on the rule by which a row's only reading counts.
 _UNSURE, _UNKNOWN_REGION, _NO_REGION, _DOUBLE_ZERO, _SHORT, _SHORT_CODE = range(6)
 _WEIGH, _WEIGH_ABROAD, _DIAL_OUT = range(6, 9)
 _RULES = list(Rule)
 _FIRST_RULE = 10
-_WAY, _HOME = pl.col("way"), pl.col("home")
+_ROUTE, _HOME = pl.col("route"), pl.col("home")
 _VALUE, _COUNT = pl.col("value"), pl.col("count")
 _STARTS_0, _STARTS_00 = (starts_with_zeros(_VALUE, _COUNT, zeros) for zeros in (1, 2))
 _IS_READ = pl.col("reason").is_null()
@@ -182,7 +185,7 @@ _SHORT_CODES = IntervalTable(lambda place, length: territories()[place].short_co
 
 
 class Decided(NamedTuple):
-    """Rows by what was decided.
+    """Decided rows in three frames.
 
     ``chosen``: row, e164, region, number_type, rule, all but region filled in; ``refused``: row,
     reason, detail; ``undecided``: row.
@@ -194,19 +197,20 @@ class Decided(NamedTuple):
 
 
 def decide(cells: pl.DataFrame, settings: Numbers, kind: ColumnKind) -> Decided:
-    """What each row of digits is.
+    """Reads and decides rows of digits; what only ``Normaliser`` can decide stays undecided.
 
     ``cells`` has ``row``, ``value``, ``count``, ``has_plus`` and ``home``: the place of the
-    territory to dial in, or one of ``NO_REGION`` and ``UNKNOWN_REGION``. What only ``Normaliser``
-    can tell is undecided.
+    territory to dial in, or one of ``NO_REGION`` and ``UNKNOWN_REGION``.
     """
-    rows = cells.select("row", "value", "count", "home", way=_way(settings))
+    rows = cells.select("row", "value", "count", "home", route=_route(settings))
     doubtful, rows = split(rows, _is(_DOUBLE_ZERO))
     short, rows = split(rows, _is(_SHORT))
     rows = pl.concat([rows, *_double_zeros(doubtful), *_short(short, settings)])
     refused = [
-        _refused(rows.filter(_is(way)), reason)
-        for way, reason in (
+        rows.filter(_is(route)).select(
+            "row", reason=pl.lit(reason.value), detail=pl.lit(None, pl.String)
+        )
+        for route, reason in (
             (_UNKNOWN_REGION, RejectReason.UNKNOWN_REGION),
             (_NO_REGION, RejectReason.NO_REGION),
             (_DOUBLE_ZERO, RejectReason.DOUBLE_ZERO),
@@ -214,11 +218,11 @@ def decide(cells: pl.DataFrame, settings: Numbers, kind: ColumnKind) -> Decided:
         )
     ]
     undecided = [rows.filter(_is(_UNSURE)).select("row")]
-    dialled = rows.filter(_WAY >= _WEIGH)
-    twice = dialled.filter(_WAY.is_in([_WEIGH, _DIAL_OUT]))
+    dialled = rows.filter(_ROUTE >= _WEIGH)
+    twice = dialled.filter(_ROUTE.is_in([_WEIGH, _DIAL_OUT]))
     readings = read_columns(pl.concat([_dialled(dialled), _dialled_abroad(twice)]))
     undecided.append(readings.too_long.unique())
-    single, others = split(readings.read, _WAY >= _FIRST_RULE)
+    single, others = split(readings.read, _ROUTE >= _FIRST_RULE)
     chosen = [_single(single)]
     if others.height:
         at_home = twice.select("row", "value", "count", "home")
@@ -228,7 +232,7 @@ def decide(cells: pl.DataFrame, settings: Numbers, kind: ColumnKind) -> Decided:
         ]
     found = pl.concat(chosen)
     tests = list(settings.test_numbers)
-    if tests:  # nothing of them is checked
+    if tests:  # a listed number is accepted whatever its plan says
         listed, found = split(found, pl.col("e164").is_in(tests))
         undecided.append(listed.select("row"))
     good, bad = split(found, _IS_READ)
@@ -242,18 +246,18 @@ def decide(cells: pl.DataFrame, settings: Numbers, kind: ColumnKind) -> Decided:
     )
 
 
-def _is(way: int) -> pl.Expr:
-    return _WAY.eq(way)
+def _is(route: int) -> pl.Expr:
+    return _ROUTE.eq(route)
 
 
 def _by(rule: Rule) -> int:
     return _FIRST_RULE + _RULES.index(rule)
 
 
-def _way(settings: Numbers) -> pl.Expr:
-    """What becomes of each row; ``Normaliser._choose`` as one expression."""
+def _route(settings: Numbers) -> pl.Expr:
+    """The route of each row: ``Normaliser._choose`` as one expression."""
     is_short = _COUNT <= LONGEST_SHORT_CODE
-    # With so few digits libphonenumber has rules of its own.
+    # With so few digits libphonenumber has rules of its own, so ``Normaliser`` reads those.
     cases = [(_STARTS_00 & is_short, _UNSURE)]
     if tests := [int(number) for number in settings.test_numbers if E164.fullmatch(number)]:
         cases.append((_VALUE.is_in(pl.Series(tests, dtype=pl.UInt64).implode()), _UNSURE))
@@ -269,21 +273,23 @@ def _way(settings: Numbers) -> pl.Expr:
         (_STARTS_0, _by(Rule.NATIONAL)),
         (is_short, _SHORT),
     ]
-    return first_of([(is_so, _number(way)) for is_so, way in cases], _number(_otherwise(settings)))
+    return first_of(
+        [(is_so, _number(route)) for is_so, route in cases], _number(_otherwise(settings))
+    )
 
 
 def _otherwise(settings: Numbers) -> int:
-    """What becomes of digits that could be either a national number or one from abroad."""
+    """The route of digits that could be a national number or start with a country code."""
     forced = settings.ambiguous is Ambiguous.NATIONAL
     return _by(Rule.DIGITS_FORCED_NATIONAL) if forced else _WEIGH
 
 
-def _number(way: int) -> pl.Expr:
-    return pl.lit(way, pl.UInt8)
+def _number(route: int) -> pl.Expr:
+    return pl.lit(route, pl.UInt8)
 
 
 def _double_zeros(doubtful: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Rows that start with 00, which is the international prefix in most regions only."""
+    """Routes of rows that start with 00, the international prefix in most regions."""
     if not doubtful.height:
         return
     nowhere, doubtful = split(doubtful, _HOME.eq(NO_REGION))
@@ -291,10 +297,10 @@ def _double_zeros(doubtful: pl.DataFrame) -> Iterator[pl.DataFrame]:
     prefixes = [territory.international_prefix for territory in territories()]
     named = doubtful.with_columns(pl.Series(prefixes).gather(doubtful["home"]).alias("prefix"))
     usual, others = split(named, pl.col("prefix").eq("00"))
-    yield usual.drop("prefix").with_columns(way=_number(_by(Rule.INTERNATIONAL_00)))
+    yield usual.drop("prefix").with_columns(route=_number(_by(Rule.INTERNATIONAL_00)))
     prefix = pl.col("prefix").str
-    other_way = prefix.contains("^[0-9]*$") & ~prefix.starts_with("00")
-    not_dialled, others = split(others, other_way)
+    is_other = prefix.contains("^[0-9]*$") & ~prefix.starts_with("00")
+    not_dialled, others = split(others, is_other)
     yield not_dialled.drop("prefix")
     for part in others.partition_by("prefix", include_key=True) if others.height else ():
         found = text_of(_VALUE, _COUNT).str.extract(f"({anchored(part['prefix'][0])})")
@@ -303,46 +309,46 @@ def _double_zeros(doubtful: pl.DataFrame) -> Iterator[pl.DataFrame]:
             (found == "00", _number(_by(Rule.INTERNATIONAL_00))),
             (found.is_not_null(), _number(_DIAL_OUT)),
         ]
-        yield part.drop("prefix").with_columns(way=first_of(cases, _number(_DOUBLE_ZERO)))
+        yield part.drop("prefix").with_columns(route=first_of(cases, _number(_DOUBLE_ZERO)))
 
 
 def _short(short: pl.DataFrame, settings: Numbers) -> Iterator[pl.DataFrame]:
-    """Rows of few digits, which are short codes or no more special than longer ones."""
+    """Routes of rows of few digits: short codes, or as longer ones."""
     if short.height:
         is_code = _SHORT_CODES.verdicts(short["home"], short["value"], short["count"]) == 1
-        yield short.filter(is_code).with_columns(way=_number(_SHORT_CODE))
-        yield short.filter(~is_code).with_columns(way=_number(_otherwise(settings)))
+        yield short.filter(is_code).with_columns(route=_number(_SHORT_CODE))
+        yield short.filter(~is_code).with_columns(route=_number(_otherwise(settings)))
 
 
 def _dialled(rows: pl.DataFrame) -> pl.DataFrame:
-    """Each row as it is to be read first."""
+    """The first reading of each row, as ``read_columns`` takes it."""
     is_00 = _is(_by(Rule.INTERNATIONAL_00))
     at_home = [_WEIGH, _DIAL_OUT, _by(Rule.NATIONAL), _by(Rule.DIGITS_FORCED_NATIONAL)]
     return rows.select(
         "row",
-        "way",
+        "route",
         "value",
         count=pl.when(is_00).then(_COUNT - 2).otherwise(_COUNT),
-        place=pl.when(_WAY.is_in(at_home)).then(_HOME),
+        place=pl.when(_ROUTE.is_in(at_home)).then(_HOME),
     ).select(DIALLED)
 
 
 def _dialled_abroad(twice: pl.DataFrame) -> pl.DataFrame:
-    """The rows that have another reading, as numbers that start with a calling code."""
+    """The second reading of rows that have two, from abroad."""
     is_out = _is(_DIAL_OUT)
     return twice.select(
         "row",
         "value",
-        way=pl.lit(_WEIGH_ABROAD, pl.UInt8),
+        route=pl.lit(_WEIGH_ABROAD, pl.UInt8),
         count=pl.when(is_out).then(_COUNT - 2).otherwise(_COUNT),
         place=pl.lit(None, pl.UInt16),
     ).select(DIALLED)
 
 
 def _single(read: pl.DataFrame) -> pl.DataFrame:
-    """Rows with but one reading."""
+    """The decision about rows with one reading."""
     rules = pl.Series([rule.value for rule in _RULES])
-    rule = rules.gather(read["way"] - _FIRST_RULE)
+    rule = rules.gather(read["route"] - _FIRST_RULE)
     idd = pl.lit(Rule.INTERNATIONAL_IDD.value)
     return read.with_columns(rule.alias("rule")).select(
         "row",
@@ -355,17 +361,17 @@ def _single(read: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _both(read: pl.DataFrame, way: int) -> pl.DataFrame:
-    """The readings of the rows of this way: those dialled at home as n_…, those abroad as i_…."""
-    at_home = read.filter(_is(way)).drop("way")
-    abroad = read.filter(_is(_WEIGH_ABROAD)).drop("way")
+def _both(read: pl.DataFrame, route: int) -> pl.DataFrame:
+    """Both readings of the rows of a route, side by side."""
+    at_home = read.filter(_is(route)).drop("route")
+    abroad = read.filter(_is(_WEIGH_ABROAD)).drop("route")
     return at_home.rename(lambda name: name if name == "row" else f"n_{name}").join(
         abroad.rename(lambda name: name if name == "row" else f"i_{name}"), on="row"
     )
 
 
 def _judged(good: pl.DataFrame, settings: Numbers) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-    """The readings that meet the strictness, and the refusals of the others."""
+    """The numbers that meet the strictness, and the refusals of the others."""
     number_type = pl.col("number_type")
     refused = []
     if settings.strictness is Strictness.POSSIBLE:
@@ -381,13 +387,13 @@ def _judged(good: pl.DataFrame, settings: Numbers) -> tuple[pl.DataFrame, list[p
 
 
 def _by_stability(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The numbers that read again are the same, as valid ones always are, and the others."""
+    """The numbers that are the same when read again, as valid ones always are, and the others."""
     unknown, known = split(good, pl.col("number_type") == UNKNOWN_TYPE)
     e164 = pl.col("e164")
     again = read_columns(
         unknown.select(
             "row",
-            way=pl.lit(0, pl.UInt8),
+            route=pl.lit(0, pl.UInt8),
             value=value_of(e164),
             count=count_of(e164) - 1,
             place=pl.lit(None, pl.UInt16),
@@ -395,10 +401,6 @@ def _by_stability(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     ).read.select("row", again="e164")
     stable, unstable = split(unknown.join(again, on="row"), pl.col("again") == pl.col("e164"))
     return pl.concat([known, stable.drop("again")]), unstable
-
-
-def _refused(rows: pl.DataFrame, reason: RejectReason) -> pl.DataFrame:
-    return rows.select("row", reason=pl.lit(reason.value), detail=pl.lit(None, pl.String))
 
 
 def _read_as(rows: pl.DataFrame, reason: RejectReason) -> pl.DataFrame:

@@ -1,7 +1,7 @@
-"""``numbers.parse.read`` for whole columns: the same numbers, regions, types and refusals.
+"""Vectorised ``numbers.parse.read``: the same numbers, regions, types and failures, by column.
 
-Rows go through libphonenumber's steps together, whatever their territories. Only prefixes that
-are more than digits are taken off territory by territory.
+All rows take libphonenumber's steps together, whatever their territories. Only prefixes that are
+expressions are stripped territory by territory.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ from batch_screen.numbers.columnar.plans import (
 from batch_screen.numbers.parse import UNKNOWN_TYPE
 from batch_screen.numbers.rules import RejectReason
 
-DIALLED = ("row", "way", "value", "count", "place")
-"""What ``read_columns`` needs: ``row`` and ``way`` are its caller's, and come back.
+DIALLED = ("row", "route", "value", "count", "place")
+"""Columns that ``read_columns`` takes: ``row`` and ``route`` are its caller's, and come back.
 
 ``value`` and ``count``: the digits, as in ``clean.py``. ``place``: that of the territory in which
 they are dialled, null where they start with a calling code.
@@ -57,7 +57,7 @@ they are dialled, null where they start with a calling code.
 READING = pl.Schema(
     {
         "row": pl.UInt32,
-        "way": pl.UInt8,
+        "route": pl.UInt8,
         "failure": pl.String,
         "e164": pl.String,
         "region": pl.String,
@@ -65,11 +65,11 @@ READING = pl.Schema(
         "has_idd": pl.Boolean,
     }
 )
-"""A reject reason, or a number and what is known of it."""
+"""Columns that ``read_columns`` gives: a failure, or a number with its region and type."""
 
 _FEWEST_DIGITS = 2
 _SHORTEST_E164, _LONGEST_E164 = 7, 15
-_KEPT = ("row", "way")
+_KEPT = ("row", "route")
 _NATIONAL = (*_KEPT, "place", "has_idd", "value", "count")
 _VALUE, _COUNT, _REST, _LEFT = map(pl.col, ("value", "count", "rest", "left"))
 
@@ -90,7 +90,7 @@ _TYPES = IntervalTable(lambda place, length: types_of(CODES[place], length))
 class Readings(NamedTuple):
     """``read``: rows with the columns ``READING``, in any order; ``too_long``: the other ``row``s.
 
-    Numbers of more than ``MOST_DIGITS`` digits are none, but why they are none is not told here.
+    More than ``MOST_DIGITS`` digits are no number, but for which reason only ``read`` says.
     """
 
     read: pl.DataFrame
@@ -98,7 +98,7 @@ class Readings(NamedTuple):
 
 
 def read_columns(dialled: pl.DataFrame) -> Readings:
-    """The numbers that digits mean."""
+    """Reads digits as numbers; they take the steps of ``phonenumbers.parse`` in its order."""
     at_home, abroad = split(dialled, pl.col("place").is_not_null())
     at_home, with_idd = _without_idd(at_home)
     abroad = pl.concat(
@@ -107,11 +107,12 @@ def read_columns(dialled: pl.DataFrame) -> Readings:
             with_idd.select(*_KEPT, "value", "count", has_idd=pl.lit(value=True)),
         ]
     )
+    # After the prefix: with it, digits may be longer than any number.
     is_long = _COUNT > MOST_DIGITS
     long_at_home, at_home = split(at_home, is_long)
     long_abroad, abroad = split(abroad, is_long)
-    refused, behind_codes = _behind_codes(abroad)
-    national = pl.concat([*_dialled_at_home(at_home), _freed(behind_codes)])
+    refused, behind_codes = _without_codes(abroad)
+    national = pl.concat([*_dialled_at_home(at_home), _without_trunk(behind_codes)])
     long, national = split(national, is_long)
     return Readings(
         pl.concat([refused, *_typed(national)]),
@@ -120,27 +121,28 @@ def read_columns(dialled: pl.DataFrame) -> Readings:
 
 
 def _without_idd(at_home: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows without an international prefix, and the others, without it."""
-    rested, without = _stripped(at_home, idd, _BEGINS_WITH_IDD, Territory.behind_idd)
-    # No calling code begins with 0, so that was no prefix.
+    """The rows without an international prefix, and the others with theirs stripped."""
+    rested, without = _strip(at_home, idd, _BEGINS_WITH_IDD, Territory.behind_idd)
+    # No calling code begins with 0, so those digits were no prefix.
     no_idd, with_idd = split(rested, starts_with_zeros(_REST, _LEFT, 1))
-    return pl.concat([without, no_idd.drop("rest", "left")]), _rest_of(with_idd)
+    return pl.concat([without, no_idd.drop("rest", "left")]), _rest_as_digits(with_idd)
 
 
-def _rest_of(rested: pl.DataFrame) -> pl.DataFrame:
+def _rest_as_digits(rested: pl.DataFrame) -> pl.DataFrame:
     return rested.drop("value", "count").rename({"rest": "value", "left": "count"})
 
 
-def _stripped(
+def _strip(
     frame: pl.DataFrame,
     prefix: Callable[[Territory], str | None],
     begins: IntervalTable,
     behind: Callable[[Territory, pl.Expr], pl.Expr],
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that begin with a prefix of their territory, and the others.
+    """The rows that begin with their territory's prefix, and the others.
 
-    The former with what is ``left`` of them: ``behind`` the prefix, which takes and gives a text.
-    A ``prefix`` that is digits is taken off all rows at once, any other territory by territory.
+    The former get the digits behind it as ``rest`` and ``left``, their value and count. A
+    ``prefix`` of digits is stripped from all rows at once; others, for which ``begins`` says which
+    rows have one, by ``behind`` as texts.
     """
     start, length = pl.col("start"), pl.col("length")
     named = with_digits(frame, prefix)
@@ -149,7 +151,8 @@ def _stripped(
     left = (_COUNT - length).alias("left")
     rested = [prefixed.with_columns(behind_start(_VALUE, _COUNT, length).alias("rest"), left)]
     if others.height:
-        has_prefix = begins.verdicts(others["place"], *_looked_at(others)) == 1
+        # Looked up before: text and regular expressions only for the few rows with such a prefix.
+        has_prefix = begins.verdicts(others["place"], *_first_digits(others)) == 1
         none = pl.concat([none, others.filter(~has_prefix)])
         for part, territory in by_territory(others.filter(has_prefix)):
             rest = part.select(behind(territory, text_of(_VALUE, _COUNT)).alias("rest"))
@@ -157,21 +160,22 @@ def _stripped(
     return pl.concat(rested).drop("start", "length"), none.drop("start", "length")
 
 
-def _looked_at(rows: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
-    """The first ``MOST_DIGITS`` digits: no prefix is longer."""
+def _first_digits(rows: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    """Value and count of the first ``MOST_DIGITS`` digits; no prefix is longer."""
     beyond = pl.when(_COUNT > MOST_DIGITS).then(_COUNT - MOST_DIGITS).otherwise(0).cast(pl.UInt8)
     head = rows.select(_VALUE // ten_to(beyond), _COUNT - beyond)
     return head["value"], head["count"]
 
 
 def _dialled_at_home(part: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """The national numbers of digits dialled in a territory."""
+    """Strips calling codes and national prefixes from digits dialled in a territory."""
     named = with_digits(part.with_columns(has_idd=pl.lit(value=False)), code)
     start, length = pl.col("start"), pl.col("length")
     coded, others = split(named, starts_with(_VALUE, _COUNT, start, length))
     whole = [others.select(_NATIONAL)]
     if coded.height:
-        # The calling code counts as such only where what follows is a number and the whole none.
+        # As libphonenumber has it: the calling code counts as one only where the digits behind it
+        # match the territory's pattern and the whole does not, or the whole is too long.
         bare = coded.select(
             *_NATIONAL[:-2],
             value=behind_start(_VALUE, _COUNT, length),
@@ -179,24 +183,24 @@ def _dialled_at_home(part: pl.DataFrame) -> Iterator[pl.DataFrame]:
             whole="value",
             whole_count="count",
         )
-        freed = _freed(bare, is_any_length=True)
-        digits = (freed["whole"], freed["whole_count"])
+        stripped = _without_trunk(bare, is_any_length=True)
+        digits = (stripped["whole"], stripped["whole_count"])
         is_too_long = fact_of_length(
-            Territory.is_too_long, pl.Boolean(), freed["place"], freed["whole_count"]
+            Territory.is_too_long, pl.Boolean(), stripped["place"], stripped["whole_count"]
         )
         counts = (
-            _is_none(freed["place"], *digits)
-            & ~_is_none(freed["place"], freed["value"], freed["count"])
+            _no_match(stripped["place"], *digits)
+            & ~_no_match(stripped["place"], stripped["value"], stripped["count"])
         ) | is_too_long
-        behind_code, not_coded = freed.filter(counts), freed.filter(~counts)
+        behind_code, not_coded = stripped.filter(counts), stripped.filter(~counts)
         whole.append(not_coded.select(*_NATIONAL[:-2], value="whole", count="whole_count"))
         main = fact(main_place, pl.UInt16(), behind_code["place"]).alias("place")
-        yield _freed(behind_code.select(_NATIONAL).with_columns(main))
-    yield _freed(pl.concat(whole))
+        yield _without_trunk(behind_code.select(_NATIONAL).with_columns(main))
+    yield _without_trunk(pl.concat(whole))
 
 
-def _behind_codes(abroad: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows without a calling code, and the others with theirs taken off."""
+def _without_codes(abroad: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The failures of rows without a calling code, and the others with theirs stripped."""
     short, others = split(abroad, _COUNT <= _FEWEST_DIGITS)
     begins = others.select(_VALUE // ten_to(_COUNT - CODE_DIGITS)).to_series()
     main = main_places().gather(begins).alias("place")
@@ -210,37 +214,37 @@ def _behind_codes(abroad: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return pl.concat(refused), behind_code.select(_NATIONAL)
 
 
-def _is_none(places: pl.Series, values: pl.Series, counts: pl.Series) -> pl.Series:
-    """Whether digits are no number of the territory, whatever their count."""
+def _no_match(places: pl.Series, values: pl.Series, counts: pl.Series) -> pl.Series:
+    """Whether digits do not match the territory's general pattern."""
     return _GENERAL.verdicts(places, values, counts) == 0
 
 
-def _freed(part: pl.DataFrame, *, is_any_length: bool = False) -> pl.DataFrame:
-    """The rows freed from the national prefix, or completed.
+def _without_trunk(part: pl.DataFrame, *, is_any_length: bool = False) -> pl.DataFrame:
+    """Strips or completes the national prefix.
 
-    It stays where what is left would be no number of the territory and the whole is one, and
-    where too few digits would be left, unless ``is_any_length``.
+    It stays where only the whole matches the territory's pattern, and where too few digits would
+    be left, unless ``is_any_length``.
     """
-    # What is too short to be looked at is left as it is, and refused later.
+    # Too short for libphonenumber to look for a prefix: left as it is, and refused later.
     short, part = split(part, _COUNT.lt(0 if is_any_length else _FEWEST_DIGITS))
-    doubtful, none = _stripped(part, trunk, _BEGINS_WITH_TRUNK, Territory.behind_trunk)
-    freed = [none]
+    doubtful, none = _strip(part, trunk, _BEGINS_WITH_TRUNK, Territory.behind_trunk)
+    stripped = [none]
     if doubtful.height:
         place = doubtful["place"]
-        goes = ~_is_none(place, doubtful["rest"], doubtful["left"])
+        goes = ~_no_match(place, doubtful["rest"], doubtful["left"])
         if not goes.all():
-            goes |= _is_none(place, doubtful["value"], doubtful["count"])
+            goes |= _no_match(place, doubtful["value"], doubtful["count"])
         if not is_any_length:
             goes &= fact_of_length(may_remain, pl.Boolean(), place, doubtful["left"])
-        freed += [
-            _rest_of(doubtful.filter(goes)),
+        stripped += [
+            _rest_as_digits(doubtful.filter(goes)),
             doubtful.filter(~goes).drop("rest", "left"),
         ]
-    return pl.concat([short, *(frame.select(short.columns) for frame in freed)])
+    return pl.concat([short, *(frame.select(short.columns) for frame in stripped)])
 
 
 def _typed(national: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """The readings of national numbers, each behind the calling code of its place."""
+    """Types, regions and E.164 of national numbers."""
     short, national = split(national, _COUNT < _FEWEST_DIGITS)
     yield _refused(short, RejectReason.TOO_SHORT)
     codes = fact(code_place, pl.UInt16(), national["place"])
@@ -257,6 +261,7 @@ def _typed(national: pl.DataFrame) -> Iterator[pl.DataFrame]:
         region=_regions().gather(verdict // len(TYPES)),
         type=pl.Series(TYPES).gather(verdict % len(TYPES)),
     )
+    # Nearly all rows are sound; only the others pay for finding out what they lack.
     is_sound = typed.select(pl.col("is_e164") & (pl.col("type") != UNKNOWN_TYPE)).to_series()
     nothing = pl.lit(None, pl.String).alias("failure")
     yield typed.filter(is_sound).with_columns(nothing).select(READING.names())
@@ -265,23 +270,23 @@ def _typed(national: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 
 def _untyped(typed: pl.DataFrame) -> pl.DataFrame:
-    """Readings of numbers without a type, or of no length that E.164 knows."""
+    """Readings of numbers without a type, or of a length that E.164 does not allow."""
     main = fact(main_place, pl.UInt16(), typed["place"])
     impossible = fact_of_length(failure, pl.String(), main, typed["count"])
     total = pl.col("e164").str.len_bytes() - 1
-    of_count = (
+    of_length = (
         pl.when(total < _SHORTEST_E164)
         .then(pl.lit(RejectReason.TOO_SHORT.value))
         .when(total > _LONGEST_E164)
         .then(pl.lit(RejectReason.TOO_LONG.value))
     )
-    told = typed.with_columns(impossible.alias("impossible")).with_columns(
+    judged = typed.with_columns(impossible.alias("impossible")).with_columns(
         failure=pl.when(pl.col("type") == UNKNOWN_TYPE)
-        .then(pl.coalesce("impossible", of_count))
-        .otherwise(of_count)
+        .then(pl.coalesce("impossible", of_length))
+        .otherwise(of_length)
     )
     is_possible = pl.col("failure").is_null()
-    return told.select(
+    return judged.select(
         *_KEPT,
         "failure",
         *(pl.when(is_possible).then(name).alias(name) for name in READING.names()[3:]),
@@ -290,7 +295,7 @@ def _untyped(typed: pl.DataFrame) -> pl.DataFrame:
 
 @cache
 def _regions() -> pl.Series:
-    """The regions of verdicts, of which the first is none."""
+    """Regions by the place in a verdict, of which 0 is none."""
     return pl.Series([None, *(territory.region for territory in territories())], dtype=pl.String)
 
 

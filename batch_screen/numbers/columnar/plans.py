@@ -1,7 +1,7 @@
-"""The numbering plans that the phonenumbers package ships, a row for each territory.
+"""Numbering plans of the phonenumbers package, by territory, as interval tables and columns.
 
-A territory is a region with a plan of its own, or a calling code that belongs to no country; it
-is known by its place in ``territories()``. Each rule says the same as libphonenumber's.
+A territory is a region with a plan of its own, or a calling code that belongs to no country;
+columns name it by its place in ``territories()``. Each rule is libphonenumber's own.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from batch_screen.numbers.parse import MOBILE_CAPABLE, TYPE_NAMES, UNKNOWN_TYPE
 from batch_screen.numbers.rules import NO_COUNTRY, RejectReason
 
 MOBILE_TYPES = tuple(TYPE_NAMES[number_type] for number_type in MOBILE_CAPABLE)
-"""The names of the types that a mobile number may have."""
+"""Types that a mobile number may have."""
 
 CODES = tuple(sorted(COUNTRY_CODE_TO_REGION_CODE))
 """All calling codes."""
 
 TYPES = tuple(TYPE_NAMES[number_type] for number_type in sorted(TYPE_NAMES))
-"""The names of the types, in the order of libphonenumber's numbers for them."""
+"""All types, by libphonenumber's number for them."""
 
 # In libphonenumber's order: the first that fits counts.
 _SPECIAL = (
@@ -40,13 +40,13 @@ _PATTERNS = Patterns()
 
 
 class _Kind(NamedTuple):
-    """A kind of number in a territory: what its digits look like, and how many there are."""
+    """A kind of number in a territory: its pattern and its possible lengths."""
 
     pattern: int
     lengths: tuple[int, ...]
 
     def turns(self, length: int) -> list[int]:
-        """The values at which numbers of so many digits begin or cease to be of this kind."""
+        """``Patterns.turns`` of the kind's numbers of that many digits."""
         if self.lengths and length not in self.lengths:
             return []
         return _PATTERNS.turns(self.pattern, length)
@@ -65,20 +65,20 @@ class Territory:
 
     @property
     def international_prefix(self) -> str:
-        """What is dialled before a calling code: digits or an expression; empty: not known."""
+        """What is dialled before a calling code: digits or an expression; empty if unknown."""
         return self._metadata.international_prefix or ""
 
     @property
     def national_prefix(self) -> str:
-        """What a national number starts with that is no part of it, or is to be completed."""
+        """Prefix that is dialled before a national number and is stripped or completed."""
         return self._metadata.national_prefix_for_parsing or ""
 
     def behind_idd(self, digits: pl.Expr) -> pl.Expr:
-        """Texts of digits that start with the international prefix, without it."""
+        """Strips the international prefix from texts of digits that start with it."""
         return digits.str.replace(anchored(self.international_prefix), "")
 
     def behind_trunk(self, digits: pl.Expr) -> pl.Expr:
-        """Texts of digits that start with the national prefix, without it, or completed."""
+        """Strips the national prefix from texts of digits that start with it, or completes them."""
         prefix = anchored(self.national_prefix)
         rest = digits.str.replace(prefix, "")
         rule = self._metadata.national_prefix_transform_rule
@@ -89,11 +89,11 @@ class Territory:
         return pl.when(last.is_not_null()).then(completed).otherwise(rest)
 
     def is_too_long(self, length: int) -> bool:
-        """Whether no number of the territory has so many digits."""
+        """Whether that is more digits than any number of the territory has."""
         return length > self.lengths[-1] and length not in self.local_lengths
 
     def failure(self, length: int) -> RejectReason | None:
-        """Why there can be no number with so many digits; None if there can."""
+        """Why no number has that many digits; None if one may."""
         if length in self.local_lengths:
             return RejectReason.MISSING_AREA_CODE
         if length < self.lengths[0]:
@@ -103,33 +103,34 @@ class Territory:
         return None if length in self.lengths else RejectReason.NOT_POSSIBLE
 
     def general(self, length: int) -> list[Range]:
-        """Which numbers are any number of the territory, as far as their digits tell: 0 or 1."""
+        """Ranges of numbers that match the territory's general pattern: 0 or 1."""
         return ranges([_PATTERNS.turns(self._general.pattern, length)], lambda bits: bits)
 
     def short_codes(self, length: int) -> list[Range]:
-        """Which digits are emergency and service codes there: 0 or 1."""
+        """Ranges of emergency and service codes: 0 or 1."""
         return ranges([kind.turns(length) for kind in self._short], lambda bits: bits == 3)
 
     def prefixed(self, prefix: str, length: int) -> list[Range]:
-        """Which numbers start with one of the territory's prefixes: 0 or 1."""
+        """Ranges of digits that start with the prefix: 0 or 1."""
         return ranges([_PATTERNS.turns(_begun(prefix), length)], lambda bits: bits)
 
     def turns(self, length: int) -> list[list[int]]:
-        """What ``type_of`` and ``is_here`` need to know, bit by bit."""
-        kinds = (self._general, self._fixed_line, self._mobile, *self._special)
-        return [_PATTERNS.turns(self._leading, length), *(kind.turns(length) for kind in kinds)]
+        """The turns whose bits ``type_of`` and ``is_here`` take."""
+        leading = _PATTERNS.turns(self._leading, length)
+        return [leading, *(kind.turns(length) for kind in (self._general, *self._kinds))]
 
     def is_here(self, bits: int) -> bool:
-        """Whether a number is the territory's, among those that share its calling code."""
+        """Whether a number belongs to this one of the territories that share its calling code."""
         if self._metadata.leading_digits:
             return bool(bits & 1)
         return self.type_of(bits) != _UNKNOWN
 
     def type_of(self, bits: int) -> int:
-        """The type of a number, as a place in ``TYPES``."""
+        """The type of a number, as an index into ``TYPES``."""
         general, fixed_line, mobile = (bool(bits & 1 << bit) for bit in (1, 2, 3))
         if not general:
             return _UNKNOWN
+        # As libphonenumber's order of questions has it: special types before line and mobile.
         for bit, number_type in enumerate(_SPECIAL, start=4):
             if bits & 1 << bit:
                 return int(number_type)
@@ -148,26 +149,22 @@ class Territory:
         return _kind(self._metadata.general_desc)
 
     @cached_property
-    def _fixed_line(self) -> _Kind:
-        return _kind(self._metadata.fixed_line)
-
-    @cached_property
-    def _mobile(self) -> _Kind:
-        return _kind(self._metadata.mobile)
+    def _kinds(self) -> list[_Kind]:
+        """Fixed line, mobile, and the special kinds, in the order of their bits."""
+        special = (getattr(self._metadata, TYPES[number_type]) for number_type in _SPECIAL)
+        return [
+            _kind(each) for each in (self._metadata.fixed_line, self._metadata.mobile, *special)
+        ]
 
     @cached_property
     def _short(self) -> tuple[_Kind, _Kind]:
         plan = PhoneMetadata.short_metadata_for_region(self.region)
         return (_kind(plan.general_desc), _kind(plan.short_code)) if plan else (_kind(None),) * 2
 
-    @cached_property
-    def _special(self) -> list[_Kind]:
-        return [_kind(getattr(self._metadata, TYPES[number_type])) for number_type in _SPECIAL]
-
 
 @cache
 def _begun(prefix: str) -> int:
-    """What starts with the prefix; an alternative that ends with $ is to be the whole."""
+    """The pattern of digits that start with the prefix; with a $, of those that are just it."""
     choices = prefix.split("|") if "$" in prefix else [prefix]
     whole = [choice.removesuffix("$") for choice in choices if choice.endswith("$")]
     begun = [choice for choice in choices if not choice.endswith("$")]
@@ -182,13 +179,13 @@ def _kind(desc: PhoneNumberDesc | None) -> _Kind:
 
 
 def anchored(pattern: str) -> str:
-    r"""The pattern for polars, whose ``\d`` would also mean the digits of all scripts."""
+    r"""The pattern anchored for polars, whose ``\d`` would match the digits of all scripts."""
     return "^(?:" + pattern.replace(r"\d", "[0-9]") + ")"
 
 
 @cache
 def territories() -> tuple[Territory, ...]:
-    """All territories; loading them takes a quarter of a second."""
+    """All territories, loaded once: it takes a quarter of a second."""
     regions = sorted(phonenumbers.SUPPORTED_REGIONS)
     codes = [code for code in CODES if COUNTRY_CODE_TO_REGION_CODE[code] == (NO_COUNTRY,)]
     plans = [
@@ -200,13 +197,13 @@ def territories() -> tuple[Territory, ...]:
 
 @cache
 def places() -> dict[str, int]:
-    """The place of each region among the territories."""
+    """Each region's place in ``territories()``."""
     return {t.region: place for place, t in enumerate(territories()) if t.region != NO_COUNTRY}
 
 
 @cache
 def behind(code: int) -> tuple[int, ...]:
-    """The places of the territories behind a calling code, the main one first."""
+    """Places of the territories that share a calling code, the main one first."""
     regions = COUNTRY_CODE_TO_REGION_CODE[code]
     if regions == (NO_COUNTRY,):
         return tuple(place for place, t in enumerate(territories()) if t.code == code)
@@ -214,7 +211,7 @@ def behind(code: int) -> tuple[int, ...]:
 
 
 def types_of(code: int, length: int) -> list[Range]:
-    """Region and type of all numbers of so many digits behind a calling code.
+    """Ranges of region and type of the numbers of that many digits behind a calling code.
 
     A verdict is ``(place + 1) * len(TYPES) + type``; place + 1 is 0 where no region is known.
     """
@@ -235,16 +232,14 @@ def types_of(code: int, length: int) -> list[Range]:
     return ranges(turns, verdict)
 
 
-# Facts about territories, gathered for whole columns of places.
-
 CODE_DIGITS = 3
-"""How many digits the longest calling codes have."""
+"""The digits of the longest calling codes."""
 
 _LENGTHS = MOST_DIGITS + 1
 
 
 def fact(of: Callable[[Territory], object], dtype: pl.DataType, places: pl.Series) -> pl.Series:
-    """A fact about the territory of each place."""
+    """Looks up a fact about each place's territory, which is computed once per territory."""
     return _by_place(of, dtype).gather(places)
 
 
@@ -254,15 +249,15 @@ def fact_of_length(
     places: pl.Series,
     counts: pl.Series,
 ) -> pl.Series:
-    """A fact about numbers of up to ``MOST_DIGITS`` digits that hangs on place and count."""
+    """Looks up a fact about each place and count of up to ``MOST_DIGITS`` digits."""
     at = places.cast(pl.UInt32) * _LENGTHS + counts
     return _by_place_and_length(of, dtype).gather(at)
 
 
 def with_digits(frame: pl.DataFrame, of: Callable[[Territory], str | None]) -> pl.DataFrame:
-    """The frame with some digits of the territory of each row's ``place``, null where it has none.
+    """Adds digits of each ``place``'s territory, as ``start``, their value, and ``length``.
 
-    ``start`` is their value and ``length`` their count.
+    Both are null where ``of`` gives None.
     """
     starts, lengths = _digits_by_place(of)
     return frame.with_columns(
@@ -271,7 +266,7 @@ def with_digits(frame: pl.DataFrame, of: Callable[[Territory], str | None]) -> p
 
 
 def by_territory(frame: pl.DataFrame) -> list[tuple[pl.DataFrame, Territory]]:
-    """The rows of each territory."""
+    """The rows by territory."""
     parts = frame.partition_by("place") if frame.height else []
     return [(part, territories()[part["place"][0]]) for part in parts]
 
@@ -284,7 +279,7 @@ def _by_place(of: Callable[[Territory], object], dtype: pl.DataType) -> pl.Serie
 @cache
 def _digits_by_place(of: Callable[[Territory], str | None]) -> tuple[pl.Series, pl.Series]:
     texts = [of(territory) for territory in territories()]
-    # Where there are none, they are longer than any number, which then never starts with them.
+    # An empty text gets a length beyond all numbers, so that none starts with it.
     starts = [None if text is None else int(text or 0) for text in texts]
     lengths = [None if text is None else len(text) or MOST_KEPT + 1 for text in texts]
     return pl.Series(starts, dtype=pl.UInt64), pl.Series(lengths, dtype=pl.UInt8)
@@ -298,7 +293,7 @@ def _by_place_and_length(of: Callable[[Territory, int], object], dtype: pl.DataT
 
 @cache
 def main_places() -> pl.Series:
-    """For each ``CODE_DIGITS`` first digits the main territory behind the code in them, if any."""
+    """The main territory by a number's first ``CODE_DIGITS`` digits; null without a code."""
     found: list[int | None] = [None] * 10**CODE_DIGITS
     for calling in CODES:
         digits = 10 ** (CODE_DIGITS - len(str(calling)))
@@ -307,12 +302,12 @@ def main_places() -> pl.Series:
 
 
 def idd(territory: Territory) -> str | None:
-    """The international prefix; empty if there is none, None if it is more than digits."""
+    """The international prefix; empty if there is none, None if it is an expression."""
     return _plain(territory.international_prefix)
 
 
 def trunk(territory: Territory) -> str | None:
-    """The national prefix; empty if there is none, None if it is more than digits."""
+    """The national prefix; empty if there is none, None if it is an expression."""
     return _plain(territory.national_prefix)
 
 
@@ -326,22 +321,22 @@ def code(territory: Territory) -> str:
 
 
 def code_length(territory: Territory) -> int:
-    """How many digits the calling code has."""
+    """The number of digits of the calling code."""
     return len(code(territory))
 
 
 def code_place(territory: Territory) -> int:
-    """Where the calling code stands in ``CODES``."""
+    """The calling code's index in ``CODES``."""
     return CODES.index(territory.code)
 
 
 def main_place(territory: Territory) -> int:
-    """The place of the main territory behind the calling code."""
+    """The place of the calling code's main territory."""
     return behind(territory.code)[0]
 
 
 def may_remain(territory: Territory, length: int) -> bool:
-    """Whether so many digits are enough to be what a national prefix leaves."""
+    """Whether stripping a national prefix may leave that many digits."""
     return length in territory.lengths or territory.is_too_long(length)
 
 
