@@ -1,4 +1,4 @@
-"""Which of a file's columns holds the phone numbers, which the regions, and which are kept.
+"""Choice of an input file's columns: phone numbers, regions, and those to keep.
 
 A guess is made only where it is safe: the wrong column costs money and asks about strangers.
 """
@@ -52,7 +52,7 @@ _TRUSTED_SHARE = 0.3
 
 
 class FoundBy(StrEnum):
-    """Why a column was taken for that of the numbers."""
+    """How the phone column was found."""
 
     OPTION = "option"
     NAME = "name"
@@ -62,7 +62,7 @@ class FoundBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChosenColumns:
-    """The columns to read from one file; ``kept`` by their names in the first file."""
+    """The columns to read from a file; ``kept`` by their names in the first file."""
 
     phone: InputColumn
     region: InputColumn | None
@@ -72,7 +72,7 @@ class ChosenColumns:
 def choose(
     layout: FileLayout, settings: Input, first: ChosenColumns | None = None
 ) -> ChosenColumns:
-    """The columns the settings name; the phone column is guessed where they name none.
+    """Chooses the columns that the settings name; without a name the phone column is guessed.
 
     ``first`` is the first file's choice, which every other file has to repeat by name.
     InputError names the file, and lists the columns where the user has to choose.
@@ -88,12 +88,17 @@ def choose(
             f"{layout.name}: column {shown(phone.name)!r} ({phone.type_name}) cannot hold phone "
             "numbers; choose another with --phone-column, or write it as text"
         )
-    region = _region(layout, settings.region_column) if settings.region_column else None
+    region = _named(layout, settings.region_column, "region") if settings.region_column else None
+    if region and region.kind is not ColumnKind.TEXT:
+        raise InputError(
+            f"{layout.name}: the region column {shown(region.name)!r} ({region.type_name}) is not "
+            "text; it has to hold two-letter country codes such as DE"
+        )
     return ChosenColumns(phone, region, _kept(layout, settings, first))
 
 
 def found_by(layout: FileLayout, phone: InputColumn, settings: Input) -> FoundBy:
-    """How ``choose`` came to the phone column of a file."""
+    """How ``choose`` found the phone column of a file."""
     if settings.phone_column:
         return FoundBy.OPTION
     if _normal(phone.name) in _PHONE_NAMES:
@@ -102,7 +107,7 @@ def found_by(layout: FileLayout, phone: InputColumn, settings: Input) -> FoundBy
 
 
 def likely_region(layout: FileLayout, chosen: ChosenColumns) -> InputColumn | None:
-    """The column that by name and content holds two-letter regions, if just one does.
+    """The only column whose name and content say that it holds two-letter regions, if any.
 
     Only a hint: a wrong region would ask about strangers, so such a column is never taken unasked.
     """
@@ -120,16 +125,6 @@ def likely_region(layout: FileLayout, chosen: ChosenColumns) -> InputColumn | No
 def _is_code(cell: str) -> bool:
     code = cell.strip()
     return len(code) == 2 and code.isascii() and code.isalpha()
-
-
-def _region(layout: FileLayout, name: str) -> InputColumn:
-    region = _named(layout, name, "region")
-    if region.kind is not ColumnKind.TEXT:
-        raise InputError(
-            f"{layout.name}: the region column {shown(region.name)!r} ({region.type_name}) is not "
-            "text; it has to hold two-letter country codes such as DE"
-        )
-    return region
 
 
 def _kept(
@@ -172,7 +167,8 @@ def _kept(
 
 
 def _named(layout: FileLayout, name: str, role: str) -> InputColumn:
-    """The column of that name, else the one that differs in case only."""
+    """The column of that name, or else the one that differs in case only."""
+    # Without a header, columns may be named by their number.
     if layout.csv and not layout.csv.has_header and name.isdecimal():
         name = f"column_{int(name)}"
     columns = layout.columns
@@ -180,6 +176,7 @@ def _named(layout: FileLayout, name: str, role: str) -> InputColumn:
         c for c in columns if c.name.casefold() == name.casefold()
     ]
     if not matches:
+        # A first row taken for the header is the likelier cause than a mistyped name.
         _refuse_data_header(layout)
         raise _missing(layout, name, role)
     if len(matches) > 1 or matches[0].is_duplicate:
@@ -204,7 +201,7 @@ def _missing(layout: FileLayout, name: str, role: str) -> InputError:
 
 
 def _listing(layout: FileLayout, descriptions: Iterable[str]) -> str:
-    """The first columns' descriptions, as many as a line has room for."""
+    """Columns' descriptions, as many as a line has room for."""
     listed: list[str] = []
     for each in islice(descriptions, _LISTED):
         if listed and len(", ".join((*listed, each))) > _LISTED_CHARACTERS:
@@ -218,17 +215,13 @@ def _guessed(layout: FileLayout) -> InputColumn:
     readable = [c for c in layout.columns if c.kind]
     named = [c for c in readable if _normal(c.name) in _PHONE_NAMES]
     if len(named) == 1 and _fits_its_name(named[0]):
-        return _certain(layout, named[0])
+        return _named(layout, named[0].name, "phone")  # which refuses a duplicate
     if not named:
         if len(layout.columns) == 1 and readable and _fits_its_name(readable[0]):
             return readable[0]
         if column := _by_content(readable):
-            return _certain(layout, column)
+            return _named(layout, column.name, "phone")
     raise _undecided(layout)
-
-
-def _certain(layout: FileLayout, column: InputColumn) -> InputColumn:
-    return _named(layout, column.name, "phone")
 
 
 def _by_content(columns: list[InputColumn]) -> InputColumn | None:

@@ -1,4 +1,10 @@
-"""Text files as frames of whole rows: unpacked, decoded to UTF-8, cut into records."""
+"""CSV reader: text files as a stream of frames, unpacked, decoded to UTF-8, cut into rows.
+
+Quotes mean what they mean to Python's csv module. Blocks in which no quote opens a cell go through
+polars, five times as fast, which there gives the same rows (a property test compares both); others
+go through the csv module. A quote *inside* a cell, as in ``5" pipe``, is an ordinary character in
+both.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import polars as pl
 import pyarrow as pa
@@ -19,13 +25,6 @@ from batch_screen.errors import ConfigurationError, InputError
 from batch_screen.input.files import translated
 from batch_screen.input.layout import Packing
 from batch_screen.input.limits import Caps, claimed_bytes
-
-# Chunks of UTF-8 text as frames of whole rows, all cells text.
-#
-# The meaning of quotes is that of Python's csv module. Text in which no quote opens a cell goes
-# through polars, which is about five times as fast and, there, gives the same rows (a test
-# proves it); everything else goes through the csv module itself. A quote *inside* a cell, as in
-# ``5" pipe``, is an ordinary character in both.
 
 LONGEST_RECORD_BYTES = 16 << 20
 RAGGED = "ragged"
@@ -42,7 +41,7 @@ class Shape:
 
 
 def frames(chunks: Iterator[bytes], name: str, shape: Shape) -> Iterator[pl.DataFrame]:
-    """Rows in file order; columns: each position as its number (String), RAGGED (Boolean).
+    """Cuts UTF-8 text into frames of whole rows: each position as String, RAGGED as Boolean.
 
     An empty cell and a missing one are null. A row is ragged where a cell beyond the last
     column is not empty, or where text follows a closing quote: its cells may have shifted.
@@ -53,7 +52,10 @@ def frames(chunks: Iterator[bytes], name: str, shape: Shape) -> Iterator[pl.Data
     pending, row = b"", 1
     for chunk in chain(chunks, (b"",)):
         is_last = not chunk
-        block, rest = _cut(pending + chunk, is_last=is_last)
+        buffer = pending + chunk
+        # Whole lines only; a final CR may be half of a CRLF, so it waits.
+        end = 1 + max(buffer.rfind(b"\n"), buffer.rfind(b"\r", 0, max(0, len(buffer) - 1)))
+        block, rest = (buffer, b"") if is_last else (buffer[:end], buffer[end:])
         frame, unfinished = _frame(block, shape, name, row)
         if is_last and unfinished:
             raise _never_closed(name, row + frame.height)
@@ -69,12 +71,12 @@ def frames(chunks: Iterator[bytes], name: str, shape: Shape) -> Iterator[pl.Data
 
 
 def allow_long_cells() -> None:
-    """Lifts the csv module's own limit, which is process-wide; ours is checked first."""
+    """Lifts the csv module's process-wide limit; ours is checked first."""
     csv.field_size_limit(max(csv.field_size_limit(), 8 * LONGEST_RECORD_BYTES))
 
 
 def parse(lines: Sequence[bytes], delimiter: str) -> tuple[list[Row], int, list[int]]:
-    """The records in the lines: rows, how many lines they took, and which rows are damaged.
+    """Parses lines by the csv module: rows, how many lines they took, and which are damaged.
 
     Lines left over belong to a record whose quote is still open. A blank line is an empty row.
     Damaged: text follows a closing quote, as in ``"a"b``. Raises csv.Error where a record
@@ -95,6 +97,7 @@ def parse(lines: Sequence[bytes], delimiter: str) -> tuple[list[Row], int, list[
                 return rows, taken, damaged
             if reader.line_num - taken > 1:
                 raise
+        # The strict reader refused one line: read leniently, its row counts as damaged.
         lenient = next(csv.reader([lines[taken].decode()], delimiter=delimiter))
         if lenient[-1][-1:] in ("\r", "\n"):
             raise csv.Error("a damaged record goes on in the next line")
@@ -103,16 +106,8 @@ def parse(lines: Sequence[bytes], delimiter: str) -> tuple[list[Row], int, list[
         taken = reader.line_num
 
 
-def _cut(buffer: bytes, *, is_last: bool) -> tuple[bytes, bytes]:
-    """Whole lines, and the rest. A final CR may be half of a CRLF, so it waits."""
-    if is_last:
-        return buffer, b""
-    end = 1 + max(buffer.rfind(b"\n"), buffer.rfind(b"\r", 0, max(0, len(buffer) - 1)))
-    return buffer[:end], buffer[end:]
-
-
 def _frame(block: bytes, shape: Shape, name: str, row: int) -> tuple[pl.DataFrame, bytes]:
-    """The block's rows, and the bytes of a last record that is not finished."""
+    """The block's rows, and the bytes of a last record whose quote is still open."""
     if not _opens_quote(block, shape.delimiter):
         frame = _plain(block, shape)
         if frame is not None:
@@ -133,7 +128,7 @@ def _opens_quote(block: bytes, delimiter: str) -> bool:
 
 
 def _plain(block: bytes, shape: Shape) -> pl.DataFrame | None:
-    """The rows of a block in which no quote means anything; None: polars cannot say."""
+    """The rows of a block without quoted cells, by polars; None where polars refuses it."""
     text = block
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -143,12 +138,12 @@ def _plain(block: bytes, shape: Shape) -> pl.DataFrame | None:
         text = text.removeprefix(b"\n")
     if not text:
         return _from_rows([], shape)
-    # One column more than there should be: what falls into it is surplus. (polars refuses the
-    # block where a row has even more.) The header line is ours, so that it never names a cell.
     # A row has no more cells than bytes. Where rows are short under a wide header, polars would
     # take room for every cell they lack.
     if text.count(b"\n") * shape.width > 2 * len(text):
         return None
+    # One column more than there should be, for surplus cells. (polars refuses a row with even
+    # more.) The header line is ours, so that it never holds a cell.
     names = [str(position) for position in range(shape.width + 1)]
     try:
         frame = pl.read_csv(
@@ -189,10 +184,6 @@ def _never_closed(name: str, row: int) -> InputError:
     )
 
 
-# The bytes of a text file as chunks of valid UTF-8: unpacked, decoded, without its BOM.
-#
-# No chunk ends inside a character. Line ends are left as they are.
-
 CHUNK_BYTES = 4 << 20
 _CLAIM_BYTES = 18  # the longest frame header of zstd
 _BOM = codecs.BOM_UTF8
@@ -207,17 +198,22 @@ _WINDOWS_1252 = "".join(
 def unpacked(
     path: Path, name: str, packing: Packing, caps: Caps, size: int = CHUNK_BYTES
 ) -> Iterator[bytes]:
-    """The file's bytes, decompressed, in chunks that are not empty.
+    """Decompresses a file as a stream of chunks that are not empty.
 
-    A damaged or truncated stream is an InputError, never a silent end; and so is one that
-    says, or turns out, to hold more than the caps allow.
+    InputError where the stream is damaged or truncated, or holds more than the caps allow, by its
+    own header or in fact.
     """
     with translated(name), path.open("rb") as file:
         if packing is Packing.NONE:
             while chunk := file.read(size):
                 yield chunk
             return
-        _refuse_claim(file, name, packing, caps)
+        # A file that calls itself too large is refused before any of it is unpacked.
+        head = file.read(_CLAIM_BYTES)
+        packed = file.seek(0, os.SEEK_END)
+        file.seek(max(0, packed - _CLAIM_BYTES))
+        caps.check(name, packed, claimed_bytes(packing, packed, head, file.read()))
+        file.seek(0)
         total = 0
         codec: Literal["gzip", "zstd"] = "gzip" if packing is Packing.GZIP else "zstd"
         with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec) as stream:
@@ -228,17 +224,11 @@ def unpacked(
                 yield chunk
 
 
-def _refuse_claim(file: BinaryIO, name: str, packing: Packing, caps: Caps) -> None:
-    """Refuses a packed file that calls itself too large; leaves it at its beginning."""
-    head = file.read(_CLAIM_BYTES)
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - _CLAIM_BYTES))
-    caps.check(name, size, claimed_bytes(packing, size, head, file.read()))
-    file.seek(0)
-
-
 def utf8(chunks: Iterator[bytes], name: str, encoding: str) -> Iterator[bytes]:
-    """The chunks as UTF-8. An empty ``encoding`` means UTF-8, or else Windows-1252."""
+    """Decodes chunks to valid UTF-8 without a BOM; no chunk ends inside a character.
+
+    An empty ``encoding`` means UTF-8, or else Windows-1252. Line ends stay as they are.
+    """
     decoded = _named(chunks, name, encoding) if encoding else _guessed(chunks, name)
     head = b""
     for chunk in decoded:
@@ -252,7 +242,7 @@ def utf8(chunks: Iterator[bytes], name: str, encoding: str) -> Iterator[bytes]:
 
 
 def guessed_encoding(chunks: Iterator[bytes]) -> str:
-    r"""What ``utf8`` takes the chunks for without a named encoding; ``ascii``: no letter tells.
+    r"""The encoding ``utf8`` finds where none is named; ``ascii`` where any would do.
 
     >>> guessed_encoding(iter([b"Z", b"o\xc3", b"\xab"])), guessed_encoding(iter([b"Zo\xeb"]))
     ('utf-8', 'windows-1252')
@@ -271,7 +261,7 @@ def guessed_encoding(chunks: Iterator[bytes]) -> str:
 
 
 def checked_encoding(encoding: str) -> str:
-    """The encoding, if Python knows it as one of text; else a ConfigurationError."""
+    """Python's name of a text encoding. Raises ``ConfigurationError`` for any other."""
     try:
         known = codecs.lookup(encoding)
         with suppress(UnicodeDecodeError):
@@ -292,9 +282,11 @@ def _guessed(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
         try:
             used = len(data) if data.isascii() else _valid_utf8(data, is_last=not chunk)
         except UnicodeDecodeError as error:
+            # Only where all before was ASCII, which reads the same in both encodings.
             if not only_ascii or not data[: error.start].isascii():
                 raise _undecodable(name, offset + error.start, "UTF-8") from None
-            yield from _windows_1252(chain((data,), chunks))
+            for rest in chain((data,), chunks):
+                yield codecs.charmap_decode(rest, "strict", _WINDOWS_1252)[0].encode()
             return
         only_ascii = only_ascii and data[:used].isascii()
         pending, offset = data[used:], offset + used
@@ -303,13 +295,8 @@ def _guessed(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
 
 
 def _valid_utf8(data: bytes, *, is_last: bool) -> int:
-    """How many bytes from the start are whole characters; raises where one is not UTF-8."""
+    """The number of leading bytes that are whole characters; raises where one is not UTF-8."""
     return codecs.utf_8_decode(data, "strict", is_last)[1]
-
-
-def _windows_1252(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    for chunk in chunks:
-        yield codecs.charmap_decode(chunk, "strict", _WINDOWS_1252)[0].encode()
 
 
 def _named(chunks: Iterator[bytes], name: str, encoding: str) -> Iterator[bytes]:

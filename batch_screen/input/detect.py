@@ -1,6 +1,6 @@
-"""A file's layout from its first megabyte: kind, packing, encoding, delimiter, header.
+"""Detection of a file's layout from its first megabyte: packing, encoding, delimiter, header.
 
-What is no list of rows is refused here, with what it looks like instead.
+Files that hold no rows are refused here, with the format that they look like.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from batch_screen.input.limits import Caps
 from batch_screen.masking import plain
 from batch_screen.model import ColumnKind
 
-# Whether cells look like phone numbers: good enough to find a column, never to judge a cell.
-#
-# Deliberately knows no numbering plan; that is the normalisation's part.
+# Whether cells look like phone numbers, without any numbering plan: good enough to find a column,
+# never to judge a cell.
 
 _WRAPPING = re.compile(r"^(?:tel:|=?\"|'|\s)+|[\"\s]+$", re.IGNORECASE)
 _SHAPE = re.compile(r"[+(]?[\d\s().\-/\u00a0\u2010-\u2015\u202f+]+")
@@ -39,7 +38,7 @@ _ENOUGH = 0.6
 
 
 def may_be_number(cell: str) -> bool:
-    """Seven to fifteen digits in the shape of a number, and no date or decimal.
+    """Whether a cell has seven to fifteen digits in the shape of a number, no date or decimal.
 
     >>> may_be_number("0171 3920012"), may_be_number("491713920012"), may_be_number("2024-01-31")
     (True, True, False)
@@ -51,18 +50,18 @@ def may_be_number(cell: str) -> bool:
 
 
 def is_clearly_number(cell: str) -> bool:
-    """As ``may_be_number``, and written with a leading +, 00, 0 or ``tel:``."""
+    """Whether a cell may be a number and starts with +, 00, 0 or ``tel:``."""
     starts = _bare(cell).lstrip("( ")[:1] in ("+", "0") or cell.strip()[:4].lower() == "tel:"
     return starts and may_be_number(cell)
 
 
 def is_international(cell: str) -> bool:
-    """As ``is_clearly_number``, in a way that zero-padded identifiers seldom look."""
+    """Whether a cell may be a number and starts with +, as padded identifiers hardly do."""
     return is_clearly_number(cell) and _bare(cell).lstrip("( ")[:1] == "+"
 
 
 def was_number(cell: str) -> bool:
-    """Enough digits to trust a column's *name*, damaged cells included.
+    """Whether a cell was once a number, damaged ones included: enough to trust a column's name.
 
     >>> was_number("4.91713E+11"), was_number("491713920012.0"), was_number("yes")
     (True, True, False)
@@ -72,19 +71,20 @@ def was_number(cell: str) -> bool:
 
 
 def is_data(cell: str) -> bool:
-    """A header cell that can hardly be a name: a number, whole or damaged."""
+    """Whether a header cell is a number, whole or damaged, and so hardly a name."""
     text = _bare(cell)
-    return may_be_number(cell) or bool(_SCIENTIFIC.fullmatch(text)) or _is_float(text)
+    is_float = bool(_FLOAT_ARTEFACT.fullmatch(text)) and len(text) > 8
+    return may_be_number(cell) or bool(_SCIENTIFIC.fullmatch(text)) or is_float
 
 
 def most(cells: Iterable[str | None], claim: Callable[[str], bool], share: float = _ENOUGH) -> bool:
-    """Whether the claim holds for that share of the cells that are not empty, at least one."""
+    """Whether a share of the cells that are not empty, and at least one, meets the claim."""
     filled = [cell for cell in cells if cell and cell.strip()]
     return bool(filled) and sum(map(claim, filled)) >= share * len(filled)
 
 
 def csv_kind(cells: Iterable[str | None]) -> ColumnKind:
-    """FLOAT where every cell ends in .0, as a spreadsheet or data frame leaves whole numbers.
+    """FLOAT if every cell ends in .0, as spreadsheets and data frames write whole numbers.
 
     >>> csv_kind(["491713920012.0", None, "491713920013.0"])
     <ColumnKind.FLOAT: 'float'>
@@ -96,10 +96,6 @@ def csv_kind(cells: Iterable[str | None]) -> ColumnKind:
 
 def _bare(cell: str) -> str:
     return _WRAPPING.sub("", cell)
-
-
-def _is_float(text: str) -> bool:
-    return bool(_FLOAT_ARTEFACT.fullmatch(text)) and len(text) > 8
 
 
 SAMPLE_BYTES = 1 << 20
@@ -142,7 +138,7 @@ _SEPARATOR_LINE = re.compile(rb'"?sep=(.)"?\r?[\n\r]', re.IGNORECASE)
 
 
 def sniff(path: Path, name: str, settings: Input) -> FileLayout:
-    """The layout of one file; InputError (65) where it holds no rows of a known kind."""
+    """Detects the layout of a file. InputError (65) if it holds no rows of a known format."""
     caps = Caps.of(settings)
     allow_long_cells()
     with translated(name), path.open("rb") as file:
@@ -155,6 +151,7 @@ def sniff(path: Path, name: str, settings: Input) -> FileLayout:
         raise InputError(f"{name}: it is empty; export the list again")
     encoding = checked_encoding(settings.encoding) if settings.encoding else _encoding(raw)
     _refuse_foreign(raw, name, encoding)
+    # Read anew: decoding needs the stream from its beginning.
     text = utf8(unpacked(path, name, packing, caps, SAMPLE_BYTES), name, encoding)
     sample = _first(text)
     _refuse_text(sample, name)
@@ -180,7 +177,7 @@ def sniff(path: Path, name: str, settings: Input) -> FileLayout:
 
 
 def _first(chunks: Iterator[bytes]) -> bytes:
-    """The stream's first bytes: all of them, or SAMPLE_BYTES and a little more."""
+    """The stream's first bytes: SAMPLE_BYTES and a little more, or all."""
     sample = b""
     for chunk in chunks:
         sample += chunk
@@ -190,7 +187,7 @@ def _first(chunks: Iterator[bytes]) -> bytes:
 
 
 def _encoding(raw: bytes) -> str:
-    """The codec by BOM, or by the zeros of UTF-16 without one; empty: still to be found out."""
+    """The encoding by its BOM, or by the zeros of UTF-16; empty if neither tells."""
     for bom, codec in _BOMS:
         if raw.startswith(bom):
             return codec
@@ -232,7 +229,7 @@ def _control_share(sample: bytes) -> float:
 
 
 def _lines(sample: bytes, name: str, *, is_whole: bool) -> list[bytes]:
-    """The sample's lines with their ends, without a last one that may go on."""
+    """The sample's lines with their ends, without a last one that may be cut off."""
     lines = sample.splitlines(keepends=True)
     if is_whole:
         return lines
@@ -254,11 +251,10 @@ def _declared(separator: str, name: str) -> str:
 
 
 def _delimiter(lines: list[bytes], *, has_header: bool) -> str:
-    """The delimiter under which most rows have the header's number of cells, two or more.
+    """The delimiter that gives most rows the header's number of cells, two or more.
 
-    Without a header it is the most frequent number that counts. Between equals the one wins
-    that sets numbers free. Where there is one column only, it is a delimiter that does not
-    occur in it, if there is any.
+    Without a header, the most frequent number of cells. Between equals the one wins that leaves
+    cells which look like numbers. For a single column, a delimiter that does not occur in it.
     """
     ranked: list[tuple[float, bool, int, str]] = []
     single = ""
@@ -273,18 +269,17 @@ def _delimiter(lines: list[bytes], *, has_header: bool) -> str:
         width = len(rows[0]) if has_header else _usual(widths)
         if width > 1 and widths[1] < 0.5 * widths.total():
             share = widths[width] / widths.total()
-            ranked.append((share, _frees_numbers(rows, width), width, delimiter))
+            typical = rows[1:_TYPICAL_ROWS]
+            has_numbers = any(
+                most([row[i] for row in typical if i < len(row)], may_be_number)
+                for i in range(width)
+            )
+            ranked.append((share, has_numbers, width, delimiter))
         if not single and all(len(row) == 1 for row in rows):
             single = delimiter
     if ranked:
         return max(ranked, key=lambda candidate: candidate[:3])[3]
     return single or ","
-
-
-def _frees_numbers(rows: list[Row], width: int) -> bool:
-    rows = rows[1:_TYPICAL_ROWS]
-    columns = ([row[i] for row in rows if i < len(row)] for i in range(width))
-    return any(most(cells, may_be_number) for cells in columns)
 
 
 def _usual(widths: Counter[int]) -> int:
@@ -298,7 +293,10 @@ def _records(
     taken = 0
     try:
         if has_header:
-            header, taken = _header(lines, delimiter, name, is_whole=is_whole)
+            reader = csv.reader(map(bytes.decode, lines), delimiter=delimiter, strict=True)
+            header, taken = next(reader), reader.line_num  # a quoted name may hold line breaks
+            if taken >= len(lines):
+                raise _no_rows(name, is_whole=is_whole)
         below = [line for line in lines[taken:] if line.strip(b"\r\n")][:_SAMPLE_LINES]
         rows, used, damaged = parse(below, delimiter)
         if not used and below:
@@ -314,14 +312,6 @@ def _records(
         return [""] * (_usual(widths) if widths else 1), rows, taken
     _refuse_widths(header, rows, name, is_whole=is_whole)
     return header, rows, taken
-
-
-def _header(lines: list[bytes], delimiter: str, name: str, *, is_whole: bool) -> tuple[Row, int]:
-    reader = csv.reader(map(bytes.decode, lines), delimiter=delimiter, strict=True)
-    header = next(reader)
-    if reader.line_num >= len(lines):
-        raise _no_rows(name, is_whole=is_whole)
-    return header, reader.line_num
 
 
 def _no_rows(name: str, *, is_whole: bool) -> InputError:

@@ -1,6 +1,6 @@
-"""Which files an argument means, and stdin as a file.
+"""Input files: arguments to paths, stdin to a file, digests, and errors of reading.
 
-Deliberately does not look into them.
+Does not look into the files.
 """
 
 from __future__ import annotations
@@ -23,16 +23,13 @@ import pyarrow as pa
 
 from batch_screen.errors import ExitCode, InputError, OutputError
 
-# The one place where other people's exceptions become an ``InputError``.
-#
-# polars and pyarrow quote cell content in their messages, so none of their text is passed on.
-
+# polars and pyarrow quote cells in their messages, so none of their text is passed on.
 _DAMAGED = (pa.ArrowException, pl.exceptions.PolarsError, csv.Error, UnicodeError, EOFError)
 
 
 @contextmanager
 def translated(name: str) -> Iterator[None]:
-    """Whatever a library raises inside becomes one clear line about the input ``name``."""
+    """Turns libraries' exceptions into an ``InputError`` of one line about the input ``name``."""
     try:
         yield
     except _DAMAGED:
@@ -85,13 +82,13 @@ _LOOKED_AT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Stdin:
-    """The argument ``-``: can be read only once, so it is spooled to a file first."""
+    """The argument ``-``, which can be read only once, so it is spooled to a file first."""
 
     name: str = "stdin"
 
 
 def expand(inputs: Sequence[str], *, apart: Sequence[Path] = ()) -> list[Path | Stdin]:
-    """The files that the arguments mean: files as given, globs and folders sorted by name.
+    """Expands arguments to files: files as given, globs and folders sorted by name.
 
     A folder means the ``SUFFIXES`` files directly in it; hidden files are left out. What lies
     ``apart``, as our own output and the opt-out list do, is never found by a folder or a glob
@@ -117,7 +114,7 @@ def expand(inputs: Sequence[str], *, apart: Sequence[Path] = ()) -> list[Path | 
 
 
 def spool(stream: BinaryIO, folder: Path) -> Path:
-    """Copies the stream to a new file in the folder that only its owner can read, ever."""
+    """Spools the stream to a new private file in the folder."""
     try:
         # mkstemp opens with O_CREAT | O_EXCL | O_NOFOLLOW and mode 0600.
         descriptor, name = tempfile.mkstemp(prefix="stdin-", suffix=".input", dir=folder)
@@ -137,7 +134,7 @@ def spool(stream: BinaryIO, folder: Path) -> Path:
 
 
 def digest(path: Path, name: str = "") -> str:
-    """SHA-256 of the file's content, in hexadecimal: the content's part of a run's identity.
+    """SHA-256 of the file's content, in hexadecimal, as in a run's identity.
 
     ``name`` is what messages call the file; by default its path.
     """
@@ -153,7 +150,7 @@ def digest(path: Path, name: str = "") -> str:
 
 
 def refuse_changed(path: Path, sha256: str, name: str = "") -> None:
-    """Raises InputError where the file's content is no longer that of the digest."""
+    """Raises ``InputError`` if the file's digest has changed."""
     if digest(path, name) != sha256:
         raise InputError(
             f"{name or path}: it changed while it was read; start again when nothing writes to it"
@@ -184,7 +181,9 @@ def _meant(argument: str, apart: Sequence[Path]) -> list[Path | Stdin]:
 
 
 def _matching(pattern: str, apart: Sequence[Path]) -> list[Path]:
-    around = _around(_fixed(pattern), apart)
+    # The pattern searches the folder before its first wildcard.
+    parts = itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)
+    around = _around(Path(*parts), apart)
     # Path.glob takes no absolute patterns.
     matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))  # noqa: PTH207
     paths = [path for path in matches if not _is_apart(path, around)]
@@ -224,31 +223,25 @@ def _is_list(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def _fixed(pattern: str) -> Path:
-    """The folder that the pattern searches: its part before the first wildcard."""
-    parts = Path(pattern).parts
-    return Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))
-
-
 def _around(folder: Path, apart: Sequence[Path]) -> list[Path]:
-    """Those apart that the folder does not itself lie in: there everything would be apart."""
+    """The excluded folders that the folder is not itself in: else all in it would be excluded."""
     place = folder.resolve()
     return [each for each in apart if not place.is_relative_to(each)]
 
 
 def _is_apart(path: Path, apart: Sequence[Path]) -> bool:
-    """Says whether the path lies apart, or is a folder around it that holds nothing else."""
+    """Whether the path is in an excluded folder, or holds nothing that is not."""
     place = path.resolve()
     if any(place.is_relative_to(each) for each in apart):
         return True
-    # A link back to a folder above would be followed for ever.
+    # A link to a folder above would be followed for ever.
     if path.is_symlink() or not any(each.is_relative_to(place) for each in apart):
         return False
     return all(_is_apart(e, apart) for e in _visible(path) if e.is_dir() or _is_list(e))
 
 
 def _suffix_in(folders: Sequence[Path]) -> str:
-    """The suffix of a list somewhere in the folders, if one is soon found."""
+    """The suffix of a list somewhere below the folders, for the message's pattern."""
     walk = (name for folder in folders for *_, names in os.walk(folder) for name in sorted(names))
     for name in itertools.islice(walk, _LOOKED_AT):
         if found := [s for s in SUFFIXES if name.lower().endswith(s)]:

@@ -1,4 +1,4 @@
-"""What is known about an input file before it is read: its columns, and how to get at them."""
+"""Layout of an input file: its columns, and its encoding, packing and delimiter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batch_screen.model import ColumnKind
 
 
 class Packing(StrEnum):
-    """How a file is compressed, by its first bytes and not by its name."""
+    """Compression of a file, by its first bytes and not by its name."""
 
     NONE = ""
     GZIP = "gzip"
@@ -27,7 +27,7 @@ _TEXT = pl.String()
 
 @dataclass(frozen=True, slots=True)
 class InputColumn:
-    """One column of one file; ``sample`` holds cells from the file's beginning as text.
+    """A column of an input file; ``sample`` holds cells from the file's beginning as text.
 
     ``kind`` is None where the type cannot hold a phone number, ``dtype`` is None where it
     cannot be kept in an output file.
@@ -44,7 +44,7 @@ class InputColumn:
 
 @dataclass(frozen=True, slots=True)
 class Csv:
-    """How to cut a text file into rows; ``offset`` counts bytes of the decoded UTF-8 text.
+    """Format of a text file; its rows begin at ``offset``, in bytes of the decoded UTF-8 text.
 
     ``encoding`` is a codec's name, or empty: UTF-8 as long as it holds, else Windows-1252.
     """
@@ -58,9 +58,9 @@ class Csv:
 
 @dataclass(frozen=True, slots=True)
 class FileLayout:
-    """A file, the name it has in messages and in ``source_file``, and its columns.
+    """An input file: its path, its columns, and the name it has in messages and ``source_file``.
 
-    ``csv`` is None for a Parquet file; ``codec`` is what that one's first column is packed with.
+    ``csv`` is None for a Parquet file; ``codec`` is the compression of that one's first column.
     """
 
     path: Path
@@ -71,12 +71,12 @@ class FileLayout:
 
 
 def shown(name: str) -> str:
-    """A column's name as a message may show it: a headerless file's may be a number."""
+    """A column's name masked for a message: in a file without a header it may be a number."""
     return mask_text(plain(name, 60))
 
 
 def unique(names: Iterable[str]) -> list[tuple[str, bool]]:
-    """Every column's name, made unique, and whether it had to share its name.
+    """Makes column names unique; each with whether it had a duplicate.
 
     >>> unique(["phone", "", "name", "name"])
     [('phone', False), ('column_2', False), ('name', True), ('name_2', True)]

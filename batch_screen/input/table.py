@@ -1,6 +1,6 @@
-"""All inputs as one table: a stream of batches whose columns are the same whatever the format.
+"""All inputs as one table: a stream of batches with the same columns, whatever the format.
 
-The only door to this room for the pipeline, next to ``files``.
+The only entrance to this room for the other stages, beside ``files``.
 """
 
 from __future__ import annotations
@@ -26,15 +26,12 @@ from batch_screen.input.limits import Caps
 from batch_screen.model import ColumnKind
 from batch_screen.schema import KEPT_PREFIX
 
-# About how many rows a file has, by its size and its beginning: a guess to lay things out by.
-
 _SAMPLE_BYTES = 1 << 20
-_USUAL_PACKING = 5
-"""Bytes of text in a byte of a packed list."""
+_USUAL_PACKING = 5  # bytes of text in a byte of a packed list
 
 
 def expected_rows(layout: FileLayout, caps: Caps) -> int:
-    """About how many rows; exact for Parquet. InputError: it cannot be read."""
+    """Estimated rows of a file, by its size and beginning; exact for Parquet."""
     with translated(layout.name):
         if layout.csv is None:
             return int(pq.read_metadata(layout.path).num_rows)
@@ -54,10 +51,10 @@ _BATCH_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The inputs, sniffed and with their columns chosen; nothing of their rows is held.
+    """The inputs with their layouts and chosen columns; holds none of their rows.
 
-    ``kept`` maps output names (``in_…``) to types. The names are the first file's. ``files`` are
-    the files in their order, each with its own columns.
+    ``kept`` maps output names (``in_…``), which are the first file's, to types. ``files`` are in
+    order, each with its own columns.
     """
 
     phone_column: str
@@ -69,20 +66,21 @@ class Table:
     _chunk_bytes: int = CHUNK_BYTES
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
-        """The rows of all files in order, in frames of ``rows`` rows but for the last.
+        """Streams the rows of all files in order, in frames of ``rows`` rows but for the last.
 
-        Frames of very long cells have fewer.
-
-        Columns: row_index (Int64, from 0 over all files), source_file (String), source_row
-        (Int64, from 1 in each file), raw, raw_region (String, null where empty), ragged
-        (Boolean), then ``kept``. Can be called again. InputError where the input is damaged.
+        Frames of very long cells have fewer. Columns: row_index (Int64, from 0 over all files),
+        source_file (String), source_row (Int64, from 1 in each file), raw, raw_region (String, null
+        where empty), ragged (Boolean), then ``kept``. Can be called again. InputError where the
+        input is damaged.
         """
         waiting: list[pl.DataFrame] = []
         held = held_bytes = first = 0
         for frame in self._frames():
             waiting.append(frame)
             held += frame.height
-            held_bytes += _text_bytes(frame)
+            # By the lengths of all texts: polars' own estimate counts equal long cells only once.
+            lengths = frame.select(pl.col(pl.String).str.len_bytes().sum())
+            held_bytes += sum(lengths.row(0))
             while held >= rows or held_bytes > _BATCH_BYTES:
                 joined = pl.concat(waiting)
                 batch, rest = joined.head(rows), joined.slice(rows)
@@ -95,11 +93,11 @@ class Table:
             yield pl.concat(waiting).pipe(_numbered, first)
 
     def expected_rows(self) -> int:
-        """About how many rows there are; see ``expected``."""
+        """Estimated rows of all files."""
         return sum(expected_rows(layout, self._caps) for layout, _ in self.files)
 
     def encoding_of(self, layout: FileLayout) -> str:
-        """The encoding a text file is read in, ``ascii`` if any would do; empty for Parquet.
+        """The encoding of a text file, ``ascii`` where any would do; empty for Parquet.
 
         Reads the file up to its first letter outside ASCII.
         """
@@ -115,22 +113,21 @@ class Table:
     def _frames(self) -> Iterator[pl.DataFrame]:
         for layout, choice in self.files:
             row = 1
-            for frame in self._file_frames(layout, choice):
+            if layout.csv:
+                frames = self._text_frames(layout, layout.csv, choice)
+            else:
+                kept = {
+                    KEPT_PREFIX + name: (column, self.kept[KEPT_PREFIX + name])
+                    for name, column in choice.kept.items()
+                }
+                frames = parquet.frames(layout, choice.phone, choice.region, kept, self._caps)
+            for frame in frames:
                 yield frame.select(
                     pl.lit(layout.name).alias("source_file"),
                     pl.int_range(row, row + pl.len(), dtype=pl.Int64).alias("source_row"),
                     pl.all(),
                 )
                 row += frame.height
-
-    def _file_frames(self, layout: FileLayout, choice: ChosenColumns) -> Iterator[pl.DataFrame]:
-        if layout.csv:
-            return self._text_frames(layout, layout.csv, choice)
-        kept = {
-            KEPT_PREFIX + name: (column, self.kept[KEPT_PREFIX + name])
-            for name, column in choice.kept.items()
-        }
-        return parquet.frames(layout, choice.phone, choice.region, kept, self._caps)
 
     def _text_frames(
         self, layout: FileLayout, csv: Csv, choice: ChosenColumns
@@ -151,12 +148,6 @@ class Table:
                 yield frame.select(columns)
 
 
-def _text_bytes(frame: pl.DataFrame) -> int:
-    """The bytes of all its text; polars itself may hold equal cells only once."""
-    lengths = frame.select(pl.col(pl.String).str.len_bytes().sum())
-    return sum(lengths.row(0))
-
-
 def _numbered(frame: pl.DataFrame, first: int) -> pl.DataFrame:
     index = pl.int_range(first, first + frame.height, dtype=pl.Int64, eager=True)
     return frame.select(index.alias("row_index"), pl.all())
@@ -169,17 +160,17 @@ def open_table(
     *,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Table:
-    """Sniffs every file and chooses its columns; reads no more than each file's beginning.
+    """Detects every file's layout and chooses its columns, from the file's beginning alone.
 
-    ``names`` are what messages and ``source_file`` call the files; by default their base
-    names, or their paths below the folder they share. InputError: see sniff and columns.
+    ``names`` are the files' in messages and ``source_file``; by default their base names, or their
+    paths below the folder they share. InputError: see ``sniff`` and ``choose``.
     """
     if not paths:
         raise InputError(
             "no input: name a file, a folder, or - for stdin", exit_code=ExitCode.NO_INPUT
         )
     files: list[tuple[FileLayout, ChosenColumns]] = []
-    for path, name in zip(paths, names or _short(paths), strict=True):
+    for path, name in zip(paths, names or _short_names(paths), strict=True):
         layout = sniff(path, name, settings)
         files.append((layout, choose(layout, settings, files[0][1] if files else None)))
     first = files[0][1]
@@ -194,7 +185,7 @@ def open_table(
     )
 
 
-def _short(paths: Sequence[Path]) -> list[str]:
+def _short_names(paths: Sequence[Path]) -> list[str]:
     names = [path.name for path in paths]
     if len(set(names)) == len(names):
         return names
@@ -203,7 +194,7 @@ def _short(paths: Sequence[Path]) -> list[str]:
 
 
 def _one_kind(files: Sequence[tuple[FileLayout, ChosenColumns]]) -> ColumnKind:
-    """The phone column's kind, which decides how every cell is read."""
+    """The phone columns' kind, which decides how cells are read and so has to be one."""
     kind = files[0][1].phone.kind
     for layout, choice in files:
         if choice.phone.kind is not kind:
@@ -221,7 +212,7 @@ def _one_dtype(files: Sequence[tuple[FileLayout, ChosenColumns]], name: str) -> 
 
 
 def _skip(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:
-    """The chunks without their first ``count`` bytes, and without empty ones."""
+    """The stream without its first ``count`` bytes, in chunks that are not empty."""
     for chunk in chunks:
         rest = chunk[count:]
         count -= len(chunk) - len(rest)
@@ -229,22 +220,18 @@ def _skip(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:
             yield rest
 
 
-# A bare list of numbers that is no input: whatever its layout, found out without being told.
-#
-# The settings that describe the inputs do not describe it, except for the names of columns,
-# where it has them too.
-
-
 def open_listed(path: Path, name: str, settings: Input) -> Table:
-    """The list as a table. A first row that holds a number is a row and no header.
+    """Opens a list that is no input, such as the opt-outs, whose layout no setting describes.
 
-    The columns are those of the inputs' names, if it has them; else the phone column is
-    guessed. InputError: see ``open_table``, and where the column is not certain.
+    A first row that holds a number is a row and no header. The phone and region columns have the
+    inputs' names, if there are such; else the phone column is guessed. InputError: see
+    ``open_table``, and where the column is not certain.
     """
     caps = {key: getattr(settings, key) for key in ("max_unpacked_gib", "max_unpacking_ratio")}
     found = Input(**caps, has_header=False)
     layout = sniff(path, name, found)
-    if layout.csv and not _begins_with_a_number(layout):
+    first = [column.sample[0] for column in layout.columns if column.sample]
+    if layout.csv and not any(was_number(cell) or is_data(cell) for cell in first if cell):
         found = Input(**caps)
         layout = sniff(path, name, found)
     names = {column.name.casefold() for column in layout.columns}
@@ -262,8 +249,3 @@ def open_listed(path: Path, name: str, settings: Input) -> Table:
             "alone, or call it phone"
         ) from None
     return open_table([path], found, [name])
-
-
-def _begins_with_a_number(layout: FileLayout) -> bool:
-    first = [column.sample[0] for column in layout.columns if column.sample]
-    return any(was_number(cell) or is_data(cell) for cell in first if cell)

@@ -41,6 +41,7 @@ def dialled_out(both: pl.DataFrame) -> pl.DataFrame:
     """``normalise._double_zero`` for digits that start with a longer prefix, such as 0011."""
     c = pl.col
     is_dialled = c("n_failure").is_null() & c("n_has_idd")
+    # In Hong Kong 0086131… loses its 008: then the digits behind 00 are another number.
     differs = c("i_failure").is_null() & (c("i_e164") != c("n_e164"))
     reason = (
         pl.when(~is_dialled.fill_null(value=False))
@@ -65,6 +66,7 @@ def weighed(both: pl.DataFrame, kind: ColumnKind) -> pl.DataFrame:
     ``both`` has the digits (``value`` and ``count``) and their ``home`` too.
     """
     c = pl.col
+    # As in parse.is_weak_national: nothing was stripped where code and digits are the number.
     both = both.join(_plans(both["home"]), on="home", how="left").with_columns(
         is_weak=~c("n_type").is_in(MOBILE_TYPES)
         & c("is_open")
@@ -73,9 +75,14 @@ def weighed(both: pl.DataFrame, kind: ColumnKind) -> pl.DataFrame:
     both = both.with_columns(takes_abroad=_takes_abroad()).with_columns(reason=_reason(kind))
     # Few are refused, and only they pay for the texts of a detail.
     refused, chosen = split(both, c("reason").is_not_null())
-    return pl.concat(
-        [_chosen(chosen, pl.lit(None, pl.String)), _chosen(refused, _detail(c("reason")))]
+    is_missing = c("reason") == RejectReason.MISSING_AREA_CODE.value
+    detail = (
+        pl.when(c("reason") == RejectReason.AMBIGUOUS.value)
+        .then(_two_readings())
+        .when(is_missing & c("n_failure").is_null())
+        .then(pl.format("read as {}", masked("n_e164")))
     )
+    return pl.concat([_chosen(chosen, pl.lit(None, pl.String)), _chosen(refused, detail)])
 
 
 def _chosen(both: pl.DataFrame, detail: pl.Expr) -> pl.DataFrame:
@@ -99,17 +106,6 @@ def _chosen(both: pl.DataFrame, detail: pl.Expr) -> pl.DataFrame:
         rule=rule,
         reason="reason",
         detail=detail,
-    )
-
-
-def _detail(reason: pl.Expr) -> pl.Expr:
-    """The detail of a refusal."""
-    is_missing = reason == RejectReason.MISSING_AREA_CODE.value
-    return (
-        pl.when(reason == RejectReason.AMBIGUOUS.value)
-        .then(_two_readings())
-        .when(is_missing & pl.col("n_failure").is_null())
-        .then(pl.format("read as {}", masked("n_e164")))
     )
 
 
@@ -232,7 +228,7 @@ def decide(cells: pl.DataFrame, settings: Numbers, kind: ColumnKind) -> Decided:
         ]
     found = pl.concat(chosen)
     tests = list(settings.test_numbers)
-    if tests:  # a listed number is accepted whatever its plan says
+    if tests:  # accepted by ``Normaliser``, whatever the strictness
         listed, found = split(found, pl.col("e164").is_in(tests))
         undecided.append(listed.select("row"))
     good, bad = split(found, _IS_READ)
@@ -259,6 +255,7 @@ def _route(settings: Numbers) -> pl.Expr:
     is_short = _COUNT <= LONGEST_SHORT_CODE
     # With so few digits libphonenumber has rules of its own, so ``Normaliser`` reads those.
     cases = [(_STARTS_00 & is_short, _UNSURE)]
+    # Nor need a listed number be one that its plan allows.
     if tests := [int(number) for number in settings.test_numbers if E164.fullmatch(number)]:
         cases.append((_VALUE.is_in(pl.Series(tests, dtype=pl.UInt64).implode()), _UNSURE))
     cases.append((pl.col("has_plus"), _by(Rule.INTERNATIONAL_PLUS)))
@@ -299,6 +296,7 @@ def _double_zeros(doubtful: pl.DataFrame) -> Iterator[pl.DataFrame]:
     usual, others = split(named, pl.col("prefix").eq("00"))
     yield usual.drop("prefix").with_columns(route=_number(_by(Rule.INTERNATIONAL_00)))
     prefix = pl.col("prefix").str
+    # Prefixes of digits that do not start with 00, such as 011, were not dialled here.
     is_other = prefix.contains("^[0-9]*$") & ~prefix.starts_with("00")
     not_dialled, others = split(others, is_other)
     yield not_dialled.drop("prefix")

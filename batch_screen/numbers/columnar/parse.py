@@ -100,11 +100,14 @@ class Readings(NamedTuple):
 def read_columns(dialled: pl.DataFrame) -> Readings:
     """Reads digits as numbers; they take the steps of ``phonenumbers.parse`` in its order."""
     at_home, abroad = split(dialled, pl.col("place").is_not_null())
-    at_home, with_idd = _without_idd(at_home)
+    prefixed, bare = _strip(at_home, idd, _BEGINS_WITH_IDD, Territory.behind_idd)
+    # No calling code begins with 0, so before a 0 those digits were no prefix.
+    no_idd, with_idd = split(prefixed, starts_with_zeros(_REST, _LEFT, 1))
+    at_home = pl.concat([bare, no_idd.drop("rest", "left")])
     abroad = pl.concat(
         [
             abroad.select(*_KEPT, "value", "count", has_idd=pl.lit(value=False)),
-            with_idd.select(*_KEPT, "value", "count", has_idd=pl.lit(value=True)),
+            with_idd.select(*_KEPT, value="rest", count="left", has_idd=pl.lit(value=True)),
         ]
     )
     # After the prefix: with it, digits may be longer than any number.
@@ -118,18 +121,6 @@ def read_columns(dialled: pl.DataFrame) -> Readings:
         pl.concat([refused, *_typed(national)]),
         pl.concat([frame.select("row") for frame in (long_at_home, long_abroad, long)]),
     )
-
-
-def _without_idd(at_home: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows without an international prefix, and the others with theirs stripped."""
-    rested, without = _strip(at_home, idd, _BEGINS_WITH_IDD, Territory.behind_idd)
-    # No calling code begins with 0, so those digits were no prefix.
-    no_idd, with_idd = split(rested, starts_with_zeros(_REST, _LEFT, 1))
-    return pl.concat([without, no_idd.drop("rest", "left")]), _rest_as_digits(with_idd)
-
-
-def _rest_as_digits(rested: pl.DataFrame) -> pl.DataFrame:
-    return rested.drop("value", "count").rename({"rest": "value", "left": "count"})
 
 
 def _strip(
@@ -152,7 +143,12 @@ def _strip(
     rested = [prefixed.with_columns(behind_start(_VALUE, _COUNT, length).alias("rest"), left)]
     if others.height:
         # Looked up before: text and regular expressions only for the few rows with such a prefix.
-        has_prefix = begins.verdicts(others["place"], *_first_digits(others)) == 1
+        # No prefix is longer than the digits that the tables hold, so the first of them suffice.
+        beyond = (
+            pl.when(_COUNT > MOST_DIGITS).then(_COUNT - MOST_DIGITS).otherwise(0).cast(pl.UInt8)
+        )
+        head = others.select(_VALUE // ten_to(beyond), _COUNT - beyond)
+        has_prefix = begins.verdicts(others["place"], head["value"], head["count"]) == 1
         none = pl.concat([none, others.filter(~has_prefix)])
         for part, territory in by_territory(others.filter(has_prefix)):
             rest = part.select(behind(territory, text_of(_VALUE, _COUNT)).alias("rest"))
@@ -160,17 +156,11 @@ def _strip(
     return pl.concat(rested).drop("start", "length"), none.drop("start", "length")
 
 
-def _first_digits(rows: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
-    """Value and count of the first ``MOST_DIGITS`` digits; no prefix is longer."""
-    beyond = pl.when(_COUNT > MOST_DIGITS).then(_COUNT - MOST_DIGITS).otherwise(0).cast(pl.UInt8)
-    head = rows.select(_VALUE // ten_to(beyond), _COUNT - beyond)
-    return head["value"], head["count"]
-
-
 def _dialled_at_home(part: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Strips calling codes and national prefixes from digits dialled in a territory."""
     named = with_digits(part.with_columns(has_idd=pl.lit(value=False)), code)
     start, length = pl.col("start"), pl.col("length")
+    # Few numbers dialled at home begin with the home's own code; only they are read both ways.
     coded, others = split(named, starts_with(_VALUE, _COUNT, start, length))
     whole = [others.select(_NATIONAL)]
     if coded.height:
@@ -202,6 +192,7 @@ def _dialled_at_home(part: pl.DataFrame) -> Iterator[pl.DataFrame]:
 def _without_codes(abroad: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The failures of rows without a calling code, and the others with theirs stripped."""
     short, others = split(abroad, _COUNT <= _FEWEST_DIGITS)
+    # One gather by the first three digits finds the code, whatever its length.
     begins = others.select(_VALUE // ten_to(_COUNT - CODE_DIGITS)).to_series()
     main = main_places().gather(begins).alias("place")
     known, unknown = split(others.with_columns(main), pl.col("place").is_not_null())
@@ -237,7 +228,7 @@ def _without_trunk(part: pl.DataFrame, *, is_any_length: bool = False) -> pl.Dat
         if not is_any_length:
             goes &= fact_of_length(may_remain, pl.Boolean(), place, doubtful["left"])
         stripped += [
-            _rest_as_digits(doubtful.filter(goes)),
+            doubtful.filter(goes).drop("value", "count").rename({"rest": "value", "left": "count"}),
             doubtful.filter(~goes).drop("rest", "left"),
         ]
     return pl.concat([short, *(frame.select(short.columns) for frame in stripped)])

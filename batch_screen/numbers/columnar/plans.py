@@ -84,6 +84,7 @@ class Territory:
         rule = self._metadata.national_prefix_transform_rule
         if not rule:
             return rest
+        # As libphonenumber: completed only where the prefix's last group took part in the match.
         last = digits.str.extract(prefix, re.compile(self.national_prefix).groups)
         completed = digits.str.replace(prefix, re.sub(r"\\(\d)", r"${\1}", rule))
         return pl.when(last.is_not_null()).then(completed).otherwise(rest)
@@ -94,6 +95,7 @@ class Territory:
 
     def failure(self, length: int) -> RejectReason | None:
         """Why no number has that many digits; None if one may."""
+        # In the order of libphonenumber's own test of lengths.
         if length in self.local_lengths:
             return RejectReason.MISSING_AREA_CODE
         if length < self.lengths[0]:
@@ -108,6 +110,7 @@ class Territory:
 
     def short_codes(self, length: int) -> list[Range]:
         """Ranges of emergency and service codes: 0 or 1."""
+        # A short number has to match two patterns: the general one and that of codes.
         return ranges([kind.turns(length) for kind in self._short], lambda bits: bits == 3)
 
     def prefixed(self, prefix: str, length: int) -> list[Range]:
@@ -116,11 +119,11 @@ class Territory:
 
     def turns(self, length: int) -> list[list[int]]:
         """The turns whose bits ``type_of`` and ``is_here`` take."""
-        leading = _PATTERNS.turns(self._leading, length)
-        return [leading, *(kind.turns(length) for kind in (self._general, *self._kinds))]
+        return [kind.turns(length) for kind in self._kinds]
 
     def is_here(self, bits: int) -> bool:
         """Whether a number belongs to this one of the territories that share its calling code."""
+        # Where the plan has leading digits they decide alone; else a number with a type is here.
         if self._metadata.leading_digits:
             return bool(bits & 1)
         return self.type_of(bits) != _UNKNOWN
@@ -140,21 +143,18 @@ class Territory:
         return int(Type.MOBILE if mobile and not is_same else _UNKNOWN)
 
     @cached_property
-    def _leading(self) -> int:
-        digits = self._metadata.leading_digits
-        return _PATTERNS.beginning(_PATTERNS.read(digits)) if digits else Patterns.NEVER
-
-    @cached_property
     def _general(self) -> _Kind:
         return _kind(self._metadata.general_desc)
 
     @cached_property
     def _kinds(self) -> list[_Kind]:
-        """Fixed line, mobile, and the special kinds, in the order of their bits."""
-        special = (getattr(self._metadata, TYPES[number_type]) for number_type in _SPECIAL)
-        return [
-            _kind(each) for each in (self._metadata.fixed_line, self._metadata.mobile, *special)
-        ]
+        """Leading digits, general, fixed line, mobile and special kinds, in the order of bits."""
+        plan = self._metadata
+        digits = plan.leading_digits
+        leading = _PATTERNS.beginning(_PATTERNS.read(digits)) if digits else Patterns.NEVER
+        special = (getattr(plan, TYPES[number_type]) for number_type in _SPECIAL)
+        lines = (_kind(each) for each in (plan.fixed_line, plan.mobile, *special))
+        return [_Kind(leading, ()), self._general, *lines]
 
     @cached_property
     def _short(self) -> tuple[_Kind, _Kind]:
@@ -225,6 +225,7 @@ def types_of(code: int, length: int) -> list[Range]:
     def verdict(bits: int) -> int:
         for place, shift in zip(here, shifts, strict=True):
             territory = territories()[place]
+            # A code of one territory alone needs no test: libphonenumber makes none either.
             if len(here) == 1 or territory.is_here(bits >> shift):
                 return (place + 1) * len(TYPES) + territory.type_of(bits >> shift)
         return _UNKNOWN
@@ -271,6 +272,8 @@ def by_territory(frame: pl.DataFrame) -> list[tuple[pl.DataFrame, Territory]]:
     return [(part, territories()[part["place"][0]]) for part in parts]
 
 
+# Cached by the function that gives the fact, so that has to be one with a name: a lambda would be
+# another at every call.
 @cache
 def _by_place(of: Callable[[Territory], object], dtype: pl.DataType) -> pl.Series:
     return pl.Series([of(territory) for territory in territories()], dtype=dtype)
