@@ -57,7 +57,13 @@ def hide_keys(text: str) -> str:
     if not _pieces or len(text) < min(_pieces):
         return text
     spans = [span for letters, places in _readings(text) for span in _pieces_in(letters, places)]
-    return _replaced(text, spans)
+    kept: list[str] = []
+    end = 0
+    for start, stop in sorted(spans):
+        if start > end or not kept:  # overlapping pieces are one
+            kept += [text[end:start], _SHOWN]
+        end = max(end, stop)
+    return "".join((*kept, text[end:]))
 
 
 def _add(secret: str, shortest: int) -> None:
@@ -113,13 +119,3 @@ def _pieces_in(letters: str, spans: _Spans) -> Iterator[tuple[int, int]]:
         for start in range(len(letters) - size + 1):
             if letters[start : start + size] in pieces:
                 yield spans[start][0], spans[start + size - 1][1]
-
-
-def _replaced(text: str, found: list[tuple[int, int]]) -> str:
-    kept: list[str] = []
-    end = 0
-    for start, stop in sorted(found):
-        if start > end or not kept:
-            kept += [text[end:start], _SHOWN]
-        end = max(end, stop)
-    return "".join((*kept, text[end:]))
