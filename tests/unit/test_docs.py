@@ -32,6 +32,16 @@ README = (ROOT / "README.md").read_text("utf-8")
 NUMBERS = (ROOT / "docs" / "numbers.md").read_text("utf-8")
 SIGNALS = (ROOT / "docs" / "signals.md").read_text("utf-8")
 CONFIG = ROOT / "config.toml"
+BY_HAND = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(d for d in (ROOT / "docs").glob("*.md") if d.stem != "performance"),
+        *(
+            ROOT / "docs" / "reference" / f"{name}.md"
+            for name in ("check-json", "files", "logs-and-metrics", "summary")
+        ),
+    ]
+)
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
@@ -140,19 +150,28 @@ def test_readme_groups_every_exit_code_once() -> None:
     assert final == {*ExitCode} - WHOLE - MAY_PASS
 
 
-def prose(text: str) -> Iterator[str]:
-    """The sentences of a page but for its blocks, tables and headings."""
-    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    text = re.sub(r"^(?: {4}|\||#|!).*$", "", text, flags=re.MULTILINE)
-    for paragraph in re.split(r"\n\n|\n- ", re.sub(r"\]\([^)]*\)", "]", text)):
-        yield from re.split(r"(?<=[.:])\**\s", " ".join(paragraph.split()))
+def prose(text: str) -> list[str]:
+    """The lines of a page but for its blocks, tables, comments and headings."""
+    text = re.sub(r"^```.*?^```$|<!--.*?-->", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"^(?: {4}|\||#|!).*$", "", text, flags=re.MULTILINE).splitlines()
+
+
+def sentences(text: str) -> Iterator[str]:
+    lines = "\n".join(re.sub(r"\]\([^)]*\)", "]", line) for line in prose(text))
+    for paragraph in re.split(r"\n\n|\n *(?:-|\d\.) ", lines):
+        yield from re.split(r"(?<=[.:;])\**\s", " ".join(paragraph.split()))
 
 
 def test_readme_is_short() -> None:
-    lines = README.splitlines()
-    assert len(lines) <= 200
-    assert [line for line in lines if len(line) > 100] == []
-    assert [sentence for sentence in prose(README) if len(sentence.split()) > 30] == []
+    assert len(README.splitlines()) <= 200
+    assert [line for line in README.splitlines() if len(line) > 100] == []
+
+
+@pytest.mark.parametrize("document", BY_HAND, ids=lambda p: str(p.relative_to(ROOT)))
+def test_documents_have_short_lines_and_sentences(document: Path) -> None:
+    text = document.read_text("utf-8")
+    assert [line for line in prose(text) if len(line) > 100] == []
+    assert [sentence for sentence in sentences(text) if len(sentence.split()) > 30] == []
 
 
 def test_readme_says_how_to_set_everything_up_on_a_fresh_machine() -> None:
