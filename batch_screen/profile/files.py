@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from batch_screen.config.screening import Input
-from batch_screen.input.columns import ChosenColumns, found_by, likely_region
-from batch_screen.input.layout import FileLayout, InputColumn, shown
+from batch_screen.input.columns import found_by, likely_region
+from batch_screen.input.layout import InputColumn, shown
 from batch_screen.input.table import Table
 from batch_screen.masking import mask_text, plain
 from batch_screen.model import ColumnKind
@@ -21,48 +21,39 @@ def file_facts(
     table: Table, settings: Input, rows: Mapping[str, int], accepted: Mapping[str, int]
 ) -> list[FileFacts]:
     """Facts on the files, in their order; ``rows`` and ``accepted`` are by file name."""
-    return [
-        _facts(layout, choice, table, settings, (rows.get(name, 0), accepted.get(name, 0)))
-        for layout, choice in table.files
-        for name in (layout.name,)
-    ]
+    facts = []
+    for layout, choice in table.files:
+        roles = {choice.region.position: "region"} if choice.region else {}
+        roles[choice.phone.position] = "phone"
+        cells = [cell for c in layout.columns for cell in (c.name, *c.sample) if cell]
+        csv = layout.csv
+        likely = None if choice.region else likely_region(layout, choice)
+        read, taken = rows.get(layout.name, 0), accepted.get(layout.name, 0)
+        each = FileFacts(
+            name=shown_file(layout.name),
+            format=CSV if csv else PARQUET,
+            compression=csv.packing.value if csv else layout.codec,
+            encoding=table.encoding_of(layout),
+            delimiter=csv.delimiter if csv else "",
+            has_header=csv.has_header if csv else True,
+            phone_column_by=found_by(layout, choice.phone, settings).value,
+            likely_region_column=shown(likely.name) if likely else "",
+            is_misread=any(map(is_misread, cells)),
+            columns=[
+                ColumnFacts(shown(c.name), _type(c), roles.get(c.position, ""))
+                for c in layout.columns
+            ],
+            rows=read,
+            accepted=taken,
+            rejected=read - taken,
+        )
+        facts.append(each)
+    return facts
 
 
 def shown_file(name: str) -> str:
     """A file's name, printable and masked."""
     return mask_text(plain(name))
-
-
-def _facts(
-    layout: FileLayout,
-    choice: ChosenColumns,
-    table: Table,
-    settings: Input,
-    counts: tuple[int, int],
-) -> FileFacts:
-    rows, accepted = counts
-    roles = {choice.region.position: "region"} if choice.region else {}
-    roles[choice.phone.position] = "phone"
-    texts = [text for column in layout.columns for text in (column.name, *column.sample) if text]
-    csv = layout.csv
-    likely = None if choice.region else likely_region(layout, choice)
-    return FileFacts(
-        name=shown_file(layout.name),
-        format=CSV if csv else PARQUET,
-        compression=csv.packing.value if csv else layout.codec,
-        encoding=table.encoding_of(layout),
-        delimiter=csv.delimiter if csv else "",
-        has_header=csv.has_header if csv else True,
-        phone_column_by=found_by(layout, choice.phone, settings).value,
-        likely_region_column=shown(likely.name) if likely else "",
-        is_misread=any(map(is_misread, texts)),
-        columns=[
-            ColumnFacts(shown(c.name), _type(c), roles.get(c.position, "")) for c in layout.columns
-        ],
-        rows=rows,
-        accepted=accepted,
-        rejected=rows - accepted,
-    )
 
 
 def _type(column: InputColumn) -> str:

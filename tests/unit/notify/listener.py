@@ -22,7 +22,7 @@ class Call:
 
 @dataclass
 class Listener:
-    """What was heard, and how it is answered."""
+    """The requests received, and how they are answered."""
 
     status: int = 200
     wait_seconds: float = 0.0

@@ -25,10 +25,10 @@ def settings(folder: Path, **pings: str) -> Settings:
 
 def test_files_are_written_and_calls_made(tmp_path: Path) -> None:
     with listening() as listener:
-        told = settings(tmp_path, start_url=listener.url("/a"), finish_url=listener.url("/b"))
-        check_destinations(told)
-        assert announce_begin(told) == []
-        assert announce_end(told, complete()) == []
+        chosen = settings(tmp_path, start_url=listener.url("/a"), finish_url=listener.url("/b"))
+        check_destinations(chosen)
+        assert announce_begin(chosen) == []
+        assert announce_end(chosen, complete()) == []
     assert listener.paths == ["/a", "/b"]
     assert json.loads((tmp_path / "last.json").read_bytes())["status"] == "complete"
     assert "batch_screen_exit_code 0.0" in (tmp_path / "last.prom").read_text("utf-8")
@@ -57,8 +57,8 @@ def test_a_file_that_cannot_be_written_does_not_keep_the_other_and_the_calls(
     (tmp_path / "last.json").mkdir()
     (tmp_path / "last.json" / "x").touch()
     with listening() as listener:
-        told = settings(tmp_path, finish_url=listener.url("/b"))
-        [warning] = announce_end(told, complete())
+        chosen = settings(tmp_path, finish_url=listener.url("/b"))
+        [warning] = announce_end(chosen, complete())
     assert "last.json" in warning
     assert listener.paths == ["/b"]
     assert (tmp_path / "last.prom").exists()
@@ -71,9 +71,9 @@ def test_where_no_thread_can_be_started_that_is_a_warning(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", fail)
-    told = settings(tmp_path, start_url="http://127.0.0.1:9/a", finish_url="http://127.0.0.1:9/b")
-    assert announce_begin(told) == ["the start call failed: RuntimeError; the run goes on"]
-    assert announce_end(told, complete()) == [
+    chosen = settings(tmp_path, start_url="http://127.0.0.1:9/a", finish_url="http://127.0.0.1:9/b")
+    assert announce_begin(chosen) == ["the start call failed: RuntimeError; the run goes on"]
+    assert announce_end(chosen, complete()) == [
         "the last calls failed: RuntimeError; the run goes on"
     ]
     assert (tmp_path / "last.json").exists()

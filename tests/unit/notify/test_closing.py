@@ -16,12 +16,12 @@ def test_a_complete_run_is_its_summary_and_its_files(tmp_path: Path) -> None:
     for path in (part, layout.summary, layout.marker):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
-    told = json.loads(document(complete(layout=layout)))
-    assert (told["status"], told["exit_code"], told["run_id"]) == ("complete", 0, RUN_ID)
-    assert told["rows"]["read"] == 1_500
-    assert told["folder"] == str(tmp_path)
-    assert [tmp_path / name for name in told["files"]] == [part, layout.summary, layout.marker]
-    assert told["stage_seconds"]["asking"] == 80.0
+    written = json.loads(document(complete(layout=layout)))
+    assert (written["status"], written["exit_code"], written["run_id"]) == ("complete", 0, RUN_ID)
+    assert written["rows"]["read"] == 1_500
+    assert written["folder"] == str(tmp_path)
+    assert [tmp_path / name for name in written["files"]] == [part, layout.summary, layout.marker]
+    assert written["stage_seconds"]["asking"] == 80.0
 
 
 def test_texts_are_masked_and_figures_are_not() -> None:
@@ -32,15 +32,15 @@ def test_texts_are_masked_and_figures_are_not() -> None:
 
 
 def test_a_start_without_a_run_says_why() -> None:
-    told = json.loads(document(failed()))
-    assert told["status"] == "failed"
-    assert told["stopped"] == {
+    written = json.loads(document(failed()))
+    assert written["status"] == "failed"
+    assert written["stopped"] == {
         "cause": "no API key: name a file with --api-key-file",
         "exit_code": 77,
         "endpoints": [],
     }
-    assert (told["exit_code"], told["run_id"], told["run_date"]) == (77, "", "2026-11-24")
-    assert told["started_at"] < told["ended_at"]
+    assert (written["exit_code"], written["run_id"], written["run_date"]) == (77, "", "2026-11-24")
+    assert written["started_at"] < written["ended_at"]
 
 
 class RecordedProgress(Silent):

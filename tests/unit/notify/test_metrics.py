@@ -101,6 +101,6 @@ def test_others_may_read_it_and_it_is_whole_or_absent(tmp_path: Path) -> None:
 def test_crossed_thresholds_are_counted() -> None:
     closing = complete(exit_code=3)
     assert closing.summary
-    told = [Judgement("rows > 1", 2, crossed=True), Judgement("cost > 99", 1)]
-    judged = replace(closing, summary=replace(closing.summary, thresholds=told))
+    judgements = [Judgement("rows > 1", 2, crossed=True), Judgement("cost > 99", 1)]
+    judged = replace(closing, summary=replace(closing.summary, thresholds=judgements))
     assert read(metrics(judged, {}).decode())["batch_screen_thresholds_crossed",] == 1

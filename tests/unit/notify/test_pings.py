@@ -70,8 +70,8 @@ def test_a_bad_answer_is_one_warning_and_no_redirect_is_followed(status: int) ->
     with listening(status=status) as listener:
         [warning] = Caller(pings(listener)).begun()
         assert len(listener.calls) == 1
-    told = "the start call to 127.0.0.1 failed: it answered with status"
-    assert warning == f"{told} {status}; the run goes on"
+    warned = "the start call to 127.0.0.1 failed: it answered with status"
+    assert warning == f"{warned} {status}; the run goes on"
 
 
 def test_an_answer_that_does_not_come_is_not_waited_for() -> None:

@@ -57,9 +57,9 @@ def test_digits_that_fit_many_plans_suggest_none(cells: Sequence[str]) -> None:
     assert len(found.alike) > 1
 
 
-@pytest.mark.parametrize(("rivals", "told"), [(2, "DE"), (3, "")])
+@pytest.mark.parametrize(("rivals", "mobile_in"), [(2, "DE"), (3, "")])
 def test_mobile_numbers_of_one_region_alone_are_told_and_not_suggested(
-    rivals: int, told: str
+    rivals: int, mobile_in: str
 ) -> None:
     readings = {
         "DE": [RegionReading(f"+49{n}", "DE", is_mobile=True) for n in range(ENOUGH)],
@@ -67,7 +67,7 @@ def test_mobile_numbers_of_one_region_alone_are_told_and_not_suggested(
     }
     found = advise(readings, {}, rejected=ENOUGH)
     assert found is not None
-    assert (found.region, found.mobile_in, found.alike) == ("", told, ["AT", "DE"])
+    assert (found.region, found.mobile_in, found.alike) == ("", mobile_in, ["AT", "DE"])
 
 
 def test_a_list_of_several_countries_does_not_speak_for_one() -> None:

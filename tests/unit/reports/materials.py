@@ -122,7 +122,7 @@ def largest() -> Material:
     changes = Changes(
         RUN, "2026-11-22", {e.value: counts for e in Endpoint}, count, count, count, cohorts
     )
-    told = summary(
+    full = summary(
         rows=Rows(count, count, count, dict.fromkeys(RejectReason, count), count, count),
         endpoints={e.value: lookups(**every) for e in Endpoint},
         settings={f"section.setting_{n}": long for n in range(300)},
@@ -145,4 +145,4 @@ def largest() -> Material:
     ]
     examples = {reason.value: [example, example] for reason in RejectReason}
     found = Breakdown(count, replace(SIGNS, unknown=count), by_region)
-    return Material(told, found, ErrorSummary(failures, examples), table)
+    return Material(full, found, ErrorSummary(failures, examples), table)

@@ -124,8 +124,8 @@ def test_what_others_said_is_text_and_masked() -> None:
         "api.base_url": "https://someone:s3cret-pass@api.example/v1",
         "numbers.test_numbers": [NUMBER],
     }
-    told = replace(plain.summary, settings=settings, facts={said: f"{said} {NUMBER}"})
-    spoiled = plain._replace(summary=told, errors=ErrorSummary([failure], {"empty": [example]}))
+    altered = replace(plain.summary, settings=settings, facts={said: f"{said} {NUMBER}"})
+    spoiled = plain._replace(summary=altered, errors=ErrorSummary([failure], {"empty": [example]}))
     written = page(spoiled)
     root = read(written)
     assert "script" not in {element.tag for element in root.all()}
@@ -165,9 +165,9 @@ def test_a_stopped_run_says_why_and_how_to_go_on() -> None:
 def test_an_empty_run_has_a_page_too() -> None:
     rows = replace(summary().rows, read=0, accepted=0, rejected=0, duplicates=0, unique_numbers=0)
     none = replace(rows, rejected_by_reason={})
-    told = summary(rows=none, endpoints={}, starts=[], cost=0.0, facts={})
+    altered = summary(rows=none, endpoints={}, starts=[], cost=0.0, facts={})
     found = replace(breakdown(), numbers=0, values={})
-    root = read(page(Material(told, found, ErrorSummary([], {}), [])))
+    root = read(page(Material(altered, found, ErrorSummary([], {}), [])))
     assert "no row held a number" in root.all("h1")[0].text
     assert "No pace was recorded" in root.by_id("pace").text
     assert "No endpoint was asked that tells the date" in root.by_id("ages").text
@@ -188,7 +188,7 @@ def test_only_what_was_asked_is_shown() -> None:
     plain = material()
     assert plain.breakdown is not None
     found = replace(plain.breakdown, values={name: plain.breakdown.values[name]})
-    told = replace(plain.summary, endpoints={name: plain.summary.endpoints[name]})
-    root = read(page(plain._replace(summary=told, breakdown=found)))
+    altered = replace(plain.summary, endpoints={name: plain.summary.endpoints[name]})
+    root = read(page(plain._replace(summary=altered, breakdown=found)))
     assert len(root.by_id("findings").all("table")) == 1
     assert "sim-swap" not in root.by_id("findings").text + root.by_id("ages").text

@@ -71,18 +71,18 @@ def test_latency() -> None:
 
 
 def test_cost_leaves_out_what_was_refused() -> None:
-    told = summary(endpoints={"sim-swap/check": lookups(success=98)}, cost=0.5)
-    assert cost_table(told).rows == [
+    priced = summary(endpoints={"sim-swap/check": lookups(success=98)}, cost=0.5)
+    assert cost_table(priced).rows == [
         ("All", "100", "1", "99", "0.50"),
         ("sim-swap/check", "100", "1", "99", "0.50"),
     ]
-    assert "not billed" in cost_note(told)
+    assert "not billed" in cost_note(priced)
 
 
 def test_without_prices_no_cost_is_shown() -> None:
-    told = summary(endpoints={"sim-swap/check": lookups(success=98)}, cost=0.0)
-    assert [row[-1] for row in cost_table(told).rows] == ["–", "–"]
-    assert "No prices are set" in cost_note(told)
+    priced = summary(endpoints={"sim-swap/check": lookups(success=98)}, cost=0.0)
+    assert [row[-1] for row in cost_table(priced).rows] == ["–", "–"]
+    assert "No prices are set" in cost_note(priced)
 
 
 def test_failures_have_their_share_and_remedy_the_most_frequent_first() -> None:

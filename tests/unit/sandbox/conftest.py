@@ -35,7 +35,7 @@ class Seen:
 
 
 class Client:
-    """Sends exactly what it is told to, one connection per request, and follows nothing."""
+    """Sends exactly what it is given, one connection per request, and follows nothing."""
 
     def __init__(self, sandbox: SandboxThread) -> None:
         self.sandbox = sandbox

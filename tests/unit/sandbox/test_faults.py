@@ -181,9 +181,9 @@ def test_a_number_that_is_answered_under_another_correlator(
     plain: Client, sent: dict[str, str]
 ) -> None:
     number = number_of(Behaviour.OWN_CORRELATOR)
-    told = {plain.ask(CHECK, number, headers=sent).headers["x-correlator"] for _ in range(2)}
-    assert len(told) == 1
-    UUID(told.pop())
+    correlators = {plain.ask(CHECK, number, headers=sent).headers["x-correlator"] for _ in range(2)}
+    assert len(correlators) == 1
+    UUID(correlators.pop())
 
 
 def test_a_number_that_is_not_answered_in_http_once(start: Callable[..., Client]) -> None:

@@ -285,12 +285,12 @@ def test_odd_headers(start: Callable[..., Client]) -> None:
 
 def test_nodes_that_do_not_agree_on_the_correlator(start: Callable[..., Client]) -> None:
     sandbox = start(profiles=("two-minds",), population=EVERYBODY)
-    told = []
+    correlators = []
     for number in numbers(40):
         seen = sandbox.ask(CHECK, number, headers={"x-correlator": "mine"})
         assert (seen.status, len(seen.headers.get_all("x-correlator") or ())) == (200, 1)
-        told.append(seen.headers["x-correlator"])
-    others = [UUID(correlator) for correlator in told if correlator != "mine"]
+        correlators.append(seen.headers["x-correlator"])
+    others = [UUID(correlator) for correlator in correlators if correlator != "mine"]
     assert 10 < len(others) < 30
     assert len(set(others)) == len(others)
     assert sandbox.sandbox.statistics()["clean_answers"] == 40

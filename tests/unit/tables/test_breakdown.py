@@ -172,8 +172,8 @@ def test_counts_are_those_of_the_rows_flags_and_bands(
     repeats: int,
 ) -> None:
     """The same counts as of a plain loop, whether the rows lie in one shard or in several."""
-    told = [_only(asked, said) for said in numbers]
-    rows = [row(i, **said) for i, said in enumerate(told) for _ in range(repeats)]
+    answers = [_only(asked, said) for said in numbers]
+    rows = [row(i, **said) for i, said in enumerate(answers) for _ in range(repeats)]
     layout = Layout(tmp_path_factory.mktemp("out"), "20261123-c0ffee0000", "2026-11-23")
     with layout.growing_part(RESULTS, 0, 4, Output()) as part:
         for shard in range(4):
@@ -183,7 +183,7 @@ def test_counts_are_those_of_the_rows_flags_and_bands(
     once = list({r["e164"]: r for r in frame(rows).iter_rows(named=True)}.values())
     assert found.numbers == len(numbers) == len(once)
     if SIM in asked:
-        assert found.values["sim-swap/check"] == _by_region(told, "sim")
+        assert found.values["sim-swap/check"] == _by_region(answers, "sim")
     for date, column in ((SIM_AT, "sim_change_age_band"), (DEVICE_AT, "device_change_age_band")):
         if date in asked:
             assert _bands(found, date) == Counter(r[column] for r in once)

@@ -96,8 +96,8 @@ def test_tables_counted_one_by_one_come_to_what_they_are_together(tmp_path: Path
 
 def test_what_is_left_of_each_endpoint() -> None:
     counted = count_lookups([outcomes_of([outcome(1, CHECK)]).lazy()], Prices())
-    told = with_left(counted, [CHECK, DATE], 10)
-    assert {name: (figures.total, figures.left) for name, figures in told.items()} == {
+    filled = with_left(counted, [CHECK, DATE], 10)
+    assert {name: (figures.total, figures.left) for name, figures in filled.items()} == {
         CHECK.value: (1, 9),
         DATE.value: (0, 10),
     }

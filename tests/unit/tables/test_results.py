@@ -142,8 +142,8 @@ def check(**values: Any) -> dict[str, Any]:
 
 def date(changed: datetime | None, **values: Any) -> dict[str, Any]:
     said = {"latest_change": "reported" if changed else "none_reported"}
-    told = {"responded_at": NOW, "latest_change_at": changed, **said}
-    return outcome(1, DATE, **{**told, **values})
+    dated = {"responded_at": NOW, "latest_change_at": changed, **said}
+    return outcome(1, DATE, **{**dated, **values})
 
 
 def observed(*rows: dict[str, Any]) -> list[dict[str, Any]]:

@@ -137,9 +137,9 @@ def answer(i: int, endpoint: Endpoint) -> dict[str, Any]:
     else:
         values = {"swapped" if endpoint.takes_max_age else "active": i % 2 == 1}
     required = {c.name: 0 for c in LOOKUP if c.required and c.dtype == pl.Int32}
-    told = {"responded_at": DAY + timedelta(seconds=i), "latency_ms": 10.0 + i}
+    answered = {"responded_at": DAY + timedelta(seconds=i), "latency_ms": 10.0 + i}
     empty = dict.fromkeys(c.name for c in LOOKUP)
-    return empty | required | told | outcome(i, endpoint, **values)
+    return empty | required | answered | outcome(i, endpoint, **values)
 
 
 def _digest(path: Path) -> str:
