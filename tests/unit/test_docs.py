@@ -28,6 +28,7 @@ from benchmarks.page import sizes
 from tests.unit.test_layers import FLOOR_OF
 
 ROOT = Path(__file__).parents[2]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
 NUMBERS = (ROOT / "docs" / "numbers.md").read_text("utf-8")
 SIGNALS = (ROOT / "docs" / "signals.md").read_text("utf-8")
@@ -262,11 +263,13 @@ def anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_documents_name_make_targets_that_exist() -> None:
+def test_documents_name_make_targets_that_exist_and_contributing_all() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     for document in DOCUMENTS:
         named = set(re.findall(r"`make ([a-z-]+)`", document.read_text("utf-8")))
         assert named <= targets, document.name
+    listed = set(re.findall(r"^\| `make ([a-z-]+)` \|", CONTRIBUTING, re.MULTILINE))
+    assert listed == targets - {"help"}
 
 
 def test_architecture_names_every_room_and_no_other() -> None:
