@@ -62,6 +62,7 @@ class Panel:
     number: int
     session: Session
     pace: Pace
+    seconds: float
     left: float
     width: float
 
@@ -86,7 +87,7 @@ class Panel:
         return round(self.plot.bottom - height, 1)
 
     def x(self, seconds: float) -> float:
-        return self.left + self.width * min(1.0, seconds / _seconds(self.session))
+        return self.left + self.width * min(1.0, seconds / self.seconds)
 
     def stairs(self, rates: Sequence[float]) -> str:
         """The line that stays at each rate for its step; equal neighbours are one stretch.
@@ -118,17 +119,17 @@ class Panel:
         return bars
 
     @property
-    def unit(self) -> str:
-        return _unit(_seconds(self.session))[1]
+    def time_unit(self) -> tuple[int, str]:
+        """Seconds to a unit of the time axis, and its name."""
+        return next((size, name) for least, size, name in _UNITS if self.seconds >= least)
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
         """Positions and labels of the time axis."""
-        seconds = _seconds(self.session)
-        size, _ = _unit(seconds)
+        size, _ = self.time_unit
         most = max(1, int(self.width / _LEAST_TICK_PIXELS))
-        every = _round_up(max(1.0, seconds / size / most), (1, 2, 3, 5, 10))
-        marks = [tick * every for tick in range(int(seconds / size / every) + 1)]
+        every = _round_up(max(1.0, self.seconds / size / most), (1, 2, 3, 5, 10))
+        marks = [tick * every for tick in range(int(self.seconds / size / every) + 1)]
         return [(self.x(mark * size), f"{mark:g}") for mark in marks]
 
 
@@ -171,11 +172,11 @@ def pace_chart(sessions: Sequence[Session], plot: Plot) -> PaceChart:
     end = _TICKS * _round_up(most / _TICKS, (1, 2, 2.5, 5, 10)) if most else 1.0
 
     room = plot.right - plot.left - plot.gap * (len(shown) - 1)
-    total = sum(_seconds(session) for _, session in shown)
+    lengths = [_seconds(session) for _, session in shown]
     panels, left = [], float(plot.left)
-    for (number, session), pace in zip(shown, paces, strict=True):
-        width = room / 2 / len(shown) + room / 2 * _seconds(session) / total
-        panels.append(Panel(plot, end, number, session, pace, left, width))
+    for (number, session), pace, seconds in zip(shown, paces, lengths, strict=True):
+        width = room / 2 / len(shown) + room / 2 * seconds / sum(lengths)
+        panels.append(Panel(plot, end, number, session, pace, seconds, left, width))
         left += width + plot.gap
     step = (plot.bottom - plot.top) / _TICKS
     scale = [(plot.bottom - n * step, f"{end * n / _TICKS:,.6g}") for n in range(_TICKS + 1)]
@@ -187,11 +188,6 @@ def _seconds(session: Session) -> float:
     longest = len(session.pace.attempts) * session.pace.step_seconds
     shortest = longest - session.pace.step_seconds
     return min(longest, max(session.asking_seconds, shortest, 0.001))
-
-
-def _unit(seconds: float) -> tuple[int, str]:
-    """The unit for an axis of so many seconds: its length in seconds and its name."""
-    return next((size, name) for least, size, name in _UNITS if seconds >= least)
 
 
 def _round_up(least: float, round_numbers: Sequence[float]) -> float:

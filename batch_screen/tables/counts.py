@@ -63,20 +63,23 @@ def figures_of(counts: LookupCounts | None, prices: Prices) -> dict[str, Lookups
     """Figures per endpoint from the summed counts."""
     if counts is None:
         return {}
-    by_outcome, figures, tenths = counts
-    found = {row["endpoint"]: row for row in figures.iter_rows(named=True)}
-    latencies = _latencies(tenths)
-    return {
-        endpoint.value: _lookups(
-            endpoint,
-            found[endpoint.value],
-            by_outcome,
-            latencies.get(endpoint.value, {}),
-            prices,
-        )
-        for endpoint in Endpoint
-        if endpoint.value in found
-    }
+    outcomes: dict[str, dict[str, int]] = {}
+    for name, outcome, lookups in counts.by_outcome.iter_rows():
+        outcomes.setdefault(name, {})[outcome] = lookups
+    latencies = _latencies(counts.tenths)
+    figures = {row.pop("endpoint"): row for row in counts.figures.iter_rows(named=True)}
+    found = {}
+    for endpoint in Endpoint:
+        if row := figures.get(endpoint.value):
+            of_kind = outcomes[endpoint.value]
+            billed = row["attempts"] - row["refusals"]
+            found[endpoint.value] = Lookups(
+                by_outcome={kind.value: of_kind[kind] for kind in OutcomeKind if kind in of_kind},
+                latency_ms=latencies.get(endpoint.value, {}),
+                cost=round(billed * prices.per_request.get(endpoint, 0.0), 6),
+                **row,
+            )
+    return found
 
 
 def with_left(
@@ -96,15 +99,14 @@ def count_saved(counted: Mapping[str, Lookups], named: Iterable[Endpoint], price
     names = {endpoint.value for endpoint in named}
     saved = {name: f.derived + f.reused + f.unchanged for name, f in counted.items()}
     cost = sum(n * prices.per_request.get(Endpoint(name), 0.0) for name, n in saved.items())
+    asked = sum(f.attempts - f.refusals for name, f in counted.items() if name not in names)
     return Saved(
         requests=sum(saved.values()),
         derived=sum(figures.derived for figures in counted.values()),
         reused=sum(figures.reused for figures in counted.values()),
         unchanged=sum(figures.unchanged for figures in counted.values()),
         cost=round(cost, 6),
-        dates_asked=sum(
-            f.attempts - f.refusals for name, f in counted.items() if name not in names
-        ),
+        dates_asked=asked,
     )
 
 
@@ -169,28 +171,3 @@ def _latencies(tenths: pl.DataFrame) -> dict[str, dict[str, float]]:
             latency = counts["latency_ms"][int(up_to.search_sorted(rank))]
             found[endpoint][name] = round(float(latency), 1)
     return found
-
-
-def _lookups(
-    endpoint: Endpoint,
-    row: Mapping[str, float],
-    by_outcome: pl.DataFrame,
-    latency_ms: dict[str, float],
-    prices: Prices,
-) -> Lookups:
-    counts = by_outcome.filter(pl.col("endpoint") == endpoint.value)
-    outcomes = dict(zip(counts["outcome"], counts["lookups"], strict=True))
-    billed = row["attempts"] - row["refusals"]
-    return Lookups(
-        total=int(row["total"]),
-        by_outcome={
-            kind.value: outcomes[kind.value] for kind in OutcomeKind if kind.value in outcomes
-        },
-        positives=int(row["positives"]),
-        attempts=int(row["attempts"]),
-        refusals=int(row["refusals"]),
-        unanswered=int(row["unanswered"]),
-        latency_ms=latency_ms,
-        cost=round(billed * prices.per_request.get(endpoint, 0.0), 6),
-        **{name: int(row[name]) for name in _without_request()},
-    )
