@@ -88,7 +88,7 @@ def test_the_page_on_python_works_from_top_to_end(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    checked, asked, ran, whole, verdict, states, changes, error = done.stdout.splitlines()
+    checked, asked, ran, whole, verdict, states, changes, *more, error = done.stdout.splitlines()
     assert checked.endswith("rows can be asked about")
     assert asked.startswith("{'sim-swap/check': ")
     assert ran.endswith("lookups in screened")
@@ -96,4 +96,7 @@ def test_the_page_on_python_works_from_top_to_end(tmp_path: Path) -> None:
     assert verdict.startswith("Complete: ")
     assert "complete" in states
     assert "'sim-swap/check'" in changes
+    assert more[0].startswith("['configuration', ")
+    assert more[0].endswith("exit code 0")
+    assert more[1] == "0 runs would go"
     assert error.startswith("66 ")
