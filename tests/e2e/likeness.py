@@ -14,6 +14,8 @@ _PASSING = (
     (re.compile(r'"bytes": \d+'), "BYTES"),
     (re.compile(r'"sha256": "[^"]*"'), "DIGEST"),
     (re.compile(r'"seconds": [\d.]+'), "SECONDS"),
+    # By how long the runs before took, it is a minute more or less.
+    (re.compile(r"with one of up to [\d,]+ min"), "GAP"),
     (re.compile(r"p50=\S+ p95=\S+ p99=\S+"), "TIMES"),
     # Not said at all of a start that took less than a second.
     (re.compile(r"^  rate \.+ .*\n", re.MULTILINE), ""),
