@@ -216,13 +216,13 @@ class _Run:
         pacing = settings.pacing
         ceiling = pacing.rate_per_second * (1 - pacing.headroom)
         rng = random.Random(1)
-        governor = AdaptiveRate(lambda: ceiling, pacing, clock=loop.time, jitter=rng.random)
+        adaptive = AdaptiveRate(lambda: ceiling, pacing, clock=loop.time, jitter=rng.random)
         dispatcher = Dispatcher(
             settings,
             ask=self.ask,
             journal=self.journal,
             correlate=lambda lookup, attempt: f"{lookup.e164} {attempt}",
-            pacer=Pacer(pacing, governor, clock=loop.time, endpoints=settings.endpoints),
+            pacer=Pacer(pacing, adaptive, clock=loop.time, endpoints=settings.endpoints),
             budget=Budget(settings.budget, settings.prices, {}),
         )
         loop.call_later(world.most_seconds, dispatcher.halt, BatchScreenError("never ends"))

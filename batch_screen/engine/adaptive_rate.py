@@ -1,7 +1,7 @@
 """How fast attempts may start: what settings, the clock on the wall and the server permit now.
 
-There is one governor for the account, and one for each endpoint that has a limit of its own. The
-rules are pure functions of what was seen; a ``AdaptiveRate`` only remembers that, and never makes
+There is one for the account, and one for each endpoint that has a limit of its own. The
+rules are pure functions of what was seen; an ``AdaptiveRate`` only remembers that, and never makes
 anybody wait: that is the pacer's.
 """
 
@@ -179,7 +179,7 @@ class AdaptiveRate:
     ) -> bool:
         """An attempt was refused for the rate; says whether the rate must be too high.
 
-        It is for the caller to know whether that concerns this governor: see ``slow_down``.
+        It is for the caller to know whether that concerns this adaptive: see ``slow_down``.
         ``is_first``: the lookup was never refused before; what is refused again shows little.
         """
         self._refused.add(sent_at)

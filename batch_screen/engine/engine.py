@@ -242,8 +242,8 @@ def _pacer(settings: Settings, clock: Callable[[], float], watch: RunEvents) -> 
             f"schedule.rate_per_second_by_hour permits no request at this hour; waiting until "
             f"{opens_at:%H:%M} ({schedule.timezone})"
         )
-    governor = AdaptiveRate(_ceiling(timetable, schedule), pacing, clock=clock)
-    return Pacer(pacing, governor, clock=clock, endpoints=settings.endpoints)
+    adaptive = AdaptiveRate(_ceiling(timetable, schedule), pacing, clock=clock)
+    return Pacer(pacing, adaptive, clock=clock, endpoints=settings.endpoints)
 
 
 def _ceiling(timetable: Timetable, schedule: Schedule) -> Callable[[], float]:

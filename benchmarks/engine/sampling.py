@@ -36,6 +36,7 @@ _PARTS = {
     "batch_screen.journal": JOURNAL,
     "batch_screen.engine.checkpoint": JOURNAL,
     "batch_screen.engine.pacer": PACING,
+    "batch_screen.engine.rate_pacer": PACING,
     "batch_screen.engine.adaptive_rate": PACING,
     "batch_screen.engine.pace_log": PACING,
     "batch_screen.engine.recovery": PACING,

@@ -30,7 +30,7 @@ def number(i: int) -> str:
 
 
 class Asking:
-    """A governor, and places for what is sent at its pace."""
+    """A adaptive, and places for what is sent at its pace."""
 
     def __init__(
         self, ceiling: float = 100, *, ramp_up: float = 0, headroom: float = 0, longest: float = 900
@@ -38,7 +38,7 @@ class Asking:
         self.clock = Clock()
         pacing = Pacing(ramp_up_seconds=ramp_up, headroom=headroom, max_retry_after_seconds=longest)
         self.ceiling = ceiling
-        self.governor = AdaptiveRate(
+        self.adaptive = AdaptiveRate(
             lambda: self.ceiling, pacing, clock=self.clock, jitter=lambda: 0.0
         )
         self.place = 0
@@ -48,30 +48,30 @@ class Asking:
         first = self.place + 1
         for _ in range(count):
             self.place += 1
-            self.governor.started()
-            self.governor.sent(self.place)
+            self.adaptive.started()
+            self.adaptive.sent(self.place)
             self.clock.now += 1 / rate
         return range(first, self.place + 1)
 
     def refuse(self, place: int, retry_after: float | None = 1, *, who: int | None = None) -> bool:
         """The attempt is heard of as refused; slows down where that says so."""
-        is_too_high = self.governor.refused(
+        is_too_high = self.adaptive.refused(
             place, number(place if who is None else who), self.clock.now, retry_after
         )
         if is_too_high:
-            self.governor.slow_down(place, sent_at=self.clock.now)
+            self.adaptive.slow_down(place, sent_at=self.clock.now)
         return is_too_high
 
     def close(self, retry_after: float | None = 1) -> int:
         """Refuses one number after the other until everybody waits; how many that took."""
         count = 0
-        while not self.governor.is_closed:
+        while not self.adaptive.is_closed:
             self.refuse(self.send()[0], retry_after)
             count += 1
         return count
 
     def pass_one(self) -> None:
-        self.governor.passed(self.send()[0])
+        self.adaptive.passed(self.send()[0])
 
     def ask(self, count: int, is_refused: Callable[[int], bool], *, rate: float = 100) -> int:
         """So many attempts that are answered one by one; how often the rate was cut."""
@@ -81,7 +81,7 @@ class Asking:
             if is_refused(place):
                 cuts += self.refuse(place)
             else:
-                self.governor.passed(place)
+                self.adaptive.passed(place)
         return cuts
 
 
@@ -89,7 +89,7 @@ def test_the_ramp() -> None:
     asking = Asking(ramp_up=5)
     rates = []
     for asking.clock.now in (0, 2.5, 5, 60):
-        rates.append(asking.governor.rate())
+        rates.append(asking.adaptive.rate())
     assert rates == pytest.approx([20, 60, 100, 100])
     assert [ramp(t, 5) for t in (0, 5)] == [0.2, 1.0]
 
@@ -97,16 +97,16 @@ def test_the_ramp() -> None:
 def test_after_an_outage_the_ramp_begins_again() -> None:
     asking = Asking(ramp_up=5)
     asking.clock.now = 60
-    assert asking.governor.rate() == 100
-    asking.governor.ramp_up()
-    assert asking.governor.rate() == pytest.approx(20)
+    assert asking.adaptive.rate() == 100
+    asking.adaptive.ramp_up()
+    assert asking.adaptive.rate() == pytest.approx(20)
 
 
 def test_a_pause_only_ever_moves_later_and_is_jittered() -> None:
-    governor = AdaptiveRate(lambda: 1.0, Pacing(), clock=lambda: 0.0, jitter=lambda: 1.0)
-    governor.pause(100)
-    governor.pause(5)
-    assert governor.not_before == pytest.approx(105)
+    adaptive = AdaptiveRate(lambda: 1.0, Pacing(), clock=lambda: 0.0, jitter=lambda: 1.0)
+    adaptive.pause(100)
+    adaptive.pause(5)
+    assert adaptive.not_before == pytest.approx(105)
 
 
 # --- one refusal, and several in a row ------------------------------------------------------
@@ -118,37 +118,37 @@ def test_one_refusal_pauses_nobody_and_cuts_nothing(retry_after: float | None) -
     for place in asking.send(200)[::50]:
         assert not asking.refuse(place, retry_after)
         asking.pass_one()
-    assert not asking.governor.is_closed
-    assert asking.governor.not_before == 0
-    assert asking.governor.rate() == 100
+    assert not asking.adaptive.is_closed
+    assert asking.adaptive.not_before == 0
+    assert asking.adaptive.rate() == 100
 
 
 def test_nor_does_one_number_however_often_it_is_refused() -> None:
     asking = Asking()
     for place in asking.send(100):
         assert not asking.refuse(place, 30, who=1)
-    assert not asking.governor.is_closed
-    assert asking.governor.not_before == 0
-    assert asking.governor.rate() == 100
+    assert not asking.adaptive.is_closed
+    assert asking.adaptive.not_before == 0
+    assert asking.adaptive.rate() == 100
 
 
 def test_a_lookup_that_was_refused_before_shows_nothing() -> None:
     asking = Asking()
     for place in asking.send(100):
-        asking.governor.refused(place, number(place), asking.clock.now, 30, is_first=False)
-    assert not asking.governor.is_closed
+        asking.adaptive.refused(place, number(place), asking.clock.now, 30, is_first=False)
+    assert not asking.adaptive.is_closed
 
 
 def test_several_numbers_in_a_row_make_everybody_wait_for_what_the_server_asks() -> None:
     asking = Asking()
     asking.ask(200, lambda _: False)
     assert asking.close(retry_after=7) == SEVERAL
-    assert asking.governor.not_before == pytest.approx(asking.clock.now + 7)
-    assert asking.governor.rate() == 100, "once is no reason to cut"
+    assert asking.adaptive.not_before == pytest.approx(asking.clock.now + 7)
+    assert asking.adaptive.rate() == 100, "once is no reason to cut"
     asking.clock.now += 7
     asking.pass_one()
-    assert not asking.governor.is_closed
-    assert asking.governor.rate() == 100
+    assert not asking.adaptive.is_closed
+    assert asking.adaptive.rate() == 100
 
 
 def test_what_was_sent_before_and_passes_opens_nothing() -> None:
@@ -156,39 +156,39 @@ def test_what_was_sent_before_and_passes_opens_nothing() -> None:
     before = asking.send(5)
     asking.close()
     for place in before:
-        asking.governor.passed(place)
-    assert asking.governor.is_closed
+        asking.adaptive.passed(place)
+    assert asking.adaptive.is_closed
 
 
 def test_two_in_a_row_are_not_several() -> None:
     asking = Asking()
     for _ in range(20):
         for place in asking.send(2):
-            asking.governor.refused(place, number(place), asking.clock.now, 30)
+            asking.adaptive.refused(place, number(place), asking.clock.now, 30)
         asking.pass_one()
-    assert not asking.governor.is_closed
+    assert not asking.adaptive.is_closed
 
 
 def test_where_a_share_is_refused_anyway_it_takes_more_of_them() -> None:
     chance = random.Random(1)
     asking = Asking()
     asking.ask(3000, lambda _: chance.random() < 0.4)
-    assert not asking.governor.is_closed
+    assert not asking.adaptive.is_closed
     for place in asking.send(8):
         asking.refuse(place)
-    assert not asking.governor.is_closed
+    assert not asking.adaptive.is_closed
     for place in asking.send(60):
         asking.refuse(place)
-    assert asking.governor.is_closed
+    assert asking.adaptive.is_closed
 
 
 def test_refused_while_closed_everybody_waits_for_the_last_retry_after() -> None:
     asking = Asking()
     asking.close(retry_after=5)
-    asking.clock.now = asking.governor.not_before
+    asking.clock.now = asking.adaptive.not_before
     asking.refuse(asking.send()[0], retry_after=30)
-    assert asking.governor.not_before == pytest.approx(asking.clock.now + 30)
-    assert asking.governor.is_closed
+    assert asking.adaptive.not_before == pytest.approx(asking.clock.now + 30)
+    assert asking.adaptive.is_closed
 
 
 def test_without_retry_after_probes_come_ever_more_rarely() -> None:
@@ -196,15 +196,15 @@ def test_without_retry_after_probes_come_ever_more_rarely() -> None:
     asking.close(retry_after=None)
     pauses = []
     for _ in range(9):
-        asking.clock.now = asking.governor.not_before
+        asking.clock.now = asking.adaptive.not_before
         place = asking.send(rate=1e9)[0]
         asking.refuse(place, None)
-        pauses.append(asking.governor.not_before - asking.clock.now)
+        pauses.append(asking.adaptive.not_before - asking.clock.now)
     assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10, 10], rel=0.01)
-    asking.clock.now = asking.governor.not_before
+    asking.clock.now = asking.adaptive.not_before
     asking.pass_one()
     asking.close(retry_after=None)
-    assert asking.governor.not_before - asking.clock.now == pytest.approx(0.2, abs=0.02)
+    assert asking.adaptive.not_before - asking.clock.now == pytest.approx(0.2, abs=0.02)
 
 
 def test_what_was_under_way_when_it_closed_makes_no_longer_pause() -> None:
@@ -212,13 +212,13 @@ def test_what_was_under_way_when_it_closed_makes_no_longer_pause() -> None:
     places = asking.send(60, rate=1000)
     for place in places:
         asking.refuse(place, None)
-    assert asking.governor.not_before - asking.clock.now == pytest.approx(0.2)
+    assert asking.adaptive.not_before - asking.clock.now == pytest.approx(0.2)
 
 
 def test_who_is_asked_to_wait_for_too_long_is_not_obeyed_before_others_are_tried() -> None:
     asking = Asking(longest=60)
     asking.close(retry_after=3600)
-    assert asking.governor.not_before == pytest.approx(asking.clock.now + 1)
+    assert asking.adaptive.not_before == pytest.approx(asking.clock.now + 1)
 
 
 def test_refused_at_once_after_a_pause_the_level_falls() -> None:
@@ -227,13 +227,13 @@ def test_refused_at_once_after_a_pause_the_level_falls() -> None:
     asking.close()
     asking.clock.now += 1
     asking.ask(50, lambda _: False)
-    before = asking.governor.rate()
+    before = asking.adaptive.rate()
     asking.close()
     asking.clock.now += 1
-    assert asking.governor.rate() < before
-    after = asking.governor.rate()
+    assert asking.adaptive.rate() < before
+    after = asking.adaptive.rate()
     asking.pass_one()
-    assert asking.governor.rate() == pytest.approx(after, rel=0.01), "and it is held"
+    assert asking.adaptive.rate() == pytest.approx(after, rel=0.01), "and it is held"
 
 
 def test_refused_again_after_a_long_while_it_does_not() -> None:
@@ -242,25 +242,25 @@ def test_refused_again_after_a_long_while_it_does_not() -> None:
     asking.clock.now += 1
     asking.ask(1000, lambda _: False)
     asking.close()
-    assert asking.governor.rate() == 100
+    assert asking.adaptive.rate() == 100
 
 
 def test_above_a_level_that_was_held_it_falls_at_once() -> None:
     asking = Asking()
-    asking.governor.hold(50)
+    asking.adaptive.hold(50)
     asking.clock.now = HOLD_SECONDS + 2
     asking.ask(700, lambda _: False, rate=60)
-    assert asking.governor.rate() > 60
+    assert asking.adaptive.rate() > 60
     asking.close()
-    assert asking.governor.rate() == pytest.approx(60, rel=0.05)
+    assert asking.adaptive.rate() == pytest.approx(60, rel=0.05)
 
 
 def test_forgotten_refusals_raise_no_alarm() -> None:
     asking = Asking()
     for place in asking.send(12)[::4]:
         asking.refuse(place)
-        asking.governor.passed(place + 1)
-    asking.governor.forget()
+        asking.adaptive.passed(place + 1)
+    asking.adaptive.forget()
     assert asking.ask(12, lambda place: place % 4 == 0) == 0
 
 
@@ -272,7 +272,7 @@ def alarmed(asking: Asking, every: int = 3, most: int = 300) -> int:
     for _ in range(most):
         place = asking.send()[0]
         if place % every:
-            asking.governor.passed(place)
+            asking.adaptive.passed(place)
         elif asking.refuse(place):
             return place
     raise AssertionError("never cut")
@@ -282,8 +282,8 @@ def test_too_many_refusals_cut_the_rate_to_what_was_delivered() -> None:
     asking = Asking()
     asking.ask(300, lambda _: False)
     alarmed(asking)
-    assert 60 < asking.governor.rate() < 95
-    assert asking.governor.not_before == 0, "nobody waits"
+    assert 60 < asking.adaptive.rate() < 95
+    assert asking.adaptive.not_before == 0, "nobody waits"
 
 
 def test_one_cut_an_epoch() -> None:
@@ -291,38 +291,38 @@ def test_one_cut_an_epoch() -> None:
     under_way = asking.send(300)
     for place in under_way[:100]:
         if place % 3:
-            asking.governor.passed(place)
+            asking.adaptive.passed(place)
         elif asking.refuse(place):
             break
-    cut = asking.governor.rate()
+    cut = asking.adaptive.rate()
     for place in under_way[100:]:  # all sent before the first cut
         if place % 2:
-            asking.governor.passed(place)
+            asking.adaptive.passed(place)
         else:
             assert not asking.refuse(place)
-    assert asking.governor.rate() == pytest.approx(cut, rel=0.02)
+    assert asking.adaptive.rate() == pytest.approx(cut, rel=0.02)
 
 
 def test_at_a_slow_pace_the_level_is_not_one_seconds_luck() -> None:
     asking = Asking(4)
     last = asking.send(40, rate=4)[-1]
-    asking.governor.refused(last, number(last), asking.clock.now, 1)
-    asking.governor.slow_down(last, sent_at=asking.clock.now)
-    assert asking.governor.rate() == pytest.approx(4, rel=0.15)
+    asking.adaptive.refused(last, number(last), asking.clock.now, 1)
+    asking.adaptive.slow_down(last, sent_at=asking.clock.now)
+    assert asking.adaptive.rate() == pytest.approx(4, rel=0.15)
 
 
 def test_a_second_alarm_while_it_is_held_is_tried_and_kept_if_it_helps() -> None:
     asking = Asking()
     asking.ask(300, lambda _: False)
     alarmed(asking)
-    held = asking.governor.rate()
+    held = asking.adaptive.rate()
     alarmed(asking)
-    assert asking.governor.rate() == pytest.approx(TRIAL_SHARE * held, rel=0.05)
+    assert asking.adaptive.rate() == pytest.approx(TRIAL_SHARE * held, rel=0.05)
     asking.ask(200, lambda _: False)
-    assert TRIAL_SHARE * held <= asking.governor.rate() < held
-    level = asking.governor.rate()
+    assert TRIAL_SHARE * held <= asking.adaptive.rate() < held
+    level = asking.adaptive.rate()
     asking.clock.now += HOLD_SECONDS / 2
-    assert asking.governor.rate() == pytest.approx(level, rel=0.02), "it is held"
+    assert asking.adaptive.rate() == pytest.approx(level, rel=0.02), "it is held"
 
 
 def test_if_it_does_not_help_as_much_is_refused_whatever_the_rate(
@@ -334,7 +334,7 @@ def test_if_it_does_not_help_as_much_is_refused_whatever_the_rate(
     alarmed(asking)
     asking.ask(200, lambda place: place % 3 == 0)
     assert "whatever the rate; only these wait" in caplog.text
-    assert asking.governor.rate() == 100
+    assert asking.adaptive.rate() == 100
     assert asking.ask(2000, lambda place: place % 3 == 0) == 0, "that is known by now"
 
 
@@ -351,26 +351,26 @@ def test_answers_that_come_after_the_timetable_has_closed_do_not_hold_the_rate_a
         asking.ask(1, lambda place: place % 3 == 0)
     asking.ceiling = 0
     asking.ask(late, lambda place: place % 5 > 1)
-    assert asking.governor.rate() == 0
+    assert asking.adaptive.rate() == 0
     asking.ceiling = 100
     asking.clock.now += 3600
-    assert asking.governor.rate() > 1
+    assert asking.adaptive.rate() > 1
 
 
 def test_where_everything_was_refused_at_the_second_look_some_rate_is_left() -> None:
     asking = Asking()
-    asking.governor.hold(0)
-    assert 0 < asking.governor.rate() < 1
+    asking.adaptive.hold(0)
+    assert 0 < asking.adaptive.rate() < 1
     asking.clock.now += HOLD_SECONDS + 60
-    assert asking.governor.rate() == 100
+    assert asking.adaptive.rate() == 100
 
 
 def test_others_may_hear_of_a_limit_first() -> None:
     asking = Asking()
-    asking.governor.hold(30)
-    assert 28 < asking.governor.rate() <= 30
+    asking.adaptive.hold(30)
+    assert 28 < asking.adaptive.rate() <= 30
     asking.clock.now = HOLD_SECONDS + 60
-    assert asking.governor.rate() == 100
+    assert asking.adaptive.rate() == 100
 
 
 # --- against servers with a limit -----------------------------------------------------------
@@ -379,9 +379,9 @@ Changes = Callable[[float], int | None]
 
 
 class Drive:
-    """Attempts at a governor's pace and their answers, as the dispatcher brings them about.
+    """Attempts at a adaptive rate's pace and their answers, as the dispatcher brings them about.
 
-    Who is refused is asked again later; while the governor is closed one number that is new is
+    Who is refused is asked again later; while the adaptive is closed one number that is new is
     under way at a time. ``odd`` numbers are refused the first time, whatever the rate.
     """
 
@@ -399,7 +399,7 @@ class Drive:
         self.limit, self.way, self.odd = limit, way, odd
         self.change, self.phase = change, phase
         self.clock, self.chance = Clock(), random.Random(1)
-        self.governor = AdaptiveRate(
+        self.adaptive = AdaptiveRate(
             lambda: ceiling,
             Pacing(ramp_up_seconds=ramp_up),
             clock=self.clock,
@@ -414,17 +414,17 @@ class Drive:
         self._numbers = 0
 
     def until(self, end: float) -> Drive:
-        due, governor = 0.0, self.governor
+        due, adaptive = 0.0, self.adaptive
         while due < end:
-            if governor.is_closed and self._under_way:
+            if adaptive.is_closed and self._under_way:
                 due = max(due, self._under_way[0][0])
             while self._under_way and self._under_way[0][0] <= due:
                 self._hear(*self._under_way.popleft())
-                due = max(due, governor.not_before)
-            if not (governor.is_closed and self._under_way):
+                due = max(due, adaptive.not_before)
+            if not (adaptive.is_closed and self._under_way):
                 self.clock.now = due
                 self._send(due)
-                due = max(due + 1 / (0.995 * governor.rate()), governor.not_before)
+                due = max(due + 1 / (0.995 * adaptive.rate()), adaptive.not_before)
         return self
 
     def passed_share(self, since: float, until: float, limit: float) -> float:
@@ -436,7 +436,7 @@ class Drive:
         return self.refused / len(self.sent)
 
     def _next(self, now: float) -> str:
-        if self._waiting and self._waiting[0][0] <= now and not self.governor.is_closed:
+        if self._waiting and self._waiting[0][0] <= now and not self.adaptive.is_closed:
             return heapq.heappop(self._waiting)[1]
         self._numbers += 1
         return number(self._numbers)
@@ -445,8 +445,8 @@ class Drive:
         who = self._next(now)
         self.sent.append(now)
         place = len(self.sent)
-        self.governor.started()
-        self.governor.sent(place)
+        self.adaptive.started()
+        self.adaptive.sent(place)
         at = now + self.way
         if (per_second := self.change(at)) is not None:
             self.limit.per_second = per_second
@@ -460,13 +460,13 @@ class Drive:
     def _hear(self, now: float, place: int, who: str, sent_at: float, is_passed: bool) -> None:
         self.clock.now = now
         if is_passed:
-            self.governor.passed(place)
+            self.adaptive.passed(place)
             return
         heapq.heappush(self._waiting, (now + 1 + 0.05 * self.chance.random(), who))
         is_first = who not in self._were_refused
         self._were_refused.add(who)
-        if self.governor.refused(place, who, sent_at, 1.0, is_first=is_first):
-            self.governor.slow_down(place, sent_at=sent_at)
+        if self.adaptive.refused(place, who, sent_at, 1.0, is_first=is_first):
+            self.adaptive.slow_down(place, sent_at=sent_at)
 
 
 @pytest.mark.parametrize(
@@ -569,8 +569,8 @@ def test_a_fast_rate_that_is_a_little_too_high_does_not_pause_for_ever(
 def told(asking: Asking, allowance: Allowance, times: int = 3) -> AdaptiveRate:
     for _ in range(times):
         answer = Answer(kind=OutcomeKind.SUCCESS, allowance=allowance)
-        asking.governor.heard(answer, sent_at=asking.clock.now)
-    return asking.governor
+        asking.adaptive.heard(answer, sent_at=asking.clock.now)
+    return asking.adaptive
 
 
 @given(
@@ -583,15 +583,15 @@ def test_headers_only_ever_lower_the_rate_and_never_to_a_standstill(
     ceiling: float, limit: float | None, remaining: int | None, reset: float | None
 ) -> None:
     asking = Asking(ceiling)
-    governor = told(
+    adaptive = told(
         asking, Allowance(limit_per_second=limit, remaining=remaining, reset_seconds=reset)
     )
-    assert 0.1 * ceiling <= governor.rate() <= ceiling
-    assert governor.is_held_by_headers == (governor.rate() < ceiling)
-    assert governor.not_before == 0
+    assert 0.1 * ceiling <= adaptive.rate() <= ceiling
+    assert adaptive.is_held_by_headers == (adaptive.rate() < ceiling)
+    assert adaptive.not_before == 0
     asking.clock.now = 901  # longer than that nobody waits
-    assert governor.rate() == ceiling
-    assert not governor.is_held_by_headers
+    assert adaptive.rate() == ceiling
+    assert not adaptive.is_held_by_headers
 
 
 def test_one_answers_headers_slow_nobody_down() -> None:
@@ -604,7 +604,7 @@ def test_a_window_that_is_used_up_is_no_standstill() -> None:
     asking = Asking()
     assert told(asking, Allowance(remaining=0, reset_seconds=30)).rate() == 10
     asking.clock.now = 30
-    assert asking.governor.rate() == 100
+    assert asking.adaptive.rate() == 100
 
 
 def test_a_used_up_quota_is_no_pause() -> None:
@@ -614,18 +614,18 @@ def test_a_used_up_quota_is_no_pause() -> None:
 
 
 def test_what_is_left_is_spread_over_the_window_with_headroom() -> None:
-    governor = told(Asking(headroom=0.02), Allowance(remaining=300, reset_seconds=11))
-    assert governor.rate() == pytest.approx(29.4)
+    adaptive = told(Asking(headroom=0.02), Allowance(remaining=300, reset_seconds=11))
+    assert adaptive.rate() == pytest.approx(29.4)
 
 
 def test_headers_do_not_speed_up_what_is_held_for_another_reason() -> None:
     asking = Asking()
-    asking.governor.hold(5)
+    asking.adaptive.hold(5)
     assert told(asking, Allowance(limit_per_second=50)).rate() <= 5
-    assert not asking.governor.is_held_by_headers
+    assert not asking.adaptive.is_held_by_headers
 
 
 def test_where_nothing_may_be_asked_headers_do_not_count() -> None:
     asking = Asking(0.0)
     assert told(asking, Allowance(limit_per_second=50)).rate() == 0
-    assert not asking.governor.is_held_by_headers
+    assert not asking.adaptive.is_held_by_headers

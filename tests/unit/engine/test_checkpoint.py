@@ -531,7 +531,7 @@ async def start(run: Run, plan: Plan, server: Server, requests: int) -> None:
     line = Checkpointer(
         run, plan, rules_of(FAST), on_saved=lambda _: None, on_failure=lambda _: None
     )
-    governor = Deaf(lambda: 1e6, FAST.pacing, clock=loop.time)
+    adaptive = Deaf(lambda: 1e6, FAST.pacing, clock=loop.time)
 
     async def ask(lookup: Lookup, correlator: str) -> Answer:
         if dispatcher.attempts >= requests:
@@ -543,7 +543,7 @@ async def start(run: Run, plan: Plan, server: Server, requests: int) -> None:
         ask=ask,
         journal=line,
         correlate=run.correlator,
-        pacer=Pacer(FAST.pacing, governor, clock=loop.time),
+        pacer=Pacer(FAST.pacing, adaptive, clock=loop.time),
         budget=Budget(FAST.budget, FAST.prices, {}),
     )
     loop.call_later(0.3, dispatcher.halt, Stopped("nothing is answered any more"))

@@ -415,13 +415,13 @@ async def start(run: Run, plan: Plan, settings: Settings, server: Server, most: 
             dispatcher.halt(Stopped("enough"))
         return await server.ask(lookup, correlator)
 
-    governor = AdaptiveRate(lambda: 1e5, settings.pacing, clock=loop.time)
+    adaptive = AdaptiveRate(lambda: 1e5, settings.pacing, clock=loop.time)
     dispatcher = Dispatcher(
         settings,
         ask=ask,
         journal=line,
         correlate=run.correlator,
-        pacer=Pacer(settings.pacing, governor, clock=loop.time),
+        pacer=Pacer(settings.pacing, adaptive, clock=loop.time),
         budget=Budget(settings.budget, settings.prices, {}),
     )
     try:

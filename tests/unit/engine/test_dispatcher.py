@@ -170,7 +170,7 @@ class Trial:
         self._in_flight = 0
         self._times: Counter[Lookup] = Counter()
         pacing, clock = self.settings.pacing, self._loop.time
-        governor = AdaptiveRate(
+        adaptive = AdaptiveRate(
             lambda: pacing.rate_per_second, pacing, clock=clock, jitter=lambda: 0.0
         )
         self.dispatcher = Dispatcher(
@@ -178,7 +178,7 @@ class Trial:
             ask=self.ask,
             journal=self.journal,
             correlate=lambda lookup, attempt: f"{lookup.e164} {attempt}",
-            pacer=Pacer(pacing, governor, clock=clock, endpoints=self.settings.endpoints),
+            pacer=Pacer(pacing, adaptive, clock=clock, endpoints=self.settings.endpoints),
             budget=Budget(self.settings.budget, self.settings.prices, {}),
         )
         meanwhile(self)
@@ -752,13 +752,13 @@ def test_a_cancelled_run_leaves_nothing_behind() -> None:
 
         settings = configured(grace=1)
         clock = asyncio.get_running_loop().time
-        governor = AdaptiveRate(lambda: 100.0, settings.pacing, clock=clock)
+        adaptive = AdaptiveRate(lambda: 100.0, settings.pacing, clock=clock)
         dispatcher = Dispatcher(
             settings,
             ask=ask,
             journal=Memory(),
             correlate=lambda lookup, _: lookup.e164,
-            pacer=Pacer(settings.pacing, governor, clock=clock),
+            pacer=Pacer(settings.pacing, adaptive, clock=clock),
             budget=Budget(settings.budget, settings.prices, {}),
         )
         running = asyncio.create_task(dispatcher.run(Task(0, n) for n in numbered(50)))

@@ -1,450 +1,19 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from batch_screen.config.settings import Pacing
-from batch_screen.engine.adaptive_rate import START_SHARE, AdaptiveRate, ramp
-from batch_screen.engine.pacer import EndpointPacer, Pacer, RatePacer, bucket
+from batch_screen.engine.adaptive_rate import AdaptiveRate
+from batch_screen.engine.pacer import Pacer
 from batch_screen.engine.scope import SEVERAL
 from batch_screen.engine.tasks import Places, Result, Sent, Task
 from batch_screen.model import Allowance, Answer, Endpoint, Lookup, OutcomeKind
 from tests import virtual_time
-from tests.thoroughness import examples
-
-SECOND = 1 - 1e-9
-
-
-def per_second(starts: list[float]) -> int:
-    """The most starts in any window of one second."""
-    return max((i + 1 - bisect_left(starts, at - SECOND) for i, at in enumerate(starts)), default=0)
-
-
-class Line:
-    """A consumer that starts attempts as fast as the pacer lets it, but for its own delays."""
-
-    def __init__(
-        self,
-        rate: float,
-        *,
-        ramp_up: float = 0,
-        jitter: float = 0,
-        ceiling: Callable[[], float] | None = None,
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        self.clock = loop.time
-        self.governor = AdaptiveRate(
-            ceiling or (lambda: rate),
-            Pacing(ramp_up_seconds=ramp_up),
-            clock=loop.time,
-            jitter=lambda: jitter,
-        )
-        self.pacer = RatePacer(self.governor, clock=loop.time)
-        self.place = 0
-        self.starts: list[float] = []
-        self.closed: list[tuple[int, float]] = []
-
-    async def take(self, count: int, gaps: list[float] | None = None) -> None:
-        for i in range(count):
-            await self.pacer.acquire()
-            self.starts.append(self.clock())
-            self.send()
-            gap = gaps[i % len(gaps)] if gaps else 0.0
-            if gap:
-                await asyncio.sleep(gap)
-
-    async def take_until(self, end: float) -> None:
-        while self.clock() < end:
-            await self.take(1)
-
-    def pause(self, seconds: float) -> None:
-        self.governor.pause(seconds)
-        self.closed.append((len(self.starts), self.clock() + seconds))
-
-    def send(self) -> int:
-        self.place += 1
-        self.governor.sent(self.place)
-        return self.place
-
-    def refuse(self, age: float, retry_after: float | None) -> None:
-        """Several numbers in a row: everybody waits."""
-        sent_at = self.clock() - age
-        for _ in range(SEVERAL):
-            place = self.send()
-            self.governor.refused(place, f"+{place}", sent_at, retry_after)
-        if self.governor.is_closed:
-            self.closed.append((len(self.starts), self.clock() + (retry_after or 0.0)))
-
-    def let_pass(self, _age: float, _: float | None) -> None:
-        self.governor.passed(self.send())
-
-    def slow_down(self, age: float, _: float | None) -> None:
-        self.governor.slow_down(self.place, sent_at=self.clock() - age)
-
-    def say(self, remaining: float, reset: float | None) -> None:
-        allowance = Allowance(remaining=int(remaining), reset_seconds=reset)
-        answer = Answer(kind=OutcomeKind.SUCCESS, allowance=allowance)
-        for _ in range(3):
-            self.governor.heard(answer, sent_at=self.clock())
-
-    def stand_still(self, seconds: float, _: float | None) -> None:
-        """SIGSTOP: time has passed when the loop looks again."""
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, virtual_time.VirtualTimeLoop)
-        loop._jumping.now += seconds
-
-    def owe(self, count: float, _: float | None) -> None:
-        for _i in range(round(count)):
-            self.pacer.owe()
-
-
-RATES = st.one_of(
-    st.floats(0.2, 5),
-    st.floats(5, 2000),
-    st.sampled_from([0.5, 0.98, 1.0, 9.8, 10.0, 98.0, 100.0, 1000.0, 4900.0]),
-)
-GAPS = st.lists(st.one_of(st.just(0.0), st.floats(0, 3)), max_size=8)
-EVENTS = st.lists(
-    st.tuples(
-        st.floats(0, 20),  # when
-        st.sampled_from(["pause", "refuse", "let_pass", "slow_down", "say", "stand_still", "owe"]),
-        st.floats(0, 5),  # for so long, of an attempt this old, so many left
-        st.one_of(st.none(), st.floats(0, 5)),
-    ),
-    max_size=8,
-)
-
-
-@examples(300)
-@given(
-    rate=RATES,
-    ramp_up=st.one_of(st.just(0.0), st.floats(0, 10)),
-    gaps=GAPS,
-    events=EVENTS,
-    jitter=st.floats(0, 1),
-)
-def test_no_second_holds_more_than_the_rate_and_nobody_starts_too_early(
-    rate: float,
-    ramp_up: float,
-    gaps: list[float],
-    events: list[tuple[float, str, float, float | None]],
-    jitter: float,
-) -> None:
-    async def main() -> Line:
-        line = Line(rate, ramp_up=ramp_up, jitter=jitter)
-        loop = asyncio.get_running_loop()
-        for at, what, amount, other in events:
-            if what == "pause":
-                loop.call_later(at, line.pause, amount)
-            else:
-                loop.call_later(at, getattr(line, what), amount, other)
-        await line.take(300, gaps)
-        return line
-
-    line = virtual_time.run(main())
-    assert per_second(line.starts) <= math.ceil(rate)
-    for index, not_before in line.closed:
-        assert all(start >= not_before - 1e-9 for start in line.starts[index : index + 1])
-
-
-@examples(100)
-@given(
-    steps=st.lists(
-        st.tuples(st.floats(0.3, 4), st.sampled_from([0.0, 0.5, 3.0, 20.0, 100.0, 1000.0])),
-        min_size=1,
-        max_size=8,
-    )
-)
-def test_no_second_holds_more_than_the_timetable_permits(
-    steps: list[tuple[float, float]],
-) -> None:
-    """Within a step it is that step's rate, over a change the higher one of the two."""
-    changes, end = [], 0.0
-    for seconds, rate in steps:
-        changes.append((end, rate))
-        end += seconds
-
-    def ceiling_at(now: float) -> float:
-        return [rate for began, rate in changes if began <= now][-1]
-
-    async def main() -> list[float]:
-        loop = asyncio.get_running_loop()
-        line = Line(0, ceiling=lambda: ceiling_at(loop.time()))
-        taking = asyncio.create_task(line.take_until(end))
-        await asyncio.wait({taking}, timeout=end)
-        taking.cancel()
-        return line.starts
-
-    starts = virtual_time.run(main())
-    for i, at in enumerate(starts):
-        held = i + 1 - bisect_left(starts, at - SECOND)
-        highest = max(
-            ceiling_at(max(0.0, at - 1)), *(r for b, r in changes if at - 1 <= b <= at), 0
-        )
-        assert held <= math.ceil(highest)
-
-
-def test_a_rate_of_nothing_waits_until_there_is_one() -> None:
-    async def main() -> list[float]:
-        loop = asyncio.get_running_loop()
-        line = Line(0, ceiling=lambda: 0.0 if loop.time() < 3600 else 10.0)
-        await line.take(20)
-        return line.starts
-
-    starts = virtual_time.run(main())
-    assert 3600 <= starts[0] <= 3602
-    assert starts[-1] < 3605
-
-
-def test_a_slow_pace_hears_of_a_faster_one_in_time() -> None:
-    async def main() -> list[float]:
-        loop = asyncio.get_running_loop()
-        line = Line(0, ceiling=lambda: 0.001 if loop.time() < 60 else 10.0)
-        await line.take(20)
-        return line.starts
-
-    assert virtual_time.run(main())[-1] < 65
-
-
-def test_what_is_owed_is_not_started() -> None:
-    async def main() -> list[float]:
-        line = Line(10)
-        await line.take(5)
-        line.owe(4, None)
-        await line.take(1)
-        return line.starts
-
-    starts = virtual_time.run(main())
-    assert starts[5] - starts[4] == pytest.approx(5 / 9.95, rel=0.05)
-
-
-@pytest.mark.parametrize("rate", [1, 10, 98, 100, 1000, 4900])
-def test_the_budget_is_used(rate: float) -> None:
-    async def main() -> list[float]:
-        line = Line(rate)
-        await line.take_until(5 if rate > 500 else 60)
-        return line.starts
-
-    starts = virtual_time.run(main())
-    assert len(starts) >= 0.97 * rate * starts[-1]
-    assert per_second(starts) <= rate
-
-
-def test_ramp_up_starts_at_a_fifth_and_ends_at_the_rate() -> None:
-    async def main() -> list[float]:
-        line = Line(100, ramp_up=5)
-        await line.take_until(20)
-        return line.starts
-
-    starts = virtual_time.run(main())
-    in_first = sum(start < 1 for start in starts)
-    in_sixth = sum(6 <= start < 7 for start in starts)
-    assert START_SHARE * 100 * 0.9 <= in_first <= 100 * ramp(1, 5)
-    assert in_sixth >= 97
-    assert sum(starts_at >= 10 for starts_at in starts) >= 0.97 * 100 * 10
-
-
-@pytest.mark.parametrize("kind", ["idle", "paused", "stopped clock"])
-def test_there_is_no_catching_up(kind: str) -> None:
-    async def main() -> tuple[list[float], float]:
-        line = Line(1000)
-        await line.take(1000)
-        if kind == "paused":
-            line.governor.pause(3600)
-        elif kind == "stopped clock":  # SIGSTOP: time has passed when the loop looks again
-            loop = asyncio.get_running_loop()
-            assert isinstance(loop, virtual_time.VirtualTimeLoop)
-            loop._jumping.now += 3600
-        else:
-            await asyncio.sleep(3600)
-        await line.take(1)
-        resumed = line.clock()
-        await line.take(2000)
-        return line.starts, resumed
-
-    starts, resumed = virtual_time.run(main())
-    size = bucket(1000)[0]
-    assert sum(resumed <= start < resumed + 0.01 for start in starts) <= size + 10
-    assert per_second(starts) <= 1000
-
-
-def test_a_pause_only_ever_moves_later() -> None:
-    async def main() -> float:
-        line = Line(10)
-        line.governor.pause(30)
-        line.governor.pause(5)
-        await line.take(1)
-        return line.starts[0]
-
-    assert virtual_time.run(main()) == pytest.approx(30)
-
-
-def test_a_pause_that_comes_while_waiting_for_the_bucket_counts() -> None:
-    async def main() -> list[float]:
-        line = Line(1)
-        asyncio.get_running_loop().call_later(0.5, line.governor.pause, 10)
-        await line.take(2)
-        return line.starts
-
-    assert virtual_time.run(main())[1] >= 10.5
-
-
-@pytest.mark.parametrize("stall", [0.004, 0.012, 0.019])
-def test_a_busy_loop_costs_no_attempts_and_makes_no_second_too_full(stall: float) -> None:
-    async def main() -> list[float]:
-        line = Line(980)
-        loop = asyncio.get_running_loop()
-        for step in range(200):
-            loop.call_at(step / 20, line.stand_still, stall, None)
-        await line.take_until(10)
-        return line.starts
-
-    starts = virtual_time.run(main())
-    assert per_second(starts) <= 980
-    assert len(starts) >= 0.99 * 980 * 10
-
-
-async def at_endpoint(pacer: EndpointPacer) -> float:
-    """One attempt at the endpoint as soon as it may; when that was."""
-    loop = asyncio.get_running_loop()
-    while wait := pacer.wait_seconds():  # noqa: ASYNC110 (time alone opens it)
-        await asyncio.sleep(wait)
-    pacer.started()
-    return loop.time()
-
-
-@given(
-    rate=st.sampled_from([0.5, 3.0, 10.0, 98.0, 1000.0]),
-    gaps=st.lists(st.floats(0, 2), min_size=1, max_size=6),
-)
-@examples(50)
-def test_an_endpoint_never_gets_more_than_its_own_rate(rate: float, gaps: list[float]) -> None:
-    async def main() -> list[float]:
-        pacer = EndpointPacer(lambda: rate, clock=asyncio.get_running_loop().time)
-        starts = []
-        for i in range(120):
-            starts.append(await at_endpoint(pacer))
-            if i % 20 == 0:
-                await asyncio.sleep(gaps[i // 20 % len(gaps)])
-        return starts
-
-    starts = virtual_time.run(main())
-    assert per_second(starts) <= math.ceil(rate)
-    assert starts[-1] - starts[0] <= 120 / (0.98 * rate) + 6 * max(gaps)
-
-
-@examples(100)
-@given(
-    steps=st.lists(
-        st.tuples(st.floats(0.3, 4), st.sampled_from([0.2, 0.5, 3.0, 20.0, 100.0, 1000.0])),
-        min_size=1,
-        max_size=8,
-    )
-)
-def test_nor_more_than_the_rate_that_it_has_at_the_moment(
-    steps: list[tuple[float, float]],
-) -> None:
-    """Over a change it may be the higher one of the two."""
-    changes, end = [], 0.0
-    for seconds, rate in steps:
-        changes.append((end, rate))
-        end += seconds
-
-    async def main() -> list[float]:
-        loop = asyncio.get_running_loop()
-        pacer = EndpointPacer(
-            lambda: [rate for began, rate in changes if began <= loop.time()][-1], clock=loop.time
-        )
-        starts: list[float] = []
-        while loop.time() < end:
-            starts.append(await at_endpoint(pacer))
-        return [start for start in starts if start < end]
-
-    starts = virtual_time.run(main())
-    for i, at in enumerate(starts):
-        held = i + 1 - bisect_left(starts, at - SECOND)
-        before = [rate for began, rate in changes if began <= max(0.0, at - 1)][-1]
-        highest = max(before, *(r for b, r in changes if at - 1 <= b <= at), 0)
-        assert held <= math.ceil(highest)
-
-
-@pytest.mark.parametrize(("before", "after"), [(100, 10), (10, 100), (0.01, 50), (50, 0.5)])
-def test_a_new_rate_of_an_endpoint_is_used_soon(before: float, after: float) -> None:
-    async def main() -> list[float]:
-        loop = asyncio.get_running_loop()
-        pacer = EndpointPacer(lambda: before if loop.time() < 5 else after, clock=loop.time)
-        starts: list[float] = []
-        while loop.time() < 5:
-            if pacer.wait_seconds() == 0:
-                pacer.started()
-                starts.append(loop.time())
-            await asyncio.sleep(min(max(pacer.wait_seconds(), 1e-3), 0.1))
-        while loop.time() < 25:
-            starts.append(await at_endpoint(pacer))
-        return starts
-
-    later = [at for at in virtual_time.run(main()) if at >= 5]
-    assert 0.9 * after * 20 - 2 <= len(later) <= after * 20 + 2
-
-
-def test_at_no_rate_it_is_left_alone() -> None:
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        pacer = EndpointPacer(lambda: 10.0 if loop.time() < 5 else 0.0, clock=loop.time)
-        await asyncio.sleep(5)
-        await at_endpoint(pacer)
-        for _ in range(30):
-            assert pacer.wait_seconds() == 1, "then it is looked again: a full hour may have come"
-            await asyncio.sleep(1)
-
-    virtual_time.run(main())
-
-
-def test_it_may_be_made_at_no_rate() -> None:
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        pacer = EndpointPacer(lambda: 0.0 if loop.time() < 60 else 10.0, clock=loop.time)
-        await asyncio.sleep(60)
-        starts = [await at_endpoint(pacer) for _ in range(20)]
-        assert starts[-1] < 63
-
-    virtual_time.run(main())
-
-
-@pytest.mark.parametrize(("rate", "ramp_up"), [(0.5, 60), (1, 30), (0.1, 600), (2, 5)])
-def test_a_slow_rate_that_keeps_changing_starts_what_it_permits(
-    rate: float, ramp_up: float
-) -> None:
-    async def main() -> list[float]:
-        line = Line(rate, ramp_up=ramp_up)
-        taking = asyncio.create_task(line.take_until(ramp_up))
-        await asyncio.wait({taking}, timeout=ramp_up)
-        taking.cancel()
-        return line.starts
-
-    permitted = rate * ramp_up * (START_SHARE + 1) / 2
-    assert len(virtual_time.run(main())) >= 0.75 * permitted
-
-
-def test_nothing_starts_once_an_hour_has_begun_that_permits_nothing() -> None:
-    async def main() -> list[float]:
-        loop = asyncio.get_running_loop()
-        line = Line(0, ceiling=lambda: 2.0 if loop.time() < 10.3 else 0.0)
-        taking = asyncio.create_task(line.take_until(60))
-        await asyncio.wait({taking}, timeout=60)
-        taking.cancel()
-        return line.starts
-
-    assert virtual_time.run(main())[-1] <= 10.3
-
 
 CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
 BOTH = (CHECK, DATE)
@@ -459,8 +28,8 @@ def refused(seconds: float | None = 2) -> Answer:
 class Asking:
     """A pacer and attempts, each another number's unless it is said whose."""
 
-    def __init__(self, pacer: Pacer, clock: Callable[[], float], governor: AdaptiveRate) -> None:
-        self.pacer, self.clock, self.governor = pacer, clock, governor
+    def __init__(self, pacer: Pacer, clock: Callable[[], float], adaptive: AdaptiveRate) -> None:
+        self.pacer, self.clock, self.adaptive = pacer, clock, adaptive
         self.numbers = 0
         self.sent_at_endpoint: Counter[Endpoint] = Counter()
 
@@ -505,14 +74,14 @@ def paced(
         clock = asyncio.get_running_loop().time
         usual = {"rate_per_second": 10, "headroom": 0, "ramp_up_seconds": 0}
         settings = Pacing(**(usual | pacing))
-        governor = AdaptiveRate(
+        adaptive = AdaptiveRate(
             lambda: ceiling(clock()) if ceiling else settings.rate_per_second,
             settings,
             clock=clock,
             jitter=lambda: 0.0,
         )
-        pacer = Pacer(settings, governor, clock=clock, endpoints=endpoints)
-        await act(Asking(pacer, clock, governor))
+        pacer = Pacer(settings, adaptive, clock=clock, endpoints=endpoints)
+        await act(Asking(pacer, clock, adaptive))
 
     virtual_time.run(main())
 
@@ -582,7 +151,7 @@ def test_a_503_that_asks_to_wait_is_no_matter_of_the_pace() -> None:
         busy = Answer(kind=OutcomeKind.SERVER_ERROR, http_status=503, retry_after_seconds=5)
         asking.ask(*[busy] * 5)
         assert await asking.start() < 0.2
-        assert asking.governor.rate() == 10
+        assert asking.adaptive.rate() == 10
 
     paced(act)
 
@@ -642,9 +211,9 @@ def test_refusals_of_all_endpoints_cut_the_rate_of_all(endpoints: tuple[Endpoint
             await asking.start(endpoints[i % len(endpoints)])
             is_refused = i >= 200 and i % 5 < 2
             asking.ask(refused() if is_refused else OK, endpoint=endpoints[i % len(endpoints)])
-            if asking.governor.rate() < 100:
+            if asking.adaptive.rate() < 100:
                 break
-        assert 50 < asking.governor.rate() < 100
+        assert 50 < asking.adaptive.rate() < 100
         assert not any(asking.pacer.is_probing(endpoint) for endpoint in endpoints)
 
     paced(act, endpoints, rate_per_second=100)
@@ -665,7 +234,7 @@ def test_an_endpoint_that_alone_refuses_everything_is_probed_and_the_others_aske
         assert pacer.wait_seconds(CHECK) == pytest.approx(30, rel=0.06)
         assert pacer.wait_seconds(DATE) == 0
         assert pacer.own_refusal(CHECK, Places(20, 10)) == 0
-        assert asking.governor.rate() == 10
+        assert asking.adaptive.rate() == 10
         assert await asking.start(DATE) < 0.2
         assert await asking.start(CHECK) >= 29
         asking.ask(OK)
@@ -683,7 +252,7 @@ def test_what_it_refuses_from_then_on_is_no_matter_of_the_account() -> None:
             asking.ask(*[refused(1)] * 3)
             asking.ask(OK, endpoint=DATE)
         assert not asking.pacer.is_open
-        assert asking.governor.rate() == 10
+        assert asking.adaptive.rate() == 10
 
     paced(act)
 
@@ -708,7 +277,7 @@ def test_an_endpoint_of_which_a_part_is_refused_gets_a_lower_rate() -> None:
         assert first is not None, "it got a rate of its own"
         assert 15 <= at[CHECK] / 8 < 50
         assert sum(at.values()) / 8 == pytest.approx(100, rel=0.05)
-        assert asking.governor.rate() == 100
+        assert asking.adaptive.rate() == 100
 
     paced(act, rate_per_second=100)
 
@@ -773,7 +342,7 @@ def test_one_answers_headers_do_not() -> None:
     async def act(asking: Asking) -> None:
         said = Allowance(remaining=0, reset_seconds=60)
         asking.ask(OK, Answer(kind=OutcomeKind.SUCCESS, allowance=said), OK, OK)
-        assert asking.governor.rate() == 10
+        assert asking.adaptive.rate() == 10
         assert await asking.start() < 0.2
 
     paced(act)
@@ -857,8 +426,8 @@ def test_a_pause_and_a_new_ramp_concern_everybody() -> None:
     async def act(asking: Asking) -> None:
         asking.pacer.pause(5)
         assert await asking.start(DATE) == pytest.approx(5)
-        assert asking.governor.rate() == 10
+        assert asking.adaptive.rate() == 10
         asking.pacer.ramp_up()
-        assert asking.governor.rate() == 2
+        assert asking.adaptive.rate() == 2
 
     paced(act, ramp_up_seconds=5)
