@@ -179,7 +179,7 @@ class AdaptiveRate:
     ) -> bool:
         """An attempt was refused for the rate; says whether the rate must be too high.
 
-        It is for the caller to know whether that concerns this adaptive: see ``slow_down``.
+        It is for the caller to know whether that concerns this rate: see ``slow_down``.
         ``is_first``: the lookup was never refused before; what is refused again shows little.
         """
         self._refused.add(sent_at)
