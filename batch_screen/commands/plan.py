@@ -12,8 +12,8 @@ import polars as pl
 
 from batch_screen.config.settings import Settings
 from batch_screen.engine.budget import Budget, refuse_unpriced
-from batch_screen.engine.checkpoint import SoFar, so_far
 from batch_screen.engine.dependencies import Rules, rules_of
+from batch_screen.engine.resume import SoFar, so_far
 from batch_screen.engine.schedule import Timetable
 from batch_screen.input.files import expand
 from batch_screen.job import Job

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections import deque
 from collections.abc import Callable
 
 from batch_screen.config.settings import Pacing
@@ -17,10 +16,9 @@ from batch_screen.engine.headers import Headers
 from batch_screen.engine.recovery import (
     HOLD_SECONDS,
     LEAST_PER_SECOND,
-    REMEMBERED_SECONDS,
     Epoch,
     Refusal,
-    Starts,
+    Seen,
     next_epoch,
     recovered,
 )
@@ -40,9 +38,6 @@ START_SHARE = 0.2
 TRIAL_SHARE = 0.6
 """What a trial leaves of the rate: less than half as much again as the limit passes then."""
 
-_BEST_SECONDS = 300.0
-_FEW_PER_SECOND = 5.0
-_FEW = 10.0
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
 _BEYOND_THE_CAP_SECONDS = 1.0
@@ -93,11 +88,8 @@ class AdaptiveRate:
         self._whose = whose
         self._began = clock()
         self._epoch: Epoch | None = None
-        self._levels: deque[tuple[float, float]] = deque()
-        self._starts = Starts()
-        self._refused = Starts()
+        self._seen = Seen()
         self._sent = 0
-        self._first_at = math.inf
         self._test = ShareTest()
         self._lately = Lately()
         self._streak = Streak()
@@ -145,13 +137,11 @@ class AdaptiveRate:
 
     def started(self) -> None:
         """An attempt starts now."""
-        now = self._clock()
-        self._starts.add(now)
-        self._first_at = min(self._first_at, now)
+        self._seen.started(self._clock())
 
     def window_opens_at(self, rate_per_second: float) -> float:
         """The instant from which one more start would leave every second within that rate."""
-        return self._starts.window_opens_at(rate_per_second)
+        return self._seen.starts.window_opens_at(rate_per_second)
 
     def sent(self, place: int) -> None:
         """An attempt goes out now, with that place in the order of sending."""
@@ -182,7 +172,7 @@ class AdaptiveRate:
         It is for the caller to know whether that concerns this rate: see ``slow_down``.
         ``is_first``: the lookup was never refused before; what is refused again shows little.
         """
-        self._refused.add(sent_at)
+        self._seen.refused.add(sent_at)
         if is_first:
             self._streak.refused(place, e164, sent_at)
             self._lately.refused(place)
@@ -326,7 +316,7 @@ class AdaptiveRate:
             self._before_cut = None
         rate = self.rate()
         self._trial = Trial(self._test.share(place), TRIAL_SHARE)
-        self._trial_seen = self._delivered(self._clock(), rate)
+        self._trial_seen = self._seen.delivered(self._clock(), rate, self._lately.share(self._sent))
         self._trial_rate = TRIAL_SHARE * rate
         self._trial_began = self._clock()
         self._test.restart(self._sent)
@@ -410,7 +400,7 @@ class AdaptiveRate:
 
     def _set(self, epoch: Epoch, now: float) -> None:
         if self._epoch is not None and now >= self._epoch.probes_at:
-            self._levels.append((now, self._epoch.level))  # it was held well for all its time
+            self._seen.held(self._epoch.level, now)
         self._epoch = epoch
         self._acquittal = None
         self._test.restart(self._sent)
@@ -425,37 +415,16 @@ class AdaptiveRate:
         *,
         has_instant: bool,
     ) -> Epoch:
-        now = self._clock()
-        return next_epoch(
-            last,
-            Refusal(
-                at=now,
-                not_before=not_before,
-                rate=rate,
-                seen=self._delivered(sent_at, rate),
-                average=self._average(last, now),
-                ceiling=self._ceiling(),
-                best=self._best(now),
-                has_instant=has_instant,
-            ),
+        """The epoch after a refusal at that rate, of an attempt sent at that instant."""
+        now, seen = self._clock(), self._seen
+        refusal = Refusal(
+            at=now,
+            not_before=not_before,
+            rate=rate,
+            seen=seen.delivered(sent_at, rate, self._lately.share(self._sent)),
+            average=seen.average(last, now),
+            ceiling=self._ceiling(),
+            best=seen.best_level(now),
+            has_instant=has_instant,
         )
-
-    def _delivered(self, sent_at: float, rate: float) -> float:
-        """Attempts a second let pass in the second before; at a slow pace, in a longer while."""
-        seconds = 1.0 if rate >= _FEW_PER_SECOND else _FEW / max(rate, LEAST_PER_SECOND)
-        seconds = min(seconds, REMEMBERED_SECONDS)
-        began = sent_at - seconds
-        passed = self._starts.count(began, sent_at) - self._refused.count(began, sent_at)
-        if began >= self._first_at:
-            return max(0, passed) / seconds
-        return max(passed / seconds, rate * (1 - self._lately.share(self._sent)))
-
-    def _average(self, last: Epoch | None, now: float) -> float:
-        if last is None or now <= last.paused_at:
-            return 0.0
-        return self._starts.count(last.resumes_at) / (now - last.paused_at)
-
-    def _best(self, now: float) -> float:
-        while self._levels and self._levels[0][0] < now - _BEST_SECONDS:
-            self._levels.popleft()
-        return max((level for _, level in self._levels), default=0.0)
+        return next_epoch(last, refusal)

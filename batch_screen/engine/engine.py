@@ -17,10 +17,11 @@ from batch_screen.api.client import Client
 from batch_screen.config.settings import Schedule, Settings
 from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.budget import Budget
-from batch_screen.engine.checkpoint import Checkpointer, so_far
+from batch_screen.engine.checkpoint import Checkpointer
 from batch_screen.engine.dependencies import rules_of
 from batch_screen.engine.dispatcher import Dispatcher
 from batch_screen.engine.pacer import Pacer
+from batch_screen.engine.resume import so_far
 from batch_screen.engine.schedule import ClosingTime, Timetable, closing_time
 from batch_screen.engine.tasks import Clock, utc_now
 from batch_screen.errors import ConfigurationError, Stopped

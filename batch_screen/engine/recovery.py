@@ -37,6 +37,10 @@ _LONGER = 4.0
 _WORTHWHILE_GAIN = 0.2
 _LITTLE_GAIN_LONGER = 8.0
 
+_BEST_SECONDS = 300.0
+_FEW_PER_SECOND = 5.0
+_FEW = 10.0
+
 
 class Epoch(NamedTuple):
     """From one refusal to the next: the level it showed, and when to do what about it."""
@@ -176,3 +180,44 @@ class Starts:
     def count(self, since: float, until: float = math.inf) -> int:
         """How many started from the one instant on and before the other."""
         return sum(since <= instant < until for instant in self._instants)
+
+
+class Seen:
+    """What was started and refused of late, and the levels that were held well."""
+
+    def __init__(self) -> None:
+        self.starts = Starts()
+        self.refused = Starts()
+        self._levels: deque[tuple[float, float]] = deque()
+        self._first_at = math.inf
+
+    def started(self, now: float) -> None:
+        """An attempt starts now."""
+        self.starts.add(now)
+        self._first_at = min(self._first_at, now)
+
+    def held(self, level: float, now: float) -> None:
+        """The level was held well for all its time, until now."""
+        self._levels.append((now, level))
+
+    def best_level(self, now: float) -> float:
+        """The best level that was held in the last minutes; 0: none was."""
+        while self._levels and self._levels[0][0] < now - _BEST_SECONDS:
+            self._levels.popleft()
+        return max((level for _, level in self._levels), default=0.0)
+
+    def delivered(self, until: float, rate: float, share_refused: float) -> float:
+        """Attempts a second let pass in the second before; at a slow pace, in a longer while."""
+        seconds = 1.0 if rate >= _FEW_PER_SECOND else _FEW / max(rate, LEAST_PER_SECOND)
+        seconds = min(seconds, REMEMBERED_SECONDS)
+        began = until - seconds
+        passed = self.starts.count(began, until) - self.refused.count(began, until)
+        if began >= self._first_at:
+            return max(0, passed) / seconds
+        return max(passed / seconds, rate * (1 - share_refused))
+
+    def average(self, last: Epoch | None, now: float) -> float:
+        """Attempts a second started since the epoch's pause began, that pause included."""
+        if last is None or now <= last.paused_at:
+            return 0.0
+        return self.starts.count(last.resumes_at) / (now - last.paused_at)

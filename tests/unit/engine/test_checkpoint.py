@@ -18,10 +18,11 @@ from batch_screen.config.settings import Pacing, Retry, Settings
 from batch_screen.engine import checkpoint as shards_module
 from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.budget import Budget
-from batch_screen.engine.checkpoint import Checkpointer, History, so_far
+from batch_screen.engine.checkpoint import Checkpointer
 from batch_screen.engine.dependencies import rules_of
 from batch_screen.engine.dispatcher import Dispatcher
 from batch_screen.engine.pacer import Pacer
+from batch_screen.engine.resume import History, so_far
 from batch_screen.engine.retry import ACCOUNT, HELD
 from batch_screen.engine.tasks import Task, key_of
 from batch_screen.errors import (

@@ -20,7 +20,7 @@ from batch_screen.config.sections import Guards
 from batch_screen.config.settings import Pacing, Settings
 from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.budget import Budget
-from batch_screen.engine.checkpoint import Checkpointer, so_far
+from batch_screen.engine.checkpoint import Checkpointer
 from batch_screen.engine.dependencies import (
     NOBODY_ASKED,
     Decision,
@@ -36,6 +36,7 @@ from batch_screen.engine.dependencies import (
 )
 from batch_screen.engine.dispatcher import Dispatcher
 from batch_screen.engine.pacer import Pacer
+from batch_screen.engine.resume import so_far
 from batch_screen.engine.tasks import Places, Result, Sent, outcome_of
 from batch_screen.errors import Stopped
 from batch_screen.model import (

@@ -1,0 +1,149 @@
+"""What earlier sessions of a run have left in its journal, read back shard by shard."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from batch_screen.engine.retry import NOT_COUNTED
+from batch_screen.engine.tasks import Task
+from batch_screen.journal.records import Record, SpendCounter
+from batch_screen.journal.seal import is_sealed, seal_path, sealed_path, sealed_spent
+from batch_screen.journal.segments import Replay, shards_with_segments
+from batch_screen.model import (
+    Attempt,
+    Endpoint,
+    Intent,
+    Key,
+    Lookup,
+    Outcome,
+    OutcomeKind,
+    Plan,
+    Spent,
+    WithheldOutcome,
+)
+from batch_screen.runs.state import Run
+from batch_screen.storage.records import damaged
+
+
+class History:
+    """What a shard's journal says already: finished lookups, and what the others went through.
+
+    ``unanswered`` counts requests that were noted and of which nothing else was saved. Where a
+    number's lookups wait for each other, ``endpoints`` says which there are, and the outcomes
+    of numbers that lack some are kept.
+    """
+
+    def __init__(self, run: Run, shard: int, endpoints: Sequence[Endpoint] = ()) -> None:
+        self.finished: set[Key] = set()
+        self.failed_attempts: Counter[Key] = Counter()
+        self.refusals: Counter[Key] = Counter()
+        self.unanswered: Counter[Key] = Counter()
+        self.held: dict[Key, Outcome] = {}
+        self.outcomes: dict[str, dict[Endpoint, Outcome]] = {}
+        self.proved: Counter[Endpoint] = Counter()
+        self.tally = SpendCounter()
+        self._complete = len(endpoints)
+        replay = Replay(run.journal, run.run_id, shard)
+        for record in replay:
+            self._learn(record)
+        self._has_past = bool(self.failed_attempts or self.refusals or self.unanswered or self.held)
+        self.dropped_bytes = replay.dropped_bytes
+
+    def task(self, shard: int, lookup: Lookup) -> Task:
+        """The lookup as an earlier session left it."""
+        return self.recall(Task(shard, lookup))
+
+    def recall(self, task: Task) -> Task:
+        """The task with what its lookup has been through."""
+        if self._has_past:
+            key = task.lookup.key
+            task.failed_attempts = self.failed_attempts[key]
+            task.refusals = self.refusals[key]
+            task.unanswered = self.unanswered[key]
+            task.held = self.held.get(key)
+        return task
+
+    def has_begun(self, key: Key) -> bool:
+        """Whether something was spent on a lookup that has no outcome yet."""
+        counted = (self.held, self.failed_attempts, self.refusals, self.unanswered)
+        return self._has_past and key not in self.finished and any(key in some for some in counted)
+
+    def _learn(self, record: Record) -> None:
+        self.tally.count(record)
+        match record:
+            case Intent(e164, endpoint):
+                self.unanswered[e164, endpoint] += 1
+            case WithheldOutcome(outcome):
+                self._answered(outcome.key)
+                self.held[outcome.key] = outcome
+            case Attempt(e164, endpoint):
+                self._tried((e164, endpoint), record)
+            case Outcome():
+                self._finished(record)
+
+    def _finished(self, outcome: Outcome) -> None:
+        self._answered(outcome.key)
+        self.finished.add(outcome.key)
+        self.proved[outcome.endpoint] += outcome.attempts > 0
+        if self._complete:
+            number = self.outcomes.setdefault(outcome.e164, {})
+            number.setdefault(outcome.endpoint, outcome)  # the first saved one is its outcome
+            if len(number) == self._complete:
+                del self.outcomes[outcome.e164]
+
+    def _tried(self, key: Key, attempt: Attempt) -> None:
+        self._answered(key)
+        if attempt.reason in NOT_COUNTED:
+            return
+        refused = attempt.kind is OutcomeKind.RATE_LIMITED
+        counts = self.refusals if refused else self.failed_attempts
+        counts[key] += 1
+
+    def _answered(self, key: Key) -> None:
+        if self.held.pop(key, None):  # its request was answered when it was held back
+            return
+        if self.unanswered[key] <= 1:
+            del self.unanswered[key]  # nearly every lookup: only those in doubt are kept
+        else:
+            self.unanswered[key] -= 1
+
+
+class SoFar(msgspec.Struct, frozen=True):
+    """What earlier sessions of a run have left: lookups with a saved outcome, and what was spent.
+
+    ``proved`` counts the outcomes among them for which the endpoint was asked.
+    """
+
+    answered: dict[Endpoint, int]
+    spent: dict[Endpoint, Spent]
+    proved: dict[Endpoint, int] = {}
+
+
+def so_far(run: Run, plan: Plan, endpoints: Sequence[Endpoint]) -> SoFar:
+    """How many lookups of each endpoint are answered, and what was spent on all there are.
+
+    Raises ``JournalError`` if what was saved is damaged: before anything more is bought.
+    """
+    answered, proved = dict.fromkeys(endpoints, 0), Counter[Endpoint]()
+    tally = SpendCounter()
+    begun = set(shards_with_segments(run.journal))
+    for shard, planned in enumerate(plan.shards):
+        if is_sealed(run.sealed, run.run_id, shard):
+            for endpoint in answered:
+                answered[endpoint] += planned.unique_numbers
+            spent = sealed_spent(run.sealed, run.run_id, shard)
+            tally.add(spent)
+            for endpoint, asked in spent.items():
+                proved[endpoint] += min(planned.unique_numbers, asked.requests - asked.refusals)
+        elif shard in begun:
+            history = History(run, shard)
+            for _, endpoint in history.finished:
+                answered[endpoint] += 1
+            proved += history.proved
+            tally.add(history.tally.spent())
+        elif planned.unique_numbers and sealed_path(run.sealed, shard).exists():
+            raise damaged(seal_path(run.sealed, shard))  # it was sealed: its segments went last
+    return SoFar(answered, dict.fromkeys(endpoints, Spent()) | tally.spent(), dict(proved))
