@@ -105,7 +105,7 @@ class AdaptiveRate:
         self._closed = 0
         self._reopened = self._reopened_at = -math.inf
         self.is_closed = False
-        """Whether the server refuses everything just now, whoever it is about."""
+        """Whether the server refuses everything just now, at the endpoint or the whole account."""
         self.has_passed = False
         """Whether anything was ever let pass."""
 
@@ -256,10 +256,10 @@ class AdaptiveRate:
         jittered = seconds * (1 + _JITTER_SHARE * self._jitter())
         self.not_before = max(self.not_before, self._clock() + jittered)
 
-    def heard(self, answer: Answer, *, sent_at: float) -> None:
+    def answered(self, answer: Answer, *, sent_at: float) -> None:
         """An answer came that is no refusal: what do its headers say?"""
         if answer.allowance is not None or not self.headers.is_silent:
-            self.headers.heard(answer.allowance, sent_at=sent_at)
+            self.headers.answered(answer.allowance, sent_at=sent_at)
 
     # --- closed: everything is refused ------------------------------------------------------
 

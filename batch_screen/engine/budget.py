@@ -1,4 +1,4 @@
-"""What a run may spend over all its starts: requests, and money by the prices of the contract.
+"""What a run may spend over all its sessions: requests, and money by the prices of the contract.
 
 Money is counted in whole units so small that every price and the bound are a number of them:
 sums of binary fractions would let one request too many through, or one too few.
@@ -21,7 +21,7 @@ from batch_screen.model import Endpoint, OutcomeKind, Spent
 class Budget(Guard):
     """Counts what is spent; asked before each request, it never lets a bound be exceeded."""
 
-    hears_accusations = True  # a quota that is used up is a refusal too
+    counts_accusations = True  # a quota that is used up is a refusal too
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Budget(Guard):
 
     @property
     def requests(self) -> int:
-        """Requests sent so far, over all starts."""
+        """Requests sent so far, over all sessions."""
         return self._requests
 
     @property

@@ -62,7 +62,7 @@ class _Stream:
 class Checkpointer:
     """The stream of tasks over all unsealed shards, and the sealing behind it."""
 
-    def __init__(  # noqa: PLR0913 (what it works on, and whom it tells)
+    def __init__(  # noqa: PLR0913 (what it works on, and what it reports to)
         self,
         run: Run,
         plan: Plan,
@@ -140,7 +140,7 @@ class Checkpointer:
         self._to_sync.append((shard, record))
 
     def drop(self, shard: int, lookup: Lookup) -> None:
-        """The lookup is not asked in this start, nor what waits for its outcome."""
+        """The lookup is not asked in this session, nor what waits for its outcome."""
         self._incomplete.add(shard)
         self._missing[shard] -= 1 + self._following.forget(lookup.e164, lookup.endpoint)
         self._seal_if_complete(shard)
@@ -225,7 +225,7 @@ class Checkpointer:
     def _flush_or_fail(self) -> None:
         try:
             self.flush()
-        except Exception as error:  # noqa: BLE001 (nobody else would hear of it)
+        except Exception as error:  # noqa: BLE001 (nothing else would report it)
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
@@ -250,8 +250,8 @@ class Checkpointer:
 
     def _follow_up(self, entries: list[Entry]) -> None:
         for _, record in entries:
-            if isinstance(record, Outcome) and (told := self._following.learn(record)):
-                self._follow_ups.extend(self._decided(*told))
+            if isinstance(record, Outcome) and (found := self._following.learn(record)):
+                self._follow_ups.extend(self._decided(*found))
 
     def _failed(self, error: Exception) -> None:
         # A bug must not end saving in silence either.

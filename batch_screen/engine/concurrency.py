@@ -41,7 +41,7 @@ def wanted(rate_per_second: float, latency_seconds: float) -> int:
 
 
 class Concurrency:
-    """The limit at each moment; told what is under way, of timeouts and of a loop that lags."""
+    """The limit at each moment, from what is under way, timeouts and a loop that lags."""
 
     def __init__(
         self, most: int, rate_per_second: Callable[[], float], *, clock: Callable[[], float]

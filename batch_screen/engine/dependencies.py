@@ -298,7 +298,7 @@ class Following:
         return bool(self._waiting)
 
     def begin(self, number: Number) -> Decision:
-        """What can be done for the number now; the rest is told as its outcomes are saved."""
+        """What can be done for the number now; the rest follows as its outcomes are saved."""
         decision = decide(self._rules, number, self._now())
         if not self._is_decided(number):
             self._waiting[number.e164] = number
@@ -322,7 +322,7 @@ class Following:
             return 0
         known = number.outcomes.keys() | number.begun
         lost = dependents(self._rules, endpoint) - known
-        number.begun |= lost  # they are not asked in this start
+        number.begun |= lost  # they are not asked in this session
         if self._is_decided(number):
             del self._waiting[e164]
         return len(lost)

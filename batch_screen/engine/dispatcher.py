@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from time import perf_counter
 
@@ -21,7 +21,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.engine.budget import Budget
 from batch_screen.engine.dependencies import aimed
 from batch_screen.engine.endpoints import Endpoints
-from batch_screen.engine.guards import Guard, Outage, Reachability, Refusals
+from batch_screen.engine.guards import Guard, Outage, Reachability, Refusals, overriding
 from batch_screen.engine.lookups import Lookups
 from batch_screen.engine.pacer import Pacer
 from batch_screen.engine.retry import account_error
@@ -93,8 +93,8 @@ class Dispatcher:
         )
         self._guards = self._in_order()
         # Asked thousands of times a second, so only those that have something to say.
-        self._probing = _overriding("is_open", self._guards)
-        self._counting = _overriding("on_sent", self._guards)
+        self._probing = overriding("is_open", self._guards)
+        self._counting = overriding("on_sent", self._guards)
         self._queue: TaskQueue
         self._in_flight: dict[int, asyncio.Task[None]] = {}
         self._at_endpoint: Counter[Endpoint] = Counter()
@@ -226,7 +226,7 @@ class Dispatcher:
         breaker, under_way = self._endpoints.breakers[endpoint], self._at_endpoint[endpoint]
         if under_way >= self._most_at_endpoint:
             return _LEFT_ALONE_SECONDS  # or until one of them ends
-        if not breaker.is_fine or self._pacer.is_probing(endpoint):
+        if not breaker.is_healthy or self._pacer.is_probing(endpoint):
             is_probing = breaker.is_open or self._pacer.is_probing(endpoint)
             if is_probing and under_way:
                 return _LEFT_ALONE_SECONDS
@@ -249,7 +249,7 @@ class Dispatcher:
 
     async def _start(self, task: Task) -> None:
         endpoint = task.lookup.endpoint
-        if self._needs_no_asking(task):
+        if self._lookups.need_no_asking(task):
             await asyncio.sleep(0)  # a million of them must not keep everybody else waiting
             return
         was_accused = self._withheld.is_open
@@ -275,19 +275,6 @@ class Dispatcher:
         self._number += 1
         self._at_endpoint[endpoint] += 1
         self._in_flight[self._number] = asyncio.create_task(self._run(self._number, task))
-
-    def _needs_no_asking(self, task: Task) -> bool:
-        """Whether there is an answer already, or its endpoint is not asked any more; sees to it."""
-        endpoint = task.lookup.endpoint
-        if task.held is not None:
-            self._lookups.admit(task.shard, task.held)
-        elif endpoint in self._endpoints.absent:
-            self._lookups.skip(task, "not_implemented")
-        elif endpoint in self._endpoints.given_up:
-            self._journal.drop(task.shard, task.lookup)
-        else:
-            return False
-        return True
 
     async def _run_out(self, task: Task) -> None:
         """Ends the run, once nothing under way can give back what it took from the budget."""
@@ -348,8 +335,8 @@ class Dispatcher:
             return
         is_accusation = account_error(result.answer) is not None
         for guard in self._guards:
-            is_heard = not is_accusation or guard.hears_accusations
-            if is_heard and (seconds := guard.on_result(result)):
+            counts = not is_accusation or guard.counts_accusations
+            if counts and (seconds := guard.on_result(result)):
                 self._pause(seconds, "nothing but failures")
 
     def _pause(self, seconds: float, why: str) -> None:
@@ -375,7 +362,3 @@ class Dispatcher:
         for running in leftover:
             running.cancel()
         await asyncio.gather(*leftover, return_exceptions=True)
-
-
-def _overriding(name: str, guards: Iterable[Guard]) -> list[Guard]:
-    return [each for each in guards if getattr(type(each), name) is not getattr(Guard, name)]

@@ -67,7 +67,7 @@ class EndpointBreaker(Guard):
         self._recent: deque[OutcomeKind] = deque()
         self._counts: Counter[OutcomeKind] = Counter()
         self.not_before = clock()
-        self.is_fine = True
+        self.is_healthy = True
         """Whether nothing stands against asking: kept, because it is asked so often."""
 
     @property
@@ -121,7 +121,7 @@ class EndpointBreaker(Guard):
                 self._wait(_PROBE_SECONDS if is_too_long else max(wait, FIRST_PAUSE_SECONDS))
         if seconds := self._outage.on_result(result):
             self._wait(seconds)
-        self.is_fine = not (self.is_open or self.not_before > self._clock())
+        self.is_healthy = not (self.is_open or self.not_before > self._clock())
         self._count(kind)
         return 0.0  # it is the endpoint that pauses, and nobody else
 

@@ -1,4 +1,4 @@
-"""Asks everything a plan still lacks: client, pacer, dispatcher and shard line put together."""
+"""Asks everything a plan still lacks: client, pacer, dispatcher and checkpointer put together."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ _LOOK_AGAIN_SECONDS = 30.0
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What one start of a run has asked."""
+    """What one session of a run has asked."""
 
     attempts: int
     seconds: float
@@ -135,10 +135,10 @@ def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning an
 ) -> Asked:
     """Returns when every lookup of the plan has a saved outcome.
 
-    The watcher hears of outcomes when they are on disk. Raises what stops a run, after
+    ``watch`` counts outcomes when they are on disk. Raises what stops a run, after
     draining and saving: ``Stopped``, ``ApiError``, ``OutputError``, ``JournalError``.
     ``began_at`` is the instant from which the longest duration counts, ``clock`` the time of the
-    API's answers. ``on_end`` is told what was asked in either case, once all of it is saved or
+    API's answers. ``on_end`` gets what was asked in either case, once all of it is saved or
     that has failed.
     """
     _refuse_loop()
@@ -176,7 +176,7 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as ask_all)
             dispatcher.wake()
             watch.progress.advance(count)
 
-        line = Checkpointer(
+        checkpointer = Checkpointer(
             run,
             plan,
             rules_of(settings),
@@ -188,7 +188,7 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as ask_all)
         dispatcher = Dispatcher(
             settings,
             ask=client.ask,
-            journal=line,
+            journal=checkpointer,
             correlate=run.correlator,
             pacer=pacer,
             budget=Budget(settings.budget, settings.prices, earlier.spent),
@@ -206,7 +206,7 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as ask_all)
             await asyncio.sleep(0)  # it may be closing time already
         try:
             with watch.stop.listen(halt):
-                await _run_out(dispatcher, line, beside)
+                await _run_out(dispatcher, checkpointer, beside)
         finally:  # what was asked counts, also where the last of it could not be saved
             asked = Asked(dispatcher.attempts, monotonic() - began, pacer.taken())
             on_end(asked)
@@ -214,23 +214,23 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as ask_all)
 
 
 async def _run_out(
-    dispatcher: Dispatcher, line: Checkpointer, beside: Sequence[asyncio.Task[None]]
+    dispatcher: Dispatcher, checkpointer: Checkpointer, beside: Sequence[asyncio.Task[None]]
 ) -> None:
     """Asks all there is, then ends what runs beside it, then saves the rest."""
     try:
-        await dispatcher.run(line.tasks())
+        await dispatcher.run(checkpointer.tasks())
     finally:
         for task in beside:
             task.cancel()
-        await line.close()
+        await checkpointer.close()
 
 
 def _recall(dispatcher: Dispatcher, proved: Mapping[Endpoint, int], enough: int) -> None:
-    """Tells the dispatcher what earlier starts have proved."""
+    """Gives the dispatcher what earlier sessions have proved."""
     for endpoint, count in proved.items():
         if count:
             dispatcher.known_good(endpoint)
-        if count >= enough:  # an earlier start saw it answer well
+        if count >= enough:  # an earlier session saw it answer well
             dispatcher.trust(endpoint)
 
 
@@ -269,7 +269,7 @@ def _now() -> datetime:
 
 
 async def _pulse(pacer: Pacer, collector: Collector) -> None:
-    """Tells how late the event loop is: nobody else knows when it was to be somewhere."""
+    """Reports how late the event loop is, and collects garbage."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + _PULSE_SECONDS

@@ -7,7 +7,7 @@ and end the run after a while, before more is paid for nothing. Those of one end
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from batch_screen.config.sections import Guards
 from batch_screen.engine.retry import FAILURES
@@ -18,7 +18,7 @@ from batch_screen.model import CANNOT_CONNECT, Endpoint, OutcomeKind
 
 FIRST_PAUSE_SECONDS = 0.5
 _MAX_PAUSE_SECONDS = 10.0
-_NEVER_FINE_SECONDS = 5.0
+_NEVER_HEALTHY_SECONDS = 5.0
 _SUSPICIOUS_FAILURES = 20
 _ENOUGH_TRIES = 10
 _LONGEST_TRY_SECONDS = 30.0
@@ -41,7 +41,7 @@ REMEDY = {
 class Guard:
     """Watches every attempt of a run; subclasses override what they have something to say to."""
 
-    hears_accusations: bool = False
+    counts_accusations: bool = False
     """Whether answers that condemn the account count too: most doubt them until borne out."""
 
     @property
@@ -60,6 +60,11 @@ class Guard:
         raise NotImplementedError
 
 
+def overriding(name: str, guards: Iterable[Guard]) -> list[Guard]:
+    """Those of the guards that override this of ``Guard``."""
+    return [each for each in guards if getattr(type(each), name) is not getattr(Guard, name)]
+
+
 class Breaker:
     """For a server out of order: pause, probe one by one, give up after a while."""
 
@@ -73,7 +78,7 @@ class Breaker:
         self._give_up_seconds = give_up_seconds
         self._clock = clock
         self._give_up = give_up
-        self._was_fine = False
+        self._was_healthy = False
         self._last_failure: float | None = None
         self._tried_seconds = 0.0
         self._pause_seconds = FIRST_PAUSE_SECONDS
@@ -85,7 +90,7 @@ class Breaker:
 
     def reset(self) -> None:
         """The server did what was in doubt."""
-        self._was_fine = True
+        self._was_healthy = True
         self._last_failure = None
         self._tried_seconds = 0.0
         self._pause_seconds = FIRST_PAUSE_SECONDS
@@ -103,8 +108,8 @@ class Breaker:
             self._tried_seconds += min(now - self._last_failure, _LONGEST_TRY_SECONDS)
         self._last_failure = now
         patience = self._give_up_seconds
-        if not self._was_fine:  # a wrong address rather than an outage
-            patience = min(patience, _NEVER_FINE_SECONDS)
+        if not self._was_healthy:  # a wrong address rather than an outage
+            patience = min(patience, _NEVER_HEALTHY_SECONDS)
         if self._tried_seconds >= patience:
             raise self._give_up(self._tried_seconds)
         pause = self._pause_seconds
@@ -115,7 +120,7 @@ class Breaker:
 class Reachability(Guard):
     """Pauses and probes while no connection can be made, which one among others does not show."""
 
-    hears_accusations = True  # they have found the server
+    counts_accusations = True  # they have found the server
 
     def __init__(
         self,
@@ -127,7 +132,7 @@ class Reachability(Guard):
     ) -> None:
         """``on_return`` is called when the server is back after it was away."""
         self._failed = Streak()
-        self._was_fine = False
+        self._was_healthy = False
         self._on_return = on_return
         self._breaker = Breaker(
             guards.unreachable_seconds,
@@ -143,18 +148,18 @@ class Reachability(Guard):
         return self._breaker.is_open
 
     def known_good(self) -> None:
-        self._was_fine = True
+        self._was_healthy = True
         self._breaker.reset()
 
     def on_result(self, result: Result) -> float:
         place = result.sent.places.of_all
         if result.answer.reason == CANNOT_CONNECT:
             self._failed.refused(place, result.task.lookup.e164)
-            if self._was_fine and not self.is_open and self._failed.count < SEVERAL:
+            if self._was_healthy and not self.is_open and self._failed.count < SEVERAL:
                 return 0.0
             return self._breaker.fail(result.sent.at)
-        if not self._was_fine or self._failed.passed(place):
-            was_open, self._was_fine = self.is_open, True
+        if not self._was_healthy or self._failed.passed(place):
+            was_open, self._was_healthy = self.is_open, True
             self._breaker.reset()
             if was_open:
                 self._on_return()

@@ -17,8 +17,8 @@ from batch_screen.masking import masked_logger
 from batch_screen.model import Allowance
 
 _ANSWERS = 5
-_WORTH_TELLING_SHARE = 0.9
-_TELL_AGAIN_SECONDS = 60.0
+_WORTH_WARNING_SHARE = 0.9
+_WARN_AGAIN_SECONDS = 60.0
 _LEAST_SHARE = 0.1
 _LONG_SECONDS = 5.0
 _MORE_THAN_SAID = 5
@@ -59,12 +59,12 @@ class Headers:
     def __init__(self, pacing: Pacing, *, clock: Callable[[], float]) -> None:
         self._pacing = pacing
         self._clock = clock
-        self._heard: deque[tuple[float, float, int | None]] = deque(maxlen=_ANSWERS)
+        self._said: deque[tuple[float, float, int | None]] = deque(maxlen=_ANSWERS)
         self._rate, self._until = math.inf, 0.0
         self._remaining: int | None = None
         self._promised_at, self._promised_until = math.inf, -math.inf
         self._passed = 0
-        self._told_at = -math.inf
+        self._warned_at = -math.inf
         self._is_believed = True
         self.is_silent = True
         """Whether no answer has said anything yet."""
@@ -78,7 +78,7 @@ class Headers:
             return otherwise
         return max(self._rate, _LEAST_SHARE * otherwise)
 
-    def heard(self, allowance: Allowance | None, *, sent_at: float) -> None:
+    def answered(self, allowance: Allowance | None, *, sent_at: float) -> None:
         """An answer came that is no refusal; an attempt sent at that instant was let pass."""
         self.is_silent = False
         now = self._clock()
@@ -87,10 +87,10 @@ class Headers:
         longest = self._pacing.max_retry_after_seconds
         found = said_rate(allowance, longest) if allowance is not None else None
         remaining = allowance.remaining if allowance is not None else None
-        self._heard.append((*found, remaining) if found else (math.inf, 0.0, None))
-        if not self._is_believed or len(self._heard) < _ANSWERS // 2 + 1:
+        self._said.append((*found, remaining) if found else (math.inf, 0.0, None))
+        if not self._is_believed or len(self._said) < _ANSWERS // 2 + 1:
             return
-        ordered = sorted(self._heard, key=itemgetter(0))
+        ordered = sorted(self._said, key=itemgetter(0))
         rate, seconds, remaining = ordered[len(ordered) // 2]
         if rate < math.inf:
             self._believe(rate * (1 - self._pacing.headroom), seconds, remaining, now)
@@ -100,9 +100,9 @@ class Headers:
             self._remaining, self._passed = remaining, 0
             self._promised_at, self._promised_until = now, now + seconds
         self._rate, self._until = rate, now + seconds
-        is_slow = rate < _WORTH_TELLING_SHARE * self._pacing.rate_per_second
-        if is_slow and now - self._told_at >= _TELL_AGAIN_SECONDS:
-            self._told_at = now
+        is_slow = rate < _WORTH_WARNING_SHARE * self._pacing.rate_per_second
+        if is_slow and now - self._warned_at >= _WARN_AGAIN_SECONDS:
+            self._warned_at = now
             _log.warning(
                 "the API's headers permit %.3g requests a second for %.0f s", rate, seconds
             )

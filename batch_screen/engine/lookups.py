@@ -53,6 +53,19 @@ class Lookups:
             settings.guards.canary_answers, settings.api.dialect
         )
 
+    def need_no_asking(self, task: Task) -> bool:
+        """Whether there is an answer already, or its endpoint is not asked any more; sees to it."""
+        endpoint = task.lookup.endpoint
+        if task.held is not None:
+            self.admit(task.shard, task.held)
+        elif endpoint in self._endpoints.absent:
+            self.skip(task, "not_implemented")
+        elif endpoint in self._endpoints.given_up:
+            self._journal.drop(task.shard, task.lookup)
+        else:
+            return False
+        return True
+
     def again(self, result: Result) -> None:
         """Asks the lookup again, as late as its answer or its number of tries demands."""
         task, answer = result.task, result.answer

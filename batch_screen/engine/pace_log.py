@@ -43,7 +43,7 @@ class PaceLog:
         self._attempts[-1] += 1
 
     def refused(self, now: float) -> None:
-        """An attempt was refused for the rate: it counts where that was heard."""
+        """An attempt was refused for the rate: it counts where its answer came."""
         self._go_on(now)
         self._refused[-1] += 1
 

@@ -57,7 +57,7 @@ class Pacer(Guard):
             for endpoint, rate in pacing.rate_per_second_by_endpoint.items()
         }
         self._concurrency = Concurrency(pacing.max_concurrency, adaptive.rate, clock=clock)
-        self._heard_at = self._stood_still_until = clock()
+        self._answered_at = self._stood_still_until = clock()
         self._log = PaceLog(clock(), adaptive.rate())
 
     @property
@@ -71,7 +71,7 @@ class Pacer(Guard):
         return self._adaptive.is_closed or not self._adaptive.has_passed
 
     def own_refusal(self, endpoint: Endpoint, places: Places) -> float:
-        """How far a refusal just heard of is the lookup's own; 0: the account refuses all."""
+        """How far a refusal is the lookup's own; 0: the account refuses all."""
         if self.refuses_all or self.is_probing(endpoint):
             return 0.0
         if (adaptive := self._own.get(endpoint)) is not None:
@@ -135,9 +135,9 @@ class Pacer(Guard):
     def on_result(self, result: Result) -> float:
         now, answer, sent_at = self._clock(), result.answer, result.sent.at
         latency = now - sent_at
-        if now - self._heard_at > _STOOD_STILL_SECONDS:
+        if now - self._answered_at > _STOOD_STILL_SECONDS:
             self._stood_still_until = now
-        self._heard_at = now
+        self._answered_at = now
         if answer.kind is OutcomeKind.TIMEOUT:
             self._concurrency.timed_out(sent_at=sent_at)
         else:
@@ -150,7 +150,7 @@ class Pacer(Guard):
             self._refused(result)
         elif answer.kind not in FAILURES:
             self._passed(result.task.lookup.endpoint, result.sent.places)
-            self._adaptive.heard(answer, sent_at=sent_at)
+            self._adaptive.answered(answer, sent_at=sent_at)
         return 0.0
 
     def known_good(self) -> None:

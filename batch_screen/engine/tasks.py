@@ -29,10 +29,10 @@ from batch_screen.model import (
 class Task(msgspec.Struct):
     """A lookup on its way: which shard it belongs to and what it has been through.
 
-    ``own_refusals`` are those in this start that say something of the lookup: others were let pass.
-    ``was_refused``: in this start, ever; ``accusations`` are answers in it against the account.
-    ``unanswered`` requests of earlier starts may have been billed; ``held`` is an answer to it
-    that an earlier start's canary still held back. Where a window reaches back to an earlier
+    ``own_refusals`` are those in this session that say something of it: others were let pass.
+    ``was_refused``: in this session, ever; ``accusations`` are answers in it against the account.
+    ``unanswered`` requests of earlier sessions may have been billed; ``held`` is an answer to it
+    that an earlier session's canary still held back. Where a window reaches back to an earlier
     run, ``last_observed_at`` is until when that had observed the number.
     """
 
@@ -261,7 +261,7 @@ class Journal(Protocol):
         """Keeps the record; decides when it counts."""
 
     def drop(self, shard: int, lookup: Lookup) -> None:
-        """The lookup is not asked in this start, and has no outcome."""
+        """The lookup is not asked in this session, and has no outcome."""
 
     def hurry(self) -> None:
         """Saves what waits without waiting for more."""

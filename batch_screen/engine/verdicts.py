@@ -66,7 +66,7 @@ def judge(
 class Verdicts(Guard):
     """Counts each answer against its lookup, and carries out what ``judge`` says of it."""
 
-    hears_accusations = True
+    counts_accusations = True
 
     def __init__(  # noqa: PLR0913 (what it goes by, and what it sets off)
         self,

@@ -111,12 +111,12 @@ def test_a_share_of_one_never_gives_it_up() -> None:
 def test_nothing_but_failures_of_one_endpoint_probe_it_and_give_it_up(kind: OutcomeKind) -> None:
     asked = Asked(failures=20)
     asked.hear(K.SUCCESS, *[kind] * 19)
-    assert (asked.wait(), asked.breaker.is_open, asked.breaker.is_fine) == (0, False, True)
+    assert (asked.wait(), asked.breaker.is_open, asked.breaker.is_healthy) == (0, False, True)
     asked.hear(kind)
-    assert (asked.wait(), asked.breaker.is_open, asked.breaker.is_fine) == (0.5, True, False)
+    assert (asked.wait(), asked.breaker.is_open, asked.breaker.is_healthy) == (0.5, True, False)
     assert asked.breaker.is_suspected
     asked.hear(K.SUCCESS)
-    assert (asked.wait(), asked.breaker.is_open, asked.breaker.is_fine) == (0, False, True)
+    assert (asked.wait(), asked.breaker.is_open, asked.breaker.is_healthy) == (0, False, True)
     asked.hear(*[kind] * 20)
     error = AuthenticationError if kind is K.FORBIDDEN else ApiError
     with pytest.raises(error, match=f"attempts at {CHECK} all failed"):
@@ -149,7 +149,7 @@ def test_who_is_asked_to_come_later_does_not_speak_for_others() -> None:
     for _ in range(10):
         asked.hear(BUSY, BUSY)
         assert asked.breaker.wait_seconds() == 0
-        assert asked.breaker.is_fine
+        assert asked.breaker.is_healthy
         asked.hear(K.NOT_FOUND)
 
 
@@ -157,11 +157,11 @@ def test_several_in_a_row_that_are_asked_to_come_later_make_all_wait() -> None:
     asked = Asked()
     asked.hear(K.SUCCESS, *[BUSY] * SEVERAL)
     assert asked.breaker.is_open
-    assert not asked.breaker.is_fine
+    assert not asked.breaker.is_healthy
     assert asked.breaker.asks_to_wait(SEVERAL)
     assert asked.wait() == 20
     asked.hear(K.SUCCESS)
-    assert (asked.wait(), asked.breaker.is_open, asked.breaker.is_fine) == (0, False, True)
+    assert (asked.wait(), asked.breaker.is_open, asked.breaker.is_healthy) == (0, False, True)
     assert not asked.breaker.asks_to_wait(1)
 
 

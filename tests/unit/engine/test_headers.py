@@ -39,7 +39,7 @@ class Told:
 
     def hear(self, *answers: Allowance | None, age: float = 0.0) -> None:
         for allowance in answers:
-            self.headers.heard(allowance, sent_at=self.clock.now - age)
+            self.headers.answered(allowance, sent_at=self.clock.now - age)
 
     @property
     def rate(self) -> float:
@@ -250,7 +250,7 @@ def asked(server: Server, told: Told, until: float, way: float = 0.05) -> Told:
     while due < until:
         while under_way and under_way[0][0] <= due:
             told.clock.now, sent_at, allowance = under_way.popleft()
-            told.headers.heard(allowance, sent_at=sent_at)
+            told.headers.answered(allowance, sent_at=sent_at)
         told.clock.now = due
         if (allowance := server.ask(due + way)) is not None:
             under_way.append((due + 2 * way, due, allowance))

@@ -90,7 +90,7 @@ class Line:
         allowance = Allowance(remaining=int(remaining), reset_seconds=reset)
         answer = Answer(kind=OutcomeKind.SUCCESS, allowance=allowance)
         for _ in range(3):
-            self.adaptive.heard(answer, sent_at=self.clock())
+            self.adaptive.answered(answer, sent_at=self.clock())
 
     def stand_still(self, seconds: float, _: float | None) -> None:
         """SIGSTOP: time has passed when the loop looks again."""
