@@ -23,7 +23,7 @@ from batch_screen.job import SANDBOX
 from batch_screen.model import Endpoint, Pace
 from batch_screen.reports.words import duration
 from batch_screen.runs.layout import DATA_FOLDERS, Layout
-from batch_screen.tables.summary import Judgement, Lookups, Rows, Summary
+from batch_screen.tables.summary import Judgement, LookupFigures, Rows, Summary
 
 _SHOWN_REASONS = 6
 _PYTHONS = ("python", "python3")
@@ -98,7 +98,7 @@ def _lookups(summary: Summary) -> Iterator[str]:
         yield line("left", f"{summary.left:,} lookups without an outcome: {left}")
 
 
-def _figures(name: str, figures: Lookups) -> str:
+def _figures(name: str, figures: LookupFigures) -> str:
     endpoint = Endpoint(name)
     positive = "dated" if endpoint.answers_date else "swapped"
     if endpoint is Endpoint.CALL_FORWARDING_CHECK:

@@ -24,7 +24,7 @@ from batch_screen.planning.history import read_history
 from batch_screen.planning.shards import history_path, read_plan
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import Identity, Run, find_run, new_run_id
-from batch_screen.tables.summary import Lookups, Rows, Summary, count_rows
+from batch_screen.tables.summary import LookupFigures, Rows, Summary, count_rows
 
 # What a run will not ask, before it is begun: counted where it is known, estimated where not.
 #
@@ -185,7 +185,7 @@ def _guessed(saving: Saving, rules: Rules, earlier: Sequence[Summary]) -> Saving
     return saving
 
 
-def _share(figures: Lookups, how: str) -> float | None:
+def _share(figures: LookupFigures, how: str) -> float | None:
     """The share of numbers with a date, or of those of which it is known that nothing changed."""
     asked = figures.total - figures.spared
     if not asked:

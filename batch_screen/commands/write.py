@@ -58,7 +58,7 @@ from batch_screen.tables.summary import (
     COMPLETE,
     STOPPED,
     Ending,
-    Lookups,
+    LookupFigures,
     Summary,
     check_accounting,
     count_contradictions,
@@ -236,7 +236,7 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
     plan: Plan,
     settings: Settings,
     session: Session,
-    endpoints: dict[str, Lookups],
+    endpoints: dict[str, LookupFigures],
     watch: RunEvents,
 ) -> Summary:
     """The figures of the written tables; writes those of what has changed as well."""
@@ -320,7 +320,7 @@ def _outcomes_so_far(run: Run, plan: Plan, until: float | None) -> Iterator[pl.L
 
 
 def _summary(
-    run: Run, plan: Plan, settings: Settings, session: Session, endpoints: dict[str, Lookups]
+    run: Run, plan: Plan, settings: Settings, session: Session, endpoints: dict[str, LookupFigures]
 ) -> Summary:
     """The summary of a complete run, its settings without whole numbers."""
     own = run.file.identity.settings

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from batch_screen.config.parsing import read_small
 from batch_screen.notify.closing import Closing
 from batch_screen.storage.atomic import PUBLIC_MODE, write_atomically
-from batch_screen.tables.summary import COMPLETE, Lookups, Summary
+from batch_screen.tables.summary import COMPLETE, LookupFigures, Summary
 
 _PREFIX = "batch_screen"
 _SUCCESS = f"{_PREFIX}_last_success_timestamp_seconds"
@@ -67,7 +67,7 @@ class _Gauges:
         for each, value in values.items():
             gauge.labels(each).set(value)
 
-    def lookups(self, name: str, meaning: str, endpoints: Mapping[str, Lookups]) -> None:
+    def lookups(self, name: str, meaning: str, endpoints: Mapping[str, LookupFigures]) -> None:
         gauge = self._gauge(name, meaning, "endpoint", "outcome")
         for endpoint, figures in endpoints.items():
             for outcome, count in figures.by_outcome.items():

@@ -13,7 +13,7 @@ from batch_screen.errors import ConfigurationError
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.answers import Population, World
 from batch_screen.sandbox.latency import Latency
-from batch_screen.sandbox.profiles import PROFILES, FaultRule, Outage
+from batch_screen.sandbox.profiles import PROFILES, FaultRule, ScriptedOutage
 from batch_screen.sandbox.window import Window
 
 BASE_PATH = "/network-signal/v1"
@@ -52,7 +52,7 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Names from ``profiles.PROFILES``."""
     rules: tuple[FaultRule, ...] = ()
     """Further faults, tried before those of the profiles."""
-    outages: tuple[Outage, ...] = ()
+    outages: tuple[ScriptedOutage, ...] = ()
     """When everything fails for a while; an outage comes before magic numbers and rules."""
     latency: Latency | None = None
     """How long every answer takes; None: what the profiles say, or nothing."""
@@ -117,7 +117,7 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
         """The rules of this record, then those of its profiles in the order named."""
         return self.rules + tuple(r for name in self.profiles for r in PROFILES[name].rules)
 
-    def all_outages(self) -> tuple[Outage, ...]:
+    def all_outages(self) -> tuple[ScriptedOutage, ...]:
         """The outages of this record, then those of its profiles in the order named."""
         return self.outages + tuple(o for name in self.profiles for o in PROFILES[name].outages)
 

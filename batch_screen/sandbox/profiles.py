@@ -43,7 +43,7 @@ class FaultRule(msgspec.Struct, frozen=True):
     of: Of = Of.LOOKUPS
 
 
-class Outage(msgspec.Struct, frozen=True, kw_only=True):
+class ScriptedOutage(msgspec.Struct, frozen=True, kw_only=True):
     """A while in which every admitted request fails alike: how, from when on, for how long.
 
     Due after so many requests or so many seconds after the first one, whichever is given;
@@ -63,7 +63,7 @@ class Profile(msgspec.Struct, frozen=True):
     about: str
     rules: tuple[FaultRule, ...] = ()
     latency: Latency | None = None
-    outages: tuple[Outage, ...] = ()
+    outages: tuple[ScriptedOutage, ...] = ()
 
 
 def _rules(*behaviours: Behaviour, share: float, once: bool = False) -> tuple[FaultRule, ...]:
@@ -150,7 +150,11 @@ PROFILES: dict[str, Profile] = {
     "stubborn-quota": _stubborn(Behaviour.QUOTA, "429 QUOTA_EXCEEDED"),
     "storm": Profile(
         "5 s of nothing but 503, Retry-After 1, after 300 requests",
-        outages=(Outage(behaviour=Behaviour.UNAVAILABLE, lasting_seconds=5.0, after_requests=300),),
+        outages=(
+            ScriptedOutage(
+                behaviour=Behaviour.UNAVAILABLE, lasting_seconds=5.0, after_requests=300
+            ),
+        ),
     ),
     "endpoint-403": _sick_endpoint(Fault(Behaviour.FORBIDDEN), "answers nothing but 403"),
     "endpoint-500": _sick_endpoint(Fault(Behaviour.SERVER_ERROR), "answers nothing but 500"),
@@ -275,13 +279,13 @@ class Outages:
     An outage begins with the first request at which it is due.
     """
 
-    def __init__(self, planned: Sequence[Outage]) -> None:
+    def __init__(self, planned: Sequence[ScriptedOutage]) -> None:
         self._planned = planned
         self._requests = 0
         self._first_at = 0.0
         self._began: dict[int, float] = {}
 
-    def meet(self, now_seconds: float) -> tuple[Outage, float] | None:
+    def meet(self, now_seconds: float) -> tuple[ScriptedOutage, float] | None:
         """The first outage that is on at this request, and the seconds it has left."""
         self._requests += 1
         if self._requests == 1:

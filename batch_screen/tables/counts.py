@@ -18,7 +18,7 @@ from batch_screen.model import (
     LatestChange,
     OutcomeKind,
 )
-from batch_screen.tables.summary import Lookups, Saved
+from batch_screen.tables.summary import LookupFigures, Saved
 
 
 class LookupCounts(NamedTuple):
@@ -37,7 +37,7 @@ def scans_of(paths: Sequence[Path]) -> list[pl.LazyFrame]:
     return [pl.scan_parquet(list(paths))] if paths else []
 
 
-def count_lookups(tables: Iterable[pl.LazyFrame], prices: Prices) -> dict[str, Lookups]:
+def count_lookups(tables: Iterable[pl.LazyFrame], prices: Prices) -> dict[str, LookupFigures]:
     """Figures per endpoint over tables with the columns ``schema.LOOKUP``.
 
     One table is in use at a time; what is kept of it are counts.
@@ -59,7 +59,7 @@ def added(some: LookupCounts | None, more: LookupCounts) -> LookupCounts:
     return more if some is None else LookupCounts(*map(sums, some, more))
 
 
-def figures_of(counts: LookupCounts | None, prices: Prices) -> dict[str, Lookups]:
+def figures_of(counts: LookupCounts | None, prices: Prices) -> dict[str, LookupFigures]:
     """Figures per endpoint from the summed counts."""
     if counts is None:
         return {}
@@ -73,7 +73,7 @@ def figures_of(counts: LookupCounts | None, prices: Prices) -> dict[str, Lookups
         if row := figures.get(endpoint.value):
             of_kind = outcomes[endpoint.value]
             billed = row["attempts"] - row["refusals"]
-            found[endpoint.value] = Lookups(
+            found[endpoint.value] = LookupFigures(
                 by_outcome={kind.value: of_kind[kind] for kind in OutcomeKind if kind in of_kind},
                 latency_ms=latencies.get(endpoint.value, {}),
                 cost=round(billed * prices.per_request.get(endpoint, 0.0), 6),
@@ -83,10 +83,10 @@ def figures_of(counts: LookupCounts | None, prices: Prices) -> dict[str, Lookups
 
 
 def with_left(
-    counted: Mapping[str, Lookups], endpoints: Iterable[Endpoint], planned: int
-) -> dict[str, Lookups]:
+    counted: Mapping[str, LookupFigures], endpoints: Iterable[Endpoint], planned: int
+) -> dict[str, LookupFigures]:
     """Figures of every endpoint, with the lookups of ``planned`` that are still open."""
-    none = Lookups(0, {}, 0, 0, 0, 0, {}, 0.0)
+    none = LookupFigures(0, {}, 0, 0, 0, 0, {}, 0.0)
     figures = {e.value: counted.get(e.value, none) for e in endpoints}
     return {
         name: msgspec.structs.replace(each, left=planned - each.total)
@@ -94,7 +94,9 @@ def with_left(
     }
 
 
-def count_saved(counted: Mapping[str, Lookups], named: Iterable[Endpoint], prices: Prices) -> Saved:
+def count_saved(
+    counted: Mapping[str, LookupFigures], named: Iterable[Endpoint], prices: Prices
+) -> Saved:
     """Requests saved; ``named`` are the endpoints that were to be asked."""
     names = {endpoint.value for endpoint in named}
     saved = {name: f.derived + f.reused + f.unchanged for name, f in counted.items()}

@@ -157,7 +157,7 @@ class Rows(msgspec.Struct, frozen=True):
     unique_numbers: int
 
 
-class Lookups(msgspec.Struct, frozen=True):
+class LookupFigures(msgspec.Struct, frozen=True):
     """Lookup figures of one endpoint; ``total`` of them have an outcome.
 
     ``positives``: swapped, active, or a date. ``unanswered``: requests that a crash left
@@ -235,7 +235,7 @@ class Summary(msgspec.Struct, frozen=True):
     version: str
     status: str
     rows: Rows
-    endpoints: dict[str, Lookups]
+    endpoints: dict[str, LookupFigures]
     cost: float
     currency: str
     session: Session
@@ -303,7 +303,7 @@ def count_rows(plan: Plan) -> Rows:
 def check_accounting(  # noqa: PLR0913 (what must agree with what)
     plan: Plan,
     endpoints: int,
-    counted: Mapping[str, Lookups],
+    counted: Mapping[str, LookupFigures],
     *,
     result_rows: int,
     lookup_rows: int,

@@ -14,7 +14,7 @@ from batch_screen.config.parsing import Threshold
 from batch_screen.config.sections import Guards
 from batch_screen.errors import ExitCode
 from batch_screen.model import Endpoint, OutcomeKind
-from batch_screen.tables.summary import Judgement, Lookups, Summary
+from batch_screen.tables.summary import Judgement, LookupFigures, Summary
 
 _NO_PREVIOUS = "does not apply: there is no earlier complete run in this folder"
 _NO_FIGURE = "does not apply: there is nothing to count it from"
@@ -81,7 +81,7 @@ def _of_lookups(threshold: Threshold, summary: Summary) -> float | None:
     return _share(sum(each.positives for each in chosen.values()), _known(chosen.values()))
 
 
-def _known(figures: Iterable[Lookups]) -> int:
+def _known(figures: Iterable[LookupFigures]) -> int:
     return sum(each.by_outcome.get(OutcomeKind.SUCCESS, 0) for each in figures)
 
 

@@ -21,7 +21,7 @@ from batch_screen.tables.reader import DamagedPartError, readable
 from batch_screen.tables.results import count_risk
 from batch_screen.tables.summary import (
     COMPLETE,
-    Lookups,
+    LookupFigures,
     Saved,
     Summary,
     count_contradictions,
@@ -182,7 +182,7 @@ def _summary_faults(layout: Layout, summary: Summary | None, recounted: Recount)
         yield from _unequal({f"{endpoint} {n}": (one.get(n), other.get(n)) for n in sorted(names)})
 
 
-def _saved(summary: Summary, counted: Mapping[str, Lookups]) -> dict[str, tuple[Any, Any]]:
+def _saved(summary: Summary, counted: Mapping[str, LookupFigures]) -> dict[str, tuple[Any, Any]]:
     """The requests saved, but for their cost: what a request costs is not in the parts."""
     named = summary.settings.get("screening.endpoints")
     endpoints = [Endpoint(name) for name in named] if isinstance(named, list) else []
@@ -191,7 +191,7 @@ def _saved(summary: Summary, counted: Mapping[str, Lookups]) -> dict[str, tuple[
     return {f"saved {n}": (getattr(summary.saved, n), getattr(right, n)) for n in names}
 
 
-def _figures(lookups: Lookups | None) -> dict[str, Any]:
+def _figures(lookups: LookupFigures | None) -> dict[str, Any]:
     """The figures by name, but for the cost: what a request costs is not in the parts."""
     figures: dict[str, Any] = {} if lookups is None else msgspec.structs.asdict(lookups)
     figures.pop("cost", None)

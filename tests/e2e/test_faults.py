@@ -17,7 +17,7 @@ import pytest
 
 from batch_screen.sandbox.config import BASE_PATH
 from batch_screen.sandbox.magic import Behaviour
-from batch_screen.sandbox.profiles import Outage
+from batch_screen.sandbox.profiles import ScriptedOutage
 from batch_screen.sandbox.run import SandboxThread
 
 from .conftest import (
@@ -285,10 +285,10 @@ def test_outages_in_the_middle_are_outlived(
     sandbox: Callable[..., SandboxThread], tmp_path: Path
 ) -> None:
     outages = (
-        Outage(behaviour=Behaviour.DOWN, lasting_seconds=0.3, after_requests=30),
-        Outage(behaviour=None, lasting_seconds=0.3, after_requests=80),
-        Outage(behaviour=Behaviour.RESET, lasting_seconds=0.3, after_requests=130),
-        Outage(behaviour=Behaviour.HTML_502, lasting_seconds=0.3, after_requests=180),
+        ScriptedOutage(behaviour=Behaviour.DOWN, lasting_seconds=0.3, after_requests=30),
+        ScriptedOutage(behaviour=None, lasting_seconds=0.3, after_requests=80),
+        ScriptedOutage(behaviour=Behaviour.RESET, lasting_seconds=0.3, after_requests=130),
+        ScriptedOutage(behaviour=Behaviour.HTML_502, lasting_seconds=0.3, after_requests=180),
     )
     server = sandbox(outages=outages)
     toml = "max_attempts = 12\n"

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.magic import Behaviour
-from batch_screen.sandbox.profiles import Outage
+from batch_screen.sandbox.profiles import ScriptedOutage
 from tests.e2e.conftest import CONCURRENCY, Desk
 
 from .conftest import ENDPOINTS, FEW_CELLS, FEW_LOOKUPS, Size, Undisturbed, sized
@@ -77,7 +77,7 @@ def test_server_is_out_of_order_for_a_while(
     expected = undisturbed(desk)
     desk.configuration.write_text(_SETTINGS, "utf-8")
     seconds = draw.uniform(2, 3.5) if size.is_full else 1
-    outage = Outage(
+    outage = ScriptedOutage(
         behaviour=behaviour, lasting_seconds=seconds, after_requests=draw.randint(20, 200)
     )
     name = f"server {behaviour or 'away'}"

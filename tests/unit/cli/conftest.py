@@ -8,17 +8,17 @@ import msgspec
 import pytest
 
 from batch_screen.model import Session
-from batch_screen.tables.summary import Lookups, Rows, Summary
+from batch_screen.tables.summary import LookupFigures, Rows, Summary
 
 BEGAN = datetime(2026, 11, 23, 4, tzinfo=UTC)
 
 
 @pytest.fixture
-def lookups() -> Callable[..., Lookups]:
-    def make(**changes: Any) -> Lookups:
+def lookups() -> Callable[..., LookupFigures]:
+    def make(**changes: Any) -> LookupFigures:
         by_outcome = changes.pop("by_outcome", {"success": 1_000})
         total = sum(by_outcome.values())
-        plain = Lookups(
+        plain = LookupFigures(
             total=total,
             by_outcome=by_outcome,
             positives=7,
@@ -34,7 +34,7 @@ def lookups() -> Callable[..., Lookups]:
 
 
 @pytest.fixture
-def summary(lookups: Callable[..., Lookups]) -> Callable[..., Summary]:
+def summary(lookups: Callable[..., LookupFigures]) -> Callable[..., Summary]:
     """A run of 1,000 numbers at one endpoint where all went well, but for the changes."""
 
     def make(**changes: Any) -> Summary:

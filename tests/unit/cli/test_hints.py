@@ -8,7 +8,7 @@ import pytest
 
 from batch_screen.cli.hints import hints
 from batch_screen.config.settings import Settings
-from batch_screen.tables.summary import Lookups, Summary
+from batch_screen.tables.summary import LookupFigures, Summary
 
 Make = Callable[..., Any]
 QUIET = {
@@ -27,7 +27,7 @@ def test_nothing_to_say(summary: Make) -> None:
 
 def test_every_hint_at_once_the_weightiest_first(summary: Make, lookups: Make) -> None:
     plain = summary()
-    bad: Lookups = lookups(
+    bad: LookupFigures = lookups(
         by_outcome={"success": 800, "not_found": 100, "timeout": 100}, refusals=1_234, unanswered=12
     )
     reasons = {"ambiguous": 1, "no_region": 2, "scientific_notation": 3, "ragged_row": 4}

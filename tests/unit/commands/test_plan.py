@@ -12,7 +12,7 @@ from batch_screen.commands.plan import CHAIN, DERIVE, REUSE, Estimate, Saving, W
 from batch_screen.config.screening import Planner, Screening
 from batch_screen.config.settings import Settings
 from batch_screen.model import Endpoint, Session
-from batch_screen.tables.summary import COMPLETE, Lookups, Rows, Summary
+from batch_screen.tables.summary import COMPLETE, LookupFigures, Rows, Summary
 from tests.making import known_rows, made, number
 
 SIM, SIM_DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
@@ -51,7 +51,9 @@ def forecast(
 def summary(**endpoints: tuple[int, int, int]) -> Summary:
     """A run of (lookups, successes, positives)."""
     figures = {
-        Endpoint[name].value: Lookups(total, {"success": fine}, positive, total, 0, 0, {}, 0.0)
+        Endpoint[name].value: LookupFigures(
+            total, {"success": fine}, positive, total, 0, 0, {}, 0.0
+        )
         for name, (total, fine, positive) in endpoints.items()
     }
     rows = Rows(200, 200, 0, {}, 0, 200)

@@ -24,7 +24,7 @@ from batch_screen.model import Session
 from batch_screen.runs.events import RunEvents, Silent
 from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout
 from batch_screen.storage.records import read_record
-from batch_screen.tables.summary import Lookups, Rows, Summary, write_summary
+from batch_screen.tables.summary import LookupFigures, Rows, Summary, write_summary
 
 from .two_nights import CHECK, DATE, FIRST, FORWARDING, Night, swapped
 
@@ -175,7 +175,7 @@ def left(
         version="1",
         status="complete",
         rows=Rows(1, 1, 0, {}, 0, 1),
-        endpoints={"sim-swap/check": Lookups(1, {"success": 1}, 0, 1, 0, 0, {}, 0.0)},
+        endpoints={"sim-swap/check": LookupFigures(1, {"success": 1}, 0, 1, 0, 0, {}, 0.0)},
         cost=0.0,
         currency="EUR",
         session=Session(ended, ended),

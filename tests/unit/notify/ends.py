@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from batch_screen.model import Session
 from batch_screen.notify.closing import Closing
 from batch_screen.runs.layout import Layout
-from batch_screen.tables.summary import Ending, Lookups, Rows, Summary
+from batch_screen.tables.summary import Ending, LookupFigures, Rows, Summary
 
 BEGAN = datetime(2026, 11, 24, 2, 15, tzinfo=UTC)
 RUN_ID = "20261124-0123456789"
@@ -20,7 +20,9 @@ NUMBER = "+442079460123"
 
 def complete(**changes: Any) -> Closing:
     """A start whose run is complete: 1,200 numbers at one endpoint, 30 of them swapped."""
-    asked = Lookups(1_200, {"success": 1_190, "timeout": 10}, 30, 1_230, 5, 0, {"p50": 4.0}, 12.25)
+    asked = LookupFigures(
+        1_200, {"success": 1_190, "timeout": 10}, 30, 1_230, 5, 0, {"p50": 4.0}, 12.25
+    )
     summary = Summary(
         run_id=RUN_ID,
         run_date="2026-11-24",

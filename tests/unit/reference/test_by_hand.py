@@ -28,7 +28,7 @@ from batch_screen.tables.summary import (
     Coverage,
     Ending,
     Judgement,
-    Lookups,
+    LookupFigures,
     Rows,
     Saved,
     Summary,
@@ -59,7 +59,7 @@ def test_every_field_of_a_summary_is_explained() -> None:
     top = SUMMARY.split("\n## ")[0]
     assert tables(top) == [[*Summary.__struct_fields__]]
     assert tables(chapter(SUMMARY, "rows")) == [[*Rows.__struct_fields__]]
-    assert tables(chapter(SUMMARY, "endpoints")) == [[*Lookups.__struct_fields__]]
+    assert tables(chapter(SUMMARY, "endpoints")) == [[*LookupFigures.__struct_fields__]]
     sessions = [[*Session.__struct_fields__], [*Pace.__struct_fields__]]
     assert tables(chapter(SUMMARY, "session and starts")) == sessions
     assert tables(chapter(SUMMARY, "stopped")) == [[*Ending.__struct_fields__]]

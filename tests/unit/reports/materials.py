@@ -21,7 +21,7 @@ from batch_screen.tables.summary import (
     Changes,
     Cohort,
     Ending,
-    Lookups,
+    LookupFigures,
     Rows,
     Summary,
 )
@@ -39,10 +39,10 @@ def session(pace: Pace | None = None) -> Session:
     return Session(BEGAN, BEGAN + timedelta(seconds=9), sum(pace.attempts), seconds, pace)
 
 
-def lookups(**by_outcome: int) -> Lookups:
+def lookups(**by_outcome: int) -> LookupFigures:
     total = sum(by_outcome.values())
     latency = {"p50": 12.0, "p95": 80.5, "p99": 1200.0}
-    return Lookups(total, by_outcome, 3, total + 2, 1, 0, latency, 0.5)
+    return LookupFigures(total, by_outcome, 3, total + 2, 1, 0, latency, 0.5)
 
 
 def summary(**changed: Any) -> Summary:

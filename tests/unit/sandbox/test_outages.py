@@ -9,7 +9,7 @@ from batch_screen.errors import ConfigurationError
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.config import SandboxConfig
 from batch_screen.sandbox.magic import Behaviour, Fault
-from batch_screen.sandbox.profiles import FaultRule, Outage, Outages
+from batch_screen.sandbox.profiles import FaultRule, Outages, ScriptedOutage
 from batch_screen.sandbox.run import SandboxThread
 
 from .conftest import Client
@@ -33,28 +33,28 @@ def test_no_outage_is_planned() -> None:
 
 
 def test_an_outage_after_requests_begins_with_the_next_one_however_late() -> None:
-    outages = Outages([Outage(behaviour=DOWN, lasting_seconds=2, after_requests=2)])
+    outages = Outages([ScriptedOutage(behaviour=DOWN, lasting_seconds=2, after_requests=2)])
     assert on(outages, 0, 1, 50, 51.9, 52, 60) == [None, None, DOWN, DOWN, None, None]
 
 
 def test_an_outage_in_time_counts_from_the_first_request() -> None:
-    outages = Outages([Outage(behaviour=DOWN, lasting_seconds=2, at_seconds=10)])
+    outages = Outages([ScriptedOutage(behaviour=DOWN, lasting_seconds=2, at_seconds=10)])
     assert on(outages, 100, 109.9, 110, 111.9, 112) == [None, None, DOWN, DOWN, None]
 
 
 def test_without_a_beginning_an_outage_begins_at_once() -> None:
-    assert on(Outages([Outage(behaviour=DOWN, lasting_seconds=1)]), 7, 8) == [DOWN, None]
+    assert on(Outages([ScriptedOutage(behaviour=DOWN, lasting_seconds=1)]), 7, 8) == [DOWN, None]
 
 
 def test_of_two_outages_the_first_named_is_met_and_the_seconds_left_are_told() -> None:
     outages = Outages(
         [
-            Outage(behaviour=Behaviour.HANG, lasting_seconds=1, at_seconds=1),
-            Outage(behaviour=DOWN, lasting_seconds=4),
+            ScriptedOutage(behaviour=Behaviour.HANG, lasting_seconds=1, at_seconds=1),
+            ScriptedOutage(behaviour=DOWN, lasting_seconds=4),
         ]
     )
     assert on(outages, 0, 1, 2.5, 5) == [DOWN, Behaviour.HANG, DOWN, None]
-    met = Outages([Outage(behaviour=None, lasting_seconds=4)]).meet(0)
+    met = Outages([ScriptedOutage(behaviour=None, lasting_seconds=4)]).meet(0)
     assert met is not None
     assert met[1] == 4
 
@@ -62,14 +62,14 @@ def test_of_two_outages_the_first_named_is_met_and_the_seconds_left_are_told() -
 @pytest.mark.parametrize(
     "outage",
     [
-        Outage(behaviour=DOWN, lasting_seconds=0),
-        Outage(behaviour=DOWN, lasting_seconds=float("inf")),
-        Outage(behaviour=DOWN, lasting_seconds=1, after_requests=-1),
-        Outage(behaviour=DOWN, lasting_seconds=1, at_seconds=-1),
-        Outage(behaviour=DOWN, lasting_seconds=1, after_requests=1, at_seconds=1),
+        ScriptedOutage(behaviour=DOWN, lasting_seconds=0),
+        ScriptedOutage(behaviour=DOWN, lasting_seconds=float("inf")),
+        ScriptedOutage(behaviour=DOWN, lasting_seconds=1, after_requests=-1),
+        ScriptedOutage(behaviour=DOWN, lasting_seconds=1, at_seconds=-1),
+        ScriptedOutage(behaviour=DOWN, lasting_seconds=1, after_requests=1, at_seconds=1),
     ],
 )
-def test_an_outage_that_cannot_be_meant_is_refused(outage: Outage) -> None:
+def test_an_outage_that_cannot_be_meant_is_refused(outage: ScriptedOutage) -> None:
     with pytest.raises(ConfigurationError, match="an outage of the sandbox must last a while"):
         SandboxConfig(outages=(outage,))
 
@@ -77,7 +77,7 @@ def test_an_outage_that_cannot_be_meant_is_refused(outage: Outage) -> None:
 def test_everybody_meets_it_even_magic_numbers_and_then_it_is_over(
     start: Callable[..., Client],
 ) -> None:
-    outage = Outage(behaviour=DOWN, lasting_seconds=0.3, after_requests=2)
+    outage = ScriptedOutage(behaviour=DOWN, lasting_seconds=0.3, after_requests=2)
     client = start(outages=(outage,))
     assert statuses(client, 2) == [200, 200]
     began = time.monotonic()
@@ -89,14 +89,14 @@ def test_everybody_meets_it_even_magic_numbers_and_then_it_is_over(
 
 
 def test_an_outage_comes_again_after_a_reset(start: Callable[..., Client]) -> None:
-    client = start(outages=(Outage(behaviour=DOWN, lasting_seconds=60, after_requests=1),))
+    client = start(outages=(ScriptedOutage(behaviour=DOWN, lasting_seconds=60, after_requests=1),))
     assert statuses(client, 2) == [200, 503]
     client.send("/_sandbox/reset")
     assert statuses(client, 2) == [200, 503]
 
 
 def test_nobody_listens_for_a_while(start: Callable[..., Client]) -> None:
-    client = start(outages=(Outage(behaviour=None, lasting_seconds=0.3, after_requests=1),))
+    client = start(outages=(ScriptedOutage(behaviour=None, lasting_seconds=0.3, after_requests=1),))
     assert client.ask(CHECK, NUMBER).status == 200
     began = time.monotonic()
     with pytest.raises((ConnectionResetError, ConnectionRefusedError)):
@@ -114,7 +114,7 @@ def test_nobody_listens_for_a_while(start: Callable[..., Client]) -> None:
 
 
 def test_a_sandbox_that_is_away_ends_all_the_same(start: Callable[..., Client]) -> None:
-    client = start(outages=(Outage(behaviour=None, lasting_seconds=3600),))
+    client = start(outages=(ScriptedOutage(behaviour=None, lasting_seconds=3600),))
     with pytest.raises((ConnectionResetError, ConnectionRefusedError)):
         client.ask(CHECK, NUMBER)
 
@@ -145,7 +145,9 @@ def test_settings_change_while_it_runs_and_counts_stay(start: Callable[..., Clie
     seen += statuses(client, 1)
     change(keys=("sandbox-key",), quota=4)
     seen += statuses(client, 2)
-    change(quota=None, outages=(Outage(behaviour=DOWN, lasting_seconds=60, after_requests=1),))
+    change(
+        quota=None, outages=(ScriptedOutage(behaviour=DOWN, lasting_seconds=60, after_requests=1),)
+    )
     seen += statuses(client, 2)
     assert seen == [200, 503, 400, 401, 200, 429, 200, 503]
     assert client.sandbox.statistics()["requests"] == 8

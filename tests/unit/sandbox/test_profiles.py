@@ -20,7 +20,14 @@ from batch_screen.sandbox.config import SandboxConfig
 from batch_screen.sandbox.contract import Question
 from batch_screen.sandbox.faults import Circumstances, disturbed, honest_reply
 from batch_screen.sandbox.magic import Behaviour, Fault
-from batch_screen.sandbox.profiles import PROFILES, FaultChoice, FaultRule, Of, Outage, Outages
+from batch_screen.sandbox.profiles import (
+    PROFILES,
+    FaultChoice,
+    FaultRule,
+    Of,
+    Outages,
+    ScriptedOutage,
+)
 
 from .conftest import Client, choice_of
 
@@ -268,7 +275,7 @@ def test_a_storm_begins_in_the_middle_and_ends(start: Callable[..., Client]) -> 
 
 
 def test_outages_of_a_profile_come_after_those_that_are_set() -> None:
-    mine = Outage(behaviour=None, lasting_seconds=1)
+    mine = ScriptedOutage(behaviour=None, lasting_seconds=1)
     config = SandboxConfig(outages=(mine,), profiles=("flaky", "storm"))
     assert config.all_outages() == (mine, *PROFILES["storm"].outages)
 

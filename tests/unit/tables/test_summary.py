@@ -13,7 +13,7 @@ from batch_screen.tables.counts import count_lookups, count_saved
 from batch_screen.tables.summary import (
     Coverage,
     Ending,
-    Lookups,
+    LookupFigures,
     Saved,
     Summary,
     check_accounting,
@@ -100,8 +100,8 @@ PLAN = Plan(
 NOW_OF_SUMMARY = datetime(2026, 11, 23, tzinfo=UTC)
 
 
-def figures(total: int, by_outcome: dict[str, int]) -> Lookups:
-    return Lookups(total, by_outcome, 0, total, 0, 0, {}, 0.0)
+def figures(total: int, by_outcome: dict[str, int]) -> LookupFigures:
+    return LookupFigures(total, by_outcome, 0, total, 0, 0, {}, 0.0)
 
 
 def test_rows_are_counted_from_the_plan() -> None:

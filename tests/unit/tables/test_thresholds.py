@@ -11,19 +11,19 @@ from msgspec.structs import replace
 from batch_screen.config.parsing import threshold
 from batch_screen.config.sections import Guards
 from batch_screen.model import OutcomeKind, Session
-from batch_screen.tables.summary import Judgement, Lookups, Rows, Summary
+from batch_screen.tables.summary import Judgement, LookupFigures, Rows, Summary
 from batch_screen.tables.thresholds import figure, judge, judged
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 CHECK, DATE, FORWARDING = "sim-swap/check", "sim-swap/retrieve-date", "call-forwarding/check"
 
 
-def lookups(positives: int = 0, cost: float = 0.0, **by_outcome: int) -> Lookups:
+def lookups(positives: int = 0, cost: float = 0.0, **by_outcome: int) -> LookupFigures:
     total = sum(by_outcome.values())
-    return Lookups(total, by_outcome, positives, total, 0, 0, {}, cost)
+    return LookupFigures(total, by_outcome, positives, total, 0, 0, {}, cost)
 
 
-def summary(run_id: str = "r", **endpoints: Lookups) -> Summary:
+def summary(run_id: str = "r", **endpoints: LookupFigures) -> Summary:
     named = {"check": CHECK, "date": DATE, "forwarding": FORWARDING}
     return Summary(
         run_id=run_id,
