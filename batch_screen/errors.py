@@ -167,6 +167,11 @@ class InputError(BatchScreenError):
     default_exit_code = ExitCode.CONTENT
 
 
+def no_input(message: str) -> InputError:
+    """An ``InputError`` about a file, folder or run that cannot be found or opened."""
+    return InputError(message, exit_code=ExitCode.NO_INPUT)
+
+
 class OutputError(BatchScreenError):
     """The output or state folder cannot be written."""
 

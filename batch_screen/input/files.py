@@ -21,7 +21,7 @@ from typing import BinaryIO
 import polars as pl
 import pyarrow as pa
 
-from batch_screen.errors import ExitCode, InputError, OutputError
+from batch_screen.errors import InputError, OutputError, no_input
 
 # polars and pyarrow quote cells in their messages, so none of their text is passed on.
 _DAMAGED = (pa.ArrowException, pl.exceptions.PolarsError, csv.Error, UnicodeError, EOFError)
@@ -55,21 +55,15 @@ def _damaged(name: str) -> InputError:
 
 def _not_readable(name: str, error: OSError) -> InputError:
     if isinstance(error, FileNotFoundError):
-        return InputError(
-            f"{name}: there is no such file; check the path", exit_code=ExitCode.NO_INPUT
-        )
+        return no_input(f"{name}: there is no such file; check the path")
     if isinstance(error, PermissionError):
-        return InputError(
-            f"{name}: you may not read it; check the permissions of the file and its folders",
-            exit_code=ExitCode.NO_INPUT,
+        return no_input(
+            f"{name}: you may not read it; check the permissions of the file and its folders"
         )
     # pyarrow reports damaged and truncated streams as an OSError without a number.
     if error.errno is None or error.strerror is None:
         return _damaged(name)
-    return InputError(
-        f"{name}: it cannot be read: {error.strerror}; check the disk or copy the file",
-        exit_code=ExitCode.NO_INPUT,
-    )
+    return no_input(f"{name}: it cannot be read: {error.strerror}; check the disk or copy the file")
 
 
 SUFFIXES = (
@@ -98,17 +92,13 @@ def expand(inputs: Sequence[str], *, apart: Sequence[Path] = ()) -> list[Path | 
     folders = [folder.resolve() for folder in apart]
     found: list[Path | Stdin] = [item for one in inputs for item in _meant(one, folders)]
     if not found:
-        raise InputError(
-            "no input: name a file, a folder, or - for stdin", exit_code=ExitCode.NO_INPUT
-        )
+        raise no_input("no input: name a file, a folder, or - for stdin")
     seen: set[object] = set()
     for item in found:
         key = item.resolve() if isinstance(item, Path) else item
         if key in seen:
             name = item.name if isinstance(item, Stdin) else str(item)
-            raise InputError(
-                f"{name}: it is named twice; name every input once", exit_code=ExitCode.NO_INPUT
-            )
+            raise no_input(f"{name}: it is named twice; name every input once")
         seen.add(key)
     return found
 
@@ -141,9 +131,8 @@ def digest(path: Path, name: str = "") -> str:
     name = name or str(path)
     with translated(name):
         if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(
-                f"{name}: it is not a regular file; write its content to one and name that",
-                exit_code=ExitCode.NO_INPUT,
+            raise no_input(
+                f"{name}: it is not a regular file; write its content to one and name that"
             )
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -188,10 +177,7 @@ def _matching(pattern: str, apart: Sequence[Path]) -> list[Path]:
     matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))  # noqa: PTH207
     paths = [path for path in matches if not _is_apart(path, around)]
     if not paths:
-        raise InputError(
-            f"{pattern}: no file matches; check the pattern and the folder",
-            exit_code=ExitCode.NO_INPUT,
-        )
+        raise no_input(f"{pattern}: no file matches; check the pattern and the folder")
     return [_readable(path) for path in paths]
 
 
@@ -200,17 +186,15 @@ def _in_folder(folder: Path, apart: Sequence[Path]) -> list[Path]:
     entries = _visible(folder)
     # Reading only the upper floor of a partitioned folder would lose rows without a word.
     if inner := [e for e in entries if e.is_dir() and not _is_apart(e, around)]:
-        raise InputError(
+        raise no_input(
             f"{folder}: it holds another folder, {inner[0].name}, and folders are not searched "
-            f"inside; name the files, or a pattern such as '{folder}/**/*{_suffix_in(inner)}'",
-            exit_code=ExitCode.NO_INPUT,
+            f"inside; name the files, or a pattern such as '{folder}/**/*{_suffix_in(inner)}'"
         )
     paths = [e for e in entries if _is_list(e) and not _is_apart(e, around)]
     if not paths:
-        raise InputError(
+        raise no_input(
             f"{folder}: no input in this folder; put .csv, .tsv, .txt (also with .gz or "
-            ".zst) or .parquet files there",
-            exit_code=ExitCode.NO_INPUT,
+            ".zst) or .parquet files there"
         )
     return [_readable(path) for path in paths]
 
@@ -252,15 +236,11 @@ def _suffix_in(folders: Sequence[Path]) -> str:
 def _readable(path: Path) -> Path:
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
-        raise InputError(
-            f"{path}: it is a folder; name it alone, or let the pattern match files only",
-            exit_code=ExitCode.NO_INPUT,
+        raise no_input(
+            f"{path}: it is a folder; name it alone, or let the pattern match files only"
         )
     # A pipe can be read once; the file is read to sniff, to take its digest, and for its rows.
     if not stat.S_ISREG(mode):
-        raise InputError(
-            f"{path}: it is not a regular file; pipe it in and name - instead",
-            exit_code=ExitCode.NO_INPUT,
-        )
+        raise no_input(f"{path}: it is not a regular file; pipe it in and name - instead")
     with path.open("rb"):
         return path

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from batch_screen.config.screening import Input
-from batch_screen.errors import ExitCode, InputError
+from batch_screen.errors import InputError, no_input
 from batch_screen.input import parquet
 from batch_screen.input.columns import ChosenColumns, choose
 from batch_screen.input.csv import CHUNK_BYTES, RAGGED, Shape, guessed_encoding, unpacked, utf8
@@ -166,9 +166,7 @@ def open_table(
     paths below the folder they share. InputError: see ``sniff`` and ``choose``.
     """
     if not paths:
-        raise InputError(
-            "no input: name a file, a folder, or - for stdin", exit_code=ExitCode.NO_INPUT
-        )
+        raise no_input("no input: name a file, a folder, or - for stdin")
     files: list[tuple[FileLayout, ChosenColumns]] = []
     for path, name in zip(paths, names or _short_names(paths), strict=True):
         layout = sniff(path, name, settings)

@@ -132,6 +132,7 @@ def _undo_excel(text: str) -> tuple[str, tuple[Modifier, ...]]:
         undone = formula[1].strip()
     if quoted := _QUOTED.fullmatch(undone):
         undone = (quoted[1] or quoted[2] or "").strip()
+    # Excel's ="0171…" keeps a number as text, and a leading apostrophe does.
     # A formula may itself have been quoted by a CSV writer, as "=""+49…""".
     if formula := re.fullmatch(r'"?=""?([^"]*)""?"?', undone):
         undone = formula[1].strip()

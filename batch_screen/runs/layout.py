@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from batch_screen.config.sections import Compression, Output
-from batch_screen.errors import ExitCode, InputError
+from batch_screen.errors import InputError, no_input
 from batch_screen.storage.atomic import (
     atomic_write,
     check_could_write,
@@ -167,10 +167,7 @@ def run_at(folder: Path, run_id: str | None = None) -> Layout:
     if run_id is None:
         run_id = _latest(out)
     elif not is_run_id(run_id) or not (out / "runs" / run_id).is_dir():
-        raise InputError(
-            f"{out}: there is no run {run_id}; ls {out}/runs shows its runs",
-            exit_code=ExitCode.NO_INPUT,
-        )
+        raise no_input(f"{out}: there is no run {run_id}; ls {out}/runs shows its runs")
     return layout_of_run(out, run_id)
 
 
@@ -182,18 +179,14 @@ def runs_at(folder: Path) -> list[str]:
     out, own = place_of(folder)
     found = sorted(path.name for path in (out / "runs").glob("*") if is_run_id(path.name))
     if not found:
-        raise InputError(
-            f"{folder}: no run has written there; check the path", exit_code=ExitCode.NO_INPUT
-        )
+        raise no_input(f"{folder}: no run has written there; check the path")
     return [own] if own else found
 
 
 def place_of(folder: Path) -> tuple[Path, str | None]:
     """The output folder, and the run's id if the path is a run's own folder."""
     if not folder.is_dir():
-        raise InputError(
-            f"{folder}: there is no such folder; check the path", exit_code=ExitCode.NO_INPUT
-        )
+        raise no_input(f"{folder}: there is no such folder; check the path")
     whole = folder.resolve()  # "." may be a run's folder
     if whole.parent.name == "runs" and is_run_id(whole.name):
         return whole.parent.parent, whole.name
@@ -209,10 +202,9 @@ def _latest(out: Path) -> str:
             f"{out}/latest.json is damaged or names a run that is not there; name a run with "
             "--run, or take --all"
         )
-    raise InputError(
+    raise no_input(
         f"{out}: no latest.json, so no run was completed there; check the path, or name a run with "
-        "--run",
-        exit_code=ExitCode.NO_INPUT,
+        "--run"
     )
 
 

@@ -17,7 +17,7 @@ OURS = {
     name
     for name, error in vars(errors).items()
     if isinstance(error, type) and issubclass(error, errors.BatchScreenError)
-} | {"UsageError", "BadParameter"}
+} | {"no_input", "UsageError", "BadParameter"}
 
 # What tells a person to do something, or what has to be true of what they write.
 NEXT = re.compile(

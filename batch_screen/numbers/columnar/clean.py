@@ -284,7 +284,12 @@ def _read_others(cells: pl.DataFrame, found: _Gathered) -> None:
     is_odd = (_RAW.str.len_chars() > MAX_CELL_CHARACTERS) | _RAW.str.contains(_CONTROL)
     odd, cells = split(cells, is_odd)
     found.leave(odd)
-    texts = _in_ascii(cells).with_columns(_TEXT.str.strip_chars(" "))
+    # As many bytes as characters: ASCII already, which need not pass through Python.
+    cells, foreign = split(cells, _RAW.str.len_bytes() == _RAW.str.len_chars())
+    if foreign.height:
+        converted = pl.Series("text", map(ascii_text, foreign["raw"]), dtype=pl.String)
+        cells = pl.concat([cells, foreign.with_columns(converted)])
+    texts = cells.with_columns(_TEXT.str.strip_chars(" "))
     quoted, others = split(texts, _TEXT.str.contains(_QUOTES))
     undone, unknown = split(quoted, _TEXT.str.contains(_EXCEL))
     found.leave(unknown)
@@ -338,16 +343,6 @@ def _slash_separates() -> pl.Expr:
     is_long = before.str.contains("+", literal=True) | digits.str.starts_with("00")
     longest = pl.when(is_long).then(AREA_CODE_ABROAD).otherwise(AREA_CODE)
     return (digits.str.len_bytes() > longest).fill_null(value=False)
-
-
-def _in_ascii(cells: pl.DataFrame) -> pl.DataFrame:
-    """The cells with the digits, spaces and dashes of all scripts in ``text`` as ASCII."""
-    # Bytes equal to characters: plain ASCII, which need not pass through Python.
-    plain, others = split(cells, _RAW.str.len_bytes() == _RAW.str.len_chars())
-    if not others.height:
-        return plain
-    converted = pl.Series("text", map(ascii_text, others["raw"]), dtype=pl.String)
-    return pl.concat([plain, others.with_columns(converted)])
 
 
 # ``masked`` hides what ``mask_number`` hides: its measures are read off a number that it masked.
