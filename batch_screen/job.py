@@ -13,7 +13,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.errors import ConfigurationError
 from batch_screen.input.files import digest
 from batch_screen.masking import hide
-from batch_screen.planning.build import Source, opt_out_list
+from batch_screen.planning.build import InputFile, opt_out_list
 from batch_screen.runs.layout import DATA_FOLDERS
 from batch_screen.runs.state import Identity, today
 
@@ -64,7 +64,7 @@ class Job:
         return datetime.combine(self.day, time(), UTC)
 
     @property
-    def apart(self) -> tuple[Path, ...]:
+    def excluded(self) -> tuple[Path, ...]:
         """Paths in an input folder that are not input: our own folders and the opt-out list."""
         listed = opt_out_list(self.settings)
         opt_outs = (listed.path,) if listed else ()
@@ -73,7 +73,7 @@ class Job:
         ours = (self.out / name for name in (*DATA_FOLDERS, "runs"))
         return (self.out, self.state, *ours, *opt_outs)
 
-    def identity(self, files: list[Source]) -> Identity:
+    def identity(self, files: list[InputFile]) -> Identity:
         """The identity of a run over these files."""
         settings = self.settings.identity()
         if self.sandbox:  # its port differs at every start

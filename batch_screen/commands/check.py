@@ -17,7 +17,7 @@ from batch_screen.input.layout import shown
 from batch_screen.input.table import BATCH_ROWS, Table
 from batch_screen.job import Job
 from batch_screen.model import ColumnKind, Plan
-from batch_screen.planning.build import Source, judged, on_disk, opened, opt_out_list, opt_outs
+from batch_screen.planning.build import InputFile, judged, on_disk, opened, opt_out_list, opt_outs
 from batch_screen.planning.shards import make_plan, read_rows, rejects_path
 from batch_screen.profile.facts import CheckReport, RegionAdvice, tallied
 from batch_screen.profile.files import file_facts
@@ -39,7 +39,7 @@ def check(job: Job, watch: RunEvents | None = None, *, rejects: Path | None = No
     watch = watch or RunEvents()
     if rejects is not None:
         _check_target(rejects, job.inputs)
-    sources = expand(job.inputs, apart=job.apart)
+    sources = expand(job.inputs, excluded=job.excluded)
     with (
         tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
         on_disk(sources, Path(scratch), watch) as files,
@@ -72,7 +72,7 @@ def _refuse_input(rejects: Path, inputs: Sequence[Path], settings: Settings) -> 
 
 
 def _checked(
-    files: Sequence[Source],
+    files: Sequence[InputFile],
     settings: Settings,
     folder: Path,
     watch: RunEvents,

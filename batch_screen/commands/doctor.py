@@ -29,7 +29,7 @@ from batch_screen.errors import AuthenticationError, BatchScreenError, Configura
 from batch_screen.input.files import Stdin, expand
 from batch_screen.input.table import Table
 from batch_screen.job import Job
-from batch_screen.planning.build import Source, opened
+from batch_screen.planning.build import InputFile, opened
 
 _SANDBOX = "the sandbox runs inside the program and needs none"
 _NO_FOLDER = "no output folder is named; name one with --out"
@@ -87,8 +87,8 @@ def _rows(job: Job) -> tuple[int | None, list[Finding]]:
     if not job.inputs:
         return None, []
     try:
-        files = expand(job.inputs, apart=job.apart)
-        sources = [Source(file) for file in files if not isinstance(file, Stdin)]
+        files = expand(job.inputs, excluded=job.excluded)
+        sources = [InputFile(file) for file in files if not isinstance(file, Stdin)]
         if len(sources) < len(files):
             return None, not_checked(["input"], "stdin can be read only once")
         table, _ = opened(sources, job.settings)

@@ -12,7 +12,7 @@ from batch_screen.errors import AuthenticationError, OutputError
 from batch_screen.input.files import expand
 from batch_screen.job import STATE, Job
 from batch_screen.numbers.restrict import refuse_unknown_regions
-from batch_screen.planning.build import Source, full_paths, on_disk
+from batch_screen.planning.build import InputFile, full_paths, on_disk
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.heartbeat import beating
 from batch_screen.runs.layout import Layout
@@ -35,7 +35,7 @@ class OpenRun(NamedTuple):
 
     run: Run
     layout: Layout
-    files: list[Source]
+    files: list[InputFile]
     watch: RunEvents
     is_complete: bool
 
@@ -53,7 +53,7 @@ def open_run(job: Job, watch: RunEvents) -> Iterator[OpenRun]:
         raise AuthenticationError(
             "no API key was given, and no sandbox was asked for; set the job's key or sandbox"
         )
-    sources = expand(job.inputs, apart=job.apart)
+    sources = expand(job.inputs, excluded=job.excluded)
     check_writable(job.out)
     with (
         _locked(job),
@@ -86,7 +86,7 @@ def _locked(job: Job) -> Iterator[None]:
         yield
 
 
-def _resumed_or_new(job: Job, files: list[Source], watch: RunEvents) -> Run:
+def _resumed_or_new(job: Job, files: list[InputFile], watch: RunEvents) -> Run:
     identity, inputs = job.identity(files), full_paths(files)
     found = None if job.new_run else find_run(job.state, identity, inputs)
     if found is not None:

@@ -225,7 +225,7 @@ def plan(job: Job, watch: RunEvents | None = None) -> PlanResult:
     watch = watch or RunEvents()
     refuse_unpriced(job.settings)
     refuse_unknown_regions(job.settings.numbers)
-    sources = expand(job.inputs, apart=job.apart)
+    sources = expand(job.inputs, excluded=job.excluded)
     with (
         tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
         on_disk(sources, Path(scratch), watch) as files,

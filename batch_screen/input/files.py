@@ -81,15 +81,15 @@ class Stdin:
     name: str = "stdin"
 
 
-def expand(inputs: Sequence[str], *, apart: Sequence[Path] = ()) -> list[Path | Stdin]:
+def expand(inputs: Sequence[str], *, excluded: Sequence[Path] = ()) -> list[Path | Stdin]:
     """Expands arguments to files: files as given, globs and folders sorted by name.
 
-    A folder means the ``SUFFIXES`` files directly in it; hidden files are left out. What lies
-    ``apart``, as our own output and the opt-out list do, is never found by a folder or a glob
-    around it. Raises InputError (66) where an argument means nothing, something unreadable or
-    something twice.
+    A folder means the ``SUFFIXES`` files directly in it; hidden files are left out. ``excluded``
+    paths, such as our own output and the opt-out list, are never found by a folder or a glob around
+    them. Raises InputError (66) where an argument means nothing, something unreadable or something
+    twice.
     """
-    folders = [folder.resolve() for folder in apart]
+    folders = [folder.resolve() for folder in excluded]
     found: list[Path | Stdin] = [item for one in inputs for item in _meant(one, folders)]
     if not found:
         raise no_input("no input: name a file, a folder, or - for stdin")
@@ -157,40 +157,40 @@ def _not_spooled(folder: Path, error: OSError) -> OutputError:
     return OutputError(f"stdin cannot be copied to {folder}: {reason}; free space or name a file")
 
 
-def _meant(argument: str, apart: Sequence[Path]) -> list[Path | Stdin]:
+def _meant(argument: str, excluded: Sequence[Path]) -> list[Path | Stdin]:
     if argument == "-":
         return [Stdin()]
     with translated(argument):
         path = Path(argument)
         if path.is_dir():
-            return [*_in_folder(path, apart)]
+            return [*_in_folder(path, excluded)]
         if not path.exists() and glob.has_magic(argument):
-            return [*_matching(argument, apart)]
+            return [*_matching(argument, excluded)]
         return [_readable(path)]
 
 
-def _matching(pattern: str, apart: Sequence[Path]) -> list[Path]:
+def _matching(pattern: str, excluded: Sequence[Path]) -> list[Path]:
     # The pattern searches the folder before its first wildcard.
     parts = itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)
-    around = _around(Path(*parts), apart)
+    relevant = _excluded_below(Path(*parts), excluded)
     # Path.glob takes no absolute patterns.
     matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))  # noqa: PTH207
-    paths = [path for path in matches if not _is_apart(path, around)]
+    paths = [path for path in matches if not _is_excluded(path, relevant)]
     if not paths:
         raise no_input(f"{pattern}: no file matches; check the pattern and the folder")
     return [_readable(path) for path in paths]
 
 
-def _in_folder(folder: Path, apart: Sequence[Path]) -> list[Path]:
-    around = _around(folder, apart)
+def _in_folder(folder: Path, excluded: Sequence[Path]) -> list[Path]:
+    relevant = _excluded_below(folder, excluded)
     entries = _visible(folder)
     # Reading only the upper floor of a partitioned folder would lose rows without a word.
-    if inner := [e for e in entries if e.is_dir() and not _is_apart(e, around)]:
+    if inner := [e for e in entries if e.is_dir() and not _is_excluded(e, relevant)]:
         raise no_input(
             f"{folder}: it holds another folder, {inner[0].name}, and folders are not searched "
             f"inside; name the files, or a pattern such as '{folder}/**/*{_suffix_in(inner)}'"
         )
-    paths = [e for e in entries if _is_list(e) and not _is_apart(e, around)]
+    paths = [e for e in entries if _is_list(e) and not _is_excluded(e, relevant)]
     if not paths:
         raise no_input(
             f"{folder}: no input in this folder; put .csv, .tsv, .txt (also with .gz or "
@@ -207,21 +207,21 @@ def _is_list(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def _around(folder: Path, apart: Sequence[Path]) -> list[Path]:
+def _excluded_below(folder: Path, excluded: Sequence[Path]) -> list[Path]:
     """The excluded folders that the folder is not itself in: else all in it would be excluded."""
     place = folder.resolve()
-    return [each for each in apart if not place.is_relative_to(each)]
+    return [each for each in excluded if not place.is_relative_to(each)]
 
 
-def _is_apart(path: Path, apart: Sequence[Path]) -> bool:
+def _is_excluded(path: Path, excluded: Sequence[Path]) -> bool:
     """Whether the path is in an excluded folder, or holds nothing that is not."""
     place = path.resolve()
-    if any(place.is_relative_to(each) for each in apart):
+    if any(place.is_relative_to(each) for each in excluded):
         return True
     # A link to a folder above would be followed for ever.
-    if path.is_symlink() or not any(each.is_relative_to(place) for each in apart):
+    if path.is_symlink() or not any(each.is_relative_to(place) for each in excluded):
         return False
-    return all(_is_apart(e, apart) for e in _visible(path) if e.is_dir() or _is_list(e))
+    return all(_is_excluded(e, excluded) for e in _visible(path) if e.is_dir() or _is_list(e))
 
 
 def _suffix_in(folders: Sequence[Path]) -> str:

@@ -40,7 +40,7 @@ from batch_screen.storage.partition import HELD_BYTES
 from batch_screen.storage.prefetch import ordered_map
 
 
-class Source(NamedTuple):
+class InputFile(NamedTuple):
     """An input file, and what to call it if not by its own name."""
 
     path: Path
@@ -48,7 +48,9 @@ class Source(NamedTuple):
 
 
 @contextmanager
-def on_disk(sources: list[Path | Stdin], folder: Path, watch: RunEvents) -> Iterator[list[Source]]:
+def on_disk(
+    sources: list[Path | Stdin], folder: Path, watch: RunEvents
+) -> Iterator[list[InputFile]]:
     """The sources as files; stdin can be read only once, so it is spooled meanwhile."""
     spooled: dict[Stdin, Path] = {}
     try:
@@ -56,26 +58,28 @@ def on_disk(sources: list[Path | Stdin], folder: Path, watch: RunEvents) -> Iter
             if isinstance(source, Stdin):
                 with watch.stop.interrupting():
                     spooled[source] = spool(sys.stdin.buffer, folder)
-        yield [Source(spooled[s], s.name) if isinstance(s, Stdin) else Source(s) for s in sources]
+        yield [
+            InputFile(spooled[s], s.name) if isinstance(s, Stdin) else InputFile(s) for s in sources
+        ]
     finally:
         for path in spooled.values():
             with suppress(OSError):  # the next start clears it; what ended this one is told
                 path.unlink()
 
 
-def full_paths(files: list[Source]) -> list[str]:
+def full_paths(files: list[InputFile]) -> list[str]:
     """What tells a file that has changed from another one."""
     return [file.name or str(file.path.resolve()) for file in files]
 
 
-def opt_out_list(settings: Settings) -> Source | None:
+def opt_out_list(settings: Settings) -> InputFile | None:
     """The file of numbers that are never asked about, under the name messages give it."""
     named = settings.numbers.opt_out_file
-    return Source(Path(named), f"opt-out list {named}") if named else None
+    return InputFile(Path(named), f"opt-out list {named}") if named else None
 
 
 def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
-    sources: Sequence[Source],
+    sources: Sequence[InputFile],
     settings: Settings,
     folder: Path,
     watch: RunEvents,
@@ -153,7 +157,7 @@ def _numbers(folder: Path, shard: int) -> pl.DataFrame:
     return pl.read_parquet(shard_rows_path(folder, shard), columns=["e164"]).unique()
 
 
-def opened(sources: Sequence[Source], settings: Settings) -> tuple[Table, Normaliser]:
+def opened(sources: Sequence[InputFile], settings: Settings) -> tuple[Table, Normaliser]:
     """The sources as one table, and who judges the cells of its phone column."""
     named = any(source.name for source in sources)
     names = [source.name or source.path.name for source in sources] if named else None
@@ -162,7 +166,7 @@ def opened(sources: Sequence[Source], settings: Settings) -> tuple[Table, Normal
 
 
 def _unchanged(
-    table: Table, sources: Sequence[Source], digests: Sequence[str], share: float
+    table: Table, sources: Sequence[InputFile], digests: Sequence[str], share: float
 ) -> Iterator[pl.DataFrame]:
     """The table's rows; ends with an error, and so with no plan, if a file changed meanwhile."""
     yield from table.batches(int(BATCH_ROWS * share))

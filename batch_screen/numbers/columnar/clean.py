@@ -94,15 +94,15 @@ def count_of(text: pl.Expr) -> pl.Expr:
     return text.str.len_bytes().cast(pl.UInt8)
 
 
-def split(frame: pl.DataFrame, is_so: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows where ``is_so`` holds, and the others, those with null among them.
+def split(frame: pl.DataFrame, condition: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows where ``condition`` holds, and the others, those with null among them.
 
     Nothing is copied where all rows go the same way.
 
     >>> [part["n"].to_list() for part in split(pl.DataFrame({"n": [1, 2, 3]}), pl.col("n") > 1)]
     [[2, 3], [1]]
     """
-    mask = frame.select(is_so.fill_null(value=False).alias("is_so")).to_series()
+    mask = frame.select(condition.fill_null(value=False).alias("condition")).to_series()
     found = mask.sum()
     if found in (0, frame.height):
         nothing = frame.clear()
@@ -233,11 +233,11 @@ class _Gathered:
         self._dialled.append(fine)
         if not others.height:
             return
-        for reason, is_so in (
+        for reason, condition in (
             (RejectReason.TOO_LONG, _COUNT > MAX_DIGITS),
             (RejectReason.TOO_SHORT, _COUNT < MIN_DIGITS),
         ):
-            self.refuse(others.filter(is_so), reason, pl.format("{} digits", _COUNT))
+            self.refuse(others.filter(condition), reason, pl.format("{} digits", _COUNT))
         # Twenty digits may be allowed but are no UInt64.
         self.leave(others.filter(_COUNT.is_between(MOST_KEPT + 1, MAX_DIGITS)))
 

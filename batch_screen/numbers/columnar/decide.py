@@ -271,7 +271,7 @@ def _route(settings: Numbers) -> pl.Expr:
         (is_short, _SHORT),
     ]
     return first_of(
-        [(is_so, _number(route)) for is_so, route in cases], _number(_otherwise(settings))
+        [(condition, _number(route)) for condition, route in cases], _number(_otherwise(settings))
     )
 
 

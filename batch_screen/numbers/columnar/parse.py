@@ -71,7 +71,7 @@ _FEWEST_DIGITS = 2
 _SHORTEST_E164, _LONGEST_E164 = 7, 15
 _KEPT = ("row", "route")
 _NATIONAL = (*_KEPT, "place", "has_idd", "value", "count")
-_VALUE, _COUNT, _REST, _LEFT = map(pl.col, ("value", "count", "rest", "left"))
+_VALUE, _COUNT, _REST, _REST_COUNT = map(pl.col, ("value", "count", "rest", "rest_count"))
 
 _BEGINS_WITH_IDD = IntervalTable(
     lambda place, length: territories()[place].prefixed(
@@ -102,12 +102,12 @@ def read_columns(dialled: pl.DataFrame) -> Readings:
     at_home, abroad = split(dialled, pl.col("place").is_not_null())
     prefixed, bare = _strip(at_home, idd, _BEGINS_WITH_IDD, Territory.behind_idd)
     # No calling code begins with 0, so before a 0 those digits were no prefix.
-    no_idd, with_idd = split(prefixed, starts_with_zeros(_REST, _LEFT, 1))
-    at_home = pl.concat([bare, no_idd.drop("rest", "left")])
+    no_idd, with_idd = split(prefixed, starts_with_zeros(_REST, _REST_COUNT, 1))
+    at_home = pl.concat([bare, no_idd.drop("rest", "rest_count")])
     abroad = pl.concat(
         [
             abroad.select(*_KEPT, "value", "count", has_idd=pl.lit(value=False)),
-            with_idd.select(*_KEPT, value="rest", count="left", has_idd=pl.lit(value=True)),
+            with_idd.select(*_KEPT, value="rest", count="rest_count", has_idd=pl.lit(value=True)),
         ]
     )
     # After the prefix: with it, digits may be longer than any number.
@@ -131,7 +131,7 @@ def _strip(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows that begin with their territory's prefix, and the others.
 
-    The former get the digits behind it as ``rest`` and ``left``, their value and count. A
+    The former get the digits behind it as ``rest`` and ``rest_count``, their value and count. A
     ``prefix`` of digits is stripped from all rows at once; others, for which ``begins`` says which
     rows have one, by ``behind`` as texts.
     """
@@ -139,8 +139,10 @@ def _strip(
     named = with_digits(frame, prefix)
     plain, others = split(named, start.is_not_null())
     prefixed, none = split(plain, starts_with(_VALUE, _COUNT, start, length))
-    left = (_COUNT - length).alias("left")
-    rested = [prefixed.with_columns(behind_start(_VALUE, _COUNT, length).alias("rest"), left)]
+    rest_count = (_COUNT - length).alias("rest_count")
+    prefixed_rows = [
+        prefixed.with_columns(behind_start(_VALUE, _COUNT, length).alias("rest"), rest_count)
+    ]
     if others.height:
         # Looked up before: text and regular expressions only for the few rows with such a prefix.
         # No prefix is longer than the digits that the tables hold, so the first of them suffice.
@@ -152,8 +154,10 @@ def _strip(
         none = pl.concat([none, others.filter(~has_prefix)])
         for part, territory in by_territory(others.filter(has_prefix)):
             rest = part.select(behind(territory, text_of(_VALUE, _COUNT)).alias("rest"))
-            rested.append(part.hstack(rest.select(value_of(_REST), count_of(_REST).alias("left"))))
-    return pl.concat(rested).drop("start", "length"), none.drop("start", "length")
+            prefixed_rows.append(
+                part.hstack(rest.select(value_of(_REST), count_of(_REST).alias("rest_count")))
+            )
+    return pl.concat(prefixed_rows).drop("start", "length"), none.drop("start", "length")
 
 
 def _dialled_at_home(part: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -196,8 +200,8 @@ def _without_codes(abroad: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     begins = others.select(_VALUE // ten_to(_COUNT - CODE_DIGITS)).to_series()
     main = main_places().gather(begins).alias("place")
     known, unknown = split(others.with_columns(main), pl.col("place").is_not_null())
-    left = pl.col("count") - fact(code_length, pl.UInt8(), known["place"])
-    behind_code = known.with_columns(value=_VALUE % ten_to(left), count=left)
+    count = pl.col("count") - fact(code_length, pl.UInt8(), known["place"])
+    behind_code = known.with_columns(value=_VALUE % ten_to(count), count=count)
     refused = [
         _refused(short, RejectReason.TOO_SHORT),
         _refused(unknown, RejectReason.UNKNOWN_COUNTRY_CODE),
@@ -222,14 +226,16 @@ def _without_trunk(part: pl.DataFrame, *, is_any_length: bool = False) -> pl.Dat
     stripped = [none]
     if doubtful.height:
         place = doubtful["place"]
-        goes = ~_no_match(place, doubtful["rest"], doubtful["left"])
+        goes = ~_no_match(place, doubtful["rest"], doubtful["rest_count"])
         if not goes.all():
             goes |= _no_match(place, doubtful["value"], doubtful["count"])
         if not is_any_length:
-            goes &= fact_of_length(may_remain, pl.Boolean(), place, doubtful["left"])
+            goes &= fact_of_length(may_remain, pl.Boolean(), place, doubtful["rest_count"])
         stripped += [
-            doubtful.filter(goes).drop("value", "count").rename({"rest": "value", "left": "count"}),
-            doubtful.filter(~goes).drop("rest", "left"),
+            doubtful.filter(goes)
+            .drop("value", "count")
+            .rename({"rest": "value", "rest_count": "count"}),
+            doubtful.filter(~goes).drop("rest", "rest_count"),
         ]
     return pl.concat([short, *(frame.select(short.columns) for frame in stripped)])
 

@@ -115,7 +115,7 @@ class Territory:
 
     def prefixed(self, prefix: str, length: int) -> list[Range]:
         """Ranges of digits that start with the prefix: 0 or 1."""
-        return ranges([_PATTERNS.turns(_begun(prefix), length)], lambda bits: bits)
+        return ranges([_PATTERNS.turns(_starting_with(prefix), length)], lambda bits: bits)
 
     def turns(self, length: int) -> list[list[int]]:
         """The turns whose bits ``type_of`` and ``is_here`` take."""
@@ -163,13 +163,15 @@ class Territory:
 
 
 @cache
-def _begun(prefix: str) -> int:
+def _starting_with(prefix: str) -> int:
     """The pattern of digits that start with the prefix; with a $, of those that are just it."""
     choices = prefix.split("|") if "$" in prefix else [prefix]
     whole = [choice.removesuffix("$") for choice in choices if choice.endswith("$")]
-    begun = [choice for choice in choices if not choice.endswith("$")]
-    begun_patterns = [_PATTERNS.beginning(_PATTERNS.read("|".join(begun)))] if begun else []
-    return _PATTERNS.any_of([*map(_PATTERNS.read, whole), *begun_patterns])
+    open_ended = [choice for choice in choices if not choice.endswith("$")]
+    open_patterns = (
+        [_PATTERNS.beginning(_PATTERNS.read("|".join(open_ended)))] if open_ended else []
+    )
+    return _PATTERNS.any_of([*map(_PATTERNS.read, whole), *open_patterns])
 
 
 def _kind(desc: PhoneNumberDesc | None) -> _Kind:

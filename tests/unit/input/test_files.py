@@ -158,7 +158,7 @@ def test_digest_is_of_the_content(tmp_path: Path) -> None:
 
 
 def _screened(folder: Path) -> list[Path]:
-    """The paths apart, after a run that left its output in the folder."""
+    """The excluded paths, after a run that left its output in the folder."""
     out = folder / "screened"
     (out / "results").mkdir(parents=True)
     _touch(folder, "a.csv")
@@ -168,38 +168,38 @@ def _screened(folder: Path) -> list[Path]:
 
 def test_a_list_that_lies_apart_is_no_input_unless_it_is_named(tmp_path: Path) -> None:
     _touch(tmp_path, "a.csv", "no.csv")
-    apart = [tmp_path / "no.csv"]
-    assert expand([str(tmp_path)], apart=apart) == [tmp_path / "a.csv"]
-    assert expand([str(tmp_path / "*.csv")], apart=apart) == [tmp_path / "a.csv"]
-    assert expand([str(apart[0])], apart=apart) == apart
+    excluded = [tmp_path / "no.csv"]
+    assert expand([str(tmp_path)], excluded=excluded) == [tmp_path / "a.csv"]
+    assert expand([str(tmp_path / "*.csv")], excluded=excluded) == [tmp_path / "a.csv"]
+    assert expand([str(excluded[0])], excluded=excluded) == excluded
 
 
 def test_our_own_output_is_no_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    apart = _screened(tmp_path)
+    excluded = _screened(tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert expand(["."], apart=apart) == [Path("a.csv")]
-    assert expand(["**/*.csv"], apart=apart) == [Path("a.csv")]
-    assert expand(["*"], apart=[Path("screened")]) == [Path("a.csv")]
+    assert expand(["."], excluded=excluded) == [Path("a.csv")]
+    assert expand(["**/*.csv"], excluded=excluded) == [Path("a.csv")]
+    assert expand(["*"], excluded=[Path("screened")]) == [Path("a.csv")]
     with pytest.raises(InputError, match="holds another folder"):
         expand(["."])
 
 
 def test_a_folder_around_the_output_counts_for_what_else_it_holds(tmp_path: Path) -> None:
-    apart = [path / "deep" for path in _screened(tmp_path)]
+    excluded = [path / "deep" for path in _screened(tmp_path)]
     with pytest.raises(InputError, match="holds another folder"):  # with another list in it
-        expand([str(tmp_path)], apart=apart)
-    apart = [tmp_path / "screened" / "results" / "today"]
+        expand([str(tmp_path)], excluded=excluded)
+    excluded = [tmp_path / "screened" / "results" / "today"]
     (tmp_path / "screened" / "results" / "part.csv").unlink()
-    apart[0].mkdir()
-    assert expand([str(tmp_path)], apart=apart) == [tmp_path / "a.csv"]
+    excluded[0].mkdir()
+    assert expand([str(tmp_path)], excluded=excluded) == [tmp_path / "a.csv"]
 
 
 def test_what_is_named_inside_the_output_is_meant(tmp_path: Path) -> None:
-    apart = _screened(tmp_path)
-    part = apart[0] / "results" / "part.csv"
+    excluded = _screened(tmp_path)
+    part = excluded[0] / "results" / "part.csv"
     for argument in (part, part.parent, part.parent / "*.csv"):
-        assert expand([str(argument)], apart=apart) == [part]
-    assert expand([str(tmp_path / "*.csv")], apart=[tmp_path]) == [tmp_path / "a.csv"]
+        assert expand([str(argument)], excluded=excluded) == [part]
+    assert expand([str(tmp_path / "*.csv")], excluded=[tmp_path]) == [tmp_path / "a.csv"]
 
 
 def test_the_suggested_pattern_finds_something(tmp_path: Path) -> None:
@@ -226,4 +226,4 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (work / name).symlink_to(work)
     with pytest.raises(InputError, match="it holds another folder"):
-        expand([str(tmp_path)], apart=[work / "out"])
+        expand([str(tmp_path)], excluded=[work / "out"])

@@ -16,7 +16,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.errors import InputError, Stopped
 from batch_screen.input.files import digest
 from batch_screen.model import Plan
-from batch_screen.planning.build import Source, plan_inputs
+from batch_screen.planning.build import InputFile, plan_inputs
 from batch_screen.planning.shards import read_plan, rejects_path, shard_rows_path
 from batch_screen.runs.events import CancelToken, RunEvents, Silent
 from batch_screen.runs.state import Identity
@@ -27,12 +27,12 @@ SETTINGS = Settings(
 )
 
 
-def csv(path: Path, rows: list[str], header: str = "id,phone") -> Source:
+def csv(path: Path, rows: list[str], header: str = "id,phone") -> InputFile:
     path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
-    return Source(path)
+    return InputFile(path)
 
 
-def planned(sources: list[Source], folder: Path, settings: Settings = SETTINGS) -> Plan:
+def planned(sources: list[InputFile], folder: Path, settings: Settings = SETTINGS) -> Plan:
     return plan_inputs(sources, settings, folder, RunEvents())
 
 
