@@ -45,6 +45,7 @@ class Job:
     @property
     def state(self) -> Path:
         """The state folder: by default hidden in the output folder."""
+        # One folder to back up and to delete, and a run is always found again.
         named = self.settings.output.state_folder
         return Path(named) if named else self.out / STATE
 

@@ -92,6 +92,7 @@ LOOKUP = (
     ),
     Column("source", pl.String, "asked, derived (from the date), reused, or null: skipped"),
     Column("source_run_id", pl.String, "reused: the earlier run in which it was asked"),
+    # A column, so that a gap can be checked in the files alone.
     Column(
         "last_observed_at",
         INSTANT,

@@ -130,6 +130,7 @@ def _is_code(cell: str) -> bool:
 def _kept(
     layout: FileLayout, settings: Input, first: ChosenColumns | None
 ) -> dict[str, InputColumn]:
+    # None unless named: what is not copied cannot leak, and the schema stays when a list gains one.
     keeps_all = settings.keep_columns == _ALL
     if first:
         names = list(first.kept)

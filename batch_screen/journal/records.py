@@ -1,6 +1,7 @@
 """Journal records and their line format: CRC-32 in hex, a blank, compact JSON.
 
-Readable with ``less``, and every line shows whether it is complete.
+Every line shows whether it is complete. As safe as SQLite, readable with ``less``, and good on
+network file systems too.
 """
 
 from __future__ import annotations

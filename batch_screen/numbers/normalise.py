@@ -182,18 +182,19 @@ def _with_rule(reading: Reading, rule: Rule) -> _Choice:
 
 
 def _is_the_only_mobile(international: Reading, national: Reading, *, is_weak: bool) -> bool:
-    """True where the international reading is a mobile number and the national one is none.
+    """Whether the international reading is a mobile number and the national one is none.
 
     A valid national landline gives way only if its reading is weak, and not where landlines
     and mobiles share their numbers (the US), for there "mobile" is only a maybe.
     """
     if national.is_mobile_capable or not international.is_mobile_capable:
         return False
+    # Weak in open plans only: elsewhere this would turn whole cities into foreign mobiles.
     return not national.is_valid or (is_weak and international.is_surely_mobile)
 
 
 def _double_zero(digits: str, region: str) -> _Choice | Reject:
-    """Digits that start with 00, which is the international prefix in most regions only."""
+    """Reads digits that start with 00, the international prefix in most regions but not all."""
     prefix = international_prefix_of(digits, region) if region else ""
     if prefix == "00":
         return _only(f"+{digits[2:]}", None, Rule.INTERNATIONAL_00)
