@@ -28,7 +28,7 @@ class Patterns:
     r"""Patterns of digits, interned: a pattern is an id, and equal patterns have the same id.
 
     >>> patterns = Patterns()
-    >>> patterns.turns(patterns.read("1[5-7]|2\\d"), 2)
+    >>> patterns.boundaries(patterns.read("1[5-7]|2\\d"), 2)
     [15, 18, 20, 30]
     """
 
@@ -40,7 +40,7 @@ class Patterns:
         self._is_optional = [False, True, True]
         self._numbers = {part: number for number, part in enumerate(self._parts)}
         self._after: dict[tuple[int, str], int] = {}
-        self._turns: dict[tuple[int, int], list[int]] = {}
+        self._boundaries: dict[tuple[int, int], list[int]] = {}
 
     def read(self, pattern: str) -> int:
         """Parses a regular expression of digits, classes, groups, choices and counts.
@@ -64,21 +64,23 @@ class Patterns:
             return self.ALWAYS
         return self._number("beginning", pattern, is_optional=False)
 
-    def turns(self, pattern: int, length: int) -> list[int]:
+    def boundaries(self, pattern: int, length: int) -> list[int]:
         """Values at which numbers of that many digits begin to match, cease to, begin again, …"""
         if not length:
             return [0] if self._is_optional[pattern] else []
-        if (turns := self._turns.get((pattern, length))) is None:
-            turns = self._turns[pattern, length] = []
+        if (boundaries := self._boundaries.get((pattern, length))) is None:
+            boundaries = self._boundaries[pattern, length] = []
             for begin, digit in enumerate(DIGITS):
                 offset = begin * 10 ** (length - 1)
-                within = self.turns(self._derivative(pattern, digit), length - 1)
-                # A turn at the seam of two digits only where the match changes there.
-                matches, begins_so = len(turns) % 2 == 1, within[:1] == [0]
+                within = self.boundaries(self._derivative(pattern, digit), length - 1)
+                # A boundary at the seam of two digits only where the match changes there.
+                matches, begins_so = len(boundaries) % 2 == 1, within[:1] == [0]
                 if matches != begins_so:
-                    turns.append(offset)
-                turns.extend(offset + turn for turn in (within[1:] if begins_so else within))
-        return turns
+                    boundaries.append(offset)
+                boundaries.extend(
+                    offset + boundary for boundary in (within[1:] if begins_so else within)
+                )
+        return boundaries
 
     def _derivative(self, pattern: int, digit: str) -> int:
         """The pattern of what may follow the digit."""
@@ -180,8 +182,8 @@ class Patterns:
         return self._number("digit", digits, is_optional=False)
 
 
-def ranges(turns: Sequence[Sequence[int]], judge: Callable[[int], int]) -> list[Range]:
-    """Ranges of equal verdicts, from the turns of several patterns.
+def ranges(boundaries: Sequence[Sequence[int]], judge: Callable[[int], int]) -> list[Range]:
+    """Ranges of equal verdicts, from the boundaries of several patterns.
 
     ``judge`` gives the verdict where just the patterns of the set bits match.
 
@@ -189,7 +191,7 @@ def ranges(turns: Sequence[Sequence[int]], judge: Callable[[int], int]) -> list[
     [(0, 0), (10, 1), (15, 3), (20, 2), (30, 0)]
     """
     changes: dict[int, int] = defaultdict(int, {0: 0})
-    for bit, values in enumerate(turns):
+    for bit, values in enumerate(boundaries):
         for value in values:
             changes[value] ^= 1 << bit
     found: list[Range] = []

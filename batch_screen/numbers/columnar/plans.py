@@ -45,11 +45,11 @@ class _Kind(NamedTuple):
     pattern: int
     lengths: tuple[int, ...]
 
-    def turns(self, length: int) -> list[int]:
-        """``Patterns.turns`` of the kind's numbers of that many digits."""
+    def boundaries(self, length: int) -> list[int]:
+        """``Patterns.boundaries`` of the kind's numbers of that many digits."""
         if self.lengths and length not in self.lengths:
             return []
-        return _PATTERNS.turns(self.pattern, length)
+        return _PATTERNS.boundaries(self.pattern, length)
 
 
 class Territory:
@@ -106,20 +106,20 @@ class Territory:
 
     def general(self, length: int) -> list[Range]:
         """Ranges of numbers that match the territory's general pattern: 0 or 1."""
-        return ranges([_PATTERNS.turns(self._general.pattern, length)], lambda bits: bits)
+        return ranges([_PATTERNS.boundaries(self._general.pattern, length)], lambda bits: bits)
 
     def short_codes(self, length: int) -> list[Range]:
         """Ranges of emergency and service codes: 0 or 1."""
         # A short number has to match two patterns: the general one and that of codes.
-        return ranges([kind.turns(length) for kind in self._short], lambda bits: bits == 3)
+        return ranges([kind.boundaries(length) for kind in self._short], lambda bits: bits == 3)
 
     def prefixed(self, prefix: str, length: int) -> list[Range]:
         """Ranges of digits that start with the prefix: 0 or 1."""
-        return ranges([_PATTERNS.turns(_starting_with(prefix), length)], lambda bits: bits)
+        return ranges([_PATTERNS.boundaries(_starting_with(prefix), length)], lambda bits: bits)
 
-    def turns(self, length: int) -> list[list[int]]:
-        """The turns whose bits ``type_of`` and ``is_here`` take."""
-        return [kind.turns(length) for kind in self._kinds]
+    def boundaries(self, length: int) -> list[list[int]]:
+        """The boundaries whose bits ``type_of`` and ``is_here`` take."""
+        return [kind.boundaries(length) for kind in self._kinds]
 
     def is_here(self, bits: int) -> bool:
         """Whether a number belongs to this one of the territories that share its calling code."""
@@ -218,11 +218,11 @@ def types_of(code: int, length: int) -> list[Range]:
     A verdict is ``(place + 1) * len(TYPES) + type``; place + 1 is 0 where no region is known.
     """
     here = behind(code)
-    turns: list[list[int]] = []
+    boundaries: list[list[int]] = []
     shifts = []
     for place in here:
-        shifts.append(len(turns))
-        turns += territories()[place].turns(length)
+        shifts.append(len(boundaries))
+        boundaries += territories()[place].boundaries(length)
 
     def verdict(bits: int) -> int:
         for place, shift in zip(here, shifts, strict=True):
@@ -232,7 +232,7 @@ def types_of(code: int, length: int) -> list[Range]:
                 return (place + 1) * len(TYPES) + territory.type_of(bits >> shift)
         return _UNKNOWN
 
-    return ranges(turns, verdict)
+    return ranges(boundaries, verdict)
 
 
 CODE_DIGITS = 3

@@ -75,22 +75,22 @@ def test_turns_are_where_a_regular_expression_begins_or_ceases_to_match(
     expression: str, length: int
 ) -> None:
     patterns = Patterns()
-    turns = patterns.turns(patterns.read(expression), length)
-    assert turns == sorted(set(turns))
+    boundaries = patterns.boundaries(patterns.read(expression), length)
+    assert boundaries == sorted(set(boundaries))
     for value in range(10**length):
         written = str(value).zfill(length) if length else ""
         matches = re.fullmatch(expression, written) is not None
-        assert (sum(turn <= value for turn in turns) % 2 == 1) is matches, written
+        assert (sum(boundary <= value for boundary in boundaries) % 2 == 1) is matches, written
 
 
 @given(expressions, st.integers(0, 4))
 def test_a_beginning_matches_whatever_follows(expression: str, length: int) -> None:
     patterns = Patterns()
-    turns = patterns.turns(patterns.beginning(patterns.read(expression)), length)
+    boundaries = patterns.boundaries(patterns.beginning(patterns.read(expression)), length)
     for value in range(10**length):
         written = str(value).zfill(length) if length else ""
         matches = re.match(expression, written) is not None
-        assert (sum(turn <= value for turn in turns) % 2 == 1) is matches, written
+        assert (sum(boundary <= value for boundary in boundaries) % 2 == 1) is matches, written
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,10 @@ def test_equal_patterns_are_one() -> None:
 
 
 @given(st.lists(st.lists(st.integers(0, 40), unique=True).map(sorted), max_size=4))
-def test_ranges_say_which_patterns_match(turns: list[list[int]]) -> None:
-    found = ranges(turns, lambda bits: bits)
+def test_ranges_say_which_patterns_match(boundaries: list[list[int]]) -> None:
+    found = ranges(boundaries, lambda bits: bits)
     for value in range(41):
         bits = next(bits for begin, bits in reversed(found) if begin <= value)
-        for bit, values in enumerate(turns):
-            assert bool(bits & 1 << bit) is (sum(turn <= value for turn in values) % 2 == 1)
+        for bit, values in enumerate(boundaries):
+            assert bool(bits & 1 << bit) is (sum(boundary <= value for boundary in values) % 2 == 1)
     assert all(before[1] != after[1] for before, after in pairwise(found))
