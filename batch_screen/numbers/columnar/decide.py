@@ -370,35 +370,28 @@ def _both(read: pl.DataFrame, route: int) -> pl.DataFrame:
 
 def _judged(good: pl.DataFrame, settings: Numbers) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     """The numbers that meet the strictness, and the refusals of the others."""
-    number_type = pl.col("number_type")
-    refused = []
+    unknown, good = split(good, pl.col("number_type") == UNKNOWN_TYPE)
     if settings.strictness is Strictness.POSSIBLE:
-        stable, unstable = _by_stability(good)
-        refused.append(_read_as(unstable, RejectReason.NOT_POSSIBLE))
-        return stable, refused
-    unknown, good = split(good, number_type == UNKNOWN_TYPE)
-    refused.append(_read_as(unknown, RejectReason.NOT_VALID))
+        # As parse.is_stable: a number without a type may start with a trunk zero that is stripped
+        # when it is read again; a valid one is always the same.
+        e164 = pl.col("e164")
+        again = read_columns(
+            unknown.select(
+                "row",
+                route=pl.lit(0, pl.UInt8),
+                value=value_of(e164),
+                count=count_of(e164) - 1,
+                place=pl.lit(None, pl.UInt16),
+            )
+        ).read.select("row", again="e164")
+        stable, unstable = split(unknown.join(again, on="row"), pl.col("again") == e164)
+        refused = [_read_as(unstable, RejectReason.NOT_POSSIBLE)]
+        return pl.concat([good, stable.drop("again")]), refused
+    refused = [_read_as(unknown, RejectReason.NOT_VALID)]
     if settings.strictness is Strictness.MOBILE:
-        good, others = split(good, number_type.is_in(MOBILE_TYPES))
+        good, others = split(good, pl.col("number_type").is_in(MOBILE_TYPES))
         refused.append(_read_as(others, RejectReason.NOT_MOBILE))
     return good, refused
-
-
-def _by_stability(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The numbers that are the same when read again, as valid ones always are, and the others."""
-    unknown, known = split(good, pl.col("number_type") == UNKNOWN_TYPE)
-    e164 = pl.col("e164")
-    again = read_columns(
-        unknown.select(
-            "row",
-            route=pl.lit(0, pl.UInt8),
-            value=value_of(e164),
-            count=count_of(e164) - 1,
-            place=pl.lit(None, pl.UInt16),
-        )
-    ).read.select("row", again="e164")
-    stable, unstable = split(unknown.join(again, on="row"), pl.col("again") == pl.col("e164"))
-    return pl.concat([known, stable.drop("again")]), unstable
 
 
 def _read_as(rows: pl.DataFrame, reason: RejectReason) -> pl.DataFrame:
