@@ -27,8 +27,9 @@ NEXT = re.compile(
     r"goes on)\b",
     re.IGNORECASE,
 )
-WHOLLY_MADE_ELSEWHERE = 8
-"""So many messages end with a remedy from a function or a table, with tests of their own."""
+WHOLLY_MADE_ELSEWHERE = 9
+"""So many messages end with a remedy from a function or a table, with tests of their own, or come
+from the caller of ``no_input``."""
 
 
 class Message(NamedTuple):
