@@ -1,4 +1,4 @@
-"""Compare: what changed from one complete run to another, wherever both lie.
+"""Diff: what changed from one complete run to another, wherever both lie.
 
 Writes nothing but the feed, if one is wanted, and scratch files in the system's temporary folder.
 """
@@ -18,7 +18,6 @@ from batch_screen.comparison.previous import CompleteRun, UnusableRunError, open
 from batch_screen.config.screening import Cohorts
 from batch_screen.errors import ExitCode, InputError
 from batch_screen.masking import mask_number
-from batch_screen.planning.shards import shard_of
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import LOOKUPS, RESULTS, Layout, is_run_id, run_at
 from batch_screen.storage.atomic import atomic_write, translated
@@ -69,21 +68,24 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
     """
     watch = watch or RunEvents()
     earlier, later = _recorded(since, out), _recorded(run, out)
-    shared, not_compared = shared_endpoints(earlier.told, later.told)
+    shared, not_compared = shared_endpoints(earlier.facts, later.facts)
     if not shared:
         raise InputError(
-            f"runs {earlier.told.run_id} and {later.told.run_id} asked no endpoint in common, so "
+            f"runs {earlier.facts.run_id} and {later.facts.run_id} asked no endpoint in common, so "
             "there is nothing to compare; name two runs that did"
         )
     examples: dict[str, list[Example]] = {change.value: [] for change in Change}
-    with _feed(earlier, later, cohorts or later.bounds, watch) as feed, _grown(write) as grown:
+    with (
+        _feed(earlier, later, cohorts or later.bounds, watch) as feed,
+        _parquet_file(write) as file,
+    ):
         for frame in feed.frames():
             _add_examples(examples, frame)
-            if grown is not None:
-                grown.add(frame)
-    told = later.told
+            if file is not None:
+                file.add(frame)
     found = {change: few for change, few in examples.items() if few}
-    return Diff(told.run_id, told.run_date, feed.changes, not_compared, found)
+    facts = later.facts
+    return Diff(facts.run_id, facts.run_date, feed.changes, not_compared, found)
 
 
 def _recorded(run: Path | str, out: Path | str | None) -> CompleteRun:
@@ -124,33 +126,25 @@ def _feed(
     try:
         with (
             TemporaryDirectory(prefix="batch-screen-") as scratch,
-            feed_of(
-                (earlier.told, before),
-                (later.told, after),
-                bounds,
-                shard_of=shard_of,
-                scratch=Path(scratch),
-                on_shard=watch.advance,
-            ) as feed,
+            feed_of(before, after, bounds, scratch=Path(scratch), on_shard=watch.advance) as feed,
         ):
             yield feed
     except DamagedPartError as error:
-        broken = earlier if earlier.told.run_id in error.where else later
+        broken = earlier if earlier.facts.run_id in error.where else later
         raise _unusable(broken.layout, error) from error
 
 
 def _opened(run: CompleteRun, tables: list[str], watch: RunEvents) -> RunTables:
     watch.progress.stage("hashing")
     try:
-        side, _ = opened(run.layout, tables)
+        return opened(run, tables)[0]
     except UnusableRunError as error:
         raise _unusable(run.layout, error) from error
-    return side
 
 
 @contextmanager
-def _grown(path: Path | str | None) -> Iterator[RowGroupWriter | None]:
-    """The Parquet file that grows, if one is wanted: whole and private under its final name."""
+def _parquet_file(path: Path | str | None) -> Iterator[RowGroupWriter | None]:
+    """The Parquet file for the feed, if one is wanted: whole and private under its final name."""
     if path is None:
         yield None
         return
@@ -158,13 +152,13 @@ def _grown(path: Path | str | None) -> Iterator[RowGroupWriter | None]:
     with (
         translated("write", target),
         atomic_write(target) as file,
-        RowGroupWriter(target, file, {"compression": "zstd"}) as spool,
+        RowGroupWriter(target, file, {"compression": "zstd"}) as writer,
     ):
-        yield spool
+        yield writer
 
 
 def _add_examples(examples: dict[str, list[Example]], frame: pl.DataFrame) -> None:
-    for change, known in examples.items():
+    for change, few in examples.items():
         of_kind = frame.filter(pl.col("change") == change).select("e164", "endpoint")
-        few = of_kind.head(_EXAMPLES - len(known))
-        known += [Example(mask_number(e164), endpoint) for e164, endpoint in few.iter_rows()]
+        more = of_kind.head(_EXAMPLES - len(few))
+        few += [Example(mask_number(e164), endpoint) for e164, endpoint in more.iter_rows()]

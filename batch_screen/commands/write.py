@@ -34,7 +34,6 @@ from batch_screen.planning.shards import (
     read_rejects,
     read_rows,
     rejects_path,
-    shard_of,
     shard_rows_path,
 )
 from batch_screen.reports.page import pace_svg, write_report
@@ -263,7 +262,7 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
     )
     return replace(
         _summary(run, plan, settings, session, endpoints),
-        changes=write_changes(current, settings.cohorts, settings.output, shard_of, watch),
+        changes=write_changes(current, settings.cohorts, settings.output, watch),
         risk=count_risk(scans_of(layout.parts(RESULTS))),
         coverage=coverage,
         contradictions=count_contradictions(scans_of(layout.parts(LOOKUPS))),

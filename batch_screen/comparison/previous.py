@@ -1,7 +1,7 @@
 """Which run a run's changes are counted from: decided once, and kept in the run's state.
 
-The output folder goes on changing, so whoever decided again when a report is written again could
-take another run. What was decided names the earlier run's lookups by their digest.
+The output folder goes on changing, so a report that is written again must not decide again: it
+could take another run. The decision names the earlier run's lookups by their digest.
 """
 
 from __future__ import annotations
@@ -20,23 +20,17 @@ from batch_screen.config.screening import Cohorts
 from batch_screen.config.sections import Output
 from batch_screen.errors import OutputError
 from batch_screen.runs.events import RunEvents
-from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout, ShardOf, is_run_id, layout_of_run
+from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout, is_run_id, layout_of_run
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.storage.records import read_record, write_record
-from batch_screen.tables.integrity import (
-    Manifest,
-    files_check,
-    marker_check,
-    own_files,
-    read_manifest,
-)
+from batch_screen.tables.integrity import files_check, marker_check, own_files, read_manifest
 from batch_screen.tables.reader import DamagedPartError
 from batch_screen.tables.summary import COMPLETE, Changes, Summary, read_summary
 
-# A complete run as its own files tell of it, opened for a comparison once its digests are checked.
+# A complete run as its own files describe it, opened for a comparison once its digests are checked.
 #
-# A file whose digest is wrong is not read: what is in it is nobody's word, and a damaged page may
-# end the process.
+# A file with a wrong digest is not read: its content cannot be trusted, and a damaged page may end
+# the process.
 
 BASE_URL = "api.base_url"
 _COHORTS = "cohorts."
@@ -47,10 +41,10 @@ class UnusableRunError(Exception):
 
 
 class CompleteRun(NamedTuple):
-    """What a complete run's summary says of it."""
+    """A complete run, by its summary."""
 
     layout: Layout
-    told: RunFacts
+    facts: RunFacts
     base_url: str
     ended_at: datetime
     bounds: Cohorts
@@ -90,36 +84,22 @@ def recorded(layout: Layout) -> CompleteRun:
     if (summary.run_id, summary.status) != (layout.run_id, COMPLETE):
         raise UnusableRunError("its summary.json is not that of a complete run")
     base_url = str(settings.get(BASE_URL, ""))
-    return CompleteRun(layout, told_by(summary), base_url, summary.session.ended_at, bounds)
+    return CompleteRun(layout, _facts(summary), base_url, summary.session.ended_at, bounds)
 
 
-def told_by(summary: _Summary | Summary) -> RunFacts:
-    """What the run of this summary says of itself."""
+def _facts(summary: _Summary | Summary) -> RunFacts:
     return RunFacts(
         summary.run_id, summary.run_date, summary.rows.unique_numbers, tuple(summary.endpoints)
     )
 
 
-def opened(layout: Layout, tables: Sequence[str]) -> tuple[RunTables, str]:
-    """The run's shards and the digest of these tables, whose files are what was written.
+def opened(run: CompleteRun, tables: Sequence[str]) -> tuple[RunTables, str]:
+    """The run's tables and a digest of those named, whose files are what was written.
 
     Raises ``UnusableRunError``.
     """
-    manifest = _manifest(layout)
-    listed = [file for file in own_files(layout, manifest) if file.table in tables]
-    found, _ = files_check(layout, listed, lambda: None)
-    for difference in found.differences:
-        raise UnusableRunError(f"{difference.where}: {difference.what}")
-    digest = hashlib.sha256("".join(f"{f.path} {f.sha256}\n" for f in listed).encode())
-    try:
-        return RunTables(layout, manifest.shards), digest.hexdigest()
-    except DamagedPartError as error:
-        raise UnusableRunError(str(error)) from error
-
-
-def _manifest(layout: Layout) -> Manifest:
-    manifest = read_manifest(layout)
-    for difference in marker_check(layout).differences:
+    manifest = read_manifest(run.layout)
+    for difference in marker_check(run.layout).differences:
         raise UnusableRunError(f"{difference.where}: {difference.what}")
     if manifest is None or not manifest.shards:
         raise UnusableRunError("its manifest.json cannot be read")
@@ -127,7 +107,15 @@ def _manifest(layout: Layout) -> Manifest:
         raise UnusableRunError(
             f"it has schema version {manifest.schema_version}, {SCHEMA_VERSION} can be compared"
         )
-    return manifest
+    listed = [file for file in own_files(run.layout, manifest) if file.table in tables]
+    found, _ = files_check(run.layout, listed, lambda: None)
+    for difference in found.differences:
+        raise UnusableRunError(f"{difference.where}: {difference.what}")
+    digest = hashlib.sha256("".join(f"{f.path} {f.sha256}\n" for f in listed).encode())
+    try:
+        return RunTables(run.facts, run.layout, manifest.shards), digest.hexdigest()
+    except DamagedPartError as error:
+        raise UnusableRunError(str(error)) from error
 
 
 FIRST_RUN = ""
@@ -144,70 +132,76 @@ class Previous(msgspec.Struct, frozen=True):
     unusable: str = ""
 
 
-def previous_run(record: Path, layout: Layout, told: RunFacts, base_url: str) -> Previous:
-    """What the file ``record`` says, or else what is decided now and written there."""
-    if record.exists():
-        return read_record(record, Previous)
-    decided = _decide(layout, told, base_url)
-    write_record(record, decided)
-    return decided
+class CurrentRun(NamedTuple):
+    """A run whose results and lookups are written, in ``parts`` that hold its ``shards``."""
+
+    layout: Layout
+    facts: RunFacts
+    base_url: str
+    shards: int
+    parts: int
+    record: Path
+    """The file of its state that says which run is the previous one."""
 
 
-def open_previous(layout: Layout, previous: Previous) -> tuple[RunFacts, RunTables]:
-    """The previous run's lookups, if they are what they were. Raises ``UnusableRunError``."""
-    earlier = layout_of_run(layout.folder, previous.run_id)
+def previous_run(run: CurrentRun) -> Previous:
+    """The run that ``run.record`` names, or else one that is chosen now and recorded there."""
+    if run.record.exists():
+        return read_record(run.record, Previous)
+    chosen = Previous()
+    latest = _latest(run.layout, run.facts, run.base_url)
+    if latest is not None:
+        run_id = latest.facts.run_id
+        try:
+            chosen = Previous(run_id, opened(latest, [LOOKUPS])[1])
+        except UnusableRunError as error:
+            chosen = Previous(run_id, unusable=str(error))
+    write_record(run.record, chosen)
+    return chosen
+
+
+def open_previous(layout: Layout, previous: Previous) -> RunTables:
+    """The previous run's tables, if its lookups are what they were. Raises ``UnusableRunError``."""
     if previous.unusable:
         raise UnusableRunError(previous.unusable)
-    told = recorded(earlier).told
-    side, digest = opened(earlier, [LOOKUPS])
+    earlier = recorded(layout_of_run(layout.folder, previous.run_id))
+    tables, digest = opened(earlier, [LOOKUPS])
     if digest != previous.lookups_sha256:
         raise UnusableRunError("it has been written anew since, with other lookups")
-    return told, side
+    return tables
 
 
 def summary_before(layout: Layout, summary: Summary) -> Summary | None:
     """The summary of the latest complete run that had ended when this one ended; None: no such run.
 
-    What cannot be read is passed over: it is another run's, and ``validate`` tells of it.
+    A run that cannot be read is passed over: reporting it is the business of ``validate``.
     """
     base_url = str(summary.settings.get(BASE_URL, ""))
-    latest = _latest(layout, told_by(summary), base_url, summary.session.ended_at)
+    latest = _latest(layout, _facts(summary), base_url, summary.session.ended_at)
     try:
         return read_summary(latest.layout.summary) if latest else None
     except OutputError:
         return None
 
 
-def _decide(layout: Layout, told: RunFacts, base_url: str) -> Previous:
-    latest = _latest(layout, told, base_url)
-    if latest is None:
-        return Previous()
-    run_id = latest.told.run_id
-    try:
-        _, digest = opened(latest.layout, [LOOKUPS])
-    except UnusableRunError as error:
-        return Previous(run_id, unusable=str(error))
-    return Previous(run_id, digest)
-
-
 def _latest(
-    layout: Layout, told: RunFacts, base_url: str, by: datetime | None = None
+    layout: Layout, facts: RunFacts, base_url: str, by: datetime | None = None
 ) -> CompleteRun | None:
     """The complete run with the latest date, then the latest end, that can be compared with.
 
     ``by``: it had ended by then.
     """
     for _, run_ids in groupby(_older_runs(layout), key=_date):
-        runs = [r for r in map(_recorded, (layout_of_run(layout.folder, n) for n in run_ids)) if r]
         fitting = [
             run
-            for run in runs
-            if run.base_url == base_url
-            and {*run.told.endpoints} & {*told.endpoints}
+            for run in map(_recorded, (layout_of_run(layout.folder, name) for name in run_ids))
+            if run
+            and run.base_url == base_url
+            and {*run.facts.endpoints} & {*facts.endpoints}
             and (by is None or run.ended_at <= by)
         ]
         if fitting:
-            return max(fitting, key=lambda run: (run.ended_at, run.told.run_id))
+            return max(fitting, key=lambda run: (run.ended_at, run.facts.run_id))
     return None
 
 
@@ -230,68 +224,49 @@ def _date(run_id: str) -> str:
     return run_id[:8]
 
 
-# Writes a run's table of changes since the previous complete run of its output folder.
-
-
-class CurrentRun(NamedTuple):
-    """A run whose results and lookups are written, in ``parts`` that hold its ``shards``."""
-
-    layout: Layout
-    told: RunFacts
-    base_url: str
-    shards: int
-    parts: int
-    record: Path
-    """The file of its state that says which run is the previous one."""
-
-
 def write_changes(
-    tonight: CurrentRun, bounds: Cohorts, output: Output, shard_of: ShardOf, watch: RunEvents
+    run: CurrentRun, bounds: Cohorts, output: Output, watch: RunEvents
 ) -> Changes | None:
-    """The table of changes and its figures; None, and no table, where there is no earlier run.
+    """Writes the run's table of changes since the previous one, and returns its figures.
 
-    An earlier run that cannot be read any more is no failure of this one: a note says so. Raises
-    ``Stopped`` between two shards if the watcher wants that.
+    None, and no table, where there is no earlier run. One that cannot be read any more is no
+    failure of this run: a note says so. Raises ``Stopped`` between two shards if the watcher
+    wants that.
     """
-    previous = previous_run(tonight.record, tonight.layout, tonight.told, tonight.base_url)
+    previous = previous_run(run)
     if previous.run_id == FIRST_RUN:
         return None
     try:
-        told, side = open_previous(tonight.layout, previous)
-        later = (tonight.told, RunTables(tonight.layout, tonight.shards))
-        watch.progress.stage("comparing", total=tonight.shards)
+        earlier = open_previous(run.layout, previous)
+        later = RunTables(run.facts, run.layout, run.shards)
+        watch.progress.stage("comparing", total=run.shards)
         with feed_of(
-            (told, side),
-            later,
-            bounds,
-            shard_of=shard_of,
-            scratch=tonight.layout.run,
-            on_shard=watch.advance,
+            earlier, later, bounds, scratch=run.layout.run, on_shard=watch.advance
         ) as feed:
-            for part in range(tonight.parts):
-                _write_part(tonight, part, feed, output)
+            for part in range(run.parts):
+                _write_part(run, part, feed, output)
     except (UnusableRunError, DamagedPartError) as error:
         watch.progress.note(
             f"no changes are told: the previous run {previous.run_id} cannot be compared with, "
             f"for {error}"
         )
         return None
-    if left_out := shared_endpoints(told, tonight.told)[1]:
+    if left_out := shared_endpoints(earlier.facts, run.facts)[1]:
         watch.progress.note(
-            f"changes since run {told.run_id} leave out what only one of the two runs asked: "
+            f"changes since run {previous.run_id} leave out what only one of the two runs asked: "
             f"{', '.join(left_out)}"
         )
     return feed.changes
 
 
-def _write_part(tonight: CurrentRun, part: int, feed: ChangeFeed, output: Output) -> None:
+def _write_part(run: CurrentRun, part: int, feed: ChangeFeed, output: Output) -> None:
     """The part that holds the changes of the same shards as that part of the other tables."""
-    layout, shards = tonight.layout, range(part, tonight.shards, tonight.parts)
+    shards = range(part, run.shards, run.parts)
     if len(shards) == 1:
         frame = feed.shard(part)
         if part == 0 or frame.height:
-            layout.write_part(CHANGES, part, frame, output)
+            run.layout.write_part(CHANGES, part, frame, output)
         return
-    with layout.growing_part(CHANGES, part, tonight.shards, output) as growing:
+    with run.layout.growing_part(CHANGES, part, run.shards, output) as growing:
         for shard in shards:
             growing.add(feed.shard(shard))

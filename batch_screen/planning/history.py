@@ -7,7 +7,6 @@ Streams: of an earlier run one batch at a time is in memory, and of a shard its 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,8 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from batch_screen.model import Endpoint, OutcomeKind
-from batch_screen.runs.layout import LOOKUPS, Layout, is_run_id, layout_of_run
+from batch_screen.planning.shards import MOST_FILES
+from batch_screen.runs.layout import LOOKUPS, Layout, is_run_id, layout_of_run, row_groups
 from batch_screen.schema import INSTANT, LOOKUP, Column, conform, dtypes
 from batch_screen.storage.atomic import sha256_of, write_frame
 from batch_screen.storage.partition import HELD_BYTES, PartitionedWriter
@@ -46,18 +46,17 @@ KNOWN = (
 )
 """For a number and endpoint the last success of all, and the last one that may be reused."""
 
-_MOST_FILES = 128
 _KEY = ["e164", "endpoint", "reusable"]
 
 
 class Shards(NamedTuple):
-    """Where what is known is to lie."""
+    """The shards of a plan, and where the history of each is to lie."""
 
     number: int
     place: pl.Expr
     """The shard of a row's number."""
     path: Callable[[int], Path]
-    """Where what is known of a shard's numbers goes to."""
+    """The file for the history of a shard's numbers."""
     numbers: Callable[[int], pl.DataFrame]
     """A shard's numbers, each once, in a column ``e164``."""
 
@@ -70,23 +69,21 @@ def write_history(
     The batches have the columns ``KNOWN``, and may hold others' numbers and older rows. What
     grows meanwhile lies in ``folder`` and goes again.
     """
-    each = -(-shards.number // _MOST_FILES)  # shards whose rows go to the same file at first
-    groups = [folder / f"group-{n:05d}.spool" for n in range(-(-shards.number // each))]
-    _deal(batches, groups, shards.place // each, held_bytes)
+    # More files must not be open at once. Both counts are powers of two, so a file holds the rows
+    # of whole shards; each of these reads the file for its own.
+    count = min(shards.number, MOST_FILES)
+    files = [folder / f"history-{n:05d}.spool" for n in range(count)]
+    with PartitionedWriter(files, shards.place % count, held_bytes) as writer:
+        for batch in batches:
+            writer.add(conform(batch, KNOWN))
     digests: dict[int, str] = {}
-    for group, path in enumerate(groups):
-        first = group * each
-        spools = [path]
-        if each > 1:
-            spools = [folder / f"shard-{n:05d}.spool" for n in range(each)]
-            _deal(_row_groups(path), spools, shards.place - first, held_bytes)
-        for shard, spool in enumerate(spools, first):
-            known = _newest(spool, shards.numbers(shard)) if shard < shards.number else None
-            if known is not None and known.height:
-                write_frame(shards.path(shard), known)
-                digests[shard] = sha256_of(shards.path(shard))
-            _remove(spool)
-        _remove(path)
+    for shard in range(shards.number):
+        known = _newest(files[shard % count], shards.numbers(shard))
+        if known.height:
+            write_frame(shards.path(shard), known)
+            digests[shard] = sha256_of(shards.path(shard))
+    for file in files:
+        file.unlink(missing_ok=True)
     return digests
 
 
@@ -117,35 +114,14 @@ def is_reusable(
     return is_recent & (window.is_null() | (window == window_minutes))
 
 
-def _deal(
-    batches: Iterable[pl.DataFrame], paths: list[Path], way: pl.Expr, held_bytes: int
-) -> None:
-    with PartitionedWriter(paths, way, held_bytes) as dealer:
-        for batch in batches:
-            dealer.add(conform(batch, KNOWN))
-
-
-def _row_groups(path: Path) -> Iterator[pl.DataFrame]:
-    if not path.exists():
-        return
-    with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            yield pl.DataFrame(file.read_row_group(group))
-
-
-def _newest(spool: Path, numbers: pl.DataFrame) -> pl.DataFrame:
+def _newest(file: Path, numbers: pl.DataFrame) -> pl.DataFrame:
     """The newest rows of these numbers; a row group at a time."""
     known = pl.DataFrame(schema=dtypes(KNOWN))
-    for group in _row_groups(spool):
+    for group in row_groups(file) if file.exists() else ():
         ours = conform(group, KNOWN).join(numbers, on="e164", how="semi")
         both = pl.concat([known, ours]).sort("responded_at", descending=True, maintain_order=True)
         known = both.unique(_KEY, keep="first", maintain_order=True)
     return known.sort(_KEY)
-
-
-def _remove(path: Path) -> None:
-    with suppress(FileNotFoundError):
-        path.unlink()
 
 
 # What complete runs in the same output folder have answered, batch by batch, the newest first.

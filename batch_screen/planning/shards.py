@@ -1,8 +1,8 @@
 """The plan: accepted rows in shards, rejects apart, and the lookups that follow from them.
 
 Streams in, so an input may be larger than memory. The plan folder appears whole or not at
-all; its presence says that planning is done. Knows neither journal nor network: what is
-finished already is told to it.
+all; its presence says that planning is done. Knows neither journal nor network: the keys of
+finished lookups are passed in.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from batch_screen.storage.records import check_file, read_frame, read_record, wr
 
 MAX_SHARDS = 128 * 128
 
-_MOST_FILES = 128
-"""As many files are open at once; far below every system's limit."""
+MOST_FILES = 128
+"""As many files are open at once, a power of two; far below every system's limit."""
 
 _ROOM = 1.25
-"""Shards may be so much fuller than they should before all rows are dealt out once more."""
+"""Shards may be so much fuller than they should before all rows are partitioned once more."""
 
 _ROWS_AT_ONCE = 150_000
 
@@ -46,7 +46,7 @@ _UPPER_HALF = 2**32
 _CODE_LETTERS = 3
 
 Know = Callable[[Path, int], Mapping[int, str]]
-"""Writes beside so many shards what is known of their numbers; shard → SHA-256."""
+"""Writes the history of their numbers beside so many shards; shard → SHA-256."""
 
 
 def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
@@ -66,18 +66,18 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     columns, ``e164``, ``region``, ``number_type``, ``rule`` (null where rejected) and
     ``reject_reason``, ``reject_detail`` (null where accepted). ``on_rows`` hears of each
     batch's height. ``facts`` are kept with the plan. With a good guess of how many rows there
-    are, ``expected_rows``, they are written once; else they are dealt out in further passes.
-    ``held_bytes`` of rows are in memory on their way to their files. What is known of the
-    numbers already, ``know`` puts beside them.
+    are, ``expected_rows``, they are written once; else they are partitioned in further passes.
+    ``held_bytes`` of rows are in memory on their way to their files. ``know`` puts the history of
+    the numbers beside them.
     """
     growing = folder.with_name(f"{folder.name}.growing")
     with translated("write the plan to", folder):
         shutil.rmtree(growing, ignore_errors=True)
         make_folder(growing)
-        ways = first_ways(expected_rows, shard_rows)
-        how = KEPT if _holds(expected_rows, ways, shard_rows) else PASSING
-        way = shard_of(pl.col("e164"), ways)
-        accepted = PartitionedWriter(_paths(growing, ways), way, held_bytes, how)
+        count = min(MOST_FILES, shard_count(expected_rows, shard_rows))
+        how = KEPT if _holds(expected_rows, count, shard_rows) else PASSING
+        shard = shard_of(pl.col("e164"), count)
+        accepted = PartitionedWriter(_paths(growing, count), shard, held_bytes, how)
         rejects = RowGroupWriter(growing / "rejects.parquet")
         reasons: dict[str, int] = {}
         with accepted, rejects:
@@ -88,7 +88,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
                 _count(reasons, turned_down)
                 on_rows(batch.height)
         shards = (
-            _shard(growing, ways, accepted.rows, shard_rows, held_bytes) if accepted.rows else []
+            _shards(growing, count, accepted.rows, shard_rows, held_bytes) if accepted.rows else []
         )
         if know is not None and shards:
             shards = _with_known(shards, know(growing, len(shards)))
@@ -108,13 +108,14 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     return plan
 
 
-def first_ways(rows: int, shard_rows: int) -> int:
-    """Into how many files so many rows are dealt out at first; each then becomes some shards.
+def shard_count(rows: int, shard_rows: int) -> int:
+    """The shards of so many rows: a power of two, so that the partitions of any two runs nest.
 
-    >>> [first_ways(rows, 100) for rows in (0, 100, 101, 12_800, 12_801, 10**9)]
-    [1, 1, 2, 128, 128, 128]
+    >>> [shard_count(rows, 100) for rows in (0, 100, 101, 401, 12_801, 10**9)]
+    [1, 1, 2, 8, 256, 16384]
     """
-    return max(1, min(_MOST_FILES, -(-rows // shard_rows)))
+    wanted = -(-rows // shard_rows)
+    return min(MAX_SHARDS, 1 << max(0, wanted - 1).bit_length())
 
 
 def read_plan(folder: Path) -> Plan | None:
@@ -227,23 +228,25 @@ def _count(reasons: dict[str, int], turned_down: pl.DataFrame) -> None:
         reasons[reason] = reasons.get(reason, 0) + rows
 
 
-def _shard(folder: Path, ways: int, rows: int, shard_rows: int, held_bytes: int) -> list[ShardPlan]:
-    """Deals the rows out again until no file holds too many; each is then a shard."""
-    while not _holds(rows, ways, shard_rows) and ways < MAX_SHARDS:
-        further = min(first_ways(-(-rows // ways), shard_rows), MAX_SHARDS // ways)
-        split = partial(_split, folder, ways=ways, further=further, held_bytes=held_bytes // 2)
-        with ordered_map(split, range(ways)) as done:
+def _shards(
+    folder: Path, count: int, rows: int, shard_rows: int, held_bytes: int
+) -> list[ShardPlan]:
+    """Partitions the rows further until no file holds too many; each is then a shard."""
+    while not _holds(rows, count, shard_rows) and count < MAX_SHARDS:
+        further = min(MOST_FILES, shard_count(rows, shard_rows) // count)
+        split = partial(_split, folder, count=count, further=further, held_bytes=held_bytes // 2)
+        with ordered_map(split, range(count)) as done:
             for _ in done:
                 pass
-        ways *= further
-    with ordered_map(_count_shard, _paths(folder, ways)) as counted:
+        count *= further
+    with ordered_map(_count_shard, _paths(folder, count)) as counted:
         return list(counted)
 
 
-def _holds(rows: int, ways: int, shard_rows: int) -> bool:
+def _holds(rows: int, count: int, shard_rows: int) -> bool:
     """Whether so many files can be the shards of so many rows."""
-    room = _ROOM if ways > 1 else 1
-    return rows <= room * ways * shard_rows
+    room = _ROOM if count > 1 else 1
+    return rows <= room * count * shard_rows
 
 
 def _with_known(shards: list[ShardPlan], digests: Mapping[int, str]) -> list[ShardPlan]:
@@ -253,20 +256,20 @@ def _with_known(shards: list[ShardPlan], digests: Mapping[int, str]) -> list[Sha
     ]
 
 
-def _split(folder: Path, way: int, *, ways: int, further: int, held_bytes: int) -> None:
-    """Deals the rows of one file out to ``further`` ones, some of them at a time.
+def _split(folder: Path, shard: int, *, count: int, further: int, held_bytes: int) -> None:
+    """Partitions the rows of one file of ``count`` further, some of them at a time.
 
-    Numbers whose hash leaves ``way`` by ``ways`` leave ``way``, ``way + ways``, … by
-    ``ways * further``.
+    A number in ``shard`` of ``count`` is in ``shard``, ``shard + count``, … of
+    ``count * further``.
     """
-    path = shard_rows_path(folder, way)
+    path = shard_rows_path(folder, shard)
     source_path = path.rename(path.with_suffix(".whole"))
-    paths = [shard_rows_path(folder, way + part * ways) for part in range(further)]
-    dealer = PartitionedWriter(paths, shard_of(pl.col("e164"), ways * further) // ways, held_bytes)
+    paths = [shard_rows_path(folder, shard + part * count) for part in range(further)]
+    part = shard_of(pl.col("e164"), count * further) // count
     source = pl.scan_parquet(source_path)
-    with dealer:
+    with PartitionedWriter(paths, part, held_bytes) as writer:
         for first in range(0, pq.read_metadata(source_path).num_rows, _ROWS_AT_ONCE):
-            dealer.add(source.slice(first, _ROWS_AT_ONCE).collect())
+            writer.add(source.slice(first, _ROWS_AT_ONCE).collect())
     source_path.unlink()
 
 

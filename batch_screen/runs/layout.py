@@ -7,7 +7,7 @@ unfinished parts lie in the run's own folder.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -206,7 +206,3 @@ def _latest(out: Path) -> str:
         f"{out}: no latest.json, so no run was completed there; check the path, or name a run with "
         "--run"
     )
-
-
-ShardOf = Callable[[pl.Expr, int], pl.Expr]
-"""Gives the shard of each number, of a number of shards."""

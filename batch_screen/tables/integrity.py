@@ -169,7 +169,7 @@ def _manifest_faults(layout: Layout, manifest: Manifest | None) -> Iterator[str]
             f"{SCHEMA_VERSION}: validate with the version that wrote the run"
         )
     if manifest.shards < 1:
-        yield "it does not say into how many shards the numbers were dealt out"
+        yield "it does not say into how many shards the numbers were partitioned"
     paths = [file.path for file in manifest.files]
     yield from (
         f"{path} is listed twice" for path in sorted({p for p in paths if paths.count(p) > 1})

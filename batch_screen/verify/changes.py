@@ -15,8 +15,8 @@ import polars as pl
 from polars import col
 
 from batch_screen.comparison.feed import RunTables, Unit, feed_of, units
-from batch_screen.comparison.previous import CompleteRun, UnusableRunError, opened, recorded
-from batch_screen.planning.shards import shard_of
+from batch_screen.comparison.previous import UnusableRunError, opened, recorded
+from batch_screen.config.screening import Cohorts
 from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout, is_run_id, layout_of_run
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import dtypes
@@ -57,16 +57,17 @@ def changes_check(
 
 def _compare(layout: Layout, changes: Changes, found: list[Difference]) -> str:
     """Adds what differs to ``found``; returns what the table could be held against."""
-    run, (tables, _) = recorded(layout), opened(layout, [CHANGES])
+    run = recorded(layout)
+    tables, _ = opened(run, [CHANGES])
     found += _own_differences(tables, changes)
     earlier = _earlier(layout, changes)
     if isinstance(earlier, str):
         return f"changes agree with lookups and summary.json (the earlier run: {earlier})"
-    found += _recounted_differences(earlier, (run, tables), changes)
+    found += _recounted_differences(earlier, tables, run.bounds, changes)
     return f"changes, recounted from the lookups of run {changes.since_run} too"
 
 
-def _earlier(layout: Layout, changes: Changes) -> tuple[CompleteRun, RunTables] | str:
+def _earlier(layout: Layout, changes: Changes) -> RunTables | str:
     """The earlier run, or why it cannot be read."""
     if not is_run_id(changes.since_run):
         return "its name is no run's"
@@ -74,7 +75,7 @@ def _earlier(layout: Layout, changes: Changes) -> tuple[CompleteRun, RunTables] 
     if not earlier.run.is_dir():
         return "it is not there any more"
     try:
-        return recorded(earlier), opened(earlier, [LOOKUPS])[0]
+        return opened(recorded(earlier), [LOOKUPS])[0]
     except UnusableRunError as error:
         return str(error)
 
@@ -124,18 +125,17 @@ def _rules(run_id: str, changes: Changes) -> list[Rule]:
 
 
 def _recounted_differences(
-    earlier: tuple[CompleteRun, RunTables], later: tuple[CompleteRun, RunTables], changes: Changes
+    earlier: RunTables, later: RunTables, bounds: Cohorts, changes: Changes
 ) -> Iterator[Difference]:
     """What differs from a comparison that is made anew."""
-    layout, shards = later[1].layout, later[1].shards
+    layout, shards = later.layout, later.shards
     rows = units(layout, CHANGES, shards)
     with (
         TemporaryDirectory(prefix="batch-screen-") as scratch,
         feed_of(
-            (earlier[0].told, earlier[1]),
-            (later[0].told, later[1]),
-            later[0].bounds,
-            shard_of=shard_of,
+            earlier,
+            later,
+            bounds,
             scratch=Path(scratch),
             on_shard=lambda _: None,
         ) as feed,

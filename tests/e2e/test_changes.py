@@ -67,7 +67,7 @@ class Nights:
 
 @pytest.fixture(scope="module")
 def nights(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Lists that differ a little, dealt out into different numbers of shards."""
+    """Lists that differ a little, partitioned into different numbers of shards."""
     folder = tmp_path_factory.mktemp("changes")
     before, after = [*LONDON, *BERLIN[:-10]], [*LONDON, *BERLIN[10:]]
     with new_sandbox(population=QUIET) as server, pytest.MonkeyPatch.context() as patch:

@@ -185,7 +185,7 @@ def test_many_shards_give_the_rows_of_one(tmp_path: Path) -> None:
     one = screen(job(path, "one"))
     many = screen(job(path, "many", output={"shard_lookups": 2000}))
     assert len(one.layout.parts(RESULTS)) == 1
-    assert len(many.layout.parts(RESULTS)) == 3
+    assert len(many.layout.parts(RESULTS)) == 4
     assert_same(tables(many), tables(one))
     unsorted = pl.read_parquet(one.layout.parts(RESULTS)[0])["row_index"]
     assert unsorted.is_sorted(), "a small input keeps its order"
@@ -197,11 +197,11 @@ def test_many_shards_in_few_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     rows = [f"c{i},{'x' if i % 9 == 0 else f'07700 900{i * 7 % 150:03d}'}" for i in range(5200)]
     path.write_text("\n".join(["id,phone", *rows]) + "\n", encoding="utf-8")
     one = screen(job(path, "one"))
-    monkeypatch.setattr(shards, "_MOST_FILES", 4)
+    monkeypatch.setattr(shards, "MOST_FILES", 4)
     monkeypatch.setattr("batch_screen.commands.write.MANY_SHARDS", 4)
     monkeypatch.setattr("batch_screen.commands.write.SHARDS_OF_A_PART", 4)
     many = screen(job(path, "many", output={"shard_lookups": 1000}))
-    assert [len(many.layout.parts(name)) for name in TABLES] == [3, 3, 3]
+    assert [len(many.layout.parts(name)) for name in TABLES] == [4, 4, 4]
     assert_same(tables(many), tables(one))
     found = validate(tmp_path / "many")
     assert found.is_whole, found

@@ -1,31 +1,27 @@
-"""Feeds of runs that were dealt out into any numbers of shards."""
+"""Feeds of runs whose numbers are partitioned into any numbers of shards."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from math import gcd
 from pathlib import Path
 from random import Random
 
 import polars as pl
-import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from batch_screen.comparison.changes import changed, paired
 from batch_screen.comparison.feed import (
-    MOST_READS,
     ChangeFeed,
     RunFacts,
     RunTables,
     Unit,
     feed_of,
     shared_endpoints,
-    ways_to_deal,
+    units,
 )
+from batch_screen.comparison.previous import opened, recorded
 from batch_screen.config.screening import Cohorts
 from batch_screen.config.sections import Output
 from batch_screen.planning.shards import shard_of
@@ -81,11 +77,8 @@ def written(
             with layout.growing_part(table, part, shards, Output()) as spool:
                 for shard in range(part, shards, shards // held):
                     spool.add(frame.filter(lies_in == shard))
-    return RunTables(layout, shards)
-
-
-def told(night: int, numbers: int) -> RunFacts:
-    return RunFacts(RUNS[night], DAYS[night], numbers, (CHECK.value, DATE.value))
+    facts = RunFacts(RUNS[night], DAYS[night], numbers.height, (CHECK.value, DATE.value))
+    return RunTables(facts, layout, shards)
 
 
 @contextmanager
@@ -93,17 +86,9 @@ def fed(
     folder: Path,
     earlier: RunTables,
     later: RunTables,
-    sizes: tuple[int, int],
     on_shard: Callable[[int], None] = lambda _: None,
 ) -> Iterator[ChangeFeed]:
-    with feed_of(
-        (told(0, sizes[0]), earlier),
-        (told(1, sizes[1]), later),
-        Cohorts(),
-        shard_of=shard_of,
-        scratch=folder,
-        on_shard=on_shard,
-    ) as feed:
+    with feed_of(earlier, later, Cohorts(), scratch=folder, on_shard=on_shard) as feed:
         yield feed
 
 
@@ -122,7 +107,7 @@ def test_the_feed_is_a_join_of_all_lookups(tmp_path: Path, seed: int) -> None:
     runs = [written(tmp_path, n, lookups[n], shards[n], held[n]) for n in (0, 1)]
     sizes = [frame["e164"].n_unique() for frame in lookups]
     heard: list[int] = []
-    with fed(tmp_path, runs[0], runs[1], (sizes[0], sizes[1]), heard.append) as feed:
+    with fed(tmp_path, runs[0], runs[1], heard.append) as feed:
         frames, changes = list(feed.frames()), feed.changes
     expected, compared = joined(lookups[0], lookups[1])
     found = pl.concat(frames).sort("e164", "endpoint")
@@ -166,13 +151,13 @@ def joined(before: pl.DataFrame, after: pl.DataFrame) -> tuple[pl.DataFrame, int
 
 def test_a_run_against_itself_changes_nothing(tmp_path: Path) -> None:
     side = written(tmp_path, 1, answered({i: i % 4 for i in range(200)}, 1), 3)
-    with fed(tmp_path, side, side, (200, 200)) as feed:
+    with fed(tmp_path, side, side) as feed:
         assert [frame.height for frame in feed.frames()] == [0, 0, 0]
         assert {n for counts in feed.changes.endpoints.values() for n in counts.values()} == {0}
         assert feed.changes.numbers_compared == 200
 
 
-@pytest.mark.parametrize("shards", [(8, 8), (8, 4), (3, 8), (8, 5), (128, 1)])
+@pytest.mark.parametrize("shards", [(8, 8), (8, 4), (4, 8), (128, 1), (12, 8), (5, 7)])
 @pytest.mark.parametrize("held", [(4, 4), (4, 1), (1, 4)])
 def test_parts_that_hold_several_shards(
     tmp_path: Path, shards: tuple[int, int], held: tuple[int, int]
@@ -182,30 +167,28 @@ def test_parts_that_hold_several_shards(
         written(tmp_path, n, nights[n], shards[n], held[n] if shards[n] % held[n] == 0 else 1)
         for n in (0, 1)
     ]
-    with fed(tmp_path, sides[0], sides[1], (150, 150)) as feed:
+    with fed(tmp_path, sides[0], sides[1]) as feed:
         found = pl.concat(feed.frames()).sort("e164", "endpoint")
     assert found["e164"].to_list() == changed(paired(*nights))["e164"].to_list()
     assert found.height > 100
 
 
-def test_few_rows_are_in_memory_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No frame that is joined has more rows than a shard, whatever the other run looks like."""
-    nights = [answered(dict.fromkeys(range(3000), n), n) for n in (0, 1)]
-    sides = [written(tmp_path, 0, nights[0], 2), written(tmp_path, 1, nights[1], 30)]
-    assert ways_to_deal(2, 30) == 30
-    largest = max(f.height for s in range(30) if (f := sides[1].lookups(s, [CHECK.value])).height)
-    heights: list[int] = []
-    read = pq.ParquetFile.read_row_group
+@pytest.mark.parametrize(("shards", "later_shards"), [(2, 32), (32, 2), (8, 8)])
+def test_few_shards_of_the_earlier_run_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards: int, later_shards: int
+) -> None:
+    """One for each shard of the later run, or those that nest in it."""
+    earlier = written(tmp_path, 0, answered(dict.fromkeys(range(300), 0), 0), shards)
+    read: list[Path] = []
 
-    def noting(self: pq.ParquetFile, *args: object, **kwargs: object) -> object:
-        table = read(self, *args, **kwargs)
-        heights.append(table.num_rows)
-        return table
+    def noting(unit: Unit, _: object) -> list[pl.DataFrame]:
+        read.append(unit.path)
+        return []
 
-    with fed(tmp_path, sides[0], sides[1], (3000, 3000)) as feed:
-        monkeypatch.setattr(pq.ParquetFile, "read_row_group", noting)
-        assert sum(frame.height for frame in feed.frames()) == feed.changes.numbers_compared * 2
-    assert max(heights) <= 2 * largest
+    monkeypatch.setattr(Unit, "frames", noting)
+    for shard in range(later_shards):
+        earlier.lookups_of(pl.Series("e164", [], pl.String), shard, later_shards)
+    assert len(read) == max(shards, later_shards)
 
 
 def test_what_only_one_run_asked_is_named() -> None:
@@ -217,21 +200,11 @@ def test_what_only_one_run_asked_is_named() -> None:
     )
 
 
-@given(st.integers(1, 600), st.integers(1, 600))
-def test_no_file_is_read_often_and_dealt_files_fit_the_later_run(earlier: int, later: int) -> None:
-    ways = ways_to_deal(earlier, later)
-    if ways == 0:
-        assert later // gcd(earlier, later) <= MOST_READS
-    else:
-        assert later % ways == 0
-        assert ways <= 128
-
-
 def test_a_shard_has_its_lookups_and_the_regions_of_its_numbers(tmp_path: Path) -> None:
     night = Night(tmp_path, endpoints=[CHECK, DATE])
     night.report()
     shards = len(night.plan.shards)
-    side = RunTables(night.layout, shards)
+    side, _ = opened(recorded(night.layout), [LOOKUPS, RESULTS])
     for shard in range(shards):
         numbers = side.regions(shard)
         assert numbers.height == night.plan.shards[shard].unique_numbers
@@ -240,7 +213,6 @@ def test_a_shard_has_its_lookups_and_the_regions_of_its_numbers(tmp_path: Path) 
         assert sorted(lookups["e164"]) == sorted(numbers["e164"])
         assert set(lookups["endpoint"]) == {DATE.value}
     assert side.lookups(shards, [DATE.value]).is_empty()
-    assert sum(frame.height for frame in side.all_lookups()) == 240
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
@@ -252,4 +224,4 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         list(Unit(path).frames())
     assert caught.value.where == path.name
     with pytest.raises(DamagedPartError):
-        RunTables(night.layout, len(night.plan.shards))
+        units(night.layout, LOOKUPS, len(night.plan.shards))

@@ -232,8 +232,8 @@ def test_a_run_is_what_its_summary_tells(tmp_path: Path) -> None:
     night = Night(tmp_path, endpoints=[CHECK, DATE], settings=settings)
     night.report()
     found = recorded(night.layout)
-    assert found.told.endpoints == (CHECK.value, DATE.value)
-    assert (found.told.run_id, found.told.unique_numbers) == (night.run.run_id, 120)
+    assert found.facts.endpoints == (CHECK.value, DATE.value)
+    assert (found.facts.run_id, found.facts.unique_numbers) == (night.run.run_id, 120)
     assert found.bounds == settings.cohorts
     assert found.base_url == settings.api.base_url
 
@@ -250,11 +250,12 @@ def test_a_summary_that_cannot_be_read_is_of_no_use(tmp_path: Path, content: byt
 def test_a_run_is_opened_only_if_its_marker_and_digests_fit(tmp_path: Path) -> None:
     night = Night(tmp_path)
     night.report()
-    side, digest = opened(night.layout, [LOOKUPS])
+    run = recorded(night.layout)
+    side, digest = opened(run, [LOOKUPS])
     assert (side.shards, len(digest)) == (len(night.plan.shards), 64)
     night.layout.marker.write_bytes(b"x")
     with pytest.raises(UnusableRunError, match="_SUCCESS"):
-        opened(night.layout, [LOOKUPS])
+        opened(run, [LOOKUPS])
     night.layout.marker.unlink()
     with pytest.raises(UnusableRunError, match="not complete"):
         recorded(night.layout)

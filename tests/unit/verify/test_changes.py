@@ -165,13 +165,13 @@ def test_the_risk_is_recomputed(run: WholeRun) -> None:
 
 
 def test_parts_of_several_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write, "MANY_SHARDS", 3)
-    monkeypatch.setattr(write, "SHARDS_OF_A_PART", 3)
+    monkeypatch.setattr(write, "MANY_SHARDS", 4)
+    monkeypatch.setattr(write, "SHARDS_OF_A_PART", 4)
     first, second = two_nights(tmp_path)
     shards = len(second.plan.shards)
-    assert shards % 3 == 0
+    assert shards % 4 == 0
     whole = WholeRun(second.layout)
-    assert [len(second.layout.parts(t)) for t in (CHANGES, LOOKUPS)] == [shards // 3] * 2
+    assert [len(second.layout.parts(t)) for t in (CHANGES, LOOKUPS)] == [shards // 4] * 2
     assert whole.validate().is_whole
     assert "recounted" in check_of(whole).claim
     whole.rewrite(CHANGES, lambda f: f.head(f.height - 1))
