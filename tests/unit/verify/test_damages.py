@@ -6,13 +6,14 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from click.testing import CliRunner
 
 from batch_screen.cli.validate import validate
 from batch_screen.model import Endpoint
@@ -68,10 +69,13 @@ def run(original: WholeRun, tmp_path: Path) -> WholeRun:
 
 def validated(run: WholeRun) -> tuple[int, Any]:
     """The exit code, and the checks as ``validate --json`` has them."""
-    arguments = [str(run.layout.run), "--json"]
-    done = CliRunner().invoke(validate, arguments, standalone_mode=False)
-    [found] = json.loads(done.stdout.replace(run.layout.run_id, "RUN"))
-    return done.return_value, found["checks"]
+    folder = str(run.layout.run)
+    with redirect_stdout(StringIO()) as printed:
+        code = validate(
+            folders=(folder,), run_id=None, every=False, ignore_modes=False, as_json=True
+        )
+    [found] = json.loads(printed.getvalue().replace(run.layout.run_id, "RUN"))
+    return code, found["checks"]
 
 
 def differences(checks: Any) -> Found:
