@@ -45,6 +45,7 @@ from batch_screen.profile.facts import (
 )
 from batch_screen.profile.files import CSV, TEXT
 from batch_screen.profile.regions import Ground
+from batch_screen.reports.words import parted
 from batch_screen.runs.events import RunEvents
 
 _FILES = 5
@@ -88,15 +89,18 @@ def check(*, rejects: Path | None, as_json: bool, **options: Any) -> None:
 
 
 def check_block(found: CheckReport, rejects_file: Path | None = None) -> str:
-    """What an audit found, and what to fix first."""
+    """What the lists hold, and what to fix first."""
     many = len(found.files) > 1
+    sums = f"{found.rows:,} = {found.accepted:,} accepted and {found.rejected:,} rejected"
+    region = f"; {found.default_region} where a row names no region" if found.default_region else ""
+    rules = ", ".join(f"{each.name} {each.count:,}" for each in found.rules)
     lines = [
         "check: nothing was sent",
         "",
         *_files(found.files),
-        *_rows(found),
+        *labelled("rows", f"{sums}{region}"),
         *_numbers(found.numbers),
-        *_rules(found.rules),
+        *(labelled("read as", rules) if rules else []),
         *apart(_rejects(found, many=many)),
         *_ambiguous(found.rejects, many=many),
         *apart(_damage(found.damage)),
@@ -125,15 +129,12 @@ def _format(file: FileFacts) -> str:
         return f"Parquet{packed}"
     header = "a header" if file.has_header else "no header"
     delimiter = _DELIMITERS.get(file.delimiter, file.delimiter)
-    return f"CSV{packed}, {_encoding(file)}, {delimiter}, {header}"
-
-
-def _encoding(file: FileFacts) -> str:
-    misread = ", with misread letters" if file.is_misread else ""
+    encoding = file.encoding
+    for name, shown in (("windows", "Windows"), ("utf", "UTF"), ("ascii", "ASCII")):
+        encoding = encoding.replace(name, shown)
     guess = " (as it is no UTF-8)" if file.encoding == "windows-1252" else ""
-    return file.encoding.replace("windows", "Windows").replace("utf", "UTF").replace(
-        "ascii", "ASCII"
-    ) + (guess + misread)
+    misread = ", with misread letters" if file.is_misread else ""
+    return f"CSV{packed}, {encoding}{guess}{misread}, {delimiter}, {header}"
 
 
 def _columns(file: FileFacts) -> str:
@@ -151,12 +152,6 @@ def _column(column: ColumnFacts, file: FileFacts) -> str:
     return f"{column.name} (the regions)" if column.role == "region" else column.name
 
 
-def _rows(found: CheckReport) -> list[str]:
-    sums = f"{found.rows:,} = {found.accepted:,} accepted and {found.rejected:,} rejected"
-    region = f"; {found.default_region} where a row names no region" if found.default_region else ""
-    return labelled("rows", sums + region)
-
-
 def _numbers(numbers: NumberFacts) -> Iterator[str]:
     text = f"{numbers.unique:,} unique, {numbers.duplicate_rows:,} rows are duplicates"
     if numbers.repeated:
@@ -166,7 +161,8 @@ def _numbers(numbers: NumberFacts) -> Iterator[str]:
         )
     yield from labelled("numbers", text)
     left = [
-        f"{counted(t.count, _place(t.name)):<{_LEFT - 7}}{t.share:>6.1%}"
+        f"{counted(t.count, 'no country' if t.name == NO_COUNTRY else t.name):<{_LEFT - 7}}"
+        f"{t.share:>6.1%}"
         for t in _main(numbers.regions)
     ]
     right = [f"{t.count:>9,}  {t.name:<20} {t.share:>6.1%}" for t in _main(numbers.types)]
@@ -174,23 +170,11 @@ def _numbers(numbers: NumberFacts) -> Iterator[str]:
         yield f"{one:<{_LEFT}}{other}".rstrip()
 
 
-def _place(region: str) -> str:
-    return "no country" if region == NO_COUNTRY else region
-
-
 def _main(tallied: Sequence[Frequency]) -> list[Frequency]:
     """The first of them, and the sum of the others."""
-    rest = tallied[_REGIONS:]
-    if len(rest) < 2:
-        return [*tallied]
-    others = Frequency(
-        f"others ({len(rest)})", sum(t.count for t in rest), sum(t.share for t in rest)
-    )
-    return [*tallied[:_REGIONS], others]
-
-
-def _rules(rules: Sequence[Frequency]) -> list[str]:
-    return labelled("read as", ", ".join(f"{t.name} {t.count:,}" for t in rules)) if rules else []
+    shown, rest = parted(tallied, _REGIONS)
+    count, share = sum(t.count for t in rest), sum(t.share for t in rest)
+    return [*shown, Frequency(f"others ({len(rest)})", count, share)] if rest else shown
 
 
 def _rejects(found: CheckReport, *, many: bool) -> Iterator[str]:
@@ -219,17 +203,14 @@ def _where(example: RejectedCell, *, many: bool) -> str:
 def _ambiguous(rejects: Sequence[Rejected], *, many: bool) -> Iterator[str]:
     for each in rejects:
         if each.reason == RejectReason.AMBIGUOUS and each.examples:
-            yield from labelled(
-                "ambiguous", "the first of them as national and international numbers:"
-            )
-            yield from aligned([_readings(example, many=many) for example in each.examples])
-
-
-def _readings(example: RejectedCell, *, many: bool) -> tuple[str, ...]:
-    """Where the row stands with its cell, then its two readings."""
-    place = f"{_where(example, many=many)}: {example.raw_masked}"
-    both = _BOTH.fullmatch(example.detail)
-    return (place, *both.groups()) if both else (place, example.detail)
+            text = "the first of them as national and international numbers:"
+            yield from labelled("ambiguous", text)
+            rows = []
+            for example in each.examples:
+                both = _BOTH.fullmatch(example.detail)
+                readings = both.groups() if both else (example.detail,)
+                rows.append((f"{_where(example, many=many)}: {example.raw_masked}", *readings))
+            yield from aligned(rows)
 
 
 def _damage(damage: Damaged) -> Iterator[str]:
@@ -260,8 +241,8 @@ def _region(advice: RegionAdvice | None) -> Iterator[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    if len(names) > _LISTED + 1:
-        names = [*names[:_LISTED], f"{len(names) - _LISTED} others"]
+    shown, rest = parted(names, _LISTED)
+    names = [*shown, *([f"{len(rest)} others"] if rest else [])]
     return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
 
 

@@ -15,6 +15,7 @@ from batch_screen.cli.text import hanging
 from batch_screen.commands.doctor import canary_number, unreadable
 from batch_screen.diagnostics.findings import Diagnosis, Finding, Health
 from batch_screen.errors import ConfigurationError
+from batch_screen.reports.words import counted
 
 _LABEL = len("not checked")
 
@@ -28,10 +29,8 @@ def doctor(*, canary: str | None, as_json: bool, **options: Any) -> int:
     unwind_on_signals()
     number = None if canary is None else canary_number(job, canary)
     if number is not None and not job.sandbox:
-        count = len(job.settings.screening.endpoints)
-        print_stderr(
-            f"the canary sends {count} request{'s' if count > 1 else ''}, which may be billed"
-        )
+        requests = counted(len(job.settings.screening.endpoints), "request")
+        print_stderr(f"the canary sends {requests}, which may be billed")
     return _print(batch_screen.doctor(job, os.environ, number), as_json=as_json)
 
 

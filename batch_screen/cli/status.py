@@ -24,8 +24,7 @@ from batch_screen.masking import mask_text
 from batch_screen.reports.words import duration
 
 _STDIN = "stdin"
-_ADDRESS, _TEST_NUMBERS = "api.base_url", "numbers.test_numbers"
-_NOT_TYPED = (OPT_OUT_FILE, _TEST_NUMBERS)
+_TEST_NUMBERS = "numbers.test_numbers"
 _NAMES = 30
 
 
@@ -70,61 +69,45 @@ def _as_json(found: Status, how: Mapping[str, Resuming]) -> dict[str, Any]:
 
 
 def resuming(run: RunStatus, settings: Settings, config: Path | None) -> Resuming:
-    """How the run is resumed by who has these settings, partly from the ``config`` file."""
-    differing = _differing(run.settings, settings)
-    besides = "; ".join(_besides(differing, run.settings))
-    typed = {name: value for name, value in differing.items() if name not in _NOT_TYPED}
-    flags = {name: value for name, value in typed.items() if _has_flag(name, value)}
-    variables = {name: value for name, value in typed.items() if name not in flags}
+    """The command for a user who has these settings, partly from the ``config`` file."""
+    own = settings.identity()
+    differing = {name: value for name, value in run.settings.items() if value != own.get(name)}
+    besides = []
+    if run.settings.get(OPT_OUT_FILE):  # its content alone is known
+        besides.append("with the same --opt-out list")
+    if _TEST_NUMBERS in differing:
+        besides.append(f"with the same {_TEST_NUMBERS}")
+    variables, flags = [], []
+    for name, value in differing.items():
+        if name in (OPT_OUT_FILE, _TEST_NUMBERS):
+            continue
+        if flag := _flag(name, value):
+            flags.append(flag)
+        else:
+            variable = f"{PREFIX}{name.replace('.', '__')}".upper()
+            variables.append(f"{variable}={shlex.quote(_text(value))}")
+    folders = {"--out": settings.output.folder, "--state-dir": settings.output.state_folder}
     words = [
-        *(f"{_variable(name)}={shlex.quote(_text(v))}" for name, v in variables.items()),
+        *variables,
         "batch-screen run",
         *("-" if path == _STDIN else shlex.quote(path) for path in run.inputs),
         *([f"--config {shlex.quote(str(config))}"] if config else []),
-        *_folders(settings),
+        *(f"{option} {shlex.quote(folder)}" for option, folder in folders.items() if folder),
         f"--run-date {run.run_date}",
-        *(_flag(name, value) for name, value in flags.items()),
+        *flags,
     ]
-    return Resuming(" ".join(words), besides)
-
-
-def _differing(of_run: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    own = settings.identity()
-    return {name: value for name, value in of_run.items() if value != own.get(name)}
-
-
-def _besides(differing: Mapping[str, Any], of_run: Mapping[str, Any]) -> Iterator[str]:
-    if of_run.get(OPT_OUT_FILE):  # its content alone is known
-        yield "with the same --opt-out list"
-    if _TEST_NUMBERS in differing:
-        yield f"with the same {_TEST_NUMBERS}"
-
-
-def _folders(settings: Settings) -> Iterator[str]:
-    for option, folder in (
-        ("--out", settings.output.folder),
-        ("--state-dir", settings.output.state_folder),
-    ):
-        if folder:
-            yield f"{option} {shlex.quote(folder)}"
-
-
-def _has_flag(name: str, value: Any) -> bool:
-    if (name, value) == ("input.has_header", False) or name == _ADDRESS:
-        return True
-    return name in flag_names() and not isinstance(value, bool) and value != []
+    return Resuming(" ".join(words), "; ".join(besides))
 
 
 def _flag(name: str, value: Any) -> str:
-    if name == "input.has_header":
+    """The flag that sets it, or nothing where only a variable can."""
+    if (name, value) == ("input.has_header", False):
         return "--no-header"
-    if (name, value) == (_ADDRESS, SANDBOX):
+    if (name, value) == ("api.base_url", SANDBOX):
         return "--sandbox"
+    if name not in flag_names() or isinstance(value, bool) or value == []:
+        return ""
     return f"{flag_names()[name]} {shlex.quote(_text(value))}"
-
-
-def _variable(name: str) -> str:
-    return f"{PREFIX}{name.replace('.', '__')}".upper()
 
 
 def _text(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,8 +95,8 @@ def estimate(
     to_ask |= {date: beyond[date.check] for date in rules.joined}
     exact = [
         Saving(REUSE, e.value, is_on=True, at_least=n, at_most=n, likely=n)
-        for e, n in reused.items()
-        if n and e in rules.endpoints
+        for e in Endpoint
+        if e in rules.endpoints and (n := reused[e])
     ]
     checks = [e for e in rules.endpoints if e.takes_max_age]
     windows = {
@@ -110,22 +111,21 @@ def estimate(
 
 def _known(
     plan: Plan, folder: Path, rules: Rules, now: datetime
-) -> tuple[dict[Endpoint, int], dict[Endpoint, int], dict[Endpoint, int]]:
+) -> tuple[Counter[Endpoint], Counter[Endpoint], Counter[Endpoint]]:
     """Endpoint → outcomes to reuse; check → numbers observed before, and those too long ago."""
-    counts = {e: [0, 0, 0] for e in Endpoint}
+    reused: Counter[Endpoint] = Counter()
+    observed: Counter[Endpoint] = Counter()
+    beyond: Counter[Endpoint] = Counter()
     slack = timedelta(minutes=LONGEST_WINDOW_MINUTES - rules.margin_minutes)
     for shard, planned in enumerate(plan.shards):
         known = read_history(history_path(folder, shard), planned.known_sha256)
         for name, rows in known.filter("reusable").group_by("endpoint").len().iter_rows():
-            counts[Endpoint(name)][0] += 0 if Endpoint(name) in rules.joined else rows
+            reused[Endpoint(name)] += 0 if Endpoint(name) in rules.joined else rows
         for check, last in _last_observed(known):
-            counts[check][1] += last.height
-            counts[check][2] += last.filter(
-                pl.col("responded_at") < now - slack, ~pl.col("reusable")
-            ).height
-    return tuple(  # type: ignore[return-value]
-        {endpoint: numbers[which] for endpoint, numbers in counts.items()} for which in range(3)
-    )
+            is_beyond = (pl.col("responded_at") < now - slack) & ~pl.col("reusable")
+            observed[check] += last.height
+            beyond[check] += last.filter(is_beyond).height
+    return reused, observed, beyond
 
 
 def _last_observed(known: pl.DataFrame) -> list[tuple[Endpoint, pl.DataFrame]]:
@@ -149,8 +149,7 @@ def _derivable(
     """Checks that their date may answer."""
     found = []
     for check in (e for e in rules.endpoints if e.takes_max_age):
-        is_named = check.date in rules.endpoints and check.date not in rules.joined
-        if is_named:
+        if check.date in rules.endpoints and check.date not in rules.joined:
             is_on = rules.derives or bool(rules.asks_dates_beyond and beyond[check])
             most = to_ask[check] if rules.derives or not is_on else beyond[check]
             found.append(Saving(DERIVE, check.value, is_on=is_on, at_least=0, at_most=most))

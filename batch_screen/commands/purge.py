@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
@@ -57,16 +57,16 @@ def run_ids(out: Path | None, state: Path | None) -> list[str]:
     names: set[str] = set()
     for folder in (out, state):
         names |= {path.name for path in entries(folder / "runs")} if folder else set()
-    for table in DATA_FOLDERS if out else ():
-        for day in entries(out / table) if out else ():
-            names |= {path.name.rpartition("-")[0] for path in entries(day)}
+    days = [day for table in DATA_FOLDERS for day in entries(out / table)] if out else []
+    names |= {path.name.rpartition("-")[0] for day in days for path in entries(day)}
     return sorted(name for name in names if is_run_id(name))
 
 
 def outputs(layout: Layout) -> tuple[list[Path], list[str]]:
     """The run's files below the output folder, and the names of others in its own folder."""
     days = [layout.part(table, 0).parent for table in DATA_FOLDERS]
-    parts = [path for day in days for path in entries(day) if _is_part(layout, path)]
+    part = re.compile(rf"{re.escape(layout.run_id)}-\d{{5}}\.parquet")
+    parts = [p for day in days for p in entries(day) if part.fullmatch(p.name) and _is_file(p)]
     known = {*layout.reports, layout.in_order, layout.manifest, layout.marker, layout.run / GOING}
     own, strangers = [], []
     for path in entries(layout.run):
@@ -77,29 +77,21 @@ def outputs(layout: Layout) -> tuple[list[Path], list[str]]:
     return [*parts, *own], strangers
 
 
-def _is_part(layout: Layout, path: Path) -> bool:
-    return _is_file(path) and bool(
-        re.fullmatch(rf"{re.escape(layout.run_id)}-\d{{5}}\.parquet", path.name)
-    )
-
-
 def state_files(folder: Path) -> tuple[list[Path], list[str]]:
     """The files of a run's state, and the names of other files in its folder."""
     own, strangers = [], []
-    for path in _below(folder):
+    paths = [
+        path
+        for top in entries(folder)
+        for path in (top, *(entries(top) if top.name in STATE_FOLDERS else ()))
+    ]
+    for path in paths:
         name = str(path.relative_to(folder))
         if _is_file(path) and any(pattern.fullmatch(name) for pattern in _STATE_FILES):
             own.append(path)
         elif not (is_folder(path) and name in STATE_FOLDERS):
             strangers.append(f"{folder.name}/{name}")
     return own, strangers
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    for path in entries(folder):
-        yield path
-        if path.name in STATE_FOLDERS:
-            yield from entries(path)
 
 
 def entries(folder: Path) -> Iterable[Path]:
