@@ -66,7 +66,8 @@ class Budget(Guard):
 
     def permits(self, endpoint: Endpoint) -> bool:
         """Whether one more request to this endpoint stays within both bounds."""
-        return self._has_requests() and self._can_pay(endpoint)
+        can_pay = not self._max_cost or self._cost + self._price[endpoint] <= self._max_cost
+        return self._has_requests() and can_pay
 
     def take(self, endpoint: Endpoint) -> None:
         """Pays for a request that is about to be sent."""
@@ -100,9 +101,6 @@ class Budget(Guard):
 
     def _has_requests(self) -> bool:
         return self._max_requests == 0 or self._requests < self._max_requests
-
-    def _can_pay(self, endpoint: Endpoint) -> bool:
-        return self._max_cost == 0 or self._cost + self._price[endpoint] <= self._max_cost
 
     def _money(self, amount: Fraction) -> str:
         # Two decimals: more digits would look like a phone number, and be masked.

@@ -245,13 +245,10 @@ class Checkpointer:
         for shard in outcomes.keys() | self._incomplete:
             self._seal_if_complete(shard)
         if self._following.is_waiting and not self._is_closing:
-            self._follow_up(entries)
+            for _, record in entries:
+                if isinstance(record, Outcome) and (found := self._following.learn(record)):
+                    self._follow_ups.extend(self._decided(*found))
         self._on_saved(outcomes.total())
-
-    def _follow_up(self, entries: list[Entry]) -> None:
-        for _, record in entries:
-            if isinstance(record, Outcome) and (found := self._following.learn(record)):
-                self._follow_ups.extend(self._decided(*found))
 
     def _failed(self, error: Exception) -> None:
         # A bug must not end saving in silence either.

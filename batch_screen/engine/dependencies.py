@@ -365,17 +365,13 @@ def _past(rows: list[dict[str, Any]], rules: Rules) -> EarlierAnswers:
     reusable: dict[Endpoint, Outcome] = {}
     for row in rows:
         endpoint = Endpoint(row["endpoint"])
-        if _is_conclusive(endpoint, row):
+        # Whether all that had happened by then was seen: a null date may hide what is too old.
+        if not endpoint.answers_date or row["latest_change"] == LatestChange.REPORTED.value:
             at = row["responded_at"]
             observed[endpoint.check] = max(at, observed.get(endpoint.check, at))
         if row["reusable"] and endpoint in rules.endpoints and endpoint not in rules.joined:
             reusable[endpoint] = _reused(endpoint, row)
     return EarlierAnswers(observed, reusable)
-
-
-def _is_conclusive(endpoint: Endpoint, row: dict[str, Any]) -> bool:
-    """Whether all that had happened by then was seen: a null date may hide what is too old."""
-    return not endpoint.answers_date or row["latest_change"] == LatestChange.REPORTED.value
 
 
 def _reused(endpoint: Endpoint, row: dict[str, Any]) -> Outcome:

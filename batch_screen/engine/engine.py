@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import resource
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from batch_screen.engine.resume import so_far
 from batch_screen.engine.schedule import ClosingTime, Timetable, closing_time
 from batch_screen.engine.tasks import Clock, utc_now
 from batch_screen.errors import ConfigurationError, Stopped
-from batch_screen.model import Endpoint, Pace, Plan
+from batch_screen.model import Pace, Plan
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import Run
 
@@ -195,7 +195,11 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as ask_all)
             endpoints=[e for e, done in earlier.answered.items() if done < plan.unique_numbers],
             clock=clock,
         )
-        _recall(dispatcher, earlier.proved, settings.guards.canary_answers)
+        for endpoint, count in earlier.proved.items():
+            if count:
+                dispatcher.known_good(endpoint)
+            if count >= settings.guards.canary_answers:  # an earlier session saw it answer well
+                dispatcher.trust(endpoint)
 
         def halt(error: Stopped) -> None:
             loop.call_soon_threadsafe(dispatcher.halt, error)
@@ -223,15 +227,6 @@ async def _run_out(
         for task in beside:
             task.cancel()
         await checkpointer.close()
-
-
-def _recall(dispatcher: Dispatcher, proved: Mapping[Endpoint, int], enough: int) -> None:
-    """Gives the dispatcher what earlier sessions have proved."""
-    for endpoint, count in proved.items():
-        if count:
-            dispatcher.known_good(endpoint)
-        if count >= enough:  # an earlier session saw it answer well
-            dispatcher.trust(endpoint)
 
 
 def _pacer(settings: Settings, clock: Callable[[], float], watch: RunEvents) -> Pacer:

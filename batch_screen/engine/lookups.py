@@ -122,12 +122,10 @@ class Lookups:
         """
         released = self.canary.release()
         for shard, held in released:
-            self._journal.save(shard, self._released(held, is_complete=is_complete))
+            if self.canary.has_fallen(held.endpoint):
+                unproved = Attempt(*key_of(held.lookup), kind=held.kind, reason=HELD)
+                self._journal.save(shard, unproved)
+            else:
+                is_over = is_complete and held.endpoint not in self._endpoints.given_up
+                self._journal.save(shard, held if is_over else WithheldOutcome(held))
         return bool(released)
-
-    def _released(self, held: Outcome, *, is_complete: bool) -> Attempt | WithheldOutcome | Outcome:
-        endpoint = held.endpoint
-        if self.canary.has_fallen(endpoint):
-            return Attempt(*key_of(held.lookup), kind=held.kind, reason=HELD)
-        is_over = is_complete and endpoint not in self._endpoints.given_up
-        return held if is_over else WithheldOutcome(held)

@@ -75,7 +75,10 @@ class PaceLog:
         as there may be.
         """
         while now >= self._end(MOST_STEPS):
-            self._merge()
+            self._step_seconds *= 2
+            self._attempts = _in_pairs(self._attempts)
+            self._refused = _in_pairs(self._refused)
+            self._permitted = _in_pairs(self._permitted)
         while now >= (end := self._end(len(self._attempts))):
             self._permit(end)
             self._attempts.append(0)
@@ -92,12 +95,6 @@ class PaceLog:
     def _end(self, steps: int) -> float:
         """The instant at which so many steps are over."""
         return self._began + steps * self._step_seconds
-
-    def _merge(self) -> None:
-        self._step_seconds *= 2
-        self._attempts = _in_pairs(self._attempts)
-        self._refused = _in_pairs(self._refused)
-        self._permitted = _in_pairs(self._permitted)
 
 
 def _in_pairs(counts: list[Count]) -> list[Count]:

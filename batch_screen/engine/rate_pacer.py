@@ -81,10 +81,9 @@ class RatePacer:
     async def acquire(self) -> None:
         """Returns when one attempt may start. For one caller at a time."""
         while True:
-            # Nothing is awaited for nothing: at thousands a second, coroutines that end at once
-            # would cost more than what they do.
-            if self._adaptive.not_before > self._clock():
-                await self._wait_until_not_before()
+            # The instant may move while we sleep, so an event would only add a second clock.
+            while (wait := self._adaptive.not_before - self._clock()) > 0:  # noqa: ASYNC110
+                await asyncio.sleep(wait)
             limiter = await self._adjusted()
             if limiter is None:
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
@@ -99,7 +98,9 @@ class RatePacer:
             opens_at = self._adaptive.window_opens_at(self._limiter_rate)
             if (wait := opens_at - self._granted_at) > 0:
                 await asyncio.sleep(wait)
-            if self._may_start(opens_at):
+            # Something may have come between since the bucket granted it.
+            is_due = self._clock() >= max(self._adaptive.not_before, opens_at)
+            if is_due and self._adaptive.rate() > 0:
                 self._adaptive.started()
                 return
 
@@ -127,16 +128,6 @@ class RatePacer:
             wait = max(due - now, _SHORTEST_SECONDS)
             await asyncio.sleep(min(wait, _LOOK_AGAIN_SECONDS))
         return True
-
-    def _may_start(self, opens_at: float) -> bool:
-        """Whether nothing has come between since the bucket granted an attempt."""
-        is_due = self._clock() >= max(self._adaptive.not_before, opens_at)
-        return is_due and self._adaptive.rate() > 0
-
-    async def _wait_until_not_before(self) -> None:
-        # The instant may move while we sleep, so an event would only add a second clock.
-        while (wait := self._adaptive.not_before - self._clock()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(wait)
 
     async def _adjusted(self) -> AsyncLimiter | None:
         """The bucket for the rate of this moment; None where that is 0.

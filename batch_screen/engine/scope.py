@@ -201,7 +201,10 @@ class Blame:
         self._sends[part] = self._sends.get(part, 0.0) + 1.0
         self._since += 1
         if self._since >= _COUNTED_SENDS:
-            self._fade()
+            self._since = 0
+            for counts in (self._sends, self._refusals):  # what is older counts half
+                for each in counts:
+                    counts[each] /= 2
 
     def refused(self, part: str) -> None:
         """An attempt of the part was refused."""
@@ -244,12 +247,6 @@ class Blame:
         self._sends.clear()
         self._refusals.clear()
         self._since = 0
-
-    def _fade(self) -> None:
-        self._since = 0
-        for counts in (self._sends, self._refusals):
-            for part in counts:
-                counts[part] /= 2
 
 
 def _at_least(some: int, of: int, share: float) -> float:
