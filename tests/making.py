@@ -67,7 +67,7 @@ def made(
     identity = Identity(["c0ffee"], run_date, (settings or Settings()).identity())
     run = create_run(state, identity, ["/lists/list.csv"], taken=[])
 
-    def know(folder: Path, shards: int) -> Mapping[int, str]:
+    def write(folder: Path, shards: int) -> Mapping[int, str]:
         places = Shards(
             shards,
             shard_of(pl.col("e164"), shards),
@@ -84,7 +84,7 @@ def made(
         shard_rows=shard_rows,
         facts={},
         on_rows=lambda _: None,
-        know=know,
+        history=write,
     )
     return run, plan
 

@@ -38,18 +38,15 @@ def paired(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     """
     keys = ["e164", "endpoint"]
     values = [name for name in COMPARED if name not in keys]
-    sides = (
-        frame.select(*keys, pl.col(values).name.prefix(prefix))
-        for frame, prefix in ((before, "before_"), (after, "after_"))
-    )
-    earlier, later = sides
+    earlier = before.select(*keys, pl.col(values).name.prefix("before_"))
+    later = after.select(*keys, pl.col(values).name.prefix("after_"))
     both = later.join(earlier, on=keys, how="inner")
     return both.with_columns(change=_change()).sort(keys)
 
 
 def changed(pairs: pl.DataFrame) -> pl.DataFrame:
     """The pairs that changed, without what is not published of them."""
-    unpublished = [f"{side}_{name}" for name in _UNPUBLISHED for side in ("before", "after")]
+    unpublished = [f"{run}_{name}" for name in _UNPUBLISHED for run in ("before", "after")]
     return pairs.filter(pl.col("change").is_not_null()).drop(unpublished)
 
 
@@ -80,22 +77,22 @@ def _change() -> pl.Expr:
     return pl.coalesce(pl.when(claim).then(pl.lit(change.value)) for claim, change in rules)
 
 
-def _is_known(side: str) -> pl.Expr:
-    return pl.col(f"{side}_outcome") == OutcomeKind.SUCCESS.value
+def _is_known(run: str) -> pl.Expr:
+    return pl.col(f"{run}_outcome") == OutcomeKind.SUCCESS.value
 
 
-def _is_skipped(side: str) -> pl.Expr:
+def _is_skipped(run: str) -> pl.Expr:
     """Whether nobody asked: that is no news of the number."""
-    return pl.col(f"{side}_outcome") == OutcomeKind.SKIPPED.value
+    return pl.col(f"{run}_outcome") == OutcomeKind.SKIPPED.value
 
 
-def _is_positive(side: str) -> pl.Expr:
+def _is_positive(run: str) -> pl.Expr:
     claims = [
-        pl.col(f"{side}_swapped"),
-        pl.col(f"{side}_active"),
-        pl.col(f"{side}_latest_change") == LatestChange.REPORTED.value,
+        pl.col(f"{run}_swapped"),
+        pl.col(f"{run}_active"),
+        pl.col(f"{run}_latest_change") == LatestChange.REPORTED.value,
     ]
-    return _is_known(side) & pl.any_horizontal(claim.fill_null(value=False) for claim in claims)
+    return _is_known(run) & pl.any_horizontal(claim.fill_null(value=False) for claim in claims)
 
 
 def _is_another_swap() -> pl.Expr:

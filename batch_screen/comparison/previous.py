@@ -247,7 +247,7 @@ def write_changes(
                 _write_part(run, part, feed, output)
     except (UnusableRunError, DamagedPartError) as error:
         watch.progress.note(
-            f"no changes are told: the previous run {previous.run_id} cannot be compared with, "
+            f"no changes are written: the previous run {previous.run_id} cannot be compared with, "
             f"for {error}"
         )
         return None

@@ -33,7 +33,13 @@ from batch_screen.planning.history import (
     is_reusable,
     write_history,
 )
-from batch_screen.planning.shards import Know, history_path, make_plan, shard_of, shard_rows_path
+from batch_screen.planning.shards import (
+    WriteHistory,
+    history_path,
+    make_plan,
+    shard_of,
+    shard_rows_path,
+)
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import Identity
 from batch_screen.storage.partition import HELD_BYTES
@@ -63,12 +69,12 @@ def on_disk(
         ]
     finally:
         for path in spooled.values():
-            with suppress(OSError):  # the next start clears it; what ended this one is told
+            with suppress(OSError):  # the next start clears it; what ended this one is reported
                 path.unlink()
 
 
 def full_paths(files: list[InputFile]) -> list[str]:
-    """What tells a file that has changed from another one."""
+    """The paths by which a file that has changed is recognised."""
     return [file.name or str(file.path.resolve()) for file in files]
 
 
@@ -107,7 +113,7 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
             facts={"phone_column": table.phone_column, "number_metadata": metadata_version()},
             on_rows=watch.advance,
             expected_rows=table.expected_rows(),
-            know=_knowledge(settings, identity, watch, now or datetime.now(UTC)),
+            history=_history_writer(settings, identity, watch, now or datetime.now(UTC)),
         )
     pa.default_memory_pool().release_unused()  # 70 MiB after a million rows
     if plan.accepted == 0:
@@ -124,9 +130,9 @@ def runs_before(settings: Settings, identity: Identity, now: datetime) -> list[E
     return earlier_runs(Path(settings.output.folder), identity.settings, oldest)
 
 
-def _knowledge(
+def _history_writer(
     settings: Settings, identity: Identity | None, watch: RunEvents, now: datetime
-) -> Know | None:
+) -> WriteHistory | None:
     """What copies earlier runs' answers into the plan, where settings make anything of them."""
     screening, reuse = settings.screening, settings.planner.reuse_within_minutes
     if identity is None or not (screening.reaches_back or reuse):
@@ -136,10 +142,10 @@ def _knowledge(
     reusable = is_reusable(reuse, now, window)
     look_back = timedelta(days=settings.planner.look_back_days)
 
-    def know(folder: Path, shards: int) -> Mapping[int, str]:
+    def write(folder: Path, shards: int) -> Mapping[int, str]:
         watch.progress.stage("recalling")
         answers = earlier_answers(runs, now, look_back, watch.progress.note)
-        batches = (batch.with_columns(reusable=reusable) for batch in _told(answers, watch))
+        batches = (batch.with_columns(reusable=reusable) for batch in _reported(answers, watch))
         places = Shards(
             shards,
             shard_of(pl.col("e164"), shards),
@@ -150,7 +156,7 @@ def _knowledge(
             batches, folder, places, int(HELD_BYTES * settings.output.memory_share)
         )
 
-    return know
+    return write
 
 
 def _numbers(folder: Path, shard: int) -> pl.DataFrame:
@@ -182,7 +188,7 @@ def opt_outs(settings: Settings, watch: RunEvents, identity: Identity | None = N
     path, name = listed.path, listed.name or str(listed.path)
     watch.progress.stage("opting out")
     table = open_listed(path, name, settings.input)
-    cells = OptOutCells(_told(table.batches(), watch), table.column_kind, name)
+    cells = OptOutCells(_reported(table.batches(), watch), table.column_kind, name)
     found = read_opt_outs(cells, settings.numbers, settings.input.default_region)
     if identity:
         refuse_changed(path, identity.settings[OPT_OUT_FILE], name)
@@ -190,8 +196,8 @@ def opt_outs(settings: Settings, watch: RunEvents, identity: Identity | None = N
     return found
 
 
-def _told(batches: Iterator[pl.DataFrame], watch: RunEvents) -> Iterator[pl.DataFrame]:
-    """The batches, each of them told to the watcher when it is done with."""
+def _reported(batches: Iterator[pl.DataFrame], watch: RunEvents) -> Iterator[pl.DataFrame]:
+    """The batches; progress is reported after each."""
     for batch in batches:
         yield batch
         watch.advance(batch.height)

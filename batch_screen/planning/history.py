@@ -1,6 +1,6 @@
-"""What earlier runs know of a plan's numbers, copied into the plan when it is made.
+"""The history of a plan's numbers: answers of earlier runs, copied into the plan when it is made.
 
-So a resume decides by the same knowledge, and what follows from it follows from the plan alone.
+So a resume decides by the same answers, and what follows from them follows from the plan alone.
 Streams: of an earlier run one batch at a time is in memory, and of a shard its own numbers.
 """
 
@@ -50,7 +50,7 @@ _KEY = ["e164", "endpoint", "reusable"]
 
 
 class Shards(NamedTuple):
-    """The shards of a plan, and where the history of each is to lie."""
+    """The shards of a plan, and where the history of each goes."""
 
     number: int
     place: pl.Expr
@@ -88,7 +88,7 @@ def write_history(
 
 
 def read_history(path: Path, sha256: str) -> pl.DataFrame:
-    """What is known of a shard's numbers, columns ``KNOWN``; no rows where nothing is.
+    """The history of a shard's numbers, columns ``KNOWN``; no rows where they have none.
 
     Raises ``JournalError`` if it is not as it was written.
     """
@@ -165,8 +165,8 @@ def earlier_answers(
 ) -> Iterator[pl.DataFrame]:
     """Batches of their successes within ``look_back`` of ``now``, without call forwarding.
 
-    Columns as in lookups; ``source_run_id`` is the run that asked. ``on_damage`` is told which
-    run cannot be read: what it knew is unknown then, and so is asked again.
+    Columns as in lookups; ``source_run_id`` is the run that asked. ``on_damage`` is called
+    where a run cannot be read: its answers count as unknown then, and are asked for again.
     """
     for run in runs:
         try:

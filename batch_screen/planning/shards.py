@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-import msgspec.structs
 import polars as pl
 import pyarrow.parquet as pq
+from msgspec.structs import replace
 
 from batch_screen.masking import mask_cell
 from batch_screen.model import Endpoint, Key, Lookup, Plan, ShardPlan
@@ -45,7 +45,7 @@ _HASH = 0x9E37_79B9_7F4A_7C15  # 2^64 / golden ratio: spreads consecutive number
 _UPPER_HALF = 2**32
 _CODE_LETTERS = 3
 
-Know = Callable[[Path, int], Mapping[int, str]]
+WriteHistory = Callable[[Path, int], Mapping[int, str]]
 """Writes the history of their numbers beside so many shards; shard → SHA-256."""
 
 
@@ -58,7 +58,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     on_rows: Callable[[int], None],
     expected_rows: int = 0,
     held_bytes: int = HELD_BYTES,
-    know: Know | None = None,
+    history: WriteHistory | None = None,
 ) -> Plan:
     """Writes the plan of normalised batches into ``folder``, which appears when it is whole.
 
@@ -67,7 +67,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     ``reject_reason``, ``reject_detail`` (null where accepted). ``on_rows`` hears of each
     batch's height. ``facts`` are kept with the plan. With a good guess of how many rows there
     are, ``expected_rows``, they are written once; else they are partitioned in further passes.
-    ``held_bytes`` of rows are in memory on their way to their files. ``know`` puts the history of
+    ``held_bytes`` of rows are in memory on their way to their files. ``history`` writes that of
     the numbers beside them.
     """
     growing = folder.with_name(f"{folder.name}.growing")
@@ -90,8 +90,9 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
         shards = (
             _shards(growing, count, accepted.rows, shard_rows, held_bytes) if accepted.rows else []
         )
-        if know is not None and shards:
-            shards = _with_known(shards, know(growing, len(shards)))
+        if history is not None and shards:
+            digests = history(growing, len(shards))
+            shards = [replace(s, known_sha256=digests.get(n, "")) for n, s in enumerate(shards)]
         plan = Plan(
             rows=accepted.rows + rejects.rows,
             accepted=accepted.rows,
@@ -138,7 +139,7 @@ def shard_rows_path(folder: Path, shard: int) -> Path:
 
 
 def history_path(folder: Path, shard: int) -> Path:
-    """What earlier runs know of the shard's numbers, where they know anything."""
+    """The history of the shard's numbers, where they have any."""
     return folder / f"known-{shard:05d}.parquet"
 
 
@@ -247,13 +248,6 @@ def _holds(rows: int, count: int, shard_rows: int) -> bool:
     """Whether so many files can be the shards of so many rows."""
     room = _ROOM if count > 1 else 1
     return rows <= room * count * shard_rows
-
-
-def _with_known(shards: list[ShardPlan], digests: Mapping[int, str]) -> list[ShardPlan]:
-    return [
-        msgspec.structs.replace(planned, known_sha256=digests.get(shard, ""))
-        for shard, planned in enumerate(shards)
-    ]
 
 
 def _split(folder: Path, shard: int, *, count: int, further: int, held_bytes: int) -> None:

@@ -262,7 +262,7 @@ def strangers_check(layout: Layout, manifest: Manifest) -> VerifyCheck:
             if str(name) not in listed and (named is None or named[1] == layout.run_id):
                 differences.append(Difference(str(name), "it is no file of the manifest"))
     claim = "files in the data folders, none of this run that is not listed"
-    remedy = "move it elsewhere: whoever reads the folder takes its rows for rows of a run"
+    remedy = "move it elsewhere: readers of the folder take its rows for rows of a run"
     return VerifyCheck("strangers", claim, examined, tuple(differences), remedy)
 
 

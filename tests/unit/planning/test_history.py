@@ -140,7 +140,7 @@ def test_each_shard_has_the_newest_rows_of_its_own_numbers(tmp_path: Path, shard
     assert (len(plan.shards) > 128) == (shard_rows == 1)
 
 
-def test_a_plan_without_a_past_has_no_such_files(tmp_path: Path) -> None:
+def test_a_plan_without_a_history_has_no_such_files(tmp_path: Path) -> None:
     run, plan = made(tmp_path, [1, 2])
     assert [planned.known_sha256 for planned in plan.shards] == [""]
     assert not list(run.plan.glob("known-*"))
