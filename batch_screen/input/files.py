@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import os
 import stat
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,24 +102,21 @@ def expand(inputs: Sequence[str], *, excluded: Sequence[Path] = ()) -> list[Path
     return found
 
 
-def spool(stream: BinaryIO, folder: Path) -> Path:
-    """Spools the stream to a new private file in the folder."""
+def spool(stream: BinaryIO, path: Path) -> None:
+    """Spools the stream to a new private file; its caller removes it, also after an error.
+
+    The caller names it, so that no signal can come between the file and the knowledge of it.
+    """
     try:
-        # mkstemp opens with O_CREAT | O_EXCL | O_NOFOLLOW and mode 0600.
-        descriptor, name = tempfile.mkstemp(prefix="stdin-", suffix=".input", dir=folder)
-    except OSError as error:
-        raise _not_spooled(folder, error) from None
-    path = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+        # "x" is O_CREAT | O_EXCL, which follows no link.
+        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.writelines(_chunks(stream))
-    except BaseException as error:
-        path.unlink(missing_ok=True)
-        # What the stream itself raises is an InputError by now.
-        if isinstance(error, OSError):
-            raise _not_spooled(folder, error) from None
-        raise
-    return path
+    # What the stream itself raises is an InputError by now.
+    except OSError as error:
+        reason = error.strerror or "it failed"
+        raise OutputError(
+            f"stdin cannot be copied to {path.parent}: {reason}; free space or name a file"
+        ) from None
 
 
 def digest(path: Path, name: str = "") -> str:
@@ -150,11 +146,6 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
     with translated("stdin"):
         while chunk := stream.read(_COPY_BYTES):
             yield chunk
-
-
-def _not_spooled(folder: Path, error: OSError) -> OutputError:
-    reason = error.strerror or "it failed"
-    return OutputError(f"stdin cannot be copied to {folder}: {reason}; free space or name a file")
 
 
 def _meant(argument: str, excluded: Sequence[Path]) -> list[Path | Stdin]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -58,19 +59,17 @@ def on_disk(
     sources: list[Path | Stdin], folder: Path, watch: RunEvents
 ) -> Iterator[list[InputFile]]:
     """The sources as files; stdin can be read only once, so it is spooled meanwhile."""
-    spooled: dict[Stdin, Path] = {}
+    spooled = folder / f"stdin-{secrets.token_hex(8)}.input"
     try:
-        for source in sources:
-            if isinstance(source, Stdin):
-                with watch.stop.interrupting():
-                    spooled[source] = spool(sys.stdin.buffer, folder)
+        if any(isinstance(source, Stdin) for source in sources):
+            with watch.stop.interrupting():
+                spool(sys.stdin.buffer, spooled)
         yield [
-            InputFile(spooled[s], s.name) if isinstance(s, Stdin) else InputFile(s) for s in sources
+            InputFile(spooled, s.name) if isinstance(s, Stdin) else InputFile(s) for s in sources
         ]
     finally:
-        for path in spooled.values():
-            with suppress(OSError):  # the next start clears it; what ended this one is reported
-                path.unlink()
+        with suppress(OSError):  # the next start clears it; what ended this one is told
+            spooled.unlink()
 
 
 def full_paths(files: list[InputFile]) -> list[str]:

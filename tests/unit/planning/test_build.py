@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,9 +16,9 @@ from batch_screen.config.screening import Input, Numbers, Strictness
 from batch_screen.config.sections import Output
 from batch_screen.config.settings import Settings
 from batch_screen.errors import InputError, Stopped
-from batch_screen.input.files import digest
+from batch_screen.input.files import Stdin, digest
 from batch_screen.model import Plan
-from batch_screen.planning.build import InputFile, plan_inputs
+from batch_screen.planning.build import InputFile, on_disk, plan_inputs
 from batch_screen.planning.shards import read_plan, rejects_path, shard_rows_path
 from batch_screen.runs.events import CancelToken, RunEvents, Silent
 from batch_screen.runs.state import Identity
@@ -53,6 +55,51 @@ def test_rows_of_all_sources_in_one_plan(tmp_path: Path) -> None:
         ("3", 2, "b.csv", 1, "+447700900002"),
     ]
     assert read_plan(tmp_path / "plan") == plan
+
+
+class _Pipe:
+    """Standard input that fails, or asks for the end, as soon as its copy has begun."""
+
+    def __init__(self, fail: Callable[[], None]) -> None:
+        self.buffer = self
+        self._fail = fail
+
+    def read(self, _: int) -> bytes:
+        self._fail()
+        return b""
+
+
+def _broken() -> None:
+    raise OSError(5, "Input/output error")
+
+
+def test_nothing_of_stdin_is_left_where_reading_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = RunEvents()
+    for fail, error in ((_broken, InputError), (lambda: watch.stop.request(2), Stopped)):
+        monkeypatch.setattr("sys.stdin", _Pipe(fail))
+        with pytest.raises(error), on_disk([Stdin()], tmp_path, watch):
+            pytest.fail("it was not copied")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_of_stdin_is_left_where_the_signal_comes_with_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, real = RunEvents(), os.open
+
+    def opened(name: str, flags: int, mode: int = 0o777) -> int:
+        descriptor = real(name, flags, mode)
+        if "stdin-" in str(name):
+            os.close(descriptor)
+            watch.stop.request(2)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", opened)
+    with pytest.raises(Stopped), on_disk([Stdin()], tmp_path, watch):
+        pytest.fail("it was not copied")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_source_can_have_another_name_than_its_file(tmp_path: Path) -> None:

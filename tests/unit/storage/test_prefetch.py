@@ -63,7 +63,7 @@ def test_a_block_that_ends_early_waits_for_what_has_begun() -> None:
     def work(thing: int) -> None:
         begun.append(thing)
         if thing:
-            assert goes_on.wait(5)
+            assert goes_on.wait(60)
         done.append(thing)
 
     def leave() -> None:
@@ -81,11 +81,11 @@ def test_a_block_that_ends_early_waits_for_what_has_begun() -> None:
 def test_results_that_nobody_wants_any_more_are_not_waited_for_by_the_garbage_collector() -> None:
     # It may run in a thread that is just starting: waiting for another one there never ends.
     goes_on = threading.Event()
-    late = threading.Timer(5, goes_on.set)
+    late = threading.Timer(60, goes_on.set)
     late.start()
 
     def work(thing: int) -> None:
-        assert thing == 0 or goes_on.wait(5)
+        assert thing == 0 or goes_on.wait(60)
 
     with ordered_map(work, range(4)) as results:
         next(results)
