@@ -22,7 +22,7 @@ from batch_screen.cli.text import (
     aligned,
     apart,
     below,
-    counted,
+    count_line,
     fitting,
     labelled,
 )
@@ -161,7 +161,7 @@ def _numbers(numbers: NumberFacts) -> Iterator[str]:
         )
     yield from labelled("numbers", text)
     left = [
-        f"{counted(t.count, 'no country' if t.name == NO_COUNTRY else t.name):<{_LEFT - 7}}"
+        f"{count_line(t.count, 'no country' if t.name == NO_COUNTRY else t.name):<{_LEFT - 7}}"
         f"{t.share:>6.1%}"
         for t in _main(numbers.regions)
     ]
@@ -186,7 +186,7 @@ def _rejects(found: CheckReport, *, many: bool) -> Iterator[str]:
     for each in found.rejects:
         room = WIDTH - TEXT_COLUMN - _REASON - 2
         examples = fitting((_example(e, many=many) for e in each.examples), room)
-        yield counted(each.rows, f"{each.reason:<{_REASON}}  {examples}").rstrip()
+        yield count_line(each.rows, f"{each.reason:<{_REASON}}  {examples}").rstrip()
 
 
 def _example(example: RejectedCell, *, many: bool) -> str:
@@ -222,7 +222,7 @@ def _damage(damage: Damaged) -> Iterator[str]:
     else:
         yield from labelled("damage", "none is seen")
     for kind in damage.kinds:
-        yield counted(kind.count, f"{MEANING[Damage(kind.name)]:<56} {kind.share:>6.1%}")
+        yield count_line(kind.count, f"{MEANING[Damage(kind.name)]:<56} {kind.share:>6.1%}")
     if damage.stored_as != TEXT:
         yield from below(f"the column is stored as {damage.stored_as}s: + and zeros are lost")
 
@@ -253,7 +253,7 @@ def _fixes(fixes: Sequence[Fix]) -> Iterator[str]:
     yield from labelled("to fix", "what would save the most rows comes first:")
     for fix in fixes[:_FIXES]:
         first, *more = below(fix.advice)
-        yield counted(fix.rows, first.strip()) if fix.rows else first
+        yield count_line(fix.rows, first.strip()) if fix.rows else first
         yield from more
     rest = fixes[_FIXES:]
     if rest:

@@ -50,7 +50,7 @@ def hanging(first: str, text: str) -> list[str]:
     )
 
 
-def counted(count: int, text: str) -> str:
+def count_line(count: int, text: str) -> str:
     """A count on the left of where texts begin."""
     return f"{count:>{TEXT_COLUMN - 2},}  {text}"
 

@@ -10,7 +10,7 @@ from batch_screen.cli.text import (
     aligned,
     apart,
     below,
-    counted,
+    count_line,
     fitting,
     labelled,
 )
@@ -27,7 +27,7 @@ def test_texts_stand_below_each_other_within_the_width(words: list[str]) -> None
 
 def test_counts_stand_before_the_texts() -> None:
     assert labelled("rows", "some")[0] == "  rows ......... some"
-    assert counted(1_234, "some") == "          1,234  some"
+    assert count_line(1_234, "some") == "          1,234  some"
     assert below("some") == ["                 some"]
 
 
