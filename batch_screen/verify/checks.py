@@ -78,18 +78,18 @@ def differences(
     for check in checks:
         for rule in check.rules:
             if rule in found:
-                where = part.names[_TABLE_OF.get(rule.view, rule.view)]
+                where = part.names[_TABLE_OF.get(rule.view, LOOKUPS)]
                 yield check.name, Difference(where, found[rule])
 
 
-# Frames beside the three tables, in which a rule sees what two of them say; and the table to name.
-_LACKING, _EXTRA, _UNFOUNDED = "lacking", "extra", "unfounded"
+# Views beside the three tables, in which a rule sees what two of them say.
+_TWICE, _LACKING, _EXTRA, _UNFOUNDED = "twice", "lacking", "extra", "unfounded"
 _LISTED, _UNLISTED, _UNKNOWN = "listed", "unlisted", "unknown"
 _TABLE_OF = {
-    **dict.fromkeys([_LACKING, _EXTRA, _UNFOUNDED], LOOKUPS),
-    **dict.fromkeys([_LISTED, _UNLISTED, _UNKNOWN], ERRORS),
-    **dict.fromkeys([endpoint.value for endpoint in Endpoint], RESULTS),
+    **dict.fromkeys([RESULTS, *(endpoint.value for endpoint in Endpoint)], RESULTS),
+    **dict.fromkeys([ERRORS, _LISTED, _UNLISTED, _UNKNOWN], ERRORS),
 }
+"""View → the table whose file is named where its rows are wrong; that of lookups for all others."""
 _KEY = ("e164", "endpoint")
 # The wording of remedies is not compared: a later version may know a better one.
 _SHARED = (*_KEY, "reason", "detail", "http_status", "code", "attempts")
@@ -124,9 +124,12 @@ def _views(part: Part, shards: int, endpoints: Sequence[str]) -> Iterator[tuple[
         published = part.results.select("e164", *(column.name for column in group.values()))
         yield endpoint.value, published.join(right, on="e164", how="left")
     yield LOOKUPS, lookups.join(_dates(lookups), on=_KEY, how="left")
-    wanted = numbers.join(pl.Series("endpoint", endpoints, pl.String).to_frame(), how="cross")
-    yield _LACKING, wanted.join(lookups, on=_KEY, how="anti")
-    yield _EXTRA, lookups.select(_KEY).unique().join(numbers, on="e164", how="anti")
+    # Endpoint by endpoint: joins and counts by one key take a quarter of the time of those by two.
+    yield _TWICE, lookups.group_by("endpoint").agg(twice=pl.len() - col.e164.n_unique())
+    for name in endpoints:
+        asked = lookups.filter(col.endpoint == name).select("e164")
+        yield f"{_LACKING} {name}", numbers.join(asked, on="e164", how="anti")
+    yield _EXTRA, lookups.select(_KEY).join(numbers, on="e164", how="anti").unique()
     yield _UNFOUNDED, _skipped_unfounded(lookups)
     listed = part.errors.filter(col.kind == "failure").select(_SHARED)
     failed = lookups.filter(~_SUCCESS & ~_SPARED).select(
@@ -201,13 +204,21 @@ def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:
             Rule(RESULTS, "{n} rows whose number belongs to another part", col.is_elsewhere)
         ],
         "lookups": [
-            Rule(LOOKUPS, "{n} lookups stand there twice", pl.len() - pl.struct(_KEY).n_unique()),
+            Rule(_TWICE, "{n} lookups stand there twice", col.twice),
             *(
-                Rule(view, fault, col.endpoint == endpoint)
-                for endpoint in endpoints
-                for view, fault in (
-                    (_LACKING, f"{{n}} numbers of results lack a lookup of {endpoint}"),
-                    (_EXTRA, f"{{n}} lookups of {endpoint} for numbers not in results"),
+                Rule(view, fault, wrong)
+                for name in endpoints
+                for view, fault, wrong in (
+                    (
+                        f"{_LACKING} {name}",
+                        f"{{n}} numbers of results lack a lookup of {name}",
+                        pl.len(),
+                    ),
+                    (
+                        _EXTRA,
+                        f"{{n}} lookups of {name} for numbers not in results",
+                        col.endpoint == name,
+                    ),
                 )
             ),
             Rule(
@@ -343,10 +354,10 @@ _OF_REJECTS, _OF_FAILURES = ("row_index", "source_file", "source_row"), (*_KEY, 
 _WITH_SHAPE = _shape("reject", _OF_REJECTS, _OF_FAILURES) | _shape(
     "failure", _OF_FAILURES, _OF_REJECTS
 )
-_TWICE = pl.len() - pl.struct(_SHARED).n_unique()
+_REPEATED = pl.len() - pl.struct(_SHARED).n_unique()
 _FAILURES = (
     Rule(_UNLISTED, "{n} failed lookups are not listed as they are in lookups", pl.len()),
     Rule(_UNKNOWN, "{n} failures are not in lookups as they are listed", pl.len()),
-    Rule(_LISTED, "{n} failures stand there twice", _TWICE),
+    Rule(_LISTED, "{n} failures stand there twice", _REPEATED),
     Rule(ERRORS, "{n} rows are neither a reject nor a failure", ~_WITH_SHAPE),
 )
