@@ -1,11 +1,13 @@
-"""What a file would take, known before it is unpacked: of any packing, and of Parquet's pages."""
+"""What a file would take, known before it is unpacked: of any packing, and of Parquet's cells."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batch_screen.config.screening import Input
@@ -78,60 +80,107 @@ def _frame_bytes(head: bytes) -> int:
 
 # Parquet files opened with care: what they would take is known before a page is unpacked.
 #
-# The footer is only a claim. What pyarrow allocates for a page is what the page's own header
-# says, so those headers are read here (parquet.thrift, PageHeader, in Thrift's compact
-# protocol). One cell of a dictionary or of a delta-encoded page can stand in every row; that
-# bounds how many rows are read at once.
+# The footer says how much, and it is believed: one that was made to lie is a known limit. What it
+# cannot say is what becomes of a cell that is stored once and stands in many rows, so the longest
+# such cell bounds how many rows are read at once.
 
 BATCH_ROWS = 50_000
 _HELD_BYTES = 64 << 20
-_LARGEST_PAGE_BYTES = 128 << 20
 # Some hundred thousand column chunks; in memory a footer takes many times its size.
 _LARGEST_FOOTER_BYTES = 32 << 20
 _MOST_ITEMS = 200_000
 _MOST_COLUMNS = 10_000
 _ROW_BYTES = 14  # as text a row takes a number and a line end, however well it is encoded
 _READ_BYTES = 1 << 20
-_HEADER_BYTES = 4 << 10
-_LARGEST_HEADER_BYTES = 16 << 20
 _MAGIC = b"PAR1"
 _ENCRYPTED = b"PARE"
-_DATA_PAGES, _DICTIONARY_PAGE = (0, 3), 2
-_PLAIN = 0
-_BY_DICTIONARY = (2, 8)
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """``encoding`` as in parquet.thrift; a dictionary's own is PLAIN."""
+class _Weight(NamedTuple):
+    """What the text of some rows takes: cells that come out once each, and the longest other."""
 
-    is_dictionary: bool
-    encoding: int
-    unpacked_bytes: int
+    rows: int = 0
+    plain_bytes: int = 0
+    repeated_cell_bytes: int = 0
+
+    def beside(self, other: _Weight) -> _Weight:
+        longest = max(self.repeated_cell_bytes, other.repeated_cell_bytes)
+        return _Weight(self.rows + other.rows, self.plain_bytes + other.plain_bytes, longest)
+
+    @property
+    def rows_at_once(self) -> int:
+        is_large = self.plain_bytes > _HELD_BYTES
+        average = self.plain_bytes // max(1, self.rows) if is_large else 0
+        return max(1, min(BATCH_ROWS, _HELD_BYTES // max(1, self.repeated_cell_bytes + average)))
 
 
-def opened(source: BinaryIO, name: str, caps: Caps) -> Any:
-    """The ``pq.ParquetFile``, its footer checked. InputError where it is too large."""
-    size = _refuse_footer(source, name)
-    file = pq.ParquetFile(
-        source,
+class ParquetList:
+    """A Parquet file whose rows come in batches that fit into memory.
+
+    InputError where its footer is too large, or says that the file unpacks to too much.
+    """
+
+    def __init__(self, source: BinaryIO, name: str, caps: Caps) -> None:
+        size = _refuse_footer(source, name)
         # By default whole column chunks of all row groups are read ahead.
-        pre_buffer=False,
-        buffer_size=_READ_BYTES,
-        thrift_container_size_limit=_MOST_ITEMS,
-    )
-    metadata = file.metadata
-    if metadata.num_columns > _MOST_COLUMNS:
-        raise InputError(
-            f"{name}: it has {metadata.num_columns:,} columns, and at most {_MOST_COLUMNS:,} are "
-            "read; write the list with the columns it needs"
+        piecemeal = {"pre_buffer": False, "buffer_size": _READ_BYTES}
+        file = pq.ParquetFile(source, thrift_container_size_limit=_MOST_ITEMS, **piecemeal)
+        self.metadata, self.schema, self._file = file.metadata, file.schema_arrow, file
+        if self.metadata.num_columns > _MOST_COLUMNS:
+            raise InputError(
+                f"{name}: it has {self.metadata.num_columns:,} columns, and at most "
+                f"{_MOST_COLUMNS:,} are read; write the list with the columns it needs"
+            )
+        rows, groups = self.metadata.num_rows, self._groups()
+        if rows < 0 or any(g.num_rows < 0 or g.total_byte_size < 0 for g in groups):
+            raise EOFError
+        caps.check(name, size, max(rows, sum(g.num_rows for g in groups)) * _ROW_BYTES)
+        caps.check(name, size, sum(g.total_byte_size for g in groups))
+        columns = map(self.metadata.schema.column, range(self.metadata.num_columns))
+        self._leaves = {c.path: n for n, c in enumerate(columns) if c.logical_type.type == "STRING"}
+        self._dictionaries = pq.ParquetFile(
+            source, metadata=self.metadata, read_dictionary=[*self._leaves], **piecemeal
         )
-    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
-    if metadata.num_rows < 0 or any(g.num_rows < 0 or g.total_byte_size < 0 for g in groups):
-        raise EOFError
-    caps.check(name, size, max(metadata.num_rows, sum(g.num_rows for g in groups)) * _ROW_BYTES)
-    caps.check(name, size, sum(g.total_byte_size for g in groups))
-    return file
+
+    def batches(self, columns: list[str]) -> Iterator[Any]:
+        """The rows of these columns; small row groups are read together."""
+        for groups, rows in self.portions(columns):
+            yield from self._file.iter_batches(rows, row_groups=groups, columns=columns)
+
+    def portions(self, columns: list[str]) -> Iterator[tuple[list[int], int]]:
+        """Row groups to read in one go, and how many of their rows at once."""
+        texts = [column for column in columns if column in self._leaves]
+        groups: list[int] = []
+        together = _Weight()
+        for group, row_group in enumerate(self._groups()):
+            weight = self._weight(group, row_group, texts)
+            joined = together.beside(weight)
+            if groups and (together.rows >= BATCH_ROWS or joined.plain_bytes > _HELD_BYTES):
+                yield groups, together.rows_at_once
+                groups, joined = [], weight
+            groups.append(group)
+            together = joined
+        if groups:
+            yield groups, together.rows_at_once
+
+    def _groups(self) -> list[Any]:
+        return [self.metadata.row_group(n) for n in range(self.metadata.num_row_groups)]
+
+    def _weight(self, group: int, row_group: Any, texts: list[str]) -> _Weight:
+        plain = cell = 0
+        by_dictionary = []
+        for chunk in (row_group.column(self._leaves[column]) for column in texts):
+            plain += chunk.total_uncompressed_size
+            if "DELTA_BYTE_ARRAY" in chunk.encodings:  # a cell may repeat the one before
+                cell += chunk.total_uncompressed_size
+            elif any("DICTIONARY" in encoding for encoding in chunk.encodings):
+                by_dictionary.append(chunk.path_in_schema)
+        if by_dictionary:
+            batches = self._dictionaries.iter_batches(1, row_groups=[group], columns=by_dictionary)
+            for column in next(batches, ()):
+                if pa.types.is_dictionary(column.type):
+                    cell += pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+        return _Weight(row_group.num_rows, plain, cell)
 
 
 def _refuse_footer(source: BinaryIO, name: str) -> int:
@@ -152,183 +201,3 @@ def _refuse_footer(source: BinaryIO, name: str) -> int:
         )
     source.seek(0)
     return size
-
-
-@dataclass(frozen=True, slots=True)
-class _Weight:
-    """``cell``: the most that a row can take; ``plain``: cells that come out once each."""
-
-    cell: int
-    plain: int
-
-    @property
-    def rows(self) -> int:
-        """How many rows fit into memory together, at least one."""
-        return max(1, min(BATCH_ROWS, _HELD_BYTES // max(1, self.cell)))
-
-
-class Weights:
-    """What reading a file's columns takes, and what it has taken so far."""
-
-    def __init__(self, source: BinaryIO, name: str, caps: Caps) -> None:
-        self._source = source
-        self._name = name
-        self._caps = caps
-        self._size = source.seek(0, 2)
-        self._pages_bytes = 0
-        self._rows_bytes = 0
-
-    def portions(self, metadata: Any, columns: Sequence[str]) -> Iterator[tuple[list[int], int]]:
-        """Row groups to read in one go, and how many of their rows at once.
-
-        Small groups are taken together. InputError where a page is too large, or the file
-        unpacks to too much.
-        """
-        wanted = [
-            n for n in range(metadata.num_columns) if metadata.schema.column(n).path in columns
-        ]
-        groups: list[int] = []
-        together = _Weight(0, 0)
-        rows = 0
-        for group in range(metadata.num_row_groups):
-            row_group = metadata.row_group(group)
-            weight = self._weight([row_group.column(n) for n in wanted])
-            joined = _Weight(max(together.cell, weight.cell), together.plain + weight.plain)
-            if groups and (rows >= BATCH_ROWS or joined.plain > _HELD_BYTES):
-                yield groups, together.rows
-                groups, rows, joined = [], 0, weight
-            groups.append(group)
-            rows += row_group.num_rows
-            together = joined
-        if groups:
-            yield groups, together.rows
-
-    def add(self, rows_bytes: int) -> None:
-        """Counts what came out: a dictionary's one cell may stand in every row."""
-        self._rows_bytes += rows_bytes
-        self._caps.check(self._name, self._size, self._rows_bytes)
-
-    def _weight(self, chunks: Iterable[Any]) -> _Weight:
-        cell = plain = longest = 0
-        for chunk in chunks:
-            found = list(pages(self._source, chunk))
-            self._check(found)
-            if chunk.physical_type == "BYTE_ARRAY":
-                cell += max((p.unpacked_bytes for p in found if _repeats(p)), default=0)
-                whole = [p.unpacked_bytes for p in found if _holds_cells(p)]
-                plain += sum(whole)
-                longest += max(whole, default=0)
-        return _Weight(cell + (longest if plain > _HELD_BYTES else 0), plain)
-
-    def _check(self, found: Iterable[Page]) -> None:
-        if any(page.unpacked_bytes > _LARGEST_PAGE_BYTES for page in found):
-            raise InputError(
-                f"{self._name}: a page of it unpacks to more than "
-                f"{_LARGEST_PAGE_BYTES >> 20} MiB, far above what writers make; write it anew "
-                "with smaller pages or row groups, or leave the column out"
-            )
-        self._pages_bytes += sum(page.unpacked_bytes for page in found)
-        self._caps.check(self._name, self._size, self._pages_bytes)
-
-
-def _repeats(page: Page) -> bool:
-    """Whether one of its cells may come out many times: dictionaries, and shared prefixes."""
-    return page.is_dictionary or page.encoding not in (_PLAIN, *_BY_DICTIONARY)
-
-
-def _holds_cells(page: Page) -> bool:
-    return not page.is_dictionary and page.encoding == _PLAIN
-
-
-def pages(source: BinaryIO, chunk: Any) -> Iterator[Page]:
-    """The pages of a column chunk by their own headers. EOFError where they are damaged."""
-    at = chunk.data_page_offset
-    if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < at:
-        at = chunk.dictionary_page_offset
-    end = at + chunk.total_compressed_size
-    if at < len(_MAGIC) or chunk.total_compressed_size < 0:
-        raise EOFError
-    while at < end:
-        header, length = _header(source, at)
-        at += length + _count(header, 3)
-        kind = header.get(1)
-        if kind in _DATA_PAGES:
-            # The first kind says its encoding in its second field, the other in its fourth.
-            encoding = _count(header.get(5), 2) if kind == 0 else _count(header.get(8), 4)
-            yield Page(is_dictionary=False, encoding=encoding, unpacked_bytes=_count(header, 2))
-        elif kind == _DICTIONARY_PAGE:
-            yield Page(is_dictionary=True, encoding=_PLAIN, unpacked_bytes=_count(header, 2))
-
-
-def _count(header: dict[int, Any] | None, field: int) -> int:
-    value = header.get(field) if isinstance(header, dict) else None
-    if not isinstance(value, int) or value < 0:
-        raise EOFError
-    return value
-
-
-def _header(source: BinaryIO, at: int) -> tuple[dict[int, Any], int]:
-    """The page header at that place, and its length; statistics can make it long."""
-    size = _HEADER_BYTES
-    while size <= _LARGEST_HEADER_BYTES:
-        source.seek(at)
-        data = source.read(size)
-        reader = _Compact(data)
-        try:
-            return reader.struct(), reader.at
-        except IndexError:
-            if len(data) < size:
-                break
-            size *= 8
-    raise EOFError
-
-
-class _Compact:
-    """As much of Thrift's compact protocol as page headers use. IndexError: data ends."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.at = 0
-
-    def struct(self, depth: int = 0) -> dict[int, Any]:
-        """The fields by their numbers; text is left out."""
-        fields: dict[int, Any] = {}
-        number = 0
-        while head := self._byte():
-            number = number + (head >> 4) if head >> 4 else self._integer()
-            fields[number] = self._value(head & 15, depth)
-        return fields
-
-    def _value(self, kind: int, depth: int) -> Any:
-        if kind in (1, 2):
-            return kind == 1
-        if kind == 3:
-            return self._byte()
-        if kind in (4, 5, 6):
-            return self._integer()
-        if kind == 8:
-            length = self._varint()
-            self.at += length
-            return None
-        if kind == 12 and depth < 4:
-            return self.struct(depth + 1)
-        raise EOFError
-
-    def _byte(self) -> int:
-        byte = self._data[self.at]
-        self.at += 1
-        return byte
-
-    def _varint(self) -> int:
-        result = 0
-        for shift in range(0, 70, 7):
-            byte = self._byte()
-            result |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return result
-        raise EOFError
-
-    def _integer(self) -> int:
-        """A zigzag number: 0, -1, 1, -2, …"""
-        value = self._varint()
-        return (value >> 1) ^ -(value & 1)

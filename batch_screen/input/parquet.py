@@ -6,9 +6,8 @@ Reads only the columns that are needed, a row group's pages at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -17,7 +16,7 @@ import pyarrow.compute as pc
 from batch_screen.errors import InputError
 from batch_screen.input.files import translated
 from batch_screen.input.layout import FileLayout, InputColumn, unique
-from batch_screen.input.limits import Caps, Weights, opened
+from batch_screen.input.limits import Caps, ParquetList
 from batch_screen.model import ColumnKind
 
 _SAMPLE_ROWS = 1_000
@@ -40,8 +39,8 @@ _EXACT = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}
 def describe(path: Path, name: str, caps: Caps) -> FileLayout:
     """The layout of a Parquet file, with a sample of its text and number columns."""
     with translated(name), path.open("rb") as source:
-        file = opened(source, name, caps)
-        schema = file.schema_arrow
+        file = ParquetList(source, name, caps)
+        schema = file.schema
         if not file.metadata.num_rows:
             raise InputError(f"{name}: it has columns but no rows; export the list again")
         named = unique(schema.names)
@@ -50,7 +49,7 @@ def describe(path: Path, name: str, caps: Caps) -> FileLayout:
             for field, (_, is_duplicate) in zip(schema, named, strict=True)
             if _kind(field.type) and not is_duplicate
         ]
-        sample = _sample(file, readable, source, caps)
+        sample = _sample(file, readable)
         columns = []
         for position, (field, (label, is_duplicate)) in enumerate(zip(schema, named, strict=True)):
             kind = _kind(field.type)
@@ -87,11 +86,11 @@ def frames(
     ``kept`` maps output names to a column and the type it is written in.
     """
     with translated(layout.name), layout.path.open("rb") as source:
-        file = opened(source, layout.name, caps)
-        names = file.schema_arrow.names
+        file = ParquetList(source, layout.name, caps)
+        names = file.schema.names
         wanted = {c.position for c in (phone, region, *(c for c, _ in kept.values())) if c}
-        weights = Weights(source, layout.name, caps)
-        for batch in _batches(file, [names[p] for p in sorted(wanted)], weights):
+        size, taken = layout.path.stat().st_size, 0
+        for batch in file.batches([names[p] for p in sorted(wanted)]):
             # Text that is not UTF-8 passes through pyarrow unseen and breaks polars later.
             batch.validate(full=True)
             height = batch.num_rows
@@ -106,46 +105,28 @@ def frames(
             for output, (column, dtype) in kept.items():
                 columns[output] = _as_kept(batch.column(names[column.position]), dtype)
             frame = pl.DataFrame(columns)
-            weights.add(int(frame.estimated_size()))
+            taken += int(frame.estimated_size())  # a dictionary's one cell may stand in every row
+            caps.check(layout.name, size, taken)
             yield frame
 
 
-def _batches(file: Any, names: list[str], weights: Weights) -> Iterator[Any]:
-    for groups, rows in weights.portions(file.metadata, names):
-        yield from file.iter_batches(rows, row_groups=groups, columns=names)
-
-
-def _sample(
-    file: Any, names: list[str], source: BinaryIO, caps: Caps
-) -> dict[str, tuple[str | None, ...]]:
-    """The first cells of each column, but of those that are too large: they may go unread."""
-    sample, spent = {}, 0
+def _sample(file: ParquetList, names: list[str]) -> dict[str, tuple[str | None, ...]]:
+    """The first cells of each column, until enough bytes were read for it."""
+    sample: dict[str, tuple[str | None, ...]] = {}
+    spent = 0
     for name in names:
-        with suppress(InputError):
-            taken = _first_cells(file, name, Weights(source, name, caps))
-            sample[name] = taken.cells
-            spent += taken.spent_bytes
+        cells: list[str | None] = []
+        for batch in file.batches([name]):
+            batch.validate(full=True)
+            text = _as_text(batch.column(name))
+            spent += int(text.estimated_size())
+            cells += text.str.slice(0, _SAMPLE_CHARACTERS).to_list()
+            if len(cells) >= _SAMPLE_ROWS or spent > _SAMPLE_BYTES:
+                break
+        sample[name] = tuple(cells[:_SAMPLE_ROWS])
         if spent > _SAMPLE_BYTES:
             break
     return sample
-
-
-class _Sampled(NamedTuple):
-    cells: tuple[str | None, ...]
-    spent_bytes: int
-
-
-def _first_cells(file: Any, name: str, weights: Weights) -> _Sampled:
-    cells: list[str | None] = []
-    spent = 0
-    for batch in _batches(file, [name], weights):
-        batch.validate(full=True)
-        text = _as_text(batch.column(name))
-        spent += int(text.estimated_size())
-        cells += text.str.slice(0, _SAMPLE_CHARACTERS).to_list()
-        if len(cells) >= _SAMPLE_ROWS or spent > _SAMPLE_BYTES:
-            break
-    return _Sampled(tuple(cells[:_SAMPLE_ROWS]), spent)
 
 
 def _values(kind: Any) -> Any:

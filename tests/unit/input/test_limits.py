@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batch_screen.config.screening import Input
 from batch_screen.errors import InputError
 from batch_screen.input.layout import Packing
-from batch_screen.input.limits import BATCH_ROWS, Caps, Page, Weights, claimed_bytes, opened, pages
+from batch_screen.input.limits import BATCH_ROWS, Caps, ParquetList, claimed_bytes
 
 MIB = 1 << 20
 
@@ -83,107 +83,53 @@ CAPS = Caps.of(Input())
 CELLS = [f"cell {n}" for n in range(5_000)]
 
 
-def written(cells: list[str], **options: Any) -> io.BytesIO:
+def written(cells: Any, **options: Any) -> io.BytesIO:
     file = io.BytesIO()
     pq.write_table(pa.table({"a": cells}), file, **options)
     return file
 
 
-def first_chunk(file: io.BytesIO) -> Any:
-    return opened(file, "x", CAPS).metadata.row_group(0).column(0)
-
-
-def found(file: io.BytesIO) -> list[Page]:
-    return list(pages(file, first_chunk(file)))
-
-
-@pytest.mark.parametrize("version", ["1.0", "2.0"])
-@pytest.mark.parametrize("compression", ["none", "snappy", "zstd"])
-def test_plain_pages(version: str, compression: str) -> None:
-    file = written(
-        CELLS,
-        use_dictionary=False,
-        data_page_version=version,
-        data_page_size=1_000,
-        compression=compression,
-    )
-    seen = found(file)
-    assert len(seen) > 3
-    assert not any(page.is_dictionary for page in seen)
-    assert {page.encoding for page in seen} == {0}
-    cells = sum(4 + len(cell) for cell in CELLS)
-    assert cells < sum(page.unpacked_bytes for page in seen) < cells * 1.2
-
-
-@pytest.mark.parametrize("version", ["1.0", "2.0"])
-def test_a_dictionary_comes_first(version: str) -> None:
-    first, *others = found(written(CELLS, data_page_version=version))
-    assert first == Page(True, 0, sum(4 + len(cell) for cell in CELLS))
-    assert {page.encoding for page in others} == {8}
-
-
-def test_delta_pages_are_known() -> None:
-    file = written(CELLS, use_dictionary=False, column_encoding={"a": "DELTA_BYTE_ARRAY"})
-    assert {page.encoding for page in found(file)} == {7}
-
-
-def test_long_statistics_are_skipped() -> None:
-    file = written(["x" * 3_000, "y" * 3_000], use_dictionary=False, write_statistics=True)
-    assert [page.encoding for page in found(file)] == [0]
-
-
-def portions(file: io.BytesIO, caps: Caps = CAPS) -> list[tuple[list[int], int]]:
-    opening = opened(file, "x", caps)
-    return list(Weights(file, "x", caps).portions(opening.metadata, ["a"]))
+def sizes(file: io.BytesIO, caps: Caps = CAPS) -> list[int]:
+    """How many rows come at once."""
+    return [batch.num_rows for batch in ParquetList(file, "x", caps).batches(["a"])]
 
 
 def test_short_cells_are_read_in_whole_batches() -> None:
-    assert portions(written(CELLS, use_dictionary=False)) == [([0], BATCH_ROWS)]
+    assert sizes(written(CELLS * 11, use_dictionary=False)) == [BATCH_ROWS, 5_000]
+    assert sizes(written(["cell"] * 55_000)) == [BATCH_ROWS, 5_000]
+
+
+def test_a_dictionary_of_many_short_cells_is_no_reason_for_small_batches() -> None:
+    file = written([f"+4917{n:08}" for n in range(110_000)])  # too many for it: plain pages follow
+    assert ParquetList(file, "x", CAPS).metadata.row_group(0).column(0).has_dictionary_page
+    assert sizes(file) == [BATCH_ROWS, BATCH_ROWS, 10_000]
 
 
 def test_small_row_groups_are_read_together() -> None:
-    ((groups, rows),) = portions(written(CELLS, row_group_size=500))
+    file = written(CELLS, row_group_size=500)
+    [(groups, rows)] = ParquetList(file, "x", CAPS).portions(["a"])
     assert groups == list(range(10))
     assert rows > 5_000
 
 
 @pytest.mark.parametrize("options", [{}, {"column_encoding": {"a": "DELTA_BYTE_ARRAY"}}])
-def test_what_may_come_out_often_is_read_in_few_rows(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+def test_what_may_come_out_often_is_read_in_few_rows(options: dict[str, Any], kind: Any) -> None:
     """A megabyte could stand in all of fifty thousand rows."""
-    cells = ["x" * (1 << 20)] + ["y"] * 100
-    file = written(cells, use_dictionary=not options, **options)
-    ((_, rows),) = portions(file)
-    assert 60 <= rows <= 64
+    cells = pa.array(["x" * (1 << 20)] + ["y"] * 100, kind)
+    assert sizes(written(cells, use_dictionary=not options, **options))[0] in range(60, 65)
 
 
-def test_what_came_out_counts() -> None:
-    weights = Weights(written(CELLS), "x", CAPS)
-    weights.add(30 << 20)
-    with pytest.raises(InputError, match="max_unpacking_ratio"):
-        weights.add(3 << 20)
+def test_a_column_that_is_a_dictionary_is_read_in_few_rows_too() -> None:
+    cells = pa.array(["x" * (1 << 20)] + ["y"] * 100).dictionary_encode()
+    assert sizes(written(cells))[0] in range(60, 65)
 
 
-def test_pages_count_whatever_the_footer_says() -> None:
-    cells = ["x" * 40_000_000]
-    file = written(cells, use_dictionary=False, compression="zstd", write_statistics=False)
-    chunk = first_chunk_of_any(file)
-    assert [page.unpacked_bytes > 40_000_000 for page in pages(file, chunk)] == [True]
-    with pytest.raises(InputError, match="max_unpacking_ratio"):
-        Weights(file, "x", CAPS)._weight([chunk])
+def test_long_cells_are_read_in_few_rows() -> None:
+    cells = [f"{n:010}" * 10_000 for n in range(700)]  # 67 MiB, each cell another
+    assert sizes(written(cells, use_dictionary=False))[0] in range(600, 700)
 
 
-def first_chunk_of_any(file: io.BytesIO) -> Any:
-    return pq.ParquetFile(file).metadata.row_group(0).column(0)
-
-
-@given(st.binary(max_size=200), st.integers(0, 400))
-def test_damaged_headers_end_in_an_error(damage: bytes, at: int) -> None:
-    file = written(CELLS[:50])
-    chunk = first_chunk(file)
-    file.seek(4 + at)
-    file.write(damage)
-    try:
-        seen = list(pages(file, chunk))
-    except EOFError:
-        return
-    assert all(page.unpacked_bytes >= 0 for page in seen)
+@pytest.mark.parametrize("cells", [[None] * 3, [""], ["é"]])
+def test_any_cells_are_read(cells: list[str | None]) -> None:
+    assert sizes(written(pa.array(cells, pa.string()))) == [len(cells)]

@@ -148,6 +148,12 @@ def test_flipped_bytes_never_crash(tmp_path: Path) -> None:
             assert "3920012" not in str(error)  # noqa: PT017
 
 
+def test_a_cell_that_is_stored_once_counts_in_each_of_its_rows(tmp_path: Path) -> None:
+    table = _open(tmp_path, {"phone": [PHONES[0], *["9" * (1 << 20)] * 40]})
+    with pytest.raises(InputError, match=r"input\.max_unpacking_ratio"):
+        _raw(table)
+
+
 def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     bad = pa.array([b"\xff0171"]).view(pa.string())
     with pytest.raises(InputError, match="damaged"):
