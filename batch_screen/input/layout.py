@@ -60,7 +60,7 @@ class Csv:
 class FileLayout:
     """An input file: its path, its columns, and the name it has in messages and ``source_file``.
 
-    ``csv`` is None for a Parquet file; ``codec`` is the compression of that one's first column.
+    ``csv`` is None for a Parquet file; ``codec`` is the compression of its first readable column.
     """
 
     path: Path

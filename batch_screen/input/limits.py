@@ -136,11 +136,19 @@ class ParquetList:
             raise EOFError
         caps.check(name, size, max(rows, sum(g.num_rows for g in groups)) * _ROW_BYTES)
         caps.check(name, size, sum(g.total_byte_size for g in groups))
-        columns = map(self.metadata.schema.column, range(self.metadata.num_columns))
-        self._leaves = {c.path: n for n, c in enumerate(columns) if c.logical_type.type == "STRING"}
+        columns = [self.metadata.schema.column(n) for n in range(self.metadata.num_columns)]
+        self._places = {column.path: n for n, column in enumerate(columns)}
+        self._texts = {column.path for column in columns if column.logical_type.type == "STRING"}
         self._dictionaries = pq.ParquetFile(
-            source, metadata=self.metadata, read_dictionary=[*self._leaves], **piecemeal
+            source, metadata=self.metadata, read_dictionary=[*self._texts], **piecemeal
         )
+
+    def chunks(self, group: int, columns: list[str]) -> list[Any]:
+        """What the footer says of these columns in a row group. OSError where it is damaged."""
+        # Asked about a damaged one, pyarrow ends the process; to read a row of it is an error.
+        next(self._file.iter_batches(1, row_groups=[group], columns=columns), None)
+        row_group = self.metadata.row_group(group)
+        return [row_group.column(self._places[column]) for column in columns]
 
     def batches(self, columns: list[str]) -> Iterator[Any]:
         """The rows of these columns; small row groups are read together."""
@@ -149,11 +157,11 @@ class ParquetList:
 
     def portions(self, columns: list[str]) -> Iterator[tuple[list[int], int]]:
         """Row groups to read in one go, and how many of their rows at once."""
-        texts = [column for column in columns if column in self._leaves]
+        texts = [column for column in columns if column in self._texts]
         groups: list[int] = []
         together = _Weight()
         for group, row_group in enumerate(self._groups()):
-            weight = self._weight(group, row_group, texts)
+            weight = self._weight(group, row_group.num_rows, texts)
             joined = together.beside(weight)
             if groups and (together.rows >= BATCH_ROWS or joined.plain_bytes > _HELD_BYTES):
                 yield groups, together.rows_at_once
@@ -166,10 +174,10 @@ class ParquetList:
     def _groups(self) -> list[Any]:
         return [self.metadata.row_group(n) for n in range(self.metadata.num_row_groups)]
 
-    def _weight(self, group: int, row_group: Any, texts: list[str]) -> _Weight:
+    def _weight(self, group: int, rows: int, texts: list[str]) -> _Weight:
         plain = cell = 0
         by_dictionary = []
-        for chunk in (row_group.column(self._leaves[column]) for column in texts):
+        for chunk in self.chunks(group, texts):
             plain += chunk.total_uncompressed_size
             if "DELTA_BYTE_ARRAY" in chunk.encodings:  # a cell may repeat the one before
                 cell += chunk.total_uncompressed_size
@@ -180,7 +188,7 @@ class ParquetList:
             for column in next(batches, ()):
                 if pa.types.is_dictionary(column.type):
                     cell += pc.max(pc.binary_length(column.dictionary)).as_py() or 0
-        return _Weight(row_group.num_rows, plain, cell)
+        return _Weight(rows, plain, cell)
 
 
 def _refuse_footer(source: BinaryIO, name: str) -> int:

@@ -64,14 +64,9 @@ def describe(path: Path, name: str, caps: Caps) -> FileLayout:
                     is_duplicate=is_duplicate,
                 )
             )
-        return FileLayout(path, name, tuple(columns), None, _codec(file.metadata))
-
-
-def _codec(metadata: Any) -> str:
-    if not metadata.num_row_groups or not metadata.num_columns:
-        return ""
-    codec = str(metadata.row_group(0).column(0).compression).lower()
-    return "" if codec == "uncompressed" else codec
+        codec = file.chunks(0, readable[:1])[0].compression.lower() if readable else ""
+        codec = "" if codec == "uncompressed" else codec
+        return FileLayout(path, name, tuple(columns), None, codec)
 
 
 def frames(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,17 @@ def test_flipped_bytes_never_crash(tmp_path: Path) -> None:
             list(open_table([path], Input(phone_column="phone", keep_columns=("b",))).batches())
         except InputError as error:
             assert "3920012" not in str(error)  # noqa: PT017
+
+
+def test_a_damaged_footer_never_ends_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"phone": ["+491713920012"] * 50}), path)
+    whole = path.read_bytes()
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    for place in range(footer, len(whole) - 8):  # one of them is a list that is too long or short
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        with suppress(InputError):
+            list(open_table([path], Input(phone_column="phone")).batches())
 
 
 def test_a_cell_that_is_stored_once_counts_in_each_of_its_rows(tmp_path: Path) -> None:
