@@ -120,7 +120,7 @@ class Client:
             "User-Agent": f"batch-screen/{__version__}",
         }
         self._max_connections = max_connections
-        self._wires: dict[Endpoint, Transport] = {}
+        self._transports: dict[Endpoint, Transport] = {}
         self._clock = clock
         self._correlators = Correlators()
 
@@ -133,7 +133,7 @@ class Client:
         )
         self._loop = asyncio.get_running_loop()
         deadlines = Deadlines()
-        self._wires = {
+        self._transports = {
             endpoint: Transport(
                 self._connector,
                 deadlines,
@@ -150,18 +150,18 @@ class Client:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._wires.clear()
+        self._transports.clear()
         await self._connector.close()
 
     async def ask(self, lookup: Lookup, correlator: str) -> Answer:
         """What one attempt brought back. Raises ``ApiError`` where no attempt can succeed."""
-        wire = self._wires.get(lookup.endpoint)
-        if wire is None:
+        transport = self._transports.get(lookup.endpoint)
+        if transport is None:
             raise RuntimeError("Client is used outside its context")
         limit = self._loop.time() + self._api.timeout_seconds
         self._correlators.sent(correlator)
         try:
-            reply, talk = await wire.ask(body(lookup), correlator, limit)
+            reply, talk = await transport.ask(body(lookup), correlator, limit)
         except aiohttp.ClientConnectorCertificateError as error:
             raise ApiError(_certificate_message(self._api)) from error
         except (aiohttp.ClientError, MalformedError, OSError) as error:

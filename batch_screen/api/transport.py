@@ -29,7 +29,7 @@ from multidict import CIMultiDict
 from batch_screen.api.answers import MAX_BODY_BYTES
 from batch_screen.api.deadline import Deadlines
 
-# Whole replies of the plain kind, read at once: a status, headers, a body of a told length.
+# Whole replies of the plain kind, read at once: a status, headers, a body of a stated length.
 #
 # Nearly every answer comes like that, in one piece. aiohttp's parser, which makes a stream for
 # each, took as much CPU as sending and receiving. Whatever is not exactly so (in pieces, chunked,
@@ -241,7 +241,7 @@ class Transport:
             if talk is None or talk.transport is None:
                 raise aiohttp.ServerDisconnectedError
             heard = talk.listen()
-            talk.transport.write(self._told(content, correlator))
+            talk.transport.write(self._request_bytes(content, correlator))
             reply = await self._deadlines.by(limit, heard)
             if reply is None:
                 with self._deadlines.at(limit):
@@ -263,11 +263,11 @@ class Transport:
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError from error
 
-    def _told(self, content: bytes, correlator: str) -> bytes:
+    def _request_bytes(self, content: bytes, correlator: str) -> bytes:
         # Head and body in one piece: a server that reads them apart may answer the half.
         head = self._head or self._made_head()
-        told = f"{head}x-correlator: {correlator}\r\nContent-Length: {len(content)}\r\n\r\n"
-        return told.encode() + content
+        head += f"x-correlator: {correlator}\r\nContent-Length: {len(content)}\r\n\r\n"
+        return head.encode() + content
 
     def _made_head(self) -> str:
         """The part that is the same for all; known once the pool has added a proxy's headers."""

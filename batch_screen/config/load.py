@@ -110,16 +110,11 @@ def line_of(text: str, section: str, name: str) -> int | None:
             current = heading[1]
             if current == (f"{section}.{name}" if name else section):
                 return number
-        elif (key := _KEY.match(line)) and _dotted(current, key[1]) in (
-            f"{section}.{name}",
-            section,
-        ):
-            return number
+        elif key := _KEY.match(line):
+            dotted = f"{current}.{key[1]}" if current else key[1]
+            if dotted in (f"{section}.{name}", section):
+                return number
     return None
-
-
-def _dotted(section: str, key: str) -> str:
-    return f"{section}.{key}" if section else key
 
 
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"

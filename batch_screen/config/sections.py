@@ -145,7 +145,7 @@ class Guards(Section):
 
     @field_validator("fail_if", mode="before")
     @classmethod
-    def _as_they_are_told(cls, value: Any) -> Any:
+    def _normalised(cls, value: Any) -> Any:
         return tuple(dict.fromkeys(threshold(text).text for text in list_of(value)))
 
     @property
@@ -168,7 +168,7 @@ class Method(StrEnum):
 class Pings(Section):
     """Addresses to call; a call that fails never fails the run.
 
-    Whoever knows such an address can say that all is well, so none is ever shown.
+    Anybody who knows such an address can say that all is well, so none is ever shown.
     """
 
     start_url: SecretStr = SecretStr("")

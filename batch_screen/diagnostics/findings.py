@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
@@ -66,14 +66,6 @@ def failed(name: str, seen: str, remedy: str, exit_code: int) -> Finding:
 def not_checked(names: Iterable[str], why: str) -> list[Finding]:
     """Nothing is known of these, and why."""
     return [Finding(name, Health.NOT_CHECKED, _line(why)) for name in names]
-
-
-def told(name: str, look: Callable[[], str]) -> Finding:
-    """What ``look`` says is well; an error of ours is the failure it would be in a run."""
-    try:
-        return well(name, look())
-    except BatchScreenError as error:
-        return of_error(name, error)
 
 
 def of_error(name: str, error: BatchScreenError) -> Finding:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from batch_screen.config.key import KEY_VARIABLE, find_key, read_key
 from batch_screen.config.settings import Settings
-from batch_screen.diagnostics.findings import Finding, failed, of_error, told, warning, well
-from batch_screen.errors import AuthenticationError, OutputError, RunLockedError
+from batch_screen.diagnostics.findings import Finding, failed, of_error, warning, well
+from batch_screen.errors import AuthenticationError, BatchScreenError, OutputError, RunLockedError
 from batch_screen.storage.atomic import check_could_write
 from batch_screen.storage.lock import holder_of
 
@@ -96,22 +96,20 @@ def open_files(settings: Settings) -> Finding:
 
 
 def folder_findings(name: str, folder: Path, *, is_private: bool) -> Finding:
-    """Whether the folder can be written, made nothing of, and closed to others if it should be."""
-
-    def look() -> str:
+    """Whether the folder can be written or made, and is closed to others if it should be."""
+    try:
         check_could_write(folder)
-        state = "can be written" if folder.is_dir() else "can be made"
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"{folder} is not a folder; name another one")
-        return f"{folder} {state}"
-
-    found = told(name, look)
-    if is_private and not found.exit_code and folder.is_dir():
-        mode = folder.stat().st_mode & 0o777
-        if mode & _OTHERS:
-            seen = f"{folder}, whose mode {mode:04o} lets other users in"
-            return warning(name, seen, f"chmod 700 {folder}: it holds phone numbers")
-    return found
+    except BatchScreenError as error:
+        return of_error(name, error)
+    if not folder.is_dir():
+        return well(name, f"{folder} can be made")
+    mode = folder.stat().st_mode & 0o777
+    if is_private and mode & _OTHERS:
+        seen = f"{folder}, whose mode {mode:04o} lets other users in"
+        return warning(name, seen, f"chmod 700 {folder}: it holds phone numbers")
+    return well(name, f"{folder} can be written")
 
 
 def lock_finding(state: Path) -> Finding:

@@ -6,11 +6,10 @@ from batch_screen.diagnostics.findings import (
     failed,
     not_checked,
     of_error,
-    told,
     warning,
     well,
 )
-from batch_screen.errors import InputError, OutputError
+from batch_screen.errors import OutputError
 
 NUMBER = "+491713920012"
 
@@ -28,12 +27,6 @@ def test_an_error_is_what_is_wrong_and_what_to_do() -> None:
     assert (found.seen, found.remedy) == ("cannot write to x: full", "free space, then start again")
     assert (found.health, found.exit_code) == (Health.FAILED, 73)
     assert of_error("x", OutputError("alone")).remedy == "see the message"
-
-    def look() -> str:
-        raise InputError("gone; look for it", exit_code=66)
-
-    assert told("input", look).exit_code == 66
-    assert told("input", lambda: "there") == well("input", "there")
 
 
 def test_nothing_shows_a_whole_number() -> None:
