@@ -25,7 +25,7 @@ from batch_screen.config.sections import Api, Guards
 from batch_screen.config.settings import Pacing, Settings
 from batch_screen.engine.engine import loop_factory, run_engine
 from batch_screen.model import Endpoint
-from batch_screen.planning.build import Source, plan_inputs
+from batch_screen.planning.build import InputFile, plan_inputs
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import Identity, create_run
 from benchmarks.engine.sampling import Sampler
@@ -102,7 +102,7 @@ def batch_screen(url: str, attempts: int, concurrency: int, *, is_sampled: bool 
         write_numbers(folder, attempts)
         identity = Identity(["made up"], datetime.now(UTC).date().isoformat(), {})
         run = create_run(folder / "state", identity, [], [])
-        plan = plan_inputs([Source(folder / "customers.csv")], settings, run.plan, RunEvents())
+        plan = plan_inputs([InputFile(folder / "customers.csv")], settings, run.plan, RunEvents())
         clock = Clocks()
         with Sampler(is_on=is_sampled) as sampler:
             asked = run_engine(run, plan, settings, KEY, RunEvents())

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import ast
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
 
 PACKAGE = Path(__file__).parents[2] / "batch_screen"
+BESIDE = ("benchmarks", "docs", "tests")
 
 # The top comes first. A room is a file or a folder of the package.
 FLOORS = (
@@ -117,3 +121,23 @@ def test_only_masked_loggers_are_used() -> None:
     for path in SOURCES:
         if room_of(path) not in ("masking", "cli"):
             assert "logging" not in imported_modules(path), path
+
+
+def test_what_stands_beside_the_package_imports_what_is_there() -> None:
+    """Benchmarks and torture are run by hand, so a name that is gone would show late."""
+    gone = []
+    for path in sorted(p for folder in BESIDE for p in (PACKAGE.parent / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("batch_screen"):
+                module = import_module(str(node.module))
+                names = {*vars(module), *getattr(module, "__all__", ()), *submodules(module)}
+                gone += [
+                    f"{path.relative_to(PACKAGE.parent)}: {node.module}.{alias.name}"
+                    for alias in node.names
+                    if alias.name not in names
+                ]
+    assert gone == []
+
+
+def submodules(module: ModuleType) -> set[str]:
+    return {found.name for found in iter_modules(getattr(module, "__path__", []))}
