@@ -1,4 +1,7 @@
-"""The settings and the job that a command's options describe."""
+"""The settings and the job that a command's options describe.
+
+Apart from ``options``, which --help loads: settings are slow to import.
+"""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class _Session(msgspec.Struct):
 
 
 class _Summary(msgspec.Struct):
-    """The part of summary.json that a comparison needs, whatever else is in it."""
+    """The fields of summary.json that a comparison reads; it ignores the others."""
 
     run_id: str
     run_date: str

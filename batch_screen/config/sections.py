@@ -1,4 +1,4 @@
-"""The sections of the settings about the world outside: API, output, guards, who is told.
+"""The sections of the settings about the world outside: API, output, guards, notifications.
 
 Those of what is read and asked stand in ``screening``.
 """
@@ -212,6 +212,6 @@ class LogFormat(StrEnum):
 
 
 class Logging(Section):
-    """In which form progress, notes and errors are told."""
+    """The format of progress, notes and errors on stderr."""
 
     format: LogFormat = LogFormat.AUTO

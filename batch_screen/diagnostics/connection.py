@@ -1,7 +1,7 @@
 """The way to the API, step by step: name, connection, proxy, certificate, clock.
 
 Sends no number and no key, so nothing can be billed: a HEAD of the base address, whose answer
-tells the server's time, whatever else it says. A redirect is not followed; where the server hangs
+tells the server's time, even if it is an error. A redirect is not followed; where the server hangs
 up, aiohttp asks once more.
 """
 

@@ -211,7 +211,7 @@ class Checkpointer:
     async def close(self) -> None:
         """Returns when everything handed over is saved and all sealing begun has ended.
 
-        Raises the first failure to save or seal, whatever else ended the run: nobody may be
+        Raises the first failure to save or seal, even if another error ended the run: nobody may be
         told that answers are saved when they are not.
         """
         self._is_closing = True

@@ -152,7 +152,7 @@ def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning an
         )
 
 
-async def _run_engine(  # noqa: PLR0913, PLR0917 (as ask_all)
+async def _run_engine(  # noqa: PLR0913, PLR0917 (as run_engine)
     run: Run,
     plan: Plan,
     settings: Settings,

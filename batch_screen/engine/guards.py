@@ -57,7 +57,8 @@ class Guard:
 
     def on_result(self, result: Result) -> float:
         """How many seconds everybody should pause. Raises what ends the run."""
-        raise NotImplementedError
+        del result
+        return 0.0
 
 
 def overriding(name: str, guards: Iterable[Guard]) -> list[Guard]:

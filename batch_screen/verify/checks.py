@@ -186,47 +186,12 @@ _CLAIMS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:
     """The checks of a run that asked these endpoints, in the order in which they are reported."""
-    columns = {RESULTS: results({}), LOOKUPS: LOOKUP_COLUMNS, ERRORS: ERROR_COLUMNS}
     rules: dict[str, Sequence[Rule]] = {
-        "required": [
-            Rule(table, fault, wrong)
-            for table, wanted in columns.items()
-            for fault, wrong in (
-                *(
-                    (f"{{n}} rows without {c.name}, which is required", col(c.name).is_null())
-                    for c in wanted
-                    if c.required
-                ),
-                ("{n} rows name another run", col.run_id != run_id),
-            )
-        ],
+        "required": _complete(run_id),
         "placing": [
             Rule(RESULTS, "{n} rows whose number belongs to another part", col.is_elsewhere)
         ],
-        "lookups": [
-            Rule(_TWICE, "{n} lookups stand there twice", col.twice),
-            *(
-                Rule(view, fault, wrong)
-                for name in endpoints
-                for view, fault, wrong in (
-                    (
-                        f"{_LACKING} {name}",
-                        f"{{n}} numbers of results lack a lookup of {name}",
-                        pl.len(),
-                    ),
-                    (
-                        _EXTRA,
-                        f"{{n}} lookups of {name} for numbers not in results",
-                        col.endpoint == name,
-                    ),
-                )
-            ),
-            Rule(
-                LOOKUPS,
-                "{n} lookups at an endpoint the run did not ask",
-                ~col.endpoint.is_in([*endpoints]),
-            ),
-        ],
+        "lookups": _once_each(endpoints),
         "values": _lookups_have(_VALUES),
         "sources": [
             *_lookups_have(_SOURCES),
@@ -258,6 +223,32 @@ def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:
         "failures": _FAILURES,
     }
     return tuple(PartCheck(name, *claim, rules.get(name, ())) for name, claim in _CLAIMS.items())
+
+
+def _complete(run_id: str) -> list[Rule]:
+    """Required columns hold values, and every row names the run."""
+    columns = {RESULTS: results({}), LOOKUPS: LOOKUP_COLUMNS, ERRORS: ERROR_COLUMNS}
+    rules = []
+    for table, wanted in columns.items():
+        rules += [
+            Rule(table, f"{{n}} rows without {c.name}, which is required", col(c.name).is_null())
+            for c in wanted
+            if c.required
+        ]
+        rules.append(Rule(table, "{n} rows name another run", col.run_id != run_id))
+    return rules
+
+
+def _once_each(endpoints: Sequence[str]) -> list[Rule]:
+    """Every number of results has one lookup at every endpoint, and no other has one."""
+    rules = [Rule(_TWICE, "{n} lookups stand there twice", col.twice)]
+    for name in endpoints:
+        lacking = f"{{n}} numbers of results lack a lookup of {name}"
+        extra = f"{{n}} lookups of {name} for numbers not in results"
+        rules.append(Rule(f"{_LACKING} {name}", lacking, pl.len()))
+        rules.append(Rule(_EXTRA, extra, col.endpoint == name))
+    unasked = "{n} lookups at an endpoint the run did not ask"
+    return [*rules, Rule(LOOKUPS, unasked, ~col.endpoint.is_in([*endpoints]))]
 
 
 def _lookups_have(faults: Mapping[str, pl.Expr]) -> list[Rule]:

@@ -59,7 +59,7 @@ class Recount:
         """Reads each part once and yields its number.
 
         A part one of whose files is not ``usable`` is left out: its difference is reported
-        already, and whatever else differs may follow from that.
+        already, and other differences may follow from that.
         """
         present = _by_number(self._layout, usable)
         whole = {n: paths for n, paths in present.items() if paths == self._wanted.get(n)}
@@ -119,7 +119,7 @@ def _by_number(layout: Layout, files: Sequence[ListedFile]) -> Mapping[int, Mapp
     return dict(sorted(found.items()))
 
 
-# Holds the columns of a run's parts against schema.json and against ``batch_screen.schema``.
+# Compares the columns of a run's parts with schema.json and with ``batch_screen.schema``.
 
 _Described = list[tuple[object, object, object]]
 

@@ -53,6 +53,7 @@ class Kept:
     def save(self, shard: int, record: Attempt | WithheldOutcome | Outcome) -> None:
         self.records.append((shard, record))
 
+    # Lookups only save; the other calls of a journal are the dispatcher's.
     def note(self, shard: int, intent: Intent) -> None:
         raise NotImplementedError
 
