@@ -68,9 +68,7 @@ def on_disk(
             InputFile(spooled, s.name) if isinstance(s, Stdin) else InputFile(s) for s in sources
         ]
     finally:
-        with suppress(
-            OSError
-        ):  # the next start clears it; the error to raise is another
+        with suppress(OSError):  # the next start clears it; the error to raise is another
             spooled.unlink()
 
 
