@@ -317,13 +317,13 @@ class WithheldOutcome(msgspec.Struct, frozen=True, tag="held", tag_field="t"):
 class ShardPlan(msgspec.Struct, frozen=True):
     """A shard's numbers of rows and of unique numbers, and the SHA-256 of its file.
 
-    ``known_sha256`` is that of its file of earlier answers; empty if there is none.
+    ``history_sha256`` is that of its file of earlier answers; empty if there is none.
     """
 
     rows: int
     unique_numbers: int
     sha256: str
-    known_sha256: str = ""
+    history_sha256: str = ""
 
 
 class Plan(msgspec.Struct, frozen=True):

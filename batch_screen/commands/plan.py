@@ -118,7 +118,7 @@ def _known(
     beyond: Counter[Endpoint] = Counter()
     slack = timedelta(minutes=LONGEST_WINDOW_MINUTES - rules.margin_minutes)
     for shard, planned in enumerate(plan.shards):
-        known = read_history(history_path(folder, shard), planned.known_sha256)
+        known = read_history(history_path(folder, shard), planned.history_sha256)
         for name, rows in known.filter("reusable").group_by("endpoint").len().iter_rows():
             reused[Endpoint(name)] += 0 if Endpoint(name) in rules.joined else rows
         for check, last in _last_observed(known):

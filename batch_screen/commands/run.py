@@ -59,7 +59,7 @@ def run(
             return RunResult(summary, layout, was_complete=True)
         start = _Session(job, opened, _plan(job, opened), started_at, ended=[])
         with _summed_up(start, on_stopped):
-            read_sessions(run.starts, run.run_id)  # damage stops it before anything more is bought
+            read_sessions(run.sessions, run.run_id)  # damage stops it before more is bought
             layout.check_writable()
             watch.progress.note(
                 f"run {run.run_id}; if it is stopped, the same command resumes it without "
@@ -113,7 +113,7 @@ def _ask(start: _Session) -> Session:
     def keep() -> None:
         for session in start.ended:
             if session.attempts:  # a start that only writes files again has no pace
-                keep_session(run.starts, run.run_id, session)
+                keep_session(run.sessions, run.run_id, session)
 
     try:
         with _server(start.job, run) as (settings, key, clock):

@@ -343,7 +343,7 @@ def _summary(
 
 def _starts(run: Run) -> list[Session]:
     """The run's starts; the more there are, the longer are the steps of their pace."""
-    starts = read_sessions(run.starts, run.run_id)
+    starts = read_sessions(run.sessions, run.run_id)
     steps = max(_STEPS_OF_A_START, _STEPS_OF_ALL // max(1, len(starts)))
     return [replace(start, pace=start.pace.at_most(steps)) for start in starts]
 

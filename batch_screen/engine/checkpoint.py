@@ -190,7 +190,7 @@ class Checkpointer:
     def _planned_tasks(self, shard: int, history: History) -> Iterator[Task | None]:
         """The tasks that can be asked without waiting for others; writes what needs no asking."""
         plan, planned = self._run.plan, self._plan.shards[shard]
-        known = read_history(history_path(plan, shard), planned.known_sha256)
+        known = read_history(history_path(plan, shard), planned.history_sha256)
         for e164, past in recalled(known, numbers(plan, self._plan, shard), self._rules):
             number = Number(shard, e164, past, history.outcomes.pop(e164, {}))
             if not number.outcomes and (e164, self._rules.endpoints[0]) in history.finished:

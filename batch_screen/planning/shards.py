@@ -92,7 +92,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
         )
         if history is not None and shards:
             digests = history(growing, len(shards))
-            shards = [replace(s, known_sha256=digests.get(n, "")) for n, s in enumerate(shards)]
+            shards = [replace(s, history_sha256=digests.get(n, "")) for n, s in enumerate(shards)]
         plan = Plan(
             rows=accepted.rows + rejects.rows,
             accepted=accepted.rows,
@@ -128,8 +128,8 @@ def check_plan(folder: Path, plan: Plan) -> None:
     """Raises ``JournalError`` if a file of the plan is not as it was written."""
     for shard, planned in enumerate(plan.shards):
         check_file(shard_rows_path(folder, shard), planned.sha256)
-        if planned.known_sha256:
-            check_file(history_path(folder, shard), planned.known_sha256)
+        if planned.history_sha256:
+            check_file(history_path(folder, shard), planned.history_sha256)
     check_file(rejects_path(folder), plan.rejects_sha256)
 
 
@@ -140,7 +140,7 @@ def shard_rows_path(folder: Path, shard: int) -> Path:
 
 def history_path(folder: Path, shard: int) -> Path:
     """The history of the shard's numbers, where they have any."""
-    return folder / f"known-{shard:05d}.parquet"
+    return folder / f"history-{shard:05d}.parquet"
 
 
 def rejects_path(folder: Path) -> Path:

@@ -27,7 +27,7 @@ from batch_screen.storage.atomic import make_folder, sweep, translated
 from batch_screen.storage.records import read_record, write_record
 
 FORMAT = "batch-screen run"
-VERSION = 3
+VERSION = 4
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -74,7 +74,7 @@ class Run:
         self.plan = folder / "plan"
         self.journal = folder / "journal"
         self.sealed = folder / "sealed"
-        self.starts = folder / "starts"
+        self.sessions = folder / "sessions"
         self._salt = file.salt.bytes
 
     @property
@@ -100,7 +100,7 @@ class Run:
 
     def sweep(self) -> None:
         """Removes unfinished files of a killed process."""
-        for folder in (self.folder, self.sealed, self.starts):
+        for folder in (self.folder, self.sealed, self.sessions):
             sweep(folder)
 
     def discard(self) -> None:
@@ -228,7 +228,7 @@ def create_run(
         serial += 1
     file = RunFile(StateVersion(), run_id, identity, list(inputs), datetime.now(UTC), uuid4())
     run = Run(state_folder / "runs" / run_id, file)
-    for folder in (run.folder, run.journal, run.sealed, run.starts):
+    for folder in (run.folder, run.journal, run.sealed, run.sessions):
         make_folder(folder)
     # Last: a folder without run.json is a start that was killed here, and holds nothing.
     write_record(run.folder / "run.json", file)
@@ -250,9 +250,7 @@ def read_run(folder: Path) -> Run | None:
         if any(folder.glob("journal/*")) or any(folder.glob("sealed/*")):
             raise _unknown(path)
         return None
-    if not {"journal", "sealed", "starts"} <= names:
-        raise _unknown(folder)
-    made = _version_of(path)
+    made = _version_of(path)  # first of all: other versions have other folders
     if made != StateVersion():
         raise JournalError(
             f"{path} is {plain(made.format, 40)} version {made.version} with schema "
@@ -260,6 +258,8 @@ def read_run(folder: Path) -> Run | None:
             f"{SCHEMA_VERSION}: use the program that wrote it, name another --state-dir, or "
             "remove the folder if its run is complete"
         )
+    if not {"journal", "sealed", "sessions"} <= names:
+        raise _unknown(folder)
     try:
         run = Run(folder, read_record(path, RunFile))
     except JournalError as error:

@@ -195,10 +195,10 @@ DAMAGE: dict[str, Change] = {
     "sealed foreign": foreign_sealed,
     "seal scrambled": scrambled("sealed/00000.seal"),
     "seal missing": missing("sealed/00000.seal"),
-    "start scrambled": scrambled("starts/0001.json"),
-    "start flipped": flipped("starts/0001.json"),
-    "start foreign": foreign("starts/0001.json"),
-    "start renamed": renamed("starts/0001.json", "starts/0002.json"),
+    "start scrambled": scrambled("sessions/0001.json"),
+    "start flipped": flipped("sessions/0001.json"),
+    "start foreign": foreign("sessions/0001.json"),
+    "start renamed": renamed("sessions/0001.json", "sessions/0002.json"),
 }
 _QUICK = ["run.json newer", "segment foreign", "sealed swapped", "start flipped"]
 
@@ -269,7 +269,7 @@ def test_damaged_state(
     )
 
 
-_PLACES = ["journal", "sealed", "starts", "plan", ""]
+_PLACES = ["journal", "sealed", "sessions", "plan", ""]
 _ONE_BY_ONE = [
     pytest.param([place], id=place or "run", marks=pytest.mark.torture) for place in _PLACES
 ]

@@ -522,7 +522,7 @@ def test_whatever_else_ends_the_asking_is_told_too(
     assert read_summary(told.layout.summary) == told.summary
     assert told.summary.stopped == Ending(str(error), error.exit_code)
     assert told.summary.lookups + told.summary.left == 2 * told.summary.rows.unique_numbers
-    [start] = (numbers.parent / "out").glob(".state/runs/*/starts/*")
+    [start] = (numbers.parent / "out").glob(".state/runs/*/sessions/*")
     assert start.name == "0001.json"
 
 
@@ -598,10 +598,10 @@ def test_a_damaged_record_of_a_start_is_told_before_anything_is_asked(
     numbers: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopped(job(numbers, rate=600), 20)
-    [start] = (numbers.parent / "out").glob(".state/runs/*/starts/*")
+    [start] = (numbers.parent / "out").glob(".state/runs/*/sessions/*")
     start.write_bytes(start.read_bytes()[:-9])
     monkeypatch.setattr("batch_screen.commands.run.run_engine", lambda *_: pytest.fail("asked"))
-    with pytest.raises(JournalError, match=r"starts/0001\.json is missing or not as it was"):
+    with pytest.raises(JournalError, match=r"sessions/0001\.json is missing or not as it was"):
         screen(job(numbers))
 
 

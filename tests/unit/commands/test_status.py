@@ -91,9 +91,9 @@ def test_a_marker_makes_a_run_complete(out: Path, run: Run) -> None:
 
 def test_what_cannot_be_read_is_told_and_hides_nothing(out: Path, run: Run) -> None:
     damaged, other = out / ".state" / "runs" / "20260101-0123456789", run.folder / "run.json"
-    for folder in ("journal", "sealed", "starts"):
+    for folder in ("journal", "sealed", "sessions"):
         make_folder(damaged / folder)
-    (damaged / "run.json").write_text(other.read_text().replace('"version":3', '"version":99'))
+    (damaged / "run.json").write_text(other.read_text().replace('"version":4', '"version":99'))
     first, second = looked(out).runs
     assert (first.state, second.state) == (State.UNREADABLE, State.RESUMABLE)
     assert "version 99" in first.problem

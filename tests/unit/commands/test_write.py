@@ -333,7 +333,7 @@ def test_many_starts_fill_no_summary(tmp_path: Path) -> None:
     pace = Pace(1.0, [9] * 600, [1] * 600, [9.8] * 600)
     long = msgspec.structs.replace(SESSION, attempts=5400, pace=pace)
     for _ in range(300):
-        keep_session(reported.run.starts, reported.run.run_id, long)
+        keep_session(reported.run.sessions, reported.run.run_id, long)
     starts = reported.report().starts
     assert len(starts) == 300
     assert {len(start.pace.attempts) for start in starts} == {10}

@@ -122,7 +122,7 @@ def test_each_shard_has_the_newest_rows_of_its_own_numbers(tmp_path: Path, shard
     ]
     run, plan = made(tmp_path, range(200), shard_rows=shard_rows, known=known_rows(rows))
     found = [
-        read_history(history_path(run.plan, shard), planned.known_sha256)
+        read_history(history_path(run.plan, shard), planned.history_sha256)
         for shard, planned in enumerate(plan.shards)
     ]
     for shard, known in enumerate(found):
@@ -142,8 +142,8 @@ def test_each_shard_has_the_newest_rows_of_its_own_numbers(tmp_path: Path, shard
 
 def test_a_plan_without_a_history_has_no_such_files(tmp_path: Path) -> None:
     run, plan = made(tmp_path, [1, 2])
-    assert [planned.known_sha256 for planned in plan.shards] == [""]
-    assert not list(run.plan.glob("known-*"))
+    assert [planned.history_sha256 for planned in plan.shards] == [""]
+    assert not list(run.plan.glob("history-*"))
     assert read_history(history_path(run.plan, 0), "").height == 0
 
 
@@ -152,10 +152,10 @@ def test_what_was_damaged_is_refused_by_name(tmp_path: Path) -> None:
     check_plan(run.plan, plan)
     path = history_path(run.plan, 0)
     path.write_bytes(path.read_bytes() + b" ")
-    with pytest.raises(JournalError, match=r"known-00000\.parquet is missing or not as it was"):
+    with pytest.raises(JournalError, match=r"history-00000\.parquet is missing or not as it was"):
         check_plan(run.plan, plan)
-    with pytest.raises(JournalError, match=r"known-00000\.parquet"):
-        read_history(path, plan.shards[0].known_sha256)
+    with pytest.raises(JournalError, match=r"history-00000\.parquet"):
+        read_history(path, plan.shards[0].history_sha256)
 
 
 @pytest.mark.parametrize(

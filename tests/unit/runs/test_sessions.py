@@ -24,7 +24,7 @@ def session(attempts: int) -> Session:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Three starts."""
-    folder = make_folder(tmp_path / "starts")
+    folder = make_folder(tmp_path / "sessions")
     for attempts in (10, 20, 30):
         keep_session(folder, RUN, session(attempts))
     return folder
@@ -37,7 +37,7 @@ def test_starts_come_back_in_their_order(folder: Path) -> None:
 
 
 def test_no_start_yet(tmp_path: Path) -> None:
-    assert read_sessions(make_folder(tmp_path / "starts"), RUN) == []
+    assert read_sessions(make_folder(tmp_path / "sessions"), RUN) == []
 
 
 def test_more_starts_than_the_name_has_digits_for(folder: Path) -> None:

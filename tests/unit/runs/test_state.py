@@ -201,7 +201,7 @@ def test_a_run_in_another_runs_place_is_refused(tmp_path: Path) -> None:
 def test_unfinished_files_of_a_killed_process_are_swept_away(tmp_path: Path) -> None:
     run = begun(tmp_path, identity())
     before = sorted(run.folder.rglob("*"))
-    for folder in (run.folder, run.sealed, run.starts):
+    for folder in (run.folder, run.sealed, run.sessions):
         (folder / ".00000.parquet.0123abcd.tmp").touch()
     run.sweep()
     assert sorted(run.folder.rglob("*")) == before
@@ -275,7 +275,7 @@ def test_a_discarded_run_is_gone_unless_it_holds_answers(tmp_path: Path) -> None
         assert sorted(paid.folder.rglob("*")) == before
 
 
-@pytest.mark.parametrize("name", ["journal", "sealed", "starts"])
+@pytest.mark.parametrize("name", ["journal", "sealed", "sessions"])
 def test_a_run_without_one_of_its_folders_is_refused(tmp_path: Path, name: str) -> None:
     run = create_run(tmp_path, identity(), INPUTS, taken=[])
     (run.folder / name).rmdir()
@@ -301,7 +301,7 @@ def test_some_of_the_same_inputs_are_refused(
 
 def test_a_runs_state_is_private(tmp_path: Path) -> None:
     run = create_run(tmp_path / "state", identity(), INPUTS, taken=[])
-    for folder in (tmp_path / "state", run.folder, run.journal, run.sealed, run.starts):
+    for folder in (tmp_path / "state", run.folder, run.journal, run.sealed, run.sessions):
         assert folder.stat().st_mode & 0o777 == 0o700
     assert (run.folder / "run.json").stat().st_mode & 0o777 == 0o600
 
@@ -341,6 +341,7 @@ def test_another_version_is_refused_and_left_alone(tmp_path: Path, change: dict[
     path = run_file(tmp_path)
     content = json.loads(path.read_bytes())
     content["content"]["made"] |= change
+    (path.parent / "sessions").rmdir()  # another version need not have the same folders
     path.write_text(json.dumps(content), encoding="utf-8")
     before = path.read_bytes()
     with pytest.raises(JournalError, match=rf"run\.json is .* {FORMAT} version {VERSION}"):
@@ -389,7 +390,7 @@ def test_the_run_file_is_written_last_and_whole(tmp_path: Path) -> None:
         "salt",
     }
     found = [p.name for p in sorted(path.parent.iterdir())]
-    assert found == ["journal", "run.json", "sealed", "starts"]
+    assert found == ["journal", "run.json", "sealed", "sessions"]
     assert time.time() - path.stat().st_mtime < 60
 
 
