@@ -23,32 +23,26 @@ from batch_screen.engine.recovery import (
     recovered,
 )
 from batch_screen.engine.scope import (
-    HARMLESS_SHARE,
     Lately,
     Recent,
     ShareTest,
     Streak,
-    Trial,
     enough_in_a_row,
 )
+from batch_screen.engine.trials import Trials
 from batch_screen.masking import masked_logger
 from batch_screen.model import Answer
 
 START_SHARE = 0.2
-TRIAL_SHARE = 0.6
-"""What a trial leaves of the rate: less than half as much again as the limit passes then."""
-
+# For servers that refuse everything and name no time to come again.
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
 _BEYOND_THE_CAP_SECONDS = 1.0
-_JITTER_SHARE = 0.05
+_JITTER_SHARE = 0.05  # only upwards: nobody comes before the server has asked them to
 _SOON_SENDS = 600
 _SOON_SECONDS = 10.0
 _RECOUNT_SENDS = 1_000
-_ENOUGH_SENDS = 64
-_MORE = 1.5
-_SHORTEST_TRIAL_SECONDS = 0.5
-_SECOND_LOOK_SENDS = 200
+_ENOUGH_SENDS = 64  # shares of fewer attempts would be those of chance
 _UNLIKELY = 0.1
 
 _log = masked_logger(__name__)
@@ -95,10 +89,7 @@ class AdaptiveRate:
         self._streak = Streak()
         self._recent = Recent()
         self._before_cut: Epoch | None = None
-        self._trial: Trial | None = None
-        self._trial_began = -math.inf
-        self._acquittal: Trial | None = None
-        self._trial_rate = self._trial_seen = math.inf
+        self._trials = Trials(self._test, self.rate, clock=clock)
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self.headers = Headers(pacing, clock=clock)
         self.not_before = self._began
@@ -120,6 +111,7 @@ class AdaptiveRate:
             self._began = now  # the ramp begins when the asking does
             return 0.0
         rate = self._held(now, ceiling)
+        # Headers only ever slow down: a promise of more is tried by probing, not believed.
         return rate if self.headers.is_silent else min(rate, self.headers.rate(now, rate))
 
     @property
@@ -150,15 +142,14 @@ class AdaptiveRate:
     def passed(self, place: int) -> None:
         """The attempt of that place was let pass, whatever was answered."""
         self.has_passed = True
+        # What was sent before everything was refused may pass for its own reasons.
         is_over = self._streak.passed(place)
         if self.is_closed and (is_over or place > self._closed):
             self._reopen()
-        if self._trial is not None:
-            self._judge_trial(place)
-        elif self._acquittal is not None:
-            self._look_again(place)
+        if self._trials.is_open:
+            self._judge(place)
 
-    def refused(  # noqa: PLR0911 (one question after the other)
+    def refused(
         self,
         place: int,
         e164: str,
@@ -177,7 +168,7 @@ class AdaptiveRate:
             self._streak.refused(place, e164, sent_at)
             self._lately.refused(place)
         is_new = self._recent.is_new(e164)
-        if self.is_closed:
+        if self.is_closed:  # only a probe that was sent after the pause shows that it was too short
             self._wait(retry_after_seconds, is_probe=sent_at >= self.not_before)
             return False
         if self._streak.holds(enough_in_a_row(self._usual_share(place))):
@@ -186,18 +177,17 @@ class AdaptiveRate:
         if not is_new:  # that it is refused again says nothing new
             return False
         is_too_high = self._test.refused(place)
-        if self._trial is not None:
-            self._judge_trial(place)
-            return False
-        if self._acquittal is not None:
-            self._look_again(place)
+        # While a trial is on, one cut is judged at a time.
+        if self._trials.is_open:
+            self._judge(place)
             return False
         if self._test.sends(place) < _RECOUNT_SENDS or is_too_high:
             return is_too_high
-        return self._recount(place)
+        return self._test.recount(place)
 
     def refuses(self, numbers: int) -> bool:
         """Whether so many different numbers in a row, or more by chance, were refused."""
+        # Twice as many as to pause: on this a run is stopped.
         enough = 2 * enough_in_a_row(self._usual_share(self._sent))
         return self._streak.holds(max(numbers, enough))
 
@@ -206,7 +196,7 @@ class AdaptiveRate:
 
         Refusals of so many of weight 1 in a row are no more than a chance of one in ten each.
         """
-        share = min(max(self._usual_share(place), 0.01), 0.99)
+        share = min(max(self._usual_share(place), 0.01), 0.99)  # log(0) is no number, log(1) is 0
         return min(1.0, math.log(share) / math.log(_UNLIKELY))
 
     def slow_down(self, place: int, *, sent_at: float) -> None:
@@ -220,13 +210,18 @@ class AdaptiveRate:
             return
         sends = self._test.sends(place)
         is_held = self._epoch is not None and now < self._epoch.probes_at
-        # Above a level that was held well, refusals say what they seem to say.
+        # Refused so soon after a cut, or so late, it may not be the pace at all. Above a level that
+        # was held well, refusals say what they seem to say.
         is_doubtful = (is_held and sends <= _SOON_SENDS) or sends >= _RECOUNT_SENDS
         if is_doubtful and not self._is_above_level():
-            self._try(place)
+            if self._epoch is None:
+                self._before_cut = None
+            delivered = self._seen.delivered(now, rate, self._lately.share(self._sent))
+            self._trials.begin(self._test.share(place), delivered)
+            self._test.restart(self._sent)
             return
-        last = self._before_cut = self._epoch
-        self._set(self._next(last, rate, sent_at, now, has_instant=False), now)
+        self._before_cut = self._epoch
+        self._cut(self._epoch, rate, sent_at, now, has_instant=False)
         _log.info(
             "%s: refusals say that the limit is %.1f requests a second",
             self._whose,
@@ -239,11 +234,11 @@ class AdaptiveRate:
         self._lately.restart(self._sent)
         self._recent.clear()
 
-    def hold(self, level: float) -> None:
-        """Begins with a limit that others have found."""
+    def hold(self, level: float, seconds: float = HOLD_SECONDS) -> None:
+        """Keeps to a limit that was found, and probes above it after so long."""
         now = self._clock()
         level = max(LEAST_PER_SECOND, level)
-        self._set(Epoch(level, now, now, now + HOLD_SECONDS, HOLD_SECONDS), now)
+        self._set(Epoch(level, now, now, now + seconds, seconds), now)
 
     def close(self, retry_after_seconds: float | None) -> None:
         """Everything is refused: waits as the server asks, then tries one by one."""
@@ -271,15 +266,13 @@ class AdaptiveRate:
             self._sent - self._reopened <= _SOON_SENDS or now - self._reopened_at <= _SOON_SECONDS
         )
         is_again = not is_same and (is_soon or self._is_above_level())
-        last, rate = self._epoch, self.rate()
+        last, rate = self._epoch, self.rate()  # before the pause, which closing adds to the epoch
         self.close(retry_after_seconds)
-        self._trial, self._trial_rate = None, math.inf
+        self._trials.cancel()
         if is_again:
             self._before_cut = None
             has_instant = retry_after_seconds is not None
-            since = self._streak.since
-            epoch = self._next(last, rate, since, self.not_before, has_instant=has_instant)
-            self._set(epoch, now)
+            self._cut(last, rate, self._streak.since, self.not_before, has_instant=has_instant)
 
     def _wait(self, retry_after_seconds: float | None, *, is_probe: bool) -> None:
         """Everybody waits for what the server asks, or a little longer each time it refuses."""
@@ -292,7 +285,7 @@ class AdaptiveRate:
             self.pause(self._pause_seconds)
             if is_probe:
                 self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
-        if self._epoch is not None:
+        if self._epoch is not None:  # a level recovers only once something is asked again
             later = max(self._epoch.resumes_at, self.not_before)
             self._epoch = self._epoch._replace(resumes_at=later)
 
@@ -304,81 +297,33 @@ class AdaptiveRate:
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._test.restart(self._sent)
         if self._epoch is not None:
+            # The pause has emptied the server's window, so a probe right after it would show too
+            # high a limit.
             epoch = self._epoch
             probes_at = max(epoch.probes_at, now + epoch.hold_seconds)
             self._epoch = epoch._replace(resumes_at=now, probes_at=probes_at)
 
     # --- too high: part of it is refused ----------------------------------------------------
 
-    def _try(self, place: int) -> None:
-        """Cuts so far that a limit would show: is it the pace at all?"""
-        if self._epoch is None:
-            self._before_cut = None
-        rate = self.rate()
-        self._trial = Trial(self._test.share(place), TRIAL_SHARE)
-        self._trial_seen = self._seen.delivered(self._clock(), rate, self._lately.share(self._sent))
-        self._trial_rate = TRIAL_SHARE * rate
-        self._trial_began = self._clock()
-        self._test.restart(self._sent)
-
-    def _judge_trial(self, place: int) -> None:
-        """Once what was sent at the cut rate is answered, and there is enough of it."""
-        trial, now = self._trial, self._clock()
-        if trial is None or self._test.sends(place) < trial.sends:
+    def _judge(self, place: int) -> None:
+        """What a trial, or the second look after it, has shown by the attempt of that place."""
+        if (limit := self._trials.second_look(place)) is not None:
+            self._test.tolerate(0.0)
+            self.hold(limit)
+        if (verdict := self._trials.verdict(place)) is None:
             return
-        if now - self._trial_began < _SHORTEST_TRIAL_SECONDS:
-            return  # what a bucket had left would pass for what the server lets pass
-        share, rate = self._test.share(place), self._trial_rate
-        self._trial, self._trial_rate = None, math.inf
-        if trial.has_helped(share) or trial.has_another_cause(share):
-            self._keep(trial, share, rate, now)
-        else:
-            self._acquit(share, max(share, trial.share))
-
-    def _keep(self, trial: Trial, share: float, rate: float, now: float) -> None:
-        """There is a limit: holds what it lets pass."""
-        delivered = rate * (1 - share)
-        if share < HARMLESS_SHARE:  # it lies above the rate that was tried
-            delivered = max(rate, min(self._trial_seen, rate / trial.cut * (1 - trial.share)))
-        hold = self._epoch.hold_seconds if self._epoch is not None else HOLD_SECONDS
-        level = max(LEAST_PER_SECOND, delivered)
-        self._set(Epoch(level, now, now, now + hold, hold), now)
-
-    def _acquit(self, seen: float, share: float) -> None:
-        """Whatever the rate, as much is refused: only those that are refused wait."""
+        if (limit := verdict.limit_per_second) is not None:
+            self.hold(limit, self._epoch.hold_seconds if self._epoch else HOLD_SECONDS)
+            return
         _log.warning(
             "%s: about %.1f %% of requests are refused whatever the rate; only these wait",
             self._whose,
-            100 * share,
+            100 * verdict.share,
         )
-        self._test.tolerate(share)
+        self._test.tolerate(verdict.share)
         self._test.restart(self._sent)
         self._recent.clear()
-        self._epoch = self._before_cut
-        self._acquittal = Trial(seen, TRIAL_SHARE)
-
-    def _look_again(self, place: int) -> None:
-        """At the full rate as much is refused as at the cut one, or it is the pace after all."""
-        acquittal = self._acquittal
-        if acquittal is None or self._test.sends(place) < _SECOND_LOOK_SENDS:
-            return
-        share, rate = self._test.share(place), self.rate()
-        if rate <= 0:  # nothing is asked at this hour
-            return
-        self._acquittal = None
-        if acquittal.is_more(share):
-            self._test.tolerate(0.0)
-            self.hold(rate * (1 - share))
-
-    def _recount(self, place: int) -> bool:
-        """What is tolerated falls with what is refused; says whether that is too much for long."""
-        share, tolerated = self._test.share(place), self._test.tolerated
-        if share > max(HARMLESS_SHARE, _MORE * tolerated):
-            return True
-        if share < tolerated / _MORE:
-            self._test.tolerate(share)
-        self._test.restart(place)
-        return False
+        self._epoch = self._before_cut  # the cut before the trial was for nothing, too
 
     def _usual_share(self, place: int) -> float:
         """Share of attempts that is refused anyway, the last ones in a row left out."""
@@ -396,17 +341,18 @@ class AdaptiveRate:
         rate = ceiling * ramp(now - self._began, self._pacing.ramp_up_seconds)
         if self._epoch is not None:
             rate = min(rate, recovered(self._epoch, now))
-        return min(rate, self._trial_rate)
+        return min(rate, self._trials.most_per_second)
 
     def _set(self, epoch: Epoch, now: float) -> None:
+        # A level that was held until its probe was no chance find: it counts among the best.
         if self._epoch is not None and now >= self._epoch.probes_at:
             self._seen.held(self._epoch.level, now)
         self._epoch = epoch
-        self._acquittal = None
+        self._trials.forget()
         self._test.restart(self._sent)
         self._recent.clear()
 
-    def _next(
+    def _cut(
         self,
         last: Epoch | None,
         rate: float,
@@ -414,8 +360,8 @@ class AdaptiveRate:
         not_before: float,
         *,
         has_instant: bool,
-    ) -> Epoch:
-        """The epoch after a refusal at that rate, of an attempt sent at that instant."""
+    ) -> None:
+        """Holds what passed when an attempt sent at that instant was refused at that rate."""
         now, seen = self._clock(), self._seen
         refusal = Refusal(
             at=now,
@@ -427,4 +373,4 @@ class AdaptiveRate:
             best=seen.best_level(now),
             has_instant=has_instant,
         )
-        return next_epoch(last, refusal)
+        self._set(next_epoch(last, refusal), now)

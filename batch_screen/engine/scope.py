@@ -4,17 +4,15 @@ Attempts are known by their number in the order of sending. What was sent after 
 tells most: where a window is full, much of that is refused too; where it passes, the refusal was
 about something else.
 
-Two things are told apart. A *closed* scope refuses everything, one number after the other. A rate
+There are two findings. A *closed* scope refuses everything, one number after the other. A rate
 that is *too high* has part of it refused: a rise of that part is found by CUSUM, the sequential
-test for a change (Page 1954). Whether a cut helps is the proof, as in BBR: if the server has a
-limit, it goes on delivering as much as before and refuses less; if not, the share refused stays.
+test for a change (Page 1954), and a trial of ``trials`` is the proof.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from typing import NamedTuple
 
 SEVERAL = 3
 """So many different numbers in a row that meet the same speak for more than themselves."""
@@ -30,14 +28,11 @@ _MOST_SHARE = 0.95
 _ALARM = 5.5
 _LATER_ALARM = 8.0
 _IN_A_ROW_SHARE = 0.9
-_FEWEST_SENDS = 16
-_MOST_SENDS = 400
-_TELLING_REFUSALS = 6.0
-_CHANCE_SHARE = 0.05
 _CHANCE = 0.003
 _NEARLY_ALL = 0.9
 _MOST_COUNTED = 200
 _ONE_IN_A_MILLION = 1e-6
+_MORE = 1.5
 _REMEMBERED_NUMBERS = 512
 _COUNTED_SENDS = 256
 
@@ -96,6 +91,19 @@ class ShareTest:
         self._score = max(0.0, self._score - passed * self._down) + self._up
         self.refusals += 1
         return self._score >= (_LATER_ALARM if self.tolerated else _ALARM)
+
+    def recount(self, place: int) -> bool:
+        """What is tolerated falls with what is refused; says whether that is too much for long.
+
+        Of a share that CUSUM has never found, because it came little by little.
+        """
+        share = self.share(place)
+        if share > max(HARMLESS_SHARE, _MORE * self.tolerated):
+            return True
+        if share < self.tolerated / _MORE:
+            self.tolerate(share)
+        self.restart(place)
+        return False
 
 
 class Lately:
@@ -260,53 +268,3 @@ def _at_least(some: int, of: int, share: float) -> float:
     return math.fsum(
         math.comb(of, k) * share**k * (1 - share) ** (of - k) for k in range(some, of + 1)
     )
-
-
-class Trial(NamedTuple):
-    """A rate that was cut to see whether that helps.
-
-    ``share`` of the attempts was refused at the rate before; ``cut`` is the new rate's share of
-    it.
-    """
-
-    share: float
-    cut: float
-
-    @property
-    def sends(self) -> int:
-        """Attempts until the two explanations can be told apart.
-
-        >>> Trial(0.03, 0.6).sends, Trial(0.6, 0.6).sends
-        (200, 23)
-        """
-        apart = max(self.share - self._share_with_limit, 0.01)
-        return min(max(_FEWEST_SENDS, math.ceil(_TELLING_REFUSALS / apart)), _MOST_SENDS)
-
-    @property
-    def _share_with_limit(self) -> float:
-        """What would be refused if the server delivered as much as before."""
-        return max(0.0, 1 - (1 - self.share) / self.cut)
-
-    def has_helped(self, share: float) -> bool:
-        """Whether the share refused at the cut rate is that of a server with a limit.
-
-        >>> Trial(0.03, 0.6).has_helped(0.0), Trial(0.03, 0.6).has_helped(0.03)
-        (True, False)
-        """
-        return share < (self.share + self._share_with_limit) / 2
-
-    def is_more(self, share: float) -> bool:
-        """Whether a smaller part is let pass at the full rate again than at the cut one.
-
-        >>> Trial(0.3, 0.6).is_more(0.35), Trial(0.3, 0.6).is_more(0.5)
-        (False, True)
-        """
-        return 1 - share < (1 + self.cut) / 2 * (1 - self.share)
-
-    def has_another_cause(self, share: float) -> bool:
-        """Whether far more is refused at the lower rate: what it was to show has changed meanwhile.
-
-        >>> Trial(0.02, 0.6).has_another_cause(0.6), Trial(0.03, 0.6).has_another_cause(0.05)
-        (True, False)
-        """
-        return share > 2 * self.share + _CHANCE_SHARE

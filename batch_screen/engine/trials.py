@@ -1,0 +1,154 @@
+"""Is it the pace that is refused? A rate cut for a moment shows whether refusals follow it.
+
+A server with a limit delivers as much at the lower rate as before and refuses less, as in BBR;
+where numbers are refused by chance, the share refused stays. Loss-based control takes every
+refusal for the limit: with 1 % of random ones it needed eleven times as long.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from batch_screen.engine.scope import HARMLESS_SHARE, ShareTest
+
+TRIAL_SHARE = 0.6
+"""What a trial leaves of the rate: less than half as much again as the limit passes then."""
+
+_FEWEST_SENDS = 16
+_MOST_SENDS = 400
+_TELLING_REFUSALS = 6.0
+_CHANCE_SHARE = 0.05
+_SHORTEST_SECONDS = 0.5
+_SECOND_LOOK_SENDS = 200
+
+
+class Trial(NamedTuple):
+    """A rate that was cut to see whether that helps.
+
+    ``share`` of the attempts was refused at the rate before; ``cut`` is the new rate's share of
+    it.
+    """
+
+    share: float
+    cut: float
+
+    @property
+    def sends(self) -> int:
+        """Attempts until the two explanations can be told apart.
+
+        >>> Trial(0.03, 0.6).sends, Trial(0.6, 0.6).sends
+        (200, 23)
+        """
+        apart = max(self.share - self._share_with_limit, 0.01)
+        return min(max(_FEWEST_SENDS, math.ceil(_TELLING_REFUSALS / apart)), _MOST_SENDS)
+
+    @property
+    def _share_with_limit(self) -> float:
+        """What would be refused if the server delivered as much as before."""
+        return max(0.0, 1 - (1 - self.share) / self.cut)
+
+    def has_helped(self, share: float) -> bool:
+        """Whether the share refused at the cut rate is that of a server with a limit.
+
+        >>> Trial(0.03, 0.6).has_helped(0.0), Trial(0.03, 0.6).has_helped(0.03)
+        (True, False)
+        """
+        return share < (self.share + self._share_with_limit) / 2
+
+    def is_more(self, share: float) -> bool:
+        """Whether a smaller part is let pass at the full rate again than at the cut one.
+
+        >>> Trial(0.3, 0.6).is_more(0.35), Trial(0.3, 0.6).is_more(0.5)
+        (False, True)
+        """
+        return 1 - share < (1 + self.cut) / 2 * (1 - self.share)
+
+    def has_another_cause(self, share: float) -> bool:
+        """Whether far more is refused at the lower rate: what it was to show has changed meanwhile.
+
+        >>> Trial(0.02, 0.6).has_another_cause(0.6), Trial(0.03, 0.6).has_another_cause(0.05)
+        (True, False)
+        """
+        return share > 2 * self.share + _CHANCE_SHARE
+
+
+class Verdict(NamedTuple):
+    """What a trial has shown: a limit, or a share of attempts refused whatever the rate."""
+
+    limit_per_second: float | None
+    share: float
+
+
+class Trials:
+    """One trial at a time, and a second look at the full rate after one that found no limit.
+
+    ``test`` counts what is refused, ``rate`` is what may be asked now.
+    """
+
+    def __init__(
+        self, test: ShareTest, rate: Callable[[], float], *, clock: Callable[[], float]
+    ) -> None:
+        self._test = test
+        self._rate = rate
+        self._clock = clock
+        self._trial: Trial | None = None
+        self._acquittal: Trial | None = None
+        self._delivered = math.inf
+        self._began = -math.inf
+        self.most_per_second = math.inf
+        """What a trial permits while it runs."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether refusals are counted for a trial, and raise no alarm of their own."""
+        return self._trial is not None or self._acquittal is not None
+
+    def begin(self, share: float, delivered: float) -> None:
+        """Cuts so far that a limit would show.
+
+        ``share`` of the attempts is refused at the full rate, at which the server has
+        ``delivered`` so many a second.
+        """
+        self._trial = Trial(share, TRIAL_SHARE)
+        self._delivered, self._began = delivered, self._clock()
+        self.most_per_second = TRIAL_SHARE * self._rate()
+
+    def cancel(self) -> None:
+        """Ends the trial without a verdict."""
+        self._trial, self.most_per_second = None, math.inf
+
+    def forget(self) -> None:
+        """Another level is held: what the last trial has shown is of no interest."""
+        self._acquittal = None
+
+    def verdict(self, place: int) -> Verdict | None:
+        """Once what was sent at the cut rate is answered, and there is enough of it."""
+        trial, now = self._trial, self._clock()
+        if trial is None or self._test.sends(place) < trial.sends:
+            return None
+        if now - self._began < _SHORTEST_SECONDS:
+            return None  # what a bucket had left would pass for what the server lets pass
+        share, rate = self._test.share(place), self.most_per_second
+        self.cancel()
+        if not (trial.has_helped(share) or trial.has_another_cause(share)):
+            self._acquittal = Trial(share, TRIAL_SHARE)
+            return Verdict(None, max(share, trial.share))
+        delivered = rate * (1 - share)
+        if share < HARMLESS_SHARE:  # the limit lies above the rate that was tried
+            delivered = max(rate, min(self._delivered, rate / trial.cut * (1 - trial.share)))
+        return Verdict(delivered, share)
+
+    def second_look(self, place: int) -> float | None:
+        """The limit, if more is refused at the full rate than at the cut one: it is the pace."""
+        acquittal = self._acquittal
+        if acquittal is None or self._trial is not None:
+            return None
+        if self._test.sends(place) < _SECOND_LOOK_SENDS:
+            return None
+        share, rate = self._test.share(place), self._rate()
+        if rate <= 0:  # nothing is asked at this hour
+            return None
+        self._acquittal = None
+        return rate * (1 - share) if acquittal.is_more(share) else None
