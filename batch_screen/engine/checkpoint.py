@@ -11,7 +11,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
-from batch_screen.engine.dependencies import Decision, Following, Number, Rules, recalled
+from batch_screen.engine.dependencies import Decision, Number, Rules
+from batch_screen.engine.following import Following, recalled
 from batch_screen.engine.resume import History
 from batch_screen.engine.tasks import Clock, Task, utc_now
 from batch_screen.errors import OutputError

@@ -6,18 +6,14 @@ so far, and from the time. What is unknown is never taken for unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import Enum
-from itertools import groupby
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-import polars as pl
 
 from batch_screen.config.settings import Settings
-from batch_screen.engine.tasks import Clock, Task, utc_now
 from batch_screen.model import (
     LONGEST_WINDOW_MINUTES,
     NOT_NEEDED,
@@ -29,10 +25,8 @@ from batch_screen.model import (
     OutcomeKind,
 )
 
-# How far back a check looks, so that nothing is left out since the last observation: pure.
-#
-# Whole minutes, begun ones counted, and a margin: clocks differ, and a request takes seconds.
-
+# How far back a check looks, so that nothing is left out since the last observation: in whole
+# minutes, begun ones counted, and with a margin, because clocks differ and a request takes seconds.
 _MINUTE = timedelta(minutes=1)
 
 
@@ -43,7 +37,7 @@ def wanted_minutes(last_observed_at: datetime, now: datetime, margin_minutes: in
     >>> wanted_minutes(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC), 60)
     1500
     """
-    begun = -((last_observed_at - now) // _MINUTE)
+    begun = -((last_observed_at - now) // _MINUTE)  # // rounds down, so the negative rounds up
     return max(1, begun + margin_minutes)
 
 
@@ -176,6 +170,7 @@ def last_observed_at(rules: Rules, past: EarlierAnswers, endpoint: Endpoint) -> 
 
 
 def _step(rules: Rules, number: Number, endpoint: Endpoint, now: datetime) -> _Step | Outcome:
+    # Had for nothing, so no rule that saves a request has to hold.
     if reused := number.past.reusable.get(endpoint):
         return reused
     if endpoint in rules.joined:
@@ -185,26 +180,31 @@ def _step(rules: Rules, number: Number, endpoint: Endpoint, now: datetime) -> _S
             return _Step.WAIT
         if _is_unchanged(rules, number, found):
             return _skipped(number, endpoint, first.unchanged)
-    if endpoint.takes_max_age and _needs(rules, number, endpoint, now):
-        return _from_date(rules, number, endpoint)
-    return _Step.ASK
+    return _from_date(rules, number, endpoint, now) if endpoint.takes_max_age else _Step.ASK
 
 
-def _from_date(rules: Rules, number: Number, endpoint: Endpoint) -> _Step | Outcome:
+def _from_date(rules: Rules, number: Number, check: Endpoint, now: datetime) -> _Step | Outcome:
     """What the date beside a check makes of it; where it says nothing, the check is asked."""
-    date = endpoint.date
+    date = check.date
+    derives = rules.derives and date in rules.endpoints and date not in rules.joined
+    if not derives and not _is_beyond(rules, number, check, now):
+        return _Step.ASK
     answer = number.outcomes.get(date) if date else None
     if answer is None:
         return _Step.WAIT
-    return _derived(rules, number, endpoint, answer) if _is_dated(answer) else _Step.ASK
+    # A date that was reused knows nothing of today, and none that was reported is no "never".
+    is_dated = (
+        answer.kind is OutcomeKind.SUCCESS
+        and answer.latest_change is LatestChange.REPORTED
+        and answer.source is AnswerSource.ASKED
+    )
+    return _derived(rules, number, check, answer) if is_dated else _Step.ASK
 
 
 def _joined(rules: Rules, number: Number, date: Endpoint, now: datetime) -> _Step | Outcome:
-    """A date that nobody named: asked only where its check waits for it.
-
-    It is given up only when the check has its outcome: after a pause it may be needed.
-    """
+    """A date that nobody named: asked only where its check waits for it."""
     check = date.check
+    # Not before: after a pause of days the check's window may no longer reach.
     if check in number.outcomes:
         return _skipped(number, date, NOT_NEEDED)
     if check in number.begun or check in number.past.reusable:
@@ -216,26 +216,12 @@ def _joined(rules: Rules, number: Number, date: Endpoint, now: datetime) -> _Ste
     return _Step.ASK if _is_beyond(rules, number, check, now) else _Step.WAIT
 
 
-def _needs(rules: Rules, number: Number, check: Endpoint, now: datetime) -> bool:
-    """Whether a check waits for the date beside it."""
-    date = check.date
-    derives = rules.derives and date in rules.endpoints and date not in rules.joined
-    return derives or _is_beyond(rules, number, check, now)
-
-
 def _is_beyond(rules: Rules, number: Number, check: Endpoint, now: datetime) -> bool:
     observed = last_observed_at(rules, number.past, check)
+    # By the time of asking: what still reached when it was planned may not reach any more.
     if observed is None or not rules.asks_dates_beyond:
         return False
     return is_beyond(observed, now, rules.margin_minutes)
-
-
-def _is_dated(answer: Outcome) -> bool:
-    """Whether a date was answered just now: a reused one knows nothing of today."""
-    is_reported = answer.latest_change is LatestChange.REPORTED
-    return (
-        answer.kind is OutcomeKind.SUCCESS and is_reported and answer.source is AnswerSource.ASKED
-    )
 
 
 def _is_unchanged(rules: Rules, number: Number, found: Outcome) -> bool:
@@ -245,7 +231,7 @@ def _is_unchanged(rules: Rules, number: Number, found: Outcome) -> bool:
     if not found.endpoint.answers_date:
         return False in (found.swapped, found.active)
     if found.latest_change_at is None or found.responded_at is None:
-        return False
+        return False  # the API's null is never taken for "never swapped"
     minutes = _window(rules, number, found.endpoint.check, found.responded_at)
     return found.latest_change_at < found.responded_at - timedelta(minutes=minutes)
 
@@ -277,117 +263,3 @@ def _derived(rules: Rules, number: Number, check: Endpoint, date: Outcome) -> Ou
 
 def _skipped(number: Number, endpoint: Endpoint, reason: str) -> Outcome:
     return Outcome(number.e164, endpoint, kind=OutcomeKind.SKIPPED, reason=reason, source=None)
-
-
-# Numbers whose lookups wait for each other: what an outcome makes possible comes next.
-#
-# Kept are only those that still wait for something: as many as are being asked.
-
-
-class Following:
-    """Decides about numbers, again with each outcome of theirs that is saved."""
-
-    def __init__(self, rules: Rules, clock: Clock = utc_now) -> None:
-        self._rules = rules
-        self._now = clock
-        self._waiting: dict[str, Number] = {}
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether an outcome may make more possible."""
-        return bool(self._waiting)
-
-    def begin(self, number: Number) -> Decision:
-        """What can be done for the number now; the rest follows as its outcomes are saved."""
-        decision = decide(self._rules, number, self._now())
-        if not self._is_decided(number):
-            self._waiting[number.e164] = number
-        return decision
-
-    def learn(self, outcome: Outcome) -> tuple[Number, Decision] | None:
-        """What a saved outcome makes possible; None: nobody waits for it."""
-        number = self._waiting.get(outcome.e164)
-        if number is None:
-            return None
-        number.outcomes[outcome.endpoint] = outcome
-        decision = decide(self._rules, number, self._now())
-        if self._is_decided(number):
-            del self._waiting[number.e164]
-        return number, decision
-
-    def forget(self, e164: str, endpoint: Endpoint) -> int:
-        """There will be no outcome of this endpoint; says how many lookups waited for it."""
-        number = self._waiting.get(e164)
-        if number is None:
-            return 0
-        known = number.outcomes.keys() | number.begun
-        lost = dependents(self._rules, endpoint) - known
-        number.begun |= lost  # they are not asked in this session
-        if self._is_decided(number):
-            del self._waiting[e164]
-        return len(lost)
-
-    def task(self, number: Number, endpoint: Endpoint) -> Task:
-        """The lookup to ask, with the window that it needs by now."""
-        rules = self._rules
-        window = rules.window_minutes if endpoint.takes_max_age else None
-        lookup = Lookup(number.e164, endpoint, window)
-        observed = last_observed_at(rules, number.past, endpoint)
-        if observed is not None:
-            lookup = aimed(lookup, observed, self._now(), rules.margin_minutes)
-        return Task(number.shard, lookup, last_observed_at=observed)
-
-    def _is_decided(self, number: Number) -> bool:
-        return all(e in number.outcomes or e in number.begun for e in self._rules.endpoints)
-
-
-# What a plan knows of each number from earlier runs, in the order of the shard's numbers.
-
-
-def recalled(
-    known: pl.DataFrame, numbers: pl.Series, rules: Rules
-) -> Iterator[tuple[str, EarlierAnswers]]:
-    """Each number with its past. ``known`` has the columns ``plan.history.KNOWN``."""
-    places = numbers.alias("e164").to_frame().with_row_index("place")
-    rows = known.join(places, on="e164", how="inner").sort("place").iter_rows(named=True)
-    groups = groupby(rows, key=itemgetter("place"))
-    upcoming = next(groups, None)
-    for place, e164 in enumerate(numbers):
-        if upcoming is not None and upcoming[0] == place:
-            yield e164, _past(list(upcoming[1]), rules)
-            upcoming = next(groups, None)
-        else:
-            yield e164, NOBODY_ASKED
-
-
-def _past(rows: list[dict[str, Any]], rules: Rules) -> EarlierAnswers:
-    observed: dict[Endpoint, datetime] = {}
-    reusable: dict[Endpoint, Outcome] = {}
-    for row in rows:
-        endpoint = Endpoint(row["endpoint"])
-        # Whether all that had happened by then was seen: a null date may hide what is too old.
-        if not endpoint.answers_date or row["latest_change"] == LatestChange.REPORTED.value:
-            at = row["responded_at"]
-            observed[endpoint.check] = max(at, observed.get(endpoint.check, at))
-        if row["reusable"] and endpoint in rules.endpoints and endpoint not in rules.joined:
-            reusable[endpoint] = _reused(endpoint, row)
-    return EarlierAnswers(observed, reusable)
-
-
-def _reused(endpoint: Endpoint, row: dict[str, Any]) -> Outcome:
-    said = row["latest_change"]
-    return Outcome(
-        row["e164"],
-        endpoint,
-        row["max_age_minutes"],
-        kind=OutcomeKind.SUCCESS,
-        swapped=row["swapped"],
-        latest_change=None if said is None else LatestChange(said),
-        latest_change_at=row["latest_change_at"],
-        latest_change_raw=row["latest_change_raw"],
-        http_status=row["http_status"],
-        responded_at=row["responded_at"],
-        source=AnswerSource.REUSED,
-        source_run_id=row["source_run_id"],
-        last_observed_at=row["last_observed_at"],
-    )
