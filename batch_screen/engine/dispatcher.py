@@ -1,11 +1,11 @@
-"""Takes lookups from a stream, asks them at the pacer's pace, and hands on what came back.
+"""Dispatcher: takes lookups from a stream, asks them at the pacer's pace, hands on the answers.
 
 One coroutine alone starts attempts; the attempts in flight are bounded and so is what waits
 for another try, so memory does not grow with the plan. Knows no files: what is about to be
 sent and what came back goes to a ``Journal``.
 
-Whether an attempt may start is asked in ``_issue`` and ``_start``; what its result sets off is the
-list of guards in ``Dispatcher.__init__``.
+Whether an attempt may start is asked in ``_issue`` and ``_start``; what its result sets off stands
+in ``guard_chain``.
 """
 
 from __future__ import annotations
@@ -20,11 +20,8 @@ from time import perf_counter
 from batch_screen.config.settings import Settings
 from batch_screen.engine.budget import Budget
 from batch_screen.engine.dependencies import aimed
-from batch_screen.engine.endpoints import Endpoints
-from batch_screen.engine.guards import Guard, Outage, Reachability, Refusals, overriding
-from batch_screen.engine.lookups import Lookups
+from batch_screen.engine.guard_chain import GuardChain
 from batch_screen.engine.pacer import Pacer
-from batch_screen.engine.retry import account_error
 from batch_screen.engine.tasks import (
     Ask,
     Clock,
@@ -39,18 +36,12 @@ from batch_screen.engine.tasks import (
     key_of,
     utc_now,
 )
-from batch_screen.engine.verdicts import Verdicts
-from batch_screen.engine.withheld import Withheld
 from batch_screen.errors import ApiError, BatchScreenError
-from batch_screen.masking import masked_logger
-from batch_screen.model import CANNOT_CONNECT, Endpoint, Intent
+from batch_screen.model import Endpoint, Intent
 
-_WAITING_PER_SLOT = 4
+_WAITING_PER_SLOT = 4  # half-done lookups may have been paid for: few of them
 _PASSED_OVER_SECONDS = 0.02
 _LEFT_ALONE_SECONDS = 1.0
-_RECONNECT_SECONDS = 0.2
-
-_log = masked_logger(__name__)
 
 
 class Dispatcher:
@@ -76,25 +67,18 @@ class Dispatcher:
         self._pacer = pacer
         self._budget = budget
         self._clock = clock
-        self._loop = asyncio.get_running_loop()
-        self._base_url, guards, now = settings.api.base_url, settings.guards, self._loop.time
-        self._reachability = Reachability(self._base_url, guards, now, on_return=pacer.ramp_up)
-        self._endpoints = Endpoints(
+        self._loop = asyncio.get_running_loop()  # its clock is aiolimiter's: tests own both
+        self._guards = GuardChain(
             settings,
-            now,
-            refuses_all=pacer.is_probing,
-            on_given_up=lambda endpoint: self._withheld.leave(endpoint),  # noqa: PLW0108 (made below)
+            pacer=pacer,
+            budget=budget,
+            journal=journal,
+            put_later=self._put_later,
+            clock=self._loop.time,
         )
-        self._lookups = Lookups(
-            settings, journal=journal, endpoints=self._endpoints, put_later=self._put_later
-        )
-        self._withheld = Withheld(
-            settings, pacer=pacer, endpoints=self._endpoints, lookups=self._lookups
-        )
-        self._guards = self._in_order()
-        # Asked thousands of times a second, so only those that have something to say.
-        self._probing = overriding("is_open", self._guards)
-        self._counting = overriding("on_sent", self._guards)
+        self._endpoints = self._guards.endpoints
+        self._lookups = self._guards.lookups
+        self._withheld = self._guards.withheld
         self._queue: TaskQueue
         self._in_flight: dict[int, asyncio.Task[None]] = {}
         self._at_endpoint: Counter[Endpoint] = Counter()
@@ -106,31 +90,8 @@ class Dispatcher:
         self._number = 0
         self._changed = asyncio.Event()
         self._halted: asyncio.Future[None] = self._loop.create_future()
-        self._grace_seconds = guards.grace_seconds
+        self._grace_seconds = settings.guards.grace_seconds
         self.attempts = 0
-
-    def _in_order(self) -> tuple[Guard, ...]:
-        """The guards: every result goes through all of them, one after the other."""
-        settings, pacer, now = self._settings, self._pacer, self._loop.time
-        outage = Outage(self._base_url, settings.guards, now)
-        verdicts = Verdicts(
-            settings,
-            pacer=pacer,
-            outage=outage,
-            endpoints=self._endpoints,
-            lookups=self._lookups,
-            withheld=self._withheld,
-        )
-        return (
-            self._reachability,  # any answer shows that the server is there, whatever it says
-            pacer,  # with rate and concurrency; the verdict asks it whose a refusal was
-            self._budget,  # a refusal costs nothing: counted before a verdict may end the run
-            verdicts,  # saves what came back, so that those below lose nothing when they raise
-            self._withheld,  # the answer may decide about earlier ones, which go first
-            outage,  # failures of the whole server, and only then of one endpoint
-            Refusals(settings.guards, now, lambda: pacer.refuses_all),  # likewise
-            self._endpoints,  # gives up one of them: nothing that concerns all may come after it
-        )
 
     def wake(self) -> None:
         """Something was saved: there may be room for another attempt."""
@@ -142,10 +103,7 @@ class Dispatcher:
 
     def known_good(self, endpoint: Endpoint) -> None:
         """An earlier session had answers from this endpoint: patience with it is not cut short."""
-        for guard in self._guards:
-            guard.known_good()
-        if (breaker := self._endpoints.breakers.get(endpoint)) is not None:
-            breaker.known_good()
+        self._guards.known_good(endpoint)
 
     def halt(self, error: BaseException | None = None, *, within_seconds: float = math.inf) -> None:
         """Starts no more attempts; ``run`` drains and then raises ``error``, if there is one.
@@ -168,6 +126,7 @@ class Dispatcher:
             wait_seconds=self._wait_seconds,
             most_delayed=_WAITING_PER_SLOT * self._settings.pacing.max_concurrency,
         )
+        # A task of its own, so that a halt ends it wherever it waits.
         issuing = asyncio.create_task(self._issue())
         try:
             await asyncio.wait({issuing, self._halted}, return_when=asyncio.FIRST_COMPLETED)
@@ -175,10 +134,16 @@ class Dispatcher:
                 self.halt(error)
         finally:
             issuing.cancel()
+            # First what is under way: its answers may decide about what is withheld, and prove an
+            # endpoint whose first answers the canary holds back.
             await self._drain()
             self._withheld.leave()
             self._lookups.release(is_complete=not self._halted.done())
-            self._report_given_up()
+            if self._endpoints.given_up and len(self._endpoints.breakers) > 1:
+                # A run that has asked all it could ends with the reason why the rest was not.
+                self.halt(self._endpoints.error())
+                if isinstance(error := self._halted.exception(), BatchScreenError):
+                    error.endpoints = tuple(each.value for each in self._endpoints.given_up)
             with suppress(asyncio.CancelledError):
                 await asyncio.gather(issuing, return_exceptions=True)
         if self._halted.done():
@@ -206,9 +171,8 @@ class Dispatcher:
         if self._journal.is_behind:
             self._journal.hurry()  # a slow disk slows the asking, or a power cut would cost more
             return False
-        for guard in self._probing:
-            if guard.is_open:  # one at a time shows whether the server is there for us
-                return not self._in_flight
+        if self._guards.is_open:  # one at a time shows whether the server is there for us
+            return not self._in_flight
         return len(self._in_flight) < self._pacer.slots()
 
     def _is_idle(self) -> bool:
@@ -249,6 +213,7 @@ class Dispatcher:
 
     async def _start(self, task: Task) -> None:
         endpoint = task.lookup.endpoint
+        # Nothing here is undone by ``put_first`` or ``_put_later``: all that costs comes after it.
         if self._lookups.need_no_asking(task):
             await asyncio.sleep(0)  # a million of them must not keep everybody else waiting
             return
@@ -260,6 +225,7 @@ class Dispatcher:
             await self._run_out(task)
             return
         await self._pacer.acquire(endpoint)
+        # A slot, a permission and a start lie an await apart: each may have been overtaken.
         if self._halted.done():  # meanwhile; what waits for it has not been woken yet
             return
         if endpoint in self._endpoints.given_up or (self._withheld.is_open and not was_accused):
@@ -268,6 +234,7 @@ class Dispatcher:
         if task.last_observed_at is not None:  # the window only now: it may have waited for hours
             margin = self._settings.screening.max_age_margin_minutes
             task.lookup = aimed(task.lookup, task.last_observed_at, self._clock(), margin)
+        # Paid and noted before it is sent: after a crash both may count too much, never too little.
         self._budget.take(endpoint)
         # Those that start in the same turn of the loop are noted in one write.
         number = task.attempts + task.unanswered + 1
@@ -302,62 +269,29 @@ class Dispatcher:
         lookup = task.lookup
         self._journal.flush()
         if self._halted.done():  # since the slot was taken: a dead key is not used again
-            self._call_off(task)
+            self._guards.call_off(task)
             return
         correlator = self._correlate(lookup, task.attempts + task.unanswered + 1)
         self.attempts += 1
         self._sent_at_endpoint[lookup.endpoint] += 1
         places = Places(self.attempts, self._sent_at_endpoint[lookup.endpoint])
         sent = Sent(correlator, places, self._loop.time(), perf_counter())
-        for guard in self._counting:
-            guard.on_sent(lookup.endpoint, sent)
+        self._guards.on_sent(lookup.endpoint, sent)
         try:
             answer = await self._ask(lookup, correlator)
         except ApiError:  # no connection that may be used: nothing was sent
-            self._call_off(task)
+            self._guards.call_off(task)
             raise
         finally:
             self._pacer.ended(places)
-        self._settle(Result(task, answer, sent, self._clock(), perf_counter()))
-
-    def _call_off(self, task: Task) -> None:
-        """The request that was noted was not sent: takes it back."""
-        self._budget.give_back(task.lookup.endpoint)
-        self._lookups.call_off(task)
-
-    def _settle(self, result: Result) -> None:
-        """What becomes of the task, and what the answer says of others."""
-        if result.answer.reason == CANNOT_CONNECT:  # nothing was sent, so nothing is counted
-            self._call_off(result.task)
-            self._put_later(result.task, _RECONNECT_SECONDS, Delay.NO_CONNECTION)
-            if seconds := self._reachability.on_result(result):
-                self._pause(seconds, "no connection")
-            return
-        is_accusation = account_error(result.answer) is not None
-        for guard in self._guards:
-            counts = not is_accusation or guard.counts_accusations
-            if counts and (seconds := guard.on_result(result)):
-                self._pause(seconds, "nothing but failures")
-
-    def _pause(self, seconds: float, why: str) -> None:
-        _log.warning("%s: %s; next try in %.1f s", self._base_url, why, seconds)
-        self._pacer.pause(seconds)
+        self._guards.on_result(Result(task, answer, sent, self._clock(), perf_counter()))
 
     # --- the end --------------------------------------------------------------------------------
-
-    def _report_given_up(self) -> None:
-        """Ends a run that has asked all it could with the reason why the rest was not."""
-        given_up = self._endpoints.given_up
-        if not given_up or len(self._endpoints.breakers) == 1:
-            return  # of one alone its own error says enough
-        if not self._halted.done():
-            self.halt(self._endpoints.error())
-        elif isinstance(error := self._halted.exception(), BatchScreenError):
-            error.endpoints = tuple(endpoint.value for endpoint in given_up)
 
     async def _drain(self) -> None:
         if self._in_flight:
             await asyncio.wait(self._in_flight.values(), timeout=self._grace_seconds)
+        # Their requests are noted: a resume counts them as unanswered, which may have been billed.
         leftover = list(self._in_flight.values())
         for running in leftover:
             running.cancel()

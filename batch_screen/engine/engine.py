@@ -14,7 +14,7 @@ from time import monotonic
 import msgspec
 
 from batch_screen.api.client import Client
-from batch_screen.config.settings import Schedule, Settings
+from batch_screen.config.settings import Settings
 from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.budget import Budget
 from batch_screen.engine.checkpoint import Checkpointer
@@ -29,10 +29,9 @@ from batch_screen.model import Pace, Plan
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import Run
 
-# Makes Python look for garbage cycles when it suits the event loop.
-#
-# By itself it looks after every 700 new objects, and now and then through all that are alive, the
-# tables of the libraries included: a quarter of the CPU of asking.
+# Garbage collection at the loop's convenience. By itself Python looks after every 700 new objects,
+# and now and then through all that are alive, the tables of the libraries included: a quarter of
+# the CPU of asking.
 
 _PULSES_BETWEEN = 4
 _PULSES_BETWEEN_FULL = 240
@@ -58,7 +57,7 @@ class Collector:
 def collecting() -> Iterator[Collector]:
     """Inside, garbage is collected by the pulse alone; what is alive by then is left alone."""
     was_enabled = gc.isenabled()
-    gc.disable()
+    gc.disable()  # for the whole process, so it is set back at the end
     gc.freeze()
     try:
         yield Collector()
@@ -81,7 +80,11 @@ def affordable(wanted: int) -> int:
     there is not room for one.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    kept = _open_files(soft) + _RESERVED
+    try:
+        is_open = sum(1 for _ in Path("/dev/fd").iterdir())
+    except OSError:  # not even this folder can be opened
+        is_open = soft
+    kept = is_open + _RESERVED
     needed = kept + wanted * _PER_REQUEST
     if _within(soft, needed):
         return wanted
@@ -98,13 +101,6 @@ def affordable(wanted: int) -> int:
 
 def _within(limit: int, needed: int) -> bool:
     return limit == resource.RLIM_INFINITY or needed <= limit
-
-
-def _open_files(limit: int) -> int:
-    try:
-        return sum(1 for _ in Path("/dev/fd").iterdir())
-    except OSError:  # not even this folder can be opened
-        return limit
 
 
 _PULSE_SECONDS = 0.25
@@ -238,16 +234,12 @@ def _pacer(settings: Settings, clock: Callable[[], float], watch: RunEvents) -> 
             f"schedule.rate_per_second_by_hour permits no request at this hour; waiting until "
             f"{opens_at:%H:%M} ({schedule.timezone})"
         )
-    adaptive = AdaptiveRate(_ceiling(timetable, schedule), pacing, clock=clock)
+    always = timetable.rate(_now())  # asked for several times for each attempt
+    by_hour = schedule.rate_per_second_by_hour
+    adaptive = AdaptiveRate(
+        (lambda: timetable.rate(_now())) if by_hour else (lambda: always), pacing, clock=clock
+    )
     return Pacer(pacing, adaptive, clock=clock, endpoints=settings.endpoints)
-
-
-def _ceiling(timetable: Timetable, schedule: Schedule) -> Callable[[], float]:
-    """The rate permitted at this hour; asked for several times for each attempt."""
-    if schedule.rate_per_second_by_hour:
-        return lambda: timetable.rate(_now())
-    always = timetable.rate(_now())
-    return lambda: always
 
 
 async def _close(closing: ClosingTime, dispatcher: Dispatcher) -> None:
@@ -281,7 +273,7 @@ def _refuse_loop() -> None:
         return
     raise ConfigurationError(
         "run() waits for its own event loop and one is running here; call it in a thread: "
-        "await asyncio.to_thread(screen, job)"
+        "await asyncio.to_thread(run, job)"
     )
 
 

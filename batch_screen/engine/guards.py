@@ -7,7 +7,7 @@ and end the run after a while, before more is paid for nothing. Those of one end
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from batch_screen.config.sections import Guards
 from batch_screen.engine.retry import FAILURES
@@ -59,11 +59,6 @@ class Guard:
         """How many seconds everybody should pause. Raises what ends the run."""
         del result
         return 0.0
-
-
-def overriding(name: str, guards: Iterable[Guard]) -> list[Guard]:
-    """Those of the guards that override this of ``Guard``."""
-    return [each for each in guards if getattr(type(each), name) is not getattr(Guard, name)]
 
 
 class Breaker:
