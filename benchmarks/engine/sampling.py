@@ -40,6 +40,7 @@ _PARTS = {
     "batch_screen.engine.adaptive_rate": PACING,
     "batch_screen.engine.pace_log": PACING,
     "batch_screen.engine.recovery": PACING,
+    "batch_screen.engine.trials": PACING,
     "batch_screen.engine.concurrency": PACING,
     "aiolimiter": PACING,
     "batch_screen.engine.engine": LOOP,
