@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from batch_screen.engine import engine
 from batch_screen.engine.engine import affordable
 from batch_screen.errors import ConfigurationError
 
@@ -26,7 +25,7 @@ class Limits:
 
 @pytest.fixture(autouse=True)
 def twenty_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_open_files", lambda _limit: 20)
+    monkeypatch.setattr(Path, "iterdir", lambda _folder: iter(range(20)))
 
 
 def limited(monkeypatch: pytest.MonkeyPatch, soft: int, hard: int) -> Limits:
@@ -71,7 +70,6 @@ def test_no_room_for_one_says_what_to_raise(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_real_limits_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert 3 <= engine._open_files(1_000_000) < 1_000_000
     assert affordable(1) == 1
 
 
