@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from batch_screen.config.sections import Guards
 from batch_screen.config.settings import Pacing, Retry, Settings
 from batch_screen.engine.adaptive_rate import AdaptiveRate
-from batch_screen.engine.budget import Budget
+from batch_screen.engine.budget import BudgetGuard
 from batch_screen.engine.dispatcher import Dispatcher
 from batch_screen.engine.pacer import Pacer
 from batch_screen.engine.tasks import Places, Result, Sent, Task
@@ -223,7 +223,7 @@ class _Run:
             journal=self.journal,
             correlate=lambda lookup, attempt: f"{lookup.e164} {attempt}",
             pacer=Pacer(pacing, adaptive, clock=loop.time, endpoints=settings.endpoints),
-            budget=Budget(settings.budget, settings.prices, {}),
+            budget=BudgetGuard(settings.budget, settings.prices, {}),
         )
         loop.call_later(world.most_seconds, dispatcher.halt, BatchScreenError("never ends"))
         error = None

@@ -28,7 +28,7 @@ def diff(*, since: str, run: str, out: Path | None, write: Path | None, as_json:
     """Prints what changed from the first run to the second."""
     unwind_on_signals()
     with watcher() as progress:
-        found = batch_screen.diff(since, run, out=out, write=write, watch=RunEvents(progress))
+        found = batch_screen.diff(since, run, out=out, write=write, events=RunEvents(progress))
     if as_json:
         print_json(found)
     else:

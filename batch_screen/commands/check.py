@@ -30,24 +30,24 @@ from batch_screen.storage.atomic import check_could_write
 from batch_screen.storage.partition import HELD_BYTES
 
 
-def check(job: Job, watch: RunEvents | None = None, *, rejects: Path | None = None) -> CheckReport:
+def check(job: Job, events: RunEvents | None = None, *, rejects: Path | None = None) -> CheckReport:
     """What the inputs hold; sends nothing and changes no state.
 
     ``rejects`` is a .csv or .parquet file to write the rejected rows to. Raises ``InputError``
     where nothing can be read; a list without one usable number is no error here.
     """
-    watch = watch or RunEvents()
+    events = events or RunEvents()
     if rejects is not None:
         _check_target(rejects, job.inputs)
     sources = expand(job.inputs, excluded=job.excluded)
     with (
         tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
-        on_disk(sources, Path(scratch), watch) as files,
+        on_disk(sources, Path(scratch), events) as files,
     ):
         if rejects is not None:
             _refuse_input(rejects, [file.path for file in files], job.settings)
-        watch.progress.stage("reading")
-        return _checked(files, job.settings, Path(scratch) / "plan", watch, rejects)
+        events.progress.stage("reading")
+        return _checked(files, job.settings, Path(scratch) / "plan", events, rejects)
 
 
 def _check_target(rejects: Path, inputs: Sequence[str]) -> None:
@@ -75,21 +75,21 @@ def _checked(
     files: Sequence[InputFile],
     settings: Settings,
     folder: Path,
-    watch: RunEvents,
+    events: RunEvents,
     rejects: Path | None,
 ) -> CheckReport:
     table, normaliser = opened(files, settings)
     tally = ListTally(normaliser, table.column_kind)
     share = settings.output.memory_share
     read = table.batches(int(BATCH_ROWS * share))
-    with judged(read, normaliser, opt_outs(settings, watch)) as batches:
+    with judged(read, normaliser, opt_outs(settings, events)) as batches:
         plan = make_plan(
             map(tally.counted, batches),
             folder,
             shard_rows=int(settings.output.shard_lookups * share),
             held_bytes=int(HELD_BYTES * share),
             facts={},
-            on_rows=watch.advance,
+            on_rows=events.advance,
             expected_rows=table.expected_rows(),
         )
     found = _facts(table, plan, tally, settings, folder)

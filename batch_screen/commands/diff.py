@@ -56,7 +56,7 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
     out: Path | str | None = None,
     cohorts: Cohorts | None = None,
     write: Path | str | None = None,
-    watch: RunEvents | None = None,
+    events: RunEvents | None = None,
 ) -> Diff:
     """What changed from the run ``since`` to the run ``run``, taken in this order.
 
@@ -66,7 +66,7 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
     the columns ``schema.CHANGES``. Raises ``InputError`` where a run is not there, not complete
     or not whole (exit code 66), or where the two share no endpoint, and ``OutputError``.
     """
-    watch = watch or RunEvents()
+    events = events or RunEvents()
     earlier, later = _recorded(since, out), _recorded(run, out)
     shared, not_compared = shared_endpoints(earlier.facts, later.facts)
     if not shared:
@@ -76,7 +76,7 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
         )
     examples: dict[str, list[Example]] = {change.value: [] for change in Change}
     with (
-        _feed(earlier, later, cohorts or later.bounds, watch) as feed,
+        _feed(earlier, later, cohorts or later.bounds, events) as feed,
         _parquet_file(write) as file,
     ):
         for frame in feed.frames():
@@ -118,15 +118,15 @@ def _unusable(layout: Layout, error: Exception) -> InputError:
 
 @contextmanager
 def _feed(
-    earlier: CompleteRun, later: CompleteRun, bounds: Cohorts, watch: RunEvents
+    earlier: CompleteRun, later: CompleteRun, bounds: Cohorts, events: RunEvents
 ) -> Iterator[ChangeFeed]:
-    before = _opened(earlier, [LOOKUPS], watch)
-    after = _opened(later, [LOOKUPS, RESULTS], watch)
-    watch.progress.stage("comparing", total=after.shards)
+    before = _opened(earlier, [LOOKUPS], events)
+    after = _opened(later, [LOOKUPS, RESULTS], events)
+    events.progress.stage("comparing", total=after.shards)
     try:
         with (
             TemporaryDirectory(prefix="batch-screen-") as scratch,
-            feed_of(before, after, bounds, scratch=Path(scratch), on_shard=watch.advance) as feed,
+            feed_of(before, after, bounds, scratch=Path(scratch), on_shard=events.advance) as feed,
         ):
             yield feed
     except DamagedPartError as error:
@@ -134,8 +134,8 @@ def _feed(
         raise _unusable(broken.layout, error) from error
 
 
-def _opened(run: CompleteRun, tables: list[str], watch: RunEvents) -> RunTables:
-    watch.progress.stage("hashing")
+def _opened(run: CompleteRun, tables: list[str], events: RunEvents) -> RunTables:
+    events.progress.stage("hashing")
     try:
         return opened(run, tables)[0]
     except UnusableRunError as error:

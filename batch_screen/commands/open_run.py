@@ -31,17 +31,17 @@ from batch_screen.tables.summary import read_summary, says_stopped
 
 
 class OpenRun(NamedTuple):
-    """A run, its input on disk and where its output goes; ``watch`` writes the heartbeat too."""
+    """A run, its input on disk and where its output goes; ``events`` writes the heartbeat too."""
 
     run: Run
     layout: Layout
     files: list[InputFile]
-    watch: RunEvents
+    events: RunEvents
     is_complete: bool
 
 
 @contextmanager
-def open_run(job: Job, watch: RunEvents) -> Iterator[OpenRun]:
+def open_run(job: Job, events: RunEvents) -> Iterator[OpenRun]:
     """The run to resume, or a new one; state and output are locked meanwhile.
 
     Raises what is wrong with the job before anything is sent, and ``OutputError`` where what was
@@ -57,19 +57,19 @@ def open_run(job: Job, watch: RunEvents) -> Iterator[OpenRun]:
     check_writable(job.out)
     with (
         _locked(job),
-        beating(watch, job.state) as events,
-        on_disk(sources, job.state, events) as files,
+        beating(events, job.state) as with_heartbeat,
+        on_disk(sources, job.state, with_heartbeat) as files,
     ):
-        events.progress.stage("reading")
-        run = _resumed_or_new(job, files, events)
-        events.on_run(run.run_id)
+        with_heartbeat.progress.stage("reading")
+        run = _resumed_or_new(job, files, with_heartbeat)
+        with_heartbeat.on_run(run.run_id)
         layout = layout_of(run, job.settings)
         is_complete = is_whole(layout)
         if is_complete and not run.plan.exists():  # its state was removed; it needs none
             run.discard()
         if not is_complete:
             _refuse_to_buy_again(job, run, layout)
-        yield OpenRun(run, layout, files, events, is_complete)
+        yield OpenRun(run, layout, files, with_heartbeat, is_complete)
 
 
 @contextmanager
@@ -86,19 +86,19 @@ def _locked(job: Job) -> Iterator[None]:
         yield
 
 
-def _resumed_or_new(job: Job, files: list[InputFile], watch: RunEvents) -> Run:
+def _resumed_or_new(job: Job, files: list[InputFile], events: RunEvents) -> Run:
     identity, inputs = job.identity(files), full_paths(files)
     found = None if job.new_run else find_run(job.state, identity, inputs)
     if found is not None:
         found.sweep()
         return found
     for other, differing in answered_runs(job.state, identity):
-        watch.progress.note(
+        events.progress.note(
             f"run {other.run_id} has answered this input for this date (differing: "
             f"{differing or 'nothing'}); a new run asks and pays for every lookup again"
         )
     for earlier in unfinished_runs(job.state, identity):
-        watch.progress.note(
+        events.progress.note(
             f"run {earlier.run_id} of the same input is unfinished; "
             f"--run-date {earlier.file.identity.run_date} resumes it"
         )

@@ -12,7 +12,7 @@ import msgspec
 import polars as pl
 
 from batch_screen.config.settings import Settings
-from batch_screen.engine.budget import Budget, refuse_unpriced
+from batch_screen.engine.budget import BudgetGuard, refuse_unpriced
 from batch_screen.engine.dependencies import Rules, rules_of
 from batch_screen.engine.resume import SoFar, so_far
 from batch_screen.engine.schedule import Timetable
@@ -219,17 +219,17 @@ class PlanResult(msgspec.Struct, frozen=True):
     likely_requests: int | None = None
 
 
-def plan(job: Job, watch: RunEvents | None = None) -> PlanResult:
+def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
     """What ``run`` would ask and what it would cost; sends nothing and changes no state."""
-    watch = watch or RunEvents()
+    events = events or RunEvents()
     refuse_unpriced(job.settings)
     refuse_unknown_regions(job.settings.numbers)
     sources = expand(job.inputs, excluded=job.excluded)
     with (
         tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
-        on_disk(sources, Path(scratch), watch) as files,
+        on_disk(sources, Path(scratch), events) as files,
     ):
-        watch.progress.stage("reading")
+        events.progress.stage("reading")
         identity = job.identity(files)
         run = _resumable(job, identity, full_paths(files))
         folder = Path(scratch) / "plan"
@@ -237,7 +237,7 @@ def plan(job: Job, watch: RunEvents | None = None) -> PlanResult:
         if run and plan:
             folder = run.plan
         else:
-            plan = plan_inputs(files, job.settings, folder, watch, identity, now=job.now)
+            plan = plan_inputs(files, job.settings, folder, events, identity, now=job.now)
         before = [other.summary for other in runs_before(job.settings, identity, job.now)]
         expected = estimate(job.settings, plan, folder, job.now, before)
     endpoints = job.settings.endpoints
@@ -259,7 +259,7 @@ def _result(
     if not has_begun:
         to_ask = expected.to_ask
     prices, settings = job.settings.prices, job.settings
-    budget = Budget(settings.budget, prices, earlier.spent)
+    budget = BudgetGuard(settings.budget, prices, earlier.spent)
     return PlanResult(
         rows=count_rows(plan),
         lookups={e.value: plan.unique_numbers for e in endpoints},

@@ -47,7 +47,7 @@ def report(
     folder: Path | str,
     run_id: str | None = None,
     path: Path | str | None = None,
-    watch: RunEvents | None = None,
+    events: RunEvents | None = None,
 ) -> ReportResult:
     """Writes the report on one run, the one named or the one latest.json names.
 
@@ -57,7 +57,7 @@ def report(
     """
     layout = run_at(Path(folder), run_id)
     manifest = _manifest(layout)
-    material = _material(layout, manifest, watch or RunEvents())
+    material = _material(layout, manifest, events or RunEvents())
     content = page(material)
     target = layout.html if path is None else _outside(layout, Path(path))
     if target != layout.html or not _is_kept(layout, manifest, content):
@@ -82,7 +82,7 @@ def _manifest(layout: Layout) -> Manifest | None:
     return manifest
 
 
-def _material(layout: Layout, manifest: Manifest | None, watch: RunEvents) -> Material:
+def _material(layout: Layout, manifest: Manifest | None, events: RunEvents) -> Material:
     if manifest is None:
         if not says_stopped(layout.summary):
             raise InputError(
@@ -92,8 +92,8 @@ def _material(layout: Layout, manifest: Manifest | None, watch: RunEvents) -> Ma
             )
         return Material(read_summary(layout.summary))
     listed = [file for file in own_files(layout, manifest) if _place(layout, file) != layout.html]
-    watch.progress.stage("hashing", total=len(listed))
-    files, _ = files_check(layout, listed, lambda: watch.progress.advance(1))
+    events.progress.stage("hashing", total=len(listed))
+    files, _ = files_check(layout, listed, lambda: events.progress.advance(1))
     _refuse(layout, files)  # a damaged page of Parquet may end the process
     summary = read_summary(layout.summary)
     endpoints = [endpoint for endpoint in Endpoint if endpoint.value in summary.endpoints]

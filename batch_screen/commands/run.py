@@ -44,7 +44,7 @@ OnStopped = Callable[[RunResult], None]
 
 
 def run(
-    job: Job, watch: RunEvents | None = None, on_stopped: OnStopped = lambda _: None
+    job: Job, events: RunEvents | None = None, on_stopped: OnStopped = lambda _: None
 ) -> RunResult:
     """Screens the inputs, or resumes, or says that it was done already.
 
@@ -52,26 +52,26 @@ def run(
     a plan already, ``on_stopped`` is first called with how far the run has come.
     """
     started_at = datetime.now(UTC)
-    with open_run(job, watch or RunEvents()) as opened:
-        run, layout, watch = opened.run, opened.layout, opened.watch
+    with open_run(job, events or RunEvents()) as opened:
+        run, layout, events = opened.run, opened.layout, opened.events
         if opened.is_complete:
             summary = judge_run(read_summary(layout.summary), job.settings)
             return RunResult(summary, layout, was_complete=True)
-        start = _Session(job, opened, _plan(job, opened), started_at, ended=[])
+        start = _PlannedRun(job, opened, _plan(job, opened), started_at, ended=[])
         with _summed_up(start, on_stopped):
             read_sessions(run.sessions, run.run_id)  # damage stops it before more is bought
             layout.check_writable()
-            watch.progress.note(
+            events.progress.note(
                 f"run {run.run_id}; if it is stopped, the same command resumes it without "
                 f"--new-run and with --run-date {layout.run_date}"
             )
             session = _ask(start)
-            watch.progress.stage("writing", total=len(start.plan.shards))
-            summary = write_outputs(run, start.plan, job.settings, session, watch)
+            events.progress.stage("writing", total=len(start.plan.shards))
+            summary = write_outputs(run, start.plan, job.settings, session, events)
     return RunResult(summary, layout)
 
 
-class _Session(NamedTuple):
+class _PlannedRun(NamedTuple):
     """One start of a run; ``ended`` holds its session once it has asked."""
 
     job: Job
@@ -82,21 +82,21 @@ class _Session(NamedTuple):
 
 
 def _plan(job: Job, opened: OpenRun) -> Plan:
-    run, watch = opened.run, opened.watch
+    run, events = opened.run, opened.events
     plan = read_plan(run.plan)
     if plan is not None:
-        with watch.stop.interrupting():  # damage stops it before anything more is bought
+        with events.stop.interrupting():  # damage stops it before anything more is bought
             check_plan(run.plan, plan)
         return plan
     identity = run.file.identity
     try:
-        return plan_inputs(opened.files, job.settings, run.plan, watch, identity, now=job.now)
+        return plan_inputs(opened.files, job.settings, run.plan, events, identity, now=job.now)
     except (InputError, ConfigurationError):
         run.discard()
         raise
 
 
-def _ask(start: _Session) -> Session:
+def _ask(start: _PlannedRun) -> Session:
     """Asks what has no outcome yet. The session is kept, also where the run is stopped."""
     run = start.opened.run
 
@@ -122,7 +122,7 @@ def _ask(start: _Session) -> Session:
                 start.plan,
                 settings,
                 key,
-                start.opened.watch,
+                start.opened.events,
                 began_at=start.started_at,
                 on_end=end,
                 clock=clock,
@@ -157,7 +157,7 @@ def _server(job: Job, run: Run) -> Iterator[tuple[Settings, str, Clock]]:
 
 
 @contextmanager
-def _summed_up(start: _Session, on_stopped: OnStopped) -> Iterator[None]:
+def _summed_up(start: _PlannedRun, on_stopped: OnStopped) -> Iterator[None]:
     """Where an error ends the start, counts and writes how far the run has come.
 
     What fails while doing so is only noted: the error that ended the start is the one to raise.
@@ -165,20 +165,22 @@ def _summed_up(start: _Session, on_stopped: OnStopped) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        job, run, watch = start.job, start.opened.run, start.opened.watch
-        with _noted(watch, run):
+        job, run, events = start.job, start.opened.run, start.opened.events
+        with _noted(events, run):
             session = [*start.ended, Session(start.started_at, datetime.now(UTC))][0]
             summary = count_stopped(run, start.plan, job.settings, session, error)
-            with _noted(watch, run):
+            with _noted(events, run):
                 write_stopped(run, job.settings, summary)
             on_stopped(RunResult(summary, start.opened.layout))
         raise
 
 
 @contextmanager
-def _noted(watch: RunEvents, run: Run) -> Iterator[None]:
+def _noted(events: RunEvents, run: Run) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 (something worse has ended the start)
         with suppress(Exception):
-            watch.progress.note(f"run {run.run_id}: its summary.json could not be written: {error}")
+            events.progress.note(
+                f"run {run.run_id}: its summary.json could not be written: {error}"
+            )

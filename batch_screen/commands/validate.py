@@ -35,7 +35,7 @@ from batch_screen.verify.totals import summary_of, sums_checks
 def validate(
     folder: Path | str,
     run_id: str | None = None,
-    watch: RunEvents | None = None,
+    events: RunEvents | None = None,
     *,
     ignore_modes: bool = False,
 ) -> Validation:
@@ -46,7 +46,7 @@ def validate(
     Raises ``InputError`` where there is no such folder or run; whatever differs is no exception.
     """
     layout = run_at(Path(folder), run_id)
-    checks = tuple(_checks(layout, watch or RunEvents(), ignore_modes=ignore_modes))
+    checks = tuple(_checks(layout, events or RunEvents(), ignore_modes=ignore_modes))
     return Validation(layout.run_id, str(layout.folder), checks)
 
 
@@ -58,7 +58,7 @@ def runs_in(folder: Path | str) -> list[str]:
     return runs_at(Path(folder))
 
 
-def _checks(layout: Layout, watch: RunEvents, *, ignore_modes: bool) -> list[VerifyCheck]:
+def _checks(layout: Layout, events: RunEvents, *, ignore_modes: bool) -> list[VerifyCheck]:
     checks = [marker_check(layout)]
     if not layout.marker.exists():  # nothing is promised of a run that did not come to its end
         return checks
@@ -66,13 +66,13 @@ def _checks(layout: Layout, watch: RunEvents, *, ignore_modes: bool) -> list[Ver
     checks += [latest_check(layout), manifest_check(layout, manifest)]
     if manifest is None or manifest.schema_version != SCHEMA_VERSION:
         return checks
-    found = [*checks, *_listed_checks(layout, manifest, watch)]
+    found = [*checks, *_listed_checks(layout, manifest, events)]
     return [check for check in found if not (ignore_modes and check.name == PRIVATE)]
 
 
-def _listed_checks(layout: Layout, manifest: Manifest, watch: RunEvents) -> list[VerifyCheck]:
+def _listed_checks(layout: Layout, manifest: Manifest, events: RunEvents) -> list[VerifyCheck]:
     """What can be said only where a manifest says what there should be."""
-    progress = watch.progress
+    progress = events.progress
     listed = own_files(layout, manifest)
     progress.stage("hashing", total=len(listed))
     files, intact = files_check(layout, listed, lambda: progress.advance(1))

@@ -187,7 +187,7 @@ def layout_of(run: Run, settings: Settings) -> Layout:
 
 
 def write_outputs(
-    run: Run, plan: Plan, settings: Settings, session: Session, watch: RunEvents
+    run: Run, plan: Plan, settings: Settings, session: Session, events: RunEvents
 ) -> Summary:
     """Writes the run's output and returns its figures, counted from what is written.
 
@@ -211,11 +211,11 @@ def write_outputs(
             for numbers, lookups in tallies:
                 kinds = breakdown.added(kinds, numbers)
                 counts = counting.added(counts, lookups)
-            watch.advance(shards // parts)
+            events.advance(shards // parts)
     endpoints = counting.figures_of(counts, settings.prices)
     with ThreadPoolExecutor(1) as beside:  # lines of text take one core, counting the others
         errors = beside.submit(_write_errors_csv, layout)
-        summary = judge_run(_counted(run, plan, settings, session, endpoints, watch), settings)
+        summary = judge_run(_counted(run, plan, settings, session, endpoints, events), settings)
         errors.result()
     write_summary(layout.summary, summary)
     write_atomically(layout.pace, pace_svg(summary.starts))
@@ -236,7 +236,7 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
     settings: Settings,
     session: Session,
     endpoints: dict[str, LookupFigures],
-    watch: RunEvents,
+    events: RunEvents,
 ) -> Summary:
     """The figures of the written tables; writes those of what has changed as well."""
     layout = layout_of(run, settings)
@@ -262,7 +262,7 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
     )
     return replace(
         _summary(run, plan, settings, session, endpoints),
-        changes=write_changes(current, settings.cohorts, settings.output, watch),
+        changes=write_changes(current, settings.cohorts, settings.output, events),
         risk=count_risk(scans_of(layout.parts(RESULTS))),
         coverage=coverage,
         contradictions=count_contradictions(scans_of(layout.parts(LOOKUPS))),

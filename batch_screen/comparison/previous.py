@@ -54,7 +54,7 @@ class _Rows(msgspec.Struct):
     unique_numbers: int
 
 
-class _Session(msgspec.Struct):
+class _SessionEnd(msgspec.Struct):
     ended_at: datetime
 
 
@@ -67,7 +67,7 @@ class _Summary(msgspec.Struct):
     rows: _Rows
     endpoints: dict[str, msgspec.Raw]
     settings: dict[str, Any]
-    session: _Session
+    session: _SessionEnd
 
 
 def recorded(layout: Layout) -> CompleteRun:
@@ -225,13 +225,13 @@ def _date(run_id: str) -> str:
 
 
 def write_changes(
-    run: CurrentRun, bounds: Cohorts, output: Output, watch: RunEvents
+    run: CurrentRun, bounds: Cohorts, output: Output, events: RunEvents
 ) -> Changes | None:
     """Writes the run's table of changes since the previous one, and returns its figures.
 
     None, and no table, where there is no earlier run. One that cannot be read any more is no
-    failure of this run: a note says so. Raises ``Stopped`` between two shards if the watcher
-    wants that.
+    failure of this run: a note says so. Raises ``Stopped`` between two shards if ``events``
+    ask for that.
     """
     previous = previous_run(run)
     if previous.run_id == FIRST_RUN:
@@ -239,20 +239,20 @@ def write_changes(
     try:
         earlier = open_previous(run.layout, previous)
         later = RunTables(run.facts, run.layout, run.shards)
-        watch.progress.stage("comparing", total=run.shards)
+        events.progress.stage("comparing", total=run.shards)
         with feed_of(
-            earlier, later, bounds, scratch=run.layout.run, on_shard=watch.advance
+            earlier, later, bounds, scratch=run.layout.run, on_shard=events.advance
         ) as feed:
             for part in range(run.parts):
                 _write_part(run, part, feed, output)
     except (UnusableRunError, DamagedPartError) as error:
-        watch.progress.note(
+        events.progress.note(
             f"no changes are written: the previous run {previous.run_id} cannot be compared with, "
             f"for {error}"
         )
         return None
     if left_out := shared_endpoints(earlier.facts, run.facts)[1]:
-        watch.progress.note(
+        events.progress.note(
             f"changes since run {previous.run_id} leave out what only one of the two runs asked: "
             f"{', '.join(left_out)}"
         )

@@ -18,7 +18,7 @@ from batch_screen.errors import ConfigurationError, Stopped
 from batch_screen.model import Endpoint, OutcomeKind, Spent
 
 
-class Budget(Guard):
+class BudgetGuard(Guard):
     """Counts what is spent; asked before each request, it never lets a bound be exceeded."""
 
     counts_accusations = True  # a quota that is used up is a refusal too

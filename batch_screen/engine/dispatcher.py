@@ -18,7 +18,7 @@ from contextlib import suppress
 from time import perf_counter
 
 from batch_screen.config.settings import Settings
-from batch_screen.engine.budget import Budget
+from batch_screen.engine.budget import BudgetGuard
 from batch_screen.engine.dependencies import aimed
 from batch_screen.engine.guard_chain import GuardChain
 from batch_screen.engine.pacer import Pacer
@@ -55,7 +55,7 @@ class Dispatcher:
         journal: Journal,
         correlate: Correlate,
         pacer: Pacer,
-        budget: Budget,
+        budget: BudgetGuard,
         endpoints: Collection[Endpoint] | None = None,
         clock: Clock = utc_now,
     ) -> None:

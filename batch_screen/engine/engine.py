@@ -16,7 +16,7 @@ import msgspec
 from batch_screen.api.client import Client
 from batch_screen.config.settings import Settings
 from batch_screen.engine.adaptive_rate import AdaptiveRate
-from batch_screen.engine.budget import Budget
+from batch_screen.engine.budget import BudgetGuard
 from batch_screen.engine.checkpoint import Checkpointer
 from batch_screen.engine.dependencies import rules_of
 from batch_screen.engine.dispatcher import Dispatcher
@@ -123,7 +123,7 @@ def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning an
     plan: Plan,
     settings: Settings,
     key: str,
-    watch: RunEvents,
+    events: RunEvents,
     *,
     began_at: datetime | None = None,
     on_end: OnEnd = lambda _: None,
@@ -131,20 +131,20 @@ def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning an
 ) -> Asked:
     """Returns when every lookup of the plan has a saved outcome.
 
-    ``watch`` counts outcomes when they are on disk. Raises what stops a run, after
+    ``events`` counts outcomes when they are on disk. Raises what stops a run, after
     draining and saving: ``Stopped``, ``ApiError``, ``OutputError``, ``JournalError``.
     ``began_at`` is the instant from which the longest duration counts, ``clock`` the time of the
     API's answers. ``on_end`` gets what was asked in either case, once all of it is saved or
     that has failed.
     """
     _refuse_loop()
-    settings = _affordable(settings, watch)  # before the loop, which opens files itself
+    settings = _affordable(settings, events)  # before the loop, which opens files itself
     closing = closing_time(
         began_at or _now(), settings.schedule, settings.budget, settings.api.timeout_seconds
     )
     with asyncio.Runner(loop_factory=loop_factory()) as runner, collecting() as collector:
         return runner.run(
-            _run_engine(run, plan, settings, key, watch, closing, collector, on_end, clock)
+            _run_engine(run, plan, settings, key, events, closing, collector, on_end, clock)
         )
 
 
@@ -153,7 +153,7 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as run_engine)
     plan: Plan,
     settings: Settings,
     key: str,
-    watch: RunEvents,
+    events: RunEvents,
     closing: ClosingTime | None,
     collector: Collector,
     on_end: OnEnd,
@@ -162,15 +162,15 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as run_engine)
     loop = asyncio.get_running_loop()
     earlier = so_far(run, plan, settings.endpoints)
     total = plan.unique_numbers * len(earlier.answered)
-    watch.progress.stage("asking", total=total, done=sum(earlier.answered.values()))
+    events.progress.stage("asking", total=total, done=sum(earlier.answered.values()))
     began = monotonic()
-    pacer = _pacer(settings, loop.time, watch)
+    pacer = _pacer(settings, loop.time, events)
     limit = settings.pacing.max_concurrency
     async with Client(settings.api, key, max_connections=limit, clock=clock) as client:
 
         def saved(count: int) -> None:
             dispatcher.wake()
-            watch.progress.advance(count)
+            events.progress.advance(count)
 
         checkpointer = Checkpointer(
             run,
@@ -187,7 +187,7 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as run_engine)
             journal=checkpointer,
             correlate=run.correlator,
             pacer=pacer,
-            budget=Budget(settings.budget, settings.prices, earlier.spent),
+            budget=BudgetGuard(settings.budget, settings.prices, earlier.spent),
             endpoints=[e for e, done in earlier.answered.items() if done < plan.unique_numbers],
             clock=clock,
         )
@@ -205,7 +205,7 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as run_engine)
             beside.append(asyncio.create_task(_close(closing, dispatcher)))
             await asyncio.sleep(0)  # it may be closing time already
         try:
-            with watch.stop.listen(halt):
+            with events.stop.listen(halt):
                 await _run_out(dispatcher, checkpointer, beside)
         finally:  # what was asked counts, also where the last of it could not be saved
             asked = Asked(dispatcher.attempts, monotonic() - began, pacer.taken())
@@ -225,12 +225,12 @@ async def _run_out(
         await checkpointer.close()
 
 
-def _pacer(settings: Settings, clock: Callable[[], float], watch: RunEvents) -> Pacer:
+def _pacer(settings: Settings, clock: Callable[[], float], events: RunEvents) -> Pacer:
     pacing, schedule = settings.pacing, settings.schedule
     timetable = Timetable(schedule, pacing.rate_per_second, headroom=pacing.headroom)
     if timetable.rate(_now()) == 0:
         opens_at = timetable.opens_at(_now())
-        watch.progress.note(
+        events.progress.note(
             f"schedule.rate_per_second_by_hour permits no request at this hour; waiting until "
             f"{opens_at:%H:%M} ({schedule.timezone})"
         )
@@ -277,13 +277,13 @@ def _refuse_loop() -> None:
     )
 
 
-def _affordable(settings: Settings, watch: RunEvents) -> Settings:
+def _affordable(settings: Settings, events: RunEvents) -> Settings:
     """The settings with as many requests under way as the process may open files for."""
     wanted = settings.pacing.max_concurrency
     found = affordable(wanted)
     if found == wanted:
         return settings
-    watch.progress.note(
+    events.progress.note(
         f"{found} requests may be under way instead of {wanted}: the process may not open more "
         "files; raise the limit with ulimit -n"
     )

@@ -74,7 +74,7 @@ class Trial(NamedTuple):
         return share > 2 * self.share + _CHANCE_SHARE
 
 
-class Verdict(NamedTuple):
+class TrialResult(NamedTuple):
     """What a trial has shown: a limit, or a share of attempts refused whatever the rate."""
 
     limit_per_second: float | None
@@ -123,7 +123,7 @@ class Trials:
         """Another level is held: what the last trial has shown is of no interest."""
         self._acquittal = None
 
-    def verdict(self, place: int) -> Verdict | None:
+    def verdict(self, place: int) -> TrialResult | None:
         """Once what was sent at the cut rate is answered, and there is enough of it."""
         trial, now = self._trial, self._clock()
         if trial is None or self._test.sends(place) < trial.sends:
@@ -134,11 +134,11 @@ class Trials:
         self.cancel()
         if not (trial.has_helped(share) or trial.has_another_cause(share)):
             self._acquittal = Trial(share, TRIAL_SHARE)
-            return Verdict(None, max(share, trial.share))
+            return TrialResult(None, max(share, trial.share))
         delivered = rate * (1 - share)
         if share < HARMLESS_SHARE:  # the limit lies above the rate that was tried
             delivered = max(rate, min(self._delivered, rate / trial.cut * (1 - trial.share)))
-        return Verdict(delivered, share)
+        return TrialResult(delivered, share)
 
     def second_look(self, place: int) -> float | None:
         """The limit, if more is refused at the full rate than at the cut one: it is the pace."""

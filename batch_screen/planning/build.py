@@ -56,13 +56,13 @@ class InputFile(NamedTuple):
 
 @contextmanager
 def on_disk(
-    sources: list[Path | Stdin], folder: Path, watch: RunEvents
+    sources: list[Path | Stdin], folder: Path, events: RunEvents
 ) -> Iterator[list[InputFile]]:
     """The sources as files; stdin can be read only once, so it is spooled meanwhile."""
     spooled = folder / f"stdin-{secrets.token_hex(8)}.input"
     try:
         if any(isinstance(source, Stdin) for source in sources):
-            with watch.stop.interrupting():
+            with events.stop.interrupting():
                 spool(sys.stdin.buffer, spooled)
         yield [
             InputFile(spooled, s.name) if isinstance(s, Stdin) else InputFile(s) for s in sources
@@ -87,7 +87,7 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
     sources: Sequence[InputFile],
     settings: Settings,
     folder: Path,
-    watch: RunEvents,
+    events: RunEvents,
     identity: Identity | None = None,
     *,
     now: datetime | None = None,
@@ -96,13 +96,13 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
 
     Raises ``InputError`` where nothing can be read, no row holds a usable number, a cell of the
     opt-out list cannot be read, or a file no longer has the content that the ``identity``
-    says, if there is one. Raises ``Stopped`` between two batches if the watcher wants that.
+    says, if there is one. Raises ``Stopped`` between two batches if ``events`` ask for it.
     Earlier runs count as of ``now``.
     """
     digests = identity.content if identity else []
     lookups, share = settings.output.shard_lookups, settings.output.memory_share
     table, normaliser = opened(sources, settings)
-    opted_out = opt_outs(settings, watch, identity)
+    opted_out = opt_outs(settings, events, identity)
     with judged(_unchanged(table, sources, digests, share), normaliser, opted_out) as batches:
         plan = make_plan(
             batches,
@@ -110,9 +110,9 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
             shard_rows=max(1, int(lookups * share) // len(settings.endpoints)),
             held_bytes=int(HELD_BYTES * share),
             facts={"phone_column": table.phone_column, "number_metadata": metadata_version()},
-            on_rows=watch.advance,
+            on_rows=events.advance,
             expected_rows=table.expected_rows(),
-            history=_history_writer(settings, identity, watch, now or datetime.now(UTC)),
+            history=_history_writer(settings, identity, events, now or datetime.now(UTC)),
         )
     pa.default_memory_pool().release_unused()  # 70 MiB after a million rows
     if plan.accepted == 0:
@@ -130,7 +130,7 @@ def runs_before(settings: Settings, identity: Identity, now: datetime) -> list[E
 
 
 def _history_writer(
-    settings: Settings, identity: Identity | None, watch: RunEvents, now: datetime
+    settings: Settings, identity: Identity | None, events: RunEvents, now: datetime
 ) -> WriteHistory | None:
     """What copies earlier runs' answers into the plan, where settings make anything of them."""
     screening, reuse = settings.screening, settings.planner.reuse_within_minutes
@@ -142,9 +142,9 @@ def _history_writer(
     look_back = timedelta(days=settings.planner.look_back_days)
 
     def write(folder: Path, shards: int) -> Mapping[int, str]:
-        watch.progress.stage("recalling")
-        answers = earlier_answers(runs, now, look_back, watch.progress.note)
-        batches = (batch.with_columns(reusable=reusable) for batch in _reported(answers, watch))
+        events.progress.stage("recalling")
+        answers = earlier_answers(runs, now, look_back, events.progress.note)
+        batches = (batch.with_columns(reusable=reusable) for batch in _reported(answers, events))
         places = Shards(
             shards,
             shard_of(pl.col("e164"), shards),
@@ -179,27 +179,27 @@ def _unchanged(
         refuse_changed(source.path, expected)
 
 
-def opt_outs(settings: Settings, watch: RunEvents, identity: Identity | None = None) -> pl.Series:
+def opt_outs(settings: Settings, events: RunEvents, identity: Identity | None = None) -> pl.Series:
     """The digits of the numbers that are never asked about."""
     listed = opt_out_list(settings)
     if listed is None:
         return NOBODY
     path, name = listed.path, listed.name or str(listed.path)
-    watch.progress.stage("opting out")
+    events.progress.stage("opting out")
     table = open_listed(path, name, settings.input)
-    cells = OptOutCells(_reported(table.batches(), watch), table.column_kind, name)
+    cells = OptOutCells(_reported(table.batches(), events), table.column_kind, name)
     found = read_opt_outs(cells, settings.numbers, settings.input.default_region)
     if identity:
         refuse_changed(path, identity.settings[OPT_OUT_FILE], name)
-    watch.progress.stage("reading")
+    events.progress.stage("reading")
     return found
 
 
-def _reported(batches: Iterator[pl.DataFrame], watch: RunEvents) -> Iterator[pl.DataFrame]:
+def _reported(batches: Iterator[pl.DataFrame], events: RunEvents) -> Iterator[pl.DataFrame]:
     """The batches; progress is reported after each."""
     for batch in batches:
         yield batch
-        watch.advance(batch.height)
+        events.advance(batch.height)
 
 
 def judged(

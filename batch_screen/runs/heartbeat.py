@@ -152,15 +152,15 @@ class HeartbeatWriter:
 
 
 @contextmanager
-def beating(watch: RunEvents, state_folder: Path) -> Iterator[RunEvents]:
-    """The watcher, which also writes the heartbeat: other processes read how far the run is."""
-    heartbeat = HeartbeatWriter(watch.progress, state_folder)
+def beating(events: RunEvents, state_folder: Path) -> Iterator[RunEvents]:
+    """The same events, which also write the heartbeat: other processes read how far the run is."""
+    heartbeat = HeartbeatWriter(events.progress, state_folder)
 
     def on_run(run_id: str) -> None:
-        watch.on_run(run_id)
+        events.on_run(run_id)
         heartbeat.identify(run_id)
 
     try:
-        yield RunEvents(heartbeat, watch.stop, on_run)
+        yield RunEvents(heartbeat, events.stop, on_run)
     finally:
         heartbeat.end()

@@ -24,7 +24,7 @@ from batch_screen.tables.integrity import Difference, VerifyCheck, rewrite
 from batch_screen.tables.manifest import ListedFile
 from batch_screen.tables.reader import DamagedPartError
 from batch_screen.tables.summary import Change, Changes, Summary
-from batch_screen.verify.checks import Rule, broken
+from batch_screen.verify.checks import VerifyRule, broken
 
 _KEY = ["e164", "endpoint"]
 _AFTER = ("outcome", "swapped", "active", "latest_change_at", "responded_at")
@@ -96,7 +96,7 @@ def _own_differences(tables: RunTables, changes: Changes) -> Iterator[Difference
         yield Difference(CHANGES, "the rows do not come to the counts of summary.json")
 
 
-def _rules(run_id: str, changes: Changes) -> list[Rule]:
+def _rules(run_id: str, changes: Changes) -> list[VerifyRule]:
     """The rules for a row of changes, beside which the columns of its own lookup stand."""
     was, is_ = col.before_outcome == "success", col.after_outcome == "success"
     allowed = {
@@ -121,7 +121,7 @@ def _rules(run_id: str, changes: Changes) -> list[Rule]:
             col(name).ne_missing(col(f"after_{name}")) for name in _AFTER
         ),
     }
-    return [Rule(CHANGES, fault, wrong) for fault, wrong in faults.items()]
+    return [VerifyRule(CHANGES, fault, wrong) for fault, wrong in faults.items()]
 
 
 def _recounted_differences(

@@ -34,7 +34,7 @@ from batch_screen.tables.results import TOLERANCE_SECONDS, with_risk
 
 
 @dataclass(frozen=True, eq=False)
-class Rule:
+class VerifyRule:
     """What is reported of the rows of a view that are ``wrong``; ``{n}`` is how many they are.
 
     No number of a telephone is ever reported.
@@ -51,10 +51,10 @@ class PartCheck(NamedTuple):
     name: str
     claim: str
     tables: tuple[str, ...]
-    rules: Sequence[Rule]
+    rules: Sequence[VerifyRule]
 
 
-def broken(frame: pl.DataFrame, rules: Iterable[Rule]) -> dict[Rule, str]:
+def broken(frame: pl.DataFrame, rules: Iterable[VerifyRule]) -> dict[VerifyRule, str]:
     """The rules that rows of the frame break, each with its fault as it is reported."""
     listed = list(rules)
     if not listed:
@@ -72,7 +72,7 @@ def differences(
 ) -> Iterator[tuple[str, Difference]]:
     """The names of the checks that find something in the part, with each thing they find."""
     rules = [rule for check in checks for rule in check.rules]
-    found: dict[Rule, str] = {}
+    found: dict[VerifyRule, str] = {}
     for view, frame in _views(part, shards, endpoints):
         found |= broken(frame, (rule for rule in rules if rule.view == view))
     for check in checks:
@@ -186,16 +186,16 @@ _CLAIMS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:
     """The checks of a run that asked these endpoints, in the order in which they are reported."""
-    rules: dict[str, Sequence[Rule]] = {
+    rules: dict[str, Sequence[VerifyRule]] = {
         "required": _complete(run_id),
         "placing": [
-            Rule(RESULTS, "{n} rows whose number belongs to another part", col.is_elsewhere)
+            VerifyRule(RESULTS, "{n} rows whose number belongs to another part", col.is_elsewhere)
         ],
         "lookups": _once_each(endpoints),
         "values": _lookups_have(_VALUES),
         "sources": [
             *_lookups_have(_SOURCES),
-            Rule(
+            VerifyRule(
                 _UNFOUNDED,
                 "{n} lookups were skipped as unchanged, though nothing says so",
                 pl.len(),
@@ -204,7 +204,7 @@ def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:
         "windows": _lookups_have(_WINDOWS),
         "conflicts": _lookups_have({"another word on contradictions": _CONTRADICTION}),
         "enrichment": [
-            Rule(
+            VerifyRule(
                 endpoint.value,
                 f"{column.name} differs from lookups in {{n}} rows",
                 col(column.name).ne_missing(col(name)),
@@ -213,7 +213,7 @@ def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:
             for name, column in results_groups(endpoint).items()
         ],
         "risk": [
-            Rule(
+            VerifyRule(
                 RESULTS,
                 f"{c.name} is not what its columns make it in {{n}} rows",
                 col(c.name).ne_missing(col(f"right_{c.name}")),
@@ -225,34 +225,38 @@ def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:
     return tuple(PartCheck(name, *claim, rules.get(name, ())) for name, claim in _CLAIMS.items())
 
 
-def _complete(run_id: str) -> list[Rule]:
+def _complete(run_id: str) -> list[VerifyRule]:
     """Required columns hold values, and every row names the run."""
     columns = {RESULTS: results({}), LOOKUPS: LOOKUP_COLUMNS, ERRORS: ERROR_COLUMNS}
     rules = []
     for table, wanted in columns.items():
         rules += [
-            Rule(table, f"{{n}} rows without {c.name}, which is required", col(c.name).is_null())
+            VerifyRule(
+                table, f"{{n}} rows without {c.name}, which is required", col(c.name).is_null()
+            )
             for c in wanted
             if c.required
         ]
-        rules.append(Rule(table, "{n} rows name another run", col.run_id != run_id))
+        rules.append(VerifyRule(table, "{n} rows name another run", col.run_id != run_id))
     return rules
 
 
-def _once_each(endpoints: Sequence[str]) -> list[Rule]:
+def _once_each(endpoints: Sequence[str]) -> list[VerifyRule]:
     """Every number of results has one lookup at every endpoint, and no other has one."""
-    rules = [Rule(_TWICE, "{n} lookups stand there twice", col.twice)]
+    rules = [VerifyRule(_TWICE, "{n} lookups stand there twice", col.twice)]
     for name in endpoints:
         lacking = f"{{n}} numbers of results lack a lookup of {name}"
         extra = f"{{n}} lookups of {name} for numbers not in results"
-        rules.append(Rule(f"{_LACKING} {name}", lacking, pl.len()))
-        rules.append(Rule(_EXTRA, extra, col.endpoint == name))
+        rules.append(VerifyRule(f"{_LACKING} {name}", lacking, pl.len()))
+        rules.append(VerifyRule(_EXTRA, extra, col.endpoint == name))
     unasked = "{n} lookups at an endpoint the run did not ask"
-    return [*rules, Rule(LOOKUPS, unasked, ~col.endpoint.is_in([*endpoints]))]
+    return [*rules, VerifyRule(LOOKUPS, unasked, ~col.endpoint.is_in([*endpoints]))]
 
 
-def _lookups_have(faults: Mapping[str, pl.Expr]) -> list[Rule]:
-    return [Rule(LOOKUPS, f"{{n}} lookups have {fault}", wrong) for fault, wrong in faults.items()]
+def _lookups_have(faults: Mapping[str, pl.Expr]) -> list[VerifyRule]:
+    return [
+        VerifyRule(LOOKUPS, f"{{n}} lookups have {fault}", wrong) for fault, wrong in faults.items()
+    ]
 
 
 _OWN_VALUE = (
@@ -347,8 +351,8 @@ _WITH_SHAPE = _shape("reject", _OF_REJECTS, _OF_FAILURES) | _shape(
 )
 _REPEATED = pl.len() - pl.struct(_SHARED).n_unique()
 _FAILURES = (
-    Rule(_UNLISTED, "{n} failed lookups are not listed as they are in lookups", pl.len()),
-    Rule(_UNKNOWN, "{n} failures are not in lookups as they are listed", pl.len()),
-    Rule(_LISTED, "{n} failures stand there twice", _REPEATED),
-    Rule(ERRORS, "{n} rows are neither a reject nor a failure", ~_WITH_SHAPE),
+    VerifyRule(_UNLISTED, "{n} failed lookups are not listed as they are in lookups", pl.len()),
+    VerifyRule(_UNKNOWN, "{n} failures are not in lookups as they are listed", pl.len()),
+    VerifyRule(_LISTED, "{n} failures stand there twice", _REPEATED),
+    VerifyRule(ERRORS, "{n} rows are neither a reject nor a failure", ~_WITH_SHAPE),
 )

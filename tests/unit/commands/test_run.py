@@ -426,11 +426,11 @@ class Hearing(Silent):
 
 
 def stopped_on_purpose(
-    what: Job, error: BatchScreenError = QUOTA, watch: RunEvents | None = None
+    what: Job, error: BatchScreenError = QUOTA, events: RunEvents | None = None
 ) -> list[RunResult]:
     told: list[RunResult] = []
     with pytest.raises(type(error)) as caught:
-        screen(what, watch, told.append)
+        screen(what, events, told.append)
     assert caught.value is error
     return told
 
@@ -538,7 +538,7 @@ def test_what_stopped_the_run_is_told_whatever_fails_then(
     monkeypatch.setattr(f"batch_screen.commands.run.{broken}", full)
     stopping(monkeypatch, QUOTA, after=20)
     heard = Hearing()
-    found = stopped_on_purpose(job(numbers), watch=RunEvents(heard))
+    found = stopped_on_purpose(job(numbers), events=RunEvents(heard))
     assert len(found) == told  # the figures go to whoever listens, also where no disk takes them
     lost = [note for note in heard.notes if "its summary.json could not be written" in note]
     assert len(lost) == (broken != "keep_session")

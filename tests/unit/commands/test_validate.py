@@ -110,7 +110,7 @@ def test_progress_is_told(run: WholeRun) -> None:
         def advance(self, count: int) -> None:
             told[list(totals)[-1]] += count
 
-    validate(run.layout.folder, watch=RunEvents(Telling()))
+    validate(run.layout.folder, events=RunEvents(Telling()))
     assert totals == told
     assert totals["comparing"] == 4
 

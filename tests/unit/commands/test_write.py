@@ -105,8 +105,8 @@ class ReportResult:
     def layout(self) -> Layout:
         return layout_of(self.run, self.settings)
 
-    def report(self, watch: RunEvents | None = None) -> Summary:
-        return write_outputs(self.run, self.plan, self.settings, SESSION, watch or RunEvents())
+    def report(self, events: RunEvents | None = None) -> Summary:
+        return write_outputs(self.run, self.plan, self.settings, SESSION, events or RunEvents())
 
     def table(self, name: str) -> pl.DataFrame:
         parts = [pl.read_parquet(p, hive_partitioning=False) for p in self.layout.parts(name)]

@@ -94,10 +94,10 @@ class Night:
             ]
             write_sealed(outcomes_of(rows), self.run.sealed, self.run.run_id, shard, {})
 
-    def report(self, watch: RunEvents | None = None) -> Summary:
+    def report(self, events: RunEvents | None = None) -> Summary:
         ended = instant(self.day, 5) + timedelta(minutes=len(self.run.run_id))
         session = Session(instant(self.day), ended)
-        return write_outputs(self.run, self.plan, self.settings, session, watch or RunEvents())
+        return write_outputs(self.run, self.plan, self.settings, session, events or RunEvents())
 
     @property
     def layout(self) -> Layout:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from batch_screen.config import settings as bounds
 from batch_screen.config.screening import Screening
 from batch_screen.config.settings import Prices, Settings
-from batch_screen.engine.budget import Budget, refuse_unpriced
+from batch_screen.engine.budget import BudgetGuard, refuse_unpriced
 from batch_screen.engine.tasks import Result
 from batch_screen.errors import ConfigurationError, Stopped
 from batch_screen.model import Endpoint, Lookup, OutcomeKind, Spent
@@ -26,15 +26,15 @@ PRICES = Prices(per_request={CHECK: 0.1, DATE: 0.2, CALLS: 0.007})
 
 def budget(
     earlier: dict[Endpoint, Spent] | None = None, prices: Prices = PRICES, **most: float
-) -> Budget:
-    return Budget(bounds.Budget.model_validate(most), prices, earlier or {})
+) -> BudgetGuard:
+    return BudgetGuard(bounds.Budget.model_validate(most), prices, earlier or {})
 
 
 def refusal(endpoint: Endpoint) -> Result:
     return result(OutcomeKind.RATE_LIMITED, lookup=Lookup("+447700900001", endpoint))
 
 
-def spend_all(found: Budget, endpoint: Endpoint, at_most: int = 10_000) -> int:
+def spend_all(found: BudgetGuard, endpoint: Endpoint, at_most: int = 10_000) -> int:
     """How many requests it permits one after the other."""
     for count in range(at_most):
         if not found.permits(endpoint):

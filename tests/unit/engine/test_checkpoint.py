@@ -17,7 +17,7 @@ from batch_screen.config.sections import Guards
 from batch_screen.config.settings import Pacing, Retry, Settings
 from batch_screen.engine import checkpoint as shards_module
 from batch_screen.engine.adaptive_rate import AdaptiveRate
-from batch_screen.engine.budget import Budget
+from batch_screen.engine.budget import BudgetGuard
 from batch_screen.engine.checkpoint import Checkpointer
 from batch_screen.engine.dependencies import rules_of
 from batch_screen.engine.dispatcher import Dispatcher
@@ -545,7 +545,7 @@ async def start(run: Run, plan: Plan, server: Server, requests: int) -> None:
         journal=line,
         correlate=run.correlator,
         pacer=Pacer(FAST.pacing, adaptive, clock=loop.time),
-        budget=Budget(FAST.budget, FAST.prices, {}),
+        budget=BudgetGuard(FAST.budget, FAST.prices, {}),
     )
     loop.call_later(0.3, dispatcher.halt, Stopped("nothing is answered any more"))
     try:

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from batch_screen.api.answers import TRUNCATED
 from batch_screen.config.screening import Screening
 from batch_screen.config.sections import Guards
-from batch_screen.config.settings import Budget as Bounds
-from batch_screen.config.settings import Pacing, Retry, Settings
+from batch_screen.config.settings import Budget, Pacing, Retry, Settings
 from batch_screen.engine.adaptive_rate import AdaptiveRate
-from batch_screen.engine.budget import Budget
+from batch_screen.engine.budget import BudgetGuard
 from batch_screen.engine.dispatcher import Dispatcher
 from batch_screen.engine.pacer import Pacer
 from batch_screen.engine.retry import ACCOUNT, HELD
@@ -81,7 +80,7 @@ def configured(
     max_requests: int = 0,
 ) -> Settings:
     return Settings(
-        budget=Bounds(max_requests=max_requests),
+        budget=Budget(max_requests=max_requests),
         pacing=Pacing(
             rate_per_second=rate,
             rate_per_second_by_endpoint=by_endpoint or {},
@@ -179,7 +178,7 @@ class Trial:
             journal=self.journal,
             correlate=lambda lookup, attempt: f"{lookup.e164} {attempt}",
             pacer=Pacer(pacing, adaptive, clock=clock, endpoints=self.settings.endpoints),
-            budget=Budget(self.settings.budget, self.settings.prices, {}),
+            budget=BudgetGuard(self.settings.budget, self.settings.prices, {}),
         )
         meanwhile(self)
         try:
@@ -759,7 +758,7 @@ def test_a_cancelled_run_leaves_nothing_behind() -> None:
             journal=Memory(),
             correlate=lambda lookup, _: lookup.e164,
             pacer=Pacer(settings.pacing, adaptive, clock=clock),
-            budget=Budget(settings.budget, settings.prices, {}),
+            budget=BudgetGuard(settings.budget, settings.prices, {}),
         )
         running = asyncio.create_task(dispatcher.run(Task(0, n) for n in numbered(50)))
         await asyncio.sleep(1)

@@ -16,7 +16,7 @@ from batch_screen.config.screening import Planner, Screening
 from batch_screen.config.sections import Guards
 from batch_screen.config.settings import Pacing, Settings
 from batch_screen.engine.adaptive_rate import AdaptiveRate
-from batch_screen.engine.budget import Budget
+from batch_screen.engine.budget import BudgetGuard
 from batch_screen.engine.checkpoint import Checkpointer
 from batch_screen.engine.dependencies import (
     Number,
@@ -147,7 +147,7 @@ async def start(run: Run, plan: Plan, settings: Settings, server: Server, most: 
         journal=line,
         correlate=run.correlator,
         pacer=Pacer(settings.pacing, adaptive, clock=loop.time),
-        budget=Budget(settings.budget, settings.prices, {}),
+        budget=BudgetGuard(settings.budget, settings.prices, {}),
     )
     try:
         await dispatcher.run(line.tasks())

@@ -76,10 +76,10 @@ def _broken() -> None:
 def test_nothing_of_stdin_is_left_where_reading_it_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch = RunEvents()
-    for fail, error in ((_broken, InputError), (lambda: watch.stop.request(2), Stopped)):
+    events = RunEvents()
+    for fail, error in ((_broken, InputError), (lambda: events.stop.request(2), Stopped)):
         monkeypatch.setattr("sys.stdin", _Pipe(fail))
-        with pytest.raises(error), on_disk([Stdin()], tmp_path, watch):
+        with pytest.raises(error), on_disk([Stdin()], tmp_path, events):
             pytest.fail("it was not copied")
         assert list(tmp_path.iterdir()) == []
 
@@ -87,17 +87,17 @@ def test_nothing_of_stdin_is_left_where_reading_it_fails(
 def test_nothing_of_stdin_is_left_where_the_signal_comes_with_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch, real = RunEvents(), os.open
+    events, real = RunEvents(), os.open
 
     def opened(name: str, flags: int, mode: int = 0o777) -> int:
         descriptor = real(name, flags, mode)
         if "stdin-" in str(name):
             os.close(descriptor)
-            watch.stop.request(2)
+            events.stop.request(2)
         return descriptor
 
     monkeypatch.setattr(os, "open", opened)
-    with pytest.raises(Stopped), on_disk([Stdin()], tmp_path, watch):
+    with pytest.raises(Stopped), on_disk([Stdin()], tmp_path, events):
         pytest.fail("it was not copied")
     assert list(tmp_path.iterdir()) == []
 

@@ -17,12 +17,12 @@ class Counting(Silent):
 
 
 def test_nobody_watches() -> None:
-    watch = RunEvents()
-    watch.progress.stage("reading", total=3)
-    watch.progress.note("hello")
-    watch.progress.close()
-    watch.advance(1)
-    assert not watch.stop.is_requested
+    events = RunEvents()
+    events.progress.stage("reading", total=3)
+    events.progress.note("hello")
+    events.progress.close()
+    events.advance(1)
+    assert not events.stop.is_requested
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -38,11 +38,11 @@ def test_a_signal_stops_with_its_exit_code(number: signal.Signals, code: int) ->
 
 def test_work_is_counted_before_the_stop_is_obeyed() -> None:
     progress = Counting()
-    watch = RunEvents(progress)
-    watch.advance(2)
-    watch.stop.request(signal.SIGINT)
+    events = RunEvents(progress)
+    events.advance(2)
+    events.stop.request(signal.SIGINT)
     with pytest.raises(Stopped):
-        watch.advance(3)
+        events.advance(3)
     assert progress.done == 5
 
 
