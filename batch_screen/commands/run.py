@@ -28,7 +28,7 @@ from batch_screen.runs.layout import Layout
 from batch_screen.runs.sessions import keep_session, read_sessions
 from batch_screen.runs.state import Run
 from batch_screen.sandbox.config import DEFAULT_KEY, SandboxConfig
-from batch_screen.sandbox.run import running
+from batch_screen.sandbox.run import SandboxThread
 from batch_screen.tables.summary import Summary, read_summary
 
 
@@ -149,9 +149,11 @@ def _server(job: Job, run: Run) -> Iterator[tuple[Settings, str, Clock]]:
     created_at = run.file.created_at
     began = created_at if created_at.date() == job.day else job.midnight
     config = SandboxConfig(now=began, dialect=job.settings.api.dialect)
-    with running(config) as url:
+    with SandboxThread(config) as sandbox:
         # The sandbox lives at the dialect's own paths; others are meant for another server.
-        api = job.settings.api.model_copy(update={"base_url": url, "paths": {}, "proxy": ""})
+        api = job.settings.api.model_copy(
+            update={"base_url": sandbox.url, "paths": {}, "proxy": ""}
+        )
         settings = job.settings.model_copy(update={"api": api})
         yield settings, DEFAULT_KEY, lambda: utc_now() + (began - created_at)
 

@@ -26,6 +26,11 @@ _MINUTE = 60 * _SECOND
 _RECENT_MINUTES = (1.0, 2390.0)  # short of 2,400: a date cut to whole seconds stays recent
 _OLD_MINUTES = (2410.0, 5 * 525_600.0)
 _OTHER_MAGIC_MINUTES = 30 * 1440
+_MAGIC_MINUTES: dict[Behaviour | None, int | None] = {
+    Behaviour.SWAPPED_NOW: 5,
+    Behaviour.SWAPPED_LATELY: 1000,
+    Behaviour.NEVER_SWAPPED: None,
+}
 _EIGHT = struct.Struct(">8Q")
 
 
@@ -104,7 +109,11 @@ def field_name(endpoint: Endpoint, dialect: Dialect) -> str:
 def subscriber(number: str, world: World) -> Subscriber:
     """The facts about a number."""
     if is_magic(number):
-        return _magic_subscriber(number, world)
+        fault = MAGIC_NUMBERS.get(number)
+        behaviour = fault.behaviour if fault else None
+        minutes = _MAGIC_MINUTES.get(behaviour, _OTHER_MAGIC_MINUTES)
+        changed = _instant(minutes, world.now, fraction_digits=9)
+        return Subscriber(changed, changed, behaviour is Behaviour.FORWARDING)
     shares = world.population
     known, sim, sim_age, follows, device, device_age, forwards, digits = draws(
         world.seed, "answers", number
@@ -141,20 +150,6 @@ def rfc3339(instant_ns: int, fraction_digits: int) -> str:
     if not fraction_digits:
         return f"{whole}Z"
     return f"{whole}.{nanoseconds:09d}"[: 20 + fraction_digits] + "Z"
-
-
-def _magic_subscriber(number: str, world: World) -> Subscriber:
-    fault = MAGIC_NUMBERS.get(number)
-    behaviour = fault.behaviour if fault else None
-    minutes: float | None = _OTHER_MAGIC_MINUTES
-    if behaviour is Behaviour.SWAPPED_NOW:
-        minutes = 5
-    elif behaviour is Behaviour.SWAPPED_LATELY:
-        minutes = 1000
-    elif behaviour is Behaviour.NEVER_SWAPPED:
-        minutes = None
-    changed = _instant(minutes, world.now, 9)
-    return Subscriber(changed, changed, behaviour is Behaviour.FORWARDING)
 
 
 def _age_minutes(which: float, how_old: float, shares: Population) -> float | None:

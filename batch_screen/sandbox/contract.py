@@ -7,14 +7,13 @@ written in the same manner.
 from __future__ import annotations
 
 import re
-from typing import ClassVar
 
 import msgspec
 
 from batch_screen.config.sections import Dialect
 from batch_screen.model import Endpoint
 
-MAX_MAX_AGE_MINUTES = 2400
+_MAX_MAX_AGE_MINUTES = 2400
 
 _NUMBERS = {
     Dialect.PAGE: re.compile(r"\+([1-9][0-9]{6,14})", re.ASCII),
@@ -48,7 +47,7 @@ def read_question(body: bytes, endpoint: Endpoint, dialect: Dialect) -> Question
     'INVALID_ARGUMENT'
     """
     try:
-        asked = (_CHECK if endpoint.takes_max_age else _NUMBER_ONLY).decode(body)
+        asked = _BODY.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return INVALID_ARGUMENT
     match = _NUMBERS[dialect].fullmatch(asked.phone_number)
@@ -57,28 +56,20 @@ def read_question(body: bytes, endpoint: Endpoint, dialect: Dialect) -> Question
     number = f"+{match[1]}"
     if asked.max_age is msgspec.UNSET:
         return Question(number, endpoint)
-    if not 1 <= asked.max_age <= MAX_MAX_AGE_MINUTES:
+    if not endpoint.takes_max_age:  # to the other endpoints it is an unknown field
+        return INVALID_ARGUMENT
+    if not 1 <= asked.max_age <= _MAX_MAX_AGE_MINUTES:
         # The later contract no longer knows OUT_OF_RANGE.
         return OUT_OF_RANGE if dialect is Dialect.PAGE else INVALID_ARGUMENT
     return Question(number, endpoint, asked.max_age)
 
 
-class _NumberOnly(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    phone_number: str
-    # Never set here; it lets one reader serve both bodies.
-    max_age: ClassVar[msgspec.UnsetType] = msgspec.UNSET
-
-
-class _Check(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+class _Body(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     phone_number: str
     max_age: int | msgspec.UnsetType = msgspec.UNSET
 
 
-_NUMBER_ONLY = msgspec.json.Decoder(_NumberOnly)
-_CHECK = msgspec.json.Decoder(_Check)
-
-
-# The error answers.
+_BODY = msgspec.json.Decoder(_Body)
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -120,8 +111,6 @@ QUOTA_EXCEEDED = Problem(429, "QUOTA_EXCEEDED", "The quota of the account is use
 INTERNAL_SERVER_ERROR = Problem(500, "INTERNAL_SERVER_ERROR", "Request could not be processed")
 NOT_IMPLEMENTED = Problem(501, "NOT_IMPLEMENTED", "The operation is not implemented.")
 UNAVAILABLE = Problem(503, "UNAVAILABLE", "The service is unavailable.")
-
-PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 
 def problem_body(problem: Problem, dialect: Dialect) -> bytes:

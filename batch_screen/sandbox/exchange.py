@@ -12,7 +12,6 @@ from batch_screen.sandbox.faults import CORRELATOR, Delivery, SandboxReply
 from batch_screen.sandbox.hostile import NOBODYS_CORRELATOR
 
 _DRAIN_SECONDS = 0.002
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Exchange:
@@ -38,7 +37,13 @@ class Exchange:
             case Delivery.CUT:
                 return await self._send_half(reply, headers)
             case Delivery.RESET:
-                return self._reset()
+                if transport := self._transport():
+                    # Lingering for zero seconds makes the kernel send RST for FIN.
+                    transport.get_extra_info("socket").setsockopt(
+                        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                    )
+                    transport.abort()
+                return web.Response()
             case Delivery.RAW:
                 return await self._send_pieces(reply)
             case Delivery.FOLLOWED:
@@ -95,15 +100,6 @@ class Exchange:
     def _add(self, raw: bytes) -> None:
         if transport := self._transport():
             transport.write(raw)
-
-    def _reset(self) -> web.StreamResponse:
-        if transport := self._transport():
-            # Lingering for zero seconds makes the kernel send RST for FIN.
-            transport.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
-            )
-            transport.abort()
-        return web.Response()
 
     def _transport(self) -> asyncio.Transport | None:
         """The connection, unless it is gone or going."""

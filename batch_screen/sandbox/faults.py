@@ -86,23 +86,33 @@ def disturbed(
     fault: Fault, honest: SandboxReply, question: Question, circumstances: Circumstances
 ) -> SandboxReply:
     """Applies the fault to the honest reply; the four that are facts change nothing."""
-    reply = _changed(fault.behaviour, honest, question, circumstances)
+    behaviour = fault.behaviour
+    if behaviour in _FORCED_PROBLEMS:
+        reply = problem_reply(_FORCED_PROBLEMS[behaviour], circumstances.dialect)
+    elif behaviour in hostile.RAW:
+        reply = SandboxReply(
+            status=0 if behaviour is Behaviour.GARBLED else 200,
+            body=b"",
+            delivery=Delivery.RAW,
+            pieces=hostile.RAW[behaviour],
+            pause_seconds=hostile.DRIP_SECONDS if behaviour in hostile.DRIPS else 0.0,
+        )
+    elif behaviour in _CHANGES:
+        reply = _CHANGES[behaviour](honest, question, circumstances)
+    else:
+        reply = honest
+    delay = fault.delay_seconds
+    if delay is msgspec.UNSET:
+        slow = {
+            Behaviour.SLOW: circumstances.slow_seconds,
+            Behaviour.HANG: circumstances.hang_seconds,
+        }
+        delay = slow.get(behaviour, 0.0)
     return replace(
         reply,
         headers=reply.headers + _retry_after(fault, circumstances),
-        delay_seconds=reply.delay_seconds + _delay_seconds(fault, circumstances),
+        delay_seconds=reply.delay_seconds + delay,
     )
-
-
-def _delay_seconds(fault: Fault, circumstances: Circumstances) -> float:
-    if fault.delay_seconds is not msgspec.UNSET:
-        return fault.delay_seconds
-    match fault.behaviour:
-        case Behaviour.SLOW:
-            return circumstances.slow_seconds
-        case Behaviour.HANG:
-            return circumstances.hang_seconds
-    return 0.0
 
 
 def _retry_after(fault: Fault, circumstances: Circumstances) -> tuple[tuple[str, str], ...]:
@@ -114,47 +124,14 @@ def _retry_after(fault: Fault, circumstances: Circumstances) -> tuple[tuple[str,
         return ()
     if fault.behaviour is not Behaviour.RATE_LIMITED_DATE and seconds >= 0:
         return (("Retry-After", str(seconds)),)
+    # Seconds cannot be negative in this header: a time that is past needs a date.
     until = circumstances.wall_clock() + timedelta(seconds=seconds)
     return (("Retry-After", format_datetime(until, usegmt=True)),)
 
 
-def _changed(
-    behaviour: Behaviour, honest: SandboxReply, question: Question, circumstances: Circumstances
-) -> SandboxReply:
-    if behaviour in _FORCED_PROBLEMS:
-        return problem_reply(_FORCED_PROBLEMS[behaviour], circumstances.dialect)
-    if behaviour in _FORCED_BODIES:
-        field = field_name(question.endpoint, circumstances.dialect)
-        body = _FORCED_BODIES[behaviour](field, question.endpoint)
-        return SandboxReply(status=200, body=body)
-    if behaviour in hostile.RAW:
-        is_drip = behaviour in (Behaviour.DRIP, Behaviour.ERROR_DRIP)
-        pause = hostile.DRIP_SECONDS if is_drip else 0.0
-        pieces = hostile.RAW[behaviour]
-        status = 0 if behaviour is Behaviour.GARBLED else 200
-        return SandboxReply(
-            status=status, body=b"", delivery=Delivery.RAW, pieces=pieces, pause_seconds=pause
-        )
-    if behaviour in _OF_THE_QUESTION:
-        return _OF_THE_QUESTION[behaviour](honest, question, circumstances)
-    return _CHANGES[behaviour](honest) if behaviour in _CHANGES else honest
-
-
-def _duplicate_keys(field: str, endpoint: Endpoint) -> bytes:
-    one, other = ("null", '"2024-09-18T07:37:53Z"') if endpoint.answers_date else ("false", "true")
-    return f'{{"{field}":{one},"{field}":{other}}}'.encode()
-
-
-def _poisoned(_: SandboxReply, question: Question, circumstances: Circumstances) -> SandboxReply:
-    fields = hostile.poisoned_fields(question.number, circumstances.key)
-    return SandboxReply(status=422, body=msgspec.json.encode(fields))
-
-
-def _under_an_own_correlator(
-    honest: SandboxReply, question: Question, _: Circumstances
-) -> SandboxReply:
-    own = uuid5(NAMESPACE_URL, f"{question.endpoint} {question.number}")
-    return _saying(honest, (CORRELATOR, str(own)))
+def _ok(body: bytes) -> SandboxReply:
+    """A 200 that is not the truth."""
+    return SandboxReply(status=200, body=body)
 
 
 def _saying(honest: SandboxReply, *headers: tuple[str, str]) -> SandboxReply:
@@ -166,17 +143,22 @@ def _left(honest: SandboxReply, requests: int, seconds: int) -> SandboxReply:
     return _saying(honest, remaining, reset)
 
 
-def _compressed(honest: SandboxReply) -> SandboxReply:
-    # Without the time of its making: the same bytes every time.
-    body = gzip.compress(honest.body, mtime=0)
-    return replace(_saying(honest, ("Content-Encoding", "gzip")), body=body)
+def _field(question: Question, circumstances: Circumstances) -> str:
+    return field_name(question.endpoint, circumstances.dialect)
 
 
-def _huge(honest: SandboxReply) -> SandboxReply:
+def _html(status: int, title: bytes) -> SandboxReply:
+    return SandboxReply(status=status, body=_HTML % title, content_type="text/html")
+
+
+def _duplicate_keys(field: str, endpoint: Endpoint) -> bytes:
+    one, other = ("null", '"2024-09-18T07:37:53Z"') if endpoint.answers_date else ("false", "true")
+    return f'{{"{field}":{one},"{field}":{other}}}'.encode()
+
+
+def _huge(body: bytes) -> bytes:
     # Still valid JSON: only a client that bounds what it reads will notice.
-    padding = b" " * (_HUGE_BYTES - len(honest.body))
-    body = honest.body[:-1] + padding + honest.body[-1:]
-    return replace(honest, body=body, is_clean=False)
+    return body[:-1] + b" " * (_HUGE_BYTES - len(body)) + body[-1:]
 
 
 def _followed(honest: SandboxReply, seconds: float) -> SandboxReply:
@@ -186,10 +168,6 @@ def _followed(honest: SandboxReply, seconds: float) -> SandboxReply:
         pieces=lambda: [hostile.OTHERS_ANSWER],
         pause_seconds=seconds,
     )
-
-
-def _html(status: int, title: bytes) -> SandboxReply:
-    return SandboxReply(status=status, body=_HTML % title, content_type="text/html")
 
 
 def _with_date(honest: SandboxReply, change: Callable[[str], str]) -> SandboxReply:
@@ -243,55 +221,56 @@ _ASKING_TO_WAIT = frozenset(
     {Behaviour.RATE_LIMITED, Behaviour.RATE_LIMITED_DATE, Behaviour.UNAVAILABLE}
 )
 
-_FORCED_BODIES: dict[Behaviour, Callable[[str, Endpoint], bytes]] = {
-    Behaviour.WRONG_TYPE: lambda field, endpoint: msgspec.json.encode(
-        {field: 1726645073 if endpoint.answers_date else "false"}
+_CHANGES: dict[Behaviour, Callable[[SandboxReply, Question, Circumstances], SandboxReply]] = {
+    Behaviour.RESET: lambda honest, *_: replace(honest, delivery=Delivery.RESET, is_clean=False),
+    Behaviour.TRUNCATED: lambda honest, *_: replace(honest, delivery=Delivery.CUT, is_clean=False),
+    Behaviour.WRONG_TYPE: lambda _, question, given: _ok(
+        msgspec.json.encode(
+            {_field(question, given): 1726645073 if question.endpoint.answers_date else "false"}
+        )
     ),
-    Behaviour.MISSING_FIELD: lambda _field, _endpoint: b"{}",
-    Behaviour.NOT_A_NUMBER: lambda field, _endpoint: f'{{"{field}":NaN}}'.encode(),
-    Behaviour.DUPLICATE_KEYS: _duplicate_keys,
-    Behaviour.EMPTY_BODY: lambda _field, _endpoint: b"",
-}
-
-_OF_THE_QUESTION: dict[
-    Behaviour, Callable[[SandboxReply, Question, Circumstances], SandboxReply]
-] = {
-    Behaviour.POISON: _poisoned,
-    Behaviour.ODD_DOCUMENT: lambda _honest, question, _: SandboxReply(
-        status=200, body=hostile.odd_document(question.number)
+    Behaviour.MISSING_FIELD: lambda *_: _ok(b"{}"),
+    Behaviour.NOT_A_NUMBER: lambda _, question, given: _ok(
+        f'{{"{_field(question, given)}":NaN}}'.encode()
     ),
-    Behaviour.OWN_CORRELATOR: _under_an_own_correlator,
-}
-
-_CHANGES: dict[Behaviour, Callable[[SandboxReply], SandboxReply]] = {
-    Behaviour.RESET: lambda honest: replace(honest, delivery=Delivery.RESET, is_clean=False),
-    Behaviour.TRUNCATED: lambda honest: replace(honest, delivery=Delivery.CUT, is_clean=False),
-    Behaviour.HALF_JSON: lambda honest: replace(
+    Behaviour.DUPLICATE_KEYS: lambda _, question, given: _ok(
+        _duplicate_keys(_field(question, given), question.endpoint)
+    ),
+    Behaviour.HALF_JSON: lambda honest, *_: replace(
         honest, body=honest.body[: len(honest.body) // 2], is_clean=False
     ),
-    Behaviour.HUGE: _huge,
-    Behaviour.HTML_200: lambda _: _html(200, b"Please log in"),
-    Behaviour.HTML_502: lambda _: _html(502, b"502 Bad Gateway"),
-    Behaviour.EMPTY_DATE: lambda honest: _with_date(honest, lambda _: ""),
-    Behaviour.OFFSET_DATE: lambda honest: _with_date(honest, _in_india),
-    Behaviour.FUTURE_DATE: lambda honest: _with_date(honest, _a_century_on),
-    Behaviour.NOTHING_LEFT: lambda honest: _left(honest, 0, 40),
-    Behaviour.ONE_LEFT: lambda honest: _left(honest, 1, 100),
-    Behaviour.COMPRESSED: _compressed,
-    Behaviour.REDIRECT: lambda _: SandboxReply(
+    Behaviour.EMPTY_BODY: lambda *_: _ok(b""),
+    Behaviour.HUGE: lambda honest, *_: replace(honest, body=_huge(honest.body), is_clean=False),
+    Behaviour.HTML_200: lambda *_: _html(200, b"Please log in"),
+    Behaviour.HTML_502: lambda *_: _html(502, b"502 Bad Gateway"),
+    Behaviour.EMPTY_DATE: lambda honest, *_: _with_date(honest, lambda _: ""),
+    Behaviour.OFFSET_DATE: lambda honest, *_: _with_date(honest, _in_india),
+    Behaviour.FUTURE_DATE: lambda honest, *_: _with_date(honest, _a_century_on),
+    Behaviour.NOTHING_LEFT: lambda honest, *_: _left(honest, 0, 40),
+    Behaviour.ONE_LEFT: lambda honest, *_: _left(honest, 1, 100),
+    Behaviour.COMPRESSED: lambda honest, *_: replace(
+        _saying(honest, ("Content-Encoding", "gzip")),
+        # Without the time of its making: the same bytes every time.
+        body=gzip.compress(honest.body, mtime=0),
+    ),
+    Behaviour.OWN_CORRELATOR: lambda honest, question, _: _saying(
+        honest,
+        (CORRELATOR, str(uuid5(NAMESPACE_URL, f"{question.endpoint} {question.number}"))),
+    ),
+    Behaviour.REDIRECT: lambda *_: SandboxReply(
         status=307, body=b"", headers=(("Location", REDIRECT_TARGET),)
     ),
-    Behaviour.PROBLEM_JSON: lambda _: SandboxReply(
+    Behaviour.PROBLEM_JSON: lambda *_: SandboxReply(
         status=contract.NOT_APPLICABLE.status,
         body=contract.rfc7807_body(contract.NOT_APPLICABLE),
-        content_type=contract.PROBLEM_MEDIA_TYPE,
+        content_type="application/problem+json",
     ),
-    Behaviour.EXTRA_ANSWER: lambda honest: _followed(honest, 0.0),
-    Behaviour.LATE_ANSWER: lambda honest: _followed(honest, hostile.LATE_SECONDS),
-    Behaviour.FOREIGN_NUMBER: lambda _: SandboxReply(
-        status=200, body=msgspec.json.encode(hostile.foreign_fields())
+    Behaviour.EXTRA_ANSWER: lambda honest, *_: _followed(honest, 0.0),
+    Behaviour.LATE_ANSWER: lambda honest, *_: _followed(honest, hostile.LATE_SECONDS),
+    Behaviour.FOREIGN_NUMBER: lambda *_: _ok(hostile.FOREIGN_BODY),
+    Behaviour.ODD_DOCUMENT: lambda _, question, __: _ok(hostile.odd_document(question.number)),
+    Behaviour.POISON: lambda _, question, given: SandboxReply(
+        status=422, body=hostile.poisoned_body(question.number, given.key)
     ),
-    Behaviour.GZIP_BOMB: lambda _: SandboxReply(
-        status=200, body=hostile.gzip_bomb(), headers=(("Content-Encoding", "gzip"),)
-    ),
+    Behaviour.GZIP_BOMB: lambda *_: _saying(_ok(hostile.gzip_bomb()), ("Content-Encoding", "gzip")),
 }

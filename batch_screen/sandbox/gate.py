@@ -32,8 +32,17 @@ class Gate:
         """Applies other keys and bounds; what was counted stays."""
         self._keys = frozenset(config.keys) - frozenset(config.expired_keys)
         self._revoke_after = config.revoke_keys_after
-        self._limits = self._changed_limits(config)
         self._quota = config.quota
+        wanted: list[tuple[Endpoint | None, int]] = [*config.rate_limit_by_endpoint.items()]
+        if config.rate_limit_per_second is not None:
+            wanted.append((None, config.rate_limit_per_second))
+        earlier, self._limits = self._limits, {}
+        for of, per_second in wanted:
+            kind = (config.rate_window, of)
+            # A limit of the same kind for the same requests goes on with what was taken.
+            limit = earlier.get(kind) or rate_limit(config.rate_window, per_second)
+            limit.per_second = per_second
+            self._limits[kind] = limit
 
     def admit(
         self, key: str | None, now_seconds: float, endpoint: Endpoint | None = None
@@ -49,6 +58,7 @@ class Gate:
         if not all(limit.has_room(now_seconds) for limit in limits):
             self.rate_refusals += 1
             return TOO_MANY_REQUESTS
+        # Limits are asked before the quota and taken after it: neither refusal costs the other.
         if self._quota is not None and self.used_quota >= self._quota:
             self.quota_refusals += 1
             return QUOTA_EXCEEDED
@@ -56,17 +66,3 @@ class Gate:
             limit.take(now_seconds)
         self.used_quota += 1
         return None
-
-    def _changed_limits(
-        self, config: SandboxConfig
-    ) -> dict[tuple[Window, Endpoint | None], RateLimit]:
-        """A limit of the same kind for the same requests goes on with what was taken."""
-        wanted: list[tuple[Endpoint | None, int]] = [*config.rate_limit_by_endpoint.items()]
-        if config.rate_limit_per_second is not None:
-            wanted.append((None, config.rate_limit_per_second))
-        limits = {}
-        for of, per_second in wanted:
-            kind = (config.rate_window, of)
-            limits[kind] = self._limits.get(kind) or rate_limit(config.rate_window, per_second)
-            limits[kind].per_second = per_second
-        return limits

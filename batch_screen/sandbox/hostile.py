@@ -16,9 +16,9 @@ import msgspec
 from batch_screen.sandbox.magic import Behaviour
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-_BLOCK = b" " * 65_536
-_BLOCKS_IN_A_GIGABYTE = 2**30 // len(_BLOCK)
-_DRIPS = 3600
+_BLOCK = b" " * 2**16
+_BLOCKS_IN_A_GIGABYTE = 2**14
+
 _FALSE_DATE = "2001-02-03T04:05:06Z"
 _EVERY_FIELD = {
     "swapped": True,
@@ -37,10 +37,9 @@ OTHERS_ANSWER = (
 )
 """A well-formed answer to somebody else's question, under every name there is."""
 
-_ALERT = b"\x15\x03\x03\x00\x02\x02\x50"
-"""TLS for "internal error": no harm meant, but no word of HTTP."""
 
-FOREIGN_NUMBER = "+441632960961"
+FOREIGN_BODY = msgspec.json.encode({**_EVERY_FIELD, "phoneNumber": "+441632960961"})
+"""A success that names another number."""
 
 _ODD_DOCUMENTS = (
     b"\xef\xbb\xbf" + _OTHERS_BODY,
@@ -61,15 +60,11 @@ _POISON = (
 )
 
 
-def poisoned_fields(number: str, key: str) -> dict[str, object]:
+def poisoned_body(number: str, key: str) -> bytes:
     """An error whose texts hold formulas, escapes, markup, the number and the key."""
     poison = _POISON[int(number[-3:]) % len(_POISON)]
-    return {"status": 422, "code": poison, "message": f"{poison} {number} {key}"}
-
-
-def foreign_fields() -> dict[str, object]:
-    """A success that names another number."""
-    return {**_EVERY_FIELD, "phoneNumber": FOREIGN_NUMBER}
+    message = f"{poison} {number} {key}"
+    return msgspec.json.encode({"status": 422, "code": poison, "message": message})
 
 
 def odd_document(number: str) -> bytes:
@@ -84,7 +79,7 @@ def gzip_bomb() -> bytes:
 
 
 def _drip(head: bytes) -> Iterator[bytes]:
-    return chain([head + b"Content-Length: 9999\r\n\r\n"], repeat(b" ", _DRIPS))
+    return chain([head + b"Content-Length: 9999\r\n\r\n"], repeat(b" ", 3600))
 
 
 RAW: dict[Behaviour, Callable[[], Iterable[bytes]]] = {
@@ -102,9 +97,11 @@ RAW: dict[Behaviour, Callable[[], Iterable[bytes]]] = {
     Behaviour.DRIP: lambda: _drip(_OK),
     Behaviour.ERROR_DRIP: lambda: _drip(b"HTTP/1.1 422 No\r\n"),
     Behaviour.NOISE: lambda: [_OTHERS_BODY, OTHERS_ANSWER],
-    Behaviour.GARBLED: lambda: [_ALERT],
+    # TLS for "internal error": no harm meant, but no word of HTTP.
+    Behaviour.GARBLED: lambda: [b"\x15\x03\x03\x00\x02\x02\x50"],
 }
 """What is sent instead of an answer, piece by piece, before the connection is closed."""
 
+DRIPS = frozenset({Behaviour.DRIP, Behaviour.ERROR_DRIP})
 DRIP_SECONDS = 1.0
 LATE_SECONDS = 0.02

@@ -79,25 +79,6 @@ class Behaviour(StrEnum):
     POISON = "poison"  # 422 with formulas, escapes, markup, the key and the number in its texts
 
 
-HOSTILE = frozenset(
-    {
-        Behaviour.BODY_BOMB,
-        Behaviour.LENGTH_BOMB,
-        Behaviour.GZIP_BOMB,
-        Behaviour.HEADER_BOMB,
-        Behaviour.INTERIM_FLOOD,
-        Behaviour.DRIP,
-        Behaviour.ERROR_DRIP,
-        Behaviour.NOISE,
-        Behaviour.EXTRA_ANSWER,
-        Behaviour.LATE_ANSWER,
-        Behaviour.FOREIGN_NUMBER,
-        Behaviour.ODD_DOCUMENT,
-        Behaviour.POISON,
-    }
-)
-
-
 HARMLESS = frozenset(
     {
         Behaviour.SWAPPED_NOW,
@@ -178,6 +159,7 @@ _ENDINGS = {
 }
 
 MAGIC_NUMBERS: dict[str, Fault] = {_PREFIX + ending: fault for ending, fault in _ENDINGS.items()}
+HOSTILE = frozenset(Behaviour) - {fault.behaviour for fault in _ENDINGS.values()}
 
 
 def is_magic(number: str) -> bool:

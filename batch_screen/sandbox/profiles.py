@@ -238,8 +238,7 @@ class FaultChoice:
 
     def __init__(self, seed: int, rules: Sequence[FaultRule]) -> None:
         self._seed = seed
-        self._for_all = tuple(rule for rule in rules if rule.share >= 1)
-        self._for_some = tuple(rule for rule in rules if rule.share < 1)
+        self._rules = sorted(rules, key=lambda rule: rule.share < 1)  # those for every lookup first
 
     def fault(self, question: Question, times_asked: int) -> Fault | None:
         """The fault that this request meets, if any; it is the ``times_asked``-th for its lookup.
@@ -247,18 +246,17 @@ class FaultChoice:
         A rule for every lookup beats the magic numbers, and those beat rules for a share;
         but what is harmless gives way, so that not all is well where all is compressed.
         """
-        faults = [rule.fault for rule in self._for_all if _is_for(rule, question)]
-        if not is_magic(question.number):
-            some = (rule for rule in self._for_some if self._meets(rule, question, times_asked))
-            faults += [rule.fault for rule in some]
-        elif question.number in MAGIC_NUMBERS:
+        faults = [rule.fault for rule in self._rules if self._meets(rule, question, times_asked)]
+        if question.number in MAGIC_NUMBERS:
             faults.append(MAGIC_NUMBERS[question.number])
         met = (fault for fault in faults if times_asked == 1 or not fault.once)
         return min(met, key=lambda fault: fault.behaviour in HARMLESS, default=None)
 
     def _meets(self, rule: FaultRule, question: Question, times_asked: int) -> bool:
-        if not _is_for(rule, question):
+        if rule.endpoint not in (None, question.endpoint):
             return False
+        if rule.share >= 1 or is_magic(question.number):
+            return rule.share >= 1
         match rule.of:
             case Of.NUMBERS:
                 drawn = question.number
@@ -267,10 +265,6 @@ class FaultChoice:
             case Of.REQUESTS:
                 drawn = f"{question.endpoint} {question.number} {times_asked}"
         return draws(self._seed, "faults", f"{rule.fault.behaviour} {drawn}")[0] < rule.share
-
-
-def _is_for(rule: FaultRule, question: Question) -> bool:
-    return rule.endpoint is None or rule.endpoint is question.endpoint
 
 
 class Outages:

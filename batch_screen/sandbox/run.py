@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, Self, TypeVar
 
 from aiohttp import web
@@ -40,7 +40,7 @@ class RunningSandbox:
         self._runner = runner
         self._site: web.TCPSite | None = site
         self._absence: asyncio.Task[None] | None = None
-        server.leave = self._leave_soon
+        server.leave = self._leave_for
         self._address = host, port = runner.addresses[0][:2]
         self.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self.url = self.origin + BASE_PATH
@@ -72,14 +72,14 @@ class RunningSandbox:
         if self._site is None:
             self._site = await _listen(self._runner, *self._address)
 
-    def _leave_soon(self, seconds: float) -> None:
-        if self._absence is None or self._absence.done():
-            self._absence = asyncio.create_task(self._leave_for(seconds))
+    def _leave_for(self, seconds: float) -> None:
+        async def absence() -> None:
+            await self.leave()
+            await asyncio.sleep(seconds)
+            await self.come_back()
 
-    async def _leave_for(self, seconds: float) -> None:
-        await self.leave()
-        await asyncio.sleep(seconds)
-        await self.come_back()
+        if self._absence is None or self._absence.done():
+            self._absence = asyncio.create_task(absence())
 
     async def close(self) -> None:
         """Stops listening and drops what is still open."""
@@ -213,13 +213,6 @@ class SandboxThread:
             await running.close()
 
 
-@contextmanager
-def running(config: SandboxConfig | None = None) -> Iterator[str]:
-    """The base URL of a sandbox that runs, in a thread, as long as the block does."""
-    with SandboxThread(config or SandboxConfig()) as sandbox:
-        yield sandbox.url
-
-
 def serve_forever(
     config: SandboxConfig,
     host: str = LOOPBACK,
@@ -227,20 +220,17 @@ def serve_forever(
     on_ready: Callable[[RunningSandbox], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Serves until SIGINT or SIGTERM; returns the last statistics. Main thread only."""
-    return asyncio.run(_until_signalled(config, host, port, on_ready))
 
+    async def until_signalled() -> dict[str, Any]:
+        stop = asyncio.Event()
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+        sandbox = await serve(config, host, port)
+        try:
+            on_ready(sandbox)
+            await stop.wait()
+            return sandbox.statistics()
+        finally:
+            await sandbox.close()
 
-async def _until_signalled(
-    config: SandboxConfig, host: str, port: int, on_ready: Callable[[RunningSandbox], None]
-) -> dict[str, Any]:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signal_number, stop.set)
-    sandbox = await serve(config, host, port)
-    try:
-        on_ready(sandbox)
-        await stop.wait()
-        return sandbox.statistics()
-    finally:
-        await sandbox.close()
+    return asyncio.run(until_signalled())

@@ -101,6 +101,7 @@ class SandboxServer:
             return self._control(request)
         arrived = self._clock()
         endpoint = self._paths.get(request.path)
+        # By a name of its own: after a reset in between, this request is none of the new counts.
         statistics = self._statistics
         statistics.arrive(arrived, endpoint)
         exchange = Exchange(request)
@@ -108,7 +109,13 @@ class SandboxServer:
         try:
             # Read before the gate decides, so that the log can name what was refused.
             question = await self._question(request, endpoint)
-            return await exchange.deliver(self._reply(request, endpoint, question, arrived))
+            admitted = self._objection(request, endpoint, arrived) or question
+            if isinstance(admitted, Question):
+                reply = self._answer(admitted)
+            else:
+                headers = _HEADERS.get(admitted, ())
+                reply = problem_reply(admitted, self._config.dialect, *headers)
+            return await exchange.deliver(reply)
         finally:
             statistics.depart(exchange.status)
             asked = question if isinstance(question, Question) else None
@@ -138,20 +145,6 @@ class SandboxServer:
             return contract.NOT_FOUND
         return read_question(body, endpoint, self._config.dialect)
 
-    def _reply(
-        self,
-        request: web.BaseRequest,
-        endpoint: Endpoint | None,
-        question: Question | Problem,
-        arrived: float,
-    ) -> SandboxReply:
-        objection = self._objection(request, endpoint, arrived)
-        if objection is not None:
-            return problem_reply(objection, self._config.dialect, *_HEADERS.get(objection, ()))
-        if isinstance(question, Problem):
-            return problem_reply(question, self._config.dialect)
-        return self._answer(question)
-
     def _objection(
         self, request: web.BaseRequest, endpoint: Endpoint | None, arrived: float
     ) -> Problem | None:
@@ -176,25 +169,19 @@ class SandboxServer:
             text = f"{question.endpoint} {question.number} {times_asked}"
             chance = draws(self._config.seed, "latency", text)[0]
             reply = msgspec.structs.replace(reply, delay_seconds=self._latency.draw(chance))
-        fault = self._outage() or self._choice.fault(question, times_asked)
+        fault = self._choice.fault(question, times_asked)
+        if met := self._outages.meet(self._clock()):
+            outage, left_seconds = met
+            if outage.behaviour is None:
+                self.leave(left_seconds)
+            fault = Fault(outage.behaviour or Behaviour.RESET)
         return disturbed(fault, reply, question, self._circumstances) if fault else reply
-
-    def _outage(self) -> Fault | None:
-        """The fault of the present outage, if there is one."""
-        met = self._outages.meet(self._clock())
-        if met is None:
-            return None
-        outage, left_seconds = met
-        if outage.behaviour is None:
-            self.leave(left_seconds)
-        return Fault(outage.behaviour or Behaviour.RESET)
 
     def _control(self, request: web.BaseRequest) -> web.Response:
         """The sandbox's own pages, which are not counted."""
         match request.method, request.path.removeprefix(CONTROL_PATH):
             case "GET", "statistics":
-                detail = request.query.get("detail") == "1"
-                return _json(200, self.statistics(detail=detail))
+                return _json(200, self.statistics(detail=request.query.get("detail") == "1"))
             case "POST", "reset":
                 self.reset()
                 return _json(200, {})

@@ -21,7 +21,6 @@ from batch_screen.sandbox.gate import Gate
 from batch_screen.sandbox.window import SlidingSecond
 
 _ENDPOINTS = tuple(Endpoint)
-_INDEX = {endpoint: index for index, endpoint in enumerate(_ENDPOINTS)}
 
 
 class Statistics:
@@ -36,10 +35,9 @@ class Statistics:
         self._worst_second = 0
         self._open = 0
         self._most_open = 0
-        # A lookup is one integer here, shared by both: a tuple of two texts takes four times
-        # the memory.
-        self._asked: dict[int, int] = {}
-        self._clean: dict[int, int] = {}
+        # A lookup is one integer here: a tuple of two texts takes four times the memory.
+        self._asked: Counter[int] = Counter()
+        self._clean: Counter[int] = Counter()
 
     def arrive(self, now_seconds: float, endpoint: Endpoint | None) -> None:
         """Counts a request when its head is in; None where the path is unknown."""
@@ -52,8 +50,8 @@ class Statistics:
     def ask(self, question: Question) -> int:
         """How often this lookup has been admitted, this time included; refusals don't count."""
         lookup = _packed(question)
-        self._asked[lookup] = times = self._asked.get(lookup, 0) + 1
-        return times
+        self._asked[lookup] += 1
+        return self._asked[lookup]
 
     def depart(self, status: int | None) -> None:
         """Counts an answer; None where there was none (reset, hang, client gone)."""
@@ -62,8 +60,7 @@ class Statistics:
 
     def answer_cleanly(self, question: Question) -> None:
         """Counts an honest 200 that was sent to its end."""
-        lookup = _packed(question)
-        self._clean[lookup] = self._clean.get(lookup, 0) + 1
+        self._clean[_packed(question)] += 1
 
     def snapshot(self, gate: Gate, *, detail: bool = False) -> dict[str, Any]:
         """All counts as JSON values; with detail, every lookup asked more than once."""
@@ -82,25 +79,25 @@ class Statistics:
             "most_open_requests": self._most_open,
             "distinct_lookups": len(self._asked),
             "answered_lookups": len(self._clean),
-            "clean_answers": sum(self._clean.values()),
+            "clean_answers": self._clean.total(),
             "repeats": len(repeated),
             "answered_twice": sum(times > 1 for times in self._clean.values()),
         }
         if detail:
-            seen["repeated"] = [self._detail(lookup) for lookup in repeated]
+            seen["repeated"] = [
+                {
+                    "number": f"+{lookup >> 3}",
+                    "endpoint": _ENDPOINTS[lookup & 7].value,
+                    "asked": self._asked[lookup],
+                    "clean_answers": self._clean[lookup],
+                }
+                for lookup in repeated
+            ]
         return seen
-
-    def _detail(self, lookup: int) -> dict[str, Any]:
-        return {
-            "number": f"+{lookup >> 3}",
-            "endpoint": _ENDPOINTS[lookup & 7].value,
-            "asked": self._asked[lookup],
-            "clean_answers": self._clean.get(lookup, 0),
-        }
 
 
 def _packed(question: Question) -> int:
-    return int(question.number[1:]) << 3 | _INDEX[question.endpoint]
+    return int(question.number[1:]) << 3 | _ENDPOINTS.index(question.endpoint)
 
 
 class RequestLine(msgspec.Struct, frozen=True, kw_only=True):

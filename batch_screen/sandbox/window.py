@@ -6,9 +6,9 @@ Pure: instants are passed in and must not run backwards; knows neither clock nor
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from enum import StrEnum
-from typing import Protocol
 
 
 class SlidingSecond:
@@ -40,15 +40,18 @@ class Window(StrEnum):
     BUCKET = "bucket"  # a bucket of that many tokens, full at first and refilled evenly
 
 
-class RateLimit(Protocol):
+class RateLimit(ABC):
     """A rate limit; a refused request takes nothing from it."""
 
-    per_second: int
-    """May be changed between two requests; what was taken stays taken."""
+    def __init__(self, per_second: int) -> None:
+        self.per_second = per_second
+        """May be changed between two requests; what was taken stays taken."""
 
+    @abstractmethod
     def has_room(self, now_seconds: float) -> bool:
         """Whether one more request would be admitted."""
 
+    @abstractmethod
     def take(self, now_seconds: float) -> None:
         """Counts a request for which there was room."""
 
@@ -63,7 +66,7 @@ class SlidingLimit(RateLimit):
     """Sliding window: never more than ``per_second`` requests less than a second apart."""
 
     def __init__(self, per_second: int) -> None:
-        self.per_second = per_second
+        super().__init__(per_second)
         self._taken = SlidingSecond()
 
     def has_room(self, now_seconds: float) -> bool:
@@ -76,10 +79,8 @@ class SlidingLimit(RateLimit):
 class FixedLimit(RateLimit):
     """Fixed window: never more than ``per_second`` requests in a second of the clock."""
 
-    def __init__(self, per_second: int) -> None:
-        self.per_second = per_second
-        self._second = 0
-        self._taken = 0
+    _second = 0
+    _taken = 0
 
     def has_room(self, now_seconds: float) -> bool:
         return self._taken_at(now_seconds) < self.per_second
@@ -95,22 +96,20 @@ class FixedLimit(RateLimit):
 class TokenBucket(RateLimit):
     """Token bucket: a request takes a token, and ``per_second`` come back each second."""
 
-    def __init__(self, per_second: int) -> None:
-        self.per_second = per_second
-        self._tokens = float(per_second)
-        self._counted_at: float | None = None
+    _tokens = math.inf  # full at first
+    _counted_at = 0.0
 
     def has_room(self, now_seconds: float) -> bool:
         # Ten tenths of a second add up to a little less than a token's time.
-        return self._tokens_at(now_seconds) >= 1 - _ROUNDING
+        return self._tokens_at(now_seconds) >= 1 - 1e-9
 
     def take(self, now_seconds: float) -> None:
         self._tokens = max(0.0, self._tokens_at(now_seconds) - 1)
         self._counted_at = now_seconds
 
     def _tokens_at(self, now_seconds: float) -> float:
-        elapsed = 0.0 if self._counted_at is None else now_seconds - self._counted_at
-        return min(float(self.per_second), self._tokens + elapsed * self.per_second)
+        refilled = (now_seconds - self._counted_at) * self.per_second
+        return min(float(self.per_second), self._tokens + refilled)
 
 
 def rate_limit(window: Window, per_second: int) -> RateLimit:
@@ -118,8 +117,7 @@ def rate_limit(window: Window, per_second: int) -> RateLimit:
     return _KINDS[window](per_second)
 
 
-_ROUNDING = 1e-9
-_KINDS: dict[Window, type[SlidingLimit | FixedLimit | TokenBucket]] = {
+_KINDS: dict[Window, type[RateLimit]] = {
     Window.SLIDING: SlidingLimit,
     Window.FIXED: FixedLimit,
     Window.BUCKET: TokenBucket,

@@ -118,7 +118,7 @@ def test_a_run_that_is_complete_asks_for_nothing(
         pytest.fail("asked")
 
     monkeypatch.setattr("batch_screen.commands.run.run_engine", never)
-    monkeypatch.setattr("batch_screen.commands.run.running", never)
+    monkeypatch.setattr("batch_screen.commands.run.SandboxThread", never)
     assert screen(job(numbers)).was_complete
 
 

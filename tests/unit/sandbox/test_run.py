@@ -15,7 +15,7 @@ import pytest
 from batch_screen.errors import ConfigurationError
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.config import DEFAULT_KEY, SandboxConfig
-from batch_screen.sandbox.run import SandboxThread, running, serve, serve_forever
+from batch_screen.sandbox.run import SandboxThread, serve, serve_forever
 
 from .conftest import NOW, Client
 
@@ -32,19 +32,19 @@ def ask(base_url: str) -> object:
         return json.load(answer)
 
 
-def test_running_yields_a_loopback_base_url() -> None:
-    with running() as base_url:
-        assert base_url.startswith("http://127.0.0.1:")
-        assert base_url.endswith("/network-signal/v1")
-        assert ask(base_url) == {"swapped": True}
+def test_a_thread_serves_at_a_loopback_base_url_until_its_block_ends() -> None:
+    with SandboxThread(SandboxConfig()) as sandbox:
+        assert sandbox.url.startswith("http://127.0.0.1:")
+        assert sandbox.url.endswith("/network-signal/v1")
+        assert ask(sandbox.url) == {"swapped": True}
     with pytest.raises(OSError, match="refused"):
-        ask(base_url)
+        ask(sandbox.url)
 
 
 def test_two_sandboxes_live_side_by_side() -> None:
-    with running() as one, running() as two:
-        assert one != two
-        assert ask(one) == ask(two)
+    with SandboxThread(SandboxConfig()) as one, SandboxThread(SandboxConfig()) as two:
+        assert one.url != two.url
+        assert ask(one.url) == ask(two.url)
 
 
 def test_statistics_outlive_the_thread() -> None:
@@ -83,8 +83,8 @@ def _hang(sandbox: SandboxThread) -> object:
 
 
 def test_a_port_in_use_is_a_setting_to_change() -> None:
-    with running() as base_url:
-        port = int(base_url.split(":")[2].split("/")[0])
+    with SandboxThread(SandboxConfig()) as sandbox:
+        port = int(sandbox.origin.split(":")[2])
         with (
             pytest.raises(ConfigurationError, match="Choose another port"),
             SandboxThread(SandboxConfig(), port=port),
@@ -148,7 +148,7 @@ def test_a_whole_process_ends_cleanly_with_warnings_as_errors(tmp_path: Path) ->
 
 
 def test_nothing_is_logged_about_a_request(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO), running() as base_url:
-        ask(base_url)
+    with caplog.at_level(logging.INFO), SandboxThread(SandboxConfig()) as sandbox:
+        ask(sandbox.url)
     assert NUMBER not in caplog.text
     assert DEFAULT_KEY not in caplog.text
