@@ -152,41 +152,44 @@ def test_no_second_holds_more_than_the_rate_and_nobody_starts_too_early(
         assert all(start >= not_before - 1e-9 for start in line.starts[index : index + 1])
 
 
+class Timetable:
+    """Rates one after the other, each for so many seconds."""
+
+    def __init__(self, steps: list[tuple[float, float]]) -> None:
+        self.changes: list[tuple[float, float]] = []
+        self.end = 0.0
+        for seconds, rate in steps:
+            self.changes.append((self.end, rate))
+            self.end += seconds
+
+    def rate_at(self, now: float) -> float:
+        return [rate for began, rate in self.changes if began <= now][-1]
+
+    def assert_kept(self, starts: list[float]) -> None:
+        """Within a step it is that step's rate, over a change the higher one of the two."""
+        for i, at in enumerate(starts):
+            held = i + 1 - bisect_left(starts, at - SECOND)
+            changed = [rate for began, rate in self.changes if at - 1 <= began <= at]
+            assert held <= math.ceil(max(self.rate_at(max(0.0, at - 1)), *changed, 0.0))
+
+
+def timetables(slowest: float) -> st.SearchStrategy[Timetable]:
+    rates = st.sampled_from([slowest, 0.5, 3.0, 20.0, 100.0, 1000.0])
+    return st.lists(st.tuples(st.floats(0.3, 4), rates), min_size=1, max_size=8).map(Timetable)
+
+
 @examples(100)
-@given(
-    steps=st.lists(
-        st.tuples(st.floats(0.3, 4), st.sampled_from([0.0, 0.5, 3.0, 20.0, 100.0, 1000.0])),
-        min_size=1,
-        max_size=8,
-    )
-)
-def test_no_second_holds_more_than_the_timetable_permits(
-    steps: list[tuple[float, float]],
-) -> None:
-    """Within a step it is that step's rate, over a change the higher one of the two."""
-    changes, end = [], 0.0
-    for seconds, rate in steps:
-        changes.append((end, rate))
-        end += seconds
-
-    def ceiling_at(now: float) -> float:
-        return [rate for began, rate in changes if began <= now][-1]
-
+@given(table=timetables(0.0))
+def test_no_second_holds_more_than_the_timetable_permits(table: Timetable) -> None:
     async def main() -> list[float]:
         loop = asyncio.get_running_loop()
-        line = Line(0, ceiling=lambda: ceiling_at(loop.time()))
-        taking = asyncio.create_task(line.take_until(end))
-        await asyncio.wait({taking}, timeout=end)
+        line = Line(0, ceiling=lambda: table.rate_at(loop.time()))
+        taking = asyncio.create_task(line.take_until(table.end))
+        await asyncio.wait({taking}, timeout=table.end)
         taking.cancel()
         return line.starts
 
-    starts = virtual_time.run(main())
-    for i, at in enumerate(starts):
-        held = i + 1 - bisect_left(starts, at - SECOND)
-        highest = max(
-            ceiling_at(max(0.0, at - 1)), *(r for b, r in changes if at - 1 <= b <= at), 0
-        )
-        assert held <= math.ceil(highest)
+    table.assert_kept(virtual_time.run(main()))
 
 
 def test_a_rate_of_nothing_waits_until_there_is_one() -> None:
@@ -339,38 +342,17 @@ def test_an_endpoint_never_gets_more_than_its_own_rate(rate: float, gaps: list[f
 
 
 @examples(100)
-@given(
-    steps=st.lists(
-        st.tuples(st.floats(0.3, 4), st.sampled_from([0.2, 0.5, 3.0, 20.0, 100.0, 1000.0])),
-        min_size=1,
-        max_size=8,
-    )
-)
-def test_nor_more_than_the_rate_that_it_has_at_the_moment(
-    steps: list[tuple[float, float]],
-) -> None:
-    """Over a change it may be the higher one of the two."""
-    changes, end = [], 0.0
-    for seconds, rate in steps:
-        changes.append((end, rate))
-        end += seconds
-
+@given(table=timetables(0.2))
+def test_nor_more_than_the_rate_that_it_has_at_the_moment(table: Timetable) -> None:
     async def main() -> list[float]:
         loop = asyncio.get_running_loop()
-        pacer = EndpointPacer(
-            lambda: [rate for began, rate in changes if began <= loop.time()][-1], clock=loop.time
-        )
+        pacer = EndpointPacer(lambda: table.rate_at(loop.time()), clock=loop.time)
         starts: list[float] = []
-        while loop.time() < end:
+        while loop.time() < table.end:
             starts.append(await at_endpoint(pacer))
-        return [start for start in starts if start < end]
+        return [start for start in starts if start < table.end]
 
-    starts = virtual_time.run(main())
-    for i, at in enumerate(starts):
-        held = i + 1 - bisect_left(starts, at - SECOND)
-        before = [rate for began, rate in changes if began <= max(0.0, at - 1)][-1]
-        highest = max(before, *(r for b, r in changes if at - 1 <= b <= at), 0)
-        assert held <= math.ceil(highest)
+    table.assert_kept(virtual_time.run(main()))
 
 
 @pytest.mark.parametrize(("before", "after"), [(100, 10), (10, 100), (0.01, 50), (50, 0.5)])
