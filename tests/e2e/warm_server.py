@@ -7,6 +7,7 @@ memory to.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -14,6 +15,7 @@ import pkgutil
 import signal
 import socket
 import sys
+import threading
 import warnings
 from contextlib import suppress
 from importlib import import_module
@@ -65,6 +67,15 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
     sys.argv = request["command"]
 
 
+def _end(code: int) -> None:
+    """Ends as Python does, but takes no module apart: two thirds of a short command's CPU."""
+    threading._shutdown()  # of threads that are no daemons, and of pools
+    atexit._run_exitfuncs()
+    sys.stdout.flush()  # if that fails, the end is Python's own
+    sys.stderr.flush()
+    os._exit(code & 0xFF)
+
+
 def _reap() -> None:
     while True:
         try:
@@ -88,4 +99,10 @@ if __name__ == "__main__":
     gc.freeze()  # or every fork would copy what the collector touches
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may be deaf to it
     serve(socket.socket(fileno=int(sys.argv[1])))
-    sys.exit(main())
+    try:
+        main()
+    except SystemExit as end:
+        if not isinstance(end.code, int):
+            raise
+        _end(end.code)
+    sys.exit()
