@@ -11,7 +11,7 @@ from batch_screen.engine.budget import refuse_unpriced
 from batch_screen.errors import AuthenticationError, OutputError
 from batch_screen.input.files import expand
 from batch_screen.job import STATE, Job
-from batch_screen.numbers.restrict import refuse_unknown_regions
+from batch_screen.numbers.regions import refuse_unknown_regions
 from batch_screen.planning.build import InputFile, full_paths, on_disk
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.heartbeat import beating

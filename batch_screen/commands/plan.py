@@ -19,7 +19,7 @@ from batch_screen.engine.schedule import Timetable
 from batch_screen.input.files import expand
 from batch_screen.job import Job
 from batch_screen.model import LONGEST_WINDOW_MINUTES, Endpoint, LatestChange, OutcomeKind, Plan
-from batch_screen.numbers.restrict import refuse_unknown_regions
+from batch_screen.numbers.regions import refuse_unknown_regions
 from batch_screen.planning.build import full_paths, on_disk, plan_inputs, runs_before
 from batch_screen.planning.history import read_history
 from batch_screen.planning.shards import history_path, read_plan

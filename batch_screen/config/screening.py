@@ -158,7 +158,7 @@ class Planner(Section):
 OPT_OUT_FILE = "numbers.opt_out_file"
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _REGION = re.compile(r"[A-Z]{2}|001")
-_REGION_ALIASES = {"UK": "GB"}
+REGION_ALIASES = {"UK": "GB"}
 
 
 class Strictness(StrEnum):
@@ -209,7 +209,7 @@ class Numbers(Section):
             if not _REGION.fullmatch(code):
                 raise ValueError(f"'{code[:20]}' is neither a two-letter code such as DE nor 001")
         # One order for every run: to allow FR,DE is the same run as DE,FR.
-        return tuple(sorted({_REGION_ALIASES.get(code, code) for code in codes}))
+        return tuple(sorted({REGION_ALIASES.get(code, code) for code in codes}))
 
     @model_validator(mode="after")
     def _contradict_nowhere(self) -> Self:

@@ -27,13 +27,18 @@ AREA_CODE, AREA_CODE_ABROAD = 6, 8
 """The most digits of an area code before a slash, dialled at home and from abroad."""
 
 _PLAIN = re.compile(r"(\+)?([0-9]+(?:[ ./-]?[0-9]+)*)")
+# The patterns without an underscore are the columns' too: what is damage is said once.
 WRITTEN = re.compile(r"[(\[ ]*(\+?)[(\[ ]*[0-9][0-9 ()\[\].\-/]*")
 SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?\s*[eE]\s*[+-]?[0-9]+")
 WHOLE_FLOAT = re.compile(r"([0-9]+)(?:\.0)?")
 DECIMAL = re.compile(r"[+-]?[0-9]{7,}[.,][0-9]{1,2}|.*[0-9][.,]0")
-_DATE = re.compile(
-    r"[0-9]{1,2}([./-])[0-9]{1,2}\1(?:19|20)[0-9]{2}"
-    r"|(?:19|20)[0-9]{2}([./-])[0-9]{1,2}\2[0-9]{1,2}(?:[ T].*)?"
+# Written out for each mark, and without look-behind below: polars knows neither that nor \1.
+DATE = re.compile(
+    "|".join(
+        rf"[0-9]{{1,2}}{mark}[0-9]{{1,2}}{mark}(?:19|20)[0-9]{{2}}"
+        rf"|(?:19|20)[0-9]{{2}}{mark}[0-9]{{1,2}}{mark}[0-9]{{1,2}}(?:[ T].*)?"
+        for mark in (r"\.", "/", "-")
+    )
 )
 _EXCEL_FORMULA = re.compile(r'="([^"]*)"')
 _QUOTED = re.compile(r'"+([^"]*)"+|\'+([^\']*)\'+')
@@ -43,7 +48,7 @@ _EXTENSION = re.compile(
     re.IGNORECASE,
 )
 _SEPARATED = re.compile(r"[^0-9 ()\[\].\-/]+")
-_TWO_GROUPS = re.compile(r"(?<![0-9])(?:[0-9]{7,} +[0-9]{7,}|0[0-9]{5,} +0[0-9]{5,})")
+TWO_GROUPS = re.compile(r"(?:^|[^0-9])(?:[0-9]{7,} +[0-9]{7,}|0[0-9]{5,} +0[0-9]{5,})")
 _VANITY = re.compile(r"[(\[]?\+?[0-9][0-9 ()\[\].\-/]*(?:[A-Za-z][0-9 ()\[\].\-/]*){3,}")
 _CONTEXT = re.compile(r"\+[0-9]{1,15}")
 
@@ -57,29 +62,13 @@ class Cell(msgspec.Struct, frozen=True):
     modifiers: tuple[Modifier, ...] = ()
 
 
-class _Characters(dict[int, str]):
-    """Table for ``str.translate`` from any script's digits and marks to ASCII, filled on demand."""
-
-    def __missing__(self, code: int) -> str:
-        self[code] = mapped = _ascii(chr(code))
-        return mapped
-
-
-def _ascii(char: str) -> str:
-    if char.isascii():
-        return char
-    category = unicodedata.category(char)
-    # Only decimal digits: NFKC would also turn a footnote's ² into one more digit.
-    if category == "Nd":
-        return str(unicodedata.decimal(char))
-    if category == "Cf":  # zero-width and bidi marks, soft hyphens
-        return ""
-    if "\uff01" <= char <= "\uff5e":  # full-width ASCII
-        return chr(ord(char) - 0xFEE0)
-    named = {"Zs": " ", "Zl": "\n", "Zp": "\n", "Pd": "-"}
-    return named.get(category) or _LOOKALIKES.get(char, char)
-
-
+_BY_CATEGORY = {
+    "Cf": "",  # zero-width and bidi marks, soft hyphens
+    "Zs": " ",
+    "Zl": "\n",
+    "Zp": "\n",
+    "Pd": "-",
+}
 _LOOKALIKES = {
     "\N{MINUS SIGN}": "-",
     "\N{KATAKANA-HIRAGANA PROLONGED SOUND MARK}": "-",
@@ -89,6 +78,25 @@ _LOOKALIKES = {
     "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
     "\N{DOUBLE LOW-9 QUOTATION MARK}": '"',
 }
+
+
+class _Characters(dict[int, str]):
+    """Table for ``str.translate`` from any script's digits and marks to ASCII, filled on demand."""
+
+    def __missing__(self, code: int) -> str:
+        char = mapped = chr(code)
+        category = unicodedata.category(char)
+        # Only decimal digits: NFKC would also turn a footnote's ² into one more digit.
+        if category == "Nd":
+            mapped = str(unicodedata.decimal(char))
+        elif "\uff01" <= char <= "\uff5e":  # full-width ASCII
+            mapped = chr(code - 0xFEE0)
+        elif not char.isascii():
+            mapped = _BY_CATEGORY.get(category, _LOOKALIKES.get(char, char))
+        self[code] = mapped
+        return mapped
+
+
 _CHARACTERS = _Characters()
 
 
@@ -97,7 +105,9 @@ def ascii_text(raw: str) -> str:
     return raw.translate(_CHARACTERS)
 
 
-def clean(raw: str | None, kind: ColumnKind, *, vanity_letters: bool = False) -> Cell | Reject:
+def clean(  # noqa: PLR0911 (each step may reject)
+    raw: str | None, kind: ColumnKind, *, vanity_letters: bool = False
+) -> Cell | Reject:
     """Cleans a cell to the digits that were dialled.
 
     >>> clean("+49 (0)171 39200-12 ext. 5", ColumnKind.TEXT).digits
@@ -110,20 +120,23 @@ def clean(raw: str | None, kind: ColumnKind, *, vanity_letters: bool = False) ->
     if len(raw) > MAX_CELL_CHARACTERS:
         return Reject(RejectReason.TOO_LONG_CELL, f"{len(raw)} characters")
     # Most cells are plain; for those the steps below would change nothing.
-    if kind is ColumnKind.TEXT and (plain := _PLAIN.fullmatch(raw)) and not _is_doubtful(raw):
-        return _counted(Cell(_digits_of(plain[2]), has_plus=plain[1] is not None))
+    if kind is ColumnKind.TEXT and (plain := _PLAIN.fullmatch(raw)):
+        sign, digits = plain.groups()
+        # Digits alone cannot be damaged, but punctuation may mean something else than grouping.
+        if digits.isdigit() or _damage(raw) is None:
+            return _counted(Cell(_digits_of(digits), has_plus=sign is not None))
     text = ascii_text(raw).strip()
     if any(unicodedata.category(char) == "Cc" and char not in "\t\r\n" for char in text):
         return Reject(RejectReason.CONTROL_CHARACTERS)
     text, modifiers = _undo_excel(text)
-    return _clean_content(text, kind, modifiers, vanity_letters=vanity_letters)
-
-
-def _is_doubtful(text: str) -> bool:
-    """Whether punctuation between digits may mean something else than grouping."""
-    if "." in text or "/" in text or "-" in text:
-        return _damage(text) is not None
-    return " " in text and _TWO_GROUPS.search(text) is not None
+    if not text:
+        return Reject(RejectReason.EMPTY)
+    # In a column of numbers, too: there a repr of a float that has lost digits is written so.
+    if SCIENTIFIC.fullmatch(text):
+        return Reject(RejectReason.SCIENTIFIC_NOTATION)
+    if kind is ColumnKind.TEXT:
+        return _clean_text(text, modifiers, vanity_letters=vanity_letters)
+    return _clean_numeric(text, kind, modifiers)
 
 
 def _undo_excel(text: str) -> tuple[str, tuple[Modifier, ...]]:
@@ -140,29 +153,17 @@ def _undo_excel(text: str) -> tuple[str, tuple[Modifier, ...]]:
     return undone, () if undone == text else (Modifier.EXCEL_UNDONE,)
 
 
-def _clean_content(
-    text: str, kind: ColumnKind, modifiers: tuple[Modifier, ...], *, vanity_letters: bool
-) -> Cell | Reject:
-    if not text:
-        return Reject(RejectReason.EMPTY)
-    if SCIENTIFIC.fullmatch(text):
-        return Reject(RejectReason.SCIENTIFIC_NOTATION)
-    if kind is ColumnKind.TEXT:
-        return _clean_text(text, modifiers, vanity_letters=vanity_letters)
-    return _clean_numeric(text, kind, modifiers)
-
-
 def _clean_numeric(text: str, kind: ColumnKind, undone: tuple[Modifier, ...]) -> Cell | Reject:
     """Cleans a cell of an integer or float column: digits, or for a float digits and ``.0``."""
     whole = WHOLE_FLOAT.fullmatch(text)
     if whole is None:
         damaged = re.fullmatch(r"[+-]?[0-9]*\.[0-9]+", text)
         return Reject(RejectReason.FLOAT_ARTEFACT if damaged else RejectReason.NOT_A_NUMBER)
-    if kind is ColumnKind.INTEGER:
-        if whole[1] != text:
-            return Reject(RejectReason.FLOAT_ARTEFACT)
-        return _counted(Cell(text, has_plus=False, modifiers=(*undone, Modifier.INTEGER_COLUMN)))
-    return _counted(Cell(whole[1], has_plus=False, modifiers=(*undone, Modifier.FLOAT_COLUMN)))
+    is_integer = kind is ColumnKind.INTEGER
+    if is_integer and whole[1] != text:
+        return Reject(RejectReason.FLOAT_ARTEFACT)
+    modifier = Modifier.INTEGER_COLUMN if is_integer else Modifier.FLOAT_COLUMN
+    return _counted(Cell(whole[1], has_plus=False, modifiers=(*undone, modifier)))
 
 
 def _clean_text(
@@ -191,7 +192,7 @@ def _damage(text: str) -> Reject | None:
     """The reject of digits and punctuation that are no number, or several; None if neither."""
     if DECIMAL.fullmatch(text):
         return Reject(RejectReason.FLOAT_ARTEFACT)
-    if _DATE.fullmatch(text):
+    if DATE.fullmatch(text):
         return Reject(RejectReason.NOT_A_NUMBER, "reads as a date")
     if _holds_several(text):
         return Reject(RejectReason.MULTIPLE_NUMBERS)
@@ -226,17 +227,11 @@ def _holds_several(text: str) -> bool:
     >>> _holds_several("0171 3920012; 0171 3920013"), _holds_several("0171/3920012")
     (True, False)
     """
-    parts = (part for part in _SEPARATED.split(text) if sum(map(str.isdigit, part)) >= 6)
-    if len(list(parts)) > 1 or _TWO_GROUPS.search(text):
+    parts = [part for part in _SEPARATED.split(text) if sum(map(str.isdigit, part)) >= 6]
+    if len(parts) > 1 or TWO_GROUPS.search(text):
         return True
-    return _slash_separates(text)
-
-
-def _slash_separates(text: str) -> bool:
-    """Whether a slash follows a whole number and not an area code.
-
-    What follows may be short, for ``030 23125123/24`` names two lines.
-    """
+    # A slash follows an area code or a whole number. What follows that may be short, for
+    # ``030 23125123/24`` names two lines.
     before, slash, after = text.partition("/")
     if not slash or not any(map(str.isdigit, after)):
         return False

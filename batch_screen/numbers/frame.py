@@ -1,7 +1,8 @@
 """Normalisation of a frame of rows: most by whole columns, the others one by one.
 
-The scalar ``Normaliser`` is the reference: it gets what the columns leave undecided, and all rows
-of small frames. ``make differential`` compares both over millions of cells.
+Cells become digits (``read_cells``), region cells homes (``_homes``), and both numbers or refusals
+(``decide``). The scalar ``Normaliser`` is the reference: it gets what the columns leave undecided,
+and all rows of small frames. ``make differential`` compares both over millions of cells.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from __future__ import annotations
 import polars as pl
 
 from batch_screen.numbers.columnar.clean import read_cells
-from batch_screen.numbers.columnar.decide import NO_REGION, UNKNOWN_REGION, decide
+from batch_screen.numbers.columnar.decide import AT_NO_HOME, AT_UNKNOWN_HOME, decide
 from batch_screen.numbers.columnar.plans import places
-from batch_screen.numbers.normalise import NO_HOME, UNKNOWN_HOME, Normaliser
+from batch_screen.numbers.normalise import Normaliser
+from batch_screen.numbers.regions import NO_REGION, UNKNOWN_REGION
 from batch_screen.numbers.workers import judge
 
 ADDED_COLUMNS = ("e164", "region", "number_type", "rule", "reject_reason", "reject_detail")
 """Columns that ``normalise_frame`` adds, in this order, all String."""
 
 _KEY = ["raw", "raw_region"]
+_ACCEPTED = ["row", "e164", "region", "number_type", "rule"]
 # Fewer rows are done one by one before the tables of the numbering plans would be made.
 _FEW = 10_000
 _REJECT = {"reason": "reject_reason", "detail": "reject_detail"}
@@ -37,19 +40,21 @@ def normalise_frame(frame: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame
     homes = _homes(rows["raw_region"], normaliser)
     dialled = cells.dialled.with_columns(homes.gather(cells.dialled["row"]).alias("home"))
     decided = decide(dialled, normaliser.settings, normaliser.column_kind)
-    chosen = [_chosen(decided.chosen, dialled)]
+    accepted = decided.chosen
+    # Few lists have any, and only they pay for the join.
+    modified = dialled.filter(pl.col("modifier") != "").select("row", "modifier")
+    if modified.height:
+        named = pl.coalesce(pl.format("{}+{}", "rule", "modifier"), "rule")
+        accepted = accepted.join(modified, on="row", how="left").with_columns(rule=named)
+    chosen = [accepted.select(_ACCEPTED)]
     refused = [cells.refused, decided.refused]
     undecided = pl.concat([cells.undecided, decided.undecided])
     if undecided.height:
         judged = _one_by_one(rows.join(undecided, on="row"), normaliser)
-        chosen.append(judged.filter(pl.col("reason").is_null()).select(chosen[0].columns))
+        chosen.append(judged.filter(pl.col("reason").is_null()).select(_ACCEPTED))
         refused.append(judged.drop_nulls("reason").select("row", "reason", "detail"))
-    return frame.hstack(
-        [
-            *_in_place(chosen, frame.height),
-            *_in_place(refused, frame.height).rename(_REJECT),
-        ]
-    )
+    columns = [*_in_place(chosen, frame.height), *_in_place(refused, frame.height).rename(_REJECT)]
+    return frame.hstack(columns)
 
 
 def _in_place(parts: list[pl.DataFrame], height: int) -> pl.DataFrame:
@@ -61,24 +66,12 @@ def _in_place(parts: list[pl.DataFrame], height: int) -> pl.DataFrame:
     return part.drop("row").select(pl.all().gather(places))
 
 
-def _chosen(chosen: pl.DataFrame, dialled: pl.DataFrame) -> pl.DataFrame:
-    """The chosen rows with their modifiers appended to the rule."""
-    modified = dialled.filter(pl.col("modifier") != "").select("row", "modifier")
-    if not modified.height:
-        return chosen
-    named = pl.format("{}+{}", "rule", "modifier")
-    return (
-        chosen.join(modified, on="row", how="left")
-        .with_columns(rule=pl.coalesce(named, "rule"))
-        .drop("modifier")
-    )
-
-
 def _homes(cells: pl.Series, normaliser: Normaliser) -> pl.Series:
-    """The home of each row: its territory's place, or ``NO_REGION`` or ``UNKNOWN_REGION``."""
-    others = {NO_HOME: NO_REGION, UNKNOWN_HOME: UNKNOWN_REGION}
+    """The home of each row, by its region cell, as ``decide`` takes it."""
+    place_of = places() | {NO_REGION: AT_NO_HOME, UNKNOWN_REGION: AT_UNKNOWN_HOME}
+    # A list names few regions, so the single cells' own rule can read each distinct cell.
     distinct = cells.unique()
-    homes = [others.get(home) or places()[home] for home in map(normaliser.home, distinct)]
+    homes = [place_of[normaliser.home(cell)] for cell in distinct]
     if len(homes) == 1:
         return pl.repeat(homes[0], len(cells), dtype=pl.UInt16, eager=True)
     named = pl.DataFrame({"cell": distinct, "home": pl.Series(homes, dtype=pl.UInt16)})

@@ -1,4 +1,8 @@
-"""Normaliser of a single cell: the decision between its readings, or a reject.
+"""Normaliser of a single cell: from a raw cell and a region cell to a number or a reject.
+
+The steps, each of which may reject: ``clean`` takes the cell to digits, ``regions`` the region cell
+to the home to dial in, ``parse`` the digits to one reading or two, ``_choose`` and ``_weigh``
+decide between those, and the strictness has the last word. ``columnar`` has the same steps.
 
 libphonenumber reads ``4915123456789`` in Germany as a valid landline of somebody else. So
 digits without a + are read both ways, and where both are possible and differ only a mobile
@@ -12,8 +16,7 @@ from functools import lru_cache
 import phonenumbers
 
 from batch_screen.config.screening import Ambiguous, Numbers, Strictness
-from batch_screen.errors import ConfigurationError
-from batch_screen.masking import mask_number, plain
+from batch_screen.masking import mask_number
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.clean import Cell, clean
 from batch_screen.numbers.parse import (
@@ -26,13 +29,18 @@ from batch_screen.numbers.parse import (
     is_weak_national,
     read,
 )
-from batch_screen.numbers.rules import Accepted, Reject, RejectReason, Rule
+from batch_screen.numbers.regions import UNKNOWN_REGION, default_region_of, region_of
+from batch_screen.numbers.rules import (
+    READ_AS,
+    TWO_READINGS,
+    Accepted,
+    Reject,
+    RejectReason,
+    Rule,
+)
 
 # Lists repeat numbers across batches; an entry takes about 0.35 KiB, so 22 MiB in all.
 CACHED_CELLS = 65_536
-
-_REGION_ALIASES = {"UK": "GB"}
-NO_HOME, UNKNOWN_HOME = "", "?"
 
 _Choice = tuple[Reading, Rule]
 
@@ -51,12 +59,7 @@ class Normaliser:
         self.settings = settings
         self.column_kind = column_kind
         self._test_numbers = frozenset(filter(E164.fullmatch, settings.test_numbers))
-        self.default_region = _region_of(default_region)
-        if self.default_region == UNKNOWN_HOME:
-            raise ConfigurationError(
-                f"input.default_region is {plain(default_region, 10)!r}, which is no region with"
-                " a numbering plan; write a two-letter ISO 3166-1 code such as DE"
-            )
+        self.default_region = default_region_of(default_region)
         self._cached = lru_cache(maxsize=CACHED_CELLS)(self._normalise)
 
     def normalise(self, raw: str | None, region: str | None = None) -> Accepted | Reject:
@@ -64,8 +67,8 @@ class Normaliser:
         return self._cached(raw, region)
 
     def home(self, region: str | None) -> str:
-        """The region to dial in for a region cell: empty if none, ``?`` if it is unknown."""
-        return _region_of(region or "") or self.default_region
+        """The region to dial in for a region cell, as ``region_of``; a blank one is the default."""
+        return region_of(region) or self.default_region
 
     def _normalise(self, raw: str | None, region_cell: str | None) -> Accepted | Reject:
         cell = clean(raw, self.column_kind, vanity_letters=self.settings.vanity_letters)
@@ -80,7 +83,7 @@ class Normaliser:
         if reading.e164 in self._test_numbers:
             rule = Rule.TEST_NUMBER
         elif refusal := self._refusal(reading):
-            return Reject(refusal, _read_as(reading))
+            return Reject(refusal, READ_AS.format(mask_number(reading.e164)))
         return Accepted(reading.e164, reading.region, reading.type_name, _named(rule, cell))
 
     def _as_test_number(self, cell: Cell) -> Accepted | None:
@@ -118,7 +121,7 @@ class Normaliser:
             return _only(f"+{digits[2:]}", None, Rule.INTERNATIONAL_00)
         if forced is Ambiguous.INTERNATIONAL and digits[0] != "0":
             return _only(f"+{digits}", None, Rule.DIGITS_FORCED_INTERNATIONAL)
-        if region == UNKNOWN_HOME:
+        if region == UNKNOWN_REGION:
             return Reject(RejectReason.UNKNOWN_REGION)
         if digits.startswith("00"):
             return _double_zero(digits, region)
@@ -156,15 +159,9 @@ class Normaliser:
             if international.is_valid or not national.is_mobile_capable:
                 return _ambiguous(national, international)
         if is_weak and self.column_kind is ColumnKind.TEXT:
-            return Reject(RejectReason.MISSING_AREA_CODE, _read_as(national))
+            detail = READ_AS.format(mask_number(national.e164))
+            return Reject(RejectReason.MISSING_AREA_CODE, detail)
         return _with_rule(national, Rule.NATIONAL)
-
-
-def _region_of(cell: str) -> str:
-    """The region a cell names: empty if it is blank, ``?`` if there is no such region."""
-    code = cell.strip().upper()
-    code = _REGION_ALIASES.get(code, code)
-    return code if not code or code in phonenumbers.SUPPORTED_REGIONS else UNKNOWN_HOME
 
 
 def _named(rule: Rule, cell: Cell) -> str:
@@ -211,11 +208,5 @@ def _double_zero(digits: str, region: str) -> _Choice | Reject:
 
 
 def _ambiguous(national: Reading, international: Reading) -> Reject:
-    return Reject(
-        RejectReason.AMBIGUOUS,
-        f"national {mask_number(national.e164)}, international {mask_number(international.e164)}",
-    )
-
-
-def _read_as(reading: Reading) -> str:
-    return f"read as {mask_number(reading.e164)}"
+    both = (mask_number(reading.e164) for reading in (national, international))
+    return Reject(RejectReason.AMBIGUOUS, TWO_READINGS.format(*both))

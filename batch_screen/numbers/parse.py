@@ -161,19 +161,13 @@ def _unprefixed(digits: str, region: str | None) -> phonenumbers.PhoneNumber | N
     if region is not None:
         (code, prefixes), national = _plan_of_region(region), digits
     else:
-        code = _country_code(digits)
+        # Up to three digits behind the +; no code is the beginning of another, or starts with 0.
+        codes = (int(digits[1:end]) for end in (2, 3, 4) if digits[1] != "0")
+        code = next((code for code in codes if code in COUNTRY_CODE_TO_REGION_CODE), 0)
         national, prefixes = digits[len(str(code)) + 1 :], _prefixes_of_code(code)
     if not 2 <= len(national) <= 17 or national[0] == "0" or prefixes.match(national):
         return None
     return phonenumbers.PhoneNumber(country_code=code, national_number=int(national))
-
-
-def _country_code(digits: str) -> int:
-    """The calling code behind the +, or 0; no code is the beginning of another."""
-    for end in (2, 3, 4) if digits[1] != "0" else ():
-        if (code := int(digits[1:end])) in COUNTRY_CODE_TO_REGION_CODE:
-            return code
-    return 0
 
 
 @cache

@@ -12,16 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import phonenumbers
 import polars as pl
 
 from batch_screen.config.screening import Ambiguous, Numbers, Strictness
-from batch_screen.errors import ConfigurationError, InputError
+from batch_screen.errors import InputError
 from batch_screen.masking import mask_cell
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.frame import normalise_frame
 from batch_screen.numbers.normalise import Normaliser
-from batch_screen.numbers.rules import NO_COUNTRY, REMEDY, RejectReason, Rule
+from batch_screen.numbers.rules import REMEDY, RejectReason, Rule
 
 NOBODY = pl.Series("opted_out", [], dtype=pl.UInt64)
 """The empty opt-out list."""
@@ -42,18 +41,6 @@ class OptOutCells(NamedTuple):
     name: str
 
 
-def refuse_unknown_regions(settings: Numbers) -> None:
-    """Raises ``ConfigurationError`` for a region without a numbering plan."""
-    known = {*phonenumbers.SUPPORTED_REGIONS, NO_COUNTRY}
-    for name in ("allowed_regions", "denied_regions"):
-        for code in getattr(settings, name):
-            if code not in known:
-                raise ConfigurationError(
-                    f"numbers.{name} names {code!r}, which is no region with a numbering plan; "
-                    "write two-letter ISO 3166-1 codes such as DE, or 001 for numbers of no country"
-                )
-
-
 def permit(judged: pl.DataFrame, settings: Numbers, opted_out: pl.Series) -> pl.DataFrame:
     """Rejects the numbers of a normalised frame that may not be asked about.
 
@@ -69,21 +56,22 @@ def permit(judged: pl.DataFrame, settings: Numbers, opted_out: pl.Series) -> pl.
         pl.when(pl.col("e164").is_null())
         .then(pl.col("reject_reason"))
         .when(_is_among(_digits(judged["e164"]), opted_out))
-        .then(pl.lit(RejectReason.OPTED_OUT.value))
+        .then(pl.lit(RejectReason.OPTED_OUT))
         .when(is_test_number)
         .then(None)
         .when(region.is_in(denied))
-        .then(pl.lit(RejectReason.REGION_DENIED.value))
+        .then(pl.lit(RejectReason.REGION_DENIED))
         .when(~is_allowed)
-        .then(pl.lit(RejectReason.REGION_NOT_ALLOWED.value))
+        .then(pl.lit(RejectReason.REGION_NOT_ALLOWED))
     )
-    by_region = [RejectReason.REGION_DENIED.value, RejectReason.REGION_NOT_ALLOWED.value]
+    by_region = [RejectReason.REGION_DENIED, RejectReason.REGION_NOT_ALLOWED]
     detail = (
         pl.when(pl.col("reject_reason").is_in(by_region))
         .then(pl.format("region {}", region.fill_null("unknown")))
         .otherwise(pl.col("reject_detail"))
     )
     is_accepted = pl.col("reject_reason").is_null()
+    # One after the other: the detail and the answers depend on the reason that was just found.
     return (
         judged.with_columns(reject_reason=reason)
         .with_columns(reject_detail=detail)
@@ -114,7 +102,7 @@ def read_opt_outs(cells: OptOutCells, settings: Numbers, default_region: str) ->
 def _read(
     batch: pl.DataFrame, own: Normaliser, forced: Iterable[Normaliser], name: str
 ) -> pl.Series:
-    """The numbers of a batch, in every reading that they have."""
+    """The numbers of a batch, in every reading that they have; raises for a cell without one."""
     columns = ["source_row", "raw", "raw_region", "ragged"]
     read = normalise_frame(batch.select(columns), own)
     reason = pl.col("reject_reason")
@@ -134,19 +122,15 @@ def _read(
         )
     )
     if not unread.is_empty():
-        raise _unreadable(unread, name)
+        row = unread.row(0, named=True)
+        why = RejectReason.RAGGED_ROW if row["ragged"] else RejectReason(row["reject_reason"])
+        cell = f" ({mask_cell(row['raw'])})" if row["raw"] else ""
+        more = f", nor can {unread.height - 1:,} more" if unread.height > 1 else ""
+        raise InputError(
+            f"{name}: row {row['source_row']}{cell} cannot be read as a number ({why}){more}; "
+            f"nothing is asked, for it may be somebody who objected. {REMEDY[why]}"
+        )
     return pl.concat([_digits(read["e164"].drop_nulls()), _digits(others["e164"])])
-
-
-def _unreadable(unread: pl.DataFrame, name: str) -> InputError:
-    row = unread.row(0, named=True)
-    reason = RejectReason.RAGGED_ROW if row["ragged"] else RejectReason(row["reject_reason"])
-    cell = f" ({mask_cell(row['raw'])})" if row["raw"] else ""
-    more = f", nor can {unread.height - 1:,} more" if unread.height > 1 else ""
-    return InputError(
-        f"{name}: row {row['source_row']}{cell} cannot be read as a number ({reason}){more}; "
-        f"nothing is asked, for it may be somebody who objected. {REMEDY[reason]}"
-    )
 
 
 def _digits(e164: pl.Series) -> pl.Series:

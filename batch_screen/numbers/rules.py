@@ -16,6 +16,9 @@ import msgspec
 NO_COUNTRY = "001"
 """The region of numbers whose calling code belongs to no country."""
 
+READ_AS, TWO_READINGS = "read as {}", "national {}, international {}"
+"""Details of rejects; the braces stand for masked numbers."""
+
 
 class RejectReason(StrEnum):
     """Why a row never reaches the network; ``REMEDY`` says what to do about each."""

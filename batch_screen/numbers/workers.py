@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import chain, starmap
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ from batch_screen.config.screening import Numbers
 from batch_screen.masking import masked_logger
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.normalise import Normaliser
-from batch_screen.numbers.rules import Accepted, Reject
+from batch_screen.numbers.rules import Accepted
 
 MANY = 40_000  # cells are judged in the second that a process takes to start
 
@@ -53,13 +53,12 @@ def judge(cells: Sequence[RawCell], normaliser: Normaliser) -> list[Judgement]:
 
 
 def _judged(cells: Sequence[RawCell], normaliser: Normaliser) -> list[Judgement]:
-    return list(map(_row, starmap(normaliser.normalise, cells)))
-
-
-def _row(result: Accepted | Reject) -> Judgement:
-    if isinstance(result, Accepted):
-        return (result.e164, result.region, result.number_type, result.rule, None, None)
-    return (None, None, None, None, result.reason.value, result.detail)
+    return [
+        (found.e164, found.region, found.number_type, found.rule, None, None)
+        if isinstance(found, Accepted)
+        else (None, None, None, None, found.reason.value, found.detail)
+        for found in (normaliser.normalise(*cell) for cell in cells)
+    ]
 
 
 def _in_process(normaliser: Normaliser, cells: Sequence[RawCell]) -> list[Judgement]:

@@ -1,17 +1,16 @@
 """Vectorised ``clean``: cells to digits for whole columns, for the usual ways of writing numbers.
 
 Others (letters, extensions, tel: addresses, quotes in odd places) are left undecided, for the
-scalar ``clean``, which is the reference.
+scalar ``clean``, which is the reference. The cheapest test comes first, and each later one sees
+only the cells that the earlier ones left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import polars as pl
 
-from batch_screen.masking import mask_number
 from batch_screen.model import ColumnKind
 from batch_screen.numbers import clean
 from batch_screen.numbers.clean import (
@@ -22,118 +21,14 @@ from batch_screen.numbers.clean import (
     MIN_DIGITS,
     ascii_text,
 )
+from batch_screen.numbers.columnar.digits import MOST_KEPT, count_of, split, value_of
 from batch_screen.numbers.rules import Modifier, RejectReason
 
-# Digits are kept as a value and a count: ``0049`` is the value 49 in a count of 4. Arithmetic on
-# integers costs a tenth of the same on texts.
-
-MOST_KEPT = 19
-"""The most digits whose value fits into UInt64."""
-
-_TENS = pl.Series([10**count for count in range(MOST_KEPT + 1)], dtype=pl.UInt64)
-
-
-def ten_to(count: pl.Expr) -> pl.Expr:
-    """Ten to the power of a count of up to ``MOST_KEPT``."""
-    return pl.lit(_TENS).gather(count)
-
-
-def starts_with(value: pl.Expr, count: pl.Expr, start: pl.Expr, length: pl.Expr) -> pl.Expr:
-    """Whether the digits begin with those of ``start``, a value of ``length`` digits.
-
-    >>> row = pl.DataFrame({"value": [491], "count": [4], "start": [4], "length": [2]})  # 0491
-    >>> row.select(starts_with(*map(pl.col, row.columns))).item()
-    True
-    """
-    behind = pl.when(count >= length).then(count - length)  # counts are unsigned: no less than 0
-    return (value // ten_to(behind) == start).fill_null(value=False)
-
-
-def behind_start(value: pl.Expr, count: pl.Expr, length: pl.Expr) -> pl.Expr:
-    """The value of the digits after the first ``length``.
-
-    >>> row = pl.DataFrame({"value": [49171], "count": [5], "length": [2]})
-    >>> row.select(behind_start(*map(pl.col, row.columns))).item()
-    171
-    """
-    return value % ten_to(count - length)
-
-
-def starts_with_zeros(value: pl.Expr, count: pl.Expr, zeros: int) -> pl.Expr:
-    """Whether the digits begin with that many zeros.
-
-    >>> rows = pl.DataFrame({"value": [0, 4, 49], "count": [1, 3, 3]})
-    >>> rows.select(starts_with_zeros(pl.col("value"), pl.col("count"), 2)).to_series().to_list()
-    [False, True, False]
-    """
-    return starts_with(value, count, pl.lit(0, pl.UInt64), pl.lit(zeros, pl.UInt8))
-
-
-def text_of(value: pl.Expr, count: pl.Expr) -> pl.Expr:
-    """The digits as text, leading zeros included.
-
-    >>> rows = pl.DataFrame({"value": [49, 0], "count": [4, 0]})
-    >>> rows.select(text_of(pl.col("value"), pl.col("count"))).to_series().to_list()
-    ['0049', '']
-    """
-    return pl.when(count > 0).then(value.cast(pl.String).str.zfill(count)).otherwise(pl.lit(""))
-
-
-def value_of(text: pl.Expr) -> pl.Expr:
-    """The value of a text of digits, with or without a +; null of any other text.
-
-    >>> rows = pl.DataFrame({"text": ["0049", "", "+49", "4 9"]})
-    >>> rows.select(value_of(pl.col("text"))).to_series().to_list()
-    [49, 0, 49, None]
-    """
-    return pl.when(text.str.len_bytes() > 0).then(text.cast(pl.UInt64, strict=False)).otherwise(0)
-
-
-def count_of(text: pl.Expr) -> pl.Expr:
-    """The number of digits in a text that has nothing else."""
-    return text.str.len_bytes().cast(pl.UInt8)
-
-
-def split(frame: pl.DataFrame, condition: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows where ``condition`` holds, and the others, those with null among them.
-
-    Nothing is copied where all rows go the same way.
-
-    >>> [part["n"].to_list() for part in split(pl.DataFrame({"n": [1, 2, 3]}), pl.col("n") > 1)]
-    [[2, 3], [1]]
-    """
-    mask = frame.select(condition.fill_null(value=False).alias("condition")).to_series()
-    found = mask.sum()
-    if found in (0, frame.height):
-        nothing = frame.clear()
-        return (frame, nothing) if found else (nothing, frame)
-    return frame.filter(mask), frame.filter(~mask)
-
-
-def first_of(cases: Sequence[tuple[pl.Expr, pl.Expr]], otherwise: pl.Expr) -> pl.Expr:
-    """The value of the first case that applies, as one expression.
-
-    >>> n = pl.col("n")
-    >>> case = first_of([(n < 0, pl.lit("less")), (n < 2, pl.lit("little"))], pl.lit("more"))
-    >>> pl.DataFrame({"n": [-1, 1, 5]}).select(case).to_series().to_list()
-    ['less', 'little', 'more']
-    """
-    for applies, value in reversed(cases):
-        otherwise = pl.when(applies).then(value).otherwise(otherwise)
-    return otherwise
-
-
-_WRITTEN, _SCIENTIFIC, _DECIMAL, _WHOLE_FLOAT = (
-    f"^(?:{of_cells.pattern})$"
-    for of_cells in (clean.WRITTEN, clean.SCIENTIFIC, clean.DECIMAL, clean.WHOLE_FLOAT)
+# polars searches where ``clean`` matches a whole text.
+_WRITTEN, _SCIENTIFIC, _DECIMAL, _DATE, _WHOLE_FLOAT = (
+    f"^(?:{whole.pattern})$"
+    for whole in (clean.WRITTEN, clean.SCIENTIFIC, clean.DECIMAL, clean.DATE, clean.WHOLE_FLOAT)
 )
-# The same as clean's two, written out: polars' expressions know no \1 and no look-behind.
-_DATE = "|".join(
-    rf"^[0-9]{{1,2}}{s}[0-9]{{1,2}}{s}(?:19|20)[0-9]{{2}}$"
-    rf"|^(?:19|20)[0-9]{{2}}{s}[0-9]{{1,2}}{s}[0-9]{{1,2}}(?: .*)?$"
-    for s in (r"\.", "/", "-")
-)
-_TWO_GROUPS = r"(?:^|[^0-9])(?:[0-9]{7,} +[0-9]{7,}|0[0-9]{5,} +0[0-9]{5,})"
 # Usual writings that cannot be a date, a decimal or two numbers, whatever their digits: no full
 # stop, one mark beside spaces, no second group of six digits. Most texts match, and this one test
 # in place of all the others takes a fifth of their time.
@@ -163,6 +58,7 @@ _DIALLED = pl.Schema(
 )
 _RAW, _TEXT, _DIGITS = pl.col("raw"), pl.col("text"), pl.col("digits")
 _VALUE, _COUNT = pl.col("value"), pl.col("count")
+# Of UTF-8, so a cell that passes has no more characters than that either.
 _IS_SHORT = _RAW.str.len_bytes() <= MAX_CELL_CHARACTERS
 
 
@@ -307,19 +203,25 @@ def _read_others(cells: pl.DataFrame, found: _Gathered) -> None:
 
 
 def _read_written(texts: pl.DataFrame, found: _Gathered) -> None:
-    """Reads texts of digits and marks, after the tests of ``clean._damage``."""
+    """Reads texts of digits and marks, after the tests of ``clean._damage`` in its order."""
+    # A decimal, a date and a slash need one of these marks, which most texts lack.
     pointed, texts = split(texts, _TEXT.str.contains("[./-]"))
     if pointed.height:
         damaged, pointed = split(pointed, _TEXT.str.contains(_DECIMAL))
         found.refuse(damaged, RejectReason.FLOAT_ARTEFACT)
         dates, pointed = split(pointed, _TEXT.str.contains(_DATE))
         found.refuse(dates, RejectReason.NOT_A_NUMBER, "reads as a date")
-        # Most slashes follow an area code; only the others pay for the exact test.
+        # Most slashes follow an area code; only the others pay for the exact test, as in
+        # ``clean._holds_several``.
         slashed, pointed = split(pointed, _TEXT.str.find("/", literal=True) > AREA_CODE)
-        several, slashed = split(slashed, _slash_separates())
+        before = _TEXT.str.extract("^([^/]*)/.*[0-9]", 1)
+        digits = _without_marks(before)
+        is_abroad = before.str.contains("+", literal=True) | digits.str.starts_with("00")
+        longest = pl.when(is_abroad).then(AREA_CODE_ABROAD).otherwise(AREA_CODE)
+        several, slashed = split(slashed, digits.str.len_bytes() > longest)
         found.refuse(several, RejectReason.MULTIPLE_NUMBERS)
         texts = pl.concat([texts, pointed, slashed])
-    several, texts = split(texts, _TEXT.str.contains(_TWO_GROUPS))
+    several, texts = split(texts, _TEXT.str.contains(clean.TWO_GROUPS.pattern))
     found.refuse(several, RejectReason.MULTIPLE_NUMBERS)
     found.read(
         texts.select(
@@ -334,36 +236,3 @@ def _read_written(texts: pl.DataFrame, found: _Gathered) -> None:
 def _without_marks(text: pl.Expr) -> pl.Expr:
     """The digits of a text of digits and marks."""
     return text.str.replace_many(_NO_MARKS)
-
-
-def _slash_separates() -> pl.Expr:
-    """``clean._slash_separates`` as an expression."""
-    before = _TEXT.str.extract("^([^/]*)/.*[0-9]", 1)
-    digits = _without_marks(before)
-    is_long = before.str.contains("+", literal=True) | digits.str.starts_with("00")
-    longest = pl.when(is_long).then(AREA_CODE_ABROAD).otherwise(AREA_CODE)
-    return (digits.str.len_bytes() > longest).fill_null(value=False)
-
-
-# ``masked`` hides what ``mask_number`` hides: its measures are read off a number that it masked.
-_LONGEST = 16
-_WHOLE_MASK = mask_number("+" + (_LONGEST - 1) * "0")
-_BULLET = _WHOLE_MASK[_LONGEST // 2]
-_HEAD = _WHOLE_MASK.index(_BULLET)
-_TAIL = _LONGEST - 1 - _WHOLE_MASK.rindex(_BULLET)
-_SHORTEST_SHOWN = next(n for n in range(_LONGEST) if mask_number(n * "0").startswith("0"))
-
-
-def masked(column: str) -> pl.Expr:
-    """``mask_number`` for a column of E.164 numbers.
-
-    >>> numbers = pl.DataFrame({"e164": ["+491511234589", "+2907000"]})
-    >>> numbers.select(masked("e164")).to_series().to_list()
-    ['+4915••••••89', '••••••••']
-    """
-    number = pl.col(column)
-    length = number.str.len_bytes().cast(pl.Int64)
-    bullets = pl.lit(_LONGEST * _BULLET)
-    hidden = bullets.str.slice(0, length - (_HEAD + _TAIL))
-    shown = pl.concat_str(number.str.slice(0, _HEAD), hidden, number.str.slice(-_TAIL))
-    return pl.when(length < _SHORTEST_SHOWN).then(bullets.str.slice(0, length)).otherwise(shown)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from batch_screen.numbers.columnar.clean import (
+from batch_screen.numbers.columnar.digits import (
     behind_start,
     count_of,
     split,
@@ -28,19 +28,11 @@ from batch_screen.numbers.columnar.plans import (
     CODES,
     TYPES,
     Territory,
+    by_place,
+    by_place_and_length,
     by_territory,
-    code,
-    code_length,
-    code_place,
-    fact,
-    fact_of_length,
-    failure,
-    idd,
-    main_place,
     main_places,
-    may_remain,
     territories,
-    trunk,
     types_of,
     with_digits,
 )
@@ -100,7 +92,7 @@ class Readings(NamedTuple):
 def read_columns(dialled: pl.DataFrame) -> Readings:
     """Reads digits as numbers; they take the steps of ``phonenumbers.parse`` in its order."""
     at_home, abroad = split(dialled, pl.col("place").is_not_null())
-    prefixed, bare = _strip(at_home, idd, _BEGINS_WITH_IDD, Territory.behind_idd)
+    prefixed, bare = _strip(at_home, Territory.idd, _BEGINS_WITH_IDD, Territory.behind_idd)
     # No calling code begins with 0, so before a 0 those digits were no prefix.
     no_idd, with_idd = split(prefixed, starts_with_zeros(_REST, _REST_COUNT, 1))
     at_home = pl.concat([bare, no_idd.drop("rest", "rest_count")])
@@ -162,7 +154,7 @@ def _strip(
 
 def _dialled_at_home(part: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Strips calling codes and national prefixes from digits dialled in a territory."""
-    named = with_digits(part.with_columns(has_idd=pl.lit(value=False)), code)
+    named = with_digits(part.with_columns(has_idd=pl.lit(value=False)), Territory.code_digits)
     start, length = pl.col("start"), pl.col("length")
     # Few numbers dialled at home begin with the home's own code; only they are read both ways.
     coded, others = split(named, starts_with(_VALUE, _COUNT, start, length))
@@ -179,7 +171,7 @@ def _dialled_at_home(part: pl.DataFrame) -> Iterator[pl.DataFrame]:
         )
         stripped = _without_trunk(bare, is_any_length=True)
         digits = (stripped["whole"], stripped["whole_count"])
-        is_too_long = fact_of_length(
+        is_too_long = by_place_and_length(
             Territory.is_too_long, pl.Boolean(), stripped["place"], stripped["whole_count"]
         )
         counts = (
@@ -188,7 +180,9 @@ def _dialled_at_home(part: pl.DataFrame) -> Iterator[pl.DataFrame]:
         ) | is_too_long
         behind_code, not_coded = stripped.filter(counts), stripped.filter(~counts)
         whole.append(not_coded.select(*_NATIONAL[:-2], value="whole", count="whole_count"))
-        main = fact(main_place, pl.UInt16(), behind_code["place"]).alias("place")
+        main = (
+            by_place(Territory.main_place, pl.UInt16()).gather(behind_code["place"]).alias("place")
+        )
         yield _without_trunk(behind_code.select(_NATIONAL).with_columns(main))
     yield _without_trunk(pl.concat(whole))
 
@@ -200,7 +194,7 @@ def _without_codes(abroad: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     begins = others.select(_VALUE // ten_to(_COUNT - CODE_DIGITS)).to_series()
     main = main_places().gather(begins).alias("place")
     known, unknown = split(others.with_columns(main), pl.col("place").is_not_null())
-    count = pl.col("count") - fact(code_length, pl.UInt8(), known["place"])
+    count = pl.col("count") - by_place(Territory.code_length, pl.UInt8()).gather(known["place"])
     behind_code = known.with_columns(value=_VALUE % ten_to(count), count=count)
     refused = [
         _refused(short, RejectReason.TOO_SHORT),
@@ -222,7 +216,7 @@ def _without_trunk(part: pl.DataFrame, *, is_any_length: bool = False) -> pl.Dat
     """
     # Too short for libphonenumber to look for a prefix: left as it is, and refused later.
     short, part = split(part, _COUNT.lt(0 if is_any_length else _FEWEST_DIGITS))
-    doubtful, none = _strip(part, trunk, _BEGINS_WITH_TRUNK, Territory.behind_trunk)
+    doubtful, none = _strip(part, Territory.trunk, _BEGINS_WITH_TRUNK, Territory.behind_trunk)
     stripped = [none]
     if doubtful.height:
         place = doubtful["place"]
@@ -230,7 +224,9 @@ def _without_trunk(part: pl.DataFrame, *, is_any_length: bool = False) -> pl.Dat
         if not goes.all():
             goes |= _no_match(place, doubtful["value"], doubtful["count"])
         if not is_any_length:
-            goes &= fact_of_length(may_remain, pl.Boolean(), place, doubtful["rest_count"])
+            goes &= by_place_and_length(
+                Territory.may_remain, pl.Boolean(), place, doubtful["rest_count"]
+            )
         stripped += [
             doubtful.filter(goes)
             .drop("value", "count")
@@ -244,9 +240,9 @@ def _typed(national: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Types, regions and E.164 of national numbers."""
     short, national = split(national, _COUNT < _FEWEST_DIGITS)
     yield _refused(short, RejectReason.TOO_SHORT)
-    codes = fact(code_place, pl.UInt16(), national["place"])
+    codes = by_place(Territory.code_place, pl.UInt16()).gather(national["place"])
     verdict = _TYPES.verdicts(codes, national["value"], national["count"])
-    named = with_digits(national, code)
+    named = with_digits(national, Territory.code_digits)
     total = pl.col("length") + _COUNT
     typed = named.select(
         *_KEPT,
@@ -268,8 +264,8 @@ def _typed(national: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 def _untyped(typed: pl.DataFrame) -> pl.DataFrame:
     """Readings of numbers without a type, or of a length that E.164 does not allow."""
-    main = fact(main_place, pl.UInt16(), typed["place"])
-    impossible = fact_of_length(failure, pl.String(), main, typed["count"])
+    main = by_place(Territory.main_place, pl.UInt16()).gather(typed["place"])
+    impossible = by_place_and_length(Territory.failure, pl.String(), main, typed["count"])
     total = pl.col("e164").str.len_bytes() - 1
     of_length = (
         pl.when(total < _SHORTEST_E164)

@@ -16,7 +16,7 @@ import polars as pl
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumberDesc
 from phonenumbers import PhoneNumberType as Type
 
-from batch_screen.numbers.columnar.clean import MOST_KEPT
+from batch_screen.numbers.columnar.digits import MOST_KEPT
 from batch_screen.numbers.columnar.intervals import MOST_DIGITS, Patterns, Range, ranges
 from batch_screen.numbers.parse import MOBILE_CAPABLE, TYPE_NAMES, UNKNOWN_TYPE
 from batch_screen.numbers.rules import NO_COUNTRY, RejectReason
@@ -58,20 +58,38 @@ class Territory:
     def __init__(self, metadata: PhoneMetadata) -> None:
         self.region = str(metadata.id)
         self.code = int(metadata.country_code or 0)
+        self.international_prefix = metadata.international_prefix or ""
+        """What is dialled before a calling code: digits or an expression; empty if unknown."""
+        self.national_prefix = metadata.national_prefix_for_parsing or ""
+        """What is dialled before a national number, and is stripped or completed."""
         self._metadata = metadata
         general = metadata.general_desc or PhoneNumberDesc()
         self.lengths = tuple(general.possible_length)
         self.local_lengths = tuple(general.possible_length_local_only)
 
-    @property
-    def international_prefix(self) -> str:
-        """What is dialled before a calling code: digits or an expression; empty if unknown."""
-        return self._metadata.international_prefix or ""
+    def idd(self) -> str | None:
+        """The international prefix; empty if there is none, None if it is an expression."""
+        return _digits_only(self.international_prefix)
 
-    @property
-    def national_prefix(self) -> str:
-        """Prefix that is dialled before a national number and is stripped or completed."""
-        return self._metadata.national_prefix_for_parsing or ""
+    def trunk(self) -> str | None:
+        """The national prefix; empty if there is none, None if it is an expression."""
+        return _digits_only(self.national_prefix)
+
+    def code_digits(self) -> str:
+        """The calling code as text."""
+        return str(self.code)
+
+    def code_length(self) -> int:
+        """The number of digits of the calling code."""
+        return len(str(self.code))
+
+    def code_place(self) -> int:
+        """The calling code's index in ``CODES``."""
+        return CODES.index(self.code)
+
+    def main_place(self) -> int:
+        """The place of the calling code's main territory."""
+        return behind(self.code)[0]
 
     def behind_idd(self, digits: pl.Expr) -> pl.Expr:
         """Strips the international prefix from texts of digits that start with it."""
@@ -92,6 +110,10 @@ class Territory:
     def is_too_long(self, length: int) -> bool:
         """Whether that is more digits than any number of the territory has."""
         return length > self.lengths[-1] and length not in self.local_lengths
+
+    def may_remain(self, length: int) -> bool:
+        """Whether stripping a national prefix may leave that many digits."""
+        return length in self.lengths or self.is_too_long(length)
 
     def failure(self, length: int) -> RejectReason | None:
         """Why no number has that many digits; None if one may."""
@@ -160,6 +182,10 @@ class Territory:
     def _short(self) -> tuple[_Kind, _Kind]:
         plan = PhoneMetadata.short_metadata_for_region(self.region)
         return (_kind(plan.general_desc), _kind(plan.short_code)) if plan else (_kind(None),) * 2
+
+
+def _digits_only(prefix: str) -> str | None:
+    return prefix if prefix.isdigit() or not prefix else None
 
 
 @cache
@@ -241,12 +267,15 @@ CODE_DIGITS = 3
 _LENGTHS = MOST_DIGITS + 1
 
 
-def fact(of: Callable[[Territory], object], dtype: pl.DataType, places: pl.Series) -> pl.Series:
-    """Looks up a fact about each place's territory, which is computed once per territory."""
-    return _by_place(of, dtype).gather(places)
+# Cached by the function that gives the fact, so that has to be a method of ``Territory``: a lambda
+# would be another at every call.
+@cache
+def by_place(of: Callable[[Territory], object], dtype: pl.DataType) -> pl.Series:
+    """A fact about each territory, to gather by place."""
+    return pl.Series([of(territory) for territory in territories()], dtype=dtype)
 
 
-def fact_of_length(
+def by_place_and_length(
     of: Callable[[Territory, int], object],
     dtype: pl.DataType,
     places: pl.Series,
@@ -255,6 +284,12 @@ def fact_of_length(
     """Looks up a fact about each place and count of up to ``MOST_DIGITS`` digits."""
     at = places.cast(pl.UInt32) * _LENGTHS + counts
     return _by_place_and_length(of, dtype).gather(at)
+
+
+@cache
+def _by_place_and_length(of: Callable[[Territory, int], object], dtype: pl.DataType) -> pl.Series:
+    facts = [of(t, length) for t in territories() for length in range(_LENGTHS)]
+    return pl.Series(facts, dtype=dtype)
 
 
 def with_digits(frame: pl.DataFrame, of: Callable[[Territory], str | None]) -> pl.DataFrame:
@@ -268,19 +303,6 @@ def with_digits(frame: pl.DataFrame, of: Callable[[Territory], str | None]) -> p
     )
 
 
-def by_territory(frame: pl.DataFrame) -> list[tuple[pl.DataFrame, Territory]]:
-    """The rows by territory."""
-    parts = frame.partition_by("place") if frame.height else []
-    return [(part, territories()[part["place"][0]]) for part in parts]
-
-
-# Cached by the function that gives the fact, so that has to be one with a name: a lambda would be
-# another at every call.
-@cache
-def _by_place(of: Callable[[Territory], object], dtype: pl.DataType) -> pl.Series:
-    return pl.Series([of(territory) for territory in territories()], dtype=dtype)
-
-
 @cache
 def _digits_by_place(of: Callable[[Territory], str | None]) -> tuple[pl.Series, pl.Series]:
     texts = [of(territory) for territory in territories()]
@@ -290,62 +312,18 @@ def _digits_by_place(of: Callable[[Territory], str | None]) -> tuple[pl.Series, 
     return pl.Series(starts, dtype=pl.UInt64), pl.Series(lengths, dtype=pl.UInt8)
 
 
-@cache
-def _by_place_and_length(of: Callable[[Territory, int], object], dtype: pl.DataType) -> pl.Series:
-    facts = [of(t, length) for t in territories() for length in range(_LENGTHS)]
-    return pl.Series(facts, dtype=dtype)
+def by_territory(frame: pl.DataFrame) -> list[tuple[pl.DataFrame, Territory]]:
+    """The rows by territory."""
+    parts = frame.partition_by("place") if frame.height else []
+    return [(part, territories()[part["place"][0]]) for part in parts]
 
 
 @cache
 def main_places() -> pl.Series:
     """The main territory by a number's first ``CODE_DIGITS`` digits; null without a code."""
     found: list[int | None] = [None] * 10**CODE_DIGITS
-    for calling in CODES:
-        digits = 10 ** (CODE_DIGITS - len(str(calling)))
-        found[calling * digits : (calling + 1) * digits] = [behind(calling)[0]] * digits
+    for code in CODES:
+        # No code is the beginning of another, so a short one has all numbers that begin with it.
+        numbers = 10 ** (CODE_DIGITS - len(str(code)))
+        found[code * numbers : (code + 1) * numbers] = [behind(code)[0]] * numbers
     return pl.Series(found, dtype=pl.UInt16)
-
-
-def idd(territory: Territory) -> str | None:
-    """The international prefix; empty if there is none, None if it is an expression."""
-    return _plain(territory.international_prefix)
-
-
-def trunk(territory: Territory) -> str | None:
-    """The national prefix; empty if there is none, None if it is an expression."""
-    return _plain(territory.national_prefix)
-
-
-def _plain(prefix: str) -> str | None:
-    return prefix if prefix.isdigit() or not prefix else None
-
-
-def code(territory: Territory) -> str:
-    """The calling code."""
-    return str(territory.code)
-
-
-def code_length(territory: Territory) -> int:
-    """The number of digits of the calling code."""
-    return len(code(territory))
-
-
-def code_place(territory: Territory) -> int:
-    """The calling code's index in ``CODES``."""
-    return CODES.index(territory.code)
-
-
-def main_place(territory: Territory) -> int:
-    """The place of the calling code's main territory."""
-    return behind(territory.code)[0]
-
-
-def may_remain(territory: Territory, length: int) -> bool:
-    """Whether stripping a national prefix may leave that many digits."""
-    return length in territory.lengths or territory.is_too_long(length)
-
-
-def failure(territory: Territory, length: int) -> str | None:
-    """``Territory.failure`` as a text."""
-    reason = territory.failure(length)
-    return reason.value if reason else None

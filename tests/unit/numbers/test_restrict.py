@@ -10,17 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_screen.config.screening import Ambiguous, Numbers, Strictness
-from batch_screen.errors import ConfigurationError, InputError
+from batch_screen.errors import InputError
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.frame import ADDED_COLUMNS, normalise_frame
 from batch_screen.numbers.normalise import Normaliser
-from batch_screen.numbers.restrict import (
-    NOBODY,
-    OptOutCells,
-    permit,
-    read_opt_outs,
-    refuse_unknown_regions,
-)
+from batch_screen.numbers.restrict import NOBODY, OptOutCells, permit, read_opt_outs
 from batch_screen.numbers.rules import Accepted
 
 GERMAN, BRITISH, FRENCH, AMERICAN = "+493023125123", "+442079460123", "+33199001234", "+12125550123"
@@ -140,19 +134,6 @@ def test_rows_order_and_columns_stay() -> None:
 def test_nothing_is_touched_without_lists() -> None:
     frame = normalise_frame(frame_of([GERMAN]), Normaliser(Numbers()))
     assert permit(frame, Numbers(), NOBODY) is frame
-
-
-@pytest.mark.parametrize(
-    ("setting", "code"),
-    [("allowed_regions", "XX"), ("denied_regions", "AQ"), ("denied_regions", "EU")],
-)
-def test_an_unknown_region_is_a_configuration_error(setting: str, code: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"numbers\.{setting} names '{code}', which is"):
-        refuse_unknown_regions(Numbers(**{setting: ["DE", code]}))  # type: ignore[arg-type]
-
-
-def test_known_regions_are_known() -> None:
-    refuse_unknown_regions(Numbers(allowed_regions="DE,UK,001", denied_regions="GG,XK"))  # type: ignore[arg-type]
 
 
 # --- opt-outs -----------------------------------------------------------------------------

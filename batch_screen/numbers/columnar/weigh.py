@@ -1,0 +1,143 @@
+"""Vectorised weighing of two readings: as a number of the home, or as one dialled from abroad.
+
+A row has both side by side, the first as n_… and the second as i_…, each a failure or a number.
+What is known of the whole column, such as its kind, can speak for one of them in ``weighed``.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+from phonenumbers import PhoneNumberType
+
+from batch_screen.model import ColumnKind
+from batch_screen.numbers.columnar.digits import masked, split, ten_to, value_of
+from batch_screen.numbers.columnar.plans import MOBILE_TYPES, territories
+from batch_screen.numbers.parse import TYPE_NAMES, UNKNOWN_TYPE, is_open_plan_with_trunk
+from batch_screen.numbers.rules import READ_AS, TWO_READINGS, RejectReason, Rule
+
+_N_IS, _I_IS = (pl.col(f"{side}_failure").is_null() for side in "ni")
+_IS_AMBIGUOUS = pl.col("reason") == RejectReason.AMBIGUOUS
+_TWO_READINGS = pl.format(TWO_READINGS, masked("n_e164"), masked("i_e164"))
+
+
+def side_by_side(at_home: pl.DataFrame, abroad: pl.DataFrame) -> pl.DataFrame:
+    """Both readings of each ``row``."""
+    n_named = at_home.rename(lambda name: name if name == "row" else f"n_{name}")
+    i_named = abroad.rename(lambda name: name if name == "row" else f"i_{name}")
+    return n_named.join(i_named, on="row")
+
+
+def dialled_out(both: pl.DataFrame) -> pl.DataFrame:
+    """``normalise._double_zero`` for digits that start with a longer prefix, such as 0011."""
+    is_dialled = _N_IS & pl.col("n_has_idd")
+    # In Hong Kong 0086131… loses its 008: then the digits behind 00 are another number.
+    differs = _I_IS & (pl.col("i_e164") != pl.col("n_e164"))
+    reason = (
+        pl.when(~is_dialled.fill_null(value=False))
+        .then(pl.lit(RejectReason.DOUBLE_ZERO))
+        .when(differs)
+        .then(pl.lit(RejectReason.AMBIGUOUS))
+    )
+    return both.with_columns(reason=reason).select(
+        "row",
+        e164="n_e164",
+        region="n_region",
+        number_type="n_type",
+        rule=pl.lit(Rule.INTERNATIONAL_IDD),
+        reason="reason",
+        detail=pl.when(_IS_AMBIGUOUS).then(_TWO_READINGS),
+    )
+
+
+def weighed(both: pl.DataFrame, kind: ColumnKind) -> pl.DataFrame:
+    """``Normaliser._weigh`` for digits that could start with a country code.
+
+    ``both`` has the digits (``value`` and ``count``) and their ``home`` too.
+    """
+    c = pl.col
+    codes = pl.Series([plan.code for plan in territories()], dtype=pl.UInt64)
+    is_open = pl.Series([is_open_plan_with_trunk(plan.region) for plan in territories()])
+    # As in parse.is_weak_national: nothing was stripped where code and digits are the number.
+    unstripped = pl.lit(codes).gather("home") * ten_to(c("count")) + c("value")
+    is_weak = (
+        ~c("n_type").is_in(MOBILE_TYPES)
+        & pl.lit(is_open).gather("home")
+        & (value_of(c("n_e164")) == unstripped)
+    )
+    # Step by step, for each column is read several times by the next.
+    both = (
+        both.with_columns(is_weak=is_weak)
+        .with_columns(takes_abroad=_takes_abroad())
+        .with_columns(reason=_reason(kind))
+    )
+    # Few are refused, and only they pay for the texts of a detail.
+    refused, chosen = split(both, c("reason").is_not_null())
+    is_missing = c("reason") == RejectReason.MISSING_AREA_CODE
+    detail = (
+        pl.when(_IS_AMBIGUOUS)
+        .then(_TWO_READINGS)
+        .when(is_missing & _N_IS)
+        .then(pl.format(READ_AS, masked("n_e164")))
+    )
+    return pl.concat([_chosen(chosen, pl.lit(None, pl.String)), _chosen(refused, detail)])
+
+
+def _takes_abroad() -> pl.Expr:
+    """Whether the reading from abroad is chosen."""
+    c = pl.col
+    # As in normalise._is_the_only_mobile: a valid landline gives way only if it is weak.
+    is_mobile = c("i_type") == TYPE_NAMES[PhoneNumberType.MOBILE]
+    is_only_mobile = (
+        ~c("n_type").is_in(MOBILE_TYPES)
+        & c("i_type").is_in(MOBILE_TYPES)
+        & ((c("n_type") == UNKNOWN_TYPE) | (c("is_weak") & is_mobile))
+    )
+    # libphonenumber takes a country's own code off its national reading: then both are the same.
+    return _I_IS & (~_N_IS | (c("n_e164") == c("i_e164")) | is_only_mobile)
+
+
+def _reason(kind: ColumnKind) -> pl.Expr:
+    """Why neither reading is chosen; null where one is."""
+    c = pl.col
+    missing = pl.lit(RejectReason.MISSING_AREA_CODE)
+    # A country's own mobile number against digits that nobody abroad can have is no doubt:
+    # otherwise every fifth American number would be rejected.
+    is_doubtful = (c("i_type") != UNKNOWN_TYPE) | ~c("n_type").is_in(MOBILE_TYPES)
+    # A column of integers has lost the trunk zeros that would have made its numbers strong.
+    is_local = c("is_weak") if kind is ColumnKind.TEXT else pl.lit(value=False)
+    return (
+        pl.when(c("n_failure") == missing)
+        .then(missing)
+        .when(~_N_IS & ~_I_IS)
+        .then("n_failure")
+        .when("takes_abroad")
+        .then(None)
+        .when(_I_IS & is_doubtful)
+        .then(pl.lit(RejectReason.AMBIGUOUS))
+        .when(is_local)
+        .then(missing)
+    )
+
+
+def _chosen(both: pl.DataFrame, detail: pl.Expr) -> pl.DataFrame:
+    """The chosen one of both readings, and its rule."""
+    rule = (
+        pl.when("takes_abroad")
+        .then(pl.lit(Rule.DIGITS_INTERNATIONAL))
+        .when("n_has_idd")
+        .then(pl.lit(Rule.INTERNATIONAL_IDD))
+        .otherwise(pl.lit(Rule.NATIONAL))
+    )
+    e164, region, number_type = (
+        pl.when("takes_abroad").then(f"i_{name}").otherwise(f"n_{name}")
+        for name in ("e164", "region", "type")
+    )
+    return both.select(
+        "row",
+        e164=e164,
+        region=region,
+        number_type=number_type,
+        rule=rule,
+        reason="reason",
+        detail=detail,
+    )
