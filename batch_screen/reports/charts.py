@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from batch_screen.model import LatestChange, Pace, Session
-from batch_screen.reports.words import RECENT_DAYS, age_words, counted, share
+from batch_screen.reports.words import AGE_WORDS, RECENT_DAYS, counted, share
 from batch_screen.tables.breakdown import FUTURE, UNKNOWN
 from batch_screen.tables.results import NAMES, RECENT
 
@@ -245,10 +245,10 @@ def ages_chart(counts: Mapping[str, int], title: str) -> AgesChart:
             count = counts.get(name, 0)
             words = f"{count:,} · {share(count, total)}" if count else "0"
             length = max(_SHORTEST, _LONGEST * count / most) if count else 0.0
-            lines.append(AgeLine(y, age_words(name), words, style, length))
+            lines.append(AgeLine(y, AGE_WORDS[name], words, style, length))
         y += _LINE + _GAP
     described = [name for name in (*NAMES, *future) if counts.get(name)]
     description = ", ".join(
-        f"{age_words(name)} {counts.get(name, 0):,}" for name in (*described, _NONE, UNKNOWN)
+        f"{AGE_WORDS[name]} {counts.get(name, 0):,}" for name in (*described, _NONE, UNKNOWN)
     )
     return AgesChart(f"{title}: numbers by age", description, y - _GAP + 2, lines)

@@ -2,42 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batch_screen.model import Endpoint, Session
-from batch_screen.reports.charts import (
-    FILE,
-    NARROW,
-    WIDE,
-    AgesChart,
-    ages_chart,
-    pace_chart,
-)
-from batch_screen.reports.sections import (
-    answers_table,
-    cost_note,
-    cost_table,
-    failures_table,
-    files_table,
-    inconclusive,
-    latency_table,
-    lookups_table,
-    rejects_table,
-    risk_version,
-    settings_table,
-    starts_table,
-    sums_of,
-    versions_table,
-)
-from batch_screen.reports.signals import (
-    by_band,
-    changes_table,
-    cohorts_table,
-    signal_tables,
-    thresholds_table,
-)
+from batch_screen.reports import sections, signals
+from batch_screen.reports.charts import FILE, NARROW, WIDE, ages_chart, pace_chart
 from batch_screen.reports.verdict import Material, material_of, verdict_of, what_is_recent
 from batch_screen.reports.words import title_of
 from batch_screen.runs.layout import Layout
@@ -52,7 +23,40 @@ if TYPE_CHECKING:
 
 def page(material: Material) -> bytes:
     """The report as one HTML file, deterministic."""
-    return templates().get_template("report.html.jinja").render(_content(material)).encode()
+    summary, breakdown, errors, files = material
+    changes = summary.changes
+    ages = {}
+    for endpoint in Endpoint:
+        if breakdown and endpoint.answers_date and endpoint.value in breakdown.values:
+            title = title_of(endpoint, summary.settings)
+            counts = signals.by_band(breakdown, endpoint)
+            ages[f"{title} · {endpoint.value}"] = ages_chart(counts, title)
+    content = {
+        "summary": summary,
+        "verdict": verdict_of(material),
+        "what_is_recent": what_is_recent(summary),
+        "sums": sections.sums_of(summary),
+        "lookups": sections.lookups_table(summary),
+        "signals": signals.signal_tables(breakdown, summary.settings) if breakdown else [],
+        "ages": ages,
+        "risk_version": sections.risk_version(summary),
+        "pace": [pace_chart(summary.starts, plot) for plot in (WIDE, NARROW)],
+        "failures": sections.failures_table(summary),
+        "inconclusive": sections.inconclusive(summary),
+        "answers": sections.answers_table(errors, len(summary.endpoints)) if errors else None,
+        "rejects": sections.rejects_table(summary, errors),
+        "starts": sections.starts_table(summary.starts),
+        "latency": sections.latency_table(summary),
+        "cost": sections.cost_table(summary),
+        "cost_note": sections.cost_note(summary),
+        "changes": signals.changes_table(changes) if changes else None,
+        "cohorts": signals.cohorts_table(changes.cohorts) if changes and changes.cohorts else None,
+        "thresholds": signals.thresholds_table(summary.thresholds) if summary.thresholds else None,
+        "settings": sections.settings_table(summary.settings),
+        "files": sections.files_table(files),
+        "versions": sections.versions_table(summary),
+    }
+    return templates().get_template("report.html.jinja").render(content).encode()
 
 
 def pace_svg(sessions: Sequence[Session]) -> bytes:
@@ -78,48 +82,6 @@ def templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-
-
-def _content(material: Material) -> dict[str, Any]:
-    """The template's context, section by section."""
-    summary, breakdown = material.summary, material.breakdown
-    errors, changes = material.errors, summary.changes
-    return {
-        "summary": summary,
-        "verdict": verdict_of(material),
-        "what_is_recent": what_is_recent(summary),
-        "sums": sums_of(summary),
-        "lookups": lookups_table(summary),
-        "signals": signal_tables(breakdown, summary.settings) if breakdown else [],
-        "ages": dict(_ages(material)),
-        "risk_version": risk_version(summary),
-        "pace": [pace_chart(summary.starts, plot) for plot in (WIDE, NARROW)],
-        "failures": failures_table(summary),
-        "inconclusive": inconclusive(summary),
-        "answers": answers_table(errors, len(summary.endpoints)) if errors else None,
-        "rejects": rejects_table(summary, errors),
-        "starts": starts_table(summary.starts),
-        "latency": latency_table(summary),
-        "cost": cost_table(summary),
-        "cost_note": cost_note(summary),
-        "changes": changes_table(changes) if changes else None,
-        "cohorts": cohorts_table(changes.cohorts) if changes and changes.cohorts else None,
-        "thresholds": thresholds_table(summary.thresholds) if summary.thresholds else None,
-        "settings": settings_table(summary.settings),
-        "files": files_table(material.files),
-        "versions": versions_table(summary),
-    }
-
-
-def _ages(material: Material) -> Iterator[tuple[str, AgesChart]]:
-    """Heading and chart of each endpoint that was asked for dates."""
-    if material.breakdown is None:
-        return
-    for endpoint in Endpoint:
-        if endpoint.answers_date and endpoint.value in material.breakdown.values:
-            title = title_of(endpoint, material.summary.settings)
-            counts = by_band(material.breakdown, endpoint)
-            yield f"{title} · {endpoint.value}", ages_chart(counts, title)
 
 
 def write_report(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from batch_screen.masking import safe_line
@@ -13,11 +13,11 @@ from batch_screen.numbers.rules import REMEDY as REJECT_REMEDY
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.reports.words import (
     MOST_ROWS,
+    Figure,
     PageTable,
     counted,
     duration,
     headed,
-    moment,
     parted,
     share,
     size,
@@ -31,37 +31,35 @@ from batch_screen.tables.summary import Summary
 # Every row and every lookup is accounted for: sums that a reader can check.
 
 
-class Term(NamedTuple):
-    """A figure of a sum and its name."""
-
-    value: str
-    name: str
-
-
 class Sum(NamedTuple):
     """An equation: the whole is the sum of its parts."""
 
-    whole: Term
-    parts: list[Term]
+    whole: Figure
+    parts: list[Figure]
 
 
 def sums_of(summary: Summary) -> list[Sum]:
     """Rows, numbers and lookups, each as a sum."""
     rows = summary.rows
     totals = _totals(summary)
-    lookups = [Term(f"{count:,}", name) for name, count in totals.items()]
-    if OutcomeKind.SKIPPED.value not in totals:
-        lookups.append(Term("0", OutcomeKind.SKIPPED.value))
+    # That nothing was skipped is said too: it is the outcome nobody would miss.
+    totals.setdefault(OutcomeKind.SKIPPED.value, 0)
     return [
         Sum(
-            Term(f"{rows.read:,}", "rows read"),
-            [Term(f"{rows.accepted:,}", "accepted"), Term(f"{rows.rejected:,}", "rejected")],
+            Figure(f"{rows.read:,}", "rows read"),
+            [Figure(f"{rows.accepted:,}", "accepted"), Figure(f"{rows.rejected:,}", "rejected")],
         ),
         Sum(
-            Term(f"{rows.accepted:,}", "accepted"),
-            [Term(f"{rows.unique_numbers:,}", "numbers"), Term(f"{rows.duplicates:,}", "repeats")],
+            Figure(f"{rows.accepted:,}", "accepted"),
+            [
+                Figure(f"{rows.unique_numbers:,}", "numbers"),
+                Figure(f"{rows.duplicates:,}", "repeats"),
+            ],
         ),
-        Sum(Term(f"{summary.lookups:,}", "lookups"), lookups or [Term("0", "none")]),
+        Sum(
+            Figure(f"{summary.lookups:,}", "lookups"),
+            [Figure(f"{count:,}", name) for name, count in totals.items()],
+        ),
     ]
 
 
@@ -107,7 +105,7 @@ def starts_table(starts: Sequence[Session]) -> PageTable:
     rows = [
         (
             f"{number:,}",
-            moment(start.started_at),
+            f"{start.started_at:%Y-%m-%d %H:%M:%S} UTC",
             duration(start.asking_seconds),
             f"{start.attempts:,}",
             f"{sum(start.pace.refused):,}",
@@ -241,16 +239,26 @@ def _lookups(failures: Sequence[Failure]) -> int:
 
 
 def rejects_table(summary: Summary, errors: ErrorSummary | None) -> PageTable:
-    """Rejected rows per reason, with masked examples and the remedy."""
+    """Rejected rows per reason, with the remedy and masked examples.
+
+    An example names its file where there are several.
+    """
     rows = summary.rows
     examples = errors.examples if errors else {}
     files = {each.source_file for listed in examples.values() for each in listed}
+
+    def shown(example: RejectExample) -> str:
+        cell = example.raw_masked or "an empty cell"
+        region = f" ({example.raw_region})" if example.raw_region else ""
+        place = f" of {example.source_file}" if len(files) > 1 else ""
+        return f"{cell}{region}, row {example.source_row:,}{place}"
+
     listed = [
         (
             reason,
             f"{count:,}",
             share(count, rows.read),
-            "\n".join(_example(each, files) for each in examples.get(reason, [])) or "–",
+            "\n".join(shown(each) for each in examples.get(reason, [])) or "–",
             REJECT_REMEDY[RejectReason(reason)],
         )
         for reason, count in rows.rejected_by_reason.items()
@@ -265,14 +273,6 @@ def rejects_table(summary: Summary, errors: ErrorSummary | None) -> PageTable:
     )
     note = "Rows are counted from 1, the header not counted."
     return PageTable("By reason", columns, listed, is_wide=True, note=note)
-
-
-def _example(example: RejectExample, files: Collection[str]) -> str:
-    """A masked cell, its region and row; its file where there are several."""
-    shown = example.raw_masked or "an empty cell"
-    region = f" ({example.raw_region})" if example.raw_region else ""
-    place = f"row {example.source_row:,}"
-    return f"{shown}{region}, {place}" + (f" of {example.source_file}" if len(files) > 1 else "")
 
 
 def inconclusive(summary: Summary) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from batch_screen.masking import safe_line
 from batch_screen.model import Endpoint, LatestChange
+from batch_screen.numbers.rules import NO_COUNTRY
 from batch_screen.reports.words import (
     MOST_ROWS,
     RECENT_DAYS,
@@ -15,17 +16,17 @@ from batch_screen.reports.words import (
     counted,
     headed,
     parted,
-    region_name,
     share,
     title_of,
 )
-from batch_screen.tables.breakdown import FUTURE, NO, UNKNOWN, YES, Breakdown
+from batch_screen.tables.breakdown import FUTURE, NO, NO_REGION, UNKNOWN, YES, Breakdown
 from batch_screen.tables.results import RECENT
 from batch_screen.tables.summary import Changes, Cohort, Judgement
 
 # Findings per signal and region: yes, no and unknown, which is never counted with no.
 
 MOST_REGIONS = 12
+_NO_CODE = {NO_REGION: "no region", NO_COUNTRY: "no country"}
 _NONE = LatestChange.NONE_REPORTED.value
 _CHECK = headed(
     "text number number number number bar", "Region", "Numbers", "Yes", "No", "Unknown", "Share yes"
@@ -54,9 +55,10 @@ def _table(endpoint: Endpoint, regions: Mapping[str, Mapping[str, int]], title: 
     counts = {region: _counts(endpoint, values) for region, values in regions.items()}
     ordered = sorted(counts, key=lambda region: (-sum(counts[region]), region))
     shown, others = parted(ordered, MOST_REGIONS)
-    listed = {region_name(region): counts[region] for region in shown}
+    listed = {_NO_CODE.get(region, region): counts[region] for region in shown}
     if others:
         listed[counted(len(others), "other")] = _added([counts[region] for region in others])
+    # Bars are drawn against the longest: where all shares are small, they still differ.
     most = max((_positive_share(each) for each in listed.values()), default=0.0)
     total = _row("All", _added(list(counts.values())), most)
     rows = [total, *(_row(name, each, most) for name, each in listed.items())]

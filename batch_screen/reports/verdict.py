@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from batch_screen.masking import safe_line
 from batch_screen.model import Endpoint
-from batch_screen.reports.words import RECENT_DAYS, counted, duration, share, window
+from batch_screen.reports.words import RECENT_DAYS, Figure, counted, duration, share, window
 from batch_screen.runs.layout import ERRORS, Layout
 from batch_screen.tables.breakdown import Breakdown, Signs
 from batch_screen.tables.errors import ErrorSummary, summarise_errors
@@ -43,13 +43,6 @@ class Sign(NamedTuple):
     is_positive: bool = True
 
 
-class Figure(NamedTuple):
-    """A headline figure and its label."""
-
-    value: str
-    label: str
-
-
 class RunVerdict(NamedTuple):
     """``tone`` is the style's name for it; ``steps`` say what to do or to know next."""
 
@@ -62,22 +55,31 @@ class RunVerdict(NamedTuple):
 
 def verdict_of(material: Material) -> RunVerdict:
     """The verdict on a run: tone, sentence, next steps, signs and figures."""
-    summary, signs = material.summary, material.breakdown and material.breakdown.signs
-    is_poor = summary.has_too_many_failures or _crossed(summary)
-    tone = STOPPED if summary.is_stopped else POOR if is_poor else GOOD
-    listed = list(_listed(signs)) if signs else []
-    steps = list(_steps(summary))
-    return RunVerdict(tone, _sentence(material), steps, listed, list(_figures(material)))
-
-
-def _sentence(material: Material) -> str:
     summary, breakdown = material.summary, material.breakdown
+    is_poor = summary.has_too_many_failures or _crossed(summary)
+    return RunVerdict(
+        tone=STOPPED if summary.is_stopped else POOR if is_poor else GOOD,
+        sentence=_sentence(summary, breakdown),
+        steps=list(_steps(summary)),
+        signs=_listed(breakdown.signs) if breakdown else [],
+        figures=list(_figures(summary, breakdown)),
+    )
+
+
+def _sentence(summary: Summary, breakdown: Breakdown | None) -> str:
     if breakdown is None:
         return (
             f"Stopped: {summary.lookups:,} of {summary.lookups + summary.left:,} lookups have an "
             "outcome, the others are still to be asked"
         )
-    found = _found(breakdown.numbers, breakdown.signs)
+    numbers, signs = counted(breakdown.numbers, "number"), breakdown.signs.numbers
+    if not breakdown.numbers:
+        found = "no row held a number that could be asked about"
+    elif not signs:
+        found = f"none of {numbers} shows a sign of a change or of forwarding"
+    else:
+        verb = "deserves" if signs == 1 else "deserve"
+        found = f"{signs:,} of {numbers} {verb} a look"
     if summary.has_too_many_failures:
         return f"Complete, but {share(summary.failure_share, 1)} of the lookups failed; {found}"
     if crossed := _crossed(summary):
@@ -88,15 +90,6 @@ def _sentence(material: Material) -> str:
 
 def _crossed(summary: Summary) -> int:
     return sum(each.crossed for each in summary.thresholds)
-
-
-def _found(numbers: int, signs: Signs) -> str:
-    if not numbers:
-        return "no row held a number that could be asked about"
-    if not signs.numbers:
-        return f"none of {counted(numbers, 'number')} shows a sign of a change or of forwarding"
-    verb = "deserves" if signs.numbers == 1 else "deserve"
-    return f"{signs.numbers:,} of {counted(numbers, 'number')} {verb} a look"
 
 
 def _steps(summary: Summary) -> Iterator[str]:
@@ -125,47 +118,51 @@ def _steps(summary: Summary) -> Iterator[str]:
         yield "The answers are the sandbox's: invented, for trying things out."
 
 
-def _listed(signs: Signs) -> Iterator[Sign]:
-    rows = (
-        (signs.sim_and_device, "SIM and device changed lately", "the strongest sign of a takeover"),
-        (
+def _listed(signs: Signs) -> list[Sign]:
+    """Signs that there are, the strongest first; what is unknown comes last, never left out."""
+    listed = (
+        Sign(
+            signs.sim_and_device,
+            "SIM and device changed lately",
+            "the strongest sign of a takeover",
+        ),
+        Sign(
             signs.forwarded,
             "calls forwarded, no recent change seen",
             "codes and call-backs may reach someone else; as of the moment of asking",
         ),
-        (
+        Sign(
             signs.sim_only,
             "SIM alone changed lately",
             "look before trusting a text message; a move to an eSIM looks the same",
         ),
-        (signs.device_only, "device alone changed lately", "a weak sign: people buy telephones"),
-    )
-    for numbers, what, why in rows:
-        if numbers:
-            yield Sign(numbers, what, why)
-    yield from _unknown(signs)
-
-
-def _unknown(signs: Signs) -> Iterator[Sign]:
-    if signs.unanswered:
-        why = "no sign, but a lookup failed: neither pass nor fail, never to be taken as safe"
-        yield Sign(signs.unanswered, "unknown, no answer", why, is_positive=False)
-    if answered := signs.unknown - signs.unanswered:
-        why = (
+        Sign(
+            signs.device_only,
+            "device alone changed lately",
+            "a weak sign: people buy telephones",
+        ),
+        Sign(
+            signs.unanswered,
+            "unknown, no answer",
+            "no sign, but a lookup failed: neither pass nor fail, never to be taken as safe",
+            is_positive=False,
+        ),
+        Sign(
+            signs.unknown - signs.unanswered,
+            "unknown, not ruled out",
             f"no sign, but no date either that rules out the last {RECENT_DAYS} days; a check "
-            "speaks of its window alone"
-        )
-        yield Sign(answered, "unknown, not ruled out", why, is_positive=False)
+            "speaks of its window alone",
+            is_positive=False,
+        ),
+    )
+    return [sign for sign in listed if sign.numbers]
 
 
-def _figures(material: Material) -> Iterator[Figure]:
-    summary, breakdown = material.summary, material.breakdown
+def _figures(summary: Summary, breakdown: Breakdown | None) -> Iterator[Figure]:
     yield Figure(f"{summary.rows.unique_numbers:,}", "numbers asked about")
     if breakdown is not None:
-        signs = breakdown.signs
-        yield Figure(
-            f"{signs.numbers:,}", f"deserve a look ({share(signs.numbers, breakdown.numbers)})"
-        )
+        found = breakdown.signs.numbers
+        yield Figure(f"{found:,}", f"deserve a look ({share(found, breakdown.numbers)})")
     yield Figure(share(summary.failed, summary.lookups), "of the lookups failed")
     seconds = sum(start.asking_seconds for start in summary.starts)
     yield Figure(duration(seconds), "of asking")

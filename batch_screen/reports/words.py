@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from batch_screen.model import Endpoint, LatestChange
-from batch_screen.numbers.rules import NO_COUNTRY
-from batch_screen.tables.breakdown import FUTURE, NO_REGION, UNKNOWN
+from batch_screen.tables.breakdown import FUTURE, UNKNOWN
 from batch_screen.tables.results import RECENT_HOURS
 
 _TITLES = {
@@ -18,7 +16,7 @@ _TITLES = {
     Endpoint.DEVICE_SWAP_DATE: "Latest device change",
     Endpoint.CALL_FORWARDING_CHECK: "Calls forwarded unconditionally",
 }
-_AGES = {
+AGE_WORDS = {
     "<4h": "under 4 hours",
     "<12h": "4 to 12 hours",
     "<1d": "12 to 24 hours",
@@ -38,6 +36,7 @@ _AGES = {
     FUTURE: "dated in the future",
     UNKNOWN: "unknown",
 }
+"""An age band, or what replaces it, in words."""
 RECENT_DAYS = RECENT_HOURS // 24
 _SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
@@ -61,25 +60,8 @@ def window(settings: Mapping[str, object]) -> str:
     minutes = settings.get("screening.max_age_minutes")
     if not isinstance(minutes, int):
         return ""
-    return (
-        f"in the last {minutes // 60} hours"
-        if minutes % 60 == 0
-        else f"in the last {minutes} minutes"
-    )
-
-
-def age_words(value: str) -> str:
-    """An age band, or what replaces it, in words.
-
-    >>> age_words("<2d"), age_words("none_reported")
-    ('1 day', 'none reported')
-    """
-    return _AGES[value]
-
-
-def region_name(region: str) -> str:
-    """The region's code, or words where there is none."""
-    return {NO_REGION: "no region", NO_COUNTRY: "no country"}.get(region, region)
+    hours, rest = divmod(minutes, 60)
+    return f"in the last {minutes} minutes" if rest else f"in the last {hours} hours"
 
 
 def share(part: float, whole: float) -> str:
@@ -122,18 +104,20 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def moment(at: datetime) -> str:
-    """A timestamp to the second, in UTC."""
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def counted(count: int, one: str, many: str = "") -> str:
+def counted(count: int, one: str) -> str:
     """A count with its noun, singular or plural.
 
-    >>> counted(1, "number"), counted(2_105, "number"), counted(0, "has", "have")
-    ('1 number', '2,105 numbers', '0 have')
+    >>> counted(1, "number"), counted(2_105, "number")
+    ('1 number', '2,105 numbers')
     """
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {one if count == 1 else one + 's'}"
+
+
+class Figure(NamedTuple):
+    """A figure and its label."""
+
+    value: str
+    label: str
 
 
 MOST_ROWS = 40

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batch_screen.model import Pace, Session
 from batch_screen.reports.charts import NARROW, WIDE, ages_chart, pace_chart
 from batch_screen.reports.page import pace_svg, page, templates
-from batch_screen.reports.words import age_words
+from batch_screen.reports.words import AGE_WORDS
 from batch_screen.tables.breakdown import FUTURE
 from batch_screen.tables.results import NAMES
 
@@ -158,7 +158,7 @@ def test_every_band_has_its_name_and_its_count_beside_its_bar() -> None:
     svg = drawn_of_ages(COUNTS)
     said = words_of_ages(svg)
     assert said[:4] == ["less than 7 days", "1 · 1.0 %", "under 4 hours", "1 · 1.0 %"]
-    assert {age_words(name) for name in NAMES} <= set(said)
+    assert {AGE_WORDS[name] for name in NAMES} <= set(said)
     assert said[-4:] == ["none reported", "40 · 40.0 %", "unknown", "9 · 9.0 %"]
     assert "dated in the future" not in said
     bars = svg.all("rect")

@@ -37,7 +37,7 @@ def test_sums_add_up() -> None:
 
 
 def test_nothing_skipped_is_said_too() -> None:
-    assert [term.name for term in sums_of(summary())[2].parts][-1] == "skipped"
+    assert [term.label for term in sums_of(summary())[2].parts][-1] == "skipped"
     skipped = summary(endpoints={"sim-swap/check": lookups(success=2, skipped=3)})
     assert [term.value for term in sums_of(skipped)[2].parts] == ["2", "3"]
 
