@@ -117,15 +117,16 @@ def _is_bare_national() -> pl.Expr:
 
 
 def _claims(regions_with_zero: list[str]) -> dict[Damage, pl.Expr]:
+    """For each kind whether a row has it; null where its cell, rule or reason is null."""
     raw, rule, reason = pl.col("raw"), pl.col("rule"), pl.col("reject_reason")
     undone, decimal = Modifier.EXCEL_UNDONE.value, Modifier.FLOAT_COLUMN.value
     return {
         Damage.SCIENTIFIC_NOTATION: reason == RejectReason.SCIENTIFIC_NOTATION.value,
-        Damage.DECIMAL: (reason == RejectReason.FLOAT_ARTEFACT.value).fill_null(value=False)
-        | rule.str.contains(decimal, literal=True).fill_null(value=False),
+        Damage.DECIMAL: (reason == RejectReason.FLOAT_ARTEFACT.value)
+        | rule.str.contains(decimal, literal=True),
         Damage.LOST_ZERO: _is_bare_national() & pl.col("region").is_in(regions_with_zero),
-        Damage.SPREADSHEET_MARK: raw.str.contains(_MARKED).fill_null(value=False)
-        | rule.str.contains(undone, literal=True).fill_null(value=False),
+        Damage.SPREADSHEET_MARK: raw.str.contains(_MARKED)
+        | rule.str.contains(undone, literal=True),
         Damage.SEVERAL_NUMBERS: reason == RejectReason.MULTIPLE_NUMBERS.value,
         Damage.MISREAD_TEXT: raw.str.contains(_MISREAD),
         Damage.SHIFTED_ROW: pl.col("ragged"),

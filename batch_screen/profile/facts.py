@@ -5,7 +5,7 @@ Every text in it was masked where it was made; docs/reference/check-json.md expl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
@@ -139,9 +139,3 @@ def tallied(counts: Mapping[str, int], total: int) -> list[Frequency]:
 def share_of(part: int, whole: int) -> float:
     """The part's share, 0 to 1; of nothing it is 0."""
     return round(part / whole, 4) if whole else 0.0
-
-
-def added(counts: dict[str, int], more: Iterable[tuple[str, int]]) -> None:
-    """Adds to the counts, in place."""
-    for name, count in more:
-        counts[name] = counts.get(name, 0) + count

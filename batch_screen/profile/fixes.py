@@ -22,49 +22,24 @@ def fixes(
 
     ``undecided`` counts the rejected rows whose reading hangs on the region.
     """
-    own = [*_regions(files, advice, undecided), *_export(files, damage)]
-    # A region that is found answers the question for one.
-    is_found = any(file.likely_region_column for file in files) or (advice and advice.region)
-    answered = {RejectReason.NO_REGION.value} if is_found else set()
-    remedies = [Fix(r.rows, r.remedy) for r in rejects if r.remedy and r.reason not in answered]
-    return sorted((*own, *remedies), key=lambda fix: -fix.rows)
-
-
-def _regions(files: Sequence[FileFacts], advice: RegionAdvice | None, undecided: int) -> list[Fix]:
-    found = []
-    column = next((f.likely_region_column for f in files if f.likely_region_column), "")
+    own = []
+    column = next((file.likely_region_column for file in files if file.likely_region_column), "")
     if column:
-        found.append(
-            Fix(
-                undecided,
-                f"Add --region-column {shlex.quote(column)}: its cells look like the regions of "
-                "the numbers.",
-            )
-        )
+        option = f"--region-column {shlex.quote(column)}"
+        add = f"Add {option}: its cells look like the regions of the numbers."
+        own.append(Fix(undecided, add))
     if advice and advice.region:
         saved = min(advice.rows, round(advice.rows * advice.accepted / advice.sampled))
-        found.append(
-            Fix(
-                saved,
-                f"Use --default-region {advice.region}: {advice.accepted} of {advice.sampled} "
-                "different numbers without a country code are valid there.",
-            )
-        )
-    return found
-
-
-def _export(files: Sequence[FileFacts], damage: Damaged) -> list[Fix]:
-    """Advice on the export as a whole; the rows it saves count under their reasons."""
-    counts = {kind.name: kind.count for kind in damage.kinds}
-    found = []
-    if counts.get(Damage.LOST_ZERO) or damage.stored_as != ColumnKind.TEXT:
-        found.append(Fix(0, "Export the column as text, so that + and leading zeros stay."))
-    if counts.get(Damage.MISREAD_TEXT) or any(file.is_misread for file in files):
-        found.append(
-            Fix(
-                0,
-                "Export the list as UTF-8, or name its encoding with --encoding: letters were "
-                "misread.",
-            )
-        )
-    return found
+        valid = f"{advice.accepted} of {advice.sampled} different numbers without a country code"
+        own.append(Fix(saved, f"Use --default-region {advice.region}: {valid} are valid there."))
+    # A region that is found answers the question for one.
+    answered = RejectReason.NO_REGION.value if own else ""
+    # Advice on the export as a whole: the rows it saves count under their reasons.
+    kinds = {kind.name for kind in damage.kinds}
+    if Damage.LOST_ZERO in kinds or damage.stored_as != ColumnKind.TEXT:
+        own.append(Fix(0, "Export the column as text, so that + and leading zeros stay."))
+    if Damage.MISREAD_TEXT in kinds or any(file.is_misread for file in files):
+        remedy = "Export the list as UTF-8, or name its encoding with --encoding"
+        own.append(Fix(0, f"{remedy}: letters were misread."))
+    remedies = [Fix(r.rows, r.remedy) for r in rejects if r.remedy and r.reason != answered]
+    return sorted((*own, *remedies), key=lambda fix: -fix.rows)

@@ -8,6 +8,7 @@ list's own international numbers are from there.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from batch_screen.model import ColumnKind
 from batch_screen.numbers.frame import normalise_frame
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.rules import NO_COUNTRY, RejectReason, Rule
-from batch_screen.profile.facts import RegionAdvice, added
+from batch_screen.profile.facts import RegionAdvice
 
 SAMPLED = 200
 ENOUGH = 20
@@ -83,7 +84,7 @@ class Undecided:
 
     def __init__(self) -> None:
         self.rejected = 0
-        self.seen: dict[str, int] = {}
+        self.seen: Counter[str] = Counter()
         """Regions of the list's international numbers, by rows."""
         self._sample = pl.DataFrame(schema={"raw": pl.String, "order": pl.UInt64})
 
@@ -91,7 +92,7 @@ class Undecided:
         """Looks at a judged batch."""
         rule = pl.col("rule").str.split("+").list.first()
         known = batch.filter(rule.is_in([r.value for r in _INTERNATIONAL]))
-        added(self.seen, known.drop_nulls("region")["region"].value_counts().iter_rows())
+        self.seen.update(dict(known["region"].drop_nulls().value_counts().iter_rows()))
         open_reasons = [reason.value for reason in _HANGS_ON_REGION]
         hanging = batch.filter(
             (pl.col("raw_region").str.strip_chars() == "").fill_null(value=True),
@@ -122,9 +123,8 @@ def read_in(
     regions: Sequence[str], cells: Sequence[str], numbers: Numbers, kind: ColumnKind
 ) -> RegionReadings:
     """Parses the cells in each region, by the strictness of the settings or a higher one."""
-    frame = pl.DataFrame(
-        {"raw": cells, "raw_region": [None] * len(cells)},
-        schema={"raw": pl.String, "raw_region": pl.String},
+    frame = pl.DataFrame({"raw": cells}, schema={"raw": pl.String}).with_columns(
+        raw_region=pl.lit(None, pl.String)
     )
     # Where all that is possible is good enough, anything fits anywhere.
     is_lax = numbers.strictness is Strictness.POSSIBLE

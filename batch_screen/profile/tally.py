@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import polars as pl
@@ -9,11 +10,9 @@ import polars as pl
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.profile.damage import DamageTally
-from batch_screen.profile.facts import NumberFacts, added, tallied
+from batch_screen.profile.facts import NumberFacts, tallied
 from batch_screen.profile.regions import Undecided
 from batch_screen.schema import KEPT_PREFIX
-
-_UNKNOWN = "unknown"
 
 
 class ListTally:
@@ -22,9 +21,9 @@ class ListTally:
     def __init__(self, normaliser: Normaliser, stored_as: ColumnKind) -> None:
         self.damage = DamageTally(normaliser, stored_as)
         self.undecided = Undecided()
-        self.rows: dict[str, int] = {}
-        self.accepted: dict[str, int] = {}
-        self.rules: dict[str, int] = {}
+        self.rows: Counter[str] = Counter()
+        self.accepted: Counter[str] = Counter()
+        self.rules: Counter[str] = Counter()
 
     def counted(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Counts a batch and returns it without its kept columns."""
@@ -33,24 +32,26 @@ class ListTally:
         by_file = batch.group_by("source_file").agg(
             rows=pl.len(), accepted=pl.col("reject_reason").is_null().sum()
         )
-        added(self.rows, by_file.select("source_file", "rows").iter_rows())
-        added(self.accepted, by_file.select("source_file", "accepted").iter_rows())
+        for file, rows, accepted in by_file.iter_rows():
+            self.rows[file] += rows
+            self.accepted[file] += accepted
         for rule, rows in batch["rule"].drop_nulls().value_counts().iter_rows():
-            added(self.rules, ((part, rows) for part in rule.split("+")))
+            for part in rule.split("+"):
+                self.rules[part] += rows
         return batch.select(pl.exclude(f"^{KEPT_PREFIX}.*$"))
 
 
 def count_numbers(shards: Iterable[pl.DataFrame]) -> NumberFacts:
     """The unique numbers in the accepted rows; a number lies in one shard only."""
-    regions: dict[str, int] = {}
-    types: dict[str, int] = {}
+    regions: Counter[str] = Counter()
+    types: Counter[str] = Counter()
     rows = unique = repeated = most = 0
     for shard in shards:
         numbers = shard.group_by("e164").agg(
-            pl.col("region", "number_type").first().fill_null(_UNKNOWN), rows=pl.len()
+            pl.col("region", "number_type").first().fill_null("unknown"), rows=pl.len()
         )
-        added(regions, numbers["region"].value_counts().iter_rows())
-        added(types, numbers["number_type"].value_counts().iter_rows())
+        regions.update(dict(numbers["region"].value_counts().iter_rows()))
+        types.update(dict(numbers["number_type"].value_counts().iter_rows()))
         rows += shard.height
         unique += numbers.height
         repeated += numbers.filter(pl.col("rows") > 1).height
