@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from time import monotonic
 from types import FrameType
 from typing import Any
@@ -24,7 +25,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, exit_code_of
 from batch_screen.masking import safe_line
 from batch_screen.notify.announce import announce_begin, announce_end, check_destinations
-from batch_screen.notify.closing import Closing, StageTimes, document, now
+from batch_screen.notify.closing import Closing, StageTimes, document
 from batch_screen.runs.events import CancelToken, RunEvents
 from batch_screen.tables.summary import Ending
 
@@ -80,7 +81,7 @@ class SessionConsole:
     def __init__(self, settings: Settings, *, as_json: bool) -> None:
         self._settings = settings
         self._as_json = as_json
-        self._started_at = now()
+        self._started_at = datetime.now(UTC)
         self._run_id = ""
         self.run_date = ""
         self.stages = StageTimes()
@@ -133,7 +134,7 @@ class SessionConsole:
         done = summary.exit_code if summary else 0
         return Closing(
             started_at=self._started_at,
-            ended_at=now(),
+            ended_at=datetime.now(UTC),
             exit_code=exit_code_of(error) if error else done,
             stage_seconds=self.stages.seconds,
             run_id=self._run_id,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from uuid import uuid4
 
 from batch_screen.api.client import Client
@@ -32,21 +31,19 @@ _REMEDIES = {
 
 def canary_findings(settings: Settings, key: str, number: str) -> list[Finding]:
     """What each endpoint says about the number, which is an E.164; one after the other."""
-    return asyncio.run(_findings(settings, key, number, settings.screening.endpoints))
-
-
-async def _findings(
-    settings: Settings, key: str, number: str, endpoints: Sequence[Endpoint]
-) -> list[Finding]:
     window = settings.screening.max_age_minutes
     found = []
-    try:
+
+    async def ask() -> None:
         async with Client(settings.api, key, max_connections=1) as client:
-            for endpoint in endpoints:
+            for endpoint in settings.screening.endpoints:
                 lookup = Lookup(number, endpoint, window if endpoint.takes_max_age else None)
                 began = time.monotonic()
                 answer = await client.ask(lookup, str(uuid4()))
                 found.append(_finding(endpoint, answer, time.monotonic() - began))
+
+    try:
+        asyncio.run(ask())
     except BatchScreenError as error:
         found.append(of_error("canary", error))
     return found

@@ -64,11 +64,11 @@ class _Place(NamedTuple):
 
 def connection_findings(api: Api) -> list[Finding]:
     """One finding for each of ``STEPS`` that there is; those behind a failure are not checked."""
-    return asyncio.run(_findings(api))
 
+    async def walk() -> list[Finding]:
+        return [finding async for finding in _way(api)]
 
-async def _findings(api: Api) -> list[Finding]:
-    found = [finding async for finding in _way(api)]
+    found = asyncio.run(walk())
     if found[-1].health is Health.FAILED:
         seen = {finding.name for finding in found} | (set() if proxy_of(api) else {"proxy"})
         why = f"the way to the server ends before, at {found[-1].name}"

@@ -22,7 +22,6 @@ _BESIDE = 64
 _BYTES_A_ROW, _BYTES_A_LOOKUP = 120, 250
 """On disk in plan, state and outputs; more than was measured, for columns are kept."""
 _BYTES_OF_JOURNALS = 1 << 28
-_LITTLE = 1 << 30
 _GIB = 1 << 30
 
 
@@ -55,33 +54,21 @@ def key_findings(settings: Settings, environment: Mapping[str, str]) -> Iterator
 def _key_file(name: str, file: Path, found: os.stat_result) -> Finding:
     """Who else could read the key in this file, which this user has just read."""
     mode = found.st_mode & 0o777
-    if _is_lent_by_root(found):
-        return well(
-            "key", f"found in {name}, mode {mode:04o}: root's file, which this user may read"
-        )
+    # Only root could change it, and it is read by way of its group or an ACL: a Kubernetes secret
+    # with fsGroup, a systemd credential. There, chmod is not ours.
+    if found.st_uid == 0 != os.geteuid() and not mode & _GROUP_WRITES_OR_OTHERS:
+        seen = f"found in {name}, mode {mode:04o}: root's file, which this user may read"
+        return well("key", seen)
     if mode & _OTHERS:
         seen = f"found in {name}, whose mode {mode:04o} lets other users in"
-        return warning("key", seen, _closing(file))
+        remedy = f"chmod 600 {file}"
+        if os.statvfs(file).f_flag & os.ST_RDONLY:  # only mounted: nothing can be changed here
+            remedy = "mount it with mode 0440 (Kubernetes: defaultMode of the secret's volume)"
+        return warning("key", seen, remedy)
     if found.st_uid not in (os.geteuid(), 0):
         seen = f"found in {name}, which belongs to another user"
         return warning("key", seen, f"make it your own: chown {os.geteuid()} {file}")
     return well("key", f"found in {name}, mode {mode:04o}")
-
-
-def _is_lent_by_root(found: os.stat_result) -> bool:
-    """Whether only root could change the file, and it is read by way of its group or an ACL.
-
-    So are a Kubernetes secret with ``fsGroup`` and a systemd credential; chmod is not ours there.
-    """
-    is_roots = found.st_uid == 0 != os.geteuid()
-    return is_roots and not found.st_mode & _GROUP_WRITES_OR_OTHERS
-
-
-def _closing(file: Path) -> str:
-    """How to close the key's file to others; nothing can be changed where it is only mounted."""
-    if os.statvfs(file).f_flag & os.ST_RDONLY:
-        return "mount it with mode 0440 (Kubernetes: defaultMode of the secret's volume)"
-    return f"chmod 600 {file}"
 
 
 def open_files(settings: Settings) -> Finding:
@@ -152,7 +139,7 @@ def needed_bytes(rows: int, endpoints: int) -> int:
 def _disk(name: str, free: int, needed: int | None) -> Finding:
     seen = f"{free / _GIB:,.1f} GiB free"
     if needed is None:
-        if free < _LITTLE:
+        if free < _GIB:
             return warning(name, seen, "free space, or name INPUT to compare with what it needs")
         return well(name, f"{seen}; name INPUT to compare with what it needs")
     seen += f", about {needed / _GIB:,.1f} GiB needed"

@@ -25,12 +25,12 @@ def check_destinations(settings: Settings) -> None:
 
 def announce_begin(settings: Settings) -> list[str]:
     """Makes the call that a start begins; returns warnings."""
-    caller = _caller(settings)
-    return _tried("the start call", caller.begun)
+    return _tried("the start call", Caller(settings.pings, settings.api.ca_file).begun)
 
 
 def announce_end(settings: Settings, closing: Closing) -> list[str]:
     """Writes both files and makes the last calls; returns warnings: none may change the end."""
+    caller = Caller(settings.pings, settings.api.ca_file)
 
     def write_summary_file() -> None:
         if settings.output.summary_file:
@@ -45,12 +45,8 @@ def announce_end(settings: Settings, closing: Closing) -> list[str]:
     return [
         *_tried("the summary file", write_summary_file),
         *_tried("the metrics file", write_metrics_file),
-        *_tried("the last calls", lambda: _caller(settings).ended(closing)),
+        *_tried("the last calls", lambda: caller.ended(closing)),
     ]
-
-
-def _caller(settings: Settings) -> Caller:
-    return Caller(settings.pings, settings.api.ca_file)
 
 
 def _tried(what: str, announce: Callable[[], list[str] | None]) -> list[str]:

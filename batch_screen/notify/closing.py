@@ -6,7 +6,7 @@ The document is for a file, stdout and a webhook.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -88,35 +88,34 @@ class Closing(msgspec.Struct, frozen=True):
 
 def document(closing: Closing) -> bytes:
     """The summary and the files, or what is known without a summary, as masked JSON."""
-    return msgspec.json.format(msgspec.json.encode(_masked(_content(closing)))) + b"\n"
-
-
-def _content(closing: Closing) -> dict[str, Any]:
-    start = {
+    end: dict[str, Any] = {
         "ended_at": closing.ended_at,
         "stage_seconds": {name: round(took, 3) for name, took in closing.stage_seconds.items()},
     }
     if closing.summary and closing.layout:
-        figures = msgspec.to_builtins(closing.summary)
-        return {**figures, "exit_code": closing.exit_code, **start, **_files(closing.layout)}
-    return {
-        "run_id": closing.run_id,
-        "run_date": closing.run_date,
-        "version": __version__,
-        "status": FAILED,
-        "stopped": msgspec.to_builtins(closing.stopped),
-        "exit_code": closing.exit_code,
-        "started_at": closing.started_at,
-        **start,
-    }
-
-
-def _files(layout: Layout) -> dict[str, Any]:
-    """The run's files that exist, by their paths below the output folder."""
-    reports = [path for path in (*layout.reports, layout.manifest, layout.marker) if path.exists()]
-    paths = [*(path for table in DATA_FOLDERS for path in layout.parts(table)), *reports]
-    folder = str(Path(layout.folder).absolute())
-    return {"folder": folder, "files": [str(path.relative_to(layout.folder)) for path in paths]}
+        layout, root = closing.layout, Path(closing.layout.folder)
+        reports = (*layout.reports, layout.manifest, layout.marker)
+        paths = [path for table in DATA_FOLDERS for path in layout.parts(table)]
+        paths += [path for path in reports if path.exists()]
+        content = {
+            **msgspec.to_builtins(closing.summary),
+            "exit_code": closing.exit_code,
+            **end,
+            "folder": str(root.absolute()),
+            "files": [str(path.relative_to(root)) for path in paths],
+        }
+    else:
+        content = {
+            "run_id": closing.run_id,
+            "run_date": closing.run_date,
+            "version": __version__,
+            "status": FAILED,
+            "stopped": msgspec.to_builtins(closing.stopped),
+            "exit_code": closing.exit_code,
+            "started_at": closing.started_at,
+            **end,
+        }
+    return msgspec.json.format(msgspec.json.encode(_masked(content))) + b"\n"
 
 
 def _masked(value: Any) -> Any:
@@ -128,7 +127,3 @@ def _masked(value: Any) -> Any:
     if isinstance(value, list):
         return [_masked(each) for each in value]
     return value
-
-
-def now() -> datetime:
-    return datetime.now(UTC)

@@ -39,7 +39,7 @@ class Caller:
         webhook = self._pings.webhook_url.get_secret_value()
         return [
             *self._ping(which, url.get_secret_value(), words),
-            *(self._call("webhook", webhook, Method.POST, document(closing), _JSON)),
+            *self._call("webhook", webhook, Method.POST, document(closing), _JSON),
         ]
 
     def _ping(self, which: str, url: str, words: str) -> list[str]:
@@ -53,23 +53,20 @@ class Caller:
         failed = ["no answer in time"]
 
         def call() -> None:
-            failed[:] = self._answer(url, method, body, kind)
+            try:
+                status = self._status(url, method, body, kind)
+            except HTTPException as error:
+                failed[:] = [type(error).__name__]
+            except (OSError, ValueError) as error:
+                failed[:] = [getattr(error, "strerror", None) or type(error).__name__]
+            else:
+                failed[:] = [] if 200 <= status < 300 else [f"it answered with status {status}"]
 
         thread = threading.Thread(target=call, name=f"ping {which}", daemon=True)
         thread.start()
         thread.join(self._pings.timeout_seconds)
-        host = urlsplit(url).hostname
+        host = urlsplit(url).hostname  # alone: path and query are the caller's secret
         return [f"the {which} call to {host} failed: {why}; the run goes on" for why in failed]
-
-    def _answer(self, url: str, method: Method, body: bytes, kind: str) -> list[str]:
-        """Why the call failed; empty if it did not."""
-        try:
-            status = self._status(url, method, body, kind)
-        except HTTPException as error:
-            return [type(error).__name__]
-        except (OSError, ValueError) as error:
-            return [getattr(error, "strerror", None) or type(error).__name__]
-        return [] if 200 <= status < 300 else [f"it answered with status {status}"]
 
     def _status(self, url: str, method: Method, body: bytes, kind: str) -> int:
         parts = urlsplit(url)
