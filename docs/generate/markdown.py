@@ -13,8 +13,11 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     |---|---|
     | \| | a bar |
     """
-    lines = [heads, *rows]
-    drawn = [f"| {' | '.join(map(_cell, line))} |" for line in lines]
+    cells = [
+        [str(value).replace("|", "\\|").replace("\n", " ") for value in line]
+        for line in (heads, *rows)
+    ]
+    drawn = [f"| {' | '.join(line)} |" for line in cells]
     return "\n".join([drawn[0], f"|{'---|' * len(heads)}", *drawn[1:]])
 
 
@@ -36,7 +39,3 @@ def page(title: str, *parts: str) -> str:
     """A whole page: what wrote it, its title, and its parts with an empty line between them."""
     note = "<!-- `make docs` writes this page from the code: change the code, not the page. -->"
     return "\n\n".join([note, f"# {title}", *(part.strip("\n") for part in parts)]) + "\n"
-
-
-def _cell(value: object) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")

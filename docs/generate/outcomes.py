@@ -20,7 +20,7 @@ from batch_screen.tables.errors import MEANING, REMEDY, RETRY_CAN_HELP
 from docs.generate.markdown import code, page, table
 
 _LOOKUP = Lookup("+12025550123", Endpoint.SIM_SWAP_CHECK, 2400)
-_QUOTA = b'{"code": "QUOTA_EXCEEDED"}'
+_AGAIN = {True: "yes", False: "no"}
 _STOPS = "the run stops, to be resumed; exit code {:d}"
 _FATES = {
     Verdict.FINAL: "final",
@@ -64,7 +64,13 @@ def outcomes_page() -> str:
     return page(
         "Outcomes, rules and reasons",
         _LOOKUPS,
-        table(("Outcome", "Means", "What to do", "Again"), map(_outcome, OutcomeKind)),
+        table(
+            ("Outcome", "Means", "What to do", "Again"),
+            [
+                (code(kind), MEANING[kind], REMEDY.get(kind, ""), _AGAIN[kind in RETRY_CAN_HELP])
+                for kind in OutcomeKind
+            ],
+        ),
         _ANSWERS,
         table(("Answer", "Outcome", "What happens"), [(n, *fate(a)) for n, a in answers()]),
         _RULES,
@@ -87,7 +93,7 @@ def answers() -> list[tuple[str, Answer]]:
         "200, cut off": (200, body[:-1]),
         "3xx, never followed": (301, b""),
         **{str(status): (status, b"") for status in (400, 401, 402, 403, 404, 408, 422, 429)},
-        "429 with the code QUOTA_EXCEEDED": (429, _QUOTA),
+        "429 with the code QUOTA_EXCEEDED": (429, b'{"code": "QUOTA_EXCEEDED"}'),
         "any other 4xx": (418, b""),
         "501": (501, b""),
         "any other 5xx": (503, b""),
@@ -121,8 +127,3 @@ def fate(answer: Answer) -> tuple[str, str]:
     error = account_error(answer)
     exit_code = Stopped.default_exit_code if error is None else error.exit_code
     return code(answer.kind), _FATES[verdict].format(int(exit_code))
-
-
-def _outcome(kind: OutcomeKind) -> tuple[str, str, str, str]:
-    again = "yes" if kind in RETRY_CAN_HELP else "no"
-    return code(kind), MEANING[kind], REMEDY.get(kind, ""), again

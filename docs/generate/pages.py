@@ -55,16 +55,14 @@ TABLES = {
 def columns_page() -> str:
     """docs/reference/columns.md."""
     heads = ("Column", "Type", "Null", "Meaning")
-    parts = [
-        f"## {title}\n\n{about}\n\n{table(heads, map(_column, columns))}"
-        for title, (about, columns) in TABLES.items()
-    ]
+    parts = []
+    for title, (about, columns) in TABLES.items():
+        rows = [
+            (code(c.name), type_of(c), "never" if c.required else "may be", c.meaning)
+            for c in columns
+        ]
+        parts.append(f"## {title}\n\n{about}\n\n{table(heads, rows)}")
     return page("Columns", _COLUMNS.format(version=schema.SCHEMA_VERSION), *parts)
-
-
-def _column(column: Column) -> tuple[str, str, str, str]:
-    null = "never" if column.required else "may be"
-    return code(column.name), type_of(column), null, column.meaning
 
 
 def type_of(column: Column) -> str:
@@ -109,7 +107,8 @@ def commands_page() -> str:
     chapters = {}
     for context in contexts():
         own, others = split(context.command.params, shared)
-        text = _fenced(_help(context, own))
+        command = copy.copy(context.command)
+        command.params = own
         names = one_of(option.opts[0] for option in others)
         more = (
             "And all [options of a list](#options-of-a-list)."
@@ -117,10 +116,20 @@ def commands_page() -> str:
             else f"And of the [options of a list](#options-of-a-list): {names}."
         )
         guides = _GUIDES.get(str(context.info_name))
-        said = [text, _filled(more) if names else "", f"See {guides}." if guides else ""]
-        chapters[context.command_path] = "\n\n".join(filter(None, said))
+        said = [_fenced(command.get_help(context))]
+        if names:
+            said.append(
+                textwrap.fill(more, _CHARACTERS, break_on_hyphens=False, break_long_words=False)
+            )
+        if guides:
+            said.append(f"See {guides}.")
+        chapters[context.command_path] = "\n\n".join(said)
+    formatter = click.HelpFormatter(width=_CHARACTERS)
+    with formatter.indentation():
+        formatter.write_dl([r for o in shared if (r := o.get_help_record(click.Context(cli)))])
     parts = [f"## {code(name)}\n\n{text}" for name, text in chapters.items()]
-    return page("Commands", _COMMANDS, *parts, f"## {_SHARED}\n\n{_fenced(_options(shared))}")
+    parts.append(f"## {_SHARED}\n\n{_fenced(formatter.getvalue())}")
+    return page("Commands", _COMMANDS, *parts)
 
 
 def contexts() -> Iterator[click.Context]:
@@ -158,25 +167,6 @@ def _key(param: click.Parameter) -> tuple[str, str]:
     return param.opts[0], getattr(param, "help", None) or ""
 
 
-def _help(context: click.Context, params: list[click.Parameter]) -> str:
-    """The command's help with these parameters alone."""
-    command = copy.copy(context.command)
-    command.params = params
-    return command.get_help(context)
-
-
-def _options(options: list[click.Option]) -> str:
-    formatter = click.HelpFormatter(width=_CHARACTERS)
-    context = click.Context(cli)
-    with formatter.indentation():
-        formatter.write_dl([r for o in options if (r := o.get_help_record(context))])
-    return formatter.getvalue()
-
-
-def _filled(text: str) -> str:
-    return textwrap.fill(text, _CHARACTERS, break_on_hyphens=False, break_long_words=False)
-
-
 def _fenced(text: str) -> str:
     return f"```text\n{text.rstrip()}\n```"
 
@@ -203,23 +193,17 @@ lookup is no error but an [outcome](outcomes.md)."""
 def exit_codes_page() -> str:
     """docs/reference/exit-codes.md, its codes in ascending order."""
     heads = ("Code", "Means", "Next", "Again", "Exception")
-    rows = [(int(c), c.meaning, c.next_step, _again(c), one_of(raised_with(c))) for c in ExitCode]
+    again = {c: "yes" if c in errors.MAY_PASS else "no" for c in ExitCode}
+    rows = [(int(c), c.meaning, c.next_step, again[c], one_of(raised_with(c))) for c in ExitCode]
     tree = "\n".join(["The exceptions, each below what it is one of:", "", *_branch()])
     return page("Exit codes", _EXIT_CODES, table(heads, rows), tree)
 
 
-def _again(exit_code: ExitCode) -> str:
-    return "yes" if exit_code in errors.MAY_PASS else "no"
-
-
 def raised_with(exit_code: ExitCode) -> list[str]:
     """The exceptions that have this code unless they are given another."""
-    found = [each for each in vars(errors).values() if _is_ours(each)]
-    return [each.__name__ for each in found if each.default_exit_code == exit_code]
-
-
-def _is_ours(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, BatchScreenError)
+    types = [each for each in vars(errors).values() if isinstance(each, type)]
+    ours = [each for each in types if issubclass(each, BatchScreenError)]
+    return [each.__name__ for each in ours if each.default_exit_code == exit_code]
 
 
 def _branch(error: type[BatchScreenError] = BatchScreenError, depth: int = 0) -> list[str]:

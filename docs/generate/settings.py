@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from batch_screen.cli.main import cli
 from batch_screen.cli.options import flags_of
 from batch_screen.config.load import KEY_FILE_VARIABLE, sections, variable_names
-from batch_screen.config.sections import Section
 from batch_screen.config.settings import Settings
 from docs.generate.markdown import code, one_of, page, table
 
@@ -50,7 +49,7 @@ _BOUNDS = {
     "exclusiveMaximum": "below",
     "maximum": "to",
 }
-_SHORT_VARIABLES = {"api.key_file": KEY_FILE_VARIABLE}
+_SHORT_VARIABLES = {"api.key_file": (KEY_FILE_VARIABLE,)}
 
 
 def settings_page() -> str:
@@ -61,23 +60,27 @@ def settings_page() -> str:
     variables = {dotted: name for name, dotted in variable_names().items()}
     parts: list[str] = []
     for section, model in sections().items():
-        parts.append(f"## [{section}]\n\n{_first_line(model)}")
-        for name, schema in _schemas(model).items():
+        parts.append(f"## [{section}]\n\n{(model.__doc__ or '').splitlines()[0]}")
+        schema = model.model_json_schema()
+        for name, each in schema["properties"].items():
             dotted = f"{section}.{name}"
+            said = written[dotted]
             facts = {
-                "Default": code(written[dotted].value) or "none",
-                "Type": schema,
+                "Default": code(said.value) or "none",
+                "Type": type_of(each, schema.get("$defs", {})),
                 "Flag": one_of(flags.get(dotted, [])) or "none",
-                "Variable": one_of([*_short(dotted), variables[dotted]]),
+                "Variable": one_of([*_SHORT_VARIABLES.get(dotted, ()), variables[dotted]]),
                 "Run identity": "yes" if dotted in identity else "no",
             }
-            parts.append(_setting(name, written[dotted], facts))
+            parts += [f"### {name}", said.comment, table(tuple(facts), [tuple(facts.values())])]
+            if said.example:
+                parts.append(f"For example {code(said.example)}.")
     return page("Settings", _HEAD, *parts)
 
 
 def flags_of_settings() -> dict[str, list[str]]:
     """Each setting's flags, asked of what turns options into settings."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, None]] = {}
     commands = [each.params for each in cli.commands.values()]
     # What reads no list of numbers sets nothing, though it may have a flag of the same name.
     options = [o for params in commands if "no_header" in {p.name for p in params} for o in params]
@@ -85,16 +88,9 @@ def flags_of_settings() -> dict[str, list[str]]:
     for option in options:
         for section, values in flags_of({**blank, option.name: True}).items():
             for setting in values:
-                known = found.setdefault(f"{section}.{setting}", [])
-                known += [option.opts[0]] if option.opts[0] not in known else []
-    return found
-
-
-def _schemas(model: type[Section]) -> dict[str, str]:
-    """Each setting's type and bounds in words."""
-    schema = model.model_json_schema()
-    kinds = schema.get("$defs", {})
-    return {name: type_of(each, kinds) for name, each in schema["properties"].items()}
+                # Several commands have the same option; a dictionary keeps it once, in order.
+                found.setdefault(f"{section}.{setting}", {})[option.opts[0]] = None
+    return {dotted: [*names] for dotted, names in found.items()}
 
 
 def type_of(schema: Mapping[str, Any], kinds: Mapping[str, Any]) -> str:
@@ -116,21 +112,6 @@ def type_of(schema: Mapping[str, Any], kinds: Mapping[str, Any]) -> str:
         )
     bounds = [f" {word} {schema[name]}" for name, word in _BOUNDS.items() if name in schema]
     return _TYPES[schema["type"]] + "".join(bounds)
-
-
-def _setting(name: str, written: Written, facts: Mapping[str, str]) -> str:
-    parts = [f"### {name}", written.comment, table(tuple(facts), [tuple(facts.values())])]
-    if written.example:
-        parts.append(f"For example {code(written.example)}.")
-    return "\n\n".join(parts)
-
-
-def _short(dotted: str) -> list[str]:
-    return [_SHORT_VARIABLES[dotted]] if dotted in _SHORT_VARIABLES else []
-
-
-def _first_line(model: type[Section]) -> str:
-    return (model.__doc__ or "").splitlines()[0]
 
 
 # config.toml as its reader sees it: what stands above each setting.
