@@ -56,6 +56,7 @@ def _finding(endpoint: Endpoint, answer: Answer, seconds: float) -> Finding:
     seen = f"{answer.kind}{reason}{status}, {1000 * seconds:,.0f} ms"
     if answer.kind is OutcomeKind.SUCCESS:
         return well(name, seen)
+    # Before the kinds: an empty account answers with forbidden or rate_limited.
     if answer.http_status == 402 or answer.code == "QUOTA_EXCEEDED":
         return failed(name, seen, "the account is empty: top it up", QuotaError.default_exit_code)
     if answer.kind is OutcomeKind.FORBIDDEN:

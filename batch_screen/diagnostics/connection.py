@@ -164,6 +164,8 @@ async def _request(api: Api, proxy: str | None, tls: ssl.SSLContext) -> AsyncIte
 
 def _failure(error: Exception, api: Api, proxy: str | None, *, is_connected: bool) -> Finding:
     server = _place(api.base_url)
+    # Behind a proxy aiohttp raises the same errors for either end: by the address they are told
+    # apart, and a time-out while connecting is the server's, for the proxy was reached before.
     is_of_server = isinstance(error, aiohttp.ConnectionTimeoutError) or (
         isinstance(error, aiohttp.ClientConnectorError) and (error.host, error.port) == server
     )

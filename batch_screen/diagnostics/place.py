@@ -121,6 +121,7 @@ def disk_findings(
     seen_devices: set[int] = set()
     for name, folder in folders.items():
         there = next(path for path in (folder, *folder.parents) if path.exists())
+        # Folders on one disk share its room: it is said once, under the first of them.
         device = there.stat().st_dev
         if device not in seen_devices:
             seen_devices.add(device)

@@ -50,7 +50,7 @@ class Caller:
         """Makes a call; the warning if it failed names the host alone."""
         if not url:
             return []
-        failed = ["no answer in time"]
+        failed = ["no answer in time"]  # unless the thread says otherwise before its time is up
 
         def call() -> None:
             try:
@@ -62,6 +62,7 @@ class Caller:
             else:
                 failed[:] = [] if 200 <= status < 300 else [f"it answered with status {status}"]
 
+        # A daemon: a call that hangs must not keep the command from ending.
         thread = threading.Thread(target=call, name=f"ping {which}", daemon=True)
         thread.start()
         thread.join(self._pings.timeout_seconds)

@@ -78,7 +78,8 @@ class DamageTally:
 
     def add(self, batch: pl.DataFrame) -> None:
         """Counts a batch."""
-        # Once for each region: are its national numbers written with a zero in front?
+        # Once for each region: are its national numbers written with a zero in front? In Italy or
+        # Spain none is lost where none was written.
         bare = batch.filter(_is_bare_national(), ~pl.col("region").is_in([*self._writes_zero]))
         for row in bare.unique("region", keep="any").iter_rows(named=True):
             raw, region, e164 = row["raw"], row["region"], row["e164"]

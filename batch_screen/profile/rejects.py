@@ -23,7 +23,7 @@ CSV_SUFFIX, PARQUET_SUFFIX = ".csv", ".parquet"
 _EXAMPLES = 3
 _AMBIGUOUS_EXAMPLES = 5
 _CELL_CHARACTERS = 40
-_LOOKED_AT = 1_000
+_LOOKED_AT = 1_000  # rows of a reason in a row group: bad cells of one export look alike
 _REMEDIES = {reason.value: remedy for reason, remedy in REMEDY.items()}
 
 
@@ -46,17 +46,17 @@ def parts(path: Path) -> Iterator[pl.DataFrame]:
 
 def rejected(counts: Mapping[str, int], rejects: Iterable[pl.DataFrame]) -> list[Rejected]:
     """Rejected rows per reason, the most frequent first, with examples."""
-    lacking = {
+    found: dict[str, dict[str, RejectedCell]] = {reason: {} for reason in counts}
+    wanted = {
         reason: _AMBIGUOUS_EXAMPLES if reason == RejectReason.AMBIGUOUS else _EXAMPLES
         for reason in counts
     }
-    found: dict[str, dict[str, RejectedCell]] = {reason: {} for reason in counts}
     for part in rejects:
-        for reason, wanted in lacking.items():
-            if len(found[reason]) < wanted:
-                _gather(part.filter(pl.col("reason") == reason), found[reason], wanted)
-        if all(len(found[reason]) >= wanted for reason, wanted in lacking.items()):
+        lacking = [reason for reason in counts if len(found[reason]) < wanted[reason]]
+        if not lacking:  # a list may have millions of rejects: the rest is not read
             break
+        for reason in lacking:
+            _gather(part.filter(pl.col("reason") == reason), found[reason], wanted[reason])
     return [
         Rejected(reason, rows, _REMEDIES.get(reason, ""), [*found[reason].values()])
         for reason, rows in counts.items()

@@ -35,6 +35,7 @@ class ListTally:
         for file, rows, accepted in by_file.iter_rows():
             self.rows[file] += rows
             self.accepted[file] += accepted
+        # A rule holds what was undone as well, behind a +: each is counted for itself.
         for rule, rows in batch["rule"].drop_nulls().value_counts().iter_rows():
             for part in rule.split("+"):
                 self.rules[part] += rows

@@ -58,6 +58,7 @@ def verdict_of(material: Material) -> RunVerdict:
     summary, breakdown = material.summary, material.breakdown
     is_poor = summary.has_too_many_failures or _crossed(summary)
     return RunVerdict(
+        # A run that was stopped is not judged: its shares are those of a part.
         tone=STOPPED if summary.is_stopped else POOR if is_poor else GOOD,
         sentence=_sentence(summary, breakdown),
         steps=list(_steps(summary)),

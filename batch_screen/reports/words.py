@@ -72,6 +72,7 @@ def share(part: float, whole: float) -> str:
     """
     if not whole:
         return "–"
+    # All and none are said only where they are exact: a rounded 0 % would read as "nothing found".
     if part in (0, whole):
         return "100 %" if part else "0 %"
     percent = 100 * part / whole

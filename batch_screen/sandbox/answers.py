@@ -118,6 +118,7 @@ def subscriber(number: str, world: World) -> Subscriber:
     known, sim, sim_age, follows, device, device_age, forwards, digits = draws(
         world.seed, "answers", number
     )
+    # One draw decides both: no number is unknown and refused.
     problem = None
     if known < shares.not_found_share:
         problem = NOT_FOUND

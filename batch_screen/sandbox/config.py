@@ -79,6 +79,7 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
         if not all(0 <= share <= 1 for share in shares):
             raise ConfigurationError("every share of the sandbox must lie between 0 and 1")
         by_endpoint = self.rate_limit_by_endpoint
+        # A record made in Python is not checked for its types, and these names come from a user.
         if strangers := sorted(by_endpoint.keys() - set(Endpoint)):
             raise ConfigurationError(
                 f"the API has no endpoint {strangers[0]!r} to limit; choose among "

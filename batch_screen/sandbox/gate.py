@@ -30,6 +30,7 @@ class Gate:
 
     def change(self, config: SandboxConfig) -> None:
         """Applies other keys and bounds; what was counted stays."""
+        # A key that is listed twice is refused: so a good one can be let expire.
         self._keys = frozenset(config.keys) - frozenset(config.expired_keys)
         self._revoke_after = config.revoke_keys_after
         self._quota = config.quota

@@ -42,21 +42,23 @@ FOREIGN_BODY = msgspec.json.encode({**_EVERY_FIELD, "phoneNumber": "+44163296096
 """A success that names another number."""
 
 _ODD_DOCUMENTS = (
-    b"\xef\xbb\xbf" + _OTHERS_BODY,
+    b"\xef\xbb\xbf" + _OTHERS_BODY,  # a byte order mark
     _OTHERS_BODY.decode().encode("utf-16"),
     _OTHERS_BODY + _OTHERS_BODY,
     _OTHERS_BODY + b"]",
     _OTHERS_BODY[:-1] + b',"deep":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
     _OTHERS_BODY[:-1] + b',"large":' + b"9" * 60_000 + b"}",
-    _OTHERS_BODY.replace(b":", b":[").replace(b",", b"],").replace(b"}", b"]}"),
-    _OTHERS_BODY.replace(b"s", b"\\u017f").replace(b"act", b"Act"),
+    _OTHERS_BODY.replace(b":", b":[")
+    .replace(b",", b"],")
+    .replace(b"}", b"]}"),  # each value in a list
+    _OTHERS_BODY.replace(b"s", b"\\u017f").replace(b"act", b"Act"),  # equal if case is ignored
 )
 _POISON = (
-    '=HYPERLINK("http://127.0.0.1/?x="&A1)',
+    '=HYPERLINK("http://127.0.0.1/?x="&A1)',  # for a spreadsheet
     "@SUM(1+1)*cmd|' /C calc'!A0",
-    "\x1b]0;owned\x07\x1b[2J\x1b[31mred",
-    "a\u202etxt.exe\u2066b\u200b\u2028c\x00d\r\ne",
-    "<script>alert(1)</script>[red]x[/red]{0}%s",
+    "\x1b]0;owned\x07\x1b[2J\x1b[31mred",  # for a terminal
+    "a\u202etxt.exe\u2066b\u200b\u2028c\x00d\r\ne",  # for a reader's eye
+    "<script>alert(1)</script>[red]x[/red]{0}%s",  # for a page, and for formats
 )
 
 

@@ -238,7 +238,7 @@ class FaultChoice:
 
     def __init__(self, seed: int, rules: Sequence[FaultRule]) -> None:
         self._seed = seed
-        self._rules = sorted(rules, key=lambda rule: rule.share < 1)  # those for every lookup first
+        self._rules = sorted(rules, key=lambda rule: rule.share < 1)  # for every lookup first
 
     def fault(self, question: Question, times_asked: int) -> Fault | None:
         """The fault that this request meets, if any; it is the ``times_asked``-th for its lookup.
@@ -255,6 +255,7 @@ class FaultChoice:
     def _meets(self, rule: FaultRule, question: Question, times_asked: int) -> bool:
         if rule.endpoint not in (None, question.endpoint):
             return False
+        # Only a rule for every lookup takes a magic number's own behaviour from it.
         if rule.share >= 1 or is_magic(question.number):
             return rule.share >= 1
         match rule.of:
@@ -264,6 +265,7 @@ class FaultChoice:
                 drawn = f"{question.endpoint} {question.number}"
             case Of.REQUESTS:
                 drawn = f"{question.endpoint} {question.number} {times_asked}"
+        # With the behaviour in it: two rules of one share meet different lookups.
         return draws(self._seed, "faults", f"{rule.fault.behaviour} {drawn}")[0] < rule.share
 
 

@@ -21,7 +21,7 @@ LOOPBACK = "127.0.0.1"
 
 _Result = TypeVar("_Result")
 
-_BACKLOG = 4096
+_BACKLOG = 4096  # with aiohttp's 128, connections of a client's first burst wait for a second SYN
 _CLOSE_SECONDS = 0.05  # those who hang on purpose would hang for ever
 
 
