@@ -310,17 +310,17 @@ class AdaptiveRate:
         if (limit := self._trials.second_look(place)) is not None:
             self._test.tolerate(0.0)
             self.hold(limit)
-        if (verdict := self._trials.verdict(place)) is None:
+        if (result := self._trials.result(place)) is None:
             return
-        if (limit := verdict.limit_per_second) is not None:
+        if (limit := result.limit_per_second) is not None:
             self.hold(limit, self._epoch.hold_seconds if self._epoch else HOLD_SECONDS)
             return
         _log.warning(
             "%s: about %.1f %% of requests are refused whatever the rate; only these wait",
             self._whose,
-            100 * verdict.share,
+            100 * result.share,
         )
-        self._test.tolerate(verdict.share)
+        self._test.tolerate(result.share)
         self._test.restart(self._sent)
         self._recent.clear()
         self._epoch = self._before_cut  # the cut before the trial was for nothing, too

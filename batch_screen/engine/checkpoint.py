@@ -46,16 +46,22 @@ _log = masked_logger(__name__)
 
 
 class _Stream:
-    """An iterator that may find more after it has found nothing, unlike a generator."""
+    """Follow-ups first, then fresh tasks; may find more after it has found nothing.
 
-    def __init__(self, more: Callable[[], Task | None]) -> None:
-        self._more = more
+    A generator would be over by then.
+    """
+
+    def __init__(self, fresh: Iterator[Task | None]) -> None:
+        self._fresh = fresh
+        self.follow_ups: deque[Task] = deque()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Task:
-        if (task := self._more()) is None:
+        # So few numbers are half done, and a resume finds what the first start found.
+        task = self.follow_ups.popleft() if self.follow_ups else next(self._fresh, None)
+        if task is None:
             raise StopIteration
         return task
 
@@ -79,8 +85,7 @@ class Checkpointer:
         self._plan = plan
         self._rules = rules
         self._following = Following(rules, clock)
-        self._follow_ups: deque[Task] = deque()
-        self._fresh = self._all_tasks()
+        self._tasks = _Stream(self._all_tasks())
         self._is_closing = False
         self._on_saved = on_saved
         self._on_failure = on_failure
@@ -118,11 +123,14 @@ class Checkpointer:
         """
         if not self._noted:
             return
+        # The write outlives this process; the disk waits for the next commit. All that was noted in
+        # one turn of the loop goes in one write, or asking would be as slow as its system calls.
         try:
             for shard, records in self._noted.items():
                 self._writer.note(shard, *records)
         except OSError as error:
             raise self._cannot_save(error) from error
+        # Only now: what could not be written is tried again, and fails again, before each request.
         self._noted.clear()
         if self._to_sync:
             self._commit.append(self._to_sync)
@@ -133,7 +141,7 @@ class Checkpointer:
 
         It outlives this process from then on; it counts once it is on disk.
         """
-        self.unsaved += isinstance(record, Outcome)
+        self.unsaved += isinstance(record, Outcome)  # a slot each, or a crash would cost more
         if not self._to_sync:
             self._loop.call_soon(self._flush_or_fail)
         self._noted[shard].append(record)
@@ -157,10 +165,7 @@ class Checkpointer:
         After it has found nothing it may find more: what waits for an outcome comes first once
         that is saved.
         """
-        return _Stream(self._next_task)
-
-    def _next_task(self) -> Task | None:
-        return self._follow_ups.popleft() if self._follow_ups else next(self._fresh, None)
+        return self._tasks
 
     def _all_tasks(self) -> Iterator[Task | None]:
         """None: more only once some of what was written is saved."""
@@ -179,6 +184,7 @@ class Checkpointer:
                 history.dropped_bytes,
                 shard,
             )
+        # Already complete where a crash came between the last outcome and the seal.
         self._missing[shard] = self._expected(shard) - len(history.finished)
         self._seal_if_complete(shard)
         if not rules.is_plain:
@@ -196,11 +202,12 @@ class Checkpointer:
             number = Number(shard, e164, past, history.outcomes.pop(e164, {}))
             if not number.outcomes and (e164, self._rules.endpoints[0]) in history.finished:
                 continue  # it has all its outcomes
+            # What something was spent on is finished, whatever the decision would be now.
             number.begun |= {e for e in self._rules.endpoints if history.has_begun((e164, e))}
             for endpoint in sorted(number.begun):
                 yield history.recall(self._following.task(number, endpoint))
             yield from self._decided(number, self._following.begin(number))
-            if self.unsaved >= _MOST_WRITTEN:
+            if self.unsaved >= _MOST_WRITTEN:  # the dispatcher is woken by what is saved
                 yield None
 
     def _decided(self, number: Number, decision: Decision) -> Iterator[Task]:
@@ -212,8 +219,8 @@ class Checkpointer:
     async def close(self) -> None:
         """Returns when everything handed over is saved and all sealing begun has ended.
 
-        Raises the first failure to save or seal, even if another error ended the run: nobody may be
-        told that answers are saved when they are not.
+        Raises the first failure to save or seal, even if another error ended the run: it must not
+        say that answers are saved when they are not.
         """
         self._is_closing = True
         self._flush_or_fail()
@@ -235,6 +242,7 @@ class Checkpointer:
             self._on_failure(error)
 
     def _in_loop(self, call: Callable[[Any], None], argument: object) -> None:
+        # The thread that waits for the disk calls back, and everything here belongs to the loop.
         self._loop.call_soon_threadsafe(call, argument)
 
     def _saved(self, entries: list[Entry]) -> None:
@@ -248,7 +256,7 @@ class Checkpointer:
         if self._following.is_waiting and not self._is_closing:
             for _, record in entries:
                 if isinstance(record, Outcome) and (found := self._following.learn(record)):
-                    self._follow_ups.extend(self._decided(*found))
+                    self._tasks.follow_ups.extend(self._decided(*found))
         self._on_saved(outcomes.total())
 
     def _failed(self, error: Exception) -> None:
@@ -273,6 +281,7 @@ class Checkpointer:
                 self._missing[shard] = _CLOSED
                 end = self._writer.close_shard
             del self._unsynced[shard]
+            # In a thread: sorting and compressing a shard takes longer than the loop may pause.
             sealing = self._loop.run_in_executor(None, end, shard)
             self._sealing.add(sealing)
             sealing.add_done_callback(self._sealed)

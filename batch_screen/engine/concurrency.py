@@ -86,6 +86,7 @@ class Concurrency:
         """
         self._in_time.append(False)
         late = self._in_time.count(False)
+        # What was sent at the old limit times out for seconds after a cut: it would cut again.
         if sent_at > self._cut_at and late >= max(_SOME, _MANY_SHARE * len(self._in_time)):
             self._cut_at = self._clock()
             self._patience = max(1.0, _CUT * min(self._patience, self._limit))
@@ -104,6 +105,7 @@ class Concurrency:
         if len(self._latencies) >= _ENOUGH_SAMPLES:
             latency = self._usual()
         needed = wanted(self._rate_per_second(), latency)
+        # Those that hang have slots of their own, so the others go on at their pace.
         limit = min(self._most, needed + self._stuck(now, _STUCK_TIMES * latency))
         is_lagging = now - self._lagged_at < _LAG_COUNTS_SECONDS
         # More requests would only wait longer for a loop that does not get round to them.

@@ -113,7 +113,7 @@ class EndpointBreaker(Guard):
             self._refusals.on_result(result)
         elif answer.http_status == _NOT_IMPLEMENTED:
             self._absent.refused(place, result.task.lookup.e164)
-        elif wait is not None:
+        elif wait is not None:  # one that asks to come later may mean its lookup alone
             self._busy.refused(place, result.task.lookup.e164)
             if self._busy_breaker.is_open or self._busy.holds(SEVERAL):
                 self._busy_breaker.fail(sent.at)
@@ -136,6 +136,7 @@ class EndpointBreaker(Guard):
 
     def _count(self, kind: OutcomeKind) -> None:
         recent, counts = self._recent, self._counts
+        # Counted by kind as they come and go: a thousand are not counted anew with each attempt.
         if len(recent) == WINDOW_ATTEMPTS:
             counts[recent.popleft()] -= 1
         recent.append(kind)
@@ -190,6 +191,7 @@ class Endpoints(Guard):
         """Asks the endpoint no more in this session, but the others. Raises if none is left."""
         if endpoint in self.given_up:
             return
+        # Before the end is raised: what is withheld there must reach the journal.
         self.given_up[endpoint] = error
         self._on_given_up(endpoint)
         if len(self.given_up) == len(self.breakers):

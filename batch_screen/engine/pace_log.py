@@ -38,7 +38,7 @@ class PaceLog:
 
     def started(self, now: float) -> None:
         """An attempt is about to be sent."""
-        if now >= self._step_ends:
+        if now >= self._step_ends:  # most attempts fall into the step of the one before
             self._go_on(now)
         self._attempts[-1] += 1
 

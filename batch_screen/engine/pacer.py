@@ -53,7 +53,7 @@ class Pacer(Guard):
         self._tests = {endpoint: ShareTest() for endpoint in Endpoint}
         self._own: dict[Endpoint, AdaptiveRate] = {}
         self._pacers = {
-            endpoint: EndpointPacer(partial(_same, rate * (1 - pacing.headroom)), clock=clock)
+            endpoint: EndpointPacer(partial(float, rate * (1 - pacing.headroom)), clock=clock)
             for endpoint, rate in pacing.rate_per_second_by_endpoint.items()
         }
         self._concurrency = Concurrency(pacing.max_concurrency, adaptive.rate, clock=clock)
@@ -141,6 +141,8 @@ class Pacer(Guard):
         if answer.kind is OutcomeKind.TIMEOUT:
             self._concurrency.timed_out(sent_at=sent_at)
         else:
+            # A server that stood still finds all that was under way at once: the next seconds owe
+            # it, or their requests would come on top.
             is_late = latency > _STOOD_STILL_SECONDS and sent_at < self._stood_still_until
             if is_late and self._concurrency.is_slow(latency):
                 self._pacer.owe()
@@ -208,6 +210,7 @@ class Pacer(Guard):
                 if is_closed:
                     adaptive.close(wait)
                 return
+        # Neither one endpoint's for sure nor spread: the next refusals will show.
         if is_too_high and (self._is_alone or self._blame.is_spread()):
             self._adaptive.slow_down(place, sent_at=sent_at)
             for each, test in self._tests.items():
@@ -240,7 +243,3 @@ class Pacer(Guard):
             endpoint,
         )
         return adaptive
-
-
-def _same(rate: float) -> float:
-    return rate

@@ -22,7 +22,7 @@ from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.recovery import Starts
 
 _USED_SHARE = 0.998
-_MADE_UP_FOR_SECONDS = 0.02
+_MADE_UP_FOR_SECONDS = 0.02  # aiolimiter's own sizes lost up to a tenth when the loop was busy
 _ADJUST_SECONDS = 0.25
 _ADJUST_SHARE = 0.01
 _SHORTEST_SECONDS = 0.001
@@ -92,9 +92,10 @@ class RatePacer:
                 continue
             await limiter.acquire()  # there is room, so this does not wait
             self._granted_at = self._clock()
-            if self._owed:
+            if self._owed:  # it takes a place in the bucket and does not start
                 self._owed -= 1
                 continue
+            # The bucket shapes, the window guarantees: no second ever holds more than the rate.
             opens_at = self._adaptive.window_opens_at(self._limiter_rate)
             if (wait := opens_at - self._granted_at) > 0:
                 await asyncio.sleep(wait)
@@ -139,6 +140,7 @@ class RatePacer:
         if rate <= 0:
             self._limiter = None
             return None
+        # Falls at once; rises at most four times a second, for a new bucket forgets its credit.
         changed = abs(rate - self._limiter_rate) > _ADJUST_SHARE * self._limiter_rate
         at_ceiling = rate == self._adaptive.ceiling() != self._limiter_rate
         is_due = now - self._adjusted_at >= _ADJUST_SECONDS or rate < self._limiter_rate

@@ -88,6 +88,7 @@ def recovered(epoch: Epoch, now: float) -> float:
 
 def next_epoch(last: Epoch | None, refusal: Refusal) -> Epoch:
     """What a refusal makes of the epoch it ends: another level, held for another while."""
+    # Refused at once after a pause: the pause was right, the level was not.
     is_strike = last is not None and refusal.at - last.resumes_at < _STRIKE_SECONDS
     was_probe = last is not None and refusal.rate > last.level
     level = max(LEAST_PER_SECOND, _level(last, refusal, is_strike, was_probe))
@@ -120,9 +121,9 @@ def _level(last: Epoch | None, refusal: Refusal, is_strike: bool, was_probe: boo
             return _DEEPEST * refusal.rate
         is_early = refusal.seen < _SAME * refusal.rate  # the window was not full before
         return min(refusal.rate, refusal.seen * (_EARLY_SEEN if is_early else 1))
-    if was_probe and not is_strike:
+    if was_probe and not is_strike:  # the probe found where it ends, maybe above the level
         return min(refusal.rate, max(refusal.seen, _DEEPEST * last.level))
-    if not is_strike:
+    if not is_strike:  # refused while held: the limit has fallen, or was a little lower
         return min(_TOO_CLOSE * last.level, max(refusal.seen, _DEEPEST * last.level))
     if last.strikes == 0:
         return min(max(refusal.seen, _DEEPEST * last.level), _FIRST_STRIKE * last.level)

@@ -80,7 +80,11 @@ class History:
                 self._answered(outcome.key)
                 self.held[outcome.key] = outcome
             case Attempt(e164, endpoint):
-                self._tried((e164, endpoint), record)
+                self._answered((e164, endpoint))
+                if record.reason not in NOT_COUNTED:
+                    is_refused = record.kind is OutcomeKind.RATE_LIMITED
+                    counts = self.refusals if is_refused else self.failed_attempts
+                    counts[e164, endpoint] += 1
             case Outcome():
                 self._finished(record)
 
@@ -93,14 +97,6 @@ class History:
             number.setdefault(outcome.endpoint, outcome)  # the first saved one is its outcome
             if len(number) == self._complete:
                 del self.outcomes[outcome.e164]
-
-    def _tried(self, key: Key, attempt: Attempt) -> None:
-        self._answered(key)
-        if attempt.reason in NOT_COUNTED:
-            return
-        refused = attempt.kind is OutcomeKind.RATE_LIMITED
-        counts = self.refusals if refused else self.failed_attempts
-        counts[key] += 1
 
     def _answered(self, key: Key) -> None:
         if self.held.pop(key, None):  # its request was answered when it was held back
@@ -131,7 +127,7 @@ def so_far(run: Run, plan: Plan, endpoints: Sequence[Endpoint]) -> SoFar:
     tally = SpendCounter()
     begun = set(shards_with_segments(run.journal))
     for shard, planned in enumerate(plan.shards):
-        if is_sealed(run.sealed, run.run_id, shard):
+        if is_sealed(run.sealed, run.run_id, shard):  # complete: counted without reading outcomes
             for endpoint in answered:
                 answered[endpoint] += planned.unique_numbers
             spent = sealed_spent(run.sealed, run.run_id, shard)

@@ -95,17 +95,18 @@ class Timetable:
         began = at.astimezone(UTC) - over
         if (began + _HOUR).astimezone(self._place).utcoffset() == local.utcoffset():
             return began + _HOUR
-        return self._change(at.astimezone(UTC).replace(microsecond=0), began + _HOUR)
+        offset = local.utcoffset()
+        return _first(
+            lambda later: later.astimezone(self._place).utcoffset() != offset,
+            low=at.astimezone(UTC).replace(microsecond=0),
+            high=began + _HOUR,
+        )
 
     def opens_at(self, at: datetime) -> datetime:
         """The first instant from that one on at which requests are permitted, local time."""
         while self.rate(at) == 0:  # ends: some hour permits something
             at = self.next_hour(at)
         return at.astimezone(self._place)
-
-    def _change(self, low: datetime, high: datetime) -> datetime:
-        offset = low.astimezone(self._place).utcoffset()
-        return _first(lambda at: at.astimezone(self._place).utcoffset() != offset, low, high)
 
     def seconds_needed(self, requests: float, at: datetime) -> float:
         """How long so many requests take from that instant on, pauses included.

@@ -71,6 +71,7 @@ class ShareTest:
     def tolerate(self, share: float) -> None:
         """So large a share is refused whatever the rate: only more than that means anything."""
         self.tolerated = share
+        # Between one and a half and four times what is refused anyway lies what may be chance.
         usual = min(max(_USUAL_SHARE, 1.5 * share), _MOST_SHARE - 0.01)
         raised = min(_MOST_SHARE, max(_TOO_HIGH_SHARE, 4 * usual))
         self._up = math.log(raised / usual)
@@ -86,6 +87,7 @@ class ShareTest:
         """The attempt of that place was refused; says whether that makes it too many."""
         if place <= self._first:
             return False
+        # Answers come in any order; places are those of sending, so a late one takes nothing back.
         passed = max(0, place - self._last - 1)
         self._last = max(self._last, place)
         self._score = max(0.0, self._score - passed * self._down) + self._up
@@ -152,6 +154,7 @@ class Streak:
         """Whether at least so many different numbers in a row were refused."""
         if len(self._numbers) < numbers:
             return False
+        # Not all: some of what was sent meanwhile has no answer yet.
         return self._count >= _IN_A_ROW_SHARE * (self._last - self._first + 1)
 
     def refused(self, sent_as: int, e164: str, sent_at: float = 0.0) -> None:

@@ -116,14 +116,14 @@ class Trials:
         self.most_per_second = TRIAL_SHARE * self._rate()
 
     def cancel(self) -> None:
-        """Ends the trial without a verdict."""
+        """Ends the trial without a result."""
         self._trial, self.most_per_second = None, math.inf
 
     def forget(self) -> None:
         """Another level is held: what the last trial has shown is of no interest."""
         self._acquittal = None
 
-    def verdict(self, place: int) -> TrialResult | None:
+    def result(self, place: int) -> TrialResult | None:
         """Once what was sent at the cut rate is answered, and there is enough of it."""
         trial, now = self._trial, self._clock()
         if trial is None or self._test.sends(place) < trial.sends:
