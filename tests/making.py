@@ -1,8 +1,10 @@
-"""Small plans and runs, made without reading a file or sending a request."""
+"""Small plans, runs and dispatchers, made without reading a file or sending a request."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,11 @@ from typing import Any
 import polars as pl
 
 from batch_screen.config.settings import Settings
+from batch_screen.engine.adaptive_rate import AdaptiveRate
+from batch_screen.engine.budget import BudgetGuard
+from batch_screen.engine.dispatcher import Dispatcher
+from batch_screen.engine.pacer import Pacer
+from batch_screen.engine.tasks import Ask, Correlate, Journal
 from batch_screen.model import Plan
 from batch_screen.planning.history import KNOWN, Shards, write_history
 from batch_screen.planning.shards import history_path, make_plan, shard_of, shard_rows_path
@@ -93,3 +100,27 @@ def known_rows(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """What earlier runs know: number, endpoint, responded_at, and what else a row has."""
     full = {c.name: [row.get(c.name) for row in rows] for c in KNOWN}
     return pl.DataFrame(full, schema=dtypes(KNOWN))
+
+
+def dispatcher_of(
+    settings: Settings,
+    ask: Ask,
+    journal: Journal,
+    *,
+    rate: float | None = None,
+    correlate: Correlate = lambda lookup, attempt: f"{lookup.e164} {attempt}",
+    jitter: Callable[[], float] = random.random,
+    adaptive: type[AdaptiveRate] = AdaptiveRate,
+) -> Dispatcher:
+    """A dispatcher in the running loop that has spent nothing, at most at the settings' rate."""
+    pacing, clock = settings.pacing, asyncio.get_running_loop().time
+    most = pacing.rate_per_second * (1 - pacing.headroom) if rate is None else rate
+    adapting = adaptive(lambda: most, pacing, clock=clock, jitter=jitter)
+    return Dispatcher(
+        settings,
+        ask=ask,
+        journal=journal,
+        correlate=correlate,
+        pacer=Pacer(pacing, adapting, clock=clock, endpoints=settings.endpoints),
+        budget=BudgetGuard(settings.budget, settings.prices, {}),
+    )

@@ -15,10 +15,6 @@ from datetime import UTC, datetime
 
 from batch_screen.config.sections import Guards
 from batch_screen.config.settings import Pacing, Retry, Settings
-from batch_screen.engine.adaptive_rate import AdaptiveRate
-from batch_screen.engine.budget import BudgetGuard
-from batch_screen.engine.dispatcher import Dispatcher
-from batch_screen.engine.pacer import Pacer
 from batch_screen.engine.tasks import Places, Result, Sent, Task
 from batch_screen.errors import BatchScreenError
 from batch_screen.model import (
@@ -33,6 +29,7 @@ from batch_screen.model import (
 )
 from batch_screen.sandbox.window import RateLimit
 from tests import virtual_time
+from tests.making import dispatcher_of
 
 OK = Answer(kind=OutcomeKind.SUCCESS, swapped=False, http_status=200)
 
@@ -213,18 +210,8 @@ class _Run:
             retry=world.retry,
             guards=world.guards,
         )
-        pacing = settings.pacing
-        ceiling = pacing.rate_per_second * (1 - pacing.headroom)
-        rng = random.Random(1)
-        adaptive = AdaptiveRate(lambda: ceiling, pacing, clock=loop.time, jitter=rng.random)
-        dispatcher = Dispatcher(
-            settings,
-            ask=self.ask,
-            journal=self.journal,
-            correlate=lambda lookup, attempt: f"{lookup.e164} {attempt}",
-            pacer=Pacer(pacing, adaptive, clock=loop.time, endpoints=settings.endpoints),
-            budget=BudgetGuard(settings.budget, settings.prices, {}),
-        )
+        jitter = random.Random(1).random
+        dispatcher = dispatcher_of(settings, self.ask, self.journal, jitter=jitter)
         loop.call_later(world.most_seconds, dispatcher.halt, BatchScreenError("never ends"))
         error = None
         try:

@@ -17,11 +17,8 @@ from batch_screen.config.sections import Guards
 from batch_screen.config.settings import Pacing, Retry, Settings
 from batch_screen.engine import checkpoint as shards_module
 from batch_screen.engine.adaptive_rate import AdaptiveRate
-from batch_screen.engine.budget import BudgetGuard
 from batch_screen.engine.checkpoint import Checkpointer
 from batch_screen.engine.dependencies import rules_of
-from batch_screen.engine.dispatcher import Dispatcher
-from batch_screen.engine.pacer import Pacer
 from batch_screen.engine.resume import History, so_far
 from batch_screen.engine.retry import ACCOUNT, HELD
 from batch_screen.engine.tasks import Task, key_of
@@ -50,7 +47,7 @@ from batch_screen.model import (
     WithheldOutcome,
 )
 from batch_screen.runs.state import Run
-from tests.making import made, number
+from tests.making import dispatcher_of, made, number
 
 CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
 BOTH = Screening(endpoints=(CHECK, DATE))
@@ -532,21 +529,13 @@ async def start(run: Run, plan: Plan, server: Server, requests: int) -> None:
     line = Checkpointer(
         run, plan, rules_of(FAST), on_saved=lambda _: None, on_failure=lambda _: None
     )
-    adaptive = Deaf(lambda: 1e6, FAST.pacing, clock=loop.time)
 
     async def ask(lookup: Lookup, correlator: str) -> Answer:
         if dispatcher.attempts >= requests:
             dispatcher.halt(Stopped("enough"))
         return await server.ask(lookup, correlator)
 
-    dispatcher = Dispatcher(
-        FAST,
-        ask=ask,
-        journal=line,
-        correlate=run.correlator,
-        pacer=Pacer(FAST.pacing, adaptive, clock=loop.time),
-        budget=BudgetGuard(FAST.budget, FAST.prices, {}),
-    )
+    dispatcher = dispatcher_of(FAST, ask, line, rate=1e6, correlate=run.correlator, adaptive=Deaf)
     loop.call_later(0.3, dispatcher.halt, Stopped("nothing is answered any more"))
     try:
         await dispatcher.run(line.tasks())

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from itertools import pairwise
 
 import msgspec.structs
@@ -11,23 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_screen.api.answers import TRUNCATED
-from batch_screen.config.screening import Screening
-from batch_screen.config.sections import Guards
-from batch_screen.config.settings import Budget, Pacing, Retry, Settings
-from batch_screen.engine.adaptive_rate import AdaptiveRate
-from batch_screen.engine.budget import BudgetGuard
-from batch_screen.engine.dispatcher import Dispatcher
-from batch_screen.engine.pacer import Pacer
+from batch_screen.config.settings import Retry
 from batch_screen.engine.retry import ACCOUNT, HELD
 from batch_screen.engine.tasks import Task
 from batch_screen.errors import (
     ApiError,
-    AuthenticationError,
-    BatchScreenError,
     ConfigurationError,
     OutputError,
-    QuotaError,
     Stopped,
 )
 from batch_screen.model import (
@@ -38,213 +27,38 @@ from batch_screen.model import (
     Intent,
     Lookup,
     Outcome,
-    OutcomeKind,
     WithheldOutcome,
 )
 from tests import virtual_time
+from tests.making import dispatcher_of
+from tests.scripted import (
+    BAD,
+    BUSY_503,
+    CHECK,
+    CUT_SHORT,
+    DATE,
+    DEAD_KEY,
+    DOWN,
+    ERROR_500,
+    LOST,
+    NEVER_501,
+    NO_QUOTA,
+    NOT_APPLICABLE,
+    NOT_FOUND,
+    OK,
+    REFUSED,
+    REFUSED_3,
+    TIMEOUT,
+    K,
+    Memory,
+    Script,
+    Trial,
+    always,
+    by_number,
+    configured,
+    numbered,
+)
 from tests.thoroughness import examples
-
-K = OutcomeKind
-CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
-
-OK = Answer(kind=K.SUCCESS, swapped=False, http_status=200)
-NOT_FOUND = Answer(kind=K.NOT_FOUND, http_status=404)
-NOT_APPLICABLE = Answer(kind=K.NOT_APPLICABLE, http_status=422)
-BAD = Answer(kind=K.BAD_RESPONSE, reason="wrong_type", http_status=200)
-ERROR_500 = Answer(kind=K.SERVER_ERROR, http_status=500)
-BUSY_503 = Answer(kind=K.SERVER_ERROR, http_status=503, retry_after_seconds=2)
-NEVER_501 = Answer(kind=K.SERVER_ERROR, reason="not_implemented", http_status=501)
-TIMEOUT = Answer(kind=K.TIMEOUT, reason="no_answer_in_time")
-CUT_SHORT = Answer(kind=K.BAD_RESPONSE, reason=TRUNCATED, http_status=200)
-REFUSED = Answer(kind=K.RATE_LIMITED, http_status=429)
-REFUSED_3 = Answer(kind=K.RATE_LIMITED, http_status=429, retry_after_seconds=3)
-DOWN = Answer(kind=K.UNREACHABLE, reason=CANNOT_CONNECT)
-LOST = Answer(kind=K.UNREACHABLE, reason="connection_lost")
-DEAD_KEY = Answer(kind=K.FORBIDDEN, http_status=401)
-NO_BALANCE = Answer(kind=K.FORBIDDEN, http_status=402)
-NO_QUOTA = Answer(kind=K.RATE_LIMITED, http_status=429, code="QUOTA_EXCEEDED")
-
-Script = Callable[[Lookup, int], Answer]
-
-
-def configured(
-    *,
-    rate: float = 1000,
-    concurrency: int = 8,
-    canary: int = 0,
-    retry: Retry | None = None,
-    unreachable: float = 60,
-    grace: float = 20,
-    outage: int = 0,
-    by_endpoint: dict[Endpoint, float] | None = None,
-    max_requests: int = 0,
-) -> Settings:
-    return Settings(
-        budget=Budget(max_requests=max_requests),
-        pacing=Pacing(
-            rate_per_second=rate,
-            rate_per_second_by_endpoint=by_endpoint or {},
-            headroom=0,
-            ramp_up_seconds=0,
-            max_concurrency=concurrency,
-            max_retry_after_seconds=900,
-        ),
-        retry=retry or Retry(max_attempts=3, max_refusals=5),
-        guards=Guards(
-            canary_answers=canary,
-            unreachable_seconds=unreachable,
-            grace_seconds=grace,
-            max_consecutive_failures=outage,
-        ),
-    )
-
-
-def numbered(count: int, endpoint: Endpoint = CHECK) -> list[Lookup]:
-    window = 2400 if endpoint.takes_max_age else None
-    return [Lookup(f"+4477009{i:05d}", endpoint, window) for i in range(count)]
-
-
-Kept = Intent | Attempt | WithheldOutcome | Outcome
-
-
-class Memory:
-    """A journal that saves at once and never fails."""
-
-    unsaved = 0
-    is_behind = False
-
-    def __init__(self) -> None:
-        self.records: list[tuple[float, int, Kept]] = []
-
-    def note(self, shard: int, intent: Intent) -> None:
-        self._keep(shard, intent)
-
-    def save(self, shard: int, record: Attempt | WithheldOutcome | Outcome) -> None:
-        self._keep(shard, record)
-
-    def flush(self) -> None:
-        pass
-
-    def drop(self, shard: int, lookup: Lookup) -> None:
-        pass
-
-    def hurry(self) -> None:
-        raise AssertionError("nothing waits")
-
-    def _keep(self, shard: int, record: Kept) -> None:
-        self.records.append((asyncio.get_running_loop().time(), shard, record))
-
-
-@dataclass
-class Trial:
-    """One run of a dispatcher against an API in memory, in virtual time."""
-
-    settings: Settings
-    script: Script
-    latency: float = 0.05
-    journal: Memory = field(default_factory=lambda: Memory())  # noqa: PLW0108 (made anew for each)
-    asked: list[tuple[float, Lookup, str]] = field(default_factory=list)
-    most_in_flight: int = 0
-    pulled: int = 0
-    most_ahead: int = 0
-    ended_at: float = 0.0
-    error: BatchScreenError | None = None
-    dispatcher: Dispatcher = field(init=False)
-
-    def run(
-        self,
-        lookups: list[Lookup],
-        *,
-        tasks: Iterator[Task] | None = None,
-        meanwhile: Callable[[Trial], None] = lambda _: None,
-    ) -> Trial:
-        asked = tuple(e for e in Endpoint if any(lookup.endpoint is e for lookup in lookups))
-        screening = Screening(endpoints=asked or (CHECK,))
-        self.settings = self.settings.model_copy(update={"screening": screening})
-        virtual_time.run(self._run(tasks or (Task(0, lookup) for lookup in lookups), meanwhile))
-        return self
-
-    async def _run(self, tasks: Iterator[Task], meanwhile: Callable[[Trial], None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._in_flight = 0
-        self._times: Counter[Lookup] = Counter()
-        pacing, clock = self.settings.pacing, self._loop.time
-        adaptive = AdaptiveRate(
-            lambda: pacing.rate_per_second, pacing, clock=clock, jitter=lambda: 0.0
-        )
-        self.dispatcher = Dispatcher(
-            self.settings,
-            ask=self.ask,
-            journal=self.journal,
-            correlate=lambda lookup, attempt: f"{lookup.e164} {attempt}",
-            pacer=Pacer(pacing, adaptive, clock=clock, endpoints=self.settings.endpoints),
-            budget=BudgetGuard(self.settings.budget, self.settings.prices, {}),
-        )
-        meanwhile(self)
-        try:
-            await self.dispatcher.run(self._counted(tasks))
-        except BatchScreenError as error:
-            self.error = error
-        self.ended_at = self._loop.time()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not others, "something goes on after run has returned"
-
-    def _counted(self, tasks: Iterator[Task]) -> Iterator[Task]:
-        for task in tasks:
-            self.pulled += 1
-            self.most_ahead = max(self.most_ahead, self.pulled - len(self.outcomes))
-            yield task
-
-    async def ask(self, lookup: Lookup, correlator: str) -> Answer:
-        self.asked.append((self._loop.time(), lookup, correlator))
-        self._in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self._in_flight)
-        self._times[lookup] += 1
-        answer = self.script(lookup, self._times[lookup])
-        try:
-            await asyncio.sleep(self.latency)
-        finally:
-            self._in_flight -= 1
-        return answer
-
-    def after(self, seconds: float, call: Callable[[], object]) -> None:
-        self._loop.call_later(seconds, call)
-
-    @property
-    def records(self) -> list[tuple[float, int, Kept]]:
-        return self.journal.records
-
-    @property
-    def outcomes(self) -> list[Outcome]:
-        return [record for _, _, record in self.records if isinstance(record, Outcome)]
-
-    @property
-    def kinds(self) -> Counter[OutcomeKind]:
-        return Counter(outcome.kind for outcome in self.outcomes)
-
-    def answered_at(self, lookup: Lookup) -> float:
-        return next(
-            at for at, _, r in self.records if isinstance(r, Outcome) and r.lookup == lookup
-        )
-
-    def of(self, lookup: Lookup) -> list[Kept]:
-        records = [r for _, _, r in self.records if not isinstance(r, WithheldOutcome)]
-        return [r for r in records if (r.e164, r.endpoint) == (lookup.e164, lookup.endpoint)]
-
-
-def by_number(scripts: dict[Lookup, list[Answer]]) -> Script:
-    """Each lookup's answers one after the other, then success for ever."""
-
-    def script(lookup: Lookup, time: int) -> Answer:
-        answers = scripts.get(lookup, [])
-        return answers[time - 1] if time <= len(answers) else OK
-
-    return script
-
-
-def always(answer: Answer) -> Script:
-    return lambda _lookup, _time: answer
-
 
 # --- every lookup has one outcome ---------------------------------------------------------
 
@@ -435,45 +249,6 @@ def test_refusals_do_not_use_up_attempts() -> None:
     assert (refused.attempts, refused.refusals) == (9, 8)
 
 
-TOO_LONG = msgspec.structs.replace(REFUSED, retry_after_seconds=86_400)
-
-
-@pytest.mark.parametrize("place", [0, 5, 19])
-def test_a_lookup_that_is_to_wait_for_too_long_fails_and_the_others_do_not(place: int) -> None:
-    lookups = numbered(20)
-    trial = Trial(configured(concurrency=2), always(OK))
-    trial.script = by_number({lookups[place]: [TOO_LONG] * 9})
-    trial.run(lookups)
-    assert trial.error is None
-    assert trial.kinds == {K.SUCCESS: 19, K.RATE_LIMITED: 1}
-    [failed] = [o for o in trial.outcomes if o.kind is K.RATE_LIMITED]
-    assert (failed.lookup, failed.reason) == (lookups[place], "retry_after_too_long")
-    assert failed.message == "the API asks to wait 24h"
-    assert (failed.attempts, failed.refusals) == (1, 1)
-    assert len(trial.asked) == 20
-
-
-@pytest.mark.parametrize("good", [0, 5])
-def test_an_account_that_is_to_wait_for_too_long_stops_resumably(good: int) -> None:
-    lookups = numbered(40)
-    trial = Trial(configured(concurrency=2), always(OK))
-    trial.script = by_number({lookup: [TOO_LONG] * 9 for lookup in lookups[good:]})
-    trial.run(lookups)
-    assert isinstance(trial.error, Stopped)
-    assert "24h" in str(trial.error)
-    assert trial.ended_at < 60
-    assert trial.kinds == ({K.SUCCESS: good} if good else {})
-    assert len(trial.asked) <= good + 14
-
-
-def test_the_only_lookup_that_is_to_wait_for_too_long_stops_resumably() -> None:
-    trial = Trial(configured(), always(TOO_LONG)).run(numbered(1))
-    assert isinstance(trial.error, Stopped)
-    assert trial.outcomes == []
-    [intent, attempt] = trial.of(numbered(1)[0])
-    assert (type(intent), attempt.reason) == (Intent, ACCOUNT)  # type: ignore[union-attr]
-
-
 def test_a_final_answer_with_a_retry_after_holds_nobody() -> None:
     for answer in (OK, NOT_FOUND, NOT_APPLICABLE, BAD):
         odd = msgspec.structs.replace(answer, retry_after_seconds=60)
@@ -505,160 +280,6 @@ def test_an_endpoint_that_asks_to_wait_is_left_alone_and_the_others_are_not() ->
 
 
 # --- stops --------------------------------------------------------------------------------
-
-
-ACCUSING = [(DEAD_KEY, AuthenticationError), (NO_BALANCE, QuotaError), (NO_QUOTA, QuotaError)]
-
-
-@pytest.mark.parametrize(("answer", "error"), ACCUSING)
-def test_a_dead_account_stops_and_what_is_in_flight_is_saved(
-    answer: Answer, error: type[Exception]
-) -> None:
-    lookups = numbered(500)
-    trial = Trial(
-        configured(rate=100, concurrency=16),
-        by_number({lookup: [answer] for lookup in lookups[40:]}),
-        latency=0.1,
-    )
-    trial.run(lookups)
-    assert isinstance(trial.error, error)
-    stopped_at = trial.asked[40][0] + 0.1
-    assert [at for at, _, _ in trial.asked if at > stopped_at + 0.001] == []
-    assert {o.lookup for o in trial.outcomes} == set(lookups[:40])
-
-
-@pytest.mark.parametrize("place", [0, 1, 40, 98, 99])
-@pytest.mark.parametrize("concurrency", [1, 2, 16])
-@pytest.mark.parametrize(("answer", "_"), ACCUSING)
-def test_one_number_that_is_told_so_is_not_the_account(
-    answer: Answer, _: type, concurrency: int, place: int
-) -> None:
-    lookups = numbered(100)
-    trial = Trial(configured(rate=100, concurrency=concurrency), always(OK))
-    trial.script = by_number({lookups[place]: [answer] * 9})
-    trial.run(lookups)
-    assert trial.error is None
-    assert trial.kinds == {K.SUCCESS: 99, answer.kind: 1}
-    assert len(trial.asked) <= 102
-    clean = Trial(configured(rate=100, concurrency=concurrency), always(OK)).run(lookups)
-    others = [trial.answered_at(n) for n in lookups if n != lookups[place]]
-    assert max(others) <= 1.2 * clean.ended_at
-
-
-@pytest.mark.parametrize(("answer", "_"), ACCUSING)
-def test_a_number_that_is_told_so_once_is_asked_again(answer: Answer, _: type) -> None:
-    lookups = numbered(100)
-    trial = Trial(configured(rate=100), by_number({lookups[40]: [answer]})).run(lookups)
-    assert trial.kinds == {K.SUCCESS: 100}
-    assert len(trial.asked) == 101
-
-
-@pytest.mark.parametrize(("answer", "error"), ACCUSING)
-@pytest.mark.parametrize("endpoints", [(CHECK,), tuple(Endpoint)])
-def test_an_account_that_is_dead_from_the_start_is_asked_at_most_twice_more(
-    answer: Answer, error: type[Exception], endpoints: tuple[Endpoint, ...]
-) -> None:
-    lookups = [n for i in range(50) for e in endpoints for n in numbered(50, e)[i : i + 1]]
-    trial = Trial(configured(rate=10, concurrency=16), always(answer)).run(lookups)
-    assert isinstance(trial.error, error)
-    assert len(trial.asked) <= 3
-    assert trial.outcomes == []
-
-
-def test_a_quota_that_names_a_day_is_put_off_if_others_are_served() -> None:
-    lookups = numbered(100)
-    odd = msgspec.structs.replace(NO_QUOTA, retry_after_seconds=86_400)
-    trial = Trial(configured(rate=100), by_number({lookups[40]: [odd]})).run(lookups)
-    assert trial.error is None
-    assert trial.kinds == {K.SUCCESS: 99, K.RATE_LIMITED: 1}
-    assert trial.ended_at < 5
-
-
-@pytest.mark.parametrize("answer", [DEAD_KEY, NO_BALANCE, NO_QUOTA])
-def test_an_endpoint_that_condemns_the_account_in_mid_run_is_given_up(answer: Answer) -> None:
-    lookups = sorted([*numbered(100), *numbered(100, DATE)], key=lambda lookup: lookup.e164)
-    trial = Trial(configured(rate=100, canary=24, retry=Retry()), always(OK))
-    trial.script = lambda n, _: answer if n.endpoint is DATE and trial._loop.time() > 1 else OK
-    trial.run(lookups)
-    assert isinstance(trial.error, AuthenticationError | QuotaError)
-    assert DATE in str(trial.error)
-    assert trial.error.endpoints == (DATE,)
-    assert trial.kinds.keys() == {K.SUCCESS}
-    assert sum(o.endpoint is CHECK for o in trial.outcomes) == 100
-    assert len(trial.asked) <= 200
-    assert_every_intent_is_closed(trial)
-
-
-def test_what_is_put_off_at_an_endpoint_that_is_given_up_is_asked_by_the_next_start() -> None:
-    lookups = sorted([*numbered(100), *numbered(100, DATE)], key=lambda lookup: lookup.e164)
-    for odd in (TOO_LONG, msgspec.structs.replace(BUSY_503, retry_after_seconds=86_400)):
-        trial = Trial(configured(rate=100, concurrency=64), always(OK), latency=0.4)
-        trial.script = lambda n, _, odd=odd: odd if n.endpoint is DATE else OK
-        trial.run(lookups)
-        assert isinstance(trial.error, Stopped)
-        assert trial.kinds == {K.SUCCESS: 100}
-        assert_every_intent_is_closed(trial)
-
-
-def test_an_accusation_and_one_put_off_at_the_end_are_both_kept() -> None:
-    lookups = numbered(2)
-    trial = Trial(configured(concurrency=2), always(OK))
-    trial.script = by_number({lookups[0]: [DEAD_KEY] * 9, lookups[1]: [TOO_LONG] * 9})
-    trial.run(lookups)
-    assert trial.error is not None
-    assert trial.outcomes == []
-    assert_every_intent_is_closed(trial)
-
-
-def test_a_start_that_finds_nothing_but_one_odd_number_completes_the_run() -> None:
-    trial = Trial(configured(), always(DEAD_KEY))
-    trial.run(numbered(1), meanwhile=lambda t: t.dispatcher.known_good(CHECK))
-    assert trial.error is None
-    assert trial.kinds == {K.FORBIDDEN: 1}
-    assert len(trial.asked) == 3
-
-
-def test_endpoints_that_fail_for_several_reasons_are_all_named_and_the_gravest_counts() -> None:
-    endpoints = (CHECK, DATE, Endpoint.DEVICE_SWAP_CHECK)
-    lookups = [n for i in range(60) for e in endpoints for n in numbered(60, e)[i : i + 1]]
-    trial = Trial(configured(rate=100, canary=24), always(OK))
-    answers = {CHECK: OK, DATE: TOO_LONG}
-    trial.script = lambda n, _: answers.get(n.endpoint, Answer(kind=K.FORBIDDEN, http_status=403))
-    trial.run(lookups)
-    assert isinstance(trial.error, AuthenticationError)
-    assert set(trial.error.endpoints) == {DATE, Endpoint.DEVICE_SWAP_CHECK}
-    assert "24h" in str(trial.error)
-    assert "403" in str(trial.error)
-    assert trial.kinds == {K.SUCCESS: 60}
-
-
-def assert_every_intent_is_closed(trial: Trial) -> None:
-    for lookup in {n for _, n, _ in trial.asked}:
-        records = [r for _, _, r in trial.records if not isinstance(r, WithheldOutcome)]
-        own = [r for r in records if (r.e164, r.endpoint) == (lookup.e164, lookup.endpoint)]
-        assert [isinstance(r, Intent) for r in own] == [True, False] * (len(own) // 2)
-
-
-def test_a_key_that_no_other_number_can_bear_out_stops_the_run() -> None:
-    alone = Trial(configured(), always(DEAD_KEY)).run(numbered(1))
-    assert isinstance(alone.error, AuthenticationError)
-    assert alone.outcomes == []
-
-
-def test_an_endpoint_that_refuses_the_key_is_not_the_account() -> None:
-    lookups = sorted([*numbered(60), *numbered(60, DATE)], key=lambda lookup: lookup.e164)
-    trial = Trial(configured(rate=100, canary=24), always(OK))
-    trial.script = lambda lookup, _: DEAD_KEY if lookup.endpoint is DATE else OK
-    trial.run(lookups)
-    assert isinstance(trial.error, AuthenticationError)
-    assert DATE in str(trial.error)
-    assert trial.kinds == {K.SUCCESS: 60}
-
-
-def test_a_dead_key_gets_few_more_requests() -> None:
-    trial = Trial(configured(concurrency=16), always(DEAD_KEY)).run(numbered(500))
-    assert len(trial.asked) <= 2 * 16
-    assert trial.outcomes == []
 
 
 def test_a_halt_drains_saves_and_starts_nothing_new() -> None:
@@ -750,16 +371,7 @@ def test_a_cancelled_run_leaves_nothing_behind() -> None:
             return OK
 
         settings = configured(grace=1)
-        clock = asyncio.get_running_loop().time
-        adaptive = AdaptiveRate(lambda: 100.0, settings.pacing, clock=clock)
-        dispatcher = Dispatcher(
-            settings,
-            ask=ask,
-            journal=Memory(),
-            correlate=lambda lookup, _: lookup.e164,
-            pacer=Pacer(settings.pacing, adaptive, clock=clock),
-            budget=BudgetGuard(settings.budget, settings.prices, {}),
-        )
+        dispatcher = dispatcher_of(settings, ask, Memory(), rate=100)
         running = asyncio.create_task(dispatcher.run(Task(0, n) for n in numbered(50)))
         await asyncio.sleep(1)
         running.cancel()

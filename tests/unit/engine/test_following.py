@@ -15,17 +15,13 @@ import pytest
 from batch_screen.config.screening import Planner, Screening
 from batch_screen.config.sections import Guards
 from batch_screen.config.settings import Pacing, Settings
-from batch_screen.engine.adaptive_rate import AdaptiveRate
-from batch_screen.engine.budget import BudgetGuard
 from batch_screen.engine.checkpoint import Checkpointer
 from batch_screen.engine.dependencies import (
     Number,
     Rules,
     rules_of,
 )
-from batch_screen.engine.dispatcher import Dispatcher
 from batch_screen.engine.following import Following
-from batch_screen.engine.pacer import Pacer
 from batch_screen.engine.resume import so_far
 from batch_screen.engine.tasks import Places, Result, Sent, outcome_of
 from batch_screen.errors import Stopped
@@ -40,7 +36,7 @@ from batch_screen.model import (
     Plan,
 )
 from batch_screen.runs.state import Run
-from tests.making import known_rows, made, number
+from tests.making import dispatcher_of, known_rows, made, number
 
 SIM, SIM_DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
 DEVICE = Endpoint.DEVICE_SWAP_CHECK
@@ -122,7 +118,6 @@ class Server:
 
 async def start(run: Run, plan: Plan, settings: Settings, server: Server, most: int) -> None:
     """One start, which is stopped after so many requests."""
-    loop = asyncio.get_running_loop()
 
     def saved(_count: int) -> None:
         dispatcher.wake()
@@ -140,15 +135,7 @@ async def start(run: Run, plan: Plan, settings: Settings, server: Server, most: 
             dispatcher.halt(Stopped("enough"))
         return await server.ask(lookup, correlator)
 
-    adaptive = AdaptiveRate(lambda: 1e5, settings.pacing, clock=loop.time)
-    dispatcher = Dispatcher(
-        settings,
-        ask=ask,
-        journal=line,
-        correlate=run.correlator,
-        pacer=Pacer(settings.pacing, adaptive, clock=loop.time),
-        budget=BudgetGuard(settings.budget, settings.prices, {}),
-    )
+    dispatcher = dispatcher_of(settings, ask, line, rate=1e5, correlate=run.correlator)
     try:
         await dispatcher.run(line.tasks())
     except Stopped:
