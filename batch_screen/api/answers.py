@@ -23,10 +23,8 @@ from batch_screen.api.headers import every, every_item
 from batch_screen.masking import mask_text, plain
 from batch_screen.model import Answer, Endpoint, JsonObject, LatestChange, Lookup, OutcomeKind
 
-# RFC 3339 instants with 0 to 9 fraction digits, kept to the microsecond.
-#
-# Truncated, never rounded up: an instant must not move into the future. Not parsed to
-# nanoseconds, which wrap silently outside 1677..2262.
+# RFC 3339 instants with 0 to 9 fraction digits, kept to the microsecond: truncated, for an instant
+# must not move into the future. Not parsed to nanoseconds, which wrap silently outside 1677..2262.
 
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?"
@@ -141,7 +139,7 @@ def read_answer(  # noqa: PLR0913 (an answer as it came; the rest has defaults)
 ) -> Answer:
     """What the answer says. ``secret`` is the key, which a server may repeat in its errors.
 
-    ``clock`` tells what time it is where the answer comes from, for dates in the future.
+    ``clock`` says what time it is where the answer comes from, for dates in the future.
     """
     allowance = read_allowance(headers, lambda: _server_time(headers).timestamp())
     if status == 200:
@@ -325,15 +323,11 @@ def _wait_seconds(text: str, headers: Mapping[str, str]) -> float | None:
         if _SECONDS.fullmatch(text):
             seconds = max(float(part) for part in text.split(","))
         else:
-            seconds = _until(text, headers)
+            then = _aware(parsedate_to_datetime(text))
+            seconds = max(0.0, (then - _server_time(headers)).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return None
     return seconds if 0 <= seconds <= _LONGEST_WAIT_SECONDS else None
-
-
-def _until(text: str, headers: Mapping[str, str]) -> float:
-    then = _aware(parsedate_to_datetime(text))
-    return max(0.0, (then - _server_time(headers)).total_seconds())
 
 
 def _server_time(headers: Mapping[str, str]) -> datetime:

@@ -108,7 +108,7 @@ class Client:
         max_connections: int,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """``clock`` tells what time it is where the API is: a stand-in may be in another day."""
+        """``clock`` says what time it is where the API is: a stand-in may be in another day."""
         self._api = api
         self._key = key
         self._headers = {
@@ -128,7 +128,7 @@ class Client:
         api = self._api
         self._connector = QuietConnector(
             limit=self._max_connections,
-            ssl=_tls(api.ca_file),
+            ssl=tls_context(api.ca_file) if api.ca_file else True,
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
         )
         self._loop = asyncio.get_running_loop()
@@ -161,22 +161,31 @@ class Client:
         limit = self._loop.time() + self._api.timeout_seconds
         self._correlators.sent(correlator)
         try:
-            reply, talk = await transport.ask(body(lookup), correlator, limit)
+            reply, connection = await transport.ask(body(lookup), correlator, limit)
         except aiohttp.ClientConnectorCertificateError as error:
-            raise ApiError(_certificate_message(self._api)) from error
+            raise ApiError(
+                f"the certificate of {self._api.base_url} does not verify; if a company proxy is "
+                "in between, name its certificate in api.ca_file"
+            ) from error
         except (aiohttp.ClientError, MalformedError, OSError) as error:
-            return _transport_answer(error)
+            kind, reason = next((k, r) for family, k, r in _TRANSPORT if isinstance(error, family))
+            return Answer(kind=kind, reason=reason)
         finally:
             self._correlators.ended(correlator)
-        answer = self._read(lookup, correlator, reply, talk)
+        answer = self._read(lookup, correlator, reply, connection)
         if answer.reason in _ASK_ON_ANOTHER:
-            talk.close()
+            connection.close()
         return answer
 
-    def _read(self, lookup: Lookup, correlator: str, reply: Reply, talk: Connection) -> Answer:
+    def _read(
+        self, lookup: Lookup, correlator: str, reply: Reply, connection: Connection
+    ) -> Answer:
         """What the reply says, unless it was meant for another request."""
-        is_anothers = self._correlators.is_anothers(reply.headers, correlator, talk)
-        if is_anothers and not _concerns_everybody(reply.status):
+        # A dead key, a rate and an outage count, for whichever request they were.
+        is_outage = reply.status >= 500 and reply.status != _NOT_IMPLEMENTED
+        is_everybodys = is_outage or reply.status in _ABOUT_THE_ACCOUNT
+        is_anothers = self._correlators.is_anothers(reply.headers, correlator, connection)
+        if is_anothers and not is_everybodys:
             return Answer(kind=OutcomeKind.UNREACHABLE, reason=ANOTHERS)
         return read_answer(
             lookup, reply.status, reply.headers, reply.body, secret=self._key, clock=self._clock
@@ -188,17 +197,6 @@ class Client:
         return aiohttp.ClientRequest(
             "POST", address, headers=self._headers, proxy=proxy, loop=self._loop
         )
-
-
-def _concerns_everybody(status: int) -> bool:
-    """Whether an answer of this status counts, whoever had asked: a dead key, a rate, an outage."""
-    is_outage = status >= 500 and status != _NOT_IMPLEMENTED
-    return is_outage or status in _ABOUT_THE_ACCOUNT
-
-
-def _transport_answer(error: BaseException) -> Answer:
-    kind, reason = next((k, r) for family, k, r in _TRANSPORT if isinstance(error, family))
-    return Answer(kind=kind, reason=reason)
 
 
 def _proxy(api: Api, address: URL) -> URL | None:
@@ -226,14 +224,3 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
         raise ConfigurationError(
             f"api.ca_file: cannot read certificates from {ca_file}; name a PEM file"
         ) from error
-
-
-def _tls(ca_file: str) -> ssl.SSLContext | bool:
-    return tls_context(ca_file) if ca_file else True
-
-
-def _certificate_message(api: Api) -> str:
-    return (
-        f"the certificate of {api.base_url} does not verify; if a company proxy is in between, "
-        "name its certificate in api.ca_file"
-    )

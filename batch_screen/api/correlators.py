@@ -1,4 +1,4 @@
-"""Tells the answer to another of our requests by the ``x-correlator`` that it bears.
+"""Knows the answer to another of our requests by the ``x-correlator`` that it bears.
 
 HTTP does not say which question an answer belongs to; a gateway that mixes answers up is known
 only where it repeats what it was sent. Gateways also put correlators of their own there, some of
@@ -43,7 +43,7 @@ class Correlators:
         # Two sets that take turns cost half of what an ordered one does, for every request.
         self._ended: set[str] = set()
         self._ended_before: set[str] = set()
-        self._has_told = False
+        self._has_warned = False
 
     def sent(self, correlator: str) -> None:
         """A request that bears it is under way from now on."""
@@ -73,22 +73,13 @@ class Correlators:
             connection.echoes += 1
             return False
         was_sure, connection.echoes = connection.echoes >= _SURE_ECHOES, 0
-        if was_sure or any(map(self._is_ours, items)):
+        ours = (self._under_way, self._ended, self._ended_before)
+        if was_sure or any(item in sent for item in items for sent in ours):
             return True
-        self._tell()
-        return False
-
-    def _is_ours(self, correlator: str) -> bool:
-        return (
-            correlator in self._under_way
-            or correlator in self._ended
-            or correlator in self._ended_before
-        )
-
-    def _tell(self) -> None:
-        if not self._has_told:
-            self._has_told = True
+        if not self._has_warned:
+            self._has_warned = True
             _log.warning(
                 "answers bear an x-correlator that was never sent, as some gateways add: it is "
                 "ignored, and an answer that went astray is known only where ours is repeated"
             )
+        return False

@@ -79,7 +79,7 @@ class Limit(ABC):
         self._was_put_off = False
 
     def put_off(self, instant: float) -> bool:
-        """Moves the limit to a later instant, once; tells whether it did."""
+        """Moves the limit to a later instant, once; says whether it did."""
         if self._was_put_off:
             return False
         self.instant, self._was_put_off = instant, True

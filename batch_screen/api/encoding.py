@@ -42,20 +42,14 @@ def unpacked(content: bytes, codings: Sequence[str], most_bytes: int) -> bytes:
         raise EncodingError(TOO_LARGE)
     named = [name for name in map(str.lower, codings) if name != "identity"]
     for name in reversed(named):
-        if _is_plain(content):
+        # JSON as it stands: the header is one that a proxy forgot, or says "utf-8". No gzip, zlib,
+        # br or zstd stream begins with a brace, and no raw deflate of ASCII.
+        if content.lstrip(_JSON_SPACE).startswith(b"{"):
             break
         if name not in _KNOWN or len(named) > _MOST_CODINGS:
             raise EncodingError(UNKNOWN_ENCODING)
         content = _inflated(content, name, most_bytes)
     return content
-
-
-def _is_plain(content: bytes) -> bool:
-    """Whether this is JSON as it stands, and the header one that a proxy forgot, or "utf-8".
-
-    No gzip, zlib, br or zstd stream begins with a brace, and no raw deflate of ASCII.
-    """
-    return content.lstrip(_JSON_SPACE).startswith(b"{")
 
 
 def _inflated(content: bytes, name: str, most_bytes: int) -> bytes:

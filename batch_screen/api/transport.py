@@ -91,34 +91,34 @@ class Connection(ResponseHandler):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
-        self._heard: asyncio.Future[Reply | None] | None = None
+        self._reply: asyncio.Future[Reply | None] | None = None
         self.poll: select.poll | None = None
-        """Tells what the system holds that the loop has not seen; None: never asked yet."""
+        """Shows what the system holds that the loop has not seen; None: never asked yet."""
         self.echoes = 0
 
-    def listen(self) -> asyncio.Future[Reply | None]:
+    def expect_reply(self) -> asyncio.Future[Reply | None]:
         """To be called before asking: the plain reply, or None where ``read`` has to go on."""
         self._parser = None  # what an earlier reply has left: now bytes nobody asked for stay raw
-        self._heard = self._loop.create_future()
-        return self._heard
+        self._reply = self._loop.create_future()
+        return self._reply
 
     def data_received(self, data: bytes) -> None:
-        heard, self._heard = self._heard, None
-        if heard is None:
+        awaited, self._reply = self._reply, None
+        if awaited is None:
             super().data_received(data)
             return
         reply = parse_simple_response(data)
         if reply is None:
             self.set_response_params(read_until_eof=True, auto_decompress=False)
             super().data_received(data)
-        if not heard.done():
-            heard.set_result(reply)
+        if not awaited.done():
+            awaited.set_result(reply)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
-        heard, self._heard = self._heard, None
-        if heard is not None and not heard.done():
-            heard.set_result(None)  # ``read`` raises what has happened
+        awaited, self._reply = self._reply, None
+        if awaited is not None and not awaited.done():
+            awaited.set_result(None)  # ``read`` raises what has happened
 
 
 class QuietConnector(aiohttp.TCPConnector):
@@ -134,19 +134,19 @@ class QuietConnector(aiohttp.TCPConnector):
         """An idle connection on which nothing waits to be taken for an answer, if there is one."""
         now = monotonic()
         while self._idle:
-            since, connection = self._idle.popleft()
-            talk = cast("Connection", connection.protocol)
-            if now - since <= self._keep_alive_seconds and _is_quiet(talk):
-                return connection
-            connection.close()
+            since, pooled = self._idle.popleft()
+            connection = cast("Connection", pooled.protocol)
+            if now - since <= self._keep_alive_seconds and _is_quiet(connection):
+                return pooled
+            pooled.close()
         return None
 
-    def put(self, connection: AiohttpConnection) -> None:
+    def put(self, pooled: AiohttpConnection) -> None:
         """The connection's reply was read to its end: it may be taken again."""
-        if self._waiters:  # they hear of what goes back to aiohttp's own pool
-            connection.release()
+        if self._waiters:  # only what goes back to aiohttp's own pool wakes them
+            pooled.release()
         else:
-            self._idle.append((monotonic(), connection))
+            self._idle.append((monotonic(), pooled))
 
     async def connect(
         self,
@@ -159,39 +159,39 @@ class QuietConnector(aiohttp.TCPConnector):
         Raises ``ClientConnectionError`` if a new one speaks before it is asked.
         """
         while True:  # ends with the idle connections
-            connection = await super().connect(req, traces, timeout)
-            talk = cast("Connection | None", connection.protocol)
-            if talk is None:  # closed already; aiohttp says so in its own words
-                return connection
-            is_new = talk.poll is None
+            pooled = await super().connect(req, traces, timeout)
+            connection = cast("Connection | None", pooled.protocol)
+            if connection is None:  # closed already; aiohttp says so in its own words
+                return pooled
+            is_new = connection.poll is None
             # A new one is not polled: TLS begins with tickets that are no answer.
-            if not talk.should_close if is_new else _is_quiet(talk):
-                talk.poll = talk.poll or _poll(connection)
-                return connection
-            connection.close()
+            if not connection.should_close if is_new else _is_quiet(connection):
+                connection.poll = connection.poll or _poll(pooled)
+                return pooled
+            pooled.close()
             if is_new:
                 raise aiohttp.ClientConnectionError("the server spoke first")
 
     async def close(self, *, abort_ssl: bool = False) -> None:
         """Closes all connections, those that lie here too, and waits for them to be closed."""
-        for _, connection in self._idle:
-            connection.release()
+        for _, pooled in self._idle:
+            pooled.release()
         self._idle.clear()
         await super().close(abort_ssl=abort_ssl)
 
 
-def _is_quiet(talk: Connection | None) -> bool:
+def _is_quiet(connection: Connection | None) -> bool:
     """Whether the connection stands and nothing has come since its last reply."""
-    if talk is None or not talk.is_connected() or talk.should_close:
+    if connection is None or not connection.is_connected() or connection.should_close:
         return False
-    return talk.poll is not None and not talk.poll.poll(0)
+    return connection.poll is not None and not connection.poll.poll(0)
 
 
-def _poll(connection: AiohttpConnection) -> select.poll:
-    """Tells whether the system holds bytes, or an end, that the event loop has not seen yet."""
+def _poll(pooled: AiohttpConnection) -> select.poll:
+    """Shows whether the system holds bytes, or an end, that the event loop has not seen yet."""
     poll = select.poll()
-    if connection.transport is not None:
-        poll.register(connection.transport.get_extra_info("socket"), select.POLLIN)
+    if pooled.transport is not None:
+        poll.register(pooled.transport.get_extra_info("socket"), select.POLLIN)
     return poll
 
 
@@ -215,7 +215,7 @@ class Transport:
         *,
         connect_timeout_seconds: float,
     ) -> None:
-        """``request`` tells the pool where to connect to, and is written anew for each."""
+        """``request`` says where the pool connects to, and is written anew for each."""
         self._connector = connector
         self._deadlines = deadlines
         self._loop = asyncio.get_running_loop()
@@ -232,30 +232,30 @@ class Transport:
         enough, and a dead key or a Retry-After must not be lost because the page that comes
         with it is.
         """
-        connection = self._connector.take()
+        pooled = self._connector.take()
         try:
-            if connection is None:
+            if pooled is None:
                 with self._deadlines.at(limit):
-                    connection = await self._connected()
-            talk = cast("Connection | None", connection.protocol)
-            if talk is None or talk.transport is None:
+                    pooled = await self._connected()
+            connection = cast("Connection | None", pooled.protocol)
+            if connection is None or connection.transport is None:
                 raise aiohttp.ServerDisconnectedError
-            heard = talk.listen()
-            talk.transport.write(self._request_bytes(content, correlator))
-            reply = await self._deadlines.by(limit, heard)
+            awaited = connection.expect_reply()
+            connection.transport.write(self._request_bytes(content, correlator))
+            reply = await self._deadlines.by(limit, awaited)
             if reply is None:
                 with self._deadlines.at(limit):
-                    message, payload = await _first_words(talk)
+                    message, payload = await _final_head(connection)
                 body = await self._rest(message.code, payload, limit)
                 reply = Reply(message.code, message.headers, body)
                 if not payload.is_eof():
-                    return reply, talk
-            self._connector.put(connection)
-            connection = None
-            return reply, talk
+                    return reply, connection
+            self._connector.put(pooled)
+            pooled = None
+            return reply, connection
         finally:
-            if connection is not None:
-                connection.close()
+            if pooled is not None:
+                pooled.close()
 
     async def _connected(self) -> AiohttpConnection:
         try:
@@ -301,7 +301,7 @@ class Transport:
         return bytes(content)
 
 
-async def _first_words(protocol: ResponseHandler) -> tuple[RawResponseMessage, StreamReader]:
+async def _final_head(protocol: ResponseHandler) -> tuple[RawResponseMessage, StreamReader]:
     """The head of the reply; what a server says before it (100, 103) is passed over."""
     while True:
         message, payload = await protocol.read()

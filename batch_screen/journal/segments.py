@@ -198,14 +198,11 @@ def _decoded(file: BinaryIO) -> Iterator[tuple[bytes, Record | BadLineError]]:
         try:
             yield from zip(lines, decode_all(lines), strict=True)
         except BadLineError:
-            yield from ((line, _record_of(line)) for line in lines)
-
-
-def _record_of(line: bytes) -> Record | BadLineError:
-    try:
-        return decode(line)
-    except BadLineError as error:
-        return error
+            for line in lines:
+                try:
+                    yield line, decode(line)
+                except BadLineError as error:
+                    yield line, error
 
 
 def _no_journal(path: Path) -> JournalError:

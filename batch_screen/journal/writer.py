@@ -68,8 +68,8 @@ class GroupCommit:
         self._writer.close()
 
     def _save_all(self) -> None:
-        open_ = True
-        while open_:
+        is_open = True
+        while is_open:
             batches = [self._queue.get()]
             self._hurry.wait(COMMIT_SECONDS)
             self._hurry.clear()
@@ -77,7 +77,7 @@ class GroupCommit:
             with suppress(Empty):
                 while True:
                     batches.append(self._queue.get_nowait())
-            open_ = _CLOSE not in batches
+            is_open = _CLOSE not in batches
             entries = [entry for batch in batches if batch is not _CLOSE for entry in batch]
             self._taken += len(entries)
             try:
