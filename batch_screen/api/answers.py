@@ -83,9 +83,9 @@ MISDIRECTED = "misdirected"
 WORTH_ANOTHER_TRY = frozenset({TRUNCATED, NOT_DECODABLE, MALFORMED_HTTP, ANOTHER_NUMBER})
 """Reasons of bad responses that are worth another attempt.
 
-They tell of bytes that were lost or mangled on their way, or that were somebody else's, and not
-of what the server has to say about the number: cut short, damaged within their own checksum, no
-HTTP at all, an answer that went astray. One such is no more than a connection that was reset.
+Bytes were lost or mangled on their way, or were somebody else's: cut short, damaged within their
+own checksum, no HTTP at all, an answer that went astray. The server has said nothing about the
+number, so one such is no more than a connection that was reset.
 """
 
 _JSON_SPACE = b" \t\r\n"

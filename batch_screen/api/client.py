@@ -131,17 +131,20 @@ class Client:
             ssl=tls_context(api.ca_file) if api.ca_file else True,
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
         )
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         deadlines = Deadlines()
-        self._transports = {
-            endpoint: Transport(
+        for endpoint in Endpoint:
+            address = URL(url(api, endpoint))
+            proxy = _proxy(api, address)
+            request = aiohttp.ClientRequest(
+                "POST", address, headers=self._headers, proxy=proxy, loop=loop
+            )
+            self._transports[endpoint] = Transport(
                 self._connector,
                 deadlines,
-                self._request(endpoint),
+                request,
                 connect_timeout_seconds=api.connect_timeout_seconds,
             )
-            for endpoint in Endpoint
-        }
         return self
 
     async def __aexit__(
@@ -189,13 +192,6 @@ class Client:
             return Answer(kind=OutcomeKind.UNREACHABLE, reason=ANOTHERS)
         return read_answer(
             lookup, reply.status, reply.headers, reply.body, secret=self._key, clock=self._clock
-        )
-
-    def _request(self, endpoint: Endpoint) -> aiohttp.ClientRequest:
-        address = URL(url(self._api, endpoint))
-        proxy = _proxy(self._api, address)
-        return aiohttp.ClientRequest(
-            "POST", address, headers=self._headers, proxy=proxy, loop=self._loop
         )
 
 

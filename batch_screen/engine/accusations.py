@@ -1,7 +1,7 @@
 """Answers that condemn the whole account, and whether another number's answer bears them out.
 
 A refused key (401), an empty balance (402) or quota (429 QUOTA_EXCEEDED) stops everything, so the
-word of one answer is not enough: gateways say 401 for a number that they may not tell of, too.
+word of one answer is not enough: gateways say 401 for a number that they may not speak of, too.
 While one is open, nothing is asked but one request at a time for another number, until an answer
 to a later attempt decides: another of the kind stops the run, any other clears it.
 """

@@ -103,7 +103,10 @@ class Checkpointer:
         self._commit = GroupCommit(
             self._writer,
             on_saved=lambda entries: self._in_loop(self._saved, entries),
-            on_failure=lambda error: self._in_loop(self._failed, error),
+            # A bug must not end saving in silence either.
+            on_failure=lambda error: self._in_loop(
+                self._fail, self._cannot_save(error) if isinstance(error, OSError) else error
+            ),
             # Asking goes on while half of them are saved.
             most_records=min(COMMIT_RECORDS, most_unsaved // 2 + 1),
         )
@@ -258,10 +261,6 @@ class Checkpointer:
                 if isinstance(record, Outcome) and (found := self._following.learn(record)):
                     self._tasks.follow_ups.extend(self._decided(*found))
         self._on_saved(outcomes.total())
-
-    def _failed(self, error: Exception) -> None:
-        # A bug must not end saving in silence either.
-        self._fail(self._cannot_save(error) if isinstance(error, OSError) else error)
 
     def _cannot_save(self, error: OSError) -> OutputError:
         return OutputError(

@@ -60,7 +60,7 @@ class Concurrency:
     def limit(self) -> int:
         """How many requests may be under way now."""
         now = self._clock()
-        if now - self._adjusted_at >= _ADJUST_SECONDS:
+        if now - self._adjusted_at >= _ADJUST_SECONDS:  # sorting latencies each time costs too much
             self._adjusted_at = now
             self._adjust(now)
         return min(self._limit, max(1, int(self._patience)))

@@ -146,7 +146,7 @@ def decide(rules: Rules, number: Number, now: datetime) -> Decision:
 
 def dependents(rules: Rules, endpoint: Endpoint) -> set[Endpoint]:
     """The endpoints that may wait for an outcome of this one, directly or by way of others."""
-    found = {endpoint}
+    found = {endpoint}  # grows until nothing waits for any of them: chains may be long
     while more := {e for e in rules.endpoints for first in found if _may_wait(rules, e, first)} - (
         found
     ):
@@ -228,6 +228,7 @@ def _is_unchanged(rules: Rules, number: Number, found: Outcome) -> bool:
     """Whether a lookup has found that nothing changed; that nothing is known is not enough."""
     if found.kind is not OutcomeKind.SUCCESS:
         return False
+    # One of the two is None: which one, says the endpoint.
     if not found.endpoint.answers_date:
         return False in (found.swapped, found.active)
     if found.latest_change_at is None or found.responded_at is None:

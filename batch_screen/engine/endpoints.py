@@ -58,7 +58,14 @@ class EndpointBreaker(Guard):
         self._longest_seconds = settings.pacing.max_retry_after_seconds
         self._outage = Outage(endpoint.value, guards, clock, FAILURES | {OutcomeKind.FORBIDDEN})
         self._busy = Streak()
-        self._busy_breaker = Breaker(guards.unreachable_seconds, clock, self._too_busy)
+        self._busy_breaker = Breaker(
+            guards.unreachable_seconds,
+            clock,
+            lambda seconds: ApiError(
+                f"for {seconds:.0f} s {endpoint} has asked everybody to come later (503); "
+                f"{REMEDY[OutcomeKind.SERVER_ERROR]}"
+            ),
+        )
         self._busy_breaker.reset()  # a server that names a time to come again is no wrong address
         self._refusals = Refusals(guards, clock, refuses_all, endpoint.value)
         self._absent = Streak()
@@ -124,12 +131,6 @@ class EndpointBreaker(Guard):
         self.is_healthy = not (self.is_open or self.not_before > self._clock())
         self._count(kind)
         return 0.0  # it is the endpoint that pauses, and nobody else
-
-    def _too_busy(self, seconds: float) -> ApiError:
-        return ApiError(
-            f"for {seconds:.0f} s {self._endpoint} has asked everybody to come later (503); "
-            f"{REMEDY[OutcomeKind.SERVER_ERROR]}"
-        )
 
     def _wait(self, seconds: float) -> None:
         self.not_before = max(self.not_before, self._clock() + seconds)

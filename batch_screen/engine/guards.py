@@ -236,15 +236,14 @@ class Refusals(Guard):
     def on_result(self, result: Result) -> float:
         if result.answer.kind is not OutcomeKind.RATE_LIMITED:
             self._since, self._tries = None, 0
-        elif self._refuses_all():
-            self._count(self._clock(), result.sent.at)
-        return 0.0
-
-    def _count(self, now: float, sent_at: float) -> None:
+            return 0.0
+        if not self._refuses_all():
+            return 0.0
+        now = self._clock()
         if self._since is None:
             self._since = now
-        elif sent_at < self._last:  # it was under way with another: they are one try
-            return
+        elif result.sent.at < self._last:  # it was under way with another: they are one try
+            return 0.0
         self._last = now
         self._tries += 1
         for_seconds = now - self._since
@@ -254,3 +253,4 @@ class Refusals(Guard):
                 f"{self._tries} tries one after the other: the quota may be used up, or another "
                 "program uses the same key; start again later to resume"
             )
+        return 0.0

@@ -84,6 +84,7 @@ class Headers:
         now = self._clock()
         if sent_at > self._promised_at:
             self._keep_count(now)
+        # Silent answers count as "no limit": one node that speaks is outvoted by the others.
         longest = self._pacing.max_retry_after_seconds
         found = said_rate(allowance, longest) if allowance is not None else None
         remaining = allowance.remaining if allowance is not None else None
@@ -96,6 +97,7 @@ class Headers:
             self._believe(rate * (1 - self._pacing.headroom), seconds, remaining, now)
 
     def _believe(self, rate: float, seconds: float, remaining: int | None, now: float) -> None:
+        # A promise is judged over its whole time, however often it is said anew meanwhile.
         if now >= self._promised_until:
             self._remaining, self._passed = remaining, 0
             self._promised_at, self._promised_until = now, now + seconds

@@ -86,17 +86,14 @@ class History:
                     counts = self.refusals if is_refused else self.failed_attempts
                     counts[e164, endpoint] += 1
             case Outcome():
-                self._finished(record)
-
-    def _finished(self, outcome: Outcome) -> None:
-        self._answered(outcome.key)
-        self.finished.add(outcome.key)
-        self.proved[outcome.endpoint] += outcome.attempts > 0
-        if self._complete:
-            number = self.outcomes.setdefault(outcome.e164, {})
-            number.setdefault(outcome.endpoint, outcome)  # the first saved one is its outcome
-            if len(number) == self._complete:
-                del self.outcomes[outcome.e164]
+                self._answered(record.key)
+                self.finished.add(record.key)
+                self.proved[record.endpoint] += record.attempts > 0
+                if self._complete:
+                    number = self.outcomes.setdefault(record.e164, {})
+                    number.setdefault(record.endpoint, record)  # the first saved one counts
+                    if len(number) == self._complete:
+                        del self.outcomes[record.e164]
 
     def _answered(self, key: Key) -> None:
         if self.held.pop(key, None):  # its request was answered when it was held back

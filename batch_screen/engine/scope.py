@@ -1,7 +1,7 @@
 """Whose is a refusal: one lookup's, one endpoint's, or the account's? Evidence, and no clock.
 
 Attempts are known by their number in the order of sending. What was sent after a refused attempt
-tells most: where a window is full, much of that is refused too; where it passes, the refusal was
+shows most: where a window is full, much of that is refused too; where it passes, the refusal was
 about something else.
 
 There are two findings. A *closed* scope refuses everything, one number after the other. A rate

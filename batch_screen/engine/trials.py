@@ -36,7 +36,7 @@ class Trial(NamedTuple):
 
     @property
     def sends(self) -> int:
-        """Attempts until the two explanations can be told apart.
+        """Attempts until the two explanations differ beyond chance.
 
         >>> Trial(0.03, 0.6).sends, Trial(0.6, 0.6).sends
         (200, 23)
@@ -132,6 +132,7 @@ class Trials:
             return None  # what a bucket had left would pass for what the server lets pass
         share, rate = self._test.share(place), self.most_per_second
         self.cancel()
+        # Far more refused at a lower rate is another event: a limit is taken for granted then.
         if not (trial.has_helped(share) or trial.has_another_cause(share)):
             self._acquittal = Trial(share, TRIAL_SHARE)
             return TrialResult(None, max(share, trial.share))

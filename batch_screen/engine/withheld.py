@@ -55,6 +55,7 @@ class Withheld(Guard):
         """Whether the task's answer would decide about an accusation; else it comes later."""
         if not self._accusations.is_open:
             return True
+        # A plan may hold nothing else for a long while: better a weaker witness than a standstill.
         if self._passed_over >= _MOST_PASSED_OVER:
             self._accusations.no_other_endpoint()
         if self._accusations.is_witness(task) or self._passed_over >= 2 * _MOST_PASSED_OVER:
@@ -96,7 +97,16 @@ class Withheld(Guard):
             self._passed_over = 0
             self._each(cleared, self._clear)
         if self._put_off:
-            self._decide_put_off()
+            waiting, self._put_off = self._put_off, []
+            passed: list[Result] = []
+            for each in waiting:
+                # Put off while others are let pass, it has failed: it is this one that is to wait.
+                last = self._pacer.last_passed(each.task.lookup.endpoint)
+                is_passed = last.at_endpoint > each.sent.places.at_endpoint
+                (passed if is_passed else self._put_off).append(each)
+            if len(self._put_off) > _MOST_PUT_OFF:  # memory must not grow with the plan
+                passed.append(self._put_off.pop(0))
+            self._each(passed, self._finish_put_off)
         return 0.0
 
     def conclude(self) -> bool:
@@ -104,6 +114,7 @@ class Withheld(Guard):
         if self._accusations.is_open:
             accused = self._accusations.take()
             error = account_error(accused[0].answer)
+            # Never served, and nobody left to ask: the key is as good as dead.
             if error is not None and not self._accusations.has_passed:
                 self._each(accused, self._lookups.leave)
                 raise error
@@ -154,18 +165,6 @@ class Withheld(Guard):
             self._lookups.again(result)
         else:
             self._lookups.finish(result)
-
-    def _decide_put_off(self) -> None:
-        """Those put off while others are let pass have failed: it is they who are to wait."""
-        waiting, self._put_off = self._put_off, []
-        passed: list[Result] = []
-        for each in waiting:
-            last = self._pacer.last_passed(each.task.lookup.endpoint)
-            is_passed = last.at_endpoint > each.sent.places.at_endpoint
-            (passed if is_passed else self._put_off).append(each)
-        if len(self._put_off) > _MOST_PUT_OFF:
-            passed.append(self._put_off.pop(0))
-        self._each(passed, self._finish_put_off)
 
     def _finish_put_off(self, result: Result) -> None:
         """The lookup has failed: how long it was to wait stands in its message."""
