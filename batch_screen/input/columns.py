@@ -6,17 +6,17 @@ A guess is made only where it is safe: the wrong column costs money and asks abo
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 
 from batch_screen.config.screening import Input
 from batch_screen.errors import InputError
 from batch_screen.input import detect
-from batch_screen.input.layout import FileLayout, InputColumn, shown
+from batch_screen.input.layout import ChosenColumns, FileLayout, InputColumn, shown
 from batch_screen.masking import mask_cell
 from batch_screen.model import ColumnKind
 
@@ -40,6 +40,7 @@ _REGION_NAMES = frozenset(
     paese codicepaese kraj orszag maa
     """.split()  # noqa: SIM905 (as above)
 )
+_CODE = re.compile(r"\s*[A-Za-z]{2}\s*")
 _REGION_SHARE = 0.8
 _ALL = ("all",)
 _LISTED = 30
@@ -58,15 +59,6 @@ class FoundBy(StrEnum):
     NAME = "name"
     CONTENT = "content"
     ONLY_COLUMN = "only_column"
-
-
-@dataclass(frozen=True, slots=True)
-class ChosenColumns:
-    """The columns to read from a file; ``kept`` by their names in the first file."""
-
-    phone: InputColumn
-    region: InputColumn | None
-    kept: dict[str, InputColumn]
 
 
 def choose(
@@ -117,14 +109,9 @@ def likely_region(layout: FileLayout, chosen: ChosenColumns) -> InputColumn | No
         if _normal(column.name) in _REGION_NAMES
         and column.kind is ColumnKind.TEXT
         and column.position != chosen.phone.position
-        and detect.most(column.sample, _is_code, _REGION_SHARE)
+        and detect.most(column.sample, lambda cell: bool(_CODE.fullmatch(cell)), _REGION_SHARE)
     ]
     return named[0] if len(named) == 1 and not named[0].is_duplicate else None
-
-
-def _is_code(cell: str) -> bool:
-    code = cell.strip()
-    return len(code) == 2 and code.isascii() and code.isalpha()
 
 
 def _kept(
@@ -220,20 +207,14 @@ def _guessed(layout: FileLayout) -> InputColumn:
     if not named:
         if len(layout.columns) == 1 and readable and _fits_its_name(readable[0]):
             return readable[0]
-        if column := _by_content(readable):
-            return _named(layout, column.name, "phone")
+        clear = [c for c in readable if detect.most(c.sample, detect.is_clearly_number)]
+        possible = [c for c in readable if detect.most(c.sample, detect.may_be_number)]
+        # A leading 0 alone may be a padded customer number: then no other column may compete.
+        if len(clear) == 1 and (
+            possible == clear or detect.most(clear[0].sample, detect.is_international)
+        ):
+            return _named(layout, clear[0].name, "phone")
     raise _undecided(layout)
-
-
-def _by_content(columns: list[InputColumn]) -> InputColumn | None:
-    clear = [c for c in columns if detect.most(c.sample, detect.is_clearly_number)]
-    if len(clear) != 1:
-        return None
-    # A leading 0 alone may be a padded customer number: then no other column may compete.
-    if detect.most(clear[0].sample, detect.is_international):
-        return clear[0]
-    possible = [c for c in columns if detect.most(c.sample, detect.may_be_number)]
-    return clear[0] if possible == clear else None
 
 
 def _fits_its_name(column: InputColumn) -> bool:

@@ -1,4 +1,4 @@
-"""CSV reader: text files as a stream of frames, unpacked, decoded to UTF-8, cut into rows.
+"""CSV reader: text files as a stream of frames of rows.
 
 Quotes mean what they mean to Python's csv module. Blocks in which no quote opens a cell go through
 polars, five times as fast, which there gives the same rows (a property test compares both); others
@@ -8,26 +8,25 @@ both.
 
 from __future__ import annotations
 
-import codecs
 import csv
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
-from typing import Literal
 
 import polars as pl
-import pyarrow as pa
 
-from batch_screen.errors import ConfigurationError, InputError
+from batch_screen.errors import InputError
 from batch_screen.input.files import translated
-from batch_screen.input.layout import Packing
-from batch_screen.input.limits import Caps, claimed_bytes
+from batch_screen.input.layout import ChosenColumns, Csv, FileLayout, Packing
+from batch_screen.input.limits import Caps
+from batch_screen.input.text import unpacked, utf8
+from batch_screen.schema import KEPT_PREFIX
 
 LONGEST_RECORD_BYTES = 16 << 20
 RAGGED = "ragged"
+_SAMPLE_BYTES = 1 << 20
+_USUAL_PACKING = 5  # bytes of text in a byte of a packed list
+
 Row = list[str]
 
 
@@ -38,6 +37,44 @@ class Shape:
     delimiter: str
     width: int
     positions: tuple[int, ...]
+
+
+def expected_rows(layout: FileLayout, file: Csv, caps: Caps) -> int:
+    """Estimated rows of a text file, by its size and beginning."""
+    sample = next(unpacked(layout.path, layout.name, file.packing, caps, _SAMPLE_BYTES), b"")
+    lines = sample.count(b"\n") or sample.count(b"\r")
+    if len(sample) < _SAMPLE_BYTES:
+        return lines
+    packed = 1 if file.packing is Packing.NONE else _USUAL_PACKING
+    return max(lines, lines * layout.path.stat().st_size * packed // len(sample))
+
+
+def read(
+    layout: FileLayout, file: Csv, chosen: ChosenColumns, caps: Caps, chunk_bytes: int
+) -> Iterator[pl.DataFrame]:
+    """Rows in file order: raw, raw_region (String), ragged (Boolean), then in_… (String)."""
+    shape = Shape(file.delimiter, len(layout.columns), tuple(chosen.positions))
+    raw_region = pl.col(str(chosen.region.position)) if chosen.region else pl.lit(None)
+    columns = (
+        pl.col(str(chosen.phone.position)).alias("raw"),
+        raw_region.cast(pl.String).alias("raw_region"),
+        pl.col(RAGGED),
+        *(pl.col(str(c.position)).alias(KEPT_PREFIX + name) for name, c in chosen.kept.items()),
+    )
+    with translated(layout.name):
+        chunks = unpacked(layout.path, layout.name, file.packing, caps, chunk_bytes)
+        text = utf8(chunks, layout.name, file.encoding)
+        for frame in frames(_skip(text, file.offset), layout.name, shape):
+            yield frame.select(columns)
+
+
+def _skip(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:
+    """The stream without its first ``count`` bytes, in chunks that are not empty."""
+    for chunk in chunks:
+        rest = chunk[count:]
+        count -= len(chunk) - len(rest)
+        if rest:
+            yield rest
 
 
 def frames(chunks: Iterator[bytes], name: str, shape: Shape) -> Iterator[pl.DataFrame]:
@@ -181,143 +218,4 @@ def _never_closed(name: str, row: int) -> InputError:
     return InputError(
         f"{name}: a quote opened in or after data row {row} is never properly closed, so rows "
         'would be lost; close it, or double the quotes inside quoted cells ("")'
-    )
-
-
-CHUNK_BYTES = 4 << 20
-_CLAIM_BYTES = 18  # the longest frame header of zstd
-_BOM = codecs.BOM_UTF8
-# Windows-1252 as browsers read it: the five bytes it leaves open are control characters, so
-# every byte has a meaning and no cell can stop a run.
-_WINDOWS_1252 = "".join(
-    chr(byte) if byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D) else bytes([byte]).decode("cp1252")
-    for byte in range(256)
-)
-
-
-def unpacked(
-    path: Path, name: str, packing: Packing, caps: Caps, size: int = CHUNK_BYTES
-) -> Iterator[bytes]:
-    """Decompresses a file as a stream of chunks that are not empty.
-
-    InputError where the stream is damaged or truncated, or holds more than the caps allow, by its
-    own header or in fact.
-    """
-    with translated(name), path.open("rb") as file:
-        if packing is Packing.NONE:
-            while chunk := file.read(size):
-                yield chunk
-            return
-        # A file that calls itself too large is refused before any of it is unpacked.
-        head = file.read(_CLAIM_BYTES)
-        packed = file.seek(0, os.SEEK_END)
-        file.seek(max(0, packed - _CLAIM_BYTES))
-        caps.check(name, packed, claimed_bytes(packing, packed, head, file.read()))
-        file.seek(0)
-        total = 0
-        codec: Literal["gzip", "zstd"] = "gzip" if packing is Packing.GZIP else "zstd"
-        with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec) as stream:
-            while chunk := stream.read(size):
-                total += len(chunk)
-                # Against what was read of it so far, so that a long bomb is soon noticed.
-                caps.check(name, file.tell(), total)
-                yield chunk
-
-
-def utf8(chunks: Iterator[bytes], name: str, encoding: str) -> Iterator[bytes]:
-    """Decodes chunks to valid UTF-8 without a BOM; no chunk ends inside a character.
-
-    An empty ``encoding`` means UTF-8, or else Windows-1252. Line ends stay as they are.
-    """
-    decoded = _named(chunks, name, encoding) if encoding else _guessed(chunks, name)
-    head = b""
-    for chunk in decoded:
-        head += chunk
-        if len(head) >= len(_BOM):
-            break
-    head = head.removeprefix(_BOM)
-    if head:
-        yield head
-    yield from decoded
-
-
-def guessed_encoding(chunks: Iterator[bytes]) -> str:
-    r"""The encoding ``utf8`` finds where none is named; ``ascii`` where any would do.
-
-    >>> guessed_encoding(iter([b"Z", b"o\xc3", b"\xab"])), guessed_encoding(iter([b"Zo\xeb"]))
-    ('utf-8', 'windows-1252')
-    """
-    pending = b""
-    for chunk in chain(chunks, (b"",)):
-        data = pending + chunk
-        try:
-            used = len(data) if data.isascii() else _valid_utf8(data, is_last=not chunk)
-        except UnicodeDecodeError as error:
-            return "windows-1252" if data[: error.start].isascii() else "utf-8"
-        if not data[:used].isascii():
-            return "utf-8"
-        pending = data[used:]
-    return "ascii"
-
-
-def checked_encoding(encoding: str) -> str:
-    """Python's name of a text encoding. Raises ``ConfigurationError`` for any other."""
-    try:
-        known = codecs.lookup(encoding)
-        with suppress(UnicodeDecodeError):
-            b"a".decode(known.name)  # a LookupError for a codec that is not one of text
-        codecs.getincrementaldecoder(known.name)
-    except (LookupError, ValueError):
-        raise ConfigurationError(
-            f"input.encoding: {encoding!r} is no known encoding; try utf-8, windows-1252, "
-            "latin-1 or utf-16, or leave it empty"
-        ) from None
-    return known.name
-
-
-def _guessed(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
-    pending, offset, only_ascii = b"", 0, True
-    for chunk in chain(chunks, (b"",)):
-        data = pending + chunk
-        try:
-            used = len(data) if data.isascii() else _valid_utf8(data, is_last=not chunk)
-        except UnicodeDecodeError as error:
-            # Only where all before was ASCII, which reads the same in both encodings.
-            if not only_ascii or not data[: error.start].isascii():
-                raise _undecodable(name, offset + error.start, "UTF-8") from None
-            for rest in chain((data,), chunks):
-                yield codecs.charmap_decode(rest, "strict", _WINDOWS_1252)[0].encode()
-            return
-        only_ascii = only_ascii and data[:used].isascii()
-        pending, offset = data[used:], offset + used
-        if used:
-            yield data[:used]
-
-
-def _valid_utf8(data: bytes, *, is_last: bool) -> int:
-    """The number of leading bytes that are whole characters; raises where one is not UTF-8."""
-    return codecs.utf_8_decode(data, "strict", is_last)[1]
-
-
-def _named(chunks: Iterator[bytes], name: str, encoding: str) -> Iterator[bytes]:
-    decoder = codecs.getincrementaldecoder(encoding)()
-    fed = 0
-    for chunk in chain(chunks, (b"",)):
-        fed += len(chunk)
-        try:
-            text = decoder.decode(chunk, not chunk).encode()
-        except UnicodeDecodeError as error:
-            # The decoder may have held bytes back: the error counts from the first of them.
-            offset = fed - len(error.object) + error.start
-            raise _undecodable(name, offset, encoding) from None
-        except UnicodeError:
-            raise _undecodable(name, fed, encoding) from None
-        if text:
-            yield text
-
-
-def _undecodable(name: str, offset: int, encoding: str) -> InputError:
-    return InputError(
-        f"{name}: the text at byte {offset} is not {encoding}; set input.encoding (--encoding) "
-        "to the encoding the file was written in, such as windows-1252"
     )

@@ -15,10 +15,11 @@ from pathlib import Path
 from batch_screen.config.screening import Input
 from batch_screen.errors import InputError
 from batch_screen.input import parquet
-from batch_screen.input.csv import Row, allow_long_cells, checked_encoding, parse, unpacked, utf8
+from batch_screen.input.csv import Row, allow_long_cells, parse
 from batch_screen.input.files import translated
 from batch_screen.input.layout import Csv, FileLayout, InputColumn, Packing, unique
 from batch_screen.input.limits import Caps
+from batch_screen.input.text import checked_encoding, unpacked, utf8
 from batch_screen.masking import plain
 from batch_screen.model import ColumnKind
 
@@ -159,7 +160,13 @@ def sniff(path: Path, name: str, settings: Input) -> FileLayout:
     lines = _lines(sample, name, is_whole=is_whole)
     start, delimiter = 0, settings.delimiter
     if separator := _SEPARATOR_LINE.fullmatch(lines[0]):
-        delimiter = delimiter or _declared(separator[1].decode("latin-1"), name)
+        declared = separator[1].decode("latin-1")
+        if not delimiter and declared not in _DELIMITERS:
+            raise InputError(
+                f"{name}: its first line declares the delimiter {plain(declared)!r}; only comma, "
+                "semicolon, tab and | are read: export it with one of them"
+            )
+        delimiter = delimiter or declared
         start += len(lines.pop(0))
     if settings.has_header:
         blank = next((i for i, line in enumerate(lines) if line.strip(b"\r\n")), len(lines))
@@ -241,15 +248,6 @@ def _lines(sample: bytes, name: str, *, is_whole: bool) -> list[bytes]:
     return lines[:-1]
 
 
-def _declared(separator: str, name: str) -> str:
-    if separator not in _DELIMITERS:
-        raise InputError(
-            f"{name}: its first line declares the delimiter {plain(separator)!r}; only comma, "
-            "semicolon, tab and | are read: export it with one of them"
-        )
-    return separator
-
-
 def _delimiter(lines: list[bytes], *, has_header: bool) -> str:
     """The delimiter that gives most rows the header's number of cells, two or more.
 
@@ -310,7 +308,14 @@ def _records(
     widths = Counter(len(row) for row in rows if row)
     if not has_header:
         return [""] * (_usual(widths) if widths else 1), rows, taken
-    _refuse_widths(header, rows, name, is_whole=is_whole)
+    filled = [row for row in rows if row]
+    if not filled:
+        raise _no_rows(name, is_whole=is_whole)
+    if 2 * sum(any(row[len(header) :]) for row in filled) > len(filled):
+        raise InputError(
+            f"{name}: its header names {len(header)} column(s), but most rows have more cells; "
+            "complete the header, or set input.delimiter (--delimiter)"
+        )
     return header, rows, taken
 
 
@@ -324,18 +329,6 @@ def _no_rows(name: str, *, is_whole: bool) -> InputError:
         f"{name}: it has a header but no rows; export the list again, or say --no-header if the "
         "first line is a row"
     )
-
-
-def _refuse_widths(header: Row, rows: list[Row], name: str, *, is_whole: bool) -> None:
-    filled = [row for row in rows if row]
-    if not filled:
-        raise _no_rows(name, is_whole=is_whole)
-    surplus = sum(any(row[len(header) :]) for row in filled)
-    if surplus * 2 > len(filled):
-        raise InputError(
-            f"{name}: its header names {len(header)} column(s), but most rows have more cells; "
-            "complete the header, or set input.delimiter (--delimiter)"
-        )
 
 
 def _columns(header: list[str], rows: list[Row]) -> tuple[InputColumn, ...]:

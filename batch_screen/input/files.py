@@ -33,8 +33,19 @@ def translated(name: str) -> Iterator[None]:
         yield
     except _DAMAGED:
         raise _damaged(name) from None
+    except FileNotFoundError:
+        raise no_input(f"{name}: there is no such file; check the path") from None
+    except PermissionError:
+        raise no_input(
+            f"{name}: you may not read it; check the permissions of the file and its folders"
+        ) from None
     except OSError as error:
-        raise _not_readable(name, error) from None
+        # pyarrow reports damaged and truncated streams as an OSError without a number.
+        if error.errno is None or error.strerror is None:
+            raise _damaged(name) from None
+        raise no_input(
+            f"{name}: it cannot be read: {error.strerror}; check the disk or copy the file"
+        ) from None
     except MemoryError:
         raise InputError(
             f"{name}: a part of it does not fit into memory; split the file or write it anew"
@@ -50,19 +61,6 @@ def _damaged(name: str) -> InputError:
     return InputError(
         f"{name}: it is damaged or ends too early; copy or export the file again and check its size"
     )
-
-
-def _not_readable(name: str, error: OSError) -> InputError:
-    if isinstance(error, FileNotFoundError):
-        return no_input(f"{name}: there is no such file; check the path")
-    if isinstance(error, PermissionError):
-        return no_input(
-            f"{name}: you may not read it; check the permissions of the file and its folders"
-        )
-    # pyarrow reports damaged and truncated streams as an OSError without a number.
-    if error.errno is None or error.strerror is None:
-        return _damaged(name)
-    return no_input(f"{name}: it cannot be read: {error.strerror}; check the disk or copy the file")
 
 
 SUFFIXES = (
@@ -110,7 +108,12 @@ def spool(stream: BinaryIO, path: Path) -> None:
     try:
         # "x" is O_CREAT | O_EXCL, which follows no link.
         with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.writelines(_chunks(stream))
+            while True:
+                with translated("stdin"):
+                    chunk = stream.read(_COPY_BYTES)
+                if not chunk:
+                    break
+                file.write(chunk)
     # What the stream itself raises is an InputError by now.
     except OSError as error:
         reason = error.strerror or "it failed"
@@ -140,12 +143,6 @@ def refuse_changed(path: Path, sha256: str, name: str = "") -> None:
         raise InputError(
             f"{name or path}: it changed while it was read; start again when nothing writes to it"
         )
-
-
-def _chunks(stream: BinaryIO) -> Iterator[bytes]:
-    with translated("stdin"):
-        while chunk := stream.read(_COPY_BYTES):
-            yield chunk
 
 
 def _meant(argument: str, excluded: Sequence[Path]) -> list[Path | Stdin]:

@@ -70,6 +70,21 @@ class FileLayout:
     codec: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ChosenColumns:
+    """The columns to read from a file, by role; ``kept`` by their names in the first file."""
+
+    phone: InputColumn
+    region: InputColumn | None
+    kept: dict[str, InputColumn]
+
+    @property
+    def positions(self) -> list[int]:
+        """Where they are, each place once, in the file's order."""
+        columns = (self.phone, self.region, *self.kept.values())
+        return sorted({column.position for column in columns if column})
+
+
 def shown(name: str) -> str:
     """A column's name masked for a message: in a file without a header it may be a number."""
     return mask_text(plain(name, 60))

@@ -62,12 +62,9 @@ def claimed_bytes(packing: Packing, size: int, head: bytes, tail: bytes) -> int:
     if packing is Packing.GZIP:
         claimed = int.from_bytes(tail[-4:], "little")
         return claimed if claimed <= _DEFLATE_RATIO * size else 0
-    return _frame_bytes(head) if packing is Packing.ZSTD else 0
-
-
-def _frame_bytes(head: bytes) -> int:
-    if len(head) < 5:
+    if packing is not Packing.ZSTD or len(head) < 5:
         return 0
+    # Behind the magic: a descriptor, the window unless it is a single segment, a dictionary's id.
     descriptor = head[4]
     is_single_segment = bool(descriptor & 0x20)
     width = (int(is_single_segment), 2, 4, 8)[descriptor >> 6]

@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 
 from batch_screen.errors import InputError
 from batch_screen.input.files import translated
-from batch_screen.input.layout import FileLayout, InputColumn, unique
+from batch_screen.input.layout import ChosenColumns, FileLayout, InputColumn, unique
 from batch_screen.input.limits import Caps, ParquetList
 from batch_screen.model import ColumnKind
+from batch_screen.schema import KEPT_PREFIX
 
 _SAMPLE_ROWS = 1_000
 _SAMPLE_BYTES = 64 << 20
@@ -69,36 +70,36 @@ def describe(path: Path, name: str, caps: Caps) -> FileLayout:
         return FileLayout(path, name, tuple(columns), None, codec)
 
 
-def frames(
-    layout: FileLayout,
-    phone: InputColumn,
-    region: InputColumn | None,
-    kept: Mapping[str, tuple[InputColumn, pl.DataType]],
-    caps: Caps,
+def read(
+    layout: FileLayout, chosen: ChosenColumns, dtypes: Mapping[str, pl.DataType], caps: Caps
 ) -> Iterator[pl.DataFrame]:
-    """Rows in file order: raw, raw_region (String), ragged (Boolean, false), then ``kept``.
+    """Rows in file order: raw, raw_region (String), ragged (Boolean, false), then in_….
 
-    ``kept`` maps output names to a column and the type it is written in.
+    ``dtypes`` are those in which the last are written.
     """
     with translated(layout.name), layout.path.open("rb") as source:
         file = ParquetList(source, layout.name, caps)
         names = file.schema.names
-        wanted = {c.position for c in (phone, region, *(c for c, _ in kept.values())) if c}
+        phone, region = chosen.phone, chosen.region
         size, taken = layout.path.stat().st_size, 0
-        for batch in file.batches([names[p] for p in sorted(wanted)]):
+        for batch in file.batches([names[position] for position in chosen.positions]):
             # Text that is not UTF-8 passes through pyarrow unseen and breaks polars later.
             batch.validate(full=True)
             height = batch.num_rows
-            raw_region = _as_text(batch.column(names[region.position])) if region else None
             columns = {
                 "raw": _as_text(batch.column(names[phone.position])),
-                "raw_region": pl.repeat(None, height, dtype=pl.String, eager=True)
-                if raw_region is None
-                else raw_region,
+                "raw_region": _as_text(batch.column(names[region.position]))
+                if region
+                else pl.repeat(None, height, dtype=pl.String, eager=True),
                 "ragged": pl.repeat(value=False, n=height, dtype=pl.Boolean, eager=True),
             }
-            for output, (column, dtype) in kept.items():
-                columns[output] = _as_kept(batch.column(names[column.position]), dtype)
+            for name, column in chosen.kept.items():
+                # Nanoseconds are cut to microseconds; anything else that does not fit is an error.
+                options = pc.CastOptions(
+                    _ARROW[dtypes[KEPT_PREFIX + name]], allow_time_truncate=True
+                )
+                cells = _decoded(batch.column(names[column.position])).cast(options=options)
+                columns[KEPT_PREFIX + name] = _series(cells)
             frame = pl.DataFrame(columns)
             taken += int(frame.estimated_size())  # a dictionary's one cell may stand in every row
             caps.check(layout.name, size, taken)
@@ -177,12 +178,8 @@ def _kept_dtype(arrow_type: Any) -> pl.DataType | None:
     return pl.String() if is_textual else None
 
 
-def _as_kept(array: Any, dtype: pl.DataType) -> pl.Series:
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    # Nanoseconds are cut to microseconds; anything else that does not fit is an error.
-    options = pc.CastOptions(_ARROW[dtype], allow_time_truncate=True)
-    return _series(array.cast(options=options))
+def _decoded(array: Any) -> Any:
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
 def _as_text(array: Any) -> pl.Series:
@@ -191,8 +188,7 @@ def _as_text(array: Any) -> pl.Series:
     A float too large to be exact has lost digits: it is written in scientific notation, which
     normalisation rejects.
     """
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+    array = _decoded(array)
     if pa.types.is_floating(array.type):
         exact = _EXACT[array.type.bit_width]
         cells = [None if v is None else _float_text(v, exact) for v in array.to_pylist()]

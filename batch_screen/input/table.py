@@ -15,35 +15,15 @@ import pyarrow.parquet as pq
 
 from batch_screen.config.screening import Input
 from batch_screen.errors import InputError, no_input
-from batch_screen.input import parquet
-from batch_screen.input.columns import ChosenColumns, choose
-from batch_screen.input.csv import CHUNK_BYTES, RAGGED, Shape, guessed_encoding, unpacked, utf8
-from batch_screen.input.csv import frames as csv_frames
+from batch_screen.input import csv, parquet
+from batch_screen.input.columns import choose
 from batch_screen.input.detect import is_data, sniff, was_number
 from batch_screen.input.files import translated
-from batch_screen.input.layout import Csv, FileLayout, Packing
+from batch_screen.input.layout import ChosenColumns, FileLayout
 from batch_screen.input.limits import Caps
+from batch_screen.input.text import CHUNK_BYTES, guessed_encoding, unpacked
 from batch_screen.model import ColumnKind
 from batch_screen.schema import KEPT_PREFIX
-
-_SAMPLE_BYTES = 1 << 20
-_USUAL_PACKING = 5  # bytes of text in a byte of a packed list
-
-
-def expected_rows(layout: FileLayout, caps: Caps) -> int:
-    """Estimated rows of a file, by its size and beginning; exact for Parquet."""
-    with translated(layout.name):
-        if layout.csv is None:
-            return int(pq.read_metadata(layout.path).num_rows)
-        packing = layout.csv.packing
-        sample = next(unpacked(layout.path, layout.name, packing, caps, _SAMPLE_BYTES), b"")
-        lines = sample.count(b"\n") or sample.count(b"\r")
-        if len(sample) < _SAMPLE_BYTES:
-            return lines
-        size = layout.path.stat().st_size
-        packed = 1 if packing is Packing.NONE else _USUAL_PACKING
-        return max(lines, lines * size * packed // len(sample))
-
 
 BATCH_ROWS = 150_000
 _BATCH_BYTES = 64 << 20
@@ -93,8 +73,15 @@ class Table:
             yield pl.concat(waiting).pipe(_numbered, first)
 
     def expected_rows(self) -> int:
-        """Estimated rows of all files."""
-        return sum(expected_rows(layout, self._caps) for layout, _ in self.files)
+        """Estimated rows of all files; exact for Parquet."""
+        rows = 0
+        for layout, _ in self.files:
+            with translated(layout.name):
+                if layout.csv:
+                    rows += csv.expected_rows(layout, layout.csv, self._caps)
+                else:
+                    rows += int(pq.read_metadata(layout.path).num_rows)
+        return rows
 
     def encoding_of(self, layout: FileLayout) -> str:
         """The encoding of a text file, ``ascii`` where any would do; empty for Parquet.
@@ -111,16 +98,13 @@ class Table:
             return guessed_encoding(chunks)
 
     def _frames(self) -> Iterator[pl.DataFrame]:
+        """The rows of all files: the one place that chooses a reader by the file's format."""
         for layout, choice in self.files:
-            row = 1
             if layout.csv:
-                frames = self._text_frames(layout, layout.csv, choice)
+                frames = csv.read(layout, layout.csv, choice, self._caps, self._chunk_bytes)
             else:
-                kept = {
-                    KEPT_PREFIX + name: (column, self.kept[KEPT_PREFIX + name])
-                    for name, column in choice.kept.items()
-                }
-                frames = parquet.frames(layout, choice.phone, choice.region, kept, self._caps)
+                frames = parquet.read(layout, choice, self.kept, self._caps)
+            row = 1
             for frame in frames:
                 yield frame.select(
                     pl.lit(layout.name).alias("source_file"),
@@ -128,24 +112,6 @@ class Table:
                     pl.all(),
                 )
                 row += frame.height
-
-    def _text_frames(
-        self, layout: FileLayout, csv: Csv, choice: ChosenColumns
-    ) -> Iterator[pl.DataFrame]:
-        read = [c.position for c in (choice.phone, choice.region, *choice.kept.values()) if c]
-        shape = Shape(csv.delimiter, len(layout.columns), tuple(sorted(set(read))))
-        raw_region = pl.col(str(choice.region.position)) if choice.region else pl.lit(None)
-        columns = (
-            pl.col(str(choice.phone.position)).alias("raw"),
-            raw_region.cast(pl.String).alias("raw_region"),
-            pl.col(RAGGED),
-            *(pl.col(str(c.position)).alias(KEPT_PREFIX + n) for n, c in choice.kept.items()),
-        )
-        with translated(layout.name):
-            chunks = unpacked(layout.path, layout.name, csv.packing, self._caps, self._chunk_bytes)
-            text = _skip(utf8(chunks, layout.name, csv.encoding), csv.offset)
-            for frame in csv_frames(text, layout.name, shape):
-                yield frame.select(columns)
 
 
 def _numbered(frame: pl.DataFrame, first: int) -> pl.DataFrame:
@@ -172,11 +138,16 @@ def open_table(
         layout = sniff(path, name, settings)
         files.append((layout, choose(layout, settings, files[0][1] if files else None)))
     first = files[0][1]
+    kept: dict[str, pl.DataType] = {}
+    for name in first.kept:
+        dtypes = {choice.kept[name].dtype for _, choice in files}
+        only = dtypes.pop() if len(dtypes) == 1 else None
+        kept[KEPT_PREFIX + name] = only or pl.String()  # which holds what every file has
     return Table(
         first.phone.name,
         first.region.name if first.region else None,
         _one_kind(files),
-        {KEPT_PREFIX + name: _one_dtype(files, name) for name in first.kept},
+        kept,
         tuple(files),
         Caps.of(settings),
         chunk_bytes,
@@ -201,21 +172,6 @@ def _one_kind(files: Sequence[tuple[FileLayout, ChosenColumns]]) -> ColumnKind:
                 f"{files[0][0].name}; screen them in separate runs"
             )
     return kind or ColumnKind.TEXT
-
-
-def _one_dtype(files: Sequence[tuple[FileLayout, ChosenColumns]], name: str) -> pl.DataType:
-    dtypes = {choice.kept[name].dtype for _, choice in files}
-    only = dtypes.pop() if len(dtypes) == 1 else None
-    return only or pl.String()
-
-
-def _skip(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:
-    """The stream without its first ``count`` bytes, in chunks that are not empty."""
-    for chunk in chunks:
-        rest = chunk[count:]
-        count -= len(chunk) - len(rest)
-        if rest:
-            yield rest
 
 
 def open_listed(path: Path, name: str, settings: Input) -> Table:

@@ -6,9 +6,9 @@ import pytest
 
 from batch_screen.config.screening import Input
 from batch_screen.errors import InputError
-from batch_screen.input.columns import ChosenColumns, FoundBy, choose, found_by, likely_region
+from batch_screen.input.columns import FoundBy, choose, found_by, likely_region
 from batch_screen.input.detect import sniff
-from batch_screen.input.layout import InputColumn
+from batch_screen.input.layout import ChosenColumns, InputColumn
 
 
 def _choose(
