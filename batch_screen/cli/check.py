@@ -1,8 +1,4 @@
-"""``batch-screen check``: what a list holds before any money is spent; sends nothing.
-
-What is printed is masked once more as a whole, and that takes figures side by side for one
-number: between two of them there is always a word, a colon or a per cent sign.
-"""
+"""``batch-screen check``: what a list holds before any money is spent; sends nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +24,7 @@ from batch_screen.cli.text import (
 )
 from batch_screen.errors import InputError
 from batch_screen.input.columns import FoundBy
-from batch_screen.masking import plain
+from batch_screen.masking import plain, safe_text
 from batch_screen.numbers.rules import NO_COUNTRY, RejectReason
 from batch_screen.profile.damage import MEANING, Damage
 from batch_screen.profile.facts import (
@@ -108,7 +104,7 @@ def check_block(found: CheckReport, rejects_file: Path | None = None) -> str:
         *apart(_fixes(found.fixes)),
     ]
     if rejects_file is not None:
-        lines += labelled("rejects", f"{rejects_file}, {found.rejected:,} rows")
+        lines += labelled("rejects", f"{safe_text(str(rejects_file))}, {found.rejected:,} rows")
     return "\n".join(lines)
 
 

@@ -1,7 +1,8 @@
 """Printing on streams that may be closed, full, or have lost their reader.
 
 What cannot be printed is no reason to end a run, whose results lie in files. All that is
-printed passes here, so no number, no key and nothing that steers a terminal gets out.
+printed passes here, so no key and nothing that steers a terminal gets out. Numbers are masked
+before, where foreign text enters a message: here they look like figures.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import click
 import msgspec
 
 from batch_screen.errors import ExitCode
-from batch_screen.masking import hide_keys, mask_text, safe_text
+from batch_screen.masking import hide_keys, mask_text, printable_text
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -73,12 +74,9 @@ _MODES = {"stdin": "r", "stdout": "w", "stderr": "w"}
 
 
 def print_text(text: str) -> None:
-    """Prints text on stdout, masked, and fitted to a terminal.
-
-    JSON, whose figures have no separators, is masked where it is made.
-    """
-    masked, columns = safe_text(text), _terminal_columns()
-    _print(masked if columns is None else fitted(masked, columns))
+    """Prints text on stdout, fitted to a terminal; what is foreign in it is masked already."""
+    shown, columns = printable_text(text), _terminal_columns()
+    _print(shown if columns is None else fitted(shown, columns))
 
 
 def _terminal_columns() -> int | None:
@@ -108,15 +106,9 @@ def _print(text: str) -> None:
 
 
 def print_stderr(text: str) -> None:
-    """Prints on stderr, masked; what does not get through now may get through later."""
+    """As ``print_text``, on stderr; what does not get through now may get through later."""
     with suppress(*_UNPRINTABLE):
-        click.echo(safe_text(text), err=True)
-
-
-def print_stderr_raw(line: str) -> None:
-    """Prints on stderr what a program reads and whose texts were masked one by one."""
-    with suppress(*_UNPRINTABLE):
-        click.echo(hide_keys(line), err=True)
+        click.echo(printable_text(text), err=True)
 
 
 class Stderr:

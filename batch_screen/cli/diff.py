@@ -11,6 +11,7 @@ from batch_screen.cli.console import print_json, print_text, unwind_on_signals
 from batch_screen.cli.progress import watcher
 from batch_screen.cli.text import line
 from batch_screen.commands.diff import Diff
+from batch_screen.masking import safe_text
 from batch_screen.model import Endpoint
 from batch_screen.runs.events import RunEvents
 from batch_screen.tables.summary import Change, Changes, Cohort
@@ -54,7 +55,7 @@ def _lines(found: Diff, written: Path | None) -> Iterator[str]:
         shown = ", ".join(f"{each.e164_masked} {each.endpoint}" for each in examples)
         yield line("such as", f"{change}: {shown}")
     if written is not None:
-        yield line("written", str(written))
+        yield line("written", safe_text(str(written)))
 
 
 def change_totals(changes: Changes) -> str:

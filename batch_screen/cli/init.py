@@ -15,7 +15,7 @@ from batch_screen.config.load import load_settings
 from batch_screen.config.settings import Settings
 from batch_screen.config.template import new_configuration
 from batch_screen.errors import ConfigurationError, OutputError
-from batch_screen.masking import safe_line
+from batch_screen.masking import safe_text
 from batch_screen.storage.atomic import translated, write_atomically
 
 _FLAGS = dict[str, dict[str, Any]]
@@ -59,14 +59,17 @@ def init(*, file: Path, force: bool, yes: bool, as_json: bool, **options: Any) -
     write_atomically(file, content)
     key = chosen.get("api", {}).get("key_file")
     if key and not Path(key).is_file():
-        print_stderr(f"note: there is no file {key} yet; write the key into it, with mode 0600")
+        print_stderr(
+            f"note: there is no file {safe_text(key)} yet; write the key into it, with mode 0600"
+        )
     names = [f"{section}.{name}" for section, values in chosen.items() for name in values]
+    shown = safe_text(str(file))
     if as_json:
-        print_json({"file": safe_line(str(file)), "set": names})
+        print_json({"file": shown, "set": names})
     else:
         print_text(
-            f"wrote {file}: {', '.join(names) or 'nothing'} set, all else as it is by default\n"
-            f"next: batch-screen doctor --config {file}"
+            f"wrote {shown}: {', '.join(names) or 'nothing'} set, all else as it is by default\n"
+            f"next: batch-screen doctor --config {shown}"
         )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from batch_screen.cli.console import print_stderr, print_stderr_raw
+from batch_screen.cli.console import print_stderr
 from batch_screen.errors import MAY_PASS, ON_PURPOSE
 from batch_screen.masking import hide_keys, safe_line
 
@@ -74,7 +74,7 @@ def is_json() -> bool:
 
 def event(name: str, level: str = "info", **fields: object) -> None:
     """A JSON line; a field that is None is left out, text in it must be masked."""
-    print_stderr_raw(_line(name, level, fields))
+    print_stderr(_line(name, level, fields))
 
 
 def note(message: str) -> None:

@@ -23,6 +23,7 @@ from batch_screen.cli import log, options
 from batch_screen.cli.console import open_missing, print_stderr, settle
 from batch_screen.cli.hooks import install_hooks, unforeseen
 from batch_screen.errors import BatchScreenError, ExitCode, exit_code_of
+from batch_screen.masking import safe_text
 
 DEFAULT_NAME = "batch-screen.toml"
 """What documents and recipes call a user's settings; config.toml is the template they come from."""
@@ -340,5 +341,5 @@ def _print_usage(error: click.ClickException) -> None:
         log.error(error.format_message(), error.exit_code)
         return
     shown = io.StringIO()
-    error.show(shown)  # it quotes what was typed
-    print_stderr(shown.getvalue().rstrip("\n"))
+    error.show(shown)
+    print_stderr(safe_text(shown.getvalue().rstrip("\n")))  # it quotes what was typed

@@ -14,7 +14,7 @@ from batch_screen.cli.progress import watcher
 from batch_screen.cli.run_block import rows_lines
 from batch_screen.cli.text import line
 from batch_screen.commands.plan import CHAIN, DERIVE, REUSE, PlanResult
-from batch_screen.masking import safe_line
+from batch_screen.masking import safe_line, safe_text
 from batch_screen.reports.words import duration
 from batch_screen.runs.events import RunEvents
 
@@ -44,7 +44,7 @@ def plan_block(found: PlanResult) -> str:
     lines = [
         "plan: nothing was sent",
         "",
-        line("phone column", found.facts["phone_column"]),
+        line("phone column", safe_text(found.facts["phone_column"])),
         *rows_lines(found.rows),
         line("lookups", f"{at_most}{to_ask:,} to ask, {saved:,} saved"),
     ]

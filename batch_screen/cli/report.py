@@ -8,7 +8,7 @@ from msgspec.structs import replace
 import batch_screen
 from batch_screen.cli.console import print_json, print_text
 from batch_screen.cli.progress import watcher
-from batch_screen.masking import mask_text
+from batch_screen.masking import safe_text
 from batch_screen.runs.events import RunEvents
 
 
@@ -21,7 +21,8 @@ def report(
     folder, wanted = (out, run) if out else (run, run_id)
     with watcher() as progress:
         written = batch_screen.report(folder, wanted, path, RunEvents(progress))
-    if as_json:  # the path is the only text in it that is not ours
-        print_json(replace(written, path=mask_text(written.path)))
+    path = safe_text(written.path)
+    if as_json:
+        print_json(replace(written, path=path))
     else:
-        print_text(f"run {written.run_id} · {written.verdict}\n{written.path}")
+        print_text(f"run {written.run_id} · {written.verdict}\n{path}")

@@ -114,7 +114,7 @@ class SessionConsole:
                 rejected=summary.rows.rejected,
                 lookups=summary.lookups,
                 failed=summary.failed,
-                crossed=[safe_line(line) for line in crossed(summary)],
+                crossed=crossed(summary),
                 seconds=round((closing.ended_at - closing.started_at).total_seconds(), 1),
             )
 

@@ -20,6 +20,7 @@ from batch_screen.commands.run import RunResult
 from batch_screen.config.parsing import threshold
 from batch_screen.config.settings import Settings
 from batch_screen.job import SANDBOX
+from batch_screen.masking import safe_text
 from batch_screen.model import Endpoint, Pace
 from batch_screen.reports.words import duration
 from batch_screen.runs.layout import DATA_FOLDERS, Layout
@@ -37,7 +38,9 @@ def closing_block(result: RunResult, settings: Settings) -> str:
         state = "stopped, can be resumed"
     if summary.settings.get("api.base_url") == SANDBOX:
         state += " · sandbox answers, not real ones"
-    unfinished = [line("files", f"{layout.summary}; results come with the end of the run")]
+    unfinished = [
+        line("files", f"{safe_text(str(layout.summary))}; results come with the end of the run")
+    ]
     lines = [
         f"batch-screen {summary.version} · run {summary.run_id} · {state}",
         "",
@@ -57,7 +60,6 @@ def closing_block(result: RunResult, settings: Settings) -> str:
 
 def rows_lines(rows: Rows) -> Iterator[str]:
     """Rows, why some of them were rejected, and how many numbers they hold."""
-    # Not with a plus between them: before a figure it would be masked as a number is.
     sums = f"{rows.accepted:,} accepted and {rows.rejected:,} rejected"
     yield line("rows", f"{rows.read:,} = {sums}")
     if rows.rejected:
@@ -204,7 +206,7 @@ def _amount(expr: str, seen: float) -> str:
 
 
 def _files(layout: Layout) -> Iterator[str]:
-    yield line("files", str(layout.folder))
+    yield line("files", safe_text(str(layout.folder)))
     for table in DATA_FOLDERS:
         paths = layout.parts(table)
         if paths:  # else moved on since by another program, or there are no changes
@@ -213,7 +215,7 @@ def _files(layout: Layout) -> Iterator[str]:
     reports = layout.run.relative_to(layout.folder)
     names = "report.html, summary.json, errors.csv, pace.svg, schema.json, manifest.json"
     yield f"    {reports}/ ({names})"
-    yield line("look", _query(layout))
+    yield line("look", safe_text(_query(layout)))
 
 
 def _query(layout: Layout) -> str:

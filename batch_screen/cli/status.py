@@ -20,7 +20,7 @@ from batch_screen.config.load import PREFIX
 from batch_screen.config.screening import OPT_OUT_FILE
 from batch_screen.config.settings import Settings
 from batch_screen.job import SANDBOX, Job
-from batch_screen.masking import mask_text
+from batch_screen.masking import mask_text, safe_text
 from batch_screen.reports.words import duration
 
 _STDIN = "stdin"
@@ -186,5 +186,5 @@ def _pace(found: Status) -> Iterator[str]:
 def _resume(how: Resuming) -> Iterator[str]:
     if how.besides:
         yield from labelled("resume", f"{how.besides}:")
-    # Not wrapped: a command is copied as a whole.
-    yield f"      {how.command}" if how.besides else line("resume", how.command)
+    command = safe_text(how.command)  # not wrapped: it is copied as a whole
+    yield f"      {command}" if how.besides else line("resume", command)

@@ -18,6 +18,7 @@ from batch_screen.engine.resume import SoFar, so_far
 from batch_screen.engine.schedule import Timetable
 from batch_screen.input.files import expand
 from batch_screen.job import Job
+from batch_screen.masking import mask_text
 from batch_screen.model import LONGEST_WINDOW_MINUTES, Endpoint, LatestChange, OutcomeKind, Plan
 from batch_screen.numbers.regions import refuse_unknown_regions
 from batch_screen.planning.build import full_paths, on_disk, plan_inputs, runs_before
@@ -268,7 +269,7 @@ def _result(
         cost=round(sum(n * prices.per_request.get(e, 0.0) for e, n in to_ask.items()), 6)
         if prices.per_request
         else None,
-        currency=prices.currency,
+        currency=mask_text(prices.currency),
         rate_per_second=settings.pacing.rate_per_second,
         seconds=round(_seconds(settings, to_ask), 1),
         requests_left=budget.requests_left,

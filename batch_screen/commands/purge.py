@@ -18,6 +18,7 @@ import msgspec
 
 from batch_screen.errors import ExitCode, InputError
 from batch_screen.job import STATE
+from batch_screen.masking import safe_line
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, is_run_id, latest_run, layout_of_run
 from batch_screen.storage.atomic import (
     make_folder,
@@ -63,7 +64,7 @@ def run_ids(out: Path | None, state: Path | None) -> list[str]:
 
 
 def outputs(layout: Layout) -> tuple[list[Path], list[str]]:
-    """The run's files below the output folder, and the names of others in its own folder."""
+    """The run's files below the output folder, and the masked names of others in its own."""
     days = [layout.part(table, 0).parent for table in DATA_FOLDERS]
     part = re.compile(rf"{re.escape(layout.run_id)}-\d{{5}}\.parquet")
     parts = [p for day in days for p in entries(day) if part.fullmatch(p.name) and _is_file(p)]
@@ -73,12 +74,12 @@ def outputs(layout: Layout) -> tuple[list[Path], list[str]]:
         if _is_file(path) and (path in known or _GROWING.fullmatch(path.name)):
             own.append(path)
         else:
-            strangers.append(f"runs/{layout.run_id}/{path.name}")
+            strangers.append(f"runs/{layout.run_id}/{safe_line(path.name)}")
     return [*parts, *own], strangers
 
 
 def state_files(folder: Path) -> tuple[list[Path], list[str]]:
-    """The files of a run's state, and the names of other files in its folder."""
+    """The files of a run's state, and the masked names of other files in its folder."""
     own, strangers = [], []
     paths = [
         path
@@ -90,7 +91,7 @@ def state_files(folder: Path) -> tuple[list[Path], list[str]]:
         if _is_file(path) and any(pattern.fullmatch(name) for pattern in _STATE_FILES):
             own.append(path)
         elif not (is_folder(path) and name in STATE_FOLDERS):
-            strangers.append(f"{folder.name}/{name}")
+            strangers.append(f"{folder.name}/{safe_line(name)}")
     return own, strangers
 
 

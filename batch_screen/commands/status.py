@@ -18,7 +18,7 @@ import msgspec
 from batch_screen.config.screening import Screening
 from batch_screen.errors import BatchScreenError, ExitCode, InputError
 from batch_screen.journal.segments import outcomes_at_a_glance
-from batch_screen.masking import safe_line
+from batch_screen.masking import safe_line, safe_text
 from batch_screen.planning.shards import read_plan
 from batch_screen.runs.heartbeat import Heartbeat, read_heartbeat
 from batch_screen.runs.layout import is_run_id, layout_of_run
@@ -60,7 +60,10 @@ class RunStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """All runs of a folder, oldest first, and the process that is at work there."""
+    """All runs of a folder, oldest first, and the process that is at work there.
+
+    ``state_folder`` and what the process says of itself are masked.
+    """
 
     state_folder: str
     runs: list[RunStatus]
@@ -96,8 +99,12 @@ def status(out: Path | None, state: Path, now: datetime | None = None) -> Status
     if out is None or state.parent != out or state.exists():
         _must_be_readable(state)
     holder, heartbeat = holder_of(state), read_heartbeat(state)
+    if holder is not None:  # what the file says is not ours until it is masked
+        holder = holder._replace(since=safe_line(holder.since), host=safe_line(holder.host))
+    if heartbeat is not None:
+        heartbeat = msgspec.structs.replace(heartbeat, stage=safe_line(heartbeat.stage))
     idle = heartbeat.age_seconds(now or datetime.now(UTC)) if heartbeat else None
-    found = Status(str(state), [], holder, heartbeat, idle)
+    found = Status(safe_text(str(state)), [], holder, heartbeat, idle)
     at_work = heartbeat.run_id if heartbeat and found.is_running else ""
     runs = [_status(run_id, state, out, at_work) for run_id in _run_ids(out, state)]
     return msgspec.structs.replace(

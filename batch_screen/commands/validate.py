@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from batch_screen.masking import safe_text
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import CHANGES, Layout, run_at, runs_at
 from batch_screen.schema import SCHEMA_VERSION
@@ -47,7 +48,7 @@ def validate(
     """
     layout = run_at(Path(folder), run_id)
     checks = tuple(_checks(layout, events or RunEvents(), ignore_modes=ignore_modes))
-    return Validation(layout.run_id, str(layout.folder), checks)
+    return Validation(layout.run_id, safe_text(str(layout.folder)), checks)
 
 
 def runs_in(folder: Path | str) -> list[str]:

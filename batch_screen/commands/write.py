@@ -27,7 +27,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, exit_code_of
 from batch_screen.journal.records import SpendCounter
 from batch_screen.journal.seal import is_sealed, read_outcomes, read_sealed, sealed_path
-from batch_screen.masking import mask_number, safe_line
+from batch_screen.masking import mask_number, mask_text, safe_line
 from batch_screen.model import Plan, Session
 from batch_screen.numbers.rules import REMEDY
 from batch_screen.planning.shards import (
@@ -331,7 +331,7 @@ def _summary(
         rows=count_rows(plan),
         endpoints=endpoints,
         cost=round(sum(figures.cost for figures in endpoints.values()), 6),
-        currency=settings.prices.currency,
+        currency=mask_text(settings.prices.currency),
         session=session,
         settings={**own, _TEST_NUMBERS: [mask_number(number) for number in own[_TEST_NUMBERS]]},
         facts=plan.facts,

@@ -1,11 +1,20 @@
 """Masking of phone numbers, API keys and terminal control characters in everything people read.
 
-Every message, log line and report passes here before it leaves the private data files.
+Foreign text (cells, paths, what servers and libraries say) is masked where it enters a message;
+log records and messages of exceptions are masked as a whole. Figures of our own need no mask.
 """
 
 from batch_screen.masking.keys import hide, hide_keys
 from batch_screen.masking.numbers import mask_cell, mask_number, plain
-from batch_screen.masking.text import MaskedRecords, mask_text, masked_logger, safe_line, safe_text
+from batch_screen.masking.text import (
+    MaskedRecords,
+    mask_text,
+    mask_texts,
+    masked_logger,
+    printable_text,
+    safe_line,
+    safe_text,
+)
 
 __all__ = [
     "MaskedRecords",
@@ -14,8 +23,10 @@ __all__ = [
     "mask_cell",
     "mask_number",
     "mask_text",
+    "mask_texts",
     "masked_logger",
     "plain",
+    "printable_text",
     "safe_line",
     "safe_text",
 ]

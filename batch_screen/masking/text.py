@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from batch_screen.masking.keys import hide, hide_keys
 from batch_screen.masking.numbers import mask_numbers, plain, printable
@@ -34,10 +35,29 @@ def safe_line(text: str, limit: int = 200) -> str:
 
 
 def safe_text(text: str) -> str:
-    """Printable, masked lines of foreign text; their indentation is kept."""
-    masked = mask_text(text)
+    """Printable, masked lines of foreign text, such as a path: their blanks are kept."""
     # A secret that is broken by a control character only shows once that is gone.
-    return mask_text("\n".join(printable(line) for line in masked.split("\n")))
+    return mask_text(printable_text(mask_text(text)))
+
+
+def printable_text(text: str) -> str:
+    """Lines of our own without control characters and keys.
+
+    What is foreign in them was masked where it came in: of the whole, figures would be masked too.
+    """
+    lines = hide_keys(text).split("\n")
+    return hide_keys("\n".join(map(printable, lines)))
+
+
+def mask_texts(value: Any) -> Any:
+    """The value with every text in it masked, those in lists and tables too; figures stay."""
+    if isinstance(value, str):
+        return mask_text(value)
+    if isinstance(value, dict):
+        return {mask_text(name): mask_texts(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [mask_texts(each) for each in value]
+    return value
 
 
 _LONGEST_RECORD = 4_000

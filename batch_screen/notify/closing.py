@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from batch_screen import __version__
-from batch_screen.masking import mask_text
+from batch_screen.masking import mask_texts
 from batch_screen.runs.events import Progress, Silent
 from batch_screen.runs.layout import DATA_FOLDERS, Layout
 from batch_screen.tables.summary import Ending, Summary
@@ -115,15 +115,7 @@ def document(closing: Closing) -> bytes:
             "started_at": closing.started_at,
             **end,
         }
-    return msgspec.json.format(msgspec.json.encode(_masked(content))) + b"\n"
-
-
-def _masked(value: Any) -> Any:
-    """The value with all its texts masked: a column or a folder may be named by a number."""
-    if isinstance(value, str):
-        return mask_text(value)
-    if isinstance(value, dict):
-        return {mask_text(name): _masked(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_masked(each) for each in value]
-    return value
+    masked = mask_texts(content)
+    if "thresholds" in content:  # what looks like a number in "rows < 2000000" is a figure
+        masked["thresholds"] = content["thresholds"]
+    return msgspec.json.format(msgspec.json.encode(masked)) + b"\n"

@@ -158,8 +158,8 @@ def thresholds_table(thresholds: Sequence[Judgement]) -> PageTable:
     shown, others = parted(ordered, MOST_ROWS)
     rows = []
     for each in shown:
-        seen = _safe(each.note) or "unknown" if each.seen is None else f"{each.seen:,.6g}"
-        rows.append((_safe(each.expr), seen, "crossed" if each.crossed else "kept"))
+        seen = each.note or "unknown" if each.seen is None else f"{each.seen:,.6g}"
+        rows.append((each.expr, seen, "crossed" if each.crossed else "kept"))
     columns = headed("code number text", "Threshold", "Seen, as a share or an amount", "State")
     note = f"{counted(len(others), 'other')} not shown." if others else ""
     return PageTable("Thresholds", columns, rows, note=note)

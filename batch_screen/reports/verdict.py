@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from batch_screen.masking import safe_line
 from batch_screen.model import Endpoint
 from batch_screen.reports.words import RECENT_DAYS, Figure, counted, duration, share, window
 from batch_screen.runs.layout import ERRORS, Layout
@@ -109,7 +108,7 @@ def _steps(summary: Summary) -> Iterator[str]:
         )
     if _crossed(summary):
         crossed = ", ".join(each.expr for each in summary.thresholds if each.crossed)
-        yield f"Crossed: {safe_line(crossed)}. See Changes for what was seen."
+        yield f"Crossed: {crossed}. See Changes for what was seen."
     if summary.unanswered:
         yield (
             f"Up to {counted(summary.unanswered, 'request')} may have been billed without a saved "

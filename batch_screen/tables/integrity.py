@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from batch_screen.masking import safe_text
 from batch_screen.runs.layout import DATA_FOLDERS, RUN_ID, TABLES, Layout, latest_run, layout_of_run
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.storage.atomic import sha256_of
@@ -172,10 +173,13 @@ def _manifest_faults(layout: Layout, manifest: Manifest | None) -> Iterator[str]
         yield "it does not say into how many shards the numbers were partitioned"
     paths = [file.path for file in manifest.files]
     yield from (
-        f"{path} is listed twice" for path in sorted({p for p in paths if paths.count(p) > 1})
+        f"{safe_text(path)} is listed twice"
+        for path in sorted({p for p in paths if paths.count(p) > 1})
     )
     yield from (
-        f"{f.path!r} is no file of this run" for f in manifest.files if not _is_ours(layout, f)
+        f"{safe_text(f.path)!r} is no file of this run"
+        for f in manifest.files
+        if not _is_ours(layout, f)
     )
     first = [layout.part(table, 0) for table in TABLES]
     for path in (*first, *layout.reports):
@@ -260,7 +264,9 @@ def strangers_check(layout: Layout, manifest: Manifest) -> VerifyCheck:
             name = path.relative_to(layout.folder)
             named = _PART.fullmatch(path.name)
             if str(name) not in listed and (named is None or named[1] == layout.run_id):
-                differences.append(Difference(str(name), "it is no file of the manifest"))
+                differences.append(
+                    Difference(safe_text(str(name)), "it is no file of the manifest")
+                )
     claim = "files in the data folders, none of this run that is not listed"
     remedy = "move it elsewhere: readers of the folder take its rows for rows of a run"
     return VerifyCheck("strangers", claim, examined, tuple(differences), remedy)
@@ -277,8 +283,9 @@ def private_check(layout: Layout, manifest: Manifest) -> VerifyCheck:
         for path in ours
         if path.exists() and (mode := path.stat().st_mode & 0o7777) & _OTHERS
     )
+    folder = safe_text(str(layout.folder))
     remedy = (
-        f"chmod -R go= on the folders below {layout.folder}: they hold personal data; copy with "
+        f"chmod -R go= on the folders below {folder}: they hold personal data; copy with "
         "cp -p or rsync -a, and leave this check out with --ignore-modes where a file system "
         "keeps no modes"
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
+from batch_screen.masking import safe_text
 from batch_screen.runs.layout import CHANGES, ERRORS, LOOKUPS, RESULTS, TABLES, Layout
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
@@ -168,7 +169,8 @@ def _tables(of_results: Mapping[str, pl.DataType]) -> dict[str, tuple[Column, ..
 def _part_faults(found: Mapping[str, pl.DataType], columns: tuple[Column, ...]) -> Iterator[str]:
     expected = dtypes(columns)
     yield from (f"column {name} is missing" for name in expected if name not in found)
-    yield from (f"column {name} should not be there" for name in found if name not in expected)
+    strange = (name for name in found if name not in expected)
+    yield from (f"column {safe_text(name)} should not be there" for name in strange)
     for name, dtype in found.items():
         if name in expected and dtype != expected[name]:
             yield f"column {name} is {dtype}, {expected[name]} is right"

@@ -11,6 +11,7 @@ import msgspec
 import polars as pl
 
 from batch_screen.config.settings import Prices
+from batch_screen.masking import mask_texts
 from batch_screen.model import Endpoint
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
@@ -201,7 +202,7 @@ def _figures(lookups: LookupFigures | None) -> dict[str, Any]:
 def _unequal(pairs: dict[str, tuple[Any, Any]]) -> Iterator[str]:
     for what, (said, counted) in pairs.items():
         if said != counted:
-            yield f"{what}: {said} in summary.json, {counted} in the parts"
+            yield f"{what}: {mask_texts(said)} in summary.json, {counted} in the parts"
 
 
 def _csv_faults(path: Path, rows: int) -> Iterator[str]:

@@ -152,6 +152,43 @@ def test_numbers_in_names_and_on_the_command_line(scene: Scene, tmp_path: Path) 
     assert [text for text in texts if any(map(_steers, text))] == []
 
 
+def test_folders_and_files_that_are_named_by_numbers(scene: Scene, tmp_path: Path) -> None:
+    """Every command that shows what lies in a folder, as text and as JSON."""
+    out = tmp_path / f"{NUMBER} out"
+    for day in ("2026-11-22", "2026-11-23"):
+        done = scene.command(
+            *("run", scene.desk.list, "--sandbox", "--out", out, "--run-date", day, "--json"),
+            environment={"BATCH_SCREEN_PRICES__CURRENCY": NUMBER},
+        )
+        assert done.code == 0
+    earlier, later = sorted((out / "runs").iterdir())
+    for place in (out / "results", later, out / ".state" / "runs" / later.name):
+        (place / f"{NUMBER}.csv").write_text("x")
+    shown: tuple[tuple[object, ...], ...] = (
+        ("status", "--out", out),
+        ("validate", out),
+        ("diff", earlier, later, "--write", tmp_path / f"{NUMBER}.parquet"),
+        ("purge", "--out", out, "--older-than", "0d", "--dry-run"),
+        ("report", out, "--write", tmp_path / f"{NUMBER}.html"),
+        ("config", "--out", out),
+        ("doctor", "--out", out, "--sandbox"),
+        ("plan", scene.desk.list, "--out", out, "--sandbox"),
+        ("check", scene.desk.list, "--rejects", tmp_path / f"{NUMBER}.csv"),
+    )
+    commands = [(*command, *more) for command in shown for more in ((), ("--json",))]
+    together(lambda command: scene.command(*command), commands)
+    scene.command("init", tmp_path / f"{NUMBER}.toml", "--yes", "--api-key-file", NUMBER)
+    # Only one that was ended abruptly, or goes on, has to say how it is resumed.
+    (out / ".state" / "runs" / later.name / f"{NUMBER}.csv").unlink()
+    (later / "_SUCCESS").unlink()
+    scene.command("status", "--out", out)
+    scene.command("status", "--out", out, "--json")
+    texts = [text for done in scene.said for text in (done.out, done.err)]
+    assert [text for text in texts if secrets_in(text, KEY, NUMBERS)] == []
+    assert [text for text in texts if any(map(_steers, text))] == []
+    assert len(texts) == 2 * 23
+
+
 def test_stopped_and_killed_on_the_way(scene: Scene) -> None:
     """The journal is on disk, and the process list shows no key."""
     desk = scene.desk

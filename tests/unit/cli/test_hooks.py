@@ -47,7 +47,7 @@ SCENES = {
         (
             "from batch_screen.cli import log\n"
             "def give_out(*_): raise SystemError('error return without exception set')\n"
-            "log.choose(log.JSON); log.print_stderr_raw = give_out\n"
+            "log.choose(log.JSON); log.print_stderr = give_out\n"
             "raise ValueError(text)"
         ),
         '{"level": "error", "event": "error", "message": "the system gave out',
