@@ -10,7 +10,7 @@ from typing import Any
 
 import batch_screen
 from batch_screen.cli.console import print_json, print_text, unwind_on_signals
-from batch_screen.cli.job import job_of
+from batch_screen.cli.options import job_of
 from batch_screen.cli.progress import watcher
 from batch_screen.cli.text import (
     TEXT_COLUMN,
@@ -22,6 +22,7 @@ from batch_screen.cli.text import (
     fitting,
     labelled,
 )
+from batch_screen.config.settings import Settings
 from batch_screen.errors import InputError
 from batch_screen.input.columns import FoundBy
 from batch_screen.masking import plain, safe_text
@@ -67,11 +68,11 @@ _GROUNDS = {
 }
 
 
-def check(*, rejects: Path | None, as_json: bool, **options: Any) -> None:
+def check(*, settings: Settings, rejects: Path | None, as_json: bool, **options: Any) -> None:
     """Prints what the lists hold. Raises ``InputError`` where not one row is usable."""
-    job = job_of(options, needs_key=False)
+    job = job_of(options, settings)
     unwind_on_signals()
-    with watcher(job.settings.output.heartbeat_seconds) as progress:
+    with watcher(settings.output.heartbeat_seconds) as progress:
         found = batch_screen.check(job, RunEvents(progress), rejects=rejects)
     if as_json:
         print_json(found)

@@ -10,7 +10,7 @@ import msgspec
 
 import batch_screen
 from batch_screen.cli.console import print_json, print_stderr, print_text, unwind_on_signals
-from batch_screen.cli.job import job_of
+from batch_screen.cli.options import job_of, settings_of
 from batch_screen.cli.text import hanging
 from batch_screen.commands.doctor import canary_number, unreadable
 from batch_screen.diagnostics.findings import Diagnosis, Finding, Health
@@ -23,7 +23,7 @@ _LABEL = len("not checked")
 def doctor(*, canary: str | None, as_json: bool, **options: Any) -> int:
     """Prints every finding and returns the exit code of the first failure."""
     try:
-        job = job_of(options, needs_key=False)
+        job = job_of(options, settings_of(options))
     except ConfigurationError as error:
         return _print(unreadable(error), as_json=as_json)
     unwind_on_signals()

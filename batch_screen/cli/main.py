@@ -30,6 +30,7 @@ DEFAULT_NAME = "batch-screen.toml"
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 _PATH = click.Path(path_type=Path)
+_GETS_SETTINGS = ("run", "check", "plan", "status", "purge")
 
 
 @click.group(context_settings={**_HELP, "max_content_width": 100})
@@ -50,6 +51,8 @@ def _lazy(declared: Callable[[], None]) -> click.Command:
 
     @wraps(declared)
     def call(**given: Any) -> Any:
+        if name in _GETS_SETTINGS:  # first: a wrong one is refused before polars is loaded
+            given["settings"] = options.settings_of(given)
         return getattr(import_module(f"batch_screen.cli.{name}"), name)(**given)
 
     return cli.command(context_settings=_HELP)(call)

@@ -1,17 +1,22 @@
-"""The options that commands share, which settings they set, and the values they may have."""
+"""The options that commands share, the values they may have, and the job they describe."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from batch_screen.cli import completion
 from batch_screen.model import Endpoint
+
+if TYPE_CHECKING:  # settings and jobs take long to import, and no help needs them
+    from batch_screen.config.settings import Settings
+    from batch_screen.job import Job
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -284,3 +289,30 @@ def flags_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if given.get("no_header"):
         flags.setdefault("input", {})["has_header"] = False
     return flags
+
+
+def settings_of(given: Mapping[str, Any]) -> Settings:
+    """The settings of the options, the environment and the configuration file.
+
+    Options that a command does not have are as if they were not given.
+    """
+    from batch_screen.config.load import load_settings  # noqa: PLC0415 (no help needs it)
+
+    return load_settings(flags_of(given), config=given["config"], environment=os.environ)
+
+
+def job_of(given: Mapping[str, Any], settings: Settings, *, needs_key: bool = False) -> Job:
+    """The job that the options describe, with these settings."""
+    from batch_screen.config.key import read_key  # noqa: PLC0415 (no help needs it)
+    from batch_screen.job import Job  # noqa: PLC0415 (nor this)
+
+    run_date: datetime | None = given.get("run_date")
+    is_sandbox = given.get("sandbox", False)
+    return Job(
+        inputs=given.get("inputs", ()),
+        settings=settings,
+        key=read_key(settings.api.key_file, os.environ) if needs_key and not is_sandbox else None,
+        run_date=run_date.date() if run_date else None,
+        new_run=given.get("new_run", False),
+        sandbox=is_sandbox,
+    )

@@ -9,11 +9,12 @@ from msgspec.structs import replace
 
 import batch_screen
 from batch_screen.cli.console import print_json, print_text, unwind_on_signals
-from batch_screen.cli.job import job_of
+from batch_screen.cli.options import job_of
 from batch_screen.cli.progress import watcher
 from batch_screen.cli.run_block import rows_lines
 from batch_screen.cli.text import line
 from batch_screen.commands.plan import CHAIN, DERIVE, REUSE, PlanResult
+from batch_screen.config.settings import Settings
 from batch_screen.masking import safe_line, safe_text
 from batch_screen.reports.words import duration
 from batch_screen.runs.events import RunEvents
@@ -23,11 +24,11 @@ _SETTINGS = {DERIVE: "planner.derive_checks:", CHAIN: "planner.only_where_change
 _SLOWED = 2.0
 
 
-def plan(*, as_json: bool, **options: Any) -> None:
+def plan(*, settings: Settings, as_json: bool, **options: Any) -> None:
     """Prints what a run would ask, cost and take."""
-    job = job_of(options, needs_key=False)
+    job = job_of(options, settings)
     unwind_on_signals()
-    with watcher(job.settings.output.heartbeat_seconds) as progress:
+    with watcher(settings.output.heartbeat_seconds) as progress:
         found = batch_screen.plan(job, RunEvents(progress))
     if as_json:
         facts = {name: safe_line(fact, 1_000) for name, fact in found.facts.items()}

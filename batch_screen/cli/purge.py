@@ -13,15 +13,16 @@ import msgspec
 
 import batch_screen
 from batch_screen.cli.console import print_json, print_stderr, print_text
-from batch_screen.cli.job import settings_of
 from batch_screen.cli.text import labelled, size
 from batch_screen.commands.purge import Purge, PurgeItem, PurgeScope
+from batch_screen.config.settings import Settings
 from batch_screen.job import Job
 from batch_screen.reports.words import counted
 
 
 def purge(
     *,
+    settings: Settings,
     older_than: int,
     state_only: bool,
     outputs_only: bool,
@@ -34,7 +35,7 @@ def purge(
     """Prints what would go and, if that is confirmed, removes it."""
     if state_only and outputs_only:
         raise click.UsageError("--state-only and --outputs-only exclude each other; use one")
-    settings = settings_of(options)
+    del options  # they are among the settings
     scope = PurgeScope(
         Path(settings.output.folder) if settings.output.folder else None,
         Job((), settings).state,

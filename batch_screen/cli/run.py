@@ -17,7 +17,7 @@ import batch_screen
 from batch_screen.cli import log
 from batch_screen.cli.console import print_json, print_text
 from batch_screen.cli.hooks import unforeseen
-from batch_screen.cli.job import job_of, settings_of
+from batch_screen.cli.options import job_of
 from batch_screen.cli.progress import watcher
 from batch_screen.cli.run_block import closing_block, crossed
 from batch_screen.commands.run import RunResult
@@ -35,14 +35,13 @@ _ONE_SIGNAL_SECONDS = 0.5
 _STOPPING = "stopping: waiting for answers under way; once more to leave at once"
 
 
-def run(*, as_json: bool, **options: Any) -> int:
+def run(*, settings: Settings, as_json: bool, **options: Any) -> int:
     """Screens, prints the closing block, and returns the exit code."""
-    settings = settings_of(options)
     log.choose(settings.logging.format)
     stop, session = CancelToken(), SessionConsole(settings, as_json=as_json)
     _obey_signals(stop)
     with session.reported():
-        job = job_of(options, needs_key=True, settings=settings)
+        job = job_of(options, settings, needs_key=True)
         session.run_date = job.day.isoformat()
         with watcher(settings.output.heartbeat_seconds) as progress:
             events = RunEvents(session.stages.pass_to(progress), stop, session.belong_to)

@@ -12,7 +12,6 @@ import msgspec
 
 import batch_screen
 from batch_screen.cli.console import print_json, print_text
-from batch_screen.cli.job import settings_of
 from batch_screen.cli.options import flag_names
 from batch_screen.cli.text import TEXT_COLUMN, WIDTH, fitting, labelled, line
 from batch_screen.commands.status import RunStatus, State, Status
@@ -35,13 +34,13 @@ class Resuming(NamedTuple):
     besides: str
 
 
-def status(*, as_json: bool, **options: Any) -> None:
+def status(*, settings: Settings, config: Path | None, as_json: bool, **options: Any) -> None:
     """Prints where every run of the folders stands, and how those that stopped are resumed."""
-    settings = settings_of(options)
+    del options  # they are among the settings
     out = Path(settings.output.folder) if settings.output.folder else None
     found = batch_screen.status(out, Job((), settings).state)
     how = {
-        run.run_id: resuming(run, settings, options["config"])
+        run.run_id: resuming(run, settings, config)
         for run in found.runs
         if run.state is State.RESUMABLE
     }

@@ -86,6 +86,25 @@ def test_nothing_heavy_is_loaded(
     assert loaded.isdisjoint(HEAVY)
 
 
+@pytest.mark.parametrize("command", ["run", "plan", "check", "status", "purge"])
+def test_a_wrong_setting_is_refused_before_polars_is_loaded(command: str) -> None:
+    more = {"purge": ["--older-than", "9d"], "status": []}.get(command, ["list.csv"])
+    done = subprocess.run(
+        [sys.executable, "-c", INSPECTED, command, *more],
+        capture_output=True,
+        text=True,
+        env={**clean(), "BATCH_SCREEN_OUTPUT__MEMORY_MIB": "1"},
+        timeout=30,
+        check=False,
+    )
+    said, loaded = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert "OUTPUT__MEMORY_MIB: output.memory_mib: " in said
+    assert {name.partition(".")[0] for name in json.loads(loaded)}.isdisjoint(
+        {"polars", "aiohttp", "pyarrow", "phonenumbers"}
+    )
+
+
 def test_installed_command_helps() -> None:
     done = run_command("--help")
     assert done.code == 0

@@ -10,9 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from batch_screen.cli import options
-from batch_screen.cli.job import job_of
 from batch_screen.cli.main import run
-from batch_screen.cli.options import _SETTINGS
+from batch_screen.cli.options import _SETTINGS, job_of, settings_of
 from batch_screen.config.settings import Settings
 from batch_screen.errors import AuthenticationError, BatchScreenError, ConfigurationError
 from batch_screen.job import Job
@@ -35,7 +34,7 @@ def job(*arguments: str, needs_key: bool = False, **environment: str) -> Job:
     @click.command()
     @options.job
     def command(**given: Any) -> None:
-        jobs.append(job_of(given, needs_key=needs_key))
+        jobs.append(job_of(given, settings_of(given), needs_key=needs_key))
 
     result = CliRunner(env=environment).invoke(command, ["list.csv", *arguments])
     if isinstance(result.exception, BatchScreenError):
@@ -229,7 +228,7 @@ def test_a_command_may_take_the_options_of_lists_alone(tmp_path: Path) -> None:
     @click.command()
     @options.lists
     def command(**given: Any) -> None:
-        jobs.append(job_of(given, needs_key=False))
+        jobs.append(job_of(given, settings_of(given)))
 
     config = tmp_path / "settings.toml"
     config.write_text('[output]\nfolder = "out"\n[input]\ndelimiter = ";"\n')
