@@ -281,6 +281,29 @@ def _no_toml(config: Path, error: ValueError) -> ConfigurationError:
     )
 
 
+# pydantic's kind of error → what is allowed, in words that go on after a setting's name.
+_ALLOWED = {
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of fewer digits",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "enum": "must be {expected}",
+    "string_type": "must be text",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+}
+
+
 def _explain(errors: list[ErrorDetails], origins: Origins) -> str:
     """One line on the first error, saying where the value came from."""
     error = errors[0]
@@ -289,6 +312,9 @@ def _explain(errors: list[ErrorDetails], origins: Origins) -> str:
     where = origins.prefix(section, name)
     dotted = ".".join(part for part in (section, *rest[:1]) if part)
     message = error["msg"].removeprefix("Value error, ")
+    if allowed := _ALLOWED.get(error["type"]):
+        inside = "a name in it " if rest[-1:] == ["[key]"] else "a value in it " if rest[1:] else ""
+        message = inside + allowed.format_map(error.get("ctx", {}))
     if error["type"] == "extra_forbidden":
         what = _unknown(section, name)
     else:

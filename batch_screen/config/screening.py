@@ -220,15 +220,13 @@ class Numbers(Section):
 
 # The settings of how lists are read.
 
-RegionCode = Annotated[str, Field(pattern=r"^([A-Z]{2})?$")]
-
 
 class Input(Section):
     """How to read the lists of numbers."""
 
     phone_column: str = ""
     region_column: str = ""
-    default_region: RegionCode = ""
+    default_region: str = ""
     keep_columns: tuple[str, ...] = ()
     has_header: bool = True
     delimiter: str = ""
@@ -243,7 +241,9 @@ class Input(Section):
 
     @field_validator("default_region", mode="before")
     @classmethod
-    def _upper(cls, value: Any) -> Any:
+    def _is_region(cls, value: Any) -> Any:
+        if isinstance(value, str) and not re.fullmatch(r"([A-Za-z]{2})?", value):
+            raise ValueError("must be a two-letter code such as DE")
         return value.upper() if isinstance(value, str) else value
 
     @field_validator("delimiter")
