@@ -16,7 +16,7 @@ import polars as pl
 from batch_screen.comparison.feed import ChangeFeed, RunTables, feed_of, shared_endpoints
 from batch_screen.comparison.previous import CompleteRun, UnusableRunError, opened, recorded
 from batch_screen.config.screening import Cohorts
-from batch_screen.errors import ExitCode, InputError
+from batch_screen.errors import InputError, no_input
 from batch_screen.masking import mask_number
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import LOOKUPS, RESULTS, Layout, is_run_id, run_at
@@ -100,19 +100,16 @@ def _layout(run: Path | str, out: Path | str | None) -> Layout:
     if not is_run_id(str(run)):
         return run_at(Path(run))
     if out is None:
-        raise InputError(
-            f"run {run} of which output folder? name it with --out, or give the path "
-            f"OUT/runs/{run}",
-            exit_code=ExitCode.NO_INPUT,
+        raise no_input(
+            f"run {run} of which output folder? name it with --out, or give the path OUT/runs/{run}"
         )
     return run_at(Path(out), str(run))
 
 
 def _unusable(layout: Layout, error: Exception) -> InputError:
-    return InputError(
+    return no_input(
         f"run {layout.run_id} in {layout.folder} cannot be compared, for {error}; batch-screen "
-        "validate says more",
-        exit_code=ExitCode.NO_INPUT,
+        "validate says more"
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from batch_screen.errors import ExitCode, InputError
+from batch_screen.errors import no_input
 from batch_screen.job import STATE
 from batch_screen.masking import safe_line
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, is_run_id, latest_run, layout_of_run
@@ -217,10 +217,7 @@ def _folders(scope: PurgeScope) -> tuple[Path | None, Path | None]:
     """The output folder and the state folder, each if it is in scope and exists."""
     named = scope.state if scope.out is None else scope.out
     if not named.is_dir():
-        raise InputError(
-            f"{named}: there is no such folder; check the path of --out or --state-dir",
-            exit_code=ExitCode.NO_INPUT,
-        )
+        raise no_input(f"{named}: there is no such folder; check the path of --out or --state-dir")
     out = scope.out if scope.outputs else None
     return out, scope.state if scope.states and scope.state.is_dir() else None
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from batch_screen.config.screening import Screening
-from batch_screen.errors import BatchScreenError, ExitCode, InputError
+from batch_screen.errors import BatchScreenError, no_input
 from batch_screen.journal.segments import outcomes_at_a_glance
 from batch_screen.masking import safe_line, safe_text
 from batch_screen.planning.shards import read_plan
@@ -119,9 +119,8 @@ def _must_be_readable(folder: Path) -> None:
     try:
         os.scandir(folder).close()
     except OSError as error:
-        raise InputError(
-            f"{folder}: {error.strerror}; check the path of --out or --state-dir, or ask its owner",
-            exit_code=ExitCode.NO_INPUT,
+        raise no_input(
+            f"{folder}: {error.strerror}; check the path of --out or --state-dir, or ask its owner"
         ) from error
 
 
