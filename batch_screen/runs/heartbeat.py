@@ -77,6 +77,7 @@ class HeartbeatWriter:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._begin("", None, 0)
+        # A daemon: a process that ends without ``end`` must not wait for it.
         self._thread = threading.Thread(target=self._keep, name="progress", daemon=True)
         self._thread.start()
 
@@ -123,6 +124,7 @@ class HeartbeatWriter:
         self._seen = deque([(self._clock(), done)])
 
     def _write(self) -> None:
+        # ``advance`` takes no lock, so what is done is read once.
         now, self._written = self._clock(), self._done
         self._seen.append((now, self._written))
         while len(self._seen) > 2 and now - self._seen[0][0] > _LATELY_SECONDS:

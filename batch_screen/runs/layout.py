@@ -88,9 +88,9 @@ class Layout:
                 sync_folder(self.run)  # it must not come back when the parts have gone
         sweep(self.run)
         parts = [path for table in DATA_FOLDERS for path in self.parts(table)]
-        for path in [*parts, self.in_order] if self.in_order.exists() else parts:
+        for path in (*parts, self.in_order):
             with translated("replace", path):
-                path.unlink()
+                path.unlink(missing_ok=True)
 
     @contextmanager
     def growing_part(
@@ -163,12 +163,22 @@ def run_at(folder: Path, run_id: str | None = None) -> Layout:
     Raises ``InputError`` where there is no such folder or run.
     """
     out, own = place_of(folder)
-    run_id = own if run_id is None else run_id
-    if run_id is None:
-        run_id = _latest(out)
-    elif not is_run_id(run_id) or not (out / "runs" / run_id).is_dir():
-        raise no_input(f"{out}: there is no run {run_id}; ls {out}/runs shows its runs")
-    return layout_of_run(out, run_id)
+    named = own if run_id is None else run_id
+    found = latest_run(out) if named is None else named
+    # A name with a slash would lead out of the folder.
+    if found is not None and is_run_id(found) and (out / "runs" / found).is_dir():
+        return layout_of_run(out, found)
+    if named is not None:
+        raise no_input(f"{out}: there is no run {named}; ls {out}/runs shows its runs")
+    if (out / "latest.json").exists():
+        raise InputError(
+            f"{out}/latest.json is damaged or names a run that is not there; name a run with "
+            "--run, or take --all"
+        )
+    raise no_input(
+        f"{out}: no latest.json, so no run was completed there; check the path, or name a run with "
+        "--run"
+    )
 
 
 def runs_at(folder: Path) -> list[str]:
@@ -191,18 +201,3 @@ def place_of(folder: Path) -> tuple[Path, str | None]:
     if whole.parent.name == "runs" and is_run_id(whole.name):
         return whole.parent.parent, whole.name
     return folder, None
-
-
-def _latest(out: Path) -> str:
-    run_id = latest_run(out)
-    if run_id is not None and (out / "runs" / run_id).is_dir():
-        return run_id
-    if run_id is not None or (out / "latest.json").exists():
-        raise InputError(
-            f"{out}/latest.json is damaged or names a run that is not there; name a run with "
-            "--run, or take --all"
-        )
-    raise no_input(
-        f"{out}: no latest.json, so no run was completed there; check the path, or name a run with "
-        "--run"
-    )

@@ -1,6 +1,6 @@
-"""Session records of a run: a small checksummed file for each start, for the report.
+"""Session records of a run: a small checksummed file for each session, for the report.
 
-A start that is killed leaves none; its requests are in the journal, only its pace is lost.
+A session that is killed leaves none; its requests are in the journal, only its pace is lost.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ def keep_session(folder: Path, run_id: str, session: Session) -> None:
 
 
 def read_sessions(folder: Path, run_id: str) -> list[Session]:
-    """The sessions of all starts that came to an end, in their order.
+    """All sessions of the run that were not killed, in their order.
 
     Raises ``JournalError`` if one is damaged, missing or another run's.
     """
     sessions = []
+    # By number and not by what is there: one that is missing in between is damage.
     for number in range(1, max(_numbers(folder), default=0) + 1):
         path = _path(folder, number)
         record = read_record(path, SessionRecord)

@@ -214,8 +214,7 @@ def unfinished_runs(state_folder: Path, identity: Identity) -> list[Run]:
 def is_answered(run: Run) -> bool:
     """Whether every shard is sealed."""
     shards = len(list(run.plan.glob("rows-*.parquet")))
-    sealed = len(list(run.sealed.glob("*.seal"))) if run.sealed.exists() else 0
-    return shards > 0 and sealed == shards
+    return shards > 0 and len(list(run.sealed.glob("*.seal"))) == shards
 
 
 def create_run(
@@ -250,7 +249,13 @@ def read_run(folder: Path) -> Run | None:
         if any(folder.glob("journal/*")) or any(folder.glob("sealed/*")):
             raise _unknown(path)
         return None
-    made = _version_of(path)  # first of all: other versions have other folders
+    with translated("read", path):
+        file = path.read_bytes()
+    # The version first: another one may have other folders and other fields.
+    try:
+        made = msgspec.convert(msgspec.json.decode(file)["content"]["made"], StateVersion)
+    except (ValueError, LookupError, TypeError) as error:  # msgspec's errors are ValueErrors
+        raise _unknown(path) from error
     if made != StateVersion():
         raise JournalError(
             f"{path} is {plain(made.format, 40)} version {made.version} with schema "
@@ -275,25 +280,6 @@ def _unknown(path: Path) -> JournalError:
         "lie there; nothing was changed: restore it from a backup, or move the run's folder away "
         "and what it holds is asked and paid for again"
     )
-
-
-class _Version(msgspec.Struct):
-    """The part of run.json that every version has."""
-
-    content: _Content
-
-
-class _Content(msgspec.Struct):
-    made: StateVersion
-
-
-def _version_of(path: Path) -> StateVersion:
-    with translated("read", path):
-        file = path.read_bytes()
-    try:
-        return msgspec.json.decode(file, type=_Version).content.made
-    except ValueError as error:  # msgspec's, or bytes that are no UTF-8
-        raise _unknown(path) from error
 
 
 def _differing(other: Run, identity: Identity) -> str:
