@@ -7,9 +7,9 @@ there is a summary alone, counted from its state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from time import monotonic
@@ -22,7 +22,6 @@ from msgspec.structs import replace
 from batch_screen import __version__
 from batch_screen.comparison.feed import RunFacts
 from batch_screen.comparison.previous import BASE_URL, CurrentRun, summary_before, write_changes
-from batch_screen.config.sections import Output
 from batch_screen.config.settings import Settings
 from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, exit_code_of
 from batch_screen.journal.records import SpendCounter
@@ -100,39 +99,20 @@ def write_part(
     Returns what was counted of each shard, for reading it again would take time and memory.
     """
     numbers, lookups = [], []
-    with _opened_part(layout, shards, len(plan.shards), settings.output) as write:
+    with ExitStack() as opened:
+        parts = (
+            layout.opened_part(table, shards, len(plan.shards), settings.output) for table in TABLES
+        )
+        write = dict(zip(TABLES, map(opened.enter_context, parts), strict=True))
         for shard in shards:
             for table, frame in _tables(run, plan, shard):
-                write(table, frame)
+                write[table](frame)
                 if table == RESULTS:
                     numbers.append(breakdown.tally(frame.lazy(), settings.endpoints))
                 elif table == LOOKUPS:
                     lookups.append(counting.tally(frame.lazy()))
                 del frame  # so that only one is in memory beside the outcomes
     return list(map(Tallied, numbers, lookups))
-
-
-@contextmanager
-def _opened_part(
-    layout: Layout, shards: Sequence[int], of_shards: int, output: Output
-) -> Iterator[Callable[[str, pl.DataFrame], None]]:
-    """What takes a table's name and its rows of one shard after the other."""
-    part = shards[0]
-    if len(shards) == 1:
-
-        def write(table: str, frame: pl.DataFrame) -> None:
-            # The first part is always there, so that every table can be read.
-            if part == 0 or frame.height:
-                layout.write_part(table, part, frame, output)
-
-        yield write
-        return
-    with ExitStack() as opened:
-        growing = {
-            table: opened.enter_context(layout.growing_part(table, part, of_shards, output))
-            for table in TABLES
-        }
-        yield lambda table, frame: growing[table].add(frame)
 
 
 def _tables(run: Run, plan: Plan, shard: int) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -40,6 +40,7 @@ def paired(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     values = [name for name in COMPARED if name not in keys]
     earlier = before.select(*keys, pl.col(values).name.prefix("before_"))
     later = after.select(*keys, pl.col(values).name.prefix("after_"))
+    # An inner join: a number that only one of the runs asked has not changed, it is new or gone.
     both = later.join(earlier, on=keys, how="inner")
     return both.with_columns(change=_change()).sort(keys)
 
@@ -66,11 +67,16 @@ def _change() -> pl.Expr:
     was_positive, is_positive = _is_positive("before"), _is_positive("after")
     was_known, is_known = _is_known("before"), _is_known("after")
     has_moved = pl.col("before_latest_change_at").ne_missing(pl.col("after_latest_change_at"))
+    # Swapped again, in a window that began after the earlier answer: it was not the same swap.
+    window = pl.duration(minutes=pl.col("after_max_age_minutes"))
+    is_apart = pl.col("after_responded_at") - window > pl.col("before_responded_at")
+    is_another_swap = (pl.col("after_swapped") & is_apart).fill_null(value=False)
     rules = (
-        (is_positive & (~was_positive | _is_another_swap()), Change.NEWLY_POSITIVE),
+        (is_positive & (~was_positive | is_another_swap), Change.NEWLY_POSITIVE),
         (is_positive & was_positive & has_moved, Change.DATE_MOVED),
         (~is_known & was_known & ~_is_skipped("after"), Change.BECAME_UNKNOWN),
         (is_known & ~was_known & ~_is_skipped("before"), Change.BECAME_KNOWN),
+        # Only what is known can be negative: an answer that failed rules nothing out.
         (was_positive & ~is_positive & is_known, Change.NEWLY_NEGATIVE),
     )
     # Of several the first holds; where none does, nothing changed.
@@ -93,13 +99,6 @@ def _is_positive(run: str) -> pl.Expr:
         pl.col(f"{run}_latest_change") == LatestChange.REPORTED.value,
     ]
     return _is_known(run) & pl.any_horizontal(claim.fill_null(value=False) for claim in claims)
-
-
-def _is_another_swap() -> pl.Expr:
-    """Swapped again, in a window that began after the earlier answer: it was not the same swap."""
-    window = pl.duration(minutes=pl.col("after_max_age_minutes"))
-    is_apart = pl.col("after_responded_at") - window > pl.col("before_responded_at")
-    return (pl.col("after_swapped") & is_apart).fill_null(value=False)
 
 
 # The cohort guard: blocks and countries in which far more numbers than elsewhere are new.
@@ -131,6 +130,7 @@ class Tally:
 
         No number may be in two of the frames that are added.
         """
+        # A number counts once, however many of its endpoints rose.
         numbers = pairs.group_by("e164").agg(pl.col("region").first(), rises=is_rise().any())
         some = numbers.group_by("region", prefix=_prefix(MOST_DIGITS)).agg(
             numbers=pl.len().cast(pl.Int64), rises=pl.col("rises").sum().cast(pl.Int64)
@@ -165,6 +165,7 @@ class Marks:
             level: [c.name for c in self.cohorts if c.level == level] for level in (COUNTRY, BLOCK)
         }
         block, region = pl.col("block"), pl.col("region")
+        # Only rises are marked: what else changed in a migrating block is news all the same.
         cohort = pl.coalesce(
             pl.when(block.is_in(named[BLOCK])).then(block),
             pl.when(region.is_in(named[COUNTRY])).then(region),

@@ -7,7 +7,8 @@ could take another run. The decision names the earlier run's lookups by their di
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from batch_screen.comparison.feed import ChangeFeed, RunFacts, RunTables, feed_of, shared_endpoints
+from batch_screen.comparison.feed import RunFacts, RunTables, feed_of, shared_endpoints
 from batch_screen.config.screening import Cohorts
 from batch_screen.config.sections import Output
 from batch_screen.errors import OutputError
@@ -191,37 +192,29 @@ def _latest(
 
     ``by``: it had ended by then.
     """
-    for _, run_ids in groupby(_older_runs(layout), key=_date):
-        fitting = [
-            run
-            for run in map(_recorded, (layout_of_run(layout.folder, name) for name in run_ids))
-            if run
-            and run.base_url == base_url
-            and {*run.facts.endpoints} & {*facts.endpoints}
-            and (by is None or run.ended_at <= by)
-        ]
+
+    def date_of(run_id: str) -> str:
+        return run_id[:8]
+
+    names = {path.name for path in (layout.folder / "runs").glob("*") if is_run_id(path.name)}
+    others = sorted(names - {layout.run_id}, reverse=True)
+    older = (name for name in others if date_of(name) <= date_of(layout.run_id))
+    # Date by date: only of the latest that has one are all summaries read.
+    for _, run_ids in groupby(older, key=date_of):
+        fitting = []
+        for run_id in run_ids:
+            # Of a run that cannot be read it is not known what it asked, and of whom.
+            with suppress(UnusableRunError):
+                run = recorded(layout_of_run(layout.folder, run_id))
+                has_ended = by is None or run.ended_at <= by
+                asked_alike = run.base_url == base_url and {*run.facts.endpoints} & {
+                    *facts.endpoints
+                }
+                if has_ended and asked_alike:
+                    fitting.append(run)
         if fitting:
             return max(fitting, key=lambda run: (run.ended_at, run.facts.run_id))
     return None
-
-
-def _recorded(layout: Layout) -> CompleteRun | None:
-    try:
-        return recorded(layout)
-    except UnusableRunError:  # what it asked, and of whom, cannot be known
-        return None
-
-
-def _older_runs(layout: Layout) -> Iterator[str]:
-    """Other runs of this date or an earlier one, the latest date first."""
-    names = {path.name for path in (layout.folder / "runs").glob("*") if is_run_id(path.name)}
-    for name in sorted(names - {layout.run_id}, reverse=True):
-        if _date(name) <= _date(layout.run_id):
-            yield name
-
-
-def _date(run_id: str) -> str:
-    return run_id[:8]
 
 
 def write_changes(
@@ -244,7 +237,11 @@ def write_changes(
             earlier, later, bounds, scratch=run.layout.run, on_shard=events.advance
         ) as feed:
             for part in range(run.parts):
-                _write_part(run, part, feed, output)
+                # The same shards as in that part of the other tables.
+                shards = range(part, run.shards, run.parts)
+                with run.layout.opened_part(CHANGES, shards, run.shards, output) as write:
+                    for shard in shards:
+                        write(feed.shard(shard))
     except (UnusableRunError, DamagedPartError) as error:
         events.progress.note(
             f"no changes are written: the previous run {previous.run_id} cannot be compared with, "
@@ -257,16 +254,3 @@ def write_changes(
             f"{', '.join(left_out)}"
         )
     return feed.changes
-
-
-def _write_part(run: CurrentRun, part: int, feed: ChangeFeed, output: Output) -> None:
-    """The part that holds the changes of the same shards as that part of the other tables."""
-    shards = range(part, run.shards, run.parts)
-    if len(shards) == 1:
-        frame = feed.shard(part)
-        if part == 0 or frame.height:
-            run.layout.write_part(CHANGES, part, frame, output)
-        return
-    with run.layout.growing_part(CHANGES, part, run.shards, output) as growing:
-        for shard in shards:
-            growing.add(feed.shard(shard))

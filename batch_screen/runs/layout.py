@@ -7,7 +7,7 @@ unfinished parts lie in the run's own folder.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -93,19 +93,31 @@ class Layout:
                 path.unlink(missing_ok=True)
 
     @contextmanager
-    def growing_part(
-        self, table: str, number: int, shards: int, output: Output
-    ) -> Iterator[RowGroupWriter]:
-        """Opens a part to which shards are added as row groups, of ``shards`` in the run."""
+    def opened_part(
+        self, table: str, shards: Sequence[int], of_shards: int, output: Output
+    ) -> Iterator[Callable[[pl.DataFrame], None]]:
+        """Opens the part that holds these shards of the run's ``of_shards``; takes their rows.
+
+        Call it with each shard's rows in turn. Several become a row group each.
+        """
+        number = shards[0]
+        if len(shards) == 1:
+
+            def write(frame: pl.DataFrame) -> None:
+                # The first part is always there, so that every table can be read.
+                if number == 0 or frame.height:
+                    self.write_part(table, number, frame, output)
+
+            yield write
+            return
         path = self.part(table, number)
         make_folder(path.parent)
         how = {"compression": output.compression.value}
-        marks = {SHARDS_MARK: str(shards)}
         with (
             atomic_write(path, staging=make_folder(self.run)) as file,
-            RowGroupWriter(path, file, how, marks) as writer,
+            RowGroupWriter(path, file, how, {SHARDS_MARK: str(of_shards)}) as writer,
         ):
-            yield writer
+            yield writer.add
 
     def write_part(self, table: str, number: int, frame: pl.DataFrame, output: Output) -> Path:
         """Writes a part of one shard and returns its path."""

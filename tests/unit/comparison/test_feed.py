@@ -67,16 +67,11 @@ def written(
     }
     for table, frame in frames.items():
         lies_in = frame.select(shard_of(pl.col("e164"), shards)).to_series()
-        if held == 1:
-            for shard in range(shards):
-                mine = frame.filter(lies_in == shard)
-                if mine.height or not shard:
-                    layout.write_part(table, shard, mine, Output())
-            continue
         for part in range(shards // held):
-            with layout.growing_part(table, part, shards, Output()) as spool:
-                for shard in range(part, shards, shards // held):
-                    spool.add(frame.filter(lies_in == shard))
+            of_part = range(part, shards, shards // held)
+            with layout.opened_part(table, of_part, shards, Output()) as write:
+                for shard in of_part:
+                    write(frame.filter(lies_in == shard))
     facts = RunFacts(RUNS[night], DAYS[night], numbers.height, (CHECK.value, DATE.value))
     return RunTables(facts, layout, shards)
 

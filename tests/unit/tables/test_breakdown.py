@@ -175,10 +175,10 @@ def test_counts_are_those_of_the_rows_flags_and_bands(
     answers = [_only(asked, said) for said in numbers]
     rows = [row(i, **said) for i, said in enumerate(answers) for _ in range(repeats)]
     layout = Layout(tmp_path_factory.mktemp("out"), "20261123-c0ffee0000", "2026-11-23")
-    with layout.growing_part(RESULTS, 0, 4, Output()) as part:
+    with layout.opened_part(RESULTS, range(4), 4, Output()) as write:
         for shard in range(4):
             held = [r for r in rows if int(r["e164"][-5:]) % 4 == shard]
-            part.add(frame(held) if held else frame(rows).clear())
+            write(frame(held) if held else frame(rows).clear())
     found = break_down(layout.parts(RESULTS), [e for e in Endpoint if e in asked])
     once = list({r["e164"]: r for r in frame(rows).iter_rows(named=True)}.values())
     assert found.numbers == len(numbers) == len(once)

@@ -29,10 +29,10 @@ def written(
 ) -> dict[str, Path]:
     """A part with a shard of so many rows each, in every table."""
     for table in tables:
-        with layout.growing_part(table, part, SHARDS, Output()) as growing:
+        with layout.opened_part(table, range(part, SHARDS), SHARDS, Output()) as write:
             for count in rows:
                 numbers = pl.DataFrame({"e164": [number(i) for i in range(count)]})
-                growing.add(conform(numbers, COLUMNS[table]))
+                write(conform(numbers, COLUMNS[table]))
     return {table: layout.part(table, part) for table in TABLES}
 
 
