@@ -40,8 +40,8 @@ from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout, row_groups
 from batch_screen.runs.sessions import read_sessions
 from batch_screen.runs.state import Run
-from batch_screen.schema import KEPT_PREFIX, conform
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
+from batch_screen.schema import conform
 from batch_screen.storage.atomic import atomic_write, check_writable, translated, write_atomically
 from batch_screen.storage.partition import PartitionedWriter, RowGroupWriter, scratch_files
 from batch_screen.storage.prefetch import ordered_map
@@ -201,8 +201,7 @@ def write_outputs(
     write_atomically(layout.pace, pace_svg(summary.starts))
     if settings.output.in_order:
         write_in_order(layout.parts(RESULTS), layout.in_order, plan.rows)
-    rows = pl.read_parquet_schema(shard_rows_path(run.plan, 0))
-    write_schema(layout, {n: dtype for n, dtype in rows.items() if n.startswith(KEPT_PREFIX)})
+    write_schema(layout, pl.read_parquet_schema(shard_rows_path(run.plan, 0)))
     listed = list_files(layout)
     write_report(layout, summary, breakdown.broken_down(kinds, settings.endpoints), listed)
     write_manifest(layout, listed, len(plan.shards))

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from batch_screen.runs.layout import CHANGES, DATA_FOLDERS, ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
+from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION, Column, results
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
-from batch_screen.schema import SCHEMA_VERSION, Column, results
 from batch_screen.storage.atomic import sha256_of, translated, write_atomically
 from batch_screen.storage.prefetch import ordered_map
 
@@ -33,14 +33,20 @@ class ListedFile(msgspec.Struct, frozen=True, omit_defaults=True):
     rows: int | None = None
 
 
-def write_schema(layout: Layout, kept: Mapping[str, pl.DataType]) -> None:
-    """schema.json: every table's columns in their order, with type and meaning."""
-    tables = {
+def table_columns(of_results: Mapping[str, pl.DataType]) -> dict[str, tuple[Column, ...]]:
+    """The columns of each table, given those that results have: some are kept from the input."""
+    kept = {name: dtype for name, dtype in of_results.items() if name.startswith(KEPT_PREFIX)}
+    return {
         RESULTS: results(kept),
         LOOKUPS: LOOKUP_COLUMNS,
         ERRORS: ERROR_COLUMNS,
         CHANGES: CHANGE_COLUMNS,
     }
+
+
+def write_schema(layout: Layout, of_results: Mapping[str, pl.DataType]) -> None:
+    """schema.json: every table's columns in their order, with type and meaning."""
+    tables = table_columns(of_results)
     described = {table: [describe(c) for c in columns] for table, columns in tables.items()}
     content = {"schema_version": SCHEMA_VERSION, "tables": described}
     write_atomically(layout.schema, _json(content))

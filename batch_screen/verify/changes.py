@@ -47,24 +47,21 @@ def changes_check(
         rows, claim = max(1, rows), "changes: there is no previous run to tell them from"
         found += (Difference(file.path, "summary.json tells of no changes") for file in parts)
     else:
+        changes = summary.changes
         try:
-            claim = _compare(layout, summary.changes, found)
+            run = recorded(layout)
+            tables, _ = opened(run, [CHANGES])
+            found += _own_differences(tables, changes)
+            earlier = _earlier(layout, changes)
+            if isinstance(earlier, str):
+                claim = f"changes agree with lookups and summary.json (the earlier run: {earlier})"
+            else:
+                found += _recounted_differences(earlier, tables, run.bounds, changes)
+                claim = f"changes, recounted from the lookups of run {changes.since_run} too"
         except (UnusableRunError, DamagedPartError) as error:
             found.append(Difference(CHANGES, str(error)))
             claim = "changes can be read"
     return VerifyCheck("changes", claim, rows, tuple(found), rewrite(layout), unchecked)
-
-
-def _compare(layout: Layout, changes: Changes, found: list[Difference]) -> str:
-    """Adds what differs to ``found``; returns what the table could be held against."""
-    run = recorded(layout)
-    tables, _ = opened(run, [CHANGES])
-    found += _own_differences(tables, changes)
-    earlier = _earlier(layout, changes)
-    if isinstance(earlier, str):
-        return f"changes agree with lookups and summary.json (the earlier run: {earlier})"
-    found += _recounted_differences(earlier, tables, run.bounds, changes)
-    return f"changes, recounted from the lookups of run {changes.since_run} too"
 
 
 def _earlier(layout: Layout, changes: Changes) -> RunTables | str:
@@ -87,6 +84,7 @@ def _own_differences(tables: RunTables, changes: Changes) -> Iterator[Difference
     for shard, unit in units(tables.layout, CHANGES, tables.shards).items():
         rows = _rows(unit)
         own = tables.lookups(shard, [*changes.endpoints]).select(*_KEY, *_AFTER)
+        # A lookup that stands there twice is another check's finding; it must not make more rows.
         both = rows.join(own.unique(_KEY, keep="first"), on=_KEY, how="left")
         yield from (Difference(unit.path.name, fault) for fault in broken(both, rules).values())
         for endpoint, change, count in rows.group_by("endpoint", "change").len().iter_rows():
@@ -106,6 +104,7 @@ def _rules(run_id: str, changes: Changes) -> list[VerifyRule]:
         Change.NEWLY_NEGATIVE: was & is_,
         Change.NEWLY_POSITIVE: is_,
     }
+    # A comparison with null breaks no rule here: what is required is a rule of its own.
     is_allowed = pl.any_horizontal((col.change == c.value) & claim for c, claim in allowed.items())
     cohorts = [cohort.name for cohort in changes.cohorts]
     required = [col(c.name).is_null() for c in CHANGE_COLUMNS if c.required]
@@ -132,13 +131,7 @@ def _recounted_differences(
     rows = units(layout, CHANGES, shards)
     with (
         TemporaryDirectory(prefix="batch-screen-") as scratch,
-        feed_of(
-            earlier,
-            later,
-            bounds,
-            scratch=Path(scratch),
-            on_shard=lambda _: None,
-        ) as feed,
+        feed_of(earlier, later, bounds, scratch=Path(scratch), on_shard=lambda _: None) as feed,
     ):
         if feed.changes != changes:
             yield Difference("summary.json", "its changes are others than the lookups make them")

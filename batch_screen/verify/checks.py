@@ -59,6 +59,7 @@ def broken(frame: pl.DataFrame, rules: Iterable[VerifyRule]) -> dict[VerifyRule,
     listed = list(rules)
     if not listed:
         return {}
+    # All rules of a view in one pass over it.
     counts = frame.select(rule.wrong.sum().alias(str(n)) for n, rule in enumerate(listed))
     return {
         rule: rule.fault.replace("{n}", f"{count:,}")
@@ -187,7 +188,7 @@ _CLAIMS: dict[str, tuple[str, tuple[str, ...]]] = {
 def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:
     """The checks of a run that asked these endpoints, in the order in which they are reported."""
     rules: dict[str, Sequence[VerifyRule]] = {
-        "required": _complete(run_id),
+        "required": [*_complete(run_id)],
         "placing": [
             VerifyRule(RESULTS, "{n} rows whose number belongs to another part", col.is_elsewhere)
         ],
@@ -225,20 +226,14 @@ def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:
     return tuple(PartCheck(name, *claim, rules.get(name, ())) for name, claim in _CLAIMS.items())
 
 
-def _complete(run_id: str) -> list[VerifyRule]:
+def _complete(run_id: str) -> Iterator[VerifyRule]:
     """Required columns hold values, and every row names the run."""
     columns = {RESULTS: results({}), LOOKUPS: LOOKUP_COLUMNS, ERRORS: ERROR_COLUMNS}
-    rules = []
     for table, wanted in columns.items():
-        rules += [
-            VerifyRule(
-                table, f"{{n}} rows without {c.name}, which is required", col(c.name).is_null()
-            )
-            for c in wanted
-            if c.required
-        ]
-        rules.append(VerifyRule(table, "{n} rows name another run", col.run_id != run_id))
-    return rules
+        for c in (c for c in wanted if c.required):
+            fault = f"{{n}} rows without {c.name}, which is required"
+            yield VerifyRule(table, fault, col(c.name).is_null())
+        yield VerifyRule(table, "{n} rows name another run", col.run_id != run_id)
 
 
 def _once_each(endpoints: Sequence[str]) -> list[VerifyRule]:
@@ -323,11 +318,13 @@ _WINDOWS = {
 
 def _contradiction() -> pl.Expr:
     """Whether ``contradiction`` is other than check and date, both asked, make it."""
+    # Within the tolerance both may be true: clocks and roundings differ.
     tolerance = pl.duration(seconds=TOLERANCE_SECONDS)
     # Where no date was reported, the change lies before every window.
     inside = (col.date - col.window_start).fill_null(pl.duration(weeks=-100_000))
     later = col.responded_at - col.date_at > tolerance
     recent = col.responded_at - col.date <= tolerance
+    # A check that came later may have seen a change since the date was asked: then null.
     swapped = pl.when(inside >= -tolerance).then(statement=False).when(~later).then(statement=True)
     not_swapped = pl.when((inside <= tolerance) | recent).then(statement=False)
     right = pl.when("swapped").then(swapped).otherwise(not_swapped.otherwise(statement=True))

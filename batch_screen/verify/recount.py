@@ -14,13 +14,10 @@ import msgspec
 import polars as pl
 
 from batch_screen.masking import safe_text
-from batch_screen.runs.layout import CHANGES, ERRORS, LOOKUPS, RESULTS, TABLES, Layout
-from batch_screen.schema import CHANGES as CHANGE_COLUMNS
-from batch_screen.schema import ERRORS as ERROR_COLUMNS
-from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION, Column, dtypes, results
-from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
+from batch_screen.runs.layout import RESULTS, TABLES, Layout
+from batch_screen.schema import SCHEMA_VERSION, Column, dtypes
 from batch_screen.tables.integrity import Difference, VerifyCheck, part_number, rewrite
-from batch_screen.tables.manifest import ListedFile, describe
+from batch_screen.tables.manifest import ListedFile, describe, table_columns
 from batch_screen.tables.reader import DamagedPartError, Part, columns_of, read_part
 from batch_screen.verify.checks import differences, part_checks
 
@@ -122,8 +119,6 @@ def _by_number(layout: Layout, files: Sequence[ListedFile]) -> Mapping[int, Mapp
 
 # Compares the columns of a run's parts with schema.json and with ``batch_screen.schema``.
 
-_Described = list[tuple[object, object, object]]
-
 
 class _SchemaFile(msgspec.Struct, frozen=True):
     schema_version: int
@@ -141,9 +136,9 @@ def schema_check(
             found[part.path] = columns_of(layout.folder / part.path)
         except DamagedPartError as error:
             differences.append(Difference(part.path, f"cannot be read: {error}"))
-    tables = _tables(
-        next((found[p.path] for p in parts if p.table == RESULTS and p.path in found), {})
-    )
+    # All parts must keep the same columns of the input as the first part of results does.
+    first = (found[p.path] for p in parts if p.table == RESULTS and p.path in found)
+    tables = table_columns(next(first, {}))
     right: list[ListedFile] = []
     for part in (p for p in parts if p.path in found):
         faults = list(_part_faults(found[part.path], tables[str(part.table)]))
@@ -153,17 +148,6 @@ def schema_check(
     differences += [Difference(where, fault) for fault in _described_faults(layout, tables)]
     claim = f"parts with the columns of schema.json and of schema version {SCHEMA_VERSION}"
     return VerifyCheck("schema", claim, len(parts), tuple(differences), rewrite(layout)), right
-
-
-def _tables(of_results: Mapping[str, pl.DataType]) -> dict[str, tuple[Column, ...]]:
-    """What each table should look like, given the columns that results keep from the input."""
-    kept = {name: dtype for name, dtype in of_results.items() if name.startswith(KEPT_PREFIX)}
-    return {
-        RESULTS: results(kept),
-        LOOKUPS: LOOKUP_COLUMNS,
-        ERRORS: ERROR_COLUMNS,
-        CHANGES: CHANGE_COLUMNS,
-    }
 
 
 def _part_faults(found: Mapping[str, pl.DataType], columns: tuple[Column, ...]) -> Iterator[str]:
@@ -193,5 +177,5 @@ def _described_faults(layout: Layout, tables: Mapping[str, tuple[Column, ...]]) 
             yield f"the columns of {table} are described otherwise than the parts have them"
 
 
-def _identifying(columns: Sequence[Mapping[str, object]]) -> _Described:
+def _identifying(columns: Sequence[Mapping[str, object]]) -> list[tuple[object, ...]]:
     return [(c.get("name"), c.get("type"), c.get("required")) for c in columns]

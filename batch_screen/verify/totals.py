@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +40,15 @@ def sums_checks(layout: Layout, recounted: Recount) -> list[VerifyCheck]:
     rows = totals.rows[RESULTS] + totals.rejects.total()
 
     def check(
-        name: str, claim: str, examined: int, where: str, faults: Iterator[str]
+        name: str, claim: str, examined: int, where: str, faults: Iterable[str]
     ) -> VerifyCheck:
-        # The faults are a generator: nothing is read where nothing can be said.
+        # The faults come from a generator: nothing is read where nothing can be said.
         found = () if recounted.unchecked else tuple(Difference(where, what) for what in faults)
         return VerifyCheck(name, claim, examined, found, rewrite(layout), recounted.unchecked)
 
     of_summary = str(layout.summary.relative_to(layout.folder))
     of_csv = str(layout.errors_csv.relative_to(layout.folder))
+    unreadable = ["it cannot be read"]
     return [
         check(
             "rows",
@@ -61,14 +62,14 @@ def sums_checks(layout: Layout, recounted: Recount) -> list[VerifyCheck]:
             "rows: read = accepted + rejected; lookups = numbers x endpoints = outcomes",
             rows,
             of_summary,
-            _accounting_faults(summary, totals),
+            _accounting_faults(summary, totals) if summary else unreadable,
         ),
         check(
             "summary",
             "lookups and rows that come to the figures of summary.json",
             totals.rows[LOOKUPS],
             of_summary,
-            _summary_faults(layout, summary, recounted),
+            _summary_faults(layout, summary, recounted) if summary else unreadable,
         ),
         check(
             "errors.csv",
@@ -94,8 +95,9 @@ def row_faults(
     all_rows = pl.concat(scans)
     try:
         with readable():
-            outside = _height(all_rows.filter(~index.is_between(0, rows - 1)))
-            if outside:
+            # A streamed count, and windows: all indexes of a large run do not fit into memory.
+            strays = all_rows.filter(~index.is_between(0, rows - 1)).select(pl.len())
+            if outside := strays.collect(engine="streaming").item():
                 yield f"{outside:,} row indexes lie outside 0 to {rows - 1}"
             for first in range(0, rows, at_once):
                 last = min(first + at_once, rows) - 1
@@ -118,15 +120,7 @@ def _window_faults(scan: pl.LazyFrame, first: int, last: int) -> Iterator[str]:
         yield f"{missing:,} row indexes are missing, the first is {absent[0]}"
 
 
-def _height(scan: pl.LazyFrame) -> int:
-    height: int = scan.select(pl.len()).collect(engine="streaming").item()
-    return height
-
-
-def _accounting_faults(summary: Summary | None, totals: Totals) -> Iterator[str]:
-    if summary is None:
-        yield "it cannot be read"
-        return
+def _accounting_faults(summary: Summary, totals: Totals) -> Iterator[str]:
     rows, rejected = summary.rows, totals.rejects.total()
     endpoints = summary.endpoints
     by_outcome = sum(count for e in endpoints.values() for count in e.by_outcome.values())
@@ -148,10 +142,7 @@ def _accounting_faults(summary: Summary | None, totals: Totals) -> Iterator[str]
     yield from _unequal(counted)
 
 
-def _summary_faults(layout: Layout, summary: Summary | None, recounted: Recount) -> Iterator[str]:
-    if summary is None:
-        yield "it cannot be read"
-        return
+def _summary_faults(layout: Layout, summary: Summary, recounted: Recount) -> Iterator[str]:
     yield from _unequal(
         {
             "run": (summary.run_id, layout.run_id),
