@@ -19,15 +19,13 @@ from batch_screen.runs.layout import RESULTS, Layout, run_at
 from batch_screen.storage.atomic import sha256_of, write_atomically
 from batch_screen.tables.breakdown import Breakdown, break_down
 from batch_screen.tables.integrity import (
-    Manifest,
     VerifyCheck,
     files_check,
     manifest_check,
     marker_check,
     own_files,
-    read_manifest,
 )
-from batch_screen.tables.manifest import ListedFile
+from batch_screen.tables.manifest import ListedFile, Manifest, read_manifest
 from batch_screen.tables.summary import read_summary, says_stopped
 
 

@@ -15,7 +15,6 @@ from batch_screen.runs.layout import CHANGES, Layout, run_at, runs_at
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.tables.integrity import (
     PRIVATE,
-    Manifest,
     Validation,
     VerifyCheck,
     files_check,
@@ -24,10 +23,9 @@ from batch_screen.tables.integrity import (
     marker_check,
     own_files,
     private_check,
-    read_manifest,
     strangers_check,
 )
-from batch_screen.tables.manifest import ListedFile
+from batch_screen.tables.manifest import ListedFile, Manifest, read_manifest
 from batch_screen.verify.changes import changes_check
 from batch_screen.verify.recount import Recount, schema_check
 from batch_screen.verify.totals import summary_of, sums_checks

@@ -40,6 +40,7 @@ from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout, row_groups
 from batch_screen.runs.sessions import read_sessions
 from batch_screen.runs.state import Run
+from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.schema import conform
 from batch_screen.storage.atomic import atomic_write, check_writable, translated, write_atomically
@@ -49,7 +50,7 @@ from batch_screen.storage.records import check_file
 from batch_screen.tables import breakdown
 from batch_screen.tables import counts as counting
 from batch_screen.tables.counts import count_lookups, count_saved, scans_of, with_left
-from batch_screen.tables.errors import lookup_errors, reject_errors, write_errors_csv
+from batch_screen.tables.errors import lookup_errors, reject_errors, write_guarded_csv
 from batch_screen.tables.manifest import list_files, write_manifest, write_marker, write_schema
 from batch_screen.tables.results import count_risk, enrich, observed
 from batch_screen.tables.summary import (
@@ -250,7 +251,8 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
 
 def _write_errors_csv(layout: Layout) -> None:
     with atomic_write(layout.errors_csv) as file:
-        write_errors_csv(file, chain.from_iterable(map(row_groups, layout.parts(ERRORS))))
+        rows = chain.from_iterable(map(row_groups, layout.parts(ERRORS)))
+        write_guarded_csv(file, ERROR_COLUMNS, rows)
 
 
 def judge_run(summary: Summary, settings: Settings) -> Summary:

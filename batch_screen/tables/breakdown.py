@@ -86,7 +86,12 @@ def tally(shard: pl.LazyFrame, endpoints: Sequence[Endpoint]) -> pl.DataFrame:
 
     A row for each kind, with the columns of ``results`` that make it one, and ``numbers``.
     """
-    kind = ["region", _BOTH, *_FLAGS, *_answers(endpoints)]
+    kind = ["region", _BOTH, *_FLAGS]
+    for endpoint in endpoints:
+        if endpoint.answers_date:
+            kind += [f"{endpoint.column}_latest_change", _BANDS[endpoint]]
+        else:
+            kind.append(_claim(endpoint))
     # As integers, an eighth of the memory; E.164 has fifteen digits at most.
     number = pl.col("e164").cast(pl.Int64).alias(_NUMBER)
     once = shard.select(number, *kind).filter(pl.col(_NUMBER).is_first_distinct())
@@ -129,15 +134,6 @@ def _shards(paths: Sequence[Path]) -> Iterator[pl.LazyFrame]:
             first += rows
 
 
-def _answers(endpoints: Sequence[Endpoint]) -> Iterator[str]:
-    """The columns with each endpoint's value."""
-    for endpoint in endpoints:
-        if endpoint.answers_date:
-            yield from (f"{endpoint.column}_latest_change", _BANDS[endpoint])
-        else:
-            yield _claim(endpoint)
-
-
 def _claim(check: Endpoint) -> str:
     return f"{check.column}_{'swapped' if check.takes_max_age else 'active'}"
 
@@ -153,11 +149,18 @@ def _value(endpoint: Endpoint) -> pl.Expr:
     return pl.when(claim.is_null()).then(pl.lit(UNKNOWN)).otherwise(said)
 
 
-def _signs(endpoints: Sequence[Endpoint]) -> list[pl.Expr]:
+def _signs(asked: Sequence[Endpoint]) -> list[pl.Expr]:
+    """The fields of ``Signs``, over kinds of numbers."""
     # A flag that is null is not true.
     flags = (pl.col(flag).fill_null(value=False) for flag in (_BOTH, *_FLAGS))
     both, sim, device, forwarded = flags
-    unknown, unanswered = _unknown(endpoints)
+    unknown = unanswered = pl.lit(value=False)
+    for flag, endpoints in _FLAGS.items():
+        is_null = pl.col(flag).is_null()
+        # What was not asked is null in every row, and says nothing about the number.
+        for endpoint in (each for each in endpoints if each in asked):
+            unknown = unknown | is_null
+            unanswered = unanswered | (is_null & (pl.col(endpoint.column) == UNKNOWN))
     no_sign = ~sim & ~device & ~forwarded
     signs = {
         "sim_and_device": both,
@@ -168,17 +171,3 @@ def _signs(endpoints: Sequence[Endpoint]) -> list[pl.Expr]:
         "unanswered": unanswered & no_sign,
     }
     return [pl.col(_NUMBERS).filter(sign).sum().alias(name) for name, sign in signs.items()]
-
-
-def _unknown(asked: Sequence[Endpoint]) -> tuple[pl.Expr, pl.Expr]:
-    """Masks: a signal that was asked has no flag, and it has none for want of an answer.
-
-    What was not asked is null in every row, and says nothing about the number.
-    """
-    unknown = unanswered = pl.lit(value=False)
-    for flag, endpoints in _FLAGS.items():
-        is_null = pl.col(flag).is_null()
-        for endpoint in (each for each in endpoints if each in asked):
-            unknown = unknown | is_null
-            unanswered = unanswered | (is_null & (pl.col(endpoint.column) == UNKNOWN))
-    return unknown, unanswered

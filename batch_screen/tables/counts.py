@@ -50,8 +50,17 @@ def count_lookups(tables: Iterable[pl.LazyFrame], prices: Prices) -> dict[str, L
 
 def tally(table: pl.LazyFrame) -> LookupCounts:
     """The counts of one table."""
+    lookups = pl.len().cast(pl.Int64).alias("lookups")
+    # Percentiles come from the number of lookups at each tenth of a millisecond: polars' quantile
+    # holds every latency at once, in all 0.9 GiB for nine million lookups.
+    timed = table.drop_nulls("latency_ms").with_columns(pl.col("latency_ms").round(1))
+    counts = (
+        table.group_by("endpoint", "outcome").agg(lookups),
+        table.group_by("endpoint").agg(_figures()),
+        timed.group_by("endpoint", "latency_ms").agg(lookups),
+    )
     # One after the other: collect_all would keep the table for all of them.
-    return LookupCounts(*(count.collect(engine="streaming") for count in _counts(table)))
+    return LookupCounts(*(count.collect(engine="streaming") for count in counts))
 
 
 def added(some: LookupCounts | None, more: LookupCounts) -> LookupCounts:
@@ -112,47 +121,23 @@ def count_saved(
     )
 
 
-def _counts(table: pl.LazyFrame) -> list[pl.LazyFrame]:
-    """Group-bys by outcome, by endpoint, and by latency in tenths of a millisecond.
-
-    Percentiles come from the number of lookups at each tenth: polars' quantile holds every
-    latency at once, in all 0.9 GiB for nine million lookups.
-    """
-    lookups = pl.len().cast(pl.Int64).alias("lookups")
-    timed = table.drop_nulls("latency_ms").with_columns(pl.col("latency_ms").round(1))
-    return [
-        table.group_by("endpoint", "outcome").agg(lookups),
-        table.group_by("endpoint").agg(_figures()),
-        timed.group_by("endpoint", "latency_ms").agg(lookups),
-    ]
-
-
 def _figures() -> list[pl.Expr]:
-    positive = (
-        pl.col("swapped").fill_null(value=False)
-        | pl.col("active").fill_null(value=False)
-        | (pl.col("latest_change") == LatestChange.REPORTED.value).fill_null(value=False)
-    )
-    return [
-        pl.len().cast(pl.Int64).alias("total"),
-        positive.sum().cast(pl.Int64).alias("positives"),
-        pl.col("attempts").sum().cast(pl.Int64),
-        pl.col("refusals").sum().cast(pl.Int64),
-        pl.col("unanswered").sum().cast(pl.Int64),
-        *(claim.sum().cast(pl.Int64).alias(name) for name, claim in _without_request().items()),
-    ]
-
-
-def _without_request() -> dict[str, pl.Expr]:
-    """Lookups without a request of their own, by the reason."""
+    """The fields of ``LookupFigures`` that are sums."""
+    is_date = pl.col("latest_change") == LatestChange.REPORTED.value
     reason = pl.when(pl.col("outcome") == OutcomeKind.SKIPPED.value).then("reason")
-    claims = {
+    counted = {
+        "positives": pl.any_horizontal("swapped", "active", is_date),
+        # Without a request of their own:
         "derived": pl.col("source") == AnswerSource.DERIVED.value,
         "reused": pl.col("source") == AnswerSource.REUSED.value,
         "unchanged": reason.is_in(UNCHANGED),
         "not_needed": reason == NOT_NEEDED,
     }
-    return {name: claim.fill_null(value=False) for name, claim in claims.items()}
+    return [
+        pl.len().cast(pl.Int64).alias("total"),
+        pl.col("attempts", "refusals", "unanswered").sum().cast(pl.Int64),
+        *(claim.sum().cast(pl.Int64).alias(name) for name, claim in counted.items()),
+    ]
 
 
 def sums(some: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:

@@ -115,11 +115,6 @@ def lookup_errors(outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
     )
 
 
-def write_errors_csv(file: BinaryIO, parts: Iterable[pl.DataFrame]) -> int:
-    """Writes masked, guarded lines for parts of ``schema.ERRORS``; returns how many."""
-    return write_guarded_csv(file, ERRORS, parts)
-
-
 def write_guarded_csv(
     file: BinaryIO, columns: tuple[Column, ...], parts: Iterable[pl.DataFrame]
 ) -> int:

@@ -15,7 +15,7 @@ from batch_screen.masking import safe_text
 from batch_screen.runs.layout import DATA_FOLDERS, RUN_ID, TABLES, Layout, latest_run, layout_of_run
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.storage.atomic import sha256_of
-from batch_screen.tables.manifest import ListedFile, latest_content, marker_content
+from batch_screen.tables.manifest import ListedFile, Manifest, latest_content, marker_content
 from batch_screen.tables.reader import DamagedPartError, height
 
 # What a validation found: its checks by name, and the differences each of them came across.
@@ -71,16 +71,6 @@ _OTHERS = 0o077
 _MARKER_SIZE = 4096
 
 
-class Manifest(msgspec.Struct, frozen=True):
-    """manifest.json, as ``tables.manifest`` writes it."""
-
-    schema_version: int
-    run_id: str
-    run_date: str
-    files: tuple[ListedFile, ...]
-    shards: int = 0
-
-
 def rewrite(layout: Layout) -> str:
     """How a run's files come back unharmed."""
     return (
@@ -88,14 +78,6 @@ def rewrite(layout: Layout) -> str:
         f"and start the same command with --run-date {layout.run_date}: it writes all files anew "
         "and asks nothing"
     )
-
-
-def read_manifest(layout: Layout) -> Manifest | None:
-    """The run's manifest, or None if it cannot be read."""
-    try:
-        return msgspec.json.decode(layout.manifest.read_bytes(), type=Manifest)
-    except (OSError, ValueError):  # msgspec's errors are ValueErrors
-        return None
 
 
 def marker_check(layout: Layout) -> VerifyCheck:
@@ -238,17 +220,13 @@ def _file_faults(folder: Path, file: ListedFile) -> Iterator[str]:
     elif digest != file.sha256:
         yield "its content changed: another SHA-256 than in the manifest"
     elif file.table is not None:
-        yield from _rows_faults(path, file)
-
-
-def _rows_faults(path: Path, file: ListedFile) -> Iterator[str]:
-    try:
-        rows = height(path)
-    except DamagedPartError as error:
-        yield f"cannot be read: {error}"
-        return
-    if rows != file.rows:
-        yield f"{rows:,} rows, {file.rows} in the manifest"
+        try:
+            rows = height(path)
+        except DamagedPartError as error:
+            yield f"cannot be read: {error}"
+        else:
+            if rows != file.rows:
+                yield f"{rows:,} rows, {file.rows} in the manifest"
 
 
 def strangers_check(layout: Layout, manifest: Manifest) -> VerifyCheck:

@@ -33,6 +33,24 @@ class ListedFile(msgspec.Struct, frozen=True, omit_defaults=True):
     rows: int | None = None
 
 
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """manifest.json: every file of a run, and how many ``shards`` its numbers lie in."""
+
+    schema_version: int
+    run_id: str
+    run_date: str
+    shards: int = 0
+    files: Sequence[ListedFile]
+
+
+def read_manifest(layout: Layout) -> Manifest | None:
+    """The run's manifest, or None if it cannot be read."""
+    try:
+        return msgspec.json.decode(layout.manifest.read_bytes(), type=Manifest)
+    except (OSError, ValueError):  # msgspec's errors are ValueErrors
+        return None
+
+
 def table_columns(of_results: Mapping[str, pl.DataType]) -> dict[str, tuple[Column, ...]]:
     """The columns of each table, given those that results have: some are kept from the input."""
     kept = {name: dtype for name, dtype in of_results.items() if name.startswith(KEPT_PREFIX)}
@@ -65,15 +83,14 @@ def write_manifest(layout: Layout, listed: Sequence[ListedFile], shards: int) ->
 
     ``shards`` is how many there are: a number's digits say in which it lies.
     """
-    files = [*listed, _listed(layout.folder, layout.html, None)]
-    content = {
-        "schema_version": SCHEMA_VERSION,
-        "run_id": layout.run_id,
-        "run_date": layout.run_date,
-        "shards": shards,
-        "files": msgspec.to_builtins(files),
-    }
-    write_atomically(layout.manifest, _json(content))
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        run_id=layout.run_id,
+        run_date=layout.run_date,
+        shards=shards,
+        files=[*listed, _listed(layout.folder, layout.html, None)],
+    )
+    write_atomically(layout.manifest, _json(msgspec.to_builtins(manifest)))
 
 
 def is_whole(layout: Layout) -> bool:

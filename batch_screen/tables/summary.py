@@ -55,22 +55,30 @@ class Saved(msgspec.Struct, frozen=True):
 
 
 def count_coverage(tables: Iterable[pl.LazyFrame]) -> dict[str, Coverage]:
-    """Check → coverage, over tables with the columns ``schema.LOOKUPS``, one after the other."""
-    counts = [
-        table.filter(pl.col("endpoint").is_in([e.value for e in Endpoint if e.takes_max_age]))
-        .group_by("endpoint")
-        .agg(_figures())
-        .collect(engine="streaming")
-        for table in tables
-    ]
-    if not counts:
+    """Check → coverage, over tables with the columns ``schema.LOOKUPS``."""
+    given = list(tables)
+    if not given:
         return {}
-    sums = pl.all().exclude("endpoint", "largest_gap_minutes").sum()
-    added = pl.concat(counts).group_by("endpoint").agg(sums, pl.col("largest_gap_minutes").max())
-    return {
-        row.pop("endpoint"): Coverage(**{name: int(count) for name, count in row.items()})
-        for row in added.sort("endpoint").iter_rows(named=True)
-    }
+    gap = pl.col("gap_minutes")
+    was_observed = pl.col("window_end").is_not_null()
+    is_unchanged = pl.col("reason").is_in(UNCHANGED).fill_null(value=False)
+    counted = (
+        pl.concat(given)
+        .filter(pl.col("endpoint").is_in([e.value for e in Endpoint if e.takes_max_age]))
+        .group_by("endpoint")
+        .agg(
+            numbers=pl.len(),
+            without_gap=(gap == 0).sum(),
+            with_gap=(gap > 0).sum(),
+            first=(was_observed & gap.is_null()).sum(),
+            unobserved=(~was_observed & ~is_unchanged).sum(),
+            unchanged=is_unchanged.sum(),
+            largest_gap_minutes=gap.max().fill_null(0),
+        )
+        .sort("endpoint")
+        .collect(engine="streaming")
+    )
+    return {row.pop("endpoint"): Coverage(**row) for row in counted.iter_rows(named=True)}
 
 
 def count_contradictions(tables: Iterable[pl.LazyFrame]) -> dict[str, int]:
@@ -80,22 +88,6 @@ def count_contradictions(tables: Iterable[pl.LazyFrame]) -> dict[str, int]:
         rows = table.filter("contradiction").group_by("endpoint").len()
         found.update(dict(rows.collect(engine="streaming").iter_rows()))
     return dict(sorted(found.items()))
-
-
-def _figures() -> list[pl.Expr]:
-    gap = pl.col("gap_minutes")
-    was_observed = pl.col("window_end").is_not_null()
-    is_unchanged = pl.col("reason").is_in(UNCHANGED).fill_null(value=False)
-    claims = {
-        "without_gap": gap == 0,
-        "with_gap": gap > 0,
-        "first": was_observed & gap.is_null(),
-        "unobserved": ~was_observed & ~is_unchanged,
-        "unchanged": is_unchanged,
-    }
-    counted = [claim.sum().cast(pl.Int64).alias(name) for name, claim in claims.items()]
-    largest = gap.max().fill_null(0).cast(pl.Int64).alias("largest_gap_minutes")
-    return [pl.len().cast(pl.Int64).alias("numbers"), *counted, largest]
 
 
 class Change(StrEnum):

@@ -44,7 +44,8 @@ def judge(threshold: Threshold, summary: Summary, previous: Summary | None) -> J
     if not before and seen:  # as if it had grown without bound
         crossed = threshold.is_crossed_by(float("inf"))
         return Judgement(threshold.text, crossed=crossed, note=_FROM_NOTHING, previous_run=run)
-    return replace(_judgement(threshold, _change(before, seen)), previous_run=run)
+    change = (seen - before) / before if before else 0.0
+    return replace(_judgement(threshold, change), previous_run=run)
 
 
 def figure(threshold: Threshold, summary: Summary) -> float | None:
@@ -87,15 +88,6 @@ def _known(figures: Iterable[LookupFigures]) -> int:
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-def _change(before: float, now: float) -> float:
-    """The relative change of a figure.
-
-    >>> _change(200, 150), _change(0, 0)
-    (-0.25, 0.0)
-    """
-    return (now - before) / before if before else 0.0
 
 
 def _judgement(threshold: Threshold, seen: float | None) -> Judgement:

@@ -24,7 +24,7 @@ from batch_screen.tables.errors import (
     lookup_errors,
     reject_errors,
     summarise_errors,
-    write_errors_csv,
+    write_guarded_csv,
 )
 from tests.thoroughness import examples
 
@@ -115,7 +115,7 @@ def rejects(reasons: list[str]) -> pl.DataFrame:
 
 def written(*parts: pl.DataFrame) -> tuple[int, list[list[str]]]:
     file = io.BytesIO()
-    count = write_errors_csv(file, parts)
+    count = write_guarded_csv(file, ERRORS, parts)
     text = file.getvalue().decode("utf-8-sig")
     return count, list(csv.reader(io.StringIO(text, newline="")))
 
