@@ -97,13 +97,11 @@ class Dispatcher:
         """Something was saved: there may be room for another attempt."""
         self._changed.set()
 
-    def trust(self, endpoint: Endpoint) -> None:
-        """The endpoint has proved itself: its first answers need no canary."""
-        self._lookups.canary.trust(endpoint)
-
-    def known_good(self, endpoint: Endpoint) -> None:
-        """An earlier session had answers from this endpoint: patience with it is not cut short."""
+    def proved(self, endpoint: Endpoint, answers: int) -> None:
+        """Earlier sessions had so many answers: patience is not cut short, nor a canary needed."""
         self._guards.known_good(endpoint)
+        if answers >= self._settings.guards.canary_answers:
+            self._lookups.canary.trust(endpoint)
 
     def halt(self, error: BaseException | None = None, *, within_seconds: float = math.inf) -> None:
         """Starts no more attempts; ``run`` drains and then raises ``error``, if there is one.

@@ -193,9 +193,7 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as run_engine)
         )
         for endpoint, count in earlier.proved.items():
             if count:
-                dispatcher.known_good(endpoint)
-            if count >= settings.guards.canary_answers:  # an earlier session saw it answer well
-                dispatcher.trust(endpoint)
+                dispatcher.proved(endpoint, count)
 
         def halt(error: Stopped) -> None:
             loop.call_soon_threadsafe(dispatcher.halt, error)

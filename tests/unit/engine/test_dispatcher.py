@@ -114,7 +114,7 @@ def test_each_lookup_has_exactly_the_outcome_its_answers_ask_for(
     trial = Trial(settings, by_number(answers), latency)
 
     def tasks() -> Iterator[Task]:
-        trial.dispatcher.known_good(CHECK)
+        trial.dispatcher.proved(CHECK, 1)
         yield from (Task(i % 3, lookup) for i, lookup in enumerate(lookups))
 
     trial.run(lookups, tasks=tasks())
@@ -557,7 +557,7 @@ def test_one_endpoints_canary_does_not_cost_another_its_outcomes() -> None:
 
 def test_a_trusted_endpoint_needs_no_canary() -> None:
     trial = Trial(configured(canary=3), always(NOT_FOUND))
-    trial.run(numbered(20), meanwhile=lambda t: t.dispatcher.trust(CHECK))
+    trial.run(numbered(20), meanwhile=lambda t: t.dispatcher.proved(CHECK, 3))
     assert trial.kinds == {K.NOT_FOUND: 20}
 
 
@@ -605,7 +605,7 @@ def test_an_outage_at_a_slow_pace_costs_few_lookups_their_answer() -> None:
 def test_a_server_that_answered_an_earlier_start_is_waited_for() -> None:
     trial = Trial(configured(rate=100, concurrency=16, outage=20), always(OK))
     trial.script = failing(trial, 0, 30)
-    trial.run(numbered(100), meanwhile=lambda t: t.dispatcher.known_good(CHECK))
+    trial.run(numbered(100), meanwhile=lambda t: t.dispatcher.proved(CHECK, 1))
     assert trial.error is None
     stranger = Trial(configured(rate=100, concurrency=16, outage=20), always(OK))
     stranger.script = failing(stranger, 0, 30)

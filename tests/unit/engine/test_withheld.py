@@ -177,7 +177,7 @@ def test_an_accusation_and_one_put_off_at_the_end_are_both_kept() -> None:
 
 def test_a_start_that_finds_nothing_but_one_odd_number_completes_the_run() -> None:
     trial = Trial(configured(), always(DEAD_KEY))
-    trial.run(numbered(1), meanwhile=lambda t: t.dispatcher.known_good(CHECK))
+    trial.run(numbered(1), meanwhile=lambda t: t.dispatcher.proved(CHECK, 1))
     assert trial.error is None
     assert trial.kinds == {K.FORBIDDEN: 1}
     assert len(trial.asked) == 3
