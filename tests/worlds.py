@@ -137,11 +137,11 @@ class World:
     refusals_are_quick: bool = True
     most_seconds: float = 2000.0
 
-    def run(self) -> Told:
+    def run(self) -> WorldRun:
         random.seed(0)  # waits are jittered: a world is the same each time
         return virtual_time.run(_Run(self).main())
 
-    def clean(self) -> Told:
+    def clean(self) -> WorldRun:
         """The same run without anything odd."""
         nothing = World()
         return replace(
@@ -150,7 +150,7 @@ class World:
 
 
 @dataclass
-class Told:
+class WorldRun:
     """What became of a run."""
 
     ended_at: float
@@ -199,7 +199,7 @@ class _Run:
         self.times: Counter[Lookup] = Counter()
         self.journal = Memory()
 
-    async def main(self) -> Told:
+    async def main(self) -> WorldRun:
         world, loop = self.world, asyncio.get_running_loop()
         endpoints = tuple(e for e in Endpoint if any(n.endpoint is e for n in world.lookups))
         settings = Settings(
@@ -218,7 +218,7 @@ class _Run:
             await dispatcher.run(self.tasks())
         except BatchScreenError as found:
             error = found
-        return Told(
+        return WorldRun(
             loop.time(),
             self.asked,
             self.passed,

@@ -21,7 +21,7 @@ from benchmarks.pacing import charts
 from benchmarks.pacing.figures import Arrivals
 from benchmarks.pacing.timetable import Timetable
 from benchmarks.sheets import new_sheet
-from tests.worlds import Told, World, always, at_endpoint, numbered, once, refused, share_of
+from tests.worlds import World, WorldRun, always, at_endpoint, numbered, once, refused, share_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 SICK = Endpoint.CALL_FORWARDING_CHECK
@@ -153,27 +153,27 @@ def odd_table() -> tables.Table:
         *("world", "clean run", "others done", "all done", "requests", "failed others"),
         *("worst second", "ends with"),
     )
-    clean: dict[tuple[float, int, frozenset[Endpoint]], Told] = {}
+    clean: dict[tuple[float, int, frozenset[Endpoint]], WorldRun] = {}
     for case in (*sporadic(), *several(), *single(), *endpoints()):
         world = case.world
         asked = frozenset(lookup.endpoint for lookup in world.lookups)
         key = (world.rate, len(world.lookups), asked)
         usual = clean.get(key) or clean.setdefault(key, world.clean())
-        told = world.run()
+        run = world.run()
         failed = sum(
-            told.outcomes[n].kind is not OutcomeKind.SUCCESS if n in told.outcomes else True
+            run.outcomes[n].kind is not OutcomeKind.SUCCESS if n in run.outcomes else True
             for n in world.lookups
             if n not in case.odd
         )
         table.add(
             case.name,
             f"{usual.ended_at:.1f} s",
-            f"{told.others_done(case.odd) / usual.ended_at:.2f} ×",
-            f"{told.ended_at:.1f} s",
-            f"{told.requests / usual.requests:.3f} ×",
+            f"{run.others_done(case.odd) / usual.ended_at:.2f} ×",
+            f"{run.ended_at:.1f} s",
+            f"{run.requests / usual.requests:.3f} ×",
             f"{failed:,}",
-            f"{told.worst_second():,} of {world.rate:,.0f}",
-            "0" if told.error is None else f"{told.error.exit_code}",
+            f"{run.worst_second():,} of {world.rate:,.0f}",
+            "0" if run.error is None else f"{run.error.exit_code}",
         )
     return table
 
@@ -181,25 +181,25 @@ def odd_table() -> tables.Table:
 def limit_table() -> tables.Table:
     table = tables.Table("world", "goodput", "after 6 s", "refused", "worst second")
     for name, world in limited():
-        told = world.run()
+        run = world.run()
         table.add(
             name,
-            tables.percent(used(told, 0)),
-            tables.percent(used(told, 6)),
-            tables.percent(told.refusals / told.requests),
-            f"{told.worst_second():,} of {world.rate:,.0f}",
+            tables.percent(used(run, 0)),
+            tables.percent(used(run, 6)),
+            tables.percent(run.refusals / run.requests),
+            f"{run.worst_second():,} of {world.rate:,.0f}",
         )
     return table
 
 
-def used(told: Told, since: float) -> float:
+def used(run: WorldRun, since: float) -> float:
     """Share of what the limit allowed that was let pass."""
-    last = told.passed[-1]
-    return sum(at >= since for at in told.passed) / (LIMIT * (last - since))
+    last = run.passed[-1]
+    return sum(at >= since for at in run.passed) / (LIMIT * (last - since))
 
 
-def arrivals(told: Told) -> Arrivals:
-    both = sorted([(at, True) for at in told.passed] + [(at, False) for at in told.refused])
+def arrivals(run: WorldRun) -> Arrivals:
+    both = sorted([(at, True) for at in run.passed] + [(at, False) for at in run.refused])
     return Arrivals([at for at, _ in both], [passed for _, passed in both])
 
 
@@ -225,9 +225,9 @@ def draw() -> None:
     ]
     sheet, axes = new_sheet(10, 8.2, len(worlds), 1)
     for (title, world), (panel,) in zip(worlds, axes, strict=True):
-        told = world.run()
+        run = world.run()
         limit = Timetable.read(f"{LIMIT}" if world.limit is not None else f"{world.rate:.0f}")
-        charts.draw(panel, arrivals(told), limit, max(24.0, told.ended_at))
+        charts.draw(panel, arrivals(run), limit, max(24.0, run.ended_at))
         panel.set_title(title)
         panel.set_ylabel("requests in\nthe second before")
     axes[-1][0].set_xlabel("seconds")

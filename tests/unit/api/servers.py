@@ -16,7 +16,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 TRUE, FALSE = b'{"swapped":true}', b'{"swapped":false}'
 PEAK_BYTES = 24 * 2**20
 
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Exchange = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def whole(body: bytes, *headers: bytes, head: bytes = OK) -> bytes:
@@ -34,12 +34,12 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
     return head + await reader.readexactly(int(length[1]) if length else 0)
 
 
-def asked(talk: Talk, ask: Callable[[Client], Awaitable[Any]], **api: Any) -> Any:
+def asked(exchange: Exchange, ask: Callable[[Client], Awaitable[Any]], **api: Any) -> Any:
     """What asking brings back from a server that talks so on each of its connections."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await talk(reader, writer)
+            await exchange(reader, writer)
         except (OSError, asyncio.IncompleteReadError):
             pass  # the client has hung up
         finally:

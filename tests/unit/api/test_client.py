@@ -42,7 +42,7 @@ SUCCESS = b'{"swapped": true}'
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Exchange = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 async def ask(api: Api, *, times: int = 1, at_once: int = 1, limit: int = 4) -> list[Answer]:
@@ -70,27 +70,29 @@ async def serve(handler: Handler, **kwargs: Any) -> TestServer:
 def asked(handler: Handler, **kwargs: Any) -> Answer:
     """The answer to one attempt at a real server with this handler."""
 
-    async def talk() -> Answer:
+    async def exchange() -> Answer:
         server = await serve(handler)
         try:
             return await ask_at(server, **kwargs)
         finally:
             await server.close()
 
-    return asyncio.run(talk())
+    return asyncio.run(exchange())
 
 
-def asked_raw(talk: Talk | bytes, *, times: int = 1, scheme: str = "http", **api: Any) -> Answer:
+def asked_raw(
+    exchange: Exchange | bytes, *, times: int = 1, scheme: str = "http", **api: Any
+) -> Answer:
     """The last answer to attempts at a server that talks bytes; bytes: say so and hang up."""
 
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert isinstance(talk, bytes)
+        assert isinstance(exchange, bytes)
         await read_request(reader)
-        writer.write(talk)
+        writer.write(exchange)
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await (say if isinstance(talk, bytes) else talk)(reader, writer)
+            await (say if isinstance(exchange, bytes) else exchange)(reader, writer)
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -207,12 +209,12 @@ def test_connections_are_few_and_kept() -> None:
 def test_nothing_is_sent_twice_by_itself() -> None:
     requests = []
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         requests.append(await read_request(reader))
         writer.write(OK + b"Content-Length: 17\r\n\r\n" + SUCCESS)
         requests.append(await read_request(reader))  # and hangs up without an answer
 
-    answer = asked_raw(talk, times=2)
+    answer = asked_raw(exchange, times=2)
     assert short(answer) == (OutcomeKind.UNREACHABLE, "connection_lost", None)
     assert len(requests) == 2
 
@@ -251,7 +253,7 @@ def test_redirects_are_not_followed(status: int, leaves: bool) -> None:
 def test_an_endless_body_is_cut_off() -> None:
     sent = 0
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
         await read_request(reader)
         writer.write(OK + b"Content-Length: 999999999999\r\n\r\n")
@@ -260,7 +262,7 @@ def test_an_endless_body_is_cut_off() -> None:
             await writer.drain()
             sent += 65_536
 
-    assert short(asked_raw(talk)) == (OutcomeKind.BAD_RESPONSE, "too_large", 200)
+    assert short(asked_raw(exchange)) == (OutcomeKind.BAD_RESPONSE, "too_large", 200)
     assert sent < 64 * MAX_BODY_BYTES  # what fits into the buffers on the way
 
 
@@ -307,26 +309,26 @@ def test_an_error_with_a_large_body_is_told_by_its_status(status: int, kind: Out
 def test_an_error_cut_short_is_told_by_its_status(
     status: int, kind: OutcomeKind, pause: float, framing: bytes, body: bytes
 ) -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(error_head(status, framing))
         await asyncio.sleep(pause)
         writer.write(body)
         await asyncio.sleep(pause)
 
-    assert told_by_status(asked_raw(talk), status, kind)
+    assert told_by_status(asked_raw(exchange), status, kind)
 
 
 @pytest.mark.parametrize("status", [200, 429])
 def test_chunks_that_turn_into_nonsense(status: int) -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(error_head(status, b"Transfer-Encoding: chunked"))
         await asyncio.sleep(0.02)
         writer.write(b"zz\r\n")
         await asyncio.sleep(0.02)
 
-    answer = asked_raw(talk, timeout_seconds=0.3)
+    answer = asked_raw(exchange, timeout_seconds=0.3)
     if status == 200:  # aiohttp goes on waiting where it could know better
         assert short(answer) in [LATE, CUT]
     else:
@@ -335,7 +337,7 @@ def test_chunks_that_turn_into_nonsense(status: int) -> None:
 
 @pytest.mark.parametrize(("status", "kind"), ERRORS)
 def test_an_error_that_drips_is_told_by_its_status(status: int, kind: OutcomeKind) -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(error_head(status) + b'{"code": "SLOW"}')
         while True:
@@ -344,14 +346,14 @@ def test_an_error_that_drips_is_told_by_its_status(status: int, kind: OutcomeKin
             await asyncio.sleep(0.01)
 
     began = perf_counter()
-    answer = asked_raw(talk, timeout_seconds=0.3)
+    answer = asked_raw(exchange, timeout_seconds=0.3)
     assert perf_counter() - began < 1
     assert told_by_status(answer, status, kind)
     assert answer.code == "SLOW"  # what could be had
 
 
 def test_an_error_reset_on_its_way_is_told_by_its_status() -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(error_head(429))
         await writer.drain()
@@ -360,14 +362,14 @@ def test_an_error_reset_on_its_way_is_told_by_its_status() -> None:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
 
-    assert told_by_status(asked_raw(talk), 429, OutcomeKind.RATE_LIMITED)
+    assert told_by_status(asked_raw(exchange), 429, OutcomeKind.RATE_LIMITED)
 
 
 @pytest.mark.parametrize("said", [b"<html>".ljust(70_000), b"<html>"], ids=["large", "drips"])
 def test_a_connection_whose_answer_was_not_read_whole_is_not_used_again(said: bytes) -> None:
     connections = 0
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
         await read_request(reader)
@@ -376,7 +378,7 @@ def test_a_connection_whose_answer_was_not_read_whole_is_not_used_again(said: by
         await reader.read()  # until the client hangs up
 
     assert told_by_status(
-        asked_raw(talk, times=2, timeout_seconds=0.3), 503, OutcomeKind.SERVER_ERROR
+        asked_raw(exchange, times=2, timeout_seconds=0.3), 503, OutcomeKind.SERVER_ERROR
     )
     assert connections == 2
 
@@ -460,13 +462,13 @@ def test_a_date_to_come_is_measured_by_the_clock_that_was_passed_in() -> None:
     when = datetime(2031, 5, 1, tzinfo=UTC)
     body = b'{"latestSimChange": "2031-05-01T00:04:00Z"}'
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             await read_request(reader)
             writer.write(framed(body, "plain"))
 
     async def run() -> list[Answer]:
-        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        server = await asyncio.start_server(exchange, "127.0.0.1", 0)
         api = Api(base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         lookup = Lookup(NUMBER, Endpoint.SIM_SWAP_DATE)
         answers = []
@@ -607,7 +609,7 @@ def test_no_answer_in_time() -> None:
 
 
 def test_a_drip_does_not_hold_a_connection_for_ever() -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(OK + b"Content-Length: 1000\r\n\r\n")
         while True:
@@ -615,18 +617,18 @@ def test_a_drip_does_not_hold_a_connection_for_ever() -> None:
             await writer.drain()
             await asyncio.sleep(0.01)
 
-    answer = asked_raw(talk, timeout_seconds=0.15)
+    answer = asked_raw(exchange, timeout_seconds=0.15)
     assert short(answer) == (OutcomeKind.TIMEOUT, "no_answer_in_time", None)
 
 
 def test_a_reset_connection() -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         peer = writer.get_extra_info("socket")
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
 
-    assert short(asked_raw(talk)) == (OutcomeKind.UNREACHABLE, "connection_lost", None)
+    assert short(asked_raw(exchange)) == (OutcomeKind.UNREACHABLE, "connection_lost", None)
 
 
 def test_a_refused_connection() -> None:
@@ -777,8 +779,8 @@ def test_a_server_that_speaks_no_tls_is_unreachable() -> None:
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
 
-    for talk in (plain, hang_up):
-        answer = asked_raw(talk, scheme="https")
+    for exchange in (plain, hang_up):
+        answer = asked_raw(exchange, scheme="https")
         assert short(answer) == (OutcomeKind.UNREACHABLE, CANNOT_CONNECT, None)
 
 

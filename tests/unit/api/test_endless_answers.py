@@ -17,7 +17,7 @@ from tests.unit.api.servers import (
     OK,
     PEAK_BYTES,
     TRUE,
-    Talk,
+    Exchange,
     asked,
     lookup,
     one_by_one,
@@ -28,10 +28,10 @@ from tests.unit.api.servers import (
 # --- Answers without end and without measure ---------------------------------------------
 
 
-def endless(head: bytes, again: bytes, pause: float = 0.0) -> Talk:
+def endless(head: bytes, again: bytes, pause: float = 0.0) -> Exchange:
     """Says the head, and then the same for ever."""
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(head)
         while True:
@@ -39,7 +39,7 @@ def endless(head: bytes, again: bytes, pause: float = 0.0) -> Talk:
             await writer.drain()
             await asyncio.sleep(pause)
 
-    return talk
+    return exchange
 
 
 SPACE = b" " * 65_536
@@ -116,15 +116,15 @@ FRAMES = {
 }
 
 
-def sayings(texts: Iterable[bytes]) -> Talk:
+def sayings(texts: Iterable[bytes]) -> Exchange:
     """Says one text on each connection and hangs up."""
     left = iter(texts)
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(next(left))
 
-    return talk
+    return exchange
 
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
@@ -203,14 +203,14 @@ def test_the_key_goes_to_no_other_origin(status: int) -> None:
             head=b"HTTP/1.1 %d Go\r\n" % status,
         )
 
-        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             for _ in range(3):
                 assert b"Cookie" not in await read_request(reader)
                 writer.write(said)
             await reader.read()
             writer.close()
 
-        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        server = await asyncio.start_server(exchange, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with Client(Api(base_url=url), KEY, max_connections=2) as client:
             answers = [await client.ask(lookup(), "c") for _ in range(3)]

@@ -27,7 +27,7 @@ from batch_screen.api.transport import (
 from batch_screen.model import Answer
 from tests.unit.api.servers import (
     TRUE,
-    Talk,
+    Exchange,
     asked,
     lookup,
     read_request,
@@ -46,7 +46,7 @@ async def keep_answering(reader: asyncio.StreamReader, writer: asyncio.StreamWri
 def test_a_connection_that_was_idle_for_too_long_is_not_used_again() -> None:
     connections: list[asyncio.StreamWriter] = []
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append(writer)
         await keep_answering(reader, writer)
 
@@ -57,7 +57,7 @@ def test_a_connection_that_was_idle_for_too_long_is_not_used_again() -> None:
             assert answer.swapped is True
             await asyncio.sleep(pause)
 
-    asked(talk, ask)
+    asked(exchange, ask)
     assert len(connections) == 2
 
 
@@ -79,7 +79,7 @@ async def read_one_request(reader: asyncio.StreamReader) -> bytes:
 
 
 def asked_once(
-    talk: Talk, *, times: int = 1, through_proxy: bool = False, is_closed: bool = False
+    exchange: Exchange, *, times: int = 1, through_proxy: bool = False, is_closed: bool = False
 ) -> list[Reply]:
     """The replies of a server, or of a proxy, that talks so on each of its connections.
 
@@ -88,7 +88,7 @@ def asked_once(
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await talk(reader, writer)
+            await exchange(reader, writer)
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -106,29 +106,29 @@ def asked_once(
             loop=loop,
         )
         async with server, QuietConnector(keepalive_timeout=15) as connector:
-            wire = Transport(connector, Deadlines(), request, connect_timeout_seconds=1)
+            transport = Transport(connector, Deadlines(), request, connect_timeout_seconds=1)
             limit = loop.time() + 2
             replies = []
             for n in range(times):
-                reply, talk = await wire.ask(b'{"n":%d}' % n, f"c-{n}", limit)
+                reply, connection = await transport.ask(b'{"n":%d}' % n, f"c-{n}", limit)
                 replies.append(reply)
                 if is_closed:
-                    talk.close()
+                    connection.close()
             return replies
 
     return asyncio.run(run())
 
 
-def heard(*, times: int = 1, through_proxy: bool = False) -> list[bytes]:
+def received(*, times: int = 1, through_proxy: bool = False) -> list[bytes]:
     """The requests as they arrive."""
     requests = []
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             requests.append(await read_one_request(reader))
             writer.write(REPLY)
 
-    replies = asked_once(talk, times=times, through_proxy=through_proxy)
+    replies = asked_once(exchange, times=times, through_proxy=through_proxy)
     assert [(r.status, r.headers["x-said"], r.body) for r in replies] == [
         (200, "yes", b"{}")
     ] * times
@@ -144,7 +144,7 @@ def fields(request: bytes) -> tuple[str, dict[str, str], bytes]:
 
 
 def test_what_is_sent() -> None:
-    line, headers, body = fields(*heard())
+    line, headers, body = fields(*received())
     assert line == "POST /v1/x HTTP/1.1"
     assert re.fullmatch(r"127\.0\.0\.1:\d+", headers["Host"])
     assert (headers["apiKey"], headers["x-correlator"]) == ("k", "c-0")
@@ -153,7 +153,7 @@ def test_what_is_sent() -> None:
 
 
 def test_a_connection_is_used_again_and_each_request_is_its_own() -> None:
-    said = [fields(request) for request in heard(times=5)]
+    said = [fields(request) for request in received(times=5)]
     assert [(h["x-correlator"], b) for _, h, b in said] == [
         (f"c-{n}", b'{"n":%d}' % n) for n in range(5)
     ]
@@ -163,37 +163,37 @@ def test_a_connection_is_used_again_and_each_request_is_its_own() -> None:
 def test_a_connection_that_is_closed_after_its_reply_is_not_used_again(is_closed: bool) -> None:
     connections = []
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append(writer)
         while True:
             await read_one_request(reader)
             writer.write(REPLY)
 
-    assert len(asked_once(talk, times=9, is_closed=is_closed)) == 9
+    assert len(asked_once(exchange, times=9, is_closed=is_closed)) == 9
     assert len(connections) == (9 if is_closed else 1)
 
 
 def test_a_proxy_is_told_the_whole_address_and_its_own_password() -> None:
-    line, headers, _ = fields(heard(through_proxy=True)[0])
+    line, headers, _ = fields(received(through_proxy=True)[0])
     assert line == "POST http://api.example/v1/x?y=1 HTTP/1.1"
     assert headers["Host"] == "api.example"
     assert headers["Proxy-Authorization"] == "Basic dXNlcjpwYXNz"
-    assert [fields(r)[0] for r in heard(times=3, through_proxy=True)] == [line] * 3
+    assert [fields(r)[0] for r in received(times=3, through_proxy=True)] == [line] * 3
 
 
 def test_interim_replies_are_passed_over() -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_one_request(reader)
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + REPLY)
 
-    (reply,) = asked_once(talk)
+    (reply,) = asked_once(exchange)
     assert (reply.status, reply.body) == (200, b"{}")
 
 
 def test_a_body_is_cut_off_and_its_connection_not_used_again() -> None:
     connections = []
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append(writer)
         await read_one_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n")
@@ -201,7 +201,7 @@ def test_a_body_is_cut_off_and_its_connection_not_used_again() -> None:
             writer.write(b" " * 10_000)
             await writer.drain()
 
-    for reply in asked_once(talk, times=2):
+    for reply in asked_once(exchange, times=2):
         assert MAX_BODY_BYTES < len(reply.body) < 2 * MAX_BODY_BYTES
     assert len(connections) == 2
 
@@ -210,14 +210,14 @@ def test_a_body_is_cut_off_and_its_connection_not_used_again() -> None:
     "noise", [b"\x00\xff\r\n\r\n", b"HTTP/1.1 yes\r\n\r\n", b"SSH-2.0-x\r\n\r\n"]
 )
 def test_what_is_no_http_is_named_so(noise: bytes) -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_one_request(reader)
         writer.write(noise)
         await writer.drain()
         await asyncio.sleep(0.1)
 
     with pytest.raises(MalformedError):
-        asked_once(talk)
+        asked_once(exchange)
 
 
 # --- Parts of aiohttp that its documentation does not promise ----------------------------
@@ -254,28 +254,28 @@ async def check_private_parts() -> None:
         made = aiohttp.ClientRequest("POST", address, headers={"a": "b"}, proxy=proxy, loop=loop)
         assert (made.headers["a"], made.url, made.proxy) == ("b", address, proxy)
         assert not made.is_ssl()
-    talk = ResponseHandler(loop)
+    connection = ResponseHandler(loop)
     with rests_on("ResponseHandler: no parser and no transport at first"):
-        assert (talk._loop, talk._parser, talk.transport) == (loop, None, None)
-        assert (talk.is_connected(), talk.should_close) == (False, False)
+        assert (connection._loop, connection._parser, connection.transport) == (loop, None, None)
+        assert (connection.is_connected(), connection.should_close) == (False, False)
     with rests_on("ResponseHandler._parser, made by set_response_params, and what read brings"):
-        talk.set_response_params(read_until_eof=True, auto_decompress=False)
-        assert talk._parser is not None
-        talk.data_received(whole(TRUE))
-        message, payload = await talk.read()
+        connection.set_response_params(read_until_eof=True, auto_decompress=False)
+        assert connection._parser is not None
+        connection.data_received(whole(TRUE))
+        message, payload = await connection.read()
         assert (message.code, message.headers["content-length"]) == (200, str(len(TRUE)))
         assert (payload.is_eof(), payload.read_nowait()) == (True, TRUE)
     with rests_on("ResponseHandler.should_close, true once bytes came while _parser was None"):
-        assert not talk.should_close
-        talk._parser = None
-        talk.data_received(TRUE)
-        assert talk.should_close
+        assert not connection.should_close
+        connection._parser = None
+        connection.data_received(TRUE)
+        assert connection.should_close
     with rests_on("ResponseHandler.read, which raises HttpProcessingError where no HTTP came"):
-        talk = ResponseHandler(loop)
-        talk.set_response_params(read_until_eof=True, auto_decompress=False)
-        talk.data_received(b"220 ready\r\n\r\n")
+        connection = ResponseHandler(loop)
+        connection.set_response_params(read_until_eof=True, auto_decompress=False)
+        connection.data_received(b"220 ready\r\n\r\n")
         with pytest.raises(HttpProcessingError):
-            await talk.read()
+            await connection.read()
 
 
 def test_the_private_parts_of_aiohttp_are_as_they_were() -> None:

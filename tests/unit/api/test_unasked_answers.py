@@ -41,7 +41,7 @@ UNASKED = {
 @pytest.mark.parametrize("pause", [None, 0.01], ids=["at once", "later"])
 @pytest.mark.parametrize("unasked", UNASKED.values(), ids=UNASKED)
 def test_what_is_said_unasked_is_no_answer(unasked: list[bytes], pause: float | None) -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             await read_request(reader)
             writer.write(whole(TRUE) + (b"".join(unasked) if pause is None else b""))
@@ -50,7 +50,7 @@ def test_what_is_said_unasked_is_no_answer(unasked: list[bytes], pause: float | 
                 writer.write(piece)
             await writer.drain()
 
-    answers = asked(talk, one_by_one(4, pause=0.05))
+    answers = asked(exchange, one_by_one(4, pause=0.05))
     # What comes with the answer itself may make nonsense of it, but never another answer.
     assert {a.swapped for a in answers} <= {True, None}
     if pause:
@@ -58,7 +58,7 @@ def test_what_is_said_unasked_is_no_answer(unasked: list[bytes], pause: float | 
 
 
 def test_what_comes_while_the_loop_is_busy_is_no_answer_either() -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             await read_request(reader)
             writer.write(whole(TRUE))
@@ -73,11 +73,11 @@ def test_what_comes_while_the_loop_is_busy_is_no_answer_either() -> None:
             await asyncio.sleep(0.02)
         return answers
 
-    assert asked(talk, ask) == [True] * 4
+    assert asked(exchange, ask) == [True] * 4
 
 
 def test_an_extra_answer_that_meets_the_next_question_is_known_by_its_correlator() -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             request = await read_request(reader)
             correlator = re.search(rb"x-correlator: \S+", request)
@@ -87,7 +87,7 @@ def test_an_extra_answer_that_meets_the_next_question_is_known_by_its_correlator
                 await writer.drain()
                 await asyncio.sleep(0.01)
 
-    answers = asked(talk, one_by_one(6))
+    answers = asked(exchange, one_by_one(6))
     kinds = {(a.kind, a.reason, a.swapped) for a in answers}
     assert kinds == {
         (OutcomeKind.SUCCESS, None, True),
@@ -100,7 +100,7 @@ def test_an_extra_answer_that_meets_the_next_question_is_known_by_its_correlator
 def test_no_number_gets_anothers_answer(seed: int) -> None:
     chance = random.Random(seed)
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         last = b""
         while True:
             request = await read_request(reader)
@@ -129,24 +129,24 @@ def test_no_number_gets_anothers_answer(seed: int) -> None:
 
         return [pair for each in await asyncio.gather(*map(worker, range(6))) for pair in each]
 
-    pairs = asked(talk, ask)
+    pairs = asked(exchange, ask)
     assert [pair for pair in pairs if pair[1] not in (pair[0], None)] == []
     assert sum(said is not None for _, said in pairs) > 30, "something was asked and answered"
 
 
 def test_a_correlator_of_the_servers_own_is_no_reason_to_doubt() -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             await read_request(reader)
             writer.write(whole(TRUE, b"X-Correlator: of-the-gateway"))
 
-    assert [a.swapped for a in asked(talk, one_by_one(3))] == [True] * 3
+    assert [a.swapped for a in asked(exchange, one_by_one(3))] == [True] * 3
 
 
 def test_some_nodes_repeat_ours_and_some_add_their_own(caplog: pytest.LogCaptureFixture) -> None:
     requests = 0
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal requests
         while True:
             request = await read_request(reader)
@@ -156,7 +156,7 @@ def test_some_nodes_repeat_ours_and_some_add_their_own(caplog: pytest.LogCapture
             nodes = [ours[0]], [b"x-correlator: node-%d" % requests], [b"x-correlator: gw", ours[0]]
             writer.write(whole(TRUE, *nodes[requests % 3]))
 
-    answers = asked(talk, one_by_one(60))
+    answers = asked(exchange, one_by_one(60))
     assert {(a.kind, a.swapped) for a in answers} == {(OutcomeKind.SUCCESS, True)}
     assert requests == 60
     (line,) = caplog.messages
@@ -167,14 +167,14 @@ def test_some_nodes_repeat_ours_and_some_add_their_own(caplog: pytest.LogCapture
 def second_answer(status: int, correlator: bytes) -> Answer:
     """The answer to the second question, ``correlator-1``, which bears that one."""
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(whole(TRUE, b"x-correlator: correlator-0"))
         await read_request(reader)
         head = b"HTTP/1.1 %d So\r\n" % status
         writer.write(whole(FALSE, b"x-correlator: " + correlator, head=head))
 
-    answers = asked(talk, one_by_one(2))
+    answers = asked(exchange, one_by_one(2))
     assert answers[0].swapped is True
     return answers[1]
 
@@ -204,7 +204,7 @@ def test_what_concerns_a_lookup_concerns_no_other(status: int) -> None:
 def test_a_late_answer_to_an_earlier_attempt_for_the_same_number_is_anothers() -> None:
     late = b""
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal late
         request = await read_request(reader)
         found = re.search(rb"x-correlator: \S+", request)
@@ -218,7 +218,7 @@ def test_a_late_answer_to_an_earlier_attempt_for_the_same_number_is_anothers() -
     async def ask(client: Client) -> list[Answer]:
         return [await client.ask(lookup(), f"attempt-{n}") for n in range(2)]
 
-    first, second = asked(talk, ask, timeout_seconds=0.2)
+    first, second = asked(exchange, ask, timeout_seconds=0.2)
     assert first.kind is OutcomeKind.TIMEOUT
     assert (second.kind, second.reason) == (OutcomeKind.UNREACHABLE, ANOTHERS)
 
@@ -226,7 +226,7 @@ def test_a_late_answer_to_an_earlier_attempt_for_the_same_number_is_anothers() -
 def test_the_answer_to_one_that_is_under_way_beside_it_is_anothers() -> None:
     waiting: list[tuple[asyncio.StreamWriter, bytes]] = []
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         found = re.search(rb"x-correlator: \S+", await read_request(reader))
         assert found
         waiting.append((writer, found[0]))
@@ -238,11 +238,11 @@ def test_the_answer_to_one_that_is_under_way_beside_it_is_anothers() -> None:
     async def ask(client: Client) -> list[Answer]:
         return await asyncio.gather(*(client.ask(lookup(n), f"c-{n}") for n in range(2)))
 
-    assert {a.reason for a in asked(talk, ask)} == {ANOTHERS}
+    assert {a.reason for a in asked(exchange, ask)} == {ANOTHERS}
 
 
 def test_no_request_is_under_way_when_it_is_over_whatever_came_of_it() -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while request := await read_request(reader):
             number = re.search(rb"\+\d+(\d)\"", request)
             assert number
@@ -262,17 +262,17 @@ def test_no_request_is_under_way_when_it_is_over_whatever_came_of_it() -> None:
         assert not client._correlators._under_way
         return under_way
 
-    assert asked(talk, ask, timeout_seconds=0.3) == {"c-2"}
+    assert asked(exchange, ask, timeout_seconds=0.3) == {"c-2"}
 
 
 NAMED = b'{"swapped":false,"phoneNumber":"%b"}'
 
 
-@pytest.mark.parametrize("tells", ["correlator", "number", "status"])
-def test_a_connection_that_is_out_of_step_is_not_used_again(tells: str) -> None:
+@pytest.mark.parametrize("shows", ["correlator", "number", "status"])
+def test_a_connection_that_is_out_of_step_is_not_used_again(shows: str) -> None:
     connections = 0
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
         is_first, behind = connections == 1, b""
@@ -282,19 +282,19 @@ def test_a_connection_that_is_out_of_step_is_not_used_again(tells: str) -> None:
             number = re.search(rb"\+\d+", request)
             assert correlator
             assert number
-            headers = [correlator[0]] if tells == "correlator" else []
-            body = NAMED % number[0] if tells == "number" else FALSE
+            headers = [correlator[0]] if shows == "correlator" else []
+            body = NAMED % number[0] if shows == "number" else FALSE
             answer = whole(body, *headers)
-            if tells == "status" and is_first and behind:
+            if shows == "status" and is_first and behind:
                 writer.write(whole(b"", head=b"HTTP/1.1 421 Misdirected Request\r\n"))
             else:
                 writer.write(behind if is_first and behind else answer)
             behind = answer  # from the second question on, each gets the answer to the one before
 
-    answers = asked(talk, one_by_one(4))
+    answers = asked(exchange, one_by_one(4))
     assert [a.swapped for a in answers] == [False, None, False, False]
     reasons = {"correlator": ANOTHERS, "number": "another_number", "status": "misdirected"}
-    assert answers[1].reason == reasons[tells]
+    assert answers[1].reason == reasons[shows]
     assert connections == 2
 
 
@@ -309,13 +309,13 @@ def test_a_server_that_speaks_first_has_answered_nothing(monkeypatch: pytest.Mon
     monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", slowly)
     connections = 0
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
         writer.write(whole(FALSE))
         await reader.read()
 
-    (answer,) = asked(talk, one_by_one(1))
+    (answer,) = asked(exchange, one_by_one(1))
     assert (answer.kind, answer.reason) == (OutcomeKind.UNREACHABLE, "connection_lost")
     assert connections == 1
 
@@ -323,7 +323,7 @@ def test_a_server_that_speaks_first_has_answered_nothing(monkeypatch: pytest.Mon
 def test_an_answer_after_the_timeout_is_nobodys() -> None:
     connections = 0
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
         is_late = connections == 1
@@ -332,14 +332,14 @@ def test_an_answer_after_the_timeout_is_nobodys() -> None:
             await asyncio.sleep(0.3 if is_late else 0)
             writer.write(whole(FALSE if is_late else TRUE))
 
-    answers = asked(talk, one_by_one(4, pause=0.1), timeout_seconds=0.2)
+    answers = asked(exchange, one_by_one(4, pause=0.1), timeout_seconds=0.2)
     assert answers[0].kind is OutcomeKind.TIMEOUT
     assert [a.swapped for a in answers] == [None, True, True, True]
     assert connections == 2
 
 
 def test_a_connection_that_was_closed_meanwhile_costs_no_attempt() -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(whole(TRUE))  # and hangs up without having said that it would
 
@@ -350,4 +350,4 @@ def test_a_connection_that_was_closed_meanwhile_costs_no_attempt() -> None:
             time.sleep(0.01)  # noqa: ASYNC251 (the loop must not see the end coming)
         return answers
 
-    assert [a.swapped for a in asked(talk, ask)] == [True] * 5
+    assert [a.swapped for a in asked(exchange, ask)] == [True] * 5

@@ -72,9 +72,11 @@ def test_more_errors_than_the_share_of_the_last_thousand_give_the_endpoint_up(
     kind: OutcomeKind, error: type[ApiError], words: str
 ) -> None:
     asked = fed([K.SUCCESS, kind] * (WINDOW_ATTEMPTS // 2))
-    with pytest.raises(error, match=f"501 of the last 1,000 attempts at {CHECK}.*{words}") as told:
+    with pytest.raises(
+        error, match=f"501 of the last 1,000 attempts at {CHECK}.*{words}"
+    ) as raised:
         asked.hear(kind)
-    assert told.value.exit_code == error.default_exit_code
+    assert raised.value.exit_code == error.default_exit_code
 
 
 def test_one_good_answer_in_150_does_not_keep_it_going() -> None:

@@ -29,7 +29,7 @@ class Clock:
         return self.now
 
 
-class Told:
+class Client:
     """Headers, and what answers say one after the other."""
 
     def __init__(self, *, rate: float = 100, headroom: float = 0, longest: float = 900) -> None:
@@ -37,7 +37,7 @@ class Told:
         pacing = Pacing(rate_per_second=rate, headroom=headroom, max_retry_after_seconds=longest)
         self.headers = Headers(pacing, clock=self.clock)
 
-    def hear(self, *answers: Allowance | None, age: float = 0.0) -> None:
+    def receive(self, *answers: Allowance | None, age: float = 0.0) -> None:
         for allowance in answers:
             self.headers.answered(allowance, sent_at=self.clock.now - age)
 
@@ -85,14 +85,14 @@ def test_rates_that_headers_say(allowance: Allowance, found: tuple[float, float]
 
 
 def test_the_middle_one_of_the_last_five_counts() -> None:
-    told = Told()
+    client = Client()
     slow, fast = (Allowance(remaining=remaining, reset_seconds=11) for remaining in (200, 600))
-    told.hear(fast, fast, fast)
-    assert told.rate == pytest.approx(60)
-    told.hear(slow, slow)
-    assert told.rate == pytest.approx(60)
-    told.hear(slow)
-    assert told.rate == pytest.approx(20)
+    client.receive(fast, fast, fast)
+    assert client.rate == pytest.approx(60)
+    client.receive(slow, slow)
+    assert client.rate == pytest.approx(60)
+    client.receive(slow)
+    assert client.rate == pytest.approx(20)
 
 
 @given(
@@ -103,45 +103,45 @@ def test_the_middle_one_of_the_last_five_counts() -> None:
 def test_two_odd_ones_of_five_change_nothing(
     usual: int, odd: list[Allowance], order: list[int]
 ) -> None:
-    told = Told(rate=1000)
+    client = Client(rate=1000)
     answers = [*odd, *[Allowance(remaining=usual, reset_seconds=2)] * 5][:5]
-    told.hear(*(answers[i] for i in order))
-    assert told.rate == usual
+    client.receive(*(answers[i] for i in order))
+    assert client.rate == usual
 
 
 def test_nothing_is_known_before_three_answers_agree() -> None:
-    told = Told()
-    assert told.headers.is_silent
-    told.hear(USED_UP, USED_UP)
-    assert not told.headers.is_silent
-    assert told.rate == 100
-    told.hear(USED_UP)
-    assert told.rate == 10
+    client = Client()
+    assert client.headers.is_silent
+    client.receive(USED_UP, USED_UP)
+    assert not client.headers.is_silent
+    assert client.rate == 100
+    client.receive(USED_UP)
+    assert client.rate == 10
 
 
 def test_answers_without_headers_count_too() -> None:
-    told = Told()
-    told.hear(*[USED_UP, None] * 20)
-    told.hear(None)
-    assert told.headers.rate(told.clock.now + 31, 100) == 100
-    silent = Told()
-    silent.hear(None, None, None, USED_UP, USED_UP)
+    client = Client()
+    client.receive(*[USED_UP, None] * 20)
+    client.receive(None)
+    assert client.headers.rate(client.clock.now + 31, 100) == 100
+    silent = Client()
+    silent.receive(None, None, None, USED_UP, USED_UP)
     assert silent.rate == 100
 
 
 def test_headroom_is_taken_off() -> None:
-    told = Told(headroom=0.02)
-    told.hear(*[Allowance(remaining=300, reset_seconds=11)] * 3)
-    assert told.rate == pytest.approx(29.4)
+    client = Client(headroom=0.02)
+    client.receive(*[Allowance(remaining=300, reset_seconds=11)] * 3)
+    assert client.rate == pytest.approx(29.4)
 
 
 def test_it_holds_for_as_long_as_was_said() -> None:
-    told = Told()
-    told.hear(*[Allowance(remaining=300, reset_seconds=11)] * 3)
-    told.clock.now = 10.9
-    assert told.rate == 30
-    told.clock.now = 11
-    assert told.rate == 100
+    client = Client()
+    client.receive(*[Allowance(remaining=300, reset_seconds=11)] * 3)
+    client.clock.now = 10.9
+    assert client.rate == 30
+    client.clock.now = 11
+    assert client.rate == 100
 
 
 @given(
@@ -152,73 +152,73 @@ def test_it_holds_for_as_long_as_was_said() -> None:
 def test_never_a_standstill_and_never_longer_than_the_longest_wait(
     answers: list[Allowance | None], longest: float, full: float
 ) -> None:
-    told = Told(rate=full, longest=longest)
-    told.hear(*answers)
-    assert told.rate >= 0.1 * full
-    told.clock.now = longest
-    assert told.rate == full
+    client = Client(rate=full, longest=longest)
+    client.receive(*answers)
+    assert client.rate >= 0.1 * full
+    client.clock.now = longest
+    assert client.rate == full
 
 
 def test_it_is_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
-    told = Told()
-    for told.clock.now in range(119):
-        told.hear(USED_UP, age=1.0)
+    client = Client()
+    for client.clock.now in range(119):
+        client.receive(USED_UP, age=1.0)
     assert caplog.text.count("headers permit") == 2
-    quiet = Told()
-    quiet.hear(*[Allowance(limit_per_second=99)] * 9)
+    quiet = Client()
+    quiet.receive(*[Allowance(limit_per_second=99)] * 9)
     assert caplog.text.count("headers permit") == 2, "that is hardly slower"
 
 
 # --- promises ------------------------------------------------------------------------------
 
 
-def broken(told: Told, passes: int, *, seconds: float = 10, since: float = 0.0) -> None:
+def broken(client: Client, passes: int, *, seconds: float = 10, since: float = 0.0) -> None:
     """Thrice it is said that nothing is left; then so many are let pass all the same."""
-    told.hear(*[Allowance(remaining=0, reset_seconds=30)] * 3)
-    began = told.clock.now
+    client.receive(*[Allowance(remaining=0, reset_seconds=30)] * 3)
+    began = client.clock.now
     for i in range(passes):
-        told.clock.now = began + seconds * (i + 1) / passes
-        told.hear(Allowance(remaining=0, reset_seconds=30), age=since)
+        client.clock.now = began + seconds * (i + 1) / passes
+        client.receive(Allowance(remaining=0, reset_seconds=30), age=since)
 
 
 def test_a_promise_that_is_broken_by_what_passes_is_not_believed_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    told = Told()
-    broken(told, 5)
-    assert told.rate == 10
-    broken(told, 1)
-    assert told.rate == 100
+    client = Client()
+    broken(client, 5)
+    assert client.rate == 10
+    broken(client, 1)
+    assert client.rate == 100
     assert "they are ignored from now on" in caplog.text
-    told.clock.now += 1000
-    told.hear(*[USED_UP] * 10)
-    assert told.rate == 100
+    client.clock.now += 1000
+    client.receive(*[USED_UP] * 10)
+    assert client.rate == 100
 
 
 def test_what_was_sent_before_it_was_made_breaks_no_promise() -> None:
-    told = Told()
-    broken(told, 200, seconds=2, since=2)
-    assert told.rate == 10
+    client = Client()
+    broken(client, 200, seconds=2, since=2)
+    assert client.rate == 10
 
 
 def test_twice_as_many_as_were_left_and_a_few_more_may_pass() -> None:
     """Some are under way when an answer leaves, and not every server counts all of them."""
-    told = Told()
+    client = Client()
     left = Allowance(remaining=50, reset_seconds=30)
-    told.hear(left, left, left)
+    client.receive(left, left, left)
     for i in range(1, 107):
-        told.clock.now = i / 10
-        told.hear(left)
-        assert (told.rate < 100) == (i <= 105)
+        client.clock.now = i / 10
+        client.receive(left)
+        assert (client.rate < 100) == (i <= 105)
 
 
 def test_a_short_window_is_no_promise_for_it_may_have_begun_anew() -> None:
-    told = Told()
+    client = Client()
     short = Allowance(remaining=0, reset_seconds=1)
     for i in range(1000):
-        told.clock.now = i / 100
-        told.hear(short, age=0.01)
-    assert told.rate == 10
+        client.clock.now = i / 100
+        client.receive(short, age=0.01)
+    assert client.rate == 10
 
 
 # --- servers that mean it ------------------------------------------------------------------
@@ -243,19 +243,19 @@ class Server:
         return Allowance(remaining=self.limit - used - 1, reset_seconds=left)
 
 
-def asked(server: Server, told: Told, until: float, way: float = 0.05) -> Told:
+def asked(server: Server, client: Client, until: float, way: float = 0.05) -> Client:
     """Asks at the rate that headers permit; what is refused is only counted."""
     under_way: deque[tuple[float, float, Allowance]] = deque()
     due = 0.0
     while due < until:
         while under_way and under_way[0][0] <= due:
-            told.clock.now, sent_at, allowance = under_way.popleft()
-            told.headers.answered(allowance, sent_at=sent_at)
-        told.clock.now = due
+            client.clock.now, sent_at, allowance = under_way.popleft()
+            client.headers.answered(allowance, sent_at=sent_at)
+        client.clock.now = due
         if (allowance := server.ask(due + way)) is not None:
             under_way.append((due + 2 * way, due, allowance))
-        due += 1 / told.rate
-    return told
+        due += 1 / client.rate
+    return client
 
 
 @pytest.mark.parametrize("rounded", [math.ceil, float])
@@ -269,7 +269,7 @@ def test_a_server_that_counts_down_is_obeyed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     server, windows = Server(limit, seconds, rounded), 6
-    asked(server, Told(rate=times_too_high * limit / seconds), windows * seconds)
+    asked(server, Client(rate=times_too_high * limit / seconds), windows * seconds)
     passed = sum(server.used.values())
     assert passed >= 0.9 * windows * limit
     assert server.refused <= windows * max(12, 0.06 * limit)
@@ -278,9 +278,9 @@ def test_a_server_that_counts_down_is_obeyed(
 
 def test_a_server_that_lies_costs_little_time() -> None:
     """It says that nothing is left and lets everything pass."""
-    told, passed = Told(), 0
-    while told.clock.now < 60:
-        told.hear(USED_UP, age=1e-3)
+    client, passed = Client(), 0
+    while client.clock.now < 60:
+        client.receive(USED_UP, age=1e-3)
         passed += 1
-        told.clock.now += 1 / told.rate
+        client.clock.now += 1 / client.rate
     assert passed >= 0.97 * 100 * 60

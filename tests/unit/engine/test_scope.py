@@ -176,8 +176,8 @@ def test_what_was_sent_before_it_began_says_nothing(places: list[int], until: in
     for test in (fresh, begun):
         test.restart(until)
     later = [place for place in places if place > until]
-    told = [begun.refused(place) for place in places]
-    assert [is_alarm for place, is_alarm in zip(places, told, strict=True) if place > until] == [
+    alarms = [begun.refused(place) for place in places]
+    assert [is_alarm for place, is_alarm in zip(places, alarms, strict=True) if place > until] == [
         fresh.refused(place) for place in later
     ]
     assert begun.refusals == len(later)

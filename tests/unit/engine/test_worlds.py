@@ -14,7 +14,7 @@ from batch_screen.errors import ApiError, AuthenticationError, Stopped
 from batch_screen.model import Allowance, Answer, Endpoint, Lookup, OutcomeKind
 from batch_screen.sandbox.window import Window, rate_limit
 from tests.thoroughness import IS_FULL, examples
-from tests.worlds import OK, Told, World, always, at_endpoint, numbered, once, refused, share_of
+from tests.worlds import OK, World, WorldRun, always, at_endpoint, numbered, once, refused, share_of
 
 K = OutcomeKind
 SICK = Endpoint.CALL_FORWARDING_CHECK
@@ -42,11 +42,11 @@ def says(remaining: int, reset: float) -> Answer:
 
 
 @cache
-def clean(rate: float, count: int, endpoints: tuple[Endpoint, ...]) -> Told:
+def clean(rate: float, count: int, endpoints: tuple[Endpoint, ...]) -> WorldRun:
     return World(rate=rate, lookups=numbered(count, *endpoints)).run()
 
 
-def beside(world: World) -> Told:
+def beside(world: World) -> WorldRun:
     endpoints = tuple(e for e in Endpoint if any(n.endpoint is e for n in world.lookups))
     return clean(world.rate, len(world.lookups) // len(endpoints), endpoints)
 
@@ -58,21 +58,21 @@ def assert_odd_ones_cost_themselves(
     times: float,
     own_wait: float,
     requests: float = 1.05,
-) -> Told:
+) -> WorldRun:
     """Others are done in so many times the clean run's time, and all of it soon after.
 
     ``own_wait``: the odd lookups' own waits in seconds.
     """
-    told, usual = world.run(), beside(world)
-    assert told.error is None
-    assert told.outcomes.keys() == set(world.lookups)
-    assert all(told.outcomes[n].kind is K.SUCCESS for n in world.lookups if n not in odd)
-    assert told.others_done(odd) <= times * usual.ended_at
-    assert told.ended_at <= times * usual.ended_at + own_wait
-    assert told.requests <= requests * usual.requests
-    assert told.worst_second() <= world.rate
-    assert told.too_early == 0
-    return told
+    run, usual = world.run(), beside(world)
+    assert run.error is None
+    assert run.outcomes.keys() == set(world.lookups)
+    assert all(run.outcomes[n].kind is K.SUCCESS for n in world.lookups if n not in odd)
+    assert run.others_done(odd) <= times * usual.ended_at
+    assert run.ended_at <= times * usual.ended_at + own_wait
+    assert run.requests <= requests * usual.requests
+    assert run.worst_second() <= world.rate
+    assert run.too_early == 0
+    return run
 
 
 # --- refusals whatever the pace -------------------------------------------------------------
@@ -82,15 +82,15 @@ def assert_odd_ones_cost_themselves(
 @pytest.mark.parametrize("wait", [1.0, None, 30.0, DAY, 0.0])
 def test_sporadic_refusals(share: float, wait: float | None) -> None:
     odd = share_of(MANY, share)
-    told = assert_odd_ones_cost_themselves(
+    run = assert_odd_ones_cost_themselves(
         World(odd=once(odd, refused(wait))),
         odd,
         times=1.1 if share <= 0.01 else 1.3,
         own_wait=0 if wait == DAY else 1.05 * (wait or 1.0),
     )
     fate = K.RATE_LIMITED if wait == DAY else K.SUCCESS
-    assert {told.outcomes[n].kind for n in odd} == {fate}
-    assert all(told.requests - 4000 <= len(odd) for _ in odd)
+    assert {run.outcomes[n].kind for n in odd} == {fate}
+    assert all(run.requests - 4000 <= len(odd) for _ in odd)
 
 
 @examples(25)
@@ -120,11 +120,11 @@ def test_sporadic_refusals_in_any_world(
         odd=once(odd, refused(wait)),
         refusals_are_quick=refusals_are_quick,
     )
-    told, usual = world.run(), world.clean()
-    assert told.error is None
-    assert told.kinds == {K.SUCCESS: 1500}
-    assert told.others_done(odd) <= 1.3 * usual.ended_at + 1
-    assert told.worst_second() <= rate
+    run, usual = world.run(), world.clean()
+    assert run.error is None
+    assert run.kinds == {K.SUCCESS: 1500}
+    assert run.others_done(odd) <= 1.3 * usual.ended_at + 1
+    assert run.worst_second() <= rate
 
 
 @pytest.mark.parametrize("window", Window)
@@ -132,43 +132,43 @@ def test_sporadic_refusals_beside_a_true_limit(window: Window) -> None:
     lookups = numbered(8000)
     odd = share_of(lookups, 0.005)
     world = World(lookups=lookups, odd=once(odd, refused()), limit=rate_limit(window, 200))
-    told = world.run()
-    assert told.kinds == {K.SUCCESS: 8000}
-    assert used(told, 200, 0) >= 0.85
-    assert used(told, 200, 6) >= 0.9
-    assert told.refusals <= 0.05 * told.requests
+    run = world.run()
+    assert run.kinds == {K.SUCCESS: 8000}
+    assert used(run, 200, 0) >= 0.85
+    assert used(run, 200, 6) >= 0.9
+    assert run.refusals <= 0.05 * run.requests
 
 
-def used(told: Told, limit: float, since: float) -> float:
-    last = told.passed[-1]
-    return sum(at >= since for at in told.passed) / (limit * (last - since))
+def used(run: WorldRun, limit: float, since: float) -> float:
+    last = run.passed[-1]
+    return sum(at >= since for at in run.passed) / (limit * (last - since))
 
 
 @pytest.mark.parametrize("window", Window)
 @pytest.mark.parametrize(("times", "share"), [(5.0, 0.95), (1.1, 0.97)])
 def test_a_rate_set_too_high_finds_the_limit(window: Window, times: float, share: float) -> None:
     world = World(rate=200 * times, lookups=numbered(12_000), limit=rate_limit(window, 200))
-    told = world.run()
-    assert used(told, 200, 6) >= (0.87 if window is Window.FIXED else share)
-    assert told.refusals <= 0.02 * told.requests
-    assert told.too_early == 0
-    assert told.worst_second() <= world.rate
+    run = world.run()
+    assert used(run, 200, 6) >= (0.87 if window is Window.FIXED else share)
+    assert run.refusals <= 0.02 * run.requests
+    assert run.too_early == 0
+    assert run.worst_second() <= world.rate
 
 
 def test_numbers_that_are_always_refused() -> None:
     odd = frozenset(MANY[100::400][:10])
-    told = assert_odd_ones_cost_themselves(
+    run = assert_odd_ones_cost_themselves(
         World(odd=always(odd, refused())), odd, times=1.1, own_wait=8 * 1.05
     )
-    assert {told.outcomes[n].kind for n in odd} == {K.RATE_LIMITED}
+    assert {run.outcomes[n].kind for n in odd} == {K.RATE_LIMITED}
 
 
 def test_numbers_side_by_side_that_are_always_refused_look_like_the_account_at_first() -> None:
     odd = frozenset(MANY[100:110])
-    told = World(odd=always(odd, refused())).run()
-    assert told.error is None
-    assert told.kinds == {K.SUCCESS: 3990, K.RATE_LIMITED: 10}
-    assert told.others_done(odd) <= clean(400, 4000, (Endpoint.SIM_SWAP_CHECK,)).ended_at + 9
+    run = World(odd=always(odd, refused())).run()
+    assert run.error is None
+    assert run.kinds == {K.SUCCESS: 3990, K.RATE_LIMITED: 10}
+    assert run.others_done(odd) <= clean(400, 4000, (Endpoint.SIM_SWAP_CHECK,)).ended_at + 9
 
 
 # --- one odd answer --------------------------------------------------------------------------
@@ -195,8 +195,8 @@ def test_one_odd_number(name: str, place: int, rate: float) -> None:
     answer, own_wait = ONE_ODD[name]
     odd = frozenset({FEW[place]})
     world = World(rate=rate, lookups=FEW, odd=always(odd, answer))
-    told = assert_odd_ones_cost_themselves(world, odd, times=1.2, own_wait=own_wait)
-    assert told.outcomes[FEW[place]].kind is answer.kind
+    run = assert_odd_ones_cost_themselves(world, odd, times=1.2, own_wait=own_wait)
+    assert run.outcomes[FEW[place]].kind is answer.kind
 
 
 @pytest.mark.parametrize("share", [0.02, 0.04])
@@ -223,12 +223,12 @@ def test_some_connections_that_fail(answer: Answer) -> None:
 
 def test_an_endpoint_with_a_limit_of_its_own() -> None:
     world = World(rate=100, lookups=FIVE, endpoint_limits={SICK: rate_limit(Window.SLIDING, 10)})
-    told, usual = world.run(), beside(world)
-    assert told.error is None
-    assert told.kinds == {K.SUCCESS: 2500}
-    assert told.others_done(OF_SICK) <= 1.1 * usual.ended_at
-    assert told.others_done() <= 1.15 * 500 / 10
-    assert told.requests <= 1.1 * usual.requests
+    run, usual = world.run(), beside(world)
+    assert run.error is None
+    assert run.kinds == {K.SUCCESS: 2500}
+    assert run.others_done(OF_SICK) <= 1.1 * usual.ended_at
+    assert run.others_done() <= 1.15 * 500 / 10
+    assert run.requests <= 1.1 * usual.requests
 
 
 def test_an_endpoint_that_was_closed_for_a_moment_is_asked_at_full_rate_again() -> None:
@@ -236,19 +236,19 @@ def test_an_endpoint_that_was_closed_for_a_moment_is_asked_at_full_rate_again() 
         return refused() if lookup.endpoint is SICK and 2 <= now < 2.5 else None
 
     world = World(rate=100, latency=0.3, lookups=FIVE, odd=closed)
-    told = world.run()
-    assert told.kinds == {K.SUCCESS: 2500}
-    assert told.ended_at <= beside(world).ended_at + 5
+    run = world.run()
+    assert run.kinds == {K.SUCCESS: 2500}
+    assert run.ended_at <= beside(world).ended_at + 5
 
 
 @pytest.mark.parametrize("window", Window)
 def test_a_limit_is_found_where_nearly_all_is_asked_at_one_endpoint(window: Window) -> None:
     lookups = [*numbered(1, SICK), *numbered(1500)]
     world = World(rate=400, lookups=lookups, limit=rate_limit(window, 100), refusal=refused(None))
-    told = world.run()
-    assert told.kinds == {K.SUCCESS: 1501}
-    assert told.requests <= 1.15 * 1501
-    assert told.ended_at <= 24
+    run = world.run()
+    assert run.kinds == {K.SUCCESS: 1501}
+    assert run.requests <= 1.15 * 1501
+    assert run.ended_at <= 24
 
 
 SICK_WORLDS = {
@@ -267,39 +267,39 @@ SICK_WORLDS = {
 def test_a_sick_endpoint_is_given_up_and_the_others_are_done(name: str) -> None:
     odd, error, more_seconds = SICK_WORLDS[name]
     world = World(rate=100, lookups=FIVE, odd=odd)
-    told, usual = world.run(), beside(world)
-    assert isinstance(told.error, error)
-    assert SICK in str(told.error)
-    assert told.error.exit_code in (4, 69, 77)
-    assert told.others_done(OF_SICK) <= 1.1 * usual.ended_at
-    assert told.ended_at <= usual.ended_at + more_seconds
-    assert {n for n in FIVE if n not in OF_SICK} <= told.outcomes.keys()
-    assert told.requests <= 1.05 * usual.requests
+    run, usual = world.run(), beside(world)
+    assert isinstance(run.error, error)
+    assert SICK in str(run.error)
+    assert run.error.exit_code in (4, 69, 77)
+    assert run.others_done(OF_SICK) <= 1.1 * usual.ended_at
+    assert run.ended_at <= usual.ended_at + more_seconds
+    assert {n for n in FIVE if n not in OF_SICK} <= run.outcomes.keys()
+    assert run.requests <= 1.05 * usual.requests
 
 
 def test_an_endpoint_that_never_answers_is_given_up_and_the_others_are_done() -> None:
     world = World(
         rate=100, lookups=FIVE, delay=lambda n, _t, _n: 99.0 if n.endpoint is SICK else None
     )
-    told, usual = world.run(), beside(world)
-    assert isinstance(told.error, ApiError)
-    assert told.others_done(OF_SICK) <= 1.1 * usual.ended_at
-    assert told.ended_at <= usual.ended_at + 60
+    run, usual = world.run(), beside(world)
+    assert isinstance(run.error, ApiError)
+    assert run.others_done(OF_SICK) <= 1.1 * usual.ended_at
+    assert run.ended_at <= usual.ended_at + 60
 
 
 def test_an_endpoint_that_does_not_exist_is_skipped() -> None:
-    told = World(rate=100, lookups=FIVE, odd=at_endpoint(SICK, NEVER_501)).run()
-    assert told.error is None
-    assert told.kinds[K.SKIPPED] >= 490
-    assert told.kinds[K.SUCCESS] == 2000
+    run = World(rate=100, lookups=FIVE, odd=at_endpoint(SICK, NEVER_501)).run()
+    assert run.error is None
+    assert run.kinds[K.SKIPPED] >= 490
+    assert run.kinds[K.SUCCESS] == 2000
 
 
 def test_a_storm_of_503_costs_its_own_time() -> None:
     world = World(odd=lambda _n, _t, now: busy(1) if 5 <= now < 10 else None)
-    told, usual = world.run(), beside(world)
-    assert told.kinds == {K.SUCCESS: 4000}
-    assert told.ended_at <= 1.1 * usual.ended_at + 5
-    assert told.requests <= 1.02 * usual.requests
+    run, usual = world.run(), beside(world)
+    assert run.kinds == {K.SUCCESS: 4000}
+    assert run.ended_at <= 1.1 * usual.ended_at + 5
+    assert run.requests <= 1.02 * usual.requests
 
 
 # --- what concerns everybody still does --------------------------------------------------------
@@ -307,17 +307,17 @@ def test_a_storm_of_503_costs_its_own_time() -> None:
 
 def test_a_dead_key_stops_at_once() -> None:
     world = World(odd=lambda _n, _t, now: DEAD_KEY if now >= 5 else None)
-    told = world.run()
-    assert isinstance(told.error, AuthenticationError)
-    assert told.ended_at < 5.2
-    late = [at for at, _ in told.asked if at >= 5.0 + world.latency]
+    run = world.run()
+    assert isinstance(run.error, AuthenticationError)
+    assert run.ended_at < 5.2
+    late = [at for at, _ in run.asked if at >= 5.0 + world.latency]
     assert len(late) <= 2
 
 
 def test_an_account_that_refuses_everything_is_left_alone() -> None:
-    told = World(odd=lambda _n, _t, now: refused(2) if 5 <= now < 25 else None).run()
-    assert told.kinds == {K.SUCCESS: 4000}
-    asked = [at for at, _ in told.asked if 5.2 <= at < 25]
+    run = World(odd=lambda _n, _t, now: refused(2) if 5 <= now < 25 else None).run()
+    assert run.kinds == {K.SUCCESS: 4000}
+    asked = [at for at, _ in run.asked if 5.2 <= at < 25]
     assert len(asked) <= 10
 
 
@@ -326,9 +326,9 @@ def test_headers_that_most_answers_bear_are_obeyed() -> None:
         left = round(100 * (1 - now % 10 / 10))
         return says(left, 10 - now % 10)
 
-    told = World(rate=50, lookups=FEW, odd=counting_down).run()
-    assert told.kinds == {K.SUCCESS: 500}
-    assert told.ended_at > 20
+    run = World(rate=50, lookups=FEW, odd=counting_down).run()
+    assert run.kinds == {K.SUCCESS: 500}
+    assert run.ended_at > 20
 
 
 def test_headers_that_are_not_true_slow_down_for_a_moment_only() -> None:
@@ -337,9 +337,9 @@ def test_headers_that_are_not_true_slow_down_for_a_moment_only() -> None:
 
 
 def test_the_answers_of_a_world_without_oddities_come_at_the_rate() -> None:
-    told = clean(400, 4000, (Endpoint.SIM_SWAP_CHECK,))
-    assert told.requests == 4000
-    assert told.ended_at <= 4000 / 392 + 2.5
+    run = clean(400, 4000, (Endpoint.SIM_SWAP_CHECK,))
+    assert run.requests == 4000
+    assert run.ended_at <= 4000 / 392 + 2.5
     assert OK.kind is K.SUCCESS
 
 
@@ -356,10 +356,10 @@ def test_every_lookup_is_answered_once_whatever_is_refused(
         odd=always(odd, refused(0.5)),
         retry=replace_retry(max_refusals),
     )
-    told = world.run()
-    assert told.error is None
-    assert told.outcomes.keys() == set(lookups)
-    assert {told.outcomes[n].kind for n in odd} <= {K.RATE_LIMITED}
+    run = world.run()
+    assert run.error is None
+    assert run.outcomes.keys() == set(lookups)
+    assert {run.outcomes[n].kind for n in odd} <= {K.RATE_LIMITED}
     assert replace(world, odd=lambda *_: None).run().kinds == {K.SUCCESS: 400}
 
 
@@ -380,12 +380,12 @@ def test_every_run_ends_and_no_lookup_is_lost(
     met: dict[Lookup, Answer] = {}
     for i, answer in enumerate(odd):
         met |= dict.fromkeys(share_of(lookups, share, seed + i), answer)
-    told = World(rate=200, lookups=lookups, odd=lambda n, time, _: met.get(n)).run()
-    assert told.error is None or told.error.exit_code in (4, 69, 77)
-    if told.error is None:
-        assert told.outcomes.keys() == set(lookups)
-    assert all(told.outcomes[n].kind is K.SUCCESS for n in told.outcomes if n not in met)
-    assert told.ended_at < 200
+    run = World(rate=200, lookups=lookups, odd=lambda n, time, _: met.get(n)).run()
+    assert run.error is None or run.error.exit_code in (4, 69, 77)
+    if run.error is None:
+        assert run.outcomes.keys() == set(lookups)
+    assert all(run.outcomes[n].kind is K.SUCCESS for n in run.outcomes if n not in met)
+    assert run.ended_at < 200
 
 
 def replace_retry(max_refusals: int) -> Retry:

@@ -101,12 +101,12 @@ def test_who_holds_a_folder_is_told_without_the_lock(tmp_path: Path) -> None:
 
 def test_a_number_that_is_another_process_s_now_holds_nothing(tmp_path: Path) -> None:
     (tmp_path / "lock").touch()
-    told = {"pid": os.getpid(), "since": "2026-11-23T00:00:00+00:00", "host": gethostname()}
-    (tmp_path / "holder.json").write_text(json.dumps(told))
+    written = {"pid": os.getpid(), "since": "2026-11-23T00:00:00+00:00", "host": gethostname()}
+    (tmp_path / "holder.json").write_text(json.dumps(written))
     found = holder_of(tmp_path)
     assert found is not None
     assert found.is_alive is False
-    (tmp_path / "holder.json").write_text(json.dumps({**told, "host": "elsewhere"}))
+    (tmp_path / "holder.json").write_text(json.dumps({**written, "host": "elsewhere"}))
     away = holder_of(tmp_path)
     assert away is not None
     assert away.is_alive is None
