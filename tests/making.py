@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from batch_screen.engine.dispatcher import Dispatcher
 from batch_screen.engine.pacer import Pacer
 from batch_screen.engine.tasks import Ask, Correlate, Journal
 from batch_screen.model import Plan
-from batch_screen.planning.history import KNOWN, Shards, write_history
-from batch_screen.planning.shards import history_path, make_plan, shard_of, shard_rows_path
+from batch_screen.planning.history import KNOWN, write_history
+from batch_screen.planning.shards import make_plan
 from batch_screen.runs.state import Identity, Run, create_run
 from batch_screen.schema import ROW, dtypes
 
@@ -75,15 +74,7 @@ def made(
     run = create_run(state, identity, ["/lists/list.csv"], taken=[])
 
     def write(folder: Path, shards: int) -> Mapping[int, str]:
-        places = Shards(
-            shards,
-            shard_of(pl.col("e164"), shards),
-            partial(history_path, folder),
-            lambda shard: pl.read_parquet(
-                shard_rows_path(folder, shard), columns=["e164"]
-            ).unique(),
-        )
-        return write_history([] if known is None else [known], folder, places)
+        return write_history([] if known is None else [known], folder, shards)
 
     plan = make_plan(
         batches(cells),

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,25 +21,18 @@ from batch_screen.input.files import Stdin, refuse_changed, spool
 from batch_screen.input.table import BATCH_ROWS, Table, open_listed, open_table
 from batch_screen.masking import plain
 from batch_screen.model import Plan
-from batch_screen.numbers.frame import normalise_frame
+from batch_screen.numbers.frame import ADDED_COLUMNS, normalise_frame
 from batch_screen.numbers.normalise import Normaliser, metadata_version
 from batch_screen.numbers.restrict import NOBODY, OptOutCells, permit, read_opt_outs
 from batch_screen.numbers.rules import REMEDY, RejectReason
 from batch_screen.planning.history import (
     EarlierRun,
-    Shards,
     earlier_answers,
     earlier_runs,
     is_reusable,
     write_history,
 )
-from batch_screen.planning.shards import (
-    WriteHistory,
-    history_path,
-    make_plan,
-    shard_of,
-    shard_rows_path,
-)
+from batch_screen.planning.shards import WriteHistory, make_plan
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import Identity
 from batch_screen.storage.partition import HELD_BYTES
@@ -145,21 +137,10 @@ def _history_writer(
         events.progress.stage("recalling")
         answers = earlier_answers(runs, now, look_back, events.progress.note)
         batches = (batch.with_columns(reusable=reusable) for batch in _reported(answers, events))
-        places = Shards(
-            shards,
-            shard_of(pl.col("e164"), shards),
-            partial(history_path, folder),
-            partial(_numbers, folder),
-        )
-        return write_history(
-            batches, folder, places, int(HELD_BYTES * settings.output.memory_share)
-        )
+        held_bytes = int(HELD_BYTES * settings.output.memory_share)
+        return write_history(batches, folder, shards, held_bytes)
 
     return write
-
-
-def _numbers(folder: Path, shard: int) -> pl.DataFrame:
-    return pl.read_parquet(shard_rows_path(folder, shard), columns=["e164"]).unique()
 
 
 def opened(sources: Sequence[InputFile], settings: Settings) -> tuple[Table, Normaliser]:
@@ -174,6 +155,7 @@ def _unchanged(
     table: Table, sources: Sequence[InputFile], digests: Sequence[str], share: float
 ) -> Iterator[pl.DataFrame]:
     """The table's rows; ends with an error, and so with no plan, if a file changed meanwhile."""
+    # In the stream, for the plan appears right after its last batch.
     yield from table.batches(int(BATCH_ROWS * share))
     for source, expected in zip(sources, digests, strict=bool(digests)):
         refuse_changed(source.path, expected)
@@ -205,27 +187,20 @@ def _reported(batches: Iterator[pl.DataFrame], events: RunEvents) -> Iterator[pl
 def judged(
     batches: Iterable[pl.DataFrame], normaliser: Normaliser, opted_out: pl.Series = NOBODY
 ) -> AbstractContextManager[Iterator[pl.DataFrame]]:
-    """The batches with their numbers judged, also by who may be asked about at all."""
+    """The batches with their numbers judged, also by who may be asked about at all.
+
+    A row whose cells may be shifted is turned down, whatever was in them.
+    """
+    is_whole = ~pl.col("ragged")
+    answers = {name: pl.when(is_whole).then(name) for name in ADDED_COLUMNS}
+    reason = pl.when(is_whole).then("reject_reason").otherwise(pl.lit(RejectReason.RAGGED_ROW))
+    columns = answers | {"reject_reason": reason}
 
     def judge(batch: pl.DataFrame) -> pl.DataFrame:
-        numbers = normalise_frame(batch, normaliser)
-        return _whole_rows(permit(numbers, normaliser.settings, opted_out))
+        numbers = permit(normalise_frame(batch, normaliser), normaliser.settings, opted_out)
+        return numbers.with_columns(**columns) if numbers["ragged"].any() else numbers
 
     return ordered_map(judge, batches)
-
-
-def _whole_rows(numbers: pl.DataFrame) -> pl.DataFrame:
-    """The judged rows; one whose cells may be shifted is turned down, whatever was in them."""
-    if not numbers["ragged"].any():
-        return numbers
-    is_whole = ~pl.col("ragged")
-    answers = ["e164", "region", "number_type", "rule", "reject_detail"]
-    return numbers.with_columns(
-        *(pl.when(is_whole).then(pl.col(name)) for name in answers),
-        reject_reason=pl.when(is_whole)
-        .then(pl.col("reject_reason"))
-        .otherwise(pl.lit(RejectReason.RAGGED_ROW.value)),
-    )
 
 
 def _nothing_usable(plan: Plan) -> str:

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from batch_screen.model import Endpoint, OutcomeKind
-from batch_screen.planning.shards import MOST_FILES
+from batch_screen.planning.shards import MOST_FILES, history_path, shard_of, shard_rows_path
 from batch_screen.runs.layout import LOOKUPS, Layout, is_run_id, layout_of_run, row_groups
 from batch_screen.schema import INSTANT, LOOKUP, Column, conform, dtypes
 from batch_screen.storage.atomic import sha256_of, write_frame
@@ -49,39 +49,29 @@ KNOWN = (
 _KEY = ["e164", "endpoint", "reusable"]
 
 
-class Shards(NamedTuple):
-    """The shards of a plan, and where the history of each goes."""
-
-    number: int
-    place: pl.Expr
-    """The shard of a row's number."""
-    path: Callable[[int], Path]
-    """The file for the history of a shard's numbers."""
-    numbers: Callable[[int], pl.DataFrame]
-    """A shard's numbers, each once, in a column ``e164``."""
-
-
 def write_history(
-    batches: Iterable[pl.DataFrame], folder: Path, shards: Shards, held_bytes: int = HELD_BYTES
+    batches: Iterable[pl.DataFrame], folder: Path, shards: int, held_bytes: int = HELD_BYTES
 ) -> dict[int, str]:
-    """Writes the newest rows of each number and endpoint to its shard; shard → SHA-256.
+    """Writes the newest rows of each number and endpoint beside its shard; shard → SHA-256.
 
     The batches have the columns ``KNOWN``, and may hold others' numbers and older rows. What
-    grows meanwhile lies in ``folder`` and goes again.
+    grows meanwhile lies in ``folder``, that of the plan, and goes again.
     """
     # More files must not be open at once. Both counts are powers of two, so a file holds the rows
     # of whole shards; each of these reads the file for its own.
-    count = min(shards.number, MOST_FILES)
+    count = min(shards, MOST_FILES)
     files = [folder / f"history-{n:05d}.spool" for n in range(count)]
-    with PartitionedWriter(files, shards.place % count, held_bytes) as writer:
+    with PartitionedWriter(files, shard_of(pl.col("e164"), count), held_bytes) as writer:
         for batch in batches:
             writer.add(conform(batch, KNOWN))
     digests: dict[int, str] = {}
-    for shard in range(shards.number):
-        known = _newest(files[shard % count], shards.numbers(shard))
+    for shard in range(shards):
+        numbers = pl.read_parquet(shard_rows_path(folder, shard), columns=["e164"]).unique()
+        known = _newest(files[shard % count], numbers)
         if known.height:
-            write_frame(shards.path(shard), known)
-            digests[shard] = sha256_of(shards.path(shard))
+            path = history_path(folder, shard)
+            write_frame(path, known)
+            digests[shard] = sha256_of(path)
     for file in files:
         file.unlink(missing_ok=True)
     return digests
@@ -115,8 +105,9 @@ def is_reusable(
 
 
 def _newest(file: Path, numbers: pl.DataFrame) -> pl.DataFrame:
-    """The newest rows of these numbers; a row group at a time."""
+    """The newest rows of these numbers."""
     known = pl.DataFrame(schema=dtypes(KNOWN))
+    # A row group at a time: a file may hold many shards' rows, and what is older goes at once.
     for group in row_groups(file) if file.exists() else ():
         ours = conform(group, KNOWN).join(numbers, on="e164", how="semi")
         both = pl.concat([known, ours]).sort("responded_at", descending=True, maintain_order=True)
@@ -152,10 +143,19 @@ def earlier_runs(folder: Path, settings: Mapping[str, Any], oldest: datetime) ->
         if not is_run_id(marker.parent.name):
             continue
         layout = layout_of_run(folder, marker.parent.name)
-        summary = _summary(layout) if is_whole(layout) else None
-        if summary is None or _ended_before(summary, oldest):
+        if not is_whole(layout):
             continue
-        if all(summary.settings.get(name) == settings.get(name) for name in _SAME_SERVER):
+        try:
+            summary = msgspec.json.decode(layout.summary.read_bytes(), type=Summary)
+        except (OSError, ValueError):  # msgspec's errors are ValueErrors
+            continue
+        if summary.status != COMPLETE:
+            continue
+        # By its date as well, for the sandbox's runs take place on theirs.
+        day = datetime.fromisoformat(f"{summary.run_date}T23:59:59+00:00")
+        is_recent = max(summary.session.ended_at, day) >= oldest
+        is_same = all(summary.settings.get(name) == settings.get(name) for name in _SAME_SERVER)
+        if is_recent and is_same:
             found.append(EarlierRun(layout, summary))
     return sorted(found, key=lambda run: run.summary.session.ended_at, reverse=True)
 
@@ -172,22 +172,18 @@ def earlier_answers(
         try:
             for path in run.layout.parts(LOOKUPS):
                 for batch in _batches(path):
-                    yield _usable(batch, run.layout.run_id, now, look_back)
+                    asked_in = pl.lit(run.layout.run_id)
+                    if "source_run_id" in batch.columns:  # schema 2 had none
+                        asked_in = pl.coalesce("source_run_id", asked_in)
+                    yield batch.with_columns(source_run_id=asked_in).filter(
+                        pl.col("outcome") == OutcomeKind.SUCCESS.value,
+                        pl.col("endpoint") != _FORWARDING,
+                        pl.col("responded_at").is_between(now - look_back, now + _CLOCKS_DIFFER),
+                    )
         except DamagedPartError as error:
             on_damage(
                 f"run {run.layout.run_id} cannot be read ({error}): it is left out of account"
             )
-
-
-def _usable(batch: pl.DataFrame, run_id: str, now: datetime, look_back: timedelta) -> pl.DataFrame:
-    asked_in = pl.lit(run_id)
-    if "source_run_id" in batch.columns:  # schema 2 had none
-        asked_in = pl.coalesce("source_run_id", asked_in)
-    return batch.with_columns(source_run_id=asked_in).filter(
-        pl.col("outcome") == OutcomeKind.SUCCESS.value,
-        pl.col("endpoint") != _FORWARDING,
-        pl.col("responded_at").is_between(now - look_back, now + _CLOCKS_DIFFER),
-    )
 
 
 def _batches(path: Path) -> Iterator[pl.DataFrame]:
@@ -202,17 +198,3 @@ def _batches(path: Path) -> Iterator[pl.DataFrame]:
             if frame is None:
                 return
             yield frame
-
-
-def _ended_before(summary: Summary, oldest: datetime) -> bool:
-    """Whether a run is older by its date as well, for the sandbox's take place on theirs."""
-    day = datetime.fromisoformat(f"{summary.run_date}T23:59:59+00:00")
-    return max(summary.session.ended_at, day) < oldest
-
-
-def _summary(layout: Layout) -> Summary | None:
-    try:
-        found = msgspec.json.decode(layout.summary.read_bytes(), type=Summary)
-    except (OSError, ValueError):  # msgspec's errors are ValueErrors
-        return None
-    return found if found.status == COMPLETE else None

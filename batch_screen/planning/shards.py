@@ -85,7 +85,8 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
                 accepted.add(_accepted(batch))
                 turned_down = _rejects(batch)
                 rejects.add(turned_down)
-                _count(reasons, turned_down)
+                for reason, rows in turned_down["reason"].value_counts().iter_rows():
+                    reasons[reason] = reasons.get(reason, 0) + rows
                 on_rows(batch.height)
         shards = (
             _shards(growing, count, accepted.rows, shard_rows, held_bytes) if accepted.rows else []
@@ -210,23 +211,17 @@ def _accepted(batch: pl.DataFrame) -> pl.DataFrame:
 def _rejects(batch: pl.DataFrame) -> pl.DataFrame:
     turned_down = batch.filter(pl.col("reject_reason").is_not_null())
     masked = [None if raw is None else mask_cell(raw) for raw in turned_down["raw"]]
-    regions = [_region_cell(cell) for cell in turned_down["raw_region"]]
+    # A region as it was written; what is no code may be a name or a number, so it is masked.
+    regions = [
+        cell if cell is None or len(cell.strip()) <= _CODE_LETTERS else mask_cell(cell)
+        for cell in turned_down["raw_region"]
+    ]
     return turned_down.with_columns(
         pl.Series("raw_masked", masked, dtype=pl.String),
         pl.Series("raw_region", regions, dtype=pl.String),
         reason=pl.col("reject_reason"),
         detail=pl.col("reject_detail"),
     ).select(dtypes(REJECT).names())
-
-
-def _region_cell(cell: str | None) -> str | None:
-    """A region as it was written; what is no code may be a name or a number, so it is masked."""
-    return cell if cell is None or len(cell.strip()) <= _CODE_LETTERS else mask_cell(cell)
-
-
-def _count(reasons: dict[str, int], turned_down: pl.DataFrame) -> None:
-    for reason, rows in turned_down["reason"].value_counts().iter_rows():
-        reasons[reason] = reasons.get(reason, 0) + rows
 
 
 def _shards(
