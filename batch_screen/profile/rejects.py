@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from batch_screen.errors import ConfigurationError
 from batch_screen.input.layout import shown
@@ -15,8 +13,10 @@ from batch_screen.masking import mask_text, plain
 from batch_screen.numbers.rules import REMEDY, RejectReason
 from batch_screen.profile.facts import Rejected, RejectedCell
 from batch_screen.profile.files import shown_file
+from batch_screen.runs.layout import row_groups
 from batch_screen.schema import CHECK_REJECTS, conform
 from batch_screen.storage.atomic import atomic_write
+from batch_screen.storage.partition import RowGroupWriter
 from batch_screen.tables.errors import write_guarded_csv
 
 CSV_SUFFIX, PARQUET_SUFFIX = ".csv", ".parquet"
@@ -37,11 +37,7 @@ def check_suffix(path: Path) -> None:
 
 def parts(path: Path) -> Iterator[pl.DataFrame]:
     """The plan's rejected rows, a row group at a time; none where there is no such file."""
-    if not path.exists():
-        return
-    with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            yield pl.DataFrame(file.read_row_group(group))
+    return row_groups(path) if path.exists() else iter(())
 
 
 def rejected(counts: Mapping[str, int], rejects: Iterable[pl.DataFrame]) -> list[Rejected]:
@@ -93,10 +89,11 @@ def write_rejects(path: Path, rejects: Iterable[pl.DataFrame], column: str) -> N
         if path.suffix.lower() == CSV_SUFFIX:
             write_guarded_csv(file, CHECK_REJECTS, rows)
             return
-        empty = _arrow(conform(pl.DataFrame(), CHECK_REJECTS))
-        with pq.ParquetWriter(file, empty.schema, compression="zstd") as writer:
+        with RowGroupWriter(path, file) as writer:
             for part in rows:
-                writer.write_table(_arrow(part))
+                writer.add(part)
+            if not writer.columns:  # a list without rejects: the file has its columns all the same
+                writer.add(conform(pl.DataFrame(), CHECK_REJECTS))
 
 
 def _masked(part: pl.DataFrame, column: str) -> pl.DataFrame:
@@ -109,7 +106,3 @@ def _masked(part: pl.DataFrame, column: str) -> pl.DataFrame:
         ),
         CHECK_REJECTS,
     )
-
-
-def _arrow(frame: pl.DataFrame) -> pa.Table:
-    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
