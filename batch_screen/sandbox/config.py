@@ -124,7 +124,5 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def effective_latency(self) -> Latency:
         """The latency set here, else that of the last profile that has one, else none."""
-        if self.latency is not None:
-            return self.latency
-        named = [PROFILES[name].latency for name in self.profiles]
-        return next((latency for latency in reversed(named) if latency is not None), Latency())
+        named = (self.latency, *(PROFILES[name].latency for name in reversed(self.profiles)))
+        return next((latency for latency in named if latency is not None), Latency())

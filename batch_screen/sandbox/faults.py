@@ -20,6 +20,7 @@ from batch_screen.config.sections import Dialect
 from batch_screen.model import Endpoint
 from batch_screen.sandbox import contract, hostile
 from batch_screen.sandbox.answers import field_name
+from batch_screen.sandbox.config import SandboxConfig
 from batch_screen.sandbox.contract import Problem, Question
 from batch_screen.sandbox.magic import Behaviour, Fault
 
@@ -56,18 +57,6 @@ class SandboxReply(msgspec.Struct, frozen=True, kw_only=True):
     """Between two pieces; before the first one too if they follow an answer."""
 
 
-class Circumstances(msgspec.Struct, frozen=True):
-    """What faults depend on besides the question."""
-
-    dialect: Dialect
-    slow_seconds: float
-    hang_seconds: float
-    retry_after_seconds: int
-    wall_clock: Callable[[], datetime]
-    key: str = ""
-    """A good key, for servers that repeat it."""
-
-
 def honest_reply(answer: dict[str, object] | Problem, dialect: Dialect) -> SandboxReply:
     """The reply to an admitted, well-formed question when nothing goes wrong."""
     if isinstance(answer, Problem):
@@ -83,12 +72,15 @@ def problem_reply(problem: Problem, dialect: Dialect, *headers: tuple[str, str])
 
 
 def disturbed(
-    fault: Fault, honest: SandboxReply, question: Question, circumstances: Circumstances
+    fault: Fault, honest: SandboxReply, question: Question, config: SandboxConfig, now: datetime
 ) -> SandboxReply:
-    """Applies the fault to the honest reply; the four that are facts change nothing."""
+    """Applies the fault to the honest reply; the four that are facts change nothing.
+
+    ``now`` is the time of day, for dates in headers.
+    """
     behaviour = fault.behaviour
     if behaviour in _FORCED_PROBLEMS:
-        reply = problem_reply(_FORCED_PROBLEMS[behaviour], circumstances.dialect)
+        reply = problem_reply(_FORCED_PROBLEMS[behaviour], config.dialect)
     elif behaviour in hostile.RAW:
         reply = SandboxReply(
             status=0 if behaviour is Behaviour.GARBLED else 200,
@@ -98,34 +90,31 @@ def disturbed(
             pause_seconds=hostile.DRIP_SECONDS if behaviour in hostile.DRIPS else 0.0,
         )
     elif behaviour in _CHANGES:
-        reply = _CHANGES[behaviour](honest, question, circumstances)
+        reply = _CHANGES[behaviour](honest, question, config)
     else:
         reply = honest
     delay = fault.delay_seconds
     if delay is msgspec.UNSET:
-        slow = {
-            Behaviour.SLOW: circumstances.slow_seconds,
-            Behaviour.HANG: circumstances.hang_seconds,
-        }
-        delay = slow.get(behaviour, 0.0)
+        waits = {Behaviour.SLOW: config.slow_seconds, Behaviour.HANG: config.hang_seconds}
+        delay = waits.get(behaviour, 0.0)
     return replace(
         reply,
-        headers=reply.headers + _retry_after(fault, circumstances),
+        headers=reply.headers + _retry_after(fault, config, now),
         delay_seconds=reply.delay_seconds + delay,
     )
 
 
-def _retry_after(fault: Fault, circumstances: Circumstances) -> tuple[tuple[str, str], ...]:
+def _retry_after(fault: Fault, config: SandboxConfig, now: datetime) -> tuple[tuple[str, str], ...]:
     seconds = fault.retry_after_seconds
     if seconds is msgspec.UNSET:
         asks = fault.behaviour in _ASKING_TO_WAIT
-        seconds = circumstances.retry_after_seconds if asks else None
+        seconds = config.retry_after_seconds if asks else None
     if seconds is None:
         return ()
     if fault.behaviour is not Behaviour.RATE_LIMITED_DATE and seconds >= 0:
         return (("Retry-After", str(seconds)),)
     # Seconds cannot be negative in this header: a time that is past needs a date.
-    until = circumstances.wall_clock() + timedelta(seconds=seconds)
+    until = now + timedelta(seconds=seconds)
     return (("Retry-After", format_datetime(until, usegmt=True)),)
 
 
@@ -143,8 +132,8 @@ def _left(honest: SandboxReply, requests: int, seconds: int) -> SandboxReply:
     return _saying(honest, remaining, reset)
 
 
-def _field(question: Question, circumstances: Circumstances) -> str:
-    return field_name(question.endpoint, circumstances.dialect)
+def _field(question: Question, config: SandboxConfig) -> str:
+    return field_name(question.endpoint, config.dialect)
 
 
 def _html(status: int, title: bytes) -> SandboxReply:
@@ -221,20 +210,20 @@ _ASKING_TO_WAIT = frozenset(
     {Behaviour.RATE_LIMITED, Behaviour.RATE_LIMITED_DATE, Behaviour.UNAVAILABLE}
 )
 
-_CHANGES: dict[Behaviour, Callable[[SandboxReply, Question, Circumstances], SandboxReply]] = {
+_CHANGES: dict[Behaviour, Callable[[SandboxReply, Question, SandboxConfig], SandboxReply]] = {
     Behaviour.RESET: lambda honest, *_: replace(honest, delivery=Delivery.RESET, is_clean=False),
     Behaviour.TRUNCATED: lambda honest, *_: replace(honest, delivery=Delivery.CUT, is_clean=False),
-    Behaviour.WRONG_TYPE: lambda _, question, given: _ok(
+    Behaviour.WRONG_TYPE: lambda _, question, config: _ok(
         msgspec.json.encode(
-            {_field(question, given): 1726645073 if question.endpoint.answers_date else "false"}
+            {_field(question, config): 1726645073 if question.endpoint.answers_date else "false"}
         )
     ),
     Behaviour.MISSING_FIELD: lambda *_: _ok(b"{}"),
-    Behaviour.NOT_A_NUMBER: lambda _, question, given: _ok(
-        f'{{"{_field(question, given)}":NaN}}'.encode()
+    Behaviour.NOT_A_NUMBER: lambda _, question, config: _ok(
+        f'{{"{_field(question, config)}":NaN}}'.encode()
     ),
-    Behaviour.DUPLICATE_KEYS: lambda _, question, given: _ok(
-        _duplicate_keys(_field(question, given), question.endpoint)
+    Behaviour.DUPLICATE_KEYS: lambda _, question, config: _ok(
+        _duplicate_keys(_field(question, config), question.endpoint)
     ),
     Behaviour.HALF_JSON: lambda honest, *_: replace(
         honest, body=honest.body[: len(honest.body) // 2], is_clean=False
@@ -269,8 +258,8 @@ _CHANGES: dict[Behaviour, Callable[[SandboxReply, Question, Circumstances], Sand
     Behaviour.LATE_ANSWER: lambda honest, *_: _followed(honest, hostile.LATE_SECONDS),
     Behaviour.FOREIGN_NUMBER: lambda *_: _ok(hostile.FOREIGN_BODY),
     Behaviour.ODD_DOCUMENT: lambda _, question, __: _ok(hostile.odd_document(question.number)),
-    Behaviour.POISON: lambda _, question, given: SandboxReply(
-        status=422, body=hostile.poisoned_body(question.number, given.key)
+    Behaviour.POISON: lambda _, question, config: SandboxReply(
+        status=422, body=hostile.poisoned_body(question.number, "".join(config.keys[:1]))
     ),
     Behaviour.GZIP_BOMB: lambda *_: _saying(_ok(hostile.gzip_bomb()), ("Content-Encoding", "gzip")),
 }

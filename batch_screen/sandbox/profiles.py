@@ -70,8 +70,9 @@ def _rules(*behaviours: Behaviour, share: float, once: bool = False) -> tuple[Fa
     return tuple(FaultRule(Fault(behaviour, once), share) for behaviour in behaviours)
 
 
-def _everything(about: str, behaviour: Behaviour) -> Profile:
-    return Profile(about, _rules(behaviour, share=1.0))
+def _profile(about: str, *behaviours: Behaviour, share: float = 1.0, once: bool = False) -> Profile:
+    """Each behaviour for a share of the lookups, or for all of them."""
+    return Profile(about, _rules(*behaviours, share=share, once=once))
 
 
 def _sporadic(share: float, seconds: int | None, words: str) -> Profile:
@@ -106,29 +107,16 @@ PROFILES: dict[str, Profile] = {
         _rules(Behaviour.RATE_LIMITED, share=0.02, once=True)
         + _rules(Behaviour.RATE_LIMITED_DATE, share=0.01, once=True),
     ),
-    "hanging": Profile(
-        "1 % get no answer in time, once",
-        _rules(Behaviour.HANG, share=0.01, once=True),
-    ),
-    "stuck-2": Profile(
-        "2 % get no answer in time, once",
-        _rules(Behaviour.HANG, share=0.02, once=True),
-    ),
-    "stuck-4": Profile(
-        "4 % get no answer in time, once",
-        _rules(Behaviour.HANG, share=0.04, once=True),
-    ),
+    "hanging": _profile("1 % get no answer in time, once", Behaviour.HANG, share=0.01, once=True),
+    "stuck-2": _profile("2 % get no answer in time, once", Behaviour.HANG, share=0.02, once=True),
+    "stuck-4": _profile("4 % get no answer in time, once", Behaviour.HANG, share=0.04, once=True),
     "late-4": Profile(
         "4 % of the answers take 14 s",
         (FaultRule(Fault(Behaviour.SLOW, delay_seconds=14.0), 0.04, of=Of.REQUESTS),),
     ),
-    "resets-1": Profile(
-        "1 % are reset once",
-        _rules(Behaviour.RESET, share=0.01, once=True),
-    ),
-    "garbled": Profile(
-        "1 % are answered once by bytes that are not HTTP",
-        _rules(Behaviour.GARBLED, share=0.01, once=True),
+    "resets-1": _profile("1 % are reset once", Behaviour.RESET, share=0.01, once=True),
+    "garbled": _profile(
+        "1 % are answered once by bytes that are not HTTP", Behaviour.GARBLED, share=0.01, once=True
     ),
     "sporadic-0.1": _sporadic(0.001, 1, "Retry-After 1"),
     "sporadic-0.3": _sporadic(0.003, 1, "Retry-After 1"),
@@ -138,9 +126,11 @@ PROFILES: dict[str, Profile] = {
     "sporadic-long-wait": _sporadic(0.01, 30, "Retry-After 30"),
     "sporadic-day": _sporadic(0.01, 86_400, "Retry-After 86400, a day"),
     "sporadic-past": _sporadic(0.01, -60, "Retry-After a date a minute ago"),
-    "bad-node": Profile(
+    "bad-node": _profile(
         "one lookup in four meets a node that refuses everything, once; Retry-After 1",
-        _rules(Behaviour.RATE_LIMITED, share=0.25, once=True),
+        Behaviour.RATE_LIMITED,
+        share=0.25,
+        once=True,
     ),
     "stubborn": _stubborn(Behaviour.RATE_LIMITED, "429, Retry-After 1", 1),
     "stubborn-401": _stubborn(Behaviour.UNAUTHENTICATED, "401"),
@@ -163,35 +153,35 @@ PROFILES: dict[str, Profile] = {
         "answers nothing but 503, Retry-After 20",
     ),
     "endpoint-hang": _sick_endpoint(Fault(Behaviour.HANG), "never answers in time"),
-    "odd-headers": Profile(
+    "odd-headers": _profile(
         "0.5 % of the 200 answers say X-RateLimit-Remaining: 0, X-RateLimit-Reset: 40",
-        _rules(Behaviour.NOTHING_LEFT, share=0.005),
+        Behaviour.NOTHING_LEFT,
+        share=0.005,
     ),
     "two-minds": Profile(
         "half of the answers bear another correlator than their requests",
         (FaultRule(Fault(Behaviour.OWN_CORRELATOR), 0.5, of=Of.REQUESTS),),
     ),
-    "compressed": Profile(
+    "compressed": _profile(
         "honest answers come compressed, though identity was asked for",
-        _rules(Behaviour.COMPRESSED, share=1.0),
+        Behaviour.COMPRESSED,
+        share=1.0,
     ),
     "slow": Profile(
         "a median of 0.8 s with a long tail",
         latency=Latency(seconds=0.8, sigma=0.6),
     ),
-    "malformed": Profile(
+    "malformed": _profile(
         "5 % of the 200 answers cannot be read",
-        _rules(
-            Behaviour.WRONG_TYPE,
-            Behaviour.MISSING_FIELD,
-            Behaviour.NOT_A_NUMBER,
-            Behaviour.DUPLICATE_KEYS,
-            Behaviour.HALF_JSON,
-            Behaviour.HTML_200,
-            Behaviour.HUGE,
-            Behaviour.EMPTY_BODY,
-            share=0.006,
-        ),
+        Behaviour.WRONG_TYPE,
+        Behaviour.MISSING_FIELD,
+        Behaviour.NOT_A_NUMBER,
+        Behaviour.DUPLICATE_KEYS,
+        Behaviour.HALF_JSON,
+        Behaviour.HTML_200,
+        Behaviour.HUGE,
+        Behaviour.EMPTY_BODY,
+        share=0.006,
     ),
     "patchy": Profile(
         "one lookup in seven is refused for good: 404, 403, 422, 400",
@@ -199,13 +189,14 @@ PROFILES: dict[str, Profile] = {
         + _rules(Behaviour.FORBIDDEN, share=0.03)
         + _rules(Behaviour.NOT_APPLICABLE, Behaviour.INVALID, share=0.01),
     ),
-    "odd-dates": Profile(
+    "odd-dates": _profile(
         "a fifth of the dates are empty or carry an offset",
-        _rules(Behaviour.EMPTY_DATE, Behaviour.OFFSET_DATE, share=0.1),
+        Behaviour.EMPTY_DATE,
+        Behaviour.OFFSET_DATE,
+        share=0.1,
     ),
-    "future-dates": Profile(
-        "one date in twenty lies a century ahead",
-        _rules(Behaviour.FUTURE_DATE, share=0.05),
+    "future-dates": _profile(
+        "one date in twenty lies a century ahead", Behaviour.FUTURE_DATE, share=0.05
     ),
     "hostile": Profile(
         "one answer in four means harm: bombs, drips, answers of others, poisoned texts",
@@ -217,19 +208,19 @@ PROFILES: dict[str, Profile] = {
         # Each costs a timeout.
         + _rules(Behaviour.DRIP, share=0.01),
     ),
-    "all-400": _everything("every number is invalid", Behaviour.INVALID),
-    "all-401": _everything("no key is good", Behaviour.UNAUTHENTICATED),
-    "all-402": _everything("the balance is used up", Behaviour.PAYMENT_REQUIRED),
-    "all-403": _everything("the entitlement is missing", Behaviour.FORBIDDEN),
-    "all-404": _everything("the paths have moved", Behaviour.NOT_FOUND),
-    "all-408": _everything("every request took too long", Behaviour.REQUEST_TIMEOUT),
-    "all-429": _everything("every request is refused for the rate", Behaviour.RATE_LIMITED),
-    "all-500": _everything("the server is broken", Behaviour.SERVER_ERROR),
-    "all-503": _everything("the server is down", Behaviour.UNAVAILABLE),
-    "all-hang": _everything("nothing is answered in time", Behaviour.HANG),
-    "all-redirect": _everything("the address has moved", Behaviour.REDIRECT),
-    "all-reset": _everything("every connection is reset", Behaviour.RESET),
-    "all-unreadable": _everything("a captive portal answers for the API", Behaviour.HTML_200),
+    "all-400": _profile("every number is invalid", Behaviour.INVALID),
+    "all-401": _profile("no key is good", Behaviour.UNAUTHENTICATED),
+    "all-402": _profile("the balance is used up", Behaviour.PAYMENT_REQUIRED),
+    "all-403": _profile("the entitlement is missing", Behaviour.FORBIDDEN),
+    "all-404": _profile("the paths have moved", Behaviour.NOT_FOUND),
+    "all-408": _profile("every request took too long", Behaviour.REQUEST_TIMEOUT),
+    "all-429": _profile("every request is refused for the rate", Behaviour.RATE_LIMITED),
+    "all-500": _profile("the server is broken", Behaviour.SERVER_ERROR),
+    "all-503": _profile("the server is down", Behaviour.UNAVAILABLE),
+    "all-hang": _profile("nothing is answered in time", Behaviour.HANG),
+    "all-redirect": _profile("the address has moved", Behaviour.REDIRECT),
+    "all-reset": _profile("every connection is reset", Behaviour.RESET),
+    "all-unreadable": _profile("a captive portal answers for the API", Behaviour.HTML_200),
 }
 
 

@@ -35,7 +35,7 @@ class RunningSandbox:
         runner: web.ServerRunner,
         site: web.TCPSite,
     ) -> None:
-        self._server = server
+        self.server = server
         self._listener = listener
         self._runner = runner
         self._site: web.TCPSite | None = site
@@ -44,19 +44,6 @@ class RunningSandbox:
         self._address = host, port = runner.addresses[0][:2]
         self.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self.url = self.origin + BASE_PATH
-
-    @property
-    def world(self) -> World:
-        """What decides its answers, for ``answers.truth``."""
-        return self._server.world
-
-    def statistics(self, *, detail: bool = False) -> dict[str, Any]:
-        """The counts that GET /_sandbox/statistics answers."""
-        return self._server.statistics(detail=detail)
-
-    def change(self, **settings: Any) -> None:
-        """Other settings from the next request on, by their names in ``SandboxConfig``."""
-        self._server.change(**settings)
 
     async def leave(self) -> None:
         """Refuses connections from now on, and drops those that there are."""
@@ -88,7 +75,7 @@ class RunningSandbox:
             with suppress(asyncio.CancelledError):
                 await self._absence
         await self._runner.cleanup()
-        self._server.close()
+        self.server.close()
 
 
 async def serve(config: SandboxConfig, host: str = LOOPBACK, port: int = 0) -> RunningSandbox:
@@ -160,17 +147,17 @@ class SandboxThread:
     @property
     def world(self) -> World:
         """What decides its answers, for ``answers.truth``."""
-        return self._started.result().world
+        return self._started.result().server.world
 
     def statistics(self, *, detail: bool = False) -> dict[str, Any]:
         """The counts, taken between two requests; after the end, the last ones."""
-        sandbox = self._started.result()
-        if not self._thread.is_alive():
-            return sandbox.statistics(detail=detail)
+        server = self._started.result().server
 
         async def take() -> dict[str, Any]:
-            return sandbox.statistics(detail=detail)
+            return server.statistics(detail=detail)
 
+        if not self._thread.is_alive():
+            return server.statistics(detail=detail)
         return self._in_the_loop(take())
 
     def change(self, **settings: Any) -> None:
@@ -178,10 +165,10 @@ class SandboxThread:
 
         Names as in ``SandboxConfig``; what is not named stays. Outages count afresh.
         """
-        sandbox = self._started.result()
+        server = self._started.result().server
 
         async def change() -> None:
-            sandbox.change(**settings)
+            server.change(**settings)
 
         self._in_the_loop(change())
 
@@ -229,7 +216,7 @@ def serve_forever(
         try:
             on_ready(sandbox)
             await stop.wait()
-            return sandbox.statistics()
+            return sandbox.server.statistics()
         finally:
             await sandbox.close()
 

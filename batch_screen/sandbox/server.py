@@ -24,7 +24,6 @@ from batch_screen.sandbox.contract import Problem, Question, paths, read_questio
 from batch_screen.sandbox.exchange import Exchange
 from batch_screen.sandbox.faults import (
     REDIRECT_TARGET,
-    Circumstances,
     SandboxReply,
     disturbed,
     honest_reply,
@@ -81,16 +80,9 @@ class SandboxServer:
         self._choice = FaultChoice(config.seed, config.all_rules())
         self._outages = Outages(config.all_outages())
         self._latency = config.effective_latency()
-        self._circumstances = Circumstances(
-            config.dialect,
-            config.slow_seconds,
-            config.hang_seconds,
-            config.retry_after_seconds,
-            lambda: datetime.now(UTC),
-            config.keys[0] if config.keys else "",
-        )
 
     def statistics(self, *, detail: bool = False) -> dict[str, Any]:
+        """The counts that GET /_sandbox/statistics answers."""
         return self._statistics.snapshot(self._gate, detail=detail)
 
     def close(self) -> None:
@@ -175,7 +167,9 @@ class SandboxServer:
             if outage.behaviour is None:
                 self.leave(left_seconds)
             fault = Fault(outage.behaviour or Behaviour.RESET)
-        return disturbed(fault, reply, question, self._circumstances) if fault else reply
+        if fault is None:
+            return reply
+        return disturbed(fault, reply, question, self._config, datetime.now(UTC))
 
     def _control(self, request: web.BaseRequest) -> web.Response:
         """The sandbox's own pages, which are not counted."""

@@ -23,7 +23,6 @@ from batch_screen.sandbox.config import SandboxConfig
 from batch_screen.sandbox.contract import Question
 from batch_screen.sandbox.faults import (
     REDIRECT_TARGET,
-    Circumstances,
     Delivery,
     SandboxReply,
     disturbed,
@@ -39,7 +38,7 @@ CHECK = Endpoint.SIM_SWAP_CHECK
 DATE = Endpoint.SIM_SWAP_DATE
 FORWARDING = Endpoint.CALL_FORWARDING_CHECK
 WALL_CLOCK = datetime(2026, 3, 1, 12, tzinfo=UTC)
-CIRCUMSTANCES = Circumstances(Dialect.PAGE, 2.0, 60.0, 7, lambda: WALL_CLOCK)
+GIVEN = (SandboxConfig(retry_after_seconds=7), WALL_CLOCK)
 
 
 def number_of(behaviour: Behaviour, *, once: bool = False) -> str:
@@ -207,8 +206,8 @@ def test_an_error_in_the_words_of_rfc_7807(plain: Client) -> None:
 
 def test_only_unavailable_says_when_to_come_back() -> None:
     question = Question("+491511234567", CHECK)
-    down = disturbed(Fault(Behaviour.DOWN), HONEST, question, CIRCUMSTANCES)
-    unavailable = disturbed(Fault(Behaviour.UNAVAILABLE), HONEST, question, CIRCUMSTANCES)
+    down = disturbed(Fault(Behaviour.DOWN), HONEST, question, *GIVEN)
+    unavailable = disturbed(Fault(Behaviour.UNAVAILABLE), HONEST, question, *GIVEN)
     assert (down.status, down.headers) == (503, ())
     assert (unavailable.status, unavailable.headers) == (503, (("Retry-After", "7"),))
 
@@ -265,9 +264,9 @@ def test_a_redirect_counts_who_follows(start: Callable[..., Client]) -> None:
 
 def test_retry_after_in_seconds_and_as_a_date() -> None:
     question = Question("+491511234567", CHECK)
-    in_seconds = disturbed(Fault(Behaviour.RATE_LIMITED), HONEST, question, CIRCUMSTANCES)
+    in_seconds = disturbed(Fault(Behaviour.RATE_LIMITED), HONEST, question, *GIVEN)
     assert in_seconds.headers == (("Retry-After", "7"),)
-    as_a_date = disturbed(Fault(Behaviour.RATE_LIMITED_DATE), HONEST, question, CIRCUMSTANCES)
+    as_a_date = disturbed(Fault(Behaviour.RATE_LIMITED_DATE), HONEST, question, *GIVEN)
     ((name, date),) = as_a_date.headers
     assert name == "Retry-After"
     assert (parsedate_to_datetime(date) - WALL_CLOCK).total_seconds() == 7
@@ -298,7 +297,7 @@ def test_a_fault_has_a_retry_after_of_its_own(
     behaviour: Behaviour, seconds: int | None, header: tuple[tuple[str, str], ...]
 ) -> None:
     fault = Fault(behaviour, retry_after_seconds=seconds)
-    reply = disturbed(fault, HONEST, Question("+491511234567", CHECK), CIRCUMSTANCES)
+    reply = disturbed(fault, HONEST, Question("+491511234567", CHECK), *GIVEN)
     assert reply.headers == header
 
 
@@ -346,11 +345,10 @@ def test_only_honest_answers_are_clean(behaviour: Behaviour) -> None:
 
 
 def assert_only_honest_is_clean(behaviour: Behaviour, endpoint: Endpoint, dialect: Dialect) -> None:
-    world = SandboxConfig(now=WALL_CLOCK, dialect=dialect).world()
+    config = SandboxConfig(now=WALL_CLOCK, dialect=dialect)
     question = Question("+46701740699", endpoint)
-    honest = honest_reply(truth(question.number, endpoint, None, world), dialect)
-    circumstances = Circumstances(dialect, 2.0, 60.0, 1, lambda: WALL_CLOCK)
-    reply = disturbed(Fault(behaviour), honest, question, circumstances)
+    honest = honest_reply(truth(question.number, endpoint, None, config.world()), dialect)
+    reply = disturbed(Fault(behaviour), honest, question, config, WALL_CLOCK)
     readable = HARMLESS | {
         Behaviour.SLOW,
         Behaviour.HANG,
@@ -376,7 +374,7 @@ def test_odd_dates_leave_alone_what_is_no_date(
 ) -> None:
     honest = honest_reply(answer, Dialect.PAGE)
     question = Question("+491511234567", DATE)
-    assert disturbed(Fault(behaviour), honest, question, CIRCUMSTANCES) == honest
+    assert disturbed(Fault(behaviour), honest, question, *GIVEN) == honest
 
 
 def test_magic_numbers_beat_shares_and_yield_to_a_rule_for_everything() -> None:

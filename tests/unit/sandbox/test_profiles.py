@@ -18,7 +18,7 @@ from batch_screen.model import Endpoint
 from batch_screen.sandbox.answers import Population
 from batch_screen.sandbox.config import SandboxConfig
 from batch_screen.sandbox.contract import Question
-from batch_screen.sandbox.faults import Circumstances, disturbed, honest_reply
+from batch_screen.sandbox.faults import disturbed, honest_reply
 from batch_screen.sandbox.magic import Behaviour, Fault
 from batch_screen.sandbox.profiles import (
     PROFILES,
@@ -29,7 +29,7 @@ from batch_screen.sandbox.profiles import (
     ScriptedOutage,
 )
 
-from .conftest import Client, choice_of
+from .conftest import NOW, Client, choice_of
 
 CHECK = Endpoint.SIM_SWAP_CHECK
 DATE = Endpoint.SIM_SWAP_DATE
@@ -346,7 +346,6 @@ def test_a_date_of_change_in_the_future(start: Callable[..., Client]) -> None:
 
 
 def test_a_fault_takes_its_own_time() -> None:
-    circumstances = Circumstances(Dialect.PAGE, 2.0, 60.0, 1, lambda: datetime.now(UTC))
     honest = honest_reply({"swapped": True}, Dialect.PAGE)
     question = Question("+491511234567", CHECK)
     faults = [
@@ -355,7 +354,8 @@ def test_a_fault_takes_its_own_time() -> None:
         Fault(Behaviour.HANG),
         Fault(Behaviour.SERVER_ERROR, delay_seconds=0.5),
     ]
-    delays = [disturbed(f, honest, question, circumstances).delay_seconds for f in faults]
+    replies = [disturbed(f, honest, question, SandboxConfig(), NOW) for f in faults]
+    delays = [reply.delay_seconds for reply in replies]
     assert delays == [14.0, 2.0, 60.0, 0.5]
 
 

@@ -97,8 +97,8 @@ def test_serve_runs_in_the_loop_at_hand() -> None:
         sandbox = await serve(SandboxConfig(now=NOW))
         try:
             answer = await asyncio.to_thread(ask, sandbox.url)
-            assert sandbox.statistics()["requests"] == 1
-            assert sandbox.world.now == NOW
+            assert sandbox.server.statistics()["requests"] == 1
+            assert sandbox.server.world.now == NOW
             return answer
         finally:
             await sandbox.close()
