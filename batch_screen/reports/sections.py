@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from batch_screen.masking import safe_line
 from batch_screen.model import OutcomeKind, Session
@@ -13,7 +12,6 @@ from batch_screen.numbers.rules import REMEDY as REJECT_REMEDY
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.reports.words import (
     MOST_ROWS,
-    Figure,
     PageTable,
     counted,
     duration,
@@ -31,35 +29,20 @@ from batch_screen.tables.summary import Summary
 # Every row and every lookup is accounted for: sums that a reader can check.
 
 
-class Sum(NamedTuple):
-    """An equation: the whole is the sum of its parts."""
-
-    whole: Figure
-    parts: list[Figure]
-
-
-def sums_of(summary: Summary) -> list[Sum]:
-    """Rows, numbers and lookups, each as a sum."""
+def sums_of(summary: Summary) -> list[list[tuple[int, str]]]:
+    """Rows, numbers and lookups, each as a sum: the whole, then its parts, with their names."""
     rows = summary.rows
     totals = _totals(summary)
     # That nothing was skipped is said too: it is the outcome nobody would miss.
     totals.setdefault(OutcomeKind.SKIPPED.value, 0)
     return [
-        Sum(
-            Figure(f"{rows.read:,}", "rows read"),
-            [Figure(f"{rows.accepted:,}", "accepted"), Figure(f"{rows.rejected:,}", "rejected")],
-        ),
-        Sum(
-            Figure(f"{rows.accepted:,}", "accepted"),
-            [
-                Figure(f"{rows.unique_numbers:,}", "numbers"),
-                Figure(f"{rows.duplicates:,}", "repeats"),
-            ],
-        ),
-        Sum(
-            Figure(f"{summary.lookups:,}", "lookups"),
-            [Figure(f"{count:,}", name) for name, count in totals.items()],
-        ),
+        [(rows.read, "rows read"), (rows.accepted, "accepted"), (rows.rejected, "rejected")],
+        [
+            (rows.accepted, "accepted"),
+            (rows.unique_numbers, "numbers"),
+            (rows.duplicates, "repeats"),
+        ],
+        [(summary.lookups, "lookups"), *((count, name) for name, count in totals.items())],
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from batch_screen.model import Endpoint
-from batch_screen.reports.words import RECENT_DAYS, Figure, counted, duration, share, window
+from batch_screen.reports.words import RECENT_DAYS, counted, duration, share, window
 from batch_screen.runs.layout import ERRORS, Layout
 from batch_screen.tables.breakdown import Breakdown, Signs
 from batch_screen.tables.errors import ErrorSummary, summarise_errors
@@ -40,6 +40,13 @@ class Sign(NamedTuple):
     what: str
     why: str
     is_positive: bool = True
+
+
+class Figure(NamedTuple):
+    """A headline figure and its label."""
+
+    value: str
+    label: str
 
 
 class RunVerdict(NamedTuple):

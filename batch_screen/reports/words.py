@@ -114,13 +114,6 @@ def counted(count: int, one: str) -> str:
     return f"{count:,} {one if count == 1 else one + 's'}"
 
 
-class Figure(NamedTuple):
-    """A figure and its label."""
-
-    value: str
-    label: str
-
-
 MOST_ROWS = 40
 """Of any table: what comes after is summed up in a line."""
 
