@@ -36,6 +36,7 @@ class RunningSandbox:
         site: web.TCPSite,
     ) -> None:
         self.server = server
+        self.loop = asyncio.get_running_loop()
         self._listener = listener
         self._runner = runner
         self._site: web.TCPSite | None = site
@@ -65,6 +66,7 @@ class RunningSandbox:
             await asyncio.sleep(seconds)
             await self.come_back()
 
+        # Requests that meet the outage while it is on do not prolong it.
         if self._absence is None or self._absence.done():
             self._absence = asyncio.create_task(absence())
 
@@ -116,8 +118,7 @@ class SandboxThread:
             target=lambda: asyncio.run(self._serve_until_stopped()), name="sandbox", daemon=True
         )
         self._started: Future[RunningSandbox] = Future()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
+        self._stop = asyncio.Event()
 
     def __enter__(self) -> Self:
         """Returns when the sandbox listens, or raises what kept it from listening."""
@@ -130,8 +131,7 @@ class SandboxThread:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._loop is not None and self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
+        self._started.result().loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
     @property
@@ -181,23 +181,20 @@ class SandboxThread:
         self._in_the_loop(self._started.result().come_back())
 
     def _in_the_loop(self, work: Coroutine[Any, Any, _Result]) -> _Result:
-        if self._loop is None or not self._thread.is_alive():
+        if not self._thread.is_alive():
             work.close()
             raise RuntimeError("SandboxThread is used outside its context")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(work, self._started.result().loop).result()
 
     async def _serve_until_stopped(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         try:
             running = await serve(self._config, self._host, self._port)
         except BaseException as error:  # noqa: BLE001 (raised again where the thread was started)
             self._started.set_exception(error)
             return
         self._started.set_result(running)
-        try:
-            await self._stop.wait()
-        finally:
-            await running.close()
+        await self._stop.wait()
+        await running.close()
 
 
 def serve_forever(
