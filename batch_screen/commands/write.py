@@ -35,7 +35,8 @@ from batch_screen.planning.shards import (
     rejects_path,
     shard_rows_path,
 )
-from batch_screen.reports.page import pace_svg, write_report
+from batch_screen.reports.page import pace_svg, page
+from batch_screen.reports.verdict import material_of
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout, row_groups
 from batch_screen.runs.sessions import read_sessions
@@ -204,7 +205,8 @@ def write_outputs(
         write_in_order(layout.parts(RESULTS), layout.in_order, plan.rows)
     write_schema(layout, pl.read_parquet_schema(shard_rows_path(run.plan, 0)))
     listed = list_files(layout)
-    write_report(layout, summary, breakdown.broken_down(kinds, settings.endpoints), listed)
+    found = breakdown.broken_down(kinds, settings.endpoints)
+    write_atomically(layout.html, page(material_of(layout, summary, found, listed)))
     write_manifest(layout, listed, len(plan.shards))
     write_marker(layout)
     return summary

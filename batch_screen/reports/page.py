@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING
 from batch_screen.model import Endpoint, Session
 from batch_screen.reports import sections, signals
 from batch_screen.reports.charts import FILE, NARROW, WIDE, ages_chart, pace_chart
-from batch_screen.reports.verdict import Material, material_of, verdict_of, what_is_recent
+from batch_screen.reports.verdict import Material, verdict_of, what_is_recent
 from batch_screen.reports.words import title_of
-from batch_screen.runs.layout import Layout
-from batch_screen.storage.atomic import write_atomically
-from batch_screen.tables.breakdown import Breakdown
-from batch_screen.tables.manifest import ListedFile
-from batch_screen.tables.summary import Summary
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -82,10 +77,3 @@ def templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-
-
-def write_report(
-    layout: Layout, summary: Summary, breakdown: Breakdown, files: Sequence[ListedFile]
-) -> None:
-    """report.html of a run whose other files are all there."""
-    write_atomically(layout.html, page(material_of(layout, summary, breakdown, files)))
