@@ -129,7 +129,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 async def _request(api: Api, proxy: str | None, tls: ssl.SSLContext) -> AsyncIterator[Finding]:
-    """What a HEAD tells of proxy, TLS and clock, in the time that a run gives an attempt."""
+    """Asks for the head of the base address: proxy, TLS and clock, in the time of an attempt."""
     connector = _Connector(ssl=tls)
     limits = aiohttp.ClientTimeout(
         total=api.timeout_seconds, sock_connect=api.connect_timeout_seconds
@@ -164,8 +164,8 @@ async def _request(api: Api, proxy: str | None, tls: ssl.SSLContext) -> AsyncIte
 
 def _failure(error: Exception, api: Api, proxy: str | None, *, is_connected: bool) -> Finding:
     server = _place(api.base_url)
-    # Behind a proxy aiohttp raises the same errors for either end: by the address they are told
-    # apart, and a time-out while connecting is the server's, for the proxy was reached before.
+    # Behind a proxy aiohttp raises the same errors for either end: the address tells them apart,
+    # and a time-out while connecting is the server's, for the proxy was reached before.
     is_of_server = isinstance(error, aiohttp.ConnectionTimeoutError) or (
         isinstance(error, aiohttp.ClientConnectorError) and (error.host, error.port) == server
     )

@@ -1,4 +1,4 @@
-"""What a doctor found: one line for each thing looked at, with what to do where it is not well."""
+"""Findings of the doctor: one line for each thing looked at, with a remedy if it is not well."""
 
 from __future__ import annotations
 

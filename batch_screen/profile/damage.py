@@ -45,8 +45,8 @@ BY_A_SPREADSHEET = (
     Damage.SPREADSHEET_MARK,
 )
 
-# What UTF-8 looks like when it is read as Windows-1252: Ã, Â or â before what no word goes on
-# with. U+FFFD is what others have put in the place of bytes they could not read.
+# UTF-8 read as Windows-1252 shows as Ã, Â or â before characters that never follow them in a word.
+# U+FFFD was put by other programs in the place of bytes they could not read.
 _MISREAD = (
     "\ufffd|ï»¿|â€|[ÃÂ][\u0080-\u00bf\u0160\u0152\u017d\u0161\u0153\u017e\u0178\u20ac\u201a\u0192"
     "\u201e\u2026\u2020\u2021\u02c6\u2030\u2039\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc"

@@ -1,4 +1,4 @@
-"""What is counted of a list batch by batch, and of its numbers shard by shard."""
+"""Running counts of a list, batch by batch, and of its unique numbers, shard by shard."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...] = (DEFAULT_KEY,)
     """The keys it accepts."""
     expired_keys: tuple[str, ...] = (EXPIRED_KEY,)
-    """Keys it knows and refuses."""
+    """Keys it refuses, even if they are among ``keys``."""
     revoke_keys_after: int | None = None
     """After so many requests with a good key every key is refused."""
     rate_limit_per_second: int | None = None
@@ -44,7 +44,7 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_by_endpoint: dict[Endpoint, int] = {}
     """Limits that endpoints have besides, each for itself."""
     rate_window: Window = Window.SLIDING
-    """What a second is to these limits."""
+    """How these limits count a second."""
     quota: int | None = None
     """After so many accepted requests the rest gets 429 QUOTA_EXCEEDED."""
 

@@ -1,7 +1,7 @@
 """Fault injection: how each behaviour changes an honest answer.
 
 Pure: the server sends what ``disturbed`` returns. Beside a status and a body a reply says
-how it is delivered, for some faults lie below HTTP. Who meets a fault is said in ``profiles``.
+how it is delivered, for some faults lie below HTTP. ``profiles`` chooses who meets a fault.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     sigma: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raises ``ConfigurationError`` for what is no waiting time."""
+        """Raises ``ConfigurationError`` for a time that is negative or endless."""
         upto = self.seconds if self.upto_seconds is None else self.upto_seconds
         if not (0 <= self.seconds <= upto < math.inf and 0 <= self.sigma < math.inf):
             raise ConfigurationError(

@@ -1,8 +1,7 @@
 """Which requests meet which faults: rules for a share of them, outages, and named profiles.
 
 All follows from the seed and from the requests themselves, so a profile does the same thing every
-time and nothing happens behind a test's back. Profiles can be combined; the first rule that meets
-a lookup wins.
+time. Profiles can be combined; the first rule that meets a lookup wins.
 """
 
 from __future__ import annotations

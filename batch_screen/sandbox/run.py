@@ -177,7 +177,7 @@ class SandboxThread:
         self._in_the_loop(self._started.result().leave())
 
     def come_back(self) -> None:
-        """Listens again, at the same address and as if nothing had been."""
+        """Listens again at the same address; counts and settings are kept."""
         self._in_the_loop(self._started.result().come_back())
 
     def _in_the_loop(self, work: Coroutine[Any, Any, _Result]) -> _Result:

@@ -45,12 +45,12 @@ _HEADERS = {
 
 
 class SandboxServer:
-    """The API's twin; ``handle`` is what aiohttp calls for each request."""
+    """Stands in for the API; aiohttp calls ``handle`` for each request."""
 
     def __init__(self, config: SandboxConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self.world = config.world()
         self.leave: Callable[[float], None] = lambda _seconds: None
-        """Called when nobody is to listen for so many seconds; set by who listens."""
+        """Stops listening for so many seconds; set by ``RunningSandbox``, which owns the port."""
         self._clock = clock
         self._paths = {BASE_PATH + path: e for path, e in paths(config.dialect).items()}
         self._log = RequestLog(config.journal_path)
