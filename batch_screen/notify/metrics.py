@@ -6,9 +6,8 @@ format; the file is ours, because its own is left with the umask's mode and not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from batch_screen.config.parsing import read_small
 from batch_screen.notify.closing import Closing
 from batch_screen.storage.atomic import PUBLIC_MODE, write_atomically
-from batch_screen.tables.summary import COMPLETE, LookupFigures, Summary
+from batch_screen.tables.summary import COMPLETE, Summary
 
 _PREFIX = "batch_screen"
 _SUCCESS = f"{_PREFIX}_last_success_timestamp_seconds"
@@ -32,63 +31,41 @@ def write_metrics(path: Path, closing: Closing) -> None:
 def metrics(closing: Closing, kept: Mapping[str, float]) -> bytes:
     """The figures as text. ``kept`` are the times of earlier successes; 0 where there are none."""
     registry = CollectorRegistry()
+
+    def gauge(name: str, meaning: str, *labels: str) -> Gauge:
+        # Each start sets them anew, so nothing is a counter.
+        return Gauge(name, meaning, labels, namespace=_PREFIX, registry=registry)
+
     ended = round(closing.ended_at.timestamp(), 3)
-    is_complete = closing.status == COMPLETE
-    gauge = _Gauges(registry)
-    gauge.one("last_run_timestamp_seconds", "When the last start ended.", ended)
-    gauge.one(
-        "last_success_timestamp_seconds",
-        "When a start last ended with exit code 0; 0: never.",
-        ended if closing.exit_code == 0 else kept.get(_SUCCESS, 0.0),
+    gauge("last_run_timestamp_seconds", "When the last start ended.").set(ended)
+    succeeded = "When a start last ended with exit code 0; 0: never."
+    gauge("last_success_timestamp_seconds", succeeded).set(
+        ended if closing.exit_code == 0 else kept.get(_SUCCESS, 0.0)
     )
-    gauge.one(
-        "last_complete_timestamp_seconds",
-        "When a run was last complete, whatever its thresholds say; 0: never.",
-        ended if is_complete else kept.get(_COMPLETE, 0.0),
+    completed = "When a run was last complete, whatever its thresholds say; 0: never."
+    gauge("last_complete_timestamp_seconds", completed).set(
+        ended if closing.status == COMPLETE else kept.get(_COMPLETE, 0.0)
     )
-    gauge.one("exit_code", "The last start's exit code.", closing.exit_code)
-    gauge.by("stage_seconds", "Seconds of the last start's stages.", "stage", closing.stage_seconds)
+    gauge("exit_code", "The last start's exit code.").set(closing.exit_code)
+    stages = gauge("stage_seconds", "Seconds of the last start's stages.", "stage")
+    for stage, seconds in closing.stage_seconds.items():
+        stages.labels(stage).set(seconds)
     if closing.summary:
         _add_summary(gauge, closing.summary)
     return generate_latest(registry)
 
 
-class _Gauges:
-    """Makes gauges in a registry: each start sets them anew, so nothing is a counter."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def one(self, name: str, meaning: str, value: float) -> None:
-        self._gauge(name, meaning).set(value)
-
-    def by(self, name: str, meaning: str, label: str, values: Mapping[str, float]) -> None:
-        gauge = self._gauge(name, meaning, label)
-        for each, value in values.items():
-            gauge.labels(each).set(value)
-
-    def lookups(self, name: str, meaning: str, endpoints: Mapping[str, LookupFigures]) -> None:
-        gauge = self._gauge(name, meaning, "endpoint", "outcome")
-        for endpoint, figures in endpoints.items():
-            for outcome, count in figures.by_outcome.items():
-                gauge.labels(endpoint, outcome).set(count)
-
-    def _gauge(self, name: str, meaning: str, *labels: str) -> Any:
-        return Gauge(f"{_PREFIX}_{name}", meaning, labels, registry=self._registry)
-
-
-def _add_summary(gauge: _Gauges, summary: Summary) -> None:
-    endpoints = summary.endpoints
-    rows = summary.rows
+def _add_summary(gauge: Callable[..., Gauge], summary: Summary) -> None:
     # Every row once: asked about, about a number that was asked about already, or rejected.
-    fates = {
-        "first": rows.unique_numbers,
-        "duplicate": rows.duplicates,
-        "rejected": rows.rejected,
-    }
-    gauge.by("rows", "Rows of the input by what became of them.", "fate", fates)
-    gauge.one("numbers", "Unique numbers.", rows.unique_numbers)
-    gauge.lookups("lookups", "Lookups that have an outcome.", endpoints)
+    rows = gauge("rows", "Rows of the input by what became of them.", "fate")
+    rows.labels("first").set(summary.rows.unique_numbers)
+    rows.labels("duplicate").set(summary.rows.duplicates)
+    rows.labels("rejected").set(summary.rows.rejected)
+    gauge("numbers", "Unique numbers.").set(summary.rows.unique_numbers)
+    lookups = gauge("lookups", "Lookups that have an outcome.", "endpoint", "outcome")
+    for endpoint, figures in summary.endpoints.items():
+        for outcome, count in figures.by_outcome.items():
+            lookups.labels(endpoint, outcome).set(count)
     for name, meaning, field in (
         ("lookups_left", "Lookups without an outcome.", "left"),
         ("positives", "Lookups that found something: swapped, active, a date.", "positives"),
@@ -96,11 +73,13 @@ def _add_summary(gauge: _Gauges, summary: Summary) -> None:
         ("refusals", "Requests among them refused for the rate.", "refusals"),
         ("unanswered_requests", "Requests a crash left without an answer.", "unanswered"),
     ):
-        counts = {endpoint: getattr(each, field) for endpoint, each in endpoints.items()}
-        gauge.by(name, meaning, "endpoint", counts)
-    gauge.one("cost", "What the run has cost at most, in the currency of the prices.", summary.cost)
+        by_endpoint = gauge(name, meaning, "endpoint")
+        for endpoint, figures in summary.endpoints.items():
+            by_endpoint.labels(endpoint).set(getattr(figures, field))
+    cost = "What the run has cost at most, in the currency of the prices."
+    gauge("cost", cost).set(summary.cost)
     crossed = sum(each.crossed for each in summary.thresholds)
-    gauge.one("thresholds_crossed", "Thresholds of guards.fail_if that are crossed.", crossed)
+    gauge("thresholds_crossed", "Thresholds of guards.fail_if that are crossed.").set(crossed)
 
 
 def _kept(path: Path) -> dict[str, float]:
