@@ -17,7 +17,7 @@ from tests.unit.tables.frames import number
 from tests.unit.tables.whole_run import WholeRun, differing, digests, new_whole_run
 
 COLUMNS = {RESULTS: results({}), LOOKUPS: LOOKUP_COLUMNS, ERRORS: ERROR_COLUMNS}
-NUMBERS = [number(i) for i in range(600)]
+NUMBERS = [number(i) for i in range(80)]
 
 
 def parts(shards: int, numbers: list[str]) -> dict[int, pl.DataFrame]:
