@@ -52,9 +52,13 @@ def room_of(path: Path) -> str:
 
 
 @cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    return [*ast.walk(ast.parse(path.read_text("utf-8")))]
+
+
 def imported_modules(path: Path) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -112,7 +116,7 @@ def test_nobody_prints() -> None:
     calls = [
         (path, node.func)
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in nodes_of(path)
         if isinstance(node, ast.Call)
     ]
     assert [p for p, func in calls if isinstance(func, ast.Name) and func.id == "print"] == []
