@@ -20,6 +20,7 @@ from batch_screen.engine.recovery import (
     Refusal,
     Seen,
     next_epoch,
+    ramp,
     recovered,
 )
 from batch_screen.engine.scope import (
@@ -33,7 +34,6 @@ from batch_screen.engine.trials import Trials
 from batch_screen.masking import masked_logger
 from batch_screen.model import Answer
 
-START_SHARE = 0.2
 # For servers that refuse everything and name no time to come again.
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
@@ -46,17 +46,6 @@ _ENOUGH_SENDS = 64  # shares of fewer attempts would be those of chance
 _UNLIKELY = 0.1
 
 _log = masked_logger(__name__)
-
-
-def ramp(elapsed_seconds: float, ramp_up_seconds: float) -> float:
-    """Share of the rate to use so long after the start: a fifth at first, then all.
-
-    >>> ramp(0, 5), ramp(1.25, 5), ramp(5, 5), ramp(0, 0)
-    (0.2, 0.4, 1.0, 1.0)
-    """
-    if elapsed_seconds >= ramp_up_seconds:
-        return 1.0
-    return START_SHARE + (1 - START_SHARE) * elapsed_seconds / ramp_up_seconds
 
 
 class AdaptiveRate:
@@ -75,7 +64,8 @@ class AdaptiveRate:
         jitter: Callable[[], float] = random.random,
         whose: str = "the account",
     ) -> None:
-        self._ceiling = ceiling
+        self.ceiling = ceiling
+        """Attempts per second that settings and timetable permit now, without the server's say."""
         self._pacing = pacing
         self._clock = clock
         self._jitter = jitter
@@ -100,13 +90,9 @@ class AdaptiveRate:
         self.has_passed = False
         """Whether anything was ever let pass."""
 
-    def ceiling(self) -> float:
-        """Attempts per second that settings and timetable permit now, without the server's say."""
-        return self._ceiling()
-
     def rate(self) -> float:
         """Attempts per second permitted now; never above the ceiling, and 0 while it is 0."""
-        now, ceiling = self._clock(), self._ceiling()
+        now, ceiling = self._clock(), self.ceiling()
         if ceiling <= 0:
             self._began = now  # the ramp begins when the asking does
             return 0.0
@@ -117,7 +103,7 @@ class AdaptiveRate:
     @property
     def is_held_by_headers(self) -> bool:
         """Whether it is the server's headers that keep the rate down just now."""
-        now, ceiling = self._clock(), self._ceiling()
+        now, ceiling = self._clock(), self.ceiling()
         if self.headers.is_silent or ceiling <= 0:
             return False
         held = self._held(now, ceiling)
@@ -369,7 +355,7 @@ class AdaptiveRate:
             rate=rate,
             seen=seen.delivered(sent_at, rate, self._lately.share(self._sent)),
             average=seen.average(last, now),
-            ceiling=self._ceiling(),
+            ceiling=self.ceiling(),
             best=seen.best_level(now),
             has_instant=has_instant,
         )

@@ -1,4 +1,4 @@
-"""What a refusal teaches about the server's limit, and how the rate recovers: pure functions.
+"""Pure functions of the rate: its ramp, what a refusal teaches of the limit, how it recovers.
 
 A refusal shows where the limit is: at the number of attempts that had started in the second
 before it. The rate holds just below that level and probes above it from time to time. A probe
@@ -12,6 +12,7 @@ import math
 from collections import deque
 from typing import NamedTuple
 
+START_SHARE = 0.2
 HOLD_SHARE = 0.99  # arrival at the server jitters by some milliseconds
 HOLD_SECONDS = 12.0
 LEAST_PER_SECOND = 0.1
@@ -69,6 +70,17 @@ class Refusal(NamedTuple):
     ceiling: float
     best: float
     has_instant: bool
+
+
+def ramp(elapsed_seconds: float, ramp_up_seconds: float) -> float:
+    """Share of the rate to use so long after the start: a fifth at first, then all.
+
+    >>> ramp(0, 5), ramp(1.25, 5), ramp(5, 5), ramp(0, 0)
+    (0.2, 0.4, 1.0, 1.0)
+    """
+    if elapsed_seconds >= ramp_up_seconds:
+        return 1.0
+    return START_SHARE + (1 - START_SHARE) * elapsed_seconds / ramp_up_seconds
 
 
 def recovered(epoch: Epoch, now: float) -> float:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.config.settings import Pacing
-from batch_screen.engine.adaptive_rate import AdaptiveRate, ramp
-from batch_screen.engine.recovery import HOLD_SECONDS
+from batch_screen.engine.adaptive_rate import AdaptiveRate
+from batch_screen.engine.recovery import HOLD_SECONDS, ramp
 from batch_screen.engine.scope import SEVERAL
 from batch_screen.engine.trials import TRIAL_SHARE
 from batch_screen.model import Allowance, Answer, OutcomeKind

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.config.settings import Pacing
-from batch_screen.engine.adaptive_rate import START_SHARE, AdaptiveRate, ramp
+from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.rate_pacer import EndpointPacer, RatePacer, bucket
+from batch_screen.engine.recovery import START_SHARE, ramp
 from batch_screen.engine.scope import SEVERAL
 from batch_screen.model import Allowance, Answer, OutcomeKind
 from tests import virtual_time
