@@ -37,6 +37,7 @@ class Unit(NamedTuple):
     def frames(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
         """The rows, a row group at a time. Raises ``DamagedPartError``."""
         try:
+            # pyarrow, for over some damage polars panics.
             with readable(), pq.ParquetFile(self.path) as file:
                 groups = range(file.num_row_groups) if self.group is None else [self.group]
                 for group in groups:
@@ -61,6 +62,7 @@ def units(layout: Layout, table: str, shards: int) -> Mapping[int, Unit]:
             found[number] = Unit(path)
             continue
         groups = metadata.num_row_groups
+        # A part holds every so many-th shard: its own number, then steps of the number of parts.
         if int(mark) != shards or not groups or shards % groups:
             raise DamagedPartError("its row groups are not the shards of its run")
         found |= {number + n * (shards // groups): Unit(path, n) for n in range(groups)}
@@ -104,6 +106,7 @@ class RunTables:
     def regions(self, shard: int) -> pl.DataFrame:
         """The shard's numbers, ``e164``, each once, and the ``region`` of each."""
         columns = ["e164", "region"]
+        # A number stands in as many rows as the list had it; its region is the same in all.
         found = self._results[shard].frames(columns) if shard in self._results else ()
         empty = pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
         together: pl.DataFrame = pl.concat([empty, *found])
@@ -162,6 +165,7 @@ def feed_of(
     The rows that changed lie in the folder ``scratch`` meanwhile. Raises ``DamagedPartError``, and
     ``OutputError`` where the folder cannot be written.
     """
+    # What only one of the runs asked is no change of a number.
     endpoints, _ = shared_endpoints(earlier.facts, later.facts)
     tally, counts = Tally(), Counter[tuple[str, str]]()
     with translated("compare in", scratch), scratch_files(scratch, "changed", 1) as [path]:
@@ -172,6 +176,7 @@ def feed_of(
                 rows = changed(pairs)
                 for endpoint, change, lookups in rows.group_by("endpoint", "change").len().rows():
                     counts[endpoint, change] += lookups
+                # An empty one too: the second pass finds shard n in row group n.
                 writer.add(rows)
                 del pairs, rows  # or two shards' would be in memory at once
                 on_shard(1)
@@ -183,6 +188,7 @@ def feed_of(
                 name: {change.value: counts[name, change.value] for change in Change}
                 for name in endpoints
             },
+            # Numbers are in one shard each, so those in both runs were counted once.
             numbers_new=later.facts.unique_numbers - compared,
             numbers_gone=earlier.facts.unique_numbers - compared,
             numbers_compared=compared,

@@ -85,6 +85,7 @@ def recorded(layout: Layout) -> CompleteRun:
         raise UnusableRunError("its summary.json cannot be read") from error
     if (summary.run_id, summary.status) != (layout.run_id, COMPLETE):
         raise UnusableRunError("its summary.json is not that of a complete run")
+    # Answers of a sandbox or of another environment are no news of a number.
     base_url = str(settings.get(BASE_URL, ""))
     return CompleteRun(layout, _facts(summary), base_url, summary.session.ended_at, bounds)
 
@@ -109,6 +110,7 @@ def opened(run: CompleteRun, tables: Sequence[str]) -> tuple[RunTables, str]:
         raise UnusableRunError(
             f"it has schema version {manifest.schema_version}, {SCHEMA_VERSION} can be compared"
         )
+    # Only what is compared is hashed: the other tables are not opened.
     listed = [file for file in own_files(run.layout, manifest) if file.table in tables]
     found, _ = files_check(run.layout, listed, lambda: None)
     for difference in found.differences:
@@ -158,6 +160,8 @@ def previous_run(run: CurrentRun) -> Previous:
             chosen = Previous(run_id, opened(latest, [LOOKUPS])[1])
         except UnusableRunError as error:
             chosen = Previous(run_id, unusable=str(error))
+    # Recorded even where there is none or it cannot be used: another answer later would make
+    # other tables of the same run.
     write_record(run.record, chosen)
     return chosen
 

@@ -101,6 +101,7 @@ def _marker_differences(layout: Layout) -> Iterator[Difference]:
         )
         return
     try:
+        # Whatever lies there instead of a marker may be large.
         with layout.marker.open("rb") as file:
             found = file.read(_MARKER_SIZE)
         expected = marker_content(sha256_of(layout.manifest))
@@ -113,21 +114,23 @@ def _marker_differences(layout: Layout) -> Iterator[Difference]:
 
 def latest_check(layout: Layout) -> VerifyCheck:
     """latest.json names a complete run, this one or another, and that run's manifest."""
-    differences = tuple(_latest_differences(layout.folder))
-    remedy = "load runs by their own folders; the next run that completes writes latest.json anew"
-    return VerifyCheck("latest", "latest.json agrees with the run it names", 1, differences, remedy)
-
-
-def _latest_differences(folder: Path) -> Iterator[Difference]:
-    run_id = latest_run(folder)
+    run_id, faults = latest_run(layout.folder), []
     if run_id is None:
-        yield Difference("latest.json", "it is missing or names no run")
-        return
-    named = layout_of_run(folder, run_id)
-    if next(_marker_differences(named), None):
-        yield Difference("latest.json", f"the run it names, {run_id}, is not complete")
-    elif named.latest.read_bytes() != latest_content(named, sha256_of(named.manifest)):
-        yield Difference("latest.json", f"it differs from what run {run_id} wrote there")
+        faults.append("it is missing or names no run")
+    else:
+        named = layout_of_run(layout.folder, run_id)
+        # The marker first: without it there may be no manifest to take a digest of.
+        if any(_marker_differences(named)):
+            faults.append(f"the run it names, {run_id}, is not complete")
+        elif named.latest.read_bytes() != latest_content(named, sha256_of(named.manifest)):
+            faults.append(f"it differs from what run {run_id} wrote there")
+    return VerifyCheck(
+        "latest",
+        "latest.json agrees with the run it names",
+        1,
+        tuple(Difference("latest.json", fault) for fault in faults),
+        "load runs by their own folders; the next run that completes writes latest.json anew",
+    )
 
 
 def manifest_check(layout: Layout, manifest: Manifest | None) -> VerifyCheck:
@@ -163,6 +166,7 @@ def _manifest_faults(layout: Layout, manifest: Manifest | None) -> Iterator[str]
         for f in manifest.files
         if not _is_ours(layout, f)
     )
+    # Of a table's parts only the first is always there; changes have none without a previous run.
     first = [layout.part(table, 0) for table in TABLES]
     for path in (*first, *layout.reports):
         if str(path.relative_to(layout.folder)) not in paths:
@@ -171,6 +175,7 @@ def _manifest_faults(layout: Layout, manifest: Manifest | None) -> Iterator[str]
 
 def _is_ours(layout: Layout, file: ListedFile) -> bool:
     if file.table is None:
+        # ``reports`` has it only while it exists; that it was lost is for ``files_check`` to say.
         own = {*layout.reports, layout.in_order}
         return file.path in {str(path.relative_to(layout.folder)) for path in own}
     number = part_number(file)
@@ -215,6 +220,7 @@ def _file_faults(folder: Path, file: ListedFile) -> Iterator[str]:
     except OSError as error:
         yield f"cannot be read: {_reason(error)}"
         return
+    # One fault a file, the plainest: the others follow from it.
     if size != file.bytes:
         yield f"{size:,} bytes, {file.bytes:,} in the manifest"
     elif digest != file.sha256:

@@ -146,11 +146,6 @@ _FLAG_VALUES = (True, False, None)
 
 def with_risk(results: pl.DataFrame) -> pl.DataFrame:
     """The rows with the columns ``schema.RISK``, made from their endpoints' groups."""
-    return results.with_columns(risk_columns())
-
-
-def risk_columns() -> list[pl.Expr]:
-    """The columns ``schema.RISK`` over rows that have every endpoint's group."""
     sim, device = _is_recent(*_SIM), _is_recent(*_DEVICE)
     found = {
         "sim_change_age_hours": _hours(_SIM[1]),
@@ -163,7 +158,7 @@ def risk_columns() -> list[pl.Expr]:
         "risk_forwarding_active": _of(Endpoint.CALL_FORWARDING_CHECK, "active"),
         "risk_version": pl.lit(RISK_VERSION),
     }
-    return [found[column.name].cast(column.dtype).alias(column.name) for column in RISK]
+    return results.with_columns(found[c.name].cast(c.dtype).alias(c.name) for c in RISK)
 
 
 def _of(endpoint: Endpoint, name: str) -> pl.Expr:

@@ -89,6 +89,7 @@ def _own_differences(tables: RunTables, changes: Changes) -> Iterator[Difference
         yield from (Difference(unit.path.name, fault) for fault in broken(both, rules).values())
         for endpoint, change, count in rows.group_by("endpoint", "change").len().iter_rows():
             counts[endpoint, change] += count
+    # A Counter has no zeros, summary.json names every change.
     in_summary = {(e, c): n for e, by in changes.endpoints.items() for c, n in by.items() if n}
     if counts != in_summary:
         yield Difference(CHANGES, "the rows do not come to the counts of summary.json")
@@ -136,6 +137,7 @@ def _recounted_differences(
         if feed.changes != changes:
             yield Difference("summary.json", "its changes are others than the lookups make them")
         for shard in range(shards):
+            # Cell by cell and in order: the feed is a function of the two runs.
             if not _rows(rows.get(shard)).equals(feed.shard(shard)):
                 path = rows.get(shard, Unit(layout.part(CHANGES, shard))).path
                 fault = f"the changes of shard {shard} are others than recounted"

@@ -160,6 +160,7 @@ def _dates(lookups: pl.DataFrame) -> pl.DataFrame:
 
 def _skipped_unfounded(lookups: pl.DataFrame) -> pl.DataFrame:
     """Lookups skipped as unchanged, of numbers whose other signal does not say so."""
+    # A reason names the signal that had not changed: every endpoint of it can found the skip.
     unchanged = {e.value: e.unchanged for e in Endpoint}
     is_known = (~col.swapped) | (~col.active) | (col.latest_change == LatestChange.REPORTED.value)
     without = lookups.filter(_SUCCESS & is_known).select(
@@ -277,6 +278,7 @@ _VALUES = {
 _IS_REUSED = _REUSED.fill_null(value=False)
 _HAS_EARLIER = col.source_run_id.is_not_null()
 _NOT_ASKED = _DERIVED.fill_null(value=False) | _IS_REUSED | _SPARED
+# A derived answer stands on the date beside it, which must itself have been asked and reported.
 _HAS_DATE = (col.said == LatestChange.REPORTED.value).fill_null(value=False)
 _AGE = (col.date_at - col.date).dt.total_microseconds()
 _IS_WITHIN = col.max_age_minutes.cast(pl.Int64) * _MINUTE >= _AGE
@@ -303,6 +305,7 @@ _SOURCES = {
 _OBSERVES = _SUCCESS & _IS_CHECK
 _HAS_WINDOW = col.window_start.is_not_null() & col.window_end.is_not_null()
 _LENGTH = pl.duration(minutes=col.max_age_minutes)
+# Begun minutes: negated before the floor and after it, the division rounds up.
 _UNSEEN = -((col.last_observed_at - col.window_start).dt.total_microseconds() // _MINUTE)
 _WINDOWS = {
     "a window though they have observed nothing, or none though they have": _OBSERVES

@@ -124,6 +124,7 @@ def _accounting_faults(summary: Summary, totals: Totals) -> Iterator[str]:
     rows, rejected = summary.rows, totals.rejects.total()
     endpoints = summary.endpoints
     by_outcome = sum(count for e in endpoints.values() for count in e.by_outcome.values())
+    # Whatever is no success and was not spared is listed in errors, inconclusive answers too.
     failures = by_outcome - sum(
         e.by_outcome.get("success", 0) + e.spared for e in endpoints.values()
     )
@@ -153,6 +154,7 @@ def _summary_faults(layout: Layout, summary: Summary, recounted: Recount) -> Ite
     )
     try:
         with readable():
+            # Without prices: what a request costs is not in the parts.
             counted = count_lookups(scans_of(recounted.paths[LOOKUPS]), Prices())
             risk = count_risk(scans_of(recounted.paths[RESULTS]))
             coverage = count_coverage(scans_of(recounted.paths[LOOKUPS]))
@@ -161,6 +163,7 @@ def _summary_faults(layout: Layout, summary: Summary, recounted: Recount) -> Ite
         yield f"the parts cannot be counted: {error}"
         return
     yield from _unequal({f"risk {n}": (summary.risk.get(n), risk[n]) for n in risk})
+    # Runs whose windows do not reach back have counted no coverage.
     if summary.settings.get("screening.max_age"):
         checks = sorted({*summary.coverage, *coverage})
         yield from _unequal(
@@ -175,7 +178,7 @@ def _summary_faults(layout: Layout, summary: Summary, recounted: Recount) -> Ite
 
 
 def _saved(summary: Summary, counted: Mapping[str, LookupFigures]) -> dict[str, tuple[Any, Any]]:
-    """The requests saved, but for their cost: what a request costs is not in the parts."""
+    """The requests saved, but for their cost."""
     named = summary.settings.get("screening.endpoints")
     endpoints = [Endpoint(name) for name in named] if isinstance(named, list) else []
     right = count_saved(counted, endpoints, Prices())
@@ -184,7 +187,7 @@ def _saved(summary: Summary, counted: Mapping[str, LookupFigures]) -> dict[str, 
 
 
 def _figures(lookups: LookupFigures | None) -> dict[str, Any]:
-    """The figures by name, but for the cost: what a request costs is not in the parts."""
+    """The figures by name, but for the cost."""
     figures: dict[str, Any] = {} if lookups is None else msgspec.structs.asdict(lookups)
     figures.pop("cost", None)
     return figures
@@ -199,6 +202,7 @@ def _unequal(pairs: dict[str, tuple[Any, Any]]) -> Iterator[str]:
 def _csv_faults(path: Path, rows: int) -> Iterator[str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
+            # Strict, so that a quote which is never closed is damage and not one long line.
             lines = csv.reader(file, strict=True)
             header = next(lines, [])
             below = sum(1 for _ in lines)
