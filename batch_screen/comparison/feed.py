@@ -36,15 +36,11 @@ class Unit(NamedTuple):
 
     def frames(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
         """The rows, a row group at a time. Raises ``DamagedPartError``."""
-        try:
-            # pyarrow, for over some damage polars panics.
-            with readable(), pq.ParquetFile(self.path) as file:
-                groups = range(file.num_row_groups) if self.group is None else [self.group]
-                for group in groups:
-                    yield pl.DataFrame(file.read_row_group(group, columns=columns))
-        except DamagedPartError as error:
-            error.where = self.path.name
-            raise
+        # pyarrow, for over some damage polars panics.
+        with readable(self.path.name), pq.ParquetFile(self.path) as file:
+            groups = range(file.num_row_groups) if self.group is None else [self.group]
+            for group in groups:
+                yield pl.DataFrame(file.read_row_group(group, columns=columns))
 
 
 def units(layout: Layout, table: str, shards: int) -> Mapping[int, Unit]:

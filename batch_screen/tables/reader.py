@@ -25,10 +25,14 @@ _DAMAGED = (pa.ArrowException, pl.exceptions.PolarsError, OSError, MemoryError, 
 
 
 class DamagedPartError(Exception):
-    """A Parquet file cannot be read. Its message is ours: a library's may quote a cell."""
+    """A Parquet file cannot be read. Its message is ours: a library's may quote a cell.
 
-    where: str = ""
-    """The file below the output folder, where that is known."""
+    ``where`` is the file, where that is known.
+    """
+
+    def __init__(self, message: str, where: str = "") -> None:
+        super().__init__(message)
+        self.where = where
 
 
 class Part(NamedTuple):
@@ -50,18 +54,21 @@ class Part(NamedTuple):
 
 
 @contextmanager
-def readable() -> Iterator[None]:
-    """Turns a library's errors over a damaged file into ``DamagedPartError``."""
+def readable(where: str = "") -> Iterator[None]:
+    """Turns a library's errors over a damaged file into ``DamagedPartError`` with ``where``."""
     try:
         yield
+    except DamagedPartError as error:
+        error.where = error.where or where
+        raise
     except _DAMAGED as error:
         reason = error.strerror if isinstance(error, OSError) else None
-        raise DamagedPartError(reason or "it is no whole Parquet file") from None
+        raise DamagedPartError(reason or "it is no whole Parquet file", where) from None
     except BaseException as error:
         # polars' panics derive from BaseException; its class has no public, importable name.
         if type(error).__name__ != "PanicException":
             raise
-        raise DamagedPartError("it is no whole Parquet file") from None
+        raise DamagedPartError("it is no whole Parquet file", where) from None
 
 
 def height(path: Path) -> int:
@@ -97,20 +104,16 @@ def read_part(layout: Layout, number: int, present: Mapping[str, Path]) -> Itera
 
 def _shards_of(name: str, paths: Sequence[Path]) -> tuple[int, int]:
     """The number of shards in all and in these files; (0, 1) where the files do not say."""
-    try:
-        with readable():
-            found = set()
-            for path in paths:
-                metadata = pq.read_metadata(path)
-                mark = (metadata.metadata or {}).get(SHARDS_MARK.encode())
-                found.add((0, 1) if mark is None else (int(mark), metadata.num_row_groups))
-            shards, held = found.pop() if len(found) == 1 else (0, 0)
-            if not held or shards % held:
-                raise DamagedPartError("its row groups are not the shards that its tables share")
-            return shards, held
-    except DamagedPartError as error:
-        error.where = name
-        raise
+    with readable(name):
+        found = set()
+        for path in paths:
+            metadata = pq.read_metadata(path)
+            mark = (metadata.metadata or {}).get(SHARDS_MARK.encode())
+            found.add((0, 1) if mark is None else (int(mark), metadata.num_row_groups))
+        shards, held = found.pop() if len(found) == 1 else (0, 0)
+        if not held or shards % held:
+            raise DamagedPartError("its row groups are not the shards that its tables share")
+        return shards, held
 
 
 def _read(
@@ -119,16 +122,12 @@ def _read(
     names = dtypes(columns).names()
     if path is None:
         return pl.DataFrame(schema=dtypes(columns))
-    try:
-        with readable(), pq.ParquetFile(path) as file:
-            groups = [*range(file.num_row_groups)] if group is None else [group]
-            others = [column for column in file.schema_arrow.names if column not in names]
-            if others:  # compared with nothing, so a batch at a time is enough
-                for batch in file.iter_batches(row_groups=groups, columns=others):
-                    batch.validate(full=True)
-            table = file.read_row_groups(groups, columns=names)
-            table.validate(full=True)  # polars takes text for UTF-8 unseen
-            return pl.DataFrame(table)
-    except DamagedPartError as error:
-        error.where = name
-        raise
+    with readable(name), pq.ParquetFile(path) as file:
+        groups = [*range(file.num_row_groups)] if group is None else [group]
+        others = [column for column in file.schema_arrow.names if column not in names]
+        if others:  # compared with nothing, so a batch at a time is enough
+            for batch in file.iter_batches(row_groups=groups, columns=others):
+                batch.validate(full=True)
+        table = file.read_row_groups(groups, columns=names)
+        table.validate(full=True)  # polars takes text for UTF-8 unseen
+        return pl.DataFrame(table)
