@@ -172,10 +172,7 @@ def _classify(status: int) -> tuple[OutcomeKind, str | None]:
 
 
 def _read_success(
-    lookup: Lookup,
-    headers: Mapping[str, str],
-    content: bytes,
-    clock: Callable[[], datetime],
+    lookup: Lookup, headers: Mapping[str, str], content: bytes, clock: Callable[[], datetime]
 ) -> Answer:
     try:
         # Nothing was lost on the way, so asking again would only be paid again.

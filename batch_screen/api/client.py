@@ -101,12 +101,7 @@ class Client:
     """Asks the API, one attempt at a time; use as an async context manager."""
 
     def __init__(
-        self,
-        api: Api,
-        key: str,
-        *,
-        max_connections: int,
-        clock: Callable[[], datetime] = utc_now,
+        self, api: Api, key: str, *, max_connections: int, clock: Callable[[], datetime] = utc_now
     ) -> None:
         """``clock`` says what time it is where the API is: a stand-in may be in another day."""
         self._api = api

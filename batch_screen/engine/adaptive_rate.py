@@ -23,13 +23,7 @@ from batch_screen.engine.recovery import (
     ramp,
     recovered,
 )
-from batch_screen.engine.scope import (
-    Lately,
-    Recent,
-    ShareTest,
-    Streak,
-    enough_in_a_row,
-)
+from batch_screen.engine.scope import Lately, Recent, ShareTest, Streak, enough_in_a_row
 from batch_screen.engine.trials import Trials
 from batch_screen.masking import masked_logger
 from batch_screen.model import Answer

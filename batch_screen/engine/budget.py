@@ -24,10 +24,7 @@ class BudgetGuard(Guard):
     counts_accusations = True  # a quota that is used up is a refusal too
 
     def __init__(
-        self,
-        budget: bounds.Budget,
-        prices: bounds.Prices,
-        earlier: Mapping[Endpoint, Spent],
+        self, budget: bounds.Budget, prices: bounds.Prices, earlier: Mapping[Endpoint, Spent]
     ) -> None:
         self._max_requests = budget.max_requests
         self._currency = prices.currency

@@ -12,12 +12,7 @@ Item = TypeVar("Item")
 
 
 _SUSPECT = frozenset(
-    {
-        OutcomeKind.NOT_FOUND,
-        OutcomeKind.FORBIDDEN,
-        OutcomeKind.REJECTED,
-        OutcomeKind.BAD_RESPONSE,
-    }
+    {OutcomeKind.NOT_FOUND, OutcomeKind.FORBIDDEN, OutcomeKind.REJECTED, OutcomeKind.BAD_RESPONSE}
 )
 _PROOF = frozenset({OutcomeKind.SUCCESS, OutcomeKind.NOT_APPLICABLE})
 

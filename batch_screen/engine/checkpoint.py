@@ -17,22 +17,11 @@ from batch_screen.engine.resume import History
 from batch_screen.engine.tasks import Clock, Task, utc_now
 from batch_screen.errors import OutputError
 from batch_screen.journal.records import Record
-from batch_screen.journal.seal import (
-    drop_segments,
-    seal,
-    seal_path,
-)
+from batch_screen.journal.seal import drop_segments, seal, seal_path
 from batch_screen.journal.segments import SegmentWriter
 from batch_screen.journal.writer import COMMIT_RECORDS, Entry, GroupCommit
 from batch_screen.masking import masked_logger
-from batch_screen.model import (
-    Attempt,
-    Intent,
-    Lookup,
-    Outcome,
-    Plan,
-    WithheldOutcome,
-)
+from batch_screen.model import Attempt, Intent, Lookup, Outcome, Plan, WithheldOutcome
 from batch_screen.planning.history import read_history
 from batch_screen.planning.shards import history_path, lookups, numbers
 from batch_screen.runs.state import Run

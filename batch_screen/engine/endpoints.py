@@ -10,14 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from batch_screen.config.settings import Settings
-from batch_screen.engine.guards import (
-    FIRST_PAUSE_SECONDS,
-    REMEDY,
-    Breaker,
-    Guard,
-    Outage,
-    Refusals,
-)
+from batch_screen.engine.guards import FIRST_PAUSE_SECONDS, REMEDY, Breaker, Guard, Outage, Refusals
 from batch_screen.engine.retry import FAILURES
 from batch_screen.engine.scope import SEVERAL, Streak
 from batch_screen.engine.tasks import Result

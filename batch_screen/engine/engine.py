@@ -8,6 +8,7 @@ import resource
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from time import monotonic
 
@@ -38,29 +39,22 @@ _PULSES_BETWEEN_FULL = 240
 _YOUNG = 1
 
 
-class Collector:
-    """Collects the young often and all of them rarely."""
-
-    def __init__(self) -> None:
-        self._pulses = 0
-
-    def pulse(self) -> None:
-        """To be called several times a second."""
-        self._pulses += 1
-        if self._pulses % _PULSES_BETWEEN_FULL == 0:
-            gc.collect()
-        elif self._pulses % _PULSES_BETWEEN == 0:
-            gc.collect(_YOUNG)
+def collect(pulse: int) -> None:
+    """Collects young garbage with every fourth pulse, all of it once a minute."""
+    if pulse % _PULSES_BETWEEN_FULL == 0:
+        gc.collect()
+    elif pulse % _PULSES_BETWEEN == 0:
+        gc.collect(_YOUNG)
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
+def collecting() -> Iterator[None]:
     """Inside, garbage is collected by the pulse alone; what is alive by then is left alone."""
     was_enabled = gc.isenabled()
     gc.disable()  # for the whole process, so it is set back at the end
     gc.freeze()
     try:
-        yield Collector()
+        yield
     finally:
         gc.unfreeze()
         if was_enabled:
@@ -142,10 +136,8 @@ def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning an
     closing = closing_time(
         began_at or _now(), settings.schedule, settings.budget, settings.api.timeout_seconds
     )
-    with asyncio.Runner(loop_factory=loop_factory()) as runner, collecting() as collector:
-        return runner.run(
-            _run_engine(run, plan, settings, key, events, closing, collector, on_end, clock)
-        )
+    with asyncio.Runner(loop_factory=loop_factory()) as runner, collecting():
+        return runner.run(_run_engine(run, plan, settings, key, events, closing, on_end, clock))
 
 
 async def _run_engine(  # noqa: PLR0913, PLR0917 (as run_engine)
@@ -155,7 +147,6 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as run_engine)
     key: str,
     events: RunEvents,
     closing: ClosingTime | None,
-    collector: Collector,
     on_end: OnEnd,
     clock: Clock,
 ) -> Asked:
@@ -168,9 +159,9 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as run_engine)
     limit = settings.pacing.max_concurrency
     async with Client(settings.api, key, max_connections=limit, clock=clock) as client:
 
-        def saved(count: int) -> None:
+        def saved(outcomes: int) -> None:
             dispatcher.wake()
-            events.progress.advance(count)
+            events.progress.advance(outcomes)
 
         checkpointer = Checkpointer(
             run,
@@ -191,14 +182,14 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as run_engine)
             endpoints=[e for e, done in earlier.answered.items() if done < plan.unique_numbers],
             clock=clock,
         )
-        for endpoint, count in earlier.proved.items():
-            if count:
-                dispatcher.proved(endpoint, count)
+        for endpoint, answers in earlier.proved.items():
+            if answers:
+                dispatcher.proved(endpoint, answers)
 
         def halt(error: Stopped) -> None:
             loop.call_soon_threadsafe(dispatcher.halt, error)
 
-        beside = [asyncio.create_task(_pulse(pacer, collector))]
+        beside = [asyncio.create_task(_pulse(pacer))]
         if closing is not None and sum(earlier.answered.values()) < total:
             beside.append(asyncio.create_task(_close(closing, dispatcher)))
             await asyncio.sleep(0)  # it may be closing time already
@@ -253,14 +244,14 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-async def _pulse(pacer: Pacer, collector: Collector) -> None:
+async def _pulse(pacer: Pacer) -> None:
     """Reports how late the event loop is, and collects garbage."""
     loop = asyncio.get_running_loop()
-    while True:
+    for pulse in count(1):
         due = loop.time() + _PULSE_SECONDS
         await asyncio.sleep(_PULSE_SECONDS)
         pacer.pulse(loop.time() - due)
-        collector.pulse()
+        collect(pulse)
 
 
 def _refuse_loop() -> None:

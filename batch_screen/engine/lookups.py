@@ -14,23 +14,9 @@ from batch_screen.config.settings import Settings
 from batch_screen.engine.canary import Canary
 from batch_screen.engine.endpoints import Endpoints
 from batch_screen.engine.retry import ACCOUNT, HELD, wait_seconds
-from batch_screen.engine.tasks import (
-    Delay,
-    Journal,
-    Result,
-    Task,
-    attempt_of,
-    key_of,
-    outcome_of,
-)
+from batch_screen.engine.tasks import Delay, Journal, Result, Task, attempt_of, key_of, outcome_of
 from batch_screen.errors import ApiError
-from batch_screen.model import (
-    CANNOT_CONNECT,
-    Attempt,
-    Outcome,
-    OutcomeKind,
-    WithheldOutcome,
-)
+from batch_screen.model import CANNOT_CONNECT, Attempt, Outcome, OutcomeKind, WithheldOutcome
 
 
 class Lookups:

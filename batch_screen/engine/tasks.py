@@ -88,10 +88,7 @@ def key_of(lookup: Lookup) -> tuple[str, Endpoint, int | None]:
 
 def attempt_of(task: Task, answer: Answer) -> Attempt:
     return Attempt(
-        *key_of(task.lookup),
-        kind=answer.kind,
-        reason=answer.reason,
-        http_status=answer.http_status,
+        *key_of(task.lookup), kind=answer.kind, reason=answer.reason, http_status=answer.http_status
     )
 
 
@@ -149,11 +146,7 @@ class TaskQueue:
     """
 
     def __init__(
-        self,
-        plan: Iterator[Task],
-        *,
-        wait_seconds: Callable[[Endpoint], float],
-        most_delayed: int,
+        self, plan: Iterator[Task], *, wait_seconds: Callable[[Endpoint], float], most_delayed: int
     ) -> None:
         self._plan = plan
         self._wait_seconds = wait_seconds

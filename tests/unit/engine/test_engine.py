@@ -20,7 +20,7 @@ from batch_screen.config.screening import Screening
 from batch_screen.config.sections import Api, Guards
 from batch_screen.config.settings import Pacing, Settings
 from batch_screen.engine import engine
-from batch_screen.engine.engine import Asked, collecting, run_engine
+from batch_screen.engine.engine import Asked, collect, collecting, run_engine
 from batch_screen.errors import AuthenticationError, ConfigurationError, OutputError, Stopped
 from batch_screen.journal.segments import SegmentWriter
 from batch_screen.model import Answer, Endpoint, Intent, Lookup, Outcome, OutcomeKind, Plan
@@ -323,26 +323,26 @@ class Knot:
 
 def test_garbage_goes_with_the_pulse_and_python_is_left_as_it_was() -> None:
     assert gc.isenabled()
-    with collecting() as collector:
+    with collecting():
         assert not gc.isenabled()
         knot = weakref.ref(Knot())
         assert knot() is not None
-        for _ in range(4):
-            collector.pulse()
+        for pulse in range(1, 5):
+            collect(pulse)
         assert knot() is None
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
 
 
 def test_garbage_that_has_grown_old_goes_too() -> None:
-    with collecting() as collector:
+    with collecting():
         knot = Knot()
-        for _ in range(8):
-            collector.pulse()
+        for pulse in range(1, 9):
+            collect(pulse)
         gone = weakref.ref(knot)
         del knot
-        for _ in range(240):
-            collector.pulse()
+        for pulse in range(9, 249):
+            collect(pulse)
         assert gone() is None
 
 
