@@ -26,11 +26,13 @@ from batch_screen.config.settings import Settings
 from batch_screen.errors import InputError
 from batch_screen.input.columns import FoundBy
 from batch_screen.masking import plain, safe_text
+from batch_screen.numbers.convention import Convention
 from batch_screen.numbers.rules import NO_COUNTRY, RejectReason
 from batch_screen.profile.damage import MEANING, Damage
 from batch_screen.profile.facts import (
     CheckReport,
     ColumnFacts,
+    ConventionFacts,
     Damaged,
     FileFacts,
     Fix,
@@ -61,6 +63,11 @@ _FOUND_BY = {
     FoundBy.NAME: "by its name",
     FoundBy.CONTENT: "by its content",
     FoundBy.ONLY_COLUMN: "the only column",
+}
+_READ_AS = {
+    Convention.NATIONAL: "these are read as national numbers",
+    Convention.INTERNATIONAL: "these are read with the country code",
+    "": "these are rejected, for the others are too few or do not agree",
 }
 _GROUNDS = {
     Ground.ONLY_FIT: "no other region would read half of them as other numbers",
@@ -101,6 +108,7 @@ def check_block(found: CheckReport, rejects_file: Path | None = None) -> str:
         *apart(_rejects(found, many=many)),
         *_ambiguous(found.rejects, many=many),
         *apart(_damage(found.damage)),
+        *apart(_conventions(found.conventions)),
         *_region(found.region_advice),
         *apart(_fixes(found.fixes)),
     ]
@@ -222,6 +230,19 @@ def _damage(damage: Damaged) -> Iterator[str]:
         yield count_line(kind.count, f"{MEANING[Damage(kind.name)]:<56} {kind.share:>6.1%}")
     if damage.stored_as != TEXT:
         yield from below(f"the column is stored as {damage.stored_as}s: + and zeros are lost")
+
+
+def _conventions(conventions: Sequence[ConventionFacts]) -> Iterator[str]:
+    """How the list writes digits without a + or a zero, where some of them are in doubt."""
+    doubtful = [each for each in conventions if each.doubtful]
+    for each in doubtful[:_REGIONS]:
+        rows = (
+            f"{each.region}: {each.national:,} rows without the country code, "
+            f"{each.international:,} with it and {each.doubtful:,} that could be either"
+        )
+        yield from labelled("written", f"{rows}: {_READ_AS[each.convention]}")
+    if doubtful[_REGIONS:]:
+        yield from below(f"and {len(doubtful[_REGIONS:])} more regions (--json)")
 
 
 def _region(advice: RegionAdvice | None) -> Iterator[str]:

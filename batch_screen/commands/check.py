@@ -7,19 +7,29 @@ can read.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import polars as pl
 
 from batch_screen.config.settings import Settings
 from batch_screen.errors import ConfigurationError
 from batch_screen.input.files import expand
 from batch_screen.input.layout import shown
-from batch_screen.input.table import BATCH_ROWS, Table
+from batch_screen.input.table import Table
 from batch_screen.job import Job
 from batch_screen.model import ColumnKind, Plan
-from batch_screen.planning.build import InputFile, judged, on_disk, opened, opt_out_list, opt_outs
+from batch_screen.numbers.normalise import Normaliser
+from batch_screen.planning.build import (
+    InputFile,
+    Read,
+    by_convention,
+    on_disk,
+    opt_out_list,
+    opt_outs,
+)
 from batch_screen.planning.shards import make_plan, read_rows, rejects_path
-from batch_screen.profile.facts import CheckReport, RegionAdvice, tallied
+from batch_screen.profile.facts import CheckReport, ConventionFacts, RegionAdvice, tallied
 from batch_screen.profile.files import file_facts
 from batch_screen.profile.fixes import fixes
 from batch_screen.profile.regions import Undecided, advise, candidates, read_in
@@ -78,11 +88,12 @@ def _checked(
     events: RunEvents,
     rejects: Path | None,
 ) -> CheckReport:
-    table, normaliser = opened(files, settings)
-    tally = ListTally(normaliser, table.column_kind)
     share = settings.output.memory_share
-    read = table.batches(int(BATCH_ROWS * share))
-    with judged(read, normaliser, opt_outs(settings, events)) as batches:
+
+    def read(
+        table: Table, batches: Iterable[pl.DataFrame], normaliser: Normaliser
+    ) -> tuple[Plan, ListTally]:
+        tally = ListTally(normaliser, table.column_kind)
         plan = make_plan(
             map(tally.counted, batches),
             folder,
@@ -92,15 +103,17 @@ def _checked(
             on_rows=events.advance,
             expected_rows=table.expected_rows(),
         )
-    found = _facts(table, plan, tally, settings, folder)
+        return plan, tally
+
+    opted_out = opt_outs(settings, events)
+    found = by_convention(files, settings, read, folder, opted_out=opted_out)
     if rejects is not None:
-        write_rejects(rejects, parts(rejects_path(folder)), table.phone_column)
-    return found
+        write_rejects(rejects, parts(rejects_path(folder)), found.table.phone_column)
+    return _facts(found, settings, folder)
 
 
-def _facts(
-    table: Table, plan: Plan, tally: ListTally, settings: Settings, folder: Path
-) -> CheckReport:
+def _facts(found: Read[tuple[Plan, ListTally]], settings: Settings, folder: Path) -> CheckReport:
+    table, (plan, tally) = found.table, found.result
     files = file_facts(table, settings.input, tally.rows, tally.accepted)
     rejects = rejected(plan.rejected, parts(rejects_path(folder)))
     damage = tally.damage.found()
@@ -117,6 +130,10 @@ def _facts(
         rules=tallied(tally.rules, plan.accepted),
         numbers=count_numbers(read_rows(folder, plan, n) for n in range(len(plan.shards))),
         damage=damage,
+        conventions=[
+            ConventionFacts(region, *rows, convention=found.conventions.get(region, ""))
+            for region, rows in found.evidence.items()
+        ],
         region_advice=advice,
         fixes=fixes(rejects, files, damage, advice, tally.undecided.rejected),
     )

@@ -170,8 +170,13 @@ class Strictness(StrEnum):
 
 
 class Ambiguous(StrEnum):
-    """What to do with digits that read as two different numbers."""
+    """How to read digits without a + that could be two different numbers.
 
+    ``by_list``: as the list's own rows are written, where enough of them agree; ``safe``: not at
+    all, they are rejected.
+    """
+
+    BY_LIST = "by_list"
     SAFE = "safe"
     NATIONAL = "national"
     INTERNATIONAL = "international"
@@ -181,7 +186,7 @@ class Numbers(Section):
     """Which cells count as a phone number."""
 
     strictness: Strictness = Strictness.VALID
-    ambiguous: Ambiguous = Ambiguous.SAFE
+    ambiguous: Ambiguous = Ambiguous.BY_LIST
     double_zero_is_plus: bool = False
     vanity_letters: bool = False
     test_numbers: tuple[str, ...] = ()

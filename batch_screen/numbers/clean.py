@@ -105,6 +105,21 @@ def ascii_text(raw: str) -> str:
     return raw.translate(_CHARACTERS)
 
 
+AREA_CODE_IN_BRACKETS = r"^[^0-9+]*[(\[] *([0-9]+) *[)\]]"
+"""Brackets round a cell's first digits; for ASCII texts."""
+_BRACKETED = re.compile(AREA_CODE_IN_BRACKETS)
+
+
+def area_code(raw: str) -> str:
+    """The digits that stand first and in brackets, as people write an area code; or none.
+
+    >>> area_code("(202) 555-0127"), area_code("202 555-0127")
+    ('202', '')
+    """
+    found = _BRACKETED.match(ascii_text(raw))
+    return found[1] if found else ""
+
+
 def clean(  # noqa: PLR0911 (each step may reject)
     raw: str | None, kind: ColumnKind, *, vanity_letters: bool = False
 ) -> Cell | Reject:

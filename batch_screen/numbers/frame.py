@@ -39,7 +39,7 @@ def normalise_frame(frame: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame
     cells = read_cells(rows.select("row", "raw"), normaliser.column_kind)
     homes = _homes(rows["raw_region"], normaliser)
     dialled = cells.dialled.with_columns(homes.gather(cells.dialled["row"]).alias("home"))
-    decided = decide(dialled, normaliser.settings, normaliser.column_kind)
+    decided = decide(dialled, rows["raw"], normaliser)
     accepted = decided.chosen
     # Few lists have any, and only they pay for the join.
     modified = dialled.filter(pl.col("modifier") != "").select("row", "modifier")

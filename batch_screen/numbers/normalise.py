@@ -5,32 +5,39 @@ to the home to dial in, ``parse`` the digits to one reading or two, ``_choose`` 
 decide between those, and the strictness has the last word. ``columnar`` has the same steps.
 
 libphonenumber reads ``4915123456789`` in Germany as a valid landline of somebody else. So
-digits without a + are read both ways, and where both are possible and differ only a mobile
-number is taken over one that is none; everything else in doubt is rejected.
+digits without a + are read both ways, nationally and behind a +. Another country's number is taken
+only from a + or an international prefix. Where both readings are valid numbers, brackets round the
+area code or the list's own convention decide; everything else in doubt is rejected.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TypeGuard
 
 import phonenumbers
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 
 from batch_screen.config.screening import Ambiguous, Numbers, Strictness
 from batch_screen.masking import mask_number
 from batch_screen.model import ColumnKind
-from batch_screen.numbers.clean import Cell, clean
+from batch_screen.numbers.clean import Cell, area_code, clean
+from batch_screen.numbers.convention import Convention, Conventions
 from batch_screen.numbers.parse import (
     E164,
     UNKNOWN_TYPE,
     Reading,
+    calling_code_of,
     international_prefix_of,
     is_short_code,
     is_stable,
     is_weak_national,
     read,
+    written_once,
 )
 from batch_screen.numbers.regions import UNKNOWN_REGION, default_region_of, region_of
 from batch_screen.numbers.rules import (
+    CODE_ONCE_OR_TWICE,
     READ_AS,
     TWO_READINGS,
     Accepted,
@@ -41,6 +48,11 @@ from batch_screen.numbers.rules import (
 
 # Lists repeat numbers across batches; an entry takes about 0.35 KiB, so 22 MiB in all.
 CACHED_CELLS = 65_536
+
+ONE_DIGIT_CODE = 7
+"""The calling code of one digit; for 1, this digit is the trunk prefix, too."""
+
+NO_CONVENTIONS: Conventions = {}
 
 _Choice = tuple[Reading, Rule]
 
@@ -54,10 +66,15 @@ class Normaliser:
     """Normalises the cells of one column, with a cache."""
 
     def __init__(
-        self, settings: Numbers, default_region: str = "", column_kind: ColumnKind = ColumnKind.TEXT
+        self,
+        settings: Numbers,
+        default_region: str = "",
+        column_kind: ColumnKind = ColumnKind.TEXT,
+        conventions: Conventions = NO_CONVENTIONS,
     ) -> None:
         self.settings = settings
         self.column_kind = column_kind
+        self.conventions = conventions
         self._test_numbers = frozenset(filter(E164.fullmatch, settings.test_numbers))
         self.default_region = default_region_of(default_region)
         self._cached = lru_cache(maxsize=CACHED_CELLS)(self._normalise)
@@ -65,6 +82,10 @@ class Normaliser:
     def normalise(self, raw: str | None, region: str | None = None) -> Accepted | Reject:
         """The number in the cell; ``region`` is the row's own, or blank for the default."""
         return self._cached(raw, region)
+
+    def with_conventions(self, conventions: Conventions) -> Normaliser:
+        """The same for a list whose rows have shown these conventions."""
+        return Normaliser(self.settings, self.default_region, self.column_kind, conventions)
 
     def home(self, region: str | None) -> str:
         """The region to dial in for a region cell, as ``region_of``; a blank one is the default."""
@@ -76,10 +97,13 @@ class Normaliser:
             return cell
         if test_number := self._as_test_number(cell):
             return test_number
-        chosen = self._choose(cell, self.home(region_cell))
+        chosen = self._choose(cell, raw or "", self.home(region_cell))
         if isinstance(chosen, Reject):
             return chosen
         reading, rule = chosen
+        if once := written_once(reading):
+            both = (mask_number(once.e164), mask_number(reading.e164))
+            return Reject(RejectReason.AMBIGUOUS, CODE_ONCE_OR_TWICE.format(*both))
         if reading.e164 in self._test_numbers:
             rule = Rule.TEST_NUMBER
         elif refusal := self._refusal(reading):
@@ -110,7 +134,7 @@ class Normaliser:
         return None
 
     def _choose(  # noqa: PLR0911 (a decision table reads best as one)
-        self, cell: Cell, region: str
+        self, cell: Cell, raw: str, region: str
     ) -> _Choice | Reject:
         """The only reading of the cell beyond doubt, with its rule."""
         digits, forced = cell.digits, self.settings.ambiguous
@@ -134,34 +158,55 @@ class Normaliser:
             return Reject(RejectReason.SHORT_CODE)
         if forced is Ambiguous.NATIONAL:
             return _only(digits, region, Rule.DIGITS_FORCED_NATIONAL)
-        return self._weigh(digits, region)
+        return self._weigh(digits, raw, region)
 
     def _weigh(  # noqa: PLR0911 (a decision table reads best as one)
-        self, digits: str, region: str
+        self, digits: str, raw: str, region: str
     ) -> _Choice | Reject:
         """Decides between the two readings of digits that could start with a country code."""
         national, international = read(digits, region), read(f"+{digits}", None)
         if national is RejectReason.MISSING_AREA_CODE:
             return Reject(national)
+        # Another country's number is never taken from bare digits: a digit too many makes one.
+        own = international if _is_of(international, region) else None
         if isinstance(national, RejectReason):
-            if isinstance(international, RejectReason):
-                return Reject(national)
-            return international, Rule.DIGITS_INTERNATIONAL
+            return (own, Rule.DIGITS_INTERNATIONAL) if own else Reject(national)
         is_weak = is_weak_national(digits, national, region)
-        if isinstance(international, Reading):
-            # libphonenumber takes a country's own code off its national reading, too.
-            if national.e164 == international.e164:
-                return international, Rule.DIGITS_INTERNATIONAL
-            if _is_the_only_mobile(international, national, is_weak=is_weak):
-                return international, Rule.DIGITS_INTERNATIONAL
-            # A country's own mobile number against digits that nobody abroad can have is
-            # no doubt: otherwise every fifth American number would be rejected.
-            if international.is_valid or not national.is_mobile_capable:
+        # libphonenumber takes a country's own code off its national reading, too.
+        is_same = isinstance(international, Reading) and national.e164 == international.e164
+        if own and (is_same or _is_the_only_mobile(own, national, is_weak=is_weak)):
+            return own, Rule.DIGITS_INTERNATIONAL
+        rule = Rule.NATIONAL
+        # A number that nobody abroad can have is no doubt.
+        if isinstance(international, Reading) and international.is_valid:
+            by_list = self.conventions.get(region)
+            # Against a mobile number of its own, a list's few exceptions count.
+            outweighs = own and (own.is_mobile_capable or not national.is_mobile_capable)
+            if is_same:
                 return _ambiguous(national, international)
+            if own and outweighs and by_list is Convention.INTERNATIONAL:
+                return own, Rule.INTERNATIONAL_BY_LIST
+            if not _is_area_code(area_code(raw)):
+                if by_list is not Convention.NATIONAL:
+                    return _ambiguous(national, international)
+                rule = Rule.NATIONAL_BY_LIST
         if is_weak and self.column_kind is ColumnKind.TEXT:
             detail = READ_AS.format(mask_number(national.e164))
             return Reject(RejectReason.MISSING_AREA_CODE, detail)
-        return _with_rule(national, Rule.NATIONAL)
+        return _with_rule(national, rule)
+
+
+def _is_of(reading: Reading | RejectReason, region: str) -> TypeGuard[Reading]:
+    """Whether it is a number with the region's own country code."""
+    if not isinstance(reading, Reading) or reading.calling_code != calling_code_of(region):
+        return False
+    # With one digit too many, a Kazakh number reads as a Russian one behind its 7.
+    return reading.calling_code != ONE_DIGIT_CODE or reading.region == region
+
+
+def _is_area_code(bracketed: str) -> bool:
+    """Whether digits in brackets say that the number is national: a calling code does not."""
+    return bracketed != "" and int(bracketed) not in COUNTRY_CODE_TO_REGION_CODE
 
 
 def _named(rule: Rule, cell: Cell) -> str:

@@ -78,6 +78,10 @@ class Reading(msgspec.Struct, frozen=True):
         return self.type_code == PhoneNumberType.MOBILE
 
     @property
+    def calling_code(self) -> int:
+        return int(self.number.country_code or 0)
+
+    @property
     def used_international_prefix(self) -> bool:
         source = self.number.country_code_source
         return bool(source == CountryCodeSource.FROM_NUMBER_WITH_IDD)
@@ -152,6 +156,20 @@ def is_weak_national(digits: str, reading: Reading, region: str) -> bool:
     )
 
 
+def written_once(reading: Reading) -> Reading | None:
+    """Reads a number whose country code may be written twice (+49 49 171…) with one of them.
+
+    Some systems store such numbers, and libphonenumber takes them for landlines of somebody else.
+    None where the number behind the first code is not valid, or where the whole may be a mobile:
+    then it only looks so, as Indian and Italian mobiles do.
+    """
+    national = phonenumbers.national_significant_number(reading.number)
+    if reading.is_mobile_capable or not national.startswith(str(reading.calling_code)):
+        return None
+    once = read(f"+{national}", None)
+    return once if isinstance(once, Reading) and once.is_valid else None
+
+
 def _unprefixed(digits: str, region: str | None) -> phonenumbers.PhoneNumber | None:
     """The result of ``phonenumbers.parse`` where it has no prefix to strip; else None.
 
@@ -189,6 +207,12 @@ def _prefixes_of_code(code: int) -> re.Pattern[str]:
     if metadata is None:
         return _ANY
     return re.compile(metadata.national_prefix_for_parsing or _NEVER)
+
+
+@cache
+def calling_code_of(region: str) -> int:
+    """The calling code behind which the region's numbers are."""
+    return phonenumbers.country_code_for_region(region)
 
 
 @cache

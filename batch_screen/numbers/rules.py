@@ -17,6 +17,7 @@ NO_COUNTRY = "001"
 """The region of numbers whose calling code belongs to no country."""
 
 READ_AS, TWO_READINGS = "read as {}", "national {}, international {}"
+CODE_ONCE_OR_TWICE = "with its country code once {}, as it stands {}"
 """Details of rejects; the braces stand for masked numbers."""
 
 
@@ -86,8 +87,8 @@ REMEDY: dict[RejectReason, str] = {
         " prefix in this region."
     ),
     RejectReason.AMBIGUOUS: (
-        "Start the number with + and the country code: its digits fit two different numbers"
-        " (numbers.ambiguous can force one reading)."
+        "Start the number with + and the country code, written once: it fits two different"
+        " numbers (numbers.ambiguous can force one reading of bare digits)."
     ),
     RejectReason.MISSING_AREA_CODE: (
         "Add the area code with its leading zero, or start with + and the country code."
@@ -126,6 +127,8 @@ class Rule(StrEnum):
     TEL_URI = "tel_uri"
     NATIONAL = "national"
     DIGITS_INTERNATIONAL = "digits_international"
+    NATIONAL_BY_LIST = "national_by_list"
+    INTERNATIONAL_BY_LIST = "international_by_list"
     DIGITS_FORCED_NATIONAL = "digits_forced_national"
     DIGITS_FORCED_INTERNATIONAL = "digits_forced_international"
     TEST_NUMBER = "test_number"
@@ -148,8 +151,16 @@ MEANING: dict[Rule | Modifier, str] = {
     Rule.TEL_URI: "The cell is a tel: address that names its country code.",
     Rule.NATIONAL: "The cell was read as a national number of its region.",
     Rule.DIGITS_INTERNATIONAL: (
-        "Digits without +, read with their country code: the national reading is the same"
-        " number, impossible, or no mobile."
+        "Digits without +, read with their region's country code: the national reading is the"
+        " same number, impossible, or no mobile."
+    ),
+    Rule.NATIONAL_BY_LIST: (
+        "Digits that could be two numbers, read nationally: the list's other numbers of the"
+        " region come without their country code."
+    ),
+    Rule.INTERNATIONAL_BY_LIST: (
+        "Digits that could be two numbers, read with their country code: the list's other"
+        " numbers of the region come with it."
     ),
     Rule.DIGITS_FORCED_NATIONAL: "Digits without +, read nationally by numbers.ambiguous.",
     Rule.DIGITS_FORCED_INTERNATIONAL: (

@@ -20,6 +20,7 @@ import msgspec
 from batch_screen.config.screening import Numbers
 from batch_screen.masking import masked_logger
 from batch_screen.model import ColumnKind
+from batch_screen.numbers.convention import Convention
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.rules import Accepted
 
@@ -38,6 +39,7 @@ class _Work(msgspec.Struct):
     settings: dict[str, Any]
     default_region: str
     column_kind: ColumnKind
+    conventions: dict[str, Convention]
     cells: Sequence[RawCell]
 
 
@@ -64,7 +66,8 @@ def _judged(cells: Sequence[RawCell], normaliser: Normaliser) -> list[Judgement]
 def _in_process(normaliser: Normaliser, cells: Sequence[RawCell]) -> list[Judgement]:
     """Normalises cells in another process."""
     settings = normaliser.settings.model_dump(mode="json")
-    work = _Work(settings, normaliser.default_region, normaliser.column_kind, cells)
+    conventions = dict(normaliser.conventions)
+    work = _Work(settings, normaliser.default_region, normaliser.column_kind, conventions, cells)
     done = subprocess.run(  # noqa: S603 (this very module)
         [sys.executable, "-m", __name__],
         input=msgspec.json.encode(work),
@@ -82,7 +85,9 @@ def _in_process(normaliser: Normaliser, cells: Sequence[RawCell]) -> list[Judgem
 def main() -> None:
     """The other process: cells on standard input, judgements on standard output."""
     work = msgspec.json.decode(sys.stdin.buffer.read(), type=_Work)
-    normaliser = Normaliser(Numbers(**work.settings), work.default_region, work.column_kind)
+    normaliser = Normaliser(
+        Numbers(**work.settings), work.default_region, work.column_kind, work.conventions
+    )
     sys.stdout.buffer.write(msgspec.json.encode(_judged(work.cells, normaliser)))
 
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 import secrets
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import polars as pl
 import pyarrow as pa
 
-from batch_screen.config.screening import OPT_OUT_FILE
+from batch_screen.config.screening import OPT_OUT_FILE, Ambiguous
 from batch_screen.config.settings import Settings
 from batch_screen.errors import InputError
 from batch_screen.input.files import Stdin, refuse_changed, spool
 from batch_screen.input.table import BATCH_ROWS, Table, open_listed, open_table
 from batch_screen.masking import plain
 from batch_screen.model import Plan
+from batch_screen.numbers.convention import ConventionCounter, Conventions, Evidence
 from batch_screen.numbers.frame import ADDED_COLUMNS, normalise_frame
 from batch_screen.numbers.normalise import Normaliser, metadata_version
 from batch_screen.numbers.restrict import NOBODY, OptOutCells, permit, read_opt_outs
@@ -37,6 +38,8 @@ from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import Identity
 from batch_screen.storage.partition import HELD_BYTES
 from batch_screen.storage.prefetch import ordered_map
+
+Result = TypeVar("Result")
 
 
 class InputFile(NamedTuple):
@@ -93,24 +96,82 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
     """
     digests = identity.content if identity else []
     lookups, share = settings.output.shard_lookups, settings.output.memory_share
-    table, normaliser = opened(sources, settings)
     opted_out = opt_outs(settings, events, identity)
-    with judged(_unchanged(table, sources, digests, share), normaliser, opted_out) as batches:
-        plan = make_plan(
+
+    def read(table: Table, batches: Iterable[pl.DataFrame], normaliser: Normaliser) -> Plan:
+        return make_plan(
             batches,
             folder,
             shard_rows=max(1, int(lookups * share) // len(settings.endpoints)),
             held_bytes=int(HELD_BYTES * share),
-            facts={"phone_column": table.phone_column, "number_metadata": metadata_version()},
+            facts={
+                "phone_column": table.phone_column,
+                "number_metadata": metadata_version(),
+                "conventions": named_conventions(normaliser.conventions),
+            },
             on_rows=events.advance,
             expected_rows=table.expected_rows(),
             history=_history_writer(settings, identity, events, now or datetime.now(UTC)),
         )
+
+    plan = by_convention(
+        sources, settings, read, folder, opted_out=opted_out, digests=digests
+    ).result
     pa.default_memory_pool().release_unused()  # 70 MiB after a million rows
     if plan.accepted == 0:
         shutil.rmtree(folder)
         raise InputError(_nothing_usable(plan))
     return plan
+
+
+class Read(NamedTuple, Generic[Result]):
+    """What came of reading a list: by which conventions, and what its rows said of them."""
+
+    table: Table
+    result: Result
+    evidence: dict[str, Evidence]
+    conventions: Conventions
+
+
+def by_convention(  # noqa: PLR0913 (the stages' common arguments)
+    sources: Sequence[InputFile],
+    settings: Settings,
+    read: Callable[[Table, Iterable[pl.DataFrame], Normaliser], Result],
+    folder: Path,
+    *,
+    opted_out: pl.Series,
+    digests: Sequence[str] = (),
+) -> Read[Result]:
+    """Reads the sources by ``read``, which is given their judged batches.
+
+    Where digits are in doubt and the list's other rows show how it writes its numbers, they
+    are read once more: only the whole list can show that. ``folder`` is what ``read`` writes.
+    """
+    share = settings.output.memory_share
+    table, normaliser = opened(sources, settings)
+    counter = ConventionCounter(normaliser.home)
+
+    def once(normaliser: Normaliser, counter: ConventionCounter | None) -> Result:
+        rows = _unchanged(table, sources, digests, share)
+        with judged(rows, normaliser, opted_out, counter) as batches:
+            return read(table, batches, normaliser)
+
+    if settings.numbers.ambiguous is not Ambiguous.BY_LIST:
+        return Read(table, once(normaliser, None), {}, {})
+    result, conventions = once(normaliser, counter), counter.conventions()
+    if conventions:
+        shutil.rmtree(folder)
+        result = once(normaliser.with_conventions(conventions), None)
+    return Read(table, result, counter.evidence(), conventions)
+
+
+def named_conventions(conventions: Conventions) -> str:
+    """The conventions in words.
+
+    >>> named_conventions({"US": Convention.NATIONAL, "DE": Convention.INTERNATIONAL})
+    'DE international, US national'
+    """
+    return ", ".join(f"{region} {found}" for region, found in sorted(conventions.items()))
 
 
 def runs_before(settings: Settings, identity: Identity, now: datetime) -> list[EarlierRun]:
@@ -185,7 +246,10 @@ def _reported(batches: Iterator[pl.DataFrame], events: RunEvents) -> Iterator[pl
 
 
 def judged(
-    batches: Iterable[pl.DataFrame], normaliser: Normaliser, opted_out: pl.Series = NOBODY
+    batches: Iterable[pl.DataFrame],
+    normaliser: Normaliser,
+    opted_out: pl.Series = NOBODY,
+    counter: ConventionCounter | None = None,
 ) -> AbstractContextManager[Iterator[pl.DataFrame]]:
     """The batches with their numbers judged, also by who may be asked about at all.
 
@@ -197,7 +261,10 @@ def judged(
     columns = answers | {"reject_reason": reason}
 
     def judge(batch: pl.DataFrame) -> pl.DataFrame:
-        numbers = permit(normalise_frame(batch, normaliser), normaliser.settings, opted_out)
+        numbers = normalise_frame(batch, normaliser)
+        if counter:
+            counter.add(numbers)
+        numbers = permit(numbers, normaliser.settings, opted_out)
         return numbers.with_columns(**columns) if numbers["ragged"].any() else numbers
 
     return ordered_map(judge, batches)

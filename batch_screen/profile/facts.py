@@ -84,6 +84,21 @@ class Damaged(msgspec.Struct, frozen=True):
     kinds: list[Frequency]
 
 
+class ConventionFacts(msgspec.Struct, frozen=True):
+    """How a list writes the numbers of a region that have neither a + nor a zero in front.
+
+    Rows that can be read only as ``national`` numbers, only with their country code in front
+    (``international``), or both ways. ``convention`` is by which of them the ``doubtful`` rows were
+    read; empty where the others do not agree or are too few, and the doubtful ones were rejected.
+    """
+
+    region: str
+    national: int
+    international: int
+    doubtful: int
+    convention: str
+
+
 class RegionAdvice(msgspec.Struct, frozen=True):
     """Which region fits the numbers without a country code, by parsing a sample in each.
 
@@ -122,6 +137,7 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     rules: list[Frequency]
     numbers: NumberFacts
     damage: Damaged
+    conventions: list[ConventionFacts]
     region_advice: RegionAdvice | None
     fixes: list[Fix]
 

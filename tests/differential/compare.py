@@ -15,8 +15,9 @@ from batch_screen.numbers.clean import ascii_text
 from batch_screen.numbers.columnar.clean import read_cells
 from batch_screen.numbers.columnar.parse import DIALLED, READING, read_columns
 from batch_screen.numbers.columnar.plans import places
+from batch_screen.numbers.convention import Conventions
 from batch_screen.numbers.frame import ADDED_COLUMNS, normalise_frame
-from batch_screen.numbers.normalise import Normaliser
+from batch_screen.numbers.normalise import NO_CONVENTIONS, Normaliser
 from batch_screen.numbers.rules import Accepted
 from tests.differential.cases import Case
 
@@ -111,12 +112,13 @@ def differences_from_cells(
     settings: Numbers | None = None,
     kind: ColumnKind = ColumnKind.TEXT,
     default_region: str = "",
+    conventions: Conventions = NO_CONVENTIONS,
 ) -> tuple[int, list[Difference]]:
     """How many cells were judged in columns and one by one, and where the two differ."""
     named = list(dict.fromkeys(cases))
     frame = pl.DataFrame(named, schema={"raw": pl.String, "raw_region": pl.String}, orient="row")
-    together = Normaliser(settings or Numbers(), default_region, kind)
-    alone = Normaliser(settings or Numbers(), default_region, kind)
+    together = Normaliser(settings or Numbers(), default_region, kind, conventions)
+    alone = Normaliser(settings or Numbers(), default_region, kind, conventions)
     # However few: single cells would be compared with single cells.
     with patch("batch_screen.numbers.frame._FEW", 0):
         judged = normalise_frame(frame, together).select(ADDED_COLUMNS)

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import polars as pl
 
 from batch_screen.config.screening import Ambiguous, Numbers, Strictness
-from batch_screen.model import ColumnKind
 from batch_screen.numbers.columnar.digits import (
     count_of,
     first_of,
@@ -24,8 +23,9 @@ from batch_screen.numbers.columnar.digits import (
 )
 from batch_screen.numbers.columnar.intervals import IntervalTable
 from batch_screen.numbers.columnar.parse import read_columns
-from batch_screen.numbers.columnar.plans import MOBILE_TYPES, anchored, territories
+from batch_screen.numbers.columnar.plans import MOBILE_TYPES, anchored, codes_twice, territories
 from batch_screen.numbers.columnar.weigh import dialled_out, side_by_side, weighed
+from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.parse import E164, LONGEST_SHORT_CODE, UNKNOWN_TYPE
 from batch_screen.numbers.rules import READ_AS, RejectReason, Rule
 
@@ -55,12 +55,14 @@ class Decided(NamedTuple):
     undecided: pl.DataFrame
 
 
-def decide(cells: pl.DataFrame, settings: Numbers, kind: ColumnKind) -> Decided:
-    """Reads and decides rows of digits; what only ``Normaliser`` can decide stays undecided.
+def decide(cells: pl.DataFrame, raw: pl.Series, normaliser: Normaliser) -> Decided:
+    """Reads and decides rows of digits; what only ``normaliser`` can decide stays undecided.
 
     ``cells`` has ``row``, ``value``, ``count``, ``has_plus`` and ``home``: the place of the
-    territory to dial in, or one of ``AT_NO_HOME`` and ``AT_UNKNOWN_HOME``.
+    territory to dial in, or one of ``AT_NO_HOME`` and ``AT_UNKNOWN_HOME``. ``raw`` has the
+    cell of each ``row``.
     """
+    settings = normaliser.settings
     rows = _routed(cells, settings)
     refused = [
         rows.filter(_is(route)).select("row", reason=pl.lit(reason), detail=pl.lit(None, pl.String))
@@ -85,10 +87,15 @@ def decide(cells: pl.DataFrame, settings: Numbers, kind: ColumnKind) -> Decided:
         out = others.filter(_is(_DIAL_OUT)).drop("route")
         digits = twice.select("row", "value", "count", "home")
         both = side_by_side(at_home, abroad).join(digits, on="row")
-        found = pl.concat([found, weighed(both, kind), dialled_out(side_by_side(out, abroad))])
+        decided = weighed(both, raw, normaliser.column_kind, normaliser.conventions)
+        found = pl.concat([found, decided, dialled_out(side_by_side(out, abroad))])
     if tests := list(settings.test_numbers):  # accepted by ``Normaliser``, whatever the strictness
         listed, found = split(found, pl.col("e164").is_in(tests))
         undecided.append(listed.select("row"))
+    # Country codes that may be written twice are few, and their second reading takes time.
+    is_landline = pl.col("reason").is_null() & ~pl.col("number_type").is_in(MOBILE_TYPES)
+    doubled, found = split(found, is_landline & pl.col("e164").str.contains(codes_twice()))
+    undecided.append(doubled.select("row"))
     good, bad = split(found, pl.col("reason").is_null())
     refused.append(bad.select("row", "reason", "detail"))
     good, not_wanted = _strict_enough(good, settings)

@@ -261,6 +261,22 @@ def types_of(code: int, length: int) -> list[Range]:
     return ranges(boundaries, verdict)
 
 
+@cache
+def codes_twice() -> str:
+    """The pattern of E.164 numbers in which the calling code may be written twice.
+
+    Only where the number behind the first code can have as many digits as are left, or one less:
+    a trunk zero that is stripped.
+    """
+    patterns = []
+    for calling in CODES:
+        lengths = {length for place in behind(calling) for length in territories()[place].lengths}
+        size = len(str(calling))
+        rests = sorted(n - size for n in lengths if {n - size, n - size - 1} & lengths)
+        patterns += [f"{calling}{calling}[0-9]{{{rest}}}" for rest in rests]
+    return f"^[+](?:{'|'.join(patterns)})$"
+
+
 CODE_DIGITS = 3
 """The digits of the longest calling codes."""
 

@@ -10,8 +10,11 @@ import polars as pl
 from phonenumbers import PhoneNumberType
 
 from batch_screen.model import ColumnKind
+from batch_screen.numbers.clean import AREA_CODE_IN_BRACKETS, ascii_text
 from batch_screen.numbers.columnar.digits import masked, split, ten_to, value_of
-from batch_screen.numbers.columnar.plans import MOBILE_TYPES, territories
+from batch_screen.numbers.columnar.plans import CODES, MOBILE_TYPES, territories
+from batch_screen.numbers.convention import Convention, Conventions
+from batch_screen.numbers.normalise import ONE_DIGIT_CODE
 from batch_screen.numbers.parse import TYPE_NAMES, UNKNOWN_TYPE, is_open_plan_with_trunk
 from batch_screen.numbers.rules import READ_AS, TWO_READINGS, RejectReason, Rule
 
@@ -49,10 +52,13 @@ def dialled_out(both: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def weighed(both: pl.DataFrame, kind: ColumnKind) -> pl.DataFrame:
+def weighed(
+    both: pl.DataFrame, raw: pl.Series, kind: ColumnKind, conventions: Conventions
+) -> pl.DataFrame:
     """``Normaliser._weigh`` for digits that could start with a country code.
 
-    ``both`` has the digits (``value`` and ``count``) and their ``home`` too.
+    ``both`` has the digits (``value`` and ``count``) and their ``home`` too; ``raw`` has the cell
+    of each ``row``.
     """
     c = pl.col
     codes = pl.Series([plan.code for plan in territories()], dtype=pl.UInt64)
@@ -65,11 +71,18 @@ def weighed(both: pl.DataFrame, kind: ColumnKind) -> pl.DataFrame:
         & (value_of(c("n_e164")) == unstripped)
     )
     # Step by step, for each column is read several times by the next.
-    both = (
-        both.with_columns(is_weak=is_weak)
-        .with_columns(takes_abroad=_takes_abroad())
-        .with_columns(reason=_reason(kind))
+    both = both.with_columns(is_weak=is_weak, is_own=_is_own(codes)).with_columns(
+        takes_abroad=_takes_abroad(), rule=pl.lit(None, pl.String)
     )
+    # A number that nobody abroad can have is no doubt.
+    is_doubtful = _N_IS & ~c("takes_abroad") & (c("i_type") != UNKNOWN_TYPE)
+    doubtful, clear = split(both, is_doubtful)
+    both = pl.concat(
+        [
+            clear.with_columns(is_ambiguous=pl.lit(value=False)),
+            *([_decided(doubtful, raw, conventions)] if doubtful.height else []),
+        ]
+    ).with_columns(reason=_reason(kind))
     # Few are refused, and only they pay for the texts of a detail.
     refused, chosen = split(both, c("reason").is_not_null())
     is_missing = c("reason") == RejectReason.MISSING_AREA_CODE
@@ -82,8 +95,43 @@ def weighed(both: pl.DataFrame, kind: ColumnKind) -> pl.DataFrame:
     return pl.concat([_chosen(chosen, pl.lit(None, pl.String)), _chosen(refused, detail)])
 
 
+def _is_own(codes: pl.Series) -> pl.Expr:
+    """Whether the reading from abroad has the home's own country code: as in normalise._is_of."""
+    code = pl.lit(codes).gather("home")
+    regions = pl.Series([plan.region for plan in territories()])
+    is_here = pl.col("i_region").eq_missing(pl.lit(regions).gather("home"))
+    has_code = pl.col("i_e164").str.starts_with(pl.format("+{}", code))
+    return (has_code & ((code != ONE_DIGIT_CODE) | is_here)).fill_null(value=False)
+
+
+def _decided(doubtful: pl.DataFrame, raw: pl.Series, conventions: Conventions) -> pl.DataFrame:
+    """Rows of two valid numbers, decided by the list's convention or by brackets, or by nothing."""
+    c = pl.col
+    by_list = pl.Series([conventions.get(plan.region) for plan in territories()], dtype=pl.String)
+    convention = pl.lit(by_list).gather("home").fill_null("")
+    cells = raw.gather(doubtful["row"])
+    if (cells.str.len_bytes() != cells.str.len_chars()).any():
+        cells = pl.Series(map(ascii_text, cells))
+    bracketed = cells.str.extract(AREA_CODE_IN_BRACKETS).cast(pl.UInt64)
+    is_area_code = pl.lit((~bracketed.is_in(CODES)).fill_null(value=False))
+    # Against a mobile number of its own, a list's few exceptions count.
+    outweighs = c("i_type").is_in(MOBILE_TYPES) | ~c("n_type").is_in(MOBILE_TYPES)
+    takes_abroad = c("is_own") & outweighs & (convention == Convention.INTERNATIONAL)
+    is_national = is_area_code | (convention == Convention.NATIONAL)
+    # Both are the same number of another region behind the same code.
+    is_same = c("n_e164") == c("i_e164")
+    return doubtful.with_columns(
+        takes_abroad=takes_abroad & ~is_same,
+        rule=pl.when(takes_abroad)
+        .then(pl.lit(Rule.INTERNATIONAL_BY_LIST))
+        .when(~is_area_code)
+        .then(pl.lit(Rule.NATIONAL_BY_LIST)),
+        is_ambiguous=is_same | ~(takes_abroad | is_national),
+    )
+
+
 def _takes_abroad() -> pl.Expr:
-    """Whether the reading from abroad is chosen."""
+    """Whether the reading with the home's own country code in front is chosen without doubt."""
     c = pl.col
     # As in normalise._is_the_only_mobile: a valid landline gives way only if it is weak.
     is_mobile = c("i_type") == TYPE_NAMES[PhoneNumberType.MOBILE]
@@ -93,26 +141,24 @@ def _takes_abroad() -> pl.Expr:
         & ((c("n_type") == UNKNOWN_TYPE) | (c("is_weak") & is_mobile))
     )
     # libphonenumber takes a country's own code off its national reading: then both are the same.
-    return _I_IS & (~_N_IS | (c("n_e164") == c("i_e164")) | is_only_mobile)
+    chosen = ~_N_IS | (c("n_e164") == c("i_e164")) | is_only_mobile
+    # A local number without its area code is none with a country code.
+    is_local = (c("n_failure") == RejectReason.MISSING_AREA_CODE).fill_null(value=False)
+    return (c("is_own") & chosen & ~is_local).fill_null(value=False)
 
 
 def _reason(kind: ColumnKind) -> pl.Expr:
     """Why neither reading is chosen; null where one is."""
     c = pl.col
     missing = pl.lit(RejectReason.MISSING_AREA_CODE)
-    # A country's own mobile number against digits that nobody abroad can have is no doubt:
-    # otherwise every fifth American number would be rejected.
-    is_doubtful = (c("i_type") != UNKNOWN_TYPE) | ~c("n_type").is_in(MOBILE_TYPES)
     # A column of integers has lost the trunk zeros that would have made its numbers strong.
     is_local = c("is_weak") if kind is ColumnKind.TEXT else pl.lit(value=False)
     return (
-        pl.when(c("n_failure") == missing)
-        .then(missing)
-        .when(~_N_IS & ~_I_IS)
-        .then("n_failure")
-        .when("takes_abroad")
+        pl.when("takes_abroad")
         .then(None)
-        .when(_I_IS & is_doubtful)
+        .when(~_N_IS)
+        .then("n_failure")
+        .when("is_ambiguous")
         .then(pl.lit(RejectReason.AMBIGUOUS))
         .when(is_local)
         .then(missing)
@@ -123,10 +169,10 @@ def _chosen(both: pl.DataFrame, detail: pl.Expr) -> pl.DataFrame:
     """The chosen one of both readings, and its rule."""
     rule = (
         pl.when("takes_abroad")
-        .then(pl.lit(Rule.DIGITS_INTERNATIONAL))
+        .then(pl.coalesce("rule", pl.lit(Rule.DIGITS_INTERNATIONAL)))
         .when("n_has_idd")
         .then(pl.lit(Rule.INTERNATIONAL_IDD))
-        .otherwise(pl.lit(Rule.NATIONAL))
+        .otherwise(pl.coalesce("rule", pl.lit(Rule.NATIONAL)))
     )
     e164, region, number_type = (
         pl.when("takes_abroad").then(f"i_{name}").otherwise(f"n_{name}")

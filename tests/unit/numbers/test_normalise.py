@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from batch_screen.config.screening import Ambiguous, Numbers, Strictness
 from batch_screen.errors import ConfigurationError
 from batch_screen.model import ColumnKind
+from batch_screen.numbers.convention import Convention
 from batch_screen.numbers.normalise import Normaliser, metadata_version
 from batch_screen.numbers.rules import Accepted, Reject, RejectReason
 
@@ -72,9 +73,12 @@ def refused(raw: str, region: str = "DE", **more: object) -> RejectReason:
         ("4915123456789", "DE", "+4915123456789", "digits_international"),
         ("49 171 3920012", "DE", MOBILE, "digits_international"),
         ("49 (0)171 3920012", "DE", MOBILE, "digits_international"),
-        ("491713920012", "US", MOBILE, "digits_international"),
         ("1 212 555 0123", "US", "+12125550123", "digits_international"),
-        ("12125550123", "DE", "+12125550123", "digits_international"),
+        ("(246) 410-0190", "BB", "+12464100190", "national"),
+        ("2464100190", "BB", "+12464100190", "national"),
+        ("(201) 555-0123", "US", "+12015550123", "national"),
+        ("[201] 555-0123", "US", "+12015550123", "national"),
+        ("+39 39 1234 5678", "", "+393912345678", "international_plus"),
     ],
 )  # fmt: skip
 def test_accepted(raw: str, region: str, e164: str, rule: str) -> None:
@@ -103,6 +107,16 @@ def test_accepted(raw: str, region: str, e164: str, rule: str) -> None:
         ("+491234567890", "DE", RejectReason.NOT_VALID),
         ("07700 900123", "GB", RejectReason.NOT_VALID),
         ("442079460000", "DE", RejectReason.AMBIGUOUS),
+        ("(44) 20 7946 0000", "DE", RejectReason.AMBIGUOUS),
+        ("33612345678", "DE", RejectReason.AMBIGUOUS),
+        ("491713920012", "US", RejectReason.TOO_LONG),
+        ("(202) 555-0127 (5)", "US", RejectReason.TOO_LONG),
+        ("1 55 1234 5678", "MX", RejectReason.TOO_LONG),
+        ("+49 (0)49 171 3920012", "", RejectReason.AMBIGUOUS),
+        ("+49 49 171 3920012", "", RejectReason.AMBIGUOUS),
+        ("0049 49 30 23125123", "DE", RejectReason.AMBIGUOUS),
+        ("4949 171 3920012", "DE", RejectReason.AMBIGUOUS),
+        ("+6262 812 3456 789", "", RejectReason.AMBIGUOUS),
         ("2015550123", "US", RejectReason.AMBIGUOUS),
         ("8 495 123 45 67", "RU", RejectReason.AMBIGUOUS),
         ("4.91711E+11", "DE", RejectReason.SCIENTIFIC_NOTATION),
@@ -123,8 +137,9 @@ def test_a_foreign_mobile_without_its_plus_is_never_somebody_else(e164: str) -> 
 
 
 @pytest.mark.parametrize("e164", MOBILES)
-def test_digits_with_their_country_code_are_read_as_such_under_de(e164: str) -> None:
-    assert accepted(e164[1:], "DE").e164 == e164
+def test_digits_with_their_country_code_are_read_as_such_in_their_region(e164: str) -> None:
+    region = phonenumbers.region_code_for_number(phonenumbers.parse(e164))
+    assert accepted(e164[1:], region).e164 == e164
 
 
 def test_both_readings_of_an_ambiguous_cell_are_named_and_masked() -> None:
@@ -138,6 +153,39 @@ def test_a_foreign_mobile_does_not_beat_a_valid_landline_of_a_closed_plan() -> N
     assert refused("2413737419", "GB") is RejectReason.AMBIGUOUS
     # A Polish landline as Poles write it, and a mobile number in New Caledonia.
     assert refused("687874540", "PL") is RejectReason.AMBIGUOUS
+
+
+@pytest.mark.parametrize(
+    ("raw", "region", "convention", "e164", "rule"),
+    [
+        ("15123456789", "DE", "national", "+4915123456789", "national_by_list"),
+        ("2015550123", "US", "national", "+12015550123", "national_by_list"),
+        ("49 221 123456", "DE", "international", "+49221123456", "international_by_list"),
+        # Beyond doubt before any convention, or written nationally.
+        ("491713920012", "DE", "national", MOBILE, "digits_international"),
+        ("(201) 555-0123", "US", "international", "+12015550123", "national"),
+    ],
+)
+def test_the_convention_of_a_list_decides_what_is_in_doubt(
+    raw: str, region: str, convention: str, e164: str, rule: str
+) -> None:
+    normaliser = Normaliser(Numbers(), region, conventions={region: Convention(convention)})
+    result = normaliser.normalise(raw)
+    assert isinstance(result, Accepted)
+    assert (result.e164, result.rule) == (e164, rule)
+
+
+@pytest.mark.parametrize(
+    ("raw", "region", "convention"),
+    [
+        ("15123456789", "DE", "international"),  # another country's, whatever the list does
+        ("2015550123", "US", "international"),
+        ("442079460000", "DE", "national"),  # a landline without its zero may lack its area code
+    ],
+)
+def test_no_convention_makes_a_stranger_of_it(raw: str, region: str, convention: str) -> None:
+    normaliser = Normaliser(Numbers(), region, conventions={region: Convention(convention)})
+    assert isinstance(normaliser.normalise(raw), Reject)
 
 
 def test_a_setting_forces_the_international_reading() -> None:

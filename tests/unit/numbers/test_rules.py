@@ -10,6 +10,7 @@ import pytest
 
 from batch_screen.config.screening import Numbers
 from batch_screen.model import ColumnKind
+from batch_screen.numbers.convention import Convention
 from batch_screen.numbers.frame import normalise_frame
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.restrict import NOBODY, permit
@@ -42,6 +43,7 @@ class Example(NamedTuple):
     kind: ColumnKind = ColumnKind.TEXT
     settings: Mapping[str, Any] = MappingProxyType({})
     opted_out: pl.Series = NOBODY
+    convention: Convention | None = None
 
 
 MOBILE, BERLIN, LONDON = "+491713920012", "+493023125123", "+442079460123"
@@ -54,6 +56,12 @@ ACCEPTED: dict[Rule | Modifier, Example] = {
     Rule.TEL_URI: Example("tel:+49-171-3920012", MOBILE),
     Rule.NATIONAL: Example("0171 3920012", MOBILE),
     Rule.DIGITS_INTERNATIONAL: Example("491713920012", MOBILE),
+    Rule.NATIONAL_BY_LIST: Example(
+        "2015550123", "+12015550123", "US", convention=Convention.NATIONAL
+    ),
+    Rule.INTERNATIONAL_BY_LIST: Example(
+        "49 221 123456", "+49221123456", convention=Convention.INTERNATIONAL
+    ),
     Rule.DIGITS_FORCED_NATIONAL: Example(
         "2015550123", "+12015550123", "US", settings={"ambiguous": "national"}
     ),
@@ -107,7 +115,9 @@ def judgement(example: Example, cell_region: str | None = None) -> dict[str, Any
     numbers = Numbers(**example.settings)
     schema = {"raw": pl.String, "raw_region": pl.String}
     frame = pl.DataFrame([(example.cell, cell_region)], schema=schema, orient="row")
-    judged = normalise_frame(frame, Normaliser(numbers, example.region, example.kind))
+    conventions = {example.region: example.convention} if example.convention else {}
+    normaliser = Normaliser(numbers, example.region, example.kind, conventions)
+    judged = normalise_frame(frame, normaliser)
     return permit(judged, numbers, example.opted_out).row(0, named=True)
 
 
