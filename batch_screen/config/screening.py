@@ -158,7 +158,7 @@ class Planner(Section):
 OPT_OUT_FILE = "numbers.opt_out_file"
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _REGION = re.compile(r"[A-Z]{2}|001")
-REGION_ALIASES = {"UK": "GB"}
+REGION_ALIASES = {"UK": "GB", "EL": "GR"}
 
 
 class Strictness(StrEnum):

@@ -15,6 +15,7 @@ from batch_screen.profile.damage import Damage
 from batch_screen.profile.facts import (
     CheckReport,
     ColumnFacts,
+    ConventionFacts,
     Damaged,
     FileFacts,
     Fix,
@@ -83,6 +84,7 @@ def audit(scale: int = 1, **changes: Any) -> CheckReport:
         damage=Damaged(
             scale, "float", scale, 1.0, tallied({k.value: scale for k in Damage}, scale)
         ),
+        conventions=[],
         region_advice=ADVICE,
         fixes=[Fix(r.rows, r.remedy) for r in rejects] + [Fix(0, "Export the column as text.")],
     )
@@ -186,6 +188,21 @@ def test_damage() -> None:
 def test_regions(changes: dict[str, Any], words: str) -> None:
     advice = msgspec.structs.replace(ADVICE, **changes)
     assert words in " ".join(" ".join(lines(region_advice=advice)).split())
+
+
+def test_how_a_list_writes_digits_in_doubt() -> None:
+    conventions = [
+        ConventionFacts("DE", 9_812, 3, 5_188, "national"),
+        ConventionFacts("ID", 12, 0, 40, ""),
+        ConventionFacts("GB", 100, 0, 0, ""),
+    ]
+    text = " ".join(" ".join(lines(conventions=conventions)).split())
+    assert (
+        "DE: 9,812 rows without the country code, 3 with it and 5,188 that could be either: these "
+        "are read as national numbers"
+    ) in text
+    assert "ID: 12 rows without the country code, 0 with it and 40 that could be either" in text
+    assert "GB:" not in text
 
 
 def test_without_advice_there_is_no_line() -> None:
