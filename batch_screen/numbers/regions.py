@@ -23,7 +23,7 @@ NO_REGION, UNKNOWN_REGION = "", "?"
 
 # Folded words that exports write for nothing. NA is none of them: it is Namibia.
 _NOTHING = frozenset(
-    [
+    (
         "null",
         "none",
         "nan",
@@ -35,54 +35,17 @@ _NOTHING = frozenset(
         "unknown",
         "undefined",
         "-",
-        "--",
         ".",
-    ]
+    )
 )
 _LOCALE = re.compile(r"[A-Za-z]{2}[-_]([A-Z]{2})")
 _CALLING_CODE = re.compile(r"(?:\+|00)?([0-9]{1,4}|1[ -]?[0-9]{3})")
 # Languages whose names of countries are read: those of most lists, and the larger ones.
-_LANGUAGES = [
-    "en",
-    "de",
-    "fr",
-    "es",
-    "it",
-    "pt",
-    "nl",
-    "pl",
-    "cs",
-    "sk",
-    "hu",
-    "ro",
-    "bg",
-    "el",
-    "hr",
-    "sr",
-    "sl",
-    "sv",
-    "da",
-    "nb",
-    "fi",
-    "is",
-    "et",
-    "lv",
-    "lt",
-    "ru",
-    "uk",
-    "tr",
-    "ar",
-    "fa",
-    "he",
-    "hi",
-    "zh",
-    "ja",
-    "ko",
-    "id",
-    "ms",
-    "vi",
-    "th",
-]
+_LANGUAGES = (
+    *("en", "de", "fr", "es", "it", "pt", "nl", "pl", "cs", "sk", "hu", "ro", "bg", "el", "hr"),
+    *("sr", "sl", "sv", "da", "nb", "fi", "is", "et", "lv", "lt", "ru", "uk", "tr", "ar", "fa"),
+    *("he", "hi", "zh", "ja", "ko", "id", "ms", "vi", "th"),
+)
 # Names in use that are not the one of CLDR.
 _OTHER_NAMES = {
     "United States of America": "US",
