@@ -57,7 +57,11 @@ def report(
     manifest = _manifest(layout)
     material = _material(layout, manifest, events or RunEvents())
     content = page(material)
-    target = layout.html if path is None else _outside(layout, Path(path))
+    target = layout.html if path is None else Path(path)
+    if path is not None and layout.folder.resolve() in target.resolve().parents:
+        raise ConfigurationError(
+            f"{path} lies in the output folder, where only runs write; name a file elsewhere"
+        )
     if target != layout.html or not _is_kept(layout, manifest, content):
         write_atomically(target, content)
     return ReportResult(
@@ -110,15 +114,6 @@ def _refuse(layout: Layout, *checks: VerifyCheck) -> None:
 
 def _place(layout: Layout, file: ListedFile) -> Path:
     return layout.folder / file.path
-
-
-def _outside(layout: Layout, path: Path) -> Path:
-    """The path, which must be no file of a run: those are never written over."""
-    if layout.folder.resolve() in path.resolve().parents:
-        raise ConfigurationError(
-            f"{path} lies in the output folder, where only runs write; name a file elsewhere"
-        )
-    return path
 
 
 def _is_kept(layout: Layout, manifest: Manifest | None, content: bytes) -> bool:

@@ -7,7 +7,6 @@ is one of the states and no error.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -158,7 +157,9 @@ def _counted(known: RunStatus, run: Run) -> RunStatus:
     plan = read_plan(run.plan)
     lookups = done = None
     if plan is not None:
-        endpoints = len(_screening(identity.settings).lookup_endpoints)
+        own = {k: v for k, v in identity.settings.items() if k.startswith(_SCREENING)}
+        screening = Screening(**{k.removeprefix(_SCREENING): v for k, v in own.items()})
+        endpoints = len(screening.lookup_endpoints)
         of_shards = [shard.unique_numbers * endpoints for shard in plan.shards]
         lookups = sum(of_shards)
         done = outcomes_at_a_glance(run.journal, run.sealed, of_shards)
@@ -171,12 +172,6 @@ def _counted(known: RunStatus, run: Run) -> RunStatus:
         done=done,
         settings=identity.settings,
     )
-
-
-def _screening(settings: Mapping[str, Any]) -> Screening:
-    """The part of a run's settings that says what is asked about each number."""
-    own = {k.removeprefix(_SCREENING): v for k, v in settings.items() if k.startswith(_SCREENING)}
-    return Screening(**own)
 
 
 def _ended(known: RunStatus, out: Path) -> RunStatus:
