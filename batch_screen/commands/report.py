@@ -54,7 +54,10 @@ def report(
     did not come to an end, or where its files are not what it wrote (65).
     """
     layout = run_at(Path(folder), run_id)
-    manifest = _manifest(layout)
+    manifest = None
+    if layout.marker.exists():  # else the run was stopped
+        manifest = read_manifest(layout)
+        _refuse(layout, marker_check(layout), manifest_check(layout, manifest))
     material = _material(layout, manifest, events or RunEvents())
     content = page(material)
     target = layout.html if path is None else Path(path)
@@ -73,15 +76,6 @@ def report(
         hashlib.sha256(content).hexdigest(),
         material.breakdown,
     )
-
-
-def _manifest(layout: Layout) -> Manifest | None:
-    """The manifest of a complete run; None of one that was stopped."""
-    if not layout.marker.exists():
-        return None
-    manifest = read_manifest(layout)
-    _refuse(layout, marker_check(layout), manifest_check(layout, manifest))
-    return manifest
 
 
 def _material(layout: Layout, manifest: Manifest | None, events: RunEvents) -> Material:
