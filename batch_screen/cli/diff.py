@@ -14,7 +14,7 @@ from batch_screen.commands.diff import Diff
 from batch_screen.masking import safe_text
 from batch_screen.model import Endpoint
 from batch_screen.runs.events import RunEvents
-from batch_screen.tables.summary import Change, Changes, Cohort
+from batch_screen.tables.coverage import Change, Changes, Cohort
 
 _SHOWN_COHORTS = 4
 _PLAIN = {

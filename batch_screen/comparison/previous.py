@@ -24,10 +24,11 @@ from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout, is_run_id, layout_of_run
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.storage.records import read_record, write_record
+from batch_screen.tables.coverage import Changes
 from batch_screen.tables.integrity import files_check, marker_check, own_files
 from batch_screen.tables.manifest import read_manifest
 from batch_screen.tables.reader import DamagedPartError
-from batch_screen.tables.summary import COMPLETE, Changes, Summary, read_summary
+from batch_screen.tables.summary import COMPLETE, Summary, read_summary
 
 # A complete run as its own files describe it, opened for a comparison once its digests are checked.
 #
