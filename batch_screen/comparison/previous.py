@@ -205,18 +205,16 @@ def _latest(
     names = {path.name for path in (layout.folder / "runs").glob("*") if is_run_id(path.name)}
     others = sorted(names - {layout.run_id}, reverse=True)
     older = (name for name in others if date_of(name) <= date_of(layout.run_id))
-    # Date by date: only of the latest that has one are all summaries read.
+    # Date by date, the latest first: once a run fits, no summary of an older date is read.
     for _, run_ids in groupby(older, key=date_of):
         fitting = []
         for run_id in run_ids:
             # Of a run that cannot be read it is not known what it asked, and of whom.
             with suppress(UnusableRunError):
                 run = recorded(layout_of_run(layout.folder, run_id))
-                has_ended = by is None or run.ended_at <= by
-                asked_alike = run.base_url == base_url and {*run.facts.endpoints} & {
-                    *facts.endpoints
-                }
-                if has_ended and asked_alike:
+                had_ended = by is None or run.ended_at <= by
+                shared, _ = shared_endpoints(run.facts, facts)
+                if run.base_url == base_url and shared and had_ended:
                     fitting.append(run)
         if fitting:
             return max(fitting, key=lambda run: (run.ended_at, run.facts.run_id))

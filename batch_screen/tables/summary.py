@@ -99,7 +99,7 @@ class Judgement(msgspec.Struct, frozen=True):
 class Summary(msgspec.Struct, frozen=True):
     """summary.json, and what the closing block on the terminal is drawn from.
 
-    ``session`` is this start; ``starts`` are all that asked something and were not killed.
+    ``session`` is the one that wrote it; ``starts`` are all that asked and were not killed.
     ``changes`` are those since the previous complete run, None where there is none. ``risk`` are
     rows of results by value of each column of the risk view.
     ``max_failure_share`` is what guards.max_failure_share was; None: the run is older than that.
