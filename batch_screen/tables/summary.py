@@ -195,6 +195,7 @@ def check_accounting(  # noqa: PLR0913 (what must agree with what)
     for endpoint, figures in counted.items():
         by_outcome = sum(figures.by_outcome.values())
         _must_agree(f"lookups of {endpoint}", figures.total, "success + failures", by_outcome)
+    # Errors list whatever is no success, inconclusive answers too, but for what a plan spares.
     failed = sum(
         e.total - e.by_outcome.get(OutcomeKind.SUCCESS, 0) - e.spared for e in counted.values()
     )
