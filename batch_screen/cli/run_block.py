@@ -24,7 +24,8 @@ from batch_screen.masking import safe_text
 from batch_screen.model import Endpoint, Pace
 from batch_screen.reports.words import duration
 from batch_screen.runs.layout import DATA_FOLDERS, Layout
-from batch_screen.tables.summary import Changes, Judgement, LookupFigures, Rows, Summary
+from batch_screen.tables.coverage import Changes
+from batch_screen.tables.summary import Judgement, LookupFigures, Rows, Summary
 
 _SHOWN_REASONS = 6
 _PYTHONS = ("python", "python3")
