@@ -50,22 +50,17 @@ def fitted(text: str, columns: int) -> str:
 def _fitted(line: str, width: int) -> str:
     if len(line) <= width or _TO_COPY.search(line):
         return line
-    hang = _hang(line)
+    # It goes on where its last column begins; else a little further in than the line.
+    ends = [gap.end() for gap in _GAPS.finditer(line) if gap.end() <= _HANG_WITHIN]
+    hang = ends[-1] if ends else len(line) - len(line.lstrip()) + 2
     return textwrap.fill(
         line,
         width,
         subsequent_indent=" " * hang,
-        drop_whitespace=True,
         break_long_words=False,
         break_on_hyphens=False,
         replace_whitespace=False,
     )
-
-
-def _hang(line: str) -> int:
-    """Where its last column begins; else a little further in than the line."""
-    ends = [gap.end() for gap in _GAPS.finditer(line) if gap.end() <= _HANG_WITHIN]
-    return ends[-1] if ends else len(line) - len(line.lstrip()) + 2
 
 
 # A full disk, a reader that has gone away; ValueError: the stream is closed.

@@ -14,7 +14,7 @@ from batch_screen.commands.diff import Diff
 from batch_screen.masking import safe_text
 from batch_screen.model import Endpoint
 from batch_screen.runs.events import RunEvents
-from batch_screen.tables.summary import Change, Changes, Cohort
+from batch_screen.tables.coverage import Change, Changes, Cohort
 
 _SHOWN_COHORTS = 4
 _PLAIN = {
@@ -65,17 +65,14 @@ def change_totals(changes: Changes) -> str:
     '2 newly swapped'
     """
     totals: Counter[str] = Counter()
-    for endpoint, counts in changes.endpoints.items():
-        totals[_newly(Endpoint(endpoint))] += counts.get(Change.NEWLY_POSITIVE, 0)
+    for name, counts in changes.endpoints.items():
+        newly = "newly dated" if Endpoint(name).answers_date else "newly swapped"
+        if name == Endpoint.CALL_FORWARDING_CHECK:
+            newly = "newly forwarding"
+        totals[newly] += counts.get(Change.NEWLY_POSITIVE, 0)
     for change, words in _PLAIN.items():
         totals[words] = sum(counts.get(change, 0) for counts in changes.endpoints.values())
     return _counts(totals)
-
-
-def _newly(endpoint: Endpoint) -> str:
-    if endpoint.answers_date:
-        return "newly dated"
-    return "newly forwarding" if endpoint is Endpoint.CALL_FORWARDING_CHECK else "newly swapped"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

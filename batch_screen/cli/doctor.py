@@ -13,7 +13,7 @@ from batch_screen.cli.console import print_json, print_stderr, print_text, unwin
 from batch_screen.cli.options import job_of, settings_of
 from batch_screen.cli.text import hanging
 from batch_screen.commands.doctor import canary_number, unreadable
-from batch_screen.diagnostics.findings import Diagnosis, Finding, Health
+from batch_screen.diagnostics.findings import Diagnosis, Health
 from batch_screen.errors import ConfigurationError
 from batch_screen.reports.words import counted
 
@@ -47,12 +47,8 @@ def _lines(found: Diagnosis) -> Iterator[str]:
     yield f"doctor: {failures} failed, {warnings} warnings"
     yield ""
     for finding in found.findings:
-        yield from _finding(finding)
-
-
-def _finding(finding: Finding) -> Iterator[str]:
-    word = finding.health.upper() if finding.health is Health.FAILED else finding.health.value
-    first = f"  {word:{_LABEL}}  "
-    yield from hanging(first, f"{finding.name}: {finding.seen}")
-    if finding.remedy:
-        yield from hanging(" " * len(first), f"to do: {finding.remedy}")
+        word = finding.health.upper() if finding.health is Health.FAILED else finding.health.value
+        first = f"  {word:{_LABEL}}  "
+        yield from hanging(first, f"{finding.name}: {finding.seen}")
+        if finding.remedy:
+            yield from hanging(" " * len(first), f"to do: {finding.remedy}")

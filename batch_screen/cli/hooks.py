@@ -26,13 +26,19 @@ _MESSAGE_CHARACTERS = 200
 
 def install_hooks() -> None:
     """From now on nothing prints a traceback, a number or a key, and nothing dumps them."""
-    _log_masked()
+    logging.raiseExceptions = False  # it prints a traceback when a line cannot be written
+    handler = _TellingHandler()
+    handler.addFilter(MaskedRecords())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     warnings.showwarning = _warn
     sys.excepthook = lambda kind, error, trace: _say("bug", error)  # noqa: ARG005 (Python's signature)
     threading.excepthook = lambda hooked: _say("bug in a thread", hooked.exc_value)
     sys.unraisablehook = lambda hooked: _say("bug while cleaning up", hooked.exc_value)
     faulthandler.disable()
-    _forbid_dumps()
+    with suppress(OSError, ValueError):  # where it may not be changed it is low already
+        # One byte is too small for a file and, other than none, also keeps Linux from handing
+        # the core to a program (man 5 core).
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
 
 
 def described(error: BaseException | None) -> str:
@@ -91,17 +97,3 @@ class _TellingHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         kind = record.levelname.lower()
         log.warning(safe_line(record.getMessage()), kind=kind)  # the filter has masked it
-
-
-def _log_masked() -> None:
-    logging.raiseExceptions = False  # it prints a traceback when a line cannot be written
-    handler = _TellingHandler()
-    handler.addFilter(MaskedRecords())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-
-
-def _forbid_dumps() -> None:
-    with suppress(OSError, ValueError):  # where it may not be changed it is low already
-        # One byte is too small for a file and, other than none, also keeps Linux from handing
-        # the core to a program (man 5 core).
-        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,7 +46,9 @@ def init(*, file: Path, force: bool, yes: bool, as_json: bool, **options: Any) -
     if is_asking and not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask on: give options, and --yes")
 
-    chosen = _plain(flags_of(options))
+    flags = flags_of(options)
+    dumped = load_settings(flags).model_dump(mode="json")  # a repeatable option gives a tuple
+    chosen = {s: {name: dumped[s][name] for name in values} for s, values in flags.items()}
     new_configuration(chosen, file)  # what options say is refused before anything is asked
     if is_asking:
         for question in _QUESTIONS:
@@ -71,12 +72,6 @@ def init(*, file: Path, force: bool, yes: bool, as_json: bool, **options: Any) -
             f"wrote {shown}: {', '.join(names) or 'nothing'} set, all else as it is by default\n"
             f"next: batch-screen doctor --config {shown}"
         )
-
-
-def _plain(flags: Mapping[str, Mapping[str, Any]]) -> _FLAGS:
-    """Values as a file may hold them: an option that may be repeated gives a tuple."""
-    dumped = load_settings(flags).model_dump(mode="json")
-    return {s: {name: dumped[s][name] for name in values} for s, values in flags.items()}
 
 
 def _ask(question: _Question, chosen: _FLAGS) -> None:

@@ -60,8 +60,11 @@ def plan_block(found: PlanResult) -> str:
     if found.cost is not None:
         cost = f"{at_most}{found.cost:,.2f} {found.currency} (before retries)"
     lines.append(line("cost", cost))
-    if left := _left_of_budget(found):
-        lines.append(line("budget", f"{left} left, retries included"))
+    left = [] if found.requests_left is None else [f"{found.requests_left:,} requests"]
+    if found.cost_left is not None:
+        left.append(f"{found.cost_left:,.2f} {found.currency}")
+    if left:
+        lines.append(line("budget", f"{' and '.join(left)} left, retries included"))
     # Lower rates, of some hours or of an endpoint, make it longer than the full rate says.
     is_slowed = found.seconds > _SLOWED * to_ask / found.rate_per_second
     rate = f"{'up to ' if is_slowed else ''}{found.rate_per_second:g}/s"
@@ -91,12 +94,3 @@ def _savings(found: PlanResult) -> Iterator[str]:
         yield line("saves" if saving.is_on else "could save", f"{how} {saving.endpoint} {figure}")
     if found.likely_requests is not None:
         yield line("estimate", f"about {found.likely_requests:,} requests in all")
-
-
-def _left_of_budget(found: PlanResult) -> str:
-    left = []
-    if found.requests_left is not None:
-        left.append(f"{found.requests_left:,} requests")
-    if found.cost_left is not None:
-        left.append(f"{found.cost_left:,.2f} {found.currency}")
-    return " and ".join(left)

@@ -118,18 +118,11 @@ class ProgressLines:
         self._said = self._clock()
         elapsed = self._said - self._began
         per_second = self._done_here / elapsed if elapsed >= 1 else None
-        if log.is_json():
-            self._say_json(event, per_second)
-        else:
-            self._say_text(per_second)
-
-    def _say_text(self, per_second: float | None) -> None:
-        of = f" of {self._total:,}" if self._total is not None else ""
-        pace = f", {per_second:,.0f}/s" if per_second is not None else ""
-        unit = _UNITS.get(self._name, "")
-        print_stderr(f"{self._name}: {self._done:,}{of}{unit}{pace}")
-
-    def _say_json(self, event: str, per_second: float | None) -> None:
+        if not log.is_json():
+            of = f" of {self._total:,}" if self._total is not None else ""
+            pace = f", {per_second:,.0f}/s" if per_second is not None else ""
+            print_stderr(f"{self._name}: {self._done:,}{of}{_UNITS.get(self._name, '')}{pace}")
+            return
         left = self._total - self._done if self._total is not None else None
         seconds = left / per_second if left is not None and per_second else None
         log.event(

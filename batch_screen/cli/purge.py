@@ -14,7 +14,7 @@ import msgspec
 import batch_screen
 from batch_screen.cli.console import print_json, print_stderr, print_text
 from batch_screen.cli.text import labelled, size
-from batch_screen.commands.purge import Purge, PurgeItem, PurgeScope
+from batch_screen.commands.purge import Purge, PurgeScope
 from batch_screen.config.settings import Settings
 from batch_screen.job import Job
 from batch_screen.reports.words import counted
@@ -86,7 +86,10 @@ def _lines(found: Purge) -> Iterator[str]:
     yield f"purge: {runs}, {found.files:,} files, {size(found.bytes)}"
     yield ""
     for run in found.runs:
-        yield _line(run)
+        yield (
+            f"  {run.run_id}  {len(run.outputs):,} files of output, {len(run.state):,} of state, "
+            f"{size(run.bytes)}"
+        )
         if run.strangers:
             yield from labelled("stays", f"not batch-screen's: {', '.join(run.strangers)}")
     if found.leftovers:
@@ -98,10 +101,3 @@ def _lines(found: Purge) -> Iterator[str]:
         yield from labelled("latest.json", f"will name run {found.latest}")
     elif found.latest is not None:
         yield from labelled("latest.json", "will go: no complete run stays")
-
-
-def _line(run: PurgeItem) -> str:
-    return (
-        f"  {run.run_id}  {len(run.outputs):,} files of output, {len(run.state):,} of state, "
-        f"{size(run.bytes)}"
-    )

@@ -118,7 +118,23 @@ class SessionConsole:
             )
 
     def _end(self, error: BaseException | None) -> Closing:
-        closing = self._closing(error)
+        summary = self.result.summary if self.result else None
+        done = summary.exit_code if summary else 0
+        stopped = None
+        if error:
+            cause = str(error) if isinstance(error, BatchScreenError) else unforeseen(error)
+            stopped = Ending.of(error, safe_line(cause, _CAUSE_CHARACTERS))
+        closing = Closing(
+            started_at=self._started_at,
+            ended_at=datetime.now(UTC),
+            exit_code=exit_code_of(error) if error else done,
+            stage_seconds=self.stages.seconds,
+            run_id=self._run_id,
+            run_date=summary.run_date if summary else self.run_date,
+            stopped=stopped,
+            summary=summary,
+            layout=self.result.layout if self.result else None,
+        )
         try:
             if self._as_json:
                 print_json(msgspec.Raw(document(closing)))
@@ -127,26 +143,6 @@ class SessionConsole:
         finally:
             _warn(announce_end(self._settings, closing))
         return closing
-
-    def _closing(self, error: BaseException | None) -> Closing:
-        summary = self.result.summary if self.result else None
-        done = summary.exit_code if summary else 0
-        return Closing(
-            started_at=self._started_at,
-            ended_at=datetime.now(UTC),
-            exit_code=exit_code_of(error) if error else done,
-            stage_seconds=self.stages.seconds,
-            run_id=self._run_id,
-            run_date=summary.run_date if summary else self.run_date,
-            stopped=_ending(error) if error else None,
-            summary=summary,
-            layout=self.result.layout if self.result else None,
-        )
-
-
-def _ending(error: BaseException) -> Ending:
-    cause = str(error) if isinstance(error, BatchScreenError) else unforeseen(error)
-    return Ending.of(error, safe_line(cause, _CAUSE_CHARACTERS))
 
 
 def _warn(warnings: Iterable[str]) -> None:

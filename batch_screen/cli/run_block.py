@@ -24,6 +24,7 @@ from batch_screen.masking import safe_text
 from batch_screen.model import Endpoint, Pace
 from batch_screen.reports.words import duration
 from batch_screen.runs.layout import DATA_FOLDERS, Layout
+from batch_screen.tables.coverage import Changes
 from batch_screen.tables.summary import Judgement, LookupFigures, Rows, Summary
 
 _SHOWN_REASONS = 6
@@ -50,7 +51,7 @@ def closing_block(result: RunResult, settings: Settings) -> str:
         *_saved(summary),
         *_coverage(summary),
         *_pace(summary),
-        *_changes(summary),
+        *_since(summary.changes),
         *threshold_lines(summary),
         *(unfinished if summary.is_stopped else _files(layout)),
         *(f"  hint: {hint}" for hint in hints(summary, settings)),
@@ -159,12 +160,11 @@ def _coverage(summary: Summary) -> Iterator[str]:
         yield line("coverage", text)
 
 
-def _changes(summary: Summary) -> Iterator[str]:
-    if summary.changes is None:
-        return
-    yield line("since", f"run {summary.changes.since_run}: {change_totals(summary.changes)}")
-    if summary.changes.cohorts:
-        yield f"    likely migration: {cohort_words(summary.changes.cohorts)}"
+def _since(changes: Changes | None) -> Iterator[str]:
+    if changes is not None:
+        yield line("since", f"run {changes.since_run}: {change_totals(changes)}")
+        if changes.cohorts:
+            yield f"    likely migration: {cohort_words(changes.cohorts)}"
 
 
 def threshold_lines(summary: Summary) -> Iterator[str]:
@@ -186,9 +186,8 @@ def _judged(judgement: Judgement) -> str:
     >>> _judged(Judgement("rows < 1000", 2500.0))
     'rows < 1000: held, 2,500 seen'
     """
-    parts = ["crossed" if judgement.crossed else "held"]
-    if judgement.seen is None and not judgement.crossed:
-        parts = []
+    is_judged = judgement.crossed or judgement.seen is not None
+    parts = ["crossed" if judgement.crossed else "held"] if is_judged else []
     if judgement.seen is not None:
         parts.append(f"{_amount(judgement.expr, judgement.seen)} seen")
     if judgement.note:

@@ -13,11 +13,10 @@ TEXT_COLUMN = 2 + _LABEL + 1
 """Where texts begin, and the names beside counts."""
 
 
-def apart(lines: Iterable[str]) -> Iterator[str]:
+def apart(lines: Iterable[str]) -> list[str]:
     """The lines below an empty one, if there are any."""
-    for number, line in enumerate(lines):
-        yield from ([""] if number == 0 else [])
-        yield line
+    shown = [*lines]
+    return ["", *shown] if shown else []
 
 
 def line(label: str, text: str) -> str:

@@ -55,7 +55,12 @@ def check(job: Job, events: RunEvents | None = None, *, rejects: Path | None = N
         on_disk(sources, Path(scratch), events) as files,
     ):
         if rejects is not None:
-            _refuse_input(rejects, [file.path for file in files], job.settings)
+            listed = opt_out_list(job.settings)
+            read = [file.path for file in files] + ([listed.path] if listed else [])
+            if rejects.exists() and any(p.exists() and p.samefile(rejects) for p in read):
+                raise ConfigurationError(
+                    f"--rejects {rejects}: this is an input, which would be lost; name another file"
+                )
         events.progress.stage("reading")
         return _checked(files, job.settings, Path(scratch) / "plan", events, rejects)
 
@@ -69,15 +74,6 @@ def _check_target(rejects: Path, inputs: Sequence[str]) -> None:
         raise ConfigurationError(
             f"--rejects {rejects}: it would lie among the inputs and be read as one; name a file "
             "in another folder"
-        )
-
-
-def _refuse_input(rejects: Path, inputs: Sequence[Path], settings: Settings) -> None:
-    listed = opt_out_list(settings)
-    read = [*inputs, *([listed.path] if listed and listed.path.exists() else [])]
-    if rejects.exists() and any(path.samefile(rejects) for path in read):
-        raise ConfigurationError(
-            f"--rejects {rejects}: this is an input, which would be lost; name another file"
         )
 
 

@@ -22,8 +22,8 @@ from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import LOOKUPS, RESULTS, Layout, is_run_id, run_at
 from batch_screen.storage.atomic import atomic_write, translated
 from batch_screen.storage.partition import RowGroupWriter
+from batch_screen.tables.coverage import Change, Changes
 from batch_screen.tables.reader import DamagedPartError
-from batch_screen.tables.summary import Change, Changes
 
 _EXAMPLES = 3
 

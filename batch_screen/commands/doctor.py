@@ -27,7 +27,6 @@ from batch_screen.diagnostics.place import (
 )
 from batch_screen.errors import AuthenticationError, BatchScreenError, ConfigurationError
 from batch_screen.input.files import Stdin, expand
-from batch_screen.input.table import Table
 from batch_screen.job import Job
 from batch_screen.planning.build import InputFile, opened
 
@@ -96,16 +95,12 @@ def _rows(job: Job) -> tuple[int | None, list[Finding]]:
     except BatchScreenError as error:
         return None, [of_error("input", error)]
     names = f"{len(sources):,} files" if len(sources) > 1 else sources[0].path.name
+    counted = f"{rows:,} rows"
+    if any(layout.csv for layout, _ in table.files):  # no CSV file is read to its end for it
+        whose = "file's" if len(table.files) == 1 else "files'"
+        counted = f"about {rows:,} rows, estimated from the {whose} size"
     column = f"numbers in column '{table.phone_column}'"
-    return rows, [well("input", f"{names}, {_counted(table, rows)}, {column}")]
-
-
-def _counted(table: Table, rows: int) -> str:
-    """How many rows there are, and how that is known: no CSV file is read to its end for it."""
-    if all(layout.csv is None for layout, _ in table.files):
-        return f"{rows:,} rows"
-    whose = "file's" if len(table.files) == 1 else "files'"
-    return f"about {rows:,} rows, estimated from the {whose} size"
+    return rows, [well("input", f"{names}, {counted}, {column}")]
 
 
 def _folders(job: Job, rows: int | None) -> Iterator[Finding]:

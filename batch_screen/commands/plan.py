@@ -25,7 +25,7 @@ from batch_screen.planning.build import full_paths, on_disk, plan_inputs, runs_b
 from batch_screen.planning.history import read_history
 from batch_screen.planning.shards import history_path, read_plan
 from batch_screen.runs.events import RunEvents
-from batch_screen.runs.state import Identity, Run, find_run, new_run_id
+from batch_screen.runs.state import Run, find_run, new_run_id
 from batch_screen.tables.summary import LookupFigures, Rows, Summary, count_rows
 
 # What a run will not ask, before it is begun: counted where it is known, estimated where not.
@@ -232,7 +232,9 @@ def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
     ):
         events.progress.stage("reading")
         identity = job.identity(files)
-        run = _resumable(job, identity, full_paths(files))
+        output = job.settings.output
+        is_new = job.new_run or not (output.state_folder or output.folder)
+        run = None if is_new else find_run(job.state, identity, full_paths(files))
         folder = Path(scratch) / "plan"
         plan = read_plan(run.plan) if run else None
         if run and plan:
@@ -293,10 +295,3 @@ def _seconds(settings: Settings, to_ask: Mapping[Endpoint, int]) -> float:
         for endpoint, rate in pacing.rate_per_second_by_endpoint.items()
     ]
     return max(together.seconds_needed(sum(to_ask.values()), now), *alone, 0.0)
-
-
-def _resumable(job: Job, identity: Identity, inputs: list[str]) -> Run | None:
-    output = job.settings.output
-    if job.new_run or not (output.state_folder or output.folder):
-        return None
-    return find_run(job.state, identity, inputs)

@@ -204,8 +204,8 @@ def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
 def _found(scope: PurgeScope, out: Path | None, state: Path | None) -> Purge:
     """What would go of these folders; changes nothing."""
     old = [i for i in run_ids(out, state) if _date(i) < scope.before.isoformat()]
-    chosen = [i for i in old if scope.unfinished or _is_finished(scope.out, i)]
-    found = [_old(out, state, run_id) for run_id in chosen]
+    chosen = [i for i in old if scope.unfinished or _was_complete(scope.out, i)]
+    found = [_item(out, state, run_id) for run_id in chosen]
     runs = tuple(run for run in found if run.files or run.strangers)
     left = tuple(run_id for run_id in old if run_id not in chosen)
     going = {run.run_id for run in runs}
@@ -222,7 +222,7 @@ def _folders(scope: PurgeScope) -> tuple[Path | None, Path | None]:
     return out, scope.state if scope.states and scope.state.is_dir() else None
 
 
-def _old(out: Path | None, state: Path | None, run_id: str) -> PurgeItem:
+def _item(out: Path | None, state: Path | None, run_id: str) -> PurgeItem:
     written, strangers = outputs(layout_of_run(out, run_id)) if out else ([], [])
     kept, foreign = state_files(state / "runs" / run_id) if state else ([], [])
     if foreign:  # its folder is moved as a whole, so it has to be ours as a whole
@@ -232,7 +232,7 @@ def _old(out: Path | None, state: Path | None, run_id: str) -> PurgeItem:
     return PurgeItem(run_id, _date(run_id), tuple(written), tuple(kept), size, names)
 
 
-def _is_finished(out: Path | None, run_id: str) -> bool:
+def _was_complete(out: Path | None, run_id: str) -> bool:
     """Whether it was complete: also one that a killed purge has begun to remove."""
     if out is None:
         return False

@@ -54,10 +54,17 @@ def report(
     did not come to an end, or where its files are not what it wrote (65).
     """
     layout = run_at(Path(folder), run_id)
-    manifest = _manifest(layout)
+    manifest = None
+    if layout.marker.exists():  # else the run was stopped
+        manifest = read_manifest(layout)
+        _refuse(layout, marker_check(layout), manifest_check(layout, manifest))
     material = _material(layout, manifest, events or RunEvents())
     content = page(material)
-    target = layout.html if path is None else _outside(layout, Path(path))
+    target = layout.html if path is None else Path(path)
+    if path is not None and layout.folder.resolve() in target.resolve().parents:
+        raise ConfigurationError(
+            f"{path} lies in the output folder, where only runs write; name a file elsewhere"
+        )
     if target != layout.html or not _is_kept(layout, manifest, content):
         write_atomically(target, content)
     return ReportResult(
@@ -69,15 +76,6 @@ def report(
         hashlib.sha256(content).hexdigest(),
         material.breakdown,
     )
-
-
-def _manifest(layout: Layout) -> Manifest | None:
-    """The manifest of a complete run; None of one that was stopped."""
-    if not layout.marker.exists():
-        return None
-    manifest = read_manifest(layout)
-    _refuse(layout, marker_check(layout), manifest_check(layout, manifest))
-    return manifest
 
 
 def _material(layout: Layout, manifest: Manifest | None, events: RunEvents) -> Material:
@@ -110,15 +108,6 @@ def _refuse(layout: Layout, *checks: VerifyCheck) -> None:
 
 def _place(layout: Layout, file: ListedFile) -> Path:
     return layout.folder / file.path
-
-
-def _outside(layout: Layout, path: Path) -> Path:
-    """The path, which must be no file of a run: those are never written over."""
-    if layout.folder.resolve() in path.resolve().parents:
-        raise ConfigurationError(
-            f"{path} lies in the output folder, where only runs write; name a file elsewhere"
-        )
-    return path
 
 
 def _is_kept(layout: Layout, manifest: Manifest | None, content: bytes) -> bool:

@@ -98,17 +98,11 @@ def _plan(job: Job, opened: OpenRun) -> Plan:
 
 def _ask(start: _PlannedRun) -> Session:
     """Asks what has no outcome yet. The session is kept, also where the run is stopped."""
-    run = start.opened.run
+    run, began = start.opened.run, start.started_at
 
     def end(asked: Asked) -> None:
-        session = Session(
-            started_at=start.started_at,
-            ended_at=datetime.now(UTC),
-            attempts=asked.attempts,
-            asking_seconds=round(asked.seconds, 3),
-            pace=asked.pace,
-        )
-        start.ended.append(session)
+        now, seconds = datetime.now(UTC), round(asked.seconds, 3)
+        start.ended.append(Session(began, now, asked.attempts, seconds, asked.pace))
 
     def keep() -> None:
         for session in start.ended:
@@ -117,16 +111,8 @@ def _ask(start: _PlannedRun) -> Session:
 
     try:
         with _server(start.job, run) as (settings, key, clock):
-            run_engine(
-                run,
-                start.plan,
-                settings,
-                key,
-                start.opened.events,
-                began_at=start.started_at,
-                on_end=end,
-                clock=clock,
-            )
+            asked = (run, start.plan, settings, key, start.opened.events)
+            run_engine(*asked, began_at=began, on_end=end, clock=clock)
     except BatchScreenError:
         with suppress(Exception):  # what stopped the run counts, not what fails now
             keep()

@@ -7,7 +7,6 @@ is one of the states and no error.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -106,7 +105,9 @@ def status(out: Path | None, state: Path, now: datetime | None = None) -> Status
     idle = heartbeat.age_seconds(now or datetime.now(UTC)) if heartbeat else None
     found = Status(safe_text(str(state)), [], holder, heartbeat, idle)
     at_work = heartbeat.run_id if heartbeat and found.is_running else ""
-    runs = [_status(run_id, state, out, at_work) for run_id in _run_ids(out, state)]
+    ended = (out / "runs").glob("*/_SUCCESS") if out is not None else iter(())
+    names = {path.name for path in state.glob("runs/*")} | {path.parent.name for path in ended}
+    runs = [_status(name, state, out, at_work) for name in sorted(names) if is_run_id(name)]
     return msgspec.structs.replace(
         found,
         runs=[run for run in runs if run is not None],
@@ -124,12 +125,6 @@ def _must_be_readable(folder: Path) -> None:
         ) from error
 
 
-def _run_ids(out: Path | None, state: Path) -> list[str]:
-    ended = (out / "runs").glob("*/_SUCCESS") if out is not None else iter(())
-    names = {path.name for path in state.glob("runs/*")} | {path.parent.name for path in ended}
-    return sorted(name for name in names if is_run_id(name))
-
-
 def _status(run_id: str, state: Path, out: Path | None, at_work: str) -> RunStatus | None:
     """The run, or None where a start was killed before it had written anything."""
     layout = layout_of_run(out or state.parent, run_id)
@@ -137,9 +132,11 @@ def _status(run_id: str, state: Path, out: Path | None, at_work: str) -> RunStat
     known = RunStatus(run_id, layout.run_date, State.COMPLETE if is_marked else State.RESUMABLE)
     folder = state / "runs" / run_id
     try:
-        if not folder.exists():
-            return _ended(known, out) if out is not None else None
-        run = read_run(folder)
+        if is_marked and not folder.exists():
+            summary = read_summary(layout.summary)  # all there is where the state was removed
+            asked = summary.lookups
+            return msgspec.structs.replace(known, rows=summary.rows.read, lookups=asked, done=asked)
+        run = read_run(folder) if folder.exists() else None
         if run is None:
             return None
         found = _counted(known, run)
@@ -158,7 +155,9 @@ def _counted(known: RunStatus, run: Run) -> RunStatus:
     plan = read_plan(run.plan)
     lookups = done = None
     if plan is not None:
-        endpoints = len(_screening(identity.settings).lookup_endpoints)
+        own = {k: v for k, v in identity.settings.items() if k.startswith(_SCREENING)}
+        screening = Screening(**{k.removeprefix(_SCREENING): v for k, v in own.items()})
+        endpoints = len(screening.lookup_endpoints)
         of_shards = [shard.unique_numbers * endpoints for shard in plan.shards]
         lookups = sum(of_shards)
         done = outcomes_at_a_glance(run.journal, run.sealed, of_shards)
@@ -170,18 +169,4 @@ def _counted(known: RunStatus, run: Run) -> RunStatus:
         lookups=lookups,
         done=done,
         settings=identity.settings,
-    )
-
-
-def _screening(settings: Mapping[str, Any]) -> Screening:
-    """The part of a run's settings that says what is asked about each number."""
-    own = {k.removeprefix(_SCREENING): v for k, v in settings.items() if k.startswith(_SCREENING)}
-    return Screening(**own)
-
-
-def _ended(known: RunStatus, out: Path) -> RunStatus:
-    """A complete run whose state was removed: its summary is all there is."""
-    summary = read_summary(layout_of_run(out, known.run_id).summary)
-    return msgspec.structs.replace(
-        known, rows=summary.rows.read, lookups=summary.lookups, done=summary.lookups
     )

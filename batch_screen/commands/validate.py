@@ -6,7 +6,6 @@ copy of the output folder elsewhere will do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from batch_screen.masking import safe_text
@@ -25,7 +24,7 @@ from batch_screen.tables.integrity import (
     private_check,
     strangers_check,
 )
-from batch_screen.tables.manifest import ListedFile, Manifest, read_manifest
+from batch_screen.tables.manifest import Manifest, read_manifest
 from batch_screen.verify.changes import changes_check
 from batch_screen.verify.recount import Recount, schema_check
 from batch_screen.verify.totals import summary_of, sums_checks
@@ -80,7 +79,10 @@ def _listed_checks(layout: Layout, manifest: Manifest, events: RunEvents) -> lis
     progress.stage("comparing", total=recounted.parts)
     for _ in recounted.read(usable, manifest.shards):
         progress.advance(1)
-    unreadable = _unreadable(listed, usable) or recounted.unchecked
+    lacking = {file for file in listed if file.table == CHANGES} - set(usable)
+    unreadable = recounted.unchecked
+    if lacking:
+        unreadable = f"{len(lacking)} of the parts of changes differ, as is said above"
     return [
         files,
         strangers_check(layout, manifest),
@@ -90,9 +92,3 @@ def _listed_checks(layout: Layout, manifest: Manifest, events: RunEvents) -> lis
         *sums_checks(layout, recounted),
         changes_check(layout, usable, summary_of(layout), unreadable),
     ]
-
-
-def _unreadable(listed: Sequence[ListedFile], usable: Sequence[ListedFile]) -> str:
-    """Why the changes cannot be held against anything; empty: their parts are sound."""
-    lacking = {file for file in listed if file.table == CHANGES} - set(usable)
-    return f"{len(lacking)} of the parts of changes differ, as is said above" if lacking else ""

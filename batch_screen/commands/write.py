@@ -51,6 +51,7 @@ from batch_screen.storage.records import check_file
 from batch_screen.tables import breakdown
 from batch_screen.tables import counts as counting
 from batch_screen.tables.counts import count_lookups, count_saved, scans_of, with_left
+from batch_screen.tables.coverage import count_contradictions, count_coverage
 from batch_screen.tables.errors import lookup_errors, reject_errors, write_guarded_csv
 from batch_screen.tables.manifest import list_files, write_manifest, write_marker, write_schema
 from batch_screen.tables.results import count_risk, enrich, observed
@@ -61,8 +62,6 @@ from batch_screen.tables.summary import (
     LookupFigures,
     Summary,
     check_accounting,
-    count_contradictions,
-    count_coverage,
     count_rows,
     write_summary,
 )

@@ -11,7 +11,7 @@ import polars as pl
 from batch_screen.config.screening import Cohorts
 from batch_screen.model import LatestChange, OutcomeKind
 from batch_screen.schema import LOOKUPS, dtypes
-from batch_screen.tables.summary import Change, Cohort
+from batch_screen.tables.coverage import Change, Cohort
 
 _NAMES = (
     "e164",

@@ -24,8 +24,8 @@ from batch_screen.runs.layout import LOOKUPS, RESULTS, SHARDS_MARK, Layout
 from batch_screen.schema import CHANGES, conform
 from batch_screen.storage.atomic import translated
 from batch_screen.storage.partition import RowGroupWriter, scratch_files
+from batch_screen.tables.coverage import Change, Changes
 from batch_screen.tables.reader import DamagedPartError, readable
-from batch_screen.tables.summary import Change, Changes
 
 
 class Unit(NamedTuple):

@@ -24,10 +24,11 @@ from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout, is_run_id, layout_of_run
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.storage.records import read_record, write_record
+from batch_screen.tables.coverage import Changes
 from batch_screen.tables.integrity import files_check, marker_check, own_files
 from batch_screen.tables.manifest import read_manifest
 from batch_screen.tables.reader import DamagedPartError
-from batch_screen.tables.summary import COMPLETE, Changes, Summary, read_summary
+from batch_screen.tables.summary import COMPLETE, Summary, read_summary
 
 # A complete run as its own files describe it, opened for a comparison once its digests are checked.
 #
@@ -204,18 +205,16 @@ def _latest(
     names = {path.name for path in (layout.folder / "runs").glob("*") if is_run_id(path.name)}
     others = sorted(names - {layout.run_id}, reverse=True)
     older = (name for name in others if date_of(name) <= date_of(layout.run_id))
-    # Date by date: only of the latest that has one are all summaries read.
+    # Date by date, the latest first: once a run fits, no summary of an older date is read.
     for _, run_ids in groupby(older, key=date_of):
         fitting = []
         for run_id in run_ids:
             # Of a run that cannot be read it is not known what it asked, and of whom.
             with suppress(UnusableRunError):
                 run = recorded(layout_of_run(layout.folder, run_id))
-                has_ended = by is None or run.ended_at <= by
-                asked_alike = run.base_url == base_url and {*run.facts.endpoints} & {
-                    *facts.endpoints
-                }
-                if has_ended and asked_alike:
+                had_ended = by is None or run.ended_at <= by
+                shared, _ = shared_endpoints(run.facts, facts)
+                if run.base_url == base_url and shared and had_ended:
                     fitting.append(run)
         if fitting:
             return max(fitting, key=lambda run: (run.ended_at, run.facts.run_id))

@@ -51,8 +51,14 @@ def read_key(key_file: str, environment: Mapping[str, str]) -> SecretStr:
             f"no API key: name a file with --api-key-file, or set {KEY_VARIABLE}_FILE or "
             f"{KEY_VARIABLE}; to try without an account, use --sandbox"
         )
-    value = environment[KEY_VARIABLE] if place.file is None else _read(place.file)
-    return _checked(value, place.name)
+    key = (environment[KEY_VARIABLE] if place.file is None else _read(place.file)).strip()
+    if not _PRINTABLE.fullmatch(key):
+        raise AuthenticationError(
+            f"{place.name} holds no usable API key: one line of printable ASCII is expected; "
+            "write it anew"
+        )
+    hide(key)  # from here on no message shows it
+    return SecretStr(key)
 
 
 def _read(path: Path) -> str:
@@ -64,14 +70,3 @@ def _read(path: Path) -> str:
             f"cannot read the API key from {path}: {reason}; name a file that holds it with "
             "--api-key-file"
         ) from error
-
-
-def _checked(value: str, where: str) -> SecretStr:
-    key = value.strip()
-    if not _PRINTABLE.fullmatch(key):
-        raise AuthenticationError(
-            f"{where} holds no usable API key: one line of printable ASCII is expected; "
-            "write it anew"
-        )
-    hide(key)  # from here on no message shows it
-    return SecretStr(key)

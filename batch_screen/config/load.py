@@ -76,8 +76,12 @@ class Origins:
         """Where ``section.name`` gets its value."""
         if name in self.flags.get(section, {}):
             return Origin(Source.FLAG)
-        if variable := self._variable(section, name):
-            return Origin(Source.VARIABLE, variable)
+        own = f"{PREFIX}{section}__{name}".upper()
+        short = (s for s, meant in self.short.items() if meant == f"{section}.{name}")
+        # The short name outweighs the long one.
+        for variable in (*short, *(v for v in self.environment if v.upper() == own)):
+            if variable in self.environment:
+                return Origin(Source.VARIABLE, variable)
         line = line_of(self.text, section, name)
         if self.file is not None and line:
             return Origin(Source.FILE, f"{self.file}, line {line}")
@@ -89,13 +93,6 @@ class Origins:
         if source is Source.VARIABLE:
             return f"environment variable {place}: "
         return "command line: " if source is Source.FLAG else f"{place}: " if place else ""
-
-    def _variable(self, section: str, name: str) -> str:
-        for short, meant in self.short.items():  # it outweighs the long one
-            if short in self.environment and meant == f"{section}.{name}":
-                return short
-        own = f"{PREFIX}{section}__{name}".upper()
-        return next((v for v in self.environment if v.upper() == own), "")
 
 
 def line_of(text: str, section: str, name: str) -> int | None:
@@ -170,7 +167,11 @@ def parse_settings(text: str, name: Path) -> Settings:
 def _merged(
     flags: Flags, environment: Mapping[str, str], table: Mapping[str, Any], origins: Origins
 ) -> Settings:
-    layered = _layers(flags, _nested(environment), table)
+    known = variable_names()
+    variables = {k.upper(): v for k, v in environment.items() if k.upper() in known}
+    if KEY_FILE_VARIABLE in environment:  # the short name for the setting everybody needs
+        variables[f"{PREFIX}API__KEY_FILE"] = environment[KEY_FILE_VARIABLE]
+    layered = _layers(flags, variables, table)
     try:
         found = layered()
     except ValidationError as error:
@@ -224,14 +225,6 @@ def _layers(flags: Flags, environment: Mapping[str, str], table: Mapping[str, An
             )
 
     return Layered
-
-
-def _nested(environment: Mapping[str, str]) -> dict[str, str]:
-    known = variable_names()
-    variables = {k.upper(): v for k, v in environment.items() if k.upper() in known}
-    if KEY_FILE_VARIABLE in environment:  # the short name for the setting everybody needs
-        variables[f"{PREFIX}API__KEY_FILE"] = environment[KEY_FILE_VARIABLE]
-    return variables
 
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:

@@ -160,10 +160,11 @@ class Dispatcher:
                 await self._start(task)
             elif not self._is_idle():
                 await self._wait_for_change()
+            # Other lookups may have waited for an outcome that was withheld or held back.
             elif not self._withheld.conclude() and (
                 self._halted.done() or not self._lookups.release(is_complete=True)
             ):
-                return  # what was held back may be what others have waited for
+                return
 
     def _has_slot(self) -> bool:
         if self._journal.is_behind:

@@ -102,7 +102,7 @@ class GuardChain:
             guard.on_sent(endpoint, sent)
 
     def on_result(self, result: Result) -> None:
-        """What becomes of the task, and what its answer says of others. Raises what ends a run."""
+        """Decides what becomes of the task, and what others are to do. Raises what ends a run."""
         if result.answer.reason == CANNOT_CONNECT:  # nothing was sent, so nothing is counted
             self.call_off(result.task)
             self._put_later(result.task, _RECONNECT_SECONDS, Delay.NO_CONNECTION)

@@ -123,9 +123,9 @@ def next_epoch(last: Epoch | None, refusal: Refusal) -> Epoch:
 def _level(last: Epoch | None, refusal: Refusal, is_strike: bool, was_probe: bool) -> float:  # noqa: FBT001 (two facts about the same refusal)
     """Where the limit is, as far as the refusal shows it.
 
-    Whoever is refused at once after a pause is still too fast. The first time, what was seen is
-    the limit of a sliding window; after that it may be a window of another kind, in which more
-    passes for a moment than in the long run, so it is felt for, with growing steps.
+    Refused at once after a pause, the rate is still too high. The first time, what was seen is the
+    limit of a sliding window; after that it may be a window of another kind, in which more passes
+    for a moment than in the long run, so it is felt for, with growing steps.
     """
     if last is None:
         enough = refusal.seen >= _ENOUGH_SEEN

@@ -157,19 +157,19 @@ class Streak:
         # Not all: some of what was sent meanwhile has no answer yet.
         return self._count >= _IN_A_ROW_SHARE * (self._last - self._first + 1)
 
-    def refused(self, sent_as: int, e164: str, sent_at: float = 0.0) -> None:
+    def refused(self, place: int, e164: str, sent_at: float = 0.0) -> None:
         """The attempt of that place in the order of sending was refused."""
         if not self._count:
-            self._first, self.since = sent_as, sent_at
-        self._first = min(self._first, sent_as)
-        self._last = max(self._last, sent_as)
+            self._first, self.since = place, sent_at
+        self._first = min(self._first, place)
+        self._last = max(self._last, place)
         self._count += 1
         if len(self._numbers) < _REMEMBERED_NUMBERS:
             self._numbers.add(e164)
 
-    def passed(self, sent_as: int) -> bool:
+    def passed(self, place: int) -> bool:
         """An attempt was let pass; says whether that ends a streak it was sent after."""
-        if not self._count or sent_as <= self._first:
+        if not self._count or place <= self._first:
             return False
         self._count = 0
         self._numbers.clear()

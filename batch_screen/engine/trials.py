@@ -129,7 +129,7 @@ class Trials:
         if trial is None or self._test.sends(place) < trial.sends:
             return None
         if now - self._began < _SHORTEST_SECONDS:
-            return None  # what a bucket had left would pass for what the server lets pass
+            return None  # too early: a bucket's leftover credit would pass for the limit
         share, rate = self._test.share(place), self.most_per_second
         self.cancel()
         # Far more refused at a lower rate is another event: a limit is taken for granted then.

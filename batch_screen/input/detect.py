@@ -169,6 +169,7 @@ def sniff(path: Path, name: str, settings: Input) -> FileLayout:
         delimiter = delimiter or declared
         start += len(lines.pop(0))
     if settings.has_header:
+        # Exports put a blank line or two above the header.
         blank = next((i for i, line in enumerate(lines) if line.strip(b"\r\n")), len(lines))
         start += sum(map(len, lines[:blank]))
         lines = lines[blank:]
@@ -265,6 +266,7 @@ def _delimiter(lines: list[bytes], *, has_header: bool) -> str:
         if not widths:
             continue
         width = len(rows[0]) if has_header else _usual(widths)
+        # Where every second row has one cell only, the delimiter is some text's comma.
         if width > 1 and widths[1] < 0.5 * widths.total():
             share = widths[width] / widths.total()
             typical = rows[1:_TYPICAL_ROWS]
@@ -304,14 +306,13 @@ def _records(
             f"{name}: the quotes in its first rows do not match, or a quoted cell is longer than "
             'a MiB; close them, or double the quotes inside quoted cells ("")'
         ) from None
-    rows = [row for i, row in enumerate(rows) if i not in damaged]
-    widths = Counter(len(row) for row in rows if row)
+    # A row with text behind a closing quote may have shifted cells, and would blur the columns.
+    rows = [row for i, row in enumerate(rows) if row and i not in damaged]
     if not has_header:
-        return [""] * (_usual(widths) if widths else 1), rows, taken
-    filled = [row for row in rows if row]
-    if not filled:
+        return [""] * (_usual(Counter(map(len, rows))) if rows else 1), rows, taken
+    if not rows:
         raise _no_rows(name, is_whole=is_whole)
-    if 2 * sum(any(row[len(header) :]) for row in filled) > len(filled):
+    if 2 * sum(any(row[len(header) :]) for row in rows) > len(rows):
         raise InputError(
             f"{name}: its header names {len(header)} column(s), but most rows have more cells; "
             "complete the header, or set input.delimiter (--delimiter)"
@@ -333,7 +334,7 @@ def _no_rows(name: str, *, is_whole: bool) -> InputError:
 
 def _columns(header: list[str], rows: list[Row]) -> tuple[InputColumn, ...]:
     # Short rows under a wide header would take room for every cell they lack.
-    rows = [row for row in rows if row][: max(_FEWEST_ROWS, _SAMPLE_CELLS // len(header))]
+    rows = rows[: max(_FEWEST_ROWS, _SAMPLE_CELLS // len(header))]
     columns = []
     for position, (name, is_duplicate) in enumerate(unique(header)):
         cells = tuple((row[position] or None) if position < len(row) else None for row in rows)

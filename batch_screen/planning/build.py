@@ -189,6 +189,7 @@ def _history_writer(
     screening, reuse = settings.screening, settings.planner.reuse_within_minutes
     if identity is None or not (screening.reaches_back or reuse):
         return None
+    # Chosen before any row is read, so that a run which ends meanwhile changes nothing.
     runs = runs_before(settings, identity, now)
     window = None if screening.reaches_back else screening.max_age_minutes
     reusable = is_reusable(reuse, now, window)

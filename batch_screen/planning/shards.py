@@ -81,6 +81,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
         rejects = RowGroupWriter(growing / "rejects.parquet")
         reasons: dict[str, int] = {}
         with accepted, rejects:
+            # All streams: the rejects' file and the shards' grow batch by batch.
             for batch in batches:
                 accepted.add(_accepted(batch))
                 turned_down = _rejects(batch)
@@ -103,6 +104,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
             kept=[name for name in accepted.columns if name.startswith(KEPT_PREFIX)],
             facts=dict(facts),
         )
+        # All on the disk before the folder has its name, which says that planning is done.
         write_record(growing / "plan.json", plan)
         _sync_all(growing)
         growing.replace(folder)
@@ -159,6 +161,7 @@ def read_rejects(folder: Path, plan: Plan, shard: int) -> pl.DataFrame:
 
     The file's digest is for ``check_plan`` to check, once for all shards.
     """
+    # With each shard some, so that no part of the output has all of them in memory at once.
     share = -(-sum(plan.rejected.values()) // len(plan.shards))
     return pl.scan_parquet(rejects_path(folder)).slice(shard * share, share).collect()
 
@@ -228,6 +231,7 @@ def _shards(
     folder: Path, count: int, rows: int, shard_rows: int, held_bytes: int
 ) -> list[ShardPlan]:
     """Partitions the rows further until no file holds too many; each is then a shard."""
+    # Rarely at all: only where the guess of how many rows there are was far too low.
     while not _holds(rows, count, shard_rows) and count < MAX_SHARDS:
         further = min(MOST_FILES, shard_count(rows, shard_rows) // count)
         split = partial(_split, folder, count=count, further=further, held_bytes=held_bytes // 2)

@@ -20,8 +20,9 @@ from batch_screen.reports.words import (
     title_of,
 )
 from batch_screen.tables.breakdown import FUTURE, NO, NO_REGION, UNKNOWN, YES, Breakdown
+from batch_screen.tables.coverage import Changes, Cohort
 from batch_screen.tables.results import RECENT
-from batch_screen.tables.summary import Changes, Cohort, Judgement
+from batch_screen.tables.summary import Judgement
 
 # Findings per signal and region: yes, no and unknown, which is never counted with no.
 

@@ -67,6 +67,7 @@ class CancelToken:
             "resume",
             exit_code=SIGNAL_EXIT + signal_number,
         )
+        # Listeners first: what is raised here ends the signal's handler.
         for listener in self._listeners:
             listener(self._error)
         if self._interrupts:

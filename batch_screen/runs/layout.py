@@ -96,9 +96,9 @@ class Layout:
     def opened_part(
         self, table: str, shards: Sequence[int], of_shards: int, output: Output
     ) -> Iterator[Callable[[pl.DataFrame], None]]:
-        """Opens the part that holds these shards of the run's ``of_shards``; takes their rows.
+        """Opens the part that holds these shards, of ``of_shards`` in the run.
 
-        Call it with each shard's rows in turn. Several become a row group each.
+        Yields what takes each shard's rows in turn; several become a row group each.
         """
         number = shards[0]
         if len(shards) == 1:

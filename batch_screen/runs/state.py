@@ -146,6 +146,7 @@ def find_run(state_folder: Path, identity: Identity, inputs: Sequence[str]) -> R
     ]
     same = [run for run in same_day if run.file.identity == identity]
     if same:
+        # --new-run begins another of the same identity; the earlier ones stay as they are.
         return max(same, key=lambda run: run.file.created_at)
     for other in same_day:
         differing = _differing_work(other, identity, inputs)

@@ -18,7 +18,8 @@ from batch_screen.model import (
     LatestChange,
     OutcomeKind,
 )
-from batch_screen.tables.summary import LookupFigures, Saved
+from batch_screen.tables.coverage import Saved
+from batch_screen.tables.summary import LookupFigures
 
 
 class LookupCounts(NamedTuple):

@@ -74,6 +74,7 @@ def list_files(layout: Layout) -> list[ListedFile]:
     """The manifest's entries for everything written so far, except the report."""
     parts = [(path, table) for table in DATA_FOLDERS for path in layout.parts(table)]
     others = [(path, None) for path in layout.reports if path != layout.html]
+    # In threads, for hashing releases the lock of Python.
     with ordered_map(lambda each: _listed(layout.folder, *each), [*parts, *others]) as listed:
         return list(listed)
 

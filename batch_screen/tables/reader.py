@@ -98,6 +98,7 @@ def read_part(layout: Layout, number: int, present: Mapping[str, Path]) -> Itera
         frames = {
             t: _read(present.get(t), names[t], wanted, group) for t, wanted in columns.items()
         }
+        # A part holds every so many-th shard, the first by its own number.
         shard = number + (group or 0) * (shards // held)
         yield Part(shard, frames[RESULTS], frames[LOOKUPS], frames[ERRORS], names, shards)
 

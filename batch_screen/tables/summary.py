@@ -7,130 +7,15 @@ endpoints = success + each failure + skipped.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from enum import StrEnum
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
-import polars as pl
 
 from batch_screen.errors import BatchScreenError, OutputError, exit_code_of
-from batch_screen.model import INCONCLUSIVE, UNCHANGED, Endpoint, OutcomeKind, Plan, Session
+from batch_screen.model import INCONCLUSIVE, OutcomeKind, Plan, Session
 from batch_screen.storage.atomic import write_atomically
-
-# How far windows reach back to earlier runs, and what needed no request: counted from lookups.
-
-
-class Coverage(msgspec.Struct, frozen=True):
-    """A check's numbers by what lies between their last observation and this one.
-
-    ``without_gap``: nothing. ``with_gap``: minutes that nobody has observed. ``first``: no
-    earlier observation is known. ``unobserved``: no answer this time, so the next window
-    reaches back further; ``unchanged``: not asked, because another signal had not changed.
-    """
-
-    numbers: int
-    without_gap: int
-    with_gap: int
-    first: int
-    unobserved: int
-    unchanged: int
-    largest_gap_minutes: int
-
-
-class Saved(msgspec.Struct, frozen=True):
-    """Requests saved, and what they would have cost.
-
-    ``dates_asked`` are requests to dates that nobody had named, where a window did not reach
-    back far enough: these were made besides.
-    """
-
-    requests: int = 0
-    derived: int = 0
-    reused: int = 0
-    unchanged: int = 0
-    cost: float = 0.0
-    dates_asked: int = 0
-
-
-def count_coverage(tables: Iterable[pl.LazyFrame]) -> dict[str, Coverage]:
-    """Check → coverage, over tables with the columns ``schema.LOOKUPS``."""
-    given = list(tables)
-    if not given:
-        return {}
-    gap = pl.col("gap_minutes")
-    was_observed = pl.col("window_end").is_not_null()
-    is_unchanged = pl.col("reason").is_in(UNCHANGED).fill_null(value=False)
-    counted = (
-        pl.concat(given)
-        .filter(pl.col("endpoint").is_in([e.value for e in Endpoint if e.takes_max_age]))
-        .group_by("endpoint")
-        .agg(
-            numbers=pl.len(),
-            without_gap=(gap == 0).sum(),
-            with_gap=(gap > 0).sum(),
-            first=(was_observed & gap.is_null()).sum(),
-            unobserved=(~was_observed & ~is_unchanged).sum(),
-            unchanged=is_unchanged.sum(),
-            largest_gap_minutes=gap.max().fill_null(0),
-        )
-        .sort("endpoint")
-        .collect(engine="streaming")
-    )
-    return {row.pop("endpoint"): Coverage(**row) for row in counted.iter_rows(named=True)}
-
-
-def count_contradictions(tables: Iterable[pl.LazyFrame]) -> dict[str, int]:
-    """Check → numbers whose check and date cannot both be true; nothing where there are none."""
-    found: Counter[str] = Counter()
-    for table in tables:
-        rows = table.filter("contradiction").group_by("endpoint").len()
-        found.update(dict(rows.collect(engine="streaming").iter_rows()))
-    return dict(sorted(found.items()))
-
-
-class Change(StrEnum):
-    """What is different about a number at an endpoint."""
-
-    NEWLY_POSITIVE = "newly_positive"
-    NEWLY_NEGATIVE = "newly_negative"
-    DATE_MOVED = "date_moved"
-    BECAME_UNKNOWN = "became_unknown"
-    BECAME_KNOWN = "became_known"
-
-
-class Cohort(msgspec.Struct, frozen=True):
-    """A country or block in which far more numbers than elsewhere are newly positive.
-
-    ``level`` is country or block; ``name`` a region, or leading digits and an ellipsis, never a
-    whole number. Of its ``numbers``, asked in both runs, ``share`` are newly positive, and
-    ``usual_share`` of those outside it.
-    """
-
-    level: str
-    name: str
-    numbers: int
-    newly_positive: int
-    share: float
-    usual_share: float
-
-
-class Changes(msgspec.Struct, frozen=True):
-    """What changed since an earlier run: ``endpoints`` are endpoint → change → lookups.
-
-    ``numbers_new`` were not asked in the earlier run at the endpoints that both runs asked,
-    ``numbers_gone`` in this one, ``numbers_compared`` in both.
-    """
-
-    since_run: str
-    since_date: str
-    endpoints: dict[str, dict[str, int]]
-    numbers_new: int
-    numbers_gone: int
-    numbers_compared: int
-    cohorts: list[Cohort]
-
+from batch_screen.tables.coverage import Changes, Coverage, Saved
 
 COMPLETE, STOPPED = "complete", "stopped"
 
@@ -214,7 +99,7 @@ class Judgement(msgspec.Struct, frozen=True):
 class Summary(msgspec.Struct, frozen=True):
     """summary.json, and what the closing block on the terminal is drawn from.
 
-    ``session`` is this start; ``starts`` are all that asked something and were not killed.
+    ``session`` is the one that wrote it; ``starts`` are all that asked and were not killed.
     ``changes`` are those since the previous complete run, None where there is none. ``risk`` are
     rows of results by value of each column of the risk view.
     ``max_failure_share`` is what guards.max_failure_share was; None: the run is older than that.
@@ -310,6 +195,7 @@ def check_accounting(  # noqa: PLR0913 (what must agree with what)
     for endpoint, figures in counted.items():
         by_outcome = sum(figures.by_outcome.values())
         _must_agree(f"lookups of {endpoint}", figures.total, "success + failures", by_outcome)
+    # Errors list whatever is no success, inconclusive answers too, but for what a plan spares.
     failed = sum(
         e.total - e.by_outcome.get(OutcomeKind.SUCCESS, 0) - e.spared for e in counted.values()
     )

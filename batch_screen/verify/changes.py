@@ -20,10 +20,11 @@ from batch_screen.config.screening import Cohorts
 from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout, is_run_id, layout_of_run
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import dtypes
+from batch_screen.tables.coverage import Change, Changes
 from batch_screen.tables.integrity import Difference, VerifyCheck, rewrite
 from batch_screen.tables.manifest import ListedFile
 from batch_screen.tables.reader import DamagedPartError
-from batch_screen.tables.summary import Change, Changes, Summary
+from batch_screen.tables.summary import Summary
 from batch_screen.verify.checks import VerifyRule, broken
 
 _KEY = ["e164", "endpoint"]

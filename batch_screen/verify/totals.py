@@ -17,17 +17,11 @@ from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import dtypes
 from batch_screen.tables.counts import count_lookups, count_saved, scans_of
+from batch_screen.tables.coverage import Saved, count_contradictions, count_coverage
 from batch_screen.tables.integrity import Difference, VerifyCheck, rewrite
 from batch_screen.tables.reader import DamagedPartError, readable
 from batch_screen.tables.results import count_risk
-from batch_screen.tables.summary import (
-    COMPLETE,
-    LookupFigures,
-    Saved,
-    Summary,
-    count_contradictions,
-    count_coverage,
-)
+from batch_screen.tables.summary import COMPLETE, LookupFigures, Summary
 from batch_screen.verify.recount import Recount, Totals
 
 AT_ONCE = 4_000_000

@@ -22,8 +22,8 @@ from batch_screen.errors import MAY_PASS, WHOLE, ExitCode
 from batch_screen.model import UNCHANGED, Endpoint
 from batch_screen.numbers.rules import Modifier, RejectReason, Rule
 from batch_screen.schema import RISK, endpoint_group
+from batch_screen.tables.coverage import Change
 from batch_screen.tables.results import BANDS, OLDEST
-from batch_screen.tables.summary import Change
 from benchmarks.page import sizes
 from tests.unit.test_layers import FLOOR_OF
 

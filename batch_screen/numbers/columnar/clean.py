@@ -102,7 +102,7 @@ def read_cells(cells: pl.DataFrame, kind: ColumnKind) -> Cells:
                 "row",
                 digits=_RAW.str.extract(pattern),
                 has_plus=pl.lit(value=False),
-                modifier=pl.lit(modifier.value),
+                modifier=pl.lit(modifier),
             )
         )
         found.leave(others)
@@ -142,7 +142,7 @@ class _Gathered:
     ) -> None:
         """Adds rows that hold no phone number."""
         shown = detail if isinstance(detail, pl.Expr) else pl.lit(detail, pl.String)
-        self._refused.append(rows.select("row", reason=pl.lit(reason.value), detail=shown))
+        self._refused.append(rows.select("row", reason=pl.lit(reason), detail=shown))
 
     def leave(self, rows: pl.DataFrame) -> None:
         """Adds rows that are left to the scalar ``clean``."""
@@ -191,7 +191,7 @@ def _read_others(cells: pl.DataFrame, found: _Gathered) -> None:
     found.leave(unknown)
     undone = undone.with_columns(
         text=pl.coalesce(_TEXT.str.extract(_EXCEL, 1), _TEXT.str.extract(_EXCEL, 2)),
-        modifier=pl.lit(Modifier.EXCEL_UNDONE.value),
+        modifier=pl.lit(Modifier.EXCEL_UNDONE),
     ).with_columns(_TEXT.str.strip_chars(" "))
     written, others = split(pl.concat([others, undone]), _TEXT.str.contains(_WRITTEN))
     _read_written(written, found)

@@ -32,7 +32,8 @@ from batch_screen.numbers.rules import READ_AS, RejectReason, Rule
 AT_NO_HOME, AT_UNKNOWN_HOME = 65_535, 65_534
 """Homes that are no territory's place."""
 
-# Routes: one of these, or from ``_FIRST_RULE`` on the rule by which a row's only reading counts.
+# Routes as small integers, which are compared faster than texts: one of these, or from
+# ``_FIRST_RULE`` on the rule by which a row's only reading counts.
 _UNSURE, _UNKNOWN_REGION, _NO_REGION, _DOUBLE_ZERO, _SHORT, _SHORT_CODE = range(6)
 _WEIGH, _WEIGH_ABROAD, _DIAL_OUT = range(6, 9)
 _RULES = list(Rule)

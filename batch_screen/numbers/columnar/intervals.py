@@ -70,6 +70,7 @@ class Patterns:
             return [0] if self._is_optional[pattern] else []
         if (boundaries := self._boundaries.get((pattern, length))) is None:
             boundaries = self._boundaries[pattern, length] = []
+            # The numbers that start with 0, then those with 1, …: ten shorter problems in a row.
             for begin, digit in enumerate(DIGITS):
                 offset = begin * 10 ** (length - 1)
                 within = self.boundaries(self._derivative(pattern, digit), length - 1)
@@ -84,30 +85,31 @@ class Patterns:
 
     def _derivative(self, pattern: int, digit: str) -> int:
         """The pattern of what may follow the digit."""
-        if pattern <= self.NOTHING:
-            return self.NEVER
-        if pattern == self.ALWAYS:
-            return pattern
-        if (after := self._after.get((pattern, digit))) is None:
-            after = self._after[pattern, digit] = self._derived(pattern, digit)
-        return after
-
-    def _derived(self, pattern: int, digit: str) -> int:
+        # Remembered: the digits of different numbers lead to the same patterns again and again.
+        if (after := self._after.get((pattern, digit))) is not None:
+            return after
         match self._parts[pattern]:
+            case ("never" | "nothing", _):
+                after = self.NEVER
+            case ("always", _):
+                after = self.ALWAYS
             case ("digit", str(digits)):
-                return self.NOTHING if digit in digits else self.NEVER
+                after = self.NOTHING if digit in digits else self.NEVER
             case ("sequence", (int(first), int(rest))):
                 after = self._sequence(self._derivative(first, digit), rest)
-                if not self._is_optional[first]:
-                    return after
-                return self.any_of([after, self._derivative(rest, digit)])
+                if self._is_optional[first]:  # then the digit may also be the first of the rest
+                    after = self.any_of([after, self._derivative(rest, digit)])
             case ("choice", frozenset() as choices):
-                return self.any_of(self._derivative(choice, digit) for choice in choices)
+                after = self.any_of(self._derivative(choice, digit) for choice in choices)
             case ("beginning", int(begun)):
-                return self.beginning(self._derivative(begun, digit))
-        raise AssertionError(self._parts[pattern])
+                after = self.beginning(self._derivative(begun, digit))
+            case other:
+                raise AssertionError(other)
+        self._after[pattern, digit] = after
+        return after
 
     def _number(self, kind: str, needs: object, *, is_optional: bool) -> int:
+        """The id of a pattern, a new one where there is none like it yet."""
         part = (kind, needs)
         if (number := self._numbers.get(part)) is None:
             number = self._numbers[part] = len(self._parts)
@@ -131,6 +133,7 @@ class Patterns:
         for pattern in patterns:
             kind, needs = self._parts[pattern]
             choices |= needs if kind == "choice" and isinstance(needs, frozenset) else {pattern}
+        # In one form only, so that equal choices have one id and derivatives come to an end.
         choices.discard(self.NEVER)
         if len(choices) <= 1:
             return choices.pop() if choices else self.NEVER
@@ -219,7 +222,7 @@ class IntervalTable:
 
     def __init__(self, ranges: Callable[[int, int], list[Range]]) -> None:
         self._ranges = ranges
-        self._tables: dict[int, tuple[list[int], list[int]]] = {}
+        self._tables: dict[int, list[Range]] = {}
         self._joined = (pl.Series([0], dtype=pl.UInt64), pl.Series([0], dtype=pl.Int32))
         self._lock = threading.Lock()
 
@@ -234,22 +237,20 @@ class IntervalTable:
         return verdicts.gather(begins.search_sorted(keys, side="right") - 1)
 
     def _joined_with(self, groups: list[int]) -> tuple[pl.Series, pl.Series]:
-        """All tables as one, those of the groups among them."""
+        """The begins and verdicts of all tables as one, those of the groups among them."""
         with self._lock:  # batches are normalised in several threads
             missing = [group for group in groups if group not in self._tables]
+            for group in missing:
+                self._tables[group] = [
+                    ((group * _LENGTHS + length) * _VALUES + begin, verdict)
+                    for length in range(_LENGTHS)
+                    for begin, verdict in self._ranges(group, length)
+                ]
             if missing:
-                self._tables.update((group, self._table(group)) for group in missing)
-                tables = [table for _, table in sorted(self._tables.items())]
+                # Sorted by group, so that the keys are: every length has a range from 0 on.
+                joined = [each for _, table in sorted(self._tables.items()) for each in table]
                 self._joined = (
-                    pl.Series([begin for begins, _ in tables for begin in begins], dtype=pl.UInt64),
-                    pl.Series([v for _, verdicts in tables for v in verdicts], dtype=pl.Int32),
+                    pl.Series([begin for begin, _ in joined], dtype=pl.UInt64),
+                    pl.Series([verdict for _, verdict in joined], dtype=pl.Int32),
                 )
             return self._joined
-
-    def _table(self, group: int) -> tuple[list[int], list[int]]:
-        begins, verdicts = [], []
-        for length in range(_LENGTHS):
-            for begin, verdict in self._ranges(group, length):
-                begins.append((group * _LENGTHS + length) * _VALUES + begin)
-                verdicts.append(verdict)
-        return begins, verdicts

@@ -92,6 +92,7 @@ class Readings(NamedTuple):
 def read_columns(dialled: pl.DataFrame) -> Readings:
     """Reads digits as numbers; they take the steps of ``phonenumbers.parse`` in its order."""
     at_home, abroad = split(dialled, pl.col("place").is_not_null())
+    # An international prefix at home: what is behind it is dialled abroad.
     prefixed, bare = _strip(at_home, Territory.idd, _BEGINS_WITH_IDD, Territory.behind_idd)
     # No calling code begins with 0, so before a 0 those digits were no prefix.
     no_idd, with_idd = split(prefixed, starts_with_zeros(_REST, _REST_COUNT, 1))
@@ -107,7 +108,9 @@ def read_columns(dialled: pl.DataFrame) -> Readings:
     long_at_home, at_home = split(at_home, is_long)
     long_abroad, abroad = split(abroad, is_long)
     refused, behind_codes = _without_codes(abroad)
+    # Behind a calling code a trunk prefix goes, too: +49 (0)171 is usual.
     national = pl.concat([*_dialled_at_home(at_home), _without_trunk(behind_codes)])
+    # A prefix may have been completed to more digits than there were.
     long, national = split(national, is_long)
     return Readings(
         pl.concat([refused, *_typed(national)]),
@@ -220,6 +223,7 @@ def _without_trunk(part: pl.DataFrame, *, is_any_length: bool = False) -> pl.Dat
     stripped = [none]
     if doubtful.height:
         place = doubtful["place"]
+        # Nearly always the rest is a number, and then the whole need not be looked up.
         goes = ~_no_match(place, doubtful["rest"], doubtful["rest_count"])
         if not goes.all():
             goes |= _no_match(place, doubtful["value"], doubtful["count"])
@@ -241,6 +245,7 @@ def _typed(national: pl.DataFrame) -> Iterator[pl.DataFrame]:
     short, national = split(national, _COUNT < _FEWEST_DIGITS)
     yield _refused(short, RejectReason.TOO_SHORT)
     codes = by_place(Territory.code_place, pl.UInt16()).gather(national["place"])
+    # Region and type in one verdict, by the calling code: several regions may share it.
     verdict = _TYPES.verdicts(codes, national["value"], national["count"])
     named = with_digits(national, Territory.code_digits)
     total = pl.col("length") + _COUNT
@@ -266,12 +271,13 @@ def _untyped(typed: pl.DataFrame) -> pl.DataFrame:
     """Readings of numbers without a type, or of a length that E.164 does not allow."""
     main = by_place(Territory.main_place, pl.UInt16()).gather(typed["place"])
     impossible = by_place_and_length(Territory.failure, pl.String(), main, typed["count"])
+    # Without a type, libphonenumber's test of lengths decides; then E.164's own limits.
     total = pl.col("e164").str.len_bytes() - 1
     of_length = (
         pl.when(total < _SHORTEST_E164)
-        .then(pl.lit(RejectReason.TOO_SHORT.value))
+        .then(pl.lit(RejectReason.TOO_SHORT))
         .when(total > _LONGEST_E164)
-        .then(pl.lit(RejectReason.TOO_LONG.value))
+        .then(pl.lit(RejectReason.TOO_LONG))
     )
     judged = typed.with_columns(impossible.alias("impossible")).with_columns(
         failure=pl.when(pl.col("type") == UNKNOWN_TYPE)
@@ -294,4 +300,4 @@ def _regions() -> pl.Series:
 
 def _refused(frame: pl.DataFrame, reason: RejectReason) -> pl.DataFrame:
     nothing = {name: pl.lit(None, dtype) for name, dtype in READING.items() if name not in _KEPT}
-    return frame.select(*_KEPT, **nothing | {"failure": pl.lit(reason.value)})
+    return frame.select(*_KEPT, **nothing | {"failure": pl.lit(reason)})

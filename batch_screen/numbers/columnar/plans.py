@@ -47,6 +47,7 @@ class _Kind(NamedTuple):
 
     def boundaries(self, length: int) -> list[int]:
         """``Patterns.boundaries`` of the kind's numbers of that many digits."""
+        # As libphonenumber: where a kind names no lengths, its pattern decides alone.
         if self.lengths and length not in self.lengths:
             return []
         return _PATTERNS.boundaries(self.pattern, length)
@@ -174,8 +175,10 @@ class Territory:
         plan = self._metadata
         digits = plan.leading_digits
         leading = _PATTERNS.beginning(_PATTERNS.read(digits)) if digits else Patterns.NEVER
+        # In the metadata an attribute for each type, by its name.
         special = (getattr(plan, TYPES[number_type]) for number_type in _SPECIAL)
         lines = (_kind(each) for each in (plan.fixed_line, plan.mobile, *special))
+        # ``type_of`` and ``is_here`` know the bits by this order.
         return [_Kind(leading, ()), self._general, *lines]
 
     @cached_property
@@ -191,6 +194,7 @@ def _digits_only(prefix: str) -> str | None:
 @cache
 def _starting_with(prefix: str) -> int:
     """The pattern of digits that start with the prefix; with a $, of those that are just it."""
+    # A prefix with a $ has no bar inside a group, so it can be taken apart at the bars.
     choices = prefix.split("|") if "$" in prefix else [prefix]
     whole = [choice.removesuffix("$") for choice in choices if choice.endswith("$")]
     open_ended = [choice for choice in choices if not choice.endswith("$")]
@@ -244,6 +248,7 @@ def types_of(code: int, length: int) -> list[Range]:
     A verdict is ``(place + 1) * len(TYPES) + type``; place + 1 is 0 where no region is known.
     """
     here = behind(code)
+    # All territories' patterns side by side, so that a number's bits hold the bits of each.
     boundaries: list[list[int]] = []
     shifts = []
     for place in here:

@@ -8,7 +8,7 @@ import pytest
 
 from batch_screen.cli.diff import _lines, change_totals, cohort_words
 from batch_screen.commands.diff import Diff, Example
-from batch_screen.tables.summary import Change, Changes, Cohort
+from batch_screen.tables.coverage import Change, Changes, Cohort
 
 MOVED = Cohort("block", "+491511…", 400, 340, 0.85, 0.012)
 

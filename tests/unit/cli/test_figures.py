@@ -28,8 +28,9 @@ from batch_screen.reports.page import page
 from batch_screen.runs.heartbeat import Heartbeat
 from batch_screen.runs.layout import Layout
 from batch_screen.storage.lock import Holder
+from batch_screen.tables.coverage import Coverage, Saved
 from batch_screen.tables.integrity import Difference, Validation, VerifyCheck
-from batch_screen.tables.summary import Coverage, Judgement, Saved, Summary
+from batch_screen.tables.summary import Judgement, Summary
 from tests.unit.reports.materials import largest
 
 RUN = "20261123-0123456789"

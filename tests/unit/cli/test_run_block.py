@@ -26,15 +26,8 @@ from batch_screen.config.settings import Settings
 from batch_screen.model import Endpoint, Pace
 from batch_screen.reports.words import duration
 from batch_screen.runs.layout import TABLES, Layout
-from batch_screen.tables.summary import (
-    Changes,
-    Cohort,
-    Coverage,
-    Ending,
-    Judgement,
-    Saved,
-    Summary,
-)
+from batch_screen.tables.coverage import Changes, Cohort, Coverage, Saved
+from batch_screen.tables.summary import Ending, Judgement, Summary
 
 Make = Callable[..., Any]
 QUIET = Settings(input={"keep_columns": ("id",)}, prices={"per_request": {"sim-swap/check": 0.01}})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from batch_screen.comparison.changes import Marks, Tally, changed, is_rise, paired
 from batch_screen.config.screening import Cohorts
 from batch_screen.model import Endpoint
-from batch_screen.tables.summary import Change, Cohort
+from batch_screen.tables.coverage import Change, Cohort
 from tests.thoroughness import examples
 from tests.unit.tables.frames import number, outcome
 

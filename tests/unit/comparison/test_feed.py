@@ -29,8 +29,8 @@ from batch_screen.planning.shards import shard_of
 from batch_screen.runs.layout import LOOKUPS, RESULTS, Layout
 from batch_screen.schema import CHANGES, conform, dtypes, results
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
+from batch_screen.tables.coverage import Change
 from batch_screen.tables.reader import DamagedPartError
-from batch_screen.tables.summary import Change
 from tests.thoroughness import IS_FULL
 from tests.unit.tables.frames import outcome, outcomes_of
 

@@ -15,6 +15,7 @@ from batch_screen.notify.metrics import metrics
 from batch_screen.profile import facts
 from batch_screen.runs.layout import DATA_FOLDERS, Layout
 from batch_screen.schema import LOOKUPS, SCHEMA_VERSION
+from batch_screen.tables.coverage import Changes, Cohort, Coverage, Saved
 from batch_screen.tables.manifest import (
     describe,
     latest_content,
@@ -22,17 +23,7 @@ from batch_screen.tables.manifest import (
     write_manifest,
     write_schema,
 )
-from batch_screen.tables.summary import (
-    Changes,
-    Cohort,
-    Coverage,
-    Ending,
-    Judgement,
-    LookupFigures,
-    Rows,
-    Saved,
-    Summary,
-)
+from batch_screen.tables.summary import Ending, Judgement, LookupFigures, Rows, Summary
 from tests.unit.notify.ends import complete, failed
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"

@@ -12,19 +12,11 @@ from batch_screen.model import Endpoint, OutcomeKind, Pace, Session
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.reports.verdict import Material
 from batch_screen.tables.breakdown import FUTURE, Breakdown, Signs
+from batch_screen.tables.coverage import Changes, Cohort
 from batch_screen.tables.errors import ErrorSummary, Failure, RejectExample
 from batch_screen.tables.manifest import ListedFile
 from batch_screen.tables.results import NAMES
-from batch_screen.tables.summary import (
-    COMPLETE,
-    STOPPED,
-    Changes,
-    Cohort,
-    Ending,
-    LookupFigures,
-    Rows,
-    Summary,
-)
+from batch_screen.tables.summary import COMPLETE, STOPPED, Ending, LookupFigures, Rows, Summary
 
 BEGAN = datetime(2026, 11, 23, 2, 15, tzinfo=UTC)
 RUN = "20261123-0123456789"

@@ -11,7 +11,8 @@ from batch_screen.reports.signals import (
 )
 from batch_screen.reports.words import ShareBar
 from batch_screen.tables.breakdown import FUTURE, NO_REGION, Breakdown, Signs
-from batch_screen.tables.summary import Changes, Cohort, Judgement
+from batch_screen.tables.coverage import Changes, Cohort
+from batch_screen.tables.summary import Judgement
 
 NUMBER = "+447700900123"
 CHANGES = Changes(
