@@ -20,6 +20,7 @@ MAX_CELL_CHARACTERS = 250
 """libphonenumber's own limit, which also bounds the regular expressions."""
 
 MIN_DIGITS = 3
+MAX_E164_DIGITS = 15
 MAX_DIGITS = 20
 """E.164 allows 15; an international prefix and a trunk zero come on top."""
 
@@ -42,6 +43,11 @@ DATE = re.compile(
 )
 _EXCEL_FORMULA = re.compile(r'="([^"]*)"')
 _QUOTED = re.compile(r'"+([^"]*)"+|\'+([^\']*)\'+')
+# Where a + follows, a short name in front says what the number is used for, not another number.
+_ADDRESS = re.compile(
+    r"tel:|(?:sms|smsto|mms|mmsto|callto|facetime|whatsapp|wa|p|phone|mobile|cell):(?=\s*\+)",
+    re.IGNORECASE,
+)
 _EXTENSION = re.compile(
     r"(?P<main>.*[0-9)\]])[ ,;]*(?:;ext=|ext(?:ensi[oó]n|n)?|x(?:tn?)?|доб|#)"
     r"[.:= ]*[0-9]{1,6}#?",
@@ -58,7 +64,7 @@ class Cell(msgspec.Struct, frozen=True):
 
     digits: str
     has_plus: bool
-    is_tel_uri: bool = False
+    is_address: bool = False
     modifiers: tuple[Modifier, ...] = ()
 
 
@@ -184,23 +190,29 @@ def _clean_numeric(text: str, kind: ColumnKind, undone: tuple[Modifier, ...]) ->
 def _clean_text(
     text: str, modifiers: tuple[Modifier, ...], *, vanity_letters: bool
 ) -> Cell | Reject:
-    is_tel_uri = text[:4].lower() == "tel:"
-    unfolded = _unfold_uri(text[4:].strip()) if is_tel_uri else text
+    address = _ADDRESS.match(text)
+    unfolded = _unfold_uri(text[address.end() :].strip()) if address else text
     if isinstance(unfolded, Reject):
         return unfolded
     extended = _EXTENSION.fullmatch(unfolded)
     main = extended["main"].rstrip(" ,;") if extended else unfolded
     if damage := _damage(main):
         return damage
-    if vanity_letters and _VANITY.fullmatch(main):
+    is_vanity = _is_vanity(main)
+    if vanity_letters and is_vanity:
         main = convert_alpha_characters_in_number(main)
         modifiers = (*modifiers, Modifier.VANITY)
     if extended:
         modifiers = (*modifiers, Modifier.EXTENSION_DROPPED)
     written = WRITTEN.fullmatch(main)
     if written is None:
-        return _unreadable(main)
-    return _counted(Cell(_digits_of(main), written[1] == "+", is_tel_uri, modifiers))
+        return Reject(RejectReason.VANITY_LETTERS) if is_vanity else _unreadable(main)
+    return _counted(Cell(_digits_of(main), written[1] == "+", address is not None, modifiers))
+
+
+def _is_vanity(text: str) -> bool:
+    """Whether letters may stand for digits: no longer than a number, so no name beside one."""
+    return _VANITY.fullmatch(text) is not None and sum(map(str.isalnum, text)) <= MAX_E164_DIGITS
 
 
 def _damage(text: str) -> Reject | None:
@@ -259,7 +271,7 @@ def _unreadable(text: str) -> Reject:
     if not any(map(str.isdigit, text)):
         return Reject(RejectReason.NOT_A_NUMBER, "no digits")
     if any(map(str.isalpha, text)):
-        return Reject(RejectReason.VANITY_LETTERS)
+        return Reject(RejectReason.NOT_A_NUMBER, "letters beside the digits")
     if "\n" in text or "\r" in text or "\t" in text:
         return Reject(RejectReason.CONTROL_CHARACTERS, "a tab or a line break")
     return Reject(RejectReason.NOT_A_NUMBER, "a character that no number is written with")

@@ -139,7 +139,7 @@ class Normaliser:
         """The only reading of the cell beyond doubt, with its rule."""
         digits, forced = cell.digits, self.settings.ambiguous
         if cell.has_plus:
-            rule = Rule.TEL_URI if cell.is_tel_uri else Rule.INTERNATIONAL_PLUS
+            rule = Rule.TEL_URI if cell.is_address else Rule.INTERNATIONAL_PLUS
             return _only(f"+{digits}", None, rule)
         if digits.startswith("00") and self.settings.double_zero_is_plus:
             return _only(f"+{digits[2:]}", None, Rule.INTERNATIONAL_00)

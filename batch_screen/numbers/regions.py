@@ -66,7 +66,10 @@ _OTHER_NAMES = {
     "Republic of Korea": "KR",
     "Russian Federation": "RU",
     "Viet Nam": "VN",
+    "XKX": "XK",
 }
+_OF_TWO = ("Congo", "Kongo")
+"""Names that are one country's in CLDR, and two countries' for those who write them."""
 
 
 @lru_cache(maxsize=4096)
@@ -79,12 +82,13 @@ def region_of(cell: str | None) -> str:
     ('', '', '?')
     """
     text = (cell or "").strip()
-    code = REGION_ALIASES.get(text.upper(), text.upper())
-    if not code or code in phonenumbers.SUPPORTED_REGIONS:
+    code = text.replace(".", "").upper()  # U.K.
+    code = REGION_ALIASES.get(code, code)
+    if code in phonenumbers.SUPPORTED_REGIONS:
         return code
     if (locale := _LOCALE.fullmatch(text)) and locale[1] in phonenumbers.SUPPORTED_REGIONS:
         return locale[1]
-    if text.casefold() in _NOTHING:
+    if not text or text.casefold() in _NOTHING:
         return NO_REGION
     if calling := _CALLING_CODE.fullmatch(text):
         return _region_of_code(re.sub("[ -]", "", calling[1]))
@@ -118,8 +122,9 @@ def _regions_by_name() -> dict[str, str]:
     for alias, regions in get_global("territory_aliases").items():
         if len(alias) == 3 and alias.isalpha():
             found.setdefault(_folded(alias), set()).update(regions)
-    for name, region in _OTHER_NAMES.items():
-        found[_folded(name)] = {region}
+    found |= {_folded(name): {region} for name, region in _OTHER_NAMES.items()}
+    for name in _OF_TWO:
+        del found[_folded(name)]
     known = phonenumbers.SUPPORTED_REGIONS
     return {
         name: next(iter(regions))

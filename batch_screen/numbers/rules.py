@@ -62,7 +62,7 @@ REMEDY: dict[RejectReason, str] = {
         "Remove the control characters or line breaks; the file's encoding may be misread."
     ),
     RejectReason.VANITY_LETTERS: (
-        "Remove names and labels from the cell, or allow letters as digits with"
+        "Replace the letters with the digits of their keys, or allow that with"
         " numbers.vanity_letters."
     ),
     RejectReason.MULTIPLE_NUMBERS: "Keep one number per cell and give each other its own row.",
@@ -148,7 +148,7 @@ MEANING: dict[Rule | Modifier, str] = {
     Rule.INTERNATIONAL_PLUS: "The cell starts with + and a country code.",
     Rule.INTERNATIONAL_00: "The cell starts with 00 in place of the +.",
     Rule.INTERNATIONAL_IDD: "The cell starts with the region's own international prefix.",
-    Rule.TEL_URI: "The cell is a tel: address that names its country code.",
+    Rule.TEL_URI: "The cell is an address, such as tel:+… or sms:+…, that names its country code.",
     Rule.NATIONAL: "The cell was read as a national number of its region.",
     Rule.DIGITS_INTERNATIONAL: (
         "Digits without +, read with their region's country code: the national reading is the"

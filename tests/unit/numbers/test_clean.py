@@ -113,9 +113,12 @@ def test_extensions_are_dropped_and_flagged(raw: str) -> None:
         ("+49171\n3920012", RejectReason.CONTROL_CHARACTERS),
         ("+49171\t3920012", RejectReason.CONTROL_CHARACTERS),
         ("1-800-FLOWERS", RejectReason.VANITY_LETTERS),
-        ("Tel. 0171 3920012", RejectReason.VANITY_LETTERS),
-        ("0171 392OO12", RejectReason.VANITY_LETTERS),
-        ("0171 3920012 privat", RejectReason.VANITY_LETTERS),
+        ("Tel. 0171 3920012", RejectReason.NOT_A_NUMBER),
+        ("0171 392OO12", RejectReason.NOT_A_NUMBER),
+        ("0171 3920012 privat", RejectReason.NOT_A_NUMBER),
+        ("Jane Doe +1 202 555 0138", RejectReason.NOT_A_NUMBER),
+        ("sms:0171 3920012", RejectReason.NOT_A_NUMBER),
+        ("fax:+1 202 555 0138", RejectReason.NOT_A_NUMBER),
         ("4.91711E+11", RejectReason.SCIENTIFIC_NOTATION),
         ("4,91711E+11", RejectReason.SCIENTIFIC_NOTATION),
         ("4.91711e11", RejectReason.SCIENTIFIC_NOTATION),
@@ -195,8 +198,14 @@ def test_vanity_letters_are_converted_only_where_allowed_and_never_one_or_two() 
     assert cell == Cell("18003569377", has_plus=False, modifiers=(Modifier.VANITY,))
     for raw in ("0171 392OO12", "Tel. 0171 3920012"):
         assert clean(raw, ColumnKind.TEXT, vanity_letters=True) == Reject(
-            RejectReason.VANITY_LETTERS
+            RejectReason.NOT_A_NUMBER, "letters beside the digits"
         )
+
+
+@pytest.mark.parametrize("name", ["tel", "sms", "SMSTO", "callto", "WhatsApp", "p", "mobile"])
+def test_an_address_with_a_plus_is_the_number(name: str) -> None:
+    cell = clean(f"{name}:+1 202 555-0130", ColumnKind.TEXT)
+    assert cell == Cell("12025550130", has_plus=True, is_address=True)
 
 
 @given(st.text(max_size=300), st.sampled_from(ColumnKind), st.booleans())

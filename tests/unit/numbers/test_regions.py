@@ -1,20 +1,56 @@
 from __future__ import annotations
 
+import phonenumbers
 import pytest
 
-from batch_screen.config.screening import Numbers
-from batch_screen.errors import ConfigurationError
-from batch_screen.numbers.regions import refuse_unknown_regions
+from batch_screen.numbers.regions import NO_REGION, UNKNOWN_REGION, region_of
 
 
 @pytest.mark.parametrize(
-    ("setting", "code"),
-    [("allowed_regions", "XX"), ("denied_regions", "AQ"), ("denied_regions", "EU")],
+    ("cells", "region"),
+    [
+        (
+            ["DE", "de", " De ", "DEU", "deu", "Germany", "GERMANY", "Deutschland", "Allemagne"],
+            "DE",
+        ),
+        (["49", "+49", "0049", " 49 ", "de-DE", "en_DE"], "DE"),
+        (["GB", "UK", "uk", "U.K.", "GBR", "Great Britain", "United Kingdom", "44"], "GB"),
+        (["EL", "GR", "GRC", "Ελλάδα", "greece"], "GR"),
+        (["USA", "U.S.A.", "United States", "United States of America", "1", "+1"], "US"),
+        (["Österreich", "Osterreich", "AUT", "Austria"], "AT"),
+        (["Côte d’Ivoire", "Cote d'Ivoire", "Ivory Coast", "CIV"], "CI"),
+        (["Türkiye", "Turkey", "TUR", "Türkei"], "TR"),
+        (["1-876", "1876", "+1 876", "1-658"], "JM"),
+        (["NA", "NAM", "Namibia"], "NA"),
+        (["日本", "Japan", "JPN", "81"], "JP"),
+        (["XKX", "Kosovo", "383"], "XK"),
+    ],
 )
-def test_an_unknown_region_is_a_configuration_error(setting: str, code: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"numbers\.{setting} names '{code}', which is"):
-        refuse_unknown_regions(Numbers(**{setting: ["DE", code]}))  # type: ignore[arg-type]
+def test_as_people_write_them(cells: list[str], region: str) -> None:
+    assert {cell: region_of(cell) for cell in cells} == dict.fromkeys(cells, region)
 
 
-def test_known_regions_are_known() -> None:
-    refuse_unknown_regions(Numbers(allowed_regions="DE,UK,001", denied_regions="GG,XK"))  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "cell",
+    [None, "", "  ", "NULL", "null", "nan", "NaN", "None", "N/A", "n/a", "-", "\t", "(null)"],
+)
+def test_words_for_nothing(cell: str | None) -> None:
+    assert region_of(cell) == NO_REGION
+
+
+@pytest.mark.parametrize(
+    "cell", ["Atlantis", "Congo", "Kongo", "XX", "999", "0", "1234", "DE, AT", "+", "ZZZ", "?"]
+)
+def test_what_names_no_region_or_two_is_unknown(cell: str) -> None:
+    assert region_of(cell) == UNKNOWN_REGION
+
+
+def test_every_region_is_known_by_its_code_and_by_its_english_name() -> None:
+    from babel import Locale
+
+    english = Locale("en").territories
+    named = {region: region_of(english[region]) for region in phonenumbers.SUPPORTED_REGIONS}
+    assert {region: found for region, found in named.items() if found != region} == {}
+    assert {
+        region for region in phonenumbers.SUPPORTED_REGIONS if region_of(region) != region
+    } == set()

@@ -138,7 +138,7 @@ def test_an_example_of_the_reason(reason: RejectReason) -> None:
 
 
 def test_an_unknown_region() -> None:
-    found = judgement(Example("0171 3920012"), cell_region="Germany")
+    found = judgement(Example("0171 3920012"), cell_region="Atlantis")
     assert found["reject_reason"] == RejectReason.UNKNOWN_REGION
 
 
