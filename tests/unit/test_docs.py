@@ -16,7 +16,7 @@ from batch_screen.cli.main import DEFAULT_NAME, cli
 from batch_screen.cli.options import _SETTINGS
 from batch_screen.config.load import load_settings, sections, variable_names
 from batch_screen.config.parsing import AMOUNTS, RATES
-from batch_screen.config.screening import Numbers
+from batch_screen.config.screening import Ambiguous, Numbers
 from batch_screen.config.settings import Settings
 from batch_screen.errors import MAY_PASS, WHOLE, ExitCode
 from batch_screen.model import UNCHANGED, Endpoint
@@ -123,7 +123,7 @@ RULES_OF_OURS = (
 def test_rules_of_ours_and_what_changes_them_are_explained() -> None:
     chapter = NUMBERS.split("## Which numbers are asked about")[1].split("\n## ")[0]
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", chapter))
-    assert named <= {*Rule, *Modifier, *RejectReason}
+    assert named <= {*Rule, *Modifier, *RejectReason, *Ambiguous}
     lines = [line for line in chapter.splitlines() if line.startswith("|")]
     assert [n for n in RULES_OF_OURS if not any(f"`{n}`" in line for line in lines)] == []
     by_flag = {setting: flag for flag, (section, setting) in _SETTINGS.items()}

@@ -78,6 +78,7 @@ def test_every_field_of_a_check_is_explained() -> None:
         ("rejects", facts.Rejected),
         ("numbers", facts.NumberFacts),
         ("damage", facts.Damaged),
+        ("conventions", facts.ConventionFacts),
         ("region_advice", facts.RegionAdvice),
         ("fixes", facts.Fix),
     ):
