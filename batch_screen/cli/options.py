@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -65,7 +65,11 @@ def _check(of_value: Callable[[Any], T]) -> Callable[[click.Context, click.Param
 
 
 @_check
-def _plausible(day: datetime | None) -> datetime | None:
+def _day(text: str | None) -> date | None:
+    try:
+        day = None if text is None else datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007
+    except ValueError:
+        raise click.BadParameter("must be a date such as 2026-03-02") from None
     if day is not None and not _FIRST_YEAR <= day.year <= _LAST_YEAR:
         raise click.BadParameter(f"must lie in the years {_FIRST_YEAR} to {_LAST_YEAR}")
     return day
@@ -183,7 +187,6 @@ _REQUESTS = (
     ),
     click.Option(
         ["--max-age-minutes"],
-        type=int,
         metavar="N",
         help="Window of the swap checks, 1 to 2400 minutes.  [default: 2400]",
     ),
@@ -192,7 +195,7 @@ _REQUESTS = (
         type=click.Choice(["since-last-run"]),
         help="Let windows reach back to each number's last observation.  [default: no]",
     ),
-    click.Option(["--rate"], type=float, metavar="N", help="Requests a second.  [default: 10]"),
+    click.Option(["--rate"], metavar="N", help="Requests a second.  [default: 10]"),
     click.Option(
         ["--max-requests"],
         metavar="N",
@@ -225,9 +228,8 @@ _REQUESTS = (
     click.Option(["--api-key-file"], metavar="FILE", help="File that holds the API key."),
     click.Option(
         ["--run-date"],
-        type=click.DateTime(["%Y-%m-%d"]),
         metavar="DATE",
-        callback=_plausible,
+        callback=_day,
         help="Logical date of the run.  [default: today in UTC]",
     ),
     click.Option(
@@ -306,13 +308,12 @@ def job_of(given: Mapping[str, Any], settings: Settings, *, needs_key: bool = Fa
     from batch_screen.config.key import read_key  # noqa: PLC0415 (no help needs it)
     from batch_screen.job import Job  # noqa: PLC0415 (nor this)
 
-    run_date: datetime | None = given.get("run_date")
     is_sandbox = given.get("sandbox", False)
     return Job(
         inputs=given.get("inputs", ()),
         settings=settings,
         key=read_key(settings.api.key_file, os.environ) if needs_key and not is_sandbox else None,
-        run_date=run_date.date() if run_date else None,
+        run_date=given.get("run_date"),
         new_run=given.get("new_run", False),
         sandbox=is_sandbox,
     )

@@ -189,19 +189,16 @@ def _judged(judgement: Judgement) -> str:
     is_judged = judgement.crossed or judgement.seen is not None
     parts = ["crossed" if judgement.crossed else "held"] if is_judged else []
     if judgement.seen is not None:
-        parts.append(f"{_amount(judgement.expr, judgement.seen)} seen")
+        read = threshold(judgement.expr)
+        form = ",.2f" if read.figure == "cost" else ",.0f"
+        if read.is_share:
+            form = "+.2%" if read.is_change else ".2%"
+        parts.append(f"{judgement.seen:{form}} seen")
     if judgement.note:
         parts.append(judgement.note)
     if judgement.previous_run:
         parts.append(f"against run {judgement.previous_run}")
     return f"{judgement.expr}: {', '.join(parts)}"
-
-
-def _amount(expr: str, seen: float) -> str:
-    read = threshold(expr)
-    if read.is_share:
-        return f"{seen:+.2%}" if read.is_change else f"{seen:.2%}"
-    return f"{seen:,.2f}" if read.figure == "cost" else f"{seen:,.0f}"
 
 
 def _files(layout: Layout) -> Iterator[str]:

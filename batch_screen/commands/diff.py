@@ -89,21 +89,18 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
 
 
 def _recorded(run: Path | str, out: Path | str | None) -> CompleteRun:
-    layout = _layout(run, out)
+    if not is_run_id(str(run)):
+        layout = run_at(Path(run))
+    elif out is not None:
+        layout = run_at(Path(out), str(run))
+    else:
+        raise no_input(
+            f"run {run} of which output folder? name it with --out, or give the path OUT/runs/{run}"
+        )
     try:
         return recorded(layout)
     except UnusableRunError as error:
         raise _unusable(layout, error) from error
-
-
-def _layout(run: Path | str, out: Path | str | None) -> Layout:
-    if not is_run_id(str(run)):
-        return run_at(Path(run))
-    if out is None:
-        raise no_input(
-            f"run {run} of which output folder? name it with --out, or give the path OUT/runs/{run}"
-        )
-    return run_at(Path(out), str(run))
 
 
 def _unusable(layout: Layout, error: Exception) -> InputError:

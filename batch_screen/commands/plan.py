@@ -26,7 +26,7 @@ from batch_screen.planning.history import read_history
 from batch_screen.planning.shards import history_path, read_plan
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import Run, find_run, new_run_id
-from batch_screen.tables.summary import LookupFigures, Rows, Summary, count_rows
+from batch_screen.tables.summary import Rows, Summary, count_rows
 
 # What a run will not ask, before it is begun: counted where it is known, estimated where not.
 #
@@ -178,20 +178,13 @@ def _guessed(saving: Saving, rules: Rules, earlier: Sequence[Summary]) -> Saving
     basis = endpoint.date if saving.how == DERIVE else first
     for summary in earlier:
         figures = summary.endpoints.get(str(basis))
-        share = None if figures is None else _share(figures, saving.how)
-        if share is not None:
-            likely = round(share * saving.at_most)
+        if figures is not None and (asked := figures.total - figures.spared):
+            # Saved are the numbers with a date, or those of which it is known that nothing changed.
+            unchanged = figures.by_outcome.get(OutcomeKind.SUCCESS.value, 0) - figures.positives
+            saved = figures.positives if saving.how == DERIVE else unchanged
+            likely = round(saved / asked * saving.at_most)
             return msgspec.structs.replace(saving, likely=likely, as_in=summary.run_id)
     return saving
-
-
-def _share(figures: LookupFigures, how: str) -> float | None:
-    """The share of numbers with a date, or of those of which it is known that nothing changed."""
-    asked = figures.total - figures.spared
-    if not asked:
-        return None
-    without = figures.by_outcome.get(OutcomeKind.SUCCESS.value, 0) - figures.positives
-    return (figures.positives if how == DERIVE else without) / asked
 
 
 class PlanResult(msgspec.Struct, frozen=True):

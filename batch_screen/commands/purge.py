@@ -203,14 +203,15 @@ def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
 
 def _found(scope: PurgeScope, out: Path | None, state: Path | None) -> Purge:
     """What would go of these folders; changes nothing."""
-    old = [i for i in run_ids(out, state) if _date(i) < scope.before.isoformat()]
-    chosen = [i for i in old if scope.unfinished or _was_complete(scope.out, i)]
+    before = scope.before.isoformat()
+    old = [run_id for run_id in run_ids(out, state) if _date(run_id) < before]
+    chosen = [run_id for run_id in old if scope.unfinished or _was_complete(scope.out, run_id)]
     found = [_item(out, state, run_id) for run_id in chosen]
     runs = tuple(run for run in found if run.files or run.strangers)
     left = tuple(run_id for run_id in old if run_id not in chosen)
     going = {run.run_id for run in runs}
     aside = len([*entries(state / _ASIDE)]) if state else 0
-    return Purge(scope.before.isoformat(), runs, left, _next_latest(out, going), aside)
+    return Purge(before, runs, left, _next_latest(out, going), aside)
 
 
 def _folders(scope: PurgeScope) -> tuple[Path | None, Path | None]:

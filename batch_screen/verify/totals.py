@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import msgspec
 import polars as pl
 
 from batch_screen.config.settings import Prices
+from batch_screen.errors import OutputError
 from batch_screen.masking import mask_texts
 from batch_screen.model import Endpoint
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout
@@ -21,7 +22,7 @@ from batch_screen.tables.coverage import Saved, count_contradictions, count_cove
 from batch_screen.tables.integrity import Difference, VerifyCheck, rewrite
 from batch_screen.tables.reader import DamagedPartError, readable
 from batch_screen.tables.results import count_risk
-from batch_screen.tables.summary import COMPLETE, LookupFigures, Summary
+from batch_screen.tables.summary import COMPLETE, LookupFigures, Summary, read_summary
 from batch_screen.verify.recount import Recount, Totals
 
 AT_ONCE = 4_000_000
@@ -163,21 +164,18 @@ def _summary_faults(layout: Layout, summary: Summary, recounted: Recount) -> Ite
         yield from _unequal(
             {f"coverage of {n}": (summary.coverage.get(n), coverage.get(n)) for n in checks}
         )
-    yield from _unequal(_saved(summary, counted))
+    named = summary.settings.get("screening.endpoints")
+    endpoints = [Endpoint(name) for name in named] if isinstance(named, list) else []
+    saved = count_saved(counted, endpoints, Prices())
+    names = [name for name in Saved.__struct_fields__ if name != "cost"]
+    yield from _unequal(
+        {f"saved {n}": (getattr(summary.saved, n), getattr(saved, n)) for n in names}
+    )
     yield from _unequal({"contradictions": (summary.contradictions, contradictions)})
     for endpoint in sorted({*summary.endpoints, *counted}):
         one, other = (_figures(of.get(endpoint)) for of in (summary.endpoints, counted))
-        names = {*one, *other}
-        yield from _unequal({f"{endpoint} {n}": (one.get(n), other.get(n)) for n in sorted(names)})
-
-
-def _saved(summary: Summary, counted: Mapping[str, LookupFigures]) -> dict[str, tuple[Any, Any]]:
-    """The requests saved, but for their cost."""
-    named = summary.settings.get("screening.endpoints")
-    endpoints = [Endpoint(name) for name in named] if isinstance(named, list) else []
-    right = count_saved(counted, endpoints, Prices())
-    names = [name for name in Saved.__struct_fields__ if name != "cost"]
-    return {f"saved {n}": (getattr(summary.saved, n), getattr(right, n)) for n in names}
+        figures = sorted({*one, *other})
+        yield from _unequal({f"{endpoint} {n}": (one.get(n), other.get(n)) for n in figures})
 
 
 def _figures(lookups: LookupFigures | None) -> dict[str, Any]:
@@ -212,6 +210,6 @@ def _csv_faults(path: Path, rows: int) -> Iterator[str]:
 def summary_of(layout: Layout) -> Summary | None:
     """The run's summary, or None if it cannot be read."""
     try:
-        return msgspec.json.decode(layout.summary.read_bytes(), type=Summary)
-    except (OSError, ValueError):  # msgspec's errors are ValueErrors
+        return read_summary(layout.summary)
+    except OutputError:
         return None

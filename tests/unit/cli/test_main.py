@@ -106,7 +106,7 @@ def test_wrong_usage(run: Run, arguments: tuple[str, ...]) -> None:
     "arguments",
     [
         (NUMBER,),
-        ("run", "x", "--rate", NUMBER + "x"),
+        ("run", "x", "--strictness", NUMBER),
         ("run", "x", f"--{NUMBER}"),
         ("run", NUMBER, "--out", "o", "--sandbox"),
         ("plan", NUMBER),

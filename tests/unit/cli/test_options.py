@@ -141,6 +141,8 @@ def test_mistakes_name_the_command_line() -> None:
     [
         ("--max-requests", "many", "budget.max_requests", "must be a whole number"),
         ("--max-requests", "1.5", "budget.max_requests", "must be a whole number"),
+        ("--rate", "fast", "pacing.rate_per_second", "must be a number"),
+        ("--max-age-minutes", "1.5", "screening.max_age_minutes", "must be a whole number"),
         ("--max-cost", "5 EUR", "budget.max_cost", "must be a number"),
         ("--max-requests", "-1", "budget.max_requests", "must be at least 0"),
         ("--max-cost", "-1", "budget.max_cost", "must be at least 0"),
@@ -210,6 +212,17 @@ def test_dates_that_cannot_be_meant(day: str) -> None:
     result = CliRunner().invoke(command, ["list.csv", "--run-date", day])
     assert result.exit_code == 2
     assert "must lie in the years 2000 to 2100" in result.output
+
+
+@pytest.mark.parametrize("day", ["", "yesterday", "2026-13-01", "02.03.2026"])
+def test_a_run_date_that_is_no_date(day: str) -> None:
+    @click.command()
+    @options.job
+    def command(**given: Any) -> None: ...
+
+    result = CliRunner().invoke(command, ["list.csv", "--run-date", day])
+    assert result.exit_code == 2
+    assert "'--run-date': must be a date such as 2026-03-02" in result.output
 
 
 @pytest.mark.parametrize("option", ["--allow-regions", "--deny-regions", "--opt-out"])
