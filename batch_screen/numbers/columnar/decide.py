@@ -93,9 +93,7 @@ def decide(cells: pl.DataFrame, raw: pl.Series, normaliser: Normaliser) -> Decid
     if tests := list(settings.test_numbers):  # accepted by ``Normaliser``, whatever the strictness
         listed, found = split(found, pl.col("e164").is_in(tests))
         undecided.append(listed.select("row"))
-    # Country codes that may be written twice are few, and their second reading takes time.
-    is_landline = pl.col("reason").is_null() & ~pl.col("number_type").is_in(MOBILE_TYPES)
-    doubled, found = split(found, is_landline & pl.col("e164").str.contains(codes_twice()))
+    doubled, found = _doubled(found)
     undecided.append(doubled.select("row"))
     good, bad = split(found, pl.col("reason").is_null())
     refused.append(bad.select("row", "reason", "detail"))
@@ -105,6 +103,18 @@ def decide(cells: pl.DataFrame, raw: pl.Series, normaliser: Normaliser) -> Decid
         pl.concat([*refused, *not_wanted]),
         pl.concat(undecided),
     )
+
+
+def _doubled(found: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Landlines whose country code may be written twice, and all other rows.
+
+    They are few, and their second reading takes time.
+    """
+    is_landline = pl.col("reason").is_null() & ~pl.col("number_type").is_in(MOBILE_TYPES)
+    at = found.select(is_landline).to_series().arg_true()
+    at = at.filter(found["e164"].gather(at).str.contains(codes_twice()))
+    mask = pl.repeat(value=False, n=found.height, eager=True).scatter(at, values=True)
+    return split(found, pl.lit(mask))
 
 
 def _routed(cells: pl.DataFrame, settings: Numbers) -> pl.DataFrame:

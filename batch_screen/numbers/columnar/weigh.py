@@ -11,7 +11,7 @@ from phonenumbers import PhoneNumberType
 
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.clean import AREA_CODE_IN_BRACKETS, ascii_text
-from batch_screen.numbers.columnar.digits import masked, split, ten_to, value_of
+from batch_screen.numbers.columnar.digits import masked, split, starts_with, ten_to, value_of
 from batch_screen.numbers.columnar.plans import CODES, MOBILE_TYPES, territories
 from batch_screen.numbers.convention import Convention, Conventions
 from batch_screen.numbers.normalise import ONE_DIGIT_CODE
@@ -19,6 +19,7 @@ from batch_screen.numbers.parse import TYPE_NAMES, UNKNOWN_TYPE, is_open_plan_wi
 from batch_screen.numbers.rules import READ_AS, TWO_READINGS, RejectReason, Rule
 
 _N_IS, _I_IS = (pl.col(f"{side}_failure").is_null() for side in "ni")
+_WEIGHED = ("row", "home", "is_own", "n_e164", "i_e164", "n_type", "i_type")
 _IS_AMBIGUOUS = pl.col("reason") == RejectReason.AMBIGUOUS
 _TWO_READINGS = pl.format(TWO_READINGS, masked("n_e164"), masked("i_e164"))
 
@@ -70,19 +71,15 @@ def weighed(
         & pl.lit(is_open).gather("home")
         & (value_of(c("n_e164")) == unstripped)
     )
-    # Step by step, for each column is read several times by the next.
-    both = both.with_columns(is_weak=is_weak, is_own=_is_own(codes)).with_columns(
-        takes_abroad=_takes_abroad(), rule=pl.lit(None, pl.String)
+    lengths = pl.Series([plan.code_length() for plan in territories()], dtype=pl.UInt8)
+    # No calling code begins another, so digits that begin with the home's are read behind it.
+    is_own = starts_with(
+        c("value"), c("count"), pl.lit(codes).gather("home"), pl.lit(lengths).gather("home")
     )
-    # A number that nobody abroad can have is no doubt.
-    is_doubtful = _N_IS & ~c("takes_abroad") & (c("i_type") != UNKNOWN_TYPE)
-    doubtful, clear = split(both, is_doubtful)
-    both = pl.concat(
-        [
-            clear.with_columns(is_ambiguous=pl.lit(value=False)),
-            *([_decided(doubtful, raw, conventions)] if doubtful.height else []),
-        ]
-    ).with_columns(reason=_reason(kind))
+    # Step by step, for each column is read several times by the next.
+    both = both.with_columns(is_weak=is_weak, is_own=_I_IS & is_own & _is_of_home(codes))
+    both = both.with_columns(takes_abroad=_takes_abroad())
+    both = _decided(both, raw, conventions).with_columns(reason=_reason(kind))
     # Few are refused, and only they pay for the texts of a detail.
     refused, chosen = split(both, c("reason").is_not_null())
     is_missing = c("reason") == RejectReason.MISSING_AREA_CODE
@@ -95,17 +92,35 @@ def weighed(
     return pl.concat([_chosen(chosen, pl.lit(None, pl.String)), _chosen(refused, detail)])
 
 
-def _is_own(codes: pl.Series) -> pl.Expr:
-    """Whether the reading from abroad has the home's own country code: as in normalise._is_of."""
-    code = pl.lit(codes).gather("home")
+def _is_of_home(codes: pl.Series) -> pl.Expr:
+    """Whether a number behind the home's code may be one of the home: as in normalise._is_of."""
     regions = pl.Series([plan.region for plan in territories()])
     is_here = pl.col("i_region").eq_missing(pl.lit(regions).gather("home"))
-    has_code = pl.col("i_e164").str.starts_with(pl.format("+{}", code))
-    return (has_code & ((code != ONE_DIGIT_CODE) | is_here)).fill_null(value=False)
+    is_shared = pl.Series(codes == ONE_DIGIT_CODE)
+    return ~pl.lit(is_shared).gather("home") | is_here
 
 
-def _decided(doubtful: pl.DataFrame, raw: pl.Series, conventions: Conventions) -> pl.DataFrame:
-    """Rows of two valid numbers, decided by the list's convention or by brackets, or by nothing."""
+def _decided(both: pl.DataFrame, raw: pl.Series, conventions: Conventions) -> pl.DataFrame:
+    """Adds ``rule`` and ``is_ambiguous``, and decides for rows of two valid numbers.
+
+    Only they pay for it: the list's convention or brackets round the area code decide, or nothing.
+    """
+    # A number that nobody abroad can have is no doubt.
+    is_doubtful = _N_IS & ~pl.col("takes_abroad") & (pl.col("i_type") != UNKNOWN_TYPE)
+    at = both.select(is_doubtful.fill_null(value=False)).to_series().arg_true()
+    takes_abroad = both["takes_abroad"]
+    rule = pl.repeat(None, both.height, dtype=pl.String, eager=True)
+    is_ambiguous = pl.repeat(value=False, n=both.height, eager=True)
+    if at.len():
+        decided = _doubt(both.select(_WEIGHED)[at], raw, conventions)
+        takes_abroad = takes_abroad.scatter(at, decided["takes_abroad"])
+        rule = rule.scatter(at, decided["rule"])
+        is_ambiguous = is_ambiguous.scatter(at, decided["is_ambiguous"])
+    return both.with_columns(takes_abroad=takes_abroad, rule=rule, is_ambiguous=is_ambiguous)
+
+
+def _doubt(doubtful: pl.DataFrame, raw: pl.Series, conventions: Conventions) -> pl.DataFrame:
+    """Decisions between two valid numbers, as in ``Normaliser._weigh``."""
     c = pl.col
     by_list = pl.Series([conventions.get(plan.region) for plan in territories()], dtype=pl.String)
     convention = pl.lit(by_list).gather("home").fill_null("")
@@ -120,7 +135,7 @@ def _decided(doubtful: pl.DataFrame, raw: pl.Series, conventions: Conventions) -
     is_national = is_area_code | (convention == Convention.NATIONAL)
     # Both are the same number of another region behind the same code.
     is_same = c("n_e164") == c("i_e164")
-    return doubtful.with_columns(
+    return doubtful.select(
         takes_abroad=takes_abroad & ~is_same,
         rule=pl.when(takes_abroad)
         .then(pl.lit(Rule.INTERNATIONAL_BY_LIST))
