@@ -1,4 +1,4 @@
-"""batch-screen: screens whole customer bases against a mobile network's fraud signals.
+"""batch-screen: screens lists of phone numbers against a mobile network's fraud signals.
 
 The public names are loaded when they are first used, so that the command line's help does
 not wait for polars and aiohttp.
