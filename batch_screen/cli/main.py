@@ -1,4 +1,4 @@
-"""The command ``batch-screen``: what can be typed, and how every failure ends it.
+"""The command ``batch-screen``: its subcommands and options, and how it handles errors.
 
 A command is declared here by its options and its help. The function that carries it out, of the
 same name in the module of the same name, is loaded when it is called: help and completion load
@@ -308,7 +308,7 @@ def sandbox() -> None:
 
 
 def main() -> None:
-    """Runs the command; every failure is one masked line on stderr and an exit code."""
+    """Runs the command; every failure becomes one masked line on stderr and an exit code."""
     os.umask(0o077)  # whatever is written holds personal data
     open_missing()
     install_hooks()

@@ -1,4 +1,4 @@
-"""The options that commands share, the values they may have, and the job they describe."""
+"""The options that commands share, their checks, and the job they describe."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _SETTINGS = {
 
 
 def _check(of_value: Callable[[Any], T]) -> Callable[[click.Context, click.Parameter, Any], T]:
-    """A check of an option's value, as click calls it."""
+    """A check of an option's value, as a click callback."""
     return lambda _context, _option, value: of_value(value)
 
 
@@ -77,7 +77,7 @@ def _day(text: str | None) -> date | None:
 
 @_check
 def _not_blank(value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
-    """The value; an unset variable of a shell must not lift a restriction without a word."""
+    """Refuses an empty value: an unset shell variable must not lift a restriction silently."""
     given = (value,) if isinstance(value, str) else value or ()
     if not all(text.strip(", ") for text in given):
         raise click.BadParameter("must not be empty; leave it out if that is meant")
@@ -283,7 +283,7 @@ def flag_names() -> dict[str, str]:
 
 
 def flags_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The settings among the options, by section: those that were given."""
+    """The given options that are settings, by section."""
     flags: dict[str, dict[str, Any]] = {}
     for name, (section, setting) in _SETTINGS.items():
         if given.get(name) not in (None, ()):
@@ -294,7 +294,7 @@ def flags_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def settings_of(given: Mapping[str, Any]) -> Settings:
-    """The settings of the options, the environment and the configuration file.
+    """The settings from options, environment and configuration file.
 
     Options that a command does not have are as if they were not given.
     """
@@ -304,7 +304,7 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
 
 
 def job_of(given: Mapping[str, Any], settings: Settings, *, needs_key: bool = False) -> Job:
-    """The job that the options describe, with these settings."""
+    """The job described by the options and these settings."""
     from batch_screen.config.key import read_key  # noqa: PLC0415 (no help needs it)
     from batch_screen.job import Job  # noqa: PLC0415 (nor this)
 

@@ -1,4 +1,4 @@
-"""What a list holds before any money is spent: the line up to the plan, and a closer look.
+"""Check: profiles the input up to a plan that is thrown away.
 
 Streams, as a run does; what is kept meanwhile lies in a temporary folder that only its owner
 can read.
@@ -41,7 +41,7 @@ from batch_screen.storage.partition import HELD_BYTES
 
 
 def check(job: Job, events: RunEvents | None = None, *, rejects: Path | None = None) -> CheckReport:
-    """What the inputs hold; sends nothing and changes no state.
+    """Profiles the inputs; sends nothing and changes no state.
 
     ``rejects`` is a .csv or .parquet file to write the rejected rows to. Raises ``InputError``
     where nothing can be read; a list without one usable number is no error here.
@@ -66,7 +66,7 @@ def check(job: Job, events: RunEvents | None = None, *, rejects: Path | None = N
 
 
 def _check_target(rejects: Path, inputs: Sequence[str]) -> None:
-    """Raises where the file cannot be written, or would be the next start's input."""
+    """Raises if the file cannot be written, or would be read as input the next time."""
     check_suffix(rejects)
     folder = rejects.absolute().parent
     check_could_write(folder)

@@ -1,4 +1,4 @@
-"""A report on a run from what it left behind: the same page that the run wrote itself.
+"""Report: writes a run's report again from its files.
 
 Needs no state and no key: a copy of the output folder elsewhere will do.
 """
@@ -30,7 +30,7 @@ from batch_screen.tables.summary import read_summary, says_stopped
 
 
 class ReportResult(msgspec.Struct, frozen=True):
-    """A report that was written; ``breakdown`` is None where the run was stopped."""
+    """A written report; ``breakdown`` is None if the run was stopped."""
 
     run_id: str
     status: str
@@ -47,7 +47,7 @@ def report(
     path: Path | str | None = None,
     events: RunEvents | None = None,
 ) -> ReportResult:
-    """Writes the report on one run, the one named or the one latest.json names.
+    """Writes the report on the run named, or on the one latest.json names.
 
     ``folder`` is an output folder, or a run's own in it. Without a ``path`` it becomes the
     run's own ``report.html``. Raises ``InputError`` where there is no such run (66), where it
@@ -111,7 +111,7 @@ def _place(layout: Layout, file: ListedFile) -> Path:
 
 
 def _is_kept(layout: Layout, manifest: Manifest | None, content: bytes) -> bool:
-    """Whether the run's own report is there as the manifest says.
+    """Whether the run's own report is as the manifest lists it.
 
     Raises ``OutputError`` if it would become another: then the run would not be whole.
     """

@@ -1,4 +1,4 @@
-"""Enrich → report: from plan and sealed outcomes to every file of a run's output.
+"""Writes a run's output from plan and sealed outcomes: tables, summary, report, manifest.
 
 Parts first, then reports, then the manifest, last of all the marker: a run that ends early
 leaves no marker, and the next start writes the same files again. Of a run that was stopped
@@ -76,7 +76,7 @@ _REMEDIES = {reason.value: remedy for reason, remedy in REMEDY.items()}
 
 
 def part_count(shards: int) -> int:
-    """Into how many parts so many shards are written; a number lies in the part of its hash.
+    """The number of parts for so many shards; a number lies in the part of its hash.
 
     >>> part_count(127), part_count(128), part_count(512)
     (127, 2, 8)
@@ -86,7 +86,7 @@ def part_count(shards: int) -> int:
 
 
 class Tallied(NamedTuple):
-    """What was counted of a shard while it was written: its numbers, and its lookups."""
+    """Counts of a shard, made while it was written: of its numbers, and of its lookups."""
 
     numbers: pl.DataFrame
     lookups: counting.LookupCounts
@@ -95,7 +95,7 @@ class Tallied(NamedTuple):
 def write_part(
     run: Run, plan: Plan, shards: Sequence[int], layout: Layout, settings: Settings
 ) -> list[Tallied]:
-    """Writes the part of every table that holds these shards; its number is the first of them.
+    """Writes one part of every table, with these shards; it has the first shard's number.
 
     Returns what was counted of each shard, for reading it again would take time and memory.
     """
@@ -136,7 +136,7 @@ _ROW = "row_index"
 
 
 def write_in_order(parts: Iterable[Path], target: Path, rows: int) -> None:
-    """Writes the rows of all parts of results, sorted by ``row_index``, into one file.
+    """Writes all parts of results into one file, sorted by ``row_index``.
 
     ``rows`` is how many the input had. One range of rows is in memory at a time, and as much
     disk is taken once more meanwhile. Raises ``OutputError``.
@@ -163,14 +163,14 @@ _TEST_NUMBERS = "numbers.test_numbers"
 
 
 def layout_of(run: Run, settings: Settings) -> Layout:
-    """Where the run's output lies."""
+    """The layout of the run's output."""
     return Layout(Path(settings.output.folder), run.run_id, run.file.identity.run_date)
 
 
 def write_outputs(
     run: Run, plan: Plan, settings: Settings, session: Session, events: RunEvents
 ) -> Summary:
-    """Writes the run's output and returns its figures, counted from what is written.
+    """Writes the run's output and returns its figures, counted from the written files.
 
     Raises ``Stopped`` between two shards if the watcher wants that.
     """
@@ -219,7 +219,7 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
     endpoints: dict[str, LookupFigures],
     events: RunEvents,
 ) -> Summary:
-    """The figures of the written tables; writes those of what has changed as well."""
+    """Counts the written tables; writes the changes since the previous run, too."""
     layout = layout_of(run, settings)
     check_accounting(
         plan,
@@ -257,7 +257,7 @@ def _write_errors_csv(layout: Layout) -> None:
 
 
 def judge_run(summary: Summary, settings: Settings) -> Summary:
-    """A complete run's summary with what the thresholds of these settings make of it."""
+    """A complete run's summary, judged by the thresholds of these settings."""
     guards = settings.guards
     layout = Layout(Path(settings.output.folder), summary.run_id, summary.run_date)
     compares = any(each.is_change for each in guards.thresholds)
@@ -267,7 +267,7 @@ def judge_run(summary: Summary, settings: Settings) -> Summary:
 def count_stopped(
     run: Run, plan: Plan, settings: Settings, session: Session, error: Exception
 ) -> Summary:
-    """How far a run had come that ``error`` has stopped, counted from its state.
+    """The summary of a run that ``error`` has stopped, counted from its state.
 
     Of its shards one at a time is in memory. Raises ``TimeoutError`` where counting after a
     signal takes too long: its sender does not wait for ever.
@@ -283,7 +283,7 @@ def count_stopped(
 
 
 def write_stopped(run: Run, settings: Settings, summary: Summary) -> None:
-    """Writes the summary of a run that was stopped; never over that of one with its marker."""
+    """Writes the summary of a stopped run; never over that of a complete one."""
     layout = layout_of(run, settings)
     if not layout.marker.exists():
         check_writable(layout.run)
@@ -324,12 +324,12 @@ def _summary(
 
 
 def _starts(run: Run) -> list[Session]:
-    """The run's starts; the more there are, the longer are the steps of their pace."""
+    """The run's sessions; the more there are, the longer the steps of their pace."""
     starts = read_sessions(run.sessions, run.run_id)
     steps = max(_STEPS_OF_A_START, _STEPS_OF_ALL // max(1, len(starts)))
     return [replace(start, pace=start.pace.at_most(steps)) for start in starts]
 
 
 def _height(paths: Sequence[Path]) -> int:
-    """The rows that the files say they hold."""
+    """The number of rows, from the footers of the files."""
     return sum(pq.read_metadata(path).num_rows for path in paths)
