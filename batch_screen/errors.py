@@ -137,7 +137,7 @@ class BatchScreenError(Exception):
 
 
 def exit_code_of(error: BaseException) -> int:
-    """The exit code of a command that ends with this error.
+    """The exit code of a command that this error ends.
 
     An unforeseen error is a bug (1), unless the system lacked memory or the like (71).
 

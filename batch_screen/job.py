@@ -1,4 +1,4 @@
-"""A screening job as its caller wants it: inputs, settings, key and date."""
+"""A screening job, as a caller describes it: inputs, settings, key and date."""
 
 from __future__ import annotations
 

@@ -237,7 +237,7 @@ def provenance_group(endpoint: Endpoint) -> dict[str, Column]:
 
 
 def contradiction_group(endpoint: Endpoint) -> dict[str, Column]:
-    """The column of results for a contradiction between a check and its date."""
+    """The column of results for contradictions between a check and its date."""
     if not endpoint.takes_max_age:
         return {}
     [column] = (c for c in OBSERVED if c.name == "contradiction")
@@ -251,7 +251,7 @@ def results_groups(endpoint: Endpoint) -> dict[str, Column]:
 
 
 def results(kept: Mapping[str, pl.DataType]) -> tuple[Column, ...]:
-    """Columns of results: kept input columns, identity, groups for every endpoint, the risk."""
+    """Columns of results: kept input columns, identity, a group for every endpoint, risk."""
     inputs = [Column(name, dtype, "kept from the input") for name, dtype in kept.items()]
     # All values before all provenance: that is newer, and new columns go behind.
     kinds = (endpoint_group, provenance_group, contradiction_group)
@@ -265,6 +265,6 @@ def dtypes(columns: tuple[Column, ...]) -> pl.Schema:
 
 
 def conform(frame: pl.DataFrame, columns: tuple[Column, ...]) -> pl.DataFrame:
-    """The frame cast to these columns and their order; missing ones become null."""
+    """The frame cast to these columns, in their order; missing ones become null."""
     missing = [pl.lit(None, c.dtype).alias(c.name) for c in columns if c.name not in frame.columns]
     return frame.with_columns(missing).select(pl.col(c.name).cast(c.dtype) for c in columns)

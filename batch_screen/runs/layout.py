@@ -194,7 +194,7 @@ def run_at(folder: Path, run_id: str | None = None) -> Layout:
 
 
 def runs_at(folder: Path) -> list[str]:
-    """Ids of all runs that began to write into the output folder, oldest date first.
+    """Ids of all runs that have written to the output folder, oldest date first.
 
     Raises ``InputError`` if there is none.
     """

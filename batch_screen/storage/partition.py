@@ -116,7 +116,7 @@ def _encodings(frame: pl.DataFrame) -> dict[str, object]:
 
 
 class PartitionedWriter:
-    """Partitions rows over files and keeps their order in each.
+    """Partitions rows over files; keeps their order in each.
 
     ``partition`` gives the index of a row's file among the paths. ``how`` goes to pyarrow.
     """
@@ -140,7 +140,7 @@ class PartitionedWriter:
 
     @property
     def rows(self) -> int:
-        """How many rows were written; what is still held is not among them."""
+        """How many rows were written, buffered ones not counted."""
         return sum(file.rows for file in self.files)
 
     @property
@@ -154,7 +154,7 @@ class PartitionedWriter:
         return self
 
     def add(self, batch: pl.DataFrame) -> None:
-        """Appends the rows; they are written once ``HELD_BYTES`` wait."""
+        """Adds rows; they are written once ``HELD_BYTES`` are buffered."""
         if self._none is None:
             self._none = batch.clear()
         if len(self.files) == 1:
@@ -184,7 +184,7 @@ class PartitionedWriter:
                         file.add(self._none)  # a partition without rows has its file too
 
     def _flush(self) -> None:
-        """Starts writing the held rows in threads, after the last flush is done."""
+        """Starts writing the buffered rows in threads, after the last flush is done."""
         self._wait()  # a file takes its row groups in order, and memory is bounded
         self._writing = [
             self._pool.submit(self.files[partition].add, pl.concat(frames))

@@ -41,7 +41,7 @@ _FLAGS = {
 
 
 class Signs(msgspec.Struct, frozen=True):
-    """Numbers per flag of the risk view; each number is in one of the first four fields at most.
+    """Numbers per flag of the risk view; each number is in at most one of the first four fields.
 
     ``unknown``: no flag is true, and that of a signal which was asked is null. ``unanswered``:
     those of the unknown for which a lookup of such a signal failed; the others have all their
@@ -57,7 +57,7 @@ class Signs(msgspec.Struct, frozen=True):
 
     @property
     def numbers(self) -> int:
-        """Numbers with a sign; one that is forwarded and changed counts as changed."""
+        """Numbers with a sign; one both forwarded and changed counts as changed."""
         return self.sim_and_device + self.forwarded + self.sim_only + self.device_only
 
 

@@ -1,4 +1,4 @@
-"""The error report: rejected rows and failed lookups, each with a remedy.
+"""The errors table: rejected rows and failed lookups, each with a remedy.
 
 errors.csv is for people and spreadsheets: masked, guarded against formulas, one line a row.
 """
@@ -85,7 +85,7 @@ def reject_errors(rejects: pl.DataFrame, remedies: Mapping[str, str], run_id: st
 
 
 def lookup_errors(outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
-    """Failed lookups as rows of ``schema.ERRORS``; lookups that a plan spares are none."""
+    """Failed lookups as rows of ``schema.ERRORS``, without those that a planner rule skipped."""
     failed = outcomes.filter(
         pl.col("outcome") != OutcomeKind.SUCCESS.value,
         ~pl.col("reason").is_in([*SPARED]).fill_null(value=False),
@@ -118,7 +118,7 @@ def lookup_errors(outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
 def write_guarded_csv(
     file: BinaryIO, columns: tuple[Column, ...], parts: Iterable[pl.DataFrame]
 ) -> int:
-    """Writes masked, guarded lines for parts that have the columns; returns how many."""
+    """Appends masked, guarded CSV lines for parts of these columns; returns their number."""
     names = dtypes(columns).names()
     text = lru_cache(_CELLS_KEPT)(_text)  # most of them are the same few words
     count = 0
@@ -141,7 +141,7 @@ def _cells(column: pl.Series, text: Callable[[str], str]) -> list[str]:
 
 
 def _number(value: str) -> str:
-    """As ``guard``, which has nothing else to look for in a masked number."""
+    """As ``guard``, for a masked number, which can hold no other formula."""
     masked = mask_number(value)
     return f"'{masked}" if masked.startswith("+") else masked
 
@@ -172,7 +172,7 @@ _TEXT_CHARACTERS = 120
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Failed lookups alike in endpoint, outcome and status; ``code`` and ``detail`` are samples."""
+    """Failed lookups of equal endpoint, outcome and status; ``code`` and ``detail`` are samples."""
 
     endpoint: str
     outcome: str
@@ -192,14 +192,14 @@ class RejectExample(msgspec.Struct, frozen=True):
 
 
 class ErrorSummary(msgspec.Struct, frozen=True):
-    """Failed lookups, the most frequent kind first, and examples by the reason of a reject."""
+    """Failed lookups, the most frequent first, and reject examples by reason."""
 
     failures: list[Failure]
     examples: dict[str, list[RejectExample]]
 
 
 def summarise_errors(paths: Sequence[Path]) -> ErrorSummary:
-    """Counts and examples from written parts of ``errors``, read as streams."""
+    """Counts and examples from written parts of ``errors``, streamed."""
     if not paths:
         return ErrorSummary([], {})
     errors = pl.scan_parquet(list(paths), hive_partitioning=False)
@@ -207,7 +207,7 @@ def summarise_errors(paths: Sequence[Path]) -> ErrorSummary:
 
 
 def _failures(errors: pl.LazyFrame) -> list[Failure]:
-    """Groups by columns with few values: codes and texts are the server's, and unbounded."""
+    """Grouped by columns with few values: codes and texts are the server's, and unbounded."""
     keys = ("endpoint", "reason", "http_status")
     counted = (
         errors.filter(pl.col("kind") == "failure")

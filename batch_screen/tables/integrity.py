@@ -1,4 +1,4 @@
-"""Holds a run's files against its manifest: marker, latest.json, bytes, strangers, modes.
+"""Checks a run's files against its manifest: marker, latest.json, bytes, foreign files, modes.
 
 Knows names and bytes only; what the tables hold is the business of ``verify``.
 """
@@ -22,14 +22,14 @@ from batch_screen.tables.reader import DamagedPartError, height
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """One thing that is not as it should be, and the file or folder it was seen in."""
+    """A difference, and the file or folder where it was found."""
 
     where: str
     what: str
 
 
 class VerifyCheck(msgspec.Struct, frozen=True):
-    """One claim about a run, held against ``examined`` things.
+    """One check of a run, over ``examined`` things.
 
     ``unchecked`` says why the claim could not be held against all of them; empty if it could.
     """
@@ -43,12 +43,12 @@ class VerifyCheck(msgspec.Struct, frozen=True):
 
     @property
     def is_ok(self) -> bool:
-        """Whether everything was examined and nothing differs."""
+        """Whether the check was made in full and found no difference."""
         return not self.differences and not self.unchecked
 
 
 class Validation(msgspec.Struct, frozen=True):
-    """One run, re-read: every check in the order it was made."""
+    """A verified run: every check in the order it was made."""
 
     run_id: str
     folder: str
@@ -72,7 +72,7 @@ _MARKER_SIZE = 4096
 
 
 def rewrite(layout: Layout) -> str:
-    """How a run's files come back unharmed."""
+    """The remedy for damaged files of a run."""
     return (
         f"restore them from a copy; or, if the run's state is kept, delete {_name(layout.marker)} "
         f"and start the same command with --run-date {layout.run_date}: it writes all files anew "
@@ -134,7 +134,7 @@ def latest_check(layout: Layout) -> VerifyCheck:
 
 
 def manifest_check(layout: Layout, manifest: Manifest | None) -> VerifyCheck:
-    """The manifest belongs to this run and lists what a run leaves behind, each file once."""
+    """The manifest belongs to this run and lists each of its files once."""
     listed = manifest.files if manifest else ()
     differences = tuple(
         Difference(_name(layout.manifest), what) for what in _manifest_faults(layout, manifest)
@@ -187,12 +187,12 @@ def _is_ours(layout: Layout, file: ListedFile) -> bool:
 
 
 def own_files(layout: Layout, manifest: Manifest) -> list[ListedFile]:
-    """The entries that lie where this run's files lie; no other path is opened."""
+    """The entries in the places of this run's files; no other path is opened."""
     return [file for file in manifest.files if _is_ours(layout, file)]
 
 
 def part_number(file: ListedFile) -> int | None:
-    """The number in a part's name, or None where it is no part's name."""
+    """The number in a part's name; None for any other name."""
     name = Path(file.path).name
     return int(name[-13:-8]) if _PART.fullmatch(name) else None
 
@@ -200,7 +200,7 @@ def part_number(file: ListedFile) -> int | None:
 def files_check(
     layout: Layout, listed: Sequence[ListedFile], on_file: Callable[[], None]
 ) -> tuple[VerifyCheck, list[ListedFile]]:
-    """Every listed file holds what the manifest says; also those files that do."""
+    """Every listed file has the manifest's content; returns those files, too."""
     differences: list[Difference] = []
     intact: list[ListedFile] = []
     for file in listed:
@@ -236,7 +236,7 @@ def _file_faults(folder: Path, file: ListedFile) -> Iterator[str]:
 
 
 def strangers_check(layout: Layout, manifest: Manifest) -> VerifyCheck:
-    """The data folders, whose readers take every file, hold nothing of this run unlisted.
+    """The data folders hold no unlisted file of this run, which readers would load.
 
     A file whose name is no run's may be a copy of a part, so it counts as well.
     """
@@ -283,5 +283,5 @@ def _reason(error: OSError) -> str:
 
 
 def _name(path: Path) -> str:
-    """A path in the run's folder, as it is seen from the output folder."""
+    """A path relative to the output folder."""
     return f"runs/{path.parent.name}/{path.name}"

@@ -1,4 +1,4 @@
-"""Checks a run's table of changes against its own lookups, its summary, and the earlier run.
+"""Verifies a run's changes against its own lookups, its summary, and the earlier run.
 
 The earlier run may be gone, or damaged itself: then the table is checked against its own run
 alone, and the claim of the check says so.
@@ -34,7 +34,7 @@ _AFTER = ("outcome", "swapped", "active", "latest_change_at", "responded_at")
 def changes_check(
     layout: Layout, usable: Sequence[ListedFile], summary: Summary | None, unchecked: str
 ) -> VerifyCheck:
-    """The table of changes is what the summary, the lookups and the earlier run make it.
+    """The check that changes match the summary, the lookups and the earlier run.
 
     ``usable`` are the parts that may be read; ``unchecked`` says why nothing can be said.
     """
@@ -66,7 +66,7 @@ def changes_check(
 
 
 def _earlier(layout: Layout, changes: Changes) -> RunTables | str:
-    """The earlier run, or why it cannot be read."""
+    """The earlier run, or the reason why it cannot be read."""
     if not is_run_id(changes.since_run):
         return "its name is no run's"
     earlier = layout_of_run(layout.folder, changes.since_run)
@@ -79,7 +79,7 @@ def _earlier(layout: Layout, changes: Changes) -> RunTables | str:
 
 
 def _own_differences(tables: RunTables, changes: Changes) -> Iterator[Difference]:
-    """What the rows say otherwise than their own run's lookups and figures."""
+    """Differences between the changes and the run's own lookups and figures."""
     rules = _rules(tables.layout.run_id, changes)
     counts: Counter[tuple[str, str]] = Counter()
     for shard, unit in units(tables.layout, CHANGES, tables.shards).items():
@@ -97,7 +97,7 @@ def _own_differences(tables: RunTables, changes: Changes) -> Iterator[Difference
 
 
 def _rules(run_id: str, changes: Changes) -> list[VerifyRule]:
-    """The rules for a row of changes, beside which the columns of its own lookup stand."""
+    """The rules for rows of changes, joined with their lookups."""
     was, is_ = col.before_outcome == "success", col.after_outcome == "success"
     allowed = {
         Change.BECAME_UNKNOWN: was & ~is_,
@@ -128,7 +128,7 @@ def _rules(run_id: str, changes: Changes) -> list[VerifyRule]:
 def _recounted_differences(
     earlier: RunTables, later: RunTables, bounds: Cohorts, changes: Changes
 ) -> Iterator[Difference]:
-    """What differs from a comparison that is made anew."""
+    """Differences from a comparison that is made again."""
     layout, shards = later.layout, later.shards
     rows = units(layout, CHANGES, shards)
     with (

@@ -1,4 +1,4 @@
-"""Holds a run's totals against summary.json, errors.csv and the row indexes of its input."""
+"""Checks a run's totals against summary.json, errors.csv and its row indexes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ AT_ONCE = 4_000_000
 
 
 def sums_checks(layout: Layout, recounted: Recount) -> list[VerifyCheck]:
-    """The checks of the whole run; none can be made if a part could not be examined."""
+    """The checks of the whole run; none can be made if a part was unreadable."""
     totals, summary = recounted.totals, summary_of(layout)
     rows = totals.rows[RESULTS] + totals.rejects.total()
 
@@ -79,7 +79,7 @@ def sums_checks(layout: Layout, recounted: Recount) -> list[VerifyCheck]:
 def row_faults(
     results: list[Path], errors: list[Path], rows: int, *, at_once: int = AT_ONCE
 ) -> Iterator[str]:
-    """What keeps the row indexes from being 0 to ``rows - 1``, each once."""
+    """Errors in the row indexes, which must be 0 to ``rows - 1``, each once."""
     index = pl.col("row_index")
     scans = [
         pl.scan_parquet(results, hive_partitioning=False).select(index),
