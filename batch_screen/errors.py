@@ -165,6 +165,14 @@ class InputError(BatchScreenError):
     """An input cannot be opened (exit code 66) or its content cannot be used (65)."""
 
     default_exit_code = ExitCode.CONTENT
+    is_empty = False
+
+
+def empty_input(message: str) -> InputError:
+    """An ``InputError`` about a file without a row, which is skipped where others have some."""
+    error = InputError(message)
+    error.is_empty = True
+    return error
 
 
 def no_input(message: str) -> InputError:

@@ -102,6 +102,7 @@ def check_block(found: CheckReport, rejects_file: Path | None = None) -> str:
         "check: nothing was sent",
         "",
         *_files(found.files),
+        *(line for note in found.notes for line in labelled("note", note)),
         *labelled("rows", f"{sums}{region}"),
         *_numbers(found.numbers),
         *(labelled("read as", rules) if rules else []),
@@ -133,7 +134,7 @@ def _format(file: FileFacts) -> str:
     if file.format != CSV:
         return f"Parquet{packed}"
     header = "a header" if file.has_header else "no header"
-    delimiter = _DELIMITERS.get(file.delimiter, file.delimiter)
+    delimiter = _DELIMITERS.get(file.delimiter, f"{file.delimiter!r} between cells")
     encoding = file.encoding
     for name, shown in (("windows", "Windows"), ("utf", "UTF"), ("ascii", "ASCII")):
         encoding = encoding.replace(name, shown)

@@ -41,6 +41,7 @@ _SETTINGS = {
     "default_region": ("input", "default_region"),
     "keep_columns": ("input", "keep_columns"),
     "delimiter": ("input", "delimiter"),
+    "skip_lines": ("input", "skip_lines"),
     "encoding": ("input", "encoding"),
     "strictness": ("numbers", "strictness"),
     "allow_regions": ("numbers", "allowed_regions"),
@@ -139,7 +140,13 @@ _READING = (
         help="Region of numbers without a country.",
     ),
     click.Option(["--no-header"], is_flag=True, help="CSV files have no header row."),
-    click.Option(["--delimiter"], metavar="CHAR", help="CSV: , ; | or tab.  [default: found out]"),
+    click.Option(["--delimiter"], metavar="CHAR", help="CSV: , ; | ^ or tab. [default: found out]"),
+    click.Option(
+        ["--skip-lines"],
+        type=click.IntRange(0),
+        metavar="N",
+        help="Lines above the header that are no rows.  [default: found out]",
+    ),
     click.Option(["--encoding"], metavar="NAME", help="CSV text encoding.  [default: found out]"),
     click.Option(
         ["--strictness"],

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import msgspec
 import polars as pl
 
 from batch_screen.config.settings import Settings
@@ -18,6 +19,7 @@ from batch_screen.input.files import expand
 from batch_screen.input.layout import shown
 from batch_screen.input.table import Table
 from batch_screen.job import Job
+from batch_screen.masking import mask_text, plain
 from batch_screen.model import ColumnKind, Plan
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.planning.build import (
@@ -39,6 +41,8 @@ from batch_screen.runs.events import RunEvents
 from batch_screen.storage.atomic import check_could_write
 from batch_screen.storage.partition import HELD_BYTES
 
+_LONGEST_NOTE = 400
+
 
 def check(job: Job, events: RunEvents | None = None, *, rejects: Path | None = None) -> CheckReport:
     """Profiles the inputs; sends nothing and changes no state.
@@ -49,7 +53,8 @@ def check(job: Job, events: RunEvents | None = None, *, rejects: Path | None = N
     events = events or RunEvents()
     if rejects is not None:
         _check_target(rejects, job.inputs)
-    sources = expand(job.inputs, excluded=job.excluded)
+    notes: list[str] = []
+    sources = expand(job.inputs, excluded=job.excluded, note=notes.append)
     with (
         tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
         on_disk(sources, Path(scratch), events) as files,
@@ -62,7 +67,9 @@ def check(job: Job, events: RunEvents | None = None, *, rejects: Path | None = N
                     f"--rejects {rejects}: this is an input, which would be lost; name another file"
                 )
         events.progress.stage("reading")
-        return _checked(files, job.settings, Path(scratch) / "plan", events, rejects)
+        found = _checked(files, job.settings, Path(scratch) / "plan", events, rejects)
+        notes = [mask_text(plain(note, _LONGEST_NOTE)) for note in (*notes, *found.notes)]
+        return msgspec.structs.replace(found, notes=notes)
 
 
 def _check_target(rejects: Path, inputs: Sequence[str]) -> None:
@@ -132,6 +139,7 @@ def _facts(found: Read[tuple[Plan, ListTally]], settings: Settings, folder: Path
         ],
         region_advice=advice,
         fixes=fixes(rejects, files, damage, advice, tally.undecided.rejected),
+        notes=[*table.notes],
     )
 
 

@@ -53,7 +53,7 @@ def open_run(job: Job, events: RunEvents) -> Iterator[OpenRun]:
         raise AuthenticationError(
             "no API key was given, and no sandbox was asked for; set the job's key or sandbox"
         )
-    sources = expand(job.inputs, excluded=job.excluded)
+    sources = expand(job.inputs, excluded=job.excluded, note=events.progress.note)
     check_writable(job.out)
     with (
         _locked(job),

@@ -218,7 +218,7 @@ def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
     events = events or RunEvents()
     refuse_unpriced(job.settings)
     refuse_unknown_regions(job.settings.numbers)
-    sources = expand(job.inputs, excluded=job.excluded)
+    sources = expand(job.inputs, excluded=job.excluded, note=events.progress.note)
     with (
         tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
         on_disk(sources, Path(scratch), events) as files,

@@ -226,6 +226,19 @@ class Numbers(Section):
 # The settings of how lists are read.
 
 
+class QuoteEscape(StrEnum):
+    """How quotes inside a quoted cell are written: twice, or behind a backslash."""
+
+    FOUND = ""
+    DOUBLED = "doubled"
+    BACKSLASH = "backslash"
+
+
+def is_delimiter(text: str) -> bool:
+    """Whether one character can stand between cells: none of those that numbers are made of."""
+    return len(text) == 1 and not text.isalnum() and text not in "\0\r\n \"'\\+"
+
+
 class Input(Section):
     """How to read the lists of numbers."""
 
@@ -235,6 +248,8 @@ class Input(Section):
     keep_columns: tuple[str, ...] = ()
     has_header: bool = True
     delimiter: str = ""
+    quote_escape: QuoteEscape = QuoteEscape.FOUND
+    skip_lines: Annotated[int, Field(ge=0, le=10_000)] = 0
     encoding: str = ""
     max_unpacked_gib: Positive = 64.0
     max_unpacking_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 200.0
@@ -254,9 +269,12 @@ class Input(Section):
     @field_validator("delimiter")
     @classmethod
     def _one_character(cls, value: str) -> str:
-        value = {"tab": "\t", "\\t": "\t"}.get(value, value)
-        if value not in ("", ",", ";", "\t", "|"):
-            raise ValueError("must be one of , ; | tab, or empty to find out")
+        value = {"tab": "\t", "\\t": "\t", "\\x01": "\x01"}.get(value, value)
+        if value and not is_delimiter(value):
+            raise ValueError(
+                "must be one character such as , ; | ^ ~, or tab, and none that numbers are made "
+                "of; empty to find out"
+            )
         return value
 
 

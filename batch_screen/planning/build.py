@@ -114,9 +114,10 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
             history=_history_writer(settings, identity, events, now or datetime.now(UTC)),
         )
 
-    plan = by_convention(
-        sources, settings, read, folder, opted_out=opted_out, digests=digests
-    ).result
+    found = by_convention(sources, settings, read, folder, opted_out=opted_out, digests=digests)
+    plan = found.result
+    for note in found.table.notes:
+        events.progress.note(note)
     pa.default_memory_pool().release_unused()  # 70 MiB after a million rows
     if plan.accepted == 0:
         shutil.rmtree(folder)

@@ -74,6 +74,7 @@ def test_without_options_everything_is_the_default() -> None:
         ("--default-region de", "input", "default_region", "DE"),
         ("--keep-columns a,b --keep-columns c", "input", "keep_columns", ("a", "b", "c")),
         ("--delimiter tab", "input", "delimiter", "\t"),
+        ("--skip-lines 3", "input", "skip_lines", 3),
         ("--encoding cp1252", "input", "encoding", "cp1252"),
         ("--no-header", "input", "has_header", False),
         ("--strictness mobile", "numbers", "strictness", "mobile"),
