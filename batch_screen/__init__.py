@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # what the table below says, for type checkers: they do not r
     from batch_screen.commands.diff import Diff as Diff
     from batch_screen.commands.diff import diff as diff
     from batch_screen.commands.doctor import doctor as doctor
+    from batch_screen.commands.export import ExportReport as ExportReport
+    from batch_screen.commands.export import export as export
     from batch_screen.commands.plan import PlanResult as PlanResult
     from batch_screen.commands.plan import plan as plan
     from batch_screen.commands.purge import Purge as Purge
@@ -51,6 +53,7 @@ _HOMES = {
         "commands.check": "check",
         "commands.diff": "Diff diff",
         "commands.doctor": "doctor",
+        "commands.export": "ExportReport export",
         "commands.plan": "PlanResult plan",
         "commands.purge": "Purge PurgeScope purge",
         "commands.report": "ReportResult report",

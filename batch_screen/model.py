@@ -327,7 +327,10 @@ class ShardPlan(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """The plan of a run: rows = accepted + rejected, and the shards of accepted numbers."""
+    """The plan of a run: rows = accepted + rejected, and the shards of accepted numbers.
+
+    ``left_out`` rows stand below those and were not taken, for a limit was reached.
+    """
 
     rows: int
     accepted: int
@@ -336,6 +339,7 @@ class Plan(msgspec.Struct, frozen=True):
     shards: list[ShardPlan]
     kept: list[str]
     facts: dict[str, str]
+    left_out: int = 0
 
     @property
     def unique_numbers(self) -> int:

@@ -210,6 +210,27 @@ CHECK_REJECTS = (
     Column("detail", pl.String, "what was seen, masked"),
     _required("remedy", pl.String, "what to do about it"),
 )
+_PLACE = (
+    _required("source_file", pl.String, "the input file's name"),
+    _required("source_row", pl.Int64, "the row's number in that file, from 1, header not counted"),
+    _required("line", pl.Int64, "the row's line in a spreadsheet, header counted"),
+)
+EXPORT_FLAGGED = (
+    *_PLACE,
+    _required("e164", pl.String, "the number asked about, E.164; masked with --masked"),
+    Column("region", pl.String, "ISO 3166-1 alpha-2 region of the number"),
+    _required("why", pl.String, "the signals that deserve a look; or why nobody can say"),
+    Column("since", pl.String, "of each signal in turn: its date, or the bound that is known"),
+)
+EXPORT_REJECTED = (
+    *_PLACE,
+    _required("column", pl.String, "the column of numbers"),
+    Column("cell", pl.String, "the cell as it stands in the list; else its shape, masked"),
+    Column("raw_region", pl.String, "the row's own region, as written"),
+    _required("reason", pl.String, "why the row never reaches the network"),
+    Column("detail", pl.String, "what was seen, masked"),
+    _required("remedy", pl.String, "what to do about it"),
+)
 
 
 def endpoint_group(endpoint: Endpoint) -> dict[str, Column]:

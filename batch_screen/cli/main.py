@@ -30,7 +30,7 @@ DEFAULT_NAME = "batch-screen.toml"
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 _PATH = click.Path(path_type=Path)
-_GETS_SETTINGS = ("run", "check", "plan", "status", "purge")
+_GETS_SETTINGS = ("run", "check", "plan", "status", "export", "purge")
 
 
 @click.group(context_settings={**_HELP, "max_content_width": 100})
@@ -92,7 +92,7 @@ def run() -> None:
     "--rejects",
     metavar="FILE",
     type=_PATH,
-    help="Write the rejected rows, masked, to this .csv or .parquet file.",
+    help="Write the rejected rows, masked, to this .csv, .xlsx or .parquet file.",
 )
 @options.as_json()
 def check() -> None:
@@ -173,6 +173,33 @@ def report() -> None:
     RUN is an output folder, whose latest run is taken, or a run's own, OUT/runs/RUN_ID. Every
     complete run has its page already, runs/RUN_ID/report.html; of a run that was stopped this
     tells how far it came. The page needs no network and holds no whole number.
+    """
+
+
+@_lazy
+@click.argument("run", metavar="[RUN]", required=False)
+@options.folders
+@click.option("--run", "run_id", metavar="RUN_ID", help="The run, if not the latest.")
+@click.option("--flagged", is_flag=True, help="The customers that deserve a look, and why.")
+@click.option("--rejected", is_flag=True, help="The rows to repair, with reason and remedy.")
+@click.option("--unknown", is_flag=True, help="With --flagged: also those of whom nobody can say.")
+@click.option(
+    "--to",
+    metavar="FILE",
+    type=_PATH,
+    required=True,
+    help="Write them to this .csv, .xlsx or .parquet file; one that is there is replaced.",
+)
+@click.option("--masked", is_flag=True, help="Hide the digits of all numbers.")
+@options.as_json("Print JSON: the counts, and the file.")
+def export() -> None:
+    """Write a sheet of the customers that deserve a look, or of the rows to repair.
+
+    RUN is a run's id in --out, a run's own folder, OUT/runs/RUN_ID, or an output folder, whose
+    latest complete run is taken; without it --out is. A customer deserves a look if a flag of the
+    risk view is true: SIM or device changed lately, or all calls forwarded. The sheet says which
+    and since when, and has the kept columns, in the order of the input. It holds whole numbers
+    unless --masked.
     """
 
 

@@ -265,7 +265,13 @@ def _named(*names: str) -> list[click.Parameter]:
     return [option for option in (*_READING, *_REQUESTS) if option.name in names]
 
 
-job = _with((_INPUTS, *_READING, *_REQUESTS))
+_LIMIT = click.Option(
+    ["--limit"],
+    type=click.IntRange(1, 1_000_000),
+    metavar="N",
+    help="Take the first N accepted numbers only, to try things out: a run of its own.",
+)
+job = _with((_INPUTS, *_READING, *_REQUESTS, _LIMIT))
 """All that describes a job."""
 lists = _with((_INPUTS, *_READING))
 """The lists of numbers, and how they are read."""
@@ -323,4 +329,5 @@ def job_of(given: Mapping[str, Any], settings: Settings, *, needs_key: bool = Fa
         run_date=given.get("run_date"),
         new_run=given.get("new_run", False),
         sandbox=is_sandbox,
+        limit=given.get("limit"),
     )

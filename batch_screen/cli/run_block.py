@@ -68,6 +68,9 @@ def rows_lines(rows: Rows) -> Iterator[str]:
     yield line(
         "numbers", f"{rows.unique_numbers:,} unique, {rows.duplicates:,} rows are duplicates"
     )
+    if rows.left_out:
+        first = f"the first {rows.unique_numbers:,} numbers"
+        yield line("limited", f"to {first}; {rows.left_out:,} rows below them were left out")
 
 
 def _main_counts(counts: Mapping[str, int]) -> str:

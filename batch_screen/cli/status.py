@@ -21,6 +21,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.job import SANDBOX, Job
 from batch_screen.masking import mask_text, safe_text
 from batch_screen.reports.words import duration
+from batch_screen.runs.state import LIMIT
 
 _STDIN = "stdin"
 _TEST_NUMBERS = "numbers.test_numbers"
@@ -104,6 +105,8 @@ def _flag(name: str, value: Any) -> str:
         return "--no-header"
     if (name, value) == ("api.base_url", SANDBOX):
         return "--sandbox"
+    if name == LIMIT:
+        return f"--limit {value}"
     if name not in flag_names() or isinstance(value, bool) or value == []:
         return ""
     return f"{flag_names()[name]} {shlex.quote(_text(value))}"

@@ -35,11 +35,12 @@ from batch_screen.profile.facts import CheckReport, ConventionFacts, RegionAdvic
 from batch_screen.profile.files import file_facts
 from batch_screen.profile.fixes import fixes
 from batch_screen.profile.regions import Undecided, advise, candidates, read_in
-from batch_screen.profile.rejects import check_suffix, parts, rejected, write_rejects
+from batch_screen.profile.rejects import parts, rejected, write_rejects
 from batch_screen.profile.tally import ListTally, count_numbers
 from batch_screen.runs.events import RunEvents
 from batch_screen.storage.atomic import check_could_write
 from batch_screen.storage.partition import HELD_BYTES
+from batch_screen.tables.sheets import check_suffix
 
 _LONGEST_NOTE = 400
 
@@ -47,8 +48,8 @@ _LONGEST_NOTE = 400
 def check(job: Job, events: RunEvents | None = None, *, rejects: Path | None = None) -> CheckReport:
     """Profiles the inputs; sends nothing and changes no state.
 
-    ``rejects`` is a .csv or .parquet file to write the rejected rows to. Raises ``InputError``
-    where nothing can be read; a list without one usable number is no error here.
+    ``rejects`` is a .csv, .xlsx or .parquet file to write the rejected rows to. Raises
+    ``InputError`` where nothing can be read; a list without one usable number is no error here.
     """
     events = events or RunEvents()
     if rejects is not None:
@@ -74,7 +75,7 @@ def check(job: Job, events: RunEvents | None = None, *, rejects: Path | None = N
 
 def _check_target(rejects: Path, inputs: Sequence[str]) -> None:
     """Raises if the file cannot be written, or would be read as input the next time."""
-    check_suffix(rejects)
+    check_suffix(rejects, "--rejects")
     folder = rejects.absolute().parent
     check_could_write(folder)
     if folder.exists() and any(Path(i).is_dir() and folder.samefile(i) for i in inputs):

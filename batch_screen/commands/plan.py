@@ -25,7 +25,7 @@ from batch_screen.planning.build import full_paths, on_disk, plan_inputs, runs_b
 from batch_screen.planning.history import read_history
 from batch_screen.planning.shards import history_path, read_plan
 from batch_screen.runs.events import RunEvents
-from batch_screen.runs.state import Run, find_run, new_run_id
+from batch_screen.runs.state import Run, find_run, limit_of, new_run_id
 from batch_screen.tables.summary import Rows, Summary, count_rows
 
 # What a run will not ask, before it is begun: counted where it is known, estimated where not.
@@ -235,6 +235,8 @@ def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
         else:
             plan = plan_inputs(files, job.settings, folder, events, identity, now=job.now)
         before = [other.summary for other in runs_before(job.settings, identity, job.now)]
+        # The shares of a trial with a few numbers say little.
+        before = [summary for summary in before if not limit_of(summary.settings)]
         expected = estimate(job.settings, plan, folder, job.now, before)
     endpoints = job.settings.endpoints
     if run is not None:

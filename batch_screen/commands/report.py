@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from batch_screen.errors import ConfigurationError, InputError, OutputError
+from batch_screen.errors import InputError, OutputError
 from batch_screen.model import Endpoint
 from batch_screen.reports.page import page
 from batch_screen.reports.verdict import Material, material_of, verdict_of
@@ -19,11 +19,11 @@ from batch_screen.runs.layout import RESULTS, Layout, run_at
 from batch_screen.storage.atomic import sha256_of, write_atomically
 from batch_screen.tables.breakdown import Breakdown, break_down
 from batch_screen.tables.integrity import (
-    VerifyCheck,
     files_check,
     manifest_check,
     marker_check,
     own_files,
+    refuse_differing,
 )
 from batch_screen.tables.manifest import ListedFile, Manifest, read_manifest
 from batch_screen.tables.summary import read_summary, says_stopped
@@ -57,14 +57,12 @@ def report(
     manifest = None
     if layout.marker.exists():  # else the run was stopped
         manifest = read_manifest(layout)
-        _refuse(layout, marker_check(layout), manifest_check(layout, manifest))
+        refuse_differing(layout, marker_check(layout), manifest_check(layout, manifest))
     material = _material(layout, manifest, events or RunEvents())
     content = page(material)
     target = layout.html if path is None else Path(path)
-    if path is not None and layout.folder.resolve() in target.resolve().parents:
-        raise ConfigurationError(
-            f"{path} lies in the output folder, where only runs write; name a file elsewhere"
-        )
+    if path is not None:
+        layout.refuse_inside(target)
     if target != layout.html or not _is_kept(layout, manifest, content):
         write_atomically(target, content)
     return ReportResult(
@@ -90,20 +88,10 @@ def _material(layout: Layout, manifest: Manifest | None, events: RunEvents) -> M
     listed = [file for file in own_files(layout, manifest) if _place(layout, file) != layout.html]
     events.progress.stage("hashing", total=len(listed))
     files, _ = files_check(layout, listed, lambda: events.progress.advance(1))
-    _refuse(layout, files)  # a damaged page of Parquet may end the process
+    refuse_differing(layout, files)  # a damaged page of Parquet may end the process
     summary = read_summary(layout.summary)
     endpoints = [endpoint for endpoint in Endpoint if endpoint.value in summary.endpoints]
     return material_of(layout, summary, break_down(layout.parts(RESULTS), endpoints), listed)
-
-
-def _refuse(layout: Layout, *checks: VerifyCheck) -> None:
-    for check in checks:
-        for difference in check.differences:
-            raise InputError(
-                f"run {layout.run_id} is not what was written, {difference.where}: "
-                f"{difference.what}; batch-screen validate {layout.run} says all that differs and "
-                "what to do"
-            )
 
 
 def _place(layout: Layout, file: ListedFile) -> Path:

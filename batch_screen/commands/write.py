@@ -40,12 +40,12 @@ from batch_screen.reports.verdict import material_of
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout, row_groups
 from batch_screen.runs.sessions import read_sessions
-from batch_screen.runs.state import Run
+from batch_screen.runs.state import Run, limit_of
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.schema import conform
 from batch_screen.storage.atomic import atomic_write, check_writable, translated, write_atomically
-from batch_screen.storage.partition import PartitionedWriter, RowGroupWriter, scratch_files
+from batch_screen.storage.partition import RowGroupWriter, in_ranges
 from batch_screen.storage.prefetch import ordered_map
 from batch_screen.storage.records import check_file
 from batch_screen.tables import breakdown
@@ -125,32 +125,24 @@ def _tables(run: Run, plan: Plan, shard: int) -> Iterator[tuple[str, pl.DataFram
     yield ERRORS, pl.concat([reject_errors(rejects, _REMEDIES, run.run_id), failures])
 
 
-# Results in the order of the input: one file, partitioned into ranges of rows, each then sorted.
-#
 # Parts hold what their numbers' digits say, so that neither asking nor validating needs a whole
 # list in memory; some readers want to lay the rows beside their input.
-
-RANGE_ROWS = 500_000
-_MOST_RANGES = 128
-_ROW = "row_index"
 
 
 def write_in_order(parts: Iterable[Path], target: Path, rows: int) -> None:
     """Writes all parts of results into one file, sorted by ``row_index``.
 
-    ``rows`` is how many the input had. One range of rows is in memory at a time, and as much
-    disk is taken once more meanwhile. Raises ``OutputError``.
+    ``rows`` is how many the input had. Raises ``OutputError``.
     """
-    count = min(_MOST_RANGES, -(-rows // RANGE_ROWS))
-    size = -(-rows // count)
-    scratch = scratch_files(target.parent, target.stem, count)
-    with translated("write", target), scratch as ranges:
-        with PartitionedWriter(ranges, pl.col(_ROW) // size) as partitions:
-            for batch in chain.from_iterable(map(row_groups, parts)):
-                partitions.add(batch)
-        with atomic_write(target) as file, RowGroupWriter(target, file) as sorted_rows:
-            for path in ranges:
-                sorted_rows.add(pl.read_parquet(path).sort(_ROW))
+    frames = chain.from_iterable(map(row_groups, parts))
+    with (
+        translated("write", target),
+        in_ranges(frames, "row_index", rows, target.parent) as ranges,
+        atomic_write(target) as file,
+        RowGroupWriter(target, file) as sorted_rows,
+    ):
+        for rows_of_range in ranges:
+            sorted_rows.add(rows_of_range)
 
 
 _CAUSE_CHARACTERS = 4_000
@@ -235,7 +227,13 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
     identity, shards = run.file.identity, len(plan.shards)
     current = CurrentRun(
         layout,
-        RunFacts(run.run_id, identity.run_date, plan.unique_numbers, tuple(endpoints)),
+        RunFacts(
+            run.run_id,
+            identity.run_date,
+            plan.unique_numbers,
+            tuple(endpoints),
+            limit_of(identity.settings),
+        ),
         identity.settings[BASE_URL],
         shards,
         part_count(shards),

@@ -72,6 +72,7 @@ class RunFacts(msgspec.Struct, frozen=True):
     run_date: str
     unique_numbers: int
     endpoints: tuple[str, ...]
+    limit: int = 0
 
 
 class RunTables:

@@ -22,6 +22,7 @@ from batch_screen.config.sections import Output
 from batch_screen.errors import OutputError
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout, is_run_id, layout_of_run
+from batch_screen.runs.state import limit_of
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.storage.records import read_record, write_record
 from batch_screen.tables.coverage import Changes
@@ -93,7 +94,11 @@ def recorded(layout: Layout) -> CompleteRun:
 
 def _facts(summary: _Summary | Summary) -> RunFacts:
     return RunFacts(
-        summary.run_id, summary.run_date, summary.rows.unique_numbers, tuple(summary.endpoints)
+        summary.run_id,
+        summary.run_date,
+        summary.rows.unique_numbers,
+        tuple(summary.endpoints),
+        limit_of(summary.settings),
     )
 
 
@@ -214,7 +219,9 @@ def _latest(
                 run = recorded(layout_of_run(layout.folder, run_id))
                 had_ended = by is None or run.ended_at <= by
                 shared, _ = shared_endpoints(run.facts, facts)
-                if run.base_url == base_url and shared and had_ended:
+                # A trial with a few numbers is no baseline of a list: all others would be new.
+                is_alike = run.base_url == base_url and run.facts.limit == facts.limit
+                if is_alike and shared and had_ended:
                     fitting.append(run)
         if fitting:
             return max(fitting, key=lambda run: (run.ended_at, run.facts.run_id))

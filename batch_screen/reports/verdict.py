@@ -121,6 +121,11 @@ def _steps(summary: Summary) -> Iterator[str]:
             f"Up to {counted(summary.unanswered, 'request')} may have been billed without a saved "
             "answer, because a start ended abruptly; they are not in the cost."
         )
+    if summary.rows.left_out:
+        yield (
+            f"Limited to the first {counted(summary.rows.unique_numbers, 'number')}: "
+            f"{counted(summary.rows.left_out, 'row')} below them were left out."
+        )
     if summary.settings.get("api.base_url") == "sandbox":
         yield "The answers are the sandbox's: invented, for trying things out."
 

@@ -27,6 +27,8 @@ from batch_screen.storage.atomic import make_folder, sweep, translated
 from batch_screen.storage.records import read_record, write_record
 
 FORMAT = "batch-screen run"
+LIMIT = "limit"
+"""In the settings of an identity: how many numbers a run takes that does not take all."""
 VERSION = 4
 
 
@@ -127,6 +129,12 @@ def new_run_id(identity: Identity, serial: int) -> str:
     """
     name = f"{identity.run_date.replace('-', '')}-{identity.digest()}"
     return name if serial == 1 else f"{name}-{serial}"
+
+
+def limit_of(settings: Mapping[str, Any]) -> int:
+    """How many numbers a run with these settings takes at most; 0: all."""
+    limit = settings.get(LIMIT)
+    return limit if isinstance(limit, int) else 0
 
 
 def today() -> date:

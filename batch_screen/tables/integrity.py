@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from batch_screen.errors import InputError
 from batch_screen.masking import safe_text
 from batch_screen.runs.layout import DATA_FOLDERS, RUN_ID, TABLES, Layout, latest_run, layout_of_run
 from batch_screen.schema import SCHEMA_VERSION
@@ -62,6 +63,17 @@ class Validation(msgspec.Struct, frozen=True):
     @property
     def differences(self) -> int:
         return sum(len(check.differences) for check in self.checks)
+
+
+def refuse_differing(layout: Layout, *checks: VerifyCheck) -> None:
+    """Raises ``InputError`` with the first difference that the checks found."""
+    for check in checks:
+        for difference in check.differences:
+            raise InputError(
+                f"run {layout.run_id} is not what was written, {difference.where}: "
+                f"{difference.what}; batch-screen validate {layout.run} says all that differs and "
+                "what to do"
+            )
 
 
 _PART = re.compile(rf"({RUN_ID})-\d{{5}}\.parquet")

@@ -24,7 +24,7 @@ _NUMBERS = re.compile(rb"\[\n[\s\d.,eE+-]*\n\s*\]")
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """Row counts of the input."""
+    """Row counts of the input; ``left_out`` are those below the rows that a limit let through."""
 
     read: int
     accepted: int
@@ -32,6 +32,7 @@ class Rows(msgspec.Struct, frozen=True):
     rejected_by_reason: dict[str, int]
     duplicates: int
     unique_numbers: int
+    left_out: int = 0
 
 
 class LookupFigures(msgspec.Struct, frozen=True):
@@ -174,6 +175,7 @@ def count_rows(plan: Plan) -> Rows:
         rejected_by_reason=plan.rejected,
         duplicates=plan.duplicates,
         unique_numbers=plan.unique_numbers,
+        left_out=plan.left_out,
     )
 
 

@@ -15,6 +15,7 @@ from batch_screen.errors import OutputError
 from batch_screen.masking import mask_texts
 from batch_screen.model import Endpoint
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout
+from batch_screen.runs.state import limit_of
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import dtypes
 from batch_screen.tables.counts import count_lookups, count_saved, scans_of
@@ -135,6 +136,8 @@ def _accounting_faults(summary: Summary, totals: Totals) -> Iterator[str]:
         "outcomes": (by_outcome, totals.rows[LOOKUPS]),
         "rejects + failed lookups": (rows.rejected + failures, totals.rows[ERRORS]),
     }
+    if rows.left_out:  # only once the limit was reached
+        counted["numbers of the limit"] = (limit_of(summary.settings), totals.numbers)
     yield from _unequal(counted)
 
 

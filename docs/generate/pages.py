@@ -49,6 +49,14 @@ TABLES = {
         schema.CHANGES,
     ),
     "check --rejects": ("One row per row that would be rejected.", schema.CHECK_REJECTS),
+    "export --flagged": (
+        "One row per accepted row that deserves a look; behind `line` stand the kept columns.",
+        schema.EXPORT_FLAGGED,
+    ),
+    "export --rejected": (
+        "One row per rejected row; with its cell stand the kept columns, behind `line`.",
+        schema.EXPORT_REJECTED,
+    ),
 }
 
 
@@ -88,6 +96,7 @@ _GUIDES = {
     "plan": "[fewer requests](../fewer-requests.md)",
     "validate": "[what it compares](files.md#what-validate-compares), [loading](../loading.md)",
     "diff": "[changes](../signals.md#changes)",
+    "export": "[its columns](columns.md#export---flagged), [audit](../audit.md)",
     "report": "[report.html](files.md#reporthtml)",
     "purge": "[privacy](../privacy.md#delete-a-run)",
     "init": "[settings](settings.md)",
