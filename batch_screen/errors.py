@@ -65,7 +65,7 @@ class ExitCode(IntEnum):
     )
     SYSTEM = (
         71,
-        "the system gave out: no memory, no more open files",
+        "a system resource ran out: no memory, no more open files",
         "Free some, then start the same command again to resume.",
     )
     CANNOT_WRITE = (

@@ -42,7 +42,7 @@ def _about_failures(summary: Summary, settings: Settings) -> Iterator[str]:
     if gaps:
         worst = max(found.largest_gap_minutes for found in gaps.values())
         yield (
-            f"up to {worst:,} minutes of some numbers were observed by nobody ({', '.join(gaps)}): "
+            f"up to {worst:,} minutes of some numbers were not observed ({', '.join(gaps)}): "
             "see gap_minutes in results"
         )
     if summary.contradictions:

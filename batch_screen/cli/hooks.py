@@ -68,7 +68,9 @@ def unforeseen(error: BaseException) -> str:
     if isinstance(error, PermissionError):
         return f"{error.filename}: {error.strerror}; fix permissions, then start again"
     if exit_code_of(error) == ExitCode.SYSTEM:
-        return f"the system gave out: {described(error)}; free memory or files, then start again"
+        return (
+            f"a system resource ran out: {described(error)}; free memory or files, then start again"
+        )
     return f"this is a bug, please report it: {described(error)}"
 
 

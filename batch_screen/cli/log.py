@@ -28,10 +28,10 @@ _VARIABLE = "BATCH_SCREEN_LOGGING__FORMAT"
 _FLAG = "--log-format"
 _COMMAND = "run"
 _MESSAGE_CHARACTERS = 4_000
-_NO_WORDS = b"Error: the system gave out: free memory or files, then start again\n"
+_NO_WORDS = b"Error: a system resource ran out: free memory or files, then start again\n"
 _JSON_WITHOUT_WORDS = (
     b'{"level": "error", "event": "error", '
-    b'"message": "the system gave out: free memory or files, then start again"}\n'
+    b'"message": "a system resource ran out: free memory or files, then start again"}\n'
 )
 
 

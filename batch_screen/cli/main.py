@@ -70,7 +70,7 @@ def _lazy(declared: Callable[[], None]) -> click.Command:
 @click.option(
     "--log-format",
     type=click.Choice(log.FORMATS),
-    help="What stderr gets; auto: text on a terminal, else JSON lines.  [default: auto]",
+    help="Format of stderr; auto: text on a terminal, else JSON lines.  [default: auto]",
 )
 @click.option("--metrics-file", metavar="FILE", help="Write figures for Prometheus to this file.")
 @click.option(
@@ -114,7 +114,7 @@ def plan() -> None:
 @options.folders
 @options.as_json()
 def status() -> None:
-    """Show where the runs of a folder stand, and how to go on with those that stopped.
+    """Show the state of a folder's runs, and how to resume those that stopped.
 
     Only reads, takes no lock and needs no key: it may be asked at any time.
     """
@@ -127,7 +127,7 @@ def status() -> None:
 @click.option(
     "--ignore-modes",
     is_flag=True,
-    help="Leave out who may read the files, for a copy that has lost their modes.",
+    help="Skip the check of file modes, for a copy that has lost them.",
 )
 @options.as_json()
 def validate() -> None:
@@ -215,11 +215,11 @@ def export() -> None:
 @click.option("--state-only", is_flag=True, help="Keep the outputs.")
 @click.option("--outputs-only", is_flag=True, help="Keep the state.")
 @click.option("--unfinished", is_flag=True, help="Also runs that could still be resumed.")
-@click.option("--dry-run", is_flag=True, help="Say what would go, and leave it.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.as_json()
 def purge() -> None:
-    """Remove state and outputs of runs older than so many days, after saying what that is.
+    """Remove state and outputs of runs older than so many days, after showing them.
 
     Removes only files that runs wrote, follows no links, and never while a run is going on. What
     is gone cannot be compared with, resumed or used again: the same list asked about for the same
@@ -302,7 +302,7 @@ def completion() -> None:
 )
 @click.option("--dialect", type=click.Choice(["v1.0.0", "2026-04"]), default="v1.0.0")
 @click.option("--profile", "profiles", multiple=True, help="Faults to inject; may be repeated.")
-@click.option("--profiles", "list_profiles", is_flag=True, help="List the profiles and leave.")
+@click.option("--profiles", "list_profiles", is_flag=True, help="List the profiles and exit.")
 @click.option("--latency", help="0.2, uniform:A:B or lognormal:MEDIAN:SIGMA, in seconds.")
 @click.option("--rate-limit", type=int, help="Refuse what exceeds so many requests a second.")
 @click.option(

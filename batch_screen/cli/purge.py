@@ -100,4 +100,4 @@ def _lines(found: Purge) -> Iterator[str]:
     if found.latest:
         yield from labelled("latest.json", f"will name run {found.latest}")
     elif found.latest is not None:
-        yield from labelled("latest.json", "will go: no complete run stays")
+        yield from labelled("latest.json", "will be removed: no complete run is left")

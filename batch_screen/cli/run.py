@@ -32,7 +32,7 @@ from batch_screen.tables.summary import Ending
 _CAUSE_CHARACTERS = 4_000
 _ONE_SIGNAL_SECONDS = 0.5
 """A signal that follows the first so soon is the same one, sent twice."""
-_STOPPING = "stopping: waiting for answers under way; once more to leave at once"
+_STOPPING = "stopping: waiting for answers under way; once more to exit at once"
 
 
 def run(*, settings: Settings, as_json: bool, **options: Any) -> int:

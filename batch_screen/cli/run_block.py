@@ -147,7 +147,7 @@ def _saved(summary: Summary) -> Iterator[str]:
     if saved.cost:
         text += f", {saved.cost:,.2f} {summary.currency}"
     if saved.dates_asked:
-        text += f"; {saved.dates_asked:,} dates asked besides"
+        text += f"; {saved.dates_asked:,} dates asked as well"
     yield line("saved", text)
 
 

@@ -63,7 +63,7 @@ def canary_number(job: Job, named: str) -> str:
 
 
 def _findings(job: Job, environment: Mapping[str, str], canary: str | None) -> Iterator[Finding]:
-    yield well("configuration", "every setting is known and can be meant")
+    yield well("configuration", "every setting is known and valid")
     if job.sandbox:
         yield from not_checked(["key"], _SANDBOX)
     else:

@@ -82,7 +82,7 @@ def _listed_checks(layout: Layout, manifest: Manifest, events: RunEvents) -> lis
     lacking = {file for file in listed if file.table == CHANGES} - set(usable)
     unreadable = recounted.unchecked
     if lacking:
-        unreadable = f"{len(lacking)} of the parts of changes differ, as is said above"
+        unreadable = f"{len(lacking)} of the parts of changes differ, see above"
     return [
         files,
         strangers_check(layout, manifest),

@@ -261,7 +261,7 @@ def read_small(path: Path, limit: int) -> bytes:
             if len(content) > limit:
                 raise OSError(errno.EFBIG, f"it is larger than {limit >> 10} KiB")
         if not content and stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-            raise OSError(errno.ENODATA, "nobody writes to this pipe")
+            raise OSError(errno.ENODATA, "no process writes to this pipe")
         return bytes(content)
     finally:
         os.close(descriptor)
@@ -274,4 +274,4 @@ def _chunk(descriptor: int, size: int, deadline: float) -> bytes:
         except BlockingIOError:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([descriptor], [], [], left)[0]:
-                raise TimeoutError(errno.ETIMEDOUT, "nothing came out of it") from None
+                raise TimeoutError(errno.ETIMEDOUT, "it delivered nothing") from None

@@ -71,7 +71,7 @@ def connection_findings(api: Api) -> list[Finding]:
     found = asyncio.run(walk())
     if found[-1].health is Health.FAILED:
         seen = {finding.name for finding in found} | (set() if proxy_of(api) else {"proxy"})
-        why = f"the way to the server ends before, at {found[-1].name}"
+        why = f"the server was not reached: failed at {found[-1].name}"
         found += not_checked((step for step in STEPS if step not in seen), why)
     return found
 
@@ -206,7 +206,7 @@ def _clock(date: str, local: float) -> Finding:
     try:
         server = parsedate_to_datetime(date).timestamp()
     except (TypeError, ValueError, OverflowError):
-        [finding] = not_checked(["clock"], "the server does not say what time it is")
+        [finding] = not_checked(["clock"], "the server sends no usable Date header")
         return finding
     skew = local - server - 0.5
     if abs(skew) <= _MOST_SKEW_SECONDS:
@@ -227,7 +227,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "it hangs up"
+        return "it closes the connection"
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
     if isinstance(error, ssl.SSLError):

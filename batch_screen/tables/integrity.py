@@ -98,7 +98,7 @@ def marker_check(layout: Layout) -> VerifyCheck:
     remedy = rewrite(layout)
     if not layout.marker.exists():
         remedy = (
-            f"start the same command with --run-date {layout.run_date}: it goes on from there, if "
+            f"start the same command with --run-date {layout.run_date}: it resumes, if "
             "its state is kept"
         )
     return VerifyCheck("marker", claim, 1, tuple(_marker_differences(layout)), remedy)
@@ -118,10 +118,10 @@ def _marker_differences(layout: Layout) -> Iterator[Difference]:
             found = file.read(_MARKER_SIZE)
         expected = marker_content(sha256_of(layout.manifest))
     except OSError as error:
-        yield Difference(where, f"cannot be held against manifest.json: {_reason(error)}")
+        yield Difference(where, f"cannot be compared with manifest.json: {_reason(error)}")
         return
     if found != expected:
-        yield Difference(where, "it holds something else than the SHA-256 of manifest.json")
+        yield Difference(where, "it is not the SHA-256 of manifest.json")
 
 
 def latest_check(layout: Layout) -> VerifyCheck:
@@ -151,7 +151,7 @@ def manifest_check(layout: Layout, manifest: Manifest | None) -> VerifyCheck:
     differences = tuple(
         Difference(_name(layout.manifest), what) for what in _manifest_faults(layout, manifest)
     )
-    claim = "files listed, each once, where this run's files lie"
+    claim = "files listed, each once, at this run's paths"
     return VerifyCheck("manifest", claim, len(listed), differences, rewrite(layout))
 
 
@@ -263,7 +263,7 @@ def strangers_check(layout: Layout, manifest: Manifest) -> VerifyCheck:
                 differences.append(
                     Difference(safe_text(str(name)), "it is no file of the manifest")
                 )
-    claim = "files in the data folders, none of this run that is not listed"
+    claim = "files in the data folders, no unlisted one of this run"
     remedy = "move it elsewhere: readers of the folder take its rows for rows of a run"
     return VerifyCheck("strangers", claim, examined, tuple(differences), remedy)
 

@@ -172,13 +172,13 @@ def _skipped_unfounded(lookups: pl.DataFrame) -> pl.DataFrame:
 
 _CLAIMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "readable": ("rows can be read", TABLES),
-    "required": ("rows of this run, with all that is required", TABLES),
+    "required": ("rows of this run, with every required value", TABLES),
     "placing": ("rows of results in the part their number belongs to", (RESULTS,)),
     "lookups": ("lookups: every number of results once at every endpoint", (LOOKUPS,)),
     "values": ("lookups with a value where there is success, and nowhere else", (LOOKUPS,)),
-    "sources": ("lookups asked, derived, reused or spared, each as it says", (LOOKUPS,)),
-    "windows": ("lookups whose windows and gaps are those of their times", (LOOKUPS,)),
-    "conflicts": ("lookups, checks held against dates", (LOOKUPS,)),
+    "sources": ("lookups: asked, derived, reused or skipped, as recorded", (LOOKUPS,)),
+    "windows": ("lookups: windows and gaps match their times", (LOOKUPS,)),
+    "conflicts": ("lookups: checks compared with dates", (LOOKUPS,)),
     "enrichment": ("rows of results with the values of their lookups", (RESULTS,)),
     "risk": ("rows of results with the ages and flags of their dates and checks", (RESULTS,)),
     "failures": ("errors: the rejects and the lookups without success", (ERRORS,)),
@@ -204,7 +204,7 @@ def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:
             ),
         ],
         "windows": _lookups_have(_WINDOWS),
-        "conflicts": _lookups_have({"another word on contradictions": _CONTRADICTION}),
+        "conflicts": _lookups_have({"a wrong contradiction": _CONTRADICTION}),
         "enrichment": [
             VerifyRule(
                 endpoint.value,
@@ -217,7 +217,7 @@ def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:
         "risk": [
             VerifyRule(
                 RESULTS,
-                f"{c.name} is not what its columns make it in {{n}} rows",
+                f"{c.name} does not follow from its columns in {{n}} rows",
                 col(c.name).ne_missing(col(f"right_{c.name}")),
             )
             for c in RISK
@@ -239,7 +239,7 @@ def _complete(run_id: str) -> Iterator[VerifyRule]:
 
 def _once_each(endpoints: Sequence[str]) -> list[VerifyRule]:
     """Every number of results has one lookup at every endpoint, and no other has one."""
-    rules = [VerifyRule(_TWICE, "{n} lookups stand there twice", col.twice)]
+    rules = [VerifyRule(_TWICE, "{n} lookups are listed twice", col.twice)]
     for name in endpoints:
         lacking = f"{{n}} numbers of results lack a lookup of {name}"
         extra = f"{{n}} lookups of {name} for numbers not in results"
@@ -266,7 +266,7 @@ _ANY_VALUE = pl.any_horizontal(
     col("swapped", "active", "latest_change", "latest_change_at").is_not_null()
 )
 _VALUES = {
-    "an outcome nobody knows": ~col.outcome.is_in([kind.value for kind in OutcomeKind]),
+    "an unknown outcome": ~col.outcome.is_in([kind.value for kind in OutcomeKind]),
     "a number that is not E.164": ~col.e164.str.contains(_E164),
     "a value though they are no success": ~_SUCCESS & _ANY_VALUE,
     "success and no value": _SUCCESS & ~_OWN_VALUE,
@@ -283,7 +283,7 @@ _HAS_DATE = (col.said == LatestChange.REPORTED.value).fill_null(value=False)
 _AGE = (col.date_at - col.date).dt.total_microseconds()
 _IS_WITHIN = col.max_age_minutes.cast(pl.Int64) * _MINUTE >= _AGE
 _SOURCES = {
-    "a source nobody knows": ~col.source.is_in([*AnswerSource]),
+    "an unknown source": ~col.source.is_in([*AnswerSource]),
     "a source though they were skipped, or none though they were not": col.source.is_null()
     != _SKIPPED,
     "requests though they were not asked": _NOT_ASKED & (col.attempts > 0),
@@ -353,6 +353,6 @@ _REPEATED = pl.len() - pl.struct(_SHARED).n_unique()
 _FAILURES = (
     VerifyRule(_UNLISTED, "{n} failed lookups are not listed as they are in lookups", pl.len()),
     VerifyRule(_UNKNOWN, "{n} failures are not in lookups as they are listed", pl.len()),
-    VerifyRule(_LISTED, "{n} failures stand there twice", _REPEATED),
+    VerifyRule(_LISTED, "{n} failures are listed twice", _REPEATED),
     VerifyRule(ERRORS, "{n} rows are neither a reject nor a failure", ~_WITH_SHAPE),
 )

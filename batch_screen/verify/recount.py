@@ -90,7 +90,7 @@ class Recount:
         if not self._left_out:
             return ""
         left_out, parts = len(self._left_out), len(self._wanted)
-        return f"{left_out} of {parts} parts could not be compared, for what is said above"
+        return f"{left_out} of {parts} parts could not be compared, for the reasons above"
 
     @property
     def checks(self) -> list[VerifyCheck]:
@@ -174,7 +174,7 @@ def _described_faults(layout: Layout, tables: Mapping[str, tuple[Column, ...]]) 
     for table, columns in tables.items():
         right = _identifying([describe(column) for column in columns])
         if _identifying(described.tables.get(table, [])) != right:
-            yield f"the columns of {table} are described otherwise than the parts have them"
+            yield f"the columns of {table} differ between schema.json and the parts"
 
 
 def _identifying(columns: Sequence[Mapping[str, object]]) -> list[tuple[object, ...]]:

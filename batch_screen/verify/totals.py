@@ -62,7 +62,7 @@ def sums_checks(layout: Layout, recounted: Recount) -> list[VerifyCheck]:
         ),
         check(
             "summary",
-            "lookups and rows that come to the figures of summary.json",
+            "lookups and rows add up to the figures of summary.json",
             totals.rows[LOOKUPS],
             of_summary,
             _summary_faults(layout, summary, recounted) if summary else unreadable,
@@ -108,7 +108,7 @@ def _window_faults(scan: pl.LazyFrame, first: int, last: int) -> Iterator[str]:
     found = scan.collect(engine="streaming")["row_index"].sort()
     twice = found.filter(found.diff() == 0)
     if twice.len():
-        yield f"{twice.len():,} row indexes stand there twice, the first is {twice[0]}"
+        yield f"{twice.len():,} row indexes are listed twice, the first is {twice[0]}"
     missing = last - first + 1 - (found.len() - twice.len())
     if missing:
         expected = pl.int_range(first, last + 1, dtype=pl.Int64, eager=True)
