@@ -1,4 +1,4 @@
-"""batch-screen: screens whole customer bases against a mobile network's fraud signals.
+"""batch-screen: screens lists of phone numbers against a mobile network's fraud signals.
 
 The public names are loaded when they are first used, so that the command line's help does
 not wait for polars and aiohttp.
@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # what the table below says, for type checkers: they do not r
     from batch_screen.commands.diff import Diff as Diff
     from batch_screen.commands.diff import diff as diff
     from batch_screen.commands.doctor import doctor as doctor
+    from batch_screen.commands.export import ExportReport as ExportReport
+    from batch_screen.commands.export import export as export
     from batch_screen.commands.plan import PlanResult as PlanResult
     from batch_screen.commands.plan import plan as plan
     from batch_screen.commands.purge import Purge as Purge
@@ -51,6 +53,7 @@ _HOMES = {
         "commands.check": "check",
         "commands.diff": "Diff diff",
         "commands.doctor": "doctor",
+        "commands.export": "ExportReport export",
         "commands.plan": "PlanResult plan",
         "commands.purge": "Purge PurgeScope purge",
         "commands.report": "ReportResult report",

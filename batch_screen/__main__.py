@@ -5,7 +5,7 @@ import signal
 
 
 def main() -> None:
-    """Loads and runs the command; an interrupt while it loads ends it without a traceback."""
+    """Loads and runs the command; Ctrl-C while it loads exits without a traceback."""
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:  # not where the shell has switched it off
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -65,7 +65,7 @@ class ExitCode(IntEnum):
     )
     SYSTEM = (
         71,
-        "the system gave out: no memory, no more open files",
+        "a system resource ran out: no memory, no more open files",
         "Free some, then start the same command again to resume.",
     )
     CANNOT_WRITE = (
@@ -137,7 +137,7 @@ class BatchScreenError(Exception):
 
 
 def exit_code_of(error: BaseException) -> int:
-    """The exit code of a command that ends with this error.
+    """The exit code of a command that this error ends.
 
     An unforeseen error is a bug (1), unless the system lacked memory or the like (71).
 
@@ -165,6 +165,14 @@ class InputError(BatchScreenError):
     """An input cannot be opened (exit code 66) or its content cannot be used (65)."""
 
     default_exit_code = ExitCode.CONTENT
+    is_empty = False
+
+
+def empty_input(message: str) -> InputError:
+    """An ``InputError`` about a file without a row, which is skipped where others have some."""
+    error = InputError(message)
+    error.is_empty = True
+    return error
 
 
 def no_input(message: str) -> InputError:

@@ -1,4 +1,4 @@
-"""A screening job as its caller wants it: inputs, settings, key and date."""
+"""A screening job, as a caller describes it: inputs, settings, key and date."""
 
 from __future__ import annotations
 
@@ -15,15 +15,20 @@ from batch_screen.input.files import digest
 from batch_screen.masking import hide
 from batch_screen.planning.build import InputFile, opt_out_list
 from batch_screen.runs.layout import DATA_FOLDERS
-from batch_screen.runs.state import Identity, today
+from batch_screen.runs.state import LIMIT, Identity, today
 
 SANDBOX = "sandbox"
+MOST_LIMIT = 1_000_000
+"""The most numbers a limit may name: they are in memory while the list is read."""
 STATE = ".state"
 
 
 @dataclass(frozen=True)
 class Job:
-    """Inputs to screen, with settings. ``run_date`` None means today (UTC)."""
+    """Inputs to screen, with settings. ``run_date`` None means today (UTC).
+
+    ``limit``: only the first so many numbers that are accepted; None means all.
+    """
 
     inputs: tuple[str, ...]
     settings: Settings = field(default_factory=Settings)
@@ -31,8 +36,11 @@ class Job:
     run_date: date | None = None
     new_run: bool = False
     sandbox: bool = False
+    limit: int | None = None
 
     def __post_init__(self) -> None:
+        if self.limit is not None and not 1 <= self.limit <= MOST_LIMIT:
+            raise ConfigurationError(f"limit must be from 1 to {MOST_LIMIT:,}")
         if self.key is not None:
             hide(self.key.get_secret_value())
 
@@ -79,6 +87,8 @@ class Job:
         settings = self.settings.identity()
         if self.sandbox:  # its port differs at every start
             settings["api.base_url"] = SANDBOX
+        if self.limit is not None:
+            settings[LIMIT] = self.limit
         # Another opt-out list is another run: the plan may hold people who have objected since.
         if listed := opt_out_list(self.settings):
             settings[OPT_OUT_FILE] = digest(listed.path, listed.name or "")

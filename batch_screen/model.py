@@ -43,7 +43,7 @@ class Endpoint(StrEnum):
 
     @property
     def date(self) -> Endpoint | None:
-        """The date endpoint of the same signal, if it has one."""
+        """The date endpoint of the same signal, if there is one."""
         return _DATES.get(self.check)
 
     @property
@@ -196,7 +196,7 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 class Session(msgspec.Struct, frozen=True):
-    """One start of a run: its times, its attempts and their pace."""
+    """One session of a run: its times, its attempts and their pace."""
 
     started_at: datetime
     ended_at: datetime
@@ -210,7 +210,7 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The parsed response to one attempt; what follows for the lookup is decided later."""
+    """The parsed response to one attempt; the engine decides about the lookup."""
 
     kind: OutcomeKind
     reason: str | None = None
@@ -229,7 +229,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Intent(
     msgspec.Struct, frozen=True, tag="intent", tag_field="t", omit_defaults=True, gc=False
 ):
-    """Journal note before a request is sent: after a crash it may have been billed unanswered."""
+    """Journal note before a request is sent: after a crash, the request may have been billed."""
 
     e164: str
     endpoint: Endpoint
@@ -327,7 +327,10 @@ class ShardPlan(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """The plan of a run: rows = accepted + rejected, and the shards of accepted numbers."""
+    """The plan of a run: rows = accepted + rejected, and the shards of accepted numbers.
+
+    ``left_out`` rows stand below those and were not taken, for a limit was reached.
+    """
 
     rows: int
     accepted: int
@@ -336,6 +339,7 @@ class Plan(msgspec.Struct, frozen=True):
     shards: list[ShardPlan]
     kept: list[str]
     facts: dict[str, str]
+    left_out: int = 0
 
     @property
     def unique_numbers(self) -> int:

@@ -210,6 +210,27 @@ CHECK_REJECTS = (
     Column("detail", pl.String, "what was seen, masked"),
     _required("remedy", pl.String, "what to do about it"),
 )
+_PLACE = (
+    _required("source_file", pl.String, "the input file's name"),
+    _required("source_row", pl.Int64, "the row's number in that file, from 1, header not counted"),
+    _required("line", pl.Int64, "the row's line in a spreadsheet, header counted"),
+)
+EXPORT_FLAGGED = (
+    *_PLACE,
+    _required("e164", pl.String, "the number asked about, E.164; masked with --masked"),
+    Column("region", pl.String, "ISO 3166-1 alpha-2 region of the number"),
+    _required("why", pl.String, "the signals that deserve a look; or why nobody can say"),
+    Column("since", pl.String, "of each signal in turn: its date, or the bound that is known"),
+)
+EXPORT_REJECTED = (
+    *_PLACE,
+    _required("column", pl.String, "the column of numbers"),
+    Column("cell", pl.String, "the cell as it stands in the list; else its shape, masked"),
+    Column("raw_region", pl.String, "the row's own region, as written"),
+    _required("reason", pl.String, "why the row never reaches the network"),
+    Column("detail", pl.String, "what was seen, masked"),
+    _required("remedy", pl.String, "what to do about it"),
+)
 
 
 def endpoint_group(endpoint: Endpoint) -> dict[str, Column]:
@@ -237,7 +258,7 @@ def provenance_group(endpoint: Endpoint) -> dict[str, Column]:
 
 
 def contradiction_group(endpoint: Endpoint) -> dict[str, Column]:
-    """The column of results for a contradiction between a check and its date."""
+    """The column of results for contradictions between a check and its date."""
     if not endpoint.takes_max_age:
         return {}
     [column] = (c for c in OBSERVED if c.name == "contradiction")
@@ -251,7 +272,7 @@ def results_groups(endpoint: Endpoint) -> dict[str, Column]:
 
 
 def results(kept: Mapping[str, pl.DataType]) -> tuple[Column, ...]:
-    """Columns of results: kept input columns, identity, groups for every endpoint, the risk."""
+    """Columns of results: kept input columns, identity, a group for every endpoint, risk."""
     inputs = [Column(name, dtype, "kept from the input") for name, dtype in kept.items()]
     # All values before all provenance: that is newer, and new columns go behind.
     kinds = (endpoint_group, provenance_group, contradiction_group)
@@ -265,6 +286,6 @@ def dtypes(columns: tuple[Column, ...]) -> pl.Schema:
 
 
 def conform(frame: pl.DataFrame, columns: tuple[Column, ...]) -> pl.DataFrame:
-    """The frame cast to these columns and their order; missing ones become null."""
+    """The frame cast to these columns, in their order; missing ones become null."""
     missing = [pl.lit(None, c.dtype).alias(c.name) for c in columns if c.name not in frame.columns]
     return frame.with_columns(missing).select(pl.col(c.name).cast(c.dtype) for c in columns)

@@ -1,4 +1,4 @@
-"""Reads what a server says in headers about its rate limit: pure, and never trusted to speed up.
+"""Parses a server's rate-limit headers; pure. They can only slow a run down, never speed it up.
 
 Sources: the IETF's "RateLimit header fields for HTTP" in its drafts (``RateLimit-Limit``,
 ``-Remaining``, ``-Reset``; later ``RateLimit: limit=…, remaining=…, reset=…`` and
@@ -29,7 +29,7 @@ _LIMITS = ("RateLimit-Limit", "X-RateLimit-Limit", "RateLimit-Policy")
 def read_allowance(
     headers: Mapping[str, str], epoch_seconds: Callable[[], float]
 ) -> Allowance | None:
-    """What the headers say, or None if they say nothing.
+    """The rate limit in the headers, or None if they state none.
 
     ``epoch_seconds`` is asked for the server's own clock where a reset is an instant.
 
@@ -77,12 +77,12 @@ def _over_window(item: str) -> float | None:
 
 
 def _per_second(most: float, window_seconds: float) -> float | None:
-    """The rate; None where not a single request fits into the window, which nobody means."""
+    """The rate; None where not a single request fits into the window, which no server means."""
     return most / window_seconds if most >= 1 else None
 
 
 def _listed(headers: Mapping[str, str], name: str) -> str:
-    """A header that may be spread over lines; one without measure says nothing.
+    """The items of a header that may span several lines; without a valid quota there are none.
 
     Cut off, its last number would be another, and a smaller one.
     """

@@ -1,4 +1,4 @@
-"""Reads one HTTP answer strictly into an ``Answer``; knows no sockets and takes no decisions.
+"""Parses one HTTP response strictly into an ``Answer``; does no I/O and makes no decisions.
 
 Source: the reference page's response tables, and api notes on what the page leaves out:
 no property of a 200 body is required, missing is unknown and never false; anything that is
@@ -58,7 +58,7 @@ def parse_instant(text: str) -> datetime | None:
 
 
 def _ends_a_month(instant: datetime) -> bool:
-    """Whether a leap second may follow: in UTC, months alone end with one (RFC 3339, 5.7)."""
+    """Whether a leap second is possible: in UTC, only at the end of a month (RFC 3339, 5.7)."""
     is_midnight_next = (instant.hour, instant.minute) == (23, 59)
     return is_midnight_next and (instant + timedelta(days=1)).day == 1
 
@@ -120,11 +120,11 @@ _DATE_NAMES = {
 
 
 class _MalformedError(Exception):
-    """The 200 body is not what the page promises; carries the reason."""
+    """The 200 body breaks the API's contract; carries the reason."""
 
 
 def utc_now() -> datetime:
-    """What time it is here."""
+    """The current time in UTC."""
     return datetime.now(UTC)
 
 
@@ -137,7 +137,7 @@ def read_answer(  # noqa: PLR0913 (an answer as it came; the rest has defaults)
     secret: str = "",
     clock: Callable[[], datetime] = utc_now,
 ) -> Answer:
-    """What the answer says. ``secret`` is the key, which a server may repeat in its errors.
+    """Parses a response. ``secret`` is the API key, which is masked if the server echoes it.
 
     ``clock`` says what time it is where the answer comes from, for dates in the future.
     """
@@ -201,7 +201,7 @@ def _values(endpoint: Endpoint, fields: JsonObject) -> dict[str, Any]:
 
 
 def _refuse_another_number(fields: JsonObject, asked: str) -> None:
-    """The page repeats no number; a server that does must repeat the one it was asked about."""
+    """Rejects a body that names another number than the one asked about; the API names none."""
     said = fields.get("phoneNumber")
     if said is not None:
         digits = "".join(c for c in str(said) if c.isdigit()).removeprefix("00")
@@ -233,7 +233,7 @@ def _latest_change(fields: JsonObject, names: tuple[str, ...]) -> dict[str, Any]
 def _is_to_come(
     changed_at: datetime, headers: Mapping[str, str], clock: Callable[[], datetime]
 ) -> bool:
-    """Whether that is later than both clocks, the server's and ours, can be wrong.
+    """Whether the instant is in the future, by more than either clock, theirs or ours, may be off.
 
     One of the two may stand still or for another time zone: that alone makes no date a false one.
     """
@@ -244,7 +244,7 @@ def _is_to_come(
 
 
 def _as_meant(headers: Mapping[str, str], content: bytes) -> bytes:
-    """The body without the compression that its headers name; ``EncodingError`` if in vain."""
+    """The body, decompressed as its headers say. Raises ``EncodingError`` if that fails."""
     if "Content-Encoding" not in headers:  # as asked for
         return content
     return unpacked(content, every_item(headers, "Content-Encoding"), MAX_BODY_BYTES)
@@ -285,7 +285,7 @@ _STRICT = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_refus
 
 
 def _error_body(headers: Mapping[str, str], content: bytes) -> JsonObject:
-    """The error's fields as far as they can be read; an HTML page has none."""
+    """The error's fields as far as they can be parsed; an HTML page has none."""
     try:
         decoded = json.loads(_as_meant(headers, content[:MAX_BODY_BYTES]).decode())
     except (ValueError, RecursionError, EncodingError):
@@ -302,7 +302,7 @@ def _short_text(value: Any, limit: int, secret: str) -> str | None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait from now on, or None if the header is absent or makes no sense.
+    """Seconds to wait by the Retry-After header, or None if it is absent or invalid.
 
     A date is read against the answer's own Date header: the two clocks may differ. Fractions are
     taken as meant, and of several numbers or headers the largest: who asks for too short a wait

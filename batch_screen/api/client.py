@@ -1,4 +1,4 @@
-"""Makes one attempt and brings back an ``Answer``: the only client of the API.
+"""The API client: makes one attempt and returns an ``Answer``. Nothing else calls the API.
 
 Decides nothing about retries or pace. Every failure of the transport is translated here:
 what concerns the lookup becomes an ``Answer``, what concerns the environment for good (a
@@ -61,7 +61,7 @@ def url(api: Api, endpoint: Endpoint) -> str:
 
 
 def body(lookup: Lookup) -> bytes:
-    """The request's JSON; the window is always sent, for the server's default is short.
+    """The request's JSON body; a window is always sent, because the server's default is short.
 
     >>> body(Lookup("+447700900000", Endpoint.SIM_SWAP_CHECK, 2400))
     b'{"phoneNumber":"+447700900000","maxAge":2400}'
@@ -98,12 +98,12 @@ _TRANSPORT: tuple[tuple[type[BaseException], OutcomeKind, str], ...] = (
 
 
 class Client:
-    """Asks the API, one attempt at a time; use as an async context manager."""
+    """API client, one attempt per call; use as an async context manager."""
 
     def __init__(
         self, api: Api, key: str, *, max_connections: int, clock: Callable[[], datetime] = utc_now
     ) -> None:
-        """``clock`` says what time it is where the API is: a stand-in may be in another day."""
+        """``clock`` is the API's current time: the sandbox may be in another day."""
         self._api = api
         self._key = key
         self._headers = {
@@ -152,7 +152,7 @@ class Client:
         await self._connector.close()
 
     async def ask(self, lookup: Lookup, correlator: str) -> Answer:
-        """What one attempt brought back. Raises ``ApiError`` where no attempt can succeed."""
+        """Makes one attempt and returns its answer. Raises ``ApiError`` if none can succeed."""
         transport = self._transports.get(lookup.endpoint)
         if transport is None:
             raise RuntimeError("Client is used outside its context")
@@ -178,7 +178,7 @@ class Client:
     def _read(
         self, lookup: Lookup, correlator: str, reply: Reply, connection: Connection
     ) -> Answer:
-        """What the reply says, unless it was meant for another request."""
+        """Parses the reply, unless it belongs to another request."""
         # A dead key, a rate and an outage count, for whichever request they were.
         is_outage = reply.status >= 500 and reply.status != _NOT_IMPLEMENTED
         is_everybodys = is_outage or reply.status in _ABOUT_THE_ACCOUNT
@@ -191,7 +191,7 @@ class Client:
 
 
 def _proxy(api: Api, address: URL) -> URL | None:
-    """The proxy of the settings, else the environment's where that is trusted."""
+    """The proxy of the settings, else the environment's if that is trusted."""
     if api.proxy:
         return URL(api.proxy)
     host = address.host or ""
@@ -202,13 +202,13 @@ def _proxy(api: Api, address: URL) -> URL | None:
 
 
 def proxy_of(api: Api) -> str | None:
-    """The address of the proxy on the way to the API, if there is one; it may hold a password."""
+    """The address of the proxy in use, if any; it may contain a password."""
     proxy = _proxy(api, URL(api.base_url))
     return str(proxy) if proxy else None
 
 
 def tls_context(ca_file: str) -> ssl.SSLContext:
-    """What certificates are verified with. Raises ``ConfigurationError`` on a bad ``ca_file``."""
+    """The TLS context to verify with. Raises ``ConfigurationError`` on a bad ``ca_file``."""
     try:
         return ssl.create_default_context(cafile=ca_file or None)
     except (OSError, ssl.SSLError) as error:

@@ -1,4 +1,4 @@
-"""Knows the answer to another of our requests by the ``x-correlator`` that it bears.
+"""Detects by its ``x-correlator`` an answer that belongs to another of our requests.
 
 HTTP does not say which question an answer belongs to; a gateway that mixes answers up is known
 only where it repeats what it was sent. Gateways also put correlators of their own there, some of
@@ -29,14 +29,14 @@ _log = masked_logger(__name__)
 
 
 class Echoes(Protocol):
-    """What is known of one connection."""
+    """Whether one connection's server repeats correlators."""
 
     echoes: int
     """How many of its last answers in a row bore the correlator they were asked with."""
 
 
 class Correlators:
-    """Those of the requests under way, and of the last few thousand that were."""
+    """The correlators of the requests in flight, and of the last few thousand before them."""
 
     def __init__(self) -> None:
         self._under_way: set[str] = set()
@@ -46,18 +46,18 @@ class Correlators:
         self._has_warned = False
 
     def sent(self, correlator: str) -> None:
-        """A request that bears it is under way from now on."""
+        """Registers a request in flight with this correlator."""
         self._under_way.add(correlator)
 
     def ended(self, correlator: str) -> None:
-        """Its request is over, whatever came of it; its answer may still come."""
+        """The request has ended, with or without an answer; a late answer may still arrive."""
         self._under_way.discard(correlator)
         self._ended.add(correlator)
         if len(self._ended) >= _REMEMBERED:
             self._ended, self._ended_before = set(), self._ended
 
     def is_anothers(self, headers: Mapping[str, str], correlator: str, connection: Echoes) -> bool:
-        """Whether these headers answer another request than the one that bore the correlator.
+        """Whether these headers answer another request than the one sent with this correlator.
 
         An earlier attempt for the same lookup is another request, too.
         """

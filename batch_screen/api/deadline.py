@@ -1,4 +1,4 @@
-"""Time limits that know whether the loop stood still, looked at all together.
+"""Timeouts that allow for a stalled event loop, all checked by one timer.
 
 After a pause of the whole process (SIGSTOP, a frozen machine) every timer is overdue at once,
 and each would be rung before the loop has read the answers that lie in its sockets: all that
@@ -21,7 +21,7 @@ _SECOND_CHANCE_SECONDS = 0.5
 
 
 class Deadlines:
-    """All limits of one event loop; a limit is noticed up to 50 ms late."""
+    """All timeouts of one event loop; they fire up to 50 ms late."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -29,11 +29,11 @@ class Deadlines:
         self._next_look: float | None = None
 
     def at(self, instant: float) -> Deadline:
-        """A block that ends with ``TimeoutError`` when the loop's clock reads ``instant``."""
+        """A block that raises ``TimeoutError`` when the loop's clock reaches ``instant``."""
         return Deadline(self, instant)
 
     async def by(self, instant: float, future: asyncio.Future[Result]) -> Result:
-        """The future's result; later than the instant it raises ``TimeoutError``.
+        """Awaits the future; raises ``TimeoutError`` at the instant.
 
         For half of what a block costs: no task is cancelled, so none need be found.
         """
@@ -45,13 +45,13 @@ class Deadlines:
             self.leave(wait)
 
     def enter(self, limit: Limit) -> None:
-        """From now on it is looked at."""
+        """Starts to check this limit."""
         self._running.add(limit)
         if self._next_look is None:
             self._look_later()
 
     def leave(self, limit: Limit) -> None:
-        """It is looked at no more."""
+        """Stops checking this limit."""
         self._running.discard(limit)
 
     def _look_later(self) -> None:
@@ -72,14 +72,14 @@ class Deadlines:
 
 
 class Limit(ABC):
-    """An instant after which something is to end."""
+    """An instant at which something times out."""
 
     def __init__(self, instant: float) -> None:
         self.instant = instant
         self._was_put_off = False
 
     def put_off(self, instant: float) -> bool:
-        """Moves the limit to a later instant, once; says whether it did."""
+        """Moves the limit to a later instant, once; returns whether it did."""
         if self._was_put_off:
             return False
         self.instant, self._was_put_off = instant, True
@@ -87,24 +87,24 @@ class Limit(ABC):
 
     @abstractmethod
     def pass_(self) -> None:
-        """The instant is over."""
+        """Called once the instant has passed."""
 
 
 class Wait(Limit):
-    """One future's limit; made by ``Deadlines.by``."""
+    """The timeout of one future; made by ``Deadlines.by``."""
 
     def __init__(self, future: asyncio.Future[Any], instant: float) -> None:
         super().__init__(instant)
         self._future = future
 
     def pass_(self) -> None:
-        """The instant is over: ends the wait."""
+        """Ends the wait."""
         if not self._future.done():
             self._future.set_exception(TimeoutError())
 
 
 class Deadline(Limit):
-    """One block's limit; made by ``Deadlines.at``."""
+    """The timeout of one block; made by ``Deadlines.at``."""
 
     def __init__(self, deadlines: Deadlines, instant: float) -> None:
         super().__init__(instant)
@@ -120,7 +120,7 @@ class Deadline(Limit):
         return self
 
     def pass_(self) -> None:
-        """The instant is over: ends the block."""
+        """Ends the block."""
         self._has_passed = True
         self._task.cancel()
 

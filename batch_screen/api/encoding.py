@@ -1,4 +1,4 @@
-"""Undoes the compression of a body that nobody asked for; pure, and bounded in what it makes.
+"""Decompresses a body that came compressed unasked; pure, with bounded output.
 
 Sources: RFC 9110, 8.4 (codings and their order) and RFC 1950 to 1952. Some gateways compress
 whatever the request says, and the answer is paid for. Knows what zlib knows: no br, no zstd.
@@ -25,11 +25,11 @@ _JSON_SPACE = b" \t\r\n"
 
 
 class EncodingError(Exception):
-    """The body cannot be unpacked; carries the reason."""
+    """The body cannot be decompressed; carries the reason."""
 
 
 def unpacked(content: bytes, codings: Sequence[str], most_bytes: int) -> bytes:
-    """The body before the codings were applied to it, in the order in which they were.
+    """Decompresses the body: undoes its content codings, the last one first.
 
     Raises ``EncodingError``: ``TOO_LARGE`` beyond ``most_bytes``, packed or not, and never makes
     more than one byte beyond; ``TRUNCATED`` if the end is missing; ``NOT_DECODABLE`` if it is no
@@ -73,7 +73,7 @@ def _inflated(content: bytes, name: str, most_bytes: int) -> bytes:
 
 
 def _window_bits(content: bytes, name: str) -> int:
-    """How zlib is to read it: "deflate" means zlib, and some servers send it without its head."""
+    """The zlib window bits of a coding: "deflate" means zlib, but some servers omit its header."""
     if name != _DEFLATE or content.startswith(_GZIP_MAGIC[:1]):
         return _BY_ITS_HEAD
     # RFC 1950, 2.2: the method is 8 and both bytes are a multiple of 31. No encoder's raw

@@ -1,4 +1,4 @@
-"""Headers that come more than once; an ordinary look at a mapping shows the first alone."""
+"""Headers that occur more than once; ordinary access to a mapping returns only the first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from multidict import MultiMapping
 
 
 def every(headers: Mapping[str, str], name: str) -> list[str]:
-    """All values of that name, in the order in which they came.
+    """All values of a header, in the order in which they arrived.
 
     >>> from multidict import CIMultiDict
     >>> every(CIMultiDict([("Via", "a"), ("via", "b")]), "Via"), every({}, "Via")
@@ -20,7 +20,7 @@ def every(headers: Mapping[str, str], name: str) -> list[str]:
 
 
 def every_item(headers: Mapping[str, str], name: str) -> list[str]:
-    """What is listed there: over commas or over several lines, which is the same (RFC 9110, 5.3).
+    """The items of a list header, on one line with commas or on several (RFC 9110, 5.3).
 
     >>> every_item({"Content-Encoding": "gzip, ,br "}, "Content-Encoding")
     ['gzip', 'br']

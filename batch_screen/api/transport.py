@@ -1,4 +1,4 @@
-"""Sends one request over a connection of aiohttp's pool and brings back the reply as it came.
+"""Transport: sends one request over a connection of aiohttp's pool and returns the raw reply.
 
 Pool, DNS, TLS, proxies and parser are aiohttp's. Its ``ClientSession`` is passed by: cookies,
 redirects, middlewares and a writer task for each request take as much CPU as all the rest, and
@@ -44,7 +44,7 @@ _LENGTH = re.compile(r"[0-9]{1,4}")
 
 
 class Reply(NamedTuple):
-    """What came back: status, headers and body as they were sent."""
+    """A raw HTTP reply: status, headers and body as they were sent."""
 
     status: int
     headers: Mapping[str, str]
@@ -52,7 +52,7 @@ class Reply(NamedTuple):
 
 
 def parse_simple_response(data: bytes) -> Reply | None:
-    r"""The reply that the bytes are, all of them; None: not one of the plain kind.
+    r"""Parses a complete, simple response; None for any other, which is left to aiohttp.
 
     >>> parse_simple_response(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").body
     b'{}'
@@ -87,7 +87,7 @@ def parse_simple_response(data: bytes) -> Reply | None:
 
 
 class Connection(ResponseHandler):
-    """aiohttp's connection, which reads plain replies at once and leaves the others to it."""
+    """An aiohttp connection that parses simple responses itself, and no others."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
@@ -97,7 +97,7 @@ class Connection(ResponseHandler):
         self.echoes = 0
 
     def expect_reply(self) -> asyncio.Future[Reply | None]:
-        """To be called before asking: the plain reply, or None where ``read`` has to go on."""
+        """Called before the request: the simple reply, or None where ``read`` has to take over."""
         self._parser = None  # what an earlier reply has left: now bytes nobody asked for stay raw
         self._reply = self._loop.create_future()
         return self._reply
@@ -122,7 +122,7 @@ class Connection(ResponseHandler):
 
 
 class QuietConnector(aiohttp.TCPConnector):
-    """A pool for one address, which drops connections on which something arrived unasked."""
+    """Connection pool for one address that drops connections on which unexpected bytes arrived."""
 
     def __init__(self, *, keepalive_timeout: float, **settings: Any) -> None:
         super().__init__(keepalive_timeout=keepalive_timeout, **settings)
@@ -131,7 +131,7 @@ class QuietConnector(aiohttp.TCPConnector):
         self._idle: deque[tuple[float, AiohttpConnection]] = deque()
 
     def take(self) -> AiohttpConnection | None:
-        """An idle connection on which nothing waits to be taken for an answer, if there is one."""
+        """An idle connection without unread bytes, if there is one."""
         now = monotonic()
         while self._idle:
             since, pooled = self._idle.popleft()
@@ -142,7 +142,7 @@ class QuietConnector(aiohttp.TCPConnector):
         return None
 
     def put(self, pooled: AiohttpConnection) -> None:
-        """The connection's reply was read to its end: it may be taken again."""
+        """Returns a connection to the pool once its reply was read to the end."""
         if self._waiters:  # only what goes back to aiohttp's own pool wakes them
             pooled.release()
         else:
@@ -154,7 +154,7 @@ class QuietConnector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 (aiohttp's signature)
     ) -> AiohttpConnection:
-        """A connection, old or new, on which nothing waits to be taken for an answer.
+        """A connection, reused or new, without unread bytes.
 
         Raises ``ClientConnectionError`` if a new one speaks before it is asked.
         """
@@ -173,7 +173,7 @@ class QuietConnector(aiohttp.TCPConnector):
                 raise aiohttp.ClientConnectionError("the server spoke first")
 
     async def close(self, *, abort_ssl: bool = False) -> None:
-        """Closes all connections, those that lie here too, and waits for them to be closed."""
+        """Closes all connections, idle ones too, and waits until they are closed."""
         for _, pooled in self._idle:
             pooled.release()
         self._idle.clear()
@@ -181,14 +181,14 @@ class QuietConnector(aiohttp.TCPConnector):
 
 
 def _is_quiet(connection: Connection | None) -> bool:
-    """Whether the connection stands and nothing has come since its last reply."""
+    """Whether the connection is open and nothing has arrived since its last reply."""
     if connection is None or not connection.is_connected() or connection.should_close:
         return False
     return connection.poll is not None and not connection.poll.poll(0)
 
 
 def _poll(pooled: AiohttpConnection) -> select.poll:
-    """Shows whether the system holds bytes, or an end, that the event loop has not seen yet."""
+    """A poll object that shows bytes, or an end, that the event loop has not seen yet."""
     poll = select.poll()
     if pooled.transport is not None:
         poll.register(pooled.transport.get_extra_info("socket"), select.POLLIN)
@@ -205,7 +205,7 @@ _CHUNK_BYTES = 16 * 1024
 
 
 class Transport:
-    """The way to one address, over whichever connection is free."""
+    """The way to one address, over any free connection of the pool."""
 
     def __init__(
         self,
@@ -215,7 +215,7 @@ class Transport:
         *,
         connect_timeout_seconds: float,
     ) -> None:
-        """``request`` says where the pool connects to, and is written anew for each."""
+        """``request`` says where the pool connects to; its headers are set for each request."""
         self._connector = connector
         self._deadlines = deadlines
         self._loop = asyncio.get_running_loop()
@@ -224,7 +224,7 @@ class Transport:
         self._head = ""
 
     async def ask(self, content: bytes, correlator: str, limit: float) -> tuple[Reply, Connection]:
-        """The reply to one POST, and the connection, to be closed if the reply was not for it.
+        """Sends one POST: its reply, and the connection, which the caller closes if in doubt.
 
         ``limit`` is an instant of the loop's clock; later it raises ``TimeoutError``. Raises
         aiohttp's ``ClientError``, ``OSError`` and ``MalformedError`` as they come. Of an error
@@ -270,7 +270,7 @@ class Transport:
         return head.encode() + content
 
     def _made_head(self) -> str:
-        """The part that is the same for all; known once the pool has added a proxy's headers."""
+        """The head that all requests share; known once the pool has added proxy headers."""
         request = self._request
         through_proxy = request.proxy is not None and not request.is_ssl()
         target = str(request.url) if through_proxy else request.url.raw_path_qs
@@ -302,7 +302,7 @@ class Transport:
 
 
 async def _final_head(protocol: ResponseHandler) -> tuple[RawResponseMessage, StreamReader]:
-    """The head of the reply; what a server says before it (100, 103) is passed over."""
+    """The final head of the reply; interim ones (100, 103) are skipped."""
     while True:
         message, payload = await protocol.read()
         if not 100 <= message.code <= 199 or message.code == 101:

@@ -1,4 +1,4 @@
-"""``batch-screen check``: what a list holds before any money is spent; sends nothing."""
+"""``batch-screen check``: shows the content and damage of a list; sends nothing."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _GROUNDS = {
 
 
 def check(*, settings: Settings, rejects: Path | None, as_json: bool, **options: Any) -> None:
-    """Prints what the lists hold. Raises ``InputError`` where not one row is usable."""
+    """Prints the check report. Raises ``InputError`` if no row is usable."""
     job = job_of(options, settings)
     unwind_on_signals()
     with watcher(settings.output.heartbeat_seconds) as progress:
@@ -93,7 +93,7 @@ def check(*, settings: Settings, rejects: Path | None, as_json: bool, **options:
 
 
 def check_block(found: CheckReport, rejects_file: Path | None = None) -> str:
-    """What the lists hold, and what to fix first."""
+    """The check report as text."""
     many = len(found.files) > 1
     sums = f"{found.rows:,} = {found.accepted:,} accepted and {found.rejected:,} rejected"
     region = f"; {found.default_region} where a row names no region" if found.default_region else ""
@@ -102,6 +102,7 @@ def check_block(found: CheckReport, rejects_file: Path | None = None) -> str:
         "check: nothing was sent",
         "",
         *_files(found.files),
+        *(line for note in found.notes for line in labelled("note", note)),
         *labelled("rows", f"{sums}{region}"),
         *_numbers(found.numbers),
         *(labelled("read as", rules) if rules else []),
@@ -133,7 +134,7 @@ def _format(file: FileFacts) -> str:
     if file.format != CSV:
         return f"Parquet{packed}"
     header = "a header" if file.has_header else "no header"
-    delimiter = _DELIMITERS.get(file.delimiter, file.delimiter)
+    delimiter = _DELIMITERS.get(file.delimiter, f"{file.delimiter!r} between cells")
     encoding = file.encoding
     for name, shown in (("windows", "Windows"), ("utf", "UTF"), ("ascii", "ASCII")):
         encoding = encoding.replace(name, shown)
@@ -176,7 +177,7 @@ def _numbers(numbers: NumberFacts) -> Iterator[str]:
 
 
 def _main(tallied: Sequence[Frequency]) -> list[Frequency]:
-    """The first of them, and the sum of the others."""
+    """The first few, and one entry with the sum of the others."""
     shown, rest = parted(tallied, _REGIONS)
     count, share = sum(t.count for t in rest), sum(t.share for t in rest)
     return [*shown, Frequency(f"others ({len(rest)})", count, share)] if rest else shown
@@ -233,7 +234,7 @@ def _damage(damage: Damaged) -> Iterator[str]:
 
 
 def _conventions(conventions: Sequence[ConventionFacts]) -> Iterator[str]:
-    """How the list writes digits without a + or a zero, where some of them are in doubt."""
+    """How the list writes digits without a + or a zero, where some of them are ambiguous."""
     doubtful = [each for each in conventions if each.doubtful]
     for each in doubtful[:_REGIONS]:
         rows = (

@@ -1,4 +1,4 @@
-"""``batch-screen completion``: the script with which a shell completes what is typed."""
+"""``batch-screen completion``: prints a shell's completion script."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _VARIABLE = "_BATCH_SCREEN_COMPLETE"
 
 
 def completion(*, shell: str, as_json: bool) -> None:
-    """Prints the script of a shell."""
+    """Prints the completion script of a shell."""
     made = get_completion_class(shell)
     if made is None:
         raise click.UsageError(f"there is no completion for {shell}; use bash, zsh or fish")
@@ -35,7 +35,7 @@ _NO_COUNTRY = ("001", "numbers of no country")
 def endpoints(
     _context: click.Context, _option: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """The endpoints that begin with what stands behind the last comma; ``all`` stands alone."""
+    """Completes the last endpoint of a comma-separated list; ``all`` only alone."""
     names = [(endpoint.value, "") for endpoint in Endpoint]
     alone = [] if "," in incomplete else [("all", "")]
     return _behind_comma(incomplete, [*names, *alone])
@@ -44,14 +44,14 @@ def endpoints(
 def regions(
     _context: click.Context, _option: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """The regions (ISO 3166-1) that begin with what stands behind the last comma."""
+    """Completes the last region (ISO 3166-1) of a comma-separated list."""
     return _behind_comma(incomplete, [*_countries(), _NO_COUNTRY])
 
 
 def region(
     _context: click.Context, _option: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """The regions that begin so."""
+    """Completes one region."""
     begun = incomplete.upper()
     return _items((code, name) for code, name in _countries() if code.startswith(begun))
 
@@ -71,7 +71,7 @@ def _items(names: Iterable[tuple[str, str]]) -> list[CompletionItem]:
 
 
 def _countries() -> list[tuple[str, str]]:
-    """Codes and names, from the database of time zones: that of numbers takes long to load."""
+    """Codes and names, from the time zone database: that of phone numbers is slow to load."""
     from importlib.resources import files  # noqa: PLC0415 (no help needs it)
 
     table = files("tzdata").joinpath("zoneinfo", "iso3166.tab").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""``batch-screen config``: every setting, its value, and where that comes from."""
+"""``batch-screen config``: shows every setting, its value, and its origin."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batch_screen.masking import safe_line
 
 
 def config(*, as_json: bool, **options: Any) -> None:
-    """Prints all settings, and where the key is found, as TOML or JSON."""
+    """Prints all settings, and where the key was found, as TOML or JSON."""
     traced = load_traced(flags_of(options), config=options["config"], environment=os.environ)
     settings = shown_settings(traced)
     place = find_key(traced.settings.api.key_file, os.environ)

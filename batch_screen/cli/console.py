@@ -1,4 +1,4 @@
-"""Printing on streams that may be closed, full, or have lost their reader.
+"""Output to streams that may be closed or full, or whose reader has gone.
 
 What cannot be printed is no reason to end a run, whose results lie in files. All that is
 printed passes here, so no key and nothing that steers a terminal gets out. Numbers are masked
@@ -37,7 +37,7 @@ _TO_COPY = re.compile(r"^ *(?:look|resume) \.|batch-screen [a-z]+ |/run_date=")
 
 
 def fitted(text: str, columns: int) -> str:
-    """The text in so many columns.
+    """The text wrapped to a width.
 
     >>> print(fitted("  rejected ... empty 70, too_short 5, too_long 15", 40))
       rejected ... empty 70, too_short 5,
@@ -69,7 +69,7 @@ _MODES = {"stdin": "r", "stdout": "w", "stderr": "w"}
 
 
 def print_text(text: str) -> None:
-    """Prints text on stdout, fitted to a terminal; what is foreign in it is masked already."""
+    """Prints text on stdout, wrapped on a terminal; foreign text in it is masked already."""
     shown, columns = printable_text(text), _terminal_columns()
     _print(shown if columns is None else fitted(shown, columns))
 
@@ -82,13 +82,13 @@ def _terminal_columns() -> int | None:
 
 
 def print_json(value: Any, *, indent: int = 2) -> None:
-    """Prints on stdout what a program reads, whose texts were masked one by one; paths are here."""
+    """Prints JSON on stdout; its texts were masked one by one, paths here."""
     content = msgspec.json.encode(value, enc_hook=lambda path: mask_text(str(path)))
     print_raw(msgspec.json.format(content, indent=indent).decode())
 
 
 def print_raw(text: str) -> None:
-    """Prints on stdout what is copied or read by a program as it stands."""
+    """Prints text on stdout unchanged, for copying or for programs."""
     _print(hide_keys(text))
 
 
@@ -101,13 +101,13 @@ def _print(text: str) -> None:
 
 
 def print_stderr(text: str) -> None:
-    """As ``print_text``, on stderr; what does not get through now may get through later."""
+    """As ``print_text``, on stderr; a failed write is dropped, later ones are tried again."""
     with suppress(*_UNPRINTABLE):
         click.echo(printable_text(text), err=True)
 
 
 class Stderr:
-    """``sys.stderr``, as it is at the moment, as a stream that never fails.
+    """The current ``sys.stderr`` as a stream that never fails.
 
     A bar steers the cursor, so its characters are left as they are.
     """
@@ -126,7 +126,7 @@ class Stderr:
 
 
 def open_missing() -> None:
-    """Opens streams the command was started without (``>&-``), in the order of their numbers.
+    """Opens standard streams that were closed at the start (``>&-``), in numerical order.
 
     The next file that is opened takes a free number: it must not be the journal that becomes
     stderr.
@@ -137,7 +137,7 @@ def open_missing() -> None:
 
 
 def settle() -> None:
-    """Flushes for the last time; Python would turn what cannot be flushed into exit code 120."""
+    """Flushes for the last time; Python would turn a failed flush into exit code 120."""
     for name in ("stdout", "stderr"):
         try:
             getattr(sys, name).flush()
@@ -153,7 +153,7 @@ def _silence(name: str) -> None:
 
 
 def unwind_on_signals() -> None:
-    """SIGTERM and SIGHUP unwind, so that the scratch folder is removed; once is enough."""
+    """Makes SIGTERM and SIGHUP unwind the stack, so that scratch files are removed; works once."""
 
     def leave(number: int, frame: FrameType | None) -> Never:
         del number, frame

@@ -1,4 +1,4 @@
-"""``batch-screen diff``: what changed from one complete run to another; sends nothing."""
+"""``batch-screen diff``: compares two complete runs; sends nothing."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _lines(found: Diff, written: Path | None) -> Iterator[str]:
 
 
 def change_totals(changes: Changes) -> str:
-    """Changes over all endpoints, newly positive ones by what they say.
+    """Counts of changes over all endpoints; new positives are split by endpoint kind.
 
     >>> change_totals(Changes("r", "d", {"sim-swap/check": {"newly_positive": 2}}, 0, 0, 9, []))
     '2 newly swapped'
@@ -86,7 +86,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def cohort_words(cohorts: Sequence[Cohort]) -> str:
-    """The marked cohorts, the fullest first."""
+    """The marked cohorts in words, the largest first."""
     fullest = sorted(cohorts, key=lambda cohort: -cohort.newly_positive)
     shown = [
         f"{c.name} {c.newly_positive:,} of {c.numbers:,} ({c.usual_share:.1%} elsewhere)"

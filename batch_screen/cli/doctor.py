@@ -1,4 +1,4 @@
-"""``batch-screen doctor``: whether a run could start, checked from settings to server."""
+"""``batch-screen doctor``: diagnoses whether a run could start, from settings to server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Advice drawn from what happened in a run; a pure function of its figures."""
+"""Hints after a run, as a pure function of its figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SPORADIC = 0.02  # so few are refused whatever the rate
 
 
 def hints(summary: Summary, settings: Settings) -> Iterator[str]:
-    """Lines for the person who reads the closing block, the weightiest first."""
+    """Hints for the closing block, the most important first."""
     if summary.is_stopped:
         yield (
             "once the cause is fixed, the same command goes on, without --new-run and with "
@@ -42,7 +42,7 @@ def _about_failures(summary: Summary, settings: Settings) -> Iterator[str]:
     if gaps:
         worst = max(found.largest_gap_minutes for found in gaps.values())
         yield (
-            f"up to {worst:,} minutes of some numbers were observed by nobody ({', '.join(gaps)}): "
+            f"up to {worst:,} minutes of some numbers were not observed ({', '.join(gaps)}): "
             "see gap_minutes in results"
         )
     if summary.contradictions:

@@ -1,4 +1,4 @@
-"""What Python itself would print or dump, made to hold no secret.
+"""Hooks for Python's own error output, so that tracebacks and core dumps show no secret.
 
 A traceback shows values, a warning quotes what it warns of, and a core file holds the key
 and every number.
@@ -25,9 +25,9 @@ _MESSAGE_CHARACTERS = 200
 
 
 def install_hooks() -> None:
-    """From now on nothing prints a traceback, a number or a key, and nothing dumps them."""
+    """Installs hooks: no traceback, number or key is printed, and no core is dumped."""
     logging.raiseExceptions = False  # it prints a traceback when a line cannot be written
-    handler = _TellingHandler()
+    handler = _StderrHandler()
     handler.addFilter(MaskedRecords())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     warnings.showwarning = _warn
@@ -42,7 +42,7 @@ def install_hooks() -> None:
 
 
 def described(error: BaseException | None) -> str:
-    """Type, place and masked text of a bug; its text may quote data, so it is short."""
+    """Type, place and masked text of an exception; the text may quote data, so it is short."""
     text = _text(error)
     said = f": {text}" if text else ""
     return safe_line(f"{type(error).__name__}{_place(error)}{said}", _MESSAGE_CHARACTERS + 80)
@@ -64,11 +64,13 @@ def _text(error: BaseException | None) -> str:
 
 
 def unforeseen(error: BaseException) -> str:
-    """What to say of an error that is none of ours, and what to do next."""
+    """The message for an unexpected exception, with the next step."""
     if isinstance(error, PermissionError):
         return f"{error.filename}: {error.strerror}; fix permissions, then start again"
     if exit_code_of(error) == ExitCode.SYSTEM:
-        return f"the system gave out: {described(error)}; free memory or files, then start again"
+        return (
+            f"a system resource ran out: {described(error)}; free memory or files, then start again"
+        )
     return f"this is a bug, please report it: {described(error)}"
 
 
@@ -91,8 +93,8 @@ def _warn(  # noqa: PLR0917 (the signature is Python's)
     log.warning(f"{category.__name__} at {Path(filename).name}:{lineno}: {message}")
 
 
-class _TellingHandler(logging.Handler):
-    """Prints where all else is printed, so that a dead stderr is no error."""
+class _StderrHandler(logging.Handler):
+    """Log handler that prints as all other output is printed, so that a dead stderr is no error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = record.levelname.lower()

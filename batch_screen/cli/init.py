@@ -39,7 +39,7 @@ _QUESTIONS = (
 
 
 def init(*, file: Path, force: bool, yes: bool, as_json: bool, **options: Any) -> None:
-    """Writes the file, after the questions, and prints what to do next."""
+    """Asks the questions, writes the file, and prints the next step."""
     if file.exists() and not force:
         raise OutputError(f"{file} is there already; replace it with --force, or name another file")
     is_asking = not yes
@@ -75,7 +75,7 @@ def init(*, file: Path, force: bool, yes: bool, as_json: bool, **options: Any) -
 
 
 def _ask(question: _Question, chosen: _FLAGS) -> None:
-    """Asks until the answer can be meant; the default is not chosen but left as it is."""
+    """Asks until the answer is valid; an empty answer leaves the default unset."""
     section, setting, text = question
     default = Settings().model_dump(mode="json")[section][setting]
     shown = ",".join(default) if isinstance(default, list) else str(default)

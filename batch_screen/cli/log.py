@@ -28,15 +28,15 @@ _VARIABLE = "BATCH_SCREEN_LOGGING__FORMAT"
 _FLAG = "--log-format"
 _COMMAND = "run"
 _MESSAGE_CHARACTERS = 4_000
-_NO_WORDS = b"Error: the system gave out: free memory or files, then start again\n"
+_NO_WORDS = b"Error: a system resource ran out: free memory or files, then start again\n"
 _JSON_WITHOUT_WORDS = (
     b'{"level": "error", "event": "error", '
-    b'"message": "the system gave out: free memory or files, then start again"}\n'
+    b'"message": "a system resource ran out: free memory or files, then start again"}\n'
 )
 
 
 class _Log:
-    """The form of this process's lines, and the run they are about."""
+    """The log format of this process, and the run its lines name."""
 
     is_json = False
     run_id = ""
@@ -46,12 +46,12 @@ _log = _Log()
 
 
 def choose(form: str) -> None:
-    """From now on lines have this form; ``auto`` is JSON where stderr is no terminal."""
+    """Sets the log format; ``auto`` is JSON where stderr is no terminal."""
     _log.is_json = form == JSON or (form == AUTO and not sys.stderr.isatty())
 
 
 def presume(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Chooses the form before the settings are read, for what is wrong with them.
+    """Sets the log format before the settings are loaded, for errors in them.
 
     Of other commands than ``run`` it is text: people pipe what they say.
     """
@@ -64,7 +64,7 @@ def presume(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
 
 
 def belong_to(run_id: str) -> None:
-    """From now on JSON lines name this run."""
+    """Sets the run that JSON lines name."""
     _log.run_id = run_id
 
 
@@ -83,12 +83,12 @@ def note(message: str) -> None:
 
 
 def warning(message: str, *, kind: str = "warning") -> None:
-    """One line about what does not end the command; in text it begins with the kind."""
+    """A warning; as text it begins with the kind."""
     _say("warning", "warning", message, f"{kind}: ")
 
 
 def error(message: str, exit_code: int) -> None:
-    """The line about what ends the command; it says what to do next."""
+    """The error that ends the command, with the next step."""
     ends = {"exit_code": exit_code, "may_pass": exit_code in MAY_PASS}
     if exit_code in ON_PURPOSE:
         _say("stopped", "warning", message, "Error: ", **ends)
@@ -97,18 +97,18 @@ def error(message: str, exit_code: int) -> None:
 
 
 def bug(message: str) -> None:
-    """The line about a bug that does not end the command."""
+    """A bug that does not end the command."""
     _say("error", "error", message, "Error: ")
 
 
 def last_resort() -> None:
-    """One line where memory gives out and no other can be made."""
+    """A fixed line for when memory has run out and no other can be built."""
     with suppress(OSError):
         os.write(2, _JSON_WITHOUT_WORDS if _log.is_json else _NO_WORDS)
 
 
 def shout(message: str) -> None:
-    """One line at once, from a signal handler: waits for no lock and no buffer."""
+    """One line at once, from a signal handler: takes no lock and no buffer."""
     line = _line("stopping", "warning", {"message": message}) if _log.is_json else f"\n{message}"
     with suppress(OSError):  # its reader may have got the signal as well
         os.write(2, f"{hide_keys(line)}\n".encode())

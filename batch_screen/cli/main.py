@@ -1,4 +1,4 @@
-"""The command ``batch-screen``: what can be typed, and how every failure ends it.
+"""The command ``batch-screen``: its subcommands and options, and how it handles errors.
 
 A command is declared here by its options and its help. The function that carries it out, of the
 same name in the module of the same name, is loaded when it is called: help and completion load
@@ -30,7 +30,7 @@ DEFAULT_NAME = "batch-screen.toml"
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 _PATH = click.Path(path_type=Path)
-_GETS_SETTINGS = ("run", "check", "plan", "status", "purge")
+_GETS_SETTINGS = ("run", "check", "plan", "status", "export", "purge")
 
 
 @click.group(context_settings={**_HELP, "max_content_width": 100})
@@ -70,7 +70,7 @@ def _lazy(declared: Callable[[], None]) -> click.Command:
 @click.option(
     "--log-format",
     type=click.Choice(log.FORMATS),
-    help="What stderr gets; auto: text on a terminal, else JSON lines.  [default: auto]",
+    help="Format of stderr; auto: text on a terminal, else JSON lines.  [default: auto]",
 )
 @click.option("--metrics-file", metavar="FILE", help="Write figures for Prometheus to this file.")
 @click.option(
@@ -92,7 +92,7 @@ def run() -> None:
     "--rejects",
     metavar="FILE",
     type=_PATH,
-    help="Write the rejected rows, masked, to this .csv or .parquet file.",
+    help="Write the rejected rows, masked, to this .csv, .xlsx or .parquet file.",
 )
 @options.as_json()
 def check() -> None:
@@ -114,7 +114,7 @@ def plan() -> None:
 @options.folders
 @options.as_json()
 def status() -> None:
-    """Show where the runs of a folder stand, and how to go on with those that stopped.
+    """Show the state of a folder's runs, and how to resume those that stopped.
 
     Only reads, takes no lock and needs no key: it may be asked at any time.
     """
@@ -127,7 +127,7 @@ def status() -> None:
 @click.option(
     "--ignore-modes",
     is_flag=True,
-    help="Leave out who may read the files, for a copy that has lost their modes.",
+    help="Skip the check of file modes, for a copy that has lost them.",
 )
 @options.as_json()
 def validate() -> None:
@@ -177,6 +177,33 @@ def report() -> None:
 
 
 @_lazy
+@click.argument("run", metavar="[RUN]", required=False)
+@options.folders
+@click.option("--run", "run_id", metavar="RUN_ID", help="The run, if not the latest.")
+@click.option("--flagged", is_flag=True, help="The customers that deserve a look, and why.")
+@click.option("--rejected", is_flag=True, help="The rows to repair, with reason and remedy.")
+@click.option("--unknown", is_flag=True, help="With --flagged: also those of whom nobody can say.")
+@click.option(
+    "--to",
+    metavar="FILE",
+    type=_PATH,
+    required=True,
+    help="Write them to this .csv, .xlsx or .parquet file; one that is there is replaced.",
+)
+@click.option("--masked", is_flag=True, help="Hide the digits of all numbers.")
+@options.as_json("Print JSON: the counts, and the file.")
+def export() -> None:
+    """Write a sheet of the customers that deserve a look, or of the rows to repair.
+
+    RUN is a run's id in --out, a run's own folder, OUT/runs/RUN_ID, or an output folder, whose
+    latest complete run is taken; without it --out is. A customer deserves a look if a flag of the
+    risk view is true: SIM or device changed lately, or all calls forwarded. The sheet says which
+    and since when, and has the kept columns, in the order of the input. It holds whole numbers
+    unless --masked.
+    """
+
+
+@_lazy
 @options.folders
 @click.option(
     "--older-than",
@@ -188,11 +215,11 @@ def report() -> None:
 @click.option("--state-only", is_flag=True, help="Keep the outputs.")
 @click.option("--outputs-only", is_flag=True, help="Keep the state.")
 @click.option("--unfinished", is_flag=True, help="Also runs that could still be resumed.")
-@click.option("--dry-run", is_flag=True, help="Say what would go, and leave it.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.as_json()
 def purge() -> None:
-    """Remove state and outputs of runs older than so many days, after saying what that is.
+    """Remove state and outputs of runs older than so many days, after showing them.
 
     Removes only files that runs wrote, follows no links, and never while a run is going on. What
     is gone cannot be compared with, resumed or used again: the same list asked about for the same
@@ -275,7 +302,7 @@ def completion() -> None:
 )
 @click.option("--dialect", type=click.Choice(["v1.0.0", "2026-04"]), default="v1.0.0")
 @click.option("--profile", "profiles", multiple=True, help="Faults to inject; may be repeated.")
-@click.option("--profiles", "list_profiles", is_flag=True, help="List the profiles and leave.")
+@click.option("--profiles", "list_profiles", is_flag=True, help="List the profiles and exit.")
 @click.option("--latency", help="0.2, uniform:A:B or lognormal:MEDIAN:SIGMA, in seconds.")
 @click.option("--rate-limit", type=int, help="Refuse what exceeds so many requests a second.")
 @click.option(
@@ -308,7 +335,7 @@ def sandbox() -> None:
 
 
 def main() -> None:
-    """Runs the command; every failure is one masked line on stderr and an exit code."""
+    """Runs the command; every failure becomes one masked line on stderr and an exit code."""
     os.umask(0o077)  # whatever is written holds personal data
     open_missing()
     install_hooks()

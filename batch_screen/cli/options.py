@@ -1,4 +1,4 @@
-"""The options that commands share, the values they may have, and the job they describe."""
+"""The options that commands share, their checks, and the job they describe."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ _SETTINGS = {
     "default_region": ("input", "default_region"),
     "keep_columns": ("input", "keep_columns"),
     "delimiter": ("input", "delimiter"),
+    "skip_lines": ("input", "skip_lines"),
     "encoding": ("input", "encoding"),
     "strictness": ("numbers", "strictness"),
     "allow_regions": ("numbers", "allowed_regions"),
@@ -60,7 +61,7 @@ _SETTINGS = {
 
 
 def _check(of_value: Callable[[Any], T]) -> Callable[[click.Context, click.Parameter, Any], T]:
-    """A check of an option's value, as click calls it."""
+    """A check of an option's value, as a click callback."""
     return lambda _context, _option, value: of_value(value)
 
 
@@ -77,7 +78,7 @@ def _day(text: str | None) -> date | None:
 
 @_check
 def _not_blank(value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
-    """The value; an unset variable of a shell must not lift a restriction without a word."""
+    """Refuses an empty value: an unset shell variable must not lift a restriction silently."""
     given = (value,) if isinstance(value, str) else value or ()
     if not all(text.strip(", ") for text in given):
         raise click.BadParameter("must not be empty; leave it out if that is meant")
@@ -139,7 +140,13 @@ _READING = (
         help="Region of numbers without a country.",
     ),
     click.Option(["--no-header"], is_flag=True, help="CSV files have no header row."),
-    click.Option(["--delimiter"], metavar="CHAR", help="CSV: , ; | or tab.  [default: found out]"),
+    click.Option(["--delimiter"], metavar="CHAR", help="CSV: , ; | ^ or tab. [default: found out]"),
+    click.Option(
+        ["--skip-lines"],
+        type=click.IntRange(0),
+        metavar="N",
+        help="Lines above the header that are no rows.  [default: found out]",
+    ),
     click.Option(["--encoding"], metavar="NAME", help="CSV text encoding.  [default: found out]"),
     click.Option(
         ["--strictness"],
@@ -258,7 +265,13 @@ def _named(*names: str) -> list[click.Parameter]:
     return [option for option in (*_READING, *_REQUESTS) if option.name in names]
 
 
-job = _with((_INPUTS, *_READING, *_REQUESTS))
+_LIMIT = click.Option(
+    ["--limit"],
+    type=click.IntRange(1, 1_000_000),
+    metavar="N",
+    help="Take the first N accepted numbers only, to try things out: a run of its own.",
+)
+job = _with((_INPUTS, *_READING, *_REQUESTS, _LIMIT))
 """All that describes a job."""
 lists = _with((_INPUTS, *_READING))
 """The lists of numbers, and how they are read."""
@@ -283,7 +296,7 @@ def flag_names() -> dict[str, str]:
 
 
 def flags_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The settings among the options, by section: those that were given."""
+    """The given options that are settings, by section."""
     flags: dict[str, dict[str, Any]] = {}
     for name, (section, setting) in _SETTINGS.items():
         if given.get(name) not in (None, ()):
@@ -294,7 +307,7 @@ def flags_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def settings_of(given: Mapping[str, Any]) -> Settings:
-    """The settings of the options, the environment and the configuration file.
+    """The settings from options, environment and configuration file.
 
     Options that a command does not have are as if they were not given.
     """
@@ -304,7 +317,7 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
 
 
 def job_of(given: Mapping[str, Any], settings: Settings, *, needs_key: bool = False) -> Job:
-    """The job that the options describe, with these settings."""
+    """The job described by the options and these settings."""
     from batch_screen.config.key import read_key  # noqa: PLC0415 (no help needs it)
     from batch_screen.job import Job  # noqa: PLC0415 (nor this)
 
@@ -316,4 +329,5 @@ def job_of(given: Mapping[str, Any], settings: Settings, *, needs_key: bool = Fa
         run_date=given.get("run_date"),
         new_run=given.get("new_run", False),
         sandbox=is_sandbox,
+        limit=given.get("limit"),
     )

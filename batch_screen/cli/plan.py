@@ -1,4 +1,4 @@
-"""``batch-screen plan``: what a run would ask and cost; sends nothing."""
+"""``batch-screen plan``: estimates a run's requests, cost and time; sends nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SLOWED = 2.0
 
 
 def plan(*, settings: Settings, as_json: bool, **options: Any) -> None:
-    """Prints what a run would ask, cost and take."""
+    """Prints the estimate of a run."""
     job = job_of(options, settings)
     unwind_on_signals()
     with watcher(settings.output.heartbeat_seconds) as progress:
@@ -38,7 +38,7 @@ def plan(*, settings: Settings, as_json: bool, **options: Any) -> None:
 
 
 def plan_block(found: PlanResult) -> str:
-    """What a run would ask and cost; requests that answers may save make it "at most"."""
+    """The estimate as text; requests that answers may save make it "at most"."""
     to_ask, saved = sum(found.to_ask.values()), sum(found.already_answered.values())
     is_certain = all(saving.is_exact for saving in found.savings if saving.is_on)
     at_most = "" if is_certain else "at most "
@@ -82,7 +82,7 @@ def _windows(found: PlanResult) -> Iterator[str]:
 
 
 def _savings(found: PlanResult) -> Iterator[str]:
-    """What is saved exactly, what may be, and what could be with other settings."""
+    """Exact savings, possible ones, and those that other settings would bring."""
     for saving in found.savings:
         how = _WAYS[saving.how] if saving.is_on else _SETTINGS[saving.how]
         if saving.is_exact:

@@ -1,4 +1,4 @@
-"""Shows a run's progress on stderr: a bar on a terminal, heartbeat lines or JSON otherwise."""
+"""Shows a run's progress on stderr: a bar on a terminal, otherwise log lines."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Bar:
 
 
 class ProgressLines:
-    """A line when a stage begins, and one every so many seconds while it goes on or waits."""
+    """A line when a stage begins, then one every so many seconds."""
 
     def __init__(self, every_seconds: float, clock: Callable[[], float] = monotonic) -> None:
         self._every_seconds = every_seconds
@@ -95,7 +95,7 @@ class ProgressLines:
             self._say_if_due()
 
     def beat(self) -> None:
-        """Says where the stage is, if that is due; a long pause is no silence."""
+        """Logs the stage's progress if a line is due, also during a long pause."""
         with self._lock:
             self._say_if_due()
 

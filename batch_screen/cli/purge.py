@@ -1,4 +1,4 @@
-"""``batch-screen purge``: removes what old runs left behind, after saying what that is."""
+"""``batch-screen purge``: removes old runs, after showing them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def purge(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Prints what would go and, if that is confirmed, removes it."""
+    """Prints what would be removed and, once confirmed, removes it."""
     if state_only and outputs_only:
         raise click.UsageError("--state-only and --outputs-only exclude each other; use one")
     del options  # they are among the settings
@@ -100,4 +100,4 @@ def _lines(found: Purge) -> Iterator[str]:
     if found.latest:
         yield from labelled("latest.json", f"will name run {found.latest}")
     elif found.latest is not None:
-        yield from labelled("latest.json", "will go: no complete run stays")
+        yield from labelled("latest.json", "will be removed: no complete run is left")

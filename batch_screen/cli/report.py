@@ -1,4 +1,4 @@
-"""``batch-screen report``: one page of HTML about a run, from what it left behind."""
+"""``batch-screen report``: writes the HTML report of a run from its files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batch_screen.runs.events import RunEvents
 def report(
     *, run: str, out: str | None, run_id: str | None, path: str | None, as_json: bool
 ) -> None:
-    """Writes the page of a run, and prints where it is and what it says first."""
+    """Writes the report of a run, and prints its path and its headline."""
     if out and run_id:
         raise click.UsageError("--out and --run exclude each other; give one of them")
     folder, wanted = (out, run) if out else (run, run_id)

@@ -1,4 +1,4 @@
-"""``batch-screen run``: screens or resumes, and reports how the start ended, also by an error."""
+"""``batch-screen run``: screens or resumes, and reports how the session ended."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from batch_screen.tables.summary import Ending
 _CAUSE_CHARACTERS = 4_000
 _ONE_SIGNAL_SECONDS = 0.5
 """A signal that follows the first so soon is the same one, sent twice."""
-_STOPPING = "stopping: waiting for answers under way; once more to leave at once"
+_STOPPING = "stopping: waiting for answers under way; once more to exit at once"
 
 
 def run(*, settings: Settings, as_json: bool, **options: Any) -> int:
@@ -50,7 +50,7 @@ def run(*, settings: Settings, as_json: bool, **options: Any) -> int:
 
 
 def _obey_signals(stop: CancelToken) -> None:
-    """The first signal drains and saves, the second leaves at once; both can be resumed.
+    """The first signal stops and saves, the second exits at once; both can be resumed.
 
     A terminal that closes (SIGHUP) counts as SIGTERM. It may say so twice, so it never makes
     the run leave at once; under nohup it is ignored. Others may send theirs twice as well:
@@ -75,7 +75,7 @@ def _obey_signals(stop: CancelToken) -> None:
 
 
 class SessionConsole:
-    """What is known of a start, for the closing block and for all who are notified."""
+    """The facts of a session, for the closing block and the notifications."""
 
     def __init__(self, settings: Settings, *, as_json: bool) -> None:
         self._settings = settings
@@ -96,7 +96,7 @@ class SessionConsole:
 
     @contextmanager
     def reported(self) -> Iterator[None]:
-        """Notifies before and after the block, and prints how it ended, by an error too."""
+        """Sends notifications and prints the closing block, also after an error."""
         try:
             check_destinations(self._settings)
             _warn(announce_begin(self._settings))

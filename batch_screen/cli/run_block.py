@@ -32,7 +32,7 @@ _PYTHONS = ("python", "python3")
 
 
 def closing_block(result: RunResult, settings: Settings) -> str:
-    """What a run came to, in the manner of load-testing tools."""
+    """The closing block of a run, in the style of load-testing tools."""
     summary, layout = result.summary, result.layout
     state = "was complete already, nothing was asked" if result.was_complete else "complete"
     if summary.is_stopped:
@@ -60,7 +60,7 @@ def closing_block(result: RunResult, settings: Settings) -> str:
 
 
 def rows_lines(rows: Rows) -> Iterator[str]:
-    """Rows, why some of them were rejected, and how many numbers they hold."""
+    """Lines on rows, reject reasons and unique numbers."""
     sums = f"{rows.accepted:,} accepted and {rows.rejected:,} rejected"
     yield line("rows", f"{rows.read:,} = {sums}")
     if rows.rejected:
@@ -68,6 +68,9 @@ def rows_lines(rows: Rows) -> Iterator[str]:
     yield line(
         "numbers", f"{rows.unique_numbers:,} unique, {rows.duplicates:,} rows are duplicates"
     )
+    if rows.left_out:
+        first = f"the first {rows.unique_numbers:,} numbers"
+        yield line("limited", f"to {first}; {rows.left_out:,} rows below them were left out")
 
 
 def _main_counts(counts: Mapping[str, int]) -> str:
@@ -133,7 +136,7 @@ def _requests(summary: Summary, settings: Settings) -> Iterator[str]:
 
 
 def _saved(summary: Summary) -> Iterator[str]:
-    """Requests that reuse and derivation made needless."""
+    """Requests saved by reuse and derivation."""
     saved = summary.saved
     if not (saved.requests or saved.dates_asked):
         return
@@ -144,7 +147,7 @@ def _saved(summary: Summary) -> Iterator[str]:
     if saved.cost:
         text += f", {saved.cost:,.2f} {summary.currency}"
     if saved.dates_asked:
-        text += f"; {saved.dates_asked:,} dates asked besides"
+        text += f"; {saved.dates_asked:,} dates asked as well"
     yield line("saved", text)
 
 
@@ -168,13 +171,13 @@ def _since(changes: Changes | None) -> Iterator[str]:
 
 
 def threshold_lines(summary: Summary) -> Iterator[str]:
-    """A line for each threshold of ``fail_if``, below one label."""
+    """A line for each threshold of ``fail_if``."""
     for number, each in enumerate(summary.thresholds):
         yield from below(_judged(each)) if number else labelled("thresholds", _judged(each))
 
 
 def crossed(summary: Summary) -> list[str]:
-    """The thresholds that are crossed, with what was seen."""
+    """The crossed thresholds, with the observed figures."""
     return [_judged(each) for each in summary.thresholds if each.crossed]
 
 
@@ -226,7 +229,7 @@ def _query(layout: Layout) -> str:
 
 
 def this_python() -> str:
-    """The shortest command, from this folder, that starts the interpreter in use.
+    """The shortest command, from this folder, that starts the current interpreter.
 
     A bare ``python`` only where it is this one: without an activated environment it is another,
     which has none of the libraries, or there is none.
@@ -262,7 +265,7 @@ def _pace(summary: Summary) -> Iterator[str]:
 
 
 def sparkline(pace: Pace) -> Iterator[tuple[str, str]]:
-    """Labels and texts, each at most 60 wide: blocks, marks below them, and what they mean.
+    """A sparkline of the pace, at most 60 wide, with marks and a legend.
 
     >>> for label, text in sparkline(Pace(1.0, [2, 5, 0, 10], [0, 1, 0, 0], [10.0] * 4)):
     ...     print(f"{label:8}{text}")
@@ -297,7 +300,7 @@ def _meaning(pace: Pace, limit: float) -> Iterator[str]:
 
 
 def _block(rate: float, limit: float) -> str:
-    """The block as high as the rate is, rounded up: what was asked at all is seen.
+    """The block of a rate's height, rounded up, so that any request shows.
 
     >>> [_block(rate, 10.0) for rate in (0.0, 0.1, 5.0, 9.9, 11.0)]
     ['·', '▁', '▄', '█', '█']
@@ -310,7 +313,7 @@ def _block(rate: float, limit: float) -> str:
 
 
 def _rate(per_second: float) -> str:
-    """The number as precise as it need be.
+    """A rate with as many digits as needed.
 
     >>> _rate(1234.5), _rate(97.51), _rate(0.25)
     ('1,234', '97.5', '0.25')
@@ -319,7 +322,7 @@ def _rate(per_second: float) -> str:
 
 
 def _length(seconds: float) -> str:
-    """Seconds in the unit that suits them.
+    """Seconds in a fitting unit.
 
     >>> _length(4.0), _length(90.0), _length(600.0), _length(5400.0)
     ('4 s', '1.5 min', '10 min', '1.5 h')

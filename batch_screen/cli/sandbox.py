@@ -1,4 +1,4 @@
-"""``batch-screen sandbox``: the local stand-in for the API, to try things against."""
+"""``batch-screen sandbox``: serves the local stand-in for the API."""
 
 from __future__ import annotations
 

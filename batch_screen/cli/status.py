@@ -1,4 +1,4 @@
-"""``batch-screen status``: what runs, what can be resumed and how, and what is complete."""
+"""``batch-screen status``: shows every run of a folder, and how to resume it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.job import SANDBOX, Job
 from batch_screen.masking import mask_text, safe_text
 from batch_screen.reports.words import duration
+from batch_screen.runs.state import LIMIT
 
 _STDIN = "stdin"
 _TEST_NUMBERS = "numbers.test_numbers"
@@ -28,14 +29,14 @@ _NAMES = 30
 
 
 class Resuming(NamedTuple):
-    """What to type, and what it cannot say."""
+    """The command that resumes a run, and a note on what it cannot contain."""
 
     command: str
     besides: str
 
 
 def status(*, settings: Settings, config: Path | None, as_json: bool, **options: Any) -> None:
-    """Prints where every run of the folders stands, and how those that stopped are resumed."""
+    """Prints the status of every run, and how to resume those that stopped."""
     del options  # they are among the settings
     out = Path(settings.output.folder) if settings.output.folder else None
     found = batch_screen.status(out, Job((), settings).state)
@@ -51,7 +52,7 @@ def status(*, settings: Settings, config: Path | None, as_json: bool, **options:
 
 
 def _as_json(found: Status, how: Mapping[str, Resuming]) -> dict[str, Any]:
-    """As it is, but for the settings: what they say is in the command."""
+    """The run as JSON, without its settings: they are in the resume command."""
     content: dict[str, Any] = msgspec.to_builtins(found)
     for run in content["runs"]:
         del run["settings"]
@@ -68,7 +69,7 @@ def _as_json(found: Status, how: Mapping[str, Resuming]) -> dict[str, Any]:
 
 
 def resuming(run: RunStatus, settings: Settings, config: Path | None) -> Resuming:
-    """The command for a user who has these settings, partly from the ``config`` file."""
+    """The resume command for a user with these settings, partly from the ``config`` file."""
     own = settings.identity()
     differing = {name: value for name, value in run.settings.items() if value != own.get(name)}
     besides = []
@@ -99,11 +100,13 @@ def resuming(run: RunStatus, settings: Settings, config: Path | None) -> Resumin
 
 
 def _flag(name: str, value: Any) -> str:
-    """The flag that sets it, or nothing where only a variable can."""
+    """The flag for a setting; empty if only a variable can set it."""
     if (name, value) == ("input.has_header", False):
         return "--no-header"
     if (name, value) == ("api.base_url", SANDBOX):
         return "--sandbox"
+    if name == LIMIT:
+        return f"--limit {value}"
     if name not in flag_names() or isinstance(value, bool) or value == []:
         return ""
     return f"{flag_names()[name]} {shlex.quote(_text(value))}"
@@ -121,7 +124,7 @@ def _text(value: Any) -> str:
 
 
 def status_block(found: Status, resuming: Mapping[str, Resuming]) -> str:
-    """The runs of a folder; ``resuming`` says by run id how those that stopped go on."""
+    """The status as text; ``resuming`` maps run ids to resume commands."""
     lines = [f"status of {found.state_folder}", "", *_process(found)]
     if not found.runs:
         lines += labelled("runs", "none: nothing has run there, or its state was removed")
@@ -145,7 +148,7 @@ def _process(found: Status) -> Iterator[str]:
 
 
 def _figures(run: RunStatus) -> Iterator[str]:
-    """The run's figures and, where there is room beside them, its lists."""
+    """The run's figures and, if they fit in, its lists."""
     rows = f"{run.rows:,} rows" if run.rows is not None else ""
     parts = (f"  {run.run_id}", run.state.value, rows, _done(run))
     figures = "  ".join(part for part in parts if part)

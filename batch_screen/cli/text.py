@@ -1,4 +1,4 @@
-"""Lines of a block at 80 columns: labels and their texts, counts, sizes, aligned cells."""
+"""Text blocks of 80 columns: labels with values, counts, sizes, aligned cells."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ TEXT_COLUMN = 2 + _LABEL + 1
 
 
 def apart(lines: Iterable[str]) -> list[str]:
-    """The lines below an empty one, if there are any."""
+    """The lines after an empty one; nothing if there are none."""
     shown = [*lines]
     return ["", *shown] if shown else []
 
 
 def line(label: str, text: str) -> str:
-    """A label and its text, however long."""
+    """A label and its text, not wrapped."""
     return f"  {label + ' ':.<{_LABEL}} {text}"
 
 
 def labelled(label: str, text: str) -> list[str]:
-    """A label and its text, wrapped below itself."""
+    """A label and its text, wrapped and indented."""
     first = line(label, "")
     return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * TEXT_COLUMN)
 
 
 def below(text: str) -> list[str]:
-    """Text without a label, wrapped."""
+    """Text without a label, wrapped and indented."""
     return textwrap.wrap(
         text, WIDTH, initial_indent=" " * TEXT_COLUMN, subsequent_indent=" " * TEXT_COLUMN
     )
 
 
 def hanging(first: str, text: str) -> list[str]:
-    """Text behind what its first line begins with, wrapped below itself; paths are kept whole."""
+    """Text after a prefix, wrapped with a hanging indent; paths are not broken."""
     return textwrap.wrap(
         text,
         WIDTH,
@@ -50,12 +50,12 @@ def hanging(first: str, text: str) -> list[str]:
 
 
 def count_line(count: int, text: str) -> str:
-    """A count on the left of where texts begin."""
+    """A right-aligned count before its text."""
     return f"{count:>{TEXT_COLUMN - 2},}  {text}"
 
 
 def fitting(texts: Iterable[str], room: int) -> str:
-    """As many of the texts as there is room for; the first one cut if need be."""
+    """As many of the texts as fit; the first one is cut if need be."""
     fits = ""
     for text in texts:
         longer = f"{fits}, {text}" if fits else text
@@ -66,7 +66,7 @@ def fitting(texts: Iterable[str], room: int) -> str:
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """A line for each row, its cells below each other."""
+    """A line for each row, in aligned columns."""
     widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
     for row in rows:
         cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=False))
@@ -74,7 +74,7 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
 
 
 def size(count: int) -> str:
-    """Bytes in the unit that suits them.
+    """Bytes in a fitting unit.
 
     >>> size(12), size(123_456), size(5 << 30)
     ('12 B', '120.6 KiB', '5.0 GiB')

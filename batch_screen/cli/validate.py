@@ -1,4 +1,4 @@
-"""``batch-screen validate``: re-reads what runs left behind; any difference is exit code 65."""
+"""``batch-screen validate``: verifies written runs; any difference is exit code 65."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def validate(
     ignore_modes: bool,
     as_json: bool,
 ) -> int:
-    """Prints every check of every run that is meant, and returns the exit code."""
+    """Prints every check of the chosen runs, and returns the exit code."""
     if every and run_id:
         raise click.UsageError("--run and --all exclude each other; use one")
     wanted = [(f, r) for f in folders for r in (runs_in(f) if every else [run_id])]
@@ -47,7 +47,7 @@ def _as_json(found: Sequence[Validation]) -> list[dict[str, object]]:
 
 
 def _block(found: Validation) -> str:
-    """A run's checks, a line each, with what differs below the line."""
+    """A run's checks, one per line, each with its differences."""
     lines = [f"run {found.run_id} in {found.folder} · {_state(found)}", ""]
     lines += [line for check in found.checks for line in _lines(check)]
     reasons = dict.fromkeys(check.unchecked for check in found.checks if check.unchecked)

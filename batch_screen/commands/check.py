@@ -1,4 +1,4 @@
-"""What a list holds before any money is spent: the line up to the plan, and a closer look.
+"""Check: profiles the input up to a plan that is thrown away.
 
 Streams, as a run does; what is kept meanwhile lies in a temporary folder that only its owner
 can read.
@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import msgspec
 import polars as pl
 
 from batch_screen.config.settings import Settings
@@ -18,6 +19,7 @@ from batch_screen.input.files import expand
 from batch_screen.input.layout import shown
 from batch_screen.input.table import Table
 from batch_screen.job import Job
+from batch_screen.masking import mask_text, plain
 from batch_screen.model import ColumnKind, Plan
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.planning.build import (
@@ -33,23 +35,27 @@ from batch_screen.profile.facts import CheckReport, ConventionFacts, RegionAdvic
 from batch_screen.profile.files import file_facts
 from batch_screen.profile.fixes import fixes
 from batch_screen.profile.regions import Undecided, advise, candidates, read_in
-from batch_screen.profile.rejects import check_suffix, parts, rejected, write_rejects
+from batch_screen.profile.rejects import parts, rejected, write_rejects
 from batch_screen.profile.tally import ListTally, count_numbers
 from batch_screen.runs.events import RunEvents
 from batch_screen.storage.atomic import check_could_write
 from batch_screen.storage.partition import HELD_BYTES
+from batch_screen.tables.sheets import check_suffix
+
+_LONGEST_NOTE = 400
 
 
 def check(job: Job, events: RunEvents | None = None, *, rejects: Path | None = None) -> CheckReport:
-    """What the inputs hold; sends nothing and changes no state.
+    """Profiles the inputs; sends nothing and changes no state.
 
-    ``rejects`` is a .csv or .parquet file to write the rejected rows to. Raises ``InputError``
-    where nothing can be read; a list without one usable number is no error here.
+    ``rejects`` is a .csv, .xlsx or .parquet file to write the rejected rows to. Raises
+    ``InputError`` where nothing can be read; a list without one usable number is no error here.
     """
     events = events or RunEvents()
     if rejects is not None:
         _check_target(rejects, job.inputs)
-    sources = expand(job.inputs, excluded=job.excluded)
+    notes: list[str] = []
+    sources = expand(job.inputs, excluded=job.excluded, note=notes.append)
     with (
         tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
         on_disk(sources, Path(scratch), events) as files,
@@ -62,12 +68,14 @@ def check(job: Job, events: RunEvents | None = None, *, rejects: Path | None = N
                     f"--rejects {rejects}: this is an input, which would be lost; name another file"
                 )
         events.progress.stage("reading")
-        return _checked(files, job.settings, Path(scratch) / "plan", events, rejects)
+        found = _checked(files, job.settings, Path(scratch) / "plan", events, rejects)
+        notes = [mask_text(plain(note, _LONGEST_NOTE)) for note in (*notes, *found.notes)]
+        return msgspec.structs.replace(found, notes=notes)
 
 
 def _check_target(rejects: Path, inputs: Sequence[str]) -> None:
-    """Raises where the file cannot be written, or would be the next start's input."""
-    check_suffix(rejects)
+    """Raises if the file cannot be written, or would be read as input the next time."""
+    check_suffix(rejects, "--rejects")
     folder = rejects.absolute().parent
     check_could_write(folder)
     if folder.exists() and any(Path(i).is_dir() and folder.samefile(i) for i in inputs):
@@ -132,6 +140,7 @@ def _facts(found: Read[tuple[Plan, ListTally]], settings: Settings, folder: Path
         ],
         region_advice=advice,
         fixes=fixes(rejects, files, damage, advice, tally.undecided.rejected),
+        notes=[*table.notes],
     )
 
 

@@ -1,4 +1,4 @@
-"""Diff: what changed from one complete run to another, wherever both lie.
+"""Diff: what changed between two complete runs, in any folders.
 
 Writes nothing but the feed, if one is wanted, and scratch files in the system's temporary folder.
 """
@@ -36,7 +36,7 @@ class Example(msgspec.Struct, frozen=True):
 
 
 class Diff(msgspec.Struct, frozen=True):
-    """What changed up to run ``run_id``; ``changes`` name the run it is compared with.
+    """The changes up to run ``run_id``; ``changes`` names the run it is compared with.
 
     ``not_compared`` are endpoints that only one of the two asked. ``examples`` are change → a few
     numbers, masked.
@@ -58,7 +58,7 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
     write: Path | str | None = None,
     events: RunEvents | None = None,
 ) -> Diff:
-    """What changed from the run ``since`` to the run ``run``, taken in this order.
+    """The changes from the run ``since`` to the run ``run``.
 
     Each is a run's id in the output folder ``out``, a run's own folder, or an output folder,
     whose latest run is meant. ``cohorts`` are the bounds of the cohort guard, by default those
@@ -138,7 +138,7 @@ def _opened(run: CompleteRun, tables: list[str], events: RunEvents) -> RunTables
 
 @contextmanager
 def _parquet_file(path: Path | str | None) -> Iterator[RowGroupWriter | None]:
-    """The Parquet file for the feed, if one is wanted: whole and private under its final name."""
+    """The Parquet file for the changes, if wanted; private, and complete under its final name."""
     if path is None:
         yield None
         return

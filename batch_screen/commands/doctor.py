@@ -1,4 +1,4 @@
-"""Diagnoses whether a run could start here and now, from settings to server.
+"""Doctor: diagnoses whether a run could start here and now, from settings to server.
 
 Changes nothing and sends no number but that of a canary.
 """
@@ -40,14 +40,14 @@ def doctor(job: Job, environment: Mapping[str, str], canary: str | None = None) 
 
 
 def unreadable(error: ConfigurationError) -> Diagnosis:
-    """The diagnosis where the settings cannot be read."""
+    """The diagnosis if the settings cannot be loaded."""
     names = ("key", "open files", "output", "state", "lock", "disk", *STEPS)
     why = "the configuration has to be fixed first"
     return Diagnosis((of_error("configuration", error), *not_checked(names, why)))
 
 
 def canary_number(job: Job, named: str) -> str:
-    """The number to ask about: the one that was named, or the first of the test numbers.
+    """The number for the canary: the named one, else the first test number.
 
     Raises ``ConfigurationError`` if there is none, or it is no E.164.
     """
@@ -63,7 +63,7 @@ def canary_number(job: Job, named: str) -> str:
 
 
 def _findings(job: Job, environment: Mapping[str, str], canary: str | None) -> Iterator[Finding]:
-    yield well("configuration", "every setting is known and can be meant")
+    yield well("configuration", "every setting is known and valid")
     if job.sandbox:
         yield from not_checked(["key"], _SANDBOX)
     else:
@@ -82,7 +82,7 @@ def _findings(job: Job, environment: Mapping[str, str], canary: str | None) -> I
 
 
 def _rows(job: Job) -> tuple[int | None, list[Finding]]:
-    """About how many rows the inputs hold, where some are named."""
+    """About how many rows the named inputs have; None without inputs."""
     if not job.inputs:
         return None, []
     try:

@@ -1,4 +1,4 @@
-"""Opens the run that a job means: locks its folders, finds its state, refuses to pay twice."""
+"""Opens a job's run: locks its folders, finds or creates its state, refuses to pay twice."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from batch_screen.tables.summary import read_summary, says_stopped
 
 
 class OpenRun(NamedTuple):
-    """A run, its input on disk and where its output goes; ``events`` writes the heartbeat too."""
+    """An opened run, its input on disk and its output layout; ``events`` writes the heartbeat."""
 
     run: Run
     layout: Layout
@@ -42,7 +42,7 @@ class OpenRun(NamedTuple):
 
 @contextmanager
 def open_run(job: Job, events: RunEvents) -> Iterator[OpenRun]:
-    """The run to resume, or a new one; state and output are locked meanwhile.
+    """Opens the run to resume, or a new one; holds the locks of state and output.
 
     Raises what is wrong with the job before anything is sent, and ``OutputError`` where what was
     paid for is gone: it would be bought again.
@@ -53,7 +53,7 @@ def open_run(job: Job, events: RunEvents) -> Iterator[OpenRun]:
         raise AuthenticationError(
             "no API key was given, and no sandbox was asked for; set the job's key or sandbox"
         )
-    sources = expand(job.inputs, excluded=job.excluded)
+    sources = expand(job.inputs, excluded=job.excluded, note=events.progress.note)
     check_writable(job.out)
     with (
         _locked(job),
@@ -74,7 +74,7 @@ def open_run(job: Job, events: RunEvents) -> Iterator[OpenRun]:
 
 @contextmanager
 def _locked(job: Job) -> Iterator[None]:
-    """Holds state and output: two runs must neither buy the same nor write the same files."""
+    """Locks state and output: two runs must not buy the same answers or write the same files."""
     with ExitStack() as held:
         for folder in dict.fromkeys((job.state, job.out / STATE)):
             held.enter_context(locked(make_folder(folder)))
@@ -109,7 +109,7 @@ def _resumed_or_new(job: Job, files: list[InputFile], events: RunEvents) -> Run:
 
 
 def _refuse_to_buy_again(job: Job, run: Run, layout: Layout) -> None:
-    """A complete run whose files are gone is written again from its state, if that is there.
+    """Refuses to pay twice where a complete run's files are gone and its state is, too.
 
     One that was stopped goes on from its state; without it, everything would be paid for again.
     """

@@ -1,4 +1,4 @@
-"""Estimates what a run would ask, cost and take, from its plan and from earlier runs."""
+"""Plan: estimates a run's requests, cost and time, from its plan and earlier runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from batch_screen.planning.build import full_paths, on_disk, plan_inputs, runs_b
 from batch_screen.planning.history import read_history
 from batch_screen.planning.shards import history_path, read_plan
 from batch_screen.runs.events import RunEvents
-from batch_screen.runs.state import Run, find_run, new_run_id
+from batch_screen.runs.state import Run, find_run, limit_of, new_run_id
 from batch_screen.tables.summary import Rows, Summary, count_rows
 
 # What a run will not ask, before it is begun: counted where it is known, estimated where not.
@@ -39,7 +39,7 @@ _CHAIN = (Endpoint.DEVICE_SWAP_CHECK, Endpoint.SIM_SWAP_CHECK)
 
 
 class Saving(msgspec.Struct, frozen=True):
-    """Requests to an endpoint that one way of asking less saves, taken by itself.
+    """Requests to an endpoint that one rule of the planner saves, by itself.
 
     ``is_on``: the settings ask for it; else it could be had. ``likely`` is exact where
     ``at_least`` is ``at_most``, else as it was in the run ``as_in``; None: no run is comparable.
@@ -59,7 +59,7 @@ class Saving(msgspec.Struct, frozen=True):
 
 
 class Windows(msgspec.Struct, frozen=True):
-    """A check's numbers: how many windows reach back to an earlier run, as of now."""
+    """How many of a check's windows reach back to an earlier run, as of now."""
 
     reaching: int
     beyond: int
@@ -67,7 +67,7 @@ class Windows(msgspec.Struct, frozen=True):
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """What a run that is begun now will ask of each endpoint at most, and why not more."""
+    """The most requests that a run started now would send to each endpoint, and the savings."""
 
     to_ask: dict[Endpoint, int]
     savings: list[Saving]
@@ -75,7 +75,7 @@ class Estimate(msgspec.Struct, frozen=True):
 
     @property
     def likely(self) -> int | None:
-        """Requests in all, as estimated; None: nothing needs to be, or no run is comparable."""
+        """Estimated requests in all; None if all is exact, or no run is comparable."""
         estimated = [s for s in self.savings if s.is_on and not s.is_exact]
         if not estimated or any(s.likely is None for s in estimated):
             return None
@@ -88,7 +88,7 @@ class Estimate(msgspec.Struct, frozen=True):
 def estimate(
     settings: Settings, plan: Plan, folder: Path, now: datetime, earlier: Sequence[Summary]
 ) -> Estimate:
-    """What the plan in the folder comes to. ``earlier`` are summaries, the newest first."""
+    """The estimate of a plan. ``earlier`` are summaries, the newest first."""
     rules = rules_of(settings)
     reused, observed, beyond = _known(plan, folder, rules, now)
     numbers = plan.unique_numbers
@@ -113,7 +113,7 @@ def estimate(
 def _known(
     plan: Plan, folder: Path, rules: Rules, now: datetime
 ) -> tuple[Counter[Endpoint], Counter[Endpoint], Counter[Endpoint]]:
-    """Endpoint → outcomes to reuse; check → numbers observed before, and those too long ago."""
+    """Per endpoint: outcomes to reuse, numbers observed before, and those observed too long ago."""
     reused: Counter[Endpoint] = Counter()
     observed: Counter[Endpoint] = Counter()
     beyond: Counter[Endpoint] = Counter()
@@ -130,7 +130,7 @@ def _known(
 
 
 def _last_observed(known: pl.DataFrame) -> list[tuple[Endpoint, pl.DataFrame]]:
-    """Check → one row a number: when it was last observed, and whether the check is reused."""
+    """Per check, one row a number: when it was last observed, and whether it is reused."""
     is_conclusive = pl.col("latest_change").is_null() | (
         pl.col("latest_change") == LatestChange.REPORTED.value
     )
@@ -147,7 +147,7 @@ def _last_observed(known: pl.DataFrame) -> list[tuple[Endpoint, pl.DataFrame]]:
 def _derivable(
     rules: Rules, to_ask: Mapping[Endpoint, int], beyond: Mapping[Endpoint, int]
 ) -> list[Saving]:
-    """Checks that their date may answer."""
+    """Checks that a date may derive."""
     found = []
     for check in (e for e in rules.endpoints if e.takes_max_age):
         if check.date in rules.endpoints and check.date not in rules.joined:
@@ -161,7 +161,7 @@ def _derivable(
 
 
 def _chainable(rules: Rules, to_ask: Mapping[Endpoint, int]) -> list[Saving]:
-    """Lookups that are of interest only where something else has changed."""
+    """Lookups that are asked only if another signal has changed."""
     chain = dict(rules.only_where_changed)
     if all(e in rules.endpoints for e in _CHAIN) and _CHAIN[0] not in chain:
         chain.setdefault(*_CHAIN)
@@ -172,7 +172,7 @@ def _chainable(rules: Rules, to_ask: Mapping[Endpoint, int]) -> list[Saving]:
 
 
 def _guessed(saving: Saving, rules: Rules, earlier: Sequence[Summary]) -> Saving:
-    """The saving by the shares of the latest comparable run."""
+    """The saving, estimated by the shares of the latest comparable run."""
     endpoint = Endpoint(saving.endpoint)
     first = rules.only_where_changed.get(endpoint, _CHAIN[1])
     basis = endpoint.date if saving.how == DERIVE else first
@@ -188,7 +188,7 @@ def _guessed(saving: Saving, rules: Rules, earlier: Sequence[Summary]) -> Saving
 
 
 class PlanResult(msgspec.Struct, frozen=True):
-    """What a run would do, per endpoint; nothing was sent.
+    """The estimate per endpoint; nothing was sent.
 
     ``seconds`` are those of asking at the rates that settings and timetable permit, pauses
     included. ``requests_left`` and ``cost_left`` of the budget; None: it has no such bound.
@@ -214,11 +214,11 @@ class PlanResult(msgspec.Struct, frozen=True):
 
 
 def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
-    """What ``run`` would ask and what it would cost; sends nothing and changes no state."""
+    """Estimates requests and cost of ``run``; sends nothing and changes no state."""
     events = events or RunEvents()
     refuse_unpriced(job.settings)
     refuse_unknown_regions(job.settings.numbers)
-    sources = expand(job.inputs, excluded=job.excluded)
+    sources = expand(job.inputs, excluded=job.excluded, note=events.progress.note)
     with (
         tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
         on_disk(sources, Path(scratch), events) as files,
@@ -235,6 +235,8 @@ def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
         else:
             plan = plan_inputs(files, job.settings, folder, events, identity, now=job.now)
         before = [other.summary for other in runs_before(job.settings, identity, job.now)]
+        # The shares of a trial with a few numbers say little.
+        before = [summary for summary in before if not limit_of(summary.settings)]
         expected = estimate(job.settings, plan, folder, job.now, before)
     endpoints = job.settings.endpoints
     if run is not None:
@@ -278,7 +280,7 @@ def _result(
 
 
 def _seconds(settings: Settings, to_ask: Mapping[Endpoint, int]) -> float:
-    """How long the asking takes: as long as all together, or as the slowest endpoint alone."""
+    """Seconds of asking: by the overall rate, or by the slowest endpoint's."""
     pacing, now = settings.pacing, datetime.now(UTC)
     together = Timetable(settings.schedule, pacing.rate_per_second, headroom=pacing.headroom)
     alone = [

@@ -1,4 +1,4 @@
-"""Removes what old runs left behind: their state and their outputs, and nothing else.
+"""Purge: removes the state and outputs of old runs, and nothing else.
 
 The order is such that a half removed run never looks complete: latest.json and the marker go
 first, and a state leaves the folder of runs in one rename.
@@ -64,7 +64,7 @@ def run_ids(out: Path | None, state: Path | None) -> list[str]:
 
 
 def outputs(layout: Layout) -> tuple[list[Path], list[str]]:
-    """The run's files below the output folder, and the masked names of others in its own."""
+    """The run's files in the output folder, and masked names of foreign files in the run's own."""
     days = [layout.part(table, 0).parent for table in DATA_FOLDERS]
     part = re.compile(rf"{re.escape(layout.run_id)}-\d{{5}}\.parquet")
     parts = [p for day in days for p in entries(day) if part.fullmatch(p.name) and _is_file(p)]
@@ -79,7 +79,7 @@ def outputs(layout: Layout) -> tuple[list[Path], list[str]]:
 
 
 def state_files(folder: Path) -> tuple[list[Path], list[str]]:
-    """The files of a run's state, and the masked names of other files in its folder."""
+    """The run's state files, and masked names of foreign files in its folder."""
     own, strangers = [], []
     paths = [
         path
@@ -96,7 +96,7 @@ def state_files(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def entries(folder: Path) -> Iterable[Path]:
-    """What lies in the folder; nothing, where it is none or a link to one."""
+    """The entries of a folder; none if it is missing or a symbolic link."""
     if not is_folder(folder):
         return ()
     with translated("read", folder):
@@ -117,7 +117,7 @@ _ASIDE = "purging"
 
 @dataclass(frozen=True)
 class PurgeScope:
-    """What to purge: runs dated before a day, and what of them.
+    """The runs to purge, dated before a day, and which of their files.
 
     ``out`` None: there is no output folder, so no run is known to be finished. ``unfinished``:
     those that were paid for and have not come to their end too.
@@ -132,7 +132,7 @@ class PurgeScope:
 
 
 class PurgeItem(msgspec.Struct, frozen=True):
-    """A run to be removed: its files, and what lies among them, is not ours and stays."""
+    """A run to remove: its files; ``strangers`` among them are not ours and stay."""
 
     run_id: str
     run_date: str
@@ -147,7 +147,7 @@ class PurgeItem(msgspec.Struct, frozen=True):
 
 
 class Purge(msgspec.Struct, frozen=True):
-    """What a purge removes, and which old runs it leaves because they are unfinished.
+    """The result of a purge, and the old runs left because they are unfinished.
 
     ``latest`` is the run that latest.json will name; empty: latest.json goes; None: it stays.
     ``leftovers`` counts states that a killed purge has set aside and not removed.
@@ -174,7 +174,7 @@ class Purge(msgspec.Struct, frozen=True):
 
 
 def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
-    """Removes the old runs of the scope and says what went; ``dry_run``: only says what would.
+    """Removes the old runs in scope; with ``dry_run`` only returns what it would remove.
 
     Holds the locks of both folders meanwhile, as a run does. Raises ``InputError`` (66) where
     a folder is missing and ``RunLockedError`` where a run is going on.
@@ -202,7 +202,7 @@ def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
 
 
 def _found(scope: PurgeScope, out: Path | None, state: Path | None) -> Purge:
-    """What would go of these folders; changes nothing."""
+    """The runs to purge in these folders; changes nothing."""
     before = scope.before.isoformat()
     old = [run_id for run_id in run_ids(out, state) if _date(run_id) < before]
     chosen = [run_id for run_id in old if scope.unfinished or _was_complete(scope.out, run_id)]
@@ -215,7 +215,7 @@ def _found(scope: PurgeScope, out: Path | None, state: Path | None) -> Purge:
 
 
 def _folders(scope: PurgeScope) -> tuple[Path | None, Path | None]:
-    """The output folder and the state folder, each if it is in scope and exists."""
+    """The output folder and the state folder, where in scope and existing."""
     named = scope.state if scope.out is None else scope.out
     if not named.is_dir():
         raise no_input(f"{named}: there is no such folder; check the path of --out or --state-dir")
@@ -234,7 +234,7 @@ def _item(out: Path | None, state: Path | None, run_id: str) -> PurgeItem:
 
 
 def _was_complete(out: Path | None, run_id: str) -> bool:
-    """Whether it was complete: also one that a killed purge has begun to remove."""
+    """Whether the run was complete, even if a killed purge has begun to remove it."""
     if out is None:
         return False
     layout = layout_of_run(out, run_id)
@@ -246,7 +246,7 @@ def _date(run_id: str) -> str:
 
 
 def _next_latest(out: Path | None, going: set[str]) -> str | None:
-    """Of the complete runs that stay, the one that was written last."""
+    """The remaining complete run that was written last."""
     if out is None or latest_run(out) not in going:
         return None
     markers = [m for m in out.glob("runs/*/_SUCCESS") if is_run_id(m.parent.name)]
@@ -268,7 +268,7 @@ def _set_latest(out: Path, run_id: str | None) -> None:
 
 
 def _unmark(layout: Layout) -> None:
-    """From now on the run does not look complete, and a later purge knows that it was."""
+    """Renames the run's marker: the run looks complete no more, but a later purge knows it was."""
     if layout.marker.exists():
         with translated("remove", layout.marker):
             layout.marker.rename(layout.run / GOING)
@@ -276,7 +276,7 @@ def _unmark(layout: Layout) -> None:
 
 
 def _remove_outputs(layout: Layout, files: Sequence[Path]) -> None:
-    """Removes manifest and summary last: a later start sees by them that all was paid for."""
+    """Removes manifest and summary last: they show a later start that the run was paid for."""
     going = layout.run / GOING
     last = [path for path in (layout.manifest, layout.summary) if path in files]
     between = [path for path in files if path not in (layout.marker, going, *last)]
@@ -289,7 +289,7 @@ def _remove_outputs(layout: Layout, files: Sequence[Path]) -> None:
 
 
 def _set_aside(state: Path, run_id: str) -> None:
-    """Takes the state out of the folder of runs in one step: no start finds half of it."""
+    """Moves the state out of the folder of runs in one step: no start finds half of it."""
     aside = make_folder(state / _ASIDE)
     folder = state / "runs" / run_id
     with translated("remove", folder):
@@ -299,7 +299,7 @@ def _set_aside(state: Path, run_id: str) -> None:
 
 
 def _finish(aside: Path) -> None:
-    """Removes the states that were set aside, also those that a killed purge has left."""
+    """Removes the states that were set aside, also by a killed purge."""
     with translated("remove", aside):
         for folder in entries(aside):
             for path in state_files(folder)[0]:

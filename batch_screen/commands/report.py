@@ -1,4 +1,4 @@
-"""A report on a run from what it left behind: the same page that the run wrote itself.
+"""Report: writes a run's report again from its files.
 
 Needs no state and no key: a copy of the output folder elsewhere will do.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from batch_screen.errors import ConfigurationError, InputError, OutputError
+from batch_screen.errors import InputError, OutputError
 from batch_screen.model import Endpoint
 from batch_screen.reports.page import page
 from batch_screen.reports.verdict import Material, material_of, verdict_of
@@ -19,18 +19,18 @@ from batch_screen.runs.layout import RESULTS, Layout, run_at
 from batch_screen.storage.atomic import sha256_of, write_atomically
 from batch_screen.tables.breakdown import Breakdown, break_down
 from batch_screen.tables.integrity import (
-    VerifyCheck,
     files_check,
     manifest_check,
     marker_check,
     own_files,
+    refuse_differing,
 )
 from batch_screen.tables.manifest import ListedFile, Manifest, read_manifest
 from batch_screen.tables.summary import read_summary, says_stopped
 
 
 class ReportResult(msgspec.Struct, frozen=True):
-    """A report that was written; ``breakdown`` is None where the run was stopped."""
+    """A written report; ``breakdown`` is None if the run was stopped."""
 
     run_id: str
     status: str
@@ -47,7 +47,7 @@ def report(
     path: Path | str | None = None,
     events: RunEvents | None = None,
 ) -> ReportResult:
-    """Writes the report on one run, the one named or the one latest.json names.
+    """Writes the report on the run named, or on the one latest.json names.
 
     ``folder`` is an output folder, or a run's own in it. Without a ``path`` it becomes the
     run's own ``report.html``. Raises ``InputError`` where there is no such run (66), where it
@@ -57,14 +57,12 @@ def report(
     manifest = None
     if layout.marker.exists():  # else the run was stopped
         manifest = read_manifest(layout)
-        _refuse(layout, marker_check(layout), manifest_check(layout, manifest))
+        refuse_differing(layout, marker_check(layout), manifest_check(layout, manifest))
     material = _material(layout, manifest, events or RunEvents())
     content = page(material)
     target = layout.html if path is None else Path(path)
-    if path is not None and layout.folder.resolve() in target.resolve().parents:
-        raise ConfigurationError(
-            f"{path} lies in the output folder, where only runs write; name a file elsewhere"
-        )
+    if path is not None:
+        layout.refuse_inside(target)
     if target != layout.html or not _is_kept(layout, manifest, content):
         write_atomically(target, content)
     return ReportResult(
@@ -84,26 +82,16 @@ def _material(layout: Layout, manifest: Manifest | None, events: RunEvents) -> M
             raise InputError(
                 f"run {layout.run_id} was ended abruptly or is going on, so there is nothing to "
                 f"report yet; start the same command with --run-date {layout.run_date}, if it is "
-                "not running: it goes on from there"
+                "not running: it resumes"
             )
         return Material(read_summary(layout.summary))
     listed = [file for file in own_files(layout, manifest) if _place(layout, file) != layout.html]
     events.progress.stage("hashing", total=len(listed))
     files, _ = files_check(layout, listed, lambda: events.progress.advance(1))
-    _refuse(layout, files)  # a damaged page of Parquet may end the process
+    refuse_differing(layout, files)  # a damaged page of Parquet may end the process
     summary = read_summary(layout.summary)
     endpoints = [endpoint for endpoint in Endpoint if endpoint.value in summary.endpoints]
     return material_of(layout, summary, break_down(layout.parts(RESULTS), endpoints), listed)
-
-
-def _refuse(layout: Layout, *checks: VerifyCheck) -> None:
-    for check in checks:
-        for difference in check.differences:
-            raise InputError(
-                f"run {layout.run_id} is not what was written, {difference.where}: "
-                f"{difference.what}; batch-screen validate {layout.run} says all that differs and "
-                "what to do"
-            )
 
 
 def _place(layout: Layout, file: ListedFile) -> Path:
@@ -111,7 +99,7 @@ def _place(layout: Layout, file: ListedFile) -> Path:
 
 
 def _is_kept(layout: Layout, manifest: Manifest | None, content: bytes) -> bool:
-    """Whether the run's own report is there as the manifest says.
+    """Whether the run's own report is as the manifest lists it.
 
     Raises ``OutputError`` if it would become another: then the run would not be whole.
     """

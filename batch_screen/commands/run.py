@@ -1,4 +1,4 @@
-"""The line of stages: read → normalise → plan → ask → enrich → report.
+"""Run: read → normalise → plan → ask → enrich → report.
 
 Every output file is a pure function of (input, plan, journal); asking only appends to the
 journal. So a resume is the same line again, which finds its work done up to some point.
@@ -33,7 +33,7 @@ from batch_screen.tables.summary import Summary, read_summary
 
 
 class RunResult(msgspec.Struct, frozen=True):
-    """A run that has ended: its figures, where its files are, and whether it had ended before."""
+    """The result of a run: its figures, its files, and whether it was complete before."""
 
     summary: Summary
     layout: Layout
@@ -46,7 +46,7 @@ OnStopped = Callable[[RunResult], None]
 def run(
     job: Job, events: RunEvents | None = None, on_stopped: OnStopped = lambda _: None
 ) -> RunResult:
-    """Screens the inputs, or resumes, or says that it was done already.
+    """Screens the inputs, resumes, or returns the run that is complete already.
 
     Raises the exceptions of ``errors``; what was answered by then is saved. Where there was
     a plan already, ``on_stopped`` is first called with how far the run has come.
@@ -72,7 +72,7 @@ def run(
 
 
 class _PlannedRun(NamedTuple):
-    """One start of a run; ``ended`` holds its session once it has asked."""
+    """One session of a planned run; ``ended`` holds its record once it has asked."""
 
     job: Job
     opened: OpenRun
@@ -97,7 +97,7 @@ def _plan(job: Job, opened: OpenRun) -> Plan:
 
 
 def _ask(start: _PlannedRun) -> Session:
-    """Asks what has no outcome yet. The session is kept, also where the run is stopped."""
+    """Asks all open lookups. The session is recorded, even if the run is stopped."""
     run, began = start.opened.run, start.started_at
 
     def end(asked: Asked) -> None:
@@ -124,7 +124,7 @@ def _ask(start: _PlannedRun) -> Session:
 
 @contextmanager
 def _server(job: Job, run: Run) -> Iterator[tuple[Settings, str, Clock]]:
-    """The settings, key and clock to ask with; with ``sandbox`` the local server runs meanwhile.
+    """Settings, key and clock to ask with; with ``sandbox``, runs the local server meanwhile.
 
     Its answers are as of the run's beginning, which is midnight where that was on another day
     than the run is of: the clock is set back, or forward, by that.
@@ -146,7 +146,7 @@ def _server(job: Job, run: Run) -> Iterator[tuple[Settings, str, Clock]]:
 
 @contextmanager
 def _summed_up(start: _PlannedRun, on_stopped: OnStopped) -> Iterator[None]:
-    """Where an error ends the start, counts and writes how far the run has come.
+    """Counts and writes the progress if an error ends the session.
 
     What fails while doing so is only noted: the error that ended the start is the one to raise.
     """

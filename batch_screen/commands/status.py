@@ -1,4 +1,4 @@
-"""The status of every run of a folder: complete, running, resumable or unreadable; reads only.
+"""Status of every run in a folder: complete, running, resumable or unreadable; read-only.
 
 Takes no lock and checks no digest, so it is quick and safe beside a run. A run that cannot be read
 is one of the states and no error.
@@ -31,7 +31,7 @@ _FRESH_SECONDS = 30.0
 
 
 class State(StrEnum):
-    """Where a run stands."""
+    """The state of a run."""
 
     COMPLETE = "complete"
     RUNNING = "running"
@@ -40,7 +40,7 @@ class State(StrEnum):
 
 
 class RunStatus(msgspec.Struct, frozen=True):
-    """A run: ``done`` of its ``lookups`` have an outcome. None: that is not known yet, or no more.
+    """A run: ``done`` of its ``lookups`` have an outcome; None: unknown.
 
     ``inputs`` are paths, masked. ``problem`` says why it is unreadable. ``settings`` are those of
     its identity, from which the command that resumes it is made.
@@ -59,7 +59,7 @@ class RunStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """All runs of a folder, oldest first, and the process that is at work there.
+    """All runs of a folder, oldest first, and the process running there.
 
     ``state_folder`` and what the process says of itself are masked.
     """
@@ -72,7 +72,7 @@ class Status(msgspec.Struct, frozen=True):
 
     @property
     def is_running(self) -> bool:
-        """Whether a process is at work, here or, as what it writes is new, on another machine."""
+        """Whether a process is running: here or, judged by a fresh heartbeat, elsewhere."""
         return self.holder is not None and (
             self.holder.is_alive is True
             or (
@@ -84,12 +84,12 @@ class Status(msgspec.Struct, frozen=True):
 
     @property
     def is_stalled(self) -> bool:
-        """Whether it is at work and nothing has advanced for a while: a pause, or an outage."""
+        """Whether the process runs but has not advanced for a while: a pause, or an outage."""
         return self.is_running and (self.idle_seconds or 0.0) >= _FRESH_SECONDS
 
 
 def status(out: Path | None, state: Path, now: datetime | None = None) -> Status:
-    """Where the runs in the state folder stand, and those that ended in the output folder.
+    """The status of the runs in the state folder, and of complete ones in the output folder.
 
     Raises ``InputError`` (66) where neither can be read.
     """
@@ -126,7 +126,7 @@ def _must_be_readable(folder: Path) -> None:
 
 
 def _status(run_id: str, state: Path, out: Path | None, at_work: str) -> RunStatus | None:
-    """The run, or None where a start was killed before it had written anything."""
+    """The run's status, or None if its start was killed before it wrote anything."""
     layout = layout_of_run(out or state.parent, run_id)
     is_marked = out is not None and layout.marker.exists()
     known = RunStatus(run_id, layout.run_date, State.COMPLETE if is_marked else State.RESUMABLE)

@@ -1,4 +1,4 @@
-"""Validate: re-reads what a run left behind and says whether it is whole.
+"""Validate: re-reads a run's files and checks that they are whole and consistent.
 
 Writes nothing but scratch files in the system's temporary folder, needs no state and no key: a
 copy of the output folder elsewhere will do.
@@ -37,7 +37,7 @@ def validate(
     *,
     ignore_modes: bool = False,
 ) -> Validation:
-    """Every check of one run: the one named, or the one latest.json names.
+    """Every check of the run named, or of the one latest.json names.
 
     ``folder`` is an output folder, or a run's own in it (``OUT/runs/<run_id>``). With
     ``ignore_modes`` nobody looks at who may read the files: for a copy whose modes were lost.
@@ -69,7 +69,7 @@ def _checks(layout: Layout, events: RunEvents, *, ignore_modes: bool) -> list[Ve
 
 
 def _listed_checks(layout: Layout, manifest: Manifest, events: RunEvents) -> list[VerifyCheck]:
-    """What can be said only where a manifest says what there should be."""
+    """The checks that need the manifest."""
     progress = events.progress
     listed = own_files(layout, manifest)
     progress.stage("hashing", total=len(listed))
@@ -82,7 +82,7 @@ def _listed_checks(layout: Layout, manifest: Manifest, events: RunEvents) -> lis
     lacking = {file for file in listed if file.table == CHANGES} - set(usable)
     unreadable = recounted.unchecked
     if lacking:
-        unreadable = f"{len(lacking)} of the parts of changes differ, as is said above"
+        unreadable = f"{len(lacking)} of the parts of changes differ, see above"
     return [
         files,
         strangers_check(layout, manifest),

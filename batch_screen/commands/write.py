@@ -1,4 +1,4 @@
-"""Enrich → report: from plan and sealed outcomes to every file of a run's output.
+"""Writes a run's output from plan and sealed outcomes: tables, summary, report, manifest.
 
 Parts first, then reports, then the manifest, last of all the marker: a run that ends early
 leaves no marker, and the next start writes the same files again. Of a run that was stopped
@@ -40,12 +40,12 @@ from batch_screen.reports.verdict import material_of
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout, row_groups
 from batch_screen.runs.sessions import read_sessions
-from batch_screen.runs.state import Run
+from batch_screen.runs.state import Run, limit_of
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.schema import conform
 from batch_screen.storage.atomic import atomic_write, check_writable, translated, write_atomically
-from batch_screen.storage.partition import PartitionedWriter, RowGroupWriter, scratch_files
+from batch_screen.storage.partition import RowGroupWriter, in_ranges
 from batch_screen.storage.prefetch import ordered_map
 from batch_screen.storage.records import check_file
 from batch_screen.tables import breakdown
@@ -76,7 +76,7 @@ _REMEDIES = {reason.value: remedy for reason, remedy in REMEDY.items()}
 
 
 def part_count(shards: int) -> int:
-    """Into how many parts so many shards are written; a number lies in the part of its hash.
+    """The number of parts for so many shards; a number lies in the part of its hash.
 
     >>> part_count(127), part_count(128), part_count(512)
     (127, 2, 8)
@@ -86,7 +86,7 @@ def part_count(shards: int) -> int:
 
 
 class Tallied(NamedTuple):
-    """What was counted of a shard while it was written: its numbers, and its lookups."""
+    """Counts of a shard, made while it was written: of its numbers, and of its lookups."""
 
     numbers: pl.DataFrame
     lookups: counting.LookupCounts
@@ -95,7 +95,7 @@ class Tallied(NamedTuple):
 def write_part(
     run: Run, plan: Plan, shards: Sequence[int], layout: Layout, settings: Settings
 ) -> list[Tallied]:
-    """Writes the part of every table that holds these shards; its number is the first of them.
+    """Writes one part of every table, with these shards; it has the first shard's number.
 
     Returns what was counted of each shard, for reading it again would take time and memory.
     """
@@ -125,32 +125,24 @@ def _tables(run: Run, plan: Plan, shard: int) -> Iterator[tuple[str, pl.DataFram
     yield ERRORS, pl.concat([reject_errors(rejects, _REMEDIES, run.run_id), failures])
 
 
-# Results in the order of the input: one file, partitioned into ranges of rows, each then sorted.
-#
 # Parts hold what their numbers' digits say, so that neither asking nor validating needs a whole
 # list in memory; some readers want to lay the rows beside their input.
 
-RANGE_ROWS = 500_000
-_MOST_RANGES = 128
-_ROW = "row_index"
-
 
 def write_in_order(parts: Iterable[Path], target: Path, rows: int) -> None:
-    """Writes the rows of all parts of results, sorted by ``row_index``, into one file.
+    """Writes all parts of results into one file, sorted by ``row_index``.
 
-    ``rows`` is how many the input had. One range of rows is in memory at a time, and as much
-    disk is taken once more meanwhile. Raises ``OutputError``.
+    ``rows`` is how many the input had. Raises ``OutputError``.
     """
-    count = min(_MOST_RANGES, -(-rows // RANGE_ROWS))
-    size = -(-rows // count)
-    scratch = scratch_files(target.parent, target.stem, count)
-    with translated("write", target), scratch as ranges:
-        with PartitionedWriter(ranges, pl.col(_ROW) // size) as partitions:
-            for batch in chain.from_iterable(map(row_groups, parts)):
-                partitions.add(batch)
-        with atomic_write(target) as file, RowGroupWriter(target, file) as sorted_rows:
-            for path in ranges:
-                sorted_rows.add(pl.read_parquet(path).sort(_ROW))
+    frames = chain.from_iterable(map(row_groups, parts))
+    with (
+        translated("write", target),
+        in_ranges(frames, "row_index", rows, target.parent) as ranges,
+        atomic_write(target) as file,
+        RowGroupWriter(target, file) as sorted_rows,
+    ):
+        for rows_of_range in ranges:
+            sorted_rows.add(rows_of_range)
 
 
 _CAUSE_CHARACTERS = 4_000
@@ -163,14 +155,14 @@ _TEST_NUMBERS = "numbers.test_numbers"
 
 
 def layout_of(run: Run, settings: Settings) -> Layout:
-    """Where the run's output lies."""
+    """The layout of the run's output."""
     return Layout(Path(settings.output.folder), run.run_id, run.file.identity.run_date)
 
 
 def write_outputs(
     run: Run, plan: Plan, settings: Settings, session: Session, events: RunEvents
 ) -> Summary:
-    """Writes the run's output and returns its figures, counted from what is written.
+    """Writes the run's output and returns its figures, counted from the written files.
 
     Raises ``Stopped`` between two shards if the watcher wants that.
     """
@@ -219,7 +211,7 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
     endpoints: dict[str, LookupFigures],
     events: RunEvents,
 ) -> Summary:
-    """The figures of the written tables; writes those of what has changed as well."""
+    """Counts the written tables; writes the changes since the previous run, too."""
     layout = layout_of(run, settings)
     check_accounting(
         plan,
@@ -235,7 +227,13 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
     identity, shards = run.file.identity, len(plan.shards)
     current = CurrentRun(
         layout,
-        RunFacts(run.run_id, identity.run_date, plan.unique_numbers, tuple(endpoints)),
+        RunFacts(
+            run.run_id,
+            identity.run_date,
+            plan.unique_numbers,
+            tuple(endpoints),
+            limit_of(identity.settings),
+        ),
         identity.settings[BASE_URL],
         shards,
         part_count(shards),
@@ -257,7 +255,7 @@ def _write_errors_csv(layout: Layout) -> None:
 
 
 def judge_run(summary: Summary, settings: Settings) -> Summary:
-    """A complete run's summary with what the thresholds of these settings make of it."""
+    """A complete run's summary, judged by the thresholds of these settings."""
     guards = settings.guards
     layout = Layout(Path(settings.output.folder), summary.run_id, summary.run_date)
     compares = any(each.is_change for each in guards.thresholds)
@@ -267,7 +265,7 @@ def judge_run(summary: Summary, settings: Settings) -> Summary:
 def count_stopped(
     run: Run, plan: Plan, settings: Settings, session: Session, error: Exception
 ) -> Summary:
-    """How far a run had come that ``error`` has stopped, counted from its state.
+    """The summary of a run that ``error`` has stopped, counted from its state.
 
     Of its shards one at a time is in memory. Raises ``TimeoutError`` where counting after a
     signal takes too long: its sender does not wait for ever.
@@ -283,7 +281,7 @@ def count_stopped(
 
 
 def write_stopped(run: Run, settings: Settings, summary: Summary) -> None:
-    """Writes the summary of a run that was stopped; never over that of one with its marker."""
+    """Writes the summary of a stopped run; never over that of a complete one."""
     layout = layout_of(run, settings)
     if not layout.marker.exists():
         check_writable(layout.run)
@@ -324,12 +322,12 @@ def _summary(
 
 
 def _starts(run: Run) -> list[Session]:
-    """The run's starts; the more there are, the longer are the steps of their pace."""
+    """The run's sessions; the more there are, the longer the steps of their pace."""
     starts = read_sessions(run.sessions, run.run_id)
     steps = max(_STEPS_OF_A_START, _STEPS_OF_ALL // max(1, len(starts)))
     return [replace(start, pace=start.pace.at_most(steps)) for start in starts]
 
 
 def _height(paths: Sequence[Path]) -> int:
-    """The rows that the files say they hold."""
+    """The number of rows, from the footers of the files."""
     return sum(pq.read_metadata(path).num_rows for path in paths)

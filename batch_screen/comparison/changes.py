@@ -1,4 +1,4 @@
-"""What changed between two runs: a row for every number and endpoint that answers otherwise.
+"""Changes between two runs: one row per number and endpoint whose answer differs.
 
 A pure function of two frames of lookups of the same numbers. Unknown is never negative: what
 was unknown and is negative now became known, it did not turn negative.
@@ -31,7 +31,7 @@ _UNPUBLISHED = ("max_age_minutes", "latest_change")
 
 
 def paired(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
-    """Lookups that both frames have, as ``before_…`` and ``after_…``, and their ``change``.
+    """Lookups that both runs have, with columns ``before_…``, ``after_…`` and ``change``.
 
     The frames have the columns ``COMPARED``, at most one row for a number and endpoint. The
     change is null where there is none. Sorted by number and endpoint.
@@ -46,13 +46,13 @@ def paired(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
 
 
 def changed(pairs: pl.DataFrame) -> pl.DataFrame:
-    """The pairs that changed, without what is not published of them."""
+    """The changed pairs, without columns that are not published."""
     unpublished = [f"{run}_{name}" for name in _UNPUBLISHED for run in ("before", "after")]
     return pairs.filter(pl.col("change").is_not_null()).drop(unpublished)
 
 
 def is_rise() -> pl.Expr:
-    """Whether a pair speaks of a swap that the earlier run did not know of.
+    """Whether a pair newly shows a swap.
 
     A newly positive swap, or a date that moved on: where a date is asked, most numbers have an
     older one already. That calls are forwarded is no sign of a migration.
@@ -88,7 +88,7 @@ def _is_known(run: str) -> pl.Expr:
 
 
 def _is_skipped(run: str) -> pl.Expr:
-    """Whether nobody asked: that is no news of the number."""
+    """Whether that run did not ask: a skipped lookup says nothing new about the number."""
     return pl.col(f"{run}_outcome") == OutcomeKind.SKIPPED.value
 
 
@@ -120,7 +120,7 @@ _ELLIPSIS = "…"
 
 
 class Tally:
-    """Numbers asked in both runs, and those newly positive, by region and leading digits."""
+    """Counts numbers asked in both runs, and new positives, by region and leading digits."""
 
     def __init__(self) -> None:
         self.counts = pl.DataFrame(schema=_COUNTS)
@@ -140,12 +140,12 @@ class Tally:
 
     @property
     def numbers(self) -> int:
-        """How many were counted."""
+        """How many numbers were counted."""
         return int(self.counts["numbers"].sum())
 
 
 class Marks:
-    """The cohorts that are marked, and which of them a number lies in."""
+    """The marked cohorts, and which of them a number belongs to."""
 
     def __init__(self, tally: Tally, bounds: Cohorts) -> None:
         counts = tally.counts
@@ -185,7 +185,7 @@ class Marks:
 
 
 def _prefix(digits: int) -> pl.Expr:
-    """The plus and so many digits, or as many as leave enough of a short number hidden."""
+    """The plus and so many digits; of short numbers fewer, so that enough stays hidden."""
     shown = pl.min_horizontal(
         pl.lit(1 + digits), pl.col("e164").str.len_chars().cast(pl.Int32) - LEAST_HIDDEN
     )
@@ -193,7 +193,7 @@ def _prefix(digits: int) -> pl.Expr:
 
 
 def _block_digits(counts: pl.DataFrame, min_numbers: int) -> pl.DataFrame:
-    """Region → digits of its blocks: as many as leave half of its numbers in large enough ones.
+    """Region → digits of its blocks: the most that leave half of its numbers in large blocks.
 
     Regions where even the shortest blocks are too small are left out.
     """
@@ -211,7 +211,7 @@ def _block_digits(counts: pl.DataFrame, min_numbers: int) -> pl.DataFrame:
 
 
 def _marked(counts: pl.DataFrame, by: str, level: str, bounds: Cohorts) -> list[Cohort]:
-    """The cohorts whose share reaches the bound and rises above the share outside them.
+    """The cohorts whose share of new positives reaches the bound and exceeds that of the others.
 
     Outside are the others that do not reach the bound themselves: several blocks that moved in
     the same night do not hide each other.

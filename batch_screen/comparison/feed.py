@@ -29,7 +29,7 @@ from batch_screen.tables.reader import DamagedPartError, readable
 
 
 class Unit(NamedTuple):
-    """One shard's rows of a table: a file, or one row group of it."""
+    """A shard's rows of one table: a file, or one row group of it."""
 
     path: Path
     group: int | None = None
@@ -44,7 +44,7 @@ class Unit(NamedTuple):
 
 
 def units(layout: Layout, table: str, shards: int) -> Mapping[int, Unit]:
-    """Shard → its rows of a table; a shard without rows may have none.
+    """Shard → its rows of a table; a shard without rows may be missing.
 
     Raises ``DamagedPartError``.
     """
@@ -72,6 +72,7 @@ class RunFacts(msgspec.Struct, frozen=True):
     run_date: str
     unique_numbers: int
     endpoints: tuple[str, ...]
+    limit: int = 0
 
 
 class RunTables:
@@ -90,7 +91,7 @@ class RunTables:
         return _joined(f.filter(is_wanted) for f in self._lookup_frames([shard]))
 
     def lookups_of(self, numbers: pl.Series, shard: int, shards: int) -> pl.DataFrame:
-        """The lookups of numbers that lie in the ``shard`` of another run, which has ``shards``."""
+        """The lookups of these numbers, all from one ``shard`` of another run's ``shards``."""
         # A number's shard is its hash modulo the count. Counts are powers of two, so one divides
         # the other and the partitions nest: few shards of this run can hold the numbers. Runs of
         # earlier versions had any count; where none divides the other, more shards are read.
@@ -100,7 +101,7 @@ class RunTables:
         return _joined(f.join(wanted, on="e164", how="semi") for f in self._lookup_frames(can_hold))
 
     def regions(self, shard: int) -> pl.DataFrame:
-        """The shard's numbers, ``e164``, each once, and the ``region`` of each."""
+        """The shard's unique numbers, ``e164``, and their ``region``."""
         columns = ["e164", "region"]
         # A number stands in as many rows as the list had it; its region is the same in all.
         found = self._results[shard].frames(columns) if shard in self._results else ()
@@ -119,7 +120,7 @@ def _joined(frames: Iterator[pl.DataFrame]) -> pl.DataFrame:
 
 
 class ChangeFeed:
-    """What changed between two runs: the figures, and the rows of one shard after the other."""
+    """The changes between two runs: figures, and rows shard by shard."""
 
     def __init__(
         self, changes: Changes, run_id: str, marks: Marks, rows: Unit, shards: int
@@ -141,7 +142,7 @@ class ChangeFeed:
 
 
 def shared_endpoints(earlier: RunFacts, later: RunFacts) -> tuple[list[str], list[str]]:
-    """The endpoints that both runs asked, in the later one's order, and those that one asked."""
+    """The endpoints that both runs asked, in the later one's order, and those that only one did."""
     shared = [name for name in later.endpoints if name in earlier.endpoints]
     either = [*later.endpoints, *earlier.endpoints]
     return shared, [name for name in dict.fromkeys(either) if name not in shared]

@@ -1,4 +1,4 @@
-"""Which run a run's changes are counted from: decided once, and kept in the run's state.
+"""The previous run that changes are counted from: chosen once, then kept in the run's state.
 
 The output folder goes on changing, so a report that is written again must not decide again: it
 could take another run. The decision names the earlier run's lookups by their digest.
@@ -22,6 +22,7 @@ from batch_screen.config.sections import Output
 from batch_screen.errors import OutputError
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout, is_run_id, layout_of_run
+from batch_screen.runs.state import limit_of
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.storage.records import read_record, write_record
 from batch_screen.tables.coverage import Changes
@@ -40,7 +41,7 @@ _COHORTS = "cohorts."
 
 
 class UnusableRunError(Exception):
-    """A run is not complete, not whole or not readable; its message says which."""
+    """A run that is incomplete, damaged or unreadable; the message says which."""
 
 
 class CompleteRun(NamedTuple):
@@ -62,7 +63,7 @@ class _SessionEnd(msgspec.Struct):
 
 
 class _Summary(msgspec.Struct):
-    """The fields of summary.json that a comparison reads; it ignores the others."""
+    """The fields of summary.json that a comparison reads; others are ignored."""
 
     run_id: str
     run_date: str
@@ -74,7 +75,7 @@ class _Summary(msgspec.Struct):
 
 
 def recorded(layout: Layout) -> CompleteRun:
-    """The run whose marker is there. Raises ``UnusableRunError``."""
+    """The complete run in this place. Raises ``UnusableRunError``."""
     if not layout.marker.exists():
         raise UnusableRunError("it is not complete")
     try:
@@ -93,12 +94,16 @@ def recorded(layout: Layout) -> CompleteRun:
 
 def _facts(summary: _Summary | Summary) -> RunFacts:
     return RunFacts(
-        summary.run_id, summary.run_date, summary.rows.unique_numbers, tuple(summary.endpoints)
+        summary.run_id,
+        summary.run_date,
+        summary.rows.unique_numbers,
+        tuple(summary.endpoints),
+        limit_of(summary.settings),
     )
 
 
 def opened(run: CompleteRun, tables: Sequence[str]) -> tuple[RunTables, str]:
-    """The run's tables and a digest of those named, whose files are what was written.
+    """The run's tables, and a digest of the named ones, whose files are verified.
 
     Raises ``UnusableRunError``.
     """
@@ -127,7 +132,7 @@ FIRST_RUN = ""
 
 
 class Previous(msgspec.Struct, frozen=True):
-    """The earlier run, ``FIRST_RUN`` where there was none, and the digest of its lookups.
+    """The previous run, or ``FIRST_RUN``, and the digest of its lookups.
 
     ``unusable`` says why it could not be compared with when that was decided.
     """
@@ -138,7 +143,7 @@ class Previous(msgspec.Struct, frozen=True):
 
 
 class CurrentRun(NamedTuple):
-    """A run whose results and lookups are written, in ``parts`` that hold its ``shards``."""
+    """A run with written results and lookups, in ``parts`` for its ``shards``."""
 
     layout: Layout
     facts: RunFacts
@@ -150,7 +155,7 @@ class CurrentRun(NamedTuple):
 
 
 def previous_run(run: CurrentRun) -> Previous:
-    """The run that ``run.record`` names, or else one that is chosen now and recorded there."""
+    """The previous run that ``run.record`` names; if none yet, chooses one and records it."""
     if run.record.exists():
         return read_record(run.record, Previous)
     chosen = Previous()
@@ -168,7 +173,7 @@ def previous_run(run: CurrentRun) -> Previous:
 
 
 def open_previous(layout: Layout, previous: Previous) -> RunTables:
-    """The previous run's tables, if its lookups are what they were. Raises ``UnusableRunError``."""
+    """The previous run's tables, if its lookups are unchanged. Raises ``UnusableRunError``."""
     if previous.unusable:
         raise UnusableRunError(previous.unusable)
     earlier = recorded(layout_of_run(layout.folder, previous.run_id))
@@ -179,7 +184,7 @@ def open_previous(layout: Layout, previous: Previous) -> RunTables:
 
 
 def summary_before(layout: Layout, summary: Summary) -> Summary | None:
-    """The summary of the latest complete run that had ended when this one ended; None: no such run.
+    """The summary of the latest run that was complete before this one was; None: none.
 
     A run that cannot be read is passed over: reporting it is the business of ``validate``.
     """
@@ -194,7 +199,7 @@ def summary_before(layout: Layout, summary: Summary) -> Summary | None:
 def _latest(
     layout: Layout, facts: RunFacts, base_url: str, by: datetime | None = None
 ) -> CompleteRun | None:
-    """The complete run with the latest date, then the latest end, that can be compared with.
+    """The comparable run with the latest date, then the latest end.
 
     ``by``: it had ended by then.
     """
@@ -214,7 +219,9 @@ def _latest(
                 run = recorded(layout_of_run(layout.folder, run_id))
                 had_ended = by is None or run.ended_at <= by
                 shared, _ = shared_endpoints(run.facts, facts)
-                if run.base_url == base_url and shared and had_ended:
+                # A trial with a few numbers is no baseline of a list: all others would be new.
+                is_alike = run.base_url == base_url and run.facts.limit == facts.limit
+                if is_alike and shared and had_ended:
                     fitting.append(run)
         if fitting:
             return max(fitting, key=lambda run: (run.ended_at, run.facts.run_id))
@@ -224,7 +231,7 @@ def _latest(
 def write_changes(
     run: CurrentRun, bounds: Cohorts, output: Output, events: RunEvents
 ) -> Changes | None:
-    """Writes the run's table of changes since the previous one, and returns its figures.
+    """Writes the run's changes since the previous run, and returns their figures.
 
     None, and no table, where there is no earlier run. One that cannot be read any more is no
     failure of this run: a note says so. Raises ``Stopped`` between two shards if ``events``

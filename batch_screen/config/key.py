@@ -1,4 +1,4 @@
-"""Finds the API key. Its value is never a flag and never in a configuration file.
+"""Finds the API key. Its value is never taken from a flag or a configuration file.
 
 Looked for in this order: the file named by a flag, by ``BATCH_SCREEN_API_KEY_FILE`` or by
 ``api.key_file``; a systemd credential; the variable ``BATCH_SCREEN_API_KEY``.
@@ -25,14 +25,14 @@ _PRINTABLE = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
 class KeyPlace(NamedTuple):
-    """Where a key is looked for: what messages call it, and its file if it lies in one."""
+    """A place where the key may be: its name in messages, and its file if it is one."""
 
     name: str
     file: Path | None = None
 
 
 def find_key(key_file: str, environment: Mapping[str, str]) -> KeyPlace | None:
-    """The place the key is read from, or None where no place is named. Reads nothing."""
+    """The place of the key, or None if none is named. Reads nothing."""
     credential = Path(environment.get(_CREDENTIALS_FOLDER, "")) / CREDENTIAL
     if key_file:
         return KeyPlace(f"the key file {key_file}", Path(key_file))
@@ -44,7 +44,7 @@ def find_key(key_file: str, environment: Mapping[str, str]) -> KeyPlace | None:
 
 
 def read_key(key_file: str, environment: Mapping[str, str]) -> SecretStr:
-    """The key. Raises ``AuthenticationError`` if there is none or it cannot be one."""
+    """The key. Raises ``AuthenticationError`` if it is missing or invalid."""
     place = find_key(key_file, environment)
     if place is None:
         raise AuthenticationError(

@@ -1,4 +1,4 @@
-"""Puts the settings together: flags over environment over the TOML file over defaults.
+"""Loads the settings: flags over environment over the TOML file over defaults.
 
 Every mistake becomes one line that names the flag, the variable, or the file and its line,
 and what was probably meant.
@@ -43,7 +43,7 @@ Flags = Mapping[str, Mapping[str, Any]]
 
 
 class Source(StrEnum):
-    """The kinds of places, the strongest first."""
+    """The kinds of origins, the strongest first."""
 
     FLAG = "flag"
     VARIABLE = "variable"
@@ -52,7 +52,7 @@ class Source(StrEnum):
 
 
 class Origin(NamedTuple):
-    """A kind of place, and which one: the variable's name, or the file and its line."""
+    """The origin of a value: a variable's name, or a file and its line."""
 
     source: Source
     place: str = ""
@@ -60,7 +60,7 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True)
 class Origins:
-    """The layers that settings are put together from.
+    """The layers that settings are merged from.
 
     ``short`` maps variables that are short for a setting's own to that setting. ``text`` is what
     the ``file`` holds.
@@ -73,7 +73,7 @@ class Origins:
     text: str
 
     def of(self, section: str, name: str) -> Origin:
-        """Where ``section.name`` gets its value."""
+        """The origin of ``section.name``."""
         if name in self.flags.get(section, {}):
             return Origin(Source.FLAG)
         own = f"{PREFIX}{section}__{name}".upper()
@@ -88,7 +88,7 @@ class Origins:
         return Origin(Source.DEFAULT)
 
     def prefix(self, section: str, name: str) -> str:
-        """What an error about the value begins with; empty where no place is at fault."""
+        """The prefix of an error about the value; empty if no origin is to blame."""
         source, place = self.of(section, name)
         if source is Source.VARIABLE:
             return f"environment variable {place}: "
@@ -96,7 +96,7 @@ class Origins:
 
 
 def line_of(text: str, section: str, name: str) -> int | None:
-    r"""The line that sets ``section.name``, or opens ``section`` where no name is given.
+    r"""The line that sets ``section.name``, or opens ``section`` without a name.
 
     >>> line_of("[api]\ndialect = 1\n[api.paths]", "api", "paths")
     3
@@ -123,7 +123,7 @@ _MOST_DOTS = 1_000
 
 
 class Traced(NamedTuple):
-    """The settings, and by dotted name where each of them comes from."""
+    """The settings, and the origin of each by dotted name."""
 
     settings: Settings
     origins: dict[str, Origin]
@@ -135,7 +135,7 @@ def load_settings(
     config: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Settings:
-    """The settings; ``flags`` maps sections to settings and holds only what was given.
+    """The settings; ``flags`` maps sections to the settings that were given.
 
     Raises ``ConfigurationError``.
     """
@@ -148,7 +148,7 @@ def load_traced(
     config: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Traced:
-    """As ``load_settings``, and where each setting comes from. Raises ``ConfigurationError``."""
+    """As ``load_settings``, with the origin of each. Raises ``ConfigurationError``."""
     environment = environment or {}
     flags = flags or {}
     _refuse_unknown_variables(environment)
@@ -160,7 +160,7 @@ def load_traced(
 
 
 def parse_settings(text: str, name: Path) -> Settings:
-    """The settings of a TOML text alone, which errors call by that name."""
+    """The settings of a TOML text alone; errors call it ``name``."""
     return _merged({}, {}, _parsed(text, name), Origins({}, {}, {}, name, text))
 
 
@@ -198,7 +198,7 @@ def sections() -> dict[str, type[Section]]:
 
 
 def _layers(flags: Flags, environment: Mapping[str, str], table: Mapping[str, Any]) -> type[Any]:
-    """A settings class whose sources are these layers, the strongest first."""
+    """A settings class with these layers as its sources, the strongest first."""
 
     class Layered(BaseSettings, Settings):
         model_config = SettingsConfigDict(extra="forbid", frozen=True)
@@ -298,7 +298,7 @@ _ALLOWED = {
 
 
 def _explain(errors: list[ErrorDetails], origins: Origins) -> str:
-    """One line on the first error, saying where the value came from."""
+    """One line on the first error, with the value's origin."""
     error = errors[0]
     section, *rest = [str(part) for part in error["loc"]] or [""]
     name = rest[0] if rest else ""

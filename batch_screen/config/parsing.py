@@ -1,4 +1,4 @@
-"""Values of settings read from text: addresses, durations, lists, thresholds, small files."""
+"""Parses values of settings: addresses, durations, lists, thresholds, small files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _DURATION = re.compile(
 
 
 def address(value: str) -> SplitResult:
-    """The parts of an address that can be connected to. Raises ``ValueError``."""
+    """The parts of a base address that can be connected to. Raises ``ValueError``."""
     try:
         parts = urlsplit(value)
         usable = (
@@ -63,7 +63,7 @@ def is_loopback(host: str) -> bool:
 
 
 def list_of(value: Any) -> list[str]:
-    """The names in a list, or in comma-separated text as flags and the environment give it."""
+    """The names in a list, or in comma-separated text from a flag or the environment."""
     named = [value] if isinstance(value, str) else value
     if not isinstance(named, list | tuple | set | frozenset) or not all(
         isinstance(name, str) for name in named
@@ -73,7 +73,7 @@ def list_of(value: Any) -> list[str]:
 
 
 def names_or_all(value: Any) -> list[str]:
-    """The distinct names of ``list_of``; ``all`` is none among others."""
+    """The distinct names of ``list_of``; ``all`` must stand alone."""
     found = list(dict.fromkeys(list_of(value)))
     if "all" in found and len(found) > 1:
         raise ValueError("'all' stands alone")
@@ -81,7 +81,7 @@ def names_or_all(value: Any) -> list[str]:
 
 
 def table_of(value: Any) -> Any:
-    """The table that an environment variable writes as JSON."""
+    """The table that an environment variable holds as JSON."""
     if not isinstance(value, str):
         return value
     try:
@@ -91,7 +91,7 @@ def table_of(value: Any) -> Any:
 
 
 def zone(name: str) -> ZoneInfo:
-    """The time zone of that name in the IANA database, as ``Europe/Berlin``."""
+    """The time zone of that name in the IANA database, such as ``Europe/Berlin``."""
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, ZoneInfoNotFoundError):  # also a folder, or no name at all
@@ -101,7 +101,7 @@ def zone(name: str) -> ZoneInfo:
 
 
 def clock_time(text: str) -> time_of_day:
-    """A time of day as a clock on a wall shows it.
+    """A time of day, HH:MM.
 
     >>> clock_time("06:00")
     datetime.time(6, 0)
@@ -112,7 +112,7 @@ def clock_time(text: str) -> time_of_day:
 
 
 def hours(text: str) -> list[int]:
-    """The hours of the day from the first up to, not with, the second; over midnight too.
+    """The hours of the day from the first up to, not including, the second; also over midnight.
 
     >>> hours("22-02"), hours("06-08")
     ([22, 23, 0, 1], [6, 7])
@@ -125,7 +125,7 @@ def hours(text: str) -> list[int]:
 
 
 def duration(text: str) -> float:
-    """Seconds, written with hours, minutes and seconds or as a bare number of seconds.
+    """A duration in seconds, from 6h30m notation or a bare number of seconds.
 
     >>> duration("6h30m"), duration("90s"), duration("45")
     (23400.0, 90.0, 45.0)
@@ -163,7 +163,7 @@ _CLAIMS: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True)
 class Threshold:
-    """A figure, of one endpoint or of all, and the bound it must not cross.
+    """A figure, overall or of one endpoint, and its bound.
 
     ``bound`` is a share (0.01 for 1 %), or an amount in the figure's own unit.
     """
@@ -184,7 +184,7 @@ class Threshold:
 
 
 def threshold(text: str) -> Threshold:
-    """Reads one threshold. Raises ``ValueError`` with what was probably meant.
+    """Parses one threshold. Raises ``ValueError`` with a suggestion.
 
     >>> threshold("failure_rate>1%").text
     'failure_rate > 1%'
@@ -206,7 +206,7 @@ def threshold(text: str) -> Threshold:
 
 
 def _figure(name: str, *, of_endpoint: bool) -> str:
-    """The figure's name without the mark of a change."""
+    """The figure's name without the suffix for a change."""
     figures = OF_ENDPOINTS if of_endpoint else (*RATES, *AMOUNTS)
     figure = name.removesuffix(CHANGE)
     if figure not in figures:
@@ -227,7 +227,7 @@ def _endpoint(name: str | None) -> Endpoint | None:
 
 
 def _refuse_senseless(found: Threshold, *, is_percentage: bool) -> None:
-    """Raises ``ValueError`` for a bound that is always crossed, or never: a slip of the pen."""
+    """Raises ``ValueError`` for a bound that is always or never crossed: a likely typo."""
     if is_percentage and not found.is_share:
         raise ValueError(f"'{found.text}': {found.figure} is an amount and no share; drop the %")
     if found.is_change and not is_percentage:
@@ -247,7 +247,7 @@ _WAIT_SECONDS = 10.0
 
 
 def read_small(path: Path, limit: int) -> bytes:
-    """The file's content. OSError where it cannot be read or holds more than ``limit`` bytes.
+    """Reads a file of at most ``limit`` bytes. Raises OSError if it is unreadable or larger.
 
     A pipe, as a shell's ``<(…)`` makes, is read like a file; one that nobody writes to, or
     whose writer says nothing for ten seconds, is an error.
@@ -261,7 +261,7 @@ def read_small(path: Path, limit: int) -> bytes:
             if len(content) > limit:
                 raise OSError(errno.EFBIG, f"it is larger than {limit >> 10} KiB")
         if not content and stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-            raise OSError(errno.ENODATA, "nobody writes to this pipe")
+            raise OSError(errno.ENODATA, "no process writes to this pipe")
         return bytes(content)
     finally:
         os.close(descriptor)
@@ -274,4 +274,4 @@ def _chunk(descriptor: int, size: int, deadline: float) -> bytes:
         except BlockingIOError:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([descriptor], [], [], left)[0]:
-                raise TimeoutError(errno.ETIMEDOUT, "nothing came out of it") from None
+                raise TimeoutError(errno.ETIMEDOUT, "it delivered nothing") from None

@@ -1,4 +1,4 @@
-"""The sections of the settings about what is read, asked and compared.
+"""Sections of the settings: input, numbers, endpoints to ask, planner, cohorts.
 
 Those about the world outside stand in ``sections``.
 """
@@ -29,7 +29,7 @@ class MaxAge(StrEnum):
 
 
 class BeyondWindow(StrEnum):
-    """What to do where the last observation lies further back than a check can look."""
+    """What to do if the last observation lies beyond a check's longest window."""
 
     ASK_DATE = "ask-date"
     REPORT_GAP = "report-gap"
@@ -51,18 +51,18 @@ class Screening(Section):
 
     @property
     def asks_dates_beyond(self) -> bool:
-        """Whether the date is asked where a window cannot reach back far enough."""
+        """Whether the date endpoint is asked where a window cannot reach back far enough."""
         return self.reaches_back and self.beyond_window is BeyondWindow.ASK_DATE
 
     @property
     def dates_beyond(self) -> tuple[Endpoint, ...]:
-        """The dates that are asked where a check's window cannot reach back far enough."""
+        """The date endpoints asked where a check's window cannot reach back far enough."""
         checks = self.endpoints if self.asks_dates_beyond else ()
         return tuple(e.date for e in checks if e.takes_max_age and e.date)
 
     @property
     def lookup_endpoints(self) -> tuple[Endpoint, ...]:
-        """Those named, and dates that may be needed."""
+        """The named endpoints, and date endpoints that may be needed."""
         return tuple(e for e in Endpoint if e in self.endpoints or e in self.dates_beyond)
 
     @field_validator("endpoints", mode="before")
@@ -87,7 +87,7 @@ _LONGEST_REUSE_MINUTES = 366 * 1440
 
 
 class Planner(Section):
-    """How to ask less for the same answer. By default everything is asked."""
+    """Rules that save requests. By default everything is asked."""
 
     derive_checks: bool = False
     look_back_days: Annotated[int, Field(ge=1, le=3650)] = 35
@@ -130,7 +130,7 @@ class Planner(Section):
         return value
 
     def refuse_deadlock(self, named: Sequence[Endpoint], beyond: Sequence[Endpoint]) -> None:
-        """Raises ``ValueError`` where an endpoint would wait for one that is not asked, or itself.
+        """Raises ``ValueError`` if an endpoint depends on itself or on one that is not asked.
 
         ``named`` are the endpoints to ask; ``beyond`` the dates that checks may wait for.
         """
@@ -226,6 +226,19 @@ class Numbers(Section):
 # The settings of how lists are read.
 
 
+class QuoteEscape(StrEnum):
+    """How quotes inside a quoted cell are written: twice, or behind a backslash."""
+
+    FOUND = ""
+    DOUBLED = "doubled"
+    BACKSLASH = "backslash"
+
+
+def is_delimiter(text: str) -> bool:
+    """Whether one character can stand between cells: none of those that numbers are made of."""
+    return len(text) == 1 and not text.isalnum() and text not in "\0\r\n \"'\\+"
+
+
 class Input(Section):
     """How to read the lists of numbers."""
 
@@ -235,6 +248,8 @@ class Input(Section):
     keep_columns: tuple[str, ...] = ()
     has_header: bool = True
     delimiter: str = ""
+    quote_escape: QuoteEscape = QuoteEscape.FOUND
+    skip_lines: Annotated[int, Field(ge=0, le=10_000)] = 0
     encoding: str = ""
     max_unpacked_gib: Positive = 64.0
     max_unpacking_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 200.0
@@ -254,9 +269,12 @@ class Input(Section):
     @field_validator("delimiter")
     @classmethod
     def _one_character(cls, value: str) -> str:
-        value = {"tab": "\t", "\\t": "\t"}.get(value, value)
-        if value not in ("", ",", ";", "\t", "|"):
-            raise ValueError("must be one of , ; | tab, or empty to find out")
+        value = {"tab": "\t", "\\t": "\t", "\\x01": "\x01"}.get(value, value)
+        if value and not is_delimiter(value):
+            raise ValueError(
+                "must be one character such as , ; | ^ ~, or tab, and none that numbers are made "
+                "of; empty to find out"
+            )
         return value
 
 
@@ -266,7 +284,7 @@ class Input(Section):
 
 
 class Cohorts(Section):
-    """From where on so many newly positive numbers are a migration rather than fraud."""
+    """The bounds from which many new positives count as a migration rather than fraud."""
 
     min_numbers: Annotated[int, Field(ge=1)] = 50
     min_share: Annotated[float, Field(gt=0, le=1)] = 0.1

@@ -1,4 +1,4 @@
-"""The sections of the settings about the world outside: API, output, guards, notifications.
+"""Sections of the settings: API, output, guards, notifications, logging.
 
 Those of what is read and asked stand in ``screening``.
 """
@@ -28,7 +28,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """A section of the settings: what is unknown in it is an error."""
+    """A section of the settings; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,7 +52,7 @@ class Dialect(StrEnum):
 
 
 class Api(Section):
-    """The API's address and how to talk to it."""
+    """The API's address and how to connect to it."""
 
     base_url: str = "https://api.tyntec.com/network-signal/v1"
     dialect: Dialect = Dialect.PAGE
@@ -124,7 +124,7 @@ class Output(Section):
 
     @property
     def memory_share(self) -> float:
-        """How large batches, shards and buffers may be, beside those for the default memory."""
+        """Factor for batches, shards and buffers, relative to the default memory."""
         room, usual = (mib - _FIXED_MIB for mib in (self.memory_mib, USUAL_MEMORY_MIB))
         return min(1.0, room / usual)
 
@@ -133,7 +133,7 @@ class Output(Section):
 
 
 class Guards(Section):
-    """When to stop before more money is spent, and which figures make the exit code 3."""
+    """When to stop before more money is spent, and which figures lead to exit code 3."""
 
     canary_answers: Annotated[int, Field(ge=0)] = 24
     max_consecutive_failures: Annotated[int, Field(ge=0)] = 200
@@ -195,7 +195,7 @@ class Pings(Section):
 
 
 class Metrics(Section):
-    """Where the figures of the last start lie for node_exporter's textfile collector."""
+    """The file with the last session's metrics, for node_exporter's textfile collector."""
 
     file: str = ""
 

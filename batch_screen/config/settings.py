@@ -1,4 +1,4 @@
-"""Every setting as one frozen, typed value; config.toml at the root explains them all.
+"""All settings as one frozen, typed value; config.toml explains each of them.
 
 Two kinds of setting: those that can change an outcome or an output row are part of a run's
 identity, those that only change its pace are not (``Settings.identity``).
@@ -43,7 +43,7 @@ class Pacing(Section):
 
 
 class Schedule(Section):
-    """When to ask, by the clock on a wall."""
+    """Rates by hour of day, and when to stop."""
 
     timezone: str = "UTC"
     stop_at: str = ""
@@ -82,7 +82,7 @@ class Schedule(Section):
 
 
 class Budget(Section):
-    """How much may be spent before the run stops, to be resumed; 0: no bound."""
+    """What a run may spend before it is stopped; 0: no bound."""
 
     max_requests: Annotated[int, Field(ge=0)] = 0
     max_cost: NotNegative = 0.0
@@ -95,7 +95,7 @@ class Budget(Section):
 
 
 class Retry(Section):
-    """How often to ask again after an answer that may pass."""
+    """How often a failed attempt is retried."""
 
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 4
     base_delay_seconds: Positive = 0.5
@@ -104,7 +104,7 @@ class Retry(Section):
 
 
 class Prices(Section):
-    """What one request costs by contract; zero where you do not want a cost."""
+    """The contract's price per request; zero if no cost is to be shown."""
 
     currency: str = "EUR"
     per_request: dict[Endpoint, NotNegative] = Field(default={})
@@ -144,7 +144,7 @@ class Settings(Section):
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """The endpoints of the run's lookups: those named, and dates that may be needed."""
+        """The endpoints of the run's lookups: the named ones, and dates that may be needed."""
         return self.screening.lookup_endpoints
 
     def identity(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""New configuration files from config.toml, which documents every setting; and the settings shown.
+"""Writes configuration files from the template config.toml, and shows merged settings.
 
 There is one such file, config.toml at the root of the repository: an installed package holds it
 beside its modules, a checkout finds it above them.
@@ -31,14 +31,14 @@ _SETTING = re.compile(r"(\w+) = ")
 
 
 def template() -> str:
-    """The file that documents every setting with its default."""
+    """The template: every setting with its explanation and its default."""
     package = Path(batch_screen.__file__).parent
     installed = package / _NAME
     return (installed if installed.exists() else package.parent / _NAME).read_text("utf-8")
 
 
 def new_configuration(chosen: Flags, name: Path) -> str:
-    """A file with all explanations, in which only what is ``chosen`` is set.
+    """A configuration file with all explanations, in which only ``chosen`` is set.
 
     ``chosen`` maps sections to settings, as flags do. Raises ``ConfigurationError``, which calls
     the file by its name, if a chosen value cannot be meant.
@@ -68,7 +68,7 @@ def _filled(lines: list[str], chosen: Flags) -> Iterator[str]:
 
 
 def toml_lines(values: Mapping[str, Any]) -> list[str]:
-    r"""A line of TOML for each value, whole numbers with their thousands apart.
+    r"""A line of TOML for each value, whole numbers with thousands separators.
 
     >>> toml_lines({"sim-swap/check": ["a\tb"], "rows": 500_000})
     ['"sim-swap/check" = ["a\\tb"]', 'rows = 500_000']
@@ -96,7 +96,7 @@ _FROM = {
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """A setting: ``is_masked`` says that its value is not shown as it is."""
+    """A setting and its value; ``is_masked``: the value is not shown in full."""
 
     name: str
     value: Any
@@ -105,7 +105,7 @@ class Setting(msgspec.Struct, frozen=True):
     is_masked: bool
 
     def __str__(self) -> str:
-        """The line or table that sets it, and a comment on where its value comes from."""
+        """Its line or table of TOML, with a comment on the origin of its value."""
         origin = f"  # {_FROM[self.source].format(self.place)}"
         if isinstance(self.value, dict):
             return "\n".join(("", f"[{self.name}]{origin}", *toml_lines(self.value)))
@@ -114,7 +114,7 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 def shown_settings(traced: Traced) -> list[Setting]:
-    """Every setting in the order of the sections."""
+    """Every setting, in the order of the sections."""
     dumped = traced.settings.model_dump(mode="json")
     return [
         _shown(f"{section}.{name}", value, traced.origins[f"{section}.{name}"])
@@ -124,7 +124,7 @@ def shown_settings(traced: Traced) -> list[Setting]:
 
 
 def as_toml(settings: list[Setting]) -> str:
-    """The settings as TOML; a comment beside each value says where it comes from."""
+    """The settings as TOML, each with a comment on its origin."""
     sections = []
     for section in Settings.model_fields:
         own = [each for each in settings if each.name.split(".")[0] == section]

@@ -1,4 +1,4 @@
-"""One request to each endpoint with a number that was named for it; each may be billed."""
+"""The doctor's canary: one request to each endpoint, which may be billed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _REMEDIES = {
 
 
 def canary_findings(settings: Settings, key: str, number: str) -> list[Finding]:
-    """What each endpoint says about the number, which is an E.164; one after the other."""
+    """A finding for each endpoint, asked about the number (E.164) one after the other."""
     window = settings.screening.max_age_minutes
     found = []
 

@@ -1,4 +1,4 @@
-"""The way to the API, step by step: name, connection, proxy, certificate, clock.
+"""Checks the connection to the API step by step: DNS, TCP, proxy, certificate, clock.
 
 Sends no number and no key, so nothing can be billed: a HEAD of the base address, whose answer
 tells the server's time, even if it is an error. A redirect is not followed; where the server hangs
@@ -63,7 +63,7 @@ class _Place(NamedTuple):
 
 
 def connection_findings(api: Api) -> list[Finding]:
-    """One finding for each of ``STEPS`` that there is; those behind a failure are not checked."""
+    """A finding for each of ``STEPS`` that applies; steps after a failure are not checked."""
 
     async def walk() -> list[Finding]:
         return [finding async for finding in _way(api)]
@@ -71,13 +71,13 @@ def connection_findings(api: Api) -> list[Finding]:
     found = asyncio.run(walk())
     if found[-1].health is Health.FAILED:
         seen = {finding.name for finding in found} | (set() if proxy_of(api) else {"proxy"})
-        why = f"the way to the server ends before, at {found[-1].name}"
+        why = f"the server was not reached: failed at {found[-1].name}"
         found += not_checked((step for step in STEPS if step not in seen), why)
     return found
 
 
 async def _way(api: Api) -> AsyncIterator[Finding]:
-    """What is seen at each step, each of which stands on the last; a failure ends it."""
+    """The findings in order; each step rests on the last, and a failure ends them."""
     proxy = proxy_of(api)
     first = _place(proxy or api.base_url)
     began = time.monotonic()
@@ -115,7 +115,7 @@ async def _way(api: Api) -> AsyncIterator[Finding]:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Remembers when it has connected, and the certificate of the server."""
+    """A connector that records the time of connecting and the server's certificate."""
 
     connected_at: float | None = None
     certificate: dict[str, Any] | None = None
@@ -129,7 +129,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 async def _request(api: Api, proxy: str | None, tls: ssl.SSLContext) -> AsyncIterator[Finding]:
-    """Asks for the head of the base address: proxy, TLS and clock, in the time of an attempt."""
+    """Sends a HEAD request to the base address; checks proxy, TLS and clock."""
     connector = _Connector(ssl=tls)
     limits = aiohttp.ClientTimeout(
         total=api.timeout_seconds, sock_connect=api.connect_timeout_seconds
@@ -206,7 +206,7 @@ def _clock(date: str, local: float) -> Finding:
     try:
         server = parsedate_to_datetime(date).timestamp()
     except (TypeError, ValueError, OverflowError):
-        [finding] = not_checked(["clock"], "the server does not say what time it is")
+        [finding] = not_checked(["clock"], "the server sends no usable Date header")
         return finding
     skew = local - server - 0.5
     if abs(skew) <= _MOST_SKEW_SECONDS:
@@ -223,11 +223,11 @@ def _place(url: str) -> _Place:
 
 
 def _reason(error: Exception) -> str:
-    """Why, without what was sent."""
+    """The reason of a failure, without data that was sent."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "it hangs up"
+        return "it closes the connection"
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
     if isinstance(error, ssl.SSLError):

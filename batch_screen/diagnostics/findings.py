@@ -1,4 +1,4 @@
-"""Findings of the doctor: one line for each thing looked at, with a remedy if it is not well."""
+"""Findings of the doctor: one line for each check, with a remedy if it fails."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CHARACTERS = 1_000
 
 
 class Health(StrEnum):
-    """How a thing is. A run can be started with warnings, and not with failures."""
+    """The result of a check. A run can start with warnings, not with failures."""
 
     OK = "ok"
     WARNING = "warning"
@@ -23,7 +23,7 @@ class Health(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing: what was seen, what to do, and the code a run would exit with because of it."""
+    """One check: the observation, the remedy, and the exit code that a run would end with."""
 
     name: str
     health: Health
@@ -33,43 +33,43 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
-    """All that was looked at, in the order of looking."""
+    """All findings, in the order of checking."""
 
     findings: tuple[Finding, ...]
 
     @property
     def exit_code(self) -> int:
-        """That of the first failure; 0 where there is none."""
+        """The exit code of the first failure; 0 without one."""
         codes = (f.exit_code for f in self.findings if f.health is Health.FAILED)
         return next(codes, 0)
 
     def count(self, health: Health) -> int:
-        """How many findings are so."""
+        """The number of findings with this health."""
         return sum(finding.health is health for finding in self.findings)
 
 
 def well(name: str, seen: str) -> Finding:
-    """All is as it should be."""
+    """A finding without a problem."""
     return Finding(name, Health.OK, _line(seen))
 
 
 def warning(name: str, seen: str, remedy: str) -> Finding:
-    """Something to fix when there is time."""
+    """A problem that does not stop a run."""
     return Finding(name, Health.WARNING, _line(seen), _line(remedy))
 
 
 def failed(name: str, seen: str, remedy: str, exit_code: int) -> Finding:
-    """What would stop a run."""
+    """A problem that would stop a run."""
     return Finding(name, Health.FAILED, _line(seen), _line(remedy), exit_code)
 
 
 def not_checked(names: Iterable[str], why: str) -> list[Finding]:
-    """Nothing is known of these, and why."""
+    """Checks that were left out, and why."""
     return [Finding(name, Health.NOT_CHECKED, _line(why)) for name in names]
 
 
 def of_error(name: str, error: BatchScreenError) -> Finding:
-    """The error as a failure: its message says what is wrong, and then what to do."""
+    """An error as a failed check: its message, split into observation and remedy."""
     seen, _, remedy = str(error).partition("; ")
     return failed(name, seen, remedy or "see the message", error.exit_code)
 

@@ -1,4 +1,4 @@
-"""This machine and its folders: key file, open files, rights, lock, and room on the disk."""
+"""Checks of this machine: key file, open files, folders, lock, and disk space."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _GIB = 1 << 30
 
 
 def key_findings(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Where the key is found, and who else could read it there; never what it is."""
+    """Where the key is found, and who else could read it; never the key itself."""
     place = find_key(settings.api.key_file, environment)
     if place is None:
         remedy = (
@@ -52,7 +52,7 @@ def key_findings(settings: Settings, environment: Mapping[str, str]) -> Iterator
 
 
 def _key_file(name: str, file: Path, found: os.stat_result) -> Finding:
-    """Who else could read the key in this file, which this user has just read."""
+    """Checks who else could read the key in this file."""
     mode = found.st_mode & 0o777
     # Only root could change it, and it is read by way of its group or an ACL: a Kubernetes secret
     # with fsGroup, a systemd credential. There, chmod is not ours.
@@ -72,7 +72,7 @@ def _key_file(name: str, file: Path, found: os.stat_result) -> Finding:
 
 
 def open_files(settings: Settings) -> Finding:
-    """Whether as many requests may be under way as the settings say."""
+    """Whether the process may open enough files for the concurrency."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = settings.pacing.max_concurrency
     if hard == resource.RLIM_INFINITY or hard >= wanted + _BESIDE:
@@ -83,7 +83,7 @@ def open_files(settings: Settings) -> Finding:
 
 
 def folder_findings(name: str, folder: Path, *, is_private: bool) -> Finding:
-    """Whether the folder can be written or made, and is closed to others if it should be."""
+    """Whether the folder can be written or created, and is closed to other users."""
     try:
         check_could_write(folder)
         if folder.exists() and not folder.is_dir():
@@ -116,7 +116,7 @@ def lock_finding(state: Path) -> Finding:
 def disk_findings(
     folders: Mapping[str, Path], rows: int | None, endpoints: int
 ) -> Iterator[Finding]:
-    """Whether there is room for a run over so many rows; None: nobody knows how many."""
+    """Whether the disk has room for a run over so many rows; None: unknown."""
     needed = None if rows is None else needed_bytes(rows, endpoints)
     seen_devices: set[int] = set()
     for name, folder in folders.items():
@@ -129,7 +129,7 @@ def disk_findings(
 
 
 def needed_bytes(rows: int, endpoints: int) -> int:
-    """About what a run takes on disk, with state and outputs and something to spare.
+    """The disk space that a run needs, for state and outputs, with a margin.
 
     >>> needed_bytes(1_000_000, 1) >> 20
     608

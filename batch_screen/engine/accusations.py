@@ -1,4 +1,4 @@
-"""Answers that condemn the whole account, and whether another number's answer bears them out.
+"""Account-level errors (401, 402, empty quota): held back until another number confirms them.
 
 A refused key (401), an empty balance (402) or quota (429 QUOTA_EXCEEDED) stops everything, so the
 word of one answer is not enough: gateways say 401 for a number that they may not speak of, too.
@@ -16,7 +16,7 @@ from batch_screen.model import Answer, Endpoint, OutcomeKind
 
 
 class Accusations:
-    """The open ones. ``endpoints`` are those asked: more than one must bear an accusation out."""
+    """Account-level errors not confirmed yet. With several ``endpoints``, two must agree."""
 
     def __init__(self, endpoints: Collection[Endpoint]) -> None:
         self._are_several = self._several = len(endpoints) > 1
@@ -31,15 +31,15 @@ class Accusations:
 
     @property
     def is_open(self) -> bool:
-        """Whether an accusation waits to be decided."""
+        """Whether an accusation is undecided."""
         return bool(self._open)
 
     def known_good(self) -> None:
-        """An earlier session was served."""
+        """Notes that an earlier session of the run was served."""
         self._was_served = True
 
     def accuse(self, result: Result) -> bool:
-        """Another such answer; says whether it stays open: what was served later clears it.
+        """Adds such an answer; returns whether it stays open: a later good answer clears it.
 
         Raises the error that stops the run where it bears others out.
         """
@@ -70,11 +70,11 @@ class Accusations:
         return not (self._several and same and lookup.endpoint is first)
 
     def no_other_endpoint(self) -> None:
-        """Nothing else is left to ask: another number at the same endpoint must do."""
+        """No task at another endpoint is left: another number at the same endpoint must decide."""
         self._several = False
 
     def clear(self, answer: Answer, place: int) -> list[Result]:
-        """Those that an answer to the attempt of that place clears: it was served later."""
+        """Removes and returns the errors that a good answer to attempt ``place`` clears."""
         if answer.kind in FAILURES or answer.kind is OutcomeKind.RATE_LIMITED:
             return []
         self._last_served = max(self._last_served, place)
@@ -87,7 +87,7 @@ class Accusations:
         return cleared
 
     def take(self) -> list[Result]:
-        """Those that are still open; afterwards none is."""
+        """Removes and returns the open accusations."""
         taken, self._open = self._open, []
         self._several = self._are_several
         return taken

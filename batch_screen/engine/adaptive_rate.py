@@ -1,4 +1,4 @@
-"""How fast attempts may start: what settings, the clock on the wall and the server permit now.
+"""Adaptive rate: how fast attempts may start, by settings, timetable and the server's refusals.
 
 There is one for the account, and one for each endpoint that has a limit of its own. The
 rules are pure functions of what was seen; an ``AdaptiveRate`` only remembers that, and never makes
@@ -43,7 +43,7 @@ _log = masked_logger(__name__)
 
 
 class AdaptiveRate:
-    """Says the rate permitted now, and the instant before which nothing may start.
+    """The rate permitted now, and the instant before which nothing may start.
 
     ``ceiling`` is the rate that settings and timetable permit at the moment; headroom has been
     taken off it. ``whose`` says in the log whose rate it is.
@@ -85,7 +85,7 @@ class AdaptiveRate:
         """Whether anything was ever let pass."""
 
     def rate(self) -> float:
-        """Attempts per second permitted now; never above the ceiling, and 0 while it is 0."""
+        """Attempts per second permitted now; never above the ceiling, and 0 while that is 0."""
         now, ceiling = self._clock(), self.ceiling()
         if ceiling <= 0:
             self._began = now  # the ramp begins when the asking does
@@ -96,7 +96,7 @@ class AdaptiveRate:
 
     @property
     def is_held_by_headers(self) -> bool:
-        """Whether it is the server's headers that keep the rate down just now."""
+        """Whether the server's headers are what limits the rate now."""
         now, ceiling = self._clock(), self.ceiling()
         if self.headers.is_silent or ceiling <= 0:
             return False
@@ -104,23 +104,23 @@ class AdaptiveRate:
         return self.headers.rate(now, held) < held
 
     def ramp_up(self) -> None:
-        """Begins with a fifth of the rate again: after an outage every connection is new."""
+        """Starts the ramp again at a fifth of the rate: after an outage every connection is new."""
         self._began = self._clock()
 
     def started(self) -> None:
-        """An attempt starts now."""
+        """Records that an attempt starts now."""
         self._seen.started(self._clock())
 
     def window_opens_at(self, rate_per_second: float) -> float:
-        """The instant from which one more start would leave every second within that rate."""
+        """The instant from which one more start keeps every one-second window within that rate."""
         return self._seen.starts.window_opens_at(rate_per_second)
 
     def sent(self, place: int) -> None:
-        """An attempt goes out now, with that place in the order of sending."""
+        """Records that attempt ``place`` in the order of sending goes out now."""
         self._sent = place
 
     def passed(self, place: int) -> None:
-        """The attempt of that place was let pass, whatever was answered."""
+        """Records that attempt ``place`` was not refused, whatever its answer."""
         self.has_passed = True
         # What was sent before everything was refused may pass for its own reasons.
         is_over = self._streak.passed(place)
@@ -138,7 +138,7 @@ class AdaptiveRate:
         *,
         is_first: bool = True,
     ) -> bool:
-        """An attempt was refused for the rate; says whether the rate must be too high.
+        """Records a refusal for the rate; returns whether the rate must be too high.
 
         It is for the caller to know whether that concerns this rate: see ``slow_down``.
         ``is_first``: the lookup was never refused before; what is refused again shows little.
@@ -166,13 +166,13 @@ class AdaptiveRate:
         return self._test.recount(place)
 
     def refuses(self, numbers: int) -> bool:
-        """Whether so many different numbers in a row, or more by chance, were refused."""
+        """Whether so many different numbers in a row were refused: more than by chance."""
         # Twice as many as to pause: on this a run is stopped.
         enough = 2 * enough_in_a_row(self._usual_share(self._sent))
         return self._streak.holds(max(numbers, enough))
 
     def weight(self, place: int) -> float:
-        """What one more refusal of the same lookup says of it: 1, or less where many are refused.
+        """How much one more refusal of the same lookup counts: 1, or less where many are refused.
 
         Refusals of so many of weight 1 in a row are no more than a chance of one in ten each.
         """
@@ -180,7 +180,7 @@ class AdaptiveRate:
         return min(1.0, math.log(share) / math.log(_UNLIKELY))
 
     def slow_down(self, place: int, *, sent_at: float) -> None:
-        """Cuts the rate to what was delivered; if that did not help, tries whether a cut does.
+        """Cuts the rate to what was delivered; if that did not help, tests whether a cut helps.
 
         The attempt of that place was the last one refused.
         """
@@ -209,37 +209,37 @@ class AdaptiveRate:
         )
 
     def forget(self) -> None:
-        """What was refused so far was not about this rate."""
+        """Discards the refusals so far: they were not about this rate."""
         self._test.restart(self._sent)
         self._lately.restart(self._sent)
         self._recent.clear()
 
     def hold(self, level: float, seconds: float = HOLD_SECONDS) -> None:
-        """Keeps to a limit that was found, and probes above it after so long."""
+        """Holds a limit that was found, and probes above it after so many seconds."""
         now = self._clock()
         level = max(LEAST_PER_SECOND, level)
         self._set(Epoch(level, now, now, now + seconds, seconds), now)
 
     def close(self, retry_after_seconds: float | None) -> None:
-        """Everything is refused: waits as the server asks, then tries one by one."""
+        """Everything is refused: waits as long as the server asks, then probes one by one."""
         self.is_closed = True
         self._closed = self._sent
         self._wait(retry_after_seconds, is_probe=False)
 
     def pause(self, seconds: float) -> None:
-        """Nobody starts an attempt for so long; the instant only ever moves later."""
+        """Starts no attempt for so long; a pause is only ever extended."""
         jittered = seconds * (1 + _JITTER_SHARE * self._jitter())
         self.not_before = max(self.not_before, self._clock() + jittered)
 
     def answered(self, answer: Answer, *, sent_at: float) -> None:
-        """An answer came that is no refusal: what do its headers say?"""
+        """Reads the rate-limit headers of an answer that is no refusal."""
         if answer.allowance is not None or not self.headers.is_silent:
             self.headers.answered(answer.allowance, sent_at=sent_at)
 
     # --- closed: everything is refused ------------------------------------------------------
 
     def _close(self, retry_after_seconds: float | None) -> None:
-        """Closed once, the rate stays: odd numbers side by side do as much. Again, it falls."""
+        """Pauses and keeps the rate, as a few odd numbers may be the cause; next time, cuts it."""
         now = self._clock()
         is_same = now < self.not_before  # what was under way opened it and closes it once more
         is_soon = (
@@ -255,7 +255,7 @@ class AdaptiveRate:
             self._cut(last, rate, self._streak.since, self.not_before, has_instant=has_instant)
 
     def _wait(self, retry_after_seconds: float | None, *, is_probe: bool) -> None:
-        """Everybody waits for what the server asks, or a little longer each time it refuses."""
+        """Pauses as long as the server asks, else a little longer after each refusal."""
         longest = self._pacing.max_retry_after_seconds
         if retry_after_seconds is not None and retry_after_seconds > longest:
             self.pause(_BEYOND_THE_CAP_SECONDS)  # others are tried, one by one, before it counts
@@ -286,7 +286,7 @@ class AdaptiveRate:
     # --- too high: part of it is refused ----------------------------------------------------
 
     def _judge(self, place: int) -> None:
-        """What a trial, or the second look after it, has shown by the attempt of that place."""
+        """Applies what a trial, or the second look after it, has shown by attempt ``place``."""
         if (limit := self._trials.second_look(place)) is not None:
             self._test.tolerate(0.0)
             self.hold(limit)
@@ -306,13 +306,13 @@ class AdaptiveRate:
         self._epoch = self._before_cut  # the cut before the trial was for nothing, too
 
     def _usual_share(self, place: int) -> float:
-        """Share of attempts that is refused anyway, the last ones in a row left out."""
+        """Share of attempts refused whatever the rate, without the refusals at the end."""
         before = self._lately.refusals - self._streak.count
         counted = before / max(_ENOUGH_SENDS, self._lately.sends(place))
         return max(self._test.tolerated, counted)
 
     def _is_above_level(self) -> bool:
-        """Whether more is asked than a level that was held: it is looked whether more passes."""
+        """Whether the rate is above a level that was held, to probe whether more passes."""
         return self._epoch is not None and self.rate() > self._epoch.level
 
     # --- the level --------------------------------------------------------------------------
@@ -341,7 +341,7 @@ class AdaptiveRate:
         *,
         has_instant: bool,
     ) -> None:
-        """Holds what passed when an attempt sent at that instant was refused at that rate."""
+        """Sets the level to what passed when an attempt sent then was refused at that rate."""
         now, seen = self._clock(), self._seen
         refusal = Refusal(
             at=now,

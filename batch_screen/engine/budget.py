@@ -1,4 +1,4 @@
-"""What a run may spend over all its sessions: requests, and money by the prices of the contract.
+"""Budget of a run over all its sessions: requests, and cost by the contract's prices.
 
 Money is counted in whole units so small that every price and the bound are a number of them:
 sums of binary fractions would let one request too many through, or one too few.
@@ -19,7 +19,7 @@ from batch_screen.model import Endpoint, OutcomeKind, Spent
 
 
 class BudgetGuard(Guard):
-    """Counts what is spent; asked before each request, it never lets a bound be exceeded."""
+    """Counts what is spent; checked before each request, so that no bound is ever exceeded."""
 
     counts_accusations = True  # a quota that is used up is a refusal too
 
@@ -46,17 +46,17 @@ class BudgetGuard(Guard):
 
     @property
     def cost(self) -> Fraction:
-        """What they cost at most, exactly: all but those refused for the rate."""
+        """The most they can cost, exactly: refused requests are not billed."""
         return Fraction(self._cost, self._units)
 
     @property
     def requests_left(self) -> int | None:
-        """How many more may be sent; None: as many as you like."""
+        """How many more may be sent; None: unlimited."""
         return max(0, self._max_requests - self._requests) if self._max_requests else None
 
     @property
     def cost_left(self) -> Fraction | None:
-        """What more they may cost, exactly; None: whatever it is."""
+        """How much more they may cost, exactly; None: unlimited."""
         if not self._max_cost:
             return None
         return Fraction(max(0, self._max_cost - self._cost), self._units)
@@ -67,7 +67,7 @@ class BudgetGuard(Guard):
         return self._has_requests() and can_pay
 
     def take(self, endpoint: Endpoint) -> None:
-        """Pays for a request that is about to be sent."""
+        """Books a request that is about to be sent."""
         self._requests += 1
         self._cost += self._price[endpoint]
 
@@ -77,12 +77,12 @@ class BudgetGuard(Guard):
         return 0.0
 
     def give_back(self, endpoint: Endpoint) -> None:
-        """For one that was paid for no connection was made: it was none."""
+        """Takes back a booked request for which no connection was made."""
         self._requests -= 1
         self._cost -= self._price[endpoint]
 
     def stop(self) -> Stopped:
-        """What to raise once a request is not permitted."""
+        """The exception to raise once a request is not permitted."""
         if not self._has_requests():
             bound, option = f"budget.max_requests = {self._max_requests:,}", "--max-requests"
         else:
@@ -105,7 +105,7 @@ class BudgetGuard(Guard):
 
 
 def refuse_unpriced(settings: bounds.Settings) -> None:
-    """Raises ``ConfigurationError`` where cost is bounded and something asked has no price."""
+    """Raises ``ConfigurationError`` where cost is bounded and an endpoint has no price."""
     if settings.budget.max_cost == 0:
         return
     prices = settings.prices.per_request

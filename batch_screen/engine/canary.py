@@ -18,7 +18,7 @@ _PROOF = frozenset({OutcomeKind.SUCCESS, OutcomeKind.NOT_APPLICABLE})
 
 
 class Canary(Generic[Item]):
-    """Holds an endpoint's first answers back while all of them are bad in the same way.
+    """Withholds an endpoint's first answers while all of them are bad in the same way.
 
     One that differs sets them free; ``size`` of them raise. A failure on the way (a 500, a
     timeout, a refusal) says nothing about the endpoint and is neither held nor counted. What
@@ -30,44 +30,44 @@ class Canary(Generic[Item]):
         self._dialect = dialect
         self._held: dict[Endpoint, list[Item]] = {}
         self._kinds: dict[Endpoint, OutcomeKind] = {}
-        self._sings: set[Endpoint] = set()
-        self._fell: set[Endpoint] = set()
+        self._proved: set[Endpoint] = set()
+        self._failed: set[Endpoint] = set()
 
     def trust(self, endpoint: Endpoint) -> None:
-        """Holds nothing of this endpoint back."""
-        self._sings.add(endpoint)
+        """Withholds nothing of this endpoint from now on."""
+        self._proved.add(endpoint)
 
-    def has_fallen(self, endpoint: Endpoint) -> bool:
+    def has_failed(self, endpoint: Endpoint) -> bool:
         """Whether the endpoint's first answers were all bad in the same way."""
-        return endpoint in self._fell
+        return endpoint in self._failed
 
     def admit(self, endpoint: Endpoint, kind: OutcomeKind, item: Item) -> list[Item]:
-        """The items that may be saved now, ``item`` among them or held back."""
-        if self._size == 0 or endpoint in self._sings:
+        """The items that may be saved now: ``item`` and those it releases, or none."""
+        if self._size == 0 or endpoint in self._proved:
             return [item]
         if kind not in _SUSPECT | _PROOF:
             return [item]
-        if endpoint in self._fell and kind in _PROOF:  # too late, but paid for
+        if endpoint in self._failed and kind in _PROOF:  # too late, but paid for
             return [item]
         held = self._held.setdefault(endpoint, [])
         held.append(item)
-        if endpoint in self._fell:
+        if endpoint in self._failed:
             return []
         if kind in _PROOF or self._kinds.setdefault(endpoint, kind) is not kind:
-            self._sings.add(endpoint)
+            self._proved.add(endpoint)
             return self._held.pop(endpoint)
         if len(held) >= self._size:
-            self._fell.add(endpoint)
-            raise self._fallen(endpoint, kind, len(held))
+            self._failed.add(endpoint)
+            raise self._failure(endpoint, kind, len(held))
         return []
 
     def release(self) -> list[Item]:
-        """Everything still held back; afterwards nothing is."""
+        """Removes and returns everything still withheld."""
         held = [item for items in self._held.values() for item in items]
         self._held.clear()
         return held
 
-    def _fallen(self, endpoint: Endpoint, kind: OutcomeKind, count: int) -> Exception:
+    def _failure(self, endpoint: Endpoint, kind: OutcomeKind, count: int) -> Exception:
         head = f"the first {count} answers of {endpoint} were all "
         tail = "; none was saved. To go on all the same, set guards.canary_answers = 0"
         if kind is OutcomeKind.FORBIDDEN:

@@ -1,4 +1,4 @@
-"""Feeds the dispatcher shard after shard and seals each one when its outcomes are saved.
+"""Checkpointer: feeds the dispatcher shard by shard and seals each shard once it is saved.
 
 Lookups of the next shard follow those of the last without a pause, so the rate is used
 throughout; only a few shards are open at a time.
@@ -35,7 +35,7 @@ _log = masked_logger(__name__)
 
 
 class _Stream:
-    """Follow-ups first, then fresh tasks; may find more after it has found nothing.
+    """The stream of tasks: follow-ups first, then fresh ones; may yield more after it ran dry.
 
     A generator would be over by then.
     """
@@ -56,7 +56,7 @@ class _Stream:
 
 
 class Checkpointer:
-    """The stream of tasks over all unsealed shards, and the sealing behind it."""
+    """Streams the tasks of all unsealed shards, journals their outcomes, and seals them."""
 
     def __init__(  # noqa: PLR0913 (what it works on, and what it reports to)
         self,
@@ -69,7 +69,7 @@ class Checkpointer:
         most_unsaved: int = 2 * COMMIT_RECORDS,
         clock: Clock = utc_now,
     ) -> None:
-        """``most_unsaved``: with so many outcomes on their way to the disk it ``is_behind``."""
+        """``most_unsaved``: the number of unsaved outcomes from which it ``is_behind``."""
         self._run = run
         self._plan = plan
         self._rules = rules
@@ -105,11 +105,11 @@ class Checkpointer:
         return self.unsaved >= self._most_unsaved
 
     def note(self, shard: int, intent: Intent) -> None:
-        """Takes down the intent; its request may be sent only after ``flush``."""
+        """Journals the intent; its request may be sent only after ``flush``."""
         self._noted[shard].append(intent)
 
     def flush(self) -> None:
-        """Hands what was noted, and what is to be saved, to the operating system.
+        """Writes notes and records to the operating system.
 
         Raises ``OutputError`` if that fails, and again at every later call.
         """
@@ -129,7 +129,7 @@ class Checkpointer:
             self._to_sync = []
 
     def save(self, shard: int, record: Attempt | WithheldOutcome | Outcome) -> None:
-        """Hands a record to the journal, with all others of this turn of the loop.
+        """Queues a record for the journal; all of one turn of the loop are written together.
 
         It outlives this process from then on; it counts once it is on disk.
         """
@@ -141,18 +141,18 @@ class Checkpointer:
         self._to_sync.append((shard, record))
 
     def drop(self, shard: int, lookup: Lookup) -> None:
-        """The lookup is not asked in this session, nor what waits for its outcome."""
+        """The lookup, and those that depend on its outcome, are not asked in this session."""
         self._incomplete.add(shard)
         self._missing[shard] -= 1 + self._following.forget(lookup.e164, lookup.endpoint)
         self._seal_if_complete(shard)
 
     def hurry(self) -> None:
-        """Saves what waits without waiting for more."""
+        """Writes queued records at once."""
         self._flush_or_fail()
         self._commit.hurry()
 
     def tasks(self) -> Iterator[Task]:
-        """Every lookup without an outcome that is to be asked, shard after shard.
+        """Every lookup to ask that has no outcome yet, shard by shard.
 
         After it has found nothing it may find more: what waits for an outcome comes first once
         that is saved.
@@ -160,7 +160,7 @@ class Checkpointer:
         return self._tasks
 
     def _all_tasks(self) -> Iterator[Task | None]:
-        """None: more only once some of what was written is saved."""
+        """As ``tasks``; None where more come only once some outcomes are saved."""
         for shard in range(len(self._plan.shards)):
             if seal_path(self._run.sealed, shard).exists():
                 drop_segments(self._run.journal, shard)  # a crash may have left them
@@ -187,7 +187,7 @@ class Checkpointer:
             yield history.task(shard, lookup)
 
     def _planned_tasks(self, shard: int, history: History) -> Iterator[Task | None]:
-        """The tasks that can be asked without waiting for others; writes what needs no asking."""
+        """The tasks that need not wait for others; journals the outcomes that need no request."""
         plan, planned = self._run.plan, self._plan.shards[shard]
         known = read_history(history_path(plan, shard), planned.history_sha256)
         for e164, past in recalled(known, numbers(plan, self._plan, shard), self._rules):
@@ -209,7 +209,7 @@ class Checkpointer:
             yield self._following.task(number, endpoint)
 
     async def close(self) -> None:
-        """Returns when everything handed over is saved and all sealing begun has ended.
+        """Waits until everything queued is saved and all sealing that began has ended.
 
         Raises the first failure to save or seal, even if another error ended the run: it must not
         say that answers are saved when they are not.

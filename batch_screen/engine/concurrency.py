@@ -1,4 +1,4 @@
-"""How many requests may be under way at once: what rate and latency need, within a cap.
+"""Adaptive concurrency: how many requests may be in flight, by rate and latency, within a cap.
 
 By Little's law that is rate × latency; half as much again, so that the pace and not the number
 of slots decides. Requests that take far longer than usual are stuck: while others are answered,
@@ -32,7 +32,7 @@ _SILENT_SECONDS = 1.0
 
 
 def wanted(rate_per_second: float, latency_seconds: float) -> int:
-    """The requests under way that the rate needs at this latency.
+    """The requests in flight that the rate needs at this latency.
 
     >>> wanted(100, 0.8), wanted(10, 0.05)
     (120, 4)
@@ -41,7 +41,7 @@ def wanted(rate_per_second: float, latency_seconds: float) -> int:
 
 
 class Concurrency:
-    """The limit at each moment, from what is under way, timeouts and a loop that lags."""
+    """The concurrency limit, from latency, timeouts and the lag of the event loop."""
 
     def __init__(
         self, most: int, rate_per_second: Callable[[], float], *, clock: Callable[[], float]
@@ -58,7 +58,7 @@ class Concurrency:
         self._adjusted_at = clock()
 
     def limit(self) -> int:
-        """How many requests may be under way now."""
+        """How many requests may be in flight now."""
         now = self._clock()
         if now - self._adjusted_at >= _ADJUST_SECONDS:  # sorting latencies each time costs too much
             self._adjusted_at = now
@@ -66,21 +66,21 @@ class Concurrency:
         return min(self._limit, max(1, int(self._patience)))
 
     def sent(self, place: int, now: float) -> None:
-        """A request goes out; places come in the order of sending."""
+        """Records a request sent; places come in the order of sending."""
         self._under_way[place] = now
 
     def ended(self, place: int) -> None:
-        """It is not under way any more."""
+        """Records that a request is no longer in flight."""
         self._under_way.pop(place, None)
 
     def answered(self, latency_seconds: float) -> None:
-        """An answer came after so long."""
+        """Records an answer and its latency."""
         self._latencies.append(latency_seconds)
         self._in_time.append(True)
         self._answered_at = self._clock()
 
     def timed_out(self, *, sent_at: float) -> None:
-        """No answer came in time. Those sent before the last cut say nothing new.
+        """Records a timeout; of requests sent before the last cut it shows nothing new.
 
         One that hangs says nothing of the server: only where many of the last ones did.
         """
@@ -92,12 +92,12 @@ class Concurrency:
             self._patience = max(1.0, _CUT * min(self._patience, self._limit))
 
     def lagged(self, seconds: float) -> None:
-        """The event loop came so much later than it was to: this machine is at its limit."""
+        """Records how late the event loop is: then this machine is at its limit."""
         if seconds >= _LAG_SECONDS:
             self._lagged_at = self._clock()
 
     def is_slow(self, latency_seconds: float) -> bool:
-        """Whether this is far slower than usual, as after a server that stood still."""
+        """Whether a latency is far above the usual one, as after a server that stalled."""
         return len(self._latencies) >= _ENOUGH_SAMPLES and latency_seconds > 3 * self._usual()
 
     def _adjust(self, now: float) -> None:
@@ -113,7 +113,7 @@ class Concurrency:
         self._patience = min(float(self._most), max(self._patience * _GROWTH, self._patience + 1))
 
     def _stuck(self, now: float, usual_seconds: float) -> int:
-        """How many take far longer than usual; none where nothing is answered: then all do."""
+        """How many requests take far longer than usual; 0 where nothing is answered."""
         if now - self._answered_at > max(_SILENT_SECONDS, usual_seconds):
             return 0
         count = 0

@@ -1,4 +1,4 @@
-"""Which of a number's lookups to make now, which are answered already, and which must wait.
+"""Dependencies between a number's lookups: which to ask now, derive, reuse, or put off.
 
 Pure: it follows from the rules, from what earlier runs know of the number, from its outcomes
 so far, and from the time. What is unknown is never taken for unchanged.
@@ -31,7 +31,7 @@ _MINUTE = timedelta(minutes=1)
 
 
 def wanted_minutes(last_observed_at: datetime, now: datetime, margin_minutes: int) -> int:
-    """From now back to the last observation and the margin beyond it; at least 1.
+    """Minutes back to the last observation, with the margin; at least 1.
 
     >>> from datetime import UTC
     >>> wanted_minutes(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC), 60)
@@ -42,18 +42,18 @@ def wanted_minutes(last_observed_at: datetime, now: datetime, margin_minutes: in
 
 
 def is_beyond(last_observed_at: datetime, now: datetime, margin_minutes: int) -> bool:
-    """Whether the API's longest window does not reach back so far."""
+    """Whether the last observation lies beyond the API's longest window."""
     return wanted_minutes(last_observed_at, now, margin_minutes) > LONGEST_WINDOW_MINUTES
 
 
 def aimed(lookup: Lookup, last_observed_at: datetime, now: datetime, margin: int) -> Lookup:
-    """The lookup with the window to send now: a run may last for hours."""
+    """The lookup with its window as of now: a run may last for hours."""
     minutes = wanted_minutes(last_observed_at, now, margin)
     return Lookup(lookup.e164, lookup.endpoint, min(minutes, LONGEST_WINDOW_MINUTES))
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """What the settings say about what is asked.
+    """The planner's rules, from the settings.
 
     ``endpoints`` are those of the run's lookups; ``joined`` are dates among them that nobody
     has named and that are asked only where a window cannot reach back far enough.
@@ -71,12 +71,12 @@ class Rules(msgspec.Struct, frozen=True):
 
     @property
     def is_plain(self) -> bool:
-        """Whether everything is simply asked."""
+        """Whether every lookup is simply asked."""
         return not (self.derives or self.only_where_changed or self.reaches_back or self.reuses)
 
 
 def rules_of(settings: Settings) -> Rules:
-    """The rules that the settings come to; what could never apply is left out."""
+    """The rules of these settings; those that can never apply are left out."""
     screening, planner = settings.screening, settings.planner
     named = screening.endpoints
     return Rules(
@@ -93,7 +93,7 @@ def rules_of(settings: Settings) -> Rules:
 
 
 class EarlierAnswers(msgspec.Struct, frozen=True):
-    """What earlier runs know of a number.
+    """What earlier runs observed about a number.
 
     ``observed_at``: check → until when its signal was observed; ``reusable``: endpoint → an
     outcome that may be had without asking.
@@ -107,7 +107,7 @@ NOBODY_ASKED = EarlierAnswers()
 
 
 class Number(msgspec.Struct):
-    """A number on its way: its saved outcomes, and the endpoints for which one is under way."""
+    """A number in progress: its saved outcomes, and the endpoints being asked."""
 
     shard: int
     e164: str
@@ -117,7 +117,7 @@ class Number(msgspec.Struct):
 
 
 class Decision(NamedTuple):
-    """The endpoints to ask now, and the outcomes that need no asking."""
+    """The endpoints to ask now, and the outcomes that need no request."""
 
     ask: list[Endpoint]
     write: list[Outcome]
@@ -129,7 +129,7 @@ class _Step(Enum):
 
 
 def decide(rules: Rules, number: Number, now: datetime) -> Decision:
-    """What can be done now for a number; marks it as begun."""
+    """Decides what can be done now for a number, and marks it as begun."""
     decision = Decision([], [])
     for endpoint in rules.endpoints:
         if endpoint in number.outcomes or endpoint in number.begun:
@@ -145,7 +145,7 @@ def decide(rules: Rules, number: Number, now: datetime) -> Decision:
 
 
 def dependents(rules: Rules, endpoint: Endpoint) -> set[Endpoint]:
-    """The endpoints that may wait for an outcome of this one, directly or by way of others."""
+    """The endpoints that may depend on this one's outcome, directly or indirectly."""
     found = {endpoint}  # grows until nothing waits for any of them: chains may be long
     while more := {e for e in rules.endpoints for first in found if _may_wait(rules, e, first)} - (
         found
@@ -164,7 +164,7 @@ def _may_wait(rules: Rules, endpoint: Endpoint, first: Endpoint) -> bool:
 
 
 def last_observed_at(rules: Rules, past: EarlierAnswers, endpoint: Endpoint) -> datetime | None:
-    """Until when earlier runs had observed what a check asks about, if it looks back so far."""
+    """When earlier runs last observed what a check asks about; None without a window."""
     is_of_interest = rules.reaches_back and endpoint.takes_max_age
     return past.observed_at.get(endpoint) if is_of_interest else None
 
@@ -184,7 +184,7 @@ def _step(rules: Rules, number: Number, endpoint: Endpoint, now: datetime) -> _S
 
 
 def _from_date(rules: Rules, number: Number, check: Endpoint, now: datetime) -> _Step | Outcome:
-    """What the date beside a check makes of it; where it says nothing, the check is asked."""
+    """Derives a check from its date; if the date says nothing, the check is asked."""
     date = check.date
     derives = rules.derives and date in rules.endpoints and date not in rules.joined
     if not derives and not _is_beyond(rules, number, check, now):
@@ -202,7 +202,7 @@ def _from_date(rules: Rules, number: Number, check: Endpoint, now: datetime) -> 
 
 
 def _joined(rules: Rules, number: Number, date: Endpoint, now: datetime) -> _Step | Outcome:
-    """A date that nobody named: asked only where its check waits for it."""
+    """A date endpoint that was not named: asked only where its check needs it."""
     check = date.check
     # Not before: after a pause of days the check's window may no longer reach.
     if check in number.outcomes:
@@ -225,7 +225,7 @@ def _is_beyond(rules: Rules, number: Number, check: Endpoint, now: datetime) -> 
 
 
 def _is_unchanged(rules: Rules, number: Number, found: Outcome) -> bool:
-    """Whether a lookup has found that nothing changed; that nothing is known is not enough."""
+    """Whether a lookup found no change; unknown does not count."""
     if found.kind is not OutcomeKind.SUCCESS:
         return False
     # One of the two is None: which one, says the endpoint.

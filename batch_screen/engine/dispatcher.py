@@ -1,4 +1,4 @@
-"""Dispatcher: takes lookups from a stream, asks them at the pacer's pace, hands on the answers.
+"""Dispatcher: takes lookups from a stream, asks them at the pacer's rate, passes the answers on.
 
 One coroutine alone starts attempts; the attempts in flight are bounded and so is what waits
 for another try, so memory does not grow with the plan. Knows no files: what is about to be
@@ -45,7 +45,7 @@ _LEFT_ALONE_SECONDS = 1.0
 
 
 class Dispatcher:
-    """Asks every task of a stream; ``run`` returns when all are done or ``halt`` was called."""
+    """Asks every task of a stream; ``run`` returns when all are done or after ``halt``."""
 
     def __init__(  # noqa: PLR0913 (each is a seam of its own)
         self,
@@ -59,7 +59,7 @@ class Dispatcher:
         endpoints: Collection[Endpoint] | None = None,
         clock: Clock = utc_now,
     ) -> None:
-        """``endpoints``: those that still lack something, by default all of the settings."""
+        """``endpoints``: those with lookups left; by default all of the settings."""
         self._settings = settings
         self._ask = ask
         self._journal = journal
@@ -94,11 +94,11 @@ class Dispatcher:
         self.attempts = 0
 
     def wake(self) -> None:
-        """Something was saved: there may be room for another attempt."""
+        """Something was saved, so there may be room for another attempt."""
         self._changed.set()
 
     def proved(self, endpoint: Endpoint, answers: int) -> None:
-        """Earlier sessions had so many answers: patience is not cut short, nor a canary needed."""
+        """Earlier sessions had so many answers: no canary, and guards wait their full time."""
         self._guards.known_good(endpoint)
         if answers >= self._settings.guards.canary_answers:
             self._lookups.canary.trust(endpoint)
@@ -118,7 +118,7 @@ class Dispatcher:
             self._halted.exception()  # it may come after the end, when nobody asks any more
 
     async def run(self, tasks: Iterator[Task]) -> None:
-        """Asks the tasks. In-flight attempts are drained for ``grace_seconds`` at a halt."""
+        """Asks the tasks. After ``halt``, attempts in flight get ``grace_seconds`` to finish."""
         self._queue = TaskQueue(
             tasks,
             wait_seconds=self._wait_seconds,
@@ -197,7 +197,7 @@ class Dispatcher:
         return self._pacer.wait_seconds(endpoint)
 
     async def _wait_for_change(self) -> None:
-        """Until an attempt ends, or a task is due by the passing of time alone."""
+        """Waits until an attempt ends or a task is due."""
         self._changed.clear()
         timeout = self._queue.wait(self._loop.time()) if self._has_slot() else None
         if timeout is None:
@@ -243,7 +243,7 @@ class Dispatcher:
         self._in_flight[self._number] = asyncio.create_task(self._run(self._number, task))
 
     async def _run_out(self, task: Task) -> None:
-        """Ends the run, once nothing under way can give back what it took from the budget."""
+        """Ends the run for its budget, once no attempt in flight can return what it booked."""
         if not self._in_flight:
             self.halt(self._budget.stop())
             return
@@ -254,7 +254,7 @@ class Dispatcher:
     # --- an attempt, and what its result sets off -----------------------------------------------
 
     async def _run(self, number: int, task: Task) -> None:
-        """An attempt from its beginning to its end, in an asyncio task of its own."""
+        """Runs one attempt in its own asyncio task."""
         try:
             await self._attempt(task)
         except Exception as error:  # noqa: BLE001 (whatever it is, it ends the run and not the loop)

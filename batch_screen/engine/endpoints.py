@@ -1,4 +1,4 @@
-"""Endpoints that fail alone: each has a breaker, and is given up while the others are asked.
+"""Circuit breakers per endpoint: one that fails alone is given up while the others are asked.
 
 The run ends only where no other endpoint is left to ask.
 """
@@ -29,7 +29,7 @@ _log = masked_logger(__name__)
 
 
 class EndpointBreaker(Guard):
-    """Breaks for one endpoint, while the others are asked as before.
+    """Circuit breaker of one endpoint.
 
     It waits where several answers in a row, 503 with a Retry-After, ask for that, probes while
     nothing but failures comes back, and raises ``ApiError`` or ``Stopped`` where the endpoint is
@@ -76,16 +76,16 @@ class EndpointBreaker(Guard):
 
     @property
     def is_suspected(self) -> bool:
-        """Whether so many attempts in a row have failed that the lookups are not to blame."""
+        """Whether so many attempts in a row failed that the endpoint must be the cause."""
         return self._outage.is_suspected
 
     @property
     def is_absent(self) -> bool:
-        """Whether several numbers in a row were answered that there is no such endpoint (501)."""
+        """Whether several numbers in a row got 501: the server has no such endpoint."""
         return self._absent.holds(SEVERAL)
 
     def is_accused(self, result: Result) -> bool:
-        """Another 401, 402 or empty quota while others are served; says whether to give it up."""
+        """Records a 401, 402 or empty quota while others are served; returns whether to give up."""
         self._accused.refused(result.sent.places.at_endpoint, result.task.lookup.e164)
         return self._accused.holds(_ACCUSED_NUMBERS)
 
@@ -93,11 +93,11 @@ class EndpointBreaker(Guard):
         self._outage.known_good()
 
     def wait_seconds(self) -> float:
-        """How long the endpoint must still be left alone."""
+        """Seconds until the endpoint may be asked again."""
         return max(0.0, self.not_before - self._clock())
 
     def asks_to_wait(self, numbers: int) -> bool:
-        """Whether so many numbers in a row were asked to come later (503)."""
+        """Whether at least so many numbers in a row got a 503 with Retry-After."""
         return self._busy.holds(numbers)
 
     def on_result(self, result: Result) -> float:
@@ -150,7 +150,7 @@ class EndpointBreaker(Guard):
 
 
 class Endpoints(Guard):
-    """The breakers of all endpoints, and which of these are not asked any more."""
+    """The breakers of all endpoints, and those that were given up."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ class Endpoints(Guard):
         return 0.0
 
     def give_up(self, endpoint: Endpoint, error: BatchScreenError) -> None:
-        """Asks the endpoint no more in this session, but the others. Raises if none is left."""
+        """Gives the endpoint up for this session. Raises if none is left."""
         if endpoint in self.given_up:
             return
         # Before the end is raised: what is withheld there must reach the journal.
@@ -193,7 +193,7 @@ class Endpoints(Guard):
         _log.warning("%s is given up, the others are asked: %s", endpoint, error)
 
     def error(self) -> BatchScreenError:
-        """Why endpoints were given up; of several reasons the gravest gives the exit code."""
+        """The error for endpoints that were given up; the gravest reason gives the exit code."""
         errors = list(self.given_up.values())
         if len(errors) == 1 == len(self.breakers):
             return errors[0]

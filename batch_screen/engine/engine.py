@@ -1,4 +1,4 @@
-"""Asks everything a plan still lacks: client, pacer, dispatcher and checkpointer put together."""
+"""Engine: asks every open lookup of a plan; wires client, pacer, dispatcher and checkpointer."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _YOUNG = 1
 
 
 def collect(pulse: int) -> None:
-    """Collects young garbage with every fourth pulse, all of it once a minute."""
+    """Collects young garbage at every fourth pulse, and all of it once a minute."""
     if pulse % _PULSES_BETWEEN_FULL == 0:
         gc.collect()
     elif pulse % _PULSES_BETWEEN == 0:
@@ -49,7 +49,7 @@ def collect(pulse: int) -> None:
 
 @contextmanager
 def collecting() -> Iterator[None]:
-    """Inside, garbage is collected by the pulse alone; what is alive by then is left alone."""
+    """Context in which only the pulse collects garbage; objects alive at its start are frozen."""
     was_enabled = gc.isenabled()
     gc.disable()  # for the whole process, so it is set back at the end
     gc.freeze()
@@ -68,7 +68,7 @@ _PER_REQUEST = 2  # its socket, and the other end of it where the sandbox runs i
 
 
 def affordable(wanted: int) -> int:
-    """As many of the wanted requests as the process may open files for, at least one.
+    """As many of the wanted concurrent requests as the limit of open files allows, at least one.
 
     Raises the soft limit as far as the hard one lets it. Raises ``ConfigurationError`` where
     there is not room for one.
@@ -102,7 +102,7 @@ _LOOK_AGAIN_SECONDS = 30.0
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What one session of a run has asked."""
+    """The result of one session."""
 
     attempts: int
     seconds: float
@@ -123,7 +123,7 @@ def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning an
     on_end: OnEnd = lambda _: None,
     clock: Clock = utc_now,
 ) -> Asked:
-    """Returns when every lookup of the plan has a saved outcome.
+    """Runs until every lookup of the plan has a saved outcome.
 
     ``events`` counts outcomes when they are on disk. Raises what stops a run, after
     draining and saving: ``Stopped``, ``ApiError``, ``OutputError``, ``JournalError``.
@@ -205,7 +205,7 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as run_engine)
 async def _run_out(
     dispatcher: Dispatcher, checkpointer: Checkpointer, beside: Sequence[asyncio.Task[None]]
 ) -> None:
-    """Asks all there is, then ends what runs beside it, then saves the rest."""
+    """Runs the dispatcher to its end, stops the tasks beside it, and saves the rest."""
     try:
         await dispatcher.run(checkpointer.tasks())
     finally:
@@ -232,7 +232,7 @@ def _pacer(settings: Settings, clock: Callable[[], float], events: RunEvents) ->
 
 
 async def _close(closing: ClosingTime, dispatcher: Dispatcher) -> None:
-    """Ends the run at last orders."""
+    """Halts the run at its closing time."""
     # The clock on the wall may be set meanwhile, so it is looked at again and again.
     while (left := (closing.last_orders - _now()).total_seconds()) > 0:  # noqa: ASYNC110
         await asyncio.sleep(min(left, _LOOK_AGAIN_SECONDS))
@@ -255,7 +255,7 @@ async def _pulse(pacer: Pacer) -> None:
 
 
 def _refuse_loop() -> None:
-    """Raises ``ConfigurationError`` where an event loop runs already, as in a notebook."""
+    """Raises ``ConfigurationError`` if an event loop is running already, as in a notebook."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -267,7 +267,7 @@ def _refuse_loop() -> None:
 
 
 def _affordable(settings: Settings, events: RunEvents) -> Settings:
-    """The settings with as many requests under way as the process may open files for."""
+    """The settings with the concurrency that the limit of open files allows."""
     wanted = settings.pacing.max_concurrency
     found = affordable(wanted)
     if found == wanted:
@@ -281,7 +281,7 @@ def _affordable(settings: Settings, events: RunEvents) -> Settings:
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The event loop of uvloop where the extra ``speed`` is installed."""
+    """The event loop of uvloop, where the extra ``speed`` is installed."""
     try:
         import uvloop  # noqa: PLC0415 (an extra)
     except ImportError:

@@ -1,4 +1,4 @@
-"""Numbers whose lookups wait for each other: what an outcome makes possible comes next.
+"""Follow-up lookups: those that become possible once another of the number is saved.
 
 Kept are only those that still wait for something: as many as are being asked. The decisions are
 those of ``dependencies``.
@@ -30,7 +30,7 @@ from batch_screen.model import AnswerSource, Endpoint, LatestChange, Lookup, Out
 
 
 class Following:
-    """Decides about numbers, again with each outcome of theirs that is saved."""
+    """Decides about each number, again after each of its outcomes is saved."""
 
     def __init__(self, rules: Rules, clock: Clock = utc_now) -> None:
         self._rules = rules
@@ -39,18 +39,18 @@ class Following:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether an outcome may make more possible."""
+        """Whether a number in progress may yet need more lookups."""
         return bool(self._waiting)
 
     def begin(self, number: Number) -> Decision:
-        """What can be done for the number now; the rest follows as its outcomes are saved."""
+        """Decides for a new number; more may follow as its outcomes are saved."""
         decision = decide(self._rules, number, self._now())
         if not self._is_decided(number):
             self._waiting[number.e164] = number
         return decision
 
     def learn(self, outcome: Outcome) -> tuple[Number, Decision] | None:
-        """What a saved outcome makes possible; None: nobody waits for it."""
+        """What a saved outcome makes possible; None if nothing depends on it."""
         number = self._waiting.get(outcome.e164)
         if number is None:
             return None
@@ -61,7 +61,7 @@ class Following:
         return number, decision
 
     def forget(self, e164: str, endpoint: Endpoint) -> int:
-        """There will be no outcome of this endpoint; says how many lookups waited for it."""
+        """The endpoint will have no outcome; returns how many lookups depended on it."""
         number = self._waiting.get(e164)
         if number is None:
             return 0
@@ -73,7 +73,7 @@ class Following:
         return len(lost)
 
     def task(self, number: Number, endpoint: Endpoint) -> Task:
-        """The lookup to ask, with the window that it needs by now."""
+        """The task for a lookup, with its window as of now."""
         rules = self._rules
         window = rules.window_minutes if endpoint.takes_max_age else None
         lookup = Lookup(number.e164, endpoint, window)
@@ -89,7 +89,7 @@ class Following:
 def recalled(
     known: pl.DataFrame, numbers: pl.Series, rules: Rules
 ) -> Iterator[tuple[str, EarlierAnswers]]:
-    """Each number with its past, in the order of ``numbers``.
+    """Each number with its history, in the order of ``numbers``.
 
     ``known``, what earlier runs know of a shard, has the columns ``planning.history.KNOWN``.
     """

@@ -1,4 +1,4 @@
-"""What an attempt's result sets off: the guards, one after the other."""
+"""Guard chain: passes each attempt and its result to all guards, in order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = masked_logger(__name__)
 
 
 class GuardChain:
-    """Hands each attempt and its result to the guards, and makes everybody pause as they say.
+    """Passes each attempt and its result to the guards, and applies the longest pause they ask for.
 
     ``put_later`` takes a task to ask again, the seconds to wait and the reason.
     """
@@ -83,26 +83,26 @@ class GuardChain:
 
     @property
     def is_open(self) -> bool:
-        """Whether one attempt at a time is enough, to probe."""
+        """Whether to probe, one attempt at a time."""
         for guard in self._probing:  # noqa: SIM110 (asked for each attempt; a generator costs more)
             if guard.is_open:
                 return True
         return False
 
     def known_good(self, endpoint: Endpoint) -> None:
-        """An earlier session had answers from this endpoint: patience is not cut short."""
+        """An earlier session had answers from this endpoint: guards wait their full time."""
         for guard in self._in_order:
             guard.known_good()
         if (breaker := self.endpoints.breakers.get(endpoint)) is not None:
             breaker.known_good()
 
     def on_sent(self, endpoint: Endpoint, sent: Sent) -> None:
-        """An attempt goes out now."""
+        """Records that an attempt goes out now."""
         for guard in self._counting:
             guard.on_sent(endpoint, sent)
 
     def on_result(self, result: Result) -> None:
-        """Decides what becomes of the task, and what others are to do. Raises what ends a run."""
+        """Decides about the task and applies pauses. Raises what ends the run."""
         if result.answer.reason == CANNOT_CONNECT:  # nothing was sent, so nothing is counted
             self.call_off(result.task)
             self._put_later(result.task, _RECONNECT_SECONDS, Delay.NO_CONNECTION)
@@ -117,7 +117,7 @@ class GuardChain:
                 self._pause(seconds, "nothing but failures")
 
     def call_off(self, task: Task) -> None:
-        """The request that was noted was not sent: takes it back."""
+        """Takes back a noted request that was not sent."""
         self._budget.give_back(task.lookup.endpoint)
         self.lookups.call_off(task)
 

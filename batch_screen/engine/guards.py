@@ -1,4 +1,4 @@
-"""Guards: what watches every attempt, and the three for an API that fails as a whole.
+"""Guards that watch every attempt, and the three for an API that fails as a whole.
 
 They pause and probe while no connection can be made, or while nothing but failures comes back,
 and end the run after a while, before more is paid for nothing. Those of one endpoint are in
@@ -39,30 +39,30 @@ REMEDY = {
 
 
 class Guard:
-    """Watches every attempt of a run; subclasses override what they have something to say to."""
+    """A watcher of every attempt; subclasses override the events they care about."""
 
     counts_accusations: bool = False
     """Whether answers that condemn the account count too: most doubt them until borne out."""
 
     @property
     def is_open(self) -> bool:
-        """Whether one attempt at a time is enough, to probe."""
+        """Whether to probe, one attempt at a time."""
         return False
 
     def known_good(self) -> None:
-        """An earlier session had answers: patience is not cut short, as with a wrong address."""
+        """An earlier session had answers: the address is right, so wait the full time."""
 
     def on_sent(self, endpoint: Endpoint, sent: Sent) -> None:
-        """An attempt goes out now."""
+        """Records that an attempt goes out now."""
 
     def on_result(self, result: Result) -> float:
-        """How many seconds everybody should pause. Raises what ends the run."""
+        """How many seconds to pause the run. Raises what ends it."""
         del result
         return 0.0
 
 
 class Breaker:
-    """For a server out of order: pause, probe one by one, give up after a while."""
+    """Circuit breaker for an outage: pause, probe one by one, give up after a while."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Breaker:
         clock: Callable[[], float],
         give_up: Callable[[float], BatchScreenError],
     ) -> None:
-        """``give_up`` makes the error of so many seconds of trying."""
+        """``give_up`` makes the error from the seconds spent trying."""
         self._give_up_seconds = give_up_seconds
         self._clock = clock
         self._give_up = give_up
@@ -81,18 +81,18 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether only one attempt at a time should probe."""
+        """Whether to probe, one attempt at a time."""
         return self._last_failure is not None
 
     def reset(self) -> None:
-        """The server did what was in doubt."""
+        """Closes the breaker: the server works again."""
         self._was_healthy = True
         self._last_failure = None
         self._tried_seconds = 0.0
         self._pause_seconds = FIRST_PAUSE_SECONDS
 
     def fail(self, sent_at: float) -> float:
-        """How many seconds everybody should pause. Raises ``ApiError`` after the bound.
+        """How many seconds to pause the run. Raises ``ApiError`` after the bound.
 
         Attempts that were under way together fail together: they count once.
         """
@@ -114,7 +114,7 @@ class Breaker:
 
 
 class Reachability(Guard):
-    """Pauses and probes while no connection can be made, which one among others does not show."""
+    """Pauses and probes while no connection can be made; single failures among successes pass."""
 
     counts_accusations = True  # they have found the server
 
@@ -126,7 +126,7 @@ class Reachability(Guard):
         *,
         on_return: Callable[[], None],
     ) -> None:
-        """``on_return`` is called when the server is back after it was away."""
+        """``on_return`` is called when the server is reachable again."""
         self._failed = Streak()
         self._was_healthy = False
         self._on_return = on_return
@@ -163,7 +163,7 @@ class Reachability(Guard):
 
 
 class Outage(Guard):
-    """Pauses and probes while attempts do nothing but fail: each of them may have been billed."""
+    """Pauses and probes while every attempt fails: each may have been billed."""
 
     def __init__(
         self,
@@ -185,7 +185,7 @@ class Outage(Guard):
 
     @property
     def is_suspected(self) -> bool:
-        """Whether so many attempts in a row have failed that the lookups are not to blame."""
+        """Whether so many attempts in a row failed that the API must be the cause."""
         return self._failures >= _SUSPICIOUS_FAILURES
 
     def known_good(self) -> None:
@@ -212,7 +212,7 @@ class Outage(Guard):
 
 
 class Refusals(Guard):
-    """Ends the run where nothing but refusals comes back, however slowly it asks.
+    """Ends the run where every request is refused, however slow the rate.
 
     Only by ``Stopped``: another day, the account may be let in again. ``refuses_all`` says
     whether nothing is let pass just now; a refusal among answers does not count.

@@ -1,4 +1,4 @@
-"""What a server's headers about its limit are worth: a slow-down, if most answers say the same.
+"""Rate from the server's headers: slows down only if most answers agree.
 
 A single answer may come from another node, from another account's window, or from a program with
 a mistake in it. So the middle one of the last answers counts, answers without headers included;
@@ -27,7 +27,7 @@ _log = masked_logger(__name__)
 
 
 def said_rate(allowance: Allowance, most_seconds: float) -> tuple[float, float] | None:
-    """The (rate, seconds it holds for) that a server's headers permit, or None.
+    """The (rate, seconds it is valid) that the headers permit, or None.
 
     A window longer than ``most_seconds`` is a quota, and no pace: slowing down to make it last
     would be slower than going on tomorrow. Servers round the time left up to whole seconds, so
@@ -54,7 +54,7 @@ def said_rate(allowance: Allowance, most_seconds: float) -> tuple[float, float] 
 
 
 class Headers:
-    """The rate that the last answers' headers permit."""
+    """The rate that the headers of the last answers permit."""
 
     def __init__(self, pacing: Pacing, *, clock: Callable[[], float]) -> None:
         self._pacing = pacing
@@ -70,7 +70,7 @@ class Headers:
         """Whether no answer has said anything yet."""
 
     def rate(self, now: float, otherwise: float) -> float:
-        """Attempts a second permitted by headers now, where it would be so many otherwise.
+        """Attempts per second that the headers permit, where the rate would otherwise be ``rate``.
 
         Never a standstill: the tenth part goes on, and shows whether the headers are right.
         """
@@ -79,7 +79,7 @@ class Headers:
         return max(self._rate, _LEAST_SHARE * otherwise)
 
     def answered(self, allowance: Allowance | None, *, sent_at: float) -> None:
-        """An answer came that is no refusal; an attempt sent at that instant was let pass."""
+        """Records the headers of an answer that is no refusal, and when its attempt was sent."""
         self.is_silent = False
         now = self._clock()
         if sent_at > self._promised_at:
@@ -110,7 +110,7 @@ class Headers:
             )
 
     def _keep_count(self, now: float) -> None:
-        """More has passed than was said to be left: then what is said is not so."""
+        """Detects wrong headers: more requests passed than they said were left."""
         self._passed += 1
         remaining = self._remaining
         is_long = self._promised_until - self._promised_at >= _LONG_SECONDS

@@ -1,4 +1,4 @@
-"""What becomes of lookups: asked again, finished, or left to another session.
+"""Records each attempt's result: the lookup is asked again, finished, or left to another session.
 
 All of it goes to the journal. First answers of an endpoint go through the canary before they count.
 """
@@ -20,7 +20,7 @@ from batch_screen.model import CANNOT_CONNECT, Attempt, Outcome, OutcomeKind, Wi
 
 
 class Lookups:
-    """Saves what an attempt leaves of its lookup; one that is asked again goes to ``put_later``."""
+    """Saves each attempt's result; a lookup that is asked again goes to ``put_later``."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Lookups:
         )
 
     def need_no_asking(self, task: Task) -> bool:
-        """Whether there is an answer already, or its endpoint is not asked any more; sees to it."""
+        """Drops a task with an outcome or an endpoint that was given up; returns whether it did."""
         endpoint = task.lookup.endpoint
         if task.held is not None:
             self.admit(task.shard, task.held)
@@ -53,7 +53,7 @@ class Lookups:
         return True
 
     def again(self, result: Result) -> None:
-        """Asks the lookup again, as late as its answer or its number of tries demands."""
+        """Queues the lookup again, after the wait that its answer or number of attempts demands."""
         task, answer = result.task, result.answer
         self._journal.save(task.shard, attempt_of(task, answer))
         is_refused = answer.kind is OutcomeKind.RATE_LIMITED
@@ -63,16 +63,16 @@ class Lookups:
         self._put_later(task, wait, Delay.REFUSED if is_refused else Delay.FAILED)
 
     def call_off(self, task: Task) -> None:
-        """Takes back the request that was noted: it was not sent."""
+        """Takes back a noted request that was not sent."""
         unsent = Attempt(*key_of(task.lookup), kind=OutcomeKind.UNREACHABLE, reason=CANNOT_CONNECT)
         self._journal.save(task.shard, unsent)
 
     def finish(self, result: Result) -> None:
-        """The answer is the lookup's outcome."""
+        """Makes the answer the lookup's outcome."""
         self.admit(result.task.shard, outcome_of(result))
 
     def skip(self, task: Task, reason: str) -> None:
-        """The lookup's outcome is that it is not asked."""
+        """Records that the lookup is skipped."""
         outcome = Outcome(
             *key_of(task.lookup),
             kind=OutcomeKind.SKIPPED,
@@ -86,12 +86,12 @@ class Lookups:
         self._journal.save(task.shard, outcome)
 
     def leave(self, result: Result) -> None:
-        """Another session asks it afresh: its answer was about the account."""
+        """Leaves the lookup to another session: its answer was about the account."""
         attempt = attempt_of(result.task, result.answer)
         self._journal.save(result.task.shard, msgspec.structs.replace(attempt, reason=ACCOUNT))
 
     def admit(self, shard: int, outcome: Outcome) -> None:
-        """Saves the outcome, and those that it frees, unless the canary holds it back."""
+        """Saves the outcome and those that it releases, unless the canary withholds it."""
         try:
             freed = self.canary.admit(outcome.endpoint, outcome.kind, (shard, outcome))
         except ApiError as error:  # a wrong setting concerns the run, a lost endpoint only itself
@@ -101,14 +101,14 @@ class Lookups:
             self._journal.save(place, free)
 
     def release(self, *, is_complete: bool) -> bool:
-        """What the canary holds back counts if there was no more to ask, else a resume decides.
+        """Saves what the canary withholds if the run is done, else leaves it to the resume.
 
-        Where the canary fell, the answers are worth nothing: a resume asks again. Says whether
-        anything was held back.
+        Where the canary failed, the answers prove nothing: a resume asks again. Returns whether
+        anything was withheld.
         """
         released = self.canary.release()
         for shard, held in released:
-            if self.canary.has_fallen(held.endpoint):
+            if self.canary.has_failed(held.endpoint):
                 unproved = Attempt(*key_of(held.lookup), kind=held.kind, reason=HELD)
                 self._journal.save(shard, unproved)
             else:

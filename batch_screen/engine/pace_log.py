@@ -1,4 +1,4 @@
-"""Keeps how many attempts were started over time, in memory that does not grow with the run.
+"""Log of attempts over time, in memory that does not grow with the run.
 
 Knows no clock: every call brings its instant, in seconds of any clock that runs forward.
 """
@@ -17,7 +17,7 @@ FIRST_STEP_SECONDS = 1.0
 
 
 class PaceLog:
-    """Counts per step; when ``MOST_STEPS`` are full, pairs are merged and steps twice as long.
+    """Counts per step; at ``MOST_STEPS``, steps are merged in pairs and become twice as long.
 
     Of the limit it keeps how many attempts were permitted: that adds up as the counts do, so a
     merged step shows the mean limit. The smaller of two limits would make a pair look as if it
@@ -37,25 +37,25 @@ class PaceLog:
         self._header_seconds = 0.0
 
     def started(self, now: float) -> None:
-        """An attempt is about to be sent."""
+        """Records an attempt about to be sent."""
         if now >= self._step_ends:  # most attempts fall into the step of the one before
             self._go_on(now)
         self._attempts[-1] += 1
 
     def refused(self, now: float) -> None:
-        """An attempt was refused for the rate: it counts where its answer came."""
+        """Records a refusal, in the step in which its answer arrived."""
         self._go_on(now)
         self._refused[-1] += 1
 
     def limit(self, now: float, rate_per_second: float, *, is_headers: bool = False) -> None:
-        """So many attempts a second are permitted from now on; by the server's headers or not."""
+        """Records the limit from now on, and whether the server's headers set it."""
         self._go_on(now)
         if self._is_headers:
             self._header_seconds += now - self._limited_at
         self._limit, self._limited_at, self._is_headers = rate_per_second, now, is_headers
 
     def taken(self, now: float) -> Pace:
-        """The record so far; its last step may not be over."""
+        """The pace so far; its last step may be incomplete."""
         self._go_on(now)
         limits = [permitted / self._step_seconds for permitted in self._permitted[:-1]]
         over_seconds = self._until - self._end(len(self._attempts) - 1)
@@ -69,7 +69,7 @@ class PaceLog:
         )
 
     def _go_on(self, now: float) -> None:
-        """Makes the last step the one that holds ``now``; none of those between is left out.
+        """Makes the step that holds ``now`` the last one, with empty steps in between.
 
         Merges before it adds steps, so that hours without an event are at most as many steps
         as there may be.
@@ -93,12 +93,12 @@ class PaceLog:
             self._until = until
 
     def _end(self, steps: int) -> float:
-        """The instant at which so many steps are over."""
+        """The instant at which ``steps`` steps end."""
         return self._began + steps * self._step_seconds
 
 
 def _in_pairs(counts: list[Count]) -> list[Count]:
-    """Two and two added; the last may have been alone.
+    """Adjacent values added in pairs; the last may be single.
 
     >>> _in_pairs([1, 2, 3, 4, 5])
     [3, 7, 5]

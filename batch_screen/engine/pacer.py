@@ -1,4 +1,4 @@
-"""When the next attempt may start and how many may be under way: one guard over rates and slots.
+"""Pacer: when the next attempt may start, and how many may be in flight.
 
 Puts the account's adaptive rate, those of endpoints with a limit of their own, and concurrency
 together. Decides whose a refusal is: the account's, unless one endpoint has nearly all of them.
@@ -29,7 +29,7 @@ _log = masked_logger(__name__)
 
 
 class Pacer(Guard):
-    """Lets attempts start one after the other, and learns from every answer."""
+    """Paces attempts by account and endpoint, and adapts to every answer."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Pacer(Guard):
         clock: Callable[[], float],
         endpoints: Collection[Endpoint] = tuple(Endpoint),
     ) -> None:
-        """``endpoints``: those that are asked; one alone cannot be compared with others."""
+        """``endpoints``: those that are asked; a single one cannot be compared with others."""
         self._pacing = pacing
         self._adaptive = adaptive
         self._clock = clock
@@ -62,16 +62,16 @@ class Pacer(Guard):
 
     @property
     def is_open(self) -> bool:
-        """Whether the account is refused whatever it asks: then one attempt at a time is enough."""
+        """Whether the whole account is refused, so that attempts probe one at a time."""
         return self._adaptive.is_closed
 
     @property
     def refuses_all(self) -> bool:
-        """Whether nothing is let pass just now, or nothing ever was."""
+        """Whether everything is refused just now, or was from the start."""
         return self._adaptive.is_closed or not self._adaptive.has_passed
 
     def own_refusal(self, endpoint: Endpoint, places: Places) -> float:
-        """How far a refusal is the lookup's own; 0: the account refuses all."""
+        """How far a refusal counts against its own lookup; 0 while the account refuses all."""
         if self.refuses_all or self.is_probing(endpoint):
             return 0.0
         if (adaptive := self._own.get(endpoint)) is not None:
@@ -79,26 +79,26 @@ class Pacer(Guard):
         return self._adaptive.weight(places.of_all)
 
     def refuses(self, endpoint: Endpoint | None, numbers: int) -> bool:
-        """Whether so many numbers in a row were refused, at an endpoint or anywhere."""
+        """Whether so many numbers in a row were refused, at an endpoint or overall."""
         if endpoint is None or self._is_alone:
             return self._adaptive.refuses(numbers)
         return self._streaks[endpoint].holds(numbers)
 
     def last_passed(self, endpoint: Endpoint) -> Places:
-        """The last attempt that was let pass in the order of sending: of all, at the endpoint."""
+        """The last attempt sent that was not refused: of all, and of the endpoint."""
         return Places(self._last_passed, self._last_passed_at[endpoint])
 
     def is_probing(self, endpoint: Endpoint) -> bool:
-        """Whether an endpoint is refused whatever it is asked: one attempt at a time is enough."""
+        """Whether the whole endpoint is refused, so that attempts at it probe one at a time."""
         adaptive = self._own.get(endpoint)
         return adaptive is not None and adaptive.is_closed
 
     def slots(self) -> int:
-        """How many attempts may be under way now."""
+        """How many attempts may be in flight now."""
         return self._concurrency.limit()
 
     def wait_seconds(self, endpoint: Endpoint) -> float:
-        """How long this endpoint must be left alone, whatever the others do."""
+        """Seconds until this endpoint may be asked, whatever the others do."""
         pacer = self._pacers.get(endpoint)
         if pacer is None:
             return 0.0
@@ -107,7 +107,7 @@ class Pacer(Guard):
         return wait if adaptive is None else max(wait, adaptive.not_before - self._clock())
 
     async def acquire(self, endpoint: Endpoint) -> None:
-        """Returns when an attempt at the endpoint may start; ``wait_seconds`` has said 0."""
+        """Waits until an attempt at the endpoint may start; ``wait_seconds`` has returned 0."""
         await self._pacer.acquire()
         if (pacer := self._pacers.get(endpoint)) is not None:
             pacer.started()
@@ -115,7 +115,7 @@ class Pacer(Guard):
             adaptive.started()
 
     def on_sent(self, endpoint: Endpoint, sent: Sent) -> None:
-        """The attempt goes out now: one that was let start may be called off before that."""
+        """Records that the attempt goes out now; before that, it may still be called off."""
         place, at_endpoint = sent.places
         self._log.started(sent.at)
         self._adaptive.sent(place)
@@ -129,7 +129,7 @@ class Pacer(Guard):
             self._blame.sent(endpoint)
 
     def ended(self, places: Places) -> None:
-        """The attempt is not under way any more, whatever became of it."""
+        """Records that the attempt has ended, whatever its result."""
         self._concurrency.ended(places.of_all)
 
     def on_result(self, result: Result) -> float:
@@ -159,15 +159,15 @@ class Pacer(Guard):
         self._adaptive.has_passed = True
 
     def pause(self, seconds: float) -> None:
-        """Nobody starts an attempt for so long."""
+        """Starts no attempt for so long."""
         self._adaptive.pause(seconds)
 
     def ramp_up(self) -> None:
-        """The server is back: on new connections requests would arrive in a bunch."""
+        """Starts the ramp again: after an outage, new connections would deliver a burst."""
         self._adaptive.ramp_up()
 
     def pulse(self, lag_seconds: float) -> None:
-        """To be called several times a second, with how late the event loop was for it."""
+        """Called several times a second with the event loop's lag."""
         now = self._clock()
         self._concurrency.lagged(lag_seconds)
         self._log.limit(now, self._adaptive.rate(), is_headers=self._adaptive.is_held_by_headers)
@@ -217,7 +217,7 @@ class Pacer(Guard):
                 test.restart(self._sent_at_endpoint[each])
 
     def _part(self, endpoint: Endpoint) -> AdaptiveRate:
-        """From now on the endpoint has a rate of its own, and the account's knows nothing of it."""
+        """Gives the endpoint a rate of its own, apart from the account's."""
         pacing, total = self._pacing, self._adaptive
         most = pacing.rate_per_second_by_endpoint.get(endpoint, math.inf) * (1 - pacing.headroom)
         adaptive = AdaptiveRate(

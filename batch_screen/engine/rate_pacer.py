@@ -1,4 +1,4 @@
-"""When the next attempt may start: at the rate of the moment, and never above it.
+"""Rate pacer: starts attempts at the current rate and never above it.
 
 A bucket lets attempts start evenly; its usual parameters would let a second's quota out at once. A
 small one that leaks at nearly the rate makes up for the moments in which the event loop was busy
@@ -31,7 +31,7 @@ _LOOK_AGAIN_SECONDS = 1.0  # at a slow pace, or at none, the permitted rate may 
 
 
 def bucket(rate_per_second: float) -> tuple[float, float]:
-    """The (size, seconds to leak all of it) of a bucket: the credit of some milliseconds, no more.
+    """The (size, seconds to drain) of a leaky bucket that holds a few milliseconds of credit.
 
     >>> size, period = bucket(1000)
     >>> round(size, 2), round(size / period, 2)
@@ -43,7 +43,7 @@ def bucket(rate_per_second: float) -> tuple[float, float]:
 
 
 class Bucket(NamedTuple):
-    """A leaky bucket and what it held at an instant; each attempt fills it by one."""
+    """A leaky bucket and its level at an instant; each attempt adds one."""
 
     size: float
     seconds: float
@@ -51,7 +51,7 @@ class Bucket(NamedTuple):
     at: float
 
     def leaked(self, now: float) -> Bucket:
-        """As it is now.
+        """The bucket after leaking until now.
 
         >>> Bucket(2.0, 4.0, level=1.5, at=10.0).leaked(12.0)
         Bucket(size=2.0, seconds=4.0, level=0.5, at=12.0)
@@ -66,7 +66,7 @@ class Bucket(NamedTuple):
 
 
 class RatePacer:
-    """Lets attempts start, one after the other, at the rate that adapts."""
+    """Starts attempts one after the other at the adaptive rate."""
 
     def __init__(self, adaptive: AdaptiveRate, *, clock: Callable[[], float]) -> None:
         self._adaptive = adaptive
@@ -79,7 +79,7 @@ class RatePacer:
         self._owed = 0
 
     async def acquire(self) -> None:
-        """Returns when one attempt may start. For one caller at a time."""
+        """Waits until one attempt may start. For one caller at a time."""
         while True:
             # The instant may move while we sleep, so an event would only add a second clock.
             while (wait := self._adaptive.not_before - self._clock()) > 0:  # noqa: ASYNC110
@@ -106,7 +106,7 @@ class RatePacer:
                 return
 
     def owe(self) -> None:
-        """An attempt reached the server only now, long after it had started.
+        """Accounts for an attempt that reached the server only now, long after it had started.
 
         A server that stood still finds everything that was under way at once; as much less may
         start afterwards, or the same second would hold more than the rate.
@@ -114,7 +114,7 @@ class RatePacer:
         self._owed = min(self._owed + 1, round(self._limiter_rate))
 
     async def _has_leaked(self, limiter: AsyncLimiter) -> bool:
-        """Whether the bucket has room for an attempt within the time in which its rate holds.
+        """Whether the bucket gets room for an attempt before the rate has to be read again.
 
         Not with the bucket's own wait: an event loop rounds timers to milliseconds, and it would
         spin through the rest of one.
@@ -131,7 +131,7 @@ class RatePacer:
         return True
 
     async def _adjusted(self) -> AsyncLimiter | None:
-        """The bucket for the rate of this moment; None where that is 0.
+        """The bucket for the current rate; None where that is 0.
 
         A new bucket starts with the credit of one attempt at most: a change of rate must not let
         a burst out.
@@ -155,7 +155,7 @@ class RatePacer:
 
 
 class EndpointPacer:
-    """The lower rate of one endpoint, kept by itself; it may change."""
+    """The own, lower rate of one endpoint; it may change."""
 
     def __init__(self, rate: Callable[[], float], *, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -166,7 +166,7 @@ class EndpointPacer:
         self._due = self._granted_at = self._adjusted_at = clock()
 
     def wait_seconds(self) -> float:
-        """How long the endpoint must still be left alone; 0: an attempt may start now."""
+        """Seconds until the endpoint may be asked; 0: now."""
         now = self._clock()
         self._adjust(now)
         self._bucket = self._bucket.leaked(now)
@@ -177,11 +177,11 @@ class EndpointPacer:
         return min(max(0.0, wait), _LOOK_AGAIN_SECONDS)
 
     def follow(self, rate: Callable[[], float]) -> None:
-        """Keeps another rate from now on; what has started counts on."""
+        """Follows another rate from now on; earlier starts still count."""
         self._rate = rate
 
     def started(self) -> None:
-        """An attempt starts now, after ``wait_seconds`` said 0."""
+        """Records that an attempt starts now, after ``wait_seconds`` returned 0."""
         now = self._granted_at = self._clock()
         bucket = self._bucket.leaked(now)
         self._bucket = bucket._replace(level=bucket.level + 1)

@@ -1,4 +1,4 @@
-"""Pure functions of the rate: its ramp, what a refusal teaches of the limit, how it recovers.
+"""Pure functions of the adaptive rate: ramp-up, level after a refusal, recovery.
 
 A refusal shows where the limit is: at the number of attempts that had started in the second
 before it. The rate holds just below that level and probes above it from time to time. A probe
@@ -44,7 +44,7 @@ _FEW = 10.0
 
 
 class Epoch(NamedTuple):
-    """From one refusal to the next: the level it showed, and when to do what about it."""
+    """The time from one cut to the next: its level, and when it is probed."""
 
     level: float
     paused_at: float
@@ -56,7 +56,7 @@ class Epoch(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """What was known when the API refused: the rate just then, and what had passed.
+    """The facts at a refusal: the current rate, and what had passed.
 
     ``seen``: attempts a second that were let pass just before; ``average``: since the last
     refusal, its pause included.
@@ -84,7 +84,7 @@ def ramp(elapsed_seconds: float, ramp_up_seconds: float) -> float:
 
 
 def recovered(epoch: Epoch, now: float) -> float:
-    """CUBIC growth: up to just below the level while it is held, then ever faster beyond it.
+    """CUBIC growth: up to just below the level, a plateau, then ever faster beyond it.
 
     >>> epoch = Epoch(100, paused_at=0, resumes_at=0, probes_at=12, hold_seconds=12)
     >>> [round(recovered(epoch, t), 1) for t in (0, 5, 12, 13, 15)]
@@ -99,7 +99,7 @@ def recovered(epoch: Epoch, now: float) -> float:
 
 
 def next_epoch(last: Epoch | None, refusal: Refusal) -> Epoch:
-    """What a refusal makes of the epoch it ends: another level, held for another while."""
+    """The next epoch after a refusal: a new level, and how long to hold it."""
     # Refused at once after a pause: the pause was right, the level was not.
     is_strike = last is not None and refusal.at - last.resumes_at < _STRIKE_SECONDS
     was_probe = last is not None and refusal.rate > last.level
@@ -121,7 +121,7 @@ def next_epoch(last: Epoch | None, refusal: Refusal) -> Epoch:
 
 
 def _level(last: Epoch | None, refusal: Refusal, is_strike: bool, was_probe: bool) -> float:  # noqa: FBT001 (two facts about the same refusal)
-    """Where the limit is, as far as the refusal shows it.
+    """The server's limit, as estimated from the refusal.
 
     Refused at once after a pause, the rate is still too high. The first time, what was seen is the
     limit of a sliding window; after that it may be a window of another kind, in which more passes
@@ -167,19 +167,19 @@ REMEMBERED_SECONDS = 5.0
 
 
 class Starts:
-    """The instants of the last seconds, in order; what is older is forgotten."""
+    """The start times of the last seconds, in order."""
 
     def __init__(self) -> None:
         self._instants: deque[float] = deque()
 
     def add(self, now: float) -> None:
-        """An attempt starts now; instants must not run backwards."""
+        """Records an attempt's start; instants must not run backwards."""
         self._instants.append(now)
         while self._instants[0] < now - REMEMBERED_SECONDS:
             self._instants.popleft()
 
     def window_opens_at(self, rate_per_second: float) -> float:
-        """From when on one more start leaves every window of a second within the rate.
+        """The instant from which one more start keeps every one-second window within the rate.
 
         >>> starts = Starts()
         >>> for instant in (10.0, 10.25, 10.5):
@@ -191,12 +191,12 @@ class Starts:
         return self._instants[-most] + 1.0 if len(self._instants) >= most else -math.inf
 
     def count(self, since: float, until: float = math.inf) -> int:
-        """How many started from the one instant on and before the other."""
+        """How many started in the half-open interval between two instants."""
         return sum(since <= instant < until for instant in self._instants)
 
 
 class Seen:
-    """What was started and refused of late, and the levels that were held well."""
+    """Recent starts, refusals, and levels that were held without refusals."""
 
     def __init__(self) -> None:
         self.starts = Starts()
@@ -205,22 +205,22 @@ class Seen:
         self._first_at = math.inf
 
     def started(self, now: float) -> None:
-        """An attempt starts now."""
+        """Records an attempt's start."""
         self.starts.add(now)
         self._first_at = min(self._first_at, now)
 
     def held(self, level: float, now: float) -> None:
-        """The level was held well for all its time, until now."""
+        """Records that the level was held for its full time, until now."""
         self._levels.append((now, level))
 
     def best_level(self, now: float) -> float:
-        """The best level that was held in the last minutes; 0: none was."""
+        """The best level held in the last minutes; 0: none."""
         while self._levels and self._levels[0][0] < now - _BEST_SECONDS:
             self._levels.popleft()
         return max((level for _, level in self._levels), default=0.0)
 
     def delivered(self, until: float, rate: float, share_refused: float) -> float:
-        """Attempts a second let pass in the second before; at a slow pace, in a longer while."""
+        """Attempts per second that passed in the second before, or longer at a slow rate."""
         seconds = 1.0 if rate >= _FEW_PER_SECOND else _FEW / max(rate, LEAST_PER_SECOND)
         seconds = min(seconds, REMEMBERED_SECONDS)
         began = until - seconds
@@ -230,7 +230,7 @@ class Seen:
         return max(passed / seconds, rate * (1 - share_refused))
 
     def average(self, last: Epoch | None, now: float) -> float:
-        """Attempts a second started since the epoch's pause began, that pause included."""
+        """Attempts per second started since the epoch's pause began, that pause included."""
         if last is None or now <= last.paused_at:
             return 0.0
         return self.starts.count(last.resumes_at) / (now - last.paused_at)

@@ -1,4 +1,4 @@
-"""What earlier sessions of a run have left in its journal, read back shard by shard."""
+"""Resume: reads back, shard by shard, the journal of a run's earlier sessions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from batch_screen.storage.records import damaged
 
 
 class History:
-    """What a shard's journal says already: finished lookups, and what the others went through.
+    """A shard's journal as read back: finished lookups, and the attempts of the others.
 
     ``unanswered`` counts requests that were noted and of which nothing else was saved. Where a
     number's lookups wait for each other, ``endpoints`` says which there are, and the outcomes
@@ -53,11 +53,11 @@ class History:
         self.dropped_bytes = replay.dropped_bytes
 
     def task(self, shard: int, lookup: Lookup) -> Task:
-        """The lookup as an earlier session left it."""
+        """The task of a lookup, with its earlier attempts."""
         return self.recall(Task(shard, lookup))
 
     def recall(self, task: Task) -> Task:
-        """The task with what its lookup has been through."""
+        """Restores the task's earlier attempts."""
         if self._has_past:
             key = task.lookup.key
             task.failed_attempts = self.failed_attempts[key]
@@ -67,7 +67,7 @@ class History:
         return task
 
     def has_begun(self, key: Key) -> bool:
-        """Whether something was spent on a lookup that has no outcome yet."""
+        """Whether an unfinished lookup has been asked before."""
         counted = (self.held, self.failed_attempts, self.refusals, self.unanswered)
         return self._has_past and key not in self.finished and any(key in some for some in counted)
 
@@ -105,7 +105,7 @@ class History:
 
 
 class SoFar(msgspec.Struct, frozen=True):
-    """What earlier sessions of a run have left: lookups with a saved outcome, and what was spent.
+    """Progress of earlier sessions: lookups with a saved outcome, and requests spent.
 
     ``proved`` counts the outcomes among them for which the endpoint was asked.
     """
@@ -116,7 +116,7 @@ class SoFar(msgspec.Struct, frozen=True):
 
 
 def so_far(run: Run, plan: Plan, endpoints: Sequence[Endpoint]) -> SoFar:
-    """How many lookups of each endpoint are answered, and what was spent on all there are.
+    """Counts saved outcomes per endpoint, and what was spent.
 
     Raises ``JournalError`` if what was saved is damaged: before anything more is bought.
     """

@@ -1,4 +1,4 @@
-"""Which answers are worth another try, which are about the account, and how long to wait."""
+"""Retry policy: which answers are retried, which concern the account, and how long to wait."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ NOT_COUNTED = frozenset({CANNOT_CONNECT, ACCOUNT, HELD})
 
 
 def is_transient(answer: Answer) -> bool:
-    """Whether asking again may bring another answer."""
+    """Whether a retry may bring another answer."""
     if answer.http_status == _FOR_GOOD:
         return False
     return answer.kind in FAILURES or answer.reason in WORTH_ANOTHER_TRY
 
 
 def account_error(answer: Answer) -> ApiError | None:
-    """What to raise if the answer, should it be borne out, says that no request can succeed."""
+    """The error that a confirmed account-level answer raises; None for other answers."""
     if answer.http_status == 401:
         return AuthenticationError(
             "the API refused the key (401); check the key, then start again: nothing that "
@@ -49,7 +49,7 @@ def account_error(answer: Answer) -> ApiError | None:
 
 
 def wait_seconds(answer: Answer, tries: int, retry: Retry, jitter: float) -> float:
-    """How long to wait after so many tries: as the server asks, and else with full jitter.
+    """Seconds to wait after so many attempts: as the server asks, else backoff with full jitter.
 
     >>> asked = Answer(kind=OutcomeKind.RATE_LIMITED, retry_after_seconds=2)
     >>> wait_seconds(asked, 1, Retry(), 0.5)
@@ -64,7 +64,7 @@ def wait_seconds(answer: Answer, tries: int, retry: Retry, jitter: float) -> flo
 
 
 def backoff_seconds(tries: int, retry: Retry, jitter: float) -> float:
-    """Full jitter: anywhere between nothing and the doubled, capped delay.
+    """Exponential backoff with full jitter: uniform between 0 and the doubled, capped delay.
 
     >>> backoff_seconds(3, Retry(base_delay_seconds=1), 0.5)
     2.0

@@ -1,4 +1,4 @@
-"""Wall-clock rules: how fast at which hour, and by when all must be done.
+"""Wall-clock schedule: the rate by hour of day, and the closing time.
 
 Reads no clock: every instant is passed in, aware of its zone. Days have 23 to 25 hours and
 offsets may end in 30 or 45 minutes, so nothing is computed with hours of a wall clock; only
@@ -44,7 +44,7 @@ def next_at(wall: time, after: datetime, place: ZoneInfo) -> datetime:
 
 
 def _shown(wall: time, day: date, place: ZoneInfo) -> list[datetime]:
-    """The instants of that day at which clocks show the time: one, two, or that of the jump."""
+    """The instants of that day at which clocks show the time; the clock change if they skip it."""
     local = datetime.combine(day, wall)
     first, second = (local.replace(tzinfo=place, fold=fold).astimezone(UTC) for fold in (0, 1))
     if first.astimezone(place).replace(tzinfo=None) == local:
@@ -56,7 +56,7 @@ def _shown(wall: time, day: date, place: ZoneInfo) -> list[datetime]:
 
 
 def _first(has_come: Callable[[datetime], bool], low: datetime, high: datetime) -> datetime:
-    """The first whole second for which it holds; it does at ``high`` and not yet at ``low``."""
+    """The first whole second for which it holds, by bisection; ``low`` fails and ``high`` holds."""
     while high - low > _INSTANT:
         middle = low + (high - low) // _INSTANT // 2 * _INSTANT
         low, high = (low, middle) if has_come(middle) else (middle, high)
@@ -64,7 +64,7 @@ def _first(has_come: Callable[[datetime], bool], low: datetime, high: datetime) 
 
 
 class Timetable:
-    """The rate permitted at each hour of the day: what the schedule allows of a rate.
+    """The rate permitted at each hour of the day, as the schedule allows.
 
     ``headroom`` is the share of either that is left unused.
     """
@@ -80,13 +80,13 @@ class Timetable:
         self._place = zone(schedule.timezone) if self._by_hour else UTC
 
     def rate(self, at: datetime) -> float:
-        """Requests a second permitted at that instant; 0: none."""
+        """Requests per second permitted at that instant; 0: none."""
         if not self._by_hour:
             return self._rate
         return self._by_hour.get(at.astimezone(self._place).hour, self._rate)
 
     def next_hour(self, at: datetime) -> datetime:
-        """The next instant (UTC) at which another rate may be permitted: a full local hour.
+        """The next instant (UTC) at which the rate may change: a full local hour.
 
         A change of the clocks comes before it, where there is one.
         """
@@ -103,13 +103,13 @@ class Timetable:
         )
 
     def opens_at(self, at: datetime) -> datetime:
-        """The first instant from that one on at which requests are permitted, local time."""
+        """The first instant from then on at which requests are permitted, in local time."""
         while self.rate(at) == 0:  # ends: some hour permits something
             at = self.next_hour(at)
         return at.astimezone(self._place)
 
     def seconds_needed(self, requests: float, at: datetime) -> float:
-        """How long so many requests take from that instant on, pauses included.
+        """Seconds that so many requests take from that instant on, pauses included.
 
         Goes hour by hour through one year; those after it are taken to be like it.
         """
@@ -130,14 +130,14 @@ class Timetable:
 
 
 class Bound(StrEnum):
-    """Which setting says when a run must have stopped."""
+    """The setting that decides when a run must have stopped."""
 
     STOP_AT = "schedule.stop_at"
     MAX_DURATION = "budget.max_duration_seconds"
 
 
 class ClosingTime(msgspec.Struct, frozen=True):
-    """All must be done ``by`` then, and nothing more is asked from ``last_orders`` on (UTC)."""
+    """The time by which all must be done; nothing is asked after ``last_orders`` (both UTC)."""
 
     by: datetime
     last_orders: datetime
@@ -145,7 +145,7 @@ class ClosingTime(msgspec.Struct, frozen=True):
     text: str
 
     def stopped(self) -> Stopped:
-        """What to raise when it has come."""
+        """The exception to raise at closing time."""
         return Stopped(
             f"stopped {self.text}, as {self.bound} says; what was answered is saved: start the "
             "same command again to resume"
@@ -155,7 +155,7 @@ class ClosingTime(msgspec.Struct, frozen=True):
 def closing_time(
     began: datetime, schedule: Schedule, budget: Budget, timeout_seconds: float
 ) -> ClosingTime | None:
-    """The earlier of the two bounds for a command that began then; None: there is neither.
+    """The earlier of the two bounds for a command started then; None if there is none.
 
     Last orders come so early that what is under way is answered or has timed out by closing
     time, but never more than a quarter of the time before it: a short window is used too.

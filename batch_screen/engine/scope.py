@@ -1,4 +1,4 @@
-"""Whose is a refusal: one lookup's, one endpoint's, or the account's? Evidence, and no clock.
+"""Scope of refusals: do they concern one lookup, one endpoint, or the account?
 
 Attempts are known by their number in the order of sending. What was sent after a refused attempt
 shows most: where a window is full, much of that is refused too; where it passes, the refusal was
@@ -38,7 +38,7 @@ _COUNTED_SENDS = 256
 
 
 def enough_in_a_row(share: float) -> int:
-    """How many refusals in a row are no chance where such a share is refused anyway.
+    """How many refusals in a row are too many for chance where such a share is refused anyway.
 
     >>> [enough_in_a_row(share) for share in (0.0, 0.02, 0.1, 0.5)]
     [3, 4, 6, 20]
@@ -48,7 +48,7 @@ def enough_in_a_row(share: float) -> int:
 
 
 class ShareTest:
-    """CUSUM over attempts: has the share that is refused risen above what is tolerated?
+    """CUSUM over attempts: has the refused share risen above the tolerated one?
 
     Goes by places in the order of sending, from the one it began at: what was sent up to a refused
     attempt and is not refused counts as let pass, for answers that pass often come later.
@@ -61,15 +61,15 @@ class ShareTest:
         self.tolerate(0.0)
 
     def share(self, place: int) -> float:
-        """Share refused of what was sent from the beginning up to that place."""
+        """Refused share of the attempts since the restart, up to ``place``."""
         return self.refusals / max(1, place - self._first)
 
     def sends(self, place: int) -> int:
-        """How many were sent from the beginning up to that place."""
+        """How many attempts were sent since the restart, up to ``place``."""
         return place - self._first
 
     def tolerate(self, share: float) -> None:
-        """So large a share is refused whatever the rate: only more than that means anything."""
+        """Sets the share that is refused whatever the rate; only more than that counts."""
         self.tolerated = share
         # Between one and a half and four times what is refused anyway lies what may be chance.
         usual = min(max(_USUAL_SHARE, 1.5 * share), _MOST_SHARE - 0.01)
@@ -78,13 +78,13 @@ class ShareTest:
         self._down = math.log((1 - usual) / (1 - raised))
 
     def restart(self, place: int) -> None:
-        """Begins anew: what was sent up to that place says nothing any more."""
+        """Starts over: attempts up to ``place`` no longer count."""
         self._score = 0.0
         self._first = self._last = place
         self.refusals = 0
 
     def refused(self, place: int) -> bool:
-        """The attempt of that place was refused; says whether that makes it too many."""
+        """Records that attempt ``place`` was refused; returns whether refusals are now too many."""
         if place <= self._first:
             return False
         # Answers come in any order; places are those of sending, so a late one takes nothing back.
@@ -95,7 +95,7 @@ class ShareTest:
         return self._score >= (_LATER_ALARM if self.tolerated else _ALARM)
 
     def recount(self, place: int) -> bool:
-        """What is tolerated falls with what is refused; says whether that is too much for long.
+        """Lowers the tolerated share as refusals fall; returns whether they were too many for long.
 
         Of a share that CUSUM has never found, because it came little by little.
         """
@@ -116,19 +116,19 @@ class Lately:
         self.refusals = 0.0
 
     def sends(self, place: int) -> float:
-        """How many attempts up to that place it speaks of."""
+        """How many attempts up to ``place`` are counted."""
         return max(1.0, place - self._first)
 
     def share(self, place: int) -> float:
-        """Share of them that was refused."""
+        """Refused share of these."""
         return min(1.0, self.refusals / self.sends(place))
 
     def restart(self, place: int) -> None:
-        """What was sent up to that place says nothing any more."""
+        """Starts over: attempts up to ``place`` no longer count."""
         self._first, self.refusals = float(place), 0.0
 
     def refused(self, place: int) -> None:
-        """The attempt of that place was refused."""
+        """Records that attempt ``place`` was refused."""
         if self.sends(place) > 2 * _COUNTED_SENDS:  # what is older counts half
             self._first = place - self.sends(place) / 2
             self.refusals /= 2
@@ -136,7 +136,7 @@ class Lately:
 
 
 class Streak:
-    """Refusals in the order of sending, without one let pass among what was sent meanwhile."""
+    """Consecutive refusals in the order of sending."""
 
     def __init__(self) -> None:
         self._first = self._last = -1
@@ -147,7 +147,7 @@ class Streak:
 
     @property
     def count(self) -> int:
-        """How many attempts of it were refused."""
+        """How many attempts in a row were refused."""
         return self._count
 
     def holds(self, numbers: int) -> bool:
@@ -158,7 +158,7 @@ class Streak:
         return self._count >= _IN_A_ROW_SHARE * (self._last - self._first + 1)
 
     def refused(self, place: int, e164: str, sent_at: float = 0.0) -> None:
-        """The attempt of that place in the order of sending was refused."""
+        """Records that attempt ``place`` in the order of sending was refused."""
         if not self._count:
             self._first, self.since = place, sent_at
         self._first = min(self._first, place)
@@ -168,7 +168,7 @@ class Streak:
             self._numbers.add(e164)
 
     def passed(self, place: int) -> bool:
-        """An attempt was let pass; says whether that ends a streak it was sent after."""
+        """Records an attempt that passed; returns whether it ends the streak."""
         if not self._count or place <= self._first:
             return False
         self._count = 0
@@ -177,14 +177,14 @@ class Streak:
 
 
 class Recent:
-    """Numbers that were refused of late: who is refused again says little about the others."""
+    """Recently refused numbers: a repeated refusal says little about other numbers."""
 
     def __init__(self) -> None:
         self._order: deque[str] = deque()
         self._numbers: set[str] = set()
 
     def is_new(self, e164: str) -> bool:
-        """Whether the number was not among them; it is from now on."""
+        """Adds the number; returns whether it is new."""
         if e164 in self._numbers:
             return False
         self._numbers.add(e164)
@@ -194,13 +194,13 @@ class Recent:
         return True
 
     def clear(self) -> None:
-        """Whatever they were refused for concerned everybody."""
+        """Forgets them: the refusals concerned everybody."""
         self._order.clear()
         self._numbers.clear()
 
 
 class Blame:
-    """What each of several parts has sent of late and how much of it was refused."""
+    """Recent attempts and refusals per part: an endpoint, say."""
 
     def __init__(self) -> None:
         self._sends: dict[str, float] = {}
@@ -208,7 +208,7 @@ class Blame:
         self._since = 0
 
     def sent(self, part: str) -> None:
-        """The part sends an attempt."""
+        """Records an attempt of the part."""
         self._sends[part] = self._sends.get(part, 0.0) + 1.0
         self._since += 1
         if self._since >= _COUNTED_SENDS:
@@ -218,11 +218,11 @@ class Blame:
                     counts[each] /= 2
 
     def refused(self, part: str) -> None:
-        """An attempt of the part was refused."""
+        """Records a refusal of the part."""
         self._refusals[part] = self._refusals.get(part, 0.0) + 1.0
 
     def of_one(self) -> str | None:
-        """The part that nearly all refusals belong to, more than chance would have it.
+        """The part with nearly all refusals, more than chance explains.
 
         None: they are spread, or so few that chance would do it: if refusals fell on parts as
         attempts do, so many would fall on this one in more than one case of 300.
@@ -238,12 +238,12 @@ class Blame:
         return worst if _at_least(round(of_worst), round(refused), share) <= _CHANCE else None
 
     def delivered(self, part: str) -> float:
-        """The part's share of all that was sent of late, without what was refused of it."""
+        """The part's share of recent attempts, its refusals not counted."""
         passed = self._sends.get(part, 0.0) - self._refusals.get(part, 0.0)
         return max(0.0, passed) / max(1.0, sum(self._sends.values()))
 
     def is_spread(self) -> bool:
-        """Whether the refusals belong to more than one part, or to all there is, beyond doubt."""
+        """Whether the refusals clearly concern several parts, or all there is."""
         refused = sum(self._refusals.values())
         if not refused:
             return False
@@ -254,14 +254,14 @@ class Blame:
         return self._sends.get(worst, 0.0) >= _NEARLY_ALL * sum(self._sends.values())
 
     def clear(self) -> None:
-        """Begins to count anew."""
+        """Starts over."""
         self._sends.clear()
         self._refusals.clear()
         self._since = 0
 
 
 def _at_least(some: int, of: int, share: float) -> float:
-    """The chance that at least so many of all fall into a share.
+    """The probability that at least so many of all fall into a share.
 
     >>> round(_at_least(4, 5, 0.2), 5)
     0.00672

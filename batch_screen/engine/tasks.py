@@ -1,4 +1,4 @@
-"""Tasks: lookups on their way, the queue they wait in, and what a dispatcher needs of others."""
+"""Tasks: lookups in progress, their queue, and the dispatcher's interfaces to its neighbours."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from batch_screen.model import (
 
 
 class Task(msgspec.Struct):
-    """A lookup on its way: which shard it belongs to and what it has been through.
+    """A lookup in progress: its shard, and its attempts so far.
 
     ``own_refusals`` are those in this session that say something of it: others were let pass.
     ``was_refused``: in this session, ever; ``accusations`` are answers in it against the account.
@@ -53,14 +53,14 @@ class Task(msgspec.Struct):
 
 
 class Places(NamedTuple):
-    """Where an attempt stands in the order of sending: among all, and at its endpoint."""
+    """An attempt's sequence number: overall, and at its endpoint."""
 
     of_all: int
     at_endpoint: int
 
 
 class Sent(NamedTuple):
-    """A request on its way: its correlator, its place in the order of sending, when it left."""
+    """A request in flight: its correlator, its sequence numbers, when it was sent."""
 
     correlator: str
     places: Places
@@ -71,7 +71,7 @@ class Sent(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What an attempt brought back, and when."""
+    """An attempt's answer, and when it came."""
 
     task: Task
     answer: Answer
@@ -93,7 +93,7 @@ def attempt_of(task: Task, answer: Answer) -> Attempt:
 
 
 def outcome_of(result: Result) -> Outcome:
-    """The lookup's outcome, the result being its last."""
+    """The lookup's outcome if this result is its last."""
     task, answer, sent, at, ended = result
     return Outcome(
         *key_of(task.lookup),
@@ -119,7 +119,7 @@ def outcome_of(result: Result) -> Outcome:
 
 
 class Delay(Enum):
-    """Why a task is asked later. Those that failed may have been paid for, the others were not."""
+    """Why a task is put off. Failed attempts may have been billed, the others were not."""
 
     FAILED = 1
     REFUSED = 2
@@ -139,7 +139,7 @@ _MOST_WAITING = 16_384
 
 
 class TaskQueue:
-    """Tasks in the order in which they are to be asked.
+    """Queue of tasks in the order in which they are to be asked.
 
     ``wait_seconds`` says how long an endpoint must be left alone, ``most_delayed`` how many
     tasks may wait for another try.
@@ -158,17 +158,17 @@ class TaskQueue:
         self._parked: dict[Endpoint, deque[Task]] = defaultdict(deque)
 
     def put_first(self, task: Task) -> None:
-        """The task is to be asked next."""
+        """Puts the task at the front."""
         self._front.appendleft(task)
 
     def put_later(self, task: Task, due: float, reason: Delay) -> None:
-        """The task is to be asked at this instant, again or for the first time."""
+        """Puts the task off until this instant."""
         heapq.heappush(self._delayed, (due, next(self._order), reason, task))
         self._waiting += reason is not Delay.FAILED
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing waits here; only known once ``next`` has found nothing."""
+        """Whether nothing is queued; known only after ``next`` returned nothing."""
         return not (self._front or self._delayed or any(self._parked.values()))
 
     def next(self, now: float, *, new_first: bool = False) -> Task | None:
@@ -187,7 +187,7 @@ class TaskQueue:
         return None
 
     def wait(self, now: float) -> float | None:
-        """Seconds until ``next`` may find something by the passing of time alone."""
+        """Seconds until a task is due by time alone."""
         waits = [self._wait_seconds(endpoint) for endpoint, tasks in self._parked.items() if tasks]
         if self._delayed and self._has_room():
             waits.append(max(0.0, self._delayed[0][0] - now))
@@ -229,32 +229,32 @@ Clock = Callable[[], datetime]
 
 
 def utc_now() -> datetime:
-    """What time it is."""
+    """The current time in UTC."""
     return datetime.now(UTC)
 
 
 class Journal(Protocol):
-    """Where what is asked and answered is kept."""
+    """Where requests and answers are journalled."""
 
     @property
     def unsaved(self) -> int:
-        """Outcomes on their way to the disk: what a power cut would cost beside what is sent."""
+        """Unsaved outcomes: what a power cut would lose beside requests in flight."""
 
     @property
     def is_behind(self) -> bool:
-        """Whether so many are on their way that no more may be asked for."""
+        """Whether so many outcomes are unsaved that no more may be asked for."""
 
     def note(self, shard: int, intent: Intent) -> None:
-        """A request is about to be sent, after ``flush``."""
+        """Notes that a request is about to be sent, after ``flush``."""
 
     def flush(self) -> None:
-        """All that was noted will outlive this process; if this raises, nothing is sent."""
+        """Makes all notes survive this process; if this raises, nothing is sent."""
 
     def save(self, shard: int, record: Attempt | WithheldOutcome | Outcome) -> None:
-        """Keeps the record; decides when it counts."""
+        """Queues the record; the implementation decides when it counts as saved."""
 
     def drop(self, shard: int, lookup: Lookup) -> None:
-        """The lookup is not asked in this session, and has no outcome."""
+        """The lookup is not asked in this session and has no outcome."""
 
     def hurry(self) -> None:
-        """Saves what waits without waiting for more."""
+        """Writes queued records at once."""

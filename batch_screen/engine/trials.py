@@ -1,4 +1,4 @@
-"""Is it the pace that is refused? A rate cut for a moment shows whether refusals follow it.
+"""Trial: cuts the rate for a moment to test whether refusals depend on it.
 
 A server with a limit delivers as much at the lower rate as before and refuses less, as in BBR;
 where numbers are refused by chance, the share refused stays. Loss-based control takes every
@@ -25,7 +25,7 @@ _SECOND_LOOK_SENDS = 200
 
 
 class Trial(NamedTuple):
-    """A rate that was cut to see whether that helps.
+    """A cut of the rate, and the share that was refused before it.
 
     ``share`` of the attempts was refused at the rate before; ``cut`` is the new rate's share of
     it.
@@ -46,7 +46,7 @@ class Trial(NamedTuple):
 
     @property
     def _share_with_limit(self) -> float:
-        """What would be refused if the server delivered as much as before."""
+        """The share that a server with a limit would refuse at the cut rate."""
         return max(0.0, 1 - (1 - self.share) / self.cut)
 
     def has_helped(self, share: float) -> bool:
@@ -58,7 +58,7 @@ class Trial(NamedTuple):
         return share < (self.share + self._share_with_limit) / 2
 
     def is_more(self, share: float) -> bool:
-        """Whether a smaller part is let pass at the full rate again than at the cut one.
+        """Whether a smaller share passes at the full rate again than at the cut one.
 
         >>> Trial(0.3, 0.6).is_more(0.35), Trial(0.3, 0.6).is_more(0.5)
         (False, True)
@@ -66,7 +66,7 @@ class Trial(NamedTuple):
         return 1 - share < (1 + self.cut) / 2 * (1 - self.share)
 
     def has_another_cause(self, share: float) -> bool:
-        """Whether far more is refused at the lower rate: what it was to show has changed meanwhile.
+        """Whether far more is refused at the lower rate: something else has changed meanwhile.
 
         >>> Trial(0.02, 0.6).has_another_cause(0.6), Trial(0.03, 0.6).has_another_cause(0.05)
         (True, False)
@@ -75,7 +75,7 @@ class Trial(NamedTuple):
 
 
 class TrialResult(NamedTuple):
-    """What a trial has shown: a limit, or a share of attempts refused whatever the rate."""
+    """The result of a trial: a limit, or a share refused whatever the rate."""
 
     limit_per_second: float | None
     share: float
@@ -102,11 +102,11 @@ class Trials:
 
     @property
     def is_open(self) -> bool:
-        """Whether refusals are counted for a trial, and raise no alarm of their own."""
+        """Whether a trial is running; refusals count for it and raise no alarm."""
         return self._trial is not None or self._acquittal is not None
 
     def begin(self, share: float, delivered: float) -> None:
-        """Cuts so far that a limit would show.
+        """Starts a trial: cuts the rate so far that a limit would show.
 
         ``share`` of the attempts is refused at the full rate, at which the server has
         ``delivered`` so many a second.
@@ -120,11 +120,11 @@ class Trials:
         self._trial, self.most_per_second = None, math.inf
 
     def forget(self) -> None:
-        """Another level is held: what the last trial has shown is of no interest."""
+        """Drops the last trial's result: another level is held now."""
         self._acquittal = None
 
     def result(self, place: int) -> TrialResult | None:
-        """Once what was sent at the cut rate is answered, and there is enough of it."""
+        """The result, once enough attempts at the cut rate are answered."""
         trial, now = self._trial, self._clock()
         if trial is None or self._test.sends(place) < trial.sends:
             return None
@@ -142,7 +142,7 @@ class Trials:
         return TrialResult(delivered, share)
 
     def second_look(self, place: int) -> float | None:
-        """The limit, if more is refused at the full rate than at the cut one: it is the pace."""
+        """The limit, if more is refused at the full rate than was at the cut one."""
         acquittal = self._acquittal
         if acquittal is None or self._trial is not None:
             return None

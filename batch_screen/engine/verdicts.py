@@ -1,4 +1,4 @@
-"""What an answer means for its lookup: the policy table as code.
+"""Verdict on an answer: the retry policy as a table of cases.
 
 | answer | verdict |
 |---|---|
@@ -26,7 +26,7 @@ from batch_screen.model import CANNOT_CONNECT, Answer, OutcomeKind
 
 
 class Verdict(StrEnum):
-    """What becomes of a lookup after an attempt."""
+    """The next step for a lookup after an attempt."""
 
     FINAL = "final"
     RETRY = "retry"
@@ -44,7 +44,7 @@ def judge(
     retry: Retry,
     longest_wait_seconds: float,
 ) -> Verdict:
-    """The verdict on an answer after so many failed attempts and refusals, it included.
+    """The verdict on an answer after so many failed attempts and refusals, this one included.
 
     ``own_refusals`` are those that were not the account's: others were let pass meanwhile.
     """
@@ -64,7 +64,7 @@ def judge(
 
 
 class Verdicts(Guard):
-    """Counts each answer against its lookup, and carries out what ``judge`` says of it."""
+    """Counts each answer against its lookup and applies the verdict of ``judge``."""
 
     counts_accusations = True
 

@@ -1,4 +1,4 @@
-"""Answers that are withheld until others show whom they are about.
+"""Withheld answers: kept back until others show whether they concern the account.
 
 There are two kinds: those that accuse the account (see ``accusations``), and those put off because
 they ask to wait for longer than a run does, which is the account's, the endpoint's or the lookup's
@@ -30,7 +30,7 @@ _MOST_PUT_OFF = 16_384
 
 
 class Withheld(Guard):
-    """Keeps them, and decides about them with each result and at the end."""
+    """Keeps withheld answers, and decides about them after each result and at the end."""
 
     def __init__(
         self, settings: Settings, *, pacer: Pacer, endpoints: Endpoints, lookups: Lookups
@@ -52,7 +52,7 @@ class Withheld(Guard):
         self._accusations.known_good()
 
     def may_ask(self, task: Task) -> bool:
-        """Whether the task's answer would decide about an accusation; else it comes later."""
+        """Whether the task may be asked now: of an open accusation, only a witness."""
         if not self._accusations.is_open:
             return True
         # A plan may hold nothing else for a long while: better a weaker witness than a standstill.
@@ -65,7 +65,7 @@ class Withheld(Guard):
         return False
 
     def accuse(self, result: Result) -> None:
-        """Withholds an answer against the account. Raises what it says if others bear it out."""
+        """Withholds an account-level error. Raises it if others confirm it."""
         if result.task.lookup.endpoint in self._endpoints.given_up:
             self._lookups.leave(result)
             return
@@ -74,7 +74,7 @@ class Withheld(Guard):
             self._clear(result)
 
     def put_off(self, result: Result) -> None:
-        """Withholds an answer that asks to wait for too long.
+        """Withholds an answer whose Retry-After is too long.
 
         Raises ``Stopped``, or gives up the endpoint, if all are asked to.
         """
@@ -110,7 +110,7 @@ class Withheld(Guard):
         return 0.0
 
     def conclude(self) -> bool:
-        """Decides with nobody left to ask: says whether that led to more. Raises what it says."""
+        """Decides once nothing is left to ask; returns whether there is more to do. May raise."""
         if self._accusations.is_open:
             accused = self._accusations.take()
             error = account_error(accused[0].answer)
@@ -128,7 +128,7 @@ class Withheld(Guard):
         return had_some
 
     def leave(self, endpoint: Endpoint | None = None) -> None:
-        """Another session asks what is withheld, all of it or that of an endpoint."""
+        """Leaves what is withheld, all or of one endpoint, to another session."""
         if endpoint is None:
             lost, self._put_off = [*self._accusations.take(), *self._put_off], []
         else:
@@ -137,7 +137,7 @@ class Withheld(Guard):
         self._each(lost, self._lookups.leave)
 
     def _each(self, results: list[Result], decide: Callable[[Result], None]) -> None:
-        """Decides about each; what an error leaves undecided is kept as it was."""
+        """Decides about each; if one raises, the rest stays withheld."""
         while results:
             result = results.pop(0)
             try:
@@ -147,7 +147,7 @@ class Withheld(Guard):
                 raise
 
     def _clear(self, result: Result) -> None:
-        """The account is served, so one of its nodes may have erred, or it is about the number."""
+        """The account is served: the answer was about one of its nodes, or about the number."""
         task, answer = result.task, result.answer
         endpoint, breakers = task.lookup.endpoint, self._endpoints.breakers
         if breakers[endpoint].is_accused(result) and len(breakers) > 1:
@@ -167,7 +167,7 @@ class Withheld(Guard):
             self._lookups.finish(result)
 
     def _finish_put_off(self, result: Result) -> None:
-        """The lookup has failed: how long it was to wait stands in its message."""
+        """Fails the lookup; its message says how long it was to wait."""
         wait = f"the API asks to wait {spelled(round(result.answer.retry_after_seconds or 0))}"
         answer = msgspec.structs.replace(result.answer, reason=TOO_LONG, message=wait)
         self._lookups.finish(result._replace(answer=answer))

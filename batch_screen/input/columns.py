@@ -15,8 +15,8 @@ from itertools import islice
 
 from batch_screen.config.screening import Input
 from batch_screen.errors import InputError
-from batch_screen.input import detect
-from batch_screen.input.layout import ChosenColumns, FileLayout, InputColumn, shown
+from batch_screen.input import cells
+from batch_screen.input.layout import ChosenColumns, FileLayout, InputColumn, bare, shown
 from batch_screen.masking import mask_cell
 from batch_screen.model import ColumnKind
 
@@ -75,7 +75,7 @@ def choose(
         phone = _named(layout, settings.phone_column, "phone")
     else:
         phone = _guessed(layout)
-    if phone.kind is None:
+    if phone.kind is None or phone in layout.partitions:
         raise InputError(
             f"{layout.name}: column {shown(phone.name)!r} ({phone.type_name}) cannot hold phone "
             "numbers; choose another with --phone-column, or write it as text"
@@ -105,13 +105,13 @@ def likely_region(layout: FileLayout, chosen: ChosenColumns) -> InputColumn | No
     """
     named = [
         column
-        for column in layout.columns
+        for column in (*layout.columns, *layout.partitions)
         if _normal(column.name) in _REGION_NAMES
         and column.kind is ColumnKind.TEXT
         and column.position != chosen.phone.position
-        and detect.most(column.sample, lambda cell: bool(_CODE.fullmatch(cell)), _REGION_SHARE)
+        and cells.most(column.sample, lambda cell: bool(_CODE.fullmatch(cell)), _REGION_SHARE)
     ]
-    return named[0] if len(named) == 1 and not named[0].is_duplicate else None
+    return named[0] if len(named) == 1 and not named[0].duplicate_of else None
 
 
 def _kept(
@@ -121,13 +121,13 @@ def _kept(
     keeps_all = settings.keep_columns == _ALL
     if first:
         names = list(first.kept)
-        if keeps_all and len(layout.columns) > len(names):
+        if keeps_all and len(layout.columns) + len(layout.partitions) > len(names):
             raise InputError(
                 f"{layout.name}: it has more columns than the first file, and keep_columns is "
                 "all; name the columns to keep, or screen the files apart"
             )
     elif keeps_all:
-        names = [column.name for column in layout.columns]
+        names = [column.name for column in (*layout.columns, *layout.partitions)]
     else:
         names = list(settings.keep_columns)
     if len(names) > _MOST_KEPT:
@@ -159,7 +159,7 @@ def _named(layout: FileLayout, name: str, role: str) -> InputColumn:
     # Without a header, columns may be named by their number.
     if layout.csv and not layout.csv.has_header and name.isdecimal():
         name = f"column_{int(name)}"
-    columns = layout.columns
+    columns, name = (*layout.columns, *layout.partitions), bare(name)
     matches = [c for c in columns if c.name == name] or [
         c for c in columns if c.name.casefold() == name.casefold()
     ]
@@ -167,21 +167,23 @@ def _named(layout: FileLayout, name: str, role: str) -> InputColumn:
         # A first row taken for the header is the likelier cause than a mistyped name.
         _refuse_data_header(layout)
         raise _missing(layout, name, role)
-    if len(matches) > 1 or matches[0].is_duplicate:
+    if len(matches) > 1 or matches[0].duplicate_of:
+        written = matches[0].duplicate_of or name
         raise InputError(
-            f"{layout.name}: more than one column is called {shown(name)!r}; rename them, so "
+            f"{layout.name}: more than one column is called {shown(written)!r}; rename them, so "
             f"that the {role} column is certain"
         )
     return matches[0]
 
 
 def _missing(layout: FileLayout, name: str, role: str) -> InputError:
-    by_folded = {c.name.casefold(): c.name for c in layout.columns}
+    columns = (*layout.columns, *layout.partitions)
+    by_folded = {c.name.casefold(): c.name for c in columns}
     # Comparing takes long for long names; nobody mistypes one of those.
     short = [folded for folded in by_folded if len(folded) <= _SHORT_NAME][:_COMPARED]
     close = difflib.get_close_matches(name.casefold()[:_SHORT_NAME], short, n=1)
     hint = f" Did you mean {shown(by_folded[close[0]])!r}?" if close else ""
-    listed = _listing(layout, (shown(c.name) for c in layout.columns))
+    listed = _listing(layout, (shown(c.name) for c in columns))
     return InputError(
         f"{layout.name}: there is no {role} column {shown(name)!r}.{hint} Name one "
         f"that it has: {listed}"
@@ -207,18 +209,26 @@ def _guessed(layout: FileLayout) -> InputColumn:
     if not named:
         if len(layout.columns) == 1 and readable and _fits_its_name(readable[0]):
             return readable[0]
-        clear = [c for c in readable if detect.most(c.sample, detect.is_clearly_number)]
-        possible = [c for c in readable if detect.most(c.sample, detect.may_be_number)]
+        clear = [c for c in readable if cells.most(c.sample, cells.is_clearly_number)]
+        possible = [c for c in readable if cells.most(c.sample, cells.may_be_number)]
         # A leading 0 alone may be a padded customer number: then no other column may compete.
         if len(clear) == 1 and (
-            possible == clear or detect.most(clear[0].sample, detect.is_international)
+            possible == clear or cells.most(clear[0].sample, cells.is_international)
         ):
             return _named(layout, clear[0].name, "phone")
+    nested = [c for c in layout.columns if not c.kind and _normal(c.name) in _PHONE_NAMES]
+    if len(nested) == 1 and not named:
+        return nested[0]  # which is refused with its type
     raise _undecided(layout)
 
 
 def _fits_its_name(column: InputColumn) -> bool:
-    return detect.most(column.sample, detect.was_number, _TRUSTED_SHARE)
+    return cells.most(column.sample, cells.was_number, _TRUSTED_SHARE)
+
+
+def is_phone_name(name: str) -> bool:
+    """Whether a column is usually called so if it holds phone numbers."""
+    return _normal(name) in _PHONE_NAMES
 
 
 def _normal(name: str) -> str:
@@ -235,7 +245,7 @@ def _refuse_data_header(layout: FileLayout) -> None:
     if layout.csv is None or not layout.csv.has_header:
         return
     for column in layout.columns:
-        if detect.is_data(column.name):
+        if cells.is_data(column.name):
             raise InputError(
                 f"{layout.name}: its first line holds {mask_cell(column.name)!r}, which looks "
                 "like a number and not like a column's name; if it is a row, say --no-header"
@@ -243,17 +253,12 @@ def _refuse_data_header(layout: FileLayout) -> None:
 
 
 def _undecided(layout: FileLayout) -> InputError:
-    examples = (
-        (column.name, next((c for c in column.sample if c and c.strip()), ""))
-        for column in layout.columns
-    )
-    listed = _listing(
-        layout,
-        (
-            f"{shown(name)} ({mask_cell(example)})" if example else f"{shown(name)} (empty)"
-            for name, example in examples
-        ),
-    )
+    def described(column: InputColumn) -> str:
+        example = next((c for c in column.sample if c and c.strip()), "")
+        kind = "empty" if column.kind else column.type_name
+        return f"{shown(column.name)} ({mask_cell(example) if example else kind})"
+
+    listed = _listing(layout, map(described, layout.columns))
     return InputError(
         f"{layout.name}: it is not certain which column holds the phone numbers; name it with "
         f"--phone-column. It has: {listed}"

@@ -9,9 +9,11 @@ both.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import polars as pl
 
@@ -32,11 +34,13 @@ Row = list[str]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The delimiter, the number of columns, and the positions of those to read."""
+    """The delimiter, the number of columns, the positions of those to read, and how to quote."""
 
     delimiter: str
     width: int
     positions: tuple[int, ...]
+    has_escapes: bool = False
+    is_wrapped: bool = False
 
 
 def expected_rows(layout: FileLayout, file: Csv, caps: Caps) -> int:
@@ -53,7 +57,13 @@ def read(
     layout: FileLayout, file: Csv, chosen: ChosenColumns, caps: Caps, chunk_bytes: int
 ) -> Iterator[pl.DataFrame]:
     """Rows in file order: raw, raw_region (String), ragged (Boolean), then in_… (String)."""
-    shape = Shape(file.delimiter, len(layout.columns), tuple(chosen.positions))
+    shape = Shape(
+        file.delimiter,
+        len(layout.columns),
+        tuple(chosen.positions),
+        file.has_escapes,
+        file.is_wrapped,
+    )
     raw_region = pl.col(str(chosen.region.position)) if chosen.region else pl.lit(None)
     columns = (
         pl.col(str(chosen.phone.position)).alias("raw"),
@@ -112,14 +122,41 @@ def allow_long_cells() -> None:
     csv.field_size_limit(max(csv.field_size_limit(), 8 * LONGEST_RECORD_BYTES))
 
 
-def parse(lines: Sequence[bytes], delimiter: str) -> tuple[list[Row], int, list[int]]:
+def cells_of(
+    lines: Sequence[bytes], delimiter: str, *, has_escapes: bool, strict: bool = True
+) -> Any:
+    """The csv module's reader of these lines."""
+    if not has_escapes:
+        return csv.reader(map(bytes.decode, lines), delimiter=delimiter, strict=strict)
+    # A backslash escapes quotes, itself, delimiters and line ends; before others it is a character.
+    special = b'\\\\"\r\n' + re.escape(delimiter.encode())
+    escape = re.compile(rb"\\(?:([" + special + rb"])|(?=.))", re.DOTALL)
+    kept = (escape.sub(lambda m: m[0] if m[1] else rb"\\", line).decode() for line in lines)
+    return csv.reader(kept, delimiter=delimiter, escapechar="\\", strict=strict)
+
+
+def unwrapped(row: Row, delimiter: str, width: int = 0) -> Row:
+    """A row's cells where quotes stood around it as a whole; ``width`` is how many it may have.
+
+    >>> unwrapped(['1,"a, b",x'], ","), unwrapped(["1,x"], ",", 3)
+    (['1', 'a, b', 'x'], ['1,x'])
+    """
+    if len(row) != 1 or delimiter not in row[0] or "\n" in row[0] or "\r" in row[0]:
+        return row
+    inner = next(csv.reader(row, delimiter=delimiter))
+    return inner if width in (0, len(inner)) else row
+
+
+def parse(
+    lines: Sequence[bytes], delimiter: str, *, has_escapes: bool = False
+) -> tuple[list[Row], int, list[int]]:
     """Parses lines by the csv module: rows, how many lines they took, and which are damaged.
 
     Lines left over belong to a record whose quote is still open. A blank line is an empty row.
     Damaged: text follows a closing quote, as in ``"a"b``. Raises csv.Error where a record
     over several lines is damaged so: its quote has swallowed rows.
     """
-    reader = csv.reader(map(bytes.decode, lines), delimiter=delimiter, strict=True)
+    reader = cells_of(lines, delimiter, has_escapes=has_escapes)
     rows: list[Row] = []
     damaged: list[int] = []
     taken = 0
@@ -135,7 +172,8 @@ def parse(lines: Sequence[bytes], delimiter: str) -> tuple[list[Row], int, list[
             if reader.line_num - taken > 1:
                 raise
         # The strict reader refused one line: read leniently, its row counts as damaged.
-        lenient = next(csv.reader([lines[taken].decode()], delimiter=delimiter))
+        line = [lines[taken]]
+        lenient = next(cells_of(line, delimiter, has_escapes=has_escapes, strict=False))
         if lenient[-1][-1:] in ("\r", "\n"):
             raise csv.Error("a damaged record goes on in the next line")
         damaged.append(len(rows))
@@ -145,13 +183,14 @@ def parse(lines: Sequence[bytes], delimiter: str) -> tuple[list[Row], int, list[
 
 def _frame(block: bytes, shape: Shape, name: str, row: int) -> tuple[pl.DataFrame, bytes]:
     """The block's rows, and the bytes of a last record whose quote is still open."""
-    if not _opens_quote(block, shape.delimiter):
+    has_escapes = shape.has_escapes and b"\\" in block
+    if not has_escapes and not _opens_quote(block, shape.delimiter):
         frame = _plain(block, shape)
         if frame is not None:
             return frame, b""
     lines = block.splitlines(keepends=True)
     try:
-        rows, taken, damaged = parse(lines, shape.delimiter)
+        rows, taken, damaged = parse(lines, shape.delimiter, has_escapes=has_escapes)
     except csv.Error:
         raise _never_closed(name, row) from None
     return _from_rows(rows, shape, damaged), b"".join(lines[taken:])
@@ -179,6 +218,8 @@ def _plain(block: bytes, shape: Shape) -> pl.DataFrame | None:
     # take room for every cell they lack.
     if text.count(b"\n") * shape.width > 2 * len(text):
         return None
+    if not shape.delimiter.isascii():  # polars takes one byte
+        return None
     # One column more than there should be, for surplus cells. (polars refuses a row with even
     # more.) The header line is ours, so that it never holds a cell.
     names = [str(position) for position in range(shape.width + 1)]
@@ -198,6 +239,8 @@ def _plain(block: bytes, shape: Shape) -> pl.DataFrame | None:
 
 def _from_rows(rows: list[Row], shape: Shape, damaged: Sequence[int] = ()) -> pl.DataFrame:
     width, broken = shape.width, set(damaged)
+    if shape.is_wrapped:
+        rows = [unwrapped(row, shape.delimiter, width) for row in rows]
     ragged = [
         index in broken or (len(row) > width and any(row[width:]))
         for index, row in enumerate(rows)
@@ -217,5 +260,6 @@ def _from_rows(rows: list[Row], shape: Shape, damaged: Sequence[int] = ()) -> pl
 def _never_closed(name: str, row: int) -> InputError:
     return InputError(
         f"{name}: a quote opened in or after data row {row} is never properly closed, so rows "
-        'would be lost; close it, or double the quotes inside quoted cells ("")'
+        'would be lost; close it, or double the quotes inside quoted cells (""); if a backslash '
+        'escapes them (\\"), set input.quote_escape to backslash'
     )

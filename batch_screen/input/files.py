@@ -10,12 +10,14 @@ import glob
 import hashlib
 import itertools
 import os
+import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote
 
 import polars as pl
 import pyarrow as pa
@@ -69,6 +71,15 @@ SUFFIXES = (
 )
 _COPY_BYTES = 1 << 20
 _LOOKED_AT = 10_000
+_NAMED = 5
+# What engines, office programs and systems put beside data: no list, and not worth a word.
+_NO_LISTS = re.compile(
+    r"\..*|~\$.*|.*\.crc|_SUCCESS|_(common_)?metadata|_(started|committed)_.*"
+    r"|desktop\.ini|thumbs\.db",
+    re.IGNORECASE,
+)
+_PARTITION = re.compile(r"([^=]+)=(.*)")
+_NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +89,22 @@ class Stdin:
     name: str = "stdin"
 
 
-def expand(inputs: Sequence[str], *, excluded: Sequence[Path] = ()) -> list[Path | Stdin]:
+def expand(
+    inputs: Sequence[str],
+    *,
+    excluded: Sequence[Path] = (),
+    note: Callable[[str], None] = lambda _: None,
+) -> list[Path | Stdin]:
     """Expands arguments to files: files as given, globs and folders sorted by name.
 
-    A folder means the ``SUFFIXES`` files directly in it; hidden files are left out. ``excluded``
-    paths, such as our own output and the opt-out list, are never found by a folder or a glob around
-    them. Raises InputError (66) where an argument means nothing, something unreadable or something
-    twice.
+    A folder means the ``SUFFIXES`` files directly in it; hidden files are left out, and ``note`` is
+    given a line about others. ``excluded`` paths, such
+    as our own output and the opt-out list, are never found by a folder or a glob around them.
+    Raises InputError (66) where an argument means nothing, something unreadable or something twice,
+    and (65) for the files of a Delta, Iceberg or Hudi table.
     """
     folders = [folder.resolve() for folder in excluded]
-    found: list[Path | Stdin] = [item for one in inputs for item in _meant(one, folders)]
+    found: list[Path | Stdin] = [item for one in inputs for item in _meant(one, folders, note)]
     if not found:
         raise no_input("no input: name a file, a folder, or - for stdin")
     seen: set[object] = set()
@@ -97,7 +114,23 @@ def expand(inputs: Sequence[str], *, excluded: Sequence[Path] = ()) -> list[Path
             name = item.name if isinstance(item, Stdin) else str(item)
             raise no_input(f"{name}: it is named twice; name every input once")
         seen.add(key)
+    for folder in {parent for path in seen if isinstance(path, Path) for parent in path.parents}:
+        _refuse_table(folder)
     return found
+
+
+def partitions(paths: Sequence[Path]) -> list[dict[str, str | None]]:
+    """The values in the names of the files' folders, ``country=DE``, by keys that all files have.
+
+    >>> partitions([Path("in/country=DE/day=1/a.csv"), Path("in/country=a%20b/a.csv")])
+    [{'country': 'DE'}, {'country': 'a b'}]
+    """
+    found: list[dict[str, str | None]] = []
+    for path in paths:
+        pairs = [m.groups() for part in path.parts[:-1] if (m := _PARTITION.fullmatch(part))]
+        found.append({unquote(k): None if v == _NULL_PARTITION else unquote(v) for k, v in pairs})
+    shared = [key for key in found[0] if all(key in each for each in found)]
+    return [{key: each[key] for key in shared} for each in found]
 
 
 def spool(stream: BinaryIO, path: Path) -> None:
@@ -145,13 +178,21 @@ def refuse_changed(path: Path, sha256: str, name: str = "") -> None:
         )
 
 
-def _meant(argument: str, excluded: Sequence[Path]) -> list[Path | Stdin]:
+def _meant(
+    argument: str, excluded: Sequence[Path], note: Callable[[str], None]
+) -> list[Path | Stdin]:
     if argument == "-":
         return [Stdin()]
     with translated(argument):
         path = Path(argument)
         if path.is_dir():
-            return [*_in_folder(path, excluded)]
+            _refuse_table(path)
+            if found := _in_folder(path, excluded, note):
+                return [*found]
+            raise no_input(
+                f"{path}: no input in this folder; put .csv, .tsv, .txt (also with .gz or "
+                ".zst) or .parquet files there"
+            )
         if not path.exists() and glob.has_magic(argument):
             return [*_matching(argument, excluded)]
         return [_readable(path)]
@@ -163,32 +204,53 @@ def _matching(pattern: str, excluded: Sequence[Path]) -> list[Path]:
     relevant = _excluded_below(Path(*parts), excluded)
     # Path.glob takes no absolute patterns.
     matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))  # noqa: PTH207
-    paths = [path for path in matches if not _is_excluded(path, relevant)]
+    paths = [
+        path
+        for path in matches
+        if not _is_excluded(path, relevant)
+        and (path.name.startswith(".") or not _NO_LISTS.fullmatch(path.name))
+    ]
     if not paths:
         raise no_input(f"{pattern}: no file matches; check the pattern and the folder")
     return [_readable(path) for path in paths]
 
 
-def _in_folder(folder: Path, excluded: Sequence[Path]) -> list[Path]:
+def _in_folder(folder: Path, excluded: Sequence[Path], note: Callable[[str], None]) -> list[Path]:
     relevant = _excluded_below(folder, excluded)
-    entries = _visible(folder)
+    entries = [e for e in _visible(folder) if not _is_excluded(e, relevant)]
     # Reading only the upper floor of a partitioned folder would lose rows without a word.
-    if inner := [e for e in entries if e.is_dir() and not _is_excluded(e, relevant)]:
+    if inner := [e for e in entries if e.is_dir()]:
         raise no_input(
             f"{folder}: it holds another folder, {inner[0].name}, and folders are not searched "
             f"inside; name the files, or a pattern such as '{folder}/**/*{_suffix_in(inner)}'"
         )
-    paths = [e for e in entries if _is_list(e) and not _is_excluded(e, relevant)]
-    if not paths:
-        raise no_input(
-            f"{folder}: no input in this folder; put .csv, .tsv, .txt (also with .gz or "
-            ".zst) or .parquet files there"
-        )
-    return [_readable(path) for path in paths]
+    left = [e.name for e in entries if not _is_list(e)]
+    if left:
+        more = f" and {len(left) - _NAMED:,} more" if left[_NAMED:] else ""
+        note(f"{folder}: not read, as no list: {', '.join(left[:_NAMED])}{more}")
+    return [_readable(path) for path in entries if _is_list(path)]
+
+
+def _refuse_table(folder: Path) -> None:
+    """Refuses a folder of a table format: its files also hold rows that were deleted since."""
+    metadata = folder / "metadata"
+    for kind, is_one in (
+        ("a Delta Lake", (folder / "_delta_log").is_dir()),
+        ("an Apache Hudi", (folder / ".hoodie").is_dir()),
+        (
+            "an Apache Iceberg",
+            any(metadata.glob("*.metadata.json")) or (metadata / "version-hint.text").exists(),
+        ),
+    ):
+        if is_one:
+            raise InputError(
+                f"{folder}: it is {kind} table, whose files also hold rows that were deleted from "
+                "it; export its current rows as Parquet or CSV, and name those"
+            )
 
 
 def _visible(folder: Path) -> list[Path]:
-    return sorted(e for e in folder.iterdir() if not e.name.startswith("."))
+    return sorted(e for e in folder.iterdir() if not _NO_LISTS.fullmatch(e.name))
 
 
 def _is_list(path: Path) -> bool:

@@ -23,6 +23,7 @@ class Packing(StrEnum):
 
 
 _TEXT = pl.String()
+_BLANKS = "\ufeff \t\r\n\xa0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class InputColumn:
     """A column of an input file; ``sample`` holds cells from the file's beginning as text.
 
     ``kind`` is None where the type cannot hold a phone number, ``dtype`` is None where it
-    cannot be kept in an output file.
+    cannot be kept in an output file. ``duplicate_of`` is the name in the file, where other columns
+    have it too.
     """
 
     name: str
@@ -39,7 +41,7 @@ class InputColumn:
     kind: ColumnKind | None = ColumnKind.TEXT
     dtype: pl.DataType | None = _TEXT
     type_name: str = "text"
-    is_duplicate: bool = False
+    duplicate_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Csv:
     """Format of a text file; its rows begin at ``offset``, in bytes of the decoded UTF-8 text.
 
     ``encoding`` is a codec's name, or empty: UTF-8 as long as it holds, else Windows-1252.
+    ``has_escapes``: a backslash goes before quotes in cells, as Spark and MySQL write them.
+    ``is_wrapped``: some rows stand in quotes as a whole.
     """
 
     packing: Packing
@@ -54,6 +58,8 @@ class Csv:
     delimiter: str
     offset: int
     has_header: bool
+    has_escapes: bool = False
+    is_wrapped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,8 @@ class FileLayout:
     """An input file: its path, its columns, and the name it has in messages and ``source_file``.
 
     ``csv`` is None for a Parquet file; ``codec`` is the compression of its first readable column.
+    ``partitions`` are the columns that its folders' names add, as in ``country=DE/part-0.parquet``:
+    each has one value, its sample, in all rows. ``notes`` are for the user.
     """
 
     path: Path
@@ -68,6 +76,8 @@ class FileLayout:
     columns: tuple[InputColumn, ...]
     csv: Csv | None
     codec: str = ""
+    partitions: tuple[InputColumn, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +100,18 @@ def shown(name: str) -> str:
     return mask_text(plain(name, 60))
 
 
-def unique(names: Iterable[str]) -> list[tuple[str, bool]]:
-    """Makes column names unique; each with whether it had a duplicate.
+def bare(name: str) -> str:
+    """A column's name without the blanks around it, which nobody sees in a header."""
+    return name.strip(_BLANKS)
+
+
+def unique(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Makes column names unique; each with its name in the file if others have that too.
 
     >>> unique(["phone", "", "name", "name"])
-    [('phone', False), ('column_2', False), ('name', True), ('name_2', True)]
+    [('phone', ''), ('column_2', ''), ('name', 'name'), ('name_2', 'name')]
     """
-    named = [n.strip("\ufeff \t\r\n\xa0") or f"column_{i}" for i, n in enumerate(names, 1)]
+    named = [bare(n) or f"column_{i}" for i, n in enumerate(names, 1)]
     taken = Counter(named)
     seen: set[str] = set()
     copies: Counter[str] = Counter()
@@ -107,5 +122,5 @@ def unique(names: Iterable[str]) -> list[tuple[str, bool]]:
             copies[name] += 1
             free = f"{name}_{copies[name] + 1}"
         seen.add(free)
-        result.append((free, taken[name] > 1))
+        result.append((free, name if taken[name] > 1 else ""))
     return result

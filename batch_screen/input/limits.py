@@ -135,7 +135,11 @@ class ParquetList:
         caps.check(name, size, sum(g.total_byte_size for g in groups))
         columns = [self.metadata.schema.column(n) for n in range(self.metadata.num_columns)]
         self._places = {column.path: n for n, column in enumerate(columns)}
-        self._texts = {column.path for column in columns if column.logical_type.type == "STRING"}
+        self._texts = {
+            column.path
+            for column in columns
+            if column.physical_type == "BYTE_ARRAY" and column.logical_type.type != "DECIMAL"
+        }
         self._dictionaries = pq.ParquetFile(
             source, metadata=self.metadata, read_dictionary=[*self._texts], **piecemeal
         )

@@ -13,9 +13,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batch_screen.errors import InputError
+from batch_screen.errors import InputError, empty_input
 from batch_screen.input.files import translated
-from batch_screen.input.layout import ChosenColumns, FileLayout, InputColumn, unique
+from batch_screen.input.layout import (
+    ChosenColumns,
+    FileLayout,
+    InputColumn,
+    shown,
+    unique,
+)
 from batch_screen.input.limits import Caps, ParquetList
 from batch_screen.model import ColumnKind
 from batch_screen.schema import KEPT_PREFIX
@@ -24,6 +30,7 @@ _SAMPLE_ROWS = 1_000
 _SAMPLE_BYTES = 64 << 20
 _SAMPLE_CHARACTERS = 300  # far more than a number has, and less than a hostile cell
 _UTC = pl.Datetime("us", "UTC")
+_UUID = pa.uuid()
 _ARROW: Mapping[pl.DataType, Any] = {
     pl.String(): pa.large_string(),
     pl.Boolean(): pa.bool_(),
@@ -43,26 +50,27 @@ def describe(path: Path, name: str, caps: Caps) -> FileLayout:
         file = ParquetList(source, name, caps)
         schema = file.schema
         if not file.metadata.num_rows:
-            raise InputError(f"{name}: it has columns but no rows; export the list again")
+            raise empty_input(f"{name}: it has columns but no rows; export the list again")
         named = unique(schema.names)
         readable = [
             field.name
-            for field, (_, is_duplicate) in zip(schema, named, strict=True)
-            if _kind(field.type) and not is_duplicate
+            for field, (_, duplicate_of) in zip(schema, named, strict=True)
+            if _kind(field.type) and not duplicate_of
         ]
         sample = _sample(file, readable)
         columns = []
-        for position, (field, (label, is_duplicate)) in enumerate(zip(schema, named, strict=True)):
-            kind = _kind(field.type)
+        for position, (field, (label, duplicate_of)) in enumerate(zip(schema, named, strict=True)):
+            cells = sample.get(field.name, ())
+            is_bytes = cells is None
             columns.append(
                 InputColumn(
                     label,
                     position,
-                    sample.get(field.name, ()),
-                    kind=kind,
-                    dtype=_kept_dtype(field.type),
-                    type_name=str(field.type).split("<")[0].split("[")[0],
-                    is_duplicate=is_duplicate,
+                    cells or (),
+                    kind=None if is_bytes else _kind(field.type),
+                    dtype=None if is_bytes else _kept_dtype(field.type),
+                    type_name=_type_name(field.type),
+                    duplicate_of=duplicate_of,
                 )
             )
         codec = file.chunks(0, readable[:1])[0].compression.lower() if readable else ""
@@ -86,9 +94,19 @@ def read(
             # Text that is not UTF-8 passes through pyarrow unseen and breaks polars later.
             batch.validate(full=True)
             height = batch.num_rows
+
+            def cells_of(column: InputColumn, batch: Any = batch) -> Any:
+                try:
+                    return _decoded(batch.column(names[column.position]))
+                except pa.ArrowInvalid:
+                    raise InputError(
+                        f"{layout.name}: column {shown(column.name)!r} ({column.type_name}) holds "
+                        "bytes that are not UTF-8 text; write it as text"
+                    ) from None
+
             columns = {
-                "raw": _as_text(batch.column(names[phone.position])),
-                "raw_region": _as_text(batch.column(names[region.position]))
+                "raw": _as_text(cells_of(phone)),
+                "raw_region": _as_text(cells_of(region))
                 if region
                 else pl.repeat(None, height, dtype=pl.String, eager=True),
                 "ragged": pl.repeat(value=False, n=height, dtype=pl.Boolean, eager=True),
@@ -98,40 +116,67 @@ def read(
                 options = pc.CastOptions(
                     _ARROW[dtypes[KEPT_PREFIX + name]], allow_time_truncate=True
                 )
-                cells = _decoded(batch.column(names[column.position])).cast(options=options)
-                columns[KEPT_PREFIX + name] = _series(cells)
+                columns[KEPT_PREFIX + name] = _series(cells_of(column).cast(options=options))
             frame = pl.DataFrame(columns)
             taken += int(frame.estimated_size())  # a dictionary's one cell may stand in every row
             caps.check(layout.name, size, taken)
             yield frame
 
 
-def _sample(file: ParquetList, names: list[str]) -> dict[str, tuple[str | None, ...]]:
-    """The first cells of each column, until enough bytes were read for it."""
-    sample: dict[str, tuple[str | None, ...]] = {}
+def _sample(file: ParquetList, names: list[str]) -> dict[str, tuple[str | None, ...] | None]:
+    """The first cells of each column, until enough bytes were read; None: bytes, and no text."""
+    sample: dict[str, tuple[str | None, ...] | None] = {}
     spent = 0
     for name in names:
         cells: list[str | None] = []
         for batch in file.batches([name]):
             batch.validate(full=True)
-            text = _as_text(batch.column(name))
+            try:
+                text = _as_text(_decoded(batch.column(name)))
+            except pa.ArrowInvalid:
+                sample[name] = None
+                break
             spent += int(text.estimated_size())
             cells += text.str.slice(0, _SAMPLE_CHARACTERS).to_list()
+            sample[name] = tuple(cells[:_SAMPLE_ROWS])
             if len(cells) >= _SAMPLE_ROWS or spent > _SAMPLE_BYTES:
                 break
-        sample[name] = tuple(cells[:_SAMPLE_ROWS])
         if spent > _SAMPLE_BYTES:
             break
     return sample
 
 
 def _values(kind: Any) -> Any:
+    """The type of the cells, without the dictionary or the extension around it."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return pa.string() if kind == _UUID else _values(kind.storage_type)
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
+def _type_name(kind: Any) -> str:
+    if isinstance(kind, pa.BaseExtensionType):
+        return str(kind.extension_name)
+    return str(kind).split("<")[0].split("[")[0]
+
+
 def _is_text(kind: Any) -> bool:
+    is_kind = pa.types
     return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+        is_kind.is_string(kind)
+        or is_kind.is_large_string(kind)
+        or is_kind.is_string_view(kind)
+        or _is_bytes(kind)
+    )
+
+
+def _is_bytes(kind: Any) -> bool:
+    """Whether the cells are bytes: text where they are UTF-8, as Impala and old Spark write it."""
+    is_kind = pa.types
+    return bool(
+        is_kind.is_binary(kind)
+        or is_kind.is_large_binary(kind)
+        or is_kind.is_binary_view(kind)
+        or is_kind.is_fixed_size_binary(kind)
     )
 
 
@@ -150,6 +195,8 @@ def _kind(arrow_type: Any) -> ColumnKind | None:
 def _kept_dtype(arrow_type: Any) -> pl.DataType | None:
     """The type that loads everywhere (facts: files and warehouses); None: there is none."""
     is_kind = pa.types
+    if isinstance(arrow_type, pa.BaseExtensionType):
+        return _kept_dtype(_values(arrow_type))
     if is_kind.is_int32(arrow_type):
         return pl.Int32()
     if is_kind.is_uint64(arrow_type):
@@ -179,16 +226,23 @@ def _kept_dtype(arrow_type: Any) -> pl.DataType | None:
 
 
 def _decoded(array: Any) -> Any:
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+    """The cells out of their dictionary or extension; ArrowInvalid where bytes are no text."""
+    if isinstance(array.type, pa.BaseExtensionType):
+        if array.type == _UUID:
+            return pa.array([cell and str(cell) for cell in array.to_pylist()], pa.large_string())
+        array = array.storage
+    array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+    if not _is_bytes(array.type):
+        return array
+    return array.cast(pa.large_binary()).cast(pa.large_string())
 
 
 def _as_text(array: Any) -> pl.Series:
-    """The cells as text. Whole floats are written as digits, as nobody meant the ``.0``.
+    """The decoded cells as text. Whole floats are written as digits, as nobody meant the ``.0``.
 
     A float too large to be exact has lost digits: it is written in scientific notation, which
     normalisation rejects.
     """
-    array = _decoded(array)
     if pa.types.is_floating(array.type):
         exact = _EXACT[array.type.bit_width]
         cells = [None if v is None else _float_text(v, exact) for v in array.to_pylist()]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 from batch_screen.config.screening import Input
 from batch_screen.errors import InputError, no_input
 from batch_screen.input import csv, parquet
+from batch_screen.input.cells import is_data, was_number
 from batch_screen.input.columns import choose
-from batch_screen.input.detect import is_data, sniff, was_number
-from batch_screen.input.files import translated
-from batch_screen.input.layout import ChosenColumns, FileLayout
+from batch_screen.input.detect import sniff
+from batch_screen.input.files import partitions, translated
+from batch_screen.input.layout import ChosenColumns, FileLayout, InputColumn
 from batch_screen.input.limits import Caps
 from batch_screen.input.text import CHUNK_BYTES, guessed_encoding, unpacked
 from batch_screen.model import ColumnKind
@@ -34,7 +35,7 @@ class Table:
     """The inputs with their layouts and chosen columns; holds none of their rows.
 
     ``kept`` maps output names (``in_…``), which are the first file's, to types. ``files`` are in
-    order, each with its own columns.
+    order, each with its own columns; ``notes`` say what was noticed in opening them.
     """
 
     phone_column: str
@@ -44,6 +45,7 @@ class Table:
     files: tuple[tuple[FileLayout, ChosenColumns], ...]
     _caps: Caps
     _chunk_bytes: int = CHUNK_BYTES
+    notes: tuple[str, ...] = ()
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
         """Streams the rows of all files in order, in frames of ``rows`` rows but for the last.
@@ -99,19 +101,31 @@ class Table:
 
     def _frames(self) -> Iterator[pl.DataFrame]:
         """The rows of all files: the one place that chooses a reader by the file's format."""
-        for layout, choice in self.files:
+        for layout, chosen in self.files:
+            choice, fixed = _apart(layout, chosen)
             if layout.csv:
                 frames = csv.read(layout, layout.csv, choice, self._caps, self._chunk_bytes)
             else:
                 frames = parquet.read(layout, choice, self.kept, self._caps)
             row = 1
             for frame in frames:
-                yield frame.select(
+                yield frame.with_columns(**fixed).select(
                     pl.lit(layout.name).alias("source_file"),
                     pl.int_range(row, row + pl.len(), dtype=pl.Int64).alias("source_row"),
-                    pl.all(),
+                    *("raw", "raw_region", "ragged", *self.kept),
                 )
                 row += frame.height
+
+
+def _apart(layout: FileLayout, chosen: ChosenColumns) -> tuple[ChosenColumns, dict[str, pl.Expr]]:
+    """The columns to read from the file, and those that the names of its folders give."""
+    given = {column.position: pl.lit(column.sample[0], pl.String) for column in layout.partitions}
+    region, kept = chosen.region, chosen.kept
+    fixed = {KEPT_PREFIX + n: given[c.position] for n, c in kept.items() if c.position in given}
+    if region and region.position in given:
+        fixed["raw_region"], region = given[region.position], None
+    kept = {name: column for name, column in kept.items() if column.position not in given}
+    return ChosenColumns(chosen.phone, region, kept), fixed
 
 
 def _numbered(frame: pl.DataFrame, first: int) -> pl.DataFrame:
@@ -129,14 +143,26 @@ def open_table(
     """Detects every file's layout and chooses its columns, from the file's beginning alone.
 
     ``names`` are the files' in messages and ``source_file``; by default their base names, or their
-    paths below the folder they share. InputError: see ``sniff`` and ``choose``.
+    paths below the folder they share. Of several files, those without a row are skipped.
+    InputError: see ``sniff`` and ``choose``.
     """
     if not paths:
         raise no_input("no input: name a file, a folder, or - for stdin")
     files: list[tuple[FileLayout, ChosenColumns]] = []
-    for path, name in zip(paths, names or _short_names(paths), strict=True):
-        layout = sniff(path, name, settings)
+    empty: dict[str, InputError] = {}
+    for path, name, values in zip(
+        paths, names or _short_names(paths), partitions(paths), strict=True
+    ):
+        try:
+            layout = _partitioned(sniff(path, name, settings), values)
+        except InputError as error:
+            if not error.is_empty:
+                raise
+            empty[name] = error
+            continue
         files.append((layout, choose(layout, settings, files[0][1] if files else None)))
+    if not files:
+        raise next(iter(empty.values()))
     first = files[0][1]
     kept: dict[str, pl.DataType] = {}
     for name in first.kept:
@@ -151,7 +177,23 @@ def open_table(
         tuple(files),
         Caps.of(settings),
         chunk_bytes,
+        (
+            *(f"{name}: it holds no rows and is skipped" for name in empty),
+            *(f"{layout.name}: {note}" for layout, _ in files for note in layout.notes),
+        ),
     )
+
+
+def _partitioned(layout: FileLayout, values: Mapping[str, str | None]) -> FileLayout:
+    """The layout with the columns of its folders' names, unless the file has them itself."""
+    own = {column.name.casefold() for column in layout.columns}
+    added = [(key, value) for key, value in values.items() if key.casefold() not in own]
+    width = len(layout.columns)
+    columns = (
+        InputColumn(key, width + n, (value,), type_name="folder")
+        for n, (key, value) in enumerate(added)
+    )
+    return replace(layout, partitions=tuple(columns))
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:

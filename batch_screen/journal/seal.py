@@ -87,7 +87,7 @@ def read_sealed(folder: Path, run_id: str, shard: int) -> pl.DataFrame:
 
 
 def sealed_spent(folder: Path, run_id: str, shard: int) -> Mapping[Endpoint, Spent]:
-    """Requests spent on the sealed shard, over all starts."""
+    """Requests spent on the sealed shard, over all sessions."""
     return _seal(folder, run_id, shard).spent
 
 

@@ -147,7 +147,7 @@ def shards_with_segments(folder: Path) -> list[int]:
 
 
 class Replay:
-    """Reads a shard's segments back; ``dropped_bytes`` counts what a crash has torn."""
+    """Reads a shard's segments back; ``dropped_bytes`` counts bytes that a crash cut off."""
 
     def __init__(self, folder: Path, run_id: str, shard: int) -> None:
         self._paths = segments(folder, shard)
@@ -221,7 +221,7 @@ class _BadLine(NamedTuple):
 
 
 def _refuse_damage(path: Path, bad: _BadLine | None, synced: Synced) -> None:
-    """Raises ``JournalError`` if the bad line was on disk before the mark: no crash tore it."""
+    """Raises ``JournalError`` if the bad line was synced before: no crash can have cut it off."""
     if bad is not None and bad.at < synced.bytes:
         raise JournalError(
             f"{path}, line {bad.number} is damaged ({bad.why}) though it was on disk; nothing was "
@@ -241,7 +241,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 def outcomes_at_a_glance(journal: Path, sealed: Path, lookups: list[int]) -> int:
-    """Counts answered lookups beside a running writer; ``lookups`` has each shard's number.
+    """Counts answered lookups while a run may write; ``lookups`` has each shard's number of them.
 
     Quick, because lines are counted by their tag and not checked; ``Replay`` checks them. Raises
     ``OSError`` where the folders cannot be read.

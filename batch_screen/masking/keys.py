@@ -41,7 +41,7 @@ def hide(key: str) -> None:
 
 
 def forget_keys() -> None:
-    """Unregisters all keys: for tests, whose keys must not change each other's texts."""
+    """Unregisters all keys; for tests, so that their keys do not affect each other."""
     _known.clear()
     _pieces.clear()
 
@@ -112,7 +112,7 @@ def _unescaped(letters: str, spans: _Spans) -> tuple[str, _Spans]:
 
 
 def _pieces_in(letters: str, spans: _Spans) -> Iterator[tuple[int, int]]:
-    """The places in the original text of all pieces of a key."""
+    """The places in the original text of all parts of a key."""
     kept = [(c, span) for c, span in zip(letters, spans, strict=True) if not _IGNORED.match(c)]
     letters, spans = "".join(c for c, _ in kept), [span for _, span in kept]
     for size, pieces in _pieces.items():

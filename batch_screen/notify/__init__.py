@@ -1,1 +1,1 @@
-"""What programs outside learn of a start: files and calls. None of it can end a run."""
+"""Notifications about a session: files and HTTP calls. A failed one never ends a run."""

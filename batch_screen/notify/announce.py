@@ -1,4 +1,4 @@
-"""Announces a start's begin and its end: by calls, the summary file and the metrics file."""
+"""Announces a session's begin and end: pings, the summary file and the metrics file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batch_screen.storage.atomic import check_writable, write_atomically
 
 
 def check_destinations(settings: Settings) -> None:
-    """Raises ``OutputError`` if the summary or metrics file could not be written in the end."""
+    """Raises ``OutputError`` if the summary or metrics file could not be written at the end."""
     for path in filter(None, (settings.output.summary_file, settings.metrics.file)):
         folder = Path(path).parent
         if not folder.is_dir():
@@ -24,12 +24,12 @@ def check_destinations(settings: Settings) -> None:
 
 
 def announce_begin(settings: Settings) -> list[str]:
-    """Makes the call that a start begins; returns warnings."""
+    """Sends the ping for the begin; returns warnings."""
     return _tried("the start call", Caller(settings.pings, settings.api.ca_file).begun)
 
 
 def announce_end(settings: Settings, closing: Closing) -> list[str]:
-    """Writes both files and makes the last calls; returns warnings: none may change the end."""
+    """Writes both files and sends the final pings; returns warnings and never raises."""
     caller = Caller(settings.pings, settings.api.ca_file)
 
     def write_summary_file() -> None:
@@ -50,7 +50,7 @@ def announce_end(settings: Settings, closing: Closing) -> list[str]:
 
 
 def _tried(what: str, announce: Callable[[], list[str] | None]) -> list[str]:
-    """The warnings of an announcement, or the one that it failed."""
+    """The warnings of a notification, or one that it failed."""
     try:
         return announce() or []
     except BatchScreenError as error:

@@ -1,4 +1,4 @@
-"""How a start went: the time of its stages, and its end as one JSON document.
+"""The end of a session as one JSON document, with the duration of its stages.
 
 The document is for a file, stdout and a webhook.
 """
@@ -23,7 +23,7 @@ FAILED = "failed"
 
 
 class StageTimes:
-    """A progress that measures how long each stage takes and passes everything on."""
+    """A ``Progress`` that times each stage and passes events on."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -33,13 +33,13 @@ class StageTimes:
         self._seconds: dict[str, float] = {}
 
     def pass_to(self, progress: Progress) -> StageTimes:
-        """From now on everything goes to this one too."""
+        """Passes events to this receiver, too, from now on."""
         self._passed_to = progress
         return self
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Seconds by stage so far, the present one included."""
+        """Seconds by stage so far, including the current one."""
         self._add()
         return dict(self._seconds)
 
@@ -65,7 +65,7 @@ class StageTimes:
 
 
 class Closing(msgspec.Struct, frozen=True):
-    """The end of a start. ``summary`` and ``layout`` are there where figures could be counted.
+    """The end of a session. ``summary`` and ``layout`` are set if figures could be counted.
 
     ``stopped`` is the cause where it did not come to its end; ``stage_seconds`` how long each
     stage took that had begun.
@@ -87,7 +87,7 @@ class Closing(msgspec.Struct, frozen=True):
 
 
 def document(closing: Closing) -> bytes:
-    """The summary and the files, or what is known without a summary, as masked JSON."""
+    """The summary and the files, or the facts known without a summary, as masked JSON."""
     end: dict[str, Any] = {
         "ended_at": closing.ended_at,
         "stage_seconds": {name: round(took, 3) for name, took in closing.stage_seconds.items()},

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the last start, for node_exporter's textfile collector.
+"""Prometheus metrics of the last session, for node_exporter's textfile collector.
 
 Labels are names from closed lists: endpoints, outcomes, stages, fates. The library writes the
 format; the file is ours, because its own is left with the umask's mode and not on disk.
@@ -24,12 +24,12 @@ _LARGEST_BYTES = 1 << 20  # ours has a few KiB: what is larger is somebody else'
 
 
 def write_metrics(path: Path, closing: Closing) -> None:
-    """Replaces the file and keeps the times of earlier successes. Raises ``OutputError``."""
+    """Writes the metrics file; the times of earlier successes stay. Raises ``OutputError``."""
     write_atomically(path, metrics(closing, _kept(path)), mode=PUBLIC_MODE)
 
 
 def metrics(closing: Closing, kept: Mapping[str, float]) -> bytes:
-    """The figures as text. ``kept`` are the times of earlier successes; 0 where there are none."""
+    """The metrics as text. ``kept`` are the times of earlier successes; 0: none."""
     registry = CollectorRegistry()
 
     def gauge(name: str, meaning: str, *labels: str) -> Gauge:
@@ -83,7 +83,7 @@ def _add_summary(gauge: Callable[..., Gauge], summary: Summary) -> None:
 
 
 def _kept(path: Path) -> dict[str, float]:
-    """The times of earlier successes; none if the file is unreadable or not ours."""
+    """The times of earlier successes; none if the file is unreadable or foreign."""
     try:
         text = read_small(path, _LARGEST_BYTES).decode("utf-8")
         families = [*text_string_to_metric_families(text)]

@@ -1,4 +1,4 @@
-"""Calls to a monitor of scheduled jobs. A call that fails is a warning and nothing more.
+"""Pings to a monitor of scheduled jobs, and the webhook. A failed one is only a warning.
 
 Plain ``http.client``: it follows no redirect, takes no proxy from the environment and sends
 nothing that is not written here. A call runs in a thread of its own, because only so is all of
@@ -20,18 +20,18 @@ _TEXT, _JSON = "text/plain; charset=utf-8", "application/json"
 
 
 class Caller:
-    """The calls of one start; each returns its warnings."""
+    """The pings of one session; each returns its warnings."""
 
     def __init__(self, pings: Pings, ca_file: str = "") -> None:
         self._pings = pings
         self._ca_file = ca_file
 
     def begun(self) -> list[str]:
-        """Calls the address for the begin of a start."""
+        """Pings the address for the begin of a session."""
         return self._ping("start", self._pings.start_url.get_secret_value(), "start")
 
     def ended(self, closing: Closing) -> list[str]:
-        """Calls the address for success or failure, and the webhook."""
+        """Pings the address for success or failure, and calls the webhook."""
         which = "failure" if closing.exit_code else "finish"
         url = self._pings.failure_url if closing.exit_code else self._pings.finish_url
         words = f"exit code {closing.exit_code}, {closing.status}"
@@ -47,7 +47,7 @@ class Caller:
         return self._call(which, url, self._pings.method, body, _TEXT)
 
     def _call(self, which: str, url: str, method: Method, body: bytes, kind: str) -> list[str]:
-        """Makes a call; the warning if it failed names the host alone."""
+        """Sends one request; the warning of a failure names only the host."""
         if not url:
             return []
         failed = ["no answer in time"]  # unless the thread says otherwise before its time is up

@@ -77,7 +77,9 @@ def _in_process(normaliser: Normaliser, cells: Sequence[RawCell]) -> list[Judgem
         check=False,
     )
     if done.returncode:
-        _log.warning("a process for odd cells ended with %d; going on alone", done.returncode)
+        _log.warning(
+            "a normalisation process ended with %d; continuing without it", done.returncode
+        )
         return _judged(cells, normaliser)
     return msgspec.json.decode(done.stdout, type=list[Judgement])
 

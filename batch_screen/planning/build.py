@@ -35,7 +35,7 @@ from batch_screen.planning.history import (
 )
 from batch_screen.planning.shards import WriteHistory, make_plan
 from batch_screen.runs.events import RunEvents
-from batch_screen.runs.state import Identity
+from batch_screen.runs.state import Identity, limit_of
 from batch_screen.storage.partition import HELD_BYTES
 from batch_screen.storage.prefetch import ordered_map
 
@@ -95,10 +95,12 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
     Earlier runs count as of ``now``.
     """
     digests = identity.content if identity else []
+    limit = limit_of(identity.settings) if identity else 0
     lookups, share = settings.output.shard_lookups, settings.output.memory_share
     opted_out = opt_outs(settings, events, identity)
 
     def read(table: Table, batches: Iterable[pl.DataFrame], normaliser: Normaliser) -> Plan:
+        expected = table.expected_rows()
         return make_plan(
             batches,
             folder,
@@ -110,13 +112,15 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
                 "conventions": named_conventions(normaliser.conventions),
             },
             on_rows=events.advance,
-            expected_rows=table.expected_rows(),
+            expected_rows=min(expected, limit or expected),
+            limit=limit,
             history=_history_writer(settings, identity, events, now or datetime.now(UTC)),
         )
 
-    plan = by_convention(
-        sources, settings, read, folder, opted_out=opted_out, digests=digests
-    ).result
+    found = by_convention(sources, settings, read, folder, opted_out=opted_out, digests=digests)
+    plan = found.result
+    for note in found.table.notes:
+        events.progress.note(note)
     pa.default_memory_pool().release_unused()  # 70 MiB after a million rows
     if plan.accepted == 0:
         shutil.rmtree(folder)

@@ -182,7 +182,7 @@ def earlier_answers(
                     )
         except DamagedPartError as error:
             on_damage(
-                f"run {run.layout.run_id} cannot be read ({error}): it is left out of account"
+                f"run {run.layout.run_id} cannot be read ({error}): its answers are not reused"
             )
 
 

@@ -59,6 +59,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     expected_rows: int = 0,
     held_bytes: int = HELD_BYTES,
     history: WriteHistory | None = None,
+    limit: int = 0,
 ) -> Plan:
     """Writes the plan of normalised batches into ``folder``, which appears when it is whole.
 
@@ -68,7 +69,8 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     batch's height. ``facts`` are kept with the plan. With a good guess of how many rows there
     are, ``expected_rows``, they are written once; else they are partitioned in further passes.
     ``held_bytes`` of rows are in memory on their way to their files. ``history`` writes that of
-    the numbers beside them.
+    the numbers beside them. Rows below the one that brings the last number of a ``limit`` are read
+    and counted only.
     """
     growing = folder.with_name(f"{folder.name}.growing")
     with translated("write the plan to", folder):
@@ -80,9 +82,10 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
         accepted = PartitionedWriter(_paths(growing, count), shard, held_bytes, how)
         rejects = RowGroupWriter(growing / "rejects.parquet")
         reasons: dict[str, int] = {}
+        first = _FirstNumbers(limit, on_rows)
         with accepted, rejects:
             # All streams: the rejects' file and the shards' grow batch by batch.
-            for batch in batches:
+            for batch in first.rows(batches):
                 accepted.add(_accepted(batch))
                 turned_down = _rejects(batch)
                 rejects.add(turned_down)
@@ -103,6 +106,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
             shards=shards,
             kept=[name for name in accepted.columns if name.startswith(KEPT_PREFIX)],
             facts=dict(facts),
+            left_out=first.left_out,
         )
         # All on the disk before the folder has its name, which says that planning is done.
         write_record(growing / "plan.json", plan)
@@ -110,6 +114,35 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
         growing.replace(folder)
         sync_folder(folder.parent)
     return plan
+
+
+class _FirstNumbers:
+    """Lets rows through up to the one that brings the last of so many numbers."""
+
+    def __init__(self, limit: int, on_left_out: Callable[[int], None]) -> None:
+        self.left_out = 0
+        self._limit = limit
+        self._on_left_out = on_left_out
+
+    def rows(self, batches: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        if not self._limit:
+            yield from batches
+            return
+        seen: set[str] = set()
+        for batch in batches:
+            lacking, number = self._limit - len(seen), batch["e164"]
+            taken = batch if lacking else batch.clear()
+            if lacking:
+                is_new = number.is_not_null() & number.is_first_distinct()
+                last = (is_new & ~number.is_in([*seen])).arg_true()[lacking - 1 : lacking]
+                taken = batch.head(last.item() + 1) if len(last) else batch
+            seen.update(taken["e164"].drop_nulls())
+            if taken.height:
+                yield taken
+            # Read to its end all the same: what is wrong with the list, and how it writes its
+            # numbers, is then as of a run over all of it.
+            self.left_out += batch.height - taken.height
+            self._on_left_out(batch.height - taken.height)
 
 
 def shard_count(rows: int, shard_rows: int) -> int:

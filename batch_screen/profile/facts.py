@@ -124,7 +124,10 @@ class Fix(msgspec.Struct, frozen=True):
 
 
 class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A list as it is before any money is spent: rows = accepted + rejected."""
+    """A list as it is before any money is spent: rows = accepted + rejected.
+
+    ``notes`` say which files of a folder were not read or hold no rows, and other oddities.
+    """
 
     files: list[FileFacts]
     phone_column: str
@@ -140,6 +143,7 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     conventions: list[ConventionFacts]
     region_advice: RegionAdvice | None
     fixes: list[Fix]
+    notes: list[str] = []
 
 
 def tallied(counts: Mapping[str, int], total: int) -> list[Frequency]:

@@ -41,7 +41,7 @@ def file_facts(
             is_misread=any(map(is_misread, cells)),
             columns=[
                 ColumnFacts(shown(c.name), _type(c), roles.get(c.position, ""))
-                for c in layout.columns
+                for c in (*layout.columns, *layout.partitions)
             ],
             rows=read,
             accepted=taken,

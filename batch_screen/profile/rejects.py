@@ -7,7 +7,6 @@ from pathlib import Path
 
 import polars as pl
 
-from batch_screen.errors import ConfigurationError
 from batch_screen.input.layout import shown
 from batch_screen.masking import mask_text, plain
 from batch_screen.numbers.rules import REMEDY, RejectReason
@@ -15,24 +14,13 @@ from batch_screen.profile.facts import Rejected, RejectedCell
 from batch_screen.profile.files import shown_file
 from batch_screen.runs.layout import row_groups
 from batch_screen.schema import CHECK_REJECTS, conform
-from batch_screen.storage.atomic import atomic_write
-from batch_screen.storage.partition import RowGroupWriter
-from batch_screen.tables.errors import write_guarded_csv
+from batch_screen.tables.sheets import write_sheet
 
-CSV_SUFFIX, PARQUET_SUFFIX = ".csv", ".parquet"
 _EXAMPLES = 3
 _AMBIGUOUS_EXAMPLES = 5
 _CELL_CHARACTERS = 40
 _LOOKED_AT = 1_000  # rows of a reason in a row group: bad cells of one export look alike
 _REMEDIES = {reason.value: remedy for reason, remedy in REMEDY.items()}
-
-
-def check_suffix(path: Path) -> None:
-    """Raises ``ConfigurationError`` unless the name says in which format rejects are written."""
-    if path.suffix.lower() not in (CSV_SUFFIX, PARQUET_SUFFIX):
-        raise ConfigurationError(
-            f"--rejects {path}: its name has to end in {CSV_SUFFIX} or {PARQUET_SUFFIX}"
-        )
 
 
 def parts(path: Path) -> Iterator[pl.DataFrame]:
@@ -79,21 +67,9 @@ def _gather(part: pl.DataFrame, found: dict[str, RejectedCell], wanted: int) -> 
 
 
 def write_rejects(path: Path, rejects: Iterable[pl.DataFrame], column: str) -> None:
-    """Writes all rejects, whole or not at all, as CSV or Parquet by the path's suffix.
-
-    Masked like errors.csv in either format; in CSV no cell can run as a formula.
-    """
-    check_suffix(path)
+    """Writes all rejects, masked like errors.csv, in the format that the path's ending says."""
     rows = (_masked(part, column) for part in rejects)
-    with atomic_write(path) as file:
-        if path.suffix.lower() == CSV_SUFFIX:
-            write_guarded_csv(file, CHECK_REJECTS, rows)
-            return
-        with RowGroupWriter(path, file) as writer:
-            for part in rows:
-                writer.add(part)
-            if not writer.columns:  # a list without rejects: the file has its columns all the same
-                writer.add(conform(pl.DataFrame(), CHECK_REJECTS))
+    write_sheet(path, "rejected", CHECK_REJECTS, rows, masked=True)
 
 
 def _masked(part: pl.DataFrame, column: str) -> pl.DataFrame:

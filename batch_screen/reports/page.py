@@ -63,7 +63,7 @@ def pace_svg(sessions: Sequence[Session]) -> bytes:
 
 @cache
 def templates() -> Environment:
-    """The templates beside this file; what they are given is text, never markup."""
+    """The page's templates; values are inserted as text, never as markup."""
     # Only a run that ends or a report needs the library: it would delay the start of any other.
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""The report's tables: accounting, starts, latency, cost, failures, rejects, settings, files."""
+"""The report's tables: accounting, sessions, latency, cost, failures, rejects, settings, files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from batch_screen.tables.summary import Summary
 
 
 def sums_of(summary: Summary) -> list[list[tuple[int, str]]]:
-    """Rows, numbers and lookups, each as a sum: the whole, then its parts, with their names."""
+    """Rows, numbers and lookups, each as a total with its named parts."""
     rows = summary.rows
     totals = _totals(summary)
     # That nothing was skipped is said too: it is the outcome nobody would miss.
@@ -47,7 +47,7 @@ def sums_of(summary: Summary) -> list[list[tuple[int, str]]]:
 
 
 def lookups_table(summary: Summary) -> PageTable:
-    """Lookups of each endpoint by outcome; of a run that was stopped also what is left."""
+    """Lookups by endpoint and outcome; for a stopped run also those still open."""
     each = list(summary.endpoints.values())
     rows = [["all", *(f"{figures.total:,}" for figures in each)]]
     rows += [
@@ -81,7 +81,7 @@ _PERCENTILES = ("p50", "p95", "p99")
 
 
 def starts_table(starts: Sequence[Session]) -> PageTable:
-    """One row per start; the earlier ones are summed up in the note."""
+    """One row per session; earlier ones are summed up in the note."""
     earlier, shown = starts[:-_MOST_STARTS], starts[-_MOST_STARTS:]
     if len(earlier) == 1:  # one alone is never summed up
         earlier, shown = [], starts
@@ -158,7 +158,7 @@ def cost_table(summary: Summary) -> PageTable:
 
 
 def cost_note(summary: Summary) -> str:
-    """The sentence on the cost and what it leaves out."""
+    """The sentence on the cost and what it excludes."""
     if not summary.cost:
         return "No prices are set: the contract's belong under [prices.per_request]."
     return "By the prices that were set; a request that was refused for the rate is not billed."
@@ -259,7 +259,7 @@ def rejects_table(summary: Summary, errors: ErrorSummary | None) -> PageTable:
 
 
 def inconclusive(summary: Summary) -> str:
-    """The sentence on not_found and not_applicable: not failed, but unknown."""
+    """The sentence on not_found and not_applicable: no failure, but unknown."""
     kinds = (OutcomeKind.NOT_FOUND, OutcomeKind.NOT_APPLICABLE)
     count = sum(_count(summary, kind) for kind in kinds)
     if not count:
@@ -316,7 +316,7 @@ def files_table(files: Sequence[ListedFile]) -> PageTable:
 
 
 def risk_version(summary: Summary) -> str:
-    """The version of the rules for ages and flags that the rows name; empty without rows."""
+    """The version of the rules for ages and flags, from the rows; empty without rows."""
     return ", ".join(summary.risk.get("risk_version", {}))
 
 

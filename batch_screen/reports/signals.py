@@ -1,4 +1,4 @@
-"""The report's findings: signals by region, and what changed since the run before."""
+"""The report's findings: signals by region, and changes since the previous run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _DATE = headed(
 
 
 def signal_tables(breakdown: Breakdown, settings: Mapping[str, object]) -> list[PageTable]:
-    """A table for each endpoint that was asked, the regions with most numbers first."""
+    """A table for each endpoint asked; the regions with most numbers first."""
     return [
         _table(Endpoint(name), regions, title_of(Endpoint(name), settings))
         for name, regions in breakdown.values.items()

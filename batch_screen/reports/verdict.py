@@ -1,4 +1,4 @@
-"""The head of the report: how the run ended, what it found, what to do next."""
+"""The report's head: how the run ended, what was found, what to do next."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batch_screen.tables.summary import Summary
 
 
 class Material(NamedTuple):
-    """A run's figures, all from its files; of one that was stopped there is a summary alone."""
+    """A run's figures, all from its files; of a stopped run only the summary."""
 
     summary: Summary
     breakdown: Breakdown | None = None
@@ -26,7 +26,7 @@ class Material(NamedTuple):
 def material_of(
     layout: Layout, summary: Summary, breakdown: Breakdown, files: Sequence[ListedFile]
 ) -> Material:
-    """Reads the material of a complete run, whose parts must be whole."""
+    """Reads the figures of a complete run, whose parts must be whole."""
     return Material(summary, breakdown, summarise_errors(layout.parts(ERRORS)), files)
 
 
@@ -34,7 +34,7 @@ GOOD, POOR, STOPPED = "good", "poor", "stopped"
 
 
 class Sign(NamedTuple):
-    """Numbers that deserve a look, and why."""
+    """A count of numbers that deserve a look, and the reason."""
 
     numbers: int
     what: str
@@ -50,7 +50,7 @@ class Figure(NamedTuple):
 
 
 class RunVerdict(NamedTuple):
-    """``tone`` is the style's name for it; ``steps`` say what to do or to know next."""
+    """The verdict; ``tone`` is its style, ``steps`` are remarks and next steps."""
 
     tone: str
     sentence: str
@@ -121,12 +121,17 @@ def _steps(summary: Summary) -> Iterator[str]:
             f"Up to {counted(summary.unanswered, 'request')} may have been billed without a saved "
             "answer, because a start ended abruptly; they are not in the cost."
         )
+    if summary.rows.left_out:
+        yield (
+            f"Limited to the first {counted(summary.rows.unique_numbers, 'number')}: "
+            f"{counted(summary.rows.left_out, 'row')} below them were left out."
+        )
     if summary.settings.get("api.base_url") == "sandbox":
         yield "The answers are the sandbox's: invented, for trying things out."
 
 
 def _listed(signs: Signs) -> list[Sign]:
-    """Signs that there are, the strongest first; what is unknown comes last, never left out."""
+    """The signs with numbers, the strongest first; unknown comes last and is never left out."""
     listed = (
         Sign(
             signs.sim_and_device,
@@ -178,7 +183,7 @@ def _figures(summary: Summary, breakdown: Breakdown | None) -> Iterator[Figure]:
 
 
 def what_is_recent(summary: Summary) -> str:
-    """The sentence that defines changed lately, for the endpoints asked; or nothing."""
+    """The sentence that defines "changed lately" for the endpoints asked; empty without one."""
     asked = {Endpoint(name) for name in summary.endpoints}
     rules = []
     if any(endpoint.answers_date for endpoint in asked):

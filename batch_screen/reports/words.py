@@ -52,7 +52,7 @@ def title_of(endpoint: Endpoint, settings: Mapping[str, object]) -> str:
 
 
 def window(settings: Mapping[str, object]) -> str:
-    """A check's window in words; empty where the settings do not have it.
+    """A check's window in words; empty if the settings have none.
 
     >>> window({"screening.max_age_minutes": 90}), window({})
     ('in the last 90 minutes', '')
@@ -119,7 +119,7 @@ MOST_ROWS = 40
 
 
 def headed(kinds: str, *headings: str) -> dict[str, str]:
-    """Columns: headings with their kinds, text, number, code or bar, classes of the page's style.
+    """Column headings, each with its kind: text, number, code or bar, a style of the page.
 
     >>> headed("text number", "Region", "Numbers")
     {'Region': 'text', 'Numbers': 'number'}
@@ -153,7 +153,7 @@ T = TypeVar("T")
 
 
 def parted(things: Iterable[T], most: int) -> tuple[list[T], list[T]]:
-    """Splits a list at a limit; a single item beyond it is kept.
+    """Splits a list at a limit; a single further item is kept.
 
     >>> parted("abcd", 3), parted("abcd", 2)
     ((['a', 'b', 'c', 'd'], []), (['a', 'b'], ['c', 'd']))

@@ -60,7 +60,7 @@ class CancelToken:
         return self._error is not None
 
     def request(self, signal_number: int) -> None:
-        """Requests that the run save what it has and end; inside ``interrupting`` it raises."""
+        """Asks the run to save and end; inside ``interrupting`` it raises."""
         name = signal.Signals(signal_number).name
         self._error = Stopped(
             f"stopped by {name}; what was answered is saved: start the same command again to "
@@ -74,13 +74,13 @@ class CancelToken:
             raise self._error
 
     def check(self) -> None:
-        """Raises ``Stopped`` if it was requested."""
+        """Raises ``Stopped`` if a stop was requested."""
         if self._error is not None:
             raise self._error
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Inside the block a request raises ``Stopped`` at once, for waits that cannot check.
+        """Inside the block a request raises ``Stopped`` at once, for waits that cannot poll.
 
         For the main thread, where signal handlers run, and blocks that may end anywhere.
         """
@@ -112,6 +112,6 @@ class RunEvents:
     on_run: Callable[[str], None] = field(default=lambda _run_id: None)
 
     def advance(self, count: int) -> None:
-        """Reports ``count`` more units, then raises ``Stopped`` if that was requested."""
+        """Reports ``count`` more units, then raises ``Stopped`` if a stop was requested."""
         self.progress.advance(count)
         self.stop.check()

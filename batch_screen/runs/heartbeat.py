@@ -54,7 +54,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 
 def read_heartbeat(state_folder: Path) -> Heartbeat | None:
-    """The last heartbeat, or None if there is none that can be read."""
+    """The last heartbeat, or None if the file is missing or unreadable."""
     try:
         return msgspec.json.decode((state_folder / _NAME).read_bytes(), type=Heartbeat)
     except (OSError, ValueError):  # msgspec's errors are ValueErrors; half a file after a power cut
@@ -102,7 +102,7 @@ class HeartbeatWriter:
         self._progress.close()
 
     def beat(self) -> None:
-        """Writes the file if the run has advanced: an old file means that it has not."""
+        """Writes the file if the run has advanced: an old file means a stalled run."""
         with self._lock:
             if self._done != self._written:
                 self._write()
@@ -155,7 +155,7 @@ class HeartbeatWriter:
 
 @contextmanager
 def beating(events: RunEvents, state_folder: Path) -> Iterator[RunEvents]:
-    """The same events, which also write the heartbeat: other processes read how far the run is."""
+    """The same events, which also write the heartbeat file for other processes."""
     heartbeat = HeartbeatWriter(events.progress, state_folder)
 
     def on_run(run_id: str) -> None:

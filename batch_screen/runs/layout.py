@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from batch_screen.config.sections import Compression, Output
-from batch_screen.errors import InputError, no_input
+from batch_screen.errors import ConfigurationError, InputError, no_input
 from batch_screen.storage.atomic import (
     atomic_write,
     check_could_write,
@@ -79,6 +79,13 @@ class Layout:
         days = (self.part(table, 0).parent for table in DATA_FOLDERS)
         for folder in (self.run, *days):
             check_could_write(folder)
+
+    def refuse_inside(self, path: Path) -> None:
+        """Raises ``ConfigurationError`` if a file to write lies in the output folder."""
+        if self.folder.resolve() in path.resolve().parents:
+            raise ConfigurationError(
+                f"{path} lies in the output folder, where only runs write; name a file elsewhere"
+            )
 
     def clear(self) -> None:
         """Removes earlier output of the run, which may have had more parts; the marker first."""
@@ -194,7 +201,7 @@ def run_at(folder: Path, run_id: str | None = None) -> Layout:
 
 
 def runs_at(folder: Path) -> list[str]:
-    """Ids of all runs that began to write into the output folder, oldest date first.
+    """Ids of all runs that have written to the output folder, oldest date first.
 
     Raises ``InputError`` if there is none.
     """

@@ -32,7 +32,7 @@ def keep_session(folder: Path, run_id: str, session: Session) -> None:
 
 
 def read_sessions(folder: Path, run_id: str) -> list[Session]:
-    """All sessions of the run that were not killed, in their order.
+    """All recorded sessions of the run, in order; a killed session has no record.
 
     Raises ``JournalError`` if one is damaged, missing or another run's.
     """

@@ -1,4 +1,4 @@
-"""Run identity and state folders: which run a start resumes, and when it must not.
+"""Run identity and state folders: which run a session resumes, and when it must not.
 
 A run is identified by its input's content, the settings that affect outcomes, and its logical
 date. State of another identity is never used silently.
@@ -27,6 +27,8 @@ from batch_screen.storage.atomic import make_folder, sweep, translated
 from batch_screen.storage.records import read_record, write_record
 
 FORMAT = "batch-screen run"
+LIMIT = "limit"
+"""In the settings of an identity: how many numbers a run takes that does not take all."""
 VERSION = 4
 
 
@@ -95,7 +97,7 @@ class Run:
 
     @property
     def has_asked(self) -> bool:
-        """Whether a request may have been sent: each is noted before it is."""
+        """Whether a request may have been sent: each is noted before it is sent."""
         return any(self.sealed.glob("[0-9]*")) or any(self.journal.glob("*.journal"))
 
     def sweep(self) -> None:
@@ -104,12 +106,12 @@ class Run:
             sweep(folder)
 
     def discard(self) -> None:
-        """Removes a run that failed at its start, unless it holds answers, which are paid for."""
+        """Removes a run that failed early, unless it holds paid answers."""
         if not self.has_bought:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def correlator(self, lookup: Lookup, attempt: int) -> str:
-        """The ``x-correlator`` of an attempt, the same whenever it is repeated."""
+        """The ``x-correlator`` of an attempt; the same when the attempt is repeated."""
         name = f"{lookup.e164} {lookup.endpoint} {attempt}".encode()
         # Salted, because an unsalted digest of a phone number is undone in minutes. As uuid.uuid5,
         # without its detour over an integer: it is made for every request.
@@ -127,6 +129,12 @@ def new_run_id(identity: Identity, serial: int) -> str:
     """
     name = f"{identity.run_date.replace('-', '')}-{identity.digest()}"
     return name if serial == 1 else f"{name}-{serial}"
+
+
+def limit_of(settings: Mapping[str, Any]) -> int:
+    """How many numbers a run with these settings takes at most; 0: all."""
+    limit = settings.get(LIMIT)
+    return limit if isinstance(limit, int) else 0
 
 
 def today() -> date:
@@ -159,7 +167,7 @@ def find_run(state_folder: Path, identity: Identity, inputs: Sequence[str]) -> R
 
 
 def _differing_work(other: Run, identity: Identity, inputs: Sequence[str]) -> str:
-    """Why the other run cannot be resumed and what to do; empty if it is unrelated work."""
+    """Why the other run cannot be resumed, with the remedy; empty if it is unrelated."""
     if other.file.identity.content == identity.content:
         differing = _differing(other, identity)
         # Its plan may hold people who have objected since.
@@ -236,13 +244,13 @@ def create_run(
 
 
 def all_runs(state_folder: Path) -> list[Run]:
-    """Every run in the state folder. Raises ``JournalError`` on one that cannot be used."""
+    """Every run in the state folder. Raises ``JournalError`` on an unusable one."""
     found = [path for path in sorted(state_folder.glob("runs/*")) if path.is_dir()]
     return [run for run in map(read_run, found) if run is not None]
 
 
 def read_run(folder: Path) -> Run | None:
-    """The run in the folder, or None where a start was killed before it wrote run.json."""
+    """The run in the folder, or None if it was killed before it wrote run.json."""
     path = folder / "run.json"
     with translated("read", folder):
         names = {entry.name for entry in folder.iterdir()}

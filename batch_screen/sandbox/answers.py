@@ -35,7 +35,7 @@ _EIGHT = struct.Struct(">8Q")
 
 
 class Population(msgspec.Struct, frozen=True, kw_only=True):
-    """Shares among the numbers that are not magic, each 0 to 1."""
+    """Shares among the ordinary numbers, each 0 to 1."""
 
     swapped_share: float = 0.03
     """SIM (and, on its own, device) changed within the last 2,400 minutes."""
@@ -52,7 +52,7 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
-    """All that decides an answer besides the question."""
+    """Everything that decides an answer, except the question."""
 
     seed: int
     now: datetime
@@ -73,7 +73,7 @@ class Subscriber(msgspec.Struct, frozen=True):
 def truth(
     number: str, endpoint: Endpoint, max_age_minutes: int | None, world: World
 ) -> dict[str, object] | Problem:
-    """The body of the 200 answer to a well-formed question, or the problem to answer with.
+    """The body of the honest 200 answer to a valid question, or the error.
 
     ``max_age_minutes`` None means the server's default of 240 and only counts at the checks.
     """
@@ -92,7 +92,7 @@ def truth(
 
 
 def field_name(endpoint: Endpoint, dialect: Dialect) -> str:
-    """The one property of an endpoint's 200 body.
+    """The only property of an endpoint's 200 body.
 
     >>> field_name(Endpoint.DEVICE_SWAP_DATE, Dialect.PAGE)
     'latestSimChange'
@@ -141,7 +141,7 @@ def subscriber(number: str, world: World) -> Subscriber:
 
 
 def rfc3339(instant_ns: int, fraction_digits: int) -> str:
-    """An instant in UTC with so many digits after the second (0 to 9), cut, not rounded.
+    """An instant in UTC with ``digits`` digits of a second (0 to 9), truncated.
 
     >>> rfc3339(1726645073_471829447, 9), rfc3339(1726645073_471829447, 0)
     ('2024-09-18T07:37:53.471829447Z', '2024-09-18T07:37:53Z')
@@ -165,7 +165,7 @@ def _age_minutes(which: float, how_old: float, shares: Population) -> float | No
 
 
 def _instant(minutes_ago: float | None, now: datetime, fraction_digits: int) -> int | None:
-    """Nanoseconds since 1970, cut to what the date will show, so that check and date agree."""
+    """Nanoseconds since 1970, truncated as the date shows them, so that check and date agree."""
     if minutes_ago is None:
         return None
     instant = _ns(now) - int(minutes_ago * _MINUTE)

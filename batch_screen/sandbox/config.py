@@ -105,7 +105,7 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
     def world(self) -> World:
-        """What decides the answers; ask once, for today's midnight moves."""
+        """What decides the answers; call it once, because today's midnight moves."""
         midnight = datetime.combine(datetime.now(UTC).date(), time(), UTC)
         return World(
             seed=self.seed,
@@ -115,14 +115,14 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def all_rules(self) -> tuple[FaultRule, ...]:
-        """The rules of this record, then those of its profiles in the order named."""
+        """Its own fault rules, then those of its profiles in order."""
         return self.rules + tuple(r for name in self.profiles for r in PROFILES[name].rules)
 
     def all_outages(self) -> tuple[ScriptedOutage, ...]:
-        """The outages of this record, then those of its profiles in the order named."""
+        """Its own outages, then those of its profiles in order."""
         return self.outages + tuple(o for name in self.profiles for o in PROFILES[name].outages)
 
     def effective_latency(self) -> Latency:
-        """The latency set here, else that of the last profile that has one, else none."""
+        """The latency set here, else that of the last profile with one, else none."""
         named = (self.latency, *(PROFILES[name].latency for name in reversed(self.profiles)))
         return next((latency for latency in named if latency is not None), Latency())

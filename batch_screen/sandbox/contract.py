@@ -1,4 +1,4 @@
-"""The published contract: paths, request bodies, and the error answers, word for word.
+"""The API's published contract: paths, request bodies, and error answers, word for word.
 
 The page documents the errors 400 to 500; those it leaves out (402, 405, 415, 429 and more) are
 written in the same manner.
@@ -23,7 +23,7 @@ _LATER_PATHS = {Endpoint.CALL_FORWARDING_CHECK: "call-forwarding/unconditional/c
 
 
 class Question(msgspec.Struct, frozen=True):
-    """A well-formed request: a number at an endpoint, and the window if one was sent."""
+    """A valid request: a number at an endpoint, and the window if one was sent."""
 
     number: str
     endpoint: Endpoint
@@ -41,7 +41,7 @@ def paths(dialect: Dialect) -> dict[str, Endpoint]:
 
 
 def read_question(body: bytes, endpoint: Endpoint, dialect: Dialect) -> Question | Problem:
-    """The question in a body, read as strictly as the page allows, or the 400 it deserves.
+    """Parses a request body as strictly as the API's page says, or returns its 400 error.
 
     >>> read_question(b'{"phoneNumber": "112"}', Endpoint.SIM_SWAP_DATE, Dialect.PAGE).code
     'INVALID_ARGUMENT'
@@ -73,7 +73,7 @@ _BODY = msgspec.json.Decoder(_Body)
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One error answer, before it is put into words on the wire."""
+    """One error answer, before it is encoded."""
 
     status: int
     code: str
@@ -129,7 +129,7 @@ def problem_body(problem: Problem, dialect: Dialect) -> bytes:
 
 
 def rfc7807_body(problem: Problem) -> bytes:
-    """The same error as RFC 7807 words it, which has no ``code`` and no ``message``."""
+    """The same error in the format of RFC 7807, without ``code`` and ``message``."""
     return msgspec.json.encode(
         {
             "type": "about:blank",

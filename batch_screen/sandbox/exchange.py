@@ -1,4 +1,4 @@
-"""Delivers one reply, whole or broken on purpose, and records the outcome."""
+"""Delivers one reply, whole or deliberately broken, and records the result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DRAIN_SECONDS = 0.002
 
 
 class Exchange:
-    """One request and its answer; ``status`` stays None until an answer has begun."""
+    """One request and its reply; ``status`` stays None until a reply has begun."""
 
     def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
@@ -25,7 +25,7 @@ class Exchange:
         self.was_clean = False
 
     async def deliver(self, reply: SandboxReply) -> web.StreamResponse:
-        """Waits as long as the reply asks, then sends it as far as its delivery goes."""
+        """Waits for the reply's latency, then sends it as far as its delivery says."""
         if reply.delay_seconds:
             await asyncio.sleep(reply.delay_seconds)
         headers = list(reply.headers)
@@ -102,6 +102,6 @@ class Exchange:
             transport.write(raw)
 
     def _transport(self) -> asyncio.Transport | None:
-        """The connection, unless it is gone or going."""
+        """The connection, unless it is closed or closing."""
         transport = self._request.transport
         return None if transport is None or transport.is_closing() else transport

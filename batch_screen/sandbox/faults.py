@@ -58,7 +58,7 @@ class SandboxReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def honest_reply(answer: dict[str, object] | Problem, dialect: Dialect) -> SandboxReply:
-    """The reply to an admitted, well-formed question when nothing goes wrong."""
+    """The reply to a valid, admitted question if nothing goes wrong."""
     if isinstance(answer, Problem):
         return problem_reply(answer, dialect)
     return SandboxReply(status=200, body=msgspec.json.encode(answer), is_clean=True)
@@ -74,7 +74,7 @@ def problem_reply(problem: Problem, dialect: Dialect, *headers: tuple[str, str])
 def disturbed(
     fault: Fault, honest: SandboxReply, question: Question, config: SandboxConfig, now: datetime
 ) -> SandboxReply:
-    """Applies the fault to the honest reply; the four that are facts change nothing.
+    """Applies the fault to the honest reply; the four facts about numbers change nothing.
 
     ``now`` is the time of day, for dates in headers.
     """
@@ -119,7 +119,7 @@ def _retry_after(fault: Fault, config: SandboxConfig, now: datetime) -> tuple[tu
 
 
 def _ok(body: bytes) -> SandboxReply:
-    """A 200 that is not the truth."""
+    """A 200 that is not true."""
     return SandboxReply(status=200, body=body)
 
 
@@ -160,7 +160,7 @@ def _followed(honest: SandboxReply, seconds: float) -> SandboxReply:
 
 
 def _with_date(honest: SandboxReply, change: Callable[[str], str]) -> SandboxReply:
-    """The reply with its date changed; a claim, a null and an error stay as they are."""
+    """The reply with its date changed; other bodies stay as they are."""
     answer = msgspec.json.decode(honest.body)
     changed = {
         name: change(value) if name.startswith("latest") and value is not None else value
@@ -180,7 +180,7 @@ def _a_century_on(date: str) -> str:
 
 
 def _in_india(date: str) -> str:
-    """The same instant, half an hour off the hour.
+    """The same instant with the offset of India, half an hour off the hour.
 
     >>> _in_india("2024-09-18T07:37:53.4718Z")
     '2024-09-18T13:07:53.4718+05:30'

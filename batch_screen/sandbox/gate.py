@@ -1,4 +1,4 @@
-"""Admission: keys, the revocation of keys, the rate limit and the quota, in this order.
+"""Admission: key, revocation, rate limit and quota, in this order.
 
 Pure but for its counters: the instant of each request is passed in.
 """
@@ -17,7 +17,7 @@ from batch_screen.sandbox.window import RateLimit, Window, rate_limit
 
 
 class Gate:
-    """Admits requests one by one, and counts what it refused and why."""
+    """Admits requests one by one, and counts refusals by reason."""
 
     def __init__(self, config: SandboxConfig) -> None:
         self._limits: dict[tuple[Window, Endpoint | None], RateLimit] = {}
@@ -29,7 +29,7 @@ class Gate:
         self.after_revocation = 0
 
     def change(self, config: SandboxConfig) -> None:
-        """Applies other keys and bounds; what was counted stays."""
+        """Applies other keys and limits; counts stay."""
         # A key that is listed twice is refused: so a good one can be let expire.
         self._keys = frozenset(config.keys) - frozenset(config.expired_keys)
         self._revoke_after = config.revoke_keys_after
@@ -48,7 +48,7 @@ class Gate:
     def admit(
         self, key: str | None, now_seconds: float, endpoint: Endpoint | None = None
     ) -> Problem | None:
-        """None if the request may pass, else why not; refusals take nothing from any budget."""
+        """None if the request may pass, else the error; a refusal uses up no limit."""
         if key not in self._keys:
             return UNAUTHENTICATED
         if self._revoke_after is not None and self._authenticated >= self._revoke_after:

@@ -1,4 +1,4 @@
-"""Hostile answers: bombs, drips, floods, somebody else's answers, poisoned texts.
+"""Hostile answers: decompression bombs, drips, floods, swapped answers, injections.
 
 Most of them cannot be said with a web server's means, so a reply holds the very bytes. Pure,
 as ``faults`` is; nothing here is ever the truth about a number.
@@ -63,7 +63,7 @@ _POISON = (
 
 
 def poisoned_body(number: str, key: str) -> bytes:
-    """An error whose texts hold formulas, escapes, markup, the number and the key."""
+    """An error whose texts contain formulas, escapes, markup, the number and the key."""
     poison = _POISON[int(number[-3:]) % len(_POISON)]
     message = f"{poison} {number} {key}"
     return msgspec.json.encode({"status": 422, "code": poison, "message": message})

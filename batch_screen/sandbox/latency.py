@@ -15,14 +15,14 @@ _SHAPES = "SECONDS, uniform:FROM:TO or lognormal:MEDIAN:SIGMA"
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """Fixed ``seconds``; evenly up to ``upto_seconds``; or a lognormal with that median."""
+    """Fixed ``seconds``; uniform up to ``upto_seconds``; or lognormal with that median."""
 
     seconds: float = 0.0
     upto_seconds: float | None = None
     sigma: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raises ``ConfigurationError`` for a time that is negative or endless."""
+        """Raises ``ConfigurationError`` for a negative or infinite time."""
         upto = self.seconds if self.upto_seconds is None else self.upto_seconds
         if not (0 <= self.seconds <= upto < math.inf and 0 <= self.sigma < math.inf):
             raise ConfigurationError(
@@ -31,7 +31,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parses the notation of the command line.
+        """Parses the command line's notation.
 
         >>> Latency.parse("uniform:0.1:0.5")
         Latency(seconds=0.1, upto_seconds=0.5, sigma=0.0)

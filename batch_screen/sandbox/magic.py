@@ -1,4 +1,4 @@
-"""Magic numbers: fictitious numbers that force one behaviour each, for trying things out.
+"""Magic numbers: fictitious numbers that each force one behaviour.
 
 They are the Swedish regulator's numbers for films and books (PTS: 070-1740605 to 1740699),
 which nobody will ever own and which libphonenumber takes for valid mobile numbers. The last
@@ -15,7 +15,7 @@ import msgspec
 
 
 class Behaviour(StrEnum):
-    """What the sandbox does instead of, or with, the honest answer."""
+    """What the sandbox does instead of, or in addition to, the honest answer."""
 
     SWAPPED_NOW = "swapped_now"  # SIM and device changed 5 minutes ago
     SWAPPED_LATELY = "swapped_lately"  # 1,000 minutes ago: beyond the server's default window
@@ -95,7 +95,7 @@ HARMLESS = frozenset(
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """A behaviour, and whether only a lookup's first request meets it."""
+    """A behaviour, and whether it affects only a lookup's first request."""
 
     behaviour: Behaviour
     once: bool = False

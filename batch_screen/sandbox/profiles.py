@@ -1,4 +1,4 @@
-"""Which requests meet which faults: rules for a share of them, outages, and named profiles.
+"""Fault profiles: fault rules for a share of requests, and outages.
 
 All follows from the seed and from the requests themselves, so a profile does the same thing every
 time. Profiles can be combined; the first rule that meets a lookup wins.
@@ -43,7 +43,7 @@ class FaultRule(msgspec.Struct, frozen=True):
 
 
 class ScriptedOutage(msgspec.Struct, frozen=True, kw_only=True):
-    """A while in which every admitted request fails alike: how, from when on, for how long.
+    """An outage: every admitted request fails alike, from a moment on, for a while.
 
     Due after so many requests or so many seconds after the first one, whichever is given;
     neither: from the first request on.
@@ -57,7 +57,7 @@ class ScriptedOutage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """A named set of rules, with a latency or outages where they are part of the story."""
+    """A named set of rules, with a latency or outages if they belong to it."""
 
     about: str
     rules: tuple[FaultRule, ...] = ()
@@ -224,14 +224,14 @@ PROFILES: dict[str, Profile] = {
 
 
 class FaultChoice:
-    """Chooses the fault of a request; the same lookup meets the same faults every time."""
+    """Chooses the fault of a request; a lookup gets the same faults every time."""
 
     def __init__(self, seed: int, rules: Sequence[FaultRule]) -> None:
         self._seed = seed
         self._rules = sorted(rules, key=lambda rule: rule.share < 1)  # for every lookup first
 
     def fault(self, question: Question, times_asked: int) -> Fault | None:
-        """The fault that this request meets, if any; it is the ``times_asked``-th for its lookup.
+        """The fault of this request, if any; it is the ``times_asked``-th for its lookup.
 
         A rule for every lookup beats the magic numbers, and those beat rules for a share;
         but what is harmless gives way, so that not all is well where all is compressed.
@@ -260,7 +260,7 @@ class FaultChoice:
 
 
 class Outages:
-    """Which outage is on, request by request; requests and seconds count from its making.
+    """The current outage, by request; requests and seconds count from its creation.
 
     An outage begins with the first request at which it is due.
     """
@@ -272,7 +272,7 @@ class Outages:
         self._began: dict[int, float] = {}
 
     def meet(self, now_seconds: float) -> tuple[ScriptedOutage, float] | None:
-        """The first outage that is on at this request, and the seconds it has left."""
+        """The first outage active at this request, and the seconds it has left."""
         self._requests += 1
         if self._requests == 1:
             self._first_at = now_seconds

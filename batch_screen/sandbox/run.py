@@ -1,4 +1,4 @@
-"""Runs a sandbox: in the loop at hand, in a thread of its own, or until a signal comes."""
+"""Runs a sandbox: in the current event loop, in a thread, or until a signal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CLOSE_SECONDS = 0.05  # those who hang on purpose would hang for ever
 
 
 class RunningSandbox:
-    """A listening sandbox; belongs to the loop it was started in."""
+    """A listening sandbox; belongs to the event loop it was started in."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class RunningSandbox:
         self.url = self.origin + BASE_PATH
 
     async def leave(self) -> None:
-        """Refuses connections from now on, and drops those that there are."""
+        """Stops listening, and drops open connections."""
         if self._site is not None:
             await self._site.stop()
             self._site = None
@@ -56,7 +56,7 @@ class RunningSandbox:
                     connection.transport.abort()
 
     async def come_back(self) -> None:
-        """Listens again, at the same address. ConfigurationError if somebody else does."""
+        """Listens again at the same address. ConfigurationError if the port is taken."""
         if self._site is None:
             self._site = await _listen(self._runner, *self._address)
 
@@ -71,7 +71,7 @@ class RunningSandbox:
             self._absence = asyncio.create_task(absence())
 
     async def close(self) -> None:
-        """Stops listening and drops what is still open."""
+        """Stops listening and drops open connections."""
         if self._absence is not None:
             self._absence.cancel()
             with suppress(asyncio.CancelledError):
@@ -81,7 +81,7 @@ class RunningSandbox:
 
 
 async def serve(config: SandboxConfig, host: str = LOOPBACK, port: int = 0) -> RunningSandbox:
-    """A sandbox that listens; port 0 takes a free one. ConfigurationError if it cannot."""
+    """Starts a sandbox; port 0 takes a free one. ConfigurationError if that fails."""
     server = SandboxServer(config)
     # A client that goes away ends its request: that is how a hang ends.
     low_level = web.Server(server.handle, handler_cancellation=True, access_log=None)
@@ -110,7 +110,7 @@ async def _listen(runner: web.ServerRunner, host: str, port: int) -> web.TCPSite
 
 
 class SandboxThread:
-    """A sandbox in a thread and a loop of its own; use it with ``with``."""
+    """A sandbox in a thread with its own event loop; use as a context manager."""
 
     def __init__(self, config: SandboxConfig, host: str = LOOPBACK, port: int = 0) -> None:
         self._config, self._host, self._port = config, host, port
@@ -121,7 +121,7 @@ class SandboxThread:
         self._stop = asyncio.Event()
 
     def __enter__(self) -> Self:
-        """Returns when the sandbox listens, or raises what kept it from listening."""
+        """Returns once the sandbox listens, or raises the error that prevented it."""
         self._thread.start()
         try:
             self._started.result()
@@ -146,11 +146,11 @@ class SandboxThread:
 
     @property
     def world(self) -> World:
-        """What decides its answers, for ``answers.truth``."""
+        """The facts behind its answers, for ``answers.truth``."""
         return self._started.result().server.world
 
     def statistics(self, *, detail: bool = False) -> dict[str, Any]:
-        """The counts, taken between two requests; after the end, the last ones."""
+        """The counts, taken between two requests; after the end, the final ones."""
         server = self._started.result().server
 
         async def take() -> dict[str, Any]:
@@ -161,7 +161,7 @@ class SandboxThread:
         return self._in_the_loop(take())
 
     def change(self, **settings: Any) -> None:
-        """Other settings, between two requests: ``change(profiles=("all-503",))``.
+        """Changes settings between two requests: ``change(profiles=("all-503",))``.
 
         Names as in ``SandboxConfig``; what is not named stays. Outages count afresh.
         """
@@ -173,7 +173,7 @@ class SandboxThread:
         self._in_the_loop(change())
 
     def leave(self) -> None:
-        """Refuses connections until ``come_back``, and drops those that there are."""
+        """Refuses connections until ``come_back``, and drops open ones."""
         self._in_the_loop(self._started.result().leave())
 
     def come_back(self) -> None:
@@ -203,7 +203,7 @@ def serve_forever(
     port: int = 0,
     on_ready: Callable[[RunningSandbox], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Serves until SIGINT or SIGTERM; returns the last statistics. Main thread only."""
+    """Serves until SIGINT or SIGTERM; returns the final statistics. Main thread only."""
 
     async def until_signalled() -> dict[str, Any]:
         stop = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Answers HTTP requests as the API would, strictly by its page.
+"""The sandbox's HTTP server: answers as the API would, strictly by its page.
 
 Order of the checks, as a gateway has it: path, method, key, rate and quota, media type,
 body; then the answer, and last what a fault makes of it. Built on aiohttp's low-level
@@ -45,7 +45,7 @@ _HEADERS = {
 
 
 class SandboxServer:
-    """Stands in for the API; aiohttp calls ``handle`` for each request."""
+    """The stand-in for the API; aiohttp calls ``handle`` for each request."""
 
     def __init__(self, config: SandboxConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self.world = config.world()
@@ -59,13 +59,13 @@ class SandboxServer:
         self._behave(config)
 
     def reset(self) -> None:
-        """Forgets everything counted: statistics, quota, revocation, what ``once`` met."""
+        """Resets statistics, quota, revocation and faults that occur ``once``."""
         self._gate = Gate(self._config)
         self._statistics = Statistics()
         self._outages = Outages(self._config.all_outages())
 
     def change(self, **settings: Any) -> None:
-        """Other settings for the requests to come; outages count afresh, all else goes on.
+        """Changes the settings for later requests; outages count afresh, all other counts stay.
 
         ConfigurationError for what would make another world: answers stay as they are.
         """
@@ -140,7 +140,7 @@ class SandboxServer:
     def _objection(
         self, request: web.BaseRequest, endpoint: Endpoint | None, arrived: float
     ) -> Problem | None:
-        """The problem with a request apart from its body."""
+        """The error for a request, its body aside."""
         if endpoint is None:
             return contract.NOT_FOUND
         if request.method != "POST":

@@ -1,4 +1,4 @@
-"""What the sandbox saw: counts, and on request a log with a line for each request.
+"""Statistics of the sandbox, and optionally a log with one line per request.
 
 The counts take two small counters per lookup and nothing per request. The log is the tests'
 record of truth: a line follows its answer by some microseconds, and statistics asked for later
@@ -40,7 +40,7 @@ class Statistics:
         self._clean: Counter[int] = Counter()
 
     def arrive(self, now_seconds: float, endpoint: Endpoint | None) -> None:
-        """Counts a request when its head is in; None where the path is unknown."""
+        """Counts a request once its headers are in; None if the path is unknown."""
         self.requests += 1
         self._by_endpoint[endpoint.value if endpoint else "unknown"] += 1
         self._worst_second = max(self._worst_second, self._second.add(now_seconds))
@@ -48,13 +48,13 @@ class Statistics:
         self._most_open = max(self._most_open, self._open)
 
     def ask(self, question: Question) -> int:
-        """How often this lookup has been admitted, this time included; refusals don't count."""
+        """How often this lookup was admitted, this time included; refusals don't count."""
         lookup = _packed(question)
         self._asked[lookup] += 1
         return self._asked[lookup]
 
     def depart(self, status: int | None) -> None:
-        """Counts an answer; None where there was none (reset, hang, client gone)."""
+        """Counts an answer; None if there was none (reset, hang, client gone)."""
         self._open -= 1
         self._by_status["none" if status is None else str(status)] += 1
 
@@ -128,13 +128,13 @@ class RequestLog:
             self._file = os.fdopen(descriptor, "ab")
 
     def write(self, line: RequestLine) -> None:
-        """Hands one line to the operating system: it survives the sandbox's sudden death."""
+        """Writes one line to the operating system, so that it survives a crash of the sandbox."""
         if self._file is not None:
             self._file.write(msgspec.json.encode(line) + b"\n")
             self._file.flush()
 
     def close(self) -> None:
-        """Requests that end after this one are not logged."""
+        """Closes the log; requests that end later are not logged."""
         if self._file is not None:
             self._file.close()
             self._file = None

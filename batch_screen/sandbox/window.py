@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class SlidingSecond:
-    """Counts the events of the last second; one that is exactly a second old is out.
+    """Counts the events of the last second; one exactly a second old no longer counts.
 
     Costs constant time per event, spread over all of them, and the memory of one second.
     """
@@ -27,7 +27,7 @@ class SlidingSecond:
         return len(self._instants)
 
     def add(self, now_seconds: float) -> int:
-        """How many there are with this one; instants must not run backwards."""
+        """Adds an event and returns the count; instants must not run backwards."""
         self._instants.append(now_seconds)
         return self.count(now_seconds)
 

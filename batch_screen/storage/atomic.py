@@ -51,7 +51,7 @@ _REMEDIES = {
 
 @contextmanager
 def translated(doing: str, path: Path) -> Iterator[None]:
-    """Turns an operating system error into one ``OutputError`` line that says what to do."""
+    """Translates an operating system error into an ``OutputError`` with a remedy."""
     try:
         yield
     except OSError as error:
@@ -78,7 +78,7 @@ def make_folder(path: Path) -> Path:
 
 
 def open_private(path: Path, flags: int = os.O_EXCL) -> FileIO:
-    """A new 0600 file, open for writing; unbuffered so that a write is a write."""
+    """Opens a new file of mode 0600 for writing, unbuffered."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, FILE_MODE)
     os.fchmod(descriptor, FILE_MODE)
     return os.fdopen(descriptor, "wb", buffering=0)
@@ -123,12 +123,12 @@ def atomic_write(
 
 
 def check_could_write(folder: Path) -> None:
-    """Raises ``OutputError`` if the folder could not be written; creates no folder."""
+    """Raises ``OutputError`` if the folder cannot be written; creates no folder."""
     check_writable(next(p for p in (folder, *folder.parents) if p.exists()))
 
 
 def check_writable(folder: Path) -> None:
-    """Creates the folder and proves it by a file that is removed. Raises ``OutputError``."""
+    """Creates the folder and a test file, which is removed. Raises ``OutputError``."""
     make_folder(folder)
     probe = folder / f".{secrets.token_hex(4)}.tmp"
     with translated("write to", folder):
@@ -172,7 +172,7 @@ def write_frame(
 
 
 class _FailureRecorder:
-    """A writable file that remembers the ``OSError`` which polars hides."""
+    """A writable file that records the ``OSError`` which polars hides."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

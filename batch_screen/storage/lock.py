@@ -47,7 +47,7 @@ def locked(state_folder: Path) -> Iterator[None]:
 
 
 class Holder(NamedTuple):
-    """The process that holds a state folder, as it has recorded itself there.
+    """The process that holds a state folder, as recorded there.
 
     ``is_alive`` is None for a process on another machine, which cannot be seen from here.
     """

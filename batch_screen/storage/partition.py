@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedWriter
@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch_screen.storage.atomic import open_private
+from batch_screen.storage.atomic import open_private, translated
 
 HELD_BYTES = 32 << 20
 """Over all files. polars' partitioned sink holds rows for each file instead: 0.65 GiB for 15 of
@@ -116,7 +116,7 @@ def _encodings(frame: pl.DataFrame) -> dict[str, object]:
 
 
 class PartitionedWriter:
-    """Partitions rows over files and keeps their order in each.
+    """Partitions rows over files; keeps their order in each.
 
     ``partition`` gives the index of a row's file among the paths. ``how`` goes to pyarrow.
     """
@@ -140,7 +140,7 @@ class PartitionedWriter:
 
     @property
     def rows(self) -> int:
-        """How many rows were written; what is still held is not among them."""
+        """How many rows were written, buffered ones not counted."""
         return sum(file.rows for file in self.files)
 
     @property
@@ -154,7 +154,7 @@ class PartitionedWriter:
         return self
 
     def add(self, batch: pl.DataFrame) -> None:
-        """Appends the rows; they are written once ``HELD_BYTES`` wait."""
+        """Adds rows; they are written once ``HELD_BYTES`` are buffered."""
         if self._none is None:
             self._none = batch.clear()
         if len(self.files) == 1:
@@ -184,7 +184,7 @@ class PartitionedWriter:
                         file.add(self._none)  # a partition without rows has its file too
 
     def _flush(self) -> None:
-        """Starts writing the held rows in threads, after the last flush is done."""
+        """Starts writing the buffered rows in threads, after the last flush is done."""
         self._wait()  # a file takes its row groups in order, and memory is bounded
         self._writing = [
             self._pool.submit(self.files[partition].add, pl.concat(frames))
@@ -197,6 +197,28 @@ class PartitionedWriter:
         for writing in self._writing:
             writing.result()
         self._writing = []
+
+
+RANGE_ROWS = 500_000
+_MOST_RANGES = 128
+
+
+@contextmanager
+def in_ranges(
+    frames: Iterable[pl.DataFrame], key: str, rows: int, folder: Path
+) -> Iterator[Iterator[pl.DataFrame]]:
+    """The frames' rows sorted by ``key``, whose values lie below ``rows``, a range at a time.
+
+    One range is in memory at a time, and as much disk in ``folder`` is taken meanwhile as the
+    rows need.
+    """
+    count = min(_MOST_RANGES, -(-rows // RANGE_ROWS))
+    size = -(-rows // count)
+    with translated("write to", folder), scratch_files(folder, key, count) as ranges:
+        with PartitionedWriter(ranges, pl.col(key) // size) as partitions:
+            for frame in frames:
+                partitions.add(frame)
+        yield (pl.read_parquet(path).sort(key) for path in ranges)
 
 
 @contextmanager

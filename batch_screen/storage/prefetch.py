@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 @contextmanager
 def ordered_map(work: Callable[[T], R], items: Iterable[T]) -> Iterator[Iterator[R]]:
-    """The results in the items' order, while the next ones are computed in threads.
+    """Maps in threads, a bounded number of items ahead; results keep the items' order.
 
     An error of the work is raised in its turn. When the block ends, items that have not begun are
     dropped and those that have are waited for.

@@ -20,7 +20,7 @@ Record = TypeVar("Record", bound=msgspec.Struct)
 
 
 class _Checked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The envelope of a record: its JSON bytes as they stand, and their digest."""
+    """The envelope of a record: its JSON bytes and their digest."""
 
     sha256: str
     content: msgspec.Raw
@@ -67,7 +67,7 @@ def read_frame(path: Path, sha256: str, columns: list[str] | None = None) -> pl.
 
 
 def damaged(path: Path) -> JournalError:
-    """The error about a state file that is missing or not as it was written."""
+    """The error about a state file that is missing or was changed."""
     return JournalError(
         f"{path} is missing or not as it was written; nothing was changed: restore it from a "
         "backup, or start afresh with --new-run"

@@ -7,7 +7,7 @@ that matters at once: there are few kinds of numbers, however many numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -41,7 +41,7 @@ _FLAGS = {
 
 
 class Signs(msgspec.Struct, frozen=True):
-    """Numbers per flag of the risk view; each number is in one of the first four fields at most.
+    """Numbers per flag of the risk view; each number is in at most one of the first four fields.
 
     ``unknown``: no flag is true, and that of a signal which was asked is null. ``unanswered``:
     those of the unknown for which a lookup of such a signal failed; the others have all their
@@ -57,7 +57,7 @@ class Signs(msgspec.Struct, frozen=True):
 
     @property
     def numbers(self) -> int:
-        """Numbers with a sign; one that is forwarded and changed counts as changed."""
+        """Numbers with a sign; one both forwarded and changed counts as changed."""
         return self.sim_and_device + self.forwarded + self.sim_only + self.device_only
 
 
@@ -109,14 +109,14 @@ def broken_down(kinds: pl.DataFrame | None, endpoints: Sequence[Endpoint]) -> Br
     if kinds is None:
         return Breakdown(0, Signs(), values)
     region = pl.col("region").fill_null(NO_REGION)
-    found = [_value(endpoint).alias(endpoint.column) for endpoint in endpoints]
-    numbers = kinds.with_columns(region, *found)
+    numbers = kinds.with_columns(region, *values_of(endpoints))
     for endpoint in endpoints:
         counted = numbers.group_by("region", endpoint.column).agg(pl.col(_NUMBERS).sum())
         for name, value, count in counted.sort("region", endpoint.column).iter_rows():
             values[endpoint.value].setdefault(name, {})[value] = count
-    signs = numbers.select(_signs(endpoints)).row(0, named=True)
-    return Breakdown(int(numbers[_NUMBERS].sum()), Signs(**signs), values)
+    signs = signs_of(endpoints).items()
+    counts = numbers.select(pl.col(_NUMBERS).filter(sign).sum().alias(name) for name, sign in signs)
+    return Breakdown(int(numbers[_NUMBERS].sum()), Signs(**counts.row(0, named=True)), values)
 
 
 def _shards(paths: Sequence[Path]) -> Iterator[pl.LazyFrame]:
@@ -138,6 +138,11 @@ def _claim(check: Endpoint) -> str:
     return f"{check.column}_{'swapped' if check.takes_max_age else 'active'}"
 
 
+def values_of(endpoints: Iterable[Endpoint]) -> list[pl.Expr]:
+    """The value of each endpoint in a row of results, under the endpoint's name."""
+    return [_value(endpoint).alias(endpoint.column) for endpoint in endpoints]
+
+
 def _value(endpoint: Endpoint) -> pl.Expr:
     if endpoint.answers_date:
         changed = pl.col(f"{endpoint.column}_latest_change")
@@ -149,8 +154,8 @@ def _value(endpoint: Endpoint) -> pl.Expr:
     return pl.when(claim.is_null()).then(pl.lit(UNKNOWN)).otherwise(said)
 
 
-def _signs(asked: Sequence[Endpoint]) -> list[pl.Expr]:
-    """The fields of ``Signs``, over kinds of numbers."""
+def signs_of(asked: Sequence[Endpoint]) -> dict[str, pl.Expr]:
+    """The claims that ``Signs`` counts, over rows that have the ``values_of`` what was asked."""
     # A flag that is null is not true.
     flags = (pl.col(flag).fill_null(value=False) for flag in (_BOTH, *_FLAGS))
     both, sim, device, forwarded = flags
@@ -162,7 +167,7 @@ def _signs(asked: Sequence[Endpoint]) -> list[pl.Expr]:
             unknown = unknown | is_null
             unanswered = unanswered | (is_null & (pl.col(endpoint.column) == UNKNOWN))
     no_sign = ~sim & ~device & ~forwarded
-    signs = {
+    return {
         "sim_and_device": both,
         "sim_only": sim & ~both,
         "device_only": device & ~both,
@@ -170,4 +175,3 @@ def _signs(asked: Sequence[Endpoint]) -> list[pl.Expr]:
         "unknown": unknown & no_sign,
         "unanswered": unanswered & no_sign,
     }
-    return [pl.col(_NUMBERS).filter(sign).sum().alias(name) for name, sign in signs.items()]

@@ -1,4 +1,4 @@
-"""Lookup figures per endpoint, from tables of outcomes: written parts, or shards in the state."""
+"""Lookup figures per endpoint, counted from outcomes in written parts or in the state."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 def scans_of(paths: Sequence[Path]) -> list[pl.LazyFrame]:
-    """One lazy scan over Parquet files with the columns ``schema.LOOKUP``, or none."""
+    """One lazy scan over Parquet files with the columns ``schema.LOOKUP``; none without files."""
     return [pl.scan_parquet(list(paths))] if paths else []
 
 
@@ -95,7 +95,7 @@ def figures_of(counts: LookupCounts | None, prices: Prices) -> dict[str, LookupF
 def with_left(
     counted: Mapping[str, LookupFigures], endpoints: Iterable[Endpoint], planned: int
 ) -> dict[str, LookupFigures]:
-    """Figures of every endpoint, with the lookups of ``planned`` that are still open."""
+    """Figures of every endpoint, with the open lookups of ``planned``."""
     none = LookupFigures(0, {}, 0, 0, 0, 0, {}, 0.0)
     figures = {e.value: counted.get(e.value, none) for e in endpoints}
     return {
@@ -107,7 +107,7 @@ def with_left(
 def count_saved(
     counted: Mapping[str, LookupFigures], named: Iterable[Endpoint], prices: Prices
 ) -> Saved:
-    """Requests saved; ``named`` are the endpoints that were to be asked."""
+    """Counts saved requests; ``named`` are the endpoints of the settings."""
     names = {endpoint.value for endpoint in named}
     saved = {name: f.derived + f.reused + f.unchanged for name, f in counted.items()}
     cost = sum(n * prices.per_request.get(Endpoint(name), 0.0) for name, n in saved.items())
@@ -142,7 +142,7 @@ def _figures() -> list[pl.Expr]:
 
 
 def sums(some: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
-    """Adds up two tables of counts; the columns that are no integers are the key."""
+    """Adds up two tables of counts by their non-integer columns."""
     keys = [name for name, dtype in some.schema.items() if dtype != pl.Int64]
     return pl.concat([some, more]).group_by(keys).agg(pl.all().sum())
 

@@ -1,4 +1,4 @@
-"""Figures that look back to earlier runs: coverage of windows, requests saved, what changed."""
+"""Figures relative to earlier runs: coverage of windows, requests saved, changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batch_screen.model import UNCHANGED, Endpoint
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """A check's numbers by what lies between their last observation and this one.
+    """A check's numbers by the gap between their last observation and this one.
 
     ``without_gap``: nothing. ``with_gap``: minutes that nobody has observed. ``first``: no
     earlier observation is known. ``unobserved``: no answer this time, so the next window
@@ -30,7 +30,7 @@ class Coverage(msgspec.Struct, frozen=True):
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """Requests saved, and what they would have cost.
+    """Requests saved, and their cost.
 
     ``dates_asked`` are requests to dates that nobody had named, where a window did not reach
     back far enough: these were made besides.
@@ -72,7 +72,7 @@ def count_coverage(tables: Iterable[pl.LazyFrame]) -> dict[str, Coverage]:
 
 
 def count_contradictions(tables: Iterable[pl.LazyFrame]) -> dict[str, int]:
-    """Check → numbers whose check and date cannot both be true; nothing where there are none."""
+    """Check → numbers whose check and date contradict each other; empty without any."""
     found: Counter[str] = Counter()
     for table in tables:
         rows = table.filter("contradiction").group_by("endpoint").len()
@@ -81,7 +81,7 @@ def count_contradictions(tables: Iterable[pl.LazyFrame]) -> dict[str, int]:
 
 
 class Change(StrEnum):
-    """What is different about a number at an endpoint."""
+    """How a number's answer at an endpoint changed."""
 
     NEWLY_POSITIVE = "newly_positive"
     NEWLY_NEGATIVE = "newly_negative"
@@ -107,7 +107,7 @@ class Cohort(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """What changed since an earlier run: ``endpoints`` are endpoint → change → lookups.
+    """Changes since an earlier run: ``endpoints`` maps endpoint → change → lookups.
 
     ``numbers_new`` were not asked in the earlier run at the endpoints that both runs asked,
     ``numbers_gone`` in this one, ``numbers_compared`` in both.

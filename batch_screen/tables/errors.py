@@ -1,4 +1,4 @@
-"""The error report: rejected rows and failed lookups, each with a remedy.
+"""The errors table: rejected rows and failed lookups, each with a remedy.
 
 errors.csv is for people and spreadsheets: masked, guarded against formulas, one line a row.
 """
@@ -63,6 +63,10 @@ RETRY_CAN_HELP = frozenset(
         OutcomeKind.SKIPPED,
     }
 )
+_CELL_CHARACTERS = 32_767
+"""The longest cell of a spreadsheet."""
+# Read as a number it would lose its zeros or its last digits.
+_DIGITS = re.compile(r"[+-]?(?:0\d+|\d{12,}|\d+(?:[.,]\d+)?E[+-]?\d+)", re.IGNORECASE)
 # At the start of a cell, or behind a semicolon or tab, where some spreadsheets cut lines;
 # quotes, blanks and zero-width marks in front are dropped by some, full-width signs are read.
 _FORMULA = re.compile(
@@ -85,7 +89,7 @@ def reject_errors(rejects: pl.DataFrame, remedies: Mapping[str, str], run_id: st
 
 
 def lookup_errors(outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
-    """Failed lookups as rows of ``schema.ERRORS``; lookups that a plan spares are none."""
+    """Failed lookups as rows of ``schema.ERRORS``, without those that a planner rule skipped."""
     failed = outcomes.filter(
         pl.col("outcome") != OutcomeKind.SUCCESS.value,
         ~pl.col("reason").is_in([*SPARED]).fill_null(value=False),
@@ -116,38 +120,53 @@ def lookup_errors(outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
 
 
 def write_guarded_csv(
-    file: BinaryIO, columns: tuple[Column, ...], parts: Iterable[pl.DataFrame]
+    file: BinaryIO,
+    columns: tuple[Column, ...],
+    parts: Iterable[pl.DataFrame],
+    *,
+    masked: bool = True,
 ) -> int:
-    """Writes masked, guarded lines for parts that have the columns; returns how many."""
+    """Appends guarded CSV lines for parts of these columns; returns their number.
+
+    They are masked, but for those of a sheet whose reader is to have whole numbers.
+    """
     names = dtypes(columns).names()
-    text = lru_cache(_CELLS_KEPT)(_text)  # most of them are the same few words
+    # Most of them are the same few words.
+    text = lru_cache(_CELLS_KEPT)(_text if masked else _whole_text)
     count = 0
     # Spreadsheets take UTF-8 for granted only behind a byte order mark.
     file.write("\ufeff".encode() + _csv_lines([names]))
     for part in parts:
         for rows in part.select(names).iter_slices(_AT_ONCE):
-            cells = [_cells(rows[name], text) for name in names]
+            cells = [_cells(rows[name], text, masked=masked) for name in names]
             file.write(_csv_lines(zip(*cells, strict=True)))
             count += rows.height
     return count
 
 
-def _cells(column: pl.Series, text: Callable[[str], str]) -> list[str]:
+def _cells(column: pl.Series, text: Callable[[str], str], *, masked: bool = True) -> list[str]:
     values = column.to_list()
-    if column.dtype != pl.String:  # a row's place has as many digits as a number
+    # A row's place has as many digits as a number; in a sheet of whole ones it may be kept a text.
+    if masked and column.dtype != pl.String:
         return ["" if value is None else str(value) for value in values]
-    cell = _number if column.name == "e164" else text
-    return ["" if value is None else cell(value) for value in values]
+    cell = _number if masked and column.name == "e164" else text
+    return ["" if value is None else cell(str(value)) for value in values]
 
 
 def _number(value: str) -> str:
-    """As ``guard``, which has nothing else to look for in a masked number."""
+    """As ``guard``, for a masked number, which can hold no other formula."""
     masked = mask_number(value)
     return f"'{masked}" if masked.startswith("+") else masked
 
 
 def _text(value: str) -> str:
     return guard(mask_text(plain(value)))
+
+
+def _whole_text(value: str) -> str:
+    """As it stands, but kept a text: a number's zeros and last digits are not a figure's."""
+    cell = plain(value, _CELL_CHARACTERS)
+    return f"'{cell}" if _DIGITS.fullmatch(cell) else guard(cell)
 
 
 def guard(cell: str) -> str:
@@ -172,7 +191,7 @@ _TEXT_CHARACTERS = 120
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Failed lookups alike in endpoint, outcome and status; ``code`` and ``detail`` are samples."""
+    """Failed lookups of equal endpoint, outcome and status; ``code`` and ``detail`` are samples."""
 
     endpoint: str
     outcome: str
@@ -192,14 +211,14 @@ class RejectExample(msgspec.Struct, frozen=True):
 
 
 class ErrorSummary(msgspec.Struct, frozen=True):
-    """Failed lookups, the most frequent kind first, and examples by the reason of a reject."""
+    """Failed lookups, the most frequent first, and reject examples by reason."""
 
     failures: list[Failure]
     examples: dict[str, list[RejectExample]]
 
 
 def summarise_errors(paths: Sequence[Path]) -> ErrorSummary:
-    """Counts and examples from written parts of ``errors``, read as streams."""
+    """Counts and examples from written parts of ``errors``, streamed."""
     if not paths:
         return ErrorSummary([], {})
     errors = pl.scan_parquet(list(paths), hive_partitioning=False)
@@ -207,7 +226,7 @@ def summarise_errors(paths: Sequence[Path]) -> ErrorSummary:
 
 
 def _failures(errors: pl.LazyFrame) -> list[Failure]:
-    """Groups by columns with few values: codes and texts are the server's, and unbounded."""
+    """Grouped by columns with few values: codes and texts are the server's, and unbounded."""
     keys = ("endpoint", "reason", "http_status")
     counted = (
         errors.filter(pl.col("kind") == "failure")

@@ -1,4 +1,4 @@
-"""Holds a run's files against its manifest: marker, latest.json, bytes, strangers, modes.
+"""Checks a run's files against its manifest: marker, latest.json, bytes, foreign files, modes.
 
 Knows names and bytes only; what the tables hold is the business of ``verify``.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from batch_screen.errors import InputError
 from batch_screen.masking import safe_text
 from batch_screen.runs.layout import DATA_FOLDERS, RUN_ID, TABLES, Layout, latest_run, layout_of_run
 from batch_screen.schema import SCHEMA_VERSION
@@ -22,14 +23,14 @@ from batch_screen.tables.reader import DamagedPartError, height
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """One thing that is not as it should be, and the file or folder it was seen in."""
+    """A difference, and the file or folder where it was found."""
 
     where: str
     what: str
 
 
 class VerifyCheck(msgspec.Struct, frozen=True):
-    """One claim about a run, held against ``examined`` things.
+    """One check of a run, over ``examined`` things.
 
     ``unchecked`` says why the claim could not be held against all of them; empty if it could.
     """
@@ -43,12 +44,12 @@ class VerifyCheck(msgspec.Struct, frozen=True):
 
     @property
     def is_ok(self) -> bool:
-        """Whether everything was examined and nothing differs."""
+        """Whether the check was made in full and found no difference."""
         return not self.differences and not self.unchecked
 
 
 class Validation(msgspec.Struct, frozen=True):
-    """One run, re-read: every check in the order it was made."""
+    """A verified run: every check in the order it was made."""
 
     run_id: str
     folder: str
@@ -64,6 +65,17 @@ class Validation(msgspec.Struct, frozen=True):
         return sum(len(check.differences) for check in self.checks)
 
 
+def refuse_differing(layout: Layout, *checks: VerifyCheck) -> None:
+    """Raises ``InputError`` with the first difference that the checks found."""
+    for check in checks:
+        for difference in check.differences:
+            raise InputError(
+                f"run {layout.run_id} is not what was written, {difference.where}: "
+                f"{difference.what}; batch-screen validate {layout.run} says all that differs and "
+                "what to do"
+            )
+
+
 _PART = re.compile(rf"({RUN_ID})-\d{{5}}\.parquet")
 PRIVATE = "private"
 """The check of who may read the files; what they hold is not its business."""
@@ -72,7 +84,7 @@ _MARKER_SIZE = 4096
 
 
 def rewrite(layout: Layout) -> str:
-    """How a run's files come back unharmed."""
+    """The remedy for damaged files of a run."""
     return (
         f"restore them from a copy; or, if the run's state is kept, delete {_name(layout.marker)} "
         f"and start the same command with --run-date {layout.run_date}: it writes all files anew "
@@ -86,7 +98,7 @@ def marker_check(layout: Layout) -> VerifyCheck:
     remedy = rewrite(layout)
     if not layout.marker.exists():
         remedy = (
-            f"start the same command with --run-date {layout.run_date}: it goes on from there, if "
+            f"start the same command with --run-date {layout.run_date}: it resumes, if "
             "its state is kept"
         )
     return VerifyCheck("marker", claim, 1, tuple(_marker_differences(layout)), remedy)
@@ -106,10 +118,10 @@ def _marker_differences(layout: Layout) -> Iterator[Difference]:
             found = file.read(_MARKER_SIZE)
         expected = marker_content(sha256_of(layout.manifest))
     except OSError as error:
-        yield Difference(where, f"cannot be held against manifest.json: {_reason(error)}")
+        yield Difference(where, f"cannot be compared with manifest.json: {_reason(error)}")
         return
     if found != expected:
-        yield Difference(where, "it holds something else than the SHA-256 of manifest.json")
+        yield Difference(where, "it is not the SHA-256 of manifest.json")
 
 
 def latest_check(layout: Layout) -> VerifyCheck:
@@ -134,12 +146,12 @@ def latest_check(layout: Layout) -> VerifyCheck:
 
 
 def manifest_check(layout: Layout, manifest: Manifest | None) -> VerifyCheck:
-    """The manifest belongs to this run and lists what a run leaves behind, each file once."""
+    """The manifest belongs to this run and lists each of its files once."""
     listed = manifest.files if manifest else ()
     differences = tuple(
         Difference(_name(layout.manifest), what) for what in _manifest_faults(layout, manifest)
     )
-    claim = "files listed, each once, where this run's files lie"
+    claim = "files listed, each once, at this run's paths"
     return VerifyCheck("manifest", claim, len(listed), differences, rewrite(layout))
 
 
@@ -187,12 +199,12 @@ def _is_ours(layout: Layout, file: ListedFile) -> bool:
 
 
 def own_files(layout: Layout, manifest: Manifest) -> list[ListedFile]:
-    """The entries that lie where this run's files lie; no other path is opened."""
+    """The entries in the places of this run's files; no other path is opened."""
     return [file for file in manifest.files if _is_ours(layout, file)]
 
 
 def part_number(file: ListedFile) -> int | None:
-    """The number in a part's name, or None where it is no part's name."""
+    """The number in a part's name; None for any other name."""
     name = Path(file.path).name
     return int(name[-13:-8]) if _PART.fullmatch(name) else None
 
@@ -200,7 +212,7 @@ def part_number(file: ListedFile) -> int | None:
 def files_check(
     layout: Layout, listed: Sequence[ListedFile], on_file: Callable[[], None]
 ) -> tuple[VerifyCheck, list[ListedFile]]:
-    """Every listed file holds what the manifest says; also those files that do."""
+    """Every listed file has the manifest's content; returns those files, too."""
     differences: list[Difference] = []
     intact: list[ListedFile] = []
     for file in listed:
@@ -236,7 +248,7 @@ def _file_faults(folder: Path, file: ListedFile) -> Iterator[str]:
 
 
 def strangers_check(layout: Layout, manifest: Manifest) -> VerifyCheck:
-    """The data folders, whose readers take every file, hold nothing of this run unlisted.
+    """The data folders hold no unlisted file of this run, which readers would load.
 
     A file whose name is no run's may be a copy of a part, so it counts as well.
     """
@@ -251,7 +263,7 @@ def strangers_check(layout: Layout, manifest: Manifest) -> VerifyCheck:
                 differences.append(
                     Difference(safe_text(str(name)), "it is no file of the manifest")
                 )
-    claim = "files in the data folders, none of this run that is not listed"
+    claim = "files in the data folders, no unlisted one of this run"
     remedy = "move it elsewhere: readers of the folder take its rows for rows of a run"
     return VerifyCheck("strangers", claim, examined, tuple(differences), remedy)
 
@@ -283,5 +295,5 @@ def _reason(error: OSError) -> str:
 
 
 def _name(path: Path) -> str:
-    """A path in the run's folder, as it is seen from the output folder."""
+    """A path relative to the output folder."""
     return f"runs/{path.parent.name}/{path.name}"

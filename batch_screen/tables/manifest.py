@@ -1,4 +1,4 @@
-"""Metadata of a finished run beside its data: schema, manifest, latest.json, marker.
+"""Files beside a run's tables: schema, manifest, latest.json, marker.
 
 Written in that order, each whole: a reader that sees the marker sees everything.
 """
@@ -24,7 +24,7 @@ from batch_screen.storage.prefetch import ordered_map
 
 
 class ListedFile(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An entry of the manifest; ``table`` and ``rows`` for Parquet parts alone."""
+    """A file in the manifest; ``table`` and ``rows`` only for Parquet parts."""
 
     path: str
     bytes: int
@@ -34,7 +34,7 @@ class ListedFile(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """manifest.json: every file of a run, and how many ``shards`` its numbers lie in."""
+    """manifest.json: every file of a run, and the number of ``shards``."""
 
     schema_version: int
     run_id: str
@@ -52,7 +52,7 @@ def read_manifest(layout: Layout) -> Manifest | None:
 
 
 def table_columns(of_results: Mapping[str, pl.DataType]) -> dict[str, tuple[Column, ...]]:
-    """The columns of each table, given those that results have: some are kept from the input."""
+    """The columns of each table; those of results are given, as some are kept from the input."""
     kept = {name: dtype for name, dtype in of_results.items() if name.startswith(KEPT_PREFIX)}
     return {
         RESULTS: results(kept),
@@ -63,7 +63,7 @@ def table_columns(of_results: Mapping[str, pl.DataType]) -> dict[str, tuple[Colu
 
 
 def write_schema(layout: Layout, of_results: Mapping[str, pl.DataType]) -> None:
-    """schema.json: every table's columns in their order, with type and meaning."""
+    """Writes schema.json: every table's columns in order, with type and meaning."""
     tables = table_columns(of_results)
     described = {table: [describe(c) for c in columns] for table, columns in tables.items()}
     content = {"schema_version": SCHEMA_VERSION, "tables": described}
@@ -71,7 +71,7 @@ def write_schema(layout: Layout, of_results: Mapping[str, pl.DataType]) -> None:
 
 
 def list_files(layout: Layout) -> list[ListedFile]:
-    """The manifest's entries for everything written so far, except the report."""
+    """Manifest entries for all files written so far, except the report."""
     parts = [(path, table) for table in DATA_FOLDERS for path in layout.parts(table)]
     others = [(path, None) for path in layout.reports if path != layout.html]
     # In threads, for hashing releases the lock of Python.
@@ -80,7 +80,7 @@ def list_files(layout: Layout) -> list[ListedFile]:
 
 
 def write_manifest(layout: Layout, listed: Sequence[ListedFile], shards: int) -> None:
-    """manifest.json: the files that are listed, and the report on them.
+    """Writes manifest.json with these files and the report.
 
     ``shards`` is how many there are: a number's digits say in which it lies.
     """
@@ -95,7 +95,7 @@ def write_manifest(layout: Layout, listed: Sequence[ListedFile], shards: int) ->
 
 
 def is_whole(layout: Layout) -> bool:
-    """Whether the run is marked complete and every file of its manifest has its size."""
+    """Whether the run is marked complete and every file of its manifest has the right size."""
     if not layout.marker.exists():
         return False
     try:
@@ -107,7 +107,7 @@ def is_whole(layout: Layout) -> bool:
 
 
 def write_marker(layout: Layout) -> None:
-    """latest.json, replaced atomically, and last of all _SUCCESS with the manifest's digest.
+    """Writes latest.json, then _SUCCESS with the manifest's digest, each atomically.
 
     In this order a crash between the two is fixed by the next start; after the marker no
     start would write latest.json again.

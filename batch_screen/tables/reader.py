@@ -1,4 +1,4 @@
-"""Reads Parquet parts that may be damaged, the same part of every table together.
+"""Reads Parquet parts that may be damaged; the same part of every table at once.
 
 A number lies in the same part of every table, so what the tables say of each other is seen
 part by part: never more than one part of each is in memory. pyarrow reads, since polars panics
@@ -25,7 +25,7 @@ _DAMAGED = (pa.ArrowException, pl.exceptions.PolarsError, OSError, MemoryError, 
 
 
 class DamagedPartError(Exception):
-    """A Parquet file cannot be read. Its message is ours: a library's may quote a cell.
+    """A Parquet file is damaged. The message is our own: a library's may quote a cell.
 
     ``where`` is the file, where that is known.
     """
@@ -55,7 +55,7 @@ class Part(NamedTuple):
 
 @contextmanager
 def readable(where: str = "") -> Iterator[None]:
-    """Turns a library's errors over a damaged file into ``DamagedPartError`` with ``where``."""
+    """Translates a library's errors about a damaged file into ``DamagedPartError``."""
     try:
         yield
     except DamagedPartError as error:
@@ -87,7 +87,7 @@ def columns_of(path: Path) -> dict[str, pl.DataType]:
 
 
 def read_part(layout: Layout, number: int, present: Mapping[str, Path]) -> Iterator[Part]:
-    """Part ``number``, or the shards in it; a table that has no such part is empty.
+    """Reads part ``number``, or its shards; a missing part of a table is empty.
 
     Raises ``DamagedPartError``.
     """
@@ -104,7 +104,7 @@ def read_part(layout: Layout, number: int, present: Mapping[str, Path]) -> Itera
 
 
 def _shards_of(name: str, paths: Sequence[Path]) -> tuple[int, int]:
-    """The number of shards in all and in these files; (0, 1) where the files do not say."""
+    """The number of shards in all and in these files; (0, 1) if the files do not say."""
     with readable(name):
         found = set()
         for path in paths:

@@ -1,4 +1,4 @@
-"""The results table: a shard's rows joined with their outcomes, their times and their risk."""
+"""The results table: a shard's rows with outcomes, observation times and risk."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _with_contradictions(outcomes: pl.DataFrame) -> pl.DataFrame:
 
 
 def _denied() -> pl.Expr:
-    """The check found a change, the date knows none in its window.
+    """The check found a change, the date has none in its window.
 
     Null where the check came so much later that the change may lie between the two.
     """
@@ -80,7 +80,7 @@ def _denied() -> pl.Expr:
 
 
 def _missed() -> pl.Expr:
-    """The date lies well within the window, and the check has found nothing."""
+    """The date lies well within the window, but the check found nothing."""
     tolerance = pl.duration(seconds=TOLERANCE_SECONDS)
     after = pl.col("_date") > pl.col("window_start") + tolerance
     before = pl.col("_date") < pl.col("responded_at") - tolerance
@@ -145,7 +145,7 @@ _FLAG_VALUES = (True, False, None)
 
 
 def with_risk(results: pl.DataFrame) -> pl.DataFrame:
-    """The rows with the columns ``schema.RISK``, made from their endpoints' groups."""
+    """The rows with the columns ``schema.RISK``, computed from their endpoints' groups."""
     sim, device = _is_recent(*_SIM), _is_recent(*_DEVICE)
     found = {
         "sim_change_age_hours": _hours(_SIM[1]),
@@ -191,7 +191,7 @@ def _is_recent(check: Endpoint, date: Endpoint) -> pl.Expr:
 
 
 def count_risk(tables: Iterable[pl.LazyFrame]) -> dict[str, dict[str, int]]:
-    """Column → value, or ``UNKNOWN`` for null → rows of results; one table is in use at a time."""
+    """Per risk column, the count of each value; null counts as ``UNKNOWN``."""
     # Sums, for grouping takes five times as long.
     flag_counts = [
         pl.col(flag).eq_missing(pl.lit(value, pl.Boolean)).sum().alias(f"{flag} {value}")
@@ -211,7 +211,7 @@ def count_risk(tables: Iterable[pl.LazyFrame]) -> dict[str, dict[str, int]]:
 
 
 def _named(values: Mapping[object, int]) -> dict[str, int]:
-    """The counts under names JSON can hold, bands from the newest and unknown last.
+    """The counts with JSON keys; bands from the newest on, unknown last.
 
     >>> _named({None: 1, "3y+": 2, "<4h": 3}), _named({False: 1, True: 2})
     ({'<4h': 3, '3y+': 2, 'unknown': 1}, {'true': 2, 'false': 1})

@@ -1,4 +1,4 @@
-"""Run figures, counted from the written files and not from counters.
+"""Run figures, counted from the written files instead of counters.
 
 Accounting that must hold: input rows = accepted + rejected, and lookups = unique numbers ×
 endpoints = success + each failure + skipped.
@@ -24,7 +24,7 @@ _NUMBERS = re.compile(rb"\[\n[\s\d.,eE+-]*\n\s*\]")
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """Row counts of the input."""
+    """Row counts of the input; ``left_out`` are those below the rows that a limit let through."""
 
     read: int
     accepted: int
@@ -32,10 +32,11 @@ class Rows(msgspec.Struct, frozen=True):
     rejected_by_reason: dict[str, int]
     duplicates: int
     unique_numbers: int
+    left_out: int = 0
 
 
 class LookupFigures(msgspec.Struct, frozen=True):
-    """Lookup figures of one endpoint; ``total`` of them have an outcome.
+    """Lookup figures of one endpoint; ``total`` counts those with an outcome.
 
     ``positives``: swapped, active, or a date. ``unanswered``: requests that a crash left
     without a saved answer; they may have been billed and are not in the cost. ``left``: lookups
@@ -60,18 +61,18 @@ class LookupFigures(msgspec.Struct, frozen=True):
 
     @property
     def spared(self) -> int:
-        """Lookups that a plan spares: skipped, and not failed."""
+        """Lookups that a planner rule made unnecessary: skipped, and not failed."""
         return self.unchanged + self.not_needed
 
     @property
     def failed(self) -> int:
-        """Lookups that failed; what the API does not know, or a plan spares, has not."""
+        """Failed lookups; not_found, not_applicable and unnecessary ones are not among them."""
         fine = [OutcomeKind.SUCCESS, *INCONCLUSIVE]
         return self.total - sum(self.by_outcome.get(kind, 0) for kind in fine) - self.spared
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """Why a run stopped before its end; ``cause`` is masked.
+    """Why a run stopped early; ``cause`` is masked.
 
     ``endpoints`` are those that failed by themselves: the others are answered.
     """
@@ -82,7 +83,7 @@ class Ending(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, error: BaseException, cause: str) -> Ending:
-        """The ending for an error, with this wording."""
+        """The ending by an error, with this wording."""
         return cls(cause, exit_code_of(error), list(getattr(error, "endpoints", ())))
 
 
@@ -97,7 +98,7 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """summary.json, and what the closing block on the terminal is drawn from.
+    """summary.json, also the source of the closing block.
 
     ``session`` is the one that wrote it; ``starts`` are all that asked and were not killed.
     ``changes`` are those since the previous complete run, None where there is none. ``risk`` are
@@ -131,7 +132,7 @@ class Summary(msgspec.Struct, frozen=True):
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the run was stopped before its end, and is to be resumed."""
+        """Whether the run was stopped early and can be resumed."""
         return self.status == STOPPED
 
     @property
@@ -145,17 +146,17 @@ class Summary(msgspec.Struct, frozen=True):
 
     @property
     def unanswered(self) -> int:
-        """Requests over all starts of the run that may have been billed without an answer."""
+        """Requests over all sessions that may have been billed without an answer."""
         return sum(e.unanswered for e in self.endpoints.values())
 
     @property
     def has_too_many_failures(self) -> bool:
-        """Whether more lookups failed than the settings of that start allowed."""
+        """Whether more lookups failed than the settings allowed."""
         return self.max_failure_share is not None and self.failure_share > self.max_failure_share
 
     @property
     def failed(self) -> int:
-        """Lookups that failed; what the API does not know, or a plan spares, has not."""
+        """Failed lookups; not_found, not_applicable and unnecessary ones are not among them."""
         return sum(e.failed for e in self.endpoints.values())
 
     @property
@@ -174,6 +175,7 @@ def count_rows(plan: Plan) -> Rows:
         rejected_by_reason=plan.rejected,
         duplicates=plan.duplicates,
         unique_numbers=plan.unique_numbers,
+        left_out=plan.left_out,
     )
 
 
@@ -186,7 +188,7 @@ def check_accounting(  # noqa: PLR0913 (what must agree with what)
     lookup_rows: int,
     error_rows: int,
 ) -> None:
-    """Raises unless rows and lookups in the written files add up to the plan."""
+    """Raises unless rows and lookups in the written files match the plan."""
     _must_agree("accepted rows", plan.accepted, "result rows", result_rows)
     expected = plan.unique_numbers * endpoints
     total = sum(e.total for e in counted.values())
@@ -224,7 +226,7 @@ def read_summary(path: Path) -> Summary:
 
 
 def says_stopped(path: Path) -> bool:
-    """Whether a summary is there and its run was stopped; an unreadable one may be complete."""
+    """Whether the summary is that of a stopped run; an unreadable one may be complete."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=_State).status == STOPPED
     except (OSError, ValueError):

@@ -49,7 +49,7 @@ def judge(threshold: Threshold, summary: Summary, previous: Summary | None) -> J
 
 
 def figure(threshold: Threshold, summary: Summary) -> float | None:
-    """The threshold's figure in this summary; None where there is nothing to count it from."""
+    """The threshold's figure in this summary; None if it cannot be counted."""
     rows = summary.rows
     of_rows: dict[str, float | None] = {
         "rows": rows.read,

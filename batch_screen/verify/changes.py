@@ -1,4 +1,4 @@
-"""Checks a run's table of changes against its own lookups, its summary, and the earlier run.
+"""Verifies a run's changes against its own lookups, its summary, and the earlier run.
 
 The earlier run may be gone, or damaged itself: then the table is checked against its own run
 alone, and the claim of the check says so.
@@ -34,7 +34,7 @@ _AFTER = ("outcome", "swapped", "active", "latest_change_at", "responded_at")
 def changes_check(
     layout: Layout, usable: Sequence[ListedFile], summary: Summary | None, unchecked: str
 ) -> VerifyCheck:
-    """The table of changes is what the summary, the lookups and the earlier run make it.
+    """The check that changes match the summary, the lookups and the earlier run.
 
     ``usable`` are the parts that may be read; ``unchecked`` says why nothing can be said.
     """
@@ -45,8 +45,8 @@ def changes_check(
         rows, claim = 0, "changes since the previous run"
         unchecked = unchecked or "summary.json cannot be read"
     elif summary.changes is None:
-        rows, claim = max(1, rows), "changes: there is no previous run to tell them from"
-        found += (Difference(file.path, "summary.json tells of no changes") for file in parts)
+        rows, claim = max(1, rows), "changes: there is no previous run"
+        found += (Difference(file.path, "summary.json lists no changes") for file in parts)
     else:
         changes = summary.changes
         try:
@@ -66,12 +66,12 @@ def changes_check(
 
 
 def _earlier(layout: Layout, changes: Changes) -> RunTables | str:
-    """The earlier run, or why it cannot be read."""
+    """The earlier run, or the reason why it cannot be read."""
     if not is_run_id(changes.since_run):
-        return "its name is no run's"
+        return "its name is no run id"
     earlier = layout_of_run(layout.folder, changes.since_run)
     if not earlier.run.is_dir():
-        return "it is not there any more"
+        return "it no longer exists"
     try:
         return opened(recorded(earlier), [LOOKUPS])[0]
     except UnusableRunError as error:
@@ -79,7 +79,7 @@ def _earlier(layout: Layout, changes: Changes) -> RunTables | str:
 
 
 def _own_differences(tables: RunTables, changes: Changes) -> Iterator[Difference]:
-    """What the rows say otherwise than their own run's lookups and figures."""
+    """Differences between the changes and the run's own lookups and figures."""
     rules = _rules(tables.layout.run_id, changes)
     counts: Counter[tuple[str, str]] = Counter()
     for shard, unit in units(tables.layout, CHANGES, tables.shards).items():
@@ -93,11 +93,11 @@ def _own_differences(tables: RunTables, changes: Changes) -> Iterator[Difference
     # A Counter has no zeros, summary.json names every change.
     in_summary = {(e, c): n for e, by in changes.endpoints.items() for c, n in by.items() if n}
     if counts != in_summary:
-        yield Difference(CHANGES, "the rows do not come to the counts of summary.json")
+        yield Difference(CHANGES, "the rows do not add up to the counts of summary.json")
 
 
 def _rules(run_id: str, changes: Changes) -> list[VerifyRule]:
-    """The rules for a row of changes, beside which the columns of its own lookup stand."""
+    """The rules for rows of changes, joined with their lookups."""
     was, is_ = col.before_outcome == "success", col.after_outcome == "success"
     allowed = {
         Change.BECAME_UNKNOWN: was & ~is_,
@@ -111,13 +111,14 @@ def _rules(run_id: str, changes: Changes) -> list[VerifyRule]:
     cohorts = [cohort.name for cohort in changes.cohorts]
     required = [col(c.name).is_null() for c in CHANGE_COLUMNS if c.required]
     faults = {
-        "{n} rows lack what is required": pl.any_horizontal(required),
+        "{n} rows lack a required value": pl.any_horizontal(required),
         "{n} rows name another run": col.run_id != run_id,
         "{n} rows name another earlier run": col.since_run_id != changes.since_run,
         "{n} rows have a change that their outcomes do not allow": ~is_allowed,
         "{n} rows name a cohort that summary.json does not mark": ~col.cohort.is_in(cohorts),
-        "{n} rows are a likely migration of no cohort": col.likely_migration & col.cohort.is_null(),
-        "lookups stand there twice": pl.len() - pl.struct(_KEY).n_unique(),
+        "{n} rows are a likely migration without a cohort": col.likely_migration
+        & col.cohort.is_null(),
+        "lookups are listed twice": pl.len() - pl.struct(_KEY).n_unique(),
         "{n} rows differ from lookups": pl.any_horizontal(
             col(name).ne_missing(col(f"after_{name}")) for name in _AFTER
         ),
@@ -128,7 +129,7 @@ def _rules(run_id: str, changes: Changes) -> list[VerifyRule]:
 def _recounted_differences(
     earlier: RunTables, later: RunTables, bounds: Cohorts, changes: Changes
 ) -> Iterator[Difference]:
-    """What differs from a comparison that is made anew."""
+    """Differences from a comparison that is made again."""
     layout, shards = later.layout, later.shards
     rows = units(layout, CHANGES, shards)
     with (
@@ -136,12 +137,12 @@ def _recounted_differences(
         feed_of(earlier, later, bounds, scratch=Path(scratch), on_shard=lambda _: None) as feed,
     ):
         if feed.changes != changes:
-            yield Difference("summary.json", "its changes are others than the lookups make them")
+            yield Difference("summary.json", "its changes differ from those of the lookups")
         for shard in range(shards):
             # Cell by cell and in order: the feed is a function of the two runs.
             if not _rows(rows.get(shard)).equals(feed.shard(shard)):
                 path = rows.get(shard, Unit(layout.part(CHANGES, shard))).path
-                fault = f"the changes of shard {shard} are others than recounted"
+                fault = f"the changes of shard {shard} differ from the recount"
                 yield Difference(path.name, fault)
 
 

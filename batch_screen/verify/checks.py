@@ -1,4 +1,4 @@
-"""What the tables of one part must say of themselves and of each other: a table of checks.
+"""Checks of one part: rules within its tables and between them.
 
 A rule is an expression over one view of the part that is true for the rows that break it; the
 rules of a view are counted in one pass. Written apart from what wrote the columns
@@ -35,7 +35,7 @@ from batch_screen.tables.results import TOLERANCE_SECONDS, with_risk
 
 @dataclass(frozen=True, eq=False)
 class VerifyRule:
-    """What is reported of the rows of a view that are ``wrong``; ``{n}`` is how many they are.
+    """A rule: rows of a view that are ``wrong``, and the text to report; ``{n}`` is their count.
 
     No number of a telephone is ever reported.
     """
@@ -46,7 +46,7 @@ class VerifyRule:
 
 
 class PartCheck(NamedTuple):
-    """A check of ``validate`` that is made part by part, and the tables whose rows it examines."""
+    """A check made part by part, and the tables whose rows it examines."""
 
     name: str
     claim: str
@@ -55,7 +55,7 @@ class PartCheck(NamedTuple):
 
 
 def broken(frame: pl.DataFrame, rules: Iterable[VerifyRule]) -> dict[VerifyRule, str]:
-    """The rules that rows of the frame break, each with its fault as it is reported."""
+    """The rules that rows of the frame break, with the text to report."""
     listed = list(rules)
     if not listed:
         return {}
@@ -71,7 +71,7 @@ def broken(frame: pl.DataFrame, rules: Iterable[VerifyRule]) -> dict[VerifyRule,
 def differences(
     checks: Sequence[PartCheck], part: Part, shards: int, endpoints: Sequence[str]
 ) -> Iterator[tuple[str, Difference]]:
-    """The names of the checks that find something in the part, with each thing they find."""
+    """The differences in a part, each with the name of its check."""
     rules = [rule for check in checks for rule in check.rules]
     found: dict[VerifyRule, str] = {}
     for view, frame in _views(part, shards, endpoints):
@@ -111,7 +111,7 @@ _IS_FORWARDING = col.endpoint == Endpoint.CALL_FORWARDING_CHECK.value
 
 
 def _views(part: Part, shards: int, endpoints: Sequence[str]) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Every view of a part, one after the other, so that few are in memory at once."""
+    """Every view of a part, one at a time, to bound memory."""
     lookups, numbers = part.lookups, part.results.select("e164").unique()
     sound = pl.when(col.e164.str.contains(_DIGITS)).then(col.e164)
     is_elsewhere = shard_of(sound, part.shards or shards) != part.number
@@ -146,7 +146,7 @@ _DETAIL = pl.coalesce("reason", "message")
 
 
 def _dates(lookups: pl.DataFrame) -> pl.DataFrame:
-    """The dates that were asked: number and check → what was said, the date, and when."""
+    """The dates asked: number and check → status, date, and when it was answered."""
     checks = {e.value: e.check.value for e in Endpoint}
     asked = lookups.filter(_SUCCESS & _IS_DATE & _ASKED).select(
         "e164",
@@ -159,7 +159,7 @@ def _dates(lookups: pl.DataFrame) -> pl.DataFrame:
 
 
 def _skipped_unfounded(lookups: pl.DataFrame) -> pl.DataFrame:
-    """Lookups skipped as unchanged, of numbers whose other signal does not say so."""
+    """Lookups skipped as unchanged although the number's other signal does not say so."""
     # A reason names the signal that had not changed: every endpoint of it can found the skip.
     unchanged = {e.value: e.unchanged for e in Endpoint}
     is_known = (~col.swapped) | (~col.active) | (col.latest_change == LatestChange.REPORTED.value)
@@ -172,13 +172,13 @@ def _skipped_unfounded(lookups: pl.DataFrame) -> pl.DataFrame:
 
 _CLAIMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "readable": ("rows can be read", TABLES),
-    "required": ("rows of this run, with all that is required", TABLES),
+    "required": ("rows of this run, with every required value", TABLES),
     "placing": ("rows of results in the part their number belongs to", (RESULTS,)),
     "lookups": ("lookups: every number of results once at every endpoint", (LOOKUPS,)),
     "values": ("lookups with a value where there is success, and nowhere else", (LOOKUPS,)),
-    "sources": ("lookups asked, derived, reused or spared, each as it says", (LOOKUPS,)),
-    "windows": ("lookups whose windows and gaps are those of their times", (LOOKUPS,)),
-    "conflicts": ("lookups, checks held against dates", (LOOKUPS,)),
+    "sources": ("lookups: asked, derived, reused or skipped, as recorded", (LOOKUPS,)),
+    "windows": ("lookups: windows and gaps match their times", (LOOKUPS,)),
+    "conflicts": ("lookups: checks compared with dates", (LOOKUPS,)),
     "enrichment": ("rows of results with the values of their lookups", (RESULTS,)),
     "risk": ("rows of results with the ages and flags of their dates and checks", (RESULTS,)),
     "failures": ("errors: the rejects and the lookups without success", (ERRORS,)),
@@ -187,7 +187,7 @@ _CLAIMS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:
-    """The checks of a run that asked these endpoints, in the order in which they are reported."""
+    """The part-by-part checks of a run with these endpoints, in the order of the report."""
     rules: dict[str, Sequence[VerifyRule]] = {
         "required": [*_complete(run_id)],
         "placing": [
@@ -204,7 +204,7 @@ def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:
             ),
         ],
         "windows": _lookups_have(_WINDOWS),
-        "conflicts": _lookups_have({"another word on contradictions": _CONTRADICTION}),
+        "conflicts": _lookups_have({"a wrong contradiction": _CONTRADICTION}),
         "enrichment": [
             VerifyRule(
                 endpoint.value,
@@ -217,7 +217,7 @@ def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:
         "risk": [
             VerifyRule(
                 RESULTS,
-                f"{c.name} is not what its columns make it in {{n}} rows",
+                f"{c.name} does not follow from its columns in {{n}} rows",
                 col(c.name).ne_missing(col(f"right_{c.name}")),
             )
             for c in RISK
@@ -228,7 +228,7 @@ def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:
 
 
 def _complete(run_id: str) -> Iterator[VerifyRule]:
-    """Required columns hold values, and every row names the run."""
+    """Required columns have no nulls, and every row names the run."""
     columns = {RESULTS: results({}), LOOKUPS: LOOKUP_COLUMNS, ERRORS: ERROR_COLUMNS}
     for table, wanted in columns.items():
         for c in (c for c in wanted if c.required):
@@ -239,7 +239,7 @@ def _complete(run_id: str) -> Iterator[VerifyRule]:
 
 def _once_each(endpoints: Sequence[str]) -> list[VerifyRule]:
     """Every number of results has one lookup at every endpoint, and no other has one."""
-    rules = [VerifyRule(_TWICE, "{n} lookups stand there twice", col.twice)]
+    rules = [VerifyRule(_TWICE, "{n} lookups are listed twice", col.twice)]
     for name in endpoints:
         lacking = f"{{n}} numbers of results lack a lookup of {name}"
         extra = f"{{n}} lookups of {name} for numbers not in results"
@@ -266,7 +266,7 @@ _ANY_VALUE = pl.any_horizontal(
     col("swapped", "active", "latest_change", "latest_change_at").is_not_null()
 )
 _VALUES = {
-    "an outcome nobody knows": ~col.outcome.is_in([kind.value for kind in OutcomeKind]),
+    "an unknown outcome": ~col.outcome.is_in([kind.value for kind in OutcomeKind]),
     "a number that is not E.164": ~col.e164.str.contains(_E164),
     "a value though they are no success": ~_SUCCESS & _ANY_VALUE,
     "success and no value": _SUCCESS & ~_OWN_VALUE,
@@ -283,7 +283,7 @@ _HAS_DATE = (col.said == LatestChange.REPORTED.value).fill_null(value=False)
 _AGE = (col.date_at - col.date).dt.total_microseconds()
 _IS_WITHIN = col.max_age_minutes.cast(pl.Int64) * _MINUTE >= _AGE
 _SOURCES = {
-    "a source nobody knows": ~col.source.is_in([*AnswerSource]),
+    "an unknown source": ~col.source.is_in([*AnswerSource]),
     "a source though they were skipped, or none though they were not": col.source.is_null()
     != _SKIPPED,
     "requests though they were not asked": _NOT_ASKED & (col.attempts > 0),
@@ -353,6 +353,6 @@ _REPEATED = pl.len() - pl.struct(_SHARED).n_unique()
 _FAILURES = (
     VerifyRule(_UNLISTED, "{n} failed lookups are not listed as they are in lookups", pl.len()),
     VerifyRule(_UNKNOWN, "{n} failures are not in lookups as they are listed", pl.len()),
-    VerifyRule(_LISTED, "{n} failures stand there twice", _REPEATED),
+    VerifyRule(_LISTED, "{n} failures are listed twice", _REPEATED),
     VerifyRule(ERRORS, "{n} rows are neither a reject nor a failure", ~_WITH_SHAPE),
 )

@@ -1,4 +1,4 @@
-"""Re-reads a run part by part: what the tables say of each other, and what they come to.
+"""Re-reads a run part by part: checks each part's tables, and totals all.
 
 Knows neither summary.json nor errors.csv: ``totals`` holds the totals against them.
 """
@@ -24,7 +24,7 @@ from batch_screen.verify.checks import differences, part_checks
 
 @dataclass
 class Totals:
-    """What the parts come to: rows of each table, unique numbers, rejects by reason."""
+    """Totals over all parts: rows of each table, unique numbers, rejects by reason."""
 
     rows: Counter[str] = field(default_factory=Counter)
     numbers: int = 0
@@ -39,7 +39,7 @@ class Totals:
 
 
 class Recount:
-    """What re-reading brought.
+    """The result of re-reading a run's parts.
 
     ``unchecked`` says why totals and paths are not those of the whole run; empty if they are.
     """
@@ -82,7 +82,7 @@ class Recount:
 
     @property
     def parts(self) -> int:
-        """How many numbers of parts the manifest lists."""
+        """The number of parts in the manifest."""
         return len(self._wanted)
 
     @property
@@ -90,7 +90,7 @@ class Recount:
         if not self._left_out:
             return ""
         left_out, parts = len(self._left_out), len(self._wanted)
-        return f"{left_out} of {parts} parts could not be compared, for what is said above"
+        return f"{left_out} of {parts} parts could not be compared, for the reasons above"
 
     @property
     def checks(self) -> list[VerifyCheck]:
@@ -128,7 +128,7 @@ class _SchemaFile(msgspec.Struct, frozen=True):
 def schema_check(
     layout: Layout, parts: Sequence[ListedFile]
 ) -> tuple[VerifyCheck, list[ListedFile]]:
-    """Every part has the columns it should have; also those parts that do."""
+    """Every part has the right columns; returns those that do, too."""
     differences: list[Difference] = []
     found: dict[str, dict[str, pl.DataType]] = {}
     for part in parts:
@@ -174,7 +174,7 @@ def _described_faults(layout: Layout, tables: Mapping[str, tuple[Column, ...]]) 
     for table, columns in tables.items():
         right = _identifying([describe(column) for column in columns])
         if _identifying(described.tables.get(table, [])) != right:
-            yield f"the columns of {table} are described otherwise than the parts have them"
+            yield f"the columns of {table} differ between schema.json and the parts"
 
 
 def _identifying(columns: Sequence[Mapping[str, object]]) -> list[tuple[object, ...]]:

@@ -1,4 +1,4 @@
-"""Holds a run's totals against summary.json, errors.csv and the row indexes of its input."""
+"""Checks a run's totals against summary.json, errors.csv and its row indexes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from batch_screen.errors import OutputError
 from batch_screen.masking import mask_texts
 from batch_screen.model import Endpoint
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout
+from batch_screen.runs.state import limit_of
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import dtypes
 from batch_screen.tables.counts import count_lookups, count_saved, scans_of
@@ -30,7 +31,7 @@ AT_ONCE = 4_000_000
 
 
 def sums_checks(layout: Layout, recounted: Recount) -> list[VerifyCheck]:
-    """The checks of the whole run; none can be made if a part could not be examined."""
+    """The checks of the whole run; none can be made if a part was unreadable."""
     totals, summary = recounted.totals, summary_of(layout)
     rows = totals.rows[RESULTS] + totals.rejects.total()
 
@@ -61,7 +62,7 @@ def sums_checks(layout: Layout, recounted: Recount) -> list[VerifyCheck]:
         ),
         check(
             "summary",
-            "lookups and rows that come to the figures of summary.json",
+            "lookups and rows add up to the figures of summary.json",
             totals.rows[LOOKUPS],
             of_summary,
             _summary_faults(layout, summary, recounted) if summary else unreadable,
@@ -79,7 +80,7 @@ def sums_checks(layout: Layout, recounted: Recount) -> list[VerifyCheck]:
 def row_faults(
     results: list[Path], errors: list[Path], rows: int, *, at_once: int = AT_ONCE
 ) -> Iterator[str]:
-    """What keeps the row indexes from being 0 to ``rows - 1``, each once."""
+    """Errors in the row indexes, which must be 0 to ``rows - 1``, each once."""
     index = pl.col("row_index")
     scans = [
         pl.scan_parquet(results, hive_partitioning=False).select(index),
@@ -107,7 +108,7 @@ def _window_faults(scan: pl.LazyFrame, first: int, last: int) -> Iterator[str]:
     found = scan.collect(engine="streaming")["row_index"].sort()
     twice = found.filter(found.diff() == 0)
     if twice.len():
-        yield f"{twice.len():,} row indexes stand there twice, the first is {twice[0]}"
+        yield f"{twice.len():,} row indexes are listed twice, the first is {twice[0]}"
     missing = last - first + 1 - (found.len() - twice.len())
     if missing:
         expected = pl.int_range(first, last + 1, dtype=pl.Int64, eager=True)
@@ -135,6 +136,8 @@ def _accounting_faults(summary: Summary, totals: Totals) -> Iterator[str]:
         "outcomes": (by_outcome, totals.rows[LOOKUPS]),
         "rejects + failed lookups": (rows.rejected + failures, totals.rows[ERRORS]),
     }
+    if rows.left_out:  # only once the limit was reached
+        counted["numbers of the limit"] = (limit_of(summary.settings), totals.numbers)
     yield from _unequal(counted)
 
 

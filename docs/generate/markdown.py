@@ -1,4 +1,4 @@
-"""Tables and marks of Markdown; knows nothing of what they hold."""
+"""Markdown tables and marks, independent of their content."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    r"""A table; a cell's bars and line breaks do not end it.
+    r"""A table; vertical bars and line breaks in cells are escaped.
 
     >>> print(table(["Sign", "Means"], [["|", "a bar"]]))
     | Sign | Means |
@@ -22,7 +22,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def code(text: object) -> str:
-    """The text as code; nothing where there is none.
+    """The text as code; empty for an empty text.
 
     >>> code("a"), code("")
     ('`a`', '')
@@ -31,11 +31,11 @@ def code(text: object) -> str:
 
 
 def one_of(texts: Iterable[object]) -> str:
-    """Each text as code, in a row."""
+    """Texts as code, side by side."""
     return ", ".join(code(text) for text in texts)
 
 
 def page(title: str, *parts: str) -> str:
-    """A whole page: what wrote it, its title, and its parts with an empty line between them."""
+    """A whole page: a note on its origin, its title, and its parts."""
     note = "<!-- `make docs` writes this page from the code: change the code, not the page. -->"
     return "\n\n".join([note, f"# {title}", *(part.strip("\n") for part in parts)]) + "\n"

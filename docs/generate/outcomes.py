@@ -1,4 +1,4 @@
-"""docs/reference/outcomes.md: what becomes of a row and of a lookup, and what to do about it."""
+"""docs/reference/outcomes.md: what happens to rows and lookups, and what to do about it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def outcomes_page() -> str:
 
 
 def answers() -> list[tuple[str, Answer]]:
-    """One attempt's end of each kind, in words and as the API's client reads it."""
+    """Examples of every kind of answer, in words and as the client parses it."""
     body = b'{"swapped": true}'
     statuses = {
         "200 as documented": (200, body),
@@ -115,7 +115,7 @@ def answers() -> list[tuple[str, Answer]]:
 
 
 def fate(answer: Answer) -> tuple[str, str]:
-    """The outcome and what happens after the first such answer, as the engine decides it."""
+    """The outcome after the first such answer, and what happens next, by the engine's policy."""
     settings = Settings()
     verdict = judge(
         answer,

@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code: ``make docs``; a test compares each page with it."""
+"""Generates docs/reference from the code: ``make docs``; a test compares each page."""
 
 from __future__ import annotations
 
@@ -49,6 +49,14 @@ TABLES = {
         schema.CHANGES,
     ),
     "check --rejects": ("One row per row that would be rejected.", schema.CHECK_REJECTS),
+    "export --flagged": (
+        "One row per accepted row that deserves a look; behind `line` stand the kept columns.",
+        schema.EXPORT_FLAGGED,
+    ),
+    "export --rejected": (
+        "One row per rejected row; with its cell stand the kept columns, behind `line`.",
+        schema.EXPORT_REJECTED,
+    ),
 }
 
 
@@ -88,6 +96,7 @@ _GUIDES = {
     "plan": "[fewer requests](../fewer-requests.md)",
     "validate": "[what it compares](files.md#what-validate-compares), [loading](../loading.md)",
     "diff": "[changes](../signals.md#changes)",
+    "export": "[its columns](columns.md#export---flagged), [audit](../audit.md)",
     "report": "[report.html](files.md#reporthtml)",
     "purge": "[privacy](../privacy.md#delete-a-run)",
     "init": "[settings](settings.md)",
@@ -133,7 +142,7 @@ def commands_page() -> str:
 
 
 def contexts() -> Iterator[click.Context]:
-    """Each command as the command line would start it, groups before what is in them."""
+    """Each command with its click context, groups before their commands."""
     width = {"terminal_width": _CHARACTERS, "max_content_width": _CHARACTERS}
     yield from _contexts(click.Context(cli, info_name=_NAME, **{**cli.context_settings, **width}))
 
@@ -148,7 +157,7 @@ def _contexts(context: click.Context) -> Iterator[click.Context]:
 
 
 def shared_options() -> list[click.Option]:
-    """The options that many commands have with the same help, in the order of ``run``."""
+    """Options that many commands share with the same help, in the order of ``run``."""
     had = Counter(_key(each) for context in contexts() for each in context.command.params)
     options = [each for each in cli.commands["run"].params if isinstance(each, click.Option)]
     return [each for each in options if had[_key(each)] >= _SHARED_BY]
@@ -157,7 +166,7 @@ def shared_options() -> list[click.Option]:
 def split(
     params: Iterable[click.Parameter], shared: Iterable[click.Option]
 ) -> tuple[list[click.Parameter], list[click.Parameter]]:
-    """The command's own parameters, and those that it shares."""
+    """The command's own parameters, and those it shares."""
     keys = {_key(each) for each in shared}
     kept = [*params]
     return [p for p in kept if _key(p) not in keys], [p for p in kept if _key(p) in keys]
@@ -200,7 +209,7 @@ def exit_codes_page() -> str:
 
 
 def raised_with(exit_code: ExitCode) -> list[str]:
-    """The exceptions that have this code unless they are given another."""
+    """The exceptions whose default exit code this is."""
     types = [each for each in vars(errors).values() if isinstance(each, type)]
     ours = [each for each in types if issubclass(each, BatchScreenError)]
     return [each.__name__ for each in ours if each.default_exit_code == exit_code]

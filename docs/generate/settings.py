@@ -1,4 +1,4 @@
-"""docs/reference/settings.md: every setting, from its type, its flag and config.toml's comment."""
+"""Generates docs/reference/settings.md, from types, flags and config.toml's comments."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def settings_page() -> str:
 
 
 def flags_of_settings() -> dict[str, list[str]]:
-    """Each setting's flags, asked of what turns options into settings."""
+    """Each setting's flags, as the command line maps them."""
     found: dict[str, dict[str, None]] = {}
     commands = [each.params for each in cli.commands.values()]
     # What reads no list of numbers sets nothing, though it may have a flag of the same name.
@@ -94,7 +94,7 @@ def flags_of_settings() -> dict[str, list[str]]:
 
 
 def type_of(schema: Mapping[str, Any], kinds: Mapping[str, Any]) -> str:
-    """A type of JSON Schema in words; ``kinds`` are those that it names.
+    """A type of JSON Schema in words; ``kinds`` are the definitions it refers to.
 
     >>> type_of({"type": "integer", "minimum": 1, "maximum": 2400}, {})
     'whole number from 1 to 2400'

@@ -160,7 +160,7 @@ def test_rejects_never_replace_a_list(tmp_path: Path) -> None:
     before = path.read_bytes()
     assert check(path, "--rejects", path).code == 2
     assert check(tmp_path, "--rejects", tmp_path / "rejects.csv").code == 2
-    assert check(path, "--rejects", tmp_path / "rejects.xlsx").code == 2
+    assert check(path, "--rejects", tmp_path / "rejects.xls").code == 2
     assert path.read_bytes() == before
     assert folder_of(tmp_path) == ["list.csv"]
 

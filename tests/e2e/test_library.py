@@ -88,12 +88,14 @@ def test_the_page_on_python_works_from_top_to_end(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    checked, asked, ran, whole, verdict, states, changes, *more, error = done.stdout.splitlines()
+    checked, asked, ran, whole, verdict, flagged, *rest = done.stdout.splitlines()
+    states, changes, *more, error = rest
     assert checked.endswith("rows can be asked about")
     assert asked.startswith("{'sim-swap/check': ")
     assert ran.endswith("lookups in screened")
     assert whole == "whole"
     assert verdict.startswith("Complete: ")
+    assert flagged.startswith("{'SIM changed': ")
     assert "complete" in states
     assert "'sim-swap/check'" in changes
     assert more[0].startswith("['configuration', ")

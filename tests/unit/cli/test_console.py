@@ -24,7 +24,7 @@ batch-screen 0.1.0 · run 20261125-3d6b96fb7d · complete · sandbox answers, no
   rows ......... 3,010 = 2,425 accepted and 585 rejected
     rejected ... ambiguous 100, not_valid 78, empty 70, float_artefact 60, not_a_number 48 and 169
     sim-swap/check             success 2,058, not_found 46, bad_response 1 | ms p50=0.7 p95=1.5
-  ok           summary          10,525  lookups and rows that come to the figures of summary.json
+  ok           summary          10,525  lookups and rows add up to the figures of summary.json
   hint: 5 requests were refused for the rate: the contract may allow less than 500/s; lower --rate
     results/run_date=2026-11-25/20261125-3d6b96fb7d-00000.parquet
   look ......... python -c 'import polars as pl; print(pl.read_parquet("demo_out/x.parquet"))'"""
@@ -37,7 +37,7 @@ def test_a_block_at_80_columns() -> None:
     assert "    rejected ... ambiguous 100, not_valid 78, empty 70, float_artefact 60," in lines
     assert "                 not_a_number 48 and 169" in lines
     assert "                               p50=0.7 p95=1.5" in lines
-    assert "                                        figures of summary.json" in lines
+    assert "                                        of summary.json" in lines
     assert "    500/s; lower --rate" in lines
 
 

@@ -41,7 +41,7 @@ SCENES = {
             "log.print_stderr = give_out\n"
             "raise ValueError(text)"
         ),
-        "Error: the system gave out",
+        "Error: a system resource ran out",
     ),
     "uncaught-and-no-words-for-a-program": (
         (
@@ -50,7 +50,7 @@ SCENES = {
             "log.choose(log.JSON); log.print_stderr = give_out\n"
             "raise ValueError(text)"
         ),
-        '{"level": "error", "event": "error", "message": "the system gave out',
+        '{"level": "error", "event": "error", "message": "a system resource ran out',
     ),
     "uncaught-and-no-place": (
         (

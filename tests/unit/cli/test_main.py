@@ -182,7 +182,7 @@ def test_a_system_that_gives_out_is_no_bug(
 ) -> None:
     code, err = failing(error(f"no room\n{NUMBER}"))
     assert code == 71
-    assert err.startswith(f"Error: the system gave out: {error.__name__} at test_main")
+    assert err.startswith(f"Error: a system resource ran out: {error.__name__} at test_main")
     assert err.endswith("; free memory or files, then start again\n")
     assert NUMBER not in err
 
@@ -196,7 +196,7 @@ def test_threads_that_cannot_be_started_are_no_bug(
 ) -> None:
     code, err = failing(error)
     assert code == 71
-    assert err.startswith("Error: the system gave out: ")
+    assert err.startswith("Error: a system resource ran out: ")
 
 
 def test_the_commands_own_exit_passes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

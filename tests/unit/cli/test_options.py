@@ -74,6 +74,7 @@ def test_without_options_everything_is_the_default() -> None:
         ("--default-region de", "input", "default_region", "DE"),
         ("--keep-columns a,b --keep-columns c", "input", "keep_columns", ("a", "b", "c")),
         ("--delimiter tab", "input", "delimiter", "\t"),
+        ("--skip-lines 3", "input", "skip_lines", 3),
         ("--encoding cp1252", "input", "encoding", "cp1252"),
         ("--no-header", "input", "has_header", False),
         ("--strictness mobile", "numbers", "strictness", "mobile"),
@@ -100,7 +101,7 @@ def test_every_option_goes_somewhere() -> None:
     @options.job
     def command(**given: Any) -> None: ...
 
-    of_this_start = {"inputs", "config", "run_date", "new_run", "sandbox", "no_header"}
+    of_this_start = {"inputs", "config", "run_date", "new_run", "sandbox", "limit", "no_header"}
     of_run = {"fail_if", "log_format", "metrics_file", "summary_file"}
     assert {option.name for option in command.params} == {*_SETTINGS, *of_this_start} - of_run
     assert {option.name for option in run.params} == {*_SETTINGS, *of_this_start, "as_json"}

@@ -34,7 +34,7 @@ def test_what_would_go() -> None:
     ]
     assert max(map(len, lines)) <= 80
     *_, last = _lines(Purge("2025-06-01", (OLD,), (), ""))
-    assert last.endswith("will go: no complete run stays")
+    assert last.endswith("will be removed: no complete run is left")
     assert next(_lines(Purge("2025-06-01", (), ()))).startswith("purge: 0 runs dated before")
 
 

@@ -73,7 +73,7 @@ def test_in_text_the_block_says_it_all(
     [
         (AuthenticationError("no key of +491713920012"), 77, "no key of +4917••••••12"),
         (KeyError("x"), 1, "this is a bug, please report it: KeyError at test_run.py"),
-        (MemoryError(), 71, "the system gave out: MemoryError"),
+        (MemoryError(), 71, "a system resource ran out: MemoryError"),
         (KeyboardInterrupt(), 130, ""),
     ],
 )

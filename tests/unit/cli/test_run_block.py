@@ -219,14 +219,14 @@ def test_a_line_for_what_was_saved_and_one_for_each_checks_coverage(
         contradictions={"sim-swap/check": 7},
     )
     block = closing_block(RunResult(told, Layout(tmp_path, RUN, "2026-03-01")), Settings())
-    saved = "1,554 requests (derived 1,254, unchanged 300), 15.54 EUR; 40 dates asked besides"
+    saved = "1,554 requests (derived 1,254, unchanged 300), 15.54 EUR; 40 dates asked as well"
     coverage = (
         "sim-swap/check: 7,000 of 9,000 numbers without a gap, 50 with one of up to 1,920 min, "
         "900 seen first, 1,000 unobserved, 50 not asked"
     )
     assert {f"  saved ........ {saved}", f"  coverage ..... {coverage}"} <= {*block.split("\n")}
     said = " ".join(hints(told, Settings()))
-    assert "up to 1,920 minutes of some numbers were observed by nobody (sim-swap/check)" in said
+    assert "up to 1,920 minutes of some numbers were not observed (sim-swap/check)" in said
     assert "check and date contradict each other for some numbers (7 at sim-swap/check)" in said
 
 

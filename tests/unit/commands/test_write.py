@@ -33,6 +33,7 @@ from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
 from batch_screen.runs.sessions import keep_session
 from batch_screen.runs.state import Run
 from batch_screen.schema import LOOKUP, conform, dtypes
+from batch_screen.storage import partition
 from batch_screen.tables.manifest import is_whole
 from batch_screen.tables.summary import Ending, Summary, read_summary
 from tests.making import made
@@ -57,7 +58,7 @@ def parts(tmp_path: Path) -> list[Path]:
 def test_all_rows_stand_in_the_inputs_order(
     parts: list[Path], tmp_path: Path, range_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write, "RANGE_ROWS", range_rows)
+    monkeypatch.setattr(partition, "RANGE_ROWS", range_rows)
     target = tmp_path / "in_order.parquet"
     write_in_order(parts, target, ROWS)
     assert pl.read_parquet(target).equals(pl.concat(map(pl.read_parquet, parts)).sort("row_index"))

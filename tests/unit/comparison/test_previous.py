@@ -1,4 +1,4 @@
-"""Which run is the previous one, and what becomes of the changes when it is not there any more."""
+"""Which run is the previous one, and what becomes of the changes when it no longer exists."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_a_pipe_is_read_to_its_end(pipe: Path) -> None:
 
 
 def test_a_pipe_that_nobody_writes_to_is_not_waited_for(pipe: Path) -> None:
-    with pytest.raises(OSError, match="nobody writes to this pipe"):
+    with pytest.raises(OSError, match="no process writes to this pipe"):
         read_small(pipe, 4096)
 
 
@@ -78,7 +78,7 @@ def test_a_silent_writer_is_not_waited_for_ever(
 ) -> None:
     monkeypatch.setattr(parsing, "_WAIT_SECONDS", 0.05)
     writer = os.open(pipe, os.O_RDWR)
-    with pytest.raises(TimeoutError, match="nothing came out of it"):
+    with pytest.raises(TimeoutError, match="it delivered nothing"):
         read_small(pipe, 4096)
     os.close(writer)
 

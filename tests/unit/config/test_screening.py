@@ -46,7 +46,8 @@ def test_all_columns_are_no_column_among_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "meant"), [("tab", "\t"), ("\\t", "\t"), ("\t", "\t"), (";", ";"), ("", "")]
+    ("given", "meant"),
+    [("tab", "\t"), ("\\t", "\t"), (";", ";"), ("^", "^"), ("", "")],
 )
 def test_delimiters(given: str, meant: str) -> None:
     assert Input(delimiter=given).delimiter == meant

@@ -67,7 +67,9 @@ def _listening(talk: Talk, context: ssl.SSLContext | None) -> Iterator[int]:
 
     async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            with suppress(OSError, asyncio.IncompleteReadError):  # who does not trust it hangs up
+            with suppress(
+                OSError, asyncio.IncompleteReadError
+            ):  # who does not trust it closes the connection
                 await asyncio.wait_for(talk(reader, writer), 5)
         finally:
             writer.close()

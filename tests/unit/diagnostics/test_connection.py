@@ -181,7 +181,8 @@ def test_the_way_through_a_proxy(
 
 
 @pytest.mark.parametrize(
-    ("answer", "why"), [(b"220 mail.example ESMTP\r\n\r\n", "it is no HTTP"), (b"", "it hangs up")]
+    ("answer", "why"),
+    [(b"220 mail.example ESMTP\r\n\r\n", "it is no HTTP"), (b"", "it closes the connection")],
 )
 def test_what_is_no_proxy(answer: bytes, why: str) -> None:
     with server(answer) as (port, _):

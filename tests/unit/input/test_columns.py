@@ -190,3 +190,14 @@ def test_a_column_that_looks_like_regions(tmp_path: Path, text: str, name: str |
     layout = sniff(path, "x.csv", Input())
     likely = likely_region(layout, choose(layout, Input()))
     assert (likely.name if likely else None) == name
+
+
+def test_a_duplicate_is_called_as_the_file_calls_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="more than one column is called 'contact'"):
+        _choose(tmp_path, "contact,contact\n1,+491713920012\n2,+491713920013\n")
+
+
+@pytest.mark.parametrize("name", [" phone", "phone ", "\tPhone\u00a0"])
+def test_blanks_around_a_name_do_not_matter(tmp_path: Path, name: str) -> None:
+    found = _choose(tmp_path, "id, phone\n1,01713920012\n", phone_column=name)
+    assert found.phone.position == 1

@@ -11,7 +11,15 @@ import pyarrow as pa
 import pytest
 
 from batch_screen.errors import InputError, OutputError
-from batch_screen.input.files import Stdin, digest, expand, refuse_changed, spool, translated
+from batch_screen.input.files import (
+    Stdin,
+    digest,
+    expand,
+    partitions,
+    refuse_changed,
+    spool,
+    translated,
+)
 
 NUMBER = "+491713920012"
 Panic = type("PanicException", (BaseException,), {})
@@ -223,3 +231,50 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
         (work / name).symlink_to(work)
     with pytest.raises(InputError, match="it holds another folder"):
         expand([str(tmp_path)], excluded=[work / "out"])
+
+
+MARKERS = ("_SUCCESS", "_metadata", "_committed_1", ".part-0.csv.crc", "part-0.crc", "~$a.csv")
+
+
+def test_files_of_a_folder_that_are_not_read_are_named(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.csv", "list.docx", "Käufer \u2028.bak", *MARKERS, ".DS_Store", "Thumbs.db")
+    notes: list[str] = []
+    assert expand([str(tmp_path)], note=notes.append) == [tmp_path / "a.csv"]
+    assert notes == [f"{tmp_path}: not read, as no list: Käufer \u2028.bak, list.docx"]
+    _touch(tmp_path, *(f"{n}.bin" for n in range(9)))
+    expand([str(tmp_path)], note=notes.append)
+    assert notes[1].endswith("0.bin, 1.bin, 2.bin, 3.bin, 4.bin and 6 more")
+
+
+def test_markers_match_no_pattern(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.csv", *MARKERS)
+    assert expand([str(tmp_path / "*")]) == [tmp_path / "a.csv"]
+
+
+def test_values_of_partitions_are_decoded() -> None:
+    paths = [Path("x=1/city=K%C3%B6ln/a.csv"), Path("city=__HIVE_DEFAULT_PARTITION__/b=/a.csv")]
+    assert partitions(paths) == [{"city": "Köln"}, {"city": None}]
+    assert partitions([Path("a=1.csv")]) == [{}]
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [
+        ("_delta_log/00000000000000000000.json", "a Delta Lake table"),
+        (".hoodie/hoodie.properties", "an Apache Hudi table"),
+        ("metadata/v1.metadata.json", "an Apache Iceberg table"),
+        ("metadata/version-hint.text", "an Apache Iceberg table"),
+    ],
+)
+def test_files_of_a_table_format_are_refused(tmp_path: Path, made: str, kind: str) -> None:
+    """They hold rows that were deleted from the table."""
+    lake = tmp_path / "lake"
+    (lake / made).parent.mkdir(parents=True)
+    (lake / made).touch()
+    (lake / "data").mkdir()
+    _touch(lake, "part-0.csv")
+    _touch(lake / "data", "part-1.csv")
+    for argument in ("", "part-0.csv", "*.csv", "data", "data/part-1.csv", "**/*.csv"):
+        with pytest.raises(InputError, match=f"it is {kind}") as caught:
+            expand([str(lake / argument)])
+        assert caught.value.exit_code == 65

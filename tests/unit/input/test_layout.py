@@ -19,4 +19,4 @@ def test_a_name_that_is_a_number_is_masked() -> None:
 def test_a_hundred_thousand_equal_names_take_no_time() -> None:
     found = unique(["c"] * 100_000)
     assert len({name for name, _ in found}) == 100_000
-    assert found[99_999] == ("c_100000", True)
+    assert found[99_999] == ("c_100000", "c")

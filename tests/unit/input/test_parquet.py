@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,14 @@ def _raw(table: Table) -> list[str | None]:
 
 @pytest.mark.parametrize(
     "kind",
-    [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())],
+    [
+        pa.string(),
+        pa.large_string(),
+        pa.string_view(),
+        pa.dictionary(pa.int8(), pa.string()),
+        pa.binary(),  # as Impala, Hive and old Spark write it
+        pa.large_binary(),
+    ],
 )
 def test_text_stays_text(tmp_path: Path, kind: Any) -> None:
     table = _open(tmp_path, {"phone": pa.array(PHONES).cast(kind)})
@@ -66,7 +74,7 @@ def test_numbers_become_digits_or_visibly_damaged(
         pa.array([True]),
         pa.array([["0171"]]),
         pa.array([{"a": "0171"}]),
-        pa.array([b"0171"]),
+        pa.array([b"\xff0171"]),
         pa.array([dt.date(2024, 1, 1)]),
         pa.nulls(1),
     ],
@@ -110,7 +118,7 @@ def test_kept_columns_have_types_that_load_everywhere(
     assert batch["in_a.b"].to_list() == [value]
 
 
-@pytest.mark.parametrize("array", [pa.array([[1]]), pa.array([{"a": 1}]), pa.array([b"x"])])
+@pytest.mark.parametrize("array", [pa.array([[1]]), pa.array([{"a": 1}]), pa.array([b"\xff"])])
 def test_nested_columns_cannot_be_kept(tmp_path: Path, array: Any) -> None:
     columns = {"phone": pa.array(["+491713920012"]), "x": array}
     assert _raw(_open(tmp_path, columns)) == ["+491713920012"]
@@ -170,3 +178,38 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     bad = pa.array([b"\xff0171"]).view(pa.string())
     with pytest.raises(InputError, match="damaged"):
         _open(tmp_path, {"phone": bad})
+
+
+UUID = uuid.UUID("12345678-1234-5678-1234-567812345678")
+EXTENSIONS = [
+    (pa.array([UUID.bytes, None], pa.uuid()), [str(UUID), None]),
+    (pa.array(["{}", None], pa.json_()), ["{}", None]),
+    (pa.array([b"K\xc3\xb6ln", None]), ["Köln", None]),
+    (pa.array([b"ab", None], pa.binary(2)), ["ab", None]),
+]
+
+
+@pytest.mark.parametrize(("array", "cells"), EXTENSIONS, ids=lambda v: str(v)[:20])
+def test_extensions_and_bytes_are_kept_as_text(tmp_path: Path, array: Any, cells: object) -> None:
+    table = _open(tmp_path, {"phone": PHONES[:2], "x": array}, keep_columns="x")
+    assert next(table.batches())["in_x"].to_list() == cells
+
+
+@pytest.mark.parametrize("guessed", [True, False])
+@pytest.mark.parametrize(
+    ("cell", "kind"),
+    [(["+491713920012"], "list"), ({"n": "+491713920012"}, "struct"), (b"\xff" * 12, "binary")],
+)
+def test_the_type_that_holds_no_numbers_is_named(
+    tmp_path: Path, cell: object, kind: str, *, guessed: bool
+) -> None:
+    columns = {"id": pa.array(["a"]), "phone": pa.array([cell])}
+    with pytest.raises(InputError, match=rf"'phone' \({kind}\) cannot hold phone numbers"):
+        _open(tmp_path, columns, phone_column="" if guessed else "phone")
+
+
+def test_bytes_that_are_no_text_further_on_are_named(tmp_path: Path) -> None:
+    cells = [b"+491713920012"] * 60_000 + [b"\xff"]
+    table = _open(tmp_path, {"phone": pa.array(cells)})
+    with pytest.raises(InputError, match=r"'phone' \(binary\) holds bytes that are not UTF-8"):
+        _raw(table)

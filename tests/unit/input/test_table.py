@@ -332,3 +332,59 @@ def test_the_encoding_that_a_file_is_read_in(
     (tmp_path / "x.csv").write_bytes(content)
     table = _open(tmp_path / "x.csv", **options)
     assert [table.encoding_of(layout) for layout, _ in table.files] == [encoding]
+
+
+def _lists(folder: Path, **content: str) -> list[Path]:
+    for name, text in content.items():
+        (folder / f"{name}.csv").write_text(text)
+    return sorted(folder.glob("*.csv"))
+
+
+@pytest.mark.parametrize("empty", ["", "\n\n", "phone\n", "phone,id\n\n", "\ufeff"])
+def test_a_part_without_rows_is_skipped_and_said(tmp_path: Path, empty: str) -> None:
+    paths = _lists(tmp_path, a=empty, b=f"phone\n{ONE}\n", c=empty)
+    table = open_table(paths, Input())
+    assert [row for batch in table.batches() for row in batch["source_file"]] == ["b.csv"]
+    assert table.notes == tuple(f"{n}.csv: it holds no rows and is skipped" for n in "ac")
+    with pytest.raises(InputError, match=r"^a\.csv: .* export the list again"):
+        open_table(paths[:1] + paths[2:], Input())
+
+
+def test_a_part_of_parquet_without_rows_is_skipped(tmp_path: Path) -> None:
+    for name, cells in (("a", []), ("b", [ONE]), ("c", [])):
+        pq.write_table(
+            pa.table({"phone": pa.array(cells, pa.string())}), tmp_path / f"{name}.parquet"
+        )
+    (tmp_path / "d.parquet").touch()
+    found = open_table(sorted(tmp_path.iterdir()), Input())
+    assert rows(found) == [(1, ONE)]
+    assert len(found.notes) == 3
+
+
+def test_a_header_that_is_a_row_is_not_skipped(tmp_path: Path) -> None:
+    paths = _lists(tmp_path, a=f"phone\n{ONE}\n", b=f"{TWO}\n")
+    with pytest.raises(InputError, match=r"^b\.csv: .* say --no-header"):
+        open_table(paths, Input())
+
+
+def test_partition_keys_are_columns(tmp_path: Path) -> None:
+    paths = []
+    for key, cell in (("DE", ONE), ("__HIVE_DEFAULT_PARTITION__", TWO), ("G%42", TWO)):
+        paths.append(tmp_path / f"Country={key}" / "part-0.csv")
+        paths[-1].parent.mkdir()
+        paths[-1].write_text(f"phone\n{cell}\n")
+    table = open_table(paths, Input(region_column="country", keep_columns=("all",)))
+    (batch,) = table.batches()
+    assert batch.columns[-2:] == ["in_phone", "in_Country"]
+    assert batch["raw_region"].to_list() == batch["in_Country"].to_list() == ["DE", None, "GB"]
+    assert batch["raw"].to_list() == [ONE, TWO, TWO]
+    with pytest.raises(InputError, match=r"'Country' .* cannot hold phone numbers"):
+        open_table(paths, Input(phone_column="country"))
+
+
+def test_a_files_own_column_goes_before_its_folders(tmp_path: Path) -> None:
+    path = tmp_path / "country=DE" / "a.csv"
+    path.parent.mkdir()
+    path.write_text(f"phone,country\n{ONE},AT\n")
+    table = open_table([path], Input(region_column="country"))
+    assert next(table.batches())["raw_region"].to_list() == ["AT"]

@@ -57,5 +57,5 @@ def test_a_process_that_fails_is_told_and_done_without(
     went_on = judge(CELLS, normaliser)
     monkeypatch.setattr(workers, "MANY", len(CELLS) + 1)
     assert went_on == judge(CELLS, normaliser)
-    assert "a process for odd cells ended with 1" in caplog.text
+    assert "a normalisation process ended with 1" in caplog.text
     assert "3920012" not in caplog.text

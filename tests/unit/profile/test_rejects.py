@@ -7,10 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from batch_screen.errors import ConfigurationError
 from batch_screen.numbers.rules import REMEDY, RejectReason
 from batch_screen.planning.shards import make_plan, rejects_path
-from batch_screen.profile.rejects import check_suffix, parts, rejected, write_rejects
+from batch_screen.profile.rejects import parts, rejected, write_rejects
 from batch_screen.schema import CHECK_REJECTS, dtypes
 
 from .lists import batch, normaliser
@@ -108,9 +107,3 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
         write_rejects(path, [pl.DataFrame({"a": [1]})], "phone")
     assert path.read_text() == "old"
     assert [*tmp_path.iterdir()] == [path]
-
-
-@pytest.mark.parametrize("name", ["rejects", "rejects.xlsx", "csv", ".csv"])
-def test_other_formats_are_refused(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"\.csv or \.parquet"):
-        check_suffix(Path(name))

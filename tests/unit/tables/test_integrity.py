@@ -65,7 +65,7 @@ def test_marker(run: WholeRun, content: bytes | None) -> None:
     found = differing(run.validate())
     # latest.json names this run, whose marker is not right.
     assert set(found) == {"marker", "latest"}
-    assert "_SUCCESS: it holds something else" in found["marker"]
+    assert "_SUCCESS: it is not the SHA-256" in found["marker"]
 
 
 def test_a_run_that_was_stopped_early(run: WholeRun) -> None:

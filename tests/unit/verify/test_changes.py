@@ -84,7 +84,7 @@ def test_the_changes_of_a_whole_run_are_recounted(run: WholeRun) -> None:
 
 def test_without_the_earlier_run_they_are_held_against_their_own(run: WholeRun) -> None:
     assert without_the_earlier_run(run).validate().is_whole
-    assert "the earlier run: it is not there any more" in check_of(run).claim
+    assert "the earlier run: it no longer exists" in check_of(run).claim
 
 
 def test_a_damaged_earlier_run_is_no_fault_of_the_later_one(run: WholeRun) -> None:
@@ -105,18 +105,18 @@ def first_row(**values: Any) -> Callable[[pl.DataFrame], pl.DataFrame]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (first_row(change=None), "1 rows lack what is required"),
+        (first_row(change=None), "1 rows lack a required value"),
         (first_row(run_id="20261123-0000000000"), "1 rows name another run"),
         (first_row(since_run_id="20261122-0000000000"), "1 rows name another earlier run"),
         (first_row(change="rich"), "1 rows have a change that their outcomes do not allow"),
         (first_row(cohort="+4930…"), "1 rows name a cohort that summary.json does not mark"),
         (
             first_row(cohort=None, likely_migration=True),
-            "1 rows are a likely migration of no cohort",
+            "1 rows are a likely migration without a cohort",
         ),
         (first_row(after_outcome="server_error"), "1 rows differ from lookups"),
-        (lambda f: pl.concat([f, f.head(1)]), "lookups stand there twice"),
-        (lambda f: f.head(f.height - 1), "the rows do not come to the counts of summary.json"),
+        (lambda f: pl.concat([f, f.head(1)]), "lookups are listed twice"),
+        (lambda f: f.head(f.height - 1), "the rows do not add up to the counts of summary.json"),
     ],
 )
 def test_a_row_that_is_not_right(
@@ -130,22 +130,18 @@ def test_a_row_that_is_not_right(
 
 def test_what_only_the_earlier_run_can_tell(run: WholeRun) -> None:
     run.rewrite(CHANGES, first_row(before_swapped=True))
-    assert (
-        "the changes of shard 0 are others than recounted" in differing(run.validate())["changes"]
-    )
+    assert "the changes of shard 0 differ from the recount" in differing(run.validate())["changes"]
     assert without_the_earlier_run(run).validate().is_whole
 
 
 def test_figures_of_the_summary_are_recounted(run: WholeRun) -> None:
     run.rewrite_json(run.layout.summary, lambda s: s["changes"].update(numbers_gone=7))
-    assert (
-        "its changes are others than the lookups make them" in differing(run.validate())["changes"]
-    )
+    assert "its changes differ from those of the lookups" in differing(run.validate())["changes"]
 
 
 def test_a_table_that_the_summary_does_not_know(run: WholeRun) -> None:
     run.rewrite_json(run.layout.summary, lambda s: s.update(changes=None))
-    assert "summary.json tells of no changes" in differing(run.validate())["changes"]
+    assert "summary.json lists no changes" in differing(run.validate())["changes"]
 
 
 def test_a_damaged_part_is_not_read(run: WholeRun) -> None:
@@ -160,7 +156,7 @@ def test_the_risk_is_recomputed(run: WholeRun) -> None:
     run.rewrite(RESULTS, first_row(risk_forwarding_active=True))
     found = differing(run.validate())
     assert set(found) == {"risk", "summary"}
-    assert "risk_forwarding_active is not what its columns make it in 1 rows" in found["risk"]
+    assert "risk_forwarding_active does not follow from its columns in 1 rows" in found["risk"]
     assert "risk risk_forwarding_active: {" in found["summary"]
 
 

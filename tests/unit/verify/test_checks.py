@@ -77,7 +77,7 @@ def test_what_is_right_is_no_difference() -> None:
 @pytest.mark.parametrize(
     ("i", "endpoint", "values", "message"),
     [
-        (2, SIM, {"source": "guessed"}, "a source nobody knows"),
+        (2, SIM, {"source": "guessed"}, "an unknown source"),
         (2, SIM, {"source": None}, "a source though they were skipped, or none"),
         (1, SIM, {"attempts": 1}, "requests though they were not asked"),
         (1, DEVICE, {"attempts": 1}, "requests though they were not asked"),
@@ -98,9 +98,9 @@ def test_what_is_right_is_no_difference() -> None:
         (2, SIM, {"window_end": NOW + timedelta(1)}, "a window that does not end with the answer"),
         (2, SIM, {"gap_minutes": 0}, "another gap than their window leaves"),
         (2, SIM, {"last_observed_at": None}, "another gap than their window leaves"),
-        (4, SIM, {"contradiction": False}, "another word on contradictions"),
-        (4, SIM, {"contradiction": None}, "another word on contradictions"),
-        (2, SIM, {"contradiction": False}, "another word on contradictions"),
+        (4, SIM, {"contradiction": False}, "a wrong contradiction"),
+        (4, SIM, {"contradiction": None}, "a wrong contradiction"),
+        (2, SIM, {"contradiction": False}, "a wrong contradiction"),
     ],
 )
 def test_what_is_wrong_is_found(

@@ -36,7 +36,7 @@ def test_an_index_in_two_parts(parts: tuple[list[Path], list[Path]]) -> None:
     frame = pl.read_parquet(results[1])
     frame.with_columns(pl.col("row_index").replace(2, 1)).write_parquet(results[1])
     assert list(row_faults(results, errors, 300)) == [
-        "1 row indexes stand there twice, the first is 1",
+        "1 row indexes are listed twice, the first is 1",
         "1 row indexes are missing, the first is 2",
     ]
 

@@ -1,0 +1,333 @@
+"""Sheets out of a complete run: the customers that deserve a look, or the rows to repair.
+
+Needs no key. A rejected cell as it was written is in none of the run's files, so it is read from
+the list again, if that is still there and still the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+import polars as pl
+
+from batch_screen.comparison.feed import Unit
+from batch_screen.config.screening import Input
+from batch_screen.errors import BatchScreenError, ConfigurationError, InputError
+from batch_screen.input.files import digest
+from batch_screen.input.layout import shown
+from batch_screen.input.table import BATCH_ROWS, Table, open_table
+from batch_screen.job import STATE
+from batch_screen.masking import safe_line
+from batch_screen.model import Endpoint, OutcomeKind
+from batch_screen.numbers.rules import RejectReason
+from batch_screen.runs.events import RunEvents
+from batch_screen.runs.layout import ERRORS, RESULTS, Layout, run_at
+from batch_screen.runs.state import Run, read_run
+from batch_screen.schema import EXPORT_FLAGGED, EXPORT_REJECTED, KEPT_PREFIX, Column, dtypes
+from batch_screen.storage.atomic import check_could_write
+from batch_screen.storage.partition import in_ranges
+from batch_screen.tables.breakdown import signs_of, values_of
+from batch_screen.tables.integrity import (
+    files_check,
+    manifest_check,
+    marker_check,
+    own_files,
+    refuse_differing,
+)
+from batch_screen.tables.manifest import read_manifest
+from batch_screen.tables.reader import DamagedPartError, columns_of
+from batch_screen.tables.results import RECENT_HOURS
+from batch_screen.tables.sheets import check_suffix, write_sheet
+from batch_screen.tables.summary import Summary, read_summary
+
+_ROW = "row_index"
+_AT = "%Y-%m-%d %H:%M UTC"
+_SIGNALS = {
+    "SIM changed": "risk_sim_recent",
+    "device changed": "risk_device_recent",
+    "all calls forwarded": "risk_forwarding_active",
+}
+"""What a sheet calls a signal, and its flag in results."""
+
+_ROWS, _UNKNOWNS = "rows", ("unknown", "unanswered")
+_PLACES = 3  # the first columns of a sheet say where the row stands
+_INPUT = "input."
+
+
+class ExportReport(msgspec.Struct, frozen=True):
+    """A sheet that was written: ``rows`` of the ``of_rows`` that were accepted, or read.
+
+    ``counts`` are rows by signal, or by the reason of the reject. ``unknown`` rows have no signal,
+    and one at least that nobody knows, ``unanswered`` of these for want of an answer. They are
+    in the sheet where that was wanted. ``left_out`` rows of the list were not taken, by the run's
+    limit. ``note`` says why cells are masked that were not to be.
+    """
+
+    run_id: str
+    path: str
+    rows: int
+    of_rows: int
+    counts: dict[str, int]
+    unknown: int = 0
+    unanswered: int = 0
+    left_out: int = 0
+    note: str = ""
+
+
+def export(  # noqa: PLR0913 (a run, a sheet, and the rows in it)
+    folder: Path | str,
+    to: Path | str,
+    run_id: str | None = None,
+    *,
+    rejected: bool = False,
+    unknown: bool = False,
+    masked: bool = False,
+    state: Path | str | None = None,
+    events: RunEvents | None = None,
+) -> ExportReport:
+    """Writes a sheet of the customers that deserve a look, in the order of the input.
+
+    ``unknown``: also of those of whom nobody can say; ``rejected``: of the rows to repair instead.
+    ``folder`` is an output folder, whose latest run is taken, or a run's own. ``to`` ends in .csv,
+    .xlsx or .parquet. ``state`` is the state folder, by default that in the output folder. Raises
+    ``InputError`` where there is no such run (66), or it is not complete or not whole (65).
+    """
+    target, events = Path(to), events or RunEvents()
+    check_suffix(target, "--to")
+    layout = run_at(Path(folder), run_id)
+    layout.refuse_inside(target)
+    check_could_write(target.absolute().parent)
+    run = _run(layout, Path(state) if state else layout.folder / STATE)
+    _refuse_list(target, layout, run)
+    summary = _whole_summary(layout, ERRORS if rejected else RESULTS, events)
+    sheet: _Flagged | _Rejected = (
+        _Rejected(layout, summary, None if masked else run, masked=masked)
+        if rejected
+        else _Flagged(layout, summary, unknown=unknown)
+    )
+    events.progress.stage("writing", total=len(layout.parts(sheet.table)))
+    with (
+        TemporaryDirectory(prefix="batch-screen-") as scratch,
+        in_ranges(_read(layout, sheet, events), _ROW, summary.rows.read, Path(scratch)) as rows,
+    ):
+        write_sheet(target, sheet.title, sheet.columns, sheet.completed(rows), masked=masked)
+    return sheet.report(str(target))
+
+
+def _whole_summary(layout: Layout, table: str, events: RunEvents) -> Summary:
+    """The run's summary. Raises ``InputError`` where it, or the table, is not what was written."""
+    if not layout.marker.exists():
+        raise InputError(
+            f"run {layout.run_id} is not complete, so nobody can say who deserves a look; start "
+            f"the same command with --run-date {layout.run_date}, if it is not running: it goes on "
+            "from there"
+        )
+    manifest = read_manifest(layout)
+    refuse_differing(layout, marker_check(layout), manifest_check(layout, manifest))
+    named = str(layout.summary.relative_to(layout.folder))
+    files = own_files(layout, manifest) if manifest else []
+    listed = [file for file in files if file.table == table or file.path == named]
+    events.progress.stage("hashing", total=len(listed))
+    refuse_differing(layout, files_check(layout, listed, lambda: events.advance(1))[0])
+    return read_summary(layout.summary)
+
+
+def _run(layout: Layout, state: Path) -> Run | None:
+    """The run's state, which knows its list; None where it is gone or cannot be used."""
+    folder = state / "runs" / layout.run_id
+    with suppress(BatchScreenError):
+        return read_run(folder) if folder.exists() else None
+    return None
+
+
+def _refuse_list(target: Path, layout: Layout, run: Run | None) -> None:
+    """Raises ``ConfigurationError`` where the sheet would take the place of the run's list."""
+    if not target.exists():
+        return
+    inputs = [Path(path) for path in run.file.inputs] if run else []
+    is_input = any(path.exists() and path.samefile(target) for path in inputs)
+    if not run:  # nobody knows where the list lies, so its name has to do
+        scan = pl.scan_parquet(layout.parts(RESULTS), hive_partitioning=False)
+        names = scan.select(pl.col("source_file").unique()).collect(engine="streaming")
+        is_input = target.name in {Path(name).name for name in names["source_file"]}
+    if is_input:
+        raise ConfigurationError(
+            f"--to {target}: this is the run's list, which would be lost; name another file"
+        )
+
+
+def _read(layout: Layout, sheet: _Flagged | _Rejected, events: RunEvents) -> Iterator[pl.DataFrame]:
+    """The rows for the sheet out of all parts of its table, a row group at a time."""
+    try:
+        for path in layout.parts(sheet.table):
+            for frame in Unit(path).frames():
+                yield sheet.selected(frame)
+            events.advance(1)
+    except DamagedPartError as error:
+        raise InputError(f"run {layout.run_id} cannot be read, {error.where}: {error}") from error
+
+
+def _line(summary: Summary) -> pl.Expr:
+    """The row's line as a spreadsheet counts it."""
+    has_header = summary.settings.get("input.has_header", True)
+    return (pl.col("source_row") + int(bool(has_header))).alias("line")
+
+
+def _kept(found: Mapping[str, pl.DataType]) -> tuple[Column, ...]:
+    """The columns kept from the input, as they are called in results."""
+    names = {name: dtype for name, dtype in found.items() if name.startswith(KEPT_PREFIX)}
+    return tuple(Column(name, dtype, "kept from the input") for name, dtype in names.items())
+
+
+class _Flagged:
+    """Rows of results with a signal, and where that is wanted those of whom nobody can say."""
+
+    title, table = "flagged", RESULTS
+
+    def __init__(self, layout: Layout, summary: Summary, *, unknown: bool) -> None:
+        self._summary = summary
+        self._asked = [endpoint for endpoint in Endpoint if endpoint.value in summary.endpoints]
+        self._with_unknown = unknown
+        self._found: Counter[str] = Counter()
+        kept = _kept(columns_of(layout.part(RESULTS, 0)))
+        self.columns = (*EXPORT_FLAGGED[:_PLACES], *kept, *EXPORT_FLAGGED[_PLACES:])
+
+    def selected(self, frame: pl.DataFrame) -> pl.DataFrame:
+        flags = {words: pl.col(flag).fill_null(value=False) for words, flag in _SIGNALS.items()}
+        is_flagged, signs = pl.any_horizontal(*flags.values()), signs_of(self._asked)
+        claims = {**flags, _ROWS: is_flagged, **{name: signs[name] for name in _UNKNOWNS}}
+        rows = frame.with_columns(values_of(self._asked))
+        counts = rows.select(claim.sum().alias(name) for name, claim in claims.items())
+        self._found.update(counts.row(0, named=True))
+        wanted = is_flagged | signs["unknown"] if self._with_unknown else is_flagged
+        why = [pl.when(flag).then(pl.lit(words)) for words, flag in flags.items()]
+        shown_rows = rows.filter(wanted).with_columns(
+            _line(self._summary),
+            why=pl.when(is_flagged).then(_joined(*why)).otherwise(_joined(*self._unknown())),
+            since=_joined(_since("sim"), _since("device"), _seen()),
+        )
+        return shown_rows.select(_ROW, *dtypes(self.columns).names())
+
+    def completed(self, ranges: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        return ranges
+
+    def report(self, path: str) -> ExportReport:
+        found, summary = self._found, self._summary
+        rows = found[_ROWS] + (found["unknown"] if self._with_unknown else 0)
+        counts = {words: found[words] for words in _SIGNALS if found[words]}
+        return ExportReport(
+            summary.run_id,
+            path,
+            rows,
+            summary.rows.accepted,
+            counts,
+            unknown=found["unknown"],
+            unanswered=found["unanswered"],
+            left_out=summary.rows.left_out,
+        )
+
+    def _unknown(self) -> Iterator[pl.Expr]:
+        """What came of each lookup where that is no answer."""
+        yield pl.lit("unknown")
+        for endpoint in self._asked:
+            outcome = pl.col(f"{endpoint.column}_outcome")
+            said = pl.format("{}: {}", pl.lit(endpoint.value), outcome)
+            yield pl.when(outcome != OutcomeKind.SUCCESS.value).then(said)
+
+
+def _since(of: str) -> pl.Expr:
+    """When the SIM or the device changed: its date if that is recent, else the check's window."""
+    date = pl.col(f"{of}_swap_date_latest_change_at").dt.strftime(_AT)
+    after = pl.format("after {}", pl.col(f"{of}_swap_check_window_start").dt.strftime(_AT))
+    is_dated = pl.col(f"{of}_change_age_hours") < RECENT_HOURS
+    return pl.when(f"risk_{of}_recent").then(pl.when(is_dated).then(date).otherwise(after))
+
+
+def _seen() -> pl.Expr:
+    """When the forwarding was seen: that is all the API says of its time."""
+    seen = pl.col("call_forwarding_check_responded_at").dt.strftime(_AT)
+    return pl.when("risk_forwarding_active").then(pl.format("seen {}", seen))
+
+
+def _joined(*texts: pl.Expr) -> pl.Expr:
+    return pl.concat_str(*texts, separator="; ", ignore_nulls=True)
+
+
+class _Rejected:
+    """Rejected rows, each with its cell as it stands in the list where that can be read again."""
+
+    title, table = "rejected", ERRORS
+
+    def __init__(self, layout: Layout, summary: Summary, run: Run | None, *, masked: bool) -> None:
+        self._summary = summary
+        self._found: Counter[str] = Counter()
+        self._note = "" if masked or run else f"the state of run {layout.run_id} is gone"
+        self._list: Table | None = None
+        if run and not masked:
+            try:
+                self._list = _list_again(run)
+            except BatchScreenError as error:
+                self._note = safe_line(str(error))
+        kept = _kept(self._list.kept) if self._list else ()
+        self.columns = (*EXPORT_REJECTED[:_PLACES], *kept, *EXPORT_REJECTED[_PLACES:])
+
+    def selected(self, frame: pl.DataFrame) -> pl.DataFrame:
+        rejects = frame.filter(pl.col("kind") == "reject")
+        self._found.update(dict(rejects["reason"].value_counts().iter_rows()))
+        return rejects.with_columns(
+            _line(self._summary),
+            column=pl.lit(shown(self._summary.facts.get("phone_column", ""))),
+            cell=pl.col("raw_masked"),
+        )
+
+    def completed(self, ranges: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """The rejects with what the list holds of them; both are in the same order.
+
+        Who has opted out is not to be repaired, and no more is shown of them than before.
+        """
+        if self._list is None:
+            yield from ranges
+            return
+        rows = (batch.drop("source_file", "source_row") for batch in self._list.batches(BATCH_ROWS))
+        batch = next(rows, None)
+        for rejects in ranges:
+            if rejects.is_empty():
+                continue
+            wanted = rejects.filter(pl.col("reason") != RejectReason.OPTED_OUT.value)
+            beside = []
+            while batch is not None:
+                beside.append(batch.join(wanted, on=_ROW, how="semi"))
+                if batch[_ROW][-1] >= rejects[_ROW][-1]:
+                    break  # the next range may begin in this batch
+                batch = next(rows, None)
+            cells = pl.concat(beside).drop("raw_region")
+            joined = rejects.join(cells, on=_ROW, how="left", maintain_order="left")
+            yield joined.with_columns(cell=pl.coalesce("raw", "raw_masked"))
+
+    def report(self, path: str) -> ExportReport:
+        summary, found = self._summary, self._found
+        counts = dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+        return ExportReport(
+            summary.run_id,
+            path,
+            found.total(),
+            summary.rows.read,
+            counts,
+            left_out=summary.rows.left_out,
+            note=self._note,
+        )
+
+
+def _list_again(run: Run) -> Table:
+    """The run's list as it was read. Raises ``InputError`` where it is gone or has changed."""
+    identity, paths = run.file.identity, [Path(path) for path in run.file.inputs]
+    for path, content in zip(paths, identity.content, strict=True):
+        if digest(path) != content:
+            raise InputError(f"{path} has changed since")
+    own = {k.removeprefix(_INPUT): v for k, v in identity.settings.items() if k.startswith(_INPUT)}
+    return open_table(paths, Input(**own))
