@@ -77,7 +77,8 @@ REMEDY: dict[RejectReason, str] = {
         " input.region_column."
     ),
     RejectReason.UNKNOWN_REGION: (
-        "Write the region as a two-letter ISO 3166-1 code such as DE, or leave it empty."
+        "Write the region as a two-letter code such as DE or as the country's name, or leave it"
+        " empty."
     ),
     RejectReason.UNKNOWN_COUNTRY_CODE: (
         "Check the digits after the +: no country has this calling code."

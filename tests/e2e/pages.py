@@ -30,7 +30,16 @@ from .starting import begin, complete
 DOCS = Path(__file__).parents[2] / "docs"
 READERS = ("alarms", "audit", "loading")
 """Pages that one reader does all of a task by; test_readers.py looks at what they bring about."""
-PAGES = ("tutorial", "nightly", "numbers", "privacy", "signals", "fewer-requests", *READERS)
+PAGES = (
+    "tutorial",
+    "nightly",
+    "lists",
+    "numbers",
+    "privacy",
+    "signals",
+    "fewer-requests",
+    *READERS,
+)
 PORT = "8080"
 """The port of the pages; a free one is played in its place."""
 HOME = "/home/you"
