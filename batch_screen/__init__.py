@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what the table below says, for type checkers: they do not r
     from batch_screen.commands.purge import purge as purge
     from batch_screen.commands.report import ReportResult as ReportResult
     from batch_screen.commands.report import report as report
+    from batch_screen.commands.retry import retry as retry
     from batch_screen.commands.run import RunResult as RunResult
     from batch_screen.commands.run import run as run
     from batch_screen.commands.status import Status as Status
@@ -57,6 +58,7 @@ _HOMES = {
         "commands.plan": "PlanResult plan",
         "commands.purge": "Purge PurgeScope purge",
         "commands.report": "ReportResult report",
+        "commands.retry": "retry",
         "commands.run": "RunResult run",
         "commands.status": "Status status",
         "commands.validate": "validate",

@@ -25,9 +25,11 @@ STATE = ".state"
 
 @dataclass(frozen=True)
 class Job:
-    """Inputs to screen, with settings. ``run_date`` None means today (UTC).
+    """Inputs to screen, with settings.
 
+    ``run_date`` None means today (UTC), or an unfinished run's date by ``screening.unfinished``.
     ``limit``: only the first so many numbers that are accepted; None means all.
+    ``is_attended``: somebody sits at the terminal and can decide.
     """
 
     inputs: tuple[str, ...]
@@ -37,6 +39,7 @@ class Job:
     new_run: bool = False
     sandbox: bool = False
     limit: int | None = None
+    is_attended: bool = False
 
     def __post_init__(self) -> None:
         if self.limit is not None and not 1 <= self.limit <= MOST_LIMIT:

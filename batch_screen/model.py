@@ -114,11 +114,16 @@ SPARED = frozenset({NOT_NEEDED, *UNCHANGED})
 
 
 class AnswerSource(StrEnum):
-    """How an outcome was obtained; a skipped one has no source."""
+    """How an outcome was obtained; a skipped one has no source.
+
+    ``carried``: asked in a run that this one supersedes. Unlike a reused answer of another night it
+    counts whatever its outcome and its age.
+    """
 
     ASKED = "asked"
     DERIVED = "derived"
     REUSED = "reused"
+    CARRIED = "carried"
 
 
 class LatestChange(StrEnum):
@@ -258,8 +263,8 @@ class Outcome(
     ``attempts`` counts HTTP requests answered or failed, ``refusals`` those refused for the rate,
     ``unanswered`` further requests without a saved answer because the run ended abruptly: they may
     have been billed. ``latency_ms`` and ``responded_at`` (UTC) are those of the last attempt.
-    ``source_run_id`` is the earlier run of a reused outcome; ``last_observed_at`` the end of the
-    earlier runs' observation of the number, where the window reaches back to it.
+    ``source_run_id`` is the earlier run of a reused or carried outcome; ``last_observed_at`` the
+    end of the earlier runs' observation of the number, where the window reaches back to it.
     """
 
     e164: str
@@ -317,19 +322,26 @@ class WithheldOutcome(msgspec.Struct, frozen=True, tag="held", tag_field="t"):
 class ShardPlan(msgspec.Struct, frozen=True):
     """A shard's numbers of rows and of unique numbers, and the SHA-256 of its file.
 
-    ``history_sha256`` is that of its file of earlier answers; empty if there is none.
+    ``history_sha256`` is that of its file of earlier answers, ``carried_sha256`` that of the
+    ``carried`` outcomes it has without asking; empty if there is none.
     """
 
     rows: int
     unique_numbers: int
     sha256: str
     history_sha256: str = ""
+    carried: int = 0
+    carried_sha256: str = ""
 
 
 class Plan(msgspec.Struct, frozen=True):
     """The plan of a run: rows = accepted + rejected, and the shards of accepted numbers.
 
     ``left_out`` rows stand below those and were not taken, for a limit was reached.
+    ``supersedes`` are the runs whose place it takes, the latest first. ``opt_out_list`` is the
+    SHA-256 of the opt-out list it was made with, and ``opt_outs_sha256`` that of the plan's file of
+    marks of its numbers; empty if there was none. ``objected`` numbers have joined the list since
+    and were dropped: of outcomes in the journal theirs do not count.
     """
 
     rows: int
@@ -340,6 +352,15 @@ class Plan(msgspec.Struct, frozen=True):
     kept: list[str]
     facts: dict[str, str]
     left_out: int = 0
+    supersedes: list[str] = []
+    opt_out_list: str = ""
+    opt_outs_sha256: str = ""
+    objected: int = 0
+
+    @property
+    def carried(self) -> int:
+        """Lookups that have their outcome from a superseded run."""
+        return sum(shard.carried for shard in self.shards)
 
     @property
     def unique_numbers(self) -> int:

@@ -90,8 +90,12 @@ LOOKUP = (
         pl.Int32,
         "requests beside attempts that a crash left without a saved answer; may have been billed",
     ),
-    Column("source", pl.String, "asked, derived (from the date), reused, or null: skipped"),
-    Column("source_run_id", pl.String, "reused: the earlier run in which it was asked"),
+    Column(
+        "source",
+        pl.String,
+        "asked, derived (from the date), reused, carried (from a superseded run), or null: skipped",
+    ),
+    Column("source_run_id", pl.String, "reused, carried: the earlier run in which it was asked"),
     # A column, so that a gap can be checked in the files alone.
     Column(
         "last_observed_at",

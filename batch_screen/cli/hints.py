@@ -16,9 +16,10 @@ _SPORADIC = 0.02  # so few are refused whatever the rate
 def hints(summary: Summary, settings: Settings) -> Iterator[str]:
     """Hints for the closing block, the most important first."""
     if summary.is_stopped:
+        how = f", without --new-run and with --run-date {summary.run_date}"
         yield (
-            "once the cause is fixed, the same command goes on, without --new-run and with "
-            f"--run-date {summary.run_date}; what was answered is saved and not asked for again"
+            f"once the cause is fixed, the same command goes on{'' if summary.supersedes else how}"
+            "; what was answered is saved and not asked for again"
         )
         return
     yield from _about_failures(summary, settings)
@@ -36,7 +37,7 @@ def _about_failures(summary: Summary, settings: Settings) -> Iterator[str]:
         yield (
             f"{summary.failure_share:.1%} of the lookups failed, more than "
             f"guards.max_failure_share ({settings.guards.max_failure_share:.1%}): exit code 3; "
-            "see errors.csv"
+            "see errors.csv, and batch-screen retry for those that may pass"
         )
     gaps = {name: found for name, found in summary.coverage.items() if found.with_gap}
     if gaps:

@@ -26,7 +26,7 @@ FORMATS = (AUTO, TEXT, JSON)
 
 _VARIABLE = "BATCH_SCREEN_LOGGING__FORMAT"
 _FLAG = "--log-format"
-_COMMAND = "run"
+_COMMANDS = ("run", "retry")
 _MESSAGE_CHARACTERS = 4_000
 _NO_WORDS = b"Error: a system resource ran out: free memory or files, then start again\n"
 _JSON_WITHOUT_WORDS = (
@@ -60,7 +60,7 @@ def presume(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     given += [each.partition("=")[2] for each in arguments if each.startswith(f"{_FLAG}=")]
     form = [*given, environment.get(_VARIABLE, AUTO)][0]
     command = next((each for each in arguments if not each.startswith("-")), "")
-    choose(form if command == _COMMAND else TEXT)
+    choose(form if command in _COMMANDS else TEXT)
 
 
 def belong_to(run_id: str) -> None:

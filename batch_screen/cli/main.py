@@ -30,7 +30,7 @@ DEFAULT_NAME = "batch-screen.toml"
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 _PATH = click.Path(path_type=Path)
-_GETS_SETTINGS = ("run", "check", "plan", "status", "export", "purge")
+_GETS_SETTINGS = ("run", "check", "plan", "retry", "status", "export", "purge")
 
 
 @click.group(context_settings={**_HELP, "max_content_width": 100})
@@ -60,22 +60,7 @@ def _lazy(declared: Callable[[], None]) -> click.Command:
 
 @_lazy
 @options.job
-@click.option(
-    "--fail-if",
-    metavar="EXPR",
-    multiple=True,
-    help="Exit with 3 if a figure of the complete run crosses this: 'failure_rate > 1%', "
-    "'rows_change < -20%'; repeatable.",
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(log.FORMATS),
-    help="Format of stderr; auto: text on a terminal, else JSON lines.  [default: auto]",
-)
-@click.option("--metrics-file", metavar="FILE", help="Write figures for Prometheus to this file.")
-@click.option(
-    "--summary-file", metavar="FILE", help="Write to this JSON file how the start ended, always."
-)
+@options.endings
 @options.as_json("Print JSON in place of the closing block.")
 def run() -> None:
     """Screen the numbers in INPUT: files, folders, globs, or - for stdin.
@@ -83,6 +68,29 @@ def run() -> None:
     A second start of the same command goes on where the first one stopped and asks nothing
     twice. The API key is read from --api-key-file, BATCH_SCREEN_API_KEY_FILE, a systemd
     credential, or BATCH_SCREEN_API_KEY.
+    """
+
+
+@_lazy
+@click.argument("run", metavar="[RUN]", required=False)
+@click.option(
+    "--outcomes",
+    metavar="NAMES",
+    multiple=True,
+    callback=options.outcomes,
+    help="Which failures: timeout, server_error, …; comma-separated or repeated.  [default: "
+    "those of errors with retry_can_help]",
+)
+@options.retrying
+@options.endings
+@options.as_json("Print JSON in place of the closing block.")
+def retry() -> None:
+    """Ask the lookups of a complete run that failed once more, in a run that supersedes it.
+
+    RUN is a run's id in --out, a run's own folder, OUT/runs/RUN_ID, or an output folder; by default
+    the latest run in --out. All other answers are carried over, each with its own time, so nothing
+    is paid for twice; neither INPUT nor state of RUN need be there. A second start of the same
+    command goes on where the first one stopped. Where nothing failed so, nothing is made.
     """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from batch_screen.cli import completion
-from batch_screen.model import Endpoint
+from batch_screen.cli import completion, log
+from batch_screen.model import Endpoint, OutcomeKind
 
 if TYPE_CHECKING:  # settings and jobs take long to import, and no help needs them
     from batch_screen.config.settings import Settings
@@ -109,6 +110,18 @@ def appendable(path: Path | None) -> Path | None:
             f"cannot write {path}: {error.strerror}; name another file"
         ) from None
     return path
+
+
+@_check
+def outcomes(given: tuple[str, ...]) -> tuple[OutcomeKind, ...]:
+    names = [name.strip() for text in given for name in text.split(",") if name.strip()]
+    failing = [kind.value for kind in OutcomeKind if kind is not OutcomeKind.SUCCESS]
+    if given and not names:
+        raise click.BadParameter("must not be empty; leave it out if that is meant")
+    for name in names:
+        if name not in failing:
+            raise click.BadParameter(f"{name[:40]!r} is none: choose among {', '.join(failing)}")
+    return tuple(OutcomeKind(name) for name in dict.fromkeys(names))
 
 
 @_check
@@ -279,8 +292,56 @@ settings = _with((*_READING, *_REQUESTS))
 """All that describes a job but for the lists."""
 folders = _with(_named("config", "out", "state_dir"))
 """Which folders a run has written to."""
+retrying = _with(
+    _named(
+        "config",
+        "out",
+        "state_dir",
+        "opt_out",
+        "rate",
+        "max_requests",
+        "max_cost",
+        "max_duration",
+        "stop_at",
+        "timezone",
+        "base_url",
+        "dialect",
+        "api_key_file",
+        "in_order",
+    )
+)
+"""What may differ from a run when its failed lookups are asked again."""
 choices = _with(_named(*_SETTINGS, "no_header"))
 """The options that are settings; the others describe a single start."""
+
+
+endings = _with(
+    (
+        click.Option(
+            ["--fail-if"],
+            metavar="EXPR",
+            multiple=True,
+            help="Exit with 3 if a figure of the complete run crosses this: 'failure_rate > 1%', "
+            "'rows_change < -20%'; repeatable.",
+        ),
+        click.Option(
+            ["--log-format"],
+            type=click.Choice(log.FORMATS),
+            help="What stderr gets; auto: text on a terminal, else JSON lines.  [default: auto]",
+        ),
+        click.Option(
+            ["--metrics-file"],
+            metavar="FILE",
+            help="Write figures for Prometheus to this file.",
+        ),
+        click.Option(
+            ["--summary-file"],
+            metavar="FILE",
+            help="Write to this JSON file how the start ended, always.",
+        ),
+    )
+)
+"""How a start that asks reports its end."""
 
 
 def as_json(help: str = "Print JSON.") -> Callable[[Command], Command]:  # noqa: A002 (click's word)
@@ -330,4 +391,5 @@ def job_of(given: Mapping[str, Any], settings: Settings, *, needs_key: bool = Fa
         new_run=given.get("new_run", False),
         sandbox=is_sandbox,
         limit=given.get("limit"),
+        is_attended=sys.stdin.isatty(),
     )

@@ -39,7 +39,7 @@ def run(*, settings: Settings, as_json: bool, **options: Any) -> int:
     """Screens, prints the closing block, and returns the exit code."""
     log.choose(settings.logging.format)
     stop, session = CancelToken(), SessionConsole(settings, as_json=as_json)
-    _obey_signals(stop)
+    obey_signals(stop)
     with session.reported():
         job = job_of(options, settings, needs_key=True)
         session.run_date = job.day.isoformat()
@@ -49,7 +49,7 @@ def run(*, settings: Settings, as_json: bool, **options: Any) -> int:
     return result.summary.exit_code
 
 
-def _obey_signals(stop: CancelToken) -> None:
+def obey_signals(stop: CancelToken) -> None:
     """The first signal stops and saves, the second exits at once; both can be resumed.
 
     A terminal that closes (SIGHUP) counts as SIGTERM. It may say so twice, so it never makes

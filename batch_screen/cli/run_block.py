@@ -119,7 +119,7 @@ def _requests(summary: Summary, settings: Settings) -> Iterator[str]:
     session = summary.session
     attempts = sum(figures.attempts for figures in summary.endpoints.values())
     refusals = sum(figures.refusals for figures in summary.endpoints.values())
-    without = sum(f.derived + f.reused + f.spared for f in summary.endpoints.values())
+    without = sum(f.derived + f.reused + f.carried + f.spared for f in summary.endpoints.values())
     retries = max(0, attempts - refusals - summary.lookups + without)
     asked = "lookups" if not without else "lookups that were asked"
     yield line(

@@ -21,10 +21,11 @@ from batch_screen.config.settings import Settings
 from batch_screen.job import SANDBOX, Job
 from batch_screen.masking import mask_text, safe_text
 from batch_screen.reports.words import duration
-from batch_screen.runs.state import LIMIT
+from batch_screen.runs.state import LIMIT, RETRY_OF, RETRY_OUTCOMES
 
 _STDIN = "stdin"
 _TEST_NUMBERS = "numbers.test_numbers"
+_OF_RETRIES = ("api.base_url", "api.dialect", "api.paths", RETRY_OUTCOMES)
 _NAMES = 30
 
 
@@ -72,6 +73,13 @@ def resuming(run: RunStatus, settings: Settings, config: Path | None) -> Resumin
     """The resume command for a user with these settings, partly from the ``config`` file."""
     own = settings.identity()
     differing = {name: value for name, value in run.settings.items() if value != own.get(name)}
+    retried = str(run.settings.get(RETRY_OF, ""))
+    if retried:  # the rest is taken from the run itself
+        differing = {
+            name: value
+            for name, value in differing.items()
+            if name in _OF_RETRIES and value != SANDBOX
+        }
     besides = []
     if run.settings.get(OPT_OUT_FILE):  # its content alone is known
         besides.append("with the same --opt-out list")
@@ -87,13 +95,13 @@ def resuming(run: RunStatus, settings: Settings, config: Path | None) -> Resumin
             variable = f"{PREFIX}{name.replace('.', '__')}".upper()
             variables.append(f"{variable}={shlex.quote(_text(value))}")
     folders = {"--out": settings.output.folder, "--state-dir": settings.output.state_folder}
+    lists = ("-" if path == _STDIN else shlex.quote(path) for path in run.inputs)
     words = [
         *variables,
-        "batch-screen run",
-        *("-" if path == _STDIN else shlex.quote(path) for path in run.inputs),
+        *(["batch-screen retry", retried] if retried else ["batch-screen run", *lists]),
         *([f"--config {shlex.quote(str(config))}"] if config else []),
         *(f"{option} {shlex.quote(folder)}" for option, folder in folders.items() if folder),
-        f"--run-date {run.run_date}",
+        *([] if retried else [f"--run-date {run.run_date}"]),
         *flags,
     ]
     return Resuming(" ".join(words), "; ".join(besides))
@@ -101,6 +109,8 @@ def resuming(run: RunStatus, settings: Settings, config: Path | None) -> Resumin
 
 def _flag(name: str, value: Any) -> str:
     """The flag for a setting; empty if only a variable can set it."""
+    if name == RETRY_OUTCOMES:
+        return f"--outcomes {_text(value)}"
     if (name, value) == ("input.has_header", False):
         return "--no-header"
     if (name, value) == ("api.base_url", SANDBOX):

@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 import msgspec
 import polars as pl
 
-from batch_screen.comparison.feed import Unit
 from batch_screen.config.screening import Input
 from batch_screen.errors import BatchScreenError, ConfigurationError, InputError
 from batch_screen.input.files import digest
@@ -40,7 +39,7 @@ from batch_screen.tables.integrity import (
     refuse_differing,
 )
 from batch_screen.tables.manifest import read_manifest
-from batch_screen.tables.reader import DamagedPartError, columns_of
+from batch_screen.tables.reader import DamagedPartError, Unit, columns_of
 from batch_screen.tables.results import RECENT_HOURS
 from batch_screen.tables.sheets import check_suffix, write_sheet
 from batch_screen.tables.summary import Summary, read_summary

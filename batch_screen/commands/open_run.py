@@ -7,16 +7,21 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from batch_screen.commands.write import layout_of
+from batch_screen.config.screening import OPT_OUT_FILE, Unfinished
 from batch_screen.engine.budget import refuse_unpriced
-from batch_screen.errors import AuthenticationError, OutputError
+from batch_screen.errors import AuthenticationError, ConfigurationError, OutputError
 from batch_screen.input.files import expand
 from batch_screen.job import STATE, Job
 from batch_screen.numbers.regions import refuse_unknown_regions
-from batch_screen.planning.build import InputFile, full_paths, on_disk
+from batch_screen.planning.build import InputFile, full_paths, on_disk, opt_outs
+from batch_screen.planning.carry import drop_objected
+from batch_screen.planning.shards import OptOuts, check_plan, holds_opt_outs, read_plan
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.heartbeat import beating
 from batch_screen.runs.layout import Layout
 from batch_screen.runs.state import (
+    Identity,
+    IsGrown,
     Run,
     answered_runs,
     create_run,
@@ -47,29 +52,45 @@ def open_run(job: Job, events: RunEvents) -> Iterator[OpenRun]:
     Raises what is wrong with the job before anything is sent, and ``OutputError`` where what was
     paid for is gone: it would be bought again.
     """
+    refuse_unaskable(job)
+    sources = expand(job.inputs, excluded=job.excluded, note=events.progress.note)
+    with (
+        folders_held(job, events) as with_heartbeat,
+        on_disk(sources, job.state, with_heartbeat) as files,
+    ):
+        with_heartbeat.progress.stage("reading")
+        run = _resumed_or_new(job, files, with_heartbeat)
+        yield opened(job, run, files, with_heartbeat)
+
+
+def refuse_unaskable(job: Job) -> None:
+    """Raises what is wrong with the job whatever its list holds."""
     refuse_unpriced(job.settings)
     refuse_unknown_regions(job.settings.numbers)
     if job.key is None and not job.sandbox:
         raise AuthenticationError(
             "no API key was given, and no sandbox was asked for; set the job's key or sandbox"
         )
-    sources = expand(job.inputs, excluded=job.excluded, note=events.progress.note)
+
+
+def opened(job: Job, run: Run, files: list[InputFile], events: RunEvents) -> OpenRun:
+    """The run, unless it would buy again what was bought. Raises ``OutputError``."""
+    events.on_run(run.run_id)
+    layout = layout_of(run, job.settings)
+    is_complete = is_whole(layout)
+    if is_complete and not run.plan.exists():  # its state was removed; it needs none
+        run.discard()
+    if not is_complete:
+        _refuse_to_buy_again(job, run, layout)
+    return OpenRun(run, layout, files, events, is_complete)
+
+
+@contextmanager
+def folders_held(job: Job, events: RunEvents) -> Iterator[RunEvents]:
+    """State and output are locked meanwhile; the events write the heartbeat too."""
     check_writable(job.out)
-    with (
-        _locked(job),
-        beating(events, job.state) as with_heartbeat,
-        on_disk(sources, job.state, with_heartbeat) as files,
-    ):
-        with_heartbeat.progress.stage("reading")
-        run = _resumed_or_new(job, files, with_heartbeat)
-        with_heartbeat.on_run(run.run_id)
-        layout = layout_of(run, job.settings)
-        is_complete = is_whole(layout)
-        if is_complete and not run.plan.exists():  # its state was removed; it needs none
-            run.discard()
-        if not is_complete:
-            _refuse_to_buy_again(job, run, layout)
-        yield OpenRun(run, layout, files, with_heartbeat, is_complete)
+    with _locked(job), beating(events, job.state) as with_heartbeat:
+        yield with_heartbeat
 
 
 @contextmanager
@@ -88,16 +109,23 @@ def _locked(job: Job) -> Iterator[None]:
 
 def _resumed_or_new(job: Job, files: list[InputFile], events: RunEvents) -> Run:
     identity, inputs = job.identity(files), full_paths(files)
-    found = None if job.new_run else find_run(job.state, identity, inputs)
+    is_grown = grown_opt_outs(job, identity, events)
+    found = None if job.new_run else find_run(job.state, identity, inputs, is_grown)
     if found is not None:
-        found.sweep()
-        return found
+        return resumed(job, found, identity, events)
     for other, differing in answered_runs(job.state, identity):
         events.progress.note(
             f"run {other.run_id} has answered this input for this date (differing: "
             f"{differing or 'nothing'}); a new run asks and pays for every lookup again"
         )
-    for earlier in unfinished_runs(job.state, identity):
+    if not job.new_run and (earlier := unfinished_run(job, identity, is_grown)):
+        events.progress.note(
+            f"run {earlier.run_id} of the same input is unfinished: it goes on, of "
+            f"{earlier.file.identity.run_date} (screening.unfinished = "
+            f'"{Unfinished.RESUME}"); today\'s run is the next start'
+        )
+        return resumed(job, earlier, identity, events)
+    for earlier in unfinished_runs(job.state, identity, is_grown):
         events.progress.note(
             f"run {earlier.run_id} of the same input is unfinished; "
             f"--run-date {earlier.file.identity.run_date} resumes it"
@@ -106,6 +134,61 @@ def _resumed_or_new(job: Job, files: list[InputFile], events: RunEvents) -> Run:
     # its state was removed: it gets its old name back.
     taken = job.complete_runs() if job.new_run else []
     return create_run(job.state, identity, inputs, taken)
+
+
+def grown_opt_outs(job: Job, identity: Identity, events: RunEvents) -> IsGrown:
+    """Whether the opt-out list of the job has grown since a run was planned."""
+
+    def is_grown(run: Run) -> bool:
+        plan = read_plan(run.plan)
+        had_list = run.identity.settings.get(OPT_OUT_FILE)
+        if plan is None or (had_list and not plan.opt_outs_sha256):
+            return False  # planned by an earlier version, which kept nothing of the list
+        return holds_opt_outs(run.plan, plan, opt_outs(job.settings, events, identity))
+
+    return is_grown
+
+
+def resumed(job: Job, run: Run, identity: Identity, events: RunEvents) -> Run:
+    """The run, ready to go on, without who has objected since it was planned."""
+    run.sweep()
+    listed = identity.settings[OPT_OUT_FILE]
+    plan = read_plan(run.plan) if run.identity.settings.get(OPT_OUT_FILE) != listed else None
+    if plan is None:
+        return run
+    check_plan(run.plan, plan)
+    numbers = opt_outs(job.settings, events, identity)
+    changed = drop_objected(run.plan, plan, run.folder / "plan", OptOuts(listed, numbers), events)
+    events.progress.note(
+        f"run {run.run_id} goes on with an opt-out list that has grown: "
+        f"{changed.objected - plan.objected:,} more numbers are left out, what was answered for "
+        "them too, though it was paid for; their rows are rejected as opted_out"
+    )
+    return run
+
+
+def unfinished_run(job: Job, identity: Identity, is_grown: IsGrown) -> Run | None:
+    """The run of another date with which a start without one goes on, if there is any.
+
+    Raises ``ConfigurationError`` where somebody is to decide: a new run pays again, and the old
+    one leaves today without a run.
+    """
+    choice = job.settings.screening.unfinished
+    is_left = choice is Unfinished.NEW and not job.is_attended
+    if job.run_date is not None or is_left:
+        return None
+    found = unfinished_runs(job.state, identity, is_grown)
+    if not found:
+        return None
+    latest = max(found, key=lambda run: (run.file.identity.run_date, run.file.created_at))
+    if job.is_attended or choice is Unfinished.STOP:
+        day = latest.file.identity.run_date
+        raise ConfigurationError(
+            f"run {latest.run_id} of the same input is unfinished, so choose: --run-date {day} "
+            f"resumes it and asks nothing twice; --run-date {identity.run_date} begins another "
+            "run, which asks and pays for every lookup again"
+        )
+    return latest
 
 
 def _refuse_to_buy_again(job: Job, run: Run, layout: Layout) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import polars as pl
 
+from batch_screen.commands.open_run import grown_opt_outs, unfinished_run
 from batch_screen.config.settings import Settings
 from batch_screen.engine.budget import BudgetGuard, refuse_unpriced
 from batch_screen.engine.dependencies import Rules, rules_of
 from batch_screen.engine.resume import SoFar, so_far
 from batch_screen.engine.schedule import Timetable
+from batch_screen.errors import ConfigurationError
 from batch_screen.input.files import expand
 from batch_screen.job import Job
 from batch_screen.masking import mask_text
@@ -25,7 +28,7 @@ from batch_screen.planning.build import full_paths, on_disk, plan_inputs, runs_b
 from batch_screen.planning.history import read_history
 from batch_screen.planning.shards import history_path, read_plan
 from batch_screen.runs.events import RunEvents
-from batch_screen.runs.state import Run, find_run, limit_of, new_run_id
+from batch_screen.runs.state import Identity, Run, find_run, limit_of, new_run_id
 from batch_screen.tables.summary import Rows, Summary, count_rows
 
 # What a run will not ask, before it is begun: counted where it is known, estimated where not.
@@ -225,9 +228,7 @@ def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
     ):
         events.progress.stage("reading")
         identity = job.identity(files)
-        output = job.settings.output
-        is_new = job.new_run or not (output.state_folder or output.folder)
-        run = None if is_new else find_run(job.state, identity, full_paths(files))
+        run = _resumable(job, identity, full_paths(files), events)
         folder = Path(scratch) / "plan"
         plan = read_plan(run.plan) if run else None
         if run and plan:
@@ -290,3 +291,15 @@ def _seconds(settings: Settings, to_ask: Mapping[Endpoint, int]) -> float:
         for endpoint, rate in pacing.rate_per_second_by_endpoint.items()
     ]
     return max(together.seconds_needed(sum(to_ask.values()), now), *alone, 0.0)
+
+
+def _resumable(job: Job, identity: Identity, inputs: list[str], events: RunEvents) -> Run | None:
+    output = job.settings.output
+    if job.new_run or not (output.state_folder or output.folder):
+        return None
+    is_grown = grown_opt_outs(job, identity, events)
+    found = find_run(job.state, identity, inputs, is_grown)
+    if found is None and not job.is_attended:
+        with suppress(ConfigurationError):  # the run will say so
+            found = unfinished_run(job, identity, is_grown)
+    return found

@@ -34,7 +34,7 @@ from batch_screen.tables.manifest import latest_content
 #
 # Other files beside them are left alone.
 
-STATE_FOLDERS = ("plan", "plan.growing", "journal", "sealed", "sessions")
+STATE_FOLDERS = ("plan", "plan.growing", "plan.before", "journal", "sealed", "sessions")
 """What a run's folder in the state folder holds beside files."""
 
 GOING = "_PURGING"
@@ -43,12 +43,13 @@ GOING = "_PURGING"
 _STATE_FILES = (
     re.compile(r"(run|previous)\.json"),
     re.compile(
-        r"plan(\.growing)?/((rows|history)-\d{5}\.(parquet|whole)|rejects\.parquet|plan\.json)"
+        r"plan(\.growing|\.before)?/"
+        r"((rows|history|carried)-\d{5}\.(parquet|whole)|(rejects|opt_outs)\.parquet|plan\.json)"
     ),
     re.compile(r"journal/\d{5}-\d{5}\.journal"),
     re.compile(r"sealed/\d{5}\.(parquet|seal)"),
     re.compile(r"sessions/\d{4,}\.json"),
-    re.compile(r"((plan(\.growing)?|journal|sealed|sessions)/)?\.(.+\.)?[0-9a-f]{8}\.tmp"),
+    re.compile(r"((plan(\.growing|\.before)?|journal|sealed|sessions)/)?\.(.+\.)?[0-9a-f]{8}\.tmp"),
 )
 _GROWING = re.compile(r"\.(.+\.)?[0-9a-f]{8}\.tmp")
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 import msgspec
@@ -53,21 +54,47 @@ def run(
     """
     started_at = datetime.now(UTC)
     with open_run(job, events or RunEvents()) as opened:
-        run, layout, events = opened.run, opened.layout, opened.events
-        if opened.is_complete:
-            summary = judge_run(read_summary(layout.summary), job.settings)
-            return RunResult(summary, layout, was_complete=True)
-        start = _PlannedRun(job, opened, _plan(job, opened), started_at, ended=[])
-        with _summed_up(start, on_stopped):
-            read_sessions(run.sessions, run.run_id)  # damage stops it before more is bought
-            layout.check_writable()
-            events.progress.note(
-                f"run {run.run_id}; if it is stopped, the same command resumes it without "
-                f"--new-run and with --run-date {layout.run_date}"
+        run, layout = opened.run, opened.layout
+        # It may be an unfinished one of another date.
+        job = replace(job, run_date=date.fromisoformat(layout.run_date))
+
+        def make_plan() -> Plan:
+            identity = run.file.identity
+            return plan_inputs(
+                opened.files, job.settings, run.plan, opened.events, identity, now=job.now
             )
-            session = _ask(start)
-            events.progress.stage("writing", total=len(start.plan.shards))
-            summary = write_outputs(run, start.plan, job.settings, session, events)
+
+        note = (
+            f"run {run.run_id}; if it is stopped, the same command resumes it without --new-run "
+            f"and with --run-date {layout.run_date}"
+        )
+        return carry_out(job, opened, make_plan, started_at, note, on_stopped)
+
+
+def carry_out(  # noqa: PLR0913, PLR0917 (a run, how it is planned, and what is said of it)
+    job: Job,
+    opened: OpenRun,
+    make_plan: Callable[[], Plan],
+    started_at: datetime,
+    note: str,
+    on_stopped: OnStopped,
+) -> RunResult:
+    """Plans the opened run unless it has a plan, asks what is left, and writes the output.
+
+    ``note`` says how it is resumed, before anything is asked.
+    """
+    run, layout, events = opened.run, opened.layout, opened.events
+    if opened.is_complete:
+        summary = judge_run(read_summary(layout.summary), job.settings)
+        return RunResult(summary, layout, was_complete=True)
+    start = _PlannedRun(job, opened, _plan(opened, make_plan), started_at, ended=[])
+    with _summed_up(start, on_stopped):
+        read_sessions(run.sessions, run.run_id)  # damage stops it before more is bought
+        layout.check_writable()
+        events.progress.note(note)
+        session = _ask(start)
+        events.progress.stage("writing", total=len(start.plan.shards))
+        summary = write_outputs(run, start.plan, job.settings, session, events)
     return RunResult(summary, layout)
 
 
@@ -81,16 +108,15 @@ class _PlannedRun(NamedTuple):
     ended: list[Session]
 
 
-def _plan(job: Job, opened: OpenRun) -> Plan:
+def _plan(opened: OpenRun, make_plan: Callable[[], Plan]) -> Plan:
     run, events = opened.run, opened.events
     plan = read_plan(run.plan)
     if plan is not None:
         with events.stop.interrupting():  # damage stops it before anything more is bought
             check_plan(run.plan, plan)
         return plan
-    identity = run.file.identity
     try:
-        return plan_inputs(opened.files, job.settings, run.plan, events, identity, now=job.now)
+        return make_plan()
     except (InputError, ConfigurationError):
         run.discard()
         raise

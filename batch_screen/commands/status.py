@@ -151,7 +151,7 @@ def _status(run_id: str, state: Path, out: Path | None, at_work: str) -> RunStat
 
 
 def _counted(known: RunStatus, run: Run) -> RunStatus:
-    identity = run.file.identity
+    identity = run.identity
     plan = read_plan(run.plan)
     lookups = done = None
     if plan is not None:
@@ -160,7 +160,8 @@ def _counted(known: RunStatus, run: Run) -> RunStatus:
         endpoints = len(screening.lookup_endpoints)
         of_shards = [shard.unique_numbers * endpoints for shard in plan.shards]
         lookups = sum(of_shards)
-        done = outcomes_at_a_glance(run.journal, run.sealed, of_shards)
+        carried = [shard.carried for shard in plan.shards]
+        done = outcomes_at_a_glance(run.journal, run.sealed, of_shards, carried)
     return msgspec.structs.replace(
         known,
         inputs=[safe_line(path, 1_000) for path in run.file.inputs],

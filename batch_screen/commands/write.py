@@ -30,6 +30,8 @@ from batch_screen.masking import mask_number, mask_text, safe_line
 from batch_screen.model import Plan, Session
 from batch_screen.numbers.rules import REMEDY
 from batch_screen.planning.shards import (
+    planned_numbers,
+    read_carried,
     read_rejects,
     read_rows,
     rejects_path,
@@ -117,7 +119,10 @@ def write_part(
 
 
 def _tables(run: Run, plan: Plan, shard: int) -> Iterator[tuple[str, pl.DataFrame]]:
-    outcomes = observed(read_sealed(run.sealed, run.run_id, shard))
+    sealed = read_sealed(run.sealed, run.run_id, shard)
+    if (only := planned_numbers(run.plan, plan, shard)) is not None:
+        sealed = sealed.filter(pl.col("e164").is_in(only.implode()))
+    outcomes = observed(sealed)
     rejects = read_rejects(run.plan, plan, shard)
     yield RESULTS, enrich(read_rows(run.plan, plan, shard), outcomes, run.run_id)
     yield LOOKUPS, conform(outcomes.with_columns(run_id=pl.lit(run.run_id)), LOOKUP_COLUMNS)
@@ -198,7 +203,7 @@ def write_outputs(
     listed = list_files(layout)
     found = breakdown.broken_down(kinds, settings.endpoints)
     write_atomically(layout.html, page(material_of(layout, summary, found, listed)))
-    write_manifest(layout, listed, len(plan.shards))
+    write_manifest(layout, listed, len(plan.shards), plan.supersedes)
     write_marker(layout)
     return summary
 
@@ -238,6 +243,7 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
         shards,
         part_count(shards),
         run.folder / "previous.json",
+        plan.supersedes,
     )
     return replace(
         _summary(run, plan, settings, session, endpoints),
@@ -292,17 +298,21 @@ def _outcomes_so_far(run: Run, plan: Plan, until: float | None) -> Iterator[pl.L
     for shard in range(len(plan.shards)):
         if until is not None and monotonic() > until:
             raise TimeoutError(f"counting took longer than {_MOST_SECONDS:g} s")
+        only = planned_numbers(run.plan, plan, shard)
         if is_sealed(run.sealed, run.run_id, shard):
-            yield pl.scan_parquet(sealed_path(run.sealed, shard))
+            found = pl.scan_parquet(sealed_path(run.sealed, shard))
+            is_ours = pl.lit(value=True) if only is None else pl.col("e164").is_in(only.implode())
+            yield found.filter(is_ours)
         else:
-            yield read_outcomes(run.journal, run.run_id, shard, SpendCounter()).lazy()
+            carried, spent = read_carried(run.plan, plan, shard), SpendCounter()
+            yield read_outcomes(run.journal, run.run_id, shard, spent, carried, only).lazy()
 
 
 def _summary(
     run: Run, plan: Plan, settings: Settings, session: Session, endpoints: dict[str, LookupFigures]
 ) -> Summary:
     """The summary of a complete run, its settings without whole numbers."""
-    own = run.file.identity.settings
+    own = run.identity.settings
     return Summary(
         run_id=run.run_id,
         run_date=run.file.identity.run_date,
@@ -318,6 +328,7 @@ def _summary(
         starts=_starts(run),
         max_failure_share=settings.guards.max_failure_share,
         saved=count_saved(endpoints, settings.screening.endpoints, settings.prices),
+        supersedes=plan.supersedes,
     )
 
 

@@ -8,61 +8,22 @@ of the later run, and the earlier lookups of its numbers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import gcd
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import polars as pl
-import pyarrow.parquet as pq
 
 from batch_screen.comparison.changes import COMPARED, Marks, Tally, changed, paired
 from batch_screen.config.screening import Cohorts
-from batch_screen.runs.layout import LOOKUPS, RESULTS, SHARDS_MARK, Layout
+from batch_screen.runs.layout import LOOKUPS, RESULTS, Layout
 from batch_screen.schema import CHANGES, conform
 from batch_screen.storage.atomic import translated
 from batch_screen.storage.partition import RowGroupWriter, scratch_files
 from batch_screen.tables.coverage import Change, Changes
-from batch_screen.tables.reader import DamagedPartError, readable
-
-
-class Unit(NamedTuple):
-    """A shard's rows of one table: a file, or one row group of it."""
-
-    path: Path
-    group: int | None = None
-
-    def frames(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
-        """The rows, a row group at a time. Raises ``DamagedPartError``."""
-        # pyarrow, for over some damage polars panics.
-        with readable(self.path.name), pq.ParquetFile(self.path) as file:
-            groups = range(file.num_row_groups) if self.group is None else [self.group]
-            for group in groups:
-                yield pl.DataFrame(file.read_row_group(group, columns=columns))
-
-
-def units(layout: Layout, table: str, shards: int) -> Mapping[int, Unit]:
-    """Shard → its rows of a table; a shard without rows may be missing.
-
-    Raises ``DamagedPartError``.
-    """
-    found: dict[int, Unit] = {}
-    for path in layout.parts(table):
-        number = int(path.stem[-5:])
-        with readable():
-            metadata = pq.read_metadata(path)
-        mark = (metadata.metadata or {}).get(SHARDS_MARK.encode())
-        if mark is None:
-            found[number] = Unit(path)
-            continue
-        groups = metadata.num_row_groups
-        # A part holds every so many-th shard: its own number, then steps of the number of parts.
-        if int(mark) != shards or not groups or shards % groups:
-            raise DamagedPartError("its row groups are not the shards of its run")
-        found |= {number + n * (shards // groups): Unit(path, n) for n in range(groups)}
-    return found
+from batch_screen.tables.reader import Unit, units
 
 
 class RunFacts(msgspec.Struct, frozen=True):

@@ -45,13 +45,19 @@ class UnusableRunError(Exception):
 
 
 class CompleteRun(NamedTuple):
-    """A complete run, by its summary."""
+    """A complete run, by its summary.
+
+    ``supersedes`` are the runs whose place it takes; ``since_run`` is the one that its changes are
+    counted from, if there is one.
+    """
 
     layout: Layout
     facts: RunFacts
     base_url: str
     ended_at: datetime
     bounds: Cohorts
+    supersedes: Sequence[str] = ()
+    since_run: str = ""
 
 
 class _Rows(msgspec.Struct):
@@ -60,6 +66,10 @@ class _Rows(msgspec.Struct):
 
 class _SessionEnd(msgspec.Struct):
     ended_at: datetime
+
+
+class _Since(msgspec.Struct):
+    since_run: str
 
 
 class _Summary(msgspec.Struct):
@@ -72,6 +82,8 @@ class _Summary(msgspec.Struct):
     endpoints: dict[str, msgspec.Raw]
     settings: dict[str, Any]
     session: _SessionEnd
+    changes: _Since | None = None
+    supersedes: list[str] = []
 
 
 def recorded(layout: Layout) -> CompleteRun:
@@ -89,7 +101,11 @@ def recorded(layout: Layout) -> CompleteRun:
         raise UnusableRunError("its summary.json is not that of a complete run")
     # Answers of a sandbox or of another environment are no news of a number.
     base_url = str(settings.get(BASE_URL, ""))
-    return CompleteRun(layout, _facts(summary), base_url, summary.session.ended_at, bounds)
+    since_run = summary.changes.since_run if summary.changes else ""
+    ended_at = summary.session.ended_at
+    return CompleteRun(
+        layout, _facts(summary), base_url, ended_at, bounds, summary.supersedes, since_run
+    )
 
 
 def _facts(summary: _Summary | Summary) -> RunFacts:
@@ -143,7 +159,10 @@ class Previous(msgspec.Struct, frozen=True):
 
 
 class CurrentRun(NamedTuple):
-    """A run with written results and lookups, in ``parts`` for its ``shards``."""
+    """A run with written results and lookups, in ``parts`` for its ``shards``.
+
+    ``supersedes`` are the runs whose place it takes.
+    """
 
     layout: Layout
     facts: RunFacts
@@ -152,6 +171,7 @@ class CurrentRun(NamedTuple):
     parts: int
     record: Path
     """The file of its state that says which run is the previous one."""
+    supersedes: Sequence[str] = ()
 
 
 def previous_run(run: CurrentRun) -> Previous:
@@ -159,7 +179,10 @@ def previous_run(run: CurrentRun) -> Previous:
     if run.record.exists():
         return read_record(run.record, Previous)
     chosen = Previous()
-    latest = _latest(run.layout, run.facts, run.base_url)
+    if run.supersedes:
+        latest = _before_superseded(run.layout, run.supersedes)
+    else:
+        latest = _latest(run.layout, run.facts, run.base_url)
     if latest is not None:
         run_id = latest.facts.run_id
         try:
@@ -186,14 +209,42 @@ def open_previous(layout: Layout, previous: Previous) -> RunTables:
 def summary_before(layout: Layout, summary: Summary) -> Summary | None:
     """The summary of the latest run that was complete before this one was; None: none.
 
-    A run that cannot be read is passed over: reporting it is the business of ``validate``.
+    Of a run that supersedes another it is the one that its changes are counted from. A run that
+    cannot be read is passed over: reporting it is the business of ``validate``.
     """
     base_url = str(summary.settings.get(BASE_URL, ""))
-    latest = _latest(layout, _facts(summary), base_url, summary.session.ended_at)
+    latest = None
+    if not summary.supersedes:
+        latest = _latest(layout, _facts(summary), base_url, summary.session.ended_at)
+    elif summary.changes:
+        with suppress(UnusableRunError):
+            latest = recorded(layout_of_run(layout.folder, summary.changes.since_run))
     try:
         return read_summary(latest.layout.summary) if latest else None
     except OutputError:
         return None
+
+
+def complete_runs(folder: Path) -> list[CompleteRun]:
+    """The complete runs of the folder that can be read."""
+    found = []
+    for path in sorted((folder / "runs").glob("*")):
+        if is_run_id(path.name):
+            with suppress(UnusableRunError):
+                found.append(recorded(layout_of_run(folder, path.name)))
+    return found
+
+
+def _before_superseded(layout: Layout, supersedes: Sequence[str]) -> CompleteRun | None:
+    """The run that the changes of the superseded one are counted from.
+
+    Not the latest one: the two are the same night's run, and what was between the earlier night
+    and the first of them must be in the second one's changes as well, once.
+    """
+    with suppress(UnusableRunError):
+        since = recorded(layout_of_run(layout.folder, supersedes[0])).since_run
+        return recorded(layout_of_run(layout.folder, since)) if since else None
+    return None
 
 
 def _latest(

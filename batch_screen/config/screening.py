@@ -35,6 +35,14 @@ class BeyondWindow(StrEnum):
     REPORT_GAP = "report-gap"
 
 
+class Unfinished(StrEnum):
+    """What a start without a date does that finds a run of the same list unfinished."""
+
+    RESUME = "resume"
+    NEW = "new"
+    STOP = "stop"
+
+
 class Screening(Section):
     """What to ask about each number."""
 
@@ -43,6 +51,7 @@ class Screening(Section):
     max_age: MaxAge = MaxAge.FIXED
     max_age_margin_minutes: Annotated[int, Field(ge=1, le=1200)] = 60
     beyond_window: BeyondWindow = BeyondWindow.ASK_DATE
+    unfinished: Unfinished = Unfinished.RESUME
 
     @property
     def reaches_back(self) -> bool:

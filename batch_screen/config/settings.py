@@ -159,7 +159,7 @@ class Settings(Section):
         flat = {
             f"{s}.{name}": value for s, fields in sections.items() for name, value in fields.items()
         }
-        for name in _ONLY_PROTECTS:
+        for name in _OF_A_START:
             del flat[name]
         # How rows are cut into shards decides which files a resume finds.
         flat["output.shard_lookups"] = self.output.shard_lookups
@@ -167,5 +167,5 @@ class Settings(Section):
 
 
 _IDENTITY_SECTIONS = ("screening", "planner", "input", "numbers", "cohorts")
-# They refuse a file or let it pass, and change no row of it.
-_ONLY_PROTECTS = ("input.max_unpacked_gib", "input.max_unpacking_ratio")
+# They refuse a file or let it pass, or choose the run, and change no row of it.
+_OF_A_START = ("input.max_unpacked_gib", "input.max_unpacking_ratio", "screening.unfinished")

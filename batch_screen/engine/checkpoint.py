@@ -23,7 +23,13 @@ from batch_screen.journal.writer import COMMIT_RECORDS, Entry, GroupCommit
 from batch_screen.masking import masked_logger
 from batch_screen.model import Attempt, Intent, Lookup, Outcome, Plan, WithheldOutcome
 from batch_screen.planning.history import read_history
-from batch_screen.planning.shards import history_path, lookups, numbers
+from batch_screen.planning.shards import (
+    history_path,
+    lookups,
+    numbers,
+    planned_numbers,
+    read_carried,
+)
 from batch_screen.runs.state import Run
 
 _MOST_WRITTEN = 4 * COMMIT_RECORDS
@@ -169,7 +175,13 @@ class Checkpointer:
 
     def _shard_tasks(self, shard: int) -> Iterator[Task | None]:
         rules = self._rules
-        history = History(self._run, shard, () if rules.is_plain else rules.endpoints)
+        history = History(
+            self._run,
+            shard,
+            () if rules.is_plain else rules.endpoints,
+            read_carried(self._run.plan, self._plan, shard),
+            planned_numbers(self._run.plan, self._plan, shard),
+        )
         if history.dropped_bytes:
             _log.warning(
                 "a crash has torn %d bytes off the journal of shard %d; they were dropped",
@@ -277,7 +289,15 @@ class Checkpointer:
     def _seal(self, shard: int) -> None:
         self._writer.close_shard(shard)
         run = self._run
-        seal(run.journal, run.sealed, run.run_id, shard, expected=self._expected(shard))
+        seal(
+            run.journal,
+            run.sealed,
+            run.run_id,
+            shard,
+            expected=self._expected(shard),
+            carried=read_carried(run.plan, self._plan, shard),
+            only=planned_numbers(run.plan, self._plan, shard),
+        )
 
     def _sealed(self, sealing: asyncio.Future[None]) -> None:
         self._sealing.discard(sealing)

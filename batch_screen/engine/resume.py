@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
+import polars as pl
 
 from batch_screen.engine.retry import NOT_COUNTED
 from batch_screen.engine.tasks import Task
@@ -24,6 +25,7 @@ from batch_screen.model import (
     Spent,
     WithheldOutcome,
 )
+from batch_screen.planning.shards import planned_numbers, read_carried
 from batch_screen.runs.state import Run
 from batch_screen.storage.records import damaged
 
@@ -33,10 +35,18 @@ class History:
 
     ``unanswered`` counts requests that were noted and of which nothing else was saved. Where a
     number's lookups wait for each other, ``endpoints`` says which there are, and the outcomes
-    of numbers that lack some are kept.
+    of numbers that lack some are kept. ``carried`` are outcomes from before the journal; where
+    ``only`` names numbers, nothing is learned of others but what was spent on them.
     """
 
-    def __init__(self, run: Run, shard: int, endpoints: Sequence[Endpoint] = ()) -> None:
+    def __init__(
+        self,
+        run: Run,
+        shard: int,
+        endpoints: Sequence[Endpoint] = (),
+        carried: pl.DataFrame | None = None,
+        only: pl.Series | None = None,
+    ) -> None:
         self.finished: set[Key] = set()
         self.failed_attempts: Counter[Key] = Counter()
         self.refusals: Counter[Key] = Counter()
@@ -46,6 +56,9 @@ class History:
         self.proved: Counter[Endpoint] = Counter()
         self.tally = SpendCounter()
         self._complete = len(endpoints)
+        self._only = None if only is None else frozenset(only)
+        if carried is not None:
+            self._carry(carried)
         replay = Replay(run.journal, run.run_id, shard)
         for record in replay:
             self._learn(record)
@@ -71,8 +84,20 @@ class History:
         counted = (self.held, self.failed_attempts, self.refusals, self.unanswered)
         return self._has_past and key not in self.finished and any(key in some for some in counted)
 
+    def _carry(self, carried: pl.DataFrame) -> None:
+        names = {endpoint.value: endpoint for endpoint in Endpoint}
+        for e164, name in carried.select("e164", "endpoint").iter_rows():
+            self.finished.add((e164, names[name]))
+        if self._complete:
+            lacks_some = pl.len().over("e164") < self._complete
+            for row in carried.filter(lacks_some).iter_rows(named=True):
+                outcome = msgspec.convert({**row, "kind": row["outcome"]}, Outcome)
+                self.outcomes.setdefault(outcome.e164, {})[outcome.endpoint] = outcome
+
     def _learn(self, record: Record) -> None:
         self.tally.count(record)
+        if self._only is not None and _number_of(record) not in self._only:
+            return
         match record:
             case Intent(e164, endpoint):
                 self.unanswered[e164, endpoint] += 1
@@ -104,6 +129,11 @@ class History:
             self.unanswered[key] -= 1
 
 
+def _number_of(record: Record) -> str:
+    outcome = record.outcome if isinstance(record, WithheldOutcome) else record
+    return getattr(outcome, "e164", "")
+
+
 class SoFar(msgspec.Struct, frozen=True):
     """Progress of earlier sessions: lookups with a saved outcome, and requests spent.
 
@@ -131,8 +161,10 @@ def so_far(run: Run, plan: Plan, endpoints: Sequence[Endpoint]) -> SoFar:
             tally.add(spent)
             for endpoint, asked in spent.items():
                 proved[endpoint] += min(planned.unique_numbers, asked.requests - asked.refusals)
-        elif shard in begun:
-            history = History(run, shard)
+        elif shard in begun or planned.carried:
+            carried = read_carried(run.plan, plan, shard)
+            only = planned_numbers(run.plan, plan, shard)
+            history = History(run, shard, carried=carried, only=only)
             for _, endpoint in history.finished:
                 answered[endpoint] += 1
             proved += history.proved

@@ -46,13 +46,23 @@ def seal_path(folder: Path, shard: int) -> Path:
     return folder / f"{shard:05d}.seal"
 
 
-def seal(journal: Path, sealed: Path, run_id: str, shard: int, *, expected: int) -> None:
+def seal(  # noqa: PLR0913 (where from, where to, whose, and how many)
+    journal: Path,
+    sealed: Path,
+    run_id: str,
+    shard: int,
+    *,
+    expected: int,
+    carried: pl.DataFrame | None = None,
+    only: pl.Series | None = None,
+) -> None:
     """Seals a shard: writes its outcomes, sorted by number and endpoint, and drops its segments.
 
-    Raises ``JournalError`` if there are not exactly ``expected`` outcomes.
+    ``carried`` are outcomes that it had before its journal; ``only`` the outcomes of these numbers
+    count. Raises ``JournalError`` if there are not exactly ``expected`` of them.
     """
     tally = SpendCounter()
-    outcomes = read_outcomes(journal, run_id, shard, tally)
+    outcomes = read_outcomes(journal, run_id, shard, tally, carried, only)
     if outcomes.height != expected:
         raise JournalError(
             f"shard {shard} has {outcomes.height} outcomes where {expected} were expected; "
@@ -102,12 +112,20 @@ def _seal(folder: Path, run_id: str, shard: int) -> Seal:
     return found
 
 
-def read_outcomes(journal: Path, run_id: str, shard: int, tally: SpendCounter) -> pl.DataFrame:
+def read_outcomes(  # noqa: PLR0913, PLR0917 (where from, whose, and which of them)
+    journal: Path,
+    run_id: str,
+    shard: int,
+    tally: SpendCounter,
+    carried: pl.DataFrame | None = None,
+    only: pl.Series | None = None,
+) -> pl.DataFrame:
     """The outcomes in the shard's journal as ``schema.LOOKUP``, one row per lookup, sorted.
 
-    ``tally`` counts every record, so that the segments are read once.
+    ``tally`` counts every record, so that the segments are read once. ``carried`` come besides;
+    ``only`` outcomes of these numbers are returned, where they are named.
     """
-    frames = [pl.DataFrame(schema=dtypes(LOOKUP))]
+    frames = [pl.DataFrame(schema=dtypes(LOOKUP)) if carried is None else carried]
     chunk: list[Outcome] = []
     for record in Replay(journal, run_id, shard):
         tally.count(record)
@@ -119,6 +137,8 @@ def read_outcomes(journal: Path, run_id: str, shard: int, tally: SpendCounter) -
     if chunk:
         frames.append(_frame(chunk))
     outcomes = pl.concat(frames)
+    if only is not None:
+        outcomes = outcomes.filter(pl.col("e164").is_in(only.implode()))
     # For a million outcomes 0.2 GiB less than unique() and sort() on whole rows.
     order = outcomes.select(pl.arg_sort_by(_KEY, maintain_order=True)).to_series()
     ordered = outcomes[order]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -240,13 +240,17 @@ _OUTCOME_TAG = b'"t":"outcome"'
 _CHUNK_BYTES = 1 << 20
 
 
-def outcomes_at_a_glance(journal: Path, sealed: Path, lookups: list[int]) -> int:
+def outcomes_at_a_glance(
+    journal: Path, sealed: Path, lookups: list[int], carried: Sequence[int] = ()
+) -> int:
     """Counts answered lookups while a run may write; ``lookups`` has each shard's number of them.
+
+    ``carried`` has each shard's outcomes that are in no journal.
 
     Quick, because lines are counted by their tag and not checked; ``Replay`` checks them. Raises
     ``OSError`` where the folders cannot be read.
     """
-    counted: Counter[int] = Counter()
+    counted = Counter(dict(enumerate(carried)))
     for path in journal.iterdir():
         if path.suffix == ".journal" and path.name[:5].isdigit():
             counted[int(path.name[:5])] += _count_outcomes(path)

@@ -55,7 +55,7 @@ def permit(judged: pl.DataFrame, settings: Numbers, opted_out: pl.Series) -> pl.
     reason = (
         pl.when(pl.col("e164").is_null())
         .then(pl.col("reject_reason"))
-        .when(_is_among(_digits(judged["e164"]), opted_out))
+        .when(is_listed(judged["e164"], opted_out))
         .then(pl.lit(RejectReason.OPTED_OUT))
         .when(is_test_number)
         .then(None)
@@ -137,11 +137,11 @@ def _digits(e164: pl.Series) -> pl.Series:
     return e164.str.strip_prefix("+").cast(pl.UInt64).alias(NOBODY.name)
 
 
-def _is_among(values: pl.Series, listed: pl.Series) -> pl.Series:
-    """Where a value is in the sorted list."""
+def is_listed(e164: pl.Series, listed: pl.Series) -> pl.Series:
+    """Where a number is in the sorted list that ``read_opt_outs`` returns."""
     if listed.is_empty():
-        return pl.repeat(value=False, n=values.len(), dtype=pl.Boolean, eager=True)
+        return pl.repeat(value=False, n=e164.len(), dtype=pl.Boolean, eager=True)
     # Searched: a hash set of a million would be built anew for every batch.
-    sought = values.fill_null(0)  # no number is 0
+    sought = _digits(e164).fill_null(0)  # no number is 0
     places = listed.search_sorted(sought).clip(upper_bound=listed.len() - 1)
     return listed.gather(places) == sought

@@ -33,7 +33,7 @@ from batch_screen.planning.history import (
     is_reusable,
     write_history,
 )
-from batch_screen.planning.shards import WriteHistory, make_plan
+from batch_screen.planning.shards import OptOuts, WriteHistory, make_plan
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import Identity, limit_of
 from batch_screen.storage.partition import HELD_BYTES
@@ -98,6 +98,8 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
     limit = limit_of(identity.settings) if identity else 0
     lookups, share = settings.output.shard_lookups, settings.output.memory_share
     opted_out = opt_outs(settings, events, identity)
+    listed = identity.settings[OPT_OUT_FILE] if identity else ""
+    kept = OptOuts(listed, opted_out) if listed else None
 
     def read(table: Table, batches: Iterable[pl.DataFrame], normaliser: Normaliser) -> Plan:
         expected = table.expected_rows()
@@ -115,6 +117,7 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
             expected_rows=min(expected, limit or expected),
             limit=limit,
             history=_history_writer(settings, identity, events, now or datetime.now(UTC)),
+            opt_outs=kept,
         )
 
     found = by_convention(sources, settings, read, folder, opted_out=opted_out, digests=digests)

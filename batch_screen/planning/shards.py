@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -19,8 +21,9 @@ from msgspec.structs import replace
 
 from batch_screen.masking import mask_cell
 from batch_screen.model import Endpoint, Key, Lookup, Plan, ShardPlan
-from batch_screen.schema import IDENTITY, KEPT_PREFIX, REJECT, dtypes
-from batch_screen.storage.atomic import make_folder, sha256_of, sync_folder, translated
+from batch_screen.runs.state import plan_before
+from batch_screen.schema import IDENTITY, KEPT_PREFIX, LOOKUP, REJECT, dtypes
+from batch_screen.storage.atomic import make_folder, sha256_of, sync_folder, translated, write_frame
 from batch_screen.storage.partition import (
     HELD_BYTES,
     KEPT,
@@ -41,9 +44,19 @@ _ROOM = 1.25
 
 _ROWS_AT_ONCE = 150_000
 
+_OPT_OUTS, _MARK = "opt_outs.parquet", "mark"
+
 _HASH = 0x9E37_79B9_7F4A_7C15  # 2^64 / golden ratio: spreads consecutive numbers
 _UPPER_HALF = 2**32
 _CODE_LETTERS = 3
+
+
+class OptOuts(NamedTuple):
+    """An opt-out list: the SHA-256 of its file, and its numbers as sorted integers (UInt64)."""
+
+    sha256: str
+    numbers: pl.Series
+
 
 WriteHistory = Callable[[Path, int], Mapping[int, str]]
 """Writes the history of their numbers beside so many shards; shard → SHA-256."""
@@ -60,6 +73,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     held_bytes: int = HELD_BYTES,
     history: WriteHistory | None = None,
     limit: int = 0,
+    opt_outs: OptOuts | None = None,
 ) -> Plan:
     """Writes the plan of normalised batches into ``folder``, which appears when it is whole.
 
@@ -70,12 +84,9 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     are, ``expected_rows``, they are written once; else they are partitioned in further passes.
     ``held_bytes`` of rows are in memory on their way to their files. ``history`` writes that of
     the numbers beside them. Rows below the one that brings the last number of a ``limit`` are read
-    and counted only.
+    and counted only. ``opt_outs`` are kept with the plan.
     """
-    growing = folder.with_name(f"{folder.name}.growing")
-    with translated("write the plan to", folder):
-        shutil.rmtree(growing, ignore_errors=True)
-        make_folder(growing)
+    with growing_plan(folder) as growing:
         count = min(MOST_FILES, shard_count(expected_rows, shard_rows))
         how = KEPT if _holds(expected_rows, count, shard_rows) else PASSING
         shard = shard_of(pl.col("e164"), count)
@@ -107,13 +118,29 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
             kept=[name for name in accepted.columns if name.startswith(KEPT_PREFIX)],
             facts=dict(facts),
             left_out=first.left_out,
+            **keep_opt_outs(growing, opt_outs),
         )
         # All on the disk before the folder has its name, which says that planning is done.
         write_record(growing / "plan.json", plan)
+    return plan
+
+
+@contextmanager
+def growing_plan(folder: Path) -> Iterator[Path]:
+    """A folder for the files of a plan, which appears under its own name when all are on disk."""
+    growing = folder.with_name(f"{folder.name}.growing")
+    with translated("write the plan to", folder):
+        shutil.rmtree(growing, ignore_errors=True)
+        make_folder(growing)
+        yield growing
         _sync_all(growing)
+        before = plan_before(folder)
+        if folder.exists():  # it counts on as the one before, until the new one is there
+            shutil.rmtree(before, ignore_errors=True)
+            folder.replace(before)
         growing.replace(folder)
         sync_folder(folder.parent)
-    return plan
+        shutil.rmtree(before, ignore_errors=True)
 
 
 class _FirstNumbers:
@@ -160,13 +187,46 @@ def read_plan(folder: Path) -> Plan | None:
     return read_record(folder / "plan.json", Plan) if folder.exists() else None
 
 
+def keep_opt_outs(folder: Path, opt_outs: OptOuts | None) -> dict[str, Any]:
+    """Writes a mark of each number on the list into the plan; the plan's fields about it."""
+    if opt_outs is None:
+        return {}
+    path = folder / _OPT_OUTS
+    write_frame(path, _marks(opt_outs.numbers))
+    return {"opt_out_list": opt_outs.sha256, "opt_outs_sha256": sha256_of(path)}
+
+
+def holds_opt_outs(folder: Path, plan: Plan, numbers: pl.Series) -> bool:
+    """Whether the numbers (UInt64) hold all of the opt-out list that the plan was made with."""
+    if not plan.opt_outs_sha256:
+        return not plan.opt_out_list
+    before = read_frame(folder / _OPT_OUTS, plan.opt_outs_sha256)
+    return before.join(_marks(numbers), on=_MARK, how="anti").is_empty()
+
+
+def _marks(numbers: pl.Series) -> pl.DataFrame:
+    """32 bits of each number: enough to tell whether one has left the list, too few to read it."""
+    mixed = pl.col(numbers.name) * pl.lit(_HASH, dtype=pl.UInt64)
+    marks = numbers.to_frame().select((mixed // _UPPER_HALF).cast(pl.UInt32).alias(_MARK))
+    return marks.unique().sort(_MARK)
+
+
+def planned_numbers(folder: Path, plan: Plan, shard: int) -> pl.Series | None:
+    """The shard's numbers where some were dropped since they had been asked; None: all count."""
+    return numbers(folder, plan, shard) if plan.objected else None
+
+
 def check_plan(folder: Path, plan: Plan) -> None:
     """Raises ``JournalError`` if a file of the plan is not as it was written."""
     for shard, planned in enumerate(plan.shards):
         check_file(shard_rows_path(folder, shard), planned.sha256)
         if planned.history_sha256:
             check_file(history_path(folder, shard), planned.history_sha256)
+        if planned.carried_sha256:
+            check_file(carried_path(folder, shard), planned.carried_sha256)
     check_file(rejects_path(folder), plan.rejects_sha256)
+    if plan.opt_outs_sha256:
+        check_file(folder / _OPT_OUTS, plan.opt_outs_sha256)
 
 
 def shard_rows_path(folder: Path, shard: int) -> Path:
@@ -179,6 +239,11 @@ def history_path(folder: Path, shard: int) -> Path:
     return folder / f"history-{shard:05d}.parquet"
 
 
+def carried_path(folder: Path, shard: int) -> Path:
+    """The shard's outcomes from a superseded run, where it has any."""
+    return folder / f"carried-{shard:05d}.parquet"
+
+
 def rejects_path(folder: Path) -> Path:
     """The rejected rows, in input order."""
     return folder / "rejects.parquet"
@@ -187,6 +252,17 @@ def rejects_path(folder: Path) -> Path:
 def read_rows(folder: Path, plan: Plan, shard: int) -> pl.DataFrame:
     """The shard's accepted rows. Raises ``JournalError`` if they are not as they were written."""
     return read_frame(shard_rows_path(folder, shard), plan.shards[shard].sha256)
+
+
+def read_carried(folder: Path, plan: Plan, shard: int) -> pl.DataFrame:
+    """The shard's outcomes from a superseded run, columns ``schema.LOOKUP``.
+
+    Raises ``JournalError`` if they are not as they were written.
+    """
+    sha256 = plan.shards[shard].carried_sha256
+    if not sha256:
+        return pl.DataFrame(schema=dtypes(LOOKUP))
+    return read_frame(carried_path(folder, shard), sha256)
 
 
 def read_rejects(folder: Path, plan: Plan, shard: int) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from hashlib import sha1
 from pathlib import Path
@@ -25,6 +25,9 @@ from batch_screen.model import Lookup
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.storage.atomic import make_folder, sweep, translated
 from batch_screen.storage.records import read_record, write_record
+
+RETRY_OF, RETRY_OUTCOMES = "retry.of", "retry.outcomes"
+"""In the identity's settings of a retry: the run, and which of its outcomes are asked again."""
 
 FORMAT = "batch-screen run"
 LIMIT = "limit"
@@ -67,13 +70,23 @@ class RunFile(msgspec.Struct, frozen=True):
     salt: UUID
 
 
+class _Planned(msgspec.Struct):
+    """The opt-out list of a plan, read from plan.json."""
+
+    opt_out_list: str = ""
+
+
+def plan_before(plan: Path) -> Path:
+    """Where a plan lies while another one takes its place."""
+    return plan.with_name(f"{plan.name}.before")
+
+
 class Run:
     """One run's folder in the state folder."""
 
     def __init__(self, folder: Path, file: RunFile) -> None:
         self.folder = folder
         self.file = file
-        self.plan = folder / "plan"
         self.journal = folder / "journal"
         self.sealed = folder / "sealed"
         self.sessions = folder / "sessions"
@@ -82,6 +95,22 @@ class Run:
     @property
     def run_id(self) -> str:
         return self.file.run_id
+
+    @property
+    def plan(self) -> Path:
+        """The folder of the plan; the one before, where a start was killed while it changed it."""
+        plan = self.folder / "plan"
+        before = plan_before(plan)
+        return before if before.exists() and not plan.exists() else plan
+
+    @property
+    def identity(self) -> Identity:
+        """The run's identity; its opt-out list is the one by which its plan was made last."""
+        own, path = self.file.identity, self.plan / "plan.json"
+        listed = read_record(path, _Planned).opt_out_list if path.exists() else ""
+        if not listed:
+            return own
+        return msgspec.structs.replace(own, settings={**own.settings, OPT_OUT_FILE: listed})
 
     @property
     def has_bought(self) -> bool:
@@ -142,8 +171,17 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-def find_run(state_folder: Path, identity: Identity, inputs: Sequence[str]) -> Run | None:
-    """The latest run of this identity, to be resumed.
+IsGrown = Callable[[Run], bool]
+"""Whether the opt-out list of today holds all of that by which a run's plan was made."""
+
+
+def find_run(
+    state_folder: Path,
+    identity: Identity,
+    inputs: Sequence[str],
+    is_grown: IsGrown = lambda _: False,
+) -> Run | None:
+    """The latest run of this identity, to be resumed, or one with a shorter opt-out list.
 
     Raises ``ConfigurationError`` if instead an unfinished run of the same date was begun with
     other settings or other content of the same file: its answers must not be bought again by
@@ -152,7 +190,9 @@ def find_run(state_folder: Path, identity: Identity, inputs: Sequence[str]) -> R
     same_day = [
         run for run in all_runs(state_folder) if run.file.identity.run_date == identity.run_date
     ]
-    same = [run for run in same_day if run.file.identity == identity]
+    same_list = [run for run in same_day if run.file.identity.content == identity.content]
+    same = [run for run in same_list if run.identity == identity]
+    same = same or [run for run in same_list if _is_left(run, identity, is_grown)]
     if same:
         # --new-run begins another of the same identity; the earlier ones stay as they are.
         return max(same, key=lambda run: run.file.created_at)
@@ -171,7 +211,7 @@ def _differing_work(other: Run, identity: Identity, inputs: Sequence[str]) -> st
     if other.file.identity.content == identity.content:
         differing = _differing(other, identity)
         # Its plan may hold people who have objected since.
-        if other.file.identity.settings.get(OPT_OUT_FILE) != identity.settings.get(OPT_OUT_FILE):
+        if other.identity.settings.get(OPT_OUT_FILE) != identity.settings.get(OPT_OUT_FILE):
             return (
                 f"was begun with another opt-out list ({differing}), by which it would ask people "
                 "who have objected since; set that back only if nobody has,"
@@ -207,17 +247,28 @@ def answered_runs(state_folder: Path, identity: Identity) -> list[tuple[Run, str
     ]
 
 
-def unfinished_runs(state_folder: Path, identity: Identity) -> list[Run]:
+def unfinished_runs(
+    state_folder: Path, identity: Identity, is_grown: IsGrown = lambda _: False
+) -> list[Run]:
     """Unfinished runs of the same input and settings from other dates that hold answers."""
-    return [
-        run
-        for run in all_runs(state_folder)
-        if run.file.identity.content == identity.content
-        and run.file.identity.settings == identity.settings
-        and run.file.identity.run_date != identity.run_date
-        and run.has_bought
-        and not is_answered(run)
-    ]
+    found = []
+    for run in all_runs(state_folder):
+        own = run.file.identity
+        if own.content != identity.content or own.run_date == identity.run_date:
+            continue
+        of_its_day = msgspec.structs.replace(identity, run_date=own.run_date)
+        is_same = run.identity == of_its_day or _is_left(run, of_its_day, is_grown)
+        if is_same and run.has_bought and not is_answered(run):
+            found.append(run)
+    return found
+
+
+def _is_left(run: Run, identity: Identity, is_grown: IsGrown) -> bool:
+    """Whether the run is unfinished, and differs in an opt-out list that has grown since alone."""
+    own = run.identity
+    settings = {**own.settings, OPT_OUT_FILE: identity.settings.get(OPT_OUT_FILE)}
+    is_alike = msgspec.structs.replace(own, settings=settings) == identity
+    return is_alike and run.plan.exists() and not is_answered(run) and is_grown(run)
 
 
 def is_answered(run: Run) -> bool:
@@ -292,7 +343,7 @@ def _unknown(path: Path) -> JournalError:
 
 
 def _differing(other: Run, identity: Identity) -> str:
-    old, new = other.file.identity.settings, identity.settings
+    old, new = other.identity.settings, identity.settings
     differing = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     return "; ".join(f"{n} was {_shown(old, n)}, now {_shown(new, n)}" for n in differing)
 

@@ -131,6 +131,7 @@ def _figures() -> list[pl.Expr]:
         # Without a request of their own:
         "derived": pl.col("source") == AnswerSource.DERIVED.value,
         "reused": pl.col("source") == AnswerSource.REUSED.value,
+        "carried": pl.col("source") == AnswerSource.CARRIED.value,
         "unchanged": reason.is_in(UNCHANGED),
         "not_needed": reason == NOT_NEEDED,
     }

@@ -44,15 +44,15 @@ REMEDY = {
     OutcomeKind.REJECTED: "the API refused the request as invalid; check number and window",
     OutcomeKind.NOT_APPLICABLE: "the signal does not exist for this number; treat as unknown",
     OutcomeKind.BAD_RESPONSE: "the answer was unreadable; report it to the vendor",
-    OutcomeKind.RATE_LIMITED: "refused too often; lower pacing.rate_per_second and use --new-run",
-    OutcomeKind.TIMEOUT: "no answer in time; use --new-run later, or raise api.timeout_seconds",
-    OutcomeKind.UNREACHABLE: "the connection was lost each time; use --new-run later",
-    OutcomeKind.SERVER_ERROR: "the API failed each time; use --new-run later",
+    OutcomeKind.RATE_LIMITED: "refused too often; lower pacing.rate_per_second, then retry",
+    OutcomeKind.TIMEOUT: "no answer in time; batch-screen retry, or raise api.timeout_seconds",
+    OutcomeKind.UNREACHABLE: "the connection was lost each time; batch-screen retry later",
+    OutcomeKind.SERVER_ERROR: "the API failed each time; batch-screen retry later",
     OutcomeKind.SKIPPED: "not asked; see the reason",
 }
 _COME_LATER = (
-    "the API asked this lookup to wait longer than pacing.max_retry_after_seconds; use --new-run "
-    "later"
+    "the API asked this lookup to wait longer than pacing.max_retry_after_seconds; batch-screen "
+    "retry later"
 )
 RETRY_CAN_HELP = frozenset(
     {

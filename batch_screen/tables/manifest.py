@@ -34,12 +34,16 @@ class ListedFile(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """manifest.json: every file of a run, and the number of ``shards``."""
+    """manifest.json: every file of a run, and the number of ``shards``.
+
+    ``supersedes`` are the runs whose place it takes.
+    """
 
     schema_version: int
     run_id: str
     run_date: str
     shards: int = 0
+    supersedes: Sequence[str] = ()
     files: Sequence[ListedFile]
 
 
@@ -79,7 +83,9 @@ def list_files(layout: Layout) -> list[ListedFile]:
         return list(listed)
 
 
-def write_manifest(layout: Layout, listed: Sequence[ListedFile], shards: int) -> None:
+def write_manifest(
+    layout: Layout, listed: Sequence[ListedFile], shards: int, supersedes: Sequence[str] = ()
+) -> None:
     """Writes manifest.json with these files and the report.
 
     ``shards`` is how many there are: a number's digits say in which it lies.
@@ -89,6 +95,7 @@ def write_manifest(layout: Layout, listed: Sequence[ListedFile], shards: int) ->
         run_id=layout.run_id,
         run_date=layout.run_date,
         shards=shards,
+        supersedes=supersedes,
         files=[*listed, _listed(layout.folder, layout.html, None)],
     )
     write_atomically(layout.manifest, _json(msgspec.to_builtins(manifest)))

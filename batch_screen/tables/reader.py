@@ -86,6 +86,43 @@ def columns_of(path: Path) -> dict[str, pl.DataType]:
         return dict(pl.DataFrame(schema.empty_table()).schema)
 
 
+class Unit(NamedTuple):
+    """One shard's rows of a table: a file, or one row group of it."""
+
+    path: Path
+    group: int | None = None
+
+    def frames(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+        """The rows, a row group at a time. Raises ``DamagedPartError``."""
+        # pyarrow, for over some damage polars panics.
+        with readable(self.path.name), pq.ParquetFile(self.path) as file:
+            groups = range(file.num_row_groups) if self.group is None else [self.group]
+            for group in groups:
+                yield pl.DataFrame(file.read_row_group(group, columns=columns))
+
+
+def units(layout: Layout, table: str, shards: int) -> Mapping[int, Unit]:
+    """Shard → its rows of a table; a shard without rows may have none.
+
+    Raises ``DamagedPartError``.
+    """
+    found: dict[int, Unit] = {}
+    for path in layout.parts(table):
+        number = int(path.stem[-5:])
+        with readable():
+            metadata = pq.read_metadata(path)
+        mark = (metadata.metadata or {}).get(SHARDS_MARK.encode())
+        if mark is None:
+            found[number] = Unit(path)
+            continue
+        groups = metadata.num_row_groups
+        # A part holds every so many-th shard: its own number, then steps of the number of parts.
+        if int(mark) != shards or not groups or shards % groups:
+            raise DamagedPartError("its row groups are not the shards of its run")
+        found |= {number + n * (shards // groups): Unit(path, n) for n in range(groups)}
+    return found
+
+
 def read_part(layout: Layout, number: int, present: Mapping[str, Path]) -> Iterator[Part]:
     """Reads part ``number``, or its shards; a missing part of a table is empty.
 

@@ -41,8 +41,9 @@ class LookupFigures(msgspec.Struct, frozen=True):
     ``positives``: swapped, active, or a date. ``unanswered``: requests that a crash left
     without a saved answer; they may have been billed and are not in the cost. ``left``: lookups
     without an outcome, none in a complete run; requests made for them are not in the figures.
-    Without a request came those ``derived`` from a date and those ``reused``; skipped, and no
-    failure, are those of no interest (``unchanged``) and dates that were ``not_needed``.
+    Without a request came those ``derived`` from a date, those ``reused``, and those ``carried``
+    over from a superseded run; skipped, and no failure, are those of no interest (``unchanged``)
+    and dates that were ``not_needed``.
     """
 
     total: int
@@ -58,6 +59,7 @@ class LookupFigures(msgspec.Struct, frozen=True):
     reused: int = 0
     unchanged: int = 0
     not_needed: int = 0
+    carried: int = 0
 
     @property
     def spared(self) -> int:
@@ -106,6 +108,8 @@ class Summary(msgspec.Struct, frozen=True):
     ``max_failure_share`` is what guards.max_failure_share was; None: the run is older than that.
     ``coverage`` is that of each check whose windows reach back to earlier runs;
     ``contradictions`` counts, by check, the numbers whose date cannot be true as well.
+    ``supersedes`` are the runs whose failed lookups it has asked again, the latest first: its
+    tables take the place of theirs.
     """
 
     run_id: str
@@ -129,6 +133,7 @@ class Summary(msgspec.Struct, frozen=True):
     coverage: dict[str, Coverage] = {}
     saved: Saved = Saved()
     contradictions: dict[str, int] = {}
+    supersedes: list[str] = []
 
     @property
     def is_stopped(self) -> bool:

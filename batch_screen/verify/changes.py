@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import polars as pl
 from polars import col
 
-from batch_screen.comparison.feed import RunTables, Unit, feed_of, units
+from batch_screen.comparison.feed import RunTables, feed_of
 from batch_screen.comparison.previous import UnusableRunError, opened, recorded
 from batch_screen.config.screening import Cohorts
 from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout, is_run_id, layout_of_run
@@ -23,7 +23,7 @@ from batch_screen.schema import dtypes
 from batch_screen.tables.coverage import Change, Changes
 from batch_screen.tables.integrity import Difference, VerifyCheck, rewrite
 from batch_screen.tables.manifest import ListedFile
-from batch_screen.tables.reader import DamagedPartError
+from batch_screen.tables.reader import DamagedPartError, Unit, units
 from batch_screen.tables.summary import Summary
 from batch_screen.verify.checks import VerifyRule, broken
 

@@ -105,6 +105,8 @@ _SPARED = _SKIPPED & col.reason.is_in([*SPARED]).fill_null(value=False)
 _ASKED = col.source == AnswerSource.ASKED.value
 _DERIVED = col.source == AnswerSource.DERIVED.value
 _REUSED = col.source == AnswerSource.REUSED.value
+_CARRIED = col.source == AnswerSource.CARRIED.value
+_ONCE_ASKED = _ASKED | _CARRIED
 _IS_DATE = col.endpoint.is_in([e.value for e in Endpoint if e.answers_date])
 _IS_CHECK = col.endpoint.is_in([e.value for e in Endpoint if e.takes_max_age])
 _IS_FORWARDING = col.endpoint == Endpoint.CALL_FORWARDING_CHECK.value
@@ -148,7 +150,7 @@ _DETAIL = pl.coalesce("reason", "message")
 def _dates(lookups: pl.DataFrame) -> pl.DataFrame:
     """The dates asked: number and check → status, date, and when it was answered."""
     checks = {e.value: e.check.value for e in Endpoint}
-    asked = lookups.filter(_SUCCESS & _IS_DATE & _ASKED).select(
+    asked = lookups.filter(_SUCCESS & _IS_DATE & _ONCE_ASKED).select(
         "e164",
         col.endpoint.replace_strict(checks, return_dtype=pl.String),
         said="latest_change",
@@ -275,9 +277,9 @@ _VALUES = {
     "more refusals than attempts": col.refusals > col.attempts,
 }
 
-_IS_REUSED = _REUSED.fill_null(value=False)
+_IS_EARLIER = (_REUSED | _CARRIED).fill_null(value=False)
 _HAS_EARLIER = col.source_run_id.is_not_null()
-_NOT_ASKED = _DERIVED.fill_null(value=False) | _IS_REUSED | _SPARED
+_NOT_ASKED = _DERIVED.fill_null(value=False) | _IS_EARLIER | _SPARED
 # A derived answer stands on the date beside it, which must itself have been asked and reported.
 _HAS_DATE = (col.said == LatestChange.REPORTED.value).fill_null(value=False)
 _AGE = (col.date_at - col.date).dt.total_microseconds()
@@ -289,12 +291,13 @@ _SOURCES = {
     "requests though they were not asked": _NOT_ASKED & (col.attempts > 0),
     "no success though they were derived or reused": (_DERIVED | _REUSED) & ~_SUCCESS,
     "an earlier run though they were not reused, or none though they were": _HAS_EARLIER
-    != _IS_REUSED,
+    != _IS_EARLIER,
     "this run as the earlier one": col.source_run_id == col.run_id,
     "reuse of what is true of one instant": _REUSED & _IS_FORWARDING,
     "a derivation that no date allows": _DERIVED & ~_IS_CHECK,
     "not_needed though they are no dates": _SPARED & (col.reason == NOT_NEEDED) & ~_IS_DATE,
-    "a window longer than the API takes": _ASKED & (col.max_age_minutes > LONGEST_WINDOW_MINUTES),
+    "a window longer than the API takes": _ONCE_ASKED
+    & (col.max_age_minutes > LONGEST_WINDOW_MINUTES),
     "been derived, though no date of theirs was reported": _DERIVED & ~_HAS_DATE,
     "another value than their date says": _DERIVED & _HAS_DATE & (col.swapped != _IS_WITHIN),
     "another time than the date they come from": _DERIVED
@@ -332,7 +335,7 @@ def _contradiction() -> pl.Expr:
     not_swapped = pl.when((inside <= tolerance) | recent).then(statement=False)
     right = pl.when("swapped").then(swapped).otherwise(not_swapped.otherwise(statement=True))
     return col.contradiction.ne_missing(
-        pl.when(_SUCCESS & _ASKED & col.said.is_not_null()).then(right)
+        pl.when(_SUCCESS & _ONCE_ASKED & col.said.is_not_null()).then(right)
     )
 
 

@@ -14,6 +14,7 @@ from batch_screen.config.settings import Prices
 from batch_screen.errors import OutputError
 from batch_screen.masking import mask_texts
 from batch_screen.model import Endpoint
+from batch_screen.numbers.rules import RejectReason
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.runs.state import limit_of
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
@@ -137,7 +138,11 @@ def _accounting_faults(summary: Summary, totals: Totals) -> Iterator[str]:
         "rejects + failed lookups": (rows.rejected + failures, totals.rows[ERRORS]),
     }
     if rows.left_out:  # only once the limit was reached
-        counted["numbers of the limit"] = (limit_of(summary.settings), totals.numbers)
+        limit = limit_of(summary.settings)
+        # Of those who objected after the run was planned, some may have been among the first.
+        least = totals.numbers + totals.rejects[RejectReason.OPTED_OUT]
+        reached = max(min(limit, least), totals.numbers)
+        counted["numbers of the limit"] = (limit, reached)
     yield from _unequal(counted)
 
 

@@ -239,10 +239,16 @@ class Desk:
     @contextmanager
     def started(self, *more: object) -> Iterator[Background]:
         """The command in the background; it is killed if it outlives the block."""
+        with self.begun(*self.arguments(*more)) as going:
+            yield going
+
+    @contextmanager
+    def begun(self, *arguments: object) -> Iterator[Background]:
+        """As ``started``, with whatever arguments."""
         stdout, stderr = self.folder / "stdout", self.folder / "stderr"
         with stdout.open("wb") as out, stderr.open("wb") as err:
             process = begin(
-                [str(COMMAND), *map(str, self.arguments(*more))],
+                [str(COMMAND), *map(str, arguments)],
                 stdout=out,
                 stderr=err,
                 env=clean(self.environment),

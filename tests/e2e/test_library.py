@@ -88,11 +88,12 @@ def test_the_page_on_python_works_from_top_to_end(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    checked, asked, ran, whole, verdict, flagged, *rest = done.stdout.splitlines()
+    checked, asked, ran, again, whole, verdict, flagged, *rest = done.stdout.splitlines()
     states, changes, *more, error = rest
     assert checked.endswith("rows can be asked about")
     assert asked.startswith("{'sim-swap/check': ")
     assert ran.endswith("lookups in screened")
+    assert again == "nothing to retry"
     assert whole == "whole"
     assert verdict.startswith("Complete: ")
     assert flagged.startswith("{'SIM changed': ")

@@ -12,7 +12,7 @@ import pytest
 
 from batch_screen.sandbox.run import SandboxThread
 
-from .conftest import NUMBERS, Desk, run_command, until, write_csv
+from .conftest import CONCURRENCY, NUMBERS, Desk, run_command, until, write_csv
 
 GERMAN = [n for n in NUMBERS if n.startswith("+49")][:20]
 BRITISH = [n for n in NUMBERS if n.startswith("+44")][:20]
@@ -105,31 +105,79 @@ def test_an_objection_while_a_run_is_unfinished(
         until(lambda: server.statistics()["requests"] >= 20)
         assert running.end(signal.SIGTERM).code == 143
     before = server.statistics()["requests"]
-    late = next(n for n in reversed(NUMBERS[:60]) if n not in asked(log))
-    kept = no.read_bytes()
-    write_csv(no, [*OBJECTED[:1], late])
+    early, late = min(asked(log)), next(n for n in NUMBERS[59::-1] if n not in asked(log))
 
-    for told in (desk.run(), run_command(*desk.arguments(command="plan"))):
-        assert told.code == 2
-        assert "is unfinished and was begun with another opt-out list" in told.error
-        assert "people who have objected since" in told.error
-        assert "--new-run" in told.error
-    assert server.statistics()["requests"] == before
-
+    # A list that has lost somebody may be the wrong one.
+    for other in ([late], [*OBJECTED[1:2], late], ["+493023125999"]):
+        write_csv(no, other)
+        for refused in (desk.run(), run_command(*desk.arguments(command="plan"))):
+            assert refused.code == 2
+            assert "is unfinished and was begun with another opt-out list" in refused.error
+            assert "people who have objected since" in refused.error
+            assert "--new-run" in refused.error
     without = Desk(tmp_path, server.url, NUMBERS[:60])
     assert without.run().code == 2  # to forget the list is to change it
     moved = no.rename(tmp_path / "moved.csv")
     assert desk.run().code == 66
+    assert server.statistics()["requests"] == before
 
+    # One that has grown lets it go on, without those who have joined it.
     desk.options = ("--opt-out", str(moved))
-    done = desk.run("--new-run")
-    assert done.code == 0, done.err
-    assert late not in asked(log)
-    assert desk.latest.frame("errors")["reason"].to_list() == ["opted_out"]
-
-    # What counts is the content, not the name: the first run goes on with its own list.
-    moved.write_bytes(kept)
+    write_csv(moved, [late, early, *OBJECTED[:1]])
     assert desk.plan()["resumes"] is not None
+    done = desk.run()
+    assert done.code == 0, done.err
+    assert "goes on with an opt-out list that has grown: 2 more numbers are left out" in done.err
+    server.statistics()
+    assert asked(log) == {*NUMBERS[:60]} - {late}
+    assert server.statistics()["requests"] <= 59 + CONCURRENCY
+    run = desk.latest
+    assert not {early, late} & {*run.frame("results")["e164"], *run.frame("lookups")["e164"]}
+    rejects = run.frame("errors").filter(kind="reject").sort("row_index")
+    assert rejects["reason"].to_list() == ["opted_out"] * 2
+    assert set(rejects["detail"]) == {"objected after the run had been planned"}
+    assert rejects["row_index"].to_list() == sorted(NUMBERS.index(n) for n in (early, late))
+    assert run.report("summary.json")["rows"]["rejected_by_reason"] == {"opted_out": 2}
+    assert run_command("validate", desk.out).code == 0
+
+    # The run is that of the new list from now on.
+    before = server.statistics()["requests"]
+    again = desk.run()
+    assert "was complete already" in again.out
+    assert server.statistics()["requests"] == before
+
+
+def test_an_objection_after_shards_were_sealed(
+    sandbox: Callable[..., SandboxThread], tmp_path: Path, log: Path
+) -> None:
+    server = sandbox(journal_path=log)
+    no = write_csv(tmp_path / "no.csv", [])
+    toml = "[output]\nshard_lookups = 1000\n"
+    desk = Desk(tmp_path, server.url, NUMBERS, toml)
+    with desk.started("--rate", "500") as running:
+        until(lambda: next(desk.out.glob(".state/runs/*/sealed/*.seal"), None))
+        running.process.kill()
+        running.process.wait()
+    first = asked(log)
+    assert 500 <= len(first) < len(NUMBERS)
+    early = sorted(first)[::50]
+    late = sorted({*NUMBERS} - first)[::50]
+    write_csv(no, [*early, *late])
+    desk.options = ("--opt-out", str(no))  # from none at all
+    with desk.started() as running:
+        until(lambda: len(asked(log)) > len(first) + 50)
+        running.process.kill()
+        running.process.wait()
+    done = desk.run("--rate", "2000")
+    assert done.code == 0, done.err
+    assert not {*late} & asked(log)
+    assert server.statistics()["repeats"] <= 2 * CONCURRENCY
+    run = desk.latest
+    assert set(run.frame("lookups")["e164"]) == {*NUMBERS} - {*early, *late}
+    assert run_command("validate", desk.out).code == 0
+    rows = run.report("summary.json")["rows"]
+    assert rows["rejected_by_reason"] == {"opted_out": len(early) + len(late)}
+    assert rows["read"] == len(NUMBERS)
 
 
 def test_the_list_is_no_input_of_the_folder_it_lies_in(

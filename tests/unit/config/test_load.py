@@ -46,6 +46,7 @@ SAMPLES = {
     "screening.max_age": ("since-last-run", "since-last-run"),
     "screening.max_age_margin_minutes": ("5", 5),
     "screening.beyond_window": ("report-gap", "report-gap"),
+    "screening.unfinished": ("new", "new"),
     "planner.derive_checks": ("true", True),
     "planner.look_back_days": ("7", 7),
     "planner.reuse_within_minutes": (

@@ -176,6 +176,7 @@ NOT_IDENTITY = {
     ("pings", "webhook_url"): "https://ping.example/webhook",
     ("pings", "method"): "get",
     ("pings", "timeout_seconds"): 1,
+    ("screening", "unfinished"): "new",
     ("input", "max_unpacked_gib"): 1,
     ("input", "max_unpacking_ratio"): 1000,
     ("prices", "currency"): "USD",

@@ -85,7 +85,7 @@ def test_failures_have_their_share_and_remedy_the_most_frequent_first() -> None:
         ("timeout", "2", "2.0 %", "can help"),
     ]
     assert "ask the vendor" in str(rows[0][4])
-    assert "--new-run later" in str(rows[1][4])
+    assert "batch-screen retry" in str(rows[1][4])
 
 
 def test_what_all_endpoints_said_is_one_line() -> None:

@@ -1,0 +1,43 @@
+"""``batch-screen retry``: asks the failed lookups of a complete run again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import batch_screen
+from batch_screen.cli import log
+from batch_screen.cli.console import print_text
+from batch_screen.cli.options import job_of
+from batch_screen.cli.progress import watcher
+from batch_screen.cli.run import SessionConsole, obey_signals
+from batch_screen.config.settings import Settings
+from batch_screen.model import OutcomeKind
+from batch_screen.runs.events import CancelToken, RunEvents
+from batch_screen.tables.errors import RETRY_CAN_HELP
+
+_NOTHING = "nothing to retry: no lookup of the run ended with {}"
+
+
+def retry(
+    *,
+    settings: Settings,
+    run: str | None,
+    outcomes: tuple[OutcomeKind, ...],
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Asks again, prints the closing block, and returns the exit code."""
+    log.choose(settings.logging.format)
+    stop, session = CancelToken(), SessionConsole(settings, as_json=as_json)
+    chosen = outcomes or tuple(kind for kind in OutcomeKind if kind in RETRY_CAN_HELP)
+    obey_signals(stop)
+    with session.reported():
+        job = job_of(options, settings, needs_key=True)
+        with watcher(settings.output.heartbeat_seconds) as progress:
+            events = RunEvents(session.stages.pass_to(progress), stop, session.belong_to)
+            session.result = batch_screen.retry(job, run, chosen, events, session.stop_at)
+    if session.result is None:
+        if not as_json:
+            print_text(_NOTHING.format(", ".join(chosen)))
+        return 0
+    return session.result.summary.exit_code
