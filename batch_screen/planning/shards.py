@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from batch_screen.masking import mask_cell
 from batch_screen.model import Endpoint, Key, Lookup, Plan, ShardPlan
+from batch_screen.numbers.regions import UNKNOWN_REGION, region_of
 from batch_screen.runs.state import plan_before
 from batch_screen.schema import IDENTITY, KEPT_PREFIX, LOOKUP, REJECT, dtypes
 from batch_screen.storage.atomic import make_folder, sha256_of, sync_folder, translated, write_frame
@@ -323,11 +324,14 @@ def _accepted(batch: pl.DataFrame) -> pl.DataFrame:
 def _rejects(batch: pl.DataFrame) -> pl.DataFrame:
     turned_down = batch.filter(pl.col("reject_reason").is_not_null())
     masked = [None if raw is None else mask_cell(raw) for raw in turned_down["raw"]]
-    # A region as it was written; what is no code may be a name or a number, so it is masked.
-    regions = [
-        cell if cell is None or len(cell.strip()) <= _CODE_LETTERS else mask_cell(cell)
-        for cell in turned_down["raw_region"]
-    ]
+    # A region as it was written; what names none may be a person or a number, so it is masked.
+    shown = {
+        cell: cell
+        if len(cell.strip()) <= _CODE_LETTERS or region_of(cell) != UNKNOWN_REGION
+        else mask_cell(cell)
+        for cell in turned_down["raw_region"].drop_nulls().unique()
+    }
+    regions = [shown.get(cell) for cell in turned_down["raw_region"]]
     return turned_down.with_columns(
         pl.Series("raw_masked", masked, dtype=pl.String),
         pl.Series("raw_region", regions, dtype=pl.String),
