@@ -20,6 +20,8 @@ from phonenumbers import (
     PhoneNumberType,
 )
 
+from batch_screen.numbers.convention import Convention
+
 Case = tuple[str, str | None]
 """What a cell holds, and the region of its row."""
 
@@ -102,6 +104,12 @@ def random_cases(seed: int, count: int) -> Iterator[Case]:
         roll = rng.random()
         row_region = region if roll < 0.6 else rng.choice(REGIONS) if roll < 0.9 else None
         yield text, row_region
+
+
+def random_conventions(seed: int) -> dict[str, Convention]:
+    """A convention for two thirds of the regions."""
+    rng = random.Random(seed)
+    return {region: rng.choice(list(Convention)) for region in REGIONS if rng.random() < 0.66}
 
 
 def _neighbour(rng: random.Random, region: str, number: PhoneNumber) -> str:

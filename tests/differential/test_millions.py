@@ -10,7 +10,7 @@ import pytest
 
 from batch_screen.config.screening import Ambiguous, Numbers, Strictness
 from batch_screen.model import ColumnKind
-from tests.differential.cases import ordinary, random_cases
+from tests.differential.cases import ordinary, random_cases, random_conventions
 from tests.differential.compare import differences_from_cells, differences_from_library
 
 pytestmark = pytest.mark.differential
@@ -54,6 +54,7 @@ def test_random_cells_are_judged_alike_together_and_alone(seed: int) -> None:
     kind = ColumnKind.TEXT if seed % 6 else ColumnKind.INTEGER
     default = ("", "DE", "US", "GB", "IT", "BR")[seed % 5]
     cases = random_cases(seed, EACH)
-    compared, differing = differences_from_cells(cases, settings, kind, default)
+    conventions = random_conventions(seed) if seed % 2 else {}
+    compared, differing = differences_from_cells(cases, settings, kind, default, conventions)
     assert differing == []
     assert compared > 149_000

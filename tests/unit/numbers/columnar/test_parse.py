@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from itertools import chain, islice
 
@@ -10,8 +11,17 @@ import pytest
 
 from batch_screen.config.screening import Ambiguous, Numbers, Strictness
 from batch_screen.model import ColumnKind
-from tests.differential.cases import SPECIAL, Case, examples, ordinary, random_cases, writings
+from tests.differential.cases import (
+    SPECIAL,
+    Case,
+    examples,
+    ordinary,
+    random_cases,
+    random_conventions,
+    writings,
+)
 from tests.differential.compare import differences_from_cells, differences_from_library
+from tests.differential.mobiles import random_mobiles
 
 
 def of_region(region: str) -> Iterator[Case]:
@@ -77,6 +87,22 @@ def test_random_cells_are_judged_alike_together_and_alone(
     compared, differing = differences_from_cells(cases, settings, kind, default)
     assert differing == []
     assert compared > 1_000
+
+
+@pytest.mark.parametrize("kind", [ColumnKind.TEXT, ColumnKind.INTEGER])
+def test_conventions_decide_alike_together_and_alone(kind: ColumnKind) -> None:
+    cases = [
+        *random_cases(3, 4_000),
+        *(("(201) 555-0123", region) for region in ("US", "DE", None)),
+        *(("(44) 20 7946 0000", "DE"), ("\uff08201\uff09 555-0123", "US"), ("846912031", "VN")),
+        *((number, "DE") for number in random_mobiles("DE", 500, random.Random(3))),
+        *(("79012345678", "KZ"), ("+49 49 171 3920012", None), ("9004446312", "TR")),
+    ]
+    compared, differing = differences_from_cells(
+        cases, Numbers(), kind, "DE", random_conventions(3)
+    )
+    assert differing == []
+    assert compared > 4_000
 
 
 ODD = [
