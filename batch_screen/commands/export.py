@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 import polars as pl
 
-from batch_screen.config.screening import Input
+from batch_screen.config.screening import OPT_OUT_FILE, Input
 from batch_screen.errors import BatchScreenError, ConfigurationError, InputError
 from batch_screen.input.files import digest
 from batch_screen.input.layout import shown
@@ -101,9 +101,11 @@ def export(  # noqa: PLR0913 (a run, a sheet, and the rows in it)
     layout = run_at(Path(folder), run_id)
     layout.refuse_inside(target)
     check_could_write(target.absolute().parent)
+    table = ERRORS if rejected else RESULTS
+    summary = _whole_summary(layout, table, events)
     run = _run(layout, Path(state) if state else layout.folder / STATE)
-    _refuse_list(target, layout, run)
-    summary = _whole_summary(layout, ERRORS if rejected else RESULTS, events)
+    if target.exists():
+        _refuse_list(target, summary, run, layout.parts(table))
     sheet: _Flagged | _Rejected = (
         _Rejected(layout, summary, None if masked else run, masked=masked)
         if rejected
@@ -144,19 +146,19 @@ def _run(layout: Layout, state: Path) -> Run | None:
     return None
 
 
-def _refuse_list(target: Path, layout: Layout, run: Run | None) -> None:
-    """Raises ``ConfigurationError`` where the sheet would take the place of the run's list."""
-    if not target.exists():
-        return
-    inputs = [Path(path) for path in run.file.inputs] if run else []
-    is_input = any(path.exists() and path.samefile(target) for path in inputs)
+def _refuse_list(target: Path, summary: Summary, run: Run | None, parts: list[Path]) -> None:
+    """Raises ``ConfigurationError`` where the sheet would replace what the run has read."""
+    lists = [Path(path) for path in run.file.inputs] if run else []
+    contents = {summary.settings.get(OPT_OUT_FILE), *(run.file.identity.content if run else ())}
+    is_read = any(path.exists() and path.samefile(target) for path in lists)
     if not run:  # nobody knows where the list lies, so its name has to do
-        scan = pl.scan_parquet(layout.parts(RESULTS), hive_partitioning=False)
-        names = scan.select(pl.col("source_file").unique()).collect(engine="streaming")
-        is_input = target.name in {Path(name).name for name in names["source_file"]}
-    if is_input:
+        scan = pl.scan_parquet(parts, hive_partitioning=False).select("source_file").drop_nulls()
+        names = scan.unique().collect(engine="streaming")["source_file"]
+        is_read = target.name in {Path(name).name for name in names}
+    if is_read or digest(target) in contents:
         raise ConfigurationError(
-            f"--to {target}: this is the run's list, which would be lost; name another file"
+            f"--to {target}: this is a list that the run has read, which would be lost; name "
+            "another file"
         )
 
 
@@ -292,7 +294,8 @@ class _Rejected:
         if self._list is None:
             yield from ranges
             return
-        rows = (batch.drop("source_file", "source_row") for batch in self._list.batches(BATCH_ROWS))
+        cells = (_ROW, "raw", f"^{KEPT_PREFIX}.*$")
+        rows = (batch.select(cells) for batch in self._list.batches(BATCH_ROWS))
         batch = next(rows, None)
         for rejects in ranges:
             if rejects.is_empty():
@@ -304,8 +307,7 @@ class _Rejected:
                 if batch[_ROW][-1] >= rejects[_ROW][-1]:
                     break  # the next range may begin in this batch
                 batch = next(rows, None)
-            cells = pl.concat(beside).drop("raw_region")
-            joined = rejects.join(cells, on=_ROW, how="left", maintain_order="left")
+            joined = rejects.join(pl.concat(beside), on=_ROW, how="left", maintain_order="left")
             yield joined.with_columns(cell=pl.coalesce("raw", "raw_masked"))
 
     def report(self, path: str) -> ExportReport:

@@ -142,7 +142,7 @@ def test_what_is_not_there_and_where_nobody_may_write(whole: WholeRun, tmp_path:
     with pytest.raises(ConfigurationError, match="its name has to end"):
         export(whole.layout.folder, tmp_path / "a.pdf")
     (tmp_path / "list.csv").write_text("the list")
-    with pytest.raises(ConfigurationError, match="this is the run's list"):
+    with pytest.raises(ConfigurationError, match="a list that the run has read"):
         export(whole.layout.folder, tmp_path / "list.csv")
     assert (tmp_path / "list.csv").read_text() == "the list"
 
@@ -214,6 +214,8 @@ def test_nothing_more_is_shown_of_who_opted_out(tmp_path: Path) -> None:
     numbers = Numbers(opt_out_file=str(tmp_path / "out.txt"))
     made = Screened(tmp_path, numbers=numbers)
     export(made.out, tmp_path / "a.csv", rejected=True)
+    with pytest.raises(ConfigurationError, match="a list that the run has read"):
+        export(made.out, (tmp_path / "out.txt").rename(tmp_path / "out.csv"))
     [row] = [row for row in lines(tmp_path / "a.csv") if row["reason"] == "opted_out"]
     assert (row["line"], row["cell"], row["in_name"]) == ("2", "'+4• •• •••• ••••", "")
 
@@ -235,7 +237,7 @@ def test_the_list_itself_is_never_written_over(screened: Screened, tmp_path: Pat
     link = tmp_path / "other name.csv"
     link.symlink_to(screened.list)
     for target in (screened.list, link):
-        with pytest.raises(ConfigurationError, match="this is the run's list"):
+        with pytest.raises(ConfigurationError, match="a list that the run has read"):
             export(screened.out, target)
     assert export(screened.layout.run, tmp_path / "list.csv").rows >= 0
     (tmp_path / "list.csv").write_text("another file of that name")
