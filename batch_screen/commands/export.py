@@ -6,6 +6,7 @@ the list again, if that is still there and still the same.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -24,6 +25,7 @@ from batch_screen.job import STATE
 from batch_screen.masking import safe_line
 from batch_screen.model import Endpoint, OutcomeKind
 from batch_screen.numbers.rules import RejectReason
+from batch_screen.planning.build import ROWS_ABOVE
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import ERRORS, RESULTS, Layout, run_at
 from batch_screen.runs.state import Run, read_run
@@ -173,10 +175,13 @@ def _read(layout: Layout, sheet: _Flagged | _Rejected, events: RunEvents) -> Ite
         raise InputError(f"run {layout.run_id} cannot be read, {error.where}: {error}") from error
 
 
-def _line(summary: Summary) -> pl.Expr:
+def _line(frame: pl.DataFrame, summary: Summary) -> pl.Expr:
     """The row's line as a spreadsheet counts it."""
-    has_header = summary.settings.get("input.has_header", True)
-    return (pl.col("source_row") + int(bool(has_header))).alias("line")
+    said = json.loads(summary.facts.get(ROWS_ABOVE, "{}"))
+    names = frame["source_file"].unique().drop_nulls()
+    above = {name: said.get(safe_line(name), 1) for name in names}
+    rows_above = pl.col("source_file").replace_strict(above, default=1, return_dtype=pl.Int64)
+    return (pl.col("source_row") + rows_above).alias("line")
 
 
 def _kept(found: Mapping[str, pl.DataType]) -> tuple[Column, ...]:
@@ -208,7 +213,7 @@ class _Flagged:
         wanted = is_flagged | signs["unknown"] if self._with_unknown else is_flagged
         why = [pl.when(flag).then(pl.lit(words)) for words, flag in flags.items()]
         shown_rows = rows.filter(wanted).with_columns(
-            _line(self._summary),
+            _line(frame, self._summary),
             why=pl.when(is_flagged).then(_joined(*why)).otherwise(_joined(*self._unknown())),
             since=_joined(_since("sim"), _since("device"), _seen()),
         )
@@ -281,7 +286,7 @@ class _Rejected:
         rejects = frame.filter(pl.col("kind") == "reject")
         self._found.update(dict(rejects["reason"].value_counts().iter_rows()))
         return rejects.with_columns(
-            _line(self._summary),
+            _line(rejects, self._summary),
             column=pl.lit(shown(self._summary.facts.get("phone_column", ""))),
             cell=pl.col("raw_masked"),
         )

@@ -4,6 +4,7 @@ import csv
 import io
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -242,3 +243,32 @@ def test_the_list_itself_is_never_written_over(screened: Screened, tmp_path: Pat
     assert export(screened.layout.run, tmp_path / "list.csv").rows >= 0
     (tmp_path / "list.csv").write_text("another file of that name")
     export(screened.out, tmp_path / "list.csv")  # the state knows which file was the list
+
+
+@pytest.mark.parametrize(
+    ("head", "settings", "first_line"),
+    [
+        ("phone,country\n", {}, 2),
+        ("Customers of November\n\nphone,country\n", {}, 4),
+        ("# made by export\nphone,country\n", {"skip_lines": 1}, 3),
+        ("sep=,\nphone,country\n", {}, 2),
+        ("", {"has_header": False, "phone_column": "column_1"}, 1),
+    ],
+)
+def test_lines_are_counted_as_a_spreadsheet_does(
+    tmp_path: Path, head: str, settings: dict[str, Any], first_line: int
+) -> None:
+    listed, out = tmp_path / "of +447700900123.csv", tmp_path / "out"
+    listed.write_text(f"{head}0,GB\n+442079460022,GB\n020 7946 0066,GB\n+44,GB\n", "utf-8")
+    made = Settings(
+        input=Input(default_region="GB", **settings),
+        pacing=Pacing(rate_per_second=1000),
+        output=Output(folder=str(out)),
+    )
+    run(Job((str(listed),), made, run_date=date(2026, 11, 23), sandbox=True))
+    export(out, tmp_path / "a.csv", rejected=True)
+    assert "447700900123" not in next(out.glob("runs/*/summary.json")).read_text("utf-8")
+    found = lines(tmp_path / "a.csv")
+    assert [int(row["line"]) for row in found] == [first_line, first_line + 3]
+    text = listed.read_text("utf-8").removeprefix("sep=,\n").split("\n")
+    assert [text[int(row["line"]) - 1].split(",")[0] for row in found] == ["0", "+44"]
