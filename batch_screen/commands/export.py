@@ -6,6 +6,7 @@ the list again, if that is still there and still the same.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -15,7 +16,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 import polars as pl
 
-from batch_screen.config.screening import Input
+from batch_screen.config.screening import OPT_OUT_FILE, Input
 from batch_screen.errors import BatchScreenError, ConfigurationError, InputError
 from batch_screen.input.files import digest
 from batch_screen.input.layout import shown
@@ -24,6 +25,7 @@ from batch_screen.job import STATE
 from batch_screen.masking import safe_line
 from batch_screen.model import Endpoint, OutcomeKind
 from batch_screen.numbers.rules import RejectReason
+from batch_screen.planning.build import ROWS_ABOVE
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import ERRORS, RESULTS, Layout, run_at
 from batch_screen.runs.state import Run, read_run
@@ -101,9 +103,11 @@ def export(  # noqa: PLR0913 (a run, a sheet, and the rows in it)
     layout = run_at(Path(folder), run_id)
     layout.refuse_inside(target)
     check_could_write(target.absolute().parent)
+    table = ERRORS if rejected else RESULTS
+    summary = _whole_summary(layout, table, events)
     run = _run(layout, Path(state) if state else layout.folder / STATE)
-    _refuse_list(target, layout, run)
-    summary = _whole_summary(layout, ERRORS if rejected else RESULTS, events)
+    if target.exists():
+        _refuse_list(target, summary, run, layout.parts(table))
     sheet: _Flagged | _Rejected = (
         _Rejected(layout, summary, None if masked else run, masked=masked)
         if rejected
@@ -144,19 +148,19 @@ def _run(layout: Layout, state: Path) -> Run | None:
     return None
 
 
-def _refuse_list(target: Path, layout: Layout, run: Run | None) -> None:
-    """Raises ``ConfigurationError`` where the sheet would take the place of the run's list."""
-    if not target.exists():
-        return
-    inputs = [Path(path) for path in run.file.inputs] if run else []
-    is_input = any(path.exists() and path.samefile(target) for path in inputs)
+def _refuse_list(target: Path, summary: Summary, run: Run | None, parts: list[Path]) -> None:
+    """Raises ``ConfigurationError`` where the sheet would replace what the run has read."""
+    lists = [Path(path) for path in run.file.inputs] if run else []
+    contents = {summary.settings.get(OPT_OUT_FILE), *(run.file.identity.content if run else ())}
+    is_read = any(path.exists() and path.samefile(target) for path in lists)
     if not run:  # nobody knows where the list lies, so its name has to do
-        scan = pl.scan_parquet(layout.parts(RESULTS), hive_partitioning=False)
-        names = scan.select(pl.col("source_file").unique()).collect(engine="streaming")
-        is_input = target.name in {Path(name).name for name in names["source_file"]}
-    if is_input:
+        scan = pl.scan_parquet(parts, hive_partitioning=False).select("source_file").drop_nulls()
+        names = scan.unique().collect(engine="streaming")["source_file"]
+        is_read = target.name in {Path(name).name for name in names}
+    if is_read or digest(target) in contents:
         raise ConfigurationError(
-            f"--to {target}: this is the run's list, which would be lost; name another file"
+            f"--to {target}: this is a list that the run has read, which would be lost; name "
+            "another file"
         )
 
 
@@ -171,10 +175,13 @@ def _read(layout: Layout, sheet: _Flagged | _Rejected, events: RunEvents) -> Ite
         raise InputError(f"run {layout.run_id} cannot be read, {error.where}: {error}") from error
 
 
-def _line(summary: Summary) -> pl.Expr:
+def _line(frame: pl.DataFrame, summary: Summary) -> pl.Expr:
     """The row's line as a spreadsheet counts it."""
-    has_header = summary.settings.get("input.has_header", True)
-    return (pl.col("source_row") + int(bool(has_header))).alias("line")
+    said = json.loads(summary.facts.get(ROWS_ABOVE, "{}"))
+    names = frame["source_file"].unique().drop_nulls()
+    above = {name: said.get(safe_line(name), 1) for name in names}
+    rows_above = pl.col("source_file").replace_strict(above, default=1, return_dtype=pl.Int64)
+    return (pl.col("source_row") + rows_above).alias("line")
 
 
 def _kept(found: Mapping[str, pl.DataType]) -> tuple[Column, ...]:
@@ -206,7 +213,7 @@ class _Flagged:
         wanted = is_flagged | signs["unknown"] if self._with_unknown else is_flagged
         why = [pl.when(flag).then(pl.lit(words)) for words, flag in flags.items()]
         shown_rows = rows.filter(wanted).with_columns(
-            _line(self._summary),
+            _line(frame, self._summary),
             why=pl.when(is_flagged).then(_joined(*why)).otherwise(_joined(*self._unknown())),
             since=_joined(_since("sim"), _since("device"), _seen()),
         )
@@ -279,7 +286,7 @@ class _Rejected:
         rejects = frame.filter(pl.col("kind") == "reject")
         self._found.update(dict(rejects["reason"].value_counts().iter_rows()))
         return rejects.with_columns(
-            _line(self._summary),
+            _line(rejects, self._summary),
             column=pl.lit(shown(self._summary.facts.get("phone_column", ""))),
             cell=pl.col("raw_masked"),
         )
@@ -292,7 +299,8 @@ class _Rejected:
         if self._list is None:
             yield from ranges
             return
-        rows = (batch.drop("source_file", "source_row") for batch in self._list.batches(BATCH_ROWS))
+        cells = (_ROW, "raw", f"^{KEPT_PREFIX}.*$")
+        rows = (batch.select(cells) for batch in self._list.batches(BATCH_ROWS))
         batch = next(rows, None)
         for rejects in ranges:
             if rejects.is_empty():
@@ -304,8 +312,7 @@ class _Rejected:
                 if batch[_ROW][-1] >= rejects[_ROW][-1]:
                     break  # the next range may begin in this batch
                 batch = next(rows, None)
-            cells = pl.concat(beside).drop("raw_region")
-            joined = rejects.join(cells, on=_ROW, how="left", maintain_order="left")
+            joined = rejects.join(pl.concat(beside), on=_ROW, how="left", maintain_order="left")
             yield joined.with_columns(cell=pl.coalesce("raw", "raw_masked"))
 
     def report(self, path: str) -> ExportReport:

@@ -77,11 +77,13 @@ def sniff(path: Path, name: str, settings: Input) -> FileLayout:
         skipped = max(1, skipped)
     start = sum(map(len, lines[:skipped]))
     lines = lines[skipped:]
+    rows_above = settings.skip_lines + int(settings.has_header)  # no sheet shows a sep= line
     if settings.has_header:
         # Exports put a blank line or two above the header.
         blank = next((i for i, line in enumerate(lines) if line.strip(b"\r\n")), len(lines))
         start += sum(map(len, lines[:blank]))
         lines = lines[blank:]
+        rows_above += blank
     if not lines:
         raise _no_rows(name, [], is_whole=is_whole)
     dialect = find_dialect(lines, delimiter, settings)
@@ -99,6 +101,7 @@ def sniff(path: Path, name: str, settings: Input) -> FileLayout:
         settings.has_header,
         dialect.has_escapes,
         dialect.is_wrapped,
+        rows_above + dialect.above,
     )
     notes = (lines_above(dialect.above),) if dialect.above else ()
     return FileLayout(path, name, _columns(header, rows), csv_layout, notes=notes)

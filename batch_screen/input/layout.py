@@ -50,7 +50,8 @@ class Csv:
 
     ``encoding`` is a codec's name, or empty: UTF-8 as long as it holds, else Windows-1252.
     ``has_escapes``: a backslash goes before quotes in cells, as Spark and MySQL write them.
-    ``is_wrapped``: some rows stand in quotes as a whole.
+    ``is_wrapped``: some rows stand in quotes as a whole. ``rows_above``: how many a spreadsheet
+    shows above the first one, the header among them.
     """
 
     packing: Packing
@@ -60,6 +61,7 @@ class Csv:
     has_header: bool
     has_escapes: bool = False
     is_wrapped: bool = False
+    rows_above: int = 1
 
 
 @dataclass(frozen=True, slots=True)

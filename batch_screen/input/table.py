@@ -74,6 +74,11 @@ class Table:
         if held:
             yield pl.concat(waiting).pipe(_numbered, first)
 
+    def rows_above(self) -> dict[str, int]:
+        """File → what a spreadsheet shows above its first row, where that is no header alone."""
+        above = {layout.name: layout.csv.rows_above for layout, _ in self.files if layout.csv}
+        return {name: rows for name, rows in above.items() if rows != 1}
+
     def expected_rows(self) -> int:
         """Estimated rows of all files; exact for Parquet."""
         rows = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
 import sys
@@ -19,7 +20,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.errors import InputError
 from batch_screen.input.files import Stdin, refuse_changed, spool
 from batch_screen.input.table import BATCH_ROWS, Table, open_listed, open_table
-from batch_screen.masking import plain
+from batch_screen.masking import plain, safe_line
 from batch_screen.model import Plan
 from batch_screen.numbers.convention import ConventionCounter, Conventions, Evidence
 from batch_screen.numbers.frame import ADDED_COLUMNS, normalise_frame
@@ -40,6 +41,8 @@ from batch_screen.storage.partition import HELD_BYTES
 from batch_screen.storage.prefetch import ordered_map
 
 Result = TypeVar("Result")
+ROWS_ABOVE = "rows_above"
+"""The fact of a plan that says by file, as JSON, how many rows stand above its first one."""
 
 
 class InputFile(NamedTuple):
@@ -112,6 +115,7 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
                 "phone_column": table.phone_column,
                 "number_metadata": metadata_version(),
                 "conventions": named_conventions(normaliser.conventions),
+                **_lines_above(table),
             },
             on_rows=events.advance,
             expected_rows=min(expected, limit or expected),
@@ -170,6 +174,12 @@ def by_convention(  # noqa: PLR0913 (the stages' common arguments)
         shutil.rmtree(folder)
         result = once(normaliser.with_conventions(conventions), None)
     return Read(table, result, counter.evidence(), conventions)
+
+
+def _lines_above(table: Table) -> dict[str, str]:
+    """By file, its name masked, what stands above its rows if that is not the header alone."""
+    above = {safe_line(name): rows for name, rows in table.rows_above().items()}
+    return {ROWS_ABOVE: json.dumps(above, ensure_ascii=False)} if above else {}
 
 
 def named_conventions(conventions: Conventions) -> str:

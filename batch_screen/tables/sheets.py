@@ -119,7 +119,9 @@ def _write_cell(sheet: Any, row: int, at: int, cell: Any) -> None:
     elif isinstance(cell, int | float) and abs(cell) < _EXACT:  # neither NaN nor infinite
         sheet.write_number(row, at, cell)
     elif cell is not None:
-        sheet.write_string(row, at, plain(str(cell), _CELL_CHARACTERS))
+        text = str(cell)
+        is_plain = text.isprintable() and len(text) <= _CELL_CHARACTERS
+        sheet.write_string(row, at, text if is_plain else plain(text, _CELL_CHARACTERS))
 
 
 class _UntilFailure:

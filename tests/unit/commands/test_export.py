@@ -4,6 +4,7 @@ import csv
 import io
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -142,7 +143,7 @@ def test_what_is_not_there_and_where_nobody_may_write(whole: WholeRun, tmp_path:
     with pytest.raises(ConfigurationError, match="its name has to end"):
         export(whole.layout.folder, tmp_path / "a.pdf")
     (tmp_path / "list.csv").write_text("the list")
-    with pytest.raises(ConfigurationError, match="this is the run's list"):
+    with pytest.raises(ConfigurationError, match="a list that the run has read"):
         export(whole.layout.folder, tmp_path / "list.csv")
     assert (tmp_path / "list.csv").read_text() == "the list"
 
@@ -214,6 +215,8 @@ def test_nothing_more_is_shown_of_who_opted_out(tmp_path: Path) -> None:
     numbers = Numbers(opt_out_file=str(tmp_path / "out.txt"))
     made = Screened(tmp_path, numbers=numbers)
     export(made.out, tmp_path / "a.csv", rejected=True)
+    with pytest.raises(ConfigurationError, match="a list that the run has read"):
+        export(made.out, (tmp_path / "out.txt").rename(tmp_path / "out.csv"))
     [row] = [row for row in lines(tmp_path / "a.csv") if row["reason"] == "opted_out"]
     assert (row["line"], row["cell"], row["in_name"]) == ("2", "'+4• •• •••• ••••", "")
 
@@ -235,8 +238,37 @@ def test_the_list_itself_is_never_written_over(screened: Screened, tmp_path: Pat
     link = tmp_path / "other name.csv"
     link.symlink_to(screened.list)
     for target in (screened.list, link):
-        with pytest.raises(ConfigurationError, match="this is the run's list"):
+        with pytest.raises(ConfigurationError, match="a list that the run has read"):
             export(screened.out, target)
     assert export(screened.layout.run, tmp_path / "list.csv").rows >= 0
     (tmp_path / "list.csv").write_text("another file of that name")
     export(screened.out, tmp_path / "list.csv")  # the state knows which file was the list
+
+
+@pytest.mark.parametrize(
+    ("head", "settings", "first_line"),
+    [
+        ("phone,country\n", {}, 2),
+        ("Customers of November\n\nphone,country\n", {}, 4),
+        ("# made by export\nphone,country\n", {"skip_lines": 1}, 3),
+        ("sep=,\nphone,country\n", {}, 2),
+        ("", {"has_header": False, "phone_column": "column_1"}, 1),
+    ],
+)
+def test_lines_are_counted_as_a_spreadsheet_does(
+    tmp_path: Path, head: str, settings: dict[str, Any], first_line: int
+) -> None:
+    listed, out = tmp_path / "of +447700900123.csv", tmp_path / "out"
+    listed.write_text(f"{head}0,GB\n+442079460022,GB\n020 7946 0066,GB\n+44,GB\n", "utf-8")
+    made = Settings(
+        input=Input(default_region="GB", **settings),
+        pacing=Pacing(rate_per_second=1000),
+        output=Output(folder=str(out)),
+    )
+    run(Job((str(listed),), made, run_date=date(2026, 11, 23), sandbox=True))
+    export(out, tmp_path / "a.csv", rejected=True)
+    assert "447700900123" not in next(out.glob("runs/*/summary.json")).read_text("utf-8")
+    found = lines(tmp_path / "a.csv")
+    assert [int(row["line"]) for row in found] == [first_line, first_line + 3]
+    text = listed.read_text("utf-8").removeprefix("sep=,\n").split("\n")
+    assert [text[int(row["line"]) - 1].split(",")[0] for row in found] == ["0", "+44"]
