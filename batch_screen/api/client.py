@@ -182,8 +182,8 @@ class Client:
         # A dead key, a rate and an outage count, for whichever request they were.
         is_outage = reply.status >= 500 and reply.status != _NOT_IMPLEMENTED
         is_everybodys = is_outage or reply.status in _ABOUT_THE_ACCOUNT
-        is_anothers = self._correlators.is_anothers(reply.headers, correlator, connection)
-        if is_anothers and not is_everybodys:
+        answers_another = self._correlators.answers_another(reply.headers, correlator, connection)
+        if answers_another and not is_everybodys:
             return Answer(kind=OutcomeKind.UNREACHABLE, reason=ANOTHERS)
         return read_answer(
             lookup, reply.status, reply.headers, reply.body, secret=self._key, clock=self._clock

@@ -32,7 +32,7 @@ class Echoes(Protocol):
     """Whether one connection's server repeats correlators."""
 
     echoes: int
-    """How many of its last answers in a row bore the correlator they were asked with."""
+    """How many of its last answers in a row repeated their request's correlator."""
 
 
 class Correlators:
@@ -56,7 +56,9 @@ class Correlators:
         if len(self._ended) >= _REMEMBERED:
             self._ended, self._ended_before = set(), self._ended
 
-    def is_anothers(self, headers: Mapping[str, str], correlator: str, connection: Echoes) -> bool:
+    def answers_another(
+        self, headers: Mapping[str, str], correlator: str, connection: Echoes
+    ) -> bool:
         """Whether these headers answer another request than the one sent with this correlator.
 
         An earlier attempt for the same lookup is another request, too.

@@ -66,7 +66,7 @@ class Deadlines:
             if stood_still and deadline.put_off(now + _SECOND_CHANCE_SECONDS):
                 continue
             self._running.discard(deadline)
-            deadline.pass_()
+            deadline.expire()
         if self._running:
             self._look_later()
 
@@ -86,7 +86,7 @@ class Limit(ABC):
         return True
 
     @abstractmethod
-    def pass_(self) -> None:
+    def expire(self) -> None:
         """Called once the instant has passed."""
 
 
@@ -97,7 +97,7 @@ class Wait(Limit):
         super().__init__(instant)
         self._future = future
 
-    def pass_(self) -> None:
+    def expire(self) -> None:
         """Ends the wait."""
         if not self._future.done():
             self._future.set_exception(TimeoutError())
@@ -119,7 +119,7 @@ class Deadline(Limit):
         self._deadlines.enter(self)
         return self
 
-    def pass_(self) -> None:
+    def expire(self) -> None:
         """Ends the block."""
         self._has_passed = True
         self._task.cancel()

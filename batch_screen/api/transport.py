@@ -93,7 +93,7 @@ class Connection(ResponseHandler):
         super().__init__(loop)
         self._reply: asyncio.Future[Reply | None] | None = None
         self.poll: select.poll | None = None
-        """Shows what the system holds that the loop has not seen; None: never asked yet."""
+        """Shows bytes that the event loop has not seen yet; None: never used so far."""
         self.echoes = 0
 
     def expect_reply(self) -> asyncio.Future[Reply | None]:
@@ -200,7 +200,7 @@ MalformedError = HttpProcessingError
 
 _OK = 200
 _ERROR_BODY_SECONDS = 2.0
-"""A page of error that drips would hold its slot until the timeout; its status says enough."""
+"""A dripping error page would hold its slot until the timeout; its status is enough."""
 _CHUNK_BYTES = 16 * 1024
 
 

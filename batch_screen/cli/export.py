@@ -32,7 +32,7 @@ def export(
     as_json: bool,
     **_: Any,
 ) -> None:
-    """Writes the sheet, and prints what stands in it and what does not."""
+    """Writes the sheet, and prints its counts and what was left out."""
     if flagged == rejected:
         raise click.UsageError("give one of --flagged and --rejected")
     if unknown and rejected:

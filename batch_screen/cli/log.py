@@ -50,7 +50,7 @@ def choose(form: str) -> None:
     _log.is_json = form == JSON or (form == AUTO and not sys.stderr.isatty())
 
 
-def presume(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+def choose_early(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     """Sets the log format before the settings are loaded, for errors in them.
 
     Of other commands than ``run`` it is text: people pipe what they say.
@@ -63,7 +63,7 @@ def presume(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     choose(form if command in _COMMANDS else TEXT)
 
 
-def belong_to(run_id: str) -> None:
+def name_run(run_id: str) -> None:
     """Sets the run that JSON lines name."""
     _log.run_id = run_id
 

@@ -26,7 +26,7 @@ from batch_screen.errors import BatchScreenError, ExitCode, exit_code_of
 from batch_screen.masking import safe_text
 
 DEFAULT_NAME = "batch-screen.toml"
-"""What documents and recipes call a user's settings; config.toml is the template they come from."""
+"""The settings file's name in documents and recipes; config.toml is its template."""
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 _PATH = click.Path(path_type=Path)
@@ -354,7 +354,7 @@ def main() -> None:
 
 
 def _exit_code() -> int:
-    log.presume(sys.argv[1:], os.environ)
+    log.choose_early(sys.argv[1:], os.environ)
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:

@@ -31,7 +31,7 @@ from batch_screen.tables.summary import Ending
 
 _CAUSE_CHARACTERS = 4_000
 _ONE_SIGNAL_SECONDS = 0.5
-"""A signal that follows the first so soon is the same one, sent twice."""
+"""A second signal within so many seconds is the first one, sent twice."""
 _STOPPING = "stopping: waiting for answers under way; once more to exit at once"
 
 
@@ -44,7 +44,7 @@ def run(*, settings: Settings, as_json: bool, **options: Any) -> int:
         job = job_of(options, settings, needs_key=True)
         session.run_date = job.day.isoformat()
         with watcher(settings.output.heartbeat_seconds) as progress:
-            events = RunEvents(session.stages.pass_to(progress), stop, session.belong_to)
+            events = RunEvents(session.stages.pass_to(progress), stop, session.name_run)
             session.result = result = batch_screen.run(job, events, session.stop_at)
     return result.summary.exit_code
 
@@ -85,11 +85,11 @@ class SessionConsole:
         self.run_date = ""
         self.stages = StageTimes()
         self.result: RunResult | None = None
-        """How far the run has come, once that is counted."""
+        """The run's progress, once it is counted."""
 
-    def belong_to(self, run_id: str) -> None:
+    def name_run(self, run_id: str) -> None:
         self._run_id = run_id
-        log.belong_to(run_id)
+        log.name_run(run_id)
 
     def stop_at(self, result: RunResult) -> None:
         self.result = result

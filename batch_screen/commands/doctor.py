@@ -16,7 +16,7 @@ from batch_screen.diagnostics.findings import (
     Health,
     not_checked,
     of_error,
-    well,
+    passed,
 )
 from batch_screen.diagnostics.place import (
     disk_findings,
@@ -63,7 +63,7 @@ def canary_number(job: Job, named: str) -> str:
 
 
 def _findings(job: Job, environment: Mapping[str, str], canary: str | None) -> Iterator[Finding]:
-    yield well("configuration", "every setting is known and valid")
+    yield passed("configuration", "every setting is known and valid")
     if job.sandbox:
         yield from not_checked(["key"], _SANDBOX)
     else:
@@ -100,7 +100,7 @@ def _rows(job: Job) -> tuple[int | None, list[Finding]]:
         whose = "file's" if len(table.files) == 1 else "files'"
         counted = f"about {rows:,} rows, estimated from the {whose} size"
     column = f"numbers in column '{table.phone_column}'"
-    return rows, [well("input", f"{names}, {counted}, {column}")]
+    return rows, [passed("input", f"{names}, {counted}, {column}")]
 
 
 def _folders(job: Job, rows: int | None) -> Iterator[Finding]:

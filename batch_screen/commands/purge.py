@@ -35,10 +35,10 @@ from batch_screen.tables.manifest import latest_content
 # Other files beside them are left alone.
 
 STATE_FOLDERS = ("plan", "plan.growing", "plan.before", "journal", "sealed", "sessions")
-"""What a run's folder in the state folder holds beside files."""
+"""Subfolders of a run's folder in the state folder."""
 
 GOING = "_PURGING"
-"""What a run's marker is called while its outputs are removed: what is left can go later."""
+"""The marker's name while its run is being purged, so that a later purge can finish."""
 
 _STATE_FILES = (
     re.compile(r"(run|previous)\.json"),
@@ -113,7 +113,7 @@ def _is_file(path: Path) -> bool:
 
 
 _ASIDE = "purging"
-"""Below the state folder: states that are being removed, and what a crash has left of them."""
+"""Subfolder of the state folder: states being removed, also those a crash has left."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from batch_screen.tables.summary import read_summary
 
 _SCREENING = "screening."
 _FRESH_SECONDS = 30.0
-"""What a running process wrote longer ago says that nothing has advanced since."""
+"""A heartbeat older than this means that nothing has advanced since."""
 
 
 class State(StrEnum):

@@ -154,7 +154,7 @@ _CAUSE_CHARACTERS = 4_000
 _MOST_SECONDS = 10.0
 """For counting after a signal: services are killed 30 to 90 seconds after it."""
 _STEPS_OF_ALL = 1_200
-"""Over all starts of a run: what a service starts again and again fills no summary."""
+"""Over all sessions of a run, so that restarts in a loop do not fill the summary."""
 _STEPS_OF_A_START = 10
 _TEST_NUMBERS = "numbers.test_numbers"
 

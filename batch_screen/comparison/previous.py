@@ -170,7 +170,7 @@ class CurrentRun(NamedTuple):
     shards: int
     parts: int
     record: Path
-    """The file of its state that says which run is the previous one."""
+    """File in the state: the previous run's id."""
     supersedes: Sequence[str] = ()
 
 

@@ -145,7 +145,7 @@ RATES = ("failure_rate", "unknown_rate", "reject_rate", "duplicate_rate", "posit
 AMOUNTS = ("rows", "numbers", "lookups", "cost")
 OF_ENDPOINTS = ("failure_rate", "unknown_rate", "positive_rate", "lookups", "cost")
 CHANGE = "_change"
-"""Behind a figure's name: by how much of itself it has changed since the previous run."""
+"""Suffix of a figure's name: its relative change since the previous run."""
 
 _LONGEST = 200
 _FORM = re.compile(

@@ -115,7 +115,7 @@ class Planner(Section):
 
     @field_validator("reuse_within_minutes")
     @classmethod
-    def _never_of_this_instant(cls, value: dict[Endpoint, int]) -> dict[Endpoint, int]:
+    def _refuse_call_forwarding(cls, value: dict[Endpoint, int]) -> dict[Endpoint, int]:
         if Endpoint.CALL_FORWARDING_CHECK in value:
             raise ValueError(
                 "call-forwarding/check is true of one instant only, so it is never reused"
@@ -226,7 +226,7 @@ class Numbers(Section):
         return tuple(sorted({REGION_ALIASES.get(code, code) for code in codes}))
 
     @model_validator(mode="after")
-    def _contradict_nowhere(self) -> Self:
+    def _are_disjoint(self) -> Self:
         if both := sorted({*self.allowed_regions} & {*self.denied_regions}):
             raise ValueError(f"allowed_regions and denied_regions both name {both[0]}")
         return self

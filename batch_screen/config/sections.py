@@ -34,7 +34,7 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+    def _refuse_booleans(cls, value: Any, info: ValidationInfo) -> Any:
         wanted = cls.model_fields[info.field_name or ""].annotation
         if isinstance(value, bool) and wanted in (int, float):  # pydantic reads true as 1
             raise ValueError("must be a number, not true or false")
@@ -99,7 +99,7 @@ class Api(Section):
 
 LEAST_MEMORY_MIB, USUAL_MEMORY_MIB = 450, 1_024
 _FIXED_MIB = 300
-"""What a run takes whatever its batches: Python, libraries, numbering plans."""
+"""Memory that a run takes beside its batches: Python, libraries, numbering plans."""
 
 
 class Compression(StrEnum):

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from batch_screen.api.client import Client
 from batch_screen.config.settings import Settings
-from batch_screen.diagnostics.findings import Finding, failed, of_error, warning, well
+from batch_screen.diagnostics.findings import Finding, failed, of_error, passed, warning
 from batch_screen.errors import ApiError, AuthenticationError, BatchScreenError, QuotaError
 from batch_screen.model import Answer, Endpoint, Lookup, OutcomeKind
 
@@ -55,7 +55,7 @@ def _finding(endpoint: Endpoint, answer: Answer, seconds: float) -> Finding:
     reason = f" ({answer.reason})" if answer.reason else ""
     seen = f"{answer.kind}{reason}{status}, {1000 * seconds:,.0f} ms"
     if answer.kind is OutcomeKind.SUCCESS:
-        return well(name, seen)
+        return passed(name, seen)
     # Before the kinds: an empty account answers with forbidden or rate_limited.
     if answer.http_status == 402 or answer.code == "QUOTA_EXCEEDED":
         return failed(name, seen, "the account is empty: top it up", QuotaError.default_exit_code)

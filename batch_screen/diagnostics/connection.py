@@ -28,8 +28,8 @@ from batch_screen.diagnostics.findings import (
     failed,
     not_checked,
     of_error,
+    passed,
     warning,
-    well,
 )
 from batch_screen.errors import ApiError, ConfigurationError
 
@@ -66,7 +66,7 @@ def connection_findings(api: Api) -> list[Finding]:
     """A finding for each of ``STEPS`` that applies; steps after a failure are not checked."""
 
     async def walk() -> list[Finding]:
-        return [finding async for finding in _way(api)]
+        return [finding async for finding in _steps(api)]
 
     found = asyncio.run(walk())
     if found[-1].health is Health.FAILED:
@@ -76,7 +76,7 @@ def connection_findings(api: Api) -> list[Finding]:
     return found
 
 
-async def _way(api: Api) -> AsyncIterator[Finding]:
+async def _steps(api: Api) -> AsyncIterator[Finding]:
     """The findings in order; each step rests on the last, and a failure ends them."""
     proxy = proxy_of(api)
     first = _place(proxy or api.base_url)
@@ -90,7 +90,7 @@ async def _way(api: Api) -> AsyncIterator[Finding]:
         return
     count = len({address for *_, address in addresses})
     addresses_found = f"{count} addresses" if count > 1 else "1 address"
-    yield well("dns", f"{first.host} has {addresses_found}, {_since(began)}")
+    yield passed("dns", f"{first.host} has {addresses_found}, {_since(began)}")
     began = time.monotonic()
     try:
         # Apart from the request, whose errors do not tell a closed port from one without TLS.
@@ -101,7 +101,7 @@ async def _way(api: Api) -> AsyncIterator[Finding]:
         remedy = "check address and firewall; where a proxy is needed, name it in api.proxy"
         yield failed("connection", f"{first}: {_reason(error)}", remedy, _UNREACHABLE)
         return
-    yield well("connection", f"{first}, {_since(began)}")
+    yield passed("connection", f"{first}, {_since(began)}")
     writer.close()
     with suppress(OSError):  # nothing is wanted of it
         await writer.wait_closed()
@@ -147,7 +147,7 @@ async def _request(api: Api, proxy: str | None, tls: ssl.SSLContext) -> AsyncIte
     ended = time.time()
     reached = STEPS.index(failure.name) if failure else len(STEPS)
     if proxy and reached > STEPS.index("proxy"):
-        yield well("proxy", f"{_place(proxy)}{' lets through' if is_secure else ''}")
+        yield passed("proxy", f"{_place(proxy)}{' lets through' if is_secure else ''}")
     if reached > STEPS.index("tls"):
         certificate = connector.certificate if is_secure else None  # else it is a proxy's
         yield _certificate(_place(api.base_url).host, certificate)
@@ -192,13 +192,13 @@ def _failure(error: Exception, api: Api, proxy: str | None, *, is_connected: boo
 
 def _certificate(host: str, certificate: dict[str, Any] | None) -> Finding:
     if certificate is None:
-        return well("tls", "not needed: http to this machine")
+        return passed("tls", "not needed: http to this machine")
     left = ssl.cert_time_to_seconds(certificate["notAfter"]) - time.time()
     days = int(left // _DAY_SECONDS)
     seen = f"the certificate of {host} verifies, for {days:,} more days"
     if days < _DAYS_TO_RENEW:
         return warning("tls", seen, "ask its operator whether it will be renewed in time")
-    return well("tls", seen)
+    return passed("tls", seen)
 
 
 def _clock(date: str, local: float) -> Finding:
@@ -210,7 +210,7 @@ def _clock(date: str, local: float) -> Finding:
         return finding
     skew = local - server - 0.5
     if abs(skew) <= _MOST_SKEW_SECONDS:
-        return well("clock", f"within {_MOST_SKEW_SECONDS:g} s of the server's")
+        return passed("clock", f"within {_MOST_SKEW_SECONDS:g} s of the server's")
     direction = "ahead of" if skew > 0 else "behind"
     seen = f"{abs(skew):,.0f} s {direction} the server's"
     remedy = "set this machine's clock (NTP): run dates and time windows are taken from it"

@@ -48,7 +48,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
         return sum(finding.health is health for finding in self.findings)
 
 
-def well(name: str, seen: str) -> Finding:
+def passed(name: str, seen: str) -> Finding:
     """A finding without a problem."""
     return Finding(name, Health.OK, _line(seen))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from batch_screen.config.key import KEY_VARIABLE, find_key, read_key
 from batch_screen.config.settings import Settings
-from batch_screen.diagnostics.findings import Finding, failed, of_error, warning, well
+from batch_screen.diagnostics.findings import Finding, failed, of_error, passed, warning
 from batch_screen.errors import AuthenticationError, BatchScreenError, OutputError, RunLockedError
 from batch_screen.storage.atomic import check_could_write
 from batch_screen.storage.lock import holder_of
@@ -20,7 +20,7 @@ _GROUP_WRITES_OR_OTHERS = 0o027
 _BESIDE = 64
 """Files open beside connections: the journal's, the plan's, libraries."""
 _BYTES_A_ROW, _BYTES_A_LOOKUP = 120, 250
-"""On disk in plan, state and outputs; more than was measured, for columns are kept."""
+"""On disk in plan, state and outputs; above what was measured, to allow for kept columns."""
 _BYTES_OF_JOURNALS = 1 << 28
 _GIB = 1 << 30
 
@@ -41,12 +41,12 @@ def key_findings(settings: Settings, environment: Mapping[str, str]) -> Iterator
         yield of_error("key", error)
         return
     if place.file is None:
-        yield well("key", f"found in {place.name}")
+        yield passed("key", f"found in {place.name}")
         return
     try:
         found = place.file.stat()
     except OSError:  # a pipe that was read
-        yield well("key", f"found in {place.name}")
+        yield passed("key", f"found in {place.name}")
         return
     yield _key_file(place.name, place.file, found)
 
@@ -58,7 +58,7 @@ def _key_file(name: str, file: Path, found: os.stat_result) -> Finding:
     # with fsGroup, a systemd credential. There, chmod is not ours.
     if found.st_uid == 0 != os.geteuid() and not mode & _GROUP_WRITES_OR_OTHERS:
         seen = f"found in {name}, mode {mode:04o}: root's file, which this user may read"
-        return well("key", seen)
+        return passed("key", seen)
     if mode & _OTHERS:
         seen = f"found in {name}, whose mode {mode:04o} lets other users in"
         remedy = f"chmod 600 {file}"
@@ -68,7 +68,7 @@ def _key_file(name: str, file: Path, found: os.stat_result) -> Finding:
     if found.st_uid not in (os.geteuid(), 0):
         seen = f"found in {name}, which belongs to another user"
         return warning("key", seen, f"make it your own: chown {os.geteuid()} {file}")
-    return well("key", f"found in {name}, mode {mode:04o}")
+    return passed("key", f"found in {name}, mode {mode:04o}")
 
 
 def open_files(settings: Settings) -> Finding:
@@ -77,7 +77,7 @@ def open_files(settings: Settings) -> Finding:
     wanted = settings.pacing.max_concurrency
     if hard == resource.RLIM_INFINITY or hard >= wanted + _BESIDE:
         limit = "any number" if hard == resource.RLIM_INFINITY else f"{hard:,}"
-        return well("open files", f"{limit} permitted, for {wanted:,} requests at once")
+        return passed("open files", f"{limit} permitted, for {wanted:,} requests at once")
     seen = f"{hard:,} permitted: fewer than {wanted:,} requests at once"
     return warning("open files", seen, "raise the limit (ulimit -n), or lower max_concurrency")
 
@@ -91,21 +91,21 @@ def folder_findings(name: str, folder: Path, *, is_private: bool) -> Finding:
     except BatchScreenError as error:
         return of_error(name, error)
     if not folder.is_dir():
-        return well(name, f"{folder} can be made")
+        return passed(name, f"{folder} can be made")
     mode = folder.stat().st_mode & 0o777
     if is_private and mode & _OTHERS:
         seen = f"{folder}, whose mode {mode:04o} lets other users in"
         return warning(name, seen, f"chmod 700 {folder}: it holds phone numbers")
-    return well(name, f"{folder} can be written")
+    return passed(name, f"{folder} can be written")
 
 
 def lock_finding(state: Path) -> Finding:
     """Whether a run could start now; takes no lock."""
     holder = holder_of(state)
     if holder is None:
-        return well("lock", "free")
+        return passed("lock", "free")
     if holder.is_alive is False:
-        return well("lock", f"free: process {holder.pid}, which held it, has ended")
+        return passed("lock", f"free: process {holder.pid}, which held it, has ended")
     seen = f"held by process {holder.pid} on {holder.host}, since {holder.since}"
     remedy = "wait for it to end; batch-screen status says how far it is"
     if holder.is_alive is None:  # only its own machine knows
@@ -142,9 +142,9 @@ def _disk(name: str, free: int, needed: int | None) -> Finding:
     if needed is None:
         if free < _GIB:
             return warning(name, seen, "free space, or name INPUT to compare with what it needs")
-        return well(name, f"{seen}; name INPUT to compare with what it needs")
+        return passed(name, f"{seen}; name INPUT to compare with what it needs")
     seen += f", about {needed / _GIB:,.1f} GiB needed"
     if free < needed:
         remedy = "free space, or name folders on another disk with --out and --state-dir"
         return failed(name, seen, remedy, OutputError.default_exit_code)
-    return well(name, seen)
+    return passed(name, seen)

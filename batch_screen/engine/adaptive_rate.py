@@ -59,7 +59,7 @@ class AdaptiveRate:
         whose: str = "the account",
     ) -> None:
         self.ceiling = ceiling
-        """Attempts per second that settings and timetable permit now, without the server's say."""
+        """Attempts per second that settings and timetable permit now, whatever the server says."""
         self._pacing = pacing
         self._clock = clock
         self._jitter = jitter
@@ -82,7 +82,7 @@ class AdaptiveRate:
         self.is_closed = False
         """Whether the server refuses everything just now, at the endpoint or the whole account."""
         self.has_passed = False
-        """Whether anything was ever let pass."""
+        """Whether any attempt ever passed."""
 
     def rate(self) -> float:
         """Attempts per second permitted now; never above the ceiling, and 0 while that is 0."""

@@ -33,7 +33,7 @@ from batch_screen.planning.shards import (
 from batch_screen.runs.state import Run
 
 _MOST_WRITTEN = 4 * COMMIT_RECORDS
-"""Outcomes that need no asking wait for the disk so many at a time."""
+"""How many outcomes without a request may wait for the disk at a time."""
 
 _CLOSED = -1
 

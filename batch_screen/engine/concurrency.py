@@ -53,7 +53,7 @@ class Concurrency:
         self._under_way: dict[int, float] = {}
         self._in_time: deque[bool] = deque(maxlen=_LAST_ANSWERS)
         self._limit = min(most, wanted(rate_per_second(), _ASSUMED_LATENCY_SECONDS))
-        self._patience = float(most)
+        self._timeout_cap = float(most)
         self._cut_at = self._lagged_at = self._answered_at = -math.inf
         self._adjusted_at = clock()
 
@@ -63,7 +63,7 @@ class Concurrency:
         if now - self._adjusted_at >= _ADJUST_SECONDS:  # sorting latencies each time costs too much
             self._adjusted_at = now
             self._adjust(now)
-        return min(self._limit, max(1, int(self._patience)))
+        return min(self._limit, max(1, int(self._timeout_cap)))
 
     def sent(self, place: int, now: float) -> None:
         """Records a request sent; places come in the order of sending."""
@@ -89,7 +89,7 @@ class Concurrency:
         # What was sent at the old limit times out for seconds after a cut: it would cut again.
         if sent_at > self._cut_at and late >= max(_SOME, _MANY_SHARE * len(self._in_time)):
             self._cut_at = self._clock()
-            self._patience = max(1.0, _CUT * min(self._patience, self._limit))
+            self._timeout_cap = max(1.0, _CUT * min(self._timeout_cap, self._limit))
 
     def lagged(self, seconds: float) -> None:
         """Records how late the event loop is: then this machine is at its limit."""
@@ -110,7 +110,9 @@ class Concurrency:
         is_lagging = now - self._lagged_at < _LAG_COUNTS_SECONDS
         # More requests would only wait longer for a loop that does not get round to them.
         self._limit = min(limit, self._limit) if is_lagging else limit
-        self._patience = min(float(self._most), max(self._patience * _GROWTH, self._patience + 1))
+        self._timeout_cap = min(
+            float(self._most), max(self._timeout_cap * _GROWTH, self._timeout_cap + 1)
+        )
 
     def _stuck(self, now: float, usual_seconds: float) -> int:
         """How many requests take far longer than usual; 0 where nothing is answered."""

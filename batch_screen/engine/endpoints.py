@@ -68,7 +68,7 @@ class EndpointBreaker(Guard):
         self._counts: Counter[OutcomeKind] = Counter()
         self.not_before = clock()
         self.is_healthy = True
-        """Whether nothing stands against asking: kept, because it is asked so often."""
+        """Whether the endpoint may be asked without restriction; cached, as it is read so often."""
 
     @property
     def is_open(self) -> bool:

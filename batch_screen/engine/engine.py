@@ -197,7 +197,7 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as run_engine)
             with events.stop.listen(halt):
                 await _run_out(dispatcher, checkpointer, beside)
         finally:  # what was asked counts, also where the last of it could not be saved
-            asked = Asked(dispatcher.attempts, monotonic() - began, pacer.taken())
+            asked = Asked(dispatcher.attempts, monotonic() - began, pacer.snapshot())
             on_end(asked)
     return asked
 

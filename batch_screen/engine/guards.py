@@ -42,7 +42,7 @@ class Guard:
     """A watcher of every attempt; subclasses override the events they care about."""
 
     counts_accusations: bool = False
-    """Whether answers that condemn the account count too: most doubt them until borne out."""
+    """Whether unconfirmed account-level errors count, too; most guards ignore them."""
 
     @property
     def is_open(self) -> bool:

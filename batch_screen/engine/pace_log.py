@@ -13,7 +13,7 @@ Count = TypeVar("Count", int, float)
 
 MOST_STEPS = 600
 FIRST_STEP_SECONDS = 1.0
-"""The limit is a promise about seconds: in shorter steps a burst it allows looks like a breach."""
+"""The limit is per second: in shorter steps a permitted burst would look like a breach."""
 
 
 class PaceLog:
@@ -54,7 +54,7 @@ class PaceLog:
             self._header_seconds += now - self._limited_at
         self._limit, self._limited_at, self._is_headers = rate_per_second, now, is_headers
 
-    def taken(self, now: float) -> Pace:
+    def snapshot(self, now: float) -> Pace:
         """The pace so far; its last step may be incomplete."""
         self._go_on(now)
         limits = [permitted / self._step_seconds for permitted in self._permitted[:-1]]

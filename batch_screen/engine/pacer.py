@@ -172,9 +172,9 @@ class Pacer(Guard):
         self._concurrency.lagged(lag_seconds)
         self._log.limit(now, self._adaptive.rate(), is_headers=self._adaptive.is_held_by_headers)
 
-    def taken(self) -> Pace:
+    def snapshot(self) -> Pace:
         """The pace so far."""
-        return self._log.taken(self._clock())
+        return self._log.snapshot(self._clock())
 
     def _passed(self, endpoint: Endpoint, places: Places) -> None:
         self._last_passed = max(self._last_passed, places.of_all)
@@ -206,7 +206,7 @@ class Pacer(Guard):
             is_much = self._tests[endpoint].refused(places.at_endpoint)
             is_closed = streak.holds(SEVERAL)
             if (is_too_high or is_much or is_closed) and self._blame.of_one() == endpoint:
-                adaptive = self._part(endpoint)
+                adaptive = self._separate(endpoint)
                 if is_closed:
                     adaptive.close(wait)
                 return
@@ -216,7 +216,7 @@ class Pacer(Guard):
             for each, test in self._tests.items():
                 test.restart(self._sent_at_endpoint[each])
 
-    def _part(self, endpoint: Endpoint) -> AdaptiveRate:
+    def _separate(self, endpoint: Endpoint) -> AdaptiveRate:
         """Gives the endpoint a rate of its own, apart from the account's."""
         pacing, total = self._pacing, self._adaptive
         most = pacing.rate_per_second_by_endpoint.get(endpoint, math.inf) * (1 - pacing.headroom)

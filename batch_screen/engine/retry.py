@@ -8,7 +8,7 @@ from batch_screen.errors import ApiError, AuthenticationError, QuotaError
 from batch_screen.model import CANNOT_CONNECT, Answer, OutcomeKind
 
 FAILURES = frozenset({OutcomeKind.SERVER_ERROR, OutcomeKind.TIMEOUT, OutcomeKind.UNREACHABLE})
-"""Attempts that broke down: neither let pass nor refused, and worth another try."""
+"""Failed attempts: neither passed nor refused, and worth a retry."""
 
 _FOR_GOOD = 501
 _QUOTA_CODE = "QUOTA_EXCEEDED"

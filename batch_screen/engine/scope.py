@@ -15,10 +15,10 @@ import math
 from collections import deque
 
 SEVERAL = 3
-"""So many different numbers in a row that meet the same speak for more than themselves."""
+"""So many different numbers in a row with the same result concern more than themselves."""
 
 HARMLESS_SHARE = 0.02
-"""Refusals below this share cost nothing, so nothing is done about them."""
+"""Refusals below this share cost nothing and are ignored."""
 
 # Found soon is only what is unmistakable: at 3 % that are refused by chance, one refusal in 1,900
 # raises an alarm; at 7 %, as of a rate a tenth too high, one in 64; at half, the fifth.

@@ -65,7 +65,7 @@ class Sent(NamedTuple):
     correlator: str
     places: Places
     at: float
-    """Of the event loop's clock, which may be as coarse as its timers."""
+    """When it was sent, by the event loop's clock, which may be as coarse as its timers."""
     began: float
     """Of ``perf_counter``."""
 
@@ -133,9 +133,9 @@ class Delay(Enum):
 # it. All of it is bounded: where too much waits, nothing more is taken from the plan.
 
 _MOST_PARKED = 16_384
-"""While an endpoint is left alone, so many of its tasks are passed over for those of others."""
+"""While an endpoint pauses, so many of its tasks are passed over for those of others."""
 _MOST_WAITING = 16_384
-"""So many tasks may wait that did not fail: most because the server asked them to."""
+"""So many unfailed tasks may wait, most of them for a Retry-After."""
 
 
 class TaskQueue:
@@ -225,7 +225,7 @@ Correlate = Callable[[Lookup, int], str]
 
 
 Clock = Callable[[], datetime]
-"""What time it is where the API is, in UTC: the sandbox may stand for another day."""
+"""The API's current time in UTC: the sandbox may be in another day."""
 
 
 def utc_now() -> datetime:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from batch_screen.engine.scope import HARMLESS_SHARE, ShareTest
 
 TRIAL_SHARE = 0.6
-"""What a trial leaves of the rate: less than half as much again as the limit passes then."""
+"""Share of the rate during a trial, low enough for a limit to show."""
 
 _FEWEST_SENDS = 16
 _MOST_SENDS = 400
@@ -94,16 +94,16 @@ class Trials:
         self._rate = rate
         self._clock = clock
         self._trial: Trial | None = None
-        self._acquittal: Trial | None = None
+        self._no_limit: Trial | None = None
         self._delivered = math.inf
         self._began = -math.inf
         self.most_per_second = math.inf
-        """What a trial permits while it runs."""
+        """The most attempts per second while a trial runs; infinite otherwise."""
 
     @property
     def is_open(self) -> bool:
         """Whether a trial is running; refusals count for it and raise no alarm."""
-        return self._trial is not None or self._acquittal is not None
+        return self._trial is not None or self._no_limit is not None
 
     def begin(self, share: float, delivered: float) -> None:
         """Starts a trial: cuts the rate so far that a limit would show.
@@ -121,7 +121,7 @@ class Trials:
 
     def forget(self) -> None:
         """Drops the last trial's result: another level is held now."""
-        self._acquittal = None
+        self._no_limit = None
 
     def result(self, place: int) -> TrialResult | None:
         """The result, once enough attempts at the cut rate are answered."""
@@ -134,7 +134,7 @@ class Trials:
         self.cancel()
         # Far more refused at a lower rate is another event: a limit is taken for granted then.
         if not (trial.has_helped(share) or trial.has_another_cause(share)):
-            self._acquittal = Trial(share, TRIAL_SHARE)
+            self._no_limit = Trial(share, TRIAL_SHARE)
             return TrialResult(None, max(share, trial.share))
         delivered = rate * (1 - share)
         if share < HARMLESS_SHARE:  # the limit lies above the rate that was tried
@@ -143,13 +143,13 @@ class Trials:
 
     def second_look(self, place: int) -> float | None:
         """The limit, if more is refused at the full rate than was at the cut one."""
-        acquittal = self._acquittal
-        if acquittal is None or self._trial is not None:
+        no_limit = self._no_limit
+        if no_limit is None or self._trial is not None:
             return None
         if self._test.sends(place) < _SECOND_LOOK_SENDS:
             return None
         share, rate = self._test.share(place), self._rate()
         if rate <= 0:  # nothing is asked at this hour
             return None
-        self._acquittal = None
-        return rate * (1 - share) if acquittal.is_more(share) else None
+        self._no_limit = None
+        return rate * (1 - share) if no_limit.is_more(share) else None

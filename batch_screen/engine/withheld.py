@@ -24,7 +24,7 @@ from batch_screen.errors import ApiError, Stopped
 from batch_screen.model import TOO_LONG, Endpoint, OutcomeKind
 
 _ALL_NUMBERS = 10
-"""So many numbers in a row that are asked to wait for too long: it is the account that must."""
+"""So many numbers in a row with a too long Retry-After concern the whole account."""
 _MOST_PASSED_OVER = 32
 _MOST_PUT_OFF = 16_384
 

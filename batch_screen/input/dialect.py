@@ -1,4 +1,4 @@
-"""Dialect of a text file by its first lines: delimiter, how quotes are escaped, where it begins."""
+"""CSV dialect from a file's first lines: delimiter, quote escape, lines above the header."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Dialect(NamedTuple):
 
 
 class _Rated(NamedTuple):
-    """What speaks for a dialect: ``rank`` is None where it gives no columns."""
+    """A dialect's score: ``rank`` is None where it gives no columns."""
 
     dialect: Dialect
     rank: tuple[float, bool, int, bool] | None

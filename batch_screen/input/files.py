@@ -258,13 +258,13 @@ def _is_list(path: Path) -> bool:
 
 
 def _excluded_below(folder: Path, excluded: Sequence[Path]) -> list[Path]:
-    """The excluded folders that the folder is not itself in: else all in it would be excluded."""
+    """The excluded folders without those that contain the folder itself."""
     place = folder.resolve()
     return [each for each in excluded if not place.is_relative_to(each)]
 
 
 def _is_excluded(path: Path, excluded: Sequence[Path]) -> bool:
-    """Whether the path is in an excluded folder, or holds nothing that is not."""
+    """Whether the path is in an excluded folder, or has no list outside one."""
     place = path.resolve()
     if any(place.is_relative_to(each) for each in excluded):
         return True

@@ -1,4 +1,4 @@
-"""Files that are no list: refused with the format that they look like."""
+"""Recognises files that are no list, and refuses them with the name of their format."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class ChosenColumns:
 
     @property
     def positions(self) -> list[int]:
-        """Where they are, each place once, in the file's order."""
+        """Their positions, each once, in the file's order."""
         columns = (self.phone, self.region, *self.kept.values())
         return sorted({column.position for column in columns if column})
 

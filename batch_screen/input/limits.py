@@ -1,4 +1,4 @@
-"""What a file would take, known before it is unpacked: of any packing, and of Parquet's cells."""
+"""Bounds on a file's unpacked size and on Parquet cells, checked before unpacking."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Caps:
         return cls(int(settings.max_unpacked_gib * _GIB), settings.max_unpacking_ratio)
 
     def check(self, name: str, packed: int, unpacked: int) -> None:
-        """Raises InputError where so many bytes are too many for a file of ``packed`` bytes."""
+        """Raises InputError if the unpacked bytes are too many for a file of ``packed`` bytes."""
         if unpacked > self.unpacked_bytes:
             raise InputError(
                 f"{name}: it unpacks to more than {self.unpacked_bytes / _GIB:g} GiB: it is "
@@ -94,7 +94,7 @@ _ENCRYPTED = b"PARE"
 
 
 class _Weight(NamedTuple):
-    """What the text of some rows takes: cells that come out once each, and the longest other."""
+    """Bytes of text in some rows: cells that occur once, and the longest of the others."""
 
     rows: int = 0
     plain_bytes: int = 0
@@ -145,7 +145,7 @@ class ParquetList:
         )
 
     def chunks(self, group: int, columns: list[str]) -> list[Any]:
-        """What the footer says of these columns in a row group. OSError where it is damaged."""
+        """The footer's sizes of these columns in a row group. OSError if it is damaged."""
         # Asked about a damaged one, pyarrow ends the process; to read a row of it is an error.
         next(self._file.iter_batches(1, row_groups=[group], columns=columns), None)
         row_group = self.metadata.row_group(group)

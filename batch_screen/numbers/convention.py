@@ -18,7 +18,7 @@ from batch_screen.numbers.parse import calling_code_of
 from batch_screen.numbers.rules import RejectReason, Rule
 
 FEWEST_ROWS = 200
-"""Rows of a region that have to be written one way before the others are read like them."""
+"""Unambiguous rows of a region that are needed before ambiguous ones are read like them."""
 
 MOST_OTHERS = 0.005
 """The share of these rows that may be written the other way."""
@@ -114,7 +114,7 @@ class ConventionCounter:
 
 
 Conventions = Mapping[str, Convention]
-"""What a list's rows have shown, by region."""
+"""The conventions found in a list, by region."""
 
 
 def _is_rule(rule: Rule) -> pl.Expr:

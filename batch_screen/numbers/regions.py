@@ -19,7 +19,7 @@ from batch_screen.masking import plain
 from batch_screen.numbers.rules import NO_COUNTRY
 
 NO_REGION, UNKNOWN_REGION = "", "?"
-"""In place of a region: the cell is blank, or names none that has a numbering plan."""
+"""In place of a region: the cell is blank, or names none with a numbering plan."""
 
 # Folded words that exports write for nothing. NA is none of them: it is Namibia.
 _NOTHING = frozenset(
@@ -69,7 +69,7 @@ _OTHER_NAMES = {
     "XKX": "XK",
 }
 _OF_TWO = ("Congo", "Kongo")
-"""Names that are one country's in CLDR, and two countries' for those who write them."""
+"""Names of one country in CLDR that people use for two countries."""
 
 
 @lru_cache(maxsize=4096)

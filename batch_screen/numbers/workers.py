@@ -85,7 +85,7 @@ def _in_process(normaliser: Normaliser, cells: Sequence[RawCell]) -> list[Judgem
 
 
 def main() -> None:
-    """The other process: cells on standard input, judgements on standard output."""
+    """Entry point of a worker process: cells on standard input, judgements on standard output."""
     work = msgspec.json.decode(sys.stdin.buffer.read(), type=_Work)
     normaliser = Normaliser(
         Numbers(**work.settings), work.default_region, work.column_kind, work.conventions

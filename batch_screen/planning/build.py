@@ -46,7 +46,7 @@ ROWS_ABOVE = "rows_above"
 
 
 class InputFile(NamedTuple):
-    """An input file, and what to call it if not by its own name."""
+    """An input file, and its name in messages if not its own."""
 
     path: Path
     name: str | None = None
@@ -136,7 +136,7 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
 
 
 class Read(NamedTuple, Generic[Result]):
-    """What came of reading a list: by which conventions, and what its rows said of them."""
+    """The result of reading a list: the conventions that were used, and the evidence for them."""
 
     table: Table
     result: Result
@@ -202,7 +202,7 @@ def runs_before(settings: Settings, identity: Identity, now: datetime) -> list[E
 def _history_writer(
     settings: Settings, identity: Identity | None, events: RunEvents, now: datetime
 ) -> WriteHistory | None:
-    """What copies earlier runs' answers into the plan, where settings make anything of them."""
+    """The function that copies earlier answers into the plan; None if the settings use none."""
     screening, reuse = settings.screening, settings.planner.reuse_within_minutes
     if identity is None or not (screening.reaches_back or reuse):
         return None
@@ -223,7 +223,7 @@ def _history_writer(
 
 
 def opened(sources: Sequence[InputFile], settings: Settings) -> tuple[Table, Normaliser]:
-    """The sources as one table, and who judges the cells of its phone column."""
+    """The sources as one table, and the normaliser of its phone column."""
     named = any(source.name for source in sources)
     names = [source.name or source.path.name for source in sources] if named else None
     table = open_table([source.path for source in sources], settings.input, names)
@@ -269,7 +269,7 @@ def judged(
     opted_out: pl.Series = NOBODY,
     counter: ConventionCounter | None = None,
 ) -> AbstractContextManager[Iterator[pl.DataFrame]]:
-    """The batches with their numbers judged, also by who may be asked about at all.
+    """The batches with normalised numbers, after the restrictions on who may be asked about.
 
     A row whose cells may be shifted is turned down, whatever was in them.
     """

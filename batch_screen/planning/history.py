@@ -88,7 +88,7 @@ def read_history(path: Path, sha256: str) -> pl.DataFrame:
 def is_reusable(
     reuse_within_minutes: Mapping[Endpoint, int], planned_at: datetime, window_minutes: int | None
 ) -> pl.Expr:
-    """Whether a row may stand for an answer.
+    """Whether a row may be reused as an answer.
 
     Its age is counted to the making of the plan, so that what a plan promises to save is saved.
     With a fixed ``window_minutes`` a check counts only if it was asked with just that.

@@ -38,10 +38,10 @@ from batch_screen.storage.records import check_file, read_frame, read_record, wr
 MAX_SHARDS = 128 * 128
 
 MOST_FILES = 128
-"""As many files are open at once, a power of two; far below every system's limit."""
+"""The most files open at once, a power of two; far below every system's limit."""
 
 _ROOM = 1.25
-"""Shards may be so much fuller than they should before all rows are partitioned once more."""
+"""How far shards may exceed their size before all rows are partitioned again."""
 
 _ROWS_AT_ONCE = 150_000
 

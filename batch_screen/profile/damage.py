@@ -66,7 +66,7 @@ def is_misread(text: str) -> bool:
 
 
 class DamageTally:
-    """Counts the damage of judged batches; needs ``raw``, ``ragged`` and what was added to them."""
+    """Counts the damage of judged batches; needs ``raw``, ``ragged`` and the added columns."""
 
     def __init__(self, normaliser: Normaliser, stored_as: ColumnKind) -> None:
         self._normaliser = normaliser

@@ -27,7 +27,7 @@ class ColumnFacts(msgspec.Struct, frozen=True):
 
 
 class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """How a file was read, and what became of its rows."""
+    """How a file was read, and how many of its rows were accepted."""
 
     name: str
     format: str

@@ -25,12 +25,12 @@ from batch_screen.profile.facts import RegionAdvice
 SAMPLED = 200
 ENOUGH = 20
 MOST = 0.8
-"""Of the sample have to be valid numbers of the region, and its own."""
+"""Share of the sample that must be valid numbers of the region itself."""
 NEAR = 0.5
-"""Another region that reads so many of them as other valid numbers is a rival."""
+"""A region that reads this share of them as other valid numbers is a rival."""
 HARDLY = 0.1
 AGREED = 0.9
-"""Of the list's international numbers have to lie in the region, if they are to speak for it."""
+"""Share of the list's international numbers that must be from the region to suggest it."""
 
 LARGE = (
     *("US", "GB", "DE", "FR", "IT", "ES", "NL", "BE", "AT", "CH", "PL", "SE", "DK", "NO", "FI"),
@@ -145,7 +145,7 @@ def read_in(
 def advise(
     readings: RegionReadings, seen: Mapping[str, int], rejected: int, current: str = ""
 ) -> RegionAdvice | None:
-    """The region to suggest; None where there is nothing to advise.
+    """The region to suggest, with the evidence; None without a suggestion.
 
     ``rejected`` counts the rows that hang on the region, ``current`` is the region that was
     taken for them: nothing is said where it is the best.
@@ -198,7 +198,7 @@ def _is_mobile_alone(region: str, readings: RegionReadings) -> bool:
 
 
 def _near(region: str, readings: RegionReadings) -> list[list[RegionReading]]:
-    """For each rival, what it reads as other valid numbers than the region does."""
+    """For each rival, the cells that it reads as other valid numbers than the region does."""
     found = []
     for rival in (each for each in readings if each != region):
         pairs = zip(readings[region], readings[rival], strict=True)

@@ -20,7 +20,7 @@ from batch_screen.tables.results import NAMES, RECENT
 
 _TICKS = 5
 _ATTEMPTS_PER_STEP = 50
-"""With fewer, whether nine or ten fall into a step makes a comb of a steady pace."""
+"""With fewer, a steady pace looks like a comb: nine or ten requests fall into a step."""
 _LEAST_STEPS = 20
 _LEAST_TICK_PIXELS = 46
 _LEAST_BAR_PIXELS = 3.0
@@ -204,7 +204,7 @@ def _round_up(least: float, round_numbers: Sequence[float]) -> float:
 
 _LINE, _GAP = 19, 12
 _LONGEST, _SHORTEST = 122, 1.5
-"""In pixels; a bar of few is still to be seen."""
+"""In pixels, so that the bar of a small count is visible."""
 _NONE = LatestChange.NONE_REPORTED.value
 
 

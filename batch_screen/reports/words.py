@@ -36,7 +36,7 @@ AGE_WORDS = {
     FUTURE: "dated in the future",
     UNKNOWN: "unknown",
 }
-"""An age band, or what replaces it, in words."""
+"""An age band, or its substitute, in words."""
 RECENT_DAYS = RECENT_HOURS // 24
 _SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
@@ -115,7 +115,7 @@ def counted(count: int, one: str) -> str:
 
 
 MOST_ROWS = 40
-"""Of any table: what comes after is summed up in a line."""
+"""Rows of any table; the rest is summed up in a line."""
 
 
 def headed(kinds: str, *headings: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of one sandbox; the defaults answer everything at once and without faults."""
 
     seed: int = 0
-    """Another seed is another population, and other lookups meet a profile's faults."""
+    """The seed of the population, and of which lookups a profile's faults affect."""
     now: datetime | None = None
     """The instant ages count back from; None: today's midnight in UTC, when it starts."""
     dialect: Dialect = Dialect.PAGE

@@ -52,7 +52,7 @@ class SandboxReply(msgspec.Struct, frozen=True, kw_only=True):
     delay_seconds: float = 0.0
     is_clean: bool = False
     pieces: Callable[[], Iterable[bytes]] = tuple
-    """Bytes as they are, for what HTTP does not provide for."""
+    """Raw bytes, for replies that are not valid HTTP."""
     pause_seconds: float = 0.0
     """Between two pieces; before the first one too if they follow an answer."""
 
@@ -123,13 +123,13 @@ def _ok(body: bytes) -> SandboxReply:
     return SandboxReply(status=200, body=body)
 
 
-def _saying(honest: SandboxReply, *headers: tuple[str, str]) -> SandboxReply:
+def _with_headers(honest: SandboxReply, *headers: tuple[str, str]) -> SandboxReply:
     return replace(honest, headers=honest.headers + headers)
 
 
-def _left(honest: SandboxReply, requests: int, seconds: int) -> SandboxReply:
+def _with_allowance(honest: SandboxReply, requests: int, seconds: int) -> SandboxReply:
     remaining, reset = ("X-RateLimit-Remaining", str(requests)), ("X-RateLimit-Reset", str(seconds))
-    return _saying(honest, remaining, reset)
+    return _with_headers(honest, remaining, reset)
 
 
 def _field(question: Question, config: SandboxConfig) -> str:
@@ -169,20 +169,20 @@ def _with_date(honest: SandboxReply, change: Callable[[str], str]) -> SandboxRep
     return replace(honest, body=msgspec.json.encode(changed))
 
 
-def _a_century_on(date: str) -> str:
+def _a_century_later(date: str) -> str:
     """The same instant, 36,525 days later.
 
-    >>> _a_century_on("2024-09-18T07:37:53.4718Z")
+    >>> _a_century_later("2024-09-18T07:37:53.4718Z")
     '2124-09-19T07:37:53.4718Z'
     """
     later = datetime.fromisoformat(date[:19]) + timedelta(days=36_525)
     return f"{later:%Y-%m-%dT%H:%M:%S}{date[19:]}"
 
 
-def _in_india(date: str) -> str:
+def _with_half_hour_offset(date: str) -> str:
     """The same instant with the offset of India, half an hour off the hour.
 
-    >>> _in_india("2024-09-18T07:37:53.4718Z")
+    >>> _with_half_hour_offset("2024-09-18T07:37:53.4718Z")
     '2024-09-18T13:07:53.4718+05:30'
     """
     local = datetime.fromisoformat(date[:19]) + timedelta(hours=5, minutes=30)
@@ -233,16 +233,16 @@ _CHANGES: dict[Behaviour, Callable[[SandboxReply, Question, SandboxConfig], Sand
     Behaviour.HTML_200: lambda *_: _html(200, b"Please log in"),
     Behaviour.HTML_502: lambda *_: _html(502, b"502 Bad Gateway"),
     Behaviour.EMPTY_DATE: lambda honest, *_: _with_date(honest, lambda _: ""),
-    Behaviour.OFFSET_DATE: lambda honest, *_: _with_date(honest, _in_india),
-    Behaviour.FUTURE_DATE: lambda honest, *_: _with_date(honest, _a_century_on),
-    Behaviour.NOTHING_LEFT: lambda honest, *_: _left(honest, 0, 40),
-    Behaviour.ONE_LEFT: lambda honest, *_: _left(honest, 1, 100),
+    Behaviour.OFFSET_DATE: lambda honest, *_: _with_date(honest, _with_half_hour_offset),
+    Behaviour.FUTURE_DATE: lambda honest, *_: _with_date(honest, _a_century_later),
+    Behaviour.NOTHING_LEFT: lambda honest, *_: _with_allowance(honest, 0, 40),
+    Behaviour.ONE_LEFT: lambda honest, *_: _with_allowance(honest, 1, 100),
     Behaviour.COMPRESSED: lambda honest, *_: replace(
-        _saying(honest, ("Content-Encoding", "gzip")),
+        _with_headers(honest, ("Content-Encoding", "gzip")),
         # Without the time of its making: the same bytes every time.
         body=gzip.compress(honest.body, mtime=0),
     ),
-    Behaviour.OWN_CORRELATOR: lambda honest, question, _: _saying(
+    Behaviour.OWN_CORRELATOR: lambda honest, question, _: _with_headers(
         honest,
         (CORRELATOR, str(uuid5(NAMESPACE_URL, f"{question.endpoint} {question.number}"))),
     ),
@@ -261,5 +261,7 @@ _CHANGES: dict[Behaviour, Callable[[SandboxReply, Question, SandboxConfig], Sand
     Behaviour.POISON: lambda _, question, config: SandboxReply(
         status=422, body=hostile.poisoned_body(question.number, "".join(config.keys[:1]))
     ),
-    Behaviour.GZIP_BOMB: lambda *_: _saying(_ok(hostile.gzip_bomb()), ("Content-Encoding", "gzip")),
+    Behaviour.GZIP_BOMB: lambda *_: _with_headers(
+        _ok(hostile.gzip_bomb()), ("Content-Encoding", "gzip")
+    ),
 }

@@ -102,7 +102,7 @@ RAW: dict[Behaviour, Callable[[], Iterable[bytes]]] = {
     # TLS for "internal error": no harm meant, but no word of HTTP.
     Behaviour.GARBLED: lambda: [b"\x15\x03\x03\x00\x02\x02\x50"],
 }
-"""What is sent instead of an answer, piece by piece, before the connection is closed."""
+"""Pieces sent instead of an answer, before the connection is closed."""
 
 DRIPS = frozenset({Behaviour.DRIP, Behaviour.ERROR_DRIP})
 DRIP_SECONDS = 1.0

@@ -91,7 +91,7 @@ HARMLESS = frozenset(
         Behaviour.OWN_CORRELATOR,
     }
 )
-"""What leaves the answer true and in time: it gives way to what does not."""
+"""Behaviours with a true and timely answer; other faults take precedence."""
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -100,9 +100,9 @@ class Fault(msgspec.Struct, frozen=True):
     behaviour: Behaviour
     once: bool = False
     retry_after_seconds: int | msgspec.UnsetType | None = msgspec.UNSET
-    """None: there is none; below 0: an HTTP-date so long ago; unset: what the sandbox says."""
+    """None: no header; below 0: an HTTP-date in the past; unset: the sandbox's default."""
     delay_seconds: float | msgspec.UnsetType = msgspec.UNSET
-    """What the answer takes besides; unset: what the sandbox says for slow and hang."""
+    """Extra latency of the answer; unset: the sandbox's default for slow and hang."""
 
 
 _PREFIX = "+467017406"

@@ -50,7 +50,7 @@ class ScriptedOutage(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     behaviour: Behaviour | None
-    """What every request meets; None: nobody listens, so connections are refused."""
+    """The behaviour of every request; None: connections are refused."""
     lasting_seconds: float
     after_requests: int | None = None
     at_seconds: float | None = None

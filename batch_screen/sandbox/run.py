@@ -41,12 +41,12 @@ class RunningSandbox:
         self._runner = runner
         self._site: web.TCPSite | None = site
         self._absence: asyncio.Task[None] | None = None
-        server.leave = self._leave_for
+        server.go_offline = self._offline_for
         self._address = host, port = runner.addresses[0][:2]
         self.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self.url = self.origin + BASE_PATH
 
-    async def leave(self) -> None:
+    async def go_offline(self) -> None:
         """Stops listening, and drops open connections."""
         if self._site is not None:
             await self._site.stop()
@@ -55,16 +55,16 @@ class RunningSandbox:
                 if connection.transport is not None:
                     connection.transport.abort()
 
-    async def come_back(self) -> None:
+    async def go_online(self) -> None:
         """Listens again at the same address. ConfigurationError if the port is taken."""
         if self._site is None:
             self._site = await _listen(self._runner, *self._address)
 
-    def _leave_for(self, seconds: float) -> None:
+    def _offline_for(self, seconds: float) -> None:
         async def absence() -> None:
-            await self.leave()
+            await self.go_offline()
             await asyncio.sleep(seconds)
-            await self.come_back()
+            await self.go_online()
 
         # Requests that meet the outage while it is on do not prolong it.
         if self._absence is None or self._absence.done():
@@ -172,13 +172,13 @@ class SandboxThread:
 
         self._in_the_loop(change())
 
-    def leave(self) -> None:
-        """Refuses connections until ``come_back``, and drops open ones."""
-        self._in_the_loop(self._started.result().leave())
+    def go_offline(self) -> None:
+        """Refuses connections until ``go_online``, and drops open ones."""
+        self._in_the_loop(self._started.result().go_offline())
 
-    def come_back(self) -> None:
+    def go_online(self) -> None:
         """Listens again at the same address; counts and settings are kept."""
-        self._in_the_loop(self._started.result().come_back())
+        self._in_the_loop(self._started.result().go_online())
 
     def _in_the_loop(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         if not self._thread.is_alive():

@@ -49,7 +49,7 @@ class SandboxServer:
 
     def __init__(self, config: SandboxConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self.world = config.world()
-        self.leave: Callable[[float], None] = lambda _seconds: None
+        self.go_offline: Callable[[float], None] = lambda _seconds: None
         """Stops listening for so many seconds; set by ``RunningSandbox``, which owns the port."""
         self._clock = clock
         self._paths = {BASE_PATH + path: e for path, e in paths(config.dialect).items()}
@@ -165,7 +165,7 @@ class SandboxServer:
         if met := self._outages.meet(self._clock()):
             outage, left_seconds = met
             if outage.behaviour is None:
-                self.leave(left_seconds)
+                self.go_offline(left_seconds)
             fault = Fault(outage.behaviour or Behaviour.RESET)
         if fault is None:
             return reply

@@ -45,7 +45,7 @@ class RateLimit(ABC):
 
     def __init__(self, per_second: int) -> None:
         self.per_second = per_second
-        """May be changed between two requests; what was taken stays taken."""
+        """May be changed between two requests; earlier requests still count."""
 
     @abstractmethod
     def has_room(self, now_seconds: float) -> bool:

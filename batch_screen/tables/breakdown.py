@@ -20,10 +20,10 @@ from batch_screen.tables.counts import sums
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"
 NO_REGION = ""
-"""Numbers that the metadata gives no region."""
+"""Numbers without a region in the metadata."""
 
 FUTURE = "in_future"
-"""A change that is reported and dated so far after its answer that it has no age."""
+"""A reported change dated too far after its answer to have an age."""
 
 _NUMBER, _NUMBERS = "number", "numbers"
 _BANDS = {

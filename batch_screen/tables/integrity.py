@@ -78,7 +78,7 @@ def refuse_differing(layout: Layout, *checks: VerifyCheck) -> None:
 
 _PART = re.compile(rf"({RUN_ID})-\d{{5}}\.parquet")
 PRIVATE = "private"
-"""The check of who may read the files; what they hold is not its business."""
+"""The check of file modes; it does not look at content."""
 _OTHERS = 0o077
 _MARKER_SIZE = 4096
 

@@ -24,7 +24,7 @@ from batch_screen.schema import (
 # one, a minute at least, covers the seconds that the request took.
 
 TOLERANCE_SECONDS = 120
-"""A check and a date that differ by less may both be true: clocks and roundings differ."""
+"""A check and a date that differ by less are no contradiction: clocks and roundings differ."""
 
 _MICROSECONDS = 60_000_000
 _CHECKS = [e.value for e in Endpoint if e.takes_max_age]
@@ -114,7 +114,7 @@ BANDS = {
     "<2y": 2 * 365 * 24,
     "<3y": 3 * 365 * 24,
 }
-"""The bands of the standard's discussion, and the hours below which each of them ends."""
+"""Age bands, as discussed for the standard, each with the hours below which it ends."""
 
 OLDEST = "3y+"
 NAMES = (*BANDS, OLDEST)

@@ -1,4 +1,4 @@
-"""Sheets for people: rows streamed into CSV, a workbook or Parquet, by the ending of the name.
+"""Sheets for people: streams rows into CSV, a workbook or Parquet, by the file's suffix.
 
 No cell of them runs as a formula, and a phone number stays a text: behind an apostrophe in CSV, by
 its type in a workbook.
@@ -30,7 +30,7 @@ _EXACT = 10**11  # above, a spreadsheet shows figures rounded
 
 
 def check_suffix(path: Path, option: str) -> None:
-    """Raises ``ConfigurationError`` unless the name says in which format the rows are written."""
+    """Raises ``ConfigurationError`` unless the suffix names one of the formats."""
     if path.suffix.lower() not in SUFFIXES:
         named = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
         raise ConfigurationError(f"{option} {path}: its name has to end in {named}")
@@ -46,7 +46,7 @@ def write_sheet(
     *,
     masked: bool,
 ) -> None:
-    """Writes the rows, whole or not at all; numbers in any text are hidden if it is ``masked``."""
+    """Writes the rows, whole or not at all; ``masked`` hides numbers in texts."""
     if masked:  # a kept column of integers may be that of the numbers
         columns = tuple(
             c._replace(dtype=pl.String) if c.name.startswith(KEPT_PREFIX) else c for c in columns
@@ -81,7 +81,7 @@ def _masked(frame: pl.DataFrame) -> pl.DataFrame:
 def _write_workbook(
     file: BinaryIO, title: str, columns: tuple[Column, ...], frames: Iterable[pl.DataFrame]
 ) -> None:
-    """One sheet, a row at a time: each is in a scratch file before the next one is made."""
+    """Writes one sheet row by row: each goes to a scratch file before the next is made."""
     xlsxwriter = _xlsxwriter()
     names = dtypes(columns).names()
     with (
@@ -113,7 +113,7 @@ def _write_workbook(
 
 
 def _write_cell(sheet: Any, row: int, at: int, cell: Any) -> None:
-    """A figure as a figure if it is shown whole; all else as text, which never runs."""
+    """Writes a figure as a figure if it is shown whole; all else as text, never as a formula."""
     if isinstance(cell, bool):
         sheet.write_boolean(row, at, cell)
     elif isinstance(cell, int | float) and abs(cell) < _EXACT:  # neither NaN nor infinite
@@ -125,7 +125,7 @@ def _write_cell(sheet: Any, row: int, at: int, cell: Any) -> None:
 
 
 class _UntilFailure:
-    """The file until something fails on it, then nothing.
+    """A file that ignores all calls once one has failed.
 
     An archive that is given up closes itself once more, when nobody can catch what that raises.
     """
@@ -167,7 +167,7 @@ def _xlsxwriter() -> Any:
 
 @contextmanager
 def _translated_failures(xlsxwriter: Any) -> Iterator[None]:
-    """The library's own errors as the system's, which they hold."""
+    """Translates the library's errors into the system errors inside them."""
     try:
         yield
     except xlsxwriter.exceptions.FileCreateError as error:

@@ -90,7 +90,7 @@ _TABLE_OF = {
     **dict.fromkeys([RESULTS, *(endpoint.value for endpoint in Endpoint)], RESULTS),
     **dict.fromkeys([ERRORS, _LISTED, _UNLISTED, _UNKNOWN], ERRORS),
 }
-"""View → the table whose file is named where its rows are wrong; that of lookups for all others."""
+"""View → the table whose file a difference names; ``lookups`` for all others."""
 _KEY = ("e164", "endpoint")
 # The wording of remedies is not compared: a later version may know a better one.
 _SHARED = (*_KEY, "reason", "detail", "http_status", "code", "attempts")
@@ -185,7 +185,7 @@ _CLAIMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "risk": ("rows of results with the ages and flags of their dates and checks", (RESULTS,)),
     "failures": ("errors: the rejects and the lookups without success", (ERRORS,)),
 }
-"""Check → its claim, and the tables it examines; what a reader cannot read breaks the first."""
+"""Check → its claim, and the tables it examines; unreadable rows fail the first."""
 
 
 def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:

@@ -28,7 +28,7 @@ from batch_screen.tables.summary import COMPLETE, LookupFigures, Summary, read_s
 from batch_screen.verify.recount import Recount, Totals
 
 AT_ONCE = 4_000_000
-"""Row indexes in memory together; for each such window all parts are read for theirs."""
+"""Row indexes in memory at a time; each such window reads all parts."""
 
 
 def sums_checks(layout: Layout, recounted: Recount) -> list[VerifyCheck]:

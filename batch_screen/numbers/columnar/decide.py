@@ -57,7 +57,7 @@ class Decided(NamedTuple):
 
 
 def decide(cells: pl.DataFrame, raw: pl.Series, normaliser: Normaliser) -> Decided:
-    """Reads and decides rows of digits; what only ``normaliser`` can decide stays undecided.
+    """Decides rows of digits; rows that only ``normaliser`` can decide stay undecided.
 
     ``cells`` has ``row``, ``value``, ``count``, ``has_plus`` and ``home``: the place of the
     territory to dial in, or one of ``AT_NO_HOME`` and ``AT_UNKNOWN_HOME``. ``raw`` has the
@@ -118,7 +118,7 @@ def _doubled(found: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _routed(cells: pl.DataFrame, settings: Numbers) -> pl.DataFrame:
-    """The rows with their routes, some of which take a look into a numbering plan."""
+    """The rows with their routes, some of which depend on a numbering plan."""
     rows = cells.select("row", "value", "count", "home", route=_route(settings))
     doubtful, rows = split(rows, _is(_DOUBLE_ZERO))
     short, rows = split(rows, _is(_SHORT))

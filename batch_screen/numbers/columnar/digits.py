@@ -1,4 +1,4 @@
-"""Digits as integers: a value and a count, with the expressions that take them apart.
+"""Digits as integers: a value and a count, and expressions over both.
 
 ``0049`` is the value 49 in a count of 4. Knows no cells and no numbering plans.
 """

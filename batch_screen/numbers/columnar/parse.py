@@ -90,7 +90,7 @@ class Readings(NamedTuple):
 
 
 def read_columns(dialled: pl.DataFrame) -> Readings:
-    """Reads digits as numbers; they take the steps of ``phonenumbers.parse`` in its order."""
+    """Parses digits as numbers, in the order of the steps of ``phonenumbers.parse``."""
     at_home, abroad = split(dialled, pl.col("place").is_not_null())
     # An international prefix at home: what is behind it is dialled abroad.
     prefixed, bare = _strip(at_home, Territory.idd, _BEGINS_WITH_IDD, Territory.behind_idd)

@@ -141,7 +141,7 @@ class Territory:
         return ranges([_PATTERNS.boundaries(_starting_with(prefix), length)], lambda bits: bits)
 
     def boundaries(self, length: int) -> list[list[int]]:
-        """The boundaries whose bits ``type_of`` and ``is_here`` take."""
+        """The boundaries for the bits that ``type_of`` and ``is_here`` read."""
         return [kind.boundaries(length) for kind in self._kinds]
 
     def is_here(self, bits: int) -> bool:

@@ -32,7 +32,7 @@ def known() -> Correlators:
 
 @pytest.mark.parametrize("others", [["beside"], ["over"], ["gw-7", "over"], ["gw-7, beside"]])
 def test_an_answer_to_another_of_ours_is_anothers(known: Correlators, others: list[str]) -> None:
-    assert known.is_anothers(bearing(*others), "ours", Connection())
+    assert known.answers_another(bearing(*others), "ours", Connection())
 
 
 @pytest.mark.parametrize(
@@ -40,22 +40,22 @@ def test_an_answer_to_another_of_ours_is_anothers(known: Correlators, others: li
     [[], ["ours"], ["gw-7"], [""], ["gw-7", "gw-8"], ["gw-7", "ours"], ["gw-7,ours"], ["over-7"]],
 )
 def test_whatever_else_stands_there_proves_nothing(known: Correlators, said: list[str]) -> None:
-    assert not known.is_anothers(bearing(*said), "ours", Connection())
+    assert not known.answers_another(bearing(*said), "ours", Connection())
 
 
 def test_the_one_that_was_asked_with_is_ours_also_when_it_is_over(known: Correlators) -> None:
     known.ended("ours")
-    assert not known.is_anothers(bearing("ours"), "ours", Connection())
-    assert known.is_anothers(bearing("ours"), "beside", Connection())
+    assert not known.answers_another(bearing("ours"), "ours", Connection())
+    assert known.answers_another(bearing("ours"), "beside", Connection())
 
 
 def test_that_others_are_ignored_is_said_once_and_without_them(
     known: Correlators, caplog: pytest.LogCaptureFixture
 ) -> None:
-    known.is_anothers(bearing("over"), "ours", Connection())
+    known.answers_another(bearing("over"), "ours", Connection())
     assert not caplog.records  # that one is not ignored
     for said in ("gw-7", "gw-8"):
-        known.is_anothers(bearing(said), "ours", Connection())
+        known.answers_another(bearing(said), "ours", Connection())
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert "x-correlator that was never sent" in record.getMessage()
@@ -68,9 +68,9 @@ def test_those_under_way_are_never_forgotten_and_few_of_the_others_are_kept() ->
     for number in range(5 * correlators._REMEMBERED):
         known.sent(str(number))
         known.ended(str(number))
-    assert known.is_anothers(bearing("slow"), "mine", Connection())
-    assert known.is_anothers(bearing(str(number)), "mine", Connection())
-    assert not known.is_anothers(bearing("0"), "mine", Connection())
+    assert known.answers_another(bearing("slow"), "mine", Connection())
+    assert known.answers_another(bearing(str(number)), "mine", Connection())
+    assert not known.answers_another(bearing("0"), "mine", Connection())
     assert len(known._ended) + len(known._ended_before) <= 2 * correlators._REMEMBERED
     assert len(known._under_way) == 1
 
@@ -92,7 +92,9 @@ def test_the_last_ones_are_known_and_one_never_sent_is_not(
                 ended.append(number)
         must = under_way | set(ended[-remembered:])
         may = must | set(ended[-2 * remembered :]) if len(set(ended)) == len(ended) else {*ended}
-        found = {n for n in range(31) if known.is_anothers(bearing(str(n)), "mine", Connection())}
+        found = {
+            n for n in range(31) if known.answers_another(bearing(str(n)), "mine", Connection())
+        }
     assert must <= found <= may | under_way
 
 
@@ -101,14 +103,14 @@ def test_a_connection_that_always_repeated_ours_and_then_does_not_brings_another
 ) -> None:
     connection = Connection()
     for _ in range(correlators._SURE_ECHOES - 1):
-        assert not known.is_anothers(bearing("ours"), "ours", connection)
-    assert not known.is_anothers(bearing("gw-7"), "ours", connection)
-    assert not known.is_anothers(bearing("gw-8"), "ours", connection)
+        assert not known.answers_another(bearing("ours"), "ours", connection)
+    assert not known.answers_another(bearing("gw-7"), "ours", connection)
+    assert not known.answers_another(bearing("gw-8"), "ours", connection)
     for _ in range(correlators._SURE_ECHOES):
-        assert not known.is_anothers(bearing("gw-7", "ours"), "ours", connection)
-    assert not known.is_anothers(bearing(), "ours", connection)
-    assert known.is_anothers(bearing("gw-9"), "ours", connection)
-    assert not known.is_anothers(bearing("gw-9"), "ours", connection)
+        assert not known.answers_another(bearing("gw-7", "ours"), "ours", connection)
+    assert not known.answers_another(bearing(), "ours", connection)
+    assert known.answers_another(bearing("gw-9"), "ours", connection)
+    assert not known.answers_another(bearing("gw-9"), "ours", connection)
 
 
 @pytest.mark.parametrize("own_share", [0.01, 0.06, 0.3, 0.5, 0.9])
@@ -118,6 +120,6 @@ def test_nodes_of_two_minds_behind_one_connection_cost_few_requests(own_share: f
     strange = 0
     for _ in range(20_000):
         said = "gw" if rng.random() < own_share else "ours"
-        if known.is_anothers(bearing(said), "ours", connection):
+        if known.answers_another(bearing(said), "ours", connection):
             strange, connection = strange + 1, Connection()
     assert strange <= 20_000 / 40

@@ -5,11 +5,11 @@ import json
 import pytest
 
 from batch_screen.cli.doctor import _lines, _print
-from batch_screen.diagnostics.findings import Diagnosis, failed, not_checked, warning, well
+from batch_screen.diagnostics.findings import Diagnosis, failed, not_checked, passed, warning
 
 FOUND = Diagnosis(
     (
-        well("key", "found in the variable X"),
+        passed("key", "found in the variable X"),
         warning("clock", "7 s behind", "set it"),
         failed("dns", "api.example: " + "no such name " * 9, "check " + "the name " * 12, 69),
         *not_checked(["tls"], "the way ends before"),

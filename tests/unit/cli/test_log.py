@@ -25,7 +25,7 @@ def _as_at_the_start() -> Iterator[None]:
     hide(KEY)
     yield
     forget_keys()
-    log.presume([], {})
+    log.choose_early([], {})
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_the_form_is_known_before_the_settings(
     is_json: bool,
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
-    log.presume(arguments, environment)
+    log.choose_early(arguments, environment)
     assert log.is_json() == is_json
 
 
@@ -75,7 +75,7 @@ def test_the_forms_are_those_of_the_settings() -> None:
 def test_json_lines(heard: Callable[[], list[dict[str, Any]]]) -> None:
     log.choose(log.JSON)
     log.note("hello")
-    log.belong_to("20261124-0123456789")
+    log.name_run("20261124-0123456789")
     log.warning("careful")
     log.error("no key; name a file", 77)
     log.error("stopped by SIGTERM", 143)

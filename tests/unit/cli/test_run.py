@@ -21,7 +21,7 @@ RUN_ID = "20261123-0123456789"
 @pytest.fixture(autouse=True)
 def _text_again() -> Iterator[None]:
     yield
-    log.presume([], {})
+    log.choose_early([], {})
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_start_that_comes_to_its_end(
     log.choose(log.JSON)
     begun = SessionConsole(settings, as_json=True)
     with begun.reported():
-        begun.belong_to(RUN_ID)
+        begun.name_run(RUN_ID)
         begun.result = screened
     said = capsys.readouterr()
     told = json.loads(said.out)

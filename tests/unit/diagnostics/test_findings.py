@@ -6,8 +6,8 @@ from batch_screen.diagnostics.findings import (
     failed,
     not_checked,
     of_error,
+    passed,
     warning,
-    well,
 )
 from batch_screen.errors import OutputError
 
@@ -15,7 +15,7 @@ NUMBER = "+491713920012"
 
 
 def test_the_first_failure_gives_the_code() -> None:
-    fine = (well("a", "x"), warning("b", "x", "y"), *not_checked(["c"], "z"))
+    fine = (passed("a", "x"), warning("b", "x", "y"), *not_checked(["c"], "z"))
     assert Diagnosis(fine).exit_code == 0
     found = Diagnosis((*fine, failed("d", "x", "y", 73), failed("e", "x", "y", 69)))
     assert found.exit_code == 73

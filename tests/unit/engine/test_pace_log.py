@@ -26,7 +26,7 @@ def played(happening: Events, then: float = 0.0) -> tuple[Pace, float]:
     for gap, what, rate in happening:
         now += gap
         log.limit(now, rate) if what == "limit" else getattr(log, what)(now)
-    return log.taken(now + then), now + then - BEGAN
+    return log.snapshot(now + then), now + then - BEGAN
 
 
 @given(happening=events)
@@ -74,10 +74,10 @@ def test_pairs_are_merged_when_all_steps_are_full() -> None:
     log = PaceLog(0.0, 10.0)
     for second in range(MOST_STEPS):
         log.started(second + 0.5)
-    assert log.taken(MOST_STEPS - 0.25).attempts == [1] * MOST_STEPS
+    assert log.snapshot(MOST_STEPS - 0.25).attempts == [1] * MOST_STEPS
     log.limit(MOST_STEPS - 2.0, 30.0)  # no clock runs back: this is what is known by now
     log.refused(MOST_STEPS + 0.5)
-    pace = log.taken(MOST_STEPS + 1.5)
+    pace = log.snapshot(MOST_STEPS + 1.5)
     assert pace.step_seconds == 2.0
     assert pace.attempts == [2] * (MOST_STEPS // 2) + [0]
     assert pace.refused == [0] * (MOST_STEPS // 2) + [1]
@@ -91,7 +91,7 @@ def test_a_merged_step_never_looks_as_if_it_had_broken_its_limit() -> None:
         log.limit(now, rate)
         log.started(now)
         now += 1 / rate
-    pace = log.taken(now)
+    pace = log.snapshot(now)
     rates = list(zip(pace.rates_per_second, pace.limit_per_second, strict=True))
     assert all(rate <= limit + 0.01 for rate, limit in rates[:-1])
 
@@ -100,13 +100,13 @@ def test_a_pause_of_years_is_steps_without_attempts() -> None:
     log = PaceLog(0.0, 10.0)
     log.started(0.5)
     log.started(1e9)
-    pace = log.taken(1e9)
+    pace = log.snapshot(1e9)
     assert len(pace.attempts) <= MOST_STEPS
     assert (pace.attempts[0], pace.attempts[-1], sum(pace.attempts)) == (1, 1, 2)
 
 
 def test_nothing_happened() -> None:
-    assert PaceLog(5.0, 10.0).taken(5.0) == Pace(1.0, [0], [0], [10.0])
+    assert PaceLog(5.0, 10.0).snapshot(5.0) == Pace(1.0, [0], [0], [10.0])
 
 
 def test_for_how_long_headers_held_it() -> None:
@@ -115,6 +115,6 @@ def test_for_how_long_headers_held_it() -> None:
     log.limit(3.0, 4.0, is_headers=True)
     log.limit(5.5, 10.0)
     log.limit(7.0, 5.0, is_headers=True)
-    assert log.taken(7.0).held_by_headers_seconds == 3.5
+    assert log.snapshot(7.0).held_by_headers_seconds == 3.5
     log.limit(2 * MOST_STEPS, 10.0)
-    assert log.taken(2 * MOST_STEPS).held_by_headers_seconds == 3.5 + 2 * MOST_STEPS - 7
+    assert log.snapshot(2 * MOST_STEPS).held_by_headers_seconds == 3.5 + 2 * MOST_STEPS - 7

@@ -95,7 +95,7 @@ def test_one_refusal_pauses_nobody_and_is_seen_in_the_pace() -> None:
         asking.ask(refused(30))
         assert await asking.start(DATE) < 0.2
         asking.ask(OK, endpoint=DATE)
-        pace = asking.pacer.taken()
+        pace = asking.pacer.snapshot()
         assert (sum(pace.attempts), sum(pace.refused)) == (2, 1)
         assert not asking.pacer.is_open
 
@@ -333,7 +333,7 @@ def test_what_the_headers_say_slows_down() -> None:
         asking.pacer.pulse(0.0)
         await asyncio.sleep(3)
         asking.pacer.pulse(0.0)
-        assert asking.pacer.taken().held_by_headers_seconds == pytest.approx(3, abs=0.01)
+        assert asking.pacer.snapshot().held_by_headers_seconds == pytest.approx(3, abs=0.01)
 
     paced(act)
 
@@ -400,8 +400,8 @@ def test_the_pulse_keeps_the_limit_and_hears_of_a_lagging_loop() -> None:
         for _ in range(8):
             pacer.pulse(0.0)
             await asyncio.sleep(0.25)
-        assert pacer.taken().limit_per_second == [10.0, 10.0, 10.0]
-        assert pacer.taken().held_by_headers_seconds == 0
+        assert pacer.snapshot().limit_per_second == [10.0, 10.0, 10.0]
+        assert pacer.snapshot().held_by_headers_seconds == 0
         before = pacer.slots()
         asking.ask(*[OK] * 50, age=9)
         pacer.pulse(1.0)

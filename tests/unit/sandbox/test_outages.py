@@ -122,13 +122,13 @@ def test_a_sandbox_that_is_away_ends_all_the_same(start: Callable[..., Client]) 
 def test_leaving_and_coming_back(start: Callable[..., Client]) -> None:
     client = start()
     client.ask(CHECK, NUMBER)
-    client.sandbox.leave()
-    client.sandbox.leave()  # gone is gone
+    client.sandbox.go_offline()
+    client.sandbox.go_offline()  # gone is gone
     with pytest.raises(ConnectionRefusedError):
         client.ask(CHECK, NUMBER)
     assert client.sandbox.statistics()["requests"] == 1
-    client.sandbox.come_back()
-    client.sandbox.come_back()
+    client.sandbox.go_online()
+    client.sandbox.go_online()
     assert client.ask(CHECK, NUMBER).status == 200
     assert client.sandbox.statistics()["requests"] == 2
 
