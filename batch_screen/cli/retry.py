@@ -34,7 +34,7 @@ def retry(
     with session.reported():
         job = job_of(options, settings, needs_key=True)
         with watcher(settings.output.heartbeat_seconds) as progress:
-            events = RunEvents(session.stages.pass_to(progress), stop, session.belong_to)
+            events = RunEvents(session.stages.pass_to(progress), stop, session.name_run)
             session.result = batch_screen.retry(job, run, chosen, events, session.stop_at)
     if session.result is None:
         if not as_json:
