@@ -150,8 +150,8 @@ class Settings(Section):
     def identity(self) -> dict[str, Any]:
         """The settings that belong to a run's identity, as flat JSON values by dotted name.
 
-        Of ``OPT_OUT_FILE`` it is the content that counts: whoever can read it puts its digest
-        in the place of its path.
+        The value of ``OPT_OUT_FILE`` is a path; a caller that can read the file replaces it by
+        the digest of its content.
         """
         dumped = self.model_dump(mode="json")
         api = {name: dumped["api"][name] for name in ("base_url", "dialect", "paths")}

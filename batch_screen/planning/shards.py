@@ -80,7 +80,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
 
     A batch has the columns of ``schema.ROW``, ``raw``, ``raw_region``, the kept ``in_``
     columns, ``e164``, ``region``, ``number_type``, ``rule`` (null where rejected) and
-    ``reject_reason``, ``reject_detail`` (null where accepted). ``on_rows`` hears of each
+    ``reject_reason``, ``reject_detail`` (null where accepted). ``on_rows`` gets each
     batch's height. ``facts`` are kept with the plan. With a good guess of how many rows there
     are, ``expected_rows``, they are written once; else they are partitioned in further passes.
     ``held_bytes`` of rows are in memory on their way to their files. ``history`` writes that of
