@@ -161,8 +161,8 @@ def resumed(job: Job, run: Run, identity: Identity, events: RunEvents) -> Run:
     changed = drop_objected(run.plan, plan, run.folder / "plan", OptOuts(listed, numbers), events)
     events.progress.note(
         f"run {run.run_id} goes on with an opt-out list that has grown: "
-        f"{changed.objected - plan.objected:,} more numbers are left out, what was answered for "
-        "them too, though it was paid for; their rows are rejected as opted_out"
+        f"{changed.objected - plan.objected:,} more numbers are left out, also those that were "
+        "answered and paid for; their rows are rejected as opted_out"
     )
     return run
 

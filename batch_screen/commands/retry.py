@@ -93,7 +93,9 @@ def retry(
             if found is None or not found.plan.exists():
                 source = _source(job, layout, outcomes, identity, with_heartbeat)
                 failures = source.failures()
-            if found is None and not failures:
+            if source is not None and not failures:
+                if found is not None:  # a start that was stopped before it had a plan
+                    found.discard()
                 return None
         if found is None:
             found = create_run(job.state, identity, inputs, [])

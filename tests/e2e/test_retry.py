@@ -271,6 +271,27 @@ def test_who_has_objected_since_is_not_asked_again(place: Begin) -> None:
     assert "name it with --opt-out" in done.error
 
 
+def test_a_retry_goes_on_with_a_longer_opt_out_list(place: Begin) -> None:
+    night = place()
+    first = night.screened()
+    failed, asked = failed_in(first), night.asked()
+    night.server.change(rules=())
+    assert night.retry("--max-requests", 5).code == 4
+    early = set(night.asked() - asked)
+    late = min(key for key in keys(failed) - early)
+    listed = night.desk.folder / "opt-outs.txt"
+    gone = {late[0], min(early)[0]}
+    listed.write_text("".join(f"{number}\n" for number in gone), "utf-8")
+    done = night.retry("--opt-out", listed)
+    assert done.code == 0, done.err
+    assert "goes on with an opt-out list that has grown: 2 more numbers" in done.err
+    again = night.asked() - asked
+    assert set(again) == early | {key for key in keys(failed) if key[0] not in gone}
+    assert set(again.values()) == {1}
+    assert not gone & set(night.desk.latest.frame("lookups")["e164"])
+    night.assert_valid()
+
+
 @pytest.mark.parametrize("how", ["run", "folder", "output"])
 def test_the_run_is_named_in_any_way(place: Begin, how: str) -> None:
     night = place()
@@ -358,6 +379,62 @@ def test_windows_reach_back_as_they_did(place: Begin) -> None:
     assert one == two
     [coverage] = run.report("summary.json")["coverage"].values()
     assert (coverage["without_gap"], coverage["first"]) == (len(CELLS), 0)
+    night.assert_valid()
+
+
+def test_a_retry_can_be_retried(place: Begin) -> None:
+    night = place()
+    first = night.screened()
+    failed, asked = failed_in(first), night.asked()
+    night.server.change(rules=(FaultRule(Fault(Behaviour.SERVER_ERROR), 0.3),))
+    assert night.retry().code == 0
+    second = night.desk.latest
+    still = failed_in(second)
+    assert 0 < still.height < failed.height
+    night.server.change(rules=())
+    before = night.asked()
+    assert night.retry().code == 0
+    third = night.desk.latest
+    assert night.asked() - before == Counter(keys(still))
+    assert third.report("summary.json")["supersedes"] == [second.run_id, first.run_id]
+    lookups = third.frame("lookups")
+    by_source = {
+        run: keys(lookups.filter(pl.col("source_run_id") == run.run_id)) for run in (first, second)
+    }
+    assert by_source[first] == keys(first.frame("lookups")) - keys(failed)
+    assert by_source[second] == keys(failed) - keys(still)
+    assert (night.asked() - asked).keys() == keys(failed)
+    night.assert_valid()
+
+
+LESS = """
+[planner]
+derive_checks = true
+only_where_changed = { "device-swap/check" = "sim-swap/check" }
+"""
+
+
+def test_what_depends_on_what_failed_is_decided_again(place: Begin) -> None:
+    endpoints = "sim-swap/check,sim-swap/retrieve-date,device-swap/check"
+    night = place(rules=BAD, toml=TOML + LESS, options=("--endpoints", endpoints))
+    first = night.screened()
+    failed, asked = failed_in(first), night.asked()
+    assert set(failed["endpoint"]) >= {"sim-swap/check", "sim-swap/retrieve-date"}
+    night.server.change(rules=())
+    assert night.retry().code == 0
+    run = night.desk.latest
+    again = night.asked() - asked
+    # What a date or another signal answers need not be asked for.
+    assert set(again) <= keys(failed)
+    assert set(again.values()) == {1}
+    after = run.frame("lookups")
+    asked_now = after.filter(source="asked")
+    assert keys(asked_now) == set(again)
+    others = keys(failed) - set(again)
+    assert keys(after.filter(pl.col("source") == "derived")) >= {
+        key for key in others if key[1] == "sim-swap/check"
+    }
+    assert failed_in(run).is_empty()
     night.assert_valid()
 
 
