@@ -1,4 +1,4 @@
-"""Asks the failed lookups of a complete run again, in a run that takes its place.
+"""Retry: asks the failed lookups of a complete run again, in a new run that replaces it.
 
 The new run is made from the old one's tables, so neither input nor state need be there any more.
 What is not asked again is carried over, each answer with its own time, and nothing is paid twice.
@@ -69,7 +69,7 @@ def retry(
     events: RunEvents | None = None,
     on_stopped: OnStopped = lambda _: None,
 ) -> RunResult | None:
-    """Asks the lookups of a complete run that ended with these outcomes once more.
+    """Asks the lookups of a complete run that ended with these outcomes again.
 
     ``run`` is a run's id in the job's output folder, or a run's own folder or an output folder; by
     default the latest run. The result is a run of its own with all rows and answers, which
@@ -154,7 +154,7 @@ def _as_it_was(job: Job, summary: Summary) -> Job:
         if own.get(name) != now[name]:
             raise ConfigurationError(
                 f"run {summary.run_id} asked with {name} = {_shown(own.get(name))}, now it is "
-                f"{_shown(now[name])}: answers of two servers make no run; set it back"
+                f"{_shown(now[name])}: one run cannot hold answers of two servers; set it back"
             )
     if own.get(OPT_OUT_FILE) and not job.settings.numbers.opt_out_file:
         raise ConfigurationError(

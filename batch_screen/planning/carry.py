@@ -56,7 +56,7 @@ _CHECK_OF = {e.value: e.check.value for e in Endpoint if e.answers_date}
 
 
 class CarriedRun:
-    """A complete run, by its tables, whose lookups with some outcomes are to be asked again.
+    """The tables of a complete run, some of whose lookups are to be asked again.
 
     Numbers that have ``opted_out`` since are left out, whatever their outcomes.
     """
@@ -148,7 +148,7 @@ class CarriedRun:
         )
 
     def _rejects(self, shard: int, objected: pl.DataFrame) -> pl.DataFrame:
-        """The shard's rejects, and the rows of those who have objected since."""
+        """The shard's rejects, and rows of people who have objected since."""
         errors = _read(self._errors, shard, ERROR_COLUMNS)
         before = errors.filter(pl.col("kind") == "reject").select(dtypes(REJECT).names())
         return pl.concat([before, _objected(objected)])
@@ -161,7 +161,7 @@ class CarriedRun:
         return pl.col("outcome").is_in(self._outcomes) & ~is_spared
 
     def _asked_again(self, lookups: pl.DataFrame) -> pl.DataFrame:
-        """Keys of the failed lookups, and of dates that were not needed because of them."""
+        """Keys of the failed lookups, and of dates that were skipped because of them."""
         failed = lookups.filter(self._is_failure()).select(_KEY)
         # By now the check's window may not reach back far enough any more: then its date decides.
         dates = lookups.filter(pl.col("reason") == NOT_NEEDED).with_columns(
@@ -178,7 +178,7 @@ def drop_objected(
     opt_outs: OptOuts,
     events: RunEvents,
 ) -> Plan:
-    """Writes the plan in ``folder`` anew as ``target``, without who is on the opt-out list.
+    """Writes the plan in ``folder`` anew as ``target``, without numbers on the opt-out list.
 
     Their rows become rejects. Shards and their numbers stay, so what others were answered counts.
     """
@@ -259,7 +259,7 @@ def _read(
 
 
 def _carried(lookups: pl.DataFrame, run_id: str) -> pl.DataFrame:
-    """The outcomes as those of another run: with their own time, and no request of this one."""
+    """The outcomes as those of another run: with their own time, and no request of this run."""
     was_asked = pl.col("source") == AnswerSource.ASKED.value
     return conform(
         lookups.with_columns(
