@@ -18,7 +18,9 @@ never holds a whole phone number or the key.
 
 from __future__ import annotations
 
+import os
 from enum import IntEnum
+from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from typing import ClassVar, Self
 
 SIGNAL_EXIT = 128
@@ -148,11 +150,24 @@ def exit_code_of(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or is_full(error):
         return OutputError.default_exit_code
     is_system = isinstance(error, (OSError, MemoryError, ImportError))
     gave_out = any(words in str(each) for each in error.args for words in _GAVE_OUT)
     return ExitCode.SYSTEM if is_system or gave_out else ExitCode.BUG
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the system says that nothing more can be written there."""
+    return isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT, EFBIG, EROFS)
+
+
+def has_working_folder() -> bool:
+    """Whether the folder that the command was started in is still there."""
+    try:
+        return bool(os.getcwd())  # noqa: PTH109 (as light as it is)
+    except FileNotFoundError:
+        return False
 
 
 class ConfigurationError(BatchScreenError):
@@ -184,6 +199,14 @@ class OutputError(BatchScreenError):
     """The output or state folder cannot be written."""
 
     default_exit_code = ExitCode.CANNOT_WRITE
+
+
+def no_working_folder() -> OutputError:
+    """The error where ``has_working_folder`` does not hold."""
+    return OutputError(
+        "the working folder was removed or replaced, so no relative path leads anywhere; cd to a "
+        'folder that is there (cd "$PWD", if it is there again), then start the same command again'
+    )
 
 
 class JournalError(BatchScreenError):

@@ -1,8 +1,9 @@
 """Output to streams that may be closed or full, or whose reader has gone.
 
-What cannot be printed is no reason to end a run, whose results lie in files. All that is
-printed passes here, so no key and nothing that steers a terminal gets out. Numbers are masked
-before, where foreign text enters a message: here they look like figures.
+What cannot be printed is no reason to end a run, whose results lie in files; where it is what was
+asked for, ``lost_output`` says so for the exit code. All that is printed passes here, so no key
+and nothing that steers a terminal gets out. Numbers are masked before, where foreign text enters
+a message: here they look like figures.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import signal
 import sys
 import textwrap
 from contextlib import suppress
+from errno import EPIPE
 from typing import TYPE_CHECKING, Any, Never
 
 import click
@@ -65,13 +67,17 @@ def _fitted(line: str, width: int) -> str:
 
 # A full disk, a reader that has gone away; ValueError: the stream is closed.
 _UNPRINTABLE = (OSError, ValueError)
+_lost: list[str] = []
 _MODES = {"stdin": "r", "stdout": "w", "stderr": "w"}
 
 
-def print_text(text: str) -> None:
-    """Prints text on stdout, wrapped on a terminal; foreign text in it is masked already."""
+def print_text(text: str, *, is_spare: bool = False) -> None:
+    """Prints text on stdout, wrapped on a terminal; foreign text in it is masked already.
+
+    ``is_spare``: nothing is lost where it cannot be printed, for files hold it.
+    """
     shown, columns = printable_text(text), _terminal_columns()
-    _print(shown if columns is None else fitted(shown, columns))
+    _print(shown if columns is None else fitted(shown, columns), is_spare=is_spare)
 
 
 def _terminal_columns() -> int | None:
@@ -92,12 +98,22 @@ def print_raw(text: str) -> None:
     _print(hide_keys(text))
 
 
-def _print(text: str) -> None:
+def _print(text: str, *, is_spare: bool = False) -> None:
     try:
         click.echo(text)
         sys.stdout.flush()
-    except _UNPRINTABLE:
+    except _UNPRINTABLE as error:
+        # A reader that has gone, as head does, has seen what it wanted.
+        if isinstance(error, OSError) and error.errno != EPIPE and not is_spare:
+            _lost.append(error.strerror or type(error).__name__)
         _silence("stdout")
+
+
+def lost_output() -> str:
+    """Why something that was to be printed on stdout is lost; empty if nothing is. Asked once."""
+    lost = _lost[0] if _lost else ""
+    _lost.clear()
+    return lost
 
 
 def print_stderr(text: str) -> None:

@@ -36,7 +36,7 @@ def export(
     if flagged == rejected:
         raise click.UsageError("give one of --flagged and --rejected")
     if unknown and rejected:
-        raise click.UsageError("--unknown goes with --flagged")
+        raise click.UsageError("--unknown goes with --flagged; leave it out")
     if run is not None and is_run_id(run):
         if run_id:
             raise click.UsageError("RUN names a run already; leave out --run")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 from batch_screen.cli import log
-from batch_screen.errors import ExitCode, exit_code_of
+from batch_screen.errors import ExitCode, exit_code_of, is_full
 from batch_screen.masking import MaskedRecords, safe_line
 
 _MESSAGE_CHARACTERS = 200
@@ -67,6 +67,9 @@ def unforeseen(error: BaseException) -> str:
     """The message for an unexpected exception, with the next step."""
     if isinstance(error, PermissionError):
         return f"{error.filename}: {error.strerror}; fix permissions, then start again"
+    if isinstance(error, OSError) and is_full(error):
+        where = error.filename or "what was asked for"
+        return f"cannot write {where}: {error.strerror}; free space, then start again"
     if exit_code_of(error) == ExitCode.SYSTEM:
         return (
             f"a system resource ran out: {described(error)}; free memory or files, then start again"

@@ -11,6 +11,7 @@ import click
 from batch_screen.cli.console import print_json, print_stderr, print_text
 from batch_screen.cli.options import flags_of
 from batch_screen.config.load import load_settings
+from batch_screen.config.paths import refuse_address
 from batch_screen.config.settings import Settings
 from batch_screen.config.template import new_configuration
 from batch_screen.errors import ConfigurationError, OutputError
@@ -40,6 +41,7 @@ _QUESTIONS = (
 
 def init(*, file: Path, force: bool, yes: bool, as_json: bool, **options: Any) -> None:
     """Asks the questions, writes the file, and prints the next step."""
+    refuse_address(file, "FILE")
     if file.exists() and not force:
         raise OutputError(f"{file} is there already; replace it with --force, or name another file")
     is_asking = not yes

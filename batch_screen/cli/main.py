@@ -20,9 +20,15 @@ import click
 
 from batch_screen import __version__
 from batch_screen.cli import log, options
-from batch_screen.cli.console import open_missing, print_stderr, settle
+from batch_screen.cli.console import lost_output, open_missing, print_stderr, settle
 from batch_screen.cli.hooks import install_hooks, unforeseen
-from batch_screen.errors import BatchScreenError, ExitCode, exit_code_of
+from batch_screen.errors import (
+    BatchScreenError,
+    ExitCode,
+    exit_code_of,
+    has_working_folder,
+    no_working_folder,
+)
 from batch_screen.masking import safe_text
 
 DEFAULT_NAME = "batch-screen.toml"
@@ -30,6 +36,7 @@ DEFAULT_NAME = "batch-screen.toml"
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 _PATH = click.Path(path_type=Path)
+_OF_PATHS = (ExitCode.NO_INPUT, ExitCode.SYSTEM, ExitCode.CANNOT_WRITE)
 _GETS_SETTINGS = ("run", "check", "plan", "retry", "status", "export", "purge")
 
 
@@ -361,17 +368,27 @@ def _exit_code() -> int:
         _print_usage(error)
         return error.exit_code
     except BatchScreenError as error:
-        log.error(str(error), error.exit_code)
-        return error.exit_code
+        return _failed(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         log.error("interrupted; start the same command again", ExitCode.INTERRUPTED)
         return ExitCode.INTERRUPTED
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 (no traceback ever; a panic of polars is no Exception)
-        log.error(unforeseen(error), exit_code_of(error))
-        return exit_code_of(error)
-    return code if isinstance(code, int) else 0
+        return _failed(unforeseen(error), exit_code_of(error))
+    ended = code if isinstance(code, int) else 0
+    if (lost := lost_output()) and not ended:
+        message = f"cannot write to stdout: {lost}; free space, then start the same command again"
+        return _failed(message, ExitCode.CANNOT_WRITE)
+    return ended
+
+
+def _failed(message: str, exit_code: int) -> int:
+    """Prints the line about what ended the command, and returns the exit code."""
+    if exit_code in _OF_PATHS and not has_working_folder():
+        message, exit_code = str(no_working_folder()), ExitCode.CANNOT_WRITE
+    log.error(message, exit_code)
+    return exit_code
 
 
 def _print_usage(error: click.ClickException) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from batch_screen.cli import completion, log
+from batch_screen.config.paths import refuse_address
 from batch_screen.model import Endpoint, OutcomeKind
 
 if TYPE_CHECKING:  # settings and jobs take long to import, and no help needs them
@@ -104,6 +105,7 @@ def days(value: str) -> int:
 def appendable(path: Path | None) -> Path | None:
     try:
         if path is not None:
+            refuse_address(path, "--journal")
             path.open("ab").close()
     except OSError as error:
         raise click.BadParameter(

@@ -22,7 +22,7 @@ from batch_screen.cli.progress import watcher
 from batch_screen.cli.run_block import closing_block, crossed
 from batch_screen.commands.run import RunResult
 from batch_screen.config.settings import Settings
-from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, exit_code_of
+from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, ExitCode, exit_code_of
 from batch_screen.masking import safe_line
 from batch_screen.notify.announce import announce_begin, announce_end, check_destinations
 from batch_screen.notify.closing import Closing, StageTimes, document
@@ -46,7 +46,7 @@ def run(*, settings: Settings, as_json: bool, **options: Any) -> int:
         with watcher(settings.output.heartbeat_seconds) as progress:
             events = RunEvents(session.stages.pass_to(progress), stop, session.name_run)
             session.result = result = batch_screen.run(job, events, session.stop_at)
-    return result.summary.exit_code
+    return session.exit_code(result.summary.exit_code)
 
 
 def obey_signals(stop: CancelToken) -> None:
@@ -84,12 +84,17 @@ class SessionConsole:
         self._run_id = ""
         self.run_date = ""
         self.stages = StageTimes()
+        self._lacks_file = False
         self.result: RunResult | None = None
         """The run's progress, once it is counted."""
 
     def name_run(self, run_id: str) -> None:
         self._run_id = run_id
         log.name_run(run_id)
+
+    def exit_code(self, of_run: int) -> int:
+        """That of a start whose run has this one: a file that somebody waits for may lack."""
+        return ExitCode.CANNOT_WRITE if self._lacks_file and not of_run else of_run
 
     def stop_at(self, result: RunResult) -> None:
         self.result = result
@@ -108,7 +113,7 @@ class SessionConsole:
         if log.is_json() and (summary := closing.summary):  # in text the block says it all
             log.event(
                 "finished",
-                exit_code=closing.exit_code,
+                exit_code=self.exit_code(closing.exit_code),
                 rows=summary.rows.read,
                 rejected=summary.rows.rejected,
                 lookups=summary.lookups,
@@ -139,9 +144,11 @@ class SessionConsole:
             if self._as_json:
                 print_json(msgspec.Raw(document(closing)))
             elif self.result:
-                print_text(closing_block(self.result, self._settings))
+                print_text(closing_block(self.result, self._settings), is_spare=True)
         finally:
-            _warn(announce_end(self._settings, closing))
+            announced = announce_end(self._settings, closing)
+            _warn(announced.warnings)
+            self._lacks_file = announced.lacks_file
         return closing
 
 

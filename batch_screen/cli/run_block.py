@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import shlex
@@ -219,12 +220,15 @@ def _files(layout: Layout) -> Iterator[str]:
 
 def _query(layout: Layout) -> str:
     """One line to copy: the rows with a swap or an active forwarding."""
-    paths = layout.part("results", 0).parent / f"{layout.run_id}-?????.parquet"  # not those of -2
+    named = layout.part("results", 0).parent
+    if str(named).startswith("~") or ":" in named.parts[0]:  # polars would look elsewhere
+        named = named.absolute()
+    folder = glob.escape(str(named))
+    pattern = f"{folder}/{layout.run_id}-?????.parquet"  # not those of -2
+    paths = json.dumps(pattern, ensure_ascii=False)
     # The endpoints' own columns, not the risk view's.
     positive = 'pl.any_horizontal(pl.col("^.*_check_(swapped|active)$"))'
-    code = (
-        f"import polars as pl; print(pl.read_parquet({json.dumps(str(paths))}).filter({positive}))"
-    )
+    code = f"import polars as pl; print(pl.read_parquet({paths}).filter({positive}))"
     return shlex.join([this_python(), "-c", code])
 
 

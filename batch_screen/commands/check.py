@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
+from batch_screen.config.paths import refuse_address
 from batch_screen.config.settings import Settings
 from batch_screen.errors import ConfigurationError
 from batch_screen.input.files import expand
@@ -75,6 +76,7 @@ def check(job: Job, events: RunEvents | None = None, *, rejects: Path | None = N
 
 def _check_target(rejects: Path, inputs: Sequence[str]) -> None:
     """Raises if the file cannot be written, or would be read as input the next time."""
+    refuse_address(rejects, "--rejects")
     check_suffix(rejects, "--rejects")
     folder = rejects.absolute().parent
     check_could_write(folder)

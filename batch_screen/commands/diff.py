@@ -15,6 +15,7 @@ import polars as pl
 
 from batch_screen.comparison.feed import ChangeFeed, RunTables, feed_of, shared_endpoints
 from batch_screen.comparison.previous import CompleteRun, UnusableRunError, opened, recorded
+from batch_screen.config.paths import refuse_address
 from batch_screen.config.screening import Cohorts
 from batch_screen.errors import InputError, no_input
 from batch_screen.masking import mask_number
@@ -66,6 +67,8 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
     the columns ``schema.CHANGES``. Raises ``InputError`` where a run is not there, not complete
     or not whole (exit code 66), or where the two share no endpoint, and ``OutputError``.
     """
+    if write is not None:
+        refuse_address(write, "--write")
     events = events or RunEvents()
     earlier, later = _recorded(since, out), _recorded(run, out)
     shared, not_compared = shared_endpoints(earlier.facts, later.facts)

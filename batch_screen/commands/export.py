@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 import polars as pl
 
+from batch_screen.config.paths import refuse_address
 from batch_screen.config.screening import OPT_OUT_FILE, Input
 from batch_screen.errors import BatchScreenError, ConfigurationError, InputError
 from batch_screen.input.files import digest
@@ -31,6 +32,7 @@ from batch_screen.runs.layout import ERRORS, RESULTS, Layout, run_at
 from batch_screen.runs.state import Run, read_run
 from batch_screen.schema import EXPORT_FLAGGED, EXPORT_REJECTED, KEPT_PREFIX, Column, dtypes
 from batch_screen.storage.atomic import check_could_write
+from batch_screen.storage.parquet import scan_parquet
 from batch_screen.storage.partition import in_ranges
 from batch_screen.tables.breakdown import signs_of, values_of
 from batch_screen.tables.integrity import (
@@ -99,6 +101,7 @@ def export(  # noqa: PLR0913 (a run, a sheet, and the rows in it)
     ``InputError`` where there is no such run (66), or it is not complete or not whole (65).
     """
     target, events = Path(to), events or RunEvents()
+    refuse_address(to, "--to")
     check_suffix(target, "--to")
     layout = run_at(Path(folder), run_id)
     layout.refuse_inside(target)
@@ -154,7 +157,7 @@ def _refuse_list(target: Path, summary: Summary, run: Run | None, parts: list[Pa
     contents = {summary.settings.get(OPT_OUT_FILE), *(run.file.identity.content if run else ())}
     is_read = any(path.exists() and path.samefile(target) for path in lists)
     if not run:  # nobody knows where the list lies, so its name has to do
-        scan = pl.scan_parquet(parts, hive_partitioning=False).select("source_file").drop_nulls()
+        scan = scan_parquet(parts).select("source_file").drop_nulls()
         names = scan.unique().collect(engine="streaming")["source_file"]
         is_read = target.name in {Path(name).name for name in names}
     if is_read or digest(target) in contents:
@@ -172,7 +175,10 @@ def _read(layout: Layout, sheet: _Flagged | _Rejected, events: RunEvents) -> Ite
                 yield sheet.selected(frame)
             events.advance(1)
     except DamagedPartError as error:
-        raise InputError(f"run {layout.run_id} cannot be read, {error.where}: {error}") from error
+        raise InputError(
+            f"run {layout.run_id} cannot be read, {error.where}: {error}; look into it with "
+            f"batch-screen validate {layout.run}"
+        ) from error
 
 
 def _line(frame: pl.DataFrame, summary: Summary) -> pl.Expr:
@@ -334,6 +340,6 @@ def _list_again(run: Run) -> Table:
     identity, paths = run.file.identity, [Path(path) for path in run.file.inputs]
     for path, content in zip(paths, identity.content, strict=True):
         if digest(path) != content:
-            raise InputError(f"{path} has changed since")
+            raise InputError(f"{path} has changed since; restore it")
     own = {k.removeprefix(_INPUT): v for k, v in identity.settings.items() if k.startswith(_INPUT)}
     return open_table(paths, Input(**own))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from batch_screen.config.paths import refuse_address
 from batch_screen.errors import InputError, OutputError
 from batch_screen.model import Endpoint
 from batch_screen.reports.page import page
@@ -53,6 +54,8 @@ def report(
     run's own ``report.html``. Raises ``InputError`` where there is no such run (66), where it
     did not come to an end, or where its files are not what it wrote (65).
     """
+    if path is not None:
+        refuse_address(path, "--write")
     layout = run_at(Path(folder), run_id)
     manifest = None
     if layout.marker.exists():  # else the run was stopped

@@ -16,7 +16,6 @@ from time import monotonic
 from typing import NamedTuple
 
 import polars as pl
-import pyarrow.parquet as pq
 from msgspec.structs import replace
 
 from batch_screen import __version__
@@ -47,6 +46,7 @@ from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.schema import conform
 from batch_screen.storage.atomic import atomic_write, check_writable, translated, write_atomically
+from batch_screen.storage.parquet import metadata_of, scan_parquet
 from batch_screen.storage.partition import RowGroupWriter, in_ranges
 from batch_screen.storage.prefetch import ordered_map
 from batch_screen.storage.records import check_file
@@ -199,7 +199,7 @@ def write_outputs(
     write_atomically(layout.pace, pace_svg(summary.starts))
     if settings.output.in_order:
         write_in_order(layout.parts(RESULTS), layout.in_order, plan.rows)
-    write_schema(layout, pl.read_parquet_schema(shard_rows_path(run.plan, 0)))
+    write_schema(layout, scan_parquet([shard_rows_path(run.plan, 0)]).collect_schema())
     listed = list_files(layout)
     found = breakdown.broken_down(kinds, settings.endpoints)
     write_atomically(layout.html, page(material_of(layout, summary, found, listed)))
@@ -300,7 +300,7 @@ def _outcomes_so_far(run: Run, plan: Plan, until: float | None) -> Iterator[pl.L
             raise TimeoutError(f"counting took longer than {_MOST_SECONDS:g} s")
         only = planned_numbers(run.plan, plan, shard)
         if is_sealed(run.sealed, run.run_id, shard):
-            found = pl.scan_parquet(sealed_path(run.sealed, shard))
+            found = scan_parquet([sealed_path(run.sealed, shard)])
             is_ours = pl.lit(value=True) if only is None else pl.col("e164").is_in(only.implode())
             yield found.filter(is_ours)
         else:
@@ -341,4 +341,4 @@ def _starts(run: Run) -> list[Session]:
 
 def _height(paths: Sequence[Path]) -> int:
     """The number of rows, from the footers of the files."""
-    return sum(pq.read_metadata(path).num_rows for path in paths)
+    return sum(metadata_of(path).num_rows for path in paths)

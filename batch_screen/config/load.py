@@ -27,6 +27,7 @@ from pydantic_settings import (
 
 from batch_screen.config.key import KEY_VARIABLE
 from batch_screen.config.parsing import read_small
+from batch_screen.config.paths import is_address, shown_address
 from batch_screen.config.sections import Section
 from batch_screen.config.settings import Settings
 from batch_screen.errors import ConfigurationError
@@ -239,6 +240,11 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
 def _read_toml(config: Path | None) -> tuple[str, dict[str, Any]]:
     if config is None:
         return "", {}
+    if is_address(config):
+        raise ConfigurationError(
+            f"cannot read the configuration file {shown_address(config)}: it is an address; name "
+            "a local file with --config"
+        )
     try:
         # Windows editors begin with a mark and end lines with two characters.
         text = read_small(config, _LARGEST_BYTES).decode("utf-8-sig").replace("\r\n", "\n")

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from batch_screen.config.parsing import list_of, names_or_all, table_of
-from batch_screen.config.sections import Positive, Section
+from batch_screen.config.sections import Positive, ReadPath, Section
 from batch_screen.model import LONGEST_WINDOW_MINUTES, Endpoint
 
 # The settings of what is asked about each number, and how far back.
@@ -201,7 +201,7 @@ class Numbers(Section):
     test_numbers: tuple[str, ...] = ()
     allowed_regions: tuple[str, ...] = ()
     denied_regions: tuple[str, ...] = ()
-    opt_out_file: str = ""
+    opt_out_file: ReadPath = ""
 
     @field_validator("test_numbers", mode="before")
     @classmethod

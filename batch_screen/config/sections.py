@@ -8,7 +8,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 
 from batch_screen.config.parsing import (
     Threshold,
@@ -18,6 +26,7 @@ from batch_screen.config.parsing import (
     table_of,
     threshold,
 )
+from batch_screen.config.paths import local_file, local_folder, local_input
 from batch_screen.model import Endpoint
 
 # What every section of the settings is built from: a frozen record, and numbers in bounds.
@@ -25,6 +34,9 @@ from batch_screen.model import Endpoint
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+ReadPath = Annotated[str, AfterValidator(local_input)]
+WrittenFolder = Annotated[str, AfterValidator(local_folder)]
+WrittenFile = Annotated[str, AfterValidator(local_file)]
 
 
 class Section(BaseModel):
@@ -61,8 +73,8 @@ class Api(Section):
     connect_timeout_seconds: Positive = 5.0
     proxy: str = ""
     trust_environment_proxies: bool = False
-    ca_file: str = ""
-    key_file: str = ""
+    ca_file: ReadPath = ""
+    key_file: ReadPath = ""
 
     @field_validator("base_url")
     @classmethod
@@ -112,15 +124,15 @@ class Compression(StrEnum):
 class Output(Section):
     """Where results and state go, and how files are written."""
 
-    folder: str = ""
-    state_folder: str = ""
+    folder: WrittenFolder = ""
+    state_folder: WrittenFolder = ""
     compression: Compression = Compression.ZSTD
     row_group_rows: Annotated[int, Field(ge=1_000)] = 500_000
     shard_lookups: Annotated[int, Field(ge=1_000)] = 200_000
     in_order: bool = False
     memory_mib: Annotated[int, Field(ge=LEAST_MEMORY_MIB)] = USUAL_MEMORY_MIB
     heartbeat_seconds: Positive = 30.0
-    summary_file: str = ""
+    summary_file: WrittenFile = ""
 
     @property
     def memory_share(self) -> float:
@@ -197,7 +209,7 @@ class Pings(Section):
 class Metrics(Section):
     """The file with the last session's metrics, for node_exporter's textfile collector."""
 
-    file: str = ""
+    file: WrittenFile = ""
 
 
 # The settings of what ``run`` says on stderr.

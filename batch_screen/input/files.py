@@ -22,7 +22,14 @@ from urllib.parse import unquote
 import polars as pl
 import pyarrow as pa
 
-from batch_screen.errors import InputError, OutputError, no_input
+from batch_screen.config.paths import refuse_input_address
+from batch_screen.errors import (
+    InputError,
+    OutputError,
+    has_working_folder,
+    no_input,
+    no_working_folder,
+)
 
 # polars and pyarrow quote cells in their messages, so none of their text is passed on.
 _DAMAGED = (pa.ArrowException, pl.exceptions.PolarsError, csv.Error, UnicodeError, EOFError)
@@ -36,6 +43,8 @@ def translated(name: str) -> Iterator[None]:
     except _DAMAGED:
         raise _damaged(name) from None
     except FileNotFoundError:
+        if not has_working_folder():
+            raise no_working_folder() from None
         raise no_input(f"{name}: there is no such file; check the path") from None
     except PermissionError:
         raise no_input(
@@ -183,6 +192,7 @@ def _meant(
 ) -> list[Path | Stdin]:
     if argument == "-":
         return [Stdin()]
+    refuse_input_address(argument)
     with translated(argument):
         path = Path(argument)
         if path.is_dir():

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from batch_screen.config.screening import Input
 from batch_screen.errors import InputError, no_input
@@ -25,6 +24,7 @@ from batch_screen.input.limits import Caps
 from batch_screen.input.text import CHUNK_BYTES, guessed_encoding, unpacked
 from batch_screen.model import ColumnKind
 from batch_screen.schema import KEPT_PREFIX
+from batch_screen.storage.parquet import metadata_of
 
 BATCH_ROWS = 150_000
 _BATCH_BYTES = 64 << 20
@@ -87,7 +87,7 @@ class Table:
                 if layout.csv:
                     rows += csv.expected_rows(layout, layout.csv, self._caps)
                 else:
-                    rows += int(pq.read_metadata(layout.path).num_rows)
+                    rows += int(metadata_of(layout.path).num_rows)
         return rows
 
     def encoding_of(self, layout: FileLayout) -> str:

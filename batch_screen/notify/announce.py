@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from batch_screen.config.settings import Settings
 from batch_screen.errors import BatchScreenError, OutputError
@@ -28,8 +29,15 @@ def announce_begin(settings: Settings) -> list[str]:
     return _tried("the start call", Caller(settings.pings, settings.api.ca_file).begun)
 
 
-def announce_end(settings: Settings, closing: Closing) -> list[str]:
-    """Writes both files and sends the final pings; returns warnings and never raises."""
+class Announced(NamedTuple):
+    """Warnings, and whether the summary or metrics file could not be written."""
+
+    warnings: list[str]
+    lacks_file: bool
+
+
+def announce_end(settings: Settings, closing: Closing) -> Announced:
+    """Writes both files and sends the final pings; never raises."""
     caller = Caller(settings.pings, settings.api.ca_file)
 
     def write_summary_file() -> None:
@@ -42,11 +50,12 @@ def announce_end(settings: Settings, closing: Closing) -> list[str]:
 
             write_metrics(Path(settings.metrics.file), closing)
 
-    return [
+    unwritten = [
         *_tried("the summary file", write_summary_file),
         *_tried("the metrics file", write_metrics_file),
-        *_tried("the last calls", lambda: caller.ended(closing)),
     ]
+    calls = _tried("the last calls", lambda: caller.ended(closing))
+    return Announced([*unwritten, *calls], bool(unwritten))
 
 
 def _tried(what: str, announce: Callable[[], list[str] | None]) -> list[str]:

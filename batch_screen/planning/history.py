@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 import polars as pl
-import pyarrow.parquet as pq
 
 from batch_screen.model import Endpoint, OutcomeKind
 from batch_screen.planning.shards import MOST_FILES, history_path, shard_of, shard_rows_path
 from batch_screen.runs.layout import LOOKUPS, Layout, is_run_id, layout_of_run, row_groups
 from batch_screen.schema import INSTANT, LOOKUP, Column, conform, dtypes
 from batch_screen.storage.atomic import sha256_of, write_frame
+from batch_screen.storage.parquet import open_parquet, read_parquet
 from batch_screen.storage.partition import HELD_BYTES, PartitionedWriter
 from batch_screen.storage.records import read_frame
 from batch_screen.tables.manifest import is_whole
@@ -66,7 +66,7 @@ def write_history(
             writer.add(conform(batch, KNOWN))
     digests: dict[int, str] = {}
     for shard in range(shards):
-        numbers = pl.read_parquet(shard_rows_path(folder, shard), columns=["e164"]).unique()
+        numbers = read_parquet(shard_rows_path(folder, shard), columns=["e164"]).unique()
         known = _newest(files[shard % count], numbers)
         if known.height:
             path = history_path(folder, shard)
@@ -188,7 +188,7 @@ def earlier_answers(
 
 def _batches(path: Path) -> Iterator[pl.DataFrame]:
     with readable():
-        file = pq.ParquetFile(path)
+        file = open_parquet(path)
     with file:
         batches = file.iter_batches(batch_size=_BATCH_ROWS)
         while True:

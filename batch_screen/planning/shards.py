@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
-import pyarrow.parquet as pq
 from msgspec.structs import replace
 
 from batch_screen.masking import mask_cell
@@ -25,6 +24,7 @@ from batch_screen.numbers.regions import UNKNOWN_REGION, region_of
 from batch_screen.runs.state import plan_before
 from batch_screen.schema import IDENTITY, KEPT_PREFIX, LOOKUP, REJECT, dtypes
 from batch_screen.storage.atomic import make_folder, sha256_of, sync_folder, translated, write_frame
+from batch_screen.storage.parquet import metadata_of, read_parquet, scan_parquet
 from batch_screen.storage.partition import (
     HELD_BYTES,
     KEPT,
@@ -273,7 +273,7 @@ def read_rejects(folder: Path, plan: Plan, shard: int) -> pl.DataFrame:
     """
     # With each shard some, so that no part of the output has all of them in memory at once.
     share = -(-sum(plan.rejected.values()) // len(plan.shards))
-    return pl.scan_parquet(rejects_path(folder)).slice(shard * share, share).collect()
+    return scan_parquet([rejects_path(folder)]).slice(shard * share, share).collect()
 
 
 def numbers(folder: Path, plan: Plan, shard: int) -> pl.Series:
@@ -372,9 +372,9 @@ def _split(folder: Path, shard: int, *, count: int, further: int, held_bytes: in
     source_path = path.rename(path.with_suffix(".whole"))
     paths = [shard_rows_path(folder, shard + part * count) for part in range(further)]
     part = shard_of(pl.col("e164"), count * further) // count
-    source = pl.scan_parquet(source_path)
+    source = scan_parquet([source_path])
     with PartitionedWriter(paths, part, held_bytes) as writer:
-        for first in range(0, pq.read_metadata(source_path).num_rows, _ROWS_AT_ONCE):
+        for first in range(0, metadata_of(source_path).num_rows, _ROWS_AT_ONCE):
             writer.add(source.slice(first, _ROWS_AT_ONCE).collect())
     source_path.unlink()
 
@@ -384,7 +384,7 @@ def _paths(folder: Path, count: int) -> list[Path]:
 
 
 def _count_shard(path: Path) -> ShardPlan:
-    digits = pl.read_parquet(path, columns=["e164"])["e164"].cast(pl.UInt64)
+    digits = read_parquet(path, columns=["e164"])["e164"].cast(pl.UInt64)
     return ShardPlan(len(digits), digits.n_unique(), sha256=sha256_of(path))
 
 

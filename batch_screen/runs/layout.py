@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 import polars as pl
-import pyarrow.parquet as pq
 
+from batch_screen.config.paths import refuse_input_address
 from batch_screen.config.sections import Compression, Output
 from batch_screen.errors import ConfigurationError, InputError, no_input
 from batch_screen.storage.atomic import (
     atomic_write,
     check_could_write,
+    check_writable,
     make_folder,
     sweep,
     sync_folder,
     translated,
     write_frame,
 )
+from batch_screen.storage.parquet import open_parquet
 from batch_screen.storage.partition import RowGroupWriter
 
 RESULTS, LOOKUPS, ERRORS = "results", "lookups", "errors"
@@ -75,10 +77,19 @@ class Layout:
         return sorted(day.glob(f"{self.run_id}-[0-9][0-9][0-9][0-9][0-9].parquet"))
 
     def check_writable(self) -> None:
-        """Raises ``OutputError`` if a file of the run could not be written; writes none."""
-        days = (self.part(table, 0).parent for table in DATA_FOLDERS)
-        for folder in (self.run, *days):
-            check_could_write(folder)
+        """Raises ``OutputError`` if a file of the run could not be written or read again.
+
+        Tries it with a small one in the run's own folder, which goes again if it was not there.
+        """
+        for table in DATA_FOLDERS:
+            check_could_write(self.part(table, 0).parent)
+        made = [folder for folder in (self.run, self.run.parent) if not folder.exists()]
+        try:
+            check_writable(self.run)
+        finally:
+            for folder in made:
+                with suppress(OSError):
+                    folder.rmdir()
 
     def refuse_inside(self, path: Path) -> None:
         """Raises ``ConfigurationError`` if a file to write lies in the output folder."""
@@ -144,7 +155,7 @@ class Layout:
 
 def row_groups(path: Path) -> Iterator[pl.DataFrame]:
     """Reads a part by row groups: in large runs it holds many shards."""
-    with pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         for group in range(file.num_row_groups):
             yield pl.DataFrame(file.read_row_group(group))
 
@@ -215,6 +226,7 @@ def runs_at(folder: Path) -> list[str]:
 def place_of(folder: Path) -> tuple[Path, str | None]:
     """The output folder, and the run's id if the path is a run's own folder."""
     if not folder.is_dir():
+        refuse_input_address(folder)
         raise no_input(f"{folder}: there is no such folder; check the path")
     whole = folder.resolve()  # "." may be a run's folder
     if whole.parent.name == "runs" and is_run_id(whole.name):

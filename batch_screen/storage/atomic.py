@@ -19,7 +19,9 @@ from errno import (
     EFBIG,
     EISDIR,
     EMFILE,
+    ENAMETOOLONG,
     ENFILE,
+    ENOENT,
     ENOSPC,
     ENOTDIR,
     EPERM,
@@ -30,8 +32,10 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 import polars as pl
+import pyarrow as pa
 
-from batch_screen.errors import OutputError
+from batch_screen.errors import OutputError, has_working_folder, no_working_folder
+from batch_screen.storage.parquet import metadata_of, read_parquet
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
@@ -46,6 +50,8 @@ _REMEDIES = {
     **dict.fromkeys((EMFILE, ENFILE), "raise the limit of open files (ulimit -n)"),
     **dict.fromkeys((ENOTDIR, EISDIR, EEXIST), "move away what is in its place"),
     EFBIG: "raise the limit of a file's size (ulimit -f)",
+    ENAMETOOLONG: "name a shorter path",
+    ENOENT: "make the folder it lies in",
 }
 
 
@@ -57,6 +63,8 @@ def translated(doing: str, path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         remedy = _REMEDIES.get(error.errno or 0, "check the disk")
+        if error.errno == ENOENT and not has_working_folder():
+            raise no_working_folder() from error
         raise OutputError(
             f"cannot {doing} {path}: {reason}; {remedy}, then start again: what was saved is kept"
         ) from error
@@ -124,16 +132,33 @@ def atomic_write(
 
 def check_could_write(folder: Path) -> None:
     """Raises ``OutputError`` if the folder cannot be written; creates no folder."""
-    check_writable(next(p for p in (folder, *folder.parents) if p.exists()))
+    with translated("write to", folder):
+        there = next(p for p in (folder, *folder.parents) if p.exists())
+    check_writable(there)
 
 
 def check_writable(folder: Path) -> None:
-    """Creates the folder and a test file, which is removed. Raises ``OutputError``."""
+    """Creates the folder, and writes and reads a Parquet file there, which is removed.
+
+    By the code that writes and reads a run's parts: an empty file can be made in places where
+    these cannot. Raises ``OutputError``.
+    """
     make_folder(folder)
     probe = folder / f".{secrets.token_hex(4)}.tmp"
+    rows = pl.DataFrame({"rows": [1]})
     with translated("write to", folder):
-        open_private(probe).close()
-        probe.unlink()
+        try:
+            with BufferedWriter(open_private(probe)) as file:
+                _write_rows(file, rows)
+            is_same = read_parquet(probe).equals(rows) and metadata_of(probe).num_rows == 1
+        except (pl.exceptions.PolarsError, pa.ArrowException, TypeError, ValueError):
+            is_same = False
+        finally:
+            probe.unlink(missing_ok=True)
+    if not is_same:
+        raise OutputError(
+            f"{folder}: a file that is written there cannot be read; name another one"
+        )
 
 
 def sweep(folder: Path) -> None:
@@ -161,14 +186,18 @@ def write_frame(
 ) -> None:
     """Writes a Parquet file atomically; ``how`` goes to polars. Raises ``OutputError``."""
     with atomic_write(path, staging=staging) as file:
-        recorder = _FailureRecorder(file)
-        try:
-            frame.write_parquet(cast("IO[bytes]", recorder), **how)
-        except pl.exceptions.PolarsError as error:
-            # polars reports a full disk as an error of its own, as if the rows were at fault.
-            if recorder.failure is None:
-                raise
-            raise recorder.failure from error
+        _write_rows(file, frame, **how)
+
+
+def _write_rows(file: BinaryIO, frame: pl.DataFrame, **how: Any) -> None:
+    recorder = _FailureRecorder(file)
+    try:
+        frame.write_parquet(cast("IO[bytes]", recorder), **how)
+    except pl.exceptions.PolarsError as error:
+        # polars reports a full disk as an error of its own, as if the rows were at fault.
+        if recorder.failure is None:
+            raise
+        raise recorder.failure from error
 
 
 class _FailureRecorder:

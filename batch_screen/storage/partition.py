@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch_screen.storage.atomic import open_private, translated
+from batch_screen.storage.parquet import read_parquet
 
 HELD_BYTES = 32 << 20
 """Over all files. polars' partitioned sink holds rows for each file instead: 0.65 GiB for 15 of
@@ -218,7 +219,7 @@ def in_ranges(
         with PartitionedWriter(ranges, pl.col(key) // size) as partitions:
             for frame in frames:
                 partitions.add(frame)
-        yield (pl.read_parquet(path).sort(key) for path in ranges)
+        yield (read_parquet(path).sort(key) for path in ranges)
 
 
 @contextmanager

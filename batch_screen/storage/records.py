@@ -15,6 +15,7 @@ import polars as pl
 
 from batch_screen.errors import JournalError
 from batch_screen.storage.atomic import sha256_of, translated, write_atomically
+from batch_screen.storage.parquet import read_parquet
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
@@ -61,7 +62,7 @@ def read_frame(path: Path, sha256: str, columns: list[str] | None = None) -> pl.
     check_file(path, sha256)
     with translated("read", path):
         try:
-            return pl.read_parquet(path, columns=columns)
+            return read_parquet(path, columns)
         except pl.exceptions.PolarsError as error:  # whose text may quote a number
             raise damaged(path) from error
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 import polars as pl
-import pyarrow.parquet as pq
 
 from batch_screen.model import Endpoint, LatestChange
 from batch_screen.runs.layout import SHARDS_MARK
+from batch_screen.storage.parquet import metadata_of, scan_parquet
 from batch_screen.tables.counts import sums
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"
@@ -122,8 +122,8 @@ def broken_down(kinds: pl.DataFrame | None, endpoints: Sequence[Endpoint]) -> Br
 def _shards(paths: Sequence[Path]) -> Iterator[pl.LazyFrame]:
     """Lazy frames shard by shard: a part, or the row groups of a part with several shards."""
     for path in paths:
-        metadata = pq.read_metadata(path)
-        scan = pl.scan_parquet(path, hive_partitioning=False)
+        metadata = metadata_of(path)
+        scan = scan_parquet([path])
         if SHARDS_MARK.encode() not in (metadata.metadata or {}):
             yield scan
             continue

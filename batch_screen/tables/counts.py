@@ -18,6 +18,7 @@ from batch_screen.model import (
     LatestChange,
     OutcomeKind,
 )
+from batch_screen.storage.parquet import scan_parquet
 from batch_screen.tables.coverage import Saved
 from batch_screen.tables.summary import LookupFigures
 
@@ -35,7 +36,7 @@ _PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 def scans_of(paths: Sequence[Path]) -> list[pl.LazyFrame]:
     """One lazy scan over Parquet files with the columns ``schema.LOOKUP``; none without files."""
-    return [pl.scan_parquet(list(paths))] if paths else []
+    return [scan_parquet(paths)] if paths else []
 
 
 def count_lookups(tables: Iterable[pl.LazyFrame], prices: Prices) -> dict[str, LookupFigures]:

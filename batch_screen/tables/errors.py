@@ -19,6 +19,7 @@ import polars as pl
 from batch_screen.masking import mask_number, mask_text, plain, safe_line
 from batch_screen.model import SPARED, TOO_LONG, OutcomeKind
 from batch_screen.schema import ERRORS, Column, conform, dtypes
+from batch_screen.storage.parquet import scan_parquet
 
 _AT_ONCE = 20_000
 _CELLS_KEPT = 4096
@@ -223,7 +224,7 @@ def summarise_errors(paths: Sequence[Path]) -> ErrorSummary:
     """Counts and examples from written parts of ``errors``, streamed."""
     if not paths:
         return ErrorSummary([], {})
-    errors = pl.scan_parquet(list(paths), hive_partitioning=False)
+    errors = scan_parquet(paths)
     return ErrorSummary(_failures(errors), _examples(errors))
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import polars as pl
-import pyarrow.parquet as pq
 
 from batch_screen.runs.layout import CHANGES, DATA_FOLDERS, ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
@@ -20,6 +19,7 @@ from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION, Column, results
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.storage.atomic import sha256_of, translated, write_atomically
+from batch_screen.storage.parquet import metadata_of
 from batch_screen.storage.prefetch import ordered_map
 
 
@@ -154,7 +154,7 @@ def describe(column: Column) -> dict[str, Any]:
 def _listed(folder: Path, path: Path, table: str | None) -> ListedFile:
     with translated("read", path):
         size, digest = path.stat().st_size, sha256_of(path)
-        rows = None if table is None else pq.read_metadata(path).num_rows
+        rows = None if table is None else metadata_of(path).num_rows
     return ListedFile(str(path.relative_to(folder)), size, digest, table, rows)
 
 

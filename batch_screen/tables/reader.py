@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, SHARDS_MARK, Layout
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.schema import Column, dtypes, results
+from batch_screen.storage.parquet import metadata_of, open_parquet, schema_of
 
 _DAMAGED = (pa.ArrowException, pl.exceptions.PolarsError, OSError, MemoryError, ValueError)
 
@@ -74,14 +74,14 @@ def readable(where: str = "") -> Iterator[None]:
 def height(path: Path) -> int:
     """Rows of a Parquet file, from its footer. Raises ``DamagedPartError``."""
     with readable():
-        rows: int = pq.read_metadata(path).num_rows
+        rows: int = metadata_of(path).num_rows
         return rows
 
 
 def columns_of(path: Path) -> dict[str, pl.DataType]:
     """Names and dtypes of a Parquet file, in its order. Raises ``DamagedPartError``."""
     with readable():
-        schema = pq.read_schema(path)
+        schema = schema_of(path)
         schema.names  # noqa: B018 (raises over what is no UTF-8, where polars would panic)
         return dict(pl.DataFrame(schema.empty_table()).schema)
 
@@ -95,7 +95,7 @@ class Unit(NamedTuple):
     def frames(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
         """The rows, a row group at a time. Raises ``DamagedPartError``."""
         # pyarrow, for over some damage polars panics.
-        with readable(self.path.name), pq.ParquetFile(self.path) as file:
+        with readable(self.path.name), open_parquet(self.path) as file:
             groups = range(file.num_row_groups) if self.group is None else [self.group]
             for group in groups:
                 yield pl.DataFrame(file.read_row_group(group, columns=columns))
@@ -110,7 +110,7 @@ def units(layout: Layout, table: str, shards: int) -> Mapping[int, Unit]:
     for path in layout.parts(table):
         number = int(path.stem[-5:])
         with readable():
-            metadata = pq.read_metadata(path)
+            metadata = metadata_of(path)
         mark = (metadata.metadata or {}).get(SHARDS_MARK.encode())
         if mark is None:
             found[number] = Unit(path)
@@ -145,7 +145,7 @@ def _shards_of(name: str, paths: Sequence[Path]) -> tuple[int, int]:
     with readable(name):
         found = set()
         for path in paths:
-            metadata = pq.read_metadata(path)
+            metadata = metadata_of(path)
             mark = (metadata.metadata or {}).get(SHARDS_MARK.encode())
             found.add((0, 1) if mark is None else (int(mark), metadata.num_row_groups))
         shards, held = found.pop() if len(found) == 1 else (0, 0)
@@ -160,7 +160,7 @@ def _read(
     names = dtypes(columns).names()
     if path is None:
         return pl.DataFrame(schema=dtypes(columns))
-    with readable(name), pq.ParquetFile(path) as file:
+    with readable(name), open_parquet(path) as file:
         groups = [*range(file.num_row_groups)] if group is None else [group]
         others = [column for column in file.schema_arrow.names if column not in names]
         if others:  # compared with nothing, so a batch at a time is enough

@@ -19,6 +19,7 @@ from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.runs.state import limit_of
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import dtypes
+from batch_screen.storage.parquet import scan_parquet
 from batch_screen.tables.counts import count_lookups, count_saved, scans_of
 from batch_screen.tables.coverage import Saved, count_contradictions, count_coverage
 from batch_screen.tables.integrity import Difference, VerifyCheck, rewrite
@@ -84,10 +85,8 @@ def row_faults(
     """Errors in the row indexes, which must be 0 to ``rows - 1``, each once."""
     index = pl.col("row_index")
     scans = [
-        pl.scan_parquet(results, hive_partitioning=False).select(index),
-        pl.scan_parquet(errors, hive_partitioning=False)
-        .filter(pl.col("kind") == "reject")
-        .select(index),
+        scan_parquet(results).select(index),
+        scan_parquet(errors).filter(pl.col("kind") == "reject").select(index),
     ]
     all_rows = pl.concat(scans)
     try:

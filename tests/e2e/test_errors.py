@@ -276,7 +276,7 @@ def test_damaged_state_is_refused_and_kept(unfinished: tuple[Desk, SandboxThread
         ("run list.csv --sandbox --out out 2>/dev/full", 0),
         ("run - --sandbox --out out <&-", 65),
         ("run nothere.csv --sandbox --out out 2>/dev/full", 66),
-        ("plan list.csv >/dev/full", 0),
+        ("plan list.csv >/dev/full", 73),
         ("plan list.csv >&- 2>&-", 0),
         ("plan list.csv | true", 0),
     ],

@@ -1,16 +1,24 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
+from batch_screen.cli import log
 from batch_screen.model import Session
 from batch_screen.tables.summary import LookupFigures, Rows, Summary
 
 BEGAN = datetime(2026, 11, 23, 4, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _text_again() -> Iterator[None]:
+    """Whatever form of lines a test has chosen, the next one begins with text."""
+    yield
+    log.presume([], {})
 
 
 @pytest.fixture

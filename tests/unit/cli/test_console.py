@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import sys
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from batch_screen.cli.console import (
     Stderr,
     fitted,
+    lost_output,
     open_missing,
     print_json,
     print_stderr,
@@ -90,13 +92,17 @@ def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == (f"figures\n{json_line}\n", "progress\nbar")
 
 
+@pytest.mark.parametrize("is_spare", [False, True])
 @pytest.mark.parametrize("error", ERRORS)
 def test_nothing_fails_for_want_of_a_reader(
-    monkeypatch: pytest.MonkeyPatch, error: Exception
+    monkeypatch: pytest.MonkeyPatch, error: Exception, is_spare: bool
 ) -> None:
     for name in ("stdout", "stderr"):
         monkeypatch.setattr(sys, name, Dead(error))
-    print_text("figures")
+    print_text("figures", is_spare=is_spare)
+    is_lost = error.args[0] == ENOSPC and not is_spare
+    assert bool(lost_output()) == is_lost
+    assert not lost_output(), "it is asked once"
     print_stderr("progress")
     Stderr().write("bar")
     Stderr().flush()

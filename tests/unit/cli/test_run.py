@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -100,3 +100,15 @@ def test_what_cannot_be_shown_is_told_all_the_same(
     with pytest.raises(ZeroDivisionError), begun.reported():
         begun.result = screened
     assert Path(settings.output.summary_file).exists()
+
+
+def test_a_file_that_is_lacking_in_the_end_is_no_success(
+    settings: Settings, screened: RunResult, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = SessionConsole(settings, as_json=False)
+    with begun.reported():
+        begun.result = screened
+        Path(settings.output.summary_file).mkdir()
+        (Path(settings.output.summary_file) / "x").touch()
+    assert "cannot write" in capsys.readouterr().err
+    assert [begun.exit_code(code) for code in (0, 3)] == [73, 3]

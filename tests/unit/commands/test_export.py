@@ -226,7 +226,7 @@ def test_a_list_that_has_changed_gives_no_cells(screened: Screened, tmp_path: Pa
     try:
         screened.list.write_bytes(content.replace(b"C-02", b"X-02"))
         told = export(screened.out, tmp_path / "a.csv", rejected=True)
-        assert told.note.endswith("list.csv has changed since")
+        assert told.note.endswith("list.csv has changed since; restore it")
         assert lines(tmp_path / "a.csv")[0]["cell"] == "02• •••• ••"
         screened.list.unlink()
         assert "no such file" in export(screened.out, tmp_path / "a.csv", rejected=True).note

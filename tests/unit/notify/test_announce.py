@@ -28,7 +28,7 @@ def test_files_are_written_and_calls_made(tmp_path: Path) -> None:
         chosen = settings(tmp_path, start_url=listener.url("/a"), finish_url=listener.url("/b"))
         check_destinations(chosen)
         assert announce_begin(chosen) == []
-        assert announce_end(chosen, complete()) == []
+        assert announce_end(chosen, complete()) == ([], False)
     assert listener.paths == ["/a", "/b"]
     assert json.loads((tmp_path / "last.json").read_bytes())["status"] == "complete"
     assert "batch_screen_exit_code 0.0" in (tmp_path / "last.prom").read_text("utf-8")
@@ -39,7 +39,8 @@ def test_files_are_written_and_calls_made(tmp_path: Path) -> None:
 def test_nothing_wanted_nothing_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     check_destinations(Settings())
-    assert announce_begin(Settings()) == announce_end(Settings(), complete()) == []
+    assert announce_begin(Settings()) == []
+    assert announce_end(Settings(), complete()) == ([], False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -58,8 +59,9 @@ def test_a_file_that_cannot_be_written_does_not_keep_the_other_and_the_calls(
     (tmp_path / "last.json" / "x").touch()
     with listening() as listener:
         chosen = settings(tmp_path, finish_url=listener.url("/b"))
-        [warning] = announce_end(chosen, complete())
+        [warning], lacks_file = announce_end(chosen, complete())
     assert "last.json" in warning
+    assert lacks_file
     assert listener.paths == ["/b"]
     assert (tmp_path / "last.prom").exists()
 
@@ -73,7 +75,6 @@ def test_where_no_thread_can_be_started_that_is_a_warning(
     monkeypatch.setattr(threading.Thread, "start", fail)
     chosen = settings(tmp_path, start_url="http://127.0.0.1:9/a", finish_url="http://127.0.0.1:9/b")
     assert announce_begin(chosen) == ["the start call failed: RuntimeError; the run goes on"]
-    assert announce_end(chosen, complete()) == [
-        "the last calls failed: RuntimeError; the run goes on"
-    ]
+    warnings = ["the last calls failed: RuntimeError; the run goes on"]
+    assert announce_end(chosen, complete()) == (warnings, False)
     assert (tmp_path / "last.json").exists()

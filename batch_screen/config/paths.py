@@ -1,0 +1,116 @@
+"""Paths that people name: all are local, and what is an address of something else is refused.
+
+Taken literally, ``s3://bucket/out`` would be a folder called ``s3:`` that nobody looks into.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from urllib.parse import unquote
+
+from batch_screen.errors import ConfigurationError, no_input
+from batch_screen.masking import mask_text, plain
+
+# A scheme has two letters at least, for C:/ is a drive. Of a scheme that is known one slash is
+# enough: a path that was put together by a program has lost the other.
+_KNOWN = (
+    "abfss? adl az azure cifs cos dbfs file ftps? gc?s hdfs hf https? nfs obs oss s3[an]? scp sftp "
+    "smb ssh swift viewfs wasbs? webdavs?"
+)
+_ADDRESS = re.compile(
+    rf"(?P<scheme>[a-z][a-z0-9+.-]+)://+|(?P<known>{'|'.join(_KNOWN.split())}):/+", re.IGNORECASE
+)
+_WITH_SECRETS = re.compile(r"^[^/]*@|[?#].*", re.DOTALL)
+_UPLOADS = {"s3": "aws s3 cp", "gs": "gcloud storage cp"}
+_STATE_STAYS = {"s3": " --exclude '.state/*'"}
+_ONLY_LOCAL = "is an address, and only local files are read"
+_NAME = re.compile(r"[\w.-]+")
+
+
+def is_address(path: str | Path) -> bool:
+    """Whether it names something elsewhere, as ``s3://bucket/key`` does.
+
+    >>> [is_address(p) for p in ("s3://b/k", "file:/k", "nightly:2026/a", "C:/lists", "./s3://b")]
+    [True, True, False, False, False]
+    """
+    return _ADDRESS.match(str(path)) is not None
+
+
+def shown_address(path: str | Path) -> str:
+    """The address without a password or a signature in it, and masked.
+
+    >>> shown_address("https://me:secret@host/list.csv?signature=secret")
+    'https://host/list.csv'
+    """
+    scheme, rest = _parts(str(path))
+    host = "/" if scheme == "file" else ""
+    return mask_text(plain(f"{scheme}://{host}{_WITH_SECRETS.sub('', rest)}"))
+
+
+def refuse_input_address(path: str | Path) -> None:
+    """Raises ``InputError`` (66) where an input, or a run to look at, is named by an address."""
+    if is_address(path):
+        raise no_input(f"{shown_address(path)} {_ONLY_LOCAL}; name {_what_to_name(path)}")
+
+
+def refuse_address(path: str | Path, what: str) -> None:
+    """Raises ``ConfigurationError`` where ``what``, a file to write, is named by an address."""
+    if is_address(path):
+        raise ConfigurationError(f"{what} must be a local path{_but_is(path)}")
+
+
+def local_folder(path: str) -> str:
+    """The path of a folder to write into. Raises ``ValueError`` where it is an address."""
+    if is_address(path):
+        raise ValueError(f"must be a local path{_but_is(path, is_folder=True)}")
+    return path
+
+
+def local_file(path: str) -> str:
+    """The path of a file to write. Raises ``ValueError`` where it is an address."""
+    if is_address(path):
+        raise ValueError(f"must be a local path{_but_is(path)}")
+    return path
+
+
+def local_input(path: str) -> str:
+    """The path of something that is read. Raises ``ValueError`` where it is an address."""
+    if is_address(path):
+        raise ValueError(f"{shown_address(path)} {_ONLY_LOCAL}; name {_what_to_name(path)}")
+    return path
+
+
+def _what_to_name(path: str | Path) -> str:
+    scheme, rest = _parts(str(path))
+    if scheme == "file":
+        return f"the path alone: {_of_file(rest)}"
+    return "a local file: download it first, or mount it"
+
+
+def _but_is(path: str | Path, *, is_folder: bool = False) -> str:
+    """Why it is none, and what to do where something shall be written to an address."""
+    scheme, rest = _parts(str(path))
+    if scheme == "file":
+        return f" and no address; write the path alone: {_of_file(rest)}"
+    shown = shown_address(path)
+    last = shown.rstrip("/").rpartition("/")[2] if "/" in rest.strip("/") else ""
+    own = last if _NAME.fullmatch(last) else "screened"
+    then = ""
+    if scheme in _UPLOADS:
+        how = f" --recursive{_STATE_STAYS.get(scheme, '')}" if is_folder else ""
+        then = f": {_UPLOADS[scheme]}{how} {own} {shlex.quote(shown)}"
+    return f", and {shown} is an address; write to a local one such as {own}, then upload it{then}"
+
+
+def _parts(path: str) -> tuple[str, str]:
+    """Scheme and rest of an address."""
+    match = _ADDRESS.match(path)
+    scheme = (match["scheme"] or match["known"]).lower() if match else ""
+    return scheme, path[match.end() :] if match else path
+
+
+def _of_file(rest: str) -> str:
+    """The path in a file:// address: behind its host, if that is this machine's name."""
+    return mask_text(plain(shlex.quote("/" + unquote(rest.removeprefix("localhost/")))))

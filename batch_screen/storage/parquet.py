@@ -1,0 +1,71 @@
+"""Parquet files read by their place on this disk, whatever they are called.
+
+pyarrow takes a relative path with a colon, ``nightly:2026/part.parquet``, for an address, and
+polars takes brackets and stars for a pattern. So no other file of this package hands either of
+them a path: what is opened here is local, and is just the file that is named.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+# Without patterns; and run_date=… in a folder's name is no column of ours.
+_AS_NAMED: dict[str, Any] = {"glob": False, "hive_partitioning": False}
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """The file, open for reading row group by row group."""
+    return pq.ParquetFile(_local(path))
+
+
+def metadata_of(path: Path) -> pq.FileMetaData:
+    """What the file's footer says: rows, row groups, marks."""
+    return pq.read_metadata(_local(path))
+
+
+def schema_of(path: Path) -> pa.Schema:
+    """The file's columns as pyarrow has them."""
+    return pq.read_schema(_local(path))
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """All rows of the file, or some of its columns."""
+    with _named([path]) as [source]:
+        return pl.read_parquet(source, columns=columns, **_AS_NAMED)
+
+
+def scan_parquet(paths: Sequence[Path]) -> pl.LazyFrame:
+    """A lazy scan over the files in this order; none of them may be a folder."""
+    with _named(paths) as sources:
+        return pl.scan_parquet(sources, **_AS_NAMED)
+
+
+def _local(path: Path) -> pa.NativeFile:
+    # As bytes, for a name may be any; pyarrow's own file, for one of Python's holds its lock.
+    return pa.OSFile(os.fsencode(path))
+
+
+@contextmanager
+def _named(paths: Sequence[Path]) -> Iterator[Any]:
+    """The files as polars takes them: by full paths, or open where a name is not UTF-8."""
+    full = [os.path.abspath(path) for path in paths]  # noqa: PTH100 (follows no link)
+    if _is_utf8("".join(full)):
+        yield full
+        return
+    with ExitStack() as files:  # polars keeps its own hold of them
+        yield [files.enter_context(path.open("rb")) for path in paths]
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False
