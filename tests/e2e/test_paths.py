@@ -164,7 +164,7 @@ def test_an_address_is_refused_before_anything_is_asked(tmp_path: Path, address:
 def test_the_line_to_copy(tmp_path: Path) -> None:
     write_csv(tmp_path / "list.csv", NUMBERS[:3])
     done = run_command("run", "list.csv", "--sandbox", "--out", "s3://bucket/night", cwd=tmp_path)
-    line = done.error.partition("upload that: ")[2]
+    line = done.error.partition("upload it: ")[2]
     assert shlex.split(line)[-2:] == ["night", "s3://bucket/night"]
 
 
