@@ -18,7 +18,7 @@ BEGAN = datetime(2026, 11, 23, 4, tzinfo=UTC)
 def _text_again() -> Iterator[None]:
     """Whatever form of lines a test has chosen, the next one begins with text."""
     yield
-    log.presume([], {})
+    log.choose_early([], {})
 
 
 @pytest.fixture

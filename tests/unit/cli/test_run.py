@@ -18,12 +18,6 @@ from batch_screen.tables.summary import Judgement, Summary
 RUN_ID = "20261123-0123456789"
 
 
-@pytest.fixture(autouse=True)
-def _text_again() -> Iterator[None]:
-    yield
-    log.choose_early([], {})
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(output=Output(summary_file=str(tmp_path / "last.json")))
