@@ -10,6 +10,7 @@ from batch_screen.cli.console import print_text
 from batch_screen.cli.options import job_of
 from batch_screen.cli.progress import watcher
 from batch_screen.cli.run import SessionConsole, obey_signals
+from batch_screen.commands.retry import is_of_sandbox
 from batch_screen.config.settings import Settings
 from batch_screen.model import OutcomeKind
 from batch_screen.runs.events import CancelToken, RunEvents
@@ -32,7 +33,8 @@ def retry(
     chosen = outcomes or tuple(kind for kind in OutcomeKind if kind in RETRY_CAN_HELP)
     obey_signals(stop)
     with session.reported():
-        job = job_of(options, settings, needs_key=True)
+        needs_key = not is_of_sandbox(job_of(options, settings), run)
+        job = job_of(options, settings, needs_key=needs_key)
         with watcher(settings.output.heartbeat_seconds) as progress:
             events = RunEvents(session.stages.pass_to(progress), stop, session.name_run)
             session.result = batch_screen.retry(job, run, chosen, events, session.stop_at)

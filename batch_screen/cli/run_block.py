@@ -49,6 +49,7 @@ def closing_block(result: RunResult, settings: Settings) -> str:
         *rows_lines(summary.rows),
         *_lookups(summary),
         *_requests(summary, settings),
+        *_superseded(summary),
         *_saved(summary),
         *_coverage(summary),
         *_pace(summary),
@@ -134,6 +135,13 @@ def _requests(summary: Summary, settings: Settings) -> Iterator[str]:
         )
     if summary.cost:
         yield line("cost", f"at most {summary.cost:,.2f} {summary.currency}")
+
+
+def _superseded(summary: Summary) -> Iterator[str]:
+    if summary.supersedes:
+        carried = sum(figures.carried for figures in summary.endpoints.values())
+        text = f"run {summary.supersedes[0]}, {carried:,} outcomes are carried over"
+        yield line("supersedes", text)
 
 
 def _saved(summary: Summary) -> Iterator[str]:

@@ -82,7 +82,7 @@ def resuming(run: RunStatus, settings: Settings, config: Path | None) -> Resumin
         }
     besides = []
     if run.settings.get(OPT_OUT_FILE):  # its content alone is known
-        besides.append("with the same --opt-out list")
+        besides.append("with the same --opt-out list, or a longer one")
     if _TEST_NUMBERS in differing:
         besides.append(f"with the same {_TEST_NUMBERS}")
     variables, flags = [], []

@@ -119,6 +119,12 @@ def retry(
         )
 
 
+def is_of_sandbox(job: Job, run: Path | str | None = None) -> bool:
+    """Whether the run is one of the sandbox, whose retry needs no key."""
+    _, layout = _located(job, run)
+    return _summary_of(layout).settings.get(BASE_URL) == SANDBOX
+
+
 def _located(job: Job, run: Path | str | None) -> tuple[Job, Layout]:
     """The job with the run's output folder, and the run in it."""
     run_id = None if run is None else str(run)

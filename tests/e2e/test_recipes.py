@@ -181,6 +181,11 @@ def test_the_lines_of_cron_can_be_started_every_night() -> None:
         if arguments[0] == "purge":
             assert_purges(arguments[1:])
             continue
+        if arguments[0] == "retry":
+            retried = parsed(arguments[1:], "retry")
+            assert retried["run"] is None, "every night the same run would be retried"
+            assert Path(retried["config"]).name == DEFAULT_NAME
+            continue
         assert arguments[0] == "run" or (RECIPES / program).exists()
         options = parsed([each for each in arguments if each != "run"])
         assert options["run_date"] is None, "every night would be filed under this date"

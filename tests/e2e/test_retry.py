@@ -122,6 +122,8 @@ def test_what_failed_is_asked_again_and_nothing_else(place: Begin) -> None:
     assert f"{failed.height} failed lookups are asked again" in "".join(done.lines)
     second = desk.latest
     assert second.run_id != first.run_id
+    carried_over = f"{2 * len(CELLS) - failed.height} outcomes are carried over"
+    assert f"supersedes ... run {first.run_id}, {carried_over}" in done.out
     assert night.asked() - asked == Counter(keys(failed))
 
     summary, manifest = second.report("summary.json"), second.report("manifest.json")
@@ -456,7 +458,15 @@ def test_a_run_of_the_sandbox_is_retried_there(place: Begin) -> None:
     first = night.desk.latest
     helped = first.frame("errors").filter("retry_can_help")
     assert helped.height
-    done = run_command("retry", "--out", night.desk.out, "--config", night.desk.configuration)
+    without_key = {"BATCH_SCREEN_API_KEY": None}
+    done = run_command(
+        "retry",
+        "--out",
+        night.desk.out,
+        "--config",
+        night.desk.configuration,
+        environment=without_key,
+    )
     assert done.code == 0, done.err
     assert "sandbox answers, not real ones" in done.out
     run = night.desk.latest
