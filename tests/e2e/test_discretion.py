@@ -174,6 +174,9 @@ def test_folders_and_files_that_are_named_by_numbers(scene: Scene, tmp_path: Pat
         ("doctor", "--out", out, "--sandbox"),
         ("plan", scene.desk.list, "--out", out, "--sandbox"),
         ("check", scene.desk.list, "--rejects", tmp_path / f"{NUMBER}.csv"),
+        ("export", out, "--flagged", "--to", tmp_path / f"{NUMBER} flagged.xlsx"),
+        ("export", out, "--rejected", "--to", tmp_path / f"{NUMBER} rejected.csv"),
+        ("export", out, "--flagged", "--to", out / f"{NUMBER}.csv"),
     )
     commands = [(*command, *more) for command in shown for more in ((), ("--json",))]
     together(lambda command: scene.command(*command), commands)
@@ -186,7 +189,7 @@ def test_folders_and_files_that_are_named_by_numbers(scene: Scene, tmp_path: Pat
     texts = [text for done in scene.said for text in (done.out, done.err)]
     assert [text for text in texts if secrets_in(text, KEY, NUMBERS)] == []
     assert [text for text in texts if any(map(_steers, text))] == []
-    assert len(texts) == 2 * 23
+    assert len(texts) == 2 * 29
 
 
 def test_stopped_and_killed_on_the_way(scene: Scene) -> None:
