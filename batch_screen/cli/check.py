@@ -42,7 +42,7 @@ from batch_screen.profile.facts import (
     Rejected,
     RejectedCell,
 )
-from batch_screen.profile.files import CSV, TEXT
+from batch_screen.profile.files import CSV, EXCEL, PARQUET, TEXT
 from batch_screen.profile.regions import Ground
 from batch_screen.reports.words import parted
 from batch_screen.runs.events import RunEvents
@@ -131,9 +131,11 @@ def _files(files: Sequence[FileFacts]) -> Iterator[str]:
 
 def _format(file: FileFacts) -> str:
     packed = f" in {file.compression}" if file.compression else ""
+    header = "a header" if file.has_header else "no header"
+    if file.format == EXCEL:
+        return f"Excel, sheet {file.sheet!r}, {header}"
     if file.format != CSV:
         return f"Parquet{packed}"
-    header = "a header" if file.has_header else "no header"
     delimiter = _DELIMITERS.get(file.delimiter, f"{file.delimiter!r} between cells")
     encoding = file.encoding
     for name, shown in (("windows", "Windows"), ("utf", "UTF"), ("ascii", "ASCII")):
@@ -186,7 +188,7 @@ def _main(tallied: Sequence[Frequency]) -> list[Frequency]:
 def _rejects(found: CheckReport, *, many: bool) -> Iterator[str]:
     if not found.rejects:
         return
-    has_header = any(f.format == CSV and f.has_header for f in found.files)
+    has_header = any(f.format != PARQUET and f.has_header for f in found.files)
     where = "below the header" if has_header else "from 1"
     yield from labelled("rejected", f"examples by reason; rows are counted {where}")
     for each in found.rejects:

@@ -44,6 +44,7 @@ _SETTINGS = {
     "keep_columns": ("input", "keep_columns"),
     "delimiter": ("input", "delimiter"),
     "skip_lines": ("input", "skip_lines"),
+    "sheet": ("input", "sheet"),
     "encoding": ("input", "encoding"),
     "strictness": ("numbers", "strictness"),
     "allow_regions": ("numbers", "allowed_regions"),
@@ -161,6 +162,11 @@ _READING = (
         type=click.IntRange(0),
         metavar="N",
         help="Lines above the header that are no rows.  [default: found out]",
+    ),
+    click.Option(
+        ["--sheet"],
+        metavar="NAME",
+        help="Workbooks: name or number of the sheet.  [default: the only one with rows]",
     ),
     click.Option(["--encoding"], metavar="NAME", help="CSV text encoding.  [default: found out]"),
     click.Option(

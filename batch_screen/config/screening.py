@@ -259,6 +259,7 @@ class Input(Section):
     delimiter: str = ""
     quote_escape: QuoteEscape = QuoteEscape.FOUND
     skip_lines: Annotated[int, Field(ge=0, le=10_000)] = 0
+    sheet: str = ""
     encoding: str = ""
     max_unpacked_gib: Positive = 64.0
     max_unpacking_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 200.0

@@ -157,7 +157,7 @@ def _kept(
 def _named(layout: FileLayout, name: str, role: str) -> InputColumn:
     """The column of that name, or else the one that differs in case only."""
     # Without a header, columns may be named by their number.
-    if layout.csv and not layout.csv.has_header and name.isdecimal():
+    if not layout.has_header and name.isdecimal():
         name = f"column_{int(name)}"
     columns, name = (*layout.columns, *layout.partitions), bare(name)
     matches = [c for c in columns if c.name == name] or [
@@ -242,7 +242,7 @@ def _normal(name: str) -> str:
 
 
 def _refuse_data_header(layout: FileLayout) -> None:
-    if layout.csv is None or not layout.csv.has_header:
+    if not (layout.csv or layout.sheet) or not layout.has_header:
         return
     for column in layout.columns:
         if cells.is_data(column.name):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from batch_screen.config.screening import Input, is_delimiter
 from batch_screen.errors import InputError, empty_input
-from batch_screen.input import parquet
+from batch_screen.input import archive, excel, parquet
 from batch_screen.input.cells import csv_kind, is_data
 from batch_screen.input.csv import Row, allow_long_cells, cells_of, parse, unwrapped
 from batch_screen.input.dialect import SAMPLE_LINES, Dialect, find_dialect
@@ -25,6 +25,7 @@ from batch_screen.input.layout import (
     FileLayout,
     InputColumn,
     Packing,
+    lines_above,
     unique,
 )
 from batch_screen.input.limits import Caps
@@ -34,7 +35,13 @@ from batch_screen.masking import plain
 SAMPLE_BYTES = 1 << 20
 _SAMPLE_CELLS = 1_000_000
 _FEWEST_ROWS = 10
-_PACKINGS = {b"\x1f\x8b": Packing.GZIP, b"\x28\xb5\x2f\xfd": Packing.ZSTD}
+_PACKINGS = {
+    b"\x1f\x8b": Packing.GZIP,
+    b"\x28\xb5\x2f\xfd": Packing.ZSTD,
+    b"BZh": Packing.BZIP2,
+    archive.ZIP: Packing.ZIP,
+}
+_TEXT_NAMES = (".csv", ".tsv", ".txt")
 _BOMS = (  # the longer first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -53,6 +60,15 @@ def sniff(path: Path, name: str, settings: Input) -> FileLayout:
         head = file.read(16)
     if head.startswith(b"PAR1"):
         return parquet.describe(path, name, caps)
+    is_workbook = archive.is_workbook(path, name, head, caps)
+    if (is_workbook or head.startswith(archive.ZIP)) and path.name.lower().endswith(_TEXT_NAMES):
+        kind = "an Excel workbook" if is_workbook else "a zip archive"
+        raise InputError(
+            f"{name}: it looks like {kind}, and not like the text that its name says; save it as "
+            "CSV, or name it as what it is"
+        )
+    if is_workbook:
+        return excel.describe(path, name, settings)
     packing = next((p for magic, p in _PACKINGS.items() if head.startswith(magic)), Packing.NONE)
     raw = _first(unpacked(path, name, packing, caps, SAMPLE_BYTES))
     if not raw:
@@ -105,12 +121,6 @@ def sniff(path: Path, name: str, settings: Input) -> FileLayout:
     )
     notes = (lines_above(dialect.above),) if dialect.above else ()
     return FileLayout(path, name, _columns(header, rows), csv_layout, notes=notes)
-
-
-def lines_above(count: int) -> str:
-    """The note on lines that were skipped unasked."""
-    are = "1 line above its header is" if count == 1 else f"{count} lines above its header are"
-    return f"{are} skipped"
 
 
 def _first(chunks: Iterator[bytes]) -> bytes:

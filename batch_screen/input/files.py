@@ -9,9 +9,12 @@ import csv
 import glob
 import hashlib
 import itertools
+import lzma
 import os
 import re
 import stat
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +35,16 @@ from batch_screen.errors import (
 )
 
 # polars and pyarrow quote cells in their messages, so none of their text is passed on.
-_DAMAGED = (pa.ArrowException, pl.exceptions.PolarsError, csv.Error, UnicodeError, EOFError)
+_DAMAGED = (
+    pa.ArrowException,
+    pl.exceptions.PolarsError,
+    csv.Error,
+    UnicodeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 @contextmanager
@@ -76,12 +88,17 @@ def _damaged(name: str) -> InputError:
 
 SUFFIXES = (
     ".parquet",
-    *(kind + packing for kind in (".csv", ".tsv", ".txt") for packing in ("", ".gz", ".zst")),
+    *(".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"),
+    *(
+        kind + packing
+        for kind in (".csv", ".tsv", ".txt")
+        for packing in ("", ".gz", ".zst", ".bz2", ".zip")
+    ),
+    ".zip",
 )
 _COPY_BYTES = 1 << 20
 _LOOKED_AT = 10_000
 _NAMED = 5
-# What engines, office programs and systems put beside data: no list, and not worth a word.
 _NO_LISTS = re.compile(
     r"\..*|~\$.*|.*\.crc|_SUCCESS|_(common_)?metadata|_(started|committed)_.*"
     r"|desktop\.ini|thumbs\.db",
@@ -200,8 +217,8 @@ def _meant(
             if found := _in_folder(path, excluded, note):
                 return [*found]
             raise no_input(
-                f"{path}: no input in this folder; put .csv, .tsv, .txt (also with .gz or "
-                ".zst) or .parquet files there"
+                f"{path}: no input in this folder; put .csv, .tsv, .txt (also with .gz, .zst, "
+                ".bz2 or .zip), .parquet or .xlsx files there"
             )
         if not path.exists() and glob.has_magic(argument):
             return [*_matching(argument, excluded)]
@@ -218,7 +235,7 @@ def _matching(pattern: str, excluded: Sequence[Path]) -> list[Path]:
         path
         for path in matches
         if not _is_excluded(path, relevant)
-        and (path.name.startswith(".") or not _NO_LISTS.fullmatch(path.name))
+        and (path.name.startswith(".") or not is_no_list(path.name))
     ]
     if not paths:
         raise no_input(f"{pattern}: no file matches; check the pattern and the folder")
@@ -259,8 +276,13 @@ def _refuse_table(folder: Path) -> None:
             )
 
 
+def is_no_list(name: str) -> bool:
+    """Whether a file is what engines, office programs and systems put beside data."""
+    return bool(_NO_LISTS.fullmatch(name))
+
+
 def _visible(folder: Path) -> list[Path]:
-    return sorted(e for e in folder.iterdir() if not _NO_LISTS.fullmatch(e.name))
+    return sorted(e for e in folder.iterdir() if not is_no_list(e.name))
 
 
 def _is_list(path: Path) -> bool:

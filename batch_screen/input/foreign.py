@@ -7,8 +7,10 @@ import re
 from batch_screen.errors import InputError, empty_input
 
 _FOREIGN = (
-    (b"PK\x03\x04", "an Excel workbook or a zip archive: save it as CSV, or unpack it"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook: save it as CSV"),
+    (b"PK\x03\x04", "a packed zip archive or Excel workbook: unpack it"),
+    (b"PK\x05\x06", "an empty zip archive"),
+    (b"PK\x07\x08", "a zip archive in several parts: unpack it"),
+    (b"\xd0\xcf\x11\xe0", "a packed Excel workbook: unpack it"),
     (b"%PDF", "a PDF document: export the list as CSV"),
     (b"{\\rtf", "a text-processor document: export the list as CSV"),
     (b"ORC", "an ORC file: export it as Parquet or CSV"),
@@ -16,7 +18,7 @@ _FOREIGN = (
     (b"ARROW1", "an Arrow or Feather file: write it as Parquet"),
     (b"PARE", "an encrypted Parquet file: write it unencrypted"),
     (b"SQLite format 3", "an SQLite database: export the table as CSV"),
-    (b"BZh", "a bzip2 archive: unpack it, or use gzip or zstd"),
+    (b"BZh", "packed twice: unpack it once"),
     (b"\xfd7zXZ", "an xz archive: unpack it, or use gzip or zstd"),
     (b"\x04\x22\x4d\x18", "an lz4 archive: unpack it, or use gzip or zstd"),
     (b"7z\xbc\xaf", "a 7-zip archive: unpack it"),

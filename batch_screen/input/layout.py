@@ -20,6 +20,8 @@ class Packing(StrEnum):
     NONE = ""
     GZIP = "gzip"
     ZSTD = "zstd"
+    BZIP2 = "bzip2"
+    ZIP = "zip"
 
 
 _TEXT = pl.String()
@@ -65,10 +67,21 @@ class Csv:
 
 
 @dataclass(frozen=True, slots=True)
+class Sheet:
+    """The sheet of a workbook to read; its rows begin at ``first_row``, from 0."""
+
+    name: str
+    first_row: int
+    has_header: bool
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class FileLayout:
     """An input file: its path, its columns, and the name it has in messages and ``source_file``.
 
-    ``csv`` is None for a Parquet file; ``codec`` is the compression of its first readable column.
+    ``csv`` is that of a text file, ``sheet`` that of a workbook; a Parquet file has neither,
+    and ``codec`` is the compression of its first readable column.
     ``partitions`` are the columns that its folders' names add, as in ``country=DE/part-0.parquet``:
     each has one value, its sample, in all rows. ``notes`` are for the user.
     """
@@ -80,6 +93,13 @@ class FileLayout:
     codec: str = ""
     partitions: tuple[InputColumn, ...] = ()
     notes: tuple[str, ...] = ()
+    sheet: Sheet | None = None
+
+    @property
+    def has_header(self) -> bool:
+        """Whether the columns' names are the file's own."""
+        part = self.csv or self.sheet
+        return part.has_header if part else True
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +120,12 @@ class ChosenColumns:
 def shown(name: str) -> str:
     """A column's name masked for a message: in a file without a header it may be a number."""
     return mask_text(plain(name, 60))
+
+
+def lines_above(count: int) -> str:
+    """The note on lines that were skipped unasked."""
+    are = "1 line above its header is" if count == 1 else f"{count} lines above its header are"
+    return f"{are} skipped"
 
 
 def bare(name: str) -> str:

@@ -14,7 +14,7 @@ import polars as pl
 
 from batch_screen.config.screening import Input
 from batch_screen.errors import InputError, no_input
-from batch_screen.input import csv, parquet
+from batch_screen.input import csv, excel, parquet
 from batch_screen.input.cells import is_data, was_number
 from batch_screen.input.columns import choose
 from batch_screen.input.detect import sniff
@@ -80,18 +80,20 @@ class Table:
         return {name: rows for name, rows in above.items() if rows != 1}
 
     def expected_rows(self) -> int:
-        """Estimated rows of all files; exact for Parquet."""
+        """Estimated rows of all files; exact but for text."""
         rows = 0
         for layout, _ in self.files:
             with translated(layout.name):
-                if layout.csv:
+                if layout.sheet:
+                    rows += layout.sheet.rows
+                elif layout.csv:
                     rows += csv.expected_rows(layout, layout.csv, self._caps)
                 else:
                     rows += int(metadata_of(layout.path).num_rows)
         return rows
 
     def encoding_of(self, layout: FileLayout) -> str:
-        """The encoding of a text file, ``ascii`` where any would do; empty for Parquet.
+        """The encoding of a text file, ``ascii`` where any would do; empty for others.
 
         Reads the file up to its first letter outside ASCII.
         """
@@ -108,7 +110,9 @@ class Table:
         """The rows of all files: the one place that chooses a reader by the file's format."""
         for layout, chosen in self.files:
             choice, fixed = _apart(layout, chosen)
-            if layout.csv:
+            if layout.sheet:
+                frames = excel.read(layout, layout.sheet, choice)
+            elif layout.csv:
                 frames = csv.read(layout, layout.csv, choice, self._caps, self._chunk_bytes)
             else:
                 frames = parquet.read(layout, choice, self.kept, self._caps)
@@ -232,7 +236,9 @@ def open_listed(path: Path, name: str, settings: Input) -> Table:
     found = Input(**caps, has_header=False)
     layout = sniff(path, name, found)
     first = [column.sample[0] for column in layout.columns if column.sample]
-    if layout.csv and not any(was_number(cell) or is_data(cell) for cell in first if cell):
+    if not layout.has_header and not any(
+        was_number(cell) or is_data(cell) for cell in first if cell
+    ):
         found = Input(**caps)
         layout = sniff(path, name, found)
     names = {column.name.casefold() for column in layout.columns}

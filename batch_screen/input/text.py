@@ -5,17 +5,19 @@ Knows no rows; what it yields is cut into rows by ``csv``.
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, BinaryIO, Literal
 
 import pyarrow as pa
 
 from batch_screen.errors import ConfigurationError, InputError
+from batch_screen.input.archive import open_member
 from batch_screen.input.files import translated
 from batch_screen.input.layout import Packing
 from batch_screen.input.limits import Caps, claimed_bytes
@@ -51,13 +53,22 @@ def unpacked(
         caps.check(name, packed, claimed_bytes(packing, packed, head, file.read()))
         file.seek(0)
         total = 0
-        codec: Literal["gzip", "zstd"] = "gzip" if packing is Packing.GZIP else "zstd"
-        with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec) as stream:
+        with _opened(file, name, packing, caps) as stream:
             while chunk := stream.read(size):
                 total += len(chunk)
                 # Against what was read of it so far, so that a long bomb is soon noticed.
                 caps.check(name, file.tell(), total)
                 yield chunk
+
+
+def _opened(file: BinaryIO, name: str, packing: Packing, caps: Caps) -> Any:
+    """The unpacked stream of a packed file."""
+    if packing is Packing.ZIP:
+        return open_member(file, name, caps)
+    if packing is Packing.BZIP2:
+        return bz2.BZ2File(file)
+    codec: Literal["gzip", "zstd"] = "gzip" if packing is Packing.GZIP else "zstd"
+    return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec)
 
 
 def utf8(chunks: Iterator[bytes], name: str, encoding: str) -> Iterator[bytes]:

@@ -35,6 +35,7 @@ class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
     encoding: str
     delimiter: str
     has_header: bool
+    sheet: str = ""
     phone_column_by: str
     likely_region_column: str
     is_misread: bool

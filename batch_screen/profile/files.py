@@ -13,7 +13,7 @@ from batch_screen.model import ColumnKind
 from batch_screen.profile.damage import is_misread
 from batch_screen.profile.facts import ColumnFacts, FileFacts
 
-CSV, PARQUET = "csv", "parquet"
+CSV, PARQUET, EXCEL = "csv", "parquet", "excel"
 TEXT = ColumnKind.TEXT.value
 
 
@@ -31,11 +31,12 @@ def file_facts(
         read, taken = rows.get(layout.name, 0), accepted.get(layout.name, 0)
         each = FileFacts(
             name=shown_file(layout.name),
-            format=CSV if csv else PARQUET,
+            format=CSV if csv else EXCEL if layout.sheet else PARQUET,
             compression=csv.packing.value if csv else layout.codec,
             encoding=table.encoding_of(layout),
             delimiter=csv.delimiter if csv else "",
-            has_header=csv.has_header if csv else True,
+            has_header=layout.has_header,
+            sheet=shown(layout.sheet.name) if layout.sheet else "",
             phone_column_by=found_by(layout, choice.phone, settings).value,
             likely_region_column=shown(likely.name) if likely else "",
             is_misread=any(map(is_misread, cells)),

@@ -125,6 +125,7 @@ _OPEN_FILES = {
     "storage/partition.py": {"ParquetWriter", "write_table"},
     "input/limits.py": {"ParquetFile"},
     "input/csv.py": {"read_csv"},
+    "input/excel.py": {"read_excel"},
 }
 """Modules that call these with a file they have opened, or, the first, by a full path."""
 

@@ -75,6 +75,7 @@ def test_without_options_everything_is_the_default() -> None:
         ("--keep-columns a,b --keep-columns c", "input", "keep_columns", ("a", "b", "c")),
         ("--delimiter tab", "input", "delimiter", "\t"),
         ("--skip-lines 3", "input", "skip_lines", 3),
+        ("--sheet 2", "input", "sheet", "2"),
         ("--encoding cp1252", "input", "encoding", "cp1252"),
         ("--no-header", "input", "has_header", False),
         ("--strictness mobile", "numbers", "strictness", "mobile"),

@@ -65,6 +65,7 @@ SAMPLES = {
     "input.delimiter": ("tab", "\t"),
     "input.quote_escape": ("backslash", "backslash"),
     "input.skip_lines": ("3", 3),
+    "input.sheet": ("Kunden", "Kunden"),
     "input.encoding": ("cp1252", "cp1252"),
     "input.max_unpacked_gib": ("0.5", 0.5),
     "input.max_unpacking_ratio": ("1000", 1000.0),

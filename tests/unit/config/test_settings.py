@@ -116,6 +116,7 @@ IDENTITY = {
     ("input", "delimiter"): ";",
     ("input", "quote_escape"): "backslash",
     ("input", "skip_lines"): 3,
+    ("input", "sheet"): "Kunden",
     ("input", "encoding"): "cp1252",
     ("numbers", "strictness"): "mobile",
     ("numbers", "ambiguous"): "national",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import bz2
 import codecs
 import gzip
 import random
@@ -105,8 +106,11 @@ def test_without_header_the_usual_width_counts(tmp_path: Path) -> None:
         (b"phone\n", "header but no rows"),
         (b"phone,a\n\n\n", "header but no rows"),
         (b"sep=;\n", "header but no rows"),
-        (b"PK\x03\x04\x14\x00\x06\x00[Content_Types].xml", "Excel workbook"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Excel"),
+        (b"PK\x03\x04\x14\x00\x06\x00[Content_Types].xml", "a damaged zip archive or Excel"),
+        (b"PK\x05\x06" + bytes(18), "an empty zip archive"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "looks like an Excel workbook"),
+        (bz2.compress(gzip.compress(b"phone\n", mtime=0)), "packed twice"),
+        (bz2.compress(b"phone\n1\n")[:-9], "it is damaged"),
         (b"%PDF-1.7\n", "PDF"),
         (b"ORC\x08\x03\x10\x00\x00", "ORC"),
         (b"Obj\x01\x04", "Avro"),
@@ -116,7 +120,8 @@ def test_without_header_the_usual_width_counts(tmp_path: Path) -> None:
         (b"<!DOCTYPE html>", "web page"),
         (gzip.compress(gzip.compress(b"phone\n", mtime=0), mtime=0), "packed twice"),
         (gzip.compress(b"PAR1\x15\x04PAR1", mtime=0), "packed Parquet"),
-        (b"BZh91AY&SY", "bzip2"),
+        (b"BZh91AY&SY", "it is damaged"),
+        (b"\xfd7zXZ\x00", "xz archive"),
         (b"a,b\n1,2,3\n1,2,3\n", "most rows have more cells"),
         (b'phone,a\n"0171,b\n0172,c\n', "quotes in its first rows"),
         (b'"phone,a\n0171,b\n0172,c\n', "quotes|no rows"),
