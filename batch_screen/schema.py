@@ -225,6 +225,7 @@ EXPORT_FLAGGED = (
     Column("region", pl.String, "ISO 3166-1 alpha-2 region of the number"),
     _required("why", pl.String, "the signals that deserve a look; or why nobody can say"),
     Column("since", pl.String, "of each signal in turn: its date, or the bound that is known"),
+    _required("column", pl.String, "the column of the number"),
 )
 EXPORT_REJECTED = (
     *_PLACE,

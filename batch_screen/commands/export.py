@@ -28,8 +28,8 @@ from batch_screen.model import Endpoint, OutcomeKind
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.planning.build import ROWS_ABOVE
 from batch_screen.runs.events import RunEvents
-from batch_screen.runs.layout import ERRORS, RESULTS, Layout, run_at
-from batch_screen.runs.state import Run, read_run
+from batch_screen.runs.layout import ERRORS, RESULTS, Layout, is_run_id, run_at
+from batch_screen.runs.state import RETRY_OF, Run, read_run
 from batch_screen.schema import EXPORT_FLAGGED, EXPORT_REJECTED, KEPT_PREFIX, Column, dtypes
 from batch_screen.storage.atomic import check_could_write
 from batch_screen.storage.parquet import scan_parquet
@@ -108,7 +108,7 @@ def export(  # noqa: PLR0913 (a run, a sheet, and the rows in it)
     check_could_write(target.absolute().parent)
     table = ERRORS if rejected else RESULTS
     summary = _whole_summary(layout, table, events)
-    run = _run(layout, Path(state) if state else layout.folder / STATE)
+    run = _run(layout.run_id, Path(state) if state else layout.folder / STATE)
     if target.exists():
         _refuse_list(target, summary, run, layout.parts(table))
     sheet: _Flagged | _Rejected = (
@@ -143,11 +143,13 @@ def _whole_summary(layout: Layout, table: str, events: RunEvents) -> Summary:
     return read_summary(layout.summary)
 
 
-def _run(layout: Layout, state: Path) -> Run | None:
-    """The run's state, which knows its list; None where it is gone or cannot be used."""
-    folder = state / "runs" / layout.run_id
+def _run(run_id: str, state: Path) -> Run | None:
+    """The state of the run that read the list; None where it is gone or cannot be used."""
+    folder = state / "runs" / run_id
     with suppress(BatchScreenError):
-        return read_run(folder) if folder.exists() else None
+        run = read_run(folder) if is_run_id(run_id) and folder.exists() else None
+        retried = run.file.identity.settings.get(RETRY_OF) if run else None
+        return _run(str(retried), state) if retried else run
     return None
 
 
@@ -190,6 +192,14 @@ def _line(frame: pl.DataFrame, summary: Summary) -> pl.Expr:
     return (pl.col("source_row") + rows_above).alias("line")
 
 
+def _column(frame: pl.DataFrame, summary: Summary) -> pl.Expr:
+    """The column of the row's number, which each row names where the list has several."""
+    named = "phone_column"
+    if named in frame.columns:
+        return pl.col(named)
+    return pl.lit(shown(summary.facts.get(named, "")))
+
+
 def _kept(found: Mapping[str, pl.DataType]) -> tuple[Column, ...]:
     """The columns kept from the input, as they are called in results."""
     names = {name: dtype for name, dtype in found.items() if name.startswith(KEPT_PREFIX)}
@@ -222,6 +232,7 @@ class _Flagged:
             _line(frame, self._summary),
             why=pl.when(is_flagged).then(_joined(*why)).otherwise(_joined(*self._unknown())),
             since=_joined(_since("sim"), _since("device"), _seen()),
+            column=_column(frame, self._summary),
         )
         return shown_rows.select(_ROW, *dtypes(self.columns).names())
 
@@ -293,7 +304,7 @@ class _Rejected:
         self._found.update(dict(rejects["reason"].value_counts().iter_rows()))
         return rejects.with_columns(
             _line(rejects, self._summary),
-            column=pl.lit(shown(self._summary.facts.get("phone_column", ""))),
+            column=_column(rejects, self._summary),
             cell=pl.col("raw_masked"),
         )
 

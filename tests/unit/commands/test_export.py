@@ -9,14 +9,15 @@ from typing import Any
 import polars as pl
 import pytest
 
+import batch_screen.commands.export as command
 from batch_screen import Job, Settings, export, run
-from batch_screen.commands import export as command
 from batch_screen.config.screening import Input, Numbers, Screening
 from batch_screen.config.sections import Output
 from batch_screen.config.settings import Pacing
 from batch_screen.errors import ConfigurationError, InputError
 from batch_screen.model import Endpoint
 from batch_screen.runs.layout import RESULTS, Layout, latest_run, layout_of_run
+from batch_screen.runs.state import RETRY_OF, Identity, create_run
 from batch_screen.storage import partition
 from tests.unit.tables.whole_run import ENDPOINTS, WholeRun, new_whole_run
 
@@ -232,6 +233,20 @@ def test_a_list_that_has_changed_gives_no_cells(screened: Screened, tmp_path: Pa
         assert "no such file" in export(screened.out, tmp_path / "a.csv", rejected=True).note
     finally:
         screened.list.write_bytes(content)
+
+
+def test_a_retry_has_the_list_of_the_run_that_it_retries(
+    screened: Screened,
+) -> None:
+    """Its own input is that run."""
+    retried = Identity(["0" * 64], "2026-11-23", {RETRY_OF: screened.layout.run_id})
+    retry = create_run(screened.out / ".state", retried, ["run"], taken=[])
+    found = command._run(retry.run_id, screened.out / ".state")
+    assert found is not None
+    assert found.file.inputs == [str(screened.list)]
+    odd = Identity(["0" * 64], "2026-11-22", {RETRY_OF: "../../other"})
+    retry = create_run(screened.out / ".state", odd, ["run"], taken=[])
+    assert command._run(retry.run_id, screened.out / ".state") is None
 
 
 def test_the_list_itself_is_never_written_over(screened: Screened, tmp_path: Path) -> None:
