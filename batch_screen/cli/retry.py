@@ -38,8 +38,6 @@ def retry(
         with watcher(settings.output.heartbeat_seconds) as progress:
             events = RunEvents(session.stages.pass_to(progress), stop, session.name_run)
             session.result = batch_screen.retry(job, run, chosen, events, session.stop_at)
-    if session.result is None:
-        if not as_json:
-            print_text(_NOTHING.format(", ".join(chosen)))
-        return 0
-    return session.result.summary.exit_code
+    if session.result is None and not as_json:
+        print_text(_NOTHING.format(", ".join(chosen)))
+    return session.exit_code(session.result.summary.exit_code if session.result else 0)

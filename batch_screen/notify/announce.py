@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from batch_screen.config.settings import Settings
 from batch_screen.errors import BatchScreenError, OutputError
-from batch_screen.notify.closing import Closing, document
+from batch_screen.notify.closing import NOTHING_TO_RETRY, Closing, document
 from batch_screen.notify.pings import Caller
 from batch_screen.storage.atomic import check_writable, write_atomically
 
@@ -45,7 +45,8 @@ def announce_end(settings: Settings, closing: Closing) -> Announced:
             write_atomically(Path(settings.output.summary_file), document(closing))
 
     def write_metrics_file() -> None:
-        if settings.metrics.file:
+        # Figures and times are those of a run: a retry that finds nothing leaves them alone.
+        if settings.metrics.file and closing.status != NOTHING_TO_RETRY:
             from batch_screen.notify.metrics import write_metrics  # noqa: PLC0415 (heavy)
 
             write_metrics(Path(settings.metrics.file), closing)

@@ -19,7 +19,7 @@ from batch_screen.runs.events import Progress, Silent
 from batch_screen.runs.layout import DATA_FOLDERS, Layout
 from batch_screen.tables.summary import Ending, Summary
 
-FAILED = "failed"
+FAILED, NOTHING_TO_RETRY = "failed", "nothing_to_retry"
 
 
 class StageTimes:
@@ -83,7 +83,10 @@ class Closing(msgspec.Struct, frozen=True):
 
     @property
     def status(self) -> str:
-        return self.summary.status if self.summary else FAILED
+        """That of the run; without one the start has failed, or there was nothing to retry."""
+        if self.summary:
+            return self.summary.status
+        return FAILED if self.stopped else NOTHING_TO_RETRY
 
 
 def document(closing: Closing) -> bytes:
@@ -109,7 +112,7 @@ def document(closing: Closing) -> bytes:
             "run_id": closing.run_id,
             "run_date": closing.run_date,
             "version": __version__,
-            "status": FAILED,
+            "status": closing.status,
             "stopped": msgspec.to_builtins(closing.stopped),
             "exit_code": closing.exit_code,
             "started_at": closing.started_at,

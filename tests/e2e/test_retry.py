@@ -152,7 +152,18 @@ def test_what_failed_is_asked_again_and_nothing_else(place: Begin) -> None:
     price = {"sim-swap/check": 0.5, "sim-swap/retrieve-date": 0.25}
     assert summary["cost"] == sum(price[name] for name in failed["endpoint"])
 
-    same = night.retry()
+
+def test_a_second_retry_has_nothing_to_do(place: Begin) -> None:
+    night = place()
+    desk, first = night.desk, night.screened()
+    night.server.change(rules=())
+    assert night.retry().code == 0
+    second, asked = desk.latest, night.asked()
+    metrics, closing = desk.folder / "m.prom", desk.folder / "s.json"
+    metrics.write_text("# of the run\n", "utf-8")
+    same = night.retry("--metrics-file", metrics, "--summary-file", closing)
+    assert json.loads(closing.read_bytes())["status"] == "nothing_to_retry"
+    assert metrics.read_text("utf-8") == "# of the run\n"
     assert (same.code, same.out.splitlines()[0][:16]) == (0, "nothing to retry")
     assert desk.latest.run_id == second.run_id
     assert sorted(p.name for p in (desk.out / "runs").iterdir()) == sorted(
@@ -164,6 +175,7 @@ def test_what_failed_is_asked_again_and_nothing_else(place: Begin) -> None:
     other = night.retry(first.run_id, "--outcomes", "forbidden")
     assert other.code == 2
     assert f"superseded by run {second.run_id}" in other.error
+    assert night.asked() == asked
 
 
 def test_a_retry_that_is_killed_goes_on(place: Begin) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -17,7 +19,7 @@ from batch_screen.errors import ConfigurationError
 from batch_screen.runs.state import today
 from batch_screen.sandbox.run import SandboxThread
 
-from .conftest import KEY, NUMBERS, Desk, run_command, until
+from .conftest import COMMAND, KEY, NUMBERS, Desk, clean, run_command, until
 
 Unfinished = tuple[Desk, SandboxThread]
 
@@ -85,3 +87,26 @@ def test_where_somebody_sits_at_the_terminal_it_is_asked_for(
         run(job)
     assert server.statistics()["requests"] == before
     assert run(replace(job, run_date=date(2026, 3, 2))).summary.run_date == "2026-03-02"
+
+
+def test_a_terminal_is_somebody(unfinished: Unfinished) -> None:
+    desk, server = unfinished
+    before = server.statistics()["requests"]
+    dated = desk.arguments()
+    at = dated.index("--run-date")
+    ours, theirs = os.openpty()
+    try:
+        done = subprocess.run(
+            [str(COMMAND), *map(str, [*dated[:at], *dated[at + 2 :]])],
+            stdin=theirs,
+            capture_output=True,
+            env=clean(),
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 2
+    assert b"is unfinished, so choose: --run-date 2026-03-02 resumes it" in done.stderr
+    assert server.statistics()["requests"] == before

@@ -16,7 +16,7 @@ from batch_screen.config.screening import Screening
 from batch_screen.config.settings import Pacing, Settings
 from batch_screen.errors import ConfigurationError, JournalError
 from batch_screen.journal.records import encode
-from batch_screen.model import Endpoint, Intent, Lookup, Outcome
+from batch_screen.model import Endpoint, Intent, Lookup, Outcome, Plan, ShardPlan
 from batch_screen.runs.state import (
     FORMAT,
     VERSION,
@@ -32,6 +32,7 @@ from batch_screen.runs.state import (
     new_run_id,
     unfinished_runs,
 )
+from batch_screen.storage.records import write_record
 
 DAY = "2026-11-23"
 INPUTS = ["/lists/customers.csv"]
@@ -402,3 +403,44 @@ def test_a_correlator_is_a_uuid_of_version_five(attempt: int, digits: int, salt:
     lookup = Lookup(f"+{digits}", Endpoint.SIM_SWAP_CHECK, 240)
     expected = uuid5(salt, f"+{digits} {Endpoint.SIM_SWAP_CHECK} {attempt}")
     assert Run(Path("nowhere"), file).correlator(lookup, attempt) == str(expected)
+
+
+def listed(sha256: str) -> dict[str, str]:
+    return {"numbers.opt_out_file": sha256}
+
+
+def planned_with(run: Run, opt_out_list: str) -> None:
+    plan = Plan(1, 1, {}, "", [ShardPlan(1, 1, "")], [], {}, opt_out_list=opt_out_list)
+    write_record(run.plan / "plan.json", plan)
+
+
+def test_a_longer_opt_out_list_goes_on_with_the_run(tmp_path: Path) -> None:
+    run = begun(tmp_path, identity(settings=listed("ab" * 32)))
+    planned_with(run, "ab" * 32)
+    now = identity(settings=listed("cd" * 32))
+    found = find_run(tmp_path, now, INPUTS, lambda _: True)
+    assert found is not None
+    assert found.run_id == run.run_id
+    with pytest.raises(ConfigurationError, match="another opt-out list"):
+        find_run(tmp_path, now, INPUTS, lambda _: False)
+    other = identity(settings={**listed("cd" * 32), "numbers.strictness": "mobile"})
+    with pytest.raises(ConfigurationError, match="another opt-out list"):
+        find_run(tmp_path, other, INPUTS, lambda _: True)
+    tomorrow = identity(day="2026-11-24", settings=listed("cd" * 32))
+    assert [r.run_id for r in unfinished_runs(tmp_path, tomorrow, lambda _: True)] == [run.run_id]
+    assert unfinished_runs(tmp_path, tomorrow, lambda _: False) == []
+
+
+def test_a_runs_opt_out_list_is_the_one_it_was_planned_with_last(tmp_path: Path) -> None:
+    run = begun(tmp_path, identity(settings=listed("ab" * 32)))
+    planned_with(run, "cd" * 32)
+    assert run.identity.settings["numbers.opt_out_file"] == "cd" * 32
+    assert run.file.identity.settings["numbers.opt_out_file"] == "ab" * 32
+    # A start that was killed while it changed the plan has left the one before.
+    run.plan.rename(run.folder / "plan.before")
+    assert run.plan == run.folder / "plan.before"
+    assert run.identity.settings["numbers.opt_out_file"] == "cd" * 32
+    found = find_run(tmp_path, identity(settings=listed("cd" * 32)), INPUTS)
+    assert found is not None
+    with pytest.raises(ConfigurationError, match="another opt-out list"):
+        find_run(tmp_path, identity(settings=listed("ab" * 32)), INPUTS)
