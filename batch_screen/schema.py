@@ -217,7 +217,11 @@ CHECK_REJECTS = (
 _PLACE = (
     _required("source_file", pl.String, "the input file's name"),
     _required("source_row", pl.Int64, "the row's number in that file, from 1, header not counted"),
-    _required("line", pl.Int64, "the row's line in a spreadsheet, header counted"),
+    _required(
+        "line",
+        pl.Int64,
+        "the row's line in a spreadsheet; blank lines between rows are not counted",
+    ),
 )
 EXPORT_FLAGGED = (
     *_PLACE,

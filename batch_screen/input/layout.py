@@ -96,6 +96,13 @@ class FileLayout:
     sheet: Sheet | None = None
 
     @property
+    def rows_above(self) -> int:
+        """How many rows a spreadsheet shows above the first one; of Parquet a header is shown."""
+        if self.sheet:
+            return self.sheet.first_row
+        return self.csv.rows_above if self.csv else 1
+
+    @property
     def has_header(self) -> bool:
         """Whether the columns' names are the file's own."""
         part = self.csv or self.sheet

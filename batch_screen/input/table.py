@@ -76,7 +76,7 @@ class Table:
 
     def rows_above(self) -> dict[str, int]:
         """File → what a spreadsheet shows above its first row, where that is no header alone."""
-        above = {layout.name: layout.csv.rows_above for layout, _ in self.files if layout.csv}
+        above = {layout.name: layout.rows_above for layout, _ in self.files}
         return {name: rows for name, rows in above.items() if rows != 1}
 
     def expected_rows(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import xlsxwriter
 
 import batch_screen.commands.export as command
 from batch_screen import Job, Settings, export, run
@@ -287,3 +288,20 @@ def test_lines_are_counted_as_a_spreadsheet_does(
     assert [int(row["line"]) for row in found] == [first_line, first_line + 3]
     text = listed.read_text("utf-8").removeprefix("sep=,\n").split("\n")
     assert [text[int(row["line"]) - 1].split(",")[0] for row in found] == ["0", "+44"]
+
+
+@pytest.mark.parametrize(("top", "has_title"), [(0, False), (0, True), (3, False), (3, True)])
+def test_lines_of_a_workbook(tmp_path: Path, top: int, has_title: bool) -> None:
+    listed, out = tmp_path / "list.xlsx", tmp_path / "out"
+    rows = [["Customers"]] * has_title + [["phone", "country"], ["0", "GB"]]
+    rows += [["+442079460022", "GB"], ["+442079460066", "GB"], ["+44", "GB"]]
+    with xlsxwriter.Workbook(listed) as book:
+        sheet = book.add_worksheet()
+        for n, cells in enumerate(rows):
+            sheet.write_row(top + n, 0, cells)
+    made = Settings(pacing=Pacing(rate_per_second=1000), output=Output(folder=str(out)))
+    run(Job((str(listed),), made, run_date=date(2026, 11, 23), sandbox=True))
+    export(out, tmp_path / "a.csv", rejected=True)
+    found = [(int(row["line"]), row["cell"]) for row in lines(tmp_path / "a.csv")]
+    first = top + has_title + 2
+    assert found == [(first, "0"), (first + 3, "'+44")]
