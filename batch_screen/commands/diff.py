@@ -71,6 +71,12 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
         refuse_address(write, "--write")
     events = events or RunEvents()
     earlier, later = _recorded(since, out), _recorded(run, out)
+    for run_facts in (earlier.facts, later.facts):
+        if earlier.facts.limit != later.facts.limit and run_facts.limit:
+            events.progress.note(
+                f"run {run_facts.run_id} was limited to the first {run_facts.limit:,} numbers, so "
+                "numbers look new or gone that are not"
+            )
     shared, not_compared = shared_endpoints(earlier.facts, later.facts)
     if not shared:
         raise InputError(

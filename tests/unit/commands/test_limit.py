@@ -15,6 +15,7 @@ from batch_screen.config.sections import Guards, Output
 from batch_screen.config.settings import Pacing, Planner
 from batch_screen.errors import ConfigurationError
 from batch_screen.model import Endpoint
+from batch_screen.runs.events import RunEvents, Silent
 from batch_screen.tables.summary import Rows
 
 NUMBERS = [f"+44 20 7946 00{n:02d}" for n in range(20)]
@@ -118,6 +119,19 @@ def test_a_trial_is_no_baseline_of_the_whole_list(nights: Nights) -> None:
     second = nights.run(25, 3)
     assert second.summary.changes is not None
     assert second.summary.changes.since_run == trial.summary.run_id
+
+
+def test_a_comparison_with_a_trial_says_so(nights: Nights) -> None:
+    class Notes(Silent):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+    said: list[str] = []
+    whole, trial = (nights.run(22).layout.run, nights.run(23, 3).layout.run)
+    found = batch_screen.diff(whole, trial, events=RunEvents(Notes()))
+    assert found.changes.numbers_gone == len(NUMBERS) - 3
+    [note] = said
+    assert note.startswith(f"run {trial.name} was limited to the first 3 numbers, so numbers look")
 
 
 def test_an_answer_of_a_trial_is_paid_for_once(nights: Nights) -> None:
