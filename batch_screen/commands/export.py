@@ -18,7 +18,7 @@ import polars as pl
 
 from batch_screen.config.paths import refuse_address
 from batch_screen.config.screening import OPT_OUT_FILE, Input
-from batch_screen.errors import BatchScreenError, ConfigurationError, InputError
+from batch_screen.errors import BatchScreenError, ConfigurationError, InputError, OutputError
 from batch_screen.input.files import digest
 from batch_screen.input.layout import shown
 from batch_screen.input.table import BATCH_ROWS, Table, open_table
@@ -105,7 +105,10 @@ def export(  # noqa: PLR0913 (a run, a sheet, and the rows in it)
     check_suffix(target, "--to")
     layout = run_at(Path(folder), run_id)
     layout.refuse_inside(target)
-    check_could_write(target.absolute().parent)
+    folder = target.absolute().parent
+    if not folder.is_dir():  # found out now, not when everything is read
+        raise OutputError(f"--to {target}: there is no folder {folder}; make it first")
+    check_could_write(folder)
     table = ERRORS if rejected else RESULTS
     summary = _whole_summary(layout, table, events)
     run = _run(layout.run_id, Path(state) if state else layout.folder / STATE)

@@ -15,7 +15,7 @@ from batch_screen import Job, Settings, export, run
 from batch_screen.config.screening import Input, Numbers, Screening
 from batch_screen.config.sections import Output
 from batch_screen.config.settings import Pacing
-from batch_screen.errors import ConfigurationError, InputError
+from batch_screen.errors import ConfigurationError, InputError, OutputError
 from batch_screen.model import Endpoint
 from batch_screen.runs.layout import RESULTS, Layout, latest_run, layout_of_run
 from batch_screen.runs.state import RETRY_OF, Identity, create_run
@@ -142,6 +142,9 @@ def test_what_is_not_there_and_where_nobody_may_write(whole: WholeRun, tmp_path:
     for path in (whole.layout.folder / "a.csv", whole.layout.part(RESULTS, 0)):
         with pytest.raises(ConfigurationError, match="lies in the output folder"):
             export(whole.layout.folder, path)
+    with pytest.raises(OutputError, match=r"there is no folder .*; make it first") as refused:
+        export(whole.layout.folder, tmp_path / "none" / "a.csv")
+    assert refused.value.exit_code == 73
     with pytest.raises(ConfigurationError, match="its name has to end"):
         export(whole.layout.folder, tmp_path / "a.pdf")
     (tmp_path / "list.csv").write_text("the list")
