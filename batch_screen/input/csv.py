@@ -19,9 +19,10 @@ import polars as pl
 
 from batch_screen.errors import InputError
 from batch_screen.input.files import translated
-from batch_screen.input.layout import ChosenColumns, Csv, FileLayout, Packing
+from batch_screen.input.layout import ChosenColumns, Csv, FileLayout, Packing, before
 from batch_screen.input.limits import Caps
 from batch_screen.input.text import unpacked, utf8
+from batch_screen.input.totals import without_totals
 from batch_screen.schema import KEPT_PREFIX
 
 LONGEST_RECORD_BYTES = 16 << 20
@@ -60,7 +61,7 @@ def read(
     shape = Shape(
         file.delimiter,
         len(layout.columns),
-        tuple(chosen.positions),
+        tuple(sorted({*chosen.positions, *before(chosen.phone)})),
         file.has_escapes,
         file.is_wrapped,
     )
@@ -74,7 +75,9 @@ def read(
     with translated(layout.name):
         chunks = unpacked(layout.path, layout.name, file.packing, caps, chunk_bytes)
         text = utf8(chunks, layout.name, file.encoding)
-        for frame in frames(_skip(text, file.offset), layout.name, shape):
+        rows = frames(_skip(text, file.offset), layout.name, shape)
+        labels = [str(position) for position in before(chosen.phone)]
+        for frame in without_totals(rows, str(chosen.phone.position), labels):
             yield frame.select(columns)
 
 

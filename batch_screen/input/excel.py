@@ -22,10 +22,12 @@ from batch_screen.input.layout import (
     FileLayout,
     InputColumn,
     Sheet,
+    before,
     lines_above,
     shown,
     unique,
 )
+from batch_screen.input.totals import without_totals
 from batch_screen.model import ColumnKind
 from batch_screen.schema import KEPT_PREFIX
 
@@ -94,7 +96,10 @@ def read(layout: FileLayout, sheet: Sheet, chosen: ChosenColumns) -> Iterator[pl
             pl.lit(value=False).alias("ragged"),
             *(pl.nth(c.position).alias(KEPT_PREFIX + name) for name, c in chosen.kept.items()),
         )
-        yield from rows.select(columns).iter_slices(BATCH_ROWS)
+        labels = [rows.columns[position] for position in before(chosen.phone)]
+        phone = rows.columns[chosen.phone.position]
+        for frame in without_totals(rows.iter_slices(BATCH_ROWS), phone, labels):
+            yield frame.select(columns)
 
 
 def _opened(path: Path, name: str) -> Any:

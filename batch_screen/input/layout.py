@@ -124,6 +124,11 @@ class ChosenColumns:
         return sorted({column.position for column in columns if column})
 
 
+def before(column: InputColumn) -> list[int]:
+    """The columns in which a row's label would stand: the first, and the one before."""
+    return sorted({0, max(0, column.position - 1)} - {column.position})
+
+
 def shown(name: str) -> str:
     """A column's name masked for a message: in a file without a header it may be a number."""
     return mask_text(plain(name, 60))

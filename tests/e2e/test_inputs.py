@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xlsxwriter
 
 from batch_screen.sandbox.run import SandboxThread
 
@@ -53,6 +56,28 @@ def zstd(folder: Path) -> None:
         file.write(PLAIN.encode())
 
 
+def in_zip(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "lists.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("in/list.csv", PLAIN)
+
+
+def workbook(folder: Path) -> None:
+    with xlsxwriter.Workbook(str(folder / "list.xlsx")) as book:
+        book.add_worksheet("Notes").write_row(0, 0, ["do not", "read"])
+        sheet = book.add_worksheet("Customers")
+        sheet.write(0, 0, "Export of today")
+        for row, cells in enumerate([("id", "phone"), *(("C", number) for number in MEANT)]):
+            sheet.write_row(row + 2, 0, cells)
+
+
+def partitions(folder: Path) -> None:
+    for number, part in enumerate((MEANT[:2], [], MEANT[2:])):
+        path = folder / "lists" / f"day={number}" / "part 0.csv"
+        path.parent.mkdir(parents=True)
+        path.write_text("\n".join(["phone", *part]))
+        (path.parent / "_SUCCESS").touch()
+
+
 IN_PARQUET = ("list.parquet",)
 SHAPES = {
     "stdin": Shape(lambda _: None, ("-",), PLAIN.encode()),
@@ -73,6 +98,19 @@ SHAPES = {
         ("list.csv.gz",),
     ),
     "zstd": Shape(zstd, ("list.csv.zst",)),
+    "bzip2": Shape(
+        lambda folder: (folder / "list.csv.bz2").write_bytes(bz2.compress(PLAIN.encode())),
+        ("list.csv.bz2",),
+    ),
+    "zip": Shape(in_zip, ("lists.zip",)),
+    "workbook": Shape(workbook, ("list.xlsx", "--sheet", "customers")),
+    "partitions": Shape(partitions, ("lists/**/*.csv", "--keep-columns", "day")),
+    "titles": Shape(text(f"Export of today\n\n{PLAIN}")),
+    "lines-to-skip": Shape(text(f"Report;all;of\nit\n{NAMED}"), ("list.csv", "--skip-lines", "2")),
+    "backslashes": Shape(
+        text('"note","phone"\n' + "".join(f'"5\\" pipe","{number}"\n' for number in MEANT))
+    ),
+    "carets": Shape(text(NAMED.replace(";", "^"))),
     "integers": Shape(parquet(pa.array(DIGITS)), (*IN_PARQUET, *BRITISH)),
     "floats": Shape(parquet(pa.array([float(n) for n in DIGITS])), (*IN_PARQUET, *BRITISH)),
     "dictionary": Shape(parquet(pa.array(MEANT).dictionary_encode()), IN_PARQUET),

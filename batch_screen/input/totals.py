@@ -1,0 +1,39 @@
+"""Totals at a list's end: a sum of numbers may look like somebody's number, and never is one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+
+import polars as pl
+
+_LAST_ROWS = 5
+_TOTAL = (
+    r"^(?i)\s*(grand\s|sub\W?|zwischen|gesamt)?(totals?|sums?|summe|gesamt|insgesamt|totale?s?|suma"
+    r"|somme|totaal|subtotals?|count|anzahl|average|mean|итого|toplam|razem|celkem)[\W\d]*$"
+)
+_SUM = r"^\s*[0-9][0-9.,\s]*$"
+
+
+def without_totals(
+    frames: Iterable[pl.DataFrame], phone: str, before: Sequence[str]
+) -> Iterator[pl.DataFrame]:
+    """The frames; in the last rows a total's label stands in for the sum in the phone column.
+
+    So the row is rejected, and its cell says why. ``before`` are columns that may hold the label.
+    """
+    held: deque[pl.DataFrame] = deque()
+    for frame in frames:
+        held.append(frame)
+        while sum(each.height for each in held) - held[0].height >= _LAST_ROWS:
+            yield held.popleft()
+    if not held:
+        return
+    rows = pl.concat(held)
+    labels = [pl.when(pl.col(name).str.contains(_TOTAL)).then(name) for name in before]
+    label = pl.coalesce(*labels, pl.lit(None, pl.String))
+    is_total = label.is_not_null() & pl.col(phone).str.contains(_SUM)
+    last = rows.tail(_LAST_ROWS).with_columns(
+        pl.when(is_total).then(label).otherwise(phone).alias(phone)
+    )
+    yield pl.concat([rows.head(max(0, rows.height - _LAST_ROWS)), last])
