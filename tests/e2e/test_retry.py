@@ -396,6 +396,21 @@ def test_windows_reach_back_as_they_did(place: Begin) -> None:
     night.assert_valid()
 
 
+def test_a_limited_run_stays_one(place: Begin) -> None:
+    night = place()
+    first = night.screened("--limit", 40)
+    failed, asked = failed_in(first), night.asked()
+    listed = night.desk.folder / "opt-outs.txt"
+    listed.write_text(f"{failed['e164'][0]}\n", "utf-8")
+    night.server.change(rules=())
+    assert night.retry("--opt-out", listed).code == 0
+    assert set(night.asked() - asked) == {k for k in keys(failed) if k[0] != failed["e164"][0]}
+    rows, before = (r.report("summary.json")["rows"] for r in (night.desk.latest, first))
+    assert rows["left_out"] == before["left_out"] > 0
+    assert rows["unique_numbers"] == before["unique_numbers"] - 1 == 39
+    night.assert_valid()
+
+
 def test_a_retry_can_be_retried(place: Begin) -> None:
     night = place()
     first = night.screened()
