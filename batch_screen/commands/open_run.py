@@ -15,7 +15,8 @@ from batch_screen.job import STATE, Job
 from batch_screen.numbers.regions import refuse_unknown_regions
 from batch_screen.planning.build import InputFile, full_paths, on_disk, opt_outs
 from batch_screen.planning.carry import drop_objected
-from batch_screen.planning.shards import OptOuts, check_plan, holds_opt_outs, read_plan
+from batch_screen.planning.opt_outs import OptOuts, holds_opt_outs
+from batch_screen.planning.shards import check_plan, read_plan
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.heartbeat import beating
 from batch_screen.runs.layout import Layout

@@ -32,7 +32,7 @@ from batch_screen.masking import mask_text
 from batch_screen.model import Endpoint, OutcomeKind, Plan
 from batch_screen.planning.build import opt_out_list, opt_outs
 from batch_screen.planning.carry import CarriedRun
-from batch_screen.planning.shards import OptOuts
+from batch_screen.planning.opt_outs import OptOuts
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import TABLES, Layout, is_run_id, layout_of_run, place_of, run_at
 from batch_screen.runs.state import (
@@ -105,7 +105,7 @@ def retry(
         def make_plan() -> Plan:
             if source is None:
                 raise damaged(folder)
-            events.progress.stage("reading", total=summary.rows.accepted)
+            with_heartbeat.progress.stage("reading", total=summary.rows.accepted)
             with _readable(layout):
                 supersedes = [layout.run_id, *summary.supersedes]
                 left_out = summary.rows.left_out

@@ -34,7 +34,8 @@ from batch_screen.planning.history import (
     is_reusable,
     write_history,
 )
-from batch_screen.planning.shards import OptOuts, WriteHistory, make_plan
+from batch_screen.planning.opt_outs import OptOuts
+from batch_screen.planning.shards import WriteHistory, make_plan
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import Identity, limit_of
 from batch_screen.storage.partition import HELD_BYTES

@@ -27,12 +27,11 @@ from batch_screen.model import (
 from batch_screen.numbers.restrict import NOBODY, is_listed
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.planning.history import KNOWN
+from batch_screen.planning.opt_outs import OptOuts, keep_opt_outs
 from batch_screen.planning.shards import (
-    OptOuts,
     carried_path,
     growing_plan,
     history_path,
-    keep_opt_outs,
     read_carried,
     read_rows,
     rejects_path,

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import polars as pl
 from msgspec.structs import replace
@@ -21,9 +20,10 @@ from msgspec.structs import replace
 from batch_screen.masking import mask_cell
 from batch_screen.model import Endpoint, Key, Lookup, Plan, ShardPlan
 from batch_screen.numbers.regions import UNKNOWN_REGION, region_of
+from batch_screen.planning.opt_outs import OptOuts, keep_opt_outs, opt_outs_path
 from batch_screen.runs.state import plan_before
 from batch_screen.schema import IDENTITY, KEPT_PREFIX, LOOKUP, REJECT, dtypes
-from batch_screen.storage.atomic import make_folder, sha256_of, sync_folder, translated, write_frame
+from batch_screen.storage.atomic import make_folder, sha256_of, sync_folder, translated
 from batch_screen.storage.parquet import metadata_of, read_parquet, scan_parquet
 from batch_screen.storage.partition import (
     HELD_BYTES,
@@ -45,19 +45,9 @@ _ROOM = 1.25
 
 _ROWS_AT_ONCE = 150_000
 
-_OPT_OUTS, _MARK = "opt_outs.parquet", "mark"
-
 _HASH = 0x9E37_79B9_7F4A_7C15  # 2^64 / golden ratio: spreads consecutive numbers
 _UPPER_HALF = 2**32
 _CODE_LETTERS = 3
-
-
-class OptOuts(NamedTuple):
-    """An opt-out list: the SHA-256 of its file, and its numbers as sorted integers (UInt64)."""
-
-    sha256: str
-    numbers: pl.Series
-
 
 WriteHistory = Callable[[Path, int], Mapping[int, str]]
 """Writes the history of their numbers beside so many shards; shard → SHA-256."""
@@ -188,30 +178,6 @@ def read_plan(folder: Path) -> Plan | None:
     return read_record(folder / "plan.json", Plan) if folder.exists() else None
 
 
-def keep_opt_outs(folder: Path, opt_outs: OptOuts | None) -> dict[str, Any]:
-    """Writes a mark of each number on the list into the plan; the plan's fields about it."""
-    if opt_outs is None:
-        return {}
-    path = folder / _OPT_OUTS
-    write_frame(path, _marks(opt_outs.numbers))
-    return {"opt_out_list": opt_outs.sha256, "opt_outs_sha256": sha256_of(path)}
-
-
-def holds_opt_outs(folder: Path, plan: Plan, numbers: pl.Series) -> bool:
-    """Whether the numbers (UInt64) hold all of the opt-out list that the plan was made with."""
-    if not plan.opt_outs_sha256:
-        return not plan.opt_out_list
-    before = read_frame(folder / _OPT_OUTS, plan.opt_outs_sha256)
-    return before.join(_marks(numbers), on=_MARK, how="anti").is_empty()
-
-
-def _marks(numbers: pl.Series) -> pl.DataFrame:
-    """32 bits of each number: enough to tell whether one has left the list, too few to read it."""
-    mixed = pl.col(numbers.name) * pl.lit(_HASH, dtype=pl.UInt64)
-    marks = numbers.to_frame().select((mixed // _UPPER_HALF).cast(pl.UInt32).alias(_MARK))
-    return marks.unique().sort(_MARK)
-
-
 def planned_numbers(folder: Path, plan: Plan, shard: int) -> pl.Series | None:
     """The shard's numbers where some were dropped since they had been asked; None: all count."""
     return numbers(folder, plan, shard) if plan.objected else None
@@ -227,7 +193,7 @@ def check_plan(folder: Path, plan: Plan) -> None:
             check_file(carried_path(folder, shard), planned.carried_sha256)
     check_file(rejects_path(folder), plan.rejects_sha256)
     if plan.opt_outs_sha256:
-        check_file(folder / _OPT_OUTS, plan.opt_outs_sha256)
+        check_file(opt_outs_path(folder), plan.opt_outs_sha256)
 
 
 def shard_rows_path(folder: Path, shard: int) -> Path:

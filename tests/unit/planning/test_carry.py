@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from batch_screen.commands import write
 from batch_screen.model import NOT_NEEDED, Endpoint, OutcomeKind, Plan
 from batch_screen.planning.carry import OBJECTED_SINCE, CarriedRun, drop_objected
+from batch_screen.planning.opt_outs import OptOuts, holds_opt_outs
 from batch_screen.planning.shards import (
-    OptOuts,
     check_plan,
     growing_plan,
-    holds_opt_outs,
     read_carried,
     read_plan,
     read_rows,
