@@ -150,6 +150,8 @@ def exit_code_of(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
+    if isinstance(error, UnicodeEncodeError):  # of a path; cells of lists were decoded
+        return ConfigurationError.default_exit_code
     if isinstance(error, PermissionError) or is_full(error):
         return OutputError.default_exit_code
     is_system = isinstance(error, (OSError, MemoryError, ImportError))

@@ -25,6 +25,7 @@ from batch_screen.errors import ExitCode
 from batch_screen.masking import hide_keys, mask_text, printable_text
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import FrameType
 
 
@@ -89,8 +90,12 @@ def _terminal_columns() -> int | None:
 
 def print_json(value: Any, *, indent: int = 2) -> None:
     """Prints JSON on stdout; its texts were masked one by one, paths here."""
-    content = msgspec.json.encode(value, enc_hook=lambda path: mask_text(str(path)))
+    content = msgspec.json.encode(value, enc_hook=_path_text)
     print_raw(msgspec.json.format(content, indent=indent).decode())
+
+
+def _path_text(path: Path) -> str:
+    return mask_text(os.fsencode(path).decode(errors="backslashreplace"))
 
 
 def print_raw(text: str) -> None:

@@ -67,6 +67,8 @@ def unforeseen(error: BaseException) -> str:
     """The message for an unexpected exception, with the next step."""
     if isinstance(error, PermissionError):
         return f"{error.filename}: {error.strerror}; fix permissions, then start again"
+    if isinstance(error, UnicodeEncodeError):
+        return "a name that is not UTF-8 cannot be written here; rename it, or name a link to it"
     if isinstance(error, OSError) and is_full(error):
         where = error.filename or "what was asked for"
         return f"cannot write {where}: {error.strerror}; free space, then start again"

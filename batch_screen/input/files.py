@@ -159,6 +159,15 @@ def partitions(paths: Sequence[Path]) -> list[dict[str, str | None]]:
     return [{key: each[key] for key in shared} for each in found]
 
 
+def as_text(path: Path | str) -> str:
+    r"""The path as text that JSON and Parquet can hold, also where a name is not UTF-8.
+
+    >>> as_text(Path("caf\udce9"))
+    'caf\\xe9'
+    """
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 def spool(stream: BinaryIO, path: Path) -> None:
     """Spools the stream to a new private file; its caller removes it, also after an error.
 

@@ -18,7 +18,7 @@ from batch_screen.input import csv, excel, parquet
 from batch_screen.input.cells import is_data, was_number
 from batch_screen.input.columns import choose
 from batch_screen.input.detect import sniff
-from batch_screen.input.files import partitions, translated
+from batch_screen.input.files import as_text, partitions, translated
 from batch_screen.input.layout import ChosenColumns, FileLayout, InputColumn
 from batch_screen.input.limits import Caps
 from batch_screen.input.text import CHUNK_BYTES, guessed_encoding, unpacked
@@ -206,11 +206,11 @@ def _partitioned(layout: FileLayout, values: Mapping[str, str | None]) -> FileLa
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:
-    names = [path.name for path in paths]
+    names = [as_text(path.name) for path in paths]
     if len(set(names)) == len(names):
         return names
     folder = os.path.commonpath([path.absolute().parent for path in paths])
-    return [path.absolute().relative_to(folder).as_posix() for path in paths]
+    return [as_text(path.absolute().relative_to(folder)) for path in paths]
 
 
 def _one_kind(files: Sequence[tuple[FileLayout, ChosenColumns]]) -> ColumnKind:

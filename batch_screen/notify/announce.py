@@ -21,6 +21,8 @@ def check_destinations(settings: Settings) -> None:
             raise OutputError(f"cannot write {path}: there is no folder {folder}; make it first")
         if Path(path).is_dir():
             raise OutputError(f"cannot write {path}: it is a folder; name a file")
+        if Path(path).exists() and not Path(path).is_file():
+            raise OutputError(f"cannot write {path}: it is not a regular file; name another one")
         check_writable(folder)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from batch_screen import __version__
+from batch_screen.input.files import as_text
 from batch_screen.masking import mask_texts
 from batch_screen.runs.events import Progress, Silent
 from batch_screen.runs.layout import DATA_FOLDERS, Layout
@@ -104,7 +105,7 @@ def document(closing: Closing) -> bytes:
             **msgspec.to_builtins(closing.summary),
             "exit_code": closing.exit_code,
             **end,
-            "folder": str(root.absolute()),
+            "folder": as_text(root.absolute()),
             "files": [str(path.relative_to(root)) for path in paths],
         }
     else:

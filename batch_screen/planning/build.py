@@ -18,7 +18,7 @@ import pyarrow as pa
 from batch_screen.config.screening import OPT_OUT_FILE, Ambiguous
 from batch_screen.config.settings import Settings
 from batch_screen.errors import InputError
-from batch_screen.input.files import Stdin, refuse_changed, spool
+from batch_screen.input.files import Stdin, as_text, refuse_changed, spool
 from batch_screen.input.table import BATCH_ROWS, Table, open_listed, open_table
 from batch_screen.masking import plain, safe_line
 from batch_screen.model import Plan
@@ -73,7 +73,7 @@ def on_disk(
 
 def full_paths(files: list[InputFile]) -> list[str]:
     """The paths by which a file that has changed is recognised."""
-    return [file.name or str(file.path.resolve()) for file in files]
+    return [file.name or as_text(file.path.resolve()) for file in files]
 
 
 def opt_out_list(settings: Settings) -> InputFile | None:
@@ -226,7 +226,7 @@ def _history_writer(
 def opened(sources: Sequence[InputFile], settings: Settings) -> tuple[Table, Normaliser]:
     """The sources as one table, and the normaliser of its phone column."""
     named = any(source.name for source in sources)
-    names = [source.name or source.path.name for source in sources] if named else None
+    names = [source.name or as_text(source.path.name) for source in sources] if named else None
     table = open_table([source.path for source in sources], settings.input, names)
     return table, Normaliser(settings.numbers, settings.input.default_region, table.column_kind)
 

@@ -113,6 +113,9 @@ def atomic_write(
     folder = path.parent if staging is None else staging
     temporary = folder / f".{path.name}.{secrets.token_hex(4)}.tmp"
     with translated("write", path):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            # A file would take the place of /dev/full, or of a pipe somebody reads.
+            raise OutputError(f"cannot write {path}: it is not a regular file; name another one")
         try:
             # Buffered, because a nearly full disk takes part of a raw write and says so only in
             # the returned count, which polars and pyarrow do not look at.

@@ -85,8 +85,36 @@ def test_an_input_may_have_any_name_and_lie_anywhere(
         names = (str(write_csv(Path("list.csv"), NUMBERS[:3])),)
     for each in names:
         assert batch_screen.check(job_of("", each)).accepted == 3
-    if name != LATIN_1:
+    if len(name) < 100:
         assert batch_screen.run(job_of("../out", *names)).summary.rows.accepted == 3 * len(names)
+
+
+def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    folder = tmp_path / LATIN_1
+    folder.mkdir()
+    write_csv(folder / f"{LATIN_1}.csv", NUMBERS[:3])
+    listed, out = "caf$'\\351'.csv", "--out out$'\\351'"
+    for arguments in (
+        f"check {listed} --json --rejects rejects$'\\351'.csv",
+        f"run {listed} --sandbox {out} --run-date 2026-03-02 --json --keep-columns all",
+        f"run {listed} --sandbox {out} --summary-file last.json --metrics-file last.prom",
+        f"run {listed} --sandbox {out} --summary-file last.json",
+        f"status {out} --json",
+        f"status {out}",
+        "validate out$'\\351' --all",
+        "validate out$'\\351' --json",
+        "report out$'\\351' --json",
+        "report out$'\\351'",
+        f"doctor {listed} --sandbox {out} --json",
+        "export out$'\\351' --flagged --to sheet$'\\351'.csv",
+        f"purge --older-than 1d --yes {out} --json",
+    ):
+        done = in_shell(f'"$BS" {arguments}', folder)
+        assert done.code == 0, (arguments, done)
+    for arguments in (f"config {out} --json", f"init a.toml --yes {out}"):
+        done = in_shell(f'"$BS" {arguments}', folder)
+        assert done.code == 2, (arguments, done)
+        assert "that is not UTF-8" in done.err
 
 
 def test_a_name_that_begins_with_a_dash(tmp_path: Path) -> None:

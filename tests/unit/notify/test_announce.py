@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -49,6 +50,10 @@ def test_what_could_not_be_written_in_the_end_is_an_error_at_the_start(tmp_path:
         check_destinations(settings(tmp_path / "nowhere"))
     (tmp_path / "last.json").mkdir()
     with pytest.raises(OutputError, match="it is a folder"):
+        check_destinations(settings(tmp_path))
+    (tmp_path / "last.json").rmdir()
+    os.mkfifo(tmp_path / "last.json")
+    with pytest.raises(OutputError, match="it is not a regular file"):
         check_destinations(settings(tmp_path))
 
 

@@ -145,6 +145,21 @@ def test_missing_folder_is_named(tmp_path: Path) -> None:
         write_atomically(tmp_path / "nowhere" / "file", b"x")
 
 
+def test_what_is_no_file_is_left_as_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="pipe: it is not a regular file"):
+        write_atomically(tmp_path / "pipe", b"x")
+    assert (tmp_path / "pipe").is_fifo()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_path_that_is_too_long(tmp_path: Path) -> None:
+    too_long = tmp_path / "/".join(["n" * 200] * 25)
+    for check in (check_could_write, check_writable):
+        with pytest.raises(OutputError, match="name a shorter path"):
+            check(too_long)
+
+
 def test_check_writable_leaves_nothing(tmp_path: Path) -> None:
     check_writable(tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
