@@ -67,7 +67,7 @@ def read(
     )
     raw_region = pl.col(str(chosen.region.position)) if chosen.region else pl.lit(None)
     columns = (
-        pl.col(str(chosen.phone.position)).alias("raw"),
+        pl.col("raw"),
         raw_region.cast(pl.String).alias("raw_region"),
         pl.col(RAGGED),
         *(pl.col(str(c.position)).alias(KEPT_PREFIX + name) for name, c in chosen.kept.items()),

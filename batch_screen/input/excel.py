@@ -91,7 +91,7 @@ def read(layout: FileLayout, sheet: Sheet, chosen: ChosenColumns) -> Iterator[pl
         del book
         region = pl.nth(chosen.region.position) if chosen.region else pl.lit(None)
         columns = (
-            pl.nth(chosen.phone.position).alias("raw"),
+            pl.col("raw"),
             region.cast(pl.String).alias("raw_region"),
             pl.lit(value=False).alias("ragged"),
             *(pl.nth(c.position).alias(KEPT_PREFIX + name) for name, c in chosen.kept.items()),

@@ -18,7 +18,7 @@ _SUM = r"^\s*[0-9][0-9.,\s]*$"
 def without_totals(
     frames: Iterable[pl.DataFrame], phone: str, before: Sequence[str]
 ) -> Iterator[pl.DataFrame]:
-    """The frames; in the last rows a total's label stands in for the sum in the phone column.
+    """The frames with the phone column as ``raw``; in a total, its label stands there for the sum.
 
     So the row is rejected, and its cell says why. ``before`` are columns that may hold the label.
     """
@@ -26,14 +26,12 @@ def without_totals(
     for frame in frames:
         held.append(frame)
         while sum(each.height for each in held) - held[0].height >= _LAST_ROWS:
-            yield held.popleft()
+            yield held.popleft().with_columns(raw=pl.col(phone))
     if not held:
         return
-    rows = pl.concat(held)
+    rows = pl.concat(held).with_columns(raw=pl.col(phone))
     labels = [pl.when(pl.col(name).str.contains(_TOTAL)).then(name) for name in before]
     label = pl.coalesce(*labels, pl.lit(None, pl.String))
     is_total = label.is_not_null() & pl.col(phone).str.contains(_SUM)
-    last = rows.tail(_LAST_ROWS).with_columns(
-        pl.when(is_total).then(label).otherwise(phone).alias(phone)
-    )
+    last = rows.tail(_LAST_ROWS).with_columns(raw=pl.when(is_total).then(label).otherwise(phone))
     yield pl.concat([rows.head(max(0, rows.height - _LAST_ROWS)), last])

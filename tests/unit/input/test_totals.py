@@ -43,6 +43,13 @@ def test_only_the_last_rows_are_looked_at(tmp_path: Path) -> None:
         assert cells(tmp_path / "x.csv", size)[0] == "2025550104"
 
 
+def test_a_kept_column_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("name,phone\nAda,2025550100\nTotal,2025550100\n")
+    table = open_table([tmp_path / "x.csv"], Input(phone_column="phone", keep_columns=("phone",)))
+    found = next(table.batches()).select("raw", "in_phone").row(1)
+    assert found == ("Total", "2025550100")
+
+
 def test_a_total_in_a_workbook(tmp_path: Path) -> None:
     with xlsxwriter.Workbook(str(tmp_path / "x.xlsx")) as book:
         sheet = book.add_worksheet()
