@@ -22,8 +22,8 @@ OURS = {
 # What tells a person to do something, or what has to be true of what they write.
 NEXT = re.compile(
     r"\b(add|ask|bound|call|check|choose|close|complete|copy|export|fix|free|give|keep|leave|look|"
-    r"lower|mend|move|must|name|needs|pipe|put|raise|rename|replace|restore|say|screen|see|set|"
-    r"split|start|take|top it up|try|use|wait|write|report|has to|lists all|says what|shows|"
+    r"lower|make|mend|move|must|name|needs|pipe|put|raise|rename|replace|restore|save|say|screen|see|set|"
+    r"split|start|take|top it up|try|unpack|use|wait|write|report|has to|lists all|says what|shows|"
     r"goes on)\b",
     re.IGNORECASE,
 )
