@@ -16,7 +16,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -141,7 +141,8 @@ def expand(
             raise no_input(f"{name}: it is named twice; name every input once")
         seen.add(key)
     for folder in {parent for path in seen if isinstance(path, Path) for parent in path.parents}:
-        _refuse_table(folder)
+        with suppress(OSError):  # a folder that may be passed through, but not looked into
+            _refuse_table(folder)
     return found
 
 
