@@ -334,6 +334,19 @@ class ShardPlan(msgspec.Struct, frozen=True):
     carried_sha256: str = ""
 
 
+class ColumnRows(msgspec.Struct, frozen=True):
+    """The rows of a phone column; the ``rejected`` ones with those whose cell is ``empty``."""
+
+    read: int
+    accepted: int
+    rejected: int
+    empty: int
+
+    def __add__(self, other: ColumnRows) -> ColumnRows:
+        pairs = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
+        return ColumnRows(*map(sum, pairs))
+
+
 class Plan(msgspec.Struct, frozen=True):
     """The plan of a run: rows = accepted + rejected, and the shards of accepted numbers.
 
@@ -356,6 +369,7 @@ class Plan(msgspec.Struct, frozen=True):
     opt_out_list: str = ""
     opt_outs_sha256: str = ""
     objected: int = 0
+    phone_columns: dict[str, ColumnRows] = {}
 
     @property
     def carried(self) -> int:

@@ -14,7 +14,7 @@ import polars as pl
 
 from batch_screen.model import Endpoint
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 INSTANT = pl.Datetime("us", "UTC")
 KEPT_PREFIX = "in_"
 
@@ -33,9 +33,17 @@ def _required(name: str, dtype: pl.DataType | type[pl.DataType], meaning: str) -
 
 
 ROW = (
-    _required("row_index", pl.Int64, "position of the row over the whole input, from 0"),
+    _required(
+        "row_index",
+        pl.Int64,
+        "position of the row over the whole input, from 0; of several phone columns each cell is "
+        "a row",
+    ),
     _required("source_file", pl.String, "the input file's name"),
     _required("source_row", pl.Int64, "the row's number in that file, from 1, header not counted"),
+)
+PHONE_COLUMN = _required(
+    "phone_column", pl.String, "the column that held the number, named as in the file"
 )
 IDENTITY = (
     _required("run_id", pl.String, "the run that wrote the row"),
@@ -51,6 +59,7 @@ REJECT = (
     Column("raw_region", pl.String, "the region the number was read in"),
     _required("reason", pl.String, "why the row never reaches the network"),
     Column("detail", pl.String, "what was seen, masked"),
+    PHONE_COLUMN,
 )
 _OUTCOME = "success, or why there is no value; null only if the endpoint was not asked"
 _VALUES = {
@@ -137,6 +146,7 @@ ERRORS = (
     Column("http_status", pl.Int32, "failures: the last answer's HTTP status"),
     Column("code", pl.String, "failures: the API's error code"),
     Column("attempts", pl.Int32, "failures: HTTP requests made"),
+    Column("phone_column", pl.String, "rejects: the column that held the cell, as in the file"),
 )
 
 
@@ -281,12 +291,12 @@ def results_groups(endpoint: Endpoint) -> dict[str, Column]:
 
 
 def results(kept: Mapping[str, pl.DataType]) -> tuple[Column, ...]:
-    """Columns of results: kept input columns, identity, a group for every endpoint, risk."""
+    """Columns of results: kept ones, identity, a group per endpoint, risk, the phone column."""
     inputs = [Column(name, dtype, "kept from the input") for name, dtype in kept.items()]
     # All values before all provenance: that is newer, and new columns go behind.
     kinds = (endpoint_group, provenance_group, contradiction_group)
     groups = [column for kind in kinds for e in Endpoint for column in kind(e).values()]
-    return (*inputs, *IDENTITY, *groups, *RISK)
+    return (*inputs, *IDENTITY, *groups, *RISK, PHONE_COLUMN)
 
 
 def dtypes(columns: tuple[Column, ...]) -> pl.Schema:

@@ -20,7 +20,7 @@ from batch_screen.model import Plan
 from batch_screen.planning.history import KNOWN, write_history
 from batch_screen.planning.shards import make_plan
 from batch_screen.runs.state import Identity, Run, create_run
-from batch_screen.schema import ROW, dtypes
+from batch_screen.schema import PHONE_COLUMN, ROW, dtypes
 
 
 def number(i: int) -> str:
@@ -37,6 +37,7 @@ def batch(cells: Sequence[int | None], first: int = 0) -> pl.DataFrame:
             "row_index": range(first, first + height),
             "source_file": ["list.csv"] * height,
             "source_row": range(first + 1, first + height + 1),
+            "phone_column": ["phone"] * height,
             "raw": ["07700 900abc" if i is None else f"07700 9{i:05d}" for i in cells],
             "raw_region": ["GB"] * height,
             "in_id": [f"c{i}" for i in range(first, first + height)],
@@ -48,7 +49,7 @@ def batch(cells: Sequence[int | None], first: int = 0) -> pl.DataFrame:
             "reject_detail": [None if n else "letters" for n in accepted],
         },
         schema={
-            **{c.name: c.dtype for c in ROW},
+            **{c.name: c.dtype for c in (*ROW, PHONE_COLUMN)},
             **dict.fromkeys(["raw", "raw_region", "in_id", "e164", "region"], pl.String),
             **dict.fromkeys(["number_type", "rule", "reject_reason", "reject_detail"], pl.String),
         },
@@ -82,6 +83,7 @@ def made(
         shard_rows=shard_rows,
         facts={},
         on_rows=lambda _: None,
+        phone_columns=["phone"],
         history=write,
     )
     return run, plan

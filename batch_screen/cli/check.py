@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import batch_screen
 from batch_screen.cli.console import print_json, print_text, unwind_on_signals
 from batch_screen.cli.options import job_of
 from batch_screen.cli.progress import watcher
+from batch_screen.cli.run_block import column_lines
 from batch_screen.cli.text import (
     TEXT_COLUMN,
     WIDTH,
@@ -26,6 +27,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.errors import InputError
 from batch_screen.input.columns import FoundBy
 from batch_screen.masking import plain, safe_text
+from batch_screen.model import ColumnRows
 from batch_screen.numbers.convention import Convention
 from batch_screen.numbers.rules import NO_COUNTRY, RejectReason
 from batch_screen.profile.damage import MEANING, Damage
@@ -38,6 +40,7 @@ from batch_screen.profile.facts import (
     Fix,
     Frequency,
     NumberFacts,
+    PhoneColumnFacts,
     RegionAdvice,
     Rejected,
     RejectedCell,
@@ -75,6 +78,13 @@ _GROUNDS = {
 }
 
 
+class _Many(NamedTuple):
+    """Whether there are several files, and several phone columns, so that rows name theirs."""
+
+    files: bool
+    columns: bool
+
+
 def check(*, settings: Settings, rejects: Path | None, as_json: bool, **options: Any) -> None:
     """Prints the check report. Raises ``InputError`` if no row is usable."""
     job = job_of(options, settings)
@@ -94,7 +104,7 @@ def check(*, settings: Settings, rejects: Path | None, as_json: bool, **options:
 
 def check_block(found: CheckReport, rejects_file: Path | None = None) -> str:
     """The check report as text."""
-    many = len(found.files) > 1
+    many = _Many(len(found.files) > 1, len(found.phone_columns) > 1)
     sums = f"{found.rows:,} = {found.accepted:,} accepted and {found.rejected:,} rejected"
     region = f"; {found.default_region} where a row names no region" if found.default_region else ""
     rules = ", ".join(f"{each.name} {each.count:,}" for each in found.rules)
@@ -104,12 +114,13 @@ def check_block(found: CheckReport, rejects_file: Path | None = None) -> str:
         *_files(found.files),
         *(line for note in found.notes for line in labelled("note", note)),
         *labelled("rows", f"{sums}{region}"),
+        *column_lines({each.name: _rows_of(each) for each in found.phone_columns}),
         *_numbers(found.numbers),
         *(labelled("read as", rules) if rules else []),
         *apart(_rejects(found, many=many)),
         *_ambiguous(found.rejects, many=many),
         *apart(_damage(found.damage)),
-        *apart(_conventions(found.conventions)),
+        *apart(_conventions(found.conventions, many=many)),
         *_region(found.region_advice),
         *apart(_fixes(found.fixes)),
     ]
@@ -185,7 +196,11 @@ def _main(tallied: Sequence[Frequency]) -> list[Frequency]:
     return [*shown, Frequency(f"others ({len(rest)})", count, share)] if rest else shown
 
 
-def _rejects(found: CheckReport, *, many: bool) -> Iterator[str]:
+def _rows_of(column: PhoneColumnFacts) -> ColumnRows:
+    return ColumnRows(column.rows, column.accepted, column.rejected, column.empty)
+
+
+def _rejects(found: CheckReport, *, many: _Many) -> Iterator[str]:
     if not found.rejects:
         return
     has_header = any(f.format != PARQUET and f.has_header for f in found.files)
@@ -197,18 +212,20 @@ def _rejects(found: CheckReport, *, many: bool) -> Iterator[str]:
         yield count_line(each.rows, f"{each.reason:<{_REASON}}  {examples}").rstrip()
 
 
-def _example(example: RejectedCell, *, many: bool) -> str:
+def _example(example: RejectedCell, *, many: _Many) -> str:
     region = f" in {example.raw_region!r}" if len(example.raw_region) > 2 else ""
     cell = f": {example.raw_masked}" if example.raw_masked else ""
     return _where(example, many=many) + region + cell
 
 
-def _where(example: RejectedCell, *, many: bool) -> str:
+def _where(example: RejectedCell, *, many: _Many) -> str:
     row = f"row {example.source_row:,}"
-    return f"{plain(example.source_file, _NAME)} {row}" if many else row
+    if many.columns:
+        row = f"{row} {plain(example.phone_column, _NAME)}"
+    return f"{plain(example.source_file, _NAME)} {row}" if many.files else row
 
 
-def _ambiguous(rejects: Sequence[Rejected], *, many: bool) -> Iterator[str]:
+def _ambiguous(rejects: Sequence[Rejected], *, many: _Many) -> Iterator[str]:
     for each in rejects:
         if each.reason == RejectReason.AMBIGUOUS and each.examples:
             text = "the first of them as national and international numbers:"
@@ -235,12 +252,13 @@ def _damage(damage: Damaged) -> Iterator[str]:
         yield from below(f"the column is stored as {damage.stored_as}s: + and zeros are lost")
 
 
-def _conventions(conventions: Sequence[ConventionFacts]) -> Iterator[str]:
+def _conventions(conventions: Sequence[ConventionFacts], *, many: _Many) -> Iterator[str]:
     """How the list writes digits without a + or a zero, where some of them are ambiguous."""
     doubtful = [each for each in conventions if each.doubtful]
     for each in doubtful[:_REGIONS]:
+        column = f"{each.phone_column}, " if many.columns else ""
         rows = (
-            f"{each.region}: {each.national:,} rows without the country code, "
+            f"{column}{each.region}: {each.national:,} rows without the country code, "
             f"{each.international:,} with it and {each.doubtful:,} that could be either"
         )
         yield from labelled("written", f"{rows}: {_READ_AS[each.convention]}")

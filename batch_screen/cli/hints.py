@@ -101,8 +101,10 @@ def _about_meaning(summary: Summary, settings: Settings) -> Iterator[str]:
             "unobserved if you screen nightly; --max-age-minutes 2400 covers them"
         )
     if not settings.input.keep_columns:
+        has_several = len(summary.rows.by_phone_column) > 1
+        key = "source_file and source_row" if has_several else "row_index"
         yield (
-            "results hold none of your own columns: join them by row_index; next time "
+            f"results hold none of your own columns: join them by {key}; next time "
             "--keep-columns customer_id keeps one (now it would make a new run, which asks and "
             "pays again)"
         )

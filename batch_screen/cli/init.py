@@ -29,7 +29,7 @@ class _Question(NamedTuple):
 
 _QUESTIONS = (
     _Question("output", "folder", "Folder for results"),
-    _Question("input", "phone_column", "Column of numbers (empty: guessed)"),
+    _Question("input", "phone_column", "Columns of numbers, with commas (empty: guessed)"),
     _Question(
         "input", "default_region", "Region of numbers without a country, as DE (empty: none)"
     ),

@@ -47,6 +47,7 @@ _SETTINGS = {
     "sheet": ("input", "sheet"),
     "encoding": ("input", "encoding"),
     "strictness": ("numbers", "strictness"),
+    "digits": ("numbers", "ambiguous"),
     "allow_regions": ("numbers", "allowed_regions"),
     "deny_regions": ("numbers", "denied_regions"),
     "opt_out": ("numbers", "opt_out_file"),
@@ -147,8 +148,15 @@ _READING = (
         type=click.Path(path_type=Path),
         help="TOML file with settings; config.toml in the repository explains them all.",
     ),
-    click.Option(["--phone-column"], metavar="NAME", help="Column of numbers; guessed if plain."),
-    click.Option(["--region-column"], metavar="NAME", help="Column of two-letter regions."),
+    click.Option(
+        ["--phone-column"],
+        metavar="NAME",
+        multiple=True,
+        help="Column of numbers, guessed if plain; several comma-separated or repeated.",
+    ),
+    click.Option(
+        ["--region-column"], metavar="NAME", help="Column of countries: codes, names, or +49."
+    ),
     click.Option(
         ["--default-region"],
         metavar="XX",
@@ -173,6 +181,11 @@ _READING = (
         ["--strictness"],
         type=click.Choice(["possible", "valid", "mobile"]),
         help="How sure a number must be before it is asked about.  [default: valid]",
+    ),
+    click.Option(
+        ["--digits"],
+        type=click.Choice(["by_list", "national", "international", "safe"]),
+        help="How digits without + that could be two numbers are read.  [default: by_list]",
     ),
     click.Option(
         ["--allow-regions"],

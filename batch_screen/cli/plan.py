@@ -32,7 +32,9 @@ def plan(*, settings: Settings, as_json: bool, **options: Any) -> None:
         found = batch_screen.plan(job, RunEvents(progress))
     if as_json:
         facts = {name: safe_line(fact, 1_000) for name, fact in found.facts.items()}
-        print_json(replace(found, facts=facts))
+        columns = found.rows.by_phone_column.items()
+        rows = replace(found.rows, by_phone_column={safe_line(n, 1_000): c for n, c in columns})
+        print_json(replace(found, facts=facts, rows=rows))
     else:
         print_text(plan_block(found))
 

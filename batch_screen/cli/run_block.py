@@ -20,9 +20,10 @@ from batch_screen.cli.text import below, labelled, line
 from batch_screen.commands.run import RunResult
 from batch_screen.config.parsing import threshold
 from batch_screen.config.settings import Settings
+from batch_screen.input.layout import shown
 from batch_screen.job import SANDBOX
 from batch_screen.masking import safe_text
-from batch_screen.model import Endpoint, Pace
+from batch_screen.model import ColumnRows, Endpoint, Pace
 from batch_screen.reports.words import duration
 from batch_screen.runs.layout import DATA_FOLDERS, Layout
 from batch_screen.tables.coverage import Changes
@@ -67,12 +68,26 @@ def rows_lines(rows: Rows) -> Iterator[str]:
     yield line("rows", f"{rows.read:,} = {sums}")
     if rows.rejected:
         yield line("  rejected", _main_counts(rows.rejected_by_reason))
+    yield from column_lines(rows.by_phone_column)
     yield line(
         "numbers", f"{rows.unique_numbers:,} unique, {rows.duplicates:,} rows are duplicates"
     )
     if rows.left_out:
         first = f"the first {rows.unique_numbers:,} numbers"
         yield line("limited", f"to {first}; {rows.left_out:,} rows below them were left out")
+
+
+def column_lines(columns: Mapping[str, ColumnRows]) -> Iterator[str]:
+    """The rows of each phone column, where there are several."""
+    if len(columns) < 2:
+        return
+    names = {name: safe_text(shown(name)) for name in columns}
+    width = max(map(len, names.values()))
+    for name, rows in columns.items():
+        yield (
+            f"    {names[name]:{width}}  {rows.accepted:>10,} accepted, {rows.empty:,} empty, "
+            f"{rows.rejected - rows.empty:,} rejected for other reasons"
+        )
 
 
 def _main_counts(counts: Mapping[str, int]) -> str:

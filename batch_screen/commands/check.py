@@ -22,9 +22,10 @@ from batch_screen.input.table import Table
 from batch_screen.job import Job
 from batch_screen.masking import mask_text, plain
 from batch_screen.model import ColumnKind, Plan
-from batch_screen.numbers.normalise import Normaliser
+from batch_screen.numbers.rules import RejectReason
 from batch_screen.planning.build import (
     InputFile,
+    PhoneColumn,
     Read,
     by_convention,
     on_disk,
@@ -32,10 +33,17 @@ from batch_screen.planning.build import (
     opt_outs,
 )
 from batch_screen.planning.shards import make_plan, read_rows, rejects_path
-from batch_screen.profile.facts import CheckReport, ConventionFacts, RegionAdvice, tallied
+from batch_screen.profile.facts import (
+    CheckReport,
+    ConventionFacts,
+    DigitsAdvice,
+    PhoneColumnFacts,
+    RegionAdvice,
+    tallied,
+)
 from batch_screen.profile.files import file_facts
 from batch_screen.profile.fixes import fixes
-from batch_screen.profile.regions import Undecided, advise, candidates, read_in
+from batch_screen.profile.regions import Undecided, advise, advise_digits, candidates, read_in
 from batch_screen.profile.rejects import parts, rejected, write_rejects
 from batch_screen.profile.tally import ListTally, count_numbers
 from batch_screen.runs.events import RunEvents
@@ -97,9 +105,9 @@ def _checked(
     share = settings.output.memory_share
 
     def read(
-        table: Table, batches: Iterable[pl.DataFrame], normaliser: Normaliser
+        table: Table, batches: Iterable[pl.DataFrame], columns: Sequence[PhoneColumn]
     ) -> tuple[Plan, ListTally]:
-        tally = ListTally(normaliser, table.column_kind)
+        tally = ListTally(columns[0].normaliser, _stored_as(table))
         plan = make_plan(
             map(tally.counted, batches),
             folder,
@@ -107,6 +115,7 @@ def _checked(
             held_bytes=int(HELD_BYTES * share),
             facts={},
             on_rows=events.advance,
+            phone_columns=table.phone_columns,
             expected_rows=table.expected_rows(),
         )
         return plan, tally
@@ -114,19 +123,24 @@ def _checked(
     opted_out = opt_outs(settings, events)
     found = by_convention(files, settings, read, folder, opted_out=opted_out)
     if rejects is not None:
-        write_rejects(rejects, parts(rejects_path(folder)), found.table.phone_column)
+        write_rejects(rejects, parts(rejects_path(folder)))
     return _facts(found, settings, folder)
 
 
 def _facts(found: Read[tuple[Plan, ListTally]], settings: Settings, folder: Path) -> CheckReport:
     table, (plan, tally) = found.table, found.result
-    files = file_facts(table, settings.input, tally.rows, tally.accepted)
+    files = file_facts(
+        table, settings.input, found.columns[0].normaliser, tally.rows, tally.accepted
+    )
     rejects = rejected(plan.rejected, parts(rejects_path(folder)))
     damage = tally.damage.found()
-    advice = _region_advice(tally.undecided, settings, table.column_kind)
+    region, digits = _advice(tally.undecided, settings, table.kinds[0])
+    # Of several phone columns most may be empty: that is no fault of the list.
+    empty = {RejectReason.EMPTY} if len(table.phone_columns) > 1 else set()
+    to_fix = [each for each in rejects if each.reason not in empty]
     return CheckReport(
         files=files,
-        phone_column=shown(table.phone_column),
+        phone_column=", ".join(map(shown, table.phone_columns)),
         region_column=shown(table.region_column or ""),
         default_region=settings.input.default_region,
         rows=plan.rows,
@@ -137,24 +151,40 @@ def _facts(found: Read[tuple[Plan, ListTally]], settings: Settings, folder: Path
         numbers=count_numbers(read_rows(folder, plan, n) for n in range(len(plan.shards))),
         damage=damage,
         conventions=[
-            ConventionFacts(region, *rows, convention=found.conventions.get(region, ""))
-            for region, rows in found.evidence.items()
+            ConventionFacts(
+                region, *rows, column.conventions.get(region, ""), shown(column.names[0])
+            )
+            for column, evidence in zip(found.columns, found.evidence, strict=True)
+            for region, rows in evidence.items()
         ],
-        region_advice=advice,
-        fixes=fixes(rejects, files, damage, advice, tally.undecided.rejected),
+        region_advice=region,
+        fixes=fixes(to_fix, files, damage, region, digits, tally.undecided.rejected),
         notes=[*table.notes],
+        phone_columns=[
+            PhoneColumnFacts(shown(name), *msgspec.structs.astuple(rows))
+            for name, rows in plan.phone_columns.items()
+        ],
+        digits_advice=digits,
     )
 
 
-def _region_advice(
+def _stored_as(table: Table) -> ColumnKind:
+    """How the phone columns are stored: as text, unless one of them is not."""
+    return next((kind for kind in table.kinds if kind is not ColumnKind.TEXT), ColumnKind.TEXT)
+
+
+def _advice(
     undecided: Undecided, settings: Settings, kind: ColumnKind
-) -> RegionAdvice | None:
+) -> tuple[RegionAdvice | None, DigitsAdvice | None]:
+    """What would read the rejected digits: a default region, or that they have a country code."""
     if not undecided.rejected:
-        return None
+        return None, None
+    if digits := advise_digits(undecided, settings.numbers, kind):
+        return None, digits
     current = settings.input.default_region
     tried = [*dict.fromkeys((*filter(None, [current]), *candidates(undecided.seen)))]
     numbers = settings.numbers
     allowed = numbers.allowed_regions or tried
     tried = [r for r in tried if r in allowed and r not in numbers.denied_regions]
     readings = read_in(tried, undecided.sample, numbers, kind)
-    return advise(readings, undecided.seen, undecided.rejected, current)
+    return advise(readings, undecided.seen, undecided.rejected, current), None

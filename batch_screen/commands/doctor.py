@@ -27,6 +27,7 @@ from batch_screen.diagnostics.place import (
 )
 from batch_screen.errors import AuthenticationError, BatchScreenError, ConfigurationError
 from batch_screen.input.files import Stdin, expand
+from batch_screen.input.layout import shown
 from batch_screen.job import Job
 from batch_screen.planning.build import InputFile, opened
 
@@ -90,7 +91,7 @@ def _rows(job: Job) -> tuple[int | None, list[Finding]]:
         sources = [InputFile(file) for file in files if not isinstance(file, Stdin)]
         if len(sources) < len(files):
             return None, not_checked(["input"], "stdin can be read only once")
-        table, _ = opened(sources, job.settings)
+        table, columns = opened(sources, job.settings)
         rows = table.expected_rows()
     except BatchScreenError as error:
         return None, [of_error("input", error)]
@@ -99,8 +100,9 @@ def _rows(job: Job) -> tuple[int | None, list[Finding]]:
     if any(layout.csv for layout, _ in table.files):  # no CSV file is read to its end for it
         whose = "file's" if len(table.files) == 1 else "files'"
         counted = f"about {rows:,} rows, estimated from the {whose} size"
-    column = f"numbers in column '{table.phone_column}'"
-    return rows, [passed("input", f"{names}, {counted}, {column}")]
+    named = " and ".join(f"'{shown(name)}'" for name in table.phone_columns)
+    where = f"numbers in column{'s' if len(columns) > 1 else ''} {named}"
+    return rows, [passed("input", f"{names}, {counted}, {where}")]
 
 
 def _folders(job: Job, rows: int | None) -> Iterator[Finding]:

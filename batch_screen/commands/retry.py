@@ -109,7 +109,10 @@ def retry(
             with _readable(layout):
                 supersedes = [layout.run_id, *summary.supersedes]
                 left_out = summary.rows.left_out
-                plan = source.plan(folder, summary.facts, supersedes, left_out, with_heartbeat)
+                columns = [*summary.rows.by_phone_column]
+                plan = source.plan(
+                    folder, summary.facts, columns, supersedes, left_out, with_heartbeat
+                )
             with_heartbeat.progress.note(_planned(job, layout, plan, failures))
             return plan
 

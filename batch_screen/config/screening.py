@@ -264,6 +264,12 @@ class Input(Section):
     max_unpacked_gib: Positive = 64.0
     max_unpacking_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 200.0
 
+    @field_validator("phone_column", mode="before")
+    @classmethod
+    def _joined(cls, value: Any) -> Any:
+        # One text for every spelling: which commas are a name's own, the file says.
+        return ",".join(list_of(value))
+
     @field_validator("keep_columns", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:

@@ -12,6 +12,9 @@ from batch_screen.model import ColumnKind
 
 _WRAPPING = re.compile(r"^(?:tel:|=?\"|'|\s)+|[\"\s]+$", re.IGNORECASE)
 _SHAPE = re.compile(r"[+(]?[\d\s().\-/\u00a0\u2010-\u2015\u202f+]+")
+_GROUPED = re.compile(
+    r"\(?(?:\+|00[1-9]\d{8}|0[1-9]\d{0,4}\)?[ /-])|\([1-9]\d+\)|[2-9]\d\d[-. ]\d{3}[-. ]\d{4}$"
+)
 _DATE = re.compile(
     r"\d{4}[-./]?(?:0[1-9]|1[0-2])[-./]?(?:0[1-9]|[12]\d|3[01])"
     r"|\d{1,2}[-./]\d{1,2}[-./](?:\d{2}|\d{4})"
@@ -43,6 +46,15 @@ def is_clearly_number(cell: str) -> bool:
 def is_international(cell: str) -> bool:
     """Whether a cell may be a number and starts with +, as padded identifiers hardly do."""
     return is_clearly_number(cell) and _bare(cell).lstrip("( ")[:1] == "+"
+
+
+def is_phone_shaped(cell: str) -> bool:
+    """Whether a cell starts with + or 00, or is grouped as hardly anything but a number is.
+
+    >>> [is_phone_shaped(cell) for cell in ("+12025550100", "(202) 555-0100", "123-45-6789")]
+    [True, True, False]
+    """
+    return may_be_number(cell) and bool(_GROUPED.match(_bare(cell)))
 
 
 def was_number(cell: str) -> bool:

@@ -6,7 +6,6 @@ A guess is made only where it is safe: the wrong column costs money and asks abo
 from __future__ import annotations
 
 import difflib
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -18,7 +17,6 @@ from batch_screen.errors import InputError
 from batch_screen.input import cells
 from batch_screen.input.layout import ChosenColumns, FileLayout, InputColumn, bare, shown
 from batch_screen.masking import mask_cell
-from batch_screen.model import ColumnKind
 
 _PHONE_NAMES = frozenset(
     """
@@ -32,16 +30,9 @@ _PHONE_NAMES = frozenset(
     telefonszam puhelin puhelinnumero subscribernumber contactnumber
     """.split()  # noqa: SIM905 (a list of eighty quoted words is harder to read)
 )
-_REGION_NAMES = frozenset(
-    """
-    country countrycode countryiso countryiso2 customercountry phonecountry phoneregion region
-    regioncode iso iso2 isocode isocountry isocountrycode nation land landcode landescode landkz
-    laenderkennzeichen landerkennzeichen laendercode landercode pays codepays pais codigopais
-    paese codicepaese kraj orszag maa
-    """.split()  # noqa: SIM905 (as above)
-)
-_CODE = re.compile(r"\s*[A-Za-z]{2}\s*")
-_REGION_SHARE = 0.8
+# Beside the names above, where the cells look like numbers, too.
+_PHONE_WORDS = ("phone", "mobil", "telefon", "handy", "landline", "festnetz", "cell")
+_PHONE_PLACES = ("home", "work", "office", "business", "private", "privat", "dienstlich", "other")
 _ALL = ("all",)
 _LISTED = 30
 _LISTED_CHARACTERS = 200
@@ -69,49 +60,84 @@ def choose(
     ``first`` is the first file's choice, which every other file has to repeat by name.
     InputError names the file, and lists the columns where the user has to choose.
     """
-    if first:
-        phone = _named(layout, first.phone.name, "phone")
-    elif settings.phone_column:
-        phone = _named(layout, settings.phone_column, "phone")
-    else:
-        phone = _guessed(layout)
-    if phone.kind is None or phone in layout.partitions:
-        raise InputError(
-            f"{layout.name}: column {shown(phone.name)!r} ({phone.type_name}) cannot hold phone "
-            "numbers; choose another with --phone-column, or write it as text"
+    if first or settings.phone_column:
+        names = (
+            [phone.name for phone in first.phones]
+            if first
+            else named_phones(layout, settings.phone_column)
         )
+        found = [_named(layout, name, "phone") for name in names]
+        phones = [*{phone.position: phone for phone in found}.values()]  # each once
+    else:
+        phones = [_guessed(layout)]
+    for phone in phones:
+        if phone.kind is None or phone in layout.partitions:
+            raise InputError(
+                f"{layout.name}: column {shown(phone.name)!r} ({phone.type_name}) cannot hold "
+                "phone numbers; choose another with --phone-column, or write it as text"
+            )
     region = _named(layout, settings.region_column, "region") if settings.region_column else None
-    if region and region.kind is not ColumnKind.TEXT:
+    if region and region.kind is None:
         raise InputError(
             f"{layout.name}: the region column {shown(region.name)!r} ({region.type_name}) is not "
-            "text; it has to hold two-letter country codes such as DE"
+            "text; it has to hold countries: codes such as DE, names, or calling codes"
         )
-    return ChosenColumns(phone, region, _kept(layout, settings, first))
+    if region and region in phones:
+        raise InputError(
+            f"{layout.name}: --phone-column and --region-column both name {shown(region.name)!r}; "
+            "name another column for one of them"
+        )
+    return ChosenColumns(tuple(phones), region, _kept(layout, settings, first))
 
 
-def found_by(layout: FileLayout, phone: InputColumn, settings: Input) -> FoundBy:
+def named_phones(layout: FileLayout, names: str) -> list[str]:
+    """The phone columns that ``input.phone_column`` names, with commas between.
+
+    A name that holds commas itself is the column's if the file has it.
+    """
+    known = {_folded(column.name) for column in layout.columns}
+    words, found = names.split(","), []
+    while words:
+        # The longest name that there is, else the first word.
+        lengths = range(len(words), 1, -1)
+        taken = next((n for n in lengths if _folded(",".join(words[:n])) in known), 1)
+        found.append(",".join(words[:taken]).strip())
+        words = words[taken:]
+    return [name for name in found if name]
+
+
+def _folded(name: str) -> str:
+    """The name without case, and without blanks beside its commas."""
+    return ",".join(word.strip() for word in name.casefold().split(","))
+
+
+def found_by(layout: FileLayout, settings: Input, phone: InputColumn) -> FoundBy:
     """How ``choose`` found the phone column of a file."""
     if settings.phone_column:
         return FoundBy.OPTION
-    if _normal(phone.name) in _PHONE_NAMES:
+    if normal(phone.name) in _PHONE_NAMES:
         return FoundBy.NAME
     return FoundBy.ONLY_COLUMN if len(layout.columns) == 1 else FoundBy.CONTENT
 
 
-def likely_region(layout: FileLayout, chosen: ChosenColumns) -> InputColumn | None:
-    """The only column whose name and content say that it holds two-letter regions, if any.
-
-    Only a hint: a wrong region would ask about strangers, so such a column is never taken unasked.
-    """
-    named = [
+def look_alike(layout: FileLayout, chosen: ChosenColumns, settings: Input) -> list[InputColumn]:
+    """Columns beside one that was guessed which look like phone numbers, too."""
+    if settings.phone_column:
+        return []
+    return [
         column
-        for column in (*layout.columns, *layout.partitions)
-        if _normal(column.name) in _REGION_NAMES
-        and column.kind is ColumnKind.TEXT
-        and column.position != chosen.phone.position
-        and cells.most(column.sample, lambda cell: bool(_CODE.fullmatch(cell)), _REGION_SHARE)
+        for column in layout.columns
+        if column.kind and column not in chosen.phones and _looks_like_phone(column)
     ]
-    return named[0] if len(named) == 1 and not named[0].duplicate_of else None
+
+
+def _looks_like_phone(column: InputColumn) -> bool:
+    name = normal(column.name).rstrip("0123456789")
+    is_named = (
+        name in _PHONE_NAMES or name in _PHONE_PLACES or any(word in name for word in _PHONE_WORDS)
+    )
+    claim = cells.may_be_number if is_named else cells.is_phone_shaped
+    return "fax" not in name and cells.most(column.sample, claim)
 
 
 def _kept(
@@ -161,7 +187,7 @@ def _named(layout: FileLayout, name: str, role: str) -> InputColumn:
         name = f"column_{int(name)}"
     columns, name = (*layout.columns, *layout.partitions), bare(name)
     matches = [c for c in columns if c.name == name] or [
-        c for c in columns if c.name.casefold() == name.casefold()
+        c for c in columns if _folded(c.name) == _folded(name)
     ]
     if not matches:
         # A first row taken for the header is the likelier cause than a mistyped name.
@@ -203,7 +229,7 @@ def _listing(layout: FileLayout, descriptions: Iterable[str]) -> str:
 def _guessed(layout: FileLayout) -> InputColumn:
     _refuse_data_header(layout)
     readable = [c for c in layout.columns if c.kind]
-    named = [c for c in readable if _normal(c.name) in _PHONE_NAMES]
+    named = [c for c in readable if normal(c.name) in _PHONE_NAMES]
     if len(named) == 1 and _fits_its_name(named[0]):
         return _named(layout, named[0].name, "phone")  # which refuses a duplicate
     if not named:
@@ -216,7 +242,7 @@ def _guessed(layout: FileLayout) -> InputColumn:
             possible == clear or cells.most(clear[0].sample, cells.is_international)
         ):
             return _named(layout, clear[0].name, "phone")
-    nested = [c for c in layout.columns if not c.kind and _normal(c.name) in _PHONE_NAMES]
+    nested = [c for c in layout.columns if not c.kind and normal(c.name) in _PHONE_NAMES]
     if len(nested) == 1 and not named:
         return nested[0]  # which is refused with its type
     raise _undecided(layout)
@@ -228,13 +254,13 @@ def _fits_its_name(column: InputColumn) -> bool:
 
 def is_phone_name(name: str) -> bool:
     """Whether a column is usually called so if it holds phone numbers."""
-    return _normal(name) in _PHONE_NAMES
+    return normal(name) in _PHONE_NAMES
 
 
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
     """The name in lower case without accents, blanks and punctuation.
 
-    >>> _normal("Téléphone (Mobile)")
+    >>> normal("Téléphone (Mobile)")
     'telephonemobile'
     """
     letters = unicodedata.normalize("NFKD", name).casefold()

@@ -57,17 +57,17 @@ def expected_rows(layout: FileLayout, file: Csv, caps: Caps) -> int:
 def read(
     layout: FileLayout, file: Csv, chosen: ChosenColumns, caps: Caps, chunk_bytes: int
 ) -> Iterator[pl.DataFrame]:
-    """Rows in file order: raw, raw_region (String), ragged (Boolean), then in_… (String)."""
+    """Rows in file order: ``raw_names``, raw_region (String), ragged (Boolean), in_… (String)."""
     shape = Shape(
         file.delimiter,
         len(layout.columns),
-        tuple(sorted({*chosen.positions, *before(chosen.phone)})),
+        tuple(sorted({*chosen.positions, *before(chosen.phones)})),
         file.has_escapes,
         file.is_wrapped,
     )
     raw_region = pl.col(str(chosen.region.position)) if chosen.region else pl.lit(None)
     columns = (
-        pl.col("raw"),
+        pl.col(chosen.raw_names),
         raw_region.cast(pl.String).alias("raw_region"),
         pl.col(RAGGED),
         *(pl.col(str(c.position)).alias(KEPT_PREFIX + name) for name, c in chosen.kept.items()),
@@ -76,8 +76,10 @@ def read(
         chunks = unpacked(layout.path, layout.name, file.packing, caps, chunk_bytes)
         text = utf8(chunks, layout.name, file.encoding)
         rows = frames(_skip(text, file.offset), layout.name, shape)
-        labels = [str(position) for position in before(chosen.phone)]
-        for frame in without_totals(rows, str(chosen.phone.position), labels):
+        labels = [str(position) for position in before(chosen.phones)]
+        cells = [str(phone.position) for phone in chosen.phones]
+        phones = dict(zip(chosen.raw_names, cells, strict=True))
+        for frame in without_totals(rows, phones, labels):
             yield frame.select(columns)
 
 

@@ -84,21 +84,22 @@ def describe(path: Path, name: str, settings: Input) -> FileLayout:
 
 
 def read(layout: FileLayout, sheet: Sheet, chosen: ChosenColumns) -> Iterator[pl.DataFrame]:
-    """Rows in file order: raw, raw_region (String), ragged (Boolean, false), then in_… (String)."""
+    """Rows in file order: ``raw_names``, raw_region (String), ragged (false), in_… (String)."""
     with _reading(layout.name):
         book = _opened(layout.path, layout.name)
         rows = _cells(book, sheet.name, sheet.first_row).pipe(_without_blanks)
         del book
         region = pl.nth(chosen.region.position) if chosen.region else pl.lit(None)
         columns = (
-            pl.col("raw"),
+            pl.col(chosen.raw_names),
             region.cast(pl.String).alias("raw_region"),
             pl.lit(value=False).alias("ragged"),
             *(pl.nth(c.position).alias(KEPT_PREFIX + name) for name, c in chosen.kept.items()),
         )
-        labels = [rows.columns[position] for position in before(chosen.phone)]
-        phone = rows.columns[chosen.phone.position]
-        for frame in without_totals(rows.iter_slices(BATCH_ROWS), phone, labels):
+        labels = [rows.columns[position] for position in before(chosen.phones)]
+        cells = [rows.columns[phone.position] for phone in chosen.phones]
+        phones = dict(zip(chosen.raw_names, cells, strict=True))
+        for frame in without_totals(rows.iter_slices(BATCH_ROWS), phones, labels):
             yield frame.select(columns)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -113,20 +113,28 @@ class FileLayout:
 class ChosenColumns:
     """The columns to read from a file, by role; ``kept`` by their names in the first file."""
 
-    phone: InputColumn
+    phones: tuple[InputColumn, ...]
     region: InputColumn | None
     kept: dict[str, InputColumn]
 
     @property
     def positions(self) -> list[int]:
         """Their positions, each once, in the file's order."""
-        columns = (self.phone, self.region, *self.kept.values())
+        columns = (*self.phones, self.region, *self.kept.values())
         return sorted({column.position for column in columns if column})
 
+    @property
+    def raw_names(self) -> list[str]:
+        """What readers call the phone columns, in their order."""
+        if len(self.phones) == 1:
+            return ["raw"]
+        return [f"raw_{place}" for place, _ in enumerate(self.phones)]
 
-def before(column: InputColumn) -> list[int]:
-    """The columns in which a row's label would stand: the first, and the one before."""
-    return sorted({0, max(0, column.position - 1)} - {column.position})
+
+def before(columns: Sequence[InputColumn]) -> list[int]:
+    """The columns in which a row's label would stand: the first, and those before."""
+    own = {column.position for column in columns}
+    return sorted({0, *(max(0, position - 1) for position in own)} - own)
 
 
 def shown(name: str) -> str:

@@ -81,14 +81,14 @@ def describe(path: Path, name: str, caps: Caps) -> FileLayout:
 def read(
     layout: FileLayout, chosen: ChosenColumns, dtypes: Mapping[str, pl.DataType], caps: Caps
 ) -> Iterator[pl.DataFrame]:
-    """Rows in file order: raw, raw_region (String), ragged (Boolean, false), then in_….
+    """Rows in file order: ``raw_names``, raw_region (String), ragged (Boolean, false), in_….
 
     ``dtypes`` are those in which the last are written.
     """
     with translated(layout.name), layout.path.open("rb") as source:
         file = ParquetList(source, layout.name, caps)
         names = file.schema.names
-        phone, region = chosen.phone, chosen.region
+        phones, region = dict(zip(chosen.raw_names, chosen.phones, strict=True)), chosen.region
         size, taken = layout.path.stat().st_size, 0
         for batch in file.batches([names[position] for position in chosen.positions]):
             # Text that is not UTF-8 passes through pyarrow unseen and breaks polars later.
@@ -105,7 +105,7 @@ def read(
                     ) from None
 
             columns = {
-                "raw": _as_text(cells_of(phone)),
+                **{raw: _as_text(cells_of(phone)) for raw, phone in phones.items()},
                 "raw_region": _as_text(cells_of(region))
                 if region
                 else pl.repeat(None, height, dtype=pl.String, eager=True),

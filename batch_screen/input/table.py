@@ -16,10 +16,10 @@ from batch_screen.config.screening import Input
 from batch_screen.errors import InputError, no_input
 from batch_screen.input import csv, excel, parquet
 from batch_screen.input.cells import is_data, was_number
-from batch_screen.input.columns import choose
+from batch_screen.input.columns import choose, look_alike, named_phones
 from batch_screen.input.detect import sniff
 from batch_screen.input.files import as_text, partitions, translated
-from batch_screen.input.layout import ChosenColumns, FileLayout, InputColumn
+from batch_screen.input.layout import ChosenColumns, FileLayout, InputColumn, shown
 from batch_screen.input.limits import Caps
 from batch_screen.input.text import CHUNK_BYTES, guessed_encoding, unpacked
 from batch_screen.model import ColumnKind
@@ -38,9 +38,10 @@ class Table:
     order, each with its own columns; ``notes`` say what was noticed in opening them.
     """
 
-    phone_column: str
+    phone_columns: tuple[str, ...]
     region_column: str | None
-    column_kind: ColumnKind
+    kinds: tuple[ColumnKind, ...]
+    """Of the phone columns, in their order."""
     kept: Mapping[str, pl.DataType]
     files: tuple[tuple[FileLayout, ChosenColumns], ...]
     _caps: Caps
@@ -51,9 +52,10 @@ class Table:
         """Streams the rows of all files in order, in frames of ``rows`` rows but for the last.
 
         Frames of very long cells have fewer. Columns: row_index (Int64, from 0 over all files),
-        source_file (String), source_row (Int64, from 1 in each file), raw, raw_region (String, null
-        where empty), ragged (Boolean), then ``kept``. Can be called again. InputError where the
-        input is damaged.
+        source_file (String), source_row (Int64, from 1 in each file), phone_column, raw, raw_region
+        (String, null where empty), ragged (Boolean), then ``kept``. Of several phone columns each
+        cell is a row, in the order in which they were named. Can be called again. InputError where
+        the input is damaged.
         """
         waiting: list[pl.DataFrame] = []
         held = held_bytes = first = 0
@@ -79,8 +81,14 @@ class Table:
         above = {layout.name: layout.rows_above for layout, _ in self.files}
         return {name: rows for name, rows in above.items() if rows != 1}
 
+    @property
+    def names(self) -> list[list[str]]:
+        """Each phone column's names in the files, which may differ in upper and lower case."""
+        places = zip(*(choice.phones for _, choice in self.files), strict=True)
+        return [list(dict.fromkeys(phone.name for phone in phones)) for phones in places]
+
     def expected_rows(self) -> int:
-        """Estimated rows of all files; exact but for text."""
+        """Estimated rows of all files, a row for each phone cell; exact but for text."""
         rows = 0
         for layout, _ in self.files:
             with translated(layout.name):
@@ -90,7 +98,7 @@ class Table:
                     rows += csv.expected_rows(layout, layout.csv, self._caps)
                 else:
                     rows += int(metadata_of(layout.path).num_rows)
-        return rows
+        return rows * len(self.phone_columns)
 
     def encoding_of(self, layout: FileLayout) -> str:
         """The encoding of a text file, ``ascii`` where any would do; empty for others.
@@ -118,12 +126,26 @@ class Table:
                 frames = parquet.read(layout, choice, self.kept, self._caps)
             row = 1
             for frame in frames:
-                yield frame.with_columns(**fixed).select(
+                rows = frame.with_columns(
                     pl.lit(layout.name).alias("source_file"),
                     pl.int_range(row, row + pl.len(), dtype=pl.Int64).alias("source_row"),
-                    *("raw", "raw_region", "ragged", *self.kept),
+                    **fixed,
                 )
+                yield self._cells(rows, choice)
                 row += frame.height
+
+    def _cells(self, rows: pl.DataFrame, choice: ChosenColumns) -> pl.DataFrame:
+        """A row for each phone cell of the rows, those of a row beside each other."""
+        others = ["raw_region", "ragged", *self.kept]
+        cells = [
+            rows.select("source_file", "source_row", pl.lit(phone.name), raw, *others).rename(
+                {"literal": "phone_column", raw: "raw"}
+            )
+            for phone, raw in zip(choice.phones, choice.raw_names, strict=True)
+        ]
+        if len(cells) == 1:
+            return cells[0]
+        return pl.concat(cells).sort("source_row", maintain_order=True)
 
 
 def _apart(layout: FileLayout, chosen: ChosenColumns) -> tuple[ChosenColumns, dict[str, pl.Expr]]:
@@ -134,7 +156,7 @@ def _apart(layout: FileLayout, chosen: ChosenColumns) -> tuple[ChosenColumns, di
     if region and region.position in given:
         fixed["raw_region"], region = given[region.position], None
     kept = {name: column for name, column in kept.items() if column.position not in given}
-    return ChosenColumns(chosen.phone, region, kept), fixed
+    return ChosenColumns(chosen.phones, region, kept), fixed
 
 
 def _numbered(frame: pl.DataFrame, first: int) -> pl.DataFrame:
@@ -179,9 +201,9 @@ def open_table(
         only = dtypes.pop() if len(dtypes) == 1 else None
         kept[KEPT_PREFIX + name] = only or pl.String()  # which holds what every file has
     return Table(
-        first.phone.name,
+        tuple(phone.name for phone in first.phones),
         first.region.name if first.region else None,
-        _one_kind(files),
+        tuple(_kinds(files)),
         kept,
         tuple(files),
         Caps.of(settings),
@@ -189,8 +211,19 @@ def open_table(
         (
             *(f"{name}: it holds no rows and is skipped" for name in empty),
             *(f"{layout.name}: {note}" for layout, _ in files for note in layout.notes),
+            *_left_out(*files[0], settings),
         ),
     )
+
+
+def _left_out(layout: FileLayout, chosen: ChosenColumns, settings: Input) -> Iterator[str]:
+    """Says which columns are not read though they look like phone numbers, too."""
+    if others := [shown(column.name) for column in look_alike(layout, chosen, settings)]:
+        look = "look" if len(others) > 1 else "looks"
+        yield (
+            f"column {shown(chosen.phones[0].name)} is read; {', '.join(others)} {look} like phone "
+            "numbers, too: name them with --phone-column"
+        )
 
 
 def _partitioned(layout: FileLayout, values: Mapping[str, str | None]) -> FileLayout:
@@ -213,24 +246,31 @@ def _short_names(paths: Sequence[Path]) -> list[str]:
     return [as_text(path.absolute().relative_to(folder)) for path in paths]
 
 
-def _one_kind(files: Sequence[tuple[FileLayout, ChosenColumns]]) -> ColumnKind:
-    """The phone columns' kind, which decides how cells are read and so has to be one."""
-    kind = files[0][1].phone.kind
-    for layout, choice in files:
-        if choice.phone.kind is not kind:
-            raise InputError(
-                f"{layout.name}: its phone column is {choice.phone.kind}, but {kind} in "
-                f"{files[0][0].name}; screen them in separate runs"
-            )
-    return kind or ColumnKind.TEXT
+def _kinds(files: Sequence[tuple[FileLayout, ChosenColumns]]) -> Iterator[ColumnKind]:
+    """The phone columns' kinds, which decide how cells are read: each has one in all files."""
+    for phones in zip(*(choice.phones for _, choice in files), strict=True):
+        # A text file's cells say what they are, and no cell says nothing.
+        placed = [
+            (layout.name, phone)
+            for (layout, _), phone in zip(files, phones, strict=True)
+            if not layout.csv or any(phone.sample)
+        ]
+        kind = placed[0][1].kind if placed else None
+        for name, phone in placed:
+            if phone.kind is not kind:
+                raise InputError(
+                    f"{name}: its phone column is {phone.kind}, but {kind} in {placed[0][0]}; "
+                    "screen them in separate runs"
+                )
+        yield kind or ColumnKind.TEXT
 
 
-def open_listed(path: Path, name: str, settings: Input) -> Table:
+def open_listed(path: Path, name: str, settings: Input) -> list[Table]:
     """Opens a list that is no input, such as the opt-outs, whose layout no setting describes.
 
-    A first row that holds a number is a row and no header. The phone and region columns have the
-    inputs' names, if there are such; else the phone column is guessed. InputError: see
-    ``open_table``, and where the column is not certain.
+    A table for each phone column. A first row that holds a number is a row and no header. The
+    phone and region columns have the inputs' names, if there are such; else the phone column is
+    guessed. InputError: see ``open_table``, and where the column is not certain.
     """
     caps = {key: getattr(settings, key) for key in ("max_unpacked_gib", "max_unpacking_ratio")}
     found = Input(**caps, has_header=False)
@@ -242,17 +282,19 @@ def open_listed(path: Path, name: str, settings: Input) -> Table:
         found = Input(**caps)
         layout = sniff(path, name, found)
     names = {column.name.casefold() for column in layout.columns}
-    known = {
-        key: value
-        for key in ("phone_column", "region_column")
-        if (value := getattr(settings, key)).casefold() in names
-    }
-    found = found.model_copy(update=known)
+    region = settings.region_column if settings.region_column.casefold() in names else ""
+    named = named_phones(layout, settings.phone_column)
+    phones = [phone for phone in named if phone.casefold() in names]
+    listed = [
+        found.model_copy(update={"phone_column": phone, "region_column": region})
+        for phone in phones or [""]
+    ]
     try:
-        choose(layout, found)
+        for each in listed:
+            choose(layout, each)
     except InputError:  # its advice is about the inputs' options
         raise InputError(
             f"{name}: it is not certain which of its columns holds the numbers; keep that one "
             "alone, or call it phone"
         ) from None
-    return open_table([path], found, [name])
+    return [open_table([path], each, [name]) for each in listed]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import polars as pl
 
@@ -16,22 +16,28 @@ _SUM = r"^\s*[0-9][0-9.,\s]*$"
 
 
 def without_totals(
-    frames: Iterable[pl.DataFrame], phone: str, before: Sequence[str]
+    frames: Iterable[pl.DataFrame], phones: Mapping[str, str], before: Sequence[str]
 ) -> Iterator[pl.DataFrame]:
-    """The frames with the phone column as ``raw``; in a total, its label stands there for the sum.
+    """The frames with the ``phones`` beside their cells; in a total, its label in place of the sum.
 
     So the row is rejected, and its cell says why. ``before`` are columns that may hold the label.
     """
+    raws = {raw: pl.col(phone) for raw, phone in phones.items()}
     held: deque[pl.DataFrame] = deque()
     for frame in frames:
         held.append(frame)
         while sum(each.height for each in held) - held[0].height >= _LAST_ROWS:
-            yield held.popleft().with_columns(raw=pl.col(phone))
+            yield held.popleft().with_columns(**raws)
     if not held:
         return
-    rows = pl.concat(held).with_columns(raw=pl.col(phone))
+    rows = pl.concat(held).with_columns(**raws)
     labels = [pl.when(pl.col(name).str.contains(_TOTAL)).then(name) for name in before]
     label = pl.coalesce(*labels, pl.lit(None, pl.String))
-    is_total = label.is_not_null() & pl.col(phone).str.contains(_SUM)
-    last = rows.tail(_LAST_ROWS).with_columns(raw=pl.when(is_total).then(label).otherwise(phone))
+    last = rows.tail(_LAST_ROWS).with_columns(
+        pl.when(label.is_not_null() & pl.col(phone).str.contains(_SUM))
+        .then(label)
+        .otherwise(phone)
+        .alias(raw)
+        for raw, phone in phones.items()
+    )
     yield pl.concat([rows.head(max(0, rows.height - _LAST_ROWS)), last])

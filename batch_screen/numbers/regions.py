@@ -39,7 +39,8 @@ _NOTHING = frozenset(
     )
 )
 _LOCALE = re.compile(r"[A-Za-z]{2}[-_]([A-Z]{2})")
-_CALLING_CODE = re.compile(r"(?:\+|00)?([0-9]{1,4}|1[ -]?[0-9]{3})")
+# Where a cell was empty, some exports write 49 as 49.0.
+_CALLING_CODE = re.compile(r"(?:\+|00)?([0-9]{1,4}|1[ -]?[0-9]{3})(?:\.0)?")
 # Languages whose names of countries are read: those of most lists, and the larger ones.
 _LANGUAGES = (
     *("en", "de", "fr", "es", "it", "pt", "nl", "pl", "cs", "sk", "hu", "ro", "bg", "el", "hr"),

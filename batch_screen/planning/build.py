@@ -105,7 +105,7 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
     listed = identity.settings[OPT_OUT_FILE] if identity else ""
     kept = OptOuts(listed, opted_out) if listed else None
 
-    def read(table: Table, batches: Iterable[pl.DataFrame], normaliser: Normaliser) -> Plan:
+    def read(table: Table, batches: Iterable[pl.DataFrame], columns: Sequence[PhoneColumn]) -> Plan:
         expected = table.expected_rows()
         return make_plan(
             batches,
@@ -113,12 +113,13 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
             shard_rows=max(1, int(lookups * share) // len(settings.endpoints)),
             held_bytes=int(HELD_BYTES * share),
             facts={
-                "phone_column": table.phone_column,
+                "phone_column": ", ".join(table.phone_columns),
                 "number_metadata": metadata_version(),
-                "conventions": named_conventions(normaliser.conventions),
+                "conventions": named_conventions(columns),
                 **_lines_above(table),
             },
             on_rows=events.advance,
+            phone_columns=table.phone_columns,
             expected_rows=min(expected, limit or expected),
             limit=limit,
             history=_history_writer(settings, identity, events, now or datetime.now(UTC)),
@@ -136,19 +137,32 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
     return plan
 
 
+class PhoneColumn(NamedTuple):
+    """A column of numbers: its names in the files, how its cells are read, and their evidence."""
+
+    names: Sequence[str]
+    normaliser: Normaliser
+    counter: ConventionCounter | None = None
+
+    @property
+    def conventions(self) -> Conventions:
+        return self.normaliser.conventions
+
+
 class Read(NamedTuple, Generic[Result]):
-    """The result of reading a list: the conventions that were used, and the evidence for them."""
+    """The result of reading a list: its columns' conventions, and the evidence for them."""
 
     table: Table
     result: Result
-    evidence: dict[str, Evidence]
-    conventions: Conventions
+    columns: Sequence[PhoneColumn]
+    evidence: Sequence[Mapping[str, Evidence]]
+    """Of each column, by region."""
 
 
 def by_convention(  # noqa: PLR0913 (the stages' common arguments)
     sources: Sequence[InputFile],
     settings: Settings,
-    read: Callable[[Table, Iterable[pl.DataFrame], Normaliser], Result],
+    read: Callable[[Table, Iterable[pl.DataFrame], Sequence[PhoneColumn]], Result],
     folder: Path,
     *,
     opted_out: pl.Series,
@@ -160,21 +174,27 @@ def by_convention(  # noqa: PLR0913 (the stages' common arguments)
     are read once more: only the whole list can show that. ``folder`` is what ``read`` writes.
     """
     share = settings.output.memory_share
-    table, normaliser = opened(sources, settings)
-    counter = ConventionCounter(normaliser.home)
+    table, columns = opened(sources, settings)
 
-    def once(normaliser: Normaliser, counter: ConventionCounter | None) -> Result:
+    def once(columns: Sequence[PhoneColumn]) -> Result:
         rows = _unchanged(table, sources, digests, share)
-        with judged(rows, normaliser, opted_out, counter) as batches:
-            return read(table, batches, normaliser)
+        with judged(rows, columns, opted_out) as batches:
+            return read(table, batches, columns)
 
     if settings.numbers.ambiguous is not Ambiguous.BY_LIST:
-        return Read(table, once(normaliser, None), {}, {})
-    result, conventions = once(normaliser, counter), counter.conventions()
-    if conventions:
+        return Read(table, once(columns), columns, [{} for _ in columns])
+    # Each column has its own: mobiles may come with a country code, and landlines without.
+    counters = [ConventionCounter(column.normaliser.home) for column in columns]
+    counting = [c._replace(counter=n) for c, n in zip(columns, counters, strict=True)]
+    result, learnt = once(counting), [counter.conventions() for counter in counters]
+    if any(learnt):
         shutil.rmtree(folder)
-        result = once(normaliser.with_conventions(conventions), None)
-    return Read(table, result, counter.evidence(), conventions)
+        columns = [
+            PhoneColumn(column.names, column.normaliser.with_conventions(conventions))
+            for column, conventions in zip(columns, learnt, strict=True)
+        ]
+        result = once(columns)
+    return Read(table, result, columns, [counter.evidence() for counter in counters])
 
 
 def _lines_above(table: Table) -> dict[str, str]:
@@ -183,13 +203,13 @@ def _lines_above(table: Table) -> dict[str, str]:
     return {ROWS_ABOVE: json.dumps(above, ensure_ascii=False)} if above else {}
 
 
-def named_conventions(conventions: Conventions) -> str:
-    """The conventions in words.
-
-    >>> named_conventions({"US": Convention.NATIONAL, "DE": Convention.INTERNATIONAL})
-    'DE international, US national'
-    """
-    return ", ".join(f"{region} {found}" for region, found in sorted(conventions.items()))
+def named_conventions(columns: Sequence[PhoneColumn]) -> str:
+    """The columns' conventions in words, as ``DE international, US national``."""
+    found = []
+    for column in columns:
+        each = ", ".join(f"{region} {how}" for region, how in sorted(column.conventions.items()))
+        found += [f"{column.names[0]}: {each}" if len(columns) > 1 else each] if each else []
+    return "; ".join(found)
 
 
 def runs_before(settings: Settings, identity: Identity, now: datetime) -> list[EarlierRun]:
@@ -223,12 +243,16 @@ def _history_writer(
     return write
 
 
-def opened(sources: Sequence[InputFile], settings: Settings) -> tuple[Table, Normaliser]:
-    """The sources as one table, and the normaliser of its phone column."""
+def opened(sources: Sequence[InputFile], settings: Settings) -> tuple[Table, list[PhoneColumn]]:
+    """The sources as one table, and its phone columns."""
     named = any(source.name for source in sources)
     names = [source.name or as_text(source.path.name) for source in sources] if named else None
     table = open_table([source.path for source in sources], settings.input, names)
-    return table, Normaliser(settings.numbers, settings.input.default_region, table.column_kind)
+    region = settings.input.default_region
+    return table, [
+        PhoneColumn(names, Normaliser(settings.numbers, region, kind))
+        for names, kind in zip(table.names, table.kinds, strict=True)
+    ]
 
 
 def _unchanged(
@@ -248,13 +272,16 @@ def opt_outs(settings: Settings, events: RunEvents, identity: Identity | None = 
         return NOBODY
     path, name = listed.path, listed.name or str(listed.path)
     events.progress.stage("opting out")
-    table = open_listed(path, name, settings.input)
-    cells = OptOutCells(_reported(table.batches(), events), table.column_kind, name)
-    found = read_opt_outs(cells, settings.numbers, settings.input.default_region)
+    found = [NOBODY]
+    for table in open_listed(path, name, settings.input):
+        cells = OptOutCells(_reported(table.batches(), events), table.kinds[0], name)
+        found.append(read_opt_outs(cells, settings.numbers, settings.input.default_region))
+        for note in table.notes:
+            events.progress.note(f"{name}: {note}")
     if identity:
         refuse_changed(path, identity.settings[OPT_OUT_FILE], name)
     events.progress.stage("reading")
-    return found
+    return pl.concat(found).unique().sort()
 
 
 def _reported(batches: Iterator[pl.DataFrame], events: RunEvents) -> Iterator[pl.DataFrame]:
@@ -265,10 +292,7 @@ def _reported(batches: Iterator[pl.DataFrame], events: RunEvents) -> Iterator[pl
 
 
 def judged(
-    batches: Iterable[pl.DataFrame],
-    normaliser: Normaliser,
-    opted_out: pl.Series = NOBODY,
-    counter: ConventionCounter | None = None,
+    batches: Iterable[pl.DataFrame], columns: Sequence[PhoneColumn], opted_out: pl.Series = NOBODY
 ) -> AbstractContextManager[Iterator[pl.DataFrame]]:
     """The batches with normalised numbers, after the restrictions on who may be asked about.
 
@@ -277,16 +301,24 @@ def judged(
     is_whole = ~pl.col("ragged")
     answers = {name: pl.when(is_whole).then(name) for name in ADDED_COLUMNS}
     reason = pl.when(is_whole).then("reject_reason").otherwise(pl.lit(RejectReason.RAGGED_ROW))
-    columns = answers | {"reject_reason": reason}
+    shifted = answers | {"reject_reason": reason}
 
     def judge(batch: pl.DataFrame) -> pl.DataFrame:
-        numbers = normalise_frame(batch, normaliser)
-        if counter:
-            counter.add(numbers)
-        numbers = permit(numbers, normaliser.settings, opted_out)
-        return numbers.with_columns(**columns) if numbers["ragged"].any() else numbers
+        numbers = permit(_normalised(batch, columns), columns[0].normaliser.settings, opted_out)
+        return numbers.with_columns(**shifted) if numbers["ragged"].any() else numbers
 
     return ordered_map(judge, batches)
+
+
+def _normalised(batch: pl.DataFrame, columns: Sequence[PhoneColumn]) -> pl.DataFrame:
+    """The batch with its numbers, each cell read as its column is stored and written."""
+    parts = []
+    for names, normaliser, counter in columns:
+        cells = batch if len(columns) == 1 else batch.filter(pl.col("phone_column").is_in(names))
+        parts.append(normalise_frame(cells, normaliser))
+        if counter:
+            counter.add(parts[-1])
+    return parts[0] if len(parts) == 1 else pl.concat(parts).sort("row_index")
 
 
 def _nothing_usable(plan: Plan) -> str:

@@ -19,6 +19,7 @@ from batch_screen.model import (
     NOT_NEEDED,
     SPARED,
     AnswerSource,
+    ColumnRows,
     Endpoint,
     OutcomeKind,
     Plan,
@@ -29,6 +30,7 @@ from batch_screen.numbers.rules import RejectReason
 from batch_screen.planning.history import KNOWN
 from batch_screen.planning.opt_outs import OptOuts, keep_opt_outs
 from batch_screen.planning.shards import (
+    RowCounter,
     carried_path,
     growing_plan,
     history_path,
@@ -40,7 +42,16 @@ from batch_screen.planning.shards import (
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout, row_groups
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
-from batch_screen.schema import IDENTITY, KEPT_PREFIX, LOOKUP, REJECT, Column, conform, dtypes
+from batch_screen.schema import (
+    IDENTITY,
+    KEPT_PREFIX,
+    LOOKUP,
+    PHONE_COLUMN,
+    REJECT,
+    Column,
+    conform,
+    dtypes,
+)
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.storage.atomic import sha256_of, write_frame
 from batch_screen.storage.partition import RowGroupWriter
@@ -86,16 +97,17 @@ class CarriedRun:
             found.update({(name, outcome): n for name, outcome, n in counted.iter_rows()})
         return found
 
-    def plan(
+    def plan(  # noqa: PLR0913, PLR0917 (what a summary says of the run, and whose place it takes)
         self,
         folder: Path,
         facts: Mapping[str, str],
+        phone_columns: Sequence[str],
         supersedes: Sequence[str],
         left_out: int,
         events: RunEvents,
     ) -> Plan:
         """Writes the plan of the retry into ``folder``. Raises ``DamagedPartError``."""
-        reasons: Counter[str] = Counter()
+        counter = RowCounter()
         shards: list[ShardPlan] = []
         kept: list[str] = []
         with growing_plan(folder) as growing:
@@ -106,28 +118,29 @@ class CarriedRun:
                     rejects = self._rejects(shard, rows.filter(is_out))
                     if rejects.height or not shard:  # a plan with rejects of no shard has a file
                         writer.add(rejects)
-                    reasons.update(dict(rejects["reason"].value_counts().iter_rows()))
+                    counter.add(rows.filter(~is_out), rejects)
                     shards.append(self._write_shard(growing, shard, rows.filter(~is_out)))
                     kept = kept or [n for n in rows.columns if n.startswith(KEPT_PREFIX)]
                     events.advance(rows.height)
-            accepted, rejected = sum(each.rows for each in shards), reasons.total()
+            accepted, rejected = sum(each.rows for each in shards), counter.by_reason
             plan = Plan(
-                rows=accepted + rejected,
+                rows=accepted + sum(rejected.values()),
                 accepted=accepted,
-                rejected=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+                rejected=rejected,
                 rejects_sha256=sha256_of(rejects_path(growing)),
                 shards=shards,
                 kept=kept,
                 facts=dict(facts),
                 left_out=left_out,
                 supersedes=list(supersedes),
+                phone_columns=counter.by_column(phone_columns),
                 **keep_opt_outs(growing, self._opt_outs),
             )
             write_record(growing / "plan.json", plan)
         return plan
 
     def _write_shard(self, folder: Path, shard: int, rows: pl.DataFrame) -> ShardPlan:
-        identity = [c.name for c in IDENTITY if c.name != "run_id"]
+        identity = [c.name for c in (*IDENTITY, PHONE_COLUMN) if c.name != "run_id"]
         own = rows.select(pl.col(f"^{KEPT_PREFIX}.*$"), *identity)
         write_frame(shard_rows_path(folder, shard), own)
         lookups = self._allowed(_read(self._lookups, shard, LOOKUP_COLUMNS))
@@ -182,7 +195,7 @@ def drop_objected(
     Their rows become rejects. Shards and their numbers stay, so what others were answered counts.
     """
     shards: list[ShardPlan] = []
-    rows, numbers = 0, 0
+    rows, numbers, counter = 0, 0, RowCounter()
     with growing_plan(target) as growing:
         with RowGroupWriter(rejects_path(growing)) as writer:
             for group in row_groups(rejects_path(folder)):
@@ -193,11 +206,17 @@ def drop_objected(
                 dropped = before.filter(is_out)
                 if dropped.height:
                     writer.add(_objected(dropped))
+                    counter.add(dropped, dropped.clear().with_columns(reason=pl.lit("")))
                     rows += dropped.height
                     numbers += dropped["e164"].n_unique()
                 shards.append(_shard_without(folder, growing, plan, shard, before.filter(~is_out)))
                 events.advance(planned.rows)
         reason = RejectReason.OPTED_OUT.value
+        moved = counter.by_column([*plan.phone_columns])
+        columns = {
+            name: each + ColumnRows(0, -moved[name].accepted, moved[name].accepted, 0)
+            for name, each in plan.phone_columns.items()
+        }
         found = replace(
             plan,
             accepted=plan.accepted - rows,
@@ -205,6 +224,7 @@ def drop_objected(
             rejects_sha256=sha256_of(rejects_path(growing)),
             shards=shards,
             objected=plan.objected + numbers,
+            phone_columns=columns,
             **keep_opt_outs(growing, opt_outs),
         )
         write_record(growing / "plan.json", found)

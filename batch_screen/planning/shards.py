@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,11 +19,12 @@ import polars as pl
 from msgspec.structs import replace
 
 from batch_screen.masking import mask_cell
-from batch_screen.model import Endpoint, Key, Lookup, Plan, ShardPlan
+from batch_screen.model import ColumnRows, Endpoint, Key, Lookup, Plan, ShardPlan
 from batch_screen.numbers.regions import UNKNOWN_REGION, region_of
+from batch_screen.numbers.rules import RejectReason
 from batch_screen.planning.opt_outs import OptOuts, keep_opt_outs, opt_outs_path
 from batch_screen.runs.state import plan_before
-from batch_screen.schema import IDENTITY, KEPT_PREFIX, LOOKUP, REJECT, dtypes
+from batch_screen.schema import IDENTITY, KEPT_PREFIX, LOOKUP, PHONE_COLUMN, REJECT, dtypes
 from batch_screen.storage.atomic import make_folder, sha256_of, sync_folder, translated
 from batch_screen.storage.parquet import metadata_of, read_parquet, scan_parquet
 from batch_screen.storage.partition import (
@@ -60,6 +62,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     shard_rows: int,
     facts: Mapping[str, str],
     on_rows: Callable[[int], None],
+    phone_columns: Sequence[str] = (),
     expected_rows: int = 0,
     held_bytes: int = HELD_BYTES,
     history: WriteHistory | None = None,
@@ -68,11 +71,12 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
 ) -> Plan:
     """Writes the plan of normalised batches into ``folder``, which appears when it is whole.
 
-    A batch has the columns of ``schema.ROW``, ``raw``, ``raw_region``, the kept ``in_``
-    columns, ``e164``, ``region``, ``number_type``, ``rule`` (null where rejected) and
+    A batch has the columns of ``schema.ROW``, ``phone_column``, ``raw``, ``raw_region``, the kept
+    ``in_`` columns, ``e164``, ``region``, ``number_type``, ``rule`` (null where rejected) and
     ``reject_reason``, ``reject_detail`` (null where accepted). ``on_rows`` gets each
     batch's height. ``facts`` are kept with the plan. With a good guess of how many rows there
     are, ``expected_rows``, they are written once; else they are partitioned in further passes.
+    ``phone_columns`` are those to count the rows of, by their names in the first file.
     ``held_bytes`` of rows are in memory on their way to their files. ``history`` writes that of
     the numbers beside them. Rows below the one that brings the last number of a ``limit`` are read
     and counted only. ``opt_outs`` are kept with the plan.
@@ -83,16 +87,15 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
         shard = shard_of(pl.col("e164"), count)
         accepted = PartitionedWriter(_paths(growing, count), shard, held_bytes, how)
         rejects = RowGroupWriter(growing / "rejects.parquet")
-        reasons: dict[str, int] = {}
+        counter = RowCounter()
         first = _FirstNumbers(limit, on_rows)
         with accepted, rejects:
             # All streams: the rejects' file and the shards' grow batch by batch.
             for batch in first.rows(batches):
-                accepted.add(_accepted(batch))
-                turned_down = _rejects(batch)
+                chosen, turned_down = _accepted(batch), _rejects(batch)
+                accepted.add(chosen)
                 rejects.add(turned_down)
-                for reason, rows in turned_down["reason"].value_counts().iter_rows():
-                    reasons[reason] = reasons.get(reason, 0) + rows
+                counter.add(chosen, turned_down)
                 on_rows(batch.height)
         shards = (
             _shards(growing, count, accepted.rows, shard_rows, held_bytes) if accepted.rows else []
@@ -103,12 +106,13 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
         plan = Plan(
             rows=accepted.rows + rejects.rows,
             accepted=accepted.rows,
-            rejected=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+            rejected=counter.by_reason,
             rejects_sha256=sha256_of(rejects.path) if rejects.columns else "",
             shards=shards,
             kept=[name for name in accepted.columns if name.startswith(KEPT_PREFIX)],
             facts=dict(facts),
             left_out=first.left_out,
+            phone_columns=counter.by_column(phone_columns) if phone_columns else {},
             **keep_opt_outs(growing, opt_outs),
         )
         # All on the disk before the folder has its name, which says that planning is done.
@@ -161,6 +165,42 @@ class _FirstNumbers:
             # numbers, is then as of a run over all of it.
             self.left_out += batch.height - taken.height
             self._on_left_out(batch.height - taken.height)
+
+
+class RowCounter:
+    """Counts a plan's rows by phone column, and its rejects by reason."""
+
+    def __init__(self) -> None:
+        self._accepted: Counter[str] = Counter()
+        self._rejected: Counter[tuple[str, str]] = Counter()
+
+    def add(self, accepted: pl.DataFrame, rejects: pl.DataFrame) -> None:
+        self._accepted.update(dict(accepted["phone_column"].value_counts().iter_rows()))
+        counts = rejects.group_by("phone_column", "reason").len()
+        self._rejected.update({(name, reason): n for name, reason, n in counts.iter_rows()})
+
+    @property
+    def by_reason(self) -> dict[str, int]:
+        """Rejects by reason, the most frequent first."""
+        found: Counter[str] = Counter()
+        for (_, reason), rows in self._rejected.items():
+            found[reason] += rows
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    def by_column(self, columns: Sequence[str]) -> dict[str, ColumnRows]:
+        """The rows of these columns, which files may name in upper and lower case."""
+        folded = {name.casefold(): name for name in reversed(columns)}
+
+        def column_of(name: str) -> str:
+            return name if name in columns else folded[name.casefold()]
+
+        found = dict.fromkeys(columns, ColumnRows(0, 0, 0, 0))
+        for name, rows in self._accepted.items():
+            found[column_of(name)] += ColumnRows(rows, rows, 0, 0)
+        for (name, reason), rows in self._rejected.items():
+            empty = rows if reason == RejectReason.EMPTY else 0
+            found[column_of(name)] += ColumnRows(rows, 0, rows, empty)
+        return found
 
 
 def shard_count(rows: int, shard_rows: int) -> int:
@@ -283,7 +323,7 @@ def shard_of(number: pl.Expr, shards: int) -> pl.Expr:
 
 def _accepted(batch: pl.DataFrame) -> pl.DataFrame:
     kept = [name for name in batch.columns if name.startswith(KEPT_PREFIX)]
-    identity = [c.name for c in IDENTITY if c.name != "run_id"]
+    identity = [c.name for c in (*IDENTITY, PHONE_COLUMN) if c.name != "run_id"]
     return batch.filter(pl.col("reject_reason").is_null()).select(*kept, *identity)
 
 

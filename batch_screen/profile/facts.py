@@ -43,6 +43,7 @@ class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     accepted: int
     rejected: int
+    likely_phone_columns: list[str] = []
 
 
 class RejectedCell(msgspec.Struct, frozen=True):
@@ -53,6 +54,7 @@ class RejectedCell(msgspec.Struct, frozen=True):
     raw_masked: str
     raw_region: str
     detail: str
+    phone_column: str = ""
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -98,6 +100,7 @@ class ConventionFacts(msgspec.Struct, frozen=True):
     international: int
     doubtful: int
     convention: str
+    phone_column: str = ""
 
 
 class RegionAdvice(msgspec.Struct, frozen=True):
@@ -115,6 +118,27 @@ class RegionAdvice(msgspec.Struct, frozen=True):
     grounds: list[str]
     alike: list[str]
     mobile_in: str
+
+
+class DigitsAdvice(msgspec.Struct, frozen=True):
+    """How many of a sample of bare digits are ``valid`` numbers with their own country code.
+
+    ``rows`` are the rejected rows that depend on it.
+    """
+
+    rows: int
+    sampled: int
+    valid: int
+
+
+class PhoneColumnFacts(msgspec.Struct, frozen=True):
+    """The rows of a phone column; the ``rejected`` ones with those whose cell is ``empty``."""
+
+    name: str
+    rows: int
+    accepted: int
+    rejected: int
+    empty: int
 
 
 class Fix(msgspec.Struct, frozen=True):
@@ -145,6 +169,8 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     region_advice: RegionAdvice | None
     fixes: list[Fix]
     notes: list[str] = []
+    phone_columns: list[PhoneColumnFacts] = []
+    digits_advice: DigitsAdvice | None = None
 
 
 def tallied(counts: Mapping[str, int], total: int) -> list[Frequency]:

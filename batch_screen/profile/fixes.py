@@ -8,14 +8,22 @@ from collections.abc import Sequence
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.profile.damage import Damage
-from batch_screen.profile.facts import Damaged, FileFacts, Fix, RegionAdvice, Rejected
+from batch_screen.profile.facts import (
+    Damaged,
+    DigitsAdvice,
+    FileFacts,
+    Fix,
+    RegionAdvice,
+    Rejected,
+)
 
 
-def fixes(
+def fixes(  # noqa: PLR0913, PLR0917 (what was found, and what follows from it)
     rejects: Sequence[Rejected],
     files: Sequence[FileFacts],
     damage: Damaged,
     advice: RegionAdvice | None,
+    digits: DigitsAdvice | None,
     undecided: int,
 ) -> list[Fix]:
     """Advice of its own, and the remedy of each reason, in order of the rows they would save.
@@ -32,6 +40,10 @@ def fixes(
         saved = min(advice.rows, round(advice.rows * advice.accepted / advice.sampled))
         valid = f"{advice.accepted} of {advice.sampled} different numbers without a country code"
         own.append(Fix(saved, f"Use --default-region {advice.region}: {valid} are valid there."))
+    if digits:
+        saved = min(digits.rows, round(digits.rows * digits.valid / digits.sampled))
+        valid = f"{digits.valid} of {digits.sampled} sampled cells are valid numbers"
+        own.append(Fix(saved, f"Use --digits international: {valid} with their own country code."))
     # A region that is found answers the question for one.
     answered = RejectReason.NO_REGION.value if own else ""
     # Advice on the export as a whole: the rows it saves count under their reasons.

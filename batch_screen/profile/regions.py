@@ -8,6 +8,7 @@ list's own international numbers are from there.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -20,7 +21,7 @@ from batch_screen.model import ColumnKind
 from batch_screen.numbers.frame import normalise_frame
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.rules import NO_COUNTRY, RejectReason, Rule
-from batch_screen.profile.facts import RegionAdvice
+from batch_screen.profile.facts import DigitsAdvice, RegionAdvice
 
 SAMPLED = 200
 ENOUGH = 20
@@ -29,6 +30,8 @@ MOST = 0.8
 NEAR = 0.5
 """A region that reads this share of them as other valid numbers is a rival."""
 HARDLY = 0.1
+NEARLY_ALL = 0.95
+"""Of the sample have to be valid numbers with the country code that they begin with."""
 AGREED = 0.9
 """Share of the list's international numbers that must be from the region to suggest it."""
 
@@ -39,6 +42,7 @@ LARGE = (
     *("BR", "MX", "AR", "CL", "CO", "PE", "ZA", "NG", "KE", "EG", "MA", "SA", "AE", "IL"),
 )
 _MOST_SEEN = 10
+_PLAIN = re.compile(r"\s*'?[0-9]+(?:\.0)?'?\s*")
 _NO_REGION = (NO_COUNTRY, "")
 
 # Only these depend on the region that is taken where a row names none.
@@ -120,7 +124,11 @@ def candidates(seen: Mapping[str, int]) -> list[str]:
 
 
 def read_in(
-    regions: Sequence[str], cells: Sequence[str], numbers: Numbers, kind: ColumnKind
+    regions: Sequence[str],
+    cells: Sequence[str],
+    numbers: Numbers,
+    kind: ColumnKind,
+    ambiguous: Ambiguous = Ambiguous.SAFE,
 ) -> RegionReadings:
     """Parses the cells in each region, by the strictness of the settings or a higher one."""
     frame = pl.DataFrame({"raw": cells}, schema={"raw": pl.String}).with_columns(
@@ -130,7 +138,7 @@ def read_in(
     is_lax = numbers.strictness is Strictness.POSSIBLE
     strictness = Strictness.VALID if is_lax else numbers.strictness
     judging = numbers.model_copy(
-        update={"strictness": strictness, "ambiguous": Ambiguous.SAFE, "test_numbers": ()}
+        update={"strictness": strictness, "ambiguous": ambiguous, "test_numbers": ()}
     )
     found = {}
     for region in regions:
@@ -140,6 +148,19 @@ def read_in(
             e164 and RegionReading(e164, at, what == "mobile") for e164, at, what in rows
         ]
     return found
+
+
+def advise_digits(undecided: Undecided, numbers: Numbers, kind: ColumnKind) -> DigitsAdvice | None:
+    """How many of the sample are numbers with their own country code, where nearly all are."""
+    # Grouped digits may be national: (202) 555-0100 would be a number of Egypt.
+    cells = [cell if _PLAIN.fullmatch(cell) else "" for cell in undecided.sample]
+    if len(cells) < ENOUGH or numbers.ambiguous is Ambiguous.INTERNATIONAL:
+        return None
+    [readings] = read_in([""], cells, numbers, kind, Ambiguous.INTERNATIONAL).values()
+    valid = sum(reading is not None for reading in readings)
+    if valid < NEARLY_ALL * len(cells):
+        return None
+    return DigitsAdvice(undecided.rejected, len(cells), valid)
 
 
 def advise(

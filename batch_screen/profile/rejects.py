@@ -63,20 +63,21 @@ def _gather(part: pl.DataFrame, found: dict[str, RejectedCell], wanted: int) -> 
                 mask_text(plain(raw, _CELL_CHARACTERS)),
                 mask_text(plain(row["raw_region"] or "", _CELL_CHARACTERS)),
                 mask_text(plain(row["detail"] or "")),
+                shown(row["phone_column"]),
             )
 
 
-def write_rejects(path: Path, rejects: Iterable[pl.DataFrame], column: str) -> None:
+def write_rejects(path: Path, rejects: Iterable[pl.DataFrame]) -> None:
     """Writes all rejects, masked like errors.csv, in the format that the path's ending says."""
-    rows = (_masked(part, column) for part in rejects)
-    write_sheet(path, "rejected", CHECK_REJECTS, rows, masked=True)
+    write_sheet(path, "rejected", CHECK_REJECTS, map(_masked, rejects), masked=True)
 
 
-def _masked(part: pl.DataFrame, column: str) -> pl.DataFrame:
+def _masked(part: pl.DataFrame) -> pl.DataFrame:
     names = {name: shown_file(name) for name in part["source_file"].unique()}
+    columns = {name: shown(name) for name in part["phone_column"].unique()}
     return conform(
         part.with_columns(
-            column=pl.lit(shown(column)),
+            column=pl.col("phone_column").replace_strict(columns, return_dtype=pl.String),
             source_file=pl.col("source_file").replace_strict(names, return_dtype=pl.String),
             remedy=pl.col("reason").replace_strict(_REMEDIES, default="", return_dtype=pl.String),
         ),

@@ -224,7 +224,7 @@ def _lookups(failures: Sequence[Failure]) -> int:
 def rejects_table(summary: Summary, errors: ErrorSummary | None) -> PageTable:
     """Rejected rows per reason, with the remedy and masked examples.
 
-    An example names its file where there are several.
+    An example names its file and its phone column where there are several.
     """
     rows = summary.rows
     examples = errors.examples if errors else {}
@@ -233,7 +233,8 @@ def rejects_table(summary: Summary, errors: ErrorSummary | None) -> PageTable:
     def shown(example: RejectExample) -> str:
         cell = example.raw_masked or "an empty cell"
         region = f" ({example.raw_region})" if example.raw_region else ""
-        place = f" of {example.source_file}" if len(files) > 1 else ""
+        place = f", {example.phone_column}" if len(rows.by_phone_column) > 1 else ""
+        place += f" of {example.source_file}" if len(files) > 1 else ""
         return f"{cell}{region}, row {example.source_row:,}{place}"
 
     listed = [
@@ -255,6 +256,12 @@ def rejects_table(summary: Summary, errors: ErrorSummary | None) -> PageTable:
         "What to do",
     )
     note = "Rows are counted from 1, the header not counted."
+    if len(rows.by_phone_column) > 1:
+        filled = ", ".join(
+            f"{_safe(name)} {column.read - column.empty:,} of {column.read:,} filled"
+            for name, column in rows.by_phone_column.items()
+        )
+        note = f"Each phone cell is a row: {filled}. {note}"
     return PageTable("By reason", columns, listed, is_wide=True, note=note)
 
 

@@ -211,6 +211,7 @@ class RejectExample(msgspec.Struct, frozen=True):
     raw_region: str
     source_file: str
     source_row: int
+    phone_column: str = ""
 
 
 class ErrorSummary(msgspec.Struct, frozen=True):
@@ -260,8 +261,9 @@ def _examples(errors: pl.LazyFrame) -> dict[str, list[RejectExample]]:
     found = rejects.filter(rows.is_in(wanted)).sort("row_index").collect(engine="streaming")
     examples: dict[str, list[RejectExample]] = {}
     for row in found.iter_rows(named=True):
-        cell, region, file = (_safe(row[n]) for n in ("raw_masked", "raw_region", "source_file"))
-        example = RejectExample(cell, region, file, row["source_row"])
+        names = ("raw_masked", "raw_region", "source_file", "phone_column")
+        cell, region, file, column = (_safe(row[name]) for name in names)
+        example = RejectExample(cell, region, file, row["source_row"], column)
         examples.setdefault(row["reason"], []).append(example)
     return dict(sorted(examples.items()))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from batch_screen.errors import BatchScreenError, OutputError, exit_code_of
-from batch_screen.model import INCONCLUSIVE, OutcomeKind, Plan, Session
+from batch_screen.model import INCONCLUSIVE, ColumnRows, OutcomeKind, Plan, Session
 from batch_screen.storage.atomic import write_atomically
 from batch_screen.tables.coverage import Changes, Coverage, Saved
 
@@ -24,7 +24,10 @@ _NUMBERS = re.compile(rb"\[\n[\s\d.,eE+-]*\n\s*\]")
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """Row counts of the input; ``left_out`` are those below the rows that a limit let through."""
+    """Row counts of the input; ``left_out`` are those below the rows that a limit let through.
+
+    Of several phone columns each cell is a row.
+    """
 
     read: int
     accepted: int
@@ -33,6 +36,13 @@ class Rows(msgspec.Struct, frozen=True):
     duplicates: int
     unique_numbers: int
     left_out: int = 0
+    by_phone_column: dict[str, ColumnRows] = {}
+
+    @property
+    def empty_beside_others(self) -> int:
+        """Empty cells of several phone columns: who has a mobile need not have another number."""
+        columns = self.by_phone_column.values()
+        return sum(column.empty for column in columns) if len(columns) > 1 else 0
 
 
 class LookupFigures(msgspec.Struct, frozen=True):
@@ -181,6 +191,7 @@ def count_rows(plan: Plan) -> Rows:
         duplicates=plan.duplicates,
         unique_numbers=plan.unique_numbers,
         left_out=plan.left_out,
+        by_phone_column=plan.phone_columns,
     )
 
 

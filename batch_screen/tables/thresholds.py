@@ -51,10 +51,11 @@ def judge(threshold: Threshold, summary: Summary, previous: Summary | None) -> J
 def figure(threshold: Threshold, summary: Summary) -> float | None:
     """The threshold's figure in this summary; None if it cannot be counted."""
     rows = summary.rows
+    empty = rows.empty_beside_others
     of_rows: dict[str, float | None] = {
         "rows": rows.read,
         "numbers": rows.unique_numbers,
-        "reject_rate": _share(rows.rejected, rows.read),
+        "reject_rate": _share(rows.rejected - empty, rows.read - empty),
         "duplicate_rate": _share(rows.duplicates, rows.accepted),
     }
     if threshold.figure in of_rows:

@@ -348,7 +348,8 @@ def _shape(kind: str, there: Sequence[str], absent: Sequence[str]) -> pl.Expr:
     return (col.kind == kind) & pl.all_horizontal(*named[0], *named[1])
 
 
-_OF_REJECTS, _OF_FAILURES = ("row_index", "source_file", "source_row"), (*_KEY, "attempts")
+_OF_REJECTS = ("row_index", "source_file", "source_row", "phone_column")
+_OF_FAILURES = (*_KEY, "attempts")
 _WITH_SHAPE = _shape("reject", _OF_REJECTS, _OF_FAILURES) | _shape(
     "failure", _OF_FAILURES, _OF_REJECTS
 )

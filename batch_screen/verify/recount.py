@@ -14,6 +14,8 @@ import msgspec
 import polars as pl
 
 from batch_screen.masking import safe_text
+from batch_screen.model import ColumnRows
+from batch_screen.numbers.rules import RejectReason
 from batch_screen.runs.layout import RESULTS, TABLES, Layout
 from batch_screen.schema import SCHEMA_VERSION, Column, dtypes
 from batch_screen.tables.integrity import Difference, VerifyCheck, part_number, rewrite
@@ -24,11 +26,15 @@ from batch_screen.verify.checks import differences, part_checks
 
 @dataclass
 class Totals:
-    """Totals over all parts: rows of each table, unique numbers, rejects by reason."""
+    """Totals over all parts: rows of each table, unique numbers, rejects by reason.
+
+    ``columns`` are the rows of phone columns, part by part.
+    """
 
     rows: Counter[str] = field(default_factory=Counter)
     numbers: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
+    columns: list[tuple[str, ColumnRows]] = field(default_factory=list)
 
     def add(self, part: Part) -> None:
         for table, frame in part.frames():
@@ -36,6 +42,13 @@ class Totals:
         self.numbers += part.results["e164"].n_unique()
         turned_down = part.errors.filter(pl.col("kind") == "reject")
         self.rejects.update(dict(turned_down["reason"].value_counts().iter_rows()))
+        for name, count in part.results["phone_column"].value_counts().iter_rows():
+            self.columns.append((name or "", ColumnRows(count, count, 0, 0)))
+        by_column = turned_down.group_by("phone_column").agg(
+            pl.len(), empty=(pl.col("reason") == RejectReason.EMPTY).sum()
+        )
+        for name, count, empty in by_column.iter_rows():
+            self.columns.append((name or "", ColumnRows(count, 0, count, empty)))
 
 
 class Recount:

@@ -13,7 +13,7 @@ import polars as pl
 from batch_screen.config.settings import Prices
 from batch_screen.errors import OutputError
 from batch_screen.masking import mask_texts
-from batch_screen.model import Endpoint
+from batch_screen.model import ColumnRows, Endpoint
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.runs.state import limit_of
@@ -129,6 +129,10 @@ def _accounting_faults(summary: Summary, totals: Totals) -> Iterator[str]:
         "rows accepted": (rows.accepted, totals.rows[RESULTS]),
         "rows rejected": (rows.rejected, rejected),
         "rejected rows by reason": (rows.rejected_by_reason, dict(totals.rejects)),
+        "rows by phone column": (
+            _by_column(rows.by_phone_column.items()),
+            _by_column(totals.columns),
+        ),
         "unique numbers": (rows.unique_numbers, totals.numbers),
         "duplicates": (rows.duplicates, totals.rows[RESULTS] - totals.numbers),
         "lookups": (summary.lookups, totals.rows[LOOKUPS]),
@@ -143,6 +147,17 @@ def _accounting_faults(summary: Summary, totals: Totals) -> Iterator[str]:
         reached = max(min(limit, least), totals.numbers)
         counted["numbers of the limit"] = (limit, reached)
     yield from _unequal(counted)
+
+
+def _by_column(columns: Iterable[tuple[str, ColumnRows]]) -> list[tuple[int, ...]]:
+    """Read, accepted, rejected and empty rows by phone column: figures alone, as names are foreign.
+
+    Files may name a column in upper and lower case.
+    """
+    found: dict[str, ColumnRows] = {}
+    for name, rows in columns:
+        found[name.casefold()] = found.get(name.casefold(), ColumnRows(0, 0, 0, 0)) + rows
+    return [msgspec.structs.astuple(found[name]) for name in sorted(found)]
 
 
 def _summary_faults(layout: Layout, summary: Summary, recounted: Recount) -> Iterator[str]:

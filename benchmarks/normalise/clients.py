@@ -36,7 +36,7 @@ def ours(source: Path, target: Path) -> None:
 
     columns = Input(phone_column="phone", region_column="country", keep_columns=("customer_id",))
     table = open_table([source], columns)
-    normaliser = Normaliser(Numbers(), "", table.column_kind)
+    normaliser = Normaliser(Numbers(), "", table.kinds[0])
     writer = None
     judge = partial(normalise_frame, normaliser=normaliser)
     with ordered_map(judge, table.batches()) as frames:

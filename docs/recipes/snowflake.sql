@@ -61,6 +61,7 @@ CREATE TABLE IF NOT EXISTS results (
     risk_device_recent boolean,
     risk_forwarding_active boolean,
     risk_version number(10, 0) NOT NULL,
+    phone_column varchar NOT NULL,
     PRIMARY KEY (run_id, row_index)
 );
 
@@ -114,6 +115,7 @@ CREATE TABLE IF NOT EXISTS errors (
     http_status number(10, 0),
     code varchar,
     attempts number(10, 0),
+    phone_column varchar,
     UNIQUE (run_id, row_index),
     UNIQUE (run_id, e164, endpoint)
 );

@@ -61,6 +61,7 @@ CREATE TABLE IF NOT EXISTS results (
     risk_device_recent boolean,
     risk_forwarding_active boolean,
     risk_version integer NOT NULL,
+    phone_column text NOT NULL,
     PRIMARY KEY (run_id, row_index)
 );
 
@@ -114,6 +115,7 @@ CREATE TABLE IF NOT EXISTS errors (
     http_status integer,
     code text,
     attempts integer,
+    phone_column text,
     UNIQUE (run_id, row_index),
     UNIQUE (run_id, e164, endpoint)
 );

@@ -85,13 +85,14 @@ def test_results_have_the_same_columns_whatever_is_asked() -> None:
         "call_forwarding_check_source",
         *(f"{name.removesuffix('_check')}_contradiction" for name in checks),
         *(column.name for column in RISK),
+        "phone_column",
     ]
     assert results({})[0].name == "run_id"
 
 
 def test_what_was_published_stays() -> None:
     # A change here is a change of SCHEMA_VERSION, and new columns go to the end.
-    assert schema.SCHEMA_VERSION == 3
+    assert schema.SCHEMA_VERSION == 4
     assert " ".join(c.name for c in LOOKUPS) == (
         "run_id e164 endpoint max_age_minutes outcome reason swapped active latest_change "
         "latest_change_at latest_change_raw http_status code message attempts refusals "
@@ -100,7 +101,7 @@ def test_what_was_published_stays() -> None:
     )
     assert " ".join(c.name for c in ERRORS) == (
         "run_id kind row_index source_file source_row raw_masked raw_region e164 endpoint "
-        "reason detail remedy retry_can_help http_status code attempts"
+        "reason detail remedy retry_can_help http_status code attempts phone_column"
     )
     assert " ".join(c.name for c in IDENTITY) == (
         "run_id row_index source_file source_row e164 region number_type rule"

@@ -37,6 +37,8 @@ def test_what_is_as_here_is_not_repeated() -> None:
     [
         ("screening.endpoints", ["sim-swap/check", "device-swap/check"], ["--endpoints"]),
         ("input.phone_column", "my phone", ["--phone-column", "my phone"]),
+        ("input.phone_column", "mobile,home", ["--phone-column", "mobile,home"]),
+        ("numbers.ambiguous", "national", ["--digits", "national"]),
         ("input.has_header", False, ["--no-header"]),
         ("api.base_url", "sandbox", ["--sandbox"]),
         ("api.base_url", "http://127.0.0.1:1/v1", ["--base-url", "http://127.0.0.1:1/v1"]),
@@ -50,7 +52,7 @@ def test_what_differs_is_a_flag(name: str, value: object, words: list[str]) -> N
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("numbers.ambiguous", "national"),
+        ("numbers.double_zero_is_plus", True),
         ("numbers.vanity_letters", True),
         ("output.shard_lookups", 1_000),
         ("api.paths", {"sim-swap/check": "/v2"}),

@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import batch_screen
 from batch_screen import Job, Settings
@@ -72,7 +73,8 @@ def test_every_row_is_accounted_for(nights: Nights, limit: int, rows: Rows) -> N
     planned = batch_screen.plan(nights.job(23, limit))
     summary = nights.run(23, limit).summary
     numbers = min(limit, len(NUMBERS))
-    assert summary.rows == planned.rows == rows
+    assert summary.rows == planned.rows
+    assert replace(summary.rows, by_phone_column={}) == rows
     assert summary.lookups == numbers == sum(planned.to_ask.values())
     assert summary.settings["limit"] == limit
     assert batch_screen.validate(nights.out).is_whole

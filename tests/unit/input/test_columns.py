@@ -6,7 +6,7 @@ import pytest
 
 from batch_screen.config.screening import Input
 from batch_screen.errors import InputError
-from batch_screen.input.columns import FoundBy, choose, found_by, likely_region
+from batch_screen.input.columns import FoundBy, choose, found_by, look_alike, named_phones
 from batch_screen.input.detect import sniff
 from batch_screen.input.layout import ChosenColumns, InputColumn
 
@@ -25,14 +25,14 @@ def _choose(
     ["phone", "Phone Number", "MSISDN", "Telefon-Nr.", "Téléphone", "TELÉFONO", "handy", "e.164"],
 )
 def test_a_column_is_known_by_its_name(tmp_path: Path, name: str) -> None:
-    assert _choose(tmp_path, f"id,{name}\n12345678,491713920012\n").phone.name == name
+    assert _choose(tmp_path, f"id,{name}\n12345678,491713920012\n").phones[0].name == name
 
 
 @pytest.mark.parametrize(
     "cell", ["4.91713E+11", "491713920012.0", "1713920012", "+33 6 39 98 12 34"]
 )
 def test_a_named_column_may_be_damaged(tmp_path: Path, cell: str) -> None:
-    assert _choose(tmp_path, f"id,phone\n1,{cell}\n").phone.name == "phone"
+    assert _choose(tmp_path, f"id,phone\n1,{cell}\n").phones[0].name == "phone"
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_named_column_may_be_damaged(tmp_path: Path, cell: str) -> None:
     ],
 )
 def test_a_column_is_known_by_its_content(tmp_path: Path, text: str) -> None:
-    assert _choose(tmp_path, text).phone.name == "who"
+    assert _choose(tmp_path, text).phones[0].name == "who"
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_what_is_not_certain_is_asked(tmp_path: Path, text: str) -> None:
 
 def test_names_are_taken_exactly_then_in_any_case(tmp_path: Path) -> None:
     text = "Who,who\n01713920012,01713920013\n"
-    assert _choose(tmp_path, text, phone_column="who").phone.position == 1
+    assert _choose(tmp_path, text, phone_column="who").phones[0].position == 1
     with pytest.raises(InputError, match="more than one column"):
         _choose(tmp_path, text, phone_column="WHO")
-    assert _choose(tmp_path, "Who,b\n1,2\n", phone_column="wHO").phone.name == "Who"
+    assert _choose(tmp_path, "Who,b\n1,2\n", phone_column="wHO").phones[0].name == "Who"
 
 
 def test_a_missing_column_is_named_with_a_suggestion(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_header_of_data_is_told_apart(
 def test_without_header_columns_go_by_number(tmp_path: Path) -> None:
     text = "1,01713920012\n2,01713920013\n"
     for name in ("2", "column_2", ""):
-        assert _choose(tmp_path, text, has_header=False, phone_column=name).phone.position == 1
+        assert _choose(tmp_path, text, has_header=False, phone_column=name).phones[0].position == 1
 
 
 def test_a_duplicate_name_is_an_error_only_where_it_is_chosen(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_all_keeps_every_column(tmp_path: Path) -> None:
 def test_other_files_repeat_the_first_ones_choice(tmp_path: Path) -> None:
     first = _choose(tmp_path, "id,phone\n1,01713920012\n", keep_columns="all")
     other = _choose(tmp_path, "PHONE,id\n01713920013,2\n", first, keep_columns="all")
-    assert other.phone.position == 0
+    assert other.phones[0].position == 0
     assert {name: c.position for name, c in other.kept.items()} == {"id": 1, "phone": 0}
     with pytest.raises(InputError, match="no phone column 'phone'"):
         _choose(tmp_path, "id,mobile\n1,01713920012\n", first)
@@ -169,27 +169,30 @@ def test_how_a_column_was_found(
     path.write_text(text, encoding="utf-8")
     chosen = Input.model_validate(settings)
     layout = sniff(path, "x.csv", chosen)
-    assert found_by(layout, choose(layout, chosen).phone, chosen) is by
+    assert found_by(layout, chosen, choose(layout, chosen).phones[0]) is by
 
 
 @pytest.mark.parametrize(
-    ("text", "name"),
+    ("text", "others"),
     [
-        ("phone,country\n0171 3920012,DE\n0171 3920013,\n", "country"),
-        ("phone,Ländercode\n0171 3920012, de \n", "Ländercode"),
-        ("phone,country\n0171 3920012,Germany\n", None),
-        ("phone,country\n0171 3920012,\n", None),
-        ("phone,language\n0171 3920012,DE\n", None),  # a language is no region
-        ("phone,country,region\n0171 3920012,DE,BY\n", None),
-        ("phone,country,country\n0171 3920012,DE,DE\n", None),
+        ("mobile,home\n+1 202 555 0101,+1 202 555 0102\n", ["home"]),
+        ("mobile,home,work\n2025550101,2025550102,(202) 555-0103\n", ["home", "work"]),
+        ("mobile,second\n+12025550101,202-555-0102\n", ["second"]),
+        ("mobile,phone 2\n+12025550101,\n+12025550101,2025550102\n", ["phone 2"]),
+        ("mobile,who\n+12025550101,00442079460000\n", ["who"]),
+        ("mobile,fax,telefax\n+12025550101,+12025550102,+12025550103\n", []),
+        ("mobile,id,ssn\n+12025550101,0012345678,123-45-6789\n", []),
+        ("mobile,born,home\n+12025550101,1970-01-31,London\n", []),
+        ("mobile,workorder\n+12025550101,12345678\n", []),
     ],
 )
-def test_a_column_that_looks_like_regions(tmp_path: Path, text: str, name: str | None) -> None:
+def test_columns_that_look_like_numbers_too(tmp_path: Path, text: str, others: list[str]) -> None:
     path = tmp_path / "x.csv"
     path.write_text(text, encoding="utf-8")
     layout = sniff(path, "x.csv", Input())
-    likely = likely_region(layout, choose(layout, Input()))
-    assert (likely.name if likely else None) == name
+    assert [c.name for c in look_alike(layout, choose(layout, Input()), Input())] == others
+    named = Input(phone_column="mobile")
+    assert look_alike(layout, choose(layout, named), named) == []
 
 
 def test_a_duplicate_is_called_as_the_file_calls_it(tmp_path: Path) -> None:
@@ -200,4 +203,26 @@ def test_a_duplicate_is_called_as_the_file_calls_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [" phone", "phone ", "\tPhone\u00a0"])
 def test_blanks_around_a_name_do_not_matter(tmp_path: Path, name: str) -> None:
     found = _choose(tmp_path, "id, phone\n1,01713920012\n", phone_column=name)
-    assert found.phone.position == 1
+    assert found.phones[0].position == 1
+
+
+def test_named_columns_as_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text('a,b,"a,b","c, d"\n1,2,3,4\n', encoding="utf-8")
+    layout = sniff(path, "x.csv", Input())
+    for text, names in {
+        "a": ["a"],
+        "b,a": ["b", "a"],
+        "a,b": ["a,b"],  # the name that there is
+        "A , B,c,d": ["A , B", "c,d"],
+        "c,a": ["c", "a"],  # choose says that there is no c
+        "": [],
+        ",a,": ["a"],
+    }.items():
+        assert named_phones(layout, text) == names
+
+
+@pytest.mark.parametrize("named", ["mobile,hone", "hone,mobile"])
+def test_a_name_that_is_missing_among_several(tmp_path: Path, named: str) -> None:
+    with pytest.raises(InputError, match=r"there is no phone column 'hone'\. Did you mean 'home'"):
+        _choose(tmp_path, "mobile,home\n+12025550101,\n", phone_column=named)

@@ -43,7 +43,7 @@ def _raw(table: Table) -> list[str | None]:
 def test_text_stays_text(tmp_path: Path, kind: Any) -> None:
     table = _open(tmp_path, {"phone": pa.array(PHONES).cast(kind)})
     assert _raw(table) == PHONES
-    assert table.column_kind == "text"
+    assert table.kinds == ("text",)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_numbers_become_digits_or_visibly_damaged(
     tmp_path: Path, array: Any, kind: str, expected: list[str | None]
 ) -> None:
     table = _open(tmp_path, {"phone": array})
-    assert (table.column_kind, _raw(table)) == (kind, expected)
+    assert (table.kinds[0], _raw(table)) == (kind, expected)
 
 
 @pytest.mark.parametrize(

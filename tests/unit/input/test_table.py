@@ -54,7 +54,8 @@ ONE, TWO = "+49 171 3920012", "030 23125123"
 def opened(path: Path, content: str | bytes = "", **how: object) -> Table:
     if content:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return open_listed(path, "opt-out list no", Input.model_validate(how))
+    [table] = open_listed(path, "opt-out list no", Input.model_validate(how))
+    return table
 
 
 def rows(table: Table) -> list[tuple[int, str | None]]:
@@ -100,14 +101,22 @@ def test_what_describes_the_inputs_does_not_describe_the_list(tmp_path: Path) ->
 def test_its_columns_may_have_the_names_of_the_inputs(tmp_path: Path) -> None:
     content = f"phone;Mobile;country\n{TWO};{ONE};DE\n"
     table = opened(tmp_path / "no.csv", content, phone_column="mobile", region_column="COUNTRY")
-    assert (table.phone_column, table.region_column) == ("Mobile", "country")
+    assert (table.phone_columns, table.region_column) == (("Mobile",), "country")
     assert rows(table) == [(1, ONE)]
+
+
+def test_all_its_columns_that_the_inputs_name_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "no.csv"
+    path.write_text(f"id;Home;mobile\n1;{TWO};\n2;;{ONE}\n")
+    named = Input.model_validate({"phone_column": "mobile,home,work"})
+    found = [rows(table) for table in open_listed(path, "opt-out list no", named)]
+    assert found == [[(1, None), (2, ONE)], [(1, TWO), (2, None)]]
 
 
 def test_parquet_and_what_is_packed(tmp_path: Path) -> None:
     pq.write_table(pa.table({"phone": [493023125123, None]}), tmp_path / "no.parquet")
     table = opened(tmp_path / "no.parquet")
-    assert table.column_kind is ColumnKind.INTEGER
+    assert table.kinds[0] is ColumnKind.INTEGER
     assert rows(table) == [(1, "493023125123"), (2, None)]
     assert rows(opened(tmp_path / "no.gz", gzip.compress(ONE.encode()))) == [(1, ONE)]
 
@@ -181,7 +190,7 @@ def test_every_format_gives_the_same_rows(
         path.write_bytes(pack(_text(delimiter, end).encode(encoding)))
         table = _open(path, keep_columns="name")
         (batch,) = table.batches()
-        assert table.phone_column == "phone", (delimiter, end)
+        assert table.phone_columns == ("phone",), (delimiter, end)
         assert batch["raw"].to_list() == NUMBERS, (delimiter, end)
         assert batch["in_name"].to_list() == [*NAMES[:3], None], (delimiter, end)
         assert not batch["ragged"].any(), (delimiter, end)
@@ -198,6 +207,7 @@ def test_the_batches_have_fixed_columns_and_types(tmp_path: Path) -> None:
         "row_index": pl.Int64,
         "source_file": pl.String,
         "source_row": pl.Int64,
+        "phone_column": pl.String,
         "raw": pl.String,
         "raw_region": pl.String,
         "ragged": pl.Boolean,
@@ -206,9 +216,9 @@ def test_the_batches_have_fixed_columns_and_types(tmp_path: Path) -> None:
     assert table.kept == {"in_n": pl.String()}
     assert table.region_column == "land"
     assert batch.rows() == [
-        (0, "a.csv", 1, "01713920012", "DE", False, "1"),
-        (1, "a.csv", 2, "0172", None, False, None),
-        (2, "b.parquet", 1, "+33639981234", "FR", False, "3"),
+        (0, "a.csv", 1, "phone", "01713920012", "DE", False, "1"),
+        (1, "a.csv", 2, "phone", "0172", None, False, None),
+        (2, "b.parquet", 1, "phone", "+33639981234", "FR", False, "3"),
     ]
     assert (
         batch.schema
@@ -388,3 +398,88 @@ def test_a_files_own_column_goes_before_its_folders(tmp_path: Path) -> None:
     path.write_text(f"phone,country\n{ONE},AT\n")
     table = open_table([path], Input(region_column="country"))
     assert next(table.batches())["raw_region"].to_list() == ["AT"]
+
+
+# Several phone columns: each cell is a row.
+
+WIDE = (
+    "id,mobile,home,Büro, alt\n"
+    "1,+1 202 555 0101,(202) 555-0102,\n"
+    "2,,+1 202 555 0103,+1 202 555 0104\n"
+)
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["mobile,home", " mobile , home,", ("mobile", "home"), ["MOBILE", "Home", "mobile"]],
+)
+def test_each_cell_of_several_phone_columns_is_a_row(tmp_path: Path, named: object) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(WIDE.replace("Büro, alt", "work"))
+    table = _open(path, phone_column=named, keep_columns="id,home")
+    assert table.phone_columns == ("mobile", "home")
+    assert table.expected_rows() % 2 == 0
+    batch = _all(table, 1)
+    assert batch.select("row_index", "source_row", "phone_column", "raw", "in_id").rows() == [
+        (0, 1, "mobile", "+1 202 555 0101", "1"),
+        (1, 1, "home", "(202) 555-0102", "1"),
+        (2, 2, "mobile", None, "2"),
+        (3, 2, "home", "+1 202 555 0103", "2"),
+    ]
+    assert batch["in_home"].to_list() == ["(202) 555-0102"] * 2 + ["+1 202 555 0103"] * 2
+
+
+@pytest.mark.parametrize(
+    "named", ["Büro, alt,mobile", "büro,alt , mobile", ("Büro, alt", "mobile")]
+)
+def test_a_name_may_hold_a_comma(tmp_path: Path, named: object) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(WIDE.replace("Büro, alt", '"Büro, alt"'), encoding="utf-8")
+    assert _open(path, phone_column=named).phone_columns == ("Büro, alt", "mobile")
+
+
+def test_the_columns_are_read_in_the_order_in_which_they_are_named(tmp_path: Path) -> None:
+    text, parquet = tmp_path / "a.csv", tmp_path / "b.parquet"
+    text.write_text("mobile,home\na1,a2\n")
+    cells = {"Home": ["b2", "b4"], "Mobile": ["b1", "b3"]}
+    pq.write_table(pa.table(cells), parquet)
+    table = open_table([text, parquet], Input(phone_column="home,mobile"))
+    assert table.names == [["home", "Home"], ["mobile", "Mobile"]]
+    assert _all(table).select("source_file", "source_row", "phone_column", "raw").rows() == [
+        ("a.csv", 1, "home", "a2"),
+        ("a.csv", 1, "mobile", "a1"),
+        ("b.parquet", 1, "Home", "b2"),
+        ("b.parquet", 1, "Mobile", "b1"),
+        ("b.parquet", 2, "Home", "b4"),
+        ("b.parquet", 2, "Mobile", "b3"),
+    ]
+
+
+def test_without_a_header_columns_are_named_by_number(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"1,{ONE},{TWO}\n2,,{TWO}\n")
+    table = _open(path, phone_column="3,2", has_header=False)
+    assert table.phone_columns == ("column_3", "column_2")
+
+
+def test_a_column_that_one_file_lacks_is_named(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    first.write_text(f"mobile,home\n{ONE},{TWO}\n")
+    second.write_text(f"mobile,work\n{ONE},{TWO}\n")
+    with pytest.raises(InputError, match=r"b\.csv: there is no phone column 'home'\."):
+        open_table([first, second], Input(phone_column="mobile,home"))
+
+
+def test_each_column_has_its_own_kind(tmp_path: Path) -> None:
+    # As data frames write them: whole numbers where each row has one, decimals where some have.
+    path, later = tmp_path / "a.csv", tmp_path / "b.csv"
+    path.write_text("mobile,home\n491713920012,\n491713920013,493023125001.0\n")
+    later.write_text("mobile,home\n491713920012,\n")
+    assert open_table([path, later], Input(phone_column="mobile,home")).kinds == ("text", "float")
+
+
+def test_a_column_is_either_of_numbers_or_of_regions(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"mobile,home\n{ONE},{TWO}\n")
+    with pytest.raises(InputError, match="both name 'home'"):
+        _open(path, phone_column="mobile,home", region_column="Home")

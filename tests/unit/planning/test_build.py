@@ -283,3 +283,76 @@ def test_no_opted_out_number_is_ever_in_a_plan_however_it_is_written(
         left = {who for who, _ in people} - {who for who, _ in gone}
         accepted = pl.read_parquet(shard_rows_path(folder / "plan", 0))
         assert {*accepted["e164"]} == {f"+442079460{who:03}" for who in {*left, 999}}
+
+
+# Several phone columns: each is read as it is stored and written.
+
+
+def test_each_phone_column_has_its_own_kind_and_convention(tmp_path: Path) -> None:
+    mobiles = [f"49171392{i:04}" for i in range(250)]
+    homes = [f"30231{i:05}.0" if i % 2 else "" for i in range(250)]
+    source = csv(
+        tmp_path / "a.csv",
+        [f"{i},{m},{h}" for i, (m, h) in enumerate(zip(mobiles, homes, strict=True))],
+        header="id,mobile,home",
+    )
+    settings = Settings(input=Input(default_region="DE", phone_column="mobile,home"))
+    plan = planned([source], tmp_path / "plan", settings)
+    columns = {name: (c.read, c.accepted, c.empty) for name, c in plan.phone_columns.items()}
+    assert columns == {"mobile": (250, 250, 0), "home": (250, 125, 125)}
+    assert (plan.rows, plan.rejected) == (500, {"empty": 125})
+    assert plan.facts["phone_column"] == "mobile, home"
+    rows = pl.read_parquet(shard_rows_path(tmp_path / "plan", 0))
+    assert rows["row_index"].is_sorted()
+    assert {rule.split("+")[-1] for rule in rows.filter(phone_column="home")["rule"]} == {
+        "float_column"
+    }
+    rejects = pl.read_parquet(rejects_path(tmp_path / "plan"))
+    assert rejects["row_index"].to_list() == [4 * i + 1 for i in range(125)]
+    assert rejects["phone_column"].unique().to_list() == ["home"]
+
+
+def test_a_column_is_not_read_by_what_another_one_shows(tmp_path: Path) -> None:
+    doubtful = "15123003456"  # a German mobile without its zero, or a number of the US
+    shown = [f"171392{i:04}" for i in range(300)]
+    lines = [f"{i},{cell}," for i, cell in enumerate(shown)]
+    source = csv(tmp_path / "a.csv", [*lines, f"300,,{doubtful}"], header="id,mobile,home")
+    settings = Settings(input=Input(default_region="DE", phone_column="mobile,home"))
+    both = planned([source], tmp_path / "both", settings)
+    alone = planned(
+        [csv(tmp_path / "b.csv", [f"1,{doubtful}", "2,+493023125001"], header="id,home")],
+        tmp_path / "alone",
+        Settings(input=Input(default_region="DE", phone_column="home")),
+    )
+    assert both.rejected["ambiguous"] == alone.rejected["ambiguous"] == 1
+    assert both.phone_columns["mobile"].accepted == 300
+
+
+def test_an_opt_out_list_is_read_in_all_columns_that_it_shares(tmp_path: Path) -> None:
+    source = csv(tmp_path / "a.csv", ["1,+12025550100,+12025550101"], header="id,mobile,home")
+    (tmp_path / "no.csv").write_text("mobile,home\n+12025550199,+12025550101\n")
+    settings = Settings(
+        input=Input(phone_column="mobile,home"),
+        numbers=Numbers(opt_out_file=str(tmp_path / "no.csv")),
+    )
+    plan = planned([source], tmp_path / "plan", settings)
+    assert (plan.accepted, plan.rejected) == (1, {"opted_out": 1})
+
+
+def test_columns_that_are_left_out_are_named(tmp_path: Path) -> None:
+    class Notes(Silent):
+        def __init__(self) -> None:
+            self.notes: list[str] = []
+
+        def note(self, message: str) -> None:
+            self.notes.append(message)
+
+    source = csv(tmp_path / "a.csv", ["1,+12025550100,+12025550101"], header="id,mobile,home")
+    said = Notes()
+    plan_inputs([source], Settings(), tmp_path / "one", RunEvents(said))
+    assert said.notes == [
+        "column mobile is read; home looks like phone numbers, too: name them with --phone-column"
+    ]
+    named = Settings(input=Input(phone_column="mobile"))
+    plan_inputs([source], named, tmp_path / "two", RunEvents(said))
+    assert len(said.notes) == 1

@@ -19,11 +19,14 @@ from batch_screen.planning.shards import (
     shard_of,
     shard_rows_path,
 )
-from batch_screen.schema import IDENTITY, REJECT, dtypes
+from batch_screen.schema import IDENTITY, PHONE_COLUMN, REJECT, dtypes
 from batch_screen.storage.partition import HELD_BYTES
 from tests.making import batch, batches, number
 
-ACCEPTED_COLUMNS = ["in_id", *(c.name for c in IDENTITY if c.name != "run_id")]
+ACCEPTED_COLUMNS = [
+    "in_id",
+    *(c.name for c in (*IDENTITY, PHONE_COLUMN) if c.name != "run_id"),
+]
 
 
 def planned(

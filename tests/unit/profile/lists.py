@@ -9,7 +9,7 @@ import polars as pl
 from batch_screen.config.screening import Numbers
 from batch_screen.model import ColumnKind
 from batch_screen.numbers.normalise import Normaliser
-from batch_screen.planning.build import judged
+from batch_screen.planning.build import PhoneColumn, judged
 
 
 def normaliser(
@@ -33,6 +33,7 @@ def batch(
             "row_index": range(first, first + height),
             "source_file": [file] * height,
             "source_row": range(1, height + 1),
+            "phone_column": ["phone"] * height,
             "raw": cells,
             "raw_region": regions or [None] * height,
             "ragged": ragged or [False] * height,
@@ -42,13 +43,14 @@ def batch(
             "row_index": pl.Int64,
             "source_file": pl.String,
             "source_row": pl.Int64,
+            "phone_column": pl.String,
             "raw": pl.String,
             "raw_region": pl.String,
             "ragged": pl.Boolean,
             "in_id": pl.String,
         },
     )
-    with judged([frame], judge or normaliser()) as batches:
+    with judged([frame], [PhoneColumn(["phone"], judge or normaliser())]) as batches:
         return next(batches)
 
 

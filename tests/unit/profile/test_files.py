@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
-from batch_screen.config.screening import Input
+from batch_screen.config.screening import Input, Numbers
 from batch_screen.input.table import open_table
+from batch_screen.numbers.normalise import Normaliser
 from batch_screen.profile.facts import FileFacts
 from batch_screen.profile.files import file_facts
 
@@ -18,7 +20,9 @@ def facts(*paths: Path, **settings: Any) -> list[FileFacts]:
     chosen = Input.model_validate(settings)
     table = open_table(paths, chosen)
     names = [path.name for path in paths]
-    return file_facts(table, chosen, dict.fromkeys(names, 3), dict.fromkeys(names, 2))
+    return file_facts(
+        table, chosen, Normaliser(Numbers()), dict.fromkeys(names, 3), dict.fromkeys(names, 2)
+    )
 
 
 def text(path: Path, content: str, encoding: str = "utf-8") -> Path:
@@ -84,3 +88,42 @@ def test_numbers_in_names_are_masked(tmp_path: Path) -> None:
     path = text(tmp_path / "+493023125001.csv", f"phone,{ROWS[0]}\n{ROWS[1]},x\n")
     [file] = facts(path, phone_column="phone")
     assert "23125001" not in file.name + file.columns[1].name
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("phone,country\n0171 3920012,DE\n0171 3920013,\n", "country"),
+        ("phone,Ländercode\n0171 3920012, de \n", "Ländercode"),
+        ("phone,country\n0171 3920012,Germany\n", "country"),
+        ("phone,Country of residence\n0171 3920012,Deutschland\n", "Country of residence"),
+        ("phone,iso3\n0171 3920012,DEU\n", "iso3"),
+        ("country_code,phone\n1,2025550100\n1,2025550101\n", "country_code"),
+        ("dial code,phone\n+44,2079460000\n+49,1713920012\n", "dial code"),
+        ("cc,phone\n44.0,2079460000\n,+491713920012\n", "cc"),
+        ("phone,country\n0171 3920012,NULL\n0171 3920013,N/A\n", ""),
+        ("phone,country\n0171 3920012,Berlin\n", ""),
+        ("phone,country\n0171 3920012,\n", ""),
+        ("phone,language\n0171 3920012,DE\n", ""),  # a language is no region
+        ("phone,country,region\n0171 3920012,DE,BY\n", "country"),  # no number of Belarus
+        ("phone,country,cc\n0171 3920012,Germany,49\n", "country"),  # they say the same
+        ("phone,country,nation\n+491713920012,DE,FR\n", ""),
+        ("phone,country,country\n0171 3920012,DE,DE\n", ""),
+    ],
+)
+def test_a_column_that_looks_like_regions(tmp_path: Path, text: str, name: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(text, encoding="utf-8")
+    [file] = facts(path)
+    assert file.likely_region_column == name
+    if name:  # and it is taken
+        assert open_table([path], Input(region_column=name)).region_column == name
+
+
+def test_columns_that_look_like_numbers_too(tmp_path: Path) -> None:
+    path = text(tmp_path / "a.csv", "mobile,home\n+1 202 555 0100,+1 202 555 0101\n")
+    [file] = facts(path)
+    assert file.likely_phone_columns == ["home"]
+    [named] = facts(path, phone_column="mobile,home")
+    assert named.likely_phone_columns == []
+    assert roles(named) == {"mobile": "phone", "home": "phone"}

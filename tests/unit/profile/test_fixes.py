@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.numbers.rules import REMEDY, RejectReason
-from batch_screen.profile.facts import Damaged, FileFacts, Fix, Frequency, RegionAdvice, Rejected
+from batch_screen.profile.facts import (
+    Damaged,
+    DigitsAdvice,
+    FileFacts,
+    Fix,
+    Frequency,
+    RegionAdvice,
+    Rejected,
+)
 from batch_screen.profile.fixes import fixes
 
 FILE = FileFacts(
@@ -38,11 +46,12 @@ def advised(
     *,
     damage: Damaged = WHOLE,
     advice: RegionAdvice | None = None,
+    digits: DigitsAdvice | None = None,
     undecided: int = 0,
     **file: Any,
 ) -> list[Fix]:
     files = [msgspec.structs.replace(FILE, **file)]
-    return fixes(turned_down, files, damage, advice, undecided)
+    return fixes(turned_down, files, damage, advice, digits, undecided)
 
 
 def test_nothing_to_fix() -> None:

@@ -17,6 +17,7 @@ from batch_screen.profile.regions import (
     RegionReading,
     Undecided,
     advise,
+    advise_digits,
     candidates,
     read_in,
 )
@@ -169,3 +170,43 @@ def test_the_order_of_the_regions_does_not_matter(
 ) -> None:
     backwards = dict(reversed(readings.items()))
     assert advise(readings, seen, 50) == advise(backwards, seen, 50)
+
+
+def digits_advised(cells: Sequence[str], default: str = "") -> tuple[int, int, int] | None:
+    undecided = Undecided()
+    undecided.add(batch(cells, normaliser(default)))
+    found = advise_digits(undecided, Numbers(), ColumnKind.TEXT)
+    return (found.rows, found.sampled, found.valid) if found else None
+
+
+MSISDNS = [f"49171392{i:04}" for i in range(40)] + [f"4420794600{i:02}" for i in range(20)]
+
+
+def test_numbers_with_their_country_code_and_no_plus() -> None:
+    assert digits_advised(MSISDNS) == (60, 60, 60)
+    assert digits_advised([*MSISDNS, "123", "4917"]) == (62, 62, 60)
+    assert digits_advised([*MSISDNS, *MSISDNS]) == (120, 60, 60)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        MSISDNS[:19],
+        [*MSISDNS, "123", "124", "125", "126"],  # less than 95 %
+        GERMAN_MOBILES,
+        AMERICAN,
+        [cell.translate({ord(c): None for c in "() -"}) for cell in AMERICAN],
+    ],
+    ids=["few", "not-enough", "german", "american", "american-digits"],
+)
+def test_others_have_no_country_code(cells: Sequence[str]) -> None:
+    assert digits_advised(cells) is None
+
+
+def test_digits_that_are_read_need_no_advice() -> None:
+    german = MSISDNS[:40]
+    rows = batch([f"49{cell}" for cell in german], normaliser("DE"))
+    assert rows.height == 40
+    undecided = Undecided()
+    undecided.add(batch([f"4930231250{i:02}" for i in range(30)], normaliser("DE")))
+    assert undecided.rejected == 0

@@ -23,14 +23,16 @@ REASONS = {
 }
 
 
-def planned(folder: Path, cells: list[str | None], *, file: str = "list.csv") -> list[pl.DataFrame]:
+def planned(
+    folder: Path, cells: list[str | None], column: str = "phone", *, file: str = "list.csv"
+) -> list[pl.DataFrame]:
     """The parts of the plan's rejects, a few rows each."""
     judge = normaliser("DE")
     batches = [
         batch(cells[first : first + 3], judge, file=file, first=first)
         for first in range(0, len(cells), 3)
     ]
-    made = (each.drop("in_id") for each in batches)
+    made = (each.drop("in_id").with_columns(phone_column=pl.lit(column)) for each in batches)
     make_plan(made, folder / "plan", shard_rows=1_000, facts={}, on_rows=lambda _: None)
     return [*parts(rejects_path(folder / "plan"))]
 
@@ -67,7 +69,7 @@ def test_no_rejects_are_no_parts(tmp_path: Path) -> None:
 
 def test_a_csv_for_spreadsheets(tmp_path: Path) -> None:
     path = tmp_path / "rejects.csv"
-    write_rejects(path, planned(tmp_path, [*CELLS]), "=phone")
+    write_rejects(path, planned(tmp_path, [*CELLS], "=phone"))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     rows = [*csv.DictReader(path.read_text("utf-8-sig").splitlines())]
     assert list(rows[0]) == [column.name for column in CHECK_REJECTS]
@@ -83,7 +85,7 @@ def test_a_csv_for_spreadsheets(tmp_path: Path) -> None:
 def test_a_parquet_file_has_the_same_rows(tmp_path: Path) -> None:
     made = planned(tmp_path, [*CELLS], file="+491713920012.csv")
     path = tmp_path / "rejects.PARQUET"
-    write_rejects(path, made, "+491713920012")
+    write_rejects(path, made)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     frame = pl.read_parquet(path)
     assert frame.schema == dtypes(CHECK_REJECTS)
@@ -94,7 +96,7 @@ def test_a_parquet_file_has_the_same_rows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["rejects.csv", "rejects.parquet"])
 def test_without_rejects_there_are_columns(tmp_path: Path, name: str) -> None:
-    write_rejects(tmp_path / name, planned(tmp_path, ["030 23125001"]), "phone")
+    write_rejects(tmp_path / name, planned(tmp_path, ["030 23125001"]))
     read = pl.read_csv if name.endswith("csv") else pl.read_parquet
     frame = read(tmp_path / name)
     assert (frame.height, frame.columns) == (0, [column.name for column in CHECK_REJECTS])
@@ -104,6 +106,6 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "rejects.csv"
     path.write_text("old")
     with pytest.raises(pl.exceptions.ColumnNotFoundError):
-        write_rejects(path, [pl.DataFrame({"a": [1]})], "phone")
+        write_rejects(path, [pl.DataFrame({"a": [1]})])
     assert path.read_text() == "old"
     assert [*tmp_path.iterdir()] == [path]

@@ -80,6 +80,7 @@ RESULTS_PINNED = [
     ("risk_device_recent", B),
     ("risk_forwarding_active", B),
     ("risk_version", I32),
+    ("phone_column", S),
 ]
 LOOKUPS_PINNED = [
     ("run_id", S),
@@ -127,6 +128,7 @@ ERRORS_PINNED = [
     ("http_status", I32),
     ("code", S),
     ("attempts", I32),
+    ("phone_column", S),
 ]
 CHANGES_PINNED = [
     ("run_id", S),

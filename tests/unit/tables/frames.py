@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from batch_screen.model import Endpoint, OutcomeKind
-from batch_screen.schema import IDENTITY, LOOKUP, conform, dtypes
+from batch_screen.schema import IDENTITY, LOOKUP, PHONE_COLUMN, conform, dtypes
 from batch_screen.tables.results import observed
 
 
@@ -29,8 +29,9 @@ def rows_of(numbers: Sequence[int], **kept: pl.Series) -> pl.DataFrame:
             "region": ["GB"] * height,
             "number_type": ["mobile"] * height,
             "rule": ["international_plus"] * height,
+            "phone_column": ["phone"] * height,
         },
-        schema={c.name: c.dtype for c in IDENTITY if c.name != "run_id"},
+        schema={c.name: c.dtype for c in (*IDENTITY, PHONE_COLUMN) if c.name != "run_id"},
     )
     return identity.select(*(s.alias(f"in_{name}") for name, s in kept.items()), pl.all())
 

@@ -106,6 +106,7 @@ def rejects(reasons: list[str]) -> pl.DataFrame:
                 "raw_region": ["GB"] * height,
                 "reason": reasons,
                 "detail": ["seen"] * height,
+                "phone_column": ["phone"] * height,
             },
             schema=dtypes(REJECT),
         ),
