@@ -158,7 +158,10 @@ def advise_digits(undecided: Undecided, numbers: Numbers, kind: ColumnKind) -> D
         return None
     [readings] = read_in([""], cells, numbers, kind, Ambiguous.INTERNATIONAL).values()
     valid = sum(reading is not None for reading in readings)
-    if valid < NEARLY_ALL * len(cells):
+    # Every number of Montserrat, without its 1, could be one of Thailand.
+    [american] = read_in(["US"], cells, numbers, kind, Ambiguous.NATIONAL).values()
+    rivals = sum(reading is not None for reading in american)
+    if valid < NEARLY_ALL * len(cells) or rivals >= NEAR * len(cells):
         return None
     return DigitsAdvice(undecided.rejected, len(cells), valid)
 

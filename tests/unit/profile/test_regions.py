@@ -195,9 +195,10 @@ def test_numbers_with_their_country_code_and_no_plus() -> None:
         [*MSISDNS, "123", "124", "125", "126"],  # less than 95 %
         GERMAN_MOBILES,
         AMERICAN,
+        [f"66449112{i:02}" for i in range(40)],
         [cell.translate({ord(c): None for c in "() -"}) for cell in AMERICAN],
     ],
-    ids=["few", "not-enough", "german", "american", "american-digits"],
+    ids=["few", "not-enough", "german", "american", "montserrat", "american-digits"],
 )
 def test_others_have_no_country_code(cells: Sequence[str]) -> None:
     assert digits_advised(cells) is None
