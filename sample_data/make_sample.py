@@ -274,6 +274,11 @@ def lost_plus_mobile(_: random.Random, number: Number) -> str:
     return number.digits
 
 
+def lost_plus_abroad(_: random.Random, number: Number) -> str:
+    """Another country's number without plus; it reads as a German landline, too."""
+    return number.digits
+
+
 def lost_plus_landline(_: random.Random, number: Number) -> str:
     """Country code without plus; both readings agree."""
     return number.digits
@@ -339,9 +344,14 @@ def no_region(_: random.Random, number: Number) -> str:
     return number.national()
 
 
-def bad_region(_: random.Random, number: Number) -> str:
+def region_name(_: random.Random, number: Number) -> str:
     """National, and the region column holds a name instead of a code."""
     return number.national()
+
+
+def by_list(_: random.Random, number: Number) -> str:
+    """Digits that read as two numbers; the list's others of the region show that it is national."""
+    return number.national("")
 
 
 def not_in_plan(_: random.Random, number: Number) -> str:
@@ -431,7 +441,7 @@ DO_NOT = (
     Kind(short_code, 20),
     Kind(junk, 50),
     Kind(no_region, 40, has_trunk, ""),
-    Kind(bad_region, 20, is_german, "Deutschland"),
+    Kind(region_name, 20, is_german, "Deutschland"),
 )
 
 
@@ -451,15 +461,20 @@ def rows(rng: random.Random) -> Iterator[Row]:
     numbers = draw(RANGES, rng)
     once = list(each_number_once(numbers, rng))
     for kind, number in once:
-        yield Row(kind.name, kind.spell(rng, number), region_cell(kind, number, rng), plus(number))
+        cell, region = kind.spell(rng, number), region_cell(kind, number, rng)
+        if kind.spell is lost_plus_mobile and not is_german(number):
+            yield Row(lost_plus_abroad.__name__, cell, region, None)
+        else:
+            yield Row(kind.name, cell, region, plus(number))
     for kind, number in rng.sample(once, DUPLICATES):
         cell = duplicate(rng, number, unlike=kind.name)
         yield Row("duplicate", cell, number.region, plus(number))
     for kind in DO_NOT:
         for number in rng.choices([n for n in numbers if kind.suits(n)], k=kind.rows):
-            yield Row(kind.name, kind.spell(rng, number), region_cell(kind, number, rng), None)
+            cell, region = kind.spell(rng, number), region_cell(kind, number, rng)
+            yield Row(kind.name, cell, region, plus(number) if kind.spell is region_name else None)
     for number in draw(TWO_READINGS, rng):
-        yield Row("ambiguous", number.national(""), number.region, None)
+        yield Row(by_list.__name__, by_list(rng, number), number.region, plus(number))
     for number in draw(UNKNOWN_TO_THE_PLAN, rng):
         yield Row("not_in_plan", not_in_plan(rng, number), number.region, None)
 
@@ -542,8 +557,10 @@ of GB. Characters that cannot be seen are written as escapes below.
 
 def readme_text(made: list[Row]) -> str:
     regions = [row.country for row in made]
-    clear: list[Spelling] = [*(kind.spell for kind in MEAN_ONE_NUMBER), duplicate]
-    unclear: list[Spelling] = [*(kind.spell for kind in DO_NOT), not_in_plan]
+    clear: list[Spelling] = [*(kind.spell for kind in MEAN_ONE_NUMBER), region_name, by_list]
+    clear.append(duplicate)
+    unclear: list[Spelling] = [kind.spell for kind in DO_NOT if kind.spell is not region_name]
+    unclear += [lost_plus_abroad, not_in_plan]
     return README.format(
         total=len(made),
         no_region=regions.count(""),

@@ -89,9 +89,10 @@ def opened(job: Job, run: Run, files: list[InputFile], events: RunEvents) -> Ope
 @contextmanager
 def folders_held(job: Job, events: RunEvents) -> Iterator[RunEvents]:
     """State and output are locked meanwhile; the events write the heartbeat too."""
-    check_writable(job.out)
-    with _locked(job), beating(events, job.state) as with_heartbeat:
-        yield with_heartbeat
+    with _locked(job):
+        check_writable(job.out)  # under the lock: who holds it sweeps the files of others away
+        with beating(events, job.state) as with_heartbeat:
+            yield with_heartbeat
 
 
 @contextmanager

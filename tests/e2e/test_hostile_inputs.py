@@ -86,7 +86,7 @@ REFUSED = {
     "toml-nested": Refused(lambda p: _toml(p, b"a=" + b"[" * 30_000), "nested too deeply", 2),
     "toml-dotted": Refused(lambda p: _toml(p, b"a" + b".a" * 30_000), "nested too deeply", 2),
     "toml-number": Refused(lambda p: _toml(p, b"a=" + b"1" * 5_000), "not valid TOML", 2),
-    "toml-pipe": Refused(lambda p: _toml(p, b""), "nobody writes", 2),
+    "toml-pipe": Refused(lambda p: _toml(p, b""), "no process writes", 2),
 }
 
 
