@@ -93,9 +93,9 @@ def decide(cells: pl.DataFrame, raw: pl.Series, normaliser: Normaliser) -> Decid
     if tests := list(settings.test_numbers):  # accepted by ``Normaliser``, whatever the strictness
         listed, found = split(found, pl.col("e164").is_in(tests))
         undecided.append(listed.select("row"))
-    doubled, found = _doubled(found)
+    good, others = split(found, pl.col("reason").is_null() & ~_is_doubled(found))
+    doubled, bad = split(others, pl.col("reason").is_null())
     undecided.append(doubled.select("row"))
-    good, bad = split(found, pl.col("reason").is_null())
     refused.append(bad.select("row", "reason", "detail"))
     good, not_wanted = _strict_enough(good, settings)
     return Decided(
@@ -105,16 +105,16 @@ def decide(cells: pl.DataFrame, raw: pl.Series, normaliser: Normaliser) -> Decid
     )
 
 
-def _doubled(found: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Landlines whose country code may be written twice, and all other rows.
+def _is_doubled(found: pl.DataFrame) -> pl.Expr:
+    """Where the country code may be written twice: in few rows, and never in mobile numbers.
 
-    They are few, and their second reading takes time.
+    Their second reading takes time, so ``Normaliser`` makes it.
     """
-    is_landline = pl.col("reason").is_null() & ~pl.col("number_type").is_in(MOBILE_TYPES)
-    at = found.select(is_landline).to_series().arg_true()
-    at = at.filter(found["e164"].gather(at).str.contains(codes_twice()))
-    mask = pl.repeat(value=False, n=found.height, eager=True).scatter(at, values=True)
-    return split(found, pl.lit(mask))
+    # Of the whole column at once: an expression over the frame would join its chunks first.
+    at = found["e164"].str.contains(codes_twice()).arg_true()
+    rows = found.select("reason", "number_type")[at]
+    at = at.filter(rows["reason"].is_null() & ~rows["number_type"].is_in(MOBILE_TYPES))
+    return pl.lit(pl.repeat(value=False, n=found.height, eager=True).scatter(at, values=True))
 
 
 def _routed(cells: pl.DataFrame, settings: Numbers) -> pl.DataFrame:
