@@ -17,7 +17,7 @@ from batch_screen.errors import InputError, empty_input
 from batch_screen.input import archive, excel, parquet
 from batch_screen.input.cells import csv_kind, is_data
 from batch_screen.input.csv import Row, allow_long_cells, cells_of, parse, unwrapped
-from batch_screen.input.dialect import SAMPLE_LINES, Dialect, find_dialect
+from batch_screen.input.dialect import SAMPLE_LINES, CsvDialect, find_dialect
 from batch_screen.input.files import translated
 from batch_screen.input.foreign import refuse_foreign, refuse_text
 from batch_screen.input.layout import (
@@ -162,7 +162,7 @@ def _lines(sample: bytes, name: str, *, is_whole: bool) -> list[bytes]:
 
 
 def _records(
-    lines: list[bytes], dialect: Dialect, name: str, *, has_header: bool, is_whole: bool
+    lines: list[bytes], dialect: CsvDialect, name: str, *, has_header: bool, is_whole: bool
 ) -> tuple[list[str], list[Row], int]:
     """The header, the sampled rows below it, and the number of lines the header takes."""
     taken = 0

@@ -22,7 +22,7 @@ _MOST_ABOVE = 30
 _COMMENTS = ("#", "//", "--")
 
 
-class Dialect(NamedTuple):
+class CsvDialect(NamedTuple):
     """How lines are cut into cells, and how many of them stand above the header.
 
     ``is_wrapped``: some rows stand in quotes as a whole.
@@ -37,12 +37,12 @@ class Dialect(NamedTuple):
 class _Rated(NamedTuple):
     """A dialect's score: ``rank`` is None where it gives no columns."""
 
-    dialect: Dialect
+    dialect: CsvDialect
     rank: tuple[float, bool, int, bool] | None
     is_single: bool
 
 
-def find_dialect(lines: Sequence[bytes], delimiter: str, settings: Input) -> Dialect:
+def find_dialect(lines: Sequence[bytes], delimiter: str, settings: Input) -> CsvDialect:
     """The dialect that gives most rows the header's number of cells, two or more.
 
     Without a header, the most frequent number of cells. Between equals the one wins that leaves
@@ -65,7 +65,7 @@ def find_dialect(lines: Sequence[bytes], delimiter: str, settings: Input) -> Dia
             return max(ranked, key=lambda each: each.rank or ()).dialect
         single = single or next((each.dialect for each in rated if each.is_single), None)
     has_escapes = settings.quote_escape is QuoteEscape.BACKSLASH
-    return single or Dialect(delimiter or ",", has_escapes)
+    return single or CsvDialect(delimiter or ",", has_escapes)
 
 
 def header_row(rows: Sequence[Sequence[str]], settings: Input) -> int:
@@ -136,7 +136,7 @@ def _rated(
     widths = Counter(map(len, rows[1:] if has_header and len(rows) > 1 else rows))
     if not widths:
         return None
-    dialect = Dialect(delimiter, has_escapes, is_wrapped, above)
+    dialect = CsvDialect(delimiter, has_escapes, is_wrapped, above)
     width = len(rows[0]) if has_header else _usual(widths)
     # Where every second row has one cell only, the delimiter is some text's comma.
     if width < 2 or widths[1] >= 0.5 * widths.total():
