@@ -112,8 +112,8 @@ def _is_doubled(found: pl.DataFrame) -> pl.Expr:
     """
     # Of the whole column at once: an expression over the frame would join its chunks first.
     at = found["e164"].str.contains(codes_twice()).arg_true()
-    rows = found.select("reason", "number_type")[at]
-    at = at.filter(rows["reason"].is_null() & ~rows["number_type"].is_in(MOBILE_TYPES))
+    reason, number_type = (found[name].gather(at) for name in ("reason", "number_type"))
+    at = at.filter(reason.is_null() & ~number_type.is_in(MOBILE_TYPES))
     return pl.lit(pl.repeat(value=False, n=found.height, eager=True).scatter(at, values=True))
 
 
