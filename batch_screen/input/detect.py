@@ -9,8 +9,9 @@ import codecs
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from batch_screen.config.screening import Input, is_delimiter
 from batch_screen.errors import InputError, empty_input
@@ -81,29 +82,12 @@ def sniff(path: Path, name: str, settings: Input) -> FileLayout:
     refuse_text(sample, name)
     is_whole = next(text, None) is None
     lines = _lines(sample, name, is_whole=is_whole)
-    delimiter, skipped = settings.delimiter, settings.skip_lines
-    if separator := _SEPARATOR_LINE.fullmatch(lines[0]):
-        declared = separator[1].decode("latin-1")
-        if not delimiter and not is_delimiter(declared):
-            raise InputError(
-                f"{name}: its first line declares the delimiter {plain(declared)!r}, which may "
-                "stand inside a cell; export it with comma, semicolon, tab or |"
-            )
-        delimiter = delimiter or declared
-        skipped = max(1, skipped)
-    start = sum(map(len, lines[:skipped]))
-    lines = lines[skipped:]
-    rows_above = settings.skip_lines + int(settings.has_header)  # no sheet shows a sep= line
-    if settings.has_header:
-        # Exports put a blank line or two above the header.
-        blank = next((i for i, line in enumerate(lines) if line.strip(b"\r\n")), len(lines))
-        start += sum(map(len, lines[:blank]))
-        lines = lines[blank:]
-        rows_above += blank
+    above = _above(lines, name, settings)
+    lines = lines[above.lines :]
     if not lines:
         raise _no_rows(name, [], is_whole=is_whole)
-    dialect = find_dialect(lines, delimiter, settings)
-    start += sum(map(len, lines[: dialect.above]))
+    dialect = find_dialect(lines, above.delimiter, settings)
+    start = above.size + sum(map(len, lines[: dialect.above]))
     lines = lines[dialect.above :]
     header, rows, taken = _records(
         lines, dialect, name, has_header=settings.has_header, is_whole=is_whole
@@ -117,10 +101,45 @@ def sniff(path: Path, name: str, settings: Input) -> FileLayout:
         settings.has_header,
         dialect.has_escapes,
         dialect.is_wrapped,
-        rows_above + dialect.above,
+        above.rows + dialect.above,
     )
     notes = (lines_above(dialect.above),) if dialect.above else ()
     return FileLayout(path, name, _columns(header, rows), csv_layout, notes=notes)
+
+
+class _Above(NamedTuple):
+    """What stands above a header: its lines, and their size in bytes.
+
+    ``rows`` are those that a spreadsheet shows, the header included. ``delimiter`` is the one that
+    is set, or that a line ``sep=`` declares; empty where neither is.
+    """
+
+    lines: int
+    size: int
+    rows: int
+    delimiter: str
+
+
+def _above(lines: Sequence[bytes], name: str, settings: Input) -> _Above:
+    """Lines to skip: those of the setting, a ``sep=`` line, and blank ones before a header."""
+    delimiter, skipped = settings.delimiter, settings.skip_lines
+    if separator := _SEPARATOR_LINE.fullmatch(lines[0]):
+        declared = separator[1].decode("latin-1")
+        if not delimiter and not is_delimiter(declared):
+            raise InputError(
+                f"{name}: its first line declares the delimiter {plain(declared)!r}, which may "
+                "stand inside a cell; export it with comma, semicolon, tab or |"
+            )
+        delimiter = delimiter or declared
+        skipped = max(1, skipped)
+    blank = 0
+    if settings.has_header:
+        # Exports put a blank line or two above the header.
+        below = lines[skipped:]
+        blank = next((i for i, line in enumerate(below) if line.strip(b"\r\n")), len(below))
+    size = sum(map(len, lines[: skipped + blank]))
+    rows = settings.skip_lines + int(settings.has_header) + blank  # no sheet shows a sep= line
+    return _Above(skipped + blank, size, rows, delimiter)
 
 
 def _first(chunks: Iterator[bytes]) -> bytes:

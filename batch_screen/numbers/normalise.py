@@ -101,11 +101,11 @@ class Normaliser:
         if isinstance(chosen, Reject):
             return chosen
         reading, rule = chosen
-        if once := written_once(reading):
-            both = (mask_number(once.e164), mask_number(reading.e164))
-            return Reject(RejectReason.AMBIGUOUS, CODE_ONCE_OR_TWICE.format(*both))
         if reading.e164 in self._test_numbers:
             rule = Rule.TEST_NUMBER
+        elif once := written_once(reading):
+            both = (mask_number(once.e164), mask_number(reading.e164))
+            return Reject(RejectReason.AMBIGUOUS, CODE_ONCE_OR_TWICE.format(*both))
         elif refusal := self._refusal(reading):
             return Reject(refusal, READ_AS.format(mask_number(reading.e164)))
         return Accepted(reading.e164, reading.region, reading.type_name, _named(rule, cell))

@@ -49,7 +49,10 @@ def holds_opt_outs(folder: Path, plan: Plan, numbers: pl.Series) -> bool:
 
 
 def _marks(numbers: pl.Series) -> pl.DataFrame:
-    """32 bits of each number: enough to tell whether one has left the list, too few to read it."""
+    """32 bits of each number: enough to tell whether one has left the list.
+
+    No secret: who tries all numbers finds those that fit. The state holds numbers anyway.
+    """
     mixed = pl.col(numbers.name) * pl.lit(_SPREADS, dtype=pl.UInt64)
     marks = numbers.to_frame().select((mixed // _UPPER_HALF).cast(pl.UInt32).alias(_MARK))
     return marks.unique().sort(_MARK)

@@ -175,6 +175,13 @@ def test_the_convention_of_a_list_decides_what_is_in_doubt(
     assert (result.e164, result.rule) == (e164, rule)
 
 
+@pytest.mark.parametrize("raw", ["+49 49 171 3920012", "0049 49 171 3920012", "049 171 3920012"])
+def test_a_landline_that_looks_like_a_code_written_twice_can_be_listed(raw: str) -> None:
+    assert refused(raw, "DE") is RejectReason.AMBIGUOUS
+    found = accepted(raw, "DE", test_numbers=("+49491713920012",))
+    assert (found.e164, found.rule) == ("+49491713920012", "test_number")
+
+
 @pytest.mark.parametrize(
     ("raw", "region", "convention"),
     [
