@@ -48,7 +48,7 @@ def differences_from_library(cases: Iterable[Case]) -> tuple[int, list[Differenc
     )
     readings = read_columns(rows.select(DIALLED))
     found = readings.read.sort("row").drop("row", "route")
-    rows = rows.join(readings.too_long, on="row", how="anti").sort("row")
+    rows = rows.join(readings.unsure, on="row", how="anti").sort("row")
     differing: list[Difference] = []
     asked = zip(rows["raw"], rows["dialled_in"], found.iter_rows(), strict=True)
     for raw, region, ours in asked:

@@ -23,7 +23,7 @@ from batch_screen.numbers.columnar.digits import (
 )
 from batch_screen.numbers.columnar.intervals import IntervalTable
 from batch_screen.numbers.columnar.parse import read_columns
-from batch_screen.numbers.columnar.plans import MOBILE_TYPES, anchored, codes_twice, territories
+from batch_screen.numbers.columnar.plans import MOBILE_TYPES, anchored, territories
 from batch_screen.numbers.columnar.weigh import dialled_out, side_by_side, weighed
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.parse import E164, LONGEST_SHORT_CODE, UNKNOWN_TYPE
@@ -79,7 +79,7 @@ def decide(cells: pl.DataFrame, raw: pl.Series, normaliser: Normaliser) -> Decid
     dialled = rows.filter(_ROUTE >= _WEIGH)
     twice = dialled.filter(_ROUTE.is_in([_WEIGH, _DIAL_OUT]))
     readings = read_columns(pl.concat([_first_reading(dialled), _second_reading(twice)]))
-    undecided.append(readings.too_long.unique())
+    undecided.append(readings.unsure.unique())
     single, others = split(readings.read, _ROUTE >= _FIRST_RULE)
     found = _by_rule(single)
     if others.height:
@@ -93,9 +93,7 @@ def decide(cells: pl.DataFrame, raw: pl.Series, normaliser: Normaliser) -> Decid
     if tests := list(settings.test_numbers):  # accepted by ``Normaliser``, whatever the strictness
         listed, found = split(found, pl.col("e164").is_in(tests))
         undecided.append(listed.select("row"))
-    good, others = split(found, pl.col("reason").is_null() & ~_is_doubled(found))
-    doubled, bad = split(others, pl.col("reason").is_null())
-    undecided.append(doubled.select("row"))
+    good, bad = split(found, pl.col("reason").is_null())
     refused.append(bad.select("row", "reason", "detail"))
     good, not_wanted = _strict_enough(good, settings)
     return Decided(
@@ -103,18 +101,6 @@ def decide(cells: pl.DataFrame, raw: pl.Series, normaliser: Normaliser) -> Decid
         pl.concat([*refused, *not_wanted]),
         pl.concat(undecided),
     )
-
-
-def _is_doubled(found: pl.DataFrame) -> pl.Expr:
-    """Where the country code may be written twice: in few rows, and never in mobile numbers.
-
-    Their second reading takes time, so ``Normaliser`` makes it.
-    """
-    # Of the whole column at once: an expression over the frame would join its chunks first.
-    at = found["e164"].str.contains(codes_twice()).arg_true()
-    reason, number_type = (found[name].gather(at) for name in ("reason", "number_type"))
-    at = at.filter(reason.is_null() & ~number_type.is_in(MOBILE_TYPES))
-    return pl.lit(pl.repeat(value=False, n=found.height, eager=True).scatter(at, values=True))
 
 
 def _routed(cells: pl.DataFrame, settings: Numbers) -> pl.DataFrame:

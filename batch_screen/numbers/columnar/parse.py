@@ -31,6 +31,7 @@ from batch_screen.numbers.columnar.plans import (
     by_place,
     by_place_and_length,
     by_territory,
+    code_twice,
     main_places,
     territories,
     types_of,
@@ -80,13 +81,14 @@ _TYPES = IntervalTable(lambda place, length: types_of(CODES[place], length))
 
 
 class Readings(NamedTuple):
-    """``read``: rows with the columns ``READING``, in any order; ``too_long``: the other ``row``s.
+    """``read``: rows with the columns ``READING``, in any order; ``unsure``: the other ``row``s.
 
-    More than ``MOST_DIGITS`` digits are no number, but for which reason only ``read`` says.
+    More than ``MOST_DIGITS`` digits are no number, but for which reason only ``parse.read`` says;
+    and a calling code that may be written twice takes a second reading.
     """
 
     read: pl.DataFrame
-    too_long: pl.DataFrame
+    unsure: pl.DataFrame
 
 
 def read_columns(dialled: pl.DataFrame) -> Readings:
@@ -112,9 +114,11 @@ def read_columns(dialled: pl.DataFrame) -> Readings:
     national = pl.concat([*_dialled_at_home(at_home), _without_trunk(behind_codes)])
     # A prefix may have been completed to more digits than there were.
     long, national = split(national, is_long)
+    short, national = split(national, _COUNT < _FEWEST_DIGITS)
+    typed, twice = _typed(national)
     return Readings(
-        pl.concat([refused, *_typed(national)]),
-        pl.concat([frame.select("row") for frame in (long_at_home, long_abroad, long)]),
+        pl.concat([refused, _refused(short, RejectReason.TOO_SHORT), *typed]),
+        pl.concat([frame.select("row") for frame in (long_at_home, long_abroad, long, twice)]),
     )
 
 
@@ -240,10 +244,8 @@ def _without_trunk(part: pl.DataFrame, *, is_any_length: bool = False) -> pl.Dat
     return pl.concat([short, *(frame.select(short.columns) for frame in stripped)])
 
 
-def _typed(national: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Types, regions and E.164 of national numbers."""
-    short, national = split(national, _COUNT < _FEWEST_DIGITS)
-    yield _refused(short, RejectReason.TOO_SHORT)
+def _typed(national: pl.DataFrame) -> tuple[list[pl.DataFrame], pl.DataFrame]:
+    """Types, regions and E.164 of national numbers; and those with their code twice, maybe."""
     codes = by_place(Territory.code_place, pl.UInt16()).gather(national["place"])
     # Region and type in one verdict, by the calling code: several regions may share it.
     verdict = _TYPES.verdicts(codes, national["value"], national["count"])
@@ -259,12 +261,16 @@ def _typed(national: pl.DataFrame) -> Iterator[pl.DataFrame]:
         region=_regions().gather(verdict // len(TYPES)),
         type=pl.Series(TYPES).gather(verdict % len(TYPES)),
     )
-    # Nearly all rows are sound; only the others pay for finding out what they lack.
+    # Nearly all rows are sound; only the others, those with their code twice among them, pay for
+    # finding out what they lack.
     is_sound = typed.select(pl.col("is_e164") & (pl.col("type") != UNKNOWN_TYPE)).to_series()
     nothing = pl.lit(None, pl.String).alias("failure")
-    yield typed.filter(is_sound).with_columns(nothing).select(READING.names())
-    if not is_sound.all():
-        yield _untyped(typed.filter(~is_sound))
+    sound = typed.filter(is_sound).with_columns(nothing).select(READING.names())
+    if is_sound.all():
+        return [sound], typed.clear()
+    is_twice = verdict.filter(~is_sound) == code_twice()
+    others = typed.filter(~is_sound)
+    return [sound, _untyped(others.filter(~is_twice))], others.filter(is_twice)
 
 
 def _untyped(typed: pl.DataFrame) -> pl.DataFrame:
@@ -295,7 +301,8 @@ def _untyped(typed: pl.DataFrame) -> pl.DataFrame:
 @cache
 def _regions() -> pl.Series:
     """Regions by the place in a verdict, of which 0 is none."""
-    return pl.Series([None, *(territory.region for territory in territories())], dtype=pl.String)
+    regions = [None, *(territory.region for territory in territories()), None]  # code_twice: none
+    return pl.Series(regions, dtype=pl.String)
 
 
 def _refused(frame: pl.DataFrame, reason: RejectReason) -> pl.DataFrame:

@@ -245,41 +245,46 @@ def behind(code: int) -> tuple[int, ...]:
 def types_of(code: int, length: int) -> list[Range]:
     """Ranges of region and type of the numbers of that many digits behind a calling code.
 
-    A verdict is ``(place + 1) * len(TYPES) + type``; place + 1 is 0 where no region is known.
+    A verdict is ``(place + 1) * len(TYPES) + type``; place + 1 is 0 where no region is known. It
+    is ``code_twice()`` where the code may be written twice, which mobile numbers only seem to be.
     """
     here = behind(code)
     # All territories' patterns side by side, so that a number's bits hold the bits of each.
-    boundaries: list[list[int]] = []
+    boundaries: list[list[int]] = [_begins_again(code, length)]
     shifts = []
     for place in here:
         shifts.append(len(boundaries))
         boundaries += territories()[place].boundaries(length)
 
     def verdict(bits: int) -> int:
+        region, number_type = 0, _UNKNOWN
         for place, shift in zip(here, shifts, strict=True):
             territory = territories()[place]
             # A code of one territory alone needs no test: libphonenumber makes none either.
             if len(here) == 1 or territory.is_here(bits >> shift):
-                return (place + 1) * len(TYPES) + territory.type_of(bits >> shift)
-        return _UNKNOWN
+                region, number_type = place + 1, territory.type_of(bits >> shift)
+                break
+        if bits & 1 and TYPES[number_type] not in MOBILE_TYPES:
+            return code_twice()
+        return region * len(TYPES) + number_type
 
     return ranges(boundaries, verdict)
 
 
-@cache
-def codes_twice() -> str:
-    """The pattern of E.164 numbers in which the calling code may be written twice.
+def _begins_again(code: int, length: int) -> list[int]:
+    """The boundaries of numbers behind a code that begin with it and may be whole without it."""
+    lengths = {length for place in behind(code) for length in territories()[place].lengths}
+    rest = length - len(str(code))
+    # One digit less where a trunk zero is stripped.
+    if length not in lengths or not {rest, rest - 1} & lengths:
+        return []
+    return [code * 10**rest, (code + 1) * 10**rest]
 
-    Only where the number behind the first code can have as many digits as are left, or one less:
-    a trunk zero that is stripped.
-    """
-    patterns = []
-    for calling in CODES:
-        lengths = {length for place in behind(calling) for length in territories()[place].lengths}
-        size = len(str(calling))
-        rests = sorted(n - size for n in lengths if {n - size, n - size - 1} & lengths)
-        patterns += [f"{calling}{calling}[0-9]{{{rest}}}" for rest in rests]
-    return f"^[+](?:{'|'.join(patterns)})$"
+
+@cache
+def code_twice() -> int:
+    """The verdict on numbers whose calling code may be written twice: in no region, no type."""
+    return (len(territories()) + 1) * len(TYPES) + _UNKNOWN
 
 
 CODE_DIGITS = 3
