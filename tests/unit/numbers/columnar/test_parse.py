@@ -57,6 +57,19 @@ def test_examples_in_many_writings_are_read_as_phonenumbers_reads_them() -> None
     assert compared > 3_000
 
 
+def test_a_code_that_may_be_written_twice_is_left_to_the_single_cells_rule() -> None:
+    texts = [
+        f"+{number.country_code}{number.country_code}{digits}"
+        for _, number in examples()
+        for national in [phonenumbers.national_significant_number(number)]
+        for digits in (national, national[1:], f"0{national}")
+    ]
+    compared, differing = differences_from_library((text, None) for text in texts)
+    assert differing == []
+    assert 0 < compared < len(texts)  # the others take a second reading
+    assert differences_from_cells((text, None) for text in texts)[1] == []
+
+
 def test_random_cells_are_read_as_phonenumbers_reads_them() -> None:
     compared, differing = differences_from_library(random_cases(1, 12_000))
     assert differing == []
