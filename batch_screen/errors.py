@@ -6,6 +6,7 @@
     ├── OutputError            73   the output or state folder cannot be written
     ├── JournalError           73   the state is damaged or belongs to something else
     ├── RunLockedError         75   another run holds the state folder
+    ├── WarehouseError         73   a warehouse; the exit code says what is the matter with it
     ├── ApiError               69   the API is unreachable or no longer speaks the contract
     │   ├── AuthenticationError 77  the key is missing or refused
     │   └── QuotaError          4   the account is empty; resumable
@@ -221,6 +222,15 @@ class RunLockedError(BatchScreenError):
     """Another process holds the state folder."""
 
     default_exit_code = ExitCode.LOCKED
+
+
+class WarehouseError(BatchScreenError):
+    """A warehouse cannot be reached, refuses, or holds something else: see its exit code.
+
+    What databases say may quote a cell, so it never gets here: only codes and names do.
+    """
+
+    default_exit_code = ExitCode.CANNOT_WRITE
 
 
 class ApiError(BatchScreenError):

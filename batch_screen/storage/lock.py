@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -44,6 +45,36 @@ def locked(state_folder: Path) -> Iterator[None]:
         with suppress(OSError):  # it only names the holder; the lock is what counts
             holder.unlink()
         lock.release()
+
+
+@contextmanager
+def shared(file: Path, what: str) -> Iterator[None]:
+    """Holds a file against ``alone`` of other processes, together with others that share it.
+
+    Reading rights are enough. Raises ``RunLockedError`` where one holds it alone.
+    """
+    with _flocked(file, fcntl.LOCK_SH, f"{what} is being removed"):
+        yield
+
+
+@contextmanager
+def alone(file: Path, what: str) -> Iterator[None]:
+    """Holds a file against all others. Raises ``RunLockedError`` where one of them has it."""
+    with _flocked(file, fcntl.LOCK_EX, f"{what} is being read by a load or an upload"):
+        yield
+
+
+@contextmanager
+def _flocked(file: Path, how: int, why: str) -> Iterator[None]:
+    with translated("lock", file):
+        held = file.open("rb" if how == fcntl.LOCK_SH else "r+b")
+    with held:
+        with translated("lock", file):
+            try:
+                fcntl.flock(held, how | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunLockedError(f"{why}; wait for that to end and start again") from None
+        yield
 
 
 class Holder(NamedTuple):

@@ -20,7 +20,8 @@ FLOORS = (
     {"cli"},
     {"commands"},
     {"engine", "job", "verify"},
-    {"comparison", "diagnostics", "notify", "planning", "profile", "reports", "sandbox"},
+    {"comparison", "diagnostics", "notify", "planning", "profile", "reports", "sandbox"}
+    | {"warehouse"},
     {"tables"},
     {"api", "input", "journal", "numbers", "runs"},
     {"config", "schema", "storage"},
@@ -43,6 +44,10 @@ HOMES = {
     "jinja2": {"reports"},
     "http": {"api", "notify"},
     "prometheus_client": {"notify"},
+    "psycopg": {"warehouse"},
+    "duckdb": {"warehouse"},
+    "deltalake": {"warehouse"},
+    "pyiceberg": {"warehouse"},
     "urllib.request": set(),
     "asyncio": {"api", "engine", "sandbox", "diagnostics"},
 }

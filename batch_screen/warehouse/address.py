@@ -1,0 +1,103 @@
+"""The address of a warehouse, as ``--to`` has it: which target it is, and no secret in it.
+
+Passwords come from where the drivers look for them (a password file, a service file, the cloud's
+own chain), never from an argument, which every process of the machine can read.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from typing import NamedTuple, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from batch_screen.errors import ConfigurationError
+from batch_screen.masking import safe_line
+from batch_screen.warehouse.target import SCHEMA, Target
+
+_KINDS = {
+    "postgresql": "postgres",
+    "postgres": "postgres",
+    "duckdb": "duckdb",
+    "delta": "delta",
+    "iceberg": "iceberg",
+}
+"""Scheme → the module of the target, which is also the name of its extra."""
+
+_FORMS = (
+    "postgresql://user@host/database, duckdb:FILE, delta:FOLDER, delta:s3://bucket/folder, or "
+    "iceberg:CATALOG.NAMESPACE"
+)
+_SECRETS = re.compile(r"pass|secret|token|signature|credential|key$", re.IGNORECASE)
+_KEY_FILES = {"sslkey", "sslcertmode"}  # libpq's names of files
+_LONGEST_SCHEMA = 63
+
+
+class Address(NamedTuple):
+    """Where to load to: the target's module, the text for its driver, and one for people."""
+
+    kind: str
+    text: str
+    shown: str
+
+
+def parse(target: str) -> Address:
+    """The address. Raises ``ConfigurationError`` where it is none, or holds a secret.
+
+    >>> parse("duckdb:warehouse.duckdb").kind, parse("postgresql://me@db/wh").shown
+    ('duckdb', 'postgresql://me@db/wh')
+    """
+    scheme, colon, rest = target.partition(":")
+    kind = _KINDS.get(scheme.lower()) if colon else None
+    if kind is None or (not rest.strip("/ ") and kind != "postgres"):
+        raise ConfigurationError(f"--to {_shown(target)!r} is no warehouse: write {_FORMS}")
+    address = rest if kind in ("delta", "iceberg") else target
+    if "://" in address:
+        _refuse_secrets(address)
+    return Address(kind, target if kind == "postgres" else rest, _shown(target))
+
+
+def open_target(address: Address, schema: str = SCHEMA, *, lock_seconds: float = 30.0) -> Target:
+    """The target, open. Raises ``ConfigurationError`` where its driver is not installed.
+
+    ``lock_seconds``: how long others that hold a table, or the file, are waited for.
+    """
+    if not schema or "\0" in schema or len(schema.encode()) > _LONGEST_SCHEMA:
+        raise ConfigurationError("--schema must be a name of 1 to 63 bytes")
+    try:
+        module = import_module(f"batch_screen.warehouse.{address.kind}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("batch_screen"):
+            raise
+        raise ConfigurationError(
+            f"{address.kind} needs {error.name}, which is not installed: "
+            f"pip install 'batch-screen[{address.kind}]'"
+        ) from None
+    return cast("Target", module.connect(address, schema, lock_seconds))
+
+
+def _refuse_secrets(address: str) -> None:
+    try:
+        parts = urlsplit(address)
+        secret = parts.password is not None or ":" in (parts.netloc.rpartition("@")[0])
+        given = parse_qsl(parts.query, keep_blank_values=True)
+    except ValueError:
+        raise ConfigurationError(f"--to {_shown(address)!r} cannot be read: {_FORMS}") from None
+    named = [name for name, _ in given if _SECRETS.search(name) and name not in _KEY_FILES]
+    named = [name for name in named if name not in ("passfile", "sslpassword_file")]
+    if secret or named:
+        raise ConfigurationError(
+            "--to holds a password or another secret, which others on this machine could read: "
+            "leave it out, and use ~/.pgpass (PGPASSFILE), a service file (PGSERVICEFILE), a "
+            "certificate, or the cloud's own credentials"
+        )
+
+
+def _shown(target: str) -> str:
+    """The address for people: without user's password and query, masked."""
+    scheme, colon, rest = target.partition("://")
+    if not colon:
+        return safe_line(target.partition("?")[0])
+    host = rest.partition("?")[0]
+    user, at, where = host.rpartition("@")
+    return safe_line(f"{scheme}://{unquote(user).partition(':')[0]}{at}{where}")

@@ -1,0 +1,239 @@
+"""Complete runs of an output folder as a warehouse takes them: checked once, then read in batches.
+
+A run is what its manifest lists, never what a pattern finds; one without its marker is not looked
+at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import polars as pl
+
+from batch_screen.errors import InputError
+from batch_screen.runs.layout import DATA_FOLDERS, Layout, layout_of_run, place_of, runs_at
+from batch_screen.schema import SCHEMA_VERSION
+from batch_screen.storage.lock import shared
+from batch_screen.storage.parquet import open_parquet
+from batch_screen.tables.integrity import (
+    files_check,
+    marker_check,
+    own_files,
+    refuse_differing,
+)
+from batch_screen.tables.manifest import ListedFile, read_manifest
+from batch_screen.tables.manifest import table_columns as contract_columns
+from batch_screen.tables.reader import DamagedPartError, columns_of, readable
+from batch_screen.warehouse.columns import WarehouseColumn, as_text, of_run_date, table_columns
+
+BATCH_ROWS = 50_000
+"""Rows that are in memory at once."""
+
+
+class CompleteRun(NamedTuple):
+    """A run with its marker; its files are not looked at yet."""
+
+    layout: Layout
+    completed_at: datetime
+    manifest_sha256: str
+    sandbox: bool
+
+    @property
+    def run_id(self) -> str:
+        return self.layout.run_id
+
+
+class Batch(NamedTuple):
+    """Rows of a table under the warehouse's names; ``part`` is their file, named as in OUT.
+
+    ``first_row`` is the place of the first of them in that file, from 1.
+    """
+
+    part: str
+    first_row: int
+    frame: pl.DataFrame
+
+
+class TableToLoad(NamedTuple):
+    """A table of a run: its columns, how many rows the manifest promises, and its files."""
+
+    name: str
+    columns: tuple[WarehouseColumn, ...]
+    rows: int
+    folder: Path
+    files: tuple[ListedFile, ...]
+    run_date: date
+
+    def batches(
+        self, texts: frozenset[str] = frozenset(), rows: int = BATCH_ROWS
+    ) -> Iterator[Batch]:
+        """The rows, a bounded number at a time; the columns named in ``texts`` become texts.
+
+        Raises ``InputError`` where a file cannot be read.
+        """
+        sources = [column.source for column in self.columns if column.source]
+        wanted = [self._of_file(column, column.name in texts) for column in self.columns]
+        for listed in self.files:
+            first = 1
+            with unchanged(listed.path), open_parquet(self.folder / listed.path) as file:
+                for read in file.iter_batches(rows, columns=sources):
+                    frame = pl.DataFrame(read).select(wanted)
+                    yield Batch(listed.path, first, frame)
+                    first += frame.height
+
+    def longest(self, name: str) -> int:
+        """Characters of the longest text in a column, by the warehouse's name."""
+        [column] = (column for column in self.columns if column.name == name)
+        longest = 0
+        for listed in self.files:
+            with unchanged(listed.path), open_parquet(self.folder / listed.path) as file:
+                for read in file.iter_batches(BATCH_ROWS, columns=[column.source]):
+                    lengths = pl.DataFrame(read)[column.source].str.len_chars()
+                    longest = max(longest, int(lengths.max() or 0))  # type: ignore[arg-type]
+        return longest
+
+    def _of_file(self, column: WarehouseColumn, is_text: bool) -> pl.Expr:  # noqa: FBT001
+        if not column.source:
+            return of_run_date(self.run_date)
+        found = pl.col(column.source)
+        found = as_text(column.dtype, found) if is_text else found.cast(column.dtype)
+        return found.alias(column.name)
+
+
+class LoadableRun(NamedTuple):
+    """A run whose files are what its manifest says; ``row`` is its row of the table ``runs``.
+
+    The row lacks ``loaded_at``, which is the warehouse's to say.
+    """
+
+    run_id: str
+    run_date: date
+    manifest_sha256: str
+    row: Mapping[str, Any]
+    tables: tuple[TableToLoad, ...]
+
+
+def complete_runs(folder: Path, run_ids: Sequence[str] = ()) -> list[CompleteRun]:
+    """The complete runs of an output folder, or of a run's own; the oldest completion first.
+
+    Raises ``InputError``: 66 where there is no run, or none of those named, or one of these is not
+    complete.
+    """
+    out, _ = place_of(folder)
+    found = [layout_of_run(out, run_id) for run_id in runs_at(folder)]
+    complete = [layout for layout in found if layout.marker.exists()]
+    if run_ids:
+        complete = [layout for layout in complete if layout.run_id in run_ids]
+    return sorted(map(_head, complete), key=lambda run: (run.completed_at, run.run_id))
+
+
+@contextmanager
+def opened(run: CompleteRun) -> Iterator[LoadableRun]:
+    """The run, held against purge until the block ends, after a look at every byte of its files.
+
+    Raises ``InputError`` where they are not what the manifest says, and ``RunLockedError`` where
+    the run is being removed.
+    """
+    layout = run.layout
+    with shared(layout.manifest, f"run {run.run_id}"):
+        refuse_differing(layout, marker_check(layout))
+        manifest = read_manifest(layout)
+        if manifest is None or not 4 <= manifest.schema_version <= SCHEMA_VERSION:
+            raise InputError(
+                f"run {run.run_id} was written by another version of batch-screen, with schema "
+                f"version {manifest.schema_version if manifest else '?'}; load it with that one"
+            )
+        listed = own_files(layout, manifest)
+        refuse_differing(layout, files_check(layout, listed, lambda: None)[0])
+        tables = tuple(_table(layout, name, listed) for name in DATA_FOLDERS)
+        yield LoadableRun(
+            run.run_id,
+            date.fromisoformat(layout.run_date),
+            sha256(layout.manifest.read_bytes()).hexdigest(),
+            _row(run, manifest),
+            tables,
+        )
+
+
+@contextmanager
+def unchanged(part: str) -> Iterator[None]:
+    """Translates the error over a part that changed after it was checked."""
+    try:
+        with readable(part):
+            yield
+    except DamagedPartError as error:
+        raise InputError(
+            f"{error.where or part} cannot be read: {error}; batch-screen validate says what "
+            "differs and what to do"
+        ) from None
+
+
+def _head(layout: Layout) -> CompleteRun:
+    manifest = read_manifest(layout)
+    completed = getattr(manifest, "completed_at", None)
+    if completed is None:  # written by an earlier version, or damaged, which is said in its turn
+        completed = datetime.fromtimestamp(layout.marker.stat().st_mtime, UTC)
+    digest = layout.marker.read_text("ascii", errors="replace").strip()
+    return CompleteRun(layout, completed, digest, _is_sandbox(layout, manifest))
+
+
+def _is_sandbox(layout: Layout, manifest: Any) -> bool:
+    if getattr(manifest, "sandbox", False):
+        return True
+    return bool(_summary(layout).get("settings", {}).get("api.base_url") == "sandbox")
+
+
+def _summary(layout: Layout) -> dict[str, Any]:
+    try:
+        return dict(msgspec.json.decode(layout.summary.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _table(layout: Layout, name: str, listed: Sequence[ListedFile]) -> TableToLoad:
+    files = tuple(file for file in listed if file.table == name)
+    contract = contract_columns({})[name]
+    if files:
+        with unchanged(files[0].path):
+            dtypes = columns_of(layout.folder / files[0].path)
+    else:
+        dtypes = {column.name: pl.Series(dtype=column.dtype).dtype for column in contract}
+    rows = sum(file.rows or 0 for file in files)
+    columns = table_columns(contract, dtypes)
+    return TableToLoad(
+        name, columns, rows, layout.folder, files, date.fromisoformat(layout.run_date)
+    )
+
+
+def _row(run: CompleteRun, manifest: Any) -> dict[str, Any]:
+    summary = _summary(run.layout)
+    rows = summary.get("rows", {})
+    api, counts = getattr(manifest, "api", None), getattr(manifest, "counts", None)
+    inputs = "\n".join(
+        [*sorted(getattr(manifest, "inputs", ())), str(getattr(manifest, "limit", 0))]
+    )
+    return {
+        "run_id": run.run_id,
+        "run_date": date.fromisoformat(run.layout.run_date),
+        "started_at": getattr(manifest, "started_at", None),
+        "completed_at": run.completed_at,
+        "schema_version": manifest.schema_version,
+        "version": getattr(manifest, "version", None) or summary.get("version"),
+        "sandbox": run.sandbox,
+        "api": f"{api.host} {api.dialect}" if api else None,
+        "manifest_sha256": run.manifest_sha256,
+        "since_run_id": getattr(manifest, "since_run_id", None),
+        "inputs": sha256(inputs.encode()).hexdigest(),
+        "rows_read": counts.rows_read if counts else rows.get("read"),
+        "rows_accepted": counts.rows_accepted if counts else rows.get("accepted"),
+        "rows_rejected": counts.rows_rejected if counts else rows.get("rejected"),
+        "lookups": counts.lookups if counts else summary.get("lookups"),
+        "failed": counts.failed if counts else summary.get("failed"),
+        "erased_rows": getattr(manifest, "erased_rows", 0),
+    }

@@ -1,0 +1,74 @@
+"""A target of load: the one protocol that every kind of database and lake fulfils."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+from batch_screen.runs.layout import DATA_FOLDERS
+from batch_screen.warehouse.runs import LoadableRun
+
+SCHEMA = "batch_screen"
+"""The schema (namespace, folder) of the tables, unless another one is named."""
+
+
+class LoadOptions(NamedTuple):
+    """How a run is loaded.
+
+    ``creates``: tables, views and the schema are made where they are missing. ``adds``: columns
+    are. ``replaces``: a run that the target has with another manifest is deleted and loaded anew.
+    """
+
+    tables: tuple[str, ...] = DATA_FOLDERS
+    creates: bool = True
+    adds: bool = True
+    replaces: bool = False
+
+
+class Loaded(NamedTuple):
+    """What one load of a run did.
+
+    ``rows`` by table; ``is_new`` False: the target had the run already, maybe by another loader
+    that was there first.
+    """
+
+    rows: Mapping[str, int]
+    is_new: bool = True
+    replaced: bool = False
+
+
+class Target(Protocol):
+    """A warehouse that is open. Errors are ``WarehouseError`` without any value of a cell."""
+
+    def loaded(self) -> dict[str, str]:
+        """The runs it holds whole: run id → SHA-256 of the manifest. Writes nothing."""
+
+    def lacking(self, run: LoadableRun, options: LoadOptions) -> Sequence[str]:
+        """What ``load`` would make first, a line each; writes nothing.
+
+        Raises ``WarehouseError`` where the tables that are there cannot take the run, or where the
+        options forbid what would have to be made.
+        """
+
+    def load(self, run: LoadableRun, options: LoadOptions) -> Loaded:
+        """Loads the run whole or not at all; a run it holds already is left as it is.
+
+        Raises ``WarehouseError`` (65) where it holds the run with another manifest, unless the
+        options replace.
+        """
+
+    def unload(self, run_ids: Sequence[str], *, dry_run: bool = False) -> dict[str, int]:
+        """Deletes the runs; the number of their rows by table. ``dry_run`` only counts."""
+
+    def close(self) -> None:
+        """Ends the connection; what is not committed is rolled back."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
