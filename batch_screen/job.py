@@ -15,9 +15,8 @@ from batch_screen.input.files import digest
 from batch_screen.masking import hide
 from batch_screen.planning.build import InputFile, opt_out_list
 from batch_screen.runs.layout import DATA_FOLDERS
-from batch_screen.runs.state import LIMIT, Identity, today
+from batch_screen.runs.state import BASE_URL, LIMIT, SANDBOX, Identity, today
 
-SANDBOX = "sandbox"
 MOST_LIMIT = 1_000_000
 """The most numbers a limit may name: they are in memory while the list is read."""
 STATE = ".state"
@@ -89,7 +88,7 @@ class Job:
         """The identity of a run over these files."""
         settings = self.settings.identity()
         if self.sandbox:  # its port differs at every start
-            settings["api.base_url"] = SANDBOX
+            settings[BASE_URL] = SANDBOX
         if self.limit is not None:
             settings[LIMIT] = self.limit
         # Another opt-out list is another run: the plan may hold people who have objected since.

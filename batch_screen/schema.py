@@ -1,7 +1,8 @@
 """Schemas of all tables written: their columns, dtypes and meanings, in order.
 
-New columns go to the end and raise ``SCHEMA_VERSION``: Redshift loads by position and
-BigQuery wants one order. Only types that load everywhere (String, Boolean, Int32, Int64,
+Loaders by position (Redshift) and BigQuery want one order: new columns go behind the others and
+raise ``SCHEMA_VERSION``, and columns kept from the input, which may differ from night to night,
+come last of all. Only types that load everywhere (String, Boolean, Int32, Int64,
 Float64, Date, Datetime in microseconds UTC); ``run_date`` is in the path, not in the file.
 """
 
@@ -14,7 +15,9 @@ import polars as pl
 
 from batch_screen.model import Endpoint
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
+READ_VERSIONS = (4, SCHEMA_VERSION)
+"""Of runs that this program reads. Version 4 had kept columns first, and no ``number_id``."""
 INSTANT = pl.Datetime("us", "UTC")
 KEPT_PREFIX = "in_"
 
@@ -45,6 +48,8 @@ ROW = (
 PHONE_COLUMN = _required(
     "phone_column", pl.String, "the column that held the number, named as in the file"
 )
+NUMBER_ID = Column("number_id", pl.String, "the number's keyed id; null where e164 is plain")
+"""The last contract column of every table."""
 IDENTITY = (
     _required("run_id", pl.String, "the run that wrote the row"),
     *ROW,
@@ -128,7 +133,12 @@ OBSERVED = (
 )
 """Columns of lookups that ``tables.results`` derives from a shard's outcomes."""
 
-LOOKUPS = (_required("run_id", pl.String, "the run that wrote the row"), *LOOKUP, *OBSERVED)
+LOOKUPS = (
+    _required("run_id", pl.String, "the run that wrote the row"),
+    *LOOKUP,
+    *OBSERVED,
+    NUMBER_ID,
+)
 ERRORS = (
     _required("run_id", pl.String, "the run that wrote the row"),
     _required("kind", pl.String, "reject (a row) or failure (a lookup)"),
@@ -147,6 +157,7 @@ ERRORS = (
     Column("code", pl.String, "failures: the API's error code"),
     Column("attempts", pl.Int32, "failures: HTTP requests made"),
     Column("phone_column", pl.String, "rejects: the column that held the cell, as in the file"),
+    NUMBER_ID,
 )
 
 
@@ -178,6 +189,7 @@ CHANGES = (
     _required(
         "likely_migration", pl.Boolean, "whether the change is part of that cohort's sudden rise"
     ),
+    NUMBER_ID,
 )
 RISK = (
     Column(
@@ -291,12 +303,20 @@ def results_groups(endpoint: Endpoint) -> dict[str, Column]:
 
 
 def results(kept: Mapping[str, pl.DataType]) -> tuple[Column, ...]:
-    """Columns of results: kept ones, identity, a group per endpoint, risk, the phone column."""
+    """Columns of results: identity, a group per endpoint, risk, phone column, id, kept ones."""
     inputs = [Column(name, dtype, "kept from the input") for name, dtype in kept.items()]
     # All values before all provenance: that is newer, and new columns go behind.
     kinds = (endpoint_group, provenance_group, contradiction_group)
     groups = [column for kind in kinds for e in Endpoint for column in kind(e).values()]
-    return (*inputs, *IDENTITY, *groups, *RISK, PHONE_COLUMN)
+    return (*IDENTITY, *groups, *RISK, PHONE_COLUMN, NUMBER_ID, *inputs)
+
+
+def of_version(columns: tuple[Column, ...], version: int) -> tuple[Column, ...]:
+    """The columns of a table as this version of the schema had them, in its order."""
+    if version >= SCHEMA_VERSION:
+        return columns
+    kept = [column for column in columns if column.name.startswith(KEPT_PREFIX)]
+    return (*kept, *(c for c in columns if c not in kept and c != NUMBER_ID))
 
 
 def dtypes(columns: tuple[Column, ...]) -> pl.Schema:

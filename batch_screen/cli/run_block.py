@@ -21,11 +21,11 @@ from batch_screen.commands.run import RunResult
 from batch_screen.config.parsing import threshold
 from batch_screen.config.settings import Settings
 from batch_screen.input.layout import shown
-from batch_screen.job import SANDBOX
 from batch_screen.masking import safe_text
 from batch_screen.model import ColumnRows, Endpoint, Pace
 from batch_screen.reports.words import duration
 from batch_screen.runs.layout import DATA_FOLDERS, Layout
+from batch_screen.runs.state import SANDBOX
 from batch_screen.tables.coverage import Changes
 from batch_screen.tables.summary import Judgement, LookupFigures, Rows, Summary
 

@@ -18,10 +18,10 @@ from batch_screen.commands.status import RunStatus, State, Status
 from batch_screen.config.load import PREFIX
 from batch_screen.config.screening import OPT_OUT_FILE
 from batch_screen.config.settings import Settings
-from batch_screen.job import SANDBOX, Job
+from batch_screen.job import Job
 from batch_screen.masking import mask_text, safe_text
 from batch_screen.reports.words import duration
-from batch_screen.runs.state import LIMIT, RETRY_OF, RETRY_OUTCOMES
+from batch_screen.runs.state import LIMIT, RETRY_OF, RETRY_OUTCOMES, SANDBOX
 
 _STDIN = "stdin"
 _TEST_NUMBERS = "numbers.test_numbers"

@@ -22,12 +22,12 @@ from batch_screen.commands.open_run import (
     resumed,
 )
 from batch_screen.commands.run import OnStopped, RunResult, carry_out
-from batch_screen.comparison.previous import BASE_URL, complete_runs
+from batch_screen.comparison.previous import complete_runs
 from batch_screen.config.screening import OPT_OUT_FILE
 from batch_screen.config.settings import Settings
 from batch_screen.errors import ConfigurationError, InputError
 from batch_screen.input.files import digest
-from batch_screen.job import SANDBOX, Job
+from batch_screen.job import Job
 from batch_screen.masking import mask_text
 from batch_screen.model import Endpoint, OutcomeKind, Plan
 from batch_screen.planning.build import opt_out_list, opt_outs
@@ -36,8 +36,10 @@ from batch_screen.planning.opt_outs import OptOuts
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import TABLES, Layout, is_run_id, layout_of_run, place_of, run_at
 from batch_screen.runs.state import (
+    BASE_URL,
     RETRY_OF,
     RETRY_OUTCOMES,
+    SANDBOX,
     Identity,
     create_run,
     find_run,

@@ -11,7 +11,7 @@ from pathlib import Path
 from batch_screen.masking import safe_text
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import CHANGES, Layout, run_at, runs_at
-from batch_screen.schema import SCHEMA_VERSION
+from batch_screen.schema import READ_VERSIONS
 from batch_screen.tables.integrity import (
     PRIVATE,
     Validation,
@@ -62,7 +62,7 @@ def _checks(layout: Layout, events: RunEvents, *, ignore_modes: bool) -> list[Ve
         return checks
     manifest = read_manifest(layout)
     checks += [latest_check(layout), manifest_check(layout, manifest)]
-    if manifest is None or manifest.schema_version != SCHEMA_VERSION:
+    if manifest is None or manifest.schema_version not in READ_VERSIONS:
         return checks
     found = [*checks, *_listed_checks(layout, manifest, events)]
     return [check for check in found if not (ignore_modes and check.name == PRIVATE)]
@@ -74,7 +74,7 @@ def _listed_checks(layout: Layout, manifest: Manifest, events: RunEvents) -> lis
     listed = own_files(layout, manifest)
     progress.stage("hashing", total=len(listed))
     files, intact = files_check(layout, listed, lambda: progress.advance(1))
-    schema, usable = schema_check(layout, [file for file in intact if file.table is not None])
+    schema, usable = schema_check(layout, manifest, intact)
     recounted = Recount(layout, listed)
     progress.stage("comparing", total=recounted.parts)
     for _ in recounted.read(usable, manifest.shards):

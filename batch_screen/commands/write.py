@@ -7,9 +7,10 @@ there is a summary alone, counted from its state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from time import monotonic
@@ -20,7 +21,7 @@ from msgspec.structs import replace
 
 from batch_screen import __version__
 from batch_screen.comparison.feed import RunFacts
-from batch_screen.comparison.previous import BASE_URL, CurrentRun, summary_before, write_changes
+from batch_screen.comparison.previous import CurrentRun, summary_before, write_changes
 from batch_screen.config.settings import Settings
 from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, exit_code_of
 from batch_screen.journal.records import SpendCounter
@@ -39,12 +40,20 @@ from batch_screen.planning.shards import (
 from batch_screen.reports.page import pace_svg, page
 from batch_screen.reports.verdict import material_of
 from batch_screen.runs.events import RunEvents
-from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout, row_groups
+from batch_screen.runs.layout import (
+    ERRORS,
+    LOOKUPS,
+    RESULTS,
+    TABLES,
+    Layout,
+    layout_of_run,
+    row_groups,
+)
 from batch_screen.runs.sessions import read_sessions
-from batch_screen.runs.state import Run, limit_of
+from batch_screen.runs.state import BASE_URL, SANDBOX, Run, limit_of
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
+from batch_screen.schema import KEPT_PREFIX, conform
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
-from batch_screen.schema import conform
 from batch_screen.storage.atomic import atomic_write, check_writable, translated, write_atomically
 from batch_screen.storage.parquet import metadata_of, scan_parquet
 from batch_screen.storage.partition import RowGroupWriter, in_ranges
@@ -55,7 +64,14 @@ from batch_screen.tables import counts as counting
 from batch_screen.tables.counts import count_lookups, count_saved, scans_of, with_left
 from batch_screen.tables.coverage import count_contradictions, count_coverage
 from batch_screen.tables.errors import lookup_errors, reject_errors, write_guarded_csv
-from batch_screen.tables.manifest import list_files, write_manifest, write_marker, write_schema
+from batch_screen.tables.manifest import (
+    head_of,
+    list_files,
+    read_manifest,
+    write_manifest,
+    write_marker,
+    write_schema,
+)
 from batch_screen.tables.results import count_risk, enrich, observed
 from batch_screen.tables.summary import (
     COMPLETE,
@@ -134,7 +150,9 @@ def _tables(run: Run, plan: Plan, shard: int) -> Iterator[tuple[str, pl.DataFram
 # list in memory; some readers want to lay the rows beside their input.
 
 
-def write_in_order(parts: Iterable[Path], target: Path, rows: int) -> None:
+def write_in_order(
+    parts: Iterable[Path], target: Path, rows: int, footer: Mapping[str, str] | None = None
+) -> None:
     """Writes all parts of results into one file, sorted by ``row_index``.
 
     ``rows`` is how many the input had. Raises ``OutputError``.
@@ -144,7 +162,7 @@ def write_in_order(parts: Iterable[Path], target: Path, rows: int) -> None:
         translated("write", target),
         in_ranges(frames, "row_index", rows, target.parent) as ranges,
         atomic_write(target) as file,
-        RowGroupWriter(target, file) as sorted_rows,
+        RowGroupWriter(target, file, marks=footer) as sorted_rows,
     ):
         for rows_of_range in ranges:
             sorted_rows.add(rows_of_range)
@@ -161,7 +179,10 @@ _TEST_NUMBERS = "numbers.test_numbers"
 
 def layout_of(run: Run, settings: Settings) -> Layout:
     """The layout of the run's output."""
-    return Layout(Path(settings.output.folder), run.run_id, run.file.identity.run_date)
+    identity = run.file.identity
+    is_sandbox = identity.settings.get(BASE_URL) == SANDBOX
+    folder = Path(settings.output.folder)
+    return Layout(folder, run.run_id, identity.run_date, sandbox=is_sandbox)
 
 
 def write_outputs(
@@ -198,14 +219,33 @@ def write_outputs(
     write_summary(layout.summary, summary)
     write_atomically(layout.pace, pace_svg(summary.starts))
     if settings.output.in_order:
-        write_in_order(layout.parts(RESULTS), layout.in_order, plan.rows)
-    write_schema(layout, scan_parquet([shard_rows_path(run.plan, 0)]).collect_schema())
+        write_in_order(layout.parts(RESULTS), layout.in_order, plan.rows, layout.footer)
+    of_results = scan_parquet([shard_rows_path(run.plan, 0)]).collect_schema()
+    write_schema(layout, of_results)
     listed = list_files(layout)
     found = breakdown.broken_down(kinds, settings.endpoints)
     write_atomically(layout.html, page(material_of(layout, summary, found, listed)))
-    write_manifest(layout, listed, len(plan.shards), plan.supersedes)
+    head = replace(
+        head_of(summary),
+        shards=shards,
+        started_at=run.file.created_at,
+        # As late as can be: who looks for runs completed since then must not miss this one.
+        completed_at=datetime.now(UTC),
+        inputs=_inputs(run, plan, layout),
+        kept_columns=[name for name in of_results if name.startswith(KEPT_PREFIX)],
+    )
+    write_manifest(layout, listed, head)
     write_marker(layout)
     return summary
+
+
+def _inputs(run: Run, plan: Plan, layout: Layout) -> Sequence[str]:
+    """SHA-256 of the input files; a retry, which reads none, has those of the run it retries."""
+    for run_id in plan.supersedes[:1]:
+        superseded = read_manifest(layout_of_run(layout.folder, run_id))
+        if superseded and superseded.inputs:
+            return superseded.inputs
+    return run.file.identity.content
 
 
 def _counted(  # noqa: PLR0913, PLR0917 (as report)

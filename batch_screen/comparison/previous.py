@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import polars as pl
 
 from batch_screen.comparison.feed import RunFacts, RunTables, feed_of, shared_endpoints
 from batch_screen.config.screening import Cohorts
@@ -22,8 +23,9 @@ from batch_screen.config.sections import Output
 from batch_screen.errors import OutputError
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout, is_run_id, layout_of_run
-from batch_screen.runs.state import limit_of
-from batch_screen.schema import SCHEMA_VERSION
+from batch_screen.runs.state import BASE_URL, limit_of
+from batch_screen.schema import CHANGES as CHANGE_COLUMNS
+from batch_screen.schema import READ_VERSIONS, dtypes
 from batch_screen.storage.records import read_record, write_record
 from batch_screen.tables.coverage import Changes
 from batch_screen.tables.integrity import files_check, marker_check, own_files
@@ -36,8 +38,8 @@ from batch_screen.tables.summary import COMPLETE, Summary, read_summary
 # A file with a wrong digest is not read: its content cannot be trusted, and a damaged page may end
 # the process.
 
-BASE_URL = "api.base_url"
 _COHORTS = "cohorts."
+_READ = " and ".join(map(str, READ_VERSIONS))
 
 
 class UnusableRunError(Exception):
@@ -128,9 +130,9 @@ def opened(run: CompleteRun, tables: Sequence[str]) -> tuple[RunTables, str]:
         raise UnusableRunError(f"{difference.where}: {difference.what}")
     if manifest is None or not manifest.shards:
         raise UnusableRunError("its manifest.json cannot be read")
-    if manifest.schema_version != SCHEMA_VERSION:
+    if manifest.schema_version not in READ_VERSIONS:
         raise UnusableRunError(
-            f"it has schema version {manifest.schema_version}, {SCHEMA_VERSION} can be compared"
+            f"it has schema version {manifest.schema_version}, {_READ} can be compared"
         )
     # Only what is compared is hashed: the other tables are not opened.
     listed = [file for file in own_files(run.layout, manifest) if file.table in tables]
@@ -284,12 +286,13 @@ def write_changes(
 ) -> Changes | None:
     """Writes the run's changes since the previous run, and returns their figures.
 
-    None, and no table, where there is no earlier run. One that cannot be read any more is no
+    None, and an empty table, where there is no earlier run. One that cannot be read any more is no
     failure of this run: a note says so. Raises ``Stopped`` between two shards if ``events``
     ask for that.
     """
     previous = previous_run(run)
     if previous.run_id == FIRST_RUN:
+        _write_no_changes(run, output)
         return None
     try:
         earlier = open_previous(run.layout, previous)
@@ -309,6 +312,7 @@ def write_changes(
             f"no changes are written: the previous run {previous.run_id} cannot be compared with, "
             f"for {error}"
         )
+        _write_no_changes(run, output)
         return None
     if left_out := shared_endpoints(earlier.facts, run.facts)[1]:
         events.progress.note(
@@ -316,3 +320,11 @@ def write_changes(
             f"{', '.join(left_out)}"
         )
     return feed.changes
+
+
+def _write_no_changes(run: CurrentRun, output: Output) -> None:
+    """Writes the first part of changes without rows, so that the table can always be read."""
+    shards = range(0, run.shards, run.parts)
+    with run.layout.opened_part(CHANGES, shards, run.shards, output) as write:
+        for _ in shards:
+            write(pl.DataFrame(schema=dtypes(CHANGE_COLUMNS)))

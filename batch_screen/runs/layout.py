@@ -17,6 +17,7 @@ import polars as pl
 from batch_screen.config.paths import refuse_input_address
 from batch_screen.config.sections import Compression, Output
 from batch_screen.errors import ConfigurationError, InputError, no_input
+from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.storage.atomic import (
     atomic_write,
     check_could_write,
@@ -32,23 +33,26 @@ from batch_screen.storage.partition import RowGroupWriter
 
 RESULTS, LOOKUPS, ERRORS = "results", "lookups", "errors"
 TABLES = (RESULTS, LOOKUPS, ERRORS)
-"""The tables of every run; ``CHANGES`` is written only where there is an earlier run."""
+"""The tables whose parts are written together; ``CHANGES`` follows from them and an earlier run."""
 
 CHANGES = "changes"
 DATA_FOLDERS = (*TABLES, CHANGES)
 SHARDS_MARK = "batch-screen.shards"
 """Metadata key of a part of several shards: how many shards the run has."""
+FOOTER = "batch_screen."
+"""What the metadata keys begin with that say in every Parquet file which run it is of."""
 
 _LEVELS = {Compression.ZSTD: 1}  # higher ones take a third longer and save no space here
 
 
 class Layout:
-    """The paths of one run in the output folder."""
+    """The paths of one run in the output folder; ``sandbox`` goes into the parts it writes."""
 
-    def __init__(self, folder: Path, run_id: str, run_date: str) -> None:
+    def __init__(self, folder: Path, run_id: str, run_date: str, *, sandbox: bool = False) -> None:
         self.folder = folder
         self.run_id = run_id
         self.run_date = run_date
+        self.sandbox = sandbox
         self.run = folder / "runs" / run_id
         self.summary = self.run / "summary.json"
         self.errors_csv = self.run / "errors.csv"
@@ -65,6 +69,16 @@ class Layout:
         """The files that the manifest lists beside the parts, in the order of writing."""
         optional = (self.in_order,) if self.in_order.exists() else ()
         return (self.summary, self.errors_csv, self.pace, self.schema, *optional, self.html)
+
+    @property
+    def footer(self) -> dict[str, str]:
+        """The run as the metadata of its Parquet files have it: a copied file says whose it is."""
+        return {
+            f"{FOOTER}schema_version": str(SCHEMA_VERSION),
+            f"{FOOTER}run_id": self.run_id,
+            f"{FOOTER}run_date": self.run_date,
+            f"{FOOTER}sandbox": str(self.sandbox).lower(),
+        }
 
     def part(self, table: str, number: int) -> Path:
         """Path of a part; the run's id in its name keeps runs from overwriting each other."""
@@ -133,7 +147,7 @@ class Layout:
         how = {"compression": output.compression.value}
         with (
             atomic_write(path, staging=make_folder(self.run)) as file,
-            RowGroupWriter(path, file, how, {SHARDS_MARK: str(of_shards)}) as writer,
+            RowGroupWriter(path, file, how, {**self.footer, SHARDS_MARK: str(of_shards)}) as writer,
         ):
             yield writer.add
 
@@ -149,6 +163,7 @@ class Layout:
             compression_level=_LEVELS.get(output.compression),
             row_group_size=output.row_group_rows,
             statistics=True,
+            metadata=self.footer,
         )
         return path
 

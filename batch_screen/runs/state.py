@@ -22,7 +22,7 @@ from batch_screen.config.screening import OPT_OUT_FILE
 from batch_screen.errors import ConfigurationError, JournalError
 from batch_screen.masking import plain
 from batch_screen.model import Lookup
-from batch_screen.schema import SCHEMA_VERSION
+from batch_screen.schema import READ_VERSIONS, SCHEMA_VERSION
 from batch_screen.storage.atomic import make_folder, sweep, translated
 from batch_screen.storage.records import read_record, write_record
 
@@ -30,6 +30,8 @@ RETRY_OF, RETRY_OUTCOMES = "retry.of", "retry.outcomes"
 """In the identity's settings of a retry: the run, and which of its outcomes are asked again."""
 
 FORMAT = "batch-screen run"
+BASE_URL, SANDBOX = "api.base_url", "sandbox"
+"""In the settings of an identity: the server's address, and what stands there for the sandbox."""
 LIMIT = "limit"
 """In the settings of an identity: how many numbers a run takes that does not take all."""
 VERSION = 4
@@ -316,7 +318,10 @@ def read_run(folder: Path) -> Run | None:
         made = msgspec.convert(msgspec.json.decode(file)["content"]["made"], StateVersion)
     except (ValueError, LookupError, TypeError) as error:  # msgspec's errors are ValueErrors
         raise _unknown(path) from error
-    if made != StateVersion():
+    # What a state holds did not change with the columns that came to the tables.
+    if msgspec.structs.replace(made, schema_version=SCHEMA_VERSION) != StateVersion() or (
+        made.schema_version not in READ_VERSIONS
+    ):
         raise JournalError(
             f"{path} is {plain(made.format, 40)} version {made.version} with schema "
             f"{made.schema_version}; this program knows {FORMAT} version {VERSION} with schema "

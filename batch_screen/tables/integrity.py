@@ -14,7 +14,7 @@ import msgspec
 from batch_screen.errors import InputError
 from batch_screen.masking import safe_text
 from batch_screen.runs.layout import DATA_FOLDERS, RUN_ID, TABLES, Layout, latest_run, layout_of_run
-from batch_screen.schema import SCHEMA_VERSION
+from batch_screen.schema import READ_VERSIONS, SCHEMA_VERSION
 from batch_screen.storage.atomic import sha256_of
 from batch_screen.tables.manifest import ListedFile, Manifest, latest_content, marker_content
 from batch_screen.tables.reader import DamagedPartError, height
@@ -161,10 +161,10 @@ def _manifest_faults(layout: Layout, manifest: Manifest | None) -> Iterator[str]
         return
     if (manifest.run_id, manifest.run_date) != (layout.run_id, layout.run_date):
         yield f"it names another run or date than {layout.run_id}"
-    if manifest.schema_version != SCHEMA_VERSION:
+    if manifest.schema_version not in READ_VERSIONS:
         yield (
             f"schema version {manifest.schema_version}, but this batch-screen knows "
-            f"{SCHEMA_VERSION}: validate with the version that wrote the run"
+            f"{', '.join(map(str, READ_VERSIONS))}: validate with the version that wrote the run"
         )
     if manifest.shards < 1:
         yield "it does not say into how many shards the numbers were partitioned"
@@ -178,8 +178,9 @@ def _manifest_faults(layout: Layout, manifest: Manifest | None) -> Iterator[str]
         for f in manifest.files
         if not _is_ours(layout, f)
     )
-    # Of a table's parts only the first is always there; changes have none without a previous run.
-    first = [layout.part(table, 0) for table in TABLES]
+    # Of a table's parts only the first is always there; before version 5 changes could have none.
+    tables = DATA_FOLDERS if manifest.schema_version >= SCHEMA_VERSION else TABLES
+    first = [layout.part(table, 0) for table in tables]
     for path in (*first, *layout.reports):
         if str(path.relative_to(layout.folder)) not in paths:
             yield f"{path.relative_to(layout.folder)} is not listed"

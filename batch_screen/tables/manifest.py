@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import polars as pl
 
 from batch_screen.runs.layout import CHANGES, DATA_FOLDERS, ERRORS, LOOKUPS, RESULTS, Layout
+from batch_screen.runs.state import BASE_URL, SANDBOX, limit_of
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
-from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION, Column, results
+from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION, Column, of_version, results
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.storage.atomic import sha256_of, translated, write_atomically
 from batch_screen.storage.parquet import metadata_of
 from batch_screen.storage.prefetch import ordered_map
+from batch_screen.tables.summary import Summary
 
 
 class ListedFile(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -33,10 +37,30 @@ class ListedFile(msgspec.Struct, frozen=True, omit_defaults=True):
     rows: int | None = None
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """manifest.json: every file of a run, and the number of ``shards``.
+class Api(msgspec.Struct, frozen=True):
+    """The server that was asked: its host, ``sandbox`` for the sandbox's, and its contract."""
 
-    ``supersedes`` are the runs whose place it takes.
+    host: str
+    dialect: str
+
+
+class RunCounts(msgspec.Struct, frozen=True):
+    """A run's size: rows of the input, and lookups."""
+
+    rows_read: int
+    rows_accepted: int
+    rows_rejected: int
+    lookups: int
+    failed: int
+
+
+class ManifestHead(msgspec.Struct, frozen=True, kw_only=True):
+    """manifest.json but for its files: what a loader wants to know of a run.
+
+    ``shards`` is how many there are: a number's digits say in which it lies. ``supersedes`` are the
+    runs whose place it takes; ``inputs`` the SHA-256 of the input files, of a retry those of the
+    run it retries; ``limit`` how many numbers it took at most, 0: all. Runs of schema version 4
+    have no more than these defaults.
     """
 
     schema_version: int
@@ -44,7 +68,39 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     run_date: str
     shards: int = 0
     supersedes: Sequence[str] = ()
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    version: str = ""
+    sandbox: bool = False
+    api: Api | None = None
+    since_run_id: str | None = None
+    inputs: Sequence[str] = ()
+    limit: int = 0
+    kept_columns: Sequence[str] = ()
+    counts: RunCounts | None = None
+
+
+class Manifest(ManifestHead, frozen=True, kw_only=True):
+    """manifest.json: the run, and every file of it."""
+
     files: Sequence[ListedFile]
+
+
+def head_of(summary: Summary, schema_version: int = SCHEMA_VERSION) -> ManifestHead:
+    """What the summary of a complete run says of its manifest's head."""
+    base_url, rows = str(summary.settings.get(BASE_URL, "")), summary.rows
+    return ManifestHead(
+        schema_version=schema_version,
+        run_id=summary.run_id,
+        run_date=summary.run_date,
+        supersedes=summary.supersedes,
+        version=summary.version,
+        sandbox=base_url == SANDBOX,
+        api=Api(urlsplit(base_url).netloc or base_url, str(summary.settings.get("api.dialect"))),
+        since_run_id=summary.changes.since_run if summary.changes else None,
+        limit=limit_of(summary.settings),
+        counts=RunCounts(rows.read, rows.accepted, rows.rejected, summary.lookups, summary.failed),
+    )
 
 
 def read_manifest(layout: Layout) -> Manifest | None:
@@ -55,15 +111,18 @@ def read_manifest(layout: Layout) -> Manifest | None:
         return None
 
 
-def table_columns(of_results: Mapping[str, pl.DataType]) -> dict[str, tuple[Column, ...]]:
+def table_columns(
+    of_results: Mapping[str, pl.DataType], version: int = SCHEMA_VERSION
+) -> dict[str, tuple[Column, ...]]:
     """The columns of each table; those of results are given, as some are kept from the input."""
     kept = {name: dtype for name, dtype in of_results.items() if name.startswith(KEPT_PREFIX)}
-    return {
+    tables = {
         RESULTS: results(kept),
         LOOKUPS: LOOKUP_COLUMNS,
         ERRORS: ERROR_COLUMNS,
         CHANGES: CHANGE_COLUMNS,
     }
+    return {table: of_version(columns, version) for table, columns in tables.items()}
 
 
 def write_schema(layout: Layout, of_results: Mapping[str, pl.DataType]) -> None:
@@ -83,21 +142,10 @@ def list_files(layout: Layout) -> list[ListedFile]:
         return list(listed)
 
 
-def write_manifest(
-    layout: Layout, listed: Sequence[ListedFile], shards: int, supersedes: Sequence[str] = ()
-) -> None:
-    """Writes manifest.json with these files and the report.
-
-    ``shards`` is how many there are: a number's digits say in which it lies.
-    """
-    manifest = Manifest(
-        schema_version=SCHEMA_VERSION,
-        run_id=layout.run_id,
-        run_date=layout.run_date,
-        shards=shards,
-        supersedes=supersedes,
-        files=[*listed, _listed(layout.folder, layout.html, None)],
-    )
+def write_manifest(layout: Layout, listed: Sequence[ListedFile], head: ManifestHead) -> None:
+    """Writes manifest.json with these files and the report."""
+    files = [*listed, _listed(layout.folder, layout.html, None)]
+    manifest = Manifest(**msgspec.structs.asdict(head), files=files)
     write_atomically(layout.manifest, _json(msgspec.to_builtins(manifest)))
 
 

@@ -19,7 +19,7 @@ from batch_screen.comparison.previous import UnusableRunError, opened, recorded
 from batch_screen.config.screening import Cohorts
 from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout, is_run_id, layout_of_run
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
-from batch_screen.schema import dtypes
+from batch_screen.schema import conform, dtypes
 from batch_screen.tables.coverage import Change, Changes
 from batch_screen.tables.integrity import Difference, VerifyCheck, rewrite
 from batch_screen.tables.manifest import ListedFile
@@ -46,7 +46,9 @@ def changes_check(
         unchecked = unchecked or "summary.json cannot be read"
     elif summary.changes is None:
         rows, claim = max(1, rows), "changes: there is no previous run"
-        found += (Difference(file.path, "summary.json lists no changes") for file in parts)
+        found += (
+            Difference(file.path, "summary.json lists no changes") for file in parts if file.rows
+        )
     else:
         changes = summary.changes
         try:
@@ -148,5 +150,7 @@ def _recounted_differences(
 
 def _rows(unit: Unit | None) -> pl.DataFrame:
     empty = pl.DataFrame(schema=dtypes(CHANGE_COLUMNS))
-    rows: pl.DataFrame = pl.concat([empty, *(unit.frames() if unit else ())])
+    # Those of version 4 lack the last column.
+    frames = (conform(frame, CHANGE_COLUMNS) for frame in (unit.frames() if unit else ()))
+    rows: pl.DataFrame = pl.concat([empty, *frames])
     return rows

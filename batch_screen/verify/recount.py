@@ -17,9 +17,9 @@ from batch_screen.masking import safe_text
 from batch_screen.model import ColumnRows
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.runs.layout import RESULTS, TABLES, Layout
-from batch_screen.schema import SCHEMA_VERSION, Column, dtypes
+from batch_screen.schema import Column, dtypes
 from batch_screen.tables.integrity import Difference, VerifyCheck, part_number, rewrite
-from batch_screen.tables.manifest import ListedFile, describe, table_columns
+from batch_screen.tables.manifest import ListedFile, Manifest, describe, table_columns
 from batch_screen.tables.reader import DamagedPartError, Part, columns_of, read_part
 from batch_screen.verify.checks import differences, part_checks
 
@@ -139,9 +139,11 @@ class _SchemaFile(msgspec.Struct, frozen=True):
 
 
 def schema_check(
-    layout: Layout, parts: Sequence[ListedFile]
+    layout: Layout, manifest: Manifest, intact: Sequence[ListedFile]
 ) -> tuple[VerifyCheck, list[ListedFile]]:
-    """Every part has the right columns; returns those that do, too."""
+    """Every part has the columns of the manifest's version; returns those that do, too."""
+    version = manifest.schema_version
+    parts = [file for file in intact if file.table is not None]
     differences: list[Difference] = []
     found: dict[str, dict[str, pl.DataType]] = {}
     for part in parts:
@@ -151,15 +153,17 @@ def schema_check(
             differences.append(Difference(part.path, f"cannot be read: {error}"))
     # All parts must keep the same columns of the input as the first part of results does.
     first = (found[p.path] for p in parts if p.table == RESULTS and p.path in found)
-    tables = table_columns(next(first, {}))
+    tables = table_columns(next(first, {}), version)
     right: list[ListedFile] = []
     for part in (p for p in parts if p.path in found):
         faults = list(_part_faults(found[part.path], tables[str(part.table)]))
         differences += [Difference(part.path, fault) for fault in faults]
         right += [] if faults else [part]
     where = str(layout.schema.relative_to(layout.folder))
-    differences += [Difference(where, fault) for fault in _described_faults(layout, tables)]
-    claim = f"parts with the columns of schema.json and of schema version {SCHEMA_VERSION}"
+    differences += [
+        Difference(where, fault) for fault in _described_faults(layout, tables, version)
+    ]
+    claim = f"parts with the columns of schema.json and of schema version {version}"
     return VerifyCheck("schema", claim, len(parts), tuple(differences), rewrite(layout)), right
 
 
@@ -175,15 +179,17 @@ def _part_faults(found: Mapping[str, pl.DataType], columns: tuple[Column, ...]) 
         yield "its columns are in another order"
 
 
-def _described_faults(layout: Layout, tables: Mapping[str, tuple[Column, ...]]) -> Iterator[str]:
+def _described_faults(
+    layout: Layout, tables: Mapping[str, tuple[Column, ...]], version: int
+) -> Iterator[str]:
     """What schema.json says otherwise; meanings are prose and may be worded anew."""
     try:
         described = msgspec.json.decode(layout.schema.read_bytes(), type=_SchemaFile)
     except (OSError, ValueError):  # msgspec's errors are ValueErrors
         yield "it cannot be read"
         return
-    if described.schema_version != SCHEMA_VERSION:
-        yield f"schema version {described.schema_version}, {SCHEMA_VERSION} is right"
+    if described.schema_version != version:
+        yield f"schema version {described.schema_version}, {version} is right"
     for table, columns in tables.items():
         right = _identifying([describe(column) for column in columns])
         if _identifying(described.tables.get(table, [])) != right:

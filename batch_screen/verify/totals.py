@@ -18,7 +18,7 @@ from batch_screen.numbers.rules import RejectReason
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.runs.state import limit_of
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
-from batch_screen.schema import dtypes
+from batch_screen.schema import READ_VERSIONS, dtypes, of_version
 from batch_screen.storage.parquet import scan_parquet
 from batch_screen.tables.counts import count_lookups, count_saved, scans_of
 from batch_screen.tables.coverage import Saved, count_contradictions, count_coverage
@@ -223,7 +223,7 @@ def _csv_faults(path: Path, rows: int) -> Iterator[str]:
     except (OSError, UnicodeError, csv.Error):
         yield "it cannot be read"
         return
-    if header != dtypes(ERROR_COLUMNS).names():
+    if header not in (dtypes(of_version(ERROR_COLUMNS, v)).names() for v in READ_VERSIONS):
         yield "its header does not name the columns of errors"
     if below != rows:
         yield f"{below:,} lines, {rows:,} rows of errors"

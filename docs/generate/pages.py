@@ -26,14 +26,15 @@ FOLDER = Path(__file__).parents[1] / "reference"
 _COLUMNS = """\
 The columns of the files that a run writes, in their order. [Files](files.md) says where the files
 lie, [loading](../loading.md) how to load them, [signals](../signals.md) how to read them. This is
-version {version} of the schema; new columns come at a table's end and raise the version.
+version {version} of the schema; new columns come behind the others and raise the version. Kept
+columns stand behind them all, so a loader by position finds the others where they were.
 
 **Null** says whether a column may be empty. In a signal, null means unknown and never "safe": the
 `outcome` beside it says why ([outcomes](outcomes.md))."""
 
 TABLES = {
     "results": (
-        "One row per accepted row of the input; in front of these, `in_NAME` of each kept column.",
+        "One row per accepted row of the input; behind these, `in_NAME` of each kept column.",
         schema.results({}),
     ),
     "lookups": (
@@ -45,7 +46,7 @@ TABLES = {
         schema.ERRORS,
     ),
     "changes": (
-        "One row per number and endpoint that differs from the previous run.",
+        "One row per number and endpoint that differs from the previous run; none in a first run.",
         schema.CHANGES,
     ),
     "check --rejects": ("One row per row that would be rejected.", schema.CHECK_REJECTS),

@@ -21,6 +21,7 @@ from batch_screen.schema import (
     conform,
     dtypes,
     endpoint_group,
+    of_version,
     results,
 )
 
@@ -68,8 +69,7 @@ def test_lookups_publish_every_field_of_an_outcome() -> None:
 
 def test_results_have_the_same_columns_whatever_is_asked() -> None:
     names = [column.name for column in results({"in_id": pl.Int64()})]
-    assert names[0] == "in_id"
-    assert names[1] == "run_id"
+    assert names[0] == "run_id"
     groups = [c.name for e in Endpoint for c in endpoint_group(e).values()]
     first = names.index(groups[0])
     assert names[first : first + len(groups)] == groups
@@ -86,22 +86,37 @@ def test_results_have_the_same_columns_whatever_is_asked() -> None:
         *(f"{name.removesuffix('_check')}_contradiction" for name in checks),
         *(column.name for column in RISK),
         "phone_column",
+        "number_id",
+        "in_id",
     ]
-    assert results({})[0].name == "run_id"
+    assert [column.name for column in results({})] == names[:-1]
+
+
+def test_kept_columns_move_no_other_column() -> None:
+    contract = results({})
+    assert results({"in_a": pl.String(), "in_b": pl.Int64()})[: len(contract)] == contract
+    assert {table[-1].name for table in (contract, LOOKUPS, ERRORS, CHANGES)} == {"number_id"}
+
+
+def test_version_4_had_kept_columns_first_and_no_id() -> None:
+    names = [c.name for c in of_version(results({"in_id": pl.Int64()}), 4)]
+    assert (names[:2], names[-1]) == (["in_id", "run_id"], "phone_column")
+    assert of_version(LOOKUPS, 4) == LOOKUPS[:-1]
+    assert of_version(LOOKUPS, schema.SCHEMA_VERSION) == LOOKUPS
 
 
 def test_what_was_published_stays() -> None:
     # A change here is a change of SCHEMA_VERSION, and new columns go to the end.
-    assert schema.SCHEMA_VERSION == 4
+    assert schema.SCHEMA_VERSION == 5
     assert " ".join(c.name for c in LOOKUPS) == (
         "run_id e164 endpoint max_age_minutes outcome reason swapped active latest_change "
         "latest_change_at latest_change_raw http_status code message attempts refusals "
         "latency_ms responded_at correlator unanswered source source_run_id last_observed_at "
-        "window_start window_end gap_minutes contradiction"
+        "window_start window_end gap_minutes contradiction number_id"
     )
     assert " ".join(c.name for c in ERRORS) == (
         "run_id kind row_index source_file source_row raw_masked raw_region e164 endpoint "
-        "reason detail remedy retry_can_help http_status code attempts phone_column"
+        "reason detail remedy retry_can_help http_status code attempts phone_column number_id"
     )
     assert " ".join(c.name for c in IDENTITY) == (
         "run_id row_index source_file source_row e164 region number_type rule"
@@ -112,7 +127,7 @@ def test_the_change_feed_stays_as_it_was_published() -> None:
     assert " ".join(c.name for c in CHANGES) == (
         "run_id since_run_id e164 endpoint change before_outcome after_outcome before_swapped "
         "after_swapped before_active after_active before_latest_change_at after_latest_change_at "
-        "before_responded_at after_responded_at cohort likely_migration"
+        "before_responded_at after_responded_at cohort likely_migration number_id"
     )
     assert " ".join(c.name for c in RISK) == (
         "sim_change_age_hours sim_change_age_band device_change_age_hours device_change_age_band "

@@ -29,7 +29,7 @@ from batch_screen.journal.segments import SegmentWriter
 from batch_screen.model import Endpoint, Intent, Outcome, OutcomeKind, Pace, Plan, Session
 from batch_screen.planning.shards import shard_rows_path
 from batch_screen.runs.events import CancelToken, RunEvents, Silent
-from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
+from batch_screen.runs.layout import CHANGES, DATA_FOLDERS, ERRORS, LOOKUPS, RESULTS, TABLES, Layout
 from batch_screen.runs.sessions import keep_session
 from batch_screen.runs.state import Run
 from batch_screen.schema import LOOKUP, conform, dtypes
@@ -156,11 +156,11 @@ def test_the_manifest_names_every_file_and_the_marker_its_digest(reported: Repor
     for entry in manifest["files"]:
         content = (layout.folder / entry["path"]).read_bytes()
         assert entry["sha256"] == hashlib.sha256(content).hexdigest()
-    rows = dict.fromkeys(TABLES, 0)
+    rows = dict.fromkeys(DATA_FOLDERS, 0)
     for entry in manifest["files"]:
         if "table" in entry:
             rows[entry["table"]] += entry["rows"]
-    assert rows == {table: reported.table(table).height for table in TABLES}
+    assert rows == {CHANGES: 0, **{table: reported.table(table).height for table in TABLES}}
     assert (
         layout.marker.read_text().strip()
         == hashlib.sha256(layout.manifest.read_bytes()).hexdigest()
@@ -186,9 +186,10 @@ def test_the_marker_comes_last(reported: ReportResult, monkeypatch: pytest.Monke
         "latest.json",
         "_SUCCESS",
     ]
-    # While errors.csv is written the rest is counted, for which the state keeps previous.json.
-    assert sorted(order[-9:-7]) == ["errors.csv", "previous.json"]
-    assert all(name.endswith(".parquet") for name in order[:-9])
+    # While errors.csv is written the rest is counted: previous.json in the state, then changes.
+    part, *others = sorted(order[-10:-7])
+    assert others == ["errors.csv", "previous.json"]
+    assert all(name.endswith(".parquet") for name in (part, *order[:-10]))
 
 
 @pytest.mark.parametrize("fails_at", range(16))

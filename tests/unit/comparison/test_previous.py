@@ -23,6 +23,8 @@ from batch_screen.errors import JournalError
 from batch_screen.model import Session
 from batch_screen.runs.events import RunEvents, Silent
 from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout
+from batch_screen.schema import CHANGES as CHANGE_COLUMNS
+from batch_screen.schema import dtypes
 from batch_screen.storage.records import read_record
 from batch_screen.tables.summary import LookupFigures, Rows, Summary, write_summary
 
@@ -50,7 +52,8 @@ class Notes(Silent):
 def test_the_first_run_has_no_changes(tmp_path: Path) -> None:
     night = Night(tmp_path)
     assert night.report().changes is None
-    assert night.layout.parts(CHANGES) == []
+    assert night.frame(CHANGES).schema == dtypes(CHANGE_COLUMNS)
+    assert night.frame(CHANGES).is_empty()
     record = read_record(night.run.folder / "previous.json", Previous)
     assert record.run_id == FIRST_RUN
 
@@ -114,7 +117,7 @@ def test_an_earlier_run_that_is_damaged_is_a_note_and_no_failure(tmp_path: Path,
         earlier.layout.manifest.unlink()
     notes, night = Notes(), Night(tmp_path, new_swaps)
     summary = night.report(RunEvents(notes))
-    assert (summary.changes, night.layout.parts(CHANGES)) == (None, [])
+    assert (summary.changes, night.frame(CHANGES).height) == (None, 0)
     assert night.layout.marker.exists()
     [note] = notes.said
     assert f"the previous run {earlier.run.run_id} cannot be compared with, for" in note
@@ -132,7 +135,7 @@ def test_an_earlier_run_that_is_lost_later_is_told_when_the_report_is_written_ag
     shutil.rmtree(earlier.layout.run)
     notes = Notes()
     assert night.report(RunEvents(notes)).changes is None
-    assert night.layout.parts(CHANGES) == []
+    assert night.frame(CHANGES).is_empty()
     assert "it is not complete" in notes.said[0]
 
 

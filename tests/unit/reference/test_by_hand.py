@@ -17,6 +17,7 @@ from batch_screen.runs.layout import DATA_FOLDERS, Layout
 from batch_screen.schema import LOOKUPS, SCHEMA_VERSION
 from batch_screen.tables.coverage import Changes, Cohort, Coverage, Saved
 from batch_screen.tables.manifest import (
+    ManifestHead,
     describe,
     latest_content,
     list_files,
@@ -131,7 +132,10 @@ def test_every_file_of_a_run_is_shown_and_those_of_json_as_they_are(tmp_path: Pa
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     write_schema(layout, {})
-    write_manifest(layout, list_files(layout), 1)
+    head = ManifestHead(
+        schema_version=SCHEMA_VERSION, run_id=layout.run_id, run_date=layout.run_date
+    )
+    write_manifest(layout, list_files(layout), head)
     names = [path.name for path in (*layout.reports, layout.manifest, layout.marker)]
     tree = FILES.split("\n\n")[2]
     assert [name for name in names if f"runs/<run_id>/{name} " not in tree] == []

@@ -81,6 +81,7 @@ RESULTS_PINNED = [
     ("risk_forwarding_active", B),
     ("risk_version", I32),
     ("phone_column", S),
+    ("number_id", S),
 ]
 LOOKUPS_PINNED = [
     ("run_id", S),
@@ -110,6 +111,7 @@ LOOKUPS_PINNED = [
     ("window_end", T),
     ("gap_minutes", I32),
     ("contradiction", B),
+    ("number_id", S),
 ]
 ERRORS_PINNED = [
     ("run_id", S),
@@ -129,6 +131,7 @@ ERRORS_PINNED = [
     ("code", S),
     ("attempts", I32),
     ("phone_column", S),
+    ("number_id", S),
 ]
 CHANGES_PINNED = [
     ("run_id", S),
@@ -148,6 +151,7 @@ CHANGES_PINNED = [
     ("after_responded_at", T),
     ("cohort", S),
     ("likely_migration", B),
+    ("number_id", S),
 ]
 
 

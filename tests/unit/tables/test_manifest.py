@@ -14,6 +14,7 @@ from batch_screen.runs.layout import DATA_FOLDERS, RESULTS, TABLES, Layout
 from batch_screen.schema import SCHEMA_VERSION, results
 from batch_screen.storage import atomic
 from batch_screen.tables.manifest import (
+    ManifestHead,
     is_whole,
     list_files,
     write_manifest,
@@ -25,6 +26,7 @@ from batch_screen.tables.results import enrich
 from .frames import outcomes_of, rows_of
 
 RUN, DAY = "20261123-c0ffee0000", "2026-11-23"
+HEAD = ManifestHead(schema_version=SCHEMA_VERSION, run_id=RUN, run_date=DAY, shards=2)
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def digest(path: Path) -> str:
 
 def test_the_manifest_has_every_file_with_its_digest_rows_and_bytes(layout: Layout) -> None:
     write_schema(layout, {})
-    write_manifest(layout, list_files(layout), 2)
+    write_manifest(layout, list_files(layout), HEAD)
     manifest = read(layout.manifest)
     assert (manifest["run_id"], manifest["run_date"]) == (RUN, DAY)
     assert (manifest["schema_version"], manifest["shards"]) == (SCHEMA_VERSION, 2)
@@ -69,7 +71,7 @@ def test_the_manifest_has_every_file_with_its_digest_rows_and_bytes(layout: Layo
 
 def test_the_marker_holds_the_manifests_digest_and_latest_points_to_it(layout: Layout) -> None:
     write_schema(layout, {})
-    write_manifest(layout, list_files(layout), 2)
+    write_manifest(layout, list_files(layout), HEAD)
     write_marker(layout)
     assert layout.marker.read_text() == f"{digest(layout.manifest)}\n"
     assert read(layout.latest) == {
@@ -82,7 +84,7 @@ def test_the_marker_holds_the_manifests_digest_and_latest_points_to_it(layout: L
 
 def test_latest_moves_on_to_the_next_run(layout: Layout) -> None:
     write_schema(layout, {})
-    write_manifest(layout, list_files(layout), 2)
+    write_manifest(layout, list_files(layout), HEAD)
     write_marker(layout)
     atomic.write_atomically(layout.manifest, b"{}")
     write_marker(layout)
@@ -91,7 +93,7 @@ def test_latest_moves_on_to_the_next_run(layout: Layout) -> None:
 
 def test_there_is_no_manifest_without_all_its_files(layout: Layout) -> None:
     with pytest.raises(OutputError, match=r"schema\.json"):
-        write_manifest(layout, list_files(layout), 2)
+        write_manifest(layout, list_files(layout), HEAD)
     assert not layout.manifest.exists()
     with pytest.raises(FileNotFoundError):
         write_marker(layout)
@@ -120,7 +122,7 @@ def test_the_schema_describes_every_column_in_its_order(layout: Layout) -> None:
 def test_whole_is_what_the_manifest_names(layout: Layout) -> None:
     assert not is_whole(layout)
     write_schema(layout, {})
-    write_manifest(layout, list_files(layout), 2)
+    write_manifest(layout, list_files(layout), HEAD)
     assert not is_whole(layout)
     write_marker(layout)
     assert is_whole(layout)

@@ -109,7 +109,7 @@ def test_a_failure_is_unknown_and_never_false(kind: OutcomeKind) -> None:
     assert {row[c.name] for c in RISK if not c.required} == {None}
 
 
-def test_kept_columns_come_first_with_their_types_and_may_be_called_anything() -> None:
+def test_kept_columns_come_last_with_their_types_and_may_be_called_anything() -> None:
     rows = rows_of(
         [1, 2],
         e164=pl.Series(["a", None]),
@@ -117,8 +117,8 @@ def test_kept_columns_come_first_with_their_types_and_may_be_called_anything() -
         outcome=pl.Series([True, False]),
     )
     enriched = enrich(rows, outcomes_of([]), RUN)
-    assert enriched.columns[:3] == ["in_e164", "in_amount", "in_outcome"]
-    assert enriched.dtypes[:3] == [pl.String, pl.Float64, pl.Boolean]
+    assert enriched.columns[-3:] == ["in_e164", "in_amount", "in_outcome"]
+    assert enriched.dtypes[-3:] == [pl.String, pl.Float64, pl.Boolean]
     assert enriched["in_e164"].to_list() == ["a", None]
 
 
