@@ -53,6 +53,11 @@ class Job:
         return Path(self.settings.output.folder)
 
     @property
+    def out_if_named(self) -> Path | None:
+        """The output folder; a plan needs none."""
+        return self.out if self.settings.output.folder else None
+
+    @property
     def state(self) -> Path:
         """The state folder: by default hidden in the output folder."""
         # One folder to back up and to delete, and a run is always found again.
@@ -98,6 +103,5 @@ class Job:
 
     def complete_runs(self) -> list[str]:
         """Ids of the complete runs in the output folder."""
-        if not self.settings.output.folder:  # plan needs none
-            return []
-        return [marker.parent.name for marker in (self.out / "runs").glob("*/_SUCCESS")]
+        out = self.out_if_named
+        return [marker.parent.name for marker in (out / "runs").glob("*/_SUCCESS")] if out else []

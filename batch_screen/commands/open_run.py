@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from batch_screen.commands.write import layout_of
@@ -12,6 +13,7 @@ from batch_screen.engine.budget import refuse_unpriced
 from batch_screen.errors import AuthenticationError, ConfigurationError, OutputError
 from batch_screen.input.files import expand
 from batch_screen.job import STATE, Job
+from batch_screen.model import Plan
 from batch_screen.numbers.regions import refuse_unknown_regions
 from batch_screen.planning.build import InputFile, full_paths, on_disk, opt_outs
 from batch_screen.planning.carry import drop_objected
@@ -112,7 +114,7 @@ def _locked(job: Job) -> Iterator[None]:
 def _resumed_or_new(job: Job, files: list[InputFile], events: RunEvents) -> Run:
     identity, inputs = job.identity(files), full_paths(files)
     is_grown = grown_opt_outs(job, identity, events)
-    found = None if job.new_run else find_run(job.state, identity, inputs, is_grown)
+    found = None if job.new_run else find_run(job.state, identity, inputs, is_grown, job.out)
     if found is not None:
         return resumed(job, found, identity, events)
     for other, differing in answered_runs(job.state, identity):
@@ -127,7 +129,7 @@ def _resumed_or_new(job: Job, files: list[InputFile], events: RunEvents) -> Run:
             f'"{Unfinished.RESUME}"); today\'s run is the next start'
         )
         return resumed(job, earlier, identity, events)
-    for earlier in unfinished_runs(job.state, identity, is_grown):
+    for earlier in unfinished_runs(job.state, identity, is_grown, job.out):
         events.progress.note(
             f"run {earlier.run_id} of the same input is unfinished; "
             f"--run-date {earlier.file.identity.run_date} resumes it"
@@ -154,19 +156,28 @@ def grown_opt_outs(job: Job, identity: Identity, events: RunEvents) -> IsGrown:
 def resumed(job: Job, run: Run, identity: Identity, events: RunEvents) -> Run:
     """The run, ready to go on, without who has objected since it was planned."""
     run.sweep()
+    before = read_plan(run.plan)
+    changed = plan_without_objected(job, run, identity, run.folder / "plan", events)
+    if before and changed:
+        events.progress.note(
+            f"run {run.run_id} goes on with an opt-out list that has grown: "
+            f"{changed.objected - before.objected:,} more numbers are left out, also those that "
+            "were answered and paid for; their rows are rejected as opted_out"
+        )
+    return run
+
+
+def plan_without_objected(
+    job: Job, run: Run, identity: Identity, target: Path, events: RunEvents
+) -> Plan | None:
+    """The run's plan, written as ``target``, by the opt-out list of today; None: it is by that."""
     listed = identity.settings[OPT_OUT_FILE]
     plan = read_plan(run.plan) if run.identity.settings.get(OPT_OUT_FILE) != listed else None
     if plan is None:
-        return run
+        return None
     check_plan(run.plan, plan)
     numbers = opt_outs(job.settings, events, identity)
-    changed = drop_objected(run.plan, plan, run.folder / "plan", OptOuts(listed, numbers), events)
-    events.progress.note(
-        f"run {run.run_id} goes on with an opt-out list that has grown: "
-        f"{changed.objected - plan.objected:,} more numbers are left out, also those that were "
-        "answered and paid for; their rows are rejected as opted_out"
-    )
-    return run
+    return drop_objected(run.plan, plan, target, OptOuts(listed, numbers), events)
 
 
 def unfinished_run(job: Job, identity: Identity, is_grown: IsGrown) -> Run | None:
@@ -179,7 +190,7 @@ def unfinished_run(job: Job, identity: Identity, is_grown: IsGrown) -> Run | Non
     is_left = choice is Unfinished.NEW and not job.is_attended
     if job.run_date is not None or is_left:
         return None
-    found = unfinished_runs(job.state, identity, is_grown)
+    found = unfinished_runs(job.state, identity, is_grown, job.out_if_named)
     if not found:
         return None
     latest = max(found, key=lambda run: (run.file.identity.run_date, run.file.created_at))

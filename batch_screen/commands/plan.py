@@ -12,7 +12,11 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from batch_screen.commands.open_run import grown_opt_outs, unfinished_run
+from batch_screen.commands.open_run import (
+    grown_opt_outs,
+    plan_without_objected,
+    unfinished_run,
+)
 from batch_screen.config.settings import Settings
 from batch_screen.engine.budget import BudgetGuard, refuse_unpriced
 from batch_screen.engine.dependencies import Rules, rules_of
@@ -229,23 +233,24 @@ def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
         events.progress.stage("reading")
         identity = job.identity(files)
         run = _resumable(job, identity, full_paths(files), events)
-        folder = Path(scratch) / "plan"
-        plan = read_plan(run.plan) if run else None
-        if run and plan:
-            folder = run.plan
-        else:
-            plan = plan_inputs(files, job.settings, folder, events, identity, now=job.now)
+        folder = made = Path(scratch) / "plan"
+        plan = None
+        if run and (plan := plan_without_objected(job, run, identity, made, events)) is None:
+            folder, plan = run.plan, read_plan(run.plan)
+        if plan is None:
+            folder = made
+            plan = plan_inputs(files, job.settings, made, events, identity, now=job.now)
         before = [other.summary for other in runs_before(job.settings, identity, job.now)]
         # The shares of a trial with a few numbers say little.
         before = [summary for summary in before if not limit_of(summary.settings)]
         expected = estimate(job.settings, plan, folder, job.now, before)
-    endpoints = job.settings.endpoints
-    if run is not None:
-        earlier = so_far(run, plan, endpoints)
-    else:  # a run whose state was removed is complete all the same
-        was_complete = not job.new_run and new_run_id(identity, 1) in job.complete_runs()
-        answered = dict.fromkeys(endpoints, plan.unique_numbers if was_complete else 0)
-        earlier = SoFar(answered, {})
+        endpoints = job.settings.endpoints
+        if run is not None:
+            earlier = so_far(run, plan, endpoints, folder)
+        else:  # a run whose state was removed is complete all the same
+            was_complete = not job.new_run and new_run_id(identity, 1) in job.complete_runs()
+            answered = dict.fromkeys(endpoints, plan.unique_numbers if was_complete else 0)
+            earlier = SoFar(answered, {})
     return _result(job, plan, run, earlier, expected)
 
 
@@ -298,7 +303,7 @@ def _resumable(job: Job, identity: Identity, inputs: list[str], events: RunEvent
     if job.new_run or not (output.state_folder or output.folder):
         return None
     is_grown = grown_opt_outs(job, identity, events)
-    found = find_run(job.state, identity, inputs, is_grown)
+    found = find_run(job.state, identity, inputs, is_grown, job.out_if_named)
     if found is None and not job.is_attended:
         with suppress(ConfigurationError):  # the run will say so
             found = unfinished_run(job, identity, is_grown)

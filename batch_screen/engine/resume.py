@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import polars as pl
@@ -145,8 +146,10 @@ class SoFar(msgspec.Struct, frozen=True):
     proved: dict[Endpoint, int] = {}
 
 
-def so_far(run: Run, plan: Plan, endpoints: Sequence[Endpoint]) -> SoFar:
-    """Counts saved outcomes per endpoint, and what was spent.
+def so_far(
+    run: Run, plan: Plan, endpoints: Sequence[Endpoint], folder: Path | None = None
+) -> SoFar:
+    """Counts saved outcomes per endpoint, and what was spent; the plan may lie in a ``folder``.
 
     Raises ``JournalError`` if what was saved is damaged: before anything more is bought.
     """
@@ -162,8 +165,8 @@ def so_far(run: Run, plan: Plan, endpoints: Sequence[Endpoint]) -> SoFar:
             for endpoint, asked in spent.items():
                 proved[endpoint] += min(planned.unique_numbers, asked.requests - asked.refusals)
         elif shard in begun or planned.carried:
-            carried = read_carried(run.plan, plan, shard)
-            only = planned_numbers(run.plan, plan, shard)
+            carried = read_carried(folder or run.plan, plan, shard)
+            only = planned_numbers(folder or run.plan, plan, shard)
             history = History(run, shard, carried=carried, only=only)
             for _, endpoint in history.finished:
                 answered[endpoint] += 1

@@ -22,6 +22,7 @@ from batch_screen.config.screening import OPT_OUT_FILE
 from batch_screen.errors import ConfigurationError, JournalError
 from batch_screen.masking import plain
 from batch_screen.model import Lookup
+from batch_screen.runs.layout import layout_of_run
 from batch_screen.schema import READ_VERSIONS, SCHEMA_VERSION
 from batch_screen.storage.atomic import make_folder, sweep, translated
 from batch_screen.storage.records import read_record, write_record
@@ -182,28 +183,30 @@ def find_run(
     identity: Identity,
     inputs: Sequence[str],
     is_grown: IsGrown = lambda _: False,
+    out: Path | None = None,
 ) -> Run | None:
     """The latest run of this identity, to be resumed, or one with a shorter opt-out list.
 
     Raises ``ConfigurationError`` if instead an unfinished run of the same date was begun with
     other settings or other content of the same file: its answers must not be bought again by
-    mistake.
+    mistake. ``out`` is where runs write.
     """
     same_day = [
         run for run in all_runs(state_folder) if run.file.identity.run_date == identity.run_date
     ]
     same_list = [run for run in same_day if run.file.identity.content == identity.content]
     same = [run for run in same_list if run.identity == identity]
-    same = same or [run for run in same_list if _is_left(run, identity, is_grown)]
+    same = same or [run for run in same_list if _is_left(run, identity, is_grown, out)]
     if same:
         # --new-run begins another of the same identity; the earlier ones stay as they are.
         return max(same, key=lambda run: run.file.created_at)
     for other in same_day:
         differing = _differing_work(other, identity, inputs)
-        if differing and other.has_bought and not is_answered(other):
+        if differing and other.has_bought and not is_over(other, out):
+            is_retry = RETRY_OF in identity.settings
+            other_way = "" if is_retry else ", or use --new-run to start afresh and pay again"
             raise ConfigurationError(
-                f"run {other.run_id} is unfinished and {differing} to resume it, or use --new-run "
-                "to start afresh and pay again"
+                f"run {other.run_id} is unfinished and {differing} to resume it{other_way}"
             )
     return None
 
@@ -250,7 +253,10 @@ def answered_runs(state_folder: Path, identity: Identity) -> list[tuple[Run, str
 
 
 def unfinished_runs(
-    state_folder: Path, identity: Identity, is_grown: IsGrown = lambda _: False
+    state_folder: Path,
+    identity: Identity,
+    is_grown: IsGrown = lambda _: False,
+    out: Path | None = None,
 ) -> list[Run]:
     """Unfinished runs of the same input and settings from other dates that hold answers."""
     found = []
@@ -259,24 +265,35 @@ def unfinished_runs(
         if own.content != identity.content or own.run_date == identity.run_date:
             continue
         of_its_day = msgspec.structs.replace(identity, run_date=own.run_date)
-        is_same = run.identity == of_its_day or _is_left(run, of_its_day, is_grown)
-        if is_same and run.has_bought and not is_answered(run):
+        is_same = run.identity == of_its_day or _is_left(run, of_its_day, is_grown, out)
+        if is_same and run.has_bought and not is_over(run, out):
             found.append(run)
     return found
 
 
-def _is_left(run: Run, identity: Identity, is_grown: IsGrown) -> bool:
+def _is_left(run: Run, identity: Identity, is_grown: IsGrown, out: Path | None) -> bool:
     """Whether the run is unfinished, and differs in an opt-out list that has grown since alone."""
     own = run.identity
     settings = {**own.settings, OPT_OUT_FILE: identity.settings.get(OPT_OUT_FILE)}
     is_alike = msgspec.structs.replace(own, settings=settings) == identity
-    return is_alike and run.plan.exists() and not is_answered(run) and is_grown(run)
+    return is_alike and run.plan.exists() and not is_over(run, out) and is_grown(run)
 
 
 def is_answered(run: Run) -> bool:
     """Whether every shard is sealed."""
     shards = len(list(run.plan.glob("rows-*.parquet")))
     return shards > 0 and len(list(run.sealed.glob("*.seal"))) == shards
+
+
+def is_over(run: Run, out: Path | None) -> bool:
+    """Whether nothing is left to do: all is answered, and its output was not stopped half-way.
+
+    An output of which nothing is there has been moved away: that is no reason to write it again.
+    """
+    if not is_answered(run):
+        return False
+    layout = layout_of_run(out, run.run_id) if out else None
+    return layout is None or layout.marker.exists() or not layout.run.exists()
 
 
 def create_run(

@@ -124,7 +124,13 @@ def test_an_objection_while_a_run_is_unfinished(
     # One that has grown lets it go on, without those who have joined it.
     desk.options = ("--opt-out", str(moved))
     write_csv(moved, [late, early, *OBJECTED[:1]])
-    assert desk.plan()["resumes"] is not None
+    planned, left = desk.plan(), 60 - len(asked(log)) - 1
+    assert planned["resumes"] is not None
+    assert planned["rows"]["rejected_by_reason"] == {"opted_out": 2}
+    assert (planned["lookups"], planned["to_ask"]) == (
+        {"sim-swap/check": 58},
+        {"sim-swap/check": left},
+    )
     done = desk.run()
     assert done.code == 0, done.err
     assert "goes on with an opt-out list that has grown: 2 more numbers are left out" in done.err

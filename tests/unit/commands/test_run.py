@@ -560,7 +560,10 @@ def test_what_fails_while_the_files_are_written_is_told_and_the_next_start_write
     assert (half.summary.status, half.summary.left) == ("stopped", 0)
     assert read_summary(half.layout.summary) == half.summary
     assert "900123" not in half.layout.summary.read_text("utf-8")
-    again = screen(job(numbers))
+    planned = plan(job(numbers, run_date=None))
+    assert (planned.resumes, sum(planned.to_ask.values())) == (half.summary.run_id, 0)
+    again = screen(job(numbers, run_date=None))  # of the night after
+    assert again.summary.run_id == half.summary.run_id
     assert (again.summary.status, again.summary.session.attempts) == ("complete", 0)
     assert is_whole(again.layout)
 

@@ -17,8 +17,11 @@ from batch_screen.config.settings import Pacing, Settings
 from batch_screen.errors import ConfigurationError, JournalError
 from batch_screen.journal.records import encode
 from batch_screen.model import Endpoint, Intent, Lookup, Outcome, Plan, ShardPlan
+from batch_screen.runs.layout import layout_of_run
 from batch_screen.runs.state import (
     FORMAT,
+    RETRY_OF,
+    RETRY_OUTCOMES,
     VERSION,
     Identity,
     Run,
@@ -216,6 +219,41 @@ def test_unfinished_runs_of_other_dates_are_told(tmp_path: Path) -> None:
     begun(tmp_path, identity("other", day="2026-11-19"))
     found = unfinished_runs(tmp_path, identity())
     assert [run.run_id for run in found] == [unfinished.run_id]
+
+
+def test_what_is_answered_and_not_written_is_unfinished(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run = begun(tmp_path, identity(day="2026-11-20"), answered=True)
+    planned_with(run, "ab" * 32)
+    layout = layout_of_run(out, run.run_id)
+    today = identity()
+
+    def found() -> list[str]:
+        return [run.run_id for run in unfinished_runs(tmp_path, today, out=out)]
+
+    assert found() == []  # moved away as a whole
+    layout.run.mkdir(parents=True)
+    assert found() == []  # by another list
+    today = identity(settings=listed("ab" * 32))
+    assert found() == [run.run_id]
+    of_its_day = identity(
+        day="2026-11-20", settings={**listed("ab" * 32), "numbers.strictness": "any"}
+    )
+    with pytest.raises(ConfigurationError, match="is unfinished and was begun with other"):
+        find_run(tmp_path, of_its_day, INPUTS, out=out)
+    grown = identity(day="2026-11-20", settings=listed("cd" * 32))
+    assert find_run(tmp_path, grown, INPUTS, lambda _: True, out) is not None
+    layout.marker.touch()
+    assert found() == []
+    assert find_run(tmp_path, grown, INPUTS, lambda _: True, out) is None
+
+
+def test_a_retry_has_no_way_to_start_afresh(tmp_path: Path) -> None:
+    how = {RETRY_OF: "20261120-0123456789", RETRY_OUTCOMES: ["timeout"]}
+    begun(tmp_path, identity(settings=how))
+    other = identity(settings={**how, RETRY_OUTCOMES: ["timeout", "server_error"]})
+    with pytest.raises(ConfigurationError, match=r'\["timeout"\].*set them back to resume it$'):
+        find_run(tmp_path, other, INPUTS)
 
 
 def test_a_journal_without_an_outcome_has_bought_nothing(tmp_path: Path) -> None:
