@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # what the table below says, for type checkers: they do not r
     from batch_screen.commands.run import run as run
     from batch_screen.commands.status import Status as Status
     from batch_screen.commands.status import status as status
+    from batch_screen.commands.upload import UploadResult as UploadResult
+    from batch_screen.commands.upload import upload as upload
     from batch_screen.commands.validate import validate as validate
     from batch_screen.config.key import read_key as read_key
     from batch_screen.config.load import load_settings as load_settings
@@ -61,6 +63,7 @@ _HOMES = {
         "commands.retry": "retry",
         "commands.run": "RunResult run",
         "commands.status": "Status status",
+        "commands.upload": "UploadResult upload",
         "commands.validate": "validate",
         "config.key": "read_key",
         "config.load": "load_settings",

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from batch_screen.masking.keys import forget_keys
 from tests.thoroughness import IS_FULL, examples
+
+if TYPE_CHECKING:  # half a second, for the few that need one
+    from tests.buckets import Bucket
 
 _MEMORY = Path("/dev/shm")
 _ROOM_BYTES = 3 << 30
@@ -42,3 +47,24 @@ def _forget_keys() -> Iterator[None]:
     """A key that one test reads must not change what another one says."""
     yield
     forget_keys()
+
+
+@pytest.fixture(scope="session")
+def bucket_server() -> Iterator[str]:
+    """The address of a server of buckets on loopback."""
+    from tests.buckets import moto
+
+    with moto() as url:
+        yield url
+
+
+@pytest.fixture
+def bucket(bucket_server: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty bucket, which the environment leads to."""
+    import boto3
+
+    from tests.buckets import Bucket, use
+
+    use(monkeypatch, bucket_server)
+    client = boto3.client("s3", endpoint_url=bucket_server, region_name="us-east-1")
+    return Bucket(client, f"bucket-{secrets.token_hex(4)}")

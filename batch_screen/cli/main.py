@@ -219,6 +219,25 @@ def export() -> None:
 
 
 @_lazy
+@click.argument("run", metavar="OUT")
+@click.option("--run", "run_id", metavar="RUN_ID", help="The run, if not the latest.")
+@click.option(
+    "--to",
+    metavar="ADDRESS",
+    required=True,
+    help="Where to: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX.",
+)
+@options.as_json("Print JSON: the run, and what was sent.")
+def upload() -> None:
+    """Upload a complete run to a bucket: its files, then _SUCCESS, then latest.json.
+
+    OUT is an output folder, whose latest run is taken, or a run's own, OUT/runs/RUN_ID. Each
+    object is read back. A second start of the same command sends what is not there yet; state is
+    never sent. Credentials are the cloud's own. The bucket holds whole numbers then.
+    """
+
+
+@_lazy
 @options.folders
 @click.option(
     "--older-than",

@@ -25,6 +25,7 @@ _ADDRESS = re.compile(
 _WITH_SECRETS = re.compile(r"^[^/]*@|[?#].*", re.DOTALL)
 _UPLOADS = {"s3": "aws s3 cp", "gs": "gcloud storage cp"}
 _STATE_STAYS = {"s3": " --exclude '.state/*'"}
+_BUCKETS = ("s3", "gs", "az", "abfs", "abfss")
 _ONLY_LOCAL = "is an address, and only local files are read"
 _NAME = re.compile(r"[\w.-]+")
 
@@ -47,6 +48,18 @@ def shown_address(path: str | Path) -> str:
     scheme, rest = _parts(str(path))
     host = "/" if scheme == "file" else ""
     return mask_text(plain(f"{scheme}://{host}{_WITH_SECRETS.sub('', rest)}"))
+
+
+def bucket_of(address: str | Path) -> tuple[str, str] | None:
+    """The bucket of an address, and the key in it; None where it names no bucket.
+
+    >>> bucket_of("s3://bucket/lists/march.csv"), bucket_of("s3://key:secret@bucket/list.csv")
+    (('s3://bucket', 'lists/march.csv'), None)
+    """
+    scheme, rest = _parts(str(address))
+    name, _, key = rest.partition("/")
+    has_user = "@" in name and not scheme.startswith("abfs")  # there it is the container
+    return (f"{scheme}://{name}", key) if scheme in _BUCKETS and name and not has_user else None
 
 
 def refuse_input_address(path: str | Path) -> None:

@@ -210,6 +210,12 @@ def part_number(file: ListedFile) -> int | None:
     return int(name[-13:-8]) if _PART.fullmatch(name) else None
 
 
+def run_of_part(name: str) -> str | None:
+    """The run whose part has this name; None for any other name."""
+    named = _PART.fullmatch(name)
+    return named[1] if named else None
+
+
 def files_check(
     layout: Layout, listed: Sequence[ListedFile], on_file: Callable[[], None]
 ) -> tuple[VerifyCheck, list[ListedFile]]:
@@ -259,8 +265,7 @@ def strangers_check(layout: Layout, manifest: Manifest) -> VerifyCheck:
         for path in sorted(p for p in (layout.folder / table).rglob("*") if not p.is_dir()):
             examined += 1
             name = path.relative_to(layout.folder)
-            named = _PART.fullmatch(path.name)
-            if str(name) not in listed and (named is None or named[1] == layout.run_id):
+            if str(name) not in listed and run_of_part(path.name) in (None, layout.run_id):
                 differences.append(
                     Difference(safe_text(str(name)), "it is no file of the manifest")
                 )

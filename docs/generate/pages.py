@@ -98,6 +98,7 @@ _GUIDES = {
     "validate": "[what it compares](files.md#what-validate-compares), [loading](../loading.md)",
     "diff": "[changes](../signals.md#changes)",
     "export": "[its columns](columns.md#export---flagged), [audit](../audit.md)",
+    "upload": "[loading](../loading.md#copy-to-an-object-store)",
     "report": "[report.html](files.md#reporthtml)",
     "purge": "[privacy](../privacy.md#delete-a-run)",
     "init": "[settings](settings.md)",

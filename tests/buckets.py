@@ -1,0 +1,114 @@
+"""A bucket on loopback, and a server that fails as servers of buckets do."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+Respond = Callable[[BaseHTTPRequestHandler], None]
+
+
+class Bucket:
+    """A bucket of its own for each test, and a hand on its objects."""
+
+    def __init__(self, client: Any, name: str) -> None:
+        self.client, self.name = client, name
+        client.create_bucket(Bucket=name)
+
+    @property
+    def address(self) -> str:
+        return f"s3://{self.name}"
+
+    def put(self, key: str, content: bytes, **how: Any) -> None:
+        self.client.put_object(Bucket=self.name, Key=key, Body=content, **how)
+
+    def get(self, key: str) -> bytes:
+        content: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        return content
+
+    def delete(self, key: str) -> None:
+        self.client.delete_object(Bucket=self.name, Key=key)
+
+    @property
+    def keys(self) -> list[str]:
+        found = self.client.list_objects_v2(Bucket=self.name).get("Contents", [])
+        return [item["Key"] for item in found]
+
+
+@contextmanager
+def moto() -> Iterator[str]:
+    """The address of a server of buckets in this process."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+def use(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Sends all requests to buckets of this process, and of those it starts, to the server."""
+    for name, value in {
+        "ENDPOINT_URL": url,
+        "ALLOW_HTTP": "true",
+        "ACCESS_KEY_ID": "test-key-id",
+        "SECRET_ACCESS_KEY": "test-secret",
+        "REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+
+
+@contextmanager
+def scripted(respond: Respond) -> Iterator[str]:
+    """The address of a server that answers every request by the function."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_one_request(self) -> None:
+            with_request = super().handle_one_request
+            try:
+                with_request()
+            except OSError:  # the client has seen enough
+                self.close_connection = True
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            respond(self)
+
+    for verb in ("HEAD", "PUT", "POST", "DELETE"):
+        setattr(Handler, f"do_{verb}", Handler.do_GET)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def answer(
+    request: BaseHTTPRequestHandler, status: int, content: bytes = b"", **headers: str
+) -> None:
+    """A whole answer."""
+    request.send_response(status)
+    for name, value in headers.items():
+        request.send_header(name.replace("_", "-"), value)
+    request.send_header("Content-Length", str(len(content)))
+    request.end_headers()
+    request.wfile.write(content)
