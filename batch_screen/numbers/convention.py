@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from batch_screen.numbers.clean import ascii_text
 from batch_screen.numbers.parse import calling_code_of
 from batch_screen.numbers.rules import RejectReason, Rule
 
@@ -74,15 +75,12 @@ class ConventionCounter:
             .when(pl.col("reject_reason") == RejectReason.AMBIGUOUS)
             .then(pl.lit("doubtful"))
         )
-        rows = (
-            judged.lazy()
-            .select("raw", "raw_region", written=written)
-            .filter(pl.col("written").is_not_null())
-            .filter(pl.col("raw").str.contains("^[^0-9+]*[1-9]"))
-            .group_by("raw_region", "written")
-            .len()
-            .collect()
-        )
+        rows = judged.select("raw", "raw_region", written=written).drop_nulls("written")
+        raw = rows["raw"]
+        if (raw.str.len_bytes() != raw.str.len_chars()).any():  # Arabic digits
+            raw = pl.Series(map(ascii_text, raw), dtype=pl.String)
+        is_bare = raw.str.contains("^[^0-9+]*[1-9]")
+        rows = rows.filter(is_bare).group_by("raw_region", "written").len()
         with self._lock:
             for cell, kind, count in rows.iter_rows():
                 self._rows[self._home(cell), kind] += count

@@ -42,6 +42,20 @@ def test_national_digits_of_a_uniform_list_are_all_read() -> None:
     assert set(found["rule"]) == {"national", "national_by_list"}
 
 
+@pytest.mark.parametrize("zero", ["\N{ARABIC-INDIC DIGIT ZERO}", "\N{FULLWIDTH DIGIT ZERO}"])
+def test_the_digits_of_other_scripts_count_too(zero: str) -> None:
+    numbers = german(1_000)
+    script = {ord("0") + n: ord(zero) + n for n in range(10)}
+    _, found = judged([(number.translate(script), "DE") for number in numbers])
+    assert found["e164"].to_list() == [f"+49{number}" for number in numbers]
+
+
+def test_a_plus_of_another_script_is_no_row_without_one() -> None:
+    counter, found = judged([("\N{FULLWIDTH PLUS SIGN}49491711234567", None)])
+    assert found["reject_reason"].to_list() == ["ambiguous"]
+    assert counter.evidence() == {}
+
+
 @pytest.mark.parametrize("region", ["DE", "GB", "US"])
 def test_a_list_that_mixes_both_ways_has_no_convention(region: str) -> None:
     numbers = random_mobiles(region, 1_000, random.Random(2))
