@@ -16,6 +16,7 @@ from phonenumbers import PhoneMetadata
 from batch_screen.config.screening import REGION_ALIASES, Numbers
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import plain
+from batch_screen.numbers.clean import ascii_text
 from batch_screen.numbers.rules import NO_COUNTRY
 
 NO_REGION, UNKNOWN_REGION = "", "?"
@@ -34,41 +35,74 @@ _NOTHING = frozenset(
         "(null)",
         "unknown",
         "undefined",
+        "(blank)",
+        r"\n",
         "-",
         ".",
     )
 )
-_LOCALE = re.compile(r"[A-Za-z]{2}[-_]([A-Z]{2})")
-# Where a cell was empty, some exports write 49 as 49.0.
-_CALLING_CODE = re.compile(r"(?:\+|00)?([0-9]{1,4}|1[ -]?[0-9]{3})(?:\.0)?")
+# de-DE is a locale, and DE-BY the ISO 3166-2 code of a part of DE.
+_LOCALE = re.compile(r"[a-z]{2}[-_]([A-Z]{2})")
+_TWO_CODES = re.compile(r"([A-Za-z]{2})[-_]([A-Za-z]{2,3})")
+# Where a cell was empty, some exports write 49 as 49.0. No code starts with 0: 040 is Austria's
+# number in ISO 3166-1.
+_CALLING_CODE = re.compile(r"(?:\+|00)?([1-9][0-9]{0,3})(?:\.0)?")
+_BETWEEN = re.compile(r" *[()/|;:,] *| +[-–] +|(?<=[0-9]) +(?=[^0-9])|(?<=[^0-9+]) +(?=\+)")
+"""What stands between a name and a code: Germany (DE), DE - Germany, +49 Germany."""
+
 # Languages whose names of countries are read: those of most lists, and the larger ones.
 _LANGUAGES = (
     *("en", "de", "fr", "es", "it", "pt", "nl", "pl", "cs", "sk", "hu", "ro", "bg", "el", "hr"),
     *("sr", "sl", "sv", "da", "nb", "fi", "is", "et", "lv", "lt", "ru", "uk", "tr", "ar", "fa"),
     *("he", "hi", "zh", "ja", "ko", "id", "ms", "vi", "th"),
 )
-# Names in use that are not the one of CLDR.
+# Names in use that are not the one of CLDR, those of ISO 3166 among them.
 _OTHER_NAMES = {
-    "United States of America": "US",
-    "Great Britain": "GB",
-    "England": "GB",
-    "Scotland": "GB",
-    "Wales": "GB",
-    "Northern Ireland": "GB",
-    "Czech Republic": "CZ",
-    "Turkey": "TR",
-    "Holland": "NL",
-    "Ivory Coast": "CI",
-    "Macedonia": "MK",
-    "Swaziland": "SZ",
-    "Burma": "MM",
-    "Cape Verde": "CV",
-    "Korea": "KR",
-    "Republic of Korea": "KR",
-    "Russian Federation": "RU",
-    "Viet Nam": "VN",
-    "XKX": "XK",
+    "AE": ("UAE",),
+    "BA": ("Bosnia",),
+    "BO": ("Bolivia, Plurinational State of",),
+    "CD": ("DRC", "DR Congo", "Democratic Republic of Congo", "Congo, Democratic Republic of"),
+    "CG": ("Republic of Congo",),
+    "CI": ("Ivory Coast",),
+    "CN": ("PRC", "P.R. China", "People's Republic of China", "Mainland China"),
+    "CV": ("Cape Verde",),
+    "CZ": ("Czech Republic",),
+    "DE": ("BRD", "Federal Republic of Germany"),
+    "FK": ("Falkland Islands (Malvinas)",),
+    "FM": ("Micronesia, Federated States of",),
+    "GB": (
+        *("Great Britain", "England", "Scotland", "Wales", "Northern Ireland"),
+        "United Kingdom of Great Britain and Northern Ireland",
+    ),
+    "HK": ("Hong Kong",),
+    "IE": ("Eire", "Republic of Ireland"),
+    "IR": ("Iran, Islamic Republic of", "Islamic Republic of Iran"),
+    "KP": ("Korea, Democratic People's Republic of", "Democratic People's Republic of Korea"),
+    "KR": ("Korea", "Korea, Republic of", "Republic of Korea"),
+    "LA": ("Lao PDR", "Lao People's Democratic Republic"),
+    "MD": ("Moldova, Republic of", "Republic of Moldova"),
+    "MK": ("Macedonia", "Republic of North Macedonia"),
+    "MM": ("Burma",),
+    "MO": ("Macao", "Macau"),
+    "NL": ("Holland", "Netherlands, Kingdom of the"),
+    "PS": ("Palestine", "Palestine, State of", "State of Palestine"),
+    "RU": ("Russian Federation",),
+    "SA": ("KSA", "Kingdom of Saudi Arabia"),
+    "SY": ("Syrian Arab Republic",),
+    "SZ": ("Swaziland",),
+    "TR": ("Turkey",),
+    "TW": ("Taiwan, Province of China",),
+    "TZ": ("Tanzania, United Republic of", "United Republic of Tanzania"),
+    "US": ("United States of America",),
+    "VA": ("Holy See",),
+    "VE": ("Venezuela, Bolivarian Republic of",),
+    "VG": ("Virgin Islands, British",),
+    "VI": ("Virgin Islands, U.S.",),
+    "VN": ("Viet Nam",),
+    "XK": ("XKX",),
 }
+_FILLERS = re.compile(r"\b(?:the|and|st|saint)\b")
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
 _OF_TWO = ("Congo", "Kongo")
 """Names of one country in CLDR that people use for two countries."""
 
@@ -79,21 +113,45 @@ def region_of(cell: str | None) -> str:
 
     >>> [region_of(cell) for cell in (" de ", "uk", "DEU", "Deutschland", "+49", "1-876", "de-DE")]
     ['DE', 'GB', 'DE', 'DE', 'DE', 'JM', 'DE']
-    >>> region_of(None), region_of("n/a"), region_of("Atlantis")
-    ('', '', '?')
+    >>> region_of(None), region_of("n/a"), region_of("Atlantis"), region_of("Germany (+49)")
+    ('', '', '?', 'DE')
     """
-    text = (cell or "").strip()
-    code = text.replace(".", "").upper()  # U.K.
+    text = unicodedata.normalize("NFKC", cell or "").strip()
+    if not text or text.casefold() in _NOTHING:
+        return NO_REGION
+    region = _named(text)
+    return _of_parts(text) if region == UNKNOWN_REGION else region
+
+
+def _named(text: str) -> str:
+    """The region of a single code or name."""
+    plain_text = ascii_text(text).strip()  # a code's digits may be Arabic
+    code = plain_text.replace(".", "").upper()  # U.K.
     code = REGION_ALIASES.get(code, code)
     if code in phonenumbers.SUPPORTED_REGIONS:
         return code
-    if (locale := _LOCALE.fullmatch(text)) and locale[1] in phonenumbers.SUPPORTED_REGIONS:
+    if (locale := _LOCALE.fullmatch(plain_text)) and locale[1] in phonenumbers.SUPPORTED_REGIONS:
         return locale[1]
-    if not text or text.casefold() in _NOTHING:
-        return NO_REGION
-    if calling := _CALLING_CODE.fullmatch(text):
-        return _region_of_code(re.sub("[ -]", "", calling[1]))
+    if two := _TWO_CODES.fullmatch(plain_text):
+        # US-CA is California to some and Canada to others.
+        found = {each.upper() for each in two.groups()} & phonenumbers.SUPPORTED_REGIONS
+        return found.pop() if len(found) == 1 else UNKNOWN_REGION
+    if calling := _CALLING_CODE.fullmatch(re.sub("[ ()-]", "", plain_text)):
+        return _region_of_code(calling[1])
     return _regions_by_name().get(_folded(text), UNKNOWN_REGION)
+
+
+def _of_parts(text: str) -> str:
+    """The region of a name with a code beside it, where they agree."""
+    parts = [part for part in _BETWEEN.split(text) if part]
+    codes = [part for part in parts if part[-1].isdigit()]
+    names = {_named(part) for part in parts if part not in codes}
+    if len(parts) == 1 or len(names) != 1 or UNKNOWN_REGION in names:
+        return UNKNOWN_REGION
+    [region] = names
+    # Canada (+1) names two regions behind one calling code.
+    behind = {phonenumbers.country_code_for_region(_named(code)) for code in codes}
+    return region if behind <= {phonenumbers.country_code_for_region(region)} else UNKNOWN_REGION
 
 
 def _region_of_code(digits: str) -> str:
@@ -120,10 +178,12 @@ def _regions_by_name() -> dict[str, str]:
     for language in _LANGUAGES:
         for region, name in Locale(language).territories.items():
             found.setdefault(_folded(name), set()).add(region)
+            if language == "de":
+                found.setdefault(_folded(name.translate(_UMLAUTS)), set()).add(region)
     for alias, regions in get_global("territory_aliases").items():
         if len(alias) == 3 and alias.isalpha():
             found.setdefault(_folded(alias), set()).update(regions)
-    found |= {_folded(name): {region} for name, region in _OTHER_NAMES.items()}
+    found |= {_folded(name): {region} for region, names in _OTHER_NAMES.items() for name in names}
     for name in _OF_TWO:
         del found[_folded(name)]
     known = phonenumbers.SUPPORTED_REGIONS
@@ -135,9 +195,13 @@ def _regions_by_name() -> dict[str, str]:
 
 
 def _folded(name: str) -> str:
-    """A name without case, accents, spaces and punctuation: U.S.A. is USA."""
+    """A name without case, accents, spaces and punctuation: U.S.A. is USA.
+
+    Nor has it articles, "and" and "Saint", which are written in several ways.
+    """
     decomposed = unicodedata.normalize("NFKD", name).casefold()
-    return "".join(filter(str.isalnum, decomposed))
+    letters = "".join(filter(str.isalnum, _FILLERS.sub(" ", decomposed)))
+    return letters or "".join(filter(str.isalnum, decomposed))
 
 
 def default_region_of(setting: str) -> str:

@@ -24,6 +24,18 @@ from batch_screen.numbers.regions import NO_REGION, UNKNOWN_REGION, region_of
         (["NA", "NAM", "Namibia"], "NA"),
         (["日本", "Japan", "JPN", "81"], "JP"),
         (["XKX", "Kosovo", "383"], "XK"),
+        (["Germany (DE)", "DE - Germany", "Germany (+49)", "+49 Germany", "Germany, 49"], "DE"),
+        (["(+49)", "+ 49", "00 49", "٤٩", "\ufeffDE", "ＤＥ", "DE\u00a0", "EN-DE"], "DE"),
+        (["Hong Kong", "Hong Kong SAR China"], "HK"),
+        (["The Netherlands", "Netherlands, The", "Netherlands (Kingdom of the)"], "NL"),
+        (["Trinidad and Tobago", "Trinidad & Tobago"], "TT"),
+        (["St. Vincent and the Grenadines", "Saint Vincent & Grenadines"], "VC"),
+        (["Iran, Islamic Republic of", "Iran (Islamic Republic of)"], "IR"),
+        (["Korea, Republic of", "Korea (Republic of)", "South Korea"], "KR"),
+        (["Korea, Democratic People's Republic of", "North Korea"], "KP"),
+        (["Oesterreich", "OESTERREICH"], "AT"),
+        (["Canada (+1)", "+1 Canada"], "CA"),
+        (["US-NY", "us-ny", "US-TX"], "US"),
     ],
 )
 def test_as_people_write_them(cells: list[str], region: str) -> None:
@@ -39,10 +51,32 @@ def test_words_for_nothing(cell: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["Atlantis", "Congo", "Kongo", "XX", "999", "0", "1234", "DE, AT", "+", "ZZZ", "?"]
+    "cell",
+    [
+        *("Atlantis", "Congo", "Kongo", "XX", "999", "0", "1234", "DE, AT", "+", "ZZZ", "?"),
+        # California and Canada, Bavaria and Belarus.
+        *("US-CA", "DE-BY", "us-ca", "Georgia, USA", "Germany (+43)", "+49/+43", "Canada (US)"),
+        # Austria and Belgium in ISO 3166-1, Romania and Chile as calling codes.
+        *("040", "056"),
+        "Germany, +49 171 3920012",
+    ],
 )
 def test_what_names_no_region_or_two_is_unknown(cell: str) -> None:
     assert region_of(cell) == UNKNOWN_REGION
+
+
+def test_the_names_of_all_languages_are_read_as_no_other_region() -> None:
+    from babel import Locale
+
+    named = {
+        (language, region): region_of(name)
+        for language in ("ar", "de", "en", "es", "fr", "hi", "ja", "ru", "tr", "zh")
+        for region, name in Locale(language).territories.items()
+        if region in phonenumbers.SUPPORTED_REGIONS
+    }
+    wrong = {key: found for key, found in named.items() if found not in (key[1], UNKNOWN_REGION)}
+    assert wrong == {}
+    assert sum(found == UNKNOWN_REGION for found in named.values()) < 10
 
 
 def test_every_region_is_known_by_its_code_and_by_its_english_name() -> None:
