@@ -114,6 +114,10 @@ def _print(text: str, *, is_spare: bool = False) -> None:
         _silence("stdout")
 
 
+def has_lost_output() -> bool:
+    return bool(_lost)
+
+
 def lost_output() -> str:
     """Why something that was to be printed on stdout is lost; empty if nothing is. Asked once."""
     lost = _lost[0] if _lost else ""

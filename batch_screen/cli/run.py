@@ -15,7 +15,7 @@ import msgspec
 
 import batch_screen
 from batch_screen.cli import log
-from batch_screen.cli.console import print_json, print_text
+from batch_screen.cli.console import has_lost_output, print_json, print_text
 from batch_screen.cli.hooks import unforeseen
 from batch_screen.cli.options import job_of
 from batch_screen.cli.progress import watcher
@@ -146,6 +146,8 @@ class SessionConsole:
             elif self.result:
                 print_text(closing_block(self.result, self._settings), is_spare=True)
         finally:
+            if has_lost_output():
+                closing = closing.lacking_output()
             announced = announce_end(self._settings, closing)
             _warn(announced.warnings)
             self._lacks_file = announced.lacks_file

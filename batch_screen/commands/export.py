@@ -132,9 +132,8 @@ def _whole_summary(layout: Layout, table: str, events: RunEvents) -> Summary:
     """The run's summary. Raises ``InputError`` where it, or the table, is not what was written."""
     if not layout.marker.exists():
         raise InputError(
-            f"run {layout.run_id} is not complete, so nobody can say who deserves a look; start "
-            f"the same command with --run-date {layout.run_date}, if it is not running: it goes on "
-            "from there"
+            f"run {layout.run_id} is not complete, so nobody can say who deserves a look; "
+            "batch-screen status says whether it is running, and how to resume it"
         )
     manifest = read_manifest(layout)
     refuse_differing(layout, marker_check(layout), manifest_check(layout, manifest))

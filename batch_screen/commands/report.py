@@ -84,8 +84,7 @@ def _material(layout: Layout, manifest: Manifest | None, events: RunEvents) -> M
         if not says_stopped(layout.summary):
             raise InputError(
                 f"run {layout.run_id} was ended abruptly or is going on, so there is nothing to "
-                f"report yet; start the same command with --run-date {layout.run_date}, if it is "
-                "not running: it resumes"
+                "report yet; batch-screen status says whether it is running, and how to resume it"
             )
         return Material(read_summary(layout.summary))
     listed = [file for file in own_files(layout, manifest) if _place(layout, file) != layout.html]

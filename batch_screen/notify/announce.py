@@ -39,25 +39,29 @@ class Announced(NamedTuple):
 
 
 def announce_end(settings: Settings, closing: Closing) -> Announced:
-    """Writes both files and sends the final pings; never raises."""
+    """Writes both files and sends the final pings; never raises.
+
+    All say the exit code that the command ends with, which is no 0 where one of them lacks.
+    """
     caller = Caller(settings.pings, settings.api.ca_file)
 
-    def write_summary_file() -> None:
+    def write_summary_file(closing: Closing) -> None:
         if settings.output.summary_file:
             write_atomically(Path(settings.output.summary_file), document(closing))
 
-    def write_metrics_file() -> None:
+    def write_metrics_file(closing: Closing) -> None:
         # Figures and times are those of a run: a retry that finds nothing leaves them alone.
         if settings.metrics.file and closing.status != NOTHING_TO_RETRY:
             from batch_screen.notify.metrics import write_metrics  # noqa: PLC0415 (heavy)
 
             write_metrics(Path(settings.metrics.file), closing)
 
-    unwritten = [
-        *_tried("the summary file", write_summary_file),
-        *_tried("the metrics file", write_metrics_file),
-    ]
-    calls = _tried("the last calls", lambda: caller.ended(closing))
+    unwritten = _tried("the metrics file", lambda: write_metrics_file(closing))
+    lacking = closing.lacking_output() if unwritten else closing
+    if lost := _tried("the summary file", lambda: write_summary_file(lacking)):
+        lacking = closing.lacking_output()
+        unwritten = lost + (unwritten or _tried("", lambda: write_metrics_file(lacking)))
+    calls = _tried("the last calls", lambda: caller.ended(lacking))
     return Announced([*unwritten, *calls], bool(unwritten))
 
 

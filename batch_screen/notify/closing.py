@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from batch_screen import __version__
+from batch_screen.errors import ExitCode
 from batch_screen.input.files import as_text
 from batch_screen.masking import mask_texts
 from batch_screen.runs.events import Progress, Silent
@@ -88,6 +89,11 @@ class Closing(msgspec.Struct, frozen=True):
         if self.summary:
             return self.summary.status
         return FAILED if self.stopped else NOTHING_TO_RETRY
+
+    def lacking_output(self) -> Closing:
+        """The same where something that is waited for could not be written or printed."""
+        code = self.exit_code or ExitCode.CANNOT_WRITE
+        return msgspec.structs.replace(self, exit_code=code)
 
 
 def document(closing: Closing) -> bytes:

@@ -102,10 +102,10 @@ def _crossed(summary: Summary) -> int:
 def _steps(summary: Summary) -> Iterator[str]:
     if summary.stopped is not None:
         yield f"Cause: {summary.stopped.cause} (exit code {summary.stopped.exit_code})."
+        how = f" with --run-date {summary.run_date} and without --new-run"
         yield (
-            "Next: once that is fixed, start the same command with "
-            f"--run-date {summary.run_date} and without --new-run. It goes on from here; what was "
-            "answered is saved and is not asked or paid for again."
+            f"Next: once that is fixed, start the same command{'' if summary.supersedes else how}. "
+            "It goes on from here; what was answered is saved and is not asked or paid for again."
         )
     if summary.has_too_many_failures and summary.max_failure_share is not None:
         yield (

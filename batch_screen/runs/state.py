@@ -203,10 +203,14 @@ def find_run(
     for other in same_day:
         differing = _differing_work(other, identity, inputs)
         if differing and other.has_bought and not is_over(other, out):
-            is_retry = RETRY_OF in identity.settings
-            other_way = "" if is_retry else ", or use --new-run to start afresh and pay again"
+            if RETRY_OF in identity.settings:
+                raise ConfigurationError(
+                    f"run {other.run_id} is unfinished and {differing} to resume it; once it is "
+                    "complete, it can be retried in other ways"
+                )
             raise ConfigurationError(
-                f"run {other.run_id} is unfinished and {differing} to resume it{other_way}"
+                f"run {other.run_id} is unfinished and {differing} to resume it, or use --new-run "
+                "to start afresh and pay again"
             )
     return None
 

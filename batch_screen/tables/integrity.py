@@ -87,8 +87,8 @@ def rewrite(layout: Layout) -> str:
     """The remedy for damaged files of a run."""
     return (
         f"restore them from a copy; or, if the run's state is kept, delete {_name(layout.marker)} "
-        f"and start the same command with --run-date {layout.run_date}: it writes all files anew "
-        "and asks nothing"
+        "and start the command that batch-screen status then names: it writes all files anew and "
+        "asks nothing"
     )
 
 
@@ -97,10 +97,7 @@ def marker_check(layout: Layout) -> VerifyCheck:
     claim = "_SUCCESS holds the manifest's SHA-256"
     remedy = rewrite(layout)
     if not layout.marker.exists():
-        remedy = (
-            f"start the same command with --run-date {layout.run_date}: it resumes, if "
-            "its state is kept"
-        )
+        remedy = "if its state is kept, batch-screen status names the command that resumes it"
     return VerifyCheck("marker", claim, 1, tuple(_marker_differences(layout)), remedy)
 
 

@@ -37,7 +37,7 @@ _LOOKUPS = """\
 ## Outcomes of a lookup
 
 A lookup is one number at one endpoint. Everything but `success` leaves the signal unknown, which is
-never "safe". **Again** says whether asking again, with `--new-run`, may bring another outcome
+never "safe". **Again** says whether `batch-screen retry` may bring another outcome
 (`retry_can_help` in errors)."""
 _ANSWERS = """\
 ## What an answer becomes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import signal
 import subprocess
 import sys
@@ -296,6 +297,23 @@ def test_streams_that_cannot_be_used(tmp_path: Path, redirection: str, code: int
     assert done.returncode == code, done.stderr
     assert "bug" not in done.stderr
     assert "ignored" not in done.stderr  # Python's word at its end
+
+
+def test_a_lost_document_is_no_success_for_those_who_wait(tmp_path: Path) -> None:
+    write_csv(tmp_path / "list.csv", NUMBERS[:3])
+    files = "--summary-file last.json --metrics-file last.prom"
+    done = subprocess.run(
+        ["bash", "-c", f"{COMMAND} run list.csv --sandbox --out out {files} --json >/dev/full"],
+        capture_output=True,
+        env=clean(),
+        cwd=tmp_path,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 73
+    last = json.loads((tmp_path / "last.json").read_bytes())
+    assert (last["status"], last["exit_code"]) == ("complete", 73)
+    assert "exit_code 73.0" in (tmp_path / "last.prom").read_text("utf-8")
 
 
 def test_as_a_module() -> None:

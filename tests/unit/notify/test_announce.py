@@ -63,12 +63,13 @@ def test_a_file_that_cannot_be_written_does_not_keep_the_other_and_the_calls(
     (tmp_path / "last.json").mkdir()
     (tmp_path / "last.json" / "x").touch()
     with listening() as listener:
-        chosen = settings(tmp_path, finish_url=listener.url("/b"))
-        [warning], lacks_file = announce_end(chosen, complete())
+        urls = {"finish_url": listener.url("/b"), "failure_url": listener.url("/c")}
+        [warning], lacks_file = announce_end(settings(tmp_path, **urls), complete())
     assert "last.json" in warning
     assert lacks_file
-    assert listener.paths == ["/b"]
-    assert (tmp_path / "last.prom").exists()
+    # All are told what the command exits with.
+    assert listener.paths == ["/c"]
+    assert "exit_code 73.0" in (tmp_path / "last.prom").read_text("utf-8")
 
 
 def test_where_no_thread_can_be_started_that_is_a_warning(

@@ -72,7 +72,7 @@ def test_a_run_that_was_stopped_early(run: WholeRun) -> None:
     run.layout.marker.unlink()
     [marker] = run.validate().checks
     assert re.search("the run was stopped before its end", marker.differences[0].what)
-    assert "--run-date 2026-11-23" in marker.remedy
+    assert "batch-screen status names the command that resumes it" in marker.remedy
 
 
 def test_a_missing_manifest(run: WholeRun) -> None:
