@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,4 +68,5 @@ def bucket(bucket_server: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
     use(monkeypatch, bucket_server)
     client = boto3.client("s3", endpoint_url=bucket_server, region_name="us-east-1")
-    return Bucket(client, f"bucket-{secrets.token_hex(4)}")
+    letters = "".join(secrets.choice(ascii_lowercase) for _ in range(8))  # digits are masked
+    return Bucket(client, f"bucket-{letters}")

@@ -148,7 +148,8 @@ def status() -> None:
 def validate() -> None:
     """Re-read a run's files and say what differs from what it wrote.
 
-    FOLDER is an output folder, whose latest run is taken, or a run's own, OUT/runs/RUN_ID.
+    FOLDER is an output folder, whose latest run is taken, or a run's own, OUT/runs/RUN_ID, or the
+    address to which one was uploaded: s3://BUCKET/PREFIX, gs://… or az://….
     """
 
 

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 import batch_screen
-from batch_screen.cli.console import print_json, print_text
+from batch_screen.cli.console import print_json, print_text, unwind_on_signals
 from batch_screen.cli.progress import watcher
 from batch_screen.commands.validate import runs_in
 from batch_screen.errors import ExitCode
@@ -29,6 +29,7 @@ def validate(
     """Prints every check of the chosen runs, and returns the exit code."""
     if every and run_id:
         raise click.UsageError("--run and --all exclude each other; use one")
+    unwind_on_signals()
     wanted = [(f, r) for f in folders for r in (runs_in(f) if every else [run_id])]
     with watcher() as progress:
         found = [

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from batch_screen.config.paths import is_address
 from batch_screen.masking import safe_text
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import CHANGES, Layout, run_at, runs_at
@@ -26,6 +29,7 @@ from batch_screen.tables.integrity import (
 )
 from batch_screen.tables.manifest import Manifest, read_manifest
 from batch_screen.verify.changes import changes_check
+from batch_screen.verify.fetch import BucketOutput
 from batch_screen.verify.recount import Recount, schema_check
 from batch_screen.verify.totals import summary_of, sums_checks
 
@@ -39,12 +43,16 @@ def validate(
 ) -> Validation:
     """Every check of the run named, or of the one latest.json names.
 
-    ``folder`` is an output folder, or a run's own in it (``OUT/runs/<run_id>``). With
+    ``folder`` is an output folder, or a run's own in it (``OUT/runs/<run_id>``), or the address to
+    which one was uploaded, from where the run is copied into a scratch folder. With
     ``ignore_modes`` nobody looks at who may read the files: for a copy whose modes were lost.
     Raises ``InputError`` where there is no such folder or run; whatever differs is no exception.
     """
+    events = events or RunEvents()
+    if is_address(folder):
+        return _uploaded(BucketOutput(str(folder)), run_id, events)
     layout = run_at(Path(folder), run_id)
-    checks = tuple(_checks(layout, events or RunEvents(), ignore_modes=ignore_modes))
+    checks = tuple(_checks(layout, events, ignore_modes=ignore_modes))
     return Validation(layout.run_id, safe_text(str(layout.folder)), checks)
 
 
@@ -53,7 +61,22 @@ def runs_in(folder: Path | str) -> list[str]:
 
     Raises ``InputError`` if there is none.
     """
-    return runs_at(Path(folder))
+    return BucketOutput(str(folder)).runs() if is_address(folder) else runs_at(Path(folder))
+
+
+def _uploaded(out: BucketOutput, run_id: str | None, events: RunEvents) -> Validation:
+    """Every check of a run in a bucket, which has no modes."""
+    with out.fetched(run_id, events) as layout:
+        checks = _checks(layout, events, ignore_modes=True)
+    remedy = (
+        "remove these objects there, and send them again: batch-screen upload OUT --run "
+        f"{layout.run_id} --to {out.shown}"
+    )
+    again = tuple(
+        replace(check, remedy=remedy) if check.name not in ("latest", "strangers") else check
+        for check in checks
+    )
+    return Validation(layout.run_id, out.shown, again)
 
 
 def _checks(layout: Layout, events: RunEvents, *, ignore_modes: bool) -> list[VerifyCheck]:
