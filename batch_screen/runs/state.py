@@ -133,9 +133,12 @@ class Run:
         return any(self.sealed.glob("[0-9]*")) or any(self.journal.glob("*.journal"))
 
     def sweep(self) -> None:
-        """Removes unfinished files of a killed process."""
+        """Removes unfinished files of a killed process, and plans that another has replaced."""
         for folder in (self.folder, self.sealed, self.sessions):
             sweep(folder)
+        for leftover in self.folder.glob("plan.*"):
+            if leftover != self.plan:  # it may hold people who have objected since
+                shutil.rmtree(leftover, ignore_errors=True)
 
     def discard(self) -> None:
         """Removes a run that failed early, unless it holds paid answers."""

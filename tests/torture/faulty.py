@@ -21,7 +21,8 @@ class Fault(msgspec.Struct, frozen=True):
 
     ``call`` is open, write, fsync (of files and folders), rename, mkdir, unlink, or all that
     change something; ``place`` is state, output or any. ``short``: the first write that fails
-    still writes half. Without an ``errno`` nothing fails, but every write writes half.
+    still writes half. Without an ``errno`` nothing fails, but every write writes half; with
+    ``SIGKILL`` the process is killed before the call. ``name``: calls about paths of it alone.
     """
 
     call: str
@@ -30,6 +31,7 @@ class Fault(msgspec.Struct, frozen=True):
     errno: str = "EIO"
     times: int = FOREVER
     short: bool = False
+    name: str = ""
 
     def __str__(self) -> str:
         return f"{self.call} {self.at} in {self.place}: {self.errno}"

@@ -15,6 +15,7 @@ import json
 import os
 import random
 import resource
+import signal
 import threading
 import time
 from collections import Counter
@@ -60,6 +61,8 @@ class Shim:
             for fault in self.faults:
                 if fault["place"] not in (place, "any"):
                     continue
+                if fault["name"] not in ("", os.path.basename(path)):
+                    continue
                 if fault["call"] == call or (fault["call"] == "all" and not reads):
                     fault["seen"] = seen = fault.get("seen", 0) + 1
                     if fault["at"] <= seen < fault["at"] + fault["times"]:
@@ -69,6 +72,8 @@ class Shim:
 
     def fail_if_due(self, call: str, path: str, *, reads: bool = False) -> None:
         fault = self.due(call, path, reads=reads)
+        if fault is not None and fault["errno"] == "SIGKILL":
+            os.kill(os.getpid(), signal.SIGKILL)
         if fault is not None:
             raise _error(fault, path)
 

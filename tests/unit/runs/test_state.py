@@ -207,8 +207,14 @@ def test_unfinished_files_of_a_killed_process_are_swept_away(tmp_path: Path) -> 
     before = sorted(run.folder.rglob("*"))
     for folder in (run.folder, run.sealed, run.sessions):
         (folder / ".00000.parquet.0123abcd.tmp").touch()
+    for leftover in ("plan.growing", "plan.before"):
+        (run.folder / leftover).mkdir()
     run.sweep()
     assert sorted(run.folder.rglob("*")) == before
+    run.plan.rename(run.folder / "plan.before")  # it counts on while there is no other
+    (run.folder / "plan.growing").mkdir()
+    run.sweep()
+    assert {path.name for path in run.folder.glob("plan*")} == {"plan.before"}
 
 
 def test_unfinished_runs_of_other_dates_are_told(tmp_path: Path) -> None:
