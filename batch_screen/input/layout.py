@@ -149,8 +149,12 @@ def lines_above(count: int) -> str:
 
 
 def bare(name: str) -> str:
-    """A column's name without the blanks around it, which nobody sees in a header."""
-    return name.strip(_BLANKS)
+    r"""A column's name without what nobody sees in a header: blanks around it, and U+0000.
+
+    >>> bare(" pho\0ne ")
+    'phone'
+    """
+    return name.replace("\0", "").strip(_BLANKS)  # polars takes no name with U+0000
 
 
 def unique(names: Iterable[str]) -> list[tuple[str, str]]:

@@ -483,3 +483,16 @@ def test_a_column_is_either_of_numbers_or_of_regions(tmp_path: Path) -> None:
     path.write_text(f"mobile,home\n{ONE},{TWO}\n")
     with pytest.raises(InputError, match="both name 'home'"):
         _open(path, phone_column="mobile,home", region_column="Home")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_header_with_nul_is_read_without_it(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"list.{suffix}"
+    if suffix == "csv":
+        path.write_text(f"i\0d,pho\0ne\nC-1,{ONE}\n" + f"C-2,{TWO}\n" * 50, "utf-8")
+    else:
+        pq.write_table(pa.table({"i\0d": ["C-1"], "pho\0ne": [ONE]}), path)
+    table = open_table([path], Input(keep_columns=("id",)))
+    first = next(iter(table.batches()))
+    assert first.row(0, named=True)["in_id"] == "C-1"
+    assert first["phone_column"][0] == "phone"
