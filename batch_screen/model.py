@@ -354,7 +354,8 @@ class Plan(msgspec.Struct, frozen=True):
     ``supersedes`` are the runs whose place it takes, the latest first. ``opt_out_list`` is the
     SHA-256 of the opt-out list it was made with, and ``opt_outs_sha256`` that of the plan's file of
     marks of its numbers; empty if there was none. ``objected`` numbers have joined the list since
-    and were dropped: of outcomes in the journal theirs do not count.
+    and were dropped: of outcomes in the journal theirs do not count. ``nul_cells`` are kept cells
+    out of which U+0000 was dropped.
     """
 
     rows: int
@@ -370,6 +371,7 @@ class Plan(msgspec.Struct, frozen=True):
     opt_outs_sha256: str = ""
     objected: int = 0
     phone_columns: dict[str, ColumnRows] = {}
+    nul_cells: int = 0
 
     @property
     def carried(self) -> int:

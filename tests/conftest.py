@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from batch_screen.masking.keys import forget_keys
+from tests.nights import make_nights
 from tests.thoroughness import IS_FULL, examples
 
 if TYPE_CHECKING:  # half a second, for the few that need one
@@ -41,6 +42,12 @@ def pytest_configure() -> None:
         may_start_programs = not found.f_flag & os.ST_NOEXEC
         if may_start_programs and found.f_bavail * found.f_frsize >= _ROOM_BYTES:
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+
+@pytest.fixture(scope="session")
+def six_nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six drifting nights (``tests.nights``), to be read only; the list lies beside the folder."""
+    return make_nights(tmp_path_factory.mktemp("six"))
 
 
 @pytest.fixture(autouse=True)

@@ -75,6 +75,8 @@ def rows_lines(rows: Rows) -> Iterator[str]:
     if rows.left_out:
         first = f"the first {rows.unique_numbers:,} numbers"
         yield line("limited", f"to {first}; {rows.left_out:,} rows below them were left out")
+    if rows.nul_cells:
+        yield line("dropped", f"U+0000 in {rows.nul_cells:,} kept cells: databases refuse it")
 
 
 def column_lines(columns: Mapping[str, ColumnRows]) -> Iterator[str]:

@@ -113,7 +113,7 @@ class CarriedRun:
         with growing_plan(folder) as growing:
             with RowGroupWriter(rejects_path(growing)) as writer:
                 for shard in range(self.shards):
-                    rows = _read(self._results, shard, None)
+                    rows = counter.without_nul(_read(self._results, shard, None))
                     is_out = is_listed(rows["e164"], self._opted_out)
                     rejects = self._rejects(shard, rows.filter(is_out))
                     if rejects.height or not shard:  # a plan with rejects of no shard has a file
@@ -134,6 +134,7 @@ class CarriedRun:
                 left_out=left_out,
                 supersedes=list(supersedes),
                 phone_columns=counter.by_column(phone_columns),
+                nul_cells=counter.nul_cells,
                 **keep_opt_outs(growing, self._opt_outs),
             )
             write_record(growing / "plan.json", plan)

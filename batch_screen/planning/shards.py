@@ -92,7 +92,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
         with accepted, rejects:
             # All streams: the rejects' file and the shards' grow batch by batch.
             for batch in first.rows(batches):
-                chosen, turned_down = _accepted(batch), _rejects(batch)
+                chosen, turned_down = counter.without_nul(_accepted(batch)), _rejects(batch)
                 accepted.add(chosen)
                 rejects.add(turned_down)
                 counter.add(chosen, turned_down)
@@ -113,6 +113,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
             facts=dict(facts),
             left_out=first.left_out,
             phone_columns=counter.by_column(phone_columns) if phone_columns else {},
+            nul_cells=counter.nul_cells,
             **keep_opt_outs(growing, opt_outs),
         )
         # All on the disk before the folder has its name, which says that planning is done.
@@ -168,9 +169,10 @@ class _FirstNumbers:
 
 
 class RowCounter:
-    """Counts a plan's rows by phone column, and its rejects by reason."""
+    """Counts a plan's rows by phone column, its rejects by reason, and kept cells with U+0000."""
 
     def __init__(self) -> None:
+        self.nul_cells = 0
         self._accepted: Counter[str] = Counter()
         self._rejected: Counter[tuple[str, str]] = Counter()
 
@@ -178,6 +180,15 @@ class RowCounter:
         self._accepted.update(dict(accepted["phone_column"].value_counts().iter_rows()))
         counts = rejects.group_by("phone_column", "reason").len()
         self._rejected.update({(name, reason): n for name, reason, n in counts.iter_rows()})
+
+    def without_nul(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows without U+0000 in the kept columns: PostgreSQL takes no text that has it."""
+        texts = [n for n, t in rows.schema.items() if n.startswith(KEPT_PREFIX) and t == pl.String]
+        has_nul = pl.col(texts).str.contains("\0", literal=True)
+        cells = rows.select(has_nul.sum()).row(0, named=True) if texts else {}
+        self.nul_cells += sum(cells.values())
+        marked = [name for name, count in cells.items() if count]
+        return rows.with_columns(pl.col(marked).str.replace_all("\0", "", literal=True))
 
     @property
     def by_reason(self) -> dict[str, int]:

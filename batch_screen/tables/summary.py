@@ -26,7 +26,8 @@ _NUMBERS = re.compile(rb"\[\n[\s\d.,eE+-]*\n\s*\]")
 class Rows(msgspec.Struct, frozen=True):
     """Row counts of the input; ``left_out`` are those below the rows that a limit let through.
 
-    Of several phone columns each cell is a row.
+    Of several phone columns each cell is a row. ``nul_cells`` are kept cells out of which U+0000
+    was dropped.
     """
 
     read: int
@@ -37,6 +38,7 @@ class Rows(msgspec.Struct, frozen=True):
     unique_numbers: int
     left_out: int = 0
     by_phone_column: dict[str, ColumnRows] = {}
+    nul_cells: int = 0
 
     @property
     def empty_beside_others(self) -> int:
@@ -192,6 +194,7 @@ def count_rows(plan: Plan) -> Rows:
         unique_numbers=plan.unique_numbers,
         left_out=plan.left_out,
         by_phone_column=plan.phone_columns,
+        nul_cells=plan.nul_cells,
     )
 
 

@@ -65,6 +65,20 @@ def test_one_shard_keeps_the_inputs_order(tmp_path: Path) -> None:
     assert plan.kept == ["in_id"]
 
 
+def test_a_kept_text_has_no_nul_and_its_cells_are_counted(tmp_path: Path) -> None:
+    held = ["x\0y\0", "\0", None, "plain"]
+    rows = batch([1, 2, 3, 4]).with_columns(
+        in_id=pl.Series(held), in_count=pl.Series([1, 2, 3, 4]), in_none=pl.lit("")
+    )
+    plan = make_plan(
+        [rows, rows], tmp_path / "plan", shard_rows=10, facts={}, on_rows=lambda _: None
+    )
+    [written] = shards(tmp_path / "plan", plan)
+    assert written["in_id"].to_list() == ["xy", "", None, "plain"] * 2
+    assert written["in_count"].to_list() == [1, 2, 3, 4] * 2
+    assert plan.nul_cells == 4
+
+
 def test_rejects_are_apart_and_masked(tmp_path: Path) -> None:
     plan = planned(tmp_path / "plan", [1, None, 2, None])
     rejects = pl.read_parquet(rejects_path(tmp_path / "plan"))
