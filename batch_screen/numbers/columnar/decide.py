@@ -240,7 +240,7 @@ def _strict_enough(
                 place=pl.lit(None, pl.UInt16),
             )
         ).read.select("row", again="e164")
-        stable, unstable = split(unknown.join(again, on="row"), pl.col("again") == e164)
+        stable, unstable = split(unknown.join(again, on="row", how="left"), pl.col("again") == e164)
         refused = [_read_as(unstable, RejectReason.NOT_POSSIBLE)]
         return pl.concat([good, stable.drop("again")]), refused
     refused = [_read_as(unknown, RejectReason.NOT_VALID)]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_screen.config.screening import Numbers
+from batch_screen.config.screening import Numbers, Strictness
 from batch_screen.numbers.frame import ADDED_COLUMNS, normalise_frame
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.rules import Accepted
@@ -90,3 +90,15 @@ def test_every_row_is_judged_as_if_it_were_alone(
         else:
             assert (row["e164"], row["reject_reason"]) == (None, result.reason)
             assert row["reject_detail"] == result.detail
+
+
+def test_a_possible_number_that_is_another_when_read_again_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Read again its trunk zero goes, and then its country code may be written twice.
+    frame = frame_of(("+630063559830059", "PH"))
+    normaliser = Normaliser(Numbers(strictness=Strictness.POSSIBLE))
+    alone = normalise_frame(frame, normaliser)
+    monkeypatch.setattr("batch_screen.numbers.frame._FEW", 0)
+    assert normalise_frame(frame, normaliser).equals(alone)
+    assert alone["reject_reason"].to_list() == ["not_possible"]
