@@ -61,7 +61,7 @@ IDENTITY = (
 REJECT = (
     *ROW,
     Column("raw_masked", pl.String, "the cell's shape, masked"),
-    Column("raw_region", pl.String, "the region the number was read in"),
+    Column("raw_region", pl.String, "the row's own region, as written"),
     _required("reason", pl.String, "why the row never reaches the network"),
     Column("detail", pl.String, "what was seen, masked"),
     PHONE_COLUMN,
@@ -146,7 +146,7 @@ ERRORS = (
     Column("source_file", pl.String, "rejects: the input file's name"),
     Column("source_row", pl.Int64, "rejects: the row's number in that file, from 1"),
     Column("raw_masked", pl.String, "rejects: the cell's shape, masked"),
-    Column("raw_region", pl.String, "rejects: the region the number was read in"),
+    Column("raw_region", pl.String, "rejects: the row's own region, as written"),
     Column("e164", pl.String, "failures: the number asked about"),
     Column("endpoint", pl.String, "failures: the endpoint asked"),
     _required("reason", pl.String, "the reject's reason or the failure's outcome"),
@@ -226,42 +226,32 @@ RISK = (
     ),
     _required("risk_version", pl.Int32, "the version of the rules for the age and risk columns"),
 )
-CHECK_REJECTS = (
-    _required("source_file", pl.String, "the input file's name"),
-    _required("source_row", pl.Int64, "the row's number in that file, from 1, header not counted"),
-    _required("column", pl.String, "the column of numbers"),
-    _required("reason", pl.String, "why the row would never reach the network"),
-    Column("raw_masked", pl.String, "the cell's shape, masked"),
-    Column("raw_region", pl.String, "the row's own region, as written"),
-    Column("detail", pl.String, "what was seen, masked"),
-    _required("remedy", pl.String, "what to do about it"),
-)
-_PLACE = (
-    _required("source_file", pl.String, "the input file's name"),
-    _required("source_row", pl.Int64, "the row's number in that file, from 1, header not counted"),
-    _required(
-        "line",
-        pl.Int64,
-        "the row's line in a spreadsheet; blank lines between rows are not counted",
-    ),
-)
-EXPORT_FLAGGED = (
-    *_PLACE,
-    _required("e164", pl.String, "the number asked about, E.164; masked with --masked"),
-    Column("region", pl.String, "ISO 3166-1 alpha-2 region of the number"),
-    _required("why", pl.String, "the signals that deserve a look; or why nobody can say"),
-    Column("since", pl.String, "of each signal in turn: its date, or the bound that is known"),
-    _required("column", pl.String, "the column of the number"),
-)
-EXPORT_REJECTED = (
-    *_PLACE,
-    _required("column", pl.String, "the column of numbers"),
-    Column("cell", pl.String, "the cell as it stands in the list; else its shape, masked"),
-    Column("raw_region", pl.String, "the row's own region, as written"),
-    _required("reason", pl.String, "why the row never reaches the network"),
-    Column("detail", pl.String, "what was seen, masked"),
-    _required("remedy", pl.String, "what to do about it"),
-)
+_OF_SHEETS = {
+    column.name: column
+    for column in (
+        *IDENTITY,
+        *REJECT,
+        _required(
+            "line",
+            pl.Int64,
+            "the row's line in a spreadsheet; blank lines between rows are not counted",
+        ),
+        _required("column", pl.String, "the column of the number"),
+        _required("why", pl.String, "the signals that deserve a look; or why nobody can say"),
+        Column("since", pl.String, "of each signal in turn: its date, or the bound that is known"),
+        Column("cell", pl.String, "the cell as it stands in the list; else its shape, masked"),
+        _required("remedy", pl.String, "what to do about it"),
+    )
+}
+
+
+def _sheet(names: str) -> tuple[Column, ...]:
+    return tuple(_OF_SHEETS[name] for name in names.split())
+
+
+CHECK_REJECTS = _sheet("source_file source_row column reason raw_masked raw_region detail remedy")
+EXPORT_FLAGGED = _sheet("source_file source_row line e164 region why since column")
+EXPORT_REJECTED = _sheet("source_file source_row line column cell raw_region reason detail remedy")
 
 
 def endpoint_group(endpoint: Endpoint) -> dict[str, Column]:

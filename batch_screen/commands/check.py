@@ -6,7 +6,6 @@ can read.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -47,8 +46,9 @@ from batch_screen.profile.regions import Undecided, advise, advise_digits, candi
 from batch_screen.profile.rejects import parts, rejected, write_rejects
 from batch_screen.profile.tally import ListTally, count_numbers
 from batch_screen.runs.events import RunEvents
-from batch_screen.storage.atomic import check_could_write
+from batch_screen.storage.atomic import check_file
 from batch_screen.storage.partition import HELD_BYTES
+from batch_screen.storage.scratch import scratch_folder
 from batch_screen.tables.sheets import check_suffix
 
 _LONGEST_NOTE = 400
@@ -66,8 +66,8 @@ def check(job: Job, events: RunEvents | None = None, *, rejects: Path | None = N
     notes: list[str] = []
     sources = expand(job.inputs, excluded=job.excluded, note=notes.append)
     with (
-        tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
-        on_disk(sources, Path(scratch), events) as files,
+        scratch_folder() as scratch,
+        on_disk(sources, scratch, events) as files,
     ):
         if rejects is not None:
             listed = opt_out_list(job.settings)
@@ -77,7 +77,7 @@ def check(job: Job, events: RunEvents | None = None, *, rejects: Path | None = N
                     f"--rejects {rejects}: this is an input, which would be lost; name another file"
                 )
         events.progress.stage("reading")
-        found = _checked(files, job.settings, Path(scratch) / "plan", events, rejects)
+        found = _checked(files, job.settings, scratch / "plan", events, rejects)
         notes = [mask_text(plain(note, _LONGEST_NOTE)) for note in (*notes, *found.notes)]
         return msgspec.structs.replace(found, notes=notes)
 
@@ -87,12 +87,12 @@ def _check_target(rejects: Path, inputs: Sequence[str]) -> None:
     refuse_address(rejects, "--rejects")
     check_suffix(rejects, "--rejects")
     folder = rejects.absolute().parent
-    check_could_write(folder)
     if folder.exists() and any(Path(i).is_dir() and folder.samefile(i) for i in inputs):
         raise ConfigurationError(
             f"--rejects {rejects}: it would lie among the inputs and be read as one; name a file "
             "in another folder"
         )
+    check_file(rejects, "--rejects")
 
 
 def _checked(

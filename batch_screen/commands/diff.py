@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 import polars as pl
@@ -21,8 +20,9 @@ from batch_screen.errors import InputError, no_input
 from batch_screen.masking import mask_number
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import LOOKUPS, RESULTS, Layout, is_run_id, run_at
-from batch_screen.storage.atomic import atomic_write, translated
+from batch_screen.storage.atomic import atomic_write, check_file, translated
 from batch_screen.storage.partition import RowGroupWriter
+from batch_screen.storage.scratch import scratch_folder
 from batch_screen.tables.coverage import Change, Changes
 from batch_screen.tables.reader import DamagedPartError
 
@@ -69,6 +69,7 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
     """
     if write is not None:
         refuse_address(write, "--write")
+        check_file(Path(write), "--write")
     events = events or RunEvents()
     earlier, later = _recorded(since, out), _recorded(run, out)
     for run_facts in (earlier.facts, later.facts):
@@ -128,8 +129,8 @@ def _feed(
     events.progress.stage("comparing", total=after.shards)
     try:
         with (
-            TemporaryDirectory(prefix="batch-screen-") as scratch,
-            feed_of(before, after, bounds, scratch=Path(scratch), on_shard=events.advance) as feed,
+            scratch_folder() as scratch,
+            feed_of(before, after, bounds, scratch=scratch, on_shard=events.advance) as feed,
         ):
             yield feed
     except DamagedPartError as error:

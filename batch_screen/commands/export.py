@@ -9,16 +9,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 import polars as pl
 
 from batch_screen.config.paths import refuse_address
 from batch_screen.config.screening import OPT_OUT_FILE, Input
-from batch_screen.errors import BatchScreenError, ConfigurationError, InputError, OutputError
+from batch_screen.errors import BatchScreenError, ConfigurationError, InputError
 from batch_screen.input.files import digest
 from batch_screen.input.layout import shown
 from batch_screen.input.table import BATCH_ROWS, Table, open_table
@@ -31,9 +29,10 @@ from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import ERRORS, RESULTS, Layout, is_run_id, run_at
 from batch_screen.runs.state import RETRY_OF, Run, read_run
 from batch_screen.schema import EXPORT_FLAGGED, EXPORT_REJECTED, KEPT_PREFIX, Column, dtypes
-from batch_screen.storage.atomic import check_could_write
+from batch_screen.storage.atomic import check_file
 from batch_screen.storage.parquet import scan_parquet
 from batch_screen.storage.partition import in_ranges
+from batch_screen.storage.scratch import scratch_folder
 from batch_screen.tables.breakdown import signs_of, values_of
 from batch_screen.tables.integrity import (
     files_check,
@@ -60,6 +59,7 @@ _SIGNALS = {
 _ROWS, _UNKNOWNS = "rows", ("unknown", "unanswered")
 _PLACES = 3  # the first columns of a sheet say where the row stands
 _INPUT = "input."
+_LONGEST_NOTE = 400
 
 
 class ExportReport(msgspec.Struct, frozen=True):
@@ -105,24 +105,21 @@ def export(  # noqa: PLR0913 (a run, a sheet, and the rows in it)
     check_suffix(target, "--to")
     layout = run_at(Path(folder), run_id)
     layout.refuse_inside(target)
-    folder = target.absolute().parent
-    if not folder.is_dir():  # found out now, not when everything is read
-        raise OutputError(f"--to {target}: there is no folder {folder}; make it first")
-    check_could_write(folder)
+    check_file(target, "--to")
     table = ERRORS if rejected else RESULTS
     summary = _whole_summary(layout, table, events)
-    run = _run(layout.run_id, Path(state) if state else layout.folder / STATE)
+    run, fault = _run(layout.run_id, Path(state) if state else layout.folder / STATE)
     if target.exists():
         _refuse_list(target, summary, run, layout.parts(table))
     sheet: _Flagged | _Rejected = (
-        _Rejected(layout, summary, None if masked else run, masked=masked)
+        _Rejected(summary, None if masked else run, "" if masked else fault)
         if rejected
         else _Flagged(layout, summary, unknown=unknown)
     )
     events.progress.stage("writing", total=len(layout.parts(sheet.table)))
     with (
-        TemporaryDirectory(prefix="batch-screen-") as scratch,
-        in_ranges(_read(layout, sheet, events), _ROW, summary.rows.read, Path(scratch)) as rows,
+        scratch_folder() as scratch,
+        in_ranges(_read(layout, sheet, events), _ROW, summary.rows.read, scratch) as rows,
     ):
         write_sheet(target, sheet.title, sheet.columns, sheet.completed(rows), masked=masked)
     return sheet.report(str(target))
@@ -145,14 +142,17 @@ def _whole_summary(layout: Layout, table: str, events: RunEvents) -> Summary:
     return read_summary(layout.summary)
 
 
-def _run(run_id: str, state: Path) -> Run | None:
-    """The state of the run that read the list; None where it is gone or cannot be used."""
+def _run(run_id: str, state: Path) -> tuple[Run | None, str]:
+    """The state of the run that read the list; or None, and why it cannot be used."""
     folder = state / "runs" / run_id
-    with suppress(BatchScreenError):
+    try:
         run = read_run(folder) if is_run_id(run_id) and folder.exists() else None
-        retried = run.file.identity.settings.get(RETRY_OF) if run else None
-        return _run(str(retried), state) if retried else run
-    return None
+    except BatchScreenError as error:
+        return None, safe_line(str(error), _LONGEST_NOTE)
+    if run is None:
+        return None, f"the state of run {safe_line(run_id)} is gone"
+    retried = run.file.identity.settings.get(RETRY_OF)
+    return _run(str(retried), state) if retried else (run, "")
 
 
 def _refuse_list(target: Path, summary: Summary, run: Run | None, parts: list[Path]) -> None:
@@ -288,16 +288,16 @@ class _Rejected:
 
     title, table = "rejected", ERRORS
 
-    def __init__(self, layout: Layout, summary: Summary, run: Run | None, *, masked: bool) -> None:
+    def __init__(self, summary: Summary, run: Run | None, note: str) -> None:
         self._summary = summary
         self._found: Counter[str] = Counter()
-        self._note = "" if masked or run else f"the state of run {layout.run_id} is gone"
+        self._note = note
         self._list: Table | None = None
-        if run and not masked:
+        if run:
             try:
                 self._list = _list_again(run)
             except BatchScreenError as error:
-                self._note = safe_line(str(error))
+                self._note = safe_line(str(error), _LONGEST_NOTE)
         kept = _kept(self._list.kept) if self._list else ()
         self.columns = (*EXPORT_REJECTED[:_PLACES], *kept, *EXPORT_REJECTED[_PLACES:])
 

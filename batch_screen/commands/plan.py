@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -33,6 +32,7 @@ from batch_screen.planning.history import read_history
 from batch_screen.planning.shards import history_path, read_plan
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import Identity, Run, find_run, limit_of, new_run_id
+from batch_screen.storage.scratch import scratch_folder
 from batch_screen.tables.summary import Rows, Summary, count_rows
 
 # What a run will not ask, before it is begun: counted where it is known, estimated where not.
@@ -227,13 +227,13 @@ def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
     refuse_unknown_regions(job.settings.numbers)
     sources = expand(job.inputs, excluded=job.excluded, note=events.progress.note)
     with (
-        tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
-        on_disk(sources, Path(scratch), events) as files,
+        scratch_folder() as scratch,
+        on_disk(sources, scratch, events) as files,
     ):
         events.progress.stage("reading")
         identity = job.identity(files)
         run = _resumable(job, identity, full_paths(files), events)
-        folder = made = Path(scratch) / "plan"
+        folder = made = scratch / "plan"
         plan = None
         if run and (plan := plan_without_objected(job, run, identity, made, events)) is None:
             folder, plan = run.plan, read_plan(run.plan)

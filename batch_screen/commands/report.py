@@ -17,7 +17,7 @@ from batch_screen.reports.page import page
 from batch_screen.reports.verdict import Material, material_of, verdict_of
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import RESULTS, Layout, run_at
-from batch_screen.storage.atomic import sha256_of, write_atomically
+from batch_screen.storage.atomic import check_file, sha256_of, write_atomically
 from batch_screen.tables.breakdown import Breakdown, break_down
 from batch_screen.tables.integrity import (
     files_check,
@@ -57,15 +57,16 @@ def report(
     if path is not None:
         refuse_address(path, "--write")
     layout = run_at(Path(folder), run_id)
+    target = layout.html if path is None else Path(path)
+    if path is not None:
+        layout.refuse_inside(target)
+        check_file(target, "--write")
     manifest = None
     if layout.marker.exists():  # else the run was stopped
         manifest = read_manifest(layout)
         refuse_differing(layout, marker_check(layout), manifest_check(layout, manifest))
     material = _material(layout, manifest, events or RunEvents())
     content = page(material)
-    target = layout.html if path is None else Path(path)
-    if path is not None:
-        layout.refuse_inside(target)
     if target != layout.html or not _is_kept(layout, manifest, content):
         write_atomically(target, content)
     return ReportResult(

@@ -21,7 +21,8 @@ from batch_screen.config.screening import Cohorts
 from batch_screen.runs.layout import LOOKUPS, RESULTS, Layout
 from batch_screen.schema import CHANGES, conform
 from batch_screen.storage.atomic import translated
-from batch_screen.storage.partition import RowGroupWriter, scratch_files
+from batch_screen.storage.partition import RowGroupWriter
+from batch_screen.storage.scratch import scratch_files
 from batch_screen.tables.coverage import Change, Changes
 from batch_screen.tables.reader import Unit, units
 

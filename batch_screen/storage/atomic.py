@@ -36,6 +36,7 @@ import pyarrow as pa
 
 from batch_screen.errors import OutputError, has_working_folder, no_working_folder
 from batch_screen.storage.parquet import metadata_of, read_parquet
+from batch_screen.storage.scratch import hold, sweep_temporaries
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
@@ -120,6 +121,7 @@ def atomic_write(
             # Buffered, because a nearly full disk takes part of a raw write and says so only in
             # the returned count, which polars and pyarrow do not look at.
             with BufferedWriter(open_private(temporary)) as file:
+                hold(file)
                 yield file
                 file.flush()
                 if mode != FILE_MODE:
@@ -131,6 +133,20 @@ def atomic_write(
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
+
+
+def check_file(path: Path, option: str) -> None:
+    """Raises ``OutputError`` if this one file could not be written: now, not when all is read.
+
+    Removes what killed processes left of it.
+    """
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise OutputError(f"{option} {path}: there is no folder {folder}; make it first")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{option} {path}: it is not a regular file; name another one")
+    check_could_write(folder)
+    sweep_temporaries(path)
 
 
 def check_could_write(folder: Path) -> None:

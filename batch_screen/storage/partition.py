@@ -6,10 +6,9 @@ Streams: at most ``HELD_BYTES`` of rows wait in memory, and as much again is bei
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from io import BufferedWriter
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 
 from batch_screen.storage.atomic import open_private, translated
 from batch_screen.storage.parquet import read_parquet
+from batch_screen.storage.scratch import scratch_files
 
 HELD_BYTES = 32 << 20
 """Over all files. polars' partitioned sink holds rows for each file instead: 0.65 GiB for 15 of
@@ -220,16 +220,3 @@ def in_ranges(
             for frame in frames:
                 partitions.add(frame)
         yield (read_parquet(path).sort(key) for path in ranges)
-
-
-@contextmanager
-def scratch_files(folder: Path, name: str, count: int) -> Iterator[list[Path]]:
-    """Names of scratch files, removed when the block ends."""
-    mark = secrets.token_hex(4)  # named so that ``sweep`` removes what a killed process left
-    paths = [folder / f".{name}-{n:05d}.{mark}.tmp" for n in range(count)]
-    try:
-        yield paths
-    finally:
-        for path in paths:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)

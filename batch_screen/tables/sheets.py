@@ -6,7 +6,6 @@ its type in a workbook.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from batch_screen.masking import mask_number, mask_text, plain
 from batch_screen.schema import KEPT_PREFIX, Column, conform, dtypes
 from batch_screen.storage.atomic import atomic_write
 from batch_screen.storage.partition import RowGroupWriter
+from batch_screen.storage.scratch import scratch_folder
 from batch_screen.tables.errors import write_guarded_csv
 
 CSV_SUFFIX, WORKBOOK_SUFFIX, PARQUET_SUFFIX = ".csv", ".xlsx", ".parquet"
@@ -87,7 +87,7 @@ def _write_workbook(
     with (
         _translated_failures(xlsxwriter),
         # Of its own, for the library leaves its scratch files behind where a disk is full.
-        tempfile.TemporaryDirectory(prefix="batch-screen-") as scratch,
+        scratch_folder() as scratch,
         xlsxwriter.Workbook(
             _UntilFailure(file), {"constant_memory": True, "tmpdir": scratch}
         ) as book,

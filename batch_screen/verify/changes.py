@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import polars as pl
 from polars import col
@@ -20,6 +18,7 @@ from batch_screen.config.screening import Cohorts
 from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout, is_run_id, layout_of_run
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import conform, dtypes
+from batch_screen.storage.scratch import scratch_folder
 from batch_screen.tables.coverage import Change, Changes
 from batch_screen.tables.integrity import Difference, VerifyCheck, rewrite
 from batch_screen.tables.manifest import ListedFile
@@ -135,8 +134,8 @@ def _recounted_differences(
     layout, shards = later.layout, later.shards
     rows = units(layout, CHANGES, shards)
     with (
-        TemporaryDirectory(prefix="batch-screen-") as scratch,
-        feed_of(earlier, later, bounds, scratch=Path(scratch), on_shard=lambda _: None) as feed,
+        scratch_folder() as scratch,
+        feed_of(earlier, later, bounds, scratch=scratch, on_shard=lambda _: None) as feed,
     ):
         if feed.changes != changes:
             yield Difference("summary.json", "its changes differ from those of the lookups")

@@ -69,7 +69,7 @@ def test_the_feed_is_written_whole_and_private(nights: tuple[Night, Night], tmp_
     assert sorted(frame["e164"]) == [f"+4477009{i:05d}" for i in range(10, 30)]
     assert path.stat().st_mode & 0o777 == 0o600
     assert sorted((tmp_path / "a").rglob("*")) == before
-    with pytest.raises(OutputError, match="cannot write"):
+    with pytest.raises(OutputError, match="there is no folder"):
         diff(nights[0].layout.run, nights[1].layout.run, write=tmp_path / "no" / "x.parquet")
 
 

@@ -245,12 +245,27 @@ def test_a_retry_has_the_list_of_the_run_that_it_retries(
     """Its own input is that run."""
     retried = Identity(["0" * 64], "2026-11-23", {RETRY_OF: screened.layout.run_id})
     retry = create_run(screened.out / ".state", retried, ["run"], taken=[])
-    found = command._run(retry.run_id, screened.out / ".state")
+    found, fault = command._run(retry.run_id, screened.out / ".state")
     assert found is not None
+    assert not fault
     assert found.file.inputs == [str(screened.list)]
     odd = Identity(["0" * 64], "2026-11-22", {RETRY_OF: "../../other"})
     retry = create_run(screened.out / ".state", odd, ["run"], taken=[])
-    assert command._run(retry.run_id, screened.out / ".state") is None
+    found, fault = command._run(retry.run_id, screened.out / ".state")
+    assert (found, fault) == (None, "the state of run ../../other is gone")
+
+
+def test_a_damaged_state_is_not_called_gone(screened: Screened, tmp_path: Path) -> None:
+    state = screened.out / ".state" / "runs" / screened.layout.run_id / "run.json"
+    content = state.read_bytes()
+    try:
+        state.write_bytes(content[:-9])
+        note = export(screened.out, tmp_path / "a.csv", rejected=True).note
+    finally:
+        state.write_bytes(content)
+    assert "is missing, incomplete or not as it was written" in note
+    assert "restore it from a backup" in note
+    assert lines(tmp_path / "a.csv")[0]["cell"] == "02• •••• ••"
 
 
 def test_the_list_itself_is_never_written_over(screened: Screened, tmp_path: Path) -> None:

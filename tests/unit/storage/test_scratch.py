@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from batch_screen.errors import OutputError
+from batch_screen.storage.atomic import atomic_write, check_file, sweep
+from batch_screen.storage.scratch import scratch_files, scratch_folder
+
+
+def test_they_are_gone_afterwards_whatever_happens(tmp_path: Path) -> None:
+    with scratch_files(tmp_path, "held", 3) as paths:
+        for path in paths[:2]:
+            path.write_bytes(b"x")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(IsADirectoryError), scratch_files(tmp_path, "held", 1) as [path]:
+        tmp_path.write_bytes(b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_those_of_a_killed_process_are_swept(tmp_path: Path) -> None:
+    with scratch_files(tmp_path, "held", 1) as [path]:
+        path.write_bytes(b"x")
+        sweep(tmp_path)
+        assert not path.exists()
+
+
+def test_a_folder_is_private_and_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with scratch_folder() as first, scratch_folder() as second:
+        assert first.stat().st_mode & 0o777 == 0o700
+        assert first != second
+        (first / "rows").write_bytes(b"x")
+        with scratch_folder():  # sweeps, but what is held stays
+            assert (first / "rows").exists()
+    assert [*tmp_path.iterdir()] == []
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from batch_screen.storage.atomic import atomic_write
+from batch_screen.storage.scratch import scratch_folder
+with scratch_folder() as folder, atomic_write(Path(sys.argv[1])) as file:
+    file.write(b"numbers")
+    (folder / "rows").write_bytes(b"numbers")
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_killed_process_leaves_no_numbers_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch, out = tmp_path / "scratch", tmp_path / "out"
+    scratch.mkdir()
+    out.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    (scratch / "batch-screen-link").symlink_to(out)
+    (scratch / "other").mkdir()
+    target = out / "a [1].csv"
+    (out / ".a 1.csv.01234567.tmp").write_bytes(b"another file's")
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    command = [sys.executable, "-c", KILLED, str(target)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        left = Path(process.stdout.readline().strip())
+        check_file(target, "--to")
+        with scratch_folder():
+            assert (left / "rows").exists()
+        assert len([*out.iterdir()]) == 2
+        process.send_signal(signal.SIGKILL)
+    assert len([*out.iterdir()]) == 2
+    check_file(target, "--to")
+    with scratch_folder():
+        assert not left.exists()
+    assert [path.name for path in out.iterdir()] == [".a 1.csv.01234567.tmp"]
+    assert {path.name for path in scratch.iterdir()} == {"batch-screen-link", "other"}
+
+
+def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"there is no folder .*; make it first"):
+        check_file(tmp_path / "none" / "a.csv", "--to")
+    for path in (tmp_path, Path("/dev/full")):
+        with pytest.raises(OutputError, match="it is not a regular file"):
+            check_file(path, "--to")
+    with atomic_write(tmp_path / "a.csv") as file:
+        file.write(b"x")
+    check_file(tmp_path / "a.csv", "--to")
