@@ -64,6 +64,13 @@ RETRY_CAN_HELP = frozenset(
         OutcomeKind.SKIPPED,
     }
 )
+_IS_TOO_LONG = (pl.col("reason") == TOO_LONG).fill_null(value=False)
+FAILURE_DETAIL = (
+    pl.when(_IS_TOO_LONG)
+    .then(pl.concat_str("reason", "message", separator=": ", ignore_nulls=True))
+    .otherwise(pl.coalesce("reason", "message"))
+)
+"""What errors says of a failed lookup: its reason, or the server's message."""
 _CELL_CHARACTERS = 32_767
 """The longest cell of a spreadsheet."""
 # Read as a number it would lose its zeros or its last digits.
@@ -96,7 +103,6 @@ def lookup_errors(outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
         ~pl.col("reason").is_in([*SPARED]).fill_null(value=False),
     )
     helps = [kind.value for kind in RETRY_CAN_HELP]
-    is_too_long = (pl.col("reason") == TOO_LONG).fill_null(value=False)
     remedies = {kind.value: text for kind, text in REMEDY.items()}
     return conform(
         failed.select(
@@ -108,10 +114,8 @@ def lookup_errors(outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
             run_id=pl.lit(run_id),
             kind=pl.lit("failure"),
             reason=pl.col("outcome"),
-            detail=pl.when(is_too_long)
-            .then(pl.concat_str("reason", "message", separator=": ", ignore_nulls=True))
-            .otherwise(pl.coalesce("reason", "message")),
-            remedy=pl.when(is_too_long)
+            detail=FAILURE_DETAIL,
+            remedy=pl.when(_IS_TOO_LONG)
             .then(pl.lit(_COME_LATER))
             .otherwise(pl.col("outcome").replace_strict(remedies, return_dtype=pl.String)),
             retry_can_help=pl.col("outcome").is_in(helps),

@@ -28,6 +28,7 @@ from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.schema import RISK, results, results_groups
+from batch_screen.tables.errors import FAILURE_DETAIL
 from batch_screen.tables.integrity import Difference
 from batch_screen.tables.reader import Part
 from batch_screen.tables.results import TOLERANCE_SECONDS, with_risk
@@ -136,15 +137,12 @@ def _views(part: Part, shards: int, endpoints: Sequence[str]) -> Iterator[tuple[
     yield _UNFOUNDED, _skipped_unfounded(lookups)
     listed = part.errors.filter(col.kind == "failure").select(_SHARED)
     failed = lookups.filter(~_SUCCESS & ~_SPARED).select(
-        *_KEY, "http_status", "code", "attempts", reason="outcome", detail=_DETAIL
+        *_KEY, "http_status", "code", "attempts", reason="outcome", detail=FAILURE_DETAIL
     )
     yield ERRORS, part.errors
     yield _LISTED, listed
     yield _UNLISTED, failed.join(listed, on=_SHARED, how="anti", nulls_equal=True)
     yield _UNKNOWN, listed.join(failed, on=_SHARED, how="anti", nulls_equal=True)
-
-
-_DETAIL = pl.coalesce("reason", "message")
 
 
 def _dates(lookups: pl.DataFrame) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_screen.model import Endpoint
+from batch_screen.model import TOO_LONG, Endpoint
 from batch_screen.runs.layout import LOOKUPS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as COLUMNS
@@ -19,6 +20,7 @@ from batch_screen.tables.reader import Part
 from batch_screen.tables.results import observed
 from batch_screen.verify.checks import differences, part_checks
 from tests.unit.tables.frames import number, outcome, outcomes_of
+from tests.unit.tables.whole_run import answer, differing, new_whole_run
 
 SIM, SIM_DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
 DEVICE, DEVICE_DATE = Endpoint.DEVICE_SWAP_CHECK, Endpoint.DEVICE_SWAP_DATE
@@ -135,3 +137,15 @@ def test_both_ways_of_writing_it_down_agree(
         values = {"latest_change": said, "latest_change_at": changed, "responded_at": NOW}
         told.append(outcome(i, SIM_DATE, **values))
     assert found(outcomes_of(told)) == ""
+
+
+def test_a_wait_that_was_too_long_is_no_difference(tmp_path: Path) -> None:
+    wait = {"outcome": "rate_limited", "reason": TOO_LONG, "message": "Retry-After 86400 s"}
+
+    def answered(i: int, endpoint: Endpoint) -> dict[str, Any]:
+        is_long = i % 4 == 0 and endpoint is Endpoint.CALL_FORWARDING_CHECK
+        return answer(i, endpoint) | ({**wait, "active": None} if is_long else {})
+
+    run = new_whole_run(tmp_path, answered)
+    assert differing(run.validate()) == {}
+    assert TOO_LONG in (run.layout.run / "errors.csv").read_text("utf-8")
