@@ -29,8 +29,8 @@ from batch_screen.numbers.restrict import NOBODY, is_listed
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.planning.history import KNOWN
 from batch_screen.planning.opt_outs import OptOuts, keep_opt_outs
+from batch_screen.planning.rows import RowCounter
 from batch_screen.planning.shards import (
-    RowCounter,
     carried_path,
     growing_plan,
     history_path,
