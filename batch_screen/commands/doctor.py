@@ -29,7 +29,9 @@ from batch_screen.errors import AuthenticationError, BatchScreenError, Configura
 from batch_screen.input.files import Stdin, expand
 from batch_screen.input.layout import shown
 from batch_screen.job import Job
-from batch_screen.planning.build import InputFile, opened
+from batch_screen.notify.announce import check_destinations
+from batch_screen.planning.build import InputFile, opened, opt_outs
+from batch_screen.runs.events import RunEvents
 
 _SANDBOX = "the sandbox runs inside the program and needs none"
 _NO_FOLDER = "no output folder is named; name one with --out"
@@ -70,6 +72,7 @@ def _findings(job: Job, environment: Mapping[str, str], canary: str | None) -> I
     else:
         yield from key_findings(job.settings, environment)
     yield open_files(job.settings)
+    yield from _named_files(job)
     rows, about_input = _rows(job)
     yield from about_input
     yield from _folders(job, rows)
@@ -80,6 +83,25 @@ def _findings(job: Job, environment: Mapping[str, str], canary: str | None) -> I
     yield from reached
     if canary is not None:
         yield from _canary(job, environment, canary, reached)
+
+
+def _named_files(job: Job) -> Iterator[Finding]:
+    """Whether the files that settings name beside the lists can be read, or written."""
+    settings = job.settings
+    if settings.numbers.opt_out_file:
+        try:
+            opted_out = opt_outs(settings, RunEvents())
+        except BatchScreenError as error:
+            yield of_error("opt-outs", error)
+        else:
+            yield passed("opt-outs", f"can be read; numbers in it: {opted_out.len():,}")
+    if written := [*filter(None, (settings.output.summary_file, settings.metrics.file))]:
+        try:
+            check_destinations(settings)
+        except BatchScreenError as error:
+            yield of_error("reports", error)
+        else:
+            yield passed("reports", f"{' and '.join(written)} can be written")
 
 
 def _rows(job: Job) -> tuple[int | None, list[Finding]]:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import polars as pl
 
 from batch_screen.errors import ConfigurationError
-from batch_screen.masking import mask_number, mask_text, plain
+from batch_screen.masking import mask_cell, mask_number, mask_text, plain
 from batch_screen.schema import KEPT_PREFIX, Column, conform, dtypes
 from batch_screen.storage.atomic import atomic_write
 from batch_screen.storage.partition import RowGroupWriter
@@ -66,8 +66,15 @@ def write_sheet(
 
 
 def _masked(frame: pl.DataFrame) -> pl.DataFrame:
+    named = frame["column"].unique() if "column" in frame.columns else ()
+    phones = {f"{KEPT_PREFIX}{name}" for name in named}
+
     def hidden(column: pl.Series) -> Mapping[str, str]:
-        mask = mask_number if column.name == "e164" else lambda cell: mask_text(plain(cell))
+        def mask(cell: str) -> str:
+            masked = mask_number(cell) if column.name == "e164" else mask_text(plain(cell))
+            # National numbers may be too short to be found in a text: six digits in Andorra.
+            return mask_cell(cell) if masked == cell and column.name in phones else masked
+
         return {cell: mask(cell) for cell in column.unique().drop_nulls()}
 
     texts = frame.with_columns(pl.col(f"^{KEPT_PREFIX}.*$").cast(pl.String))

@@ -6,11 +6,12 @@ import polars as pl
 import pytest
 
 from batch_screen.commands.doctor import canary_number, doctor, unreadable
+from batch_screen.commands.run import run
 from batch_screen.config.screening import Numbers
-from batch_screen.config.sections import Api
+from batch_screen.config.sections import Api, Metrics, Output
 from batch_screen.config.settings import Settings
 from batch_screen.diagnostics.findings import Diagnosis, Health
-from batch_screen.errors import ConfigurationError
+from batch_screen.errors import BatchScreenError, ConfigurationError
 from batch_screen.job import Job
 
 KEY = {"BATCH_SCREEN_API_KEY": "s3cret-api-key"}
@@ -74,6 +75,43 @@ def test_parquet_files_say_how_many_rows_they_have(tmp_path: Path) -> None:
 def test_inputs(inputs: tuple[str, ...], health: str, exit_code: int) -> None:
     found = doctor(Job(inputs, sandbox=True), {})
     assert (of(found)["input"], found.exit_code) == (health, exit_code)
+
+
+@pytest.mark.parametrize("name", ["none.txt", ".", "s.csv"])
+def test_an_opt_out_list_that_a_run_would_refuse(tmp_path: Path, name: str) -> None:
+    (tmp_path / "list.csv").write_text("phone\n+442079460001\n")
+    (tmp_path / "s.csv").write_text("phone\nnobody\n")
+    settings = Settings(
+        numbers=Numbers(opt_out_file=str(tmp_path / name)),
+        output=Output(folder=str(tmp_path / "out")),
+    )
+    job = Job((str(tmp_path / "list.csv"),), settings, sandbox=True)
+    found = doctor(job, {})
+    assert of(found)["opt-outs"] == "failed"
+    with pytest.raises(BatchScreenError) as refused:
+        run(job)
+    assert found.exit_code == refused.value.exit_code
+
+
+def test_a_summary_or_metrics_file_that_could_not_be_written(tmp_path: Path) -> None:
+    inside = str(tmp_path / "none" / "s.json")
+    for settings in (
+        Settings(output=Output(summary_file=inside)),
+        Settings(metrics=Metrics(file=inside)),
+    ):
+        found = doctor(Job((), settings, sandbox=True), {})
+        assert (of(found)["reports"], found.exit_code) == ("failed", 73)
+
+
+def test_files_that_can_be_read_and_written(tmp_path: Path) -> None:
+    (tmp_path / "none.txt").write_text("+442079460001\n")
+    settings = Settings(
+        numbers=Numbers(opt_out_file=str(tmp_path / "none.txt")),
+        output=Output(summary_file=str(tmp_path / "s.json")),
+    )
+    found = of(doctor(Job((), settings, sandbox=True), {}))
+    assert (found["opt-outs"], found["reports"]) == ("ok", "ok")
+    assert [path.name for path in tmp_path.iterdir()] == ["none.txt"]
 
 
 def test_a_canary_is_not_sent_into_nothing() -> None:

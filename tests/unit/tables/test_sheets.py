@@ -151,3 +151,13 @@ def test_a_workbook_without_its_library_is_refused_at_once(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "xlsxwriter", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'batch-screen\[excel\]'"):
         check_suffix(Path("a.xlsx"), "--to")
+
+
+def test_short_numbers_of_a_kept_phone_column_are_masked(tmp_path: Path) -> None:
+    """Six digits are a whole number in Andorra, and in no text are they taken for one."""
+    names = {"e164": pl.String, "column": pl.String, "in_phone": pl.String, "in_id": pl.Int64}
+    columns = tuple(Column(name, dtype, "") for name, dtype in names.items())
+    row = {"e164": "+376312345", "column": "phone", "in_phone": "312345", "in_id": 312345}
+    write_sheet(tmp_path / "a.csv", "a", columns, [pl.DataFrame([row])], masked=True)
+    [_, line] = (tmp_path / "a.csv").read_text("utf-8-sig").splitlines()
+    assert line == "'+3763•••45,phone,31••••,312345"
