@@ -26,6 +26,9 @@ if TYPE_CHECKING:  # what the table below says, for type checkers: they do not r
     from batch_screen.commands.retry import retry as retry
     from batch_screen.commands.run import RunResult as RunResult
     from batch_screen.commands.run import run as run
+    from batch_screen.commands.runs import CompletedRun as CompletedRun
+    from batch_screen.commands.runs import RunList as RunList
+    from batch_screen.commands.runs import list_runs as list_runs
     from batch_screen.commands.status import Status as Status
     from batch_screen.commands.status import status as status
     from batch_screen.commands.upload import UploadResult as UploadResult
@@ -62,6 +65,7 @@ _HOMES = {
         "commands.report": "ReportResult report",
         "commands.retry": "retry",
         "commands.run": "RunResult run",
+        "commands.runs": "CompletedRun RunList list_runs",
         "commands.status": "Status status",
         "commands.upload": "UploadResult upload",
         "commands.validate": "validate",

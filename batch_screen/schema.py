@@ -253,6 +253,35 @@ CHECK_REJECTS = _sheet("source_file source_row column reason raw_masked raw_regi
 EXPORT_FLAGGED = _sheet("source_file source_row line e164 region why since column")
 EXPORT_REJECTED = _sheet("source_file source_row line column cell raw_region reason detail remedy")
 
+RUNS = (
+    _required("run_id", pl.String, "the run"),
+    _required("run_date", pl.Date, "its date"),
+    Column("started_at", INSTANT, "when its first start began"),
+    _required("completed_at", INSTANT, "when its files were complete"),
+    _required(
+        "current",
+        pl.Boolean,
+        "whether it is the last complete run of its date and inputs, and none supersedes it",
+    ),
+    _required("sandbox", pl.Boolean, "whether its answers are the sandbox's, not real ones"),
+    _required("manifest_sha256", pl.String, "SHA-256 of its manifest.json"),
+    _required("schema_version", pl.Int32, "version of its columns"),
+    _required("version", pl.String, "the batch-screen that wrote it"),
+    Column("api_host", pl.String, "host of the server that was asked"),
+    Column("api_dialect", pl.String, "that server's contract"),
+    Column("since_run_id", pl.String, "the run that its changes are counted from"),
+    _required("supersedes", pl.String, "the runs that it replaces, with blanks between"),
+    _required("inputs", pl.String, "SHA-256 of each input file, with blanks between"),
+    _required("limit_numbers", pl.Int64, "how many numbers a trial took at most; 0: all"),
+    _required("results", pl.Int64, "rows of results"),
+    _required("lookups", pl.Int64, "rows of lookups"),
+    _required("errors", pl.Int64, "rows of errors"),
+    _required("changes", pl.Int64, "rows of changes"),
+    Column("rows_read", pl.Int64, "rows of the input"),
+    Column("rows_rejected", pl.Int64, "rows among them that never reached the network"),
+    Column("failed", pl.Int64, "lookups that failed"),
+)
+
 
 def endpoint_group(endpoint: Endpoint) -> dict[str, Column]:
     """An endpoint's value columns in results: the lookups column → the results column."""

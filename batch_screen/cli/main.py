@@ -136,6 +136,33 @@ def status() -> None:
 
 
 @_lazy
+@click.argument("folder", metavar="OUT")
+@click.option(
+    "--since-completed",
+    "since",
+    metavar="TIME",
+    callback=options.instant,
+    help="Only runs completed after this: 2026-11-23T04:00:00Z; without a zone it is UTC.",
+)
+@click.option(
+    "--parquet",
+    "path",
+    metavar="FILE",
+    type=_PATH,
+    callback=options.parquet,
+    help="Write them to this .parquet file as well.",
+)
+@options.as_json()
+def runs() -> None:
+    """List the complete runs of a folder, in the order in which they were completed.
+
+    Says which runs are new to a loader: those completed after the last one it has seen. A run is
+    current if it is the last complete one of its date and inputs. Needs no state and no key. A run
+    whose manifest is damaged is left out, and makes the exit code 65.
+    """
+
+
+@_lazy
 @click.argument("folders", nargs=-1, required=True, metavar="FOLDER...")
 @click.option("--run", "run_id", metavar="RUN_ID", help="The run, if not the latest.")
 @click.option("--all", "every", is_flag=True, help="Every run of the output folder.")

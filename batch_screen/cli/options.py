@@ -97,6 +97,14 @@ def parquet(path: Path | None) -> Path | None:
 
 
 @_check
+def instant(value: str | None) -> datetime | None:
+    try:
+        return None if value is None else datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter("must be a time such as 2026-11-23T04:00:00Z") from None
+
+
+@_check
 def days(value: str) -> int:
     if not (match := _AGE.fullmatch(value)):
         raise click.BadParameter("must be a number of days such as 90d")

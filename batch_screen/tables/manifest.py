@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 import polars as pl
 
+from batch_screen.errors import OutputError
 from batch_screen.runs.layout import CHANGES, DATA_FOLDERS, ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.runs.state import BASE_URL, SANDBOX, limit_of
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
@@ -24,7 +25,7 @@ from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.storage.atomic import sha256_of, translated, write_atomically
 from batch_screen.storage.parquet import metadata_of
 from batch_screen.storage.prefetch import ordered_map
-from batch_screen.tables.summary import Summary
+from batch_screen.tables.summary import Summary, read_summary
 
 
 class ListedFile(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -109,6 +110,35 @@ def read_manifest(layout: Layout) -> Manifest | None:
         return msgspec.json.decode(layout.manifest.read_bytes(), type=Manifest)
     except (OSError, ValueError):  # msgspec's errors are ValueErrors
         return None
+
+
+def read_facts(layout: Layout) -> Manifest | None:
+    """The run's manifest, or None if it cannot be read.
+
+    What that of schema version 4 lacks comes from the summary, but for the inputs.
+    """
+    manifest = read_manifest(layout)
+    if manifest is None or manifest.completed_at is not None:
+        return manifest
+    try:
+        summary = read_summary(layout.summary)
+        described = json.loads(layout.schema.read_bytes())["tables"][RESULTS]
+        kept = [c["name"] for c in described if c["name"].startswith(KEPT_PREFIX)]
+    except (OutputError, OSError, ValueError, LookupError, TypeError):
+        return None
+    found = head_of(summary)
+    return msgspec.structs.replace(
+        manifest,
+        started_at=min(each.started_at for each in (*summary.starts, summary.session)),
+        completed_at=summary.session.ended_at,
+        version=found.version,
+        sandbox=found.sandbox,
+        api=found.api,
+        since_run_id=found.since_run_id,
+        limit=found.limit,
+        kept_columns=kept,
+        counts=found.counts,
+    )
 
 
 def table_columns(

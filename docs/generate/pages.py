@@ -49,6 +49,7 @@ TABLES = {
         "One row per number and endpoint that differs from the previous run; none in a first run.",
         schema.CHANGES,
     ),
+    "runs --parquet": ("One row per complete run.", schema.RUNS),
     "check --rejects": ("One row per row that would be rejected.", schema.CHECK_REJECTS),
     "export --flagged": (
         "One row per accepted row that deserves a look; behind `line` stand the kept columns.",
@@ -95,6 +96,7 @@ _GUIDES = {
     "status": "[when it rings](../alarms.md)",
     "check": "[numbers](../numbers.md), [audit](../audit.md), [check --json](check-json.md)",
     "plan": "[fewer requests](../fewer-requests.md)",
+    "runs": "[loading](../loading.md#find-the-runs), [its columns](columns.md#runs---parquet)",
     "validate": "[what it compares](files.md#what-validate-compares), [loading](../loading.md)",
     "diff": "[changes](../signals.md#changes)",
     "export": "[its columns](columns.md#export---flagged), [audit](../audit.md)",

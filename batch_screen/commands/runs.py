@@ -1,0 +1,161 @@
+"""Runs: the complete runs of an output folder, in the order in which they were completed.
+
+This, and not latest.json, tells which runs are new: after a late night the latest one written is of
+an older date. Needs no state and no key, and reads no table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from batch_screen.config.paths import refuse_address
+from batch_screen.runs.layout import DATA_FOLDERS, layout_of_run, place_of, runs_at
+from batch_screen.schema import RUNS, dtypes
+from batch_screen.storage.atomic import sha256_of, write_frame
+from batch_screen.tables.integrity import marker_check
+from batch_screen.tables.manifest import Api, Manifest, RunCounts, read_facts
+
+_FIRST = datetime.min.replace(tzinfo=UTC)
+_ID_CHARACTERS = len("20261123-0123456789")
+
+
+class CompletedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A complete run; ``rows`` are those of each table.
+
+    ``current``: it is the last complete one of its date and inputs, and none supersedes it.
+    """
+
+    run_id: str
+    run_date: str
+    started_at: datetime | None
+    completed_at: datetime
+    current: bool
+    sandbox: bool
+    manifest_sha256: str
+    schema_version: int
+    version: str
+    api: Api | None
+    since_run_id: str | None
+    supersedes: Sequence[str]
+    inputs: Sequence[str]
+    limit: int
+    kept_columns: Sequence[str]
+    rows: dict[str, int]
+    counts: RunCounts | None
+
+
+class RunList(msgspec.Struct, frozen=True):
+    """Complete runs, the oldest completion first.
+
+    ``unfinished`` runs have no marker; of the ``damaged`` ones marker or manifest cannot be read.
+    """
+
+    runs: list[CompletedRun]
+    unfinished: list[str]
+    damaged: list[str]
+
+
+def list_runs(
+    folder: Path | str, since: datetime | None = None, write: Path | str | None = None
+) -> RunList:
+    """The complete runs of an output folder, or the one whose own folder it is.
+
+    ``since`` leaves out what was completed by then; an instant without a zone is taken for UTC.
+    ``write`` is a Parquet file to write them into, with the columns ``schema.RUNS``. Raises
+    ``InputError`` where no run has written there, and ``OutputError``.
+    """
+    if write is not None:
+        refuse_address(write, "--parquet")
+    out, _ = place_of(Path(folder))
+    wanted = runs_at(Path(folder))
+    complete: list[Manifest] = []
+    unfinished, damaged = [], []
+    for layout in [layout_of_run(out, run_id) for run_id in runs_at(out)]:
+        if not layout.marker.exists():
+            unfinished.append(layout.run_id)
+        elif marker_check(layout).differences or (manifest := read_facts(layout)) is None:
+            damaged.append(layout.run_id)
+        else:
+            complete.append(manifest)
+    complete.sort(key=_completion)
+    current = _current(complete)
+    if since is not None and since.tzinfo is None:
+        since = since.replace(tzinfo=UTC)
+    runs = [
+        _completed(out, each, is_current=each.run_id in current)
+        for each in complete
+        if each.run_id in wanted and (since is None or _completion(each)[0] > since)
+    ]
+    if write is not None:
+        target = Path(write)
+        layout_of_run(out, wanted[0]).refuse_inside(target)
+        write_frame(target, as_table(runs))
+    return RunList(runs, unfinished, damaged)
+
+
+def _completion(manifest: Manifest) -> tuple[datetime, str]:
+    return manifest.completed_at or _FIRST, manifest.run_id
+
+
+def _current(complete: Sequence[Manifest]) -> set[str]:
+    """The last of these runs for each date and inputs, without those that another supersedes."""
+    superseded = {run_id for each in complete for run_id in each.supersedes}
+    last: dict[tuple[object, ...], str] = {}
+    for each in complete:
+        if each.run_id not in superseded:
+            # Version 4 does not name the inputs; an id but for its serial follows from them.
+            inputs = sorted(each.inputs) or each.run_id[:_ID_CHARACTERS]
+            last[each.run_date, str(inputs), each.limit, each.api] = each.run_id
+    return {*last.values()}
+
+
+def _completed(folder: Path, manifest: Manifest, *, is_current: bool) -> CompletedRun:
+    rows = dict.fromkeys(DATA_FOLDERS, 0)
+    for file in manifest.files:
+        if file.table in rows:
+            rows[file.table] += file.rows or 0
+    return CompletedRun(
+        run_id=manifest.run_id,
+        run_date=manifest.run_date,
+        started_at=manifest.started_at,
+        completed_at=_completion(manifest)[0],
+        current=is_current,
+        sandbox=manifest.sandbox,
+        manifest_sha256=sha256_of(layout_of_run(folder, manifest.run_id).manifest),
+        schema_version=manifest.schema_version,
+        version=manifest.version,
+        api=manifest.api,
+        since_run_id=manifest.since_run_id,
+        supersedes=manifest.supersedes,
+        inputs=manifest.inputs,
+        limit=manifest.limit,
+        kept_columns=manifest.kept_columns,
+        rows=rows,
+        counts=manifest.counts,
+    )
+
+
+def as_table(runs: Iterable[CompletedRun]) -> pl.DataFrame:
+    """The runs as a table with the columns ``schema.RUNS``."""
+    rows = [
+        {
+            **msgspec.structs.asdict(run),
+            **run.rows,
+            "run_date": datetime.fromisoformat(run.run_date).date(),
+            "api_host": run.api.host if run.api else None,
+            "api_dialect": run.api.dialect if run.api else None,
+            "supersedes": " ".join(run.supersedes),
+            "inputs": " ".join(run.inputs),
+            "limit_numbers": run.limit,
+            "rows_read": run.counts.rows_read if run.counts else None,
+            "rows_rejected": run.counts.rows_rejected if run.counts else None,
+            "failed": run.counts.failed if run.counts else None,
+        }
+        for run in runs
+    ]
+    return pl.DataFrame(rows, schema=dtypes(RUNS))

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from batch_screen.cli.main import cli
+from batch_screen.commands.runs import list_runs
+from batch_screen.errors import InputError
+from tests.nights import NIGHTS
+
+
+def called(*arguments: object) -> str:
+    done = CliRunner().invoke(cli, ["runs", *map(str, arguments)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_a_line_for_each_run(six_nights: Path, tmp_path: Path) -> None:
+    first, *lines = called(six_nights, "--parquet", tmp_path / "runs.parquet").splitlines()
+    assert first == "6 complete runs"
+    assert lines[-1] == f"written to {tmp_path}/runs.parquet"
+    listed = lines[2:-1]
+    assert [line.split()[0][:8] for line in listed] == [n.day.replace("-", "") for n in NIGHTS]
+    assert [line.endswith("current, sandbox") for line in listed].count(False) == 1
+
+
+def test_what_programs_read(six_nights: Path) -> None:
+    third = list_runs(six_nights).runs[2]
+    at = third.completed_at.isoformat()
+    found = json.loads(called(six_nights, "--since-completed", at, "--json"))
+    assert [run["run_date"] for run in found["runs"]] == [night.day for night in NIGHTS[3:]]
+    assert found["unfinished"] == found["damaged"] == []
+
+
+def test_a_damaged_run_is_named_after_the_others(six_nights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(six_nights / "runs", out / "runs")
+    first, second, *_ = (run.run_id for run in list_runs(six_nights).runs)
+    (out / "runs" / first / "manifest.json").write_bytes(b"")
+    (out / "runs" / second / "_SUCCESS").unlink()
+    done = CliRunner().invoke(cli, ["runs", str(out)])
+    assert done.stdout.startswith("4 complete runs, 1 unfinished")
+    assert isinstance(done.exception, InputError)
+    assert first in str(done.exception)
+
+
+@pytest.mark.parametrize("time", ["yesterday", "23.11.2026", ""])
+def test_a_time_that_is_none(time: str) -> None:
+    done = CliRunner().invoke(cli, ["runs", "out", "--since-completed", time])
+    assert done.exit_code == 2
+    assert "2026-11-23T04:00:00Z" in done.stderr
