@@ -54,6 +54,8 @@ _EXTENSION = re.compile(
     re.IGNORECASE,
 )
 _SEPARATED = re.compile(r"[^0-9 ()\[\].\-/]+")
+ZERO_APART = re.compile(r"[(\[ ]*0[)\] ./-]+[(\[ ]*0")
+"""A trunk zero before one more, as in (0)0171: together they would be an international prefix."""
 TWO_GROUPS = re.compile(r"(?:^|[^0-9])(?:[0-9]{7,} +[0-9]{7,}|0[0-9]{5,} +0[0-9]{5,})")
 _VANITY = re.compile(r"[(\[]?\+?[0-9][0-9 ()\[\].\-/]*(?:[A-Za-z][0-9 ()\[\].\-/]*){3,}")
 _CONTEXT = re.compile(r"\+[0-9]{1,15}")
@@ -223,6 +225,8 @@ def _damage(text: str) -> Reject | None:
         return Reject(RejectReason.NOT_A_NUMBER, "reads as a date")
     if _holds_several(text):
         return Reject(RejectReason.MULTIPLE_NUMBERS)
+    if ZERO_APART.match(text):
+        return Reject(RejectReason.AMBIGUOUS, "a zero stands apart from the next one")
     return None
 
 

@@ -134,6 +134,15 @@ def test_a_country_code_written_twice_is_never_a_stranger(
     assert counts(found)["other than meant"] == 0
 
 
+@pytest.mark.parametrize("form", ["(0)0{d}", "0 0{d}", "0-0{d}"])
+def test_a_trunk_zero_written_twice_is_never_a_stranger(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = read(lambda _code, digits, _row: form.format(d=digits))
+    _print(capsys, f"written {form}", counts(found))
+    assert counts(found)["another country's"] == 0
+
+
 def _print(capsys: pytest.CaptureFixture[str], what: str, figures: dict[str, int]) -> None:
     with capsys.disabled():
         print(f"\n{what}: " + ", ".join(f"{name} {n:,}" for name, n in figures.items()), end="")

@@ -156,13 +156,15 @@ class _Gathered:
 def _read_texts(cells: pl.DataFrame, found: _Gathered) -> None:
     """Reads cells that hold more than digits, the usual writings first."""
     plain, others = split(cells, _RAW.str.contains(_PLAIN) & _IS_SHORT)
-    found.read(
+    _read_dialled(
         plain.select(
             "row",
+            "raw",
             digits=_without_marks(_RAW),
             has_plus=_RAW.str.starts_with("+"),
             modifier=pl.lit(""),
-        )
+        ),
+        found,
     )
     if not others.height:
         return
@@ -223,14 +225,27 @@ def _read_written(texts: pl.DataFrame, found: _Gathered) -> None:
         texts = pl.concat([texts, pointed, slashed])
     several, texts = split(texts, _TEXT.str.contains(clean.TWO_GROUPS.pattern))
     found.refuse(several, RejectReason.MULTIPLE_NUMBERS)
-    found.read(
+    _read_dialled(
         texts.select(
             "row",
+            raw="text",
             digits=_without_marks(_TEXT),
             has_plus=_TEXT.str.contains("+", literal=True),
             modifier="modifier",
-        )
+        ),
+        found,
     )
+
+
+def _read_dialled(rows: pl.DataFrame, found: _Gathered) -> None:
+    """Reads digits; zeros that stand apart are left, as in ``clean._damage``."""
+    is_prefixed = _DIGITS.str.starts_with("00") & ~_RAW.str.starts_with("00")
+    prefixed, rows = split(rows, is_prefixed)
+    apart, prefixed = split(prefixed, _RAW.str.contains(f"^(?:{clean.ZERO_APART.pattern})"))
+    found.leave(apart)
+    found.read(rows.drop("raw"))
+    if prefixed.height:
+        found.read(prefixed.drop("raw"))
 
 
 def _without_marks(text: pl.Expr) -> pl.Expr:

@@ -216,3 +216,17 @@ def test_any_text_gives_ascii_digits_or_a_reject(
     if isinstance(cell, Cell):
         assert cell.digits.isascii()
         assert cell.digits.isdigit()
+
+
+@pytest.mark.parametrize(
+    "raw", ["(0)0171 3920012", "0 0171 3920012", "0-0171-3920012", "[0] 0171/1"]
+)
+def test_two_zeros_that_stand_apart_are_no_international_prefix(raw: str) -> None:
+    cell = clean(raw, ColumnKind.TEXT)
+    assert isinstance(cell, Reject)
+    assert cell.reason is RejectReason.AMBIGUOUS
+
+
+@pytest.mark.parametrize("raw", ["(00)49 171 3920012", "00 49 171 3920012", "+49 (0)0171 3920012"])
+def test_two_zeros_side_by_side_are_one(raw: str) -> None:
+    assert isinstance(clean(raw, ColumnKind.TEXT), Cell)

@@ -97,3 +97,12 @@ def test_the_usual_writings_are_read_at_once_as_they_are_one_by_one(texts: list[
         else:
             expected = (alone.digits, alone.has_plus, "")
         assert found[row] in {expected, ()}  # of 20 digits nothing is said here
+
+
+def test_zeros_that_stand_apart_are_left_to_the_single_cells() -> None:
+    apart = ["(0)0171 3920012", "0 0171 3920012", "[0] (0)171 3920012"]
+    together = ["(00)49 171 3920012", "00 49 171 3920012", "0171 0039200", "+49 (0)0171 3920012"]
+    cells = pl.DataFrame({"raw": [*apart, *together]}).with_row_index("row")
+    found = read_cells(cells, ColumnKind.TEXT)
+    assert found.undecided["row"].to_list() == [0, 1, 2]
+    assert found.dialled["row"].sort().to_list() == [3, 4, 5, 6]
