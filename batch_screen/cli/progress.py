@@ -18,7 +18,11 @@ from batch_screen.runs.events import Progress
 
 _HEARTBEAT_SECONDS = 30.0
 _NOTE_CHARACTERS = 4_000
-_UNITS = {"opting out": " rows", "reading": " rows", "asking": " lookups", "writing": " parts"}
+_UNITS = {
+    **dict.fromkeys(("opting out", "reading", "reading again"), " rows"),
+    "asking": " lookups",
+    "writing": " parts",
+}
 
 
 @contextmanager

@@ -74,7 +74,8 @@ def choose(
         if phone.kind is None or phone in layout.partitions:
             raise InputError(
                 f"{layout.name}: column {shown(phone.name)!r} ({phone.type_name}) cannot hold "
-                "phone numbers; choose another with --phone-column, or write it as text"
+                "phone numbers; choose another with --phone-column, or write it as text, one "
+                "number a row"
             )
     region = _named(layout, settings.region_column, "region") if settings.region_column else None
     if region and region.kind is None:

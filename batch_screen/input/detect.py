@@ -18,7 +18,7 @@ from batch_screen.errors import InputError, empty_input
 from batch_screen.input import archive, excel, parquet
 from batch_screen.input.cells import csv_kind, is_data
 from batch_screen.input.csv import Row, allow_long_cells, cells_of, parse, unwrapped
-from batch_screen.input.dialect import SAMPLE_LINES, CsvDialect, find_dialect
+from batch_screen.input.dialect import SAMPLE_LINES, CsvDialect, find_dialect, refuse_uncut
 from batch_screen.input.files import translated
 from batch_screen.input.foreign import refuse_foreign, refuse_text
 from batch_screen.input.layout import (
@@ -92,6 +92,8 @@ def sniff(path: Path, name: str, settings: Input) -> FileLayout:
     header, rows, taken = _records(
         lines, dialect, name, has_header=settings.has_header, is_whole=is_whole
     )
+    if settings.has_header:
+        refuse_uncut(lines, dialect, len(header), name)
     offset = start + sum(map(len, lines[:taken]))
     csv_layout = Csv(
         packing,

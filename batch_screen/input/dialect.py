@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from batch_screen.config.screening import Input, QuoteEscape
+from batch_screen.errors import InputError
 from batch_screen.input.cells import is_data, may_be_number, most
 from batch_screen.input.columns import is_phone_name
 from batch_screen.input.csv import parse, unwrapped
@@ -16,10 +19,11 @@ SAMPLE_LINES = 2_000
 _TYPICAL_ROWS = 100
 _DELIMITERS = (",", ";", "\t", "|")
 # Tried where those give no columns. No colon, slash, star or hash: numbers are written with them.
-_RARE_DELIMITERS = ("^", "~", "\x01", "\x1f", "!", "¦", "§", "¬")
+_RARE_DELIMITERS = (*"^~!¦§¬%$@&=`，；", "\x01", "\x1f")
 _RARE_SHARE = 0.9
 _MOST_ABOVE = 30
 _COMMENTS = ("#", "//", "--")
+_MARKS = re.compile(r"[~|^;:,#@$%&=*!§¦¬<>/`]+")
 
 
 class CsvDialect(NamedTuple):
@@ -68,6 +72,34 @@ def find_dialect(lines: Sequence[bytes], delimiter: str, settings: Input) -> Csv
     return single or CsvDialect(delimiter or ",", has_escapes)
 
 
+def refuse_uncut(lines: Sequence[bytes], dialect: CsvDialect, width: int, name: str) -> None:
+    """Refuses a list whose cells stand between marks that are no delimiter, such as ``~|~``."""
+    first, *below = (line.decode().strip() for line in lines[:_TYPICAL_ROWS])
+    below = [line for line in below if line]
+    if width == 1 and (most(below, may_be_number) or not below):
+        return
+    for mark, times in Counter(_MARKS.findall(first)).items():
+        is_long = len(mark) > 1 and set(mark) != {dialect.delimiter}
+        if width > 1 and not (is_long and dialect.delimiter in mark):
+            continue
+        cut = [line.split(mark) for line in below if _MARKS.findall(line).count(mark) == times]
+        has_numbers = any(
+            most([row[i] for row in cut if i < len(row)], may_be_number) for i in range(times + 1)
+        )
+        if has_numbers and len(cut) >= _RARE_SHARE * len(below):
+            advice = "export it" if is_long else "say so with --delimiter, or export it"
+            raise InputError(
+                f"{name}: {mark!r} seems to stand between its cells; {advice} with comma, "
+                "semicolon, tab or |"
+            )
+    are_wide = "  " in first and most(below, lambda line: "  " in line, _RARE_SHARE)
+    if width == 1 and are_wide and most(below, lambda line: any(map(may_be_number, line.split()))):
+        raise InputError(
+            f"{name}: its lines hold more than a number, and no delimiter is found; it looks like "
+            "columns of a fixed width: export it as CSV, or keep the numbers alone"
+        )
+
+
 def header_row(rows: Sequence[Sequence[str]], settings: Input) -> int:
     """The index of the header among the first rows, above which stand titles and comments.
 
@@ -80,12 +112,15 @@ def header_row(rows: Sequence[Sequence[str]], settings: Input) -> int:
     later = [len(cells) for cells in filled[min(_MOST_ABOVE, len(filled) // 2) :] if cells]
     usual = _usual(Counter(later)) if later else 1
     possible = None
+
+    def is_known(cells: Sequence[str]) -> bool:
+        return any(is_phone_name(cell) or cell.casefold() in wanted for cell in cells)
+
     for index, cells in enumerate(filled[: _MOST_ABOVE + 1]):
         is_title = usual > 1 and len(cells) <= max(1, usual // 2)
         if any(map(is_data, cells)):
             break
-        is_known = any(is_phone_name(cell) or cell.casefold() in wanted for cell in cells)
-        if is_known and (usual == 1 or len(cells) > 1):
+        if is_known(cells) and (usual == 1 or len(cells) > 1):
             return index
         if not cells or is_title:
             continue
@@ -96,6 +131,12 @@ def header_row(rows: Sequence[Sequence[str]], settings: Input) -> int:
         ):
             continue
         if usual > 1:
+            ahead = takewhile(
+                lambda row: not any(map(is_data, row)), filled[index + 1 : _MOST_ABOVE + 1]
+            )
+            # A title of several cells, where a whole header with a known name stands below it.
+            if len(cells) < usual and any(len(row) >= usual and is_known(row) for row in ahead):
+                continue
             names = {cell.casefold() for cell in cells}
             is_header = len(names) == len(cells) and not any(map(str.isdecimal, cells))
             return index if is_header else 0
@@ -109,7 +150,7 @@ def header_row(rows: Sequence[Sequence[str]], settings: Input) -> int:
 def _escapes(lines: Sequence[bytes], delimiter: str, settings: Input) -> Iterator[bool]:
     if settings.quote_escape is not QuoteEscape.BACKSLASH:
         yield False
-    escaped = (b'\\"', b"\\" + delimiter.encode())
+    escaped = (b'\\"', b"\\" + delimiter.encode(), b"\\\n", b"\\\r\n")
     if settings.quote_escape is QuoteEscape.BACKSLASH or (
         settings.quote_escape is QuoteEscape.FOUND
         and any(each in line for line in lines for each in escaped)

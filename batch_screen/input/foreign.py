@@ -22,12 +22,24 @@ _FOREIGN = (
     (b"\xfd7zXZ", "an xz archive: unpack it, or use gzip or zstd"),
     (b"\x04\x22\x4d\x18", "an lz4 archive: unpack it, or use gzip or zstd"),
     (b"7z\xbc\xaf", "a 7-zip archive: unpack it"),
+    (b"Rar!", "a RAR archive: unpack it"),
+    (b"\x1f\x9d", "packed by compress (.Z): unpack it, or use gzip or zstd"),
     (b"\x1f\x8b", "packed twice: unpack it once"),
     (b"\x28\xb5\x2f\xfd", "packed twice: unpack it once"),
     (b"PAR1", "a packed Parquet file: unpack it, Parquet is compressed inside"),
 )
-_JSON = re.compile(rb'\s*(\{\s*["}]|\[\s*[{\["\d\]])')
-_XML = re.compile(rb"\s*<(\?xml|!doctype|[a-z]+[\s>])", re.IGNORECASE)
+_TEXTS = tuple(
+    (re.compile(rb"\s*(" + begins + rb")", re.IGNORECASE), remedy)
+    for begins, remedy in (
+        (rb'\{\s*["}]|\[\s*[{\["\d\]]', "JSON: export the list as CSV or Parquet"),
+        (rb"<(\?xml|!doctype|[a-z]+[\s>])", "XML or a web page: export the list as CSV"),
+        (rb"BEGIN:VCARD", "vCards: export the contacts as CSV"),
+        (
+            rb"((--|/\*).*\s+)*(insert +into|create +table|drop +table|set +names)\s",
+            "an SQL dump: export the table as CSV",
+        ),
+    )
+)
 _CONTROLS = bytes(c for c in range(32) if c not in b"\t\n\r\f\v\x1a\x1b\x01\x1f")
 _MOST_CONTROLS = 0.02
 
@@ -36,6 +48,8 @@ def refuse_foreign(raw: bytes, name: str, encoding: str) -> None:
     for magic, remedy in _FOREIGN:
         if raw.startswith(magic) and (magic != b"ORC" or b"\x00" in raw[:64]):
             raise InputError(f"{name}: it looks like {remedy}")
+    if raw[257:262] == b"ustar":
+        raise InputError(f"{name}: it looks like a tar archive: unpack it")
     is_bytewise = encoding in ("", "utf-8")
     if is_bytewise and _control_share(raw) > _MOST_CONTROLS:
         raise InputError(f"{name}: it looks like a binary file: export the list as CSV or Parquet")
@@ -44,10 +58,9 @@ def refuse_foreign(raw: bytes, name: str, encoding: str) -> None:
 def refuse_text(sample: bytes, name: str) -> None:
     if not sample.strip():
         raise empty_input(f"{name}: it holds blank lines only; export the list again")
-    if _JSON.match(sample):
-        raise InputError(f"{name}: it looks like JSON: export the list as CSV or Parquet")
-    if _XML.match(sample):
-        raise InputError(f"{name}: it looks like XML or a web page: export the list as CSV")
+    for begins, remedy in _TEXTS:
+        if begins.match(sample):
+            raise InputError(f"{name}: it looks like {remedy}")
     if _control_share(sample) > _MOST_CONTROLS:
         raise InputError(
             f"{name}: it looks like a binary file, or is in another encoding: export the list as "

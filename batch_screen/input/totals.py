@@ -8,10 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import polars as pl
 
 _LAST_ROWS = 5
-_TOTAL = (
-    r"^(?i)\s*(grand\s|sub\W?|zwischen|gesamt)?(totals?|sums?|summe|gesamt|insgesamt|totale?s?|suma"
-    r"|somme|totaal|subtotals?|count|anzahl|average|mean|итого|toplam|razem|celkem)[\W\d]*$"
+_KINDS = "grand|sub|zwischen|gesamt|gener[ae]le?|général|geral|genel|kopā|загальна|of|de"
+_WORDS = (
+    "totals?|totale|totales|totaux|totaal|totalt|sums?|summe|summa|suma|somme|gesamt|insgesamt"
+    "|i alt|count|rows|records|anzahl|average|mean|toplam|razem|łącznie|celkem|spolu|ukupno|skupaj"
+    "|összesen|yhteensä|итого|всего|разом|усього|общо|σύνολο|סה.כ|סך הכל|المجموع|الإجمالي"
+    "|[合总總小][计計]|合計|小計|합계|총계|รวม|tổng cộng|jumlah"
 )
+_TOTAL = rf"^(?i)[\W\d]*((?:{_KINDS})[\W\d]*)*((?:{_WORDS})[\W\d]*)+((?:{_KINDS})[\W\d]*)*$"
 _SUM = r"^\s*[0-9][0-9.,\s]*$"
 
 

@@ -126,7 +126,9 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
             opt_outs=kept,
         )
 
-    found = by_convention(sources, settings, read, folder, opted_out=opted_out, digests=digests)
+    found = by_convention(
+        sources, settings, read, folder, events, opted_out=opted_out, digests=digests
+    )
     plan = found.result
     for note in found.table.notes:
         events.progress.note(note)
@@ -164,6 +166,7 @@ def by_convention(  # noqa: PLR0913 (the stages' common arguments)
     settings: Settings,
     read: Callable[[Table, Iterable[pl.DataFrame], Sequence[PhoneColumn]], Result],
     folder: Path,
+    events: RunEvents,
     *,
     opted_out: pl.Series,
     digests: Sequence[str] = (),
@@ -171,7 +174,8 @@ def by_convention(  # noqa: PLR0913 (the stages' common arguments)
     """Reads the sources by ``read``, which is given their judged batches.
 
     Where digits are in doubt and the list's other rows show how it writes its numbers, they
-    are read once more: only the whole list can show that. ``folder`` is what ``read`` writes.
+    are read once more, in a stage of its own: only the whole list can show that. ``folder`` is what
+    ``read`` writes.
     """
     share = settings.output.memory_share
     table, columns = opened(sources, settings)
@@ -193,6 +197,7 @@ def by_convention(  # noqa: PLR0913 (the stages' common arguments)
             PhoneColumn(column.names, column.normaliser.with_conventions(conventions))
             for column, conventions in zip(columns, learnt, strict=True)
         ]
+        events.progress.stage("reading again")
         result = once(columns)
     return Read(table, result, columns, [counter.evidence() for counter in counters])
 

@@ -33,6 +33,8 @@ def test_national_digits_are_all_screened_and_check_says_why(tmp_path: Path) -> 
     assert us["doubtful"] > 50
     assert us["national"] + us["doubtful"] == found["rows"] == found["accepted"] == len(NATIONAL)
     printed = " ".join(run_command("check", path, "--default-region", "US").out.split())
+    # The progress of each reading counts every row once.
+    assert "reading again: 0 rows" in done.err
     assert f"{us['doubtful']:,} that could be either: these are read as national numbers" in printed
     assert run_command("run", path, *RUN, "--out", tmp_path / "out").code == 0
     rows = results(tmp_path / "out")

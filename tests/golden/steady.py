@@ -32,7 +32,16 @@ _ANYWHERE = (
     # Files have other sizes by other libraries and with other times in them.
     "bytes",
     # How long this start and its stages took, also where all other figures are recorded ones.
-    *("seconds", "opting_out", "reading", "recalling", "asking", "writing", "comparing"),
+    *(
+        "seconds",
+        "opting_out",
+        "reading",
+        "reading_again",
+        "recalling",
+        "asking",
+        "writing",
+        "comparing",
+    ),
 )
 _JSON_LISTS = ("attempts", "refused", "limit_per_second")
 

@@ -181,3 +181,69 @@ def test_a_single_column_in_quotes_stays_one(tmp_path: Path) -> None:
         "+12025550100, +12025550101",
         "+12025550102, +12025550103",
     ]
+
+
+@pytest.mark.parametrize(
+    "title", ["Report:,Customers\nDate:,2026-03-02\n\n", "Report:,Customers,\n,,\n", "% one, two\n"]
+)
+def test_titles_of_several_cells_above_a_known_header(tmp_path: Path, title: str) -> None:
+    table = opened(tmp_path, title + body())
+    assert numbers(table) == NUMBERS
+    assert any("above its header" in note for note in table.notes)
+
+
+@pytest.mark.parametrize("mark", ["~|~", "^|^", "::", "=>", "##"])
+def test_cells_between_long_marks_are_refused_by_name(tmp_path: Path, mark: str) -> None:
+    with pytest.raises(InputError) as caught:
+        opened(tmp_path, body().replace(",", mark))
+    assert repr(mark) in str(caught.value)
+    assert "export it with comma" in str(caught.value)
+
+
+@pytest.mark.parametrize("mark", list(":/#*"))
+def test_marks_of_numbers_are_delimiters_only_where_they_are_set(tmp_path: Path, mark: str) -> None:
+    content = body().replace(",", mark)
+    with pytest.raises(InputError, match="--delimiter"):
+        opened(tmp_path, content)
+    assert numbers(opened(tmp_path, content, delimiter=mark)) == NUMBERS
+
+
+@pytest.mark.parametrize("mark", [*"%$@&=`，", "||", ";;"])
+def test_rare_delimiters(tmp_path: Path, mark: str) -> None:
+    assert numbers(opened(tmp_path, body().replace(",", mark))) == NUMBERS
+
+
+def test_columns_of_a_fixed_width_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="fixed width"):
+        opened(tmp_path, body("{n:<5}{number:<15}x", "id   phone          note"))
+
+
+@pytest.mark.parametrize(
+    ("header", "cell"),
+    [
+        ("Phone number", "+12025550100 ext 5"),
+        ("Phone/Mobile", "+1 202/555-0100"),
+        ("phone", "whatsapp:+12025550100"),
+        ("Phone: all", "tel:+12025550100"),
+    ],
+)
+def test_a_single_column_with_marks_is_read(tmp_path: Path, header: str, cell: str) -> None:
+    assert numbers(opened(tmp_path, f"{header}\n" + f"{cell}\n" * 3, delimiter="")) == [cell] * 3
+
+
+def test_a_backslash_at_a_line_end_continues_the_row(tmp_path: Path) -> None:
+    content = body("{n}\t{number}\tone\\\ntwo", "id\tphone\tnote")
+    table = opened(tmp_path, content, keep_columns=["note"])
+    assert rows(table, "in_note") == [(number, "one\ntwo") for number in NUMBERS]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ("BEGIN:VCARD\nVERSION:3.0\nTEL:+12025550100\nEND:VCARD\n", "vCards"),
+        ("-- dump\n\nINSERT INTO c VALUES (1, '+12025550100');\n", "SQL dump"),
+    ],
+)
+def test_other_texts_are_refused_by_name(tmp_path: Path, content: str, kind: str) -> None:
+    with pytest.raises(InputError, match=kind):
+        opened(tmp_path, content)

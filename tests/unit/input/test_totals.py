@@ -18,7 +18,11 @@ def cells(path: Path, chunk_bytes: int = 1 << 20) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    "label", ["Total", "TOTALS:", "Grand total", "Summe", "Gesamt (3)", "Итого"]
+    "label",
+    [
+        *("Total", "TOTALS:", "Grand total", "Summe", "Gesamt (3)", "Итого", "3 records"),
+        *("Total général", "Total geral", "Suma total", "Összesen", "I alt", "合计", "Σύνολο"),
+    ],
 )
 @pytest.mark.parametrize("end", ["", "\n", "\n\n(3 rows affected)\n"])
 @pytest.mark.parametrize("size", [7, 1 << 20])
