@@ -45,6 +45,15 @@ def describe(path: Path, name: str, settings: Input) -> FileLayout:
     with _reading(name):
         book = _opened(path, name)
         sheet = _chosen(book, name, settings)
+        if (
+            settings.skip_lines
+            >= book.load_sheet(sheet, header_row=None, n_rows=0).total_height
+            > 0
+        ):
+            raise InputError(
+                f"{name}: --skip-lines {settings.skip_lines} leaves no row of its sheet "
+                f"{shown(sheet)!r}; skip fewer"
+            )
         cells = _cells(book, sheet, settings.skip_lines)
         head = [[cell or "" for cell in row] for row in cells.head(_SAMPLE_ROWS).iter_rows()]
         filled = [i for i, row in enumerate(head) if any(cell.strip() for cell in row)]

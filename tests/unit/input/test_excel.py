@@ -185,3 +185,10 @@ def test_an_open_document_sheet_is_read(tmp_path: Path) -> None:
         book.writestr("META-INF/manifest.xml", "<manifest/>")
     (tmp_path / "x.ods").write_bytes(held.getvalue())
     assert numbers(opened(tmp_path / "x.ods")) == NUMBERS
+
+
+def test_more_lines_skipped_than_there_are(tmp_path: Path) -> None:
+    with xlsxwriter.Workbook(str(tmp_path / "x.xlsx")) as book:
+        book.add_worksheet().write_row(0, 0, ("phone", "+12025550100"))
+    with pytest.raises(InputError, match="--skip-lines 9 leaves no row"):
+        open_table([tmp_path / "x.xlsx"], Input(skip_lines=9))
