@@ -49,7 +49,7 @@ def validate(
     Raises ``InputError`` where there is no such folder or run; whatever differs is no exception.
     """
     events = events or RunEvents()
-    if is_address(folder):
+    if is_address(folder) and not Path(folder).is_dir():  # a folder may have any name
         return _uploaded(BucketOutput(str(folder)), run_id, events)
     layout = run_at(Path(folder), run_id)
     checks = tuple(_checks(layout, events, ignore_modes=ignore_modes))
@@ -61,7 +61,9 @@ def runs_in(folder: Path | str) -> list[str]:
 
     Raises ``InputError`` if there is none.
     """
-    return BucketOutput(str(folder)).runs() if is_address(folder) else runs_at(Path(folder))
+    if is_address(folder) and not Path(folder).is_dir():
+        return BucketOutput(str(folder)).runs()
+    return runs_at(Path(folder))
 
 
 def _uploaded(out: BucketOutput, run_id: str | None, events: RunEvents) -> Validation:
