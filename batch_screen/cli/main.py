@@ -167,9 +167,11 @@ def runs() -> None:
 @click.option("--run", "run_id", metavar="RUN_ID", help="The run, if not the latest.")
 @click.option("--all", "every", is_flag=True, help="Every run of the output folder.")
 @click.option(
+    "--copied",
     "--ignore-modes",
+    "copied",
     is_flag=True,
-    help="Skip the check of file modes, for a copy that has lost them.",
+    help="Leave file modes unchecked: this is a copy, which has lost them.",
 )
 @options.as_json()
 def validate() -> None:

@@ -31,6 +31,7 @@ _ENDPOINTS = ", ".join(endpoint.value for endpoint in Endpoint)
 _SETTINGS = {
     "out": ("output", "folder"),
     "in_order": ("output", "in_order"),
+    "group_readable": ("output", "mode"),
     "state_dir": ("output", "state_folder"),
     "base_url": ("api", "base_url"),
     "dialect": ("api", "dialect"),
@@ -287,6 +288,12 @@ _REQUESTS = (
         default=None,
         help="Write the results once more, in the order of the input.",
     ),
+    click.Option(
+        ["--group-readable"],
+        flag_value="group",
+        default=None,
+        help="Let the group of the output folder read what is written; others never may.",
+    ),
     click.Option(["--new-run"], is_flag=True, help="Ask and pay again, whatever is saved."),
     click.Option(["--state-dir"], metavar="DIR", help="Folder for state.  [default: OUT/.state]"),
     click.Option(["--sandbox"], is_flag=True, help="Ask a local stand-in: no account, no cost."),
@@ -337,6 +344,7 @@ retrying = _with(
         "dialect",
         "api_key_file",
         "in_order",
+        "group_readable",
     )
 )
 """What may differ from a run when its failed lookups are asked again."""

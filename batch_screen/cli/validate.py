@@ -23,7 +23,7 @@ def validate(
     folders: tuple[str, ...],
     run_id: str | None,
     every: bool,
-    ignore_modes: bool,
+    copied: bool,
     as_json: bool,
 ) -> int:
     """Prints every check of the chosen runs, and returns the exit code."""
@@ -33,7 +33,7 @@ def validate(
     wanted = [(f, r) for f in folders for r in (runs_in(f) if every else [run_id])]
     with watcher() as progress:
         found = [
-            batch_screen.validate(folder, run, RunEvents(progress), ignore_modes=ignore_modes)
+            batch_screen.validate(folder, run, RunEvents(progress), copied=copied)
             for folder, run in wanted
         ]
     if as_json:
@@ -64,7 +64,7 @@ def _state(found: Validation) -> str:
 
 
 def _lines(check: VerifyCheck) -> Iterator[str]:
-    state = "ok" if check.is_ok else "DIFFERS" if check.differences else _NOT_MADE
+    state = "DIFFERS" if check.differences else _NOT_MADE if check.unchecked else "ok"
     yield f"  {state:{len(_NOT_MADE)}}  {check.name:10}  {check.examined:>11,}  {check.claim}"
     for difference in check.differences:
         yield f"      {difference.where}: {difference.what}"

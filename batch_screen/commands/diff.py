@@ -87,7 +87,7 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
     examples: dict[str, list[Example]] = {change.value: [] for change in Change}
     with (
         _feed(earlier, later, cohorts or later.bounds, events) as feed,
-        _parquet_file(write) as file,
+        _parquet_file(write, later.layout.file_mode) as file,
     ):
         for frame in feed.frames():
             _add_examples(examples, frame)
@@ -147,15 +147,15 @@ def _opened(run: CompleteRun, tables: list[str], events: RunEvents) -> RunTables
 
 
 @contextmanager
-def _parquet_file(path: Path | str | None) -> Iterator[RowGroupWriter | None]:
-    """The Parquet file for the changes, if wanted; private, and complete under its final name."""
+def _parquet_file(path: Path | str | None, mode: int) -> Iterator[RowGroupWriter | None]:
+    """The Parquet file for the changes, if wanted; complete under its final name."""
     if path is None:
         yield None
         return
     target = Path(path)
     with (
         translated("write", target),
-        atomic_write(target) as file,
+        atomic_write(target, mode=mode) as file,
         RowGroupWriter(target, file, {"compression": "zstd"}) as writer,
     ):
         yield writer

@@ -121,7 +121,8 @@ def export(  # noqa: PLR0913 (a run, a sheet, and the rows in it)
         scratch_folder() as scratch,
         in_ranges(_read(layout, sheet, events), _ROW, summary.rows.read, scratch) as rows,
     ):
-        write_sheet(target, sheet.title, sheet.columns, sheet.completed(rows), masked=masked)
+        done, mode = sheet.completed(rows), layout.file_mode
+        write_sheet(target, sheet.title, sheet.columns, done, masked=masked, mode=mode)
     return sheet.report(str(target))
 
 

@@ -261,7 +261,7 @@ def _set_latest(out: Path, run_id: str | None) -> None:
         layout = layout_of_run(out, run_id)
         with translated("read", layout.manifest):
             digest = sha256_of(layout.manifest)
-        write_atomically(latest, latest_content(layout, digest))
+        write_atomically(latest, latest_content(layout, digest), mode=layout.file_mode)
     elif run_id is not None:
         with translated("remove", latest):
             latest.unlink()

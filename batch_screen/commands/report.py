@@ -68,7 +68,7 @@ def report(
     material = _material(layout, manifest, events or RunEvents())
     content = page(material)
     if target != layout.html or not _is_kept(layout, manifest, content):
-        write_atomically(target, content)
+        write_atomically(target, content, mode=layout.file_mode)
     return ReportResult(
         layout.run_id,
         material.summary.status,

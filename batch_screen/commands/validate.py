@@ -16,7 +16,6 @@ from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import CHANGES, Layout, run_at, runs_at
 from batch_screen.schema import READ_VERSIONS
 from batch_screen.tables.integrity import (
-    PRIVATE,
     Validation,
     VerifyCheck,
     files_check,
@@ -39,20 +38,20 @@ def validate(
     run_id: str | None = None,
     events: RunEvents | None = None,
     *,
-    ignore_modes: bool = False,
+    copied: bool = False,
 ) -> Validation:
     """Every check of the run named, or of the one latest.json names.
 
     ``folder`` is an output folder, or a run's own in it (``OUT/runs/<run_id>``), or the address to
-    which one was uploaded, from where the run is copied into a scratch folder. With
-    ``ignore_modes`` nobody looks at who may read the files: for a copy whose modes were lost.
+    which one was uploaded, from where the run is copied into a scratch folder. ``copied``: its
+    modes are not those of the run, so who may read the files is not checked.
     Raises ``InputError`` where there is no such folder or run; whatever differs is no exception.
     """
     events = events or RunEvents()
     if is_address(folder) and not Path(folder).is_dir():  # a folder may have any name
         return _uploaded(BucketOutput(str(folder)), run_id, events)
     layout = run_at(Path(folder), run_id)
-    checks = tuple(_checks(layout, events, ignore_modes=ignore_modes))
+    checks = tuple(_checks(layout, events, copied=copied))
     return Validation(layout.run_id, safe_text(str(layout.folder)), checks)
 
 
@@ -69,7 +68,7 @@ def runs_in(folder: Path | str) -> list[str]:
 def _uploaded(out: BucketOutput, run_id: str | None, events: RunEvents) -> Validation:
     """Every check of a run in a bucket, which has no modes."""
     with out.fetched(run_id, events) as layout:
-        checks = _checks(layout, events, ignore_modes=True)
+        checks = _checks(layout, events, copied=True)
     remedy = (
         "remove these objects there, and send them again: batch-screen upload OUT --run "
         f"{layout.run_id} --to {out.shown}"
@@ -81,7 +80,7 @@ def _uploaded(out: BucketOutput, run_id: str | None, events: RunEvents) -> Valid
     return Validation(layout.run_id, out.shown, again)
 
 
-def _checks(layout: Layout, events: RunEvents, *, ignore_modes: bool) -> list[VerifyCheck]:
+def _checks(layout: Layout, events: RunEvents, *, copied: bool) -> list[VerifyCheck]:
     checks = [marker_check(layout)]
     if not layout.marker.exists():  # nothing is promised of a run that did not come to its end
         return checks
@@ -89,11 +88,12 @@ def _checks(layout: Layout, events: RunEvents, *, ignore_modes: bool) -> list[Ve
     checks += [latest_check(layout), manifest_check(layout, manifest)]
     if manifest is None or manifest.schema_version not in READ_VERSIONS:
         return checks
-    found = [*checks, *_listed_checks(layout, manifest, events)]
-    return [check for check in found if not (ignore_modes and check.name == PRIVATE)]
+    return [*checks, *_listed_checks(layout, manifest, events, copied=copied)]
 
 
-def _listed_checks(layout: Layout, manifest: Manifest, events: RunEvents) -> list[VerifyCheck]:
+def _listed_checks(
+    layout: Layout, manifest: Manifest, events: RunEvents, *, copied: bool
+) -> list[VerifyCheck]:
     """The checks that need the manifest."""
     progress = events.progress
     listed = own_files(layout, manifest)
@@ -111,7 +111,7 @@ def _listed_checks(layout: Layout, manifest: Manifest, events: RunEvents) -> lis
     return [
         files,
         strangers_check(layout, manifest),
-        private_check(layout, manifest),
+        private_check(layout, manifest, copied=copied),
         schema,
         *recounted.checks,
         *sums_checks(layout, recounted),

@@ -54,7 +54,14 @@ from batch_screen.runs.state import BASE_URL, SANDBOX, Run, limit_of
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import KEPT_PREFIX, conform
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
-from batch_screen.storage.atomic import atomic_write, check_writable, translated, write_atomically
+from batch_screen.schema import conform
+from batch_screen.storage.atomic import (
+    FILE_MODE,
+    atomic_write,
+    check_writable,
+    translated,
+    write_atomically,
+)
 from batch_screen.storage.parquet import metadata_of, scan_parquet
 from batch_screen.storage.partition import RowGroupWriter, in_ranges
 from batch_screen.storage.prefetch import ordered_map
@@ -151,7 +158,11 @@ def _tables(run: Run, plan: Plan, shard: int) -> Iterator[tuple[str, pl.DataFram
 
 
 def write_in_order(
-    parts: Iterable[Path], target: Path, rows: int, footer: Mapping[str, str] | None = None
+    parts: Iterable[Path],
+    target: Path,
+    rows: int,
+    footer: Mapping[str, str] | None = None,
+    mode: int = FILE_MODE,
 ) -> None:
     """Writes all parts of results into one file, sorted by ``row_index``.
 
@@ -161,7 +172,7 @@ def write_in_order(
     with (
         translated("write", target),
         in_ranges(frames, "row_index", rows, target.parent) as ranges,
-        atomic_write(target) as file,
+        atomic_write(target, mode=mode) as file,
         RowGroupWriter(target, file, marks=footer) as sorted_rows,
     ):
         for rows_of_range in ranges:
@@ -179,10 +190,10 @@ _TEST_NUMBERS = "numbers.test_numbers"
 
 def layout_of(run: Run, settings: Settings) -> Layout:
     """The layout of the run's output."""
-    identity = run.file.identity
+    identity, output = run.file.identity, settings.output
     is_sandbox = identity.settings.get(BASE_URL) == SANDBOX
-    folder = Path(settings.output.folder)
-    return Layout(folder, run.run_id, identity.run_date, sandbox=is_sandbox)
+    folder, day = Path(output.folder), identity.run_date
+    return Layout(folder, run.run_id, day, output.mode, sandbox=is_sandbox)
 
 
 def write_outputs(
@@ -193,7 +204,7 @@ def write_outputs(
     Raises ``Stopped`` between two shards if the watcher wants that.
     """
     layout = layout_of(run, settings)
-    check_writable(layout.run)
+    check_writable(layout.made(layout.run))
     layout.clear()
     check_file(rejects_path(run.plan), plan.rejects_sha256)
 
@@ -216,18 +227,21 @@ def write_outputs(
         errors = beside.submit(_write_errors_csv, layout)
         summary = judge_run(_counted(run, plan, settings, session, endpoints, events), settings)
         errors.result()
-    write_summary(layout.summary, summary)
-    write_atomically(layout.pace, pace_svg(summary.starts))
+    write_summary(layout.summary, summary, layout.file_mode)
+    write_atomically(layout.pace, pace_svg(summary.starts), mode=layout.file_mode)
     if settings.output.in_order:
-        write_in_order(layout.parts(RESULTS), layout.in_order, plan.rows, layout.footer)
+        parts, mode = layout.parts(RESULTS), layout.file_mode
+        write_in_order(parts, layout.in_order, plan.rows, layout.footer, mode)
     of_results = scan_parquet([shard_rows_path(run.plan, 0)]).collect_schema()
     write_schema(layout, of_results)
     listed = list_files(layout)
     found = breakdown.broken_down(kinds, settings.endpoints)
-    write_atomically(layout.html, page(material_of(layout, summary, found, listed)))
+    content = page(material_of(layout, summary, found, listed))
+    write_atomically(layout.html, content, mode=layout.file_mode)
     head = replace(
         head_of(summary),
         shards=shards,
+        mode=layout.mode,
         started_at=run.file.created_at,
         # As late as can be: who looks for runs completed since then must not miss this one.
         completed_at=datetime.now(UTC),
@@ -295,7 +309,7 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
 
 
 def _write_errors_csv(layout: Layout) -> None:
-    with atomic_write(layout.errors_csv) as file:
+    with atomic_write(layout.errors_csv, mode=layout.file_mode) as file:
         rows = chain.from_iterable(map(row_groups, layout.parts(ERRORS)))
         write_guarded_csv(file, ERROR_COLUMNS, rows)
 
@@ -330,8 +344,8 @@ def write_stopped(run: Run, settings: Settings, summary: Summary) -> None:
     """Writes the summary of a stopped run; never over that of a complete one."""
     layout = layout_of(run, settings)
     if not layout.marker.exists():
-        check_writable(layout.run)
-        write_summary(layout.summary, summary)
+        check_writable(layout.made(layout.run))
+        write_summary(layout.summary, summary, layout.file_mode)
 
 
 def _outcomes_so_far(run: Run, plan: Plan, until: float | None) -> Iterator[pl.LazyFrame]:

@@ -24,7 +24,6 @@ _ADDRESS = re.compile(
 )
 _WITH_SECRETS = re.compile(r"^[^/]*@|[?#].*", re.DOTALL)
 _UPLOADS = {"s3": "aws s3 cp", "gs": "gcloud storage cp"}
-_STATE_STAYS = {"s3": " --exclude '.state/*'"}
 _BUCKETS = ("s3", "gs", "az", "abfs", "abfss")
 _ONLY_LOCAL = "is an address, and only local files are read"
 _NAME = re.compile(r"[\w.-]+")
@@ -110,11 +109,17 @@ def _but_is(path: str | Path, *, is_folder: bool = False) -> str:
     shown = shown_address(path)
     last = shown.rstrip("/").rpartition("/")[2] if "/" in rest.strip("/") else ""
     own = last if _NAME.fullmatch(last) else "screened"
-    then = ""
-    if scheme in _UPLOADS:
-        how = f" --recursive{_STATE_STAYS.get(scheme, '')}" if is_folder else ""
-        then = f": {_UPLOADS[scheme]}{how} {own} {shlex.quote(shown)}"
-    return f", and {shown} is an address; write to a local one such as {own}, then upload it{then}"
+    why, then, to = "", "", shlex.quote(shown)
+    if is_folder and scheme in _BUCKETS:
+        # What a killed run rests on: locks, renames, and files that grow.
+        why = ": a bucket has no lock, and no run that was stopped could go on there"
+        then = f": batch-screen run … --out {own} && batch-screen upload {own} --to {to}"
+    elif scheme in _UPLOADS:
+        then = f": {_UPLOADS[scheme]} {own} {to}"
+    return (
+        f", and {shown} is an address{why}; write to a local one such as {own}, then upload "
+        f"it{then}"
+    )
 
 
 def _parts(path: str) -> tuple[str, str]:

@@ -121,6 +121,13 @@ class Compression(StrEnum):
     SNAPPY = "snappy"
 
 
+class Mode(StrEnum):
+    """Who may read a run's files: their owner alone, or their group too. Others never may."""
+
+    PRIVATE = "private"
+    GROUP = "group"
+
+
 class Output(Section):
     """Where results and state go, and how files are written."""
 
@@ -130,6 +137,7 @@ class Output(Section):
     row_group_rows: Annotated[int, Field(ge=1_000)] = 500_000
     shard_lookups: Annotated[int, Field(ge=1_000)] = 200_000
     in_order: bool = False
+    mode: Mode = Mode.PRIVATE
     memory_mib: Annotated[int, Field(ge=LEAST_MEMORY_MIB)] = USUAL_MEMORY_MIB
     heartbeat_seconds: Positive = 30.0
     summary_file: WrittenFile = ""

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from batch_screen.config.sections import Mode
 from batch_screen.config.settings import Settings
 from batch_screen.errors import BatchScreenError, OutputError
 from batch_screen.notify.closing import NOTHING_TO_RETRY, Closing, document
 from batch_screen.notify.pings import Caller
-from batch_screen.storage.atomic import check_writable, write_atomically
+from batch_screen.storage.atomic import FILE_MODE, GROUP_FILE_MODE, check_writable, write_atomically
 
 
 def check_destinations(settings: Settings) -> None:
@@ -47,7 +48,8 @@ def announce_end(settings: Settings, closing: Closing) -> Announced:
 
     def write_summary_file(closing: Closing) -> None:
         if settings.output.summary_file:
-            write_atomically(Path(settings.output.summary_file), document(closing))
+            mode = GROUP_FILE_MODE if settings.output.mode is Mode.GROUP else FILE_MODE
+            write_atomically(Path(settings.output.summary_file), document(closing), mode=mode)
 
     def write_metrics_file(closing: Closing) -> None:
         # Figures and times are those of a run: a retry that finds nothing leaves them alone.

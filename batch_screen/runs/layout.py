@@ -15,10 +15,14 @@ import msgspec
 import polars as pl
 
 from batch_screen.config.paths import refuse_input_address
-from batch_screen.config.sections import Compression, Output
+from batch_screen.config.sections import Compression, Mode, Output
 from batch_screen.errors import ConfigurationError, InputError, no_input
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.storage.atomic import (
+    FILE_MODE,
+    FOLDER_MODE,
+    GROUP_FILE_MODE,
+    GROUP_FOLDER_MODE,
     atomic_write,
     check_could_write,
     check_writable,
@@ -46,9 +50,21 @@ _LEVELS = {Compression.ZSTD: 1}  # higher ones take a third longer and save no s
 
 
 class Layout:
-    """The paths of one run in the output folder; ``sandbox`` goes into the parts it writes."""
+    """The paths of one run in the output folder.
 
-    def __init__(self, folder: Path, run_id: str, run_date: str, *, sandbox: bool = False) -> None:
+    ``mode`` None: as open as the run's own folder is. ``sandbox`` goes into the parts it writes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        run_id: str,
+        run_date: str,
+        mode: Mode | None = None,
+        *,
+        sandbox: bool = False,
+    ) -> None:
+        self._mode = mode
         self.folder = folder
         self.run_id = run_id
         self.run_date = run_date
@@ -63,6 +79,27 @@ class Layout:
         self.manifest = self.run / "manifest.json"
         self.marker = self.run / "_SUCCESS"
         self.latest = folder / "latest.json"
+
+    @property
+    def mode(self) -> Mode:
+        """Who may read what is written."""
+        if self._mode is not None:
+            return self._mode
+        found = self.run.stat().st_mode if self.run.exists() else 0
+        is_open = found & GROUP_FOLDER_MODE == GROUP_FOLDER_MODE
+        return Mode.GROUP if is_open else Mode.PRIVATE
+
+    @property
+    def file_mode(self) -> int:
+        return GROUP_FILE_MODE if self.mode is Mode.GROUP else FILE_MODE
+
+    def made(self, folder: Path) -> Path:
+        """A folder of the run, made with all that leads to it from the output folder."""
+        mode = GROUP_FOLDER_MODE if self.mode is Mode.GROUP else FOLDER_MODE
+        ours = [each for each in (folder, *folder.parents) if self.folder in (each, *each.parents)]
+        for each in reversed(ours):
+            make_folder(each, mode)
+        return folder
 
     @property
     def reports(self) -> tuple[Path, ...]:
@@ -96,10 +133,12 @@ class Layout:
         Tries it with a small one in the run's own folder, which goes again if it was not there.
         """
         for table in DATA_FOLDERS:
+            if (self.folder / table).exists():
+                self.made(self.folder / table)  # an earlier run's, which may have to be opened
             check_could_write(self.part(table, 0).parent)
         made = [folder for folder in (self.run, self.run.parent) if not folder.exists()]
         try:
-            check_writable(self.run)
+            check_writable(self.made(self.run))
         finally:
             for folder in made:
                 with suppress(OSError):
@@ -143,10 +182,10 @@ class Layout:
             yield write
             return
         path = self.part(table, number)
-        make_folder(path.parent)
+        self.made(path.parent)
         how = {"compression": output.compression.value}
         with (
-            atomic_write(path, staging=make_folder(self.run)) as file,
+            atomic_write(path, staging=self.made(self.run), mode=self.file_mode) as file,
             RowGroupWriter(path, file, how, {**self.footer, SHARDS_MARK: str(of_shards)}) as writer,
         ):
             yield writer.add
@@ -154,11 +193,12 @@ class Layout:
     def write_part(self, table: str, number: int, frame: pl.DataFrame, output: Output) -> Path:
         """Writes a part of one shard and returns its path."""
         path = self.part(table, number)
-        make_folder(path.parent)
+        self.made(path.parent)
         write_frame(
             path,
             frame,
-            staging=make_folder(self.run),
+            staging=self.made(self.run),
+            mode=self.file_mode,
             compression=output.compression.value,
             compression_level=_LEVELS.get(output.compression),
             row_group_size=output.row_group_rows,

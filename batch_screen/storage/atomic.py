@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import (
@@ -40,6 +41,9 @@ from batch_screen.storage.scratch import hold, sweep_temporaries
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+GROUP_FOLDER_MODE = 0o2750
+"""With setgid, so that what is made in it belongs to the same group."""
+GROUP_FILE_MODE = 0o640
 PUBLIC_MODE = 0o644
 """For files without personal data that other users' programs must read."""
 
@@ -71,18 +75,26 @@ def translated(doing: str, path: Path) -> Iterator[None]:
         ) from error
 
 
-def make_folder(path: Path) -> Path:
-    """Creates the folder and its missing parents as 0700, whatever the umask, and syncs them."""
+def make_folder(path: Path, mode: int = FOLDER_MODE) -> Path:
+    """Creates the folder and its missing parents, and syncs them; the umask changes nothing.
+
+    One that is there already is opened to its group where ``mode`` says so, and never closed.
+    """
     with translated("create the folder", path):
         missing = [p for p in (path, *path.parents) if not p.exists()]
         for folder in reversed(missing):
             with suppress(FileExistsError):
                 folder.mkdir(mode=FOLDER_MODE)
-                folder.chmod(FOLDER_MODE)
+                folder.chmod(mode)
                 with suppress(PermissionError):  # a parent that may be entered but not listed
                     sync_folder(folder.parent)
         if not path.is_dir():
             raise OutputError(f"{path} is not a folder; name another one")
+    if mode == GROUP_FOLDER_MODE:
+        found = stat.S_IMODE(path.stat().st_mode)
+        if found | (mode & ~FOLDER_MODE) != found:
+            with translated("open to its group the folder", path):
+                path.chmod(found | mode)
     return path
 
 
@@ -201,10 +213,15 @@ def write_atomically(path: Path, content: bytes, *, mode: int = FILE_MODE) -> No
 
 
 def write_frame(
-    path: Path, frame: pl.DataFrame, *, staging: Path | None = None, **how: Any
+    path: Path,
+    frame: pl.DataFrame,
+    *,
+    staging: Path | None = None,
+    mode: int = FILE_MODE,
+    **how: Any,
 ) -> None:
     """Writes a Parquet file atomically; ``how`` goes to polars. Raises ``OutputError``."""
-    with atomic_write(path, staging=staging) as file:
+    with atomic_write(path, staging=staging, mode=mode) as file:
         _write_rows(file, frame, **how)
 
 

@@ -6,11 +6,13 @@ Knows names and bytes only; what the tables hold is the business of ``verify``.
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from batch_screen.config.sections import Mode
 from batch_screen.errors import InputError
 from batch_screen.masking import safe_text
 from batch_screen.runs.layout import DATA_FOLDERS, RUN_ID, TABLES, Layout, latest_run, layout_of_run
@@ -33,6 +35,7 @@ class VerifyCheck(msgspec.Struct, frozen=True):
     """One check of a run, over ``examined`` things.
 
     ``unchecked`` says why the claim could not be held against all of them; empty if it could.
+    ``waived``: the caller did not want it made.
     """
 
     name: str
@@ -41,11 +44,12 @@ class VerifyCheck(msgspec.Struct, frozen=True):
     differences: tuple[Difference, ...] = ()
     remedy: str = ""
     unchecked: str = ""
+    waived: bool = False
 
     @property
     def is_ok(self) -> bool:
-        """Whether the check was made in full and found no difference."""
-        return not self.differences and not self.unchecked
+        """Whether no difference was found, and the check was made in full unless it was waived."""
+        return not self.differences and (self.waived or not self.unchecked)
 
 
 class Validation(msgspec.Struct, frozen=True):
@@ -80,6 +84,7 @@ _PART = re.compile(rf"({RUN_ID})-\d{{5}}\.parquet")
 PRIVATE = "private"
 """The check of file modes; it does not look at content."""
 _OTHERS = 0o077
+_OTHERS_AND_WRITERS = 0o027
 _MARKER_SIZE = 4096
 
 
@@ -271,26 +276,44 @@ def strangers_check(layout: Layout, manifest: Manifest) -> VerifyCheck:
     return VerifyCheck("strangers", claim, examined, tuple(differences), remedy)
 
 
-def private_check(layout: Layout, manifest: Manifest) -> VerifyCheck:
-    """Files and folders of the run are closed to other users; the output folder may be open."""
+def private_check(layout: Layout, manifest: Manifest, *, copied: bool = False) -> VerifyCheck:
+    """Files and folders of the run let in whom its mode does; the output folder may be open.
+
+    ``copied`` ones have modes of somebody else's making: then nothing is looked at.
+    """
+    is_group = manifest.mode == Mode.GROUP
+    claim = "files and folders are closed to others"
+    if is_group:
+        claim = "files and folders are closed to others but their group, which only reads"
+    if copied:
+        unchecked = "a copy's modes say nothing of the run; look after them yourself"
+        return VerifyCheck(PRIVATE, claim, 0, unchecked=unchecked, waived=True)
     files = [layout.folder / file.path for file in own_files(layout, manifest)]
     files += [layout.manifest, layout.marker, layout.latest]
     folders = {parent for file in files for parent in file.parents} - {layout.folder}
     ours = [path for path in (*sorted(folders), *files) if layout.folder in path.parents]
+    # Runs share these, and one of the others may have opened them to its group.
+    shared = {folder for folder in folders - {layout.run} if _has_setgid(folder)}
+    if latest_run(layout.folder) != layout.run_id:
+        shared.add(layout.latest)
     differences = tuple(
         Difference(str(path.relative_to(layout.folder)), f"mode {mode:04o} lets other users in")
         for path in ours
-        if path.exists() and (mode := path.stat().st_mode & 0o7777) & _OTHERS
+        if path.exists()
+        and (mode := stat.S_IMODE(path.stat().st_mode))
+        & (_OTHERS_AND_WRITERS if is_group or path in shared else _OTHERS)
     )
-    folder = safe_text(str(layout.folder))
+    whom = "g-w,o=" if is_group else "go="
     remedy = (
-        f"chmod -R go= on the folders below {folder}: they hold personal data; copy with "
-        "cp -p or rsync -a, and leave this check out with --ignore-modes where a file system "
+        f"chmod -R {whom} on the folders below {safe_text(str(layout.folder))}: they hold personal "
+        "data; copy with cp -p or rsync -a, and leave this check out with --copied where a copy "
         "keeps no modes"
     )
-    return VerifyCheck(
-        PRIVATE, "files and folders are closed to others", len(ours), differences, remedy
-    )
+    return VerifyCheck(PRIVATE, claim, len(ours), differences, remedy)
+
+
+def _has_setgid(folder: Path) -> bool:
+    return folder.exists() and bool(folder.stat().st_mode & stat.S_ISGID)
 
 
 def _reason(error: OSError) -> str:

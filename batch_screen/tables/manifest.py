@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 import polars as pl
 
+from batch_screen.config.sections import Mode
 from batch_screen.errors import OutputError
 from batch_screen.runs.layout import CHANGES, DATA_FOLDERS, ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.runs.state import BASE_URL, SANDBOX, limit_of
@@ -41,33 +42,19 @@ class ListedFile(msgspec.Struct, frozen=True, omit_defaults=True):
 class Api(msgspec.Struct, frozen=True):
     """The server that was asked: its host, ``sandbox`` for the sandbox's, and its contract."""
 
-    host: str
-    dialect: str
-
-
-class RunCounts(msgspec.Struct, frozen=True):
-    """A run's size: rows of the input, and lookups."""
-
-    rows_read: int
-    rows_accepted: int
-    rows_rejected: int
-    lookups: int
-    failed: int
-
-
-class ManifestHead(msgspec.Struct, frozen=True, kw_only=True):
     """manifest.json but for its files: what a loader wants to know of a run.
 
-    ``shards`` is how many there are: a number's digits say in which it lies. ``supersedes`` are the
-    runs whose place it takes; ``inputs`` the SHA-256 of the input files, of a retry those of the
-    run it retries; ``limit`` how many numbers it took at most, 0: all. Runs of schema version 4
-    have no more than these defaults.
+    ``shards`` is how many there are: a number's digits say in which it lies. ``mode`` says who may
+    read the files. ``supersedes`` are the runs whose place it takes; ``inputs`` the SHA-256 of the
+    input files, of a retry those of the run it retries; ``limit`` how many numbers it took at most,
+    0: all. Runs of schema version 4 have no more than these defaults.
     """
 
     schema_version: int
     run_id: str
     run_date: str
     shards: int = 0
+    mode: str = Mode.PRIVATE
     supersedes: Sequence[str] = ()
     started_at: datetime | None = None
     completed_at: datetime | None = None
@@ -160,7 +147,7 @@ def write_schema(layout: Layout, of_results: Mapping[str, pl.DataType]) -> None:
     tables = table_columns(of_results)
     described = {table: [describe(c) for c in columns] for table, columns in tables.items()}
     content = {"schema_version": SCHEMA_VERSION, "tables": described}
-    write_atomically(layout.schema, _json(content))
+    write_atomically(layout.schema, _json(content), mode=layout.file_mode)
 
 
 def list_files(layout: Layout) -> list[ListedFile]:
@@ -176,7 +163,8 @@ def write_manifest(layout: Layout, listed: Sequence[ListedFile], head: ManifestH
     """Writes manifest.json with these files and the report."""
     files = [*listed, _listed(layout.folder, layout.html, None)]
     manifest = Manifest(**msgspec.structs.asdict(head), files=files)
-    write_atomically(layout.manifest, _json(msgspec.to_builtins(manifest)))
+    content = _json(msgspec.to_builtins(manifest))
+    write_atomically(layout.manifest, content, mode=layout.file_mode)
 
 
 def is_whole(layout: Layout) -> bool:
@@ -198,8 +186,8 @@ def write_marker(layout: Layout) -> None:
     start would write latest.json again.
     """
     digest = sha256_of(layout.manifest)
-    write_atomically(layout.latest, latest_content(layout, digest))
-    write_atomically(layout.marker, marker_content(digest))
+    write_atomically(layout.latest, latest_content(layout, digest), mode=layout.file_mode)
+    write_atomically(layout.marker, marker_content(digest), mode=layout.file_mode)
 
 
 def latest_content(layout: Layout, digest: str) -> bytes:

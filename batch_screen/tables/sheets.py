@@ -16,7 +16,7 @@ import polars as pl
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import mask_cell, mask_number, mask_text, plain
 from batch_screen.schema import KEPT_PREFIX, Column, conform, dtypes
-from batch_screen.storage.atomic import atomic_write
+from batch_screen.storage.atomic import FILE_MODE, atomic_write
 from batch_screen.storage.partition import RowGroupWriter
 from batch_screen.storage.scratch import scratch_folder
 from batch_screen.tables.errors import write_guarded_csv
@@ -38,13 +38,14 @@ def check_suffix(path: Path, option: str) -> None:
         _xlsxwriter()
 
 
-def write_sheet(
+def write_sheet(  # noqa: PLR0913 (a sheet, its rows, and how they are written)
     path: Path,
     title: str,
     columns: tuple[Column, ...],
     frames: Iterable[pl.DataFrame],
     *,
     masked: bool,
+    mode: int = FILE_MODE,
 ) -> None:
     """Writes the rows, whole or not at all; ``masked`` hides numbers in texts."""
     if masked:  # a kept column of integers may be that of the numbers
@@ -52,7 +53,7 @@ def write_sheet(
             c._replace(dtype=pl.String) if c.name.startswith(KEPT_PREFIX) else c for c in columns
         )
     rows = (conform(_masked(frame) if masked else frame, columns) for frame in frames)
-    with atomic_write(path) as file:
+    with atomic_write(path, mode=mode) as file:
         if path.suffix.lower() == CSV_SUFFIX:
             write_guarded_csv(file, columns, rows, masked=masked)
         elif path.suffix.lower() == WORKBOOK_SUFFIX:

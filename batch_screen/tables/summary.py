@@ -14,7 +14,7 @@ import msgspec
 
 from batch_screen.errors import BatchScreenError, OutputError, exit_code_of
 from batch_screen.model import INCONCLUSIVE, ColumnRows, OutcomeKind, Plan, Session
-from batch_screen.storage.atomic import write_atomically
+from batch_screen.storage.atomic import FILE_MODE, write_atomically
 from batch_screen.tables.coverage import Changes, Coverage, Saved
 
 COMPLETE, STOPPED = "complete", "stopped"
@@ -224,14 +224,14 @@ def check_accounting(  # noqa: PLR0913 (what must agree with what)
     _must_agree("rejected rows + failed lookups", listed, "error rows", error_rows)
 
 
-def write_summary(path: Path, summary: Summary) -> None:
+def write_summary(path: Path, summary: Summary, mode: int = FILE_MODE) -> None:
     """Writes summary.json, which holds no phone number and no key."""
 
     def on_one_line(numbers: re.Match[bytes]) -> bytes:
         return b" ".join(numbers[0].split()).replace(b"[ ", b"[").replace(b" ]", b"]")
 
     indented = msgspec.json.format(msgspec.json.encode(summary))
-    write_atomically(path, _NUMBERS.sub(on_one_line, indented) + b"\n")
+    write_atomically(path, _NUMBERS.sub(on_one_line, indented) + b"\n", mode=mode)
 
 
 def read_summary(path: Path) -> Summary:

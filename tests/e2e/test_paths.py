@@ -193,7 +193,7 @@ def test_the_line_to_copy(tmp_path: Path) -> None:
     write_csv(tmp_path / "list.csv", NUMBERS[:3])
     done = run_command("run", "list.csv", "--sandbox", "--out", "s3://bucket/night", cwd=tmp_path)
     line = done.error.partition("upload it: ")[2]
-    assert shlex.split(line)[-2:] == ["night", "s3://bucket/night"]
+    assert shlex.split(line)[-4:] == ["upload", "night", "--to", "s3://bucket/night"]
 
 
 def test_a_working_folder_that_is_gone(tmp_path: Path) -> None:

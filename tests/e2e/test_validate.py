@@ -96,9 +96,10 @@ def test_a_copy_that_has_lost_its_modes(screened: Desk, tmp_path: Path) -> None:
     assert noticed.code == 65
     assert "differences, all of modes: its data is what was written" in noticed.out
     assert "copy with cp -p or rsync -a" in " ".join(noticed.out.split())
-    done = run_command("validate", copied, "--ignore-modes")
+    done = run_command("validate", copied, "--copied")
     assert (done.code, done.out.splitlines()[0].endswith("· whole")) == (0, True), done.out
-    assert "private" not in done.out
+    assert "not checked  private" in done.out
+    assert "not checked: a copy's modes say nothing of the run;" in done.out
     damaged = Output(copied).parts("results")[0]
     damaged.write_bytes(damaged.read_bytes()[:-1])
     assert run_command("validate", copied, "--ignore-modes").code == 65

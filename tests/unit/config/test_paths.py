@@ -94,10 +94,13 @@ def said(refused: Callable[[str], object], address: str) -> str:
 
 
 def test_what_to_do_instead() -> None:
-    line = "aws s3 cp --recursive --exclude '.state/*' nightly s3://bucket/nightly"
-    assert said(local_folder, "s3://bucket/nightly").endswith(
-        f"such as nightly, then upload it: {line}"
-    )
+    for scheme in ("s3", "gs", "az"):
+        address = f"{scheme}://bucket/nightly"
+        text = said(local_folder, address)
+        assert "a bucket has no lock, and no run that was stopped could go on there" in text
+        line = f"batch-screen run … --out nightly && batch-screen upload nightly --to {address}"
+        assert text.endswith(f"such as nightly, then upload it: {line}")
+    assert said(local_folder, "hdfs://nodes/nightly").endswith("such as nightly, then upload it")
     assert said(local_file, "s3://bucket/x/last.json").endswith(
         "aws s3 cp last.json s3://bucket/x/last.json"
     )

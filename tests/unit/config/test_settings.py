@@ -133,6 +133,7 @@ IDENTITY = {
 }
 NOT_IDENTITY = {
     ("output", "in_order"): True,
+    ("output", "mode"): "group",
     ("output", "memory_mib"): 512,
     ("api", "timeout_seconds"): 1,
     ("api", "connect_timeout_seconds"): 1,

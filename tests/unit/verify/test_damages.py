@@ -71,9 +71,7 @@ def validated(run: WholeRun) -> tuple[int, Any]:
     """The exit code, and the checks as ``validate --json`` has them."""
     folder = str(run.layout.run)
     with redirect_stdout(StringIO()) as printed:
-        code = validate(
-            folders=(folder,), run_id=None, every=False, ignore_modes=False, as_json=True
-        )
+        code = validate(folders=(folder,), run_id=None, every=False, copied=False, as_json=True)
     [found] = json.loads(printed.getvalue().replace(run.layout.run_id, "RUN"))
     return code, found["checks"]
 
