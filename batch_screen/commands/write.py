@@ -54,7 +54,6 @@ from batch_screen.runs.state import BASE_URL, SANDBOX, Run, limit_of
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import KEPT_PREFIX, conform
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
-from batch_screen.schema import conform
 from batch_screen.storage.atomic import (
     FILE_MODE,
     atomic_write,
@@ -230,10 +229,10 @@ def write_outputs(
     write_summary(layout.summary, summary, layout.file_mode)
     write_atomically(layout.pace, pace_svg(summary.starts), mode=layout.file_mode)
     if settings.output.in_order:
-        parts, mode = layout.parts(RESULTS), layout.file_mode
-        write_in_order(parts, layout.in_order, plan.rows, layout.footer, mode)
-    of_results = scan_parquet([shard_rows_path(run.plan, 0)]).collect_schema()
-    write_schema(layout, of_results)
+        of_results, mode = layout.parts(RESULTS), layout.file_mode
+        write_in_order(of_results, layout.in_order, plan.rows, layout.footer, mode)
+    columns = scan_parquet([shard_rows_path(run.plan, 0)]).collect_schema()
+    write_schema(layout, columns)
     listed = list_files(layout)
     found = breakdown.broken_down(kinds, settings.endpoints)
     content = page(material_of(layout, summary, found, listed))
@@ -246,7 +245,7 @@ def write_outputs(
         # As late as can be: who looks for runs completed since then must not miss this one.
         completed_at=datetime.now(UTC),
         inputs=_inputs(run, plan, layout),
-        kept_columns=[name for name in of_results if name.startswith(KEPT_PREFIX)],
+        kept_columns=[name for name in columns if name.startswith(KEPT_PREFIX)],
     )
     write_manifest(layout, listed, head)
     write_marker(layout)

@@ -42,6 +42,21 @@ class ListedFile(msgspec.Struct, frozen=True, omit_defaults=True):
 class Api(msgspec.Struct, frozen=True):
     """The server that was asked: its host, ``sandbox`` for the sandbox's, and its contract."""
 
+    host: str
+    dialect: str
+
+
+class RunCounts(msgspec.Struct, frozen=True):
+    """A run's size: rows of the input, and lookups."""
+
+    rows_read: int
+    rows_accepted: int
+    rows_rejected: int
+    lookups: int
+    failed: int
+
+
+class ManifestHead(msgspec.Struct, frozen=True, kw_only=True):
     """manifest.json but for its files: what a loader wants to know of a run.
 
     ``shards`` is how many there are: a number's digits say in which it lies. ``mode`` says who may
