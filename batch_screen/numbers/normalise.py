@@ -174,12 +174,14 @@ class Normaliser:
         is_weak = is_weak_national(digits, national, region)
         # libphonenumber takes a country's own code off its national reading, too.
         is_same = isinstance(international, Reading) and national.e164 == international.e164
+        by_list = self.conventions.get(region)
         if own and (is_same or _is_the_only_mobile(own, national, is_weak=is_weak)):
-            return own, Rule.DIGITS_INTERNATIONAL
+            # In a list of national numbers, a landline may begin as the country code does.
+            is_doubt = by_list is Convention.NATIONAL and national.is_valid and not is_same
+            return _ambiguous(national, own) if is_doubt else (own, Rule.DIGITS_INTERNATIONAL)
         rule = Rule.NATIONAL
         # A number that nobody abroad can have is no doubt.
         if isinstance(international, Reading) and international.is_valid:
-            by_list = self.conventions.get(region)
             # Against a mobile number of its own, a list's few exceptions count.
             outweighs = own and (own.is_mobile_capable or not national.is_mobile_capable)
             if is_same:

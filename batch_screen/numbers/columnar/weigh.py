@@ -19,7 +19,7 @@ from batch_screen.numbers.parse import TYPE_NAMES, UNKNOWN_TYPE, is_open_plan_wi
 from batch_screen.numbers.rules import READ_AS, TWO_READINGS, RejectReason, Rule
 
 _N_IS, _I_IS = (pl.col(f"{side}_failure").is_null() for side in "ni")
-_WEIGHED = ("row", "home", "is_own", "n_e164", "i_e164", "n_type", "i_type")
+_WEIGHED = ("row", "home", "is_own", "is_only_mobile", "n_e164", "i_e164", "n_type", "i_type")
 _IS_AMBIGUOUS = pl.col("reason") == RejectReason.AMBIGUOUS
 _TWO_READINGS = pl.format(TWO_READINGS, masked("n_e164"), masked("i_e164"))
 
@@ -78,7 +78,8 @@ def weighed(
     )
     # Step by step, for each column is read several times by the next.
     both = both.with_columns(is_weak=is_weak, is_own=_I_IS & is_own & _is_of_home(codes))
-    both = both.with_columns(takes_abroad=_takes_abroad())
+    both = both.with_columns(is_only_mobile=_is_only_mobile())
+    both = both.with_columns(takes_abroad=_takes_abroad(conventions))
     both = _decided(both, raw, conventions).with_columns(reason=_reason(kind))
     # Few are refused, and only they pay for the texts of a detail.
     refused, chosen = split(both, c("reason").is_not_null())
@@ -122,8 +123,7 @@ def _decided(both: pl.DataFrame, raw: pl.Series, conventions: Conventions) -> pl
 def _doubt(doubtful: pl.DataFrame, raw: pl.Series, conventions: Conventions) -> pl.DataFrame:
     """Decisions between two valid numbers, as in ``Normaliser._weigh``."""
     c = pl.col
-    by_list = pl.Series([conventions.get(plan.region) for plan in territories()], dtype=pl.String)
-    convention = pl.lit(by_list).gather("home").fill_null("")
+    convention = _by_list(conventions)
     cells = raw.gather(doubtful["row"])
     if (cells.str.len_bytes() != cells.str.len_chars()).any():
         cells = pl.Series(map(ascii_text, cells))
@@ -141,20 +141,36 @@ def _doubt(doubtful: pl.DataFrame, raw: pl.Series, conventions: Conventions) -> 
         .then(pl.lit(Rule.INTERNATIONAL_BY_LIST))
         .when(~is_area_code)
         .then(pl.lit(Rule.NATIONAL_BY_LIST)),
-        is_ambiguous=is_same | ~(takes_abroad | is_national),
+        is_ambiguous=is_same | c("is_only_mobile") | ~(takes_abroad | is_national),
     )
 
 
-def _takes_abroad() -> pl.Expr:
-    """Whether the reading with the home's own country code in front is chosen without doubt."""
+def _by_list(conventions: Conventions) -> pl.Expr:
+    """The list's convention for the home; empty where it shows none."""
+    by_list = [conventions.get(plan.region, "") for plan in territories()]
+    return pl.lit(pl.Series(by_list, dtype=pl.String)).gather("home")
+
+
+def _is_only_mobile() -> pl.Expr:
+    """Whether the reading with the home's own country code is a mobile, the other one none."""
     c = pl.col
     # As in normalise._is_the_only_mobile: a valid landline gives way only if it is weak.
     is_mobile = c("i_type") == TYPE_NAMES[PhoneNumberType.MOBILE]
-    is_only_mobile = (
-        ~c("n_type").is_in(MOBILE_TYPES)
+    return (
+        c("is_own")
+        & ~c("n_type").is_in(MOBILE_TYPES)
         & c("i_type").is_in(MOBILE_TYPES)
         & ((c("n_type") == UNKNOWN_TYPE) | (c("is_weak") & is_mobile))
-    )
+    ).fill_null(value=False)
+
+
+def _takes_abroad(conventions: Conventions) -> pl.Expr:
+    """Whether the reading with the home's own country code in front is chosen without doubt."""
+    c = pl.col
+    is_only_mobile = c("is_only_mobile")
+    if Convention.NATIONAL in conventions.values():
+        is_landline = (c("n_type") != UNKNOWN_TYPE).fill_null(value=False)
+        is_only_mobile &= ~(is_landline & (_by_list(conventions) == Convention.NATIONAL))
     # libphonenumber takes a country's own code off its national reading: then both are the same.
     chosen = ~_N_IS | (c("n_e164") == c("i_e164")) | is_only_mobile
     # A local number without its area code is none with a country code.

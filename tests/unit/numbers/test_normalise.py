@@ -162,7 +162,7 @@ def test_a_foreign_mobile_does_not_beat_a_valid_landline_of_a_closed_plan() -> N
         ("2015550123", "US", "national", "+12015550123", "national_by_list"),
         ("49 221 123456", "DE", "international", "+49221123456", "international_by_list"),
         # Beyond doubt before any convention, or written nationally.
-        ("491713920012", "DE", "national", MOBILE, "digits_international"),
+        ("491713920012", "DE", "international", MOBILE, "digits_international"),
         ("(201) 555-0123", "US", "international", "+12015550123", "national"),
     ],
 )
@@ -188,6 +188,8 @@ def test_a_landline_that_looks_like_a_code_written_twice_can_be_listed(raw: str)
         ("15123456789", "DE", "international"),  # another country's, whatever the list does
         ("2015550123", "US", "international"),
         ("442079460000", "DE", "national"),  # a landline without its zero may lack its area code
+        ("491713920012", "DE", "national"),  # a landline may begin as the country code does
+        ("62812345678", "ID", "national"),
     ],
 )
 def test_no_convention_makes_a_stranger_of_it(raw: str, region: str, convention: str) -> None:
