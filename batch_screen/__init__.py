@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # what the table below says, for type checkers: they do not r
     from batch_screen.commands.doctor import doctor as doctor
     from batch_screen.commands.export import ExportReport as ExportReport
     from batch_screen.commands.export import export as export
+    from batch_screen.commands.load import LoadReport as LoadReport
+    from batch_screen.commands.load import load as load
     from batch_screen.commands.plan import PlanResult as PlanResult
     from batch_screen.commands.plan import plan as plan
     from batch_screen.commands.purge import Purge as Purge
@@ -31,6 +33,8 @@ if TYPE_CHECKING:  # what the table below says, for type checkers: they do not r
     from batch_screen.commands.runs import list_runs as list_runs
     from batch_screen.commands.status import Status as Status
     from batch_screen.commands.status import status as status
+    from batch_screen.commands.unload import UnloadReport as UnloadReport
+    from batch_screen.commands.unload import unload as unload
     from batch_screen.commands.upload import UploadResult as UploadResult
     from batch_screen.commands.upload import upload as upload
     from batch_screen.commands.validate import validate as validate
@@ -48,6 +52,7 @@ if TYPE_CHECKING:  # what the table below says, for type checkers: they do not r
     from batch_screen.tables.integrity import Difference as Difference
     from batch_screen.tables.integrity import Validation as Validation
     from batch_screen.tables.integrity import VerifyCheck as VerifyCheck
+    from batch_screen.warehouse.target import LoadOptions as LoadOptions
 
 # The one place where the version is written.
 
@@ -60,6 +65,7 @@ _HOMES = {
         "commands.diff": "Diff diff",
         "commands.doctor": "doctor",
         "commands.export": "ExportReport export",
+        "commands.load": "LoadReport load",
         "commands.plan": "PlanResult plan",
         "commands.purge": "Purge PurgeScope purge",
         "commands.report": "ReportResult report",
@@ -67,6 +73,7 @@ _HOMES = {
         "commands.run": "RunResult run",
         "commands.runs": "CompletedRun RunList list_runs",
         "commands.status": "Status status",
+        "commands.unload": "UnloadReport unload",
         "commands.upload": "UploadResult upload",
         "commands.validate": "validate",
         "config.key": "read_key",
@@ -79,6 +86,7 @@ _HOMES = {
         "profile.facts": "CheckReport",
         "runs.events": "CancelToken Progress RunEvents",
         "tables.integrity": "Difference Validation VerifyCheck",
+        "warehouse.target": "LoadOptions",
     }.items()
     for name in names.split()
 }

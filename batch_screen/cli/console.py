@@ -131,6 +131,20 @@ def print_stderr(text: str) -> None:
         click.echo(printable_text(text), err=True)
 
 
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Whether to do what cannot be undone: asked for, unless ``yes`` says so already."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            "there is no terminal to ask on: look with --dry-run, then use --yes"
+        )
+    if click.confirm(question, err=True):
+        return True
+    print_stderr("nothing was removed")
+    return False
+
+
 class Stderr:
     """The current ``sys.stderr`` as a stream that never fails.
 

@@ -292,6 +292,77 @@ def purge() -> None:
 
 
 @_lazy
+@click.argument("folders", nargs=-1, required=True, metavar="OUT...")
+@options.warehouse
+@click.option(
+    "--run",
+    "run_ids",
+    metavar="RUN_ID",
+    multiple=True,
+    help="These runs only; repeatable.  [default: all that are complete and new]",
+)
+@click.option(
+    "--tables",
+    metavar="NAMES",
+    multiple=True,
+    help="Which of results, lookups, errors and changes; comma-separated.  [default: all]",
+)
+@click.option(
+    "--new-columns",
+    type=click.Choice(["add", "refuse"]),
+    default="add",
+    show_default=True,
+    help="What to do where a table lacks a column of the run.",
+)
+@click.option("--no-create", is_flag=True, help="Make no schema, table or view.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Delete and load anew, at once, a run that was written anew since it was loaded.",
+)
+@click.option("--sandbox", is_flag=True, help="Load runs of the sandbox too.")
+@click.option("--dry-run", is_flag=True, help="Show what would be loaded and made, and do nothing.")
+@options.as_json()
+def load() -> None:
+    """Load complete runs into a warehouse: each once, whole or not at all.
+
+    OUT is an output folder, or a run's own, OUT/runs/RUN_ID. What the warehouse has already is left
+    as it is, so the same command goes after every run, and again after it was killed.
+
+    \b
+    --to postgresql://user@host/database   password: ~/.pgpass, PGPASSFILE, PGSERVICEFILE
+    --to duckdb:FILE
+    --to delta:FOLDER                      or delta:s3://bucket/folder
+    --to iceberg:CATALOG.NAMESPACE         the catalog as in pyiceberg's own configuration
+    """  # noqa: D301 (click's mark for a paragraph that keeps its lines)
+
+
+@_lazy
+@options.warehouse
+@click.option("--run", "run_ids", metavar="RUN_ID", multiple=True, help="These runs; repeatable.")
+@click.option(
+    "--older-than",
+    metavar="DAYS",
+    callback=options.days,
+    help="Runs whose run date lies more than so many days back: 90d.",
+)
+@click.option(
+    "--gone",
+    metavar="OUT",
+    multiple=True,
+    help="Runs that this output folder has no more, after purge; name all that were loaded.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@options.as_json()
+def unload() -> None:
+    """Delete runs from a warehouse, after showing them: those named, old ones, or those purged.
+
+    Their files stay: load brings a run back whose files are still there.
+    """
+
+
+@_lazy
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1)
 @options.settings
 @click.option(

@@ -106,7 +106,9 @@ def instant(value: str | None) -> datetime | None:
 
 
 @_check
-def days(value: str) -> int:
+def days(value: str | None) -> int | None:
+    if value is None:
+        return None
     if not (match := _AGE.fullmatch(value)):
         raise click.BadParameter("must be a number of days such as 90d")
     return int(match[1])
@@ -379,6 +381,27 @@ endings = _with(
     )
 )
 """How a start that asks reports its end."""
+
+
+warehouse = _with(
+    (
+        click.Option(
+            ["--to"],
+            metavar="TARGET",
+            required=True,
+            help="The warehouse: postgresql://…, duckdb:…, delta:… or iceberg:…",
+        ),
+        click.Option(
+            ["--schema"],
+            metavar="NAME",
+            default="batch_screen",
+            show_default=True,
+            callback=_not_blank,
+            help="Schema of the tables.",
+        ),
+    )
+)
+"""Which warehouse, and which tables of it."""
 
 
 def as_json(help: str = "Print JSON.") -> Callable[[Command], Command]:  # noqa: A002 (click's word)

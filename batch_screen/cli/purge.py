@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 import msgspec
 
 import batch_screen
-from batch_screen.cli.console import print_json, print_stderr, print_text
+from batch_screen.cli.console import confirmed, print_json, print_text
 from batch_screen.cli.text import labelled, size
 from batch_screen.commands.purge import Purge, PurgeScope
 from batch_screen.config.settings import Settings
@@ -47,7 +46,8 @@ def purge(
     found = batch_screen.purge(scope, dry_run=True)
     if not as_json:
         print_text("\n".join(_lines(found)))
-    is_removed = not found.is_empty and not dry_run and _is_confirmed(found, yes=yes)
+    question = f"Remove {_content(found)}?"
+    is_removed = not found.is_empty and not dry_run and confirmed(question, yes=yes)
     if is_removed:
         found = batch_screen.purge(scope)
     if as_json:
@@ -62,19 +62,6 @@ def _before(days: int) -> date:
         return datetime.now(UTC).date() - timedelta(days=days)
     except OverflowError:
         return date.min
-
-
-def _is_confirmed(found: Purge, *, yes: bool) -> bool:
-    if yes:
-        return True
-    if not sys.stdin.isatty():
-        raise click.UsageError(
-            "there is no terminal to ask on: look with --dry-run, then use --yes"
-        )
-    if click.confirm(f"Remove {_content(found)}?", err=True):
-        return True
-    print_stderr("nothing was removed")
-    return False
 
 
 def _content(found: Purge) -> str:

@@ -27,7 +27,7 @@ from batch_screen.storage.atomic import (
     translated,
     write_atomically,
 )
-from batch_screen.storage.lock import locked
+from batch_screen.storage.lock import alone, locked
 from batch_screen.tables.manifest import latest_content
 
 # Which files are a run's: by their names alone, and through no link.
@@ -177,8 +177,9 @@ class Purge(msgspec.Struct, frozen=True):
 def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
     """Removes the old runs in scope; with ``dry_run`` only returns what it would remove.
 
-    Holds the locks of both folders meanwhile, as a run does. Raises ``InputError`` (66) where
-    a folder is missing and ``RunLockedError`` where a run is going on.
+    Holds the locks of both folders meanwhile, as a run does, and each run against loads. Raises
+    ``InputError`` (66) where a folder is missing and ``RunLockedError`` where a run is going on or
+    one of those to remove is being loaded.
     """
     out, state = _folders(scope)
     if dry_run:
@@ -188,6 +189,7 @@ def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
         for folder in dict.fromkeys(locks):
             held.enter_context(locked(make_folder(folder)))
         found = _found(scope, out, state)
+        _hold_against_loads(held, found)
         if out is not None:
             _set_latest(out, found.latest)
         for run in found.runs:
@@ -200,6 +202,12 @@ def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
         if state is not None:
             _finish(state / _ASIDE)
     return found
+
+
+def _hold_against_loads(held: ExitStack, found: Purge) -> None:
+    for run in found.runs:
+        for manifest in (path for path in run.outputs if path.name == "manifest.json"):
+            held.enter_context(alone(manifest, f"run {run.run_id}"))
 
 
 def _found(scope: PurgeScope, out: Path | None, state: Path | None) -> Purge:

@@ -57,9 +57,12 @@ def parse(target: str) -> Address:
     return Address(kind, target if kind == "postgres" else rest, _shown(target))
 
 
-def open_target(address: Address, schema: str = SCHEMA, *, lock_seconds: float = 30.0) -> Target:
+def open_target(
+    address: Address, schema: str = SCHEMA, *, creates: bool = True, lock_seconds: float = 30.0
+) -> Target:
     """The target, open. Raises ``ConfigurationError`` where its driver is not installed.
 
+    ``creates`` False: a file or folder that is missing is not made, and counts as an empty one.
     ``lock_seconds``: how long others that hold a table, or the file, are waited for.
     """
     if not schema or "\0" in schema or len(schema.encode()) > _LONGEST_SCHEMA:
@@ -73,7 +76,7 @@ def open_target(address: Address, schema: str = SCHEMA, *, lock_seconds: float =
             f"{address.kind} needs {error.name}, which is not installed: "
             f"pip install 'batch-screen[{address.kind}]'"
         ) from None
-    return cast("Target", module.connect(address, schema, lock_seconds))
+    return cast("Target", module.connect(address, schema, lock_seconds, creates=creates))
 
 
 def _refuse_secrets(address: str) -> None:
@@ -82,7 +85,9 @@ def _refuse_secrets(address: str) -> None:
         secret = parts.password is not None or ":" in (parts.netloc.rpartition("@")[0])
         given = parse_qsl(parts.query, keep_blank_values=True)
     except ValueError:
-        raise ConfigurationError(f"--to {_shown(address)!r} cannot be read: {_FORMS}") from None
+        raise ConfigurationError(
+            f"--to {_shown(address)!r} cannot be read: write {_FORMS}"
+        ) from None
     named = [name for name, _ in given if _SECRETS.search(name) and name not in _KEY_FILES]
     named = [name for name in named if name not in ("passfile", "sslpassword_file")]
     if secret or named:

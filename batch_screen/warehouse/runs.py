@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import msgspec
 import polars as pl
 
-from batch_screen.errors import InputError
+from batch_screen.errors import InputError, OutputError
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, layout_of_run, place_of, runs_at
-from batch_screen.schema import SCHEMA_VERSION
+from batch_screen.schema import READ_VERSIONS
 from batch_screen.storage.lock import shared
 from batch_screen.storage.parquet import open_parquet
 from batch_screen.tables.integrity import (
@@ -27,9 +27,16 @@ from batch_screen.tables.integrity import (
     own_files,
     refuse_differing,
 )
-from batch_screen.tables.manifest import ListedFile, read_manifest
+from batch_screen.tables.manifest import (
+    ListedFile,
+    Manifest,
+    ManifestHead,
+    head_of,
+    read_manifest,
+)
 from batch_screen.tables.manifest import table_columns as contract_columns
 from batch_screen.tables.reader import DamagedPartError, columns_of, readable
+from batch_screen.tables.summary import read_summary
 from batch_screen.warehouse.columns import WarehouseColumn, as_text, of_run_date, table_columns
 
 BATCH_ROWS = 50_000
@@ -130,7 +137,7 @@ def complete_runs(folder: Path, run_ids: Sequence[str] = ()) -> list[CompleteRun
     complete = [layout for layout in found if layout.marker.exists()]
     if run_ids:
         complete = [layout for layout in complete if layout.run_id in run_ids]
-    return sorted(map(_head, complete), key=lambda run: (run.completed_at, run.run_id))
+    return sorted(map(_complete, complete), key=lambda run: (run.completed_at, run.run_id))
 
 
 @contextmanager
@@ -144,7 +151,7 @@ def opened(run: CompleteRun) -> Iterator[LoadableRun]:
     with shared(layout.manifest, f"run {run.run_id}"):
         refuse_differing(layout, marker_check(layout))
         manifest = read_manifest(layout)
-        if manifest is None or not 4 <= manifest.schema_version <= SCHEMA_VERSION:
+        if manifest is None or manifest.schema_version not in READ_VERSIONS:
             raise InputError(
                 f"run {run.run_id} was written by another version of batch-screen, with schema "
                 f"version {manifest.schema_version if manifest else '?'}; load it with that one"
@@ -174,26 +181,24 @@ def unchanged(part: str) -> Iterator[None]:
         ) from None
 
 
-def _head(layout: Layout) -> CompleteRun:
+def _complete(layout: Layout) -> CompleteRun:
     manifest = read_manifest(layout)
-    completed = getattr(manifest, "completed_at", None)
-    if completed is None:  # written by an earlier version, or damaged, which is said in its turn
+    head = _head(layout, manifest)
+    completed = head.completed_at if head else None
+    if completed is None:  # of version 4, or damaged, which is said when it is opened
         completed = datetime.fromtimestamp(layout.marker.stat().st_mtime, UTC)
     digest = layout.marker.read_text("ascii", errors="replace").strip()
-    return CompleteRun(layout, completed, digest, _is_sandbox(layout, manifest))
+    return CompleteRun(layout, completed, digest, head is not None and head.sandbox)
 
 
-def _is_sandbox(layout: Layout, manifest: Any) -> bool:
-    if getattr(manifest, "sandbox", False):
-        return True
-    return bool(_summary(layout).get("settings", {}).get("api.base_url") == "sandbox")
-
-
-def _summary(layout: Layout) -> dict[str, Any]:
+def _head(layout: Layout, manifest: Manifest | None) -> ManifestHead | None:
+    """What the manifest says of the run; of version 4 that is in the summary."""
+    if manifest is None or manifest.counts is not None:
+        return manifest
     try:
-        return dict(msgspec.json.decode(layout.summary.read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return {}
+        return head_of(read_summary(layout.summary), manifest.schema_version)
+    except OutputError:  # its bytes differ, which is said when it is opened
+        return manifest
 
 
 def _table(layout: Layout, name: str, listed: Sequence[ListedFile]) -> TableToLoad:
@@ -211,29 +216,22 @@ def _table(layout: Layout, name: str, listed: Sequence[ListedFile]) -> TableToLo
     )
 
 
-def _row(run: CompleteRun, manifest: Any) -> dict[str, Any]:
-    summary = _summary(run.layout)
-    rows = summary.get("rows", {})
-    api, counts = getattr(manifest, "api", None), getattr(manifest, "counts", None)
-    inputs = "\n".join(
-        [*sorted(getattr(manifest, "inputs", ())), str(getattr(manifest, "limit", 0))]
-    )
+def _row(run: CompleteRun, manifest: Manifest) -> dict[str, Any]:
+    head = _head(run.layout, manifest) or manifest
+    counts = msgspec.structs.asdict(head.counts) if head.counts else {}
+    listed = "\n".join([*sorted(head.inputs), str(head.limit)])
     return {
         "run_id": run.run_id,
         "run_date": date.fromisoformat(run.layout.run_date),
-        "started_at": getattr(manifest, "started_at", None),
+        "started_at": head.started_at,
         "completed_at": run.completed_at,
-        "schema_version": manifest.schema_version,
-        "version": getattr(manifest, "version", None) or summary.get("version"),
+        "schema_version": head.schema_version,
+        "version": head.version or None,
         "sandbox": run.sandbox,
-        "api": f"{api.host} {api.dialect}" if api else None,
+        "api": f"{head.api.host} {head.api.dialect}" if head.api else None,
         "manifest_sha256": run.manifest_sha256,
-        "since_run_id": getattr(manifest, "since_run_id", None),
-        "inputs": sha256(inputs.encode()).hexdigest(),
-        "rows_read": counts.rows_read if counts else rows.get("read"),
-        "rows_accepted": counts.rows_accepted if counts else rows.get("accepted"),
-        "rows_rejected": counts.rows_rejected if counts else rows.get("rejected"),
-        "lookups": counts.lookups if counts else summary.get("lookups"),
-        "failed": counts.failed if counts else summary.get("failed"),
-        "erased_rows": getattr(manifest, "erased_rows", 0),
+        "since_run_id": head.since_run_id,
+        "inputs": sha256(listed.encode()).hexdigest() if head.inputs else None,
+        "erased_rows": 0,
+        **counts,
     }

@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pwd
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import duckdb
 import polars as pl
 import pytest
+
+from tests.postgres_server import postgres_server
 
 from .conftest import NUMBERS, run_command
 from .pages import DOCS, blocks
@@ -184,41 +184,10 @@ def test_duckdb_loads_each_run_once(three_nights: Path, tmp_path: Path) -> None:
         assert current == 3
 
 
-def _without(reason: str) -> NoReturn:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[dict[str, str]]:
-    """A server of our own, which listens on a socket in its folder alone."""
-    programs = os.pathsep.join(
-        [os.environ["PATH"], *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]  # as in Debian
-    )
-    found = {name: shutil.which(name, path=programs) for name in ("initdb", "pg_ctl", "psql")}
-    is_root = os.geteuid() == 0
-    if not all(found.values()):
-        _without("PostgreSQL is not installed here: initdb, pg_ctl and psql are needed")
-    if is_root and "postgres" not in {user.pw_name for user in pwd.getpwall()}:
-        _without("PostgreSQL does not start as root, and there is no user postgres")
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:  # a socket's path is short
-        user: dict[str, Any] = {"user": "postgres"} if is_root else {}
-        if is_root:
-            shutil.chown(name, "postgres")
-        data = f"{name}/data"
-
-        def do(program: str, *more: str) -> None:
-            command = [str(found[program]), *more]
-            subprocess.run(command, check=True, capture_output=True, cwd=name, **user)
-
-        do("initdb", "-D", data, "-U", "loader", "-A", "trust", "-E", "UTF8", "--no-sync")
-        how = f"-k {name} -c listen_addresses= -c fsync=off -c timezone=Europe/Berlin"
-        do("pg_ctl", "-D", data, "-o", how, "-l", f"{name}/log", "-w", "start")
-        try:
-            yield {"PGHOST": name, "PGUSER": "loader", "PGDATABASE": "postgres"}
-        finally:
-            do("pg_ctl", "-D", data, "-m", "immediate", "stop")
+    with postgres_server() as server:
+        yield server
 
 
 def asked(postgres: dict[str, str], query: str) -> list[list[str]]:

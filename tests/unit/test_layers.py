@@ -131,6 +131,7 @@ _OPEN_FILES = {
     "input/limits.py": {"ParquetFile"},
     "input/csv.py": {"read_csv"},
     "input/excel.py": {"read_excel"},
+    "warehouse/postgres.py": {"write_csv"},
 }
 """Modules that call these with a file they have opened, or, the first, by a full path."""
 

@@ -1,0 +1,303 @@
+"""DuckDB: a transaction a run, inserted by name. The file is one process's at a time."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import duckdb
+import polars as pl
+
+from batch_screen.errors import ConfigurationError, ExitCode, WarehouseError
+from batch_screen.runs.layout import DATA_FOLDERS
+from batch_screen.schema import INSTANT
+from batch_screen.warehouse.address import Address
+from batch_screen.warehouse.columns import ALL_TABLES, RUN_COLUMNS, RUNS, ExistingType
+from batch_screen.warehouse.gate import other_manifest, refuse_other_counts
+from batch_screen.warehouse.runs import Batch, LoadableRun, TableToLoad
+from batch_screen.warehouse.sql import (
+    VIEWS,
+    Dialect,
+    Existing,
+    Preparation,
+    list_of,
+    preparation,
+    quoted,
+)
+from batch_screen.warehouse.target import Loaded, LoadOptions
+
+DIALECT = Dialect(text="varchar", double="double", has_indexes=False)
+_KINDS: dict[str, pl.DataType] = {
+    "VARCHAR": pl.String(),
+    "BOOLEAN": pl.Boolean(),
+    "INTEGER": pl.Int32(),
+    "BIGINT": pl.Int64(),
+    "DOUBLE": pl.Float64(),
+    "TIMESTAMP WITH TIME ZONE": INSTANT,
+    "DATE": pl.Date(),
+}
+_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
+_HOLDER = re.compile(r"\(PID (\d+)\)")
+_RETRY_SECONDS = 0.1
+_BATCH = "batch_screen_rows"
+_CONFIG: dict[str, Any] = {
+    # What is not in the package would be downloaded.
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
+
+
+class _Doing(NamedTuple):
+    """What is being done, for the message about its failure."""
+
+    what: str
+    batch: Batch | None = None
+
+
+def connect(address: Address, schema: str, lock_seconds: float, *, creates: bool) -> DuckDB:
+    """The file, open for writing; it is made if it is missing, or, if it shall not be, is empty.
+
+    Raises ``WarehouseError``: 75 where another process has it open for longer than the seconds.
+    """
+    path = Path(address.text)
+    if not path.name or address.text == ":memory:":
+        raise ConfigurationError(f"--to {address.shown} must name a file: duckdb:warehouse.duckdb")
+    is_new = not path.exists()
+    if is_new and not creates:
+        return DuckDB(duckdb.connect(":memory:", config=_CONFIG), address, schema)
+    until = time.monotonic() + lock_seconds
+    while True:
+        try:
+            # The whole path: md:name would be an account elsewhere.
+            database = duckdb.connect(str(path.absolute()), config=_CONFIG)
+            break
+        except duckdb.Error as error:
+            if "Could not set lock" not in str(error) or time.monotonic() >= until:
+                raise _not_opened(error, address) from None
+        time.sleep(_RETRY_SECONDS)
+    if is_new:
+        with suppress(OSError):
+            path.chmod(0o600)  # it will hold numbers
+    return DuckDB(database, address, schema)
+
+
+class DuckDB:
+    """A schema of a DuckDB file as a target of load."""
+
+    def __init__(self, database: duckdb.DuckDBPyConnection, address: Address, schema: str) -> None:
+        self._database = database
+        self._address = address
+        self._schema = schema
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with suppress(duckdb.Error):
+            self._database.close()
+
+    def loaded(self) -> dict[str, str]:
+        if RUNS not in self._existing().tables:
+            return {}
+        with self._translated(_Doing("read table runs")):
+            found = self._rows(f"SELECT run_id, manifest_sha256 FROM {self._place(RUNS)}")
+        return {str(run_id): str(digest) for run_id, digest in found}
+
+    def lacking(self, run: LoadableRun, options: LoadOptions) -> Sequence[str]:
+        return self._preparation(run, options).lines
+
+    def load(self, run: LoadableRun, options: LoadOptions) -> Loaded:
+        prepared = self._preparation(run, options)
+        tables = [table for table in run.tables if table.name in options.tables]
+        with self._transaction(f"load run {run.run_id}"):
+            for step in prepared.steps:
+                with self._translated(_Doing(f"make {step.what or step.table}")):
+                    self._database.execute(step.sql)
+            replaced = options.replaces and self._deleted_other(run)
+            if not self._is_claimed(run):
+                return Loaded({}, is_new=False)
+            for table in tables:
+                for batch in table.batches(prepared.texts.get(table.name, frozenset())):
+                    self._insert(table, batch)
+            found = {table.name: self._count(table.name, [run.run_id]) for table in tables}
+            refuse_other_counts(run, found)
+        return Loaded(found, replaced=replaced)
+
+    def unload(self, run_ids: Sequence[str], *, dry_run: bool = False) -> dict[str, int]:
+        there = self._existing().tables
+        tables = [name for name in (RUNS, *DATA_FOLDERS) if name in there]
+        with self._transaction("unload"):
+            counts = {name: self._count(name, run_ids) for name in tables}
+            if not dry_run:
+                for name in tables:
+                    self._delete(name, run_ids)
+        return counts
+
+    def _preparation(self, run: LoadableRun, options: LoadOptions) -> Preparation:
+        return preparation(DIALECT, self._schema, self._existing(), run, options)
+
+    def _existing(self) -> Existing:
+        with self._translated(_Doing("read the tables")):
+            ours = "database_name = current_database() AND schema_name = ?"
+            schemas = self._rows(f"SELECT 1 FROM duckdb_schemas() WHERE {ours}", [self._schema])
+            views = self._rows(f"SELECT view_name FROM duckdb_views() WHERE {ours}", [self._schema])
+            columns = self._rows(
+                "SELECT table_name, column_name, data_type FROM duckdb_columns() "
+                f"WHERE {ours} ORDER BY table_name, column_index",
+                [self._schema],
+            )
+        tables: dict[str, dict[str, ExistingType]] = {}
+        for table, column, shown in columns:
+            if table in ALL_TABLES:
+                # Names differ by more than case here, or not at all.
+                tables.setdefault(table, {})[column.lower()] = _existing_type(shown)
+        return Existing(bool(schemas), tables, frozenset(v for [v] in views if v in VIEWS))
+
+    def _is_claimed(self, run: LoadableRun) -> bool:
+        """Whether the run is ours to load: its row is new."""
+        with self._translated(_Doing("write table runs")):
+            found = self._rows(
+                f"SELECT manifest_sha256 FROM {self._place(RUNS)} WHERE run_id = ?", [run.run_id]
+            )
+            if found and found[0][0] != run.manifest_sha256:
+                raise other_manifest(run, str(found[0][0]))
+            if found:
+                return False
+            given = [column.name for column in RUN_COLUMNS if column.name != "loaded_at"]
+            marks = ", ".join("?" for _ in given)
+            self._database.execute(
+                f"INSERT INTO {self._place(RUNS)} ({list_of(given)}, loaded_at) "
+                f"VALUES ({marks}, now())",
+                [run.row.get(name) for name in given],
+            )
+        return True
+
+    def _deleted_other(self, run: LoadableRun) -> bool:
+        """Deletes what is there of the run, unless it is this very manifest's."""
+        with self._translated(_Doing("replace the run")):
+            same = self._rows(
+                f"SELECT 1 FROM {self._place(RUNS)} WHERE run_id = ? AND manifest_sha256 = ?",
+                [run.run_id, run.manifest_sha256],
+            )
+        if same:
+            return False
+        names = [name for name in (RUNS, *DATA_FOLDERS) if name in self._existing().tables]
+        counts = [self._count(name, [run.run_id]) for name in names]
+        for name in names:
+            self._delete(name, [run.run_id])
+        return any(counts)
+
+    def _insert(self, table: TableToLoad, batch: Batch) -> None:
+        with self._translated(_Doing(f"write table {table.name}", batch)):
+            self._database.register(_BATCH, batch.frame.to_arrow())
+            try:
+                self._database.execute(
+                    f"INSERT INTO {self._place(table.name)} BY NAME SELECT * FROM {_BATCH}"
+                )
+            finally:
+                self._database.unregister(_BATCH)
+
+    def _count(self, table: str, run_ids: Sequence[str]) -> int:
+        with self._translated(_Doing(f"read table {table}")):
+            [[count]] = self._rows(
+                f"SELECT count(*) FROM {self._place(table)} WHERE run_id IN "
+                "(SELECT unnest(?::varchar[]))",
+                [[*run_ids]],
+            )
+        return int(count)
+
+    def _delete(self, table: str, run_ids: Sequence[str]) -> None:
+        with self._translated(_Doing(f"delete rows of table {table}")):
+            self._database.execute(
+                f"DELETE FROM {self._place(table)} WHERE run_id IN (SELECT unnest(?::varchar[]))",
+                [[*run_ids]],
+            )
+
+    @contextmanager
+    def _transaction(self, what: str) -> Iterator[None]:
+        with self._translated(_Doing(what)):
+            self._database.begin()
+            try:
+                yield
+                self._database.commit()
+            except BaseException:
+                with suppress(duckdb.Error):  # it may have been undone already
+                    self._database.rollback()
+                raise
+
+    def _rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        return list(self._database.execute(statement, [*values]).fetchall())
+
+    def _place(self, table: str) -> str:
+        return quoted(self._schema, table)
+
+    @contextmanager
+    def _translated(self, doing: _Doing) -> Iterator[None]:
+        """Errors of the database as ``WarehouseError``: its texts quote cells, so none passes."""
+        try:
+            yield
+        except duckdb.Error as error:
+            raise self._error(error, doing) from None
+
+    def _error(self, error: duckdb.Error, doing: _Doing) -> WarehouseError:
+        kind = type(error).__name__
+        what = f"cannot {doing.what} in {self._address.shown}: {kind}"
+        if _is_full(error):
+            return WarehouseError(
+                f"{what}, the disk is full; nothing was kept: free space, then start again"
+            )
+        if isinstance(error, duckdb.TransactionException):
+            return WarehouseError(
+                f"{what}, another transaction was there first; start again",
+                exit_code=ExitCode.LOCKED,
+            )
+        if isinstance(error, duckdb.DataError | duckdb.IntegrityError | duckdb.ProgrammingError):
+            where = ""
+            if doing.batch is not None:
+                last = doing.batch.first_row + doing.batch.frame.height - 1
+                where = f", among rows {doing.batch.first_row:,} to {last:,} of {doing.batch.part}"
+            return WarehouseError(
+                f"{what}{where}; nothing of the run was kept: compare the table with the columns "
+                "of the run; where its rows are there by other means, --replace deletes them first",
+                exit_code=ExitCode.CONTENT,
+            )
+        return WarehouseError(f"{what}; nothing was kept: fix it, then start again")
+
+
+def _is_full(error: duckdb.Error) -> bool:
+    return "No space left" in str(error) or "Disk quota" in str(error)
+
+
+def _not_opened(error: duckdb.Error, address: Address) -> WarehouseError:
+    said = str(error)
+    if "Could not set lock" in said:
+        holder = _HOLDER.search(said)
+        by = f" (process {holder[1]})" if holder else ""
+        return WarehouseError(
+            f"{address.shown} is open elsewhere{by}; wait for that to end and start again",
+            exit_code=ExitCode.LOCKED,
+        )
+    if "not a valid" in said or "newer version" in said:
+        return WarehouseError(
+            f"{address.shown} is no DuckDB database that this version can open; name another file",
+            exit_code=ExitCode.CONTENT,
+        )
+    reason = "the disk is full" if _is_full(error) else type(error).__name__
+    return WarehouseError(
+        f"{address.shown} cannot be opened: {reason}; check that its folder is there and that you "
+        "may write to it"
+    )
+
+
+def _existing_type(shown: str) -> ExistingType:
+    if match := _DECIMAL.fullmatch(shown):
+        digits, scale = int(match[1]), int(match[2])
+        return ExistingType(pl.Decimal(38, 0), shown, whole_digits=digits - scale)
+    return ExistingType(_KINDS.get(shown), shown)

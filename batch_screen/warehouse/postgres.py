@@ -1,0 +1,456 @@
+"""PostgreSQL: a transaction a run, which the row in ``runs`` claims, and text COPY by name.
+
+Text, so that the server converts each value to its column's type or says that it cannot: binary
+COPY (ADBC) into a column of another type writes other values without an error.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple, Self, cast
+
+import polars as pl
+import psycopg
+from psycopg import IsolationLevel
+from psycopg.conninfo import conninfo_to_dict
+
+from batch_screen.errors import ConfigurationError, ExitCode, WarehouseError
+from batch_screen.masking import masked_logger, safe_line
+from batch_screen.runs.layout import DATA_FOLDERS
+from batch_screen.schema import INSTANT
+from batch_screen.warehouse.address import Address
+from batch_screen.warehouse.columns import ALL_TABLES, RUN_COLUMNS, RUNS, ExistingType
+from batch_screen.warehouse.gate import other_manifest, refuse_other_counts
+from batch_screen.warehouse.runs import Batch, LoadableRun, TableToLoad
+from batch_screen.warehouse.sql import (
+    VIEWS,
+    Dialect,
+    Existing,
+    Preparation,
+    list_of,
+    preparation,
+    quoted,
+)
+from batch_screen.warehouse.target import Loaded, LoadOptions
+
+DIALECT = Dialect(text="text", double="double precision", has_indexes=True)
+_CONNECT_SECONDS = 30
+_DDL_LOCK = 0x6261_7463_6873  # any number of our own: loaders make tables one after the other
+
+_STRUCTURE = """
+SELECT c.relname, c.relkind::text, a.attname, t.typname, a.atttypmod,
+    format_type(a.atttypid, a.atttypmod)
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'f', 'v', 'm') AND c.relname = ANY(%s)
+ORDER BY c.relname, a.attnum
+"""
+_HOLDERS = """
+SELECT DISTINCT s.pid, coalesce(s.usename, ''), coalesce(s.application_name, '')
+FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS s ON s.pid = l.pid
+LEFT JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
+LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE l.granted AND l.pid <> pg_backend_pid() AND l.mode <> 'AccessShareLock'
+    AND (n.nspname = %s OR l.locktype = 'advisory') LIMIT 3
+"""
+_KINDS: dict[str, pl.DataType] = {
+    "text": pl.String(),
+    "varchar": pl.String(),
+    "bool": pl.Boolean(),
+    "int4": pl.Int32(),
+    "int8": pl.Int64(),
+    "float8": pl.Float64(),
+    "timestamptz": INSTANT,
+    "date": pl.Date(),
+    "numeric": pl.Decimal(38, 0),
+}
+
+# Classes and codes of SQLSTATE, and the exit code of the command that they end.
+_LOST = ("08", "57P", "25P03")
+_BUSY = ("55P03", "57014", "40001", "40P01", "53300")
+_DATA = ("21", "22", "23", "42")
+
+
+class _Doing(NamedTuple):
+    """What is being done, for the message about its failure, and the right it needs."""
+
+    what: str
+    grant: str = ""
+    table: TableToLoad | None = None
+    batch: Batch | None = None
+
+
+def connect(address: Address, schema: str, lock_seconds: float, *, creates: bool) -> Postgres:
+    """The database, open. Raises ``WarehouseError``: 69 where it is not reached, 77 the login."""
+    del creates  # a database is never made
+    masked_logger("psycopg")
+    try:
+        given = conninfo_to_dict(address.text)
+    except psycopg.Error:
+        raise ConfigurationError(
+            f"--to {address.shown!r} is no address of PostgreSQL: write "
+            "postgresql://user@host/database?sslmode=require"
+        ) from None
+    more: dict[str, Any] = {"fallback_application_name": "batch-screen", "client_encoding": "UTF8"}
+    if "connect_timeout" not in given and "PGCONNECT_TIMEOUT" not in os.environ:
+        more["connect_timeout"] = _CONNECT_SECONDS
+    try:
+        # No prepared statements: a pooler may hand each transaction to another server process.
+        database = psycopg.connect(address.text, autocommit=True, prepare_threshold=None, **more)
+    except psycopg.Error as error:
+        raise _no_login(error, address) from None
+    database.isolation_level = IsolationLevel.READ_COMMITTED
+    return Postgres(database, address, schema, lock_seconds)
+
+
+class Postgres:
+    """A schema of a PostgreSQL database as a target of load."""
+
+    def __init__(
+        self,
+        database: psycopg.Connection[tuple[Any, ...]],
+        address: Address,
+        schema: str,
+        lock_seconds: float,
+    ) -> None:
+        self._database = database
+        self._address = address
+        self._schema = schema
+        self._lock_seconds = lock_seconds
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with suppress(psycopg.Error):
+            self._database.close()
+
+    def loaded(self) -> dict[str, str]:
+        if RUNS not in self._existing().tables:
+            return {}
+        with self._translated(self._reading()):
+            found = self._execute(f"SELECT run_id, manifest_sha256 FROM {self._place(RUNS)}")
+            return dict(cast("list[tuple[str, str]]", found.fetchall()))
+
+    def lacking(self, run: LoadableRun, options: LoadOptions) -> Sequence[str]:
+        return self._preparation(run, options).lines
+
+    def load(self, run: LoadableRun, options: LoadOptions) -> Loaded:
+        prepared = self._preparation(run, options)
+        if prepared.steps:
+            prepared = self._prepare(run, options)
+        tables = [table for table in run.tables if table.name in options.tables]
+        with self._transaction(f"load run {run.run_id}"):
+            replaced = options.replaces and self._deleted_other(run)
+            if not self._is_claimed(run):
+                return Loaded({}, is_new=False)
+            for table in tables:
+                for batch in table.batches(prepared.texts.get(table.name, frozenset())):
+                    self._copy(table, batch)
+            found = {table.name: self._count(table.name, [run.run_id]) for table in tables}
+            refuse_other_counts(run, found)
+        return Loaded(found, replaced=replaced)
+
+    def unload(self, run_ids: Sequence[str], *, dry_run: bool = False) -> dict[str, int]:
+        there = self._existing().tables
+        # The claim first, as load does: two that meet wait for each other and never lock up.
+        tables = [name for name in (RUNS, *DATA_FOLDERS) if name in there]
+        with self._transaction("unload"):
+            if dry_run:
+                return {name: self._count(name, run_ids) for name in tables}
+            return {name: self._delete(name, run_ids) for name in tables}
+
+    def _preparation(self, run: LoadableRun, options: LoadOptions) -> Preparation:
+        return preparation(DIALECT, self._schema, self._existing(), run, options)
+
+    def _prepare(self, run: LoadableRun, options: LoadOptions) -> Preparation:
+        """Makes what is missing, in a transaction of its own: readers wait for no whole load."""
+        with self._transaction("make tables"):
+            with self._translated(_Doing("wait for another loader that makes tables")):
+                self._execute(f"SELECT pg_advisory_xact_lock({_DDL_LOCK})")
+            prepared = self._preparation(run, options)  # the other may have made them
+            for step in prepared.steps:
+                with self._translated(
+                    _Doing(
+                        step.what or f"describe {step.table}", self._right_to(step.sql, step.table)
+                    )
+                ):
+                    self._execute(step.sql)
+        return prepared
+
+    def _existing(self) -> Existing:
+        with self._translated(self._reading()):
+            schemas = self._execute(
+                "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s", [self._schema]
+            ).fetchall()
+            rows = self._execute(_STRUCTURE, [self._schema, [*ALL_TABLES, *VIEWS]]).fetchall()
+        tables: dict[str, dict[str, ExistingType]] = {}
+        views = set()
+        for name, kind, column, type_name, modifier, shown in rows:
+            if kind in "vm":
+                views.add(name)
+            else:
+                columns = tables.setdefault(name, {})
+                if column is not None:
+                    columns[column] = _existing_type(type_name, modifier, shown)
+        return Existing(bool(schemas), tables, frozenset(views))
+
+    def _is_claimed(self, run: LoadableRun) -> bool:
+        """Whether the run is ours to load: its row is new. Waits for another that loads it."""
+        names = [column.name for column in RUN_COLUMNS]
+        values = [run.row.get(name) for name in names]
+        marks = ", ".join("now()" if name == "loaded_at" else "%s" for name in names)
+        given = [v for name, v in zip(names, values, strict=True) if name != "loaded_at"]
+        with self._translated(self._writing(RUNS)):
+            claim = self._execute(
+                f"INSERT INTO {self._place(RUNS)} ({list_of(names)}) VALUES ({marks}) "
+                "ON CONFLICT (run_id) DO NOTHING RETURNING 1",
+                given,
+            )
+            if claim.fetchone():
+                return True
+            found = self._execute(
+                f"SELECT manifest_sha256 FROM {self._place(RUNS)} WHERE run_id = %s", [run.run_id]
+            ).fetchone()
+        if found is None or found[0] != run.manifest_sha256:
+            raise other_manifest(run, str(found[0]) if found else "(just deleted)")
+        return False
+
+    def _deleted_other(self, run: LoadableRun) -> bool:
+        """Deletes what is there of the run, unless it is this very manifest's."""
+        [found] = self._execute(
+            f"SELECT count(*) FROM {self._place(RUNS)} WHERE run_id = %s AND manifest_sha256 = %s",
+            [run.run_id, run.manifest_sha256],
+        ).fetchall()
+        if found[0]:
+            return False
+        there = self._existing().tables
+        names = [name for name in (RUNS, *DATA_FOLDERS) if name in there]
+        return sum(self._delete(name, [run.run_id]) for name in names) > 0
+
+    def _copy(self, table: TableToLoad, batch: Batch) -> None:
+        text = io.BytesIO()
+        # Texts are quoted, and nulls are not: an empty text and \. stay what they are.
+        batch.frame.write_csv(
+            text,
+            include_header=False,
+            quote_style="non_numeric",
+            datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ",
+            date_format="%Y-%m-%d",
+        )
+        doing = self._writing(table.name)._replace(table=table, batch=batch)
+        statement = (
+            f"COPY {self._place(table.name)} ({list_of(batch.frame.columns)}) "
+            "FROM STDIN (FORMAT csv)"
+        )
+        with (
+            self._translated(doing),
+            self._database.cursor() as cursor,
+            cursor.copy(statement.encode()) as copy,
+        ):
+            copy.write(text.getbuffer())
+
+    def _count(self, table: str, run_ids: Sequence[str]) -> int:
+        with self._translated(self._reading(table)):
+            [[count]] = self._execute(
+                f"SELECT count(*) FROM {self._place(table)} WHERE run_id = ANY(%s)", [[*run_ids]]
+            ).fetchall()
+        return int(count)
+
+    def _delete(self, table: str, run_ids: Sequence[str]) -> int:
+        right = f"GRANT SELECT, DELETE ON {self._place(table)} TO {self._user}"
+        with self._translated(_Doing(f"delete rows of table {table}", right)):
+            return self._execute(
+                f"DELETE FROM {self._place(table)} WHERE run_id = ANY(%s)", [[*run_ids]]
+            ).rowcount
+
+    @contextmanager
+    def _transaction(self, what: str) -> Iterator[None]:
+        with self._translated(_Doing(what)), self._database.transaction():
+            # Local, for a pooler may give the connection to somebody else afterwards.
+            self._execute(
+                f"SET LOCAL lock_timeout = '{int(self._lock_seconds * 1000)}ms'; "
+                "SET LOCAL standard_conforming_strings = on; SET LOCAL TIME ZONE 'UTC'"
+            )
+            yield
+
+    def _execute(
+        self, statement: str, values: Sequence[object] | None = None
+    ) -> psycopg.Cursor[tuple[Any, ...]]:
+        return self._database.execute(statement.encode(), values)
+
+    def _place(self, table: str) -> str:
+        return quoted(self._schema, table)
+
+    @property
+    def _user(self) -> str:
+        return quoted(self._database.info.user)
+
+    def _reading(self, table: str = "") -> _Doing:
+        schema = quoted(self._schema)
+        right = (
+            f"GRANT USAGE ON SCHEMA {schema} TO {self._user}; "
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {self._user}"
+        )
+        return _Doing(f"read {f'table {table}' if table else 'the tables'}", right)
+
+    def _writing(self, table: str) -> _Doing:
+        right = (
+            f"GRANT USAGE ON SCHEMA {quoted(self._schema)} TO {self._user}; "
+            f"GRANT SELECT, INSERT ON {self._place(table)} TO {self._user}"
+        )
+        return _Doing(f"write table {table}", right)
+
+    def _right_to(self, statement: str, table: str) -> str:
+        if statement.startswith("CREATE SCHEMA"):
+            return f"GRANT CREATE ON DATABASE {quoted(self._database.info.dbname)} TO {self._user}"
+        if statement.startswith(("CREATE TABLE", "CREATE OR REPLACE VIEW")):
+            return f"GRANT USAGE, CREATE ON SCHEMA {quoted(self._schema)} TO {self._user}"
+        return f"ALTER TABLE {self._place(table)} OWNER TO {self._user}"
+
+    @contextmanager
+    def _translated(self, doing: _Doing) -> Iterator[None]:
+        """Errors of the database as ``WarehouseError``: its texts quote cells, so none passes."""
+        try:
+            yield
+        except psycopg.Error as error:
+            raise self._error(error, doing) from None
+
+    def _error(self, error: psycopg.Error, doing: _Doing) -> WarehouseError:
+        state = error.sqlstate or ""
+        if self._database.broken or self._database.closed or state.startswith(_LOST):
+            shown = f" (SQLSTATE {state})" if state else ""
+            return WarehouseError(
+                f"the connection to {self._address.shown} was lost{shown}; start the same command "
+                "again: it loads what is not there",
+                exit_code=ExitCode.UNREACHABLE,
+            )
+        what = f"cannot {doing.what} in {self._address.shown}: SQLSTATE {state or 'unknown'}"
+        if state.startswith(_BUSY):
+            return WarehouseError(
+                f"{what}, {_word(state)}{self._holders()}; start the same command again later",
+                exit_code=ExitCode.LOCKED,
+            )
+        if state == "42501":
+            return WarehouseError(
+                f"{what}, insufficient privilege; let an owner say: {doing.grant}"
+            )
+        if state.startswith(_DATA):
+            return WarehouseError(
+                f"{what}, {_word(state)}{_where(error, doing)}; nothing of the run was "
+                "kept; to fix it: "
+                f"{_DATA_REMEDIES.get(state, 'compare the table with the columns of the run')}",
+                exit_code=ExitCode.CONTENT,
+            )
+        return WarehouseError(f"{what}, {_word(state)}; nothing was kept: fix it, then start again")
+
+    def _holders(self) -> str:
+        """Who holds the locks that were waited for, as far as the server says."""
+        try:
+            with psycopg.connect(self._address.text, connect_timeout=5, autocommit=True) as other:
+                found = other.execute(_HOLDERS.encode(), [self._schema]).fetchall()
+        except psycopg.Error:
+            return ""
+        named = [
+            safe_line(f"process {pid} of {user}{f' ({name})' if name else ''}")
+            for pid, user, name in found
+            if pid != self._database.info.backend_pid
+        ]
+        return f", held by {', '.join(named)}" if named else ""
+
+
+_DATA_REMEDIES = {
+    "23505": (
+        "rows with these keys are there though table runs does not have the run; --replace deletes "
+        "those of this run first"
+    ),
+    "23502": "let the column have a default, or no NOT NULL",
+    "42P10": "table runs needs a PRIMARY KEY or UNIQUE constraint on run_id",
+}
+
+
+def _word(state: str) -> str:
+    """The condition's name as the manual has it."""
+    try:
+        name = psycopg.errors.lookup(state).__name__
+    except KeyError:
+        return "no name for it"
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower()
+
+
+def _where(error: psycopg.Error, doing: _Doing) -> str:
+    """Column and row of a value that was refused, never the value: names of ours, and a number."""
+    names = [column.name for column in doing.table.columns] if doing.table else []
+    found = next((name for name in (error.diag.column_name,) if name in names), None)
+    context = error.diag.context or ""
+    line = None
+    if doing.table and (match := re.match(r"COPY [^,]+, [^\d,]+(\d{1,9})\b", context)):
+        line = int(match[1])
+        rest = context[match.end() :]
+        found = found or next(
+            (name for name in names if re.match(rf", [^\d,:]+ {re.escape(name)}:", rest)), None
+        )
+    where = f", column {found}" if found else ""
+    if line is not None and doing.batch is not None:
+        where += f", row {_row(doing.batch, line):,} of {doing.batch.part}"
+    return where
+
+
+def _row(batch: Batch, line: int) -> int:
+    """The row of the file in which this line of the copied text lies: texts have breaks, too."""
+    texts = pl.col(pl.String).str.count_matches("\n", literal=True).fill_null(0)
+    breaks = batch.frame.select(pl.sum_horizontal(texts, pl.lit(1)).cum_sum())
+    before = breaks.to_series().search_sorted(line)
+    return batch.first_row + int(before)
+
+
+def _existing_type(name: str, modifier: int, shown: str) -> ExistingType:
+    """A type of PostgreSQL in words that all targets share (pg_attribute.atttypmod)."""
+    kind = _KINDS.get(name)
+    if name == "timestamptz" and modifier not in (-1, 6):
+        kind = None  # it rounds
+    if name == "varchar" and modifier >= 4:
+        return ExistingType(kind, shown, most_characters=modifier - 4)
+    if name == "numeric" and modifier >= 4:
+        digits, scale = (modifier - 4) >> 16, (modifier - 4) & 0x7FF
+        return ExistingType(kind, shown, whole_digits=digits - scale)
+    return ExistingType(kind, shown)
+
+
+_LOGIN = re.compile(
+    r"password|authentication|pg_hba|role|Rolle|certificate|SASL|28000|28P01", re.IGNORECASE
+)
+_NO_DATABASE = re.compile(r'database "|Datenbank »', re.IGNORECASE)
+
+
+def _no_login(error: psycopg.Error, address: Address) -> WarehouseError:
+    """Why no connection came about: libpq gives no code for it, so its words decide."""
+    said = str(error)
+    asked = getattr(error, "pgconn", None)
+    is_refused = bool(asked is not None and (asked.needs_password or asked.used_password))
+    if "FATAL" in said and _NO_DATABASE.search(said) and not is_refused:
+        return WarehouseError(
+            f"{address.shown}: there is no such database, or this role may not connect to it; "
+            "check the address, or let an owner say: GRANT CONNECT ON DATABASE",
+            exit_code=ExitCode.KEY,
+        )
+    if is_refused or _LOGIN.search(said):
+        return WarehouseError(
+            f"{address.shown}: the login was refused; check user, password file (~/.pgpass or "
+            "PGPASSFILE, mode 0600), certificates, and pg_hba.conf of the server",
+            exit_code=ExitCode.KEY,
+        )
+    return WarehouseError(
+        f"{address.shown}: no server was reached, or it takes no connections now; check host, port "
+        "and network, then start the same command again",
+        exit_code=ExitCode.UNREACHABLE,
+    )
