@@ -62,6 +62,7 @@ CREATE TABLE IF NOT EXISTS results (
     risk_forwarding_active boolean,
     risk_version number(10, 0) NOT NULL,
     phone_column varchar NOT NULL,
+    number_id varchar,
     PRIMARY KEY (run_id, row_index)
 );
 
@@ -94,6 +95,7 @@ CREATE TABLE IF NOT EXISTS lookups (
     window_end timestamp_ltz,
     gap_minutes number(10, 0),
     contradiction boolean,
+    number_id varchar,
     PRIMARY KEY (run_id, e164, endpoint)
 );
 
@@ -116,6 +118,7 @@ CREATE TABLE IF NOT EXISTS errors (
     code varchar,
     attempts number(10, 0),
     phone_column varchar,
+    number_id varchar,
     UNIQUE (run_id, row_index),
     UNIQUE (run_id, e164, endpoint)
 );
@@ -139,6 +142,7 @@ CREATE TABLE IF NOT EXISTS changes (
     after_responded_at timestamp_ltz,
     cohort varchar,
     likely_migration boolean NOT NULL,
+    number_id varchar,
     PRIMARY KEY (run_id, e164, endpoint)
 );
 

@@ -62,6 +62,7 @@ CREATE TABLE IF NOT EXISTS results (
     risk_forwarding_active boolean,
     risk_version integer NOT NULL,
     phone_column text NOT NULL,
+    number_id text,
     PRIMARY KEY (run_id, row_index)
 );
 
@@ -94,6 +95,7 @@ CREATE TABLE IF NOT EXISTS lookups (
     window_end timestamptz,
     gap_minutes integer,
     contradiction boolean,
+    number_id text,
     PRIMARY KEY (run_id, e164, endpoint)
 );
 
@@ -116,6 +118,7 @@ CREATE TABLE IF NOT EXISTS errors (
     code text,
     attempts integer,
     phone_column text,
+    number_id text,
     UNIQUE (run_id, row_index),
     UNIQUE (run_id, e164, endpoint)
 );
@@ -139,6 +142,7 @@ CREATE TABLE IF NOT EXISTS changes (
     after_responded_at timestamptz,
     cohort text,
     likely_migration boolean NOT NULL,
+    number_id text,
     PRIMARY KEY (run_id, e164, endpoint)
 );
 

@@ -81,6 +81,7 @@ def test_layout(evening: Evening) -> None:
     run_id = evening.output.run_id
     parts = [f"{run_id}-00000.parquet", f"{run_id}-00001.parquet"]
     expected = {f"{table}/run_date={DAY}/{part}" for table in TABLES for part in parts}
+    expected.add(f"changes/run_date={DAY}/{parts[0]}")  # without rows in a first run
     reports = (*REPORTS, "manifest.json", "_SUCCESS")
     expected |= {"latest.json", *(f"runs/{run_id}/{name}" for name in reports)}
     out = evening.desk.out
@@ -103,7 +104,7 @@ def test_nothing_half_made_is_left(evening: Evening) -> None:
 
 def test_schema_json_is_what_the_files_hold(evening: Evening) -> None:
     tables = evening.output.report("schema.json")["tables"]
-    assert tuple(tables) == (*TABLES, "changes")  # of which a first run has none
+    assert tuple(tables) == (*TABLES, "changes")
     for table, columns in tables.items():
         described = [(column["name"], column["type"]) for column in columns]
         required = [column["name"] for column in columns if column["required"]]
@@ -118,7 +119,7 @@ def test_manifest_lists_every_file_with_its_digest(evening: Evening) -> None:
     output = evening.output
     listed = {entry["path"]: entry for entry in output.report("manifest.json")["files"]}
     reports = [output.reports / name for name in REPORTS]
-    files = [*reports, *(path for table in TABLES for path in output.parts(table))]
+    files = [*reports, *(path for table in (*TABLES, "changes") for path in output.parts(table))]
     assert listed.keys() == {str(path.relative_to(output.folder)) for path in files}
     for path in files:
         entry, content = listed[str(path.relative_to(output.folder))], path.read_bytes()

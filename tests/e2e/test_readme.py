@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from .conftest import run_command
 from .likeness import is_like
 from .pages import Player, blocks
 
@@ -28,6 +30,12 @@ def typed(pattern: str) -> list[str]:
     return shlex.split(command.replace("\\\n", ""))[1:]
 
 
+def typed_within(pattern: str) -> list[str]:
+    """The arguments of a command that stands within a sentence."""
+    [command] = re.findall(rf"`batch-screen ({pattern}[^`]*)`", README)
+    return shlex.split(command)
+
+
 def test_the_readme_shows_what_is_printed(tmp_path: Path) -> None:
     (tmp_path / "sample_data").symlink_to(ROOT / "sample_data")
     page = README.replace("--rate 500", "--rate 3000")  # which takes a third of the time
@@ -37,8 +45,11 @@ def test_the_readme_shows_what_is_printed(tmp_path: Path) -> None:
     for block, now in played:
         assert is_like(block.text, now), now
 
-    [sql] = re.findall(r"^ {4}(SELECT .*\n.*)", README, re.MULTILINE)
-    found = duckdb.sql(sql.replace("demo_out", str(tmp_path / "demo_out"))).pl()
+    [sql] = re.findall(r"^ {4}(SELECT (?:.*\n {4})*.*)$", README, re.MULTILINE)
+    done = run_command(*typed_within("runs demo_out"), cwd=tmp_path)
+    assert done.out.startswith("1 complete run\n")
+    with contextlib.chdir(tmp_path):
+        found = duckdb.sql(sql).pl()
     results = pl.read_parquet(tmp_path / "demo_out/results/*/*.parquet")
     recent = results.filter("risk_sim_recent")
     assert found["in_customer_id"].sort().equals(recent["in_customer_id"].sort())
