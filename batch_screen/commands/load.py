@@ -71,7 +71,8 @@ def load(  # noqa: PLR0913 (as the command)
     with open_target(address, schema, creates=creates, lock_seconds=lock_seconds) as target:
         known = target.loaded()
         new = [run for run in found if known.get(run.run_id) != run.manifest_sha256]
-        progress.stage("loading", total=len(new))
+        if new:
+            progress.stage("loading", total=len(new))
         for run in new:
             if dry_run:
                 done.append(_looked_at(run, target, options, known, done))

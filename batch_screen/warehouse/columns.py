@@ -78,7 +78,7 @@ RUN_COLUMNS = tuple(
         ("api", pl.String(), "host and contract of the server that was asked", False),
         ("manifest_sha256", pl.String(), "SHA-256 of its manifest.json, as _SUCCESS has it", True),
         ("since_run_id", pl.String(), "the run that its changes are counted from", False),
-        ("inputs", pl.String(), "digest of the lists it read: the same for the same lists", False),
+        ("inputs", pl.String(), "digest of its lists, limit and api: the same for the same", True),
         ("rows_read", pl.Int64(), "rows of the list", False),
         ("rows_accepted", pl.Int64(), "rows among them with a number that was asked about", False),
         ("rows_rejected", pl.Int64(), "rows among them that were never asked about", False),

@@ -31,6 +31,7 @@ from batch_screen.warehouse.sql import (
     Dialect,
     Existing,
     Preparation,
+    Step,
     list_of,
     preparation,
     quoted,
@@ -180,9 +181,7 @@ class Postgres:
             prepared = self._preparation(run, options)  # the other may have made them
             for step in prepared.steps:
                 with self._translated(
-                    _Doing(
-                        step.what or f"describe {step.table}", self._right_to(step.sql, step.table)
-                    )
+                    _Doing(step.what or f"describe {step.table}", self._right_to(step))
                 ):
                     self._execute(step.sql)
         return prepared
@@ -257,7 +256,7 @@ class Postgres:
             self._database.cursor() as cursor,
             cursor.copy(statement.encode()) as copy,
         ):
-            copy.write(text.getbuffer())
+            copy.write(text.getvalue().replace(b"\0", b""))  # which PostgreSQL cannot hold
 
     def _count(self, table: str, run_ids: Sequence[str]) -> int:
         with self._translated(self._reading(table)):
@@ -310,12 +309,15 @@ class Postgres:
         )
         return _Doing(f"write table {table}", right)
 
-    def _right_to(self, statement: str, table: str) -> str:
-        if statement.startswith("CREATE SCHEMA"):
+    def _right_to(self, step: Step) -> str:
+        if step.sql.startswith("CREATE SCHEMA"):
             return f"GRANT CREATE ON DATABASE {quoted(self._database.info.dbname)} TO {self._user}"
-        if statement.startswith(("CREATE TABLE", "CREATE OR REPLACE VIEW")):
-            return f"GRANT USAGE, CREATE ON SCHEMA {quoted(self._schema)} TO {self._user}"
-        return f"ALTER TABLE {self._place(table)} OWNER TO {self._user}"
+        # Columns, comments and views that are there are changed by their owner alone.
+        owns = f"ALTER TABLE {self._place(step.table)} OWNER TO {self._user}"
+        if not step.sql.startswith("CREATE"):
+            return owns
+        makes = f"GRANT USAGE, CREATE ON SCHEMA {quoted(self._schema)} TO {self._user}"
+        return makes if step.what else f"{owns}; {makes}"
 
     @contextmanager
     def _translated(self, doing: _Doing) -> Iterator[None]:

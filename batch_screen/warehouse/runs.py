@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 import polars as pl
 
-from batch_screen.errors import InputError, OutputError
+from batch_screen.errors import InputError
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, layout_of_run, place_of, runs_at
 from batch_screen.schema import READ_VERSIONS
 from batch_screen.storage.lock import shared
@@ -27,18 +27,12 @@ from batch_screen.tables.integrity import (
     own_files,
     refuse_differing,
 )
-from batch_screen.tables.manifest import (
-    ListedFile,
-    Manifest,
-    ManifestHead,
-    head_of,
-    read_manifest,
-)
+from batch_screen.tables.manifest import ListedFile, Manifest, read_facts
 from batch_screen.tables.manifest import table_columns as contract_columns
 from batch_screen.tables.reader import DamagedPartError, columns_of, readable
-from batch_screen.tables.summary import read_summary
 from batch_screen.warehouse.columns import WarehouseColumn, as_text, of_run_date, table_columns
 
+_ID_CHARACTERS = len("20261123-0123456789")
 BATCH_ROWS = 50_000
 """Rows that are in memory at once."""
 
@@ -150,7 +144,7 @@ def opened(run: CompleteRun) -> Iterator[LoadableRun]:
     layout = run.layout
     with shared(layout.manifest, f"run {run.run_id}"):
         refuse_differing(layout, marker_check(layout))
-        manifest = read_manifest(layout)
+        manifest = read_facts(layout)
         if manifest is None or manifest.schema_version not in READ_VERSIONS:
             raise InputError(
                 f"run {run.run_id} was written by another version of batch-screen, with schema "
@@ -182,23 +176,12 @@ def unchanged(part: str) -> Iterator[None]:
 
 
 def _complete(layout: Layout) -> CompleteRun:
-    manifest = read_manifest(layout)
-    head = _head(layout, manifest)
-    completed = head.completed_at if head else None
-    if completed is None:  # of version 4, or damaged, which is said when it is opened
+    facts = read_facts(layout)
+    completed = facts.completed_at if facts else None
+    if completed is None:  # damaged, which is said when it is opened
         completed = datetime.fromtimestamp(layout.marker.stat().st_mtime, UTC)
     digest = layout.marker.read_text("ascii", errors="replace").strip()
-    return CompleteRun(layout, completed, digest, head is not None and head.sandbox)
-
-
-def _head(layout: Layout, manifest: Manifest | None) -> ManifestHead | None:
-    """What the manifest says of the run; of version 4 that is in the summary."""
-    if manifest is None or manifest.counts is not None:
-        return manifest
-    try:
-        return head_of(read_summary(layout.summary), manifest.schema_version)
-    except OutputError:  # its bytes differ, which is said when it is opened
-        return manifest
+    return CompleteRun(layout, completed, digest, facts is not None and facts.sandbox)
 
 
 def _table(layout: Layout, name: str, listed: Sequence[ListedFile]) -> TableToLoad:
@@ -216,22 +199,23 @@ def _table(layout: Layout, name: str, listed: Sequence[ListedFile]) -> TableToLo
     )
 
 
-def _row(run: CompleteRun, manifest: Manifest) -> dict[str, Any]:
-    head = _head(run.layout, manifest) or manifest
-    counts = msgspec.structs.asdict(head.counts) if head.counts else {}
-    listed = "\n".join([*sorted(head.inputs), str(head.limit)])
+def _row(run: CompleteRun, facts: Manifest) -> dict[str, Any]:
+    counts = msgspec.structs.asdict(facts.counts) if facts.counts else {}
+    api = f"{facts.api.host} {facts.api.dialect}" if facts.api else None
+    # As ``batch-screen runs`` has it: version 4 names no inputs, but ids follow from them.
+    lists = [*(sorted(facts.inputs) or [run.run_id[:_ID_CHARACTERS]]), str(facts.limit), str(api)]
     return {
         "run_id": run.run_id,
         "run_date": date.fromisoformat(run.layout.run_date),
-        "started_at": head.started_at,
+        "started_at": facts.started_at,
         "completed_at": run.completed_at,
-        "schema_version": head.schema_version,
-        "version": head.version or None,
+        "schema_version": facts.schema_version,
+        "version": facts.version or None,
         "sandbox": run.sandbox,
-        "api": f"{head.api.host} {head.api.dialect}" if head.api else None,
+        "api": api,
         "manifest_sha256": run.manifest_sha256,
-        "since_run_id": head.since_run_id,
-        "inputs": sha256(listed.encode()).hexdigest() if head.inputs else None,
+        "since_run_id": facts.since_run_id,
+        "inputs": sha256("\n".join(lists).encode()).hexdigest(),
         "erased_rows": 0,
         **counts,
     }

@@ -128,7 +128,7 @@ def preparation(
             steps += added
         has[name] = list(dict.fromkeys([*has.get(name, ()), *(c.name for c in columns)]))
     if options.creates:
-        steps += maker.views(there, has, are_changed=bool(steps))
+        steps += maker.views(there, has, {step.table for step in steps})
     return Preparation(tuple(steps), texts)
 
 
@@ -190,11 +190,11 @@ class _Maker(NamedTuple):
         return steps, frozenset(texts)
 
     def views(
-        self, there: Existing, has: Mapping[str, Sequence[str]], *, are_changed: bool
+        self, there: Existing, has: Mapping[str, Sequence[str]], changed: set[str]
     ) -> list[Step]:
         steps = []
         for view, tables in VIEWS.items():
-            is_due = are_changed or view not in there.views
+            is_due = view not in there.views or changed & {*tables}
             if not is_due or not all(table in has for table in tables):
                 continue
             place = quoted(self.schema, view)
