@@ -14,7 +14,7 @@ from batch_screen.config.paths import is_address
 from batch_screen.masking import safe_text
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import CHANGES, Layout, run_at, runs_at
-from batch_screen.schema import READ_VERSIONS
+from batch_screen.schema import READ_VERSIONS, SCHEMA_VERSION
 from batch_screen.tables.integrity import (
     Validation,
     VerifyCheck,
@@ -29,6 +29,7 @@ from batch_screen.tables.integrity import (
 from batch_screen.tables.manifest import Manifest, read_manifest
 from batch_screen.verify.changes import changes_check
 from batch_screen.verify.fetch import BucketOutput
+from batch_screen.verify.origin import origin_check
 from batch_screen.verify.recount import Recount, schema_check
 from batch_screen.verify.totals import summary_of, sums_checks
 
@@ -100,6 +101,9 @@ def _listed_checks(
     progress.stage("hashing", total=len(listed))
     files, intact = files_check(layout, listed, lambda: progress.advance(1))
     schema, usable = schema_check(layout, manifest, intact)
+    summary, origin = summary_of(layout), []
+    if manifest.schema_version >= SCHEMA_VERSION:  # earlier ones say next to nothing of the run
+        origin = [origin_check(layout, manifest, intact, summary)]
     recounted = Recount(layout, listed)
     progress.stage("comparing", total=recounted.parts)
     for _ in recounted.read(usable, manifest.shards):
@@ -113,7 +117,8 @@ def _listed_checks(
         strangers_check(layout, manifest),
         private_check(layout, manifest, copied=copied),
         schema,
+        *origin,
         *recounted.checks,
         *sums_checks(layout, recounted),
-        changes_check(layout, usable, summary_of(layout), unreadable),
+        changes_check(layout, usable, summary, unreadable),
     ]

@@ -20,6 +20,7 @@ NAMES = [
     "strangers",
     "private",
     "schema",
+    "origin",
     "readable",
     "required",
     "placing",

@@ -62,9 +62,9 @@ class WholeRun:
         return pl.read_parquet(self.layout.part(table, number), hive_partitioning=False)
 
     def rewrite(self, table: str, change: Change, number: int = 0) -> None:
-        """The part with other rows, under digests that fit."""
+        """The part with other rows and the same footer, under digests that fit."""
         path = self.layout.part(table, number)
-        change(self.frame(table, number)).write_parquet(path)
+        change(self.frame(table, number)).write_parquet(path, metadata=self.layout.footer)
         self.relist()
 
     def rewrite_json(self, path: Path, change: Callable[[Any], None]) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from batch_screen.cli.validate import validate
 from batch_screen.model import Endpoint
-from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS
+from batch_screen.runs.layout import ERRORS, FOOTER, LOOKUPS, RESULTS
 from tests.unit.tables.frames import number
 from tests.unit.tables.whole_run import DAY, ENDPOINTS, WholeRun, answer, new_whole_run
 
@@ -153,6 +153,18 @@ def broken_pages(run: WholeRun) -> None:
     run.relist()
 
 
+def of_another_run(run: WholeRun) -> None:
+    path, marks = run.layout.part(LOOKUPS, 1), {**run.layout.footer, f"{FOOTER}run_id": EARLIER}
+    pl.read_parquet(path, hive_partitioning=False).write_parquet(path, metadata=marks)
+    run.relist()
+
+
+def without_footer(run: WholeRun) -> None:
+    path = run.layout.part(RESULTS, 0)
+    pl.read_parquet(path, hive_partitioning=False).write_parquet(path)
+    run.relist()
+
+
 def moved_number(run: WholeRun) -> None:
     """Each part is sound by itself, and all sums are right: only the place is wrong."""
     moved = run.frame(RESULTS, 1)["e164"].unique().sort()[0]
@@ -208,6 +220,14 @@ DAMAGES: dict[str, Plant] = {
     "a manifest of another date": listed(lambda m: m.update(run_date="2026-11-24")),
     "a manifest of another schema": listed(lambda m: m.update(schema_version=999)),
     "a manifest without shards": listed(lambda m: m.update(shards=0)),
+    "a manifest without times": listed(lambda m: m.update(completed_at=None)),
+    "a manifest of the sandbox": listed(lambda m: m.update(sandbox=True)),
+    "a manifest of another server": listed(lambda m: m["api"].update(host="api.example")),
+    "other counts in the manifest": listed(lambda m: m["counts"].update(rows_read=1)),
+    "other kept columns in the manifest": listed(lambda m: m.update(kept_columns=["in_x"])),
+    "complete before it began": listed(lambda m: m.update(completed_at="2026-11-01T00:00:00Z")),
+    "the footer of another run": of_another_run,
+    "a part without a footer": without_footer,
     "a file listed twice": listed(lambda m: m["files"].append(m["files"][-1])),
     "a file not listed": listed(lambda m: m["files"].pop()),
     "a file of nobody listed": listed(lambda m: m["files"].append(NOT_OURS)),
