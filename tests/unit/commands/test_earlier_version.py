@@ -144,8 +144,6 @@ def test_its_changes_are_validated_though_they_lack_a_column(night: Path) -> Non
 
 def _as_version_4(layout: Layout) -> None:
     """Manifest, schema and errors.csv of a run as version 4 had them."""
-    from tests.unit.tables.whole_run import WholeRun
-
     schema = json.loads(layout.schema.read_bytes())
     for columns in schema["tables"].values():
         columns[:] = [c for c in columns if c["name"] != "number_id"]
