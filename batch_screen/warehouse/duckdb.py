@@ -202,7 +202,8 @@ class DuckDB:
                     f"INSERT INTO {self._place(table.name)} BY NAME SELECT * FROM {_BATCH}"
                 )
             finally:
-                self._database.unregister(_BATCH)
+                with suppress(duckdb.Error):  # a transaction that failed takes no more words
+                    self._database.unregister(_BATCH)
 
     def _count(self, table: str, run_ids: Sequence[str]) -> int:
         with self._translated(_Doing(f"read table {table}")):
@@ -272,7 +273,8 @@ class DuckDB:
 
 
 def _is_full(error: duckdb.Error) -> bool:
-    return "No space left" in str(error) or "Disk quota" in str(error)
+    words = ("No space left", "quota exceeded", "File too large")
+    return any(each in str(error) for each in words)
 
 
 def _not_opened(error: duckdb.Error, address: Address) -> WarehouseError:

@@ -1,0 +1,126 @@
+"""DuckDB: a file of one process, a full disk, foreign files."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from batch_screen.warehouse.runs import complete_runs
+
+from .conftest import DuckDBFile
+from .test_targets import EVERY, assert_equal, load, refused
+
+HOLD = """
+import duckdb, sys
+with duckdb.connect(sys.argv[1]):
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_file_that_is_open_elsewhere(six_nights: Path, duck: DuckDBFile) -> None:
+    load(six_nights, duck, run_ids=[complete_runs(six_nights)[0].run_id])
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, duck.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"open\n"
+    try:
+        error = refused(six_nights, duck, lock_seconds=0.2)
+    finally:
+        holder.communicate()
+    assert (error.exit_code, f"(process {holder.pid})" in str(error)) == (75, True)
+    load(six_nights, duck)
+
+
+FULL = """
+import resource, sys
+import batch_screen
+from batch_screen.errors import BatchScreenError
+resource.setrlimit(resource.RLIMIT_FSIZE, (900_000, 900_000))
+try:
+    batch_screen.load([sys.argv[1]], sys.argv[2], sandbox=True)
+except BatchScreenError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+
+
+def test_a_full_disk_leaves_whole_runs(six_nights: Path, duck: DuckDBFile) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, six_nights, duck.to],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.count("\n")) == (73, 1), done.stderr
+    known = {run_id for [run_id] in duck.ask("SELECT run_id FROM batch_screen.runs")}
+    assert len(known) < 6
+    assert_equal(six_nights, duck, known) if known else None
+    load(six_nights, duck)
+    assert_equal(six_nights, duck)
+
+
+def test_what_is_no_database(six_nights: Path, duck: DuckDBFile) -> None:
+    duck.path.write_text("customers")
+    error = refused(six_nights, duck)
+    assert (error.exit_code, "is no DuckDB database" in str(error)) == (65, True)
+
+
+def test_a_folder_that_is_missing(six_nights: Path, tmp_path: Path) -> None:
+    elsewhere = DuckDBFile(tmp_path / "missing" / "warehouse.duckdb")
+    assert refused(six_nights, elsewhere).exit_code == 73
+
+
+def test_the_file_is_its_owners_alone(six_nights: Path, duck: DuckDBFile) -> None:
+    umask = os.umask(0o022)
+    try:
+        load(six_nights, duck)
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE(duck.path.stat().st_mode) == 0o600
+
+
+def test_no_value_of_a_cell_is_in_a_message(
+    six_nights: Path, duck: DuckDBFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(six_nights, duck, run_ids=[complete_runs(six_nights)[0].run_id])
+    duck.do(
+        "DROP VIEW batch_screen.signals",
+        *(f"DELETE FROM batch_screen.{table}" for table in EVERY),
+        "ALTER TABLE batch_screen.lookups DROP COLUMN correlator",
+        "ALTER TABLE batch_screen.lookups ADD COLUMN correlator integer",
+    )
+    error = refused(six_nights, duck)
+    assert (error.exit_code, "INTEGER" in str(error)) == (65, True)
+    monkeypatch.setattr("batch_screen.warehouse.sql.keeps_every_value", lambda *_: True)
+    error = refused(six_nights, duck)
+    assert error.exit_code == 65
+    assert "among rows 1 to" in str(error)
+    assert "0794" not in str(error)
+    assert duck.counts(["runs"]) == [0]
+
+
+def test_comments_are_there(six_nights: Path, duck: DuckDBFile) -> None:
+    load(six_nights, duck)
+    bare = duck.ask(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'batch_screen' "
+        "AND comment IS NULL AND table_name IN ('results', 'lookups', 'errors', 'changes', 'runs')"
+    )
+    assert bare == []
+
+
+def test_names_of_an_account_elsewhere_are_files(
+    six_nights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    load(six_nights, DuckDBFile(Path("md:warehouse")))
+    assert (tmp_path / "md:warehouse").is_file()
+    with duckdb.connect(tmp_path / "md:warehouse") as db:
+        assert db.execute("SELECT count(*) FROM batch_screen.runs").fetchall() == [(6,)]
