@@ -60,7 +60,8 @@ def test_all_rows_stand_in_the_inputs_order(
 ) -> None:
     monkeypatch.setattr(partition, "RANGE_ROWS", range_rows)
     target = tmp_path / "in_order.parquet"
-    write_in_order(parts, target, ROWS)
+    write_in_order(parts, target, ROWS, {"batch_screen.run_id": "x"})
+    assert pl.read_parquet_metadata(target)["batch_screen.run_id"] == "x"
     assert pl.read_parquet(target).equals(pl.concat(map(pl.read_parquet, parts)).sort("row_index"))
     assert sorted(tmp_path.iterdir()) == sorted([*parts, target])
     assert target.stat().st_mode & 0o777 == 0o600

@@ -255,3 +255,25 @@ def test_what_is_not_there(tmp_path: Path, run_id: str | None) -> None:
     with pytest.raises(InputError) as caught:
         run_at(tmp_path, run_id)
     assert caught.value.exit_code == 66
+
+
+@pytest.mark.parametrize("shards", [[3], [0, 4]], ids=["one shard", "two shards"])
+@pytest.mark.parametrize("sandbox", [True, False])
+def test_a_part_says_in_its_footer_whose_it_is(
+    tmp_path: Path, shards: list[int], sandbox: bool
+) -> None:
+    layout = Layout(tmp_path, RUN, DAY, sandbox=sandbox)
+    frame = enrich(rows_of(range(3)), outcomes_of([]), RUN)
+    with layout.opened_part(RESULTS, shards, 8, Output()) as write:
+        for _ in shards:
+            write(frame)
+    [path] = layout.parts(RESULTS)
+    marks = pq.read_metadata(path).metadata
+    assert {key.decode(): mark.decode() for key, mark in marks.items()}.items() >= {
+        "batch_screen.schema_version": "5",
+        "batch_screen.run_id": RUN,
+        "batch_screen.run_date": DAY,
+        "batch_screen.sandbox": str(sandbox).lower(),
+    }.items()
+    read = pl.read_parquet(path, hive_partitioning=False)
+    assert read.schema == frame.schema
