@@ -99,7 +99,8 @@ class Job:
         # Another opt-out list is another run: the plan may hold people who have objected since.
         if listed := opt_out_list(self.settings):
             settings[OPT_OUT_FILE] = digest(listed.path, listed.name or "")
-        return Identity([digest(file.path) for file in files], self.day.isoformat(), settings)
+        content = [file.sha256 or digest(file.path) for file in files]
+        return Identity(content, self.day.isoformat(), settings)
 
     def complete_runs(self) -> list[str]:
         """Ids of the complete runs in the output folder."""

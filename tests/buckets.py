@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -68,7 +69,7 @@ def use(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 
 
 @contextmanager
-def scripted(respond: Respond) -> Iterator[str]:
+def scripted(respond: Respond, context: ssl.SSLContext | None = None) -> Iterator[str]:
     """The address of a server that answers every request by the function."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -92,6 +93,10 @@ def scripted(respond: Respond) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if context:
+        server.socket = context.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

@@ -70,7 +70,7 @@ def _lazy(declared: Callable[[], None]) -> click.Command:
 @options.endings
 @options.as_json("Print JSON in place of the closing block.")
 def run() -> None:
-    """Screen the numbers in INPUT: files, folders, globs, or - for stdin.
+    """Screen the numbers in INPUT: files, folders, globs, - for stdin, s3://… or https://….
 
     A second start of the same command goes on where the first one stopped and asks nothing
     twice. The API key is read from --api-key-file, BATCH_SCREEN_API_KEY_FILE, a systemd

@@ -19,6 +19,7 @@ from batch_screen.runs.events import Progress
 _HEARTBEAT_SECONDS = 30.0
 _NOTE_CHARACTERS = 4_000
 _UNITS = {
+    "fetching": " bytes",
     **dict.fromkeys(("opting out", "reading", "reading again"), " rows"),
     "asking": " lookups",
     "writing": " parts",

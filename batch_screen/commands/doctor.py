@@ -6,6 +6,8 @@ Changes nothing and sends no number but that of a canary.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 from batch_screen.config.key import read_key
 from batch_screen.diagnostics.canary import canary_findings
@@ -28,6 +30,7 @@ from batch_screen.diagnostics.place import (
 from batch_screen.errors import AuthenticationError, BatchScreenError, ConfigurationError
 from batch_screen.input.files import Stdin, expand
 from batch_screen.input.layout import shown
+from batch_screen.input.remote import RemoteFile
 from batch_screen.job import Job
 from batch_screen.notify.announce import check_destinations
 from batch_screen.planning.build import InputFile, opened, opt_outs
@@ -73,9 +76,9 @@ def _findings(job: Job, environment: Mapping[str, str], canary: str | None) -> I
         yield from key_findings(job.settings, environment)
     yield open_files(job.settings)
     yield from _named_files(job)
-    rows, about_input = _rows(job)
-    yield from about_input
-    yield from _folders(job, rows)
+    found = _input(job)
+    yield from found.findings
+    yield from _folders(job, found)
     if job.sandbox:
         yield from not_checked([*STEPS, *(["canary"] if canary else [])], _SANDBOX)
         return
@@ -104,19 +107,30 @@ def _named_files(job: Job) -> Iterator[Finding]:
             yield passed("reports", f"{' and '.join(written)} can be written")
 
 
-def _rows(job: Job) -> tuple[int | None, list[Finding]]:
-    """About how many rows the named inputs have; None without inputs."""
+class _Input(NamedTuple):
+    """About how many rows the inputs have, and how large copies of them are; None: not known."""
+
+    findings: list[Finding]
+    rows: int | None = None
+    copied: int | None = None
+
+
+def _input(job: Job) -> _Input:
     if not job.inputs:
-        return None, []
+        return _Input([])
     try:
         files = expand(job.inputs, excluded=job.excluded)
-        sources = [InputFile(file) for file in files if not isinstance(file, Stdin)]
-        if len(sources) < len(files):
-            return None, not_checked(["input"], "stdin can be read only once")
+        if any(isinstance(file, Stdin) for file in files):
+            return _Input(not_checked(["input"], "stdin can be read only once"))
+        if remote := [file.size() for file in files if isinstance(file, RemoteFile)]:
+            count = f"{len(remote):,} file{'s' if len(remote) > 1 else ''}"
+            seen = f"{count} elsewhere, {sum(remote):,} bytes, which a run copies first"
+            return _Input([passed("input", seen)], copied=sum(remote))
+        sources = [InputFile(file) for file in files if isinstance(file, Path)]
         table, columns = opened(sources, job.settings)
         rows = table.expected_rows()
     except BatchScreenError as error:
-        return None, [of_error("input", error)]
+        return _Input([of_error("input", error)])
     names = f"{len(sources):,} files" if len(sources) > 1 else sources[0].path.name
     counted = f"{rows:,} rows"
     if any(layout.csv for layout, _ in table.files):  # no CSV file is read to its end for it
@@ -124,10 +138,10 @@ def _rows(job: Job) -> tuple[int | None, list[Finding]]:
         counted = f"about {rows:,} rows, estimated from the {whose} size"
     named = " and ".join(f"'{shown(name)}'" for name in table.phone_columns)
     where = f"numbers in column{'s' if len(columns) > 1 else ''} {named}"
-    return rows, [passed("input", f"{names}, {counted}, {where}")]
+    return _Input([passed("input", f"{names}, {counted}, {where}")], rows)
 
 
-def _folders(job: Job, rows: int | None) -> Iterator[Finding]:
+def _folders(job: Job, found: _Input) -> Iterator[Finding]:
     if not job.settings.output.folder:
         yield from not_checked(("output", "state", "lock", "disk"), _NO_FOLDER)
         return
@@ -135,7 +149,8 @@ def _folders(job: Job, rows: int | None) -> Iterator[Finding]:
     yield folder_findings("state", job.state, is_private=True)
     yield lock_finding(job.state)
     folders = {"output": job.out, "state": job.state}
-    yield from disk_findings(folders, rows, len(job.settings.screening.endpoints))
+    endpoints = len(job.settings.screening.endpoints)
+    yield from disk_findings(folders, found.rows, endpoints, found.copied)
 
 
 def _canary(

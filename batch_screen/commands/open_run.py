@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -108,6 +109,9 @@ def _locked(job: Job) -> Iterator[None]:
         for leftover in job.state.glob("stdin-*.input"):  # of a process that was killed
             with translated("clear", leftover):
                 leftover.unlink()
+        for copies in job.state.glob("remote-*.input"):
+            with translated("clear", copies):
+                shutil.rmtree(copies)
         yield
 
 

@@ -26,6 +26,7 @@ _WITH_SECRETS = re.compile(r"^[^/]*@|[?#].*", re.DOTALL)
 _UPLOADS = {"s3": "aws s3 cp", "gs": "gcloud storage cp"}
 _BUCKETS = ("s3", "gs", "az", "abfs", "abfss")
 _ONLY_LOCAL = "is an address, and only local files are read"
+NO_LIST_THERE = "is an address, and lists are read from s3://, gs://, az:// and https:// only"
 _NAME = re.compile(r"[\w.-]+")
 
 
@@ -61,10 +62,10 @@ def bucket_of(address: str | Path) -> tuple[str, str] | None:
     return (f"{scheme}://{name}", key) if scheme in _BUCKETS and name and not has_user else None
 
 
-def refuse_input_address(path: str | Path) -> None:
+def refuse_input_address(path: str | Path, why: str = _ONLY_LOCAL) -> None:
     """Raises ``InputError`` (66) where an input, or a run to look at, is named by an address."""
     if is_address(path):
-        raise no_input(f"{shown_address(path)} {_ONLY_LOCAL}; name {_what_to_name(path)}")
+        raise no_input(f"{shown_address(path)} {why}; name {_what_to_name(path)}")
 
 
 def refuse_address(path: str | Path, what: str) -> None:

@@ -114,10 +114,14 @@ def lock_finding(state: Path) -> Finding:
 
 
 def disk_findings(
-    folders: Mapping[str, Path], rows: int | None, endpoints: int
+    folders: Mapping[str, Path], rows: int | None, endpoints: int, copied: int | None = None
 ) -> Iterator[Finding]:
-    """Whether the disk has room for a run over so many rows; None: unknown."""
-    needed = None if rows is None else needed_bytes(rows, endpoints)
+    """Whether the disk has room for a run over so many rows; None: unknown.
+
+    ``copied`` bytes of lists are not on it yet.
+    """
+    needed = copied if rows is None else needed_bytes(rows, endpoints)
+    what = "needed" if copied is None else "needed for a copy of the list alone"
     seen_devices: set[int] = set()
     for name, folder in folders.items():
         there = next(path for path in (folder, *folder.parents) if path.exists())
@@ -125,7 +129,7 @@ def disk_findings(
         device = there.stat().st_dev
         if device not in seen_devices:
             seen_devices.add(device)
-            yield _disk(f"disk of {name}", shutil.disk_usage(there).free, needed)
+            yield _disk(f"disk of {name}", shutil.disk_usage(there).free, needed, what)
 
 
 def needed_bytes(rows: int, endpoints: int) -> int:
@@ -137,13 +141,13 @@ def needed_bytes(rows: int, endpoints: int) -> int:
     return rows * (_BYTES_A_ROW + _BYTES_A_LOOKUP * endpoints) + _BYTES_OF_JOURNALS
 
 
-def _disk(name: str, free: int, needed: int | None) -> Finding:
+def _disk(name: str, free: int, needed: int | None, what: str) -> Finding:
     seen = f"{free / _GIB:,.1f} GiB free"
     if needed is None:
         if free < _GIB:
             return warning(name, seen, "free space, or name INPUT to compare with what it needs")
         return passed(name, f"{seen}; name INPUT to compare with what it needs")
-    seen += f", about {needed / _GIB:,.1f} GiB needed"
+    seen += f", about {needed / _GIB:,.1f} GiB {what}"
     if free < needed:
         remedy = "free space, or name folders on another disk with --out and --state-dir"
         return failed(name, seen, remedy, OutputError.default_exit_code)

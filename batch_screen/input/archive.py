@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from batch_screen.errors import InputError, empty_input
-from batch_screen.input.files import is_no_list, translated
+from batch_screen.input.files import translated
 from batch_screen.input.layout import shown
 from batch_screen.input.limits import Caps
+from batch_screen.input.names import is_no_list
 
 ZIP = b"PK\x03\x04"
 _OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"

@@ -25,7 +25,7 @@ from urllib.parse import unquote
 import polars as pl
 import pyarrow as pa
 
-from batch_screen.config.paths import refuse_input_address
+from batch_screen.config.paths import NO_LIST_THERE, refuse_input_address, shown_address
 from batch_screen.errors import (
     InputError,
     OutputError,
@@ -33,6 +33,16 @@ from batch_screen.errors import (
     no_input,
     no_working_folder,
 )
+from batch_screen.input.names import (
+    SUFFIXES,
+    holds_folder,
+    holds_no_list,
+    is_list,
+    is_no_list,
+    is_table,
+    not_read,
+)
+from batch_screen.input.remote import RemoteFile, find_remote
 
 # polars and pyarrow quote cells in their messages, so none of their text is passed on.
 _DAMAGED = (
@@ -86,24 +96,8 @@ def _damaged(name: str) -> InputError:
     )
 
 
-SUFFIXES = (
-    ".parquet",
-    *(".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"),
-    *(
-        kind + packing
-        for kind in (".csv", ".tsv", ".txt")
-        for packing in ("", ".gz", ".zst", ".bz2", ".zip")
-    ),
-    ".zip",
-)
 _COPY_BYTES = 1 << 20
 _LOOKED_AT = 10_000
-_NAMED = 5
-_NO_LISTS = re.compile(
-    r"\..*|~\$.*|.*\.crc|_SUCCESS|_(common_)?metadata|_(started|committed)_.*"
-    r"|desktop\.ini|thumbs\.db",
-    re.IGNORECASE,
-)
 _PARTITION = re.compile(r"([^=]+)=(.*)")
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
@@ -115,12 +109,16 @@ class Stdin:
     name: str = "stdin"
 
 
+Source = Path | Stdin | RemoteFile
+"""What a list is read from; all but a path is copied to one first."""
+
+
 def expand(
     inputs: Sequence[str],
     *,
     excluded: Sequence[Path] = (),
     note: Callable[[str], None] = lambda _: None,
-) -> list[Path | Stdin]:
+) -> list[Source]:
     """Expands arguments to files: files as given, globs and folders sorted by name.
 
     A folder means the ``SUFFIXES`` files directly in it; hidden files are left out, and ``note`` is
@@ -130,20 +128,26 @@ def expand(
     and (65) for the files of a Delta, Iceberg or Hudi table.
     """
     folders = [folder.resolve() for folder in excluded]
-    found: list[Path | Stdin] = [item for one in inputs for item in _meant(one, folders, note)]
+    found = [item for one in inputs for item in _meant(one, folders, note)]
     if not found:
         raise no_input("no input: name a file, a folder, or - for stdin")
     seen: set[object] = set()
     for item in found:
         key = item.resolve() if isinstance(item, Path) else item
         if key in seen:
-            name = item.name if isinstance(item, Stdin) else str(item)
-            raise no_input(f"{name}: it is named twice; name every input once")
+            raise no_input(f"{_name_of(item)}: it is named twice; name every input once")
         seen.add(key)
     for folder in {parent for path in seen if isinstance(path, Path) for parent in path.parents}:
         with suppress(OSError):  # a folder that may be passed through, but not looked into
             _refuse_table(folder)
     return found
+
+
+def _name_of(source: Source) -> str:
+    """What messages call it."""
+    if isinstance(source, RemoteFile):
+        return shown_address(source.address)
+    return source.name if isinstance(source, Stdin) else str(source)
 
 
 def partitions(paths: Sequence[Path]) -> list[dict[str, str | None]]:
@@ -216,20 +220,19 @@ def refuse_changed(path: Path, sha256: str, name: str = "") -> None:
 
 def _meant(
     argument: str, excluded: Sequence[Path], note: Callable[[str], None]
-) -> list[Path | Stdin]:
+) -> Sequence[Source]:
     if argument == "-":
         return [Stdin()]
-    refuse_input_address(argument)
+    if remote := find_remote(argument, note):
+        return remote
+    refuse_input_address(argument, NO_LIST_THERE)
     with translated(argument):
         path = Path(argument)
         if path.is_dir():
             _refuse_table(path)
             if found := _in_folder(path, excluded, note):
                 return [*found]
-            raise no_input(
-                f"{path}: no input in this folder; put .csv, .tsv, .txt (also with .gz, .zst, "
-                ".bz2 or .zip), .parquet or .xlsx files there"
-            )
+            raise holds_no_list(path)
         if not path.exists() and glob.has_magic(argument):
             return [*_matching(argument, excluded)]
         return [_readable(path)]
@@ -257,15 +260,10 @@ def _in_folder(folder: Path, excluded: Sequence[Path], note: Callable[[str], Non
     entries = [e for e in _visible(folder) if not _is_excluded(e, relevant)]
     # Reading only the upper floor of a partitioned folder would lose rows without a word.
     if inner := [e for e in entries if e.is_dir()]:
-        raise no_input(
-            f"{folder}: it holds another folder, {inner[0].name}, and folders are not searched "
-            f"inside; name the files, or a pattern such as '{folder}/**/*{_suffix_in(inner)}'"
-        )
-    left = [e.name for e in entries if not _is_list(e)]
-    if left:
-        more = f" and {len(left) - _NAMED:,} more" if left[_NAMED:] else ""
-        note(f"{folder}: not read, as no list: {', '.join(left[:_NAMED])}{more}")
-    return [_readable(path) for path in entries if _is_list(path)]
+        raise holds_folder(folder, inner[0].name, _suffix_in(inner))
+    if left := [e.name for e in entries if not is_list(e.name)]:
+        note(not_read(folder, left))
+    return [_readable(path) for path in entries if is_list(path.name)]
 
 
 def _refuse_table(folder: Path) -> None:
@@ -280,23 +278,11 @@ def _refuse_table(folder: Path) -> None:
         ),
     ):
         if is_one:
-            raise InputError(
-                f"{folder}: it is {kind} table, whose files also hold rows that were deleted from "
-                "it; export its current rows as Parquet or CSV, and name those"
-            )
-
-
-def is_no_list(name: str) -> bool:
-    """Whether a file is what engines, office programs and systems put beside data."""
-    return bool(_NO_LISTS.fullmatch(name))
+            raise is_table(folder, kind)
 
 
 def _visible(folder: Path) -> list[Path]:
     return sorted(e for e in folder.iterdir() if not is_no_list(e.name))
-
-
-def _is_list(path: Path) -> bool:
-    return path.name.lower().endswith(SUFFIXES)
 
 
 def _excluded_below(folder: Path, excluded: Sequence[Path]) -> list[Path]:
@@ -313,7 +299,7 @@ def _is_excluded(path: Path, excluded: Sequence[Path]) -> bool:
     # A link to a folder above would be followed for ever.
     if path.is_symlink() or not any(each.is_relative_to(place) for each in excluded):
         return False
-    return all(_is_excluded(e, excluded) for e in _visible(path) if e.is_dir() or _is_list(e))
+    return all(_is_excluded(e, excluded) for e in _visible(path) if e.is_dir() or is_list(e.name))
 
 
 def _suffix_in(folders: Sequence[Path]) -> str:

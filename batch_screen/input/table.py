@@ -169,20 +169,22 @@ def open_table(
     settings: Input,
     names: Sequence[str] | None = None,
     *,
+    places: Sequence[Path] | None = None,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Table:
     """Detects every file's layout and chooses its columns, from the file's beginning alone.
 
     ``names`` are the files' in messages and ``source_file``; by default their base names, or their
-    paths below the folder they share. Of several files, those without a row are skipped.
-    InputError: see ``sniff`` and ``choose``.
+    paths below the folder they share. ``places`` are where copies come from: those have the names.
+    Of several, those without a row are skipped. InputError: see ``sniff`` and ``choose``.
     """
     if not paths:
         raise no_input("no input: name a file, a folder, or - for stdin")
     files: list[tuple[FileLayout, ChosenColumns]] = []
     empty: dict[str, InputError] = {}
+    places = places or paths
     for path, name, values in zip(
-        paths, names or _short_names(paths), partitions(paths), strict=True
+        paths, names or _short_names(places), partitions(places), strict=True
     ):
         try:
             layout = _partitioned(sniff(path, name, settings), values)

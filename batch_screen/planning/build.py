@@ -18,7 +18,8 @@ import pyarrow as pa
 from batch_screen.config.screening import OPT_OUT_FILE, Ambiguous
 from batch_screen.config.settings import Settings
 from batch_screen.errors import InputError
-from batch_screen.input.files import Stdin, as_text, refuse_changed, spool
+from batch_screen.input.files import Source, Stdin, as_text, refuse_changed, spool
+from batch_screen.input.remote import RemoteFile, copy_remote
 from batch_screen.input.table import BATCH_ROWS, Table, open_listed, open_table
 from batch_screen.masking import plain, safe_line
 from batch_screen.model import Plan
@@ -47,33 +48,60 @@ ROWS_ABOVE = "rows_above"
 
 
 class InputFile(NamedTuple):
-    """An input file, and its name in messages if not its own."""
+    """An input file, and its name in messages if not its own.
+
+    Of a copy also the ``remote`` it is of, and the digest that was taken meanwhile.
+    """
 
     path: Path
     name: str | None = None
+    remote: RemoteFile | None = None
+    sha256: str = ""
+
+    @property
+    def place(self) -> Path:
+        return self.remote.place if self.remote else self.path
 
 
 @contextmanager
 def on_disk(
-    sources: list[Path | Stdin], folder: Path, events: RunEvents
+    sources: Sequence[Source], folder: Path, events: RunEvents
 ) -> Iterator[list[InputFile]]:
-    """The sources as files; stdin can be read only once, so it is spooled meanwhile."""
-    spooled = folder / f"stdin-{secrets.token_hex(8)}.input"
+    """The sources as files: what can be read only once, or lies elsewhere, is copied meanwhile."""
+    token = secrets.token_hex(8)
+    spooled, copies = folder / f"stdin-{token}.input", folder / f"remote-{token}.input"
+    remote = [source for source in sources if isinstance(source, RemoteFile)]
     try:
-        if any(isinstance(source, Stdin) for source in sources):
-            with events.stop.interrupting():
+        copied: Iterator[tuple[Path, str]] = iter(())
+        with events.stop.interrupting():
+            if any(isinstance(source, Stdin) for source in sources):
                 spool(sys.stdin.buffer, spooled)
-        yield [
-            InputFile(spooled, s.name) if isinstance(s, Stdin) else InputFile(s) for s in sources
-        ]
+            if remote:
+                sizes = [file.bytes or 0 for file in remote]
+                events.progress.stage("fetching", total=sum(sizes) if all(sizes) else None)
+                copied = iter(copy_remote(remote, copies, events.progress.advance))
+        files = []
+        for source in sources:
+            if isinstance(source, RemoteFile):
+                path, digest = next(copied)
+                files.append(InputFile(path, None, source, digest))
+            elif isinstance(source, Stdin):
+                files.append(InputFile(spooled, source.name))
+            else:
+                files.append(InputFile(source))
+        yield files
     finally:
         with suppress(OSError):  # the next start clears it; the error to raise is another
             spooled.unlink()
+        shutil.rmtree(copies, ignore_errors=True)
 
 
 def full_paths(files: list[InputFile]) -> list[str]:
     """The paths by which a file that has changed is recognised."""
-    return [file.name or as_text(file.path.resolve()) for file in files]
+    return [
+        file.remote.address if file.remote else file.name or as_text(file.path.resolve())
+        for file in files
+    ]
 
 
 def opt_out_list(settings: Settings) -> InputFile | None:
@@ -251,8 +279,9 @@ def _history_writer(
 def opened(sources: Sequence[InputFile], settings: Settings) -> tuple[Table, list[PhoneColumn]]:
     """The sources as one table, and its phone columns."""
     named = any(source.name for source in sources)
-    names = [source.name or as_text(source.path.name) for source in sources] if named else None
-    table = open_table([source.path for source in sources], settings.input, names)
+    names = [source.name or as_text(source.place.name) for source in sources] if named else None
+    places = [source.place for source in sources]
+    table = open_table([s.path for s in sources], settings.input, names, places=places)
     region = settings.input.default_region
     return table, [
         PhoneColumn(names, Normaliser(settings.numbers, region, kind))
@@ -267,7 +296,8 @@ def _unchanged(
     # In the stream, for the plan appears right after its last batch.
     yield from table.batches(int(BATCH_ROWS * share))
     for source, expected in zip(sources, digests, strict=bool(digests)):
-        refuse_changed(source.path, expected)
+        name = source.remote.address if source.remote else source.name
+        refuse_changed(source.path, expected, name or "")
 
 
 def opt_outs(settings: Settings, events: RunEvents, identity: Identity | None = None) -> pl.Series:

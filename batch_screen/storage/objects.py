@@ -47,6 +47,11 @@ _TRY_AGAIN = "start again once that has passed"
 # What obstore's messages say, and what that means; the first that is found counts.
 _FAULTS = (
     (r"BadScheme", "plain http was not permitted", "use https, or set AWS_ALLOW_HTTP=true"),
+    (
+        r"InvalidCertificate",
+        "its certificate is not trusted",
+        "set SSL_CERT_FILE to its authority",
+    ),
     (r"MissingAccount", "no account is named", "set AZURE_STORAGE_ACCOUNT_NAME"),
     (r"redirect without LOCATION", "it lies in another region", "set AWS_REGION"),
     (r"InvalidPath|not parse path", "an empty or dotted part of a key", "rename that object"),
@@ -55,7 +60,6 @@ _FAULTS = (
 _UNREACHABLE = (
     (r"kind: Timeout|TimedOut|timed out", "there was no answer in time"),
     (r"dns|resolve", "its server's name cannot be looked up"),
-    (r"certificate|tls", "its server's certificate is not trusted"),
     (r"kind: Connect", "its server cannot be reached"),
     (r"kind: (Interrupted|Decode|Request)|RangeNotSupported", "the connection broke off"),
 )

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedWriter
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from batch_screen.config.paths import bucket_of, refuse_input_address, shown_address
 from batch_screen.errors import OutputError, no_input
@@ -24,6 +23,7 @@ from batch_screen.runs.layout import (
 )
 from batch_screen.storage.atomic import make_folder, open_private, translated
 from batch_screen.storage.objects import ObjectStore
+from batch_screen.storage.scratch import scratch_folder
 from batch_screen.tables.integrity import own_files, run_of_part
 from batch_screen.tables.manifest import read_manifest
 
@@ -60,8 +60,7 @@ class BucketOutput:
 
         Raises ``InputError`` where there is no such run, ``OutputError`` where it has no room.
         """
-        with TemporaryDirectory(prefix="batch-screen-") as scratch:
-            folder = Path(scratch)
+        with scratch_folder() as folder:
             self._fetch(folder, "latest.json")
             latest = latest_run(folder)
             named = run_id or self.own or latest
@@ -86,10 +85,10 @@ class BucketOutput:
                 f"run {layout.run_id} has {needed:,} bytes, and {layout.folder} has {free:,} free; "
                 "free space, or set TMPDIR to a folder on another disk"
             )
-        events.progress.stage("fetching", total=len(listed))
+        events.progress.stage("fetching", total=needed)
         for file in listed:
             self._fetch(layout.folder, file.path)
-            events.advance(1)
+            events.advance(file.bytes)
 
     def _fetch(self, folder: Path, name: str) -> None:
         """Copies the object, if it is there."""

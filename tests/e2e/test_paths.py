@@ -175,18 +175,28 @@ def test_an_address_is_refused_before_anything_is_asked(tmp_path: Path, address:
         assert "local" in done.err or "address" in done.err
     doctor = run_command("doctor", "list.csv", "--sandbox", *out, cwd=tmp_path)
     assert doctor.code == 2
+    for command in (("report", address), ("diff", address, "out")):
+        refuse_unread(tmp_path, *command)
+    assert [path.name for path in tmp_path.iterdir()] == ["list.csv"]
+
+
+@pytest.mark.parametrize("address", ["http://host/out", "hdfs://host/out", "file:///nowhere/out"])
+def test_an_address_that_is_not_read_is_refused(tmp_path: Path, address: str) -> None:
+    write_csv(tmp_path / "list.csv", NUMBERS[:3])
     for command in (
         ("check", address),
         ("check", f"{address}/*.csv"),
         ("run", address, "list.csv", "--sandbox", "--out", "out"),
         ("validate", address),
-        ("report", address),
-        ("diff", address, "out"),
     ):
-        done = run_command(*command, cwd=tmp_path)
-        assert done.code == 66, command
-        assert "is an address" in done.error
+        refuse_unread(tmp_path, *command)
     assert [path.name for path in tmp_path.iterdir()] == ["list.csv"]
+
+
+def refuse_unread(folder: Path, *command: str) -> None:
+    done = run_command(*command, cwd=folder)
+    assert done.code == 66, command
+    assert "is an address" in done.error
 
 
 def test_the_line_to_copy(tmp_path: Path) -> None:
