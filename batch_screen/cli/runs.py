@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from msgspec.structs import replace
+
 import batch_screen
 from batch_screen.cli.console import print_json, print_text
 from batch_screen.commands.runs import CompletedRun, RunList
 from batch_screen.errors import InputError
-from batch_screen.masking import safe_text
+from batch_screen.masking import mask_text, safe_text
 from batch_screen.reports.words import counted
 from batch_screen.runs.layout import DATA_FOLDERS
 
@@ -22,7 +24,9 @@ def runs(*, folder: str, since: datetime | None, path: Path | None, as_json: boo
     """Prints the complete runs, the oldest completion first."""
     found = batch_screen.list_runs(folder, since, path)
     if as_json:
-        print_json(found)
+        # A header may hold a number, where a row was taken for it.
+        masked = [replace(r, kept_columns=[*map(mask_text, r.kept_columns)]) for r in found.runs]
+        print_json(replace(found, runs=masked))
     else:
         print_text("\n".join(_lines(found, path)))
     for run_id in found.damaged[:1]:

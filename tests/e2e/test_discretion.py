@@ -167,6 +167,7 @@ def test_folders_and_files_that_are_named_by_numbers(scene: Scene, tmp_path: Pat
     shown: tuple[tuple[object, ...], ...] = (
         ("status", "--out", out),
         ("validate", out),
+        ("runs", out),
         ("diff", earlier, later, "--write", tmp_path / f"{NUMBER}.parquet"),
         ("purge", "--out", out, "--older-than", "0d", "--dry-run"),
         ("report", out, "--write", tmp_path / f"{NUMBER}.html"),

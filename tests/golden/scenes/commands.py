@@ -9,7 +9,7 @@ from tests.golden.stage import Stage
 
 COMMANDS = (
     *("check", "completion", "config", "diff", "doctor", "init", "plan", "purge"),
-    *("report", "run", "sandbox", "status", "validate"),
+    *("report", "run", "runs", "sandbox", "status", "validate"),
 )
 
 

@@ -11,6 +11,7 @@ from batch_screen.cli.main import cli
 from batch_screen.commands.runs import list_runs
 from batch_screen.errors import InputError
 from tests.nights import NIGHTS
+from tests.unit.commands.test_runs import with_manifest
 
 
 def called(*arguments: object) -> str:
@@ -46,6 +47,18 @@ def test_a_damaged_run_is_named_after_the_others(six_nights: Path, tmp_path: Pat
     assert done.stdout.startswith("4 complete runs, 1 unfinished")
     assert isinstance(done.exception, InputError)
     assert first in str(done.exception)
+
+
+def test_a_kept_column_that_is_named_by_a_number_is_masked(
+    six_nights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(six_nights / "runs", out / "runs")
+    first = list_runs(out).runs[0].run_id
+    with_manifest(out, first, lambda m: m.update(kept_columns=["in_+447700900123"]))
+    shown = called(out, "--json")
+    assert "in_+447" in shown
+    assert "900123" not in shown
 
 
 @pytest.mark.parametrize("time", ["yesterday", "23.11.2026", ""])
