@@ -19,6 +19,7 @@ from batch_screen.config.screening import OPT_OUT_FILE, Input
 from batch_screen.errors import BatchScreenError, ConfigurationError, InputError
 from batch_screen.input.files import digest
 from batch_screen.input.layout import shown
+from batch_screen.input.remote import copy_remote, find_remote
 from batch_screen.input.table import BATCH_ROWS, Table, open_table
 from batch_screen.job import STATE
 from batch_screen.masking import safe_line
@@ -111,18 +112,17 @@ def export(  # noqa: PLR0913 (a run, a sheet, and the rows in it)
     run, fault = _run(layout.run_id, Path(state) if state else layout.folder / STATE)
     if target.exists():
         _refuse_list(target, summary, run, layout.parts(table))
-    sheet: _Flagged | _Rejected = (
-        _Rejected(summary, None if masked else run, "" if masked else fault)
-        if rejected
-        else _Flagged(layout, summary, unknown=unknown)
-    )
-    events.progress.stage("writing", total=len(layout.parts(sheet.table)))
-    with (
-        scratch_folder() as scratch,
-        in_ranges(_read(layout, sheet, events), _ROW, summary.rows.read, scratch) as rows,
-    ):
-        done, mode = sheet.completed(rows), layout.file_mode
-        write_sheet(target, sheet.title, sheet.columns, done, masked=masked, mode=mode)
+    with scratch_folder() as scratch:
+        sheet: _Flagged | _Rejected = (
+            _Rejected(summary, None if masked else run, "" if masked else fault, scratch)
+            if rejected
+            else _Flagged(layout, summary, unknown=unknown)
+        )
+        events.progress.stage("writing", total=len(layout.parts(sheet.table)))
+        frames = _read(layout, sheet, events)
+        with in_ranges(frames, _ROW, summary.rows.read, scratch) as rows:
+            done, mode = sheet.completed(rows), layout.file_mode
+            write_sheet(target, sheet.title, sheet.columns, done, masked=masked, mode=mode)
     return sheet.report(str(target))
 
 
@@ -289,14 +289,14 @@ class _Rejected:
 
     title, table = "rejected", ERRORS
 
-    def __init__(self, summary: Summary, run: Run | None, note: str) -> None:
+    def __init__(self, summary: Summary, run: Run | None, note: str, scratch: Path) -> None:
         self._summary = summary
         self._found: Counter[str] = Counter()
         self._note = note
         self._list: Table | None = None
         if run:
             try:
-                self._list = _list_again(run)
+                self._list = _list_again(run, scratch)
             except BatchScreenError as error:
                 self._note = safe_line(str(error), _LONGEST_NOTE)
         kept = _kept(self._list.kept) if self._list else ()
@@ -349,11 +349,17 @@ class _Rejected:
         )
 
 
-def _list_again(run: Run) -> Table:
+def _list_again(run: Run, scratch: Path) -> Table:
     """The run's list as it was read. Raises ``InputError`` where it is gone or has changed."""
-    identity, paths = run.file.identity, [Path(path) for path in run.file.inputs]
-    for path, content in zip(paths, identity.content, strict=True):
-        if digest(path) != content:
-            raise InputError(f"{path} has changed since; restore it")
+    identity, paths, places = run.file.identity, [], []
+    for number, (name, content) in enumerate(zip(run.file.inputs, identity.content, strict=True)):
+        path = place = Path(name)
+        if remote := find_remote(name):
+            place = remote[0].place
+            [(path, _)] = copy_remote(remote, scratch / f"list-{number}")
+        if digest(path, name) != content:
+            raise InputError(f"{name} has changed since; restore it")
+        paths.append(path)
+        places.append(place)
     own = {k.removeprefix(_INPUT): v for k, v in identity.settings.items() if k.startswith(_INPUT)}
-    return open_table(paths, Input(**own))
+    return open_table(paths, Input(**own), places=places)

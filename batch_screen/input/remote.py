@@ -39,6 +39,10 @@ _SHORTEST_SECRET = 16
 _LONGEST_NAME = 200
 
 
+def _ignored(_: object) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
     """A list elsewhere. ``address`` is what a run remembers of it: without a signature.
@@ -64,7 +68,7 @@ class RemoteFile:
         return self.store.get(self.key, self.etag)[0] if self.bytes is None else self.bytes
 
 
-def find_remote(argument: str, note: Callable[[str], None]) -> list[RemoteFile]:
+def find_remote(argument: str, note: Callable[[str], None] = _ignored) -> list[RemoteFile]:
     """The lists at an address, as ``expand`` finds them on a disk; none if it is no such address.
 
     Raises ``InputError`` where there is none (66), where one lies in a table (65), or where the
@@ -93,7 +97,7 @@ def find_remote(argument: str, note: Callable[[str], None]) -> list[RemoteFile]:
 
 
 def copy_remote(
-    files: Sequence[RemoteFile], folder: Path, on_bytes: Callable[[int], None]
+    files: Sequence[RemoteFile], folder: Path, on_bytes: Callable[[int], None] = _ignored
 ) -> list[tuple[Path, str]]:
     """Copies the files below a folder that is made, and returns their places and digests.
 

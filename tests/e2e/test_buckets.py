@@ -190,3 +190,40 @@ def test_the_doctor_says_what_is_copied(desk: Desk, bucket: Bucket) -> None:
     size = sum(len(content) for content in LISTS.values())
     assert seen["input"] == f"2 files elsewhere, {size} bytes, which a run copies first"
     assert "GiB needed for a copy of the list alone" in seen["disk of output"]
+
+
+def test_rejected_cells_are_read_from_the_bucket_again(desk: Desk, bucket: Bucket) -> None:
+    desk.options = ()
+    bucket.put("bad.csv", f"phone\n{NUMBERS[0]}\n0207 call me\n".encode())
+    assert desk.run(f"{bucket.address}/bad.csv").code == 0
+    command = ("export", desk.out, "--rejected", "--to", desk.folder / "repair.csv")
+    done = run_command(*command, environment=desk.environment)
+    assert done.code == 0, done.err
+    assert "0207 call me" in (desk.folder / "repair.csv").read_text("utf-8")
+    bucket.delete("bad.csv")
+    done = run_command(*command, environment=desk.environment)
+    assert "cells are masked and without your other columns: " in done.out
+    assert f"{bucket.address}/bad.csv: there is no such object" in done.out
+    assert "0207 call me" not in (desk.folder / "repair.csv").read_text("utf-8")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_upload_ends_at_once(desk: Desk, cloud: dict[str, str], how: signal.Signals) -> None:
+    assert desk.run(f"{desk.folder}/lists/**/*.csv").code == 0
+    ended, asked = threading.Event(), threading.Event()
+
+    def stall(request: BaseHTTPRequestHandler) -> None:
+        if request.command != "PUT":
+            answer(request, 404)
+            return
+        asked.set()
+        ended.wait(30)
+
+    with scripted(stall) as url:
+        desk.environment = {**cloud, "AWS_ENDPOINT_URL": url}
+        with desk.begun("upload", desk.out, "--to", "s3://bucket") as going:
+            assert asked.wait(20)
+            done = going.end(how)
+        ended.set()
+    assert done.code == 128 + how
+    assert "Traceback" not in done.err
