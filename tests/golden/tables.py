@@ -30,10 +30,10 @@ def table_text(paths: Sequence[Path], run_id: str, steady: Steady) -> str:
     files = [pq.ParquetFile(path) for path in paths]
     rows = [row for file in files for row in file.read().to_pylist()]
     told = [row_values(row, run_id, steady) for row in rows]
-    return "\n".join([*_form(files), *_columns(files), *_rows(told), ""])
+    return "\n".join([*_form(files, steady), *_columns(files), *_rows(told), ""])
 
 
-def _form(files: Sequence[pq.ParquetFile]) -> Iterator[str]:
+def _form(files: Sequence[pq.ParquetFile], steady: Steady) -> Iterator[str]:
     for number, file in enumerate(files):
         found = file.metadata
         groups = [found.row_group(n).num_rows for n in range(found.num_row_groups)]
@@ -43,8 +43,8 @@ def _form(files: Sequence[pq.ParquetFile]) -> Iterator[str]:
             for column in range(found.num_columns)
         }
         said = {
-            key.decode(): value.decode()
-            for key, value in (found.metadata or {}).items()
+            key.decode(): steady.text(value.decode())
+            for key, value in sorted((found.metadata or {}).items())  # polars' order is any
             if key != b"ARROW:schema"  # the columns below
         }
         yield f"part {number}: {found.num_rows} rows in groups of {groups}, {sorted(codecs)}"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -277,3 +279,23 @@ def test_a_part_says_in_its_footer_whose_it_is(
     }.items()
     read = pl.read_parquet(path, hive_partitioning=False)
     assert read.schema == frame.schema
+
+
+_WRITES = """
+import sys
+from pathlib import Path
+import polars as pl
+from batch_screen.config.sections import Output
+from batch_screen.runs.layout import Layout
+frame = pl.DataFrame({"a": [1, 2], "b": ["x", None]})
+layout = Layout(Path(sys.argv[1]), "20261123-c0ffee0000", "2026-11-23")
+layout.write_part("lookups", 0, frame, Output())
+"""
+
+
+def test_a_part_written_by_another_process_has_the_same_bytes(tmp_path: Path) -> None:
+    """A later run has noted the digest of its lookups."""
+    for name in ("first", "second"):
+        subprocess.run([sys.executable, "-c", _WRITES, tmp_path / name], check=True)
+    first, second = (Layout(tmp_path / n, RUN, DAY).parts(LOOKUPS) for n in ("first", "second"))
+    assert first[0].read_bytes() == second[0].read_bytes()
