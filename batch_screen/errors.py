@@ -63,7 +63,7 @@ class ExitCode(IntEnum):
     )
     UNREACHABLE = (
         69,
-        "the API is unreachable or no longer speaks the contract",
+        "the API, a bucket or a database is unreachable, or the API no longer speaks the contract",
         "Once that is fixed, start the same command again to resume.",
     )
     SYSTEM = (

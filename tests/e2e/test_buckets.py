@@ -76,6 +76,13 @@ def test_a_list_is_the_same_from_bucket_and_disk(
     assert desk.latest.run_id == from_bucket.run_id
 
 
+def test_an_empty_object_is_an_empty_list(cloud: dict[str, str], bucket: Bucket) -> None:
+    bucket.put("empty.csv", b"")
+    done = run_command("check", f"{bucket.address}/empty.csv", environment=cloud)
+    assert done.code == 65
+    assert done.error == "Error: empty.csv: it is empty; export the list again"
+
+
 def test_a_list_that_changed_since_is_another(desk: Desk, bucket: Bucket) -> None:
     there = f"{bucket.address}/lists/day=1/part.csv"
     stopped = desk.run(there, "--max-requests", 1)
@@ -150,14 +157,15 @@ def test_a_signature_lies_nowhere(desk: Desk, over_tls: str, tmp_path: Path) -> 
     assert stopped.code == 4
     status = run_command("status", "--out", desk.out)
     assert f"{over_tls}/lists/part.csv" in status.out
-    said = [each.out + each.err for each in (untrusted, refused, stopped, status)]
+    desk.options = ()
+    done = desk.run(address)
+    assert done.code == 0
+    assert desk.latest.frame("results")["source_file"].to_list() == ["part.csv"] * 3
+    said = [each.out + each.err for each in (untrusted, refused, stopped, status, done)]
     files = [path.read_bytes() for path in desk.out.rglob("*") if path.is_file()]
     assert not any(SECRET in text for text in said)
     assert not any(SECRET.encode() in content for content in files)
     assert any(b"/lists/part.csv" in content for content in files)
-    desk.options = ()
-    assert desk.run(address).code == 0
-    assert desk.latest.frame("results")["source_file"].to_list() == ["part.csv"] * 3
 
 
 def test_what_is_uploaded_is_read_back(desk: Desk, bucket: Bucket) -> None:
