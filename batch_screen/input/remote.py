@@ -33,10 +33,11 @@ from batch_screen.input.names import (
 from batch_screen.masking import hide, mask_text, plain
 from batch_screen.storage.objects import ObjectStore, StoredObject
 
-_DATED = re.compile(r"[\d.:TZ+-]+$|.*/\d{8}/")  # times, and names of credentials with their day
+_SECRETS = re.compile(r"(sig|signature|token|secret|password|key)$", re.IGNORECASE)
 _ICEBERG = re.compile(r".*\.metadata\.json|version-hint\.text")
 _SHORTEST_SECRET = 16
 _LONGEST_NAME = 200
+_ANOTHER_DISK = "--state-dir, for check and plan by TMPDIR"
 
 
 def _ignored(_: object) -> None:
@@ -115,7 +116,8 @@ def _copied(file: RemoteFile, folder: Path, on_bytes: Callable[[int], None]) -> 
     if file.bytes is None:
         _refuse_too_large(size, folder.parent.parent)
     # Detection goes by the suffix, too; the rest may be longer than a file's name can be.
-    path, digest = folder / file.place.name[-_LONGEST_NAME:], sha256()
+    name = os.fsencode(file.place.name)[-_LONGEST_NAME:].decode(errors="ignore")
+    path, digest = folder / name, sha256()
     with _translated(folder.parent):
         folder.mkdir(mode=0o700)
         # "x" is O_CREAT | O_EXCL, which follows no link.
@@ -133,24 +135,24 @@ def _translated(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:  # those of the store are errors of ours by now
         raise OutputError(
-            f"the list cannot be copied to {folder.parent}: {error.strerror}; free space, or name "
-            "a folder on another disk with --state-dir"
+            f"the list cannot be copied to {folder.parent}: {error.strerror}; free space, or "
+            f"name a folder on another disk by {_ANOTHER_DISK}"
         ) from None
 
 
 def _refuse_too_large(size: int, folder: Path) -> None:
     if size > (free := shutil.disk_usage(folder).free):
         raise OutputError(
-            f"the list has {size:,} bytes, and {folder} has room for {free:,}; free space, or name "
-            "a folder on another disk with --state-dir"
+            f"the list has {size:,} bytes, and {folder} has room for {free:,}; free space, or "
+            f"name a folder on another disk by {_ANOTHER_DISK}"
         )
 
 
 def _behind_https(address: str) -> RemoteFile:
     shown, parts = shown_address(address), urlsplit(address)
-    # No text of ours has the query. What others say of it loses its secrets, but not its dates.
-    for _, value in parse_qsl(parts.query):
-        if len(value) >= _SHORTEST_SECRET and not _DATED.match(value):
+    # No text of ours has the query; what others say of it loses its secrets.
+    for name, value in parse_qsl(parts.query):
+        if _SECRETS.search(name) and len(value) >= _SHORTEST_SECRET:
             hide(value)
     remembered = f"https://{parts.netloc.rpartition('@')[2]}{unquote(parts.path)}"
     return RemoteFile(remembered, address, ObjectStore(address, shown))

@@ -30,7 +30,8 @@ from batch_screen.masking import mask_text, plain
 
 T = TypeVar("T")
 
-CHUNK_BYTES = 4 << 20
+CHUNK_BYTES = 1 << 20
+_LAST_SECONDS = 1.0
 _PART_BYTES, _PARTS_AT_ONCE = 5 << 20, 2
 _MOST_PARTS = 9_000
 """S3 takes 10,000 parts of an object."""
@@ -230,5 +231,11 @@ def _interruptible(call: Callable[[], T]) -> T:
             outcome.set_exception(error)
 
     # A daemon: a call that hangs must not keep the command from ending.
-    Thread(target=work, name="objects", daemon=True).start()
-    return outcome.result()
+    thread = Thread(target=work, name="objects", daemon=True)
+    thread.start()
+    try:
+        return outcome.result()
+    except BaseException:
+        # One that returns while Python ends would abort the process: most do soon.
+        thread.join(_LAST_SECONDS)
+        raise

@@ -155,7 +155,7 @@ def test_an_object_that_changed_since_it_was_found_is_refused(
 
 
 def test_a_name_longer_than_a_files_can_be_keeps_its_end(bucket: Bucket, tmp_path: Path) -> None:
-    bucket.put(f"{'n' * 400}.csv", b"x")
+    bucket.put(f"{'ü' * 400}.csv", b"x")
     [(path, _)] = copied(find_remote(f"{bucket.address}/*.csv", print), tmp_path)
     assert path.suffix == ".csv"
 
@@ -186,7 +186,7 @@ def test_a_disk_that_fills_is_said(
         copied(files, tmp_path)
     assert str(error.value) == (
         f"the list cannot be copied to {tmp_path}: No space left on device; free space, or name a "
-        "folder on another disk with --state-dir"
+        "folder on another disk by --state-dir, for check and plan by TMPDIR"
     )
 
 
