@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import duckdb
 import polars as pl
@@ -16,15 +16,22 @@ from batch_screen.errors import ConfigurationError, ExitCode, WarehouseError
 from batch_screen.runs.layout import DATA_FOLDERS
 from batch_screen.schema import INSTANT
 from batch_screen.warehouse.address import Address
-from batch_screen.warehouse.columns import ALL_TABLES, RUN_COLUMNS, RUNS, ExistingType
+from batch_screen.warehouse.columns import (
+    ALL_TABLES,
+    RUN_COLUMNS,
+    RUNS,
+    ExistingType,
+    WarehouseColumn,
+)
 from batch_screen.warehouse.gate import other_manifest, refuse_other_counts
-from batch_screen.warehouse.runs import Batch, LoadableRun, TableToLoad
+from batch_screen.warehouse.runs import LoadableRun, TableToLoad
 from batch_screen.warehouse.sql import (
     VIEWS,
     Dialect,
     Existing,
     Preparation,
     list_of,
+    literal,
     preparation,
     quoted,
 )
@@ -43,19 +50,13 @@ _KINDS: dict[str, pl.DataType] = {
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _HOLDER = re.compile(r"\(PID (\d+)\)")
 _RETRY_SECONDS = 0.1
-_BATCH = "batch_screen_rows"
+_GLOB = re.compile(r"[\[*?]")  # read_parquet takes these for patterns, but in brackets
 _CONFIG: dict[str, Any] = {
     # What is not in the package would be downloaded.
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
+    "memory_limit": "200MB",  # beside what Python takes; what does not fit goes to disk
 }
-
-
-class _Doing(NamedTuple):
-    """What is being done, for the message about its failure."""
-
-    what: str
-    batch: Batch | None = None
 
 
 def connect(address: Address, schema: str, lock_seconds: float, *, creates: bool) -> DuckDB:
@@ -92,6 +93,7 @@ class DuckDB:
         self._database = database
         self._address = address
         self._schema = schema
+        self._is_bounded = True
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +108,7 @@ class DuckDB:
     def loaded(self) -> dict[str, str]:
         if RUNS not in self._existing().tables:
             return {}
-        with self._translated(_Doing("read table runs")):
+        with self._translated("read table runs"):
             found = self._rows(f"SELECT run_id, manifest_sha256 FROM {self._place(RUNS)}")
         return {str(run_id): str(digest) for run_id, digest in found}
 
@@ -114,18 +116,26 @@ class DuckDB:
         return self._preparation(run, options).lines
 
     def load(self, run: LoadableRun, options: LoadOptions) -> Loaded:
+        try:
+            return self._load(run, options)
+        except duckdb.OutOfMemoryException:  # lists of hundreds of columns
+            self._is_bounded = False
+            with self._translated("take more memory"):
+                self._database.execute("RESET memory_limit")
+            return self._load(run, options)
+
+    def _load(self, run: LoadableRun, options: LoadOptions) -> Loaded:
         prepared = self._preparation(run, options)
         tables = [table for table in run.tables if table.name in options.tables]
         with self._transaction(f"load run {run.run_id}"):
             for step in prepared.steps:
-                with self._translated(_Doing(f"make {step.what or step.table}")):
+                with self._translated(f"make {step.what or step.table}"):
                     self._database.execute(step.sql)
             replaced = options.replaces and self._deleted_other(run)
             if not self._is_claimed(run):
                 return Loaded({}, is_new=False)
             for table in tables:
-                for batch in table.batches(prepared.texts.get(table.name, frozenset())):
-                    self._insert(table, batch)
+                self._insert(table, prepared.texts.get(table.name, frozenset()))
             found = {table.name: self._count(table.name, [run.run_id]) for table in tables}
             refuse_other_counts(run, found)
         return Loaded(found, replaced=replaced)
@@ -144,7 +154,7 @@ class DuckDB:
         return preparation(DIALECT, self._schema, self._existing(), run, options)
 
     def _existing(self) -> Existing:
-        with self._translated(_Doing("read the tables")):
+        with self._translated("read the tables"):
             ours = "database_name = current_database() AND schema_name = ?"
             schemas = self._rows(f"SELECT 1 FROM duckdb_schemas() WHERE {ours}", [self._schema])
             views = self._rows(f"SELECT view_name FROM duckdb_views() WHERE {ours}", [self._schema])
@@ -162,7 +172,7 @@ class DuckDB:
 
     def _is_claimed(self, run: LoadableRun) -> bool:
         """Whether the run is ours to load: its row is new."""
-        with self._translated(_Doing("write table runs")):
+        with self._translated("write table runs"):
             found = self._rows(
                 f"SELECT manifest_sha256 FROM {self._place(RUNS)} WHERE run_id = ?", [run.run_id]
             )
@@ -181,7 +191,7 @@ class DuckDB:
 
     def _deleted_other(self, run: LoadableRun) -> bool:
         """Deletes what is there of the run, unless it is this very manifest's."""
-        with self._translated(_Doing("replace the run")):
+        with self._translated("replace the run"):
             same = self._rows(
                 f"SELECT 1 FROM {self._place(RUNS)} WHERE run_id = ? AND manifest_sha256 = ?",
                 [run.run_id, run.manifest_sha256],
@@ -194,19 +204,23 @@ class DuckDB:
             self._delete(name, [run.run_id])
         return any(counts)
 
-    def _insert(self, table: TableToLoad, batch: Batch) -> None:
-        with self._translated(_Doing(f"write table {table.name}", batch)):
-            self._database.register(_BATCH, batch.frame.to_arrow())
-            try:
-                self._database.execute(
-                    f"INSERT INTO {self._place(table.name)} BY NAME SELECT * FROM {_BATCH}"
-                )
-            finally:
-                with suppress(duckdb.Error):  # a transaction that failed takes no more words
-                    self._database.unregister(_BATCH)
+    def _insert(self, table: TableToLoad, texts: frozenset[str]) -> None:
+        """Inserts all files of a table at once: DuckDB reads them in less memory than Arrow."""
+        if not table.files:
+            return
+        files = ", ".join(
+            literal(_GLOB.sub(r"[\g<0>]", str((table.folder / file.path).absolute())))
+            for file in table.files
+        )
+        values = ", ".join(_value(column, table, texts) for column in table.columns)
+        with self._translated(f"write table {table.name}"):
+            self._database.execute(
+                f"INSERT INTO {self._place(table.name)} BY NAME SELECT {values} "
+                f"FROM read_parquet([{files}], hive_partitioning = false)"
+            )
 
     def _count(self, table: str, run_ids: Sequence[str]) -> int:
-        with self._translated(_Doing(f"read table {table}")):
+        with self._translated(f"read table {table}"):
             [[count]] = self._rows(
                 f"SELECT count(*) FROM {self._place(table)} WHERE run_id IN "
                 "(SELECT unnest(?::varchar[]))",
@@ -215,7 +229,7 @@ class DuckDB:
         return int(count)
 
     def _delete(self, table: str, run_ids: Sequence[str]) -> None:
-        with self._translated(_Doing(f"delete rows of table {table}")):
+        with self._translated(f"delete rows of table {table}"):
             self._database.execute(
                 f"DELETE FROM {self._place(table)} WHERE run_id IN (SELECT unnest(?::varchar[]))",
                 [[*run_ids]],
@@ -223,7 +237,7 @@ class DuckDB:
 
     @contextmanager
     def _transaction(self, what: str) -> Iterator[None]:
-        with self._translated(_Doing(what)):
+        with self._translated(what):
             self._database.begin()
             try:
                 yield
@@ -240,16 +254,18 @@ class DuckDB:
         return quoted(self._schema, table)
 
     @contextmanager
-    def _translated(self, doing: _Doing) -> Iterator[None]:
+    def _translated(self, doing: str) -> Iterator[None]:
         """Errors of the database as ``WarehouseError``: its texts quote cells, so none passes."""
         try:
             yield
         except duckdb.Error as error:
+            if self._is_bounded and isinstance(error, duckdb.OutOfMemoryException):
+                raise
             raise self._error(error, doing) from None
 
-    def _error(self, error: duckdb.Error, doing: _Doing) -> WarehouseError:
+    def _error(self, error: duckdb.Error, doing: str) -> WarehouseError:
         kind = type(error).__name__
-        what = f"cannot {doing.what} in {self._address.shown}: {kind}"
+        what = f"cannot {doing} in {self._address.shown}: {kind}"
         if _is_full(error):
             return WarehouseError(
                 f"{what}, the disk is full; nothing was kept: free space, then start again"
@@ -260,12 +276,8 @@ class DuckDB:
                 exit_code=ExitCode.LOCKED,
             )
         if isinstance(error, duckdb.DataError | duckdb.IntegrityError | duckdb.ProgrammingError):
-            where = ""
-            if doing.batch is not None:
-                last = doing.batch.first_row + doing.batch.frame.height - 1
-                where = f", among rows {doing.batch.first_row:,} to {last:,} of {doing.batch.part}"
             return WarehouseError(
-                f"{what}{where}; nothing of the run was kept: compare the table with the columns "
+                f"{what}; nothing of the run was kept: compare the table with the columns "
                 "of the run; where its rows are there by other means, --replace deletes them first",
                 exit_code=ExitCode.CONTENT,
             )
@@ -296,6 +308,18 @@ def _not_opened(error: duckdb.Error, address: Address) -> WarehouseError:
         f"{address.shown} cannot be opened: {reason}; check that its folder is there and that you "
         "may write to it"
     )
+
+
+def _value(column: WarehouseColumn, table: TableToLoad, texts: frozenset[str]) -> str:
+    """A column of the files as the table takes it."""
+    if not column.source:
+        return f"DATE {literal(str(table.run_date))} AS {quoted(column.name)}"
+    value = quoted(column.source)
+    if column.name in texts and column.dtype == INSTANT:
+        value = f"strftime({value} AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')"
+    elif column.name in texts:
+        value = f"CAST({value} AS varchar)"
+    return f"{value} AS {quoted(column.name)}"
 
 
 def _existing_type(shown: str) -> ExistingType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from batch_screen.warehouse import duckdb as target
 from batch_screen.warehouse.runs import complete_runs
 
 from .conftest import DuckDBFile
@@ -102,7 +104,7 @@ def test_no_value_of_a_cell_is_in_a_message(
     monkeypatch.setattr("batch_screen.warehouse.sql.keeps_every_value", lambda *_: True)
     error = refused(six_nights, duck)
     assert error.exit_code == 65
-    assert "among rows 1 to" in str(error)
+    assert "table lookups" in str(error)
     assert "0794" not in str(error)
     assert duck.counts(["runs"]) == [0]
 
@@ -124,3 +126,19 @@ def test_names_of_an_account_elsewhere_are_files(
     assert (tmp_path / "md:warehouse").is_file()
     with duckdb.connect(tmp_path / "md:warehouse") as db:
         assert db.execute("SELECT count(*) FROM batch_screen.runs").fetchall() == [(6,)]
+
+
+def test_a_folder_whose_name_looks_like_a_pattern(
+    six_nights: Path, duck: DuckDBFile, tmp_path: Path
+) -> None:
+    own = shutil.copytree(six_nights, tmp_path / "night*[1]?'s")
+    load(own, duck)
+    assert_equal(six_nights, duck)
+
+
+def test_too_little_memory_is_made_more(
+    six_nights: Path, duck: DuckDBFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(target._CONFIG, "memory_limit", "3MB")
+    load(six_nights, duck)
+    assert_equal(six_nights, duck)

@@ -163,8 +163,8 @@ import batch_screen
 from batch_screen.warehouse.{module} import {target} as Target
 method = getattr(Target, "{method}")
 calls = []
-def killing(self, table, batch):
-    method(self, table, batch)
+def killing(self, table, more):
+    method(self, table, more)
     calls.append(table.name)
     if len(calls) == {after}:
         os.kill(os.getpid(), signal.SIGKILL)
