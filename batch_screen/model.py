@@ -355,7 +355,8 @@ class Plan(msgspec.Struct, frozen=True):
     SHA-256 of the opt-out list it was made with, and ``opt_outs_sha256`` that of the plan's file of
     marks of its numbers; empty if there was none. ``objected`` numbers have joined the list since
     and were dropped: of outcomes in the journal theirs do not count. ``nul_cells`` are kept cells
-    out of which U+0000 was dropped.
+    out of which U+0000 was dropped. ``keep_columns`` is the setting by which ``kept`` were chosen;
+    None: that of the run's identity.
     """
 
     rows: int
@@ -372,6 +373,7 @@ class Plan(msgspec.Struct, frozen=True):
     objected: int = 0
     phone_columns: dict[str, ColumnRows] = {}
     nul_cells: int = 0
+    keep_columns: list[str] | None = None
 
     @property
     def carried(self) -> int:

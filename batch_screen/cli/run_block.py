@@ -24,7 +24,7 @@ from batch_screen.input.layout import shown
 from batch_screen.masking import safe_text
 from batch_screen.model import ColumnRows, Endpoint, Pace
 from batch_screen.reports.words import duration
-from batch_screen.runs.layout import DATA_FOLDERS, Layout
+from batch_screen.runs.layout import DATA_FOLDERS, Layout, writing_of
 from batch_screen.runs.state import SANDBOX
 from batch_screen.tables.coverage import Changes
 from batch_screen.tables.summary import Judgement, LookupFigures, Rows, Summary
@@ -249,7 +249,9 @@ def _query(layout: Layout) -> str:
     if str(named).startswith("~") or ":" in named.parts[0]:  # polars would look elsewhere
         named = named.absolute()
     folder = glob.escape(str(named))
-    pattern = f"{folder}/{layout.run_id}-?????.parquet"  # not those of -2
+    parts = layout.parts("results")
+    again = f".{writing_of(parts[0].name)}" if parts and writing_of(parts[0].name) > 1 else ""
+    pattern = f"{folder}/{layout.run_id}-?????{again}.parquet"  # not those of -2
     paths = json.dumps(pattern, ensure_ascii=False)
     # The endpoints' own columns, not the risk view's.
     positive = 'pl.any_horizontal(pl.col("^.*_check_(swapped|active)$"))'

@@ -219,7 +219,7 @@ class _Flagged:
         self._asked = [endpoint for endpoint in Endpoint if endpoint.value in summary.endpoints]
         self._with_unknown = unknown
         self._found: Counter[str] = Counter()
-        kept = _kept(columns_of(layout.part(RESULTS, 0)))
+        kept = _kept(columns_of(layout.parts(RESULTS)[0]))
         self.columns = (*EXPORT_FLAGGED[:_PLACES], *kept, *EXPORT_FLAGGED[_PLACES:])
 
     def selected(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -351,7 +351,7 @@ class _Rejected:
 
 def _list_again(run: Run, scratch: Path) -> Table:
     """The run's list as it was read. Raises ``InputError`` where it is gone or has changed."""
-    identity, paths, places = run.file.identity, [], []
+    identity, paths, places = run.identity, [], []
     for number, (name, content) in enumerate(zip(run.file.inputs, identity.content, strict=True)):
         path = place = Path(name)
         if remote := find_remote(name):

@@ -27,12 +27,14 @@ from batch_screen.job import Job
 from batch_screen.masking import mask_text
 from batch_screen.model import LONGEST_WINDOW_MINUTES, Endpoint, LatestChange, OutcomeKind, Plan
 from batch_screen.numbers.regions import refuse_unknown_regions
-from batch_screen.planning.build import full_paths, on_disk, plan_inputs, runs_before
+from batch_screen.planning.build import full_paths, on_disk, opened, plan_inputs, runs_before
 from batch_screen.planning.history import read_history
 from batch_screen.planning.shards import history_path, read_plan
 from batch_screen.runs.events import RunEvents
+from batch_screen.runs.layout import layout_of_run
 from batch_screen.runs.state import Identity, Run, find_run, limit_of, new_run_id
 from batch_screen.storage.scratch import scratch_folder
+from batch_screen.tables.manifest import read_facts
 from batch_screen.tables.summary import Rows, Summary, count_rows
 
 # What a run will not ask, before it is begun: counted where it is known, estimated where not.
@@ -237,6 +239,8 @@ def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
         plan = None
         if run and (plan := plan_without_objected(job, run, identity, made, events)) is None:
             folder, plan = run.plan, read_plan(run.plan)
+        if run and run.identity.keep_columns != identity.keep_columns:
+            opened(files, job.settings)  # a column that is not there is said now
         if plan is None:
             folder = made
             plan = plan_inputs(files, job.settings, made, events, identity, now=job.now)
@@ -248,10 +252,18 @@ def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
         if run is not None:
             earlier = so_far(run, plan, endpoints, folder)
         else:  # a run whose state was removed is complete all the same
-            was_complete = not job.new_run and new_run_id(identity, 1) in job.complete_runs()
+            was_complete = not job.new_run and _is_complete(job, new_run_id(identity, 1), plan)
             answered = dict.fromkeys(endpoints, plan.unique_numbers if was_complete else 0)
             earlier = SoFar(answered, {})
     return _result(job, plan, run, earlier, expected)
+
+
+def _is_complete(job: Job, run_id: str, plan: Plan) -> bool:
+    """Whether the run is complete with the plan's columns: without its state it gets no others."""
+    if run_id not in job.complete_runs():
+        return False
+    manifest = read_facts(layout_of_run(job.out, run_id))
+    return manifest is not None and [*manifest.kept_columns] == plan.kept
 
 
 def _result(

@@ -67,10 +67,17 @@ def run_ids(out: Path | None, state: Path | None) -> list[str]:
 def outputs(layout: Layout) -> tuple[list[Path], list[str]]:
     """The run's files in the output folder, and masked names of foreign files in the run's own."""
     days = [layout.part(table, 0).parent for table in DATA_FOLDERS]
-    part = re.compile(rf"{re.escape(layout.run_id)}-\d{{5}}\.parquet")
-    parts = [p for day in days for p in entries(day) if part.fullmatch(p.name) and _is_file(p)]
+    # A start that wrote the run anew may have been killed.
+    days.append(layout.growing)
+    parts = [p for day in days for p in entries(day) if layout.is_part(p.name) and _is_file(p)]
     known = {*layout.reports, layout.in_order, layout.manifest, layout.marker, layout.run / GOING}
     own, strangers = [], []
+    anew = {path.name for path in known}
+    own += [
+        path
+        for path in entries(layout.growing)
+        if _is_file(path) and (path.name in anew or _GROWING.fullmatch(path.name))
+    ]
     for path in entries(layout.run):
         if _is_file(path) and (path in known or _GROWING.fullmatch(path.name)):
             own.append(path)

@@ -6,6 +6,7 @@ What is not asked again is carried over, each answer with its own time, and noth
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -34,7 +35,16 @@ from batch_screen.planning.build import opt_out_list, opt_outs
 from batch_screen.planning.carry import CarriedRun
 from batch_screen.planning.opt_outs import OptOuts
 from batch_screen.runs.events import RunEvents
-from batch_screen.runs.layout import TABLES, Layout, is_run_id, layout_of_run, place_of, run_at
+from batch_screen.runs.layout import (
+    ERRORS,
+    LOOKUPS,
+    TABLES,
+    Layout,
+    is_run_id,
+    layout_of_run,
+    place_of,
+    run_at,
+)
 from batch_screen.runs.state import (
     BASE_URL,
     RETRY_OF,
@@ -45,7 +55,6 @@ from batch_screen.runs.state import (
     find_run,
     new_run_id,
 )
-from batch_screen.storage.atomic import sha256_of
 from batch_screen.storage.records import damaged
 from batch_screen.tables.errors import RETRY_CAN_HELP
 from batch_screen.tables.integrity import (
@@ -203,7 +212,7 @@ def _shown(value: object) -> str:
 def _identity(
     job: Job, layout: Layout, summary: Summary, outcomes: Collection[OutcomeKind]
 ) -> Identity:
-    """The identity of the retry: the run by its manifest's digest, and what to ask again."""
+    """The identity of the retry: the run by its answers, and what to ask again."""
     listed = opt_out_list(job.settings)
     settings = {
         **summary.settings,
@@ -211,7 +220,14 @@ def _identity(
         RETRY_OF: layout.run_id,
         RETRY_OUTCOMES: sorted(kind.value for kind in outcomes),
     }
-    return Identity([sha256_of(layout.manifest)], summary.run_date, settings)
+    return Identity([_answers_of(layout)], summary.run_date, settings)
+
+
+def _answers_of(layout: Layout) -> str:
+    """A digest of the run's answers, which other kept columns do not change."""
+    manifest = read_manifest(layout)
+    listed = [f for f in manifest.files if f.table in (LOOKUPS, ERRORS)] if manifest else []
+    return hashlib.sha256("".join(f"{f.path} {f.sha256}\n" for f in listed).encode()).hexdigest()
 
 
 def _refuse_outdated(layout: Layout, own: str) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from batch_screen.commands.open_run import OpenRun, open_run
+from batch_screen.commands.rewrite import keep_other_columns
 from batch_screen.commands.write import count_stopped, judge_run, write_outputs, write_stopped
 from batch_screen.config.settings import Settings
 from batch_screen.engine.engine import Asked, run_engine
@@ -64,6 +65,7 @@ def run(
                 opened.files, job.settings, run.plan, opened.events, identity, now=job.now
             )
 
+        keep_other_columns(job, opened)
         note = (
             f"run {run.run_id}; if it is stopped, the same command resumes it without --new-run "
             f"and with --run-date {layout.run_date}"

@@ -140,11 +140,20 @@ def write_part(
     return list(map(Tallied, numbers, lookups))
 
 
-def _tables(run: Run, plan: Plan, shard: int) -> Iterator[tuple[str, pl.DataFrame]]:
+def results_of(run: Run, plan: Plan, shard: int) -> pl.DataFrame:
+    """The shard's rows of results."""
+    return enrich(read_rows(run.plan, plan, shard), _outcomes(run, plan, shard), run.run_id)
+
+
+def _outcomes(run: Run, plan: Plan, shard: int) -> pl.DataFrame:
     sealed = read_sealed(run.sealed, run.run_id, shard)
     if (only := planned_numbers(run.plan, plan, shard)) is not None:
         sealed = sealed.filter(pl.col("e164").is_in(only.implode()))
-    outcomes = observed(sealed)
+    return observed(sealed)
+
+
+def _tables(run: Run, plan: Plan, shard: int) -> Iterator[tuple[str, pl.DataFrame]]:
+    outcomes = _outcomes(run, plan, shard)
     rejects = read_rejects(run.plan, plan, shard)
     yield RESULTS, enrich(read_rows(run.plan, plan, shard), outcomes, run.run_id)
     yield LOOKUPS, conform(outcomes.with_columns(run_id=pl.lit(run.run_id)), LOOKUP_COLUMNS)

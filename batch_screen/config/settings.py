@@ -150,6 +150,7 @@ class Settings(Section):
     def identity(self) -> dict[str, Any]:
         """The settings that belong to a run's identity, as flat JSON values by dotted name.
 
+        Kept columns are among them, though they make no other run: see ``Identity.work``.
         The value of ``OPT_OUT_FILE`` is a path; a caller that can read the file replaces it by
         the digest of its content.
         """

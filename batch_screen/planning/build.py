@@ -152,6 +152,7 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
             limit=limit,
             history=_history_writer(settings, identity, events, now or datetime.now(UTC)),
             opt_outs=kept,
+            keep_columns=settings.input.keep_columns,
         )
 
     found = by_convention(

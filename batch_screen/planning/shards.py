@@ -67,6 +67,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     history: WriteHistory | None = None,
     limit: int = 0,
     opt_outs: OptOuts | None = None,
+    keep_columns: Sequence[str] | None = None,
 ) -> Plan:
     """Writes the plan of normalised batches into ``folder``, which appears when it is whole.
 
@@ -78,13 +79,13 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     ``phone_columns`` are those to count the rows of, by their names in the first file.
     ``held_bytes`` of rows are in memory on their way to their files. ``history`` writes that of
     the numbers beside them. Rows below the one that brings the last number of a ``limit`` are read
-    and counted only. ``opt_outs`` are kept with the plan.
+    and counted only. ``opt_outs`` are kept with the plan, and so is the setting ``keep_columns``.
     """
     with growing_plan(folder) as growing:
         count = min(MOST_FILES, shard_count(expected_rows, shard_rows))
         how = KEPT if _holds(expected_rows, count, shard_rows) else PASSING
         shard = shard_of(pl.col("e164"), count)
-        accepted = PartitionedWriter(_paths(growing, count), shard, held_bytes, how)
+        accepted = PartitionedWriter(shard_paths(growing, count), shard, held_bytes, how)
         rejects = RowGroupWriter(growing / "rejects.parquet")
         counter = RowCounter()
         first = FirstNumbers(limit, on_rows)
@@ -113,6 +114,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
             left_out=first.left_out,
             phone_columns=counter.by_column(phone_columns) if phone_columns else {},
             nul_cells=counter.nul_cells,
+            keep_columns=None if keep_columns is None else [*keep_columns],
             **keep_opt_outs(growing, opt_outs),
         )
         # All on the disk before the folder has its name, which says that planning is done.
@@ -288,12 +290,14 @@ def _shards(
     # Rarely at all: only where the guess of how many rows there are was far too low.
     while not _holds(rows, count, shard_rows) and count < MAX_SHARDS:
         further = min(MOST_FILES, shard_count(rows, shard_rows) // count)
-        split = partial(_split, folder, count=count, further=further, held_bytes=held_bytes // 2)
+        split = partial(
+            split_shard, folder, count=count, further=further, held_bytes=held_bytes // 2
+        )
         with ordered_map(split, range(count)) as done:
             for _ in done:
                 pass
         count *= further
-    with ordered_map(_count_shard, _paths(folder, count)) as counted:
+    with ordered_map(_count_shard, shard_paths(folder, count)) as counted:
         return list(counted)
 
 
@@ -303,7 +307,7 @@ def _holds(rows: int, count: int, shard_rows: int) -> bool:
     return rows <= room * count * shard_rows
 
 
-def _split(folder: Path, shard: int, *, count: int, further: int, held_bytes: int) -> None:
+def split_shard(folder: Path, shard: int, *, count: int, further: int, held_bytes: int) -> None:
     """Partitions the rows of one file of ``count`` further, some of them at a time.
 
     A number in ``shard`` of ``count`` is in ``shard``, ``shard + count``, … of
@@ -320,7 +324,7 @@ def _split(folder: Path, shard: int, *, count: int, further: int, held_bytes: in
     source_path.unlink()
 
 
-def _paths(folder: Path, count: int) -> list[Path]:
+def shard_paths(folder: Path, count: int) -> list[Path]:
     return [shard_rows_path(folder, shard) for shard in range(count)]
 
 

@@ -7,6 +7,7 @@ unfinished parts lie in the run's own folder.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -53,9 +54,10 @@ class Layout:
     """The paths of one run in the output folder.
 
     ``mode`` None: as open as the run's own folder is. ``sandbox`` goes into the parts it writes.
+    ``own`` is the name of the run's own folder, if not its id.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (whose paths, where, and how they are written)
         self,
         folder: Path,
         run_id: str,
@@ -63,13 +65,14 @@ class Layout:
         mode: Mode | None = None,
         *,
         sandbox: bool = False,
+        own: str = "",
     ) -> None:
         self._mode = mode
         self.folder = folder
         self.run_id = run_id
         self.run_date = run_date
         self.sandbox = sandbox
-        self.run = folder / "runs" / run_id
+        self.run = folder / "runs" / (own or run_id)
         self.summary = self.run / "summary.json"
         self.errors_csv = self.run / "errors.csv"
         self.schema = self.run / "schema.json"
@@ -108,6 +111,11 @@ class Layout:
         return (self.summary, self.errors_csv, self.pace, self.schema, *optional, self.html)
 
     @property
+    def growing(self) -> Path:
+        """Where the run's folder and its results are while they are written anew."""
+        return self.run.with_name(f".{self.run_id}.anew")
+
+    @property
     def footer(self) -> dict[str, str]:
         """The run as the metadata of its Parquet files have it: a copied file says whose it is."""
         return {
@@ -124,8 +132,32 @@ class Layout:
 
     def parts(self, table: str) -> list[Path]:
         """Existing parts of a table, in order."""
-        day = self.folder / table / f"run_date={self.run_date}"
-        return sorted(day.glob(f"{self.run_id}-[0-9][0-9][0-9][0-9][0-9].parquet"))
+        found = self.all_parts(table)
+        if len({number_of(path.name) for path in found}) == len(found):
+            return found
+        # While they are written anew, or where that was killed, the manifest decides.
+        listed = self._listed()
+        return [path for path in found if self.named(path) in listed]
+
+    def all_parts(self, table: str) -> list[Path]:
+        """Existing parts of a table, also those whose place others are taking."""
+        day = self.part(table, 0).parent
+        return sorted(p for p in day.glob("*.parquet") if self.is_part(p.name))
+
+    def is_part(self, name: str) -> bool:
+        """Whether a part of this run could have the name."""
+        match = PART.fullmatch(name)
+        return match is not None and match["run_id"] == self.run_id
+
+    def named(self, path: Path) -> str:
+        """How the manifest calls a file of the run."""
+        return str(path.relative_to(self.folder))
+
+    def _listed(self) -> set[str]:
+        with suppress(OSError, ValueError):  # a damaged one is for others to complain of
+            manifest = msgspec.json.decode(self.manifest.read_bytes(), type=_Listing)
+            return {file.path for file in manifest.files}
+        return set()
 
     def check_writable(self) -> None:
         """Raises ``OutputError`` if a file of the run could not be written or read again.
@@ -158,10 +190,12 @@ class Layout:
                 self.marker.unlink()
                 sync_folder(self.run)  # it must not come back when the parts have gone
         sweep(self.run)
-        parts = [path for table in DATA_FOLDERS for path in self.parts(table)]
+        parts = [path for table in DATA_FOLDERS for path in self.all_parts(table)]
         for path in (*parts, self.in_order):
             with translated("replace", path):
                 path.unlink(missing_ok=True)
+        for left in (self.growing, self.growing.with_suffix(".before")):
+            shutil.rmtree(left, ignore_errors=True)
 
     @contextmanager
     def opened_part(
@@ -208,6 +242,33 @@ class Layout:
         return path
 
 
+class NextWriting(Layout):
+    """Results and reports of a complete run as they grow that are to take its place.
+
+    They lie in a folder of their own, where no reader looks, under the names they will have.
+    """
+
+    def __init__(self, before: Layout) -> None:
+        of, own = before, before.growing.name
+        super().__init__(of.folder, of.run_id, of.run_date, of.mode, sandbox=of.sandbox, own=own)
+        self._before = before
+        # Never a name that a reader may know: who has the old manifest must not find other bytes.
+        last = max((writing_of(path.name) for path in before.all_parts(RESULTS)), default=1)
+        self._writing = last + 1
+
+    def part(self, table: str, number: int) -> Path:
+        if table != RESULTS:
+            return super().part(table, number)
+        return self.run / f"{self.run_id}-{number:05d}.{self._writing}.parquet"
+
+    def named(self, path: Path) -> str:
+        if path.parent != self.run:
+            return super().named(path)
+        if self.is_part(path.name):
+            return self._before.named(self._before.part(RESULTS, 0).with_name(path.name))
+        return self._before.named(self._before.run / path.name)
+
+
 def row_groups(path: Path) -> Iterator[pl.DataFrame]:
     """Reads a part by row groups: in large runs it holds many shards."""
     with open_parquet(path) as file:
@@ -216,6 +277,38 @@ def row_groups(path: Path) -> Iterator[pl.DataFrame]:
 
 
 RUN_ID = r"\d{8}-[0-9a-f]{10}(?:-\d+)?"
+
+
+PART = re.compile(rf"(?P<run_id>{RUN_ID})-(?P<number>\d{{5}})(?:\.(?P<writing>\d+))?\.parquet")
+"""A part's name; those of a run that was written anew say the how-manieth time it is."""
+
+
+class _File(msgspec.Struct):
+    path: str
+
+
+class _Listing(msgspec.Struct):
+    files: list[_File]
+
+
+def number_of(name: str) -> int | None:
+    """The number in a part's name; None for any other name.
+
+    >>> number_of("20261123-0123456789-00002.parquet"), number_of("part-00002.parquet")
+    (2, None)
+    """
+    match = PART.fullmatch(name)
+    return int(match["number"]) if match else None
+
+
+def writing_of(name: str) -> int:
+    """The how-manieth writing of its run a part belongs to.
+
+    >>> [writing_of(f"20261123-0123456789-00000{n}.parquet") for n in ("", ".3")]
+    [1, 3]
+    """
+    match = PART.fullmatch(name)
+    return int(match["writing"] or 1) if match else 1
 
 
 def is_run_id(name: str) -> bool:

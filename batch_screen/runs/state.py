@@ -33,21 +33,34 @@ RETRY_OF, RETRY_OUTCOMES = "retry.of", "retry.outcomes"
 FORMAT = "batch-screen run"
 BASE_URL, SANDBOX = "api.base_url", "sandbox"
 """In the settings of an identity: the server's address, and what stands there for the sandbox."""
+KEEP_COLUMNS = "input.keep_columns"
 LIMIT = "limit"
 """In the settings of an identity: how many numbers a run takes that does not take all."""
 VERSION = 4
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """The identity of a run: starts with equal identities resume each other."""
+    """The identity of a run: starts whose ``work`` is equal resume each other."""
 
     content: list[str]
     run_date: str
     settings: dict[str, Any]
 
+    @property
+    def work(self) -> Identity:
+        """The identity without the columns kept from the input: they change nothing asked."""
+        if not self.settings.get(KEEP_COLUMNS):
+            return self
+        return msgspec.structs.replace(self, settings={**self.settings, KEEP_COLUMNS: []})
+
+    @property
+    def keep_columns(self) -> list[str]:
+        """The columns to keep, as the settings name them."""
+        return list(self.settings.get(KEEP_COLUMNS, ()))
+
     def digest(self) -> str:
-        """The first ten hex digits of the identity's SHA-256."""
-        canonical = json.dumps(msgspec.to_builtins(self), sort_keys=True).encode()
+        """The first ten hex digits of the SHA-256 of its work."""
+        canonical = json.dumps(msgspec.to_builtins(self.work), sort_keys=True).encode()
         return hashlib.sha256(canonical).hexdigest()[:10]
 
 
@@ -74,9 +87,10 @@ class RunFile(msgspec.Struct, frozen=True):
 
 
 class _Planned(msgspec.Struct):
-    """The opt-out list of a plan, read from plan.json."""
+    """What a plan was made with last, read from plan.json."""
 
     opt_out_list: str = ""
+    keep_columns: list[str] | None = None
 
 
 def plan_before(plan: Path) -> Path:
@@ -108,12 +122,15 @@ class Run:
 
     @property
     def identity(self) -> Identity:
-        """The run's identity; its opt-out list is the one by which its plan was made last."""
+        """The run's identity, with opt-out list and kept columns as its plan was made last."""
         own, path = self.file.identity, self.plan / "plan.json"
-        listed = read_record(path, _Planned).opt_out_list if path.exists() else ""
-        if not listed:
-            return own
-        return msgspec.structs.replace(own, settings={**own.settings, OPT_OUT_FILE: listed})
+        planned = read_record(path, _Planned) if path.exists() else _Planned()
+        settings = {**own.settings}
+        if planned.opt_out_list:
+            settings[OPT_OUT_FILE] = planned.opt_out_list
+        if planned.keep_columns is not None:
+            settings[KEEP_COLUMNS] = planned.keep_columns
+        return msgspec.structs.replace(own, settings=settings)
 
     @property
     def has_bought(self) -> bool:
@@ -198,7 +215,7 @@ def find_run(
         run for run in all_runs(state_folder) if run.file.identity.run_date == identity.run_date
     ]
     same_list = [run for run in same_day if run.file.identity.content == identity.content]
-    same = [run for run in same_list if run.identity == identity]
+    same = [run for run in same_list if run.identity.work == identity.work]
     same = same or [run for run in same_list if _is_left(run, identity, is_grown, out)]
     if same:
         # --new-run begins another of the same identity; the earlier ones stay as they are.
@@ -272,7 +289,7 @@ def unfinished_runs(
         if own.content != identity.content or own.run_date == identity.run_date:
             continue
         of_its_day = msgspec.structs.replace(identity, run_date=own.run_date)
-        is_same = run.identity == of_its_day or _is_left(run, of_its_day, is_grown, out)
+        is_same = run.identity.work == of_its_day.work or _is_left(run, of_its_day, is_grown, out)
         if is_same and run.has_bought and not is_over(run, out):
             found.append(run)
     return found
@@ -282,7 +299,7 @@ def _is_left(run: Run, identity: Identity, is_grown: IsGrown, out: Path | None) 
     """Whether the run is unfinished, and differs in an opt-out list that has grown since alone."""
     own = run.identity
     settings = {**own.settings, OPT_OUT_FILE: identity.settings.get(OPT_OUT_FILE)}
-    is_alike = msgspec.structs.replace(own, settings=settings) == identity
+    is_alike = msgspec.structs.replace(own, settings=settings).work == identity.work
     return is_alike and run.plan.exists() and not is_over(run, out) and is_grown(run)
 
 
@@ -372,7 +389,7 @@ def _unknown(path: Path) -> JournalError:
 
 
 def _differing(other: Run, identity: Identity) -> str:
-    old, new = other.identity.settings, identity.settings
+    old, new = other.identity.work.settings, identity.work.settings
     differing = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     return "; ".join(f"{n} was {_shown(old, n)}, now {_shown(new, n)}" for n in differing)
 

@@ -6,6 +6,7 @@ because a rename alone survives a killed process but not a power cut.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import re
@@ -103,6 +104,25 @@ def open_private(path: Path, flags: int = os.O_EXCL) -> FileIO:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, FILE_MODE)
     os.fchmod(descriptor, FILE_MODE)
     return os.fdopen(descriptor, "wb", buffering=0)
+
+
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE
+
+
+def exchange_folders(one: Path, other: Path) -> None:
+    """Exchanges two folders of one parent: at any moment both names are there.
+
+    Where the system has no such call, one name is missing for a moment.
+    """
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)  # Linux has it, and Python no call of it
+    names = os.fsencode(one), os.fsencode(other)
+    with translated("exchange", one):
+        if rename is None or rename(_HERE, names[0], _HERE, names[1], _EXCHANGE) != 0:
+            aside = one.with_name(f".{one.name}.before")
+            one.rename(aside)
+            other.rename(one)
+            aside.rename(other)
+        sync_folder(one.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,7 +5,6 @@ Knows names and bytes only; what the tables hold is the business of ``verify``.
 
 from __future__ import annotations
 
-import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,10 +14,24 @@ import msgspec
 from batch_screen.config.sections import Mode
 from batch_screen.errors import InputError
 from batch_screen.masking import safe_text
-from batch_screen.runs.layout import DATA_FOLDERS, RUN_ID, TABLES, Layout, latest_run, layout_of_run
+from batch_screen.runs.layout import (
+    DATA_FOLDERS,
+    PART,
+    TABLES,
+    Layout,
+    latest_run,
+    layout_of_run,
+    number_of,
+)
 from batch_screen.schema import READ_VERSIONS, SCHEMA_VERSION
 from batch_screen.storage.atomic import sha256_of
-from batch_screen.tables.manifest import ListedFile, Manifest, latest_content, marker_content
+from batch_screen.tables.manifest import (
+    ListedFile,
+    Manifest,
+    latest_content,
+    marker_content,
+    read_manifest,
+)
 from batch_screen.tables.reader import DamagedPartError, height
 
 # What a validation found: its checks by name, and the differences each of them came across.
@@ -80,7 +93,6 @@ def refuse_differing(layout: Layout, *checks: VerifyCheck) -> None:
             )
 
 
-_PART = re.compile(rf"({RUN_ID})-\d{{5}}\.parquet")
 PRIVATE = "private"
 """The check of file modes; it does not look at content."""
 _OTHERS = 0o077
@@ -136,7 +148,7 @@ def latest_check(layout: Layout) -> VerifyCheck:
         # The marker first: without it there may be no manifest to take a digest of.
         if any(_marker_differences(named)):
             faults.append(f"the run it names, {run_id}, is not complete")
-        elif named.latest.read_bytes() != latest_content(named, sha256_of(named.manifest)):
+        elif named.latest.read_bytes() not in _latest_contents(named):
             faults.append(f"it differs from what run {run_id} wrote there")
     return VerifyCheck(
         "latest",
@@ -145,6 +157,13 @@ def latest_check(layout: Layout) -> VerifyCheck:
         tuple(Difference("latest.json", fault) for fault in faults),
         "load runs by their own folders; the next run that completes writes latest.json anew",
     )
+
+
+def _latest_contents(layout: Layout) -> Iterator[bytes]:
+    """What latest.json may hold of a run; where it is written anew, either of its writings."""
+    for manifest in (layout.manifest, layout.growing / layout.manifest.name):
+        if manifest.exists():
+            yield latest_content(layout, sha256_of(manifest))
 
 
 def manifest_check(layout: Layout, manifest: Manifest | None) -> VerifyCheck:
@@ -182,23 +201,22 @@ def _manifest_faults(layout: Layout, manifest: Manifest | None) -> Iterator[str]
     )
     # Of a table's parts only the first is always there; before version 5 changes could have none.
     tables = DATA_FOLDERS if manifest.schema_version >= SCHEMA_VERSION else TABLES
-    first = [layout.part(table, 0) for table in tables]
-    for path in (*first, *layout.reports):
-        if str(path.relative_to(layout.folder)) not in paths:
-            yield f"{path.relative_to(layout.folder)} is not listed"
+    numbers = {(file.table, part_number(file)) for file in manifest.files}
+    lacking = [layout.part(table, 0) for table in tables if (table, 0) not in numbers]
+    for path in (*lacking, *layout.reports):
+        if layout.named(path) not in paths:
+            yield f"{layout.named(path)} is not listed"
 
 
 def _is_ours(layout: Layout, file: ListedFile) -> bool:
     if file.table is None:
         # ``reports`` has it only while it exists; that it was lost is for ``files_check`` to say.
         own = {*layout.reports, layout.in_order}
-        return file.path in {str(path.relative_to(layout.folder)) for path in own}
-    number = part_number(file)
-    return (
-        file.table in DATA_FOLDERS
-        and number is not None
-        and (layout.folder / file.path == layout.part(file.table, number))
-    )
+        return file.path in {layout.named(path) for path in own}
+    if file.table not in DATA_FOLDERS:
+        return False
+    folder, _, name = file.path.rpartition("/")
+    return folder == layout.named(layout.part(file.table, 0).parent) and layout.is_part(name)
 
 
 def own_files(layout: Layout, manifest: Manifest) -> list[ListedFile]:
@@ -208,14 +226,13 @@ def own_files(layout: Layout, manifest: Manifest) -> list[ListedFile]:
 
 def part_number(file: ListedFile) -> int | None:
     """The number in a part's name; None for any other name."""
-    name = Path(file.path).name
-    return int(name[-13:-8]) if _PART.fullmatch(name) else None
+    return number_of(Path(file.path).name)
 
 
 def run_of_part(name: str) -> str | None:
     """The run whose part has this name; None for any other name."""
-    named = _PART.fullmatch(name)
-    return named[1] if named else None
+    named = PART.fullmatch(name)
+    return named["run_id"] if named else None
 
 
 def files_check(
@@ -262,16 +279,24 @@ def strangers_check(layout: Layout, manifest: Manifest) -> VerifyCheck:
     A file whose name is no run's may be a copy of a part, so it counts as well.
     """
     listed = {file.path for file in manifest.files}
-    examined, differences = 0, []
+    # Where a start was killed that wrote the run anew, or is about to have done so: both writings
+    # are there, and one of them is the run's. Who reads by the manifest reads that one.
+    other = read_manifest(layout, layout.growing)
+    passing = {file.path for file in other.files} - listed if other else set()
+    examined, left, differences = 0, 0, []
     for table in DATA_FOLDERS:
         for path in sorted(p for p in (layout.folder / table).rglob("*") if not p.is_dir()):
             examined += 1
             name = path.relative_to(layout.folder)
-            if str(name) not in listed and run_of_part(path.name) in (None, layout.run_id):
+            if str(name) in passing:
+                left += 1
+            elif str(name) not in listed and run_of_part(path.name) in (None, layout.run_id):
                 differences.append(
                     Difference(safe_text(str(name)), "it is no file of the manifest")
                 )
     claim = "files in the data folders, no unlisted one of this run"
+    if left:
+        claim += f" but {left} of its other writing, which the same command removes"
     remedy = "move it elsewhere: readers of the folder take its rows for rows of a run"
     return VerifyCheck("strangers", claim, examined, tuple(differences), remedy)
 

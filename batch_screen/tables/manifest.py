@@ -106,10 +106,11 @@ def head_of(summary: Summary, schema_version: int = SCHEMA_VERSION) -> ManifestH
     )
 
 
-def read_manifest(layout: Layout) -> Manifest | None:
-    """The run's manifest, or None if it cannot be read."""
+def read_manifest(layout: Layout, folder: Path | None = None) -> Manifest | None:
+    """The run's manifest, or None if it cannot be read; ``folder`` is another than its own."""
+    path = layout.manifest if folder is None else folder / layout.manifest.name
     try:
-        return msgspec.json.decode(layout.manifest.read_bytes(), type=Manifest)
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except (OSError, ValueError):  # msgspec's errors are ValueErrors
         return None
 
@@ -170,13 +171,13 @@ def list_files(layout: Layout) -> list[ListedFile]:
     parts = [(path, table) for table in DATA_FOLDERS for path in layout.parts(table)]
     others = [(path, None) for path in layout.reports if path != layout.html]
     # In threads, for hashing releases the lock of Python.
-    with ordered_map(lambda each: _listed(layout.folder, *each), [*parts, *others]) as listed:
+    with ordered_map(lambda each: _listed(layout, *each), [*parts, *others]) as listed:
         return list(listed)
 
 
 def write_manifest(layout: Layout, listed: Sequence[ListedFile], head: ManifestHead) -> None:
     """Writes manifest.json with these files and the report."""
-    files = [*listed, _listed(layout.folder, layout.html, None)]
+    files = [*listed, _listed(layout, layout.html, None)]
     manifest = Manifest(**msgspec.structs.asdict(head), files=files)
     content = _json(msgspec.to_builtins(manifest))
     write_atomically(layout.manifest, content, mode=layout.file_mode)
@@ -232,11 +233,11 @@ def describe(column: Column) -> dict[str, Any]:
     }
 
 
-def _listed(folder: Path, path: Path, table: str | None) -> ListedFile:
+def _listed(layout: Layout, path: Path, table: str | None) -> ListedFile:
     with translated("read", path):
         size, digest = path.stat().st_size, sha256_of(path)
         rows = None if table is None else metadata_of(path).num_rows
-    return ListedFile(str(path.relative_to(folder)), size, digest, table, rows)
+    return ListedFile(layout.named(path), size, digest, table, rows)
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import polars as pl
 import pyarrow as pa
 
-from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, SHARDS_MARK, Layout
+from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, SHARDS_MARK, Layout, number_of
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.schema import Column, dtypes, results
@@ -108,7 +108,7 @@ def units(layout: Layout, table: str, shards: int) -> Mapping[int, Unit]:
     """
     found: dict[int, Unit] = {}
     for path in layout.parts(table):
-        number = int(path.stem[-5:])
+        number = number_of(path.name) or 0
         with readable():
             metadata = metadata_of(path)
         mark = (metadata.metadata or {}).get(SHARDS_MARK.encode())
@@ -129,7 +129,7 @@ def read_part(layout: Layout, number: int, present: Mapping[str, Path]) -> Itera
     Raises ``DamagedPartError``.
     """
     columns = {RESULTS: results({}), LOOKUPS: LOOKUP_COLUMNS, ERRORS: ERROR_COLUMNS}
-    names = {t: str(layout.part(t, number).relative_to(layout.folder)) for t in columns}
+    names = {t: layout.named(present.get(t) or layout.part(t, number)) for t in columns}
     shards, held = _shards_of(names[RESULTS], [*present.values()])
     for group in range(held) if shards else [None]:
         frames = {

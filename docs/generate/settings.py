@@ -11,6 +11,7 @@ from batch_screen.cli.main import cli
 from batch_screen.cli.options import flags_of
 from batch_screen.config.load import KEY_FILE_VARIABLE, sections, variable_names
 from batch_screen.config.settings import Settings
+from batch_screen.runs.state import KEEP_COLUMNS
 from docs.generate.markdown import code, one_of, page, table
 
 CONFIG = Path(__file__).parents[2] / "config.toml"
@@ -55,7 +56,7 @@ _SHORT_VARIABLES = {"api.key_file": (KEY_FILE_VARIABLE,)}
 def settings_page() -> str:
     """The page, a chapter for each section in the order of the settings."""
     written = read_config(CONFIG.read_text("utf-8"))
-    identity = Settings().identity()
+    identity = {*Settings().identity()} - {KEEP_COLUMNS}  # among them, but no other run's
     flags = flags_of_settings()
     variables = {dotted: name for name, dotted in variable_names().items()}
     parts: list[str] = []

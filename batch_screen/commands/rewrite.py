@@ -1,0 +1,255 @@
+"""Other kept columns for a run that is there: a complete one is written anew, asking nothing.
+
+Only results have kept columns, so only they and the files beside the tables change. They grow where
+no reader looks, under names of their own, and take the place of the old ones in one step: whenever
+the process is killed, either the old run is whole or the new one, and the next start goes on.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import polars as pl
+from msgspec.structs import replace
+
+from batch_screen import __version__
+from batch_screen.commands.open_run import OpenRun
+from batch_screen.commands.write import layout_of, part_count, results_of, write_in_order
+from batch_screen.config.sections import Mode
+from batch_screen.errors import OutputError
+from batch_screen.input.files import refuse_changed
+from batch_screen.input.layout import shown
+from batch_screen.input.table import Table
+from batch_screen.job import Job
+from batch_screen.masking import mask_text
+from batch_screen.model import Endpoint, Plan
+from batch_screen.planning.build import opened as opened_list
+from batch_screen.planning.kept import keep_anew
+from batch_screen.planning.shards import check_plan, read_plan, shard_rows_path
+from batch_screen.reports.page import page
+from batch_screen.reports.verdict import material_of
+from batch_screen.runs.events import RunEvents
+from batch_screen.runs.layout import RESULTS, Layout, NextWriting, latest_run
+from batch_screen.runs.state import KEEP_COLUMNS, RETRY_OF, Run, all_runs, is_answered
+from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION
+from batch_screen.storage.atomic import (
+    atomic_write,
+    exchange_folders,
+    sha256_of,
+    sync_folder,
+    translated,
+    write_atomically,
+)
+from batch_screen.storage.parquet import scan_parquet
+from batch_screen.storage.prefetch import ordered_map
+from batch_screen.tables import breakdown
+from batch_screen.tables.manifest import (
+    Manifest,
+    ManifestHead,
+    is_whole,
+    latest_content,
+    list_files,
+    marker_content,
+    read_facts,
+    read_manifest,
+    write_manifest,
+    write_schema,
+)
+from batch_screen.tables.summary import Summary, read_summary, write_summary
+
+
+class _Written(NamedTuple):
+    """A run that is there, and the setting by which its columns were kept last."""
+
+    run: Run
+    layout: Layout
+    keep_columns: Sequence[str]
+    is_complete: bool
+
+
+def keep_other_columns(job: Job, opened: OpenRun) -> None:
+    """Gives the run, and those that retry it, the kept columns of the job, where it has others.
+
+    An unfinished run goes on with them. Raises ``OutputError`` where the run is complete and the
+    state that it could be written anew from is gone.
+    """
+    wanted, table = [*job.settings.input.keep_columns], None
+    for each in _with_retries(job, opened):
+        if each.is_complete:
+            settle(each.layout)
+        if [*each.keep_columns] == wanted:
+            continue
+        if table is None:
+            table, _ = opened_list(opened.files, job.settings)
+        if each.is_complete:
+            _rewrite(job, each, table, opened)
+        else:
+            _replan(job, each.run, table, opened)
+            opened.events.progress.note(f"run {each.run.run_id} goes on with {_named(table.kept)}")
+
+
+def _with_retries(job: Job, opened: OpenRun) -> Iterator[_Written]:
+    """The opened run, then those that retry it, or retry one of these."""
+    ids = {opened.run.run_id}
+    others = [run for run in all_runs(job.state) if RETRY_OF in run.file.identity.settings]
+    others.sort(key=lambda run: run.file.created_at)
+    for run in (opened.run, *others):
+        if run is not opened.run and run.file.identity.settings[RETRY_OF] not in ids:
+            continue
+        ids.add(run.run_id)
+        layout = layout_of(run, job.settings)
+        if is_whole(layout):
+            settings = read_summary(layout.summary).settings
+            named = settings.get(KEEP_COLUMNS)
+            yield _Written(run, layout, named if isinstance(named, list) else [], is_complete=True)
+        elif run.plan.exists():
+            yield _Written(run, layout, run.identity.keep_columns, is_complete=False)
+
+
+def _replan(job: Job, run: Run, table: Table, opened: OpenRun) -> Plan | None:
+    """The run's plan with the columns of the list, written anew unless it has them."""
+    plan = read_plan(run.plan)
+    if plan is None or plan.kept == [*table.kept]:
+        return plan
+    opened.events.progress.stage("reading")
+    check_plan(run.plan, plan)
+    share, names = job.settings.output.memory_share, job.settings.input.keep_columns
+    changed = keep_anew(run.plan, plan, run.folder / "plan", table, names, share, opened.events)
+    for file, content in zip(opened.files, opened.run.file.identity.content, strict=True):
+        refuse_changed(file.path, content)
+    return changed
+
+
+def _rewrite(job: Job, written: _Written, table: Table, opened: OpenRun) -> None:
+    """Writes a complete run's results anew with the columns of the list."""
+    run, events = written.run, opened.events
+    manifest = read_facts(written.layout)
+    if manifest is None or [*manifest.kept_columns] == [*table.kept]:
+        return  # the same columns by other names
+    own = written.layout  # most of its files stay, and so does its mode
+    layout = Layout(own.folder, own.run_id, own.run_date, Mode(manifest.mode), sandbox=own.sandbox)
+    if not is_answered(run):
+        raise _state_gone(job, layout, manifest, table)
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise OutputError(
+            f"run {run.run_id} was written with schema version {manifest.schema_version}; delete "
+            f"{layout.marker} and start the same command again: it writes all its files anew with "
+            f"{_named(table.kept)}, and asks nothing"
+        )
+    plan = _replan(job, run, table, opened)
+    if plan is None:  # it was there a moment ago
+        raise _state_gone(job, layout, manifest, table)
+    events.progress.note(
+        f"run {run.run_id} is complete: its results are written anew from its state with "
+        f"{_named(table.kept)}, and nothing is asked"
+    )
+    events.progress.stage("writing", total=len(plan.shards))
+    _write(job, run, plan, layout, manifest, events)
+    settle(layout)
+
+
+def _write(  # noqa: PLR0913, PLR0917 (a run, as it is and as it shall be)
+    job: Job, run: Run, plan: Plan, layout: Layout, manifest: Manifest, events: RunEvents
+) -> None:
+    """Writes the run as it shall be beside the run as it is, then exchanges the two."""
+    output, shards = job.settings.output, len(plan.shards)
+    anew = NextWriting(layout)
+    anew.made(anew.run)
+    summary = _summary(read_summary(layout.summary), job, plan)
+    asked = [endpoint for endpoint in Endpoint if endpoint.value in summary.endpoints]
+
+    def write(part: int) -> list[pl.DataFrame]:
+        mine, tallies = range(part, shards, part_count(shards)), []
+        with anew.opened_part(RESULTS, mine, shards, output) as write_rows:
+            for shard in mine:
+                rows = results_of(run, plan, shard)
+                write_rows(rows)
+                tallies.append(breakdown.tally(rows.lazy(), asked))
+        return tallies
+
+    kinds: pl.DataFrame | None = None
+    with ordered_map(write, range(part_count(shards))) as tallied:
+        for tallies in tallied:
+            for each in tallies:
+                kinds = breakdown.added(kinds, each)
+            events.advance(len(tallies))
+    write_summary(anew.summary, summary, anew.file_mode)
+    for source, target in ((layout.errors_csv, anew.errors_csv), (layout.pace, anew.pace)):
+        with source.open("rb") as old, atomic_write(target, mode=anew.file_mode) as new:
+            shutil.copyfileobj(old, new)
+    if output.in_order or layout.in_order.exists():
+        parts = anew.parts(RESULTS)
+        write_in_order(parts, anew.in_order, plan.rows, anew.footer, anew.file_mode)
+    columns = scan_parquet([shard_rows_path(run.plan, 0)]).collect_schema()
+    write_schema(anew, columns)
+    listed = list_files(anew)
+    found = breakdown.broken_down(kinds, asked)
+    content = page(material_of(anew, summary, found, listed))
+    write_atomically(anew.html, content, mode=anew.file_mode)
+    kept = [name for name in columns if name.startswith(KEPT_PREFIX)]
+    as_it_was = {name: getattr(manifest, name) for name in ManifestHead.__struct_fields__}
+    head = replace(
+        ManifestHead(**as_it_was),
+        completed_at=datetime.now(UTC),
+        version=__version__,
+        kept_columns=kept,
+    )
+    write_manifest(anew, listed, head)
+    digest = sha256_of(anew.manifest)
+    write_atomically(anew.marker, marker_content(digest), mode=anew.file_mode)
+    with translated("write", layout.run):
+        for path in anew.parts(RESULTS):
+            final = layout.folder / anew.named(path)
+            path.rename(final)
+            sync_folder(final.parent)
+    exchange_folders(layout.run, anew.run)
+
+
+def settle(layout: Layout) -> None:
+    """Removes what a run that was written anew has left of its other writing, if anything."""
+    if not layout.growing.exists():
+        return
+    manifest = read_manifest(layout)
+    listed = {file.path for file in manifest.files} if manifest else set()
+    if latest_run(layout.folder) == layout.run_id:
+        content = latest_content(layout, sha256_of(layout.manifest))
+        write_atomically(layout.latest, content, mode=layout.file_mode)
+    with translated("replace", layout.run):
+        for path in layout.all_parts(RESULTS):
+            if layout.named(path) not in listed:
+                path.unlink()
+        sync_folder(layout.part(RESULTS, 0).parent)
+        # Last: while it is there, the next start comes here again.
+        shutil.rmtree(layout.growing)
+        sync_folder(layout.growing.parent)
+
+
+def _summary(summary: Summary, job: Job, plan: Plan) -> Summary:
+    """The run's summary with its new columns; what was asked and when stays as it is."""
+    settings = {**summary.settings, KEEP_COLUMNS: [*job.settings.input.keep_columns]}
+    rows = replace(summary.rows, nul_cells=plan.nul_cells)
+    return replace(summary, version=__version__, settings=settings, rows=rows)
+
+
+def _state_gone(job: Job, layout: Layout, manifest: Manifest, table: Table) -> OutputError:
+    """Why a run cannot be written anew, and what another one costs."""
+    prices, summary = job.settings.prices, read_summary(layout.summary)
+    cost = sum(
+        figures.total * prices.per_request.get(Endpoint(name), 0.0)
+        for name, figures in summary.endpoints.items()
+    )
+    price = f" for {cost:,.2f} {mask_text(prices.currency)} before retries" if cost else ""
+    return OutputError(
+        f"run {layout.run_id} is complete, with {_named(manifest.kept_columns)}; with "
+        f"{_named(table.kept)} it would be written anew, asking nothing, but its state in "
+        f"{job.state / 'runs' / layout.run_id} is gone: restore it, or keep the same columns; "
+        f"--new-run asks {summary.lookups:,} lookups again{price}"
+    )
+
+
+def _named(kept: Iterable[str]) -> str:
+    names = [shown(name.removeprefix(KEPT_PREFIX)) for name in kept]
+    return f"the kept columns {', '.join(names)}" if names else "no kept columns"

@@ -1,0 +1,101 @@
+"""Other kept columns for a plan that is there: the same rows, beside other cells of the list.
+
+Only cells are read again, no number: which rows the plan has, and in which shard each of them lies,
+stays as it is, and with it all that was answered.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+from msgspec.structs import replace
+
+from batch_screen.errors import InputError
+from batch_screen.input.table import BATCH_ROWS, Table
+from batch_screen.model import Plan
+from batch_screen.planning.rows import RowCounter
+from batch_screen.planning.shards import (
+    MOST_FILES,
+    growing_plan,
+    read_rows,
+    shard_of,
+    shard_paths,
+    split_shard,
+)
+from batch_screen.runs.events import RunEvents
+from batch_screen.schema import KEPT_PREFIX
+from batch_screen.storage.atomic import sha256_of
+from batch_screen.storage.partition import HELD_BYTES, PartitionedWriter, in_ranges
+from batch_screen.storage.records import write_record
+
+_ROW = "row_index"
+_PLACE = [_ROW, "source_row", "phone_column"]  # a file may be called otherwise by now
+_KEPT = f"^{KEPT_PREFIX}.*$"
+
+
+def keep_anew(  # noqa: PLR0913, PLR0917 (a plan, its list, and how it is read)
+    folder: Path,
+    plan: Plan,
+    target: Path,
+    table: Table,
+    keep_columns: Sequence[str],
+    share: float,
+    events: RunEvents,
+) -> Plan:
+    """Writes the plan in ``folder`` anew as ``target``, with the kept columns of ``table``.
+
+    ``table`` is the list that the plan was made of, and ``keep_columns`` the setting by which it
+    was opened; ``share`` is that of the usual memory. Raises ``InputError`` where the list is read
+    in another way than when the plan was made.
+    """
+    held_bytes, counter, count = int(HELD_BYTES * share), RowCounter(), len(plan.shards)
+    files = min(MOST_FILES, count)
+    with growing_plan(target) as growing:
+        for path in folder.iterdir():
+            if not path.name.startswith(("rows-", "plan.json")):
+                shutil.copyfile(path, growing / path.name)
+        planned = (read_rows(folder, plan, n).select(pl.exclude(_KEPT)) for n in range(count))
+        by_number = shard_of(pl.col("e164"), files)
+        with (
+            in_ranges(planned, _ROW, plan.rows, growing) as ranges,
+            PartitionedWriter(shard_paths(growing, files), by_number, held_bytes) as writer,
+        ):
+            for rows in _beside(ranges, table, int(BATCH_ROWS * share)):
+                writer.add(counter.without_nul(rows))
+                events.advance(rows.height)
+        for shard in range(files) if count > files else ():
+            split_shard(growing, shard, count=files, further=count // files, held_bytes=held_bytes)
+        digests = map(sha256_of, shard_paths(growing, count))
+        found = replace(
+            plan,
+            shards=[replace(s, sha256=d) for s, d in zip(plan.shards, digests, strict=True)],
+            kept=[*table.kept],
+            keep_columns=[*keep_columns],
+            nul_cells=counter.nul_cells,
+        )
+        write_record(growing / "plan.json", found)
+    return found
+
+
+def _beside(ranges: Iterator[pl.DataFrame], table: Table, rows: int) -> Iterator[pl.DataFrame]:
+    """The plan's rows, in the order of the list, each with its kept cells there."""
+    batches = (batch.select(*_PLACE, _KEPT) for batch in table.batches(rows))
+    batch = next(batches, None)
+    for planned in ranges:
+        found = [] if batch is None else [batch.clear()]
+        while batch is not None and planned.height:
+            found.append(batch.join(planned, on=_ROW, how="semi"))
+            if batch[_ROW][-1] >= planned[_ROW][-1]:
+                break  # the next range may begin in this batch
+            batch = next(batches, None)
+        joined = planned.join(pl.concat(found), on=_PLACE, maintain_order="left") if found else None
+        if joined is None or joined.height != planned.height:
+            raise InputError(
+                "the list is read in another way than when the run was planned, so its columns "
+                "cannot be laid beside its rows; keep the columns that the run has, or use the "
+                "version that planned it"
+            )
+        yield joined
