@@ -148,7 +148,7 @@ def test_there_are_never_more_shards_than_the_limit(
 
 
 def test_a_good_guess_spares_a_second_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(plan_module, "_split")
+    monkeypatch.delattr(plan_module, "split_shard")
     plan = planned(tmp_path / "plan", list(range(1_150)), shard_rows=100, expected_rows=1_000)
     assert len(plan.shards) == 16
 
