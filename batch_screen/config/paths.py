@@ -46,7 +46,10 @@ def shown_address(path: str | Path) -> str:
     'https://host/list.csv'
     """
     scheme, rest = _parts(str(path))
-    host = "/" if scheme == "file" else ""
+    user, at, _ = rest.partition("/")[0].rpartition("@")
+    # Azure's containers stand where others have a user.
+    host = "/" if scheme == "file" else user + at if scheme.startswith("abfs") else ""
+    host = "" if ":" in user else host
     return mask_text(plain(f"{scheme}://{host}{_WITH_SECRETS.sub('', rest)}"))
 
 

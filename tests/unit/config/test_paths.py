@@ -128,3 +128,6 @@ def test_no_secret_and_no_number_is_shown() -> None:
             assert "s3cret" not in text
             assert "7700900123" not in text
         assert "s3cret" not in shown_address(address)
+    azure = "container@account.dfs.core.windows.net/screened"
+    assert shown_address(f"abfss://{azure}") == f"abfss://{azure}"
+    assert shown_address("abfss://me:s3cret@host/x") == "abfss://host/x"
