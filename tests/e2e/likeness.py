@@ -11,6 +11,8 @@ _PASSING = (
     (re.compile(r"\b\d{8}-[0-9a-f]{10}\b"), "RUN"),
     (re.compile(r"(batch-screen|version) \d+\.\d+\.\d+\S*"), r"\1 VERSION"),
     (re.compile(r'"time": "[^"]*"'), "TIME"),
+    (re.compile(r'"(?:started|completed)_at": "[^"]*"'), "AT"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b"), "AT"),
     (re.compile(r'"bytes": \d+'), "BYTES"),
     (re.compile(r'"sha256": "[^"]*"'), "DIGEST"),
     (re.compile(r'"seconds": [\d.]+'), "SECONDS"),
