@@ -25,7 +25,7 @@ def open_member(file: BinaryIO, name: str, caps: Caps) -> IO[bytes]:
     archive = zipfile.ZipFile(file)
     members = [m for m in archive.infolist() if not m.is_dir() and not _is_beside(m.filename)]
     if not members:
-        raise empty_input(f"{name}: it is a zip archive without a list in it")
+        raise empty_input(f"{name}: it is a zip archive without a list in it; put one into it")
     if len(members) > 1:
         listed = ", ".join(shown(member.filename) for member in members[:_NAMED])
         more = f" and {len(members) - _NAMED:,} more" if members[_NAMED:] else ""

@@ -87,10 +87,10 @@ def refuse_uncut(lines: Sequence[bytes], dialect: CsvDialect, width: int, name: 
             most([row[i] for row in cut if i < len(row)], may_be_number) for i in range(times + 1)
         )
         if has_numbers and len(cut) >= _RARE_SHARE * len(below):
-            advice = "export it" if is_long else "say so with --delimiter, or export it"
+            option = "" if is_long else ", or say so with --delimiter"
             raise InputError(
-                f"{name}: {mark!r} seems to stand between its cells; {advice} with comma, "
-                "semicolon, tab or |"
+                f"{name}: {mark!r} seems to stand between its cells; export it with comma, "
+                f"semicolon, tab or |{option}"
             )
     are_wide = "  " in first and most(below, lambda line: "  " in line, _RARE_SHARE)
     if width == 1 and are_wide and most(below, lambda line: any(map(may_be_number, line.split()))):
