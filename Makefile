@@ -7,6 +7,9 @@ BENCH_STAMP := $(VENV)/.bench-installed
 PEERS_STAMP := $(VENV)/.peers-installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
+# Compiled once and not by every worker and every command that a test starts: ten seconds each.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help demo pictures test test-in-full golden golden-record torture differential check docs tutorial format bench-memory bench-pacing \
 	bench-limits bench-worlds bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page \

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+HEIGHT = 900
 _REASON = "no Chromium is installed; apt-get install chromium brings one"
 
 
@@ -25,6 +26,9 @@ class Shown:
     page: Page
     said: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+
+    def resize(self, width: int) -> None:
+        self.page.set_viewport_size({"width": width, "height": HEIGHT})
 
     def evaluate(self, script: str) -> Any:
         return self.page.evaluate(script)
@@ -39,7 +43,7 @@ class Window:
 
     def show(self, path: Path, width: int = 1280, scheme: str = "light") -> Shown:
         context = self._browser.new_context(
-            viewport={"width": width, "height": 900},
+            viewport={"width": width, "height": HEIGHT},
             color_scheme=scheme,  # type: ignore[arg-type]
         )
         self._contexts.append(context)

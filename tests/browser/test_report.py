@@ -56,14 +56,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_no_request_leaves_and_nothing_is_complained_of(
     window: Window, files: dict[str, Path], name: str, scheme: str
 ) -> None:
+    shown = window.show(files[name], scheme=scheme)
     for width in WIDTHS:
-        shown = window.show(files[name], width, scheme)
-        assert shown.said == []
-        assert shown.asked == [files[name].as_uri()]
+        shown.resize(width)
         assert shown.evaluate(WIDER_THAN_THE_PAGE) <= 0, width
         assert shown.evaluate(CLIPPED_WORDS) == [], width
         narrow = "narrow" if width < 640 else "wide"
         assert shown.evaluate(SHOWN_DRAWINGS) == [f"chart pace {narrow}"]
+    assert shown.said == []
+    assert shown.asked == [files[name].as_uri()]
 
 
 def test_what_leaves_or_complains_would_be_noticed(window: Window, tmp_path: Path) -> None:
@@ -91,12 +92,13 @@ def test_the_page_forbids_what_could_be_smuggled_into_it(
     assert sum("Content Security Policy" in line for line in shown.said) == 2
 
 
-@pytest.mark.parametrize("width", [*WIDTHS, 700])
 @pytest.mark.parametrize("name", ["plain", "stopped"])
-def test_nothing_is_cut_off(window: Window, files: dict[str, Path], name: str, width: int) -> None:
-    shown = window.show(files[name], width)
-    assert shown.evaluate(CUT_OFF) == []
-    assert shown.evaluate(SCROLLING_TABLES) == []
+def test_nothing_is_cut_off(window: Window, files: dict[str, Path], name: str) -> None:
+    shown = window.show(files[name])
+    for width in (*WIDTHS, 700):
+        shown.resize(width)
+        assert shown.evaluate(CUT_OFF) == [], width
+        assert shown.evaluate(SCROLLING_TABLES) == [], width
 
 
 def test_both_schemes_are_there(window: Window, files: dict[str, Path]) -> None:

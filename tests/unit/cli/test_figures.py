@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,6 +60,7 @@ def enlarged(value: T, figure: int) -> T:
     return msgspec.convert(large(msgspec.to_builtins(value)), type(value))
 
 
+@cache  # for all tests of the figure
 def summed_up(figure: int) -> Summary:
     return msgspec.structs.replace(
         enlarged(largest().summary, figure),
@@ -71,6 +73,11 @@ def summed_up(figure: int) -> Summary:
             Judgement(f"cost > {figure}", float(figure), crossed=True),
         ],
     )
+
+
+@cache
+def plain_page() -> str:
+    return page(largest()).decode()
 
 
 def printed(block: str, capsys: pytest.CaptureFixture[str]) -> str:
@@ -104,7 +111,7 @@ def test_the_page_of_a_report(figure: int) -> None:
     material = plain._replace(
         summary=summed_up(figure), breakdown=enlarged(plain.breakdown, figure)
     )
-    said, before = page(material).decode(), page(plain).decode()
+    said, before = page(material).decode(), plain_page()
     assert f"{figure:,}" in said
     assert f"rows &lt; {figure}" in said
     assert said.count("•") == before.count("•"), "only the masked examples have bullets"
