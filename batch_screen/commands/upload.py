@@ -116,7 +116,13 @@ def _uploaded(
             removed = _remove_stale(layout, store, prefix, {file.key for file in files})
         is_new = not _is(store.head(item.key), item)
         if is_new:
-            store.put(item.key, item.content, item.sha256)
+            try:
+                store.put(item.key, item.content, item.sha256)
+            except OSError:
+                raise InputError(
+                    f"run {layout.run_id} is being written anew, and {item.key} is gone; start "
+                    "again when it is complete"
+                ) from None
             sent += 1
         if is_new or not was_complete:  # it may have been sent by a start that was killed
             _read_back(store, item)

@@ -206,6 +206,23 @@ def test_what_arrives_otherwise_is_removed_and_said(
     assert bucket.get(key) == run.layout.summary.read_bytes()
 
 
+def test_a_run_that_is_written_anew_meanwhile_is_not_complete_there(
+    run: WholeRun, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = ObjectStore.put
+
+    def cleared(store: ObjectStore, key: str, content: bytes | Path, sha256: str) -> str | None:
+        if "lookups/" in key:
+            shutil.rmtree(run.layout.folder / "lookups")
+        return put(store, key, content, sha256)
+
+    monkeypatch.setattr(ObjectStore, "put", cleared)
+    with pytest.raises(InputError, match="is being written anew, and lookups/") as error:
+        upload(run.layout.folder, bucket.address)
+    assert error.value.exit_code == ExitCode.CONTENT
+    assert not any(key.endswith("_SUCCESS") for key in bucket.keys)
+
+
 @pytest.mark.parametrize(("status", "exit_code"), [(403, 73), (404, 73), (503, 69)])
 def test_a_bucket_that_refuses_leaves_the_run_as_it_is(
     run: WholeRun, monkeypatch: pytest.MonkeyPatch, status: int, exit_code: int
