@@ -9,6 +9,8 @@ LEFT_OUT = "…"
 
 _PASSING = (
     (re.compile(r"\b\d{8}-[0-9a-f]{10}\b"), "RUN"),
+    # A run that names none has the day of its start.
+    (re.compile(r"(run[_-]date[= ])\d{4}-\d\d-\d\d"), r"\1DAY"),
     (re.compile(r"(batch-screen|version) \d+\.\d+\.\d+\S*"), r"\1 VERSION"),
     (re.compile(r'"time": "[^"]*"'), "TIME"),
     (re.compile(r'"(?:started|completed)_at": "[^"]*"'), "AT"),
