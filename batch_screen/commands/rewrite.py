@@ -20,13 +20,13 @@ from batch_screen.commands.open_run import OpenRun
 from batch_screen.commands.write import layout_of, part_count, results_of, write_in_order
 from batch_screen.config.sections import Mode
 from batch_screen.errors import OutputError
-from batch_screen.input.files import refuse_changed
 from batch_screen.input.layout import shown
 from batch_screen.input.table import Table
 from batch_screen.job import Job
 from batch_screen.masking import mask_text
 from batch_screen.model import Endpoint, Plan
 from batch_screen.planning.build import opened as opened_list
+from batch_screen.planning.build import unchanged
 from batch_screen.planning.kept import keep_anew
 from batch_screen.planning.shards import check_plan, read_plan, shard_rows_path
 from batch_screen.reports.page import page
@@ -44,6 +44,7 @@ from batch_screen.storage.atomic import (
     write_atomically,
 )
 from batch_screen.storage.parquet import scan_parquet
+from batch_screen.storage.partition import HELD_BYTES
 from batch_screen.storage.prefetch import ordered_map
 from batch_screen.tables import breakdown
 from batch_screen.tables.manifest import (
@@ -117,10 +118,11 @@ def _replan(job: Job, run: Run, table: Table, opened: OpenRun) -> Plan | None:
     opened.events.progress.stage("reading")
     check_plan(run.plan, plan)
     share, names = job.settings.output.memory_share, job.settings.input.keep_columns
-    changed = keep_anew(run.plan, plan, run.folder / "plan", table, names, share, opened.events)
-    for file, content in zip(opened.files, opened.run.file.identity.content, strict=True):
-        refuse_changed(file.path, content)
-    return changed
+    batches = unchanged(table, opened.files, opened.run.file.identity.content, share)
+    target, held_bytes = run.folder / "plan", int(HELD_BYTES * share)
+    return keep_anew(
+        run.plan, plan, target, batches, [*table.kept], names, held_bytes, opened.events
+    )
 
 
 def _rewrite(job: Job, written: _Written, table: Table, opened: OpenRun) -> None:

@@ -210,7 +210,7 @@ def by_convention(  # noqa: PLR0913 (the stages' common arguments)
     table, columns = opened(sources, settings)
 
     def once(columns: Sequence[PhoneColumn]) -> Result:
-        rows = _unchanged(table, sources, digests, share)
+        rows = unchanged(table, sources, digests, share)
         with judged(rows, columns, opted_out) as batches:
             return read(table, batches, columns)
 
@@ -290,7 +290,7 @@ def opened(sources: Sequence[InputFile], settings: Settings) -> tuple[Table, lis
     ]
 
 
-def _unchanged(
+def unchanged(
     table: Table, sources: Sequence[InputFile], digests: Sequence[str], share: float
 ) -> Iterator[pl.DataFrame]:
     """The table's rows; ends with an error, and so with no plan, if a file changed meanwhile."""

@@ -14,7 +14,6 @@ import polars as pl
 from msgspec.structs import replace
 
 from batch_screen.errors import InputError
-from batch_screen.input.table import BATCH_ROWS, Table
 from batch_screen.model import Plan
 from batch_screen.planning.rows import RowCounter
 from batch_screen.planning.shards import (
@@ -28,7 +27,7 @@ from batch_screen.planning.shards import (
 from batch_screen.runs.events import RunEvents
 from batch_screen.schema import KEPT_PREFIX
 from batch_screen.storage.atomic import sha256_of
-from batch_screen.storage.partition import HELD_BYTES, PartitionedWriter, in_ranges
+from batch_screen.storage.partition import PartitionedWriter, in_ranges
 from batch_screen.storage.records import write_record
 
 _ROW = "row_index"
@@ -40,18 +39,19 @@ def keep_anew(  # noqa: PLR0913, PLR0917 (a plan, its list, and how it is read)
     folder: Path,
     plan: Plan,
     target: Path,
-    table: Table,
+    batches: Iterator[pl.DataFrame],
+    kept: Sequence[str],
     keep_columns: Sequence[str],
-    share: float,
+    held_bytes: int,
     events: RunEvents,
 ) -> Plan:
-    """Writes the plan in ``folder`` anew as ``target``, with the kept columns of ``table``.
+    """Writes the plan in ``folder`` anew as ``target``, with other ``kept`` columns.
 
-    ``table`` is the list that the plan was made of, and ``keep_columns`` the setting by which it
-    was opened; ``share`` is that of the usual memory. Raises ``InputError`` where the list is read
-    in another way than when the plan was made.
+    ``batches`` are those of the list that the plan was made of, and ``keep_columns`` the setting by
+    which it was opened. Raises ``InputError`` where the list is read in another way than when the
+    plan was made.
     """
-    held_bytes, counter, count = int(HELD_BYTES * share), RowCounter(), len(plan.shards)
+    counter, count = RowCounter(), len(plan.shards)
     files = min(MOST_FILES, count)
     with growing_plan(target) as growing:
         for path in folder.iterdir():
@@ -63,7 +63,7 @@ def keep_anew(  # noqa: PLR0913, PLR0917 (a plan, its list, and how it is read)
             in_ranges(planned, _ROW, plan.rows, growing) as ranges,
             PartitionedWriter(shard_paths(growing, files), by_number, held_bytes) as writer,
         ):
-            for rows in _beside(ranges, table, int(BATCH_ROWS * share)):
+            for rows in _beside(ranges, batches):
                 writer.add(counter.without_nul(rows))
                 events.advance(rows.height)
         for shard in range(files) if count > files else ():
@@ -72,7 +72,7 @@ def keep_anew(  # noqa: PLR0913, PLR0917 (a plan, its list, and how it is read)
         found = replace(
             plan,
             shards=[replace(s, sha256=d) for s, d in zip(plan.shards, digests, strict=True)],
-            kept=[*table.kept],
+            kept=[*kept],
             keep_columns=[*keep_columns],
             nul_cells=counter.nul_cells,
         )
@@ -80,17 +80,19 @@ def keep_anew(  # noqa: PLR0913, PLR0917 (a plan, its list, and how it is read)
     return found
 
 
-def _beside(ranges: Iterator[pl.DataFrame], table: Table, rows: int) -> Iterator[pl.DataFrame]:
+def _beside(
+    ranges: Iterator[pl.DataFrame], batches: Iterator[pl.DataFrame]
+) -> Iterator[pl.DataFrame]:
     """The plan's rows, in the order of the list, each with its kept cells there."""
-    batches = (batch.select(*_PLACE, _KEPT) for batch in table.batches(rows))
-    batch = next(batches, None)
+    cells = (batch.select(*_PLACE, _KEPT) for batch in batches)
+    batch = next(cells, None)
     for planned in ranges:
         found = [] if batch is None else [batch.clear()]
         while batch is not None and planned.height:
             found.append(batch.join(planned, on=_ROW, how="semi"))
             if batch[_ROW][-1] >= planned[_ROW][-1]:
                 break  # the next range may begin in this batch
-            batch = next(batches, None)
+            batch = next(cells, None)
         joined = planned.join(pl.concat(found), on=_PLACE, maintain_order="left") if found else None
         if joined is None or joined.height != planned.height:
             raise InputError(
@@ -99,3 +101,5 @@ def _beside(ranges: Iterator[pl.DataFrame], table: Table, rows: int) -> Iterator
                 "version that planned it"
             )
         yield joined
+    for _ in cells:  # to the list's end, where it shows whether it has changed meanwhile
+        pass
