@@ -257,3 +257,27 @@ def test_without_an_output_folder_no_run_is_known_to_be_finished(out: Path) -> N
     found = purge(PurgeScope(None, out / ".state", BEFORE, unfinished=True))
     assert [run.outputs for run in found.runs] == [(), ()]
     assert layout_of_run(out, OLD).marker.exists()
+
+
+def test_what_a_killed_writing_anew_has_left_goes_too(tmp_path: Path) -> None:
+    layout = layout_of_run(tmp_path, RUN)
+    day = layout.named(layout.part("results", 0).parent)
+    own, anew = f"runs/{RUN}", f"runs/.{RUN}.anew"
+    names = [
+        f"{day}/{RUN}-00000.parquet",
+        f"{day}/{RUN}-00000.2.parquet",
+        f"{own}/_SUCCESS",
+        f"{own}/manifest.json",
+        f"{anew}/{RUN}-00001.2.parquet",
+        f"{anew}/results_in_order.parquet",
+        f"{anew}/manifest.json",
+    ]
+    touch(tmp_path, *names)
+    touch(tmp_path, f"{day}/{RUN}-2-00000.parquet")
+    found, strangers = outputs(layout)
+    assert ({layout.named(path) for path in found}, strangers) == ({*names}, [])
+    gone = purge(PurgeScope(tmp_path, tmp_path / ".state", date(2026, 1, 1), states=False))
+    assert gone.runs[0].files == len(names)
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and ".state" not in path.parts]
+    assert [path.name for path in left] in ([], [f"{RUN}-2-00000.parquet"])
+    assert not (tmp_path / anew).exists()

@@ -14,9 +14,11 @@ import pytest
 from batch_screen.errors import OutputError
 from batch_screen.storage import atomic
 from batch_screen.storage.atomic import (
+    GROUP_FOLDER_MODE,
     atomic_write,
     check_could_write,
     check_writable,
+    exchange_folders,
     make_folder,
     open_private,
     sweep,
@@ -278,3 +280,29 @@ def test_rows_at_fault_are_no_full_disk(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(pl.DataFrame, "write_parquet", wrong)
     with pytest.raises(pl.exceptions.ComputeError):
         write_frame(tmp_path / "rows.parquet", FRAME)
+
+
+@pytest.mark.parametrize("has_call", [True, False])
+def test_folders_are_exchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_call: bool
+) -> None:
+    one, other = (make_folder(tmp_path / name) for name in ("run", ".run.anew"))
+    (one / "old").touch()
+    (other / "new").touch()
+    if not has_call:
+        monkeypatch.setattr(atomic.ctypes, "CDLL", lambda _: object())
+    exchange_folders(one, other)
+    names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert names == {"run", "run/new", ".run.anew", ".run.anew/old"}
+    with pytest.raises(OutputError, match="cannot exchange"):
+        exchange_folders(tmp_path / "gone", other)
+
+
+def test_a_folder_is_opened_to_its_group_and_never_closed(tmp_path: Path) -> None:
+    made = make_folder(tmp_path / "a" / "b", GROUP_FOLDER_MODE)
+    assert mode(made) == mode(made.parent) == 0o2750
+    assert mode(make_folder(made)) == 0o2750
+    closed = make_folder(tmp_path / "c")
+    assert mode(closed) == 0o700
+    closed.chmod(0o705)  # somebody's own choice
+    assert mode(make_folder(closed, GROUP_FOLDER_MODE)) == 0o2755
