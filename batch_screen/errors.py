@@ -53,8 +53,8 @@ class ExitCode(IntEnum):
     )
     CONTENT = (
         65,
-        "the input's content cannot be used, or validate found a difference",
-        "Fix the list as the message says; do not load a run that differs.",
+        "the input or a database's tables cannot be used, or validate found a difference",
+        "Fix the list or the tables as the message says; do not load a run that differs.",
     )
     NO_INPUT = (
         66,
@@ -73,18 +73,18 @@ class ExitCode(IntEnum):
     )
     CANNOT_WRITE = (
         73,
-        "output or state cannot be written, or the state is damaged or foreign",
+        "output, state or a database cannot be written, or the state is damaged or foreign",
         "Fix what the message names, then start the same command again to resume.",
     )
     LOCKED = (
         75,
-        "another run holds the state folder",
+        "another run holds the state folder, or others hold a database's tables or file",
         "Wait for it to end, then start the same command again.",
     )
     KEY = (
         77,
-        "the key is missing, was refused, or lacks an entitlement",
-        "Fix the key or ask the vendor, then start the same command again to resume.",
+        "the key is missing, was refused, or lacks an entitlement; or a database refused the login",
+        "Fix the key or the login, or ask the vendor, then start the same command again to resume.",
     )
     INTERRUPTED = (
         130,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -277,22 +280,6 @@ def test_locks_of_others_are_waited_for_and_named(
     load(six_nights, postgres)
 
 
-def test_interrupted_it_rolls_back(
-    six_nights: Path, postgres: PostgresDatabase, after_batch: AfterBatch
-) -> None:
-    def interrupt() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patched:
-        copy = Postgres._copy
-        patched.setattr(Postgres, "_copy", lambda *_: interrupt())
-        with pytest.raises(KeyboardInterrupt):
-            load(six_nights, postgres)
-        patched.setattr(Postgres, "_copy", copy)
-    assert postgres.counts(EVERY) == [0] * 5
-    load(six_nights, postgres)
-
-
 def test_keys_indexes_and_comments(six_nights: Path, postgres: PostgresDatabase) -> None:
     load(six_nights, postgres)
     keys = postgres.ask(
@@ -339,3 +326,31 @@ def test_without_a_key_on_runs_there_is_no_claim(
     postgres.do("ALTER TABLE batch_screen.runs DROP CONSTRAINT runs_pkey")
     error = refused(six_nights, postgres, options=LoadOptions(creates=False))
     assert (error.exit_code, "PRIMARY KEY" in str(error)) == (65, True)
+
+
+SIGNALLED = """
+import os, sys
+from batch_screen.__main__ import main
+from batch_screen.warehouse.postgres import Postgres
+copy, number = Postgres._copy, int(sys.argv.pop())
+def signalling(self, table, batch):
+    copy(self, table, batch)
+    os.kill(os.getpid(), number)
+    copy(self, table, batch)
+Postgres._copy = signalling
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+)
+def test_a_signal_rolls_back(
+    six_nights: Path, postgres: PostgresDatabase, number: int, code: int
+) -> None:
+    command = [sys.executable, "-c", SIGNALLED, "load", six_nights, "--to", postgres.to]
+    done = subprocess.run(
+        [*command, "--sandbox", str(int(number))], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert postgres.counts(EVERY) == [0] * 5
