@@ -155,7 +155,7 @@ def _behind_https(address: str) -> RemoteFile:
         if _SECRETS.search(name) and len(value) >= _SHORTEST_SECRET:
             hide(value)
     remembered = f"https://{parts.netloc.rpartition('@')[2]}{unquote(parts.path)}"
-    return RemoteFile(remembered, address, ObjectStore(address, shown))
+    return RemoteFile(remembered, address, ObjectStore(parts.geturl(), shown))
 
 
 class _Bucket:

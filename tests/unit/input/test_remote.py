@@ -191,7 +191,7 @@ def test_a_disk_that_fills_is_said(
 
 
 def test_a_signature_is_in_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    address = f"https://127.0.0.1:1/lists/march%201.csv?X-Date=20261128T120000Z&sig={SECRET}"
+    address = f"HTTPS://127.0.0.1:1/lists/march%201.csv?X-Date=20261128T120000Z&sig={SECRET}"
     [file] = find_remote(address, print)
     assert file.address == "https://127.0.0.1:1/lists/march 1.csv"
     assert file.place.name == "march 1.csv"
