@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import polars as pl
 import pytest
@@ -213,6 +214,9 @@ def names_server(run: Output, url: str) -> None:
         summary["settings"]["api.base_url"] = url
 
     whole.rewrite_json(whole.layout.summary, change)
+    manifest = whole.manifest()
+    manifest["api"]["host"] = urlsplit(url).netloc
+    whole.write_manifest(manifest)
 
 
 def swapped(run: Output) -> set[tuple[str, str]]:
