@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import io
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, Self, cast
 
 import polars as pl
 import psycopg
 from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict
 
-from batch_screen.errors import ConfigurationError, ExitCode, WarehouseError
+from batch_screen.errors import ConfigurationError
 from batch_screen.masking import masked_logger, safe_line
 from batch_screen.runs.layout import DATA_FOLDERS
 from batch_screen.schema import INSTANT
@@ -36,6 +35,7 @@ from batch_screen.warehouse.sql import (
     preparation,
     quoted,
 )
+from batch_screen.warehouse.sqlstate import Doing, failure, no_login
 from batch_screen.warehouse.target import Loaded, LoadOptions
 
 DIALECT = Dialect(text="text", double="double precision", has_indexes=True)
@@ -72,20 +72,6 @@ _KINDS: dict[str, pl.DataType] = {
     "numeric": pl.Decimal(38, 0),
 }
 
-# Classes and codes of SQLSTATE, and the exit code of the command that they end.
-_LOST = ("08", "57P", "25P03")
-_BUSY = ("55P03", "57014", "40001", "40P01", "53300")
-_DATA = ("21", "22", "23", "42")
-
-
-class _Doing(NamedTuple):
-    """What is being done, for the message about its failure, and the right it needs."""
-
-    what: str
-    grant: str = ""
-    table: TableToLoad | None = None
-    batch: Batch | None = None
-
 
 def connect(address: Address, schema: str, lock_seconds: float, *, creates: bool) -> Postgres:
     """The database, open. Raises ``WarehouseError``: 69 where it is not reached, 77 the login."""
@@ -105,7 +91,7 @@ def connect(address: Address, schema: str, lock_seconds: float, *, creates: bool
         # No prepared statements: a pooler may hand each transaction to another server process.
         database = psycopg.connect(address.text, autocommit=True, prepare_threshold=None, **more)
     except psycopg.Error as error:
-        raise _no_login(error, address) from None
+        raise no_login(error, address) from None
     database.isolation_level = IsolationLevel.READ_COMMITTED
     return Postgres(database, address, schema, lock_seconds)
 
@@ -176,12 +162,12 @@ class Postgres:
     def _prepare(self, run: LoadableRun, options: LoadOptions) -> Preparation:
         """Makes what is missing, in a transaction of its own: readers wait for no whole load."""
         with self._transaction("make tables"):
-            with self._translated(_Doing("wait for another loader that makes tables")):
+            with self._translated(Doing("wait for another loader that makes tables")):
                 self._execute(f"SELECT pg_advisory_xact_lock({_DDL_LOCK})")
             prepared = self._preparation(run, options)  # the other may have made them
             for step in prepared.steps:
                 with self._translated(
-                    _Doing(step.what or f"describe {step.table}", self._right_to(step))
+                    Doing(step.what or f"describe {step.table}", self._right_to(step))
                 ):
                     self._execute(step.sql)
         return prepared
@@ -267,14 +253,14 @@ class Postgres:
 
     def _delete(self, table: str, run_ids: Sequence[str]) -> int:
         right = f"GRANT SELECT, DELETE ON {self._place(table)} TO {self._user}"
-        with self._translated(_Doing(f"delete rows of table {table}", right)):
+        with self._translated(Doing(f"delete rows of table {table}", right)):
             return self._execute(
                 f"DELETE FROM {self._place(table)} WHERE run_id = ANY(%s)", [[*run_ids]]
             ).rowcount
 
     @contextmanager
     def _transaction(self, what: str) -> Iterator[None]:
-        with self._translated(_Doing(what)), self._database.transaction():
+        with self._translated(Doing(what)), self._database.transaction():
             # Local, for a pooler may give the connection to somebody else afterwards.
             self._execute(
                 f"SET LOCAL lock_timeout = '{int(self._lock_seconds * 1000)}ms'; "
@@ -294,20 +280,20 @@ class Postgres:
     def _user(self) -> str:
         return quoted(self._database.info.user)
 
-    def _reading(self, table: str = "") -> _Doing:
+    def _reading(self, table: str = "") -> Doing:
         schema = quoted(self._schema)
         right = (
             f"GRANT USAGE ON SCHEMA {schema} TO {self._user}; "
             f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {self._user}"
         )
-        return _Doing(f"read {f'table {table}' if table else 'the tables'}", right)
+        return Doing(f"read {f'table {table}' if table else 'the tables'}", right)
 
-    def _writing(self, table: str) -> _Doing:
+    def _writing(self, table: str) -> Doing:
         right = (
             f"GRANT USAGE ON SCHEMA {quoted(self._schema)} TO {self._user}; "
             f"GRANT SELECT, INSERT ON {self._place(table)} TO {self._user}"
         )
-        return _Doing(f"write table {table}", right)
+        return Doing(f"write table {table}", right)
 
     def _right_to(self, step: Step) -> str:
         if step.sql.startswith("CREATE SCHEMA"):
@@ -320,40 +306,14 @@ class Postgres:
         return makes if step.what else f"{owns}; {makes}"
 
     @contextmanager
-    def _translated(self, doing: _Doing) -> Iterator[None]:
+    def _translated(self, doing: Doing) -> Iterator[None]:
         """Errors of the database as ``WarehouseError``: its texts quote cells, so none passes."""
         try:
             yield
         except psycopg.Error as error:
-            raise self._error(error, doing) from None
-
-    def _error(self, error: psycopg.Error, doing: _Doing) -> WarehouseError:
-        state = error.sqlstate or ""
-        if self._database.broken or self._database.closed or state.startswith(_LOST):
-            shown = f" (SQLSTATE {state})" if state else ""
-            return WarehouseError(
-                f"the connection to {self._address.shown} was lost{shown}; start the same command "
-                "again: it loads what is not there",
-                exit_code=ExitCode.UNREACHABLE,
-            )
-        what = f"cannot {doing.what} in {self._address.shown}: SQLSTATE {state or 'unknown'}"
-        if state.startswith(_BUSY):
-            return WarehouseError(
-                f"{what}, {_word(state)}{self._holders()}; start the same command again later",
-                exit_code=ExitCode.LOCKED,
-            )
-        if state == "42501":
-            return WarehouseError(
-                f"{what}, insufficient privilege; let an owner say: {doing.grant}"
-            )
-        if state.startswith(_DATA):
-            return WarehouseError(
-                f"{what}, {_word(state)}{_where(error, doing)}; nothing of the run was "
-                "kept; to fix it: "
-                f"{_DATA_REMEDIES.get(state, 'compare the table with the columns of the run')}",
-                exit_code=ExitCode.CONTENT,
-            )
-        return WarehouseError(f"{what}, {_word(state)}; nothing was kept: fix it, then start again")
+            is_lost = self._database.broken or self._database.closed
+            failed = failure(error, doing, self._address, is_lost=is_lost, holders=self._holders)
+            raise failed from None
 
     def _holders(self) -> str:
         """Who holds the locks that were waited for, as far as the server says."""
@@ -370,51 +330,6 @@ class Postgres:
         return f", held by {', '.join(named)}" if named else ""
 
 
-_DATA_REMEDIES = {
-    "23505": (
-        "rows with these keys are there though table runs does not have the run; --replace deletes "
-        "those of this run first"
-    ),
-    "23502": "let the column have a default, or no NOT NULL",
-    "42P10": "table runs needs a PRIMARY KEY or UNIQUE constraint on run_id",
-}
-
-
-def _word(state: str) -> str:
-    """The condition's name as the manual has it."""
-    try:
-        name = psycopg.errors.lookup(state).__name__
-    except KeyError:
-        return "no name for it"
-    return re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower()
-
-
-def _where(error: psycopg.Error, doing: _Doing) -> str:
-    """Column and row of a value that was refused, never the value: names of ours, and a number."""
-    names = [column.name for column in doing.table.columns] if doing.table else []
-    found = next((name for name in (error.diag.column_name,) if name in names), None)
-    context = error.diag.context or ""
-    line = None
-    if doing.table and (match := re.match(r"COPY [^,]+, [^\d,]+(\d{1,9})\b", context)):
-        line = int(match[1])
-        rest = context[match.end() :]
-        found = found or next(
-            (name for name in names if re.match(rf", [^\d,:]+ {re.escape(name)}:", rest)), None
-        )
-    where = f", column {found}" if found else ""
-    if line is not None and doing.batch is not None:
-        where += f", row {_row(doing.batch, line):,} of {doing.batch.part}"
-    return where
-
-
-def _row(batch: Batch, line: int) -> int:
-    """The row of the file in which this line of the copied text lies: texts have breaks, too."""
-    texts = pl.col(pl.String).str.count_matches("\n", literal=True).fill_null(0)
-    breaks = batch.frame.select(pl.sum_horizontal(texts, pl.lit(1)).cum_sum())
-    before = breaks.to_series().search_sorted(line)
-    return batch.first_row + int(before)
-
-
 def _existing_type(name: str, modifier: int, shown: str) -> ExistingType:
     """A type of PostgreSQL in words that all targets share (pg_attribute.atttypmod)."""
     kind = _KINDS.get(name)
@@ -426,33 +341,3 @@ def _existing_type(name: str, modifier: int, shown: str) -> ExistingType:
         digits, scale = (modifier - 4) >> 16, (modifier - 4) & 0x7FF
         return ExistingType(kind, shown, whole_digits=digits - scale)
     return ExistingType(kind, shown)
-
-
-_LOGIN = re.compile(
-    r"password|authentication|pg_hba|role|Rolle|certificate|SASL|28000|28P01", re.IGNORECASE
-)
-_NO_DATABASE = re.compile(r'database "|Datenbank »', re.IGNORECASE)
-
-
-def _no_login(error: psycopg.Error, address: Address) -> WarehouseError:
-    """Why no connection came about: libpq gives no code for it, so its words decide."""
-    said = str(error)
-    asked = getattr(error, "pgconn", None)
-    is_refused = bool(asked is not None and (asked.needs_password or asked.used_password))
-    if "FATAL" in said and _NO_DATABASE.search(said) and not is_refused:
-        return WarehouseError(
-            f"{address.shown}: there is no such database, or this role may not connect to it; "
-            "check the address, or let an owner say: GRANT CONNECT ON DATABASE",
-            exit_code=ExitCode.KEY,
-        )
-    if is_refused or _LOGIN.search(said):
-        return WarehouseError(
-            f"{address.shown}: the login was refused; check user, password file (~/.pgpass or "
-            "PGPASSFILE, mode 0600), certificates, and pg_hba.conf of the server",
-            exit_code=ExitCode.KEY,
-        )
-    return WarehouseError(
-        f"{address.shown}: no server was reached, or it takes no connections now; check host, port "
-        "and network, then start the same command again",
-        exit_code=ExitCode.UNREACHABLE,
-    )

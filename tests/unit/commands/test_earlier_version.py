@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -83,6 +84,20 @@ def test_it_is_whole_and_its_damage_is_found(night: Path) -> None:
     assert frame.columns[0] == "in_customer_id"
     path.write_bytes(path.read_bytes()[:-1])
     assert not batch_screen.validate(night).is_whole
+
+
+def test_it_is_loaded_beside_runs_of_now(night: Path, tmp_path: Path) -> None:
+    to = f"duckdb:{tmp_path / 'warehouse.duckdb'}"
+    batch_screen.run(job(night, NEXT))
+    loaded = batch_screen.load([night], to, sandbox=True)
+    assert [run.state for run in loaded.runs] == ["loaded"] * 2
+    with duckdb.connect(tmp_path / "warehouse.duckdb") as db:
+        found = db.execute(
+            "SELECT schema_version, sandbox, rows_read > 0, count(in_customer_id) > 0 "
+            "FROM batch_screen.runs JOIN batch_screen.results USING (run_id) "
+            "GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+    assert found == [(4, True, True, True), (SCHEMA_VERSION, True, True, True)]
 
 
 def test_a_complete_one_asks_nothing_and_status_and_purge_know_it(night: Path) -> None:
