@@ -182,6 +182,12 @@ def test_what_is_uploaded_is_read_back(desk: Desk, bucket: Bucket) -> None:
     valid = run_command("validate", to, environment=desk.environment)
     assert valid.code == 0, valid.out
     assert valid.out.startswith(f"run {run_id} in {to} · whole\n")
+    desk.options = ()  # other kept columns: the same run, written anew under other names
+    assert desk.run(f"{desk.folder}/lists/**/*.csv").code == 0
+    assert desk.latest.run_id == run_id
+    anew = run_command("upload", desk.out, "--to", to, "--json", environment=desk.environment)
+    assert json.loads(anew.out)["removed"] == 1
+    assert run_command("validate", to, environment=desk.environment).code == 0
     bucket.delete(f"screened/runs/{run_id}/summary.json")
     assert run_command("validate", to, environment=desk.environment).code == 65
 
