@@ -116,4 +116,5 @@ def answer(
         request.send_header(name.replace("_", "-"), value)
     request.send_header("Content-Length", str(len(content)))
     request.end_headers()
-    request.wfile.write(content)
+    if request.command != "HEAD":
+        request.wfile.write(content)

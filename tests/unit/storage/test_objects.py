@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import json
 import os
 import signal
 import threading
@@ -250,3 +252,45 @@ def test_a_signal_ends_the_wait_for_a_server(monkeypatch: pytest.MonkeyPatch) ->
             ObjectStore("s3://bucket", "s3://bucket").head("a")
         assert time.monotonic() - began < 5
         waited.set()
+
+
+@pytest.mark.parametrize("root", ["az://container", "gs://bucket"])
+def test_digests_and_etags_go_by_the_headers_of_each_cloud(
+    monkeypatch: pytest.MonkeyPatch, root: str
+) -> None:
+    kept: dict[str, tuple[bytes, dict[str, str]]] = {}
+    seen: list[tuple[str, str | None]] = []
+
+    def respond(request: BaseHTTPRequestHandler) -> None:
+        path, headers = request.path.partition("?")[0], request.headers
+        seen.append((request.command, headers.get("If-Match")))
+        if request.command == "PUT":
+            body = request.rfile.read(int(headers["Content-Length"]))
+            notes = {name: value for name, value in headers.items() if "-meta-" in name.lower()}
+            kept[path] = body, notes
+            answer(request, 201, ETag='"first"')
+        elif path not in kept:
+            answer(request, 404)
+        else:
+            body, notes = kept[path]
+            dated = {**notes, "ETag": '"first"', "Last_Modified": "Sat, 28 Nov 2026 00:00:00 GMT"}
+            answer(request, 200, body, **dated)
+
+    with scripted(respond) as url:
+        account = {"gcs_base_url": url, "disable_oauth": True, "client_email": ""}
+        for name, value in {
+            "AWS_ALLOW_HTTP": "true",
+            "AZURE_STORAGE_ACCOUNT_NAME": "account",
+            "AZURE_STORAGE_ACCOUNT_KEY": base64.b64encode(b"key").decode(),
+            "AZURE_STORAGE_ENDPOINT": url,
+            "GOOGLE_SERVICE_ACCOUNT_KEY": json.dumps(
+                {**account, "private_key": "", "private_key_id": ""}
+            ),
+        }.items():
+            monkeypatch.setenv(name, value)
+        store = ObjectStore(root, root)
+        assert store.put("a/b.csv", b"hello", DIGEST) == '"first"'
+        assert store.head("a/b.csv") == StoredObject("a/b.csv", 5, '"first"', DIGEST)
+        assert store.head("none") is None
+        assert content_of(store, "a/b.csv", '"first"') == b"hello"
+    assert seen[-1] == ("GET", '"first"')
