@@ -83,7 +83,7 @@ def upload(
             return _uploaded(layout, store, root, prefix, events or RunEvents())
         except OutputError as error:
             raise OutputError(
-                f"{error}: run {layout.run_id} is complete here, and the same command goes on",
+                f"{error} (run {layout.run_id} is complete here, and the same command goes on)",
                 exit_code=error.exit_code,
             ) from None
 

@@ -198,7 +198,7 @@ def test_what_arrives_otherwise_is_removed_and_said(
     key = f"runs/{run.layout.run_id}/summary.json"
     assert str(error.value) == (
         f"{bucket.address}/{key}: what lies there is not what was sent, so it was removed; start "
-        f"again: run {run.layout.run_id} is complete here, and the same command goes on"
+        f"again (run {run.layout.run_id} is complete here, and the same command goes on)"
     )
     assert error.value.exit_code == ExitCode.CANNOT_WRITE
     assert key not in bucket.keys
