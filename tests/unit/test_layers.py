@@ -132,6 +132,7 @@ _OPEN_FILES = {
     "input/csv.py": {"read_csv"},
     "input/excel.py": {"read_excel"},
     "warehouse/postgres.py": {"write_csv"},
+    "warehouse/delta.py": {"DeltaTable"},
 }
 """Modules that call these with a file they have opened, or, the first, by a full path."""
 

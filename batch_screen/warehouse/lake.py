@@ -1,0 +1,289 @@
+"""Lakes: one commit a table, and the row in ``runs`` last, for no transaction spans two tables.
+
+A run that ``runs`` lacks is not there, whatever other tables hold of it; loading it again completes
+it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import NamedTuple, Self, TypeVar
+
+import polars as pl
+import pyarrow as pa
+
+from batch_screen.errors import ExitCode, WarehouseError
+from batch_screen.runs.layout import DATA_FOLDERS
+from batch_screen.warehouse.address import Address
+from batch_screen.warehouse.columns import (
+    RUN_COLUMNS,
+    RUNS,
+    ExistingType,
+    WarehouseColumn,
+    keeps_every_value,
+)
+from batch_screen.warehouse.gate import other_manifest, refuse_other_counts
+from batch_screen.warehouse.runs import LoadableRun, TableToLoad
+from batch_screen.warehouse.target import Loaded, LoadOptions
+
+T = TypeVar("T")
+
+BATCH_ROWS = 10_000
+"""Rows that are handed on at once: the libraries hold several of them, and take no longer."""
+
+_FEWEST_ATTEMPTS = 5
+_PAUSE_SECONDS = 0.05, 0.3
+
+
+class ConflictError(Exception):
+    """Another writer committed first: look again, then try again."""
+
+
+class TableRows(NamedTuple):
+    """The rows of one run for one table; ``frames`` may be asked for again, after a conflict."""
+
+    table: str
+    run_id: str
+    manifest_sha256: str
+    expected: int
+    frames: Callable[[], Iterator[pl.DataFrame]]
+
+
+class Missing(NamedTuple):
+    """A table to make, or, ``is_new`` False, columns to add to it."""
+
+    table: str
+    columns: Sequence[WarehouseColumn]
+    is_new: bool
+
+
+class Preparation(NamedTuple):
+    """What has to be made before a run can be loaded, and the columns that take values as texts."""
+
+    missing: Sequence[Missing]
+    texts: Mapping[str, frozenset[str]]
+
+
+class Lake(ABC):
+    """Tables that each have commits of their own, as a target of load.
+
+    What differs between the kinds is below the line; there, ``ConflictError`` is raised where
+    another writer was first, and all other errors are ``WarehouseError``.
+    """
+
+    type_names: Mapping[pl.DataType, str]
+
+    def __init__(self, address: Address, schema: str, lock_seconds: float) -> None:
+        self._address = address
+        self._schema = schema
+        self._lock_seconds = lock_seconds
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:  # noqa: B027 (nothing is open between two commits)
+        pass
+
+    def loaded(self) -> dict[str, str]:
+        return self._retried(self._runs)
+
+    def lacking(self, run: LoadableRun, options: LoadOptions) -> Sequence[str]:
+        return [
+            line
+            for missing in self._preparation(run, options).missing
+            for line in self._lines(missing)
+        ]
+
+    def load(self, run: LoadableRun, options: LoadOptions) -> Loaded:
+        found = self.loaded().get(run.run_id)
+        if found == run.manifest_sha256:
+            return Loaded({}, is_new=False)
+        if found is not None and not options.replaces:
+            raise other_manifest(run, found)
+        texts = self._retried(lambda: self._prepared(run, options))
+        if found is not None:
+            self._retried(lambda: self._delete(RUNS, [run.run_id]))  # first: now it is not there
+        tables = [table for table in run.tables if table.name in options.tables]
+        for table in tables:
+            rows = _rows(run, table, texts.get(table.name, frozenset()))
+            self._retried(partial(self._put, rows), lambda: self._prepared(run, options))
+        counts = {table.name: self._count(table.name, [run.run_id]) for table in tables}
+        refuse_other_counts(run, counts)
+        if not self._retried(partial(self._put, _row(run))):  # another loader was there first
+            found = self.loaded().get(run.run_id)
+            if found != run.manifest_sha256:
+                raise other_manifest(run, found or "(just deleted)")
+            return Loaded({}, is_new=False)
+        return Loaded(counts, replaced=found is not None)
+
+    def unload(self, run_ids: Sequence[str], *, dry_run: bool = False) -> dict[str, int]:
+        # runs first: from then on nobody counts what is left of the others.
+        tables = [name for name in (RUNS, *DATA_FOLDERS) if self._columns(name) is not None]
+        counts = {name: self._count(name, run_ids) for name in tables}
+        if not dry_run:
+            for name in tables:
+                self._retried(partial(self._delete, name, run_ids))
+        return counts
+
+    def _prepared(self, run: LoadableRun, options: LoadOptions) -> Mapping[str, frozenset[str]]:
+        """Makes what is missing, and looks again: other loaders may do so at the same time."""
+        while (prepared := self._preparation(run, options)).missing:
+            for missing in prepared.missing:
+                (self._create if missing.is_new else self._add)(missing.table, missing.columns)
+        return prepared.texts
+
+    def _preparation(self, run: LoadableRun, options: LoadOptions) -> Preparation:
+        """What to make for this run. Raises ``WarehouseError`` (65) over tables it cannot use."""
+        missing, texts = list[Missing](), dict[str, frozenset[str]]()
+        for table in (None, *(each for each in run.tables if each.name in options.tables)):
+            name = table.name if table else RUNS
+            columns = table.columns if table else RUN_COLUMNS
+            there = self._columns(name)
+            if there is None:
+                missing.append(Missing(name, columns, is_new=True))
+                continue
+            if new := [column for column in columns if column.name not in there]:
+                missing.append(Missing(name, new, is_new=False))
+            texts[name] = frozenset(
+                column.name
+                for column in columns
+                if column.name in there and self._is_text(column, there[column.name], table, name)
+            )
+        for each in missing:
+            self._refuse_to_make(each, options)
+        return Preparation(missing, texts)
+
+    def _is_text(
+        self, column: WarehouseColumn, there: ExistingType, table: TableToLoad | None, name: str
+    ) -> bool:
+        """Whether the values become texts there."""
+        is_bound = column.dtype == pl.String() and there.most_characters is not None
+        longest = table.longest(column.name) if table and is_bound else 0
+        if not keeps_every_value(column.dtype, there, longest):
+            wanted = self.type_names[column.dtype]
+            raise WarehouseError(
+                f"column {name}.{column.name} in {self._place(name)} is {there.shown}, which does "
+                f"not keep every value of {wanted}; write that table anew with the column as "
+                f"{self.type_names[pl.String()] if column.is_kept else wanted}, or load into "
+                "another --schema",
+                exit_code=ExitCode.CONTENT,
+            )
+        return there.kind == pl.String() != column.dtype
+
+    def _refuse_to_make(self, missing: Missing, options: LoadOptions) -> None:
+        shown = ", ".join(self._lines(missing))
+        if missing.is_new and not options.creates:
+            raise WarehouseError(
+                f"{shown} is not there, and --no-create forbids to make it; leave that out, or "
+                "make it with the columns of the run",
+                exit_code=ExitCode.CONTENT,
+            )
+        if not missing.is_new and not options.adds:
+            raise WarehouseError(
+                f"{shown} of {self._place(missing.table)}: missing there, and --new-columns refuse "
+                "forbids to add columns; use --new-columns add, or add them",
+                exit_code=ExitCode.CONTENT,
+            )
+
+    def _lines(self, missing: Missing) -> Iterator[str]:
+        if missing.is_new:
+            yield f"table {self._place(missing.table)}"
+        else:
+            for column in missing.columns:
+                yield f"column {missing.table}.{column.name} {self.type_names[column.dtype]}"
+
+    def _retried(self, attempt: Callable[[], T], before: Callable[[], object] = object) -> T:
+        """Tries again after a conflict, for others write, too; then calls ``before`` first."""
+        until, attempts = time.monotonic() + self._lock_seconds, 0
+        while True:
+            attempts += 1
+            try:
+                if attempts > 1:
+                    before()
+                return attempt()
+            except ConflictError:
+                if attempts >= _FEWEST_ATTEMPTS and time.monotonic() >= until:
+                    raise WarehouseError(
+                        f"others write to {self._address.shown} all the time, and came first "
+                        f"{attempts} times; start the same command again later",
+                        exit_code=ExitCode.LOCKED,
+                    ) from None
+            time.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 (no secret)
+
+    # -- what each kind of lake does in its own way -------------------------------------------
+
+    @abstractmethod
+    def _place(self, table: str) -> str:
+        """Where the table is, for people."""
+
+    @abstractmethod
+    def _columns(self, table: str) -> Mapping[str, ExistingType] | None:
+        """The columns of a table, or None where there is none."""
+
+    @abstractmethod
+    def _create(self, table: str, columns: Sequence[WarehouseColumn]) -> None:
+        """Makes the table."""
+
+    @abstractmethod
+    def _add(self, table: str, columns: Sequence[WarehouseColumn]) -> None:
+        """Adds the columns behind those that are there."""
+
+    @abstractmethod
+    def _runs(self) -> dict[str, str]:
+        """The runs that ``runs`` has: run id → SHA-256 of the manifest."""
+
+    @abstractmethod
+    def _put(self, rows: TableRows) -> bool:
+        """Makes these the only rows of the run in the table; False where they are there already.
+
+        In ``runs`` a row of the run, whatever its manifest, is left as it is.
+        """
+
+    @abstractmethod
+    def _count(self, table: str, run_ids: Sequence[str]) -> int:
+        """The rows of the runs in the table."""
+
+    @abstractmethod
+    def _delete(self, table: str, run_ids: Sequence[str]) -> None:
+        """Deletes the rows of the runs from the table."""
+
+
+def fitted(frame: pl.DataFrame, schema: pa.Schema) -> list[pa.RecordBatch]:
+    """The rows as the table has them: its columns in its order, null where the run has none.
+
+    Raises ``ConflictError`` where it lacks a column: somebody has made it anew meanwhile.
+    """
+    if not set(frame.columns).issubset(schema.names):
+        raise ConflictError
+    rows = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    columns = [
+        rows.column(field.name).cast(field.type)
+        if field.name in rows.column_names
+        else pa.nulls(rows.num_rows, field.type)
+        for field in schema
+    ]
+    return list(pa.table(columns, schema=schema).combine_chunks().to_batches())
+
+
+def _rows(run: LoadableRun, table: TableToLoad, texts: frozenset[str]) -> TableRows:
+    def frames() -> Iterator[pl.DataFrame]:
+        return (batch.frame for batch in table.batches(texts, BATCH_ROWS))
+
+    return TableRows(table.name, run.run_id, run.manifest_sha256, table.rows, frames)
+
+
+def _row(run: LoadableRun) -> TableRows:
+    def frames() -> Iterator[pl.DataFrame]:
+        row = {**run.row, "loaded_at": datetime.now(UTC)}
+        schema = {column.name: column.dtype for column in RUN_COLUMNS}
+        yield pl.DataFrame([{name: row.get(name) for name in schema}], schema=schema)
+
+    return TableRows(RUNS, run.run_id, run.manifest_sha256, 1, frames)

@@ -1,0 +1,55 @@
+"""A lake of each kind, empty, and what it holds, as SQL by DuckDB over its tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from batch_screen.runs.layout import DATA_FOLDERS
+
+from .conftest import Database
+
+EVERY = (*DATA_FOLDERS, "runs")
+
+
+class LakeUnderTest(Database):
+    """A lake under test: its tables can be asked as those of a database can."""
+
+    def read(self, table: str, schema: str = "batch_screen") -> pa.Table | None:
+        raise NotImplementedError
+
+    def ask(self, query: str, schema: str = "batch_screen") -> list[tuple[Any, ...]]:
+        with duckdb.connect() as db:
+            db.execute("SET TimeZone = 'UTC'")
+            db.execute("CREATE SCHEMA batch_screen")
+            for name in EVERY:
+                if (rows := self.read(name, schema)) is not None:
+                    db.register(f"read_{name}", rows)
+                    db.execute(f"CREATE VIEW batch_screen.{name} AS FROM read_{name}")
+            return db.execute(query).fetchall()
+
+
+class DeltaFolder(LakeUnderTest):
+    def __init__(self, place: Path | str) -> None:
+        super().__init__(f"delta:{place}", "delta")
+        self.place = place
+
+    def path(self, table: str, schema: str = "batch_screen") -> str:
+        return f"{self.place}/{schema}/{table}"
+
+    def read(self, table: str, schema: str = "batch_screen") -> pa.Table | None:
+        try:
+            return DeltaTable(self.path(table, schema)).to_pyarrow_table()
+        except TableNotFoundError:
+            return None
+
+
+@pytest.fixture
+def delta(tmp_path: Path) -> DeltaFolder:
+    return DeltaFolder(tmp_path / "lake")

@@ -1,0 +1,305 @@
+"""What every lake promises: a run counts once all of it is there, and is equal to the cell."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import date
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import polars as pl
+import pytest
+
+import batch_screen
+from batch_screen import LoadOptions
+from batch_screen.commands.load import ALREADY, LOADED, REPLACED, WOULD, LoadReport
+from batch_screen.runs.layout import DATA_FOLDERS, RESULTS
+from batch_screen.warehouse.address import open_target, parse
+from batch_screen.warehouse.columns import RUN_COLUMNS
+from batch_screen.warehouse.runs import complete_runs
+
+from .lakes import EVERY, LakeUnderTest, delta
+from .test_targets import (
+    assert_equal,
+    load,
+    made_run,
+    of_files,
+    refused,
+    rewrite_manifest,
+    special,
+)
+
+__all__ = ["delta"]
+
+AfterPut = Callable[..., AbstractContextManager[None]]
+
+
+@pytest.fixture(params=["delta"])
+def lake(request: pytest.FixtureRequest) -> LakeUnderTest:
+    found: LakeUnderTest = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def nights(six_nights: Path, tmp_path: Path) -> Path:
+    """The six nights, to be changed."""
+    return shutil.copytree(six_nights, tmp_path / "screened")
+
+
+@pytest.fixture
+def after_put(lake: LakeUnderTest, monkeypatch: pytest.MonkeyPatch) -> AfterPut:
+    """Has a function called after each table that was written, or an error raised."""
+    module = importlib.import_module(f"batch_screen.warehouse.{lake.kind}")
+    kind = getattr(module, lake.kind.capitalize())
+    put = kind._put
+
+    @contextmanager
+    def set_up(
+        action: Callable[[], object] = object, raised: type[Exception] | None = None
+    ) -> Iterator[None]:
+        def put_then(self: Any, rows: Any) -> bool:
+            done: bool = put(self, rows)
+            action()
+            if raised:
+                raise raised
+            return done
+
+        with monkeypatch.context() as patched:
+            patched.setattr(kind, "_put", put_then)
+            yield
+
+    return set_up
+
+
+def test_six_drifting_nights_come_back_equal_to_the_cell(
+    six_nights: Path, lake: LakeUnderTest
+) -> None:
+    report = load(six_nights, lake)
+    assert [run.state for run in report.runs] == [LOADED] * 6
+    assert_equal(six_nights, lake)
+    loaded = lake.table("runs", pl.Schema({c.name: c.dtype for c in RUN_COLUMNS}))
+    for run in batch_screen.list_runs(six_nights).runs:
+        row = loaded.row(by_predicate=pl.col("run_id") == run.run_id, named=True)
+        assert row["manifest_sha256"] == run.manifest_sha256
+        assert row["completed_at"] == run.completed_at
+        assert (row["sandbox"], row["rows_read"]) == (True, run.counts.rows_read)
+    assert load(six_nights, lake).runs == ()
+
+
+def test_nights_in_any_order(six_nights: Path, lake: LakeUnderTest) -> None:
+    for run in reversed(complete_runs(six_nights)):
+        assert load(six_nights, lake, run_ids=[run.run_id]).runs[0].state == LOADED
+    assert_equal(six_nights, lake)
+
+
+def test_two_loads_at_once_load_once(six_nights: Path, lake: LakeUnderTest) -> None:
+    reports: list[LoadReport] = []
+    errors: list[BaseException] = []
+
+    def one() -> None:
+        try:
+            reports.append(load(six_nights, lake, lock_seconds=30.0))
+        except BaseException as error:  # noqa: BLE001 (shown by the assertion)
+            errors.append(error)
+
+    threads = [Thread(target=one) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    states = [run.state for report in reports for run in report.runs]
+    assert states.count(LOADED) == 6
+    assert set(states) <= {LOADED, ALREADY}
+    assert_equal(six_nights, lake)
+    assert lake.counts(["runs"]) == [6]
+
+
+def test_loads_of_different_runs_at_once(six_nights: Path, lake: LakeUnderTest) -> None:
+    errors: list[BaseException] = []
+
+    def one(run_id: str) -> None:
+        try:
+            load(six_nights, lake, run_ids=[run_id], lock_seconds=30.0)
+        except BaseException as error:  # noqa: BLE001 (shown by the assertion)
+            errors.append(error)
+
+    threads = [Thread(target=one, args=[run.run_id]) for run in complete_runs(six_nights)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert_equal(six_nights, lake)
+
+
+KILLED = """
+import os, signal, sys
+import batch_screen
+from batch_screen.warehouse import lake
+from batch_screen.warehouse.{module} import {target} as Target
+calls = []
+def die(at):
+    calls.append(at)
+    if len(calls) == {after}:
+        os.kill(os.getpid(), signal.SIGKILL)
+def dying(method):
+    def wrapped(self, *given):
+        done = method(self, *given)
+        die(method.__name__)
+        return done
+    return wrapped
+if "{where}" == "fitted":
+    fitted = lake.fitted
+    def killing(*given):
+        die("fitted")
+        return fitted(*given)
+    sys.modules[Target.__module__].fitted = killing
+else:
+    setattr(Target, "{where}", dying(getattr(Target, "{where}")))
+batch_screen.load([sys.argv[1]], sys.argv[2], sandbox=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "after"),
+    [("_create", 1), ("_create", 4), ("_put", 1), ("_put", 4), ("_put", 7), ("fitted", 7)],
+)
+def test_a_load_that_was_killed_is_completed(
+    six_nights: Path, lake: LakeUnderTest, where: str, after: int
+) -> None:
+    script = KILLED.format(
+        module=lake.kind, target=lake.kind.capitalize(), where=where, after=after
+    )
+    done = subprocess.run([sys.executable, "-c", script, six_nights, lake.to], check=False)
+    assert done.returncode == -signal.SIGKILL
+    if lake.read("runs") is not None:
+        known = {run_id for [run_id] in lake.ask("SELECT run_id FROM batch_screen.runs")}
+        for table in DATA_FOLDERS if known else ():
+            found = lake.ask(
+                f"SELECT count(*) FROM batch_screen.{table} JOIN batch_screen.runs USING (run_id)"
+            )
+            assert found == [(of_files(six_nights, table, known).height,)], "whole, or not in runs"
+    load(six_nights, lake)
+    assert_equal(six_nights, lake)
+    assert lake.counts(["runs"]) == [6]
+
+
+def test_half_of_another_manifest_is_replaced(
+    nights: Path, lake: LakeUnderTest, after_put: AfterPut
+) -> None:
+    """A load was ended after its first table, and the run was written anew before the next one."""
+    [run, *_] = complete_runs(nights)
+    with after_put(raised=RuntimeError), pytest.raises(RuntimeError):
+        load(nights, lake, run_ids=[run.run_id])
+    assert lake.counts(["lookups", "runs"]) == [0, 0]
+    rewrite_manifest(nights, run.run_id)
+    load(nights, lake)
+    assert_equal(nights, lake)
+
+
+def test_another_manifest_is_refused_and_replaced_on_demand(
+    nights: Path, lake: LakeUnderTest
+) -> None:
+    load(nights, lake)
+    [run, *_] = complete_runs(nights)
+    digest = rewrite_manifest(nights, run.run_id)
+    error = refused(nights, lake)
+    assert error.exit_code == 65
+    assert digest in str(error)
+    assert run.manifest_sha256 in str(error)
+    assert refused(nights, lake, dry_run=True).exit_code == 65
+    report = load(nights, lake, options=LoadOptions(replaces=True))
+    assert [(each.run_id, each.state) for each in report.runs] == [(run.run_id, REPLACED)]
+    assert_equal(nights, lake)
+    assert (digest,) in lake.ask("SELECT manifest_sha256 FROM batch_screen.runs")
+
+
+def test_a_damaged_part_stops_before_its_run(nights: Path, lake: LakeUnderTest) -> None:
+    [_, run, *_] = complete_runs(nights)
+    part = run.layout.part(RESULTS, 0)
+    part.write_bytes(part.read_bytes()[:-10] + b"0123456789")
+    error = refused(nights, lake)
+    assert (error.exit_code, part.name in str(error)) == (65, True)
+    assert lake.counts(["runs"]) == [1]
+
+
+def test_a_part_that_is_damaged_while_it_is_read(
+    nights: Path, lake: LakeUnderTest, after_put: AfterPut
+) -> None:
+    [run, *_] = complete_runs(nights)
+    part = run.layout.part("lookups", 0)
+    with after_put(lambda: part.write_bytes(b"PAR1" + b"\0" * 100 + b"PAR1")):
+        error = refused(nights, lake, run_ids=[run.run_id])
+    assert (error.exit_code, part.name in str(error)) == (65, True)
+    assert lake.counts(["runs"]) == [0]
+
+
+def test_a_dry_run_makes_nothing(six_nights: Path, lake: LakeUnderTest) -> None:
+    report = load(six_nights, lake, dry_run=True)
+    assert [run.state for run in report.runs] == [WOULD] * 6
+    makes = [line for run in report.runs for line in run.makes]
+    assert len(makes) == len(set(makes)) == 5
+    assert all(lake.read(table) is None for table in EVERY)
+    load(six_nights, lake, run_ids=[report.runs[0].run_id])
+    makes = [line for run in load(six_nights, lake, dry_run=True).runs for line in run.makes]
+    assert "column results.in_branch string" in makes
+
+
+def test_some_tables_in_another_schema(six_nights: Path, lake: LakeUnderTest) -> None:
+    load(six_nights, lake, schema="raw", options=LoadOptions(tables=("lookups",)))
+    assert lake.ask("SELECT count(*) FROM batch_screen.runs", "raw") == [(6,)]
+    assert [lake.read(table, "raw") is None for table in EVERY] == [True, False, True, True, False]
+
+
+def test_what_is_missing_is_refused_on_demand(six_nights: Path, lake: LakeUnderTest) -> None:
+    error = refused(six_nights, lake, options=LoadOptions(creates=False))
+    assert (error.exit_code, "--no-create" in str(error)) in ((65, True), (73, False))
+    load(six_nights, lake, run_ids=[complete_runs(six_nights)[0].run_id])
+    error = refused(six_nights, lake, options=LoadOptions(adds=False))
+    assert (error.exit_code, "column results.in_branch" in str(error)) == (65, True)
+    assert lake.counts(["runs"]) == [1]
+    assert len(load(six_nights, lake, options=LoadOptions(creates=False)).runs) == 5
+
+
+def test_values_that_loaders_change_stay_what_they_are(
+    six_nights: Path, lake: LakeUnderTest, tmp_path: Path
+) -> None:
+    frame = special()
+    with (
+        made_run(six_nights, frame, tmp_path) as run,
+        open_target(parse(lake.to)) as target,
+    ):
+        assert target.load(run, LoadOptions()).rows[RESULTS] == frame.height
+    rows = lake.read(RESULTS)
+    assert rows is not None
+    found = pl.DataFrame(rows).sort("row_index").select(frame.columns).cast(dict(frame.schema))
+    for name in frame.columns:
+        assert found[name].equals(frame[name], null_equal=True), name
+    assert found["in_float"].to_list()[4].hex() == "-0x0.0p+0"
+
+
+def test_unload(nights: Path, lake: LakeUnderTest) -> None:
+    load(nights, lake)
+    ids = [run.run_id for run in complete_runs(nights)]
+    looked = batch_screen.unload(lake.to, run_ids=ids[:1], dry_run=True)
+    assert (looked.removed, looked.runs) == (False, (ids[0],))
+    assert looked.rows[RESULTS] == of_files(nights, RESULTS, {ids[0]}).height
+    assert batch_screen.unload(lake.to, run_ids=ids[:1]).rows == looked.rows
+    assert_equal(nights, lake, set(ids[1:]))
+    old = batch_screen.unload(lake.to, before=date(2026, 11, 26))
+    assert set(old.runs) == {each for each in ids[1:] if each < "20261126"}
+    assert load(nights, lake).already == 6 - len({ids[0], *old.runs})
+    assert_equal(nights, lake)
+
+
+def test_unload_of_a_lake_without_tables(lake: LakeUnderTest) -> None:
+    done = batch_screen.unload(lake.to, before=date(2100, 1, 1))
+    assert (done.removed, done.runs) == (False, ())
