@@ -4,9 +4,22 @@
 CREATE TABLE IF NOT EXISTS runs (
     run_id varchar NOT NULL,
     run_date date NOT NULL,
-    ended_at timestamp_ltz NOT NULL,
-    manifest_sha256 varchar NOT NULL,
+    started_at timestamp_ltz,
+    completed_at timestamp_ltz,
     loaded_at timestamp_ltz DEFAULT CURRENT_TIMESTAMP NOT NULL,
+    schema_version number(10, 0) NOT NULL,
+    version varchar,
+    sandbox boolean NOT NULL,
+    api varchar,
+    manifest_sha256 varchar NOT NULL,
+    since_run_id varchar,
+    inputs varchar NOT NULL,
+    rows_read number(19, 0),
+    rows_accepted number(19, 0),
+    rows_rejected number(19, 0),
+    lookups number(19, 0),
+    failed number(19, 0),
+    erased_rows number(19, 0),
     PRIMARY KEY (run_id)
 );
 
@@ -118,9 +131,7 @@ CREATE TABLE IF NOT EXISTS errors (
     code varchar,
     attempts number(10, 0),
     phone_column varchar,
-    number_id varchar,
-    UNIQUE (run_id, row_index),
-    UNIQUE (run_id, e164, endpoint)
+    number_id varchar
 );
 
 CREATE TABLE IF NOT EXISTS changes (
@@ -146,11 +157,9 @@ CREATE TABLE IF NOT EXISTS changes (
     PRIMARY KEY (run_id, e164, endpoint)
 );
 
--- Of each run date, the complete run that ended last.
+-- Of each run date and list, the run that was completed last.
 CREATE OR REPLACE VIEW current_runs AS
-SELECT run_id, run_date, ended_at, manifest_sha256, loaded_at
-FROM (
-    SELECT runs.*, row_number() OVER (PARTITION BY run_date ORDER BY ended_at DESC) AS place
-    FROM runs
-) AS ranked
-WHERE place = 1;
+SELECT * FROM runs
+QUALIFY row_number() OVER (
+    PARTITION BY run_date, inputs ORDER BY completed_at DESC NULLS LAST, run_id DESC
+) = 1;

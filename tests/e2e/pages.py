@@ -15,13 +15,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from batch_screen.sandbox.answers import Population
+from tests.postgres_server import postgres_server
 
 from .conftest import COMMAND, KEY, Background, Finished, clean, discreet, new_sandbox, until
 from .likeness import LEFT_OUT, is_like
@@ -44,6 +45,11 @@ PORT = "8080"
 """The port of the pages; a free one is played in its place."""
 HOME = "/home/you"
 """What the pages call the folder in which they are played."""
+
+SHOWN = ("console", "psql", "text")
+"""Blocks that show what is printed; those of psql are played where there is a server for them."""
+_DEMO = ("--rate 500", "--rate 3000")
+"""What is played of the demo, in a fifth of the time."""
 
 _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n", re.MULTILINE)
@@ -96,13 +102,16 @@ class Player:
     Our command is started warm, and can be stopped; what else the page needs is done by bash.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: Mapping[str, str] | None = None) -> None:
+        """``database``: what reaches a server of PostgreSQL, for blocks of psql."""
         self._folder = folder
+        self.languages = SHOWN if database else ("console", "text")
         self._environment: dict[str, str | None] = {
             "BATCH_SCREEN_API_KEY": None,
             "BATCH_SCREEN_LOGGING__FORMAT": "text",  # as on a terminal
             "HOME": str(folder),
             "PATH": f"{COMMAND.parent}:/usr/bin:/bin",  # as after "activate"
+            **(database or {}),
         }
         (folder / ".venv").symlink_to(sys.prefix)
         (folder / "batch-screen").symlink_to(DOCS.parent)  # the clone
@@ -133,7 +142,7 @@ class Player:
                 printed = self._python(block.text)
             elif block.language == "text":
                 yield Played(block, printed)
-            elif block.language == "console":
+            elif block.language in self.languages:
                 yield Played(block, self._console(block.text))
 
     def _python(self, text: str) -> str:
@@ -159,6 +168,9 @@ class Player:
                     yield self._stopped(arguments)
                 case ["batch-screen", *arguments]:
                     yield self._completed(arguments)
+                case ["make", "demo"]:
+                    (self._folder / "sample_data").symlink_to(DOCS.parent / "sample_data")
+                    yield self._completed(_demo())
                 case ["export", variable]:
                     name, _, self._environment[name] = variable.partition("=")
                 case ["echo", "$?"]:
@@ -237,16 +249,23 @@ class Player:
         return shown.replace(str(self._folder), HOME)
 
 
-def follow(name: str, folder: Path) -> None:
+def follow(name: str, folder: Path, database: Mapping[str, str] | None = None) -> None:
     """Does what a page of docs/ says; its commands print what it shows."""
     page = (DOCS / f"{name}.md").read_text("utf-8")
-    with Player(folder) as player:
+    with Player(folder, database) as player:
         played = list(player.play(page))
     for block, now in played:
         assert is_like(block.text, now), f"make tutorial writes it anew:\n{now}"
     assert [block for block, _ in played] == [
-        block for block in blocks(page) if block.language in ("console", "text")
+        block for block in blocks(page) if block.language in player.languages
     ]
+
+
+def _demo() -> list[str]:
+    """The arguments of the command that ``make demo`` starts."""
+    makefile = (DOCS.parent / "Makefile").read_text("utf-8").replace(*_DEMO)
+    [command] = re.findall(r"\$\(BIN\)/batch-screen (run (?:.*\\\n)*.*)", makefile)
+    return shlex.split(command.replace("\\\n", ""))
 
 
 def _free_port() -> str:
@@ -260,7 +279,11 @@ def main() -> None:
     for name in sys.argv[1:] or PAGES:
         file = DOCS / f"{name}.md"
         page = file.read_text("utf-8")
-        with tempfile.TemporaryDirectory() as folder, Player(Path(folder)) as player:
+        with ExitStack() as stack:
+            needs = any(block.language == "psql" for block in blocks(page))
+            database = stack.enter_context(postgres_server()) if needs else None
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            player = stack.enter_context(Player(folder, database))
             file.write_text(rewritten(page, list(player.play(page))), "utf-8")
         print(f"wrote docs/{name}.md")
 

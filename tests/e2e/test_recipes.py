@@ -31,6 +31,7 @@ from batch_screen.notify.metrics import metrics
 from batch_screen.sandbox.run import SandboxThread
 from tests.unit.notify.ends import BEGAN, complete, failed
 
+from . import warehouse
 from .conftest import COMMAND, KEY, NUMBERS, TELLING, Desk, Output, clean, run_command, write_csv
 
 ROOT = Path(__file__).parents[2]
@@ -80,10 +81,11 @@ class Fake:
         (self.folder / "codes").write_text("".join(f"{code}\n" for code in codes))
         (self.folder / "starts").write_text("")
 
-    def started_by(self, script: str, **environment: str) -> int:
+    def started_by(self, script: str, *arguments: str, **environment: str) -> int:
         """The script's exit code, with a list and a folder as its arguments."""
+        arguments = arguments or ("list.csv", "--out", "a b")
         return subprocess.run(
-            ["sh", RECIPES / script, "list.csv", "--out", "a b"],
+            ["sh", RECIPES / script, *arguments],
             env={**self.environment, **environment},
             check=False,
         ).returncode
@@ -135,6 +137,36 @@ def test_the_script_knows_every_code_that_may_pass() -> None:
         r"^    ([\d |]+)\) ;;", (RECIPES / "nightly.sh").read_text(), re.MULTILINE
     )
     assert {int(code) for code in listed.split("|")} == MAY_PASS
+
+
+@pytest.mark.parametrize(
+    ("codes", "commands"),
+    [
+        ((0, 0, 0), "run validate load"),
+        ((3, 0, 0), "run validate load"),
+        ((65,), "run"),
+        ((130, 0, 0, 0), "run run validate load"),
+        ((0, 65), "run validate"),
+        ((3, 0, 69, 75, 0), "run validate load load load"),
+        ((0, 0, 65), "run validate load"),
+        ((0, 0, 75, 75, 75, 75), "run validate load load load load"),
+    ],
+)
+def test_a_complete_night_is_checked_and_loaded(
+    fake: Fake, codes: tuple[int, ...], commands: str
+) -> None:
+    fake.ends_with(*codes)
+    waits = {"RETRY_WAITS": "0", "LOAD_WAITS": "0 0 0"}
+    done = fake.started_by("nightly-load.sh", "a b", "duckdb:w h", "list.csv", **waits)
+    assert done == (3 if codes[0] == 3 else codes[-1])
+    assert [start[0] for start in fake.starts] == commands.split()
+    scripts = [(RECIPES / name).read_text() for name in ("nightly.sh", "nightly-load.sh")]
+    may_pass, may_pass_of_load = (
+        {int(code) for code in re.findall(r"\d+", listed)}
+        for script in scripts
+        for listed in re.findall(r"^    ([\d |]+)\) ;;", script, re.MULTILINE)
+    )
+    assert may_pass_of_load == may_pass - {ExitCode.STOPPED}
 
 
 def test_several_nights_are_one_run(fake: Fake, tmp_path: Path) -> None:
@@ -534,3 +566,9 @@ def test_schedulers_in_python(
 def test_a_command_with_an_option_that_does_not_exist_is_noticed() -> None:
     with pytest.raises(click.UsageError):
         parsed(["list.csv", "--of-yesterday"])
+
+
+def test_the_tables_for_snowflake_are_those_that_load_makes() -> None:
+    assert warehouse.FILE.read_text("utf-8") == warehouse.script(), (
+        "python -m tests.e2e.warehouse writes it anew"
+    )

@@ -1,110 +1,69 @@
-"""The tables of docs/recipes/ for a warehouse, made from the columns that are written.
+"""Tables for Snowflake (docs/recipes/snowflake.sql): those that load makes in other warehouses.
 
 ``python -m tests.e2e.warehouse`` writes them anew.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import polars as pl
 
 from batch_screen.schema import CHANGES, ERRORS, INSTANT, LOOKUPS, Column, results
+from batch_screen.warehouse.columns import (
+    KEYS,
+    RUN_COLUMNS,
+    RUNS,
+    WarehouseColumn,
+    table_columns,
+)
 
-RECIPES = Path(__file__).parents[2] / "docs" / "recipes"
-TABLES = {"results": results({}), "lookups": LOOKUPS, "errors": ERRORS, "changes": CHANGES}
-# Of errors, each kind has a key of its own; what it does not have is null, and nulls are not equal.
-KEYS = {
-    "results": ("PRIMARY KEY (run_id, row_index)",),
-    "lookups": ("PRIMARY KEY (run_id, e164, endpoint)",),
-    "errors": ("UNIQUE (run_id, row_index)", "UNIQUE (run_id, e164, endpoint)"),
-    "changes": ("PRIMARY KEY (run_id, e164, endpoint)",),
+FILE = Path(__file__).parents[2] / "docs" / "recipes" / "snowflake.sql"
+_TABLES = {"results": results({}), "lookups": LOOKUPS, "errors": ERRORS, "changes": CHANGES}
+_WORDS: dict[pl.DataType, str] = {
+    pl.String(): "varchar",
+    pl.Boolean(): "boolean",
+    pl.Int32(): "number(10, 0)",
+    pl.Int64(): "number(19, 0)",
+    pl.Float64(): "float",
+    INSTANT: "timestamp_ltz",
+    pl.Date(): "date",
 }
-_RUNS = """\
-CREATE TABLE IF NOT EXISTS runs (
-    run_id {text} NOT NULL,
-    run_date date NOT NULL,
-    ended_at {instant} NOT NULL,
-    manifest_sha256 {text} NOT NULL,
-    loaded_at {instant} DEFAULT CURRENT_TIMESTAMP NOT NULL,
-    PRIMARY KEY (run_id)
-);
+_HEAD = """\
+-- Tables for Snowflake, which does not enforce the keys. Add your own columns (in_…).
+-- A test compares this file with the columns that are written.
 """
 _CURRENT = """\
--- Of each run date, the complete run that ended last.
+-- Of each run date and list, the run that was completed last.
 CREATE OR REPLACE VIEW current_runs AS
-SELECT run_id, run_date, ended_at, manifest_sha256, loaded_at
-FROM (
-    SELECT runs.*, row_number() OVER (PARTITION BY run_date ORDER BY ended_at DESC) AS place
-    FROM runs
-) AS ranked
-WHERE place = 1;
+SELECT * FROM runs
+QUALIFY row_number() OVER (
+    PARTITION BY run_date, inputs ORDER BY completed_at DESC NULLS LAST, run_id DESC
+) = 1;
 """
 
 
-class Dialect(NamedTuple):
-    """A warehouse's words for our types, and what stands at the file's head."""
-
-    file: str
-    head: str
-    text: str
-    integer: str
-    bigint: str
-    floating: str
-    instant: str
-
-    def word(self, column: Column) -> str:
-        words = {
-            pl.String(): self.text,
-            pl.Boolean(): "boolean",
-            pl.Int32(): self.integer,
-            pl.Int64(): self.bigint,
-            pl.Float64(): self.floating,
-            INSTANT: self.instant,
-        }
-        dtype = column.dtype() if isinstance(column.dtype, type) else column.dtype
-        return words[dtype]
-
-    def script(self) -> str:
-        return "\n".join(
-            [self.head, _RUNS.format(**self._asdict()), *map(self.table, TABLES), _CURRENT]
-        )
-
-    def table(self, name: str) -> str:
-        columns = [
-            f"{c.name} {self.word(c)}{' NOT NULL' if c.required else ''}" for c in TABLES[name]
-        ]
-        lines = ",\n    ".join(["run_date date NOT NULL", *columns, *KEYS[name]])
-        return f"CREATE TABLE IF NOT EXISTS {name} (\n    {lines}\n);\n"
+def script() -> str:
+    """What the file holds."""
+    tables = (_table(name, table_columns(of, _dtypes(of))) for name, of in _TABLES.items())
+    return "\n".join([_HEAD, _table(RUNS, RUN_COLUMNS), *tables, _CURRENT])
 
 
-POSTGRES = Dialect(
-    "warehouse.sql",
-    "-- Tables for PostgreSQL and DuckDB. The loaders add your own columns (in_…), as text.\n"
-    "-- A test compares this file with the columns that are written.\n",
-    "text",
-    "integer",
-    "bigint",
-    "double precision",
-    "timestamptz",
-)
-SNOWFLAKE = Dialect(
-    "snowflake.sql",
-    "-- Tables for Snowflake, which does not enforce the keys. Add your own columns (in_…).\n"
-    "-- A test compares this file with the columns that are written.\n",
-    "varchar",
-    "number(10, 0)",
-    "number(19, 0)",
-    "float",
-    "timestamp_ltz",
-)
+def _dtypes(columns: Sequence[Column]) -> dict[str, pl.DataType]:
+    return {c.name: c.dtype() if isinstance(c.dtype, type) else c.dtype for c in columns}
 
 
-def main() -> None:
-    for dialect in (POSTGRES, SNOWFLAKE):
-        (RECIPES / dialect.file).write_text(dialect.script(), "utf-8")
+def _table(name: str, columns: Sequence[WarehouseColumn]) -> str:
+    lines = [f"{c.name} {_WORDS[c.dtype]}{_of(c)}" for c in columns]
+    lines += [f"PRIMARY KEY ({', '.join(KEYS[name])})"] if KEYS[name] else []
+    return f"CREATE TABLE IF NOT EXISTS {name} (\n    {f',{chr(10)}    '.join(lines)}\n);\n"
+
+
+def _of(column: WarehouseColumn) -> str:
+    now = " DEFAULT CURRENT_TIMESTAMP" if column.name == "loaded_at" else ""
+    return f"{now} NOT NULL" if column.required else now
 
 
 if __name__ == "__main__":
-    main()
+    FILE.write_text(script(), "utf-8")
