@@ -29,6 +29,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.errors import MAY_PASS, WHOLE, ExitCode
 from batch_screen.notify.metrics import metrics
 from batch_screen.sandbox.run import SandboxThread
+from batch_screen.warehouse.address import parse
 from tests.unit.notify.ends import BEGAN, complete, failed
 
 from . import warehouse
@@ -219,6 +220,9 @@ def test_the_lines_of_cron_can_be_started_every_night() -> None:
             assert Path(retried["config"]).name == DEFAULT_NAME
             continue
         assert arguments[0] == "run" or (RECIPES / program).exists()
+        if program == "nightly-load.sh":
+            _, target, *arguments = arguments
+            assert parse(target).kind == "postgres"
         options = parsed([each for each in arguments if each != "run"])
         assert options["run_date"] is None, "every night would be filed under this date"
         assert not options["new_run"], "a second start would pay again"
