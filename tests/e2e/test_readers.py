@@ -95,7 +95,7 @@ def test_the_data_engineer_loads_nights_that_kept_different_columns(tmp_path: Pa
             database = stack.enter_context(postgres_server())
         follow("loading", tmp_path, database)
     page = blocks((DOCS / "loading.md").read_text("utf-8"))
-    [of_snowflake, deleting] = [b.text for b in page if b.language == "sql" and not b.name]
+    [deleting, of_snowflake] = [b.text for b in page if b.language == "sql" and not b.name]
     assert "FROM @" in of_snowflake
     with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as db:
         someone = "SELECT min(e164) FROM batch_screen.lookups"
