@@ -166,9 +166,8 @@ class Postgres:
                 self._execute(f"SELECT pg_advisory_xact_lock({_DDL_LOCK})")
             prepared = self._preparation(run, options)  # the other may have made them
             for step in prepared.steps:
-                with self._translated(
-                    Doing(step.what or f"describe {step.table}", self._right_to(step))
-                ):
+                what = f"make {step.what}" if step.what else f"describe {step.table}"
+                with self._translated(Doing(what, self._right_to(step))):
                     self._execute(step.sql)
         return prepared
 
