@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 from collections.abc import Iterator
@@ -42,6 +43,12 @@ def pytest_configure() -> None:
         may_start_programs = not found.f_flag & os.ST_NOEXEC
         if may_start_programs and found.f_bavail * found.f_frsize >= _ROOM_BYTES:
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+
+def pytest_collection_finish() -> None:
+    """What was loaded stays, so that no later search for garbage looks through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

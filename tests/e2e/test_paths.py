@@ -20,6 +20,7 @@ from tests.thoroughness import IS_FULL
 from tests.torture.test_scarce import fill, small_disk
 
 from .conftest import COMMAND, NUMBERS, Finished, clean, discreet, run_command, write_csv
+from .starting import begin
 
 SPECIAL = [name for name in FOLDERS if any(c in name for c in ":~['")]
 """Those that a library or a shell has read otherwise."""
@@ -93,26 +94,28 @@ def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
     folder = tmp_path / LATIN_1
     folder.mkdir()
     write_csv(folder / f"{LATIN_1}.csv", NUMBERS[:3])
-    listed, out = "caf$'\\351'.csv", "--out out$'\\351'"
+    listed, out = f"{LATIN_1}.csv", "--out out\udce9"
+    started = "run caf$'\\351'.csv --sandbox --out out$'\\351' --run-date 2026-03-02"
+    done = in_shell(f'"$BS" {started} --json --keep-columns all', folder)
+    assert done.code == 0, done
     for arguments in (
-        f"check {listed} --json --rejects rejects$'\\351'.csv",
-        f"run {listed} --sandbox {out} --run-date 2026-03-02 --json --keep-columns all",
+        f"check {listed} --json --rejects rejects\udce9.csv",
         f"run {listed} --sandbox {out} --summary-file last.json --metrics-file last.prom",
         f"run {listed} --sandbox {out} --summary-file last.json",
         f"status {out} --json",
         f"status {out}",
-        "validate out$'\\351' --all",
-        "validate out$'\\351' --json",
-        "report out$'\\351' --json",
-        "report out$'\\351'",
+        "validate out\udce9 --all",
+        "validate out\udce9 --json",
+        "report out\udce9 --json",
+        "report out\udce9",
         f"doctor {listed} --sandbox {out} --json",
-        "export out$'\\351' --flagged --to sheet$'\\351'.csv",
+        "export out\udce9 --flagged --to sheet\udce9.csv",
         f"purge --older-than 1d --yes {out} --json",
     ):
-        done = in_shell(f'"$BS" {arguments}', folder)
+        done = run_command(*arguments.split(), cwd=folder)
         assert done.code == 0, (arguments, done)
     for arguments in (f"config {out} --json", f"init a.toml --yes {out}"):
-        done = in_shell(f'"$BS" {arguments}', folder)
+        done = run_command(*arguments.split(), cwd=folder)
         assert done.code == 2, (arguments, done)
         assert "that is not UTF-8" in done.err
 
@@ -223,18 +226,30 @@ def test_a_working_folder_that_is_gone(tmp_path: Path) -> None:
         "init --yes",
         f"doctor {listed} --sandbox --out out",
     ):
-        done = in_shell(f'mkdir gone; cd gone; rmdir ../gone; "$BS" {arguments}', tmp_path)
+        done = in_folder_that_is_gone(arguments, tmp_path)
         assert done.code == 73, (arguments, done)
         assert "working folder was removed" in done.out + done.err
     line = f'mkdir gone; cd gone; rmdir ../gone; "$BS" run {listed} --sandbox --out {there}'
     assert in_shell(line, tmp_path).code == 0, "nothing in it is relative"
+    done = in_shell('mkdir gone; cd gone; rmdir ../gone; "$BS" status --out out', tmp_path)
+    assert done.code == 73, done
+
+
+def in_folder_that_is_gone(arguments: str, folder: Path) -> Finished:
+    (folder / "gone").mkdir()
+    gone = os.open(folder / "gone", os.O_RDONLY)
+    try:
+        (folder / "gone").rmdir()
+        return run_command(*arguments.split(), cwd=Path(f"/proc/{os.getpid()}/fd/{gone}"))
+    finally:
+        os.close(gone)
 
 
 def test_a_full_disk_below_stdout(tmp_path: Path) -> None:
     write_csv(tmp_path / "list.csv", NUMBERS[:3])
     for day in ("2026-03-02", "2026-03-03"):
-        done = in_shell(f'"$BS" run list.csv --sandbox --out out --run-date {day}', tmp_path)
-        assert done.code == 0, done
+        run = ("run", "list.csv", "--sandbox", "--out", "out", "--run-date", day)
+        assert run_command(*run, cwd=tmp_path).code == 0
     ids = sorted(path.name for path in (tmp_path / "out" / "runs").iterdir())
     for arguments in (
         "run list.csv --sandbox --out out --json",
@@ -256,10 +271,22 @@ def test_a_full_disk_below_stdout(tmp_path: Path) -> None:
         "--version",
         "sandbox --profiles",
     ):
-        done = in_shell(f'"$BS" {arguments} >/dev/full', tmp_path)
-        assert done.code == 73, (arguments, done)
-        assert "No space left on device" in done.err
+        said = into_full_disk(arguments, tmp_path)
+        assert "No space left on device" in said
+    assert in_shell('"$BS" config >/dev/full', tmp_path).code == 73
     assert in_shell('"$BS" config >/dev/full 2>/dev/full', tmp_path).code == 73
+
+
+def into_full_disk(arguments: str, folder: Path) -> str:
+    """What the command says, which ends with 73."""
+    with Path("/dev/full").open("wb") as out, (folder / "said").open("w+b") as err:
+        command = [str(COMMAND), *arguments.split()]
+        with begin(command, stdout=out, stderr=err, env=clean(), cwd=folder) as process:
+            code = process.wait(60)
+        err.seek(0)
+        done = discreet(Finished(code, "", err.read().decode()))
+    assert done.code == 73, (arguments, done)
+    return done.err
 
 
 def in_shell(line: str, folder: Path) -> Finished:
@@ -280,18 +307,18 @@ def test_a_full_disk_below_other_files(tmp_path: Path) -> None:
     with small_disk(tmp_path / "full", 1) as full:
         filler = fill(full, 0)
         for target in ("full/rejects.csv", "full/rejects.parquet"):
-            done = in_shell(f'"$BS" check list.csv --rejects {target}', tmp_path)
+            done = run_command("check", "list.csv", "--rejects", target, cwd=tmp_path)
             assert done.code == 73, done
             assert "free space" in done.err
         for option in ("--summary-file full/last.json", "--metrics-file full/last.prom"):
-            line = f'"$BS" run list.csv --sandbox --out out {option}'
-            done = in_shell(line, tmp_path)
+            run = ("run", "list.csv", "--sandbox", "--out", "out", *option.split())
+            done = run_command(*run, cwd=tmp_path)
             assert done.code == 73, done
             assert not (tmp_path / "out").exists(), "found at the start"
-        done = in_shell('"$BS" run list.csv --sandbox --out out', tmp_path)
+        done = run_command("run", "list.csv", "--sandbox", "--out", "out", cwd=tmp_path)
         assert done.code == 0, done
         for line in ("report out --write full/page.html", "init full/a.toml --yes"):
-            done = in_shell(f'"$BS" {line}', tmp_path)
+            done = run_command(*line.split(), cwd=tmp_path)
             assert done.code == 73, done
             assert "No space left on device" in done.err
         assert [*full.iterdir()] == [filler], "nothing is left half written"

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from batch_screen.commands import write
@@ -25,6 +25,7 @@ from batch_screen.planning.shards import (
 )
 from batch_screen.runs.events import RunEvents
 from batch_screen.schema import LOOKUP, REJECT, dtypes
+from tests.thoroughness import examples
 from tests.unit.tables.whole_run import ENDPOINTS, WholeRun, answer, new_whole_run
 
 CHECK, DATE, _ = ENDPOINTS
@@ -84,9 +85,7 @@ def planned(folder: Path, plan: Plan) -> tuple[pl.DataFrame, pl.DataFrame]:
     )
 
 
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chosen=st.sets(st.sampled_from([k for k in KINDS if k is not OutcomeKind.SUCCESS])))
 def test_the_chosen_failures_are_asked_again_and_no_others(
     run: WholeRun, tmp_path: Path, chosen: set[OutcomeKind]
