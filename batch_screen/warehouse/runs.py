@@ -18,11 +18,11 @@ import polars as pl
 
 from batch_screen.errors import InputError
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, layout_of_run, place_of, runs_at
-from batch_screen.schema import READ_VERSIONS
 from batch_screen.storage.lock import shared
 from batch_screen.storage.parquet import open_parquet
 from batch_screen.tables.integrity import (
     files_check,
+    manifest_check,
     marker_check,
     own_files,
     refuse_differing,
@@ -145,11 +145,9 @@ def opened(run: CompleteRun) -> Iterator[LoadableRun]:
     with shared(layout.manifest, f"run {run.run_id}"):
         refuse_differing(layout, marker_check(layout))
         manifest = read_facts(layout)
-        if manifest is None or manifest.schema_version not in READ_VERSIONS:
-            raise InputError(
-                f"run {run.run_id} was written by another version of batch-screen, with schema "
-                f"version {manifest.schema_version if manifest else '?'}; load it with that one"
-            )
+        refuse_differing(layout, manifest_check(layout, manifest))
+        if manifest is None:
+            raise InputError(f"run {run.run_id}: its manifest cannot be read; restore it")
         listed = own_files(layout, manifest)
         refuse_differing(layout, files_check(layout, listed, lambda: None)[0])
         tables = tuple(_table(layout, name, listed) for name in DATA_FOLDERS)
