@@ -1,0 +1,283 @@
+"""Warehouses to be disturbed while they are loaded, and what a second session sees of them."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from itertools import count
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import duckdb
+import polars as pl
+import psycopg
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+import batch_screen
+from batch_screen.runs.layout import DATA_FOLDERS
+from batch_screen.warehouse.columns import kept_name
+from tests.nights import NIGHTS, Night, job, listed, make_nights
+
+EVERY = (*DATA_FOLDERS, "runs")
+_BIG = Night("2026-11-28", "many.parquet", ("branch", "opened"))
+
+Counts = Mapping[tuple[str, str], int]
+"""Table and run id → rows."""
+
+
+class Nights:
+    """Complete runs of an output folder, and their rows as a warehouse has them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        manifests = [json.loads(f.read_bytes()) for f in folder.glob("runs/*/manifest.json")]
+        self._files = {each["run_id"]: each["files"] for each in manifests}
+        self._days = {each["run_id"]: date.fromisoformat(each["run_date"]) for each in manifests}
+        self._rows: dict[tuple[str, str], Counter[Any]] = {}
+        self.schemas: dict[str, pl.Schema] = {}
+        for table in DATA_FOLDERS:
+            runs = {run_id: self._frame(table, run_id) for run_id in self._files}
+            schema = pl.concat(runs.values(), how="diagonal").schema
+            self.schemas[table] = schema
+            for run_id, frame in runs.items():
+                lacking = [pl.lit(None).alias(n) for n in schema if n not in frame.columns]
+                rows = frame.with_columns(lacking).select(schema.names()).rows()
+                self._rows[table, run_id] = Counter(rows)
+
+    @property
+    def run_ids(self) -> list[str]:
+        return sorted(self._files)
+
+    def parts(self, run_id: str) -> list[str]:
+        """Names of the run's files that hold a table's rows, with the table's folder."""
+        return [str(file["path"]) for file in self._files[run_id] if file.get("table")]
+
+    def files(self, run_id: str) -> list[Mapping[str, Any]]:
+        """The run's files as its manifest lists them."""
+        found: list[Mapping[str, Any]] = self._files[run_id]
+        return found
+
+    def rows(self, table: str, run_id: str) -> Counter[Any]:
+        return self._rows[table, run_id]
+
+    def _frame(self, table: str, run_id: str) -> pl.DataFrame:
+        files = [file for file in self._files[run_id] if file.get("table") == table]
+        frame = pl.concat(
+            pl.read_parquet(self.folder / file["path"], hive_partitioning=False) for file in files
+        )
+        kept = {name: kept_name(name) for name in frame.columns if name.startswith("in_")}
+        return frame.rename(kept).with_columns(pl.lit(self._days[run_id]).alias("run_date"))
+
+
+def make_long_nights(folder: Path, rows: int) -> Nights:
+    """Six drifting nights, and one of so many rows that there is time to disturb its load."""
+    out = make_nights(folder, NIGHTS)
+    listed(rows).write_parquet(folder / _BIG.listed)
+    batch_screen.run(job(folder, _BIG))
+    return Nights(out)
+
+
+class Warehouse(ABC):
+    """A warehouse that is empty at first.
+
+    ``is_transactional``: rows of a run are there together with its row in ``runs``, or not at all.
+    """
+
+    kind: str
+    to: str
+    is_transactional = True
+
+    @abstractmethod
+    def counts(self) -> tuple[set[str], Counts] | None:
+        """In one look: the runs of table ``runs``, and the rows of each run in each other table.
+
+        None where it lets nobody in at this moment.
+        """
+
+    @abstractmethod
+    def table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
+        """The rows of the runs of table ``runs``, as a reader that joins it sees them."""
+
+    def torn(self, nights: Nights) -> tuple[set[str], list[str]] | None:
+        """The runs that are there, and a line for each of which a reader sees a part only."""
+        seen = self.counts()
+        if seen is None:
+            return None
+        runs, counts = seen
+        partial = [
+            f"{run_id}: {counts.get((table, run_id), 0)} rows of {table}"
+            for run_id in runs
+            for table in DATA_FOLDERS
+            if counts.get((table, run_id), 0) != nights.rows(table, run_id).total()
+        ]
+        if self.is_transactional:
+            partial += [f"{key}: rows without their run" for key in counts if key[1] not in runs]
+        return runs, partial
+
+
+_EACH = " UNION ALL ".join(f"SELECT '{t}' AS t, run_id AS r FROM batch_screen.{t}" for t in EVERY)
+_COUNTS = f"SELECT t, r, count(*) FROM ({_EACH}) AS every GROUP BY t, r"
+_OF_RUNS = "run_id IN (SELECT run_id FROM batch_screen.runs)"
+
+
+def _counted(found: list[Any]) -> tuple[set[str], Counts]:
+    counts = {(str(table), str(run_id)): int(rows) for table, run_id, rows in found}
+    runs = {run_id for table, run_id in counts if table == "runs"}
+    return runs, {key: rows for key, rows in counts.items() if key[0] != "runs"}
+
+
+def _frame(columns: Iterable[Any], rows: list[Any], schema: pl.Schema) -> pl.DataFrame:
+    """The rows in these columns; one that the table does not have is null."""
+    names = [str(column[0]) for column in columns]
+    there = {name: schema.get(name, pl.String()) for name in names}
+    frame = pl.DataFrame(rows, schema=there, orient="row")
+    lacking = [pl.lit(None, dtype).alias(n) for n, dtype in schema.items() if n not in there]
+    return frame.with_columns(lacking).select(schema.names())
+
+
+class PostgresWarehouse(Warehouse):
+    kind = "postgres"
+    _serial = count()
+
+    def __init__(self, folder: Path, host: str) -> None:
+        del folder
+        name = f"torture{next(self._serial)}"
+        with psycopg.connect(f"postgresql://loader@/postgres?host={host}", autocommit=True) as db:
+            db.execute(f"CREATE DATABASE {name}".encode())
+        self.to = f"postgresql://loader@/{name}?host={host}"
+
+    def connect(self) -> psycopg.Connection[Any]:
+        options = "-c timezone=UTC -c datestyle=ISO -c application_name=onlooker"
+        return psycopg.connect(self.to, autocommit=True, options=options)
+
+    def counts(self) -> tuple[set[str], Counts] | None:
+        try:
+            with self.connect() as db:
+                return _counted(db.execute(_COUNTS.encode()).fetchall())
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            return set(), {}
+
+    def table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
+        with self.connect() as db:
+            found = db.execute(f"SELECT * FROM batch_screen.{name} WHERE {_OF_RUNS}".encode())
+            return _frame(found.description or [], found.fetchall(), schema)
+
+
+class DuckDBWarehouse(Warehouse):
+    kind = "duckdb"
+
+    def __init__(self, folder: Path, host: str) -> None:
+        del host
+        self._path = folder / "warehouse.duckdb"
+        self.to = f"duckdb:{self._path}"
+
+    def counts(self) -> tuple[set[str], Counts] | None:
+        if not self._path.exists():
+            return set(), {}
+        try:
+            with duckdb.connect(self._path, read_only=True) as db:
+                return _counted(db.execute(_COUNTS).fetchall())
+        except duckdb.CatalogException:
+            return set(), {}
+        except duckdb.IOException:  # the file is its writer's alone
+            return None
+
+    def table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
+        with duckdb.connect(self._path, read_only=True) as db:
+            db.execute("SET TimeZone = 'UTC'")
+            found = db.execute(f"SELECT * FROM batch_screen.{name} WHERE {_OF_RUNS}")
+            return _frame(found.description or [], found.fetchall(), schema)
+
+
+class DeltaWarehouse(Warehouse):
+    """Tables that are read one after the other, ``runs`` first: a run it has is complete."""
+
+    kind = "delta"
+    is_transactional = False
+
+    def __init__(self, folder: Path, host: str) -> None:
+        del host
+        self._path = folder / "delta"
+        self.to = f"delta:{self._path}"
+
+    def counts(self) -> tuple[set[str], Counts] | None:
+        return _of_lake(self._read)
+
+    def table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
+        return _lake_frame(self._read, name, schema)
+
+    def _read(self, name: str, columns: list[str] | None) -> pa.Table | None:
+        try:
+            table = DeltaTable(self._path / "batch_screen" / name)
+        except TableNotFoundError:
+            return None
+        return table.to_pyarrow_table(columns=columns)
+
+
+Read = Callable[[str, list[str] | None], pa.Table | None]
+
+
+def _of_lake(read: Read) -> tuple[set[str], Counts]:
+    found = read("runs", ["run_id"])
+    runs = found["run_id"].to_pylist() if found is not None else []
+    counts = {("runs", run_id): runs.count(run_id) for run_id in runs}
+    assert all(count == 1 for count in counts.values()), "a run is in runs once"
+    of_tables: dict[tuple[str, str], int] = {}
+    for name in DATA_FOLDERS:
+        rows = read(name, ["run_id"]) if runs else None
+        for run_id in rows["run_id"].to_pylist() if rows is not None else []:
+            of_tables[name, run_id] = of_tables.get((name, run_id), 0) + 1
+    return set(runs), of_tables
+
+
+def _lake_frame(read: Read, name: str, schema: pl.Schema) -> pl.DataFrame:
+    runs, rows = read("runs", ["run_id"]), read(name, None)
+    assert runs is not None
+    assert rows is not None
+    frame = pl.DataFrame(rows)
+    frame = frame.filter(pl.col("run_id").is_in(runs["run_id"].to_pylist()))
+    lacking = [pl.lit(None, dtype).alias(n) for n, dtype in schema.items() if n not in frame]
+    return frame.with_columns(lacking).select(pl.col(n).cast(t) for n, t in schema.items())
+
+
+KINDS: Mapping[str, Callable[[Path, str], Warehouse]] = {
+    "postgres": PostgresWarehouse,
+    "duckdb": DuckDBWarehouse,
+}
+
+
+class Onlooker:
+    """What a second session saw that looked again and again: how often, and what was torn."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.shut = 0
+        self.torn: list[str] = []
+
+
+@contextmanager
+def watched(warehouse: Warehouse, nights: Nights, pause_seconds: float) -> Iterator[Onlooker]:
+    """Looks at the warehouse all the time until the block ends."""
+    seen, ended = Onlooker(), Event()
+
+    def look() -> None:
+        while not ended.wait(pause_seconds):
+            found = warehouse.torn(nights)
+            seen.looks += found is not None
+            seen.shut += found is None
+            seen.torn += found[1] if found else []
+
+    thread = Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
