@@ -55,7 +55,7 @@ _CONFIG: dict[str, Any] = {
     # What is not in the package would be downloaded.
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
-    "memory_limit": "200MB",  # beside what Python takes; what does not fit goes to disk
+    "memory_limit": "160MB",  # beside what Python takes; what does not fit goes to disk
 }
 
 
