@@ -59,4 +59,5 @@ def test_killed_while_a_run_is_written_anew(tmp_path: Path, size: Size, place: s
             assert len([*desk.out.glob("runs/*"), *desk.out.glob("runs/.*")]) == 1
             if code == 0:
                 break
+        assert at > stride  # it was killed at least once
         assert trial.log.read_bytes() == asked
