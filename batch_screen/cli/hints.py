@@ -104,9 +104,8 @@ def _about_meaning(summary: Summary, settings: Settings) -> Iterator[str]:
         has_several = len(summary.rows.by_phone_column) > 1
         key = "source_file and source_row" if has_several else "row_index"
         yield (
-            f"results hold none of your own columns: join them by {key}; next time "
-            "--keep-columns customer_id keeps one (now it would make a new run, which asks and "
-            "pays again)"
+            f"results hold none of your own columns: join them by {key}, or start the same command "
+            "with --keep-columns customer_id, which writes them anew and asks nothing"
         )
     if not settings.prices.per_request:
         yield "no cost is shown: set your contract's prices under [prices.per_request]"

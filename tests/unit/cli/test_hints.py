@@ -103,5 +103,5 @@ def test_the_region_column_is_named_only_where_it_is_missing(summary: Make) -> N
 
 def test_kept_columns_are_for_the_next_time(summary: Make) -> None:
     (hint,) = said(summary(), input={})
-    assert "next time --keep-columns" in hint
-    assert "pays again" in hint
+    assert "the same command with --keep-columns" in hint
+    assert "asks nothing" in hint
