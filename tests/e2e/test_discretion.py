@@ -190,7 +190,7 @@ def test_folders_and_files_that_are_named_by_numbers(scene: Scene, tmp_path: Pat
     texts = [text for done in scene.said for text in (done.out, done.err)]
     assert [text for text in texts if secrets_in(text, KEY, NUMBERS)] == []
     assert [text for text in texts if any(map(_steers, text))] == []
-    assert len(texts) == 2 * 29
+    assert len(texts) == 2 * 31
 
 
 def test_stopped_and_killed_on_the_way(scene: Scene) -> None:
