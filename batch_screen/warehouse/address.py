@@ -29,7 +29,7 @@ _FORMS = (
     "iceberg:CATALOG.NAMESPACE"
 )
 _SECRETS = re.compile(r"pass|secret|token|signature|credential|key$", re.IGNORECASE)
-_KEY_FILES = {"sslkey", "sslcertmode"}  # libpq's names of files
+_FILES = {"sslkey", "passfile"}  # libpq's parameters that name a file
 _LONGEST_SCHEMA = 63
 
 
@@ -88,8 +88,7 @@ def _refuse_secrets(address: str) -> None:
         raise ConfigurationError(
             f"--to {_shown(address)!r} cannot be read: write {_FORMS}"
         ) from None
-    named = [name for name, _ in given if _SECRETS.search(name) and name not in _KEY_FILES]
-    named = [name for name in named if name not in ("passfile", "sslpassword_file")]
+    named = [name for name, _ in given if _SECRETS.search(name) and name not in _FILES]
     if secret or named:
         raise ConfigurationError(
             "--to holds a password or another secret, which others on this machine could read: "

@@ -115,7 +115,9 @@ def _row(batch: Batch, line: int) -> int:
 _LOGIN = re.compile(
     r"password|authentication|pg_hba|role|Rolle|certificate|SASL|28000|28P01", re.IGNORECASE
 )
-_NO_DATABASE = re.compile(r'database "|Datenbank »', re.IGNORECASE)
+_NO_DATABASE = re.compile(
+    r"(database|Datenbank) [^,]*(does not exist|existiert nicht)|denied for database", re.IGNORECASE
+)
 
 
 def no_login(error: psycopg.Error, address: Address) -> WarehouseError:
@@ -123,7 +125,7 @@ def no_login(error: psycopg.Error, address: Address) -> WarehouseError:
     said = str(error)
     asked = getattr(error, "pgconn", None)
     is_refused = bool(asked is not None and (asked.needs_password or asked.used_password))
-    if "FATAL" in said and _NO_DATABASE.search(said) and not is_refused:
+    if _NO_DATABASE.search(said):
         return WarehouseError(
             f"{address.shown}: there is no such database, or this role may not connect to it; "
             "check the address, or let an owner say: GRANT CONNECT ON DATABASE",

@@ -12,8 +12,8 @@ from socket import gethostname
 
 import pytest
 
-from batch_screen.errors import RunLockedError
-from batch_screen.storage.lock import holder_of, locked
+from batch_screen.errors import OutputError, RunLockedError
+from batch_screen.storage.lock import alone, holder_of, locked, shared
 
 HOLDER = """
 import sys, time
@@ -110,3 +110,33 @@ def test_a_number_that_is_another_process_s_now_holds_nothing(tmp_path: Path) ->
     away = holder_of(tmp_path)
     assert away is not None
     assert away.is_alive is None
+
+
+def test_readers_share_a_file_and_a_writer_is_alone_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "manifest.json"
+    file.touch()
+    with shared(file, "run X"), shared(file, "run X"):
+        with (
+            pytest.raises(RunLockedError, match="run X is being read") as raised,
+            alone(file, "run X"),
+        ):
+            pass
+        assert raised.value.exit_code == 75
+    with (
+        alone(file, "run X"),
+        pytest.raises(RunLockedError, match="run X is being removed"),
+        shared(file, "run X"),
+    ):
+        pass
+    file.chmod(0o400)
+    with shared(file, "run X"):
+        pass
+    with pytest.raises(OutputError, match="cannot lock"), shared(tmp_path / "gone", "run X"):
+        pass
+
+
+def test_what_fails_while_a_file_is_held_is_not_about_the_lock(tmp_path: Path) -> None:
+    file = tmp_path / "manifest.json"
+    file.touch()
+    with pytest.raises(FileNotFoundError), shared(file, "run X"):
+        (tmp_path / "gone").read_bytes()

@@ -15,6 +15,7 @@ import pytest
 from tests.postgres_server import postgres_server
 
 _SERIAL = count()
+PASSWORD = "hunter2-secret"
 
 
 class Database:
@@ -80,7 +81,7 @@ class DuckDBFile(Database):
 
 @pytest.fixture(scope="session")
 def postgres_host() -> Iterator[str]:
-    with postgres_server(password="hunter2-secret") as server:
+    with postgres_server(password=PASSWORD) as server:
         yield server["PGHOST"]
 
 

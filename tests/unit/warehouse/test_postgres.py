@@ -21,7 +21,7 @@ from batch_screen.runs.layout import DATA_FOLDERS
 from batch_screen.warehouse.postgres import Postgres
 from batch_screen.warehouse.runs import Batch, TableToLoad, complete_runs
 
-from .conftest import PostgresDatabase
+from .conftest import PASSWORD, PostgresDatabase
 from .test_targets import EVERY, assert_equal, load, refused
 
 AfterBatch = Callable[[Callable[[], None]], None]
@@ -161,6 +161,18 @@ def test_a_wrong_password_is_not_shown(
     monkeypatch.setenv("PGPASSWORD", "not-the-secret")
     error = refused_to(six_nights, postgres.as_role("guarded"))
     assert (error.exit_code, "not-the-secret" in str(error)) == (77, False)
+
+
+def test_a_database_that_is_not_there(
+    six_nights: Path, postgres: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    for role in ("loader", "guarded"):
+        to = postgres.as_role(role).replace(f"/{postgres.name}", "/nowhere")
+        error = refused_to(six_nights, to)
+        assert (error.exit_code, "no such database" in str(error)) == (77, True)
+    postgres.do(f"REVOKE CONNECT ON DATABASE {postgres.name} FROM PUBLIC")
+    assert "GRANT CONNECT" in str(refused_to(six_nights, postgres.as_role("guarded")))
 
 
 def test_no_server(six_nights: Path) -> None:
