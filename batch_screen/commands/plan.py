@@ -241,6 +241,10 @@ def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
             folder, plan = run.plan, read_plan(run.plan)
         if run and run.identity.keep_columns != identity.keep_columns:
             opened(files, job.settings)  # a column that is not there is said now
+            events.progress.note(
+                f"run {run.run_id} has other kept columns: it is written with these, and that asks "
+                "nothing"
+            )
         if plan is None:
             folder = made
             plan = plan_inputs(files, job.settings, made, events, identity, now=job.now)

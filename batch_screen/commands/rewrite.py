@@ -47,6 +47,7 @@ from batch_screen.storage.parquet import scan_parquet
 from batch_screen.storage.partition import HELD_BYTES
 from batch_screen.storage.prefetch import ordered_map
 from batch_screen.tables import breakdown
+from batch_screen.tables.integrity import files_check, marker_check, own_files, refuse_differing
 from batch_screen.tables.manifest import (
     Manifest,
     ManifestHead,
@@ -101,7 +102,8 @@ def _with_retries(job: Job, opened: OpenRun) -> Iterator[_Written]:
         if run is not opened.run and run.file.identity.settings[RETRY_OF] not in ids:
             continue
         ids.add(run.run_id)
-        layout = layout_of(run, job.settings)
+        of, own = layout_of(run, job.settings), opened.layout
+        layout = Layout(own.folder, run.run_id, of.run_date, sandbox=of.sandbox)
         if is_whole(layout):
             settings = read_summary(layout.summary).settings
             named = settings.get(KEEP_COLUMNS)
@@ -132,7 +134,8 @@ def _rewrite(job: Job, written: _Written, table: Table, opened: OpenRun) -> None
     if manifest is None or [*manifest.kept_columns] == [*table.kept]:
         return  # the same columns by other names
     own = written.layout  # most of its files stay, and so does its mode
-    layout = Layout(own.folder, own.run_id, own.run_date, Mode(manifest.mode), sandbox=own.sandbox)
+    mode = Mode.GROUP if manifest.mode == Mode.GROUP else Mode.PRIVATE
+    layout = Layout(own.folder, own.run_id, own.run_date, mode, sandbox=own.sandbox)
     if not is_answered(run):
         raise _state_gone(job, layout, manifest, table)
     if manifest.schema_version != SCHEMA_VERSION:
@@ -141,6 +144,7 @@ def _rewrite(job: Job, written: _Written, table: Table, opened: OpenRun) -> None
             f"{layout.marker} and start the same command again: it writes all its files anew with "
             f"{_named(table.kept)}, and asks nothing"
         )
+    _refuse_damaged(layout, manifest, events)
     plan = _replan(job, run, table, opened)
     if plan is None:  # it was there a moment ago
         raise _state_gone(job, layout, manifest, table)
@@ -151,6 +155,19 @@ def _rewrite(job: Job, written: _Written, table: Table, opened: OpenRun) -> None
     events.progress.stage("writing", total=len(plan.shards))
     _write(job, run, plan, layout, manifest, events)
     settle(layout)
+
+
+def _refuse_damaged(layout: Layout, manifest: Manifest, events: RunEvents) -> None:
+    """Raises ``InputError`` where what stays of the run is not what was written.
+
+    The new manifest vouches for it once more.
+    """
+    names = {layout.named(path) for path in (layout.summary, layout.errors_csv, layout.pace)}
+    files = own_files(layout, manifest)
+    staying = [f for f in files if f.path in names or f.table not in (None, RESULTS)]
+    events.progress.stage("hashing", total=len(staying))
+    found, _ = files_check(layout, staying, lambda: events.advance(1))
+    refuse_differing(layout, marker_check(layout), found)
 
 
 def _write(  # noqa: PLR0913, PLR0917 (a run, as it is and as it shall be)

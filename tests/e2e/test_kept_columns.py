@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -249,6 +250,33 @@ def test_retries_get_them_too(nights: Nights) -> None:
     assert again is not None
     assert again.was_complete
     assert again.layout.run_id == retried.layout.run_id
+
+
+def test_nothing_damaged_is_signed_again(nights: Nights) -> None:
+    run = nights.run("id")
+    for path in (run.layout.parts("lookups")[0], run.layout.errors_csv, run.layout.summary):
+        content = path.read_bytes()
+        path.write_bytes(content[:-40] + bytes([content[-40] ^ 1]) + content[-39:])
+        with pytest.raises((InputError, OutputError)) as caught:
+            nights.run("branch")
+        assert "is not what was written" in str(caught.value) or path == run.layout.summary
+        path.write_bytes(content)
+        assert nights.is_whole()
+    assert nights.run("branch").was_complete
+
+
+def test_a_run_of_an_earlier_schema_is_written_anew_as_a_whole(nights: Nights) -> None:
+    run = nights.run("id")
+    manifest = run.layout.manifest.read_bytes()
+    earlier = manifest.replace(b'"schema_version": 5', b'"schema_version": 4')
+    assert earlier != manifest
+    run.layout.manifest.write_bytes(earlier)
+    run.layout.marker.write_text(f"{hashlib.sha256(earlier).hexdigest()}\n")
+    with pytest.raises(OutputError, match=r"with schema version 4; delete .*_SUCCESS and start"):
+        nights.run("branch")
+    run.layout.marker.unlink()
+    assert nights.results(nights.run("branch")).columns[-1] == "in_branch"
+    assert nights.is_whole()
 
 
 class Killed(BaseException):
