@@ -113,7 +113,7 @@ def _loaded(run: CompleteRun, target: Target, options: LoadOptions) -> RunLoad:
     with opened(run) as ready:
         done = target.load(ready, options)
     state = REPLACED if done.replaced else LOADED if done.is_new else ALREADY
-    return RunLoad(run.run_id, run.layout.run_date, run.manifest_sha256, state, done.rows)
+    return RunLoad(run.run_id, run.layout.run_date, ready.manifest_sha256, state, done.rows)
 
 
 def _looked_at(

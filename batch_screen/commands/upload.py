@@ -19,10 +19,10 @@ from batch_screen.errors import ConfigurationError, InputError, OutputError
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, latest_run, run_at
 from batch_screen.storage.atomic import translated
-from batch_screen.storage.lock import shared
 from batch_screen.storage.objects import ObjectStore, StoredObject
 from batch_screen.tables.integrity import (
     files_check,
+    held,
     manifest_check,
     marker_check,
     own_files,
@@ -78,7 +78,7 @@ def upload(
         )
     store = ObjectStore(root, shown_address(root), OutputError)
     # Held against purge: a part that goes while the others are sent would be found too late.
-    with shared(layout.manifest, f"run {layout.run_id}"):
+    with held(layout):
         try:
             return _uploaded(layout, store, root, prefix, events or RunEvents())
         except OutputError as error:

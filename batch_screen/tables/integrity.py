@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
 
 from batch_screen.config.sections import Mode
-from batch_screen.errors import InputError
+from batch_screen.errors import InputError, OutputError, RunLockedError
 from batch_screen.masking import safe_text
 from batch_screen.runs.layout import (
     DATA_FOLDERS,
@@ -25,6 +26,7 @@ from batch_screen.runs.layout import (
 )
 from batch_screen.schema import READ_VERSIONS, SCHEMA_VERSION
 from batch_screen.storage.atomic import sha256_of
+from batch_screen.storage.lock import shared
 from batch_screen.tables.manifest import (
     ListedFile,
     Manifest,
@@ -91,6 +93,26 @@ def refuse_differing(layout: Layout, *checks: VerifyCheck) -> None:
                 f"{difference.what}; batch-screen validate {layout.run} says all that differs and "
                 "what to do"
             )
+
+
+@contextmanager
+def held(layout: Layout) -> Iterator[None]:
+    """Holds a complete run against purge until the block ends.
+
+    Raises ``RunLockedError`` where it is being removed, or was, since somebody saw it.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(shared(layout.manifest, f"run {layout.run_id}"))
+        except OutputError:
+            if layout.marker.exists():  # else it is gone, which is no fault of the disk's
+                refuse_differing(layout, marker_check(layout))
+                raise
+        if not layout.marker.exists():
+            raise RunLockedError(
+                f"run {layout.run_id} was removed, or is being written anew; start again"
+            )
+        yield
 
 
 PRIVATE = "private"

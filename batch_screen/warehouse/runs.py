@@ -18,10 +18,10 @@ import polars as pl
 
 from batch_screen.errors import InputError
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, layout_of_run, place_of, runs_at
-from batch_screen.storage.lock import shared
 from batch_screen.storage.parquet import open_parquet
 from batch_screen.tables.integrity import (
     files_check,
+    held,
     manifest_check,
     marker_check,
     own_files,
@@ -131,7 +131,8 @@ def complete_runs(folder: Path, run_ids: Sequence[str] = ()) -> list[CompleteRun
     complete = [layout for layout in found if layout.marker.exists()]
     if run_ids:
         complete = [layout for layout in complete if layout.run_id in run_ids]
-    return sorted(map(_complete, complete), key=lambda run: (run.completed_at, run.run_id))
+    runs = [run for layout in complete if (run := _complete(layout))]
+    return sorted(runs, key=lambda run: (run.completed_at, run.run_id))
 
 
 @contextmanager
@@ -142,7 +143,7 @@ def opened(run: CompleteRun) -> Iterator[LoadableRun]:
     the run is being removed.
     """
     layout = run.layout
-    with shared(layout.manifest, f"run {run.run_id}"):
+    with held(layout):
         refuse_differing(layout, marker_check(layout))
         manifest = read_facts(layout)
         refuse_differing(layout, manifest_check(layout, manifest))
@@ -151,12 +152,13 @@ def opened(run: CompleteRun) -> Iterator[LoadableRun]:
         listed = own_files(layout, manifest)
         refuse_differing(layout, files_check(layout, listed, lambda: None)[0])
         tables = tuple(_table(layout, name, listed) for name in DATA_FOLDERS)
+        digest = sha256(layout.manifest.read_bytes()).hexdigest()
+        # It may have been written anew since it was listed.
+        now = run._replace(
+            completed_at=manifest.completed_at or run.completed_at, manifest_sha256=digest
+        )
         yield LoadableRun(
-            run.run_id,
-            date.fromisoformat(layout.run_date),
-            sha256(layout.manifest.read_bytes()).hexdigest(),
-            _row(run, manifest),
-            tables,
+            run.run_id, date.fromisoformat(layout.run_date), digest, _row(now, manifest), tables
         )
 
 
@@ -173,12 +175,16 @@ def unchanged(part: str) -> Iterator[None]:
         ) from None
 
 
-def _complete(layout: Layout) -> CompleteRun:
+def _complete(layout: Layout) -> CompleteRun | None:
+    """The run as it is now, or None where purge removed its marker meanwhile."""
     facts = read_facts(layout)
     completed = facts.completed_at if facts else None
-    if completed is None:  # damaged, which is said when it is opened
-        completed = datetime.fromtimestamp(layout.marker.stat().st_mtime, UTC)
-    digest = layout.marker.read_text("ascii", errors="replace").strip()
+    try:
+        if completed is None:  # damaged, which is said when it is opened
+            completed = datetime.fromtimestamp(layout.marker.stat().st_mtime, UTC)
+        digest = layout.marker.read_text("ascii", errors="replace").strip()
+    except FileNotFoundError:
+        return None
     return CompleteRun(layout, completed, digest, facts is not None and facts.sandbox)
 
 

@@ -22,7 +22,7 @@ import pytest
 import batch_screen
 from batch_screen import LoadOptions
 from batch_screen.commands.load import ALREADY, LOADED, REPLACED, WOULD, LoadReport
-from batch_screen.errors import BatchScreenError, ConfigurationError, InputError
+from batch_screen.errors import BatchScreenError, ConfigurationError, InputError, RunLockedError
 from batch_screen.runs.layout import DATA_FOLDERS, RESULTS, layout_of_run
 from batch_screen.storage.lock import alone
 from batch_screen.tables.manifest import ListedFile
@@ -476,6 +476,23 @@ def test_values_that_loaders_change_stay_what_they_are(
     for name in frame.columns:
         assert found[name].equals(frame[name], null_equal=True), name
     assert found["in_float"].to_list()[4].hex() == "-0x0.0p+0"
+
+
+def test_a_run_that_is_gone_since_it_was_listed(nights: Path) -> None:
+    first, second, *_ = complete_runs(nights)
+    second.layout.manifest.unlink()
+    with pytest.raises(InputError, match="not what was written"), opened(second):
+        pass
+    batch_screen.purge(batch_screen.PurgeScope(nights, nights / ".state", date(2026, 11, 24)))
+    with pytest.raises(RunLockedError, match="was removed"), opened(first):
+        pass
+
+
+def test_a_run_that_was_written_anew_since_it_was_listed(nights: Path) -> None:
+    [run, *_] = complete_runs(nights)
+    digest = rewrite_manifest(nights, run.run_id)
+    with opened(run) as ready:
+        assert ready.manifest_sha256 == ready.row["manifest_sha256"] == digest
 
 
 @pytest.mark.parametrize("is_first_purge", [True, False])
