@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ from batch_screen.storage.atomic import (
     translated,
     write_atomically,
 )
+from batch_screen.storage.lock import alone
 from batch_screen.storage.parquet import scan_parquet
 from batch_screen.storage.partition import HELD_BYTES
 from batch_screen.storage.prefetch import ordered_map
@@ -219,12 +221,13 @@ def _write(  # noqa: PLR0913, PLR0917 (a run, as it is and as it shall be)
     write_manifest(anew, listed, head)
     digest = sha256_of(anew.manifest)
     write_atomically(anew.marker, marker_content(digest), mode=anew.file_mode)
-    with translated("write", layout.run):
-        for path in anew.parts(RESULTS):
-            final = layout.folder / anew.named(path)
-            path.rename(final)
-            sync_folder(final.parent)
-    exchange_folders(layout.run, anew.run)
+    with alone(layout.manifest, f"run {layout.run_id}"):  # a load or an upload may read it
+        with translated("write", layout.run):
+            for path in anew.parts(RESULTS):
+                final = layout.folder / anew.named(path)
+                path.rename(final)
+                sync_folder(final.parent)
+        exchange_folders(layout.run, anew.run)
 
 
 def settle(layout: Layout) -> None:
@@ -236,7 +239,10 @@ def settle(layout: Layout) -> None:
     if latest_run(layout.folder) == layout.run_id:
         content = latest_content(layout, sha256_of(layout.manifest))
         write_atomically(layout.latest, content, mode=layout.file_mode)
-    with translated("replace", layout.run):
+    with ExitStack() as held:
+        if (other := layout.growing / layout.manifest.name).exists():
+            held.enter_context(alone(other, f"run {layout.run_id}"))
+        held.enter_context(translated("replace", layout.run))
         for path in layout.all_parts(RESULTS):
             if layout.named(path) not in listed:
                 path.unlink()

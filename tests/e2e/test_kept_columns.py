@@ -16,9 +16,16 @@ import pytest
 import batch_screen
 from batch_screen import Job, load_settings
 from batch_screen.commands import rewrite
-from batch_screen.errors import ConfigurationError, InputError, OutputError, Stopped
+from batch_screen.errors import (
+    ConfigurationError,
+    InputError,
+    OutputError,
+    RunLockedError,
+    Stopped,
+)
 from batch_screen.model import OutcomeKind
 from batch_screen.runs.events import CancelToken, RunEvents, Silent
+from batch_screen.storage.lock import shared
 
 from .conftest import NUMBERS
 
@@ -277,6 +284,16 @@ def test_a_run_of_an_earlier_schema_is_written_anew_as_a_whole(nights: Nights) -
     run.layout.marker.unlink()
     assert nights.results(nights.run("branch")).columns[-1] == "in_branch"
     assert nights.is_whole()
+
+
+def test_who_reads_the_run_is_waited_for(nights: Nights) -> None:
+    run = nights.run("id")
+    with shared(run.layout.manifest, "run"), pytest.raises(RunLockedError, match="by a load or"):
+        nights.run("branch")
+    assert nights.results(run).columns[-1] == "in_id"
+    assert nights.is_whole()
+    assert nights.run("branch").was_complete
+    assert [path.name for path in (nights.out / "runs").iterdir()] == [run.layout.run_id]
 
 
 class Killed(BaseException):
