@@ -53,7 +53,7 @@ def shared(file: Path, what: str) -> Iterator[None]:
 
     Reading rights are enough. Raises ``RunLockedError`` where one holds it alone.
     """
-    with _flocked(file, fcntl.LOCK_SH, f"{what} is being removed"):
+    with _flocked(file, fcntl.LOCK_SH, f"{what} is being removed or written anew"):
         yield
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from batch_screen.runs.layout import (
     RESULTS,
     TABLES,
     Layout,
+    NextWriting,
     place_of,
     run_at,
     runs_at,
@@ -239,6 +241,33 @@ def test_parts_of_a_run_are_its_own_in_their_order(tmp_path: Path) -> None:
     assert [p.name[-13:-8] for p in layout.parts(RESULTS)] == ["00000", "00003", "00012"]
     assert second.parts(RESULTS) == [theirs]
     assert layout.parts(LOOKUPS) == []
+
+
+def test_while_a_run_is_written_anew_the_manifest_says_which_parts_are_its_own(
+    tmp_path: Path,
+) -> None:
+    layout = Layout(tmp_path, RUN, DAY)
+    old = [layout.write_part(RESULTS, number, rows_of([1]), Output()) for number in (0, 1)]
+    anew = NextWriting(layout)
+    grown = [anew.write_part(RESULTS, number, rows_of([2]), Output()) for number in (0, 1)]
+    assert [path.name for path in grown] == [f"{RUN}-0000{n}.2.parquet" for n in (0, 1)]
+    assert {path.parent for path in grown} == {tmp_path / "runs" / f".{RUN}.anew"}
+    assert anew.parts(RESULTS) == grown
+    assert layout.parts(RESULTS) == layout.all_parts(RESULTS) == old
+    names = [anew.named(path) for path in (*grown, anew.summary)]
+    day = f"results/run_date={DAY}"
+    assert names == [*(f"{day}/{path.name}" for path in grown), f"runs/{RUN}/summary.json"]
+    for path in grown:
+        path.rename(tmp_path / anew.named(path))
+    for listed in (old, [tmp_path / name for name in names[:2]]):
+        files = [{"path": layout.named(path)} for path in listed]
+        layout.manifest.write_text(json.dumps({"files": files}))
+        assert layout.parts(RESULTS) == listed
+    assert len(layout.all_parts(RESULTS)) == 4
+    assert NextWriting(layout).part(RESULTS, 0).name == f"{RUN}-00000.3.parquet"
+    layout.clear()
+    assert not layout.growing.exists()
+    assert layout.all_parts(RESULTS) == []
 
 
 def test_a_folder_means_its_latest_run_and_a_runs_own_that_run(tmp_path: Path) -> None:

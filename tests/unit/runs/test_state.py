@@ -88,6 +88,26 @@ def test_whatever_differs_gives_another_digest(other: Identity) -> None:
     assert other.digest() != identity().digest()
 
 
+def test_kept_columns_make_no_other_run(tmp_path: Path) -> None:
+    kept = [identity(settings={"input.keep_columns": names}) for names in ([], ["id"], ["all"])]
+    assert len({who.digest() for who in kept}) == 1
+    assert kept[1] != kept[2]
+    assert kept[1].work == kept[2].work == kept[0]
+    unfinished, other = begun(tmp_path, kept[1]), identity(day="2026-11-24", settings={})
+    found = find_run(tmp_path, kept[2], INPUTS)
+    assert found is not None
+    assert found.run_id == unfinished.run_id
+    later = msgspec.structs.replace(kept[2], run_date="2026-11-24")
+    assert [run.run_id for run in unfinished_runs(tmp_path, later)] == [found.run_id]
+    assert unfinished_runs(tmp_path, other) == []
+    # What the plan was made with last counts, also where that is none.
+    for names in (["branch"], []):
+        plan = Plan(0, 0, {}, "", [], [], {}, keep_columns=names)
+        write_record(unfinished.plan / "plan.json", plan)
+        assert found.identity.keep_columns == names
+    assert found.file.identity.keep_columns == ["id"]
+
+
 def test_settings_come_back_from_the_state_as_they_were(tmp_path: Path) -> None:
     settings = Settings(screening=Screening(endpoints=tuple(Endpoint)))
     who = Identity(["c0ffee"], DAY, settings.identity())

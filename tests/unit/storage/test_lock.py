@@ -124,7 +124,7 @@ def test_readers_share_a_file_and_a_writer_is_alone_with_it(tmp_path: Path) -> N
         assert raised.value.exit_code == 75
     with (
         alone(file, "run X"),
-        pytest.raises(RunLockedError, match="run X is being removed"),
+        pytest.raises(RunLockedError, match="run X is being removed or written anew"),
         shared(file, "run X"),
     ):
         pass
