@@ -19,6 +19,8 @@ import psycopg
 import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
+from pyiceberg.catalog import load_catalog
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 
 import batch_screen
 from batch_screen.runs.layout import DATA_FOLDERS
@@ -93,6 +95,7 @@ class Warehouse(ABC):
     kind: str
     to: str
     is_transactional = True
+    environment: Mapping[str, str] = {}
 
     @abstractmethod
     def counts(self) -> tuple[set[str], Counts] | None:
@@ -221,6 +224,39 @@ class DeltaWarehouse(Warehouse):
         return table.to_pyarrow_table(columns=columns)
 
 
+class IcebergWarehouse(Warehouse):
+    """A namespace whose catalog is SQLite; its tables are read one after the other, too."""
+
+    kind = "iceberg"
+    to = "iceberg:lake"
+    is_transactional = False
+
+    def __init__(self, folder: Path, host: str) -> None:
+        del host
+        self._catalog = {
+            "type": "sql",
+            "uri": f"sqlite:///{folder}/catalog.db",
+            "warehouse": f"file://{folder}/iceberg",
+        }
+        self.environment = {
+            f"PYICEBERG_CATALOG__LAKE__{name.upper()}": value
+            for name, value in self._catalog.items()
+        }
+
+    def counts(self) -> tuple[set[str], Counts] | None:
+        return _of_lake(self._read)
+
+    def table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
+        return _lake_frame(self._read, name, schema)
+
+    def _read(self, name: str, columns: list[str] | None) -> pa.Table | None:
+        try:
+            table = load_catalog("lake", **self._catalog).load_table(f"batch_screen.{name}")
+        except (NoSuchTableError, NoSuchNamespaceError):
+            return None
+        return table.scan(selected_fields=tuple(columns or ["*"])).to_arrow()
+
+
 Read = Callable[[str, list[str] | None], pa.Table | None]
 
 
@@ -250,6 +286,8 @@ def _lake_frame(read: Read, name: str, schema: pl.Schema) -> pl.DataFrame:
 KINDS: Mapping[str, Callable[[Path, str], Warehouse]] = {
     "postgres": PostgresWarehouse,
     "duckdb": DuckDBWarehouse,
+    "delta": DeltaWarehouse,
+    "iceberg": IcebergWarehouse,
 }
 
 
