@@ -154,6 +154,8 @@ class Postgres:
         with self._transaction("unload"):
             if dry_run:
                 return {name: self._count(name, run_ids) for name in tables}
+            if RUNS in there:
+                self._wait_for_loaders()
             return {name: self._delete(name, run_ids) for name in tables}
 
     def _preparation(self, run: LoadableRun, options: LoadOptions) -> Preparation:
@@ -211,6 +213,7 @@ class Postgres:
 
     def _deleted_other(self, run: LoadableRun) -> bool:
         """Deletes what is there of the run, unless it is this very manifest's."""
+        self._wait_for_loaders()
         [found] = self._execute(
             f"SELECT count(*) FROM {self._place(RUNS)} WHERE run_id = %s AND manifest_sha256 = %s",
             [run.run_id, run.manifest_sha256],
@@ -220,6 +223,16 @@ class Postgres:
         there = self._existing().tables
         names = [name for name in (RUNS, *DATA_FOLDERS) if name in there]
         return sum(self._delete(name, [run.run_id]) for name in names) > 0
+
+    def _wait_for_loaders(self) -> None:
+        """Locks the table runs, which is still read, until the end of the transaction.
+
+        Each statement sees what was committed before it: rows of a load that ends between two of
+        them would be deleted, and its row in runs would stay.
+        """
+        right = f"GRANT SELECT, DELETE ON {self._place(RUNS)} TO {self._user}"
+        with self._translated(Doing("wait for loaders of table runs", right)):
+            self._execute(f"LOCK TABLE {self._place(RUNS)} IN SHARE ROW EXCLUSIVE MODE")
 
     def _copy(self, table: TableToLoad, batch: Batch) -> None:
         text = io.BytesIO()

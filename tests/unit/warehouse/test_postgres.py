@@ -7,6 +7,8 @@ import logging
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from .conftest import PASSWORD, PostgresDatabase
 from .test_targets import EVERY, assert_equal, load, refused
 
 AfterBatch = Callable[[Callable[[], None]], None]
+REPLACES = LoadOptions(replaces=True)
 
 
 @pytest.fixture
@@ -94,6 +97,42 @@ def test_a_reader_never_sees_part_of_a_run(
         whole.append(tuple(a + b for a, b in zip(whole[-1], [*rows, 1], strict=True)))
     assert len(seen) > 20
     assert set(seen) <= set(whole)
+
+
+@pytest.mark.parametrize("second", ["replace", "unload"])
+def test_rows_of_a_load_that_ends_meanwhile_are_deleted_with_their_run_or_not_at_all(
+    six_nights: Path, postgres: PostgresDatabase, after_batch: AfterBatch, second: str
+) -> None:
+    run_id = complete_runs(six_nights)[1].run_id
+    load(six_nights, postgres, run_ids=[run_id])
+    postgres.do("UPDATE batch_screen.runs SET manifest_sha256 = 'of another writing'")
+    others = []
+
+    def other() -> None:
+        if second == "unload":
+            others.append(batch_screen.unload(postgres.to, run_ids=[run_id]).rows["runs"])
+        else:
+            report = load(six_nights, postgres, run_ids=[run_id], options=REPLACES)
+            others.append(report.runs[0].state)
+
+    thread = threading.Thread(target=other)
+
+    def begin() -> None:
+        if thread.ident is None:
+            thread.start()
+            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            until = time.monotonic() + 10
+            while postgres.ask(waits) == [(0,)] and time.monotonic() < until:
+                time.sleep(0.02)
+
+    after_batch(begin)
+    load(six_nights, postgres, run_ids=[run_id], options=REPLACES)
+    thread.join()
+    if second == "unload":
+        assert (others, postgres.counts(EVERY)) == ([1], [0] * 5)
+    else:
+        assert others == ["already loaded"]
+        assert_equal(six_nights, postgres, {run_id})
 
 
 def of_run(postgres: PostgresDatabase, table: str, run_id: str) -> int:
