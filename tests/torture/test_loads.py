@@ -301,6 +301,31 @@ def test_two_at_once(size: Size, kind: str, begun: Begin, settle: Settle) -> Non
 
 
 @sized("kind", ["postgres"], _FULL)
+def test_two_at_once_of_which_one_is_killed(
+    size: Size, kind: str, begun: Begin, settle: Settle
+) -> None:
+    """The one that waited for the other loads then what that has not."""
+    draw = random.Random(size.seed)
+
+    def pairs() -> Iterator[Figures]:
+        for _ in range(max(1, size.kills // 10)):
+            trial = begun(kind)
+            with trial.started() as one, trial.started() as other:
+                if at_a_moment(trial, one, draw, trial.nights.run_ids, in_run=True):
+                    end(trial, one, signal.SIGKILL)
+                code = other.process.wait()
+            assert code in (0, 69, 75), other.said
+            trial.phases[f"exit {code}"] += 1
+            if code == 0:
+                assert trial.look() == set(trial.nights.run_ids)
+            else:
+                trial.complete()
+            yield trial.figures("one of two killed", size.seed)
+
+    settle(combine(f"load {kind}: two at once, one killed", pairs()))
+
+
+@sized("kind", ["postgres"], _FULL)
 def test_a_second_session_that_reads_all_the_time(
     size: Size, kind: str, begun: Begin, settle: Settle
 ) -> None:
