@@ -80,7 +80,7 @@ def load(  # noqa: PLR0913 (as the command)
                 done.append(_loaded(run, target, options))
             on_run(done[-1])
             progress.advance(1)
-    return LoadReport(address.shown, schema, dry_run, len(found) - len(new), tuple(done))
+    return LoadReport(address.shown, safe_text(schema), dry_run, len(found) - len(new), tuple(done))
 
 
 def _found(folders: Sequence[Path], run_ids: Sequence[str]) -> list[CompleteRun]:
@@ -128,6 +128,7 @@ def _looked_at(
         if run.run_id in known and not options.replaces:
             raise other_manifest(ready, known[run.run_id])
         said = {line for each in before for line in each.makes}
-        makes = tuple(line for line in target.lacking(ready, options) if line not in said)
+        lacking = map(safe_text, target.lacking(ready, options))  # it names kept columns
+        makes = tuple(line for line in lacking if line not in said)
         rows = {table.name: table.rows for table in ready.tables if table.name in options.tables}
     return RunLoad(run.run_id, run.layout.run_date, run.manifest_sha256, WOULD, rows, makes)

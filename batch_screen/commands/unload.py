@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from batch_screen.errors import ConfigurationError
+from batch_screen.masking import safe_text
 from batch_screen.runs.layout import is_run_id, layout_of_run, runs_at
 from batch_screen.warehouse.address import open_target, parse
 from batch_screen.warehouse.target import SCHEMA
@@ -62,4 +63,4 @@ def unload(  # noqa: PLR0913 (as the command)
     missing = tuple(run_id for run_id in runs if run_id not in known)
     there = tuple(run_id for run_id in runs if run_id in known)
     removed = not dry_run and any(rows.values())
-    return UnloadReport(address.shown, schema, removed, there, rows, missing)
+    return UnloadReport(address.shown, safe_text(schema), removed, there, rows, missing)

@@ -164,6 +164,7 @@ def test_folders_and_files_that_are_named_by_numbers(scene: Scene, tmp_path: Pat
     earlier, later = sorted((out / "runs").iterdir())
     for place in (out / "results", later, out / ".state" / "runs" / later.name):
         (place / f"{NUMBER}.csv").write_text("x")
+    warehouse = f"duckdb:{tmp_path / NUMBER}.duckdb"
     shown: tuple[tuple[object, ...], ...] = (
         ("status", "--out", out),
         ("validate", out),
@@ -178,6 +179,13 @@ def test_folders_and_files_that_are_named_by_numbers(scene: Scene, tmp_path: Pat
         ("export", out, "--flagged", "--to", tmp_path / f"{NUMBER} flagged.xlsx"),
         ("export", out, "--rejected", "--to", tmp_path / f"{NUMBER} rejected.csv"),
         ("export", out, "--flagged", "--to", out / f"{NUMBER}.csv"),
+        ("load", out, "--to", warehouse, "--sandbox", "--dry-run", "--schema", NUMBER),
+        ("load", out, "--to", warehouse, "--sandbox", "--schema", NUMBER),
+        ("load", out, "--to", f"postgresql://{NUMBER}@127.0.0.1:1/{NUMBER}", "--sandbox"),
+        ("load", out, "--to", f"postgresql://me:{NUMBER}@127.0.0.1/wh"),
+        ("load", out, "--to", warehouse, "--run", NUMBER, "--tables", NUMBER),
+        ("unload", "--to", warehouse, "--older-than", "0d", "--dry-run", "--schema", NUMBER),
+        ("unload", "--to", warehouse, "--run", NUMBER),
     )
     commands = [(*command, *more) for command in shown for more in ((), ("--json",))]
     together(lambda command: scene.command(*command), commands)
@@ -190,7 +198,7 @@ def test_folders_and_files_that_are_named_by_numbers(scene: Scene, tmp_path: Pat
     texts = [text for done in scene.said for text in (done.out, done.err)]
     assert [text for text in texts if secrets_in(text, KEY, NUMBERS)] == []
     assert [text for text in texts if any(map(_steers, text))] == []
-    assert len(texts) == 2 * 31
+    assert len(texts) == 2 * 45
 
 
 def test_stopped_and_killed_on_the_way(scene: Scene) -> None:

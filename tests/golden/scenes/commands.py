@@ -8,8 +8,8 @@ from tests.golden.lists import CUSTOMERS, LONDON, MAGIC, column
 from tests.golden.stage import Stage
 
 COMMANDS = (
-    *("check", "completion", "config", "diff", "doctor", "init", "plan", "purge"),
-    *("report", "run", "runs", "sandbox", "status", "validate"),
+    *("check", "completion", "config", "diff", "doctor", "init", "load", "plan", "purge"),
+    *("report", "run", "runs", "sandbox", "status", "unload", "upload", "validate"),
 )
 
 
