@@ -58,14 +58,19 @@ def moto() -> Iterator[str]:
 
 def use(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """Sends all requests to buckets of this process, and of those it starts, to the server."""
-    for name, value in {
-        "ENDPOINT_URL": url,
-        "ALLOW_HTTP": "true",
-        "ACCESS_KEY_ID": "test-key-id",
-        "SECRET_ACCESS_KEY": "test-secret",
-        "REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
+    for name, value in variables(url).items():
+        monkeypatch.setenv(name, value)
+
+
+def variables(url: str) -> dict[str, str]:
+    """The environment variables that send requests to the server."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "test-key-id",
+        "AWS_SECRET_ACCESS_KEY": "test-secret",
+        "AWS_REGION": "us-east-1",
+    }
 
 
 @contextmanager

@@ -18,6 +18,7 @@ _PASSING = (
     (re.compile(r'"bytes": \d+'), "BYTES"),
     (re.compile(r'"sha256": "[^"]*"'), "DIGEST"),
     (re.compile(r'"seconds": [\d.]+'), "SECONDS"),
+    (re.compile(r"\b[\d.]+ KiB\b"), "SIZE"),
     # By how long the runs before took, it is a minute more or less.
     (re.compile(r"with one of up to [\d,]+ min"), "GAP"),
     (re.compile(r"p50=\S+ p95=\S+ p99=\S+"), "TIMES"),

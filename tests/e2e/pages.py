@@ -15,13 +15,17 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, Self
 
+import pytest
+
 from batch_screen.sandbox.answers import Population
+from tests.buckets import moto, variables
 from tests.postgres_server import postgres_server
 
 from .conftest import COMMAND, KEY, Background, Finished, clean, discreet, new_sandbox, until
@@ -46,8 +50,6 @@ PORT = "8080"
 HOME = "/home/you"
 """What the pages call the folder in which they are played."""
 
-SHOWN = ("console", "psql", "text")
-"""Blocks that show what is printed; those of psql are played where there is a server for them."""
 _DEMO = ("--rate 500", "--rate 3000")
 """What is played of the demo, in a fifth of the time."""
 
@@ -57,6 +59,9 @@ _COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n", re.MULTILINE)
 _HEARTBEAT = re.compile(r"^[a-z ]+: [\d,]+(?: of [\d,]+)?(?: [a-z]+)?\n", re.MULTILINE)
 _RUN_ID = re.compile(r"\b\d{8}-[0-9a-f]{10}\b")
 _REQUESTS_BEFORE_STOP = 3
+
+Servers = dict[str, dict[str, str]]
+"""Language of blocks → the environment variables that reach the server they need."""
 
 
 class Block(NamedTuple):
@@ -102,16 +107,16 @@ class Player:
     Our command is started warm, and can be stopped; what else the page needs is done by bash.
     """
 
-    def __init__(self, folder: Path, database: Mapping[str, str] | None = None) -> None:
-        """``database``: what reaches a server of PostgreSQL, for blocks of psql."""
+    def __init__(self, folder: Path, servers: Servers | None = None) -> None:
         self._folder = folder
-        self.languages = SHOWN if database else ("console", "text")
+        servers = servers or {}
+        self.languages = ("console", "text", *servers)
         self._environment: dict[str, str | None] = {
             "BATCH_SCREEN_API_KEY": None,
             "BATCH_SCREEN_LOGGING__FORMAT": "text",  # as on a terminal
             "HOME": str(folder),
             "PATH": f"{COMMAND.parent}:/usr/bin:/bin",  # as after "activate"
-            **(database or {}),
+            **{name: text for server in servers.values() for name, text in server.items()},
         }
         (folder / ".venv").symlink_to(sys.prefix)
         (folder / "batch-screen").symlink_to(DOCS.parent)  # the clone
@@ -249,10 +254,28 @@ class Player:
         return shown.replace(str(self._folder), HOME)
 
 
-def follow(name: str, folder: Path, database: Mapping[str, str] | None = None) -> None:
+@contextmanager
+def servers_of(page: str) -> Iterator[Servers]:
+    """Starts what the page's blocks need; without PostgreSQL here those of psql are left out."""
+    needed = {block.language for block in blocks(page)}
+    servers: Servers = {}
+    with ExitStack() as stack:
+        if "psql" in needed:
+            with suppress(pytest.skip.Exception):
+                servers["psql"] = stack.enter_context(postgres_server())
+        if "s3" in needed:
+            servers["s3"] = variables(stack.enter_context(moto()))
+            put = urllib.request.Request(
+                f"{servers['s3']['AWS_ENDPOINT_URL']}/bucket", method="PUT"
+            )
+            urllib.request.urlopen(put).close()
+        yield servers
+
+
+def follow(name: str, folder: Path) -> None:
     """Does what a page of docs/ says; its commands print what it shows."""
     page = (DOCS / f"{name}.md").read_text("utf-8")
-    with Player(folder, database) as player:
+    with servers_of(page) as servers, Player(folder, servers) as player:
         played = list(player.play(page))
     for block, now in played:
         assert is_like(block.text, now), f"make tutorial writes it anew:\n{now}"
@@ -279,11 +302,11 @@ def main() -> None:
     for name in sys.argv[1:] or PAGES:
         file = DOCS / f"{name}.md"
         page = file.read_text("utf-8")
-        with ExitStack() as stack:
-            needs = any(block.language == "psql" for block in blocks(page))
-            database = stack.enter_context(postgres_server()) if needs else None
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            player = stack.enter_context(Player(folder, database))
+        with (
+            servers_of(page) as servers,
+            tempfile.TemporaryDirectory() as folder,
+            Player(Path(folder), servers) as player,
+        ):
             file.write_text(rewritten(page, list(player.play(page))), "utf-8")
         print(f"wrote docs/{name}.md")
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import csv
 import re
 import shlex
-from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import duckdb
-import pytest
 
 from batch_screen.errors import ExitCode
-from tests.postgres_server import postgres_server
 
 from .conftest import run_command
 from .pages import DOCS, blocks, follow
@@ -89,11 +86,7 @@ def test_the_analyst_gets_a_page_and_the_flagged_customers(tmp_path: Path) -> No
 
 
 def test_the_data_engineer_loads_nights_that_kept_different_columns(tmp_path: Path) -> None:
-    with ExitStack() as stack:
-        database = None
-        with suppress(pytest.skip.Exception):  # what needs no server is played without one
-            database = stack.enter_context(postgres_server())
-        follow("loading", tmp_path, database)
+    follow("loading", tmp_path)
     page = blocks((DOCS / "loading.md").read_text("utf-8"))
     [deleting, of_snowflake] = [b.text for b in page if b.language == "sql" and not b.name]
     assert "FROM @" in of_snowflake
