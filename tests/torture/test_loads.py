@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 import shutil
@@ -74,15 +75,25 @@ class Trial:
         shutil.copytree(self.nights.folder, self.out)
         return self.out
 
+    def write_anew(self) -> None:
+        """All runs with other manifests, as if they had been written anew."""
+        for manifest in self.own_nights().glob("runs/*/manifest.json"):
+            manifest.write_bytes(manifest.read_bytes() + b"\n")
+            digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+            manifest.with_name("_SUCCESS").write_text(f"{digest}\n", "ascii")
+
     @contextmanager
-    def started(self) -> Iterator[Background]:
+    def started(self, *more: str) -> Iterator[Background]:
         """The command, running; killed if the block has not waited for its end."""
         self.starts += 1
         said = [self.folder / f"{stream}-{self.starts}" for stream in ("stderr", "stdout")]
         with said[0].open("wb") as stderr, said[1].open("wb") as stdout:
-            command = [str(COMMAND), "load", str(self.out), "--to", self.warehouse.to, "--sandbox"]
+            to = ("--to", self.warehouse.to, "--sandbox", *more)
             process = begin(
-                command, stdout=stdout, stderr=stderr, env=clean(self.warehouse.environment)
+                [str(COMMAND), "load", str(self.out), *to],
+                stdout=stdout,
+                stderr=stderr,
+                env=clean(self.warehouse.environment),
             )
         with process:
             try:
@@ -96,9 +107,9 @@ class Trial:
             self.tracebacks += "Traceback" in text
             self.leaks += _NUMBER.findall(text)
 
-    def complete(self) -> None:
+    def complete(self, *more: str) -> None:
         """The same command, undisturbed."""
-        with self.started() as running:
+        with self.started(*more) as running:
             assert running.process.wait() == 0, running.said
         self.look()
 
@@ -249,6 +260,26 @@ def test_killed_at_any_moment(size: Size, kind: str, begun: Begin, settle: Settl
             yield trial.figures("SIGKILL", size.seed)
 
     settle(combine(f"load {kind}: SIGKILL", trials()))
+
+
+@sized("kind", ["duckdb"], _FULL)
+def test_replacing_is_killed_at_any_moment(
+    size: Size, kind: str, begun: Begin, settle: Settle
+) -> None:
+    """A reader sees all of a run before it is replaced or after, or, in a lake, no such run."""
+    draw = random.Random(size.seed)
+    trial = begun(kind)
+    trial.complete()
+    trial.write_anew()
+    for _ in range(max(1, size.kills // 8)):
+        with trial.started("--replace") as running:
+            if not at_a_moment(trial, running, draw, trial.nights.run_ids):
+                break
+            end(trial, running, signal.SIGKILL)
+        trial.look()
+    trial.complete("--replace")
+    trial.complete()  # which would refuse another manifest
+    settle(trial.figures("--replace killed", size.seed))
 
 
 @sized("kind", _QUICK, _FULL)
