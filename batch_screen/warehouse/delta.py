@@ -269,8 +269,8 @@ class Delta(Lake):
             return WarehouseError(f"{what}: OSError; fix it, then start again")
         return WarehouseError(
             f"{what}: {type(error).__name__}; table {self._schema} has rules or columns that the "
-            "run does not meet, or files of it are missing; the run does not count until it is in "
-            "runs",
+            "run does not meet, or files of it are missing; fix it, or load into another --schema; "
+            "the run does not count until it is in runs",
             exit_code=ExitCode.CONTENT,
         )
 

@@ -24,8 +24,7 @@ from batch_screen.sandbox.answers import Population, World, truth
 from batch_screen.sandbox.config import SandboxConfig
 from batch_screen.sandbox.contract import Problem
 from batch_screen.sandbox.run import SandboxThread
-
-from .starting import WarmProcess, begin, complete
+from tests.e2e.starting import WarmProcess, begin, complete
 
 COMMAND = Path(sys.executable).with_name("batch-screen")
 KEY = "e2e-7Qf3vXw9-distinctive"

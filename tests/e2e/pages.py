@@ -26,11 +26,11 @@ import pytest
 
 from batch_screen.sandbox.answers import Population
 from tests.buckets import moto, variables
+from tests.e2e.starting import begin, complete
 from tests.postgres_server import postgres_server
 
 from .conftest import COMMAND, KEY, Background, Finished, clean, discreet, new_sandbox, until
 from .likeness import LEFT_OUT, is_like
-from .starting import begin, complete
 
 DOCS = Path(__file__).parents[2] / "docs"
 READERS = ("alarms", "audit", "loading")

@@ -21,6 +21,7 @@ import pytest
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
 from tests.discretion import leaks, secrets_in
+from tests.e2e.starting import complete
 
 from .conftest import (
     COMMAND,
@@ -34,7 +35,6 @@ from .conftest import (
     until,
     write_csv,
 )
-from .starting import complete
 
 NUMBER = NUMBERS[123]
 LISTED = [*NUMBERS[:90], f"{NUMBERS[3]};{NUMBERS[4]}", f"tel {NUMBERS[5]} x", "n/a"]

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.starting import WarmProcess, begin
+
 from . import hostile
 from .conftest import COMMAND, NUMBERS, Finished, clean, discreet, peak_mib, together
 from .hostile import HEAD, LIST, MIB, ROW, content
-from .starting import WarmProcess, begin
 
 MEMORY_MIB = 700
 SECONDS = 50

@@ -15,12 +15,12 @@ import pytest
 
 import batch_screen
 from batch_screen import Job, PurgeScope, load_settings
+from tests.e2e.starting import begin
 from tests.names import FOLDERS, LATIN_1
 from tests.thoroughness import IS_FULL
 from tests.torture.test_scarce import fill, small_disk
 
 from .conftest import COMMAND, NUMBERS, Finished, clean, discreet, run_command, write_csv
-from .starting import begin
 
 SPECIAL = [name for name in FOLDERS if any(c in name for c in ":~['")]
 """Those that a library or a shell has read otherwise."""

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.starting import WarmProcess, begin
+
 from .conftest import COMMAND, NUMBERS, Desk, clean, new_sandbox, run_command, until, write_csv
-from .starting import WarmProcess, begin
 
 
 @pytest.mark.parametrize(
