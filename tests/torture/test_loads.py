@@ -123,8 +123,8 @@ class Trial:
         """Holds all tables against the files of these runs, or of all, cell by cell."""
         expected = self.nights.run_ids if run_ids is None else run_ids
         missing = surplus = wrong = every = 0
-        for table, schema in self.nights.schemas.items():
-            found = Counter(self.warehouse.table(table, schema).rows())
+        for table, columns in self.nights.columns.items():
+            found = Counter(self.warehouse.rows(table, columns))
             wanted: Counter[Any] = Counter()
             for run_id in expected:
                 wanted.update(self.nights.rows(table, run_id))

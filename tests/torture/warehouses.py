@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from itertools import count
@@ -32,6 +32,7 @@ _BIG = Night("2026-11-28", "many.parquet", ("branch", "opened"))
 
 Counts = Mapping[tuple[str, str], int]
 """Table and run id → rows."""
+Rows = list[tuple[Any, ...]]
 
 
 class Nights:
@@ -43,14 +44,14 @@ class Nights:
         self._files = {each["run_id"]: each["files"] for each in manifests}
         self._days = {each["run_id"]: date.fromisoformat(each["run_date"]) for each in manifests}
         self._rows: dict[tuple[str, str], Counter[Any]] = {}
-        self.schemas: dict[str, pl.Schema] = {}
+        self.columns: dict[str, list[str]] = {}
         for table in DATA_FOLDERS:
             runs = {run_id: self._frame(table, run_id) for run_id in self._files}
-            schema = pl.concat(runs.values(), how="diagonal").schema
-            self.schemas[table] = schema
+            columns = pl.concat(runs.values(), how="diagonal").columns
+            self.columns[table] = columns
             for run_id, frame in runs.items():
-                lacking = [pl.lit(None).alias(n) for n in schema if n not in frame.columns]
-                rows = frame.with_columns(lacking).select(schema.names()).rows()
+                lacking = [pl.lit(None).alias(n) for n in columns if n not in frame.columns]
+                rows = frame.with_columns(lacking).select(columns).rows()
                 self._rows[table, run_id] = Counter(rows)
 
     @property
@@ -105,8 +106,11 @@ class Warehouse(ABC):
         """
 
     @abstractmethod
-    def table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
-        """The rows of the runs of table ``runs``, as a reader that joins it sees them."""
+    def rows(self, table: str, columns: Sequence[str]) -> Rows:
+        """The rows of the runs of table ``runs``, as a reader that joins it sees them.
+
+        A column that the table does not have is null.
+        """
 
     def torn(self, nights: Nights) -> tuple[set[str], list[str]] | None:
         """The runs that are there, and a line for each of which a reader sees a part only."""
@@ -136,13 +140,11 @@ def _counted(found: list[Any]) -> tuple[set[str], Counts]:
     return runs, {key: rows for key, rows in counts.items() if key[0] != "runs"}
 
 
-def _frame(columns: Iterable[Any], rows: list[Any], schema: pl.Schema) -> pl.DataFrame:
-    """The rows in these columns; one that the table does not have is null."""
-    names = [str(column[0]) for column in columns]
-    there = {name: schema.get(name, pl.String()) for name in names}
-    frame = pl.DataFrame(rows, schema=there, orient="row")
-    lacking = [pl.lit(None, dtype).alias(n) for n, dtype in schema.items() if n not in there]
-    return frame.with_columns(lacking).select(schema.names())
+def _arranged(found: Iterable[Any], rows: Rows, columns: Sequence[str]) -> Rows:
+    """The rows with these columns, null where the table has none."""
+    there = [str(column[0]) for column in found]
+    places = [there.index(name) if name in there else len(there) for name in columns]
+    return [tuple([*row, None][place] for place in places) for row in rows]
 
 
 class PostgresWarehouse(Warehouse):
@@ -167,10 +169,10 @@ class PostgresWarehouse(Warehouse):
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             return set(), {}
 
-    def table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
+    def rows(self, table: str, columns: Sequence[str]) -> Rows:
         with self.connect() as db:
-            found = db.execute(f"SELECT * FROM batch_screen.{name} WHERE {_OF_RUNS}".encode())
-            return _frame(found.description or [], found.fetchall(), schema)
+            found = db.execute(f"SELECT * FROM batch_screen.{table} WHERE {_OF_RUNS}".encode())
+            return _arranged(found.description or [], found.fetchall(), columns)
 
 
 class DuckDBWarehouse(Warehouse):
@@ -192,11 +194,11 @@ class DuckDBWarehouse(Warehouse):
         except duckdb.IOException:  # the file is its writer's alone
             return None
 
-    def table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
+    def rows(self, table: str, columns: Sequence[str]) -> Rows:
         with duckdb.connect(self._path, read_only=True) as db:
             db.execute("SET TimeZone = 'UTC'")
-            found = db.execute(f"SELECT * FROM batch_screen.{name} WHERE {_OF_RUNS}")
-            return _frame(found.description or [], found.fetchall(), schema)
+            found = db.execute(f"SELECT * FROM batch_screen.{table} WHERE {_OF_RUNS}")
+            return _arranged(found.description or [], found.fetchall(), columns)
 
 
 class DeltaWarehouse(Warehouse):
@@ -213,8 +215,8 @@ class DeltaWarehouse(Warehouse):
     def counts(self) -> tuple[set[str], Counts] | None:
         return _of_lake(self._read)
 
-    def table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
-        return _lake_frame(self._read, name, schema)
+    def rows(self, table: str, columns: Sequence[str]) -> Rows:
+        return _rows_of_lake(self._read, table, columns)
 
     def _read(self, name: str, columns: list[str] | None) -> pa.Table | None:
         try:
@@ -246,8 +248,8 @@ class IcebergWarehouse(Warehouse):
     def counts(self) -> tuple[set[str], Counts] | None:
         return _of_lake(self._read)
 
-    def table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
-        return _lake_frame(self._read, name, schema)
+    def rows(self, table: str, columns: Sequence[str]) -> Rows:
+        return _rows_of_lake(self._read, table, columns)
 
     def _read(self, name: str, columns: list[str] | None) -> pa.Table | None:
         try:
@@ -273,14 +275,13 @@ def _of_lake(read: Read) -> tuple[set[str], Counts]:
     return set(runs), of_tables
 
 
-def _lake_frame(read: Read, name: str, schema: pl.Schema) -> pl.DataFrame:
-    runs, rows = read("runs", ["run_id"]), read(name, None)
+def _rows_of_lake(read: Read, table: str, columns: Sequence[str]) -> Rows:
+    runs, rows = read("runs", ["run_id"]), read(table, None)
     assert runs is not None
     assert rows is not None
-    frame = pl.DataFrame(rows)
-    frame = frame.filter(pl.col("run_id").is_in(runs["run_id"].to_pylist()))
-    lacking = [pl.lit(None, dtype).alias(n) for n, dtype in schema.items() if n not in frame]
-    return frame.with_columns(lacking).select(pl.col(n).cast(t) for n, t in schema.items())
+    frame = pl.DataFrame(rows).filter(pl.col("run_id").is_in(runs["run_id"].to_pylist()))
+    lacking = [pl.lit(None).alias(name) for name in columns if name not in frame.columns]
+    return frame.with_columns(lacking).select(columns).rows()
 
 
 KINDS: Mapping[str, Callable[[Path, str], Warehouse]] = {
