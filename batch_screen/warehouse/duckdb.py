@@ -67,6 +67,11 @@ def connect(address: Address, schema: str, lock_seconds: float, *, creates: bool
     path = Path(address.text)
     if not path.name or address.text == ":memory:":
         raise ConfigurationError(f"--to {address.shown} must name a file: duckdb:warehouse.duckdb")
+    if path.name.lstrip(".").partition(".")[0].casefold() == schema.casefold():
+        raise ConfigurationError(
+            f"--to {address.shown}: DuckDB calls a database as its file, and could not tell it "
+            f"from the schema {schema} in any query; name the file otherwise, or another --schema"
+        )
     is_new = not path.exists()
     if is_new and not creates:
         return DuckDB(duckdb.connect(":memory:", config=_CONFIG), address, schema)

@@ -12,7 +12,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from batch_screen.errors import ConfigurationError
 from batch_screen.warehouse import duckdb as target
+from batch_screen.warehouse.address import open_target, parse
 from batch_screen.warehouse.runs import complete_runs
 
 from .conftest import DuckDBFile
@@ -142,3 +144,20 @@ def test_too_little_memory_is_made_more(
     monkeypatch.setitem(target._CONFIG, "memory_limit", "3MB")
     load(six_nights, duck)
     assert_equal(six_nights, duck)
+
+
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [("batch_screen.duckdb", "batch_screen"), ("Batch_Screen.v2.db", "batch_screen"), ("x", "X")],
+)
+def test_a_file_named_as_the_schema_would_make_every_name_ambiguous(
+    tmp_path: Path, name: str, schema: str
+) -> None:
+    """DuckDB calls the database as its file, and takes both for the catalog."""
+    with pytest.raises(ConfigurationError, match="name the file otherwise, or another --schema"):
+        open_target(parse(f"duckdb:{tmp_path / name}"), schema)
+    assert [*tmp_path.iterdir()] == []
+    with duckdb.connect(str(tmp_path / name)) as db:
+        db.execute(f"CREATE SCHEMA {schema}")
+        with pytest.raises(duckdb.BinderException, match="Ambiguous"):
+            db.execute(f"CREATE TABLE {schema}.runs (run_id VARCHAR)")
