@@ -10,7 +10,7 @@ import msgspec
 
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import safe_text
-from batch_screen.runs.layout import is_run_id, layout_of_run, runs_at
+from batch_screen.runs.layout import is_run_id, layout_of_run, place_of, runs_at
 from batch_screen.warehouse.address import open_target, parse
 from batch_screen.warehouse.target import SCHEMA
 
@@ -47,7 +47,8 @@ def unload(  # noqa: PLR0913 (as the command)
     for run_id in run_ids:
         if not is_run_id(run_id):
             raise ConfigurationError("--run must be a run's id, such as 20261123-0123456789")
-    left = {run_id for folder in gone for run_id in runs_at(Path(folder))}
+    # Of a run's own folder, the whole output folder: its other runs are there, too.
+    left = {run_id for folder in gone for run_id in runs_at(place_of(Path(folder))[0])}
     address = parse(to)
     with open_target(address, schema, creates=False, lock_seconds=lock_seconds) as target:
         known = target.loaded()

@@ -523,6 +523,8 @@ def test_unload(nights: Path, database: Database) -> None:
     old = batch_screen.unload(database.to, before=date(2026, 11, 26))
     assert set(old.runs) == {each for each in ids[1:] if each < "20261126"}
     assert batch_screen.unload(database.to, gone=[nights]).runs == ()
+    # A run's own folder stands for the one it lies in: its other runs are not gone.
+    assert batch_screen.unload(database.to, gone=[runs[-1].layout.run]).runs == ()
     last = runs[-1]
     batch_screen.purge(batch_screen.PurgeScope(nights, nights / ".state", date(2026, 11, 27)))
     gone = batch_screen.unload(database.to, gone=[nights])
