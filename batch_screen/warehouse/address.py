@@ -49,12 +49,13 @@ def parse(target: str) -> Address:
     """
     scheme, colon, rest = target.partition(":")
     kind = _KINDS.get(scheme.lower()) if colon else None
-    if kind is None or (not rest.strip("/ ") and kind != "postgres"):
+    is_whole = rest.startswith("//") if kind == "postgres" else bool(rest.strip("/ "))
+    if kind is None or not is_whole:
         raise ConfigurationError(f"--to {_shown(target)!r} is no warehouse: write {_FORMS}")
     address = rest if kind in ("delta", "iceberg") else target
     if "://" in address:
         _refuse_secrets(address)
-    return Address(kind, target if kind == "postgres" else rest, _shown(target))
+    return Address(kind, f"postgresql:{rest}" if kind == "postgres" else rest, _shown(target))
 
 
 def open_target(
@@ -82,7 +83,7 @@ def open_target(
 def _refuse_secrets(address: str) -> None:
     try:
         parts = urlsplit(address)
-        secret = parts.password is not None or ":" in (parts.netloc.rpartition("@")[0])
+        secret = parts.password is not None or ":" in _user(address.partition("://")[2])
         given = parse_qsl(parts.query, keep_blank_values=True)
     except ValueError:
         raise ConfigurationError(
@@ -97,11 +98,23 @@ def _refuse_secrets(address: str) -> None:
         )
 
 
+def _user(rest: str) -> str:
+    """What stands before the host, with the @: libpq, too, lets a password hold ? and #."""
+    if found := re.match(r"[^/@]*@", rest):
+        return found[0]
+    return rest[: rest.partition("?")[0].rfind("@") + 1]
+
+
 def _shown(target: str) -> str:
     """The address for people: without user's password and query, masked."""
     scheme, colon, rest = target.partition("://")
     if not colon:
-        return safe_line(target.partition("?")[0])
-    host = rest.partition("?")[0]
-    user, at, where = host.rpartition("@")
-    return safe_line(f"{scheme}://{unquote(user).partition(':')[0]}{at}{where}")
+        kind = target.partition(":")[0]
+        is_path = _KINDS.get(kind.lower(), "postgres") != "postgres" or not re.search(
+            "[@=]", target
+        )
+        return safe_line(target.partition("?")[0] if is_path else "…")
+    user = _user(rest)
+    name = re.split("[:/?#@]", unquote(user))[0]
+    where = rest[len(user) :].partition("?")[0]
+    return safe_line(f"{scheme}://{name}{'@' if user else ''}{where}")

@@ -12,7 +12,7 @@ from batch_screen.warehouse.address import open_target, parse
     ("target", "kind", "text"),
     [
         ("postgresql://me@db.example/wh?sslmode=verify-full", "postgres", None),
-        ("postgres:///?service=wh", "postgres", None),
+        ("postgres:///?service=wh", "postgres", "postgresql:///?service=wh"),
         ("postgresql://", "postgres", None),
         ("postgresql://db/wh?sslkey=/k.pem&passfile=/p", "postgres", None),
         ("duckdb:warehouse.duckdb", "duckdb", "warehouse.duckdb"),
@@ -40,6 +40,9 @@ def test_what_is_none(target: str) -> None:
     [
         "postgresql://me:hunter2@db/wh",
         "postgresql://me:@db/wh",
+        "postgresql://me:#hunter2@db/wh",
+        "postgresql://me:?hunter2@db/wh",
+        "postgresql://me:/hunter2@db/wh",
         "postgresql://db/wh?password=hunter2",
         "postgresql://db/wh?sslpassword=hunter2",
         "delta:s3://key:hunter2@bucket/lake",
@@ -54,8 +57,31 @@ def test_a_secret_is_refused_and_not_shown(target: str) -> None:
     assert "hunter2" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "postgres:me:hunter2@db/wh",
+        "postgresql:host=db password=hunter2",
+        "host=db password=hunter2",
+        "mysql://me:hunter2@db/wh",
+        "mysql://me:?hunter2@db/wh",
+        "me:hunter2@db",
+    ],
+)
+def test_a_secret_in_what_is_no_address_is_not_shown(target: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no warehouse") as raised:
+        parse(target)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_schemes_may_be_written_in_capitals() -> None:
+    assert parse("POSTGRESQL://db/wh").text == "postgresql://db/wh"
+
+
 def test_what_is_shown_has_no_query() -> None:
     assert parse("postgresql://me@db/wh?options=-c%20x").shown == "postgresql://me@db/wh"
+    assert parse("postgresql://db:5432/wh?options=me@x").shown == "postgresql://db:5432/wh"
+    assert parse("duckdb:run=1/a@b.duckdb").shown == "duckdb:run=1/a@b.duckdb"
 
 
 @pytest.mark.parametrize("kind", ["postgres", "duckdb"])
