@@ -31,7 +31,7 @@ from .figures import Figures, combine
 from .trial import AT_ONCE, wait_until
 from .warehouses import KINDS, Nights, PostgresWarehouse, Warehouse, make_long_nights, watched
 
-_QUICK, _FULL = ["postgres", "duckdb"], [k for k in KINDS if k != "iceberg"]
+_QUICK, _FULL = ["postgres", "duckdb"], [*KINDS]
 _NUMBER = re.compile(r"20\W{0,2}794\d{5}")
 _PAUSES = {"postgres": 0.005, "duckdb": 0.1, "delta": 0.02, "iceberg": 0.05}
 _SERIAL = count()
