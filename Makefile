@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo pictures test test-in-full golden golden-record torture differential check docs tutorial format bench-memory bench-pacing \
-	bench-limits bench-worlds bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page \
+	bench-limits bench-worlds bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page bench-load \
 	bench clean
 
 help: ## show this list
@@ -100,6 +100,9 @@ bench-page: $(STAMP) ## put what the benchmarks printed together as docs/perform
 
 bench-engine: $(STAMP) ## attempts a second, beside a bare aiohttp loop (about two minutes)
 	$(BIN)/python -m benchmarks.engine.speeds
+
+bench-load: $(STAMP) ## 200,000 rows into each kind of warehouse: seconds, memory (a minute)
+	$(BIN)/python benchmarks/warehouse.py
 
 bench-startup: $(STAMP) ## how soon the command line says something (half a minute)
 	$(BIN)/python -m benchmarks.startup

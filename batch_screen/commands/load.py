@@ -15,11 +15,12 @@ from batch_screen.warehouse.gate import other_manifest
 from batch_screen.warehouse.runs import CompleteRun, complete_runs, opened
 from batch_screen.warehouse.target import SCHEMA, LoadOptions, Target
 
-LOADED, REPLACED, ALREADY, WOULD = "loaded", "replaced", "already loaded", "would be loaded"
+LOADED, REPLACED, ALREADY = "loaded", "replaced", "already loaded"
+WOULD, WOULD_REPLACE = "would be loaded", "would be replaced"
 
 
 class RunLoad(msgspec.Struct, frozen=True):
-    """One run and what became of it: ``state`` is one of the four above.
+    """One run and what became of it: ``state`` is one of the five above.
 
     ``rows`` by table. ``makes``: what a dry run found that would be made first.
     """
@@ -131,4 +132,5 @@ def _looked_at(
         lacking = map(safe_text, target.lacking(ready, options))  # it names kept columns
         makes = tuple(line for line in lacking if line not in said)
         rows = {table.name: table.rows for table in ready.tables if table.name in options.tables}
-    return RunLoad(run.run_id, run.layout.run_date, run.manifest_sha256, WOULD, rows, makes)
+    state = WOULD_REPLACE if run.run_id in known else WOULD
+    return RunLoad(run.run_id, run.layout.run_date, run.manifest_sha256, state, rows, makes)

@@ -21,7 +21,7 @@ import pytest
 
 import batch_screen
 from batch_screen import LoadOptions
-from batch_screen.commands.load import ALREADY, LOADED, REPLACED, WOULD, LoadReport
+from batch_screen.commands.load import ALREADY, LOADED, REPLACED, WOULD, WOULD_REPLACE, LoadReport
 from batch_screen.errors import BatchScreenError, ConfigurationError, InputError, RunLockedError
 from batch_screen.runs.layout import DATA_FOLDERS, RESULTS, layout_of_run
 from batch_screen.storage.lock import alone
@@ -237,6 +237,8 @@ def test_another_manifest_is_refused_and_replaced_on_demand(
     assert digest in str(error)
     assert run.manifest_sha256 in str(error)
     assert refused(nights, database, dry_run=True).exit_code == 65
+    looked = load(nights, database, dry_run=True, options=LoadOptions(replaces=True))
+    assert [each.state for each in looked.runs] == [WOULD_REPLACE]
     report = load(nights, database, options=LoadOptions(replaces=True))
     assert [(each.run_id, each.state) for each in report.runs] == [(run.run_id, REPLACED)]
     assert_equal(nights, database)
