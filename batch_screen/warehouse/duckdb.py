@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -98,7 +99,7 @@ class DuckDB:
         self._database = database
         self._address = address
         self._schema = schema
-        self._is_bounded = True
+        self._may_take_more = False
 
     def __enter__(self) -> Self:
         return self
@@ -121,13 +122,16 @@ class DuckDB:
         return self._preparation(run, options).lines
 
     def load(self, run: LoadableRun, options: LoadOptions) -> Loaded:
+        self._may_take_more = True
         try:
             return self._load(run, options)
         except duckdb.OutOfMemoryException:  # lists of hundreds of columns
-            self._is_bounded = False
+            self._may_take_more = False
             with self._translated("take more memory"):
                 self._database.execute("RESET memory_limit")
             return self._load(run, options)
+        finally:
+            self._may_take_more = False
 
     def _load(self, run: LoadableRun, options: LoadOptions) -> Loaded:
         prepared = self._preparation(run, options)
@@ -219,10 +223,23 @@ class DuckDB:
         )
         values = ", ".join(_value(column, table, texts) for column in table.columns)
         with self._translated(f"write table {table.name}"):
-            self._database.execute(
+            self._interruptible(
                 f"INSERT INTO {self._place(table.name)} BY NAME SELECT {values} "
                 f"FROM read_parquet([{files}], hive_partitioning = false)"
             )
+
+    def _interruptible(self, statement: str) -> None:
+        """Executes in a thread, for DuckDB hears a signal only once the statement has ended."""
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(self._database.execute, statement)
+            try:
+                # Looked at again and again: a signal may reach another thread, which wakes none.
+                while not wait([done], _RETRY_SECONDS).done:
+                    pass
+                done.result()
+            finally:
+                if not done.done():
+                    self._database.interrupt()
 
     def _count(self, table: str, run_ids: Sequence[str]) -> int:
         with self._translated(f"read table {table}"):
@@ -264,7 +281,7 @@ class DuckDB:
         try:
             yield
         except duckdb.Error as error:
-            if self._is_bounded and isinstance(error, duckdb.OutOfMemoryException):
+            if self._may_take_more and isinstance(error, duckdb.OutOfMemoryException):
                 raise
             raise self._error(error, doing) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -161,3 +162,31 @@ def test_a_file_named_as_the_schema_would_make_every_name_ambiguous(
         db.execute(f"CREATE SCHEMA {schema}")
         with pytest.raises(duckdb.BinderException, match="Ambiguous"):
             db.execute(f"CREATE TABLE {schema}.runs (run_id VARCHAR)")
+
+
+SIGNALLED = """
+import os, sys
+from threading import Timer
+from batch_screen.__main__ import main
+from batch_screen.warehouse.duckdb import DuckDB
+number = int(sys.argv.pop())
+def insert(self, table, texts):
+    Timer(0.3, os.kill, (os.getpid(), number)).start()
+    self._interruptible("SELECT sum(a.range * b.range) FROM range(10000000) a, range(100000) b")
+DuckDB._insert = insert
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+)
+def test_a_signal_ends_a_long_statement(
+    six_nights: Path, duck: DuckDBFile, number: int, code: int
+) -> None:
+    command = [sys.executable, "-c", SIGNALLED, "load", six_nights, "--to", duck.to, "--sandbox"]
+    done = subprocess.run(
+        [*command, str(int(number))], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert duck.ask("SELECT table_name FROM duckdb_tables()") == []
