@@ -263,6 +263,7 @@ def fitted(frame: pl.DataFrame, schema: pa.Schema) -> list[pa.RecordBatch]:
     """
     if not set(frame.columns).issubset(schema.names):
         raise ConflictError
+    pa.default_memory_pool().release_unused()
     rows = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
     columns = [
         rows.column(field.name).cast(field.type)

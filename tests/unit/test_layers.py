@@ -48,6 +48,7 @@ HOMES = {
     "duckdb": {"warehouse"},
     "deltalake": {"warehouse"},
     "pyiceberg": {"warehouse"},
+    "sqlalchemy": {"warehouse"},
     "urllib.request": set(),
     "asyncio": {"api", "engine", "sandbox", "diagnostics"},
 }

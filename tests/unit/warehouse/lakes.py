@@ -10,6 +10,10 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
+from pyiceberg.catalog import load_catalog
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.table import Table
+from pyiceberg.utils.config import Config
 
 from batch_screen.runs.layout import DATA_FOLDERS
 
@@ -48,6 +52,34 @@ class DeltaFolder(LakeUnderTest):
             return DeltaTable(self.path(table, schema)).to_pyarrow_table()
         except TableNotFoundError:
             return None
+
+
+class IcebergNamespace(LakeUnderTest):
+    def __init__(self, catalog: str) -> None:
+        super().__init__(f"iceberg:{catalog}", "iceberg")
+        self.catalog = catalog
+
+    def table_of(self, name: str, schema: str = "batch_screen") -> Table:
+        return load_catalog(self.catalog).load_table(f"{schema}.{name}")
+
+    def read(self, table: str, schema: str = "batch_screen") -> pa.Table | None:
+        try:
+            return self.table_of(table, schema).scan().to_arrow()
+        except NoSuchTableError:
+            return None
+
+
+@pytest.fixture
+def iceberg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> IcebergNamespace:
+    """A catalog in SQLite, as pyiceberg's configuration has it in the environment."""
+    for name, value in {
+        "TYPE": "sql",
+        "URI": f"sqlite:///{tmp_path}/catalog.db",
+        "WAREHOUSE": f"file://{tmp_path}/warehouse",
+    }.items():
+        monkeypatch.setenv(f"PYICEBERG_CATALOG__LAKE__{name}", value)
+    monkeypatch.setattr("pyiceberg.catalog._ENV_CONFIG", Config())  # it is read at import
+    return IcebergNamespace("lake")
 
 
 @pytest.fixture
