@@ -12,7 +12,7 @@ from batch_screen.masking import safe_text
 from batch_screen.runs.events import RunEvents
 from batch_screen.warehouse.address import open_target, parse
 from batch_screen.warehouse.gate import other_manifest
-from batch_screen.warehouse.runs import CompleteRun, complete_runs, opened
+from batch_screen.warehouse.runs import RunToLoad, complete_runs, opened
 from batch_screen.warehouse.target import SCHEMA, LoadOptions, Target
 
 LOADED, REPLACED, ALREADY = "loaded", "replaced", "already loaded"
@@ -84,9 +84,9 @@ def load(  # noqa: PLR0913 (as the command)
     return LoadReport(address.shown, safe_text(schema), dry_run, len(found) - len(new), tuple(done))
 
 
-def _found(folders: Sequence[Path], run_ids: Sequence[str]) -> list[CompleteRun]:
+def _found(folders: Sequence[Path], run_ids: Sequence[str]) -> list[RunToLoad]:
     """The complete runs of all folders, each once, the oldest completion first."""
-    by_id: dict[str, CompleteRun] = {}
+    by_id: dict[str, RunToLoad] = {}
     for folder in folders:
         for run in complete_runs(folder, run_ids):
             by_id.setdefault(run.run_id, run)
@@ -100,7 +100,7 @@ def _found(folders: Sequence[Path], run_ids: Sequence[str]) -> list[CompleteRun]
     return sorted(by_id.values(), key=lambda run: (run.completed_at, run.run_id))
 
 
-def _refuse_sandbox(found: Sequence[CompleteRun], *, sandbox: bool) -> None:
+def _refuse_sandbox(found: Sequence[RunToLoad], *, sandbox: bool) -> None:
     made_up = [run.run_id for run in found if run.sandbox]
     if made_up and not sandbox:
         others = f" and {len(made_up) - 3} more" if len(made_up) > 3 else ""
@@ -110,7 +110,7 @@ def _refuse_sandbox(found: Sequence[CompleteRun], *, sandbox: bool) -> None:
         )
 
 
-def _loaded(run: CompleteRun, target: Target, options: LoadOptions) -> RunLoad:
+def _loaded(run: RunToLoad, target: Target, options: LoadOptions) -> RunLoad:
     with opened(run) as ready:
         done = target.load(ready, options)
     state = REPLACED if done.replaced else LOADED if done.is_new else ALREADY
@@ -118,7 +118,7 @@ def _loaded(run: CompleteRun, target: Target, options: LoadOptions) -> RunLoad:
 
 
 def _looked_at(
-    run: CompleteRun,
+    run: RunToLoad,
     target: Target,
     options: LoadOptions,
     known: Mapping[str, str],

@@ -18,7 +18,7 @@ from batch_screen.runs.layout import DATA_FOLDERS, layout_of_run, place_of, runs
 from batch_screen.schema import RUNS, dtypes
 from batch_screen.storage.atomic import sha256_of, write_frame
 from batch_screen.tables.integrity import marker_check
-from batch_screen.tables.manifest import Api, Manifest, RunCounts, read_facts
+from batch_screen.tables.manifest import AskedApi, Manifest, RunCounts, read_facts
 
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _ID_CHARACTERS = len("20261123-0123456789")
@@ -39,7 +39,7 @@ class CompletedRun(msgspec.Struct, frozen=True, kw_only=True):
     manifest_sha256: str
     schema_version: int
     version: str
-    api: Api | None
+    api: AskedApi | None
     since_run_id: str | None
     supersedes: Sequence[str]
     inputs: Sequence[str]

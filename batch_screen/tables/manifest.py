@@ -39,7 +39,7 @@ class ListedFile(msgspec.Struct, frozen=True, omit_defaults=True):
     rows: int | None = None
 
 
-class Api(msgspec.Struct, frozen=True):
+class AskedApi(msgspec.Struct, frozen=True):
     """The server that was asked: its host, ``sandbox`` for the sandbox's, and its contract."""
 
     host: str
@@ -75,7 +75,7 @@ class ManifestHead(msgspec.Struct, frozen=True, kw_only=True):
     completed_at: datetime | None = None
     version: str = ""
     sandbox: bool = False
-    api: Api | None = None
+    api: AskedApi | None = None
     since_run_id: str | None = None
     inputs: Sequence[str] = ()
     limit: int = 0
@@ -99,7 +99,9 @@ def head_of(summary: Summary, schema_version: int = SCHEMA_VERSION) -> ManifestH
         supersedes=summary.supersedes,
         version=summary.version,
         sandbox=base_url == SANDBOX,
-        api=Api(urlsplit(base_url).netloc or base_url, str(summary.settings.get("api.dialect"))),
+        api=AskedApi(
+            urlsplit(base_url).netloc or base_url, str(summary.settings.get("api.dialect"))
+        ),
         since_run_id=summary.changes.since_run if summary.changes else None,
         limit=limit_of(summary.settings),
         counts=RunCounts(rows.read, rows.accepted, rows.rejected, summary.lookups, summary.failed),

@@ -28,9 +28,9 @@ from batch_screen.warehouse.gate import other_manifest, refuse_other_counts
 from batch_screen.warehouse.runs import LoadableRun, TableToLoad
 from batch_screen.warehouse.sql import (
     VIEWS,
-    Dialect,
     Existing,
     Preparation,
+    SqlTypes,
     list_of,
     literal,
     preparation,
@@ -38,7 +38,7 @@ from batch_screen.warehouse.sql import (
 )
 from batch_screen.warehouse.target import Loaded, LoadOptions
 
-DIALECT = Dialect(text="varchar", double="double", has_indexes=False)
+DIALECT = SqlTypes(text="varchar", double="double", has_indexes=False)
 _KINDS: dict[str, pl.DataType] = {
     "VARCHAR": pl.String(),
     "BOOLEAN": pl.Boolean(),

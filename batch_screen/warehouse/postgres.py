@@ -27,9 +27,9 @@ from batch_screen.warehouse.gate import other_manifest, refuse_other_counts
 from batch_screen.warehouse.runs import Batch, LoadableRun, TableToLoad
 from batch_screen.warehouse.sql import (
     VIEWS,
-    Dialect,
     Existing,
     Preparation,
+    SqlTypes,
     Step,
     list_of,
     preparation,
@@ -38,7 +38,7 @@ from batch_screen.warehouse.sql import (
 from batch_screen.warehouse.sqlstate import Doing, failure, no_login
 from batch_screen.warehouse.target import Loaded, LoadOptions
 
-DIALECT = Dialect(text="text", double="double precision", has_indexes=True)
+DIALECT = SqlTypes(text="text", double="double precision", has_indexes=True)
 _CONNECT_SECONDS = 30
 _DDL_LOCK = 0x6261_7463_6873  # any number of our own: loaders make tables one after the other
 

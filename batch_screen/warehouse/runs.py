@@ -37,7 +37,7 @@ BATCH_ROWS = 50_000
 """Rows that are in memory at once."""
 
 
-class CompleteRun(NamedTuple):
+class RunToLoad(NamedTuple):
     """A run with its marker; its files are not looked at yet."""
 
     layout: Layout
@@ -120,7 +120,7 @@ class LoadableRun(NamedTuple):
     tables: tuple[TableToLoad, ...]
 
 
-def complete_runs(folder: Path, run_ids: Sequence[str] = ()) -> list[CompleteRun]:
+def complete_runs(folder: Path, run_ids: Sequence[str] = ()) -> list[RunToLoad]:
     """The complete runs of an output folder, or of a run's own; the oldest completion first.
 
     Raises ``InputError``: 66 where there is no run, or none of those named, or one of these is not
@@ -136,7 +136,7 @@ def complete_runs(folder: Path, run_ids: Sequence[str] = ()) -> list[CompleteRun
 
 
 @contextmanager
-def opened(run: CompleteRun) -> Iterator[LoadableRun]:
+def opened(run: RunToLoad) -> Iterator[LoadableRun]:
     """The run, held against purge until the block ends, after a look at every byte of its files.
 
     Raises ``InputError`` where they are not what the manifest says, and ``RunLockedError`` where
@@ -175,7 +175,7 @@ def unchanged(part: str) -> Iterator[None]:
         ) from None
 
 
-def _complete(layout: Layout) -> CompleteRun | None:
+def _complete(layout: Layout) -> RunToLoad | None:
     """The run as it is now, or None where purge removed its marker meanwhile."""
     facts = read_facts(layout)
     completed = facts.completed_at if facts else None
@@ -185,7 +185,7 @@ def _complete(layout: Layout) -> CompleteRun | None:
         digest = layout.marker.read_text("ascii", errors="replace").strip()
     except FileNotFoundError:
         return None
-    return CompleteRun(layout, completed, digest, facts is not None and facts.sandbox)
+    return RunToLoad(layout, completed, digest, facts is not None and facts.sandbox)
 
 
 def _table(layout: Layout, name: str, listed: Sequence[ListedFile]) -> TableToLoad:
@@ -203,7 +203,7 @@ def _table(layout: Layout, name: str, listed: Sequence[ListedFile]) -> TableToLo
     )
 
 
-def _row(run: CompleteRun, facts: Manifest) -> dict[str, Any]:
+def _row(run: RunToLoad, facts: Manifest) -> dict[str, Any]:
     counts = msgspec.structs.asdict(facts.counts) if facts.counts else {}
     api = f"{facts.api.host} {facts.api.dialect}" if facts.api else None
     # As ``batch-screen runs`` has it: version 4 names no inputs, but ids follow from them.

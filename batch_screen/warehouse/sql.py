@@ -43,7 +43,7 @@ _VIEW_COMMENTS = {
 }
 
 
-class Dialect(NamedTuple):
+class SqlTypes(NamedTuple):
     """What differs between the two: the words for types, and whether keys and indexes are kept."""
 
     text: str
@@ -105,7 +105,7 @@ def list_of(columns: Sequence[str]) -> str:
 
 
 def preparation(
-    dialect: Dialect, schema: str, there: Existing, run: LoadableRun, options: LoadOptions
+    dialect: SqlTypes, schema: str, there: Existing, run: LoadableRun, options: LoadOptions
 ) -> Preparation:
     """What to make in the schema for this run.
 
@@ -135,7 +135,7 @@ def preparation(
 class _Maker(NamedTuple):
     """Writes the steps for one schema."""
 
-    dialect: Dialect
+    dialect: SqlTypes
     schema: str
     options: LoadOptions
 
