@@ -261,7 +261,7 @@ def _error(error: Exception, what: str) -> WarehouseError:
             exit_code=ExitCode.KEY,
         )
     if isinstance(error, ForbiddenError):
-        return WarehouseError(f"{what}: access is denied; let an owner grant it")
+        return WarehouseError(f"{what}: access is denied; ask an owner of the catalog to grant it")
     if isinstance(error, RESTError) or type(error).__module__.startswith("requests"):
         return WarehouseError(
             f"{what}: the catalog's server fails ({kind}); start the same command again later",
