@@ -1,6 +1,6 @@
 """Shows how long load takes and how much memory: 100,000 rows of results and of lookups by default.
 
-    python benchmarks/warehouse.py [ROWS] [--to duckdb] [--to postgres]
+    python benchmarks/warehouse.py [ROWS] [--to TARGET]...
 
 Screens a small list against the sandbox and multiplies its run, with numbers of its own for each
 row, in a temporary folder. Each target is loaded by the installed command in a process of its own;
@@ -116,11 +116,18 @@ def main() -> int:
         print(
             f"{asked.rows:,} rows of results and as many of lookups, load {os.getloadavg()[0]:.1f}"
         )
-        for target in asked.to or ["duckdb", "postgres"]:
+        for target in asked.to or SECONDS:
             environment: dict[str, str] = {}
             to = f"{target}:{folder / target}"
             if target == "postgres":
                 environment, to = stack.enter_context(postgres_server()), "postgresql://"
+            elif target == "iceberg":
+                environment = {
+                    "PYICEBERG_CATALOG__BENCH__TYPE": "sql",
+                    "PYICEBERG_CATALOG__BENCH__URI": f"sqlite:///{folder}/catalog.db",
+                    "PYICEBERG_CATALOG__BENCH__WAREHOUSE": f"file://{folder}/iceberg",
+                }
+                to = "iceberg:bench"
             figures = load(layout.folder, to, environment)
             allowed = SECONDS[target] * asked.rows / 100_000
             is_fine = figures.wall <= allowed and figures.mib <= LIMIT_MIB

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import click
+import pyarrow as pa
 
 import batch_screen
 from batch_screen.cli.console import print_json, print_text, unwind_on_signals
@@ -38,6 +39,8 @@ def load(
         replaces=replace,
     )
     unwind_on_signals()
+    # Arrow's own allocator keeps 50 MiB more of the batches that are gone than the system's does.
+    pa.set_memory_pool(pa.system_memory_pool())
     with watcher() as progress:
         report = batch_screen.load(
             folders,
