@@ -85,6 +85,7 @@ RUN_COLUMNS = tuple(
         ("lookups", pl.Int64(), "numbers by endpoints", False),
         ("failed", pl.Int64(), "lookups among them without an answer", False),
         ("erased_rows", pl.Int64(), "rows that were erased from it on a person's request", False),
+        ("supersedes", pl.String(), "runs it replaces as a retry, with blanks between", False),
     )
 )
 """The columns of ``runs``: ``LoadableRun.row`` has the values, but for ``loaded_at``."""

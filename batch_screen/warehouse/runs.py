@@ -221,5 +221,6 @@ def _row(run: RunToLoad, facts: Manifest) -> dict[str, Any]:
         "since_run_id": facts.since_run_id,
         "inputs": sha256("\n".join(lists).encode()).hexdigest(),
         "erased_rows": 0,
+        "supersedes": " ".join(facts.supersedes),
         **counts,
     }

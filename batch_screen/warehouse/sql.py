@@ -37,7 +37,7 @@ _SIGNAL_COLUMNS = (
     *("run_id", "run_date"),
 )
 _VIEW_COMMENTS = {
-    CURRENT_RUNS: "batch-screen: of each run date and list, the run that was completed last",
+    CURRENT_RUNS: "batch-screen: of each run date and list, the run completed last, no retried one",
     CURRENT_RESULTS: "batch-screen: results of current_runs: each customer once a night",
     SIGNALS: "batch-screen: the newest known answer for each number and endpoint; null is unknown",
 }
@@ -213,7 +213,9 @@ class _Maker(NamedTuple):
             return (
                 f"SELECT {names} FROM (SELECT r.*, row_number() OVER (PARTITION BY run_date, "
                 f"inputs ORDER BY completed_at DESC NULLS LAST, run_id DESC) AS place "
-                f"FROM {runs} AS r) AS ranked WHERE place = 1"
+                f"FROM {runs} AS r WHERE run_id NOT IN "
+                f"(SELECT unnest(string_to_array(supersedes, ' ')) FROM {runs})) AS ranked "
+                "WHERE place = 1"
             )
         if view == CURRENT_RESULTS:
             names = ", ".join(f"r.{quoted(name)}" for name in has[RESULTS])

@@ -20,6 +20,7 @@ CREATE TABLE IF NOT EXISTS runs (
     lookups number(19, 0),
     failed number(19, 0),
     erased_rows number(19, 0),
+    supersedes varchar,
     PRIMARY KEY (run_id)
 );
 
@@ -157,9 +158,12 @@ CREATE TABLE IF NOT EXISTS changes (
     PRIMARY KEY (run_id, e164, endpoint)
 );
 
--- Of each run date and list, the run that was completed last.
+-- Of each run date and list, the run that was completed last, without those that were retried.
 CREATE OR REPLACE VIEW current_runs AS
 SELECT * FROM runs
+WHERE run_id NOT IN (
+    SELECT each.value FROM runs AS later, LATERAL SPLIT_TO_TABLE(later.supersedes, ' ') AS each
+)
 QUALIFY row_number() OVER (
     PARTITION BY run_date, inputs ORDER BY completed_at DESC NULLS LAST, run_id DESC
 ) = 1;

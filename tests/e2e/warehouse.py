@@ -35,9 +35,12 @@ _HEAD = """\
 -- A test compares this file with the columns that are written.
 """
 _CURRENT = """\
--- Of each run date and list, the run that was completed last.
+-- Of each run date and list, the run that was completed last, without those that were retried.
 CREATE OR REPLACE VIEW current_runs AS
 SELECT * FROM runs
+WHERE run_id NOT IN (
+    SELECT each.value FROM runs AS later, LATERAL SPLIT_TO_TABLE(later.supersedes, ' ') AS each
+)
 QUALIFY row_number() OVER (
     PARTITION BY run_date, inputs ORDER BY completed_at DESC NULLS LAST, run_id DESC
 ) = 1;

@@ -97,11 +97,23 @@ def test_six_drifting_nights_come_back_equal_to_the_cell(
         row = loaded.row(by_predicate=pl.col("run_id") == run.run_id, named=True)
         assert row["manifest_sha256"] == run.manifest_sha256
         assert row["completed_at"] == run.completed_at
-        assert row["sandbox"] is True
+        assert (row["sandbox"], row["supersedes"]) == (True, " ".join(run.supersedes))
         assert (row["rows_read"], row["failed"]) == (run.counts.rows_read, run.counts.failed)
     current = database.ask("SELECT run_id FROM batch_screen.current_runs")
     assert {run_id for [run_id] in current} == {run.run_id for run in known if run.current}
     assert [run.state for run in load(six_nights, database).runs] == []
+
+
+def test_a_run_that_was_retried_is_never_current(six_nights: Path, database: Database) -> None:
+    load(six_nights, database)
+    date = "run_date = DATE '2026-11-26'"
+    query = f"SELECT run_id FROM batch_screen.current_runs WHERE {date}"
+    [[retried]] = database.ask(query)  # completed last, as one that was written anew is
+    database.do(
+        "UPDATE batch_screen.runs SET supersedes = "
+        f"'20261126-0123456789 {retried}' WHERE {date} AND run_id <> '{retried}'"
+    )
+    assert database.ask(query) == [(retried.removesuffix("-2"),)]
 
 
 def test_current_results_and_signals(six_nights: Path, database: Database) -> None:
