@@ -104,9 +104,10 @@ def _refuse_sandbox(found: Sequence[RunToLoad], *, sandbox: bool) -> None:
     made_up = [run.run_id for run in found if run.sandbox]
     if made_up and not sandbox:
         others = f" and {len(made_up) - 3} more" if len(made_up) > 3 else ""
+        real = "name the real runs with --run, or " if len(made_up) < len(found) else ""
         raise ConfigurationError(
             f"{', '.join(made_up[:3])}{others}: answers of the sandbox are made up and would stand "
-            "beside real ones; nothing was loaded: name the real runs with --run, or add --sandbox"
+            f"beside real ones; nothing was loaded: {real}add --sandbox"
         )
 
 

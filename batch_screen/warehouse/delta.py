@@ -77,6 +77,12 @@ _FAULTS = (
         _CREDENTIALS,
         ExitCode.KEY,
     ),
+    (
+        r"URL scheme is not allowed",
+        "plain http was not permitted",
+        "use https, or set AWS_ALLOW_HTTP=true",
+        ExitCode.USAGE,
+    ),
     (r"403 Forbidden|AccessDenied", "access is denied", _CREDENTIALS, ExitCode.CANNOT_WRITE),
     (
         r"Permission ?denied|ReadOnlyFilesystem|Read-only file system",

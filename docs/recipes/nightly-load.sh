@@ -1,7 +1,8 @@
 #!/bin/sh
 # Tonight's run, checked and loaded:  nightly-load.sh OUT TARGET LIST [options of run]
 # TARGET is what "batch-screen load" takes as --to; no password belongs there. LOAD_WAITS are the
-# pauses before its retries, in seconds. The exit code is that of the run, or of what failed later.
+# pauses before its retries, in seconds, and LOAD_OPTIONS its other options. The exit code is that of
+# the run, or of what failed later. Needs nightly.sh beside it.
 
 set -u
 out=$1 target=$2
@@ -15,7 +16,8 @@ esac
 batch-screen validate "$out" || exit
 for wait in 0 ${LOAD_WAITS:-60 600 1800}; do
     sleep "$wait"
-    batch-screen load "$out" --to "$target"
+    # shellcheck disable=SC2086 (several options)
+    batch-screen load "$out" --to "$target" ${LOAD_OPTIONS:-}
     loaded=$?
     case $loaded in
     69 | 71 | 73 | 75 | 130 | 143) ;; # it may pass: what is loaded stays, the rest is loaded
