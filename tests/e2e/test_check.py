@@ -246,7 +246,7 @@ def test_a_signal_leaves_nothing_behind(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         env=clean({"TMPDIR": str(scratch)}),
     ) as process:
-        until(lambda: any(scratch.glob("*/plan.growing/*")))
+        until(lambda: any(scratch.glob("batch-screen-*/plan.growing/*")))
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 128 + signal.SIGTERM
     assert folder_of(scratch) == []

@@ -100,7 +100,7 @@ def test_a_plan_leaves_no_scratch(tmp_path: Path, number: signal.Signals) -> Non
     command = [COMMAND, "plan", "-"]
     environment = clean({"TMPDIR": str(scratch)})
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
-        until(lambda: any(scratch.glob("*/stdin-*")))
+        until(lambda: any(scratch.glob("batch-screen-*/stdin-*")))
         process.send_signal(number)
         assert process.wait(timeout=60) == 143
     assert list(scratch.iterdir()) == []
