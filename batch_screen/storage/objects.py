@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Thread
-from typing import Any, TypeVar
+from typing import Any
 
 from batch_screen.errors import (
     BatchScreenError,
@@ -27,11 +25,9 @@ from batch_screen.errors import (
     OutputError,
 )
 from batch_screen.masking import mask_text, plain
-
-T = TypeVar("T")
+from batch_screen.storage.interruptible import interruptible
 
 CHUNK_BYTES = 1 << 20
-_LAST_SECONDS = 1.0
 _PART_BYTES, _PARTS_AT_ONCE = 5 << 20, 2
 _MOST_PARTS = 9_000
 """S3 takes 10,000 parts of an object."""
@@ -106,7 +102,7 @@ class ObjectStore:
             return None
 
         with self._translated(key):
-            found = _interruptible(ask)
+            found = interruptible(ask)
         return _described(found.meta, found.attributes.get("sha256", "")) if found else None
 
     def keys(self, folder: str) -> Iterator[StoredObject]:
@@ -114,7 +110,7 @@ class ObjectStore:
         below = f"{folder}/" if folder else ""
         with self._translated(folder):
             pages = self._obstore.list(self._store, folder or None)
-            while page := _interruptible(lambda: next(pages, None)):
+            while page := interruptible(lambda: next(pages, None)):
                 # Consoles make folders: empty objects of their names.
                 yield from (_described(meta) for meta in page if meta["path"].startswith(below))
 
@@ -125,7 +121,7 @@ class ObjectStore:
         """
         options = {"if_match": etag} if etag else {}
         with self._translated(key):
-            found = _interruptible(lambda: self._obstore.get(self._store, key, options=options))
+            found = interruptible(lambda: self._obstore.get(self._store, key, options=options))
         return found.meta["size"], self._chunks(key, found)
 
     def put(self, key: str, content: bytes | Path, sha256: str) -> str | None:
@@ -138,13 +134,13 @@ class ObjectStore:
         }
         with self._translated(key):
             put = self._obstore.put
-            written = _interruptible(lambda: put(self._store, key, content, **how))
+            written = interruptible(lambda: put(self._store, key, content, **how))
         return str(written["e_tag"]) if written["e_tag"] else None
 
     def delete(self, key: str) -> None:
         """Removes the object, if it is there."""
         with self._translated(key), suppress(FileNotFoundError):
-            _interruptible(lambda: self._obstore.delete(self._store, key))
+            interruptible(lambda: self._obstore.delete(self._store, key))
 
     def name(self, key: str) -> str:
         """What messages call the object."""
@@ -154,7 +150,7 @@ class ObjectStore:
         left = found.meta["size"]
         with self._translated(key):
             chunks = found.stream(min_chunk_size=CHUNK_BYTES)
-            while chunk := _interruptible(lambda: next(chunks, None)):
+            while chunk := interruptible(lambda: next(chunks, None)):
                 left -= len(chunk)
                 yield chunk
         if left:
@@ -218,24 +214,3 @@ def _fault(error: BaseException) -> tuple[str, str, ExitCode]:
         return "there is no such bucket or object", "check the address", ExitCode.NO_INPUT
     said = next((said for words, said in _UNREACHABLE if re.search(words, text)), "it failed")
     return f"it answers with HTTP {status}" if status else said, _TRY_AGAIN, ExitCode.UNREACHABLE
-
-
-def _interruptible(call: Callable[[], T]) -> T:
-    """Waits for the call in another thread: a signal ends the wait, which native code would not."""
-    outcome: Future[T] = Future()
-
-    def work() -> None:
-        try:
-            outcome.set_result(call())
-        except BaseException as error:  # noqa: BLE001 (raised where it is waited for)
-            outcome.set_exception(error)
-
-    # A daemon: a call that hangs must not keep the command from ending.
-    thread = Thread(target=work, name="objects", daemon=True)
-    thread.start()
-    try:
-        return outcome.result()
-    except BaseException:
-        # One that returns while Python ends would abort the process: most do soon.
-        thread.join(_LAST_SECONDS)
-        raise

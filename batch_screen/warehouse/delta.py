@@ -8,12 +8,11 @@ manifest's rows are there.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
-from typing import Any, Self, TypeVar
+from threading import Event
+from typing import Any, Self
 
 import polars as pl
 import pyarrow as pa
@@ -34,6 +33,7 @@ from batch_screen import __version__
 from batch_screen.errors import ExitCode, WarehouseError
 from batch_screen.runs.layout import layout_of_run
 from batch_screen.schema import INSTANT
+from batch_screen.storage.interruptible import interruptible
 from batch_screen.warehouse.address import Address
 from batch_screen.warehouse.columns import (
     COMMENTS,
@@ -43,8 +43,6 @@ from batch_screen.warehouse.columns import (
     WarehouseColumn,
 )
 from batch_screen.warehouse.lake import ConflictError, Lake, TableRows, fitted
-
-T = TypeVar("T")
 
 _TYPES: dict[pl.DataType, str] = {
     pl.String(): "string",
@@ -145,7 +143,7 @@ class Delta(Lake):
             if self.folder is not None:
                 (self.folder / self._schema).mkdir(mode=0o700, exist_ok=True)
             try:
-                _interruptible(
+                interruptible(
                     lambda: DeltaTable.create(
                         self._path(table),
                         Schema([_field(column) for column in columns]),
@@ -166,7 +164,7 @@ class Delta(Lake):
     def _add(self, table: str, columns: Sequence[WarehouseColumn]) -> None:
         with self._translated(f"add columns to table {table}"):
             fields = [_field(column) for column in columns]
-            _interruptible(lambda: self._existing(table).alter.add_columns(fields))
+            interruptible(lambda: self._existing(table).alter.add_columns(fields))
 
     def _runs(self) -> dict[str, str]:
         found = self._opened(RUNS)
@@ -193,7 +191,7 @@ class Delta(Lake):
             properties = _properties(rows, {run: version + 1, manifest: version + 1})
             schema = pa.schema(found.schema().to_arrow())
             with _Stream(rows, schema) as stream:
-                _interruptible(
+                interruptible(
                     lambda: write_deltalake(
                         found,
                         stream.reader,
@@ -201,7 +199,7 @@ class Delta(Lake):
                         writer_properties=WriterProperties(max_row_group_size=_ROW_GROUP_ROWS),
                         **how,  # type: ignore[call-overload]
                     ),
-                    stream.stop,
+                    stream.stop.set,
                 )
         return True
 
@@ -215,7 +213,7 @@ class Delta(Lake):
             names = [f"{_APPLICATION}:{run_id}" for run_id in run_ids]
             # A loader that looked at the table before this delete must not commit after it.
             versions = {name: (found.transaction_version(name) or 0) + 1 for name in names}
-            _interruptible(
+            interruptible(
                 lambda: found.delete(
                     _of_runs(table, run_ids), commit_properties=_properties(None, versions)
                 )
@@ -228,7 +226,7 @@ class Delta(Lake):
         path, storage = self._path(table), self._storage
         with self._translated(f"read table {table}"):
             try:
-                return _interruptible(lambda: DeltaTable(path, storage_options=storage))
+                return interruptible(lambda: DeltaTable(path, storage_options=storage))
             except TableNotFoundError as error:
                 # Folders that may not be read are said to be missing, too.
                 if not re.search(r"No files in log segment|kind: NotFound", str(error)):
@@ -239,7 +237,7 @@ class Delta(Lake):
                 return None
             if _FIRST_COMMIT not in log:  # it must not be begun anew
                 raise self._damaged(f"read table {table}")
-            return _interruptible(lambda: DeltaTable(path, storage_options=storage))  # just made
+            return interruptible(lambda: DeltaTable(path, storage_options=storage))  # just made
 
     def _existing(self, table: str) -> DeltaTable:
         found = self._opened(table)
@@ -301,6 +299,7 @@ class _Stream:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.stop.set()
         if error is not None and self._failed is not None:
             raise self._failed from None
 
@@ -315,29 +314,11 @@ class _Stream:
             raise
 
 
-def _interruptible(call: Callable[[], T], stop: Event | None = None) -> T:
-    """Waits for the call in another thread: a signal ends the wait, which native code would not."""
-    outcome: Future[T] = Future()
-
-    def work() -> None:
-        try:
-            outcome.set_result(call())
-        except BaseException as error:  # noqa: BLE001 (raised where it is waited for)
-            outcome.set_exception(error)
-
-    Thread(target=work, name="delta", daemon=True).start()
-    try:
-        return outcome.result()
-    finally:
-        if stop is not None:
-            stop.set()
-
-
 def _queried(table: DeltaTable, query: str) -> pa.Table:
     def ask() -> pa.Table:
         return pa.table(QueryBuilder().register("rows", table).execute(query))
 
-    return _interruptible(ask)
+    return interruptible(ask)
 
 
 def _counted(found: DeltaTable, table: str, run_ids: Sequence[str]) -> int:

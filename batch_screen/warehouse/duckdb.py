@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +15,7 @@ import polars as pl
 from batch_screen.errors import ConfigurationError, ExitCode, WarehouseError
 from batch_screen.runs.layout import DATA_FOLDERS
 from batch_screen.schema import INSTANT
+from batch_screen.storage.interruptible import interruptible
 from batch_screen.warehouse.address import Address
 from batch_screen.warehouse.columns import (
     ALL_TABLES,
@@ -223,23 +223,14 @@ class DuckDB:
         )
         values = ", ".join(_value(column, table, texts) for column in table.columns)
         with self._translated(f"write table {table.name}"):
-            self._interruptible(
+            statement = (
                 f"INSERT INTO {self._place(table.name)} BY NAME SELECT {values} "
                 f"FROM read_parquet([{files}], hive_partitioning = false)"
             )
-
-    def _interruptible(self, statement: str) -> None:
-        """Executes in a thread, for DuckDB hears a signal only once the statement has ended."""
-        with ThreadPoolExecutor(1) as pool:
-            done = pool.submit(self._database.execute, statement)
-            try:
-                # Looked at again and again: a signal may reach another thread, which wakes none.
-                while not wait([done], _RETRY_SECONDS).done:
-                    pass
-                done.result()
-            finally:
-                if not done.done():
-                    self._database.interrupt()
+            # DuckDB hears a signal only once the statement has ended.
+            interruptible(
+                lambda: self._database.execute(statement), self._database.interrupt, ends=True
+            )
 
     def _count(self, table: str, run_ids: Sequence[str]) -> int:
         with self._translated(f"read table {table}"):

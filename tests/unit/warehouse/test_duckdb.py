@@ -168,12 +168,14 @@ SIGNALLED = """
 import os, sys
 from threading import Timer
 from batch_screen.__main__ import main
-from batch_screen.warehouse.duckdb import DuckDB
-number = int(sys.argv.pop())
-def insert(self, table, texts):
+from batch_screen.warehouse import duckdb
+number, value = int(sys.argv.pop()), duckdb._value
+def slow(column, table, texts):
+    if column.name != "row_index":
+        return value(column, table, texts)
     Timer(0.3, os.kill, (os.getpid(), number)).start()
-    self._interruptible("SELECT sum(a.range * b.range) FROM range(10000000) a, range(100000) b")
-DuckDB._insert = insert
+    return "(SELECT sum(a.range * b.range) FROM range(10000000) a, range(100000) b) AS row_index"
+duckdb._value = slow
 main()
 """
 
