@@ -11,9 +11,8 @@ from batch_screen.errors import ConfigurationError, no_input
 from batch_screen.masking import safe_text
 from batch_screen.runs.events import RunEvents
 from batch_screen.warehouse.address import open_target, parse
-from batch_screen.warehouse.gate import other_manifest
 from batch_screen.warehouse.runs import RunToLoad, complete_runs, opened
-from batch_screen.warehouse.target import SCHEMA, LoadOptions, Target
+from batch_screen.warehouse.target import SCHEMA, LoadOptions, Target, other_manifest
 
 LOADED, REPLACED, ALREADY = "loaded", "replaced", "already loaded"
 WOULD, WOULD_REPLACE = "would be loaded", "would be replaced"

@@ -7,13 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import duckdb
 import polars as pl
 
 from batch_screen.errors import ConfigurationError, ExitCode, WarehouseError
-from batch_screen.runs.layout import DATA_FOLDERS
 from batch_screen.schema import INSTANT
 from batch_screen.storage.interruptible import interruptible
 from batch_screen.warehouse.address import Address
@@ -24,21 +23,18 @@ from batch_screen.warehouse.columns import (
     ExistingType,
     WarehouseColumn,
 )
-from batch_screen.warehouse.gate import other_manifest, refuse_other_counts
+from batch_screen.warehouse.database import SqlDatabase
 from batch_screen.warehouse.runs import LoadableRun, TableToLoad
 from batch_screen.warehouse.sql import (
     VIEWS,
     Existing,
-    Preparation,
     SqlTypes,
     list_of,
     literal,
-    preparation,
     quoted,
 )
-from batch_screen.warehouse.target import Loaded, LoadOptions
+from batch_screen.warehouse.target import Loaded, LoadOptions, other_manifest
 
-DIALECT = SqlTypes(text="varchar", double="double", has_indexes=False)
 _KINDS: dict[str, pl.DataType] = {
     "VARCHAR": pl.String(),
     "BOOLEAN": pl.Boolean(),
@@ -92,34 +88,19 @@ def connect(address: Address, schema: str, lock_seconds: float, *, creates: bool
     return DuckDB(database, address, schema)
 
 
-class DuckDB:
-    """A schema of a DuckDB file as a target of load."""
+class DuckDB(SqlDatabase):
+    """A schema of a DuckDB file."""
+
+    types = SqlTypes(text="varchar", double="double", has_indexes=False)
 
     def __init__(self, database: duckdb.DuckDBPyConnection, address: Address, schema: str) -> None:
+        super().__init__(address, schema)
         self._database = database
-        self._address = address
-        self._schema = schema
         self._may_take_more = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         with suppress(duckdb.Error):
             self._database.close()
-
-    def loaded(self) -> dict[str, str]:
-        if RUNS not in self._existing().tables:
-            return {}
-        with self._translated("read table runs"):
-            found = self._rows(f"SELECT run_id, manifest_sha256 FROM {self._place(RUNS)}")
-        return {str(run_id): str(digest) for run_id, digest in found}
-
-    def lacking(self, run: LoadableRun, options: LoadOptions) -> Sequence[str]:
-        return self._preparation(run, options).lines
 
     def load(self, run: LoadableRun, options: LoadOptions) -> Loaded:
         self._may_take_more = True
@@ -135,32 +116,11 @@ class DuckDB:
 
     def _load(self, run: LoadableRun, options: LoadOptions) -> Loaded:
         prepared = self._preparation(run, options)
-        tables = [table for table in run.tables if table.name in options.tables]
         with self._transaction(f"load run {run.run_id}"):
             for step in prepared.steps:
                 with self._translated(f"make {step.what or step.table}"):
                     self._database.execute(step.sql)
-            replaced = options.replaces and self._deleted_other(run)
-            if not self._is_claimed(run):
-                return Loaded({}, is_new=False)
-            for table in tables:
-                self._insert(table, prepared.texts.get(table.name, frozenset()))
-            found = {table.name: self._count(table.name, [run.run_id]) for table in tables}
-            refuse_other_counts(run, found)
-        return Loaded(found, replaced=replaced)
-
-    def unload(self, run_ids: Sequence[str], *, dry_run: bool = False) -> dict[str, int]:
-        there = self._existing().tables
-        tables = [name for name in (RUNS, *DATA_FOLDERS) if name in there]
-        with self._transaction("unload"):
-            counts = {name: self._count(name, run_ids) for name in tables}
-            if not dry_run:
-                for name in tables:
-                    self._delete(name, run_ids)
-        return counts
-
-    def _preparation(self, run: LoadableRun, options: LoadOptions) -> Preparation:
-        return preparation(DIALECT, self._schema, self._existing(), run, options)
+            return self._filled(run, options, prepared)
 
     def _existing(self) -> Existing:
         with self._translated("read the tables"):
@@ -179,39 +139,29 @@ class DuckDB:
                 tables.setdefault(table, {})[column.lower()] = _existing_type(shown)
         return Existing(bool(schemas), tables, frozenset(v for [v] in views if v in VIEWS))
 
+    def _runs(self) -> dict[str, str]:
+        with self._translated(f"read table {RUNS}"):
+            found = self._rows(f"SELECT run_id, manifest_sha256 FROM {self._place(RUNS)}")
+        return {str(run_id): str(digest) for run_id, digest in found}
+
+    def _wait_for_loaders(self) -> None:
+        pass  # the file is this process's
+
     def _is_claimed(self, run: LoadableRun) -> bool:
-        """Whether the run is ours to load: its row is new."""
-        with self._translated("write table runs"):
-            found = self._rows(
-                f"SELECT manifest_sha256 FROM {self._place(RUNS)} WHERE run_id = ?", [run.run_id]
-            )
-            if found and found[0][0] != run.manifest_sha256:
-                raise other_manifest(run, str(found[0][0]))
-            if found:
-                return False
-            given = [column.name for column in RUN_COLUMNS if column.name != "loaded_at"]
-            marks = ", ".join("?" for _ in given)
+        found = self._runs().get(run.run_id)
+        if found is not None and found != run.manifest_sha256:
+            raise other_manifest(run, found)
+        if found is not None:
+            return False
+        given = [column.name for column in RUN_COLUMNS if column.name != "loaded_at"]
+        marks = ", ".join("?" for _ in given)
+        with self._translated(f"write table {RUNS}"):
             self._database.execute(
                 f"INSERT INTO {self._place(RUNS)} ({list_of(given)}, loaded_at) "
                 f"VALUES ({marks}, now())",
                 [run.row.get(name) for name in given],
             )
         return True
-
-    def _deleted_other(self, run: LoadableRun) -> bool:
-        """Deletes what is there of the run, unless it is this very manifest's."""
-        with self._translated("replace the run"):
-            same = self._rows(
-                f"SELECT 1 FROM {self._place(RUNS)} WHERE run_id = ? AND manifest_sha256 = ?",
-                [run.run_id, run.manifest_sha256],
-            )
-        if same:
-            return False
-        names = [name for name in (RUNS, *DATA_FOLDERS) if name in self._existing().tables]
-        counts = [self._count(name, [run.run_id]) for name in names]
-        for name in names:
-            self._delete(name, [run.run_id])
-        return any(counts)
 
     def _insert(self, table: TableToLoad, texts: frozenset[str]) -> None:
         """Inserts all files of a table at once: DuckDB reads them in less memory than Arrow."""
@@ -262,9 +212,6 @@ class DuckDB:
 
     def _rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
         return list(self._database.execute(statement, [*values]).fetchall())
-
-    def _place(self, table: str) -> str:
-        return quoted(self._schema, table)
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:

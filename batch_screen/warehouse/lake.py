@@ -27,9 +27,8 @@ from batch_screen.warehouse.columns import (
     WarehouseColumn,
     keeps_every_value,
 )
-from batch_screen.warehouse.gate import other_manifest, refuse_other_counts
 from batch_screen.warehouse.runs import LoadableRun, TableToLoad
-from batch_screen.warehouse.target import Loaded, LoadOptions
+from batch_screen.warehouse.target import Loaded, LoadOptions, other_manifest, refuse_other_counts
 
 T = TypeVar("T")
 
@@ -263,7 +262,6 @@ def fitted(frame: pl.DataFrame, schema: pa.Schema) -> list[pa.RecordBatch]:
     """
     if not set(frame.columns).issubset(schema.names):
         raise ConflictError
-    pa.default_memory_pool().release_unused()
     rows = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
     columns = [
         rows.column(field.name).cast(field.type)

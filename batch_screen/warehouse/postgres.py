@@ -10,7 +10,7 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import polars as pl
 import psycopg
@@ -19,11 +19,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import masked_logger, safe_line
-from batch_screen.runs.layout import DATA_FOLDERS
 from batch_screen.schema import INSTANT
 from batch_screen.warehouse.address import Address
 from batch_screen.warehouse.columns import ALL_TABLES, RUN_COLUMNS, RUNS, ExistingType
-from batch_screen.warehouse.gate import other_manifest, refuse_other_counts
+from batch_screen.warehouse.database import SqlDatabase
 from batch_screen.warehouse.runs import Batch, LoadableRun, TableToLoad
 from batch_screen.warehouse.sql import (
     VIEWS,
@@ -32,13 +31,11 @@ from batch_screen.warehouse.sql import (
     SqlTypes,
     Step,
     list_of,
-    preparation,
     quoted,
 )
 from batch_screen.warehouse.sqlstate import Doing, failure, no_login
-from batch_screen.warehouse.target import Loaded, LoadOptions
+from batch_screen.warehouse.target import Loaded, LoadOptions, other_manifest
 
-DIALECT = SqlTypes(text="text", double="double precision", has_indexes=True)
 _CONNECT_SECONDS = 30
 _DDL_LOCK = 0x6261_7463_6873  # any number of our own: loaders make tables one after the other
 
@@ -96,8 +93,10 @@ def connect(address: Address, schema: str, lock_seconds: float, *, creates: bool
     return Postgres(database, address, schema, lock_seconds)
 
 
-class Postgres:
-    """A schema of a PostgreSQL database as a target of load."""
+class Postgres(SqlDatabase):
+    """A schema of a PostgreSQL database."""
+
+    types = SqlTypes(text="text", double="double precision", has_indexes=True)
 
     def __init__(
         self,
@@ -106,60 +105,20 @@ class Postgres:
         schema: str,
         lock_seconds: float,
     ) -> None:
+        super().__init__(address, schema)
         self._database = database
-        self._address = address
-        self._schema = schema
         self._lock_seconds = lock_seconds
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         with suppress(psycopg.Error):
             self._database.close()
 
-    def loaded(self) -> dict[str, str]:
-        if RUNS not in self._existing().tables:
-            return {}
-        with self._translated(self._reading()):
-            found = self._execute(f"SELECT run_id, manifest_sha256 FROM {self._place(RUNS)}")
-            return dict(cast("list[tuple[str, str]]", found.fetchall()))
-
-    def lacking(self, run: LoadableRun, options: LoadOptions) -> Sequence[str]:
-        return self._preparation(run, options).lines
-
     def load(self, run: LoadableRun, options: LoadOptions) -> Loaded:
         prepared = self._preparation(run, options)
         if prepared.steps:
             prepared = self._prepare(run, options)
-        tables = [table for table in run.tables if table.name in options.tables]
         with self._transaction(f"load run {run.run_id}"):
-            replaced = options.replaces and self._deleted_other(run)
-            if not self._is_claimed(run):
-                return Loaded({}, is_new=False)
-            for table in tables:
-                for batch in table.batches(prepared.texts.get(table.name, frozenset())):
-                    self._copy(table, batch)
-            found = {table.name: self._count(table.name, [run.run_id]) for table in tables}
-            refuse_other_counts(run, found)
-        return Loaded(found, replaced=replaced)
-
-    def unload(self, run_ids: Sequence[str], *, dry_run: bool = False) -> dict[str, int]:
-        there = self._existing().tables
-        # The claim first, as load does: two that meet wait for each other and never lock up.
-        tables = [name for name in (RUNS, *DATA_FOLDERS) if name in there]
-        with self._transaction("unload"):
-            if dry_run:
-                return {name: self._count(name, run_ids) for name in tables}
-            if RUNS in there:
-                self._wait_for_loaders()
-            return {name: self._delete(name, run_ids) for name in tables}
-
-    def _preparation(self, run: LoadableRun, options: LoadOptions) -> Preparation:
-        return preparation(DIALECT, self._schema, self._existing(), run, options)
+            return self._filled(run, options, prepared)
 
     def _prepare(self, run: LoadableRun, options: LoadOptions) -> Preparation:
         """Makes what is missing, in a transaction of its own: readers wait for no whole load."""
@@ -190,6 +149,11 @@ class Postgres:
                     columns[column] = _existing_type(type_name, modifier, shown)
         return Existing(bool(schemas), tables, frozenset(views))
 
+    def _runs(self) -> dict[str, str]:
+        with self._translated(self._reading(RUNS)):
+            found = self._execute(f"SELECT run_id, manifest_sha256 FROM {self._place(RUNS)}")
+            return dict(cast("list[tuple[str, str]]", found.fetchall()))
+
     def _is_claimed(self, run: LoadableRun) -> bool:
         """Whether the run is ours to load: its row is new. Waits for another that loads it."""
         names = [column.name for column in RUN_COLUMNS]
@@ -211,19 +175,6 @@ class Postgres:
             raise other_manifest(run, str(found[0]) if found else "(just deleted)")
         return False
 
-    def _deleted_other(self, run: LoadableRun) -> bool:
-        """Deletes what is there of the run, unless it is this very manifest's."""
-        self._wait_for_loaders()
-        [found] = self._execute(
-            f"SELECT count(*) FROM {self._place(RUNS)} WHERE run_id = %s AND manifest_sha256 = %s",
-            [run.run_id, run.manifest_sha256],
-        ).fetchall()
-        if found[0]:
-            return False
-        there = self._existing().tables
-        names = [name for name in (RUNS, *DATA_FOLDERS) if name in there]
-        return sum(self._delete(name, [run.run_id]) for name in names) > 0
-
     def _wait_for_loaders(self) -> None:
         """Locks the table runs, which is still read, until the end of the transaction.
 
@@ -233,6 +184,10 @@ class Postgres:
         right = f"GRANT SELECT, DELETE ON {self._place(RUNS)} TO {self._user}"
         with self._translated(Doing("wait for loaders of table runs", right)):
             self._execute(f"LOCK TABLE {self._place(RUNS)} IN SHARE ROW EXCLUSIVE MODE")
+
+    def _insert(self, table: TableToLoad, texts: frozenset[str]) -> None:
+        for batch in table.batches(texts):
+            self._copy(table, batch)
 
     def _copy(self, table: TableToLoad, batch: Batch) -> None:
         text = io.BytesIO()
@@ -263,12 +218,10 @@ class Postgres:
             ).fetchall()
         return int(count)
 
-    def _delete(self, table: str, run_ids: Sequence[str]) -> int:
+    def _delete(self, table: str, run_ids: Sequence[str]) -> None:
         right = f"GRANT SELECT, DELETE ON {self._place(table)} TO {self._user}"
         with self._translated(Doing(f"delete rows of table {table}", right)):
-            return self._execute(
-                f"DELETE FROM {self._place(table)} WHERE run_id = ANY(%s)", [[*run_ids]]
-            ).rowcount
+            self._execute(f"DELETE FROM {self._place(table)} WHERE run_id = ANY(%s)", [[*run_ids]])
 
     @contextmanager
     def _transaction(self, what: str) -> Iterator[None]:
@@ -284,9 +237,6 @@ class Postgres:
         self, statement: str, values: Sequence[object] | None = None
     ) -> psycopg.Cursor[tuple[Any, ...]]:
         return self._database.execute(statement.encode(), values)
-
-    def _place(self, table: str) -> str:
-        return quoted(self._schema, table)
 
     @property
     def _user(self) -> str:
