@@ -18,10 +18,9 @@ from batch_screen.runs.layout import DATA_FOLDERS, layout_of_run, place_of, runs
 from batch_screen.schema import RUNS, dtypes
 from batch_screen.storage.atomic import sha256_of, write_frame
 from batch_screen.tables.integrity import marker_check
-from batch_screen.tables.manifest import AskedApi, Manifest, RunCounts, read_facts
+from batch_screen.tables.manifest import AskedApi, Manifest, RunCounts, list_key, read_facts
 
 _FIRST = datetime.min.replace(tzinfo=UTC)
-_ID_CHARACTERS = len("20261123-0123456789")
 
 
 class CompletedRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,13 +104,8 @@ def _completion(manifest: Manifest) -> tuple[datetime, str]:
 def _current(complete: Sequence[Manifest]) -> set[str]:
     """The last of these runs for each date and inputs, without those that another supersedes."""
     superseded = {run_id for each in complete for run_id in each.supersedes}
-    last: dict[tuple[object, ...], str] = {}
-    for each in complete:
-        if each.run_id not in superseded:
-            # Version 4 does not name the inputs; an id but for its serial follows from them.
-            inputs = sorted(each.inputs) or each.run_id[:_ID_CHARACTERS]
-            last[each.run_date, str(inputs), each.limit, each.api] = each.run_id
-    return {*last.values()}
+    alive = [each for each in complete if each.run_id not in superseded]
+    return {*{(each.run_date, list_key(each)): each.run_id for each in alive}.values()}
 
 
 def _completed(folder: Path, manifest: Manifest, *, is_current: bool) -> CompletedRun:

@@ -28,6 +28,8 @@ from batch_screen.storage.parquet import metadata_of
 from batch_screen.storage.prefetch import ordered_map
 from batch_screen.tables.summary import Summary, read_summary
 
+_ID_CHARACTERS = len("20261123-0123456789")
+
 
 class ListedFile(msgspec.Struct, frozen=True, omit_defaults=True):
     """A file in the manifest; ``table`` and ``rows`` only for Parquet parts."""
@@ -144,6 +146,16 @@ def read_facts(layout: Layout) -> Manifest | None:
         kept_columns=kept,
         counts=found.counts,
     )
+
+
+def list_key(manifest: Manifest) -> tuple[str, ...]:
+    """What runs over the same list, limit and server have in common, and no others.
+
+    Version 4 does not name the inputs; an id but for its serial follows from them.
+    """
+    api = f"{manifest.api.host} {manifest.api.dialect}" if manifest.api else None
+    inputs = sorted(manifest.inputs) or [manifest.run_id[:_ID_CHARACTERS]]
+    return (*inputs, str(manifest.limit), str(api))
 
 
 def table_columns(

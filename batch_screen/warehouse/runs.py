@@ -27,12 +27,11 @@ from batch_screen.tables.integrity import (
     own_files,
     refuse_differing,
 )
-from batch_screen.tables.manifest import ListedFile, Manifest, read_facts
+from batch_screen.tables.manifest import ListedFile, Manifest, list_key, read_facts
 from batch_screen.tables.manifest import table_columns as contract_columns
 from batch_screen.tables.reader import DamagedPartError, columns_of, readable
 from batch_screen.warehouse.columns import WarehouseColumn, as_text, of_run_date, table_columns
 
-_ID_CHARACTERS = len("20261123-0123456789")
 BATCH_ROWS = 50_000
 """Rows that are in memory at once."""
 
@@ -206,8 +205,6 @@ def _table(layout: Layout, name: str, listed: Sequence[ListedFile]) -> TableToLo
 def _row(run: RunToLoad, facts: Manifest) -> dict[str, Any]:
     counts = msgspec.structs.asdict(facts.counts) if facts.counts else {}
     api = f"{facts.api.host} {facts.api.dialect}" if facts.api else None
-    # As ``batch-screen runs`` has it: version 4 names no inputs, but ids follow from them.
-    lists = [*(sorted(facts.inputs) or [run.run_id[:_ID_CHARACTERS]]), str(facts.limit), str(api)]
     return {
         "run_id": run.run_id,
         "run_date": date.fromisoformat(run.layout.run_date),
@@ -219,7 +216,7 @@ def _row(run: RunToLoad, facts: Manifest) -> dict[str, Any]:
         "api": api,
         "manifest_sha256": run.manifest_sha256,
         "since_run_id": facts.since_run_id,
-        "inputs": sha256("\n".join(lists).encode()).hexdigest(),
+        "inputs": sha256("\n".join(list_key(facts)).encode()).hexdigest(),
         "erased_rows": 0,
         "supersedes": " ".join(facts.supersedes),
         **counts,
