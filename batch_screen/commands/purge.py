@@ -184,7 +184,7 @@ class Purge(msgspec.Struct, frozen=True):
 def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
     """Removes the old runs in scope; with ``dry_run`` only returns what it would remove.
 
-    Holds the locks of both folders meanwhile, as a run does, and each run against loads. Raises
+    Locks both folders meanwhile, as a run does, and each run, so that no load reads it. Raises
     ``InputError`` (66) where a folder is missing and ``RunLockedError`` where a run is going on or
     one of those to remove is being loaded.
     """

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from batch_screen import __version__
 from batch_screen.commands.open_run import OpenRun
 from batch_screen.commands.write import layout_of, part_count, results_of, write_in_order
-from batch_screen.config.sections import Mode
+from batch_screen.config.sections import Mode, Output
 from batch_screen.errors import OutputError
 from batch_screen.input.layout import shown
 from batch_screen.input.table import Table
@@ -176,27 +176,12 @@ def _write(  # noqa: PLR0913, PLR0917 (a run, as it is and as it shall be)
     job: Job, run: Run, plan: Plan, layout: Layout, manifest: Manifest, events: RunEvents
 ) -> None:
     """Writes the run as it shall be beside the run as it is, then exchanges the two."""
-    output, shards = job.settings.output, len(plan.shards)
+    output = job.settings.output
     anew = NextWriting(layout)
     anew.made(anew.run)
     summary = _summary(read_summary(layout.summary), job, plan)
     asked = [endpoint for endpoint in Endpoint if endpoint.value in summary.endpoints]
-
-    def write(part: int) -> list[pl.DataFrame]:
-        mine, tallies = range(part, shards, part_count(shards)), []
-        with anew.opened_part(RESULTS, mine, shards, output) as write_rows:
-            for shard in mine:
-                rows = results_of(run, plan, shard)
-                write_rows(rows)
-                tallies.append(breakdown.tally(rows.lazy(), asked))
-        return tallies
-
-    kinds: pl.DataFrame | None = None
-    with ordered_map(write, range(part_count(shards))) as tallied:
-        for tallies in tallied:
-            for each in tallies:
-                kinds = breakdown.added(kinds, each)
-            events.advance(len(tallies))
+    kinds = _write_results(run, plan, anew, output, asked, events)
     write_summary(anew.summary, summary, anew.file_mode)
     for source, target in ((layout.errors_csv, anew.errors_csv), (layout.pace, anew.pace)):
         with source.open("rb") as old, atomic_write(target, mode=anew.file_mode) as new:
@@ -228,6 +213,35 @@ def _write(  # noqa: PLR0913, PLR0917 (a run, as it is and as it shall be)
                 path.rename(final)
                 sync_folder(final.parent)
         exchange_folders(layout.run, anew.run)
+
+
+def _write_results(  # noqa: PLR0913, PLR0917 (a run, and how and where it is written)
+    run: Run,
+    plan: Plan,
+    anew: Layout,
+    output: Output,
+    asked: Sequence[Endpoint],
+    events: RunEvents,
+) -> pl.DataFrame | None:
+    """Writes the parts of results; the counts for the report's breakdown."""
+    shards = len(plan.shards)
+
+    def write(part: int) -> list[pl.DataFrame]:
+        mine, tallies = range(part, shards, part_count(shards)), []
+        with anew.opened_part(RESULTS, mine, shards, output) as write_rows:
+            for shard in mine:
+                rows = results_of(run, plan, shard)
+                write_rows(rows)
+                tallies.append(breakdown.tally(rows.lazy(), asked))
+        return tallies
+
+    kinds: pl.DataFrame | None = None
+    with ordered_map(write, range(part_count(shards))) as tallied:
+        for tallies in tallied:
+            for each in tallies:
+                kinds = breakdown.added(kinds, each)
+            events.advance(len(tallies))
+    return kinds
 
 
 def settle(layout: Layout) -> None:

@@ -167,8 +167,8 @@ def _is(found: StoredObject | None, item: _Item) -> bool:
 
 
 def _read_back(store: ObjectStore, item: _Item) -> None:
-    """Holds the object against the file's size and digest. Raises ``OutputError``."""
-    size, chunks = store.get(item.key)  # whoever wrote it: a second upload writes the same
+    """Reads the object and compares its size and digest. Raises ``OutputError`` if they differ."""
+    size, chunks = store.get(item.key)  # by any etag: a second upload at once writes the same bytes
     digest = hashlib.sha256()
     for chunk in chunks:
         digest.update(chunk)

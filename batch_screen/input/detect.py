@@ -71,6 +71,12 @@ def sniff(path: Path, name: str, settings: Input) -> FileLayout:
     if is_workbook:
         return excel.describe(path, name, settings)
     packing = next((p for magic, p in _PACKINGS.items() if head.startswith(magic)), Packing.NONE)
+    return _text_layout(path, name, packing, settings)
+
+
+def _text_layout(path: Path, name: str, packing: Packing, settings: Input) -> FileLayout:
+    """The layout of a file of delimited text, packed or not."""
+    caps = Caps.of(settings)
     raw = _first(unpacked(path, name, packing, caps, SAMPLE_BYTES))
     if not raw:
         raise empty_input(f"{name}: it is empty; export the list again")

@@ -49,7 +49,7 @@ def locked(state_folder: Path) -> Iterator[None]:
 
 @contextmanager
 def shared(file: Path, what: str) -> Iterator[None]:
-    """Holds a file against ``alone`` of other processes, together with others that share it.
+    """Locks a file for reading: others may share the lock, and none can have it ``alone``.
 
     Reading rights are enough. Raises ``RunLockedError`` where one holds it alone.
     """
@@ -59,13 +59,14 @@ def shared(file: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def alone(file: Path, what: str) -> Iterator[None]:
-    """Holds a file against all others. Raises ``RunLockedError`` where one of them has it."""
+    """Locks a file for itself. Raises ``RunLockedError`` where another process has the lock."""
     with _flocked(file, fcntl.LOCK_EX, f"{what} is being read by a load or an upload"):
         yield
 
 
 @contextmanager
 def _flocked(file: Path, how: int, why: str) -> Iterator[None]:
+    # The kernel's own call: filelock needs a file of its own, and rights to write, to share one.
     with translated("lock", file):
         held = file.open("rb" if how == fcntl.LOCK_SH else "r+b")
     with held:

@@ -97,7 +97,7 @@ def refuse_differing(layout: Layout, *checks: VerifyCheck) -> None:
 
 @contextmanager
 def held(layout: Layout) -> Iterator[None]:
-    """Holds a complete run against purge until the block ends.
+    """Locks a complete run until the block ends, so that purge leaves it alone.
 
     Raises ``RunLockedError`` where it is being removed, or was, since somebody saw it.
     """

@@ -1,6 +1,6 @@
 """Verifies what manifest.json and the footers of Parquet files say of the run they are of.
 
-A loader goes by the manifest, and whoever finds a single file by its footer: sandbox answers must
+A loader goes by the manifest, and a reader of a single file by its footer: sandbox answers must
 never look like real ones in either.
 """
 
