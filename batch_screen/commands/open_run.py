@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from batch_screen.commands.write import layout_of
+from batch_screen.commands.parts import layout_of
 from batch_screen.config.screening import OPT_OUT_FILE, Unfinished
 from batch_screen.engine.budget import refuse_unpriced
 from batch_screen.errors import AuthenticationError, ConfigurationError, OutputError
@@ -21,18 +21,10 @@ from batch_screen.planning.carry import drop_objected
 from batch_screen.planning.opt_outs import OptOuts, holds_opt_outs
 from batch_screen.planning.shards import check_plan, read_plan
 from batch_screen.runs.events import RunEvents
+from batch_screen.runs.finding import IsGrown, answered_runs, find_run, is_answered, unfinished_runs
 from batch_screen.runs.heartbeat import beating
 from batch_screen.runs.layout import Layout
-from batch_screen.runs.state import (
-    Identity,
-    IsGrown,
-    Run,
-    answered_runs,
-    create_run,
-    find_run,
-    is_answered,
-    unfinished_runs,
-)
+from batch_screen.runs.state import Identity, Run, create_run
 from batch_screen.storage.atomic import check_writable, make_folder, sweep, translated
 from batch_screen.storage.lock import locked
 from batch_screen.tables.manifest import is_whole

@@ -31,8 +31,9 @@ from batch_screen.planning.build import full_paths, on_disk, opened, plan_inputs
 from batch_screen.planning.history import read_history
 from batch_screen.planning.shards import history_path, read_plan
 from batch_screen.runs.events import RunEvents
+from batch_screen.runs.finding import find_run
 from batch_screen.runs.layout import layout_of_run
-from batch_screen.runs.state import Identity, Run, find_run, limit_of, new_run_id
+from batch_screen.runs.state import Identity, Run, limit_of, new_run_id
 from batch_screen.storage.scratch import scratch_folder
 from batch_screen.tables.manifest import read_facts
 from batch_screen.tables.summary import Rows, Summary, count_rows

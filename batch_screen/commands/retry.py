@@ -35,6 +35,7 @@ from batch_screen.planning.build import opt_out_list, opt_outs
 from batch_screen.planning.carry import CarriedRun
 from batch_screen.planning.opt_outs import OptOuts
 from batch_screen.runs.events import RunEvents
+from batch_screen.runs.finding import find_run
 from batch_screen.runs.layout import (
     ERRORS,
     LOOKUPS,
@@ -52,7 +53,6 @@ from batch_screen.runs.state import (
     SANDBOX,
     Identity,
     create_run,
-    find_run,
     new_run_id,
 )
 from batch_screen.storage.records import damaged

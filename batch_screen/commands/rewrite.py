@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from batch_screen import __version__
 from batch_screen.commands.open_run import OpenRun
-from batch_screen.commands.write import layout_of, part_count, results_of, write_in_order
+from batch_screen.commands.parts import layout_of, part_count, results_of, write_in_order
 from batch_screen.config.sections import Mode, Output
 from batch_screen.errors import OutputError
 from batch_screen.input.layout import shown
@@ -33,8 +33,9 @@ from batch_screen.planning.shards import check_plan, read_plan, shard_rows_path
 from batch_screen.reports.page import page
 from batch_screen.reports.verdict import material_of
 from batch_screen.runs.events import RunEvents
+from batch_screen.runs.finding import is_answered
 from batch_screen.runs.layout import RESULTS, Layout, NextWriting, latest_run
-from batch_screen.runs.state import KEEP_COLUMNS, RETRY_OF, Run, all_runs, is_answered
+from batch_screen.runs.state import KEEP_COLUMNS, RETRY_OF, Run, all_runs
 from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION
 from batch_screen.storage.atomic import (
     atomic_write,

@@ -198,8 +198,8 @@ def test_many_shards_in_few_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     path.write_text("\n".join(["id,phone", *rows]) + "\n", encoding="utf-8")
     one = screen(job(path, "one"))
     monkeypatch.setattr(shards, "MOST_FILES", 4)
-    monkeypatch.setattr("batch_screen.commands.write.MANY_SHARDS", 4)
-    monkeypatch.setattr("batch_screen.commands.write.SHARDS_OF_A_PART", 4)
+    monkeypatch.setattr("batch_screen.commands.parts.MANY_SHARDS", 4)
+    monkeypatch.setattr("batch_screen.commands.parts.SHARDS_OF_A_PART", 4)
     many = screen(job(path, "many", output={"shard_lookups": 1000}))
     assert [len(many.layout.parts(name)) for name in TABLES] == [4, 4, 4]
     assert_same(tables(many), tables(one))

@@ -13,13 +13,8 @@ import polars as pl
 import pytest
 
 from batch_screen.commands import write
-from batch_screen.commands.write import (
-    count_stopped,
-    layout_of,
-    write_in_order,
-    write_outputs,
-    write_stopped,
-)
+from batch_screen.commands.parts import layout_of, write_in_order
+from batch_screen.commands.write import count_stopped, write_outputs, write_stopped
 from batch_screen.config.screening import Numbers
 from batch_screen.config.sections import Output
 from batch_screen.config.settings import Prices, Settings

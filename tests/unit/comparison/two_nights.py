@@ -9,7 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from batch_screen.commands.write import layout_of, write_outputs
+from batch_screen.commands.parts import layout_of
+from batch_screen.commands.write import write_outputs
 from batch_screen.comparison.changes import COMPARED
 from batch_screen.config.screening import Screening
 from batch_screen.config.sections import Output

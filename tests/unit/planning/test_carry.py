@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from batch_screen.commands import write
+from batch_screen.commands import parts
 from batch_screen.model import NOT_NEEDED, Endpoint, OutcomeKind, Plan
 from batch_screen.planning.carry import OBJECTED_SINCE, CarriedRun, drop_objected
 from batch_screen.planning.opt_outs import OptOuts, holds_opt_outs
@@ -59,8 +59,8 @@ def varied(i: int, endpoint: Endpoint) -> dict[str, Any]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> WholeRun:
     """Parts of two shards each, as a large run has them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(write, "MANY_SHARDS", 4)
-        patch.setattr(write, "SHARDS_OF_A_PART", 2)
+        patch.setattr(parts, "MANY_SHARDS", 4)
+        patch.setattr(parts, "SHARDS_OF_A_PART", 2)
         return new_whole_run(tmp_path_factory.mktemp("run"), varied)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from batch_screen.commands import write
+from batch_screen.commands import parts
 from batch_screen.config.screening import Cohorts
 from batch_screen.config.settings import Settings
 from batch_screen.runs.layout import CHANGES, LOOKUPS, RESULTS
@@ -161,8 +161,8 @@ def test_the_risk_is_recomputed(run: WholeRun) -> None:
 
 
 def test_parts_of_several_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write, "MANY_SHARDS", 4)
-    monkeypatch.setattr(write, "SHARDS_OF_A_PART", 4)
+    monkeypatch.setattr(parts, "MANY_SHARDS", 4)
+    monkeypatch.setattr(parts, "SHARDS_OF_A_PART", 4)
     first, second = two_nights(tmp_path)
     shards = len(second.plan.shards)
     assert shards % 4 == 0
