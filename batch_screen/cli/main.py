@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from batch_screen import __version__
-from batch_screen.cli import log, options
+from batch_screen.cli import log, options, values
 from batch_screen.cli.console import lost_output, open_missing, print_stderr, settle
 from batch_screen.cli.hooks import install_hooks, unforeseen
 from batch_screen.errors import (
@@ -84,7 +84,7 @@ def run() -> None:
     "--outcomes",
     metavar="NAMES",
     multiple=True,
-    callback=options.outcomes,
+    callback=values.outcomes,
     help="Which failures: timeout, server_error, …; comma-separated or repeated.  [default: "
     "those of errors with retry_can_help]",
 )
@@ -141,7 +141,7 @@ def status() -> None:
     "--since-completed",
     "since",
     metavar="TIME",
-    callback=options.instant,
+    callback=values.instant,
     help="Only runs completed after this: 2026-11-23T04:00:00Z; without a zone it is UTC.",
 )
 @click.option(
@@ -149,7 +149,7 @@ def status() -> None:
     "path",
     metavar="FILE",
     type=_PATH,
-    callback=options.parquet,
+    callback=values.parquet,
     help="Write them to this .parquet file as well.",
 )
 @options.as_json()
@@ -192,7 +192,7 @@ def validate() -> None:
     "--write",
     metavar="FILE",
     type=_PATH,
-    callback=options.parquet,
+    callback=values.parquet,
     help="Write all changes, with whole numbers, to this .parquet file.",
 )
 @options.as_json()
@@ -273,7 +273,7 @@ def upload() -> None:
     "--older-than",
     metavar="DAYS",
     required=True,
-    callback=options.days,
+    callback=values.days,
     help="Runs whose run date lies more than so many days back: 90d.",
 )
 @click.option("--state-only", is_flag=True, help="Keep the outputs.")
@@ -343,7 +343,7 @@ def load() -> None:
 @click.option(
     "--older-than",
     metavar="DAYS",
-    callback=options.days,
+    callback=values.days,
     help="Runs whose run date lies more than so many days back: 90d.",
 )
 @click.option(
@@ -445,7 +445,7 @@ def completion() -> None:
     "limits",
     metavar="ENDPOINT=N",
     multiple=True,
-    callback=options.limits,
+    callback=values.limits,
     help="The same for one endpoint, besides; may be repeated.",
 )
 @click.option(
@@ -458,7 +458,7 @@ def completion() -> None:
 @click.option("--quota", type=int, help="Refuse everything after so many requests.")
 @click.option("--revoke-after", type=int, help="Refuse every key after so many requests.")
 @click.option(
-    "--journal", type=_PATH, callback=options.appendable, help="Append one JSON line per request."
+    "--journal", type=_PATH, callback=values.appendable, help="Append one JSON line per request."
 )
 @options.as_json("Print JSON, an object a line.")
 def sandbox() -> None:

@@ -42,7 +42,16 @@ from batch_screen.warehouse.columns import (
     ExistingType,
     WarehouseColumn,
 )
-from batch_screen.warehouse.lake import ConflictError, Lake, TableRows, fitted
+from batch_screen.warehouse.lake import (
+    DISK_FULL,
+    NO_ANSWER,
+    ConflictError,
+    Fault,
+    Lake,
+    TableRows,
+    fitted,
+    known_fault,
+)
 
 _TYPES: dict[pl.DataType, str] = {
     pl.String(): "string",
@@ -61,14 +70,8 @@ _ROW_GROUP_ROWS = 50_000  # one is in memory
 _STORAGE = {"max_retries": "5", "retry_timeout": "60s", "connect_timeout": "10s"}
 
 _CREDENTIALS = "check the cloud's own credentials, and what the bucket permits them"
-# What the library's messages say, what it means, what to do, and the exit code; the first counts.
-_FAULTS = (
-    (
-        r"No space left|Disk quota|StorageFull|File too large",
-        "the disk is full",
-        "free space, then start again",
-        ExitCode.CANNOT_WRITE,
-    ),
+_FAULTS: tuple[Fault, ...] = (
+    (r"No space left|Disk quota|StorageFull|File too large", *DISK_FULL),
     (
         r"token request|/api/token|169\.254\.|NoCredentials|InvalidAccessKey|SignatureDoes|\b401\b",
         "there are no credentials for it, or they were refused",
@@ -96,9 +99,7 @@ _FAULTS = (
     ),
     (
         r"error sending request|client error|timed out|TimedOut|dns error|\b50\d\b|SlowDown",
-        "its server does not answer",
-        "start the same command again once it does: it loads what is not there",
-        ExitCode.UNREACHABLE,
+        *NO_ANSWER,
     ),
 )
 
@@ -262,11 +263,10 @@ class Delta(Lake):
             raise self._error(error, doing) from None
 
     def _error(self, error: BaseException, doing: str) -> WarehouseError:
-        said = str(error)
         what = f"cannot {doing} in {self._address.shown}"
-        for words, fault, remedy, code in _FAULTS:
-            if isinstance(error, (OSError, TableNotFoundError)) and re.search(words, said):
-                return WarehouseError(f"{what}: {fault}; {remedy}", exit_code=code)
+        faults = _FAULTS if isinstance(error, (OSError, TableNotFoundError)) else ()
+        if known := known_fault(error, what, faults):
+            return known
         if doing.startswith("read") and isinstance(error, DeltaError):
             return self._damaged(doing)
         if isinstance(error, OSError):

@@ -50,7 +50,16 @@ from batch_screen.masking import masked_logger
 from batch_screen.schema import INSTANT
 from batch_screen.warehouse.address import Address
 from batch_screen.warehouse.columns import COMMENTS, RUNS, ExistingType, WarehouseColumn
-from batch_screen.warehouse.lake import ConflictError, Lake, TableRows, fitted
+from batch_screen.warehouse.lake import (
+    DISK_FULL,
+    NO_ANSWER,
+    ConflictError,
+    Fault,
+    Lake,
+    TableRows,
+    fitted,
+    known_fault,
+)
 from batch_screen.warehouse.target import SCHEMA
 
 _TYPES: dict[pl.DataType, IcebergType] = {
@@ -72,43 +81,29 @@ _PROPERTIES = {"write.metadata.metrics.column.run_id": "full"}
 
 _PAUSE_SECONDS = 0.5
 _FOREIGN = ("pyiceberg", "pyarrow", "sqlalchemy", "requests", "pydantic", "botocore", "fsspec")
-# What the libraries' messages say, what it means, what to do, and the exit code; the first counts.
-_FAULTS = (
+_FAULTS: tuple[Fault, ...] = (
     (
-        ("database is locked",),
+        "database is locked",
         "the catalog is locked",
         "start the same command again later",
         ExitCode.LOCKED,
     ),
+    ("No space left|Disk quota|File too large|disk is full", *DISK_FULL),
     (
-        ("No space left", "Disk quota", "File too large", "disk is full"),
-        "the disk is full",
-        "free space, then start again",
-        ExitCode.CANNOT_WRITE,
-    ),
-    (
-        ("Permission denied", "ACCESS_DENIED", "Read-only file system", "readonly database"),
+        "Permission denied|ACCESS_DENIED|Read-only file system|readonly database",
         "permission is denied",
         "check who may read and write the catalog and its warehouse folder",
         ExitCode.CANNOT_WRITE,
     ),
     (
-        ("unable to open database file", "Not a directory", "NO_SUCH_BUCKET", "Cannot create"),
+        "unable to open database file|Not a directory|NO_SUCH_BUCKET|Cannot create",
         "there is no such folder or bucket",
         "check uri and warehouse in pyiceberg's configuration",
         ExitCode.CANNOT_WRITE,
     ),
     (
-        (
-            "NETWORK_CONNECTION",
-            "onnection refused",
-            "timed out",
-            "Max retries",
-            "could not connect",
-        ),
-        "its server does not answer",
-        "start the same command again once it does: it loads what is not there",
-        ExitCode.UNREACHABLE,
+        "NETWORK_CONNECTION|onnection refused|timed out|Max retries|could not connect",
+        *NO_ANSWER,
     ),
 )
 
@@ -249,10 +244,8 @@ def _translated(doing: str, where: str) -> Iterator[None]:
 
 
 def _error(error: Exception, what: str) -> WarehouseError:
-    said = str(error)
-    for words, fault, remedy, code in _FAULTS:
-        if any(word in said for word in words):
-            return WarehouseError(f"{what}: {fault}; {remedy}", exit_code=code)
+    if known := known_fault(error, what, _FAULTS):
+        return known
     kind = type(error).__name__
     if isinstance(error, (UnauthorizedError, OAuthError)):
         return WarehouseError(

@@ -7,6 +7,7 @@ it.
 from __future__ import annotations
 
 import random
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +36,15 @@ T = TypeVar("T")
 BATCH_ROWS = 10_000
 """Rows that are handed on at once: the libraries hold several of them, and take no longer."""
 
+Fault = tuple[str, str, str, ExitCode]
+"""What a library's message says, as a pattern; what it means; what to do; and the exit code."""
+
+DISK_FULL = "the disk is full", "free space, then start again", ExitCode.CANNOT_WRITE
+NO_ANSWER = (
+    "its server does not answer",
+    "start the same command again once it does: it loads what is not there",
+    ExitCode.UNREACHABLE,
+)
 _FEWEST_ATTEMPTS = 5
 _PAUSE_SECONDS = 0.05, 0.3
 
@@ -253,6 +263,14 @@ class Lake(ABC):
     @abstractmethod
     def _delete(self, table: str, run_ids: Sequence[str]) -> None:
         """Deletes the rows of the runs from the table."""
+
+
+def known_fault(error: BaseException, what: str, faults: Sequence[Fault]) -> WarehouseError | None:
+    """The error for people by the first of the faults whose words the library's message has."""
+    for words, fault, remedy, code in faults:
+        if re.search(words, str(error)):
+            return WarehouseError(f"{what}: {fault}; {remedy}", exit_code=code)
+    return None
 
 
 def fitted(frame: pl.DataFrame, schema: pa.Schema) -> list[pa.RecordBatch]:

@@ -84,7 +84,7 @@ def refuse_other_counts(run: LoadableRun, found: Mapping[str, int]) -> None:
         if table.name in found and found[table.name] != table.rows:
             raise WarehouseError(
                 f"table {table.name}: {found[table.name]:,} rows of run {run.run_id} are there, "
-                f"{table.rows:,} in its manifest; nothing of the run was kept: see what drops or "
+                f"{table.rows:,} in its manifest; the run is not loaded: see what drops or "
                 "adds rows there (a trigger, a rule, rows left by other means: --replace)",
                 exit_code=ExitCode.CONTENT,
             )
