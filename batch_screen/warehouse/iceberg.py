@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 import polars as pl
 import pyarrow as pa
@@ -117,6 +117,8 @@ def connect(address: Address, schema: str, lock_seconds: float, *, creates: bool
             f"--to {address.shown} names a namespace, and --schema another one; leave one out"
         )
     masked_logger("pyiceberg").setLevel("ERROR")  # conflicts are dealt with here
+    # Once for the process, as the filters are all threads': a delete that finds nothing, above all.
+    warnings.filterwarnings("ignore", module=rf"pyiceberg\.|{__name__}")
     with _translated("open the catalog", address.shown):
         try:
             catalog = _loaded(name)
@@ -222,11 +224,8 @@ class Iceberg(Lake):
             raise WarehouseError(f"{self._place(table)} was removed meanwhile; start again")
         return found
 
-    @contextmanager
-    def _translated(self, doing: str) -> Iterator[None]:
-        with warnings.catch_warnings(), _translated(doing, self._address.shown):
-            warnings.simplefilter("ignore")  # a delete that finds nothing, above all
-            yield
+    def _translated(self, doing: str) -> AbstractContextManager[None]:
+        return _translated(doing, self._address.shown)
 
 
 @contextmanager
