@@ -330,6 +330,24 @@ def results(kept: Mapping[str, pl.DataType]) -> tuple[Column, ...]:
     return (*IDENTITY, *groups, *RISK, PHONE_COLUMN, NUMBER_ID, *inputs)
 
 
+def number_column(id_key: str | None) -> str:
+    """The column by which a run's tables are keyed: the number, or its id by a key.
+
+    >>> number_column(None), number_column("8ed2d54a")
+    ('e164', 'number_id')
+    """
+    return NUMBER_ID.name if id_key else "e164"
+
+
+def keyed_by(columns: tuple[Column, ...], id_key: str | None) -> tuple[Column, ...]:
+    """The columns where ids by a key stand for numbers: they are required then, no number is."""
+    if not id_key:
+        return columns
+    required = {c.name: c.required for c in columns}
+    swapped = {"e164": False, NUMBER_ID.name: required.get("e164", False)}
+    return tuple(c._replace(required=swapped.get(c.name, c.required)) for c in columns)
+
+
 def of_version(columns: tuple[Column, ...], version: int) -> tuple[Column, ...]:
     """The columns of a table as this version of the schema had them, in its order."""
     if version >= SCHEMA_VERSION:

@@ -35,6 +35,8 @@ BASE_URL, SANDBOX = "api.base_url", "sandbox"
 KEEP_COLUMNS = "input.keep_columns"
 LIMIT = "limit"
 """In the settings of an identity: how many numbers a run takes that does not take all."""
+ID_KEY = "privacy.id_key"
+"""In the settings of an identity: the key whose ids stand for numbers, if they do."""
 VERSION = 4
 
 
@@ -186,6 +188,12 @@ def limit_of(settings: Mapping[str, Any]) -> int:
     """How many numbers a run with these settings takes at most; 0: all."""
     limit = settings.get(LIMIT)
     return limit if isinstance(limit, int) else 0
+
+
+def id_key_of(settings: Mapping[str, Any]) -> str | None:
+    """The key, by its name, whose ids stand for numbers in a run with these settings; or None."""
+    found = settings.get(ID_KEY)
+    return found if isinstance(found, str) else None
 
 
 def today() -> date:

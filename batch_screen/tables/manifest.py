@@ -18,10 +18,17 @@ import polars as pl
 from batch_screen.config.sections import Mode
 from batch_screen.errors import OutputError
 from batch_screen.runs.layout import CHANGES, DATA_FOLDERS, ERRORS, LOOKUPS, RESULTS, Layout
-from batch_screen.runs.state import BASE_URL, SANDBOX, limit_of
+from batch_screen.runs.state import BASE_URL, SANDBOX, id_key_of, limit_of
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
-from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION, Column, of_version, results
+from batch_screen.schema import (
+    KEPT_PREFIX,
+    SCHEMA_VERSION,
+    Column,
+    keyed_by,
+    of_version,
+    results,
+)
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.storage.atomic import sha256_of, translated, write_atomically
 from batch_screen.storage.parquet import metadata_of
@@ -61,10 +68,11 @@ class RunCounts(msgspec.Struct, frozen=True):
 class ManifestHead(msgspec.Struct, frozen=True, kw_only=True):
     """manifest.json but for its files: what a loader wants to know of a run.
 
-    ``shards`` is how many there are: a number's digits say in which it lies. ``mode`` says who may
-    read the files. ``supersedes`` are the runs whose place it takes; ``inputs`` the SHA-256 of the
-    input files, of a retry those of the run it retries; ``limit`` how many numbers it took at most,
-    0: all. Runs of schema version 4 have no more than these defaults.
+    ``shards`` is how many there are: a number's digits, or its id's, say in which it lies. ``mode``
+    says who may read the files. ``supersedes`` are the runs whose place it takes; ``inputs`` the
+    SHA-256 of the input files, of a retry those of the run it retries; ``limit`` how many numbers
+    it took at most, 0: all. ``id_key`` names the key whose ids stand for numbers, None: numbers are
+    plain. Runs of schema version 4 have no more than these defaults.
     """
 
     schema_version: int
@@ -83,6 +91,7 @@ class ManifestHead(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 0
     kept_columns: Sequence[str] = ()
     counts: RunCounts | None = None
+    id_key: str | None = None
 
 
 class Manifest(ManifestHead, frozen=True, kw_only=True):
@@ -107,6 +116,7 @@ def head_of(summary: Summary, schema_version: int = SCHEMA_VERSION) -> ManifestH
         since_run_id=summary.changes.since_run if summary.changes else None,
         limit=limit_of(summary.settings),
         counts=RunCounts(rows.read, rows.accepted, rows.rejected, summary.lookups, summary.failed),
+        id_key=id_key_of(summary.settings),
     )
 
 
@@ -159,7 +169,9 @@ def list_key(manifest: Manifest) -> tuple[str, ...]:
 
 
 def table_columns(
-    of_results: Mapping[str, pl.DataType], version: int = SCHEMA_VERSION
+    of_results: Mapping[str, pl.DataType],
+    version: int = SCHEMA_VERSION,
+    id_key: str | None = None,
 ) -> dict[str, tuple[Column, ...]]:
     """The columns of each table; those of results are given, as some are kept from the input."""
     kept = {name: dtype for name, dtype in of_results.items() if name.startswith(KEPT_PREFIX)}
@@ -169,12 +181,15 @@ def table_columns(
         ERRORS: ERROR_COLUMNS,
         CHANGES: CHANGE_COLUMNS,
     }
-    return {table: of_version(columns, version) for table, columns in tables.items()}
+    keyed = {table: keyed_by(columns, id_key) for table, columns in tables.items()}
+    return {table: of_version(columns, version) for table, columns in keyed.items()}
 
 
-def write_schema(layout: Layout, of_results: Mapping[str, pl.DataType]) -> None:
+def write_schema(
+    layout: Layout, of_results: Mapping[str, pl.DataType], id_key: str | None = None
+) -> None:
     """Writes schema.json: every table's columns in order, with type and meaning."""
-    tables = table_columns(of_results)
+    tables = table_columns(of_results, id_key=id_key)
     described = {table: [describe(c) for c in columns] for table, columns in tables.items()}
     content = {"schema_version": SCHEMA_VERSION, "tables": described}
     write_atomically(layout.schema, _json(content), mode=layout.file_mode)

@@ -22,6 +22,7 @@ FLOORS = (
     {"engine", "job", "verify"},
     {"comparison", "diagnostics", "notify", "planning", "profile", "reports", "sandbox"}
     | {"warehouse"},
+    {"privacy"},
     {"tables"},
     {"api", "input", "journal", "numbers", "runs"},
     {"config", "schema", "storage"},
