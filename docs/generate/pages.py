@@ -1,4 +1,4 @@
-"""Generates docs/reference from the code: ``make docs``; a test compares each page."""
+"""Generates docs/reference, and dbt's sources, from the code: ``make docs``; tests compare."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from batch_screen import errors, schema
 from batch_screen.cli.main import cli
 from batch_screen.errors import BatchScreenError, ExitCode
 from batch_screen.schema import Column
+from docs.generate.dbt import sources_file
 from docs.generate.markdown import code, one_of, page, table
 from docs.generate.outcomes import outcomes_page
 from docs.generate.settings import settings_page
@@ -234,15 +235,18 @@ PAGES = {
     "outcomes.md": outcomes_page,
     "settings.md": settings_page,
 }
+OTHERS = {"recipes/dbt/models/sources.yml": sources_file}
+"""Files of docs/ that are made the same way, and are no pages of the reference."""
 
 
 def main() -> None:
     """Writes every page whose text has changed."""
-    for name, made in PAGES.items():
-        path, text = FOLDER / name, made()
+    pages = {f"{FOLDER.name}/{name}": made for name, made in PAGES.items()}
+    for name, made in (pages | OTHERS).items():
+        path, text = FOLDER.parent / name, made()
         if not path.exists() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")
-            print(f"wrote docs/reference/{name}")
+            print(f"wrote docs/{name}")
 
 
 if __name__ == "__main__":
