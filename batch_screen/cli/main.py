@@ -37,7 +37,7 @@ DEFAULT_NAME = "batch-screen.toml"
 _HELP = {"help_option_names": ["-h", "--help"]}
 _PATH = click.Path(path_type=Path)
 _OF_PATHS = (ExitCode.NO_INPUT, ExitCode.SYSTEM, ExitCode.CANNOT_WRITE)
-_GETS_SETTINGS = ("run", "check", "plan", "retry", "status", "export", "purge")
+_GETS_SETTINGS = ("run", "check", "plan", "retry", "status", "export", "purge", "lookup_id")
 
 
 @click.group(context_settings={**_HELP, "max_content_width": 100})
@@ -359,6 +359,28 @@ def unload() -> None:
     """Delete runs from a warehouse, after showing them: those named, old ones, or those purged.
 
     Their files stay: load brings a run back whose files are still there.
+    """
+
+
+@_lazy
+@click.argument("file", type=_PATH)
+@options.as_json()
+def id_key() -> None:
+    """Make a secret key for --ids hmac in the new FILE, readable by its owner alone.
+
+    A FILE that is there is never written over. Keep a copy: without the key nobody can tell a
+    number's id, and with another key every number has another one.
+    """
+
+
+@_lazy
+@options.identifying
+@options.as_json("Print JSON: line, number_id, reason.")
+def lookup_id() -> None:
+    """Print the id of each number on stdin, one a line, to find it in a folder of --ids hmac.
+
+    Numbers are read as a list's are, by the same settings; a line that is no number has an empty
+    line, and makes the exit code 65. Numbers never belong on a command line: others can read it.
     """
 
 

@@ -30,7 +30,7 @@ _EXAMPLES = 3
 
 
 class Example(msgspec.Struct, frozen=True):
-    """A number that changed, masked, and the endpoint that said so."""
+    """A number that changed, masked, or its id, and the endpoint that said so."""
 
     e164_masked: str
     endpoint: str
@@ -78,6 +78,11 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
                 f"run {run_facts.run_id} was limited to the first {run_facts.limit:,} numbers, so "
                 "numbers look new or gone that are not"
             )
+    if earlier.facts.id_key != later.facts.id_key:
+        raise InputError(
+            f"runs {earlier.facts.run_id} and {later.facts.run_id} have other ids for the same "
+            "numbers, so nobody can tell which are the same; name two runs of one folder"
+        )
     shared, not_compared = shared_endpoints(earlier.facts, later.facts)
     if not shared:
         raise InputError(
@@ -90,7 +95,7 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
         _parquet_file(write, later.layout.file_mode) as file,
     ):
         for frame in feed.frames():
-            _add_examples(examples, frame)
+            _add_examples(examples, frame, later.facts.number)
             if file is not None:
                 file.add(frame)
     found = {change: few for change, few in examples.items() if few}
@@ -161,8 +166,9 @@ def _parquet_file(path: Path | str | None, mode: int) -> Iterator[RowGroupWriter
         yield writer
 
 
-def _add_examples(examples: dict[str, list[Example]], frame: pl.DataFrame) -> None:
+def _add_examples(examples: dict[str, list[Example]], frame: pl.DataFrame, number: str) -> None:
+    shown = mask_number if number == "e164" else str
     for change, few in examples.items():
-        of_kind = frame.filter(pl.col("change") == change).select("e164", "endpoint")
+        of_kind = frame.filter(pl.col("change") == change).select(number, "endpoint")
         more = of_kind.head(_EXAMPLES - len(few))
-        few += [Example(mask_number(e164), endpoint) for e164, endpoint in more.iter_rows()]
+        few += [Example(shown(whose), endpoint) for whose, endpoint in more.iter_rows()]

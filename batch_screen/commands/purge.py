@@ -211,6 +211,12 @@ def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
     return found
 
 
+def remove_state(state: Path, run_id: str) -> None:
+    """Removes a run's state, whose lock is held; a kill leaves none that a start would find."""
+    _set_aside(state, run_id)
+    _finish(state / _ASIDE)
+
+
 def _hold_against_loads(held: ExitStack, found: Purge) -> None:
     for run in found.runs:
         for manifest in (path for path in run.outputs if path.name == "manifest.json"):

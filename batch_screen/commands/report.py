@@ -17,6 +17,7 @@ from batch_screen.reports.page import page
 from batch_screen.reports.verdict import Material, material_of, verdict_of
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import RESULTS, Layout, run_at
+from batch_screen.schema import number_column
 from batch_screen.storage.atomic import check_file, sha256_of, write_atomically
 from batch_screen.tables.breakdown import Breakdown, break_down
 from batch_screen.tables.integrity import (
@@ -94,7 +95,9 @@ def _material(layout: Layout, manifest: Manifest | None, events: RunEvents) -> M
     refuse_differing(layout, files)  # a damaged page of Parquet may end the process
     summary = read_summary(layout.summary)
     endpoints = [endpoint for endpoint in Endpoint if endpoint.value in summary.endpoints]
-    return material_of(layout, summary, break_down(layout.parts(RESULTS), endpoints), listed)
+    number = number_column(manifest.id_key)
+    found = break_down(layout.parts(RESULTS), endpoints, number)
+    return material_of(layout, summary, found, listed)
 
 
 def _place(layout: Layout, file: ListedFile) -> Path:

@@ -18,7 +18,13 @@ from msgspec.structs import replace
 
 from batch_screen import __version__
 from batch_screen.commands.open_run import OpenRun
-from batch_screen.commands.parts import layout_of, part_count, results_of, write_in_order
+from batch_screen.commands.parts import (
+    layout_of,
+    number_of_run,
+    part_count,
+    results_of,
+    write_in_order,
+)
 from batch_screen.config.sections import Mode, Output
 from batch_screen.errors import OutputError
 from batch_screen.input.layout import shown
@@ -27,7 +33,7 @@ from batch_screen.job import Job
 from batch_screen.masking import mask_text
 from batch_screen.model import Endpoint, Plan
 from batch_screen.planning.build import opened as opened_list
-from batch_screen.planning.build import unchanged
+from batch_screen.planning.build import refuse_kept_numbers, unchanged
 from batch_screen.planning.kept import keep_anew
 from batch_screen.planning.shards import check_plan, read_plan, shard_rows_path
 from batch_screen.reports.page import page
@@ -35,7 +41,7 @@ from batch_screen.reports.verdict import material_of
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.finding import is_answered
 from batch_screen.runs.layout import RESULTS, Layout, NextWriting, latest_run
-from batch_screen.runs.state import KEEP_COLUMNS, RETRY_OF, Run, all_runs
+from batch_screen.runs.state import KEEP_COLUMNS, RETRY_OF, Run, all_runs, id_key_of
 from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION
 from batch_screen.storage.atomic import (
     atomic_write,
@@ -89,6 +95,8 @@ def keep_other_columns(job: Job, opened: OpenRun) -> None:
             continue
         if table is None:
             table, _ = opened_list(opened.files, job.settings)
+            if job.ids:
+                refuse_kept_numbers(table)
         if each.is_complete:
             _rewrite(job, each, table, opened)
         else:
@@ -126,7 +134,15 @@ def _replan(job: Job, run: Run, table: Table, opened: OpenRun) -> Plan | None:
     batches = unchanged(table, opened.files, opened.run.file.identity.content, share)
     target, held_bytes = run.folder / "plan", int(HELD_BYTES * share)
     return keep_anew(
-        run.plan, plan, target, batches, [*table.kept], names, held_bytes, opened.events
+        run.plan,
+        plan,
+        target,
+        batches,
+        [*table.kept],
+        names,
+        held_bytes,
+        opened.events,
+        id_key_of(run.file.identity.settings),
     )
 
 
@@ -191,7 +207,7 @@ def _write(  # noqa: PLR0913, PLR0917 (a run, as it is and as it shall be)
         parts = anew.parts(RESULTS)
         write_in_order(parts, anew.in_order, plan.rows, anew.footer, anew.file_mode)
     columns = scan_parquet([shard_rows_path(run.plan, 0)]).collect_schema()
-    write_schema(anew, columns)
+    write_schema(anew, columns, manifest.id_key)
     listed = list_files(anew)
     found = breakdown.broken_down(kinds, asked)
     content = page(material_of(anew, summary, found, listed))
@@ -233,7 +249,7 @@ def _write_results(  # noqa: PLR0913, PLR0917 (a run, and how and where it is wr
             for shard in mine:
                 rows = results_of(run, plan, shard)
                 write_rows(rows)
-                tallies.append(breakdown.tally(rows.lazy(), asked))
+                tallies.append(breakdown.tally(rows.lazy(), asked, number_of_run(run)))
         return tallies
 
     kinds: pl.DataFrame | None = None

@@ -104,7 +104,7 @@ def _listed_checks(
     summary, origin = summary_of(layout), []
     if manifest.schema_version >= SCHEMA_VERSION:  # earlier ones say next to nothing of the run
         origin = [origin_check(layout, manifest, intact, summary)]
-    recounted = Recount(layout, listed)
+    recounted = Recount(layout, listed, manifest.id_key)
     progress.stage("comparing", total=recounted.parts)
     for _ in recounted.read(usable, manifest.shards):
         progress.advance(1)

@@ -30,15 +30,17 @@ from batch_screen.model import Plan, Session
 from batch_screen.planning.shards import (
     planned_numbers,
     read_carried,
+    read_rows,
     rejects_path,
     shard_rows_path,
 )
+from batch_screen.privacy.vault import write_vault
 from batch_screen.reports.page import pace_svg, page
 from batch_screen.reports.verdict import material_of
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout, layout_of_run, row_groups
 from batch_screen.runs.sessions import read_sessions
-from batch_screen.runs.state import BASE_URL, Run, limit_of
+from batch_screen.runs.state import BASE_URL, Run, id_key_of, limit_of
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import KEPT_PREFIX
 from batch_screen.storage.atomic import atomic_write, check_writable, write_atomically
@@ -117,7 +119,7 @@ def write_outputs(
         of_results, mode = layout.parts(RESULTS), layout.file_mode
         write_in_order(of_results, layout.in_order, plan.rows, layout.footer, mode)
     columns = scan_parquet([shard_rows_path(run.plan, 0)]).collect_schema()
-    write_schema(layout, columns)
+    write_schema(layout, columns, id_key_of(run.file.identity.settings))
     listed = list_files(layout)
     found = breakdown.broken_down(kinds, settings.endpoints)
     content = page(material_of(layout, summary, found, listed))
@@ -132,6 +134,9 @@ def write_outputs(
         inputs=_inputs(run, plan, layout),
         kept_columns=[name for name in columns if name.startswith(KEPT_PREFIX)],
     )
+    if vault := settings.privacy.id_vault:
+        rows = (read_rows(run.plan, plan, shard) for shard in range(shards))
+        write_vault(Path(vault), run.run_id, rows)
     write_manifest(layout, listed, head)
     write_marker(layout)
     return summary
@@ -176,6 +181,7 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
             plan.unique_numbers,
             tuple(endpoints),
             limit_of(identity.settings),
+            id_key_of(identity.settings),
         ),
         identity.settings[BASE_URL],
         shards,

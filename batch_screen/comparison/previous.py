@@ -23,7 +23,7 @@ from batch_screen.config.sections import Output
 from batch_screen.errors import OutputError
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout, is_run_id, layout_of_run
-from batch_screen.runs.state import BASE_URL, limit_of
+from batch_screen.runs.state import BASE_URL, id_key_of, limit_of
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import READ_VERSIONS, dtypes
 from batch_screen.storage.records import read_record, write_record
@@ -117,6 +117,7 @@ def _facts(summary: _Summary | Summary) -> RunFacts:
         summary.rows.unique_numbers,
         tuple(summary.endpoints),
         limit_of(summary.settings),
+        id_key_of(summary.settings),
     )
 
 
@@ -273,7 +274,9 @@ def _latest(
                 had_ended = by is None or run.ended_at <= by
                 shared, _ = shared_endpoints(run.facts, facts)
                 # A trial with a few numbers is no baseline of a list: all others would be new.
-                is_alike = run.base_url == base_url and run.facts.limit == facts.limit
+                # Nor can anybody be compared whose ids are by another key, or who has none.
+                own, other = ((f.limit, f.id_key) for f in (run.facts, facts))
+                is_alike = run.base_url == base_url and own == other
                 if is_alike and shared and had_ended:
                     fitting.append(run)
         if fitting:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,24 @@ def read_facts(layout: Layout) -> Manifest | None:
         kept_columns=kept,
         counts=found.counts,
     )
+
+
+class RunIds(msgspec.Struct, frozen=True):
+    """The key of a run's ids, None: its numbers are plain."""
+
+    run_id: str
+    id_key: str | None = None
+
+
+def id_key_in(folder: Path) -> RunIds | None:
+    """What the latest complete run of an output folder has for numbers; None: there is none.
+
+    All are alike, for a start of another kind is refused.
+    """
+    for marker in sorted((folder / "runs").glob("*/_SUCCESS"), reverse=True):
+        with suppress(OSError, ValueError):  # a damaged one says nothing
+            return msgspec.json.decode(marker.with_name("manifest.json").read_bytes(), type=RunIds)
+    return None
 
 
 def list_key(manifest: Manifest) -> tuple[str, ...]:

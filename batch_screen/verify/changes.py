@@ -17,7 +17,7 @@ from batch_screen.comparison.previous import UnusableRunError, opened, recorded
 from batch_screen.config.screening import Cohorts
 from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout, is_run_id, layout_of_run
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
-from batch_screen.schema import conform, dtypes
+from batch_screen.schema import conform, dtypes, keyed_by
 from batch_screen.storage.scratch import scratch_folder
 from batch_screen.tables.coverage import Change, Changes
 from batch_screen.tables.integrity import Difference, VerifyCheck, rewrite
@@ -26,7 +26,6 @@ from batch_screen.tables.reader import DamagedPartError, Unit, units
 from batch_screen.tables.summary import Summary
 from batch_screen.verify.checks import VerifyRule, broken
 
-_KEY = ["e164", "endpoint"]
 _AFTER = ("outcome", "swapped", "active", "latest_change_at", "responded_at")
 
 
@@ -81,13 +80,14 @@ def _earlier(layout: Layout, changes: Changes) -> RunTables | str:
 
 def _own_differences(tables: RunTables, changes: Changes) -> Iterator[Difference]:
     """Differences between the changes and the run's own lookups and figures."""
-    rules = _rules(tables.layout.run_id, changes)
+    key = [tables.facts.number, "endpoint"]
+    rules = _rules(tables, changes, key)
     counts: Counter[tuple[str, str]] = Counter()
     for shard, unit in units(tables.layout, CHANGES, tables.shards).items():
         rows = _rows(unit)
-        own = tables.lookups(shard, [*changes.endpoints]).select(*_KEY, *_AFTER)
+        own = tables.lookups(shard, [*changes.endpoints]).select(*key, *_AFTER)
         # A lookup that stands there twice is another check's finding; it must not make more rows.
-        both = rows.join(own.unique(_KEY, keep="first"), on=_KEY, how="left")
+        both = rows.join(own.unique(key, keep="first"), on=key, how="left")
         yield from (Difference(unit.path.name, fault) for fault in broken(both, rules).values())
         for endpoint, change, count in rows.group_by("endpoint", "change").len().iter_rows():
             counts[endpoint, change] += count
@@ -97,7 +97,7 @@ def _own_differences(tables: RunTables, changes: Changes) -> Iterator[Difference
         yield Difference(CHANGES, "the rows do not add up to the counts of summary.json")
 
 
-def _rules(run_id: str, changes: Changes) -> list[VerifyRule]:
+def _rules(tables: RunTables, changes: Changes, key: Sequence[str]) -> list[VerifyRule]:
     """The rules for rows of changes, joined with their lookups."""
     was, is_ = col.before_outcome == "success", col.after_outcome == "success"
     allowed = {
@@ -110,16 +110,17 @@ def _rules(run_id: str, changes: Changes) -> list[VerifyRule]:
     # A comparison with null breaks no rule here: what is required is a rule of its own.
     is_allowed = pl.any_horizontal((col.change == c.value) & claim for c, claim in allowed.items())
     cohorts = [cohort.name for cohort in changes.cohorts]
-    required = [col(c.name).is_null() for c in CHANGE_COLUMNS if c.required]
+    contract = keyed_by(CHANGE_COLUMNS, tables.facts.id_key)
+    required = [col(c.name).is_null() for c in contract if c.required]
     faults = {
         "{n} rows lack a required value": pl.any_horizontal(required),
-        "{n} rows name another run": col.run_id != run_id,
+        "{n} rows name another run": col.run_id != tables.facts.run_id,
         "{n} rows name another earlier run": col.since_run_id != changes.since_run,
         "{n} rows have a change that their outcomes do not allow": ~is_allowed,
         "{n} rows name a cohort that summary.json does not mark": ~col.cohort.is_in(cohorts),
         "{n} rows are a likely migration without a cohort": col.likely_migration
         & col.cohort.is_null(),
-        "lookups are listed twice": pl.len() - pl.struct(_KEY).n_unique(),
+        "lookups are listed twice": pl.len() - pl.struct(key).n_unique(),
         "{n} rows differ from lookups": pl.any_horizontal(
             col(name).ne_missing(col(f"after_{name}")) for name in _AFTER
         ),
