@@ -52,12 +52,14 @@ def load(  # noqa: PLR0913 (as the command)
     sandbox: bool = False,
     dry_run: bool = False,
     events: RunEvents | None = None,
+    on_begin: Callable[[RunToLoad], None] = lambda _: None,
     on_run: Callable[[RunLoad], None] = lambda _: None,
     lock_seconds: float = 30.0,
 ) -> LoadReport:
     """Loads the complete runs of output folders, or runs' own, that ``to`` does not have yet.
 
-    ``run_ids``: no others. ``on_run`` is called as soon as a run is in. Raises
+    ``run_ids``: no others. ``on_begin`` is called before a run is looked at, ``on_run`` as soon
+    as it is in. Raises
     ``ConfigurationError`` over the address, a missing driver, and runs of the sandbox without
     ``sandbox``; ``InputError`` over a run that is not what was written; ``WarehouseError`` over
     the warehouse. What was loaded before stays.
@@ -74,6 +76,7 @@ def load(  # noqa: PLR0913 (as the command)
         if new:
             progress.stage("loading", total=len(new))
         for run in new:
+            on_begin(run)
             if dry_run:
                 done.append(_looked_at(run, target, options, known, done))
             else:

@@ -41,7 +41,7 @@ GOING = "_PURGING"
 """The marker's name while its run is being purged, so that a later purge can finish."""
 
 _STATE_FILES = (
-    re.compile(r"(run|previous)\.json"),
+    re.compile(r"(run|previous)\.json|openlineage\.ndjson"),
     re.compile(
         r"plan(\.growing|\.before)?/"
         r"((rows|history|carried)-\d{5}\.(parquet|whole)|(rejects|opt_outs)\.parquet|plan\.json)"
@@ -70,7 +70,8 @@ def outputs(layout: Layout) -> tuple[list[Path], list[str]]:
     # A start that wrote the run anew may have been killed.
     days.append(layout.growing)
     parts = [p for day in days for p in entries(day) if layout.is_part(p.name) and _is_file(p)]
-    known = {*layout.reports, layout.in_order, layout.manifest, layout.marker, layout.run / GOING}
+    known = {*layout.reports, layout.in_order, layout.manifest, layout.marker, layout.lineage}
+    known.add(layout.run / GOING)
     own, strangers = [], []
     anew = {path.name for path in known}
     own += [

@@ -44,6 +44,8 @@ CHANGES = "changes"
 DATA_FOLDERS = (*TABLES, CHANGES)
 SHARDS_MARK = "batch-screen.shards"
 """Metadata key of a part of several shards: how many shards the run has."""
+LINEAGE = "openlineage.ndjson"
+"""Events of the run's starts and loads. In no manifest: some come after the marker."""
 FOOTER = "batch_screen."
 """What the metadata keys begin with that say in every Parquet file which run it is of."""
 
@@ -81,6 +83,7 @@ class Layout:
         self.in_order = self.run / "results_in_order.parquet"
         self.manifest = self.run / "manifest.json"
         self.marker = self.run / "_SUCCESS"
+        self.lineage = self.run / LINEAGE
         self.latest = folder / "latest.json"
 
     @property
