@@ -31,6 +31,8 @@ if TYPE_CHECKING:  # what the table below says, for type checkers: they do not r
     from batch_screen.commands.runs import CompletedRun as CompletedRun
     from batch_screen.commands.runs import RunList as RunList
     from batch_screen.commands.runs import list_runs as list_runs
+    from batch_screen.commands.sql import SqlScript as SqlScript
+    from batch_screen.commands.sql import sql as sql
     from batch_screen.commands.status import Status as Status
     from batch_screen.commands.status import status as status
     from batch_screen.commands.unload import UnloadReport as UnloadReport
@@ -72,6 +74,7 @@ _HOMES = {
         "commands.retry": "retry",
         "commands.run": "RunResult run",
         "commands.runs": "CompletedRun RunList list_runs",
+        "commands.sql": "SqlScript sql",
         "commands.status": "Status status",
         "commands.unload": "UnloadReport unload",
         "commands.upload": "UploadResult upload",

@@ -385,6 +385,49 @@ def lookup_id() -> None:
 
 
 @_lazy
+@click.argument("folder", metavar="OUT")
+@click.option(
+    "--dialect",
+    required=True,
+    type=click.Choice(["snowflake", "bigquery", "redshift", "databricks", "postgres", "duckdb"]),
+    help="Whose SQL.",
+)
+@click.option(
+    "--stage",
+    metavar="PLACE",
+    help="Where the warehouse finds the files: s3://BUCKET/PREFIX as for upload, a stage @NAME of "
+    "Snowflake, a folder for postgres and duckdb.  [default there: OUT]",
+)
+@click.option(
+    "--access",
+    metavar="NAME",
+    help="What opens the bucket: Snowflake's storage integration, Redshift's IAM role.",
+)
+@click.option(
+    "--schema",
+    metavar="NAME",
+    default="batch_screen",
+    show_default=True,
+    callback=values.not_blank,
+    help="Schema (dataset) of the tables; in clouds DATABASE.SCHEMA as well.",
+)
+@click.option(
+    "--run", "run_ids", metavar="RUN_ID", multiple=True, help="These runs only; repeatable."
+)
+@click.option("--ddl", is_flag=True, help="Print only what makes the tables and views.")
+@click.option("--no-create", is_flag=True, help="Leave that out.")
+@click.option("--sandbox", is_flag=True, help="Take runs of the sandbox too.")
+@options.as_json("Print JSON: the scripts, with their runs.")
+def sql() -> None:
+    """Print a script for each complete run that loads it, the oldest completion first.
+
+    For warehouses that load does not connect to, or where somebody reads the SQL first. OUT is an
+    output folder, or a run's own, OUT/runs/RUN_ID. A script may be started again: what the tables
+    have of the run is replaced, and its rows are counted before they are there.
+    """
+
+
+@_lazy
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1)
 @options.settings
 @click.option(

@@ -65,8 +65,8 @@ def load(  # noqa: PLR0913 (as the command)
     the warehouse. What was loaded before stays.
     """
     address, options = parse(to), options or LoadOptions()
-    found = _found([Path(folder) for folder in folders], run_ids)
-    _refuse_sandbox(found, sandbox=sandbox)
+    found = found_runs([Path(folder) for folder in folders], run_ids)
+    refuse_sandbox(found, sandbox=sandbox)
     progress = (events or RunEvents()).progress
     creates = options.creates and not dry_run
     done: list[RunLoad] = []
@@ -86,7 +86,7 @@ def load(  # noqa: PLR0913 (as the command)
     return LoadReport(address.shown, safe_text(schema), dry_run, len(found) - len(new), tuple(done))
 
 
-def _found(folders: Sequence[Path], run_ids: Sequence[str]) -> list[RunToLoad]:
+def found_runs(folders: Sequence[Path], run_ids: Sequence[str]) -> list[RunToLoad]:
     """The complete runs of all folders, each once, the oldest completion first."""
     by_id: dict[str, RunToLoad] = {}
     for folder in folders:
@@ -102,7 +102,8 @@ def _found(folders: Sequence[Path], run_ids: Sequence[str]) -> list[RunToLoad]:
     return sorted(by_id.values(), key=lambda run: (run.completed_at, run.run_id))
 
 
-def _refuse_sandbox(found: Sequence[RunToLoad], *, sandbox: bool) -> None:
+def refuse_sandbox(found: Sequence[RunToLoad], *, sandbox: bool) -> None:
+    """Raises ``ConfigurationError`` over runs of the sandbox, unless the caller wants them."""
     made_up = [run.run_id for run in found if run.sandbox]
     if made_up and not sandbox:
         others = f" and {len(made_up) - 3} more" if len(made_up) > 3 else ""

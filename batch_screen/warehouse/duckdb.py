@@ -26,12 +26,13 @@ from batch_screen.warehouse.columns import (
 from batch_screen.warehouse.database import SqlDatabase
 from batch_screen.warehouse.runs import LoadableRun, TableToLoad
 from batch_screen.warehouse.sql import (
+    DUCKDB,
     VIEWS,
     Existing,
-    SqlTypes,
     list_of,
     literal,
     quoted,
+    read_parquet_of,
 )
 from batch_screen.warehouse.target import Loaded, LoadOptions, other_manifest
 
@@ -47,7 +48,6 @@ _KINDS: dict[str, pl.DataType] = {
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _HOLDER = re.compile(r"\(PID (\d+)\)")
 _RETRY_SECONDS = 0.1
-_GLOB = re.compile(r"[\[*?]")  # read_parquet takes these for patterns, but in brackets
 _CONFIG: dict[str, Any] = {
     # What is not in the package would be downloaded.
     "autoinstall_known_extensions": False,
@@ -91,7 +91,7 @@ def connect(address: Address, schema: str, lock_seconds: float, *, creates: bool
 class DuckDB(SqlDatabase):
     """A schema of a DuckDB file."""
 
-    types = SqlTypes(text="varchar", double="double", has_indexes=False)
+    types = DUCKDB
 
     def __init__(self, database: duckdb.DuckDBPyConnection, address: Address, schema: str) -> None:
         super().__init__(address, schema)
@@ -167,15 +167,11 @@ class DuckDB(SqlDatabase):
         """Inserts all files of a table at once: DuckDB reads them in less memory than Arrow."""
         if not table.files:
             return
-        files = ", ".join(
-            literal(_GLOB.sub(r"[\g<0>]", str((table.folder / file.path).absolute())))
-            for file in table.files
-        )
+        files = read_parquet_of((table.folder / file.path).absolute() for file in table.files)
         values = ", ".join(_value(column, table, texts) for column in table.columns)
         with self._translated(f"write table {table.name}"):
             statement = (
-                f"INSERT INTO {self._place(table.name)} BY NAME SELECT {values} "
-                f"FROM read_parquet([{files}], hive_partitioning = false)"
+                f"INSERT INTO {self._place(table.name)} BY NAME SELECT {values} FROM {files}"
             )
             # DuckDB hears a signal only once the statement has ended.
             interruptible(

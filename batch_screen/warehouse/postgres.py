@@ -25,10 +25,11 @@ from batch_screen.warehouse.columns import ALL_TABLES, RUN_COLUMNS, RUNS, Existi
 from batch_screen.warehouse.database import SqlDatabase
 from batch_screen.warehouse.runs import Batch, LoadableRun, TableToLoad
 from batch_screen.warehouse.sql import (
+    DDL_LOCK,
+    POSTGRES,
     VIEWS,
     Existing,
     Preparation,
-    SqlTypes,
     Step,
     list_of,
     quoted,
@@ -37,7 +38,6 @@ from batch_screen.warehouse.sqlstate import Doing, failure, no_login
 from batch_screen.warehouse.target import Loaded, LoadOptions, other_manifest
 
 _CONNECT_SECONDS = 30
-_DDL_LOCK = 0x6261_7463_6873  # any number of our own: loaders make tables one after the other
 
 _STRUCTURE = """
 SELECT c.relname, c.relkind::text, a.attname, t.typname, a.atttypmod,
@@ -96,7 +96,7 @@ def connect(address: Address, schema: str, lock_seconds: float, *, creates: bool
 class Postgres(SqlDatabase):
     """A schema of a PostgreSQL database."""
 
-    types = SqlTypes(text="text", double="double precision", has_indexes=True)
+    types = POSTGRES
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class Postgres(SqlDatabase):
         """Makes what is missing, in a transaction of its own: readers wait for no whole load."""
         with self._transaction("make tables"):
             with self._translated(Doing("wait for another loader that makes tables")):
-                self._execute(f"SELECT pg_advisory_xact_lock({_DDL_LOCK})")
+                self._execute(f"SELECT pg_advisory_xact_lock({DDL_LOCK})")
             prepared = self._preparation(run, options)  # the other may have made them
             for step in prepared.steps:
                 what = f"make {step.what}" if step.what else f"describe {step.table}"

@@ -42,7 +42,7 @@ HOMES = {
     "tomllib": {"config"},
     "tomlkit": {"config"},
     "filelock": {"storage"},
-    "jinja2": {"reports"},
+    "jinja2": {"reports", "warehouse"},
     "http": {"api", "notify"},
     "prometheus_client": {"notify"},
     "psycopg": {"warehouse"},
