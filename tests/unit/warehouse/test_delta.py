@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier
 
 import polars as pl
 import pytest
@@ -20,6 +20,7 @@ from batch_screen.warehouse.columns import RUN_COLUMNS
 from batch_screen.warehouse.delta import Delta
 from batch_screen.warehouse.runs import complete_runs
 from tests.buckets import Bucket, answer, scripted
+from tests.threads import at_once
 
 from .lakes import DeltaFolder, delta
 from .test_targets import assert_equal, load, of_files, refused
@@ -82,19 +83,14 @@ def test_two_that_make_a_table_at_once_make_one(tmp_path: Path) -> None:
     """The library commits the second one as version 1, over the columns of the first."""
     for number in range(8):
         delta = DeltaFolder(tmp_path / str(number))
-        barrier = Barrier(2)
 
-        def make(place: DeltaFolder = delta, start: Barrier = barrier) -> None:
+        def make(start: Barrier, place: DeltaFolder = delta) -> None:
             with open_target(parse(place.to)) as target, suppress(lake.ConflictError):
                 assert isinstance(target, Delta)
                 start.wait()
                 target._create("runs", RUN_COLUMNS)
 
-        threads = [Thread(target=make) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(make, [Barrier(2)] * 2)
         assert DeltaTable(delta.path("runs")).version() == 0
 
 

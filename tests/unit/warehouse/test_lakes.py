@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import polars as pl
@@ -19,12 +18,13 @@ import pytest
 
 import batch_screen
 from batch_screen import LoadOptions
-from batch_screen.commands.load import ALREADY, LOADED, REPLACED, WOULD, LoadReport
+from batch_screen.commands.load import ALREADY, LOADED, REPLACED, WOULD
 from batch_screen.runs.layout import DATA_FOLDERS, RESULTS
 from batch_screen.warehouse.address import open_target, parse
 from batch_screen.warehouse.columns import RUN_COLUMNS
 from batch_screen.warehouse.runs import complete_runs
 from tests.thoroughness import IS_FULL
+from tests.threads import at_once
 
 from .lakes import EVERY, LakeUnderTest, delta, iceberg
 from .test_targets import (
@@ -102,21 +102,7 @@ def test_nights_in_any_order(six_nights: Path, lake: LakeUnderTest) -> None:
 
 
 def test_two_loads_at_once_load_once(six_nights: Path, lake: LakeUnderTest) -> None:
-    reports: list[LoadReport] = []
-    errors: list[BaseException] = []
-
-    def one() -> None:
-        try:
-            reports.append(load(six_nights, lake, lock_seconds=30.0))
-        except BaseException as error:  # noqa: BLE001 (shown by the assertion)
-            errors.append(error)
-
-    threads = [Thread(target=one) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    reports = at_once(lambda _: load(six_nights, lake, lock_seconds=30.0), range(3))
     states = [run.state for report in reports for run in report.runs]
     assert states.count(LOADED) == 6
     assert set(states) <= {LOADED, ALREADY}
@@ -125,20 +111,8 @@ def test_two_loads_at_once_load_once(six_nights: Path, lake: LakeUnderTest) -> N
 
 
 def test_loads_of_different_runs_at_once(six_nights: Path, lake: LakeUnderTest) -> None:
-    errors: list[BaseException] = []
-
-    def one(run_id: str) -> None:
-        try:
-            load(six_nights, lake, run_ids=[run_id], lock_seconds=30.0)
-        except BaseException as error:  # noqa: BLE001 (shown by the assertion)
-            errors.append(error)
-
-    threads = [Thread(target=one, args=[run.run_id]) for run in complete_runs(six_nights)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    ids = [[run.run_id] for run in complete_runs(six_nights)]
+    at_once(lambda each: load(six_nights, lake, run_ids=each, lock_seconds=30.0), ids, len(ids))
     assert_equal(six_nights, lake)
 
 

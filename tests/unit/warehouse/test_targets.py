@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import polars as pl
@@ -30,6 +29,7 @@ from batch_screen.warehouse.address import open_target, parse
 from batch_screen.warehouse.columns import RUN_COLUMNS, kept_name, table_columns
 from batch_screen.warehouse.runs import LoadableRun, TableToLoad, complete_runs, opened
 from tests.nights import NASTY
+from tests.threads import at_once
 
 from .conftest import Database
 
@@ -138,16 +138,6 @@ def test_current_results_and_signals(six_nights: Path, database: Database) -> No
 
 
 def test_two_loads_at_once_load_once(six_nights: Path, database: Database) -> None:
-    reports: list[LoadReport] = []
-    errors: list[BaseException] = []
-
-    def one() -> None:
-        try:
-            reports.append(load(six_nights, database, lock_seconds=30.0))
-        except BaseException as error:  # noqa: BLE001 (shown by the assertion)
-            errors.append(error)
-
-    threads = [Thread(target=one) for _ in range(2)]
     if database.kind == "duckdb":  # threads of one process share the file
         command = [sys.executable, "-m", "batch_screen", "load", six_nights, "--to", database.to]
         started = [
@@ -158,11 +148,7 @@ def test_two_loads_at_once_load_once(six_nights: Path, database: Database) -> No
         assert [each.returncode for each in started] == [0, 0]
         states = [run["state"] for report in told for run in report["runs"]]
     else:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert errors == []
+        reports = at_once(lambda _: load(six_nights, database, lock_seconds=30.0), range(2))
         states = [run.state for report in reports for run in report.runs]
     assert states.count(LOADED) == 6
     assert set(states) <= {LOADED, ALREADY}
