@@ -7,13 +7,15 @@ BENCH_STAMP := $(VENV)/.bench-installed
 PEERS_STAMP := $(VENV)/.peers-installed
 DBT_VENV := .venv-dbt
 DBT_STAMP := $(DBT_VENV)/.installed
+CONTRACT_VENV := .venv-contract
+CONTRACT_STAMP := $(CONTRACT_VENV)/.installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 # Compiled once and not by every worker and every command that a test starts: ten seconds each.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pictures test test-in-full golden golden-record torture differential check dbt docs tutorial format bench-memory bench-pacing \
+.PHONY: help demo pictures test test-in-full golden golden-record torture differential check contract dbt docs tutorial format bench-memory bench-pacing \
 	bench-limits bench-worlds bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page bench-load \
 	bench clean
 
@@ -64,6 +66,9 @@ check: $(STAMP) ## format, lint, types, import layers and documents
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/unit/test_layers.py tests/unit/test_docs.py tests/unit/reference
 
+contract: $(STAMP) $(CONTRACT_STAMP) ## lint and test data contracts with datacontract-cli: files, DuckDB, PostgreSQL (three minutes)
+	$(BIN)/python -m tests.e2e.contract $(CONTRACT_VENV)/bin
+
 dbt: $(STAMP) $(DBT_STAMP) ## build docs/recipes/dbt with dbt, on DuckDB and PostgreSQL (two minutes)
 	$(BIN)/python -m tests.e2e.dbt $(DBT_VENV)/bin/dbt
 
@@ -113,7 +118,7 @@ bench-startup: $(STAMP) ## how soon the command line says something (half a minu
 	$(BIN)/python -m benchmarks.startup
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(DBT_VENV) demo_out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DBT_VENV) $(CONTRACT_VENV) demo_out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --clear, because an environment that lost half its files or its Python is worth nothing.
@@ -143,4 +148,12 @@ $(DBT_STAMP): requirements-dbt.txt
 	@$(PYTHON) -m venv --clear $(DBT_VENV)
 	@$(DBT_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --no-deps \
 		-r requirements-dbt.txt
+	@touch $@
+
+# An environment of its own, for its size and for its DuckDB, which is an older one.
+$(CONTRACT_STAMP): requirements-contract.txt
+	@echo "Making $(CONTRACT_VENV)"
+	@$(PYTHON) -m venv --clear $(CONTRACT_VENV)
+	@$(CONTRACT_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes \
+		--no-deps -r requirements-contract.txt
 	@touch $@

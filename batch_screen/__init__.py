@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what the table below says, for type checkers: they do not run it
     from batch_screen.commands.check import check as check
+    from batch_screen.commands.contract import contract as contract
     from batch_screen.commands.diff import Diff as Diff
     from batch_screen.commands.diff import diff as diff
     from batch_screen.commands.doctor import doctor as doctor
@@ -64,6 +65,7 @@ _HOMES = {
     name: module
     for module, names in {
         "commands.check": "check",
+        "commands.contract": "contract",
         "commands.diff": "Diff diff",
         "commands.doctor": "doctor",
         "commands.export": "ExportReport export",

@@ -385,6 +385,31 @@ def lookup_id() -> None:
 
 
 @_lazy
+@click.argument("folder", metavar="[OUT]", required=False)
+@click.option(
+    "--server",
+    metavar="TARGET",
+    help="Of what load fills there: postgresql://… or duckdb:FILE.  [default: of the files]",
+)
+@click.option(
+    "--schema",
+    metavar="NAME",
+    default="batch_screen",
+    show_default=True,
+    callback=values.not_blank,
+    help="Schema of the tables there.",
+)
+@options.as_json("Print JSON in place of YAML.")
+def contract() -> None:
+    """Print a data contract of the tables: ODCS 3.1, for datacontract-cli and other tools.
+
+    OUT is an output folder, or a run's own, OUT/runs/RUN_ID, whose kept columns are in it then. It
+    has every column with its meaning, keys, values, who may see it, and rules to test. Connects to
+    nothing, and has no number and no secret in it.
+    """
+
+
+@_lazy
 @click.argument("folder", metavar="OUT")
 @click.option(
     "--dialect",

@@ -103,6 +103,7 @@ _GUIDES = {
     "export": "[its columns](columns.md#export---flagged), [audit](../audit.md)",
     "load": "[loading](../loading.md)",
     "unload": "[loading](../loading.md#take-runs-out)",
+    "contract": "[loading](../loading.md#a-contract-for-the-data)",
     "sql": "[loading](../loading.md#sql-for-other-warehouses)",
     "upload": "[loading](../loading.md#copy-to-an-object-store)",
     "report": "[report.html](files.md#reporthtml)",

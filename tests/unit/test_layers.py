@@ -42,6 +42,7 @@ HOMES = {
     "tomllib": {"config"},
     "tomlkit": {"config"},
     "filelock": {"storage"},
+    "yaml": {"commands"},
     "jinja2": {"reports", "warehouse"},
     "http": {"api", "notify"},
     "prometheus_client": {"notify"},
