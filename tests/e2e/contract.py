@@ -18,7 +18,9 @@ from time import monotonic
 
 import batch_screen
 from batch_screen.commands.contract import as_yaml
-from tests.nights import NIGHTS, make_nights
+from batch_screen.config.sections import Ids, Privacy
+from batch_screen.privacy.ids import make_id_key
+from tests.nights import NIGHTS, job, make_nights, write_lists
 from tests.postgres_server import postgres_server
 
 
@@ -30,6 +32,15 @@ def main(programs: Path) -> None:
         last = batch_screen.list_runs(screened).runs[-1].run_id
         run = screened / "runs" / last
         check(programs, "files of a run", as_yaml(batch_screen.contract(run)), folder)
+
+        make_id_key(folder / "ids.key")
+        privacy = Privacy(ids=Ids.HMAC, id_key_file=str(folder / "ids.key"))
+        (folder / "keyed").mkdir()
+        write_lists(folder / "keyed")
+        for night in NIGHTS[:2]:
+            batch_screen.run(job(folder / "keyed", night, privacy=privacy))
+        keyed = batch_screen.contract(folder / "keyed" / "screened")
+        check(programs, "files with ids", as_yaml(keyed), folder)
 
         # A DuckDB that is older than ours cannot open our files: so it makes this one itself.
         file = folder / "warehouse.duckdb"

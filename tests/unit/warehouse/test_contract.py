@@ -26,6 +26,8 @@ from .conftest import Database, DuckDBFile
 from .test_targets import load
 
 STANDARD = Path(__file__).parent / "odcs" / "odcs-3.1.0.schema.json"
+"""The schema that Bitol publishes with the standard, under Apache-2.0."""
+
 KEPT = {"in_Kunden Nr.": pl.String(), "in_opened": pl.Date()}
 SERVER = {"server": "files", "type": "local", "path": "screened/{model}", "format": "parquet"}
 CONTRACTS = {
