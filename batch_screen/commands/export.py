@@ -28,8 +28,15 @@ from batch_screen.numbers.rules import RejectReason
 from batch_screen.planning.build import ROWS_ABOVE
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import ERRORS, RESULTS, Layout, is_run_id, run_at
-from batch_screen.runs.state import RETRY_OF, Run, read_run
-from batch_screen.schema import EXPORT_FLAGGED, EXPORT_REJECTED, KEPT_PREFIX, Column, dtypes
+from batch_screen.runs.state import RETRY_OF, Run, id_key_of, read_run
+from batch_screen.schema import (
+    EXPORT_FLAGGED,
+    EXPORT_REJECTED,
+    KEPT_PREFIX,
+    NUMBER_ID,
+    Column,
+    dtypes,
+)
 from batch_screen.storage.atomic import check_file
 from batch_screen.storage.parquet import scan_parquet
 from batch_screen.storage.partition import in_ranges
@@ -220,7 +227,10 @@ class _Flagged:
         self._with_unknown = unknown
         self._found: Counter[str] = Counter()
         kept = _kept(columns_of(layout.parts(RESULTS)[0]))
-        self.columns = (*EXPORT_FLAGGED[:_PLACES], *kept, *EXPORT_FLAGGED[_PLACES:])
+        contract = EXPORT_FLAGGED
+        if id_key_of(summary.settings):  # then the id says whose row it is
+            contract = (*(NUMBER_ID if c.name == "e164" else c for c in contract),)
+        self.columns = (*contract[:_PLACES], *kept, *contract[_PLACES:])
 
     def selected(self, frame: pl.DataFrame) -> pl.DataFrame:
         flags = {words: pl.col(flag).fill_null(value=False) for words, flag in _SIGNALS.items()}

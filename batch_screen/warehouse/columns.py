@@ -40,6 +40,16 @@ KEYS: dict[str, tuple[str, ...]] = {
 INDEXED = ("run_date", "e164")
 """Columns that every table but ``runs`` has an index on, where the target has indexes."""
 
+
+def keyed(names: Sequence[str], number: str) -> tuple[str, ...]:
+    """The columns of a key or an index, of tables keyed by ``number``.
+
+    >>> keyed(KEYS["changes"], "number_id")
+    ('run_id', 'number_id', 'endpoint')
+    """
+    return tuple(number if name == "e164" else name for name in names)
+
+
 _LONGEST_NAME = 63  # bytes: PostgreSQL cuts longer ones without a word
 _DIGEST = 8
 _OTHERS = re.compile(r"[^a-z0-9]+")
@@ -144,6 +154,7 @@ class ExistingType(NamedTuple):
     shown: str
     most_characters: int | None = None
     whole_digits: int | None = None
+    takes_null: bool = True
 
 
 _WHOLE_DIGITS: dict[pl.DataType, int] = {pl.Int32(): 10, pl.Int64(): 19}

@@ -128,15 +128,16 @@ class DuckDB(SqlDatabase):
             schemas = self._rows(f"SELECT 1 FROM duckdb_schemas() WHERE {ours}", [self._schema])
             views = self._rows(f"SELECT view_name FROM duckdb_views() WHERE {ours}", [self._schema])
             columns = self._rows(
-                "SELECT table_name, column_name, data_type FROM duckdb_columns() "
+                "SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns() "
                 f"WHERE {ours} ORDER BY table_name, column_index",
                 [self._schema],
             )
         tables: dict[str, dict[str, ExistingType]] = {}
-        for table, column, shown in columns:
+        for table, column, shown, takes_null in columns:
             if table in ALL_TABLES:
                 # Names differ by more than case here, or not at all.
-                tables.setdefault(table, {})[column.lower()] = _existing_type(shown)
+                found = _existing_type(shown)._replace(takes_null=takes_null)
+                tables.setdefault(table, {})[column.lower()] = found
         return Existing(bool(schemas), tables, frozenset(v for [v] in views if v in VIEWS))
 
     def _runs(self) -> dict[str, str]:

@@ -41,7 +41,7 @@ _CONNECT_SECONDS = 30
 
 _STRUCTURE = """
 SELECT c.relname, c.relkind::text, a.attname, t.typname, a.atttypmod,
-    format_type(a.atttypid, a.atttypmod)
+    format_type(a.atttypid, a.atttypmod), a.attnotnull
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -140,13 +140,14 @@ class Postgres(SqlDatabase):
             rows = self._execute(_STRUCTURE, [self._schema, [*ALL_TABLES, *VIEWS]]).fetchall()
         tables: dict[str, dict[str, ExistingType]] = {}
         views = set()
-        for name, kind, column, type_name, modifier, shown in rows:
+        for name, kind, column, type_name, modifier, shown, is_required in rows:
             if kind in "vm":
                 views.add(name)
             else:
                 columns = tables.setdefault(name, {})
                 if column is not None:
-                    columns[column] = _existing_type(type_name, modifier, shown)
+                    found = _existing_type(type_name, modifier, shown)
+                    columns[column] = found._replace(takes_null=not is_required)
         return Existing(bool(schemas), tables, frozenset(views))
 
     def _runs(self) -> dict[str, str]:

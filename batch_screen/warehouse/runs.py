@@ -18,6 +18,7 @@ import polars as pl
 
 from batch_screen.errors import InputError
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, layout_of_run, place_of, runs_at
+from batch_screen.schema import number_column
 from batch_screen.storage.parquet import open_parquet
 from batch_screen.tables.integrity import (
     files_check,
@@ -109,7 +110,8 @@ class TableToLoad(NamedTuple):
 class LoadableRun(NamedTuple):
     """A run whose files are what its manifest says; ``row`` is its row of the table ``runs``.
 
-    The row lacks ``loaded_at``, which is the warehouse's to say.
+    The row lacks ``loaded_at``, which is the warehouse's to say. ``number`` is the column that its
+    tables are keyed by.
     """
 
     run_id: str
@@ -117,6 +119,7 @@ class LoadableRun(NamedTuple):
     manifest_sha256: str
     row: Mapping[str, Any]
     tables: tuple[TableToLoad, ...]
+    number: str = "e164"
 
 
 def complete_runs(folder: Path, run_ids: Sequence[str] = ()) -> list[RunToLoad]:
@@ -150,14 +153,19 @@ def opened(run: RunToLoad) -> Iterator[LoadableRun]:
             raise InputError(f"run {run.run_id}: its manifest cannot be read; restore it")
         listed = own_files(layout, manifest)
         refuse_differing(layout, files_check(layout, listed, lambda: None)[0])
-        tables = tuple(_table(layout, name, listed) for name in DATA_FOLDERS)
+        tables = tuple(_table(layout, name, listed, manifest.id_key) for name in DATA_FOLDERS)
         digest = sha256(layout.manifest.read_bytes()).hexdigest()
         # It may have been written anew since it was listed.
         now = run._replace(
             completed_at=manifest.completed_at or run.completed_at, manifest_sha256=digest
         )
         yield LoadableRun(
-            run.run_id, date.fromisoformat(layout.run_date), digest, _row(now, manifest), tables
+            run.run_id,
+            date.fromisoformat(layout.run_date),
+            digest,
+            _row(now, manifest),
+            tables,
+            number_column(manifest.id_key),
         )
 
 
@@ -187,9 +195,11 @@ def _complete(layout: Layout) -> RunToLoad | None:
     return RunToLoad(layout, completed, digest, facts is not None and facts.sandbox)
 
 
-def _table(layout: Layout, name: str, listed: Sequence[ListedFile]) -> TableToLoad:
+def _table(
+    layout: Layout, name: str, listed: Sequence[ListedFile], id_key: str | None
+) -> TableToLoad:
     files = tuple(file for file in listed if file.table == name)
-    contract = contract_columns({})[name]
+    contract = contract_columns({}, id_key=id_key)[name]
     if files:
         with unchanged(files[0].path):
             dtypes = columns_of(layout.folder / files[0].path)

@@ -15,7 +15,7 @@ import polars as pl
 
 from batch_screen.errors import ExitCode, WarehouseError
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS
-from batch_screen.schema import INSTANT
+from batch_screen.schema import INSTANT, NUMBER_ID
 from batch_screen.warehouse.columns import (
     COMMENTS,
     INDEXED,
@@ -25,6 +25,7 @@ from batch_screen.warehouse.columns import (
     ExistingType,
     WarehouseColumn,
     keeps_every_value,
+    keyed,
 )
 from batch_screen.warehouse.runs import LoadableRun, TableToLoad
 from batch_screen.warehouse.target import LoadOptions
@@ -37,6 +38,7 @@ DDL_LOCK = 0x6261_7463_6873
 """Any number of our own: by it loaders of PostgreSQL make tables one after the other."""
 
 _GLOB = re.compile(r"[\[*?]")
+_NUMBERS = ("e164", NUMBER_ID.name)
 SIGNAL_COLUMNS = (
     *("e164", "number_id", "endpoint", "outcome", "reason", "swapped", "active", "latest_change"),
     *("latest_change_at", "max_age_minutes", "window_start", "window_end", "responded_at"),
@@ -131,7 +133,7 @@ def preparation(
 
     Raises ``WarehouseError`` (65) where a table that is there cannot take it.
     """
-    maker = _Maker(dialect, schema, options)
+    maker = _Maker(dialect, schema, options, run.number)
     wanted = [table for table in run.tables if table.name in options.tables]
     steps, texts = list[Step](), dict[str, frozenset[str]]()
     if not there.has_schema and options.creates:
@@ -180,10 +182,11 @@ class _Maker(NamedTuple):
     dialect: SqlTypes
     schema: str
     options: LoadOptions
+    number: str
 
     def table(self, name: str, columns: Sequence[WarehouseColumn]) -> list[Step]:
         place, shown = quoted(self.schema, name), f"table {self.schema}.{name}"
-        key = KEYS[name] if self.dialect.has_indexes or name == RUNS else ()
+        key = keyed(KEYS[name], self.number) if self.dialect.has_indexes or name == RUNS else ()
         lines = [self._declared(c, is_required=c.required or c.name in key) for c in columns]
         lines += [f"PRIMARY KEY ({list_of(key)})"] if key else []
         declared = ",\n    ".join(lines)
@@ -199,7 +202,7 @@ class _Maker(NamedTuple):
         steps += [Step(f"COMMENT ON TABLE {place} IS {literal(COMMENTS[name])}", "", name)]
         steps += [self._comment(name, column) for column in columns]
         if self.dialect.has_indexes and name != RUNS:
-            indexed = (*INDEXED, "run_id") if name == ERRORS else INDEXED
+            indexed = keyed((*INDEXED, "run_id") if name == ERRORS else INDEXED, self.number)
             steps += [
                 Step(
                     f"CREATE INDEX IF NOT EXISTS {quoted(f'{name}_{column}')} ON {place} "
@@ -225,6 +228,9 @@ class _Maker(NamedTuple):
                 steps += self.added(name, column)
                 continue
             found = there[column.name]
+            is_filled = column.required or found.takes_null or name == ERRORS
+            if column.name in _NUMBERS and not is_filled:
+                raise self._other_numbers(name, column)
             is_bound = column.dtype == pl.String() and found.most_characters is not None
             longest = table.longest(column.name) if table and is_bound else 0
             if not keeps_every_value(column.dtype, found, longest):
@@ -300,6 +306,14 @@ class _Maker(NamedTuple):
                 exit_code=ExitCode.CONTENT,
             )
         return [Step(made, shown, table), self._comment(table, column)]
+
+    def _other_numbers(self, table: str, column: WarehouseColumn) -> WarehouseError:
+        here, there = ("ids", "plain numbers")[:: 1 if column.name == "e164" else -1]
+        return WarehouseError(
+            f"table {table} in schema {self.schema} takes no row without {column.name}: it was "
+            f"made for runs with {there}, and this one has {here}; name another --schema",
+            exit_code=ExitCode.CONTENT,
+        )
 
     def _other_type(
         self, table: str, column: WarehouseColumn, found: ExistingType, longest: int
