@@ -75,7 +75,7 @@ class NumberCells:
         """Raises ``ConfigurationError`` where cells of a kept column read as numbers of the run."""
         if found := self.found():
             named = ", ".join(
-                f"'{plain(name.removeprefix(KEPT_PREFIX), 60)}' ({count:,} cells)"
+                f"'{plain(name.removeprefix(KEPT_PREFIX), 60)}' ({count:,} places)"
                 for name, count in found.items()
             )
             raise ConfigurationError(
@@ -84,7 +84,7 @@ class NumberCells:
             )
 
     def found(self) -> dict[str, int]:
-        """Kept column → how many of its cells read as numbers of the run."""
+        """Kept column → in how many places its cells read as numbers of the run."""
         counts: dict[str, int] = {}
         for forms, cells in zip(*self._paths.values(), strict=True):
             if forms.exists() and cells.exists():
@@ -111,7 +111,7 @@ def _forms(batch: pl.DataFrame) -> pl.DataFrame:
     )
     found = [forms[name] for name in forms.columns]
     if "raw" in batch.columns:
-        found.append(_digits_in(batch["raw"])[_DIGITS].cast(pl.String))
+        found.append(batch["raw"].str.replace_many(_OTHER_DIGITS).str.replace_all("[^0-9]", ""))
     together = pl.concat([series.alias(_DIGITS) for series in found]).drop_nulls()
     stripped = together.str.strip_chars_start("0").cast(pl.UInt64, strict=False)
     return stripped.drop_nulls().to_frame()
