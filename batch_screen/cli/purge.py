@@ -42,6 +42,7 @@ def purge(
         outputs=not state_only,
         states=not outputs_only,
         unfinished=unfinished,
+        vault=Path(settings.privacy.id_vault) if settings.privacy.id_vault else None,
     )
     found = batch_screen.purge(scope, dry_run=True)
     if not as_json:

@@ -19,6 +19,7 @@ import msgspec
 from batch_screen.errors import no_input
 from batch_screen.job import STATE
 from batch_screen.masking import safe_line
+from batch_screen.privacy.vault import vault_path
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, is_run_id, latest_run, layout_of_run
 from batch_screen.storage.atomic import (
     make_folder,
@@ -129,7 +130,8 @@ class PurgeScope:
     """The runs to purge, dated before a day, and which of their files.
 
     ``out`` None: there is no output folder, so no run is known to be finished. ``unfinished``:
-    those that were paid for and have not come to their end too.
+    those that were paid for and have not come to their end too. ``vault`` is where the numbers of
+    their ids lie, which go with the outputs.
     """
 
     out: Path | None
@@ -138,6 +140,7 @@ class PurgeScope:
     outputs: bool = True
     states: bool = True
     unfinished: bool = False
+    vault: Path | None = None
 
 
 class PurgeItem(msgspec.Struct, frozen=True):
@@ -229,7 +232,8 @@ def _found(scope: PurgeScope, out: Path | None, state: Path | None) -> Purge:
     before = scope.before.isoformat()
     old = [run_id for run_id in run_ids(out, state) if _date(run_id) < before]
     chosen = [run_id for run_id in old if scope.unfinished or _was_complete(scope.out, run_id)]
-    found = [_item(out, state, run_id) for run_id in chosen]
+    vault = scope.vault if out else None
+    found = [_item(out, state, vault, run_id) for run_id in chosen]
     runs = tuple(run for run in found if run.files or run.strangers)
     left = tuple(run_id for run_id in old if run_id not in chosen)
     going = {run.run_id for run in runs}
@@ -246,8 +250,10 @@ def _folders(scope: PurgeScope) -> tuple[Path | None, Path | None]:
     return out, scope.state if scope.states and scope.state.is_dir() else None
 
 
-def _item(out: Path | None, state: Path | None, run_id: str) -> PurgeItem:
+def _item(out: Path | None, state: Path | None, vault: Path | None, run_id: str) -> PurgeItem:
     written, strangers = outputs(layout_of_run(out, run_id)) if out else ([], [])
+    if vault and vault_path(vault, run_id).is_file():
+        written.append(vault_path(vault, run_id))
     kept, foreign = state_files(state / "runs" / run_id) if state else ([], [])
     if foreign:  # its folder is moved as a whole, so it has to be ours as a whole
         kept = []

@@ -32,10 +32,11 @@ from batch_screen.tables.integrity import (
 from batch_screen.tables.manifest import ListedFile, latest_content, read_manifest
 
 
-class UploadResult(msgspec.Struct, frozen=True):
+class UploadResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """An uploaded run: its objects and their bytes, and how many of them were sent now.
 
-    ``removed`` counts parts of an earlier version of the same run.
+    ``removed`` counts parts of an earlier version of the same run. ``id_key`` names the key whose
+    ids stand for numbers, if they do.
     """
 
     run_id: str
@@ -44,6 +45,7 @@ class UploadResult(msgspec.Struct, frozen=True):
     bytes: int
     sent: int
     removed: int
+    id_key: str | None = None
 
 
 class _Item(NamedTuple):
@@ -129,7 +131,9 @@ def _uploaded(
         events.progress.advance(1)
     to = shown_address(f"{root}/{prefix}".rstrip("/"))
     size = sum(item.bytes for item in items)
-    return UploadResult(layout.run_id, to, len(items), size, sent, removed)
+    found = read_manifest(layout)
+    id_key = found.id_key if found else None
+    return UploadResult(layout.run_id, to, len(items), size, sent, removed, id_key)
 
 
 def _whole_files(layout: Layout, events: RunEvents) -> list[ListedFile]:

@@ -15,7 +15,7 @@ import polars as pl
 
 from batch_screen.errors import ExitCode, WarehouseError
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS
-from batch_screen.schema import INSTANT, NUMBER_ID
+from batch_screen.schema import INSTANT, NUMBER_ID, number_column
 from batch_screen.warehouse.columns import (
     COMMENTS,
     INDEXED,
@@ -164,7 +164,8 @@ def declarations(
 
     ``later``: columns that a table which is there already may lack.
     """
-    maker = _Maker(dialect, schema, LoadOptions())
+    by_id = any(c.name == NUMBER_ID.name and c.required for c in tables[LOOKUPS])
+    maker = _Maker(dialect, schema, LoadOptions(), number_column("any" if by_id else None))
     made = [f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}"]
     for name, columns in tables.items():
         table, *others = [step.sql for step in maker.table(name, columns)]

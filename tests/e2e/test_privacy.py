@@ -103,7 +103,8 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
     """Three nights of lists that differ a little, the last of which is retried, of either kind."""
     folder = tmp_path_factory.mktemp("privacy")
     key, vault = folder / "ids.key", folder / "vault"
-    make_id_key(key)
+    key.touch(0o600)
+    key.write_text("ab" * 32 + "\n", "utf-8")
     with new_sandbox() as server, pytest.MonkeyPatch.context() as patch:
         how = {"cells": ["-"], "toml": TOML}
         plain, ids = (Kind(Desk(folder / name, server.url, **how)) for name in ("plain", "ids"))  # type: ignore[arg-type]
@@ -229,6 +230,41 @@ def test_who_is_asked_again_is_known_from_vault_or_state_alone(
             done = kind.command("retry", "--id-vault", strange)
             assert done.code == 2
             assert "has no whole file of it" in done.error
+            continue
+        # What was kept is written anew with other columns, and goes once it is not wanted.
+        without = [o for o in OPTIONS if o not in ("--keep-columns", "name")]
+        assert kind.command("run", desk.list, *without, "--run-date", DAYS[0]).code == 0
+        assert Output(desk.out).report("manifest.json")["id_key"]
+        done = run_command("validate", desk.out, "--all")
+        assert done.code == 0, done.out
+        toml = desk.configuration.read_text("utf-8").replace("keep_state = true", "")
+        desk.configuration.write_text(toml, "utf-8")
+        assert kind.command("run", desk.list, *without, "--run-date", DAYS[0]).code == 0
+        assert not (desk.out / ".state" / "runs" / kind.run_ids[0]).exists()
+
+
+def test_doctor_says_whose_ids_and_purge_takes_the_vaults_file(
+    nights: Nights, tmp_path: Path
+) -> None:
+    vault, other = tmp_path / "vault", tmp_path / "other.key"
+    make_id_key(other)
+    desk = Desk(tmp_path, nights.server.url, toml=TOML)
+    with desk.configuration.open("a", encoding="utf-8") as file:
+        file.write(f"[privacy]\nid_vault = '{vault}'\n")
+    kind = Kind(desk, nights.ids.options[:4])
+    write_list(desk.list, LISTS[0][:20])
+    kind.night("run", desk.list, *OPTIONS, "--run-date", DAYS[0])
+    key_id = read_id_key(nights.key).key_id
+    said = " ".join(kind.command("doctor").out.split())  # its lines are wrapped
+    assert f"ids: by the key {key_id} in " in said
+    kind.options = ("--ids", "hmac", "--id-key-file", other)
+    done = kind.command("doctor")
+    assert "one folder is of one kind" in " ".join(done.out.split())
+    assert [path.stem for path in vault.iterdir()] == kind.run_ids
+    purge = ("purge", "--out", desk.out, "--config", desk.configuration, "--yes")
+    done = run_command(*purge, "--older-than", "1d")
+    assert done.code == 0, done.err
+    assert not [*tmp_path.rglob("*.parquet")]
 
 
 def test_a_folder_is_of_one_kind_and_one_key(nights: Nights, tmp_path: Path) -> None:
