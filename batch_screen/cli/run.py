@@ -92,7 +92,7 @@ class SessionConsole:
         self._started_at = datetime.now(UTC)
         self._run_id = ""
         self.run_date = ""
-        self._state = Path()
+        self._folders = Path(), Path()
         self._inputs: Sequence[str | Path] = ()
         self.stages = StageTimes()
         self._lacks_file = False
@@ -101,12 +101,12 @@ class SessionConsole:
 
     def reads(self, job: Job, inputs: Sequence[str | Path]) -> None:
         """Says what the job's run will read, as it was named."""
-        self._state, self._inputs = job.state, inputs
+        self._folders, self._inputs = (job.out, job.state), inputs
 
     def name_run(self, run_id: str) -> None:
         self._run_id = run_id
         log.name_run(run_id)
-        _warn(self._lineage.begun(run_id, self._state, self._inputs))
+        _warn(self._lineage.begun(run_id, *self._folders, self._inputs))
 
     def exit_code(self, of_run: int) -> int:
         """That of a start whose run has this one: a file that somebody waits for may lack."""

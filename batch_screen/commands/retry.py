@@ -96,7 +96,7 @@ def retry(
     and the output count, and the opt-out list. The same call resumes it. Raises as ``run`` does.
     """
     events, started_at = events or RunEvents(), datetime.now(UTC)
-    job, layout = _located(job.with_ids(), run)
+    job, layout = located(job.with_ids(), run)
     summary = _summary_of(layout)
     refuse_other_ids(job)
     job = _as_it_was(job, summary)
@@ -143,11 +143,11 @@ def retry(
 
 def is_of_sandbox(job: Job, run: Path | str | None = None) -> bool:
     """Whether the run is one of the sandbox, whose retry needs no key."""
-    _, layout = _located(job, run)
+    _, layout = located(job, run)
     return _summary_of(layout).settings.get(BASE_URL) == SANDBOX
 
 
-def _located(job: Job, run: Path | str | None) -> tuple[Job, Layout]:
+def located(job: Job, run: Path | str | None) -> tuple[Job, Layout]:
     """The job with the run's output folder, and the run in it."""
     run_id = None if run is None else str(run)
     if run_id is not None and not is_run_id(run_id):

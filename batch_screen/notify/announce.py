@@ -74,14 +74,13 @@ class Lineage:
     """The OpenLineage events of a start; never raises."""
 
     def __init__(self, command: str, settings: Settings, environment: Mapping[str, str]) -> None:
-        self._settings = settings
         caller = Caller(settings.pings, settings.api.ca_file)
         self._events = RunLineage(command, lineage_server(environment), caller)
 
-    def begun(self, run_id: str, state: Path, inputs: Sequence[str | Path]) -> list[str]:
+    def begun(self, run_id: str, out: Path, state: Path, inputs: Sequence[str | Path]) -> list[str]:
         """Sends and keeps the begin of a start, whose run is known now; returns warnings."""
-        layout, folder = layout_of_run(Path(self._settings.output.folder), run_id), state / "runs"
-        return tried("lineage", lambda: self._events.begin(layout, folder / run_id, inputs))
+        layout, folder = layout_of_run(out, run_id), state / "runs" / run_id
+        return tried("lineage", lambda: self._events.begin(layout, folder, inputs))
 
     def ended(self, closing: Closing, *, was_complete: bool) -> list[str]:
         """Sends and keeps its end; returns warnings."""
