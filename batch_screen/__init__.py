@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # what the table below says, for type checkers: they do not r
     from batch_screen.commands.diff import Diff as Diff
     from batch_screen.commands.diff import diff as diff
     from batch_screen.commands.doctor import doctor as doctor
+    from batch_screen.commands.erase import EraseReport as EraseReport
+    from batch_screen.commands.erase import erase as erase
     from batch_screen.commands.export import ExportReport as ExportReport
     from batch_screen.commands.export import export as export
     from batch_screen.commands.load import LoadReport as LoadReport
@@ -68,6 +70,7 @@ _HOMES = {
         "commands.contract": "contract",
         "commands.diff": "Diff diff",
         "commands.doctor": "doctor",
+        "commands.erase": "EraseReport erase",
         "commands.export": "ExportReport export",
         "commands.load": "LoadReport load",
         "commands.plan": "PlanResult plan",

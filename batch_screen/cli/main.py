@@ -37,7 +37,9 @@ DEFAULT_NAME = "batch-screen.toml"
 _HELP = {"help_option_names": ["-h", "--help"]}
 _PATH = click.Path(path_type=Path)
 _OF_PATHS = (ExitCode.NO_INPUT, ExitCode.SYSTEM, ExitCode.CANNOT_WRITE)
-_GETS_SETTINGS = ("run", "check", "plan", "retry", "status", "export", "purge", "lookup_id")
+_GETS_SETTINGS = (
+    *("run", "check", "plan", "retry", "status", "export", "purge", "lookup_id", "erase"),
+)
 
 
 @click.group(context_settings={**_HELP, "max_content_width": 100})
@@ -288,6 +290,26 @@ def purge() -> None:
     Removes only files that runs wrote, follows no links, and never while a run is going on. What
     is gone cannot be compared with, resumed or used again: the same list asked about for the same
     date would be a new run, and paid for.
+    """
+
+
+@_lazy
+@options.erasing
+@click.option(
+    "--numbers",
+    metavar="FILE",
+    required=True,
+    help="The people's numbers, read as an opt-out list is; - reads stdin.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say where they lie, and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@options.as_json("Print JSON: the receipt.")
+def erase() -> None:
+    """Erase people from all runs of an output folder and its state, or say where they lie.
+
+    Each run that holds one is written anew without, under new names of parts and with a new
+    manifest, and is whole before and after; state that holds one is removed. Killed, the same
+    command with the same numbers goes on. What is printed is a receipt: it names no number.
     """
 
 

@@ -254,6 +254,10 @@ settings = _with((*_READING, *_REQUESTS))
 """All that describes a job but for the lists."""
 folders = _with(_named("config", "out", "state_dir"))
 """Which folders a run has written to."""
+erasing = _with(
+    _named("config", "out", "state_dir", "default_region", "digits", "id_key_file", "id_vault")
+)
+"""Which folders, and how numbers are read."""
 retrying = _with(
     _named(
         "config",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from batch_screen.erasure.journal import note_pending
 from batch_screen.errors import ConfigurationError, no_input
 from batch_screen.masking import safe_text
 from batch_screen.runs.events import RunEvents
@@ -67,7 +68,10 @@ def load(  # noqa: PLR0913 (as the command)
     address, options = parse(to), options or LoadOptions()
     found = found_runs([Path(folder) for folder in folders], run_ids)
     refuse_sandbox(found, sandbox=sandbox)
-    progress = (events or RunEvents()).progress
+    events = events or RunEvents()
+    progress = events.progress
+    for out in dict.fromkeys(run.layout.folder for run in found):
+        note_pending(out, events)
     creates = options.creates and not dry_run
     done: list[RunLoad] = []
     with open_target(address, schema, creates=creates, lock_seconds=lock_seconds) as target:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from batch_screen.commands.parts import layout_of
 from batch_screen.config.screening import OPT_OUT_FILE, Unfinished
 from batch_screen.engine.budget import refuse_unpriced
+from batch_screen.erasure.journal import note_pending
 from batch_screen.errors import AuthenticationError, ConfigurationError, OutputError
 from batch_screen.input.files import expand
 from batch_screen.job import STATE, Job
@@ -116,6 +117,7 @@ def folders_held(job: Job, events: RunEvents) -> Iterator[RunEvents]:
         if vault := job.settings.privacy.id_vault:
             check_writable(make_folder(Path(vault)))
         check_writable(job.out)  # under the lock: who holds it sweeps the files of others away
+        note_pending(job.out, events)
         with beating(events, job.state) as with_heartbeat:
             yield with_heartbeat
 

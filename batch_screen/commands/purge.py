@@ -68,8 +68,8 @@ def run_ids(out: Path | None, state: Path | None) -> list[str]:
 def outputs(layout: Layout) -> tuple[list[Path], list[str]]:
     """The run's files in the output folder, and masked names of foreign files in the run's own."""
     days = [layout.part(table, 0).parent for table in DATA_FOLDERS]
-    # A start that wrote the run anew may have been killed.
-    days.append(layout.growing)
+    # What wrote the run anew may have been killed.
+    days += [layout.growing / table for table in DATA_FOLDERS]
     parts = [p for day in days for p in entries(day) if layout.is_part(p.name) and _is_file(p)]
     known = {*layout.reports, layout.in_order, layout.manifest, layout.marker, layout.lineage}
     known.add(layout.run / GOING)
@@ -207,18 +207,18 @@ def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
             if out is not None:
                 _unmark(layout_of_run(out, run.run_id))
             if state is not None and run.state:
-                _set_aside(state, run.run_id)
+                set_aside(state, run.run_id)
             if out is not None:
                 _remove_outputs(layout_of_run(out, run.run_id), run.outputs)
         if state is not None:
-            _finish(state / _ASIDE)
+            finish_aside(state)
     return found
 
 
 def remove_state(state: Path, run_id: str) -> None:
     """Removes a run's state, whose lock is held; a kill leaves none that a start would find."""
-    _set_aside(state, run_id)
-    _finish(state / _ASIDE)
+    set_aside(state, run_id)
+    finish_aside(state)
 
 
 def _hold_against_loads(held: ExitStack, found: Purge) -> None:
@@ -313,11 +313,12 @@ def _remove_outputs(layout: Layout, files: Sequence[Path]) -> None:
         for path in (*between, *last):
             path.unlink()
         going.unlink(missing_ok=True)
-        for folder in {path.parent for path in between} | {layout.run}:
+        grown = (*(layout.growing / table for table in DATA_FOLDERS), layout.growing)
+        for folder in (*{path.parent for path in between}, *grown, layout.run):
             _remove_if_empty(folder)
 
 
-def _set_aside(state: Path, run_id: str) -> None:
+def set_aside(state: Path, run_id: str) -> None:
     """Moves the state out of the folder of runs in one step: no start finds half of it."""
     aside = make_folder(state / _ASIDE)
     folder = state / "runs" / run_id
@@ -327,8 +328,9 @@ def _set_aside(state: Path, run_id: str) -> None:
         sync_folder(folder.parent)
 
 
-def _finish(aside: Path) -> None:
+def finish_aside(state: Path) -> None:
     """Removes the states that were set aside, also by a killed purge."""
+    aside = state / _ASIDE
     with translated("remove", aside):
         for folder in entries(aside):
             for path in state_files(folder)[0]:

@@ -40,12 +40,11 @@ from batch_screen.reports.page import page
 from batch_screen.reports.verdict import material_of
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.finding import is_answered
-from batch_screen.runs.layout import RESULTS, Layout, NextWriting, latest_run
+from batch_screen.runs.layout import DATA_FOLDERS, RESULTS, Layout, NextWriting, latest_run
 from batch_screen.runs.state import KEEP_COLUMNS, RETRY_OF, Run, all_runs, id_key_of
 from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION
 from batch_screen.storage.atomic import (
     atomic_write,
-    exchange_folders,
     sha256_of,
     sync_folder,
     translated,
@@ -224,12 +223,7 @@ def _write(  # noqa: PLR0913, PLR0917 (a run, as it is and as it shall be)
     digest = sha256_of(anew.manifest)
     write_atomically(anew.marker, marker_content(digest), mode=anew.file_mode)
     with alone(layout.manifest, f"run {layout.run_id}"):  # a load or an upload may read it
-        with translated("write", layout.run):
-            for path in anew.parts(RESULTS):
-                final = layout.folder / anew.named(path)
-                path.rename(final)
-                sync_folder(final.parent)
-        exchange_folders(layout.run, anew.run)
+        anew.publish()
 
 
 def _write_results(  # noqa: PLR0913, PLR0917 (a run, and how and where it is written)
@@ -274,10 +268,12 @@ def settle(layout: Layout) -> None:
         if (other := layout.growing / layout.manifest.name).exists():
             held.enter_context(alone(other, f"run {layout.run_id}"))
         held.enter_context(translated("replace", layout.run))
-        for path in layout.all_parts(RESULTS):
-            if layout.named(path) not in listed:
+        for table in DATA_FOLDERS:
+            unlisted = [p for p in layout.all_parts(table) if layout.named(p) not in listed]
+            for path in unlisted:
                 path.unlink()
-        sync_folder(layout.part(RESULTS, 0).parent)
+            if unlisted:
+                sync_folder(unlisted[0].parent)
         # Last: while it is there, the next start comes here again.
         shutil.rmtree(layout.growing)
         sync_folder(layout.growing.parent)

@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from batch_screen.config.paths import is_address
+from batch_screen.erasure.journal import note_pending
 from batch_screen.masking import safe_text
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import CHANGES, Layout, run_at, runs_at
@@ -52,6 +53,7 @@ def validate(
     if is_address(folder) and not Path(folder).is_dir():  # a folder may have any name
         return _uploaded(BucketOutput(str(folder)), run_id, events)
     layout = run_at(Path(folder), run_id)
+    note_pending(layout.folder, events)
     checks = tuple(_checks(layout, events, copied=copied))
     return Validation(layout.run_id, safe_text(str(layout.folder)), checks)
 

@@ -29,7 +29,7 @@ from batch_screen.schema import READ_VERSIONS, dtypes
 from batch_screen.storage.records import read_record, write_record
 from batch_screen.tables.coverage import Changes
 from batch_screen.tables.integrity import files_check, marker_check, own_files
-from batch_screen.tables.manifest import read_manifest
+from batch_screen.tables.manifest import ListedFile, read_manifest
 from batch_screen.tables.reader import DamagedPartError
 from batch_screen.tables.summary import COMPLETE, Summary, read_summary
 
@@ -140,11 +140,16 @@ def opened(run: CompleteRun, tables: Sequence[str]) -> tuple[RunTables, str]:
     found, _ = files_check(run.layout, listed, lambda: None)
     for difference in found.differences:
         raise UnusableRunError(f"{difference.where}: {difference.what}")
-    digest = hashlib.sha256("".join(f"{f.path} {f.sha256}\n" for f in listed).encode())
     try:
-        return RunTables(run.facts, run.layout, manifest.shards), digest.hexdigest()
+        return RunTables(run.facts, run.layout, manifest.shards), digest_of(listed)
     except DamagedPartError as error:
         raise UnusableRunError(str(error)) from error
+
+
+def digest_of(listed: Sequence[ListedFile]) -> str:
+    """A digest of these files' names and content."""
+    content = "".join(f"{file.path} {file.sha256}\n" for file in listed)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 FIRST_RUN = ""

@@ -324,17 +324,30 @@ def opt_outs(settings: Settings, events: RunEvents, identity: Identity | None = 
     listed = opt_out_list(settings)
     if listed is None:
         return NOBODY
-    path, name = listed.path, listed.name or str(listed.path)
     events.progress.stage("opting out")
+    found = listed_numbers(listed, settings, events)
+    if identity:
+        name = listed.name or str(listed.path)
+        refuse_changed(listed.path, identity.settings[OPT_OUT_FILE], name)
+    events.progress.stage("reading")
+    return found
+
+
+def listed_numbers(
+    listed: InputFile, settings: Settings, events: RunEvents, therefore: str = ""
+) -> pl.Series:
+    """The digits of the numbers on a list, every cell of which must be one.
+
+    ``therefore`` is what a cell that is none leads to, where that is not what an opt-out list does.
+    """
+    path, name = listed.path, listed.name or str(listed.path)
     found = [NOBODY]
     for table in open_listed(path, name, settings.input):
         cells = OptOutCells(_reported(table.batches(), events), table.kinds[0], name)
+        cells = cells._replace(therefore=therefore or cells.therefore)
         found.append(read_opt_outs(cells, settings.numbers, settings.input.default_region))
         for note in table.notes:
             events.progress.note(f"{name}: {note}")
-    if identity:
-        refuse_changed(path, identity.settings[OPT_OUT_FILE], name)
-    events.progress.stage("reading")
     return pl.concat(found).unique().sort()
 
 

@@ -34,7 +34,7 @@ from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.storage.atomic import sha256_of, translated, write_atomically
 from batch_screen.storage.parquet import metadata_of
 from batch_screen.storage.prefetch import ordered_map
-from batch_screen.tables.summary import Summary, read_summary
+from batch_screen.tables.summary import Erasure, Summary, read_summary
 
 _ID_CHARACTERS = len("20261123-0123456789")
 
@@ -73,7 +73,8 @@ class ManifestHead(msgspec.Struct, frozen=True, kw_only=True):
     says who may read the files. ``supersedes`` are the runs whose place it takes; ``inputs`` the
     SHA-256 of the input files, of a retry those of the run it retries; ``limit`` how many numbers
     it took at most, 0: all. ``id_key`` names the key whose ids stand for numbers, None: numbers are
-    plain. Runs of schema version 4 have no more than these defaults.
+    plain. ``erased`` are the erasures of people since it was complete. Runs of schema version 4
+    have no more than these defaults.
     """
 
     schema_version: int
@@ -93,6 +94,7 @@ class ManifestHead(msgspec.Struct, frozen=True, kw_only=True):
     kept_columns: Sequence[str] = ()
     counts: RunCounts | None = None
     id_key: str | None = None
+    erased: Sequence[Erasure] = ()
 
 
 class Manifest(ManifestHead, frozen=True, kw_only=True):
@@ -118,6 +120,7 @@ def head_of(summary: Summary, schema_version: int = SCHEMA_VERSION) -> ManifestH
         limit=limit_of(summary.settings),
         counts=RunCounts(rows.read, rows.accepted, rows.rejected, summary.lookups, summary.failed),
         id_key=id_key_of(summary.settings),
+        erased=summary.erased,
     )
 
 
@@ -219,13 +222,13 @@ def list_files(layout: Layout) -> list[ListedFile]:
     parts = [(path, table) for table in DATA_FOLDERS for path in layout.parts(table)]
     others = [(path, None) for path in layout.reports if path != layout.html]
     # In threads, for hashing releases the lock of Python.
-    with ordered_map(lambda each: _listed(layout, *each), [*parts, *others]) as listed:
+    with ordered_map(lambda each: listed_file(layout, *each), [*parts, *others]) as listed:
         return list(listed)
 
 
 def write_manifest(layout: Layout, listed: Sequence[ListedFile], head: ManifestHead) -> None:
     """Writes manifest.json with these files and the report."""
-    files = [*listed, _listed(layout, layout.html, None)]
+    files = [*listed, listed_file(layout, layout.html, None)]
     manifest = Manifest(**msgspec.structs.asdict(head), files=files)
     content = _json(msgspec.to_builtins(manifest))
     write_atomically(layout.manifest, content, mode=layout.file_mode)
@@ -281,7 +284,8 @@ def describe(column: Column) -> dict[str, Any]:
     }
 
 
-def _listed(layout: Layout, path: Path, table: str | None) -> ListedFile:
+def listed_file(layout: Layout, path: Path, table: str | None) -> ListedFile:
+    """The manifest's entry of a file, which is hashed."""
     with translated("read", path):
         size, digest = path.stat().st_size, sha256_of(path)
         rows = None if table is None else metadata_of(path).num_rows

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -111,6 +112,17 @@ class Judgement(msgspec.Struct, frozen=True):
     previous_run: str = ""
 
 
+class Erasure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One erasure of people from a run: when, and how many rows each table lost.
+
+    ``cells`` are those of columns kept in other rows that held one of the numbers too: emptied.
+    """
+
+    at: datetime
+    rows: dict[str, int]
+    cells: int = 0
+
+
 class Summary(msgspec.Struct, frozen=True):
     """summary.json, also the source of the closing block.
 
@@ -121,7 +133,8 @@ class Summary(msgspec.Struct, frozen=True):
     ``coverage`` is that of each check whose windows reach back to earlier runs;
     ``contradictions`` counts, by check, the numbers whose date cannot be true as well.
     ``supersedes`` are the runs whose failed lookups it has asked again, the latest first: its
-    tables take the place of theirs.
+    tables take the place of theirs. ``erased`` are the erasures since it was complete: its figures
+    are those of the rows that are left, but for the rows read, the cost and what was judged then.
     """
 
     run_id: str
@@ -146,6 +159,7 @@ class Summary(msgspec.Struct, frozen=True):
     saved: Saved = Saved()
     contradictions: dict[str, int] = {}
     supersedes: list[str] = []
+    erased: list[Erasure] = []
 
     @property
     def is_stopped(self) -> bool:
@@ -160,6 +174,10 @@ class Summary(msgspec.Struct, frozen=True):
     @property
     def lookups(self) -> int:
         return sum(e.total for e in self.endpoints.values())
+
+    def erased_rows(self, table: str) -> int:
+        """The rows that all erasures together have taken from a table."""
+        return sum(each.rows.get(table, 0) for each in self.erased)
 
     @property
     def unanswered(self) -> int:

@@ -227,7 +227,7 @@ def _row(run: RunToLoad, facts: Manifest) -> dict[str, Any]:
         "manifest_sha256": run.manifest_sha256,
         "since_run_id": facts.since_run_id,
         "inputs": sha256("\n".join(list_key(facts)).encode()).hexdigest(),
-        "erased_rows": 0,
+        "erased_rows": sum(sum(each.rows.values()) for each in facts.erased),
         "supersedes": " ".join(facts.supersedes),
         **counts,
     }

@@ -19,7 +19,7 @@ FLOORS = (
     {"__main__"},
     {"cli"},
     {"commands"},
-    {"engine", "job", "verify"},
+    {"engine", "erasure", "job", "verify"},
     {"comparison", "diagnostics", "notify", "planning", "profile", "reports", "sandbox"}
     | {"warehouse"},
     {"privacy"},

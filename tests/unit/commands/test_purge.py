@@ -268,7 +268,7 @@ def test_what_a_killed_writing_anew_has_left_goes_too(tmp_path: Path) -> None:
         f"{day}/{RUN}-00000.2.parquet",
         f"{own}/_SUCCESS",
         f"{own}/manifest.json",
-        f"{anew}/{RUN}-00001.2.parquet",
+        f"{anew}/results/{RUN}-00001.2.parquet",
         f"{anew}/results_in_order.parquet",
         f"{anew}/manifest.json",
     ]
