@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from batch_screen.commands.open_run import refuse_other_ids
 from batch_screen.config.key import read_key
-from batch_screen.config.sections import Ids
+from batch_screen.config.sections import Ids, Mode
 from batch_screen.diagnostics.canary import canary_findings
 from batch_screen.diagnostics.connection import STEPS, connection_findings
 from batch_screen.diagnostics.findings import (
@@ -25,6 +25,7 @@ from batch_screen.diagnostics.findings import (
 from batch_screen.diagnostics.place import (
     disk_findings,
     folder_findings,
+    group_finding,
     key_findings,
     lock_finding,
     open_files,
@@ -157,6 +158,8 @@ def _folders(job: Job, found: _Input) -> Iterator[Finding]:
         yield from not_checked(("output", "state", "lock", "disk"), _NO_FOLDER)
         return
     yield folder_findings("output", job.out, is_private=False)
+    if job.settings.output.mode is Mode.GROUP:
+        yield group_finding(job.out)
     yield folder_findings("state", job.state, is_private=True)
     yield lock_finding(job.state)
     folders = {"output": job.out, "state": job.state}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import polars as pl
@@ -59,6 +58,7 @@ from batch_screen.tables.integrity import files_check, marker_check, own_files, 
 from batch_screen.tables.manifest import (
     Manifest,
     ManifestHead,
+    completing,
     is_whole,
     latest_content,
     list_files,
@@ -213,16 +213,12 @@ def _write(  # noqa: PLR0913, PLR0917 (a run, as it is and as it shall be)
     write_atomically(anew.html, content, mode=anew.file_mode)
     kept = [name for name in columns if name.startswith(KEPT_PREFIX)]
     as_it_was = {name: getattr(manifest, name) for name in ManifestHead.__struct_fields__}
-    head = replace(
-        ManifestHead(**as_it_was),
-        completed_at=datetime.now(UTC),
-        version=__version__,
-        kept_columns=kept,
-    )
-    write_manifest(anew, listed, head)
-    digest = sha256_of(anew.manifest)
-    write_atomically(anew.marker, marker_content(digest), mode=anew.file_mode)
-    with alone(layout.manifest, f"run {layout.run_id}"):  # a load or an upload may read it
+    head = replace(ManifestHead(**as_it_was), version=__version__, kept_columns=kept)
+    # A load or an upload may read it.
+    with completing(layout) as now, alone(layout.manifest, f"run {layout.run_id}"):
+        write_manifest(anew, listed, replace(head, completed_at=now))
+        digest = sha256_of(anew.manifest)
+        write_atomically(anew.marker, marker_content(digest), mode=anew.file_mode)
         anew.publish()
 
 

@@ -72,16 +72,17 @@ def list_runs(
         refuse_address(write, "--parquet")
     out, _ = place_of(Path(folder))
     wanted = runs_at(Path(folder))
-    complete: list[Manifest] = []
-    unfinished, damaged = [], []
-    for layout in [layout_of_run(out, run_id) for run_id in runs_at(out)]:
-        if not layout.marker.exists():
-            unfinished.append(layout.run_id)
-        elif marker_check(layout).differences or (manifest := read_facts(layout)) is None:
-            damaged.append(layout.run_id)
-        else:
-            complete.append(manifest)
-    complete.sort(key=_completion)
+    found: dict[str, Manifest] = {}
+    unfinished, damaged = _look(out, found)
+    if found:
+        # Runs that were completed during the look, but for those behind the last one seen.
+        last = max(map(_completion, found.values()))
+        unfinished, damaged = _look(out, found)
+        later = [each.run_id for each in found.values() if _completion(each) > last]
+        unfinished += later
+        for run_id in later:
+            del found[run_id]
+    complete = sorted(found.values(), key=_completion)
     current = _current(complete)
     if since is not None and since.tzinfo is None:
         since = since.replace(tzinfo=UTC)
@@ -95,6 +96,21 @@ def list_runs(
         layout_of_run(out, wanted[0]).refuse_inside(target)
         write_frame(target, as_table(runs))
     return RunList(runs, unfinished, damaged)
+
+
+def _look(out: Path, found: dict[str, Manifest]) -> tuple[list[str], list[str]]:
+    """Adds complete runs to those that were found; the unfinished and the damaged ones."""
+    unfinished, damaged = [], []
+    for layout in [layout_of_run(out, run_id) for run_id in runs_at(out)]:
+        if layout.run_id in found:
+            continue
+        if not layout.marker.exists():
+            unfinished.append(layout.run_id)
+        elif marker_check(layout).differences or (manifest := read_facts(layout)) is None:
+            damaged.append(layout.run_id)
+        else:
+            found[layout.run_id] = manifest
+    return unfinished, damaged
 
 
 def _completion(manifest: Manifest) -> tuple[datetime, str]:

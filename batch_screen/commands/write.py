@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from time import monotonic
@@ -53,6 +52,7 @@ from batch_screen.tables.counts import count_lookups, count_saved, scans_of, wit
 from batch_screen.tables.coverage import count_contradictions, count_coverage
 from batch_screen.tables.errors import write_guarded_csv
 from batch_screen.tables.manifest import (
+    completing,
     head_of,
     list_files,
     read_manifest,
@@ -129,16 +129,15 @@ def write_outputs(
         shards=shards,
         mode=layout.mode,
         started_at=run.file.created_at,
-        # As late as can be: who looks for runs completed since then must not miss this one.
-        completed_at=datetime.now(UTC),
         inputs=_inputs(run, plan, layout),
         kept_columns=[name for name in columns if name.startswith(KEPT_PREFIX)],
     )
     if vault := settings.privacy.id_vault:
         rows = (read_rows(run.plan, plan, shard) for shard in range(shards))
         write_vault(Path(vault), run.run_id, rows)
-    write_manifest(layout, listed, head)
-    write_marker(layout)
+    with completing(layout) as now:
+        write_manifest(layout, listed, replace(head, completed_at=now))
+        write_marker(layout)
     return summary
 
 

@@ -6,9 +6,9 @@ Written in that order, each whole: a reader that sees the marker sees everything
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +18,15 @@ import polars as pl
 
 from batch_screen.config.sections import Mode
 from batch_screen.errors import OutputError
-from batch_screen.runs.layout import CHANGES, DATA_FOLDERS, ERRORS, LOOKUPS, RESULTS, Layout
+from batch_screen.runs.layout import (
+    CHANGES,
+    DATA_FOLDERS,
+    ERRORS,
+    LOOKUPS,
+    RESULTS,
+    Layout,
+    layout_of_run,
+)
 from batch_screen.runs.state import BASE_URL, SANDBOX, id_key_of, limit_of
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
@@ -32,6 +40,7 @@ from batch_screen.schema import (
 )
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.storage.atomic import sha256_of, translated, write_atomically
+from batch_screen.storage.lock import in_turn
 from batch_screen.storage.parquet import metadata_of
 from batch_screen.storage.prefetch import ordered_map
 from batch_screen.tables.summary import Erasure, Summary, read_summary
@@ -244,6 +253,28 @@ def is_whole(layout: Layout) -> bool:
         return all(path.stat().st_size == size for path, size in sizes.items())
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+@contextmanager
+def completing(layout: Layout) -> Iterator[datetime]:
+    """The time of a run's completion, whose marker is written before the block ends.
+
+    Runs of a folder complete one after the other, so that who has seen one has seen all that were
+    completed before it. No clock that was set back changes that.
+    """
+    with in_turn(layout.run.parent):
+        now = datetime.now(UTC)
+        markers = layout.run.parent.glob("*/_SUCCESS")
+        later = [path.parent.name for path in markers if _modified(path) >= now.timestamp()]
+        ends = [m.completed_at for r in later if (m := read_facts(layout_of_run(layout.folder, r)))]
+        last = max((end for end in ends if end), default=now)
+        yield max(now, last + timedelta(microseconds=1))
+
+
+def _modified(path: Path) -> float:
+    with suppress(FileNotFoundError):  # purge removed it
+        return path.stat().st_mtime
+    return 0.0
 
 
 def write_marker(layout: Layout) -> None:

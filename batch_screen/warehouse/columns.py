@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from hashlib import sha256
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from batch_screen.runs.layout import CHANGES, DATA_FOLDERS, ERRORS, LOOKUPS, RES
 from batch_screen.schema import INSTANT, KEPT_PREFIX, Column
 
 RUNS = "runs"
+LOADED_TABLES = "loaded_tables"
 ALL_TABLES = (*DATA_FOLDERS, RUNS)
 
 COMMENTS = {
@@ -96,6 +97,7 @@ RUN_COLUMNS = tuple(
         ("failed", pl.Int64(), "lookups among them without an answer", False),
         ("erased_rows", pl.Int64(), "rows that were erased from it on a person's request", False),
         ("supersedes", pl.String(), "runs it replaces as a retry, with blanks between", False),
+        (LOADED_TABLES, pl.String(), "its tables that are here, with blanks between", False),
     )
 )
 """The columns of ``runs``: ``LoadableRun.row`` has the values, but for ``loaded_at``."""
@@ -182,6 +184,11 @@ def keeps_every_value(dtype: pl.DataType, there: ExistingType, longest: int) -> 
         digits = _WHOLE_DIGITS.get(dtype)
         return digits is not None and (there.whole_digits is None or digits <= there.whole_digits)
     return dtype == there.kind or (dtype, there.kind) in _WIDER
+
+
+def named(tables: Collection[str]) -> str:
+    """The tables as the column ``loaded_tables`` names them."""
+    return " ".join(table for table in DATA_FOLDERS if table in tables)
 
 
 def as_text(dtype: pl.DataType, column: pl.Expr) -> pl.Expr:

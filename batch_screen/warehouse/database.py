@@ -9,10 +9,10 @@ from typing import Self
 
 from batch_screen.runs.layout import DATA_FOLDERS
 from batch_screen.warehouse.address import Address
-from batch_screen.warehouse.columns import RUNS
+from batch_screen.warehouse.columns import RUNS, named
 from batch_screen.warehouse.runs import LoadableRun, TableToLoad
 from batch_screen.warehouse.sql import Existing, Preparation, SqlTypes, preparation, quoted
-from batch_screen.warehouse.target import Loaded, LoadOptions, refuse_other_counts
+from batch_screen.warehouse.target import Loaded, LoadedRun, LoadOptions, refuse_other_counts
 
 
 class SqlDatabase(ABC):
@@ -33,7 +33,7 @@ class SqlDatabase(ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def loaded(self) -> dict[str, str]:
+    def loaded(self) -> dict[str, LoadedRun]:
         return self._runs() if RUNS in self._existing().tables else {}
 
     def lacking(self, run: LoadableRun, options: LoadOptions) -> Sequence[str]:
@@ -51,22 +51,39 @@ class SqlDatabase(ABC):
 
     def _filled(self, run: LoadableRun, options: LoadOptions, prepared: Preparation) -> Loaded:
         """Writes the run, within a transaction that is rolled back where this raises."""
-        replaced = options.replaces and self._deleted_other(run)
-        if not self._is_claimed(run):
-            return Loaded({}, is_new=False)
-        tables = [table for table in run.tables if table.name in options.tables]
+        replaced = options.replaces and self._deleted_other(run, options)
+        had = self._taken_back(run, options)
+        while not self._is_claimed(run, named({*had, *options.tables})):
+            if not (had := self._taken_back(run, options)):  # another loader was there first
+                return Loaded({}, is_new=False)
+        wanted = {*options.tables} - {*had}
+        tables = [table for table in run.tables if table.name in wanted]
         for table in tables:
             self._insert(table, prepared.texts.get(table.name, frozenset()))
         found = {table.name: self._count(table.name, [run.run_id]) for table in tables}
         refuse_other_counts(run, found)
-        return Loaded(found, replaced=replaced)
+        return Loaded(found, replaced=replaced, added=bool(had))
 
-    def _deleted_other(self, run: LoadableRun) -> bool:
-        """Deletes what is there of the run, unless it is this very manifest's."""
+    def _taken_back(self, run: LoadableRun, options: LoadOptions) -> tuple[str, ...]:
+        """The tables that are there of a run that lacks others; its row in ``runs`` is deleted."""
+
+        def had() -> tuple[str, ...]:
+            known = self._runs().get(run.run_id)
+            is_same = known is not None and known.manifest_sha256 == run.manifest_sha256
+            return known.tables if known and is_same and known.missing(run, options) else ()
+
+        if had():
+            self._wait_for_loaders()
+        if found := had():
+            self._delete(RUNS, [run.run_id])
+        return found
+
+    def _deleted_other(self, run: LoadableRun, options: LoadOptions) -> bool:
+        """Deletes what is there of the run, but tables that this very manifest has loaded."""
         self._wait_for_loaders()
-        if self._runs().get(run.run_id) == run.manifest_sha256:
-            return False
-        tables = self._tables()
+        tables, known = self._tables(), self._runs().get(run.run_id)
+        if known and known.manifest_sha256 == run.manifest_sha256:
+            tables = [name for name in tables if name in known.missing(run, options)]
         counts = [self._count(name, [run.run_id]) for name in tables]
         for name in tables:
             self._delete(name, [run.run_id])
@@ -98,8 +115,8 @@ class SqlDatabase(ABC):
         """What the schema has of our tables and views."""
 
     @abstractmethod
-    def _runs(self) -> dict[str, str]:
-        """The runs that ``runs`` has: run id → SHA-256 of the manifest."""
+    def _runs(self) -> dict[str, LoadedRun]:
+        """What table ``runs`` has, by run id."""
 
     @abstractmethod
     def _transaction(self, what: str) -> AbstractContextManager[None]:
@@ -110,8 +127,8 @@ class SqlDatabase(ABC):
         """Keeps others from loading until the end of the transaction."""
 
     @abstractmethod
-    def _is_claimed(self, run: LoadableRun) -> bool:
-        """Whether the run is ours to load: its row in ``runs`` is new.
+    def _is_claimed(self, run: LoadableRun, tables: str) -> bool:
+        """Whether the run is ours to load: its row in ``runs``, which names the tables, is new.
 
         Raises ``WarehouseError`` where another manifest's is there.
         """

@@ -7,6 +7,7 @@ manifest's rows are there.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -52,6 +53,7 @@ from batch_screen.warehouse.lake import (
     fitted,
     known_fault,
 )
+from batch_screen.warehouse.target import LoadedRun
 
 _TYPES: dict[pl.DataType, str] = {
     pl.String(): "string",
@@ -67,6 +69,9 @@ _DECIMAL = re.compile(r"decimal\((\d+),\s*(\d+)\)")
 _APPLICATION = "batch_screen"
 _FIRST_COMMIT = f"{0:020}.json"
 _ROW_GROUP_ROWS = 50_000  # one is in memory
+# What the library holds of a table that it writes; it reads these once, at its first write.
+os.environ.setdefault("DELTARS_WRITER_BATCH_CHANNEL_SIZE", "1")  # of BATCH_ROWS; 10 otherwise
+os.environ.setdefault("DELTARS_MAX_CONCURRENCY_TASKS", "2")  # uploads of 5 MiB; 10 otherwise
 _STORAGE = {"max_retries": "5", "retry_timeout": "60s", "connect_timeout": "10s"}
 
 _CREDENTIALS = "check the cloud's own credentials, and what the bucket permits them"
@@ -167,13 +172,13 @@ class Delta(Lake):
             fields = [_field(column) for column in columns]
             interruptible(lambda: self._existing(table).alter.add_columns(fields))
 
-    def _runs(self) -> dict[str, str]:
+    def _runs(self) -> dict[str, LoadedRun]:
         found = self._opened(RUNS)
         if found is None:
             return {}
         with self._translated("read table runs"):
-            rows = _queried(found, "SELECT run_id, manifest_sha256 FROM rows")
-        return {row["run_id"]: row["manifest_sha256"] for row in rows.to_pylist()}
+            rows = _queried(found, "SELECT * FROM rows")  # it may lack new columns
+        return {row["run_id"]: LoadedRun.of_row(row) for row in rows.to_pylist()}
 
     def _put(self, rows: TableRows) -> bool:
         found = self._existing(rows.table)
@@ -183,7 +188,8 @@ class Delta(Lake):
             there = _counted(found, rows.table, [rows.run_id])
             version = found.transaction_version(run) or 0
             is_ours = version > 0 and found.transaction_version(manifest) == version
-            if there if rows.table == RUNS else is_ours and there == rows.expected:
+            is_ours &= there == rows.expected
+            if bool(there) != rows.more if rows.table == RUNS else is_ours:
                 return False
             # What a load of another manifest, or another tool, has left of the run is replaced.
             how = {"mode": "append"}
@@ -322,6 +328,17 @@ def _queried(table: DeltaTable, query: str) -> pa.Table:
 
 
 def _counted(found: DeltaTable, table: str, run_ids: Sequence[str]) -> int:
+    """Rows of the runs: by the log, where each file has one run's, for reading takes 1 GiB."""
+    files = pl.DataFrame(pa.table(found.get_add_actions(flatten=True)))
+    is_known = {"num_records", "min.run_id", "max.run_id", "null_count.run_id"} <= {*files.columns}
+    if is_known and "deletionVectors" not in (found.protocol().reader_features or ()):
+        least, most = pl.col("min.run_id"), pl.col("max.run_id")
+        # A file without these statistics stays, and is read.
+        others = (least > max(run_ids, default="")) | (most < min(run_ids, default=""))
+        files = files.filter(others.fill_null(value=False).not_())
+        is_one = (least == most) & (pl.col("null_count.run_id") == 0)
+        if files.select(is_one.fill_null(value=False).all()).item():
+            return int(files.filter(least.is_in(run_ids))["num_records"].sum())
     count = _queried(found, f"SELECT count(*) AS n FROM rows WHERE {_of_runs(table, run_ids)}")
     return int(count["n"][0].as_py())
 

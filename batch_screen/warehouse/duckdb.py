@@ -18,6 +18,7 @@ from batch_screen.storage.interruptible import interruptible
 from batch_screen.warehouse.address import Address
 from batch_screen.warehouse.columns import (
     ALL_TABLES,
+    LOADED_TABLES,
     RUN_COLUMNS,
     RUNS,
     ExistingType,
@@ -34,7 +35,7 @@ from batch_screen.warehouse.sql import (
     quoted,
     read_parquet_of,
 )
-from batch_screen.warehouse.target import Loaded, LoadOptions, other_manifest
+from batch_screen.warehouse.target import Loaded, LoadedRun, LoadOptions, other_manifest
 
 _KINDS: dict[str, pl.DataType] = {
     "VARCHAR": pl.String(),
@@ -124,7 +125,8 @@ class DuckDB(SqlDatabase):
 
     def _existing(self) -> Existing:
         with self._translated("read the tables"):
-            ours = "database_name = current_database() AND schema_name = ?"
+            # Names differ by more than case here, or not at all.
+            ours = "database_name = current_database() AND lower(schema_name) = lower(?)"
             schemas = self._rows(f"SELECT 1 FROM duckdb_schemas() WHERE {ours}", [self._schema])
             views = self._rows(f"SELECT view_name FROM duckdb_views() WHERE {ours}", [self._schema])
             columns = self._rows(
@@ -134,24 +136,26 @@ class DuckDB(SqlDatabase):
             )
         tables: dict[str, dict[str, ExistingType]] = {}
         for table, column, shown, takes_null in columns:
-            if table in ALL_TABLES:
+            if table.lower() in ALL_TABLES:
                 # Names differ by more than case here, or not at all.
                 found = _existing_type(shown)._replace(takes_null=takes_null)
-                tables.setdefault(table, {})[column.lower()] = found
-        return Existing(bool(schemas), tables, frozenset(v for [v] in views if v in VIEWS))
+                tables.setdefault(table.lower(), {})[column.lower()] = found
+        return Existing(bool(schemas), tables, frozenset(v.lower() for [v] in views) & {*VIEWS})
 
-    def _runs(self) -> dict[str, str]:
+    def _runs(self) -> dict[str, LoadedRun]:
         with self._translated(f"read table {RUNS}"):
-            found = self._rows(f"SELECT run_id, manifest_sha256 FROM {self._place(RUNS)}")
-        return {str(run_id): str(digest) for run_id, digest in found}
+            found = self._database.execute(f"SELECT * FROM {self._place(RUNS)}")
+            names = [str(column[0]).lower() for column in found.description or ()]
+            rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        return {row["run_id"]: LoadedRun.of_row(row) for row in rows}
 
     def _wait_for_loaders(self) -> None:
         pass  # the file is this process's
 
-    def _is_claimed(self, run: LoadableRun) -> bool:
+    def _is_claimed(self, run: LoadableRun, tables: str) -> bool:
         found = self._runs().get(run.run_id)
-        if found is not None and found != run.manifest_sha256:
-            raise other_manifest(run, found)
+        if found is not None and found.manifest_sha256 != run.manifest_sha256:
+            raise other_manifest(run, found.manifest_sha256)
         if found is not None:
             return False
         given = [column.name for column in RUN_COLUMNS if column.name != "loaded_at"]
@@ -160,7 +164,7 @@ class DuckDB(SqlDatabase):
             self._database.execute(
                 f"INSERT INTO {self._place(RUNS)} ({list_of(given)}, loaded_at) "
                 f"VALUES ({marks}, now())",
-                [run.row.get(name) for name in given],
+                [{**run.row, LOADED_TABLES: tables}.get(name) for name in given],
             )
         return True
 

@@ -60,7 +60,7 @@ from batch_screen.warehouse.lake import (
     fitted,
     known_fault,
 )
-from batch_screen.warehouse.target import SCHEMA
+from batch_screen.warehouse.target import SCHEMA, LoadedRun
 
 _TYPES: dict[pl.DataType, IcebergType] = {
     pl.String(): StringType(),
@@ -179,20 +179,20 @@ class Iceberg(Lake):
         ):
             update.union_by_name(_schema(columns))  # another loader may have added some
 
-    def _runs(self) -> dict[str, str]:
+    def _runs(self) -> dict[str, LoadedRun]:
         found = self._opened(RUNS)
         if found is None:
             return {}
         with self._translated("read table runs"):
-            rows = found.scan(selected_fields=("run_id", "manifest_sha256")).to_arrow()
-        return {row["run_id"]: row["manifest_sha256"] for row in rows.to_pylist()}
+            rows = found.scan().to_arrow()
+        return {row["run_id"]: LoadedRun.of_row(row) for row in rows.to_pylist()}
 
     def _put(self, rows: TableRows) -> bool:
         found = self._existing(rows.table)
         with self._translated(f"write table {rows.table}"):
             there = _counted(found, [rows.run_id])
             is_ours = there == rows.expected and _manifest_of(found, rows) == rows.manifest_sha256
-            if there if rows.table == RUNS else is_ours:
+            if bool(there) != rows.more if rows.table == RUNS else is_ours:
                 return False
             noted = {_RUN_ID: rows.run_id, _MANIFEST: rows.manifest_sha256}
             # All or nothing: the snapshots of a transaction become visible at once.

@@ -10,7 +10,7 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 import psycopg
@@ -21,7 +21,13 @@ from batch_screen.errors import ConfigurationError
 from batch_screen.masking import masked_logger, safe_line
 from batch_screen.schema import INSTANT
 from batch_screen.warehouse.address import Address
-from batch_screen.warehouse.columns import ALL_TABLES, RUN_COLUMNS, RUNS, ExistingType
+from batch_screen.warehouse.columns import (
+    ALL_TABLES,
+    LOADED_TABLES,
+    RUN_COLUMNS,
+    RUNS,
+    ExistingType,
+)
 from batch_screen.warehouse.database import SqlDatabase
 from batch_screen.warehouse.runs import Batch, LoadableRun, TableToLoad
 from batch_screen.warehouse.sql import (
@@ -35,7 +41,7 @@ from batch_screen.warehouse.sql import (
     quoted,
 )
 from batch_screen.warehouse.sqlstate import Doing, failure, no_login
-from batch_screen.warehouse.target import Loaded, LoadOptions, other_manifest
+from batch_screen.warehouse.target import Loaded, LoadedRun, LoadOptions, other_manifest
 
 _CONNECT_SECONDS = 30
 
@@ -150,15 +156,17 @@ class Postgres(SqlDatabase):
                     columns[column] = found._replace(takes_null=not is_required)
         return Existing(bool(schemas), tables, frozenset(views))
 
-    def _runs(self) -> dict[str, str]:
+    def _runs(self) -> dict[str, LoadedRun]:
         with self._translated(self._reading(RUNS)):
-            found = self._execute(f"SELECT run_id, manifest_sha256 FROM {self._place(RUNS)}")
-            return dict(cast("list[tuple[str, str]]", found.fetchall()))
+            # As JSON: it may lack new columns, and times of some sessions cannot be read.
+            rows = self._execute(f"SELECT to_jsonb(r) FROM {self._place(RUNS)} AS r").fetchall()
+        return {row["run_id"]: LoadedRun.of_row(row) for [row] in rows}
 
-    def _is_claimed(self, run: LoadableRun) -> bool:
+    def _is_claimed(self, run: LoadableRun, tables: str) -> bool:
         """Whether the run is ours to load: its row is new. Waits for another that loads it."""
         names = [column.name for column in RUN_COLUMNS]
-        values = [run.row.get(name) for name in names]
+        row = {**run.row, LOADED_TABLES: tables}
+        values = [row.get(name) for name in names]
         marks = ", ".join("now()" if name == "loaded_at" else "%s" for name in names)
         given = [v for name, v in zip(names, values, strict=True) if name != "loaded_at"]
         with self._translated(self._writing(RUNS)):

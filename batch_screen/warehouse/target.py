@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from batch_screen.errors import ExitCode, WarehouseError
 from batch_screen.runs.layout import DATA_FOLDERS
-from batch_screen.warehouse.runs import LoadableRun
+from batch_screen.warehouse.columns import LOADED_TABLES
+from batch_screen.warehouse.runs import LoadableRun, RunToLoad
 
 SCHEMA = "batch_screen"
 """The schema (namespace, folder) of the tables, unless another one is named."""
@@ -31,19 +32,38 @@ class Loaded(NamedTuple):
     """What one load of a run did.
 
     ``rows`` by table; ``is_new`` False: the target had the run already, maybe by another loader
-    that was there first.
+    that was there first. ``added``: it had other tables of the run.
     """
 
     rows: Mapping[str, int]
     is_new: bool = True
     replaced: bool = False
+    added: bool = False
+
+
+class LoadedRun(NamedTuple):
+    """What a warehouse has of a run: the tables, and the manifest that they were loaded by."""
+
+    manifest_sha256: str
+    tables: tuple[str, ...]
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> LoadedRun:
+        """The run by its row in ``runs``, which names no tables where all are there."""
+        named = row.get(LOADED_TABLES)
+        return cls(str(row["manifest_sha256"]), tuple(named.split()) if named else DATA_FOLDERS)
+
+    def missing(self, run: RunToLoad | LoadableRun, options: LoadOptions) -> tuple[str, ...]:
+        """The tables to load that it does not have of the run: all, if it was written anew."""
+        had = self.tables if self.manifest_sha256 == run.manifest_sha256 else ()
+        return tuple(table for table in options.tables if table not in had)
 
 
 class Target(Protocol):
     """A warehouse that is open. Errors are ``WarehouseError`` without any value of a cell."""
 
-    def loaded(self) -> dict[str, str]:
-        """The runs it holds whole: run id → SHA-256 of the manifest. Writes nothing."""
+    def loaded(self) -> dict[str, LoadedRun]:
+        """The runs it holds, each of their tables whole, by run id. Writes nothing."""
 
     def lacking(self, run: LoadableRun, options: LoadOptions) -> Sequence[str]:
         """What ``load`` would make first, a line each; writes nothing.
@@ -53,7 +73,7 @@ class Target(Protocol):
         """
 
     def load(self, run: LoadableRun, options: LoadOptions) -> Loaded:
-        """Loads the run whole or not at all; a run it holds already is left as it is.
+        """Loads the tables whole or not at all; those it holds already are left as they are.
 
         Raises ``WarehouseError`` (65) where it holds the run with another manifest, unless the
         options replace.

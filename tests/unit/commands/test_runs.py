@@ -16,9 +16,9 @@ import pytest
 import batch_screen
 from batch_screen.commands.runs import RunList, list_runs
 from batch_screen.errors import ConfigurationError, InputError
-from batch_screen.runs.layout import layout_of_run
+from batch_screen.runs.layout import Layout, layout_of_run
 from batch_screen.schema import RUNS, dtypes
-from batch_screen.tables.manifest import marker_content
+from batch_screen.tables.manifest import Manifest, marker_content, read_facts
 from tests.nights import NIGHTS, Night, job, write_lists
 
 Change = Callable[[dict[str, Any]], object]
@@ -104,6 +104,31 @@ def test_since_leaves_out_what_was_seen_but_counts_it_for_what_is_current(six_ni
     assert list_runs(six_nights, before).runs == everything[2:]
     assert list_runs(six_nights, seen.completed_at.replace(tzinfo=None)).runs == everything[3:]
     assert list_runs(six_nights, everything[-1].completed_at).runs == []
+
+
+def test_who_polls_misses_no_run_that_is_completed_during_a_look(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second run of the list is completed after the look at it, and then the last one."""
+    everything = list_runs(copied).runs
+    late, last = (layout_of_run(copied, everything[at].run_id) for at in (1, -1))
+    markers = {layout: layout.marker.read_bytes() for layout in (late, last)}
+    for layout in markers:
+        layout.marker.unlink()
+    read = read_facts
+
+    def complete_then_read(layout: Layout) -> Manifest | None:
+        if layout.run_id == everything[-2].run_id:
+            for each, content in markers.items():
+                each.marker.write_bytes(content)
+        return read(layout)
+
+    monkeypatch.setattr("batch_screen.commands.runs.read_facts", complete_then_read)
+    looked = list_runs(copied)
+    seen = {run.run_id for run in looked.runs}
+    more = {run.run_id for run in list_runs(copied, looked.runs[-1].completed_at).runs}
+    assert late.run_id in seen
+    assert seen | more == {run.run_id for run in everything}
 
 
 def test_the_runs_as_a_table(six_nights: Path, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from tests.threads import at_once
 from .lakes import EVERY, LakeUnderTest, delta, iceberg
 from .test_targets import (
     assert_equal,
+    assert_the_rest_comes_later,
     load,
     made_run,
     of_files,
@@ -230,6 +231,54 @@ def test_a_dry_run_makes_nothing(six_nights: Path, lake: LakeUnderTest) -> None:
     load(six_nights, lake, run_ids=[report.runs[0].run_id])
     makes = [line for run in load(six_nights, lake, dry_run=True).runs for line in run.makes]
     assert "column results.in_branch string" in makes
+
+
+def test_the_rest_of_the_tables_comes_later(six_nights: Path, lake: LakeUnderTest) -> None:
+    assert_the_rest_comes_later(six_nights, lake)
+
+
+@pytest.mark.parametrize("puts", [4, 5])
+def test_an_unload_during_a_load_leaves_all_of_the_run_or_nothing(
+    six_nights: Path, lake: LakeUnderTest, after_put: AfterPut, puts: int
+) -> None:
+    """It comes after the last table, or after the row in ``runs``."""
+    [run, *_] = complete_runs(six_nights)
+    calls = 0
+
+    def unload_once() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == puts:
+            batch_screen.unload(lake.to, run_ids=[run.run_id])
+
+    with after_put(unload_once):
+        error = refused(six_nights, lake, run_ids=[run.run_id])
+    assert error.exit_code == (65 if puts == 4 else 75)
+    assert lake.counts(["runs"]) == [0], "a run in runs is whole"
+    load(six_nights, lake, run_ids=[run.run_id])
+    assert_equal(six_nights, lake, {run.run_id})
+
+
+def test_a_load_during_an_unload_leaves_all_of_the_run_or_nothing(
+    six_nights: Path, lake: LakeUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module(f"batch_screen.warehouse.{lake.kind}")
+    kind = getattr(module, lake.kind.capitalize())
+    delete, calls = kind._delete, list[str]()
+    run_ids = [run.run_id for run in complete_runs(six_nights)[:2]]
+    load(six_nights, lake, run_ids=run_ids)
+
+    def delete_then(self: Any, table: str, which: Any) -> None:
+        delete(self, table, which)
+        calls.append(table)
+        if len(calls) == 5:  # all tables are done: now the run is loaded anew
+            load(six_nights, lake, run_ids=run_ids)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, "_delete", delete_then)
+        batch_screen.unload(lake.to, run_ids=run_ids[:1])
+    assert lake.ask("SELECT run_id FROM batch_screen.runs") == [(run_ids[1],)]
+    assert_equal(six_nights, lake, {run_ids[1]})
 
 
 def test_some_tables_in_another_schema(six_nights: Path, lake: LakeUnderTest) -> None:

@@ -20,7 +20,16 @@ import pytest
 
 import batch_screen
 from batch_screen import LoadOptions
-from batch_screen.commands.load import ALREADY, LOADED, REPLACED, WOULD, WOULD_REPLACE, LoadReport
+from batch_screen.commands.load import (
+    ADDED,
+    ALREADY,
+    LOADED,
+    REPLACED,
+    WOULD,
+    WOULD_ADD,
+    WOULD_REPLACE,
+    LoadReport,
+)
 from batch_screen.errors import BatchScreenError, ConfigurationError, InputError, RunLockedError
 from batch_screen.runs.layout import DATA_FOLDERS, RESULTS, layout_of_run
 from batch_screen.storage.lock import alone
@@ -31,7 +40,7 @@ from batch_screen.warehouse.runs import LoadableRun, TableToLoad, complete_runs,
 from tests.nights import NASTY
 from tests.threads import at_once
 
-from .conftest import Database
+from .conftest import Database, PostgresDatabase
 
 EVERY = (*DATA_FOLDERS, "runs")
 
@@ -314,6 +323,112 @@ def test_some_tables_only(six_nights: Path, database: Database) -> None:
         "SELECT table_name FROM information_schema.tables WHERE table_schema = 'batch_screen'"
     )
     assert {name for [name] in named} == {"lookups", "runs", "current_runs", "signals"}
+
+
+def assert_the_rest_comes_later(six_nights: Path, warehouse: Database) -> None:
+    """Tables that a first load left out are loaded by the next one that asks for them, once."""
+    run_ids = [run.run_id for run in complete_runs(six_nights)[:2]]
+    some = LoadOptions(tables=("results",))
+
+    def loaded(options: LoadOptions, **more: Any) -> list[tuple[str, list[str]]]:
+        report = load(six_nights, warehouse, run_ids=run_ids, options=options, **more)
+        return [(run.state, [*run.rows]) for run in report.runs]
+
+    def noted() -> list[tuple[str]]:
+        return warehouse.ask("SELECT DISTINCT loaded_tables FROM batch_screen.runs")
+
+    assert loaded(some) == [(LOADED, ["results"])] * 2
+    assert noted() == [("results",)]
+    assert loaded(some) == []
+    assert loaded(LoadOptions(tables=("results", "errors"))) == [(ADDED, ["errors"])] * 2
+    rest = ["lookups", "changes"]
+    assert loaded(LoadOptions(), dry_run=True) == [(WOULD_ADD, rest)] * 2
+    assert noted() == [("results errors",)]
+    assert loaded(LoadOptions()) == [(ADDED, rest)] * 2
+    assert noted() == [("results lookups errors changes",)]
+    assert loaded(LoadOptions()) == loaded(some) == []
+    assert_equal(six_nights, warehouse, {*run_ids})
+    assert warehouse.counts(["runs"]) == [2]
+
+
+def test_the_rest_of_the_tables_comes_later(six_nights: Path, database: Database) -> None:
+    assert_the_rest_comes_later(six_nights, database)
+
+
+def test_rows_of_the_rest_that_are_there_by_other_means(
+    six_nights: Path, database: Database
+) -> None:
+    """``--replace`` deletes them, and leaves the tables that are loaded as they are."""
+    [run, *_] = complete_runs(six_nights)
+    load(six_nights, database, run_ids=[run.run_id])
+    database.do("UPDATE batch_screen.runs SET loaded_tables = 'results'")
+    error = refused(six_nights, database, run_ids=[run.run_id])
+    assert (error.exit_code, "--replace" in str(error)) == (65, True)
+    assert database.ask("SELECT loaded_tables FROM batch_screen.runs") == [("results",)]
+    replace = LoadOptions(replaces=True)
+    report = load(six_nights, database, run_ids=[run.run_id], options=replace)
+    assert [each.state for each in report.runs] == [REPLACED]
+    assert_equal(six_nights, database, {run.run_id})
+
+
+def test_two_loads_at_once_of_different_tables(
+    six_nights: Path, postgres: PostgresDatabase
+) -> None:
+    run = complete_runs(six_nights)[0].run_id
+
+    def one(table: str) -> None:
+        only = LoadOptions(tables=(table,))
+        load(six_nights, postgres, run_ids=[run], options=only, lock_seconds=30.0)
+
+    at_once(one, ["results", "lookups"])
+    load(six_nights, postgres, run_ids=[run])
+    assert_equal(six_nights, postgres, {run})
+
+
+def test_a_table_of_runs_from_before_it_named_tables(six_nights: Path, database: Database) -> None:
+    """A run whose tables are not named has all."""
+    load(six_nights, database)
+    database.do(
+        "DROP VIEW batch_screen.current_results",
+        "DROP VIEW batch_screen.current_runs",
+        "ALTER TABLE batch_screen.runs DROP COLUMN loaded_tables",
+    )
+    assert load(six_nights, database).already == 6
+
+
+def test_names_that_differ_by_case(six_nights: Path, database: Database) -> None:
+    """They are two schemas in PostgreSQL, and one in DuckDB, whose names have no case."""
+    load(six_nights, database, schema="Raw")
+    again = load(six_nights, database, schema="raw")
+    is_one = database.kind == "duckdb"
+    assert (again.already, len(again.runs)) == ((6, 0) if is_one else (0, 6))
+    assert database.ask('SELECT count(*) FROM "Raw".runs') == [(6,)]
+    gone = batch_screen.unload(database.to, before=date(2100, 1, 1), schema="RAW")
+    assert len(gone.runs) == (6 if is_one else 0)
+
+
+def test_tables_and_columns_whose_names_differ_by_case(
+    six_nights: Path, database: Database
+) -> None:
+    runs = [run.run_id for run in complete_runs(six_nights)[:2]]
+    load(six_nights, database, run_ids=runs[:1])
+    database.do(
+        'ALTER TABLE batch_screen.errors RENAME TO "Errors"',
+        'ALTER TABLE batch_screen.lookups RENAME COLUMN latency_ms TO "Latency_MS"',
+    )
+    load(six_nights, database, run_ids=runs[1:])
+    upper = 'SELECT count("Latency_MS") FROM batch_screen.lookups'
+    first = of_files(six_nights, "lookups", {runs[0]})["latency_ms"].count()
+    both = of_files(six_nights, "lookups", {*runs})["latency_ms"].count()
+    errors = of_files(six_nights, "errors", {*runs}).height
+    if database.kind == "duckdb":
+        assert database.ask(upper) == [(both,)]
+        assert database.counts(["errors"]) == [errors]
+    else:
+        assert database.ask(upper) == [(first,)]
+        assert database.counts(['"Errors"', "errors"]) == [
+            of_files(six_nights, "errors", {run}).height for run in runs
+        ]
 
 
 def test_another_schema(six_nights: Path, database: Database) -> None:

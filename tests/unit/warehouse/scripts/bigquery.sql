@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS `batch_screen`.`runs` (
     `failed` int64 OPTIONS (description = 'lookups among them without an answer'),
     `erased_rows` int64 OPTIONS (description = 'rows that were erased from it on a person\'s request'),
     `supersedes` string OPTIONS (description = 'runs it replaces as a retry, with blanks between'),
+    `loaded_tables` string OPTIONS (description = 'its tables that are here, with blanks between'),
     PRIMARY KEY (`run_id`) NOT ENFORCED
 ) OPTIONS (description = 'batch-screen: the runs that are loaded whole; rows of any other run do not count');
 CREATE TABLE IF NOT EXISTS `batch_screen`.`results` (
@@ -170,7 +171,7 @@ CREATE TABLE IF NOT EXISTS `batch_screen`.`changes` (
 ) PARTITION BY `run_date` OPTIONS (description = 'batch-screen: a number that answers otherwise than in the run before; an alert feed');
 ALTER TABLE `batch_screen`.`changes` ADD COLUMN IF NOT EXISTS `number_id` string OPTIONS (description = 'the number\'s keyed id; null where e164 is plain');
 CREATE OR REPLACE VIEW `batch_screen`.`current_runs` OPTIONS (description = 'batch-screen: of each run date and list, the run completed last, no retried one') AS
-SELECT `run_id`, `run_date`, `started_at`, `completed_at`, `loaded_at`, `schema_version`, `version`, `sandbox`, `api`, `manifest_sha256`, `since_run_id`, `inputs`, `rows_read`, `rows_accepted`, `rows_rejected`, `lookups`, `failed`, `erased_rows`, `supersedes`
+SELECT `run_id`, `run_date`, `started_at`, `completed_at`, `loaded_at`, `schema_version`, `version`, `sandbox`, `api`, `manifest_sha256`, `since_run_id`, `inputs`, `rows_read`, `rows_accepted`, `rows_rejected`, `lookups`, `failed`, `erased_rows`, `supersedes`, `loaded_tables`
 FROM `batch_screen`.`runs`
 WHERE `run_id` NOT IN (SELECT each FROM `batch_screen`.`runs`, UNNEST(SPLIT(`supersedes`, ' ')) AS each)
 QUALIFY row_number() OVER (
@@ -389,6 +390,6 @@ INSERT INTO `batch_screen`.`changes` (`run_date`, `run_id`, `since_run_id`, `e16
 SELECT DATE '2026-03-02', n.* FROM `new_changes` AS n;
 SELECT IF(count(*) = 4, 4, ERROR('changes: the rows are not as many as the manifest says')) AS changes
 FROM `batch_screen`.`changes` WHERE `run_id` = '20260302-0123456789';
-INSERT INTO `batch_screen`.`runs` (`run_id`, `run_date`, `started_at`, `completed_at`, `loaded_at`, `schema_version`, `version`, `sandbox`, `api`, `manifest_sha256`, `since_run_id`, `inputs`, `rows_read`, `rows_accepted`, `rows_rejected`, `lookups`, `failed`, `erased_rows`, `supersedes`)
-VALUES ('20260302-0123456789', DATE '2026-03-02', CAST('2026-03-02 02:31:07.000005+00:00' AS timestamp), CAST('2026-03-02 02:31:07.000005+00:00' AS timestamp), CURRENT_TIMESTAMP(), 5, '0.1.0', FALSE, 'api.example v1', '0000000000000000000000000000000000000000000000000000000000000000', NULL, '1111111111111111111111111111111111111111111111111111111111111111', NULL, NULL, NULL, NULL, NULL, NULL, '');
+INSERT INTO `batch_screen`.`runs` (`run_id`, `run_date`, `started_at`, `completed_at`, `loaded_at`, `schema_version`, `version`, `sandbox`, `api`, `manifest_sha256`, `since_run_id`, `inputs`, `rows_read`, `rows_accepted`, `rows_rejected`, `lookups`, `failed`, `erased_rows`, `supersedes`, `loaded_tables`)
+VALUES ('20260302-0123456789', DATE '2026-03-02', CAST('2026-03-02 02:31:07.000005+00:00' AS timestamp), CAST('2026-03-02 02:31:07.000005+00:00' AS timestamp), CURRENT_TIMESTAMP(), 5, '0.1.0', FALSE, 'api.example v1', '0000000000000000000000000000000000000000000000000000000000000000', NULL, '1111111111111111111111111111111111111111111111111111111111111111', NULL, NULL, NULL, NULL, NULL, NULL, '', NULL);
 COMMIT TRANSACTION;

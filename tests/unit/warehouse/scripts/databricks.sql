@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS `batch_screen`.`runs` (
     `failed` bigint COMMENT 'lookups among them without an answer',
     `erased_rows` bigint COMMENT 'rows that were erased from it on a person\'s request',
     `supersedes` string COMMENT 'runs it replaces as a retry, with blanks between',
+    `loaded_tables` string COMMENT 'its tables that are here, with blanks between',
     PRIMARY KEY (`run_id`)
 ) CLUSTER BY (`run_date`) COMMENT 'batch-screen: the runs that are loaded whole; rows of any other run do not count';
 CREATE TABLE IF NOT EXISTS `batch_screen`.`results` (
@@ -163,7 +164,7 @@ CREATE TABLE IF NOT EXISTS `batch_screen`.`changes` (
     PRIMARY KEY (`run_id`, `e164`, `endpoint`)
 ) CLUSTER BY (`run_date`) COMMENT 'batch-screen: a number that answers otherwise than in the run before; an alert feed';
 CREATE OR REPLACE VIEW `batch_screen`.`current_runs` COMMENT 'batch-screen: of each run date and list, the run completed last, no retried one' AS
-SELECT `run_id`, `run_date`, `started_at`, `completed_at`, `loaded_at`, `schema_version`, `version`, `sandbox`, `api`, `manifest_sha256`, `since_run_id`, `inputs`, `rows_read`, `rows_accepted`, `rows_rejected`, `lookups`, `failed`, `erased_rows`, `supersedes`
+SELECT `run_id`, `run_date`, `started_at`, `completed_at`, `loaded_at`, `schema_version`, `version`, `sandbox`, `api`, `manifest_sha256`, `since_run_id`, `inputs`, `rows_read`, `rows_accepted`, `rows_rejected`, `lookups`, `failed`, `erased_rows`, `supersedes`, `loaded_tables`
 FROM `batch_screen`.`runs`
 WHERE `run_id` NOT IN (SELECT explode(split(`supersedes`, ' ')) FROM `batch_screen`.`runs`)
 QUALIFY row_number() OVER (
@@ -393,8 +394,8 @@ SELECT assert_true((SELECT count(*) FROM `batch_screen`.`results` WHERE `run_id`
 SELECT assert_true((SELECT count(*) FROM `batch_screen`.`lookups` WHERE `run_id` = '20260302-0123456789') = 4, 'lookups: the rows are not as many as the manifest says');
 SELECT assert_true((SELECT count(*) FROM `batch_screen`.`errors` WHERE `run_id` = '20260302-0123456789') = 4, 'errors: the rows are not as many as the manifest says');
 SELECT assert_true((SELECT count(*) FROM `batch_screen`.`changes` WHERE `run_id` = '20260302-0123456789') = 4, 'changes: the rows are not as many as the manifest says');
-INSERT INTO `batch_screen`.`runs` (`run_id`, `run_date`, `started_at`, `completed_at`, `loaded_at`, `schema_version`, `version`, `sandbox`, `api`, `manifest_sha256`, `since_run_id`, `inputs`, `rows_read`, `rows_accepted`, `rows_rejected`, `lookups`, `failed`, `erased_rows`, `supersedes`)
-VALUES ('20260302-0123456789', DATE '2026-03-02', CAST('2026-03-02 02:31:07.000005+00:00' AS timestamp), CAST('2026-03-02 02:31:07.000005+00:00' AS timestamp), current_timestamp(), 5, '0.1.0', FALSE, 'api.example v1', '0000000000000000000000000000000000000000000000000000000000000000', NULL, '1111111111111111111111111111111111111111111111111111111111111111', NULL, NULL, NULL, NULL, NULL, NULL, '');
+INSERT INTO `batch_screen`.`runs` (`run_id`, `run_date`, `started_at`, `completed_at`, `loaded_at`, `schema_version`, `version`, `sandbox`, `api`, `manifest_sha256`, `since_run_id`, `inputs`, `rows_read`, `rows_accepted`, `rows_rejected`, `lookups`, `failed`, `erased_rows`, `supersedes`, `loaded_tables`)
+VALUES ('20260302-0123456789', DATE '2026-03-02', CAST('2026-03-02 02:31:07.000005+00:00' AS timestamp), CAST('2026-03-02 02:31:07.000005+00:00' AS timestamp), current_timestamp(), 5, '0.1.0', FALSE, 'api.example v1', '0000000000000000000000000000000000000000000000000000000000000000', NULL, '1111111111111111111111111111111111111111111111111111111111111111', NULL, NULL, NULL, NULL, NULL, NULL, '', NULL);
 DROP TABLE `batch_screen`.`new_results_20260302_0123456789`;
 DROP TABLE `batch_screen`.`new_lookups_20260302_0123456789`;
 DROP TABLE `batch_screen`.`new_errors_20260302_0123456789`;

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS "batch_screen"."runs" (
     "failed" bigint,
     "erased_rows" bigint,
     "supersedes" varchar,
+    "loaded_tables" varchar,
     PRIMARY KEY ("run_id")
 );
 COMMENT ON TABLE "batch_screen"."runs" IS 'batch-screen: the runs that are loaded whole; rows of any other run do not count';
@@ -45,6 +46,7 @@ COMMENT ON COLUMN "batch_screen"."runs"."lookups" IS 'numbers by endpoints';
 COMMENT ON COLUMN "batch_screen"."runs"."failed" IS 'lookups among them without an answer';
 COMMENT ON COLUMN "batch_screen"."runs"."erased_rows" IS 'rows that were erased from it on a person''s request';
 COMMENT ON COLUMN "batch_screen"."runs"."supersedes" IS 'runs it replaces as a retry, with blanks between';
+COMMENT ON COLUMN "batch_screen"."runs"."loaded_tables" IS 'its tables that are here, with blanks between';
 CREATE TABLE IF NOT EXISTS "batch_screen"."results" (
     "run_date" date NOT NULL,
     "run_id" varchar NOT NULL,
@@ -315,7 +317,7 @@ COMMENT ON COLUMN "batch_screen"."changes"."before_responded_at" IS 'responded_a
 COMMENT ON COLUMN "batch_screen"."changes"."after_responded_at" IS 'responded_at in this run';
 COMMENT ON COLUMN "batch_screen"."changes"."cohort" IS 'the marked block or country the number lies in, or null';
 COMMENT ON COLUMN "batch_screen"."changes"."likely_migration" IS 'whether the change is part of that cohort''s sudden rise';
-CREATE OR REPLACE VIEW "batch_screen"."current_runs" AS SELECT "run_id", "run_date", "started_at", "completed_at", "loaded_at", "schema_version", "version", "sandbox", "api", "manifest_sha256", "since_run_id", "inputs", "rows_read", "rows_accepted", "rows_rejected", "lookups", "failed", "erased_rows", "supersedes" FROM (SELECT r.*, row_number() OVER (PARTITION BY run_date, inputs ORDER BY completed_at DESC NULLS LAST, run_id DESC) AS place FROM "batch_screen"."runs" AS r WHERE run_id NOT IN (SELECT unnest(string_to_array(supersedes, ' ')) FROM "batch_screen"."runs")) AS ranked WHERE place = 1;
+CREATE OR REPLACE VIEW "batch_screen"."current_runs" AS SELECT "run_id", "run_date", "started_at", "completed_at", "loaded_at", "schema_version", "version", "sandbox", "api", "manifest_sha256", "since_run_id", "inputs", "rows_read", "rows_accepted", "rows_rejected", "lookups", "failed", "erased_rows", "supersedes", "loaded_tables" FROM (SELECT r.*, row_number() OVER (PARTITION BY run_date, inputs ORDER BY completed_at DESC NULLS LAST, run_id DESC) AS place FROM "batch_screen"."runs" AS r WHERE run_id NOT IN (SELECT unnest(string_to_array(supersedes, ' ')) FROM "batch_screen"."runs")) AS ranked WHERE place = 1;
 COMMENT ON VIEW "batch_screen"."current_runs" IS 'batch-screen: of each run date and list, the run completed last, no retried one';
 CREATE OR REPLACE VIEW "batch_screen"."current_results" AS SELECT r.* FROM "batch_screen"."results" AS r WHERE r.run_id IN (SELECT run_id FROM "batch_screen"."current_runs");
 COMMENT ON VIEW "batch_screen"."current_results" IS 'batch-screen: results of current_runs: each customer once a night';
@@ -479,8 +481,8 @@ INSERT INTO "batch_screen"."changes" ("run_date", "run_id", "since_run_id", "e16
 SELECT DATE '2026-03-02', n.* FROM "new_changes" AS n;
 SELECT CASE WHEN count(*) <> 4 THEN error('changes: the rows are not as many as the manifest says') END AS changes
 FROM "batch_screen"."changes" WHERE "run_id" = '20260302-0123456789';
-INSERT INTO "batch_screen"."runs" ("run_id", "run_date", "started_at", "completed_at", "loaded_at", "schema_version", "version", "sandbox", "api", "manifest_sha256", "since_run_id", "inputs", "rows_read", "rows_accepted", "rows_rejected", "lookups", "failed", "erased_rows", "supersedes")
-VALUES ('20260302-0123456789', DATE '2026-03-02', CAST('2026-03-02 02:31:07.000005+00:00' AS timestamp with time zone), CAST('2026-03-02 02:31:07.000005+00:00' AS timestamp with time zone), now(), 5, '0.1.0', FALSE, 'api.example v1', '0000000000000000000000000000000000000000000000000000000000000000', NULL, '1111111111111111111111111111111111111111111111111111111111111111', NULL, NULL, NULL, NULL, NULL, NULL, '');
+INSERT INTO "batch_screen"."runs" ("run_id", "run_date", "started_at", "completed_at", "loaded_at", "schema_version", "version", "sandbox", "api", "manifest_sha256", "since_run_id", "inputs", "rows_read", "rows_accepted", "rows_rejected", "lookups", "failed", "erased_rows", "supersedes", "loaded_tables")
+VALUES ('20260302-0123456789', DATE '2026-03-02', CAST('2026-03-02 02:31:07.000005+00:00' AS timestamp with time zone), CAST('2026-03-02 02:31:07.000005+00:00' AS timestamp with time zone), now(), 5, '0.1.0', FALSE, 'api.example v1', '0000000000000000000000000000000000000000000000000000000000000000', NULL, '1111111111111111111111111111111111111111111111111111111111111111', NULL, NULL, NULL, NULL, NULL, NULL, '', NULL);
 COMMIT;
 DROP TABLE "new_results";
 DROP TABLE "new_lookups";

@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS "batch_screen"."runs" (
     "failed" bigint,
     "erased_rows" bigint,
     "supersedes" varchar(65535),
+    "loaded_tables" varchar(65535),
     PRIMARY KEY ("run_id")
 );
 COMMENT ON TABLE "batch_screen"."runs" IS 'batch-screen: the runs that are loaded whole; rows of any other run do not count';
@@ -61,6 +62,7 @@ COMMENT ON COLUMN "batch_screen"."runs"."lookups" IS 'numbers by endpoints';
 COMMENT ON COLUMN "batch_screen"."runs"."failed" IS 'lookups among them without an answer';
 COMMENT ON COLUMN "batch_screen"."runs"."erased_rows" IS 'rows that were erased from it on a person''s request';
 COMMENT ON COLUMN "batch_screen"."runs"."supersedes" IS 'runs it replaces as a retry, with blanks between';
+COMMENT ON COLUMN "batch_screen"."runs"."loaded_tables" IS 'its tables that are here, with blanks between';
 CREATE TABLE IF NOT EXISTS "batch_screen"."results" (
     "run_date" date NOT NULL,
     "run_id" varchar(64) NOT NULL,
@@ -335,7 +337,7 @@ COMMENT ON COLUMN "batch_screen"."changes"."cohort" IS 'the marked block or coun
 COMMENT ON COLUMN "batch_screen"."changes"."likely_migration" IS 'whether the change is part of that cohort''s sudden rise';
 COMMENT ON COLUMN "batch_screen"."changes"."number_id" IS 'the number''s keyed id; null where e164 is plain';
 CREATE OR REPLACE VIEW "batch_screen"."current_runs" AS
-SELECT "run_id", "run_date", "started_at", "completed_at", "loaded_at", "schema_version", "version", "sandbox", "api", "manifest_sha256", "since_run_id", "inputs", "rows_read", "rows_accepted", "rows_rejected", "lookups", "failed", "erased_rows", "supersedes"
+SELECT "run_id", "run_date", "started_at", "completed_at", "loaded_at", "schema_version", "version", "sandbox", "api", "manifest_sha256", "since_run_id", "inputs", "rows_read", "rows_accepted", "rows_rejected", "lookups", "failed", "erased_rows", "supersedes", "loaded_tables"
 FROM "batch_screen"."runs"
 WHERE "run_id" NOT IN (SELECT each::varchar FROM (SELECT split_to_array("supersedes", ' ') AS ids FROM "batch_screen"."runs") AS later, later.ids AS each)
 QUALIFY row_number() OVER (
@@ -540,6 +542,6 @@ SELECT DATE '2026-03-02', "run_id", "since_run_id", "e164", "endpoint", "change"
 FROM "new_changes";
 SELECT CAST(CASE WHEN count(*) = 4 THEN '0' ELSE 'changes: the rows are not as many as the manifest says' END AS integer)
 FROM "batch_screen"."changes" WHERE "run_id" = '20260302-0123456789';
-INSERT INTO "batch_screen"."runs" ("run_id", "run_date", "started_at", "completed_at", "loaded_at", "schema_version", "version", "sandbox", "api", "manifest_sha256", "since_run_id", "inputs", "rows_read", "rows_accepted", "rows_rejected", "lookups", "failed", "erased_rows", "supersedes")
-VALUES ('20260302-0123456789', DATE '2026-03-02', CAST('2026-03-02 02:31:07.000005+00:00' AS timestamptz), CAST('2026-03-02 02:31:07.000005+00:00' AS timestamptz), GETDATE(), 5, '0.1.0', FALSE, 'api.example v1', '0000000000000000000000000000000000000000000000000000000000000000', NULL, '1111111111111111111111111111111111111111111111111111111111111111', NULL, NULL, NULL, NULL, NULL, NULL, '');
+INSERT INTO "batch_screen"."runs" ("run_id", "run_date", "started_at", "completed_at", "loaded_at", "schema_version", "version", "sandbox", "api", "manifest_sha256", "since_run_id", "inputs", "rows_read", "rows_accepted", "rows_rejected", "lookups", "failed", "erased_rows", "supersedes", "loaded_tables")
+VALUES ('20260302-0123456789', DATE '2026-03-02', CAST('2026-03-02 02:31:07.000005+00:00' AS timestamptz), CAST('2026-03-02 02:31:07.000005+00:00' AS timestamptz), GETDATE(), 5, '0.1.0', FALSE, 'api.example v1', '0000000000000000000000000000000000000000000000000000000000000000', NULL, '1111111111111111111111111111111111111111111111111111111111111111', NULL, NULL, NULL, NULL, NULL, NULL, '', NULL);
 COMMIT;
