@@ -69,7 +69,7 @@ check: $(STAMP) ## format, lint, types, import layers and documents
 contract: $(STAMP) $(CONTRACT_STAMP) ## lint and test data contracts with datacontract-cli: files, DuckDB, PostgreSQL (three minutes)
 	$(BIN)/python -m tests.e2e.contract $(CONTRACT_VENV)/bin
 
-dbt: $(STAMP) $(DBT_STAMP) ## build docs/recipes/dbt with dbt, on DuckDB and PostgreSQL (two minutes)
+dbt: $(STAMP) $(DBT_STAMP) ## play docs/privacy.md, and build docs/recipes/dbt on its nights and on plain ones (a minute)
 	$(BIN)/python -m tests.e2e.dbt $(DBT_VENV)/bin/dbt
 
 docs: $(STAMP) ## write docs/reference anew, from the code

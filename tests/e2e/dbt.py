@@ -1,7 +1,8 @@
 """The dbt project of docs/recipes/dbt: its SQL without dbt, and played with dbt itself.
 
-``python -m tests.e2e.dbt DBT`` loads sandbox nights into DuckDB and into PostgreSQL, and has the
-command ``DBT`` build the project there, twice.
+``python -m tests.e2e.dbt DBT`` plays docs/privacy.md, whose nights have ids in the place of numbers
+and lose a person, and loads plain ones into DuckDB and PostgreSQL. On each of the three the command
+``DBT`` builds the project, twice.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from graphlib import TopologicalSorter
 from pathlib import Path
 from time import monotonic
@@ -25,6 +25,8 @@ import yaml
 import batch_screen
 from tests.nights import NIGHTS, make_nights
 from tests.postgres_server import postgres_server
+
+from .pages import DOCS, Player, servers_of
 
 PROJECT = Path(__file__).parents[2] / "docs" / "recipes" / "dbt"
 MODELS = {path.stem: path for path in sorted((PROJECT / "models").rglob("*.sql"))}
@@ -131,30 +133,46 @@ def build(command: str, project: Path, environment: Mapping[str, str]) -> str:
     return ", ".join(said)
 
 
-@contextmanager
-def warehouses(folder: Path) -> Iterator[dict[str, tuple[str, dict[str, str]]]]:
-    """A DuckDB file and a PostgreSQL server: the address for load, what dbt reads to reach it."""
-    file = folder / "warehouse.duckdb"
+def build_twice(command: str, folder: Path, what: str, environment: Mapping[str, str]) -> None:
+    """Builds a copy of the project twice: a second build finds what the first has made."""
+    project = shutil.copytree(PROJECT, folder / f"dbt-{what.replace(' ', '-')}")
+    for turn in ("first", "second"):
+        began = monotonic()
+        said = build(command, project, environment)
+        print(f"{what}, {turn} build: {said} ({monotonic() - began:.0f} s)", flush=True)
+
+
+def build_plain(command: str, folder: Path) -> None:
+    """Nights of plain numbers, loaded into each kind of database."""
+    out, file = make_nights(folder), folder / "warehouse.duckdb"
     with postgres_server() as server:
-        yield {
+        places = {
             "duckdb": (f"duckdb:{file}", {"DBT_DUCKDB": str(file)}),
             "postgres": (f"postgresql://loader@/postgres?host={server['PGHOST']}", server),
         }
-
-
-def main() -> None:
-    """Builds the project twice on each kind of database."""
-    command = str(Path(sys.argv[1]).absolute())
-    with tempfile.TemporaryDirectory() as name, warehouses(Path(name)) as places:
-        out = make_nights(Path(name))
         for kind, (to, environment) in places.items():
             report = batch_screen.load([out], to, sandbox=True)
             print(f"{kind}: {len(report.runs)} of {len(NIGHTS)} nights loaded", flush=True)
-            project = shutil.copytree(PROJECT, Path(name) / f"dbt-{kind}")
-            for turn in ("first", "second"):
-                began = monotonic()
-                said = build(command, project, environment | {"DBT_TARGET": kind})
-                print(f"{kind}, {turn} build: {said} ({monotonic() - began:.0f} s)", flush=True)
+            build_twice(command, folder, f"{kind}, plain", environment | {"DBT_TARGET": kind})
+
+
+def build_case(command: str, folder: Path) -> None:
+    """The case of docs/privacy.md: what its commands print, then what dbt says of its warehouse."""
+    page = (DOCS / "privacy.md").read_text("utf-8")
+    (folder / "played").mkdir()
+    with servers_of(page) as servers, Player(folder / "played", servers) as player:
+        for played in player.play(page):
+            print(played.now, flush=True)
+        environment = servers["psql"] | {"DBT_TARGET": "postgres", "PGDATABASE": "warehouse"}
+        build_twice(command, folder, "postgres, ids", environment)
+
+
+def main() -> None:
+    """Builds the project twice over each kind of nights."""
+    command = str(Path(sys.argv[1]).absolute())
+    with tempfile.TemporaryDirectory() as name:
+        build_case(command, Path(name))
+        build_plain(command, Path(name))
 
 
 if __name__ == "__main__":

@@ -35,14 +35,13 @@ from .conftest import COMMAND, KEY, Background, Finished, clean, discreet, new_s
 from .likeness import LEFT_OUT, is_like
 
 DOCS = Path(__file__).parents[2] / "docs"
-READERS = ("alarms", "audit", "loading")
+READERS = ("alarms", "audit", "loading", "privacy")
 """Pages that one reader does all of a task by; test_readers.py looks at what they bring about."""
 PAGES = (
     "tutorial",
     "nightly",
     "lists",
     "numbers",
-    "privacy",
     "signals",
     "fewer-requests",
     *READERS,
