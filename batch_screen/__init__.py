@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # what the table below says, for type checkers: they do not r
     from batch_screen.commands.run import run as run
     from batch_screen.commands.runs import CompletedRun as CompletedRun
     from batch_screen.commands.runs import RunList as RunList
+    from batch_screen.commands.runs import list_purged as list_purged
     from batch_screen.commands.runs import list_runs as list_runs
     from batch_screen.commands.sql import SqlScript as SqlScript
     from batch_screen.commands.sql import sql as sql
@@ -54,6 +55,7 @@ if TYPE_CHECKING:  # what the table below says, for type checkers: they do not r
     from batch_screen.runs.events import CancelToken as CancelToken
     from batch_screen.runs.events import Progress as Progress
     from batch_screen.runs.events import RunEvents as RunEvents
+    from batch_screen.runs.purged import PurgedRun as PurgedRun
     from batch_screen.tables.integrity import Difference as Difference
     from batch_screen.tables.integrity import Validation as Validation
     from batch_screen.tables.integrity import VerifyCheck as VerifyCheck
@@ -78,7 +80,7 @@ _HOMES = {
         "commands.report": "ReportResult report",
         "commands.retry": "retry",
         "commands.run": "RunResult run",
-        "commands.runs": "CompletedRun RunList list_runs",
+        "commands.runs": "CompletedRun RunList list_purged list_runs",
         "commands.sql": "SqlScript sql",
         "commands.status": "Status status",
         "commands.unload": "UnloadReport unload",
@@ -93,6 +95,7 @@ _HOMES = {
         "model": "Endpoint",
         "profile.facts": "CheckReport",
         "runs.events": "CancelToken Progress RunEvents",
+        "runs.purged": "PurgedRun",
         "tables.integrity": "Difference Validation VerifyCheck",
         "warehouse.target": "LoadOptions",
     }.items()

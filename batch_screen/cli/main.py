@@ -154,6 +154,7 @@ def status() -> None:
     callback=values.parquet,
     help="Write them to this .parquet file as well.",
 )
+@click.option("--gone", is_flag=True, help="Instead the runs that purge has removed from there.")
 @options.as_json()
 def runs() -> None:
     """List the complete runs of a folder, in the order in which they were completed.
@@ -372,7 +373,7 @@ def load() -> None:
     "--gone",
     metavar="OUT",
     multiple=True,
-    help="Runs that this output folder has no more, after purge; name all that were loaded.",
+    help="Runs that purge has removed from this output folder, by its record there; repeatable.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -1,17 +1,17 @@
 """Purge: removes the state and outputs of old runs, and nothing else.
 
 The order is such that a half removed run never looks complete: latest.json and the marker go
-first, and a state leaves the folder of runs in one rename.
+first, and a state leaves the folder of runs in one rename. Which runs go is recorded before.
 """
 
 from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import msgspec
@@ -21,6 +21,7 @@ from batch_screen.job import STATE
 from batch_screen.masking import safe_line
 from batch_screen.privacy.vault import vault_path
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, is_run_id, latest_run, layout_of_run
+from batch_screen.runs.purged import PurgedRun, add_purged
 from batch_screen.storage.atomic import (
     make_folder,
     sha256_of,
@@ -29,7 +30,7 @@ from batch_screen.storage.atomic import (
     write_atomically,
 )
 from batch_screen.storage.lock import alone, locked
-from batch_screen.tables.manifest import latest_content
+from batch_screen.tables.manifest import latest_content, read_manifest, rows_of
 
 # Which files are a run's: by their names alone, and through no link.
 #
@@ -202,6 +203,7 @@ def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
         found = _found(scope, out, state)
         _hold_against_loads(held, found)
         if out is not None:
+            add_purged(out, _records(out, found.runs))
             _set_latest(out, found.latest)
         for run in found.runs:
             if out is not None:
@@ -225,6 +227,22 @@ def _hold_against_loads(held: ExitStack, found: Purge) -> None:
     for run in found.runs:
         for manifest in (path for path in run.outputs if path.name == "manifest.json"):
             held.enter_context(alone(manifest, f"run {run.run_id}"))
+
+
+def _records(out: Path, runs: Sequence[PurgeItem]) -> Iterator[PurgedRun]:
+    """What the record of purged runs has to say of those that lose their output."""
+    now = datetime.now(UTC)
+    for run in runs:
+        layout = layout_of_run(out, run.run_id)
+        # Of one that was purged before, a file in the vault may be left, or files not ours.
+        if not any(layout.folder in path.parents for path in run.outputs):
+            continue
+        digest, rows = None, {}
+        if (manifest := read_manifest(layout)) is not None:
+            rows = rows_of(manifest)
+        with suppress(FileNotFoundError):
+            digest = sha256_of(layout.manifest)
+        yield PurgedRun(run.run_id, run.run_date, now, digest, rows)
 
 
 def _found(scope: PurgeScope, out: Path | None, state: Path | None) -> Purge:

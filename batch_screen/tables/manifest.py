@@ -171,6 +171,15 @@ def read_facts(layout: Layout) -> Manifest | None:
     )
 
 
+def rows_of(manifest: Manifest) -> dict[str, int]:
+    """How many rows each table has of the run."""
+    rows = dict.fromkeys(DATA_FOLDERS, 0)
+    for file in manifest.files:
+        if file.table in rows:
+            rows[file.table] += file.rows or 0
+    return rows
+
+
 class RunIds(msgspec.Struct, frozen=True):
     """The key of a run's ids, None: its numbers are plain."""
 

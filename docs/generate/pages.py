@@ -51,6 +51,7 @@ TABLES = {
         schema.CHANGES,
     ),
     "runs --parquet": ("One row per complete run.", schema.RUNS),
+    "runs --gone --parquet": ("One row per run that purge has removed.", schema.PURGED_RUNS),
     "check --rejects": ("One row per row that would be rejected.", schema.CHECK_REJECTS),
     "export --flagged": (
         "One row per accepted row that deserves a look; behind `line` stand the kept columns.",

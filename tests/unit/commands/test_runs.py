@@ -14,10 +14,10 @@ import polars as pl
 import pytest
 
 import batch_screen
-from batch_screen.commands.runs import RunList, list_runs
+from batch_screen.commands.runs import RunList, list_purged, list_runs
 from batch_screen.errors import ConfigurationError, InputError
 from batch_screen.runs.layout import Layout, layout_of_run
-from batch_screen.schema import RUNS, dtypes
+from batch_screen.schema import PURGED_RUNS, RUNS, dtypes
 from batch_screen.tables.manifest import Manifest, marker_content, read_facts
 from tests.nights import NIGHTS, Night, job, write_lists
 
@@ -184,3 +184,28 @@ def test_a_run_that_is_written_anew_is_new_to_a_loader(tmp_path: Path) -> None:
     [after] = list_runs(layout.folder, before.completed_at).runs
     assert (after.run_id, after.started_at) == (before.run_id, before.started_at)
     assert after.manifest_sha256 != before.manifest_sha256
+
+
+def test_runs_that_purge_has_removed(six_nights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(six_nights, out)
+    assert list_purged(out) == []
+    runs = list_runs(out).runs
+    batch_screen.purge(batch_screen.PurgeScope(out, out / ".state", date(2100, 1, 1)))
+    with pytest.raises(InputError, match="no run has written there"):
+        list_runs(out)
+    purged = list_purged(out, tmp_path / "gone.parquet")
+    assert {run.run_id: (run.manifest_sha256, run.rows) for run in purged} == {
+        run.run_id: (run.manifest_sha256, run.rows) for run in runs
+    }
+    table = pl.read_parquet(tmp_path / "gone.parquet")
+    assert table.schema == dtypes(PURGED_RUNS)
+    assert table["results"].to_list() == [run.rows["results"] for run in purged]
+    with pytest.raises(ConfigurationError, match="lies in the output folder"):
+        list_purged(out, out / "gone.parquet")
+
+
+def test_a_folder_of_no_runs_is_not_one_from_which_nothing_went(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="check the path, and whether it is mounted") as raised:
+        list_purged(tmp_path)
+    assert raised.value.exit_code == 66

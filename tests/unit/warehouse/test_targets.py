@@ -17,9 +17,11 @@ from typing import Any
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
 import batch_screen
 from batch_screen import LoadOptions
+from batch_screen.cli.main import cli
 from batch_screen.commands.load import (
     ADDED,
     ALREADY,
@@ -32,6 +34,7 @@ from batch_screen.commands.load import (
 )
 from batch_screen.errors import BatchScreenError, ConfigurationError, InputError, RunLockedError
 from batch_screen.runs.layout import DATA_FOLDERS, RESULTS, layout_of_run
+from batch_screen.storage.atomic import make_folder
 from batch_screen.storage.lock import alone
 from batch_screen.tables.manifest import ListedFile
 from batch_screen.warehouse.address import open_target, parse
@@ -647,6 +650,34 @@ def test_unload(nights: Path, database: Database) -> None:
     left = database.ask("SELECT run_id FROM batch_screen.runs")
     assert left == [(last.run_id,)]
     assert_equal(nights, database, {last.run_id})
+
+
+def test_only_what_purge_took_from_the_folder_is_unloaded(
+    nights: Path, database: Database, tmp_path: Path
+) -> None:
+    load(nights, database)
+    first, second, *_ = complete_runs(nights)
+    for empty in (tmp_path / "none", make_folder(tmp_path / "unmounted")):
+        with pytest.raises(InputError) as raised:
+            batch_screen.unload(database.to, gone=[empty])
+        assert raised.value.exit_code == 66
+    other = make_folder(tmp_path / "other")
+    shutil.copytree(nights / "runs" / second.run_id, other / "runs" / second.run_id)
+    assert batch_screen.unload(database.to, gone=[other]).runs == ()
+    shutil.rmtree(first.layout.run)  # by hand: no record says so
+    assert batch_screen.unload(database.to, gone=[nights]).runs == ()
+    digest = rewrite_manifest(nights, second.run_id)
+    batch_screen.purge(batch_screen.PurgeScope(nights, nights / ".state", date(2100, 1, 1)))
+    assert batch_screen.unload(database.to, gone=[nights, other], dry_run=True).differing == ()
+    taken = batch_screen.unload(database.to, gone=[nights])
+    assert len(taken.runs) == 4
+    assert taken.differing == (second.run_id,), "what is loaded is not what went"
+    assert digest in {run.manifest_sha256 for run in batch_screen.list_purged(nights)}
+    left = database.ask("SELECT run_id FROM batch_screen.runs ORDER BY run_id")
+    assert left == [(first.run_id,), (second.run_id,)]
+    done = CliRunner().invoke(cli, ["unload", "--to", database.to, "--gone", str(nights)])
+    assert isinstance(done.exception, InputError)
+    assert f"--run {second.run_id}" in str(done.exception)
 
 
 def test_unload_of_a_warehouse_without_tables(database: Database) -> None:
