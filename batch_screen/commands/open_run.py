@@ -28,7 +28,7 @@ from batch_screen.runs.layout import Layout
 from batch_screen.runs.state import Identity, Run, create_run
 from batch_screen.storage.atomic import check_writable, make_folder, sweep, translated
 from batch_screen.storage.lock import locked
-from batch_screen.tables.manifest import id_key_in, is_whole
+from batch_screen.tables.manifest import id_key_in, is_whole, read_manifest
 from batch_screen.tables.summary import read_summary, says_stopped
 
 
@@ -239,6 +239,16 @@ def _refuse_to_buy_again(job: Job, run: Run, layout: Layout) -> None:
     """
     summed_up = layout.summary.exists() and not says_stopped(layout.summary)
     was_answered = layout.marker.exists() or summed_up or layout.manifest.exists()
+    manifest = read_manifest(layout)
+    if manifest and manifest.erased:
+        if not is_answered(run):
+            run.discard()
+        raise OutputError(
+            f"run {run.run_id} was complete, and people were erased from it, but files of it in "
+            f"{layout.folder} are gone or not whole; a state may hold those people, so it is not "
+            "written anew: restore its files from a copy made after the erasure, or ask and pay "
+            "again with --new-run"
+        )
     if was_answered and not is_answered(run):
         run.discard()
         raise OutputError(

@@ -127,10 +127,10 @@ def retry(
             with_heartbeat.progress.stage("reading", total=summary.rows.accepted)
             with _readable(layout):
                 supersedes = [layout.run_id, *summary.supersedes]
-                left_out = summary.rows.left_out
+                left_out, erased = summary.rows.left_out, summary.erased
                 columns = [*summary.rows.by_phone_column]
                 plan = source.plan(
-                    folder, summary.facts, columns, supersedes, left_out, with_heartbeat
+                    folder, summary.facts, columns, supersedes, left_out, erased, with_heartbeat
                 )
             with_heartbeat.progress.note(_planned(job, layout, plan, failures))
             return plan

@@ -154,7 +154,7 @@ def _rewrite(job: Job, written: _Written, table: Table, opened: OpenRun) -> None
     own = written.layout  # most of its files stay, and so does its mode
     mode = Mode.GROUP if manifest.mode == Mode.GROUP else Mode.PRIVATE
     layout = Layout(own.folder, own.run_id, own.run_date, mode, sandbox=own.sandbox)
-    if not is_answered(run):
+    if manifest.erased or not is_answered(run):
         raise _state_gone(job, layout, manifest, table)
     if manifest.schema_version != SCHEMA_VERSION:
         raise OutputError(
@@ -204,7 +204,7 @@ def _write(  # noqa: PLR0913, PLR0917 (a run, as it is and as it shall be)
             shutil.copyfileobj(old, new)
     if output.in_order or layout.in_order.exists():
         parts = anew.parts(RESULTS)
-        write_in_order(parts, anew.in_order, plan.rows, anew.footer, anew.file_mode)
+        write_in_order(parts, anew.in_order, plan.places, anew.footer, anew.file_mode)
     columns = scan_parquet([shard_rows_path(run.plan, 0)]).collect_schema()
     write_schema(anew, columns, manifest.id_key)
     listed = list_files(anew)
@@ -290,11 +290,18 @@ def _state_gone(job: Job, layout: Layout, manifest: Manifest, table: Table) -> O
         for name, figures in summary.endpoints.items()
     )
     price = f" for {cost:,.2f} {mask_text(prices.currency)} before retries" if cost else ""
+    again = f"--new-run asks {summary.lookups:,} lookups again{price}"
+    if manifest.erased:  # a state that was restored would write them back
+        return OutputError(
+            f"run {layout.run_id} is complete, with {_named(manifest.kept_columns)}, and people "
+            f"were erased from it, so it is not written anew from a state, which may hold them: "
+            f"keep the same columns; {again}"
+        )
     return OutputError(
         f"run {layout.run_id} is complete, with {_named(manifest.kept_columns)}; with "
         f"{_named(table.kept)} it would be written anew, asking nothing, but its state in "
         f"{job.state / 'runs' / layout.run_id} is gone: restore it, or keep the same columns; "
-        f"--new-run asks {summary.lookups:,} lookups again{price}"
+        f"{again}"
     )
 
 

@@ -117,7 +117,7 @@ def write_outputs(
     write_atomically(layout.pace, pace_svg(summary.starts), mode=layout.file_mode)
     if settings.output.in_order:
         of_results, mode = layout.parts(RESULTS), layout.file_mode
-        write_in_order(of_results, layout.in_order, plan.rows, layout.footer, mode)
+        write_in_order(of_results, layout.in_order, plan.places, layout.footer, mode)
     columns = scan_parquet([shard_rows_path(run.plan, 0)]).collect_schema()
     write_schema(layout, columns, id_key_of(run.file.identity.settings))
     listed = list_files(layout)
@@ -272,6 +272,7 @@ def _summary(
         max_failure_share=settings.guards.max_failure_share,
         saved=count_saved(endpoints, settings.screening.endpoints, settings.prices),
         supersedes=plan.supersedes,
+        erased=plan.erased,
     )
 
 

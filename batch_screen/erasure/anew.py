@@ -21,7 +21,7 @@ from batch_screen import __version__
 from batch_screen.config.settings import Prices
 from batch_screen.erasure.people import People
 from batch_screen.erasure.search import RunHolding
-from batch_screen.model import ColumnRows, Endpoint
+from batch_screen.model import ColumnRows, Endpoint, Erasure
 from batch_screen.reports.page import page
 from batch_screen.reports.verdict import Material
 from batch_screen.runs.layout import (
@@ -62,7 +62,7 @@ from batch_screen.tables.manifest import (
     write_manifest,
 )
 from batch_screen.tables.results import count_risk
-from batch_screen.tables.summary import Erasure, Rows, Summary, read_summary, write_summary
+from batch_screen.tables.summary import Rows, Summary, read_summary, write_summary
 
 _ARROW = b"ARROW:schema"
 

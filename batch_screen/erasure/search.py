@@ -183,13 +183,17 @@ def _held_cells(opened: pq.ParquetFile, people: People, keys: pl.Series, column:
 
 
 def holds(path: Path, people: People) -> bool:
-    """Whether a Parquet file holds a row of one of them, by number or by id."""
+    """Whether a Parquet file holds one of them: a row, by number or by id, or a kept cell."""
     sought = [people.e164] + ([people.keys(people.ids.key_id)] if people.ids else [])
     with readable(path.name), open_parquet(path) as opened:
-        columns = [name for name in _KEYS if name in opened.schema_arrow.names]
-        for group in range(opened.num_row_groups if columns else 0):
-            frame = pl.DataFrame(opened.read_row_group(group, columns=columns))
+        names = opened.schema_arrow.names
+        columns = [name for name in _KEYS if name in names]
+        kept = [name for name in names if name.startswith(KEPT_PREFIX)]
+        for group in range(opened.num_row_groups if columns or kept else 0):
+            frame = pl.DataFrame(opened.read_row_group(group, columns=[*columns, *kept]))
             if any(frame[n].is_in(keys.implode()).any() for n in columns for keys in sought):
+                return True
+            if people.in_cells(frame):
                 return True
     return False
 

@@ -21,6 +21,7 @@ from batch_screen.model import (
     AnswerSource,
     ColumnRows,
     Endpoint,
+    Erasure,
     OutcomeKind,
     Plan,
     ShardPlan,
@@ -113,6 +114,7 @@ class CarriedRun:
         phone_columns: Sequence[str],
         supersedes: Sequence[str],
         left_out: int,
+        erased: Sequence[Erasure],
         events: RunEvents,
     ) -> Plan:
         """Writes the plan of the retry into ``folder``. Raises ``DamagedPartError``."""
@@ -144,6 +146,7 @@ class CarriedRun:
                 supersedes=list(supersedes),
                 phone_columns=counter.by_column(phone_columns),
                 nul_cells=counter.nul_cells,
+                erased=list(erased),
                 **keep_opt_outs(growing, self._opt_outs),
             )
             write_record(growing / "plan.json", plan)

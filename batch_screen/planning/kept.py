@@ -64,7 +64,7 @@ def keep_anew(  # noqa: PLR0913, PLR0917 (a plan, its list, and how it is read)
         number, cells = number_column(id_key), NumberCells(growing, held_bytes) if id_key else None
         by_number = shard_of(pl.col(number), files)
         with (
-            in_ranges(planned, _ROW, plan.rows, growing) as ranges,
+            in_ranges(planned, _ROW, plan.places, growing) as ranges,
             PartitionedWriter(shard_paths(growing, files), by_number, held_bytes) as writer,
             cells or nullcontext(),
         ):

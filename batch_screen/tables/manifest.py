@@ -18,6 +18,7 @@ import polars as pl
 
 from batch_screen.config.sections import Mode
 from batch_screen.errors import OutputError
+from batch_screen.model import Erasure
 from batch_screen.runs.layout import (
     CHANGES,
     DATA_FOLDERS,
@@ -43,7 +44,7 @@ from batch_screen.storage.atomic import sha256_of, translated, write_atomically
 from batch_screen.storage.lock import in_turn
 from batch_screen.storage.parquet import metadata_of
 from batch_screen.storage.prefetch import ordered_map
-from batch_screen.tables.summary import Erasure, Summary, read_summary
+from batch_screen.tables.summary import Summary, read_summary
 
 _ID_CHARACTERS = len("20261123-0123456789")
 

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from batch_screen.errors import BatchScreenError, OutputError, exit_code_of
-from batch_screen.model import INCONCLUSIVE, ColumnRows, OutcomeKind, Plan, Session
+from batch_screen.model import (
+    INCONCLUSIVE,
+    ColumnRows,
+    Erasure,
+    OutcomeKind,
+    Plan,
+    Session,
+)
 from batch_screen.storage.atomic import FILE_MODE, write_atomically
 from batch_screen.tables.coverage import Changes, Coverage, Saved
 
@@ -112,17 +118,6 @@ class Judgement(msgspec.Struct, frozen=True):
     previous_run: str = ""
 
 
-class Erasure(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One erasure of people from a run: when, and how many rows each table lost.
-
-    ``cells`` are those of columns kept in other rows that held one of the numbers too: emptied.
-    """
-
-    at: datetime
-    rows: dict[str, int]
-    cells: int = 0
-
-
 class Summary(msgspec.Struct, frozen=True):
     """summary.json, also the source of the closing block.
 
@@ -204,7 +199,7 @@ def count_rows(plan: Plan) -> Rows:
     rejected = sum(plan.rejected.values())
     _must_agree("input rows", plan.rows, "accepted + rejected", plan.accepted + rejected)
     return Rows(
-        read=plan.rows,
+        read=plan.places,
         accepted=plan.accepted,
         rejected=rejected,
         rejected_by_reason=plan.rejected,
