@@ -30,8 +30,9 @@ lie, [loading](../loading.md) how to load them, [signals](../signals.md) how to 
 version {version} of the schema; new columns come behind the others and raise the version. Kept
 columns stand behind them all, so a loader by position finds the others where they were.
 
-**Null** says whether a column may be empty. In a signal, null means unknown and never "safe": the
-`outcome` beside it says why ([outcomes](outcomes.md))."""
+**Null** says whether a column may be empty. With [ids](../privacy.md#two-kinds-of-output) `e164` is
+null in every row, and `number_id` stands where it would. In a signal, null means unknown and never
+"safe": the `outcome` beside it says why ([outcomes](outcomes.md))."""
 
 TABLES = {
     "results": (
