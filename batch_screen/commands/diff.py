@@ -16,6 +16,7 @@ from batch_screen.comparison.feed import ChangeFeed, RunTables, feed_of, shared_
 from batch_screen.comparison.previous import CompleteRun, UnusableRunError, opened, recorded
 from batch_screen.config.paths import refuse_address
 from batch_screen.config.screening import Cohorts
+from batch_screen.erasure.journal import note_pending
 from batch_screen.errors import InputError, no_input
 from batch_screen.masking import mask_number
 from batch_screen.runs.events import RunEvents
@@ -72,6 +73,8 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
         check_file(Path(write), "--write")
     events = events or RunEvents()
     earlier, later = _recorded(since, out), _recorded(run, out)
+    for folder in dict.fromkeys((earlier.layout.folder, later.layout.folder)):
+        note_pending(folder, events)
     for run_facts in (earlier.facts, later.facts):
         if earlier.facts.limit != later.facts.limit and run_facts.limit:
             events.progress.note(

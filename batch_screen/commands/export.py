@@ -16,6 +16,7 @@ import polars as pl
 
 from batch_screen.config.paths import refuse_address
 from batch_screen.config.screening import OPT_OUT_FILE, Input
+from batch_screen.erasure.journal import note_pending
 from batch_screen.errors import BatchScreenError, ConfigurationError, InputError
 from batch_screen.input.files import digest
 from batch_screen.input.layout import shown
@@ -112,6 +113,7 @@ def export(  # noqa: PLR0913 (a run, a sheet, and the rows in it)
     refuse_address(to, "--to")
     check_suffix(target, "--to")
     layout = run_at(Path(folder), run_id)
+    note_pending(layout.folder, events)
     layout.refuse_inside(target)
     check_file(target, "--to")
     table = ERRORS if rejected else RESULTS

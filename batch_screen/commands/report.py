@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from batch_screen.config.paths import refuse_address
+from batch_screen.erasure.journal import note_pending
 from batch_screen.errors import InputError, OutputError
 from batch_screen.model import Endpoint
 from batch_screen.reports.page import page
@@ -57,7 +58,8 @@ def report(
     """
     if path is not None:
         refuse_address(path, "--write")
-    layout = run_at(Path(folder), run_id)
+    layout, events = run_at(Path(folder), run_id), events or RunEvents()
+    note_pending(layout.folder, events)
     target = layout.html if path is None else Path(path)
     if path is not None:
         layout.refuse_inside(target)
@@ -66,7 +68,7 @@ def report(
     if layout.marker.exists():  # else the run was stopped
         manifest = read_manifest(layout)
         refuse_differing(layout, marker_check(layout), manifest_check(layout, manifest))
-    material = _material(layout, manifest, events or RunEvents())
+    material = _material(layout, manifest, events)
     content = page(material)
     if target != layout.html or not _is_kept(layout, manifest, content):
         write_atomically(target, content, mode=layout.file_mode)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from batch_screen.config.paths import bucket_of, shown_address
+from batch_screen.erasure.journal import note_pending
 from batch_screen.errors import ConfigurationError, InputError, OutputError
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, latest_run, run_at
@@ -72,7 +73,8 @@ def upload(
             f"--to {shown_address(to)} names no bucket; write s3://BUCKET/PREFIX, gs://… or az://…"
         )
     root, prefix = place[0], f"{place[1].strip('/')}/".lstrip("/")
-    layout = run_at(Path(folder), run_id)
+    layout, events = run_at(Path(folder), run_id), events or RunEvents()
+    note_pending(layout.folder, events)
     if not layout.marker.exists():
         raise InputError(
             f"run {layout.run_id} is not complete, so it is not uploaded; start the same command "
@@ -82,7 +84,7 @@ def upload(
     # Held against purge: a part that goes while the others are sent would be found too late.
     with held(layout):
         try:
-            return _uploaded(layout, store, root, prefix, events or RunEvents())
+            return _uploaded(layout, store, root, prefix, events)
         except OutputError as error:
             raise OutputError(
                 f"{error} (run {layout.run_id} is complete here, and the same command goes on)",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -12,11 +12,13 @@ import polars as pl
 import pytest
 
 import batch_screen
-from batch_screen import PurgeScope
+from batch_screen import PurgeScope, RunEvents
+from batch_screen.commands import erase as erasing
 from batch_screen.commands.erase import EraseReport, erase_people
 from batch_screen.erasure.people import People
 from batch_screen.errors import BatchScreenError, OutputError
 from batch_screen.model import OutcomeKind
+from batch_screen.runs.events import Silent
 from batch_screen.runs.layout import layout_of_run, runs_at
 from batch_screen.tables.manifest import read_manifest
 from batch_screen.tables.summary import read_summary
@@ -209,3 +211,51 @@ def test_a_run_uploaded_again_is_in_the_bucket_without_them(
         batch_screen.upload(out, address, run_id)
         assert batch_screen.validate(address, run_id).is_whole
     assert in_bucket(tmp_path / "after") == []
+
+
+class Notes(Silent):
+    """The lines that a user is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.lines.append(message)
+
+
+@pytest.fixture
+def pending_out(out: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An output folder in which an erasure has begun and was killed."""
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erasing, "write_without", die)
+        with pytest.raises(KeyboardInterrupt):
+            erased(out)
+    return out
+
+
+def test_every_command_says_that_an_erasure_is_pending(
+    pending_out: Path, bucket: Bucket, tmp_path: Path
+) -> None:
+    out, run_ids = pending_out, runs_at(pending_out)
+    a_job, to = job(out.parent, FIRST), f"duckdb:{tmp_path / 'it.duckdb'}"
+    calls: dict[str, Callable[[RunEvents], object]] = {
+        "run": lambda events: batch_screen.run(a_job, events),
+        "retry": lambda events: batch_screen.retry(a_job, run_ids[-1], RETRIED, events),
+        "validate": lambda events: batch_screen.validate(out, run_ids[0], events),
+        "load": lambda events: batch_screen.load([out], to, sandbox=True, events=events),
+        "upload": lambda events: batch_screen.upload(out, bucket.address, run_ids[0], events),
+        "export": lambda events: batch_screen.export(out, tmp_path / "x.csv", events=events),
+        "diff": lambda events: batch_screen.diff(run_ids[0], run_ids[1], out=out, events=events),
+        "report": lambda events: batch_screen.report(out, run_ids[0], events=events),
+    }
+    for name, call in calls.items():
+        notes = Notes()
+        call(RunEvents(notes))
+        said = [note for note in notes.lines if "has not come to its end" in note]
+        assert (name, len(said)) == (name, 1)
+        assert SOMEBODY[3:] not in said[0]
+    assert erased(out).erased
