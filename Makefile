@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo pictures test test-in-full golden golden-record torture differential check contract dbt docs tutorial format bench-memory bench-pacing \
-	bench-limits bench-worlds bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page bench-load \
+	bench-limits bench-worlds bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page bench-load bench-erase \
 	bench clean
 
 help: ## show this list
@@ -113,6 +113,9 @@ bench-engine: $(STAMP) ## attempts a second, beside a bare aiohttp loop (about t
 
 bench-load: $(STAMP) ## 200,000 rows into each kind of warehouse: seconds, memory (a minute)
 	$(BIN)/python benchmarks/warehouse.py
+
+bench-erase: $(STAMP) ## one person out of five runs of 100,000 rows: seconds a run (two minutes)
+	$(BIN)/python -m benchmarks.erase
 
 bench-startup: $(STAMP) ## how soon the command line says something (half a minute)
 	$(BIN)/python -m benchmarks.startup
