@@ -28,6 +28,7 @@ from batch_screen.notify.lineage import (
 from batch_screen.notify.pings import Caller
 from batch_screen.runs.layout import Layout
 from batch_screen.schema import KEPT_PREFIX
+from batch_screen.storage.lock import shared
 from batch_screen.warehouse.address import dataset, parse
 from batch_screen.warehouse.columns import RUN_COLUMNS, RUNS, kept_name
 from batch_screen.warehouse.runs import RunToLoad
@@ -98,10 +99,11 @@ class LoadLineage:
     def _kept(self, events: Sequence[Event]) -> list[str]:
         layout = self._layout
         # A loader under another user may only read there.
-        if layout is None or not os.access(layout.run, os.W_OK):
+        if layout is None or not os.access(layout.run, os.W_OK) or not layout.manifest.exists():
             return []
         try:
-            append_events(layout.lineage, events, layout.file_mode)
+            with shared(layout.manifest, f"run {layout.run_id}"):  # or purge would leave the file
+                append_events(layout.lineage, events, layout.file_mode)
         except BatchScreenError as error:
             return [str(error)]
         return []

@@ -329,7 +329,7 @@ def _remove_outputs(layout: Layout, files: Sequence[Path]) -> None:
     between = [path for path in files if path not in (layout.marker, going, *last)]
     with translated("remove", layout.run):
         for path in (*between, *last):
-            path.unlink()
+            path.unlink(missing_ok=True)  # a load may have written its events anew meanwhile
         going.unlink(missing_ok=True)
         grown = (*(layout.growing / table for table in DATA_FOLDERS), layout.growing)
         for folder in (*{path.parent for path in between}, *grown, layout.run):

@@ -306,7 +306,7 @@ class _Stream:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.stop.set()
-        if error is not None and self._failed is not None:
+        if isinstance(error, Exception) and self._failed is not None:  # no signal, which ended it
             raise self._failed from None
 
     def _batches(self) -> Iterator[pa.RecordBatch]:

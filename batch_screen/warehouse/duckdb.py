@@ -110,7 +110,7 @@ class DuckDB(SqlDatabase):
         except duckdb.OutOfMemoryException:  # lists of hundreds of columns
             self._may_take_more = False
             with self._translated("take more memory"):
-                self._database.execute("RESET memory_limit")
+                self._execute("RESET memory_limit")
             return self._load(run, options)
         finally:
             self._may_take_more = False
@@ -120,7 +120,7 @@ class DuckDB(SqlDatabase):
         with self._transaction(f"load run {run.run_id}"):
             for step in prepared.steps:
                 with self._translated(f"make {step.what or step.table}"):
-                    self._database.execute(step.sql)
+                    self._execute(step.sql)
             return self._filled(run, options, prepared)
 
     def _existing(self) -> Existing:
@@ -144,7 +144,7 @@ class DuckDB(SqlDatabase):
 
     def _runs(self) -> dict[str, LoadedRun]:
         with self._translated(f"read table {RUNS}"):
-            found = self._database.execute(f"SELECT * FROM {self._place(RUNS)}")
+            found = self._execute(f"SELECT * FROM {self._place(RUNS)}")
             names = [str(column[0]).lower() for column in found.description or ()]
             rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
         return {row["run_id"]: LoadedRun.of_row(row) for row in rows}
@@ -161,7 +161,7 @@ class DuckDB(SqlDatabase):
         given = [column.name for column in RUN_COLUMNS if column.name != "loaded_at"]
         marks = ", ".join("?" for _ in given)
         with self._translated(f"write table {RUNS}"):
-            self._database.execute(
+            self._execute(
                 f"INSERT INTO {self._place(RUNS)} ({list_of(given)}, loaded_at) "
                 f"VALUES ({marks}, now())",
                 [{**run.row, LOADED_TABLES: tables}.get(name) for name in given],
@@ -175,12 +175,8 @@ class DuckDB(SqlDatabase):
         files = read_parquet_of((table.folder / file.path).absolute() for file in table.files)
         values = ", ".join(_value(column, table, texts) for column in table.columns)
         with self._translated(f"write table {table.name}"):
-            statement = (
+            self._execute(
                 f"INSERT INTO {self._place(table.name)} BY NAME SELECT {values} FROM {files}"
-            )
-            # DuckDB hears a signal only once the statement has ended.
-            interruptible(
-                lambda: self._database.execute(statement), self._database.interrupt, ends=True
             )
 
     def _count(self, table: str, run_ids: Sequence[str]) -> int:
@@ -194,7 +190,7 @@ class DuckDB(SqlDatabase):
 
     def _delete(self, table: str, run_ids: Sequence[str]) -> None:
         with self._translated(f"delete rows of table {table}"):
-            self._database.execute(
+            self._execute(
                 f"DELETE FROM {self._place(table)} WHERE run_id IN (SELECT unnest(?::varchar[]))",
                 [[*run_ids]],
             )
@@ -202,17 +198,25 @@ class DuckDB(SqlDatabase):
     @contextmanager
     def _transaction(self, what: str) -> Iterator[None]:
         with self._translated(what):
-            self._database.begin()
+            self._execute("BEGIN")
             try:
                 yield
-                self._database.commit()
+                self._execute("COMMIT")
             except BaseException:
                 with suppress(duckdb.Error):  # it may have been undone already
                     self._database.rollback()
                 raise
 
     def _rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
-        return list(self._database.execute(statement, [*values]).fetchall())
+        return list(self._execute(statement, values).fetchall())
+
+    def _execute(self, statement: str, values: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
+        # In the main thread a signal is heard at a statement's end, or comes as a RuntimeError.
+        return interruptible(
+            lambda: self._database.execute(statement, [*values]),
+            self._database.interrupt,
+            ends=True,
+        )
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
