@@ -11,7 +11,7 @@ import batch_screen
 from batch_screen.cli.console import confirmed, print_json, print_text, unwind_on_signals
 from batch_screen.cli.progress import watcher
 from batch_screen.cli.text import labelled
-from batch_screen.commands.erase import ErasedRun, EraseReport
+from batch_screen.commands.erase import ErasedRun, ErasedTarget, EraseReport
 from batch_screen.config.settings import Settings
 from batch_screen.erasure.people import STDIN
 from batch_screen.reports.words import counted
@@ -19,42 +19,59 @@ from batch_screen.runs.events import RunEvents
 
 _REMINDER = (
     "a list that holds them asks about them again: name them in the opt-out list (--opt-out) from "
-    "the next run on; a warehouse holds them until batch-screen load --replace, and a bucket until "
+    "the next run on; a warehouse that --to did not name still holds them, and a bucket until "
     "batch-screen upload sends those runs again"
 )
 
 
 def erase(
-    *, settings: Settings, numbers: str, dry_run: bool, yes: bool, as_json: bool, **options: Any
+    *,
+    settings: Settings,
+    numbers: str,
+    to: tuple[str, ...],
+    schema: str,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Prints where they lie and, once confirmed, erases them and prints the receipt."""
     del options  # they are among the settings
     unwind_on_signals()
     if numbers == STDIN and not (dry_run or yes):
         raise click.UsageError("--numbers - takes stdin, so nothing can be asked: use --yes")
+
+    def look_or_erase(*, dry_run: bool) -> EraseReport:
+        with watcher() as progress:
+            return batch_screen.erase(
+                numbers,
+                settings,
+                to=to,
+                schema=schema,
+                dry_run=dry_run,
+                events=RunEvents(progress),
+            )
+
     if not yes or dry_run:
-        found = _erase(numbers, settings, dry_run=True)
+        found = look_or_erase(dry_run=True)
         if not as_json:
             print_text("\n".join(_lines(found)))
         if dry_run or found.is_empty or not confirmed(f"Erase {_content(found)}?", yes=False):
             if as_json:
                 print_json(found)
             return
-    report = _erase(numbers, settings, dry_run=False)
+    report = look_or_erase(dry_run=False)
     if as_json:
         print_json(report)
     else:
         print_text("\n".join(_lines(report)))
 
 
-def _erase(numbers: str, settings: Settings, *, dry_run: bool) -> EraseReport:
-    with watcher() as progress:
-        return batch_screen.erase(numbers, settings, dry_run=dry_run, events=RunEvents(progress))
-
-
 def _content(found: EraseReport) -> str:
     people = counted(len(found.numbers), "number")
-    return f"{people}: {counted(found.rows, 'row')} of {counted(len(found.runs), 'run')}"
+    there = sum(sum(target.rows.values()) for target in found.targets)
+    more = f", {counted(there, 'row')} of warehouses" if there else ""
+    return f"{people}: {counted(found.rows, 'row')} of {counted(len(found.runs), 'run')}{more}"
 
 
 def _lines(found: EraseReport) -> Iterator[str]:
@@ -78,8 +95,27 @@ def _lines(found: EraseReport) -> Iterator[str]:
         yield from labelled("vault", "none was named; where there is one, name it: --id-vault")
     if found.unfinished:
         yield from labelled("unfinished", f"holds them, in the way: {', '.join(found.unfinished)}")
+    for target in found.targets:
+        yield from _target_lines(target, found)
     if found.erased:
         yield from labelled("to do", _REMINDER)
+
+
+def _target_lines(target: ErasedTarget, found: EraseReport) -> Iterator[str]:
+    where = f"{target.target}, schema {target.schema}"
+    if target.is_empty:
+        yield from labelled("warehouse", f"{where}: nothing of them {'left ' * found.erased}there")
+    else:
+        rows = ", ".join(f"{table} {count:,}" for table, count in target.rows.items())
+        cells = f", {counted(target.cells, 'kept cell')} of other rows" if target.cells else ""
+        verb = "erased" if found.erased else "found"
+        runs = counted(len(target.runs), "run")
+        yield from labelled("warehouse", f"{where}: {verb} in {runs}: {rows}{cells}")
+    for run_id in target.to_replace:
+        line = f"{run_id} is not what {found.out} has: batch-screen load --replace"
+        yield from labelled("", line)
+    for line in target.remains:
+        yield from labelled("remains", line)
 
 
 def _run_lines(run: ErasedRun) -> Iterator[str]:

@@ -302,6 +302,20 @@ def purge() -> None:
     required=True,
     help="The people's numbers, read as an opt-out list is; - reads stdin.",
 )
+@click.option(
+    "--to",
+    metavar="TARGET",
+    multiple=True,
+    help="A warehouse that load has filled: erase there, too; repeatable.",
+)
+@click.option(
+    "--schema",
+    metavar="NAME",
+    default="batch_screen",
+    show_default=True,
+    callback=values.not_blank,
+    help="Schema of the tables there.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say where they lie, and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.as_json("Print JSON: the receipt.")
@@ -310,7 +324,8 @@ def erase() -> None:
 
     Each run that holds one is written anew without, under new names of parts and with a new
     manifest, and is whole before and after; state that holds one is removed. Killed, the same
-    command with the same numbers goes on. What is printed is a receipt: it names no number.
+    command with the same numbers goes on. Warehouses come last, each in one transaction, lakes a
+    table at a time. What is printed is a receipt: it names no number.
     """
 
 

@@ -1,16 +1,18 @@
 """Erase: people out of the runs of an output folder and its state; or where they lie.
 
 What is found is written down first; then each run is written anew without them, the later ones
-first, then states and vault follow. Killed at any moment, every run is whole, and the same
-command goes on.
+first, then states and vault follow, and warehouses last: from then on no load can bring anybody
+back, and they are given the new manifests at once. Killed at any moment, every run is whole, and
+the same command goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -35,7 +37,7 @@ from batch_screen.erasure.search import (
     holds,
     states_holding,
 )
-from batch_screen.errors import ConfigurationError, OutputError, Stopped, no_input
+from batch_screen.errors import ConfigurationError, OutputError, Stopped, WarehouseError, no_input
 from batch_screen.job import STATE
 from batch_screen.masking import safe_text
 from batch_screen.privacy.ids import NumberIds, read_id_key
@@ -48,6 +50,9 @@ from batch_screen.storage.lock import alone, locked
 from batch_screen.storage.records import read_record, write_record
 from batch_screen.tables.integrity import own_files
 from batch_screen.tables.manifest import read_manifest
+from batch_screen.warehouse.address import Address, open_target, parse
+from batch_screen.warehouse.erased import runs_now
+from batch_screen.warehouse.target import SCHEMA, Target, WhomToErase
 
 
 class ErasedRun(msgspec.Struct, frozen=True):
@@ -63,6 +68,27 @@ class ErasedRun(msgspec.Struct, frozen=True):
     manifest_before: str
     manifest_after: str = ""
     cells: int = 0
+
+
+class ErasedTarget(msgspec.Struct, frozen=True):
+    """What a warehouse holds of the people, or held: rows by table, and in which ``runs``.
+
+    ``cells`` were kept in rows of other people. ``to_replace``: runs there that are not what the
+    output folder has, so that ``load --replace`` is to follow. ``remains``: what may still hold
+    deleted rows, and what its owner does about it.
+    """
+
+    target: str
+    schema: str
+    rows: Mapping[str, int]
+    runs: tuple[str, ...]
+    cells: int = 0
+    to_replace: tuple[str, ...] = ()
+    remains: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (any(self.rows.values()) or self.cells)
 
 
 class EraseReport(msgspec.Struct, frozen=True):
@@ -83,29 +109,35 @@ class EraseReport(msgspec.Struct, frozen=True):
     vault: list[str]
     unfinished: list[str]
     has_ids: bool = False
+    targets: list[ErasedTarget] = []
 
     @property
     def is_empty(self) -> bool:
-        return not (self.runs or self.states or self.vault or self.unfinished)
+        held = [each for each in self.targets if not each.is_empty]
+        return not (self.runs or self.states or self.vault or self.unfinished or held)
 
     @property
     def rows(self) -> int:
         return sum(sum(run.rows.values()) for run in self.runs)
 
 
-def erase(
+def erase(  # noqa: PLR0913 (as the command)
     numbers: str,
     settings: Settings,
     *,
+    to: Sequence[str] = (),
+    schema: str = SCHEMA,
     dry_run: bool = False,
     ids: NumberIds | None = None,
     events: RunEvents | None = None,
 ) -> EraseReport:
     """Erases the people on a list, ``-`` for stdin, or, ``dry_run``, only says where they lie.
 
+    ``to``: warehouses that hold them, too, in a schema of this name; they come last.
     Raises ``InputError`` over the list, ``Stopped`` (4) where an unfinished run holds one of them,
     ``RunLockedError`` while a run is going on or a run is being loaded, ``InputError`` where a run
-    that holds one is not what was written: all of these before anything is changed.
+    that holds one is not what was written, ``WarehouseError`` where one cannot be opened: all of
+    these before anything is changed. ``WarehouseError`` as well where one fails: all else is done.
     """
     if not settings.output.folder:
         raise ConfigurationError("no output folder: name one with --out")
@@ -118,6 +150,7 @@ def erase(
         Path(settings.output.folder),
         Path(settings.output.state_folder or Path(settings.output.folder) / STATE),
         vault=Path(settings.privacy.id_vault) if settings.privacy.id_vault else None,
+        warehouses=[Warehouse(parse(target), schema) for target in dict.fromkeys(to)],
         dry_run=dry_run,
         events=events,
     )
@@ -129,11 +162,15 @@ def erase_people(  # noqa: PLR0913 (as erase)
     state: Path,
     *,
     vault: Path | None = None,
+    warehouses: Sequence[Warehouse] = (),
     dry_run: bool = False,
     events: RunEvents | None = None,
 ) -> EraseReport:
     """As ``erase``, of people that were read already."""
     events = events or RunEvents()
+    for warehouse in warehouses:
+        with warehouse.opened() as target:
+            target.loaded()  # so that nothing is changed where it is not reached
     if not out.is_dir():
         raise no_input(f"{out}: there is no such folder; check the path of --out")
     with ExitStack() as held:
@@ -141,7 +178,7 @@ def erase_people(  # noqa: PLR0913 (as erase)
             for folder in dict.fromkeys((state, out / STATE)):
                 held.enter_context(locked(make_folder(folder)))
             _tidy(out, state)
-        erasure = _Erasure(people, out, state, vault, events)
+        erasure = _Erasure(people, out, state, vault, warehouses, events)
         return erasure.looked_at() if dry_run else erasure.made()
 
 
@@ -154,12 +191,43 @@ def _tidy(out: Path, state: Path) -> None:
     finish_aside(state)
 
 
+class Warehouse(NamedTuple):
+    """A warehouse to erase from, too."""
+
+    address: Address
+    schema: str
+
+    def opened(self) -> Target:
+        return open_target(self.address, self.schema, creates=False)
+
+    def erased(self, whom: WhomToErase, *, dry_run: bool) -> ErasedTarget:
+        """Erases them there, or only looks."""
+        with self.opened() as target:
+            found = target.erase(whom, dry_run=dry_run)
+        return ErasedTarget(
+            self.address.shown,
+            safe_text(self.schema),
+            found.rows,
+            found.runs,
+            found.cells,
+            () if dry_run else found.others,
+            tuple(map(safe_text, found.remains)),
+        )
+
+
 class _Erasure:
     """One erasure: what was found, and the steps that take it away."""
 
-    def __init__(
-        self, people: People, out: Path, state: Path, vault: Path | None, events: RunEvents
+    def __init__(  # noqa: PLR0913, PLR0917 (whom, and from where)
+        self,
+        people: People,
+        out: Path,
+        state: Path,
+        vault: Path | None,
+        warehouses: Sequence[Warehouse],
+        events: RunEvents,
     ) -> None:
+        self._warehouses = warehouses
         self._people = people
         self._out = out
         self._state = state
@@ -176,7 +244,8 @@ class _Erasure:
     def looked_at(self) -> EraseReport:
         """Where they lie."""
         planned = [_planned(run, self._found.runs) for run in self._found.runs]
-        return self._report(datetime.now(UTC), planned)
+        targets = self._in_warehouses(planned, dry_run=True)
+        return self._report(datetime.now(UTC), planned, targets)
 
     def made(self) -> EraseReport:
         """Takes them away, or goes on with that; nothing is changed where that cannot be."""
@@ -188,7 +257,9 @@ class _Erasure:
             refuse_others(self._out, begun, self._people.e164.len(), now, left)
         planned = _joined(begun, now, found, self._people)
         if not (planned.runs or planned.states or found.vault):
-            return self._report(planned.at, [])
+            targets = self._in_warehouses([])
+            is_done = any(not each.is_empty for each in targets)
+            return self._report(planned.at, [], targets, is_done=is_done)
         write_journal(self._out, planned)
         by_id = {run.layout.run_id: run for run in found.runs}
         parts = sum(len(run.parts) for run in found.runs)
@@ -210,9 +281,41 @@ class _Erasure:
         finish_aside(self._state)
         for path in found.vault:
             write_vault_without(path, self._people)
-        report = self._report(planned.at, planned.runs, is_done=True)
+        # The journal stays until they are done: it knows the manifests that they have.
+        targets = self._in_warehouses(planned.runs)
+        report = self._report(planned.at, planned.runs, targets, is_done=True)
         end_journal(self._out)
         return report
+
+    def _in_warehouses(
+        self, planned: Sequence[PlannedRun], *, dry_run: bool = False
+    ) -> list[ErasedTarget]:
+        """Erases them from each warehouse; one that fails keeps no other from it."""
+        if not self._warehouses:
+            return []
+        self._events.progress.stage("erasing", total=len(self._warehouses))
+        before = {run.run_id: run.manifest_sha256 for run in planned}
+        people = self._people
+        now = runs_now(self._out, before)
+        whom = WhomToErase(people.key_values, people.patterns, now)
+        done, failed = list[ErasedTarget](), list[WarehouseError]()
+        for warehouse in self._warehouses:
+            try:
+                done.append(warehouse.erased(whom, dry_run=dry_run))
+            except WarehouseError as error:
+                failed.append(error)
+            self._events.advance(1)
+        if not failed:
+            return done
+        first, *more = failed
+        if dry_run:
+            raise first
+        others = f" (and {len(more)} more failed)" if more else ""
+        raise WarehouseError(
+            f"{first}{others}; {safe_text(str(self._out))} holds them no more: once that is "
+            "fixed, start the same batch-screen erase again, with the same numbers and --to",
+            exit_code=first.exit_code,
+        )
 
     def _refuse(self) -> None:
         if self._found.unfinished:
@@ -264,6 +367,7 @@ class _Erasure:
         self,
         at: datetime,
         planned: Sequence[PlannedRun],
+        targets: list[ErasedTarget],
         *,
         is_done: bool = False,
     ) -> EraseReport:
@@ -285,12 +389,13 @@ class _Erasure:
             at,
             safe_text(str(self._out)),
             self._people.masked,
-            self._not_found(),
+            self._not_found() if all(each.is_empty for each in targets) else [],
             runs,
             [folder.name for folder in self._found.states],
             [path.stem for path in self._found.vault],
             self._found.unfinished,
             any(run.manifest.id_key for run in self._found.runs),
+            targets,
         )
 
     def _digest(self, run_id: str) -> str:

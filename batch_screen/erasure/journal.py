@@ -76,9 +76,9 @@ def pending(out: Path) -> str:
     if not journal_of(out).exists():
         return ""
     return (
-        f"an erasure in {safe_text(str(out))} has not come to its end: some runs there may still "
-        "hold people who are to be forgotten; start the same batch-screen erase again, with the "
-        "same numbers"
+        f"an erasure in {safe_text(str(out))} has not come to its end: some runs there, or a "
+        "warehouse that it named, may still hold people who are to be forgotten; start the same "
+        "batch-screen erase again, with the same numbers"
     )
 
 

@@ -19,13 +19,16 @@ from batch_screen.numbers.parse import national_digits
 from batch_screen.planning.build import InputFile, listed_numbers
 from batch_screen.privacy.ids import NumberIds
 from batch_screen.runs.events import RunEvents
-from batch_screen.schema import KEPT_PREFIX
+from batch_screen.schema import KEPT_PREFIX, NUMBER_ID
 from batch_screen.storage.scratch import scratch_folder
 
 STDIN = "-"
 _THEREFORE = "nothing was changed, for it may be the person"
 _FEWEST_DIGITS = 7
 """Of a national number that is looked for anywhere in a cell; shorter ones must be all of it."""
+
+_AT_ONCE = 100
+"""Numbers in a pattern: databases bound how complex one may be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,18 @@ class People:
     def masked_of(self, missing: Sequence[bool]) -> list[str]:
         return [masked for masked, is_one in zip(self.masked, missing, strict=True) if is_one]
 
+    @property
+    def key_values(self) -> dict[str, list[str]]:
+        """Key column of the tables → all that stands for them there."""
+        found = {"e164": self.e164.to_list()}
+        return {**found, NUMBER_ID.name: self._ids.to_list()} if self.ids else found
+
+    @property
+    def patterns(self) -> list[str]:
+        """Patterns that find one of them in a cell's digits, each of a bounded length."""
+        each = self._of_each
+        return ["|".join(each[n : n + _AT_ONCE]) for n in range(0, len(each), _AT_ONCE)]
+
     def in_cells(self, frame: pl.DataFrame) -> dict[str, pl.Series]:
         """Column kept from the input → where its cells hold one of the numbers, if any does.
 
@@ -78,8 +93,12 @@ class People:
 
     @cached_property
     def _national(self) -> str:
+        return "|".join(self._of_each)
+
+    @cached_property
+    def _of_each(self) -> list[str]:
         digits = [re.escape(national_digits(number)) for number in self.e164]
-        return "|".join(d if len(d) >= _FEWEST_DIGITS else f"^0*(?:{d})$" for d in digits)
+        return [d if len(d) >= _FEWEST_DIGITS else f"^0*(?:{d})$" for d in digits]
 
 
 def _may_hold(dtype: pl.DataType) -> bool:

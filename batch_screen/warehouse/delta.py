@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -53,7 +53,7 @@ from batch_screen.warehouse.lake import (
     fitted,
     known_fault,
 )
-from batch_screen.warehouse.target import LoadedRun
+from batch_screen.warehouse.sql import list_of
 
 _TYPES: dict[pl.DataType, str] = {
     pl.String(): "string",
@@ -172,13 +172,49 @@ class Delta(Lake):
             fields = [_field(column) for column in columns]
             interruptible(lambda: self._existing(table).alter.add_columns(fields))
 
-    def _runs(self) -> dict[str, LoadedRun]:
+    def _run_rows(self) -> dict[str, Mapping[str, Any]]:
         found = self._opened(RUNS)
         if found is None:
             return {}
         with self._translated("read table runs"):
             rows = _queried(found, "SELECT * FROM rows")  # it may lack new columns
-        return {row["run_id"]: LoadedRun.of_row(row) for row in rows.to_pylist()}
+        return {row["run_id"]: row for row in rows.to_pylist()}
+
+    def _scan(self, table: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        with self._translated(f"read table {table}"):
+            yield from _frames(self._existing(table), columns)
+
+    def _rewrite(
+        self, table: str, run_id: str, change: Callable[[pl.DataFrame], pl.DataFrame]
+    ) -> None:
+        with self._translated(f"erase rows of table {table}"):
+            found = self._existing(table)
+            name, where = f"{_APPLICATION}:{run_id}", _of_runs(table, [run_id])
+            names = [field.name for field in found.schema().fields]
+
+            def frames() -> Iterator[pl.DataFrame]:
+                return map(change, _frames(found, names, where))
+
+            # A loader that looked at the table before must not commit after this.
+            version = (found.transaction_version(name) or 0) + 1
+            how = {"mode": "overwrite", "predicate": where}
+            rows = TableRows(table, run_id, "", 0, frames)
+            self._write(found, rows, how, _properties(None, {name: version}))
+
+    def _remains(self, table: str) -> str:
+        with self._translated(f"read table {table}"):
+            found = self._existing(table)
+            old = interruptible(
+                lambda: found.vacuum(0, dry_run=True, enforce_retention_duration=False)
+            )
+        if not old:
+            return ""
+        return (
+            f"{len(old)} old files of {table} may hold what was deleted, and its log their bounds, "
+            f"until its owner removes them: t = DeltaTable({self._path(table)!r}); "
+            "t.vacuum(0, dry_run=False, enforce_retention_duration=False); t.create_checkpoint(); "
+            "t.cleanup_metadata()"
+        )
 
     def _put(self, rows: TableRows) -> bool:
         found = self._existing(rows.table)
@@ -196,19 +232,27 @@ class Delta(Lake):
             if there:
                 how = {"mode": "overwrite", "predicate": _of_runs(rows.table, [rows.run_id])}
             properties = _properties(rows, {run: version + 1, manifest: version + 1})
-            schema = pa.schema(found.schema().to_arrow())
-            with _Stream(rows, schema) as stream:
-                interruptible(
-                    lambda: write_deltalake(
-                        found,
-                        stream.reader,
-                        commit_properties=properties,
-                        writer_properties=WriterProperties(max_row_group_size=_ROW_GROUP_ROWS),
-                        **how,  # type: ignore[call-overload]
-                    ),
-                    stream.stop.set,
-                )
+            self._write(found, rows, how, properties)
         return True
+
+    def _write(
+        self,
+        found: DeltaTable,
+        rows: TableRows,
+        how: Mapping[str, str],
+        properties: CommitProperties,
+    ) -> None:
+        with _Stream(rows, pa.schema(found.schema().to_arrow())) as stream:
+            interruptible(
+                lambda: write_deltalake(
+                    found,
+                    stream.reader,
+                    commit_properties=properties,
+                    writer_properties=WriterProperties(max_row_group_size=_ROW_GROUP_ROWS),
+                    **how,  # type: ignore[call-overload]
+                ),
+                stream.stop.set,
+            )
 
     def _count(self, table: str, run_ids: Sequence[str]) -> int:
         with self._translated(f"read table {table}"):
@@ -318,6 +362,15 @@ class _Stream:
         except BaseException as error:
             self._failed = error
             raise
+
+
+def _frames(
+    table: DeltaTable, columns: Sequence[str], where: str = "true"
+) -> Iterator[pl.DataFrame]:
+    query = f"SELECT {list_of(columns)} FROM rows WHERE {where}"
+    read = interruptible(lambda: QueryBuilder().register("rows", table).execute(query))
+    for batch in pa.RecordBatchReader.from_stream(read):
+        yield pl.DataFrame(pa.table([*batch.columns], schema=batch.schema))
 
 
 def _queried(table: DeltaTable, query: str) -> pa.Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from batch_screen.warehouse.sql import (
     quoted,
     read_parquet_of,
 )
-from batch_screen.warehouse.target import Loaded, LoadedRun, LoadOptions, other_manifest
+from batch_screen.warehouse.target import Loaded, LoadOptions, other_manifest
 
 _KINDS: dict[str, pl.DataType] = {
     "VARCHAR": pl.String(),
@@ -93,6 +93,7 @@ class DuckDB(SqlDatabase):
     """A schema of a DuckDB file."""
 
     types = DUCKDB
+    mark = "?"
 
     def __init__(self, database: duckdb.DuckDBPyConnection, address: Address, schema: str) -> None:
         super().__init__(address, schema)
@@ -142,12 +143,29 @@ class DuckDB(SqlDatabase):
                 tables.setdefault(table.lower(), {})[column.lower()] = found
         return Existing(bool(schemas), tables, frozenset(v.lower() for [v] in views) & {*VIEWS})
 
-    def _runs(self) -> dict[str, LoadedRun]:
+    def _run_rows(self) -> dict[str, Mapping[str, Any]]:
         with self._translated(f"read table {RUNS}"):
             found = self._execute(f"SELECT * FROM {self._place(RUNS)}")
             names = [str(column[0]).lower() for column in found.description or ()]
             rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-        return {row["run_id"]: LoadedRun.of_row(row) for row in rows}
+        return {row["run_id"]: row for row in rows}
+
+    def _ask(self, statement: str, values: Sequence[object], table: str) -> list[Any]:
+        doing = "read" if statement.startswith("SELECT") else "erase rows of"
+        with self._translated(f"{doing} table {table}"):
+            return self._rows(statement, values)
+
+    def _matches(self, text: str) -> str:
+        return f"regexp_matches({text}, {self.mark})"
+
+    def _remains(self, places: Sequence[str]) -> tuple[str, ...]:
+        del places
+        return (
+            (
+                "the file may hold them in free blocks until these are written over; a new file "
+                "without them: ATTACH one, COPY FROM DATABASE, and take it in place of this one"
+            ),
+        )
 
     def _wait_for_loaders(self) -> None:
         pass  # the file is this process's

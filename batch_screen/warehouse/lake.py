@@ -13,13 +13,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import polars as pl
 import pyarrow as pa
 
 from batch_screen.errors import ExitCode, WarehouseError
 from batch_screen.runs.layout import DATA_FOLDERS
+from batch_screen.schema import KEPT_PREFIX
 from batch_screen.warehouse.address import Address
 from batch_screen.warehouse.columns import (
     LOADED_TABLES,
@@ -30,11 +31,21 @@ from batch_screen.warehouse.columns import (
     keeps_every_value,
     named,
 )
+from batch_screen.warehouse.erased import (
+    HOLDING_TYPES,
+    key_columns,
+    looked_at,
+    settled,
+    without,
+)
 from batch_screen.warehouse.runs import LoadableRun, TableToLoad
 from batch_screen.warehouse.target import (
+    ErasedFrom,
+    Held,
     Loaded,
     LoadedRun,
     LoadOptions,
+    WhomToErase,
     other_manifest,
     refuse_other_counts,
 )
@@ -175,6 +186,38 @@ class Lake(ABC):
             exit_code=ExitCode.LOCKED,
         )
 
+    def erase(self, whom: WhomToErase, *, dry_run: bool = False) -> ErasedFrom:
+        tables = [name for name in DATA_FOLDERS if self._columns(name) is not None]
+        held = {name: self._retried(partial(self._held, name, whom)) for name in tables}
+        has_runs = self._columns(RUNS) is not None
+        found = settled(self._retried(self._run_rows) if has_runs else {}, held, whom)
+        if not dry_run:
+            change = partial(without, whom=whom)
+            for name in tables:
+                for run_id, each in held[name].items():
+                    if each.rows or each.cells:
+                        self._retried(partial(self._rewrite, name, run_id, change))
+            # runs last, as load writes it: a start after a kill finds what is left to say there.
+            for run_id, values in found.changes.items():
+                self._retried(partial(self._rewrite, RUNS, run_id, partial(_with, values)))
+        return found._replace(remains=tuple(filter(None, map(self._remains, tables))))
+
+    def _held(self, table: str, whom: WhomToErase) -> dict[str, Held]:
+        """What the table holds of each run, and of the people."""
+        there = self._columns(table) or {}
+        kept = [
+            n for n, c in there.items() if n.startswith(KEPT_PREFIX) and c.kind in HOLDING_TYPES
+        ]
+        held = dict[str, Held]()
+        for frame in self._scan(table, ["run_id", *key_columns([*there], whom), *kept]):
+            for run_id, each in looked_at(frame, whom).items():
+                held[run_id] = Held(*map(sum, zip(held.get(run_id, Held()), each, strict=True)))
+        return held
+
+    def _runs(self) -> dict[str, LoadedRun]:
+        """What table ``runs`` has, by run id."""
+        return {run_id: LoadedRun.of_row(row) for run_id, row in self._run_rows().items()}
+
     def _prepared(self, run: LoadableRun, options: LoadOptions) -> Mapping[str, frozenset[str]]:
         """Makes what is missing, and looks again: other loaders may do so at the same time."""
         while (prepared := self._preparation(run, options)).missing:
@@ -279,8 +322,25 @@ class Lake(ABC):
         """Adds the columns behind those that are there."""
 
     @abstractmethod
-    def _runs(self) -> dict[str, LoadedRun]:
-        """What table ``runs`` has, by run id."""
+    def _run_rows(self) -> dict[str, Mapping[str, Any]]:
+        """The rows of table ``runs``, by run id; it may lack new columns."""
+
+    @abstractmethod
+    def _scan(self, table: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """These columns of all rows, some rows at a time."""
+
+    @abstractmethod
+    def _rewrite(
+        self, table: str, run_id: str, change: Callable[[pl.DataFrame], pl.DataFrame]
+    ) -> None:
+        """Puts changed rows of the run in the place of those that are there, in one commit.
+
+        The commit names the run and none of the rows: logs of lakes are kept for long.
+        """
+
+    @abstractmethod
+    def _remains(self, table: str) -> str:
+        """Which old files of the table may hold what was deleted, and how they are removed."""
 
     @abstractmethod
     def _put(self, rows: TableRows) -> bool:
@@ -329,6 +389,12 @@ def _rows(run: LoadableRun, table: TableToLoad, texts: frozenset[str]) -> TableR
         return (batch.frame for batch in table.batches(texts, BATCH_ROWS))
 
     return TableRows(table.name, run.run_id, run.manifest_sha256, table.rows, frames)
+
+
+def _with(values: Mapping[str, Any], row: pl.DataFrame) -> pl.DataFrame:
+    """A row with other values in the place of some, of the types that it has."""
+    new = [pl.lit(value, row.schema[name]).alias(name) for name, value in values.items()]
+    return row.with_columns(new)
 
 
 def _row(run: LoadableRun, tables: Collection[str], *, adds: bool) -> TableRows:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -41,7 +41,7 @@ from batch_screen.warehouse.sql import (
     quoted,
 )
 from batch_screen.warehouse.sqlstate import Doing, failure, no_login
-from batch_screen.warehouse.target import Loaded, LoadedRun, LoadOptions, other_manifest
+from batch_screen.warehouse.target import Loaded, LoadOptions, other_manifest
 
 _CONNECT_SECONDS = 30
 
@@ -103,6 +103,7 @@ class Postgres(SqlDatabase):
     """A schema of a PostgreSQL database."""
 
     types = POSTGRES
+    mark = "%s"
 
     def __init__(
         self,
@@ -156,11 +157,31 @@ class Postgres(SqlDatabase):
                     columns[column] = found._replace(takes_null=not is_required)
         return Existing(bool(schemas), tables, frozenset(views))
 
-    def _runs(self) -> dict[str, LoadedRun]:
+    def _run_rows(self) -> dict[str, Mapping[str, Any]]:
         with self._translated(self._reading(RUNS)):
             # As JSON: it may lack new columns, and times of some sessions cannot be read.
             rows = self._execute(f"SELECT to_jsonb(r) FROM {self._place(RUNS)} AS r").fetchall()
-        return {row["run_id"]: LoadedRun.of_row(row) for [row] in rows}
+        return {row["run_id"]: row for [row] in rows}
+
+    def _ask(self, statement: str, values: Sequence[object], table: str) -> list[Any]:
+        right = f"GRANT SELECT, UPDATE, DELETE ON {self._place(table)} TO {self._user}"
+        doing = Doing(f"erase rows of table {table}", right)
+        if statement.startswith("SELECT"):
+            doing = self._reading(table)
+        with self._translated(doing):
+            found = self._execute(statement, values)
+            return found.fetchall() if found.description else []
+
+    def _matches(self, text: str) -> str:
+        return f"{text} ~ {self.mark}"
+
+    def _remains(self, places: Sequence[str]) -> tuple[str, ...]:
+        return (
+            (
+                f"pages hold what was deleted until its owner says: VACUUM {', '.join(places)}; "
+                "backups and archived WAL hold it as long as their owner keeps them"
+            ),
+        )
 
     def _is_claimed(self, run: LoadableRun, tables: str) -> bool:
         """Whether the run is ours to load: its row is new. Waits for another that loads it."""

@@ -177,6 +177,26 @@ def opened(run: RunToLoad) -> Iterator[LoadableRun]:
         )
 
 
+class RunFacts(NamedTuple):
+    """A complete run's row of the table ``runs``, the rows of its tables, and its manifest."""
+
+    row: Mapping[str, Any]
+    rows: Mapping[str, int]
+    facts: Manifest
+
+
+def row_and_rows(layout: Layout) -> RunFacts | None:
+    """A complete run as its manifest has it; its files are not looked at."""
+    run, manifest = _complete(layout), read_facts(layout)
+    if run is None or manifest is None:
+        return None
+    rows = dict.fromkeys(DATA_FOLDERS, 0)
+    for file in own_files(layout, manifest):
+        if file.table is not None:
+            rows[file.table] += file.rows or 0
+    return RunFacts(_row(run, manifest), rows, manifest)
+
+
 @contextmanager
 def unchanged(part: str) -> Iterator[None]:
     """Translates the error over a part that changed after it was checked."""

@@ -59,6 +59,59 @@ class LoadedRun(NamedTuple):
         return tuple(table for table in options.tables if table not in had)
 
 
+class RunNow(NamedTuple):
+    """A run of the output folder from which people were erased.
+
+    ``row`` is that of ``runs``, ``rows`` are those of its tables; ``before`` is the digest of its
+    manifest before, empty where it is not known. ``has_emptied``: kept cells of other rows, too.
+    """
+
+    row: Mapping[str, Any]
+    rows: Mapping[str, int]
+    before: str
+    has_emptied: bool
+
+
+class WhomToErase(NamedTuple):
+    """People: key column → what stands for them there; ``patterns`` find them in a cell's digits.
+
+    ``runs`` are those that were written anew: once a warehouse holds the same rows of one, it gets
+    the new manifest, so that ``load`` takes the run for loaded.
+    """
+
+    keys: Mapping[str, Sequence[str]]
+    patterns: Sequence[str]
+    runs: Mapping[str, RunNow]
+
+
+class Held(NamedTuple):
+    """Rows of a run in a table: all of them, those of the people, and others' cells with one."""
+
+    total: int = 0
+    rows: int = 0
+    cells: int = 0
+
+    @property
+    def left(self) -> int:
+        return self.total - self.rows
+
+
+class ErasedFrom(NamedTuple):
+    """What a target had of the people: rows by table, ``cells`` of other rows, in which ``runs``.
+
+    ``changes`` of the table ``runs`` by run id. ``others``: runs that it has with a manifest from
+    before, and whose rows are not those of the new one. ``remains``: what may still hold them, and
+    what its owner does about it.
+    """
+
+    rows: Mapping[str, int] = {}
+    cells: int = 0
+    runs: tuple[str, ...] = ()
+    changes: Mapping[str, Mapping[str, Any]] = {}
+    others: tuple[str, ...] = ()
+    remains: tuple[str, ...] = ()
+
+
 class Target(Protocol):
     """A warehouse that is open. Errors are ``WarehouseError`` without any value of a cell."""
 
@@ -81,6 +134,12 @@ class Target(Protocol):
 
     def unload(self, run_ids: Sequence[str], *, dry_run: bool = False) -> dict[str, int]:
         """Deletes the runs; the number of their rows by table. ``dry_run`` only counts."""
+
+    def erase(self, whom: WhomToErase, *, dry_run: bool = False) -> ErasedFrom:
+        """Deletes their rows from every table, whole; ``dry_run`` only counts.
+
+        A start after one that was killed completes it.
+        """
 
     def close(self) -> None:
         """Ends the connection; what is not committed is rolled back."""
