@@ -561,7 +561,7 @@ def completion() -> None:
 @click.option(
     "--now",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
-    help="The instant (UTC) that dates count back from.  [default: today's midnight]",
+    help="Let its clock stand at this instant (UTC), for tests.  [default: it goes]",
 )
 @click.option("--dialect", type=click.Choice(["v1.0.0", "2026-04"]), default="v1.0.0")
 @click.option("--profile", "profiles", multiple=True, help="Faults to inject; may be repeated.")
@@ -582,6 +582,15 @@ def completion() -> None:
     default="sliding",
     show_default=True,
     help="How it counts: by any second, by seconds of the clock, or by a bucket of tokens.",
+)
+@click.option(
+    "--not-entitled",
+    metavar="ENDPOINT",
+    multiple=True,
+    help="Answer 403 at this endpoint, whatever the key; may be repeated.",
+)
+@click.option(
+    "--strict-body", is_flag=True, help="Refuse unknown properties in a body, as newer APIs do."
 )
 @click.option("--quota", type=int, help="Refuse everything after so many requests.")
 @click.option("--revoke-after", type=int, help="Refuse every key after so many requests.")

@@ -29,6 +29,8 @@ def sandbox(*, as_json: bool, **options: Any) -> None:
         latency=Latency.parse(options["latency"]) if options["latency"] else None,
         rate_limit_per_second=options["rate_limit"],
         rate_limit_by_endpoint=options["limits"],
+        not_entitled=options["not_entitled"],
+        strict_body=options["strict_body"],
         rate_window=Window(options["rate_window"]),
         quota=options["quota"],
         revoke_keys_after=options["revoke_after"],

@@ -169,22 +169,23 @@ def _ask(start: _PlannedRun) -> Session:
 def _server(job: Job, run: Run) -> Iterator[tuple[Settings, str, Clock]]:
     """Settings, key and clock to ask with; with ``sandbox``, runs the local server meanwhile.
 
-    Its answers are as of the run's beginning, which is midnight where that was on another day
-    than the run is of: the clock is set back, or forward, by that.
+    Its changes date from before the run's beginning, which is midnight where that was on another
+    day than the run is of: both clocks, the sandbox's and the run's, are set by that.
     """
     if not job.sandbox:
         yield job.settings, job.key.get_secret_value() if job.key else "", utc_now
         return
     created_at = run.file.created_at
     began = created_at if created_at.date() == job.day else job.midnight
-    config = SandboxConfig(now=began, dialect=job.settings.api.dialect)
+    ahead = began - created_at
+    config = SandboxConfig(since=began, ahead=ahead, dialect=job.settings.api.dialect)
     with SandboxThread(config) as sandbox:
         # The sandbox lives at the dialect's own paths; others are meant for another server.
         api = job.settings.api.model_copy(
             update={"base_url": sandbox.url, "paths": {}, "proxy": ""}
         )
         settings = job.settings.model_copy(update={"api": api})
-        yield settings, DEFAULT_KEY, lambda: utc_now() + (began - created_at)
+        yield settings, DEFAULT_KEY, lambda: utc_now() + ahead
 
 
 @contextmanager

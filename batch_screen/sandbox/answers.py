@@ -1,8 +1,9 @@
 """Ground truth per number: the last change of SIM and device, and call forwarding.
 
-Pure: everything follows from the number, the seed and the reference instant, so two
-sandboxes with the same settings agree, a check agrees with the date beside it, and a test
-can ask ``truth`` what a run should have found. Knows nothing of HTTP and of faults.
+Pure: everything follows from the number, the seed and two instants, when the world began and
+when the question came. So two sandboxes with the same settings agree, a check agrees with the
+date beside it, and a test can ask ``truth`` what a run should have found. Knows nothing of HTTP
+and of faults.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 
 from batch_screen.config.sections import Dialect
 from batch_screen.model import Endpoint
-from batch_screen.sandbox.contract import NOT_FOUND, PERMISSION_DENIED, Problem
+from batch_screen.sandbox.contract import NOT_FOUND, PERMISSION_DENIED, Problem, out_of_range
 from batch_screen.sandbox.magic import MAGIC_NUMBERS, Behaviour, is_magic
 
 DEFAULT_MAX_AGE_MINUTES = 240
@@ -26,6 +27,7 @@ _MINUTE = 60 * _SECOND
 _RECENT_MINUTES = (1.0, 2390.0)  # short of 2,400: a date cut to whole seconds stays recent
 _OLD_MINUTES = (2410.0, 5 * 525_600.0)
 _OTHER_MAGIC_MINUTES = 30 * 1440
+_SHORT_HISTORY_MINUTES = 240
 _MAGIC_MINUTES: dict[Behaviour | None, int | None] = {
     Behaviour.SWAPPED_NOW: 5,
     Behaviour.SWAPPED_LATELY: 1000,
@@ -56,6 +58,9 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: int
     now: datetime
+    """The instant of the question, from which a window reaches back."""
+    since: datetime | None = None
+    """The instant from which the ages of all changes count back, so that dates stay; None: now."""
     dialect: Dialect = Dialect.PAGE
     population: Population = Population()
 
@@ -68,6 +73,8 @@ class Subscriber(msgspec.Struct, frozen=True):
     forwards_calls: bool
     fraction_digits: int = 9
     problem: Problem | None = None
+    history_minutes: int | None = None
+    """How far back the operator may look; None: as far as there is anything."""
 
 
 def truth(
@@ -84,11 +91,16 @@ def truth(
         return {"active": person.forwards_calls}
     is_sim = endpoint in (Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE)
     changed = person.sim_changed_ns if is_sim else person.device_changed_ns
+    window = DEFAULT_MAX_AGE_MINUTES if max_age_minutes is None else max_age_minutes
+    if (history := person.history_minutes) is not None:
+        if endpoint.takes_max_age and window > history:
+            return out_of_range(world.dialect)
+        if changed is not None and not _is_within(changed, history, world):
+            changed = None
     if endpoint.answers_date:
         date = None if changed is None else rfc3339(changed, person.fraction_digits)
         return {field_name(endpoint, world.dialect): date}
-    window = DEFAULT_MAX_AGE_MINUTES if max_age_minutes is None else max_age_minutes
-    return {"swapped": changed is not None and _ns(world.now) - changed <= window * _MINUTE}
+    return {"swapped": changed is not None and _is_within(changed, window, world)}
 
 
 def field_name(endpoint: Endpoint, dialect: Dialect) -> str:
@@ -108,12 +120,20 @@ def field_name(endpoint: Endpoint, dialect: Dialect) -> str:
 
 def subscriber(number: str, world: World) -> Subscriber:
     """The facts about a number."""
+    since = world.since or world.now
     if is_magic(number):
         fault = MAGIC_NUMBERS.get(number)
         behaviour = fault.behaviour if fault else None
         minutes = _MAGIC_MINUTES.get(behaviour, _OTHER_MAGIC_MINUTES)
-        changed = _instant(minutes, world.now, fraction_digits=9)
-        return Subscriber(changed, changed, behaviour is Behaviour.FORWARDING)
+        changed = _instant(minutes, since, fraction_digits=9)
+        return Subscriber(
+            changed,
+            changed,
+            behaviour is Behaviour.FORWARDING,
+            history_minutes=(
+                _SHORT_HISTORY_MINUTES if behaviour is Behaviour.SHORT_HISTORY else None
+            ),
+        )
     shares = world.population
     known, sim, sim_age, follows, device, device_age, forwards, digits = draws(
         world.seed, "answers", number
@@ -132,8 +152,8 @@ def subscriber(number: str, world: World) -> Subscriber:
     else:
         device_minutes = _age_minutes(device, device_age, shares)
     return Subscriber(
-        _instant(sim_minutes, world.now, fraction_digits),
-        _instant(device_minutes, world.now, fraction_digits),
+        _instant(sim_minutes, since, fraction_digits),
+        _instant(device_minutes, since, fraction_digits),
         forwards < shares.forwarding_share,
         fraction_digits,
         problem,
@@ -164,11 +184,15 @@ def _age_minutes(which: float, how_old: float, shares: Population) -> float | No
     return float(low * (high / low) ** how_old)
 
 
-def _instant(minutes_ago: float | None, now: datetime, fraction_digits: int) -> int | None:
+def _is_within(changed_ns: int, minutes: int, world: World) -> bool:
+    return _ns(world.now) - changed_ns <= minutes * _MINUTE
+
+
+def _instant(minutes_ago: float | None, since: datetime, fraction_digits: int) -> int | None:
     """Nanoseconds since 1970, truncated as the date shows them, so that check and date agree."""
     if minutes_ago is None:
         return None
-    instant = _ns(now) - int(minutes_ago * _MINUTE)
+    instant = _ns(since) - int(minutes_ago * _MINUTE)
     return instant - instant % int(10 ** (9 - fraction_digits))
 
 

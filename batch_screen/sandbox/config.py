@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -27,7 +27,11 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     """The seed of the population, and of which lookups a profile's faults affect."""
     now: datetime | None = None
-    """The instant ages count back from; None: today's midnight in UTC, when it starts."""
+    """The instant at which its clock stands, for tests; None: it goes, as this machine's does."""
+    ahead: timedelta = timedelta()
+    """How far a clock that goes is ahead of this machine's."""
+    since: datetime | None = None
+    """The instant that ages count back from; None: when it starts."""
     dialect: Dialect = Dialect.PAGE
     """Which of the two published contracts it speaks."""
     population: Population = Population()
@@ -37,6 +41,10 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The keys it accepts."""
     expired_keys: tuple[str, ...] = (EXPIRED_KEY,)
     """Keys it refuses, even if they are among ``keys``."""
+    not_entitled: tuple[Endpoint, ...] = ()
+    """Endpoints that no key is entitled to: they answer 403."""
+    strict_body: bool = False
+    """Whether unknown properties in a body are refused, which the page does not say."""
     revoke_keys_after: int | None = None
     """After so many requests with a good key every key is refused."""
     rate_limit_per_second: int | None = None
@@ -73,17 +81,17 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError(
                 f"no sandbox profile is called {unknown[0]!r}; choose among {', '.join(PROFILES)}"
             )
-        if self.now is not None and self.now.tzinfo is None:
+        instants = (each for each in (self.now, self.since) if each is not None)
+        if any(instant.tzinfo is None for instant in instants):
             raise ConfigurationError("the sandbox's now needs a time zone, as in 2026-01-01T00:00Z")
         shares = [*msgspec.structs.astuple(self.population), *(r.share for r in self.rules)]
         if not all(0 <= share <= 1 for share in shares):
             raise ConfigurationError("every share of the sandbox must lie between 0 and 1")
         by_endpoint = self.rate_limit_by_endpoint
         # A record made in Python is not checked for its types, and these names come from a user.
-        if strangers := sorted(by_endpoint.keys() - set(Endpoint)):
+        if strangers := sorted({*by_endpoint, *self.not_entitled} - set(Endpoint)):
             raise ConfigurationError(
-                f"the API has no endpoint {strangers[0]!r} to limit; choose among "
-                f"{', '.join(Endpoint)}"
+                f"the API has no endpoint {strangers[0]!r}; choose among {', '.join(Endpoint)}"
             )
         bounds = (
             *(self.rate_limit_per_second, self.quota, self.revoke_keys_after),
@@ -105,11 +113,12 @@ class SandboxConfig(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
     def world(self) -> World:
-        """What decides the answers; call it once, because today's midnight moves."""
-        midnight = datetime.combine(datetime.now(UTC).date(), time(), UTC)
+        """What decides the answers; call it once, because ages count back from this moment."""
+        now = self.now or datetime.now(UTC) + self.ahead
         return World(
             seed=self.seed,
-            now=self.now or midnight,
+            now=now,
+            since=self.since or now,
             dialect=self.dialect,
             population=self.population,
         )

@@ -40,36 +40,59 @@ def paths(dialect: Dialect) -> dict[str, Endpoint]:
     return {f"/{moved.get(endpoint, endpoint.value)}": endpoint for endpoint in Endpoint}
 
 
-def read_question(body: bytes, endpoint: Endpoint, dialect: Dialect) -> Question | Problem:
+def read_question(
+    body: bytes, endpoint: Endpoint, dialect: Dialect, *, strict: bool = False
+) -> Question | Problem:
     """Parses a request body as strictly as the API's page says, or returns its 400 error.
+
+    The page forbids no further properties; later releases of the standard do, and so does
+    ``strict``. An integer is one by its value, as in JSON Schema: 240.0 is, 240.5 is not.
 
     >>> read_question(b'{"phoneNumber": "112"}', Endpoint.SIM_SWAP_DATE, Dialect.PAGE).code
     'INVALID_ARGUMENT'
     """
     try:
-        asked = _BODY.decode(body)
+        asked = _DECODERS[endpoint.takes_max_age, strict].decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return INVALID_ARGUMENT
     match = _NUMBERS[dialect].fullmatch(asked.phone_number)
     if match is None:
         return INVALID_ARGUMENT
     number = f"+{match[1]}"
-    if asked.max_age is msgspec.UNSET:
+    # To the other endpoints a window is a property like any unknown one.
+    if not isinstance(asked, _CheckBody) or asked.max_age is msgspec.UNSET:
         return Question(number, endpoint)
-    if not endpoint.takes_max_age:  # to the other endpoints it is an unknown field
+    max_age = asked.max_age
+    if isinstance(max_age, float) and not max_age.is_integer():
         return INVALID_ARGUMENT
-    if not 1 <= asked.max_age <= _MAX_MAX_AGE_MINUTES:
-        # The later contract no longer knows OUT_OF_RANGE.
-        return OUT_OF_RANGE if dialect is Dialect.PAGE else INVALID_ARGUMENT
-    return Question(number, endpoint, asked.max_age)
+    if not 1 <= max_age <= _MAX_MAX_AGE_MINUTES:
+        return out_of_range(dialect)
+    return Question(number, endpoint, int(max_age))
 
 
-class _Body(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+class _Body(msgspec.Struct, rename="camel"):
     phone_number: str
-    max_age: int | msgspec.UnsetType = msgspec.UNSET
 
 
-_BODY = msgspec.json.Decoder(_Body)
+class _CheckBody(_Body):
+    max_age: int | float | msgspec.UnsetType = msgspec.UNSET
+
+
+class _StrictBody(_Body, forbid_unknown_fields=True):
+    pass
+
+
+class _StrictCheckBody(_CheckBody, forbid_unknown_fields=True):
+    pass
+
+
+# By whether the endpoint takes a window, and whether unknown properties are refused.
+_DECODERS: dict[tuple[bool, bool], msgspec.json.Decoder[_Body]] = {
+    (False, False): msgspec.json.Decoder(_Body),
+    (False, True): msgspec.json.Decoder(_StrictBody),
+    (True, False): msgspec.json.Decoder(_CheckBody),
+    (True, True): msgspec.json.Decoder(_StrictCheckBody),
+}
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -111,6 +134,11 @@ QUOTA_EXCEEDED = Problem(429, "QUOTA_EXCEEDED", "The quota of the account is use
 INTERNAL_SERVER_ERROR = Problem(500, "INTERNAL_SERVER_ERROR", "Request could not be processed")
 NOT_IMPLEMENTED = Problem(501, "NOT_IMPLEMENTED", "The operation is not implemented.")
 UNAVAILABLE = Problem(503, "UNAVAILABLE", "The service is unavailable.")
+
+
+def out_of_range(dialect: Dialect) -> Problem:
+    """The error for a window that is too wide; the later contract no longer has it."""
+    return OUT_OF_RANGE if dialect is Dialect.PAGE else INVALID_ARGUMENT
 
 
 def problem_body(problem: Problem, dialect: Dialect) -> bytes:

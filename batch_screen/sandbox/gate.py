@@ -1,4 +1,4 @@
-"""Admission: key, revocation, rate limit and quota, in this order.
+"""Admission: key, revocation, entitlement, rate limit and quota, in this order.
 
 Pure but for its counters: the instant of each request is passed in.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from batch_screen.model import Endpoint
 from batch_screen.sandbox.config import SandboxConfig
 from batch_screen.sandbox.contract import (
+    PERMISSION_DENIED,
     QUOTA_EXCEEDED,
     TOO_MANY_REQUESTS,
     UNAUTHENTICATED,
@@ -33,6 +34,7 @@ class Gate:
         # A key that is listed twice is refused: so a good one can be let expire.
         self._keys = frozenset(config.keys) - frozenset(config.expired_keys)
         self._revoke_after = config.revoke_keys_after
+        self._not_entitled = frozenset(config.not_entitled)
         self._quota = config.quota
         wanted: list[tuple[Endpoint | None, int]] = [*config.rate_limit_by_endpoint.items()]
         if config.rate_limit_per_second is not None:
@@ -55,6 +57,8 @@ class Gate:
             self.after_revocation += 1
             return UNAUTHENTICATED
         self._authenticated += 1
+        if endpoint in self._not_entitled:
+            return PERMISSION_DENIED
         limits = [limit for (_, of), limit in self._limits.items() if of in (None, endpoint)]
         if not all(limit.has_room(now_seconds) for limit in limits):
             self.rate_refusals += 1

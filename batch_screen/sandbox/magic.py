@@ -21,6 +21,7 @@ class Behaviour(StrEnum):
     SWAPPED_LATELY = "swapped_lately"  # 1,000 minutes ago: beyond the server's default window
     NEVER_SWAPPED = "never_swapped"  # both dates are null
     FORWARDING = "forwarding"  # calls are forwarded
+    SHORT_HISTORY = "short_history"  # the operator looks back 240 minutes: OUT_OF_RANGE beyond
 
     SLOW = "slow"  # the honest answer after slow_seconds
     HANG = "hang"  # the honest answer after hang_seconds, longer than a client should wait
@@ -85,6 +86,7 @@ HARMLESS = frozenset(
         Behaviour.SWAPPED_LATELY,
         Behaviour.NEVER_SWAPPED,
         Behaviour.FORWARDING,
+        Behaviour.SHORT_HISTORY,
         Behaviour.NOTHING_LEFT,
         Behaviour.ONE_LEFT,
         Behaviour.COMPRESSED,
@@ -134,6 +136,7 @@ _ENDINGS = {
     "30": Fault(Behaviour.REDIRECT),
     "31": Fault(Behaviour.NOT_IMPLEMENTED, once=True),
     "32": Fault(Behaviour.PROBLEM_JSON),
+    "33": Fault(Behaviour.SHORT_HISTORY),
     "34": Fault(Behaviour.NOT_FOUND, retry_after_seconds=60),
     "36": Fault(Behaviour.NOTHING_LEFT),
     "37": Fault(Behaviour.ONE_LEFT),

@@ -1,7 +1,7 @@
 """The sandbox's HTTP server: answers as the API would, strictly by its page.
 
-Order of the checks, as a gateway has it: path, method, key, rate and quota, media type,
-body; then the answer, and last what a fault makes of it. Built on aiohttp's low-level
+Order of the checks, as a gateway has it: path, method, key, entitlement, rate and quota, media
+type, body; then the answer, and last what a fault makes of it. Built on aiohttp's low-level
 server, for every error body is the API's own. Logs nothing: no number, no key.
 """
 
@@ -49,6 +49,7 @@ class SandboxServer:
 
     def __init__(self, config: SandboxConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self.world = config.world()
+        """The facts as of its start."""
         self.go_offline: Callable[[float], None] = lambda _seconds: None
         """Stops listening for so many seconds; set by ``RunningSandbox``, which owns the port."""
         self._clock = clock
@@ -135,7 +136,8 @@ class SandboxServer:
             return contract.TOO_LARGE
         if endpoint is None:
             return contract.NOT_FOUND
-        return read_question(body, endpoint, self._config.dialect)
+        strict = self._config.strict_body
+        return read_question(body, endpoint, self._config.dialect, strict=strict)
 
     def _objection(
         self, request: web.BaseRequest, endpoint: Endpoint | None, arrived: float
@@ -155,11 +157,16 @@ class SandboxServer:
 
     def _answer(self, question: Question) -> SandboxReply:
         times_asked = self._statistics.ask(question)
-        answer = truth(question.number, question.endpoint, question.max_age_minutes, self.world)
-        reply = honest_reply(answer, self._config.dialect)
+        config, world = self._config, self.world
+        # A date that stays and a window that moves on: a check derived from its date by the clock
+        # equals the one that is asked.
+        if config.now is None:
+            world = msgspec.structs.replace(world, now=datetime.now(UTC) + config.ahead)
+        answer = truth(question.number, question.endpoint, question.max_age_minutes, world)
+        reply = honest_reply(answer, config.dialect)
         if self._latency != _AT_ONCE:
             text = f"{question.endpoint} {question.number} {times_asked}"
-            chance = draws(self._config.seed, "latency", text)[0]
+            chance = draws(config.seed, "latency", text)[0]
             reply = msgspec.structs.replace(reply, delay_seconds=self._latency.draw(chance))
         fault = self._choice.fault(question, times_asked)
         if met := self._outages.meet(self._clock()):
@@ -169,7 +176,7 @@ class SandboxServer:
             fault = Fault(outage.behaviour or Behaviour.RESET)
         if fault is None:
             return reply
-        return disturbed(fault, reply, question, self._config, datetime.now(UTC))
+        return disturbed(fault, reply, question, config, datetime.now(UTC))
 
     def _control(self, request: web.BaseRequest) -> web.Response:
         """The sandbox's own pages, which are not counted."""
@@ -191,4 +198,6 @@ def _json(status: int, value: object) -> web.Response:
 
 
 _AT_ONCE = Latency()
-_OF_THE_WORLD = frozenset({"seed", "now", "dialect", "population", "journal_path"})
+_OF_THE_WORLD = frozenset(
+    {"seed", "now", "ahead", "since", "dialect", "population", "journal_path"}
+)

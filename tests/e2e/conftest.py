@@ -337,5 +337,6 @@ def sandbox() -> Iterator[Callable[..., SandboxThread]]:
 
 
 def new_sandbox(port: int = 0, **settings: Any) -> SandboxThread:
-    defaults = {"now": NOW, "keys": (KEY,), "population": TELLING}
+    # Strict, so that the client cannot send what no page knows.
+    defaults = {"now": NOW, "keys": (KEY,), "population": TELLING, "strict_body": True}
     return SandboxThread(SandboxConfig(**{**defaults, **settings}), port=port)

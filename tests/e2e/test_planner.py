@@ -164,3 +164,29 @@ def test_less_is_asked_for_the_same_answers_and_a_resume_buys_nothing_twice(
         lookups.join(origin, on=told, how="semi", nulls_equal=True).select(told)
     )
     assert is_valid(desk)
+
+
+def test_a_derived_check_says_what_an_asked_one_says_hours_after_the_sandbox_began(
+    sandbox: Callable[..., SandboxThread], tmp_path: Path
+) -> None:
+    began = datetime.now(UTC) - timedelta(minutes=150)
+    server = sandbox(now=None, since=began, population=MANY_DATES)
+    said = {}
+    for name, derive in (("asked", "false"), ("derived", "true")):
+        toml = f"[planner]\nderive_checks = {derive}\n"
+        options = ("--endpoints", ALL, "--max-age-minutes", "240")
+        desk = Desk(tmp_path / name, server.url, NUMBERS[:120], toml, options)
+        done = desk.run()
+        assert done.code == 0, done.err
+        rows = desk.latest.frame("lookups").filter(endpoint="sim-swap/check").sort("e164")
+        said[name] = dict(rows.select("e164", "swapped").rows())
+    # While the two runs take place, a window's edge passes over some seconds.
+    dates = desk.latest.frame("lookups").filter(endpoint="sim-swap/retrieve-date")
+    edge = datetime.now(UTC) - timedelta(minutes=240)
+    aside = pl.col("latest_change_at").is_between(*(edge + timedelta(minutes=m) for m in (-1, 1)))
+    for number in dates.filter(aside)["e164"]:
+        del said["asked"][number], said["derived"][number]
+    assert said["asked"] == said["derived"]
+    # Some changes have left the window since the sandbox began, and some have not.
+    changes = dates.filter(pl.col("latest_change_at") >= began - timedelta(minutes=240)).height
+    assert 0 < sum(said["asked"].values()) < changes

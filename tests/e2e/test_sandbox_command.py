@@ -82,7 +82,7 @@ def ask(url: str, key: str) -> int:
     [
         ("sim-swap/check", "'sim-swap/check' is no limit; write it as sim-swap/check=5"),
         ("sim-swap/check=-5", "'sim-swap/check=-5' is no limit"),
-        ("sim-swap=5", "the API has no endpoint 'sim-swap' to limit; choose among sim-swap/check,"),
+        ("sim-swap=5", "the API has no endpoint 'sim-swap'; choose among sim-swap/check,"),
     ],
 )
 def test_limits_that_cannot_be_meant(limit: str, message: str) -> None:

@@ -106,12 +106,6 @@ def test_serve_runs_in_the_loop_at_hand() -> None:
     assert asyncio.run(use()) == {"swapped": True}
 
 
-def test_the_default_instant_is_midnight() -> None:
-    now = SandboxConfig().world().now
-    assert (now.hour, now.minute, now.second, now.microsecond) == (0, 0, 0, 0)
-    assert now.tzinfo is not None
-
-
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_serve_forever_ends_with_a_signal(signal_number: signal.Signals) -> None:
     urls = []

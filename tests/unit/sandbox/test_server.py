@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from batch_screen.config.sections import Dialect
 from batch_screen.errors import ConfigurationError
 from batch_screen.model import Endpoint
+from batch_screen.sandbox import contract
 from batch_screen.sandbox.answers import Population, truth
 from batch_screen.sandbox.config import DEFAULT_KEY, EXPIRED_KEY, SandboxConfig
 from batch_screen.sandbox.contract import (
@@ -24,6 +26,7 @@ from batch_screen.sandbox.gate import Gate
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.magic import Behaviour, Fault
 from batch_screen.sandbox.profiles import FaultRule
+from batch_screen.sandbox.run import SandboxThread
 
 from .conftest import PATHS, Client
 
@@ -66,16 +69,32 @@ def test_windows_out_of_range(plain: Client, endpoint: Endpoint, max_age: int) -
     }
 
 
-@pytest.mark.parametrize("max_age", [True, "240", 240.0, 1.5, None, [240]])
+@pytest.mark.parametrize("max_age", [True, "240", 1.5, float("inf"), None, [240]])
 def test_windows_of_the_wrong_type(plain: Client, max_age: object) -> None:
     seen = plain.ask(CHECK, NUMBER, max_age)
     assert (seen.status, seen.json()["code"]) == (400, "INVALID_ARGUMENT")
 
 
+@pytest.mark.parametrize("window", ["1000.0", "1e3"])
+def test_an_integer_is_one_by_its_value(plain: Client, window: str) -> None:
+    body = f'{{"phoneNumber":"{NUMBER}","maxAge":{window}}}'.encode()
+    assert plain.send(BASE + PATHS[CHECK], body, JSON).json() == {"swapped": True}
+
+
 @pytest.mark.parametrize("endpoint", WITHOUT_WINDOW)
-def test_only_the_checks_take_a_window(plain: Client, endpoint: Endpoint) -> None:
-    seen = plain.ask(endpoint, NUMBER, 240)
-    assert (seen.status, seen.json()["code"]) == (400, "INVALID_ARGUMENT")
+def test_only_the_checks_take_a_window(endpoint: Endpoint) -> None:
+    body = json.dumps({"phoneNumber": NUMBER, "maxAge": 240}).encode()
+    assert read_question(body, endpoint, Dialect.PAGE) == Question(NUMBER, endpoint)
+    strict = read_question(body, endpoint, Dialect.PAGE, strict=True)
+    assert strict is contract.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_unknown_properties_are_ignored_unless_bodies_are_read_strictly(endpoint: Endpoint) -> None:
+    body = json.dumps({"phoneNumber": NUMBER, "hashed": True}).encode()
+    assert read_question(body, endpoint, Dialect.PAGE) == Question(NUMBER, endpoint)
+    strict = read_question(body, endpoint, Dialect.PAGE, strict=True)
+    assert strict is contract.INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize(
@@ -114,7 +133,6 @@ def test_malformed_numbers(plain: Client, number: object) -> None:
         b"\xff",
         b'{"phonenumber":"+491511234567"}',
         b'{"maxAge":240}',
-        b'{"phoneNumber":"+491511234567","hashed":true}',
         b'{"phoneNumber":"+491511234567"} x',
     ],
 )
@@ -210,6 +228,33 @@ def test_the_correlator_comes_back_with_answers_and_errors(plain: Client, number
     assert plain.ask(CHECK, number).headers["x-correlator"] is None
 
 
+class TestClock:
+    """Without ``now`` its clock goes; a check and the date beside it come from one instant."""
+
+    def test_a_window_reaches_back_from_the_question(self) -> None:
+        config = SandboxConfig(since=datetime.now(UTC) - timedelta(minutes=792))
+        with SandboxThread(config) as sandbox:
+            client = Client(sandbox)
+            swapped_then = "+46701740605"  # 5 minutes before the beginning
+            date = client.ask(DATE, swapped_then).json()["latestSimChange"]
+            age = datetime.now(UTC) - datetime.fromisoformat(date)
+            assert timedelta(minutes=797) <= age < timedelta(minutes=798)
+            assert client.ask(CHECK, swapped_then, 240).json() == {"swapped": False}
+            assert client.ask(CHECK, swapped_then, 798).json() == {"swapped": True}
+            assert client.ask(DATE, swapped_then).json()["latestSimChange"] == date
+
+    def test_ages_count_back_from_the_start(self) -> None:
+        with SandboxThread(SandboxConfig()) as sandbox:
+            assert datetime.now(UTC) - sandbox.world.now < timedelta(minutes=1)
+            assert Client(sandbox).ask(CHECK, "+46701740605", 6).json() == {"swapped": True}
+
+    def test_a_clock_that_is_ahead(self) -> None:
+        with SandboxThread(SandboxConfig(ahead=timedelta(days=400))) as sandbox:
+            date = Client(sandbox).ask(DATE, "+46701740605").json()["latestSimChange"]
+            ahead = datetime.fromisoformat(date) - datetime.now(UTC)
+            assert timedelta(days=399) < ahead < timedelta(days=400)
+
+
 def test_latency_delays_answers(start: Callable[..., Client]) -> None:
     sandbox = start(latency=Latency(seconds=0.001, upto_seconds=0.002))
     assert sandbox.ask(CHECK, NUMBER).status == 200
@@ -302,6 +347,8 @@ class TestGate:
         ({"population": Population(swapped_share=1.5)}, "between 0 and 1"),
         ({"rules": (FaultRule(Fault(Behaviour.SLOW), -1),)}, "between 0 and 1"),
         ({"quota": -1}, "negative"),
+        ({"not_entitled": ("sim-swap",)}, "no endpoint 'sim-swap'; choose among sim-swap/check"),
+        ({"since": datetime(2026, 3, 1)}, "needs a time zone"),  # noqa: DTZ001
         ({"slow_seconds": -1.0}, "negative"),
     ],
 )

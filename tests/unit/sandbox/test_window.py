@@ -132,7 +132,7 @@ class TestLimitsAtTheGate:
     ("by_endpoint", "message"),
     [
         ({CHECK: -1}, "rate limits, quota and revocation must not be negative"),
-        ({"sim-swap": 1}, "no endpoint 'sim-swap' to limit; choose among sim-swap/check, "),
+        ({"sim-swap": 1}, "no endpoint 'sim-swap'; choose among sim-swap/check, "),
     ],
 )
 def test_limits_that_cannot_be_meant(by_endpoint: dict[Endpoint, int], message: str) -> None:
