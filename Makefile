@@ -9,13 +9,16 @@ DBT_VENV := .venv-dbt
 DBT_STAMP := $(DBT_VENV)/.installed
 CONTRACT_VENV := .venv-contract
 CONTRACT_STAMP := $(CONTRACT_VENV)/.installed
+RELEASE_VENV := .venv-release
+RELEASE_STAMP := $(RELEASE_VENV)/.installed
+TRIAL_VENV := .venv-trial
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 # Compiled once and not by every worker and every command that a test starts: ten seconds each.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pictures test test-in-full golden golden-record torture differential check contract dbt docs tutorial format bench-memory bench-pacing \
+.PHONY: help demo pictures test test-in-full golden golden-record torture differential check contract dbt docs release image tutorial format bench-memory bench-pacing \
 	bench-limits bench-worlds bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page bench-load bench-erase \
 	bench clean
 
@@ -75,6 +78,31 @@ dbt: $(STAMP) $(DBT_STAMP) ## play docs/privacy.md, and build docs/recipes/dbt o
 docs: $(STAMP) ## write docs/reference anew, from the code
 	$(BIN)/python -m docs.generate.pages
 
+# The trial has no pip of its own: what is in it then is what the list of components must name.
+release: $(STAMP) $(RELEASE_STAMP) ## wheel, sdist, lock and SBOM into dist, and the wheel's demo in an empty environment
+	rm -rf dist $(TRIAL_VENV)
+	$(BIN)/python -m hatchling build -d dist
+	$(BIN)/python -m release.lock > dist/requirements.txt
+	$(BIN)/python -m release.lock --extras > dist/requirements-extras.txt
+	$(PYTHON) -m venv --without-pip $(TRIAL_VENV)
+	$(PIP) --python $(TRIAL_VENV)/bin/python install --require-hashes --no-deps -r dist/requirements.txt
+	$(PIP) --python $(TRIAL_VENV)/bin/python install --no-deps --no-index --find-links dist batch-screen
+	$(BIN)/python -m release.trial $(TRIAL_VENV)/bin
+	$(PIP) --python $(TRIAL_VENV)/bin/python install --require-hashes --no-deps -r dist/requirements-extras.txt
+	$(PIP) --python $(TRIAL_VENV)/bin/python check
+	$(RELEASE_VENV)/bin/cyclonedx-py environment $(TRIAL_VENV)/bin/python --pyproject pyproject.toml \
+		--output-reproducible --output-file dist/sbom.cdx.json
+	$(BIN)/python -m release.sbom dist/sbom.cdx.json dist/requirements-extras.txt
+	ls -l dist
+
+image: $(STAMP) ## build the image of docs/recipes/Dockerfile and start it; without docker, read the file only
+	@if docker info > /dev/null 2>&1; then \
+		docker build -f docs/recipes/Dockerfile -t batch-screen . && docker run --rm batch-screen --version; \
+	else \
+		echo "no docker here: the Dockerfile is only read" && \
+		$(BIN)/python -m pytest -q tests/e2e/test_recipes.py -k image; \
+	fi
+
 tutorial: $(STAMP) ## play the tutorial and the guides, and write what their commands print now
 	$(BIN)/python -m tests.e2e.pages
 
@@ -121,7 +149,7 @@ bench-startup: $(STAMP) ## how soon the command line says something (half a minu
 	$(BIN)/python -m benchmarks.startup
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(DBT_VENV) $(CONTRACT_VENV) demo_out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DBT_VENV) $(CONTRACT_VENV) $(RELEASE_VENV) $(TRIAL_VENV) demo_out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --clear, because an environment that lost half its files or its Python is worth nothing.
@@ -159,4 +187,12 @@ $(CONTRACT_STAMP): requirements-contract.txt
 	@$(PYTHON) -m venv --clear $(CONTRACT_VENV)
 	@$(CONTRACT_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes \
 		--no-deps -r requirements-contract.txt
+	@touch $@
+
+# An environment of its own, so that nothing it needs gets into the lock.
+$(RELEASE_STAMP): requirements-release.txt
+	@echo "Making $(RELEASE_VENV)"
+	@$(PYTHON) -m venv --clear $(RELEASE_VENV)
+	@$(RELEASE_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes \
+		--no-deps -r requirements-release.txt
 	@touch $@
