@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone: one without it, in a file that others touched, could not be compared."""
 
 
 class Endpoint(StrEnum):
@@ -203,8 +206,8 @@ class Pace(msgspec.Struct, frozen=True):
 class Session(msgspec.Struct, frozen=True):
     """One session of a run: its times, its attempts and their pace."""
 
-    started_at: datetime
-    ended_at: datetime
+    started_at: Instant
+    ended_at: Instant
     attempts: int = 0
     asking_seconds: float = 0.0
     pace: Pace = Pace()
@@ -353,7 +356,7 @@ class Erasure(msgspec.Struct, frozen=True, omit_defaults=True):
     ``cells`` are those of columns kept in other rows that held one of the numbers too: emptied.
     """
 
-    at: datetime
+    at: Instant
     rows: dict[str, int]
     cells: int = 0
 

@@ -47,6 +47,7 @@ from batch_screen.runs.layout import LOOKUPS, is_run_id, layout_of_run
 from batch_screen.runs.state import read_run
 from batch_screen.storage.atomic import make_folder, sha256_of
 from batch_screen.storage.lock import alone, locked
+from batch_screen.storage.reading import MOST_BYTES
 from batch_screen.storage.records import read_record, write_record
 from batch_screen.tables.integrity import own_files
 from batch_screen.tables.manifest import read_manifest
@@ -400,7 +401,7 @@ class _Erasure:
 
     def _digest(self, run_id: str) -> str:
         layout = layout_of_run(self._out, run_id)
-        return sha256_of(layout.manifest) if layout.manifest.exists() else ""
+        return sha256_of(layout.manifest, MOST_BYTES) if layout.manifest.exists() else ""
 
     def _not_found(self) -> list[str]:
         if self._found.states or self._found.unfinished or self._found.vault:
@@ -428,7 +429,7 @@ def _planned(run: RunHolding, runs: Sequence[RunHolding]) -> PlannedRun:
         run.keys.len(),
         run.cells,
         compared,
-        sha256_of(layout.manifest),
+        sha256_of(layout.manifest, MOST_BYTES),
         _lookups_digest(layout.folder, layout.run_id),
     )
 

@@ -157,7 +157,8 @@ def _resumed_or_new(job: Job, files: list[InputFile], events: RunEvents) -> Run:
             f'"{Unfinished.RESUME}"); today\'s run is the next start'
         )
         return resumed(job, earlier, identity, events)
-    for earlier in unfinished_runs(job.state, identity, is_grown, job.out):
+    left = unfinished_runs(job.state, identity, is_grown, job.out, events.progress.note)
+    for earlier in left:
         events.progress.note(
             f"run {earlier.run_id} of the same input is unfinished; "
             f"--run-date {earlier.file.identity.run_date} resumes it"

@@ -30,6 +30,7 @@ from batch_screen.storage.atomic import (
     write_atomically,
 )
 from batch_screen.storage.lock import alone, locked
+from batch_screen.storage.reading import MOST_BYTES
 from batch_screen.tables.manifest import latest_content, read_manifest, rows_of
 
 # Which files are a run's: by their names alone, and through no link.
@@ -241,7 +242,7 @@ def _records(out: Path, runs: Sequence[PurgeItem]) -> Iterator[PurgedRun]:
         if (manifest := read_manifest(layout)) is not None:
             rows = rows_of(manifest)
         with suppress(FileNotFoundError):
-            digest = sha256_of(layout.manifest)
+            digest = sha256_of(layout.manifest, MOST_BYTES)
         yield PurgedRun(run.run_id, run.run_date, now, digest, rows)
 
 
@@ -306,7 +307,7 @@ def _set_latest(out: Path, run_id: str | None) -> None:
     if run_id:
         layout = layout_of_run(out, run_id)
         with translated("read", layout.manifest):
-            digest = sha256_of(layout.manifest)
+            digest = sha256_of(layout.manifest, MOST_BYTES)
         write_atomically(latest, latest_content(layout, digest), mode=layout.file_mode)
     elif run_id is not None:
         with translated("remove", latest):

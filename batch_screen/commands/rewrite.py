@@ -40,7 +40,7 @@ from batch_screen.reports.verdict import material_of
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.finding import is_answered
 from batch_screen.runs.layout import DATA_FOLDERS, RESULTS, Layout, NextWriting, latest_run
-from batch_screen.runs.state import KEEP_COLUMNS, RETRY_OF, Run, all_runs, id_key_of
+from batch_screen.runs.state import KEEP_COLUMNS, RETRY_OF, Run, id_key_of, readable_runs
 from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION
 from batch_screen.storage.atomic import (
     atomic_write,
@@ -53,6 +53,7 @@ from batch_screen.storage.lock import alone
 from batch_screen.storage.parquet import scan_parquet
 from batch_screen.storage.partition import HELD_BYTES
 from batch_screen.storage.prefetch import ordered_map
+from batch_screen.storage.reading import MOST_BYTES, open_regular
 from batch_screen.tables import breakdown
 from batch_screen.tables.integrity import files_check, marker_check, own_files, refuse_differing
 from batch_screen.tables.manifest import (
@@ -106,7 +107,8 @@ def keep_other_columns(job: Job, opened: OpenRun) -> None:
 def _with_retries(job: Job, opened: OpenRun) -> Iterator[_Written]:
     """The opened run, then those that retry it, or retry one of these."""
     ids = {opened.run.run_id}
-    others = [run for run in all_runs(job.state) if RETRY_OF in run.file.identity.settings]
+    runs = readable_runs(job.state, opened.events.progress.note)
+    others = [run for run in runs if RETRY_OF in run.file.identity.settings]
     others.sort(key=lambda run: run.file.created_at)
     for run in (opened.run, *others):
         if run is not opened.run and run.file.identity.settings[RETRY_OF] not in ids:
@@ -200,7 +202,7 @@ def _write(  # noqa: PLR0913, PLR0917 (a run, as it is and as it shall be)
     kinds = _write_results(run, plan, anew, output, asked, events)
     write_summary(anew.summary, summary, anew.file_mode)
     for source, target in ((layout.errors_csv, anew.errors_csv), (layout.pace, anew.pace)):
-        with source.open("rb") as old, atomic_write(target, mode=anew.file_mode) as new:
+        with open_regular(source) as old, atomic_write(target, mode=anew.file_mode) as new:
             shutil.copyfileobj(old, new)
     if output.in_order or layout.in_order.exists():
         parts = anew.parts(RESULTS)
@@ -217,7 +219,7 @@ def _write(  # noqa: PLR0913, PLR0917 (a run, as it is and as it shall be)
     # A load or an upload may read it.
     with completing(layout) as now, alone(layout.manifest, f"run {layout.run_id}"):
         write_manifest(anew, listed, replace(head, completed_at=now))
-        digest = sha256_of(anew.manifest)
+        digest = sha256_of(anew.manifest, MOST_BYTES)
         write_atomically(anew.marker, marker_content(digest), mode=anew.file_mode)
         anew.publish()
 
@@ -258,7 +260,7 @@ def settle(layout: Layout) -> None:
     manifest = read_manifest(layout)
     listed = {file.path for file in manifest.files} if manifest else set()
     if latest_run(layout.folder) == layout.run_id:
-        content = latest_content(layout, sha256_of(layout.manifest))
+        content = latest_content(layout, sha256_of(layout.manifest, MOST_BYTES))
         write_atomically(layout.latest, content, mode=layout.file_mode)
     with ExitStack() as held:
         if (other := layout.growing / layout.manifest.name).exists():

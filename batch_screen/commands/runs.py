@@ -19,6 +19,7 @@ from batch_screen.runs.layout import Layout, layout_of_run, place_of, runs_at
 from batch_screen.runs.purged import PURGED, PurgedRun, read_purged
 from batch_screen.schema import PURGED_RUNS, RUNS, dtypes
 from batch_screen.storage.atomic import sha256_of, write_frame
+from batch_screen.storage.reading import MOST_BYTES
 from batch_screen.tables.integrity import marker_check
 from batch_screen.tables.manifest import (
     AskedApi,
@@ -145,11 +146,16 @@ def _look(out: Path, found: dict[str, Manifest]) -> tuple[list[str], list[str]]:
             continue
         if not layout.marker.exists():
             unfinished.append(layout.run_id)
-        elif marker_check(layout).differences or (manifest := read_facts(layout)) is None:
+        elif marker_check(layout).differences or not _is_of(layout, manifest := read_facts(layout)):
             damaged.append(layout.run_id)
-        else:
+        elif manifest is not None:
             found[layout.run_id] = manifest
     return unfinished, damaged
+
+
+def _is_of(layout: Layout, manifest: Manifest | None) -> bool:
+    own = (layout.run_id, layout.run_date)
+    return manifest is not None and (manifest.run_id, manifest.run_date) == own
 
 
 def _completion(manifest: Manifest) -> tuple[datetime, str]:
@@ -171,7 +177,7 @@ def _completed(folder: Path, manifest: Manifest, *, is_current: bool) -> Complet
         completed_at=_completion(manifest)[0],
         current=is_current,
         sandbox=manifest.sandbox,
-        manifest_sha256=sha256_of(layout_of_run(folder, manifest.run_id).manifest),
+        manifest_sha256=sha256_of(layout_of_run(folder, manifest.run_id).manifest, MOST_BYTES),
         schema_version=manifest.schema_version,
         version=manifest.version,
         api=manifest.api,

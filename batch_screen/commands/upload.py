@@ -21,6 +21,7 @@ from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, latest_run, run_at
 from batch_screen.storage.atomic import translated
 from batch_screen.storage.objects import ObjectStore, StoredObject
+from batch_screen.storage.reading import read_bytes
 from batch_screen.tables.integrity import (
     files_check,
     held,
@@ -101,7 +102,7 @@ def _uploaded(
         files.append(_of_bytes(f"{prefix}runs/{layout.run_id}/{name}", text.encode()))
     with translated("read", layout.run):
         manifest, marker = (
-            _of_bytes(prefix + str(path.relative_to(layout.folder)), path.read_bytes())
+            _of_bytes(prefix + str(path.relative_to(layout.folder)), read_bytes(path))
             for path in (layout.manifest, layout.marker)
         )
     latest = _of_bytes(f"{prefix}latest.json", latest_content(layout, manifest.sha256))

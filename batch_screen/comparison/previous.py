@@ -7,7 +7,7 @@ could take another run. The decision names the earlier run's lookups by their di
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import groupby
@@ -21,11 +21,13 @@ from batch_screen.comparison.feed import RunFacts, RunTables, feed_of, shared_en
 from batch_screen.config.screening import Cohorts
 from batch_screen.config.sections import Output
 from batch_screen.errors import OutputError
+from batch_screen.model import Instant
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout, is_run_id, layout_of_run
 from batch_screen.runs.state import BASE_URL, id_key_of, limit_of
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import READ_VERSIONS, dtypes
+from batch_screen.storage.reading import read_json
 from batch_screen.storage.records import read_record, write_record
 from batch_screen.tables.coverage import Changes
 from batch_screen.tables.integrity import files_check, marker_check, own_files
@@ -56,7 +58,7 @@ class CompleteRun(NamedTuple):
     layout: Layout
     facts: RunFacts
     base_url: str
-    ended_at: datetime
+    ended_at: Instant
     bounds: Cohorts
     supersedes: Sequence[str] = ()
     since_run: str = ""
@@ -67,7 +69,7 @@ class _Rows(msgspec.Struct):
 
 
 class _SessionEnd(msgspec.Struct):
-    ended_at: datetime
+    ended_at: Instant
 
 
 class _Since(msgspec.Struct):
@@ -93,7 +95,7 @@ def recorded(layout: Layout) -> CompleteRun:
     if not layout.marker.exists():
         raise UnusableRunError("it is not complete")
     try:
-        summary = msgspec.json.decode(layout.summary.read_bytes(), type=_Summary)
+        summary = read_json(layout.summary, _Summary)
         settings = summary.settings
         own = {k.removeprefix(_COHORTS): v for k, v in settings.items() if k.startswith(_COHORTS)}
         bounds = Cohorts(**own)
@@ -182,15 +184,18 @@ class CurrentRun(NamedTuple):
     supersedes: Sequence[str] = ()
 
 
-def previous_run(run: CurrentRun) -> Previous:
-    """The previous run that ``run.record`` names; if none yet, chooses one and records it."""
+def previous_run(run: CurrentRun, note: Callable[[str], None] = lambda _: None) -> Previous:
+    """The previous run that ``run.record`` names; if none yet, chooses one and records it.
+
+    ``note`` gets a line on each run that was complete and cannot be read any more.
+    """
     if run.record.exists():
         return read_record(run.record, Previous)
     chosen = Previous()
     if run.supersedes:
         latest = _before_superseded(run.layout, run.supersedes)
     else:
-        latest = _latest(run.layout, run.facts, run.base_url)
+        latest = _latest(run.layout, run.facts, run.base_url, note=note)
     if latest is not None:
         run_id = latest.facts.run_id
         try:
@@ -256,11 +261,15 @@ def _before_superseded(layout: Layout, supersedes: Sequence[str]) -> CompleteRun
 
 
 def _latest(
-    layout: Layout, facts: RunFacts, base_url: str, by: datetime | None = None
+    layout: Layout,
+    facts: RunFacts,
+    base_url: str,
+    by: datetime | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> CompleteRun | None:
     """The comparable run with the latest date, then the latest end.
 
-    ``by``: it had ended by then.
+    ``by``: it had ended by then. ``note`` gets a line on each that cannot be read.
     """
 
     def date_of(run_id: str) -> str:
@@ -273,9 +282,13 @@ def _latest(
     for _, run_ids in groupby(older, key=date_of):
         fitting = []
         for run_id in run_ids:
-            # Of a run that cannot be read it is not known what it asked, and of whom.
-            with suppress(UnusableRunError):
+            try:
                 run = recorded(layout_of_run(layout.folder, run_id))
+            except UnusableRunError as error:
+                # It is not known what it asked, and of whom.
+                if layout_of_run(layout.folder, run_id).marker.exists():
+                    note(f"run {run_id} is passed over as the previous run, for {error}")
+            else:
                 had_ended = by is None or run.ended_at <= by
                 shared, _ = shared_endpoints(run.facts, facts)
                 # A trial with a few numbers is no baseline of a list: all others would be new.
@@ -298,7 +311,7 @@ def write_changes(
     failure of this run: a note says so. Raises ``Stopped`` between two shards if ``events``
     ask for that.
     """
-    previous = previous_run(run)
+    previous = previous_run(run, events.progress.note)
     if previous.run_id == FIRST_RUN:
         _write_no_changes(run, output)
         return None

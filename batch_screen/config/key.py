@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from pydantic import SecretStr
 
-from batch_screen.config.parsing import read_small
 from batch_screen.errors import AuthenticationError
 from batch_screen.masking import hide
+from batch_screen.storage.reading import read_small
 
 KEY_VARIABLE = "BATCH_SCREEN_API_KEY"
 CREDENTIAL = "batch-screen-api-key"

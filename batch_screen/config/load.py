@@ -26,12 +26,12 @@ from pydantic_settings import (
 )
 
 from batch_screen.config.key import KEY_VARIABLE
-from batch_screen.config.parsing import read_small
 from batch_screen.config.paths import is_address, shown_address
 from batch_screen.config.sections import Section
 from batch_screen.config.settings import Settings
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import plain
+from batch_screen.storage.reading import read_small
 
 # Where a value comes from: the command line, a variable, a line of a file, or the default.
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import operator
-import os
 import re
-import select
-import stat
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import time as time_of_day
 from difflib import get_close_matches
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -239,39 +233,3 @@ def _refuse_senseless(found: Threshold, *, is_percentage: bool) -> None:
         hint = f"; did you mean {found.bound:g}%?" if found.is_share and not is_percentage else ""
         always = "always" if crossed == {True} else "never"
         raise ValueError(f"'{found.text}' is {always} so{hint}")
-
-
-# Small files that a person names: read whole, and never waited for or swallowed endlessly.
-
-_WAIT_SECONDS = 10.0
-
-
-def read_small(path: Path, limit: int) -> bytes:
-    """Reads a file of at most ``limit`` bytes. Raises OSError if it is unreadable or larger.
-
-    A pipe, as a shell's ``<(…)`` makes, is read like a file; one that nobody writes to, or
-    whose writer says nothing for ten seconds, is an error.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    try:
-        content = bytearray()
-        deadline = time.monotonic() + _WAIT_SECONDS
-        while chunk := _chunk(descriptor, limit + 1 - len(content), deadline):
-            content += chunk
-            if len(content) > limit:
-                raise OSError(errno.EFBIG, f"it is larger than {limit >> 10} KiB")
-        if not content and stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-            raise OSError(errno.ENODATA, "no process writes to this pipe")
-        return bytes(content)
-    finally:
-        os.close(descriptor)
-
-
-def _chunk(descriptor: int, size: int, deadline: float) -> bytes:
-    while True:
-        try:
-            return os.read(descriptor, size)
-        except BlockingIOError:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([descriptor], [], [], left)[0]:
-                raise TimeoutError(errno.ETIMEDOUT, "it delivered nothing") from None

@@ -41,6 +41,7 @@ from batch_screen.storage.lock import alone
 from batch_screen.storage.parquet import open_parquet
 from batch_screen.storage.partition import RowGroupWriter
 from batch_screen.storage.prefetch import ordered_map
+from batch_screen.storage.reading import MOST_BYTES, open_regular
 from batch_screen.tables import breakdown
 from batch_screen.tables.counts import NO_LOOKUPS, count_lookups, count_saved, scans_of
 from batch_screen.tables.coverage import Changes, count_contradictions, count_coverage
@@ -138,7 +139,9 @@ def write_without(
         erased=counted.erased,
     )
     write_manifest(anew, entries, head)
-    write_atomically(anew.marker, marker_content(sha256_of(anew.manifest)), mode=anew.file_mode)
+    write_atomically(
+        anew.marker, marker_content(sha256_of(anew.manifest, MOST_BYTES)), mode=anew.file_mode
+    )
     with alone(layout.manifest, f"run {layout.run_id}"):  # a load or an upload may read it
         anew.publish()
     return layout
@@ -314,5 +317,5 @@ def _changes(
 
 
 def _copy(source: Path, target: Path, mode: int) -> None:
-    with source.open("rb") as old, atomic_write(target, mode=mode) as new:
+    with open_regular(source) as old, atomic_write(target, mode=mode) as new:
         shutil.copyfileobj(old, new)

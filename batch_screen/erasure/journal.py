@@ -7,13 +7,13 @@ on. It cannot say whom: the same numbers are given again, and are held against i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from batch_screen.errors import InputError
 from batch_screen.masking import safe_text
+from batch_screen.model import Instant
 from batch_screen.runs.events import RunEvents
 from batch_screen.storage.atomic import sync_folder, translated
 from batch_screen.storage.records import read_record, write_record
@@ -40,7 +40,7 @@ class PlannedRun(msgspec.Struct, frozen=True):
 class PlannedErasure(msgspec.Struct, frozen=True):
     """An erasure as it was planned: when, of how many numbers, from what."""
 
-    at: datetime
+    at: Instant
     numbers: int
     runs: list[PlannedRun]
     states: list[str]

@@ -29,6 +29,7 @@ from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION, number_column
 from batch_screen.storage.atomic import translated
 from batch_screen.storage.parquet import open_parquet
 from batch_screen.storage.prefetch import ordered_map
+from batch_screen.storage.reading import open_regular
 from batch_screen.tables.integrity import own_files, part_number
 from batch_screen.tables.manifest import Manifest, read_facts
 from batch_screen.tables.reader import DamagedPartError, readable
@@ -224,6 +225,6 @@ def states_holding(
 
 def _numbers_in(path: Path) -> Iterator[set[bytes]]:
     """The numbers in a text file, some at a time; no line is as long as what is read at once."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while lines := file.readlines(_AT_ONCE):
             yield set(_NUMBER.findall(b"".join(lines)))

@@ -30,6 +30,7 @@ from batch_screen.journal.records import (
 )
 from batch_screen.model import Attempt, Intent, Outcome, WithheldOutcome
 from batch_screen.storage.atomic import open_private, sync_folder, translated
+from batch_screen.storage.reading import open_regular, read_bytes
 
 _SUFFIX = ".journal"
 _OF_LOOKUPS = (Outcome, Intent, Attempt, WithheldOutcome)
@@ -157,7 +158,7 @@ class Replay:
     def __iter__(self) -> Iterator[Record]:
         """Yields the records in the order of writing. Raises ``JournalError`` on damage."""
         for path in self._paths:
-            with translated("read", path), path.open("rb") as file:
+            with translated("read", path), open_regular(path) as file:
                 yield from self._segment(path, file)
 
     def _segment(self, path: Path, file: BinaryIO) -> Iterator[Record]:
@@ -168,7 +169,7 @@ class Replay:
             elif isinstance(found, BadLineError):
                 if number == 0:
                     # Torn only if all there is are the header's first bytes, and zeros behind.
-                    content = path.read_bytes()
+                    content = read_bytes(path, _MOST_BYTES)
                     if not encode(self._expected).startswith(content.rstrip(b"\0")):
                         raise _no_journal(path)
                     self.dropped_bytes += len(content)
@@ -237,6 +238,7 @@ def _write_all(file: BinaryIO, content: bytes) -> None:
 
 
 _OUTCOME_TAG = b'"t":"outcome"'
+_MOST_BYTES = 1 << 30
 _CHUNK_BYTES = 1 << 20
 
 
@@ -266,7 +268,7 @@ def outcomes_at_a_glance(
 def _count_outcomes(segment: Path) -> int:
     found, end = 0, b""
     try:
-        with segment.open("rb") as file:
+        with open_regular(segment) as file:
             while chunk := file.read(_CHUNK_BYTES):
                 text = end + chunk
                 found += text.count(_OUTCOME_TAG)

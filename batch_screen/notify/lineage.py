@@ -26,6 +26,7 @@ from batch_screen.notify.closing import Closing
 from batch_screen.notify.pings import Caller
 from batch_screen.runs.layout import DATA_FOLDERS, LINEAGE, RESULTS, Layout
 from batch_screen.storage.atomic import write_atomically
+from batch_screen.storage.reading import decoded_lines, read_bytes, read_json
 from batch_screen.tables.manifest import read_manifest
 from batch_screen.tables.results import UNKNOWN
 from batch_screen.tables.summary import Summary
@@ -282,7 +283,7 @@ def run_datasets(layout: Layout, summary: Summary) -> Iterator[Dataset]:
 def table_fields(layout: Layout) -> dict[str, list[dict[str, str]]]:
     """The columns of each table, by the run's schema.json; names of kept ones are masked."""
     try:
-        tables = msgspec.json.decode(layout.schema.read_bytes())["tables"]
+        tables = read_json(layout.schema, dict)["tables"]
         return {
             table: [
                 {
@@ -309,10 +310,7 @@ def output_facets(fields: Sequence[Mapping[str, str]], rows: int | None) -> dict
 def read_events(path: Path) -> list[Event]:
     """The events in a file; none where it is missing, too large, or none of ours."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return []
-        lines = path.read_bytes().splitlines()
-        return [msgspec.json.decode(line, type=_Kept).event() for line in lines]
+        return [each.event() for each in decoded_lines(read_bytes(path, _MOST_BYTES), _Kept)]
     except (OSError, ValueError):
         return []
 

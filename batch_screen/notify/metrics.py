@@ -12,9 +12,9 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from batch_screen.config.parsing import read_small
 from batch_screen.notify.closing import Closing
 from batch_screen.storage.atomic import PUBLIC_MODE, write_atomically
+from batch_screen.storage.reading import read_small
 from batch_screen.tables.summary import COMPLETE, Summary
 
 _PREFIX = "batch_screen"

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import polars as pl
 
 from batch_screen.model import Endpoint, OutcomeKind
@@ -21,6 +20,7 @@ from batch_screen.schema import INSTANT, LOOKUP, NUMBER_ID, Column, conform, dty
 from batch_screen.storage.atomic import sha256_of, write_frame
 from batch_screen.storage.parquet import open_parquet, read_parquet
 from batch_screen.storage.partition import HELD_BYTES, PartitionedWriter
+from batch_screen.storage.reading import read_json
 from batch_screen.storage.records import read_frame
 from batch_screen.tables.manifest import is_whole
 from batch_screen.tables.reader import DamagedPartError, readable
@@ -154,13 +154,13 @@ def earlier_runs(folder: Path, settings: Mapping[str, Any], oldest: datetime) ->
         if not is_whole(layout):
             continue
         try:
-            summary = msgspec.json.decode(layout.summary.read_bytes(), type=Summary)
+            summary = read_json(layout.summary, Summary)
+            # By its date as well, for the sandbox's runs take place on theirs.
+            day = datetime.fromisoformat(f"{summary.run_date}T23:59:59+00:00")
         except (OSError, ValueError):  # msgspec's errors are ValueErrors
             continue
         if summary.status != COMPLETE:
             continue
-        # By its date as well, for the sandbox's runs take place on theirs.
-        day = datetime.fromisoformat(f"{summary.run_date}T23:59:59+00:00")
         is_recent = max(summary.session.ended_at, day) >= oldest
         is_same = all(summary.settings.get(name) == settings.get(name) for name in _SAME_SERVER)
         if is_recent and is_same:

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import polars as pl
 
-from batch_screen.config.parsing import read_small
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import hide
 from batch_screen.storage.atomic import open_private, sync_folder, translated
+from batch_screen.storage.reading import read_small
 
 KEY_BYTES = 32
 ID_DIGITS = 32

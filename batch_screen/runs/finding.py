@@ -11,8 +11,8 @@ import msgspec
 
 from batch_screen.config.screening import OPT_OUT_FILE
 from batch_screen.errors import ConfigurationError
-from batch_screen.runs.layout import layout_of_run
-from batch_screen.runs.state import RETRY_OF, Identity, Run, all_runs
+from batch_screen.runs.layout import is_run_id, layout_of_run
+from batch_screen.runs.state import RETRY_OF, Identity, Run, noting_damage, read_run, run_folders
 
 IsGrown = Callable[[Run], bool]
 """Whether the opt-out list of today holds all of that by which a run's plan was made."""
@@ -31,9 +31,7 @@ def find_run(
     other settings or other content of the same file: its answers must not be bought again by
     mistake. ``out`` is where runs write.
     """
-    same_day = [
-        run for run in all_runs(state_folder) if run.file.identity.run_date == identity.run_date
-    ]
+    same_day = _runs_of_day(state_folder, identity.run_date)
     same_list = [run for run in same_day if run.file.identity.content == identity.content]
     same = [run for run in same_list if run.identity.work == identity.work]
     same = same or [run for run in same_list if _is_left(run, identity, is_grown, out)]
@@ -89,10 +87,8 @@ def answered_runs(state_folder: Path, identity: Identity) -> list[tuple[Run, str
     """
     return [
         (run, _differing(run, identity))
-        for run in all_runs(state_folder)
-        if run.file.identity.content == identity.content
-        and run.file.identity.run_date == identity.run_date
-        and is_answered(run)
+        for run in _runs_of_day(state_folder, identity.run_date)
+        if run.file.identity.content == identity.content and is_answered(run)
     ]
 
 
@@ -101,18 +97,39 @@ def unfinished_runs(
     identity: Identity,
     is_grown: IsGrown = lambda _: False,
     out: Path | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> list[Run]:
-    """Unfinished runs of the same input and settings from other dates that hold answers."""
+    """Unfinished runs of the same input and settings from other dates that hold answers.
+
+    One that cannot be read is none of today's business: ``note`` gets a line on it.
+    """
     found = []
-    for run in all_runs(state_folder):
-        own = run.file.identity
-        if own.content != identity.content or own.run_date == identity.run_date:
-            continue
-        of_its_day = msgspec.structs.replace(identity, run_date=own.run_date)
-        is_same = run.identity.work == of_its_day.work or _is_left(run, of_its_day, is_grown, out)
-        if is_same and run.has_bought and not is_over(run, out):
-            found.append(run)
+    for folder in run_folders(state_folder):
+        with noting_damage(folder, note):
+            run = read_run(folder)
+            own = run.file.identity if run else identity
+            if run is None or own.content != identity.content or own.run_date == identity.run_date:
+                continue
+            of_its_day = msgspec.structs.replace(identity, run_date=own.run_date)
+            is_same = run.identity.work == of_its_day.work
+            is_same = is_same or _is_left(run, of_its_day, is_grown, out)
+            if is_same and run.has_bought and not is_over(run, out):
+                found.append(run)
     return found
+
+
+def _runs_of_day(state_folder: Path, run_date: str) -> list[Run]:
+    """The runs of a date. Raises ``JournalError`` on an unusable one: it may be the wanted one.
+
+    Those of other dates are not read: a run's name begins with its own.
+    """
+    day = run_date.replace("-", "")
+    found = (
+        read_run(path)
+        for path in run_folders(state_folder)
+        if path.name.startswith(day) or not is_run_id(path.name)
+    )
+    return [run for run in found if run is not None]
 
 
 def _is_left(run: Run, identity: Identity, is_grown: IsGrown, out: Path | None) -> bool:

@@ -18,8 +18,10 @@ from time import monotonic
 
 import msgspec
 
+from batch_screen.model import Instant
 from batch_screen.runs.events import Progress, RunEvents
 from batch_screen.storage.atomic import open_private
+from batch_screen.storage.reading import read_json
 
 _NAME = "progress.json"
 _EVERY_SECONDS = 2.0
@@ -34,7 +36,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     """
 
     pid: int
-    at: datetime
+    at: Instant
     stage: str
     done: int
     total: int | None
@@ -56,7 +58,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
 def read_heartbeat(state_folder: Path) -> Heartbeat | None:
     """The last heartbeat, or None if the file is missing or unreadable."""
     try:
-        return msgspec.json.decode((state_folder / _NAME).read_bytes(), type=Heartbeat)
+        return read_json(state_folder / _NAME, Heartbeat)
     except (OSError, ValueError):  # msgspec's errors are ValueErrors; half a file after a power cut
         return None
 

@@ -36,6 +36,7 @@ from batch_screen.storage.atomic import (
 )
 from batch_screen.storage.parquet import open_parquet
 from batch_screen.storage.partition import RowGroupWriter
+from batch_screen.storage.reading import read_json
 
 RESULTS, LOOKUPS, ERRORS = "results", "lookups", "errors"
 TABLES = (RESULTS, LOOKUPS, ERRORS)
@@ -159,7 +160,7 @@ class Layout:
 
     def _listed(self) -> set[str]:
         with suppress(OSError, ValueError):  # a damaged one is for others to complain of
-            manifest = msgspec.json.decode(self.manifest.read_bytes(), type=_Listing)
+            manifest = read_json(self.manifest, _Listing)
             return {file.path for file in manifest.files}
         return set()
 
@@ -353,7 +354,7 @@ def layout_of_run(folder: Path, run_id: str) -> Layout:
 def latest_run(folder: Path) -> str | None:
     """The run id in latest.json, or None without a valid one."""
     try:
-        named = msgspec.json.decode((folder / "latest.json").read_bytes(), type=dict[str, str])
+        named = read_json(folder / "latest.json", dict[str, str])
     except (OSError, ValueError):
         return None
     run_id = named.get("run_id", "")

@@ -6,14 +6,15 @@ Written before a run's files go, so that who keeps a copy of it, as a warehouse 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from batch_screen.errors import InputError
+from batch_screen.model import Instant
 from batch_screen.runs.layout import layout_of_run
 from batch_screen.storage.atomic import translated, write_atomically
+from batch_screen.storage.reading import decoded_lines, read_bytes
 
 PURGED = "purged.ndjson"
 
@@ -26,7 +27,7 @@ class PurgedRun(msgspec.Struct, frozen=True):
 
     run_id: str
     run_date: str
-    purged_at: datetime
+    purged_at: Instant
     manifest_sha256: str | None
     rows: Mapping[str, int]
 
@@ -38,9 +39,9 @@ def read_purged(out: Path) -> list[PurgedRun]:
     """
     path = out / PURGED
     with translated("read", path):
-        content = path.read_bytes() if path.exists() else b""
+        content = read_bytes(path) if path.exists() else b""
     try:
-        return msgspec.json.Decoder(PurgedRun).decode_lines(content)
+        return decoded_lines(content, PurgedRun)
     except ValueError as error:  # which may quote the line
         raise InputError(
             f"{path} is damaged: every line must be a run that purge has removed; restore it from "

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from hashlib import sha1
+from os.path import lexists
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,11 +21,12 @@ from uuid import UUID, uuid4
 import msgspec
 
 from batch_screen.config.screening import OPT_OUT_FILE
-from batch_screen.errors import JournalError
+from batch_screen.errors import JournalError, OutputError
 from batch_screen.masking import plain
-from batch_screen.model import Lookup
+from batch_screen.model import Instant, Lookup
 from batch_screen.schema import READ_VERSIONS, SCHEMA_VERSION
 from batch_screen.storage.atomic import make_folder, sweep, translated
+from batch_screen.storage.reading import decoded, open_regular, read_bytes
 from batch_screen.storage.records import read_record, write_record
 
 RETRY_OF, RETRY_OUTCOMES = "retry.of", "retry.outcomes"
@@ -83,7 +86,7 @@ class RunFile(msgspec.Struct, frozen=True):
     run_id: str
     identity: Identity
     inputs: list[str]
-    created_at: datetime
+    created_at: Instant
     salt: UUID
 
 
@@ -140,7 +143,7 @@ class Run:
             return True
         for segment in self.journal.glob("*.journal"):
             # Only a glance: the journal's own reader checks each line before its content is used.
-            with translated("read", segment), segment.open("rb") as lines:
+            with translated("read", segment), open_regular(segment) as lines:
                 if any(b'"t":"outcome"' in line or b'"t":"held"' in line for line in lines):
                     return True
         return False
@@ -205,7 +208,9 @@ def create_run(
     state_folder: Path, identity: Identity, inputs: Sequence[str], taken: Sequence[str]
 ) -> Run:
     """Creates a run of this identity; ``taken`` are run ids in use elsewhere."""
-    used = {*taken, *(run.run_id for run in all_runs(state_folder))}
+    # By their names: one that cannot be read keeps its own.
+    kept = (path for path in state_folder.glob("runs/*") if lexists(path / "run.json"))
+    used = {*taken, *(path.name for path in kept)}
     serial = 1
     while (run_id := new_run_id(identity, serial)) in used:
         serial += 1
@@ -220,8 +225,29 @@ def create_run(
 
 def all_runs(state_folder: Path) -> list[Run]:
     """Every run in the state folder. Raises ``JournalError`` on an unusable one."""
-    found = [path for path in sorted(state_folder.glob("runs/*")) if path.is_dir()]
-    return [run for run in map(read_run, found) if run is not None]
+    return [run for run in map(read_run, run_folders(state_folder)) if run is not None]
+
+
+def run_folders(state_folder: Path) -> list[Path]:
+    """The folders in which runs may lie, by name."""
+    return [path for path in sorted(state_folder.glob("runs/*")) if path.is_dir()]
+
+
+def readable_runs(state_folder: Path, note: Callable[[str], None]) -> Iterator[Run]:
+    """Every run in the state folder that can be read; of the others ``note`` gets a line."""
+    for folder in run_folders(state_folder):
+        with noting_damage(folder, note):
+            if run := read_run(folder):
+                yield run
+
+
+@contextmanager
+def noting_damage(folder: Path, note: Callable[[str], None]) -> Iterator[None]:
+    """Ends the block over damage of a run that may be passed over, with a note."""
+    try:
+        yield
+    except (JournalError, OutputError) as error:
+        note(f"run {folder.name} is passed over: {error}")
 
 
 def read_run(folder: Path) -> Run | None:
@@ -234,10 +260,10 @@ def read_run(folder: Path) -> Run | None:
             raise _unknown(path)
         return None
     with translated("read", path):
-        file = path.read_bytes()
+        file = read_bytes(path)
     # The version first: another one may have other folders and other fields.
     try:
-        made = msgspec.convert(msgspec.json.decode(file)["content"]["made"], StateVersion)
+        made = msgspec.convert(decoded(file, dict)["content"]["made"], StateVersion)
     except (ValueError, LookupError, TypeError) as error:  # msgspec's errors are ValueErrors
         raise _unknown(path) from error
     # What a state holds did not change with the columns that came to the tables.

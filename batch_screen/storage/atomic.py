@@ -26,6 +26,7 @@ from errno import (
     ENOENT,
     ENOSPC,
     ENOTDIR,
+    ENXIO,
     EPERM,
     EROFS,
 )
@@ -38,6 +39,7 @@ import pyarrow as pa
 
 from batch_screen.errors import OutputError, has_working_folder, no_working_folder
 from batch_screen.storage.parquet import metadata_of, read_parquet
+from batch_screen.storage.reading import open_regular, refuse_large
 from batch_screen.storage.scratch import hold, sweep_temporaries
 
 FOLDER_MODE = 0o700
@@ -54,7 +56,7 @@ _REMEDIES = {
     **dict.fromkeys((ENOSPC, EDQUOT), "free space"),
     **dict.fromkeys((EACCES, EPERM, EROFS), "fix permissions"),
     **dict.fromkeys((EMFILE, ENFILE), "raise the limit of open files (ulimit -n)"),
-    **dict.fromkeys((ENOTDIR, EISDIR, EEXIST), "move away what is in its place"),
+    **dict.fromkeys((ENOTDIR, EISDIR, EEXIST, ENXIO), "move away what is in its place"),
     EFBIG: "raise the limit of a file's size (ulimit -f)",
     ENAMETOOLONG: "name a shorter path",
     ENOENT: "make the folder it lies in",
@@ -220,9 +222,11 @@ def sweep(folder: Path) -> None:
                 path.unlink()
 
 
-def sha256_of(path: Path) -> str:
-    """The file's digest in hexadecimal. Raises ``OSError``."""
-    with path.open("rb") as file:
+def sha256_of(path: Path, limit: int | None = None) -> str:
+    """The file's digest in hexadecimal. Raises ``OSError``, also where it is over ``limit``."""
+    with open_regular(path) as file:
+        if limit is not None:
+            refuse_large(file, limit)
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from socket import gethostname
 from typing import NamedTuple
 
+import msgspec
 from filelock import FileLock, Timeout
 
 from batch_screen.errors import RunLockedError
 from batch_screen.storage.atomic import translated, write_atomically
+from batch_screen.storage.reading import open_regular, read_json
 
 _LOCK, _HOLDER = "lock", "holder.json"
 
@@ -81,7 +83,7 @@ def in_turn(folder: Path) -> Iterator[None]:
 def _flocked(file: Path, how: int, why: str) -> Iterator[None]:
     # The kernel's own call: filelock needs a file of its own, and rights to write, to share one.
     with translated("lock", file):
-        held = file.open("rb" if how == fcntl.LOCK_SH else "r+b")
+        held = open_regular(file, os.O_RDONLY if how == fcntl.LOCK_SH else os.O_RDWR)
     with held:
         with translated("lock", file):
             try:
@@ -138,16 +140,21 @@ def _is_same(opened: Path, lock: Path) -> bool:
 def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)  # signal 0 only asks
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # another user's
         pass
     return True
 
 
+class _Held(msgspec.Struct):
+    pid: int
+    since: str
+    host: str
+
+
 def _read(holder: Path) -> tuple[int, str, str] | None:
     try:
-        held = json.loads(holder.read_bytes())
-        return int(held["pid"]), str(held["since"]), str(held["host"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return msgspec.structs.astuple(read_json(holder, _Held))
+    except (OSError, ValueError):
         return None

@@ -17,6 +17,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batch_screen.storage.reading import open_regular, refuse_odd
+
 # Without patterns; and run_date=… in a folder's name is no column of ours.
 _AS_NAMED: dict[str, Any] = {"glob": False, "hive_partitioning": False}
 
@@ -49,6 +51,7 @@ def scan_parquet(paths: Sequence[Path]) -> pl.LazyFrame:
 
 
 def _local(path: Path) -> pa.NativeFile:
+    refuse_odd(path)
     # As bytes, for a name may be any; pyarrow's own file, for one of Python's holds its lock.
     return pa.OSFile(os.fsencode(path))
 
@@ -56,12 +59,14 @@ def _local(path: Path) -> pa.NativeFile:
 @contextmanager
 def _named(paths: Sequence[Path]) -> Iterator[Any]:
     """The files as polars takes them: by full paths, or open where a name is not UTF-8."""
+    for path in paths:
+        refuse_odd(path)
     full = [os.path.abspath(path) for path in paths]  # noqa: PTH100 (follows no link)
     if _is_utf8("".join(full)):
         yield full
         return
     with ExitStack() as files:  # polars keeps its own hold of them
-        yield [files.enter_context(path.open("rb")) for path in paths]
+        yield [files.enter_context(open_regular(path)) for path in paths]
 
 
 def _is_utf8(text: str) -> bool:

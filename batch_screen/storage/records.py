@@ -16,6 +16,7 @@ import polars as pl
 from batch_screen.errors import JournalError
 from batch_screen.storage.atomic import sha256_of, translated, write_atomically
 from batch_screen.storage.parquet import read_parquet
+from batch_screen.storage.reading import decoded, read_json
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
@@ -38,13 +39,12 @@ def read_record(path: Path, kind: type[Record]) -> Record:
     """Reads and verifies a record. Raises ``JournalError`` if it is damaged or missing."""
     if not path.exists():
         raise damaged(path)
-    with translated("read", path):
-        file = path.read_bytes()
     try:
-        checked = msgspec.json.decode(file, type=_Checked)
+        with translated("read", path):
+            checked = read_json(path, _Checked)
         if hashlib.sha256(checked.content).hexdigest() != checked.sha256:
             raise damaged(path)
-        return msgspec.json.decode(checked.content, type=kind)
+        return decoded(checked.content, kind)
     except ValueError as error:  # msgspec's, or bytes that are no UTF-8
         raise damaged(path) from error
 

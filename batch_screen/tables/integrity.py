@@ -27,6 +27,7 @@ from batch_screen.runs.layout import (
 from batch_screen.schema import READ_VERSIONS, SCHEMA_VERSION
 from batch_screen.storage.atomic import sha256_of
 from batch_screen.storage.lock import shared
+from batch_screen.storage.reading import MOST_BYTES, open_regular, read_bytes, refuse_odd
 from batch_screen.tables.manifest import (
     ListedFile,
     Manifest,
@@ -157,9 +158,9 @@ def _marker_differences(layout: Layout) -> Iterator[Difference]:
         return
     try:
         # Whatever lies there instead of a marker may be large.
-        with layout.marker.open("rb") as file:
+        with open_regular(layout.marker) as file:
             found = file.read(_MARKER_SIZE)
-        expected = marker_content(sha256_of(layout.manifest))
+        expected = marker_content(sha256_of(layout.manifest, MOST_BYTES))
     except OSError as error:
         yield Difference(where, f"cannot be compared with manifest.json: {_reason(error)}")
         return
@@ -177,7 +178,7 @@ def latest_check(layout: Layout) -> VerifyCheck:
         # The marker first: without it there may be no manifest to take a digest of.
         if any(_marker_differences(named)):
             faults.append(f"the run it names, {run_id}, is not complete")
-        elif named.latest.read_bytes() not in _latest_contents(named):
+        elif read_bytes(named.latest) not in _latest_contents(named):
             faults.append(f"it differs from what run {run_id} wrote there")
     return VerifyCheck(
         "latest",
@@ -192,7 +193,7 @@ def _latest_contents(layout: Layout) -> Iterator[bytes]:
     """What latest.json may hold of a run; where it is written anew, either of its writings."""
     for manifest in (layout.manifest, layout.growing / layout.manifest.name):
         if manifest.exists():
-            yield latest_content(layout, sha256_of(manifest))
+            yield latest_content(layout, sha256_of(manifest, MOST_BYTES))
 
 
 def manifest_check(layout: Layout, manifest: Manifest | None) -> VerifyCheck:
@@ -283,7 +284,10 @@ def files_check(
 def _file_faults(folder: Path, file: ListedFile) -> Iterator[str]:
     path = folder / file.path
     try:
-        size, digest = path.stat().st_size, sha256_of(path)
+        refuse_odd(path)
+        size = path.stat().st_size
+        # Of another size it is not read: nobody knows how large it was made.
+        digest = sha256_of(path, file.bytes) if size == file.bytes else ""
     except OSError as error:
         yield f"cannot be read: {_reason(error)}"
         return

@@ -18,7 +18,7 @@ import polars as pl
 
 from batch_screen.config.sections import Mode
 from batch_screen.errors import OutputError
-from batch_screen.model import Erasure
+from batch_screen.model import Erasure, Instant
 from batch_screen.runs.layout import (
     CHANGES,
     DATA_FOLDERS,
@@ -44,8 +44,11 @@ from batch_screen.storage.atomic import sha256_of, translated, write_atomically
 from batch_screen.storage.lock import in_turn
 from batch_screen.storage.parquet import metadata_of
 from batch_screen.storage.prefetch import ordered_map
+from batch_screen.storage.reading import MOST_BYTES, read_json
 from batch_screen.tables.summary import Summary, read_summary
 
+_LAST_YEAR = 9998
+"""Behind the next one no time can be told, so nothing is later than that."""
 _ID_CHARACTERS = len("20261123-0123456789")
 
 
@@ -93,8 +96,8 @@ class ManifestHead(msgspec.Struct, frozen=True, kw_only=True):
     shards: int = 0
     mode: str = Mode.PRIVATE
     supersedes: Sequence[str] = ()
-    started_at: datetime | None = None
-    completed_at: datetime | None = None
+    started_at: Instant | None = None
+    completed_at: Instant | None = None
     version: str = ""
     sandbox: bool = False
     api: AskedApi | None = None
@@ -138,7 +141,7 @@ def read_manifest(layout: Layout, folder: Path | None = None) -> Manifest | None
     """The run's manifest, or None if it cannot be read; ``folder`` is another than its own."""
     path = layout.manifest if folder is None else folder / layout.manifest.name
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        return read_json(path, Manifest)
     except (OSError, ValueError):  # msgspec's errors are ValueErrors
         return None
 
@@ -153,7 +156,7 @@ def read_facts(layout: Layout) -> Manifest | None:
         return manifest
     try:
         summary = read_summary(layout.summary)
-        described = json.loads(layout.schema.read_bytes())["tables"][RESULTS]
+        described = read_json(layout.schema, dict)["tables"][RESULTS]
         kept = [c["name"] for c in described if c["name"].startswith(KEPT_PREFIX)]
     except (OutputError, OSError, ValueError, LookupError, TypeError):
         return None
@@ -195,7 +198,7 @@ def id_key_in(folder: Path) -> RunIds | None:
     """
     for marker in sorted((folder / "runs").glob("*/_SUCCESS"), reverse=True):
         with suppress(OSError, ValueError):  # a damaged one says nothing
-            return msgspec.json.decode(marker.with_name("manifest.json").read_bytes(), type=RunIds)
+            return read_json(marker.with_name("manifest.json"), RunIds)
     return None
 
 
@@ -258,7 +261,7 @@ def is_whole(layout: Layout) -> bool:
     if not layout.marker.exists():
         return False
     try:
-        entries = json.loads(layout.manifest.read_bytes())["files"]
+        entries = read_json(layout.manifest, dict)["files"]
         sizes = {layout.folder / entry["path"]: entry["bytes"] for entry in entries}
         return all(path.stat().st_size == size for path, size in sizes.items())
     except (OSError, ValueError, KeyError, TypeError):
@@ -277,7 +280,7 @@ def completing(layout: Layout) -> Iterator[datetime]:
         markers = layout.run.parent.glob("*/_SUCCESS")
         later = [path.parent.name for path in markers if _modified(path) >= now.timestamp()]
         ends = [m.completed_at for r in later if (m := read_facts(layout_of_run(layout.folder, r)))]
-        last = max((end for end in ends if end), default=now)
+        last = max((end for end in ends if end and end.year <= _LAST_YEAR), default=now)
         yield max(now, last + timedelta(microseconds=1))
 
 
@@ -293,7 +296,7 @@ def write_marker(layout: Layout) -> None:
     In this order a crash between the two is fixed by the next start; after the marker no
     start would write latest.json again.
     """
-    digest = sha256_of(layout.manifest)
+    digest = sha256_of(layout.manifest, MOST_BYTES)
     write_atomically(layout.latest, latest_content(layout, digest), mode=layout.file_mode)
     write_atomically(layout.marker, marker_content(digest), mode=layout.file_mode)
 

@@ -22,6 +22,7 @@ from batch_screen.model import (
     Session,
 )
 from batch_screen.storage.atomic import FILE_MODE, write_atomically
+from batch_screen.storage.reading import read_json
 from batch_screen.tables.coverage import Changes, Coverage, Saved
 
 COMPLETE, STOPPED = "complete", "stopped"
@@ -250,7 +251,7 @@ def write_summary(path: Path, summary: Summary, mode: int = FILE_MODE) -> None:
 def read_summary(path: Path) -> Summary:
     """The summary of a complete run. Raises ``OutputError``."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Summary)
+        return read_json(path, Summary)
     except (OSError, ValueError) as error:  # msgspec's, or bytes that are no UTF-8
         raise OutputError(
             f"{path} cannot be read though its run is complete; use --new-run to screen again"
@@ -260,7 +261,7 @@ def read_summary(path: Path) -> Summary:
 def says_stopped(path: Path) -> bool:
     """Whether the summary is that of a stopped run; an unreadable one may be complete."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_State).status == STOPPED
+        return read_json(path, _State).status == STOPPED
     except (OSError, ValueError):
         return False
 

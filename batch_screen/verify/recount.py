@@ -18,6 +18,7 @@ from batch_screen.model import ColumnRows
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.runs.layout import RESULTS, TABLES, Layout
 from batch_screen.schema import Column, dtypes, number_column
+from batch_screen.storage.reading import read_json
 from batch_screen.tables.integrity import Difference, VerifyCheck, part_number, rewrite
 from batch_screen.tables.manifest import ListedFile, Manifest, describe, table_columns
 from batch_screen.tables.reader import DamagedPartError, Part, columns_of, read_part
@@ -190,7 +191,7 @@ def _described_faults(
 ) -> Iterator[str]:
     """What schema.json says otherwise; meanings are prose and may be worded anew."""
     try:
-        described = msgspec.json.decode(layout.schema.read_bytes(), type=_SchemaFile)
+        described = read_json(layout.schema, _SchemaFile)
     except (OSError, ValueError):  # msgspec's errors are ValueErrors
         yield "it cannot be read"
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from batch_screen.runs.state import limit_of
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import READ_VERSIONS, dtypes, of_version
 from batch_screen.storage.parquet import scan_parquet
+from batch_screen.storage.reading import open_regular, refuse_large
 from batch_screen.tables.counts import NO_LOOKUPS, count_lookups, count_saved, scans_of
 from batch_screen.tables.coverage import Saved, count_contradictions, count_coverage
 from batch_screen.tables.integrity import Difference, VerifyCheck, rewrite
@@ -229,9 +231,13 @@ def _unequal(pairs: dict[str, tuple[Any, Any]]) -> Iterator[str]:
             yield f"{what}: {mask_texts(said)} in summary.json, {counted} in the parts"
 
 
+_LONGEST_LINE = 64 << 10
+
+
 def _csv_faults(path: Path, rows: int) -> Iterator[str]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_regular(path) as raw, TextIOWrapper(raw, "utf-8-sig", newline="") as file:
+            refuse_large(raw, (rows + 2) * _LONGEST_LINE)
             # Strict, so that a quote which is never closed is damage and not one long line.
             lines = csv.reader(file, strict=True)
             header = next(lines, [])

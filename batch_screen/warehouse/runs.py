@@ -19,7 +19,9 @@ import polars as pl
 from batch_screen.errors import InputError
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, layout_of_run, place_of, runs_at
 from batch_screen.schema import number_column
+from batch_screen.storage.atomic import sha256_of
 from batch_screen.storage.parquet import open_parquet
+from batch_screen.storage.reading import MOST_BYTES, read_bytes
 from batch_screen.tables.integrity import (
     files_check,
     held,
@@ -162,7 +164,7 @@ def opened(run: RunToLoad) -> Iterator[LoadableRun]:
         listed = own_files(layout, manifest)
         refuse_differing(layout, files_check(layout, listed, lambda: None)[0])
         tables = tuple(_table(layout, name, listed, manifest.id_key) for name in DATA_FOLDERS)
-        digest = sha256(layout.manifest.read_bytes()).hexdigest()
+        digest = sha256_of(layout.manifest, MOST_BYTES)
         # It may have been written anew since it was listed.
         now = run._replace(
             completed_at=manifest.completed_at or run.completed_at, manifest_sha256=digest
@@ -217,7 +219,7 @@ def _complete(layout: Layout) -> RunToLoad | None:
     try:
         if completed is None:  # damaged, which is said when it is opened
             completed = datetime.fromtimestamp(layout.marker.stat().st_mtime, UTC)
-        digest = layout.marker.read_text("ascii", errors="replace").strip()
+        digest = read_bytes(layout.marker).decode("ascii", "replace").strip()
     except FileNotFoundError:
         return None
     return RunToLoad(layout, completed, digest, facts is not None and facts.sandbox)

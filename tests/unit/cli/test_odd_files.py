@@ -1,0 +1,169 @@
+"""One run's odd files end no command and hide no other run: whatever lies there, and anywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import batch_screen
+from batch_screen.cli.main import cli
+from batch_screen.errors import BatchScreenError
+from batch_screen.masking import mask_text
+from tests.nights import Night, job, make_nights
+from tests.thoroughness import IS_FULL
+
+OLD, NEW, TONIGHT = (Night(f"2026-11-2{day}", "list.csv", ("customer_id",)) for day in (3, 4, 5))
+_MOST_SECONDS = 20
+
+
+@pytest.fixture(autouse=True)
+def _never_waits() -> Iterator[None]:
+    """A pipe that is opened would hang the test for ever."""
+
+    def raise_timeout(*_: object) -> None:
+        raise AssertionError("it waited")
+
+    before = signal.signal(signal.SIGALRM, raise_timeout)
+    signal.alarm(_MOST_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="module")
+def two_nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_nights(tmp_path_factory.mktemp("two"), [OLD, NEW]).parent
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def deep(path: Path) -> None:
+    path.write_bytes(b'{"a":' * 100_000 + b"1" + b"}" * 100_000)
+
+
+def sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 42)
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def loop(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+def device(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def dateless(path: Path) -> None:
+    """JSON of the right kinds, whose times have no zone and whose figures are beyond all bounds."""
+    text = path.read_text("utf-8", errors="replace").replace('Z"', '"')
+    path.write_text(text.replace(": 0", ": 99999999999999999999999999").replace("2026-", "9999-"))
+
+
+def escapes(path: Path) -> None:
+    """Valid JSON in which each text begins with a control sequence."""
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        found = "text"
+    path.write_text(json.dumps(_escaped(found)))
+
+
+def _escaped(found: object) -> object:
+    if isinstance(found, dict):
+        return {name: _escaped(each) for name, each in found.items()}
+    if isinstance(found, list):
+        return [_escaped(each) for each in found]
+    return f"\x1b[31m{found}" if isinstance(found, str) else found
+
+
+ODDITIES: tuple[Callable[[Path], None], ...] = (
+    pipe, deep, sparse, folder, loop, device, dateless, escapes,
+)  # fmt: skip
+IN_RUN = ("summary.json", "manifest.json", "_SUCCESS", "schema.json", "errors.csv", "report.html")
+IN_STATE = ("run.json", "plan/plan.json", "plan/rows-00000.parquet", "sealed/00000.seal")
+
+
+def places(out: Path, run_id: str) -> dict[str, Path]:
+    run, state = out / "runs" / run_id, out / ".state/runs" / run_id
+    [part] = (out / "lookups").glob(f"*/{run_id}-00000.parquet")
+    found = {name: run / name for name in IN_RUN} | {name: state / name for name in IN_STATE}
+    return {**found, "part": part, "session": state / "sessions/0001.json"}
+
+
+def said(*words: object) -> str:
+    """What a command prints; it ends by itself or with an error that it raises on purpose."""
+    done = CliRunner().invoke(cli, [str(word) for word in words])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        if not isinstance(done.exception, BatchScreenError):
+            raise done.exception
+        assert "\n" not in str(done.exception)
+    assert "\x1b" not in done.output
+    return done.output
+
+
+@pytest.mark.parametrize("name", [*IN_RUN, *IN_STATE, "part", "session"])
+def test_one_bad_run_hides_no_other(two_nights: Path, tmp_path: Path, name: str) -> None:
+    for oddity in ODDITIES if IS_FULL else (pipe, sparse, dateless):
+        place = tmp_path / oddity.__name__
+        shutil.copytree(two_nights, place, symlinks=True)
+        out = place / "screened"
+        old, new = sorted(path.name for path in (out / "runs").iterdir())
+        oddity(places(out, old)[name])
+        assert f"{new}" in said("status", "--out", out)
+        if name in IN_STATE:
+            assert new in said("status", "--state-dir", out / ".state")
+        assert new in said("runs", out)
+        assert f"run {new} in {mask_text(str(out))} · whole" in said("validate", out, "--all")
+        said("report", out, "--run", old, "--write", place / "report.html")
+        said("diff", old, new, "--out", out)
+        said("export", out, "--run", old, "--to", place / "x.csv")
+        assert old in said("purge", "--out", out, "--older-than", "1d", "--dry-run")
+        shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("name", ["summary.json", "manifest.json", "plan/plan.json", "run.json"])
+def test_tonight_comes_to_its_end(two_nights: Path, tmp_path: Path, name: str) -> None:
+    for oddity in (pipe, deep) if IS_FULL or name == "summary.json" else (pipe,):
+        place = tmp_path / oddity.__name__
+        shutil.copytree(two_nights, place, symlinks=True)
+        out = place / "screened"
+        for run in (out / "runs").iterdir():  # both, or the other one would do
+            oddity(places(out, run.name)[name])
+        found = batch_screen.run(job(place, TONIGHT))
+        assert found.summary.exit_code == 0
+        assert batch_screen.validate(out).is_whole
+
+
+@pytest.mark.parametrize("oddity", [pipe, deep, sparse, device])
+def test_odd_files_of_the_folder_itself(
+    two_nights: Path, tmp_path: Path, oddity: Callable[[Path], None]
+) -> None:
+    for name in ("latest.json", ".state/holder.json", ".state/progress.json", "purged.ndjson"):
+        place = tmp_path / name
+        shutil.copytree(two_nights, place, symlinks=True)
+        out = place / "screened"
+        (out / name).touch()
+        oddity(out / name)
+        runs = sorted(path.name for path in (out / "runs").iterdir())
+        assert all(run in said("status", "--out", out) for run in runs)
+        assert all(run in said("runs", out) for run in runs)
+        said("validate", out)
+        shutil.rmtree(place)
