@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -13,7 +15,7 @@ from socket import gethostname
 import pytest
 
 from batch_screen.errors import OutputError, RunLockedError
-from batch_screen.storage.lock import alone, holder_of, locked, shared
+from batch_screen.storage.lock import alone, holder_of, in_turn, locked, shared
 
 HOLDER = """
 import sys, time
@@ -61,6 +63,23 @@ def test_the_lock_can_be_taken_again_and_is_private(tmp_path: Path) -> None:
         with locked(tmp_path):
             assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
             assert (tmp_path / "holder.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_refused_with_what_to_do(
+    tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never without a lock: two runs at once would buy everything twice."""
+
+    def flock(_file: int, _how: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setattr(fcntl, "flock", flock)
+    for lock in (lambda: locked(tmp_path), lambda: shared(file, "x"), lambda: in_turn(tmp_path)):
+        with pytest.raises(OutputError, match="use a local disk or block storage"), lock():
+            pass
 
 
 def test_an_error_inside_frees_the_lock(tmp_path: Path) -> None:
