@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.e2e.conftest import NUMBERS, Desk, new_sandbox
+from tests.postgres_server import postgres_server
 
 from .figures import Figures, table
 
@@ -85,6 +86,13 @@ def no_nohup() -> Iterator[None]:
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[str]:
+    """Where a PostgreSQL server of the tests' own listens."""
+    with postgres_server() as server:
+        yield server["PGHOST"]
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from batch_screen.errors import RunLockedError
 from batch_screen.runs.layout import DATA_FOLDERS
 from tests.e2e.conftest import COMMAND, Background, clean
 from tests.e2e.starting import begin
-from tests.postgres_server import postgres_server
 
 from .conftest import Size, sized
 from .figures import Figures, combine
@@ -45,12 +44,6 @@ def nights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """Seven nights, to be read only."""
     is_quick = "not torture" in request.config.option.markexpr
     return make_long_nights(tmp_path_factory.mktemp("nights"), 500 if is_quick else 8_000)
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[str]:
-    with postgres_server() as server:
-        yield server["PGHOST"]
 
 
 class Trial:
