@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from threading import Barrier
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, Field, Schema, write_deltalake
 from deltalake.schema import PrimitiveType
@@ -19,7 +21,7 @@ from batch_screen.runs.layout import RESULTS
 from batch_screen.warehouse import lake
 from batch_screen.warehouse.address import open_target, parse
 from batch_screen.warehouse.columns import RUN_COLUMNS
-from batch_screen.warehouse.delta import Delta
+from batch_screen.warehouse.delta import Delta, _Stream
 from batch_screen.warehouse.runs import complete_runs
 from tests.buckets import Bucket, answer, scripted
 from tests.thoroughness import IS_FULL
@@ -219,3 +221,29 @@ def test_buckets_that_cannot_be_used(
     error = refused(six_nights, DeltaFolder("s3://unreachable/lake"))
     assert (error.exit_code, "does not answer" in str(error)) == (69, True)
     assert "test-secret" not in str(error)
+
+
+def streamed(error: Exception | None, *, then: BaseException) -> None:
+    """Reads a stream of rows, stopped or ended by an error, as the library does; it raises then."""
+
+    def rows() -> Iterator[pl.DataFrame]:
+        yield pl.DataFrame({"n": [1]})
+        raise error or AssertionError("it was stopped before")
+
+    table = lake.TableRows(RESULTS, "run", "", 1, rows)
+    with _Stream(table, pa.schema([("n", pa.int64())])) as stream:
+        if error is None:
+            stream.stop.set()
+        with pytest.raises(type(error) if error else InterruptedError):
+            stream.reader.read_all()
+        raise then
+
+
+def test_a_signal_that_ends_a_stream_stays_what_it_is() -> None:
+    with pytest.raises(SystemExit, match="143"):
+        streamed(None, then=SystemExit(143))
+
+
+def test_an_error_of_the_rows_is_raised_and_not_what_the_library_makes_of_it() -> None:
+    with pytest.raises(lake.ConflictError):
+        streamed(lake.ConflictError(), then=OSError())

@@ -9,14 +9,16 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from threading import current_thread, main_thread
 
 import duckdb
 import pytest
 
+from batch_screen import LoadOptions
 from batch_screen.errors import ConfigurationError
 from batch_screen.warehouse import duckdb as target
 from batch_screen.warehouse.address import open_target, parse
-from batch_screen.warehouse.runs import complete_runs
+from batch_screen.warehouse.runs import complete_runs, opened
 from tests.thoroughness import IS_FULL
 
 from .conftest import DuckDBFile
@@ -194,3 +196,48 @@ def test_a_signal_ends_a_long_statement(
     )
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
     assert duck.ask("SELECT table_name FROM duckdb_tables()") == []
+
+
+class WatchedConnection:
+    """A connection that notes each statement, and whether the main thread waits in it."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self.statements: dict[str, bool] = {}
+
+    def execute(self, statement: str, values: list[object]) -> duckdb.DuckDBPyConnection:
+        self.statements[statement] = current_thread() is main_thread()
+        return self._connection.execute(statement, values)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+
+def test_no_statement_keeps_a_signal_waiting(six_nights: Path, duck: DuckDBFile) -> None:
+    """In the main thread it would be heard at the end, or come as an error of the database."""
+    with open_target(parse(duck.to), "batch_screen") as database:
+        assert isinstance(database, target.DuckDB)
+        watched = WatchedConnection(database._database)
+        database._database = watched  # type: ignore[assignment]
+        with opened(complete_runs(six_nights)[0]) as run:
+            database.load(run, LoadOptions())
+    assert {"BEGIN", "COMMIT"} <= {*watched.statements}
+    assert [statement for statement, is_deaf in watched.statements.items() if is_deaf] == []
+
+
+def test_a_signal_during_any_statement_is_what_ends_it(duck: DuckDBFile) -> None:
+    def leave(*_: object) -> None:
+        raise SystemExit(143)
+
+    before = signal.signal(signal.SIGALRM, leave)
+    try:
+        with open_target(parse(duck.to), "batch_screen") as database:
+            assert isinstance(database, target.DuckDB)
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(SystemExit, match="143"):
+                database._rows(
+                    "SELECT sum(a.range * b.range) FROM range(10000000) a, range(100000) b"
+                )
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
