@@ -63,7 +63,8 @@ def init(*, file: Path, force: bool, yes: bool, as_json: bool, **options: Any) -
     key = chosen.get("api", {}).get("key_file")
     if key and not Path(key).is_file():
         print_stderr(
-            f"note: there is no file {safe_text(key)} yet; write the key into it, with mode 0600"
+            "note: there is no file yet of the name that api.key_file has; write the key into it, "
+            "with mode 0600; if that name is the key itself, take it out there"
         )
     names = [f"{section}.{name}" for section, values in chosen.items() for name in values]
     shown = safe_text(str(file))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from batch_screen.commands.open_run import refuse_other_ids
 from batch_screen.config.key import read_key
+from batch_screen.config.paths import shown_secret_file
 from batch_screen.config.sections import Ids, Mode
 from batch_screen.diagnostics.canary import canary_findings
 from batch_screen.diagnostics.connection import STEPS, connection_findings
@@ -102,7 +103,9 @@ def _named_files(job: Job) -> Iterator[Finding]:
             yield of_error("ids", error)
         else:
             key_id = with_ids.ids.key_id if with_ids.ids else ""
-            yield passed("ids", f"by the key {key_id} in {settings.privacy.id_key_file}")
+            yield passed(
+                "ids", f"by the key {key_id} in {shown_secret_file(settings.privacy.id_key_file)}"
+            )
     if settings.numbers.opt_out_file:
         try:
             opted_out = opt_outs(settings, RunEvents())

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pydantic import SecretStr
 
+from batch_screen.config.paths import shown_secret_file
 from batch_screen.errors import AuthenticationError
 from batch_screen.masking import hide
 from batch_screen.storage.reading import read_small
@@ -35,7 +36,7 @@ def find_key(key_file: str, environment: Mapping[str, str]) -> KeyPlace | None:
     """The place of the key, or None if none is named. Reads nothing."""
     credential = Path(environment.get(_CREDENTIALS_FOLDER, "")) / CREDENTIAL
     if key_file:
-        return KeyPlace(f"the key file {key_file}", Path(key_file))
+        return KeyPlace(f"the key file {shown_secret_file(key_file)}", Path(key_file))
     if environment.get(_CREDENTIALS_FOLDER) and credential.exists():
         return KeyPlace(f"the systemd credential {CREDENTIAL}", credential)
     if environment.get(KEY_VARIABLE):
@@ -64,9 +65,9 @@ def read_key(key_file: str, environment: Mapping[str, str]) -> SecretStr:
 def _read(path: Path) -> str:
     try:
         return read_small(path, _LARGEST_BYTES).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise AuthenticationError(
-            f"cannot read the API key from {path}: {reason}; name a file that holds it with "
-            "--api-key-file"
-        ) from error
+            f"cannot read the API key from {shown_secret_file(path)}: {reason}; name a file that "
+            "holds it with --api-key-file"
+        ) from None  # it quotes the name

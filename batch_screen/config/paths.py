@@ -5,8 +5,10 @@ Taken literally, ``s3://bucket/out`` would be a folder called ``s3:`` that nobod
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -96,6 +98,23 @@ def local_input(path: str) -> str:
     if is_address(path):
         raise ValueError(f"{shown_address(path)} {_ONLY_LOCAL}; name {_what_to_name(path)}")
     return path
+
+
+NO_SUCH_FILE = "[not shown: no file has that name, so it may be the secret itself]"
+
+
+def shown_secret_file(path: str | Path) -> str:
+    """The path of a file with a secret, where there is one; else it is not repeated.
+
+    People and scripts give the secret in the place of its file's name, and messages go to logs.
+
+    >>> shown_secret_file("sk_live_9aZ8bY7c")
+    '[not shown: no file has that name, so it may be the secret itself]'
+    """
+    with suppress(ValueError):  # U+0000 in it
+        if os.path.lexists(path):
+            return mask_text(plain(str(path), 4096))
+    return NO_SUCH_FILE
 
 
 def _what_to_name(path: str | Path) -> str:

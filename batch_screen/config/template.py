@@ -17,6 +17,7 @@ import tomlkit
 
 import batch_screen
 from batch_screen.config.load import Flags, Origin, Source, Traced, parse_settings
+from batch_screen.config.paths import shown_secret_file
 from batch_screen.config.settings import Settings
 from batch_screen.masking import mask_number, mask_text, safe_line
 
@@ -87,6 +88,7 @@ def toml_lines(values: Mapping[str, Any]) -> list[str]:
 
 _PLACE_CHARACTERS = 1_000
 _HIDDEN = "•••"
+_SECRET_FILES = ("api.key_file", "privacy.id_key_file")
 _FROM = {
     Source.FLAG: "from the command line",
     Source.VARIABLE: "from the variable {}",
@@ -137,6 +139,8 @@ def _shown(name: str, value: Any, origin: Origin) -> Setting:
     masked = value
     if name == "numbers.test_numbers":
         masked = [mask_number(number) for number in value]
+    elif name in _SECRET_FILES and value:
+        masked = shown_secret_file(value)
     elif name == "api.proxy":
         masked = _without_user(value)
     elif isinstance(value, str):

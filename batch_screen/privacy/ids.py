@@ -17,6 +17,7 @@ from pathlib import Path
 
 import polars as pl
 
+from batch_screen.config.paths import shown_secret_file
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import hide
 from batch_screen.storage.atomic import open_private, sync_folder, translated
@@ -65,11 +66,12 @@ def read_id_key(path: Path) -> NumberIds:
     try:
         mode = path.stat().st_mode
         content = read_small(path, _LARGEST_BYTES)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no path"
         raise ConfigurationError(
-            f"cannot read the id key from {path}: {error.strerror}; name the file with "
+            f"cannot read the id key from {shown_secret_file(path)}: {reason}; name the file with "
             "--id-key-file, or make a key with: batch-screen id-key FILE"
-        ) from error
+        ) from None  # it quotes the name
     if stat.S_ISREG(mode) and mode & _TOO_OPEN:
         raise ConfigurationError(
             f"the id key {path} is open to others than its owner (mode {stat.S_IMODE(mode):04o}): "

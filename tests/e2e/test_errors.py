@@ -74,7 +74,9 @@ WRONG = {
     "output-below-a-file": Wrong(73, ("list.csv",), ("--out", "list.csv/out")),
     "state-below-a-file": Wrong(73, ("list.csv",), ("--state-dir", "list.csv/state")),
     "no-key": Wrong(77, ("no API key", "--sandbox"), environment=NO_KEY),
-    "key-file-missing": Wrong(77, ("nokey", "No such file"), ("--api-key-file", "nokey")),
+    "key-file-missing": Wrong(
+        77, ("not shown: no file", "No such file"), ("--api-key-file", "nokey")
+    ),
     "unknown-setting": Wrong(
         2,
         ("settings.toml, line 9: ", "'guards.grace_secnds'", "did you mean grace_seconds?"),

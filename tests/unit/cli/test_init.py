@@ -71,4 +71,4 @@ def test_it_takes_only_what_is_a_setting(tmp_path: Path) -> None:
 def test_a_key_file_that_is_not_there_yet(tmp_path: Path) -> None:
     file, key = tmp_path / "my.toml", tmp_path / "key"
     done = CliRunner().invoke(cli, ["init", str(file), "--yes", "--api-key-file", str(key)])
-    assert f"there is no file {key} yet" in done.stderr
+    assert "there is no file yet of the name that api.key_file has" in done.stderr

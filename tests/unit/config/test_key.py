@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from batch_screen.config.key import CREDENTIAL, KEY_VARIABLE, read_key
-from batch_screen.errors import AuthenticationError
+from batch_screen.config.key import CREDENTIAL, KEY_VARIABLE, find_key, read_key
+from batch_screen.config.load import load_traced
+from batch_screen.config.paths import NO_SUCH_FILE
+from batch_screen.config.template import as_toml, shown_settings
+from batch_screen.errors import AuthenticationError, ConfigurationError
+from batch_screen.privacy.ids import read_id_key
 
 
 @pytest.fixture
@@ -55,7 +59,7 @@ def test_a_named_file_that_fails_is_not_passed_over(tmp_path: Path) -> None:
     environment = {KEY_VARIABLE: "from-variable"}
     missing = tmp_path / "missing"
     assert refusal(str(missing), environment) == (
-        f"cannot read the API key from {missing}: No such file or directory; "
+        f"cannot read the API key from {NO_SUCH_FILE}: No such file or directory; "
         "name a file that holds it with --api-key-file"
     )
     assert refusal(str(tmp_path), environment).startswith(
@@ -112,3 +116,21 @@ def test_white_space_around_it_is_dropped(key_file: Path, content: str) -> None:
 def test_it_is_not_shown_by_accident(key_file: Path) -> None:
     key = read_key(str(key_file), {})
     assert "from-file" not in f"{key} {key!r}"
+
+
+@pytest.mark.parametrize(
+    "key", ["s3cretkey9aZ8bY7c", "/s3cret+base64==", "a/s3cret", "s3cret\0x", "s3cret" * 999]
+)
+def test_a_key_in_the_place_of_its_files_name_is_never_repeated(key: str) -> None:
+    """As --api-key-file "$KEY" gives it: neither message nor traceback, nor what config shows."""
+    assert NO_SUCH_FILE in refusal(key, {})
+    place = find_key(key, {})
+    assert place is not None
+    assert "s3cret" not in place.name
+    for flags in ({"api": {"key_file": key}}, {"privacy": {"id_key_file": key}}):
+        shown = as_toml(shown_settings(load_traced(flags)))
+        assert "s3cret" not in shown
+        assert NO_SUCH_FILE in shown
+    with pytest.raises(ConfigurationError, match="cannot read the id key") as error:
+        read_id_key(Path(key))
+    assert "s3cret" not in "".join(traceback.format_exception(error.value))
