@@ -28,6 +28,7 @@ from batch_screen.runs.layout import Layout
 from batch_screen.runs.state import Identity, Run, create_run
 from batch_screen.storage.atomic import check_writable, make_folder, sweep, translated
 from batch_screen.storage.lock import locked
+from batch_screen.storage.scratch import sweep_scratch
 from batch_screen.tables.manifest import id_key_in, is_whole, read_manifest
 from batch_screen.tables.summary import read_summary, says_stopped
 
@@ -113,6 +114,7 @@ def _kind(id_key: str | None) -> str:
 @contextmanager
 def folders_held(job: Job, events: RunEvents) -> Iterator[RunEvents]:
     """State and output are locked meanwhile; the events write the heartbeat too."""
+    sweep_scratch()
     with _locked(job):
         if vault := job.settings.privacy.id_vault:
             check_writable(make_folder(Path(vault)))

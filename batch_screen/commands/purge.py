@@ -31,6 +31,7 @@ from batch_screen.storage.atomic import (
 )
 from batch_screen.storage.lock import alone, locked
 from batch_screen.storage.reading import MOST_BYTES
+from batch_screen.storage.scratch import sweep_scratch
 from batch_screen.tables.manifest import latest_content, read_manifest, rows_of
 
 # Which files are a run's: by their names alone, and through no link.
@@ -197,6 +198,7 @@ def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
     out, state = _folders(scope)
     if dry_run:
         return _found(scope, out, state)
+    sweep_scratch()
     locks = [scope.state] if scope.out is None else [scope.state, scope.out / STATE]
     with ExitStack() as held:
         for folder in dict.fromkeys(locks):

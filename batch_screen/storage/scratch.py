@@ -23,8 +23,8 @@ _PREFIX = "batch-screen-"
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """A folder for scratch files in the system's temporary one, removed when the block ends."""
+    sweep_scratch()
     made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}"))
-    _sweep(made.parent.glob(f"{_PREFIX}*"))
     with _opened(made) as descriptor:
         hold(descriptor)
         # Only now does it get a name that is swept.
@@ -33,6 +33,11 @@ def scratch_folder() -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_scratch() -> None:
+    """Removes scratch folders of this user's killed processes, which may hold whole numbers."""
+    _sweep(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"))
 
 
 @contextmanager

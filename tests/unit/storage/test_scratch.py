@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from batch_screen.commands.open_run import folders_held
+from batch_screen.config.sections import Output
+from batch_screen.config.settings import Settings
 from batch_screen.errors import OutputError
+from batch_screen.job import Job
+from batch_screen.runs.events import RunEvents
 from batch_screen.storage.atomic import atomic_write, check_file, sweep
-from batch_screen.storage.scratch import scratch_files, scratch_folder
+from batch_screen.storage.scratch import scratch_files, scratch_folder, sweep_scratch
 
 
 def test_they_are_gone_afterwards_whatever_happens(tmp_path: Path) -> None:
@@ -78,8 +83,9 @@ def test_a_killed_process_leaves_no_numbers_behind(
         process.send_signal(signal.SIGKILL)
     assert len([*out.iterdir()]) == 2
     check_file(target, "--to")
-    with scratch_folder():
-        assert not left.exists()
+    assert (left / "rows").exists()
+    sweep_scratch()  # as run, retry and purge do, which need no such folder
+    assert not left.exists()
     assert [path.name for path in out.iterdir()] == [".a 1.csv.01234567.tmp"]
     assert {path.name for path in scratch.iterdir()} == {"batch-screen-link", "other"}
 
@@ -93,3 +99,13 @@ def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> Non
     with atomic_write(tmp_path / "a.csv") as file:
         file.write(b"x")
     check_file(tmp_path / "a.csv", "--to")
+
+
+def test_a_start_of_a_run_sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / "batch-screen-killed"
+    left.mkdir()
+    (left / "rows").write_bytes(b"numbers")
+    job = Job((), Settings(output=Output(folder=str(tmp_path / "out"))), sandbox=True)
+    with folders_held(job, RunEvents()):
+        assert not left.exists()
