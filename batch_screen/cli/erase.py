@@ -76,7 +76,8 @@ def _content(found: EraseReport) -> str:
 
 def _lines(found: EraseReport) -> Iterator[str]:
     verb = "erased" if found.erased else "found"
-    yield f"{verb} {_content(found)} in {found.out}, {found.at:%Y-%m-%d %H:%M:%S} UTC"
+    what = f"none of {counted(len(found.numbers), 'number')}" if found.is_empty else _content(found)
+    yield f"{verb} {what} in {found.out}, {found.at:%Y-%m-%d %H:%M:%S} UTC"
     yield from labelled("numbers", ", ".join(found.numbers))
     if found.not_found:
         yield from labelled("nowhere", ", ".join(found.not_found))

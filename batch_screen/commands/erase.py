@@ -326,7 +326,8 @@ class _Erasure:
                 f"run {named}{f' and {more} more' if more > 0 else ''} in {self._out} is not "
                 "complete and holds one of these people; nothing was changed: let it come to its "
                 "end (batch-screen status names the command; --opt-out leaves them out), or remove "
-                "it with batch-screen purge --unfinished, then erase again"
+                "it with batch-screen purge --unfinished --older-than 0d, which takes runs dated "
+                "before today, then erase again"
             )
         for folder in self._found.states:
             if strangers := state_files(folder)[1]:
