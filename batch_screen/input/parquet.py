@@ -28,6 +28,8 @@ from batch_screen.schema import KEPT_PREFIX
 
 _SAMPLE_ROWS = 1_000
 _SAMPLE_BYTES = 64 << 20
+_SAMPLE_READS = 100
+_LITTLE_BYTES = 1 << 20
 _SAMPLE_CHARACTERS = 300  # far more than a number has, and less than a hostile cell
 _UTC = pl.Datetime("us", "UTC")
 _UUID = pa.uuid()
@@ -127,23 +129,39 @@ def _sample(file: ParquetList, names: list[str]) -> dict[str, tuple[str | None, 
     """The first cells of each column, until enough bytes were read; None: bytes, and no text."""
     sample: dict[str, tuple[str | None, ...] | None] = {}
     spent = 0
-    for name in names:
-        cells: list[str | None] = []
-        for batch in file.batches([name]):
+    # To begin to read takes a look at every column of the file, so of many some are read together.
+    width = -(-len(names) // _SAMPLE_READS)
+    for first in range(0, len(names), width or 1):
+        together, seen = names[first : first + width], 0
+        for batch in file.batches(together):
             batch.validate(full=True)
-            try:
-                text = _as_text(_decoded(batch.column(name)))
-            except pa.ArrowInvalid:
-                sample[name] = None
-                break
-            spent += int(text.estimated_size())
-            cells += text.str.slice(0, _SAMPLE_CHARACTERS).to_list()
-            sample[name] = tuple(cells[:_SAMPLE_ROWS])
-            if len(cells) >= _SAMPLE_ROWS or spent > _SAMPLE_BYTES:
+            for name in together:
+                before = sample.get(name, ())
+                if before is None:
+                    continue
+                try:
+                    text = _as_text(_decoded(batch.column(name)))
+                except pa.ArrowInvalid:
+                    sample[name] = None
+                    continue
+                spent += int(text.estimated_size())
+                sample[name] = (*before, *_first_cells(text, _SAMPLE_ROWS - len(before)))
+            seen += batch.num_rows
+            is_bytes = all(sample.get(name) is None for name in together)
+            if is_bytes or seen >= _SAMPLE_ROWS or spent > _SAMPLE_BYTES:
                 break
         if spent > _SAMPLE_BYTES:
             break
     return sample
+
+
+def _first_cells(text: pl.Series, count: int) -> list[str | None]:
+    """The beginnings of the first cells."""
+    few = text.head(count)
+    if few.estimated_size() > _LITTLE_BYTES:
+        return few.str.slice(0, _SAMPLE_CHARACTERS).to_list()
+    # A call of polars takes longer than this.
+    return [cell and cell[:_SAMPLE_CHARACTERS] for cell in few.to_list()]
 
 
 def _values(kind: Any) -> Any:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 
 from batch_screen.config.screening import Input
 from batch_screen.errors import InputError
+from batch_screen.input.limits import Caps, ParquetList
+from batch_screen.input.parquet import describe
 from batch_screen.input.table import Table, open_table
 
 PHONES = ["+491713920012", None, "0171 3920013"]
@@ -213,3 +216,25 @@ def test_bytes_that_are_no_text_further_on_are_named(tmp_path: Path) -> None:
     table = _open(tmp_path, {"phone": pa.array(cells)})
     with pytest.raises(InputError, match=r"'phone' \(binary\) holds bytes that are not UTF-8"):
         _raw(table)
+
+
+def test_a_wide_file_is_read_in_few_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each begins with a look at all columns of the file: one a column cost their square."""
+    steps: list[int] = []
+    batches = ParquetList.batches
+
+    def counted(self: ParquetList, columns: list[str]) -> Iterator[Any]:
+        steps.append(len(columns))
+        return batches(self, columns)
+
+    monkeypatch.setattr(ParquetList, "batches", counted)
+    wide: dict[str, Any] = {f"c{n}": [f"text {n}", None] for n in range(1_999)}
+    wide["c7"] = [b"\xff\xfe", b"x"]  # bytes that are no text say nothing of those beside them
+    table = _open(tmp_path, {**wide, "phone": ["+491713920012", None]})
+    assert _raw(table) == ["+491713920012", None]
+    assert sum(steps[:100]) == 2_000
+    assert len(steps) <= 102
+    layout = describe(tmp_path / "x.parquet", "x", Caps.of(Input()))
+    columns = {column.name: column for column in layout.columns}
+    assert columns["c8"].sample == ("text 8", None)
+    assert columns["c7"].kind is None
