@@ -14,7 +14,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.budget import BudgetGuard
 from batch_screen.engine.dispatcher import Dispatcher
-from batch_screen.engine.pacer import Pacer
+from batch_screen.engine.pacer import local_pacer
 from batch_screen.engine.tasks import Ask, Correlate, Journal
 from batch_screen.model import Plan
 from batch_screen.planning.history import KNOWN, write_history
@@ -114,6 +114,6 @@ def dispatcher_of(
         ask=ask,
         journal=journal,
         correlate=correlate,
-        pacer=Pacer(pacing, adapting, clock=clock, endpoints=settings.endpoints),
+        pacer=local_pacer(pacing, adapting, clock=clock, endpoints=settings.endpoints),
         budget=BudgetGuard(settings.budget, settings.prices, {}),
     )

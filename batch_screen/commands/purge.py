@@ -47,7 +47,7 @@ _STATE_FILES = (
         r"((rows|history|carried)-\d{5}\.(parquet|whole)|(rejects|opt_outs)\.parquet|plan\.json)"
     ),
     re.compile(r"journal/\d{5}-\d{5}\.journal"),
-    re.compile(r"sealed/\d{5}\.(parquet|seal)"),
+    re.compile(r"sealed/(\d{5}(-\d{5})?\.parquet|\d{5}\.seal)"),
     re.compile(r"sessions/\d{4,}\.json"),
     re.compile(r"((plan(\.growing|\.before)?|journal|sealed|sessions)/)?\.(.+\.)?[0-9a-f]{8}\.tmp"),
 )

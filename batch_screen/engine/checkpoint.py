@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
 from batch_screen.engine.dependencies import Decision, Number, Rules
@@ -17,9 +17,9 @@ from batch_screen.engine.resume import History
 from batch_screen.engine.tasks import Clock, Task, utc_now
 from batch_screen.errors import OutputError
 from batch_screen.journal.records import Record
-from batch_screen.journal.seal import drop_segments, seal, seal_path
+from batch_screen.journal.seal import drop_leftovers, seal, seal_path
 from batch_screen.journal.segments import SegmentWriter
-from batch_screen.journal.writer import COMMIT_RECORDS, Entry, GroupCommit
+from batch_screen.journal.writer import COMMIT_RECORDS, Entry, GroupCommit, JournalWriter
 from batch_screen.masking import masked_logger
 from batch_screen.model import Attempt, Intent, Lookup, Outcome, Plan, WithheldOutcome
 from batch_screen.planning.history import read_history
@@ -61,8 +61,22 @@ class _Stream:
         return task
 
 
+def unsealed(run: Run, plan: Plan) -> Iterator[int]:
+    """The shards that have lookups left; clears what a crash has left of the others."""
+    for shard in range(len(plan.shards)):
+        if seal_path(run.sealed, shard).exists():
+            drop_leftovers(run.journal, run.sealed, run.run_id, shard)
+        else:
+            yield shard
+
+
 class Checkpointer:
-    """Streams the tasks of all unsealed shards, journals their outcomes, and seals them."""
+    """Streams the tasks of unsealed shards, journals their outcomes, and seals them.
+
+    By default of all of them. A worker among others gets its ``shards`` one after the other, None
+    while there is none yet, and asks before it seals one whether it ``may_seal``: it may have been
+    taken for dead, and another owns the shard now.
+    """
 
     def __init__(  # noqa: PLR0913 (what it works on, and what it reports to)
         self,
@@ -74,12 +88,21 @@ class Checkpointer:
         on_failure: Callable[[BaseException], None],
         most_unsaved: int = 2 * COMMIT_RECORDS,
         clock: Clock = utc_now,
+        shards: Iterable[int | None] | None = None,
+        may_seal: Callable[[int], bool] | None = None,
+        writer: JournalWriter | None = None,
     ) -> None:
         """``most_unsaved``: the number of unsaved outcomes from which it ``is_behind``."""
         self._run = run
         self._plan = plan
         self._rules = rules
         self._following = Following(rules, clock)
+        self._shards = unsealed(run, plan) if shards is None else shards
+        self._may_seal = may_seal
+        self.epochs: dict[int, int] = {}
+        self.sealed: list[int] = []
+        """The shards that are complete, in the order in which they were."""
+        self.expects_more = True
         self._tasks = _Stream(self._all_tasks())
         self._is_closing = False
         self._on_saved = on_saved
@@ -94,7 +117,7 @@ class Checkpointer:
         self._to_sync: list[Entry] = []
         self._sealing: set[asyncio.Future[None]] = set()
         self._loop = asyncio.get_running_loop()
-        self._writer = SegmentWriter(run.journal, run.run_id)
+        self._writer: JournalWriter = writer or SegmentWriter(run.journal, run.run_id)
         self._commit = GroupCommit(
             self._writer,
             on_saved=lambda entries: self._in_loop(self._saved, entries),
@@ -167,11 +190,14 @@ class Checkpointer:
 
     def _all_tasks(self) -> Iterator[Task | None]:
         """As ``tasks``; None where more come only once some outcomes are saved."""
-        for shard in range(len(self._plan.shards)):
-            if seal_path(self._run.sealed, shard).exists():
-                drop_segments(self._run.journal, shard)  # a crash may have left them
+        for shard in self._shards:
+            if shard is None:
+                yield None
                 continue
+            if self._may_seal is not None:  # before its journal is read: what is read is the end
+                self.epochs[shard] = self._writer.claim(shard)
             yield from self._shard_tasks(shard)
+        self.expects_more = False
 
     def _shard_tasks(self, shard: int) -> Iterator[Task | None]:
         rules = self._rules
@@ -288,6 +314,8 @@ class Checkpointer:
 
     def _seal(self, shard: int) -> None:
         self._writer.close_shard(shard)
+        if self._may_seal is not None and not self._may_seal(shard):
+            return
         run = self._run
         seal(
             run.journal,
@@ -297,7 +325,9 @@ class Checkpointer:
             expected=self._expected(shard),
             carried=read_carried(run.plan, self._plan, shard),
             only=planned_numbers(run.plan, self._plan, shard),
+            epoch=self.epochs.get(shard),
         )
+        self.sealed.append(shard)
 
     def _sealed(self, sealing: asyncio.Future[None]) -> None:
         self._sealing.discard(sealing)

@@ -12,7 +12,7 @@ import polars as pl
 from batch_screen.engine.retry import NOT_COUNTED
 from batch_screen.engine.tasks import Task
 from batch_screen.journal.records import Record, SpendCounter
-from batch_screen.journal.seal import is_sealed, seal_path, sealed_path, sealed_spent
+from batch_screen.journal.seal import is_sealed, seal_path, sealed_spent
 from batch_screen.journal.segments import Replay, shards_with_segments
 from batch_screen.model import (
     Attempt,
@@ -172,6 +172,6 @@ def so_far(
                 answered[endpoint] += 1
             proved += history.proved
             tally.add(history.tally.spent())
-        elif planned.unique_numbers and sealed_path(run.sealed, shard).exists():
+        elif planned.unique_numbers and any(run.sealed.glob(f"{shard:05d}*.parquet")):
             raise damaged(seal_path(run.sealed, shard))  # it was sealed: its segments went last
     return SoFar(answered, dict.fromkeys(endpoints, Spent()) | tally.spent(), dict(proved))

@@ -40,8 +40,9 @@ _FIVE_DIGITS = "[0-9]" * 5
 class _Segment:
     """An open segment, with its bytes written, synced, and marked as synced."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, number: int) -> None:
         self.file = file
+        self.number = number
         self.written = self.synced = self.noted = 0
 
     def append(self, content: bytes) -> None:
@@ -72,6 +73,11 @@ class SegmentWriter:
         self._open: dict[int, _Segment] = {}
         self._lock = threading.Lock()
         self._failure: OSError | None = None
+
+    def claim(self, shard: int) -> int:
+        """The epoch of this process at the shard: the number of its segment, begun now."""
+        with self._lock:
+            return (self._open.get(shard) or self._begin(shard)).number
 
     def note(self, shard: int, *records: Record) -> None:
         """Writes the records to the operating system: they survive this process.
@@ -126,8 +132,9 @@ class SegmentWriter:
 
     def _begin(self, shard: int) -> _Segment:
         numbers = [int(path.stem.rsplit("-", 1)[1]) for path in segments(self._folder, shard)]
-        path = self._folder / f"{shard:05d}-{max(numbers, default=-1) + 1:05d}{_SUFFIX}"
-        segment = self._open[shard] = _Segment(open_private(path))
+        number = max(numbers, default=-1) + 1
+        path = self._folder / f"{shard:05d}-{number:05d}{_SUFFIX}"
+        segment = self._open[shard] = _Segment(open_private(path), number)
         segment.append(encode(Header(FORMAT, VERSION, self._run_id, shard)))
         # The header before the folder's entry: a segment that survives a power cut has one.
         os.fdatasync(segment.file.fileno())

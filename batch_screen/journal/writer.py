@@ -11,15 +11,34 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
 from batch_screen.journal.records import Record
-from batch_screen.journal.segments import SegmentWriter
 
 COMMIT_SECONDS = 0.02
 COMMIT_RECORDS = 256
 
 Entry = tuple[int, Record]
 _CLOSE: None = None
+
+
+class JournalWriter(Protocol):
+    """Where a process appends the records of its shards; ``segments`` has the one on disk."""
+
+    def claim(self, shard: int) -> int:
+        """The epoch of this process at the shard: no other has or will have the same."""
+
+    def note(self, shard: int, *records: Record) -> None:
+        """Makes the records survive this process. OSError: they may be lost."""
+
+    def sync(self, shard: int) -> None:
+        """Makes what was noted survive a power cut. OSError: none of it counts."""
+
+    def close_shard(self, shard: int) -> None:
+        """No more records of this shard follow."""
+
+    def close(self) -> None:
+        """No more records follow."""
 
 
 class GroupCommit:
@@ -31,7 +50,7 @@ class GroupCommit:
 
     def __init__(
         self,
-        writer: SegmentWriter,
+        writer: JournalWriter,
         *,
         on_saved: Callable[[list[Entry]], None],
         on_failure: Callable[[Exception], None],
