@@ -5,14 +5,18 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
 PEERS_STAMP := $(VENV)/.peers-installed
+DBT_VENV := .venv-dbt
+DBT_STAMP := $(DBT_VENV)/.installed
+CONTRACT_VENV := .venv-contract
+CONTRACT_STAMP := $(CONTRACT_VENV)/.installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 # Compiled once and not by every worker and every command that a test starts: ten seconds each.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pictures test test-in-full golden golden-record torture differential check docs tutorial format bench-memory bench-pacing \
-	bench-limits bench-worlds bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page bench-load \
+.PHONY: help demo pictures test test-in-full golden golden-record torture differential check contract dbt docs tutorial format bench-memory bench-pacing \
+	bench-limits bench-worlds bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page bench-load bench-erase \
 	bench clean
 
 help: ## show this list
@@ -62,6 +66,12 @@ check: $(STAMP) ## format, lint, types, import layers and documents
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/unit/test_layers.py tests/unit/test_docs.py tests/unit/reference
 
+contract: $(STAMP) $(CONTRACT_STAMP) ## lint and test data contracts with datacontract-cli: files, DuckDB, PostgreSQL (three minutes)
+	$(BIN)/python -m tests.e2e.contract $(CONTRACT_VENV)/bin
+
+dbt: $(STAMP) $(DBT_STAMP) ## play docs/privacy.md, and build docs/recipes/dbt on its nights and on plain ones (a minute)
+	$(BIN)/python -m tests.e2e.dbt $(DBT_VENV)/bin/dbt
+
 docs: $(STAMP) ## write docs/reference anew, from the code
 	$(BIN)/python -m docs.generate.pages
 
@@ -104,11 +114,14 @@ bench-engine: $(STAMP) ## attempts a second, beside a bare aiohttp loop (about t
 bench-load: $(STAMP) ## 200,000 rows into each kind of warehouse: seconds, memory (a minute)
 	$(BIN)/python benchmarks/warehouse.py
 
+bench-erase: $(STAMP) ## one person out of five runs of 100,000 rows: seconds a run (two minutes)
+	$(BIN)/python -m benchmarks.erase
+
 bench-startup: $(STAMP) ## how soon the command line says something (half a minute)
 	$(BIN)/python -m benchmarks.startup
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) demo_out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DBT_VENV) $(CONTRACT_VENV) demo_out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --clear, because an environment that lost half its files or its Python is worth nothing.
@@ -130,4 +143,20 @@ $(BENCH_STAMP): $(STAMP) requirements-bench.txt
 $(PEERS_STAMP): $(BENCH_STAMP) requirements-peers.txt
 	@echo "Adding to $(VENV) the larger peers"
 	@$(PIP) install --require-hashes --no-deps -r requirements-peers.txt
+	@touch $@
+
+# An environment of its own: dbt wants other versions of what is in requirements.txt.
+$(DBT_STAMP): requirements-dbt.txt
+	@echo "Making $(DBT_VENV)"
+	@$(PYTHON) -m venv --clear $(DBT_VENV)
+	@$(DBT_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --no-deps \
+		-r requirements-dbt.txt
+	@touch $@
+
+# An environment of its own, for its size and for its DuckDB, which is an older one.
+$(CONTRACT_STAMP): requirements-contract.txt
+	@echo "Making $(CONTRACT_VENV)"
+	@$(PYTHON) -m venv --clear $(CONTRACT_VENV)
+	@$(CONTRACT_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes \
+		--no-deps -r requirements-contract.txt
 	@touch $@

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what the table below says, for type checkers: they do not run it
     from batch_screen.commands.check import check as check
+    from batch_screen.commands.contract import contract as contract
     from batch_screen.commands.diff import Diff as Diff
     from batch_screen.commands.diff import diff as diff
     from batch_screen.commands.doctor import doctor as doctor
+    from batch_screen.commands.erase import EraseReport as EraseReport
+    from batch_screen.commands.erase import erase as erase
     from batch_screen.commands.export import ExportReport as ExportReport
     from batch_screen.commands.export import export as export
     from batch_screen.commands.load import LoadReport as LoadReport
@@ -30,7 +33,10 @@ if TYPE_CHECKING:  # what the table below says, for type checkers: they do not r
     from batch_screen.commands.run import run as run
     from batch_screen.commands.runs import CompletedRun as CompletedRun
     from batch_screen.commands.runs import RunList as RunList
+    from batch_screen.commands.runs import list_purged as list_purged
     from batch_screen.commands.runs import list_runs as list_runs
+    from batch_screen.commands.sql import SqlScript as SqlScript
+    from batch_screen.commands.sql import sql as sql
     from batch_screen.commands.status import Status as Status
     from batch_screen.commands.status import status as status
     from batch_screen.commands.unload import UnloadReport as UnloadReport
@@ -49,6 +55,7 @@ if TYPE_CHECKING:  # what the table below says, for type checkers: they do not r
     from batch_screen.runs.events import CancelToken as CancelToken
     from batch_screen.runs.events import Progress as Progress
     from batch_screen.runs.events import RunEvents as RunEvents
+    from batch_screen.runs.purged import PurgedRun as PurgedRun
     from batch_screen.tables.integrity import Difference as Difference
     from batch_screen.tables.integrity import Validation as Validation
     from batch_screen.tables.integrity import VerifyCheck as VerifyCheck
@@ -62,8 +69,10 @@ _HOMES = {
     name: module
     for module, names in {
         "commands.check": "check",
+        "commands.contract": "contract",
         "commands.diff": "Diff diff",
         "commands.doctor": "doctor",
+        "commands.erase": "EraseReport erase",
         "commands.export": "ExportReport export",
         "commands.load": "LoadReport load",
         "commands.plan": "PlanResult plan",
@@ -71,7 +80,8 @@ _HOMES = {
         "commands.report": "ReportResult report",
         "commands.retry": "retry",
         "commands.run": "RunResult run",
-        "commands.runs": "CompletedRun RunList list_runs",
+        "commands.runs": "CompletedRun RunList list_purged list_runs",
+        "commands.sql": "SqlScript sql",
         "commands.status": "Status status",
         "commands.unload": "UnloadReport unload",
         "commands.upload": "UploadResult upload",
@@ -85,6 +95,7 @@ _HOMES = {
         "model": "Endpoint",
         "profile.facts": "CheckReport",
         "runs.events": "CancelToken Progress RunEvents",
+        "runs.purged": "PurgedRun",
         "tables.integrity": "Difference Validation VerifyCheck",
         "warehouse.target": "LoadOptions",
     }.items()

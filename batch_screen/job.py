@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from batch_screen.config.screening import OPT_OUT_FILE
+from batch_screen.config.sections import Ids
 from batch_screen.config.settings import Settings
 from batch_screen.errors import ConfigurationError
 from batch_screen.input.files import digest
 from batch_screen.masking import hide
 from batch_screen.planning.build import InputFile, opt_out_list
+from batch_screen.privacy.ids import NumberIds, read_id_key
 from batch_screen.runs.layout import DATA_FOLDERS
-from batch_screen.runs.state import BASE_URL, LIMIT, SANDBOX, Identity, today
+from batch_screen.runs.state import BASE_URL, ID_KEY, LIMIT, SANDBOX, Identity, today
 
 MOST_LIMIT = 1_000_000
 """The most numbers a limit may name: they are in memory while the list is read."""
@@ -28,7 +30,8 @@ class Job:
 
     ``run_date`` None means today (UTC), or an unfinished run's date by ``screening.unfinished``.
     ``limit``: only the first so many numbers that are accepted; None means all.
-    ``is_attended``: somebody sits at the terminal and can decide.
+    ``is_attended``: somebody sits at the terminal and can decide. ``ids`` stand for numbers in the
+    output: ``with_ids`` reads their key.
     """
 
     inputs: tuple[str, ...]
@@ -39,12 +42,31 @@ class Job:
     sandbox: bool = False
     limit: int | None = None
     is_attended: bool = False
+    ids: NumberIds | None = None
 
     def __post_init__(self) -> None:
         if self.limit is not None and not 1 <= self.limit <= MOST_LIMIT:
             raise ConfigurationError(f"limit must be from 1 to {MOST_LIMIT:,}")
         if self.key is not None:
             hide(self.key.get_secret_value())
+
+    def with_ids(self) -> Job:
+        """The job with the ids that its settings want. Raises ``ConfigurationError``."""
+        privacy = self.settings.privacy
+        if privacy.ids is Ids.PLAIN:
+            if privacy.id_vault:
+                raise ConfigurationError(
+                    "--id-vault is for ids in the place of numbers; leave it out, or say --ids hmac"
+                )
+            return self
+        if self.ids:
+            return self
+        if not privacy.id_key_file:
+            raise ConfigurationError(
+                "--ids hmac needs a key: name its file with --id-key-file; batch-screen id-key "
+                "FILE makes one"
+            )
+        return replace(self, ids=read_id_key(Path(privacy.id_key_file)))
 
     @property
     def out(self) -> Path:
@@ -81,13 +103,13 @@ class Job:
 
     @property
     def excluded(self) -> tuple[Path, ...]:
-        """Paths in an input folder that are not input: our own folders and the opt-out list."""
-        listed = opt_out_list(self.settings)
-        opt_outs = (listed.path,) if listed else ()
+        """Paths in an input folder that are not input: our own folders, the opt-out list."""
+        listed, vault = opt_out_list(self.settings), self.settings.privacy.id_vault
+        others = [*([listed.path] if listed else []), *([Path(vault)] if vault else [])]
         if not self.settings.output.folder:
-            return opt_outs
+            return tuple(others)
         ours = (self.out / name for name in (*DATA_FOLDERS, "runs"))
-        return (self.out, self.state, *ours, *opt_outs)
+        return (self.out, self.state, *ours, *others)
 
     def identity(self, files: list[InputFile]) -> Identity:
         """The identity of a run over these files."""
@@ -96,6 +118,8 @@ class Job:
             settings[BASE_URL] = SANDBOX
         if self.limit is not None:
             settings[LIMIT] = self.limit
+        if self.ids is not None:
+            settings[ID_KEY] = self.ids.key_id
         # Another opt-out list is another run: the plan may hold people who have objected since.
         if listed := opt_out_list(self.settings):
             settings[OPT_OUT_FILE] = digest(listed.path, listed.name or "")

@@ -347,6 +347,17 @@ class ColumnRows(msgspec.Struct, frozen=True):
         return ColumnRows(*map(sum, pairs))
 
 
+class Erasure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One erasure of people from a run: when, and how many rows each table lost.
+
+    ``cells`` are those of columns kept in other rows that held one of the numbers too: emptied.
+    """
+
+    at: datetime
+    rows: dict[str, int]
+    cells: int = 0
+
+
 class Plan(msgspec.Struct, frozen=True):
     """The plan of a run: rows = accepted + rejected, and the shards of accepted numbers.
 
@@ -356,7 +367,8 @@ class Plan(msgspec.Struct, frozen=True):
     marks of its numbers; empty if there was none. ``objected`` numbers have joined the list since
     and were dropped: of outcomes in the journal theirs do not count. ``nul_cells`` are kept cells
     out of which U+0000 was dropped. ``keep_columns`` is the setting by which ``kept`` were chosen;
-    None: that of the run's identity.
+    None: that of the run's identity. ``erased`` are the erasures from the run that a retry carries
+    on: its rows keep their places in the list.
     """
 
     rows: int
@@ -374,6 +386,12 @@ class Plan(msgspec.Struct, frozen=True):
     phone_columns: dict[str, ColumnRows] = {}
     nul_cells: int = 0
     keep_columns: list[str] | None = None
+    erased: list[Erasure] = []
+
+    @property
+    def places(self) -> int:
+        """The rows of the list, among which each row has its index: with those erased since."""
+        return self.rows + sum(each.rows.get("results", 0) for each in self.erased)
 
     @property
     def carried(self) -> int:

@@ -282,6 +282,17 @@ RUNS = (
     Column("failed", pl.Int64, "lookups that failed"),
 )
 
+PURGED_RUNS = (
+    _required("run_id", pl.String, "the run"),
+    _required("run_date", pl.Date, "its date"),
+    _required("purged_at", INSTANT, "when purge removed it"),
+    Column("manifest_sha256", pl.String, "SHA-256 that its manifest.json had"),
+    Column("results", pl.Int64, "rows that it had of results"),
+    Column("lookups", pl.Int64, "rows that it had of lookups"),
+    Column("errors", pl.Int64, "rows that it had of errors"),
+    Column("changes", pl.Int64, "rows that it had of changes"),
+)
+
 
 def endpoint_group(endpoint: Endpoint) -> dict[str, Column]:
     """An endpoint's value columns in results: the lookups column → the results column."""

@@ -45,6 +45,14 @@ def pytest_configure() -> None:
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
+_HEAVY = ("tests/unit/warehouse", "tests/e2e", "tests/torture", "tests/golden")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Heavy files first: dealt out last, one of them would keep a worker busy alone."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_HEAVY))
+
+
 def pytest_collection_finish() -> None:
     """What was loaded stays, so that no later search for garbage looks through it."""
     gc.collect()

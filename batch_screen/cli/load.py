@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import click
 import pyarrow as pa
 
 import batch_screen
+from batch_screen.cli import log
 from batch_screen.cli.console import print_json, print_text, unwind_on_signals
 from batch_screen.cli.progress import watcher
 from batch_screen.commands.load import WOULD, LoadReport, RunLoad
+from batch_screen.commands.load_lineage import LoadLineage
+from batch_screen.notify.announce import tried
 from batch_screen.reports.words import counted
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import DATA_FOLDERS
+from batch_screen.warehouse.runs import RunToLoad
 from batch_screen.warehouse.target import LoadOptions
 
 
@@ -41,22 +47,44 @@ def load(
     unwind_on_signals()
     # Arrow's own allocator keeps 50 MiB more of the batches that are gone than the system's does.
     pa.set_memory_pool(pa.system_memory_pool())
+    lineage = LoadLineage(to, schema, options.tables, os.environ)
+
+    def begun(run: RunToLoad) -> None:
+        if not dry_run:
+            _warn(lambda: lineage.begin(run))
+
+    def done(run: RunLoad) -> None:
+        if not as_json:
+            _print_run(run)
+        if not dry_run:
+            _warn(lambda: lineage.loaded(run))
+
     with watcher() as progress:
-        report = batch_screen.load(
-            folders,
-            to,
-            run_ids=run_ids,
-            schema=schema,
-            options=options,
-            sandbox=sandbox,
-            dry_run=dry_run,
-            events=RunEvents(progress),
-            on_run=(lambda _: None) if as_json else _print_run,
-        )
+        try:
+            report = batch_screen.load(
+                folders,
+                to,
+                run_ids=run_ids,
+                schema=schema,
+                options=options,
+                sandbox=sandbox,
+                dry_run=dry_run,
+                events=RunEvents(progress),
+                on_begin=begun,
+                on_run=done,
+            )
+        except BaseException as error:
+            _warn(partial(lineage.failed, error))
+            raise
     if as_json:
         print_json(report)
     else:
         print_text(_sum(report))
+
+
+def _warn(announce: Callable[[], list[str]]) -> None:
+    for each in tried("lineage", announce):
+        log.warning(each)
 
 
 def _tables(given: Iterable[str]) -> tuple[str, ...]:

@@ -37,7 +37,9 @@ DEFAULT_NAME = "batch-screen.toml"
 _HELP = {"help_option_names": ["-h", "--help"]}
 _PATH = click.Path(path_type=Path)
 _OF_PATHS = (ExitCode.NO_INPUT, ExitCode.SYSTEM, ExitCode.CANNOT_WRITE)
-_GETS_SETTINGS = ("run", "check", "plan", "retry", "status", "export", "purge")
+_GETS_SETTINGS = (
+    *("run", "check", "plan", "retry", "status", "export", "purge", "lookup_id", "erase"),
+)
 
 
 @click.group(context_settings={**_HELP, "max_content_width": 100})
@@ -152,6 +154,7 @@ def status() -> None:
     callback=values.parquet,
     help="Write them to this .parquet file as well.",
 )
+@click.option("--gone", is_flag=True, help="Instead the runs that purge has removed from there.")
 @options.as_json()
 def runs() -> None:
     """List the complete runs of a folder, in the order in which they were completed.
@@ -292,6 +295,41 @@ def purge() -> None:
 
 
 @_lazy
+@options.erasing
+@click.option(
+    "--numbers",
+    metavar="FILE",
+    required=True,
+    help="The people's numbers, read as an opt-out list is; - reads stdin.",
+)
+@click.option(
+    "--to",
+    metavar="TARGET",
+    multiple=True,
+    help="A warehouse that load has filled: erase there, too; repeatable.",
+)
+@click.option(
+    "--schema",
+    metavar="NAME",
+    default="batch_screen",
+    show_default=True,
+    callback=values.not_blank,
+    help="Schema of the tables there.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say where they lie, and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@options.as_json("Print JSON: the receipt.")
+def erase() -> None:
+    """Erase people from all runs of an output folder and its state, or say where they lie.
+
+    Each run that holds one is written anew without, under new names of parts and with a new
+    manifest, and is whole before and after; state that holds one is removed. Killed, the same
+    command with the same numbers goes on. Warehouses come last, each in one transaction, lakes a
+    table at a time. What is printed is a receipt: it names no number.
+    """
+
+
+@_lazy
 @click.argument("folders", nargs=-1, required=True, metavar="OUT...")
 @options.warehouse
 @click.option(
@@ -350,7 +388,7 @@ def load() -> None:
     "--gone",
     metavar="OUT",
     multiple=True,
-    help="Runs that this output folder has no more, after purge; name all that were loaded.",
+    help="Runs that purge has removed from this output folder, by its record there; repeatable.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -359,6 +397,96 @@ def unload() -> None:
     """Delete runs from a warehouse, after showing them: those named, old ones, or those purged.
 
     Their files stay: load brings a run back whose files are still there.
+    """
+
+
+@_lazy
+@click.argument("file", type=_PATH)
+@options.as_json()
+def id_key() -> None:
+    """Make a secret key for --ids hmac in the new FILE, readable by its owner alone.
+
+    A FILE that is there is never written over. Keep a copy: without the key nobody can tell a
+    number's id, and with another key every number has another one.
+    """
+
+
+@_lazy
+@options.identifying
+@options.as_json("Print JSON: line, number_id, reason.")
+def lookup_id() -> None:
+    """Print the id of each number on stdin, one a line, to find it in a folder of --ids hmac.
+
+    Numbers are read as a list's are, by the same settings; a line that is no number has an empty
+    line, and makes the exit code 65. Numbers never belong on a command line: others can read it.
+    """
+
+
+@_lazy
+@click.argument("folder", metavar="[OUT]", required=False)
+@click.option(
+    "--server",
+    metavar="TARGET",
+    help="Of what load fills there: postgresql://… or duckdb:FILE.  [default: of the files]",
+)
+@click.option(
+    "--schema",
+    metavar="NAME",
+    default="batch_screen",
+    show_default=True,
+    callback=values.not_blank,
+    help="Schema of the tables there.",
+)
+@options.as_json("Print JSON in place of YAML.")
+def contract() -> None:
+    """Print a data contract of the tables: ODCS 3.1, for datacontract-cli and other tools.
+
+    OUT is an output folder, or a run's own, OUT/runs/RUN_ID, whose kept columns are in it then. It
+    has every column with its meaning, keys, values, who may see it, and rules to test. Connects to
+    nothing, and has no number and no secret in it.
+    """
+
+
+@_lazy
+@click.argument("folder", metavar="OUT")
+@click.option(
+    "--dialect",
+    required=True,
+    type=click.Choice(["snowflake", "bigquery", "redshift", "databricks", "postgres", "duckdb"]),
+    help="Whose SQL.",
+)
+@click.option(
+    "--stage",
+    metavar="PLACE",
+    help="Where the warehouse finds the files: s3://BUCKET/PREFIX as for upload, a stage @NAME of "
+    "Snowflake, a folder for postgres and duckdb.  [default there: OUT]",
+)
+@click.option(
+    "--access",
+    metavar="NAME",
+    help="What opens the bucket: Snowflake's storage integration, Redshift's IAM role.",
+)
+@click.option(
+    "--schema",
+    metavar="NAME",
+    default="batch_screen",
+    show_default=True,
+    callback=values.not_blank,
+    help="Schema (dataset) of the tables; in clouds DATABASE.SCHEMA as well.",
+)
+@click.option(
+    "--run", "run_ids", metavar="RUN_ID", multiple=True, help="These runs only; repeatable."
+)
+@click.option("--ddl", is_flag=True, help="Print only what makes the tables and views.")
+@click.option("--no-create", is_flag=True, help="Leave that out.")
+@click.option("--sandbox", is_flag=True, help="Take runs of the sandbox too.")
+@options.as_json("Print JSON: the scripts, with their runs.")
+def sql() -> None:
+    """Print a script for each complete run that loads it, the oldest completion first.
+
+    For warehouses that load does not connect to, or where somebody reads the SQL first. OUT is an
+    output folder, or a run's own, OUT/runs/RUN_ID. A script may be started again: what the tables
+    have of the run is replaced, and its rows are counted before they are there.
     """
 
 

@@ -57,6 +57,9 @@ _SETTINGS = {
     "log_format": ("logging", "format"),
     "metrics_file": ("metrics", "file"),
     "summary_file": ("output", "summary_file"),
+    "ids": ("privacy", "ids"),
+    "id_key_file": ("privacy", "id_key_file"),
+    "id_vault": ("privacy", "id_vault"),
 }
 
 
@@ -206,6 +209,17 @@ _REQUESTS = (
         default=None,
         help="Let the group of the output folder read what is written; others never may.",
     ),
+    click.Option(
+        ["--ids"],
+        type=click.Choice(["plain", "hmac"]),
+        help="What stands for a number in the output: itself, or a keyed id.  [default: plain]",
+    ),
+    click.Option(["--id-key-file"], metavar="FILE", help="File with the secret key of the ids."),
+    click.Option(
+        ["--id-vault"],
+        metavar="DIR",
+        help="Folder for what leads from the ids back to numbers.  [default: none]",
+    ),
     click.Option(["--new-run"], is_flag=True, help="Ask and pay again, whatever is saved."),
     click.Option(["--state-dir"], metavar="DIR", help="Folder for state.  [default: OUT/.state]"),
     click.Option(["--sandbox"], is_flag=True, help="Ask a local stand-in: no account, no cost."),
@@ -240,6 +254,10 @@ settings = _with((*_READING, *_REQUESTS))
 """All that describes a job but for the lists."""
 folders = _with(_named("config", "out", "state_dir"))
 """Which folders a run has written to."""
+erasing = _with(
+    _named("config", "out", "state_dir", "default_region", "digits", "id_key_file", "id_vault")
+)
+"""Which folders, and how numbers are read."""
 retrying = _with(
     _named(
         "config",
@@ -257,9 +275,14 @@ retrying = _with(
         "api_key_file",
         "in_order",
         "group_readable",
+        "ids",
+        "id_key_file",
+        "id_vault",
     )
 )
 """What may differ from a run when its failed lookups are asked again."""
+identifying = _with(_named("config", "default_region", "strictness", "digits", "id_key_file"))
+"""How numbers are read, and their ids made."""
 choices = _with(_named(*_SETTINGS, "no_header"))
 """The options that are settings; the others describe a single start."""
 

@@ -11,10 +11,12 @@ import click
 import msgspec
 
 import batch_screen
+from batch_screen.cli import log
 from batch_screen.cli.console import confirmed, print_json, print_text
 from batch_screen.cli.text import labelled, size
 from batch_screen.commands.purge import Purge, PurgeScope
 from batch_screen.config.settings import Settings
+from batch_screen.erasure.journal import pending
 from batch_screen.job import Job
 from batch_screen.reports.words import counted
 
@@ -42,8 +44,11 @@ def purge(
         outputs=not state_only,
         states=not outputs_only,
         unfinished=unfinished,
+        vault=Path(settings.privacy.id_vault) if settings.privacy.id_vault else None,
     )
     found = batch_screen.purge(scope, dry_run=True)
+    if scope.out and (line := pending(scope.out)):
+        log.note(line)
     if not as_json:
         print_text("\n".join(_lines(found)))
     question = f"Remove {_content(found)}?"

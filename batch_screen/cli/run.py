@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from time import monotonic
 from types import FrameType
 from typing import Any
@@ -23,8 +24,14 @@ from batch_screen.cli.run_block import closing_block, crossed
 from batch_screen.commands.run import RunResult
 from batch_screen.config.settings import Settings
 from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, ExitCode, exit_code_of
+from batch_screen.job import Job
 from batch_screen.masking import safe_line
-from batch_screen.notify.announce import announce_begin, announce_end, check_destinations
+from batch_screen.notify.announce import (
+    Lineage,
+    announce_begin,
+    announce_end,
+    check_destinations,
+)
 from batch_screen.notify.closing import Closing, StageTimes, document
 from batch_screen.runs.events import CancelToken, RunEvents
 from batch_screen.tables.summary import Ending
@@ -38,11 +45,12 @@ _STOPPING = "stopping: waiting for answers under way; once more to exit at once"
 def run(*, settings: Settings, as_json: bool, **options: Any) -> int:
     """Screens, prints the closing block, and returns the exit code."""
     log.choose(settings.logging.format)
-    stop, session = CancelToken(), SessionConsole(settings, as_json=as_json)
+    stop, session = CancelToken(), SessionConsole("run", settings, as_json=as_json)
     obey_signals(stop)
     with session.reported():
         job = job_of(options, settings, needs_key=True)
         session.run_date = job.day.isoformat()
+        session.reads(job, job.inputs)
         with watcher(settings.output.heartbeat_seconds) as progress:
             events = RunEvents(session.stages.pass_to(progress), stop, session.name_run)
             session.result = result = batch_screen.run(job, events, session.stop_at)
@@ -77,20 +85,28 @@ def obey_signals(stop: CancelToken) -> None:
 class SessionConsole:
     """The facts of a session, for the closing block and the notifications."""
 
-    def __init__(self, settings: Settings, *, as_json: bool) -> None:
+    def __init__(self, command: str, settings: Settings, *, as_json: bool) -> None:
         self._settings = settings
+        self._lineage = Lineage(command, settings, os.environ)
         self._as_json = as_json
         self._started_at = datetime.now(UTC)
         self._run_id = ""
         self.run_date = ""
+        self._folders = Path(), Path()
+        self._inputs: Sequence[str | Path] = ()
         self.stages = StageTimes()
         self._lacks_file = False
         self.result: RunResult | None = None
         """The run's progress, once it is counted."""
 
+    def reads(self, job: Job, inputs: Sequence[str | Path]) -> None:
+        """Says what the job's run will read, as it was named."""
+        self._folders, self._inputs = (job.out, job.state), inputs
+
     def name_run(self, run_id: str) -> None:
         self._run_id = run_id
         log.name_run(run_id)
+        _warn(self._lineage.begun(run_id, *self._folders, self._inputs))
 
     def exit_code(self, of_run: int) -> int:
         """That of a start whose run has this one: a file that somebody waits for may lack."""
@@ -150,6 +166,8 @@ class SessionConsole:
                 closing = closing.lacking_output()
             announced = announce_end(self._settings, closing)
             _warn(announced.warnings)
+            was_complete = self.result is not None and self.result.was_complete
+            _warn(self._lineage.ended(closing, was_complete=was_complete))
             self._lacks_file = announced.lacks_file
         return closing
 

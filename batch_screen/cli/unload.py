@@ -13,6 +13,7 @@ import batch_screen
 from batch_screen.cli.console import confirmed, print_json, print_text, unwind_on_signals
 from batch_screen.cli.text import labelled
 from batch_screen.commands.unload import UnloadReport
+from batch_screen.errors import InputError
 from batch_screen.reports.words import counted
 
 
@@ -45,6 +46,12 @@ def unload(
             print_text(f"deleted {_content(found)}")
     if as_json:
         print_json(asdict(found))
+    if found.differing:
+        raise InputError(
+            f"run {found.differing[0]} was purged with another manifest than it was loaded with: "
+            f"{found.target} may have it from another folder, or from before it was written anew; "
+            f"take it out with --run {' --run '.join(found.differing)}"
+        )
 
 
 def _before(days: int) -> date:
@@ -66,3 +73,5 @@ def _lines(found: UnloadReport) -> Iterator[str]:
         yield from labelled("rows", rows)
     if found.missing:
         yield from labelled("not there", ", ".join(found.missing))
+    if found.differing:
+        yield from labelled("differing", ", ".join(found.differing))

@@ -29,8 +29,9 @@ def _lines(sent: UploadResult) -> Iterator[str]:
     yield f"run {sent.run_id} · {sent.objects:,} objects, {size(sent.bytes)}: {counts}"
     if sent.removed:
         yield f"{sent.removed:,} parts of an earlier version of this run were removed"
+    what = "ids in the place of numbers" if sent.id_key else "whole numbers"
     yield (
-        f"{sent.to} holds whole numbers now: who may read them is for the bucket to say, and "
+        f"{sent.to} holds {what} now: who may read them is for the bucket to say, and "
         "purge does not reach there"
     )
     yield f"to check: batch-screen validate {sent.to} --run {sent.run_id}"

@@ -16,6 +16,7 @@ from batch_screen.comparison.feed import ChangeFeed, RunTables, feed_of, shared_
 from batch_screen.comparison.previous import CompleteRun, UnusableRunError, opened, recorded
 from batch_screen.config.paths import refuse_address
 from batch_screen.config.screening import Cohorts
+from batch_screen.erasure.journal import note_pending
 from batch_screen.errors import InputError, no_input
 from batch_screen.masking import mask_number
 from batch_screen.runs.events import RunEvents
@@ -30,7 +31,7 @@ _EXAMPLES = 3
 
 
 class Example(msgspec.Struct, frozen=True):
-    """A number that changed, masked, and the endpoint that said so."""
+    """A number that changed, masked, or its id, and the endpoint that said so."""
 
     e164_masked: str
     endpoint: str
@@ -72,12 +73,19 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
         check_file(Path(write), "--write")
     events = events or RunEvents()
     earlier, later = _recorded(since, out), _recorded(run, out)
+    for folder in dict.fromkeys((earlier.layout.folder, later.layout.folder)):
+        note_pending(folder, events)
     for run_facts in (earlier.facts, later.facts):
         if earlier.facts.limit != later.facts.limit and run_facts.limit:
             events.progress.note(
                 f"run {run_facts.run_id} was limited to the first {run_facts.limit:,} numbers, so "
                 "numbers look new or gone that are not"
             )
+    if earlier.facts.id_key != later.facts.id_key:
+        raise InputError(
+            f"runs {earlier.facts.run_id} and {later.facts.run_id} have other ids for the same "
+            "numbers, so nobody can tell which are the same; name two runs of one folder"
+        )
     shared, not_compared = shared_endpoints(earlier.facts, later.facts)
     if not shared:
         raise InputError(
@@ -90,7 +98,7 @@ def diff(  # noqa: PLR0913 (two runs, where, how, and what becomes of it)
         _parquet_file(write, later.layout.file_mode) as file,
     ):
         for frame in feed.frames():
-            _add_examples(examples, frame)
+            _add_examples(examples, frame, later.facts.number)
             if file is not None:
                 file.add(frame)
     found = {change: few for change, few in examples.items() if few}
@@ -161,8 +169,9 @@ def _parquet_file(path: Path | str | None, mode: int) -> Iterator[RowGroupWriter
         yield writer
 
 
-def _add_examples(examples: dict[str, list[Example]], frame: pl.DataFrame) -> None:
+def _add_examples(examples: dict[str, list[Example]], frame: pl.DataFrame, number: str) -> None:
+    shown = mask_number if number == "e164" else str
     for change, few in examples.items():
-        of_kind = frame.filter(pl.col("change") == change).select("e164", "endpoint")
+        of_kind = frame.filter(pl.col("change") == change).select(number, "endpoint")
         more = of_kind.head(_EXAMPLES - len(few))
-        few += [Example(mask_number(e164), endpoint) for e164, endpoint in more.iter_rows()]
+        few += [Example(shown(whose), endpoint) for whose, endpoint in more.iter_rows()]

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from batch_screen.commands.open_run import refuse_other_ids
 from batch_screen.config.key import read_key
+from batch_screen.config.sections import Ids, Mode
 from batch_screen.diagnostics.canary import canary_findings
 from batch_screen.diagnostics.connection import STEPS, connection_findings
 from batch_screen.diagnostics.findings import (
@@ -23,6 +25,7 @@ from batch_screen.diagnostics.findings import (
 from batch_screen.diagnostics.place import (
     disk_findings,
     folder_findings,
+    group_finding,
     key_findings,
     lock_finding,
     open_files,
@@ -91,6 +94,15 @@ def _findings(job: Job, environment: Mapping[str, str], canary: str | None) -> I
 def _named_files(job: Job) -> Iterator[Finding]:
     """Whether the files that settings name beside the lists can be read, or written."""
     settings = job.settings
+    if settings.privacy.ids is Ids.HMAC:
+        try:
+            with_ids = job.with_ids()
+            refuse_other_ids(with_ids)
+        except BatchScreenError as error:
+            yield of_error("ids", error)
+        else:
+            key_id = with_ids.ids.key_id if with_ids.ids else ""
+            yield passed("ids", f"by the key {key_id} in {settings.privacy.id_key_file}")
     if settings.numbers.opt_out_file:
         try:
             opted_out = opt_outs(settings, RunEvents())
@@ -146,6 +158,8 @@ def _folders(job: Job, found: _Input) -> Iterator[Finding]:
         yield from not_checked(("output", "state", "lock", "disk"), _NO_FOLDER)
         return
     yield folder_findings("output", job.out, is_private=False)
+    if job.settings.output.mode is Mode.GROUP:
+        yield group_finding(job.out)
     yield folder_findings("state", job.state, is_private=True)
     yield lock_finding(job.state)
     folders = {"output": job.out, "state": job.state}

@@ -16,6 +16,7 @@ import polars as pl
 
 from batch_screen.config.paths import refuse_address
 from batch_screen.config.screening import OPT_OUT_FILE, Input
+from batch_screen.erasure.journal import note_pending
 from batch_screen.errors import BatchScreenError, ConfigurationError, InputError
 from batch_screen.input.files import digest
 from batch_screen.input.layout import shown
@@ -28,8 +29,15 @@ from batch_screen.numbers.rules import RejectReason
 from batch_screen.planning.build import ROWS_ABOVE
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import ERRORS, RESULTS, Layout, is_run_id, run_at
-from batch_screen.runs.state import RETRY_OF, Run, read_run
-from batch_screen.schema import EXPORT_FLAGGED, EXPORT_REJECTED, KEPT_PREFIX, Column, dtypes
+from batch_screen.runs.state import RETRY_OF, Run, id_key_of, read_run
+from batch_screen.schema import (
+    EXPORT_FLAGGED,
+    EXPORT_REJECTED,
+    KEPT_PREFIX,
+    NUMBER_ID,
+    Column,
+    dtypes,
+)
 from batch_screen.storage.atomic import check_file
 from batch_screen.storage.parquet import scan_parquet
 from batch_screen.storage.partition import in_ranges
@@ -105,6 +113,7 @@ def export(  # noqa: PLR0913 (a run, a sheet, and the rows in it)
     refuse_address(to, "--to")
     check_suffix(target, "--to")
     layout = run_at(Path(folder), run_id)
+    note_pending(layout.folder, events)
     layout.refuse_inside(target)
     check_file(target, "--to")
     table = ERRORS if rejected else RESULTS
@@ -220,7 +229,10 @@ class _Flagged:
         self._with_unknown = unknown
         self._found: Counter[str] = Counter()
         kept = _kept(columns_of(layout.parts(RESULTS)[0]))
-        self.columns = (*EXPORT_FLAGGED[:_PLACES], *kept, *EXPORT_FLAGGED[_PLACES:])
+        contract = EXPORT_FLAGGED
+        if id_key_of(summary.settings):  # then the id says whose row it is
+            contract = (*(NUMBER_ID if c.name == "e164" else c for c in contract),)
+        self.columns = (*contract[:_PLACES], *kept, *contract[_PLACES:])
 
     def selected(self, frame: pl.DataFrame) -> pl.DataFrame:
         flags = {words: pl.col(flag).fill_null(value=False) for words, flag in _SIGNALS.items()}

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from batch_screen.commands.parts import layout_of
 from batch_screen.config.screening import OPT_OUT_FILE, Unfinished
 from batch_screen.engine.budget import refuse_unpriced
+from batch_screen.erasure.journal import note_pending
 from batch_screen.errors import AuthenticationError, ConfigurationError, OutputError
 from batch_screen.input.files import expand
 from batch_screen.job import STATE, Job
@@ -27,7 +28,7 @@ from batch_screen.runs.layout import Layout
 from batch_screen.runs.state import Identity, Run, create_run
 from batch_screen.storage.atomic import check_writable, make_folder, sweep, translated
 from batch_screen.storage.lock import locked
-from batch_screen.tables.manifest import is_whole
+from batch_screen.tables.manifest import id_key_in, is_whole, read_manifest
 from batch_screen.tables.summary import read_summary, says_stopped
 
 
@@ -49,6 +50,7 @@ def open_run(job: Job, events: RunEvents) -> Iterator[OpenRun]:
     paid for is gone: it would be bought again.
     """
     refuse_unaskable(job)
+    refuse_other_ids(job)
     sources = expand(job.inputs, excluded=job.excluded, note=events.progress.note)
     with (
         folders_held(job, events) as with_heartbeat,
@@ -81,11 +83,41 @@ def opened(job: Job, run: Run, files: list[InputFile], events: RunEvents) -> Ope
     return OpenRun(run, layout, files, events, is_complete)
 
 
+def refuse_other_ids(job: Job) -> None:
+    """Raises ``ConfigurationError`` where the output folder is of other ids, or holds the vault.
+
+    One folder with two kinds of ids would have two rows for one person, and nobody could compare.
+    """
+    if job.out_if_named is None:
+        return
+    own, found = job.ids.key_id if job.ids else None, id_key_in(job.out)
+    if found is not None and found.id_key != own:
+        has = _kind(found.id_key)
+        raise ConfigurationError(
+            f"{job.out} has runs with {has}, such as {found.run_id}, and this one would have "
+            f"{_kind(own)}: one folder is of one kind; name another --out, or set ids and key back"
+        )
+    vault = job.settings.privacy.id_vault
+    for folder in (job.out, job.state) if vault else ():
+        if folder.resolve() in (Path(vault).resolve(), *Path(vault).resolve().parents):
+            raise ConfigurationError(
+                f"the vault {vault} lies in {folder}, where nobody may find the numbers of ids; "
+                "name a folder elsewhere with --id-vault"
+            )
+
+
+def _kind(id_key: str | None) -> str:
+    return f"ids of the key {id_key}" if id_key else "plain numbers"
+
+
 @contextmanager
 def folders_held(job: Job, events: RunEvents) -> Iterator[RunEvents]:
     """State and output are locked meanwhile; the events write the heartbeat too."""
     with _locked(job):
+        if vault := job.settings.privacy.id_vault:
+            check_writable(make_folder(Path(vault)))
         check_writable(job.out)  # under the lock: who holds it sweeps the files of others away
+        note_pending(job.out, events)
         with beating(events, job.state) as with_heartbeat:
             yield with_heartbeat
 
@@ -207,6 +239,16 @@ def _refuse_to_buy_again(job: Job, run: Run, layout: Layout) -> None:
     """
     summed_up = layout.summary.exists() and not says_stopped(layout.summary)
     was_answered = layout.marker.exists() or summed_up or layout.manifest.exists()
+    manifest = read_manifest(layout)
+    if manifest and manifest.erased:
+        if not is_answered(run):
+            run.discard()
+        raise OutputError(
+            f"run {run.run_id} was complete, and people were erased from it, but files of it in "
+            f"{layout.folder} are gone or not whole; a state may hold those people, so it is not "
+            "written anew: restore its files from a copy made after the erasure, or ask and pay "
+            "again with --new-run"
+        )
     if was_answered and not is_answered(run):
         run.discard()
         raise OutputError(

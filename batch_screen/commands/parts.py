@@ -16,9 +16,9 @@ from batch_screen.model import Plan
 from batch_screen.numbers.rules import REMEDY
 from batch_screen.planning.shards import planned_numbers, read_rejects, read_rows
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout, row_groups
-from batch_screen.runs.state import BASE_URL, SANDBOX, Run
+from batch_screen.runs.state import BASE_URL, SANDBOX, Run, id_key_of
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
-from batch_screen.schema import conform
+from batch_screen.schema import conform, number_column
 from batch_screen.storage.atomic import FILE_MODE, atomic_write, translated
 from batch_screen.storage.partition import RowGroupWriter, in_ranges
 from batch_screen.tables import breakdown
@@ -29,6 +29,7 @@ from batch_screen.tables.results import enrich, observed
 MANY_SHARDS, SHARDS_OF_A_PART = 128, 64
 """In large runs a part holds several shards: readers want files of a hundred megabytes."""
 
+NO_NUMBER = pl.lit(None, pl.String)
 _REMEDIES = {reason.value: remedy for reason, remedy in REMEDY.items()}
 
 
@@ -57,6 +58,7 @@ def write_part(
     Returns what was counted of each shard, for reading it again would take time and memory.
     """
     numbers, lookups = [], []
+    number = number_of_run(run)
     with ExitStack() as opened:
         parts = (
             layout.opened_part(table, shards, len(plan.shards), settings.output) for table in TABLES
@@ -66,30 +68,55 @@ def write_part(
             for table, frame in _tables(run, plan, shard):
                 write[table](frame)
                 if table == RESULTS:
-                    numbers.append(breakdown.tally(frame.lazy(), settings.endpoints))
+                    numbers.append(breakdown.tally(frame.lazy(), settings.endpoints, number))
                 elif table == LOOKUPS:
                     lookups.append(counting.tally(frame.lazy()))
                 del frame  # so that only one is in memory beside the outcomes
     return list(map(Tallied, numbers, lookups))
 
 
+def number_of_run(run: Run) -> str:
+    """The column by which the run's tables are keyed."""
+    return number_column(id_key_of(run.file.identity.settings))
+
+
 def results_of(run: Run, plan: Plan, shard: int) -> pl.DataFrame:
     """The shard's rows of results."""
-    return enrich(read_rows(run.plan, plan, shard), _outcomes(run, plan, shard), run.run_id)
+    rows = read_rows(run.plan, plan, shard)
+    results = enrich(rows, _outcomes(run, plan, shard, rows), run.run_id)
+    return _published(run, results)
 
 
-def _outcomes(run: Run, plan: Plan, shard: int) -> pl.DataFrame:
+def _published(run: Run, frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows without their numbers, where ids stand for them."""
+    return frame if number_of_run(run) == "e164" else frame.with_columns(e164=NO_NUMBER)
+
+
+def _outcomes(run: Run, plan: Plan, shard: int, rows: pl.DataFrame) -> pl.DataFrame:
+    """What was answered about the shard's numbers; with their ids, where the run has such.
+
+    Sorted by number, or by id: the order of the numbers would say which of two is the greater.
+    """
     sealed = read_sealed(run.sealed, run.run_id, shard)
     if (only := planned_numbers(run.plan, plan, shard)) is not None:
         sealed = sealed.filter(pl.col("e164").is_in(only.implode()))
-    return observed(sealed)
+    outcomes, number = observed(sealed), number_of_run(run)
+    if number == "e164":
+        return outcomes
+    ids = rows.select("e164", number).unique()
+    return outcomes.join(ids, on="e164", how="left").sort(number, "endpoint")
 
 
 def _tables(run: Run, plan: Plan, shard: int) -> Iterator[tuple[str, pl.DataFrame]]:
-    outcomes = _outcomes(run, plan, shard)
-    rejects = read_rejects(run.plan, plan, shard)
-    yield RESULTS, enrich(read_rows(run.plan, plan, shard), outcomes, run.run_id)
+    rows = read_rows(run.plan, plan, shard)
+    outcomes = _outcomes(run, plan, shard, rows)
+    results = _published(run, enrich(rows, outcomes, run.run_id))
+    del rows
+    yield RESULTS, results
+    del results
+    outcomes = _published(run, outcomes)
     yield LOOKUPS, conform(outcomes.with_columns(run_id=pl.lit(run.run_id)), LOOKUP_COLUMNS)
+    rejects = read_rejects(run.plan, plan, shard)
     failures = lookup_errors(outcomes, run.run_id)
     yield ERRORS, pl.concat([reject_errors(rejects, _REMEDIES, run.run_id), failures])
 

@@ -14,6 +14,7 @@ import polars as pl
 from batch_screen.commands.open_run import (
     grown_opt_outs,
     plan_without_objected,
+    refuse_other_ids,
     unfinished_run,
 )
 from batch_screen.config.settings import Settings
@@ -226,8 +227,10 @@ class PlanResult(msgspec.Struct, frozen=True):
 def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
     """Estimates requests and cost of ``run``; sends nothing and changes no state."""
     events = events or RunEvents()
+    job = job.with_ids()
     refuse_unpriced(job.settings)
     refuse_unknown_regions(job.settings.numbers)
+    refuse_other_ids(job)
     sources = expand(job.inputs, excluded=job.excluded, note=events.progress.note)
     with (
         scratch_folder() as scratch,
@@ -248,7 +251,9 @@ def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
             )
         if plan is None:
             folder = made
-            plan = plan_inputs(files, job.settings, made, events, identity, now=job.now)
+            plan = plan_inputs(
+                files, job.settings, made, events, identity, now=job.now, ids=job.ids
+            )
         before = [other.summary for other in runs_before(job.settings, identity, job.now)]
         # The shares of a trial with a few numbers say little.
         before = [summary for summary in before if not limit_of(summary.settings)]

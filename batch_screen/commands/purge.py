@@ -1,17 +1,17 @@
 """Purge: removes the state and outputs of old runs, and nothing else.
 
 The order is such that a half removed run never looks complete: latest.json and the marker go
-first, and a state leaves the folder of runs in one rename.
+first, and a state leaves the folder of runs in one rename. Which runs go is recorded before.
 """
 
 from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import msgspec
@@ -19,7 +19,9 @@ import msgspec
 from batch_screen.errors import no_input
 from batch_screen.job import STATE
 from batch_screen.masking import safe_line
+from batch_screen.privacy.vault import vault_path
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, is_run_id, latest_run, layout_of_run
+from batch_screen.runs.purged import PurgedRun, add_purged
 from batch_screen.storage.atomic import (
     make_folder,
     sha256_of,
@@ -28,7 +30,7 @@ from batch_screen.storage.atomic import (
     write_atomically,
 )
 from batch_screen.storage.lock import alone, locked
-from batch_screen.tables.manifest import latest_content
+from batch_screen.tables.manifest import latest_content, read_manifest, rows_of
 
 # Which files are a run's: by their names alone, and through no link.
 #
@@ -41,7 +43,7 @@ GOING = "_PURGING"
 """The marker's name while its run is being purged, so that a later purge can finish."""
 
 _STATE_FILES = (
-    re.compile(r"(run|previous)\.json"),
+    re.compile(r"(run|previous)\.json|openlineage\.ndjson"),
     re.compile(
         r"plan(\.growing|\.before)?/"
         r"((rows|history|carried)-\d{5}\.(parquet|whole)|(rejects|opt_outs)\.parquet|plan\.json)"
@@ -67,10 +69,11 @@ def run_ids(out: Path | None, state: Path | None) -> list[str]:
 def outputs(layout: Layout) -> tuple[list[Path], list[str]]:
     """The run's files in the output folder, and masked names of foreign files in the run's own."""
     days = [layout.part(table, 0).parent for table in DATA_FOLDERS]
-    # A start that wrote the run anew may have been killed.
-    days.append(layout.growing)
+    # What wrote the run anew may have been killed.
+    days += [layout.growing / table for table in DATA_FOLDERS]
     parts = [p for day in days for p in entries(day) if layout.is_part(p.name) and _is_file(p)]
-    known = {*layout.reports, layout.in_order, layout.manifest, layout.marker, layout.run / GOING}
+    known = {*layout.reports, layout.in_order, layout.manifest, layout.marker, layout.lineage}
+    known.add(layout.run / GOING)
     own, strangers = [], []
     anew = {path.name for path in known}
     own += [
@@ -128,7 +131,8 @@ class PurgeScope:
     """The runs to purge, dated before a day, and which of their files.
 
     ``out`` None: there is no output folder, so no run is known to be finished. ``unfinished``:
-    those that were paid for and have not come to their end too.
+    those that were paid for and have not come to their end too. ``vault`` is where the numbers of
+    their ids lie, which go with the outputs.
     """
 
     out: Path | None
@@ -137,6 +141,7 @@ class PurgeScope:
     outputs: bool = True
     states: bool = True
     unfinished: bool = False
+    vault: Path | None = None
 
 
 class PurgeItem(msgspec.Struct, frozen=True):
@@ -198,17 +203,24 @@ def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
         found = _found(scope, out, state)
         _hold_against_loads(held, found)
         if out is not None:
+            add_purged(out, _records(out, found.runs))
             _set_latest(out, found.latest)
         for run in found.runs:
             if out is not None:
                 _unmark(layout_of_run(out, run.run_id))
             if state is not None and run.state:
-                _set_aside(state, run.run_id)
+                set_aside(state, run.run_id)
             if out is not None:
                 _remove_outputs(layout_of_run(out, run.run_id), run.outputs)
         if state is not None:
-            _finish(state / _ASIDE)
+            finish_aside(state)
     return found
+
+
+def remove_state(state: Path, run_id: str) -> None:
+    """Removes a run's state, whose lock is held; a kill leaves none that a start would find."""
+    set_aside(state, run_id)
+    finish_aside(state)
 
 
 def _hold_against_loads(held: ExitStack, found: Purge) -> None:
@@ -217,12 +229,29 @@ def _hold_against_loads(held: ExitStack, found: Purge) -> None:
             held.enter_context(alone(manifest, f"run {run.run_id}"))
 
 
+def _records(out: Path, runs: Sequence[PurgeItem]) -> Iterator[PurgedRun]:
+    """What the record of purged runs has to say of those that lose their output."""
+    now = datetime.now(UTC)
+    for run in runs:
+        layout = layout_of_run(out, run.run_id)
+        # Of one that was purged before, a file in the vault may be left, or files not ours.
+        if not any(layout.folder in path.parents for path in run.outputs):
+            continue
+        digest, rows = None, {}
+        if (manifest := read_manifest(layout)) is not None:
+            rows = rows_of(manifest)
+        with suppress(FileNotFoundError):
+            digest = sha256_of(layout.manifest)
+        yield PurgedRun(run.run_id, run.run_date, now, digest, rows)
+
+
 def _found(scope: PurgeScope, out: Path | None, state: Path | None) -> Purge:
     """The runs to purge in these folders; changes nothing."""
     before = scope.before.isoformat()
     old = [run_id for run_id in run_ids(out, state) if _date(run_id) < before]
     chosen = [run_id for run_id in old if scope.unfinished or _was_complete(scope.out, run_id)]
-    found = [_item(out, state, run_id) for run_id in chosen]
+    vault = scope.vault if out else None
+    found = [_item(out, state, vault, run_id) for run_id in chosen]
     runs = tuple(run for run in found if run.files or run.strangers)
     left = tuple(run_id for run_id in old if run_id not in chosen)
     going = {run.run_id for run in runs}
@@ -239,8 +268,10 @@ def _folders(scope: PurgeScope) -> tuple[Path | None, Path | None]:
     return out, scope.state if scope.states and scope.state.is_dir() else None
 
 
-def _item(out: Path | None, state: Path | None, run_id: str) -> PurgeItem:
+def _item(out: Path | None, state: Path | None, vault: Path | None, run_id: str) -> PurgeItem:
     written, strangers = outputs(layout_of_run(out, run_id)) if out else ([], [])
+    if vault and vault_path(vault, run_id).is_file():
+        written.append(vault_path(vault, run_id))
     kept, foreign = state_files(state / "runs" / run_id) if state else ([], [])
     if foreign:  # its folder is moved as a whole, so it has to be ours as a whole
         kept = []
@@ -298,13 +329,14 @@ def _remove_outputs(layout: Layout, files: Sequence[Path]) -> None:
     between = [path for path in files if path not in (layout.marker, going, *last)]
     with translated("remove", layout.run):
         for path in (*between, *last):
-            path.unlink()
+            path.unlink(missing_ok=True)  # a load may have written its events anew meanwhile
         going.unlink(missing_ok=True)
-        for folder in {path.parent for path in between} | {layout.run}:
+        grown = (*(layout.growing / table for table in DATA_FOLDERS), layout.growing)
+        for folder in (*{path.parent for path in between}, *grown, layout.run):
             _remove_if_empty(folder)
 
 
-def _set_aside(state: Path, run_id: str) -> None:
+def set_aside(state: Path, run_id: str) -> None:
     """Moves the state out of the folder of runs in one step: no start finds half of it."""
     aside = make_folder(state / _ASIDE)
     folder = state / "runs" / run_id
@@ -314,8 +346,9 @@ def _set_aside(state: Path, run_id: str) -> None:
         sync_folder(folder.parent)
 
 
-def _finish(aside: Path) -> None:
+def finish_aside(state: Path) -> None:
     """Removes the states that were set aside, also by a killed purge."""
+    aside = state / _ASIDE
     with translated("remove", aside):
         for folder in entries(aside):
             for path in state_files(folder)[0]:

@@ -11,12 +11,14 @@ from pathlib import Path
 import msgspec
 
 from batch_screen.config.paths import refuse_address
+from batch_screen.erasure.journal import note_pending
 from batch_screen.errors import InputError, OutputError
 from batch_screen.model import Endpoint
 from batch_screen.reports.page import page
 from batch_screen.reports.verdict import Material, material_of, verdict_of
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import RESULTS, Layout, run_at
+from batch_screen.schema import number_column
 from batch_screen.storage.atomic import check_file, sha256_of, write_atomically
 from batch_screen.tables.breakdown import Breakdown, break_down
 from batch_screen.tables.integrity import (
@@ -56,7 +58,8 @@ def report(
     """
     if path is not None:
         refuse_address(path, "--write")
-    layout = run_at(Path(folder), run_id)
+    layout, events = run_at(Path(folder), run_id), events or RunEvents()
+    note_pending(layout.folder, events)
     target = layout.html if path is None else Path(path)
     if path is not None:
         layout.refuse_inside(target)
@@ -65,7 +68,7 @@ def report(
     if layout.marker.exists():  # else the run was stopped
         manifest = read_manifest(layout)
         refuse_differing(layout, marker_check(layout), manifest_check(layout, manifest))
-    material = _material(layout, manifest, events or RunEvents())
+    material = _material(layout, manifest, events)
     content = page(material)
     if target != layout.html or not _is_kept(layout, manifest, content):
         write_atomically(target, content, mode=layout.file_mode)
@@ -94,7 +97,9 @@ def _material(layout: Layout, manifest: Manifest | None, events: RunEvents) -> M
     refuse_differing(layout, files)  # a damaged page of Parquet may end the process
     summary = read_summary(layout.summary)
     endpoints = [endpoint for endpoint in Endpoint if endpoint.value in summary.endpoints]
-    return material_of(layout, summary, break_down(layout.parts(RESULTS), endpoints), listed)
+    number = number_column(manifest.id_key)
+    found = break_down(layout.parts(RESULTS), endpoints, number)
+    return material_of(layout, summary, found, listed)
 
 
 def _place(layout: Layout, file: ListedFile) -> Path:

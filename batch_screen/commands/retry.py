@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+import pyarrow as pa
+
 from batch_screen.commands.open_run import (
     folders_held,
     grown_opt_outs,
     opened,
+    refuse_other_ids,
     refuse_unaskable,
     resumed,
 )
@@ -32,8 +36,10 @@ from batch_screen.job import Job
 from batch_screen.masking import mask_text
 from batch_screen.model import Endpoint, OutcomeKind, Plan
 from batch_screen.planning.build import opt_out_list, opt_outs
-from batch_screen.planning.carry import CarriedRun
+from batch_screen.planning.carry import CarriedRun, MissingNumbersError
 from batch_screen.planning.opt_outs import OptOuts
+from batch_screen.planning.shards import read_plan, read_rows
+from batch_screen.privacy.vault import read_vault, vault_path
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.finding import find_run
 from batch_screen.runs.layout import (
@@ -54,6 +60,7 @@ from batch_screen.runs.state import (
     Identity,
     create_run,
     new_run_id,
+    read_run,
 )
 from batch_screen.storage.records import damaged
 from batch_screen.tables.errors import RETRY_CAN_HELP
@@ -89,8 +96,9 @@ def retry(
     and the output count, and the opt-out list. The same call resumes it. Raises as ``run`` does.
     """
     events, started_at = events or RunEvents(), datetime.now(UTC)
-    job, layout = _located(job, run)
+    job, layout = located(job.with_ids(), run)
     summary = _summary_of(layout)
+    refuse_other_ids(job)
     job = _as_it_was(job, summary)
     refuse_unaskable(job)
     with folders_held(job, events) as with_heartbeat:
@@ -119,10 +127,10 @@ def retry(
             with_heartbeat.progress.stage("reading", total=summary.rows.accepted)
             with _readable(layout):
                 supersedes = [layout.run_id, *summary.supersedes]
-                left_out = summary.rows.left_out
+                left_out, erased = summary.rows.left_out, summary.erased
                 columns = [*summary.rows.by_phone_column]
                 plan = source.plan(
-                    folder, summary.facts, columns, supersedes, left_out, with_heartbeat
+                    folder, summary.facts, columns, supersedes, left_out, erased, with_heartbeat
                 )
             with_heartbeat.progress.note(_planned(job, layout, plan, failures))
             return plan
@@ -135,11 +143,11 @@ def retry(
 
 def is_of_sandbox(job: Job, run: Path | str | None = None) -> bool:
     """Whether the run is one of the sandbox, whose retry needs no key."""
-    _, layout = _located(job, run)
+    _, layout = located(job, run)
     return _summary_of(layout).settings.get(BASE_URL) == SANDBOX
 
 
-def _located(job: Job, run: Path | str | None) -> tuple[Job, Layout]:
+def located(job: Job, run: Path | str | None) -> tuple[Job, Layout]:
     """The job with the run's output folder, and the run in it."""
     run_id = None if run is None else str(run)
     if run_id is not None and not is_run_id(run_id):
@@ -264,13 +272,49 @@ def _source(
     opt_out_file = identity.settings[OPT_OUT_FILE]
     with _readable(layout):
         kept = OptOuts(opt_out_file, numbers) if opt_out_file else None
-        return CarriedRun(layout, manifest.shards, outcomes, kept)
+        return CarriedRun(layout, manifest.shards, outcomes, kept, _numbers(job, layout))
+
+
+def _numbers(job: Job, layout: Layout) -> Callable[[int], pl.DataFrame] | None:
+    """The numbers behind a shard's ids: from the run's state, if it was kept, or from the vault."""
+    ids, vault = job.ids, job.settings.privacy.id_vault
+    if ids is None:
+        return None
+    folder = job.state / "runs" / layout.run_id
+    run = read_run(folder) if folder.exists() else None
+    plan = read_plan(run.plan) if run else None
+    if not plan and not (vault and vault_path(Path(vault), layout.run_id).exists()):
+        raise _no_numbers(layout, vault)
+
+    def of_shard(shard: int) -> pl.DataFrame:
+        if run and plan:
+            return read_rows(run.plan, plan, shard).select("number_id", "e164").unique()
+        try:
+            found = read_vault(Path(vault), layout.run_id, shard)
+        except (OSError, ValueError, pa.ArrowException):  # a library's text may quote a cell
+            raise _no_numbers(layout, vault) from None
+        if not ids.of(found["e164"]).equals(found["number_id"]):
+            raise _no_numbers(layout, vault)
+        return found
+
+    return of_shard
+
+
+def _no_numbers(layout: Layout, vault: str) -> ConfigurationError:
+    where = f"the vault {vault} has no whole file of it" if vault else "no vault is named"
+    return ConfigurationError(
+        f"run {layout.run_id} has ids in the place of numbers, its state is gone, and {where}, so "
+        "nobody can say whom to ask again; name the vault with --id-vault, or ask the whole list "
+        "with batch-screen run --new-run, where planner.reuse_within spares what is known"
+    )
 
 
 @contextmanager
 def _readable(layout: Layout) -> Iterator[None]:
     try:
         yield
+    except MissingNumbersError:
+        raise _no_numbers(layout, "") from None
     except DamagedPartError as error:
         raise InputError(
             f"run {layout.run_id} cannot be read ({error}); batch-screen validate {layout.run} "

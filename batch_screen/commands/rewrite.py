@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import polars as pl
@@ -18,7 +17,13 @@ from msgspec.structs import replace
 
 from batch_screen import __version__
 from batch_screen.commands.open_run import OpenRun
-from batch_screen.commands.parts import layout_of, part_count, results_of, write_in_order
+from batch_screen.commands.parts import (
+    layout_of,
+    number_of_run,
+    part_count,
+    results_of,
+    write_in_order,
+)
 from batch_screen.config.sections import Mode, Output
 from batch_screen.errors import OutputError
 from batch_screen.input.layout import shown
@@ -27,19 +32,18 @@ from batch_screen.job import Job
 from batch_screen.masking import mask_text
 from batch_screen.model import Endpoint, Plan
 from batch_screen.planning.build import opened as opened_list
-from batch_screen.planning.build import unchanged
+from batch_screen.planning.build import refuse_kept_numbers, unchanged
 from batch_screen.planning.kept import keep_anew
 from batch_screen.planning.shards import check_plan, read_plan, shard_rows_path
 from batch_screen.reports.page import page
 from batch_screen.reports.verdict import material_of
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.finding import is_answered
-from batch_screen.runs.layout import RESULTS, Layout, NextWriting, latest_run
-from batch_screen.runs.state import KEEP_COLUMNS, RETRY_OF, Run, all_runs
+from batch_screen.runs.layout import DATA_FOLDERS, RESULTS, Layout, NextWriting, latest_run
+from batch_screen.runs.state import KEEP_COLUMNS, RETRY_OF, Run, all_runs, id_key_of
 from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION
 from batch_screen.storage.atomic import (
     atomic_write,
-    exchange_folders,
     sha256_of,
     sync_folder,
     translated,
@@ -54,6 +58,7 @@ from batch_screen.tables.integrity import files_check, marker_check, own_files, 
 from batch_screen.tables.manifest import (
     Manifest,
     ManifestHead,
+    completing,
     is_whole,
     latest_content,
     list_files,
@@ -89,6 +94,8 @@ def keep_other_columns(job: Job, opened: OpenRun) -> None:
             continue
         if table is None:
             table, _ = opened_list(opened.files, job.settings)
+            if job.ids:
+                refuse_kept_numbers(table)
         if each.is_complete:
             _rewrite(job, each, table, opened)
         else:
@@ -126,7 +133,15 @@ def _replan(job: Job, run: Run, table: Table, opened: OpenRun) -> Plan | None:
     batches = unchanged(table, opened.files, opened.run.file.identity.content, share)
     target, held_bytes = run.folder / "plan", int(HELD_BYTES * share)
     return keep_anew(
-        run.plan, plan, target, batches, [*table.kept], names, held_bytes, opened.events
+        run.plan,
+        plan,
+        target,
+        batches,
+        [*table.kept],
+        names,
+        held_bytes,
+        opened.events,
+        id_key_of(run.file.identity.settings),
     )
 
 
@@ -139,7 +154,7 @@ def _rewrite(job: Job, written: _Written, table: Table, opened: OpenRun) -> None
     own = written.layout  # most of its files stay, and so does its mode
     mode = Mode.GROUP if manifest.mode == Mode.GROUP else Mode.PRIVATE
     layout = Layout(own.folder, own.run_id, own.run_date, mode, sandbox=own.sandbox)
-    if not is_answered(run):
+    if manifest.erased or not is_answered(run):
         raise _state_gone(job, layout, manifest, table)
     if manifest.schema_version != SCHEMA_VERSION:
         raise OutputError(
@@ -189,31 +204,22 @@ def _write(  # noqa: PLR0913, PLR0917 (a run, as it is and as it shall be)
             shutil.copyfileobj(old, new)
     if output.in_order or layout.in_order.exists():
         parts = anew.parts(RESULTS)
-        write_in_order(parts, anew.in_order, plan.rows, anew.footer, anew.file_mode)
+        write_in_order(parts, anew.in_order, plan.places, anew.footer, anew.file_mode)
     columns = scan_parquet([shard_rows_path(run.plan, 0)]).collect_schema()
-    write_schema(anew, columns)
+    write_schema(anew, columns, manifest.id_key)
     listed = list_files(anew)
     found = breakdown.broken_down(kinds, asked)
     content = page(material_of(anew, summary, found, listed))
     write_atomically(anew.html, content, mode=anew.file_mode)
     kept = [name for name in columns if name.startswith(KEPT_PREFIX)]
     as_it_was = {name: getattr(manifest, name) for name in ManifestHead.__struct_fields__}
-    head = replace(
-        ManifestHead(**as_it_was),
-        completed_at=datetime.now(UTC),
-        version=__version__,
-        kept_columns=kept,
-    )
-    write_manifest(anew, listed, head)
-    digest = sha256_of(anew.manifest)
-    write_atomically(anew.marker, marker_content(digest), mode=anew.file_mode)
-    with alone(layout.manifest, f"run {layout.run_id}"):  # a load or an upload may read it
-        with translated("write", layout.run):
-            for path in anew.parts(RESULTS):
-                final = layout.folder / anew.named(path)
-                path.rename(final)
-                sync_folder(final.parent)
-        exchange_folders(layout.run, anew.run)
+    head = replace(ManifestHead(**as_it_was), version=__version__, kept_columns=kept)
+    # A load or an upload may read it.
+    with completing(layout) as now, alone(layout.manifest, f"run {layout.run_id}"):
+        write_manifest(anew, listed, replace(head, completed_at=now))
+        digest = sha256_of(anew.manifest)
+        write_atomically(anew.marker, marker_content(digest), mode=anew.file_mode)
+        anew.publish()
 
 
 def _write_results(  # noqa: PLR0913, PLR0917 (a run, and how and where it is written)
@@ -233,7 +239,7 @@ def _write_results(  # noqa: PLR0913, PLR0917 (a run, and how and where it is wr
             for shard in mine:
                 rows = results_of(run, plan, shard)
                 write_rows(rows)
-                tallies.append(breakdown.tally(rows.lazy(), asked))
+                tallies.append(breakdown.tally(rows.lazy(), asked, number_of_run(run)))
         return tallies
 
     kinds: pl.DataFrame | None = None
@@ -258,10 +264,12 @@ def settle(layout: Layout) -> None:
         if (other := layout.growing / layout.manifest.name).exists():
             held.enter_context(alone(other, f"run {layout.run_id}"))
         held.enter_context(translated("replace", layout.run))
-        for path in layout.all_parts(RESULTS):
-            if layout.named(path) not in listed:
+        for table in DATA_FOLDERS:
+            unlisted = [p for p in layout.all_parts(table) if layout.named(p) not in listed]
+            for path in unlisted:
                 path.unlink()
-        sync_folder(layout.part(RESULTS, 0).parent)
+            if unlisted:
+                sync_folder(unlisted[0].parent)
         # Last: while it is there, the next start comes here again.
         shutil.rmtree(layout.growing)
         sync_folder(layout.growing.parent)
@@ -282,11 +290,18 @@ def _state_gone(job: Job, layout: Layout, manifest: Manifest, table: Table) -> O
         for name, figures in summary.endpoints.items()
     )
     price = f" for {cost:,.2f} {mask_text(prices.currency)} before retries" if cost else ""
+    again = f"--new-run asks {summary.lookups:,} lookups again{price}"
+    if manifest.erased:  # a state that was restored would write them back
+        return OutputError(
+            f"run {layout.run_id} is complete, with {_named(manifest.kept_columns)}, and people "
+            f"were erased from it, so it is not written anew from a state, which may hold them: "
+            f"keep the same columns; {again}"
+        )
     return OutputError(
         f"run {layout.run_id} is complete, with {_named(manifest.kept_columns)}; with "
         f"{_named(table.kept)} it would be written anew, asking nothing, but its state in "
         f"{job.state / 'runs' / layout.run_id} is gone: restore it, or keep the same columns; "
-        f"--new-run asks {summary.lookups:,} lookups again{price}"
+        f"{again}"
     )
 
 

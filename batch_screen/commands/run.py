@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from batch_screen.commands.open_run import OpenRun, open_run
+from batch_screen.commands.purge import remove_state
 from batch_screen.commands.rewrite import keep_other_columns
 from batch_screen.commands.write import count_stopped, judge_run, write_outputs, write_stopped
 from batch_screen.config.settings import Settings
@@ -53,7 +54,7 @@ def run(
     Raises the exceptions of ``errors``; what was answered by then is saved. Where there was
     a plan already, ``on_stopped`` is first called with how far the run has come.
     """
-    started_at = datetime.now(UTC)
+    started_at, job = datetime.now(UTC), job.with_ids()
     with open_run(job, events or RunEvents()) as opened:
         run, layout = opened.run, opened.layout
         # It may be an unfinished one of another date.
@@ -62,7 +63,13 @@ def run(
         def make_plan() -> Plan:
             identity = run.file.identity
             return plan_inputs(
-                opened.files, job.settings, run.plan, opened.events, identity, now=job.now
+                opened.files,
+                job.settings,
+                run.plan,
+                opened.events,
+                identity,
+                now=job.now,
+                ids=job.ids,
             )
 
         keep_other_columns(job, opened)
@@ -87,6 +94,7 @@ def carry_out(  # noqa: PLR0913, PLR0917 (a run, how it is planned, and what is 
     """
     run, layout, events = opened.run, opened.layout, opened.events
     if opened.is_complete:
+        _drop_state(job, run)
         summary = judge_run(read_summary(layout.summary), job.settings)
         return RunResult(summary, layout, was_complete=True)
     start = _PlannedRun(job, opened, _plan(opened, make_plan), started_at, ended=[])
@@ -97,7 +105,14 @@ def carry_out(  # noqa: PLR0913, PLR0917 (a run, how it is planned, and what is 
         session = _ask(start)
         events.progress.stage("writing", total=len(start.plan.shards))
         summary = write_outputs(run, start.plan, job.settings, session, events)
+    _drop_state(job, run)
     return RunResult(summary, layout)
+
+
+def _drop_state(job: Job, run: Run) -> None:
+    """Removes a complete run's state where its output has ids: the state holds the numbers."""
+    if job.ids and not job.settings.privacy.keep_state and run.folder.exists():
+        remove_state(job.state, run.run_id)
 
 
 class _PlannedRun(NamedTuple):

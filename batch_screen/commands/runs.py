@@ -14,11 +14,20 @@ import msgspec
 import polars as pl
 
 from batch_screen.config.paths import refuse_address
-from batch_screen.runs.layout import DATA_FOLDERS, layout_of_run, place_of, runs_at
-from batch_screen.schema import RUNS, dtypes
+from batch_screen.errors import no_input
+from batch_screen.runs.layout import Layout, layout_of_run, place_of, runs_at
+from batch_screen.runs.purged import PURGED, PurgedRun, read_purged
+from batch_screen.schema import PURGED_RUNS, RUNS, dtypes
 from batch_screen.storage.atomic import sha256_of, write_frame
 from batch_screen.tables.integrity import marker_check
-from batch_screen.tables.manifest import AskedApi, Manifest, RunCounts, list_key, read_facts
+from batch_screen.tables.manifest import (
+    AskedApi,
+    Manifest,
+    RunCounts,
+    list_key,
+    read_facts,
+    rows_of,
+)
 
 _FIRST = datetime.min.replace(tzinfo=UTC)
 
@@ -72,16 +81,17 @@ def list_runs(
         refuse_address(write, "--parquet")
     out, _ = place_of(Path(folder))
     wanted = runs_at(Path(folder))
-    complete: list[Manifest] = []
-    unfinished, damaged = [], []
-    for layout in [layout_of_run(out, run_id) for run_id in runs_at(out)]:
-        if not layout.marker.exists():
-            unfinished.append(layout.run_id)
-        elif marker_check(layout).differences or (manifest := read_facts(layout)) is None:
-            damaged.append(layout.run_id)
-        else:
-            complete.append(manifest)
-    complete.sort(key=_completion)
+    found: dict[str, Manifest] = {}
+    unfinished, damaged = _look(out, found)
+    if found:
+        # Runs that were completed during the look, but for those behind the last one seen.
+        last = max(map(_completion, found.values()))
+        unfinished, damaged = _look(out, found)
+        later = [each.run_id for each in found.values() if _completion(each) > last]
+        unfinished += later
+        for run_id in later:
+            del found[run_id]
+    complete = sorted(found.values(), key=_completion)
     current = _current(complete)
     if since is not None and since.tzinfo is None:
         since = since.replace(tzinfo=UTC)
@@ -97,6 +107,51 @@ def list_runs(
     return RunList(runs, unfinished, damaged)
 
 
+def list_purged(folder: Path | str, write: Path | str | None = None) -> list[PurgedRun]:
+    """The runs that purge has removed from an output folder, the first one first.
+
+    ``write`` is a Parquet file to write them into, with the columns ``schema.PURGED_RUNS``. Raises
+    ``InputError`` where neither a run nor a record of purged ones is there, so that a folder that
+    is not mounted is no folder from which nothing went, and ``OutputError``.
+    """
+    if write is not None:
+        refuse_address(write, "--parquet")
+    out, _ = place_of(Path(folder))
+    purged = read_purged(out)
+    if not purged and not (out / "runs").is_dir():
+        raise no_input(
+            f"{folder}: neither runs nor {PURGED} are there, the record of runs that purge has "
+            "removed; check the path, and whether it is mounted"
+        )
+    if write is not None:
+        Layout(out, "", "").refuse_inside(Path(write))
+        rows = [
+            {
+                **msgspec.structs.asdict(run),
+                **run.rows,
+                "run_date": datetime.fromisoformat(run.run_date).date(),
+            }
+            for run in purged
+        ]
+        write_frame(Path(write), pl.DataFrame(rows, schema=dtypes(PURGED_RUNS)))
+    return purged
+
+
+def _look(out: Path, found: dict[str, Manifest]) -> tuple[list[str], list[str]]:
+    """Adds complete runs to those that were found; the unfinished and the damaged ones."""
+    unfinished, damaged = [], []
+    for layout in [layout_of_run(out, run_id) for run_id in runs_at(out)]:
+        if layout.run_id in found:
+            continue
+        if not layout.marker.exists():
+            unfinished.append(layout.run_id)
+        elif marker_check(layout).differences or (manifest := read_facts(layout)) is None:
+            damaged.append(layout.run_id)
+        else:
+            found[layout.run_id] = manifest
+    return unfinished, damaged
+
+
 def _completion(manifest: Manifest) -> tuple[datetime, str]:
     return manifest.completed_at or _FIRST, manifest.run_id
 
@@ -109,10 +164,6 @@ def _current(complete: Sequence[Manifest]) -> set[str]:
 
 
 def _completed(folder: Path, manifest: Manifest, *, is_current: bool) -> CompletedRun:
-    rows = dict.fromkeys(DATA_FOLDERS, 0)
-    for file in manifest.files:
-        if file.table in rows:
-            rows[file.table] += file.rows or 0
     return CompletedRun(
         run_id=manifest.run_id,
         run_date=manifest.run_date,
@@ -129,7 +180,7 @@ def _completed(folder: Path, manifest: Manifest, *, is_current: bool) -> Complet
         inputs=manifest.inputs,
         limit=manifest.limit,
         kept_columns=manifest.kept_columns,
-        rows=rows,
+        rows=rows_of(manifest),
         counts=manifest.counts,
     )
 

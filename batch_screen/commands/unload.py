@@ -8,9 +8,11 @@ from pathlib import Path
 
 import msgspec
 
+from batch_screen.commands.purge import outputs
+from batch_screen.commands.runs import list_purged
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import safe_text
-from batch_screen.runs.layout import is_run_id, layout_of_run, place_of, runs_at
+from batch_screen.runs.layout import is_run_id, layout_of_run, place_of
 from batch_screen.warehouse.address import open_target, parse
 from batch_screen.warehouse.target import SCHEMA
 
@@ -18,7 +20,8 @@ from batch_screen.warehouse.target import SCHEMA
 class UnloadReport(msgspec.Struct, frozen=True):
     """The runs to take out, or taken out, and how many of their rows each table has or had.
 
-    ``missing``: runs that were named and are not in the warehouse.
+    ``missing``: runs that were named and are not in the warehouse. ``differing``: purged ones that
+    it has with another manifest than the one that went; they stay.
     """
 
     target: str
@@ -27,6 +30,7 @@ class UnloadReport(msgspec.Struct, frozen=True):
     runs: tuple[str, ...]
     rows: Mapping[str, int]
     missing: tuple[str, ...] = ()
+    differing: tuple[str, ...] = ()
 
 
 def unload(  # noqa: PLR0913 (as the command)
@@ -41,14 +45,15 @@ def unload(  # noqa: PLR0913 (as the command)
 ) -> UnloadReport:
     """Deletes runs from the warehouse in one transaction, or, ``dry_run``, only counts them.
 
-    Which: those named, those dated before a day, and those that none of the output folders in
-    ``gone`` has any more. A run that is still there but not complete is not gone.
+    Which: those named, those dated before a day, and those that purge has removed from one of the
+    output folders in ``gone`` by its own record, and that none of them has again. Raises
+    ``InputError`` where such a folder has neither runs nor the record, so that one that is not
+    mounted empties no warehouse.
     """
     for run_id in run_ids:
         if not is_run_id(run_id):
             raise ConfigurationError("--run must be a run's id, such as 20261123-0123456789")
-    # Of a run's own folder, the whole output folder: its other runs are there, too.
-    left = {run_id for folder in gone for run_id in runs_at(place_of(Path(folder))[0])}
+    purged = _purged(gone)
     address = parse(to)
     with open_target(address, schema, creates=False, lock_seconds=lock_seconds) as target:
         known = target.loaded()
@@ -56,12 +61,25 @@ def unload(  # noqa: PLR0913 (as the command)
         if before is not None:
             limit = before.isoformat()
             chosen |= {each for each in known if layout_of_run(Path(), each).run_date < limit}
-        if gone:
-            chosen |= known.keys() - left
+        named = known.keys() & purged.keys()
+        chosen |= {each for each in named if known[each].manifest_sha256 in purged[each]}
         runs = sorted(chosen)
         # Named ones even where the table runs lacks them: a lake may have rows of half a load.
         rows = target.unload(runs, dry_run=dry_run) if runs else {}
     missing = tuple(run_id for run_id in runs if run_id not in known)
     there = tuple(run_id for run_id in runs if run_id in known)
     removed = not dry_run and any(rows.values())
-    return UnloadReport(address.shown, safe_text(schema), removed, there, rows, missing)
+    differing = tuple(sorted(named - chosen))
+    return UnloadReport(address.shown, safe_text(schema), removed, there, rows, missing, differing)
+
+
+def _purged(folders: Sequence[Path | str]) -> dict[str, set[str | None]]:
+    """The manifests of each run that purge has removed from these, and that none has again."""
+    purged: dict[str, set[str | None]] = {}
+    for folder in folders:
+        for run in list_purged(folder):
+            purged.setdefault(run.run_id, set()).add(run.manifest_sha256)
+    outs = [place_of(Path(folder))[0] for folder in folders]
+    # With files there, a purge was killed half-way, or the same list was asked again.
+    is_left = {each: any(outputs(layout_of_run(out, each))[0] for out in outs) for each in purged}
+    return {each: manifests for each, manifests in purged.items() if not is_left[each]}

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from batch_screen.config.paths import bucket_of, shown_address
+from batch_screen.erasure.journal import note_pending
 from batch_screen.errors import ConfigurationError, InputError, OutputError
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, latest_run, run_at
@@ -32,10 +33,11 @@ from batch_screen.tables.integrity import (
 from batch_screen.tables.manifest import ListedFile, latest_content, read_manifest
 
 
-class UploadResult(msgspec.Struct, frozen=True):
+class UploadResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """An uploaded run: its objects and their bytes, and how many of them were sent now.
 
-    ``removed`` counts parts of an earlier version of the same run.
+    ``removed`` counts parts of an earlier version of the same run. ``id_key`` names the key whose
+    ids stand for numbers, if they do.
     """
 
     run_id: str
@@ -44,6 +46,7 @@ class UploadResult(msgspec.Struct, frozen=True):
     bytes: int
     sent: int
     removed: int
+    id_key: str | None = None
 
 
 class _Item(NamedTuple):
@@ -70,7 +73,8 @@ def upload(
             f"--to {shown_address(to)} names no bucket; write s3://BUCKET/PREFIX, gs://… or az://…"
         )
     root, prefix = place[0], f"{place[1].strip('/')}/".lstrip("/")
-    layout = run_at(Path(folder), run_id)
+    layout, events = run_at(Path(folder), run_id), events or RunEvents()
+    note_pending(layout.folder, events)
     if not layout.marker.exists():
         raise InputError(
             f"run {layout.run_id} is not complete, so it is not uploaded; start the same command "
@@ -80,7 +84,7 @@ def upload(
     # Held against purge: a part that goes while the others are sent would be found too late.
     with held(layout):
         try:
-            return _uploaded(layout, store, root, prefix, events or RunEvents())
+            return _uploaded(layout, store, root, prefix, events)
         except OutputError as error:
             raise OutputError(
                 f"{error} (run {layout.run_id} is complete here, and the same command goes on)",
@@ -129,7 +133,9 @@ def _uploaded(
         events.progress.advance(1)
     to = shown_address(f"{root}/{prefix}".rstrip("/"))
     size = sum(item.bytes for item in items)
-    return UploadResult(layout.run_id, to, len(items), size, sent, removed)
+    found = read_manifest(layout)
+    id_key = found.id_key if found else None
+    return UploadResult(layout.run_id, to, len(items), size, sent, removed, id_key)
 
 
 def _whole_files(layout: Layout, events: RunEvents) -> list[ListedFile]:

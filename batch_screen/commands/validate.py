@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from batch_screen.config.paths import is_address
+from batch_screen.erasure.journal import note_pending
 from batch_screen.masking import safe_text
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import CHANGES, Layout, run_at, runs_at
@@ -52,6 +53,7 @@ def validate(
     if is_address(folder) and not Path(folder).is_dir():  # a folder may have any name
         return _uploaded(BucketOutput(str(folder)), run_id, events)
     layout = run_at(Path(folder), run_id)
+    note_pending(layout.folder, events)
     checks = tuple(_checks(layout, events, copied=copied))
     return Validation(layout.run_id, safe_text(str(layout.folder)), checks)
 
@@ -104,7 +106,7 @@ def _listed_checks(
     summary, origin = summary_of(layout), []
     if manifest.schema_version >= SCHEMA_VERSION:  # earlier ones say next to nothing of the run
         origin = [origin_check(layout, manifest, intact, summary)]
-    recounted = Recount(layout, listed)
+    recounted = Recount(layout, listed, manifest.id_key)
     progress.stage("comparing", total=recounted.parts)
     for _ in recounted.read(usable, manifest.shards):
         progress.advance(1)

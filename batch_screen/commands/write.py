@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from time import monotonic
@@ -30,15 +29,17 @@ from batch_screen.model import Plan, Session
 from batch_screen.planning.shards import (
     planned_numbers,
     read_carried,
+    read_rows,
     rejects_path,
     shard_rows_path,
 )
+from batch_screen.privacy.vault import write_vault
 from batch_screen.reports.page import pace_svg, page
 from batch_screen.reports.verdict import material_of
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout, layout_of_run, row_groups
 from batch_screen.runs.sessions import read_sessions
-from batch_screen.runs.state import BASE_URL, Run, limit_of
+from batch_screen.runs.state import BASE_URL, Run, id_key_of, limit_of
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import KEPT_PREFIX
 from batch_screen.storage.atomic import atomic_write, check_writable, write_atomically
@@ -51,6 +52,7 @@ from batch_screen.tables.counts import count_lookups, count_saved, scans_of, wit
 from batch_screen.tables.coverage import count_contradictions, count_coverage
 from batch_screen.tables.errors import write_guarded_csv
 from batch_screen.tables.manifest import (
+    completing,
     head_of,
     list_files,
     read_manifest,
@@ -115,9 +117,9 @@ def write_outputs(
     write_atomically(layout.pace, pace_svg(summary.starts), mode=layout.file_mode)
     if settings.output.in_order:
         of_results, mode = layout.parts(RESULTS), layout.file_mode
-        write_in_order(of_results, layout.in_order, plan.rows, layout.footer, mode)
+        write_in_order(of_results, layout.in_order, plan.places, layout.footer, mode)
     columns = scan_parquet([shard_rows_path(run.plan, 0)]).collect_schema()
-    write_schema(layout, columns)
+    write_schema(layout, columns, id_key_of(run.file.identity.settings))
     listed = list_files(layout)
     found = breakdown.broken_down(kinds, settings.endpoints)
     content = page(material_of(layout, summary, found, listed))
@@ -127,13 +129,15 @@ def write_outputs(
         shards=shards,
         mode=layout.mode,
         started_at=run.file.created_at,
-        # As late as can be: who looks for runs completed since then must not miss this one.
-        completed_at=datetime.now(UTC),
         inputs=_inputs(run, plan, layout),
         kept_columns=[name for name in columns if name.startswith(KEPT_PREFIX)],
     )
-    write_manifest(layout, listed, head)
-    write_marker(layout)
+    if vault := settings.privacy.id_vault:
+        rows = (read_rows(run.plan, plan, shard) for shard in range(shards))
+        write_vault(Path(vault), run.run_id, rows)
+    with completing(layout) as now:
+        write_manifest(layout, listed, replace(head, completed_at=now))
+        write_marker(layout)
     return summary
 
 
@@ -176,6 +180,7 @@ def _counted(  # noqa: PLR0913, PLR0917 (as report)
             plan.unique_numbers,
             tuple(endpoints),
             limit_of(identity.settings),
+            id_key_of(identity.settings),
         ),
         identity.settings[BASE_URL],
         shards,
@@ -267,6 +272,7 @@ def _summary(
         max_failure_share=settings.guards.max_failure_share,
         saved=count_saved(endpoints, settings.screening.endpoints, settings.prices),
         supersedes=plan.supersedes,
+        erased=plan.erased,
     )
 
 

@@ -14,7 +14,6 @@ from batch_screen.schema import LOOKUPS, dtypes
 from batch_screen.tables.coverage import Change, Cohort
 
 _NAMES = (
-    "e164",
     "endpoint",
     "max_age_minutes",
     "outcome",
@@ -24,20 +23,22 @@ _NAMES = (
     "latest_change_at",
     "responded_at",
 )
-COMPARED = pl.Schema({name: dtypes(LOOKUPS)[name] for name in _NAMES})
-"""The columns of lookups that are compared."""
-
 _UNPUBLISHED = ("max_age_minutes", "latest_change")
 
 
-def paired(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+def compared(number: str) -> pl.Schema:
+    """The columns of lookups that are compared, of tables keyed by this one."""
+    return pl.Schema({name: dtypes(LOOKUPS)[name] for name in (number, *_NAMES)})
+
+
+def paired(before: pl.DataFrame, after: pl.DataFrame, number: str = "e164") -> pl.DataFrame:
     """Lookups that both runs have, with columns ``before_…``, ``after_…`` and ``change``.
 
-    The frames have the columns ``COMPARED``, at most one row for a number and endpoint. The
+    The frames have the columns ``compared``, at most one row for a number and endpoint. The
     change is null where there is none. Sorted by number and endpoint.
     """
-    keys = ["e164", "endpoint"]
-    values = [name for name in COMPARED if name not in keys]
+    keys = [number, "endpoint"]
+    values = [name for name in compared(number) if name not in keys]
     earlier = before.select(*keys, pl.col(values).name.prefix("before_"))
     later = after.select(*keys, pl.col(values).name.prefix("after_"))
     # An inner join: a number that only one of the runs asked has not changed, it is new or gone.
@@ -120,9 +121,13 @@ _ELLIPSIS = "…"
 
 
 class Tally:
-    """Counts numbers asked in both runs, and new positives, by region and leading digits."""
+    """Counts numbers asked in both runs, and new positives, by region and leading digits.
 
-    def __init__(self) -> None:
+    Where ids stand for numbers there are no digits, and so no blocks.
+    """
+
+    def __init__(self, number: str = "e164") -> None:
+        self.number = number
         self.counts = pl.DataFrame(schema=_COUNTS)
 
     def add(self, pairs: pl.DataFrame) -> None:
@@ -131,8 +136,8 @@ class Tally:
         No number may be in two of the frames that are added.
         """
         # A number counts once, however many of its endpoints rose.
-        numbers = pairs.group_by("e164").agg(pl.col("region").first(), rises=is_rise().any())
-        some = numbers.group_by("region", prefix=_prefix(MOST_DIGITS)).agg(
+        numbers = pairs.group_by(self.number).agg(pl.col("region").first(), rises=is_rise().any())
+        some = numbers.group_by("region", prefix=_prefix(self.number)).agg(
             numbers=pl.len().cast(pl.Int64), rises=pl.col("rises").sum().cast(pl.Int64)
         )
         together = pl.concat([self.counts, some.select(list(_COUNTS))])
@@ -148,7 +153,7 @@ class Marks:
     """The marked cohorts, and which of them a number belongs to."""
 
     def __init__(self, tally: Tally, bounds: Cohorts) -> None:
-        counts = tally.counts
+        counts, self._number = tally.counts, tally.number
         self._digits = _block_digits(counts, bounds.min_numbers)
         blocks = self._with_blocks(counts).drop_nulls("block")
         self.cohorts = [
@@ -170,7 +175,7 @@ class Marks:
             pl.when(block.is_in(named[BLOCK])).then(block),
             pl.when(region.is_in(named[COUNTRY])).then(region),
         )
-        found = self._with_blocks(changed.with_columns(prefix=_prefix(MOST_DIGITS)))
+        found = self._with_blocks(changed.with_columns(prefix=_prefix(self._number)))
         return found.with_columns(
             cohort=cohort, likely_migration=cohort.is_not_null() & is_rise()
         ).drop("block", "prefix", "digits")
@@ -184,12 +189,14 @@ class Marks:
         return digits.with_columns(block=name)
 
 
-def _prefix(digits: int) -> pl.Expr:
-    """The plus and so many digits; of short numbers fewer, so that enough stays hidden."""
+def _prefix(number: str) -> pl.Expr:
+    """The plus and the first digits; of short numbers fewer, so that enough stays hidden."""
+    if number != "e164":
+        return pl.lit(None, pl.String)
     shown = pl.min_horizontal(
-        pl.lit(1 + digits), pl.col("e164").str.len_chars().cast(pl.Int32) - LEAST_HIDDEN
+        pl.lit(1 + MOST_DIGITS), pl.col(number).str.len_chars().cast(pl.Int32) - LEAST_HIDDEN
     )
-    return pl.col("e164").str.head(shown)
+    return pl.col(number).str.head(shown)
 
 
 def _block_digits(counts: pl.DataFrame, min_numbers: int) -> pl.DataFrame:

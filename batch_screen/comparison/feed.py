@@ -16,10 +16,10 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from batch_screen.comparison.changes import COMPARED, Marks, Tally, changed, paired
+from batch_screen.comparison.changes import Marks, Tally, changed, compared, paired
 from batch_screen.config.screening import Cohorts
 from batch_screen.runs.layout import LOOKUPS, RESULTS, Layout
-from batch_screen.schema import CHANGES, conform
+from batch_screen.schema import CHANGES, conform, number_column
 from batch_screen.storage.atomic import translated
 from batch_screen.storage.partition import RowGroupWriter
 from batch_screen.storage.scratch import scratch_files
@@ -35,6 +35,12 @@ class RunFacts(msgspec.Struct, frozen=True):
     unique_numbers: int
     endpoints: tuple[str, ...]
     limit: int = 0
+    id_key: str | None = None
+
+    @property
+    def number(self) -> str:
+        """The column that the run's tables are keyed by."""
+        return number_column(self.id_key)
 
 
 class RunTables:
@@ -48,9 +54,9 @@ class RunTables:
         self._results = units(layout, RESULTS, shards)
 
     def lookups(self, shard: int, endpoints: Sequence[str]) -> pl.DataFrame:
-        """The shard's lookups at these endpoints, with the columns ``COMPARED``."""
+        """The shard's lookups at these endpoints, with the columns ``compared``."""
         is_wanted = pl.col("endpoint").is_in(list(endpoints))
-        return _joined(f.filter(is_wanted) for f in self._lookup_frames([shard]))
+        return self._joined(f.filter(is_wanted) for f in self._lookup_frames([shard]))
 
     def lookups_of(self, numbers: pl.Series, shard: int, shards: int) -> pl.DataFrame:
         """The lookups of these numbers, all from one ``shard`` of another run's ``shards``."""
@@ -60,25 +66,26 @@ class RunTables:
         step = gcd(self.shards, shards)
         can_hold = [n for n in self._lookups if (n - shard) % step == 0]
         wanted = numbers.unique().to_frame()
-        return _joined(f.join(wanted, on="e164", how="semi") for f in self._lookup_frames(can_hold))
+        number, frames = self.facts.number, self._lookup_frames(can_hold)
+        return self._joined(f.join(wanted, on=number, how="semi") for f in frames)
 
     def regions(self, shard: int) -> pl.DataFrame:
-        """The shard's unique numbers, ``e164``, and their ``region``."""
-        columns = ["e164", "region"]
+        """The shard's unique numbers, by their column, and their ``region``."""
+        columns = [self.facts.number, "region"]
         # A number stands in as many rows as the list had it; its region is the same in all.
         found = self._results[shard].frames(columns) if shard in self._results else ()
         empty = pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
         together: pl.DataFrame = pl.concat([empty, *found])
-        return together.unique("e164", keep="first")
+        return together.unique(self.facts.number, keep="first")
 
     def _lookup_frames(self, shards: Sequence[int]) -> Iterator[pl.DataFrame]:
         for shard in shards:
             if shard in self._lookups:
-                yield from self._lookups[shard].frames(COMPARED.names())
+                yield from self._lookups[shard].frames(compared(self.facts.number).names())
 
-
-def _joined(frames: Iterator[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat([pl.DataFrame(schema=COMPARED), *frames]).select(COMPARED.names())
+    def _joined(self, frames: Iterator[pl.DataFrame]) -> pl.DataFrame:
+        schema = compared(self.facts.number)
+        return pl.concat([pl.DataFrame(schema=schema), *frames]).select(schema.names())
 
 
 class ChangeFeed:
@@ -126,7 +133,7 @@ def feed_of(
     """
     # What only one of the runs asked is no change of a number.
     endpoints, _ = shared_endpoints(earlier.facts, later.facts)
-    tally, counts = Tally(), Counter[tuple[str, str]]()
+    tally, counts = Tally(later.facts.number), Counter[tuple[str, str]]()
     with translated("compare in", scratch), scratch_files(scratch, "changed", 1) as [path]:
         with RowGroupWriter(path) as writer:
             for shard in range(later.shards):
@@ -160,6 +167,6 @@ def _pairs(
     earlier: RunTables, later: RunTables, shard: int, endpoints: Sequence[str]
 ) -> pl.DataFrame:
     """The lookups of the later run's shard that both runs have, with their numbers' regions."""
-    after = later.lookups(shard, endpoints)
-    pairs = paired(earlier.lookups_of(after["e164"], shard, later.shards), after)
-    return pairs.join(later.regions(shard), on="e164", how="left", maintain_order="left")
+    number, after = later.facts.number, later.lookups(shard, endpoints)
+    pairs = paired(earlier.lookups_of(after[number], shard, later.shards), after, number)
+    return pairs.join(later.regions(shard), on=number, how="left", maintain_order="left")

@@ -23,13 +23,13 @@ from batch_screen.config.sections import Output
 from batch_screen.errors import OutputError
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import CHANGES, LOOKUPS, Layout, is_run_id, layout_of_run
-from batch_screen.runs.state import BASE_URL, limit_of
+from batch_screen.runs.state import BASE_URL, id_key_of, limit_of
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import READ_VERSIONS, dtypes
 from batch_screen.storage.records import read_record, write_record
 from batch_screen.tables.coverage import Changes
 from batch_screen.tables.integrity import files_check, marker_check, own_files
-from batch_screen.tables.manifest import read_manifest
+from batch_screen.tables.manifest import ListedFile, read_manifest
 from batch_screen.tables.reader import DamagedPartError
 from batch_screen.tables.summary import COMPLETE, Summary, read_summary
 
@@ -117,6 +117,7 @@ def _facts(summary: _Summary | Summary) -> RunFacts:
         summary.rows.unique_numbers,
         tuple(summary.endpoints),
         limit_of(summary.settings),
+        id_key_of(summary.settings),
     )
 
 
@@ -139,11 +140,16 @@ def opened(run: CompleteRun, tables: Sequence[str]) -> tuple[RunTables, str]:
     found, _ = files_check(run.layout, listed, lambda: None)
     for difference in found.differences:
         raise UnusableRunError(f"{difference.where}: {difference.what}")
-    digest = hashlib.sha256("".join(f"{f.path} {f.sha256}\n" for f in listed).encode())
     try:
-        return RunTables(run.facts, run.layout, manifest.shards), digest.hexdigest()
+        return RunTables(run.facts, run.layout, manifest.shards), digest_of(listed)
     except DamagedPartError as error:
         raise UnusableRunError(str(error)) from error
+
+
+def digest_of(listed: Sequence[ListedFile]) -> str:
+    """A digest of these files' names and content."""
+    content = "".join(f"{file.path} {file.sha256}\n" for file in listed)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 FIRST_RUN = ""
@@ -273,7 +279,9 @@ def _latest(
                 had_ended = by is None or run.ended_at <= by
                 shared, _ = shared_endpoints(run.facts, facts)
                 # A trial with a few numbers is no baseline of a list: all others would be new.
-                is_alike = run.base_url == base_url and run.facts.limit == facts.limit
+                # Nor can anybody be compared whose ids are by another key, or who has none.
+                own, other = ((f.limit, f.id_key) for f in (run.facts, facts))
+                is_alike = run.base_url == base_url and own == other
                 if is_alike and shared and had_ended:
                     fitting.append(run)
         if fitting:

@@ -149,6 +149,25 @@ class Output(Section):
         return min(1.0, room / usual)
 
 
+# The settings of how numbers stand in the output.
+
+
+class Ids(StrEnum):
+    """What stands for a number in the output: itself, or its HMAC by a secret key."""
+
+    PLAIN = "plain"
+    HMAC = "hmac"
+
+
+class Privacy(Section):
+    """Whether the output holds numbers, or pseudonyms in their place."""
+
+    ids: Ids = Ids.PLAIN
+    id_key_file: ReadPath = ""
+    id_vault: WrittenFolder = ""
+    keep_state: bool = False
+
+
 # The settings of what stops a run before more is spent, and of what makes a complete one fail.
 
 

@@ -21,6 +21,7 @@ from batch_screen.config.sections import (
     Output,
     Pings,
     Positive,
+    Privacy,
     Section,
 )
 from batch_screen.model import Endpoint
@@ -129,6 +130,7 @@ class Settings(Section):
     budget: Budget = Budget()
     guards: Guards = Guards()
     output: Output = Output()
+    privacy: Privacy = Privacy()
     prices: Prices = Prices()
     logging: Logging = Logging()
     metrics: Metrics = Metrics()

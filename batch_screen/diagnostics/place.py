@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import resource
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -97,6 +100,32 @@ def folder_findings(name: str, folder: Path, *, is_private: bool) -> Finding:
         seen = f"{folder}, whose mode {mode:04o} lets other users in"
         return warning(name, seen, f"chmod 700 {folder}: it holds phone numbers")
     return passed(name, f"{folder} can be written")
+
+
+def group_finding(folder: Path) -> Finding:
+    """Which users read the output by its group, and whether a folder above it keeps them out."""
+    whole = folder.resolve()
+    there = next(path for path in (whole, *whole.parents) if path.exists())
+    found = there.stat()
+    # What is made takes the group of a folder with setgid, else that of the process.
+    is_inherited = there == whole or found.st_mode & stat.S_ISGID
+    gid = found.st_gid if is_inherited else os.getegid()
+    users = {user.pw_name for user in pwd.getpwall() if user.pw_gid == gid}
+    try:
+        name, users = grp.getgrgid(gid).gr_name, users | {*grp.getgrgid(gid).gr_mem}
+    except KeyError:  # of a directory that does not answer, or of another machine
+        name = str(gid)
+    users -= {user.pw_name for user in pwd.getpwall() if user.pw_uid == os.geteuid()}
+    seen = f"a loader reads it by group {name}"
+    for above in reversed([path for path in whole.parents if path.exists()]):
+        mode = above.stat().st_mode
+        if not mode & (stat.S_IXGRP if above.stat().st_gid == gid else stat.S_IXOTH):
+            closed = f"{seen}, and {above}, mode {mode & 0o777:04o}, lets that group not pass"
+            return warning("group", closed, f"chmod o+x {above}, or put the output elsewhere")
+    if not users:
+        remedy = f"add the loader to it, or give {folder} another group: chgrp GROUP {folder}"
+        return warning("group", f"{seen}, in which no other user is known", remedy)
+    return passed("group", f"{seen}: {', '.join(sorted(users)[:5])}")
 
 
 def lock_finding(state: Path) -> Finding:

@@ -1,16 +1,19 @@
-"""Announces a session's begin and end: pings, the summary file and the metrics file."""
+"""Announces a session's begin and end: pings, lineage, the summary file, the metrics file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from batch_screen.config.lineage import lineage_server
 from batch_screen.config.sections import Mode
 from batch_screen.config.settings import Settings
 from batch_screen.errors import BatchScreenError, OutputError
 from batch_screen.notify.closing import NOTHING_TO_RETRY, Closing, document
+from batch_screen.notify.lineage import RunLineage
 from batch_screen.notify.pings import Caller
+from batch_screen.runs.layout import layout_of_run
 from batch_screen.storage.atomic import FILE_MODE, GROUP_FILE_MODE, check_writable, write_atomically
 
 
@@ -29,7 +32,7 @@ def check_destinations(settings: Settings) -> None:
 
 def announce_begin(settings: Settings) -> list[str]:
     """Sends the ping for the begin; returns warnings."""
-    return _tried("the start call", Caller(settings.pings, settings.api.ca_file).begun)
+    return tried("the start call", Caller(settings.pings, settings.api.ca_file).begun)
 
 
 class Announced(NamedTuple):
@@ -58,17 +61,34 @@ def announce_end(settings: Settings, closing: Closing) -> Announced:
 
             write_metrics(Path(settings.metrics.file), closing)
 
-    unwritten = _tried("the metrics file", lambda: write_metrics_file(closing))
+    unwritten = tried("the metrics file", lambda: write_metrics_file(closing))
     lacking = closing.lacking_output() if unwritten else closing
-    if lost := _tried("the summary file", lambda: write_summary_file(lacking)):
+    if lost := tried("the summary file", lambda: write_summary_file(lacking)):
         lacking = closing.lacking_output()
-        unwritten = lost + (unwritten or _tried("", lambda: write_metrics_file(lacking)))
-    calls = _tried("the last calls", lambda: caller.ended(lacking))
+        unwritten = lost + (unwritten or tried("", lambda: write_metrics_file(lacking)))
+    calls = tried("the last calls", lambda: caller.ended(lacking))
     return Announced([*unwritten, *calls], bool(unwritten))
 
 
-def _tried(what: str, announce: Callable[[], list[str] | None]) -> list[str]:
-    """The warnings of a notification, or one that it failed."""
+class Lineage:
+    """The OpenLineage events of a start; never raises."""
+
+    def __init__(self, command: str, settings: Settings, environment: Mapping[str, str]) -> None:
+        caller = Caller(settings.pings, settings.api.ca_file)
+        self._events = RunLineage(command, lineage_server(environment), caller)
+
+    def begun(self, run_id: str, out: Path, state: Path, inputs: Sequence[str | Path]) -> list[str]:
+        """Sends and keeps the begin of a start, whose run is known now; returns warnings."""
+        layout, folder = layout_of_run(out, run_id), state / "runs" / run_id
+        return tried("lineage", lambda: self._events.begin(layout, folder, inputs))
+
+    def ended(self, closing: Closing, *, was_complete: bool) -> list[str]:
+        """Sends and keeps its end; returns warnings."""
+        return tried("lineage", lambda: self._events.end(closing, was_complete=was_complete))
+
+
+def tried(what: str, announce: Callable[[], list[str] | None]) -> list[str]:
+    """The warnings of a notification, or one that it failed; never raises."""
     try:
         return announce() or []
     except BatchScreenError as error:

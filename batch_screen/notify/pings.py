@@ -1,4 +1,4 @@
-"""Pings to a monitor of scheduled jobs, and the webhook. A failed one is only a warning.
+"""Pings to a monitor of scheduled jobs, the webhook, lineage. A failed call is only a warning.
 
 Plain ``http.client``: it follows no redirect, takes no proxy from the environment and sends
 nothing that is not written here. A call runs in a thread of its own, because only so is all of
@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import ssl
 import threading
+from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from batch_screen import __version__
+from batch_screen.config.lineage import LineageServer
+from batch_screen.config.parsing import is_loopback
 from batch_screen.config.sections import Method, Pings
 from batch_screen.notify.closing import Closing, document
 
@@ -42,11 +46,26 @@ class Caller:
             *self._call("webhook", webhook, Method.POST, document(closing), _JSON),
         ]
 
+    def send_lineage(self, server: LineageServer, event: bytes) -> list[str]:
+        """Sends an OpenLineage event, if there is a server for it."""
+        parts = urlsplit(server.url)
+        if server.headers and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            return ["OPENLINEAGE_URL must be https://: its key would travel unencrypted"]
+        return self._call("OpenLineage", server.url, Method.POST, event, _JSON, server.headers)
+
     def _ping(self, which: str, url: str, words: str) -> list[str]:
         body = f"batch-screen {__version__}: {words}\n".encode()
         return self._call(which, url, self._pings.method, body, _TEXT)
 
-    def _call(self, which: str, url: str, method: Method, body: bytes, kind: str) -> list[str]:
+    def _call(  # noqa: PLR0913, PLR0917 (a request)
+        self,
+        which: str,
+        url: str,
+        method: Method,
+        body: bytes,
+        kind: str,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> list[str]:
         """Sends one request; the warning of a failure names only the host."""
         if not url:
             return []
@@ -54,7 +73,7 @@ class Caller:
 
         def call() -> None:
             try:
-                status = self._status(url, method, body, kind)
+                status = self._status(url, method, body, kind, more)
             except HTTPException as error:
                 failed[:] = [type(error).__name__]
             except (OSError, ValueError) as error:
@@ -69,10 +88,12 @@ class Caller:
         host = urlsplit(url).hostname  # alone: path and query are the caller's secret
         return [f"the {which} call to {host} failed: {why}; the run goes on" for why in failed]
 
-    def _status(self, url: str, method: Method, body: bytes, kind: str) -> int:
+    def _status(
+        self, url: str, method: Method, body: bytes, kind: str, more: Mapping[str, str]
+    ) -> int:
         parts = urlsplit(url)
         target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
-        headers = {"User-Agent": f"batch-screen/{__version__}", "Connection": "close"}
+        headers = {"User-Agent": f"batch-screen/{__version__}", "Connection": "close", **more}
         if method is Method.POST:
             headers["Content-Type"] = kind
         host, seconds = parts.hostname or "", self._pings.timeout_seconds

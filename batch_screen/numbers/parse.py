@@ -242,3 +242,12 @@ def international_prefix_of(digits: str, region: str) -> str:
     """
     match = _international_prefix(region).match(digits)
     return match.group() if match else ""
+
+
+def national_digits(e164: str) -> str:
+    """The number's digits without its calling code: with them every way to write it ends.
+
+    >>> national_digits("+491713920012"), national_digits("+390612345678")
+    ('1713920012', '0612345678')
+    """
+    return phonenumbers.national_significant_number(phonenumbers.parse(e164))

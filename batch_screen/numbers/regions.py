@@ -154,6 +154,11 @@ def _of_parts(text: str) -> str:
     return region if behind <= {phonenumbers.country_code_for_region(region)} else UNKNOWN_REGION
 
 
+def calling_code(region: str) -> str:
+    """The calling code of a region, without a plus; 0 where it has none of its own."""
+    return str(phonenumbers.country_code_for_region(region))
+
+
 def _region_of_code(digits: str) -> str:
     """The main region behind a calling code; for 1 with an area code, the region of that."""
     if len(digits) == 4:

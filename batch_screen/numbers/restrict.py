@@ -33,12 +33,13 @@ _ONE_READING = r"^[^\d+]*[0+]"
 class OptOutCells(NamedTuple):
     """Cells of an opt-out list, in frames of source_row, raw, raw_region and ragged.
 
-    ``name`` is the list's in messages.
+    ``name`` is the list's in messages, and ``therefore`` what a cell that is no number leads to.
     """
 
     batches: Iterable[pl.DataFrame]
     kind: ColumnKind
     name: str
+    therefore: str = "nothing is asked, for it may be somebody who objected"
 
 
 def permit(judged: pl.DataFrame, settings: Numbers, opted_out: pl.Series) -> pl.DataFrame:
@@ -95,12 +96,12 @@ def read_opt_outs(cells: OptOutCells, settings: Numbers, default_region: str) ->
             {"ambiguous": Ambiguous.INTERNATIONAL},
         )
     )
-    parts = [_read(batch, own, forced, cells.name) for batch in cells.batches]
+    parts = [_read(batch, own, forced, cells) for batch in cells.batches]
     return pl.concat([NOBODY, *parts]).unique().sort()
 
 
 def _read(
-    batch: pl.DataFrame, own: Normaliser, forced: Iterable[Normaliser], name: str
+    batch: pl.DataFrame, own: Normaliser, forced: Iterable[Normaliser], cells: OptOutCells
 ) -> pl.Series:
     """The numbers of a batch, in every reading that they have; raises for a cell without one."""
     columns = ["source_row", "raw", "raw_region", "ragged"]
@@ -127,8 +128,8 @@ def _read(
         cell = f" ({mask_cell(row['raw'])})" if row["raw"] else ""
         more = f", nor can {unread.height - 1:,} more" if unread.height > 1 else ""
         raise InputError(
-            f"{name}: row {row['source_row']}{cell} cannot be read as a number ({why}){more}; "
-            f"nothing is asked, for it may be somebody who objected. {REMEDY[why]}"
+            f"{cells.name}: row {row['source_row']}{cell} cannot be read as a number "
+            f"({why}){more}; {cells.therefore}. {REMEDY[why]}"
         )
     return pl.concat([_digits(read["e164"].drop_nulls()), _digits(others["e164"])])
 

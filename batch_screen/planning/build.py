@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from batch_screen.config.screening import OPT_OUT_FILE, Ambiguous
 from batch_screen.config.settings import Settings
-from batch_screen.errors import InputError
+from batch_screen.errors import ConfigurationError, InputError
 from batch_screen.input.files import Source, Stdin, as_text, refuse_changed, spool
 from batch_screen.input.remote import RemoteFile, copy_remote
 from batch_screen.input.table import BATCH_ROWS, Table, open_listed, open_table
@@ -37,8 +37,10 @@ from batch_screen.planning.history import (
 )
 from batch_screen.planning.opt_outs import OptOuts
 from batch_screen.planning.shards import WriteHistory, make_plan
+from batch_screen.privacy.ids import NumberIds
 from batch_screen.runs.events import RunEvents
-from batch_screen.runs.state import Identity, limit_of
+from batch_screen.runs.state import Identity, id_key_of, limit_of
+from batch_screen.schema import KEPT_PREFIX, number_column
 from batch_screen.storage.partition import HELD_BYTES
 from batch_screen.storage.prefetch import ordered_map
 
@@ -118,13 +120,14 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
     identity: Identity | None = None,
     *,
     now: datetime | None = None,
+    ids: NumberIds | None = None,
 ) -> Plan:
     """Writes the plan of the sources into ``folder``.
 
     Raises ``InputError`` where nothing can be read, no row holds a usable number, a cell of the
     opt-out list cannot be read, or a file no longer has the content that the ``identity``
     says, if there is one. Raises ``Stopped`` between two batches if ``events`` ask for it.
-    Earlier runs count as of ``now``.
+    Earlier runs count as of ``now``. ``ids`` are those that stand for numbers in the output.
     """
     digests = identity.content if identity else []
     limit = limit_of(identity.settings) if identity else 0
@@ -135,6 +138,8 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
 
     def read(table: Table, batches: Iterable[pl.DataFrame], columns: Sequence[PhoneColumn]) -> Plan:
         expected = table.expected_rows()
+        if ids:
+            refuse_kept_numbers(table)
         return make_plan(
             batches,
             folder,
@@ -153,6 +158,7 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
             history=_history_writer(settings, identity, events, now or datetime.now(UTC)),
             opt_outs=kept,
             keep_columns=settings.input.keep_columns,
+            ids=ids,
         )
 
     found = by_convention(
@@ -272,7 +278,8 @@ def _history_writer(
         answers = earlier_answers(runs, now, look_back, events.progress.note)
         batches = (batch.with_columns(reusable=reusable) for batch in _reported(answers, events))
         held_bytes = int(HELD_BYTES * settings.output.memory_share)
-        return write_history(batches, folder, shards, held_bytes)
+        number = number_column(id_key_of(identity.settings))
+        return write_history(batches, folder, shards, held_bytes, number)
 
     return write
 
@@ -288,6 +295,17 @@ def opened(sources: Sequence[InputFile], settings: Settings) -> tuple[Table, lis
         PhoneColumn(names, Normaliser(settings.numbers, region, kind))
         for names, kind in zip(table.names, table.kinds, strict=True)
     ]
+
+
+def refuse_kept_numbers(table: Table) -> None:
+    """Raises ``ConfigurationError`` where a phone column is kept, though ids stand for numbers."""
+    kept = [name for name in table.phone_columns if f"{KEPT_PREFIX}{name}" in table.kept]
+    if kept:
+        named = ", ".join(f"'{plain(name, 60)}'" for name in kept)
+        raise ConfigurationError(
+            f"--keep-columns keeps the phone column {named}, whose numbers ids are to hide; name "
+            "the other columns"
+        )
 
 
 def unchanged(
@@ -306,17 +324,30 @@ def opt_outs(settings: Settings, events: RunEvents, identity: Identity | None = 
     listed = opt_out_list(settings)
     if listed is None:
         return NOBODY
-    path, name = listed.path, listed.name or str(listed.path)
     events.progress.stage("opting out")
+    found = listed_numbers(listed, settings, events)
+    if identity:
+        name = listed.name or str(listed.path)
+        refuse_changed(listed.path, identity.settings[OPT_OUT_FILE], name)
+    events.progress.stage("reading")
+    return found
+
+
+def listed_numbers(
+    listed: InputFile, settings: Settings, events: RunEvents, therefore: str = ""
+) -> pl.Series:
+    """The digits of the numbers on a list, every cell of which must be one.
+
+    ``therefore`` is what a cell that is none leads to, where that is not what an opt-out list does.
+    """
+    path, name = listed.path, listed.name or str(listed.path)
     found = [NOBODY]
     for table in open_listed(path, name, settings.input):
         cells = OptOutCells(_reported(table.batches(), events), table.kinds[0], name)
+        cells = cells._replace(therefore=therefore or cells.therefore)
         found.append(read_opt_outs(cells, settings.numbers, settings.input.default_region))
         for note in table.notes:
             events.progress.note(f"{name}: {note}")
-    if identity:
-        refuse_changed(path, identity.settings[OPT_OUT_FILE], name)
-    events.progress.stage("reading")
     return pl.concat(found).unique().sort()
 
 

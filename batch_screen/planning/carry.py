@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -21,6 +21,7 @@ from batch_screen.model import (
     AnswerSource,
     ColumnRows,
     Endpoint,
+    Erasure,
     OutcomeKind,
     Plan,
     ShardPlan,
@@ -46,6 +47,7 @@ from batch_screen.schema import (
     IDENTITY,
     KEPT_PREFIX,
     LOOKUP,
+    NUMBER_ID,
     PHONE_COLUMN,
     REJECT,
     Column,
@@ -65,10 +67,15 @@ _KEY = ["e164", "endpoint"]
 _CHECK_OF = {e.value: e.check.value for e in Endpoint if e.answers_date}
 
 
+class MissingNumbersError(Exception):
+    """Ids in a run's tables whose numbers nobody has."""
+
+
 class CarriedRun:
     """The tables of a complete run, some of whose lookups are to be asked again.
 
-    Numbers that have ``opted_out`` since are left out, whatever their outcomes.
+    Numbers that have ``opted_out`` since are left out, whatever their outcomes. Where ids stand for
+    numbers in the tables, ``numbers`` has those of each shard, ``number_id`` and ``e164``.
     """
 
     def __init__(
@@ -77,8 +84,10 @@ class CarriedRun:
         shards: int,
         outcomes: Collection[OutcomeKind],
         opt_outs: OptOuts | None = None,
+        numbers: Callable[[int], pl.DataFrame] | None = None,
     ) -> None:
         """Raises ``DamagedPartError``."""
+        self._numbers = numbers
         self.layout = layout
         self.shards = shards
         self._outcomes = [kind.value for kind in outcomes]
@@ -90,9 +99,10 @@ class CarriedRun:
     def failures(self) -> Counter[tuple[str, str]]:
         """(endpoint, outcome) → lookups to ask again. Raises ``DamagedPartError``."""
         found: Counter[tuple[str, str]] = Counter()
-        columns = (*(c for c in LOOKUP_COLUMNS if c.name in (*_KEY, "outcome", "reason")),)
+        wanted = (*_KEY, "outcome", "reason", *([NUMBER_ID.name] if self._numbers else []))
+        columns = (*(c for c in LOOKUP_COLUMNS if c.name in wanted),)
         for shard in range(self.shards):
-            lookups = self._allowed(_read(self._lookups, shard, columns))
+            lookups = self._allowed(self._read(self._lookups, shard, columns))
             counted = lookups.filter(self._is_failure()).group_by("endpoint", "outcome").len()
             found.update({(name, outcome): n for name, outcome, n in counted.iter_rows()})
         return found
@@ -104,6 +114,7 @@ class CarriedRun:
         phone_columns: Sequence[str],
         supersedes: Sequence[str],
         left_out: int,
+        erased: Sequence[Erasure],
         events: RunEvents,
     ) -> Plan:
         """Writes the plan of the retry into ``folder``. Raises ``DamagedPartError``."""
@@ -113,7 +124,7 @@ class CarriedRun:
         with growing_plan(folder) as growing:
             with RowGroupWriter(rejects_path(growing)) as writer:
                 for shard in range(self.shards):
-                    rows = counter.without_nul(_read(self._results, shard, None))
+                    rows = counter.without_nul(self._read(self._results, shard, None))
                     is_out = is_listed(rows["e164"], self._opted_out)
                     rejects = self._rejects(shard, rows.filter(is_out))
                     if rejects.height or not shard:  # a plan with rejects of no shard has a file
@@ -135,16 +146,18 @@ class CarriedRun:
                 supersedes=list(supersedes),
                 phone_columns=counter.by_column(phone_columns),
                 nul_cells=counter.nul_cells,
+                erased=list(erased),
                 **keep_opt_outs(growing, self._opt_outs),
             )
             write_record(growing / "plan.json", plan)
         return plan
 
     def _write_shard(self, folder: Path, shard: int, rows: pl.DataFrame) -> ShardPlan:
-        identity = [c.name for c in (*IDENTITY, PHONE_COLUMN) if c.name != "run_id"]
+        columns = (*IDENTITY, PHONE_COLUMN, *([NUMBER_ID] if self._numbers else []))
+        identity = [c.name for c in columns if c.name != "run_id"]
         own = rows.select(pl.col(f"^{KEPT_PREFIX}.*$"), *identity)
         write_frame(shard_rows_path(folder, shard), own)
-        lookups = self._allowed(_read(self._lookups, shard, LOOKUP_COLUMNS))
+        lookups = self._allowed(self._read(self._lookups, shard, LOOKUP_COLUMNS))
         again = self._asked_again(lookups)
         carried = lookups.join(again, on=_KEY, how="anti")
         write_frame(carried_path(folder, shard), _carried(carried, self.layout.run_id))
@@ -159,6 +172,21 @@ class CarriedRun:
             carried=carried.height,
             carried_sha256=sha256_of(carried_path(folder, shard)),
         )
+
+    def _read(
+        self, found: Mapping[int, Unit], shard: int, columns: tuple[Column, ...] | None
+    ) -> pl.DataFrame:
+        """The shard's rows of a table, each with its number."""
+        rows = _read(found, shard, columns)
+        if self._numbers is None:
+            return rows
+        id_of = NUMBER_ID.name
+        both = rows.drop("e164").join(
+            self._numbers(shard), on=id_of, how="left", maintain_order="left"
+        )
+        if both["e164"].has_nulls():
+            raise MissingNumbersError
+        return both
 
     def _rejects(self, shard: int, objected: pl.DataFrame) -> pl.DataFrame:
         """The shard's rejects, and rows of people who have objected since."""

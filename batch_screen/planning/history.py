@@ -17,7 +17,7 @@ import polars as pl
 from batch_screen.model import Endpoint, OutcomeKind
 from batch_screen.planning.shards import MOST_FILES, history_path, shard_of, shard_rows_path
 from batch_screen.runs.layout import LOOKUPS, Layout, is_run_id, layout_of_run, row_groups
-from batch_screen.schema import INSTANT, LOOKUP, Column, conform, dtypes
+from batch_screen.schema import INSTANT, LOOKUP, NUMBER_ID, Column, conform, dtypes
 from batch_screen.storage.atomic import sha256_of, write_frame
 from batch_screen.storage.parquet import open_parquet, read_parquet
 from batch_screen.storage.partition import HELD_BYTES, PartitionedWriter
@@ -50,24 +50,31 @@ _KEY = ["e164", "endpoint", "reusable"]
 
 
 def write_history(
-    batches: Iterable[pl.DataFrame], folder: Path, shards: int, held_bytes: int = HELD_BYTES
+    batches: Iterable[pl.DataFrame],
+    folder: Path,
+    shards: int,
+    held_bytes: int = HELD_BYTES,
+    number: str = "e164",
 ) -> dict[int, str]:
     """Writes the newest rows of each number and endpoint beside its shard; shard → SHA-256.
 
-    The batches have the columns ``KNOWN``, and may hold others' numbers and older rows. What
-    grows meanwhile lies in ``folder``, that of the plan, and goes again.
+    The batches have the columns ``KNOWN``, and may hold others' numbers and older rows. With ids
+    in the place of numbers, ``number`` is their column, and each row gets its number from the plan:
+    only that knows both. What grows meanwhile lies in ``folder``, that of the plan, and goes again.
     """
     # More files must not be open at once. Both counts are powers of two, so a file holds the rows
     # of whole shards; each of these reads the file for its own.
     count = min(shards, MOST_FILES)
     files = [folder / f"history-{n:05d}.spool" for n in range(count)]
-    with PartitionedWriter(files, shard_of(pl.col("e164"), count), held_bytes) as writer:
+    columns = KNOWN if number == "e164" else (*KNOWN, NUMBER_ID)
+    with PartitionedWriter(files, shard_of(pl.col(number), count), held_bytes) as writer:
         for batch in batches:
-            writer.add(conform(batch, KNOWN))
+            writer.add(conform(batch, columns))
     digests: dict[int, str] = {}
     for shard in range(shards):
-        numbers = read_parquet(shard_rows_path(folder, shard), columns=["e164"]).unique()
-        known = _newest(files[shard % count], numbers)
+        both = [*dict.fromkeys(("e164", number))]
+        numbers = read_parquet(shard_rows_path(folder, shard), columns=both).unique()
+        known = _newest(files[shard % count], numbers, number)
         if known.height:
             path = history_path(folder, shard)
             write_frame(path, known)
@@ -104,12 +111,13 @@ def is_reusable(
     return is_recent & (window.is_null() | (window == window_minutes))
 
 
-def _newest(file: Path, numbers: pl.DataFrame) -> pl.DataFrame:
-    """The newest rows of these numbers."""
+def _newest(file: Path, numbers: pl.DataFrame, number: str) -> pl.DataFrame:
+    """The newest rows of these numbers, found by the column ``number``."""
     known = pl.DataFrame(schema=dtypes(KNOWN))
     # A row group at a time: a file may hold many shards' rows, and what is older goes at once.
     for group in row_groups(file) if file.exists() else ():
-        ours = conform(group, KNOWN).join(numbers, on="e164", how="semi")
+        rows = group.drop("e164") if number != "e164" else group
+        ours = conform(rows.join(numbers, on=number, maintain_order="left"), KNOWN)
         both = pl.concat([known, ours]).sort("responded_at", descending=True, maintain_order=True)
         known = both.unique(_KEY, keep="first", maintain_order=True)
     return known.sort(_KEY)

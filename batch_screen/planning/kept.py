@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import polars as pl
@@ -24,8 +25,9 @@ from batch_screen.planning.shards import (
     shard_paths,
     split_shard,
 )
+from batch_screen.privacy.cells import NumberCells
 from batch_screen.runs.events import RunEvents
-from batch_screen.schema import KEPT_PREFIX
+from batch_screen.schema import KEPT_PREFIX, number_column
 from batch_screen.storage.atomic import sha256_of
 from batch_screen.storage.partition import PartitionedWriter, in_ranges
 from batch_screen.storage.records import write_record
@@ -44,12 +46,13 @@ def keep_anew(  # noqa: PLR0913, PLR0917 (a plan, its list, and how it is read)
     keep_columns: Sequence[str],
     held_bytes: int,
     events: RunEvents,
+    id_key: str | None = None,
 ) -> Plan:
     """Writes the plan in ``folder`` anew as ``target``, with other ``kept`` columns.
 
     ``batches`` are those of the list that the plan was made of, and ``keep_columns`` the setting by
     which it was opened. Raises ``InputError`` where the list is read in another way than when the
-    plan was made.
+    plan was made. ``id_key`` is the key of the ids by which the rows are partitioned, if they are.
     """
     counter, count = RowCounter(), len(plan.shards)
     files = min(MOST_FILES, count)
@@ -58,16 +61,30 @@ def keep_anew(  # noqa: PLR0913, PLR0917 (a plan, its list, and how it is read)
             if not path.name.startswith(("rows-", "plan.json")):
                 shutil.copyfile(path, growing / path.name)
         planned = (read_rows(folder, plan, n).select(pl.exclude(_KEPT)) for n in range(count))
-        by_number = shard_of(pl.col("e164"), files)
+        number, cells = number_column(id_key), NumberCells(growing, held_bytes) if id_key else None
+        by_number = shard_of(pl.col(number), files)
         with (
-            in_ranges(planned, _ROW, plan.rows, growing) as ranges,
+            in_ranges(planned, _ROW, plan.places, growing) as ranges,
             PartitionedWriter(shard_paths(growing, files), by_number, held_bytes) as writer,
+            cells or nullcontext(),
         ):
             for rows in _beside(ranges, batches):
+                if cells:
+                    cells.add(rows)
                 writer.add(counter.without_nul(rows))
                 events.advance(rows.height)
+        if cells:
+            cells.refuse()
         for shard in range(files) if count > files else ():
-            split_shard(growing, shard, count=files, further=count // files, held_bytes=held_bytes)
+            further = count // files
+            split_shard(
+                growing,
+                shard,
+                count=files,
+                further=further,
+                held_bytes=held_bytes,
+                number=number,
+            )
         digests = map(sha256_of, shard_paths(growing, count))
         found = replace(
             plan,

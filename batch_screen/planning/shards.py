@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -22,8 +22,19 @@ from batch_screen.model import Endpoint, Key, Lookup, Plan, ShardPlan
 from batch_screen.numbers.regions import UNKNOWN_REGION, region_of
 from batch_screen.planning.opt_outs import OptOuts, keep_opt_outs, opt_outs_path
 from batch_screen.planning.rows import FirstNumbers, RowCounter
+from batch_screen.privacy.cells import NumberCells
+from batch_screen.privacy.ids import NumberIds
 from batch_screen.runs.state import plan_before
-from batch_screen.schema import IDENTITY, KEPT_PREFIX, LOOKUP, PHONE_COLUMN, REJECT, dtypes
+from batch_screen.schema import (
+    IDENTITY,
+    KEPT_PREFIX,
+    LOOKUP,
+    NUMBER_ID,
+    PHONE_COLUMN,
+    REJECT,
+    dtypes,
+    number_column,
+)
 from batch_screen.storage.atomic import make_folder, sha256_of, sync_folder, translated
 from batch_screen.storage.parquet import metadata_of, read_parquet, scan_parquet
 from batch_screen.storage.partition import (
@@ -48,6 +59,7 @@ _ROWS_AT_ONCE = 150_000
 
 _HASH = 0x9E37_79B9_7F4A_7C15  # 2^64 / golden ratio: spreads consecutive numbers
 _UPPER_HALF = 2**32
+_ID_DIGITS = 15  # of an id: 60 bits
 _CODE_LETTERS = 3
 
 WriteHistory = Callable[[Path, int], Mapping[int, str]]
@@ -68,6 +80,7 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     limit: int = 0,
     opt_outs: OptOuts | None = None,
     keep_columns: Sequence[str] | None = None,
+    ids: NumberIds | None = None,
 ) -> Plan:
     """Writes the plan of normalised batches into ``folder``, which appears when it is whole.
 
@@ -79,26 +92,36 @@ def make_plan(  # noqa: PLR0913 (what is planned, where, and how large it is)
     ``phone_columns`` are those to count the rows of, by their names in the first file.
     ``held_bytes`` of rows are in memory on their way to their files. ``history`` writes that of
     the numbers beside them. Rows below the one that brings the last number of a ``limit`` are read
-    and counted only. ``opt_outs`` are kept with the plan, and so is the setting ``keep_columns``.
+    and counted only. ``opt_outs`` are kept with the plan, and so is the setting
+    ``keep_columns``. With ``ids`` each row has that of its number, and lies in the shard of its id.
     """
+    number = number_column(ids.key_id if ids else None)
     with growing_plan(folder) as growing:
         count = min(MOST_FILES, shard_count(expected_rows, shard_rows))
         how = KEPT if _holds(expected_rows, count, shard_rows) else PASSING
-        shard = shard_of(pl.col("e164"), count)
+        shard = shard_of(pl.col(number), count)
         accepted = PartitionedWriter(shard_paths(growing, count), shard, held_bytes, how)
         rejects = RowGroupWriter(growing / "rejects.parquet")
         counter = RowCounter()
         first = FirstNumbers(limit, on_rows)
-        with accepted, rejects:
+        cells = NumberCells(growing, held_bytes) if ids else None
+        with accepted, rejects, cells or nullcontext():
             # All streams: the rejects' file and the shards' grow batch by batch.
             for batch in first.rows(batches):
                 chosen, turned_down = counter.without_nul(_accepted(batch)), _rejects(batch)
+                if ids and cells:
+                    chosen = chosen.with_columns(ids.of(chosen["e164"]))
+                    cells.add(batch)
                 accepted.add(chosen)
                 rejects.add(turned_down)
                 counter.add(chosen, turned_down)
                 on_rows(batch.height)
+        if cells:
+            cells.refuse()
         shards = (
-            _shards(growing, count, accepted.rows, shard_rows, held_bytes) if accepted.rows else []
+            _shards(growing, count, accepted.rows, shard_rows, held_bytes, number)
+            if accepted.rows
+            else []
         )
         if history is not None and shards:
             digests = history(growing, len(shards))
@@ -248,11 +271,14 @@ def lookups(
 
 
 def shard_of(number: pl.Expr, shards: int) -> pl.Expr:
-    """The shard a number lies in: stable over versions of polars and of this package.
+    """The shard a number, or its id, lies in: stable over versions of polars and of this package.
 
     >>> pl.DataFrame({"n": ["+491713920012"]}).select(shard_of(pl.col("n"), 7)).item()
     2
     """
+    if number.meta.output_name() == NUMBER_ID.name:
+        # Random already; a column of nothing but nulls has no digits to be read.
+        return number.str.head(_ID_DIGITS).str.to_integer(base=16, dtype=pl.UInt64) % shards
     digits = number.cast(pl.UInt64)  # which takes the + for a sign
     mixed = digits * pl.lit(_HASH, dtype=pl.UInt64)  # wraps around on purpose
     return (mixed // _UPPER_HALF) % shards
@@ -283,15 +309,20 @@ def _rejects(batch: pl.DataFrame) -> pl.DataFrame:
     ).select(dtypes(REJECT).names())
 
 
-def _shards(
-    folder: Path, count: int, rows: int, shard_rows: int, held_bytes: int
+def _shards(  # noqa: PLR0913, PLR0917 (a plan's rows, and how large shards are)
+    folder: Path, count: int, rows: int, shard_rows: int, held_bytes: int, number: str
 ) -> list[ShardPlan]:
     """Partitions the rows further until no file holds too many; each is then a shard."""
     # Rarely at all: only where the guess of how many rows there are was far too low.
     while not _holds(rows, count, shard_rows) and count < MAX_SHARDS:
         further = min(MOST_FILES, shard_count(rows, shard_rows) // count)
         split = partial(
-            split_shard, folder, count=count, further=further, held_bytes=held_bytes // 2
+            split_shard,
+            folder,
+            count=count,
+            further=further,
+            held_bytes=held_bytes // 2,
+            number=number,
         )
         with ordered_map(split, range(count)) as done:
             for _ in done:
@@ -307,16 +338,18 @@ def _holds(rows: int, count: int, shard_rows: int) -> bool:
     return rows <= room * count * shard_rows
 
 
-def split_shard(folder: Path, shard: int, *, count: int, further: int, held_bytes: int) -> None:
+def split_shard(  # noqa: PLR0913 (a file, and how it is split)
+    folder: Path, shard: int, *, count: int, further: int, held_bytes: int, number: str = "e164"
+) -> None:
     """Partitions the rows of one file of ``count`` further, some of them at a time.
 
     A number in ``shard`` of ``count`` is in ``shard``, ``shard + count``, … of
-    ``count * further``.
+    ``count * further``; the column ``number`` has it, or its id.
     """
     path = shard_rows_path(folder, shard)
     source_path = path.rename(path.with_suffix(".whole"))
     paths = [shard_rows_path(folder, shard + part * count) for part in range(further)]
-    part = shard_of(pl.col("e164"), count * further) // count
+    part = shard_of(pl.col(number), count * further) // count
     source = scan_parquet([source_path])
     with PartitionedWriter(paths, part, held_bytes) as writer:
         for first in range(0, metadata_of(source_path).num_rows, _ROWS_AT_ONCE):

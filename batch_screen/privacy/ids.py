@@ -26,7 +26,10 @@ KEY_BYTES = 32
 ID_DIGITS = 32
 """Hex digits of an id: of a billion numbers, two share one with a chance of 1 in 10^20."""
 
-_KEY_ID_DIGITS = 8
+_KEY_NAME_LETTERS = 8
+_AS_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
+"""A key's name has no digits, or a message would mask it where many of them stand together."""
+
 _LARGEST_BYTES = 1 << 10
 _HEX = re.compile(rb"[0-9a-fA-F]{64}")
 _TOO_OPEN = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
@@ -41,7 +44,8 @@ class NumberIds:
             raise ValueError(f"a key has {KEY_BYTES} bytes")
         self._key = key
         # Not HMAC of a number, nor its beginning: no E.164 text begins like this.
-        self.key_id = sha256(b"batch-screen id key\0" + key).hexdigest()[:_KEY_ID_DIGITS]
+        name = sha256(b"batch-screen id key\0" + key).hexdigest()[:_KEY_NAME_LETTERS]
+        self.key_id = name.translate(_AS_LETTERS)
 
     def of(self, e164: pl.Series) -> pl.Series:
         """The ids of the numbers, in their order; null where there is none.

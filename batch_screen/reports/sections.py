@@ -20,7 +20,7 @@ from batch_screen.reports.words import (
     share,
     size,
 )
-from batch_screen.runs.layout import TABLES
+from batch_screen.runs.layout import RESULTS, TABLES
 from batch_screen.schema import SCHEMA_VERSION
 from batch_screen.tables.errors import REMEDY, RETRY_CAN_HELP, ErrorSummary, Failure, RejectExample
 from batch_screen.tables.manifest import ListedFile
@@ -35,8 +35,14 @@ def sums_of(summary: Summary) -> list[list[tuple[int, str]]]:
     totals = _totals(summary)
     # That nothing was skipped is said too: it is the outcome nobody would miss.
     totals.setdefault(OutcomeKind.SKIPPED.value, 0)
+    erased = [(summary.erased_rows(RESULTS), "erased")] if summary.erased else []
     return [
-        [(rows.read, "rows read"), (rows.accepted, "accepted"), (rows.rejected, "rejected")],
+        [
+            (rows.read, "rows read"),
+            (rows.accepted, "accepted"),
+            (rows.rejected, "rejected"),
+            *erased,
+        ],
         [
             (rows.accepted, "accepted"),
             (rows.unique_numbers, "numbers"),

@@ -27,6 +27,7 @@ from batch_screen.storage.atomic import (
     atomic_write,
     check_could_write,
     check_writable,
+    exchange_folders,
     make_folder,
     sweep,
     sync_folder,
@@ -44,6 +45,8 @@ CHANGES = "changes"
 DATA_FOLDERS = (*TABLES, CHANGES)
 SHARDS_MARK = "batch-screen.shards"
 """Metadata key of a part of several shards: how many shards the run has."""
+LINEAGE = "openlineage.ndjson"
+"""Events of the run's starts and loads. In no manifest: some come after the marker."""
 FOOTER = "batch_screen."
 """What the metadata keys begin with that say in every Parquet file which run it is of."""
 
@@ -81,6 +84,7 @@ class Layout:
         self.in_order = self.run / "results_in_order.parquet"
         self.manifest = self.run / "manifest.json"
         self.marker = self.run / "_SUCCESS"
+        self.lineage = self.run / LINEAGE
         self.latest = folder / "latest.json"
 
     @property
@@ -243,30 +247,51 @@ class Layout:
 
 
 class NextWriting(Layout):
-    """Results and reports of a complete run as they grow that are to take its place.
+    """Parts and reports of a complete run as they grow that are to take its place.
 
     They lie in a folder of their own, where no reader looks, under the names they will have.
+    ``tables`` are those with new parts; of the others, and where a new part is missing, the old
+    parts stay the run's.
     """
 
-    def __init__(self, before: Layout) -> None:
+    def __init__(self, before: Layout, tables: Sequence[str] = (RESULTS,)) -> None:
         of, own = before, before.growing.name
         super().__init__(of.folder, of.run_id, of.run_date, of.mode, sandbox=of.sandbox, own=own)
         self._before = before
+        self._tables = tables
         # Never a name that a reader may know: who has the old manifest must not find other bytes.
-        last = max((writing_of(path.name) for path in before.all_parts(RESULTS)), default=1)
-        self._writing = last + 1
+        named = (path.name for table in tables for path in before.all_parts(table))
+        self._writing = max(map(writing_of, named), default=1) + 1
 
     def part(self, table: str, number: int) -> Path:
-        if table != RESULTS:
+        if table not in self._tables:
             return super().part(table, number)
-        return self.run / f"{self.run_id}-{number:05d}.{self._writing}.parquet"
+        return self.run / table / f"{self.run_id}-{number:05d}.{self._writing}.parquet"
 
     def named(self, path: Path) -> str:
-        if path.parent != self.run:
+        if self.run not in path.parents:
             return super().named(path)
         if self.is_part(path.name):
-            return self._before.named(self._before.part(RESULTS, 0).with_name(path.name))
+            return self._before.named(self.final(path))
         return self._before.named(self._before.run / path.name)
+
+    def final(self, path: Path) -> Path:
+        """Where a part that lies here will be."""
+        return self._before.part(path.parent.name, 0).with_name(path.name)
+
+    def publish(self) -> None:
+        """Moves the parts to where readers look, then exchanges the run's folder for this one."""
+        with translated("write", self._before.run):
+            if self._before.lineage.exists():  # it tells of loads too, which were of these rows
+                shutil.copy2(self._before.lineage, self.lineage)
+            for table in self._tables:
+                for path in sorted((self.run / table).glob("*.parquet")):
+                    final = self.final(path)
+                    path.rename(final)
+                    sync_folder(final.parent)
+                with suppress(FileNotFoundError):
+                    (self.run / table).rmdir()
+        exchange_folders(self._before.run, self.run)
 
 
 def row_groups(path: Path) -> Iterator[pl.DataFrame]:

@@ -65,6 +65,19 @@ def alone(file: Path, what: str) -> Iterator[None]:
 
 
 @contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Locks a folder, once all others have released it, which hold it for a moment each."""
+    with translated("lock", folder):
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with translated("lock", folder):
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
+@contextmanager
 def _flocked(file: Path, how: int, why: str) -> Iterator[None]:
     # The kernel's own call: filelock needs a file of its own, and rights to write, to share one.
     with translated("lock", file):

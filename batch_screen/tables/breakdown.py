@@ -73,15 +73,20 @@ class Breakdown(msgspec.Struct, frozen=True):
     values: dict[str, dict[str, dict[str, int]]]
 
 
-def break_down(paths: Sequence[Path], endpoints: Sequence[Endpoint]) -> Breakdown:
-    """The breakdown of written parts of ``results``, for the endpoints that were asked."""
+def break_down(
+    paths: Sequence[Path], endpoints: Sequence[Endpoint], number: str = "e164"
+) -> Breakdown:
+    """The breakdown of written parts of ``results``, for the endpoints that were asked.
+
+    ``number`` is the column that they are keyed by.
+    """
     kinds = None
     for shard in _shards(paths):
-        kinds = added(kinds, tally(shard, endpoints))
+        kinds = added(kinds, tally(shard, endpoints, number))
     return broken_down(kinds, endpoints)
 
 
-def tally(shard: pl.LazyFrame, endpoints: Sequence[Endpoint]) -> pl.DataFrame:
+def tally(shard: pl.LazyFrame, endpoints: Sequence[Endpoint], number: str = "e164") -> pl.DataFrame:
     """Counts of a shard's unique numbers, grouped by region, answers and flags.
 
     A row for each kind, with the columns of ``results`` that make it one, and ``numbers``.
@@ -93,8 +98,8 @@ def tally(shard: pl.LazyFrame, endpoints: Sequence[Endpoint]) -> pl.DataFrame:
         else:
             kind.append(_claim(endpoint))
     # As integers, an eighth of the memory; E.164 has fifteen digits at most.
-    number = pl.col("e164").cast(pl.Int64).alias(_NUMBER)
-    once = shard.select(number, *kind).filter(pl.col(_NUMBER).is_first_distinct())
+    whose = pl.col(number) if number != "e164" else pl.col(number).cast(pl.Int64)
+    once = shard.select(whose.alias(_NUMBER), *kind).filter(pl.col(_NUMBER).is_first_distinct())
     return once.group_by(kind).agg(pl.len().cast(pl.Int64).alias(_NUMBERS)).collect()
 
 

@@ -34,6 +34,9 @@ class LookupCounts(NamedTuple):
 _PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
+NO_LOOKUPS = LookupFigures(0, {}, 0, 0, 0, 0, {}, 0.0)
+
+
 def scans_of(paths: Sequence[Path]) -> list[pl.LazyFrame]:
     """One lazy scan over Parquet files with the columns ``schema.LOOKUP``; none without files."""
     return [scan_parquet(paths)] if paths else []
@@ -97,8 +100,7 @@ def with_left(
     counted: Mapping[str, LookupFigures], endpoints: Iterable[Endpoint], planned: int
 ) -> dict[str, LookupFigures]:
     """Figures of every endpoint, with the open lookups of ``planned``."""
-    none = LookupFigures(0, {}, 0, 0, 0, 0, {}, 0.0)
-    figures = {e.value: counted.get(e.value, none) for e in endpoints}
+    figures = {e.value: counted.get(e.value, NO_LOOKUPS) for e in endpoints}
     return {
         name: msgspec.structs.replace(each, left=planned - each.total)
         for name, each in figures.items()

@@ -18,7 +18,7 @@ import polars as pl
 
 from batch_screen.masking import mask_number, mask_text, plain, safe_line
 from batch_screen.model import SPARED, TOO_LONG, OutcomeKind
-from batch_screen.schema import ERRORS, Column, conform, dtypes
+from batch_screen.schema import ERRORS, NUMBER_ID, Column, conform, dtypes
 from batch_screen.storage.parquet import scan_parquet
 
 _AT_ONCE = 20_000
@@ -106,7 +106,7 @@ def lookup_errors(outcomes: pl.DataFrame, run_id: str) -> pl.DataFrame:
     remedies = {kind.value: text for kind, text in REMEDY.items()}
     return conform(
         failed.select(
-            "e164",
+            pl.col("^(e164|number_id)$"),
             "endpoint",
             "http_status",
             "code",
@@ -154,6 +154,8 @@ def _cells(column: pl.Series, text: Callable[[str], str], *, masked: bool = True
     # A row's place has as many digits as a number; in a sheet of whole ones it may be kept a text.
     if masked and column.dtype != pl.String:
         return ["" if value is None else str(value) for value in values]
+    if column.name == NUMBER_ID.name:  # its digits are no number's, and are left as they are
+        text = _whole_text
     cell = _number if masked and column.name == "e164" else text
     return ["" if value is None else cell(str(value)) for value in values]
 

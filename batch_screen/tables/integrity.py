@@ -124,6 +124,13 @@ _MARKER_SIZE = 4096
 
 def rewrite(layout: Layout) -> str:
     """The remedy for damaged files of a run."""
+    manifest = read_manifest(layout)
+    if manifest and manifest.erased:  # its state went with the people
+        at = manifest.erased[-1].at
+        return (
+            f"restore them from a copy made after {at:%Y-%m-%d %H:%M} UTC, when people were erased "
+            "from the run: an earlier one would bring them back"
+        )
     return (
         f"restore them from a copy; or, if the run's state is kept, delete {_name(layout.marker)} "
         "and start the command that batch-screen status then names: it writes all files anew and "

@@ -6,8 +6,9 @@ Written in that order, each whole: a reader that sees the marker sees everything
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +18,16 @@ import polars as pl
 
 from batch_screen.config.sections import Mode
 from batch_screen.errors import OutputError
-from batch_screen.runs.layout import CHANGES, DATA_FOLDERS, ERRORS, LOOKUPS, RESULTS, Layout
+from batch_screen.model import Erasure
+from batch_screen.runs.layout import (
+    CHANGES,
+    DATA_FOLDERS,
+    ERRORS,
+    LOOKUPS,
+    RESULTS,
+    Layout,
+    layout_of_run,
+)
 from batch_screen.runs.state import BASE_URL, SANDBOX, id_key_of, limit_of
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
@@ -31,6 +41,7 @@ from batch_screen.schema import (
 )
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.storage.atomic import sha256_of, translated, write_atomically
+from batch_screen.storage.lock import in_turn
 from batch_screen.storage.parquet import metadata_of
 from batch_screen.storage.prefetch import ordered_map
 from batch_screen.tables.summary import Summary, read_summary
@@ -72,7 +83,8 @@ class ManifestHead(msgspec.Struct, frozen=True, kw_only=True):
     says who may read the files. ``supersedes`` are the runs whose place it takes; ``inputs`` the
     SHA-256 of the input files, of a retry those of the run it retries; ``limit`` how many numbers
     it took at most, 0: all. ``id_key`` names the key whose ids stand for numbers, None: numbers are
-    plain. Runs of schema version 4 have no more than these defaults.
+    plain. ``erased`` are the erasures of people since it was complete. Runs of schema version 4
+    have no more than these defaults.
     """
 
     schema_version: int
@@ -92,6 +104,7 @@ class ManifestHead(msgspec.Struct, frozen=True, kw_only=True):
     kept_columns: Sequence[str] = ()
     counts: RunCounts | None = None
     id_key: str | None = None
+    erased: Sequence[Erasure] = ()
 
 
 class Manifest(ManifestHead, frozen=True, kw_only=True):
@@ -117,6 +130,7 @@ def head_of(summary: Summary, schema_version: int = SCHEMA_VERSION) -> ManifestH
         limit=limit_of(summary.settings),
         counts=RunCounts(rows.read, rows.accepted, rows.rejected, summary.lookups, summary.failed),
         id_key=id_key_of(summary.settings),
+        erased=summary.erased,
     )
 
 
@@ -156,6 +170,33 @@ def read_facts(layout: Layout) -> Manifest | None:
         kept_columns=kept,
         counts=found.counts,
     )
+
+
+def rows_of(manifest: Manifest) -> dict[str, int]:
+    """How many rows each table has of the run."""
+    rows = dict.fromkeys(DATA_FOLDERS, 0)
+    for file in manifest.files:
+        if file.table in rows:
+            rows[file.table] += file.rows or 0
+    return rows
+
+
+class RunIds(msgspec.Struct, frozen=True):
+    """The key of a run's ids, None: its numbers are plain."""
+
+    run_id: str
+    id_key: str | None = None
+
+
+def id_key_in(folder: Path) -> RunIds | None:
+    """What the latest complete run of an output folder has for numbers; None: there is none.
+
+    All are alike, for a start of another kind is refused.
+    """
+    for marker in sorted((folder / "runs").glob("*/_SUCCESS"), reverse=True):
+        with suppress(OSError, ValueError):  # a damaged one says nothing
+            return msgspec.json.decode(marker.with_name("manifest.json").read_bytes(), type=RunIds)
+    return None
 
 
 def list_key(manifest: Manifest) -> tuple[str, ...]:
@@ -200,13 +241,13 @@ def list_files(layout: Layout) -> list[ListedFile]:
     parts = [(path, table) for table in DATA_FOLDERS for path in layout.parts(table)]
     others = [(path, None) for path in layout.reports if path != layout.html]
     # In threads, for hashing releases the lock of Python.
-    with ordered_map(lambda each: _listed(layout, *each), [*parts, *others]) as listed:
+    with ordered_map(lambda each: listed_file(layout, *each), [*parts, *others]) as listed:
         return list(listed)
 
 
 def write_manifest(layout: Layout, listed: Sequence[ListedFile], head: ManifestHead) -> None:
     """Writes manifest.json with these files and the report."""
-    files = [*listed, _listed(layout, layout.html, None)]
+    files = [*listed, listed_file(layout, layout.html, None)]
     manifest = Manifest(**msgspec.structs.asdict(head), files=files)
     content = _json(msgspec.to_builtins(manifest))
     write_atomically(layout.manifest, content, mode=layout.file_mode)
@@ -222,6 +263,28 @@ def is_whole(layout: Layout) -> bool:
         return all(path.stat().st_size == size for path, size in sizes.items())
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+@contextmanager
+def completing(layout: Layout) -> Iterator[datetime]:
+    """The time of a run's completion, whose marker is written before the block ends.
+
+    Runs of a folder complete one after the other, so that who has seen one has seen all that were
+    completed before it. No clock that was set back changes that.
+    """
+    with in_turn(layout.run.parent):
+        now = datetime.now(UTC)
+        markers = layout.run.parent.glob("*/_SUCCESS")
+        later = [path.parent.name for path in markers if _modified(path) >= now.timestamp()]
+        ends = [m.completed_at for r in later if (m := read_facts(layout_of_run(layout.folder, r)))]
+        last = max((end for end in ends if end), default=now)
+        yield max(now, last + timedelta(microseconds=1))
+
+
+def _modified(path: Path) -> float:
+    with suppress(FileNotFoundError):  # purge removed it
+        return path.stat().st_mtime
+    return 0.0
 
 
 def write_marker(layout: Layout) -> None:
@@ -262,7 +325,8 @@ def describe(column: Column) -> dict[str, Any]:
     }
 
 
-def _listed(layout: Layout, path: Path, table: str | None) -> ListedFile:
+def listed_file(layout: Layout, path: Path, table: str | None) -> ListedFile:
+    """The manifest's entry of a file, which is hashed."""
     with translated("read", path):
         size, digest = path.stat().st_size, sha256_of(path)
         rows = None if table is None else metadata_of(path).num_rows

@@ -15,7 +15,7 @@ import polars as pl
 
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import mask_cell, mask_number, mask_text, plain
-from batch_screen.schema import KEPT_PREFIX, Column, conform, dtypes
+from batch_screen.schema import KEPT_PREFIX, NUMBER_ID, Column, conform, dtypes
 from batch_screen.storage.atomic import FILE_MODE, atomic_write
 from batch_screen.storage.partition import RowGroupWriter
 from batch_screen.storage.scratch import scratch_folder
@@ -82,7 +82,7 @@ def _masked(frame: pl.DataFrame) -> pl.DataFrame:
     return texts.with_columns(
         pl.col(column.name).replace_strict(hidden(column), return_dtype=pl.String)
         for column in texts.select(pl.col(pl.String))
-        if column.null_count() < frame.height
+        if column.null_count() < frame.height and column.name != NUMBER_ID.name
     )
 
 

@@ -13,7 +13,14 @@ from pathlib import Path
 import msgspec
 
 from batch_screen.errors import BatchScreenError, OutputError, exit_code_of
-from batch_screen.model import INCONCLUSIVE, ColumnRows, OutcomeKind, Plan, Session
+from batch_screen.model import (
+    INCONCLUSIVE,
+    ColumnRows,
+    Erasure,
+    OutcomeKind,
+    Plan,
+    Session,
+)
 from batch_screen.storage.atomic import FILE_MODE, write_atomically
 from batch_screen.tables.coverage import Changes, Coverage, Saved
 
@@ -121,7 +128,8 @@ class Summary(msgspec.Struct, frozen=True):
     ``coverage`` is that of each check whose windows reach back to earlier runs;
     ``contradictions`` counts, by check, the numbers whose date cannot be true as well.
     ``supersedes`` are the runs whose failed lookups it has asked again, the latest first: its
-    tables take the place of theirs.
+    tables take the place of theirs. ``erased`` are the erasures since it was complete: its figures
+    are those of the rows that are left, but for the rows read, the cost and what was judged then.
     """
 
     run_id: str
@@ -146,6 +154,7 @@ class Summary(msgspec.Struct, frozen=True):
     saved: Saved = Saved()
     contradictions: dict[str, int] = {}
     supersedes: list[str] = []
+    erased: list[Erasure] = []
 
     @property
     def is_stopped(self) -> bool:
@@ -160,6 +169,10 @@ class Summary(msgspec.Struct, frozen=True):
     @property
     def lookups(self) -> int:
         return sum(e.total for e in self.endpoints.values())
+
+    def erased_rows(self, table: str) -> int:
+        """The rows that all erasures together have taken from a table."""
+        return sum(each.rows.get(table, 0) for each in self.erased)
 
     @property
     def unanswered(self) -> int:
@@ -186,7 +199,7 @@ def count_rows(plan: Plan) -> Rows:
     rejected = sum(plan.rejected.values())
     _must_agree("input rows", plan.rows, "accepted + rejected", plan.accepted + rejected)
     return Rows(
-        read=plan.rows,
+        read=plan.places,
         accepted=plan.accepted,
         rejected=rejected,
         rejected_by_reason=plan.rejected,

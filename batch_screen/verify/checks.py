@@ -27,7 +27,14 @@ from batch_screen.planning.shards import shard_of
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
-from batch_screen.schema import RISK, results, results_groups
+from batch_screen.schema import (
+    NUMBER_ID,
+    RISK,
+    keyed_by,
+    number_column,
+    results,
+    results_groups,
+)
 from batch_screen.tables.errors import FAILURE_DETAIL
 from batch_screen.tables.integrity import Difference
 from batch_screen.tables.reader import Part
@@ -70,12 +77,19 @@ def broken(frame: pl.DataFrame, rules: Iterable[VerifyRule]) -> dict[VerifyRule,
 
 
 def differences(
-    checks: Sequence[PartCheck], part: Part, shards: int, endpoints: Sequence[str]
+    checks: Sequence[PartCheck],
+    part: Part,
+    shards: int,
+    endpoints: Sequence[str],
+    number: str = "e164",
 ) -> Iterator[tuple[str, Difference]]:
-    """The differences in a part, each with the name of its check."""
+    """The differences in a part, each with the name of its check.
+
+    ``number`` is the column that the run's tables are keyed by.
+    """
     rules = [rule for check in checks for rule in check.rules]
     found: dict[VerifyRule, str] = {}
-    for view, frame in _views(part, shards, endpoints):
+    for view, frame in _views(part, shards, endpoints, number):
         found |= broken(frame, (rule for rule in rules if rule.view == view))
     for check in checks:
         for rule in check.rules:
@@ -92,12 +106,14 @@ _TABLE_OF = {
     **dict.fromkeys([ERRORS, _LISTED, _UNLISTED, _UNKNOWN], ERRORS),
 }
 """View → the table whose file a difference names; ``lookups`` for all others."""
-_KEY = ("e164", "endpoint")
 # The wording of remedies is not compared: a later version may know a better one.
-_SHARED = (*_KEY, "reason", "detail", "http_status", "code", "attempts")
+_SHARED = ("endpoint", "reason", "detail", "http_status", "code", "attempts")
 
 _E164 = r"^\+[1-9]\d{5,14}$"
-_DIGITS = r"^\+\d{5,15}$"  # only these have a shard; others are reported as no E.164
+_ID = r"^[0-9a-f]{32}$"
+_DIGITS = {"e164": r"^\+\d{5,15}$", NUMBER_ID.name: _ID}
+"""What has a shard, by the column of numbers; all else is reported as no number or no id."""
+
 _MINUTE = 60_000_000
 
 _SUCCESS = col.outcome == OutcomeKind.SUCCESS.value
@@ -113,61 +129,64 @@ _IS_CHECK = col.endpoint.is_in([e.value for e in Endpoint if e.takes_max_age])
 _IS_FORWARDING = col.endpoint == Endpoint.CALL_FORWARDING_CHECK.value
 
 
-def _views(part: Part, shards: int, endpoints: Sequence[str]) -> Iterator[tuple[str, pl.DataFrame]]:
+def _views(
+    part: Part, shards: int, endpoints: Sequence[str], number: str
+) -> Iterator[tuple[str, pl.DataFrame]]:
     """Every view of a part, one at a time, to bound memory."""
-    lookups, numbers = part.lookups, part.results.select("e164").unique()
-    sound = pl.when(col.e164.str.contains(_DIGITS)).then(col.e164)
+    key, shared = [number, "endpoint"], [number, *_SHARED]
+    lookups, numbers = part.lookups, part.results.select(number).unique()
+    sound = pl.when(col(number).str.contains(_DIGITS[number])).then(col(number))
     is_elsewhere = shard_of(sound, part.shards or shards) != part.number
     risk = with_risk(part.results).select(col([c.name for c in RISK]).name.prefix("right_"))
     yield RESULTS, part.results.hstack(risk).with_columns(is_elsewhere=is_elsewhere)
     for endpoint in Endpoint:
         group = results_groups(endpoint)
-        answers = lookups.filter(col.endpoint == endpoint.value).select("e164", *group)
+        answers = lookups.filter(col.endpoint == endpoint.value).select(number, *group)
         # A lookup that stands there twice is a fault of its own; here it must not make more rows.
-        right = answers.unique("e164", keep="first")
-        published = part.results.select("e164", *(column.name for column in group.values()))
-        yield endpoint.value, published.join(right, on="e164", how="left")
-    yield LOOKUPS, lookups.join(_dates(lookups), on=_KEY, how="left")
+        right = answers.unique(number, keep="first")
+        published = part.results.select(number, *(column.name for column in group.values()))
+        yield endpoint.value, published.join(right, on=number, how="left")
+    yield LOOKUPS, lookups.join(_dates(lookups, key), on=key, how="left")
     # Endpoint by endpoint: joins and counts by one key take a quarter of the time of those by two.
-    yield _TWICE, lookups.group_by("endpoint").agg(twice=pl.len() - col.e164.n_unique())
+    yield _TWICE, lookups.group_by("endpoint").agg(twice=pl.len() - col(number).n_unique())
     for name in endpoints:
-        asked = lookups.filter(col.endpoint == name).select("e164")
-        yield f"{_LACKING} {name}", numbers.join(asked, on="e164", how="anti")
-    yield _EXTRA, lookups.select(_KEY).join(numbers, on="e164", how="anti").unique()
-    yield _UNFOUNDED, _skipped_unfounded(lookups)
-    listed = part.errors.filter(col.kind == "failure").select(_SHARED)
+        asked = lookups.filter(col.endpoint == name).select(number)
+        yield f"{_LACKING} {name}", numbers.join(asked, on=number, how="anti")
+    yield _EXTRA, lookups.select(key).join(numbers, on=number, how="anti").unique()
+    yield _UNFOUNDED, _skipped_unfounded(lookups, number)
+    listed = part.errors.filter(col.kind == "failure").select(shared)
     failed = lookups.filter(~_SUCCESS & ~_SPARED).select(
-        *_KEY, "http_status", "code", "attempts", reason="outcome", detail=FAILURE_DETAIL
+        *key, "http_status", "code", "attempts", reason="outcome", detail=FAILURE_DETAIL
     )
     yield ERRORS, part.errors
     yield _LISTED, listed
-    yield _UNLISTED, failed.join(listed, on=_SHARED, how="anti", nulls_equal=True)
-    yield _UNKNOWN, listed.join(failed, on=_SHARED, how="anti", nulls_equal=True)
+    yield _UNLISTED, failed.join(listed, on=shared, how="anti", nulls_equal=True)
+    yield _UNKNOWN, listed.join(failed, on=shared, how="anti", nulls_equal=True)
 
 
-def _dates(lookups: pl.DataFrame) -> pl.DataFrame:
+def _dates(lookups: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
     """The dates asked: number and check → status, date, and when it was answered."""
     checks = {e.value: e.check.value for e in Endpoint}
     asked = lookups.filter(_SUCCESS & _IS_DATE & _ONCE_ASKED).select(
-        "e164",
+        key[0],
         col.endpoint.replace_strict(checks, return_dtype=pl.String),
         said="latest_change",
         date="latest_change_at",
         date_at="responded_at",
     )
-    return asked.unique(_KEY, keep="first")
+    return asked.unique(key, keep="first")
 
 
-def _skipped_unfounded(lookups: pl.DataFrame) -> pl.DataFrame:
+def _skipped_unfounded(lookups: pl.DataFrame, number: str) -> pl.DataFrame:
     """Lookups skipped as unchanged although the number's other signal does not say so."""
     # A reason names the signal that had not changed: every endpoint of it can found the skip.
     unchanged = {e.value: e.unchanged for e in Endpoint}
     is_known = (~col.swapped) | (~col.active) | (col.latest_change == LatestChange.REPORTED.value)
     without = lookups.filter(_SUCCESS & is_known).select(
-        "e164", reason=col.endpoint.replace_strict(unchanged, default=None, return_dtype=pl.String)
+        number, reason=col.endpoint.replace_strict(unchanged, default=None, return_dtype=pl.String)
     )
     skipped = lookups.filter(_SKIPPED & col.reason.is_in([r for r in SPARED if r != NOT_NEEDED]))
-    return skipped.join(without, on=["e164", "reason"], how="anti")
+    return skipped.join(without, on=[number, "reason"], how="anti")
 
 
 _CLAIMS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -186,15 +205,17 @@ _CLAIMS: dict[str, tuple[str, tuple[str, ...]]] = {
 """Check → its claim, and the tables it examines; unreadable rows fail the first."""
 
 
-def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:
+def part_checks(
+    run_id: str, endpoints: Sequence[str], id_key: str | None = None
+) -> tuple[PartCheck, ...]:
     """The part-by-part checks of a run with these endpoints, in the order of the report."""
     rules: dict[str, Sequence[VerifyRule]] = {
-        "required": [*_complete(run_id)],
+        "required": [*_complete(run_id, id_key)],
         "placing": [
             VerifyRule(RESULTS, "{n} rows whose number belongs to another part", col.is_elsewhere)
         ],
         "lookups": _once_each(endpoints),
-        "values": _lookups_have(_VALUES),
+        "values": _lookups_have(_OUTCOME | (_ID_FORM if id_key else _NUMBER_FORM) | _VALUES),
         "sources": [
             *_lookups_have(_SOURCES),
             VerifyRule(
@@ -222,15 +243,19 @@ def part_checks(run_id: str, endpoints: Sequence[str]) -> tuple[PartCheck, ...]:
             )
             for c in RISK
         ],
-        "failures": _FAILURES,
+        "failures": _failures(number_column(id_key)),
     }
     return tuple(PartCheck(name, *claim, rules.get(name, ())) for name, claim in _CLAIMS.items())
 
 
-def _complete(run_id: str) -> Iterator[VerifyRule]:
-    """Required columns have no nulls, and every row names the run."""
+def _complete(run_id: str, id_key: str | None) -> Iterator[VerifyRule]:
+    """Required columns have no nulls, and every row names the run; with ids, no row a number."""
     columns = {RESULTS: results({}), LOOKUPS: LOOKUP_COLUMNS, ERRORS: ERROR_COLUMNS}
-    for table, wanted in columns.items():
+    for table, contract in columns.items():
+        wanted = keyed_by(contract, id_key)
+        if id_key:
+            fault = "{n} rows with a number, though ids stand for numbers"
+            yield VerifyRule(table, fault, col.e164.is_not_null())
         for c in (c for c in wanted if c.required):
             fault = f"{{n}} rows without {c.name}, which is required"
             yield VerifyRule(table, fault, col(c.name).is_null())
@@ -265,9 +290,10 @@ _OWN_VALUE = (
 _ANY_VALUE = pl.any_horizontal(
     col("swapped", "active", "latest_change", "latest_change_at").is_not_null()
 )
+_OUTCOME = {"an unknown outcome": ~col.outcome.is_in([kind.value for kind in OutcomeKind])}
+_NUMBER_FORM = {"a number that is not E.164": ~col.e164.str.contains(_E164)}
+_ID_FORM = {"an id that is not 32 hexadecimal digits": ~col(NUMBER_ID.name).str.contains(_ID)}
 _VALUES = {
-    "an unknown outcome": ~col.outcome.is_in([kind.value for kind in OutcomeKind]),
-    "a number that is not E.164": ~col.e164.str.contains(_E164),
     "a value though they are no success": ~_SUCCESS & _ANY_VALUE,
     "success and no value": _SUCCESS & ~_OWN_VALUE,
     "a window though none is taken, or none though one is": ~_SPARED
@@ -347,14 +373,17 @@ def _shape(kind: str, there: Sequence[str], absent: Sequence[str]) -> pl.Expr:
 
 
 _OF_REJECTS = ("row_index", "source_file", "source_row", "phone_column")
-_OF_FAILURES = (*_KEY, "attempts")
-_WITH_SHAPE = _shape("reject", _OF_REJECTS, _OF_FAILURES) | _shape(
-    "failure", _OF_FAILURES, _OF_REJECTS
-)
-_REPEATED = pl.len() - pl.struct(_SHARED).n_unique()
-_FAILURES = (
-    VerifyRule(_UNLISTED, "{n} failed lookups are not listed as they are in lookups", pl.len()),
-    VerifyRule(_UNKNOWN, "{n} failures are not in lookups as they are listed", pl.len()),
-    VerifyRule(_LISTED, "{n} failures are listed twice", _REPEATED),
-    VerifyRule(ERRORS, "{n} rows are neither a reject nor a failure", ~_WITH_SHAPE),
-)
+
+
+def _failures(number: str) -> tuple[VerifyRule, ...]:
+    of_failures = (number, "endpoint", "attempts")
+    is_shaped = _shape("reject", _OF_REJECTS, of_failures) | _shape(
+        "failure", of_failures, _OF_REJECTS
+    )
+    repeated = pl.len() - pl.struct(number, *_SHARED).n_unique()
+    return (
+        VerifyRule(_UNLISTED, "{n} failed lookups are not listed as they are in lookups", pl.len()),
+        VerifyRule(_UNKNOWN, "{n} failures are not in lookups as they are listed", pl.len()),
+        VerifyRule(_LISTED, "{n} failures are listed twice", repeated),
+        VerifyRule(ERRORS, "{n} rows are neither a reject nor a failure", ~is_shaped),
+    )

@@ -16,7 +16,16 @@ from batch_screen.tables.manifest import ListedFile, Manifest, head_of
 from batch_screen.tables.reader import DamagedPartError, columns_of, readable
 from batch_screen.tables.summary import Summary
 
-_OF_SUMMARY = ("supersedes", "version", "sandbox", "api", "since_run_id", "limit", "counts")
+_OF_SUMMARY = (
+    "supersedes",
+    "version",
+    "sandbox",
+    "api",
+    "since_run_id",
+    "limit",
+    "counts",
+    "erased",
+)
 _PARQUET = ".parquet"
 
 

@@ -17,7 +17,7 @@ from batch_screen.masking import safe_text
 from batch_screen.model import ColumnRows
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.runs.layout import RESULTS, TABLES, Layout
-from batch_screen.schema import Column, dtypes
+from batch_screen.schema import Column, dtypes, number_column
 from batch_screen.tables.integrity import Difference, VerifyCheck, part_number, rewrite
 from batch_screen.tables.manifest import ListedFile, Manifest, describe, table_columns
 from batch_screen.tables.reader import DamagedPartError, Part, columns_of, read_part
@@ -36,10 +36,10 @@ class Totals:
     rejects: Counter[str] = field(default_factory=Counter)
     columns: list[tuple[str, ColumnRows]] = field(default_factory=list)
 
-    def add(self, part: Part) -> None:
+    def add(self, part: Part, number: str = "e164") -> None:
         for table, frame in part.frames():
             self.rows[table] += frame.height
-        self.numbers += part.results["e164"].n_unique()
+        self.numbers += part.results[number].n_unique()
         turned_down = part.errors.filter(pl.col("kind") == "reject")
         self.rejects.update(dict(turned_down["reason"].value_counts().iter_rows()))
         for name, count in part.results["phone_column"].value_counts().iter_rows():
@@ -57,13 +57,16 @@ class Recount:
     ``unchecked`` says why totals and paths are not those of the whole run; empty if they are.
     """
 
-    def __init__(self, layout: Layout, listed: Sequence[ListedFile]) -> None:
+    def __init__(
+        self, layout: Layout, listed: Sequence[ListedFile], id_key: str | None = None
+    ) -> None:
         self.totals = Totals()
         self.paths: dict[str, list[Path]] = {table: [] for table in TABLES}
         self._layout = layout
         self._wanted = _by_number(layout, listed)
         self._left_out = set(self._wanted)
-        self._checks = part_checks(layout.run_id, ())
+        self._id_key = id_key
+        self._checks = part_checks(layout.run_id, (), id_key)
         self._found: dict[str, list[Difference]] = {check.name: [] for check in self._checks}
 
     def read(self, usable: Sequence[ListedFile], shards: int) -> Iterator[int]:
@@ -75,16 +78,19 @@ class Recount:
         present = _by_number(self._layout, usable)
         whole = {n: paths for n, paths in present.items() if paths == self._wanted.get(n)}
         endpoints: list[str] = []
+        keyed_by = number_column(self._id_key)
         for number, paths in whole.items():
             try:
                 for part in read_part(self._layout, number, paths):
                     if not endpoints:  # every part asks all of them, so the first one shows which
                         endpoints = sorted(part.lookups["endpoint"].drop_nulls().unique())
-                        self._checks = part_checks(self._layout.run_id, endpoints)
+                        self._checks = part_checks(self._layout.run_id, endpoints, self._id_key)
                     # A part of a run that does not say how many shards it has is checked as one.
-                    for name, found in differences(self._checks, part, max(1, shards), endpoints):
+                    for name, found in differences(
+                        self._checks, part, max(1, shards), endpoints, keyed_by
+                    ):
                         self._found[name].append(found)
-                    self.totals.add(part)
+                    self.totals.add(part, keyed_by)
             except DamagedPartError as error:
                 self._found["readable"].append(Difference(error.where, str(error)))
             else:
@@ -153,7 +159,7 @@ def schema_check(
             differences.append(Difference(part.path, f"cannot be read: {error}"))
     # All parts must keep the same columns of the input as the first part of results does.
     first = (found[p.path] for p in parts if p.table == RESULTS and p.path in found)
-    tables = table_columns(next(first, {}), version)
+    tables = table_columns(next(first, {}), version, manifest.id_key)
     right: list[ListedFile] = []
     for part in (p for p in parts if p.path in found):
         faults = list(_part_faults(found[part.path], tables[str(part.table)]))

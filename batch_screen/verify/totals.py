@@ -20,7 +20,7 @@ from batch_screen.runs.state import limit_of
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import READ_VERSIONS, dtypes, of_version
 from batch_screen.storage.parquet import scan_parquet
-from batch_screen.tables.counts import count_lookups, count_saved, scans_of
+from batch_screen.tables.counts import NO_LOOKUPS, count_lookups, count_saved, scans_of
 from batch_screen.tables.coverage import Saved, count_contradictions, count_coverage
 from batch_screen.tables.integrity import Difference, VerifyCheck, rewrite
 from batch_screen.tables.reader import DamagedPartError, readable
@@ -35,7 +35,12 @@ AT_ONCE = 4_000_000
 def sums_checks(layout: Layout, recounted: Recount) -> list[VerifyCheck]:
     """The checks of the whole run; none can be made if a part was unreadable."""
     totals, summary = recounted.totals, summary_of(layout)
+    # Rows are numbered by their place in the list, where those that were erased stood too.
+    erased = summary.erased_rows(RESULTS) if summary else 0
     rows = totals.rows[RESULTS] + totals.rejects.total()
+    if summary and erased:
+        rows = summary.rows.read
+    but = f" but {erased:,} erased rows" if erased else ""
 
     def check(
         name: str, claim: str, examined: int, where: str, faults: Iterable[str]
@@ -50,14 +55,15 @@ def sums_checks(layout: Layout, recounted: Recount) -> list[VerifyCheck]:
     return [
         check(
             "rows",
-            "row indexes from 0, none missing, none twice",
+            f"row indexes from 0, none missing{but}, none twice",
             rows,
             f"{RESULTS} and {ERRORS}",
-            row_faults(recounted.paths[RESULTS], recounted.paths[ERRORS], rows),
+            row_faults(recounted.paths[RESULTS], recounted.paths[ERRORS], rows, erased=erased),
         ),
         check(
             "accounting",
-            "rows: read = accepted + rejected; lookups = numbers x endpoints = outcomes",
+            f"rows: read = accepted + rejected{' + erased' if erased else ''}; lookups = numbers "
+            "x endpoints = outcomes",
             rows,
             of_summary,
             _accounting_faults(summary, totals) if summary else unreadable,
@@ -80,9 +86,12 @@ def sums_checks(layout: Layout, recounted: Recount) -> list[VerifyCheck]:
 
 
 def row_faults(
-    results: list[Path], errors: list[Path], rows: int, *, at_once: int = AT_ONCE
+    results: list[Path], errors: list[Path], rows: int, *, at_once: int = AT_ONCE, erased: int = 0
 ) -> Iterator[str]:
-    """Errors in the row indexes, which must be 0 to ``rows - 1``, each once."""
+    """Errors in the row indexes, which must be 0 to ``rows - 1``, each once.
+
+    So many as were ``erased`` are missing, and no more.
+    """
     index = pl.col("row_index")
     scans = [
         scan_parquet(results).select(index),
@@ -95,37 +104,36 @@ def row_faults(
             strays = all_rows.filter(~index.is_between(0, rows - 1)).select(pl.len())
             if outside := strays.collect(engine="streaming").item():
                 yield f"{outside:,} row indexes lie outside 0 to {rows - 1}"
+            missing = 0
             for first in range(0, rows, at_once):
                 last = min(first + at_once, rows) - 1
-                yield from _window_faults(
-                    all_rows.filter(index.is_between(first, last)), first, last
-                )
+                window = all_rows.filter(index.is_between(first, last))
+                found = window.collect(engine="streaming")["row_index"].sort()
+                twice = found.filter(found.diff() == 0)
+                if twice.len():
+                    yield f"{twice.len():,} row indexes are listed twice, the first is {twice[0]}"
+                lacking = last - first + 1 - (found.len() - twice.len())
+                missing += lacking
+                if lacking and not erased:
+                    expected = pl.int_range(first, last + 1, dtype=pl.Int64, eager=True)
+                    absent = expected.filter(~expected.is_in(found.implode()))
+                    yield f"{lacking:,} row indexes are missing, the first is {absent[0]}"
+            if erased and missing != erased:
+                yield f"{missing:,} row indexes are missing, and {erased:,} rows were erased"
     except DamagedPartError as error:
         yield f"cannot be read: {error}"
 
 
-def _window_faults(scan: pl.LazyFrame, first: int, last: int) -> Iterator[str]:
-    found = scan.collect(engine="streaming")["row_index"].sort()
-    twice = found.filter(found.diff() == 0)
-    if twice.len():
-        yield f"{twice.len():,} row indexes are listed twice, the first is {twice[0]}"
-    missing = last - first + 1 - (found.len() - twice.len())
-    if missing:
-        expected = pl.int_range(first, last + 1, dtype=pl.Int64, eager=True)
-        absent = expected.filter(~expected.is_in(found.implode()))
-        yield f"{missing:,} row indexes are missing, the first is {absent[0]}"
-
-
 def _accounting_faults(summary: Summary, totals: Totals) -> Iterator[str]:
     rows, rejected = summary.rows, totals.rejects.total()
-    endpoints = summary.endpoints
+    endpoints, erased = summary.endpoints, summary.erased_rows(RESULTS)
     by_outcome = sum(count for e in endpoints.values() for count in e.by_outcome.values())
     # Whatever is no success and was not spared is listed in errors, inconclusive answers too.
     failures = by_outcome - sum(
         e.by_outcome.get("success", 0) + e.spared for e in endpoints.values()
     )
     counted = {
-        "rows read": (rows.read, totals.rows[RESULTS] + rejected),
+        "rows read": (rows.read, totals.rows[RESULTS] + rejected + erased),
         "rows accepted": (rows.accepted, totals.rows[RESULTS]),
         "rows rejected": (rows.rejected, rejected),
         "rejected rows by reason": (rows.rejected_by_reason, dict(totals.rejects)),
@@ -143,10 +151,16 @@ def _accounting_faults(summary: Summary, totals: Totals) -> Iterator[str]:
     if rows.left_out:  # only once the limit was reached
         limit = limit_of(summary.settings)
         # Of those who objected after the run was planned, some may have been among the first.
-        least = totals.numbers + totals.rejects[RejectReason.OPTED_OUT]
-        reached = max(min(limit, least), totals.numbers)
+        numbers = totals.numbers + erased_numbers(summary)
+        least = numbers + totals.rejects[RejectReason.OPTED_OUT]
+        reached = max(min(limit, least), numbers)
         counted["numbers of the limit"] = (limit, reached)
     yield from _unequal(counted)
+
+
+def erased_numbers(summary: Summary) -> int:
+    """The numbers that were erased: each had a lookup at every endpoint."""
+    return summary.erased_rows(LOOKUPS) // max(1, len(summary.endpoints))
 
 
 def _by_column(columns: Iterable[tuple[str, ColumnRows]]) -> list[tuple[int, ...]]:
@@ -173,6 +187,8 @@ def _summary_faults(layout: Layout, summary: Summary, recounted: Recount) -> Ite
         with readable():
             # Without prices: what a request costs is not in the parts.
             counted = count_lookups(scans_of(recounted.paths[LOOKUPS]), Prices())
+            if summary.erased:  # maybe everybody
+                counted = dict.fromkeys(summary.endpoints, NO_LOOKUPS) | counted
             risk = count_risk(scans_of(recounted.paths[RESULTS]))
             coverage = count_coverage(scans_of(recounted.paths[LOOKUPS]))
             contradictions = count_contradictions(scans_of(recounted.paths[LOOKUPS]))

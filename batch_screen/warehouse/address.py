@@ -7,7 +7,9 @@ own chain), never from an argument, which every process of the machine can read.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import NamedTuple, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -56,6 +58,37 @@ def parse(target: str) -> Address:
     if "://" in address:
         _refuse_secrets(address)
     return Address(kind, f"postgresql:{rest}" if kind == "postgres" else rest, _shown(target))
+
+
+def dataset(address: Address, schema: str, environment: Mapping[str, str]) -> tuple[str, str]:
+    """What OpenLineage calls the tables there: their namespace, and what stands before each name.
+
+    As other tools call them, so that their graphs and ours meet.
+
+    >>> dataset(parse("postgresql://me@db/wh"), "batch_screen", {})
+    ('postgres://db:5432', 'wh.batch_screen.')
+    """
+    text = address.text
+    if address.kind == "postgres":
+        parts = urlsplit(text)
+        given = dict(parse_qsl(parts.query))
+        host = parts.hostname or given.get("host") or environment.get("PGHOST", "")
+        host = "localhost" if not host or host.startswith("/") else host  # a socket's folder
+        port = parts.port or given.get("port") or environment.get("PGPORT", "5432")
+        user = parts.username or environment.get("PGUSER", "")
+        name = parts.path.strip("/") or given.get("dbname") or environment.get("PGDATABASE", user)
+        return f"postgres://{safe_line(host)}:{port}", safe_line(f"{name}.{schema}.")
+    if address.kind == "iceberg":
+        catalog, _, namespace = text.partition(".")
+        return f"iceberg://{safe_line(catalog)}", safe_line(f"{namespace or schema}.")
+    if "://" in text:
+        parts = urlsplit(text)
+        bucket = f"{parts.scheme}://{safe_line(parts.netloc.rpartition('@')[2])}"
+        return bucket, safe_line(f"{parts.path.strip('/')}/{schema}/", 1_000)
+    path = Path(text).absolute()
+    if address.kind == "delta":
+        return "file", safe_line(f"{path}/{schema}/", 1_000)
+    return f"duckdb://{safe_line(str(path), 1_000)}", safe_line(f"{path.stem}.{schema}.")
 
 
 def open_target(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from hashlib import sha256
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from batch_screen.runs.layout import CHANGES, DATA_FOLDERS, ERRORS, LOOKUPS, RES
 from batch_screen.schema import INSTANT, KEPT_PREFIX, Column
 
 RUNS = "runs"
+LOADED_TABLES = "loaded_tables"
 ALL_TABLES = (*DATA_FOLDERS, RUNS)
 
 COMMENTS = {
@@ -39,6 +40,16 @@ KEYS: dict[str, tuple[str, ...]] = {
 }
 INDEXED = ("run_date", "e164")
 """Columns that every table but ``runs`` has an index on, where the target has indexes."""
+
+
+def keyed(names: Sequence[str], number: str) -> tuple[str, ...]:
+    """The columns of a key or an index, of tables keyed by ``number``.
+
+    >>> keyed(KEYS["changes"], "number_id")
+    ('run_id', 'number_id', 'endpoint')
+    """
+    return tuple(number if name == "e164" else name for name in names)
+
 
 _LONGEST_NAME = 63  # bytes: PostgreSQL cuts longer ones without a word
 _DIGEST = 8
@@ -86,6 +97,7 @@ RUN_COLUMNS = tuple(
         ("failed", pl.Int64(), "lookups among them without an answer", False),
         ("erased_rows", pl.Int64(), "rows that were erased from it on a person's request", False),
         ("supersedes", pl.String(), "runs it replaces as a retry, with blanks between", False),
+        (LOADED_TABLES, pl.String(), "its tables that are here, with blanks between", False),
     )
 )
 """The columns of ``runs``: ``LoadableRun.row`` has the values, but for ``loaded_at``."""
@@ -144,6 +156,7 @@ class ExistingType(NamedTuple):
     shown: str
     most_characters: int | None = None
     whole_digits: int | None = None
+    takes_null: bool = True
 
 
 _WHOLE_DIGITS: dict[pl.DataType, int] = {pl.Int32(): 10, pl.Int64(): 19}
@@ -171,6 +184,11 @@ def keeps_every_value(dtype: pl.DataType, there: ExistingType, longest: int) -> 
         digits = _WHOLE_DIGITS.get(dtype)
         return digits is not None and (there.whole_digits is None or digits <= there.whole_digits)
     return dtype == there.kind or (dtype, there.kind) in _WIDER
+
+
+def named(tables: Collection[str]) -> str:
+    """The tables as the column ``loaded_tables`` names them."""
+    return " ".join(table for table in DATA_FOLDERS if table in tables)
 
 
 def as_text(dtype: pl.DataType, column: pl.Expr) -> pl.Expr:

@@ -7,8 +7,9 @@ manifest's rows are there.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -52,6 +53,7 @@ from batch_screen.warehouse.lake import (
     fitted,
     known_fault,
 )
+from batch_screen.warehouse.sql import list_of
 
 _TYPES: dict[pl.DataType, str] = {
     pl.String(): "string",
@@ -67,6 +69,9 @@ _DECIMAL = re.compile(r"decimal\((\d+),\s*(\d+)\)")
 _APPLICATION = "batch_screen"
 _FIRST_COMMIT = f"{0:020}.json"
 _ROW_GROUP_ROWS = 50_000  # one is in memory
+# What the library holds of a table that it writes; it reads these once, at its first write.
+os.environ.setdefault("DELTARS_WRITER_BATCH_CHANNEL_SIZE", "1")  # of BATCH_ROWS; 10 otherwise
+os.environ.setdefault("DELTARS_MAX_CONCURRENCY_TASKS", "2")  # uploads of 5 MiB; 10 otherwise
 _STORAGE = {"max_retries": "5", "retry_timeout": "60s", "connect_timeout": "10s"}
 
 _CREDENTIALS = "check the cloud's own credentials, and what the bucket permits them"
@@ -167,13 +172,49 @@ class Delta(Lake):
             fields = [_field(column) for column in columns]
             interruptible(lambda: self._existing(table).alter.add_columns(fields))
 
-    def _runs(self) -> dict[str, str]:
+    def _run_rows(self) -> dict[str, Mapping[str, Any]]:
         found = self._opened(RUNS)
         if found is None:
             return {}
         with self._translated("read table runs"):
-            rows = _queried(found, "SELECT run_id, manifest_sha256 FROM rows")
-        return {row["run_id"]: row["manifest_sha256"] for row in rows.to_pylist()}
+            rows = _queried(found, "SELECT * FROM rows")  # it may lack new columns
+        return {row["run_id"]: row for row in rows.to_pylist()}
+
+    def _scan(self, table: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        with self._translated(f"read table {table}"):
+            yield from _frames(self._existing(table), columns)
+
+    def _rewrite(
+        self, table: str, run_id: str, change: Callable[[pl.DataFrame], pl.DataFrame]
+    ) -> None:
+        with self._translated(f"erase rows of table {table}"):
+            found = self._existing(table)
+            name, where = f"{_APPLICATION}:{run_id}", _of_runs(table, [run_id])
+            names = [field.name for field in found.schema().fields]
+
+            def frames() -> Iterator[pl.DataFrame]:
+                return map(change, _frames(found, names, where))
+
+            # A loader that looked at the table before must not commit after this.
+            version = (found.transaction_version(name) or 0) + 1
+            how = {"mode": "overwrite", "predicate": where}
+            rows = TableRows(table, run_id, "", 0, frames)
+            self._write(found, rows, how, _properties(None, {name: version}))
+
+    def _remains(self, table: str) -> str:
+        with self._translated(f"read table {table}"):
+            found = self._existing(table)
+            old = interruptible(
+                lambda: found.vacuum(0, dry_run=True, enforce_retention_duration=False)
+            )
+        if not old:
+            return ""
+        return (
+            f"{len(old)} old files of {table} may hold what was deleted, and its log their bounds, "
+            f"until its owner removes them: t = DeltaTable({self._path(table)!r}); "
+            "t.vacuum(0, dry_run=False, enforce_retention_duration=False); t.create_checkpoint(); "
+            "t.cleanup_metadata()"
+        )
 
     def _put(self, rows: TableRows) -> bool:
         found = self._existing(rows.table)
@@ -183,26 +224,35 @@ class Delta(Lake):
             there = _counted(found, rows.table, [rows.run_id])
             version = found.transaction_version(run) or 0
             is_ours = version > 0 and found.transaction_version(manifest) == version
-            if there if rows.table == RUNS else is_ours and there == rows.expected:
+            is_ours &= there == rows.expected
+            if bool(there) != rows.more if rows.table == RUNS else is_ours:
                 return False
             # What a load of another manifest, or another tool, has left of the run is replaced.
             how = {"mode": "append"}
             if there:
                 how = {"mode": "overwrite", "predicate": _of_runs(rows.table, [rows.run_id])}
             properties = _properties(rows, {run: version + 1, manifest: version + 1})
-            schema = pa.schema(found.schema().to_arrow())
-            with _Stream(rows, schema) as stream:
-                interruptible(
-                    lambda: write_deltalake(
-                        found,
-                        stream.reader,
-                        commit_properties=properties,
-                        writer_properties=WriterProperties(max_row_group_size=_ROW_GROUP_ROWS),
-                        **how,  # type: ignore[call-overload]
-                    ),
-                    stream.stop.set,
-                )
+            self._write(found, rows, how, properties)
         return True
+
+    def _write(
+        self,
+        found: DeltaTable,
+        rows: TableRows,
+        how: Mapping[str, str],
+        properties: CommitProperties,
+    ) -> None:
+        with _Stream(rows, pa.schema(found.schema().to_arrow())) as stream:
+            interruptible(
+                lambda: write_deltalake(
+                    found,
+                    stream.reader,
+                    commit_properties=properties,
+                    writer_properties=WriterProperties(max_row_group_size=_ROW_GROUP_ROWS),
+                    **how,  # type: ignore[call-overload]
+                ),
+                stream.stop.set,
+            )
 
     def _count(self, table: str, run_ids: Sequence[str]) -> int:
         with self._translated(f"read table {table}"):
@@ -300,7 +350,7 @@ class _Stream:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.stop.set()
-        if error is not None and self._failed is not None:
+        if isinstance(error, Exception) and self._failed is not None:  # no signal, which ended it
             raise self._failed from None
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
@@ -314,6 +364,15 @@ class _Stream:
             raise
 
 
+def _frames(
+    table: DeltaTable, columns: Sequence[str], where: str = "true"
+) -> Iterator[pl.DataFrame]:
+    query = f"SELECT {list_of(columns)} FROM rows WHERE {where}"
+    read = interruptible(lambda: QueryBuilder().register("rows", table).execute(query))
+    for batch in pa.RecordBatchReader.from_stream(read):
+        yield pl.DataFrame(pa.table([*batch.columns], schema=batch.schema))
+
+
 def _queried(table: DeltaTable, query: str) -> pa.Table:
     def ask() -> pa.Table:
         return pa.table(QueryBuilder().register("rows", table).execute(query))
@@ -322,6 +381,17 @@ def _queried(table: DeltaTable, query: str) -> pa.Table:
 
 
 def _counted(found: DeltaTable, table: str, run_ids: Sequence[str]) -> int:
+    """Rows of the runs: by the log, where each file has one run's, for reading takes 1 GiB."""
+    files = pl.DataFrame(pa.table(found.get_add_actions(flatten=True)))
+    is_known = {"num_records", "min.run_id", "max.run_id", "null_count.run_id"} <= {*files.columns}
+    if is_known and "deletionVectors" not in (found.protocol().reader_features or ()):
+        least, most = pl.col("min.run_id"), pl.col("max.run_id")
+        # A file without these statistics stays, and is read.
+        others = (least > max(run_ids, default="")) | (most < min(run_ids, default=""))
+        files = files.filter(others.fill_null(value=False).not_())
+        is_one = (least == most) & (pl.col("null_count.run_id") == 0)
+        if files.select(is_one.fill_null(value=False).all()).item():
+            return int(files.filter(least.is_in(run_ids))["num_records"].sum())
     count = _queried(found, f"SELECT count(*) AS n FROM rows WHERE {_of_runs(table, run_ids)}")
     return int(count["n"][0].as_py())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from batch_screen.storage.interruptible import interruptible
 from batch_screen.warehouse.address import Address
 from batch_screen.warehouse.columns import (
     ALL_TABLES,
+    LOADED_TABLES,
     RUN_COLUMNS,
     RUNS,
     ExistingType,
@@ -26,12 +27,13 @@ from batch_screen.warehouse.columns import (
 from batch_screen.warehouse.database import SqlDatabase
 from batch_screen.warehouse.runs import LoadableRun, TableToLoad
 from batch_screen.warehouse.sql import (
+    DUCKDB,
     VIEWS,
     Existing,
-    SqlTypes,
     list_of,
     literal,
     quoted,
+    read_parquet_of,
 )
 from batch_screen.warehouse.target import Loaded, LoadOptions, other_manifest
 
@@ -47,7 +49,6 @@ _KINDS: dict[str, pl.DataType] = {
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _HOLDER = re.compile(r"\(PID (\d+)\)")
 _RETRY_SECONDS = 0.1
-_GLOB = re.compile(r"[\[*?]")  # read_parquet takes these for patterns, but in brackets
 _CONFIG: dict[str, Any] = {
     # What is not in the package would be downloaded.
     "autoinstall_known_extensions": False,
@@ -91,7 +92,8 @@ def connect(address: Address, schema: str, lock_seconds: float, *, creates: bool
 class DuckDB(SqlDatabase):
     """A schema of a DuckDB file."""
 
-    types = SqlTypes(text="varchar", double="double", has_indexes=False)
+    types = DUCKDB
+    mark = "?"
 
     def __init__(self, database: duckdb.DuckDBPyConnection, address: Address, schema: str) -> None:
         super().__init__(address, schema)
@@ -109,7 +111,7 @@ class DuckDB(SqlDatabase):
         except duckdb.OutOfMemoryException:  # lists of hundreds of columns
             self._may_take_more = False
             with self._translated("take more memory"):
-                self._database.execute("RESET memory_limit")
+                self._execute("RESET memory_limit")
             return self._load(run, options)
         finally:
             self._may_take_more = False
@@ -119,47 +121,68 @@ class DuckDB(SqlDatabase):
         with self._transaction(f"load run {run.run_id}"):
             for step in prepared.steps:
                 with self._translated(f"make {step.what or step.table}"):
-                    self._database.execute(step.sql)
+                    self._execute(step.sql)
             return self._filled(run, options, prepared)
 
     def _existing(self) -> Existing:
         with self._translated("read the tables"):
-            ours = "database_name = current_database() AND schema_name = ?"
+            # Names differ by more than case here, or not at all.
+            ours = "database_name = current_database() AND lower(schema_name) = lower(?)"
             schemas = self._rows(f"SELECT 1 FROM duckdb_schemas() WHERE {ours}", [self._schema])
             views = self._rows(f"SELECT view_name FROM duckdb_views() WHERE {ours}", [self._schema])
             columns = self._rows(
-                "SELECT table_name, column_name, data_type FROM duckdb_columns() "
+                "SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns() "
                 f"WHERE {ours} ORDER BY table_name, column_index",
                 [self._schema],
             )
         tables: dict[str, dict[str, ExistingType]] = {}
-        for table, column, shown in columns:
-            if table in ALL_TABLES:
+        for table, column, shown, takes_null in columns:
+            if table.lower() in ALL_TABLES:
                 # Names differ by more than case here, or not at all.
-                tables.setdefault(table, {})[column.lower()] = _existing_type(shown)
-        return Existing(bool(schemas), tables, frozenset(v for [v] in views if v in VIEWS))
+                found = _existing_type(shown)._replace(takes_null=takes_null)
+                tables.setdefault(table.lower(), {})[column.lower()] = found
+        return Existing(bool(schemas), tables, frozenset(v.lower() for [v] in views) & {*VIEWS})
 
-    def _runs(self) -> dict[str, str]:
+    def _run_rows(self) -> dict[str, Mapping[str, Any]]:
         with self._translated(f"read table {RUNS}"):
-            found = self._rows(f"SELECT run_id, manifest_sha256 FROM {self._place(RUNS)}")
-        return {str(run_id): str(digest) for run_id, digest in found}
+            found = self._execute(f"SELECT * FROM {self._place(RUNS)}")
+            names = [str(column[0]).lower() for column in found.description or ()]
+            rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        return {row["run_id"]: row for row in rows}
+
+    def _ask(self, statement: str, values: Sequence[object], table: str) -> list[Any]:
+        doing = "read" if statement.startswith("SELECT") else "erase rows of"
+        with self._translated(f"{doing} table {table}"):
+            return self._rows(statement, values)
+
+    def _matches(self, text: str) -> str:
+        return f"regexp_matches({text}, {self.mark})"
+
+    def _remains(self, places: Sequence[str]) -> tuple[str, ...]:
+        del places
+        return (
+            (
+                "the file may hold them in free blocks until these are written over; a new file "
+                "without them: ATTACH one, COPY FROM DATABASE, and take it in place of this one"
+            ),
+        )
 
     def _wait_for_loaders(self) -> None:
         pass  # the file is this process's
 
-    def _is_claimed(self, run: LoadableRun) -> bool:
+    def _is_claimed(self, run: LoadableRun, tables: str) -> bool:
         found = self._runs().get(run.run_id)
-        if found is not None and found != run.manifest_sha256:
-            raise other_manifest(run, found)
+        if found is not None and found.manifest_sha256 != run.manifest_sha256:
+            raise other_manifest(run, found.manifest_sha256)
         if found is not None:
             return False
         given = [column.name for column in RUN_COLUMNS if column.name != "loaded_at"]
         marks = ", ".join("?" for _ in given)
         with self._translated(f"write table {RUNS}"):
-            self._database.execute(
+            self._execute(
                 f"INSERT INTO {self._place(RUNS)} ({list_of(given)}, loaded_at) "
                 f"VALUES ({marks}, now())",
-                [run.row.get(name) for name in given],
+                [{**run.row, LOADED_TABLES: tables}.get(name) for name in given],
             )
         return True
 
@@ -167,19 +190,11 @@ class DuckDB(SqlDatabase):
         """Inserts all files of a table at once: DuckDB reads them in less memory than Arrow."""
         if not table.files:
             return
-        files = ", ".join(
-            literal(_GLOB.sub(r"[\g<0>]", str((table.folder / file.path).absolute())))
-            for file in table.files
-        )
+        files = read_parquet_of((table.folder / file.path).absolute() for file in table.files)
         values = ", ".join(_value(column, table, texts) for column in table.columns)
         with self._translated(f"write table {table.name}"):
-            statement = (
-                f"INSERT INTO {self._place(table.name)} BY NAME SELECT {values} "
-                f"FROM read_parquet([{files}], hive_partitioning = false)"
-            )
-            # DuckDB hears a signal only once the statement has ended.
-            interruptible(
-                lambda: self._database.execute(statement), self._database.interrupt, ends=True
+            self._execute(
+                f"INSERT INTO {self._place(table.name)} BY NAME SELECT {values} FROM {files}"
             )
 
     def _count(self, table: str, run_ids: Sequence[str]) -> int:
@@ -193,7 +208,7 @@ class DuckDB(SqlDatabase):
 
     def _delete(self, table: str, run_ids: Sequence[str]) -> None:
         with self._translated(f"delete rows of table {table}"):
-            self._database.execute(
+            self._execute(
                 f"DELETE FROM {self._place(table)} WHERE run_id IN (SELECT unnest(?::varchar[]))",
                 [[*run_ids]],
             )
@@ -201,17 +216,25 @@ class DuckDB(SqlDatabase):
     @contextmanager
     def _transaction(self, what: str) -> Iterator[None]:
         with self._translated(what):
-            self._database.begin()
+            self._execute("BEGIN")
             try:
                 yield
-                self._database.commit()
+                self._execute("COMMIT")
             except BaseException:
                 with suppress(duckdb.Error):  # it may have been undone already
                     self._database.rollback()
                 raise
 
     def _rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
-        return list(self._database.execute(statement, [*values]).fetchall())
+        return list(self._execute(statement, values).fetchall())
+
+    def _execute(self, statement: str, values: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
+        # In the main thread a signal is heard at a statement's end, or comes as a RuntimeError.
+        return interruptible(
+            lambda: self._database.execute(statement, [*values]),
+            self._database.interrupt,
+            ends=True,
+        )
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:

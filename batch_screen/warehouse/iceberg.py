@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -29,7 +30,7 @@ from pyiceberg.exceptions import (
 from pyiceberg.expressions import BooleanExpression, In, Reference
 from pyiceberg.expressions.literals import literal
 from pyiceberg.schema import Schema
-from pyiceberg.table import Table
+from pyiceberg.table import DataScan, Table
 from pyiceberg.table.snapshots import ancestors_of
 from pyiceberg.types import (
     BooleanType,
@@ -179,20 +180,52 @@ class Iceberg(Lake):
         ):
             update.union_by_name(_schema(columns))  # another loader may have added some
 
-    def _runs(self) -> dict[str, str]:
+    def _run_rows(self) -> dict[str, Mapping[str, Any]]:
         found = self._opened(RUNS)
         if found is None:
             return {}
         with self._translated("read table runs"):
-            rows = found.scan(selected_fields=("run_id", "manifest_sha256")).to_arrow()
-        return {row["run_id"]: row["manifest_sha256"] for row in rows.to_pylist()}
+            rows = found.scan().to_arrow()
+        return {row["run_id"]: row for row in rows.to_pylist()}
+
+    def _scan(self, table: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        with self._translated(f"read table {table}"):
+            yield from _frames(self._existing(table).scan(selected_fields=tuple(columns)))
+
+    def _rewrite(
+        self, table: str, run_id: str, change: Callable[[pl.DataFrame], pl.DataFrame]
+    ) -> None:
+        with self._translated(f"erase rows of table {table}"):
+            found, where = self._existing(table), _of_runs([run_id])
+
+            def frames() -> Iterator[pl.DataFrame]:
+                return map(change, _frames(found.scan(where)))
+
+            rows = TableRows(table, run_id, "", 0, frames)
+            with found.transaction() as transaction:
+                parts = _parts(rows, found.schema().as_arrow())
+                transaction.overwrite(next(parts), where)
+                for part in parts:
+                    transaction.append(part)
+
+    def _remains(self, table: str) -> str:
+        with self._translated(f"read table {table}"):
+            old = len(self._existing(table).snapshots()) - 1
+        if old < 1:
+            return ""
+        return (
+            f"{old} old snapshots of {table} may hold what was deleted, until its owner expires "
+            f"them: load_catalog({self._address.shown.partition('.')[0]!r}).load_table("
+            f"'{self._schema}.{table}').maintenance.expire_snapshots().older_than(datetime.now())"
+            ".commit(), then removes files that no snapshot names (remove_orphan_files in Spark)"
+        )
 
     def _put(self, rows: TableRows) -> bool:
         found = self._existing(rows.table)
         with self._translated(f"write table {rows.table}"):
             there = _counted(found, [rows.run_id])
             is_ours = there == rows.expected and _manifest_of(found, rows) == rows.manifest_sha256
-            if there if rows.table == RUNS else is_ours:
+            if bool(there) != rows.more if rows.table == RUNS else is_ours:
                 return False
             noted = {_RUN_ID: rows.run_id, _MANIFEST: rows.manifest_sha256}
             # All or nothing: the snapshots of a transaction become visible at once.
@@ -274,6 +307,11 @@ def _schema(columns: Sequence[WarehouseColumn]) -> Schema:
             for number, column in enumerate(columns, start=1)
         )
     )
+
+
+def _frames(scan: DataScan) -> Iterator[pl.DataFrame]:
+    for batch in scan.to_arrow_batch_reader():
+        yield pl.DataFrame(pa.Table.from_batches([batch]))
 
 
 def _parts(rows: TableRows, schema: pa.Schema) -> Iterator[pa.Table]:

@@ -10,30 +10,49 @@ import random
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import polars as pl
 import pyarrow as pa
 
 from batch_screen.errors import ExitCode, WarehouseError
 from batch_screen.runs.layout import DATA_FOLDERS
+from batch_screen.schema import KEPT_PREFIX
 from batch_screen.warehouse.address import Address
 from batch_screen.warehouse.columns import (
+    LOADED_TABLES,
     RUN_COLUMNS,
     RUNS,
     ExistingType,
     WarehouseColumn,
     keeps_every_value,
+    named,
+)
+from batch_screen.warehouse.erased import (
+    HOLDING_TYPES,
+    key_columns,
+    looked_at,
+    settled,
+    without,
 )
 from batch_screen.warehouse.runs import LoadableRun, TableToLoad
-from batch_screen.warehouse.target import Loaded, LoadOptions, other_manifest, refuse_other_counts
+from batch_screen.warehouse.target import (
+    ErasedFrom,
+    Held,
+    Loaded,
+    LoadedRun,
+    LoadOptions,
+    WhomToErase,
+    other_manifest,
+    refuse_other_counts,
+)
 
 T = TypeVar("T")
 
-BATCH_ROWS = 10_000
+BATCH_ROWS = 5_000
 """Rows that are handed on at once: the libraries hold several of them, and take no longer."""
 
 Fault = tuple[str, str, str, ExitCode]
@@ -61,6 +80,7 @@ class TableRows(NamedTuple):
     manifest_sha256: str
     expected: int
     frames: Callable[[], Iterator[pl.DataFrame]]
+    more: bool = False
 
 
 class Missing(NamedTuple):
@@ -101,7 +121,7 @@ class Lake(ABC):
     def close(self) -> None:  # noqa: B027 (nothing is open between two commits)
         pass
 
-    def loaded(self) -> dict[str, str]:
+    def loaded(self) -> dict[str, LoadedRun]:
         return self._retried(self._runs)
 
     def lacking(self, run: LoadableRun, options: LoadOptions) -> Sequence[str]:
@@ -113,34 +133,90 @@ class Lake(ABC):
 
     def load(self, run: LoadableRun, options: LoadOptions) -> Loaded:
         found = self.loaded().get(run.run_id)
-        if found == run.manifest_sha256:
+        if found and not found.missing(run, options):
             return Loaded({}, is_new=False)
-        if found is not None and not options.replaces:
-            raise other_manifest(run, found)
+        is_other = found is not None and found.manifest_sha256 != run.manifest_sha256
+        if found and is_other and not options.replaces:
+            raise other_manifest(run, found.manifest_sha256)
         texts = self._retried(lambda: self._prepared(run, options))
-        if found is not None:
+        if is_other:
             self._retried(lambda: self._delete(RUNS, [run.run_id]))  # first: now it is not there
-        tables = [table for table in run.tables if table.name in options.tables]
+        had = found.tables if found and not is_other else ()
+        wanted = {*options.tables} - {*had}
+        tables = [table for table in run.tables if table.name in wanted]
         for table in tables:
             rows = _rows(run, table, texts.get(table.name, frozenset()))
             self._retried(partial(self._put, rows), lambda: self._prepared(run, options))
-        counts = {table.name: self._count(table.name, [run.run_id]) for table in tables}
-        refuse_other_counts(run, counts)
-        if not self._retried(partial(self._put, _row(run))):  # another loader was there first
-            found = self.loaded().get(run.run_id)
-            if found != run.manifest_sha256:
-                raise other_manifest(run, found or "(just deleted)")
-            return Loaded({}, is_new=False)
-        return Loaded(counts, replaced=found is not None)
+        counts = {name: self._count(name, [run.run_id]) for name in (*had, *wanted)}
+        loaded = {name: counts[name] for name in DATA_FOLDERS if name in wanted}
+        refuse_other_counts(run, loaded)
+        if not self._retried(partial(self._put, _row(run, {*had, *wanted}, adds=bool(had)))):
+            return self.load(run, options._replace(replaces=False))  # another loader was first
+        self._refuse_if_unloaded(run, counts)
+        return Loaded(loaded, replaced=is_other, added=bool(had))
+
+    def _refuse_if_unloaded(self, run: LoadableRun, counts: Mapping[str, int]) -> None:
+        """An unload may have deleted rows between their count and the run's row in ``runs``.
+
+        That row is deleted, too: by this, or, where rows are deleted only now, by the unload.
+        """
+        if any(self._count(name, [run.run_id]) < count for name, count in counts.items()):
+            self._retried(lambda: self._delete(RUNS, [run.run_id]))
+            raise WarehouseError(
+                f"run {run.run_id} was taken out of {self._address.shown} while it was loaded; "
+                "start the same command again where it shall be there",
+                exit_code=ExitCode.LOCKED,
+            )
 
     def unload(self, run_ids: Sequence[str], *, dry_run: bool = False) -> dict[str, int]:
         # runs first: from then on nobody counts what is left of the others.
         tables = [name for name in (RUNS, *DATA_FOLDERS) if self._columns(name) is not None]
         counts = {name: self._count(name, run_ids) for name in tables}
-        if not dry_run:
+        if dry_run:
+            return counts
+        for _ in range(_FEWEST_ATTEMPTS):
             for name in tables:
                 self._retried(partial(self._delete, name, run_ids))
-        return counts
+            # A load may have come between two of them; runs last, as load writes it.
+            if not any(self._count(name, run_ids) for name in reversed(tables)):
+                return counts
+        raise WarehouseError(
+            f"the runs are loaded into {self._address.shown} again and again while they are taken "
+            "out; start again once no load is running",
+            exit_code=ExitCode.LOCKED,
+        )
+
+    def erase(self, whom: WhomToErase, *, dry_run: bool = False) -> ErasedFrom:
+        tables = [name for name in DATA_FOLDERS if self._columns(name) is not None]
+        held = {name: self._retried(partial(self._held, name, whom)) for name in tables}
+        has_runs = self._columns(RUNS) is not None
+        found = settled(self._retried(self._run_rows) if has_runs else {}, held, whom)
+        if not dry_run:
+            change = partial(without, whom=whom)
+            for name in tables:
+                for run_id, each in held[name].items():
+                    if each.rows or each.cells:
+                        self._retried(partial(self._rewrite, name, run_id, change))
+            # runs last, as load writes it: a start after a kill finds what is left to say there.
+            for run_id, values in found.changes.items():
+                self._retried(partial(self._rewrite, RUNS, run_id, partial(_with, values)))
+        return found._replace(remains=tuple(filter(None, map(self._remains, tables))))
+
+    def _held(self, table: str, whom: WhomToErase) -> dict[str, Held]:
+        """What the table holds of each run, and of the people."""
+        there = self._columns(table) or {}
+        kept = [
+            n for n, c in there.items() if n.startswith(KEPT_PREFIX) and c.kind in HOLDING_TYPES
+        ]
+        held = dict[str, Held]()
+        for frame in self._scan(table, ["run_id", *key_columns([*there], whom), *kept]):
+            for run_id, each in looked_at(frame, whom).items():
+                held[run_id] = Held(*map(sum, zip(held.get(run_id, Held()), each, strict=True)))
+        return held
+
+    def _runs(self) -> dict[str, LoadedRun]:
+        """What table ``runs`` has, by run id."""
+        return {run_id: LoadedRun.of_row(row) for run_id, row in self._run_rows().items()}
 
     def _prepared(self, run: LoadableRun, options: LoadOptions) -> Mapping[str, frozenset[str]]:
         """Makes what is missing, and looks again: other loaders may do so at the same time."""
@@ -246,14 +322,32 @@ class Lake(ABC):
         """Adds the columns behind those that are there."""
 
     @abstractmethod
-    def _runs(self) -> dict[str, str]:
-        """The runs that ``runs`` has: run id → SHA-256 of the manifest."""
+    def _run_rows(self) -> dict[str, Mapping[str, Any]]:
+        """The rows of table ``runs``, by run id; it may lack new columns."""
+
+    @abstractmethod
+    def _scan(self, table: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """These columns of all rows, some rows at a time."""
+
+    @abstractmethod
+    def _rewrite(
+        self, table: str, run_id: str, change: Callable[[pl.DataFrame], pl.DataFrame]
+    ) -> None:
+        """Puts changed rows of the run in the place of those that are there, in one commit.
+
+        The commit names the run and none of the rows: logs of lakes are kept for long.
+        """
+
+    @abstractmethod
+    def _remains(self, table: str) -> str:
+        """Which old files of the table may hold what was deleted, and how they are removed."""
 
     @abstractmethod
     def _put(self, rows: TableRows) -> bool:
         """Makes these the only rows of the run in the table; False where they are there already.
 
-        In ``runs`` a row of the run, whatever its manifest, is left as it is.
+        In ``runs`` a row of the run, whatever its manifest, is left as it is; ``more`` replaces
+        it, and is False where there is none.
         """
 
     @abstractmethod
@@ -297,10 +391,16 @@ def _rows(run: LoadableRun, table: TableToLoad, texts: frozenset[str]) -> TableR
     return TableRows(table.name, run.run_id, run.manifest_sha256, table.rows, frames)
 
 
-def _row(run: LoadableRun) -> TableRows:
+def _with(values: Mapping[str, Any], row: pl.DataFrame) -> pl.DataFrame:
+    """A row with other values in the place of some, of the types that it has."""
+    new = [pl.lit(value, row.schema[name]).alias(name) for name, value in values.items()]
+    return row.with_columns(new)
+
+
+def _row(run: LoadableRun, tables: Collection[str], *, adds: bool) -> TableRows:
     def frames() -> Iterator[pl.DataFrame]:
-        row = {**run.row, "loaded_at": datetime.now(UTC)}
+        row = {**run.row, "loaded_at": datetime.now(UTC), LOADED_TABLES: named(tables)}
         schema = {column.name: column.dtype for column in RUN_COLUMNS}
         yield pl.DataFrame([{name: row.get(name) for name in schema}], schema=schema)
 
-    return TableRows(RUNS, run.run_id, run.manifest_sha256, 1, frames)
+    return TableRows(RUNS, run.run_id, run.manifest_sha256, 1, frames, adds)

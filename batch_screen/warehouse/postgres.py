@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 import psycopg
@@ -21,14 +21,21 @@ from batch_screen.errors import ConfigurationError
 from batch_screen.masking import masked_logger, safe_line
 from batch_screen.schema import INSTANT
 from batch_screen.warehouse.address import Address
-from batch_screen.warehouse.columns import ALL_TABLES, RUN_COLUMNS, RUNS, ExistingType
+from batch_screen.warehouse.columns import (
+    ALL_TABLES,
+    LOADED_TABLES,
+    RUN_COLUMNS,
+    RUNS,
+    ExistingType,
+)
 from batch_screen.warehouse.database import SqlDatabase
 from batch_screen.warehouse.runs import Batch, LoadableRun, TableToLoad
 from batch_screen.warehouse.sql import (
+    DDL_LOCK,
+    POSTGRES,
     VIEWS,
     Existing,
     Preparation,
-    SqlTypes,
     Step,
     list_of,
     quoted,
@@ -37,11 +44,10 @@ from batch_screen.warehouse.sqlstate import Doing, failure, no_login
 from batch_screen.warehouse.target import Loaded, LoadOptions, other_manifest
 
 _CONNECT_SECONDS = 30
-_DDL_LOCK = 0x6261_7463_6873  # any number of our own: loaders make tables one after the other
 
 _STRUCTURE = """
 SELECT c.relname, c.relkind::text, a.attname, t.typname, a.atttypmod,
-    format_type(a.atttypid, a.atttypmod)
+    format_type(a.atttypid, a.atttypmod), a.attnotnull
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -96,7 +102,8 @@ def connect(address: Address, schema: str, lock_seconds: float, *, creates: bool
 class Postgres(SqlDatabase):
     """A schema of a PostgreSQL database."""
 
-    types = SqlTypes(text="text", double="double precision", has_indexes=True)
+    types = POSTGRES
+    mark = "%s"
 
     def __init__(
         self,
@@ -124,7 +131,7 @@ class Postgres(SqlDatabase):
         """Makes what is missing, in a transaction of its own: readers wait for no whole load."""
         with self._transaction("make tables"):
             with self._translated(Doing("wait for another loader that makes tables")):
-                self._execute(f"SELECT pg_advisory_xact_lock({_DDL_LOCK})")
+                self._execute(f"SELECT pg_advisory_xact_lock({DDL_LOCK})")
             prepared = self._preparation(run, options)  # the other may have made them
             for step in prepared.steps:
                 what = f"make {step.what}" if step.what else f"describe {step.table}"
@@ -140,24 +147,47 @@ class Postgres(SqlDatabase):
             rows = self._execute(_STRUCTURE, [self._schema, [*ALL_TABLES, *VIEWS]]).fetchall()
         tables: dict[str, dict[str, ExistingType]] = {}
         views = set()
-        for name, kind, column, type_name, modifier, shown in rows:
+        for name, kind, column, type_name, modifier, shown, is_required in rows:
             if kind in "vm":
                 views.add(name)
             else:
                 columns = tables.setdefault(name, {})
                 if column is not None:
-                    columns[column] = _existing_type(type_name, modifier, shown)
+                    found = _existing_type(type_name, modifier, shown)
+                    columns[column] = found._replace(takes_null=not is_required)
         return Existing(bool(schemas), tables, frozenset(views))
 
-    def _runs(self) -> dict[str, str]:
+    def _run_rows(self) -> dict[str, Mapping[str, Any]]:
         with self._translated(self._reading(RUNS)):
-            found = self._execute(f"SELECT run_id, manifest_sha256 FROM {self._place(RUNS)}")
-            return dict(cast("list[tuple[str, str]]", found.fetchall()))
+            # As JSON: it may lack new columns, and times of some sessions cannot be read.
+            rows = self._execute(f"SELECT to_jsonb(r) FROM {self._place(RUNS)} AS r").fetchall()
+        return {row["run_id"]: row for [row] in rows}
 
-    def _is_claimed(self, run: LoadableRun) -> bool:
+    def _ask(self, statement: str, values: Sequence[object], table: str) -> list[Any]:
+        right = f"GRANT SELECT, UPDATE, DELETE ON {self._place(table)} TO {self._user}"
+        doing = Doing(f"erase rows of table {table}", right)
+        if statement.startswith("SELECT"):
+            doing = self._reading(table)
+        with self._translated(doing):
+            found = self._execute(statement, values)
+            return found.fetchall() if found.description else []
+
+    def _matches(self, text: str) -> str:
+        return f"{text} ~ {self.mark}"
+
+    def _remains(self, places: Sequence[str]) -> tuple[str, ...]:
+        return (
+            (
+                f"pages hold what was deleted until its owner says: VACUUM {', '.join(places)}; "
+                "backups and archived WAL hold it as long as their owner keeps them"
+            ),
+        )
+
+    def _is_claimed(self, run: LoadableRun, tables: str) -> bool:
         """Whether the run is ours to load: its row is new. Waits for another that loads it."""
         names = [column.name for column in RUN_COLUMNS]
-        values = [run.row.get(name) for name in names]
+        row = {**run.row, LOADED_TABLES: tables}
+        values = [row.get(name) for name in names]
         marks = ", ".join("now()" if name == "loaded_at" else "%s" for name in names)
         given = [v for name, v in zip(names, values, strict=True) if name != "loaded_at"]
         with self._translated(self._writing(RUNS)):

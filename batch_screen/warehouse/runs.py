@@ -18,6 +18,7 @@ import polars as pl
 
 from batch_screen.errors import InputError
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, layout_of_run, place_of, runs_at
+from batch_screen.schema import number_column
 from batch_screen.storage.parquet import open_parquet
 from batch_screen.tables.integrity import (
     files_check,
@@ -30,9 +31,16 @@ from batch_screen.tables.integrity import (
 from batch_screen.tables.manifest import ListedFile, Manifest, list_key, read_facts
 from batch_screen.tables.manifest import table_columns as contract_columns
 from batch_screen.tables.reader import DamagedPartError, columns_of, readable
-from batch_screen.warehouse.columns import WarehouseColumn, as_text, of_run_date, table_columns
+from batch_screen.warehouse.columns import (
+    LOADED_TABLES,
+    WarehouseColumn,
+    as_text,
+    named,
+    of_run_date,
+    table_columns,
+)
 
-BATCH_ROWS = 50_000
+BATCH_ROWS = 20_000
 """Rows that are in memory at once."""
 
 
@@ -82,7 +90,8 @@ class TableToLoad(NamedTuple):
         for listed in self.files:
             first = 1
             with unchanged(listed.path), open_parquet(self.folder / listed.path) as file:
-                for read in file.iter_batches(rows, columns=sources):
+                # One thread is as fast, and holds 15 MiB less.
+                for read in file.iter_batches(rows, columns=sources, use_threads=False):
                     frame = pl.DataFrame(read).select(wanted)
                     yield Batch(listed.path, first, frame)
                     first += frame.height
@@ -109,7 +118,8 @@ class TableToLoad(NamedTuple):
 class LoadableRun(NamedTuple):
     """A run whose files are what its manifest says; ``row`` is its row of the table ``runs``.
 
-    The row lacks ``loaded_at``, which is the warehouse's to say.
+    The row lacks ``loaded_at``, which is the warehouse's to say. ``number`` is the column that its
+    tables are keyed by.
     """
 
     run_id: str
@@ -117,6 +127,7 @@ class LoadableRun(NamedTuple):
     manifest_sha256: str
     row: Mapping[str, Any]
     tables: tuple[TableToLoad, ...]
+    number: str = "e164"
 
 
 def complete_runs(folder: Path, run_ids: Sequence[str] = ()) -> list[RunToLoad]:
@@ -150,15 +161,40 @@ def opened(run: RunToLoad) -> Iterator[LoadableRun]:
             raise InputError(f"run {run.run_id}: its manifest cannot be read; restore it")
         listed = own_files(layout, manifest)
         refuse_differing(layout, files_check(layout, listed, lambda: None)[0])
-        tables = tuple(_table(layout, name, listed) for name in DATA_FOLDERS)
+        tables = tuple(_table(layout, name, listed, manifest.id_key) for name in DATA_FOLDERS)
         digest = sha256(layout.manifest.read_bytes()).hexdigest()
         # It may have been written anew since it was listed.
         now = run._replace(
             completed_at=manifest.completed_at or run.completed_at, manifest_sha256=digest
         )
         yield LoadableRun(
-            run.run_id, date.fromisoformat(layout.run_date), digest, _row(now, manifest), tables
+            run.run_id,
+            date.fromisoformat(layout.run_date),
+            digest,
+            _row(now, manifest),
+            tables,
+            number_column(manifest.id_key),
         )
+
+
+class RunFacts(NamedTuple):
+    """A complete run's row of the table ``runs``, the rows of its tables, and its manifest."""
+
+    row: Mapping[str, Any]
+    rows: Mapping[str, int]
+    facts: Manifest
+
+
+def row_and_rows(layout: Layout) -> RunFacts | None:
+    """A complete run as its manifest has it; its files are not looked at."""
+    run, manifest = _complete(layout), read_facts(layout)
+    if run is None or manifest is None:
+        return None
+    rows = dict.fromkeys(DATA_FOLDERS, 0)
+    for file in own_files(layout, manifest):
+        if file.table is not None:
+            rows[file.table] += file.rows or 0
+    return RunFacts(_row(run, manifest), rows, manifest)
 
 
 @contextmanager
@@ -187,9 +223,11 @@ def _complete(layout: Layout) -> RunToLoad | None:
     return RunToLoad(layout, completed, digest, facts is not None and facts.sandbox)
 
 
-def _table(layout: Layout, name: str, listed: Sequence[ListedFile]) -> TableToLoad:
+def _table(
+    layout: Layout, name: str, listed: Sequence[ListedFile], id_key: str | None
+) -> TableToLoad:
     files = tuple(file for file in listed if file.table == name)
-    contract = contract_columns({})[name]
+    contract = contract_columns({}, id_key=id_key)[name]
     if files:
         with unchanged(files[0].path):
             dtypes = columns_of(layout.folder / files[0].path)
@@ -217,7 +255,8 @@ def _row(run: RunToLoad, facts: Manifest) -> dict[str, Any]:
         "manifest_sha256": run.manifest_sha256,
         "since_run_id": facts.since_run_id,
         "inputs": sha256("\n".join(list_key(facts)).encode()).hexdigest(),
-        "erased_rows": 0,
+        "erased_rows": sum(sum(each.rows.values()) for each in facts.erased),
         "supersedes": " ".join(facts.supersedes),
+        LOADED_TABLES: named(DATA_FOLDERS),
         **counts,
     }

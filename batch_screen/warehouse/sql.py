@@ -6,14 +6,16 @@ columns are made, nothing is ever dropped, retyped or made anew.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
 from batch_screen.errors import ExitCode, WarehouseError
 from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS
-from batch_screen.schema import INSTANT
+from batch_screen.schema import INSTANT, NUMBER_ID, number_column
 from batch_screen.warehouse.columns import (
     COMMENTS,
     INDEXED,
@@ -23,6 +25,7 @@ from batch_screen.warehouse.columns import (
     ExistingType,
     WarehouseColumn,
     keeps_every_value,
+    keyed,
 )
 from batch_screen.warehouse.runs import LoadableRun, TableToLoad
 from batch_screen.warehouse.target import LoadOptions
@@ -31,12 +34,17 @@ CURRENT_RUNS, CURRENT_RESULTS, SIGNALS = "current_runs", "current_results", "sig
 VIEWS = {CURRENT_RUNS: (RUNS,), CURRENT_RESULTS: (RUNS, RESULTS), SIGNALS: (RUNS, LOOKUPS)}
 """View → the tables it reads."""
 
-_SIGNAL_COLUMNS = (
+DDL_LOCK = 0x6261_7463_6873
+"""Any number of our own: by it loaders of PostgreSQL make tables one after the other."""
+
+_GLOB = re.compile(r"[\[*?]")
+_NUMBERS = ("e164", NUMBER_ID.name)
+SIGNAL_COLUMNS = (
     *("e164", "number_id", "endpoint", "outcome", "reason", "swapped", "active", "latest_change"),
     *("latest_change_at", "max_age_minutes", "window_start", "window_end", "responded_at"),
     *("run_id", "run_date"),
 )
-_VIEW_COMMENTS = {
+VIEW_COMMENTS = {
     CURRENT_RUNS: "batch-screen: of each run date and list, the run completed last, no retried one",
     CURRENT_RESULTS: "batch-screen: results of current_runs: each customer once a night",
     SIGNALS: "batch-screen: the newest known answer for each number and endpoint; null is unknown",
@@ -50,8 +58,9 @@ class SqlTypes(NamedTuple):
     double: str
     has_indexes: bool
 
-    def word(self, dtype: pl.DataType) -> str:
-        words: dict[pl.DataType, str] = {
+    @property
+    def words(self) -> dict[pl.DataType, str]:
+        return {
             pl.String(): self.text,
             pl.Boolean(): "boolean",
             pl.Int32(): "integer",
@@ -60,7 +69,13 @@ class SqlTypes(NamedTuple):
             INSTANT: "timestamp with time zone",
             pl.Date(): "date",
         }
-        return words[dtype]
+
+    def word(self, dtype: pl.DataType) -> str:
+        return self.words[dtype]
+
+
+POSTGRES = SqlTypes(text="text", double="double precision", has_indexes=True)
+DUCKDB = SqlTypes(text="varchar", double="double", has_indexes=False)
 
 
 class Existing(NamedTuple):
@@ -104,6 +119,13 @@ def list_of(columns: Sequence[str]) -> str:
     return ", ".join(map(quoted, columns))
 
 
+def read_parquet_of(paths: Iterable[Path]) -> str:
+    """DuckDB's table function over just these files, whatever they are called."""
+    # In brackets, signs of patterns are taken for themselves.
+    files = ", ".join(literal(_GLOB.sub(r"[\g<0>]", str(path))) for path in paths)
+    return f"read_parquet([{files}], hive_partitioning = false)"
+
+
 def preparation(
     dialect: SqlTypes, schema: str, there: Existing, run: LoadableRun, options: LoadOptions
 ) -> Preparation:
@@ -111,7 +133,7 @@ def preparation(
 
     Raises ``WarehouseError`` (65) where a table that is there cannot take it.
     """
-    maker = _Maker(dialect, schema, options)
+    maker = _Maker(dialect, schema, options, run.number)
     wanted = [table for table in run.tables if table.name in options.tables]
     steps, texts = list[Step](), dict[str, frozenset[str]]()
     if not there.has_schema and options.creates:
@@ -132,30 +154,56 @@ def preparation(
     return Preparation(tuple(steps), texts)
 
 
+def declarations(
+    dialect: SqlTypes,
+    schema: str,
+    tables: Mapping[str, Sequence[WarehouseColumn]],
+    later: Mapping[str, Sequence[WarehouseColumn]],
+) -> list[str]:
+    """Statements that make what is missing in a schema that nobody has looked at.
+
+    ``later``: columns that a table which is there already may lack.
+    """
+    by_id = any(c.name == NUMBER_ID.name and c.required for c in tables[LOOKUPS])
+    maker = _Maker(dialect, schema, LoadOptions(), number_column("any" if by_id else None))
+    made = [f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}"]
+    for name, columns in tables.items():
+        table, *others = [step.sql for step in maker.table(name, columns)]
+        added = [step.sql for column in later.get(name, ()) for step in maker.added(name, column)]
+        made += [table, *added, *others]  # for the others describe columns that may be new
+    has = {name: [column.name for column in columns] for name, columns in tables.items()}
+    has[RESULTS] = []  # all that are there, in an order that is not known
+    made += [step.sql for step in maker.views(Existing(True, {}, frozenset()), has, set())]  # noqa: FBT003
+    return [*dict.fromkeys(made)]
+
+
 class _Maker(NamedTuple):
     """Writes the steps for one schema."""
 
     dialect: SqlTypes
     schema: str
     options: LoadOptions
+    number: str
 
     def table(self, name: str, columns: Sequence[WarehouseColumn]) -> list[Step]:
         place, shown = quoted(self.schema, name), f"table {self.schema}.{name}"
-        key = KEYS[name] if self.dialect.has_indexes or name == RUNS else ()
+        key = keyed(KEYS[name], self.number) if self.dialect.has_indexes or name == RUNS else ()
         lines = [self._declared(c, is_required=c.required or c.name in key) for c in columns]
         lines += [f"PRIMARY KEY ({list_of(key)})"] if key else []
-        made = f"CREATE TABLE IF NOT EXISTS {place} ({', '.join(lines)})"
+        declared = ",\n    ".join(lines)
+        made = f"CREATE TABLE IF NOT EXISTS {place} (\n    {declared}\n)"
         if not self.options.creates:
+            on_a_line = made.replace("\n", " ")
             raise WarehouseError(
                 f"{shown} is not there, and --no-create forbids to make it; leave that out, or "
-                f"say: {made}",
+                f"say: {on_a_line}",
                 exit_code=ExitCode.CONTENT,
             )
         steps = [Step(made, shown, name)]
         steps += [Step(f"COMMENT ON TABLE {place} IS {literal(COMMENTS[name])}", "", name)]
         steps += [self._comment(name, column) for column in columns]
         if self.dialect.has_indexes and name != RUNS:
-            indexed = (*INDEXED, "run_id") if name == ERRORS else INDEXED
+            indexed = keyed((*INDEXED, "run_id") if name == ERRORS else INDEXED, self.number)
             steps += [
                 Step(
                     f"CREATE INDEX IF NOT EXISTS {quoted(f'{name}_{column}')} ON {place} "
@@ -178,9 +226,12 @@ class _Maker(NamedTuple):
         steps, texts = list[Step](), set[str]()
         for column in columns:
             if column.name not in there:
-                steps += self._added(name, column)
+                steps += self.added(name, column)
                 continue
             found = there[column.name]
+            is_filled = column.required or found.takes_null or name == ERRORS
+            if column.name in _NUMBERS and not is_filled:
+                raise self._other_numbers(name, column)
             is_bound = column.dtype == pl.String() and found.most_characters is not None
             longest = table.longest(column.name) if table and is_bound else 0
             if not keeps_every_value(column.dtype, found, longest):
@@ -202,7 +253,7 @@ class _Maker(NamedTuple):
             shown = "" if view in there.views else f"view {self.schema}.{view}"
             steps.append(Step(made, shown, view))
             steps.append(
-                Step(f"COMMENT ON VIEW {place} IS {literal(_VIEW_COMMENTS[view])}", "", view)
+                Step(f"COMMENT ON VIEW {place} IS {literal(VIEW_COMMENTS[view])}", "", view)
             )
         return steps
 
@@ -218,7 +269,7 @@ class _Maker(NamedTuple):
                 "WHERE place = 1"
             )
         if view == CURRENT_RESULTS:
-            names = ", ".join(f"r.{quoted(name)}" for name in has[RESULTS])
+            names = ", ".join(f"r.{quoted(name)}" for name in has[RESULTS]) or "r.*"
             current = quoted(self.schema, CURRENT_RUNS)
             return (
                 f"SELECT {names} FROM {results} AS r WHERE r.run_id IN "
@@ -226,7 +277,7 @@ class _Maker(NamedTuple):
             )
         # A number may be known by its id alone. A known answer, however old, before an unknown one.
         number = "coalesce(l.number_id, l.e164)" if "number_id" in has[LOOKUPS] else "l.e164"
-        names = ", ".join(f"l.{quoted(name)}" for name in _SIGNAL_COLUMNS if name in has[LOOKUPS])
+        names = ", ".join(f"l.{quoted(name)}" for name in SIGNAL_COLUMNS if name in has[LOOKUPS])
         return (
             f"SELECT DISTINCT ON ({number}, l.endpoint) {names} FROM {lookups} AS l "
             f"JOIN {runs} AS r ON r.run_id = l.run_id ORDER BY {number}, l.endpoint, "
@@ -242,7 +293,7 @@ class _Maker(NamedTuple):
         where = quoted(self.schema, table, column.name)
         return Step(f"COMMENT ON COLUMN {where} IS {literal(column.comment)}", "", table)
 
-    def _added(self, table: str, column: WarehouseColumn) -> list[Step]:
+    def added(self, table: str, column: WarehouseColumn) -> list[Step]:
         # Without NOT NULL: the rows that are there have no value for it.
         made = (
             f"ALTER TABLE {quoted(self.schema, table)} ADD COLUMN IF NOT EXISTS "
@@ -256,6 +307,14 @@ class _Maker(NamedTuple):
                 exit_code=ExitCode.CONTENT,
             )
         return [Step(made, shown, table), self._comment(table, column)]
+
+    def _other_numbers(self, table: str, column: WarehouseColumn) -> WarehouseError:
+        here, there = ("ids", "plain numbers")[:: 1 if column.name == "e164" else -1]
+        return WarehouseError(
+            f"table {table} in schema {self.schema} takes no row without {column.name}: it was "
+            f"made for runs with {there}, and this one has {here}; name another --schema",
+            exit_code=ExitCode.CONTENT,
+        )
 
     def _other_type(
         self, table: str, column: WarehouseColumn, found: ExistingType, longest: int

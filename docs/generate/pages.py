@@ -1,4 +1,4 @@
-"""Generates docs/reference from the code: ``make docs``; a test compares each page."""
+"""Generates docs/reference, and dbt's sources, from the code: ``make docs``; tests compare."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from batch_screen import errors, schema
 from batch_screen.cli.main import cli
 from batch_screen.errors import BatchScreenError, ExitCode
 from batch_screen.schema import Column
+from docs.generate.dbt import sources_file
 from docs.generate.markdown import code, one_of, page, table
 from docs.generate.outcomes import outcomes_page
 from docs.generate.settings import settings_page
@@ -29,8 +30,9 @@ lie, [loading](../loading.md) how to load them, [signals](../signals.md) how to 
 version {version} of the schema; new columns come behind the others and raise the version. Kept
 columns stand behind them all, so a loader by position finds the others where they were.
 
-**Null** says whether a column may be empty. In a signal, null means unknown and never "safe": the
-`outcome` beside it says why ([outcomes](outcomes.md))."""
+**Null** says whether a column may be empty. With [ids](../privacy.md#two-kinds-of-output) `e164` is
+null in every row, and `number_id` stands where it would. In a signal, null means unknown and never
+"safe": the `outcome` beside it says why ([outcomes](outcomes.md))."""
 
 TABLES = {
     "results": (
@@ -50,6 +52,7 @@ TABLES = {
         schema.CHANGES,
     ),
     "runs --parquet": ("One row per complete run.", schema.RUNS),
+    "runs --gone --parquet": ("One row per run that purge has removed.", schema.PURGED_RUNS),
     "check --rejects": ("One row per row that would be rejected.", schema.CHECK_REJECTS),
     "export --flagged": (
         "One row per accepted row that deserves a look; behind `line` stand the kept columns.",
@@ -102,6 +105,8 @@ _GUIDES = {
     "export": "[its columns](columns.md#export---flagged), [audit](../audit.md)",
     "load": "[loading](../loading.md)",
     "unload": "[loading](../loading.md#take-runs-out)",
+    "contract": "[loading](../loading.md#a-contract-for-the-data)",
+    "sql": "[loading](../loading.md#sql-for-other-warehouses)",
     "upload": "[loading](../loading.md#copy-to-an-object-store)",
     "report": "[report.html](files.md#reporthtml)",
     "purge": "[privacy](../privacy.md#delete-a-run)",
@@ -234,15 +239,18 @@ PAGES = {
     "outcomes.md": outcomes_page,
     "settings.md": settings_page,
 }
+OTHERS = {"recipes/dbt/models/sources.yml": sources_file}
+"""Files of docs/ that are made the same way, and are no pages of the reference."""
 
 
 def main() -> None:
     """Writes every page whose text has changed."""
-    for name, made in PAGES.items():
-        path, text = FOLDER / name, made()
+    pages = {f"{FOLDER.name}/{name}": made for name, made in PAGES.items()}
+    for name, made in (pages | OTHERS).items():
+        path, text = FOLDER.parent / name, made()
         if not path.exists() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")
-            print(f"wrote docs/reference/{name}")
+            print(f"wrote docs/{name}")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -66,7 +65,6 @@ _RECORD_OF_A_START = {
     *_AGES,
 }
 
-S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -145,12 +143,6 @@ def until(claim: Callable[[], T], seconds: float = 20) -> T:
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.002)
     return said
-
-
-def together(call: Callable[[S], T], names: Iterable[S], at_once: int = 3) -> list[T]:
-    """What the call returns for each name; commands spend some of their time waiting."""
-    with ThreadPoolExecutor(at_once) as pool:
-        return list(pool.map(call, names))
 
 
 def peak_mib(process: int) -> float:

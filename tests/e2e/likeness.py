@@ -17,6 +17,8 @@ _PASSING = (
     (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b"), "AT"),
     (re.compile(r'"bytes": \d+'), "BYTES"),
     (re.compile(r'"sha256": "[^"]*"'), "DIGEST"),
+    (re.compile(r"\b[0-9a-f]{64}\b"), "DIGEST"),
+    (re.compile(r"\bkey [0-9a-f]{8}\b"), "KEY"),
     (re.compile(r'"seconds": [\d.]+'), "SECONDS"),
     (re.compile(r"\b[\d.]+ KiB\b"), "SIZE"),
     # By how long the runs before took, it is a minute more or less.

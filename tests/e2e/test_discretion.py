@@ -22,6 +22,7 @@ from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
 from tests.discretion import leaks, secrets_in
 from tests.e2e.starting import complete
+from tests.threads import at_once
 
 from .conftest import (
     COMMAND,
@@ -31,7 +32,6 @@ from .conftest import (
     Finished,
     clean,
     new_sandbox,
-    together,
     until,
     write_csv,
 )
@@ -144,7 +144,7 @@ def test_numbers_in_names_and_on_the_command_line(scene: Scene, tmp_path: Path) 
     )
     commands: list[tuple[object, ...]] = [("plan", *arguments) for arguments in typed]
     commands += [("run", good, "--sandbox", "--out", desk.out), ("plan", "--json", good)]
-    codes = together(lambda command: scene.command(*command).code, commands)
+    codes = at_once(lambda command: scene.command(*command).code, commands)
     assert set(codes) == {0, 2, 65, 66}
     # What was typed before the key is read may hold it only if somebody typed it.
     texts = [text for done in scene.said for text in (done.out, done.err)]
@@ -188,7 +188,7 @@ def test_folders_and_files_that_are_named_by_numbers(scene: Scene, tmp_path: Pat
         ("unload", "--to", warehouse, "--run", NUMBER),
     )
     commands = [(*command, *more) for command in shown for more in ((), ("--json",))]
-    together(lambda command: scene.command(*command), commands)
+    at_once(lambda command: scene.command(*command), commands)
     scene.command("init", tmp_path / f"{NUMBER}.toml", "--yes", "--api-key-file", NUMBER)
     # Only one that was ended abruptly, or goes on, has to say how it is resumed.
     (out / ".state" / "runs" / later.name / f"{NUMBER}.csv").unlink()

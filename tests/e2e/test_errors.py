@@ -16,6 +16,7 @@ import pytest
 
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
+from tests.threads import at_once
 
 from .conftest import (
     COMMAND,
@@ -26,7 +27,6 @@ from .conftest import (
     discreet,
     new_sandbox,
     run_command,
-    together,
     until,
     write_csv,
 )
@@ -149,7 +149,7 @@ def ended(
             *inputs, *wrong.options, environment=wrong.environment, cwd=desk.folder
         )
 
-    return dict(zip(WRONG, together(make, WRONG), strict=True))
+    return dict(zip(WRONG, at_once(make, WRONG), strict=True))
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -19,6 +19,7 @@ from batch_screen.sandbox.config import BASE_PATH
 from batch_screen.sandbox.magic import Behaviour
 from batch_screen.sandbox.profiles import ScriptedOutage
 from batch_screen.sandbox.run import SandboxThread
+from tests.threads import at_once
 
 from .conftest import (
     CONCURRENCY,
@@ -27,7 +28,6 @@ from .conftest import (
     Finished,
     assert_true,
     new_sandbox,
-    together,
     until,
 )
 
@@ -70,7 +70,7 @@ def passed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Passed]:
             desk = Desk(folder / profile, server.url, cells, toml, ENDPOINTS)
             return Passed(desk.run(), desk, server, log)
 
-    return dict(zip(GETS_THROUGH, together(one, GETS_THROUGH), strict=True))
+    return dict(zip(GETS_THROUGH, at_once(one, GETS_THROUGH), strict=True))
 
 
 @pytest.mark.parametrize("profile", GETS_THROUGH)
@@ -193,7 +193,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, StoppedRun]:
     def one(name: str) -> StoppedRun:
         return _stop_and_resume(folder / name, {"profiles": (name,)}, one_endpoint)
 
-    return dict(zip(STOPS, together(one, STOPS), strict=True))
+    return dict(zip(STOPS, at_once(one, STOPS), strict=True))
 
 
 @pytest.mark.parametrize("profile", STOPS)

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.starting import WarmProcess, begin
+from tests.threads import at_once
 
 from . import hostile
-from .conftest import COMMAND, NUMBERS, Finished, clean, discreet, peak_mib, together
+from .conftest import COMMAND, NUMBERS, Finished, clean, discreet, peak_mib
 from .hostile import HEAD, LIST, MIB, ROW, content
 
 MEMORY_MIB = 700
@@ -146,7 +147,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
             path.unlink()
         return done
 
-    return dict(zip(REFUSED, together(one, REFUSED), strict=True))
+    return dict(zip(REFUSED, at_once(one, REFUSED), strict=True))
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -17,8 +17,9 @@ import pytest
 import xlsxwriter
 
 from batch_screen.sandbox.run import SandboxThread
+from tests.threads import at_once
 
-from .conftest import NUMBERS, Desk, Finished, new_sandbox, together
+from .conftest import NUMBERS, Desk, Finished, new_sandbox
 
 MEANT = [NUMBERS[0], NUMBERS[700], NUMBERS[42], NUMBERS[700]]
 PLAIN = "".join(f"{line}\n" for line in ["phone", *MEANT])
@@ -135,7 +136,7 @@ def screened(
         shape.write(desk.folder)
         return desk, desk.run(*shape.options, stdin=shape.stdin, cwd=desk.folder)
 
-    return dict(zip(SHAPES, together(one, SHAPES), strict=True))
+    return dict(zip(SHAPES, at_once(one, SHAPES), strict=True))
 
 
 @pytest.mark.parametrize("name", SHAPES)

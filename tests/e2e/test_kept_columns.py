@@ -24,6 +24,7 @@ from batch_screen.errors import (
     Stopped,
 )
 from batch_screen.model import OutcomeKind
+from batch_screen.runs import layout as layout_module
 from batch_screen.runs.events import CancelToken, RunEvents, Silent
 from batch_screen.storage.lock import shared
 
@@ -314,7 +315,7 @@ def killed_at(place: str) -> Callable[..., None]:
         "results_of",
         "write_summary",
         "write_manifest",
-        "exchange_folders",
+        "layout.exchange_folders",
         "settle",
         "latest_content",
         "sync_folder",
@@ -327,8 +328,9 @@ def test_killed_at_any_point_one_of_the_two_is_whole(
     run = nights.run("id")
     layout, before = run.layout, nights.results(run)
     module, _, name = place.rpartition(".")
+    modules = {"": rewrite, "layout": layout_module, "shutil": shutil}
     with monkeypatch.context() as patched:
-        patched.setattr(getattr(rewrite, module) if module else rewrite, name, killed_at(place))
+        patched.setattr(modules[module], name, killed_at(place))
         with pytest.raises(Killed):
             nights.run("branch")
     assert nights.is_whole(), place

@@ -82,7 +82,7 @@ def test_layout(evening: Evening) -> None:
     parts = [f"{run_id}-00000.parquet", f"{run_id}-00001.parquet"]
     expected = {f"{table}/run_date={DAY}/{part}" for table in TABLES for part in parts}
     expected.add(f"changes/run_date={DAY}/{parts[0]}")  # without rows in a first run
-    reports = (*REPORTS, "manifest.json", "_SUCCESS")
+    reports = (*REPORTS, "manifest.json", "openlineage.ndjson", "_SUCCESS")
     expected |= {"latest.json", *(f"runs/{run_id}/{name}" for name in reports)}
     out = evening.desk.out
     found = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}

@@ -32,7 +32,6 @@ from batch_screen.sandbox.run import SandboxThread
 from batch_screen.warehouse.address import parse
 from tests.unit.notify.ends import BEGAN, complete, failed
 
-from . import warehouse
 from .conftest import COMMAND, KEY, NUMBERS, TELLING, Desk, Output, clean, run_command, write_csv
 
 ROOT = Path(__file__).parents[2]
@@ -570,9 +569,3 @@ def test_schedulers_in_python(
 def test_a_command_with_an_option_that_does_not_exist_is_noticed() -> None:
     with pytest.raises(click.UsageError):
         parsed(["list.csv", "--of-yesterday"])
-
-
-def test_the_tables_for_snowflake_are_those_that_load_makes() -> None:
-    assert warehouse.FILE.read_text("utf-8") == warehouse.script(), (
-        "python -m tests.e2e.warehouse writes it anew"
-    )

@@ -91,8 +91,9 @@ if __name__ == "__main__":
     warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", module=__name__)
     for module in pkgutil.walk_packages(batch_screen.__path__, "batch_screen."):
         import_module(module.name)
-    with suppress(ImportError):  # an extra
-        import_module("uvloop")
+    for name in ("uvloop", "pandas", "xlsxwriter.workbook"):  # pyarrow looks for pandas
+        with suppress(ImportError):  # extras
+            import_module(name)
     for name in ("report.html.jinja", "pace.svg.jinja", "charts.jinja"):
         templates().get_template(name)  # what a command loads when it gets there
     gc.collect()

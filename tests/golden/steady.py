@@ -30,7 +30,7 @@ _JSON_FIGURES = (
 )
 _ANYWHERE = (
     # Files have other sizes by other libraries and with other times in them.
-    "bytes",
+    *("bytes", "size"),
     # How long this start and its stages took, also where all other figures are recorded ones.
     *(
         "seconds",

@@ -283,11 +283,11 @@ def test_architecture_names_every_room_and_no_other() -> None:
         for path in package.iterdir()
         if (path / "__init__.py").exists() or path.suffix == ".py"
     }
-    floors = re.findall(r"^\| \d \| (.*) \|$", text, re.MULTILINE)
+    floors = re.findall(r"^\| \d+ \| (.*) \|$", text, re.MULTILINE)
     named = [name for floor in floors for name in re.findall(r"`([\w.]+(?:/|\.py))`", floor)]
     assert len(named) == len(set(named))
     assert {*named, "__init__.py"} == rooms
-    heights = {name.removesuffix("/").removesuffix(".py"): 9 - number
+    heights = {name.removesuffix("/").removesuffix(".py"): len(floors) - number
                for number, floor in enumerate(floors)
                for name in re.findall(r"`([\w.]+(?:/|\.py))`", floor)}  # fmt: skip
     assert heights == {room: height + 1 for room, height in FLOOR_OF.items()}

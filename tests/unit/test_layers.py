@@ -19,7 +19,7 @@ FLOORS = (
     {"__main__"},
     {"cli"},
     {"commands"},
-    {"engine", "job", "verify"},
+    {"engine", "erasure", "job", "verify"},
     {"comparison", "diagnostics", "notify", "planning", "profile", "reports", "sandbox"}
     | {"warehouse"},
     {"privacy"},
@@ -42,7 +42,8 @@ HOMES = {
     "tomllib": {"config"},
     "tomlkit": {"config"},
     "filelock": {"storage"},
-    "jinja2": {"reports"},
+    "yaml": {"commands"},
+    "jinja2": {"reports", "warehouse"},
     "http": {"api", "notify"},
     "prometheus_client": {"notify"},
     "psycopg": {"warehouse"},

@@ -34,7 +34,7 @@ def test_a_start_that_comes_to_its_end(
     settings: Settings, screened: RunResult, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log.choose(log.JSON)
-    begun = SessionConsole(settings, as_json=True)
+    begun = SessionConsole("run", settings, as_json=True)
     with begun.reported():
         begun.name_run(RUN_ID)
         begun.result = screened
@@ -54,7 +54,7 @@ def test_a_start_that_comes_to_its_end(
 def test_in_text_the_block_says_it_all(
     settings: Settings, screened: RunResult, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    begun = SessionConsole(settings, as_json=False)
+    begun = SessionConsole("run", settings, as_json=False)
     with begun.reported():
         begun.result = screened
     said = capsys.readouterr()
@@ -74,7 +74,7 @@ def test_in_text_the_block_says_it_all(
 def test_whatever_ends_it_is_told_and_goes_on(
     settings: Settings, error: BaseException, code: int, cause: str
 ) -> None:
-    begun = SessionConsole(settings, as_json=False)
+    begun = SessionConsole("run", settings, as_json=False)
     begun.run_date = "2026-11-23"
     with pytest.raises(type(error)), begun.reported():
         raise error
@@ -90,7 +90,7 @@ def test_what_cannot_be_shown_is_told_all_the_same(
         raise ZeroDivisionError
 
     monkeypatch.setattr(run, "closing_block", fail)
-    begun = SessionConsole(settings, as_json=False)
+    begun = SessionConsole("run", settings, as_json=False)
     with pytest.raises(ZeroDivisionError), begun.reported():
         begun.result = screened
     assert Path(settings.output.summary_file).exists()
@@ -99,7 +99,7 @@ def test_what_cannot_be_shown_is_told_all_the_same(
 def test_a_file_that_is_lacking_in_the_end_is_no_success(
     settings: Settings, screened: RunResult, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    begun = SessionConsole(settings, as_json=False)
+    begun = SessionConsole("run", settings, as_json=False)
     with begun.reported():
         begun.result = screened
         Path(settings.output.summary_file).mkdir()

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import date
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import batch_screen
 from batch_screen.cli.main import cli
 from batch_screen.commands.runs import list_runs
 from batch_screen.errors import InputError
@@ -66,3 +68,20 @@ def test_a_time_that_is_none(time: str) -> None:
     done = CliRunner().invoke(cli, ["runs", "out", "--since-completed", time])
     assert done.exit_code == 2
     assert "2026-11-23T04:00:00Z" in done.stderr
+
+
+def test_runs_that_purge_has_removed(six_nights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(six_nights, out)
+    assert called(out, "--gone") == "0 purged runs\n"
+    batch_screen.purge(batch_screen.PurgeScope(out, out / ".state", date(2026, 11, 25)))
+    first, _, heads, *lines, last = called(
+        out, "--gone", "--parquet", tmp_path / "gone.parquet"
+    ).splitlines()
+    assert (first, last) == (f"{len(lines)} purged runs", f"written to {tmp_path}/gone.parquet")
+    assert heads.split()[:3] == ["run", "purged,", "UTC"]
+    found = json.loads(called(out, "--gone", "--json"))["gone"]
+    assert [run["run_id"] for run in found] == [line.split()[0] for line in lines]
+    assert found[0]["rows"]["results"] > 0
+    done = CliRunner().invoke(cli, ["runs", str(out), "--gone", "--since-completed", "2026-11-23"])
+    assert done.exit_code == 2

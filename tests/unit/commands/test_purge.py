@@ -3,10 +3,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from batch_screen.commands import purge as purging
@@ -19,12 +20,15 @@ from batch_screen.commands.purge import (
     state_files,
 )
 from batch_screen.errors import InputError, RunLockedError
+from batch_screen.privacy.vault import vault_path
+from batch_screen.runs import purged
 from batch_screen.runs.layout import TABLES, Layout, latest_run, layout_of_run
+from batch_screen.runs.purged import PURGED, read_purged
 from batch_screen.storage import atomic
 from batch_screen.storage.atomic import make_folder, sha256_of
 from batch_screen.storage.lock import locked
 from batch_screen.tables.integrity import latest_check
-from batch_screen.tables.manifest import marker_content
+from batch_screen.tables.manifest import ListedFile, Manifest, marker_content
 
 RUN = "20250105-0123456789"
 
@@ -202,11 +206,12 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("at", range(13))
+@pytest.mark.parametrize("at", range(14))
 def test_killed_at_any_step_no_half_run_looks_complete(
     out: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     steps = 0
+    digest = sha256_of(layout_of_run(out, OLD).manifest)
 
     def killing(call: Callable[..., Any]) -> Callable[..., Any]:
         def step(*arguments: Any, **named: Any) -> Any:
@@ -222,6 +227,7 @@ def test_killed_at_any_step_no_half_run_looks_complete(
         patched.setattr(Path, "unlink", killing(Path.unlink))
         patched.setattr(Path, "rename", killing(Path.rename))
         patched.setattr(purging, "write_atomically", killing(atomic.write_atomically))
+        patched.setattr(purged, "write_atomically", killing(atomic.write_atomically))
         patched.setattr(purging, "locked", nullcontext)  # the system frees a killed one's lock
         with pytest.raises(Killed):
             purge(wanted(out))
@@ -235,6 +241,49 @@ def test_killed_at_any_step_no_half_run_looks_complete(
     assert left(out, OLD) == []
     assert purge(wanted(out), dry_run=True).is_empty
     assert latest_check(layout_of_run(out, NEW)).is_ok
+    [told] = read_purged(out)  # once, and with what it was before anything was removed
+    assert (told.run_id, told.manifest_sha256) == (OLD, digest)
+
+
+def test_what_went_is_recorded(out: Path) -> None:
+    layout = layout_of_run(out, OLD)
+    part = ListedFile(layout.named(layout.part("results", 0)), 4, "", "results", 2)
+    head = Manifest(schema_version=5, run_id=OLD, run_date="2025-01-05", files=[part, part])
+    layout.manifest.write_bytes(msgspec.json.encode(head))
+    digest = sha256_of(layout.manifest)
+    purge(wanted(out), dry_run=True)
+    purge(wanted(out, outputs=False))
+    assert read_purged(out) == []  # its output is there
+    before = datetime.now(UTC)
+    purge(wanted(out, unfinished=True))
+    older, old = read_purged(out)
+    assert (older.run_id, older.rows) == (OLDER, {})
+    assert (old.run_id, old.run_date, old.manifest_sha256) == (OLD, "2025-01-05", digest)
+    assert old.rows == {"results": 4, "lookups": 0, "errors": 0, "changes": 0}
+    assert before <= old.purged_at <= datetime.now(UTC)
+    purge(wanted(out))
+    assert len(read_purged(out)) == 2
+
+
+def test_files_that_are_left_of_a_purged_run_are_no_run(out: Path) -> None:
+    vault = make_folder(out.parent / "vault")
+    touch(vault, f"{OLD}.parquet")
+    touch(out, f"runs/{OLD}/notes.txt")
+    purge(wanted(out))
+    [told] = read_purged(out)
+    assert vault_path(vault, OLD).is_file()
+    purge(wanted(out, vault=vault, unfinished=True))
+    assert not vault_path(vault, OLD).is_file()
+    assert [run.run_id for run in read_purged(out)] == [OLD, OLDER]
+    assert told in read_purged(out)
+
+
+def test_nothing_goes_where_the_record_is_damaged(out: Path) -> None:
+    (out / PURGED).write_bytes(b"{")
+    before = sorted(left(out, OLD))
+    with pytest.raises(InputError, match="is damaged"):
+        purge(wanted(out))
+    assert sorted(left(out, OLD)) == before
 
 
 def test_a_run_that_goes_on_is_not_touched(out: Path) -> None:
@@ -268,7 +317,7 @@ def test_what_a_killed_writing_anew_has_left_goes_too(tmp_path: Path) -> None:
         f"{day}/{RUN}-00000.2.parquet",
         f"{own}/_SUCCESS",
         f"{own}/manifest.json",
-        f"{anew}/{RUN}-00001.2.parquet",
+        f"{anew}/results/{RUN}-00001.2.parquet",
         f"{anew}/results_in_order.parquet",
         f"{anew}/manifest.json",
     ]
@@ -279,5 +328,5 @@ def test_what_a_killed_writing_anew_has_left_goes_too(tmp_path: Path) -> None:
     gone = purge(PurgeScope(tmp_path, tmp_path / ".state", date(2026, 1, 1), states=False))
     assert gone.runs[0].files == len(names)
     left = [path for path in tmp_path.rglob("*") if path.is_file() and ".state" not in path.parts]
-    assert [path.name for path in left] in ([], [f"{RUN}-2-00000.parquet"])
+    assert {path.name for path in left} <= {PURGED, f"{RUN}-2-00000.parquet"}
     assert not (tmp_path / anew).exists()

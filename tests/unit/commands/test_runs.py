@@ -14,11 +14,11 @@ import polars as pl
 import pytest
 
 import batch_screen
-from batch_screen.commands.runs import RunList, list_runs
+from batch_screen.commands.runs import RunList, list_purged, list_runs
 from batch_screen.errors import ConfigurationError, InputError
-from batch_screen.runs.layout import layout_of_run
-from batch_screen.schema import RUNS, dtypes
-from batch_screen.tables.manifest import marker_content
+from batch_screen.runs.layout import Layout, layout_of_run
+from batch_screen.schema import PURGED_RUNS, RUNS, dtypes
+from batch_screen.tables.manifest import Manifest, marker_content, read_facts
 from tests.nights import NIGHTS, Night, job, write_lists
 
 Change = Callable[[dict[str, Any]], object]
@@ -106,6 +106,31 @@ def test_since_leaves_out_what_was_seen_but_counts_it_for_what_is_current(six_ni
     assert list_runs(six_nights, everything[-1].completed_at).runs == []
 
 
+def test_who_polls_misses_no_run_that_is_completed_during_a_look(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second run of the list is completed after the look at it, and then the last one."""
+    everything = list_runs(copied).runs
+    late, last = (layout_of_run(copied, everything[at].run_id) for at in (1, -1))
+    markers = {layout: layout.marker.read_bytes() for layout in (late, last)}
+    for layout in markers:
+        layout.marker.unlink()
+    read = read_facts
+
+    def complete_then_read(layout: Layout) -> Manifest | None:
+        if layout.run_id == everything[-2].run_id:
+            for each, content in markers.items():
+                each.marker.write_bytes(content)
+        return read(layout)
+
+    monkeypatch.setattr("batch_screen.commands.runs.read_facts", complete_then_read)
+    looked = list_runs(copied)
+    seen = {run.run_id for run in looked.runs}
+    more = {run.run_id for run in list_runs(copied, looked.runs[-1].completed_at).runs}
+    assert late.run_id in seen
+    assert seen | more == {run.run_id for run in everything}
+
+
 def test_the_runs_as_a_table(six_nights: Path, tmp_path: Path) -> None:
     path = tmp_path / "runs.parquet"
     found = list_runs(six_nights, write=path)
@@ -159,3 +184,28 @@ def test_a_run_that_is_written_anew_is_new_to_a_loader(tmp_path: Path) -> None:
     [after] = list_runs(layout.folder, before.completed_at).runs
     assert (after.run_id, after.started_at) == (before.run_id, before.started_at)
     assert after.manifest_sha256 != before.manifest_sha256
+
+
+def test_runs_that_purge_has_removed(six_nights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(six_nights, out)
+    assert list_purged(out) == []
+    runs = list_runs(out).runs
+    batch_screen.purge(batch_screen.PurgeScope(out, out / ".state", date(2100, 1, 1)))
+    with pytest.raises(InputError, match="no run has written there"):
+        list_runs(out)
+    purged = list_purged(out, tmp_path / "gone.parquet")
+    assert {run.run_id: (run.manifest_sha256, run.rows) for run in purged} == {
+        run.run_id: (run.manifest_sha256, run.rows) for run in runs
+    }
+    table = pl.read_parquet(tmp_path / "gone.parquet")
+    assert table.schema == dtypes(PURGED_RUNS)
+    assert table["results"].to_list() == [run.rows["results"] for run in purged]
+    with pytest.raises(ConfigurationError, match="lies in the output folder"):
+        list_purged(out, out / "gone.parquet")
+
+
+def test_a_folder_of_no_runs_is_not_one_from_which_nothing_went(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="check the path, and whether it is mounted") as raised:
+        list_purged(tmp_path)
+    assert raised.value.exit_code == 66

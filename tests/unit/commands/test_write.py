@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from batch_screen.commands import write
-from batch_screen.commands.parts import layout_of, write_in_order
+from batch_screen.commands.parts import layout_of
 from batch_screen.commands.write import count_stopped, write_outputs, write_stopped
 from batch_screen.config.screening import Numbers
 from batch_screen.config.sections import Output
@@ -28,46 +28,9 @@ from batch_screen.runs.layout import CHANGES, DATA_FOLDERS, ERRORS, LOOKUPS, RES
 from batch_screen.runs.sessions import keep_session
 from batch_screen.runs.state import Run
 from batch_screen.schema import LOOKUP, conform, dtypes
-from batch_screen.storage import partition
 from batch_screen.tables.manifest import is_whole
 from batch_screen.tables.summary import Ending, Summary, read_summary
 from tests.making import made
-
-ROWS = 1_000
-
-
-@pytest.fixture
-def parts(tmp_path: Path) -> list[Path]:
-    """Rows of an input of which every tenth was rejected, dealt out to three parts."""
-    rows = pl.DataFrame({"row_index": range(ROWS)}).with_columns(
-        e164=pl.format("+4915111{}", pl.col("row_index").cast(pl.String).str.zfill(6))
-    )
-    accepted = rows.filter(pl.col("row_index") % 10 != 0)
-    paths = [tmp_path / f"part-{part}.parquet" for part in range(3)]
-    for part, path in enumerate(paths):
-        accepted.filter(pl.col("row_index") % 3 == part).write_parquet(path, row_group_size=50)
-    return paths
-
-
-@pytest.mark.parametrize("range_rows", [1, 64, 400, 10_000])
-def test_all_rows_stand_in_the_inputs_order(
-    parts: list[Path], tmp_path: Path, range_rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(partition, "RANGE_ROWS", range_rows)
-    target = tmp_path / "in_order.parquet"
-    write_in_order(parts, target, ROWS, {"batch_screen.run_id": "x"})
-    assert pl.read_parquet_metadata(target)["batch_screen.run_id"] == "x"
-    assert pl.read_parquet(target).equals(pl.concat(map(pl.read_parquet, parts)).sort("row_index"))
-    assert sorted(tmp_path.iterdir()) == sorted([*parts, target])
-    assert target.stat().st_mode & 0o777 == 0o600
-
-
-def test_nothing_is_left_where_a_part_cannot_be_read(parts: list[Path], tmp_path: Path) -> None:
-    parts[1].unlink()
-    with pytest.raises(OutputError):
-        write_in_order(parts, tmp_path / "in_order.parquet", ROWS)
-    assert sorted(tmp_path.iterdir()) == [parts[0], parts[2]]
-
 
 CELLS = [None if i % 10 == 0 else i * 7 % 300 for i in range(2000)]
 SESSION = Session(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from batch_screen.comparison.changes import Marks, Tally, changed, is_rise, paired
 from batch_screen.config.screening import Cohorts
 from batch_screen.model import Endpoint
+from batch_screen.privacy.ids import NumberIds
 from batch_screen.tables.coverage import Change, Cohort
 from tests.thoroughness import examples
 from tests.unit.tables.frames import number, outcome
@@ -101,6 +102,7 @@ def test_what_counts_towards_a_cohorts_rise(
 
 
 POSITIVE_WORDS = {"swapped": True, "active": True, "latest_change": "reported"}
+IDS = NumberIds(bytes(32))
 KEYS = st.tuples(st.integers(0, 6), st.sampled_from(Endpoint))
 
 
@@ -164,6 +166,19 @@ def test_changes_are_what_plain_python_finds(
     assert set(rows.values()) <= set(Change)
     again = paired(lookups_of(after.values()), lookups_of(after.values()))
     assert again["change"].null_count() == again.height
+
+
+@examples(40)
+@given(nights(BEFORE), nights(AFTER))
+def test_ids_say_the_same_as_numbers(
+    before: dict[tuple[int, Endpoint], dict[str, Any]],
+    after: dict[tuple[int, Endpoint], dict[str, Any]],
+) -> None:
+    frames = [lookups_of(night.values()) for night in (before, after)]
+    by_id = [frame.with_columns(IDS.of(frame["e164"])).drop("e164") for frame in frames]
+    one, two = paired(frames[0], frames[1]), paired(by_id[0], by_id[1], "number_id")
+    one = one.with_columns(IDS.of(one["e164"])).select(two.columns)
+    assert one.sort("number_id", "endpoint").equals(two)
 
 
 def test_before_and_after_stand_side_by_side() -> None:

@@ -11,7 +11,7 @@ import polars as pl
 
 from batch_screen.commands.parts import layout_of
 from batch_screen.commands.write import write_outputs
-from batch_screen.comparison.changes import COMPARED
+from batch_screen.comparison.changes import compared
 from batch_screen.config.screening import Screening
 from batch_screen.config.sections import Output
 from batch_screen.config.settings import Settings
@@ -56,7 +56,7 @@ def negative(i: int, endpoint: Endpoint) -> dict[str, Any]:
 
 def lookups_of(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
     """Frames as they are compared."""
-    return outcomes_of(rows).select(COMPARED.names())
+    return outcomes_of(rows).select(compared("e164").names())
 
 
 class Night:

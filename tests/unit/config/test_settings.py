@@ -170,6 +170,11 @@ NOT_IDENTITY = {
     ("output", "row_group_rows"): 1_000,
     ("output", "heartbeat_seconds"): 1,
     ("output", "summary_file"): "last.json",
+    # The key is of a run's identity, by its name: a job adds it.
+    ("privacy", "ids"): "hmac",
+    ("privacy", "id_key_file"): "ids.key",
+    ("privacy", "id_vault"): "vault",
+    ("privacy", "keep_state"): True,
     ("logging", "format"): "json",
     ("metrics", "file"): "batch_screen.prom",
     ("pings", "start_url"): "https://ping.example/start",

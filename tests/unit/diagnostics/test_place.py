@@ -4,6 +4,8 @@ import json
 import os
 import resource
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from socket import gethostname
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ from batch_screen.diagnostics.findings import Finding, Health
 from batch_screen.diagnostics.place import (
     disk_findings,
     folder_findings,
+    group_finding,
     key_findings,
     lock_finding,
     needed_bytes,
@@ -125,6 +128,57 @@ def test_no_key(tmp_path: Path, content: bytes | None) -> None:
 def test_open_files(hard: int, health: Health, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(place.resource, "getrlimit", lambda _: (50, hard))
     assert open_files(Settings(pacing=Pacing(max_concurrency=256))).health is health
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that anybody can reach, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture
+def two_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This user, and a loader who is in this user's group."""
+    me, mine = os.geteuid(), os.getegid()
+    users = [SimpleNamespace(pw_name="me", pw_uid=me, pw_gid=mine)]
+    group = SimpleNamespace(gr_name="loaders", gr_mem=["me", "loader"])
+    monkeypatch.setattr(place.pwd, "getpwall", lambda: users)
+    monkeypatch.setattr(place.grp, "getgrgid", lambda _: group)
+
+
+@pytest.mark.usefixtures("two_users")
+@pytest.mark.parametrize("name", ["", "not/made/yet"])
+def test_the_users_that_read_by_the_group(open_folder: Path, name: str) -> None:
+    found = group_finding(open_folder / name)
+    assert (found.health, found.seen) == (Health.OK, "a loader reads it by group loaders: loader")
+
+
+@pytest.mark.usefixtures("two_users")
+def test_a_folder_above_that_keeps_the_group_out(open_folder: Path) -> None:
+    out = open_folder / "a" / "out"
+    out.mkdir(parents=True)
+    out.parent.chmod(0o700)
+    found = group_finding(out)
+    assert found.health is Health.WARNING
+    assert f"{out.parent}, mode 0700, lets that group not pass" in found.seen
+    assert found.remedy.startswith(f"chmod o+x {out.parent}")
+
+
+def test_a_group_of_nobody_else(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(gid: int) -> None:
+        raise KeyError(gid)
+
+    monkeypatch.setattr(place.pwd, "getpwall", list)
+    monkeypatch.setattr(place.grp, "getgrgid", unknown)
+    found = group_finding(open_folder)
+    assert found.health is Health.WARNING
+    assert (
+        found.seen == f"a loader reads it by group {os.getegid()}, in which no other user is known"
+    )
+    assert "chgrp GROUP" in found.remedy
 
 
 def test_folders(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_the_chosen_failures_are_asked_again_and_no_others(
     run: WholeRun, tmp_path: Path, chosen: set[OutcomeKind]
 ) -> None:
     source, folder = carried_run(run, chosen), tmp_path / "plan"
-    plan = source.plan(folder, {"phone_column": "x"}, ["phone"], ["first"], 7, RunEvents())
+    plan = source.plan(folder, {"phone_column": "x"}, ["phone"], ["first"], 7, [], RunEvents())
     assert read_plan(folder) == plan
     check_plan(folder, plan)
     rows, carried = planned(folder, plan)
@@ -131,12 +131,14 @@ def test_who_has_objected_is_dropped_wherever_the_plan_comes_from(
     run: WholeRun, tmp_path: Path
 ) -> None:
     first, both = tmp_path / "first", tmp_path / "both"
-    every = carried_run(run, [OutcomeKind.TIMEOUT]).plan(first, {}, ["phone"], [], 0, RunEvents())
+    every = carried_run(run, [OutcomeKind.TIMEOUT]).plan(
+        first, {}, ["phone"], [], 0, [], RunEvents()
+    )
     numbers = all_of(run, "results")["e164"].unique().sort()[::10]
     digits = numbers.str.strip_prefix("+").cast(pl.UInt64).alias("opted_out").sort()
     opt_outs = OptOuts("ab" * 32, digits)
     at_once = carried_run(run, [OutcomeKind.TIMEOUT], opt_outs).plan(
-        both, {}, ["phone"], [], 0, RunEvents()
+        both, {}, ["phone"], [], 0, [], RunEvents()
     )
     later = drop_objected(first, every, first, opt_outs, RunEvents())
     assert later.objected == numbers.len()

@@ -19,6 +19,7 @@ from batch_screen.planning.shards import (
     shard_of,
     shard_rows_path,
 )
+from batch_screen.privacy.ids import NumberIds
 from batch_screen.schema import IDENTITY, PHONE_COLUMN, REJECT, dtypes
 from batch_screen.storage.partition import HELD_BYTES
 from tests.making import batch, batches, number
@@ -178,6 +179,36 @@ def reference_shard(number: str, shards: int) -> int:
 def test_where_a_number_lies_is_a_plain_function_of_its_digits(digits: str, shards: int) -> None:
     frame = pl.DataFrame({"n": [f"+{digits}"]}).select(shard_of(pl.col("n"), shards))
     assert frame.item() == reference_shard(f"+{digits}", shards)
+
+
+@given(number_id=st.from_regex(r"[0-9a-f]{32}", fullmatch=True), power=st.integers(0, 14))
+def test_where_an_id_lies_nests_as_numbers_do(number_id: str, power: int) -> None:
+    frame = pl.DataFrame({"number_id": [number_id]})
+    found = [frame.select(shard_of(pl.col("number_id"), 2**n)).item() for n in (power, 14)]
+    assert found == [int(number_id[:15], 16) % 2**n for n in (power, 14)]
+    assert found[1] % 2**power == found[0]
+
+
+def test_with_ids_each_row_lies_where_its_id_does(tmp_path: Path) -> None:
+    ids = NumberIds(bytes(32))
+    cells = [i % 60 for i in range(90)]
+    plan = make_plan(
+        batches(cells, 20),
+        tmp_path / "plan",
+        shard_rows=20,
+        facts={},
+        on_rows=lambda _: None,
+        ids=ids,
+    )
+    assert len(plan.shards) > 2
+    seen: list[str] = []
+    for shard, rows in enumerate(shards(tmp_path / "plan", plan)):
+        assert ids.of(rows["e164"]).equals(rows["number_id"])
+        places = rows.select(shard_of(pl.col("number_id"), len(plan.shards))).to_series()
+        assert set(places) <= {shard}
+        seen += rows["e164"].to_list()
+    assert sorted(seen) == sorted(map(number, cells))
+    assert not [*(tmp_path / "plan").glob("*.spool")]
 
 
 def test_consecutive_numbers_are_spread_evenly() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.errors import ConfigurationError, OutputError
-from batch_screen.masking import mask_text
+from batch_screen.masking import mask_text, safe_text
 from batch_screen.privacy.ids import ID_DIGITS, KEY_BYTES, NumberIds, make_id_key, read_id_key
 
 KEYS = st.binary(min_size=KEY_BYTES, max_size=KEY_BYTES)
@@ -36,6 +37,18 @@ def test_ids_differ_by_number_and_key(key: bytes, other: bytes, numbers: list[st
     series, one, two = pl.Series(numbers), NumberIds(key), NumberIds(other)
     assert one.of(series).n_unique() == len(numbers)
     assert (one.of(series)[0] == two.of(series)[0]) == (one.key_id == two.key_id) == (key == other)
+
+
+@given(KEYS)
+def test_no_message_masks_the_name_of_a_key(key: bytes) -> None:
+    name = NumberIds(key).key_id
+    assert re.fullmatch("[a-p]{8}", name)
+    said = f"out has runs with ids of the key {name}, and not of {name}"
+    assert mask_text(said) == safe_text(said) == said
+
+
+def test_the_name_of_a_key_stays_the_same() -> None:
+    assert NumberIds(bytes(32)).key_id == "ioncnfek"
 
 
 def test_a_key_made_is_read_and_private_whatever_the_umask(tmp_path: Path) -> None:

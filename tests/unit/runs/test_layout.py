@@ -251,7 +251,7 @@ def test_while_a_run_is_written_anew_the_manifest_says_which_parts_are_its_own(
     anew = NextWriting(layout)
     grown = [anew.write_part(RESULTS, number, rows_of([2]), Output()) for number in (0, 1)]
     assert [path.name for path in grown] == [f"{RUN}-0000{n}.2.parquet" for n in (0, 1)]
-    assert {path.parent for path in grown} == {tmp_path / "runs" / f".{RUN}.anew"}
+    assert {path.parent for path in grown} == {tmp_path / "runs" / f".{RUN}.anew" / RESULTS}
     assert anew.parts(RESULTS) == grown
     assert layout.parts(RESULTS) == layout.all_parts(RESULTS) == old
     names = [anew.named(path) for path in (*grown, anew.summary)]

@@ -2,19 +2,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 
 from batch_screen.config.sections import Output
 from batch_screen.errors import OutputError
-from batch_screen.runs.layout import DATA_FOLDERS, RESULTS, TABLES, Layout
+from batch_screen.runs.layout import DATA_FOLDERS, RESULTS, TABLES, Layout, layout_of_run
 from batch_screen.schema import SCHEMA_VERSION, results
 from batch_screen.storage import atomic
 from batch_screen.tables.manifest import (
     ManifestHead,
+    completing,
     is_whole,
     list_files,
     write_manifest,
@@ -136,3 +142,43 @@ def test_whole_is_what_the_manifest_names(layout: Layout) -> None:
     assert is_whole(layout)
     layout.manifest.write_bytes(b"[]")
     assert not is_whole(layout)
+
+
+def completed(layout: Layout) -> datetime:
+    with completing(layout) as now:
+        head = msgspec.structs.replace(HEAD, run_id=layout.run_id, completed_at=now)
+        write_manifest(layout, [], head)
+        write_marker(layout)
+    return now
+
+
+def another(layout: Layout, run_id: str) -> Layout:
+    other = layout_of_run(layout.folder, run_id)
+    atomic.make_folder(other.run)
+    atomic.write_atomically(other.html, b"")
+    return other
+
+
+def test_runs_are_completed_one_after_the_other(layout: Layout) -> None:
+    """Else the marker of the one with the earlier time might appear after the other's."""
+    times: list[datetime] = []
+    other = another(layout, "20261124-c0ffee0000")
+    thread = Thread(target=lambda: times.append(completed(other)))
+    with ExitStack() as stack:
+        now = stack.enter_context(completing(layout))
+        thread.start()
+        thread.join(0.1)
+        assert not other.marker.exists()
+    thread.join()
+    assert times > [now]
+
+
+def test_a_clock_that_was_set_back_completes_no_run_before_another(layout: Layout) -> None:
+    first = completed(layout)
+    ahead = first + timedelta(hours=1)
+    manifest = json.loads(layout.manifest.read_bytes()) | {"completed_at": ahead.isoformat()}
+    layout.manifest.write_text(json.dumps(manifest))
+    os.utime(layout.marker, (ahead.timestamp(), ahead.timestamp()))
+    other = another(layout, "20261124-c0ffee0000")
+    assert completed(other) == ahead + timedelta(microseconds=1)
+    assert first < datetime.now(UTC) < ahead

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.model import TOO_LONG, Endpoint
+from batch_screen.privacy.ids import NumberIds
 from batch_screen.runs.layout import LOOKUPS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as COLUMNS
@@ -74,6 +75,30 @@ def found(frame: pl.DataFrame) -> str:
 def test_what_is_right_is_no_difference() -> None:
     assert found(RIGHT) == ""
     assert RIGHT["contradiction"].to_list().count(True) == 1
+
+
+def test_with_ids_what_goes_by_numbers_goes_by_them() -> None:
+    """The same rows by id break the same rules; a number, or what is no id, is a difference."""
+    ids = NumberIds(bytes(32))
+    hidden = {"e164": pl.lit(None, pl.String), "unanswered": pl.lit(0, pl.Int32)}
+    by_id = RIGHT.with_columns(ids.of(RIGHT["e164"]), **hidden)
+    values = (*OF_LOOKUPS, "values", "required")
+    checks = [c for c in part_checks(RUN, ENDPOINTS, "8ed2d54a") if c.name in values]
+
+    def said(frame: pl.DataFrame) -> str:
+        found = differences(checks, part(frame), 1, ENDPOINTS, "number_id")
+        return "; ".join(each.what for _, each in found)
+
+    assert said(by_id) == ""
+    wrong = {
+        "rows with a number, though ids stand for numbers": {"e164": pl.lit("+442079460001")},
+        "an id that is not 32 hexadecimal digits": {"number_id": pl.lit("+442079460001")},
+        "rows without number_id, which is required": {"number_id": pl.lit(None, pl.String)},
+        "another value than their date says": {"swapped": ~pl.col("swapped")},
+        "a wrong contradiction": {"contradiction": ~pl.col("contradiction")},
+    }
+    for message, values_of in wrong.items():
+        assert message in said(by_id.with_columns(**values_of))
 
 
 @pytest.mark.parametrize(

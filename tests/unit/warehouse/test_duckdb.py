@@ -17,6 +17,7 @@ from batch_screen.errors import ConfigurationError
 from batch_screen.warehouse import duckdb as target
 from batch_screen.warehouse.address import open_target, parse
 from batch_screen.warehouse.runs import complete_runs
+from tests.thoroughness import IS_FULL
 
 from .conftest import DuckDBFile
 from .test_targets import EVERY, assert_equal, load, refused
@@ -180,8 +181,9 @@ main()
 """
 
 
+# The torture of loads sends both, in the quick run too.
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+    ("number", "code"), [(signal.SIGTERM, 143), *[(signal.SIGINT, 130)] * IS_FULL]
 )
 def test_a_signal_ends_a_long_statement(
     six_nights: Path, duck: DuckDBFile, number: int, code: int

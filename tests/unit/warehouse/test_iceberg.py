@@ -16,6 +16,7 @@ from pyiceberg.types import (
 )
 from pyiceberg.utils.config import Config
 
+from batch_screen import LoadOptions
 from batch_screen.runs.layout import RESULTS
 from batch_screen.warehouse.runs import complete_runs
 
@@ -53,16 +54,17 @@ def test_other_types_are_taken_only_where_every_value_survives(
     six_nights: Path, iceberg: IcebergNamespace, column: str, kind: IcebergType, is_fine: bool
 ) -> None:
     first, second = (run.run_id for run in complete_runs(six_nights)[:2])
-    load(six_nights, iceberg, run_ids=[first])
+    only = LoadOptions(tables=(RESULTS,))
+    load(six_nights, iceberg, run_ids=[first], options=only)
     with iceberg.table_of(RESULTS).update_schema() as update:
         update.add_column(column, kind)
     if not is_fine:
-        error = refused(six_nights, iceberg, run_ids=[second])
+        error = refused(six_nights, iceberg, run_ids=[second], options=only)
         assert (error.exit_code, f"column results.{column}" in str(error)) == (65, True)
         assert str(kind) in str(error)
         assert iceberg.counts(["runs"]) == [1]
         return
-    load(six_nights, iceberg, run_ids=[second])
+    load(six_nights, iceberg, run_ids=[second], options=only)
     expected = of_files(six_nights, RESULTS, {second}).sort("row_index")[column]
     rows = pl.DataFrame(iceberg.read(RESULTS)).filter(run_id=second).sort("row_index")[column]
     values = rows if kind == StringType() else rows.cast(pl.Int64)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import polars as pl
@@ -19,16 +18,18 @@ import pytest
 
 import batch_screen
 from batch_screen import LoadOptions
-from batch_screen.commands.load import ALREADY, LOADED, REPLACED, WOULD, LoadReport
+from batch_screen.commands.load import ALREADY, LOADED, REPLACED, WOULD
 from batch_screen.runs.layout import DATA_FOLDERS, RESULTS
 from batch_screen.warehouse.address import open_target, parse
 from batch_screen.warehouse.columns import RUN_COLUMNS
 from batch_screen.warehouse.runs import complete_runs
 from tests.thoroughness import IS_FULL
+from tests.threads import at_once
 
 from .lakes import EVERY, LakeUnderTest, delta, iceberg
 from .test_targets import (
     assert_equal,
+    assert_the_rest_comes_later,
     load,
     made_run,
     of_files,
@@ -40,6 +41,8 @@ from .test_targets import (
 __all__ = ["delta", "iceberg"]
 
 AfterPut = Callable[..., AbstractContextManager[None]]
+COUNT = 6 if IS_FULL else 2
+"""Runs that several loads contend for: each gives way and begins anew when another was first."""
 
 
 @pytest.fixture(params=["delta", "iceberg"])
@@ -79,11 +82,17 @@ def after_put(lake: LakeUnderTest, monkeypatch: pytest.MonkeyPatch) -> AfterPut:
     return set_up
 
 
-def test_six_drifting_nights_come_back_equal_to_the_cell(
+def test_six_drifting_nights_in_any_order_come_back_equal_to_the_cell(
     six_nights: Path, lake: LakeUnderTest
 ) -> None:
+    ids = [run.run_id for run in complete_runs(six_nights)]
+    for run_id in ids[2], ids[1]:
+        assert load(six_nights, lake, run_ids=[run_id]).runs[0].state == LOADED
+    assert_equal(six_nights, lake, {ids[1], ids[2]})
     report = load(six_nights, lake)
-    assert [run.state for run in report.runs] == [LOADED] * 6
+    assert [(run.run_id, run.state) for run in report.runs] == [
+        (run_id, LOADED) for run_id in ids if run_id not in ids[1:3]
+    ]
     assert_equal(six_nights, lake)
     loaded = lake.table("runs", pl.Schema({c.name: c.dtype for c in RUN_COLUMNS}))
     for run in batch_screen.list_runs(six_nights).runs:
@@ -94,52 +103,20 @@ def test_six_drifting_nights_come_back_equal_to_the_cell(
     assert load(six_nights, lake).runs == ()
 
 
-def test_nights_in_any_order(six_nights: Path, lake: LakeUnderTest) -> None:
-    ids = [run.run_id for run in complete_runs(six_nights)[:3]]
-    for run_id in reversed(ids):
-        assert load(six_nights, lake, run_ids=[run_id]).runs[0].state == LOADED
-    assert_equal(six_nights, lake, set(ids))
-
-
 def test_two_loads_at_once_load_once(six_nights: Path, lake: LakeUnderTest) -> None:
-    reports: list[LoadReport] = []
-    errors: list[BaseException] = []
-
-    def one() -> None:
-        try:
-            reports.append(load(six_nights, lake, lock_seconds=30.0))
-        except BaseException as error:  # noqa: BLE001 (shown by the assertion)
-            errors.append(error)
-
-    threads = [Thread(target=one) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    ids = [run.run_id for run in complete_runs(six_nights)[:COUNT]]
+    reports = at_once(lambda _: load(six_nights, lake, run_ids=ids, lock_seconds=30.0), range(3))
     states = [run.state for report in reports for run in report.runs]
-    assert states.count(LOADED) == 6
+    assert states.count(LOADED) == COUNT
     assert set(states) <= {LOADED, ALREADY}
-    assert_equal(six_nights, lake)
-    assert lake.counts(["runs"]) == [6]
+    assert_equal(six_nights, lake, set(ids))
+    assert lake.counts(["runs"]) == [COUNT]
 
 
 def test_loads_of_different_runs_at_once(six_nights: Path, lake: LakeUnderTest) -> None:
-    errors: list[BaseException] = []
-
-    def one(run_id: str) -> None:
-        try:
-            load(six_nights, lake, run_ids=[run_id], lock_seconds=30.0)
-        except BaseException as error:  # noqa: BLE001 (shown by the assertion)
-            errors.append(error)
-
-    threads = [Thread(target=one, args=[run.run_id]) for run in complete_runs(six_nights)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    assert_equal(six_nights, lake)
+    ids = [run.run_id for run in complete_runs(six_nights)[: COUNT + 1]]
+    at_once(lambda each: load(six_nights, lake, run_ids=[each], lock_seconds=30.0), ids, len(ids))
+    assert_equal(six_nights, lake, set(ids))
 
 
 KILLED = """
@@ -170,9 +147,15 @@ batch_screen.load([sys.argv[1]], sys.argv[2], sandbox=True, run_ids=sys.argv[3:]
 """
 
 
+KILLED_AT = [("_put", 4), ("fitted", 7), ("_create", 2), ("_put", 1), ("_put", 7)]
+
+
 @pytest.mark.parametrize(
-    ("where", "after"),
-    [("_put", 4), ("fitted", 7), *[("_create", 2), ("_put", 1), ("_put", 7)] * IS_FULL],
+    ("lake", "where", "after"),
+    [(kind, *at) for kind in ("delta", "iceberg") for at in KILLED_AT]
+    if IS_FULL
+    else [("delta", "fitted", 7), ("iceberg", "_put", 4)],
+    indirect=["lake"],
 )
 def test_a_load_that_was_killed_is_completed(
     six_nights: Path, lake: LakeUnderTest, where: str, after: int
@@ -256,6 +239,54 @@ def test_a_dry_run_makes_nothing(six_nights: Path, lake: LakeUnderTest) -> None:
     load(six_nights, lake, run_ids=[report.runs[0].run_id])
     makes = [line for run in load(six_nights, lake, dry_run=True).runs for line in run.makes]
     assert "column results.in_branch string" in makes
+
+
+def test_the_rest_of_the_tables_comes_later(six_nights: Path, lake: LakeUnderTest) -> None:
+    assert_the_rest_comes_later(six_nights, lake)
+
+
+@pytest.mark.parametrize("puts", [4, 5])
+def test_an_unload_during_a_load_leaves_all_of_the_run_or_nothing(
+    six_nights: Path, lake: LakeUnderTest, after_put: AfterPut, puts: int
+) -> None:
+    """It comes after the last table, or after the row in ``runs``."""
+    [run, *_] = complete_runs(six_nights)
+    calls = 0
+
+    def unload_once() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == puts:
+            batch_screen.unload(lake.to, run_ids=[run.run_id])
+
+    with after_put(unload_once):
+        error = refused(six_nights, lake, run_ids=[run.run_id])
+    assert error.exit_code == (65 if puts == 4 else 75)
+    assert lake.counts(["runs"]) == [0], "a run in runs is whole"
+    load(six_nights, lake, run_ids=[run.run_id])
+    assert_equal(six_nights, lake, {run.run_id})
+
+
+def test_a_load_during_an_unload_leaves_all_of_the_run_or_nothing(
+    six_nights: Path, lake: LakeUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module(f"batch_screen.warehouse.{lake.kind}")
+    kind = getattr(module, lake.kind.capitalize())
+    delete, calls = kind._delete, list[str]()
+    run_ids = [run.run_id for run in complete_runs(six_nights)[:2]]
+    load(six_nights, lake, run_ids=run_ids)
+
+    def delete_then(self: Any, table: str, which: Any) -> None:
+        delete(self, table, which)
+        calls.append(table)
+        if len(calls) == 5:  # all tables are done: now the run is loaded anew
+            load(six_nights, lake, run_ids=run_ids)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, "_delete", delete_then)
+        batch_screen.unload(lake.to, run_ids=run_ids[:1])
+    assert lake.ask("SELECT run_id FROM batch_screen.runs") == [(run_ids[1],)]
+    assert_equal(six_nights, lake, {run_ids[1]})
 
 
 def test_some_tables_in_another_schema(six_nights: Path, lake: LakeUnderTest) -> None:

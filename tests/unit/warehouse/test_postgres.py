@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +25,7 @@ from batch_screen.errors import BatchScreenError
 from batch_screen.runs.layout import DATA_FOLDERS
 from batch_screen.warehouse.postgres import Postgres
 from batch_screen.warehouse.runs import Batch, TableToLoad, complete_runs
+from tests.thoroughness import IS_FULL
 
 from .conftest import PASSWORD, PostgresDatabase
 from .test_targets import EVERY, assert_equal, load, refused
@@ -393,8 +397,9 @@ main()
 """
 
 
+# The torture of loads sends both, in the quick run too.
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+    ("number", "code"), [(signal.SIGTERM, 143), *[(signal.SIGINT, 130)] * IS_FULL]
 )
 def test_a_signal_rolls_back(
     six_nights: Path, postgres: PostgresDatabase, number: int, code: int
@@ -405,3 +410,60 @@ def test_a_signal_rolls_back(
     )
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
     assert postgres.counts(EVERY) == [0] * 5
+
+
+@pytest.fixture
+def small_disk(postgres: PostgresDatabase) -> Iterator[Path]:
+    """A disk of the server's on which it makes new tables; skips where nobody may mount one."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a disk for the server")
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        disk = Path(name) / "disk"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("the machine does not permit to mount a disk for the server")
+        try:
+            (disk / "tables").mkdir()
+            shutil.chown(disk / "tables", "postgres")
+            postgres.do(
+                f"CREATE TABLESPACE small LOCATION '{disk}/tables'",
+                f"ALTER DATABASE {postgres.name} SET default_tablespace = small",
+            )
+            yield disk
+            postgres.do("DROP SCHEMA batch_screen CASCADE", "DROP TABLESPACE small")
+        finally:
+            subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_full_disk(six_nights: Path, postgres: PostgresDatabase, small_disk: Path) -> None:
+    first, *others = (run.run_id for run in complete_runs(six_nights))
+    load(six_nights, postgres, run_ids=[first])
+    filler = small_disk / "filler"
+    with contextlib.suppress(OSError), filler.open("wb") as file:
+        while True:
+            os.write(file.fileno(), bytes(4096))
+    error = refused(six_nights, postgres, run_ids=others)
+    assert error.exit_code == 73
+    assert "SQLSTATE 53100, disk full; nothing was kept" in str(error)
+    whole = {run_id for [run_id] in postgres.ask("SELECT run_id FROM batch_screen.runs")}
+    assert_equal(six_nights, postgres, whole)
+    assert whole < {first, *others}
+    filler.unlink()
+    load(six_nights, postgres)
+    assert_equal(six_nights, postgres)
+
+
+def test_a_disk_that_is_full_says_the_server(six_nights: Path, postgres: PostgresDatabase) -> None:
+    """As the disk's test, where no disk can be mounted."""
+    load(six_nights, postgres, run_ids=[complete_runs(six_nights)[0].run_id])
+    postgres.do(
+        "CREATE FUNCTION batch_screen.full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "RAISE EXCEPTION 'could not extend file for %', NEW.e164 USING ERRCODE = '53100'; END $$",
+        "CREATE TRIGGER full_disk BEFORE INSERT ON batch_screen.errors FOR EACH ROW "
+        "EXECUTE FUNCTION batch_screen.full_disk()",
+    )
+    error = refused(six_nights, postgres)
+    assert (error.exit_code, "SQLSTATE 53100, disk full" in str(error)) == (73, True)
+    assert postgres.counts(["runs"]) == [1]

@@ -13,25 +13,37 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
 import batch_screen
 from batch_screen import LoadOptions
-from batch_screen.commands.load import ALREADY, LOADED, REPLACED, WOULD, WOULD_REPLACE, LoadReport
+from batch_screen.cli.main import cli
+from batch_screen.commands.load import (
+    ADDED,
+    ALREADY,
+    LOADED,
+    REPLACED,
+    WOULD,
+    WOULD_ADD,
+    WOULD_REPLACE,
+    LoadReport,
+)
 from batch_screen.errors import BatchScreenError, ConfigurationError, InputError, RunLockedError
 from batch_screen.runs.layout import DATA_FOLDERS, RESULTS, layout_of_run
+from batch_screen.storage.atomic import make_folder
 from batch_screen.storage.lock import alone
 from batch_screen.tables.manifest import ListedFile
 from batch_screen.warehouse.address import open_target, parse
 from batch_screen.warehouse.columns import RUN_COLUMNS, kept_name, table_columns
 from batch_screen.warehouse.runs import LoadableRun, TableToLoad, complete_runs, opened
 from tests.nights import NASTY
+from tests.threads import at_once
 
-from .conftest import Database
+from .conftest import Database, PostgresDatabase
 
 EVERY = (*DATA_FOLDERS, "runs")
 
@@ -138,16 +150,6 @@ def test_current_results_and_signals(six_nights: Path, database: Database) -> No
 
 
 def test_two_loads_at_once_load_once(six_nights: Path, database: Database) -> None:
-    reports: list[LoadReport] = []
-    errors: list[BaseException] = []
-
-    def one() -> None:
-        try:
-            reports.append(load(six_nights, database, lock_seconds=30.0))
-        except BaseException as error:  # noqa: BLE001 (shown by the assertion)
-            errors.append(error)
-
-    threads = [Thread(target=one) for _ in range(2)]
     if database.kind == "duckdb":  # threads of one process share the file
         command = [sys.executable, "-m", "batch_screen", "load", six_nights, "--to", database.to]
         started = [
@@ -158,11 +160,7 @@ def test_two_loads_at_once_load_once(six_nights: Path, database: Database) -> No
         assert [each.returncode for each in started] == [0, 0]
         states = [run["state"] for report in told for run in report["runs"]]
     else:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert errors == []
+        reports = at_once(lambda _: load(six_nights, database, lock_seconds=30.0), range(2))
         states = [run.state for report in reports for run in report.runs]
     assert states.count(LOADED) == 6
     assert set(states) <= {LOADED, ALREADY}
@@ -328,6 +326,112 @@ def test_some_tables_only(six_nights: Path, database: Database) -> None:
         "SELECT table_name FROM information_schema.tables WHERE table_schema = 'batch_screen'"
     )
     assert {name for [name] in named} == {"lookups", "runs", "current_runs", "signals"}
+
+
+def assert_the_rest_comes_later(six_nights: Path, warehouse: Database) -> None:
+    """Tables that a first load left out are loaded by the next one that asks for them, once."""
+    run_ids = [run.run_id for run in complete_runs(six_nights)[:2]]
+    some = LoadOptions(tables=("results",))
+
+    def loaded(options: LoadOptions, **more: Any) -> list[tuple[str, list[str]]]:
+        report = load(six_nights, warehouse, run_ids=run_ids, options=options, **more)
+        return [(run.state, [*run.rows]) for run in report.runs]
+
+    def noted() -> list[tuple[str]]:
+        return warehouse.ask("SELECT DISTINCT loaded_tables FROM batch_screen.runs")
+
+    assert loaded(some) == [(LOADED, ["results"])] * 2
+    assert noted() == [("results",)]
+    assert loaded(some) == []
+    assert loaded(LoadOptions(tables=("results", "errors"))) == [(ADDED, ["errors"])] * 2
+    rest = ["lookups", "changes"]
+    assert loaded(LoadOptions(), dry_run=True) == [(WOULD_ADD, rest)] * 2
+    assert noted() == [("results errors",)]
+    assert loaded(LoadOptions()) == [(ADDED, rest)] * 2
+    assert noted() == [("results lookups errors changes",)]
+    assert loaded(LoadOptions()) == loaded(some) == []
+    assert_equal(six_nights, warehouse, {*run_ids})
+    assert warehouse.counts(["runs"]) == [2]
+
+
+def test_the_rest_of_the_tables_comes_later(six_nights: Path, database: Database) -> None:
+    assert_the_rest_comes_later(six_nights, database)
+
+
+def test_rows_of_the_rest_that_are_there_by_other_means(
+    six_nights: Path, database: Database
+) -> None:
+    """``--replace`` deletes them, and leaves the tables that are loaded as they are."""
+    [run, *_] = complete_runs(six_nights)
+    load(six_nights, database, run_ids=[run.run_id])
+    database.do("UPDATE batch_screen.runs SET loaded_tables = 'results'")
+    error = refused(six_nights, database, run_ids=[run.run_id])
+    assert (error.exit_code, "--replace" in str(error)) == (65, True)
+    assert database.ask("SELECT loaded_tables FROM batch_screen.runs") == [("results",)]
+    replace = LoadOptions(replaces=True)
+    report = load(six_nights, database, run_ids=[run.run_id], options=replace)
+    assert [each.state for each in report.runs] == [REPLACED]
+    assert_equal(six_nights, database, {run.run_id})
+
+
+def test_two_loads_at_once_of_different_tables(
+    six_nights: Path, postgres: PostgresDatabase
+) -> None:
+    run = complete_runs(six_nights)[0].run_id
+
+    def one(table: str) -> None:
+        only = LoadOptions(tables=(table,))
+        load(six_nights, postgres, run_ids=[run], options=only, lock_seconds=30.0)
+
+    at_once(one, ["results", "lookups"])
+    load(six_nights, postgres, run_ids=[run])
+    assert_equal(six_nights, postgres, {run})
+
+
+def test_a_table_of_runs_from_before_it_named_tables(six_nights: Path, database: Database) -> None:
+    """A run whose tables are not named has all."""
+    load(six_nights, database)
+    database.do(
+        "DROP VIEW batch_screen.current_results",
+        "DROP VIEW batch_screen.current_runs",
+        "ALTER TABLE batch_screen.runs DROP COLUMN loaded_tables",
+    )
+    assert load(six_nights, database).already == 6
+
+
+def test_names_that_differ_by_case(six_nights: Path, database: Database) -> None:
+    """They are two schemas in PostgreSQL, and one in DuckDB, whose names have no case."""
+    load(six_nights, database, schema="Raw")
+    again = load(six_nights, database, schema="raw")
+    is_one = database.kind == "duckdb"
+    assert (again.already, len(again.runs)) == ((6, 0) if is_one else (0, 6))
+    assert database.ask('SELECT count(*) FROM "Raw".runs') == [(6,)]
+    gone = batch_screen.unload(database.to, before=date(2100, 1, 1), schema="RAW")
+    assert len(gone.runs) == (6 if is_one else 0)
+
+
+def test_tables_and_columns_whose_names_differ_by_case(
+    six_nights: Path, database: Database
+) -> None:
+    runs = [run.run_id for run in complete_runs(six_nights)[:2]]
+    load(six_nights, database, run_ids=runs[:1])
+    database.do(
+        'ALTER TABLE batch_screen.errors RENAME TO "Errors"',
+        'ALTER TABLE batch_screen.lookups RENAME COLUMN latency_ms TO "Latency_MS"',
+    )
+    load(six_nights, database, run_ids=runs[1:])
+    upper = 'SELECT count("Latency_MS") FROM batch_screen.lookups'
+    first = of_files(six_nights, "lookups", {runs[0]})["latency_ms"].count()
+    both = of_files(six_nights, "lookups", {*runs})["latency_ms"].count()
+    errors = of_files(six_nights, "errors", {*runs}).height
+    if database.kind == "duckdb":
+        assert database.ask(upper) == [(both,)]
+        assert database.counts(["errors"]) == [errors]
+    else:
+        assert database.ask(upper) == [(first,)]
+        assert database.counts(['"Errors"', "errors"]) == [
+            of_files(six_nights, "errors", {run}).height for run in runs
+        ]
 
 
 def test_another_schema(six_nights: Path, database: Database) -> None:
@@ -546,6 +650,34 @@ def test_unload(nights: Path, database: Database) -> None:
     left = database.ask("SELECT run_id FROM batch_screen.runs")
     assert left == [(last.run_id,)]
     assert_equal(nights, database, {last.run_id})
+
+
+def test_only_what_purge_took_from_the_folder_is_unloaded(
+    nights: Path, database: Database, tmp_path: Path
+) -> None:
+    load(nights, database)
+    first, second, *_ = complete_runs(nights)
+    for empty in (tmp_path / "none", make_folder(tmp_path / "unmounted")):
+        with pytest.raises(InputError) as raised:
+            batch_screen.unload(database.to, gone=[empty])
+        assert raised.value.exit_code == 66
+    other = make_folder(tmp_path / "other")
+    shutil.copytree(nights / "runs" / second.run_id, other / "runs" / second.run_id)
+    assert batch_screen.unload(database.to, gone=[other]).runs == ()
+    shutil.rmtree(first.layout.run)  # by hand: no record says so
+    assert batch_screen.unload(database.to, gone=[nights]).runs == ()
+    digest = rewrite_manifest(nights, second.run_id)
+    batch_screen.purge(batch_screen.PurgeScope(nights, nights / ".state", date(2100, 1, 1)))
+    assert batch_screen.unload(database.to, gone=[nights, other], dry_run=True).differing == ()
+    taken = batch_screen.unload(database.to, gone=[nights])
+    assert len(taken.runs) == 4
+    assert taken.differing == (second.run_id,), "what is loaded is not what went"
+    assert digest in {run.manifest_sha256 for run in batch_screen.list_purged(nights)}
+    left = database.ask("SELECT run_id FROM batch_screen.runs ORDER BY run_id")
+    assert left == [(first.run_id,), (second.run_id,)]
+    done = CliRunner().invoke(cli, ["unload", "--to", database.to, "--gone", str(nights)])
+    assert isinstance(done.exception, InputError)
+    assert f"--run {second.run_id}" in str(done.exception)
 
 
 def test_unload_of_a_warehouse_without_tables(database: Database) -> None:

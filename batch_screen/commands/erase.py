@@ -1,0 +1,456 @@
+"""Erase: people out of the runs of an output folder and its state; or where they lie.
+
+What is found is written down first; then each run is written anew without them, the later ones
+first, then states and vault follow, and warehouses last: from then on no load can bring anybody
+back, and they are given the new manifests at once. Killed at any moment, every run is whole, and
+the same command goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from batch_screen.commands.purge import finish_aside, set_aside, state_files
+from batch_screen.commands.rewrite import settle
+from batch_screen.comparison.previous import Previous, digest_of
+from batch_screen.config.settings import Settings
+from batch_screen.erasure.anew import refuse_damaged, write_vault_without, write_without
+from batch_screen.erasure.journal import (
+    PlannedErasure,
+    PlannedRun,
+    end_journal,
+    read_journal,
+    refuse_others,
+    write_journal,
+)
+from batch_screen.erasure.people import People, read_people
+from batch_screen.erasure.search import (
+    Holdings,
+    RunHolding,
+    find_in_runs,
+    holds,
+    states_holding,
+)
+from batch_screen.errors import ConfigurationError, OutputError, Stopped, WarehouseError, no_input
+from batch_screen.job import STATE
+from batch_screen.masking import safe_text
+from batch_screen.privacy.ids import NumberIds, read_id_key
+from batch_screen.runs.events import RunEvents
+from batch_screen.runs.finding import is_over
+from batch_screen.runs.layout import LOOKUPS, is_run_id, layout_of_run
+from batch_screen.runs.state import read_run
+from batch_screen.storage.atomic import make_folder, sha256_of
+from batch_screen.storage.lock import alone, locked
+from batch_screen.storage.records import read_record, write_record
+from batch_screen.tables.integrity import own_files
+from batch_screen.tables.manifest import read_manifest
+from batch_screen.warehouse.address import Address, open_target, parse
+from batch_screen.warehouse.erased import runs_now
+from batch_screen.warehouse.target import SCHEMA, Target, WhomToErase
+
+
+class ErasedRun(msgspec.Struct, frozen=True):
+    """A run that holds some of the people, or held them: rows by table, and the files.
+
+    ``cells`` were kept in rows of other people. ``manifest_after`` is empty until it is erased.
+    """
+
+    run_id: str
+    run_date: str
+    rows: dict[str, int]
+    files: list[str]
+    manifest_before: str
+    manifest_after: str = ""
+    cells: int = 0
+
+
+class ErasedTarget(msgspec.Struct, frozen=True):
+    """What a warehouse holds of the people, or held: rows by table, and in which ``runs``.
+
+    ``cells`` were kept in rows of other people. ``to_replace``: runs there that are not what the
+    output folder has, so that ``load --replace`` is to follow. ``remains``: what may still hold
+    deleted rows, and what its owner does about it.
+    """
+
+    target: str
+    schema: str
+    rows: Mapping[str, int]
+    runs: tuple[str, ...]
+    cells: int = 0
+    to_replace: tuple[str, ...] = ()
+    remains: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (any(self.rows.values()) or self.cells)
+
+
+class EraseReport(msgspec.Struct, frozen=True):
+    """What is to be erased, or was: the receipt, which holds no number but masked ones.
+
+    ``states`` are runs whose state goes as a whole, ``vault`` those whose file there has less;
+    ``unfinished`` ones stand in the way. ``has_ids``: the runs hold ids in the place of numbers.
+    ``not_found``: nothing holds them.
+    """
+
+    erased: bool
+    at: datetime
+    out: str
+    numbers: list[str]
+    not_found: list[str]
+    runs: list[ErasedRun]
+    states: list[str]
+    vault: list[str]
+    unfinished: list[str]
+    has_ids: bool = False
+    targets: list[ErasedTarget] = []
+
+    @property
+    def is_empty(self) -> bool:
+        held = [each for each in self.targets if not each.is_empty]
+        return not (self.runs or self.states or self.vault or self.unfinished or held)
+
+    @property
+    def rows(self) -> int:
+        return sum(sum(run.rows.values()) for run in self.runs)
+
+
+def erase(  # noqa: PLR0913 (as the command)
+    numbers: str,
+    settings: Settings,
+    *,
+    to: Sequence[str] = (),
+    schema: str = SCHEMA,
+    dry_run: bool = False,
+    ids: NumberIds | None = None,
+    events: RunEvents | None = None,
+) -> EraseReport:
+    """Erases the people on a list, ``-`` for stdin, or, ``dry_run``, only says where they lie.
+
+    ``to``: warehouses that hold them, too, in a schema of this name; they come last.
+    Raises ``InputError`` over the list, ``Stopped`` (4) where an unfinished run holds one of them,
+    ``RunLockedError`` while a run is going on or a run is being loaded, ``InputError`` where a run
+    that holds one is not what was written, ``WarehouseError`` where one cannot be opened: all of
+    these before anything is changed. ``WarehouseError`` as well where one fails: all else is done.
+    """
+    if not settings.output.folder:
+        raise ConfigurationError("no output folder: name one with --out")
+    events = events or RunEvents()
+    if ids is None and settings.privacy.id_key_file:
+        ids = read_id_key(Path(settings.privacy.id_key_file))
+    people = read_people(numbers, settings, events, ids)
+    return erase_people(
+        people,
+        Path(settings.output.folder),
+        Path(settings.output.state_folder or Path(settings.output.folder) / STATE),
+        vault=Path(settings.privacy.id_vault) if settings.privacy.id_vault else None,
+        warehouses=[Warehouse(parse(target), schema) for target in dict.fromkeys(to)],
+        dry_run=dry_run,
+        events=events,
+    )
+
+
+def erase_people(  # noqa: PLR0913 (as erase)
+    people: People,
+    out: Path,
+    state: Path,
+    *,
+    vault: Path | None = None,
+    warehouses: Sequence[Warehouse] = (),
+    dry_run: bool = False,
+    events: RunEvents | None = None,
+) -> EraseReport:
+    """As ``erase``, of people that were read already."""
+    events = events or RunEvents()
+    for warehouse in warehouses:
+        with warehouse.opened() as target:
+            target.loaded()  # so that nothing is changed where it is not reached
+    if not out.is_dir():
+        raise no_input(f"{out}: there is no such folder; check the path of --out")
+    with ExitStack() as held:
+        if not dry_run:
+            for folder in dict.fromkeys((state, out / STATE)):
+                held.enter_context(locked(make_folder(folder)))
+            _tidy(out, state)
+        erasure = _Erasure(people, out, state, vault, warehouses, events)
+        return erasure.looked_at() if dry_run else erasure.made()
+
+
+def _tidy(out: Path, state: Path) -> None:
+    """Removes what killed starts have left beside runs and states: it may hold people."""
+    for growing in (out / "runs").glob(".*.anew"):
+        run_id = growing.name.removeprefix(".").removesuffix(".anew")
+        if is_run_id(run_id) and layout_of_run(out, run_id).marker.exists():
+            settle(layout_of_run(out, run_id))
+    finish_aside(state)
+
+
+class Warehouse(NamedTuple):
+    """A warehouse to erase from, too."""
+
+    address: Address
+    schema: str
+
+    def opened(self) -> Target:
+        return open_target(self.address, self.schema, creates=False)
+
+    def erased(self, whom: WhomToErase, *, dry_run: bool) -> ErasedTarget:
+        """Erases them there, or only looks."""
+        with self.opened() as target:
+            found = target.erase(whom, dry_run=dry_run)
+        return ErasedTarget(
+            self.address.shown,
+            safe_text(self.schema),
+            found.rows,
+            found.runs,
+            found.cells,
+            () if dry_run else found.others,
+            tuple(map(safe_text, found.remains)),
+        )
+
+
+class _Erasure:
+    """One erasure: what was found, and the steps that take it away."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 (whom, and from where)
+        self,
+        people: People,
+        out: Path,
+        state: Path,
+        vault: Path | None,
+        warehouses: Sequence[Warehouse],
+        events: RunEvents,
+    ) -> None:
+        self._warehouses = warehouses
+        self._people = people
+        self._out = out
+        self._state = state
+        self._events = events
+        events.progress.stage("searching")
+        runs, unfinished = find_in_runs(out, people, events.advance)
+        states = states_holding(state, people, lambda folder: state_files(folder)[0])
+        going = [folder for folder in states if not self._is_over(folder)]
+        unfinished = sorted({*unfinished, *(folder.name for folder in going)})
+        states = [folder for folder in states if folder not in going]
+        files = sorted(vault.glob("*.parquet")) if vault else []
+        self._found = Holdings(runs, unfinished, states, [f for f in files if holds(f, people)])
+
+    def looked_at(self) -> EraseReport:
+        """Where they lie."""
+        planned = [_planned(run, self._found.runs) for run in self._found.runs]
+        targets = self._in_warehouses(planned, dry_run=True)
+        return self._report(datetime.now(UTC), planned, targets)
+
+    def made(self) -> EraseReport:
+        """Takes them away, or goes on with that; nothing is changed where that cannot be."""
+        self._refuse()
+        begun, found = read_journal(self._out), self._found
+        now = [_planned(run, found.runs) for run in found.runs]
+        if begun is not None:
+            left = {run.run_id for run in begun.runs if not self._is_done(run, begun.at)}
+            refuse_others(self._out, begun, self._people.e164.len(), now, left)
+        planned = _joined(begun, now, found, self._people)
+        if not (planned.runs or planned.states or found.vault):
+            targets = self._in_warehouses([])
+            is_done = any(not each.is_empty for each in targets)
+            return self._report(planned.at, [], targets, is_done=is_done)
+        write_journal(self._out, planned)
+        by_id = {run.layout.run_id: run for run in found.runs}
+        parts = sum(len(run.parts) for run in found.runs)
+        self._events.progress.stage("erasing", total=parts)
+        for run in planned.runs:
+            if run.run_id in by_id:
+                layout = write_without(
+                    by_id[run.run_id],
+                    self._people,
+                    planned.at,
+                    run.compared,
+                    lambda: self._events.advance(1),
+                )
+                settle(layout)
+        self._follow(planned)
+        for name in planned.states:
+            if (self._state / "runs" / name).is_dir():
+                set_aside(self._state, name)
+        finish_aside(self._state)
+        for path in found.vault:
+            write_vault_without(path, self._people)
+        # The journal stays until they are done: it knows the manifests that they have.
+        targets = self._in_warehouses(planned.runs)
+        report = self._report(planned.at, planned.runs, targets, is_done=True)
+        end_journal(self._out)
+        return report
+
+    def _in_warehouses(
+        self, planned: Sequence[PlannedRun], *, dry_run: bool = False
+    ) -> list[ErasedTarget]:
+        """Erases them from each warehouse; one that fails keeps no other from it."""
+        if not self._warehouses:
+            return []
+        self._events.progress.stage("erasing", total=len(self._warehouses))
+        before = {run.run_id: run.manifest_sha256 for run in planned}
+        people = self._people
+        now = runs_now(self._out, before)
+        whom = WhomToErase(people.key_values, people.patterns, now)
+        done, failed = list[ErasedTarget](), list[WarehouseError]()
+        for warehouse in self._warehouses:
+            try:
+                done.append(warehouse.erased(whom, dry_run=dry_run))
+            except WarehouseError as error:
+                failed.append(error)
+            self._events.advance(1)
+        if not failed:
+            return done
+        first, *more = failed
+        if dry_run:
+            raise first
+        others = f" (and {len(more)} more failed)" if more else ""
+        raise WarehouseError(
+            f"{first}{others}; {safe_text(str(self._out))} holds them no more: once that is "
+            "fixed, start the same batch-screen erase again, with the same numbers and --to",
+            exit_code=first.exit_code,
+        )
+
+    def _refuse(self) -> None:
+        if self._found.unfinished:
+            named = ", ".join(self._found.unfinished[:3])
+            more = len(self._found.unfinished) - 3
+            raise Stopped(
+                f"run {named}{f' and {more} more' if more > 0 else ''} in {self._out} is not "
+                "complete and holds one of these people; nothing was changed: let it come to its "
+                "end (batch-screen status names the command; --opt-out leaves them out), or remove "
+                "it with batch-screen purge --unfinished, then erase again"
+            )
+        for folder in self._found.states:
+            if strangers := state_files(folder)[1]:
+                raise OutputError(
+                    f"{folder} holds one of these people, and files that are not batch-screen's "
+                    f"({', '.join(strangers[:3])}); nothing was changed: move those away, then "
+                    "erase again"
+                )
+        self._events.progress.stage("hashing", total=len(self._found.runs))
+        for run in self._found.runs:
+            refuse_damaged(run)
+            self._events.advance(1)
+            # Nobody reads it just now.
+            with alone(run.layout.manifest, f"run {run.layout.run_id}"):
+                pass
+
+    def _is_over(self, folder: Path) -> bool:
+        """Whether a state's run is complete, here or where its output was moved."""
+        if layout_of_run(self._out, folder.name).marker.exists():
+            return True
+        run = read_run(folder)
+        return run is not None and is_over(run, self._out)
+
+    def _is_done(self, run: PlannedRun, at: datetime) -> bool:
+        """Whether a planned run was written anew already, or is gone."""
+        manifest = read_manifest(layout_of_run(self._out, run.run_id))
+        return manifest is None or any(each.at == at for each in manifest.erased)
+
+    def _follow(self, planned: PlannedErasure) -> None:
+        """Lets states of later runs know the new lookups of the runs they are compared with."""
+        before = {run.run_id: run.lookups_sha256 for run in planned.runs}
+        for record in (self._state / "runs").glob("*/previous.json"):
+            previous = read_record(record, Previous)
+            if before.get(previous.run_id) == previous.lookups_sha256:
+                digest = _lookups_digest(self._out, previous.run_id)
+                write_record(record, msgspec.structs.replace(previous, lookups_sha256=digest))
+
+    def _report(
+        self,
+        at: datetime,
+        planned: Sequence[PlannedRun],
+        targets: list[ErasedTarget],
+        *,
+        is_done: bool = False,
+    ) -> EraseReport:
+        files = {run.layout.run_id: sorted(run.parts) for run in self._found.runs}
+        runs = [
+            ErasedRun(
+                run.run_id,
+                layout_of_run(self._out, run.run_id).run_date,
+                run.rows,
+                files.get(run.run_id, []),
+                run.manifest_sha256,
+                self._digest(run.run_id) if is_done else "",
+                run.cells,
+            )
+            for run in planned
+        ]
+        return EraseReport(
+            is_done,
+            at,
+            safe_text(str(self._out)),
+            self._people.masked,
+            self._not_found() if all(each.is_empty for each in targets) else [],
+            runs,
+            [folder.name for folder in self._found.states],
+            [path.stem for path in self._found.vault],
+            self._found.unfinished,
+            any(run.manifest.id_key for run in self._found.runs),
+            targets,
+        )
+
+    def _digest(self, run_id: str) -> str:
+        layout = layout_of_run(self._out, run_id)
+        return sha256_of(layout.manifest) if layout.manifest.exists() else ""
+
+    def _not_found(self) -> list[str]:
+        if self._found.states or self._found.unfinished or self._found.vault:
+            return []  # who lies there is not told apart
+        missing = self._people.e164.is_not_null()
+        for run in self._found.runs:
+            missing &= ~self._people.keys(run.manifest.id_key).is_in(run.keys.implode())
+            if run.cells:
+                return []
+        return self._people.masked_of(missing.to_list())
+
+
+def _planned(run: RunHolding, runs: Sequence[RunHolding]) -> PlannedRun:
+    manifest, layout = run.manifest, run.layout
+    compared = 0
+    if since := manifest.since_run_id:
+        earlier = next((each for each in runs if each.layout.run_id == since), None)
+        if earlier is not None:
+            compared = int(run.keys.is_in(earlier.keys.implode()).sum())
+        elif not layout_of_run(layout.folder, since).marker.exists():
+            compared = run.keys.len()  # it is gone: most people are on the list every night
+    return PlannedRun(
+        layout.run_id,
+        run.rows,
+        run.keys.len(),
+        run.cells,
+        compared,
+        sha256_of(layout.manifest),
+        _lookups_digest(layout.folder, layout.run_id),
+    )
+
+
+def _joined(
+    begun: PlannedErasure | None,
+    now: Sequence[PlannedRun],
+    found: Holdings,
+    people: People,
+) -> PlannedErasure:
+    """The plan: one that was begun, and what runs and states have come to it since."""
+    runs, states = list(now), [folder.name for folder in found.states]
+    if begun is not None:
+        known = {run.run_id for run in begun.runs}
+        runs = [*(run for run in now if run.run_id not in known), *begun.runs]
+        states = sorted({*begun.states, *states})
+    at = begun.at if begun else datetime.now(UTC)
+    return PlannedErasure(at, people.e164.len(), runs, states)
+
+
+def _lookups_digest(out: Path, run_id: str) -> str:
+    layout = layout_of_run(out, run_id)
+    manifest = read_manifest(layout)
+    listed = own_files(layout, manifest) if manifest else []
+    return digest_of([file for file in listed if file.table == LOOKUPS])

@@ -1,0 +1,3 @@
+select t.*, {{ number_key('t') }} as number_key
+from {{ source('batch_screen', 'results') }} as t
+where t.run_id in (select r.run_id from {{ ref('stg_runs') }} as r)
