@@ -19,7 +19,7 @@ from batch_screen.errors import OutputError
 from batch_screen.journal.records import Record
 from batch_screen.journal.seal import drop_leftovers, seal, seal_path
 from batch_screen.journal.segments import SegmentWriter
-from batch_screen.journal.writer import COMMIT_RECORDS, Entry, GroupCommit, JournalWriter
+from batch_screen.journal.writer import COMMIT_RECORDS, Entry, GroupCommit, JournalWriter, StateCopy
 from batch_screen.masking import masked_logger
 from batch_screen.model import Attempt, Intent, Lookup, Outcome, Plan, WithheldOutcome
 from batch_screen.planning.history import read_history
@@ -75,7 +75,7 @@ class Checkpointer:
 
     By default of all of them. A worker among others gets its ``shards`` one after the other, None
     while there is none yet, and asks before it seals one whether it ``may_seal``: it may have been
-    taken for dead, and another owns the shard now.
+    taken for dead, and another owns the shard now. With a ``copy`` records are saved there.
     """
 
     def __init__(  # noqa: PLR0913 (what it works on, and what it reports to)
@@ -90,7 +90,7 @@ class Checkpointer:
         clock: Clock = utc_now,
         shards: Iterable[int | None] | None = None,
         may_seal: Callable[[int], bool] | None = None,
-        writer: JournalWriter | None = None,
+        copy: StateCopy | None = None,
     ) -> None:
         """``most_unsaved``: the number of unsaved outcomes from which it ``is_behind``."""
         self._run = run
@@ -98,7 +98,8 @@ class Checkpointer:
         self._rules = rules
         self._following = Following(rules, clock)
         self._shards = unsealed(run, plan) if shards is None else shards
-        self._may_seal = may_seal
+        self._copy = copy
+        self._may_seal = may_seal or (copy.may_seal if copy else None)
         self.epochs: dict[int, int] = {}
         self.sealed: list[int] = []
         """The shards that are complete, in the order in which they were."""
@@ -117,7 +118,9 @@ class Checkpointer:
         self._to_sync: list[Entry] = []
         self._sealing: set[asyncio.Future[None]] = set()
         self._loop = asyncio.get_running_loop()
-        self._writer: JournalWriter = writer or SegmentWriter(run.journal, run.run_id)
+        self._writer: JournalWriter = (
+            copy.writer() if copy else SegmentWriter(run.journal, run.run_id)
+        )
         self._commit = GroupCommit(
             self._writer,
             on_saved=lambda entries: self._in_loop(self._saved, entries),
@@ -127,11 +130,13 @@ class Checkpointer:
             ),
             # Asking goes on while half of them are saved.
             most_records=min(COMMIT_RECORDS, most_unsaved // 2 + 1),
+            wait_seconds=copy.commit_seconds if copy else 0.0,
         )
 
     @property
     def is_behind(self) -> bool:
-        return self.unsaved >= self._most_unsaved
+        is_away = self._copy is not None and not self._copy.is_held
+        return is_away or self.unsaved >= self._most_unsaved
 
     def note(self, shard: int, intent: Intent) -> None:
         """Journals the intent; its request may be sent only after ``flush``."""
@@ -327,6 +332,8 @@ class Checkpointer:
             only=planned_numbers(run.plan, self._plan, shard),
             epoch=self.epochs.get(shard),
         )
+        if self._copy is not None:
+            self._copy.keep_seal(shard)
         self.sealed.append(shard)
 
     def _sealed(self, sealing: asyncio.Future[None]) -> None:

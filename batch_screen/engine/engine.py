@@ -26,7 +26,8 @@ from batch_screen.engine.pacer import Pacer, local_pacer
 from batch_screen.engine.resume import SoFar, so_far
 from batch_screen.engine.schedule import ClosingTime, Timetable, closing_time
 from batch_screen.engine.tasks import Clock, utc_now
-from batch_screen.errors import ConfigurationError, Stopped
+from batch_screen.errors import BatchScreenError, ConfigurationError
+from batch_screen.journal.writer import StateCopy
 from batch_screen.model import Pace, Plan
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import Run
@@ -122,6 +123,7 @@ class Work(NamedTuple):
     key: str
     clock: Clock
     earlier: SoFar
+    copy: StateCopy | None = None
 
 
 def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning and its end)
@@ -134,6 +136,7 @@ def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning an
     began_at: datetime | None = None,
     on_end: OnEnd = lambda _: None,
     clock: Clock = utc_now,
+    copy: StateCopy | None = None,
 ) -> Asked:
     """Runs until every lookup of the plan has a saved outcome.
 
@@ -141,7 +144,7 @@ def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning an
     draining and saving: ``Stopped``, ``ApiError``, ``OutputError``, ``JournalError``.
     ``began_at`` is the instant from which the longest duration counts, ``clock`` the time of the
     API's answers. ``on_end`` gets what was asked in either case, once all of it is saved or
-    that has failed.
+    that has failed. With a ``copy`` of the state in a bucket, what is saved there counts.
     """
     refuse_loop()
     settings = affordable_settings(settings, events)  # before the loop, which opens files itself
@@ -149,7 +152,8 @@ def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning an
         began_at or _now(), settings.schedule, settings.budget, settings.api.timeout_seconds
     )
     with asyncio.Runner(loop_factory=loop_factory()) as runner, collecting():
-        work = Work(run, plan, settings, key, clock, so_far(run, plan, settings.endpoints))
+        earlier = so_far(run, plan, settings.endpoints)
+        work = Work(run, plan, settings, key, clock, earlier, copy)
         return runner.run(_run_engine(work, events, closing, on_end))
 
 
@@ -170,10 +174,12 @@ async def _run_engine(
         checkpointer,
     ):
 
-        def halt(error: Stopped) -> None:
+        def halt(error: BatchScreenError) -> None:
             loop.call_soon_threadsafe(dispatcher.halt, error)
 
         beside = [asyncio.create_task(pulse(pacer))]
+        if work.copy is not None:
+            beside.append(asyncio.create_task(_wake(dispatcher)))
         if closing is not None and left:
             beside.append(asyncio.create_task(_close(closing, dispatcher)))
             await asyncio.sleep(0)  # it may be closing time already
@@ -227,6 +233,7 @@ async def asking(  # noqa: PLR0913 (what the coordinator of several workers has 
             clock=work.clock,
             shards=shards,
             may_seal=may_seal,
+            copy=work.copy,
         )
         dispatcher = Dispatcher(
             settings,
@@ -282,6 +289,13 @@ async def _close(closing: ClosingTime, dispatcher: Dispatcher) -> None:
         await asyncio.sleep(min(left, _LOOK_AGAIN_SECONDS))
     left = (closing.by - _now()).total_seconds()
     dispatcher.halt(closing.stopped(), within_seconds=left)
+
+
+async def _wake(dispatcher: Dispatcher) -> None:
+    """Lets a dispatcher look again whether its state is held: nothing else would wake it."""
+    while True:
+        await asyncio.sleep(_PULSE_SECONDS)
+        dispatcher.wake()
 
 
 def _now() -> datetime:

@@ -41,6 +41,26 @@ class JournalWriter(Protocol):
         """No more records follow."""
 
 
+class StateCopy(Protocol):
+    """The state of a run in a bucket: what is on this machine alone does not count."""
+
+    commit_seconds: float
+    """How long records wait for others: each commit is a request that costs money."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this machine still has the run for itself, and may ask."""
+
+    def writer(self) -> JournalWriter:
+        """Where records are saved."""
+
+    def may_seal(self, shard: int) -> bool:
+        """Gets what an earlier owner of the shard has saved late; False: it has another owner."""
+
+    def keep_seal(self, shard: int) -> None:
+        """Keeps the outcomes of a shard that is sealed, and their seal."""
+
+
 class GroupCommit:
     """Syncs noted (shard, record) entries in the background, in their order.
 
@@ -55,8 +75,13 @@ class GroupCommit:
         on_saved: Callable[[list[Entry]], None],
         on_failure: Callable[[Exception], None],
         most_records: int = COMMIT_RECORDS,
+        wait_seconds: float = 0.0,
     ) -> None:
-        """``most_records``: so many waiting entries are synced at once."""
+        """``most_records``: so many waiting entries are synced at once.
+
+        ``wait_seconds``: so long fewer of them wait for others, where each sync costs money.
+        """
+        self._wait_seconds = wait_seconds
         self._writer = writer
         self._on_saved = on_saved
         self._on_failure = on_failure
@@ -90,7 +115,7 @@ class GroupCommit:
         is_open = True
         while is_open:
             batches = [self._queue.get()]
-            self._hurry.wait(COMMIT_SECONDS)
+            self._hurry.wait(max(COMMIT_SECONDS, self._wait_seconds))
             self._hurry.clear()
             # All that waits, however much: a slow disk makes larger commits, not a longer queue.
             with suppress(Empty):
