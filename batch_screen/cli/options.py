@@ -48,6 +48,9 @@ _SETTINGS = {
     "deny_regions": ("numbers", "denied_regions"),
     "opt_out": ("numbers", "opt_out_file"),
     "rate": ("pacing", "rate_per_second"),
+    "workers": ("cluster", "workers"),
+    "engine": ("cluster", "engine"),
+    "ray_address": ("cluster", "ray_address"),
     "max_requests": ("budget", "max_requests"),
     "max_cost": ("budget", "max_cost"),
     "max_duration": ("budget", "max_duration_seconds"),
@@ -162,6 +165,20 @@ _REQUESTS = (
     ),
     click.Option(["--rate"], metavar="N", help="Requests a second.  [default: 10]"),
     click.Option(
+        ["--workers"],
+        metavar="N",
+        help="Ask with so many processes, for rates above what one can start.  [default: 1]",
+    ),
+    click.Option(
+        ["--engine"],
+        type=click.Choice(["processes", "ray"]),
+        help="What keeps several workers alive: this machine, or a Ray cluster.  "
+        "[default: processes]",
+    ),
+    click.Option(
+        ["--ray-address"], metavar="ADDRESS", help="Address of the Ray cluster.  [default: auto]"
+    ),
+    click.Option(
         ["--max-requests"],
         metavar="N",
         help="Stop before the run, over all its starts, makes more.  [default: no bound]",
@@ -265,6 +282,9 @@ retrying = _with(
         "state_dir",
         "opt_out",
         "rate",
+        "workers",
+        "engine",
+        "ray_address",
         "max_requests",
         "max_cost",
         "max_duration",

@@ -17,6 +17,7 @@ import math
 from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from typing import Self
 
 import msgspec
 
@@ -33,12 +34,15 @@ from batch_screen.cluster.messages import (
 )
 from batch_screen.config.settings import Pacing
 from batch_screen.engine.budget import BudgetGuard
+from batch_screen.engine.engine import Work, adaptive_rate
 from batch_screen.engine.pace_log import PaceLog
 from batch_screen.engine.pacer import endpoint_pacers
 from batch_screen.engine.rate_limits import RateLimits
 from batch_screen.engine.tasks import Places
 from batch_screen.errors import BatchScreenError
+from batch_screen.masking import masked_logger
 from batch_screen.model import Endpoint, Pace, Spent
+from batch_screen.runs.events import RunEvents
 
 _USED_SHARE = 0.998
 _LEAD_SECONDS = 0.004
@@ -165,6 +169,8 @@ class Coordinator:
         self._queue = deque((shard, ready_at) for shard in shards)
         self._workers: dict[int, _Worker] = {}
         self._fenced: set[int] = set()
+        self.left: set[int] = set()
+        """The workers that have ended by themselves, with everything saved."""
         self._turns: deque[int] = deque()
         self._written_off = 0
         self._sent = SendOrder()
@@ -176,6 +182,40 @@ class Coordinator:
         """What has halted the workers, or is the reason why something was left out."""
         self.is_halted = False
         self.attempts = self.slots_lost = self.takeovers = self.saved = 0
+
+    @classmethod
+    def of(
+        cls,
+        work: Work,
+        shards: Iterable[int],
+        events: RunEvents,
+        *,
+        clock: Callable[[], float],
+        incarnation: int = 0,
+    ) -> Self:
+        """The coordinator of a planned run's shards that are left, or one that takes its place."""
+        settings, earlier = work.settings, work.earlier
+        account = adaptive_rate(settings, clock, events)
+        pacing, most = settings.pacing, settings.guards.canary_answers
+        return cls(
+            shards,
+            endpoints=[
+                e for e, done in earlier.answered.items() if done < work.plan.unique_numbers
+            ],
+            proved=[e for e, answers in earlier.proved.items() if answers >= most],
+            pacing=pacing,
+            limits=RateLimits(pacing, account, clock=clock, endpoints=settings.endpoints),
+            budget=BudgetGuard(settings.budget, settings.prices, earlier.spent),
+            clock=clock,
+            incarnation=incarnation,
+            on_saved=events.progress.advance,
+            on_log=lambda level, name, text: masked_logger(name).log(level, text),
+        )
+
+    @property
+    def has_shards(self) -> bool:
+        """Whether shards wait for a worker."""
+        return bool(self._queue)
 
     @property
     def is_over(self) -> bool:
@@ -262,7 +302,7 @@ class Coordinator:
             worker.shards[shard] = epoch
         return worker
 
-    def _learn(self, worker: _Worker, report: Report) -> None:
+    def _learn(self, worker: _Worker, report: Report) -> None:  # noqa: C901 (a report's parts)
         limits = self._limits
         if report.incarnation == self._incarnation:  # slots of another one have other numbers
             for started in report.started:
@@ -336,6 +376,7 @@ class Coordinator:
         """The worker has ended by itself, with everything saved."""
         del self._workers[name]
         self._fenced.add(name)
+        self.left.add(name)
         self._turns.remove(name)
         self._take_back(worker)
         self._requeue(worker.shards)
@@ -357,7 +398,7 @@ class Coordinator:
         slots = [slot for slot in worker.mailbox if slot.at >= now]
         worker.granted -= len(worker.mailbox) - len(slots)
         worker.mailbox.clear()
-        undecided = self._endpoints - self._decided - self._given_up.keys()
+        undecided = set(self._endpoints) - self._decided - self._given_up.keys()
         is_scout = name == min((n for n, w in self._workers.items() if w.shards), default=name)
         return Orders(
             self._incarnation,
@@ -427,8 +468,5 @@ class Coordinator:
                 e: limits.own_refusal(e, Places(last, self._sent_at[e].place(1 << 62)))
                 for e in self._endpoints
             },
-            refusing={
-                e for e in (None, *self._endpoints) if limits.refuses(e, _TOO_LONG_NUMBERS)
-            },
+            refusing={e for e in (None, *self._endpoints) if limits.refuses(e, _TOO_LONG_NUMBERS)},
         )
-

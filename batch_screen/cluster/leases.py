@@ -217,9 +217,7 @@ class LeasedContract:
         """Waits until an attempt at the endpoint may start."""
         is_limited = endpoint in self._limited
         self._is_waiting = True
-        while (
-            slot := self._leases.take(self._clock(), endpoint, is_limited=is_limited)
-        ) is None:
+        while (slot := self._leases.take(self._clock(), endpoint, is_limited=is_limited)) is None:
             wait = self._leases.wait(self._clock(), endpoint, is_limited=is_limited)
             if math.isinf(wait):
                 self.hungry.set()
@@ -302,11 +300,11 @@ class LeasedContract:
         del sent_at
         if (slot := self._slots.pop(places.of_all, None)) is None:
             return
+        result = Passed(slot.number, slot.at, endpoint, allowance)
         last = self._results[-1] if self._results else None
-        is_same = isinstance(last, Passed) and last.endpoint is endpoint
-        if is_same and last.number < slot.number and allowance is None:  # it says as much
-            self._results.pop()
-        self._results.append(Passed(slot.number, slot.at, endpoint, allowance))
+        if isinstance(last, Passed) and last < result and last[2:] == (endpoint, None):
+            self._results.pop()  # it says no more
+        self._results.append(result)
 
     def refused(  # noqa: PLR0913 (as RateLimits)
         self,

@@ -1,25 +1,22 @@
-"""Worker: a process that pulls shards, asks their lookups in its slots, and seals them.
+"""Worker: pulls shards, asks their lookups in its slots, and seals them.
 
-It runs the dispatcher and the checkpointer of a run in one process, and all that leads them is the
-answer to its reports. It reads its own key. Where the process that leads it has ended, it ends too.
+It runs the dispatcher and the checkpointer of a run, and all that leads them is the answer to its
+reports. Whatever starts workers gives each a link to the coordinator and keeps it alive; a worker
+whose link is cut for good ends by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from batch_screen.cluster.leases import LeasedContract, LeasedSpend, clock
 from batch_screen.cluster.messages import SYNC_SECONDS, Orders, Report
-from batch_screen.config.key import read_key
 from batch_screen.config.settings import Settings
 from batch_screen.engine.checkpoint import Checkpointer
 from batch_screen.engine.dispatcher import Dispatcher
@@ -35,8 +32,8 @@ from batch_screen.engine.engine import (
 from batch_screen.engine.pacer import Pacer
 from batch_screen.engine.resume import SoFar
 from batch_screen.engine.tasks import utc_now
-from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, JournalError, Stopped
-from batch_screen.masking import hide, safe_line
+from batch_screen.errors import BatchScreenError, JournalError, Stopped
+from batch_screen.masking import hide, records_sent, safe_line
 from batch_screen.planning.shards import read_plan
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import read_run
@@ -46,15 +43,51 @@ _ORPHAN_SECONDS = 2.0
 _MOST_CHARACTERS = 4_000
 
 
+class LinkCutError(Exception):
+    """Nobody leads this worker any more."""
+
+
+class Link(Protocol):
+    """A worker's way to the coordinator."""
+
+    async def call(self, report: Report) -> Orders:
+        """Delivers the report, again and again if need be, and returns the orders.
+
+        Raises ``LinkCutError`` once nobody will ever answer.
+        """
+
+
 class WorkerSpec(NamedTuple):
     """What a worker is started with: no key, no number, no row."""
 
     folder: Path
     """The run's, in the state folder."""
     settings: Settings
+    """With a worker's share of ``pacing.max_concurrency``."""
     clock_ahead: timedelta
     """How far the API's clock is ahead: the sandbox may be in another day."""
     earlier: SoFar
+
+
+def run_worker(spec: WorkerSpec, key: str, link: Link) -> None:
+    """The whole life of a worker, in a process of its own."""
+    hide(key)
+    # While a worker lives, no other start of the run begins to ask.
+    with shared(spec.folder / "run.json", "the run"):
+        run = read_run(spec.folder)
+        plan = read_plan(run.plan) if run else None
+        if run is None or plan is None:
+            raise JournalError(f"{spec.folder} has no plan; start the same command again")
+        settings, ahead = affordable_settings(spec.settings, RunEvents()), spec.clock_ahead
+        work = Work(run, plan, settings, key, lambda: utc_now() + ahead, spec.earlier)
+
+        async def main() -> None:
+            worker = Worker(work, link)
+            with records_sent(worker.log.append):
+                await worker.run()
+
+        with asyncio.Runner(loop_factory=loop_factory()) as runner, collecting():
+            runner.run(main())
 
 
 class Superseded(Exception):  # noqa: N818 (nobody's error: the worker was taken for dead)
@@ -64,52 +97,50 @@ class Superseded(Exception):  # noqa: N818 (nobody's error: the worker was taken
 class Worker:
     """One worker and its link to the coordinator."""
 
-    def __init__(self, work: Work, link: Connection) -> None:
+    def __init__(self, work: Work, link: Link) -> None:
         self._work = work
         self._link = link
         self._loop = asyncio.get_running_loop()
         self._contract = LeasedContract(clock)
         self._spend = LeasedSpend()
         self._call = 0
-        self._answer: asyncio.Future[Orders] | None = None
         self._orders: Orders | None = None
         self._obeyed = asyncio.Event()
         self._given: list[int] = []
         self._owned: set[int] = set()
         self._done: set[int] = set()
         self._reported_seals = 0
-        self._wants_shard = False
+        self._wants_shard = True
         self._sealing: dict[int, asyncio.Future[bool]] = {}
         self._saved = 0
         self._attempts_before = 0
-        self._error: BaseException | None = None
-        self._is_leaving = False
+        self._end: BaseException | None = None
+        """Why nothing more is started here."""
+        self._fault: BaseException | None = None
+        """What the coordinator is to know of: the end that began here."""
+        self._is_leaving = self._is_cut_off = False
         self._now: tuple[Dispatcher, Checkpointer] | None = None
         self.log: list[tuple[int, str, str]] = []
 
     async def run(self) -> None:
         """Works until nothing is left to ask, by anybody, or the coordinator says halt."""
-        self._loop.add_reader(self._link.fileno(), self._receive)
-        self._loop.add_signal_handler(signal.SIGTERM, self._terminate)
+        with suppress(RuntimeError, ValueError):  # not in the main thread
+            self._loop.add_signal_handler(signal.SIGTERM, self._terminate)
         talking = asyncio.create_task(self._talk())
         try:
-            await self._work_on()
-        except Exception as error:  # noqa: BLE001 (told to the coordinator, whatever it is)
-            self._error = self._error or error
+            while self._end is None and not (self._orders and self._orders.is_over):
+                if self._given:
+                    await self._ask()
+                else:
+                    self._obeyed.clear()
+                    await self._obeyed.wait()
+        except Exception as error:  # noqa: BLE001 (whatever it is, the coordinator is to know)
+            if error is not self._end:
+                self._fault = error
         finally:
             self._is_leaving = True
             self._contract.hungry.set()
             await talking
-
-    async def _work_on(self) -> None:
-        while self._error is None:
-            await self._heard()
-            if self._error is not None or self._orders is None or self._orders.is_over:
-                return
-            if self._given:
-                await self._ask()
-            else:
-                self._wants_shard = True
 
     async def _ask(self) -> None:
         """Asks one shard after the other until the queue is empty."""
@@ -129,11 +160,11 @@ class Worker:
             try:
                 await run_out(dispatcher, checkpointer, [asyncio.create_task(pulse(pacer))])
             except BatchScreenError as error:
-                if not error.endpoints:  # else all that could be asked is answered
+                if not error.endpoints or error is self._end:
                     raise
-                self._error = error
+                self._end = self._fault = error  # all that could be asked is answered
             finally:
-                self._seals()
+                self._note_seals()
                 self._attempts_before += dispatcher.attempts
                 self._now = None
             # What is not sealed lacks what can only be asked in another session.
@@ -143,9 +174,8 @@ class Worker:
     def _shards(self) -> Iterator[int | None]:
         while True:
             if self._given:
-                self._wants_shard = False
                 yield self._given.pop(0)
-            elif self._orders is not None and self._orders.is_queue_empty and self._wants_shard:
+            elif self._wants_shard and self._orders is not None and self._orders.is_queue_empty:
                 return
             else:
                 self._wants_shard = True
@@ -157,8 +187,9 @@ class Worker:
         return asked.result()
 
     async def _ask_to_seal(self, shard: int) -> bool:
-        self._sealing[shard] = answer = self._loop.create_future()
-        if self._link.closed:
+        answer: asyncio.Future[bool] = self._loop.create_future()
+        self._sealing[shard] = answer
+        if self._is_cut_off:
             answer.set_result(False)
         return await answer
 
@@ -172,39 +203,23 @@ class Worker:
         try:
             while True:
                 report, called_at = self._report(), clock()
-                self._answer = self._loop.create_future()
-                self._link.send(report)
-                orders = await self._answer
+                orders = await self._link.call(report)
                 self._obey(report, orders, called_at)
                 if report.is_leaving:
                     return
                 if orders.is_fenced:
-                    self._end(Superseded("another worker owns its shards now"), 0.0)
-                if not self._is_leaving:
-                    with suppress(TimeoutError):
-                        # Only where the coordinator does not know yet: else it deals ahead.
-                        is_new = not report.wants
-                        async with asyncio.timeout(SYNC_SECONDS):
-                            await (self._contract.hungry if is_new else asyncio.Event()).wait()
-        except (EOFError, OSError):  # the process that leads has ended: nothing more is started
-            self._link.close()
+                    self._stop(Superseded("another worker owns its shards now"), 0.0)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(SYNC_SECONDS):
+                        await self._contract.hungry.wait()
+        except Exception as error:
+            self._is_cut_off = True
             for answer in self._sealing.values():
                 if not answer.done():
                     answer.set_result(False)
-            error = Stopped("the process that leads the workers has ended")
-            self._end(error, _ORPHAN_SECONDS)
-
-    def _receive(self) -> None:
-        answer, self._answer = self._answer, None
-        try:
-            orders = self._link.recv()
-        except (EOFError, OSError) as error:
-            self._loop.remove_reader(self._link.fileno())
-            if answer is not None and not answer.done():
-                answer.set_exception(error)
-            return
-        if answer is not None and not answer.done():
-            answer.set_result(orders)
+            self._stop(error, _ORPHAN_SECONDS)
+            if not isinstance(error, LinkCutError):
+                raise
 
     def _report(self) -> Report:
         self._call += 1
@@ -212,35 +227,31 @@ class Worker:
         self._contract.report(report)
         report.spent = self._spend.spent()
         report.attempts = self._attempts_before
-        report.wants_shard = self._wants_shard and not self._given
+        report.wants_shard = self._wants_shard and not self._given and self._end is None
         report.sealing = {shard for shard, answer in self._sealing.items() if not answer.done()}
         report.saved, self._saved = self._saved, 0
-        report.log, self.log = self.log, []
+        report.log = self.log[:]
+        self.log.clear()
         epochs = {}
-        report.error = self._error
         if self._now is not None:
             dispatcher, checkpointer = self._now
-            self._seals()
+            self._note_seals()
             epochs = checkpointer.epochs
             report.attempts += dispatcher.attempts
             report.in_flight = dispatcher.in_flight
             report.is_probing = dispatcher.is_probing
             report.decided = dispatcher.decided
             report.given_up = dict(dispatcher.given_up)
-            report.error = report.error or self._own_error(dispatcher)
+            error = dispatcher.error
+            if self._end is None and error is not None and not getattr(error, "endpoints", ()):
+                self._end = self._fault = error  # the others are to stop at once
         report.done, self._done = self._done, set()
         report.shards = {shard: epochs.get(shard, -1) for shard in self._owned}
         report.is_leaving = self._is_leaving
-        if report.error is not None:
-            report.error = _told(report.error)
+        report.error = self._fault and _shown(self._fault)
         return report
 
-    def _own_error(self, dispatcher: Dispatcher) -> BaseException | None:
-        """What has halted the dispatcher, unless that came with the orders."""
-        is_told = self._orders is not None and self._orders.halt is not None
-        return None if is_told else dispatcher.error
-
-    def _seals(self) -> None:
+    def _note_seals(self) -> None:
         """Takes note of the shards that were sealed since the last time."""
         if self._now is not None:
             sealed = self._now[1].sealed[self._reported_seals :]
@@ -254,6 +265,7 @@ class Worker:
         if orders.shard is not None:
             self._given.append(orders.shard)
             self._owned.add(orders.shard)
+            self._wants_shard = False
         for shard in report.sealing:
             answer = self._sealing.pop(shard)
             if not answer.done():
@@ -261,7 +273,7 @@ class Worker:
         if self._now is not None:
             self._lead(self._now[0])
         if orders.halt is not None:
-            self._end(orders.halt, orders.within_seconds)
+            self._stop(orders.halt, orders.within_seconds)
         self._obeyed.set()
 
     def _lead(self, dispatcher: Dispatcher) -> None:
@@ -276,70 +288,21 @@ class Worker:
                 dispatcher.give_up(endpoint, error)
         dispatcher.wake()
 
-    def _end(self, error: BaseException, within_seconds: float) -> None:
-        self._error = self._error or error
+    def _stop(self, error: BaseException, within_seconds: float) -> None:
+        """Starts nothing more; what is under way is waited for and saved."""
+        if self._end is None:
+            self._end = error
         if self._now is not None:
             self._now[0].halt(error, within_seconds=within_seconds)
         self._obeyed.set()
 
     def _terminate(self) -> None:
         """SIGTERM to this process alone: it saves, and its shards go to others."""
-        number = signal.SIGTERM
-        self._end(Stopped("a worker was stopped", exit_code=SIGNAL_EXIT + number), float("inf"))
-
-    async def _heard(self) -> None:
-        self._obeyed.clear()
-        await self._obeyed.wait()
+        self._stop(Stopped("this worker was stopped"), float("inf"))
 
 
-def _told(error: BaseException) -> BaseException:
-    """The error as it is told: a foreign one may hold what no other process is to see."""
-    if isinstance(error, BatchScreenError | Superseded):
+def _shown(error: BaseException) -> BaseException:
+    """The error as it leaves the process: a foreign one may hold what nobody else is to see."""
+    if isinstance(error, BatchScreenError):
         return error
     return RuntimeError(safe_line(f"{type(error).__name__}: {error}", _MOST_CHARACTERS))
-
-
-class _LogOfWorker(logging.Handler):
-    """Keeps masked log records for the next report."""
-
-    def __init__(self, worker: Worker) -> None:
-        super().__init__()
-        self._worker = worker
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = safe_line(record.getMessage(), _MOST_CHARACTERS)
-        self._worker.log.append((record.levelno, record.name, text))
-
-
-def work(spec: WorkerSpec, link: Connection) -> None:
-    """The whole life of a worker's process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to all; the driver tells us
-    with suppress(BrokenPipeError, ConnectionResetError, EOFError):
-        # While a worker of a run lives, no other start of the run begins to ask.
-        with shared(spec.folder / "run.json", "the run"):
-            _work(spec, link)
-
-
-def _work(spec: WorkerSpec, link: Connection) -> None:
-    key = link.recv()
-    if key is None:
-        key = read_key(spec.settings.api.key_file, os.environ).get_secret_value()
-    hide(key)
-    run = read_run(spec.folder)
-    plan = run and read_plan(run.plan)
-    if run is None or plan is None:
-        raise JournalError(f"{spec.folder} has no plan; start the same command again")
-    settings = affordable_settings(spec.settings, RunEvents())
-    ahead = spec.clock_ahead
-    work = Work(run, plan, settings, key, lambda: utc_now() + ahead, spec.earlier)
-
-    async def main() -> None:
-        worker = Worker(work, link)
-        handler = _LogOfWorker(worker)
-        logger = logging.getLogger("batch_screen")
-        logger.addHandler(handler)
-        logger.propagate = False
-        await worker.run()
-
-    with asyncio.Runner(loop_factory=loop_factory()) as runner, collecting():
-        runner.run(main())

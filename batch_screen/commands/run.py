@@ -32,7 +32,10 @@ from batch_screen.runs.sessions import keep_session, read_sessions
 from batch_screen.runs.state import Run
 from batch_screen.sandbox.config import DEFAULT_KEY, SandboxConfig
 from batch_screen.sandbox.run import SandboxThread
+from batch_screen.storage.lock import waited_for
 from batch_screen.tables.summary import Summary, read_summary
+
+_ORPHANS_SECONDS = 30.0
 
 
 class RunResult(msgspec.Struct, frozen=True):
@@ -154,8 +157,14 @@ def _ask(start: _PlannedRun) -> Session:
 
     try:
         with _server(start.job, run) as (settings, key, clock):
-            asked = (run, start.plan, settings, key, start.opened.events)
-            run_engine(*asked, began_at=began, on_end=end, clock=clock)
+            events = start.opened.events
+            # Workers of a start that was killed save what is under way; their slots are void then.
+            with waited_for(run.folder / "run.json", _ORPHANS_SECONDS, events.stop.check):
+                pass
+            ask = run_engine
+            if settings.cluster.workers > 1:
+                from batch_screen.cluster.processes import run_workers as ask  # noqa: PLC0415 (rare)
+            ask(run, start.plan, settings, key, events, began_at=began, on_end=end, clock=clock)
     except BatchScreenError:
         with suppress(Exception):  # what stopped the run counts, not what fails now
             keep()

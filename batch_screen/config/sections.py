@@ -254,3 +254,21 @@ class Logging(Section):
     """The format of progress, notes and errors on stderr."""
 
     format: LogFormat = LogFormat.AUTO
+
+
+# The settings of several workers under one contract.
+
+
+class Engine(StrEnum):
+    """What keeps workers alive: this machine's processes, or Ray on several machines."""
+
+    PROCESSES = "processes"
+    RAY = "ray"
+
+
+class Cluster(Section):
+    """How many workers ask, and what keeps them alive."""
+
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    engine: Engine = Engine.PROCESSES
+    ray_address: str = ""

@@ -14,6 +14,7 @@ from batch_screen.config.parsing import HOURS, clock_time, duration, hours, tabl
 from batch_screen.config.screening import Cohorts, Input, Numbers, Planner, Screening
 from batch_screen.config.sections import (
     Api,
+    Cluster,
     Guards,
     Logging,
     Metrics,
@@ -129,6 +130,7 @@ class Settings(Section):
     schedule: Schedule = Schedule()
     budget: Budget = Budget()
     guards: Guards = Guards()
+    cluster: Cluster = Cluster()
     output: Output = Output()
     privacy: Privacy = Privacy()
     prices: Prices = Prices()

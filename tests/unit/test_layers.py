@@ -19,6 +19,7 @@ FLOORS = (
     {"__main__"},
     {"cli"},
     {"commands"},
+    {"cluster"},
     {"engine", "erasure", "job", "verify"},
     {"comparison", "diagnostics", "notify", "planning", "profile", "reports", "sandbox"}
     | {"warehouse"},
@@ -52,7 +53,7 @@ HOMES = {
     "pyiceberg": {"warehouse"},
     "sqlalchemy": {"warehouse"},
     "urllib.request": set(),
-    "asyncio": {"api", "engine", "sandbox", "diagnostics"},
+    "asyncio": {"api", "cluster", "engine", "sandbox", "diagnostics"},
 }
 
 
