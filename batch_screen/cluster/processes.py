@@ -28,7 +28,7 @@ from batch_screen.engine.engine import Asked, OnEnd, Work, prepare, run_engine
 from batch_screen.engine.resume import so_far
 from batch_screen.engine.schedule import closing_time
 from batch_screen.engine.tasks import Clock, utc_now
-from batch_screen.errors import ExitCode, Stopped
+from batch_screen.errors import BatchScreenError, ExitCode, Stopped
 from batch_screen.masking import masked_logger
 from batch_screen.model import Plan
 from batch_screen.runs.events import RunEvents
@@ -72,7 +72,7 @@ def run_workers(  # noqa: PLR0913 (as run_engine)
     )
     coordinator = Coordinator.of(work, shards, events, clock=coordinator_clock)
     began = monotonic()
-    stops: list[Stopped] = []  # a signal's handler may come in the middle of anything
+    stops: list[BatchScreenError] = []  # a signal's handler may come in the middle of anything
     try:
         with events.stop.listen(stops.append), _Processes(work, coordinator, workers) as processes:
             while processes.serve():

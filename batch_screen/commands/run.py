@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from importlib import import_module
 from typing import NamedTuple
 
 import msgspec
@@ -161,9 +162,10 @@ def _ask(start: _PlannedRun) -> Session:
             # Workers of a start that was killed save what is under way; their slots are void then.
             with waited_for(run.folder / "run.json", _ORPHANS_SECONDS, events.stop.check):
                 pass
-            ask = run_engine
+            ask: Callable[..., Asked] = run_engine
             if settings.cluster.workers > 1:
-                from batch_screen.cluster.processes import run_workers as ask  # noqa: PLC0415 (rare)
+                # Late: nothing of it is there where one worker runs.
+                ask = import_module(f"batch_screen.cluster.{settings.cluster.engine}").run_workers
             ask(run, start.plan, settings, key, events, began_at=began, on_end=end, clock=clock)
     except BatchScreenError:
         with suppress(Exception):  # what stopped the run counts, not what fails now
