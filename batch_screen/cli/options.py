@@ -28,6 +28,7 @@ _SETTINGS = {
     "in_order": ("output", "in_order"),
     "group_readable": ("output", "mode"),
     "state_dir": ("output", "state_folder"),
+    "state": ("output", "state_bucket"),
     "base_url": ("api", "base_url"),
     "dialect": ("api", "dialect"),
     "api_key_file": ("api", "key_file"),
@@ -239,6 +240,11 @@ _REQUESTS = (
     ),
     click.Option(["--new-run"], is_flag=True, help="Ask and pay again, whatever is saved."),
     click.Option(["--state-dir"], metavar="DIR", help="Folder for state.  [default: OUT/.state]"),
+    click.Option(
+        ["--state"],
+        metavar="URL",
+        help="Bucket that keeps the state, so that any machine goes on: s3://…, gs://…, az://…",
+    ),
     click.Option(["--sandbox"], is_flag=True, help="Ask a local stand-in: no account, no cost."),
 )
 
@@ -269,7 +275,7 @@ lists = _with((_INPUTS, *_READING))
 """The lists of numbers, and how they are read."""
 settings = _with((*_READING, *_REQUESTS))
 """All that describes a job but for the lists."""
-folders = _with(_named("config", "out", "state_dir"))
+folders = _with(_named("config", "out", "state_dir", "state"))
 """Which folders a run has written to."""
 erasing = _with(
     _named("config", "out", "state_dir", "default_region", "digits", "id_key_file", "id_vault")
@@ -280,6 +286,7 @@ retrying = _with(
         "config",
         "out",
         "state_dir",
+        "state",
         "opt_out",
         "rate",
         "workers",

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from batch_screen.commands.parts import layout_of
 from batch_screen.config.screening import OPT_OUT_FILE, Unfinished
@@ -31,6 +31,9 @@ from batch_screen.storage.lock import locked
 from batch_screen.tables.manifest import id_key_in, is_whole, read_manifest
 from batch_screen.tables.summary import read_summary, says_stopped
 
+if TYPE_CHECKING:
+    from batch_screen.cluster.store import RunPlace, StateBucket
+
 
 class OpenRun(NamedTuple):
     """An opened run, its input on disk and its output layout; ``events`` writes the heartbeat."""
@@ -40,6 +43,8 @@ class OpenRun(NamedTuple):
     files: list[InputFile]
     events: RunEvents
     is_complete: bool
+    place: RunPlace | None = None
+    """The run's place in the bucket that keeps its state, if one does."""
 
 
 @contextmanager
@@ -55,10 +60,29 @@ def open_run(job: Job, events: RunEvents) -> Iterator[OpenRun]:
     with (
         folders_held(job, events) as with_heartbeat,
         on_disk(sources, job.state, with_heartbeat) as files,
+        bucket_held(job, with_heartbeat) as bucket,
     ):
         with_heartbeat.progress.stage("reading")
         run = _resumed_or_new(job, files, with_heartbeat)
-        yield opened(job, run, files, with_heartbeat)
+        yield opened(job, run, files, with_heartbeat, bucket)
+
+
+@contextmanager
+def bucket_held(job: Job, events: RunEvents) -> Iterator[StateBucket | None]:
+    """The bucket that keeps the job's state, if one does, held and what it has restored here."""
+    if not (address := job.settings.output.state_bucket):
+        yield None
+        return
+    if job.settings.cluster.workers > 1:
+        raise ConfigurationError(
+            "--state keeps the answers of one worker: leave out --workers, or keep the state on "
+            "this machine"
+        )
+    from batch_screen.cluster.store import held_state  # noqa: PLC0415 (for buckets only)
+
+    with held_state(address, job.state, events) as bucket:
+        bucket.restore(job.day.isoformat(), events)
+        yield bucket
 
 
 def refuse_unaskable(job: Job) -> None:
@@ -71,7 +95,13 @@ def refuse_unaskable(job: Job) -> None:
         )
 
 
-def opened(job: Job, run: Run, files: list[InputFile], events: RunEvents) -> OpenRun:
+def opened(
+    job: Job,
+    run: Run,
+    files: list[InputFile],
+    events: RunEvents,
+    bucket: StateBucket | None = None,
+) -> OpenRun:
     """The run, unless it would buy again what was bought. Raises ``OutputError``."""
     events.on_run(run.run_id)
     layout = layout_of(run, job.settings)
@@ -80,7 +110,8 @@ def opened(job: Job, run: Run, files: list[InputFile], events: RunEvents) -> Ope
         run.discard()
     if not is_complete:
         _refuse_to_buy_again(job, run, layout)
-    return OpenRun(run, layout, files, events, is_complete)
+    place = bucket.place(run.run_id) if bucket else None
+    return OpenRun(run, layout, files, events, is_complete, place)
 
 
 def refuse_other_ids(job: Job) -> None:

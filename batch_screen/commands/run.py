@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from importlib import import_module
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -35,6 +35,9 @@ from batch_screen.sandbox.config import DEFAULT_KEY, SandboxConfig
 from batch_screen.sandbox.run import SandboxThread
 from batch_screen.storage.lock import waited_for
 from batch_screen.tables.summary import Summary, read_summary
+
+if TYPE_CHECKING:
+    from batch_screen.cluster.store import RunPlace
 
 _ORPHANS_SECONDS = 30.0
 
@@ -98,25 +101,44 @@ def carry_out(  # noqa: PLR0913, PLR0917 (a run, how it is planned, and what is 
     """
     run, layout, events = opened.run, opened.layout, opened.events
     if opened.is_complete:
-        _drop_state(job, run)
+        _drop_state(job, run, opened.place)
         summary = judge_run(read_summary(layout.summary), job.settings)
         return RunResult(summary, layout, was_complete=True)
     start = _PlannedRun(job, opened, _plan(opened, make_plan), started_at, ended=[])
-    with _summed_up(start, on_stopped):
+    with _summed_up(start, on_stopped), _kept(opened.place):
+        if opened.place:  # before anything is asked: a journal is worth nothing without its plan
+            events.progress.stage("keeping the plan")
+            opened.place.keep_plan(run)
         read_sessions(run.sessions, run.run_id)  # damage stops it before more is bought
         layout.check_writable()
         events.progress.note(note)
         session = _ask(start)
         events.progress.stage("writing", total=len(start.plan.shards))
         summary = write_outputs(run, start.plan, job.settings, session, events)
-    _drop_state(job, run)
+        if opened.place:
+            opened.place.complete()
+    _drop_state(job, run, opened.place)
     return RunResult(summary, layout)
 
 
-def _drop_state(job: Job, run: Run) -> None:
+def _drop_state(job: Job, run: Run, place: RunPlace | None) -> None:
     """Removes a complete run's state where its output has ids: the state holds the numbers."""
-    if job.ids and not job.settings.privacy.keep_state and run.folder.exists():
-        remove_state(job.state, run.run_id)
+    if job.ids and not job.settings.privacy.keep_state:
+        if place:
+            place.remove()
+        if run.folder.exists():
+            remove_state(job.state, run.run_id)
+
+
+@contextmanager
+def _kept(place: RunPlace | None) -> Iterator[None]:
+    """Keeps the session's record in the bucket, also if the session was stopped."""
+    try:
+        yield
+    finally:
+        if place:
+            with suppress(BatchScreenError):  # only its pace would be lost
+                place.keep_records()
 
 
 class _PlannedRun(NamedTuple):
@@ -162,11 +184,14 @@ def _ask(start: _PlannedRun) -> Session:
             # Workers of a start that was killed save what is under way; their slots are void then.
             with waited_for(run.folder / "run.json", _ORPHANS_SECONDS, events.stop.check):
                 pass
-            ask: Callable[..., Asked] = run_engine
+            asked = (run, start.plan, settings, key, events)
+            how: dict[str, Any] = {"began_at": began, "on_end": end, "clock": clock}
             if settings.cluster.workers > 1:
                 # Late: nothing of it is there where one worker runs.
-                ask = import_module(f"batch_screen.cluster.{settings.cluster.engine}").run_workers
-            ask(run, start.plan, settings, key, events, began_at=began, on_end=end, clock=clock)
+                workers = import_module(f"batch_screen.cluster.{settings.cluster.engine}")
+                workers.run_workers(*asked, **how)
+            else:
+                run_engine(*asked, **how, copy=start.opened.place)
     except BatchScreenError:
         with suppress(Exception):  # what stopped the run counts, not what fails now
             keep()

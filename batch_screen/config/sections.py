@@ -26,7 +26,7 @@ from batch_screen.config.parsing import (
     table_of,
     threshold,
 )
-from batch_screen.config.paths import local_file, local_folder, local_input
+from batch_screen.config.paths import bucket_address, local_file, local_folder, local_input
 from batch_screen.model import Endpoint
 
 # What every section of the settings is built from: a frozen record, and numbers in bounds.
@@ -36,6 +36,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 ReadPath = Annotated[str, AfterValidator(local_input)]
 WrittenFolder = Annotated[str, AfterValidator(local_folder)]
+BucketAddress = Annotated[str, AfterValidator(bucket_address)]
 WrittenFile = Annotated[str, AfterValidator(local_file)]
 
 
@@ -133,6 +134,7 @@ class Output(Section):
 
     folder: WrittenFolder = ""
     state_folder: WrittenFolder = ""
+    state_bucket: BucketAddress = ""
     compression: Compression = Compression.ZSTD
     row_group_rows: Annotated[int, Field(ge=1_000)] = 500_000
     shard_lookups: Annotated[int, Field(ge=1_000)] = 200_000

@@ -108,6 +108,7 @@ SAMPLES = {
     "cluster.ray_address": ("10.0.0.7:6379", "10.0.0.7:6379"),
     "output.folder": ("out", "out"),
     "output.state_folder": ("state", "state"),
+    "output.state_bucket": ("s3://bucket/state", "s3://bucket/state"),
     "output.compression": ("snappy", "snappy"),
     "output.row_group_rows": ("1000", 1_000),
     "output.shard_lookups": ("1000", 1_000),

@@ -169,6 +169,7 @@ NOT_IDENTITY = {
     ("cluster", "ray_address"): "10.0.0.7:6379",
     ("output", "folder"): "out",
     ("output", "state_folder"): "state",
+    ("output", "state_bucket"): "s3://bucket/state",
     ("output", "compression"): "snappy",
     ("output", "row_group_rows"): 1_000,
     ("output", "heartbeat_seconds"): 1,
