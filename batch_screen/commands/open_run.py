@@ -88,7 +88,7 @@ def bucket_held(job: Job, events: RunEvents) -> Iterator[StateBucket | None]:
 def refuse_unaskable(job: Job) -> None:
     """Raises what is wrong with the job whatever its list holds."""
     refuse_unpriced(job.settings)
-    refuse_unknown_regions(job.settings.numbers)
+    refuse_unknown_regions(job.settings)
     if job.key is None and not job.sandbox:
         raise AuthenticationError(
             "no API key was given, and no sandbox was asked for; set the job's key or sandbox"

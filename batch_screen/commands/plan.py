@@ -229,7 +229,7 @@ def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
     events = events or RunEvents()
     job = job.with_ids()
     refuse_unpriced(job.settings)
-    refuse_unknown_regions(job.settings.numbers)
+    refuse_unknown_regions(job.settings)
     refuse_other_ids(job)
     sources = expand(job.inputs, excluded=job.excluded, note=events.progress.note)
     with (

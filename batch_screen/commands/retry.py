@@ -97,7 +97,7 @@ def retry(
     and the output count, and the opt-out list. The same call resumes it. Raises as ``run`` does.
     """
     events, started_at = events or RunEvents(), datetime.now(UTC)
-    job, layout = located(job.with_ids(), run)
+    job, layout = located(job.with_ids().with_keys(), run)
     summary = _summary_of(layout)
     refuse_other_ids(job)
     job = _as_it_was(job, summary)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +21,7 @@ from batch_screen.commands.purge import remove_state
 from batch_screen.commands.rewrite import keep_other_columns
 from batch_screen.commands.write import count_stopped, judge_run, write_outputs, write_stopped
 from batch_screen.config.settings import Settings
+from batch_screen.engine.contracts import ask_by_contract
 from batch_screen.engine.engine import Asked, run_engine
 from batch_screen.engine.tasks import Clock, utc_now
 from batch_screen.errors import BatchScreenError, ConfigurationError, InputError
@@ -61,7 +63,7 @@ def run(
     Raises the exceptions of ``errors``; what was answered by then is saved. Where there was
     a plan already, ``on_stopped`` is first called with how far the run has come.
     """
-    started_at, job = datetime.now(UTC), job.with_ids()
+    started_at, job = datetime.now(UTC), job.with_ids().with_keys()
     with open_run(job, events or RunEvents()) as opened:
         run, layout = opened.run, opened.layout
         # It may be an unfinished one of another date.
@@ -171,7 +173,9 @@ def _ask(start: _PlannedRun) -> Session:
 
     def end(asked: Asked) -> None:
         now, seconds = datetime.now(UTC), round(asked.seconds, 3)
-        start.ended.append(Session(began, now, asked.attempts, seconds, asked.pace))
+        start.ended.append(
+            Session(began, now, asked.attempts, seconds, asked.pace, asked.contracts)
+        )
 
     def keep() -> None:
         for session in start.ended:
@@ -190,6 +194,10 @@ def _ask(start: _PlannedRun) -> Session:
                 # Late: nothing of it is there where one worker runs.
                 workers = import_module(f"batch_screen.cluster.{settings.cluster.engine}")
                 workers.run_workers(*asked, **how)
+            elif settings.contracts:
+                secrets = {} if start.job.sandbox else start.job.keys  # which has one key for all
+                keys = {name: each.get_secret_value() for name, each in secrets.items()}
+                run_engine(*asked, **how, how=partial(ask_by_contract, keys=keys))
             else:
                 run_engine(*asked, **how, copy=start.opened.place)
     except BatchScreenError:

@@ -23,6 +23,7 @@ from batch_screen.config.parsing import (
     address,
     is_loopback,
     list_of,
+    table_by_region,
     table_of,
     threshold,
 )
@@ -76,6 +77,7 @@ class Api(Section):
     trust_environment_proxies: bool = False
     ca_file: ReadPath = ""
     key_file: ReadPath = ""
+    keys_by_region: dict[str, ReadPath] = Field(default={})
 
     @field_validator("base_url")
     @classmethod
@@ -98,6 +100,19 @@ class Api(Section):
     @classmethod
     def _decode(cls, value: Any) -> Any:
         return table_of(value)
+
+    @field_validator("keys_by_region", mode="before")
+    @classmethod
+    def _are_of_regions(cls, value: Any) -> Any:
+        return table_by_region(value)
+
+    @field_validator("keys_by_region")
+    @classmethod
+    def _are_named(cls, value: dict[str, str]) -> dict[str, str]:
+        for region, path in value.items():
+            if not path:
+                raise ValueError(f"names no file for {region}")
+        return value
 
     @field_validator("paths")
     @classmethod

@@ -10,7 +10,16 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from batch_screen.config.parsing import HOURS, clock_time, duration, hours, table_of, zone
+from batch_screen.config.parsing import (
+    HOURS,
+    clock_time,
+    duration,
+    hours,
+    table_by_region,
+    table_of,
+    zone,
+)
+from batch_screen.config.paths import is_address
 from batch_screen.config.screening import Cohorts, Input, Numbers, Planner, Screening
 from batch_screen.config.sections import (
     Api,
@@ -27,12 +36,16 @@ from batch_screen.config.sections import (
 )
 from batch_screen.model import Endpoint
 
+OTHERS = "others"
+"""The contract of the numbers whose region has none of its own."""
+
 
 class Pacing(Section):
     """How fast to ask."""
 
     rate_per_second: Positive = 10.0
     rate_per_second_by_endpoint: dict[Endpoint, Positive] = Field(default={})
+    rate_per_second_by_region: dict[str, Positive] = Field(default={})
     headroom: Annotated[float, Field(ge=0, lt=1)] = 0.02
     ramp_up_seconds: NotNegative = 5.0
     max_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
@@ -42,6 +55,11 @@ class Pacing(Section):
     @classmethod
     def _decode(cls, value: Any) -> Any:
         return table_of(value)
+
+    @field_validator("rate_per_second_by_region", mode="before")
+    @classmethod
+    def _are_of_regions(cls, value: Any) -> Any:
+        return table_by_region(value)
 
 
 class Schedule(Section):
@@ -143,6 +161,18 @@ class Settings(Section):
     def _agree(self) -> Self:
         if self.input.region_column and self.input.region_column == self.input.phone_column:
             raise ValueError("input.region_column and input.phone_column name the same column")
+        if self.contracts and self.cluster.workers > 1:
+            raise ValueError(
+                "cluster.workers and contracts by region (pacing.rate_per_second_by_region, "
+                "api.keys_by_region) do not go together: one process asks for all contracts"
+            )
+        # Each contract would take the others' epochs in the bucket for those of a newer owner.
+        if self.contracts and is_address(self.output.state_folder):
+            raise ValueError(
+                "output.state_folder is an address, and contracts by region need a local folder; "
+                "keep the state on a volume, or make a run for each of them with "
+                "numbers.allowed_regions"
+            )
         self.planner.refuse_deadlock(self.screening.endpoints, self.screening.dates_beyond)
         return self
 
@@ -150,6 +180,17 @@ class Settings(Section):
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The endpoints of the run's lookups: the named ones, and dates that may be needed."""
         return self.screening.lookup_endpoints
+
+    @property
+    def contracts(self) -> dict[str, float]:
+        """The rate of each contract where regions have their own, that of all others last.
+
+        Empty where one contract serves all.
+        """
+        own, rate = self.pacing.rate_per_second_by_region, self.pacing.rate_per_second
+        regions = sorted({*own, *self.api.keys_by_region})
+        rates = {region: own.get(region, rate) for region in regions}
+        return {**rates, OTHERS: rate} if regions else {}
 
     def identity(self) -> dict[str, Any]:
         """The settings that belong to a run's identity, as flat JSON values by dotted name.

@@ -11,6 +11,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
+import polars as pl
+
 from batch_screen.engine.dependencies import Decision, Number, Rules
 from batch_screen.engine.following import Following, recalled
 from batch_screen.engine.resume import History
@@ -18,12 +20,13 @@ from batch_screen.engine.tasks import Clock, Task, utc_now
 from batch_screen.errors import OutputError
 from batch_screen.journal.records import Record
 from batch_screen.journal.seal import drop_leftovers, seal, seal_path
-from batch_screen.journal.segments import SegmentWriter
+from batch_screen.journal.segments import SegmentWriter, shards_with_segments
 from batch_screen.journal.writer import COMMIT_RECORDS, Entry, GroupCommit, JournalWriter, StateCopy
 from batch_screen.masking import masked_logger
 from batch_screen.model import Attempt, Intent, Lookup, Outcome, Plan, WithheldOutcome
 from batch_screen.planning.history import read_history
 from batch_screen.planning.shards import (
+    Regions,
     history_path,
     lookups,
     numbers,
@@ -91,8 +94,13 @@ class Checkpointer:
         shards: Iterable[int | None] | None = None,
         may_seal: Callable[[int], bool] | None = None,
         copy: StateCopy | None = None,
+        regions: Regions | None = None,
     ) -> None:
-        """``most_unsaved``: the number of unsaved outcomes from which it ``is_behind``."""
+        """``most_unsaved``: the number of unsaved outcomes from which it ``is_behind``.
+
+        With ``regions`` only the lookups of their numbers are its own; others of this process have
+        the rest, and ``may_seal`` says of each shard whether all are through.
+        """
         self._run = run
         self._plan = plan
         self._rules = rules
@@ -100,6 +108,8 @@ class Checkpointer:
         self._shards = unsealed(run, plan) if shards is None else shards
         self._copy = copy
         self._may_seal = may_seal or (copy.may_seal if copy else None)
+        self._regions = regions
+        self._begun = frozenset() if regions is None else {*shards_with_segments(run.journal)}
         self.epochs: dict[int, int] = {}
         self.sealed: list[int] = []
         """The shards that are complete, in the order in which they were."""
@@ -199,20 +209,25 @@ class Checkpointer:
             if shard is None:
                 yield None
                 continue
-            if self._may_seal is not None:  # before its journal is read: what is read is the end
+            # Before its journal is read: what is read is the end. Contracts of one process need no
+            # epoch, for none of them takes another's shard.
+            if self._may_seal is not None and self._regions is None:
                 self.epochs[shard] = self._writer.claim(shard)
             yield from self._shard_tasks(shard)
         self.expects_more = False
 
     def _shard_tasks(self, shard: int) -> Iterator[Task | None]:
-        rules = self._rules
-        history = History(
-            self._run,
-            shard,
-            () if rules.is_plain else rules.endpoints,
-            read_carried(self._run.plan, self._plan, shard),
-            planned_numbers(self._run.plan, self._plan, shard),
-        )
+        rules, expected = self._rules, self._expected(shard)
+        carried = read_carried(self._run.plan, self._plan, shard)
+        only = planned_numbers(self._run.plan, self._plan, shard)
+        if self._regions is not None:
+            only = numbers(self._run.plan, self._plan, shard, self._regions)
+            carried = carried.filter(pl.col("e164").is_in(only.implode()))
+            expected = only.len() * len(rules.endpoints)
+        endpoints = () if rules.is_plain else rules.endpoints
+        # What is there by now is another contract's: to read it would hold up the loop.
+        is_new = self._regions is not None and shard not in self._begun
+        history = History(self._run, shard, endpoints, carried, only, is_new=is_new)
         if history.dropped_bytes:
             _log.warning(
                 "a crash has torn %d bytes off the journal of shard %d; they were dropped",
@@ -220,20 +235,22 @@ class Checkpointer:
                 shard,
             )
         # Already complete where a crash came between the last outcome and the seal.
-        self._missing[shard] = self._expected(shard) - len(history.finished)
+        self._missing[shard] = expected - len(history.finished)
         self._seal_if_complete(shard)
         if not rules.is_plain:
             yield from self._planned_tasks(shard, history)
             return
         windows = {e: rules.window_minutes if e.takes_max_age else None for e in rules.endpoints}
-        for lookup in lookups(self._run.plan, self._plan, shard, windows, history.finished):
+        plan, finished = self._run.plan, history.finished
+        for lookup in lookups(plan, self._plan, shard, windows, finished, self._regions):
             yield history.task(shard, lookup)
 
     def _planned_tasks(self, shard: int, history: History) -> Iterator[Task | None]:
         """The tasks that need not wait for others; journals the outcomes that need no request."""
         plan, planned = self._run.plan, self._plan.shards[shard]
         known = read_history(history_path(plan, shard), planned.history_sha256)
-        for e164, past in recalled(known, numbers(plan, self._plan, shard), self._rules):
+        listed = numbers(plan, self._plan, shard, self._regions)
+        for e164, past in recalled(known, listed, self._rules):
             number = Number(shard, e164, past, history.outcomes.pop(e164, {}))
             if not number.outcomes and (e164, self._rules.endpoints[0]) in history.finished:
                 continue  # it has all its outcomes

@@ -262,7 +262,10 @@ class Dispatcher:
         # A slot, a permission and a start lie an await apart: each may have been overtaken.
         if self._halted.done():  # meanwhile; what waits for it has not been woken yet
             return
-        if endpoint in self._endpoints.given_up or (self._withheld.is_open and not was_accused):
+        is_newly_accused = self._withheld.is_open and not was_accused
+        # Of several contracts another one may have spent what was left of the budget.
+        is_spent = not self._budget.permits(endpoint)
+        if endpoint in self._endpoints.given_up or is_newly_accused or is_spent:
             self._queue.put_first(task)  # what has come back meanwhile decides anew
             return
         if task.last_observed_at is not None:  # the window only now: it may have waited for hours

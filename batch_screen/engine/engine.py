@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import resource
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from itertools import count
@@ -28,7 +28,8 @@ from batch_screen.engine.schedule import ClosingTime, Timetable, closing_time
 from batch_screen.engine.tasks import Clock, utc_now
 from batch_screen.errors import BatchScreenError, ConfigurationError
 from batch_screen.journal.writer import StateCopy
-from batch_screen.model import Pace, Plan
+from batch_screen.model import Contracts, Pace, Plan
+from batch_screen.planning.shards import Regions
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import Run
 
@@ -109,6 +110,7 @@ class Asked(msgspec.Struct, frozen=True):
     attempts: int
     seconds: float
     pace: Pace = Pace()
+    contracts: Contracts = msgspec.UNSET
 
 
 OnEnd = Callable[[Asked], None]
@@ -126,6 +128,9 @@ class Work(NamedTuple):
     copy: StateCopy | None = None
 
 
+How = Callable[[Work, RunEvents, ClosingTime | None, OnEnd], Coroutine[None, None, Asked]]
+
+
 def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning and its end)
     run: Run,
     plan: Plan,
@@ -137,6 +142,7 @@ def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning an
     on_end: OnEnd = lambda _: None,
     clock: Clock = utc_now,
     copy: StateCopy | None = None,
+    how: How | None = None,
 ) -> Asked:
     """Runs until every lookup of the plan has a saved outcome.
 
@@ -144,7 +150,8 @@ def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning an
     draining and saving: ``Stopped``, ``ApiError``, ``OutputError``, ``JournalError``.
     ``began_at`` is the instant from which the longest duration counts, ``clock`` the time of the
     API's answers. ``on_end`` gets what was asked in either case, once all of it is saved or
-    that has failed. With a ``copy`` of the state in a bucket, what is saved there counts.
+    that has failed. With a ``copy`` of the state in a bucket, what is saved there counts. ``how``
+    asks in another way than through one dispatcher.
     """
     refuse_loop()
     settings = affordable_settings(settings, events)  # before the loop, which opens files itself
@@ -154,7 +161,7 @@ def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning an
     with asyncio.Runner(loop_factory=loop_factory()) as runner, collecting():
         earlier = so_far(run, plan, settings.endpoints)
         work = Work(run, plan, settings, key, clock, earlier, copy)
-        return runner.run(_run_engine(work, events, closing, on_end))
+        return runner.run((how or _run_engine)(work, events, closing, on_end))
 
 
 async def _run_engine(
@@ -181,7 +188,7 @@ async def _run_engine(
         if work.copy is not None:
             beside.append(asyncio.create_task(_wake(dispatcher)))
         if closing is not None and left:
-            beside.append(asyncio.create_task(_close(closing, dispatcher)))
+            beside.append(asyncio.create_task(close_at(closing, dispatcher)))
             await asyncio.sleep(0)  # it may be closing time already
         try:
             with events.stop.listen(halt):
@@ -209,11 +216,12 @@ async def asking(  # noqa: PLR0913 (what the coordinator of several workers has 
     on_saved: Callable[[int], None],
     shards: Iterable[int | None] | None = None,
     may_seal: Callable[[int], bool] | None = None,
+    regions: Regions | None = None,
 ) -> AsyncIterator[tuple[Dispatcher, Checkpointer]]:
     """A dispatcher that asks the lookups of these shards, or all that are left, and their journal.
 
-    ``run_out`` runs them. ``on_saved`` gets the number of outcomes on disk, ``shards`` and
-    ``may_seal`` are the checkpointer's.
+    ``run_out`` runs them. ``on_saved`` gets the number of outcomes on disk; ``shards``,
+    ``may_seal`` and ``regions`` are the checkpointer's.
     """
     run, plan, settings, earlier = work.run, work.plan, work.settings, work.earlier
     most = settings.pacing.max_concurrency
@@ -234,6 +242,7 @@ async def asking(  # noqa: PLR0913 (what the coordinator of several workers has 
             shards=shards,
             may_seal=may_seal,
             copy=work.copy,
+            regions=regions,
         )
         dispatcher = Dispatcher(
             settings,
@@ -264,7 +273,10 @@ async def run_out(
 
 
 def adaptive_rate(
-    settings: Settings, clock: Callable[[], float], events: RunEvents
+    settings: Settings,
+    clock: Callable[[], float],
+    events: RunEvents,
+    whose: str = "the account",
 ) -> AdaptiveRate:
     """The account's rate, by settings and timetable."""
     pacing, schedule = settings.pacing, settings.schedule
@@ -277,18 +289,18 @@ def adaptive_rate(
         )
     always = timetable.rate(_now())  # asked for several times for each attempt
     by_hour = schedule.rate_per_second_by_hour
-    return AdaptiveRate(
-        (lambda: timetable.rate(_now())) if by_hour else (lambda: always), pacing, clock=clock
-    )
+    ceiling = (lambda: timetable.rate(_now())) if by_hour else (lambda: always)
+    return AdaptiveRate(ceiling, pacing, clock=clock, whose=whose)
 
 
-async def _close(closing: ClosingTime, dispatcher: Dispatcher) -> None:
+async def close_at(closing: ClosingTime, *dispatchers: Dispatcher) -> None:
     """Halts the run at its closing time."""
     # The clock on the wall may be set meanwhile, so it is looked at again and again.
     while (left := (closing.last_orders - _now()).total_seconds()) > 0:  # noqa: ASYNC110
         await asyncio.sleep(min(left, _LOOK_AGAIN_SECONDS))
     left = (closing.by - _now()).total_seconds()
-    dispatcher.halt(closing.stopped(), within_seconds=left)
+    for dispatcher in dispatchers:
+        dispatcher.halt(closing.stopped(), within_seconds=left)
 
 
 async def _wake(dispatcher: Dispatcher) -> None:
@@ -302,13 +314,15 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-async def pulse(pacer: Pacer) -> None:
+async def pulse(*pacers: Pacer) -> None:
     """Reports how late the event loop is, and collects garbage."""
     loop = asyncio.get_running_loop()
     for number in count(1):
         due = loop.time() + _PULSE_SECONDS
         await asyncio.sleep(_PULSE_SECONDS)
-        pacer.pulse(loop.time() - due)
+        lag = loop.time() - due
+        for pacer in pacers:
+            pacer.pulse(lag)
         collect(number)
 
 

@@ -40,14 +40,17 @@ class History:
     ``only`` names numbers, nothing is learned of others but what was spent on them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (whose journal, and what of it matters)
         self,
         run: Run,
         shard: int,
         endpoints: Sequence[Endpoint] = (),
         carried: pl.DataFrame | None = None,
         only: pl.Series | None = None,
+        *,
+        is_new: bool = False,
     ) -> None:
+        """``is_new``: nothing in the journal is about these numbers, so it is not read."""
         self.finished: set[Key] = set()
         self.failed_attempts: Counter[Key] = Counter()
         self.refusals: Counter[Key] = Counter()
@@ -61,7 +64,7 @@ class History:
         if carried is not None:
             self._carry(carried)
         replay = Replay(run.journal, run.run_id, shard)
-        for record in replay:
+        for record in () if is_new else replay:
             self._learn(record)
         self._has_past = bool(self.failed_attempts or self.refusals or self.unanswered or self.held)
         self.dropped_bytes = replay.dropped_bytes

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, Stopped
+from batch_screen.model import ContractPace
 
 
 class Progress(Protocol):
@@ -110,11 +111,15 @@ class CancelToken:
 
 @dataclass(frozen=True)
 class RunEvents:
-    """A run's connections to its front end; ``on_run`` gets the run's id once it is known."""
+    """A run's connections to its front end; ``on_run`` gets the run's id once it is known.
+
+    ``on_contracts`` gets the figures of each contract now and then, where there are several.
+    """
 
     progress: Progress = field(default_factory=Silent)
     stop: CancelToken = field(default_factory=CancelToken)
     on_run: Callable[[str], None] = field(default=lambda _run_id: None)
+    on_contracts: Callable[[dict[str, ContractPace]], None] = field(default=lambda _paces: None)
 
     def advance(self, count: int) -> None:
         """Reports ``count`` more units, then raises ``Stopped`` if a stop was requested."""
