@@ -128,7 +128,7 @@ def plan() -> None:
 
 
 @_lazy
-@options.folders
+@options.places
 @options.as_json()
 def status() -> None:
     """Show the state of a folder's runs, and how to resume those that stopped.

@@ -275,8 +275,10 @@ lists = _with((_INPUTS, *_READING))
 """The lists of numbers, and how they are read."""
 settings = _with((*_READING, *_REQUESTS))
 """All that describes a job but for the lists."""
-folders = _with(_named("config", "out", "state_dir", "state"))
+folders = _with(_named("config", "out", "state_dir"))
 """Which folders a run has written to."""
+places = _with(_named("config", "out", "state_dir", "state"))
+"""Which folders, and the bucket that keeps the state."""
 erasing = _with(
     _named("config", "out", "state_dir", "default_region", "digits", "id_key_file", "id_vault")
 )

@@ -81,6 +81,22 @@ def _beat(store: ObjectStore, prefix: str, number: int) -> Beat | None:
     return msgspec.json.decode(store.read(key), type=Beat)
 
 
+def living(
+    store: ObjectStore, prefix: str, sleep: Callable[[float], None] = time.sleep
+) -> tuple[Reign, Beat] | None:
+    """The reign that beats while it is looked at for a moment, and its last beat."""
+    found = latest_reign(store, prefix)
+    if found is None or (found[1] and found[1].has_ended) or is_dead(found[0]):
+        return None
+    until = _clock() + 3 * BEAT_SECONDS
+    while _clock() < until:
+        now = _beat(store, prefix, found[0].number)
+        if now and now != found[1]:
+            return None if now.has_ended else (found[0], now)
+        sleep(BEAT_SECONDS / 4)
+    return None
+
+
 def prove(store: ObjectStore, prefix: str) -> None:
     """Creates a name twice. Raises ``OutputError`` unless the second time is refused."""
     key, kept = f"{prefix}probes/{secrets.token_hex(8)}", True

@@ -26,10 +26,11 @@ from functools import partial
 from hashlib import sha256
 from io import BufferedWriter
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
-from batch_screen.cluster.reign import Ruler, prove, reigning
+from batch_screen.cluster.reign import Ruler, living, prove, reigning
 from batch_screen.config.paths import bucket_of, shown_address
 from batch_screen.errors import BatchScreenError, ConfigurationError, JournalError, OutputError
 from batch_screen.journal.pieces import PieceWriter
@@ -37,6 +38,7 @@ from batch_screen.journal.seal import Seal, seal_path, sealed_outcomes, sealed_p
 from batch_screen.journal.segments import next_number, segment_path, segments, shards_with_segments
 from batch_screen.journal.writer import JournalWriter
 from batch_screen.runs.events import RunEvents
+from batch_screen.runs.heartbeat import Heartbeat
 from batch_screen.runs.state import Run
 from batch_screen.storage.atomic import (
     atomic_write,
@@ -46,6 +48,7 @@ from batch_screen.storage.atomic import (
     translated,
     write_atomically,
 )
+from batch_screen.storage.lock import Holder
 from batch_screen.storage.objects import ObjectStore, StoredObject
 from batch_screen.storage.records import read_record
 
@@ -134,6 +137,27 @@ def held_state(address: str, state: Path, events: RunEvents) -> Iterator[StateBu
     prove(store, prefix)
     with reigning(store, prefix, state, events) as ruler:
         yield StateBucket(store, prefix, state, ruler)
+
+
+class Glance(NamedTuple):
+    """The bucket's address, and who is at work there, if anybody is, with his heartbeat."""
+
+    place: str
+    life: tuple[Holder | None, Heartbeat | None]
+
+
+def glance(address: str, state: Path) -> Glance:
+    """Gets what ``status`` reads of the bucket's state into this folder; holds nothing."""
+    store, prefix = state_store(address)
+    StateBucket(store, prefix, state, None).glance()
+    found = living(store, prefix)
+    if found is None:
+        return Glance(store.place, (None, None))
+    reign, beat = found
+    since = reign.since.isoformat(timespec="seconds")
+    return Glance(
+        store.place, (Holder(reign.pid, since, reign.host, is_alive=True), beat.heartbeat)
+    )
 
 
 class RunPlace:

@@ -18,6 +18,7 @@ from batch_screen.diagnostics.findings import (
     Diagnosis,
     Finding,
     Health,
+    failed,
     not_checked,
     of_error,
     passed,
@@ -30,11 +31,17 @@ from batch_screen.diagnostics.place import (
     lock_finding,
     open_files,
 )
-from batch_screen.errors import AuthenticationError, BatchScreenError, ConfigurationError
+from batch_screen.errors import (
+    AuthenticationError,
+    BatchScreenError,
+    ConfigurationError,
+    RunLockedError,
+)
 from batch_screen.input.files import Stdin, expand
 from batch_screen.input.layout import shown
 from batch_screen.input.remote import RemoteFile
 from batch_screen.job import Job
+from batch_screen.masking import safe_line
 from batch_screen.notify.announce import check_destinations
 from batch_screen.planning.build import InputFile, opened, opt_outs
 from batch_screen.runs.events import RunEvents
@@ -162,9 +169,29 @@ def _folders(job: Job, found: _Input) -> Iterator[Finding]:
         yield group_finding(job.out)
     yield folder_findings("state", job.state, is_private=True)
     yield lock_finding(job.state)
+    if job.settings.output.state_bucket:
+        yield _state_bucket(job.settings.output.state_bucket)
     folders = {"output": job.out, "state": job.state}
     endpoints = len(job.settings.screening.endpoints)
     yield from disk_findings(folders, found.rows, endpoints, found.copied)
+
+
+def _state_bucket(address: str) -> Finding:
+    """Whether the bucket creates an object once only, and whether a run holds it."""
+    from batch_screen.cluster.reign import living, prove  # noqa: PLC0415 (for buckets only)
+    from batch_screen.cluster.store import state_store  # noqa: PLC0415
+
+    try:
+        store, prefix = state_store(address)
+        prove(store, prefix)
+        found = living(store, prefix)
+    except BatchScreenError as error:
+        return of_error("state bucket", error)
+    if found is None:
+        return passed("state bucket", f"{store.place} creates an object once only, and is free")
+    seen = f"{store.place} is held by process {found[0].pid} on {safe_line(found[0].host)}"
+    remedy = "wait for it to end; batch-screen status says how far it is"
+    return failed("state bucket", seen, remedy, RunLockedError.default_exit_code)
 
 
 def _canary(

@@ -175,3 +175,34 @@ def test_a_state_begun_here_is_handed_in(
     second = machine(tmp_path / "second", api, bucket)
     assert_whole(second, second.run())
     assert twice(api) == 0
+
+
+def test_status_and_doctor_read_the_bucket(
+    tmp_path: Path, api: SandboxThread, bucket: Bucket
+) -> None:
+    first = machine(tmp_path / "first", api, bucket)
+    other = machine(tmp_path / "other", api, bucket)
+    there = ("--state", f"{bucket.address}/screening", "--out", other.out)
+
+    def said(command: str, *more: object) -> Finished:
+        return run_command(command, *there, *more, environment=other.environment)
+
+    assert "none: nothing has run there" in said("status").out
+    with first.started() as running:
+        until(lambda: len(pieces(bucket)) > 3)
+        status = said("status")
+        assert f"status of {bucket.address}/screening" in status.out
+        assert "  running  600 rows" in status.out
+        assert "asking" in status.out
+        doctor = said("doctor", "--sandbox")
+        assert doctor.code == 75
+        assert "is held by process" in " ".join(doctor.out.split())
+        running.process.kill()
+    lose(first)
+    status = said("status")
+    assert "  resumable  600 rows" in status.out
+    assert f"--state {bucket.address}/screening" in status.out
+    doctor = said("doctor", "--sandbox")
+    assert "creates an object once only, and is free" in " ".join(doctor.out.split())
+    assert not other.out.exists()
+    assert [key for key in bucket.keys if "/probes/" in key] == []
