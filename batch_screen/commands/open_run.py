@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 from batch_screen.commands.parts import layout_of
 from batch_screen.config.screening import OPT_OUT_FILE, Unfinished
+from batch_screen.config.sections import Engine
 from batch_screen.engine.budget import refuse_unpriced
 from batch_screen.erasure.journal import note_pending
 from batch_screen.errors import AuthenticationError, ConfigurationError, OutputError
@@ -87,12 +90,32 @@ def bucket_held(job: Job, events: RunEvents) -> Iterator[StateBucket | None]:
 
 def refuse_unaskable(job: Job) -> None:
     """Raises what is wrong with the job whatever its list holds."""
+    _refuse_unfit_for_ray(job)
     refuse_unpriced(job.settings)
     refuse_unknown_regions(job.settings)
     if job.key is None and not job.sandbox:
         raise AuthenticationError(
             "no API key was given, and no sandbox was asked for; set the job's key or sandbox"
         )
+
+
+def _refuse_unfit_for_ray(job: Job) -> None:
+    """Raises ``ConfigurationError`` where workers on other machines could not do the job."""
+    settings = job.settings
+    if settings.cluster.engine is not Engine.RAY:
+        return
+    if job.sandbox:
+        raise ConfigurationError(
+            "--sandbox serves this machine alone, and with --engine ray workers ask from others: "
+            "leave out one of the two"
+        )
+    if urlsplit(settings.api.proxy).password:
+        raise ConfigurationError(
+            "api.proxy has a password, which would travel to the machines of the Ray cluster: set "
+            "HTTPS_PROXY on each, and api.trust_environment_proxies"
+        )
+    if find_spec("ray") is None:
+        raise ConfigurationError("--engine ray needs an extra: pip install 'batch-screen[ray]'")
 
 
 def opened(

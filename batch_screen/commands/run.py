@@ -20,6 +20,7 @@ from batch_screen.commands.open_run import OpenRun, open_run
 from batch_screen.commands.purge import remove_state
 from batch_screen.commands.rewrite import keep_other_columns
 from batch_screen.commands.write import count_stopped, judge_run, write_outputs, write_stopped
+from batch_screen.config.sections import Engine
 from batch_screen.config.settings import Settings
 from batch_screen.engine.contracts import ask_by_contract
 from batch_screen.engine.engine import Asked, run_engine
@@ -190,7 +191,7 @@ def _ask(start: _PlannedRun) -> Session:
                 pass
             asked = (run, start.plan, settings, key, events)
             how: dict[str, Any] = {"began_at": began, "on_end": end, "clock": clock}
-            if settings.cluster.workers > 1:
+            if settings.cluster.workers > 1 or settings.cluster.engine is Engine.RAY:
                 # Late: nothing of it is there where one worker runs.
                 workers = import_module(f"batch_screen.cluster.{settings.cluster.engine}")
                 workers.run_workers(*asked, **how)

@@ -52,6 +52,7 @@ HOMES = {
     "deltalake": {"warehouse"},
     "pyiceberg": {"warehouse"},
     "sqlalchemy": {"warehouse"},
+    "ray": {"cluster"},
     "urllib.request": set(),
     "asyncio": {"api", "cluster", "engine", "sandbox", "diagnostics"},
 }
