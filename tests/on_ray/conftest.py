@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -147,4 +148,4 @@ class Trial:
     def silence(self) -> float:
         """The longest time without a request."""
         at = [line.at for line in read_requests(self.log)]
-        return max(after - before for before, after in zip(at, at[1:], strict=False))
+        return max(after - before for before, after in pairwise(at))
