@@ -23,8 +23,10 @@ import msgspec
 
 from batch_screen.cluster.messages import (
     HORIZON_SECONDS,
+    RETURN_SECONDS,
     SETTLE_SECONDS,
     SILENT_SECONDS,
+    UNCLAIMED,
     Orders,
     Passed,
     Refused,
@@ -165,7 +167,7 @@ class Coordinator:
         self._timeline = Timeline(pacing, limits, settled_at)
         self._log = PaceLog(now, limits.account.rate())
         # Those of an earlier incarnation come back with their owners, if they live.
-        ready_at = now + SILENT_SECONDS if incarnation else now
+        ready_at = now + RETURN_SECONDS if incarnation else now
         self._queue = deque((shard, ready_at) for shard in shards)
         self._workers: dict[int, _Worker] = {}
         self._fenced: set[int] = set()
@@ -286,14 +288,14 @@ class Coordinator:
         """A worker calls for the first time: a new one, or one that a dead coordinator knew."""
         worker = self._workers[name] = _Worker(
             heard_at=now,
-            granted=report.settled,  # what it was granted before is void
-            settled=report.settled,
+            granted=0,  # what another one granted is void
+            settled=0,
             spent=dict(report.spent),  # and was counted in the budget
         )
         self._turns.append(name)
         for shard, epoch in report.shards.items():
             owners = [(n, w) for n, w in self._workers.items() if shard in w.shards]
-            if any(w.shards[shard] > epoch for _, w in owners):
+            if any(w.shards[shard] >= epoch for _, w in owners):
                 self.fence(name)
                 return worker
             for other, _ in owners:
@@ -305,6 +307,7 @@ class Coordinator:
     def _learn(self, worker: _Worker, report: Report) -> None:  # noqa: C901 (a report's parts)
         limits = self._limits
         if report.incarnation == self._incarnation:  # slots of another one have other numbers
+            worker.settled = report.settled
             for started in report.started:
                 self._started(*started)
             for result in report.results:
@@ -319,7 +322,7 @@ class Coordinator:
             self._budget.add(
                 endpoint, spent.requests - before.requests, spent.refusals - before.refusals
             )
-        worker.spent, worker.settled = dict(report.spent), report.settled
+        worker.spent = dict(report.spent)
         if report.pause_seconds:
             limits.account.pause(report.pause_seconds)
         if report.ramps_up:
@@ -421,7 +424,7 @@ class Coordinator:
         if self.is_halted or not self._queue or self._queue[0][1] > now:
             return None
         shard, _ = self._queue.popleft()
-        worker.shards[shard] = -1  # its epoch comes with its next report
+        worker.shards[shard] = UNCLAIMED  # its epoch comes with a later report
         return shard
 
     def _deal(self, now: float) -> None:

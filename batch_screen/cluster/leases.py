@@ -34,7 +34,8 @@ from batch_screen.model import Allowance, Endpoint, Spent
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 _COMPARED_SECONDS = 5.0
-_DRIFT = 1e-4
+_DRIFT_SECONDS = 0.001
+"""So far two clocks run apart in twice that time: 100 millionths."""
 _SHORTEST_SECONDS = 0.001
 _LOOK_AGAIN_SECONDS = 0.05
 _MORE = 2.0
@@ -55,34 +56,35 @@ class ClockOffset:
     """
 
     def __init__(self) -> None:
-        self._before = self._last = (-math.inf, math.inf)
+        self._before = self._last = _ANY
         self._since = -math.inf
 
     def compare(self, now: float, called_at: float, answered_at: float) -> bool:
         """Adds an answer; returns whether it contradicts earlier ones: a clock was set."""
-        if answered_at - self._since > _COMPARED_SECONDS:
-            self._before, self._last = self._last, (-math.inf, math.inf)
-            self._since = answered_at
+        if (age := answered_at - self._since) > _COMPARED_SECONDS:
+            # Clocks run apart, so what is older says nothing, as after a machine has slept.
+            self._before = self._last if age <= 2 * _COMPARED_SECONDS else _ANY
+            self._last, self._since = _ANY, answered_at
         found = (now - answered_at, now - called_at)
         self._last = _both(self._last, found)
-        if not _is_empty(_both(self._before, self._last)):
+        low, high = _both(self._before, self._last)
+        if low <= high + 2 * _DRIFT_SECONDS:
             return False
-        self._before, self._last = (-math.inf, math.inf), found
+        self._before, self._last = _ANY, found
         return True
 
     def at(self, now: float) -> tuple[float, float]:
         """The earliest and the latest that the coordinator's clock may show."""
         low, high = _both(self._before, self._last)
-        drift = _DRIFT * _COMPARED_SECONDS
-        return now + low - drift, now + high + drift
+        return now + low - _DRIFT_SECONDS, now + high + _DRIFT_SECONDS
 
 
-def _both(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+_Interval = tuple[float, float]
+_ANY = (-math.inf, math.inf)
+
+
+def _both(one: _Interval, other: _Interval) -> _Interval:
     return max(one[0], other[0]), min(one[1], other[1])
-
-
-def _is_empty(interval: tuple[float, float]) -> bool:
-    return interval[1] - interval[0] < -2 * _DRIFT * _COMPARED_SECONDS
 
 
 class Leases:
@@ -102,14 +104,13 @@ class Leases:
         if orders.incarnation != self.incarnation:  # another machine's clock is another number
             self.incarnation, self._clock = orders.incarnation, ClockOffset()
             self._drop_all()
+            self.settled = 0  # it knows nothing of the other one's slots
         if self._clock.compare(orders.now, called_at, answered_at):
             self._drop_all()
         self._slots.extend(orders.slots)
 
-    def take(self, now: float, endpoint: Endpoint, *, is_limited: bool) -> Slot | None:
-        """The slot in which an attempt at the endpoint may start now, if there is one."""
-        if self.wait(now, endpoint, is_limited=is_limited) > 0:
-            return None
+    def take(self, endpoint: Endpoint, *, is_limited: bool) -> Slot:
+        """The slot in which an attempt at the endpoint starts now; ``wait`` has returned 0."""
         while (slot := self._slots.popleft()) and is_limited and endpoint not in slot.permits:
             self._lose()
         self.settled += 1
@@ -145,7 +146,7 @@ class LeasedContract:
         self._leases = Leases()
         self._standing = Standing()
         self._left_alone: set[Endpoint] = set()
-        self._slot = Slot(0, 0.0)
+        self._taken: deque[Slot] = deque()
         self._slots: dict[int, Slot] = {}
         self._came = asyncio.Event()
         self.hungry = asyncio.Event()
@@ -183,6 +184,7 @@ class LeasedContract:
         if orders.incarnation != self._leases.incarnation:
             self._started, self._results = [], []
             self._slots.clear()
+            self._taken.clear()
         self._leases.receive(orders, called_at, answered_at)
         self._standing, self._left_alone = orders.standing, orders.left_alone
         self._limited = orders.limited
@@ -215,19 +217,25 @@ class LeasedContract:
 
     async def acquire(self, endpoint: Endpoint) -> None:
         """Waits until an attempt at the endpoint may start."""
-        is_limited = endpoint in self._limited
         self._is_waiting = True
-        while (slot := self._leases.take(self._clock(), endpoint, is_limited=is_limited)) is None:
-            wait = self._leases.wait(self._clock(), endpoint, is_limited=is_limited)
+        while (wait := self.start(endpoint)) > 0:
             if math.isinf(wait):
-                self.hungry.set()
                 self._came.clear()
                 await self._came.wait()
             else:
                 await asyncio.sleep(max(wait, _SHORTEST_SECONDS))
         self._is_waiting = False
+
+    def start(self, endpoint: Endpoint) -> float:
+        """Takes a slot for an attempt, or returns the seconds to wait; inf: until one comes."""
+        now, is_limited = self._clock(), endpoint in self._limited
+        if (wait := self._leases.wait(now, endpoint, is_limited=is_limited)) > 0:
+            if math.isinf(wait):
+                self.hungry.set()
+            return wait
+        self._taken.append(self._leases.take(endpoint, is_limited=is_limited))
         self._starts += 1
-        self._slot = slot
+        return 0.0
 
     def owe(self) -> None:
         """Accounts for an attempt that reached the server long after it had started."""
@@ -288,10 +296,15 @@ class LeasedContract:
 
     def sent(self, endpoint: Endpoint, places: Places) -> None:
         """Records that the attempt with these places goes out."""
-        self._slots[places.of_all] = self._slot
+        # In the order of their slots, but for those that were called off in between.
+        while len(self._taken) > 1 and self._taken[0].at < self._taken[-1].at - HORIZON_SECONDS:
+            self._taken.popleft()
+        if not self._taken:
+            return
+        slot = self._slots[places.of_all] = self._taken.popleft()
         if len(self._slots) > _MOST_UNDER_WAY:  # those that failed say nothing of the rate
             del self._slots[next(iter(self._slots))]
-        self._started.append((self._slot.number, self._slot.at, endpoint))
+        self._started.append((slot.number, slot.at, endpoint))
 
     def passed(
         self, endpoint: Endpoint, places: Places, sent_at: float, allowance: Allowance | None

@@ -23,6 +23,10 @@ SETTLE_SECONDS = HORIZON_SECONDS + LATE_SECONDS + 0.1
 """So long after its last lease a worker that is gone has started and saved all it ever will."""
 SILENT_SECONDS = 20.0
 """A worker that has not called for so long is given up: its shard goes to another one."""
+RETURN_SECONDS = 2.0
+"""So long a coordinator that takes another one's place leaves shards to the workers they are of."""
+UNCLAIMED = 1 << 60
+"""The epoch of a shard that its new owner has not begun: later than any."""
 
 
 class Slot(NamedTuple):
@@ -78,7 +82,7 @@ class Report(msgspec.Struct):
     """Endpoints that its canary has proved, or that it no longer asks."""
     given_up: dict[Endpoint, BaseException] = {}
     shards: dict[int, int] = {}
-    """Those it owns, with its epoch at each."""
+    """Those it owns, with its epoch at each, or ``UNCLAIMED``."""
     wants_shard: bool = False
     sealing: set[int] = set()
     done: set[int] = set()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from batch_screen.cluster.leases import LeasedContract, LeasedSpend, clock
-from batch_screen.cluster.messages import SYNC_SECONDS, Orders, Report
+from batch_screen.cluster.messages import SYNC_SECONDS, UNCLAIMED, Orders, Report
 from batch_screen.config.settings import Settings
 from batch_screen.engine.checkpoint import Checkpointer
 from batch_screen.engine.dispatcher import Dispatcher
@@ -246,7 +246,7 @@ class Worker:
             if self._end is None and error is not None and not getattr(error, "endpoints", ()):
                 self._end = self._fault = error  # the others are to stop at once
         report.done, self._done = self._done, set()
-        report.shards = {shard: epochs.get(shard, -1) for shard in self._owned}
+        report.shards = {shard: epochs.get(shard, UNCLAIMED) for shard in self._owned}
         report.is_leaving = self._is_leaving
         report.error = self._fault and _shown(self._fault)
         return report
