@@ -42,6 +42,7 @@ from batch_screen.engine.pacer import endpoint_pacers
 from batch_screen.engine.rate_limits import RateLimits
 from batch_screen.engine.tasks import Places
 from batch_screen.errors import BatchScreenError
+from batch_screen.journal.segments import next_number
 from batch_screen.masking import masked_logger
 from batch_screen.model import Endpoint, Pace, Spent
 from batch_screen.runs.events import RunEvents
@@ -147,28 +148,29 @@ class Coordinator:
         budget: BudgetGuard,
         clock: Callable[[], float],
         incarnation: int = 0,
+        latest_epoch: Callable[[int], int] = lambda _: -1,
         on_saved: Callable[[int], None] = lambda _: None,
         on_log: Callable[[int, str, str], None] = lambda *_: None,
     ) -> None:
-        """``proved``: endpoints that need no canary; ``incarnation`` is 0 where it is the first.
+        """``proved``: endpoints that need no canary; ``latest_epoch`` is that of a shard's claims.
 
-        A later one takes the place of one that died: its shards may be owned, and its budget must
-        have been read after the slots of the earlier one were void.
+        ``incarnation`` is 0 where it is the first. A later one takes the place of one that died:
+        its shards may be owned, and its budget must have been read once all slots were void.
         """
         self._clock = clock
         self._incarnation = incarnation
         self._endpoints = frozenset(endpoints)
         self._limits = limits
         self._budget = budget
+        self._latest_epoch = latest_epoch
         self._on_saved = on_saved
         self._on_log = on_log
         now = clock()
-        settled_at = now + SETTLE_SECONDS if incarnation else now
-        self._timeline = Timeline(pacing, limits, settled_at)
+        # Those who own shards come back first, and who was given up meanwhile is turned away.
+        opens_at = now + RETURN_SECONDS if incarnation else now
+        self._timeline = Timeline(pacing, limits, opens_at)
         self._log = PaceLog(now, limits.account.rate())
-        # Those of an earlier incarnation come back with their owners, if they live.
-        ready_at = now + RETURN_SECONDS if incarnation else now
-        self._queue = deque((shard, ready_at) for shard in shards)
+        self._queue = deque((shard, opens_at) for shard in shards)
         self._workers: dict[int, _Worker] = {}
         self._fenced: set[int] = set()
         self.left: set[int] = set()
@@ -210,6 +212,7 @@ class Coordinator:
             budget=BudgetGuard(settings.budget, settings.prices, earlier.spent),
             clock=clock,
             incarnation=incarnation,
+            latest_epoch=lambda shard: next_number(work.run.journal, shard) - 1,
             on_saved=events.progress.advance,
             on_log=lambda level, name, text: masked_logger(name).log(level, text),
         )
@@ -295,7 +298,8 @@ class Coordinator:
         self._turns.append(name)
         for shard, epoch in report.shards.items():
             owners = [(n, w) for n, w in self._workers.items() if shard in w.shards]
-            if any(w.shards[shard] >= epoch for _, w in owners):
+            is_later = any(w.shards[shard] >= epoch for _, w in owners)
+            if is_later or epoch < self._latest_epoch(shard):
                 self.fence(name)
                 return worker
             for other, _ in owners:

@@ -24,7 +24,7 @@ SETTLE_SECONDS = HORIZON_SECONDS + LATE_SECONDS + 0.1
 SILENT_SECONDS = 20.0
 """A worker that has not called for so long is given up: its shard goes to another one."""
 RETURN_SECONDS = 2.0
-"""So long a coordinator that takes another one's place leaves shards to the workers they are of."""
+"""So long a coordinator that takes another one's place waits for the owners of shards."""
 UNCLAIMED = 1 << 60
 """The epoch of a shard that its new owner has not begun: later than any."""
 

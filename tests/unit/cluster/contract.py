@@ -30,6 +30,14 @@ from batch_screen.engine.tasks import Places
 from batch_screen.model import Endpoint, Spent
 
 ENDPOINT = Endpoint.SIM_SWAP_CHECK
+FAULTS = (
+    "kill",
+    "kill the coordinator",
+    "give up",
+    "freeze",
+    "cut",
+    *("thaw", "heal", "double", "lose") * 2,
+)
 _STEP_SECONDS = 0.004
 _AGAIN_SECONDS = 0.4
 _FEW_SECONDS = 0.05
@@ -86,6 +94,7 @@ class World:
             return self.now + ahead
 
         most = self.rate * (1 - pacing.headroom)
+        self.fenced_at.clear()  # it knows nothing of them: the epochs of their shards count
         self.coordinator = Coordinator(
             [shard for shard in self._shards if shard not in self.sealed],
             endpoints=[ENDPOINT],
@@ -102,6 +111,7 @@ class World:
             ),
             clock=clock,
             incarnation=number,
+            latest_epoch=self.epochs.__getitem__,
         )
 
     def kill_coordinator(self, away_seconds: float) -> None:
@@ -130,6 +140,42 @@ class World:
     def kill(self, worker: SimulatedWorker) -> None:
         worker.is_alive = False
         self.fence(worker.name)
+
+    # --- what goes wrong ------------------------------------------------------------------------
+
+    def chaos(self, seconds: float, times_a_second: float) -> None:
+        """So many things happen, at random, in so many seconds."""
+        until = self.now + seconds
+        while (wait := self.random.expovariate(times_a_second)) < until - self.now:
+            self.advance(wait)
+            self.happen(self.random.choice(FAULTS))
+        self.advance(until - self.now)
+
+    def happen(self, fault: str) -> None:
+        """Something happens to a worker, or to the coordinator."""
+        alive = [worker for worker in self.workers if worker.is_alive]
+        if fault == "kill the coordinator":
+            self.kill_coordinator(self.random.uniform(0, 1))
+        elif alive:
+            worker = self.random.choice(alive)
+            match fault:
+                case "kill":
+                    self.kill(worker)
+                case "give up":  # though it lives
+                    self.fence(worker.name)
+                case "freeze" | "thaw":
+                    worker.is_frozen = fault == "freeze"
+                case "cut" | "heal":
+                    worker.is_cut = fault == "cut"
+                case "double":
+                    worker.is_doubling = True
+                case "lose":
+                    worker.is_losing = True
+
+    def calm(self) -> None:
+        """Nothing goes wrong any more."""
+        for worker in self.workers:
+            worker.is_frozen = worker.is_cut = worker.is_doubling = worker.is_losing = False
 
     # --- the judge ------------------------------------------------------------------------------
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from bisect import bisect_left
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from batch_screen.cluster.messages import SILENT_SECONDS
-from tests.unit.cluster.contract import World
+from tests.thoroughness import IS_FULL, examples
+from tests.unit.cluster.contract import FAULTS, World
 
+SHARDS = 5
 _SECOND = 1 - 1e-9
 
 
@@ -56,39 +59,25 @@ class Contract(RuleBasedStateMachine):
     )
     def begin(self, seed: int, rate: float, workers: int, budget: int) -> None:
         self.world = World(
-            seed, rate=rate, workers=workers, shards=5, lookups=max(20, int(rate)), budget=budget
+            seed,
+            rate=rate,
+            workers=workers,
+            shards=SHARDS,
+            lookups=max(20, int(rate)),
+            budget=budget,
         )
 
     @rule(seconds=st.sampled_from([0.01, 0.1, 0.3, 1.0, 3.0]))
     def wait(self, seconds: float) -> None:
         self.world.advance(seconds)
 
-    @rule(
-        which=st.integers(0, 3),
-        what=st.sampled_from(
-            ["kill", "freeze", "thaw", "cut", "heal", "double", "double", "lose", "lose"]
-        ),
-    )
-    def happen(self, which: int, what: str) -> None:
-        alive = [worker for worker in self.world.workers if worker.is_alive]
-        if not alive:
-            return
-        worker = alive[which % len(alive)]
-        match what:
-            case "kill":
-                self.world.kill(worker)
-            case "freeze" | "thaw":
-                worker.is_frozen = what == "freeze"
-            case "cut" | "heal":
-                worker.is_cut = what == "cut"
-            case "double":
-                worker.is_doubling = True
-            case "lose":
-                worker.is_losing = True
+    @rule(fault=st.sampled_from(FAULTS))
+    def happen(self, fault: str) -> None:
+        self.world.happen(fault)
 
-    @rule(away=st.sampled_from([0.0, 0.1, 1.0]))
-    def kill_coordinator(self, away: float) -> None:
-        self.world.kill_coordinator(away)
+    @rule(seconds=st.floats(0.5, 4), times_a_second=st.sampled_from([1, 5, 20]))
+    def chaos(self, seconds: float, times_a_second: float) -> None:
+        self.world.chaos(seconds, times_a_second)
 
     @rule()
     @precondition(lambda self: self.world.now < 1060)
@@ -96,22 +85,43 @@ class Contract(RuleBasedStateMachine):
         self.world.advance(SILENT_SECONDS + 1)
 
     def teardown(self) -> None:
-        world = self.world
-        until = world.now + 60 + 2 * SILENT_SECONDS
-        for worker in world.workers:
-            worker.is_frozen = worker.is_cut = worker.is_doubling = worker.is_losing = False
-        while not world.is_over and world.now < until:
-            if world.coordinator is not None and world.coordinator.is_halted:
-                break
-            world.advance(0.5)
-        assert per_second(world.starts) <= world.rate
-        asked = len(world.starts)
-        if world.is_over:
-            assert asked == 5 * world.lookups
-        else:
-            assert world.budget
-            assert asked <= world.budget
+        end(self.world)
+
+
+def end(world: World) -> None:
+    """Nothing goes wrong any more: the run ends, and nothing was asked twice or beyond a bound."""
+    world.calm()
+    until = world.now + 60 + 2 * SILENT_SECONDS
+    while not world.is_over and world.now < until:
+        if world.coordinator is not None and world.coordinator.is_halted:
+            break
+        world.advance(0.5)
+    assert per_second(world.starts) <= world.rate
+    if world.is_over:
+        assert len(world.starts) == SHARDS * world.lookups
+    else:
+        assert world.budget > 0
+        assert len(world.starts) <= world.budget
+
+
+@pytest.mark.parametrize("seed", range(400 if IS_FULL else 24))
+def test_chaos(seed: int) -> None:
+    draw = random.Random(seed)
+    rate = draw.choice([20, 60, 173, 400])
+    lookups = rate * 3
+    world = World(
+        seed,
+        rate=rate,
+        workers=draw.randint(1, 4),
+        shards=SHARDS,
+        lookups=lookups,
+        budget=draw.choice([0, draw.randint(1, SHARDS * lookups)]),
+    )
+    world.chaos(10, draw.choice([0.5, 2, 8]))
+    end(world)
 
 
 TestContract = Contract.TestCase
-TestContract.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestContract.settings = examples(
+    60, stateful_step_count=20, deadline=None, phases=(Phase.explicit, Phase.generate)
+)
