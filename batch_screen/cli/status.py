@@ -202,6 +202,10 @@ def _pace(found: Status) -> Iterator[str]:
     text = f"{beat.stage}: {beat.done:,}{of}{pace}"
     left = beat.seconds_left
     yield from labelled("pace", text + (f", {duration(left)} left" if left is not None else ""))
+    for name, each in (beat.contracts or {}).items():
+        asked = f"{each.attempts:,} requests, {each.mean_per_second:,.1f}/s"
+        asked += f" of {each.rate_per_second:g}/s{', given up' if each.gave_up else ''}"
+        yield from labelled("contract", f"{name}: {asked}")
 
 
 def _resume(how: Resuming) -> Iterator[str]:

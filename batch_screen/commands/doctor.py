@@ -30,6 +30,7 @@ from batch_screen.diagnostics.place import (
     key_findings,
     lock_finding,
     open_files,
+    region_key_findings,
 )
 from batch_screen.errors import (
     AuthenticationError,
@@ -84,6 +85,7 @@ def _findings(job: Job, environment: Mapping[str, str], canary: str | None) -> I
         yield from not_checked(["key"], _SANDBOX)
     else:
         yield from key_findings(job.settings, environment)
+        yield from region_key_findings(job.settings)
     yield open_files(job.settings)
     yield from _named_files(job)
     found = _input(job)

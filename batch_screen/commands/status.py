@@ -125,7 +125,11 @@ def _status_of(  # noqa: PLR0913, PLR0917 (what is read, and who is at work)
     if holder is not None:  # what the file says is not ours until it is masked
         holder = holder._replace(since=safe_line(holder.since), host=safe_line(holder.host))
     if heartbeat is not None:
-        heartbeat = msgspec.structs.replace(heartbeat, stage=safe_line(heartbeat.stage))
+        contracts = heartbeat.contracts
+        if contracts:
+            contracts = {safe_line(name): pace for name, pace in contracts.items()}
+        stage = safe_line(heartbeat.stage)
+        heartbeat = msgspec.structs.replace(heartbeat, stage=stage, contracts=contracts)
     idle = heartbeat.age_seconds(now or datetime.now(UTC)) if heartbeat else None
     found = Status(safe_text(name), [], holder, heartbeat, idle)
     at_work = heartbeat.run_id if heartbeat and found.is_running else ""

@@ -19,7 +19,6 @@ from batch_screen.config.parsing import (
     table_of,
     zone,
 )
-from batch_screen.config.paths import is_address
 from batch_screen.config.screening import Cohorts, Input, Numbers, Planner, Screening
 from batch_screen.config.sections import (
     Api,
@@ -167,11 +166,11 @@ class Settings(Section):
                 "api.keys_by_region) do not go together: one process asks for all contracts"
             )
         # Each contract would take the others' epochs in the bucket for those of a newer owner.
-        if self.contracts and is_address(self.output.state_folder):
+        if self.contracts and self.output.state_bucket:
             raise ValueError(
-                "output.state_folder is an address, and contracts by region need a local folder; "
-                "keep the state on a volume, or make a run for each of them with "
-                "numbers.allowed_regions"
+                "output.state_bucket and contracts by region (pacing.rate_per_second_by_region, "
+                "api.keys_by_region) do not go together: keep the state on a volume, or make a "
+                "run for each contract with numbers.allowed_regions"
             )
         self.planner.refuse_deadlock(self.screening.endpoints, self.screening.dates_beyond)
         return self

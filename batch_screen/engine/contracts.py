@@ -161,7 +161,7 @@ class _Lane:
             self.dispatcher.attempts,
             sum(self.pacer.snapshot().refused),
             round(seconds, 3),
-            gave_up=self.error is not None,
+            gave_up=self.error is not None and not isinstance(self.error, Stopped),
         )
 
 
