@@ -240,6 +240,10 @@ class Coordinator:
             for worker in self._workers.values():
                 self._take_back(worker)
 
+    def pause(self, seconds: float) -> None:
+        """Deals no slot for so long."""
+        self._limits.account.pause(seconds)
+
     def silent(self) -> list[int]:
         """The workers that have not called for so long that they are to be given up."""
         since = self._clock() - SILENT_SECONDS

@@ -29,6 +29,7 @@ from batch_screen.engine.resume import so_far
 from batch_screen.engine.schedule import closing_time
 from batch_screen.engine.tasks import Clock, utc_now
 from batch_screen.errors import BatchScreenError, ExitCode, Stopped
+from batch_screen.journal.writer import StateCopy
 from batch_screen.masking import masked_logger
 from batch_screen.model import Plan
 from batch_screen.runs.events import RunEvents
@@ -51,6 +52,7 @@ def run_workers(  # noqa: PLR0913 (as run_engine)
     began_at: datetime | None = None,
     on_end: OnEnd = lambda _: None,
     clock: Clock = utc_now,
+    copy: StateCopy | None = None,
 ) -> Asked:
     """Does what ``run_engine`` does, with ``cluster.workers`` processes.
 
@@ -60,9 +62,17 @@ def run_workers(  # noqa: PLR0913 (as run_engine)
     workers = min(settings.cluster.workers, len(shards))
     if workers <= 1:
         return run_engine(
-            run, plan, settings, key, events, began_at=began_at, on_end=on_end, clock=clock
+            run,
+            plan,
+            settings,
+            key,
+            events,
+            began_at=began_at,
+            on_end=on_end,
+            clock=clock,
+            copy=copy,
         )
-    work = Work(run, plan, settings, key, clock, so_far(run, plan, settings.endpoints))
+    work = Work(run, plan, settings, key, clock, so_far(run, plan, settings.endpoints), copy)
     prepare(work, events)
     closing = closing_time(
         began_at or datetime.now(UTC),
@@ -77,6 +87,8 @@ def run_workers(  # noqa: PLR0913 (as run_engine)
         with events.stop.listen(stops.append), _Processes(work, coordinator, workers) as processes:
             while processes.serve():
                 coordinator.tick()
+                if copy is not None and not copy.is_held:
+                    coordinator.pause(_TICK_SECONDS)
                 if stops:
                     coordinator.halt(stops[0])
                 if closing is not None and (now := datetime.now(UTC)) >= closing.last_orders:

@@ -46,6 +46,7 @@ from batch_screen.errors import (
     Stopped,
 )
 from batch_screen.journal.seal import seal_path
+from batch_screen.journal.writer import StateCopy
 from batch_screen.masking import masked_logger, records_sent, safe_line
 from batch_screen.model import Pace, Plan
 from batch_screen.planning.shards import read_plan
@@ -76,6 +77,7 @@ def run_workers(  # noqa: PLR0913 (as run_engine)
     began_at: datetime | None = None,
     on_end: OnEnd = lambda _: None,
     clock: Clock = utc_now,
+    copy: StateCopy | None = None,
 ) -> Asked:
     """Does what ``run_engine`` does, with ``cluster.workers`` actors of a Ray cluster.
 
@@ -84,9 +86,17 @@ def run_workers(  # noqa: PLR0913 (as run_engine)
     shards = list(unsealed(run, plan))
     if not shards:  # it only ends what is begun
         return run_engine(
-            run, plan, settings, key, events, began_at=began_at, on_end=on_end, clock=clock
+            run,
+            plan,
+            settings,
+            key,
+            events,
+            began_at=began_at,
+            on_end=on_end,
+            clock=clock,
+            copy=copy,
         )
-    work = Work(run, plan, settings, key, clock, so_far(run, plan, settings.endpoints))
+    work = Work(run, plan, settings, key, clock, so_far(run, plan, settings.endpoints), copy)
     closing = closing_time(
         began_at or datetime.now(UTC),
         settings.schedule,

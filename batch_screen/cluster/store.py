@@ -160,6 +160,12 @@ def glance(address: str, state: Path) -> Glance:
     )
 
 
+def shared_place(address: str, folder: Path) -> RunPlace:
+    """The place of a run whose folder this is, for a worker; its driver holds the reign."""
+    store, prefix = state_store(address)
+    return StateBucket(store, prefix, folder.parents[1], None).place(folder.name)
+
+
 class RunPlace:
     """A run in the bucket, and its folder here: a ``StateCopy``, and ``Pieces`` of its journal."""
 

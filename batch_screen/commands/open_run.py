@@ -76,11 +76,6 @@ def bucket_held(job: Job, events: RunEvents) -> Iterator[StateBucket | None]:
     if not (address := job.settings.output.state_bucket):
         yield None
         return
-    if job.settings.cluster.workers > 1:
-        raise ConfigurationError(
-            "--state keeps the answers of one worker: leave out --workers, or keep the state on "
-            "this machine"
-        )
     from batch_screen.cluster.store import held_state  # noqa: PLC0415 (for buckets only)
 
     with held_state(address, job.state, events) as bucket:

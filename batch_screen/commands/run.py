@@ -191,6 +191,8 @@ def _ask(start: _PlannedRun) -> Session:
                 pass
             asked = (run, start.plan, settings, key, events)
             how: dict[str, Any] = {"began_at": began, "on_end": end, "clock": clock}
+            if start.opened.place is not None:
+                how["copy"] = start.opened.place
             if settings.cluster.workers > 1 or settings.cluster.engine is Engine.RAY:
                 # Late: nothing of it is there where one worker runs.
                 workers = import_module(f"batch_screen.cluster.{settings.cluster.engine}")
@@ -200,7 +202,7 @@ def _ask(start: _PlannedRun) -> Session:
                 keys = {name: each.get_secret_value() for name, each in secrets.items()}
                 run_engine(*asked, **how, how=partial(ask_by_contract, keys=keys))
             else:
-                run_engine(*asked, **how, copy=start.opened.place)
+                run_engine(*asked, **how)
     except BatchScreenError:
         with suppress(Exception):  # what stopped the run counts, not what fails now
             keep()

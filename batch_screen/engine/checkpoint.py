@@ -107,7 +107,7 @@ class Checkpointer:
         self._following = Following(rules, clock)
         self._shards = unsealed(run, plan) if shards is None else shards
         self._copy = copy
-        self._may_seal = may_seal or (copy.may_seal if copy else None)
+        self._may_seal = may_seal
         self._regions = regions
         self._begun = frozenset() if regions is None else {*shards_with_segments(run.journal)}
         self.epochs: dict[int, int] = {}
@@ -211,7 +211,7 @@ class Checkpointer:
                 continue
             # Before its journal is read: what is read is the end. Contracts of one process need no
             # epoch, for none of them takes another's shard.
-            if self._may_seal is not None and self._regions is None:
+            if (self._may_seal or self._copy) and self._regions is None:
                 self.epochs[shard] = self._writer.claim(shard)
             yield from self._shard_tasks(shard)
         self.expects_more = False
@@ -337,6 +337,8 @@ class Checkpointer:
     def _seal(self, shard: int) -> None:
         self._writer.close_shard(shard)
         if self._may_seal is not None and not self._may_seal(shard):
+            return
+        if self._copy is not None and not self._copy.may_seal(shard):
             return
         run = self._run
         seal(

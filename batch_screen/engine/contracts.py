@@ -34,6 +34,7 @@ from batch_screen.engine.engine import (
     prepare,
     pulse,
     run_out,
+    wake,
 )
 from batch_screen.engine.pacer import Pacer, local_pacer
 from batch_screen.engine.resume import History
@@ -215,6 +216,8 @@ async def ask_by_contract(
             asyncio.create_task(pulse(*(lane.pacer for lane in lanes))),
             asyncio.create_task(_show(lanes, events)),
         ]
+        if work.copy is not None:
+            beside.append(asyncio.create_task(wake(*dispatchers)))
         if closing is not None and left:
             beside.append(asyncio.create_task(close_at(closing, *dispatchers)))
             await asyncio.sleep(0)  # it may be closing time already

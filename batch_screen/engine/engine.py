@@ -186,7 +186,7 @@ async def _run_engine(
 
         beside = [asyncio.create_task(pulse(pacer))]
         if work.copy is not None:
-            beside.append(asyncio.create_task(_wake(dispatcher)))
+            beside.append(asyncio.create_task(wake(dispatcher)))
         if closing is not None and left:
             beside.append(asyncio.create_task(close_at(closing, dispatcher)))
             await asyncio.sleep(0)  # it may be closing time already
@@ -303,11 +303,12 @@ async def close_at(closing: ClosingTime, *dispatchers: Dispatcher) -> None:
         dispatcher.halt(closing.stopped(), within_seconds=left)
 
 
-async def _wake(dispatcher: Dispatcher) -> None:
-    """Lets a dispatcher look again whether its state is held: nothing else would wake it."""
+async def wake(*dispatchers: Dispatcher) -> None:
+    """Lets dispatchers look again whether their state is held: nothing else would wake them."""
     while True:
         await asyncio.sleep(_PULSE_SECONDS)
-        dispatcher.wake()
+        for dispatcher in dispatchers:
+            dispatcher.wake()
 
 
 def _now() -> datetime:

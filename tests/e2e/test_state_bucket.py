@@ -206,3 +206,31 @@ def test_status_and_doctor_read_the_bucket(
     assert "creates an object once only, and is free" in " ".join(doctor.out.split())
     assert not other.out.exists()
     assert [key for key in bucket.keys if "/probes/" in key] == []
+
+
+@pytest.mark.parametrize("how", ["workers", "regions"])
+def test_several_workers_and_contracts_keep_their_state_there(
+    tmp_path: Path, api: SandboxThread, bucket: Bucket, how: str
+) -> None:
+    more = ("--workers", "2") if how == "workers" else ()
+    toml = "[pacing.rate_per_second_by_region]\nGB = 100\nDE = 100\n" if how == "regions" else ""
+
+    def made(name: str) -> Desk:
+        desk = machine(tmp_path / name, api, bucket)
+        shards = "[output]\nshard_lookups = 1000\n"
+        cells = NUMBERS[:1000] + NUMBERS[1000:1400]
+        return Desk(
+            desk.folder, api.url, cells, TOML + shards + toml, desk.options + more, desk.environment
+        )
+
+    first, second = made("first"), made("second")
+    with first.started() as running:
+        until(lambda: len(pieces(bucket)) > 8)
+        running.process.kill()
+    lose(first)
+    done = second.run()
+    assert done.code == 0, done.err
+    assert run_command("validate", second.out).code == 0
+    assert api.statistics()["answered_lookups"] == 1400
+    assert twice(api) <= 2 * CONCURRENCY
+    assert pieces(bucket) == []
