@@ -10,15 +10,15 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import KEY, NUMBERS, Desk, new_sandbox
+from tests.e2e.conftest import KEY, NUMBERS, Desk, new_sandbox, run_command
 from tests.torture.judge import bought, read_requests
 
 HEAD, NODES = "127.0.0.4", ("127.0.0.2", "127.0.0.3")
@@ -26,9 +26,14 @@ WAIT_SECONDS = 120
 CONCURRENCY = 64
 RATE = 250
 _SMALL = {"object_store_memory": 80 << 20}
-# Ofcom keeps these free, as the others.
-_AREAS = (113, 114, 115, 116, 117, 118, 121, 131, 141, 151, 161)
-MANY = NUMBERS + [f"+44{area}4960{i:03}" for area in _AREAS for i in range(1000)]
+# Kept free for books and films, as the others.
+_AREAS = ("44113496", "44114496", "44116496", "44117496", "44118496", "44121496", "44131496")
+_GERMAN = ("496990009", "494066969", "492214710", "498999998")
+MANY = [
+    *NUMBERS,
+    *(f"+{area}0{i:03}" for area in _AREAS for i in range(1000)),
+    *(f"+{area}{i:03}" for area in _GERMAN for i in range(1000)),
+]
 _TOML = f"""
 [pacing]
 rate_per_second = {RATE}
@@ -45,6 +50,7 @@ class RayCluster:
     """The cluster and its nodes by address."""
 
     def __init__(self, folder: str) -> None:
+        self.folder = folder
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         # Read by each node's worker as on any machine: the key is in no argument.
         os.environ["BATCH_SCREEN_API_KEY"] = KEY
@@ -73,8 +79,29 @@ class RayCluster:
         """The node with all its workers, as a machine that is lost."""
         self._cluster.remove_node(self.nodes.pop(where), allow_graceful=False)
 
+    def renew(self, where: str) -> None:
+        """Another node in the place of one that the cluster may have given up."""
+        self.kill(where)
+        self.add(where)
+
+    def processes(self, where: str) -> list[int]:
+        """The node's processes: its raylet, and the workers that it has started."""
+        raylet = self.nodes[where].all_processes["raylet"][0].process.pid
+        found, parents = [raylet], _parents()
+        for process in found:  # grows
+            found += [child for child, parent in parents.items() if parent == process]
+        return found
+
     def close(self) -> None:
         self._cluster.shutdown()
+
+
+def _parents() -> dict[int, int]:
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            found[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -98,10 +125,6 @@ def actors(what: str) -> list[int]:
         if title.startswith(b"ray::" + what.encode()):
             found.append(int(entry.name))
     return found
-
-
-def signalled(process: int, number: int) -> None:
-    os.kill(process, number)
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
@@ -137,15 +160,42 @@ class Trial:
     def asked(self) -> int:
         return self.log.read_bytes().count(b"\n") if self.log.exists() else 0
 
-    def twice(self) -> int:
-        """Purchases beyond one for each lookup."""
-        return sum(times - 1 for times in bought(read_requests(self.log)).values())
+    def judge(self, what: str, *, twice: int, silence: float) -> None:
+        """Nothing is lost, nothing over the rate; the rest is printed."""
+        requests = read_requests(self.log)
+        times = bought(requests)
+        again = sum(each - 1 for each in times.values())
+        refused = sum(line.status == 429 for line in requests)
+        at = [line.at for line in requests]
+        quiet = max(after - before for before, after in pairwise(at))
+        worst = max(len(each) for each in _seconds(at))
+        print(
+            f"\n{what}: {self.lookups:,} lookups, twice {again}, refused {refused}, "
+            f"worst second {worst} of {RATE}, silence {quiet:.1f} s"
+        )
+        assert len(times) == self.lookups
+        assert self.desk.latest.frame("lookups").height == self.lookups
+        done = run_command("validate", self.desk.out)
+        assert done.code == 0, done.out + done.err
+        assert refused == 0
+        assert again <= twice
+        assert quiet <= silence
 
-    def refused(self) -> int:
-        """Requests over the rate, as the server counts."""
-        return sum(line.status == 429 for line in read_requests(self.log))
+    def found_in_logs(self, secrets: Sequence[str]) -> list[str]:
+        """Files of Ray that hold one of these."""
+        return [
+            f"{path.name}: {secret}"
+            for path in Path(self.cluster.folder).rglob("*")
+            if path.is_file()
+            for secret in secrets
+            if secret.encode() in path.read_bytes()
+        ]
 
-    def silence(self) -> float:
-        """The longest time without a request."""
-        at = [line.at for line in read_requests(self.log)]
-        return max(after - before for before, after in pairwise(at))
+
+def _seconds(at: Sequence[float]) -> Iterator[Sequence[float]]:
+    """For each request those of the second that it begins."""
+    end = 0
+    for begin, first in enumerate(at):
+        while end < len(at) and at[end] < first + 1:
+            end += 1
+        yield at[begin:end]
