@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import msgspec
 import ray
-from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayError
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import batch_screen
@@ -383,7 +383,7 @@ class _Actors:
         try:
             error = ray.get(ref)
         except RayError as died:
-            self._give_up(ref, _line(died))
+            self._give_up(ref, _how(died))
             return
         name, actor = self._running.pop(ref)
         ray.kill(actor)
@@ -459,6 +459,15 @@ def _lead(
                     "and start again"
                 ) from None
             time.sleep(_AGAIN_SECONDS)
+
+
+def _how(died: RayError) -> str:
+    said = str(died)
+    if "creation task" in said or not isinstance(died, RayActorError):
+        return _line(died)
+    if "OOM" in said or "memory" in said:
+        return "its machine had no memory left"
+    return "its machine was lost" if "node" in said.lower() else "its process died"
 
 
 def _line(error: BaseException) -> str:
