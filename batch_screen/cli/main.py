@@ -271,7 +271,7 @@ def upload() -> None:
 
 
 @_lazy
-@options.folders
+@options.places
 @click.option(
     "--older-than",
     metavar="DAYS",

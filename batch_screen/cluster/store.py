@@ -124,6 +124,11 @@ class StateBucket:
                 place.restore(items, events)
             events.advance(1)
 
+    def old_runs(self, before: str, *, unfinished: bool) -> tuple[str, ...]:
+        """The runs from before a day that are complete, or also others."""
+        old = [run_id for run_id in self.run_ids() if run_id[:8] < before.replace("-", "")]
+        return tuple(i for i in old if unfinished or self.place(i).was_completed())
+
     def glance(self) -> None:
         """Gets what ``status`` reads."""
         for run_id in self.run_ids():
@@ -137,6 +142,21 @@ def held_state(address: str, state: Path, events: RunEvents) -> Iterator[StateBu
     prove(store, prefix)
     with reigning(store, prefix, state, events) as ruler:
         yield StateBucket(store, prefix, state, ruler)
+
+
+def old_runs(address: str, before: str, *, unfinished: bool) -> tuple[str, ...]:
+    """The runs of the bucket from before a day that are complete, or also others."""
+    store, prefix = state_store(address)
+    return StateBucket(store, prefix, Path(), None).old_runs(before, unfinished=unfinished)
+
+
+def remove_old_runs(address: str, before: str, state: Path, *, unfinished: bool) -> tuple[str, ...]:
+    """Removes the state of old runs from the bucket. Raises ``RunLockedError``."""
+    with held_state(address, state, RunEvents()) as bucket:
+        found = bucket.old_runs(before, unfinished=unfinished)
+        for run_id in found:
+            bucket.place(run_id).remove()
+        return found
 
 
 class Glance(NamedTuple):
@@ -262,6 +282,10 @@ class RunPlace:
             self._delete(self._names(f"journal/{shard:05d}"))
 
     # --- what a start gets ----------------------------------------------------------------------
+
+    def was_completed(self) -> bool:
+        """Whether its output was written."""
+        return self._store.head(f"{self._prefix}complete") is not None
 
     def is_complete(self, items: Iterable[StoredObject]) -> bool:
         return any(item.key == f"{self._prefix}complete" for item in items)

@@ -234,3 +234,16 @@ def test_several_workers_and_contracts_keep_their_state_there(
     assert api.statistics()["answered_lookups"] == 1400
     assert twice(api) <= 2 * CONCURRENCY
     assert pieces(bucket) == []
+
+
+def test_purge_removes_the_state_from_the_bucket(
+    tmp_path: Path, api: SandboxThread, bucket: Bucket
+) -> None:
+    desk = machine(tmp_path, api, bucket)
+    assert_whole(desk, desk.run())
+    assert [key for key in bucket.keys if "/runs/" in key]
+    there = ("--state", f"{bucket.address}/screening", "--out", desk.out, "--state-only")
+    done = run_command("purge", *there, "--older-than", "1d", "--yes", environment=desk.environment)
+    assert done.code == 0, done.err
+    assert "the state of 1 run in the bucket" in done.out
+    assert not [key for key in bucket.keys if "/runs/" in key]
