@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo pictures test test-in-full golden golden-record torture differential check contract ray ray-short dbt docs tutorial format bench-memory bench-pacing \
-	bench-limits bench-worlds bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page bench-load bench-erase \
+	bench-limits bench-worlds bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page bench-load bench-erase bench-state \
 	bench clean
 
 help: ## show this list
@@ -123,6 +123,9 @@ bench-load: $(STAMP) ## 200,000 rows into each kind of warehouse: seconds, memor
 
 bench-erase: $(STAMP) ## one person out of five runs of 100,000 rows: seconds a run (two minutes)
 	$(BIN)/python -m benchmarks.erase
+
+bench-state: $(STAMP) ## a state in a bucket, disturbed: what is lost, bought twice, and how long it is silent (ten minutes)
+	$(BIN)/python -m benchmarks.state_bucket
 
 bench-startup: $(STAMP) ## how soon the command line says something (half a minute)
 	$(BIN)/python -m benchmarks.startup
