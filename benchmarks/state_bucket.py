@@ -101,7 +101,7 @@ class Trial:
         shutil.rmtree(desk.folder)
 
     def wait(self, process: subprocess.Popen[bytes]) -> None:
-        self.codes.append(process.wait(timeout=150))
+        self.codes.append(process.wait(timeout=300))
 
     def row(self, desk: Desk) -> Row:
         """The verdict on the last machine's output."""
