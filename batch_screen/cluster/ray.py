@@ -56,6 +56,7 @@ from batch_screen.runs.state import Run, read_run
 _NAMESPACE = "batch-screen"
 _LOOK_SECONDS = 0.1
 _CALL_SECONDS = 5.0
+_PAUSE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.1
 _CONNECT_SECONDS = 5.0
 _EARLIER_ENDS_SECONDS = 30.0
@@ -108,7 +109,7 @@ def run_workers(  # noqa: PLR0913 (as run_engine)
         prepare(work, events)
         try:
             with events.stop.listen(stops.append):
-                while actors.serve():
+                while actors.serve(is_held=copy is None or copy.is_held):
                     if stops:
                         actors.halt(stops[0])
                     if closing is not None and (now := datetime.now(UTC)) >= closing.last_orders:
@@ -198,9 +199,11 @@ class Leader:
         """Takes a worker's report and returns its orders."""
         return self._coordinator.sync(name, report)
 
-    def look(self, fenced: set[int], end: tuple[BaseException, float] | None) -> Look:
-        """Fences those that are gone, halts where the driver says so, and says how it stands."""
+    def look(self, fenced: set[int], end: tuple[BaseException, float] | None, pause: float) -> Look:
+        """Fences who is gone, halts or pauses as the driver says, and says how it stands."""
         coordinator = self._coordinator
+        if pause:
+            coordinator.pause(pause)
         for name in fenced:
             coordinator.fence(name)
         if end is not None:
@@ -334,9 +337,12 @@ class _Actors:
         if self._end is None and not self.look.is_halted:
             self._end = error, within_seconds
 
-    def serve(self) -> bool:
-        """Sees for a moment that all is well; returns whether any worker is left."""
-        is_fresh = self._take_a_look()
+    def serve(self, *, is_held: bool) -> bool:
+        """Sees for a moment that all is well; returns whether any worker is left.
+
+        ``is_held``: the run is this process's alone, and may be asked.
+        """
+        is_fresh = self._take_a_look(is_held=is_held)
         if is_fresh and not self.look.is_halted:
             while self.look.has_shards and len(self._running) < self._most:
                 self._start()
@@ -351,12 +357,11 @@ class _Actors:
         self._warn_of_room()
         return True
 
-    def _take_a_look(self) -> bool:
-        before = self.look
+    def _take_a_look(self, *, is_held: bool) -> bool:
+        before, pause = self.look, 0.0 if is_held else _PAUSE_SECONDS
+        looking = self._leader.look.remote(self._fenced, self._end, pause)
         try:
-            self.look = ray.get(
-                self._leader.look.remote(self._fenced, self._end), timeout=_CALL_SECONDS
-            )
+            self.look = ray.get(looking, timeout=_CALL_SECONDS)
         except (ActorUnavailableError, GetTimeoutError):  # it begins anew
             return False
         except RayError as error:

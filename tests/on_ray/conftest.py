@@ -6,7 +6,6 @@ command runs on the head's address.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.buckets import variables
 from tests.e2e.conftest import KEY, NUMBERS, Desk, new_sandbox, run_command
 from tests.torture.judge import bought, read_requests
 
@@ -51,9 +51,6 @@ class RayCluster:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        # Read by each node's worker as on any machine: the key is in no argument.
-        os.environ["BATCH_SCREEN_API_KEY"] = KEY
         from ray.cluster_utils import Cluster
 
         self._cluster = Cluster(
@@ -105,12 +102,17 @@ def _parents() -> dict[int, int]:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[RayCluster]:
+def cluster(bucket_server: str) -> Iterator[RayCluster]:
     pytest.importorskip("ray", reason="make ray installs it")
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # a socket's path has few characters
-    made = RayCluster(folder)
-    yield made
-    made.close()
+    with pytest.MonkeyPatch.context() as patched:
+        # Read by each node's workers, as on any machine: the key is in no argument.
+        own = {"RAY_USAGE_STATS_ENABLED": "0", "BATCH_SCREEN_API_KEY": KEY}
+        for name, value in {**own, **variables(bucket_server)}.items():
+            patched.setenv(name, value)
+        made = RayCluster(folder)
+        yield made
+        made.close()
     shutil.rmtree(folder, ignore_errors=True)
 
 

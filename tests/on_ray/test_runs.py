@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import pytest
+
+from tests.buckets import Bucket
 
 from .conftest import CONCURRENCY, KEY, NODES, RATE, RayCluster, Trial, actors, wait_until
 
@@ -129,3 +132,25 @@ def test_the_budget_holds_where_the_coordinator_is_killed(
         assert running.process.wait(180) == 4, running.said
     assert 3_000 - RATE <= trial.asked() <= 3_000
     print(f"\nbudget 3,000, kill -9 coordinator: {trial.asked():,} requests")
+
+
+@FULL
+def test_a_run_goes_on_from_the_bucket_when_the_drivers_machine_is_lost(
+    cluster: RayCluster, tmp_path: Path, bucket: Bucket
+) -> None:
+    state = ("--state", f"{bucket.address}/screening")
+    trial = Trial(tmp_path / "first", cluster, 6_000, *state)
+    with trial.serving():
+        with trial.desk.started() as running:
+            wait_until(lambda: trial.asked() > 2_000)
+            running.process.kill()
+            running.process.wait(10)
+        wait_until(lambda: not actors("WorkerActor.run"))
+        shutil.rmtree(trial.desk.out)
+        done = trial.desk.run()
+        assert done.code == 0, done.err
+    trial.judge(
+        "driver lost with its state, same command in an empty folder, --state s3://",
+        twice=2 * CONCURRENCY,
+        silence=60.0,
+    )
