@@ -160,17 +160,10 @@ class Settings(Section):
     def _agree(self) -> Self:
         if self.input.region_column and self.input.region_column == self.input.phone_column:
             raise ValueError("input.region_column and input.phone_column name the same column")
-        if self.contracts and self.cluster.workers > 1:
+        if self.contracts and self.cluster != Cluster(ray_address=self.cluster.ray_address):
             raise ValueError(
-                "cluster.workers and contracts by region (pacing.rate_per_second_by_region, "
+                "workers of [cluster] and contracts by region (pacing.rate_per_second_by_region, "
                 "api.keys_by_region) do not go together: one process asks for all contracts"
-            )
-        # Each contract would take the others' epochs in the bucket for those of a newer owner.
-        if self.contracts and self.output.state_bucket:
-            raise ValueError(
-                "output.state_bucket and contracts by region (pacing.rate_per_second_by_region, "
-                "api.keys_by_region) do not go together: keep the state on a volume, or make a "
-                "run for each contract with numbers.allowed_regions"
             )
         self.planner.refuse_deadlock(self.screening.endpoints, self.screening.dates_beyond)
         return self

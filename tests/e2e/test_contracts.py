@@ -111,11 +111,7 @@ def test_contracts_are_shown_while_they_are_asked(
         ('[api.keys_by_region]\nDE = "{key}.missing"\n', 77, "No such file or directory"),
         ('[api.keys_by_region]\nDE = "{open}"\n', 77, "is open to others than its owner (mode"),
         ("[cluster]\nworkers = 2\n[pacing.rate_per_second_by_region]\nDE = 5\n", 2, "one process"),
-        (
-            '[output]\nstate_bucket = "s3://b/s"\n[pacing.rate_per_second_by_region]\nDE = 5\n',
-            2,
-            "do not go together",
-        ),
+        ('[cluster]\nengine = "ray"\n[pacing.rate_per_second_by_region]\nDE = 5\n', 2, "together"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_paid(  # noqa: PLR0917
