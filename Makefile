@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
 PEERS_STAMP := $(VENV)/.peers-installed
+RAY_STAMP := $(VENV)/.ray-installed
 DBT_VENV := .venv-dbt
 DBT_STAMP := $(DBT_VENV)/.installed
 CONTRACT_VENV := .venv-contract
@@ -18,8 +19,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pictures test test-in-full golden golden-record torture differential check contract dbt docs release image tutorial format bench-memory bench-pacing \
-	bench-limits bench-worlds bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page bench-load bench-erase \
+.PHONY: help demo pictures test test-in-full golden golden-record torture differential check contract ray ray-short dbt docs release image tutorial format bench-memory bench-pacing \
+	bench-limits bench-worlds bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page bench-load bench-erase bench-state \
 	bench clean
 
 help: ## show this list
@@ -71,6 +72,12 @@ check: $(STAMP) ## format, lint, types, import layers and documents
 
 contract: $(STAMP) $(CONTRACT_STAMP) ## lint and test data contracts with datacontract-cli: files, DuckDB, PostgreSQL (three minutes)
 	$(BIN)/python -m tests.e2e.contract $(CONTRACT_VENV)/bin
+
+ray: $(STAMP) $(RAY_STAMP) ## workers on a Ray cluster of three nodes: killed, frozen, cut off, resumed (three minutes)
+	$(BIN)/python -m pytest -q -m ray tests/on_ray
+
+ray-short: $(STAMP) $(RAY_STAMP) ## the first of them: undisturbed, a worker killed, a refused key (a minute)
+	$(BIN)/python -m pytest -q -m 'ray and not torture' tests/on_ray
 
 dbt: $(STAMP) $(DBT_STAMP) ## play docs/privacy.md, and build docs/recipes/dbt on its nights and on plain ones (a minute)
 	$(BIN)/python -m tests.e2e.dbt $(DBT_VENV)/bin/dbt
@@ -145,6 +152,9 @@ bench-load: $(STAMP) ## 200,000 rows into each kind of warehouse: seconds, memor
 bench-erase: $(STAMP) ## one person out of five runs of 100,000 rows: seconds a run (two minutes)
 	$(BIN)/python -m benchmarks.erase
 
+bench-state: $(STAMP) ## a state in a bucket, disturbed: what is lost, bought twice, and how long it is silent (ten minutes)
+	$(BIN)/python -m benchmarks.state_bucket
+
 bench-startup: $(STAMP) ## how soon the command line says something (half a minute)
 	$(BIN)/python -m benchmarks.startup
 
@@ -167,8 +177,14 @@ $(BENCH_STAMP): $(STAMP) requirements-bench.txt
 	@$(PIP) install --require-hashes --no-deps -r requirements-bench.txt
 	@touch $@
 
-# Apart, because Ray and what it needs take 400 MB that no other benchmark wants.
-$(PEERS_STAMP): $(BENCH_STAMP) requirements-peers.txt
+# Apart, because Ray takes 240 MB that no other test wants.
+$(RAY_STAMP): $(STAMP) requirements-ray.txt
+	@echo "Adding to $(VENV) Ray"
+	@$(PIP) install --require-hashes --no-deps -r requirements-ray.txt
+	@touch $@
+
+# Apart, because what Ray's data library needs no other benchmark wants.
+$(PEERS_STAMP): $(BENCH_STAMP) $(RAY_STAMP) requirements-peers.txt
 	@echo "Adding to $(VENV) the larger peers"
 	@$(PIP) install --require-hashes --no-deps -r requirements-peers.txt
 	@touch $@

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from batch_screen.config.key import read_keys
 from batch_screen.config.screening import OPT_OUT_FILE
 from batch_screen.config.sections import Ids
 from batch_screen.config.settings import Settings
@@ -31,7 +33,7 @@ class Job:
     ``run_date`` None means today (UTC), or an unfinished run's date by ``screening.unfinished``.
     ``limit``: only the first so many numbers that are accepted; None means all.
     ``is_attended``: somebody sits at the terminal and can decide. ``ids`` stand for numbers in the
-    output: ``with_ids`` reads their key.
+    output: ``with_ids`` reads their key. ``keys`` are those of regions: ``with_keys`` reads them.
     """
 
     inputs: tuple[str, ...]
@@ -43,12 +45,21 @@ class Job:
     limit: int | None = None
     is_attended: bool = False
     ids: NumberIds | None = None
+    keys: Mapping[str, SecretStr] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.limit is not None and not 1 <= self.limit <= MOST_LIMIT:
             raise ConfigurationError(f"limit must be from 1 to {MOST_LIMIT:,}")
         if self.key is not None:
             hide(self.key.get_secret_value())
+        for key in self.keys.values():
+            hide(key.get_secret_value())
+
+    def with_keys(self) -> Job:
+        """The job with the keys of regions that its settings name. ``AuthenticationError``."""
+        files = self.settings.api.keys_by_region
+        missing = {} if self.sandbox else {r: f for r, f in files.items() if r not in self.keys}
+        return replace(self, keys={**self.keys, **read_keys(missing)}) if missing else self
 
     def with_ids(self) -> Job:
         """The job with the ids that its settings want. Raises ``ConfigurationError``."""

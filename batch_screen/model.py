@@ -189,7 +189,13 @@ class Pace(msgspec.Struct, frozen=True):
         >>> pace.step_seconds, pace.attempts, pace.refused, pace.limit_per_second
         (2.0, [3, 3], [1, 0], [3.0, 4.0])
         """
-        size = -(-len(self.attempts) // steps)
+        return self._merged(-(-len(self.attempts) // steps))
+
+    def at_steps_of(self, seconds: float) -> Pace:
+        """The pace in steps of so many seconds, a multiple of its own."""
+        return self._merged(round(seconds / self.step_seconds))
+
+    def _merged(self, size: int) -> Pace:
         if size <= 1:
             return self
         firsts = range(0, len(self.attempts), size)
@@ -203,6 +209,28 @@ class Pace(msgspec.Struct, frozen=True):
         )
 
 
+class ContractPace(msgspec.Struct, frozen=True):
+    """What a session asked under one of several contracts, and the rate that this one permits.
+
+    ``seconds``: how long it was asked under; ``gave_up``: it ended before all its lookups had been
+    asked, because its key or its answers did.
+    """
+
+    rate_per_second: float
+    attempts: int = 0
+    refused: int = 0
+    seconds: float = 0.0
+    gave_up: bool = False
+
+    @property
+    def mean_per_second(self) -> float:
+        return self.attempts / self.seconds if self.seconds else 0.0
+
+
+Contracts = dict[str, ContractPace] | msgspec.UnsetType
+"""Each contract's share of a session by its region; unset where one contract serves all."""
+
+
 class Session(msgspec.Struct, frozen=True):
     """One session of a run: its times, its attempts and their pace."""
 
@@ -211,6 +239,7 @@ class Session(msgspec.Struct, frozen=True):
     attempts: int = 0
     asking_seconds: float = 0.0
     pace: Pace = Pace()
+    contracts: Contracts = msgspec.UNSET
 
     @property
     def rate_per_second(self) -> float:

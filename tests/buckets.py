@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import random
 import ssl
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from moto.server import ThreadedMotoServer
@@ -123,3 +129,74 @@ def answer(
     request.end_headers()
     if request.command != "HEAD":
         request.wfile.write(content)
+
+
+@dataclass
+class Faults:
+    """How often requests to a bucket go wrong, and how long they take at most."""
+
+    seed: int = 0
+    refused: float = 0.0
+    """HTTP 503."""
+    conflicting: float = 0.0
+    """HTTP 409 to an object that is to be created."""
+    dropped: float = 0.0
+    """The request is carried out, and the connection closed instead of an answer."""
+    seconds: float = 0.0
+    ignores_conditions: bool = False
+    """As servers of old, which write over what is there."""
+    is_away: bool = False
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+
+    def chance(self, share: float) -> bool:
+        return self._random.random() < share
+
+    def delay(self) -> float:
+        return self._random.uniform(0, self.seconds)
+
+
+@contextmanager
+def faulty(url: str, faults: Faults) -> Iterator[str]:
+    """The address of a proxy before a server of buckets."""
+    host = urlsplit(url).netloc
+
+    def respond(request: BaseHTTPRequestHandler) -> None:
+        size = int(request.headers.get("Content-Length", 0))
+        body = request.rfile.read(size)
+        time.sleep(faults.delay())
+        faults.counts[request.command] += 1
+        is_new = "If-None-Match" in request.headers
+        if faults.is_away or faults.chance(faults.refused):
+            faults.counts["503"] += 1
+            answer(request, 503, b"<Error><Code>SlowDown</Code></Error>")
+            return
+        if is_new and faults.chance(faults.conflicting):
+            faults.counts["409"] += 1
+            answer(request, 409, b"<Error><Code>ConditionalRequestConflict</Code></Error>")
+            return
+        left_out = {"host", "connection", *(["if-none-match"] if faults.ignores_conditions else ())}
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in left_out}
+        asked = HTTPConnection(host)
+        asked.request(request.command, request.path, body, headers)
+        said = asked.getresponse()
+        content = said.read()
+        asked.close()
+        if request.command == "PUT" and faults.chance(faults.dropped):
+            faults.counts["dropped"] += 1
+            request.close_connection = True
+            return
+        request.send_response_only(said.status)
+        for name, value in said.getheaders():
+            if name.lower() not in ("transfer-encoding", "connection"):
+                request.send_header(name, value)
+        if said.getheader("Content-Length") is None:
+            request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        if request.command != "HEAD":
+            request.wfile.write(content)
+
+    with scripted(respond) as address:
+        yield address

@@ -14,7 +14,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.budget import BudgetGuard
 from batch_screen.engine.dispatcher import Dispatcher
-from batch_screen.engine.pacer import Pacer
+from batch_screen.engine.pacer import local_pacer
 from batch_screen.engine.tasks import Ask, Correlate, Journal
 from batch_screen.model import Plan
 from batch_screen.planning.history import KNOWN, write_history
@@ -24,8 +24,17 @@ from batch_screen.schema import PHONE_COLUMN, ROW, dtypes
 
 
 def number(i: int) -> str:
-    """A number that ends in ``i``; from 60,000 on it lies in another block."""
+    """A number that ends in ``i``; from 60,000 on it lies in another block.
+
+    From 900,000 on it is one of Germany, and from 950,000 on one of France.
+    """
+    if i >= 900_000:
+        return f"+336{i:08d}" if i >= 950_000 else f"+49151{i:08d}"
     return f"+4420794{i:05d}" if i >= 60_000 else f"+4477009{i:05d}"
+
+
+def _region(number: str) -> str:
+    return {"+44": "GB", "+49": "DE", "+33": "FR"}[number[:3]]
 
 
 def batch(cells: Sequence[int | None], first: int = 0) -> pl.DataFrame:
@@ -42,7 +51,7 @@ def batch(cells: Sequence[int | None], first: int = 0) -> pl.DataFrame:
             "raw_region": ["GB"] * height,
             "in_id": [f"c{i}" for i in range(first, first + height)],
             "e164": accepted,
-            "region": ["GB" if n else None for n in accepted],
+            "region": [_region(n) if n else None for n in accepted],
             "number_type": ["mobile" if n else None for n in accepted],
             "rule": ["national" if n else None for n in accepted],
             "reject_reason": [None if n else "not_a_number" for n in accepted],
@@ -114,6 +123,6 @@ def dispatcher_of(
         ask=ask,
         journal=journal,
         correlate=correlate,
-        pacer=Pacer(pacing, adapting, clock=clock, endpoints=settings.endpoints),
+        pacer=local_pacer(pacing, adapting, clock=clock, endpoints=settings.endpoints),
         budget=BudgetGuard(settings.budget, settings.prices, {}),
     )

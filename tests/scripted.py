@@ -97,6 +97,7 @@ class Memory:
     """A journal that saves at once and never fails."""
 
     unsaved = 0
+    expects_more = False
     is_behind = False
 
     def __init__(self) -> None:

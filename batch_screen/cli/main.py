@@ -128,7 +128,7 @@ def plan() -> None:
 
 
 @_lazy
-@options.folders
+@options.places
 @options.as_json()
 def status() -> None:
     """Show the state of a folder's runs, and how to resume those that stopped.
@@ -271,7 +271,7 @@ def upload() -> None:
 
 
 @_lazy
-@options.folders
+@options.places
 @click.option(
     "--older-than",
     metavar="DAYS",

@@ -28,6 +28,7 @@ _SETTINGS = {
     "in_order": ("output", "in_order"),
     "group_readable": ("output", "mode"),
     "state_dir": ("output", "state_folder"),
+    "state": ("output", "state_bucket"),
     "base_url": ("api", "base_url"),
     "dialect": ("api", "dialect"),
     "api_key_file": ("api", "key_file"),
@@ -48,6 +49,9 @@ _SETTINGS = {
     "deny_regions": ("numbers", "denied_regions"),
     "opt_out": ("numbers", "opt_out_file"),
     "rate": ("pacing", "rate_per_second"),
+    "workers": ("cluster", "workers"),
+    "engine": ("cluster", "engine"),
+    "ray_address": ("cluster", "ray_address"),
     "max_requests": ("budget", "max_requests"),
     "max_cost": ("budget", "max_cost"),
     "max_duration": ("budget", "max_duration_seconds"),
@@ -162,6 +166,20 @@ _REQUESTS = (
     ),
     click.Option(["--rate"], metavar="N", help="Requests a second.  [default: 10]"),
     click.Option(
+        ["--workers"],
+        metavar="N",
+        help="Ask with so many processes, for rates above what one can start.  [default: 1]",
+    ),
+    click.Option(
+        ["--engine"],
+        type=click.Choice(["processes", "ray"]),
+        help="What keeps several workers alive: this machine, or a Ray cluster.  "
+        "[default: processes]",
+    ),
+    click.Option(
+        ["--ray-address"], metavar="ADDRESS", help="Address of the Ray cluster.  [default: auto]"
+    ),
+    click.Option(
         ["--max-requests"],
         metavar="N",
         help="Stop before the run, over all its starts, makes more.  [default: no bound]",
@@ -222,6 +240,11 @@ _REQUESTS = (
     ),
     click.Option(["--new-run"], is_flag=True, help="Ask and pay again, whatever is saved."),
     click.Option(["--state-dir"], metavar="DIR", help="Folder for state.  [default: OUT/.state]"),
+    click.Option(
+        ["--state"],
+        metavar="URL",
+        help="Bucket that keeps the state, so that any machine goes on: s3://…, gs://…, az://…",
+    ),
     click.Option(["--sandbox"], is_flag=True, help="Ask a local stand-in: no account, no cost."),
 )
 
@@ -254,6 +277,8 @@ settings = _with((*_READING, *_REQUESTS))
 """All that describes a job but for the lists."""
 folders = _with(_named("config", "out", "state_dir"))
 """Which folders a run has written to."""
+places = _with(_named("config", "out", "state_dir", "state"))
+"""Which folders, and the bucket that keeps the state."""
 erasing = _with(
     _named("config", "out", "state_dir", "default_region", "digits", "id_key_file", "id_vault")
 )
@@ -263,8 +288,12 @@ retrying = _with(
         "config",
         "out",
         "state_dir",
+        "state",
         "opt_out",
         "rate",
+        "workers",
+        "engine",
+        "ray_address",
         "max_requests",
         "max_cost",
         "max_duration",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from batch_screen.cli.options import job_of
 from batch_screen.cli.progress import watcher
 from batch_screen.cli.run_block import rows_lines
 from batch_screen.cli.text import line
+from batch_screen.commands.contracts import ContractEstimate
 from batch_screen.commands.plan import CHAIN, DERIVE, REUSE, PlanResult
 from batch_screen.config.settings import Settings
 from batch_screen.masking import safe_line, safe_text
@@ -67,11 +68,24 @@ def plan_block(found: PlanResult) -> str:
         left.append(f"{found.cost_left:,.2f} {found.currency}")
     if left:
         lines.append(line("budget", f"{' and '.join(left)} left, retries included"))
+    if found.contracts:
+        lines.append(line("time", f"{duration(found.seconds)}, each contract at its own rate"))
+        lines += _contracts(found.contracts)
+        return "\n".join(lines)
     # Lower rates, of some hours or of an endpoint, make it longer than the full rate says.
     is_slowed = found.seconds > _SLOWED * to_ask / found.rate_per_second
     rate = f"{'up to ' if is_slowed else ''}{found.rate_per_second:g}/s"
     lines.append(line("time", f"{duration(found.seconds)} at {rate}"))
     return "\n".join(lines)
+
+
+def _contracts(contracts: Mapping[str, ContractEstimate]) -> Iterator[str]:
+    width = max(map(len, contracts))
+    for name, each in contracts.items():
+        yield (
+            f"    {name:{width}}  {each.numbers:>10,} numbers, {each.to_ask:,} to ask, "
+            f"{duration(each.seconds)} at {each.rate_per_second:g}/s"
+        )
 
 
 def _windows(found: PlanResult) -> Iterator[str]:

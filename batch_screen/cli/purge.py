@@ -45,6 +45,7 @@ def purge(
         states=not outputs_only,
         unfinished=unfinished,
         vault=Path(settings.privacy.id_vault) if settings.privacy.id_vault else None,
+        bucket=settings.output.state_bucket,
     )
     found = batch_screen.purge(scope, dry_run=True)
     if scope.out and (line := pending(scope.out)):
@@ -57,7 +58,10 @@ def purge(
         found = batch_screen.purge(scope)
     if as_json:
         sums = {"removed": is_removed, "files": found.files, "bytes": found.bytes}
-        print_json({**sums, **msgspec.structs.asdict(found)})
+        facts = msgspec.structs.asdict(found)
+        if not scope.bucket:
+            del facts["in_bucket"]
+        print_json({**sums, **facts})
     elif is_removed:
         print_text(f"removed {_content(found)}")
 
@@ -70,7 +74,9 @@ def _before(days: int) -> date:
 
 
 def _content(found: Purge) -> str:
-    return f"{found.files:,} files of {counted(len(found.runs), 'run')}"
+    there = f", and the state of {counted(len(found.in_bucket), 'run')} in the bucket"
+    here = f"{found.files:,} files of {counted(len(found.runs), 'run')}"
+    return here + (there if found.in_bucket else "")
 
 
 def _lines(found: Purge) -> Iterator[str]:
@@ -84,6 +90,8 @@ def _lines(found: Purge) -> Iterator[str]:
         )
         if run.strangers:
             yield from labelled("stays", f"not batch-screen's: {', '.join(run.strangers)}")
+    if found.in_bucket:
+        yield from labelled("bucket", f"keeps the state of {', '.join(found.in_bucket)}")
     if found.leftovers:
         yield from labelled("leftovers", f"{found.leftovers:,} states of a purge that was killed")
     if found.unfinished:

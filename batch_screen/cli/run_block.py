@@ -22,7 +22,7 @@ from batch_screen.config.parsing import threshold
 from batch_screen.config.settings import Settings
 from batch_screen.input.layout import shown
 from batch_screen.masking import safe_text
-from batch_screen.model import ColumnRows, Endpoint, Pace
+from batch_screen.model import ColumnRows, Endpoint, Pace, Session
 from batch_screen.reports.words import duration
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, writing_of
 from batch_screen.runs.state import SANDBOX
@@ -144,14 +144,30 @@ def _requests(summary: Summary, settings: Settings) -> Iterator[str]:
     yield line(
         "requests", f"{attempts:,} = {asked}, {retries:,} retries and {refusals:,} refused (429)"
     )
+    paces = (session.contracts or {}).values()
+    allowed = sum(each.rate_per_second for each in paces) or settings.pacing.rate_per_second
     if session.asking_seconds >= 1:
         yield line(
             "rate",
             f"{session.rate_per_second:,.1f}/s over {duration(session.asking_seconds)}, "
-            f"{settings.pacing.rate_per_second:g}/s allowed",
+            f"{allowed:g}/s allowed{' under all contracts' if session.contracts else ''}",
         )
+    yield from _contracts(session)
     if summary.cost:
         yield line("cost", f"at most {summary.cost:,.2f} {summary.currency}")
+
+
+def _contracts(session: Session) -> Iterator[str]:
+    """What was asked under each of several contracts."""
+    contracts = session.contracts or {}
+    width = max(map(len, contracts), default=0)
+    for name, each in contracts.items():
+        refused = f", {each.refused:,} refused" if each.refused else ""
+        yield (
+            f"    {name:{width}}  {each.attempts:>10,} requests{refused}, "
+            f"{each.mean_per_second:,.1f}/s over {duration(each.seconds)}, "
+            f"{each.rate_per_second:g}/s allowed{'; given up' if each.gave_up else ''}"
+        )
 
 
 def _superseded(summary: Summary) -> Iterator[str]:

@@ -16,6 +16,7 @@ from batch_screen.cli.options import flag_names
 from batch_screen.cli.text import TEXT_COLUMN, WIDTH, fitting, labelled, line
 from batch_screen.commands.status import RunStatus, State, Status
 from batch_screen.config.load import PREFIX
+from batch_screen.config.paths import is_address
 from batch_screen.config.screening import OPT_OUT_FILE
 from batch_screen.config.settings import Settings
 from batch_screen.job import Job
@@ -40,7 +41,10 @@ def status(*, settings: Settings, config: Path | None, as_json: bool, **options:
     """Prints the status of every run, and how to resume those that stopped."""
     del options  # they are among the settings
     out = Path(settings.output.folder) if settings.output.folder else None
-    found = batch_screen.status(out, Job((), settings).state)
+    if bucket := settings.output.state_bucket:
+        found = batch_screen.status(out, bucket=bucket)
+    else:
+        found = batch_screen.status(out, Job((), settings).state)
     how = {
         run.run_id: resuming(run, settings, config)
         for run in found.runs
@@ -94,7 +98,11 @@ def resuming(run: RunStatus, settings: Settings, config: Path | None) -> Resumin
         else:
             variable = f"{PREFIX}{name.replace('.', '__')}".upper()
             variables.append(f"{variable}={shlex.quote(_text(value))}")
-    folders = {"--out": settings.output.folder, "--state-dir": settings.output.state_folder}
+    folders = {
+        "--out": settings.output.folder,
+        "--state-dir": settings.output.state_folder,
+        "--state": settings.output.state_bucket,
+    }
     lists = ("-" if path == _STDIN else shlex.quote(path) for path in run.inputs)
     words = [
         *variables,
@@ -152,7 +160,8 @@ def status_block(found: Status, resuming: Mapping[str, Resuming]) -> str:
 def _process(found: Status) -> Iterator[str]:
     if found.holder is None:
         return
-    where = "" if found.holder.is_alive else f" on {found.holder.host}"
+    is_here = found.holder.is_alive and not is_address(found.state_folder)
+    where = "" if is_here else f" on {found.holder.host}"
     stage = f", {found.heartbeat.stage or 'beginning'}" if found.heartbeat else ""
     yield from labelled("process", f"{found.holder.pid}{where}, since {found.holder.since}{stage}")
 
@@ -193,6 +202,10 @@ def _pace(found: Status) -> Iterator[str]:
     text = f"{beat.stage}: {beat.done:,}{of}{pace}"
     left = beat.seconds_left
     yield from labelled("pace", text + (f", {duration(left)} left" if left is not None else ""))
+    for name, each in (beat.contracts or {}).items():
+        asked = f"{each.attempts:,} requests, {each.mean_per_second:,.1f}/s"
+        asked += f" of {each.rate_per_second:g}/s{', given up' if each.gave_up else ''}"
+        yield from labelled("contract", f"{name}: {asked}")
 
 
 def _resume(how: Resuming) -> Iterator[str]:

@@ -19,6 +19,7 @@ from batch_screen.diagnostics.findings import (
     Diagnosis,
     Finding,
     Health,
+    failed,
     not_checked,
     of_error,
     passed,
@@ -30,12 +31,19 @@ from batch_screen.diagnostics.place import (
     key_findings,
     lock_finding,
     open_files,
+    region_key_findings,
 )
-from batch_screen.errors import AuthenticationError, BatchScreenError, ConfigurationError
+from batch_screen.errors import (
+    AuthenticationError,
+    BatchScreenError,
+    ConfigurationError,
+    RunLockedError,
+)
 from batch_screen.input.files import Stdin, expand
 from batch_screen.input.layout import shown
 from batch_screen.input.remote import RemoteFile
 from batch_screen.job import Job
+from batch_screen.masking import safe_line
 from batch_screen.notify.announce import check_destinations
 from batch_screen.planning.build import InputFile, opened, opt_outs
 from batch_screen.runs.events import RunEvents
@@ -78,6 +86,7 @@ def _findings(job: Job, environment: Mapping[str, str], canary: str | None) -> I
         yield from not_checked(["key"], _SANDBOX)
     else:
         yield from key_findings(job.settings, environment)
+        yield from region_key_findings(job.settings)
     yield open_files(job.settings)
     yield from _named_files(job)
     found = _input(job)
@@ -165,9 +174,29 @@ def _folders(job: Job, found: _Input) -> Iterator[Finding]:
         yield group_finding(job.out)
     yield folder_findings("state", job.state, is_private=True)
     yield lock_finding(job.state)
+    if job.settings.output.state_bucket:
+        yield _state_bucket(job.settings.output.state_bucket)
     folders = {"output": job.out, "state": job.state}
     endpoints = len(job.settings.screening.endpoints)
     yield from disk_findings(folders, found.rows, endpoints, found.copied)
+
+
+def _state_bucket(address: str) -> Finding:
+    """Whether the bucket creates an object once only, and whether a run holds it."""
+    from batch_screen.cluster.reign import living, prove  # noqa: PLC0415 (for buckets only)
+    from batch_screen.cluster.store import state_store  # noqa: PLC0415
+
+    try:
+        store, prefix = state_store(address)
+        prove(store, prefix)
+        found = living(store, prefix)
+    except BatchScreenError as error:
+        return of_error("state bucket", error)
+    if found is None:
+        return passed("state bucket", f"{store.place} creates an object once only, and is free")
+    seen = f"{store.place} is held by process {found[0].pid} on {safe_line(found[0].host)}"
+    remedy = "wait for it to end; batch-screen status says how far it is"
+    return failed("state bucket", seen, remedy, RunLockedError.default_exit_code)
 
 
 def _canary(

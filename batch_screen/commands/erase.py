@@ -19,6 +19,7 @@ import msgspec
 from batch_screen.commands.purge import finish_aside, set_aside, state_files
 from batch_screen.commands.rewrite import settle
 from batch_screen.comparison.previous import Previous, digest_of
+from batch_screen.config.paths import shown_address
 from batch_screen.config.settings import Settings
 from batch_screen.erasure.anew import refuse_damaged, write_vault_without, write_without
 from batch_screen.erasure.journal import (
@@ -146,6 +147,11 @@ def erase(  # noqa: PLR0913 (as the command)
     if ids is None and settings.privacy.id_key_file:
         ids = read_id_key(Path(settings.privacy.id_key_file))
     people = read_people(numbers, settings, events, ids)
+    if bucket := settings.output.state_bucket:
+        events.progress.note(
+            f"the state in {shown_address(bucket)} is not searched, and may hold them: once its "
+            "runs are complete, batch-screen purge --state-only removes it there"
+        )
     return erase_people(
         people,
         Path(settings.output.folder),

@@ -36,7 +36,7 @@ def lookup_id(lines: Iterable[bytes], settings: Settings) -> list[FoundId]:
     if not settings.privacy.id_key_file:
         raise ConfigurationError("no id key: name its file with --id-key-file")
     ids = read_id_key(Path(settings.privacy.id_key_file))
-    refuse_unknown_regions(settings.numbers)
+    refuse_unknown_regions(settings)
     cells = [line.decode(errors="replace").strip("\r\n\ufeff") for line in lines]
     if not cells or len(cells) > MOST_LINES:
         raise InputError(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 from batch_screen.commands.parts import layout_of
 from batch_screen.config.screening import OPT_OUT_FILE, Unfinished
+from batch_screen.config.sections import Engine
 from batch_screen.engine.budget import refuse_unpriced
 from batch_screen.erasure.journal import note_pending
 from batch_screen.errors import AuthenticationError, ConfigurationError, OutputError
@@ -32,6 +35,9 @@ from batch_screen.storage.scratch import sweep_scratch
 from batch_screen.tables.manifest import id_key_in, is_whole, read_manifest
 from batch_screen.tables.summary import read_summary, says_stopped
 
+if TYPE_CHECKING:
+    from batch_screen.cluster.store import RunPlace, StateBucket
+
 
 class OpenRun(NamedTuple):
     """An opened run, its input on disk and its output layout; ``events`` writes the heartbeat."""
@@ -41,6 +47,8 @@ class OpenRun(NamedTuple):
     files: list[InputFile]
     events: RunEvents
     is_complete: bool
+    place: RunPlace | None = None
+    """The run's place in the bucket that keeps its state, if one does."""
 
 
 @contextmanager
@@ -56,23 +64,63 @@ def open_run(job: Job, events: RunEvents) -> Iterator[OpenRun]:
     with (
         folders_held(job, events) as with_heartbeat,
         on_disk(sources, job.state, with_heartbeat) as files,
+        bucket_held(job, with_heartbeat) as bucket,
     ):
         with_heartbeat.progress.stage("reading")
         run = _resumed_or_new(job, files, with_heartbeat)
-        yield opened(job, run, files, with_heartbeat)
+        yield opened(job, run, files, with_heartbeat, bucket)
+
+
+@contextmanager
+def bucket_held(job: Job, events: RunEvents) -> Iterator[StateBucket | None]:
+    """The bucket that keeps the job's state, if one does, held and what it has restored here."""
+    if not (address := job.settings.output.state_bucket):
+        yield None
+        return
+    from batch_screen.cluster.store import held_state  # noqa: PLC0415 (for buckets only)
+
+    with held_state(address, job.state, events) as bucket:
+        bucket.restore(job.day.isoformat(), events)
+        yield bucket
 
 
 def refuse_unaskable(job: Job) -> None:
     """Raises what is wrong with the job whatever its list holds."""
+    _refuse_unfit_for_ray(job)
     refuse_unpriced(job.settings)
-    refuse_unknown_regions(job.settings.numbers)
+    refuse_unknown_regions(job.settings)
     if job.key is None and not job.sandbox:
         raise AuthenticationError(
             "no API key was given, and no sandbox was asked for; set the job's key or sandbox"
         )
 
 
-def opened(job: Job, run: Run, files: list[InputFile], events: RunEvents) -> OpenRun:
+def _refuse_unfit_for_ray(job: Job) -> None:
+    """Raises ``ConfigurationError`` where workers on other machines could not do the job."""
+    settings = job.settings
+    if settings.cluster.engine is not Engine.RAY:
+        return
+    if job.sandbox:
+        raise ConfigurationError(
+            "--sandbox serves this machine alone, and with --engine ray workers ask from others: "
+            "leave out one of the two"
+        )
+    if urlsplit(settings.api.proxy).password:
+        raise ConfigurationError(
+            "api.proxy has a password, which would travel to the machines of the Ray cluster: set "
+            "HTTPS_PROXY on each, and api.trust_environment_proxies"
+        )
+    if find_spec("ray") is None:
+        raise ConfigurationError("--engine ray needs an extra: pip install 'batch-screen[ray]'")
+
+
+def opened(
+    job: Job,
+    run: Run,
+    files: list[InputFile],
+    events: RunEvents,
+    bucket: StateBucket | None = None,
+) -> OpenRun:
     """The run, unless it would buy again what was bought. Raises ``OutputError``."""
     events.on_run(run.run_id)
     layout = layout_of(run, job.settings)
@@ -81,7 +129,8 @@ def opened(job: Job, run: Run, files: list[InputFile], events: RunEvents) -> Ope
         run.discard()
     if not is_complete:
         _refuse_to_buy_again(job, run, layout)
-    return OpenRun(run, layout, files, events, is_complete)
+    place = bucket.place(run.run_id) if bucket else None
+    return OpenRun(run, layout, files, events, is_complete, place)
 
 
 def refuse_other_ids(job: Job) -> None:

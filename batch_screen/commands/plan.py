@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
+from batch_screen.commands.contracts import ContractEstimate, estimate_contracts
 from batch_screen.commands.open_run import (
     grown_opt_outs,
     plan_without_objected,
@@ -204,7 +205,8 @@ class PlanResult(msgspec.Struct, frozen=True):
     ``seconds`` are those of asking at the rates that settings and timetable permit, pauses
     included. ``requests_left`` and ``cost_left`` of the budget; None: it has no such bound.
     What is ``to_ask``, its cost and its time are the most there can be; ``likely_requests`` is
-    an estimate. ``savings`` and ``windows`` are empty once the run has asked.
+    an estimate. ``savings`` and ``windows`` are empty once the run has asked. ``contracts`` are
+    those of regions; unset where one serves all.
     """
 
     rows: Rows
@@ -222,6 +224,7 @@ class PlanResult(msgspec.Struct, frozen=True):
     savings: list[Saving] = []
     windows: dict[str, Windows] = {}
     likely_requests: int | None = None
+    contracts: dict[str, ContractEstimate] | msgspec.UnsetType = msgspec.UNSET
 
 
 def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
@@ -229,7 +232,7 @@ def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
     events = events or RunEvents()
     job = job.with_ids()
     refuse_unpriced(job.settings)
-    refuse_unknown_regions(job.settings.numbers)
+    refuse_unknown_regions(job.settings)
     refuse_other_ids(job)
     sources = expand(job.inputs, excluded=job.excluded, note=events.progress.note)
     with (
@@ -265,7 +268,14 @@ def plan(job: Job, events: RunEvents | None = None) -> PlanResult:
             was_complete = not job.new_run and _is_complete(job, new_run_id(identity, 1), plan)
             answered = dict.fromkeys(endpoints, plan.unique_numbers if was_complete else 0)
             earlier = SoFar(answered, {})
-    return _result(job, plan, run, earlier, expected)
+        found = _result(job, plan, run, earlier, expected)
+        if not job.settings.contracts:
+            return found
+        to_ask = {Endpoint(name): count for name, count in found.to_ask.items()}
+        each = estimate_contracts(job.settings, plan, folder, run, to_ask, _seconds)
+    # They are asked at the same time: the slowest one ends last.
+    slowest = max(contract.seconds for contract in each.values())
+    return msgspec.structs.replace(found, contracts=each, seconds=slowest)
 
 
 def _is_complete(job: Job, run_id: str, plan: Plan) -> bool:

@@ -51,7 +51,7 @@ _STATE_FILES = (
         r"((rows|history|carried)-\d{5}\.(parquet|whole)|(rejects|opt_outs)\.parquet|plan\.json)"
     ),
     re.compile(r"journal/\d{5}-\d{5}\.journal"),
-    re.compile(r"sealed/\d{5}\.(parquet|seal)"),
+    re.compile(r"sealed/(\d{5}(-\d{5})?\.parquet|\d{5}\.seal)"),
     re.compile(r"sessions/\d{4,}\.json"),
     re.compile(r"((plan(\.growing|\.before)?|journal|sealed|sessions)/)?\.(.+\.)?[0-9a-f]{8}\.tmp"),
 )
@@ -134,7 +134,7 @@ class PurgeScope:
 
     ``out`` None: there is no output folder, so no run is known to be finished. ``unfinished``:
     those that were paid for and have not come to their end too. ``vault`` is where the numbers of
-    their ids lie, which go with the outputs.
+    their ids lie, which go with the outputs. ``bucket`` keeps the states, too.
     """
 
     out: Path | None
@@ -144,6 +144,7 @@ class PurgeScope:
     states: bool = True
     unfinished: bool = False
     vault: Path | None = None
+    bucket: str = ""
 
 
 class PurgeItem(msgspec.Struct, frozen=True):
@@ -165,7 +166,8 @@ class Purge(msgspec.Struct, frozen=True):
     """The result of a purge, and the old runs left because they are unfinished.
 
     ``latest`` is the run that latest.json will name; empty: latest.json goes; None: it stays.
-    ``leftovers`` counts states that a killed purge has set aside and not removed.
+    ``leftovers`` counts states that a killed purge has set aside and not removed. ``in_bucket``
+    are runs whose state goes from the bucket.
     """
 
     before: str
@@ -173,11 +175,12 @@ class Purge(msgspec.Struct, frozen=True):
     unfinished: tuple[str, ...]
     latest: str | None = None
     leftovers: int = 0
+    in_bucket: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to remove."""
-        return not self.files and not self.leftovers
+        return not self.files and not self.leftovers and not self.in_bucket
 
     @property
     def files(self) -> int:
@@ -197,13 +200,13 @@ def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
     """
     out, state = _folders(scope)
     if dry_run:
-        return _found(scope, out, state)
+        return _found(scope, out, state, _in_bucket(scope, is_removing=False))
     sweep_scratch()
     locks = [scope.state] if scope.out is None else [scope.state, scope.out / STATE]
     with ExitStack() as held:
         for folder in dict.fromkeys(locks):
             held.enter_context(locked(make_folder(folder)))
-        found = _found(scope, out, state)
+        found = _found(scope, out, state, _in_bucket(scope, is_removing=True))
         _hold_against_loads(held, found)
         if out is not None:
             add_purged(out, _records(out, found.runs))
@@ -248,7 +251,21 @@ def _records(out: Path, runs: Sequence[PurgeItem]) -> Iterator[PurgedRun]:
         yield PurgedRun(run.run_id, run.run_date, now, digest, rows)
 
 
-def _found(scope: PurgeScope, out: Path | None, state: Path | None) -> Purge:
+def _in_bucket(scope: PurgeScope, *, is_removing: bool) -> tuple[str, ...]:
+    """The old runs whose state the bucket keeps; removes it there."""
+    if not (scope.bucket and scope.states):
+        return ()
+    from batch_screen.cluster.store import old_runs, remove_old_runs  # noqa: PLC0415 (buckets only)
+
+    before = scope.before.isoformat()
+    if is_removing:
+        return remove_old_runs(scope.bucket, before, scope.state, unfinished=scope.unfinished)
+    return old_runs(scope.bucket, before, unfinished=scope.unfinished)
+
+
+def _found(
+    scope: PurgeScope, out: Path | None, state: Path | None, in_bucket: tuple[str, ...] = ()
+) -> Purge:
     """The runs to purge in these folders; changes nothing."""
     before = scope.before.isoformat()
     old = [run_id for run_id in run_ids(out, state) if _date(run_id) < before]
@@ -259,7 +276,7 @@ def _found(scope: PurgeScope, out: Path | None, state: Path | None) -> Purge:
     left = tuple(run_id for run_id in old if run_id not in chosen)
     going = {run.run_id for run in runs}
     aside = len([*entries(state / _ASIDE)]) if state else 0
-    return Purge(before, runs, left, _next_latest(out, going), aside)
+    return Purge(before, runs, left, _next_latest(out, going), aside, in_bucket)
 
 
 def _folders(scope: PurgeScope) -> tuple[Path | None, Path | None]:

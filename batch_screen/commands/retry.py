@@ -19,6 +19,7 @@ import polars as pl
 import pyarrow as pa
 
 from batch_screen.commands.open_run import (
+    bucket_held,
     folders_held,
     grown_opt_outs,
     opened,
@@ -96,12 +97,15 @@ def retry(
     and the output count, and the opt-out list. The same call resumes it. Raises as ``run`` does.
     """
     events, started_at = events or RunEvents(), datetime.now(UTC)
-    job, layout = located(job.with_ids(), run)
+    job, layout = located(job.with_ids().with_keys(), run)
     summary = _summary_of(layout)
     refuse_other_ids(job)
     job = _as_it_was(job, summary)
     refuse_unaskable(job)
-    with folders_held(job, events) as with_heartbeat:
+    with (
+        folders_held(job, events) as with_heartbeat,
+        bucket_held(job, with_heartbeat) as bucket,
+    ):
         identity = _identity(job, layout, summary, outcomes)
         inputs = [f"run {layout.run_id}"]
         found = find_run(job.state, identity, inputs, grown_opt_outs(job, identity, with_heartbeat))
@@ -137,7 +141,12 @@ def retry(
 
         resume = f"run {run_id}; if it is stopped, batch-screen retry {layout.run_id} resumes it"
         return carry_out(
-            job, opened(job, found, [], with_heartbeat), make_plan, started_at, resume, on_stopped
+            job,
+            opened(job, found, [], with_heartbeat, bucket),
+            make_plan,
+            started_at,
+            resume,
+            on_stopped,
         )
 
 

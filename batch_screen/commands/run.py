@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import NamedTuple
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -18,7 +20,9 @@ from batch_screen.commands.open_run import OpenRun, open_run
 from batch_screen.commands.purge import remove_state
 from batch_screen.commands.rewrite import keep_other_columns
 from batch_screen.commands.write import count_stopped, judge_run, write_outputs, write_stopped
+from batch_screen.config.sections import Engine
 from batch_screen.config.settings import Settings
+from batch_screen.engine.contracts import ask_by_contract
 from batch_screen.engine.engine import Asked, run_engine
 from batch_screen.engine.tasks import Clock, utc_now
 from batch_screen.errors import BatchScreenError, ConfigurationError, InputError
@@ -32,7 +36,13 @@ from batch_screen.runs.sessions import keep_session, read_sessions
 from batch_screen.runs.state import Run
 from batch_screen.sandbox.config import DEFAULT_KEY, SandboxConfig
 from batch_screen.sandbox.run import SandboxThread
+from batch_screen.storage.lock import waited_for
 from batch_screen.tables.summary import Summary, read_summary
+
+if TYPE_CHECKING:
+    from batch_screen.cluster.store import RunPlace
+
+_ORPHANS_SECONDS = 30.0
 
 
 class RunResult(msgspec.Struct, frozen=True):
@@ -54,7 +64,7 @@ def run(
     Raises the exceptions of ``errors``; what was answered by then is saved. Where there was
     a plan already, ``on_stopped`` is first called with how far the run has come.
     """
-    started_at, job = datetime.now(UTC), job.with_ids()
+    started_at, job = datetime.now(UTC), job.with_ids().with_keys()
     with open_run(job, events or RunEvents()) as opened:
         run, layout = opened.run, opened.layout
         # It may be an unfinished one of another date.
@@ -94,25 +104,44 @@ def carry_out(  # noqa: PLR0913, PLR0917 (a run, how it is planned, and what is 
     """
     run, layout, events = opened.run, opened.layout, opened.events
     if opened.is_complete:
-        _drop_state(job, run)
+        _drop_state(job, run, opened.place)
         summary = judge_run(read_summary(layout.summary), job.settings)
         return RunResult(summary, layout, was_complete=True)
     start = _PlannedRun(job, opened, _plan(opened, make_plan), started_at, ended=[])
-    with _summed_up(start, on_stopped):
+    with _summed_up(start, on_stopped), _kept(opened.place):
+        if opened.place:  # before anything is asked: a journal is worth nothing without its plan
+            events.progress.stage("keeping the plan")
+            opened.place.keep_plan(run)
         read_sessions(run.sessions, run.run_id)  # damage stops it before more is bought
         layout.check_writable()
         events.progress.note(note)
         session = _ask(start)
         events.progress.stage("writing", total=len(start.plan.shards))
         summary = write_outputs(run, start.plan, job.settings, session, events)
-    _drop_state(job, run)
+        if opened.place:
+            opened.place.complete()
+    _drop_state(job, run, opened.place)
     return RunResult(summary, layout)
 
 
-def _drop_state(job: Job, run: Run) -> None:
+def _drop_state(job: Job, run: Run, place: RunPlace | None) -> None:
     """Removes a complete run's state where its output has ids: the state holds the numbers."""
-    if job.ids and not job.settings.privacy.keep_state and run.folder.exists():
-        remove_state(job.state, run.run_id)
+    if job.ids and not job.settings.privacy.keep_state:
+        if place:
+            place.remove()
+        if run.folder.exists():
+            remove_state(job.state, run.run_id)
+
+
+@contextmanager
+def _kept(place: RunPlace | None) -> Iterator[None]:
+    """Keeps the session's record in the bucket, also if the session was stopped."""
+    try:
+        yield
+    finally:
+        if place:
+            with suppress(BatchScreenError):  # only its pace would be lost
+                place.keep_records()
 
 
 class _PlannedRun(NamedTuple):
@@ -145,7 +174,9 @@ def _ask(start: _PlannedRun) -> Session:
 
     def end(asked: Asked) -> None:
         now, seconds = datetime.now(UTC), round(asked.seconds, 3)
-        start.ended.append(Session(began, now, asked.attempts, seconds, asked.pace))
+        start.ended.append(
+            Session(began, now, asked.attempts, seconds, asked.pace, asked.contracts)
+        )
 
     def keep() -> None:
         for session in start.ended:
@@ -154,8 +185,24 @@ def _ask(start: _PlannedRun) -> Session:
 
     try:
         with _server(start.job, run) as (settings, key, clock):
-            asked = (run, start.plan, settings, key, start.opened.events)
-            run_engine(*asked, began_at=began, on_end=end, clock=clock)
+            events = start.opened.events
+            # Workers of a start that was killed save what is under way; their slots are void then.
+            with waited_for(run.folder / "run.json", _ORPHANS_SECONDS, events.stop.check):
+                pass
+            asked = (run, start.plan, settings, key, events)
+            how: dict[str, Any] = {"began_at": began, "on_end": end, "clock": clock}
+            if start.opened.place is not None:
+                how["copy"] = start.opened.place
+            if settings.cluster.workers > 1 or settings.cluster.engine is Engine.RAY:
+                # Late: nothing of it is there where one worker runs.
+                workers = import_module(f"batch_screen.cluster.{settings.cluster.engine}")
+                workers.run_workers(*asked, **how)
+            elif settings.contracts:
+                secrets = {} if start.job.sandbox else start.job.keys  # which has one key for all
+                keys = {name: each.get_secret_value() for name, each in secrets.items()}
+                run_engine(*asked, **how, how=partial(ask_by_contract, keys=keys))
+            else:
+                run_engine(*asked, **how)
     except BatchScreenError:
         with suppress(Exception):  # what stopped the run counts, not what fails now
             keep()

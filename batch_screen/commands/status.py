@@ -10,12 +10,14 @@ import os
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 
 from batch_screen.config.screening import Screening
 from batch_screen.errors import BatchScreenError, no_input
+from batch_screen.job import STATE
 from batch_screen.journal.segments import outcomes_at_a_glance
 from batch_screen.masking import safe_line, safe_text
 from batch_screen.planning.shards import read_plan
@@ -88,22 +90,48 @@ class Status(msgspec.Struct, frozen=True):
         return self.is_running and (self.idle_seconds or 0.0) >= _FRESH_SECONDS
 
 
-def status(out: Path | None, state: Path, now: datetime | None = None) -> Status:
+def status(
+    out: Path | None, state: Path | None = None, now: datetime | None = None, *, bucket: str = ""
+) -> Status:
     """The status of the runs in the state folder, and of complete ones in the output folder.
 
-    Raises ``InputError`` (66) where neither can be read.
+    ``bucket``: the address that keeps the state, by which any machine can tell. Raises
+    ``InputError`` (66) where neither can be read, ``OutputError`` where the bucket cannot.
     """
+    if bucket:
+        from batch_screen.cluster.store import glance  # noqa: PLC0415 (for buckets only)
+
+        with TemporaryDirectory(prefix="batch-screen-") as folder:
+            copy = Path(folder)
+            is_there = out is not None and out.exists()
+            found = glance(bucket, copy)
+            return _status_of(found.place, out if is_there else None, copy, *found.life, now)
+    state = state or (out or Path()) / STATE
     if out is not None:
         _must_be_readable(out)
     if out is None or state.parent != out or state.exists():
         _must_be_readable(state)
-    holder, heartbeat = holder_of(state), read_heartbeat(state)
+    return _status_of(str(state), out, state, holder_of(state), read_heartbeat(state), now)
+
+
+def _status_of(  # noqa: PLR0913, PLR0917 (what is read, and who is at work)
+    name: str,
+    out: Path | None,
+    state: Path,
+    holder: Holder | None,
+    heartbeat: Heartbeat | None,
+    now: datetime | None,
+) -> Status:
     if holder is not None:  # what the file says is not ours until it is masked
         holder = holder._replace(since=safe_line(holder.since), host=safe_line(holder.host))
     if heartbeat is not None:
-        heartbeat = msgspec.structs.replace(heartbeat, stage=safe_line(heartbeat.stage))
+        contracts = heartbeat.contracts
+        if contracts:
+            contracts = {safe_line(name): pace for name, pace in contracts.items()}
+        stage = safe_line(heartbeat.stage)
+        heartbeat = msgspec.structs.replace(heartbeat, stage=stage, contracts=contracts)
     idle = heartbeat.age_seconds(now or datetime.now(UTC)) if heartbeat else None
-    found = Status(safe_text(str(state)), [], holder, heartbeat, idle)
+    found = Status(safe_text(name), [], holder, heartbeat, idle)
     at_work = heartbeat.run_id if heartbeat and found.is_running else ""
     ended = (out / "runs").glob("*/_SUCCESS") if out is not None else iter(())
     names = {path.name for path in state.glob("runs/*")} | {path.parent.name for path in ended}

@@ -23,7 +23,7 @@ from batch_screen.comparison.previous import CurrentRun, summary_before, write_c
 from batch_screen.config.settings import Settings
 from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, exit_code_of
 from batch_screen.journal.records import SpendCounter
-from batch_screen.journal.seal import is_sealed, read_outcomes, sealed_path
+from batch_screen.journal.seal import is_sealed, read_outcomes, sealed_outcomes
 from batch_screen.masking import mask_number, mask_text, safe_line
 from batch_screen.model import Plan, Session
 from batch_screen.planning.shards import (
@@ -243,7 +243,7 @@ def _outcomes_so_far(run: Run, plan: Plan, until: float | None) -> Iterator[pl.L
             raise TimeoutError(f"counting took longer than {_MOST_SECONDS:g} s")
         only = planned_numbers(run.plan, plan, shard)
         if is_sealed(run.sealed, run.run_id, shard):
-            found = scan_parquet([sealed_path(run.sealed, shard)])
+            found = scan_parquet([sealed_outcomes(run.sealed, run.run_id, shard)])
             is_ours = pl.lit(value=True) if only is None else pl.col("e164").is_in(only.implode())
             yield found.filter(is_ours)
         else:

@@ -7,6 +7,7 @@ Looked for in this order: the file named by a flag, by ``BATCH_SCREEN_API_KEY_FI
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,8 @@ from batch_screen.storage.reading import read_small
 KEY_VARIABLE = "BATCH_SCREEN_API_KEY"
 CREDENTIAL = "batch-screen-api-key"
 _CREDENTIALS_FOLDER = "CREDENTIALS_DIRECTORY"
+TOO_OPEN = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
+"""A group may read it, as a mounted secret of Kubernetes or systemd lets its process."""
 _LARGEST_BYTES = 16 << 10
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,4096}")
 
@@ -52,22 +55,46 @@ def read_key(key_file: str, environment: Mapping[str, str]) -> SecretStr:
             f"no API key: name a file with --api-key-file, or set {KEY_VARIABLE}_FILE or "
             f"{KEY_VARIABLE}; to try without an account, use --sandbox"
         )
-    key = (environment[KEY_VARIABLE] if place.file is None else _read(place.file)).strip()
+    text = environment[KEY_VARIABLE] if place.file is None else _read(place.file)
+    return _hidden(text.strip(), place.name)
+
+
+def read_keys(files: Mapping[str, str]) -> dict[str, SecretStr]:
+    """The keys in the files of regions. Raises ``AuthenticationError`` as ``read_key`` does.
+
+    Nor may anybody but its owner, or its group, read such a file.
+    """
+    return {region: _of_region(region, Path(file)) for region, file in files.items()}
+
+
+def _of_region(region: str, path: Path) -> SecretStr:
+    text = _read(path, f"under {region} in [api.keys_by_region]").strip()
+    mode = path.stat().st_mode
+    if stat.S_ISREG(mode) and mode & TOO_OPEN:
+        raise AuthenticationError(
+            f"the API key of {region}, {path}, is open to others than its owner (mode "
+            f"{stat.S_IMODE(mode):04o}); say: chmod 600 {path}, or in Kubernetes set defaultMode "
+            "0440 for the secret's volume"
+        )
+    return _hidden(text, f"the key file {path}")
+
+
+def _hidden(key: str, name: str) -> SecretStr:
     if not _PRINTABLE.fullmatch(key):
         raise AuthenticationError(
-            f"{place.name} holds no usable API key: one line of printable ASCII is expected; "
+            f"{name} holds no usable API key: one line of printable ASCII is expected; "
             "write it anew"
         )
     hide(key)  # from here on no message shows it
     return SecretStr(key)
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, where: str = "with --api-key-file") -> str:
     try:
         return read_small(path, _LARGEST_BYTES).decode("utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise AuthenticationError(
             f"cannot read the API key from {shown_secret_file(path)}: {reason}; name a file that "
-            "holds it with --api-key-file"
+            f"holds it {where}"
         ) from None  # it quotes the name

@@ -25,6 +25,8 @@ HOURS = 24
 
 _CLOCK_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _HOURS = re.compile(r"([01][0-9]|2[0-3])-([01][0-9]|2[0-4])")
+_REGION = re.compile(r"[A-Z]{2}|001")
+REGION_ALIASES = {"UK": "GB", "EL": "GR"}
 _DURATION = re.compile(
     r"(?:(?P<h>\d{1,6})h)?\s*(?:(?P<m>\d{1,6})m)?\s*(?:(?P<s>\d{1,9}(?:\.\d+)?)s?)?", re.ASCII
 )
@@ -82,6 +84,29 @@ def table_of(value: Any) -> Any:
         return json.loads(value)
     except ValueError:
         raise ValueError("must be a table, or JSON for one") from None
+
+
+def region_code(text: str) -> str:
+    """The ISO 3166-1 code of a region, or 001 for numbers of no country.
+
+    >>> region_code("de"), region_code("UK")
+    ('DE', 'GB')
+    """
+    code = text.strip().upper()
+    if not _REGION.fullmatch(code):
+        raise ValueError(f"'{code[:20]}' is neither a two-letter code such as DE nor 001")
+    return REGION_ALIASES.get(code, code)
+
+
+def table_by_region(value: Any) -> Any:
+    """A table whose names are codes of regions; an environment variable holds it as JSON."""
+    table = table_of(value)
+    if not isinstance(table, dict):
+        return table
+    found = {region_code(str(code)): each for code, each in table.items()}
+    if len(found) < len(table):
+        raise ValueError("names a region twice")
+    return found
 
 
 def zone(name: str) -> ZoneInfo:

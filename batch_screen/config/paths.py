@@ -86,6 +86,17 @@ def local_folder(path: str) -> str:
     return path
 
 
+def bucket_address(address: str) -> str:
+    """The address of a bucket, or nothing. Raises ``ValueError`` where it is something else."""
+    if address and bucket_of(address) is None:
+        shown = shown_address(address) if is_address(address) else address
+        raise ValueError(
+            f"must be the address of a bucket, s3://BUCKET/PREFIX, gs://… or az://…, not {shown}; "
+            "a folder for state is named with --state-dir"
+        )
+    return address
+
+
 def local_file(path: str) -> str:
     """The path of a file to write. Raises ``ValueError`` where it is an address."""
     if is_address(path):

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from batch_screen.config.parsing import list_of, names_or_all, table_of
+from batch_screen.config.parsing import list_of, names_or_all, region_code, table_of
 from batch_screen.config.sections import Positive, ReadPath, Section
 from batch_screen.model import LONGEST_WINDOW_MINUTES, Endpoint
 
@@ -166,8 +166,6 @@ class Planner(Section):
 
 OPT_OUT_FILE = "numbers.opt_out_file"
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-_REGION = re.compile(r"[A-Z]{2}|001")
-REGION_ALIASES = {"UK": "GB", "EL": "GR"}
 
 
 class Strictness(StrEnum):
@@ -218,12 +216,8 @@ class Numbers(Section):
     @field_validator("allowed_regions", "denied_regions", mode="before")
     @classmethod
     def _are_regions(cls, value: Any) -> Any:
-        codes = [code.upper() for code in list_of(value)]
-        for code in codes:
-            if not _REGION.fullmatch(code):
-                raise ValueError(f"'{code[:20]}' is neither a two-letter code such as DE nor 001")
         # One order for every run: to allow FR,DE is the same run as DE,FR.
-        return tuple(sorted({REGION_ALIASES.get(code, code) for code in codes}))
+        return tuple(sorted({region_code(code) for code in list_of(value)}))
 
     @model_validator(mode="after")
     def _are_disjoint(self) -> Self:

@@ -23,10 +23,11 @@ from batch_screen.config.parsing import (
     address,
     is_loopback,
     list_of,
+    table_by_region,
     table_of,
     threshold,
 )
-from batch_screen.config.paths import local_file, local_folder, local_input
+from batch_screen.config.paths import bucket_address, local_file, local_folder, local_input
 from batch_screen.model import Endpoint
 
 # What every section of the settings is built from: a frozen record, and numbers in bounds.
@@ -36,6 +37,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 ReadPath = Annotated[str, AfterValidator(local_input)]
 WrittenFolder = Annotated[str, AfterValidator(local_folder)]
+BucketAddress = Annotated[str, AfterValidator(bucket_address)]
 WrittenFile = Annotated[str, AfterValidator(local_file)]
 
 
@@ -75,6 +77,7 @@ class Api(Section):
     trust_environment_proxies: bool = False
     ca_file: ReadPath = ""
     key_file: ReadPath = ""
+    keys_by_region: dict[str, ReadPath] = Field(default={})
 
     @field_validator("base_url")
     @classmethod
@@ -97,6 +100,19 @@ class Api(Section):
     @classmethod
     def _decode(cls, value: Any) -> Any:
         return table_of(value)
+
+    @field_validator("keys_by_region", mode="before")
+    @classmethod
+    def _are_of_regions(cls, value: Any) -> Any:
+        return table_by_region(value)
+
+    @field_validator("keys_by_region")
+    @classmethod
+    def _are_named(cls, value: dict[str, str]) -> dict[str, str]:
+        for region, path in value.items():
+            if not path:
+                raise ValueError(f"names no file for {region}")
+        return value
 
     @field_validator("paths")
     @classmethod
@@ -133,6 +149,7 @@ class Output(Section):
 
     folder: WrittenFolder = ""
     state_folder: WrittenFolder = ""
+    state_bucket: BucketAddress = ""
     compression: Compression = Compression.ZSTD
     row_group_rows: Annotated[int, Field(ge=1_000)] = 500_000
     shard_lookups: Annotated[int, Field(ge=1_000)] = 200_000
@@ -254,3 +271,21 @@ class Logging(Section):
     """The format of progress, notes and errors on stderr."""
 
     format: LogFormat = LogFormat.AUTO
+
+
+# The settings of several workers under one contract.
+
+
+class Engine(StrEnum):
+    """What keeps workers alive: this machine's processes, or Ray on several machines."""
+
+    PROCESSES = "processes"
+    RAY = "ray"
+
+
+class Cluster(Section):
+    """How many workers ask, and what keeps them alive."""
+
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    engine: Engine = Engine.PROCESSES
+    ray_address: str = ""

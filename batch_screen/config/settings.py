@@ -10,10 +10,19 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from batch_screen.config.parsing import HOURS, clock_time, duration, hours, table_of, zone
+from batch_screen.config.parsing import (
+    HOURS,
+    clock_time,
+    duration,
+    hours,
+    table_by_region,
+    table_of,
+    zone,
+)
 from batch_screen.config.screening import Cohorts, Input, Numbers, Planner, Screening
 from batch_screen.config.sections import (
     Api,
+    Cluster,
     Guards,
     Logging,
     Metrics,
@@ -26,12 +35,16 @@ from batch_screen.config.sections import (
 )
 from batch_screen.model import Endpoint
 
+OTHERS = "others"
+"""The contract of the numbers whose region has none of its own."""
+
 
 class Pacing(Section):
     """How fast to ask."""
 
     rate_per_second: Positive = 10.0
     rate_per_second_by_endpoint: dict[Endpoint, Positive] = Field(default={})
+    rate_per_second_by_region: dict[str, Positive] = Field(default={})
     headroom: Annotated[float, Field(ge=0, lt=1)] = 0.02
     ramp_up_seconds: NotNegative = 5.0
     max_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
@@ -41,6 +54,11 @@ class Pacing(Section):
     @classmethod
     def _decode(cls, value: Any) -> Any:
         return table_of(value)
+
+    @field_validator("rate_per_second_by_region", mode="before")
+    @classmethod
+    def _are_of_regions(cls, value: Any) -> Any:
+        return table_by_region(value)
 
 
 class Schedule(Section):
@@ -129,6 +147,7 @@ class Settings(Section):
     schedule: Schedule = Schedule()
     budget: Budget = Budget()
     guards: Guards = Guards()
+    cluster: Cluster = Cluster()
     output: Output = Output()
     privacy: Privacy = Privacy()
     prices: Prices = Prices()
@@ -141,6 +160,11 @@ class Settings(Section):
     def _agree(self) -> Self:
         if self.input.region_column and self.input.region_column == self.input.phone_column:
             raise ValueError("input.region_column and input.phone_column name the same column")
+        if self.contracts and self.cluster != Cluster(ray_address=self.cluster.ray_address):
+            raise ValueError(
+                "workers of [cluster] and contracts by region (pacing.rate_per_second_by_region, "
+                "api.keys_by_region) do not go together: one process asks for all contracts"
+            )
         self.planner.refuse_deadlock(self.screening.endpoints, self.screening.dates_beyond)
         return self
 
@@ -148,6 +172,17 @@ class Settings(Section):
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The endpoints of the run's lookups: the named ones, and dates that may be needed."""
         return self.screening.lookup_endpoints
+
+    @property
+    def contracts(self) -> dict[str, float]:
+        """The rate of each contract where regions have their own, that of all others last.
+
+        Empty where one contract serves all.
+        """
+        own, rate = self.pacing.rate_per_second_by_region, self.pacing.rate_per_second
+        regions = sorted({*own, *self.api.keys_by_region})
+        rates = {region: own.get(region, rate) for region in regions}
+        return {**rates, OTHERS: rate} if regions else {}
 
     def identity(self) -> dict[str, Any]:
         """The settings that belong to a run's identity, as flat JSON values by dotted name.

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from batch_screen.config.key import KEY_VARIABLE, find_key, read_key
+from batch_screen.config.key import KEY_VARIABLE, find_key, read_key, read_keys
 from batch_screen.config.settings import Settings
 from batch_screen.diagnostics.findings import Finding, failed, of_error, passed, warning
 from batch_screen.errors import AuthenticationError, BatchScreenError, OutputError, RunLockedError
@@ -52,6 +52,17 @@ def key_findings(settings: Settings, environment: Mapping[str, str]) -> Iterator
         yield passed("key", f"found in {place.name}")
         return
     yield _key_file(place.name, place.file, found)
+
+
+def region_key_findings(settings: Settings) -> Iterator[Finding]:
+    """Whether the keys of regions can be read; never the keys themselves."""
+    for region, file in settings.api.keys_by_region.items():
+        try:
+            read_keys({region: file})
+        except AuthenticationError as error:
+            yield of_error(f"key of {region}", error)
+        else:
+            yield passed(f"key of {region}", f"found in the key file {file}")
 
 
 def _key_file(name: str, file: Path, found: os.stat_result) -> Finding:

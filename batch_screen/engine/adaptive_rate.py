@@ -26,7 +26,7 @@ from batch_screen.engine.recovery import (
 from batch_screen.engine.scope import Lately, Recent, ShareTest, Streak, enough_in_a_row
 from batch_screen.engine.trials import Trials
 from batch_screen.masking import masked_logger
-from batch_screen.model import Answer
+from batch_screen.model import Allowance
 
 # For servers that refuse everything and name no time to come again.
 _FIRST_PAUSE_SECONDS = 0.2
@@ -107,9 +107,9 @@ class AdaptiveRate:
         """Starts the ramp again at a fifth of the rate: after an outage every connection is new."""
         self._began = self._clock()
 
-    def started(self) -> None:
-        """Records that an attempt starts now."""
-        self._seen.started(self._clock())
+    def started(self, at: float | None = None) -> None:
+        """Records that an attempt starts now, or has started at an instant."""
+        self._seen.started(self._clock() if at is None else at)
 
     def window_opens_at(self, rate_per_second: float) -> float:
         """The instant from which one more start keeps every one-second window within that rate."""
@@ -231,10 +231,10 @@ class AdaptiveRate:
         jittered = seconds * (1 + _JITTER_SHARE * self._jitter())
         self.not_before = max(self.not_before, self._clock() + jittered)
 
-    def answered(self, answer: Answer, *, sent_at: float) -> None:
-        """Reads the rate-limit headers of an answer that is no refusal."""
-        if answer.allowance is not None or not self.headers.is_silent:
-            self.headers.answered(answer.allowance, sent_at=sent_at)
+    def answered(self, allowance: Allowance | None, *, sent_at: float) -> None:
+        """Records the rate-limit headers of an answer that is no refusal."""
+        if allowance is not None or not self.headers.is_silent:
+            self.headers.answered(allowance, sent_at=sent_at)
 
     # --- closed: everything is refused ------------------------------------------------------
 

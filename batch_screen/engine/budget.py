@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
-from math import lcm
+from math import inf, lcm
 
 from batch_screen.config import settings as bounds
 from batch_screen.engine.guards import Guard
@@ -18,10 +18,39 @@ from batch_screen.errors import ConfigurationError, Stopped
 from batch_screen.model import Endpoint, OutcomeKind, Spent
 
 
-class BudgetGuard(Guard):
-    """Counts what is spent; checked before each request, so that no bound is ever exceeded."""
+class SpendGuard(Guard):
+    """What a dispatcher asks before it spends, and tells of what it has spent."""
 
     counts_accusations = True  # a quota that is used up is a refusal too
+
+    def permits(self, endpoint: Endpoint) -> bool:
+        """Whether one more request to this endpoint stays within both bounds."""
+        raise NotImplementedError
+
+    def add(self, endpoint: Endpoint, requests: int, refusals: int) -> None:
+        """Books requests, and refusals, which cost nothing; less than none are taken back."""
+        raise NotImplementedError
+
+    def take(self, endpoint: Endpoint) -> None:
+        """Books a request that is about to be sent."""
+        self.add(endpoint, 1, 0)
+
+    def on_result(self, result: Result) -> float:
+        if result.answer.kind is OutcomeKind.RATE_LIMITED:  # it was a request, but costs nothing
+            self.add(result.task.lookup.endpoint, 0, 1)
+        return 0.0
+
+    def give_back(self, endpoint: Endpoint) -> None:
+        """Takes back a booked request for which no connection was made."""
+        self.add(endpoint, -1, 0)
+
+    def stop(self) -> Stopped:
+        """The exception to raise once a request is not permitted."""
+        raise NotImplementedError
+
+
+class BudgetGuard(SpendGuard):
+    """Counts what is spent; checked before each request, so that no bound is ever exceeded."""
 
     def __init__(
         self, budget: bounds.Budget, prices: bounds.Prices, earlier: Mapping[Endpoint, Spent]
@@ -33,11 +62,9 @@ class BudgetGuard(Guard):
         self._units = lcm(*(price.denominator for price in (most, *exact.values())))
         self._max_cost = int(most * self._units)
         self._price = Counter({e: int(price * self._units) for e, price in exact.items()})
-        self._requests = sum(spent.requests for spent in earlier.values())
-        self._cost = sum(
-            self._price[endpoint] * (spent.requests - spent.refusals)
-            for endpoint, spent in earlier.items()
-        )
+        self._requests = self._cost = 0
+        for endpoint, spent in earlier.items():
+            self.add(endpoint, spent.requests, spent.refusals)
 
     @property
     def requests(self) -> int:
@@ -62,27 +89,21 @@ class BudgetGuard(Guard):
         return Fraction(max(0, self._max_cost - self._cost), self._units)
 
     def permits(self, endpoint: Endpoint) -> bool:
-        """Whether one more request to this endpoint stays within both bounds."""
         can_pay = not self._max_cost or self._cost + self._price[endpoint] <= self._max_cost
         return self._has_requests() and can_pay
 
-    def take(self, endpoint: Endpoint) -> None:
-        """Books a request that is about to be sent."""
-        self._requests += 1
-        self._cost += self._price[endpoint]
+    def room(self, booked: int) -> float:
+        """How many more requests both bounds permit beside so many, each at the highest price."""
+        by_count = self._max_requests - self._requests if self._max_requests else inf
+        worst = max(self._price.values(), default=0)
+        by_cost = (self._max_cost - self._cost) // worst if self._max_cost and worst else inf
+        return max(0, min(by_count, by_cost) - booked)
 
-    def on_result(self, result: Result) -> float:
-        if result.answer.kind is OutcomeKind.RATE_LIMITED:  # it was a request, but costs nothing
-            self._cost -= self._price[result.task.lookup.endpoint]
-        return 0.0
-
-    def give_back(self, endpoint: Endpoint) -> None:
-        """Takes back a booked request for which no connection was made."""
-        self._requests -= 1
-        self._cost -= self._price[endpoint]
+    def add(self, endpoint: Endpoint, requests: int, refusals: int) -> None:
+        self._requests += requests
+        self._cost += self._price[endpoint] * (requests - refusals)
 
     def stop(self) -> Stopped:
-        """The exception to raise once a request is not permitted."""
         if not self._has_requests():
             bound, option = f"budget.max_requests = {self._max_requests:,}", "--max-requests"
         else:

@@ -30,12 +30,13 @@ class Canary(Generic[Item]):
         self._dialect = dialect
         self._held: dict[Endpoint, list[Item]] = {}
         self._kinds: dict[Endpoint, OutcomeKind] = {}
-        self._proved: set[Endpoint] = set()
+        self.proved: set[Endpoint] = set()
+        """The endpoints of which nothing is withheld any more."""
         self._failed: set[Endpoint] = set()
 
     def trust(self, endpoint: Endpoint) -> None:
         """Withholds nothing of this endpoint from now on."""
-        self._proved.add(endpoint)
+        self.proved.add(endpoint)
 
     def has_failed(self, endpoint: Endpoint) -> bool:
         """Whether the endpoint's first answers were all bad in the same way."""
@@ -43,7 +44,7 @@ class Canary(Generic[Item]):
 
     def admit(self, endpoint: Endpoint, kind: OutcomeKind, item: Item) -> list[Item]:
         """The items that may be saved now: ``item`` and those it releases, or none."""
-        if self._size == 0 or endpoint in self._proved:
+        if self._size == 0 or endpoint in self.proved:
             return [item]
         if kind not in _SUSPECT | _PROOF:
             return [item]
@@ -54,7 +55,7 @@ class Canary(Generic[Item]):
         if endpoint in self._failed:
             return []
         if kind in _PROOF or self._kinds.setdefault(endpoint, kind) is not kind:
-            self._proved.add(endpoint)
+            self.proved.add(endpoint)
             return self._held.pop(endpoint)
         if len(held) >= self._size:
             self._failed.add(endpoint)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
+
+import polars as pl
 
 from batch_screen.engine.dependencies import Decision, Number, Rules
 from batch_screen.engine.following import Following, recalled
@@ -17,13 +19,14 @@ from batch_screen.engine.resume import History
 from batch_screen.engine.tasks import Clock, Task, utc_now
 from batch_screen.errors import OutputError
 from batch_screen.journal.records import Record
-from batch_screen.journal.seal import drop_segments, seal, seal_path
-from batch_screen.journal.segments import SegmentWriter
-from batch_screen.journal.writer import COMMIT_RECORDS, Entry, GroupCommit
+from batch_screen.journal.seal import drop_leftovers, seal, seal_path
+from batch_screen.journal.segments import SegmentWriter, shards_with_segments
+from batch_screen.journal.writer import COMMIT_RECORDS, Entry, GroupCommit, JournalWriter, StateCopy
 from batch_screen.masking import masked_logger
 from batch_screen.model import Attempt, Intent, Lookup, Outcome, Plan, WithheldOutcome
 from batch_screen.planning.history import read_history
 from batch_screen.planning.shards import (
+    Regions,
     history_path,
     lookups,
     numbers,
@@ -61,8 +64,22 @@ class _Stream:
         return task
 
 
+def unsealed(run: Run, plan: Plan) -> Iterator[int]:
+    """The shards that have lookups left; clears what a crash has left of the others."""
+    for shard in range(len(plan.shards)):
+        if seal_path(run.sealed, shard).exists():
+            drop_leftovers(run.journal, run.sealed, run.run_id, shard)
+        else:
+            yield shard
+
+
 class Checkpointer:
-    """Streams the tasks of all unsealed shards, journals their outcomes, and seals them."""
+    """Streams the tasks of unsealed shards, journals their outcomes, and seals them.
+
+    By default of all of them. A worker among others gets its ``shards`` one after the other, None
+    while there is none yet, and asks before it seals one whether it ``may_seal``: it may have been
+    taken for dead, and another owns the shard now. With a ``copy`` records are saved there.
+    """
 
     def __init__(  # noqa: PLR0913 (what it works on, and what it reports to)
         self,
@@ -74,12 +91,29 @@ class Checkpointer:
         on_failure: Callable[[BaseException], None],
         most_unsaved: int = 2 * COMMIT_RECORDS,
         clock: Clock = utc_now,
+        shards: Iterable[int | None] | None = None,
+        may_seal: Callable[[int], bool] | None = None,
+        copy: StateCopy | None = None,
+        regions: Regions | None = None,
     ) -> None:
-        """``most_unsaved``: the number of unsaved outcomes from which it ``is_behind``."""
+        """``most_unsaved``: the number of unsaved outcomes from which it ``is_behind``.
+
+        With ``regions`` only the lookups of their numbers are its own; others of this process have
+        the rest, and ``may_seal`` says of each shard whether all are through.
+        """
         self._run = run
         self._plan = plan
         self._rules = rules
         self._following = Following(rules, clock)
+        self._shards = unsealed(run, plan) if shards is None else shards
+        self._copy = copy
+        self._may_seal = may_seal
+        self._regions = regions
+        self._begun = frozenset() if regions is None else {*shards_with_segments(run.journal)}
+        self.epochs: dict[int, int] = {}
+        self.sealed: list[int] = []
+        """The shards that are complete, in the order in which they were."""
+        self.expects_more = True
         self._tasks = _Stream(self._all_tasks())
         self._is_closing = False
         self._on_saved = on_saved
@@ -94,7 +128,9 @@ class Checkpointer:
         self._to_sync: list[Entry] = []
         self._sealing: set[asyncio.Future[None]] = set()
         self._loop = asyncio.get_running_loop()
-        self._writer = SegmentWriter(run.journal, run.run_id)
+        self._writer: JournalWriter = (
+            copy.writer() if copy else SegmentWriter(run.journal, run.run_id)
+        )
         self._commit = GroupCommit(
             self._writer,
             on_saved=lambda entries: self._in_loop(self._saved, entries),
@@ -104,11 +140,13 @@ class Checkpointer:
             ),
             # Asking goes on while half of them are saved.
             most_records=min(COMMIT_RECORDS, most_unsaved // 2 + 1),
+            wait_seconds=copy.commit_seconds if copy else 0.0,
         )
 
     @property
     def is_behind(self) -> bool:
-        return self.unsaved >= self._most_unsaved
+        is_away = self._copy is not None and not self._copy.is_held
+        return is_away or self.unsaved >= self._most_unsaved
 
     def note(self, shard: int, intent: Intent) -> None:
         """Journals the intent; its request may be sent only after ``flush``."""
@@ -167,21 +205,29 @@ class Checkpointer:
 
     def _all_tasks(self) -> Iterator[Task | None]:
         """As ``tasks``; None where more come only once some outcomes are saved."""
-        for shard in range(len(self._plan.shards)):
-            if seal_path(self._run.sealed, shard).exists():
-                drop_segments(self._run.journal, shard)  # a crash may have left them
+        for shard in self._shards:
+            if shard is None:
+                yield None
                 continue
+            # Before its journal is read: what is read is the end. Contracts of one process need no
+            # epoch, for none of them takes another's shard.
+            if (self._may_seal or self._copy) and self._regions is None:
+                self.epochs[shard] = self._writer.claim(shard)
             yield from self._shard_tasks(shard)
+        self.expects_more = False
 
     def _shard_tasks(self, shard: int) -> Iterator[Task | None]:
-        rules = self._rules
-        history = History(
-            self._run,
-            shard,
-            () if rules.is_plain else rules.endpoints,
-            read_carried(self._run.plan, self._plan, shard),
-            planned_numbers(self._run.plan, self._plan, shard),
-        )
+        rules, expected = self._rules, self._expected(shard)
+        carried = read_carried(self._run.plan, self._plan, shard)
+        only = planned_numbers(self._run.plan, self._plan, shard)
+        if self._regions is not None:
+            only = numbers(self._run.plan, self._plan, shard, self._regions)
+            carried = carried.filter(pl.col("e164").is_in(only.implode()))
+            expected = only.len() * len(rules.endpoints)
+        endpoints = () if rules.is_plain else rules.endpoints
+        # What is there by now is another contract's: to read it would hold up the loop.
+        is_new = self._regions is not None and shard not in self._begun
+        history = History(self._run, shard, endpoints, carried, only, is_new=is_new)
         if history.dropped_bytes:
             _log.warning(
                 "a crash has torn %d bytes off the journal of shard %d; they were dropped",
@@ -189,20 +235,22 @@ class Checkpointer:
                 shard,
             )
         # Already complete where a crash came between the last outcome and the seal.
-        self._missing[shard] = self._expected(shard) - len(history.finished)
+        self._missing[shard] = expected - len(history.finished)
         self._seal_if_complete(shard)
         if not rules.is_plain:
             yield from self._planned_tasks(shard, history)
             return
         windows = {e: rules.window_minutes if e.takes_max_age else None for e in rules.endpoints}
-        for lookup in lookups(self._run.plan, self._plan, shard, windows, history.finished):
+        plan, finished = self._run.plan, history.finished
+        for lookup in lookups(plan, self._plan, shard, windows, finished, self._regions):
             yield history.task(shard, lookup)
 
     def _planned_tasks(self, shard: int, history: History) -> Iterator[Task | None]:
         """The tasks that need not wait for others; journals the outcomes that need no request."""
         plan, planned = self._run.plan, self._plan.shards[shard]
         known = read_history(history_path(plan, shard), planned.history_sha256)
-        for e164, past in recalled(known, numbers(plan, self._plan, shard), self._rules):
+        listed = numbers(plan, self._plan, shard, self._regions)
+        for e164, past in recalled(known, listed, self._rules):
             number = Number(shard, e164, past, history.outcomes.pop(e164, {}))
             if not number.outcomes and (e164, self._rules.endpoints[0]) in history.finished:
                 continue  # it has all its outcomes
@@ -288,6 +336,10 @@ class Checkpointer:
 
     def _seal(self, shard: int) -> None:
         self._writer.close_shard(shard)
+        if self._may_seal is not None and not self._may_seal(shard):
+            return
+        if self._copy is not None and not self._copy.may_seal(shard):
+            return
         run = self._run
         seal(
             run.journal,
@@ -297,7 +349,11 @@ class Checkpointer:
             expected=self._expected(shard),
             carried=read_carried(run.plan, self._plan, shard),
             only=planned_numbers(run.plan, self._plan, shard),
+            epoch=self.epochs.get(shard),
         )
+        if self._copy is not None:
+            self._copy.keep_seal(shard)
+        self.sealed.append(shard)
 
     def _sealed(self, sealing: asyncio.Future[None]) -> None:
         self._sealing.discard(sealing)

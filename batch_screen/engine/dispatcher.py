@@ -18,7 +18,7 @@ from contextlib import suppress
 from time import perf_counter
 
 from batch_screen.config.settings import Settings
-from batch_screen.engine.budget import BudgetGuard
+from batch_screen.engine.budget import SpendGuard
 from batch_screen.engine.dependencies import aimed
 from batch_screen.engine.guard_chain import GuardChain
 from batch_screen.engine.pacer import Pacer
@@ -55,7 +55,7 @@ class Dispatcher:
         journal: Journal,
         correlate: Correlate,
         pacer: Pacer,
-        budget: BudgetGuard,
+        budget: SpendGuard,
         endpoints: Collection[Endpoint] | None = None,
         clock: Clock = utc_now,
     ) -> None:
@@ -96,6 +96,41 @@ class Dispatcher:
     def wake(self) -> None:
         """Something was saved, so there may be room for another attempt."""
         self._changed.set()
+
+    # Where a coordinator leads several dispatchers, each tells it these, and is told the others'.
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts are under way."""
+        return len(self._in_flight)
+
+    @property
+    def is_probing(self) -> bool:
+        """Whether the server is in doubt, so that one attempt at a time is made."""
+        return self._guards.is_open
+
+    @property
+    def decided(self) -> set[Endpoint]:
+        """The endpoints whose first answers have shown whether they are worth asking."""
+        return self._lookups.canary.proved | self._endpoints.absent
+
+    @property
+    def given_up(self) -> dict[Endpoint, BatchScreenError]:
+        """The endpoints that are not asked any more, and why."""
+        return self._endpoints.given_up
+
+    @property
+    def error(self) -> BaseException | None:
+        """What has halted it."""
+        return self._halted.exception() if self._halted.done() else None
+
+    def give_up(self, endpoint: Endpoint, error: BatchScreenError) -> None:
+        """Asks the endpoint no more; ``run`` ends where none is left."""
+        try:
+            self._endpoints.give_up(endpoint, error)
+        except BatchScreenError as every:
+            self.halt(every)
+        self.wake()
 
     def proved(self, endpoint: Endpoint, answers: int) -> None:
         """Earlier sessions had so many answers: no canary, and guards wait their full time."""
@@ -176,7 +211,7 @@ class Dispatcher:
 
     def _is_idle(self) -> bool:
         # Only asked when the queue has nothing to give. What is not saved yet may lead to more.
-        if self._in_flight or not self._queue.is_empty:
+        if self._in_flight or not self._queue.is_empty or self._journal.expects_more:
             return False
         if self._journal.unsaved:
             self._journal.hurry()
@@ -227,7 +262,10 @@ class Dispatcher:
         # A slot, a permission and a start lie an await apart: each may have been overtaken.
         if self._halted.done():  # meanwhile; what waits for it has not been woken yet
             return
-        if endpoint in self._endpoints.given_up or (self._withheld.is_open and not was_accused):
+        is_newly_accused = self._withheld.is_open and not was_accused
+        # Of several contracts another one may have spent what was left of the budget.
+        is_spent = not self._budget.permits(endpoint)
+        if endpoint in self._endpoints.given_up or is_newly_accused or is_spent:
             self._queue.put_first(task)  # what has come back meanwhile decides anew
             return
         if task.last_observed_at is not None:  # the window only now: it may have waited for hours

@@ -5,28 +5,31 @@ from __future__ import annotations
 import asyncio
 import gc
 import resource
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from time import monotonic
+from typing import NamedTuple
 
 import msgspec
 
 from batch_screen.api.client import Client
 from batch_screen.config.settings import Settings
 from batch_screen.engine.adaptive_rate import AdaptiveRate
-from batch_screen.engine.budget import BudgetGuard
+from batch_screen.engine.budget import BudgetGuard, SpendGuard
 from batch_screen.engine.checkpoint import Checkpointer
 from batch_screen.engine.dependencies import rules_of
 from batch_screen.engine.dispatcher import Dispatcher
-from batch_screen.engine.pacer import Pacer
-from batch_screen.engine.resume import so_far
+from batch_screen.engine.pacer import Pacer, local_pacer
+from batch_screen.engine.resume import SoFar, so_far
 from batch_screen.engine.schedule import ClosingTime, Timetable, closing_time
 from batch_screen.engine.tasks import Clock, utc_now
-from batch_screen.errors import ConfigurationError, Stopped
-from batch_screen.model import Pace, Plan
+from batch_screen.errors import BatchScreenError, ConfigurationError
+from batch_screen.journal.writer import StateCopy
+from batch_screen.model import Contracts, Pace, Plan
+from batch_screen.planning.shards import Regions
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import Run
 
@@ -107,9 +110,25 @@ class Asked(msgspec.Struct, frozen=True):
     attempts: int
     seconds: float
     pace: Pace = Pace()
+    contracts: Contracts = msgspec.UNSET
 
 
 OnEnd = Callable[[Asked], None]
+
+
+class Work(NamedTuple):
+    """A planned run, what it is asked with, and how far earlier sessions have come."""
+
+    run: Run
+    plan: Plan
+    settings: Settings
+    key: str
+    clock: Clock
+    earlier: SoFar
+    copy: StateCopy | None = None
+
+
+How = Callable[[Work, RunEvents, ClosingTime | None, OnEnd], Coroutine[None, None, Asked]]
 
 
 def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning and its end)
@@ -122,6 +141,8 @@ def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning an
     began_at: datetime | None = None,
     on_end: OnEnd = lambda _: None,
     clock: Clock = utc_now,
+    copy: StateCopy | None = None,
+    how: How | None = None,
 ) -> Asked:
     """Runs until every lookup of the plan has a saved outcome.
 
@@ -129,39 +150,86 @@ def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning an
     draining and saving: ``Stopped``, ``ApiError``, ``OutputError``, ``JournalError``.
     ``began_at`` is the instant from which the longest duration counts, ``clock`` the time of the
     API's answers. ``on_end`` gets what was asked in either case, once all of it is saved or
-    that has failed.
+    that has failed. With a ``copy`` of the state in a bucket, what is saved there counts. ``how``
+    asks in another way than through one dispatcher.
     """
-    _refuse_loop()
-    settings = _affordable(settings, events)  # before the loop, which opens files itself
+    refuse_loop()
+    settings = affordable_settings(settings, events)  # before the loop, which opens files itself
     closing = closing_time(
         began_at or _now(), settings.schedule, settings.budget, settings.api.timeout_seconds
     )
     with asyncio.Runner(loop_factory=loop_factory()) as runner, collecting():
-        return runner.run(_run_engine(run, plan, settings, key, events, closing, on_end, clock))
+        earlier = so_far(run, plan, settings.endpoints)
+        work = Work(run, plan, settings, key, clock, earlier, copy)
+        return runner.run((how or _run_engine)(work, events, closing, on_end))
 
 
-async def _run_engine(  # noqa: PLR0913, PLR0917 (as run_engine)
-    run: Run,
-    plan: Plan,
-    settings: Settings,
-    key: str,
+async def _run_engine(
+    work: Work,
     events: RunEvents,
     closing: ClosingTime | None,
     on_end: OnEnd,
-    clock: Clock,
 ) -> Asked:
     loop = asyncio.get_running_loop()
-    earlier = so_far(run, plan, settings.endpoints)
-    total = plan.unique_numbers * len(earlier.answered)
-    events.progress.stage("asking", total=total, done=sum(earlier.answered.values()))
+    settings, left = work.settings, prepare(work, events)
     began = monotonic()
-    pacer = _pacer(settings, loop.time, events)
-    limit = settings.pacing.max_concurrency
-    async with Client(settings.api, key, max_connections=limit, clock=clock) as client:
+    account = adaptive_rate(settings, loop.time, events)
+    pacer = local_pacer(settings.pacing, account, clock=loop.time, endpoints=settings.endpoints)
+    budget = BudgetGuard(settings.budget, settings.prices, work.earlier.spent)
+    async with asking(work, pacer, budget, on_saved=events.progress.advance) as (
+        dispatcher,
+        checkpointer,
+    ):
+
+        def halt(error: BatchScreenError) -> None:
+            loop.call_soon_threadsafe(dispatcher.halt, error)
+
+        beside = [asyncio.create_task(pulse(pacer))]
+        if work.copy is not None:
+            beside.append(asyncio.create_task(wake(dispatcher)))
+        if closing is not None and left:
+            beside.append(asyncio.create_task(close_at(closing, dispatcher)))
+            await asyncio.sleep(0)  # it may be closing time already
+        try:
+            with events.stop.listen(halt):
+                await run_out(dispatcher, checkpointer, beside)
+        finally:  # what was asked counts, also where the last of it could not be saved
+            asked = Asked(dispatcher.attempts, monotonic() - began, pacer.snapshot())
+            on_end(asked)
+    return asked
+
+
+def prepare(work: Work, events: RunEvents) -> int:
+    """Begins the stage of asking; returns how many lookups are left."""
+    answered = work.earlier.answered
+    total, done = work.plan.unique_numbers * len(answered), sum(answered.values())
+    events.progress.stage("asking", total=total, done=done)
+    return total - done
+
+
+@asynccontextmanager
+async def asking(  # noqa: PLR0913 (what the coordinator of several workers has in its hands)
+    work: Work,
+    pacer: Pacer,
+    budget: SpendGuard,
+    *,
+    on_saved: Callable[[int], None],
+    shards: Iterable[int | None] | None = None,
+    may_seal: Callable[[int], bool] | None = None,
+    regions: Regions | None = None,
+) -> AsyncIterator[tuple[Dispatcher, Checkpointer]]:
+    """A dispatcher that asks the lookups of these shards, or all that are left, and their journal.
+
+    ``run_out`` runs them. ``on_saved`` gets the number of outcomes on disk; ``shards``,
+    ``may_seal`` and ``regions`` are the checkpointer's.
+    """
+    run, plan, settings, earlier = work.run, work.plan, work.settings, work.earlier
+    most = settings.pacing.max_concurrency
+    async with Client(settings.api, work.key, max_connections=most, clock=work.clock) as client:
 
         def saved(outcomes: int) -> None:
             dispatcher.wake()
-            events.progress.advance(outcomes)
+            on_saved(outcomes)
 
         checkpointer = Checkpointer(
             run,
@@ -169,8 +237,12 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as run_engine)
             rules_of(settings),
             on_saved=saved,
             on_failure=lambda error: dispatcher.halt(error),  # noqa: PLW0108 (made below)
-            most_unsaved=settings.pacing.max_concurrency,
-            clock=clock,
+            most_unsaved=most,
+            clock=work.clock,
+            shards=shards,
+            may_seal=may_seal,
+            copy=work.copy,
+            regions=regions,
         )
         dispatcher = Dispatcher(
             settings,
@@ -178,31 +250,17 @@ async def _run_engine(  # noqa: PLR0913, PLR0917 (as run_engine)
             journal=checkpointer,
             correlate=run.correlator,
             pacer=pacer,
-            budget=BudgetGuard(settings.budget, settings.prices, earlier.spent),
+            budget=budget,
             endpoints=[e for e, done in earlier.answered.items() if done < plan.unique_numbers],
-            clock=clock,
+            clock=work.clock,
         )
         for endpoint, answers in earlier.proved.items():
             if answers:
                 dispatcher.proved(endpoint, answers)
-
-        def halt(error: Stopped) -> None:
-            loop.call_soon_threadsafe(dispatcher.halt, error)
-
-        beside = [asyncio.create_task(_pulse(pacer))]
-        if closing is not None and sum(earlier.answered.values()) < total:
-            beside.append(asyncio.create_task(_close(closing, dispatcher)))
-            await asyncio.sleep(0)  # it may be closing time already
-        try:
-            with events.stop.listen(halt):
-                await _run_out(dispatcher, checkpointer, beside)
-        finally:  # what was asked counts, also where the last of it could not be saved
-            asked = Asked(dispatcher.attempts, monotonic() - began, pacer.snapshot())
-            on_end(asked)
-    return asked
+        yield dispatcher, checkpointer
 
 
-async def _run_out(
+async def run_out(
     dispatcher: Dispatcher, checkpointer: Checkpointer, beside: Sequence[asyncio.Task[None]]
 ) -> None:
     """Runs the dispatcher to its end, stops the tasks beside it, and saves the rest."""
@@ -214,7 +272,13 @@ async def _run_out(
         await checkpointer.close()
 
 
-def _pacer(settings: Settings, clock: Callable[[], float], events: RunEvents) -> Pacer:
+def adaptive_rate(
+    settings: Settings,
+    clock: Callable[[], float],
+    events: RunEvents,
+    whose: str = "the account",
+) -> AdaptiveRate:
+    """The account's rate, by settings and timetable."""
     pacing, schedule = settings.pacing, settings.schedule
     timetable = Timetable(schedule, pacing.rate_per_second, headroom=pacing.headroom)
     if timetable.rate(_now()) == 0:
@@ -225,36 +289,45 @@ def _pacer(settings: Settings, clock: Callable[[], float], events: RunEvents) ->
         )
     always = timetable.rate(_now())  # asked for several times for each attempt
     by_hour = schedule.rate_per_second_by_hour
-    adaptive = AdaptiveRate(
-        (lambda: timetable.rate(_now())) if by_hour else (lambda: always), pacing, clock=clock
-    )
-    return Pacer(pacing, adaptive, clock=clock, endpoints=settings.endpoints)
+    ceiling = (lambda: timetable.rate(_now())) if by_hour else (lambda: always)
+    return AdaptiveRate(ceiling, pacing, clock=clock, whose=whose)
 
 
-async def _close(closing: ClosingTime, dispatcher: Dispatcher) -> None:
+async def close_at(closing: ClosingTime, *dispatchers: Dispatcher) -> None:
     """Halts the run at its closing time."""
     # The clock on the wall may be set meanwhile, so it is looked at again and again.
     while (left := (closing.last_orders - _now()).total_seconds()) > 0:  # noqa: ASYNC110
         await asyncio.sleep(min(left, _LOOK_AGAIN_SECONDS))
     left = (closing.by - _now()).total_seconds()
-    dispatcher.halt(closing.stopped(), within_seconds=left)
+    for dispatcher in dispatchers:
+        dispatcher.halt(closing.stopped(), within_seconds=left)
+
+
+async def wake(*dispatchers: Dispatcher) -> None:
+    """Lets dispatchers look again whether their state is held: nothing else would wake them."""
+    while True:
+        await asyncio.sleep(_PULSE_SECONDS)
+        for dispatcher in dispatchers:
+            dispatcher.wake()
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-async def _pulse(pacer: Pacer) -> None:
+async def pulse(*pacers: Pacer) -> None:
     """Reports how late the event loop is, and collects garbage."""
     loop = asyncio.get_running_loop()
-    for pulse in count(1):
+    for number in count(1):
         due = loop.time() + _PULSE_SECONDS
         await asyncio.sleep(_PULSE_SECONDS)
-        pacer.pulse(loop.time() - due)
-        collect(pulse)
+        lag = loop.time() - due
+        for pacer in pacers:
+            pacer.pulse(lag)
+        collect(number)
 
 
-def _refuse_loop() -> None:
+def refuse_loop() -> None:
     """Raises ``ConfigurationError`` if an event loop is running already, as in a notebook."""
     try:
         asyncio.get_running_loop()
@@ -266,7 +339,7 @@ def _refuse_loop() -> None:
     )
 
 
-def _affordable(settings: Settings, events: RunEvents) -> Settings:
+def affordable_settings(settings: Settings, events: RunEvents) -> Settings:
     """The settings with the concurrency that the limit of open files allows."""
     wanted = settings.pacing.max_concurrency
     found = affordable(wanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from batch_screen.config.settings import Settings
-from batch_screen.engine.budget import BudgetGuard
+from batch_screen.engine.budget import SpendGuard
 from batch_screen.engine.endpoints import Endpoints
 from batch_screen.engine.guards import Guard, Outage, Reachability, Refusals
 from batch_screen.engine.lookups import Lookups
@@ -33,7 +33,7 @@ class GuardChain:
         settings: Settings,
         *,
         pacer: Pacer,
-        budget: BudgetGuard,
+        budget: SpendGuard,
         journal: Journal,
         put_later: Callable[[Task, float, Delay], None],
         clock: Callable[[], float],

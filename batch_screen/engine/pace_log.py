@@ -42,6 +42,11 @@ class PaceLog:
             self._go_on(now)
         self._attempts[-1] += 1
 
+    def started_before(self, at: float) -> None:
+        """Records an attempt of which a worker tells a moment after it was sent."""
+        self._go_on(at)
+        self._attempts[max(0, int((at - self._began) // self._step_seconds))] += 1
+
     def refused(self, now: float) -> None:
         """Records a refusal, in the step in which its answer arrived."""
         self._go_on(now)

@@ -12,7 +12,7 @@ import polars as pl
 from batch_screen.engine.retry import NOT_COUNTED
 from batch_screen.engine.tasks import Task
 from batch_screen.journal.records import Record, SpendCounter
-from batch_screen.journal.seal import is_sealed, seal_path, sealed_path, sealed_spent
+from batch_screen.journal.seal import is_sealed, seal_path, sealed_spent
 from batch_screen.journal.segments import Replay, shards_with_segments
 from batch_screen.model import (
     Attempt,
@@ -40,14 +40,17 @@ class History:
     ``only`` names numbers, nothing is learned of others but what was spent on them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (whose journal, and what of it matters)
         self,
         run: Run,
         shard: int,
         endpoints: Sequence[Endpoint] = (),
         carried: pl.DataFrame | None = None,
         only: pl.Series | None = None,
+        *,
+        is_new: bool = False,
     ) -> None:
+        """``is_new``: nothing in the journal is about these numbers, so it is not read."""
         self.finished: set[Key] = set()
         self.failed_attempts: Counter[Key] = Counter()
         self.refusals: Counter[Key] = Counter()
@@ -61,7 +64,7 @@ class History:
         if carried is not None:
             self._carry(carried)
         replay = Replay(run.journal, run.run_id, shard)
-        for record in replay:
+        for record in () if is_new else replay:
             self._learn(record)
         self._has_past = bool(self.failed_attempts or self.refusals or self.unanswered or self.held)
         self.dropped_bytes = replay.dropped_bytes
@@ -172,6 +175,6 @@ def so_far(
                 answered[endpoint] += 1
             proved += history.proved
             tally.add(history.tally.spent())
-        elif planned.unique_numbers and sealed_path(run.sealed, shard).exists():
+        elif planned.unique_numbers and any(run.sealed.glob(f"{shard:05d}*.parquet")):
             raise damaged(seal_path(run.sealed, shard))  # it was sealed: its segments went last
     return SoFar(answered, dict.fromkeys(endpoints, Spent()) | tally.spent(), dict(proved))

@@ -241,6 +241,10 @@ class Journal(Protocol):
         """Unsaved outcomes: what a power cut would lose beside requests in flight."""
 
     @property
+    def expects_more(self) -> bool:
+        """Whether shards may come of which nothing is known yet."""
+
+    @property
     def is_behind(self) -> bool:
         """Whether so many outcomes are unsaved that no more may be asked for."""
 

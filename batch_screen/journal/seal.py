@@ -27,18 +27,22 @@ _CHUNK = 20_000
 _KEY = ["e164", "endpoint"]
 
 
-class Seal(msgspec.Struct, frozen=True):
-    """A shard's seal: its run, the digest of its outcomes, and what they have cost."""
+class Seal(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A shard's seal: its run, the digest of its outcomes, and what they have cost.
+
+    ``epoch``: whose outcomes they are, where several workers may have owned the shard in turn.
+    """
 
     run_id: str
     shard: int
     sha256: str
     spent: Mapping[Endpoint, Spent]
+    epoch: int | None = None
 
 
-def sealed_path(folder: Path, shard: int) -> Path:
-    """Path of the shard's sealed outcomes."""
-    return folder / f"{shard:05d}.parquet"
+def sealed_path(folder: Path, shard: int, epoch: int | None = None) -> Path:
+    """Path of the outcomes that a shard's owner has sealed."""
+    return folder / f"{shard:05d}{'' if epoch is None else f'-{epoch:05d}'}.parquet"
 
 
 def seal_path(folder: Path, shard: int) -> Path:
@@ -55,11 +59,13 @@ def seal(  # noqa: PLR0913 (where from, where to, whose, and how many)
     expected: int,
     carried: pl.DataFrame | None = None,
     only: pl.Series | None = None,
+    epoch: int | None = None,
 ) -> None:
     """Seals a shard: writes its outcomes, sorted by number and endpoint, and drops its segments.
 
     ``carried`` are outcomes that it had before its journal; ``only`` the outcomes of these numbers
-    count. Raises ``JournalError`` if there are not exactly ``expected`` of them.
+    count. Raises ``JournalError`` if there are not exactly ``expected`` of them. With an ``epoch``
+    another worker may seal the shard too: the first one has.
     """
     tally = SpendCounter()
     outcomes = read_outcomes(journal, run_id, shard, tally, carried, only)
@@ -68,32 +74,48 @@ def seal(  # noqa: PLR0913 (where from, where to, whose, and how many)
             f"shard {shard} has {outcomes.height} outcomes where {expected} were expected; "
             "nothing was changed: please report this with the run's summary"
         )
-    write_sealed(outcomes, sealed, run_id, shard, tally.spent())
-    drop_segments(journal, shard)
+    write_sealed(outcomes, sealed, run_id, shard, tally.spent(), epoch)
+    drop_leftovers(journal, sealed, run_id, shard)
 
 
-def write_sealed(
-    outcomes: pl.DataFrame, folder: Path, run_id: str, shard: int, spent: Mapping[Endpoint, Spent]
+def write_sealed(  # noqa: PLR0913, PLR0917 (a seal's facts)
+    outcomes: pl.DataFrame,
+    folder: Path,
+    run_id: str,
+    shard: int,
+    spent: Mapping[Endpoint, Spent],
+    epoch: int | None = None,
 ) -> None:
-    """Writes the shard's outcomes, then their seal."""
-    path = sealed_path(folder, shard)
+    """Writes the shard's outcomes, then their seal, unless another owner has sealed meanwhile."""
+    path = sealed_path(folder, shard, epoch)
     write_frame(path, outcomes)
     with translated("read", path):
         digest = sha256_of(path)
-    write_record(seal_path(folder, shard), Seal(run_id, shard, digest, spent))
+    record = Seal(run_id, shard, digest, spent, epoch)
+    write_record(seal_path(folder, shard), record, is_new=epoch is not None)
 
 
 def is_sealed(folder: Path, run_id: str, shard: int) -> bool:
     """Whether the shard is finished. Raises ``JournalError`` if its sealed outcomes are damaged."""
     if not seal_path(folder, shard).exists():
         return False
-    check_file(sealed_path(folder, shard), _seal(folder, run_id, shard).sha256)
+    check_file(*_sealed(folder, run_id, shard))
     return True
 
 
 def read_sealed(folder: Path, run_id: str, shard: int) -> pl.DataFrame:
     """Reads the shard's sealed outcomes. Raises ``JournalError`` if they are damaged."""
-    return read_frame(sealed_path(folder, shard), _seal(folder, run_id, shard).sha256)
+    return read_frame(*_sealed(folder, run_id, shard))
+
+
+def sealed_outcomes(folder: Path, run_id: str, shard: int) -> Path:
+    """The file with a sealed shard's outcomes."""
+    return _sealed(folder, run_id, shard)[0]
+
+
+def _sealed(folder: Path, run_id: str, shard: int) -> tuple[Path, str]:
+    found = _seal(folder, run_id, shard)
+    return sealed_path(folder, shard, found.epoch), found.sha256
 
 
 def sealed_spent(folder: Path, run_id: str, shard: int) -> Mapping[Endpoint, Spent]:
@@ -148,11 +170,13 @@ def read_outcomes(  # noqa: PLR0913, PLR0917 (where from, whose, and which of th
     return ordered if is_first.all() else ordered.filter(is_first)
 
 
-def drop_segments(journal: Path, shard: int) -> None:
-    """Removes a sealed shard's segments."""
+def drop_leftovers(journal: Path, sealed: Path, run_id: str, shard: int) -> None:
+    """Removes a sealed shard's segments, and what an owner who came too late has sealed."""
+    kept = sealed_outcomes(sealed, run_id, shard)
     with translated("clear", journal):
-        for path in segments(journal, shard):
-            path.unlink()
+        for path in (*segments(journal, shard), *sealed.glob(f"{shard:05d}-*.parquet")):
+            if path != kept:
+                path.unlink(missing_ok=True)
         sync_folder(journal)
 
 

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from batch_screen.errors import JournalError
+from batch_screen.errors import BatchScreenError, JournalError
 from batch_screen.journal.records import (
     FORMAT,
     VERSION,
@@ -38,12 +38,16 @@ _LINES_AT_ONCE = 1_000
 _FIVE_DIGITS = "[0-9]" * 5
 
 
-class _Segment:
+class Segment:
     """An open segment, with its bytes written, synced, and marked as synced."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
+    def __init__(self, path: Path, number: int) -> None:
+        self.path = path
+        self.file: BinaryIO = open_private(path)
+        self.number = number
         self.written = self.synced = self.noted = 0
+        self.header = 0
+        """How long its first line is."""
 
     def append(self, content: bytes) -> None:
         """Writes the content, after a sync mark if more was synced since the last one."""
@@ -70,9 +74,14 @@ class SegmentWriter:
     def __init__(self, folder: Path, run_id: str) -> None:
         self._folder = folder
         self._run_id = run_id
-        self._open: dict[int, _Segment] = {}
+        self._open: dict[int, Segment] = {}
         self._lock = threading.Lock()
-        self._failure: OSError | None = None
+        self._failure: OSError | BatchScreenError | None = None
+
+    def claim(self, shard: int) -> int:
+        """The epoch of this process at the shard: the number of its segment, begun now."""
+        with self._lock:
+            return (self._open.get(shard) or self._begin(shard)).number
 
     def note(self, shard: int, *records: Record) -> None:
         """Writes the records to the operating system: they survive this process.
@@ -99,8 +108,8 @@ class SegmentWriter:
             reached = segment.written
         try:
             # Outside the lock: records are noted while the disk works.
-            os.fdatasync(segment.file.fileno())
-        except OSError as error:
+            self._keep(shard, segment, reached)
+        except (OSError, BatchScreenError) as error:
             self._failure = error
             raise
         segment.synced = reached
@@ -125,15 +134,38 @@ class SegmentWriter:
         for shard in list(self._open):
             self.close_shard(shard)
 
-    def _begin(self, shard: int) -> _Segment:
-        numbers = [int(path.stem.rsplit("-", 1)[1]) for path in segments(self._folder, shard)]
-        path = self._folder / f"{shard:05d}-{max(numbers, default=-1) + 1:05d}{_SUFFIX}"
-        segment = self._open[shard] = _Segment(open_private(path))
-        segment.append(encode(Header(FORMAT, VERSION, self._run_id, shard)))
+    def _keep(self, shard: int, segment: Segment, reached: int) -> None:
+        """Makes the segment's first ``reached`` bytes survive."""
+        del shard, reached
+        os.fdatasync(segment.file.fileno())
+
+    def _next_number(self, shard: int, header: bytes) -> int:
+        """The number of a segment that begins with this line."""
+        del header
+        return next_number(self._folder, shard)
+
+    def _begin(self, shard: int) -> Segment:
+        header = encode(Header(FORMAT, VERSION, self._run_id, shard))
+        number = self._next_number(shard, header)
+        segment = Segment(segment_path(self._folder, shard, number), number)
+        self._open[shard] = segment
+        segment.append(header)
+        segment.header = segment.written
         # The header before the folder's entry: a segment that survives a power cut has one.
         os.fdatasync(segment.file.fileno())
         sync_folder(self._folder)
         return segment
+
+
+def segment_path(folder: Path, shard: int, number: int) -> Path:
+    """Path of a shard's segment."""
+    return folder / f"{shard:05d}-{number:05d}{_SUFFIX}"
+
+
+def next_number(folder: Path, shard: int) -> int:
+    """A number that no segment of the shard has yet."""
+    numbers = [int(path.stem.rsplit("-", 1)[1]) for path in segments(folder, shard)]
+    return max(numbers, default=-1) + 1
 
 
 def segments(folder: Path, shard: int) -> list[Path]:

@@ -11,15 +11,54 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
 from batch_screen.journal.records import Record
-from batch_screen.journal.segments import SegmentWriter
 
 COMMIT_SECONDS = 0.02
 COMMIT_RECORDS = 256
 
 Entry = tuple[int, Record]
 _CLOSE: None = None
+
+
+class JournalWriter(Protocol):
+    """Where a process appends the records of its shards; ``segments`` has the one on disk."""
+
+    def claim(self, shard: int) -> int:
+        """The epoch of this process at the shard: no other has or will have the same."""
+
+    def note(self, shard: int, *records: Record) -> None:
+        """Makes the records survive this process. OSError: they may be lost."""
+
+    def sync(self, shard: int) -> None:
+        """Makes what was noted survive a power cut. OSError: none of it counts."""
+
+    def close_shard(self, shard: int) -> None:
+        """No more records of this shard follow."""
+
+    def close(self) -> None:
+        """No more records follow."""
+
+
+class StateCopy(Protocol):
+    """The state of a run in a bucket: what is on this machine alone does not count."""
+
+    commit_seconds: float
+    """How long records wait for others: each commit is a request that costs money."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this machine still has the run for itself, and may ask."""
+
+    def writer(self) -> JournalWriter:
+        """Where records are saved."""
+
+    def may_seal(self, shard: int) -> bool:
+        """Gets what an earlier owner of the shard has saved late; False: it has another owner."""
+
+    def keep_seal(self, shard: int) -> None:
+        """Keeps the outcomes of a shard that is sealed, and their seal."""
 
 
 class GroupCommit:
@@ -31,13 +70,18 @@ class GroupCommit:
 
     def __init__(
         self,
-        writer: SegmentWriter,
+        writer: JournalWriter,
         *,
         on_saved: Callable[[list[Entry]], None],
         on_failure: Callable[[Exception], None],
         most_records: int = COMMIT_RECORDS,
+        wait_seconds: float = 0.0,
     ) -> None:
-        """``most_records``: so many waiting entries are synced at once."""
+        """``most_records``: so many waiting entries are synced at once.
+
+        ``wait_seconds``: so long fewer of them wait for others, where each sync costs money.
+        """
+        self._wait_seconds = wait_seconds
         self._writer = writer
         self._on_saved = on_saved
         self._on_failure = on_failure
@@ -71,7 +115,7 @@ class GroupCommit:
         is_open = True
         while is_open:
             batches = [self._queue.get()]
-            self._hurry.wait(COMMIT_SECONDS)
+            self._hurry.wait(max(COMMIT_SECONDS, self._wait_seconds))
             self._hurry.clear()
             # All that waits, however much: a slow disk makes larger commits, not a longer queue.
             with suppress(Empty):

@@ -12,6 +12,7 @@ from batch_screen.masking.text import (
     mask_texts,
     masked_logger,
     printable_text,
+    records_sent,
     safe_line,
     safe_text,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "masked_logger",
     "plain",
     "printable_text",
+    "records_sent",
     "safe_line",
     "safe_text",
 ]

@@ -56,7 +56,7 @@ _KNOWN = "|".join(
         rf"(?<!\d){_RUN}",
         # list_20261123.csv; a Danish number may look the same, but has no such neighbours.
         rf"(?<=[a-z][_-])20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?=\.[a-z]){_END}",
-        r"(?<!\d)00[01]\d\d-0\d{4}(?=\.journal)",  # damage is reported by the file's name
+        r"(?<!\d)00[01]\d\d-0\d{4}(?=\.(?:journal|parquet))",  # damage is reported by file
         rf"(?<![\d,.+])[1-9]\d{{0,2}}(?:,\d{{3}}){{1,2}}(?:\.\d\d?)?(?!,?\d){_END}",
         r"(?<=https://)(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?(?![\d.])",
         r"(?<=http://)(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?(?![\d.])",

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from batch_screen.masking.keys import hide, hide_keys
@@ -88,3 +92,32 @@ def masked_logger(name: str) -> logging.Logger:
     if not any(isinstance(each, MaskedRecords) for each in logger.filters):
         logger.addFilter(MaskedRecords())
     return logger
+
+
+@contextmanager
+def records_sent(send: Callable[[tuple[int, str, str]], None]) -> Iterator[None]:
+    """Sends level, logger and text of each record, masked, and of errors that nobody caught.
+
+    For a process whose own streams nobody reads.
+    """
+    handler = _Sender(send)
+    logging.getLogger().addHandler(handler)
+    threading.excepthook = sys.unraisablehook = handler.uncaught
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+class _Sender(logging.Handler):
+    def __init__(self, send: Callable[[tuple[int, str, str]], None]) -> None:
+        super().__init__(logging.INFO)
+        self._send = send
+        self.addFilter(MaskedRecords())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._send((record.levelno, record.name, record.getMessage()))
+
+    def uncaught(self, hooked: Any) -> None:
+        text = safe_line(f"{type(hooked.exc_value).__name__}: {hooked.exc_value}")
+        self._send((logging.ERROR, __name__, f"this is a bug, please report it: {text}"))

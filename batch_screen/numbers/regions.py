@@ -13,7 +13,8 @@ from functools import cache, lru_cache
 import phonenumbers
 from phonenumbers import PhoneMetadata
 
-from batch_screen.config.screening import REGION_ALIASES, Numbers
+from batch_screen.config.parsing import REGION_ALIASES
+from batch_screen.config.settings import Settings
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import plain
 from batch_screen.numbers.clean import ascii_text
@@ -220,13 +221,19 @@ def default_region_of(setting: str) -> str:
     return region
 
 
-def refuse_unknown_regions(settings: Numbers) -> None:
-    """Raises ``ConfigurationError`` for a listed region without a numbering plan."""
+def refuse_unknown_regions(settings: Settings) -> None:
+    """Raises ``ConfigurationError`` for a region without a numbering plan in any setting."""
     known = {*phonenumbers.SUPPORTED_REGIONS, NO_COUNTRY}
-    for name in ("allowed_regions", "denied_regions"):
-        for code in getattr(settings, name):
+    named = {
+        "numbers.allowed_regions": settings.numbers.allowed_regions,
+        "numbers.denied_regions": settings.numbers.denied_regions,
+        "pacing.rate_per_second_by_region": settings.pacing.rate_per_second_by_region,
+        "api.keys_by_region": settings.api.keys_by_region,
+    }
+    for name, codes in named.items():
+        for code in codes:
             if code not in known:
                 raise ConfigurationError(
-                    f"numbers.{name} names {code!r}, which is no region with a numbering plan; "
+                    f"{name} names {code!r}, which is no region with a numbering plan; "
                     "write two-letter ISO 3166-1 codes such as DE, or 001 for numbers of no country"
                 )

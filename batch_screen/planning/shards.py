@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 from msgspec.structs import replace
@@ -61,6 +62,19 @@ _HASH = 0x9E37_79B9_7F4A_7C15  # 2^64 / golden ratio: spreads consecutive number
 _UPPER_HALF = 2**32
 _ID_DIGITS = 15  # of an id: 60 bits
 _CODE_LETTERS = 3
+
+
+class Regions(NamedTuple):
+    """Which numbers of a plan are meant: those of the named regions, or those of all others."""
+
+    named: frozenset[str]
+    are_meant: bool
+
+    def has(self) -> pl.Expr:
+        """Whether a row's number is meant; one without a known region is among the others."""
+        is_named = pl.col("region").is_in(sorted(self.named)).fill_null(value=False)
+        return is_named if self.are_meant else ~is_named
+
 
 WriteHistory = Callable[[Path, int], Mapping[int, str]]
 """Writes the history of their numbers beside so many shards; shard → SHA-256."""
@@ -242,29 +256,33 @@ def read_rejects(folder: Path, plan: Plan, shard: int) -> pl.DataFrame:
     return scan_parquet([rejects_path(folder)]).slice(shard * share, share).collect()
 
 
-def numbers(folder: Path, plan: Plan, shard: int) -> pl.Series:
-    """The shard's numbers, each once, in order of first appearance.
+def numbers(folder: Path, plan: Plan, shard: int, regions: Regions | None = None) -> pl.Series:
+    """The shard's numbers, each once, in order of first appearance; all, or those of ``regions``.
 
     Raises ``JournalError`` if the rows are not as they were written.
     """
     path = shard_rows_path(folder, shard)
-    rows = read_frame(path, plan.shards[shard].sha256, columns=["e164"])
-    return rows["e164"].unique(maintain_order=True)
+    columns = ["e164"] if regions is None else ["e164", "region"]
+    rows = read_frame(path, plan.shards[shard].sha256, columns=columns)
+    if regions is None:
+        return rows["e164"].unique(maintain_order=True)
+    return rows.unique("e164", keep="first", maintain_order=True).filter(regions.has())["e164"]
 
 
-def lookups(
+def lookups(  # noqa: PLR0913, PLR0917 (whose, and which of them)
     folder: Path,
     plan: Plan,
     shard: int,
     windows: Mapping[Endpoint, int | None],
     finished: frozenset[Key] | set[Key],
+    regions: Regions | None = None,
 ) -> Iterator[Lookup]:
     """The shard's lookups without the finished ones, numbers in order of first appearance.
 
     ``windows`` maps the endpoints to ask to the window sent, in minutes. Raises
     ``JournalError`` if the rows are not as they were written.
     """
-    for number in numbers(folder, plan, shard):
+    for number in numbers(folder, plan, shard, regions):
         for endpoint, window in windows.items():
             if (number, endpoint) not in finished:
                 yield Lookup(number, endpoint, window)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import polars as pl
 
+from batch_screen.config.key import TOO_OPEN
 from batch_screen.config.paths import shown_secret_file
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import hide
@@ -33,8 +34,6 @@ _AS_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 
 _LARGEST_BYTES = 1 << 10
 _HEX = re.compile(rb"[0-9a-fA-F]{64}")
-_TOO_OPEN = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
-"""A group may read it, as a mounted secret of Kubernetes or systemd lets its process."""
 
 
 class NumberIds:
@@ -72,7 +71,7 @@ def read_id_key(path: Path) -> NumberIds:
             f"cannot read the id key from {shown_secret_file(path)}: {reason}; name the file with "
             "--id-key-file, or make a key with: batch-screen id-key FILE"
         ) from None  # it quotes the name
-    if stat.S_ISREG(mode) and mode & _TOO_OPEN:
+    if stat.S_ISREG(mode) and mode & TOO_OPEN:
         raise ConfigurationError(
             f"the id key {path} is open to others than its owner (mode {stat.S_IMODE(mode):04o}): "
             f"who has it can find the number of every id; say: chmod 600 {path}"

@@ -41,6 +41,7 @@ def page(material: Material) -> bytes:
         "answers": sections.answers_table(errors, len(summary.endpoints)) if errors else None,
         "rejects": sections.rejects_table(summary, errors),
         "starts": sections.starts_table(summary.starts),
+        "contracts": sections.contracts_table(summary.starts),
         "latency": sections.latency_table(summary),
         "cost": sections.cost_table(summary),
         "cost_note": sections.cost_note(summary),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from batch_screen.masking import safe_line
-from batch_screen.model import OutcomeKind, Session
+from batch_screen.model import ContractPace, OutcomeKind, Session
 from batch_screen.numbers.rules import REMEDY as REJECT_REMEDY
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.reports.words import (
@@ -122,6 +122,38 @@ def starts_table(starts: Sequence[Session]) -> PageTable:
         "Mean rate",
     )
     return PageTable("Starts", columns, rows, is_wide=True, note=note.strip())
+
+
+def contracts_table(starts: Sequence[Session]) -> PageTable:
+    """One row per contract over all starts, where regions have contracts of their own."""
+    found: dict[str, list[ContractPace]] = {}
+    for start in starts:
+        for name, pace in (start.contracts or {}).items():
+            found.setdefault(_safe(name), []).append(pace)
+    rows = []
+    for name, paces in found.items():
+        asked, seconds = sum(p.attempts for p in paces), sum(p.seconds for p in paces)
+        rows.append(
+            (
+                name,
+                f"{paces[-1].rate_per_second:g}/s",
+                duration(seconds),
+                f"{asked:,}",
+                f"{sum(p.refused for p in paces):,}",
+                f"{asked / seconds if seconds else 0.0:,.1f}/s",
+            )
+        )
+    columns = headed(
+        "text number number number number number",
+        "Contract",
+        "Permitted",
+        "Asked for",
+        "Requests",
+        "Refused",
+        "Mean rate",
+    )
+    note = "Each region with a contract of its own is asked under it, all at the same time."
+    return PageTable("Contracts", columns, rows, is_wide=True, note=note)
 
 
 def latency_table(summary: Summary) -> PageTable:

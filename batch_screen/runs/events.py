@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from batch_screen.errors import SIGNAL_EXIT, Stopped
+from batch_screen.errors import SIGNAL_EXIT, BatchScreenError, Stopped
+from batch_screen.model import ContractPace
 
 
 class Progress(Protocol):
@@ -51,8 +52,8 @@ class CancelToken:
     """The request that a run end early, and its reason."""
 
     def __init__(self) -> None:
-        self._error: Stopped | None = None
-        self._listeners: list[Callable[[Stopped], None]] = []
+        self._error: BatchScreenError | None = None
+        self._listeners: list[Callable[[BatchScreenError], None]] = []
         self._interrupts = False
 
     @property
@@ -62,16 +63,21 @@ class CancelToken:
     def request(self, signal_number: int) -> None:
         """Asks the run to save and end; inside ``interrupting`` it raises."""
         name = signal.Signals(signal_number).name
-        self._error = Stopped(
+        stopped = Stopped(
             f"stopped by {name}; what was answered is saved: start the same command again to "
             "resume",
             exit_code=SIGNAL_EXIT + signal_number,
         )
         # Listeners first: what is raised here ends the signal's handler.
-        for listener in self._listeners:
-            listener(self._error)
+        self.end(stopped)
         if self._interrupts:
-            raise self._error
+            raise stopped
+
+    def end(self, error: BatchScreenError) -> None:
+        """Asks the run to save and end with this error; from any thread."""
+        self._error = error
+        for listener in self._listeners:
+            listener(error)
 
     def check(self) -> None:
         """Raises ``Stopped`` if a stop was requested."""
@@ -92,7 +98,7 @@ class CancelToken:
             self._interrupts = False
 
     @contextmanager
-    def listen(self, listener: Callable[[Stopped], None]) -> Iterator[None]:
+    def listen(self, listener: Callable[[BatchScreenError], None]) -> Iterator[None]:
         """Calls the listener on a request, at once if there was one already."""
         self._listeners.append(listener)
         try:
@@ -105,11 +111,15 @@ class CancelToken:
 
 @dataclass(frozen=True)
 class RunEvents:
-    """A run's connections to its front end; ``on_run`` gets the run's id once it is known."""
+    """A run's connections to its front end; ``on_run`` gets the run's id once it is known.
+
+    ``on_contracts`` gets the figures of each contract now and then, where there are several.
+    """
 
     progress: Progress = field(default_factory=Silent)
     stop: CancelToken = field(default_factory=CancelToken)
     on_run: Callable[[str], None] = field(default=lambda _run_id: None)
+    on_contracts: Callable[[dict[str, ContractPace]], None] = field(default=lambda _paces: None)
 
     def advance(self, count: int) -> None:
         """Reports ``count`` more units, then raises ``Stopped`` if a stop was requested."""

@@ -18,7 +18,7 @@ from time import monotonic
 
 import msgspec
 
-from batch_screen.model import Instant
+from batch_screen.model import ContractPace, Contracts, Instant
 from batch_screen.runs.events import Progress, RunEvents
 from batch_screen.storage.atomic import open_private
 from batch_screen.storage.reading import read_json
@@ -42,6 +42,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     total: int | None
     per_second: float
     run_id: str = ""
+    contracts: Contracts = msgspec.UNSET
 
     @property
     def seconds_left(self) -> float | None:
@@ -76,6 +77,7 @@ class HeartbeatWriter:
         self._path = state_folder / _NAME
         self._clock = clock
         self._run_id = ""
+        self._contracts: Contracts = msgspec.UNSET
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._begin("", None, 0)
@@ -86,6 +88,10 @@ class HeartbeatWriter:
     def identify(self, run_id: str) -> None:
         """Records the run's id in all later heartbeats."""
         self._run_id = run_id
+
+    def contracts(self, paces: dict[str, ContractPace]) -> None:
+        """Records the figures of each contract in all later heartbeats."""
+        self._contracts = paces
 
     def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
         self._progress.stage(name, total=total, done=done)
@@ -141,6 +147,7 @@ class HeartbeatWriter:
             self._total,
             round(pace, 3),
             self._run_id,
+            self._contracts,
         )
         temporary = self._path.with_name(f".{_NAME}.{secrets.token_hex(4)}.tmp")
         # Not synced: a synced write every two seconds would cost the event loop its rhythm. And a
@@ -165,6 +172,6 @@ def beating(events: RunEvents, state_folder: Path) -> Iterator[RunEvents]:
         heartbeat.identify(run_id)
 
     try:
-        yield RunEvents(heartbeat, events.stop, on_run)
+        yield RunEvents(heartbeat, events.stop, on_run, heartbeat.contracts)
     finally:
         heartbeat.end()

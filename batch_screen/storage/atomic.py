@@ -142,10 +142,11 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def atomic_write(
-    path: Path, *, staging: Path | None = None, mode: int = FILE_MODE
+    path: Path, *, staging: Path | None = None, mode: int = FILE_MODE, is_new: bool = False
 ) -> Iterator[BinaryIO]:
     """Writes to a temporary file that replaces ``path``, synced, when the block ends.
 
+    ``is_new``: what is there already stays; of several who write it, the first one has.
     ``staging`` is the temporary file's folder, on the same file system: for data folders, whose
     readers take every file they see. On an error nothing is left behind.
     """
@@ -165,7 +166,12 @@ def atomic_write(
                 if mode != FILE_MODE:
                     os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
-            temporary.replace(path)
+            if is_new:  # a link, because renaming would replace
+                with suppress(FileExistsError):
+                    os.link(temporary, path)
+                temporary.unlink()
+            else:
+                temporary.replace(path)
             sync_folder(path.parent)
         except BaseException:
             with suppress(OSError):
@@ -234,9 +240,11 @@ def sha256_of(path: Path, limit: int | None = None) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, content: bytes, *, mode: int = FILE_MODE) -> None:
+def write_atomically(
+    path: Path, content: bytes, *, mode: int = FILE_MODE, is_new: bool = False
+) -> None:
     """Writes a small file atomically."""
-    with atomic_write(path, mode=mode) as file:
+    with atomic_write(path, mode=mode, is_new=is_new) as file:
         file.write(content)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import gethostname
+from time import monotonic, sleep
 from typing import NamedTuple
 
 import msgspec
@@ -20,6 +21,7 @@ from batch_screen.storage.atomic import translated, write_atomically
 from batch_screen.storage.reading import open_regular, read_json
 
 _LOCK, _HOLDER = "lock", "holder.json"
+_LOOK_SECONDS = 0.05
 
 
 @contextmanager
@@ -63,6 +65,26 @@ def shared(file: Path, what: str) -> Iterator[None]:
 def alone(file: Path, what: str) -> Iterator[None]:
     """Locks a file for itself. Raises ``RunLockedError`` where another process has the lock."""
     with _flocked(file, fcntl.LOCK_EX, f"{what} is being read by a load or an upload"):
+        yield
+
+
+@contextmanager
+def waited_for(file: Path, seconds: float, look: Callable[[], None]) -> Iterator[None]:
+    """Locks a file for itself once all others have released it; looks about meanwhile.
+
+    For processes that are about to end. Raises ``RunLockedError`` where they have not in time.
+    """
+    until = monotonic() + seconds
+    with ExitStack() as held:
+        while True:
+            look()
+            try:
+                held.enter_context(alone(file, "the run"))
+                break
+            except RunLockedError:
+                if monotonic() >= until:
+                    raise
+                sleep(_LOOK_SECONDS)
         yield
 
 

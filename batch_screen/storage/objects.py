@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from time import monotonic, sleep
+from types import MappingProxyType
 from typing import Any
 
 from batch_screen.errors import (
@@ -34,7 +36,7 @@ _MOST_PARTS = 9_000
 
 # No limit for a whole request, as a list takes its time; the one between two reads also runs while
 # a part is sent, over a slow line.
-_CLIENT = {"timeout": "24h", "read_timeout": "2min", "connect_timeout": "10s"}
+_CLIENT = {"timeout": "24h", "connect_timeout": "10s"}
 _RETRIES = {"max_retries": 5, "retry_timeout": timedelta(minutes=1)}
 
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -64,12 +66,13 @@ _UNREACHABLE = (
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object as its store describes it; ``sha256`` is what its writer noted beside it."""
+    """An object as its store describes it; ``sha256`` and ``writer`` were noted beside it."""
 
     key: str
     bytes: int
     etag: str | None
     sha256: str = ""
+    writer: str = ""
 
 
 class ObjectStore:
@@ -81,7 +84,12 @@ class ObjectStore:
     """
 
     def __init__(
-        self, address: str, place: str, raising: type[InputError | OutputError] = InputError
+        self,
+        address: str,
+        place: str,
+        raising: type[InputError | OutputError] = InputError,
+        *,
+        read_timeout: str = "2min",
     ) -> None:
         """Takes the credentials that the cloud's own variables and files name."""
         self.place, self._raising = place.rstrip("/"), raising
@@ -91,7 +99,7 @@ class ObjectStore:
             )
         self._obstore: Any = import_module("obstore")  # an extra, so late
         with self._translated():
-            self._store = _opened(address)
+            self._store = _opened(address, {**_CLIENT, "read_timeout": read_timeout})
 
     def head(self, key: str) -> StoredObject | None:
         """The object as its store describes it; None if there is none."""
@@ -103,7 +111,7 @@ class ObjectStore:
 
         with self._translated(key):
             found = interruptible(ask)
-        return _described(found.meta, found.attributes.get("sha256", "")) if found else None
+        return _described(found.meta, found.attributes) if found else None
 
     def keys(self, folder: str) -> Iterator[StoredObject]:
         """All objects below the folder, in the order of their keys."""
@@ -137,10 +145,46 @@ class ObjectStore:
             written = interruptible(lambda: put(self._store, key, content, **how))
         return str(written["e_tag"]) if written["e_tag"] else None
 
-    def delete(self, key: str) -> None:
-        """Removes the object, if it is there."""
-        with self._translated(key), suppress(FileNotFoundError):
-            interruptible(lambda: self._obstore.delete(self._store, key))
+    def put_new(
+        self, key: str, content: bytes | Path, sha256: str, writer: str, *, patience: float = 60.0
+    ) -> bool:
+        """Creates the object; False where another writer has, whose content stays.
+
+        Tries for so many seconds where the server cannot be reached. An answer may be lost after
+        the object was made, so one that is there may be our own: ``writer`` tells.
+        """
+        how = {"attributes": {"sha256": sha256, "writer": writer}, "mode": "create"}
+
+        def create() -> bool:
+            try:
+                self._obstore.put(self._store, key, content, **how)
+            except self._obstore.exceptions.AlreadyExistsError:
+                return False
+            return True
+
+        until, pause = monotonic() + patience, 0.1
+        while True:
+            try:
+                with self._translated(key):
+                    if interruptible(create):
+                        return True
+                if found := self.head(key):
+                    return (found.sha256, found.writer) == (sha256, writer)
+                # HTTP 409: another request for the same name is under way, and may fail.
+            except BatchScreenError as error:
+                if error.exit_code != ExitCode.UNREACHABLE or monotonic() + pause > until:
+                    raise
+            sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+    def read(self, key: str) -> bytes:
+        """The object's whole content."""
+        return b"".join(self.get(key)[1])
+
+    def delete(self, *keys: str) -> None:
+        """Removes the objects that are there."""
+        with self._translated(keys[0] if keys else ""), suppress(FileNotFoundError):
+            interruptible(lambda: self._obstore.delete(self._store, [*keys]))
 
     def name(self, key: str) -> str:
         """What messages call the object."""
@@ -177,14 +221,14 @@ class ObjectStore:
         return kind(f"{self.name(key)}: {what}; {remedy}", exit_code=code)
 
 
-def _opened(address: str) -> Any:
+def _opened(address: str, client: dict[str, Any]) -> Any:
     store = import_module("obstore.store")
-    how: dict[str, Any] = {"client_options": _CLIENT, "retry_config": _RETRIES}
+    how: dict[str, Any] = {"client_options": client, "retry_config": _RETRIES}
     if address.startswith("https://"):
         return store.HTTPStore.from_url(address, **how)
     # Options that are given replace those of the environment.
     is_http = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1")
-    how["client_options"] = {**_CLIENT, "allow_http": is_http}
+    how["client_options"] = {**client, "allow_http": is_http}
     # obstore knows AWS's variables, roles and containers, but no profiles; boto3 knows those.
     if address.startswith("s3://") and "AWS_PROFILE" in os.environ and find_spec("boto3"):
         provider = import_module("obstore.auth.boto3").Boto3CredentialProvider
@@ -192,8 +236,9 @@ def _opened(address: str) -> Any:
     return store.from_url(address, **how)
 
 
-def _described(meta: Any, sha256: str = "") -> StoredObject:
-    return StoredObject(meta["path"], meta["size"], meta["e_tag"], sha256)
+def _described(meta: Any, noted: Mapping[str, str] = MappingProxyType({})) -> StoredObject:
+    of_writer = noted.get("sha256", ""), noted.get("writer", "")
+    return StoredObject(meta["path"], meta["size"], meta["e_tag"], *of_writer)
 
 
 def _fault(error: BaseException) -> tuple[str, str, ExitCode]:

@@ -28,11 +28,14 @@ class _Checked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     content: msgspec.Raw
 
 
-def write_record(path: Path, record: msgspec.Struct) -> None:
-    """Writes the record as JSON with its digest, atomically."""
+def write_record(path: Path, record: msgspec.Struct, *, is_new: bool = False) -> None:
+    """Writes the record as JSON with its digest, atomically.
+
+    ``is_new``: a record that is there already stays.
+    """
     content = msgspec.json.encode(record)
     checked = _Checked(hashlib.sha256(content).hexdigest(), msgspec.Raw(content))
-    write_atomically(path, msgspec.json.encode(checked) + b"\n")
+    write_atomically(path, msgspec.json.encode(checked) + b"\n", is_new=is_new)
 
 
 def read_record(path: Path, kind: type[Record]) -> Record:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
-from batch_screen.journal.seal import drop_segments, write_sealed
+from batch_screen.journal.seal import drop_leftovers, write_sealed
 from batch_screen.journal.segments import SegmentWriter
 from batch_screen.model import Endpoint, Outcome, OutcomeKind, Plan, Spent
 from batch_screen.planning.shards import lookups, read_plan, read_rows
@@ -63,10 +63,10 @@ def answer(run: Run, plan: Plan, left: int) -> None:
     writer = SegmentWriter(run.journal, run.run_id)
     for shard, planned in enumerate(plan.shards):
         if shard < len(plan.shards) - left:
-            drop_segments(run.journal, shard)
             numbers = read_rows(run.plan, plan, shard)["e164"].unique()
             spent = {ENDPOINT: Spent(requests=len(numbers))}
             write_sealed(sealed(numbers), run.sealed, run.run_id, shard, spent)
+            drop_leftovers(run.journal, run.sealed, run.run_id, shard)
         else:
             waiting = lookups(run.plan, plan, shard, {ENDPOINT: WINDOW}, frozenset())
             outcomes = (

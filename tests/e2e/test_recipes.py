@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -23,8 +23,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from batch_screen.cli.main import DEFAULT_NAME, cli
-from batch_screen.config.key import CREDENTIAL
+from batch_screen.config.key import CREDENTIAL, KEY_VARIABLE
 from batch_screen.config.load import KEY_FILE_VARIABLE, load_settings, variable_names
+from batch_screen.config.paths import is_address
 from batch_screen.config.settings import Settings
 from batch_screen.errors import MAY_PASS, WHOLE, ExitCode
 from batch_screen.notify.metrics import metrics
@@ -377,6 +378,136 @@ def test_kubernetes_tries_again_where_that_may_help() -> None:
         assert any(Path(path).is_relative_to(mount) for mount in mounts), path
     memory = container["resources"]["limits"]["memory"]
     assert int(memory.removesuffix("Mi")) > Settings().output.memory_mib
+
+
+def is_under(path: object, mounts: Collection[str]) -> bool:
+    return any(Path(str(path)).is_relative_to(mount) for mount in mounts)
+
+
+def test_a_night_without_a_volume_keeps_its_state_in_a_bucket() -> None:
+    [job] = yaml.safe_load_all((RECIPES / "state-cronjob.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "CronJob")
+    spec = job["spec"]["jobTemplate"]["spec"]
+    # The next pod comes when the one before has ended: else it would find the state held.
+    assert spec["podReplacementPolicy"] == "Failed"
+    fails, ignored = spec["podFailurePolicy"]["rules"]
+    assert set(fails["onExitCodes"]["values"]) == FINAL
+    assert ignored["action"] == "Ignore"
+    pod = spec["template"]["spec"]
+    [run], [upload] = pod["initContainers"], pod["containers"]
+    assert fails["onExitCodes"]["containerName"] == run["name"]
+    assert pod["restartPolicy"] == "Never"
+    assert pod["terminationGracePeriodSeconds"] >= seconds_to_end()
+    assert "command" not in run, "a shell as process 1 passes no SIGTERM on"
+    options = parsed(run["args"][1:], run["args"][0])
+    sent = parsed(upload["args"][1:], upload["args"][0])
+    assert (run["args"][0], upload["args"][0]) == ("run", "upload")
+    assert is_address(options["inputs"][0])
+    assert is_address(options["state"])
+    assert is_address(sent["to"])
+    assert sent["run"] == options["out"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    mounts = {mount["mountPath"]: mount["name"] for mount in run["volumeMounts"]}
+    assert set(mounts.values()) == set(volumes)
+    assert not [volume for volume in volumes.values() if "persistentVolumeClaim" in volume]
+    assert volumes["key"]["secret"]["defaultMode"] == 0o440
+    key = next(each["value"] for each in run["env"] if each["name"] == KEY_FILE_VARIABLE)
+    for path in (options["out"], options["config"], key):
+        assert is_under(path, mounts), path
+    memory = run["resources"]["limits"]["memory"]
+    assert int(memory.removesuffix("Mi")) > Settings().output.memory_mib
+
+
+def test_kuberay_gets_a_command_without_secrets() -> None:
+    [job] = yaml.safe_load_all((RECIPES / "rayjob.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    spec = job["spec"]
+    program, verb, *arguments = shlex.split(spec["entrypoint"])
+    assert (program, verb) == ("batch-screen", "run")
+    options = parsed(arguments)
+    assert options["engine"] == "ray"
+    assert "runtimeEnvYAML" not in spec, "what is in it stands in the dashboard"
+    cluster = spec["rayClusterSpec"]
+    [group] = cluster["workerGroupSpecs"]
+    head = cluster["headGroupSpec"]
+    assert head["rayStartParams"]["num-cpus"] == "0"
+    pod = group["template"]["spec"]
+    assert pod == head["template"]["spec"], "all see the state and the key at the same path"
+    assert pod["terminationGracePeriodSeconds"] >= seconds_to_end()
+    [container] = pod["containers"]
+    cores = group["replicas"] * int(container["resources"]["requests"]["cpu"])
+    assert int(options["workers"]) <= cores, "a worker takes a core"
+    [key] = container["env"]
+    assert key["name"] == KEY_FILE_VARIABLE
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    for path in (options["inputs"][0], options["out"], options["config"], key["value"]):
+        assert is_under(path, mounts), path
+    [locked] = re.findall(r"^ray==(\S+)", (ROOT / "requirements-ray.txt").read_text(), re.MULTILINE)
+    assert cluster["rayVersion"] == locked
+
+
+def test_a_job_of_ray_is_started_without_secrets(tmp_path: Path) -> None:
+    fake = tmp_path / "ray"
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"; exit 7\n')
+    fake.chmod(0o755)
+    done = subprocess.run(
+        [RECIPES / "ray-job.sh"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 7, "it ends as the job does"
+    words = done.stdout.splitlines()
+    where = words.index("--")
+    assert words[:2] == ["job", "submit"]
+    assert not [word for word in words[:where] if "env" in word]
+    program, verb, *arguments = words[where + 1 :]
+    assert (program, verb) == ("batch-screen", "run")
+    options = parsed(arguments)
+    assert options["engine"] == "ray"
+    for path in (options["inputs"][0], options["out"], options["config"]):
+        assert is_under(path, {"/shared"})
+
+
+def test_databricks_runs_on_one_node_and_keeps_its_state_elsewhere() -> None:
+    job = json.loads((RECIPES / "databricks-job.json").read_text())
+    [cluster] = job["job_clusters"]
+    node = cluster["new_cluster"]
+    assert node["num_workers"] == 0
+    assert node["spark_conf"]["spark.databricks.cluster.profile"] == "singleNode"
+    assert node["spark_env_vars"][KEY_VARIABLE].startswith("{{secrets/")
+    run, upload = job["tasks"]
+    assert upload["depends_on"] == [{"task_key": run["task_key"]}]
+    verb, *arguments = run["spark_python_task"]["parameters"]
+    # A retry after midnight is the same run.
+    assert arguments[-2:] == ["--run-date", "{{job.start_time.iso_date}}"]
+    options = parsed([*arguments[:-1], "2026-03-02"], verb)
+    assert is_address(options["inputs"][0])
+    assert is_address(options["state"])
+    verb, *arguments = upload["spark_python_task"]["parameters"]
+    sent = parsed(arguments, verb)
+    assert sent["run"] == options["out"]
+    for task in (run, upload):
+        assert task["job_cluster_key"] == cluster["job_cluster_key"]
+        assert Path(task["spark_python_task"]["python_file"]).name == "databricks_run.py"
+        assert "[cloud]" in task["libraries"][0]["pypi"]["package"]
+
+
+def test_the_task_of_databricks_ends_as_the_command_does(
+    sandbox: Callable[..., SandboxThread], tmp_path: Path
+) -> None:
+    listed = write_csv(tmp_path / "list.csv", NUMBERS[:5])
+    where = ["--out", tmp_path / "out", "--base-url", sandbox().url]
+    for more, code in (([], 0), (["--no-such-option"], 2)):
+        done = subprocess.run(
+            [sys.executable, RECIPES / "databricks_run.py", "run", listed, *where, *more],
+            env=clean(),
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+    assert Output(tmp_path / "out").frame("results").height == 5
 
 
 def ringing(exit_code: int, hours_since_complete: float) -> dict[str, str]:

@@ -90,7 +90,8 @@ if __name__ == "__main__":
     # begin anew in a fork, and one of polars that clears away what a query has spilled.
     warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", module=__name__)
     for module in pkgutil.walk_packages(batch_screen.__path__, "batch_screen."):
-        import_module(module.name)
+        if module.name != "batch_screen.cluster.ray":  # an extra, with threads of its own
+            import_module(module.name)
     for name in ("uvloop", "pandas", "xlsxwriter.workbook"):  # pyarrow looks for pandas
         with suppress(ImportError):  # extras
             import_module(name)

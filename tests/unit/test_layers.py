@@ -19,6 +19,7 @@ FLOORS = (
     {"__main__"},
     {"cli"},
     {"commands"},
+    {"cluster"},
     {"engine", "erasure", "job", "verify"},
     {"comparison", "diagnostics", "notify", "planning", "profile", "reports", "sandbox"}
     | {"warehouse"},
@@ -52,8 +53,9 @@ HOMES = {
     "deltalake": {"warehouse"},
     "pyiceberg": {"warehouse"},
     "sqlalchemy": {"warehouse"},
+    "ray": {"cluster"},
     "urllib.request": set(),
-    "asyncio": {"api", "engine", "sandbox", "diagnostics"},
+    "asyncio": {"api", "cluster", "engine", "sandbox", "diagnostics"},
 }
 
 

@@ -28,7 +28,7 @@ NEXT = re.compile(
     r"says what|shows|goes on)\b",
     re.IGNORECASE,
 )
-WHOLLY_MADE_ELSEWHERE = 11
+WHOLLY_MADE_ELSEWHERE = 12
 """So many messages end with a remedy from a function or a table, with tests of their own, or come
 from the caller of ``empty_input`` or ``no_input``."""
 

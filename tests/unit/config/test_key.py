@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from batch_screen.config.key import CREDENTIAL, KEY_VARIABLE, find_key, read_key
+from batch_screen.config.key import CREDENTIAL, KEY_VARIABLE, find_key, read_key, read_keys
 from batch_screen.config.load import load_traced
 from batch_screen.config.paths import NO_SUCH_FILE
 from batch_screen.config.template import as_toml, shown_settings
 from batch_screen.errors import AuthenticationError, ConfigurationError
+from batch_screen.masking import mask_text
 from batch_screen.privacy.ids import read_id_key
 
 
@@ -134,3 +135,38 @@ def test_a_key_in_the_place_of_its_files_name_is_never_repeated(key: str) -> Non
     with pytest.raises(ConfigurationError, match="cannot read the id key") as error:
         read_id_key(Path(key))
     assert "s3cret" not in "".join(traceback.format_exception(error.value))
+
+
+def test_keys_of_regions_are_files_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "de").write_text("s3cret-de\n")
+    (tmp_path / "de").chmod(0o640)
+    found = read_keys({"DE": str(tmp_path / "de")})
+    assert {region: key.get_secret_value() for region, key in found.items()} == {"DE": "s3cret-de"}
+    assert mask_text("a s3cret-de b") == "a [key] b"
+
+
+@pytest.mark.parametrize(
+    ("mode", "content", "said"),
+    [
+        (0o644, "s3cret\n", "the API key of DE, {}, is open to others than its owner (mode 0644)"),
+        (0o660, "s3cret\n", "is open to others than its owner (mode 0660); say: chmod 600 {}"),
+        (0o600, "s3cret two\n", "the key file {} holds no usable API key"),
+        (
+            0o600,
+            None,
+            "cannot read the API key from [not shown: no file has that name, so it may be the secret ",
+        ),
+    ],
+)
+def test_keys_of_regions_that_are_refused(
+    tmp_path: Path, mode: int, content: str | None, said: str
+) -> None:
+    path = tmp_path / "de"
+    if content is not None:
+        path.write_text(content)
+        path.chmod(mode)
+    with pytest.raises(AuthenticationError) as error:
+        read_keys({"DE": str(path)})
+    assert said.format(path) in str(error.value)
+    assert "s3cret" not in str(error.value)
+    assert error.value.exit_code == 77

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from batch_screen.config.screening import Input, Numbers, Screening
-from batch_screen.config.sections import Guards, Output, Section
+from batch_screen.config.sections import Api, Guards, Output, Section
 from batch_screen.config.settings import Budget, Pacing, Prices, Retry, Schedule, Settings
 from batch_screen.model import Endpoint
 
@@ -51,6 +51,11 @@ CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
         (Pacing, {"max_concurrency": 0}),
         (Pacing, {"rate_per_second_by_endpoint": {"sim-swap/check": 0}}),
         (Pacing, {"rate_per_second_by_endpoint": {"sim-swap": 1}}),
+        (Pacing, {"rate_per_second_by_region": {"DE": 0}}),
+        (Pacing, {"rate_per_second_by_region": {"Germany": 1}}),
+        (Pacing, {"rate_per_second_by_region": {"GB": 1, "uk": 2}}),
+        (Api, {"keys_by_region": {"DE": ""}}),
+        (Api, {"keys_by_region": {"DE": "s3://bucket/key"}}),
         (Schedule, {"timezone": "Berlin"}),
         (Schedule, {"timezone": "Europe"}),
         (Schedule, {"timezone": "../UTC"}),
@@ -141,8 +146,10 @@ NOT_IDENTITY = {
     ("api", "trust_environment_proxies"): True,
     ("api", "ca_file"): "ca.pem",
     ("api", "key_file"): "key",
+    ("api", "keys_by_region"): {"DE": "de.key"},
     ("pacing", "rate_per_second"): 1,
     ("pacing", "rate_per_second_by_endpoint"): {"sim-swap/check": 1},
+    ("pacing", "rate_per_second_by_region"): {"DE": 1},
     ("pacing", "headroom"): 0.5,
     ("pacing", "ramp_up_seconds"): 0,
     ("pacing", "max_concurrency"): 1,
@@ -164,8 +171,12 @@ NOT_IDENTITY = {
     ("guards", "max_failure_share"): 1,
     ("guards", "grace_seconds"): 0,
     ("guards", "fail_if"): "failure_rate > 1%",
+    ("cluster", "workers"): 4,
+    ("cluster", "engine"): "ray",
+    ("cluster", "ray_address"): "10.0.0.7:6379",
     ("output", "folder"): "out",
     ("output", "state_folder"): "state",
+    ("output", "state_bucket"): "s3://bucket/state",
     ("output", "compression"): "snappy",
     ("output", "row_group_rows"): 1_000,
     ("output", "heartbeat_seconds"): 1,

@@ -570,7 +570,7 @@ def test_a_fast_rate_that_is_a_little_too_high_does_not_pause_for_ever(
 def told(asking: Asking, allowance: Allowance, times: int = 3) -> AdaptiveRate:
     for _ in range(times):
         answer = Answer(kind=OutcomeKind.SUCCESS, allowance=allowance)
-        asking.adaptive.answered(answer, sent_at=asking.clock.now)
+        asking.adaptive.answered(answer.allowance, sent_at=asking.clock.now)
     return asking.adaptive
 
 

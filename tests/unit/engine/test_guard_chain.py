@@ -11,7 +11,7 @@ from batch_screen.config.settings import Pacing, Settings
 from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.budget import BudgetGuard
 from batch_screen.engine.guard_chain import GuardChain
-from batch_screen.engine.pacer import Pacer
+from batch_screen.engine.pacer import local_pacer
 from batch_screen.engine.tasks import Delay, Result, Task
 from batch_screen.errors import AuthenticationError
 from batch_screen.model import CANNOT_CONNECT, Answer, Attempt, Endpoint, Outcome, OutcomeKind
@@ -32,7 +32,7 @@ class Chain:
             guards=Guards(canary_answers=0, max_consecutive_failures=failures),
         )
         adaptive = AdaptiveRate(lambda: 100.0, settings.pacing, clock=lambda: 0.0)
-        self.pacer = Pacer(settings.pacing, adaptive, clock=lambda: 0.0, endpoints=(CHECK,))
+        self.pacer = local_pacer(settings.pacing, adaptive, clock=lambda: 0.0, endpoints=(CHECK,))
         self.budget = BudgetGuard(settings.budget, settings.prices, {})
         self.journal = Memory()
         self.later: list[tuple[Task, float, Delay]] = []

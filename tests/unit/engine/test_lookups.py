@@ -31,6 +31,7 @@ class Kept:
     """The journal's records and what is asked later."""
 
     unsaved = 0
+    expects_more = False
     is_behind = False
 
     def __init__(self, canary: int = 0) -> None:

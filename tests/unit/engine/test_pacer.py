@@ -9,7 +9,7 @@ import pytest
 
 from batch_screen.config.settings import Pacing
 from batch_screen.engine.adaptive_rate import AdaptiveRate
-from batch_screen.engine.pacer import Pacer
+from batch_screen.engine.pacer import Pacer, local_pacer
 from batch_screen.engine.scope import SEVERAL
 from batch_screen.engine.tasks import Places, Result, Sent, Task
 from batch_screen.model import Allowance, Answer, Endpoint, Lookup, OutcomeKind
@@ -80,7 +80,7 @@ def paced(
             clock=clock,
             jitter=lambda: 0.0,
         )
-        pacer = Pacer(settings, adaptive, clock=clock, endpoints=endpoints)
+        pacer = local_pacer(settings, adaptive, clock=clock, endpoints=endpoints)
         await act(Asking(pacer, clock, adaptive))
 
     virtual_time.run(main())

@@ -14,7 +14,7 @@ from batch_screen.engine.adaptive_rate import AdaptiveRate
 from batch_screen.engine.rate_pacer import EndpointPacer, RatePacer, bucket
 from batch_screen.engine.recovery import START_SHARE, ramp
 from batch_screen.engine.scope import SEVERAL
-from batch_screen.model import Allowance, Answer, OutcomeKind
+from batch_screen.model import Allowance
 from tests import virtual_time
 from tests.thoroughness import examples
 
@@ -89,9 +89,8 @@ class Line:
 
     def say(self, remaining: float, reset: float | None) -> None:
         allowance = Allowance(remaining=int(remaining), reset_seconds=reset)
-        answer = Answer(kind=OutcomeKind.SUCCESS, allowance=allowance)
         for _ in range(3):
-            self.adaptive.answered(answer, sent_at=self.clock())
+            self.adaptive.answered(allowance, sent_at=self.clock())
 
     def stand_still(self, seconds: float, _: float | None) -> None:
         """SIGSTOP: time has passed when the loop looks again."""

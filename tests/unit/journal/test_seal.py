@@ -12,7 +12,7 @@ from batch_screen.errors import JournalError, OutputError
 from batch_screen.journal import seal as seal_module
 from batch_screen.journal.records import Record, SpendCounter
 from batch_screen.journal.seal import (
-    drop_segments,
+    drop_leftovers,
     is_sealed,
     read_outcomes,
     read_sealed,
@@ -20,6 +20,7 @@ from batch_screen.journal.seal import (
     seal_path,
     sealed_path,
     sealed_spent,
+    write_sealed,
 )
 from batch_screen.journal.segments import SegmentWriter, segments
 from batch_screen.model import Attempt, Endpoint, Intent, LatestChange, Outcome, OutcomeKind, Spent
@@ -56,6 +57,14 @@ def number(i: int) -> str:
 
 def checked(i: int, **values: object) -> Outcome:
     return Outcome(number(i), CHECK, 2400, **{"kind": OutcomeKind.SUCCESS, **values})  # type: ignore[arg-type]
+
+
+def outcomes_of(*records: Outcome) -> pl.DataFrame:
+    rows = [
+        {c.name: getattr(r, "kind" if c.name == "outcome" else c.name) for c in LOOKUP}
+        for r in records
+    ]
+    return pl.DataFrame(rows, schema=dtypes(LOOKUP))
 
 
 def test_one_row_a_lookup_sorted_by_number_endpoint_and_window(place: Place) -> None:
@@ -208,7 +217,7 @@ def test_a_crash_before_the_rename_leaves_the_segments(
 ) -> None:
     place.write(checked(1))
 
-    def crash(*_: object) -> None:
+    def crash(*_: object, **__: object) -> None:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(Path, "replace", crash)
@@ -219,11 +228,31 @@ def test_a_crash_before_the_rename_leaves_the_segments(
     assert place.seal(1).height == 1
 
 
-def test_segments_that_a_crash_has_left_behind_can_be_dropped(place: Place) -> None:
+def test_what_a_crash_has_left_behind_can_be_dropped(place: Place) -> None:
     place.write(checked(1))
-    drop_segments(place.journal, 0)
-    drop_segments(place.journal, 0)
-    assert list(place.journal.iterdir()) == []
+    place.seal(1)
+    place.write(checked(1))
+    late = sealed_path(place.sealed, 0, 7)
+    late.write_bytes(b"of an owner who came too late")
+    for _ in range(2):
+        drop_leftovers(place.journal, place.sealed, RUN, 0)
+        assert list(place.journal.iterdir()) == []
+        assert not late.exists()
+    assert read_sealed(place.sealed, RUN, 0).height == 1
+
+
+def test_of_two_owners_the_first_one_has_sealed(place: Place) -> None:
+    first, second = outcomes_of(checked(1)), outcomes_of(checked(2))
+    write_sealed(first, place.sealed, RUN, 0, {}, epoch=3)
+    seal = seal_path(place.sealed, 0).read_bytes()
+    write_sealed(second, place.sealed, RUN, 0, {}, epoch=5)
+    assert seal_path(place.sealed, 0).read_bytes() == seal
+    assert read_sealed(place.sealed, RUN, 0).equals(first)
+    drop_leftovers(place.journal, place.sealed, RUN, 0)
+    assert sorted(path.name for path in place.sealed.iterdir()) == [
+        "00000-00003.parquet",
+        "00000.seal",
+    ]
 
 
 def test_the_seal_keeps_what_was_spent(place: Place) -> None:
@@ -252,7 +281,7 @@ def test_a_crash_before_the_seal_leaves_the_segments(
 ) -> None:
     place.write(checked(1))
 
-    def crash(*_: object) -> None:
+    def crash(*_: object, **__: object) -> None:
         raise OutputError("full")
 
     with monkeypatch.context() as patch:

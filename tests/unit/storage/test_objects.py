@@ -15,7 +15,7 @@ import pytest
 from batch_screen.errors import BatchScreenError, ConfigurationError, ExitCode, OutputError
 from batch_screen.storage import objects
 from batch_screen.storage.objects import ObjectStore, StoredObject
-from tests.buckets import Bucket, answer, scripted, use
+from tests.buckets import Bucket, Faults, answer, faulty, scripted, use
 
 DIGEST = "5e" * 32
 
@@ -294,3 +294,34 @@ def test_digests_and_etags_go_by_the_headers_of_each_cloud(
         assert store.head("none") is None
         assert content_of(store, "a/b.csv", '"first"') == b"hello"
     assert seen[-1] == ("GET", '"first"')
+
+
+def test_an_object_is_created_once_whatever_the_line_does(
+    bucket: Bucket, bucket_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = Faults(seed=7, refused=0.1, conflicting=0.2, dropped=0.3)
+    with faulty(bucket_server, faults) as url:
+        use(monkeypatch, url)
+        store = store_of(bucket)
+        for number in range(20):
+            content = f"{number}".encode()
+            assert store.put_new(f"k/{number}", content, DIGEST, "we")
+            assert store.put_new(f"k/{number}", content, DIGEST, "we")  # it is our own
+            assert not store.put_new(f"k/{number}", b"other", DIGEST, "they")
+            assert bucket.get(f"k/{number}") == content
+    assert min(faults.counts[name] for name in ("503", "409", "dropped")) > 0
+
+
+def test_of_many_who_create_an_object_one_has_it(bucket: Bucket) -> None:
+    store, won = store_of(bucket), list[str]()
+
+    def create(name: str) -> None:
+        if store.put_new("k", name.encode(), DIGEST, name):
+            won.append(name)
+
+    racers = [threading.Thread(target=create, args=(f"racer-{n}",)) for n in range(8)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    assert [bucket.get("k").decode()] == won

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from batch_screen.cluster import reign
+from batch_screen.cluster.reign import Reign, latest_reign, living, prove, reigning
+from batch_screen.errors import OutputError, RunLockedError
+from batch_screen.runs.events import RunEvents
+from batch_screen.storage.objects import ObjectStore
+from tests.buckets import Bucket, Faults, faulty, use
+from tests.e2e.conftest import until
+
+
+@pytest.fixture
+def store(bucket: Bucket) -> ObjectStore:
+    return ObjectStore(bucket.address, bucket.address, OutputError)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tenths of a second in the place of seconds."""
+    for name, seconds in (("BEAT", 0.05), ("HOLD", 0.5), ("TAKE", 0.8), ("_LOOK", 0.05)):
+        monkeypatch.setattr(reign, f"{name}_SECONDS", seconds)
+
+
+def of_another_machine(bucket: Bucket, number: int) -> None:
+    """As if that machine had been lost."""
+    key = f"p/reigns/{number:08d}"
+    found = msgspec.json.decode(bucket.get(key), type=Reign)
+    bucket.put(key, msgspec.json.encode(msgspec.structs.replace(found, machine="another")))
+
+
+@pytest.mark.usefixtures("quick")
+def test_one_after_the_other(store: ObjectStore, tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        with reigning(store, "p/", tmp_path, RunEvents()) as ruler:
+            assert ruler.number == number
+            assert ruler.is_held
+            assert living(store, "p/") is not None
+        assert living(store, "p/") is None
+    found = latest_reign(store, "p/")
+    assert found is not None
+    assert found[1] is not None
+    assert found[1].has_ended
+
+
+@pytest.mark.usefixtures("quick")
+def test_who_beats_is_not_disturbed(store: ObjectStore, tmp_path: Path) -> None:
+    events = RunEvents()
+    with (
+        reigning(store, "p/", tmp_path, events) as ruler,
+        pytest.raises(RunLockedError, match=r"another run holds .*\(process \d+ on .*, since 20"),
+        reigning(store, "p/", tmp_path, RunEvents()),
+    ):
+        pass
+    assert ruler.number == 1
+    assert not events.stop.is_requested
+
+
+@pytest.mark.usefixtures("quick")
+def test_who_is_not_heard_is_taken_over_and_leaves(
+    store: ObjectStore, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = RunEvents()
+    with reigning(store, "p/", tmp_path, events) as first:
+        until(lambda: f"p/beats/{1:08d}" in bucket.keys)
+        put: Callable[[], None] = first._put
+        monkeypatch.setattr(first, "_put", lambda **_: time.sleep(2.5))  # frozen
+        until(lambda: not first.is_held)
+        with reigning(store, "p/", tmp_path, RunEvents()) as second:
+            assert second.number == 2
+            monkeypatch.setattr(first, "_put", put)
+            until(lambda: events.stop.is_requested)
+            assert not first.is_held
+            assert second.is_held
+    with pytest.raises(RunLockedError, match="another machine has taken over"):
+        events.stop.check()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_lost_machine_is_waited_for_a_dead_process_of_this_one_is_not(
+    store: ObjectStore, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reign.Ruler, "end", lambda self: self._has_ended.set())  # killed
+    with reigning(store, "p/", tmp_path, RunEvents()):
+        pass
+    time.sleep(0.2)  # the last beat is through
+    of_another_machine(bucket, 1)
+    began = time.monotonic()
+    with reigning(store, "p/", tmp_path, RunEvents()) as ruler:
+        assert ruler.number == 2
+    assert time.monotonic() - began > 0.7
+
+    time.sleep(0.2)
+    monkeypatch.setattr(reign, "is_dead", lambda _: True)
+    began = time.monotonic()
+    with reigning(store, "p/", tmp_path, RunEvents()) as ruler:
+        assert ruler.number == 3
+    assert time.monotonic() - began < 0.7
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_bucket_that_is_away_silences_and_then_ends_the_run(
+    bucket: Bucket,
+    bucket_server: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reign, "_AWAY_SECONDS", 1.0)
+    faults, events = Faults(), RunEvents()
+    monkeypatch.setattr("batch_screen.storage.objects._RETRIES", {"max_retries": 0})
+    with faulty(bucket_server, faults) as url:
+        use(monkeypatch, url)
+        store = ObjectStore(bucket.address, bucket.address, OutputError)
+        with reigning(store, "p/", tmp_path, events) as ruler:
+            faults.is_away = True
+            until(lambda: not ruler.is_held)
+            assert not events.stop.is_requested
+            until(lambda: events.stop.is_requested)
+            faults.is_away = False
+    with pytest.raises(OutputError, match="HTTP 503") as raised:
+        events.stop.check()
+    assert raised.value.exit_code == 69
+
+
+def test_a_bucket_proves_that_it_creates_once(
+    store: ObjectStore, bucket: Bucket, bucket_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prove(store, "p/")
+    assert bucket.keys == []
+    with faulty(bucket_server, Faults(ignores_conditions=True)) as url:
+        use(monkeypatch, url)
+        careless = ObjectStore(bucket.address, bucket.address, OutputError)
+        with pytest.raises(OutputError, match="writes over an object"):
+            prove(careless, "p/")
+    assert bucket.keys == []

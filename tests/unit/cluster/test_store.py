@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from batch_screen.cluster.store import RunPlace
+from batch_screen.errors import JournalError, OutputError
+from batch_screen.journal.records import Record
+from batch_screen.journal.segments import Replay, segments
+from batch_screen.model import Endpoint, Intent
+from batch_screen.storage.objects import ObjectStore
+from tests.buckets import Bucket
+
+RUN = "20260302-0123456789"
+
+
+def place(bucket: Bucket, folder: Path, writer: str) -> RunPlace:
+    """The run as one machine has it."""
+    for name in ("journal", "sealed", "sessions"):
+        (folder / RUN / name).mkdir(parents=True, exist_ok=True)
+    store = ObjectStore(bucket.address, bucket.address, OutputError)
+    return RunPlace(store, f"p/runs/{RUN}/", folder / RUN, writer, None)
+
+
+def note(number: int) -> Intent:
+    return Intent(f"+44207946{number:04}", Endpoint.SIM_SWAP_CHECK, attempt=1)
+
+
+def read(folder: Path, shard: int = 0) -> list[Record]:
+    replay = Replay(folder / RUN / "journal", RUN, shard)
+    found = list(replay)
+    assert replay.dropped_bytes == 0
+    return found
+
+
+def restored(bucket: Bucket, folder: Path, writer: str) -> RunPlace:
+    """A machine that has read the journal from the bucket."""
+    found = place(bucket, folder, writer)
+    for shard, there in found._pieces(found._names("")).items():
+        found._restore_shard(shard, there)
+    return found
+
+
+def test_pieces_in_a_row_are_the_segment(bucket: Bucket, tmp_path: Path) -> None:
+    first = place(bucket, tmp_path / "a", "a")
+    writer = first.writer()
+    assert writer.claim(0) == 0
+    for number in range(5):
+        writer.note(0, note(number))
+        writer.sync(0)
+        writer.sync(0)  # nothing new
+    writer.note(0, note(5))  # closing keeps it, too
+    writer.close()
+    assert len(bucket.keys) == 7
+    restored(bucket, tmp_path / "b", "b")
+    assert read(tmp_path / "b") == [note(number) for number in range(6)]
+
+
+def test_two_owners_have_different_epochs_and_neither_loses_an_answer(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    old, new = place(bucket, tmp_path / "a", "a"), place(bucket, tmp_path / "b", "b")
+    writers = old.writer(), new.writer()
+    assert [writer.claim(0) for writer in writers] == [0, 1]
+    writers[1].note(0, note(1))
+    writers[1].close()
+    writers[0].note(0, note(0))  # it was taken for dead, and saves late
+    writers[0].close()
+    assert new.may_seal(0)
+    assert read(tmp_path / "b") == [note(0), note(1)]
+
+
+def test_what_a_killed_process_has_noted_here_is_handed_in(bucket: Bucket, tmp_path: Path) -> None:
+    writer = place(bucket, tmp_path / "a", "a").writer()
+    writer.claim(0)
+    writer.note(0, note(0))
+    writer.sync(0)
+    writer.note(0, note(1))
+    writer._open[0].file.close()  # type: ignore[attr-defined]  # killed
+    [segment] = segments(tmp_path / "a" / RUN / "journal", 0)
+    with segment.open("ab") as file:
+        file.write(b"half a li")
+    restored(bucket, tmp_path / "a", "again")
+    restored(bucket, tmp_path / "b", "b")
+    assert read(tmp_path / "b") == [note(0), note(1)]
+
+
+def test_a_segment_of_the_same_name_from_elsewhere_is_kept_beside(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    for name, number in (("a", 0), ("b", 1)):
+        other = Bucket(bucket.client, f"{bucket.name}-{name}") if name == "b" else bucket
+        writer = place(other, tmp_path / name, name).writer()
+        assert writer.claim(0) == 0
+        writer.note(0, note(number))
+        writer.close()
+    restored(bucket, tmp_path / "b", "again")
+    assert sorted(read(tmp_path / "b"), key=str) == [note(0), note(1)]
+    restored(bucket, tmp_path / "c", "c")
+    assert sorted(read(tmp_path / "c"), key=str) == [note(0), note(1)]
+
+
+def test_a_missing_piece_is_refused(bucket: Bucket, tmp_path: Path) -> None:
+    writer = place(bucket, tmp_path / "a", "a").writer()
+    writer.claim(0)
+    for number in range(3):
+        writer.note(0, note(number))
+        writer.sync(0)
+    bucket.delete(f"p/runs/{RUN}/journal/00000/00000/00000001")
+    with pytest.raises(JournalError, match="pieces of the journal are missing"):
+        restored(bucket, tmp_path / "b", "b")
+    writer.close()
+
+
+def test_a_piece_of_somebody_else_ends_the_process(bucket: Bucket, tmp_path: Path) -> None:
+    writer = place(bucket, tmp_path / "a", "a").writer()
+    writer.claim(0)
+    bucket.put(f"p/runs/{RUN}/journal/00000/00000/00000001", b"")
+    writer.note(0, note(0))
+    with pytest.raises(JournalError, match="was not written by this process"):
+        writer.sync(0)
+    with pytest.raises(JournalError):
+        writer.note(0, note(1))
+    writer.close()
