@@ -228,14 +228,14 @@ def test_refusals_of_one_account_slow_down_nobody_else(
     refused: Counter[str] = Counter()
 
     def answer(key: str, lookup: Lookup) -> Answer:
-        if key == "key of DE" and (refused.update([lookup.e164]) or refused.total()) <= 60:
+        if key == "key of DE" and (refused.update([lookup.e164]) or refused.total()) <= 20:
             return REFUSED
         return OK
 
     server.answer = answer
     asked = ask(planned)
     paces = dict(asked.contracts or {})
-    assert paces["DE"].refused == 60
+    assert paces["DE"].refused == 20
     assert paces["FR"].refused == paces["others"].refused == 0
     assert paces["others"].seconds < paces["DE"].seconds > 1  # as its Retry-After says
 
