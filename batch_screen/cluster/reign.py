@@ -32,6 +32,8 @@ HOLD_SECONDS = 8.0
 """So long after its last beat a machine may ask."""
 TAKE_SECONDS = 10.0
 """So long a start watches before it takes the place of one that does not beat."""
+SETTLE_SECONDS = 2.5
+"""So long a reign is silent that follows one that did not end: its workers look by then."""
 _LOOK_SECONDS = 0.5
 _AWAY_SECONDS = 60.0
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -123,11 +125,11 @@ class Ruler:
         self,
         store: ObjectStore,
         prefix: str,
-        taken: tuple[int, float],
+        taken: tuple[int, float, float],
         state: Path,
         events: RunEvents,
     ) -> None:
-        self.number, self._last = taken
+        self.number, self._last, self._opens_at = taken
         self._store, self._prefix = store, prefix
         self._state, self._events = state, events
         self._count = 0
@@ -140,7 +142,8 @@ class Ruler:
     @property
     def is_held(self) -> bool:
         """Whether nobody else can reign by now: this process has just said that it lives."""
-        return not self._is_lost and _clock() - self._last < HOLD_SECONDS
+        now = _clock()
+        return not self._is_lost and self._opens_at <= now < self._last + HOLD_SECONDS
 
     def end(self) -> None:
         """Says that the reign has ended, so that the next start need not wait."""
@@ -183,6 +186,31 @@ class Ruler:
         )
 
 
+class Follower:
+    """A worker's eye on the reign that it works for: once another follows, it asks no more."""
+
+    def __init__(self, store: ObjectStore, prefix: str) -> None:
+        found = latest_reign(store, prefix)
+        self._next = f"{prefix}reigns/{(found[0].number if found else 0) + 1:08d}"
+        self._store = store
+        self._last = _clock()
+        threading.Thread(target=self._look, name="reign", daemon=True).start()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether no other reign had begun a moment ago."""
+        return _clock() - self._last < SETTLE_SECONDS
+
+    def _look(self) -> None:
+        while True:
+            begun = _clock()
+            with suppress(BatchScreenError):  # it is silent until it can look again
+                if self._store.head(self._next) is not None:
+                    return
+                self._last = begun
+            time.sleep(_LOOK_SECONDS)
+
+
 @contextmanager
 def reigning(
     store: ObjectStore,
@@ -205,10 +233,11 @@ def reigning(
 
 def _taken(
     store: ObjectStore, prefix: str, events: RunEvents, sleep: Callable[[float], None]
-) -> tuple[int, float]:
-    """The number that this process has created, and since when nobody else can."""
+) -> tuple[int, float, float]:
+    """The number that this process has created, since when nobody else can, and may ask from."""
     while True:
         number, found = 1, latest_reign(store, prefix)
+        has_ended = found is None or (found[1] is not None and found[1].has_ended)
         if found is not None:
             _refuse_living(store, prefix, *found, events, sleep)
             number = found[0].number + 1
@@ -217,7 +246,7 @@ def _taken(
         content = msgspec.json.encode(reign)
         key = f"{prefix}reigns/{number:08d}"
         if store.put_new(key, content, sha256(content).hexdigest(), writer):
-            return number, begun
+            return number, begun, _clock() + (0.0 if has_ended else SETTLE_SECONDS)
 
 
 def _refuse_living(  # noqa: PLR0913, PLR0917 (where, who, and how it is waited)

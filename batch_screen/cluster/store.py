@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from batch_screen.cluster.reign import Ruler, living, prove, reigning
+from batch_screen.cluster.reign import Follower, Ruler, living, prove, reigning
 from batch_screen.config.paths import bucket_of, shown_address
 from batch_screen.errors import BatchScreenError, ConfigurationError, JournalError, OutputError
 from batch_screen.journal.pieces import PieceWriter
@@ -90,7 +90,9 @@ def state_store(address: str) -> tuple[ObjectStore, str]:
 class StateBucket:
     """The runs of a bucket, and their files here; the reign is held meanwhile."""
 
-    def __init__(self, store: ObjectStore, prefix: str, state: Path, ruler: Ruler | None) -> None:
+    def __init__(
+        self, store: ObjectStore, prefix: str, state: Path, ruler: Ruler | Follower | None
+    ) -> None:
         self._store, self._prefix, self._state = store, prefix, state
         self._ruler = ruler
         self._writer = secrets.token_hex(8)
@@ -180,10 +182,14 @@ def glance(address: str, state: Path) -> Glance:
     )
 
 
-def shared_place(address: str, folder: Path) -> RunPlace:
-    """The place of a run whose folder this is, for a worker; its driver holds the reign."""
+def shared_place(address: str, folder: Path, *, is_far: bool) -> RunPlace:
+    """The place of a run whose folder this is, for a worker; its driver holds the reign.
+
+    ``is_far``: the coordinator may outlive the driver, so the worker watches for another reign.
+    """
     store, prefix = state_store(address)
-    return StateBucket(store, prefix, folder.parents[1], None).place(folder.name)
+    follower = Follower(store, prefix) if is_far else None
+    return StateBucket(store, prefix, folder.parents[1], follower).place(folder.name)
 
 
 class RunPlace:
@@ -192,7 +198,12 @@ class RunPlace:
     commit_seconds = COMMIT_SECONDS
 
     def __init__(
-        self, store: ObjectStore, prefix: str, folder: Path, writer: str, ruler: Ruler | None
+        self,
+        store: ObjectStore,
+        prefix: str,
+        folder: Path,
+        writer: str,
+        ruler: Ruler | Follower | None,
     ) -> None:
         self._store, self._prefix, self.folder = store, prefix, folder
         self._writer, self._ruler = writer, ruler

@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 from batch_screen.cluster.leases import LeasedContract, LeasedSpend, clock
 from batch_screen.cluster.messages import SYNC_SECONDS, UNCLAIMED, Orders, Report
 from batch_screen.cluster.store import shared_place
+from batch_screen.config.sections import Engine
 from batch_screen.config.settings import Settings
 from batch_screen.engine.checkpoint import Checkpointer
 from batch_screen.engine.dispatcher import Dispatcher
@@ -81,7 +82,8 @@ def run_worker(spec: WorkerSpec, key: str, link: Link) -> None:
             raise JournalError(f"{spec.folder} has no plan; start the same command again")
         settings, ahead = affordable_settings(spec.settings, RunEvents()), spec.clock_ahead
         address = settings.output.state_bucket
-        copy = shared_place(address, spec.folder) if address else None
+        is_far = settings.cluster.engine is Engine.RAY
+        copy = shared_place(address, spec.folder, is_far=is_far) if address else None
         work = Work(run, plan, settings, key, lambda: utc_now() + ahead, spec.earlier, copy)
 
         async def main() -> None:

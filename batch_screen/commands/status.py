@@ -10,7 +10,6 @@ import os
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -25,6 +24,7 @@ from batch_screen.runs.heartbeat import Heartbeat, read_heartbeat
 from batch_screen.runs.layout import is_run_id, layout_of_run
 from batch_screen.runs.state import Run, read_run
 from batch_screen.storage.lock import Holder, holder_of
+from batch_screen.storage.scratch import scratch_folder
 from batch_screen.tables.summary import read_summary
 
 _SCREENING = "screening."
@@ -101,8 +101,7 @@ def status(
     if bucket:
         from batch_screen.cluster.store import glance  # noqa: PLC0415 (for buckets only)
 
-        with TemporaryDirectory(prefix="batch-screen-") as folder:
-            copy = Path(folder)
+        with scratch_folder() as copy:
             is_there = out is not None and out.exists()
             found = glance(bucket, copy)
             return _status_of(found.place, out if is_there else None, copy, *found.life, now)

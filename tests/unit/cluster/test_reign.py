@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from batch_screen.cluster import reign
-from batch_screen.cluster.reign import Reign, latest_reign, living, prove, reigning
+from batch_screen.cluster.reign import Follower, Reign, latest_reign, living, prove, reigning
 from batch_screen.errors import OutputError, RunLockedError
 from batch_screen.runs.events import RunEvents
 from batch_screen.storage.objects import ObjectStore
@@ -24,7 +24,13 @@ def store(bucket: Bucket) -> ObjectStore:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tenths of a second in the place of seconds."""
-    for name, seconds in (("BEAT", 0.05), ("HOLD", 0.5), ("TAKE", 0.8), ("_LOOK", 0.05)):
+    for name, seconds in (
+        ("BEAT", 0.05),
+        ("HOLD", 0.5),
+        ("TAKE", 0.8),
+        ("_LOOK", 0.05),
+        ("SETTLE", 0.3),
+    ):
         monkeypatch.setattr(reign, f"{name}_SECONDS", seconds)
 
 
@@ -77,7 +83,7 @@ def test_who_is_not_heard_is_taken_over_and_leaves(
             monkeypatch.setattr(first, "_put", put)
             until(lambda: events.stop.is_requested)
             assert not first.is_held
-            assert second.is_held
+            until(lambda: second.is_held)
     with pytest.raises(RunLockedError, match="another machine has taken over"):
         events.stop.check()
 
@@ -126,6 +132,24 @@ def test_a_bucket_that_is_away_silences_and_then_ends_the_run(
     with pytest.raises(OutputError, match="HTTP 503") as raised:
         events.stop.check()
     assert raised.value.exit_code == 69
+
+
+@pytest.mark.usefixtures("quick")
+def test_workers_are_silent_before_the_next_reign_asks(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reign, "SETTLE_SECONDS", 1.0)
+    monkeypatch.setattr(reign.Ruler, "end", lambda self: self._has_ended.set())  # killed
+    with reigning(store, "p/", tmp_path, RunEvents()):
+        worker = Follower(store, "p/")
+        assert worker.is_held
+    monkeypatch.setattr(reign, "is_dead", lambda _: True)
+    with reigning(store, "p/", tmp_path, RunEvents()) as ruler:
+        assert not ruler.is_held
+        until(lambda: not worker.is_held)
+        assert not ruler.is_held
+        until(lambda: ruler.is_held)
+        assert not worker.is_held
 
 
 def test_a_bucket_proves_that_it_creates_once(
