@@ -154,7 +154,7 @@ def test_keys_of_regions_are_files_of_their_own(tmp_path: Path) -> None:
         (
             0o600,
             None,
-            "cannot read the API key from [not shown: no file has that name, so it may be the secret ",
+            "cannot read the API key from [not shown: no file has that name, so it may be ",
         ),
     ],
 )
