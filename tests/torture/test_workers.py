@@ -22,11 +22,11 @@ from .trial import AT_ONCE, PER_KILL_MOST, Trial, wait_until
 
 _LATENCY = Latency(seconds=0.02, upto_seconds=0.06)
 _RATE = 400
-_WORKERS = 4
+_WORKERS = ("--workers", "4")
 
 
-def desk_at(folder: Path) -> Desk:
-    options = (*ENDPOINTS, "--rate", str(_RATE), "--workers", str(_WORKERS))
+def desk_at(folder: Path, *more: str) -> Desk:
+    options = (*ENDPOINTS, "--rate", str(_RATE), *more)
     return Desk(folder, "", CELLS, SEVERAL_SHARDS, options, is_cold=True)
 
 
@@ -58,7 +58,7 @@ def test_a_worker_is(
     """Killed: another takes over. Frozen for some seconds: it goes on. Stopped: it saves."""
     draw = random.Random(size.seed)
     times = 6 if size.is_full else 2
-    desk = desk_at(tmp_path)
+    desk = desk_at(tmp_path, *_WORKERS)
     name = f"worker {blow.name}"
     with Trial(name, size.seed, desk) as trial, trial.serve(latency=_LATENCY) as server:
         with trial.started() as running:
@@ -73,7 +73,7 @@ def test_a_worker_is(
                         os.kill(pid, signal.SIGCONT)
             assert trial.wait(running).code == 0, running.said
         assert trial.twice <= (PER_KILL_MOST * times if blow is signal.SIGKILL else 0)
-        settle(trial.figures(server, undisturbed(desk), faults=times))
+        settle(trial.figures(server, undisturbed(desk_at(tmp_path / "one")), faults=times))
 
 
 def test_the_process_that_leads_is_killed(
@@ -81,7 +81,7 @@ def test_the_process_that_leads_is_killed(
 ) -> None:
     """The same command at once: its workers wait until those before have saved and ended."""
     draw = random.Random(size.seed)
-    desk = desk_at(tmp_path)
+    desk = desk_at(tmp_path, *_WORKERS)
     name = "leader SIGKILL"
     with Trial(name, size.seed, desk) as trial, trial.serve(latency=_LATENCY) as server:
         for _ in range(6 if size.is_full else 2):
@@ -95,7 +95,7 @@ def test_the_process_that_leads_is_killed(
                 assert wait_until(lambda: not any(map(_lives, orphans)))  # noqa: B023
                 trial.note(running, killed, is_killed=True)
         assert trial.run().code == 0
-        settle(trial.figures(server, undisturbed(desk)))
+        settle(trial.figures(server, undisturbed(desk_at(tmp_path / "one"))))
 
 
 def _lives(pid: int) -> bool:
