@@ -20,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo pictures test test-in-full golden golden-record torture differential check contract ray ray-short dbt docs release image tutorial format bench-memory bench-pacing \
-	bench-limits bench-worlds bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page bench-load bench-erase bench-state \
+	bench-limits bench-worlds bench-peers bench-normalise bench-stages bench-engine bench-startup bench-page bench-load bench-erase bench-workers bench-state \
 	bench clean
 
 help: ## show this list
@@ -148,6 +148,9 @@ bench-engine: $(STAMP) ## attempts a second, beside a bare aiohttp loop (about t
 
 bench-load: $(STAMP) ## 200,000 rows into each kind of warehouse: seconds, memory (a minute)
 	$(BIN)/python benchmarks/warehouse.py
+
+bench-workers: $(STAMP) ## several workers beside one process: rate, CPU, share of a contract (three minutes)
+	$(BIN)/python -m benchmarks.workers
 
 bench-erase: $(STAMP) ## one person out of five runs of 100,000 rows: seconds a run (two minutes)
 	$(BIN)/python -m benchmarks.erase

@@ -231,6 +231,18 @@ Contracts = dict[str, ContractPace] | msgspec.UnsetType
 """Each contract's share of a session by its region; unset where one contract serves all."""
 
 
+class Crew(msgspec.Struct, frozen=True):
+    """The workers of a session: how many, whose shards others took over, slots that were lost."""
+
+    workers: int
+    takeovers: int = 0
+    slots_lost: int = 0
+
+
+Workers = Crew | msgspec.UnsetType
+"""Unset where one worker asks, in the process that leads."""
+
+
 class Session(msgspec.Struct, frozen=True):
     """One session of a run: its times, its attempts and their pace."""
 
@@ -240,6 +252,7 @@ class Session(msgspec.Struct, frozen=True):
     asking_seconds: float = 0.0
     pace: Pace = Pace()
     contracts: Contracts = msgspec.UNSET
+    crew: Workers = msgspec.UNSET
 
     @property
     def rate_per_second(self) -> float:

@@ -153,6 +153,9 @@ def _requests(summary: Summary, settings: Settings) -> Iterator[str]:
             f"{allowed:g}/s allowed{' under all contracts' if session.contracts else ''}",
         )
     yield from _contracts(session)
+    if crew := session.crew:
+        lost = f"{crew.takeovers:,} takeovers, {crew.slots_lost:,} slots lost"
+        yield line("workers", f"{crew.workers:,} under one contract; {lost}")
     if summary.cost:
         yield line("cost", f"at most {summary.cost:,.2f} {summary.currency}")
 

@@ -44,11 +44,12 @@ from batch_screen.engine.tasks import Places
 from batch_screen.errors import BatchScreenError
 from batch_screen.journal.segments import next_number
 from batch_screen.masking import masked_logger
-from batch_screen.model import Endpoint, Pace, Spent
+from batch_screen.model import Crew, Endpoint, Pace, Spent
 from batch_screen.runs.events import RunEvents
 
 _USED_SHARE = 0.998
 _LEAD_SECONDS = 0.004
+_ASLEEP_SECONDS = 2.0
 _REMEMBERED_SENDS = 100_000
 _TOO_LONG_NUMBERS = 10
 """What ``withheld`` asks about: so many numbers in a row that are told to wait too long."""
@@ -170,6 +171,7 @@ class Coordinator:
         opens_at = now + RETURN_SECONDS if incarnation else now
         self._timeline = Timeline(pacing, limits, opens_at)
         self._log = PaceLog(now, limits.account.rate())
+        self._looked_at = now
         self._queue = deque((shard, opens_at) for shard in shards)
         self._workers: dict[int, _Worker] = {}
         self._fenced: set[int] = set()
@@ -185,7 +187,8 @@ class Coordinator:
         self.error: BaseException | None = None
         """What has halted the workers, or is the reason why something was left out."""
         self.is_halted = False
-        self.attempts = self.slots_lost = self.takeovers = self.saved = 0
+        self.attempts = self.saved = 0
+        self._most_workers = self._slots_lost = self._takeovers = 0
 
     @classmethod
     def of(
@@ -246,7 +249,11 @@ class Coordinator:
 
     def silent(self) -> list[int]:
         """The workers that have not called for so long that they are to be given up."""
-        since = self._clock() - SILENT_SECONDS
+        now = self._clock()
+        if (gap := now - self._looked_at) > _ASLEEP_SECONDS:  # nobody could call, or was heard
+            for worker in self._workers.values():
+                worker.heard_at += gap
+        self._looked_at, since = now, now - SILENT_SECONDS
         return [name for name, worker in self._workers.items() if worker.heard_at < since]
 
     def fence(self, name: int) -> None:
@@ -258,7 +265,7 @@ class Coordinator:
         self._turns.remove(name)
         self._take_back(worker)
         self._written_off += worker.granted - worker.settled
-        self.takeovers += bool(worker.shards)
+        self._takeovers += bool(worker.shards)
         self._requeue(worker.shards)
 
     def sync(self, name: int, report: Report) -> Orders:
@@ -289,6 +296,11 @@ class Coordinator:
         """The pace so far, of all workers."""
         return self._log.snapshot(self._clock())
 
+    @property
+    def crew(self) -> Crew:
+        """The workers so far, at most at a time."""
+        return Crew(self._most_workers, self._takeovers, self._slots_lost)
+
     # --- what a report says ---------------------------------------------------------------------
 
     def _adopt(self, name: int, report: Report, now: float) -> _Worker:
@@ -300,6 +312,7 @@ class Coordinator:
             spent=dict(report.spent),  # and was counted in the budget
         )
         self._turns.append(name)
+        self._most_workers = max(self._most_workers, len(self._workers))
         for shard, epoch in report.shards.items():
             owners = [(n, w) for n, w in self._workers.items() if shard in w.shards]
             is_later = any(w.shards[shard] >= epoch for _, w in owners)
@@ -321,7 +334,7 @@ class Coordinator:
             for result in report.results:
                 self._judge(result)
         self.attempts += report.attempts - worker.attempts
-        self.slots_lost += report.lost - worker.lost
+        self._slots_lost += report.lost - worker.lost
         worker.attempts, worker.lost = report.attempts, report.lost
         worker.wants, worker.in_flight = report.wants, report.in_flight
         worker.is_probing = report.is_probing

@@ -95,7 +95,8 @@ def run_workers(  # noqa: PLR0913 (as run_engine)
                     left = (closing.by - now).total_seconds()
                     coordinator.halt(closing.stopped(), within_seconds=left)
     finally:
-        asked = Asked(coordinator.attempts, monotonic() - began, coordinator.pace())
+        seconds, pace = monotonic() - began, coordinator.pace()
+        asked = Asked(coordinator.attempts, seconds, pace, crew=coordinator.crew)
         on_end(asked)
     if coordinator.error is not None:
         raise coordinator.error

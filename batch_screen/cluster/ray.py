@@ -48,7 +48,7 @@ from batch_screen.errors import (
 from batch_screen.journal.seal import seal_path
 from batch_screen.journal.writer import StateCopy
 from batch_screen.masking import masked_logger, records_sent, safe_line
-from batch_screen.model import Pace, Plan
+from batch_screen.model import Crew, Pace, Plan
 from batch_screen.planning.shards import read_plan
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import Run, read_run
@@ -116,7 +116,8 @@ def run_workers(  # noqa: PLR0913 (as run_engine)
                         left = (closing.by - now).total_seconds()
                         actors.halt(closing.stopped(), within_seconds=left)
         finally:
-            asked = Asked(actors.look.attempts, monotonic() - began, actors.look.pace)
+            look, seconds = actors.look, monotonic() - began
+            asked = Asked(look.attempts, seconds, look.pace, crew=look.crew)
             on_end(asked)
     if actors.error is not None:
         raise actors.error
@@ -163,6 +164,7 @@ class Look(msgspec.Struct):
     attempts: int = 0
     saved: int = 0
     pace: Pace = Pace()
+    crew: Crew = Crew(0)
     has_shards: bool = True
     is_halted: bool = False
     error: BaseException | None = None
@@ -215,6 +217,7 @@ class Leader:
             attempts=coordinator.attempts,
             saved=coordinator.saved,
             pace=coordinator.pace(),
+            crew=coordinator.crew,
             has_shards=coordinator.has_shards,
             is_halted=coordinator.is_halted,
             error=coordinator.error,

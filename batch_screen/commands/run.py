@@ -175,7 +175,7 @@ def _ask(start: _PlannedRun) -> Session:
     def end(asked: Asked) -> None:
         now, seconds = datetime.now(UTC), round(asked.seconds, 3)
         start.ended.append(
-            Session(began, now, asked.attempts, seconds, asked.pace, asked.contracts)
+            Session(began, now, asked.attempts, seconds, asked.pace, asked.contracts, asked.crew)
         )
 
     def keep() -> None:

@@ -28,7 +28,7 @@ from batch_screen.engine.schedule import ClosingTime, Timetable, closing_time
 from batch_screen.engine.tasks import Clock, utc_now
 from batch_screen.errors import BatchScreenError, ConfigurationError
 from batch_screen.journal.writer import StateCopy
-from batch_screen.model import Contracts, Pace, Plan
+from batch_screen.model import Contracts, Pace, Plan, Workers
 from batch_screen.planning.shards import Regions
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import Run
@@ -111,6 +111,7 @@ class Asked(msgspec.Struct, frozen=True):
     seconds: float
     pace: Pace = Pace()
     contracts: Contracts = msgspec.UNSET
+    crew: Workers = msgspec.UNSET
 
 
 OnEnd = Callable[[Asked], None]

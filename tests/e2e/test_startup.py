@@ -6,10 +6,14 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from .conftest import clean, run_command
+from batch_screen.sandbox.run import SandboxThread
+
+from .conftest import NUMBERS, Desk, clean, run_command
 
 HEAVY = ("polars", "aiohttp", "pyarrow", "pydantic", "phonenumbers")
 INSPECTED = """
@@ -84,6 +88,23 @@ def test_nothing_heavy_is_loaded(
     assert words in done.stdout
     loaded = {name.partition(".")[0] for name in json.loads(done.stderr.splitlines()[-1])}
     assert loaded.isdisjoint(HEAVY)
+
+
+def test_nothing_of_several_workers_is_loaded_for_one(
+    sandbox: Callable[..., SandboxThread], tmp_path: Path
+) -> None:
+    desk = Desk(tmp_path, sandbox().url, NUMBERS[:5])
+    done = subprocess.run(
+        [sys.executable, "-c", INSPECTED, *map(str, desk.arguments())],
+        capture_output=True,
+        text=True,
+        env=clean(),
+        timeout=30,
+        check=True,
+    )
+    loaded = set(json.loads(done.stderr.splitlines()[-1]))
+    assert "polars" in loaded
+    assert loaded.isdisjoint({"batch_screen.cluster", "ray", "obstore"})
 
 
 @pytest.mark.parametrize("command", ["run", "plan", "check", "status", "purge"])

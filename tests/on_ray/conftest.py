@@ -6,6 +6,7 @@ command runs on the head's address.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -151,6 +152,7 @@ class Trial:
             ("--engine", "ray", "--ray-address", cluster.address, "--workers", "4", *options),
         )
         self.desk.configuration.write_text(_TOML, "utf-8")
+        self.desk.environment = {n: v for n, v in os.environ.items() if n.startswith("AWS_")}
         self.lookups = lookups
 
     @contextmanager
@@ -158,6 +160,11 @@ class Trial:
         with new_sandbox(journal_path=self.log, rate_limit_per_second=RATE, **settings) as server:
             self.desk.url = server.url
             yield server
+
+    def run(self) -> None:
+        """One start to its end, which is a complete run."""
+        with self.desk.started() as running:
+            assert running.process.wait(240) == 0, running.said
 
     def asked(self) -> int:
         return self.log.read_bytes().count(b"\n") if self.log.exists() else 0

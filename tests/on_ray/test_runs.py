@@ -83,8 +83,7 @@ def test_the_command_is_killed_and_started_again(cluster: RayCluster, tmp_path: 
             wait_until(lambda: trial.asked() > 1_500)
             running.process.kill()
             running.process.wait(10)
-        done = trial.desk.run()
-        assert done.code == 0, done.err
+        trial.run()
     trial.judge("kill -9 driver, same command at once", twice=4 * PER_WORKER, silence=30.0)
 
 
@@ -98,8 +97,7 @@ def test_sigterm_saves_all_and_resumes(cluster: RayCluster, tmp_path: Path) -> N
             began = time.monotonic()
             assert running.process.wait(60) == 143, running.said
             assert time.monotonic() - began < 10
-        done = trial.desk.run()
-        assert done.code == 0, done.err
+        trial.run()
     trial.judge("SIGTERM to the driver", twice=0, silence=30.0)
 
 
@@ -147,8 +145,7 @@ def test_a_run_goes_on_from_the_bucket_when_the_drivers_machine_is_lost(
             running.process.wait(10)
         wait_until(lambda: not actors("WorkerActor.run"))
         shutil.rmtree(trial.desk.out)
-        done = trial.desk.run()
-        assert done.code == 0, done.err
+        trial.run()
     trial.judge(
         "driver lost with its state, same command in an empty folder, --state s3://",
         twice=2 * CONCURRENCY,

@@ -14,7 +14,7 @@ from batch_screen.sandbox.run import SandboxThread
 from tests.e2e.conftest import CONCURRENCY, KEY, Background, Desk, new_sandbox
 
 from .figures import Figures, Measure
-from .judge import Asked, Session, judge, read_requests, read_state
+from .judge import Asked, Session, bought, judge, read_requests, read_state
 from .leaks import in_command_line, leaks
 from .witness import Witness
 
@@ -165,6 +165,11 @@ class Trial:
             measures=tuple(measures),
             examples=(*judged.examples, *differing, *leaked[:5], *self.witness.torn[:5]),
         )
+
+    @property
+    def twice(self) -> int:
+        """How many answers were bought for lookups that had been answered."""
+        return sum(times - 1 for times in bought(read_requests(self.log)).values())
 
     @property
     def expected(self) -> list[Asked]:

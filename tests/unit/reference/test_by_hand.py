@@ -9,7 +9,7 @@ from pathlib import Path
 
 import batch_screen
 from batch_screen.config.parsing import AMOUNTS, RATES
-from batch_screen.model import ContractPace, Pace, Session
+from batch_screen.model import ContractPace, Crew, Pace, Session
 from batch_screen.notify.closing import document
 from batch_screen.notify.metrics import metrics
 from batch_screen.profile import facts
@@ -52,7 +52,7 @@ def test_every_field_of_a_summary_is_explained() -> None:
     assert tables(top) == [[*Summary.__struct_fields__]]
     assert tables(chapter(SUMMARY, "rows")) == [[*Rows.__struct_fields__]]
     assert tables(chapter(SUMMARY, "endpoints")) == [[*LookupFigures.__struct_fields__]]
-    sessions = [[*each.__struct_fields__] for each in (Session, Pace, ContractPace)]
+    sessions = [[*each.__struct_fields__] for each in (Session, Pace, ContractPace, Crew)]
     assert tables(chapter(SUMMARY, "session and starts")) == sessions
     assert tables(chapter(SUMMARY, "stopped")) == [[*Ending.__struct_fields__]]
     judged, figures = tables(chapter(SUMMARY, "thresholds"))
