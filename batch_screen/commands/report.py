@@ -29,7 +29,7 @@ from batch_screen.tables.integrity import (
     refuse_differing,
 )
 from batch_screen.tables.manifest import ListedFile, Manifest, read_manifest
-from batch_screen.tables.summary import read_summary, says_stopped
+from batch_screen.tables.summary import read_summary, says_stopped, strange_parts
 
 
 class ReportResult(msgspec.Struct, frozen=True):
@@ -69,6 +69,11 @@ def report(
         manifest = read_manifest(layout)
         refuse_differing(layout, marker_check(layout), manifest_check(layout, manifest))
     material = _material(layout, manifest, events)
+    for strange in strange_parts(material.summary):
+        raise InputError(
+            f"run {layout.run_id} cannot be reported, {layout.summary}: {strange}; restore it from "
+            "a copy, or use the version of batch-screen that wrote it"
+        )
     content = page(material)
     if target != layout.html or not _is_kept(layout, manifest, content):
         write_atomically(target, content, mode=layout.file_mode)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
+_UNPRINTABLE = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {*map(ord, "\t\n")}, " ")
+"""Control characters in foreign text, which markup does not escape."""
+
+
 def page(material: Material) -> bytes:
     """The report as one HTML file, deterministic."""
     summary, breakdown, errors, files = material
@@ -52,7 +56,8 @@ def page(material: Material) -> bytes:
         "files": sections.files_table(files),
         "versions": sections.versions_table(summary),
     }
-    return templates().get_template("report.html.jinja").render(content).encode()
+    text = templates().get_template("report.html.jinja").render(content)
+    return text.translate(_UNPRINTABLE).encode()
 
 
 def pace_svg(sessions: Sequence[Session]) -> bytes:

@@ -7,20 +7,23 @@ endpoints = success + each failure + skipped.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from batch_screen.errors import BatchScreenError, OutputError, exit_code_of
+from batch_screen.masking import safe_line
 from batch_screen.model import (
     INCONCLUSIVE,
     ColumnRows,
+    Endpoint,
     Erasure,
     OutcomeKind,
     Plan,
     Session,
 )
+from batch_screen.numbers.rules import RejectReason
 from batch_screen.storage.atomic import FILE_MODE, write_atomically
 from batch_screen.storage.reading import read_json
 from batch_screen.tables.coverage import Changes, Coverage, Saved
@@ -256,6 +259,31 @@ def read_summary(path: Path) -> Summary:
         raise OutputError(
             f"{path} cannot be read though its run is complete; use --new-run to screen again"
         ) from error
+
+
+def strange_parts(summary: Summary) -> Iterator[str]:
+    """What a summary names or says that no run of ours could have written, masked."""
+    known = (
+        ("endpoint", summary.endpoints, Endpoint),
+        (
+            "outcome",
+            [kind for e in summary.endpoints.values() for kind in e.by_outcome],
+            OutcomeKind,
+        ),
+        ("reason", summary.rows.rejected_by_reason, RejectReason),
+    )
+    for what, names, kinds in known:
+        for name in sorted({*names} - {str(kind) for kind in kinds}):
+            yield f"it names an unknown {what}, {safe_line(name, 40)}"
+    for session in (*summary.starts, summary.session):
+        pace = session.pace
+        lengths = {len(pace.attempts), len(pace.refused), len(pace.limit_per_second)}
+        if (
+            pace.step_seconds <= 0
+            or len(lengths) > 1
+            or min((0, *pace.attempts, *pace.refused)) < 0
+        ):
+            yield "the pace of a session has steps that cannot be"
 
 
 def says_stopped(path: Path) -> bool:

@@ -27,7 +27,13 @@ from batch_screen.tables.coverage import Saved, count_contradictions, count_cove
 from batch_screen.tables.integrity import Difference, VerifyCheck, rewrite
 from batch_screen.tables.reader import DamagedPartError, readable
 from batch_screen.tables.results import count_risk
-from batch_screen.tables.summary import COMPLETE, LookupFigures, Summary, read_summary
+from batch_screen.tables.summary import (
+    COMPLETE,
+    LookupFigures,
+    Summary,
+    read_summary,
+    strange_parts,
+)
 from batch_screen.verify.recount import Recount, Totals
 
 AT_ONCE = 4_000_000
@@ -177,6 +183,9 @@ def _by_column(columns: Iterable[tuple[str, ColumnRows]]) -> list[tuple[int, ...
 
 
 def _summary_faults(layout: Layout, summary: Summary, recounted: Recount) -> Iterator[str]:
+    if strange := [*strange_parts(summary)]:
+        yield from strange
+        return
     yield from _unequal(
         {
             "run": (summary.run_id, layout.run_id),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +16,10 @@ from urllib.request import Request, urlopen
 import polars as pl
 import pytest
 
+from batch_screen.sandbox import server as sandbox_server
+from batch_screen.sandbox.answers import truth
 from batch_screen.sandbox.config import BASE_PATH
+from batch_screen.sandbox.contract import PERMISSION_DENIED
 from batch_screen.sandbox.magic import Behaviour
 from batch_screen.sandbox.profiles import ScriptedOutage
 from batch_screen.sandbox.run import SandboxThread
@@ -315,3 +319,23 @@ def test_rate_limit_of_the_server_is_never_exceeded(
     statistics = server.statistics()
     assert statistics["rate_refusals"] == 0
     assert statistics["worst_second"] <= 100
+
+
+def test_an_operator_that_refuses_its_block_does_not_stop_the_others(
+    sandbox: Callable[..., SandboxThread], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a sorted list such a block may come first, and its 403 look like a missing entitlement."""
+    numbers = NUMBERS[:200]
+    refused = set(numbers[:100])
+    monkeypatch.setattr(
+        sandbox_server,
+        "truth",
+        lambda n, e, w, world: PERMISSION_DENIED if n in refused else truth(n, e, w, world),
+    )
+    server = sandbox()
+    desk = Desk(tmp_path, server.url, numbers, options=("--endpoints", "sim-swap/check"))
+    done = desk.run("--rate", "1000")
+    assert done.code == 3, done.err
+    lookups = desk.latest.frame("lookups")
+    assert Counter(lookups["outcome"]) == {"forbidden": 100, "success": 100}
+    assert set(lookups.filter(outcome="forbidden")["e164"]) == refused

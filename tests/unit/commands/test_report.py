@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec.structs
 import pytest
@@ -129,3 +132,42 @@ def test_what_is_not_there(run: WholeRun, tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             report(folder, run_id)
         assert caught.value.exit_code == 66
+
+
+def with_summary(run: WholeRun, change: Callable[[dict[str, Any]], object]) -> None:
+    """A hostile run whose digests all fit."""
+    summary = json.loads(run.layout.summary.read_bytes())
+    change(summary)
+    run.layout.summary.write_text(json.dumps(summary))
+    run.relist()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s["rows"]["rejected_by_reason"].update({"odd\x1b[31m": 1}), "unknown reason"),
+        (lambda s: s["endpoints"].update({"x/+4915112345678": next(iter(s["endpoints"].values()))}),
+         "unknown endpoint"),
+        (lambda s: next(iter(s["endpoints"].values()))["by_outcome"].update({"odd": 1}),
+         "unknown outcome"),
+        (lambda s: s["session"].update(pace={"step_seconds": 0, "attempts": [1]}), "steps"),
+    ],
+)  # fmt: skip
+def test_a_hostile_run_is_refused_in_a_line(
+    run: WholeRun, change: Callable[[dict[str, Any]], object], words: str
+) -> None:
+    with_summary(run, change)
+    said = [d.what for check in run.validate().checks for d in check.differences]
+    assert any(words in what for what in said)
+    with pytest.raises(InputError, match=words) as error:
+        report(run.layout.folder, path=run.layout.folder.parent / "page.html")
+    assert error.value.exit_code == 65
+    assert not {"\x1b", "\n"} & {*str(error.value)}
+    assert "4915112345678" not in "".join((*said, str(error.value)))
+
+
+def test_no_control_character_reaches_the_page(run: WholeRun) -> None:
+    with_summary(run, lambda s: s.update(currency="\x1b[31mEUR\x9b", version="0\x07"))
+    page = run.layout.folder.parent / "page.html"
+    report(run.layout.folder, path=page)
+    assert not {*page.read_text("utf-8")} & {"\x1b", "\x07", "\x9b"}

@@ -316,6 +316,16 @@ def test_each_number_once_in_order_of_first_appearance_with_its_endpoints(tmp_pa
     assert list(found) == of(5) + of(3) + of(1)
 
 
+def test_the_first_numbers_come_from_all_over_the_shard(tmp_path: Path) -> None:
+    """Or one operator's block at the head of a sorted list could stop a run for all others."""
+    plan = planned(tmp_path / "plan", list(range(300)))
+    found = [lookup.e164 for lookup in lookups(tmp_path / "plan", plan, 0, WINDOWS, frozenset())]
+    asked = found[:: len(ENDPOINTS)]
+    assert sorted(asked) == [number(i) for i in range(300)]
+    assert [asked[0], asked[12], asked[23]] == [number(0), number(144), number(276)]
+    assert asked[25:] == sorted(asked[25:])
+
+
 def test_finished_lookups_are_left_out(tmp_path: Path) -> None:
     plan = planned(tmp_path / "plan", [5, 3])
     finished = {of(5)[0].key, of(3)[2].key}
