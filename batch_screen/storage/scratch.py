@@ -37,7 +37,10 @@ def scratch_folder() -> Iterator[Path]:
 
 def sweep_scratch() -> None:
     """Removes scratch folders of this user's killed processes, which may hold whole numbers."""
-    _sweep(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"))
+    named = (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
+    # Not gettempdir: that writes a file to try the place, and ends a run where none can be written.
+    folder = tempfile.tempdir or next(filter(None, named), "/tmp")  # noqa: S108 (only looked into)
+    _sweep(Path(folder).glob(f"{_PREFIX}*"))
 
 
 @contextmanager

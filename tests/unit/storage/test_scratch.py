@@ -109,3 +109,15 @@ def test_a_start_of_a_run_sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     job = Job((), Settings(output=Output(folder=str(tmp_path / "out"))), sandbox=True)
     with folders_held(job, RunEvents()):
         assert not left.exists()
+
+
+def test_a_start_needs_no_place_for_scratch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full or closed temporary folder ends no run that puts nothing there."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", pytest.fail)
+    for place in (tmp_path / "nowhere", tmp_path):
+        monkeypatch.setenv("TMPDIR", str(place))
+        sweep_scratch()
+    assert list(tmp_path.iterdir()) == []
