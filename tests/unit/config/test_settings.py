@@ -233,3 +233,20 @@ def test_every_setting_is_either_or() -> None:
 def test_the_order_of_endpoints_makes_no_other_run(endpoints: list[Endpoint]) -> None:
     one = Settings(screening=Screening(endpoints=tuple(endpoints)))
     assert one.identity() == Settings(screening=Screening(endpoints="all")).identity()
+
+
+@pytest.mark.parametrize(
+    "cluster", [{"workers": 2}, {"engine": "ray"}, {"engine": "ray", "workers": 1}]
+)
+@pytest.mark.parametrize(
+    "contracts",
+    [
+        {"pacing": {"rate_per_second_by_region": {"DE": 5}}},
+        {"api": {"keys_by_region": {"DE": "de.key"}}},
+    ],
+)
+def test_contracts_by_region_are_asked_by_this_process(
+    cluster: dict[str, Any], contracts: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError, match="do not go together"):
+        Settings.model_validate({"cluster": cluster, **contracts})
