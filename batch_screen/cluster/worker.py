@@ -172,9 +172,11 @@ class Worker:
                 self._note_seals()
                 self._attempts_before += dispatcher.attempts
                 self._now = None
-            # What is not sealed lacks what can only be asked in another session.
-            self._done |= self._owned
-            self._owned.clear()
+            # What is not sealed lacks what can only be asked in another session. A shard that was
+            # given after the last one was taken is yet to be asked: its owner had died meanwhile.
+            asked = self._owned.difference(self._given)
+            self._done |= asked
+            self._owned -= asked
 
     def _shards(self) -> Iterator[int | None]:
         while True:

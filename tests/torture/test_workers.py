@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
 from tests.e2e.conftest import Background, Desk
 
-from .conftest import CELLS, ENDPOINTS, SEVERAL_SHARDS, Size, Undisturbed
+from .conftest import CELLS, ENDPOINTS, SEVERAL_SHARDS, Size, Undisturbed, sized
 from .figures import Figures
 from .trial import AT_ONCE, PER_KILL_MOST, Trial, wait_until
 
@@ -47,7 +48,7 @@ def asked_more(server: SandboxThread, count: int) -> Callable[[], bool]:
     return lambda: server.statistics()["requests"] >= enough
 
 
-@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
+@sized("blow", [signal.SIGKILL], [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
 def test_a_worker_is(
     tmp_path: Path,
     size: Size,
@@ -73,9 +74,13 @@ def test_a_worker_is(
                         os.kill(pid, signal.SIGCONT)
             assert trial.wait(running).code == 0, running.said
         assert trial.twice <= (PER_KILL_MOST * times if blow is signal.SIGKILL else 0)
-        settle(trial.figures(server, undisturbed(desk_at(tmp_path / "one")), faults=times))
+        figures = trial.figures(server, undisturbed(desk_at(tmp_path / "one")), faults=times)
+        # The judge takes a start for one process: here another one asks what the killed one had not
+        # saved, in the same start, and how much that may be is bounded above.
+        settle(replace(figures, bought_after_saved=0) if blow is signal.SIGKILL else figures)
 
 
+@pytest.mark.torture
 def test_the_process_that_leads_is_killed(
     tmp_path: Path, size: Size, undisturbed: Undisturbed, settle: Callable[[Figures], None]
 ) -> None:

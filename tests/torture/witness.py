@@ -161,11 +161,11 @@ def _as_manifested(marker: Path) -> None:
 
 def _as_sealed(seal: Path) -> None:
     """Once the seal is there, so are the outcomes it speaks of."""
-    sealed = seal.with_suffix(".parquet")
+    content = json.loads(seal.read_bytes())["content"]
+    epoch = content.get("epoch")  # of several workers, several may have sealed the shard
+    sealed = seal.with_name(f"{seal.stem}{'' if epoch is None else f'-{epoch:05d}'}.parquet")
     try:
-        _must_be(
-            sealed.read_bytes(), json.loads(seal.read_bytes())["content"]["sha256"], sealed.name
-        )
+        _must_be(sealed.read_bytes(), content["sha256"], sealed.name)
     except FileNotFoundError as error:
         raise ValueError(f"the seal is there, {sealed.name} is not") from error
 
