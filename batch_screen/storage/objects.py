@@ -36,7 +36,7 @@ _MOST_PARTS = 9_000
 
 # No limit for a whole request, as a list takes its time; the one between two reads also runs while
 # a part is sent, over a slow line.
-_CLIENT = {"timeout": "24h", "connect_timeout": "10s"}
+_CLIENT = {"timeout": "24h", "read_timeout": "2min", "connect_timeout": "10s"}
 _RETRIES = {"max_retries": 5, "retry_timeout": timedelta(minutes=1)}
 
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -89,7 +89,7 @@ class ObjectStore:
         place: str,
         raising: type[InputError | OutputError] = InputError,
         *,
-        read_timeout: str = "2min",
+        read_timeout: str | None = None,
     ) -> None:
         """Takes the credentials that the cloud's own variables and files name."""
         self.place, self._raising = place.rstrip("/"), raising
@@ -99,7 +99,8 @@ class ObjectStore:
             )
         self._obstore: Any = import_module("obstore")  # an extra, so late
         with self._translated():
-            self._store = _opened(address, {**_CLIENT, "read_timeout": read_timeout})
+            client = _CLIENT if read_timeout is None else {**_CLIENT, "read_timeout": read_timeout}
+            self._store = _opened(address, client)
 
     def head(self, key: str) -> StoredObject | None:
         """The object as its store describes it; None if there is none."""
