@@ -17,7 +17,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PACKAGE = "batch-screen"
-NOT_FOR_USERS = frozenset({"bench", "dev", "peers"})
+# Ray's lock is requirements-ray.txt.
+NOT_FOR_USERS = frozenset({"ray", "bench", "dev", "peers"})
 PINNED = Path(__file__).parents[1] / "requirements.txt"
 
 
