@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -118,6 +119,8 @@ class PipeLink:
                 await answered.wait()
             finally:
                 loop.remove_reader(self._pipe.fileno())
+                # uvloop makes it non-blocking, and a message may be longer than the pipe is wide.
+                os.set_blocking(self._pipe.fileno(), True)
             orders: Orders = self._pipe.recv()
         except (EOFError, OSError) as error:
             raise LinkCutError from error
