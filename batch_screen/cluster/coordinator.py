@@ -41,6 +41,7 @@ from batch_screen.engine.pace_log import PaceLog
 from batch_screen.engine.pacer import endpoint_pacers
 from batch_screen.engine.rate_limits import RateLimits
 from batch_screen.engine.tasks import Places
+from batch_screen.engine.withheld import ALL_NUMBERS
 from batch_screen.errors import BatchScreenError
 from batch_screen.journal.segments import next_number
 from batch_screen.masking import masked_logger
@@ -51,8 +52,6 @@ _USED_SHARE = 0.998
 _LEAD_SECONDS = 0.004
 _ASLEEP_SECONDS = 2.0
 _REMEMBERED_SENDS = 100_000
-_TOO_LONG_NUMBERS = 10
-"""What ``withheld`` asks about: so many numbers in a row that are told to wait too long."""
 
 
 class SendOrder:
@@ -492,5 +491,5 @@ class Coordinator:
                 e: limits.own_refusal(e, Places(last, self._sent_at[e].place(1 << 62)))
                 for e in self._endpoints
             },
-            refusing={e for e in (None, *self._endpoints) if limits.refuses(e, _TOO_LONG_NUMBERS)},
+            refusing={e for e in (None, *self._endpoints) if limits.refuses(e, ALL_NUMBERS)},
         )

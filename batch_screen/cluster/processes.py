@@ -27,7 +27,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.engine.checkpoint import unsealed
 from batch_screen.engine.engine import Asked, OnEnd, Work, prepare, run_engine
 from batch_screen.engine.resume import so_far
-from batch_screen.engine.schedule import closing_time
+from batch_screen.engine.schedule import closing_of
 from batch_screen.engine.tasks import Clock, utc_now
 from batch_screen.errors import BatchScreenError, ExitCode, Stopped
 from batch_screen.journal.writer import StateCopy
@@ -75,12 +75,7 @@ def run_workers(  # noqa: PLR0913 (as run_engine)
         )
     work = Work(run, plan, settings, key, clock, so_far(run, plan, settings.endpoints), copy)
     prepare(work, events)
-    closing = closing_time(
-        began_at or datetime.now(UTC),
-        settings.schedule,
-        settings.budget,
-        settings.api.timeout_seconds,
-    )
+    closing = closing_of(settings, began_at or datetime.now(UTC))
     coordinator = Coordinator.of(work, shards, events, clock=coordinator_clock)
     began = monotonic()
     stops: list[BatchScreenError] = []  # a signal's handler may come in the middle of anything

@@ -36,7 +36,7 @@ from batch_screen.config.settings import Settings
 from batch_screen.engine.checkpoint import unsealed
 from batch_screen.engine.engine import Asked, OnEnd, Work, prepare, run_engine
 from batch_screen.engine.resume import SoFar, so_far
-from batch_screen.engine.schedule import closing_time
+from batch_screen.engine.schedule import closing_of
 from batch_screen.engine.tasks import Clock, utc_now
 from batch_screen.errors import (
     BatchScreenError,
@@ -98,12 +98,7 @@ def run_workers(  # noqa: PLR0913 (as run_engine)
             copy=copy,
         )
     work = Work(run, plan, settings, key, clock, so_far(run, plan, settings.endpoints), copy)
-    closing = closing_time(
-        began_at or datetime.now(UTC),
-        settings.schedule,
-        settings.budget,
-        settings.api.timeout_seconds,
-    )
+    closing = closing_of(settings, began_at or datetime.now(UTC))
     began, stops = monotonic(), list[BatchScreenError]()
     with _connected(settings.cluster.ray_address), _Actors(work, shards, events) as actors:
         prepare(work, events)
@@ -127,7 +122,7 @@ def run_workers(  # noqa: PLR0913 (as run_engine)
 @contextmanager
 def _connected(address: str) -> Iterator[None]:
     """Connects this process to the cluster. Raises ``BatchScreenError`` where that fails."""
-    if ray.is_initialized():  # by whoever uses the library
+    if ray.is_initialized():  # by the program that uses this library
         yield
         return
     place = address or os.environ.get("RAY_ADDRESS", "") or "auto"

@@ -6,6 +6,7 @@ sums of binary fractions would let one request too many through, or one too few.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
@@ -18,18 +19,18 @@ from batch_screen.errors import ConfigurationError, Stopped
 from batch_screen.model import Endpoint, OutcomeKind, Spent
 
 
-class SpendGuard(Guard):
+class SpendGuard(Guard, ABC):
     """What a dispatcher asks before it spends, and tells of what it has spent."""
 
     counts_accusations = True  # a quota that is used up is a refusal too
 
+    @abstractmethod
     def permits(self, endpoint: Endpoint) -> bool:
         """Whether one more request to this endpoint stays within both bounds."""
-        raise NotImplementedError
 
+    @abstractmethod
     def add(self, endpoint: Endpoint, requests: int, refusals: int) -> None:
         """Books requests, and refusals, which cost nothing; less than none are taken back."""
-        raise NotImplementedError
 
     def take(self, endpoint: Endpoint) -> None:
         """Books a request that is about to be sent."""
@@ -44,9 +45,9 @@ class SpendGuard(Guard):
         """Takes back a booked request for which no connection was made."""
         self.add(endpoint, -1, 0)
 
+    @abstractmethod
     def stop(self) -> Stopped:
         """The exception to raise once a request is not permitted."""
-        raise NotImplementedError
 
 
 class BudgetGuard(SpendGuard):

@@ -97,7 +97,7 @@ class Dispatcher:
         """Something was saved, so there may be room for another attempt."""
         self._changed.set()
 
-    # Where a coordinator leads several dispatchers, each tells it these, and is told the others'.
+    # The coordinator of several workers collects these from each, and sends the others' back.
 
     @property
     def in_flight(self) -> int:

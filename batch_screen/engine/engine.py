@@ -24,7 +24,7 @@ from batch_screen.engine.dependencies import rules_of
 from batch_screen.engine.dispatcher import Dispatcher
 from batch_screen.engine.pacer import Pacer, local_pacer
 from batch_screen.engine.resume import SoFar, so_far
-from batch_screen.engine.schedule import ClosingTime, Timetable, closing_time
+from batch_screen.engine.schedule import ClosingTime, Timetable, closing_of
 from batch_screen.engine.tasks import Clock, utc_now
 from batch_screen.errors import BatchScreenError, ConfigurationError
 from batch_screen.journal.writer import StateCopy
@@ -156,9 +156,7 @@ def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning an
     """
     refuse_loop()
     settings = affordable_settings(settings, events)  # before the loop, which opens files itself
-    closing = closing_time(
-        began_at or _now(), settings.schedule, settings.budget, settings.api.timeout_seconds
-    )
+    closing = closing_of(settings, began_at or _now())
     with asyncio.Runner(loop_factory=loop_factory()) as runner, collecting():
         earlier = so_far(run, plan, settings.endpoints)
         work = Work(run, plan, settings, key, clock, earlier, copy)

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from batch_screen.config.parsing import clock_time, hours, zone
-from batch_screen.config.settings import Budget, Schedule
+from batch_screen.config.settings import Budget, Schedule, Settings
 from batch_screen.errors import Stopped
 
 _DAY = timedelta(days=1)
@@ -150,6 +150,12 @@ class ClosingTime(msgspec.Struct, frozen=True):
             f"stopped {self.text}, as {self.bound} says; what was answered is saved: start the "
             "same command again to resume"
         )
+
+
+def closing_of(settings: Settings, began: datetime) -> ClosingTime | None:
+    """The closing time that the settings set for a command started then."""
+    timeout = settings.api.timeout_seconds
+    return closing_time(began, settings.schedule, settings.budget, timeout)
 
 
 def closing_time(

@@ -23,7 +23,7 @@ from batch_screen.engine.tasks import Result, Task
 from batch_screen.errors import ApiError, Stopped
 from batch_screen.model import TOO_LONG, Endpoint, OutcomeKind
 
-_ALL_NUMBERS = 10
+ALL_NUMBERS = 10
 """So many numbers in a row with a too long Retry-After concern the whole account."""
 _MOST_PASSED_OVER = 32
 _MOST_PUT_OFF = 16_384
@@ -84,11 +84,11 @@ class Withheld(Guard):
             return
         self._put_off.append(result)
         if result.answer.kind is OutcomeKind.RATE_LIMITED:
-            if self._pacer.refuses(None, _ALL_NUMBERS):
+            if self._pacer.refuses(None, ALL_NUMBERS):
                 raise self._too_long(result)
-            is_endpoints = self._pacer.refuses(endpoint, _ALL_NUMBERS)
+            is_endpoints = self._pacer.refuses(endpoint, ALL_NUMBERS)
         else:
-            is_endpoints = self._endpoints.breakers[endpoint].asks_to_wait(_ALL_NUMBERS)
+            is_endpoints = self._endpoints.breakers[endpoint].asks_to_wait(ALL_NUMBERS)
         if is_endpoints:
             self._endpoints.give_up(endpoint, self._too_long(result, endpoint))
 

@@ -1,6 +1,6 @@
 """People to erase from a warehouse, and what becomes of the rows in ``runs`` of runs that held one.
 
-Knows no target: each says what it holds, and is told what to write into ``runs``.
+Independent of the target, which says what rows it holds and writes what comes back into ``runs``.
 """
 
 from __future__ import annotations
