@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -302,10 +303,13 @@ def row_groups(path: Path) -> Iterator[pl.DataFrame]:
             yield pl.DataFrame(file.read_row_group(group))
 
 
-RUN_ID = r"\d{8}-[0-9a-f]{10}(?:-\d+)?"
+RUN_ID = r"[0-9]{8}-[0-9a-f]{10}(?:-[0-9]{1,9})?"
+"""In ASCII alone: other digits would name another folder that looks the same."""
 
 
-PART = re.compile(rf"(?P<run_id>{RUN_ID})-(?P<number>\d{{5}})(?:\.(?P<writing>\d+))?\.parquet")
+PART = re.compile(
+    rf"(?P<run_id>{RUN_ID})-(?P<number>[0-9]{{5}})(?:\.(?P<writing>[0-9]{{1,9}}))?\.parquet"
+)
 """A part's name; those of a run that was written anew say the how-manieth time it is."""
 
 
@@ -343,7 +347,11 @@ def is_run_id(name: str) -> bool:
     >>> is_run_id("20261123-0123456789-2"), is_run_id("../20261123-0123456789")
     (True, False)
     """
-    return re.fullmatch(RUN_ID, name) is not None
+    if re.fullmatch(RUN_ID, name) is None:
+        return False
+    with suppress(ValueError):
+        return bool(date.fromisoformat(name[:8]))
+    return False
 
 
 def layout_of_run(folder: Path, run_id: str) -> Layout:

@@ -14,7 +14,7 @@ from batch_screen.model import Session
 from batch_screen.storage.atomic import translated
 from batch_screen.storage.records import damaged, read_record, write_record
 
-_NAME = re.compile(r"\d{4,}\.json")
+_NAME = re.compile(r"[0-9]{4,9}\.json")
 
 
 class SessionRecord(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ import polars as pl
 
 from batch_screen.config.sections import Mode
 from batch_screen.errors import OutputError
+from batch_screen.masking import mask_text
 from batch_screen.model import Erasure, Instant
 from batch_screen.runs.layout import (
     CHANGES,
@@ -321,7 +322,7 @@ def describe(column: Column) -> dict[str, Any]:
     """The column as schema.json has it."""
     # Nullability never varies between files, so "required" is a promise about content only.
     return {
-        "name": column.name,
+        "name": mask_text(column.name),  # a kept one is foreign text
         "type": str(column.dtype() if isinstance(column.dtype, type) else column.dtype),
         "required": column.required,
         "meaning": column.meaning,

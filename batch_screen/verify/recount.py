@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from batch_screen.masking import safe_text
+from batch_screen.masking import mask_text, safe_text
 from batch_screen.model import ColumnRows
 from batch_screen.numbers.rules import RejectReason
 from batch_screen.runs.layout import RESULTS, TABLES, Layout
@@ -204,4 +204,5 @@ def _described_faults(
 
 
 def _identifying(columns: Sequence[Mapping[str, object]]) -> list[tuple[object, ...]]:
-    return [(c.get("name"), c.get("type"), c.get("required")) for c in columns]
+    # Masked: earlier versions wrote the names of kept columns as they were.
+    return [(mask_text(str(c.get("name"))), c.get("type"), c.get("required")) for c in columns]

@@ -19,6 +19,8 @@ from batch_screen.runs.layout import (
     TABLES,
     Layout,
     NextWriting,
+    is_run_id,
+    number_of,
     place_of,
     run_at,
     runs_at,
@@ -328,3 +330,13 @@ def test_a_part_written_by_another_process_has_the_same_bytes(tmp_path: Path) ->
         subprocess.run([sys.executable, "-c", _WRITES, tmp_path / name], check=True)
     first, second = (Layout(tmp_path / n, RUN, DAY).parts(LOOKUPS) for n in ("first", "second"))
     assert first[0].read_bytes() == second[0].read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["20261123-0123456789-\u0662", "\uff12\uff10261123-0123456789", "20260230-0123456789",
+     "20261123-0123456789\n", "20261123-012345678\uff19"],
+)  # fmt: skip
+def test_ids_of_runs_are_ascii_and_begin_with_a_day(name: str) -> None:
+    assert not is_run_id(name)
+    assert number_of(f"{name}-00000.parquet") is None or name.startswith("20260230")

@@ -16,11 +16,12 @@ import pytest
 from batch_screen.config.sections import Output
 from batch_screen.errors import OutputError
 from batch_screen.runs.layout import DATA_FOLDERS, RESULTS, TABLES, Layout, layout_of_run
-from batch_screen.schema import SCHEMA_VERSION, results
+from batch_screen.schema import SCHEMA_VERSION, Column, results
 from batch_screen.storage import atomic
 from batch_screen.tables.manifest import (
     ManifestHead,
     completing,
+    describe,
     is_whole,
     list_files,
     write_manifest,
@@ -182,3 +183,9 @@ def test_a_clock_that_was_set_back_completes_no_run_before_another(layout: Layou
     other = another(layout, "20261124-c0ffee0000")
     assert completed(other) == ahead + timedelta(microseconds=1)
     assert first < datetime.now(UTC) < ahead
+
+
+def test_a_kept_column_named_by_a_number_is_masked_in_the_schema() -> None:
+    said = str(describe(Column("in_+4915112345678", pl.String, "kept")))
+    assert "4915112345678" not in said
+    assert "in_+4915" in said
