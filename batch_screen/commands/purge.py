@@ -48,11 +48,11 @@ _STATE_FILES = (
     re.compile(r"(run|previous)\.json|openlineage\.ndjson"),
     re.compile(
         r"plan(\.growing|\.before)?/"
-        r"((rows|history|carried)-\d{5}\.(parquet|whole)|(rejects|opt_outs)\.parquet|plan\.json)"
+        r"((rows|history|carried)-[0-9]{5}\.(parquet|whole)|(rejects|opt_outs)\.parquet|plan\.json)"
     ),
-    re.compile(r"journal/\d{5}-\d{5}\.journal"),
-    re.compile(r"sealed/(\d{5}(-\d{5})?\.parquet|\d{5}\.seal)"),
-    re.compile(r"sessions/\d{4,}\.json"),
+    re.compile(r"journal/[0-9]{5}-[0-9]{5}\.journal"),
+    re.compile(r"sealed/([0-9]{5}(-[0-9]{5})?\.parquet|[0-9]{5}\.seal)"),
+    re.compile(r"sessions/[0-9]{4,}\.json"),
     re.compile(r"((plan(\.growing|\.before)?|journal|sealed|sessions)/)?\.(.+\.)?[0-9a-f]{8}\.tmp"),
 )
 _GROWING = re.compile(r"\.(.+\.)?[0-9a-f]{8}\.tmp")
