@@ -14,11 +14,11 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
 from itertools import count
+from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 import ray
@@ -27,17 +27,16 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import batch_screen
 from batch_screen.cluster.coordinator import Coordinator
+from batch_screen.cluster.driver import Workers
 from batch_screen.cluster.leases import clock as coordinator_clock
 from batch_screen.cluster.messages import SETTLE_SECONDS, Orders, Report
 from batch_screen.cluster.worker import LinkCutError, WorkerSpec, run_worker
 from batch_screen.config.key import read_key
 from batch_screen.config.sections import Metrics, Pings
 from batch_screen.config.settings import Settings
-from batch_screen.engine.checkpoint import unsealed
-from batch_screen.engine.engine import Asked, OnEnd, Work, prepare, run_engine
+from batch_screen.engine.engine import Asked, Work
 from batch_screen.engine.resume import SoFar, so_far
-from batch_screen.engine.schedule import closing_of
-from batch_screen.engine.tasks import Clock, utc_now
+from batch_screen.engine.tasks import utc_now
 from batch_screen.errors import (
     BatchScreenError,
     ConfigurationError,
@@ -46,12 +45,14 @@ from batch_screen.errors import (
     Stopped,
 )
 from batch_screen.journal.seal import seal_path
-from batch_screen.journal.writer import StateCopy
 from batch_screen.masking import masked_logger, records_sent, safe_line
 from batch_screen.model import Crew, Pace, Plan
 from batch_screen.planning.shards import read_plan
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.state import Run, read_run
+
+FEWEST = 1
+"""Where no shard is left there is nothing to start."""
 
 _NAMESPACE = "batch-screen"
 _LOOK_SECONDS = 0.1
@@ -61,62 +62,24 @@ _AGAIN_SECONDS = 0.1
 _CONNECT_SECONDS = 5.0
 _EARLIER_ENDS_SECONDS = 30.0
 _WITHOUT_ROOM_SECONDS = 15.0
-_MORE_THAN_GRACE_SECONDS = 10.0
-_DEATHS_IN_A_ROW = 4
 _CAUSE_CHARACTERS = 300
+_ADVICE = (
+    "look at the memory of the Ray cluster's machines and whether each has batch-screen "
+    f"{batch_screen.__version__}"
+)
 
 _log = masked_logger(__name__)
 
 
-def run_workers(  # noqa: PLR0913 (as run_engine)
-    run: Run,
-    plan: Plan,
-    settings: Settings,
-    key: str,
-    events: RunEvents,
-    *,
-    began_at: datetime | None = None,
-    on_end: OnEnd = lambda _: None,
-    clock: Clock = utc_now,
-    copy: StateCopy | None = None,
-) -> Asked:
-    """Does what ``run_engine`` does, with ``cluster.workers`` actors of a Ray cluster.
-
-    No more than there are shards left: each is asked by one worker.
-    """
-    shards = list(unsealed(run, plan))
-    if not shards:  # it only ends what is begun
-        return run_engine(
-            run,
-            plan,
-            settings,
-            key,
-            events,
-            began_at=began_at,
-            on_end=on_end,
-            clock=clock,
-            copy=copy,
-        )
-    work = Work(run, plan, settings, key, clock, so_far(run, plan, settings.endpoints), copy)
-    closing = closing_of(settings, began_at or datetime.now(UTC))
-    began, stops = monotonic(), list[BatchScreenError]()
-    with _connected(settings.cluster.ray_address), _Actors(work, shards, events) as actors:
-        prepare(work, events)
+@contextmanager
+def lead(work: Work, shards: list[int], events: RunEvents) -> Iterator[Workers]:
+    """Actors of a Ray cluster that share these shards."""
+    with _connected(work.settings.cluster.ray_address):
+        actors = _Actors(work, shards, events)
         try:
-            with events.stop.listen(stops.append):
-                while actors.serve(is_held=copy is None or copy.is_held):
-                    if stops:
-                        actors.halt(stops[0])
-                    if closing is not None and (now := datetime.now(UTC)) >= closing.last_orders:
-                        left = (closing.by - now).total_seconds()
-                        actors.halt(closing.stopped(), within_seconds=left)
+            yield actors
         finally:
-            look, seconds = actors.look, monotonic() - began
-            asked = Asked(look.attempts, seconds, look.pace, crew=look.crew)
-            on_end(asked)
-    if actors.error is not None:
-        raise actors.error
-    return asked
+            actors.end()
 
 
 @contextmanager
@@ -286,66 +249,56 @@ def _planned(folder: Path) -> tuple[Run, Plan]:
     return run, plan
 
 
-class _Actors:
+class _Actors(Workers):
     """The coordinator's actor and the workers', as many as are of use."""
 
     def __init__(self, work: Work, shards: list[int], events: RunEvents) -> None:
-        settings, self._events = work.settings, events
-        self._most = min(settings.cluster.workers, len(shards))
-        pacing, api = settings.pacing, settings.api
+        super().__init__(work.settings, len(shards))
+        self._events, api = events, work.settings.api
         # No secrets, and paths that lead to the same files from another working folder.
         api = api.model_copy(
             update={f: getattr(api, f) and str(Path(getattr(api, f)).absolute()) for f in _PATHS}
         )
         bare = {"api": api, "pings": Pings(), "metrics": Metrics()}
-        share = {"max_concurrency": -(-pacing.max_concurrency // self._most)}
         folder, ahead = work.run.folder.resolve(), work.clock() - utc_now()
-        whole = settings.model_copy(update=bare)
-        own = whole.model_copy(update={"pacing": pacing.model_copy(update=share)})
-        self._spec = WorkerSpec(folder, own, ahead, work.earlier)
-        leading = self._spec._replace(settings=whole)
+        self._own = self._own.model_copy(update=bare)
+        self._spec = WorkerSpec(folder, self._own, ahead, work.earlier)
+        leading = self._spec._replace(settings=work.settings.model_copy(update=bare))
         self._leader = _lead(work.run.run_id, events, leading, shards, work.earlier)
         self._numbers = count()
         self._running: dict[Any, tuple[int, Any]] = {}
         """Each worker's result to come, with its name and its actor."""
         self._fenced: set[int] = set()
         self._end: tuple[BaseException, float] | None = None
-        self._deaths = self._saved_before = 0
-        self._halted_at: float | None = None
         self._began, self._has_warned = monotonic(), False
         self._seen: set[int] = set()
         self.look = Look()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exit_args: object) -> None:
-        del exit_args
+    def end(self) -> None:
+        """Kills those that still run, and the coordinator."""
         for _, actor in self._running.values():
             ray.kill(actor)
         ray.kill(self._leader)
 
     @property
     def error(self) -> BaseException | None:
-        """What has halted the workers, or is the reason why something was left out."""
         return self._end[0] if self._end else self.look.error
 
-    def halt(self, error: BaseException, *, within_seconds: float = float("inf")) -> None:
-        """Nothing more is started; what is under way has so many seconds at most."""
+    def asked(self, seconds: float) -> Asked:
+        return Asked(self.look.attempts, seconds, self.look.pace, crew=self.look.crew)
+
+    def halt(self, error: BaseException, *, within_seconds: float = inf) -> None:
         if self._end is None and not self.look.is_halted:
             self._end = error, within_seconds
 
     def serve(self, *, is_held: bool) -> bool:
-        """Sees for a moment that all is well; returns whether any worker is left.
-
-        ``is_held``: the run is this process's alone, and may be asked.
-        """
         is_fresh = self._take_a_look(is_held=is_held)
         if is_fresh and not self.look.is_halted:
             while self.look.has_shards and len(self._running) < self._most:
                 self._start()
-        elif self.look.is_halted:
-            self._hurry()
+        elif self.look.is_halted and self._is_overdue():
+            for ref in list(self._running):
+                self._give_up(ref, "too slow")
         if not self._running:
             return not is_fresh
         for ref in ray.wait(list(self._running), timeout=_LOOK_SECONDS)[0]:
@@ -404,27 +357,7 @@ class _Actors:
 
     def _replaced(self, name: int, how: str) -> None:
         self._fenced.add(name)
-        self._deaths = 1 if self.look.saved != self._saved_before else self._deaths + 1
-        self._saved_before = self.look.saved
-        _log.warning("a worker has ended (%s); another one takes over", how)
-        if self._deaths >= _DEATHS_IN_A_ROW:
-            self.halt(
-                Stopped(
-                    f"{self._deaths} workers in a row have ended before they saved anything, the "
-                    f"last one by: {how}; look at the memory of the Ray cluster's machines and "
-                    f"whether each has batch-screen {batch_screen.__version__}, then start the "
-                    "same command again to resume",
-                    exit_code=ExitCode.SYSTEM,
-                )
-            )
-
-    def _hurry(self) -> None:
-        """Gives up those that do not end in time."""
-        self._halted_at = self._halted_at or monotonic()
-        grace = self._spec.settings.guards.grace_seconds + _MORE_THAN_GRACE_SECONDS
-        if monotonic() - self._halted_at > grace:
-            for ref in list(self._running):
-                self._give_up(ref, "too slow")
+        self._has_died(how, self.look.saved, _ADVICE)
 
     def _warn_of_room(self) -> None:
         """Says once that workers wait for a CPU: the cluster may be busy, or still grow."""

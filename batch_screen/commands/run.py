@@ -195,8 +195,8 @@ def _ask(start: _PlannedRun) -> Session:
                 how["copy"] = start.opened.place
             if settings.cluster.workers > 1 or settings.cluster.engine is Engine.RAY:
                 # Late: nothing of it is there where one worker runs.
-                workers = import_module(f"batch_screen.cluster.{settings.cluster.engine}")
-                workers.run_workers(*asked, **how)
+                driver = import_module("batch_screen.cluster.driver")
+                driver.run_workers(*asked, **how)
             elif settings.contracts:
                 secrets = {} if start.job.sandbox else start.job.keys  # which has one key for all
                 keys = {name: each.get_secret_value() for name, each in secrets.items()}
