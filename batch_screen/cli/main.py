@@ -271,7 +271,7 @@ def upload() -> None:
 
 
 @_lazy
-@options.places
+@options.purging
 @click.option(
     "--older-than",
     metavar="DAYS",

@@ -27,6 +27,7 @@ _SETTINGS = {
     "out": ("output", "folder"),
     "in_order": ("output", "in_order"),
     "group_readable": ("output", "mode"),
+    "trust_folders": ("output", "trust_folders"),
     "state_dir": ("output", "state_folder"),
     "state": ("output", "state_bucket"),
     "base_url": ("api", "base_url"),
@@ -238,6 +239,12 @@ _REQUESTS = (
         metavar="DIR",
         help="Folder for what leads from the ids back to numbers.  [default: none]",
     ),
+    click.Option(
+        ["--trust-folders"],
+        is_flag=True,
+        default=None,
+        help="Use folders of another user, or where others may write, as they are.",
+    ),
     click.Option(["--new-run"], is_flag=True, help="Ask and pay again, whatever is saved."),
     click.Option(["--state-dir"], metavar="DIR", help="Folder for state.  [default: OUT/.state]"),
     click.Option(
@@ -279,8 +286,19 @@ folders = _with(_named("config", "out", "state_dir"))
 """Which folders a run has written to."""
 places = _with(_named("config", "out", "state_dir", "state"))
 """Which folders, and the bucket that keeps the state."""
+purging = _with(_named("config", "out", "trust_folders", "state_dir", "state"))
+"""The same, and whether folders where others may write are used."""
 erasing = _with(
-    _named("config", "out", "state_dir", "default_region", "digits", "id_key_file", "id_vault")
+    _named(
+        "config",
+        "out",
+        "trust_folders",
+        "state_dir",
+        "default_region",
+        "digits",
+        "id_key_file",
+        "id_vault",
+    )
 )
 """Which folders, and how numbers are read."""
 retrying = _with(
@@ -307,6 +325,7 @@ retrying = _with(
         "ids",
         "id_key_file",
         "id_vault",
+        "trust_folders",
     )
 )
 """What may differ from a run when its failed lookups are asked again."""

@@ -46,6 +46,7 @@ def purge(
         unfinished=unfinished,
         vault=Path(settings.privacy.id_vault) if settings.privacy.id_vault else None,
         bucket=settings.output.state_bucket,
+        trusts_folders=settings.output.trust_folders,
     )
     found = batch_screen.purge(scope, dry_run=True)
     if scope.out and (line := pending(scope.out)):

@@ -169,10 +169,13 @@ def _folders(job: Job, found: _Input) -> Iterator[Finding]:
     if not job.settings.output.folder:
         yield from not_checked(("output", "state", "lock", "disk"), _NO_FOLDER)
         return
-    yield folder_findings("output", job.out, is_private=False)
+    is_trusted = job.settings.output.trust_folders
+    yield folder_findings("output", job.out, is_private=False, is_trusted=is_trusted)
     if job.settings.output.mode is Mode.GROUP:
         yield group_finding(job.out)
-    yield folder_findings("state", job.state, is_private=True)
+    yield folder_findings("state", job.state, is_private=True, is_trusted=is_trusted)
+    if vault := job.settings.privacy.id_vault:
+        yield folder_findings("vault", Path(vault), is_private=True, is_trusted=is_trusted)
     yield lock_finding(job.state)
     if job.settings.output.state_bucket:
         yield _state_bucket(job.settings.output.state_bucket)

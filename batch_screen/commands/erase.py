@@ -44,6 +44,7 @@ from batch_screen.masking import safe_text
 from batch_screen.privacy.ids import NumberIds, read_id_key
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.finding import is_over
+from batch_screen.runs.folders import refuse_unfit
 from batch_screen.runs.layout import LOOKUPS, is_run_id, layout_of_run
 from batch_screen.runs.state import read_run
 from batch_screen.storage.atomic import make_folder, sha256_of
@@ -138,11 +139,17 @@ def erase(  # noqa: PLR0913 (as the command)
     ``to``: warehouses that hold them, too, in a schema of this name; they come last.
     Raises ``InputError`` over the list, ``Stopped`` (4) where an unfinished run holds one of them,
     ``RunLockedError`` while a run is going on or a run is being loaded, ``InputError`` where a run
-    that holds one is not what was written, ``WarehouseError`` where one cannot be opened: all of
-    these before anything is changed. ``WarehouseError`` as well where one fails: all else is done.
+    that holds one is not what was written, ``WarehouseError`` where one cannot be opened,
+    ``OutputError`` where another user may write to a folder or one is a link: all of these before
+    anything is changed. ``WarehouseError`` as well where one fails: all else is done.
     """
     if not settings.output.folder:
         raise ConfigurationError("no output folder: name one with --out")
+    out = Path(settings.output.folder)
+    state = Path(settings.output.state_folder or out / STATE)
+    vault = Path(settings.privacy.id_vault) if settings.privacy.id_vault else None
+    if not settings.output.trust_folders:
+        refuse_unfit(filter(None, (out, out / STATE, state, vault)))
     events = events or RunEvents()
     if ids is None and settings.privacy.id_key_file:
         ids = read_id_key(Path(settings.privacy.id_key_file))
@@ -154,9 +161,9 @@ def erase(  # noqa: PLR0913 (as the command)
         )
     return erase_people(
         people,
-        Path(settings.output.folder),
-        Path(settings.output.state_folder or Path(settings.output.folder) / STATE),
-        vault=Path(settings.privacy.id_vault) if settings.privacy.id_vault else None,
+        out,
+        state,
+        vault=vault,
         warehouses=[Warehouse(parse(target), schema) for target in dict.fromkeys(to)],
         dry_run=dry_run,
         events=events,

@@ -26,6 +26,7 @@ from batch_screen.planning.opt_outs import OptOuts, holds_opt_outs
 from batch_screen.planning.shards import check_plan, read_plan
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.finding import IsGrown, answered_runs, find_run, is_answered, unfinished_runs
+from batch_screen.runs.folders import refuse_unfit
 from batch_screen.runs.heartbeat import beating
 from batch_screen.runs.layout import Layout
 from batch_screen.runs.state import Identity, Run, create_run
@@ -162,8 +163,14 @@ def _kind(id_key: str | None) -> str:
 
 @contextmanager
 def folders_held(job: Job, events: RunEvents) -> Iterator[RunEvents]:
-    """State and output are locked meanwhile; the events write the heartbeat too."""
+    """State and output are locked meanwhile; the events write the heartbeat too.
+
+    Raises ``OutputError`` where another user may write to one of them.
+    """
     sweep_scratch()
+    if not job.settings.output.trust_folders:
+        vaults = filter(None, [job.settings.privacy.id_vault])
+        refuse_unfit((job.out, job.out / STATE, job.state, *map(Path, vaults)))
     with _locked(job):
         if vault := job.settings.privacy.id_vault:
             check_writable(make_folder(Path(vault)))

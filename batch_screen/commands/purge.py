@@ -20,6 +20,7 @@ from batch_screen.errors import no_input
 from batch_screen.job import STATE
 from batch_screen.masking import safe_line
 from batch_screen.privacy.vault import vault_path
+from batch_screen.runs.folders import ASIDE, refuse_unfit
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, is_run_id, latest_run, layout_of_run
 from batch_screen.runs.purged import PurgedRun, add_purged
 from batch_screen.storage.atomic import (
@@ -124,17 +125,14 @@ def _is_file(path: Path) -> bool:
     return stat.S_ISREG(path.lstat().st_mode)
 
 
-_ASIDE = "purging"
-"""Subfolder of the state folder: states being removed, also those a crash has left."""
-
-
 @dataclass(frozen=True)
 class PurgeScope:
     """The runs to purge, dated before a day, and which of their files.
 
     ``out`` None: there is no output folder, so no run is known to be finished. ``unfinished``:
     those that were paid for and have not come to their end too. ``vault`` is where the numbers of
-    their ids lie, which go with the outputs. ``bucket`` keeps the states, too.
+    their ids lie, which go with the outputs. ``bucket`` keeps the states, too. ``trusts_folders``:
+    also where another user may write.
     """
 
     out: Path | None
@@ -145,6 +143,7 @@ class PurgeScope:
     unfinished: bool = False
     vault: Path | None = None
     bucket: str = ""
+    trusts_folders: bool = False
 
 
 class PurgeItem(msgspec.Struct, frozen=True):
@@ -196,9 +195,13 @@ def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
 
     Locks both folders meanwhile, as a run does, and each run, so that no load reads it. Raises
     ``InputError`` (66) where a folder is missing and ``RunLockedError`` where a run is going on or
-    one of those to remove is being loaded.
+    one of those to remove is being loaded; ``OutputError`` (73) where another user may write to a
+    folder, or one of them is a link.
     """
     out, state = _folders(scope)
+    tops = [scope.state, *([scope.out, scope.out / STATE] if scope.out else []), scope.vault]
+    if not scope.trusts_folders:
+        refuse_unfit(filter(None, tops))
     if dry_run:
         return _found(scope, out, state, _in_bucket(scope, is_removing=False))
     sweep_scratch()
@@ -275,7 +278,7 @@ def _found(
     runs = tuple(run for run in found if run.files or run.strangers)
     left = tuple(run_id for run_id in old if run_id not in chosen)
     going = {run.run_id for run in runs}
-    aside = len([*entries(state / _ASIDE)]) if state else 0
+    aside = len([*entries(state / ASIDE)]) if state else 0
     return Purge(before, runs, left, _next_latest(out, going), aside, in_bucket)
 
 
@@ -358,7 +361,7 @@ def _remove_outputs(layout: Layout, files: Sequence[Path]) -> None:
 
 def set_aside(state: Path, run_id: str) -> None:
     """Moves the state out of the folder of runs in one step: no start finds half of it."""
-    aside = make_folder(state / _ASIDE)
+    aside = make_folder(state / ASIDE)
     folder = state / "runs" / run_id
     with translated("remove", folder):
         folder.rename(aside / run_id)
@@ -368,7 +371,7 @@ def set_aside(state: Path, run_id: str) -> None:
 
 def finish_aside(state: Path) -> None:
     """Removes the states that were set aside, also by a killed purge."""
-    aside = state / _ASIDE
+    aside = state / ASIDE
     with translated("remove", aside):
         for folder in entries(aside):
             for path in state_files(folder)[0]:

@@ -155,6 +155,7 @@ class Output(Section):
     shard_lookups: Annotated[int, Field(ge=1_000)] = 200_000
     in_order: bool = False
     mode: Mode = Mode.PRIVATE
+    trust_folders: bool = False
     memory_mib: Annotated[int, Field(ge=LEAST_MEMORY_MIB)] = USUAL_MEMORY_MIB
     heartbeat_seconds: Positive = 30.0
     summary_file: WrittenFile = ""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import resource
 import shutil
 import stat
@@ -15,6 +13,7 @@ from batch_screen.config.key import KEY_VARIABLE, find_key, read_key, read_keys
 from batch_screen.config.settings import Settings
 from batch_screen.diagnostics.findings import Finding, failed, of_error, passed, warning
 from batch_screen.errors import AuthenticationError, BatchScreenError, OutputError, RunLockedError
+from batch_screen.runs.folders import others_in, unfit_folders
 from batch_screen.storage.atomic import check_could_write
 from batch_screen.storage.lock import holder_of
 
@@ -96,7 +95,9 @@ def open_files(settings: Settings) -> Finding:
     return warning("open files", seen, "raise the limit (ulimit -n), or lower max_concurrency")
 
 
-def folder_findings(name: str, folder: Path, *, is_private: bool) -> Finding:
+def folder_findings(
+    name: str, folder: Path, *, is_private: bool, is_trusted: bool = False
+) -> Finding:
     """Whether the folder can be written or created, and is closed to other users."""
     try:
         check_could_write(folder)
@@ -106,6 +107,12 @@ def folder_findings(name: str, folder: Path, *, is_private: bool) -> Finding:
         return of_error(name, error)
     if not folder.is_dir():
         return passed(name, f"{folder} can be made")
+    if unfit := [*unfit_folders(folder)]:
+        seen = "; ".join(f"{each.folder} {each.why}" for each in unfit)
+        if is_trusted:
+            return warning(name, f"{seen}: trusted by output.trust_folders", unfit[0].remedy)
+        remedy = f"{unfit[0].remedy}, or take it as it is with --trust-folders"
+        return failed(name, seen, remedy, OutputError.default_exit_code)
     mode = folder.stat().st_mode & 0o777
     if is_private and mode & _OTHERS:
         seen = f"{folder}, whose mode {mode:04o} lets other users in"
@@ -121,12 +128,7 @@ def group_finding(folder: Path) -> Finding:
     # What is made takes the group of a folder with setgid, else that of the process.
     is_inherited = there == whole or found.st_mode & stat.S_ISGID
     gid = found.st_gid if is_inherited else os.getegid()
-    users = {user.pw_name for user in pwd.getpwall() if user.pw_gid == gid}
-    try:
-        name, users = grp.getgrgid(gid).gr_name, users | {*grp.getgrgid(gid).gr_mem}
-    except KeyError:  # of a directory that does not answer, or of another machine
-        name = str(gid)
-    users -= {user.pw_name for user in pwd.getpwall() if user.pw_uid == os.geteuid()}
+    name, users = others_in(gid)
     seen = f"a loader reads it by group {name}"
     for above in reversed([path for path in whole.parents if path.exists()]):
         mode = above.stat().st_mode

@@ -52,6 +52,7 @@ def test_without_options_everything_is_the_default() -> None:
     [
         ("--out o", "output", "folder", "o"),
         ("--state-dir s", "output", "state_folder", "s"),
+        ("--trust-folders", "output", "trust_folders", True),
         ("--state s3://b/p", "output", "state_bucket", "s3://b/p"),
         ("--base-url https://x.example/", "api", "base_url", "https://x.example"),
         ("--dialect 2026-04", "api", "dialect", "2026-04"),

@@ -116,6 +116,7 @@ SAMPLES = {
     "output.shard_lookups": ("1000", 1_000),
     "output.in_order": ("true", True),
     "output.mode": ("group", "group"),
+    "output.trust_folders": ("true", True),
     "output.memory_mib": ("512", 512),
     "output.heartbeat_seconds": ("7", 7.0),
     "guards.fail_if": ("cost>5, rows < 7", ("cost > 5", "rows < 7")),

@@ -180,6 +180,7 @@ NOT_IDENTITY = {
     ("output", "compression"): "snappy",
     ("output", "row_group_rows"): 1_000,
     ("output", "heartbeat_seconds"): 1,
+    ("output", "trust_folders"): True,
     ("output", "summary_file"): "last.json",
     # The key is of a run's identity, by its name: a job adds it.
     ("privacy", "ids"): "hmac",

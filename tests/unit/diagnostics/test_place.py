@@ -25,6 +25,7 @@ from batch_screen.diagnostics.place import (
     needed_bytes,
     open_files,
 )
+from batch_screen.runs import folders
 from batch_screen.storage.atomic import make_folder
 from batch_screen.storage.lock import locked
 
@@ -145,8 +146,8 @@ def two_users(monkeypatch: pytest.MonkeyPatch) -> None:
     me, mine = os.geteuid(), os.getegid()
     users = [SimpleNamespace(pw_name="me", pw_uid=me, pw_gid=mine)]
     group = SimpleNamespace(gr_name="loaders", gr_mem=["me", "loader"])
-    monkeypatch.setattr(place.pwd, "getpwall", lambda: users)
-    monkeypatch.setattr(place.grp, "getgrgid", lambda _: group)
+    monkeypatch.setattr(folders.pwd, "getpwall", lambda: users)
+    monkeypatch.setattr(folders.grp, "getgrgid", lambda _: group)
 
 
 @pytest.mark.usefixtures("two_users")
@@ -171,8 +172,8 @@ def test_a_group_of_nobody_else(open_folder: Path, monkeypatch: pytest.MonkeyPat
     def unknown(gid: int) -> None:
         raise KeyError(gid)
 
-    monkeypatch.setattr(place.pwd, "getpwall", list)
-    monkeypatch.setattr(place.grp, "getgrgid", unknown)
+    monkeypatch.setattr(folders.pwd, "getpwall", list)
+    monkeypatch.setattr(folders.grp, "getgrgid", unknown)
     found = group_finding(open_folder)
     assert found.health is Health.WARNING
     assert (
