@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right, insort
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Self
 
 import msgspec
@@ -87,20 +87,18 @@ class Timeline:
         """The endpoints with a lower rate of their own."""
         return set(self._pacers)
 
-    def next(self, now: float) -> Slot | None:
-        """The next slot, unless it lies beyond the horizon."""
+    def slots(self, now: float) -> Iterator[Slot]:
+        """The next slots up to the horizon. Those that nobody takes are there another time."""
         account = self._limits.account
-        rate = account.rate()
-        if rate <= 0:
-            return None
+        if (rate := account.rate()) <= 0:
+            return
+        spacing = 1 / (_USED_SHARE * rate)
         at = max(self._next, account.not_before, now + _LEAD_SECONDS)
-        if at > now + HORIZON_SECONDS:
-            return None
-        self._at = at
-        self._next = at + 1 / (_USED_SHARE * rate)
-        self._number += 1
-        permits = tuple(endpoint for endpoint in self._pacers if self._permits(endpoint))
-        return Slot(self._number, at, permits)
+        while at <= now + HORIZON_SECONDS:
+            self._at, self._next = at, at + spacing
+            self._number += 1
+            yield Slot(self._number, at, tuple(e for e in self._pacers if self._permits(e)))
+            at += spacing
 
     def owe(self, attempts: int) -> None:
         """Leaves so many slots out, at most a second's."""
@@ -461,7 +459,7 @@ class Coordinator:
         if room < 1:
             self._run_out()
             return
-        while wanting and room >= 1 and (slot := self._timeline.next(now)) is not None:
+        for slot in self._timeline.slots(now):
             while self._turns[0] not in wanting:
                 self._turns.rotate(-1)
             worker = wanting[self._turns[0]]
@@ -472,6 +470,8 @@ class Coordinator:
             if not worker.wants:
                 del wanting[self._turns[0]]
             self._turns.rotate(-1)
+            if not wanting or room < 1:
+                return
 
     def _run_out(self) -> None:
         """Ends the run for its budget, once nothing is out that could return what it booked."""

@@ -212,9 +212,19 @@ class Checkpointer:
             # Before its journal is read: what is read is the end. Contracts of one process need no
             # epoch, for none of them takes another's shard.
             if (self._may_seal or self._copy) and self._regions is None:
-                self.epochs[shard] = self._writer.claim(shard)
+                # In a thread: others are asked meanwhile, however slow the bucket is.
+                claiming = self._loop.run_in_executor(None, self._writer.claim, shard)
+                claiming.add_done_callback(self._claimed)
+                while not claiming.done():
+                    yield None
+                self.epochs[shard] = claiming.result()
             yield from self._shard_tasks(shard)
         self.expects_more = False
+
+    def _claimed(self, claiming: asyncio.Future[int]) -> None:
+        if not claiming.cancelled():
+            claiming.exception()  # raised where its tasks are taken
+            self._on_saved(0)
 
     def _shard_tasks(self, shard: int) -> Iterator[Task | None]:
         rules, expected = self._rules, self._expected(shard)

@@ -38,9 +38,10 @@ class PieceWriter(SegmentWriter):
             self.sync(shard)
         super().close_shard(shard)
 
-    def _next_number(self, shard: int, header: bytes) -> int:
+    def _next_number(self, shard: int) -> int:
+        number = self._pieces.claim(shard, self._header(shard))
         self._kept[shard] = 1
-        return self._pieces.claim(shard, header)
+        return number
 
     def _keep(self, shard: int, segment: Segment, reached: int) -> None:
         # Its first piece, the header, was kept when it was claimed.

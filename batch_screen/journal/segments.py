@@ -80,8 +80,12 @@ class SegmentWriter:
 
     def claim(self, shard: int) -> int:
         """The epoch of this process at the shard: the number of its segment, begun now."""
-        with self._lock:
-            return (self._open.get(shard) or self._begin(shard)).number
+        if shard not in self._open:
+            # Outside the lock: where it takes long, records of other shards are noted meanwhile.
+            number = self._next_number(shard)
+            with self._lock:
+                self._begin(shard, number)
+        return self._open[shard].number
 
     def note(self, shard: int, *records: Record) -> None:
         """Writes the records to the operating system: they survive this process.
@@ -93,7 +97,8 @@ class SegmentWriter:
             if self._failure is not None:
                 raise self._failure
             try:
-                segment = self._open.get(shard) or self._begin(shard)
+                if (segment := self._open.get(shard)) is None:
+                    segment = self._begin(shard, self._next_number(shard))
                 segment.append(content)
             except OSError as error:
                 self._failure = error
@@ -139,14 +144,14 @@ class SegmentWriter:
         del shard, reached
         os.fdatasync(segment.file.fileno())
 
-    def _next_number(self, shard: int, header: bytes) -> int:
-        """The number of a segment that begins with this line."""
-        del header
+    def _next_number(self, shard: int) -> int:
         return next_number(self._folder, shard)
 
-    def _begin(self, shard: int) -> Segment:
-        header = encode(Header(FORMAT, VERSION, self._run_id, shard))
-        number = self._next_number(shard, header)
+    def _header(self, shard: int) -> bytes:
+        return encode(Header(FORMAT, VERSION, self._run_id, shard))
+
+    def _begin(self, shard: int, number: int) -> Segment:
+        header = self._header(shard)
         segment = Segment(segment_path(self._folder, shard, number), number)
         self._open[shard] = segment
         segment.append(header)

@@ -37,6 +37,7 @@ _MOST_PARTS = 9_000
 # No limit for a whole request, as a list takes its time; the one between two reads also runs while
 # a part is sent, over a slow line.
 _CLIENT = {"timeout": "24h", "read_timeout": "2min", "connect_timeout": "10s"}
+_SMALL_TIMEOUT = "5s"
 _RETRIES = {"max_retries": 5, "retry_timeout": timedelta(minutes=1)}
 
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -101,13 +102,15 @@ class ObjectStore:
         with self._translated():
             client = _CLIENT if read_timeout is None else {**_CLIENT, "read_timeout": read_timeout}
             self._store = _opened(address, client)
+            # What is small comes soon or not at all.
+            self._small = _opened(address, {**_CLIENT, "read_timeout": _SMALL_TIMEOUT})
 
     def head(self, key: str) -> StoredObject | None:
         """The object as its store describes it; None if there is none."""
 
         def ask() -> Any:
             with suppress(FileNotFoundError):
-                return self._obstore.get(self._store, key, options={"head": True})
+                return self._obstore.get(self._small, key, options={"head": True})
             return None
 
         with self._translated(key):
@@ -118,7 +121,7 @@ class ObjectStore:
         """All objects below the folder, in the order of their keys."""
         below = f"{folder}/" if folder else ""
         with self._translated(folder):
-            pages = self._obstore.list(self._store, folder or None)
+            pages = self._obstore.list(self._small, folder or None)
             while page := interruptible(lambda: next(pages, None)):
                 # Consoles make folders: empty objects of their names.
                 yield from (_described(meta) for meta in page if meta["path"].startswith(below))
@@ -128,9 +131,11 @@ class ObjectStore:
 
         With an ``etag`` another version is refused, also one that appears while it is read.
         """
-        options = {"if_match": etag} if etag else {}
+        return self._get(self._store, key, {"if_match": etag} if etag else {})
+
+    def _get(self, store: Any, key: str, options: dict[str, str]) -> tuple[int, Iterator[bytes]]:
         with self._translated(key):
-            found = interruptible(lambda: self._obstore.get(self._store, key, options=options))
+            found = interruptible(lambda: self._obstore.get(store, key, options=options))
         return found.meta["size"], self._chunks(key, found)
 
     def put(self, key: str, content: bytes | Path, sha256: str) -> str | None:
@@ -142,8 +147,8 @@ class ObjectStore:
             "max_concurrency": _PARTS_AT_ONCE,
         }
         with self._translated(key):
-            put = self._obstore.put
-            written = interruptible(lambda: put(self._store, key, content, **how))
+            put, store = self._obstore.put, self._store_for(content)
+            written = interruptible(lambda: put(store, key, content, **how))
         return str(written["e_tag"]) if written["e_tag"] else None
 
     def put_new(
@@ -158,7 +163,7 @@ class ObjectStore:
 
         def create() -> bool:
             try:
-                self._obstore.put(self._store, key, content, **how)
+                self._obstore.put(self._store_for(content), key, content, **how)
             except self._obstore.exceptions.AlreadyExistsError:
                 return False
             return True
@@ -179,13 +184,16 @@ class ObjectStore:
             pause = min(2 * pause, 2.0)
 
     def read(self, key: str) -> bytes:
-        """The object's whole content."""
-        return b"".join(self.get(key)[1])
+        """The whole content of a small object."""
+        return b"".join(self._get(self._small, key, {})[1])
 
     def delete(self, *keys: str) -> None:
         """Removes the objects that are there."""
         with self._translated(keys[0] if keys else ""), suppress(FileNotFoundError):
-            interruptible(lambda: self._obstore.delete(self._store, [*keys]))
+            interruptible(lambda: self._obstore.delete(self._small, [*keys]))
+
+    def _store_for(self, content: bytes | Path) -> Any:
+        return self._store if isinstance(content, Path) else self._small
 
     def name(self, key: str) -> str:
         """What messages call the object."""

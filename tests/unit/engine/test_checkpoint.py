@@ -397,6 +397,39 @@ def test_a_failure_to_seal_is_not_swallowed(
     assert session.failures[0] is error
 
 
+def test_the_loop_goes_on_while_a_shard_is_claimed(
+    planned: tuple[Run, Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, plan = planned
+    may_claim, claim = threading.Event(), SegmentWriter.claim
+
+    def slowly(writer: SegmentWriter, shard: int) -> int:
+        assert may_claim.wait(10)
+        return claim(writer, shard)
+
+    monkeypatch.setattr(SegmentWriter, "claim", slowly)
+
+    async def main() -> None:
+        woken = asyncio.Event()
+        line = Checkpointer(
+            run,
+            plan,
+            rules_of(Settings(screening=BOTH)),
+            on_saved=lambda _: woken.set(),
+            on_failure=lambda _: None,
+            may_seal=lambda _: True,
+        )
+        assert [*line.tasks()] == []
+        assert line.expects_more
+        may_claim.set()
+        await asyncio.wait_for(woken.wait(), 10)
+        assert next(line.tasks()).shard == 0
+        assert line.epochs == {0: 0}
+        await line.close()
+
+    asyncio.run(main())
+
+
 def test_a_bug_while_saving_is_not_swallowed(
     planned: tuple[Run, Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:

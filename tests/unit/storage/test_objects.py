@@ -36,6 +36,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives up after one more try, and after a second without a byte."""
     monkeypatch.setattr(objects, "_RETRIES", {**objects._RETRIES, "max_retries": 1})
     monkeypatch.setattr(objects, "_CLIENT", {**objects._CLIENT, "read_timeout": "1s"})
+    monkeypatch.setattr(objects, "_SMALL_TIMEOUT", "1s")
 
 
 def test_what_was_put_is_described_listed_and_read(bucket: Bucket, tmp_path: Path) -> None:
