@@ -44,7 +44,7 @@ from batch_screen.masking import safe_text
 from batch_screen.privacy.ids import NumberIds, read_id_key
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.finding import is_over
-from batch_screen.runs.folders import refuse_unfit
+from batch_screen.runs.folders import refuse_link, refuse_links, refuse_unfit
 from batch_screen.runs.layout import LOOKUPS, is_run_id, layout_of_run
 from batch_screen.runs.state import read_run
 from batch_screen.storage.atomic import make_folder, sha256_of
@@ -187,6 +187,9 @@ def erase_people(  # noqa: PLR0913 (as erase)
             target.loaded()  # so that nothing is changed where it is not reached
     if not out.is_dir():
         raise no_input(f"{out}: there is no such folder; check the path of --out")
+    refuse_links(out, state, is_deep=True)
+    for path in (*(state / "runs").glob("*/*"), *(state / "runs").glob("*/*/*")):
+        refuse_link(path)
     with ExitStack() as held:
         if not dry_run:
             for folder in dict.fromkeys((state, out / STATE)):
@@ -349,6 +352,9 @@ class _Erasure:
                     f"({', '.join(strangers[:3])}); nothing was changed: move those away, then "
                     "erase again"
                 )
+        parts = [run.layout.folder / name for run in self._found.runs for name in run.parts]
+        for path in (*parts, *self._found.vault):
+            refuse_link(path)
         self._events.progress.stage("hashing", total=len(self._found.runs))
         for run in self._found.runs:
             refuse_damaged(run)

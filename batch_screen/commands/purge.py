@@ -20,7 +20,7 @@ from batch_screen.errors import no_input
 from batch_screen.job import STATE
 from batch_screen.masking import safe_line
 from batch_screen.privacy.vault import vault_path
-from batch_screen.runs.folders import ASIDE, refuse_unfit
+from batch_screen.runs.folders import ASIDE, refuse_link, refuse_links, refuse_unfit
 from batch_screen.runs.layout import DATA_FOLDERS, Layout, is_run_id, latest_run, layout_of_run
 from batch_screen.runs.purged import PurgedRun, add_purged
 from batch_screen.storage.atomic import (
@@ -74,10 +74,11 @@ def outputs(layout: Layout) -> tuple[list[Path], list[str]]:
     days = [layout.part(table, 0).parent for table in DATA_FOLDERS]
     # What wrote the run anew may have been killed.
     days += [layout.growing / table for table in DATA_FOLDERS]
-    parts = [p for day in days for p in entries(day) if layout.is_part(p.name) and _is_file(p)]
+    named = [p for day in days for p in entries(day) if layout.is_part(p.name)]
+    parts = [path for path in named if _is_file(path)]
     known = {*layout.reports, layout.in_order, layout.manifest, layout.marker, layout.lineage}
     known.add(layout.run / GOING)
-    own, strangers = [], []
+    own, strangers = [], [layout.named(path) for path in named if path not in parts]
     anew = {path.name for path in known}
     own += [
         path
@@ -202,6 +203,7 @@ def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
     tops = [scope.state, *([scope.out, scope.out / STATE] if scope.out else []), scope.vault]
     if not scope.trusts_folders:
         refuse_unfit(filter(None, tops))
+    refuse_links(scope.out, scope.state)
     if dry_run:
         return _found(scope, out, state, _in_bucket(scope, is_removing=False))
     sweep_scratch()
@@ -214,7 +216,7 @@ def purge(scope: PurgeScope, *, dry_run: bool = False) -> Purge:
         if out is not None:
             add_purged(out, _records(out, found.runs))
             _set_latest(out, found.latest)
-        for run in found.runs:
+        for run in (run for run in found.runs if run.files):
             if out is not None:
                 _unmark(layout_of_run(out, run.run_id))
             if state is not None and run.state:
@@ -277,7 +279,7 @@ def _found(
     found = [_item(out, state, vault, run_id) for run_id in chosen]
     runs = tuple(run for run in found if run.files or run.strangers)
     left = tuple(run_id for run_id in old if run_id not in chosen)
-    going = {run.run_id for run in runs}
+    going = {run.run_id for run in runs if run.files}
     aside = len([*entries(state / ASIDE)]) if state else 0
     return Purge(before, runs, left, _next_latest(out, going), aside, in_bucket)
 
@@ -292,15 +294,31 @@ def _folders(scope: PurgeScope) -> tuple[Path | None, Path | None]:
 
 
 def _item(out: Path | None, state: Path | None, vault: Path | None, run_id: str) -> PurgeItem:
+    if links := [*_links(out, state, run_id)]:
+        return PurgeItem(run_id, _date(run_id), strangers=(*links,))
     written, strangers = outputs(layout_of_run(out, run_id)) if out else ([], [])
-    if vault and vault_path(vault, run_id).is_file():
-        written.append(vault_path(vault, run_id))
+    if vault and (path := vault_path(vault, run_id)).is_file():
+        if path.is_symlink():
+            strangers.append(f"{path.name} of the vault (a link)")
+        else:
+            written.append(path)
     kept, foreign = state_files(state / "runs" / run_id) if state else ([], [])
     if foreign:  # its folder is moved as a whole, so it has to be ours as a whole
         kept = []
     size = sum(path.lstat().st_size for path in (*written, *kept))
     names = (*strangers, *foreign)
     return PurgeItem(run_id, _date(run_id), tuple(written), tuple(kept), size, names)
+
+
+def _links(out: Path | None, state: Path | None, run_id: str) -> Iterator[str]:
+    """The run's folders that are links: such a run stays as it is."""
+    layout = layout_of_run(out or Path(), run_id)
+    days = [layout.part(table, 0).parent for table in DATA_FOLDERS]
+    for folder in (layout.run, layout.growing, *days) if out else ():
+        if folder.is_symlink():
+            yield f"{layout.named(folder)} (a link)"
+    if state and (state / "runs" / run_id).is_symlink():
+        yield f"{run_id} of the state (a link)"
 
 
 def _was_complete(out: Path | None, run_id: str) -> bool:
@@ -361,8 +379,10 @@ def _remove_outputs(layout: Layout, files: Sequence[Path]) -> None:
 
 def set_aside(state: Path, run_id: str) -> None:
     """Moves the state out of the folder of runs in one step: no start finds half of it."""
-    aside = make_folder(state / ASIDE)
     folder = state / "runs" / run_id
+    for path in (state / ASIDE, folder.parent, folder):
+        refuse_link(path)
+    aside = make_folder(state / ASIDE)
     with translated("remove", folder):
         folder.rename(aside / run_id)
         sync_folder(aside)

@@ -39,6 +39,7 @@ from batch_screen.reports.page import page
 from batch_screen.reports.verdict import material_of
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.finding import is_answered
+from batch_screen.runs.folders import refuse_link
 from batch_screen.runs.layout import DATA_FOLDERS, RESULTS, Layout, NextWriting, latest_run
 from batch_screen.runs.state import KEEP_COLUMNS, RETRY_OF, Run, id_key_of, readable_runs
 from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION
@@ -164,6 +165,8 @@ def _rewrite(job: Job, written: _Written, table: Table, opened: OpenRun) -> None
             f"{layout.marker} and start the same command again: it writes all its files anew with "
             f"{_named(table.kept)}, and asks nothing"
         )
+    for path in (layout.run, layout.run.parent, day := layout.part(RESULTS, 0).parent, day.parent):
+        refuse_link(path)
     _refuse_damaged(layout, manifest, events)
     plan = _replan(job, run, table, opened)
     if plan is None:  # it was there a moment ago

@@ -64,14 +64,27 @@ def refuse_unfit(tops: Iterable[Path]) -> None:
         )
 
 
-def refuse_links(*folders: Path) -> None:
-    """Raises ``OutputError`` over a link in the place of one, before anything is removed there."""
-    for folder in folders:
-        if folder.is_symlink():
-            raise OutputError(
-                f"{folder} is a link, and nothing is removed or written anew where it leads to; "
-                "nothing was changed: put the folder itself in its place"
-            )
+def refuse_links(out: Path | None, state: Path, *, is_deep: bool = False) -> None:
+    """Raises ``OutputError`` over a link among the folders that hold what is to be removed.
+
+    Those of runs and tables, and a state in the output folder; ``is_deep``: and what lies in them.
+    The output folder, and a state elsewhere, are as they were named.
+    """
+    tops = [state] if out is None else [out, state]
+    for folder in (folder for top in tops for folder in _inner(top)):
+        if is_deep or folder.parent in tops:
+            refuse_link(folder)
+    if state.parent == out:
+        refuse_link(state)
+
+
+def refuse_link(path: Path) -> None:
+    """Raises ``OutputError`` over a link: what it leads to may be anybody's."""
+    if path.is_symlink():
+        raise OutputError(
+            f"{path} is a link, and nothing is removed or written anew where a link leads to; "
+            "nothing was changed: put what it leads to in its place"
+        )
 
 
 def others_in(gid: int) -> tuple[str, set[str]]:
@@ -90,8 +103,9 @@ def _inner(top: Path) -> Iterator[Path]:
     for folder in (top / name for name in _INNER):
         if folder.is_dir():
             yield folder
-            with translated("read", folder):
-                yield from (Path(entry) for entry in os.scandir(folder) if entry.is_dir())
+            with translated("read", folder), os.scandir(folder) as entries:
+                inner = [Path(entry) for entry in entries if entry.is_dir()]
+            yield from inner
 
 
 def _writers(found: os.stat_result) -> str:

@@ -26,6 +26,7 @@ from batch_screen.erasure.people import People
 from batch_screen.errors import (
     BatchScreenError,
     InputError,
+    OutputError,
     RunLockedError,
     Stopped,
     WarehouseError,
@@ -137,6 +138,37 @@ def test_the_order_of_completion_stays(out: Path) -> None:
         (run.run_id, run.current, run.completed_at) for run in batch_screen.list_runs(out).runs
     ]
     assert after == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "runs",
+        "lookups",
+        ".state/runs",
+        "results/*",
+        "runs/2*",
+        ".state/runs/*",
+        ".state/runs/*/plan",
+    ],
+)
+def test_links_are_refused_before_anything_is_changed(out: Path, tmp_path: Path, name: str) -> None:
+    [path, *_] = sorted(out.glob(name))
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    with pytest.raises(OutputError, match=r"is a link, .* nothing was changed"):
+        erased(out)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_part_that_is_a_link_is_refused(out: Path, tmp_path: Path) -> None:
+    [part, *_] = sorted(out.glob("results/*/*.parquet"))
+    part.rename(tmp_path / "part")
+    part.symlink_to(tmp_path / "part")
+    with pytest.raises(OutputError, match=r"parquet is a link, .* nothing was changed"):
+        erased(out)
+    assert len(holding(out, SOMEBODY)) > 1
 
 
 def test_a_second_erasure_finds_nothing(out: Path) -> None:

@@ -19,7 +19,7 @@ from batch_screen.commands.purge import (
     run_ids,
     state_files,
 )
-from batch_screen.errors import InputError, RunLockedError
+from batch_screen.errors import InputError, OutputError, RunLockedError
 from batch_screen.privacy.vault import vault_path
 from batch_screen.runs import purged
 from batch_screen.runs.layout import TABLES, Layout, latest_run, layout_of_run
@@ -166,6 +166,59 @@ def test_an_old_run_goes_and_nothing_else(out: Path) -> None:
     assert latest_run(out) == NEW
     assert latest_check(layout_of_run(out, NEW)).is_ok
     assert purge(wanted(out), dry_run=True).runs == ()
+
+
+def lead_elsewhere(path: Path, elsewhere: Path) -> list[Path]:
+    """Moves what lies there, and leaves a link in its place; returns all that lies elsewhere."""
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    return sorted(elsewhere.rglob("*"))
+
+
+@pytest.mark.parametrize("name", ["runs", "results", ".state", ".state/runs"])
+def test_links_above_what_is_removed_are_refused(out: Path, tmp_path: Path, name: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    before = lead_elsewhere(out / name, elsewhere)
+    for is_dry in (True, False):
+        with pytest.raises(OutputError, match=r"is a link, .* nothing was changed") as error:
+            purge(wanted(out, unfinished=True), dry_run=is_dry)
+        assert str(out / name) in str(error.value)
+    assert sorted(elsewhere.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [f"runs/{OLD}", "results/run_date=2025-01-05", f".state/runs/{OLD}", f"runs/.{OLD}.anew"],
+)
+def test_a_run_behind_a_link_stays_and_the_others_go(out: Path, tmp_path: Path, name: str) -> None:
+    elsewhere, behind = tmp_path / "elsewhere", layout_of_run(out, OLD)
+    make_folder(out / name)
+    before = lead_elsewhere(out / name, elsewhere)
+    found = purge(wanted(out, unfinished=True))
+    assert sorted(elsewhere.rglob("*")) == before
+    assert behind.marker.exists()
+    assert latest_run(out) == OLD
+    [said] = [run.strangers for run in found.runs if run.run_id == OLD]
+    assert len(said) == 1
+    assert said[0].endswith("(a link)")
+    assert left(out, OLDER) == []
+
+
+def test_parts_that_are_links_stay_and_are_named(out: Path, tmp_path: Path) -> None:
+    part = layout_of_run(out, OLD).part("results", 0)
+    lead_elsewhere(part, tmp_path / "part")
+    [found] = purge(wanted(out)).runs
+    assert found.strangers == (f"results/run_date=2025-01-05/{part.name}",)
+    assert part.read_bytes() == b"part"
+
+
+def test_a_vaults_file_that_is_a_link_stays_and_is_named(out: Path, tmp_path: Path) -> None:
+    vault = make_folder(tmp_path / "vault")
+    (tmp_path / "elsewhere").touch()
+    (vault / f"{OLD}.parquet").symlink_to(tmp_path / "elsewhere")
+    [found] = purge(wanted(out, vault=vault)).runs
+    assert found.strangers == (f"{OLD}.parquet of the vault (a link)",)
+    assert (vault / f"{OLD}.parquet").is_symlink()
 
 
 def test_unfinished_runs_go_only_when_they_are_named(out: Path) -> None:

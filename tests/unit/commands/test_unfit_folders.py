@@ -76,6 +76,18 @@ def test_a_state_that_another_user_has_planted(
         batch_screen.run(job(place, OLD))
 
 
+@pytest.mark.parametrize("name", ["runs", "runs/2*", "results", "results/*"])
+def test_no_run_is_written_anew_behind_a_link(place: Path, tmp_path: Path, name: str) -> None:
+    [path] = (place / "screened").glob(name)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    before = sorted((tmp_path / "elsewhere").rglob("*"))
+    with pytest.raises(OutputError, match=r"is a link, .* nothing was changed"):
+        batch_screen.run(job(place, OLD._replace(kept=("branch",))))
+    assert sorted((tmp_path / "elsewhere").rglob("*")) == before
+    batch_screen.run(job(place, OLD))  # it is complete, and read through a link of one's own
+
+
 def test_doctor_tells_of_all(place: Path) -> None:
     out = place / "screened"
     for name in ("runs", "results", ".state/runs"):
