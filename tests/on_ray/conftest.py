@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -90,6 +91,19 @@ class RayCluster:
             found += [child for child, parent in parents.items() if parent == process]
         return found
 
+    @contextmanager
+    def cut(self, *nodes: str) -> Iterator[None]:
+        """No packet passes between the head and these nodes. The API is still there for all."""
+        ways = [way for node in nodes for way in ((HEAD, node), (node, HEAD))]
+        rules = [("pref", "5", "from", one, "to", other, "blackhole") for one, other in ways]
+        for rule in rules:
+            subprocess.run(["ip", "rule", "add", *rule], check=True)
+        try:
+            yield
+        finally:
+            for rule in rules:
+                subprocess.run(["ip", "rule", "del", *rule], check=True)
+
     def close(self) -> None:
         self._cluster.shutdown()
 
@@ -115,6 +129,13 @@ def cluster(bucket_server: str) -> Iterator[RayCluster]:
         yield made
         made.close()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def own_network() -> None:
+    """The network is this process's own, so that ways in it can be cut."""
+    if os.environ.get("OWN_NETWORK") != "1":
+        pytest.skip("make ray makes a network of its own, as root")
 
 
 def actors(what: str) -> list[int]:

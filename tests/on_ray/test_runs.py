@@ -119,6 +119,34 @@ def test_a_node_is_frozen_and_thawed(cluster: RayCluster, tmp_path: Path, second
 
 
 @FULL
+@pytest.mark.usefixtures("own_network")
+@pytest.mark.parametrize("seconds", [5, 40])
+def test_a_node_is_cut_off_from_the_coordinator(
+    cluster: RayCluster, tmp_path: Path, seconds: int
+) -> None:
+    trial = Trial(tmp_path, cluster, 14_000)
+    with trial.serving(), trial.desk.started() as running:
+        wait_until(lambda: trial.asked() > 1_500)
+        with cluster.cut(NODES[1]):
+            time.sleep(seconds)
+        assert running.process.wait(240) == 0, running.said
+    trial.judge(f"a node cut off for {seconds} s", twice=2 * PER_WORKER, silence=1.5)
+    cluster.renew(NODES[1])
+
+
+@FULL
+@pytest.mark.usefixtures("own_network")
+def test_the_coordinator_is_cut_off_from_all(cluster: RayCluster, tmp_path: Path) -> None:
+    trial = Trial(tmp_path, cluster, 6_000)
+    with trial.serving(), trial.desk.started() as running:
+        wait_until(lambda: trial.asked() > 1_500)
+        with cluster.cut(*NODES):
+            time.sleep(5)
+        assert running.process.wait(240) == 0, running.said
+    trial.judge("the coordinator cut off from all for 5 s", twice=0, silence=10.0)
+
+
+@FULL
 def test_the_budget_holds_where_the_coordinator_is_killed(
     cluster: RayCluster, tmp_path: Path
 ) -> None:
