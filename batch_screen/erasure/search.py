@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,14 +30,14 @@ from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION, number_column
 from batch_screen.storage.atomic import translated
 from batch_screen.storage.parquet import open_parquet
 from batch_screen.storage.prefetch import ordered_map
-from batch_screen.storage.reading import open_regular
+from batch_screen.storage.reading import bounded_lines, open_regular
 from batch_screen.tables.integrity import own_files, part_number
 from batch_screen.tables.manifest import Manifest, read_facts
 from batch_screen.tables.reader import DamagedPartError, readable
 
 _NUMBER = re.compile(rb"\+[1-9]\d{5,14}")
 _KEYS = ("e164", "number_id")
-_AT_ONCE = 4 << 20
+_LINES_AT_ONCE = 100
 
 
 class RunHolding(NamedTuple):
@@ -226,5 +227,6 @@ def states_holding(
 def _numbers_in(path: Path) -> Iterator[set[bytes]]:
     """The numbers in a text file, some at a time; no line is as long as what is read at once."""
     with open_regular(path) as file:
-        while lines := file.readlines(_AT_ONCE):
+        every = bounded_lines(file)
+        while lines := list(islice(every, _LINES_AT_ONCE)):
             yield set(_NUMBER.findall(b"".join(lines)))

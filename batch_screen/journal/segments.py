@@ -30,7 +30,7 @@ from batch_screen.journal.records import (
 )
 from batch_screen.model import Attempt, Intent, Outcome, WithheldOutcome
 from batch_screen.storage.atomic import open_private, sync_folder, translated
-from batch_screen.storage.reading import open_regular, read_bytes
+from batch_screen.storage.reading import bounded_lines, open_regular, read_bytes
 
 _SUFFIX = ".journal"
 _OF_LOOKUPS = (Outcome, Intent, Attempt, WithheldOutcome)
@@ -232,7 +232,8 @@ class Replay:
 def _decoded(file: BinaryIO) -> Iterator[tuple[bytes, Record | BadLineError]]:
     """Each line with its record or its error."""
     # A thousand lines are decoded at once, in half the time; alone only where one of them is bad.
-    while lines := list(islice(file, _LINES_AT_ONCE)):
+    every = bounded_lines(file)
+    while lines := list(islice(every, _LINES_AT_ONCE)):
         try:
             yield from zip(lines, decode_all(lines), strict=True)
         except BadLineError:

@@ -26,7 +26,9 @@ def check_destinations(settings: Settings) -> None:
         if Path(path).is_dir():
             raise OutputError(f"cannot write {path}: it is a folder; name a file")
         if Path(path).exists() and not Path(path).is_file():
-            raise OutputError(f"cannot write {path}: it is not a regular file; name another one")
+            raise OutputError(
+                f"cannot write {path}: it is not a regular file; move it away, or name another"
+            )
         check_writable(folder)
 
 

@@ -252,12 +252,20 @@ def named_conventions(columns: Sequence[PhoneColumn]) -> str:
     return "; ".join(found)
 
 
-def runs_before(settings: Settings, identity: Identity, now: datetime) -> list[EarlierRun]:
-    """The complete runs in the output folder whose answers count for a run of this identity."""
+def runs_before(
+    settings: Settings,
+    identity: Identity,
+    now: datetime,
+    on_damage: Callable[[str], None] = lambda _: None,
+) -> list[EarlierRun]:
+    """The complete runs in the output folder whose answers count for a run of this identity.
+
+    ``on_damage`` gets a line on each that cannot be read any more.
+    """
     if not settings.output.folder:
         return []
     oldest = now - timedelta(days=settings.planner.look_back_days)
-    return earlier_runs(Path(settings.output.folder), identity.settings, oldest)
+    return earlier_runs(Path(settings.output.folder), identity.settings, oldest, on_damage)
 
 
 def _history_writer(
@@ -268,7 +276,7 @@ def _history_writer(
     if identity is None or not (screening.reaches_back or reuse):
         return None
     # Chosen before any row is read, so that a run which ends meanwhile changes nothing.
-    runs = runs_before(settings, identity, now)
+    runs = runs_before(settings, identity, now, events.progress.note)
     window = None if screening.reaches_back else screening.max_age_minutes
     reusable = is_reusable(reuse, now, window)
     look_back = timedelta(days=settings.planner.look_back_days)

@@ -140,24 +140,35 @@ class EarlierRun(NamedTuple):
     summary: Summary
 
 
-def earlier_runs(folder: Path, settings: Mapping[str, Any], oldest: datetime) -> list[EarlierRun]:
+def earlier_runs(
+    folder: Path,
+    settings: Mapping[str, Any],
+    oldest: datetime,
+    on_damage: Callable[[str], None] = lambda _: None,
+) -> list[EarlierRun]:
     """The complete runs that ended since then and asked the same server, the newest first.
 
     ``settings`` are those of the identity of the run that is to be planned. What the sandbox
-    answered is never taken for an answer of the API, nor one server's for another's.
+    answered is never taken for an answer of the API, nor one server's for another's. ``on_damage``
+    is called where one that is recent by its name cannot be read.
     """
     found = []
     for marker in (folder / "runs").glob("*/_SUCCESS"):
         if not is_run_id(marker.parent.name):
             continue
         layout = layout_of_run(folder, marker.parent.name)
-        if not is_whole(layout):
-            continue
         try:
+            if not is_whole(layout):
+                raise ValueError
             summary = read_json(layout.summary, Summary)
             # By its date as well, for the sandbox's runs take place on theirs.
             day = datetime.fromisoformat(f"{summary.run_date}T23:59:59+00:00")
         except (OSError, ValueError):  # msgspec's errors are ValueErrors
+            if layout.run_date >= oldest.date().isoformat():
+                on_damage(
+                    f"run {layout.run_id} was complete and cannot be read any more: its answers "
+                    "are not reused; batch-screen validate says what is wrong"
+                )
             continue
         if summary.status != COMPLETE:
             continue

@@ -26,7 +26,7 @@ from batch_screen.masking import plain
 from batch_screen.model import Instant, Lookup
 from batch_screen.schema import READ_VERSIONS, SCHEMA_VERSION
 from batch_screen.storage.atomic import make_folder, sweep, translated
-from batch_screen.storage.reading import decoded, open_regular, read_bytes
+from batch_screen.storage.reading import bounded_lines, decoded, open_regular, read_bytes
 from batch_screen.storage.records import read_record, write_record
 
 RETRY_OF, RETRY_OUTCOMES = "retry.of", "retry.outcomes"
@@ -144,7 +144,8 @@ class Run:
         for segment in self.journal.glob("*.journal"):
             # Only a glance: the journal's own reader checks each line before its content is used.
             with translated("read", segment), open_regular(segment) as lines:
-                if any(b'"t":"outcome"' in line or b'"t":"held"' in line for line in lines):
+                every = bounded_lines(lines)
+                if any(b'"t":"outcome"' in line or b'"t":"held"' in line for line in every):
                     return True
         return False
 

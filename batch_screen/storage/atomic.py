@@ -155,7 +155,9 @@ def atomic_write(
     with translated("write", path):
         if path.exists() and not (path.is_file() or path.is_dir()):
             # A file would take the place of /dev/full, or of a pipe somebody reads.
-            raise OutputError(f"cannot write {path}: it is not a regular file; name another one")
+            raise OutputError(
+                f"cannot write {path}: it is not a regular file; move it away, or name another"
+            )
         try:
             # Buffered, because a nearly full disk takes part of a raw write and says so only in
             # the returned count, which polars and pyarrow do not look at.

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from batch_screen.storage.reading import open_regular, refuse_odd
 
+_MAGIC = b"PAR1"
 # Without patterns; and run_date=… in a folder's name is no column of ours.
 _AS_NAMED: dict[str, Any] = {"glob": False, "hive_partitioning": False}
 
@@ -36,6 +37,13 @@ def metadata_of(path: Path) -> pq.FileMetaData:
 def schema_of(path: Path) -> pa.Schema:
     """The file's columns as pyarrow has them."""
     return pq.read_schema(_local(path))
+
+
+def ends_as_parquet(path: Path) -> bool:
+    """Whether the file's last bytes are those of a Parquet file: a look that costs nothing."""
+    with open_regular(path) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - len(_MAGIC)))
+        return file.read(len(_MAGIC)) == _MAGIC
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:

@@ -10,10 +10,12 @@ import os
 import select
 import stat
 import time
+from collections.abc import Iterator
 from errno import EISDIR, ENODATA, ENXIO, ETIMEDOUT
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import msgspec
 
@@ -24,6 +26,7 @@ MOST_BYTES = 32 << 20
 
 _QUIETLY = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _WAIT_SECONDS = 10.0
+_LONGEST_LINE = 1 << 18
 
 
 class OddFileError(OSError):
@@ -84,6 +87,11 @@ def decoded_lines(content: bytes, kind: type[Decoded]) -> list[Decoded]:
         return msgspec.json.Decoder(kind).decode_lines(content)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def bounded_lines(file: BinaryIO) -> Iterator[bytes]:
+    """The file's lines; one of 256 KiB and more comes in pieces: a sparse file has no other."""
+    return iter(partial(file.readline, _LONGEST_LINE), b"")
 
 
 def read_small(path: Path, limit: int) -> bytes:

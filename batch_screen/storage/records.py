@@ -15,7 +15,7 @@ import polars as pl
 
 from batch_screen.errors import JournalError
 from batch_screen.storage.atomic import sha256_of, translated, write_atomically
-from batch_screen.storage.parquet import read_parquet
+from batch_screen.storage.parquet import ends_as_parquet, read_parquet
 from batch_screen.storage.reading import decoded, read_json
 
 Record = TypeVar("Record", bound=msgspec.Struct)
@@ -53,9 +53,10 @@ def read_record(path: Path, kind: type[Record]) -> Record:
 
 
 def check_file(path: Path, sha256: str) -> None:
-    """Raises ``JournalError`` unless the file's digest is the one recorded."""
+    """Raises ``JournalError`` unless the Parquet file's digest is the one recorded."""
     with translated("read", path):
-        if not path.exists() or sha256_of(path) != sha256:
+        # Its end first: a sparse file may take hours to hash.
+        if not (path.exists() and ends_as_parquet(path)) or sha256_of(path) != sha256:
             raise damaged(path)
 
 

@@ -80,6 +80,18 @@ def test_a_run_that_is_old_or_not_whole_does_not_count(run: WholeRun) -> None:
     assert earlier_runs(run.layout.folder / "nowhere", SERVER, NOW - LONG) == []
 
 
+@pytest.mark.parametrize("name", ["summary.json", "manifest.json"])
+def test_a_run_that_cannot_be_read_is_noted_and_left_out(run: WholeRun, name: str) -> None:
+    (run.layout.run / name).write_bytes(b"{" * 100_000)
+    said: list[str] = []
+    assert earlier_runs(run.layout.folder, SERVER, NOW - LONG, said.append) == []
+    assert [line.partition(":")[0] for line in said] == [
+        f"run {run.layout.run_id} was complete and cannot be read any more"
+    ]
+    assert earlier_runs(run.layout.folder, SERVER, NOW + LONG, said.append) == []
+    assert len(said) == 1  # one of long ago is of no interest
+
+
 def test_a_damaged_part_is_told_and_its_run_left_out(run: WholeRun) -> None:
     path = run.layout.part(LOOKUPS, 1)
     path.write_bytes(b"PAR1" * (path.stat().st_size // 4) + b"P" * (path.stat().st_size % 4))

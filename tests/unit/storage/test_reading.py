@@ -14,6 +14,7 @@ from batch_screen.storage.lock import shared
 from batch_screen.storage.parquet import metadata_of, read_parquet, scan_parquet
 from batch_screen.storage.reading import (
     OddFileError,
+    bounded_lines,
     decoded,
     decoded_lines,
     open_regular,
@@ -111,6 +112,13 @@ def test_devices_folders_and_sockets_are_no_files(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(OSError, match="symbolic links"):
         read_bytes(tmp_path / "loop")
+
+
+def test_long_lines_come_in_pieces(tmp_path: Path) -> None:
+    (tmp_path / "lines").write_bytes(b"a\n" + bytes(5 << 19) + b"\nb")
+    with open_regular(tmp_path / "lines") as file:
+        found = list(bounded_lines(file))
+    assert [len(line) for line in found] == [2, *10 * [1 << 18], 1, 1]
 
 
 def test_a_sparse_file_does_not_fill_the_memory(tmp_path: Path) -> None:

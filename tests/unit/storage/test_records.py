@@ -120,6 +120,14 @@ def test_a_file_that_is_no_parquet_says_nothing_of_its_content(tmp_path: Path) -
     assert "900123" not in str(caught.value)
 
 
+def test_a_sparse_file_is_not_hashed(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    with path.open("wb") as file:
+        file.truncate(1 << 42)
+    with pytest.raises(JournalError, match=r"rows\.parquet is missing or not as it was written"):
+        check_file(path, "ab")
+
+
 def test_a_missing_file_is_damage(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match=r"rows\.parquet is missing"):
         check_file(tmp_path / "rows.parquet", "ab")
