@@ -293,7 +293,7 @@ class AdaptiveRate:
         if (result := self._trials.result(place)) is None:
             return
         if (limit := result.limit_per_second) is not None:
-            self.hold(limit, self._epoch.hold_seconds if self._epoch else HOLD_SECONDS)
+            self.hold(limit, max(HOLD_SECONDS, self._epoch.hold_seconds if self._epoch else 0.0))
             return
         _log.warning(
             "%s: about %.1f %% of requests are refused whatever the rate; only these wait",

@@ -95,7 +95,9 @@ def recovered(epoch: Epoch, now: float) -> float:
     if now < epoch.probes_at:
         return held * (1 - epoch.depth * max(0.0, 1 - since / _SETTLING_SECONDS) ** 3)
     probing = min(since, now - epoch.probes_at)
-    return held * (1 + (probing / _DOUBLING_SECONDS) ** 3)
+    # What was held briefly is little more than a guess, and probed as fast as the ramp rises.
+    doubling = min(_DOUBLING_SECONDS, epoch.hold_seconds / _LONGER)
+    return held * (1 + (probing / doubling) ** 3)
 
 
 def next_epoch(last: Epoch | None, refusal: Refusal) -> Epoch:
@@ -152,7 +154,9 @@ def _hold_seconds(last: Epoch | None, level: float, refusal: Refusal, was_probe:
     gain = max(refusal.ceiling / level - 1, 0.01)
     worth: float = min(max(1.0, (_WORTHWHILE_GAIN / gain) ** 2), _LITTLE_GAIN_LONGER)
     if last is None:
-        return HOLD_SECONDS * worth
+        # Where nothing was closed, a few refusals side by side may be chance: a probe shows.
+        is_guess = refusal.not_before <= refusal.at
+        return HOLD_SECONDS * worth / (_LONGER if is_guess else 1)
     if level < _SAME * refusal.best:
         return HOLD_SECONDS
     if was_probe:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from batch_screen.engine.scope import HARMLESS_SHARE, ShareTest
+from batch_screen.engine.scope import ShareTest
 
 TRIAL_SHARE = 0.6
 """Share of the rate during a trial, low enough for a limit to show."""
@@ -132,14 +132,16 @@ class Trials:
             return None  # too early: a bucket's leftover credit would pass for the limit
         share, rate = self._test.share(place), self.most_per_second
         self.cancel()
+        delivered = rate * (1 - share)
         # Far more refused at a lower rate is another event: a limit is taken for granted then.
-        if not (trial.has_helped(share) or trial.has_another_cause(share)):
+        if trial.has_another_cause(share):
+            return TrialResult(delivered, share)
+        if not trial.has_helped(share):
             self._no_limit = Trial(share, TRIAL_SHARE)
             return TrialResult(None, max(share, trial.share))
-        delivered = rate * (1 - share)
-        if share < HARMLESS_SHARE:  # the limit lies above the rate that was tried
-            delivered = max(rate, min(self._delivered, rate / trial.cut * (1 - trial.share)))
-        return TrialResult(delivered, share)
+        # What the full rate has delivered, no limit forbids: it may have helped by chance only.
+        before = min(self._delivered, rate / trial.cut * (1 - trial.share))
+        return TrialResult(max(delivered, before), share)
 
     def second_look(self, place: int) -> float | None:
         """The limit, if more is refused at the full rate than was at the cut one."""

@@ -7,7 +7,7 @@ from functools import cache
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batch_screen.config.settings import Retry
@@ -99,6 +99,9 @@ def test_sporadic_refusals(share: float, wait: float | None) -> None:
     assert all(run.requests - 4000 <= len(odd) for _ in odd)
 
 
+# Four refused among the first sixty look like a limit while the rate still rises.
+@example(share=0.0390625, seed=1, wait=1.0, latency=0.01, rate=200.0, refusals_are_quick=False)
+@example(share=0.0398, seed=331239, wait=None, latency=0.4, rate=400.0, refusals_are_quick=False)
 @examples(25)
 @given(
     share=st.floats(0, 0.04),
@@ -129,7 +132,8 @@ def test_sporadic_refusals_in_any_world(
     run, usual = world.run(), world.clean()
     assert run.error is None
     assert run.kinds == {K.SUCCESS: 1500}
-    assert run.others_done(odd) <= 1.3 * usual.ended_at + 1
+    # Three in a row may be chance, too: then everybody waits once, as long as the server asks.
+    assert run.others_done(odd) <= 1.3 * usual.ended_at + max(1.0, wait or 0.0)
     assert run.worst_second() <= rate
 
 
