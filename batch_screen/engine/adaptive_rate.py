@@ -352,5 +352,6 @@ class AdaptiveRate:
             ceiling=self.ceiling(),
             best=seen.best_level(now),
             has_instant=has_instant,
+            has_closed=self._closed > 0,
         )
         self._set(next_epoch(last, refusal), now)

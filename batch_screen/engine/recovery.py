@@ -59,7 +59,7 @@ class Refusal(NamedTuple):
     """The facts at a refusal: the current rate, and what had passed.
 
     ``seen``: attempts a second that were let pass just before; ``average``: since the last
-    refusal, its pause included.
+    refusal, its pause included. ``has_closed``: everything was refused before, or is now.
     """
 
     at: float
@@ -70,6 +70,7 @@ class Refusal(NamedTuple):
     ceiling: float
     best: float
     has_instant: bool
+    has_closed: bool
 
 
 def ramp(elapsed_seconds: float, ramp_up_seconds: float) -> float:
@@ -153,10 +154,8 @@ def _hold_seconds(last: Epoch | None, level: float, refusal: Refusal, was_probe:
     """
     gain = max(refusal.ceiling / level - 1, 0.01)
     worth: float = min(max(1.0, (_WORTHWHILE_GAIN / gain) ** 2), _LITTLE_GAIN_LONGER)
-    if last is None:
-        # Where nothing was closed, a few refusals side by side may be chance: a probe shows.
-        is_guess = refusal.not_before <= refusal.at
-        return HOLD_SECONDS * worth / (_LONGER if is_guess else 1)
+    if last is None:  # a few refusals side by side may be chance, and the first probe shows
+        return HOLD_SECONDS * worth / (1 if refusal.has_closed else _LONGER)
     if level < _SAME * refusal.best:
         return HOLD_SECONDS
     if was_probe:

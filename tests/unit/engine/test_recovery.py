@@ -29,6 +29,7 @@ def refusal(**known: float | bool) -> Refusal:
         "ceiling": 1000.0,
         "best": 0.0,
         "has_instant": True,
+        "has_closed": True,
     }
     return Refusal(**(usual | known))
 
@@ -166,3 +167,9 @@ def test_what_is_old_is_forgotten() -> None:
         starts.add(instant)
     assert starts.count(0) == 1
     assert starts.count(1.0, 2.0) == 0
+
+
+def test_a_first_level_is_a_guess_until_everything_was_refused() -> None:
+    guess, found = (next_epoch(None, refusal(has_closed=closed)) for closed in (False, True))
+    assert (guess.hold_seconds, found.hold_seconds) == (HOLD_SECONDS / 4, HOLD_SECONDS)
+    assert recovered(guess, guess.probes_at + 1) > 2 * recovered(found, found.probes_at + 1)
