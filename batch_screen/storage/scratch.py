@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-_PREFIX = "batch-screen-"
+_PREFIX = "batch-screen-scratch-"  # no name that anybody gives a folder of their own
 
 
 @contextmanager

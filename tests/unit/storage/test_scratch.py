@@ -67,7 +67,7 @@ def test_a_killed_process_leaves_no_numbers_behind(
     scratch.mkdir()
     out.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    (scratch / "batch-screen-link").symlink_to(out)
+    (scratch / "batch-screen-scratch-link").symlink_to(out)
     (scratch / "other").mkdir()
     target = out / "a [1].csv"
     (out / ".a 1.csv.01234567.tmp").write_bytes(b"another file's")
@@ -87,7 +87,7 @@ def test_a_killed_process_leaves_no_numbers_behind(
     sweep_scratch()  # as run, retry and purge do, which need no such folder
     assert not left.exists()
     assert [path.name for path in out.iterdir()] == [".a 1.csv.01234567.tmp"]
-    assert {path.name for path in scratch.iterdir()} == {"batch-screen-link", "other"}
+    assert {path.name for path in scratch.iterdir()} == {"batch-screen-scratch-link", "other"}
 
 
 def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
@@ -103,12 +103,15 @@ def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> Non
 
 def test_a_start_of_a_run_sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    left = tmp_path / "batch-screen-killed"
-    left.mkdir()
-    (left / "rows").write_bytes(b"numbers")
+    left = tmp_path / "batch-screen-scratch-killed"
+    bought = tmp_path / "batch-screen-results"  # of the user's, on a machine with one such folder
+    for folder in (left, bought):
+        folder.mkdir()
+        (folder / "rows").write_bytes(b"numbers")
     job = Job((), Settings(output=Output(folder=str(tmp_path / "out"))), sandbox=True)
     with folders_held(job, RunEvents()):
         assert not left.exists()
+        assert (bought / "rows").exists()
 
 
 def test_a_start_needs_no_place_for_scratch(
