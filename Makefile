@@ -139,7 +139,7 @@ bench-peers: $(PEERS_STAMP) ## one task beside a script, Scrapy and Ray Data, un
 bench-normalise: $(BENCH_STAMP) ## rows a second, beside the libraries for phone numbers (seven minutes)
 	$(BIN)/python -m benchmarks.normalise.speeds
 
-bench-stages: $(BENCH_STAMP) ## each stage at 1, 10 and 100 million rows: speed, memory, disk (25 minutes, 15 GB)
+bench-stages: $(BENCH_STAMP) ## each stage at 1, 10 and 100 million rows: speed, memory, disk, and polars alone (40 minutes, 20 GB)
 	$(BIN)/python -m benchmarks.stages.stages
 
 bench: bench-stages bench-engine bench-peers bench-normalise bench-startup bench-page ## those five, and the page (two hours)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 import pytest
 
@@ -8,9 +10,9 @@ from batch_screen.numbers.frame import normalise_frame
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.schema import LOOKUP, dtypes
 from benchmarks import memory
-from benchmarks.stages import stages
+from benchmarks.stages import alone, stages
 from benchmarks.stages.answered import sealed
-from benchmarks.stages.lists import JUNK_EVERY, chunk, numbers
+from benchmarks.stages.lists import JUNK_EVERY, chunk, numbers, write_list
 
 ROWS = 20_000
 
@@ -42,4 +44,13 @@ def test_made_up_outcomes_are_as_they_would_be_sealed() -> None:
 def test_stages_that_follow_each_other_are_one() -> None:
     parts = [memory.Stage("starting", 1.0, 0.5, 100), memory.Stage("reading", 2.0, 1.5, 300)]
     assert stages.joined(parts) == memory.Stage("starting", 3.0, 2.0, 300)
-    assert stages.figures(parts[1], rows=10) == ("2.0", "5", "1.5", "300")
+    assert stages.figures(parts[1], 10, parts[0]) == ("2.0", "5", "1.5", "3.00", "300")
+
+
+def test_polars_alone_does_as_much_with_the_same_bytes(tmp_path: Path) -> None:
+    write_list(1_000, tmp_path / "list.csv")
+    alone.plan(str(tmp_path / "list.csv"), str(tmp_path / "plan"), "4")
+    files = list((tmp_path / "plan").rglob("*.parquet"))
+    assert (len(files), pl.read_parquet(files).height) == (4, 1_000)
+    stage = stages.alone("plan", str(tmp_path / "list.csv"), str(tmp_path / "again"), "4")
+    assert stage.peak_mib > 0 < stage.cpu_seconds
