@@ -41,7 +41,7 @@ class RowGroupWriter:
     """A Parquet file that grows by a row group per batch; created with the first.
 
     ``file``: an open file to write to, in place of ``path``. ``how`` goes to pyarrow, ``marks``
-    into the file's metadata.
+    into the file's metadata. ``is_for_us``: no other program reads the file.
     """
 
     def __init__(
@@ -50,6 +50,8 @@ class RowGroupWriter:
         file: BinaryIO | None = None,
         how: Mapping[str, Any] = KEPT,
         marks: Mapping[str, str] | None = None,
+        *,
+        is_for_us: bool = False,
     ) -> None:
         self.path = path
         self._how = how
@@ -58,6 +60,8 @@ class RowGroupWriter:
         self.columns: list[str] = []
         self._opened: BinaryIO | None = None
         self._file = file
+        # Texts as polars has them, which few readers know, are handed over without a copy.
+        self._layout = pl.CompatLevel.newest() if is_for_us else pl.CompatLevel.oldest()
         self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> Self:
@@ -65,19 +69,19 @@ class RowGroupWriter:
 
     def add(self, frame: pl.DataFrame) -> None:
         """Appends the rows as a row group."""
-        table = _table(frame)
-        if self._marks:
-            table = table.replace_schema_metadata(self._marks)
-        if self._writer is None:
-            if self._file is None:
-                # Buffered, because pyarrow does not check how much of a write was done.
-                self._file = self._opened = BufferedWriter(open_private(self.path))
-            self._writer = pq.ParquetWriter(
-                self._file, table.schema, **_encodings(frame), **self._how
-            )
-            self.columns = frame.columns
-        self._writer.write_table(table, max(1, table.num_rows))
+        writer = self._writer = self._writer or self._begun(frame)
+        writer.write_table(_table(frame, writer.schema, self._layout), max(1, frame.height))
         self.rows += frame.height
+
+    def _begun(self, frame: pl.DataFrame) -> pq.ParquetWriter:
+        if self._file is None:
+            # Buffered, because pyarrow does not check how much of a write was done.
+            self._file = self._opened = BufferedWriter(open_private(self.path))
+        self.columns = frame.columns
+        schema = frame.clear().to_arrow(compat_level=self._layout).schema
+        if self._marks:
+            schema = schema.with_metadata(self._marks)
+        return pq.ParquetWriter(self._file, schema, **_encodings(frame), **self._how)
 
     def __exit__(
         self,
@@ -91,10 +95,8 @@ class RowGroupWriter:
             self._opened.close()
 
 
-def _table(frame: pl.DataFrame) -> pa.Table:
-    """The frame as a pyarrow table."""
-    layout = pl.CompatLevel.oldest()
-    schema = frame.clear().to_arrow(compat_level=layout).schema
+def _table(frame: pl.DataFrame, schema: pa.Schema, layout: pl.CompatLevel) -> pa.Table:
+    """The frame as a pyarrow table of the schema."""
     # Columns of nulls only are made anew: as polars hands them over they take thrice as long.
     filled = [column.name for column in frame if column.null_count() < frame.height]
     found = dict(zip(filled, frame.select(filled).to_arrow(compat_level=layout), strict=True))
@@ -129,7 +131,7 @@ class PartitionedWriter:
         held_bytes: int = HELD_BYTES,
         how: Mapping[str, Any] = KEPT,
     ) -> None:
-        self.files = [RowGroupWriter(path, how=how) for path in paths]
+        self.files = [RowGroupWriter(path, how=how, is_for_us=True) for path in paths]
         self._partition = partition.cast(pl.UInt32).alias(_PARTITION)
         self._held: dict[int, list[pl.DataFrame]] = {}
         self._most_held_bytes = max(held_bytes, _HELD_FOR_A_FILE * len(paths))
