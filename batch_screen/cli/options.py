@@ -413,6 +413,8 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
 
     Options that a command does not have are as if they were not given.
     """
+    # pydantic would look through every installed package for plugins, and we want none.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     from batch_screen.config.load import load_settings  # noqa: PLC0415 (no help needs it)
 
     return load_settings(flags_of(given), config=given["config"], environment=os.environ)

@@ -24,6 +24,7 @@ from batch_screen.storage.records import check_file, read_frame, read_record, wr
 
 # As Python objects a shard's outcomes would take several times their size as columns.
 _CHUNK = 20_000
+_MANY = 2_000
 _KEY = ["e164", "endpoint"]
 
 
@@ -185,7 +186,9 @@ def _frame(outcomes: list[Outcome]) -> pl.DataFrame:
     cells = attrgetter(*("kind" if c.name == "outcome" else c.name for c in LOOKUP))
     series = []
     for column, values in zip(LOOKUP, zip(*map(cells, outcomes), strict=True), strict=True):
-        if column.dtype == pl.Datetime:  # by pyarrow, in a fifth of the time that polars takes
+        # By pyarrow in a fifth of the time that polars takes; but its first array imports pandas,
+        # where that is installed, in half a second.
+        if column.dtype == pl.Datetime and len(values) >= _MANY:
             instants = pa.array(values, pa.timestamp("us", tz="UTC"))
             series.append(pl.Series(column.name, instants))
         else:
