@@ -81,10 +81,10 @@ class SegmentWriter:
     def claim(self, shard: int) -> int:
         """The epoch of this process at the shard: the number of its segment, begun now."""
         if shard not in self._open:
-            # Outside the lock: where it takes long, records of other shards are noted meanwhile.
-            number = self._next_number(shard)
+            # Outside the lock: it may take long, and records of other shards are noted meanwhile.
+            segment = self._begin(shard)
             with self._lock:
-                self._begin(shard, number)
+                self._open[shard] = segment
         return self._open[shard].number
 
     def note(self, shard: int, *records: Record) -> None:
@@ -98,7 +98,7 @@ class SegmentWriter:
                 raise self._failure
             try:
                 if (segment := self._open.get(shard)) is None:
-                    segment = self._begin(shard, self._next_number(shard))
+                    segment = self._open[shard] = self._begin(shard)
                 segment.append(content)
             except OSError as error:
                 self._failure = error
@@ -150,15 +150,18 @@ class SegmentWriter:
     def _header(self, shard: int) -> bytes:
         return encode(Header(FORMAT, VERSION, self._run_id, shard))
 
-    def _begin(self, shard: int, number: int) -> Segment:
-        header = self._header(shard)
+    def _begin(self, shard: int) -> Segment:
+        number = self._next_number(shard)
         segment = Segment(segment_path(self._folder, shard, number), number)
-        self._open[shard] = segment
-        segment.append(header)
-        segment.header = segment.written
-        # The header before the folder's entry: a segment that survives a power cut has one.
-        os.fdatasync(segment.file.fileno())
-        sync_folder(self._folder)
+        try:
+            segment.append(self._header(shard))
+            segment.header = segment.written
+            # The header before the folder's entry: a segment that survives a power cut has one.
+            os.fdatasync(segment.file.fileno())
+            sync_folder(self._folder)
+        except BaseException:
+            segment.file.close()
+            raise
         return segment
 
 
