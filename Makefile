@@ -51,10 +51,10 @@ pictures: $(STAMP) ## pictures of the demo's report on desk, telephone and paper
 	$(BIN)/python -m tests.browser.pictures demo_out/runs/*/report.html demo_out/pictures
 
 test: $(STAMP) ## run all tests
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-in-full: $(STAMP) ## run all tests with every example, each command from a cold start, on the disk
-	TESTS_IN_FULL=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	TESTS_IN_FULL=1 $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 golden: $(STAMP) ## has anything become different in what the commands print and write? (two minutes)
 	$(BIN)/python -m tests.golden

@@ -7,6 +7,7 @@ command runs on the head's address.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import tempfile
@@ -175,6 +176,7 @@ class Trial:
         self.desk.configuration.write_text(_TOML, "utf-8")
         self.desk.environment = {n: v for n, v in os.environ.items() if n.startswith("AWS_")}
         self.lookups = lookups
+        self._chance = random.Random(f"{os.environ.get('SEED')}{folder.name}")
 
     @contextmanager
     def serving(self, **settings: Any) -> Iterator[Any]:
@@ -186,6 +188,11 @@ class Trial:
         """One start to its end, which is a complete run."""
         with self.desk.started() as running:
             assert running.process.wait(240) == 0, running.said
+
+    def wait_until_under_way(self, after: int = 500) -> None:
+        """Until some more were asked, up to 1,500: ``SEED=1 make ray`` says how many."""
+        count = after + self._chance.randrange(1_500)
+        wait_until(lambda: self.asked() > count)
 
     def asked(self) -> int:
         return self.log.read_bytes().count(b"\n") if self.log.exists() else 0

@@ -35,9 +35,9 @@ def test_an_undisturbed_run(cluster: RayCluster, tmp_path: Path, lookups: int) -
 def test_a_worker_that_is_killed_is_replaced(cluster: RayCluster, tmp_path: Path) -> None:
     trial = Trial(tmp_path, cluster, 5_000)
     with trial.serving(), trial.desk.started() as running:
-        wait_until(lambda: trial.asked() > 1_000)
+        trial.wait_until_under_way()
         os.kill(actors("WorkerActor.run")[0], signal.SIGKILL)
-        wait_until(lambda: trial.asked() > 2_500)
+        trial.wait_until_under_way(after=2_500)
         os.kill(actors("WorkerActor.run")[0], signal.SIGKILL)
         assert running.process.wait(120) == 0, running.said
     trial.judge("2 × kill -9 worker", twice=2 * PER_WORKER, silence=1.5)
@@ -57,7 +57,7 @@ def test_a_refused_key_ends_the_run_with_its_exit_code(cluster: RayCluster, tmp_
 def test_the_coordinator_is_killed(cluster: RayCluster, tmp_path: Path) -> None:
     trial = Trial(tmp_path, cluster, 6_000)
     with trial.serving(), trial.desk.started() as running:
-        wait_until(lambda: trial.asked() > 1_500)
+        trial.wait_until_under_way()
         [leader] = actors("Leader")
         os.kill(leader, signal.SIGKILL)
         assert running.process.wait(180) == 0, running.said
@@ -68,7 +68,7 @@ def test_the_coordinator_is_killed(cluster: RayCluster, tmp_path: Path) -> None:
 def test_a_node_is_lost(cluster: RayCluster, tmp_path: Path) -> None:
     trial = Trial(tmp_path, cluster, 6_000)
     with trial.serving(), trial.desk.started() as running:
-        wait_until(lambda: trial.asked() > 1_500)
+        trial.wait_until_under_way()
         cluster.kill(NODES[0])
         cluster.add(NODES[0])
         assert running.process.wait(180) == 0, running.said
@@ -80,7 +80,7 @@ def test_the_command_is_killed_and_started_again(cluster: RayCluster, tmp_path: 
     trial = Trial(tmp_path, cluster, 6_000)
     with trial.serving():
         with trial.desk.started() as running:
-            wait_until(lambda: trial.asked() > 1_500)
+            trial.wait_until_under_way()
             running.process.kill()
             running.process.wait(10)
         trial.run()
@@ -92,7 +92,7 @@ def test_sigterm_saves_all_and_resumes(cluster: RayCluster, tmp_path: Path) -> N
     trial = Trial(tmp_path, cluster, 4_000)
     with trial.serving():
         with trial.desk.started() as running:
-            wait_until(lambda: trial.asked() > 1_000)
+            trial.wait_until_under_way()
             running.process.send_signal(signal.SIGTERM)
             began = time.monotonic()
             assert running.process.wait(60) == 143, running.said
@@ -106,7 +106,7 @@ def test_sigterm_saves_all_and_resumes(cluster: RayCluster, tmp_path: Path) -> N
 def test_a_node_is_frozen_and_thawed(cluster: RayCluster, tmp_path: Path, seconds: int) -> None:
     trial = Trial(tmp_path, cluster, 12_000)
     with trial.serving(), trial.desk.started() as running:
-        wait_until(lambda: trial.asked() > 1_500)
+        trial.wait_until_under_way()
         frozen = cluster.processes(NODES[1])
         for process in frozen:
             os.kill(process, signal.SIGSTOP)
@@ -126,7 +126,7 @@ def test_a_node_is_cut_off_from_the_coordinator(
 ) -> None:
     trial = Trial(tmp_path, cluster, 14_000)
     with trial.serving(), trial.desk.started() as running:
-        wait_until(lambda: trial.asked() > 1_500)
+        trial.wait_until_under_way()
         with cluster.cut(NODES[1]):
             time.sleep(seconds)
         assert running.process.wait(240) == 0, running.said
@@ -139,7 +139,7 @@ def test_a_node_is_cut_off_from_the_coordinator(
 def test_the_coordinator_is_cut_off_from_all(cluster: RayCluster, tmp_path: Path) -> None:
     trial = Trial(tmp_path, cluster, 6_000)
     with trial.serving(), trial.desk.started() as running:
-        wait_until(lambda: trial.asked() > 1_500)
+        trial.wait_until_under_way()
         with cluster.cut(*NODES):
             time.sleep(5)
         assert running.process.wait(240) == 0, running.said
@@ -152,7 +152,7 @@ def test_the_budget_holds_where_the_coordinator_is_killed(
 ) -> None:
     trial = Trial(tmp_path, cluster, 6_000, "--max-requests", "3000")
     with trial.serving(), trial.desk.started() as running:
-        wait_until(lambda: trial.asked() > 1_500)
+        trial.wait_until_under_way()
         [leader] = actors("Leader")
         os.kill(leader, signal.SIGKILL)
         assert running.process.wait(180) == 4, running.said
@@ -168,7 +168,7 @@ def test_a_run_goes_on_from_the_bucket_when_the_drivers_machine_is_lost(
     trial = Trial(tmp_path / "first", cluster, 6_000, *state)
     with trial.serving():
         with trial.desk.started() as running:
-            wait_until(lambda: trial.asked() > 2_000)
+            trial.wait_until_under_way()
             running.process.kill()
             running.process.wait(10)
         wait_until(lambda: not actors("WorkerActor.run"))
