@@ -138,8 +138,8 @@ class Checkpointer:
             on_failure=lambda error: self._in_loop(
                 self._fail, self._cannot_save(error) if isinstance(error, OSError) else error
             ),
-            # Asking goes on while half of them are saved.
-            most_records=min(COMMIT_RECORDS, most_unsaved // 2 + 1),
+            # Asking goes on with the last quarter of the slots while the disk works.
+            most_records=min(COMMIT_RECORDS, most_unsaved * 3 // 4 + 1),
             wait_seconds=copy.commit_seconds if copy else 0.0,
         )
 

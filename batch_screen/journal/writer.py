@@ -89,6 +89,7 @@ class GroupCommit:
         self._queue: SimpleQueue[list[Entry] | None] = SimpleQueue()
         # Each is counted up by one thread alone: how many came, and how many are being saved.
         self._appended = self._taken = 0
+        self._is_saving = False
         self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._save_all, name="journal", daemon=True)
         self._thread.start()
@@ -101,8 +102,9 @@ class GroupCommit:
             self._hurry.set()
 
     def hurry(self) -> None:
-        """Commits at once."""
-        self._hurry.set()
+        """Commits at once; what is being saved may be enough for now, and is waited for first."""
+        if not self._is_saving:  # or the few that came meanwhile would have a commit of their own
+            self._hurry.set()
 
     def close(self) -> None:
         """Waits until all entries are saved, or the first failure was reported."""
@@ -124,9 +126,11 @@ class GroupCommit:
             is_open = _CLOSE not in batches
             entries = [entry for batch in batches if batch is not _CLOSE for entry in batch]
             self._taken += len(entries)
+            self._is_saving = True
             try:
                 for shard in {shard for shard, _ in entries}:
                     self._writer.sync(shard)
+                self._is_saving = False  # before whoever waits is woken, and may hurry again
                 self._on_saved(entries)
             except Exception as error:  # noqa: BLE001 (this thread must not die in silence)
                 self._on_failure(error)
