@@ -40,7 +40,7 @@ from batch_screen.schema import (
 )
 from batch_screen.storage.atomic import check_file
 from batch_screen.storage.parquet import scan_parquet
-from batch_screen.storage.partition import in_ranges
+from batch_screen.storage.partition import compact, in_ranges
 from batch_screen.storage.scratch import scratch_folder
 from batch_screen.tables.breakdown import signs_of, values_of
 from batch_screen.tables.integrity import (
@@ -186,7 +186,7 @@ def _read(layout: Layout, sheet: _Flagged | _Rejected, events: RunEvents) -> Ite
     try:
         for path in layout.parts(sheet.table):
             for frame in Unit(path).frames():
-                yield sheet.selected(frame)
+                yield compact(sheet.selected(frame))
             events.advance(1)
     except DamagedPartError as error:
         raise InputError(

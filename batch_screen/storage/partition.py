@@ -202,6 +202,11 @@ class PartitionedWriter:
         self._writing = []
 
 
+def compact(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with texts of its own: polars' few rows out of many keep those of all in memory."""
+    return pl.DataFrame(frame.to_arrow(compat_level=pl.CompatLevel.oldest()))
+
+
 RANGE_ROWS = 500_000
 _MOST_RANGES = 128
 
