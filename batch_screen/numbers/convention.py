@@ -24,6 +24,8 @@ FEWEST_ROWS = 200
 MOST_OTHERS = 0.005
 """The share of these rows that may be written the other way."""
 
+_READ = ("raw", "raw_region", "rule", "reject_reason")
+
 
 class Convention(StrEnum):
     """How a list writes the numbers of a region that have neither a + nor a zero in front."""
@@ -75,7 +77,10 @@ class ConventionCounter:
             .when(pl.col("reject_reason") == RejectReason.AMBIGUOUS)
             .then(pl.lit("doubtful"))
         )
-        rows = judged.select("raw", "raw_region", written=written).drop_nulls("written")
+        # Most start so with their first character, and need no expression to be left out.
+        starts = pl.col("raw").str.starts_with
+        others = judged.select(*_READ).filter(~(starts("0") | starts("+")))
+        rows = others.select("raw", "raw_region", written=written).drop_nulls("written")
         raw = rows["raw"]
         if (raw.str.len_bytes() != raw.str.len_chars()).any():  # Arabic digits
             raw = pl.Series(map(ascii_text, raw), dtype=pl.String)

@@ -88,6 +88,8 @@ def split(frame: pl.DataFrame, condition: pl.Expr) -> tuple[pl.DataFrame, pl.Dat
     >>> [part["n"].to_list() for part in split(pl.DataFrame({"n": [1, 2, 3]}), pl.col("n") > 1)]
     [[2, 3], [1]]
     """
+    if not frame.height:
+        return frame, frame
     mask = frame.select(condition.fill_null(value=False).alias("condition")).to_series()
     found = mask.sum()
     if found in (0, frame.height):

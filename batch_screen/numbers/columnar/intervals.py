@@ -64,6 +64,12 @@ class Patterns:
             return self.ALWAYS
         return self._number("beginning", pattern, is_optional=False)
 
+    def is_only(self, pattern: int, digits: str) -> bool:
+        """Whether these digits match, and no others that begin with them."""
+        for digit in digits:
+            pattern = self._derivative(pattern, digit)
+        return pattern == self.NOTHING
+
     def boundaries(self, pattern: int, length: int) -> list[int]:
         """Values at which numbers of that many digits begin to match, cease to, begin again, …"""
         if not length:

@@ -66,15 +66,37 @@ _KEPT = ("row", "route")
 _NATIONAL = (*_KEPT, "place", "has_idd", "value", "count")
 _VALUE, _COUNT, _REST, _REST_COUNT = map(pl.col, ("value", "count", "rest", "rest_count"))
 
-_BEGINS_WITH_IDD = IntervalTable(
-    lambda place, length: territories()[place].prefixed(
-        territories()[place].international_prefix, length
-    )
+
+class _Prefix(NamedTuple):
+    """A kind of prefix: digits that are one, and for the territories with others, how to find and
+    strip those as texts.
+    """
+
+    plain: Callable[[Territory], str]
+    has_more: Callable[[Territory], bool]
+    begins: IntervalTable
+    behind: Callable[[Territory, pl.Expr], pl.Expr]
+
+
+_IDD = _Prefix(
+    Territory.idd,
+    Territory.has_more_idds,
+    IntervalTable(
+        lambda place, length: territories()[place].prefixed(
+            territories()[place].international_prefix, length
+        )
+    ),
+    Territory.behind_idd,
 )
-_BEGINS_WITH_TRUNK = IntervalTable(
-    lambda place, length: territories()[place].prefixed(
-        territories()[place].national_prefix, length
-    )
+_TRUNK = _Prefix(
+    Territory.trunk,
+    Territory.has_more_trunks,
+    IntervalTable(
+        lambda place, length: territories()[place].prefixed(
+            territories()[place].national_prefix, length
+        )
+    ),
+    Territory.behind_trunk,
 )
 _GENERAL = IntervalTable(lambda place, length: territories()[place].general(length))
 _TYPES = IntervalTable(lambda place, length: types_of(CODES[place], length))
@@ -95,7 +117,7 @@ def read_columns(dialled: pl.DataFrame) -> Readings:
     """Parses digits as numbers, in the order of the steps of ``phonenumbers.parse``."""
     at_home, abroad = split(dialled, pl.col("place").is_not_null())
     # An international prefix at home: what is behind it is dialled abroad.
-    prefixed, bare = _strip(at_home, Territory.idd, _BEGINS_WITH_IDD, Territory.behind_idd)
+    prefixed, bare = _strip(at_home, _IDD)
     # No calling code begins with 0, so before a 0 those digits were no prefix.
     no_idd, with_idd = split(prefixed, starts_with_zeros(_REST, _REST_COUNT, 1))
     at_home = pl.concat([bare, no_idd.drop("rest", "rest_count")])
@@ -122,26 +144,18 @@ def read_columns(dialled: pl.DataFrame) -> Readings:
     )
 
 
-def _strip(
-    frame: pl.DataFrame,
-    prefix: Callable[[Territory], str | None],
-    begins: IntervalTable,
-    behind: Callable[[Territory, pl.Expr], pl.Expr],
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _strip(frame: pl.DataFrame, prefix: _Prefix) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows that begin with their territory's prefix, and the others.
 
-    The former get the digits behind it as ``rest`` and ``rest_count``, their value and count. A
-    ``prefix`` of digits is stripped from all rows at once; others, for which ``begins`` says which
-    rows have one, by ``behind`` as texts.
+    The former get the digits behind it as ``rest`` and ``rest_count``, their value and count.
     """
     start, length = pl.col("start"), pl.col("length")
-    named = with_digits(frame, prefix)
-    plain, others = split(named, start.is_not_null())
-    prefixed, none = split(plain, starts_with(_VALUE, _COUNT, start, length))
-    rest_count = (_COUNT - length).alias("rest_count")
-    prefixed_rows = [
-        prefixed.with_columns(behind_start(_VALUE, _COUNT, length).alias("rest"), rest_count)
-    ]
+    named = with_digits(frame, prefix.plain)
+    plain, none = split(named, starts_with(_VALUE, _COUNT, start, length))
+    rest, rest_count = behind_start(_VALUE, _COUNT, length), _COUNT - length
+    prefixed = [plain.with_columns(rest=rest, rest_count=rest_count)]
+    has_more = by_place(prefix.has_more, pl.Boolean()).gather(none["place"])
+    others, none = split(none, pl.lit(has_more))
     if others.height:
         # Looked up before: text and regular expressions only for the few rows with such a prefix.
         # No prefix is longer than the digits that the tables hold, so the first of them suffice.
@@ -149,14 +163,14 @@ def _strip(
             pl.when(_COUNT > MOST_DIGITS).then(_COUNT - MOST_DIGITS).otherwise(0).cast(pl.UInt8)
         )
         head = others.select(_VALUE // ten_to(beyond), _COUNT - beyond)
-        has_prefix = begins.verdicts(others["place"], head["value"], head["count"]) == 1
+        has_prefix = prefix.begins.verdicts(others["place"], head["value"], head["count"]) == 1
         none = pl.concat([none, others.filter(~has_prefix)])
         for part, territory in by_territory(others.filter(has_prefix)):
-            rest = part.select(behind(territory, text_of(_VALUE, _COUNT)).alias("rest"))
-            prefixed_rows.append(
-                part.hstack(rest.select(value_of(_REST), count_of(_REST).alias("rest_count")))
+            texts = part.select(prefix.behind(territory, text_of(_VALUE, _COUNT)).alias("rest"))
+            prefixed.append(
+                part.hstack(texts.select(value_of(_REST), count_of(_REST).alias("rest_count")))
             )
-    return pl.concat(prefixed_rows).drop("start", "length"), none.drop("start", "length")
+    return pl.concat(prefixed).drop("start", "length"), none.drop("start", "length")
 
 
 def _dialled_at_home(part: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -223,7 +237,7 @@ def _without_trunk(part: pl.DataFrame, *, is_any_length: bool = False) -> pl.Dat
     """
     # Too short for libphonenumber to look for a prefix: left as it is, and refused later.
     short, part = split(part, _COUNT.lt(0 if is_any_length else _FEWEST_DIGITS))
-    doubtful, none = _strip(part, Territory.trunk, _BEGINS_WITH_TRUNK, Territory.behind_trunk)
+    doubtful, none = _strip(part, _TRUNK)
     stripped = [none]
     if doubtful.height:
         place = doubtful["place"]

@@ -68,13 +68,21 @@ class Territory:
         self.lengths = tuple(general.possible_length)
         self.local_lengths = tuple(general.possible_length_local_only)
 
-    def idd(self) -> str | None:
-        """The international prefix; empty if there is none, None if it is an expression."""
-        return _digits_only(self.international_prefix)
+    def idd(self) -> str:
+        """The international prefix, or digits that are one; empty if there are none."""
+        return _plain_prefix(self.international_prefix)
 
-    def trunk(self) -> str | None:
-        """The national prefix; empty if there is none, None if it is an expression."""
-        return _digits_only(self.national_prefix)
+    def trunk(self) -> str:
+        """The national prefix, or digits that are one; empty if there are none."""
+        return _plain_prefix(self.national_prefix)
+
+    def has_more_idds(self) -> bool:
+        """Whether there are other international prefixes."""
+        return self.idd() != self.international_prefix
+
+    def has_more_trunks(self) -> bool:
+        """Whether there are other national prefixes."""
+        return self.trunk() != self.national_prefix
 
     def code_digits(self) -> str:
         """The calling code as text."""
@@ -187,8 +195,21 @@ class Territory:
         return (_kind(plan.general_desc), _kind(plan.short_code)) if plan else (_kind(None),) * 2
 
 
-def _digits_only(prefix: str) -> str | None:
-    return prefix if prefix.isdigit() or not prefix else None
+def _plain_prefix(prefix: str) -> str:
+    """The prefix if it is digits; of an expression such as 0|180020 the choice 0.
+
+    Digits that begin with such a choice match no other one, and need no expression.
+    """
+    if prefix.isdigit() or not prefix:
+        return prefix
+    # Without its $, which makes the pattern match more: never less.
+    pattern = _PATTERNS.read(prefix.replace("$", ""))
+    for choice in filter(str.isdigit, prefix.split("|")):
+        found = re.match(prefix, choice)
+        is_whole = found and found.group() == choice and not found.lastindex
+        if is_whole and _PATTERNS.is_only(pattern, choice):
+            return choice
+    return ""
 
 
 @cache
@@ -318,11 +339,8 @@ def _by_place_and_length(of: Callable[[Territory, int], object], dtype: pl.DataT
     return pl.Series(facts, dtype=dtype)
 
 
-def with_digits(frame: pl.DataFrame, of: Callable[[Territory], str | None]) -> pl.DataFrame:
-    """Adds digits of each ``place``'s territory, as ``start``, their value, and ``length``.
-
-    Both are null where ``of`` gives None.
-    """
+def with_digits(frame: pl.DataFrame, of: Callable[[Territory], str]) -> pl.DataFrame:
+    """Adds digits of each ``place``'s territory, as ``start``, their value, and ``length``."""
     starts, lengths = _digits_by_place(of)
     return frame.with_columns(
         starts.gather(frame["place"]).alias("start"), lengths.gather(frame["place"]).alias("length")
@@ -330,11 +348,11 @@ def with_digits(frame: pl.DataFrame, of: Callable[[Territory], str | None]) -> p
 
 
 @cache
-def _digits_by_place(of: Callable[[Territory], str | None]) -> tuple[pl.Series, pl.Series]:
+def _digits_by_place(of: Callable[[Territory], str]) -> tuple[pl.Series, pl.Series]:
     texts = [of(territory) for territory in territories()]
     # An empty text gets a length beyond all numbers, so that none starts with it.
-    starts = [None if text is None else int(text or 0) for text in texts]
-    lengths = [None if text is None else len(text) or MOST_KEPT + 1 for text in texts]
+    starts = [int(text or 0) for text in texts]
+    lengths = [len(text) or MOST_KEPT + 1 for text in texts]
     return pl.Series(starts, dtype=pl.UInt64), pl.Series(lengths, dtype=pl.UInt8)
 
 
