@@ -98,9 +98,13 @@ class RowGroupWriter:
 def _table(frame: pl.DataFrame, schema: pa.Schema, layout: pl.CompatLevel) -> pa.Table:
     """The frame as a pyarrow table of the schema."""
     # Columns of nulls only are made anew: as polars hands them over they take thrice as long.
-    filled = [column.name for column in frame if column.null_count() < frame.height]
-    found = dict(zip(filled, frame.select(filled).to_arrow(compat_level=layout), strict=True))
-    columns = [found[f.name] if f.name in found else pa.nulls(frame.height, f.type) for f in schema]
+    empty = [column.name for column in frame if column.null_count() == frame.height]
+    filled = (frame.drop(empty) if empty else frame).to_arrow(compat_level=layout)
+    if not empty:
+        return filled
+    columns = [
+        pa.nulls(frame.height, f.type) if f.name in empty else filled[f.name] for f in schema
+    ]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
