@@ -121,13 +121,17 @@ class Memory:
 
 @dataclass
 class World:
-    """What a run meets. ``limit`` and ``endpoint_limits`` are true ones."""
+    """What a run meets. ``limit`` and ``endpoint_limits`` are true ones.
+
+    ``away``: for how long from an instant on the server reads no request.
+    """
 
     rate: float = 400.0
     latency: float = 0.05
     lookups: list[Lookup] = field(default_factory=lambda: numbered(4000))
     odd: Odd = lambda _lookup, _time, _now: None
     delay: Delay = lambda _lookup, _time, _now: None
+    away: Callable[[float], float] = lambda _now: 0.0
     limit: RateLimit | None = None
     endpoint_limits: dict[Endpoint, RateLimit] = field(default_factory=dict)
     timeout: float = 15.0
@@ -240,6 +244,7 @@ class _Run:
         self.too_early += loop.time() < self.not_before.get(lookup, 0.0)
         time = self.times[lookup]
         await asyncio.sleep(world.latency / 10)
+        await asyncio.sleep(world.away(loop.time()))
         answer = self.decide(lookup, time, loop.time())
         seconds = world.delay(lookup, time, loop.time())
         if answer.kind is OutcomeKind.RATE_LIMITED and world.refusals_are_quick:

@@ -100,7 +100,7 @@ class Timeline:
             yield Slot(self._number, at, tuple(e for e in self._pacers if self._permits(e)))
             at += spacing
 
-    def owe(self, attempts: int) -> None:
+    def owe(self, attempts: float) -> None:
         """Leaves so many slots out, at most a second's."""
         rate = _USED_SHARE * self._limits.account.rate()
         if rate > 0:

@@ -159,7 +159,7 @@ class LeasedContract:
         self._results: list[Passed | Refused] = []
         self._pause = 0.0
         self._ramps_up = False
-        self._owed = 0
+        self._owed = 0.0
         self._has_passed = False
 
     def begin(self) -> None:
@@ -177,7 +177,7 @@ class LeasedContract:
         report.results, self._results = self._results, []
         report.pause_seconds, self._pause = self._pause, 0.0
         report.ramps_up, self._ramps_up = self._ramps_up, False
-        report.owed, self._owed = self._owed, 0
+        report.owed, self._owed = self._owed, 0.0
 
     def obey(self, orders: Orders, called_at: float, answered_at: float) -> None:
         """Takes over what the answer to a report says."""
@@ -237,9 +237,10 @@ class LeasedContract:
         self._starts += 1
         return 0.0
 
-    def owe(self) -> None:
-        """Accounts for an attempt that reached the server long after it had started."""
-        self._owed += 1
+    def delayed(self, sent_at: float, seconds: float) -> None:
+        """Accounts for an attempt that reached the server so much later than others do."""
+        del sent_at
+        self._owed += min(1.0, seconds)
 
     # --- the limits -----------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ class Report(msgspec.Struct):
     results: list[Passed | Refused] = []
     pause_seconds: float = 0.0
     ramps_up: bool = False
-    owed: int = 0
+    owed: float = 0.0
     is_probing: bool = False
     decided: set[Endpoint] = set()
     """Endpoints that its canary has proved, or that it no longer asks."""

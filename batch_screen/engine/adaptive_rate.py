@@ -111,6 +111,10 @@ class AdaptiveRate:
         """Records that an attempt starts now, or has started at an instant."""
         self._seen.started(self._clock() if at is None else at)
 
+    def delayed(self, started_at: float, seconds: float) -> None:
+        """Records that an attempt reached the server so much later than others do."""
+        self._seen.starts.move(started_at, started_at + seconds)
+
     def window_opens_at(self, rate_per_second: float) -> float:
         """The instant from which one more start keeps every one-second window within that rate."""
         return self._seen.starts.window_opens_at(rate_per_second)

@@ -96,9 +96,12 @@ class Concurrency:
         if seconds >= _LAG_SECONDS:
             self._lagged_at = self._clock()
 
-    def is_slow(self, latency_seconds: float) -> bool:
-        """Whether a latency is far above the usual one, as after a server that stalled."""
-        return len(self._latencies) >= _ENOUGH_SAMPLES and latency_seconds > 3 * self._usual()
+    def delay(self, latency_seconds: float) -> float:
+        """Seconds by which a latency is above the middle one, as after a server that stalled."""
+        if len(self._latencies) < _ENOUGH_SAMPLES:
+            return 0.0
+        # Not above the slowest of twenty: those are soon the ones that it held up.
+        return max(0.0, latency_seconds - sorted(self._latencies)[len(self._latencies) // 2])
 
     def _adjust(self, now: float) -> None:
         latency = _ASSUMED_LATENCY_SECONDS

@@ -23,7 +23,8 @@ from batch_screen.engine.retry import FAILURES
 from batch_screen.engine.tasks import Places, Result, Sent
 from batch_screen.model import Allowance, Endpoint, OutcomeKind, Pace
 
-_STOOD_STILL_SECONDS = 1.0
+_STOOD_STILL_SECONDS = 0.02
+_STOOD_STILL_SENDS = 10
 
 
 class Account(Protocol):
@@ -75,8 +76,8 @@ class Gate(Protocol):
     async def acquire(self, endpoint: Endpoint) -> None:
         """Waits until an attempt at the endpoint may start; ``wait_seconds`` has returned 0."""
 
-    def owe(self) -> None:
-        """Accounts for an attempt that reached the server long after it had started."""
+    def delayed(self, sent_at: float, seconds: float) -> None:
+        """Accounts for an attempt that reached the server so much later than others do."""
 
 
 class RateGate:
@@ -86,7 +87,7 @@ class RateGate:
         self._limits = limits
         self._clock = clock
         self._pacer = RatePacer(limits.account, clock=clock)
-        self.owe = self._pacer.owe
+        self.delayed = limits.account.delayed
         self._pacers = endpoint_pacers(pacing, limits, clock)
 
     def wait_seconds(self, endpoint: Endpoint) -> float:
@@ -188,17 +189,17 @@ class Pacer(Guard):
     def on_result(self, result: Result) -> float:
         now, answer, sent_at = self._clock(), result.answer, result.sent.at
         latency = now - sent_at
-        if now - self._answered_at > _STOOD_STILL_SECONDS:
+        silent = now - self._answered_at
+        if silent > _STOOD_STILL_SECONDS and silent * self._account.rate() > _STOOD_STILL_SENDS:
             self._stood_still_until = now
         self._answered_at = now
         if answer.kind is OutcomeKind.TIMEOUT:
             self._concurrency.timed_out(sent_at=sent_at)
         else:
-            # A server that stood still finds all that was under way at once: the next seconds owe
-            # it, or their requests would come on top.
-            is_late = latency > _STOOD_STILL_SECONDS and sent_at < self._stood_still_until
-            if is_late and self._concurrency.is_slow(latency):
-                self._gate.owe()
+            # A server that stood still finds all that was under way at once: it counts in the
+            # second in which it arrived, or the next requests would come on top.
+            if sent_at < self._stood_still_until and (delay := self._concurrency.delay(latency)):
+                self._gate.delayed(sent_at, delay)
             self._concurrency.answered(latency)
         lookup, places = result.task.lookup, result.sent.places
         if answer.kind is OutcomeKind.RATE_LIMITED:

@@ -76,7 +76,6 @@ class RatePacer:
         if self._limiter_rate > 0:  # the first attempt need not wait
             self._limiter = AsyncLimiter(*bucket(self._limiter_rate))
         self._adjusted_at = self._granted_at = clock()
-        self._owed = 0
 
     async def acquire(self) -> None:
         """Waits until one attempt may start. For one caller at a time."""
@@ -92,9 +91,6 @@ class RatePacer:
                 continue
             await limiter.acquire()  # there is room, so this does not wait
             self._granted_at = self._clock()
-            if self._owed:  # it takes a place in the bucket and does not start
-                self._owed -= 1
-                continue
             # The bucket shapes, the window guarantees: no second ever holds more than the rate.
             opens_at = self._adaptive.window_opens_at(self._limiter_rate)
             if (wait := opens_at - self._granted_at) > 0:
@@ -104,14 +100,6 @@ class RatePacer:
             if is_due and self._adaptive.rate() > 0:
                 self._adaptive.started()
                 return
-
-    def owe(self) -> None:
-        """Accounts for an attempt that reached the server only now, long after it had started.
-
-        A server that stood still finds everything that was under way at once; as much less may
-        start afterwards, or the same second would hold more than the rate.
-        """
-        self._owed = min(self._owed + 1, round(self._limiter_rate))
 
     async def _has_leaked(self, limiter: AsyncLimiter) -> bool:
         """Whether the bucket gets room for an attempt before the rate has to be read again.

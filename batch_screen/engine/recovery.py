@@ -9,6 +9,7 @@ and one that has fallen, and may rise again, every few seconds.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right, insort
 from collections import deque
 from typing import NamedTuple
 
@@ -180,6 +181,13 @@ class Starts:
         self._instants.append(now)
         while self._instants[0] < now - REMEMBERED_SECONDS:
             self._instants.popleft()
+
+    def move(self, started_at: float, later: float) -> None:
+        """Counts one that started then as if it had started later."""
+        index = bisect_right(self._instants, started_at) - 1
+        if index >= 0:
+            del self._instants[index]
+        insort(self._instants, later)
 
     def window_opens_at(self, rate_per_second: float) -> float:
         """The instant from which one more start keeps every one-second window within the rate.

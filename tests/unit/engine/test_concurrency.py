@@ -109,12 +109,15 @@ def test_it_is_not_raised_while_the_loop_lags() -> None:
     assert asking.limit() == 150
 
 
-def test_slow_is_far_above_the_usual() -> None:
+def test_an_answer_is_late_by_what_it_takes_longer_than_the_middle_one() -> None:
     asking = Asking()
-    assert not asking.concurrency.is_slow(60)
+    assert asking.concurrency.delay(60) == 0
     asking.answer(0.5)
-    assert asking.concurrency.is_slow(1.6)
-    assert not asking.concurrency.is_slow(1.4)
+    assert asking.concurrency.delay(0.75) == 0.25
+    assert asking.concurrency.delay(0.4) == 0
+    for _ in range(20):
+        asking.concurrency.answered(5.5)
+    assert asking.concurrency.delay(5.5) == 5
 
 
 def test_what_is_stuck_holds_slots_of_its_own_while_others_are_answered() -> None:

@@ -389,7 +389,8 @@ def test_after_a_server_stood_still_as_much_less_is_started() -> None:
         await asyncio.sleep(3)
         for on in under_way:
             asking.hear(OK, on)
-        assert await asking.start() >= 0.3
+        waits = [await asking.start() for _ in range(7)]
+        assert sum(waits[:6]) < 0.95 < sum(waits)
 
     paced(act)
 

@@ -98,9 +98,8 @@ class Line:
         assert isinstance(loop, virtual_time.VirtualTimeLoop)
         loop._jumping.now += seconds
 
-    def owe(self, count: float, _: float | None) -> None:
-        for _i in range(round(count)):
-            self.pacer.owe()
+    def delayed(self, age: float, by: float | None) -> None:
+        self.adaptive.delayed(self.clock() - age, min(age, by or 0.0))
 
 
 RATES = st.one_of(
@@ -112,7 +111,9 @@ GAPS = st.lists(st.one_of(st.just(0.0), st.floats(0, 3)), max_size=8)
 EVENTS = st.lists(
     st.tuples(
         st.floats(0, 20),  # when
-        st.sampled_from(["pause", "refuse", "let_pass", "slow_down", "say", "stand_still", "owe"]),
+        st.sampled_from(
+            ["pause", "refuse", "let_pass", "slow_down", "say", "stand_still", "delayed"]
+        ),
         st.floats(0, 5),  # for so long, of an attempt this old, so many left
         st.one_of(st.none(), st.floats(0, 5)),
     ),
@@ -214,16 +215,20 @@ def test_a_slow_pace_hears_of_a_faster_one_in_time() -> None:
     assert virtual_time.run(main())[-1] < 65
 
 
-def test_what_is_owed_is_not_started() -> None:
-    async def main() -> list[float]:
+def test_what_was_delayed_counts_in_the_second_in_which_it_arrived() -> None:
+    async def main() -> tuple[float, list[float]]:
         line = Line(10)
-        await line.take(5)
-        line.owe(4, None)
-        await line.take(1)
-        return line.starts
+        await line.take(4)
+        await asyncio.sleep(3)
+        arrived = line.clock()
+        for at in line.starts:
+            line.adaptive.delayed(at, arrived - at)
+        await line.take(12)
+        return arrived, line.starts[4:]
 
-    starts = virtual_time.run(main())
-    assert starts[5] - starts[4] == pytest.approx(5 / 9.95, rel=0.05)
+    arrived, starts = virtual_time.run(main())
+    assert sum(at < arrived + 1 for at in starts) == 10 - 4
+    assert per_second(starts) <= 10
 
 
 @pytest.mark.parametrize("rate", [1, 10, 98, 100, 1000, 4900])

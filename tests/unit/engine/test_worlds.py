@@ -315,6 +315,18 @@ def test_a_storm_of_503_costs_its_own_time() -> None:
     assert run.requests <= 1.02 * usual.requests
 
 
+@pytest.mark.parametrize("seconds", [0.03, 0.1, 0.4])
+def test_a_server_that_stands_still_now_and_then_is_never_asked_too_much(seconds: float) -> None:
+    """What was under way arrives at once, and counts in the second in which it does."""
+    world = World(
+        away=lambda now: max(0.0, seconds - now % 1.5) if now > 6 else 0.0,
+        limit=rate_limit(Window.SLIDING, 400),
+    )
+    run = world.run()
+    assert run.refusals == 0
+    assert run.ended_at <= beside(world).ended_at + 6 * seconds
+
+
 # --- what concerns everybody still does --------------------------------------------------------
 
 
