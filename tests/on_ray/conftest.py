@@ -92,19 +92,6 @@ class RayCluster:
             found += [child for child, parent in parents.items() if parent == process]
         return found
 
-    @contextmanager
-    def cut(self, *nodes: str) -> Iterator[None]:
-        """No packet passes between the head and these nodes. The API is still there for all."""
-        ways = [way for node in nodes for way in ((HEAD, node), (node, HEAD))]
-        rules = [("pref", "5", "from", one, "to", other, "blackhole") for one, other in ways]
-        for rule in rules:
-            subprocess.run(["ip", "rule", "add", *rule], check=True)
-        try:
-            yield
-        finally:
-            for rule in rules:
-                subprocess.run(["ip", "rule", "del", *rule], check=True)
-
     def close(self) -> None:
         self._cluster.shutdown()
 
@@ -130,6 +117,38 @@ def cluster(bucket_server: str) -> Iterator[RayCluster]:
         yield made
         made.close()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def cut_off(leader: int, workers: Sequence[int] = ()) -> Iterator[None]:
+    """No packet passes between the coordinator's process and these workers, or anybody."""
+    sockets = [(*line.split(maxsplit=5), "") for line in _output("ss", "-tnpaH").splitlines()]
+    ports = {
+        local.rpartition(":")[2]
+        for state, _, _, local, _, users, *_ in sockets
+        if state == "LISTEN" and f"pid={leader}," in users
+    }
+    rules = [(end, port) for port in ports for end in ("sport", "dport")]
+    if workers:
+        own = [
+            (local.rpartition(":")[2], port)
+            for _, _, _, local, peer, users, *_ in sockets
+            if (port := peer.rpartition(":")[2]) in ports
+            and any(f"pid={pid}," in users for pid in workers)
+        ]
+        rules = [("sport", a, "dport", b) for one in own for a, b in (one, one[::-1])]
+    assert rules
+    for rule in rules:
+        _output("ip", "rule", "add", "pref", "5", "ipproto", "tcp", *rule, "blackhole")
+    try:
+        yield
+    finally:
+        for _ in rules:
+            _output("ip", "rule", "del", "pref", "5")
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture
@@ -190,8 +209,9 @@ class Trial:
             assert running.process.wait(240) == 0, running.said
 
     def wait_until_under_way(self, after: int = 500) -> None:
-        """Until some more were asked, up to 1,500: ``SEED=1 make ray`` says how many."""
-        count = after + self._chance.randrange(1_500)
+        """All four work, and some were asked, up to 1,500: ``SEED=1 make ray`` says how many."""
+        wait_until(lambda: len(actors("WorkerActor.run")) == 4)
+        count = max(after, self.asked()) + self._chance.randrange(1_500)
         wait_until(lambda: self.asked() > count)
 
     def asked(self) -> int:
