@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from string import ascii_lowercase
@@ -38,6 +39,8 @@ def pytest_configure() -> None:
 
     Runs sync each file that they write, and on a busy disk the tests wait for nothing else.
     """
+    # Under nohup it is ignored, and a command that inherits that ignores it, too.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if not IS_FULL and _MEMORY.is_dir():
         found = os.statvfs(_MEMORY)
         may_start_programs = not found.f_flag & os.ST_NOEXEC
