@@ -77,7 +77,7 @@ check: $(STAMP) ## format, lint, types, import layers and documents
 contract: $(STAMP) $(CONTRACT_STAMP) ## lint and test data contracts with datacontract-cli: files, DuckDB, PostgreSQL (three minutes)
 	$(BIN)/python -m tests.e2e.contract $(CONTRACT_VENV)/bin
 
-ray: $(STAMP) $(RAY_STAMP) ## workers on a Ray cluster of three nodes: killed, frozen, cut off, resumed (three minutes)
+ray: $(STAMP) $(RAY_STAMP) ## workers on a Ray cluster of three nodes: killed, frozen, cut off, resumed (nine minutes)
 	$(OWN_NETWORK) $(BIN)/python -m pytest -q -s -m ray tests/on_ray
 
 ray-short: $(STAMP) $(RAY_STAMP) ## the first of them: undisturbed, a worker killed, a refused key (a minute)

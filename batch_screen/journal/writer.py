@@ -130,7 +130,7 @@ class GroupCommit:
             try:
                 for shard in {shard for shard, _ in entries}:
                     self._writer.sync(shard)
-                self._is_saving = False  # before whoever waits is woken, and may hurry again
+                self._is_saving = False  # before the loop is woken, which may hurry it again
                 self._on_saved(entries)
             except Exception as error:  # noqa: BLE001 (this thread must not die in silence)
                 self._on_failure(error)
