@@ -1,12 +1,11 @@
 """Hooks for Python's own error output, so that tracebacks and core dumps show no secret.
 
 A traceback shows values, a warning quotes what it warns of, and a core file holds the key
-and every number.
+and every number. What ``PYTHONFAULTHANDLER`` prints of a crash in native code names places alone.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import resource
 import sys
@@ -34,7 +33,6 @@ def install_hooks() -> None:
     sys.excepthook = lambda kind, error, trace: _say("bug", error)  # noqa: ARG005 (Python's signature)
     threading.excepthook = lambda hooked: _say("bug in a thread", hooked.exc_value)
     sys.unraisablehook = lambda hooked: _say("bug while cleaning up", hooked.exc_value)
-    faulthandler.disable()
     with suppress(OSError, ValueError):  # where it may not be changed it is low already
         # One byte is too small for a file and, other than none, also keeps Linux from handing
         # the core to a program (man 5 core).

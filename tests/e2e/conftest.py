@@ -52,6 +52,7 @@ _ENVIRONMENT = {
     # Whatever a test forgets to say, nothing leaves this machine.
     "BATCH_SCREEN_API__BASE_URL": "http://127.0.0.1:9/nobody",
     "BATCH_SCREEN_API_KEY": KEY,
+    "PYTHONFAULTHANDLER": "1",  # where a crash in native code happened, which is rarely seen twice
 }
 _AGES = {"_age_hours", "_age_band", "_recent"}  # at the moment of the answer
 _RECORD_OF_A_START = {

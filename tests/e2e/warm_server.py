@@ -8,6 +8,7 @@ memory to.
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import gc
 import json
 import os
@@ -89,6 +90,7 @@ if __name__ == "__main__":
     # Of threads: those that allocators begin when polars and pyarrow are loaded, which they
     # begin anew in a fork, and one of polars that clears away what a query has spilled.
     warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", module=__name__)
+    faulthandler.enable()  # as the command's environment asks for
     for module in pkgutil.walk_packages(batch_screen.__path__, "batch_screen."):
         if module.name != "batch_screen.cluster.ray":  # an extra, with threads of its own
             import_module(module.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -102,19 +103,25 @@ def test_one_masked_line(scene: str) -> None:
 
 
 def test_nothing_is_dumped() -> None:
-    code = (
-        "import resource\n"
-        "print(*resource.getrlimit(resource.RLIMIT_CORE), faulthandler.is_enabled())"
-    )
+    code = "import resource; print(*resource.getrlimit(resource.RLIMIT_CORE))"
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", BEGIN + code],
+        [sys.executable, "-c", BEGIN + code], capture_output=True, text=True, timeout=60, check=True
+    )
+    # 0: where it was forbidden before, and may not be raised.
+    assert done.stdout in ("1 1\n", "0 0\n")
+
+
+def test_a_crash_in_native_code_tells_its_place_where_that_is_asked_for() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", BEGIN + "faulthandler._sigsegv()"],
         capture_output=True,
         text=True,
         timeout=60,
-        check=True,
+        check=False,
     )
-    # 0: where it was forbidden before, and may not be raised.
-    assert done.stdout in ("1 1 False\n", "0 0 False\n")
+    assert done.returncode == -signal.SIGSEGV
+    assert "most recent call first" in done.stderr
+    assert secrets_in(done.stderr, KEY, [NUMBER]) == set()
 
 
 class Unspeakable(Exception):  # noqa: N818 (a double)
