@@ -132,6 +132,7 @@ def cut_off(leader: int, workers: Sequence[int] = ()) -> Iterator[None]:
         for state, _, _, local, _, users, *_ in sockets
         if state == "LISTEN" and f"pid={leader}," in users
     }
+    rules: list[tuple[str, ...]]
     rules = [(end, port) for port in ports for end in ("sport", "dport")]
     if workers:
         own = [
@@ -141,6 +142,19 @@ def cut_off(leader: int, workers: Sequence[int] = ()) -> Iterator[None]:
             and any(f"pid={pid}," in users for pid in workers)
         ]
         rules = [("sport", a, "dport", b) for one in own for a, b in (one, one[::-1])]
+    with _black_holes(rules):
+        yield
+
+
+@contextmanager
+def cut(port: int) -> Iterator[None]:
+    """No packet passes to or from whoever listens there."""
+    with _black_holes([("sport", str(port)), ("dport", str(port))]):
+        yield
+
+
+@contextmanager
+def _black_holes(rules: Sequence[tuple[str, ...]]) -> Iterator[None]:
     assert rules
     for rule in rules:
         _output("ip", "rule", "add", "pref", "5", "ipproto", "tcp", *rule, "blackhole")

@@ -7,18 +7,21 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.buckets import Bucket
+from tests.buckets import Bucket, Faults, faulty
 
 from .conftest import (
     CONCURRENCY,
     KEY,
+    NODES,
     RATE,
     RayCluster,
     Trial,
     actors,
+    cut,
     cut_off,
     wait_until,
 )
@@ -197,3 +200,27 @@ def test_a_run_goes_on_from_the_bucket_when_the_drivers_machine_is_lost(
         twice=2 * CONCURRENCY,
         silence=60.0,
     )
+
+
+@FULL
+@pytest.mark.usefixtures("own_network")
+def test_a_node_is_cut_off_from_the_store_alone(  # noqa: PLR0917
+    cluster: RayCluster,
+    tmp_path: Path,
+    bucket: Bucket,
+    bucket_server: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trial = Trial(tmp_path, cluster, 12_000, "--state", f"{bucket.address}/screening")
+    where = NODES[0]
+    with faulty(bucket_server, Faults()) as proxy, trial.serving():
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy)  # this node's way to the bucket
+        cluster.renew(where)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", bucket_server)
+        with trial.desk.started() as running:
+            trial.wait_until_under_way()
+            with cut(urlsplit(proxy).port):
+                time.sleep(10)
+            assert running.process.wait(240) == 0, running.said
+        trial.judge("a node without the store for 10 s", twice=4 * PER_WORKER, silence=1.5)
+    cluster.renew(where)
