@@ -51,8 +51,12 @@ def pytest_configure() -> None:
 _HEAVY = ("tests/unit/warehouse", "tests/e2e", "tests/torture", "tests/golden")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Heavy files first: dealt out last, one of them would keep a worker busy alone."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without those for the full run. Heavy files first: one dealt out last would run alone."""
+    if not IS_FULL:
+        left_out = [item for item in items if item.get_closest_marker("in_full")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("in_full")]
     items.sort(key=lambda item: not item.nodeid.startswith(_HEAVY))
 
 

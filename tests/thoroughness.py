@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import pytest
 from hypothesis import settings
 
 IS_FULL = bool(os.environ.get("TESTS_IN_FULL"))
+
+in_full = pytest.mark.in_full
+"""Tests, and variants of tests, for the full run alone: they cost more than they add."""
 
 
 def examples(count: int, **more: Any) -> settings:

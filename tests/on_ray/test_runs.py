@@ -204,7 +204,7 @@ def test_a_run_goes_on_from_the_bucket_when_the_drivers_machine_is_lost(
 
 @FULL
 @pytest.mark.usefixtures("own_network")
-def test_a_node_is_cut_off_from_the_store_alone(  # noqa: PLR0917
+def test_a_node_is_cut_off_from_the_store_alone(
     cluster: RayCluster,
     tmp_path: Path,
     bucket: Bucket,
