@@ -111,16 +111,24 @@ def _parents() -> dict[int, int]:
 @pytest.fixture(scope="session")
 def cluster(bucket_server: str) -> Iterator[RayCluster]:
     pytest.importorskip("ray", reason="make ray installs it")
-    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # a socket's path has few characters
+    # A socket's path has few characters. Ray notes its address in /ray of what RAY_TMPDIR names,
+    # which is not there on a new machine.
+    root = tempfile.mkdtemp(prefix="ray", dir="/tmp")
+    folder = f"{root}/ray"
+    Path(folder).mkdir()
     with pytest.MonkeyPatch.context() as patched:
         # Read by each node's workers, as on any machine: the key is in no argument.
-        own = {"RAY_USAGE_STATS_ENABLED": "0", "BATCH_SCREEN_API_KEY": KEY}
+        own = {
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_TMPDIR": root,
+            "BATCH_SCREEN_API_KEY": KEY,
+        }
         for name, value in {**own, **variables(bucket_server)}.items():
             patched.setenv(name, value)
         made = RayCluster(folder)
         yield made
         made.close()
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(root, ignore_errors=True)
 
 
 @contextmanager
