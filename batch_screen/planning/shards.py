@@ -317,21 +317,24 @@ def _accepted(batch: pl.DataFrame) -> pl.DataFrame:
 
 def _rejects(batch: pl.DataFrame) -> pl.DataFrame:
     turned_down = batch.filter(pl.col("reject_reason").is_not_null())
-    masked = [None if raw is None else mask_cell(raw) for raw in turned_down["raw"]]
-    # A region as it was written; what names none may be a person or a number, so it is masked.
-    shown = {
-        cell: cell
-        if len(cell.strip()) <= _CODE_LETTERS or region_of(cell) != UNKNOWN_REGION
-        else mask_cell(cell)
-        for cell in turned_down["raw_region"].drop_nulls().unique()
-    }
-    regions = [shown.get(cell) for cell in turned_down["raw_region"]]
     return turned_down.with_columns(
-        pl.Series("raw_masked", masked, dtype=pl.String),
-        pl.Series("raw_region", regions, dtype=pl.String),
+        _shown(turned_down["raw"], mask_cell).alias("raw_masked"),
+        _shown(turned_down["raw_region"], _region_shown),
         reason=pl.col("reject_reason"),
         detail=pl.col("reject_detail"),
     ).select(dtypes(REJECT).names())
+
+
+def _shown(cells: pl.Series, show: Callable[[str], str]) -> pl.Series:
+    """What is shown in place of each cell: equal ones, as ``n/a``, are often many."""
+    shown = {cell: show(cell) for cell in cells.drop_nulls().unique()}
+    return pl.Series(cells.name, map(shown.get, cells), dtype=pl.String)
+
+
+def _region_shown(cell: str) -> str:
+    """A region as it was written; what names none may be a person or a number, so it is masked."""
+    is_region = len(cell.strip()) <= _CODE_LETTERS or region_of(cell) != UNKNOWN_REGION
+    return cell if is_region else mask_cell(cell)
 
 
 def _shards(  # noqa: PLR0913, PLR0917 (a plan's rows, and how large shards are)
