@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batch_screen.config.screening import Input
@@ -176,6 +175,8 @@ class ParquetList:
         return [self.metadata.row_group(n) for n in range(self.metadata.num_row_groups)]
 
     def _weight(self, group: int, rows: int, texts: list[str]) -> _Weight:
+        import pyarrow.compute as pc  # noqa: PLC0415 (as in parquet)
+
         plain = cell = 0
         by_dictionary = []
         for chunk in self.chunks(group, texts):

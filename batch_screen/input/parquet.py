@@ -11,7 +11,6 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from batch_screen.errors import InputError, empty_input
 from batch_screen.input.files import translated
@@ -87,6 +86,8 @@ def read(
 
     ``dtypes`` are those in which the last are written.
     """
+    import pyarrow.compute as pc  # noqa: PLC0415 (seventy milliseconds, for other lists in vain)
+
     with translated(layout.name), layout.path.open("rb") as source:
         file = ParquetList(source, layout.name, caps)
         names = file.schema.names
