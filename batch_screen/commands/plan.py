@@ -37,7 +37,7 @@ from batch_screen.runs.finding import find_run
 from batch_screen.runs.layout import layout_of_run
 from batch_screen.runs.state import Identity, Run, limit_of, new_run_id
 from batch_screen.storage.scratch import scratch_folder
-from batch_screen.tables.manifest import read_facts
+from batch_screen.tables.manifest import kept_names, read_facts
 from batch_screen.tables.summary import Rows, Summary, count_rows
 
 # What a run will not ask, before it is begun: counted where it is known, estimated where not.
@@ -283,7 +283,7 @@ def _is_complete(job: Job, run_id: str, plan: Plan) -> bool:
     if run_id not in job.complete_runs():
         return False
     manifest = read_facts(layout_of_run(job.out, run_id))
-    return manifest is not None and [*manifest.kept_columns] == plan.kept
+    return manifest is not None and kept_names(manifest.kept_columns) == kept_names(plan.kept)
 
 
 def _result(

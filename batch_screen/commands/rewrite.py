@@ -62,6 +62,7 @@ from batch_screen.tables.manifest import (
     ManifestHead,
     completing,
     is_whole,
+    kept_names,
     latest_content,
     list_files,
     marker_content,
@@ -152,7 +153,7 @@ def _rewrite(job: Job, written: _Written, table: Table, opened: OpenRun) -> None
     """Writes a complete run's results anew with the columns of the list."""
     run, events = written.run, opened.events
     manifest = read_facts(written.layout)
-    if manifest is None or [*manifest.kept_columns] == [*table.kept]:
+    if manifest is None or kept_names(manifest.kept_columns) == kept_names(table.kept):
         return  # the same columns by other names
     own = written.layout  # most of its files stay, and so does its mode
     mode = Mode.GROUP if manifest.mode == Mode.GROUP else Mode.PRIVATE
@@ -216,9 +217,8 @@ def _write(  # noqa: PLR0913, PLR0917 (a run, as it is and as it shall be)
     found = breakdown.broken_down(kinds, asked)
     content = page(material_of(anew, summary, found, listed))
     write_atomically(anew.html, content, mode=anew.file_mode)
-    kept = [name for name in columns if name.startswith(KEPT_PREFIX)]
     as_it_was = {name: getattr(manifest, name) for name in ManifestHead.__struct_fields__}
-    head = replace(ManifestHead(**as_it_was), version=__version__, kept_columns=kept)
+    head = replace(ManifestHead(**as_it_was), version=__version__, kept_columns=kept_names(columns))
     # A load or an upload may read it.
     with completing(layout) as now, alone(layout.manifest, f"run {layout.run_id}"):
         write_manifest(anew, listed, replace(head, completed_at=now))

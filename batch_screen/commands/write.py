@@ -41,7 +41,6 @@ from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout, layout_of
 from batch_screen.runs.sessions import read_sessions
 from batch_screen.runs.state import BASE_URL, Run, id_key_of, limit_of
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
-from batch_screen.schema import KEPT_PREFIX
 from batch_screen.storage.atomic import atomic_write, check_writable, write_atomically
 from batch_screen.storage.parquet import metadata_of, scan_parquet
 from batch_screen.storage.prefetch import ordered_map
@@ -54,6 +53,7 @@ from batch_screen.tables.errors import write_guarded_csv
 from batch_screen.tables.manifest import (
     completing,
     head_of,
+    kept_names,
     list_files,
     read_manifest,
     write_manifest,
@@ -130,7 +130,7 @@ def write_outputs(
         mode=layout.mode,
         started_at=run.file.created_at,
         inputs=_inputs(run, plan, layout),
-        kept_columns=[name for name in columns if name.startswith(KEPT_PREFIX)],
+        kept_columns=kept_names(columns),
     )
     if vault := settings.privacy.id_vault:
         rows = (read_rows(run.plan, plan, shard) for shard in range(shards))

@@ -6,7 +6,7 @@ Written in that order, each whole: a reader that sees the marker sees everything
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -247,6 +247,15 @@ def list_files(layout: Layout) -> list[ListedFile]:
     # In threads, for hashing releases the lock of Python.
     with ordered_map(lambda each: listed_file(layout, *each), [*parts, *others]) as listed:
         return list(listed)
+
+
+def kept_names(columns: Iterable[str]) -> list[str]:
+    """The kept ones of these columns as a manifest names them: a header may be a number.
+
+    >>> kept_names(["in_city", "in_+4915112345678", "e164"])
+    ['in_city', 'in_+4915••••••78']
+    """
+    return [mask_text(name) for name in columns if name.startswith(KEPT_PREFIX)]
 
 
 def write_manifest(layout: Layout, listed: Sequence[ListedFile], head: ManifestHead) -> None:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from batch_screen.runs.layout import FOOTER, RESULTS, Layout
-from batch_screen.schema import KEPT_PREFIX
 from batch_screen.storage.parquet import metadata_of
 from batch_screen.tables.integrity import Difference, VerifyCheck, rewrite
-from batch_screen.tables.manifest import ListedFile, Manifest, head_of
+from batch_screen.tables.manifest import ListedFile, Manifest, head_of, kept_names
 from batch_screen.tables.reader import DamagedPartError, columns_of, readable
 from batch_screen.tables.summary import Summary
 
@@ -61,7 +60,7 @@ def _manifest_faults(
             columns = columns_of(layout.folder / file.path)
         except DamagedPartError:  # which another check says
             return
-        if list(manifest.kept_columns) != [n for n in columns if n.startswith(KEPT_PREFIX)]:
+        if kept_names(manifest.kept_columns) != kept_names(columns):
             yield "its kept_columns and the columns of results differ"
 
 

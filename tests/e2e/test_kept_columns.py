@@ -350,3 +350,16 @@ def test_other_settings_are_another_run_as_before(nights: Nights) -> None:
     assert other.layout.run_id != run.layout.run_id
     with pytest.raises(ConfigurationError):
         nights.run("id", input={"keep_columns": ["id", "all"]})
+
+
+def test_a_column_that_is_named_by_a_number_is_masked_beside_the_tables(tmp_path: Path) -> None:
+    nights, number = Nights(tmp_path), NUMBERS[99]
+    nights.list.write_text(LIST.replace("segment", number, 1))
+    nights.run("branch")
+    nights.run("branch", number)  # written anew with it
+    [run] = (nights.out / "runs").iterdir()
+    for name in ("manifest.json", "schema.json"):
+        told = (run / name).read_text()
+        assert f"in_{number[:4]}" in told
+        assert number[1:] not in told
+    assert batch_screen.validate(nights.out).is_whole
