@@ -212,14 +212,17 @@ class Checkpointer:
             # Before its journal is read: what is read is the end. Contracts of one process need no
             # epoch, for none of them takes another's shard.
             if (self._may_seal or self._copy) and self._regions is None:
-                # In a thread: others are asked meanwhile, however slow the bucket is.
-                claiming = self._loop.run_in_executor(None, self._writer.claim, shard)
-                claiming.add_done_callback(self._claimed)
-                while not claiming.done():
-                    yield None
-                self.epochs[shard] = claiming.result()
+                yield from self._claim(shard)
             yield from self._shard_tasks(shard)
         self.expects_more = False
+
+    def _claim(self, shard: int) -> Iterator[None]:
+        """In a thread: others are asked meanwhile, however slow the bucket is."""
+        claiming = self._loop.run_in_executor(None, self._writer.claim, shard)
+        claiming.add_done_callback(self._claimed)
+        while not claiming.done():
+            yield None
+        self.epochs[shard] = claiming.result()
 
     def _claimed(self, claiming: asyncio.Future[int]) -> None:
         if not claiming.cancelled():
@@ -245,8 +248,10 @@ class Checkpointer:
                 shard,
             )
         # Already complete where a crash came between the last outcome and the seal.
-        self._missing[shard] = expected - len(history.finished)
+        self._missing[shard] = missing = expected - len(history.finished)
         self._seal_if_complete(shard)
+        if missing and self._copy and self._regions is not None:
+            yield from self._claim(shard)  # or the first record would wait for the bucket
         if not rules.is_plain:
             yield from self._planned_tasks(shard, history)
             return

@@ -46,6 +46,7 @@ from batch_screen.model import (
     Spent,
     WithheldOutcome,
 )
+from batch_screen.planning.shards import Regions
 from batch_screen.runs.state import Run
 from tests.making import dispatcher_of, made, number
 
@@ -397,8 +398,27 @@ def test_a_failure_to_seal_is_not_swallowed(
     assert session.failures[0] is error
 
 
+class Copied:
+    """A state in a bucket, which lies in the run's folder."""
+
+    commit_seconds, is_held = 0.0, True
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def writer(self) -> SegmentWriter:
+        return SegmentWriter(self.run.journal, self.run.run_id)
+
+    def may_seal(self, shard: int) -> bool:
+        return True
+
+    def keep_seal(self, shard: int) -> None:
+        pass
+
+
+@pytest.mark.parametrize("regions", [None, Regions(frozenset(), are_meant=False)])
 def test_the_loop_goes_on_while_a_shard_is_claimed(
-    planned: tuple[Run, Plan], monkeypatch: pytest.MonkeyPatch
+    planned: tuple[Run, Plan], monkeypatch: pytest.MonkeyPatch, regions: Regions | None
 ) -> None:
     run, plan = planned
     may_claim, claim = threading.Event(), SegmentWriter.claim
@@ -418,6 +438,8 @@ def test_the_loop_goes_on_while_a_shard_is_claimed(
             on_saved=lambda _: woken.set(),
             on_failure=lambda _: None,
             may_seal=lambda _: True,
+            copy=Copied(run),
+            regions=regions,
         )
         assert [*line.tasks()] == []
         assert line.expects_more
