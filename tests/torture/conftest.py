@@ -1,7 +1,8 @@
 """Sizes of the scenarios, the list they screen, and the table of what they came to.
 
-``pytest`` runs every scenario small, ``pytest -m torture`` in full. TORTURE_SEEDS (1,2,3) and
-TORTURE_KILLS (34, for each seed) change the full size.
+``pytest`` runs each kind of disturbance once and small, with TESTS_IN_FULL=1 every small variant,
+``pytest -m torture`` the full size. TORTURE_SEEDS (1,2,3) and TORTURE_KILLS (34, for each seed)
+change the latter.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pytest
 
 from tests.e2e.conftest import NUMBERS, Desk, new_sandbox
 from tests.postgres_server import postgres_server
+from tests.thoroughness import in_full
 
 from .figures import Figures, table
 
@@ -50,9 +52,15 @@ def full_sizes() -> list[Size]:
     return [Size(int(seed), kills, is_full=True) for seed in seeds]
 
 
-def sized(name: str, quick: Sequence[Any], full: Sequence[Any]) -> pytest.MarkDecorator:
-    """Parametrises a scenario by ``name`` and ``size``: some variants quick, others in full."""
+def sized(
+    name: str, quick: Sequence[Any], full: Sequence[Any], *, more: Sequence[Any] = ()
+) -> pytest.MarkDecorator:
+    """Parametrises a scenario by ``name`` and ``size``: some variants quick, others in full.
+
+    ``more`` are quick ones that the full run alone takes besides.
+    """
     small = [pytest.param(each, QUICK, id=f"{each}-quick") for each in quick]
+    small += [pytest.param(each, QUICK, id=f"{each}-quick", marks=in_full) for each in more]
     large = [
         pytest.param(each, size, id=f"{each}-seed-{size.seed}", marks=pytest.mark.torture)
         for each in full

@@ -114,7 +114,7 @@ def test_changed_input_with_new_run(
         settle(trial.figures(server, undisturbed(desk), faults=1, per_kill_most=0))
 
 
-@sized("name", quick=["window", "rate"], full=[*_SETTINGS])
+@sized("name", quick=["rate"], full=[*_SETTINGS], more=["window"])
 def test_changed_setting(
     tmp_path: Path,
     size: Size,

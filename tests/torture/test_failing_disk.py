@@ -127,7 +127,7 @@ def test_writes_that_fall_short(
     settle(combine("writes fall short", [figures]))
 
 
-@sized("call", quick=["write", "fsync", "unlink"], full=[*_CALLS])
+@sized("call", quick=["write"], full=[*_CALLS], more=["fsync", "unlink"])
 def test_failing_call(
     tmp_path: Path,
     size: Size,

@@ -120,7 +120,7 @@ def runs(
             size.cells,
             SEVERAL_SHARDS,
             (*ENDPOINTS, "--rate", _RATE[size.is_full]),
-            is_cold=True,  # or there would be no start-up to speak of
+            is_cold=size.is_full,  # or there would be no start-up to speak of
         )
         with ExitStack() as stack:
             trial = stack.enter_context(Trial("SIGKILL", size.seed, desk))

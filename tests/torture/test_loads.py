@@ -24,13 +24,15 @@ from batch_screen.errors import RunLockedError
 from batch_screen.runs.layout import DATA_FOLDERS
 from tests.e2e.conftest import COMMAND, Background, clean
 from tests.e2e.starting import begin
+from tests.nights import NIGHTS
 
 from .conftest import Size, sized
 from .figures import Figures, combine
 from .trial import AT_ONCE, wait_until
 from .warehouses import KINDS, Nights, PostgresWarehouse, Warehouse, make_long_nights, watched
 
-_QUICK, _FULL = ["postgres", "duckdb"], [*KINDS]
+_FULL = [*KINDS]
+_QUICK, _MORE = ["postgres"], ["duckdb"]
 _NUMBER = re.compile(r"20\W{0,2}794\d{5}")
 _PAUSES = {"postgres": 0.005, "duckdb": 0.1, "delta": 0.02, "iceberg": 0.05}
 _SERIAL = count()
@@ -41,9 +43,12 @@ Begin = Callable[[str], "Trial"]
 
 @pytest.fixture(scope="module")
 def nights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Nights:
-    """Seven nights, to be read only."""
+    """Seven nights, or five, to be read only."""
     is_quick = "not torture" in request.config.option.markexpr
-    return make_long_nights(tmp_path_factory.mktemp("nights"), 500 if is_quick else 8_000)
+    folder = tmp_path_factory.mktemp("nights")
+    if is_quick:
+        return make_long_nights(folder, 500, NIGHTS[:4])
+    return make_long_nights(folder, 8_000)
 
 
 class Trial:
@@ -187,7 +192,8 @@ def at_a_moment(
 ) -> bool:
     """Waits for a random moment of a load of these runs; False where it ended before.
 
-    Four times in five it is while, or shortly after, one file of them is open.
+    Four times in five it is while, or shortly after, one file of them is open; with ``in_run``
+    always, for a small load is over soon.
     """
     process = running.process
     if not in_run and draw.random() < 0.2:
@@ -223,12 +229,14 @@ def end(trial: Trial, running: Background, number: signal.Signals) -> int:
     return code
 
 
-def killed_until_complete(trial: Trial, draw: random.Random, most_kills: int) -> None:
+def killed_until_complete(
+    trial: Trial, draw: random.Random, most_kills: int, *, in_run: bool = False
+) -> None:
     """Kills the same command at random moments until it was faster, then lets it end."""
     while trial.faults < most_kills:
         new = [run_id for run_id in trial.nights.run_ids if run_id not in trial.look()]
         with trial.started() as running:
-            if not (new and at_a_moment(trial, running, draw, new)):
+            if not (new and at_a_moment(trial, running, draw, new, in_run=in_run)):
                 break
             if end(trial, running, signal.SIGKILL) == 0:
                 break
@@ -240,7 +248,7 @@ def kills_of(size: Size) -> int:
     return max(2, size.kills // 3)
 
 
-@sized("kind", _QUICK, _FULL)
+@sized("kind", _QUICK, _FULL, more=_MORE)
 def test_killed_at_any_moment(size: Size, kind: str, begun: Begin, settle: Settle) -> None:
     draw, kills = random.Random(size.seed), kills_of(size)
 
@@ -248,7 +256,7 @@ def test_killed_at_any_moment(size: Size, kind: str, begun: Begin, settle: Settl
         done = 0
         while done < kills:
             trial = begun(kind)
-            killed_until_complete(trial, draw, kills - done)
+            killed_until_complete(trial, draw, kills - done, in_run=not size.is_full)
             done += trial.faults
             yield trial.figures("SIGKILL", size.seed)
 
@@ -266,7 +274,8 @@ def test_replacing_is_killed_at_any_moment(
     trial.write_anew()
     for _ in range(max(1, size.kills // 8)):
         with trial.started("--replace") as running:
-            if not at_a_moment(trial, running, draw, trial.nights.run_ids):
+            new = trial.nights.run_ids
+            if not at_a_moment(trial, running, draw, new, in_run=not size.is_full):
                 break
             end(trial, running, signal.SIGKILL)
         trial.look()
@@ -275,7 +284,7 @@ def test_replacing_is_killed_at_any_moment(
     settle(trial.figures("--replace killed", size.seed))
 
 
-@sized("kind", _QUICK, _FULL)
+@sized("kind", _QUICK, _FULL, more=_MORE)
 def test_one_night_killed_then_the_next_one_loaded_too(
     size: Size, kind: str, begun: Begin, settle: Settle
 ) -> None:
@@ -303,7 +312,7 @@ def test_one_night_killed_then_the_next_one_loaded_too(
     settle(combine(f"load {kind}: killed, then the next night", trials()))
 
 
-@sized("kind", _QUICK, _FULL)
+@sized("kind", _QUICK, _FULL, more=_MORE)
 def test_two_at_once(size: Size, kind: str, begun: Begin, settle: Settle) -> None:
     draw = random.Random(size.seed)
 
@@ -356,13 +365,13 @@ def test_a_second_session_that_reads_all_the_time(
     draw = random.Random(size.seed)
     trial = begun(kind)
     with watched(trial.warehouse, trial.nights, _PAUSES[kind]) as seen:
-        killed_until_complete(trial, draw, 3)
+        killed_until_complete(trial, draw, 3, in_run=not size.is_full)
     trial.torn += seen.torn
     trial.phases = Counter({"looks": seen.looks, "refused": seen.shut})
     settle(trial.figures("read meanwhile", size.seed))
 
 
-@sized("kind", _QUICK, _FULL)
+@sized("kind", _QUICK, _FULL, more=_MORE)
 def test_stopped_by_signals(size: Size, kind: str, begun: Begin, settle: Settle) -> None:
     draw = random.Random(size.seed)
     trial = begun(kind)
@@ -424,7 +433,7 @@ def terminated(warehouse: PostgresWarehouse, after: int) -> Iterator[list[int]]:
         thread.join()
 
 
-@sized("kind", ["duckdb"], _FULL)
+@sized("kind", _QUICK, _FULL, more=_MORE)
 def test_purge_during_a_load(size: Size, kind: str, begun: Begin, settle: Settle) -> None:
     draw = random.Random(size.seed)
 

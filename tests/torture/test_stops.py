@@ -66,7 +66,7 @@ def stop_again_and_again(
     return seconds
 
 
-@sized("way", _GRACEFUL, _GRACEFUL)
+@sized("way", [_GRACEFUL[0], _GRACEFUL[2]], _GRACEFUL, more=[_GRACEFUL[1], _GRACEFUL[3]])
 def test_stopped_at_any_moment(
     tmp_path: Path,
     size: Size,

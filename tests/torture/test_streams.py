@@ -18,6 +18,7 @@ import pytest
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
 from tests.e2e.conftest import COMMAND, Desk, clean, new_sandbox
+from tests.thoroughness import in_full
 
 from .conftest import ENDPOINTS, FEW_CELLS, Size, Undisturbed, sized
 from .faulty import Fault, Faulty
@@ -154,10 +155,13 @@ def _without_rights() -> list[str]:
     return before
 
 
-_IN_FULL = [pytest.param(name, marks=pytest.mark.torture) for name in ("out", "out/runs")]
+_MORE = [
+    pytest.param("out/results", marks=in_full),
+    *(pytest.param(name, marks=pytest.mark.torture) for name in ("out", "out/runs")),
+]
 
 
-@pytest.mark.parametrize("locked", ["out/.state", "out/results", *_IN_FULL])
+@pytest.mark.parametrize("locked", ["out/.state", *_MORE])
 def test_folder_without_the_right_to_write(locked: str, settle: Callable[[Figures], None]) -> None:
     before = _without_rights()
     with nobodys_folder() as folder, new_sandbox() as server:

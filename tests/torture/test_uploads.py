@@ -22,12 +22,14 @@ from tests.buckets import Bucket
 from tests.e2e.conftest import COMMAND, Background, clean
 from tests.e2e.starting import begin
 from tests.nights import NIGHTS, Night, job
+from tests.thoroughness import IS_FULL
 
 from .conftest import Size
 from .figures import Figures, combine
 from .trial import wait_until
 
 _NIGHTS = [NIGHTS[0], NIGHTS[1], NIGHTS[4]]
+_PAUSE_SECONDS = 0.02 if IS_FULL else 0.05
 _SERIAL = count()
 
 
@@ -159,7 +161,7 @@ def watched(trial: Trial) -> Iterator[None]:
     ended = Event()
 
     def look() -> None:
-        while not ended.wait(0.02):
+        while not ended.wait(_PAUSE_SECONDS):
             with suppress(OSError):
                 trial.look()
 
@@ -184,7 +186,8 @@ def killed_until_complete(trial: Trial, draw: random.Random, most_kills: int) ->
                     trial.unsent <= at  # noqa: B023
                     or time.monotonic() > due  # noqa: B023
                     or process.poll() is not None  # noqa: B023
-                )
+                ),
+                every=0.02,  # a look is a request to the bucket
             )
             time.sleep(draw.choice([0, draw.uniform(0, 0.05), draw.uniform(0, 0.3)]))
             if not trial.kill(running):

@@ -23,12 +23,16 @@ from .trial import AT_ONCE, PER_KILL_MOST, Trial, wait_until
 
 _LATENCY = Latency(seconds=0.02, upto_seconds=0.06)
 _RATE = 400
-_WORKERS = ("--workers", "4")
+_SOME_CELLS = CELLS[:600]
+"""Enough for two shards."""
 
 
-def desk_at(folder: Path, *more: str) -> Desk:
-    options = (*ENDPOINTS, "--rate", str(_RATE), *more)
-    return Desk(folder, "", CELLS, SEVERAL_SHARDS, options, is_cold=True)
+def desk_at(folder: Path, size: Size, *, workers: int = 0) -> Desk:
+    options = (*ENDPOINTS, "--rate", str(_RATE))
+    if workers:
+        options += ("--workers", str(workers))
+    cells = CELLS if size.is_full else _SOME_CELLS
+    return Desk(folder, "", cells, SEVERAL_SHARDS, options, is_cold=size.is_full)
 
 
 def workers_of(running: Background) -> list[int]:
@@ -58,8 +62,8 @@ def test_a_worker_is(
 ) -> None:
     """Killed: another takes over. Frozen for some seconds: it goes on. Stopped: it saves."""
     draw = random.Random(size.seed)
-    times = 6 if size.is_full else 2
-    desk = desk_at(tmp_path, *_WORKERS)
+    times = 6 if size.is_full else 1
+    desk = desk_at(tmp_path, size, workers=4 if size.is_full else 2)
     name = f"worker {blow.name}"
     with Trial(name, size.seed, desk) as trial, trial.serve(latency=_LATENCY) as server:
         with trial.started() as running:
@@ -74,7 +78,7 @@ def test_a_worker_is(
                         os.kill(pid, signal.SIGCONT)
             assert trial.wait(running).code == 0, running.said
         assert trial.twice <= (PER_KILL_MOST * times if blow is signal.SIGKILL else 0)
-        figures = trial.figures(server, undisturbed(desk_at(tmp_path / "one")), faults=times)
+        figures = trial.figures(server, undisturbed(desk_at(tmp_path / "one", size)), faults=times)
         # The judge takes a start for one process: here another one asks what the killed one had not
         # saved, in the same start, and how much that may be is bounded above.
         settle(replace(figures, bought_after_saved=0) if blow is signal.SIGKILL else figures)
@@ -86,7 +90,7 @@ def test_the_process_that_leads_is_killed(
 ) -> None:
     """The same command at once: its workers wait until those before have saved and ended."""
     draw = random.Random(size.seed)
-    desk = desk_at(tmp_path, *_WORKERS)
+    desk = desk_at(tmp_path, size, workers=4 if size.is_full else 2)
     name = "leader SIGKILL"
     with Trial(name, size.seed, desk) as trial, trial.serve(latency=_LATENCY) as server:
         for _ in range(6 if size.is_full else 2):
@@ -100,7 +104,7 @@ def test_the_process_that_leads_is_killed(
                 assert wait_until(lambda: not any(map(_lives, orphans)))  # noqa: B023
                 trial.note(running, killed, is_killed=True)
         assert trial.run().code == 0
-        settle(trial.figures(server, undisturbed(desk_at(tmp_path / "one"))))
+        settle(trial.figures(server, undisturbed(desk_at(tmp_path / "one", size))))
 
 
 def _lives(pid: int) -> bool:

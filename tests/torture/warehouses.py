@@ -79,9 +79,9 @@ class Nights:
         return frame.rename(kept).with_columns(pl.lit(self._days[run_id]).alias("run_date"))
 
 
-def make_long_nights(folder: Path, rows: int) -> Nights:
-    """Six drifting nights, and one of so many rows that there is time to disturb its load."""
-    out = make_nights(folder, NIGHTS)
+def make_long_nights(folder: Path, rows: int, nights: Sequence[Night] = NIGHTS) -> Nights:
+    """Drifting nights, and one of so many rows that there is time to disturb its load."""
+    out = make_nights(folder, nights)
     listed(rows).write_parquet(folder / _BIG.listed)
     batch_screen.run(job(folder, _BIG))
     return Nights(out)
