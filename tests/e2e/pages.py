@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -282,9 +282,12 @@ def servers_of(page: str) -> Iterator[Servers]:
         yield servers
 
 
-def follow(name: str, folder: Path) -> None:
-    """Does what a page of docs/ says; its commands print what it shows."""
+def follow(name: str, folder: Path, *, without: Sequence[str] = ()) -> None:
+    """Does what a page of docs/ says, but for some chapters; its commands print what it shows."""
     page = (DOCS / f"{name}.md").read_text("utf-8")
+    for heading in without:
+        before, after = page.split(f"\n## {heading}\n")
+        page = before + after[after.index("\n## ") :]
     with servers_of(page) as servers, Player(folder, servers) as player:
         played = list(player.play(page))
     for block, now in played:

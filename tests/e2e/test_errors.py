@@ -16,6 +16,7 @@ import pytest
 
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
+from tests.thoroughness import in_full
 from tests.threads import at_once
 
 from .conftest import (
@@ -273,14 +274,14 @@ def test_damaged_state_is_refused_and_kept(unfinished: tuple[Desk, SandboxThread
 @pytest.mark.parametrize(
     ("redirection", "code"),
     [
-        ("run list.csv --sandbox --out out >&-", 0),
-        ("run list.csv --sandbox --out out 2>&-", 0),
+        pytest.param("run list.csv --sandbox --out out >&-", 0, marks=in_full),
+        pytest.param("run list.csv --sandbox --out out 2>&-", 0, marks=in_full),
         ("run list.csv --sandbox --out out <&- >&- 2>&-", 0),
-        ("run list.csv --sandbox --out out 2>/dev/full", 0),
-        ("run - --sandbox --out out <&-", 65),
+        pytest.param("run list.csv --sandbox --out out 2>/dev/full", 0, marks=in_full),
+        pytest.param("run - --sandbox --out out <&-", 65, marks=in_full),
         ("run nothere.csv --sandbox --out out 2>/dev/full", 66),
-        ("plan list.csv >/dev/full", 73),
-        ("plan list.csv >&- 2>&-", 0),
+        pytest.param("plan list.csv >/dev/full", 73, marks=in_full),
+        pytest.param("plan list.csv >&- 2>&-", 0, marks=in_full),
         ("plan list.csv | true", 0),
     ],
 )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e.starting import WarmProcess, begin
+from tests.thoroughness import IS_FULL, in_full
 from tests.threads import at_once
 
 from . import hostile
@@ -92,6 +94,15 @@ REFUSED = {
 }
 
 
+COSTLY = {"zstd-frames", "all-kept", "short-rows", "same-columns"}
+"""Three seconds of CPU each, for what others show nearly as well."""
+
+
+def named(cases: Mapping[str, object]) -> list[Any]:
+    """The cases' names, as parameters; those that cost the most are for the full run."""
+    return [pytest.param(n, marks=in_full) if n in COSTLY else n for n in cases]
+
+
 def _toml(path: Path, text: bytes) -> None:
     path.write_bytes(LIST)
     settings = path.with_name("settings.toml")
@@ -147,10 +158,11 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
             path.unlink()
         return done
 
-    return dict(zip(REFUSED, at_once(one, REFUSED), strict=True))
+    names = [name for name in REFUSED if IS_FULL or name not in COSTLY]
+    return dict(zip(names, at_once(one, names), strict=True))
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", named(REFUSED))
 def test_hostile_input_is_one_line(ended: dict[str, Measured], name: str) -> None:
     done, refused = ended[name], REFUSED[name]
     assert done.code == refused.code, done.err
@@ -172,7 +184,7 @@ HARMLESS = {
 }
 
 
-@pytest.mark.parametrize("name", HARMLESS)
+@pytest.mark.parametrize("name", named(HARMLESS))
 def test_strange_lists_are_read(tmp_path: Path, name: str) -> None:
     (tmp_path / "list.csv").write_bytes(HARMLESS[name])
     keep = ("--keep-columns", "all") if name == "our-names" else ()

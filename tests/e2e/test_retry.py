@@ -43,7 +43,7 @@ KEY = ["e164", "endpoint"]
 HELPED = ("server_error", "unreachable")
 
 
-CELLS = NUMBERS[:100]
+CELLS = NUMBERS[:60]
 
 
 @dataclass
