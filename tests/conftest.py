@@ -5,6 +5,7 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING
@@ -68,8 +69,21 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def six_nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six drifting nights (``tests.nights``), to be read only; the list lies beside the folder."""
-    return make_nights(tmp_path_factory.mktemp("six"))
+    """Six drifting nights (``tests.nights``), to be read only; the list lies beside the folder.
+
+    Where several processes test, the first that wants them makes them for all.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return make_nights(tmp_path_factory.mktemp("six"))
+    folder = tmp_path_factory.getbasetemp().parent / "six"
+    with (folder.parent / "six.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        done = folder / "done"
+        if not done.exists():
+            folder.mkdir()
+            make_nights(folder)
+            done.touch()
+    return folder / "screened"
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,19 @@ import psycopg
 import pytest
 
 from tests.postgres_server import postgres_server
+from tests.thoroughness import in_full
 
 _SERIAL = count()
 PASSWORD = "hunter2-secret"
+
+mostly_postgres = pytest.mark.parametrize(
+    "database", ["postgres", pytest.param("duckdb", marks=in_full)], indirect=True
+)
+"""For what one database proves of both: what is common to them decides it."""
+
+mostly_duckdb = pytest.mark.parametrize(
+    "database", [pytest.param("postgres", marks=in_full), "duckdb"], indirect=True
+)
 
 
 class Database:

@@ -16,10 +16,16 @@ from pyiceberg.table import Table
 from pyiceberg.utils.config import Config
 
 from batch_screen.runs.layout import DATA_FOLDERS
+from tests.thoroughness import in_full
 
 from .conftest import Database
 
 EVERY = (*DATA_FOLDERS, "runs")
+
+mostly_delta = pytest.mark.parametrize(
+    "lake", ["delta", pytest.param("iceberg", marks=in_full)], indirect=True
+)
+"""For what one lake proves of both: what is common to them decides it."""
 
 
 class LakeUnderTest(Database):

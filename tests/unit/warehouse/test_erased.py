@@ -21,6 +21,7 @@ from batch_screen.runs.layout import DATA_FOLDERS, runs_at
 from batch_screen.warehouse.address import parse
 from batch_screen.warehouse.lake import Lake
 from tests.nights import NIGHTS, job, listed
+from tests.thoroughness import in_full
 
 from .conftest import Database
 from .lakes import LakeUnderTest, delta, iceberg
@@ -51,7 +52,13 @@ def nights(two_nights: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(two_nights, tmp_path / "screened"))
 
 
-@pytest.fixture(params=KINDS)
+def mostly(*kinds: str) -> pytest.MarkDecorator:
+    """For what these prove of all: what is common to them decides it."""
+    params = [pytest.param(kind, marks=() if kind in kinds else in_full) for kind in KINDS]
+    return pytest.mark.parametrize("warehouse", params, indirect=True)
+
+
+@pytest.fixture
 def warehouse(request: pytest.FixtureRequest) -> Database:
     found: Database = request.getfixturevalue(request.param)
     return found
@@ -79,6 +86,7 @@ def erased_rows(database: Database) -> dict[str, int]:
     return dict(database.ask("SELECT run_id, erased_rows FROM batch_screen.runs"))
 
 
+@mostly("postgres", "duck", "delta")
 def test_nothing_is_left_of_them_and_load_finds_every_run_there(
     nights: Path, warehouse: Database
 ) -> None:
@@ -115,6 +123,7 @@ def test_nothing_is_left_of_them_and_load_finds_every_run_there(
     assert_equal(nights, warehouse)
 
 
+@mostly("postgres", "delta")
 def test_ids_in_the_place_of_numbers(tmp_path: Path, warehouse: Database) -> None:
     listed(20).write_csv(tmp_path / "list.csv")
     key = tmp_path / "ids.key"
@@ -131,7 +140,7 @@ def test_ids_in_the_place_of_numbers(tmp_path: Path, warehouse: Database) -> Non
     assert load(out, warehouse).runs == ()
 
 
-@pytest.mark.parametrize("kind", ["delta", "iceberg"])
+@pytest.mark.parametrize("kind", [pytest.param("delta", marks=in_full), "iceberg"])
 def test_a_lake_that_was_killed_between_two_tables_is_completed(
     nights: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:

@@ -41,9 +41,10 @@ from batch_screen.warehouse.address import open_target, parse
 from batch_screen.warehouse.columns import RUN_COLUMNS, kept_name, table_columns
 from batch_screen.warehouse.runs import LoadableRun, TableToLoad, complete_runs, opened
 from tests.nights import NASTY
+from tests.thoroughness import in_full
 from tests.threads import at_once
 
-from .conftest import Database, PostgresDatabase
+from .conftest import Database, PostgresDatabase, mostly_duckdb, mostly_postgres
 
 EVERY = (*DATA_FOLDERS, "runs")
 
@@ -116,6 +117,7 @@ def test_six_drifting_nights_come_back_equal_to_the_cell(
     assert [run.state for run in load(six_nights, database).runs] == []
 
 
+@mostly_postgres
 def test_a_run_that_was_retried_is_never_current(six_nights: Path, database: Database) -> None:
     load(six_nights, database)
     date = "run_date = DATE '2026-11-26'"
@@ -217,6 +219,7 @@ def test_night_one_killed_then_night_two_loaded(
     assert_equal(six_nights, database, {first, second})
 
 
+@mostly_postgres
 def test_a_second_load_after_a_kill_completes(six_nights: Path, database: Database) -> None:
     kill_load(six_nights, database, after=9)
     rows = database.counts(DATA_FOLDERS)
@@ -236,6 +239,7 @@ def rewrite_manifest(folder: Path, run_id: str) -> str:
     return digest
 
 
+@mostly_postgres
 def test_another_manifest_is_refused_and_replaced_on_demand(
     nights: Path, database: Database
 ) -> None:
@@ -254,6 +258,7 @@ def test_another_manifest_is_refused_and_replaced_on_demand(
     assert_equal(nights, database)
 
 
+@mostly_postgres
 def test_rows_without_their_run_are_replaced_on_demand(
     six_nights: Path, database: Database
 ) -> None:
@@ -266,6 +271,7 @@ def test_rows_without_their_run_are_replaced_on_demand(
     assert_equal(six_nights, database)
 
 
+@mostly_duckdb
 def test_a_damaged_part_stops_before_its_run(nights: Path, database: Database) -> None:
     [_, run, *_] = complete_runs(nights)
     part = run.layout.part(RESULTS, 0)
@@ -279,12 +285,14 @@ def test_a_damaged_part_stops_before_its_run(nights: Path, database: Database) -
     assert refused(nights, database).exit_code == 65
 
 
+@mostly_postgres
 def test_runs_without_marker_are_not_looked_at(nights: Path, database: Database) -> None:
     for run in complete_runs(nights)[1:]:
         run.layout.marker.unlink()
     assert len(load(nights, database).runs) == 1
 
 
+@mostly_duckdb
 def test_runs_can_be_picked(six_nights: Path, database: Database) -> None:
     picked = complete_runs(six_nights)[2]
     assert [r.run_id for r in load(six_nights, database, run_ids=[picked.run_id]).runs] == [
@@ -319,6 +327,7 @@ def test_a_dry_run_makes_nothing(six_nights: Path, database: Database) -> None:
     assert rows == of_files(six_nights, "lookups").height
 
 
+@mostly_postgres
 def test_some_tables_only(six_nights: Path, database: Database) -> None:
     load(six_nights, database, options=LoadOptions(tables=("lookups",)))
     assert database.counts(["lookups", "runs"])[1] == 6
@@ -354,10 +363,12 @@ def assert_the_rest_comes_later(six_nights: Path, warehouse: Database) -> None:
     assert warehouse.counts(["runs"]) == [2]
 
 
+@mostly_postgres
 def test_the_rest_of_the_tables_comes_later(six_nights: Path, database: Database) -> None:
     assert_the_rest_comes_later(six_nights, database)
 
 
+@mostly_duckdb
 def test_rows_of_the_rest_that_are_there_by_other_means(
     six_nights: Path, database: Database
 ) -> None:
@@ -388,6 +399,7 @@ def test_two_loads_at_once_of_different_tables(
     assert_equal(six_nights, postgres, {run})
 
 
+@mostly_postgres
 def test_a_table_of_runs_from_before_it_named_tables(six_nights: Path, database: Database) -> None:
     """A run whose tables are not named has all."""
     load(six_nights, database)
@@ -401,13 +413,14 @@ def test_a_table_of_runs_from_before_it_named_tables(six_nights: Path, database:
 
 def test_names_that_differ_by_case(six_nights: Path, database: Database) -> None:
     """They are two schemas in PostgreSQL, and one in DuckDB, whose names have no case."""
-    load(six_nights, database, schema="Raw")
-    again = load(six_nights, database, schema="raw")
+    [run, *_] = complete_runs(six_nights)
+    load(six_nights, database, run_ids=[run.run_id], schema="Raw")
+    again = load(six_nights, database, run_ids=[run.run_id], schema="raw")
     is_one = database.kind == "duckdb"
-    assert (again.already, len(again.runs)) == ((6, 0) if is_one else (0, 6))
-    assert database.ask('SELECT count(*) FROM "Raw".runs') == [(6,)]
+    assert (again.already, len(again.runs)) == ((1, 0) if is_one else (0, 1))
+    assert database.ask('SELECT count(*) FROM "Raw".runs') == [(1,)]
     gone = batch_screen.unload(database.to, before=date(2100, 1, 1), schema="RAW")
-    assert len(gone.runs) == (6 if is_one else 0)
+    assert len(gone.runs) == (1 if is_one else 0)
 
 
 def test_tables_and_columns_whose_names_differ_by_case(
@@ -435,10 +448,12 @@ def test_tables_and_columns_whose_names_differ_by_case(
 
 
 def test_another_schema(six_nights: Path, database: Database) -> None:
-    load(six_nights, database, schema='Raw "2026"')
-    assert database.ask('SELECT count(*) FROM "Raw ""2026""".runs') == [(6,)]
+    [run, *_] = complete_runs(six_nights)
+    load(six_nights, database, run_ids=[run.run_id], schema='Raw "2026"')
+    assert database.ask('SELECT count(*) FROM "Raw ""2026""".runs') == [(1,)]
 
 
+@mostly_duckdb
 def test_missing_columns_are_refused_on_demand(six_nights: Path, database: Database) -> None:
     first = complete_runs(six_nights)[0]
     load(six_nights, database, run_ids=[first.run_id])
@@ -448,6 +463,7 @@ def test_missing_columns_are_refused_on_demand(six_nights: Path, database: Datab
     assert database.counts(["runs"]) == [1]
 
 
+@mostly_postgres
 def test_missing_tables_are_refused_on_demand(six_nights: Path, database: Database) -> None:
     error = refused(six_nights, database, options=LoadOptions(creates=False))
     assert error.exit_code == 65
@@ -476,7 +492,26 @@ TYPES = [
 ]
 
 
-@pytest.mark.parametrize(("column", "kind", "is_fine"), TYPES)
+# Which types lose values is decided for both; how values are written differs.
+DUCKDB_TYPES = {
+    ("in_credit_limit", "numeric(19, 0)"),
+    ("in_credit_limit", "double precision"),
+    ("swapped", "text"),
+    ("responded_at", "text"),
+}
+
+
+@pytest.mark.parametrize(
+    ("database", "column", "kind", "is_fine"),
+    [
+        *(("postgres", *each) for each in TYPES),
+        *(
+            pytest.param("duckdb", *each, marks=() if each[:2] in DUCKDB_TYPES else in_full)
+            for each in TYPES
+        ),
+    ],
+    indirect=["database"],
+)
 def test_other_types_are_taken_only_where_every_value_survives(
     six_nights: Path, database: Database, column: str, kind: str, is_fine: bool
 ) -> None:
@@ -628,6 +663,7 @@ def test_purge_and_load_keep_apart(nights: Path, database: Database, is_first_pu
     assert run.layout.marker.exists(), "nothing was removed"
 
 
+@mostly_postgres
 def test_unload(nights: Path, database: Database) -> None:
     load(nights, database)
     runs = complete_runs(nights)
@@ -652,6 +688,7 @@ def test_unload(nights: Path, database: Database) -> None:
     assert_equal(nights, database, {last.run_id})
 
 
+@mostly_duckdb
 def test_only_what_purge_took_from_the_folder_is_unloaded(
     nights: Path, database: Database, tmp_path: Path
 ) -> None:
@@ -685,6 +722,7 @@ def test_unload_of_a_warehouse_without_tables(database: Database) -> None:
     assert (done.removed, done.runs) == (False, ())
 
 
+@mostly_postgres
 def test_more_columns_of_the_owners_are_left_alone(six_nights: Path, database: Database) -> None:
     first = complete_runs(six_nights)[0]
     load(six_nights, database, run_ids=[first.run_id])
