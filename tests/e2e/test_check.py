@@ -17,6 +17,7 @@ import pytest
 
 from batch_screen.schema import CHECK_REJECTS, dtypes
 from tests.discretion import leaks, secrets_in
+from tests.e2e.starting import begin
 
 from .conftest import COMMAND, KEY, NUMBERS, Finished, clean, run_command, until, write_csv
 
@@ -221,10 +222,14 @@ def test_a_terminal_sees_what_a_pipe_sees(tmp_path: Path) -> None:
     piped = check(path).out
     assert max(map(len, piped.splitlines())) <= 80
     ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [COMMAND, "check", path], stdout=theirs, stderr=subprocess.DEVNULL, env=clean()
-    ) as process:
-        os.close(theirs)
+    with (
+        open(theirs, "wb", buffering=0) as stdout,  # noqa: PTH123 (a descriptor, not a path)
+        Path(os.devnull).open("wb") as stderr,
+    ):
+        process = begin(
+            [str(COMMAND), "check", str(path)], stdout=stdout, stderr=stderr, env=clean()
+        )
+    with process:
         seen = b""
         try:
             while chunk := os.read(ours, 4096):
@@ -239,13 +244,11 @@ def test_a_terminal_sees_what_a_pipe_sees(tmp_path: Path) -> None:
 def test_a_signal_leaves_nothing_behind(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    path = write_csv(tmp_path / "list.csv", [f"{n}{i}" for i in range(300) for n in NUMBERS])
-    with subprocess.Popen(
-        [COMMAND, "check", path, "--rejects", tmp_path / "rejects.csv"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=clean({"TMPDIR": str(scratch)}),
-    ) as process:
+    path = write_csv(tmp_path / "list.csv", [f"{n}{i}" for i in range(150) for n in NUMBERS])
+    command = [str(COMMAND), "check", str(path), "--rejects", str(tmp_path / "rejects.csv")]
+    with Path(os.devnull).open("wb") as nobody:
+        process = begin(command, stdout=nobody, stderr=nobody, env=clean({"TMPDIR": str(scratch)}))
+    with process:
         until(lambda: any(scratch.glob("batch-screen-*/plan.growing/*")))
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 128 + signal.SIGTERM

@@ -16,7 +16,7 @@ AREA_CODES = [
     for code in range(201, 990)
     if phonenumbers.is_valid_number(phonenumbers.parse(f"+1{code}5550100"))
 ]
-NATIONAL = [f"{code}55501{n:02}" for code in AREA_CODES for n in (0, 57)]
+NATIONAL = [f"{code}55501{n:02}" for code in AREA_CODES[::2] for n in (0, 57)]
 RUN = ("--sandbox", "--rate", 5_000, "--endpoints", "sim-swap/check", "--default-region", "US")
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
+from tests.thoroughness import in_full
 
 from .conftest import COMMAND, CONCURRENCY, NUMBERS, Desk, clean, until
 
@@ -93,7 +94,7 @@ def test_a_dead_stderr_does_not_lose_the_stop(
     assert server.statistics()["requests"] == server.statistics()["answered_lookups"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=in_full)])
 def test_a_plan_leaves_no_scratch(tmp_path: Path, number: signal.Signals) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -106,7 +107,10 @@ def test_a_plan_leaves_no_scratch(tmp_path: Path, number: signal.Signals) -> Non
     assert list(scratch.iterdir()) == []
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=in_full)],
+)
 def test_stopped_while_stdin_is_awaited(tmp_path: Path, number: signal.Signals, code: int) -> None:
     out = tmp_path / "out"
     command = [COMMAND, "run", "-", "--sandbox", "--out", out]

@@ -27,6 +27,7 @@ from batch_screen.model import OutcomeKind
 from batch_screen.runs import layout as layout_module
 from batch_screen.runs.events import CancelToken, RunEvents, Silent
 from batch_screen.storage.lock import shared
+from tests.thoroughness import in_full
 
 from .conftest import NUMBERS
 
@@ -312,13 +313,13 @@ def killed_at(place: str) -> Callable[..., None]:
     "place",
     [
         "keep_anew",
-        "results_of",
-        "write_summary",
+        pytest.param("results_of", marks=in_full),
+        pytest.param("write_summary", marks=in_full),
         "write_manifest",
         "layout.exchange_folders",
-        "settle",
-        "latest_content",
-        "sync_folder",
+        pytest.param("settle", marks=in_full),
+        pytest.param("latest_content", marks=in_full),
+        pytest.param("sync_folder", marks=in_full),
         "shutil.rmtree",
     ],
 )

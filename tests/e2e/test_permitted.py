@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from batch_screen.sandbox.run import SandboxThread
+from tests.thoroughness import in_full
 
 from .conftest import CONCURRENCY, NUMBERS, Desk, run_command, until, write_csv
 
@@ -36,7 +37,7 @@ def national(number: str) -> str:
     return f"0{number[3:]}" if number.startswith("+49") else number
 
 
-@pytest.mark.parametrize("kind", ["txt", "csv", "parquet"])
+@pytest.mark.parametrize("kind", ["txt", "csv", pytest.param("parquet", marks=in_full)])
 def test_who_objected_is_never_asked(
     sandbox: Callable[..., SandboxThread], tmp_path: Path, log: Path, kind: str
 ) -> None:

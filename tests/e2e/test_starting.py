@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.starting import WarmProcess, begin
+from tests.thoroughness import in_full
 
 from .conftest import COMMAND, NUMBERS, Desk, clean, new_sandbox, run_command, until, write_csv
 
@@ -19,7 +20,7 @@ from .conftest import COMMAND, NUMBERS, Desk, clean, new_sandbox, run_command, u
     "arguments",
     [
         ["plan", "-"],
-        ["run", "list.csv", "--out", "list.csv/out"],
+        pytest.param(["run", "list.csv", "--out", "list.csv/out"], marks=in_full),
         ["run", "list.csv", "--rate", "-7"],
     ],
     ids=" ".join,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from batch_screen.sandbox.run import SandboxThread
+from tests.thoroughness import in_full
 
 from .conftest import NUMBERS, Desk, clean, run_command
 
@@ -107,7 +108,10 @@ def test_nothing_of_several_workers_is_loaded_for_one(
     assert loaded.isdisjoint({"batch_screen.cluster", "ray", "obstore"})
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "check", "status", "purge"])
+@pytest.mark.parametrize(
+    "command",
+    ["run", "purge", *(pytest.param(n, marks=in_full) for n in ("plan", "check", "status"))],
+)
 def test_a_wrong_setting_is_refused_before_polars_is_loaded(command: str) -> None:
     more = {"purge": ["--older-than", "9d"], "status": []}.get(command, ["list.csv"])
     done = subprocess.run(

@@ -74,6 +74,12 @@ _FULL = [
 ]
 
 
+sized_in_full = pytest.mark.parametrize(
+    "size", [pytest.param(QUICK, id="quick", marks=in_full), *_FULL]
+)
+"""For a scenario that the default run leaves out, for another of its tests shows the same."""
+
+
 @pytest.fixture(params=[pytest.param(QUICK, id="quick"), *_FULL])
 def size(request: pytest.FixtureRequest) -> Size:
     chosen: Size = request.param

@@ -17,6 +17,7 @@ import pytest
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
 from tests.e2e.conftest import DAY, Desk, new_sandbox
+from tests.thoroughness import in_full
 
 from .conftest import CELLS, ENDPOINTS, QUICK, SEVERAL_SHARDS, Size, full_sizes
 from .figures import Figures, Measure
@@ -200,7 +201,8 @@ DAMAGE: dict[str, Change] = {
     "start foreign": foreign("sessions/0001.json"),
     "start renamed": renamed("sessions/0001.json", "sessions/0002.json"),
 }
-_QUICK = ["run.json newer", "segment foreign", "sealed swapped", "start flipped"]
+_QUICK = ["segment foreign", "sealed swapped"]
+_MORE = ["run.json newer", "start flipped"]
 
 
 def _named(desk: Desk, path: Path) -> str:
@@ -235,6 +237,7 @@ def _tells_of_a_stop(path: Path) -> bool:
 
 
 _SIZED = [pytest.param(name, QUICK, id=f"{name}-quick") for name in _QUICK]
+_SIZED += [pytest.param(name, QUICK, id=f"{name}-quick", marks=in_full) for name in _MORE]
 _FIRST = full_sizes()[0]  # what is damaged does not depend on the seed, only which bit is
 _SIZED += [
     pytest.param(name, _FIRST, id=f"{name}-full", marks=pytest.mark.torture) for name in DAMAGE

@@ -33,11 +33,11 @@ def written(desk: Desk) -> tuple[pl.DataFrame, list[str]]:
     return rows.drop(kept).sort("row_index"), kept
 
 
-@sized("place", quick=["output"], full=["output", "state"])
+@sized("place", quick=[], full=["output", "state"], more=["output"])
 def test_killed_while_a_run_is_written_anew(tmp_path: Path, size: Size, place: str) -> None:
     desk = Desk(tmp_path / "desk", "", FEW_CELLS, SEVERAL_SHARDS, (*ENDPOINTS, "--rate", "400"))
     write_csv(desk.list, [f"{cell},C-{n}" for n, cell in enumerate(FEW_CELLS)], "phone,id")
-    stride = 1 if size.is_full else 29
+    stride = 1 if size.is_full else 97
     with Trial(f"written anew, killed in {place}", size.seed, desk) as trial, trial.serve():
         assert trial.run(*_KEPT[0]).code == 0
         before, was = written(desk)

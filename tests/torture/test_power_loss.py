@@ -13,7 +13,7 @@ from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
 from tests.e2e.conftest import Desk
 
-from .conftest import CELLS, ENDPOINTS, SEVERAL_SHARDS, Size, Undisturbed, sized
+from .conftest import CELLS, ENDPOINTS, SEVERAL_SHARDS, Size, Undisturbed, sized, sized_in_full
 from .faulty import Faulty
 from .figures import Figures, Measure
 from .strict_disk import StrictDisk
@@ -91,6 +91,7 @@ def test_power_loss(
         settle(replace(figures, billed_shown=None))
 
 
+@sized_in_full
 def test_power_loss_while_output_is_written_again(
     tmp_path: Path, size: Size, undisturbed: Undisturbed, settle: Callable[[Figures], None]
 ) -> None:

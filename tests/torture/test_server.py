@@ -14,7 +14,7 @@ from batch_screen.sandbox.magic import Behaviour
 from batch_screen.sandbox.profiles import ScriptedOutage
 from tests.e2e.conftest import CONCURRENCY, Desk
 
-from .conftest import ENDPOINTS, FEW_CELLS, FEW_LOOKUPS, Size, Undisturbed, sized
+from .conftest import ENDPOINTS, FEW_CELLS, FEW_LOOKUPS, Size, Undisturbed, sized, sized_in_full
 from .figures import Figures
 from .trial import Trial, wait_until
 
@@ -64,7 +64,7 @@ def test_server_ends_and_starts_anew(
             settle(trial.figures(second, expected, faults=1, per_kill_most=0))
 
 
-@sized("behaviour", quick=[Behaviour.UNAVAILABLE], full=_BEHAVIOURS)
+@sized("behaviour", quick=[], full=_BEHAVIOURS, more=[Behaviour.UNAVAILABLE])
 def test_server_is_out_of_order_for_a_while(
     tmp_path: Path,
     size: Size,
@@ -91,6 +91,7 @@ def test_server_is_out_of_order_for_a_while(
         settle(trial.figures(server, expected, faults=1, per_kill_most=0))
 
 
+@sized_in_full
 def test_key_revoked_half_way(
     tmp_path: Path, size: Size, undisturbed: Undisturbed, settle: Callable[[Figures], None]
 ) -> None:

@@ -58,7 +58,7 @@ def complete(scenario: str, size: Size, desk: Desk, server: SandboxThread) -> Fi
     )
 
 
-@sized("streams", quick=["both full"], full=[*_STREAMS])
+@sized("streams", quick=[], full=[*_STREAMS], more=["both full"])
 def test_streams_that_cannot_be_used(
     tmp_path: Path, size: Size, streams: str, settle: Callable[[Figures], None]
 ) -> None:
