@@ -13,6 +13,7 @@ import gc
 import json
 import os
 import pkgutil
+import select
 import signal
 import socket
 import sys
@@ -32,29 +33,40 @@ _STREAMS = 3
 
 def serve(control: socket.socket) -> None:
     """Returns in a process that shall be the command; ends when nobody is left to ask."""
+    begun: dict[int, tuple[int, int]] = {}  # of each command: what to poll, its id, its report
+    ready = select.poll()
+    ready.register(control, select.POLLIN)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, _LONGEST_REQUEST, _STREAMS + 1)
-        if not message:
-            sys.exit()
-        *streams, report = descriptors
-        if not os.fork() and not _kept(report):
-            control.close()
-            _become(json.loads(message), streams)
-            return
-        for descriptor in descriptors:
-            os.close(descriptor)
-        _reap()
+        for descriptor, _ in ready.poll():
+            if descriptor in begun:
+                ready.unregister(descriptor)
+                os.close(descriptor)
+                _tell_end(*begun.pop(descriptor))
+                continue
+            message, descriptors, _, _ = socket.recv_fds(control, _LONGEST_REQUEST, _STREAMS + 1)
+            if not message:
+                sys.exit()
+            *streams, report = descriptors
+            if not (child := os.fork()):
+                control.close()
+                for other in (report, *begun, *(told for _, told in begun.values())):
+                    os.close(other)
+                _become(json.loads(message), streams)
+                return
+            for stream in streams:
+                os.close(stream)
+            os.write(report, b"%d\n" % child)
+            process = os.pidfd_open(child)
+            begun[process] = child, report
+            ready.register(process, select.POLLIN)
 
 
-def _kept(report: int) -> bool:
-    """False in a fork; never returns here, but reports the fork, its exit code and its memory."""
-    if not (child := os.fork()):
-        os.close(report)
-        return False
-    os.write(report, b"%d\n" % child)
+def _tell_end(child: int, report: int) -> None:
+    """Reports the exit code and the memory of a process that has ended."""
     _, status, used = os.wait4(child, 0)
-    os.write(report, b"%d %d\n" % (os.waitstatus_to_exitcode(status), used.ru_maxrss))
-    os._exit(0)
+    with suppress(BrokenPipeError):  # nobody has waited for it
+        os.write(report, b"%d %d\n" % (os.waitstatus_to_exitcode(status), used.ru_maxrss))
+    os.close(report)
 
 
 def _become(request: dict[str, Any], streams: list[int]) -> None:
@@ -75,15 +87,6 @@ def _end(code: int) -> None:
     sys.stdout.flush()  # if that fails, the end is Python's own
     sys.stderr.flush()
     os._exit(code & 0xFF)
-
-
-def _reap() -> None:
-    while True:
-        try:
-            if os.waitpid(-1, os.WNOHANG) == (0, 0):
-                return
-        except ChildProcessError:
-            return
 
 
 if __name__ == "__main__":
