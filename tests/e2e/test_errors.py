@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
+from tests.e2e.starting import begin
 from tests.thoroughness import in_full
 from tests.threads import at_once
 
@@ -305,15 +307,11 @@ def test_streams_that_cannot_be_used(tmp_path: Path, redirection: str, code: int
 def test_a_lost_document_is_no_success_for_those_who_wait(tmp_path: Path) -> None:
     write_csv(tmp_path / "list.csv", NUMBERS[:3])
     files = "--summary-file last.json --metrics-file last.prom"
-    done = subprocess.run(
-        ["bash", "-c", f"{COMMAND} run list.csv --sandbox --out out {files} --json >/dev/full"],
-        capture_output=True,
-        env=clean(),
-        cwd=tmp_path,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 73
+    command = [str(COMMAND), *f"run list.csv --sandbox --out out {files} --json".split()]
+    with Path("/dev/full").open("wb") as out, Path(os.devnull).open("wb") as err:
+        process = begin(command, stdout=out, stderr=err, env=clean(), cwd=tmp_path)
+    with process:
+        assert process.wait(60) == 73
     last = json.loads((tmp_path / "last.json").read_bytes())
     assert (last["status"], last["exit_code"]) == ("complete", 73)
     assert "exit_code 73.0" in (tmp_path / "last.prom").read_text("utf-8")

@@ -121,6 +121,7 @@ def assert_somebody_is_deleted(warehouse: Path) -> None:
         assert db.execute(someone).fetchall() > [(number,)]
 
 
+@in_full  # make dbt plays the page, too
 def test_the_data_protection_officer_answers_and_erases(tmp_path: Path) -> None:
     follow("privacy", tmp_path)
     out = tmp_path / "screened"

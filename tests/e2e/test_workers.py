@@ -9,9 +9,10 @@ from batch_screen.sandbox.run import SandboxThread
 
 from .conftest import NUMBERS, Desk, run_command
 
-CELLS = NUMBERS[:1200]
+CELLS = NUMBERS[:600]
 SHARDS = "[output]\nshard_lookups = 1000\n"
 BOTH = ("--endpoints", "sim-swap/check,call-forwarding/check")
+TWO = (*BOTH, "--workers", "2")
 
 
 def test_workers_leave_what_one_process_leaves(
@@ -19,7 +20,7 @@ def test_workers_leave_what_one_process_leaves(
 ) -> None:
     server = sandbox()
     one = Desk(tmp_path / "one", server.url, CELLS, SHARDS, BOTH)
-    two = Desk(tmp_path / "two", server.url, CELLS, SHARDS, (*BOTH, "--workers", "2"))
+    two = Desk(tmp_path / "two", server.url, CELLS, SHARDS, TWO)
     assert one.run().code == 0
     done = two.run()
     assert done.code == 0, done.err
@@ -35,7 +36,7 @@ def test_workers_leave_what_one_process_leaves(
 
 def test_the_budget_is_one_for_all(sandbox: Callable[..., SandboxThread], tmp_path: Path) -> None:
     server = sandbox(profiles=("flaky",))
-    desk = Desk(tmp_path, server.url, CELLS, SHARDS, ("--workers", "2"))
+    desk = Desk(tmp_path, server.url, CELLS, SHARDS, TWO)
     stopped = desk.run("--max-requests", 700)
     assert stopped.code == 4
     assert "budget.max_requests = 700" in stopped.error
@@ -48,7 +49,7 @@ def test_a_refused_key_ends_all_workers(
     sandbox: Callable[..., SandboxThread], tmp_path: Path
 ) -> None:
     server = sandbox()
-    desk = Desk(tmp_path, server.url, CELLS, SHARDS, ("--workers", "2"))
+    desk = Desk(tmp_path, server.url, CELLS, SHARDS, TWO)
     desk.environment = {"BATCH_SCREEN_API_KEY": "another"}
     done = desk.run()
     assert done.code == 77
