@@ -22,6 +22,7 @@ from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
 from tests.discretion import leaks, secrets_in
 from tests.e2e.starting import complete
+from tests.thoroughness import IS_FULL, in_full
 from tests.threads import at_once
 
 from .conftest import (
@@ -116,7 +117,9 @@ def by_variable(folder: Path) -> dict[str, str | None]:
     return dict(IN_THE_ENVIRONMENT)
 
 
-@pytest.mark.parametrize("key", [by_file, by_credential, by_variable])
+@pytest.mark.parametrize(
+    "key", [by_file, *(pytest.param(how, marks=in_full) for how in (by_credential, by_variable))]
+)
 def test_a_complete_run(
     scene: Scene, key: Callable[[Path], dict[str, str | None]], tmp_path: Path
 ) -> None:
@@ -153,7 +156,7 @@ def test_numbers_in_names_and_on_the_command_line(scene: Scene, tmp_path: Path) 
 
 
 def test_folders_and_files_that_are_named_by_numbers(scene: Scene, tmp_path: Path) -> None:
-    """Every command that shows what lies in a folder, as text and as JSON."""
+    """Every command that shows what lies in a folder, as text and as JSON, by turns."""
     out = tmp_path / f"{NUMBER} out"
     for day in ("2026-11-22", "2026-11-23"):
         done = scene.command(
@@ -187,7 +190,12 @@ def test_folders_and_files_that_are_named_by_numbers(scene: Scene, tmp_path: Pat
         ("unload", "--to", warehouse, "--older-than", "0d", "--dry-run", "--schema", NUMBER),
         ("unload", "--to", warehouse, "--run", NUMBER),
     )
-    commands = [(*command, *more) for command in shown for more in ((), ("--json",))]
+    forms: list[tuple[str, ...]] = [(), ("--json",)]
+    commands = [
+        (*command, *more)
+        for number, command in enumerate(shown)
+        for more in (forms if IS_FULL else [forms[number % 2]])
+    ]
     at_once(lambda command: scene.command(*command), commands)
     scene.command("init", tmp_path / f"{NUMBER}.toml", "--yes", "--api-key-file", NUMBER)
     # Only one that was ended abruptly, or goes on, has to say how it is resumed.
@@ -198,7 +206,7 @@ def test_folders_and_files_that_are_named_by_numbers(scene: Scene, tmp_path: Pat
     texts = [text for done in scene.said for text in (done.out, done.err)]
     assert [text for text in texts if secrets_in(text, KEY, NUMBERS)] == []
     assert [text for text in texts if any(map(_steers, text))] == []
-    assert len(texts) == 2 * 45
+    assert len(texts) == 2 * (len(commands) + 5)
 
 
 def test_stopped_and_killed_on_the_way(scene: Scene) -> None:
@@ -321,7 +329,7 @@ def test_a_library_run_is_private_from_the_first_byte(
     server: SandboxThread, tmp_path: Path
 ) -> None:
     """No umask of ours helps here: every file is watched from its creation on."""
-    listed = write_csv(tmp_path / "list.csv", [*NUMBERS[:1100], "n/a"])
+    listed = write_csv(tmp_path / "list.csv", [*NUMBERS[:300], "n/a"])
     (tmp_path / "key").write_text(KEY)
     out, scratch = tmp_path / "out", tmp_path / "scratch"
     scratch.mkdir(mode=0o700)

@@ -16,6 +16,7 @@ import batch_screen
 from batch_screen import Job, load_settings
 from batch_screen.cli.validate import validate
 from batch_screen.commands.validate import runs_in
+from tests.thoroughness import in_full
 
 from .conftest import NUMBERS, write_csv
 
@@ -48,7 +49,7 @@ def is_whole(out: Path, run_id: str | None = None, *, copied: bool = False) -> b
     return batch_screen.validate(out, run_id, copied=copied).is_whole
 
 
-@pytest.mark.parametrize("bits", [0o000, 0o022, 0o077])
+@pytest.mark.parametrize("bits", [0o000, pytest.param(0o022, marks=in_full), 0o077])
 def test_the_group_reads_and_nobody_else_does(tmp_path: Path, bits: int) -> None:
     out = tmp_path / "out"
     with umask(bits):

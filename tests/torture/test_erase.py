@@ -253,7 +253,7 @@ def test_killed_at_any_moment(
     tmp_path: Path,
     settle: Settle,
 ) -> None:
-    draw, kills = random.Random(size.seed), size.kills if size.is_full else 2
+    draw, kills = random.Random(size.seed), size.kills if size.is_full else 1
     nights = nights_of(ids, size.is_full)
 
     def trials() -> Iterator[Figures]:
