@@ -24,7 +24,7 @@ import aiohttp
 import pytest
 from aiohttp import client_exceptions, web
 from aiohttp.test_utils import TestServer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen import __version__
@@ -34,6 +34,7 @@ from batch_screen.api.transport import MalformedError, Transport
 from batch_screen.config.sections import Api, Dialect
 from batch_screen.errors import ApiError, ConfigurationError
 from batch_screen.model import CANNOT_CONNECT, Answer, Endpoint, Lookup, OutcomeKind
+from tests.thoroughness import examples
 
 KEY = "s3cret-api-key"
 NUMBER = "+491713920012"
@@ -585,7 +586,7 @@ pieces = st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.lists(pieces | st.binary(max_size=8), max_size=8).map(b"".join))
 def test_any_bytes_are_an_answer_and_never_a_wrong_value(said: bytes) -> None:
     answer = asked_raw(said, timeout_seconds=0.5)

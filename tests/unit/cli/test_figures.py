@@ -32,6 +32,7 @@ from batch_screen.storage.lock import Holder
 from batch_screen.tables.coverage import Coverage, Saved
 from batch_screen.tables.integrity import Difference, Validation, VerifyCheck
 from batch_screen.tables.summary import Judgement, Summary
+from tests.thoroughness import in_full
 from tests.unit.reports.materials import largest
 
 RUN = "20261123-0123456789"
@@ -41,7 +42,7 @@ T = TypeVar("T")
 _KEPT = {"exit_code", "session", "starts", "settings", "max_failure_share"}
 
 
-@pytest.fixture(params=range(7, 13))
+@pytest.fixture(params=[7, 9, 12, *(pytest.param(n, marks=in_full) for n in (8, 10, 11))])
 def figure(request: pytest.FixtureRequest) -> int:
     """A figure of 7 to 12 digits."""
     return int("447700900123"[: request.param])

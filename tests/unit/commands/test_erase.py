@@ -37,6 +37,7 @@ from batch_screen.storage.lock import locked, shared
 from batch_screen.tables.manifest import marker_content, read_manifest
 from batch_screen.tables.summary import read_summary
 from tests.nights import NIGHTS, job, listed, make_nights
+from tests.thoroughness import in_full
 
 SOMEBODY = "+442079460007"
 OTHERS = ("+442079460000", "+442079460300")  # the first stands twice, the other in two runs
@@ -247,7 +248,9 @@ def test_an_unfinished_run_stands_in_the_way(out: Path) -> None:
     assert all_whole(out)
 
 
-@pytest.mark.parametrize("at", [0, 1, 2, 3, 5, 8, 21, 34])
+@pytest.mark.parametrize(
+    "at", [0, 3, 8, *(pytest.param(at, marks=in_full) for at in (1, 2, 5, 21, 34))]
+)
 def test_killed_between_two_steps_it_goes_on(
     out: Path, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -203,11 +203,12 @@ def test_a_run_uploaded_again_is_in_the_bucket_without_them(
         return numbers_in(folder, {SOMEBODY})
 
     address = f"{bucket.address}/screened"
-    for run_id in runs_at(out):
+    some = [runs_at(out)[0], runs_at(out)[-1]]
+    for run_id in some:
         batch_screen.upload(out, address, run_id)
     assert in_bucket(tmp_path / "before")
     erased(out)
-    for run_id in runs_at(out):
+    for run_id in some:
         batch_screen.upload(out, address, run_id)
         assert batch_screen.validate(address, run_id).is_whole
     assert in_bucket(tmp_path / "after") == []

@@ -43,6 +43,7 @@ from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES
 from batch_screen.storage.lock import locked
 from batch_screen.tables.manifest import is_whole
 from batch_screen.tables.summary import Ending, read_summary
+from tests.thoroughness import in_full
 
 DAY = date(2026, 11, 23)
 # An age is that of the moment of the answer.
@@ -163,7 +164,7 @@ def stopped(what: Job, outcomes: int) -> None:
     assert caught.value.exit_code == 130
 
 
-@pytest.mark.parametrize("cuts", [[1], [100], [20, 30, 20]])
+@pytest.mark.parametrize("cuts", [[1], pytest.param([100], marks=in_full), [20, 30, 20]])
 def test_stopped_and_resumed_equals_uninterrupted(numbers: Path, cuts: list[int]) -> None:
     whole = screen(job(numbers, "whole"))
     for cut in cuts:

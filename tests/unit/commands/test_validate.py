@@ -112,7 +112,7 @@ def test_progress_is_told(run: WholeRun) -> None:
 
     validate(run.layout.folder, events=RunEvents(Telling()))
     assert totals == told
-    assert totals["comparing"] == 4
+    assert totals["comparing"] == 2
 
 
 @examples(60)

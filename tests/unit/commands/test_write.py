@@ -31,6 +31,7 @@ from batch_screen.schema import LOOKUP, conform, dtypes
 from batch_screen.tables.manifest import is_whole
 from batch_screen.tables.summary import Ending, Summary, read_summary
 from tests.making import made
+from tests.thoroughness import in_full
 
 CELLS = [None if i % 10 == 0 else i * 7 % 300 for i in range(2000)]
 SESSION = Session(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC))
@@ -151,7 +152,9 @@ def test_the_marker_comes_last(reported: ReportResult, monkeypatch: pytest.Monke
     assert all(name.endswith(".parquet") for name in (part, *order[:-10]))
 
 
-@pytest.mark.parametrize("fails_at", range(16))
+@pytest.mark.parametrize(
+    "fails_at", [pytest.param(at, marks=in_full if at % 3 else ()) for at in range(16)]
+)
 def test_a_crash_at_any_file_leaves_no_marker_and_the_next_start_the_same_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
 ) -> None:

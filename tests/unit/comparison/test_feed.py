@@ -89,7 +89,7 @@ def fed(
         yield feed
 
 
-@pytest.mark.parametrize("seed", range(40 if IS_FULL else 15))
+@pytest.mark.parametrize("seed", range(40 if IS_FULL else 8))
 def test_the_feed_is_a_join_of_all_lookups(tmp_path: Path, seed: int) -> None:
     """Whatever the runs' sizes and overlap, and however many shards and parts they have."""
     random = Random(seed)

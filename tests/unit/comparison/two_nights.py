@@ -70,7 +70,7 @@ class Night:
         day: str = SECOND,
         numbers: Sequence[int] = range(120),
         endpoints: Sequence[Endpoint] = (CHECK,),
-        shard_rows: int = 50,
+        shard_rows: int = 60,
         settings: Settings | None = None,
     ) -> None:
         base = settings or Settings()

@@ -16,6 +16,7 @@ from batch_screen.engine.scope import SEVERAL
 from batch_screen.engine.trials import TRIAL_SHARE
 from batch_screen.model import Allowance, Answer, OutcomeKind
 from batch_screen.sandbox.window import RateLimit, Window, rate_limit
+from tests.thoroughness import in_full
 
 
 class Clock:
@@ -523,8 +524,17 @@ def test_the_right_rate_is_never_refused(window: Window) -> None:
     assert drive.passed_share(6, 60, 200) >= 0.97
 
 
-@pytest.mark.parametrize("odd", [0.005, 0.02, 0.05, 0.2, 0.5])
-@pytest.mark.parametrize("window", [Window.SLIDING, Window.BUCKET])
+@pytest.mark.parametrize(
+    ("window", "odd"),
+    [
+        pytest.param(window, odd, marks=() if odd in by_default else in_full)
+        for window, by_default in [
+            (Window.SLIDING, (0.005, 0.05, 0.5)),
+            (Window.BUCKET, (0.02, 0.2)),
+        ]
+        for odd in (0.005, 0.02, 0.05, 0.2, 0.5)
+    ],
+)
 def test_where_a_share_is_refused_whatever_the_rate_the_rate_is_kept(
     window: Window, odd: float
 ) -> None:
@@ -555,8 +565,15 @@ def test_a_bucket_far_away_is_a_limit_all_the_same(
     assert drive.refused_share <= 0.5
 
 
-@pytest.mark.parametrize("limit", [400, 1000])
-@pytest.mark.parametrize("times_too_high", [1.02, 1.05, 1.2])
+@pytest.mark.parametrize(
+    ("times_too_high", "limit"),
+    [
+        (1.02, 1000),
+        (1.2, 400),
+        *(pytest.param(*each, marks=in_full) for each in [(1.02, 400), (1.2, 1000)]),
+        *(pytest.param(1.05, limit, marks=in_full) for limit in (400, 1000)),
+    ],
+)
 def test_a_fast_rate_that_is_a_little_too_high_does_not_pause_for_ever(
     limit: int, times_too_high: float
 ) -> None:

@@ -9,13 +9,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.config.screening import Input
 from batch_screen.errors import InputError
 from batch_screen.input.table import Table, open_listed, open_table
 from batch_screen.model import ColumnKind
+from tests.thoroughness import examples
 
 LINE = "C{:07},+49 171 39{:05},DE\n"
 
@@ -243,7 +244,7 @@ def test_surplus_cells_mark_a_row_and_missing_ones_are_null(tmp_path: Path) -> N
     ]
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.integers(1, 60), st.integers(1, 13), st.booleans())
 def test_chunks_and_batches_of_any_size_give_the_same_rows(
     tmp_path_factory: pytest.TempPathFactory, chunk_bytes: int, rows: int, is_packed: bool

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.config.screening import Numbers, Strictness
 from batch_screen.numbers.frame import ADDED_COLUMNS, normalise_frame
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.rules import Accepted
+from tests.thoroughness import examples
 
 SCHEMA = {"row": pl.Int64, "raw": pl.String, "raw_region": pl.String}
 
@@ -72,7 +73,7 @@ regions = st.sampled_from([None, "", "DE", "GB", "?"])
 
 
 @given(st.lists(st.tuples(cells, regions), max_size=30))
-@settings(max_examples=50)
+@examples(50)
 def test_every_row_is_judged_as_if_it_were_alone(
     pairs: list[tuple[str | None, str | None]],
 ) -> None:

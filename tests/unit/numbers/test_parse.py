@@ -5,7 +5,7 @@ from itertools import product
 
 import phonenumbers
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.numbers import parse
@@ -18,6 +18,7 @@ from batch_screen.numbers.parse import (
     read,
 )
 from batch_screen.numbers.rules import RejectReason
+from tests.thoroughness import examples
 
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
 CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
@@ -105,13 +106,13 @@ def assert_agrees_with_parse(text: str, region: str | None) -> None:
 
 
 @given(digits, st.sampled_from(REGIONS))
-@settings(max_examples=1000)
+@examples(1000)
 def test_the_short_way_agrees_with_parse_nationally(text: str, region: str) -> None:
     assert_agrees_with_parse(text, region)
 
 
 @given(st.sampled_from([*map(str, CODES), ""]), digits)
-@settings(max_examples=1000)
+@examples(1000)
 def test_the_short_way_agrees_with_parse_internationally(code: str, text: str) -> None:
     assert_agrees_with_parse(f"+{code}{text}", None)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.config.screening import Ambiguous, Numbers, Strictness
@@ -16,6 +16,7 @@ from batch_screen.numbers.frame import ADDED_COLUMNS, normalise_frame
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.restrict import NOBODY, OptOutCells, permit, read_opt_outs
 from batch_screen.numbers.rules import Accepted
+from tests.thoroughness import examples
 
 GERMAN, BRITISH, FRENCH, AMERICAN = "+493023125123", "+442079460123", "+33199001234", "+12125550123"
 INTERNATIONAL_FREEPHONE = "+80012345678"
@@ -175,7 +176,7 @@ members = st.lists(st.tuples(st.integers(0, 99), st.sampled_from(SPELLINGS)), ma
 
 
 @given(members, members)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_nobody_who_opted_out_is_accepted_and_nobody_else_is_turned_down(
     people: list[tuple[int, str]], objected: list[tuple[int, str]]
 ) -> None:
@@ -207,7 +208,7 @@ REGIONS = st.sampled_from(["", "DE", "US", "HK", "GB"])
 
 
 @given(ANY_CELL, HOW, REGIONS, st.sampled_from(ColumnKind))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_what_is_accepted_is_opted_out_by_the_same_cell(
     cell: str, how: dict[str, Any], region: str, kind: ColumnKind
 ) -> None:

@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 import polars as pl
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from batch_screen.config.screening import Input, Numbers, Strictness
@@ -22,6 +21,7 @@ from batch_screen.planning.build import InputFile, on_disk, plan_inputs
 from batch_screen.planning.shards import read_plan, rejects_path, shard_rows_path
 from batch_screen.runs.events import CancelToken, RunEvents, Silent
 from batch_screen.runs.state import Identity
+from tests.thoroughness import examples
 
 SETTINGS = Settings(
     input=Input(default_region="GB", keep_columns=("id",)),
@@ -270,7 +270,7 @@ WRITTEN = st.lists(st.tuples(st.integers(0, 30), st.sampled_from(GIVEN)), min_si
 
 
 @given(WRITTEN, WRITTEN, st.sampled_from([Strictness.POSSIBLE, Strictness.VALID]))
-@hypothesis_settings(max_examples=40, deadline=None)
+@examples(40)
 def test_no_opted_out_number_is_ever_in_a_plan_however_it_is_written(
     people: list[tuple[int, str]], gone: list[tuple[int, str]], strictness: Strictness
 ) -> None:

@@ -11,10 +11,11 @@ import pytest
 from batch_screen.errors import JournalError
 from batch_screen.model import Endpoint
 from batch_screen.planning.history import earlier_answers, earlier_runs, is_reusable, read_history
-from batch_screen.planning.shards import check_plan, history_path
+from batch_screen.planning.shards import MOST_FILES, check_plan, history_path
 from batch_screen.runs.layout import LOOKUPS
 from tests.making import known_rows, made
 from tests.making import number as number_making
+from tests.thoroughness import in_full
 from tests.unit.tables.whole_run import DAY, WholeRun, new_whole_run
 
 SERVER = {"api.base_url": "https://api.tyntec.com/network-signal/v1", "api.dialect": "v1.0.0"}
@@ -24,7 +25,7 @@ LONG = timedelta(days=30)
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> WholeRun:
-    return new_whole_run(tmp_path_factory.mktemp("whole"))
+    return new_whole_run(tmp_path_factory.mktemp("whole"), shard_rows=70)
 
 
 @pytest.fixture
@@ -124,8 +125,19 @@ def row(i: int, endpoint: Endpoint, minutes: int, **values: object) -> dict[str,
     }
 
 
-@pytest.mark.parametrize("shard_rows", [1000, 30, 1], ids=["one", "some", "more than files"])
-def test_each_shard_has_the_newest_rows_of_its_own_numbers(tmp_path: Path, shard_rows: int) -> None:
+@pytest.mark.parametrize(
+    ("shard_rows", "files"),
+    [
+        pytest.param(1000, MOST_FILES, id="one"),
+        pytest.param(30, MOST_FILES, id="some"),
+        pytest.param(30, 4, id="more than files"),
+        pytest.param(1, MOST_FILES, id="more than the most files", marks=in_full),
+    ],
+)
+def test_each_shard_has_the_newest_rows_of_its_own_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shard_rows: int, files: int
+) -> None:
+    monkeypatch.setattr("batch_screen.planning.history.MOST_FILES", files)
     rows = [
         row(i, endpoint, minutes, swapped=endpoint is CHECK and minutes == 10, reusable=minutes > 9)
         for minutes in (10, 5, 20)
@@ -137,6 +149,7 @@ def test_each_shard_has_the_newest_rows_of_its_own_numbers(tmp_path: Path, shard
         read_history(history_path(run.plan, shard), planned.history_sha256)
         for shard, planned in enumerate(plan.shards)
     ]
+    assert (len(found) > files) == (shard_rows == 1 or files == 4)
     for shard, known in enumerate(found):
         numbers = pl.read_parquet(run.plan / f"rows-{shard:05d}.parquet")["e164"]
         assert known["e164"].is_in(numbers.implode()).all()

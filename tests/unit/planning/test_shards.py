@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.errors import JournalError
@@ -23,6 +23,7 @@ from batch_screen.privacy.ids import NumberIds
 from batch_screen.schema import IDENTITY, PHONE_COLUMN, REJECT, dtypes
 from batch_screen.storage.partition import HELD_BYTES
 from tests.making import batch, batches, number
+from tests.thoroughness import examples
 
 ACCEPTED_COLUMNS = [
     "in_id",
@@ -218,7 +219,7 @@ def test_consecutive_numbers_are_spread_evenly() -> None:
     assert counts.max() < 1.1 * 625  # type: ignore[operator]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     cells=st.lists(st.one_of(st.none(), st.integers(0, 40)), min_size=1, max_size=120),
     shard_rows=st.integers(1, 50),

@@ -26,16 +26,18 @@ def found(folder: Path, *cells: object, raw: str = NUMBER) -> int:
 
 
 @pytest.mark.parametrize(
-    "cell",
+    "cells",
     [
-        *("+442079460001", "442079460001", "00442079460001", "02079460001", "2079460001"),
-        *("+44 (0) 20 7946 0001", "020-7946-0001", "tel: 020 7946.0001", "+44/20/79460001"),
-        *("a, 2079460001; b", "call 02079460001 or 12345678", "٠٢٠٧٩٤٦٠٠٠١", "＋４４2079460001"),
-        *("493023125001", "030 23125 001", 2079460001, 442079460001, 442079460001.0),
+        ["+442079460001", "442079460001", "00442079460001", "02079460001", "2079460001"],
+        ["+44 (0) 20 7946 0001", "020-7946-0001", "tel: 020 7946.0001", "+44/20/79460001"],
+        ["a, 2079460001; b", "call 02079460001 or 12345678", "٠٢٠٧٩٤٦٠٠٠١", "＋４４2079460001"],
+        ["493023125001", "030 23125 001"],
+        [2079460001, 442079460001],
+        [442079460001.0],
     ],
 )
-def test_a_number_is_found_however_it_is_written(tmp_path: Path, cell: object) -> None:
-    assert found(tmp_path, cell) == 1
+def test_a_number_is_found_however_it_is_written(tmp_path: Path, cells: list[object]) -> None:
+    assert found(tmp_path, *cells) == len(cells)
 
 
 def test_it_is_found_as_the_list_writes_it(tmp_path: Path) -> None:
@@ -45,11 +47,17 @@ def test_it_is_found_as_the_list_writes_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell",
-    [None, "", "customer 17", "C2079460001", "20794600012", "2079460", 7, 2079460002, 20.5, True],
+    "cells",
+    [
+        [None],
+        ["", "customer 17", "C2079460001", "20794600012", "2079460"],
+        [7, 2079460002],
+        [20.5],
+        [True],
+    ],
 )
-def test_what_is_no_number_of_the_list_is_kept(tmp_path: Path, cell: object) -> None:
-    assert found(tmp_path, cell) == 0
+def test_what_is_no_number_of_the_list_is_kept(tmp_path: Path, cells: list[object]) -> None:
+    assert found(tmp_path, *cells) == 0
 
 
 def test_columns_are_named_with_their_cells_and_no_digit(tmp_path: Path) -> None:

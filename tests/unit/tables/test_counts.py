@@ -3,12 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.config.settings import Prices
 from batch_screen.model import Endpoint, OutcomeKind
 from batch_screen.tables.counts import count_lookups, scans_of, with_left
+from tests.thoroughness import examples
 
 from .frames import outcome, outcomes_of
 
@@ -55,7 +56,7 @@ def test_figures_are_counted_over_all_parts(tmp_path: Path) -> None:
     assert counted[DATE].latency_ms == {}
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     lookups=st.lists(
         st.tuples(st.sampled_from(Endpoint), st.sampled_from(OutcomeKind)), max_size=40

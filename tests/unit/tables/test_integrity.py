@@ -56,7 +56,7 @@ def test_a_whole_run_is_whole(run: WholeRun) -> None:
     assert found.is_whole
     assert found.differences == 0
     assert all(check.examined for check in found.checks)
-    assert len(run.layout.parts(RESULTS)) == 4
+    assert len(run.layout.parts(RESULTS)) == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"0" * 64 + b"\n", None])
@@ -161,7 +161,7 @@ def test_a_file_that_is_gone_or_cut_or_a_folder(run: WholeRun) -> None:
     # What does not depend on them was checked all the same, the rest says that it was not.
     unchecked = {check.name for check in found.checks if check.unchecked}
     assert unchecked == set(NAMES[NAMES.index("readable") :])
-    assert all("1 of 4 parts" in c.unchecked for c in found.checks if c.unchecked)
+    assert all("1 of 2 parts" in c.unchecked for c in found.checks if c.unchecked)
     assert not any(check.is_ok for check in found.checks if check.unchecked)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_screen.model import Endpoint, OutcomeKind
@@ -44,7 +44,7 @@ AT = datetime(2026, 11, 23, 1, 2, 3, 4, tzinfo=UTC)
 ENDPOINTS = st.lists(st.sampled_from(Endpoint), unique=True)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(numbers=st.lists(st.integers(0, 20), max_size=40), endpoints=ENDPOINTS)
 def test_rows_and_their_order_are_kept(numbers: list[int], endpoints: list[Endpoint]) -> None:
     rows = rows_of(numbers, id=pl.Series(range(len(numbers)), dtype=pl.Int64))

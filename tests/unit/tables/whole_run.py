@@ -1,4 +1,4 @@
-"""A complete run of four parts, and ways to damage a copy of it without being noticed."""
+"""A complete run in a few parts, and ways to damage a copy of it without being noticed."""
 
 from __future__ import annotations
 
@@ -111,13 +111,17 @@ def differing(found: Validation) -> dict[str, str]:
 
 
 def new_whole_run(
-    folder: Path, answered: Answer | None = None, endpoints: tuple[Endpoint, ...] = ENDPOINTS
+    folder: Path,
+    answered: Answer | None = None,
+    endpoints: tuple[Endpoint, ...] = ENDPOINTS,
+    *,
+    shard_rows: int = 150,
 ) -> WholeRun:
     """A run whose lookups have these answers, by default those of ``answer``."""
     settings = Settings(
         output=Output(folder=str(folder / "out")), screening=Screening(endpoints=endpoints)
     )
-    run, plan = made(folder / "state", CELLS, settings, shard_rows=70)
+    run, plan = made(folder / "state", CELLS, settings, shard_rows=shard_rows)
     for shard in range(len(plan.shards)):
         numbers = pl.read_parquet(shard_rows_path(run.plan, shard))["e164"].unique().sort()
         rows = [(answered or answer)(int(n[-5:]), e) for n in numbers for e in endpoints]

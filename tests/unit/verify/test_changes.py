@@ -37,9 +37,9 @@ def moving(i: int, endpoint: Any) -> dict[str, Any]:
     return swapped(i < 60)
 
 
-def two_nights(folder: Path) -> tuple[Night, Night]:
+def two_nights(folder: Path, shard_rows: int) -> tuple[Night, Night]:
     settings = Settings(cohorts=Cohorts(min_numbers=20))
-    how = {"endpoints": (CHECK, FORWARDING), "settings": settings, "shard_rows": 40}
+    how = {"endpoints": (CHECK, FORWARDING), "settings": settings, "shard_rows": shard_rows}
     numbers = [*range(120), *range(60_000, 60_100)]
     first = Night(folder, negative, day=FIRST, numbers=numbers, **how)  # type: ignore[arg-type]
     first.report()
@@ -51,7 +51,7 @@ def two_nights(folder: Path) -> tuple[Night, Night]:
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[WholeRun, Path]:
     """The later run, and where the earlier one lies in the same folder."""
-    first, second = two_nights(tmp_path_factory.mktemp("nights"))
+    first, second = two_nights(tmp_path_factory.mktemp("nights"), 120)
     return WholeRun(second.layout), first.layout.run
 
 
@@ -163,7 +163,7 @@ def test_the_risk_is_recomputed(run: WholeRun) -> None:
 def test_parts_of_several_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "MANY_SHARDS", 4)
     monkeypatch.setattr(parts, "SHARDS_OF_A_PART", 4)
-    first, second = two_nights(tmp_path)
+    first, second = two_nights(tmp_path, 40)
     shards = len(second.plan.shards)
     assert shards % 4 == 0
     whole = WholeRun(second.layout)

@@ -281,7 +281,7 @@ DAMAGES: dict[str, Plant] = {
     ),
     "no window": first(LOOKUPS, CHECK & SUCCESS, window_end=None),
     "a window that ends later": first(LOOKUPS, CHECK & SUCCESS, window_end=DAY + timedelta(days=1)),
-    "a window that begins later": first(LOOKUPS, CHECK & SUCCESS, window_start=DAY),
+    "a window that begins later": first(LOOKUPS, REUSED & SUCCESS, window_start=DAY),
     "another gap": first(LOOKUPS, REUSED, gap_minutes=0),
     "another contradiction": first(LOOKUPS, pl.col("contradiction").not_(), contradiction=True),
     "another answer in results": first(

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from batch_screen.verify.totals import row_faults
+from tests.thoroughness import in_full
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def parts(tmp_path: Path) -> tuple[list[Path], list[Path]]:
     return paths[:2], paths[2:]
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 100, 300, 1000])
+@pytest.mark.parametrize("at_once", [pytest.param(1, marks=in_full), 7, 100, 300, 1000])
 def test_row_indexes_are_looked_at_in_windows(
     parts: tuple[list[Path], list[Path]], at_once: int
 ) -> None:
