@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -58,3 +60,14 @@ def test_files_are_closed(tmp_path: Path) -> None:
             file.read_row_group(0)
         del file
     assert len([*_OPEN.iterdir()]) <= before + 1
+
+
+def test_pyarrow_has_an_allocator_that_threads_do_not_crash() -> None:
+    # In a process of its own, for one of load has chosen another one here.
+    code = (
+        "import batch_screen.storage.parquet, pyarrow as pa\n"
+        "print(pa.default_memory_pool().backend_name, *pa.supported_memory_backends())"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    chosen, *supported = said.stdout.split()
+    assert chosen == "jemalloc" or "jemalloc" not in supported
