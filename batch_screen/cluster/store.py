@@ -26,6 +26,7 @@ from functools import partial
 from hashlib import sha256
 from io import BufferedWriter
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import msgspec
@@ -210,6 +211,7 @@ class RunPlace:
         self._journal, self._sealed = folder / "journal", folder / "sealed"
         self._known: Counter[tuple[int, int]] = Counter()
         """How many pieces of a shard's segments are known here."""
+        self._claiming = Lock()
 
     # --- what is kept ---------------------------------------------------------------------------
 
@@ -262,11 +264,12 @@ class RunPlace:
 
     def claim(self, shard: int, header: bytes) -> int:
         """Creates the first piece of a segment that nobody has; its number is the epoch."""
-        known = self._pieces(self._names(f"journal/{shard:05d}"))[shard]
-        number = max(next_number(self._journal, shard), max(known, default=-1) + 1)
-        while not self._put_new(_piece(shard, number, 0), header):
-            number += 1
-        self._known[shard, number] = 1
+        with self._claiming:  # to the bucket, contracts of one process are one writer
+            known = self._pieces(self._names(f"journal/{shard:05d}"))[shard]
+            number = max(next_number(self._journal, shard), max(known, default=-1) + 1)
+            while not self._put_new(_piece(shard, number, 0), header):
+                number += 1
+            self._known[shard, number] = 1
         return number
 
     def keep(self, shard: int, segment: int, piece: int, content: bytes) -> None:

@@ -253,7 +253,7 @@ def kept_names(columns: Iterable[str]) -> list[str]:
     """The kept ones of these columns as a manifest names them: a header may be a number.
 
     >>> kept_names(["in_city", "in_+4915112345678", "e164"])
-    ['in_city', 'in_+4915••••••78']
+    ['in_city', 'in_+4915•••••••78']
     """
     return [mask_text(name) for name in columns if name.startswith(KEPT_PREFIX)]
 

@@ -11,6 +11,7 @@ from batch_screen.journal.segments import Replay, segments
 from batch_screen.model import Endpoint, Intent
 from batch_screen.storage.objects import ObjectStore
 from tests.buckets import Bucket
+from tests.threads import at_once
 
 RUN = "20260302-0123456789"
 
@@ -69,6 +70,18 @@ def test_two_owners_have_different_epochs_and_neither_loses_an_answer(
     writers[0].close()
     assert new.may_seal(0)
     assert read(tmp_path / "b") == [note(0), note(1)]
+
+
+def test_contracts_of_one_process_that_claim_at_once_have_different_epochs(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    own = place(bucket, tmp_path / "a", "a")
+    writers = [own.writer() for _ in range(4)]
+    assert sorted(at_once(lambda n: writers[n].claim(0), range(4))) == [0, 1, 2, 3]
+    for number, writer in enumerate(writers):
+        writer.note(0, note(number))
+        writer.close()
+    assert sorted(read(tmp_path / "a"), key=str) == [note(number) for number in range(4)]
 
 
 def test_what_a_killed_process_has_noted_here_is_handed_in(bucket: Bucket, tmp_path: Path) -> None:
