@@ -39,10 +39,10 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> BufferedReader:
     descriptor = os.open(path, flags | _QUIETLY)
     try:
         _refuse_odd(os.fstat(descriptor).st_mode)
-        return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
+    return os.fdopen(descriptor, "rb")  # which closes it itself where a signal ends it
 
 
 def refuse_odd(path: Path) -> None:

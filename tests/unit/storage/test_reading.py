@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import pytest
@@ -150,3 +151,16 @@ def test_what_nobody_can_decode_is_damage(content: bytes) -> None:
             decoded(content, kind)
     with pytest.raises(ValueError, match=r"."):
         decoded_lines(content or b"{}", Thing)
+
+
+def test_a_signal_while_it_is_opened_stays_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(descriptor: int, mode: str) -> BinaryIO:
+        os.close(descriptor)  # as io.open does once the file is its own
+        raise SystemExit(143)
+
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(os, "fdopen", interrupted)
+    with pytest.raises(SystemExit):
+        open_regular(tmp_path / "file")
