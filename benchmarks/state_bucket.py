@@ -23,7 +23,7 @@ import boto3
 import polars as pl
 
 from batch_screen.sandbox.run import SandboxThread
-from tests.buckets import Bucket, Faults, faulty, moto, variables
+from tests.buckets import Bucket, Faults, faulty, moto_apart, variables
 from tests.e2e.conftest import CONCURRENCY, NUMBERS, Desk, Output, clean, new_sandbox
 
 _COMMAND = Path(sys.executable).with_name("batch-screen")
@@ -214,7 +214,7 @@ def main() -> None:
     print("| what | seed | lost | twice | over the rate | silence | exit codes | whole |")
     print("|---|--:|--:|--:|--:|--:|---|---|")
     names = sys.argv[1:] or [*_DISTURBANCES]
-    with moto() as url:
+    with moto_apart() as url:
         for name in names:
             for seed in _SEEDS:
                 with ExitStack() as stack:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import random
+import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -60,6 +63,31 @@ def moto() -> Iterator[str]:
         yield f"http://{host}:{port}"
     finally:
         server.stop()
+
+
+@contextmanager
+def moto_apart() -> Iterator[str]:
+    """As ``moto``, in a process of its own: beside a sandbox it delays what is counted there."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        try:
+            until = time.monotonic() + 60
+            while not _listens(port):
+                assert time.monotonic() < until, "moto did not start"
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as attempt:
+        return attempt.connect_ex(("127.0.0.1", port)) == 0
 
 
 def use(monkeypatch: pytest.MonkeyPatch, url: str) -> None:

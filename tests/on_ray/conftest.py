@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.buckets import variables
+from tests.buckets import moto_apart, variables
 from tests.e2e.conftest import KEY, NUMBERS, Desk, new_sandbox, run_command
 from tests.torture.judge import bought, read_requests
 
@@ -106,6 +106,12 @@ def _parents() -> dict[int, int]:
         with suppress(OSError):
             found[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
     return found
+
+
+@pytest.fixture(scope="session")
+def bucket_server() -> Iterator[str]:
+    with moto_apart() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
