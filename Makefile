@@ -50,10 +50,10 @@ pictures: $(STAMP) ## pictures of the demo's report on desk, telephone and paper
 	test -e demo_out/latest.json || $(MAKE) demo
 	$(BIN)/python -m tests.browser.pictures demo_out/runs/*/report.html demo_out/pictures
 
-test: $(STAMP) ## run all tests
+test: $(STAMP) ## run the tests
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
-test-in-full: $(STAMP) ## run all tests with every example, each command from a cold start, on the disk
+test-in-full: $(STAMP) ## run all variants of the tests with every example, each command from a cold start, on the disk
 	TESTS_IN_FULL=1 $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 golden: $(STAMP) ## has anything become different in what the commands print and write? (two minutes)
@@ -77,7 +77,7 @@ check: $(STAMP) ## format, lint, types, import layers and documents
 contract: $(STAMP) $(CONTRACT_STAMP) ## lint and test data contracts with datacontract-cli: files, DuckDB, PostgreSQL (three minutes)
 	$(BIN)/python -m tests.e2e.contract $(CONTRACT_VENV)/bin
 
-ray: $(STAMP) $(RAY_STAMP) ## workers on a Ray cluster of three nodes: killed, frozen, cut off, resumed (nine minutes)
+ray: $(STAMP) $(RAY_STAMP) ## workers on a Ray cluster of three nodes: killed, frozen, cut off, resumed (ten minutes)
 	$(OWN_NETWORK) $(BIN)/python -m pytest -q -s -m ray tests/on_ray
 
 ray-short: $(STAMP) $(RAY_STAMP) ## the first of them: undisturbed, a worker killed, a refused key (a minute)

@@ -13,10 +13,11 @@ import batch_screen
 from batch_screen.cli.console import print_json, print_text
 from batch_screen.commands.runs import CompletedRun, RunList
 from batch_screen.errors import InputError
-from batch_screen.masking import mask_text, safe_text
+from batch_screen.masking import safe_text
 from batch_screen.reports.words import counted
 from batch_screen.runs.layout import DATA_FOLDERS
 from batch_screen.runs.purged import PurgedRun
+from batch_screen.tables.manifest import kept_names
 
 _HEADS = ("run", "completed, UTC", *DATA_FOLDERS)
 _ROW = "  {:21}  {:19}" + "  {:>9}" * len(DATA_FOLDERS) + "  {}"
@@ -38,7 +39,7 @@ def runs(
     found = batch_screen.list_runs(folder, since, path)
     if as_json:
         # A header may hold a number, where a row was taken for it.
-        masked = [replace(r, kept_columns=[*map(mask_text, r.kept_columns)]) for r in found.runs]
+        masked = [replace(r, kept_columns=kept_names(r.kept_columns)) for r in found.runs]
         print_json(replace(found, runs=masked))
     else:
         print_text("\n".join(_lines(found, path)))

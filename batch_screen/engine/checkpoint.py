@@ -209,8 +209,8 @@ class Checkpointer:
             if shard is None:
                 yield None
                 continue
-            # Before its journal is read: what is read is the end. Contracts of one process need no
-            # epoch, for none of them takes another's shard.
+            # Before its journal is read: what is read is the end. Contracts of one process take no
+            # shard from each other: they claim below, and only where something is left to ask.
             if (self._may_seal or self._copy) and self._regions is None:
                 yield from self._claim(shard)
             yield from self._shard_tasks(shard)
