@@ -19,7 +19,6 @@ from errno import EPIPE
 from typing import TYPE_CHECKING, Any, Never
 
 import click
-import msgspec
 
 from batch_screen.errors import ExitCode
 from batch_screen.masking import hide_keys, mask_text, printable_text
@@ -90,6 +89,8 @@ def _terminal_columns() -> int | None:
 
 def print_json(value: Any, *, indent: int = 2) -> None:
     """Prints JSON on stdout; its texts were masked one by one, paths here."""
+    import msgspec  # noqa: PLC0415 (a tenth of the start, and help prints no JSON)
+
     content = msgspec.json.encode(value, enc_hook=_path_text)
     print_raw(msgspec.json.format(content, indent=indent).decode())
 

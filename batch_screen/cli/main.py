@@ -29,7 +29,7 @@ from batch_screen.errors import (
     has_working_folder,
     no_working_folder,
 )
-from batch_screen.masking import safe_text
+from batch_screen.masking import mask_text, safe_text
 
 DEFAULT_NAME = "batch-screen.toml"
 """The settings file's name in documents and recipes; config.toml is its template."""
@@ -60,6 +60,7 @@ def _lazy(declared: Callable[[], None]) -> click.Command:
 
     @wraps(declared)
     def call(**given: Any) -> Any:
+        mask_text("")  # makes the mask ready: where memory gives out, it is needed and cannot be made
         if name in _GETS_SETTINGS:  # first: a wrong one is refused before polars is loaded
             given["settings"] = options.settings_of(given)
         return getattr(import_module(f"batch_screen.cli.{name}"), name)(**given)

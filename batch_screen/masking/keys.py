@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
-from html import unescape
 
 _SHOWN = "[key]"
 _SHORTEST_PIECE = 8  # a match of fewer characters of a key is chance
@@ -96,6 +95,8 @@ def _readings(text: str) -> Iterator[tuple[str, _Spans]]:
 
 
 def _unescaped(letters: str, spans: _Spans) -> tuple[str, _Spans]:
+    from html import unescape  # noqa: PLC0415 (its table of names is not for every start)
+
     shown, places, end = [], [], 0
     for escape in _ESCAPE.finditer(letters):
         shown.append(letters[end : escape.start()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 
 def plain(text: str, limit: int = 200) -> str:
@@ -66,12 +67,10 @@ _KNOWN = "|".join(
     )
 )
 # Whatever stands before it: %2B49…, \u002B49… and tel49… are numbers too. With a plus it is
-# one from five digits on: those of small islands are short. Compiled at once, though help needs
-# none: where memory gives out, what says so has to be masked.
-_NUMBER = re.compile(
+# one from five digits on: those of small islands are short.
+_NUMBER = (
     rf"(?P<known>{_KNOWN})|\+{_GAP}{_DIGIT}(?:{_GAP}{_DIGIT}){{4,}}"
-    rf"|{_DIGIT}(?:{_GAP}{_DIGIT}){{6,}}",
-    re.IGNORECASE,
+    rf"|{_DIGIT}(?:{_GAP}{_DIGIT}){{6,}}"
 )
 _SHOWN_HEAD = 5
 _SHOWN_TAIL = 2
@@ -113,4 +112,9 @@ def mask_numbers(text: str) -> str:
     >>> mask_numbers("no such number +491511234589 here")
     'no such number +4915••••••89 here'
     """
-    return _NUMBER.sub(lambda m: m["known"] or mask_number(m.group()), text)
+    return _number().sub(lambda m: m["known"] or mask_number(m.group()), text)
+
+
+@cache
+def _number() -> re.Pattern[str]:
+    return re.compile(_NUMBER, re.IGNORECASE)  # takes as long as all of click, and help needs none
