@@ -52,7 +52,8 @@ def starts_with_zeros(value: pl.Expr, count: pl.Expr, zeros: int) -> pl.Expr:
     >>> rows.select(starts_with_zeros(pl.col("value"), pl.col("count"), 2)).to_series().to_list()
     [False, True, False]
     """
-    return starts_with(value, count, pl.lit(0, pl.UInt64), pl.lit(zeros, pl.UInt8))
+    below = [10 ** (n - zeros) if n >= zeros else 0 for n in range(MOST_KEPT + 1)]
+    return value < pl.lit(pl.Series(below, dtype=pl.UInt64)).gather(count)
 
 
 def text_of(value: pl.Expr, count: pl.Expr) -> pl.Expr:
