@@ -13,6 +13,7 @@ import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 
 import polars as pl
 
@@ -35,9 +36,11 @@ class Patterns:
     NEVER, NOTHING, ALWAYS = range(3)
 
     def __init__(self) -> None:
-        # By id: a pattern's kind and operands, and whether it matches no digits at all.
+        # By id: a pattern's kind and operands, whether it matches no digits at all, and the digits
+        # that it may begin with. Most begin with few, and no other needs to be looked into.
         self._parts: list[tuple[str, object]] = [("never", 0), ("nothing", 0), ("always", 0)]
         self._is_optional = [False, True, True]
+        self._first = [frozenset[str](), frozenset[str](), frozenset(DIGITS)]
         self._numbers = {part: number for number, part in enumerate(self._parts)}
         self._after: dict[tuple[int, str], int] = {}
         self._boundaries: dict[tuple[int, int], list[int]] = {}
@@ -62,7 +65,7 @@ class Patterns:
             return self.NEVER
         if self._is_optional[pattern]:
             return self.ALWAYS
-        return self._number("beginning", pattern, is_optional=False)
+        return self._number("beginning", pattern, self._first[pattern], is_optional=False)
 
     def is_only(self, pattern: int, digits: str) -> bool:
         """Whether these digits match, and no others that begin with them."""
@@ -79,7 +82,8 @@ class Patterns:
             # The numbers that start with 0, then those with 1, …: ten shorter problems in a row.
             for begin, digit in enumerate(DIGITS):
                 offset = begin * 10 ** (length - 1)
-                within = self.boundaries(self._derivative(pattern, digit), length - 1)
+                after = self._derivative(pattern, digit)
+                within = self.boundaries(after, length - 1) if after != self.NEVER else []
                 # A boundary at the seam of two digits only where the match changes there.
                 matches, begins_so = len(boundaries) % 2 == 1, within[:1] == [0]
                 if matches != begins_so:
@@ -91,16 +95,16 @@ class Patterns:
 
     def _derivative(self, pattern: int, digit: str) -> int:
         """The pattern of what may follow the digit."""
+        if digit not in self._first[pattern]:
+            return self.NEVER
         # Remembered: the digits of different numbers lead to the same patterns again and again.
         if (after := self._after.get((pattern, digit))) is not None:
             return after
         match self._parts[pattern]:
-            case ("never" | "nothing", _):
-                after = self.NEVER
             case ("always", _):
                 after = self.ALWAYS
-            case ("digit", str(digits)):
-                after = self.NOTHING if digit in digits else self.NEVER
+            case ("digit", _):
+                after = self.NOTHING
             case ("sequence", (int(first), int(rest))):
                 after = self._sequence(self._derivative(first, digit), rest)
                 if self._is_optional[first]:  # then the digit may also be the first of the rest
@@ -114,13 +118,16 @@ class Patterns:
         self._after[pattern, digit] = after
         return after
 
-    def _number(self, kind: str, needs: object, *, is_optional: bool) -> int:
+    def _number(
+        self, kind: str, needs: object, first: frozenset[str], *, is_optional: bool
+    ) -> int:
         """The id of a pattern, a new one where there is none like it yet."""
         part = (kind, needs)
         if (number := self._numbers.get(part)) is None:
             number = self._numbers[part] = len(self._parts)
             self._parts.append(part)
             self._is_optional.append(is_optional)
+            self._first.append(first)
         return number
 
     def _sequence(self, first: int, rest: int) -> int:
@@ -130,8 +137,10 @@ class Patterns:
             return rest
         if rest == self.NOTHING:
             return first
-        is_optional = self._is_optional[first] and self._is_optional[rest]
-        return self._number("sequence", (first, rest), is_optional=is_optional)
+        begin, is_optional = self._first[first], self._is_optional[first]
+        begin |= self._first[rest] if is_optional else frozenset()
+        is_optional &= self._is_optional[rest]
+        return self._number("sequence", (first, rest), begin, is_optional=is_optional)
 
     def any_of(self, patterns: Iterable[int]) -> int:
         """The choice between patterns, flat and without duplicates."""
@@ -144,7 +153,8 @@ class Patterns:
         if len(choices) <= 1:
             return choices.pop() if choices else self.NEVER
         is_optional = any(self._is_optional[choice] for choice in choices)
-        return self._number("choice", frozenset(choices), is_optional=is_optional)
+        first = frozenset[str]().union(*(self._first[choice] for choice in choices))
+        return self._number("choice", frozenset(choices), first, is_optional=is_optional)
 
     def _read_choice(self, tokens: list[str]) -> int:
         choices = [self._read_sequence(tokens)]
@@ -187,8 +197,14 @@ class Patterns:
             return group
         if token[0] in "?{)|":
             raise ValueError(f"{token} follows nothing")
-        digits = "".join(d for d in DIGITS if re.fullmatch(token, d))
-        return self._number("digit", digits, is_optional=False)
+        digits = _digits_in(token)
+        return self._number("digit", digits, digits, is_optional=False)
+
+
+@cache
+def _digits_in(token: str) -> frozenset[str]:
+    """The digits that a class such as [5-7] stands for."""
+    return frozenset(d for d in DIGITS if re.fullmatch(token, d))
 
 
 def ranges(boundaries: Sequence[Sequence[int]], judge: Callable[[int], int]) -> list[Range]:

@@ -277,6 +277,7 @@ def types_of(code: int, length: int) -> list[Range]:
         shifts.append(len(boundaries))
         boundaries += territories()[place].boundaries(length)
 
+    @cache  # thousands of ranges share a few hundred sets of patterns
     def verdict(bits: int) -> int:
         region, number_type = 0, _UNKNOWN
         for place, shift in zip(here, shifts, strict=True):
