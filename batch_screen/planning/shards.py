@@ -312,7 +312,7 @@ def shard_of(number: pl.Expr, shards: int) -> pl.Expr:
 def _accepted(batch: pl.DataFrame) -> pl.DataFrame:
     kept = [name for name in batch.columns if name.startswith(KEPT_PREFIX)]
     identity = [c.name for c in (*IDENTITY, PHONE_COLUMN) if c.name != "run_id"]
-    return batch.filter(pl.col("reject_reason").is_null()).select(*kept, *identity)
+    return batch.select(*kept, *identity).filter(batch["reject_reason"].is_null())
 
 
 def _rejects(batch: pl.DataFrame) -> pl.DataFrame:
