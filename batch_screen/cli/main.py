@@ -60,7 +60,9 @@ def _lazy(declared: Callable[[], None]) -> click.Command:
 
     @wraps(declared)
     def call(**given: Any) -> Any:
-        mask_text("")  # makes the mask ready: where memory gives out, it is needed and cannot be made
+        mask_text(
+            ""
+        )  # makes the mask ready: where memory gives out, it is needed and cannot be made
         if name in _GETS_SETTINGS:  # first: a wrong one is refused before polars is loaded
             given["settings"] = options.settings_of(given)
         return getattr(import_module(f"batch_screen.cli.{name}"), name)(**given)

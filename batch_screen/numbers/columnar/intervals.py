@@ -118,9 +118,7 @@ class Patterns:
         self._after[pattern, digit] = after
         return after
 
-    def _number(
-        self, kind: str, needs: object, first: frozenset[str], *, is_optional: bool
-    ) -> int:
+    def _number(self, kind: str, needs: object, first: frozenset[str], *, is_optional: bool) -> int:
         """The id of a pattern, a new one where there is none like it yet."""
         part = (kind, needs)
         if (number := self._numbers.get(part)) is None:
