@@ -105,7 +105,7 @@ def _about_meaning(summary: Summary, settings: Settings) -> Iterator[str]:
         key = "source_file and source_row" if has_several else "row_index"
         yield (
             f"results hold none of your own columns: join them by {key}, or start the same command "
-            "with --keep-columns customer_id, which writes them anew and asks nothing"
+            "with --keep-columns NAMES, which writes them anew and asks nothing"
         )
     if not settings.prices.per_request:
         yield "no cost is shown: set your contract's prices under [prices.per_request]"
