@@ -8,7 +8,6 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from batch_screen.cli.console import print_json, print_raw
-from batch_screen.model import Endpoint
 
 _COMMAND = "batch-screen"
 _VARIABLE = "_BATCH_SCREEN_COMPLETE"
@@ -36,6 +35,8 @@ def endpoints(
     _context: click.Context, _option: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Completes the last endpoint of a comma-separated list; ``all`` only alone."""
+    from batch_screen.model import Endpoint  # noqa: PLC0415 (no help needs it)
+
     names = [(endpoint.value, "") for endpoint in Endpoint]
     alone = [] if "," in incomplete else [("all", "")]
     return _behind_comma(incomplete, [*names, *alone])

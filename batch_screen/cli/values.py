@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from batch_screen.config.paths import refuse_address
-from batch_screen.model import OutcomeKind
+
+if TYPE_CHECKING:
+    from batch_screen.model import OutcomeKind
 
 T = TypeVar("T")
 
@@ -83,6 +85,8 @@ def appendable(path: Path | None) -> Path | None:
 
 @_check
 def outcomes(given: tuple[str, ...]) -> tuple[OutcomeKind, ...]:
+    from batch_screen.model import OutcomeKind  # noqa: PLC0415 (no help needs it)
+
     names = [name.strip() for text in given for name in text.split(",") if name.strip()]
     failing = [kind.value for kind in OutcomeKind if kind is not OutcomeKind.SUCCESS]
     if given and not names:

@@ -16,7 +16,7 @@ from tests.thoroughness import in_full
 
 from .conftest import NUMBERS, Desk, clean, run_command
 
-HEAVY = ("polars", "aiohttp", "pyarrow", "pydantic", "phonenumbers")
+HEAVY = ("polars", "aiohttp", "pyarrow", "pydantic", "phonenumbers", "msgspec")
 INSPECTED = """
 import json, sys
 from batch_screen.cli.main import main

@@ -27,6 +27,10 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+def test_the_help_names_every_endpoint() -> None:
+    assert ", ".join(Endpoint) == options.ENDPOINTS
+
+
 def job(*arguments: str, needs_key: bool = False, **environment: str) -> Job:
     """The job that the arguments describe."""
     jobs = []
