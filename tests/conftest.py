@@ -4,7 +4,7 @@ import gc
 import os
 import secrets
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 from string import ascii_lowercase
@@ -59,6 +59,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("in_full")]
     items.sort(key=lambda item: not item.nodeid.startswith(_HEAVY))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(
+    file_path: Path,
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Files of tests hold no examples: to look for some takes each process two seconds."""
+    found = yield
+    if file_path.name.startswith("test_"):
+        return [each for each in found if type(each) is pytest.Module]
+    return found
 
 
 def pytest_collection_finish() -> None:

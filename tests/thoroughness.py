@@ -15,5 +15,5 @@ in_full = pytest.mark.in_full
 
 
 def examples(count: int, **more: Any) -> settings:
-    """A property is tried so often in full, a sixth as often otherwise."""
-    return settings(max_examples=count if IS_FULL else -(-count // 6), **more)
+    """A property is tried so often in full, a tenth as often otherwise."""
+    return settings(max_examples=count if IS_FULL else -(-count // 10), **more)

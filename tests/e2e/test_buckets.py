@@ -16,6 +16,7 @@ import trustme
 
 from batch_screen.sandbox.run import SandboxThread
 from tests.buckets import Bucket, answer, scripted
+from tests.thoroughness import in_full
 
 from .conftest import NUMBERS, Desk, new_sandbox, run_command, until
 
@@ -93,7 +94,9 @@ def test_a_list_that_changed_since_is_another(desk: Desk, bucket: Bucket) -> Non
     assert f"was begun when {there} had other content" in done.error
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGINT, marks=in_full), signal.SIGTERM, signal.SIGKILL]
+)
 def test_nothing_of_a_list_is_left_where_its_copying_ends(
     desk: Desk, cloud: dict[str, str], how: signal.Signals
 ) -> None:
@@ -221,7 +224,7 @@ def test_rejected_cells_are_read_from_the_bucket_again(desk: Desk, bucket: Bucke
     assert "0207 call me" not in (desk.folder / "repair.csv").read_text("utf-8")
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=in_full), signal.SIGTERM])
 def test_an_upload_ends_at_once(desk: Desk, cloud: dict[str, str], how: signal.Signals) -> None:
     assert desk.run(f"{desk.folder}/lists/**/*.csv").code == 0
     ended, asked = threading.Event(), threading.Event()

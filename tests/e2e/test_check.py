@@ -18,6 +18,7 @@ import pytest
 from batch_screen.schema import CHECK_REJECTS, dtypes
 from tests.discretion import leaks, secrets_in
 from tests.e2e.starting import begin
+from tests.thoroughness import in_full
 
 from .conftest import COMMAND, KEY, NUMBERS, Finished, clean, run_command, until, write_csv
 
@@ -256,6 +257,7 @@ def test_a_signal_leaves_nothing_behind(tmp_path: Path) -> None:
     assert folder_of(tmp_path) == ["list.csv", "scratch"]
 
 
+@in_full
 def test_a_full_disk_leaves_no_half_a_file(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "list.csv", GERMAN[:900] + ["112"] * 3_000)
     done = subprocess.run(

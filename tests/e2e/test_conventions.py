@@ -8,6 +8,8 @@ from pathlib import Path
 import phonenumbers
 import polars as pl
 
+from tests.thoroughness import in_full
+
 from .conftest import run_command, write_csv
 
 # 555-0100 to 555-0199 are nobody's in every area code of the North American plan.
@@ -53,6 +55,7 @@ def test_a_setting_rejects_them(tmp_path: Path) -> None:
     assert {each["reason"] for each in found["rejects"]} == {"ambiguous"}
 
 
+@in_full
 def test_a_list_that_mixes_both_keeps_them_out(tmp_path: Path) -> None:
     cells = [f"1{number}" if i % 2 else number for i, number in enumerate(NATIONAL)]
     path = write_csv(tmp_path / "list.csv", cells)

@@ -212,8 +212,8 @@ def test_folders_and_files_that_are_named_by_numbers(scene: Scene, tmp_path: Pat
 def test_stopped_and_killed_on_the_way(scene: Scene) -> None:
     """The journal is on disk, and the process list shows no key."""
     desk = scene.desk
-    desk.is_cold = True  # a fork would show another command line
     for number in (signal.SIGTERM, signal.SIGKILL):
+        desk.is_cold = number is signal.SIGTERM  # a fork would show another command line
         journal = set(desk.out.glob(".state/runs/*/journal/*"))
         with desk.started("--rate", "20") as running:
             until(lambda seen=journal: set(desk.out.glob(".state/runs/*/journal/*")) - seen)

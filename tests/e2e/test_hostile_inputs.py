@@ -94,8 +94,17 @@ REFUSED = {
 }
 
 
-COSTLY = {"zstd-frames", "all-kept", "short-rows", "columns"}
-"""Three seconds of CPU each, for what others show nearly as well."""
+COSTLY = {
+    "gzip-members",
+    "zstd-frames",
+    "parquet-page",
+    "parquet-delta",
+    "parquet-columns",
+    "all-kept",
+    "short-rows",
+    "columns",
+}
+"""A second of CPU and more each, for what others show nearly as well."""
 
 
 def named(cases: Mapping[str, object]) -> list[Any]:

@@ -151,6 +151,7 @@ def test_it_is_as_if_it_had_had_them_from_the_beginning(nights: Nights) -> None:
     assert parts(run, "results") == [f"{run.layout.run_id}-00000.parquet"]
 
 
+@in_full
 def test_many_parts_with_several_shards(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("batch_screen.commands.write", "batch_screen.commands.rewrite"):
         monkeypatch.setattr(f"{module}.part_count", lambda shards: max(1, shards // 2))
@@ -315,12 +316,12 @@ def killed_at(place: str) -> Callable[..., None]:
         "keep_anew",
         pytest.param("results_of", marks=in_full),
         pytest.param("write_summary", marks=in_full),
-        "write_manifest",
+        pytest.param("write_manifest", marks=in_full),
         "layout.exchange_folders",
         pytest.param("settle", marks=in_full),
         pytest.param("latest_content", marks=in_full),
         pytest.param("sync_folder", marks=in_full),
-        "shutil.rmtree",
+        pytest.param("shutil.rmtree", marks=in_full),
     ],
 )
 def test_killed_at_any_point_one_of_the_two_is_whole(

@@ -55,7 +55,9 @@ class RunResult:
         pytest.param(("customers.csv", EVERY, 2400, None), id="csv-all", marks=in_full),
         pytest.param(("customers.csv", EVERY, 2400, 300), id="csv-some"),
         pytest.param(
-            ("customers.parquet", (Endpoint.SIM_SWAP_CHECK,), 240, None), id="parquet-240"
+            ("customers.parquet", (Endpoint.SIM_SWAP_CHECK,), 240, None),
+            id="parquet-240",
+            marks=in_full,
         ),
         pytest.param(
             ("customers.parquet", (Endpoint.DEVICE_SWAP_CHECK,), 1, None),

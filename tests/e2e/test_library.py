@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from batch_screen.sandbox.run import SandboxThread
+from tests.thoroughness import in_full
 
 from .conftest import DAY, KEY, NUMBERS, Output, assert_true, clean, write_csv
 
@@ -44,6 +45,7 @@ print(json.dumps({
 """
 
 
+@in_full
 def test_run_from_python(sandbox: Callable[..., SandboxThread], tmp_path: Path) -> None:
     server = sandbox()
     listed = write_csv(tmp_path / "list.csv", NUMBERS[:50])

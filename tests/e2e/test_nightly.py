@@ -20,6 +20,7 @@ import pytest
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
 from tests.discretion import leaks, secrets_in
+from tests.thoroughness import in_full
 from tests.unit.notify.listener import Call, Listener, listening
 
 from .conftest import (
@@ -223,6 +224,7 @@ def test_whoever_cannot_be_told_ends_nothing(
     assert (refused.code, "there is no folder" in refused.error) == (73, True)
 
 
+@in_full
 def test_a_disk_that_is_full_is_told_where_there_is_room(
     sandbox: Callable[..., SandboxThread], tmp_path: Path
 ) -> None:

@@ -6,11 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.thoroughness import in_full
+
 from .likeness import is_like, lasting
 from .pages import PAGES, READERS, Block, Played, Player, blocks, follow, rewritten
 
+SIMILAR = {"signals", "fewer-requests"}
+"""Their list and commands are much like those of the tutorial."""
 
-@pytest.mark.parametrize("name", [name for name in PAGES if name not in READERS])
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=in_full) if name in SIMILAR else name
+        for name in PAGES
+        if name not in READERS
+    ],
+)
 def test_a_page_works_and_shows_what_is_printed(name: str, tmp_path: Path) -> None:
     follow(name, tmp_path)
 

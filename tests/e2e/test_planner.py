@@ -14,6 +14,7 @@ import polars as pl
 from batch_screen.runs.layout import LOOKUPS, layout_of_run
 from batch_screen.sandbox.answers import Population
 from batch_screen.sandbox.run import SandboxThread
+from tests.thoroughness import in_full
 from tests.unit.tables.whole_run import WholeRun
 
 from .conftest import ALL, CONCURRENCY, NUMBERS, Desk, assert_true, run_command, until
@@ -166,6 +167,7 @@ def test_less_is_asked_for_the_same_answers_and_a_resume_buys_nothing_twice(
     assert is_valid(desk)
 
 
+@in_full
 def test_a_derived_check_says_what_an_asked_one_says_hours_after_the_sandbox_began(
     sandbox: Callable[..., SandboxThread], tmp_path: Path
 ) -> None:

@@ -18,11 +18,12 @@ from batch_screen.sandbox.magic import Behaviour, Fault
 from batch_screen.sandbox.profiles import FaultRule
 from batch_screen.sandbox.run import SandboxThread
 from tests.decoded import numbers_in
+from tests.thoroughness import in_full
 
 from .conftest import NUMBERS, Desk, Finished, Output, new_sandbox, run_command
 from .test_changes import second_world
 
-LISTS = (NUMBERS[:150], NUMBERS[20:170], NUMBERS[40:190])
+LISTS = (NUMBERS[:60], NUMBERS[10:70], NUMBERS[20:80])
 DAYS = ("2026-03-02", "2026-03-03", "2026-03-04")
 FAULTS = (FaultRule(Fault(Behaviour.SERVER_ERROR), 0.1),)
 TOML = """
@@ -207,6 +208,7 @@ def test_an_id_is_found_by_its_number(nights: Nights) -> None:
     assert not third
 
 
+@in_full
 def test_who_is_asked_again_is_known_from_vault_or_state_alone(
     nights: Nights, tmp_path: Path
 ) -> None:
@@ -216,7 +218,7 @@ def test_who_is_asked_again_is_known_from_vault_or_state_alone(
         with desk.configuration.open("a", encoding="utf-8") as file:
             file.write(f"[privacy]\nkeep_state = {str(keeps).lower()}\n")
         kind = Kind(desk, by_ids)
-        write_list(desk.list, LISTS[0][:60])
+        write_list(desk.list, LISTS[0])
         nights.server.change(rules=FAULTS)
         kind.night("run", desk.list, *OPTIONS, "--run-date", DAYS[0])
         nights.server.change(rules=())

@@ -99,6 +99,7 @@ def test_the_analyst_gets_a_page_and_the_flagged_customers(tmp_path: Path) -> No
     assert [name for name in private if (tmp_path / name).stat().st_mode & 0o077] == []
 
 
+@in_full
 def test_the_data_engineer_loads_nights_that_kept_different_columns(tmp_path: Path) -> None:
     follow("loading", tmp_path, without=OF_THE_DEMO)
     assert_somebody_is_deleted(tmp_path / "some.duckdb")

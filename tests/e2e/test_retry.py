@@ -294,6 +294,7 @@ def test_who_has_objected_since_is_not_asked_again(place: Begin) -> None:
     assert "name it with --opt-out" in done.error
 
 
+@in_full
 def test_a_retry_goes_on_with_a_longer_opt_out_list(place: Begin) -> None:
     night = place()
     first = night.screened()
@@ -315,9 +316,8 @@ def test_a_retry_goes_on_with_a_longer_opt_out_list(place: Begin) -> None:
     night.assert_valid()
 
 
-@pytest.mark.parametrize(
-    "how", ["folder", *(pytest.param(how, marks=in_full) for how in ("run", "output"))]
-)
+@in_full
+@pytest.mark.parametrize("how", ["folder", "run", "output"])
 def test_the_run_is_named_in_any_way(place: Begin, how: str) -> None:
     night = place()
     desk, first = night.desk, night.screened()
@@ -366,6 +366,7 @@ def test_what_is_refused_costs_nothing(place: Begin) -> None:
     assert sorted(desk.out.rglob("*")) == before
 
 
+@in_full
 def test_bounds_hold_and_the_rest_is_asked_later(place: Begin) -> None:
     night = place()
     first = night.screened()
@@ -384,6 +385,7 @@ def test_bounds_hold_and_the_rest_is_asked_later(place: Begin) -> None:
     night.assert_valid()
 
 
+@in_full
 def test_windows_reach_back_as_they_did(place: Begin) -> None:
     night = place(
         rules=(), options=("--endpoints", "sim-swap/check", "--max-age", "since-last-run")
@@ -407,6 +409,7 @@ def test_windows_reach_back_as_they_did(place: Begin) -> None:
     night.assert_valid()
 
 
+@in_full
 def test_a_limited_run_stays_one(place: Begin) -> None:
     night = place()
     first = night.screened("--limit", 40)
@@ -454,6 +457,7 @@ only_where_changed = { "device-swap/check" = "sim-swap/check" }
 """
 
 
+@in_full
 def test_what_depends_on_what_failed_is_decided_again(place: Begin) -> None:
     endpoints = "sim-swap/check,sim-swap/retrieve-date,device-swap/check"
     night = place(rules=BAD, toml=TOML + LESS, options=("--endpoints", endpoints))

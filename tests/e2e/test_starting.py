@@ -21,7 +21,7 @@ from .conftest import COMMAND, NUMBERS, Desk, clean, new_sandbox, run_command, u
     [
         ["plan", "-"],
         pytest.param(["run", "list.csv", "--out", "list.csv/out"], marks=in_full),
-        ["run", "list.csv", "--rate", "-7"],
+        pytest.param(["run", "list.csv", "--rate", "-7"], marks=in_full),
     ],
     ids=" ".join,
 )

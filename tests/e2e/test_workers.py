@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from batch_screen.sandbox.run import SandboxThread
+from tests.thoroughness import in_full
 
 from .conftest import NUMBERS, Desk, run_command
 
@@ -34,6 +35,7 @@ def test_workers_leave_what_one_process_leaves(
     assert "crew" not in one.latest.report("summary.json")["session"]
 
 
+@in_full
 def test_the_budget_is_one_for_all(sandbox: Callable[..., SandboxThread], tmp_path: Path) -> None:
     server = sandbox(profiles=("flaky",))
     desk = Desk(tmp_path, server.url, CELLS, SHARDS, TWO)
@@ -45,6 +47,7 @@ def test_the_budget_is_one_for_all(sandbox: Callable[..., SandboxThread], tmp_pa
     assert done.code == 0, done.err
 
 
+@in_full
 def test_a_refused_key_ends_all_workers(
     sandbox: Callable[..., SandboxThread], tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """Sizes of the scenarios, the list they screen, and the table of what they came to.
 
-``pytest`` runs each kind of disturbance once and small, with TESTS_IN_FULL=1 every small variant,
+``pytest`` runs small those kinds of disturbance that no other test shows: kills, a power cut, a
+full disk, little memory, pauses, a server that goes away; with TESTS_IN_FULL=1 all are run small,
 ``pytest -m torture`` the full size. TORTURE_SEEDS (1,2,3) and TORTURE_KILLS (34, for each seed)
 change the latter.
 """

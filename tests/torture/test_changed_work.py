@@ -74,7 +74,7 @@ def desk_at(folder: Path) -> Desk:
     return Desk(folder, "", FEW_CELLS, options=(*ENDPOINTS, "--rate", "400"))
 
 
-@sized("change", quick=["replaced"], full=["replaced", "grown", "cut"])
+@sized("change", quick=[], full=["replaced", "grown", "cut"], more=["replaced"])
 def test_changed_input(
     tmp_path: Path,
     size: Size,
@@ -114,7 +114,7 @@ def test_changed_input_with_new_run(
         settle(trial.figures(server, undisturbed(desk), faults=1, per_kill_most=0))
 
 
-@sized("name", quick=["rate"], full=[*_SETTINGS], more=["window"])
+@sized("name", quick=[], full=[*_SETTINGS], more=["rate", "window"])
 def test_changed_setting(
     tmp_path: Path,
     size: Size,

@@ -15,7 +15,7 @@ from batch_screen.sandbox.profiles import FaultRule
 from batch_screen.sandbox.statistics import RequestLine
 from tests.e2e.conftest import CONCURRENCY, Desk
 
-from .conftest import ENDPOINTS, FEW_CELLS, Size, Undisturbed
+from .conftest import ENDPOINTS, FEW_CELLS, Size, Undisturbed, sized_in_full
 from .faulty import Clock, Faulty
 from .figures import Figures, Measure
 from .judge import read_requests
@@ -41,6 +41,7 @@ def too_early(requests: list[RequestLine]) -> int:
     )
 
 
+@sized_in_full
 def test_clock_jumps(
     tmp_path: Path, size: Size, undisturbed: Undisturbed, settle: Callable[[Figures], None]
 ) -> None:

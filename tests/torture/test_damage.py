@@ -201,8 +201,7 @@ DAMAGE: dict[str, Change] = {
     "start foreign": foreign("sessions/0001.json"),
     "start renamed": renamed("sessions/0001.json", "sessions/0002.json"),
 }
-_QUICK = ["segment foreign", "sealed swapped"]
-_MORE = ["run.json newer", "start flipped"]
+_SMALL = ["sealed swapped", "segment foreign", "run.json newer", "start flipped"]
 
 
 def _named(desk: Desk, path: Path) -> str:
@@ -236,8 +235,7 @@ def _tells_of_a_stop(path: Path) -> bool:
     return path.name == "summary.json" and not path.with_name("_SUCCESS").exists()
 
 
-_SIZED = [pytest.param(name, QUICK, id=f"{name}-quick") for name in _QUICK]
-_SIZED += [pytest.param(name, QUICK, id=f"{name}-quick", marks=in_full) for name in _MORE]
+_SIZED = [pytest.param(name, QUICK, id=f"{name}-quick", marks=in_full) for name in _SMALL]
 _FIRST = full_sizes()[0]  # what is damaged does not depend on the seed, only which bit is
 _SIZED += [
     pytest.param(name, _FIRST, id=f"{name}-full", marks=pytest.mark.torture) for name in DAMAGE
@@ -283,7 +281,9 @@ _ONE_BY_ONE = [
 ]
 
 
-@pytest.mark.parametrize("places", [pytest.param(_PLACES, id="everywhere"), *_ONE_BY_ONE])
+@pytest.mark.parametrize(
+    "places", [pytest.param(_PLACES, id="everywhere", marks=in_full), *_ONE_BY_ONE]
+)
 def test_strangers_files_stay(
     tmp_path: Path, places: list[str], half: Half, settle: Callable[[Figures], None]
 ) -> None:

@@ -245,7 +245,7 @@ class Trial:
         )
 
 
-@sized("ids", ["hmac"], ["plain", "hmac"], more=["plain"])
+@sized("ids", [], ["plain", "hmac"], more=["plain", "hmac"])
 def test_killed_at_any_moment(
     size: Size,
     ids: str,
@@ -371,7 +371,7 @@ def begun(
 _TARGETS = [f"{kind}-{ids}" for kind in KINDS for ids in ("plain", "hmac")]
 
 
-@sized("target", ["postgres-plain"], _TARGETS, more=["delta-hmac"])
+@sized("target", [], _TARGETS, more=["postgres-plain", "delta-hmac"])
 def test_killed_at_any_moment_in_a_warehouse(
     size: Size,
     target: str,

@@ -11,6 +11,7 @@ import pytest
 
 from batch_screen.sandbox.latency import Latency
 from tests.e2e.conftest import Desk, new_sandbox
+from tests.thoroughness import in_full
 
 from .conftest import CELLS, ENDPOINTS, FEW_CELLS, QUICK, SEVERAL_SHARDS, Size, Undisturbed, sized
 from .faulty import FOREVER, Fault, Faulty
@@ -118,6 +119,7 @@ def test_a_fault_is_met(tmp_path: Path) -> None:
         assert faulty.fired[0].call == "fsync"
 
 
+@in_full
 def test_writes_that_fall_short(
     tmp_path: Path, undisturbed: Undisturbed, settle: Callable[[Figures], None]
 ) -> None:
@@ -127,7 +129,7 @@ def test_writes_that_fall_short(
     settle(combine("writes fall short", [figures]))
 
 
-@sized("call", quick=["write"], full=[*_CALLS], more=["fsync", "unlink"])
+@sized("call", quick=[], full=[*_CALLS], more=["write", "fsync", "unlink"])
 def test_failing_call(
     tmp_path: Path,
     size: Size,

@@ -32,7 +32,8 @@ from .trial import AT_ONCE, wait_until
 from .warehouses import KINDS, Nights, PostgresWarehouse, Warehouse, make_long_nights, watched
 
 _FULL = [*KINDS]
-_QUICK, _MORE = ["postgres"], ["duckdb"]
+_SMALL = ["postgres", "duckdb"]
+"""In the full run: by default tests/unit/warehouse kills, stops and doubles loads."""
 _NUMBER = re.compile(r"20\W{0,2}794\d{5}")
 _PAUSES = {"postgres": 0.005, "duckdb": 0.1, "delta": 0.02, "iceberg": 0.05}
 _SERIAL = count()
@@ -248,7 +249,7 @@ def kills_of(size: Size) -> int:
     return max(2, size.kills // 3)
 
 
-@sized("kind", _QUICK, _FULL, more=_MORE)
+@sized("kind", [], _FULL, more=_SMALL)
 def test_killed_at_any_moment(size: Size, kind: str, begun: Begin, settle: Settle) -> None:
     draw, kills = random.Random(size.seed), kills_of(size)
 
@@ -263,7 +264,7 @@ def test_killed_at_any_moment(size: Size, kind: str, begun: Begin, settle: Settl
     settle(combine(f"load {kind}: SIGKILL", trials()))
 
 
-@sized("kind", ["duckdb"], _FULL)
+@sized("kind", [], _FULL, more=["duckdb"])
 def test_replacing_is_killed_at_any_moment(
     size: Size, kind: str, begun: Begin, settle: Settle
 ) -> None:
@@ -284,7 +285,7 @@ def test_replacing_is_killed_at_any_moment(
     settle(trial.figures("--replace killed", size.seed))
 
 
-@sized("kind", _QUICK, _FULL, more=_MORE)
+@sized("kind", [], _FULL, more=_SMALL)
 def test_one_night_killed_then_the_next_one_loaded_too(
     size: Size, kind: str, begun: Begin, settle: Settle
 ) -> None:
@@ -312,7 +313,7 @@ def test_one_night_killed_then_the_next_one_loaded_too(
     settle(combine(f"load {kind}: killed, then the next night", trials()))
 
 
-@sized("kind", _QUICK, _FULL, more=_MORE)
+@sized("kind", [], _FULL, more=_SMALL)
 def test_two_at_once(size: Size, kind: str, begun: Begin, settle: Settle) -> None:
     draw = random.Random(size.seed)
 
@@ -333,7 +334,7 @@ def test_two_at_once(size: Size, kind: str, begun: Begin, settle: Settle) -> Non
     settle(combine(f"load {kind}: two at once", pairs()))
 
 
-@sized("kind", ["postgres"], _FULL)
+@sized("kind", [], _FULL, more=["postgres"])
 def test_two_at_once_of_which_one_is_killed(
     size: Size, kind: str, begun: Begin, settle: Settle
 ) -> None:
@@ -358,7 +359,7 @@ def test_two_at_once_of_which_one_is_killed(
     settle(combine(f"load {kind}: two at once, one killed", pairs()))
 
 
-@sized("kind", ["postgres"], _FULL)
+@sized("kind", [], _FULL, more=["postgres"])
 def test_a_second_session_that_reads_all_the_time(
     size: Size, kind: str, begun: Begin, settle: Settle
 ) -> None:
@@ -371,7 +372,7 @@ def test_a_second_session_that_reads_all_the_time(
     settle(trial.figures("read meanwhile", size.seed))
 
 
-@sized("kind", _QUICK, _FULL, more=_MORE)
+@sized("kind", [], _FULL, more=_SMALL)
 def test_stopped_by_signals(size: Size, kind: str, begun: Begin, settle: Settle) -> None:
     draw = random.Random(size.seed)
     trial = begun(kind)
@@ -387,7 +388,7 @@ def test_stopped_by_signals(size: Size, kind: str, begun: Begin, settle: Settle)
     settle(trial.figures("SIGINT, SIGTERM", size.seed))
 
 
-@sized("kind", ["postgres"], ["postgres"])
+@sized("kind", [], ["postgres"], more=["postgres"])
 def test_the_server_ends_the_session_in_mid_copy(
     size: Size, kind: str, begun: Begin, settle: Settle
 ) -> None:
@@ -433,7 +434,7 @@ def terminated(warehouse: PostgresWarehouse, after: int) -> Iterator[list[int]]:
         thread.join()
 
 
-@sized("kind", _QUICK, _FULL, more=_MORE)
+@sized("kind", [], _FULL, more=_SMALL)
 def test_purge_during_a_load(size: Size, kind: str, begun: Begin, settle: Settle) -> None:
     draw = random.Random(size.seed)
 

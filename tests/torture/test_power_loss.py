@@ -72,7 +72,7 @@ def test_power_loss(
     cells = CELLS if size.is_full else _SOME_CELLS
     desk = Desk(tmp_path, "", cells, SEVERAL_SHARDS, (*ENDPOINTS, "--rate", _RATE))
     desk.out.mkdir(mode=0o700)  # the folder itself was there before
-    losses = _LOSSES if size.is_full else 2
+    losses = _LOSSES if size.is_full else 1
     with (
         Trial(f"power cut, ends {end}", size.seed, desk) as trial,
         trial.serve(latency=_LATENCY) as server,

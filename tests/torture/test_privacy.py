@@ -11,7 +11,7 @@ from batch_screen.privacy.ids import make_id_key
 from tests.decoded import numbers_in
 from tests.e2e.conftest import run_command
 
-from .conftest import Size
+from .conftest import Size, sized_in_full
 
 AREAS = [
     area
@@ -30,6 +30,7 @@ def spellings(area: int, line: int) -> tuple[str, str, str]:
     return f"+1{area}55501{line:02}", f"{area}55501{line:02}", f"001 ({area}) 555.01{line:02}"
 
 
+@sized_in_full
 def test_no_number_is_in_any_byte(size: Size, tmp_path: Path) -> None:
     areas = AREAS[:100] if size.is_full else AREAS[:3]
     numbers = [spellings(area, line) for area in areas for line in range(100)]

@@ -14,7 +14,7 @@ import pytest
 from batch_screen.sandbox.latency import Latency
 from tests.e2e.conftest import Desk, as_text
 
-from .conftest import ENDPOINTS, FEW_CELLS, Size, Undisturbed, sized
+from .conftest import ENDPOINTS, FEW_CELLS, Size, Undisturbed, sized, sized_in_full
 from .faulty import Faulty
 from .figures import Figures, combine
 from .met import CANNOT_WRITE, problem_of, resume
@@ -160,6 +160,7 @@ def _problem(
     return problem_of(code, said, codes) if code else ""
 
 
+@sized_in_full
 def test_largest_file(
     tmp_path: Path, size: Size, undisturbed: Undisturbed, settle: Callable[[Figures], None]
 ) -> None:
@@ -173,6 +174,7 @@ def test_largest_file(
     settle(combine("files cut off", met))
 
 
+@sized_in_full
 def test_few_descriptors(
     tmp_path: Path, size: Size, undisturbed: Undisturbed, settle: Callable[[Figures], None]
 ) -> None:

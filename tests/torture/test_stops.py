@@ -13,7 +13,7 @@ from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
 from tests.e2e.conftest import NUMBERS, Desk
 
-from .conftest import ENDPOINTS, SEVERAL_SHARDS, Size, Undisturbed, sized
+from .conftest import ENDPOINTS, SEVERAL_SHARDS, Size, Undisturbed, sized, sized_in_full
 from .figures import Figures, Measure
 from .trial import Trial, wait_until
 
@@ -66,7 +66,7 @@ def stop_again_and_again(
     return seconds
 
 
-@sized("way", [_GRACEFUL[0], _GRACEFUL[2]], _GRACEFUL, more=[_GRACEFUL[1], _GRACEFUL[3]])
+@sized("way", _GRACEFUL[2:3], _GRACEFUL, more=[*_GRACEFUL[:2], _GRACEFUL[3]])
 def test_stopped_at_any_moment(
     tmp_path: Path,
     size: Size,
@@ -92,6 +92,7 @@ def test_stopped_at_any_moment(
         )
 
 
+@sized_in_full
 def test_stopped_while_the_canary_holds_all_answers_back(
     tmp_path: Path, size: Size, settle: Callable[[Figures], None]
 ) -> None:

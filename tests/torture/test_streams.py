@@ -20,7 +20,7 @@ from batch_screen.sandbox.run import SandboxThread
 from tests.e2e.conftest import COMMAND, Desk, clean, new_sandbox
 from tests.thoroughness import in_full
 
-from .conftest import ENDPOINTS, FEW_CELLS, Size, Undisturbed, sized
+from .conftest import ENDPOINTS, FEW_CELLS, Size, Undisturbed, sized, sized_in_full
 from .faulty import Fault, Faulty
 from .figures import Figures, Measure
 from .judge import Asked, judge_lookups
@@ -100,6 +100,7 @@ def _remount(folder: Path, mode: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{mode}", str(folder)], check=True)
 
 
+@sized_in_full
 def test_disk_that_becomes_read_only(
     tmp_path: Path, size: Size, undisturbed: Undisturbed, settle: Callable[[Figures], None]
 ) -> None:
@@ -155,13 +156,13 @@ def _without_rights() -> list[str]:
     return before
 
 
-_MORE = [
-    pytest.param("out/results", marks=in_full),
+_LOCKED = [
+    *(pytest.param(name, marks=in_full) for name in ("out/.state", "out/results")),
     *(pytest.param(name, marks=pytest.mark.torture) for name in ("out", "out/runs")),
 ]
 
 
-@pytest.mark.parametrize("locked", ["out/.state", *_MORE])
+@pytest.mark.parametrize("locked", _LOCKED)
 def test_folder_without_the_right_to_write(locked: str, settle: Callable[[Figures], None]) -> None:
     before = _without_rights()
     with nobodys_folder() as folder, new_sandbox() as server:

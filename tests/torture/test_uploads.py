@@ -24,7 +24,7 @@ from tests.e2e.starting import begin
 from tests.nights import NIGHTS, Night, job
 from tests.thoroughness import IS_FULL
 
-from .conftest import Size
+from .conftest import Size, sized_in_full
 from .figures import Figures, combine
 from .trial import wait_until
 
@@ -198,6 +198,7 @@ def killed_until_complete(trial: Trial, draw: random.Random, most_kills: int) ->
     trial.look()
 
 
+@sized_in_full
 def test_killed_at_any_moment(
     six_nights: Path,
     tmp_path: Path,

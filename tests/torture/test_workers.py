@@ -52,7 +52,7 @@ def asked_more(server: SandboxThread, count: int) -> Callable[[], bool]:
     return lambda: server.statistics()["requests"] >= enough
 
 
-@sized("blow", [signal.SIGKILL], [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
+@sized("blow", [], [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM], more=[signal.SIGKILL])
 def test_a_worker_is(
     tmp_path: Path,
     size: Size,

@@ -25,6 +25,7 @@ from batch_screen.tables.summary import read_summary
 from tests.buckets import Bucket
 from tests.decoded import numbers_in
 from tests.nights import NIGHTS, job, listed, make_nights
+from tests.thoroughness import in_full
 
 from .test_earlier_version import unpacked
 
@@ -86,6 +87,7 @@ def test_a_state_that_was_restored_does_not_bring_them_back(out: Path) -> None:
     assert numbers_in(out, {SOMEBODY}) == []
 
 
+@in_full
 def test_other_columns_of_a_run_that_did_not_hold_them_are_free(out: Path) -> None:
     erased(out, LATE)
     asked = read_summary(layout_of_run(out, runs_at(out)[0]).summary).session.attempts

@@ -164,7 +164,9 @@ def stopped(what: Job, outcomes: int) -> None:
     assert caught.value.exit_code == 130
 
 
-@pytest.mark.parametrize("cuts", [[1], pytest.param([100], marks=in_full), [20, 30, 20]])
+@pytest.mark.parametrize(
+    "cuts", [*(pytest.param(cuts, marks=in_full) for cuts in ([1], [100])), [20, 30, 20]]
+)
 def test_stopped_and_resumed_equals_uninterrupted(numbers: Path, cuts: list[int]) -> None:
     whole = screen(job(numbers, "whole"))
     for cut in cuts:

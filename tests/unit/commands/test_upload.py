@@ -14,6 +14,7 @@ from batch_screen.errors import ConfigurationError, ExitCode, InputError, Output
 from batch_screen.storage import objects
 from batch_screen.storage.objects import ObjectStore
 from tests.buckets import Bucket, answer, scripted, use
+from tests.thoroughness import in_full
 from tests.unit.tables.whole_run import WholeRun, new_whole_run
 
 
@@ -104,7 +105,7 @@ def test_the_same_again_sends_nothing(run: WholeRun, bucket: Bucket, put_keys: l
     assert (second.sent, second.objects, put_keys) == (0, first.objects, [])
 
 
-@pytest.mark.parametrize("after", [3, -2])
+@pytest.mark.parametrize("after", [pytest.param(3, marks=in_full), -2])
 def test_a_stopped_upload_is_not_complete_and_goes_on(
     run: WholeRun, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:

@@ -49,6 +49,7 @@ from batch_screen.model import (
 from batch_screen.planning.shards import Regions
 from batch_screen.runs.state import Run
 from tests.making import dispatcher_of, made, number
+from tests.thoroughness import in_full
 
 CHECK, DATE = Endpoint.SIM_SWAP_CHECK, Endpoint.SIM_SWAP_DATE
 BOTH = Screening(endpoints=(CHECK, DATE))
@@ -600,7 +601,7 @@ async def start(run: Run, plan: Plan, server: Server, requests: int) -> None:
         await line.close()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(n, marks=in_full) for n in range(2, 6))])
 def test_what_was_spent_is_what_the_server_was_asked(tmp_path: Path, seed: int) -> None:
     run, plan = made(tmp_path, range(40), shard_rows=10)
     server = Server(seed)

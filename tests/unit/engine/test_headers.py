@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from batch_screen.config.settings import Pacing
 from batch_screen.engine.headers import Headers, said_rate
 from batch_screen.model import Allowance
+from tests.thoroughness import in_full
 
 USED_UP = Allowance(remaining=0, reset_seconds=30)
 ALLOWANCES = st.builds(
@@ -258,8 +259,16 @@ def asked(server: Server, client: Client, until: float, way: float = 0.05) -> Cl
     return client
 
 
-@pytest.mark.parametrize("rounded", [math.ceil, float])
-@pytest.mark.parametrize(("limit", "seconds"), [(100, 10), (600, 60), (3000, 60), (3000, 300)])
+@pytest.mark.parametrize("rounded", [math.ceil, pytest.param(float, marks=in_full)])
+@pytest.mark.parametrize(
+    ("limit", "seconds"),
+    [
+        (100, 10),
+        (3000, 60),
+        pytest.param(600, 60, marks=in_full),
+        pytest.param(3000, 300, marks=in_full),
+    ],
+)
 @pytest.mark.parametrize("times_too_high", [1.2, 3, 8])
 def test_a_server_that_counts_down_is_obeyed(
     limit: int,

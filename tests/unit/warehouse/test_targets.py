@@ -151,6 +151,7 @@ def test_current_results_and_signals(six_nights: Path, database: Database) -> No
     assert found.sort("e164", "endpoint").equals(wanted)
 
 
+@mostly_postgres
 def test_two_loads_at_once_load_once(six_nights: Path, database: Database) -> None:
     if database.kind == "duckdb":  # threads of one process share the file
         command = [sys.executable, "-m", "batch_screen", "load", six_nights, "--to", database.to]
@@ -195,6 +196,7 @@ def kill_load(folder: Path, database: Database, after: int) -> None:
     assert done.returncode == -signal.SIGKILL
 
 
+@mostly_duckdb
 def test_night_one_killed_then_night_two_loaded(
     six_nights: Path, database: Database, tmp_path: Path
 ) -> None:
