@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -69,6 +70,8 @@ _ROWS, _UNKNOWNS = "rows", ("unknown", "unanswered")
 _PLACES = 3  # the first columns of a sheet say where the row stands
 _INPUT = "input."
 _LONGEST_NOTE = 400
+_AT_ONCE = 20_000
+"""Rows of a sheet that are written at once: their texts and masks take several times their size."""
 
 
 class ExportReport(msgspec.Struct, frozen=True):
@@ -129,7 +132,8 @@ def export(  # noqa: PLR0913 (a run, a sheet, and the rows in it)
         )
         events.progress.stage("writing", total=len(layout.parts(sheet.table)))
         frames = _read(layout, sheet, events)
-        with in_ranges(frames, _ROW, summary.rows.read, scratch) as rows:
+        with in_ranges(frames, _ROW, summary.rows.read, scratch) as ranges:
+            rows = chain.from_iterable(each.iter_slices(_AT_ONCE) for each in ranges)
             done, mode = sheet.completed(rows), layout.file_mode
             write_sheet(target, sheet.title, sheet.columns, done, masked=masked, mode=mode)
     return sheet.report(str(target))
@@ -186,7 +190,7 @@ def _read(layout: Layout, sheet: _Flagged | _Rejected, events: RunEvents) -> Ite
     try:
         for path in layout.parts(sheet.table):
             for frame in Unit(path).frames():
-                yield compact(sheet.selected(frame))
+                yield from (compact(sheet.selected(s)) for s in frame.iter_slices(_AT_ONCE))
             events.advance(1)
     except DamagedPartError as error:
         raise InputError(
@@ -251,8 +255,8 @@ class _Flagged:
         )
         return shown_rows.select(_ROW, *dtypes(self.columns).names())
 
-    def completed(self, ranges: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        return ranges
+    def completed(self, rows: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        return rows
 
     def report(self, path: str) -> ExportReport:
         found, summary = self._found, self._summary
@@ -323,27 +327,27 @@ class _Rejected:
             cell=pl.col("raw_masked"),
         )
 
-    def completed(self, ranges: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    def completed(self, rows: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         """The rejects with what the list holds of them; both are in the same order.
 
         Who has opted out is not to be repaired, and no more is shown of them than before.
         """
         if self._list is None:
-            yield from ranges
+            yield from rows
             return
         cells = (_ROW, "raw", f"^{KEPT_PREFIX}.*$")
-        rows = (batch.select(cells) for batch in self._list.batches(BATCH_ROWS))
-        batch = next(rows, None)
-        for rejects in ranges:
+        batches = (batch.select(cells) for batch in self._list.batches(BATCH_ROWS))
+        batch = next(batches, None)
+        for rejects in rows:
             if rejects.is_empty():
                 continue
             wanted = rejects.filter(pl.col("reason") != RejectReason.OPTED_OUT.value)
             beside = []
             while batch is not None:
-                beside.append(batch.join(wanted, on=_ROW, how="semi"))
+                beside.append(compact(batch.join(wanted, on=_ROW, how="semi")))
                 if batch[_ROW][-1] >= rejects[_ROW][-1]:
-                    break  # the next range may begin in this batch
-                batch = next(rows, None)
+                    break  # the next rows may begin in this batch
+                batch = next(batches, None)
             joined = rejects.join(pl.concat(beside), on=_ROW, how="left", maintain_order="left")
             yield joined.with_columns(cell=pl.coalesce("raw", "raw_masked"))
 

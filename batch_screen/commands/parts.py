@@ -15,11 +15,12 @@ from batch_screen.journal.seal import read_sealed
 from batch_screen.model import Plan
 from batch_screen.numbers.rules import REMEDY
 from batch_screen.planning.shards import planned_numbers, read_rejects, read_rows
-from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout, row_groups
+from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, TABLES, Layout
 from batch_screen.runs.state import BASE_URL, SANDBOX, Run, id_key_of
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.schema import conform, number_column
 from batch_screen.storage.atomic import FILE_MODE, atomic_write, translated
+from batch_screen.storage.parquet import row_groups
 from batch_screen.storage.partition import RowGroupWriter, in_ranges
 from batch_screen.tables import breakdown
 from batch_screen.tables import counts as counting

@@ -37,12 +37,12 @@ from batch_screen.privacy.vault import write_vault
 from batch_screen.reports.page import pace_svg, page
 from batch_screen.reports.verdict import material_of
 from batch_screen.runs.events import RunEvents
-from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout, layout_of_run, row_groups
+from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout, layout_of_run
 from batch_screen.runs.sessions import read_sessions
 from batch_screen.runs.state import BASE_URL, Run, id_key_of, limit_of
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.storage.atomic import atomic_write, check_writable, write_atomically
-from batch_screen.storage.parquet import metadata_of, scan_parquet
+from batch_screen.storage.parquet import metadata_of, row_groups, scan_parquet
 from batch_screen.storage.prefetch import ordered_map
 from batch_screen.storage.records import check_file
 from batch_screen.tables import breakdown

@@ -32,13 +32,12 @@ from batch_screen.runs.layout import (
     RESULTS,
     Layout,
     NextWriting,
-    row_groups,
 )
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import number_column
 from batch_screen.storage.atomic import atomic_write, sha256_of, write_atomically
 from batch_screen.storage.lock import alone
-from batch_screen.storage.parquet import open_parquet
+from batch_screen.storage.parquet import open_parquet, row_groups
 from batch_screen.storage.partition import RowGroupWriter
 from batch_screen.storage.prefetch import ordered_map
 from batch_screen.storage.reading import MOST_BYTES, open_regular

@@ -41,7 +41,7 @@ from batch_screen.planning.shards import (
     shard_rows_path,
 )
 from batch_screen.runs.events import RunEvents
-from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout, row_groups
+from batch_screen.runs.layout import ERRORS, LOOKUPS, RESULTS, Layout
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import (
     IDENTITY,
@@ -56,6 +56,7 @@ from batch_screen.schema import (
 )
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.storage.atomic import sha256_of, write_frame
+from batch_screen.storage.parquet import row_groups
 from batch_screen.storage.partition import RowGroupWriter
 from batch_screen.storage.records import write_record
 from batch_screen.tables.reader import Unit, units

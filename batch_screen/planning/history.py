@@ -15,10 +15,10 @@ import polars as pl
 
 from batch_screen.model import Endpoint, OutcomeKind
 from batch_screen.planning.shards import MOST_FILES, history_path, shard_of, shard_rows_path
-from batch_screen.runs.layout import LOOKUPS, Layout, is_run_id, layout_of_run, row_groups
+from batch_screen.runs.layout import LOOKUPS, Layout, is_run_id, layout_of_run
 from batch_screen.schema import INSTANT, LOOKUP, NUMBER_ID, Column, conform, dtypes
 from batch_screen.storage.atomic import sha256_of, write_frame
-from batch_screen.storage.parquet import open_parquet, read_parquet
+from batch_screen.storage.parquet import open_parquet, read_parquet, row_groups
 from batch_screen.storage.partition import HELD_BYTES, PartitionedWriter
 from batch_screen.storage.reading import read_json
 from batch_screen.storage.records import read_frame

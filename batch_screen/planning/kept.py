@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -29,12 +30,14 @@ from batch_screen.privacy.cells import NumberCells
 from batch_screen.runs.events import RunEvents
 from batch_screen.schema import KEPT_PREFIX, number_column
 from batch_screen.storage.atomic import sha256_of
-from batch_screen.storage.partition import PartitionedWriter, in_ranges
+from batch_screen.storage.partition import PartitionedWriter, compact, in_ranges
 from batch_screen.storage.records import write_record
 
 _ROW = "row_index"
 _PLACE = [_ROW, "source_row", "phone_column"]  # a file may be called otherwise by now
 _KEPT = f"^{KEPT_PREFIX}.*$"
+_AT_ONCE = 20_000
+"""Rows that are laid beside cells of the list, which may be wide."""
 
 
 def keep_anew(  # noqa: PLR0913, PLR0917 (a plan, its list, and how it is read)
@@ -68,7 +71,8 @@ def keep_anew(  # noqa: PLR0913, PLR0917 (a plan, its list, and how it is read)
             PartitionedWriter(shard_paths(growing, files), by_number, held_bytes) as writer,
             cells or nullcontext(),
         ):
-            for rows in _beside(ranges, batches):
+            some = chain.from_iterable(each.iter_slices(_AT_ONCE) for each in ranges)
+            for rows in _beside(some, batches):
                 if cells:
                     cells.add(rows)
                 writer.add(counter.without_nul(rows))
@@ -98,17 +102,17 @@ def keep_anew(  # noqa: PLR0913, PLR0917 (a plan, its list, and how it is read)
 
 
 def _beside(
-    ranges: Iterator[pl.DataFrame], batches: Iterator[pl.DataFrame]
+    rows: Iterator[pl.DataFrame], batches: Iterator[pl.DataFrame]
 ) -> Iterator[pl.DataFrame]:
     """The plan's rows, in the order of the list, each with its kept cells there."""
     cells = (batch.select(*_PLACE, _KEPT) for batch in batches)
     batch = next(cells, None)
-    for planned in ranges:
+    for planned in rows:
         found = [] if batch is None else [batch.clear()]
         while batch is not None and planned.height:
-            found.append(batch.join(planned, on=_ROW, how="semi"))
+            found.append(compact(batch.join(planned, on=_ROW, how="semi")))
             if batch[_ROW][-1] >= planned[_ROW][-1]:
-                break  # the next range may begin in this batch
+                break  # the next rows may begin in this batch
             batch = next(cells, None)
         joined = planned.join(pl.concat(found), on=_PLACE, maintain_order="left") if found else None
         if joined is None or joined.height != planned.height:

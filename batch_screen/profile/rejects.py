@@ -12,8 +12,8 @@ from batch_screen.masking import mask_text, plain
 from batch_screen.numbers.rules import REMEDY, RejectReason
 from batch_screen.profile.facts import Rejected, RejectedCell
 from batch_screen.profile.files import shown_file
-from batch_screen.runs.layout import row_groups
 from batch_screen.schema import CHECK_REJECTS, conform
+from batch_screen.storage.parquet import row_groups
 from batch_screen.tables.sheets import write_sheet
 
 _EXAMPLES = 3

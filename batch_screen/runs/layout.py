@@ -35,7 +35,6 @@ from batch_screen.storage.atomic import (
     translated,
     write_frame,
 )
-from batch_screen.storage.parquet import open_parquet
 from batch_screen.storage.partition import RowGroupWriter
 from batch_screen.storage.reading import read_json
 
@@ -294,13 +293,6 @@ class NextWriting(Layout):
                 with suppress(FileNotFoundError):
                     (self.run / table).rmdir()
         exchange_folders(self._before.run, self.run)
-
-
-def row_groups(path: Path) -> Iterator[pl.DataFrame]:
-    """Reads a part by row groups: in large runs it holds many shards."""
-    with open_parquet(path) as file:
-        for group in range(file.num_row_groups):
-            yield pl.DataFrame(file.read_row_group(group))
 
 
 RUN_ID = r"[0-9]{8}-[0-9a-f]{10}(?:-[0-9]{1,9})?"

@@ -34,6 +34,13 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     return pq.ParquetFile(_local(path))
 
 
+def row_groups(path: Path) -> Iterator[pl.DataFrame]:
+    """The file's rows, a row group at a time: in large runs a file holds many shards."""
+    with open_parquet(path) as file:
+        for group in range(file.num_row_groups):
+            yield pl.DataFrame(file.read_row_group(group))
+
+
 def metadata_of(path: Path) -> pq.FileMetaData:
     """What the file's footer says: rows, row groups, marks."""
     return pq.read_metadata(_local(path))

@@ -6,10 +6,11 @@ Streams: at most ``HELD_BYTES`` of rows wait in memory, and as much again is bei
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from io import BufferedWriter
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch_screen.storage.atomic import open_private, translated
-from batch_screen.storage.parquet import read_parquet
+from batch_screen.storage.parquet import read_parquet, row_groups
 from batch_screen.storage.scratch import scratch_files
 
 HELD_BYTES = 32 << 20
@@ -211,7 +212,10 @@ def compact(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(frame.to_arrow(compat_level=pl.CompatLevel.oldest()))
 
 
-RANGE_ROWS = 500_000
+RANGE_BYTES = 64 << 20
+"""What a range of sorted rows is to take in memory; sorting it takes as much again."""
+_RANGE_ROOM = 2
+"""How far a range may exceed that before it is partitioned again: not all rows are equally wide."""
 _MOST_RANGES = 128
 
 
@@ -221,13 +225,38 @@ def in_ranges(
 ) -> Iterator[Iterator[pl.DataFrame]]:
     """The frames' rows sorted by ``key``, whose values lie below ``rows``, a range at a time.
 
-    One range is in memory at a time, and as much disk in ``folder`` is taken meanwhile as the
-    rows need.
+    One range is in memory at a time, however many rows there are and however wide they are. As
+    much disk in ``folder`` is taken meanwhile as the rows need, and a little more.
     """
-    count = min(_MOST_RANGES, -(-rows // RANGE_ROWS))
-    size = -(-rows // count)
-    with translated("write to", folder), scratch_files(folder, key, count) as ranges:
-        with PartitionedWriter(ranges, pl.col(key) // size) as partitions:
+    coming = iter(frames)
+    begun = [*islice(coming, 1)]
+    row_bytes = sum(frame.estimated_size() / max(1, frame.height) for frame in begun)
+    count = _ranges(rows, row_bytes)
+    ranges = _sorted(chain(begun, coming), key, range(rows), count, folder)
+    with translated("write to", folder), closing(ranges):
+        yield ranges
+
+
+def _sorted(
+    frames: Iterable[pl.DataFrame], key: str, keys: range, count: int, folder: Path
+) -> Generator[pl.DataFrame]:
+    """Partitions rows of these keys over so many files, and yields those of each, sorted."""
+    size, width = -(-len(keys) // count), 0
+    with scratch_files(folder, key, count) as paths:
+        with PartitionedWriter(paths, (pl.col(key) - keys.start) // size) as written:
             for frame in frames:
-                partitions.add(frame)
-        yield (read_parquet(path).sort(key) for path in ranges)
+                width += int(frame.estimated_size())
+                written.add(frame)
+        row_bytes = width / max(1, written.rows)
+        for number, file in enumerate(written.files):
+            inner = keys[number * size : (number + 1) * size]
+            further = _ranges(len(inner), row_bytes)
+            if further > 1 and file.rows * row_bytes > _RANGE_ROOM * RANGE_BYTES:
+                yield from _sorted(row_groups(file.path), key, inner, further, folder)
+            elif written.columns:
+                yield read_parquet(file.path).sort(key)
+
+
+def _ranges(keys: int, row_bytes: float) -> int:
+    """How many ranges of about ``RANGE_BYTES`` rows of so many keys make."""
+    return max(1, min(_MOST_RANGES, keys, round(keys * row_bytes / RANGE_BYTES)))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from batch_screen.model import Endpoint
 from batch_screen.runs.layout import RESULTS, Layout, latest_run, layout_of_run
 from batch_screen.runs.state import RETRY_OF, Identity, create_run
 from batch_screen.storage import partition
+from batch_screen.tables.sheets import write_sheet
 from tests.unit.tables.whole_run import ENDPOINTS, WholeRun, new_whole_run
 
 FLAGS = ["risk_sim_recent", "risk_device_recent", "risk_forwarding_active"]
@@ -53,11 +55,11 @@ def results(whole: WholeRun) -> pl.DataFrame:
     return pl.concat([pl.read_parquet(p, hive_partitioning=False) for p in parts])
 
 
-@pytest.mark.parametrize("range_rows", [7, 500_000])
+@pytest.mark.parametrize("range_bytes", [1_000, 1 << 20])
 def test_who_deserves_a_look_stands_in_the_order_of_the_list(
-    whole: WholeRun, tmp_path: Path, range_rows: int, monkeypatch: pytest.MonkeyPatch
+    whole: WholeRun, tmp_path: Path, range_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partition, "RANGE_ROWS", range_rows)
+    monkeypatch.setattr(partition, "RANGE_BYTES", range_bytes)
     told = export(whole.layout.folder, tmp_path / "flagged.csv")
     found, rows = lines(tmp_path / "flagged.csv"), results(whole).sort("row_index")
     flagged = rows.filter(pl.any_horizontal(pl.col(FLAGS).fill_null(value=False)))
@@ -189,19 +191,35 @@ def screened(tmp_path_factory: pytest.TempPathFactory) -> Screened:
     return Screened(tmp_path_factory.mktemp("screened"))
 
 
-@pytest.mark.parametrize("batch_rows", [2, 150_000])
-@pytest.mark.parametrize("range_rows", [1, 3, 500_000])
-def test_rejected_rows_have_the_cells_of_the_list(
+@pytest.mark.parametrize(
+    ("range_bytes", "at_once", "batch_rows"),
+    [(1, 3, 2), (1, 20_000, 150_000), (1 << 20, 2, 2), (1 << 20, 2, 3), (1 << 20, 20_000, 2)],
+)
+def test_rejected_rows_have_the_cells_of_the_list(  # noqa: PLR0917 (a few rows at once)
     screened: Screened,
     tmp_path: Path,
-    range_rows: int,
-    batch_rows: int,
     monkeypatch: pytest.MonkeyPatch,
+    range_bytes: int,
+    at_once: int,
+    batch_rows: int,
 ) -> None:
-    monkeypatch.setattr(partition, "RANGE_ROWS", range_rows)
+    monkeypatch.setattr(partition, "RANGE_BYTES", range_bytes)
+    monkeypatch.setattr(command, "_AT_ONCE", at_once)
     monkeypatch.setattr(command, "BATCH_ROWS", batch_rows)
+    heights: list[int] = []
+
+    def written(path: Path, title: str, columns: Any, frames: Any, **how: Any) -> None:
+        def seen() -> Iterator[pl.DataFrame]:
+            for frame in frames:
+                heights.append(frame.height)
+                yield frame
+
+        write_sheet(path, title, columns, seen(), **how)
+
+    monkeypatch.setattr(command, "write_sheet", written)
     told = export(screened.out, tmp_path / "a.csv", rejected=True)
     found = lines(tmp_path / "a.csv")
+    assert max(heights) <= at_once, "no more rows are held, however many the list has"
     assert not told.note
     assert [(row["line"], row["in_id"], row["column"], row["cell"]) for row in found] == [
         ("3", "C-02", "phone", "020 7946 00"),

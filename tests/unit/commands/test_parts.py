@@ -27,11 +27,11 @@ def parts(tmp_path: Path) -> list[Path]:
     return paths
 
 
-@pytest.mark.parametrize("range_rows", [1, 64, 400, 10_000])
+@pytest.mark.parametrize("range_bytes", [1, 1_000, 10_000, 1 << 20])
 def test_all_rows_stand_in_the_inputs_order(
-    parts: list[Path], tmp_path: Path, range_rows: int, monkeypatch: pytest.MonkeyPatch
+    parts: list[Path], tmp_path: Path, range_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partition, "RANGE_ROWS", range_rows)
+    monkeypatch.setattr(partition, "RANGE_BYTES", range_bytes)
     target = tmp_path / "in_order.parquet"
     write_in_order(parts, target, ROWS, {"batch_screen.run_id": "x"})
     assert pl.read_parquet_metadata(target)["batch_screen.run_id"] == "x"
