@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch_screen.reports.page import page
+from tests.thoroughness import in_full
 from tests.unit.reports.materials import largest, material, stopped
 
 from .conftest import Window, chromium
@@ -51,7 +52,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return written
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=in_full)])
 @pytest.mark.parametrize("name", PAGES)
 def test_no_request_leaves_and_nothing_is_complained_of(
     window: Window, files: dict[str, Path], name: str, scheme: str
@@ -92,7 +93,7 @@ def test_the_page_forbids_what_could_be_smuggled_into_it(
     assert sum("Content Security Policy" in line for line in shown.said) == 2
 
 
-@pytest.mark.parametrize("name", ["plain", "stopped"])
+@pytest.mark.parametrize("name", ["plain", pytest.param("stopped", marks=in_full)])
 def test_nothing_is_cut_off(window: Window, files: dict[str, Path], name: str) -> None:
     shown = window.show(files[name])
     for width in (*WIDTHS, 700):

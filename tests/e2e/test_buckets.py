@@ -209,6 +209,7 @@ def test_the_doctor_says_what_is_copied(desk: Desk, bucket: Bucket) -> None:
     assert "GiB needed for a copy of the list alone" in seen["disk of output"]
 
 
+@in_full
 def test_rejected_cells_are_read_from_the_bucket_again(desk: Desk, bucket: Bucket) -> None:
     desk.options = ()
     bucket.put("bad.csv", f"phone\n{NUMBERS[0]}\n0207 call me\n".encode())

@@ -45,6 +45,7 @@ def test_national_digits_are_all_screened_and_check_says_why(tmp_path: Path) -> 
     assert by_list.height == us["doubtful"]
 
 
+@in_full
 def test_a_setting_rejects_them(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "list.csv", NATIONAL)
     settings = '[input]\ndefault_region = "US"\n[numbers]\nambiguous = "safe"\n'

@@ -13,7 +13,6 @@ import duckdb
 import pytest
 
 import batch_screen
-from tests.nights import NIGHTS, make_nights
 
 from .dbt import MODELS, SCHEMA, Project, described, sources
 
@@ -22,12 +21,11 @@ NAMES = "number_key, endpoint, outcome, swapped, active, latest_change, latest_c
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A DuckDB file with a night, another with more columns, one that was run twice."""
-    folder = tmp_path_factory.mktemp("nights")
-    out = make_nights(folder, NIGHTS[:4])
-    batch_screen.load([out], f"duckdb:{folder}/warehouse.duckdb", sandbox=True)
-    return folder / "warehouse.duckdb"
+def loaded(six_nights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DuckDB file with nights of different columns, one of them run twice."""
+    warehouse = tmp_path_factory.mktemp("dbt") / "warehouse.duckdb"
+    batch_screen.load([six_nights], f"duckdb:{warehouse}", sandbox=True)
+    return warehouse
 
 
 @pytest.fixture

@@ -266,6 +266,7 @@ def test_changed_settings_of_an_unfinished_run(unfinished: tuple[Desk, SandboxTh
     assert server.statistics()["requests"] == before
 
 
+@in_full
 def test_new_date_tells_of_the_unfinished_run_and_pays_again(
     unfinished: tuple[Desk, SandboxThread],
 ) -> None:

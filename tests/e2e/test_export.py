@@ -98,6 +98,7 @@ def test_a_full_disk_leaves_no_half_a_sheet(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["desk"]
 
 
+@in_full
 def test_a_run_of_the_first_numbers(tmp_path: Path) -> None:
     with new_sandbox() as server:
         desk = Desk(tmp_path / "desk", server.url, LISTED)

@@ -6,11 +6,12 @@ import json
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import polars as pl
@@ -168,11 +169,13 @@ class StoppedRun:
     server: SandboxThread
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextmanager
+def _nobodys_port(port: int = 0) -> Iterator[int]:
+    """A port where nobody listens, and that nobody else gets meanwhile."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", port))
+        yield held.getsockname()[1]
 
 
 def _address(port: int) -> str:
@@ -251,6 +254,7 @@ def test_empty_account_keeps_what_it_paid_for(tmp_path: Path) -> None:
     assert_true(run.desk.latest.frame("lookups"), run.server.world)
 
 
+@in_full
 def test_key_revoked_half_way(tmp_path: Path) -> None:
     run = _stop_and_resume(tmp_path, {"revoke_keys_after": 120}, ENDPOINTS)
     assert run.done.code == 77
@@ -260,12 +264,12 @@ def test_key_revoked_half_way(tmp_path: Path) -> None:
 
 
 def test_server_that_is_not_there(tmp_path: Path) -> None:
-    port = _free_port()
     toml = "[guards]\nunreachable_seconds = 1\n"
-    desk = Desk(tmp_path, _address(port), CELLS, toml, ENDPOINTS)
-    began = time.monotonic()
-    done = desk.run()
-    assert time.monotonic() - began < 15
+    with _nobodys_port() as port:
+        desk = Desk(tmp_path, _address(port), CELLS, toml, ENDPOINTS)
+        began = time.monotonic()
+        done = desk.run()
+    assert time.monotonic() - began < 30
     assert done.code == 69
     assert "cannot be reached" in done.error
     assert not (desk.out / "latest.json").exists()
@@ -275,13 +279,14 @@ def test_server_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
-    port = _free_port()
-    desk = Desk(tmp_path, _address(port), CELLS, options=(*ENDPOINTS, "--rate", "200"))
     with ExitStack() as stack:
-        with new_sandbox(port) as first:
+        with new_sandbox() as first:
+            desk = Desk(tmp_path, first.url, CELLS, options=(*ENDPOINTS, "--rate", "200"))
             running = stack.enter_context(desk.started())
             until(lambda: first.statistics()["requests"] >= 40)
-        until(lambda: "no connection" in running.said)
+        port = urlsplit(first.url).port or 0
+        with _nobodys_port(port):
+            until(lambda: "no connection" in running.said)
         with new_sandbox(port) as second:
             ended = running.end()
     assert ended.code == 0, ended.err
@@ -292,6 +297,7 @@ def test_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
     assert sum(answered) == LOOKUPS
 
 
+@in_full
 def test_outages_in_the_middle_are_outlived(
     sandbox: Callable[..., SandboxThread], tmp_path: Path
 ) -> None:

@@ -98,6 +98,7 @@ COSTLY = {
     "gzip-members",
     "zstd-frames",
     "parquet-page",
+    "parquet-rows",
     "parquet-delta",
     "parquet-columns",
     "all-kept",

@@ -120,6 +120,12 @@ SHAPES = {
 
 
 SIMILAR = {
+    "no-header",
+    "latin-1",
+    "zstd",
+    "partitions",
+    "titles",
+    "backslashes",
     "no-header-named",
     "semicolon",
     "cr",

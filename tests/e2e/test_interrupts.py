@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
+from tests.e2e.starting import begin
 from tests.thoroughness import in_full
 
 from .conftest import COMMAND, CONCURRENCY, NUMBERS, Desk, clean, until
@@ -83,18 +85,21 @@ def test_a_dead_stderr_does_not_lose_the_stop(
 ) -> None:
     server = sandbox(latency=LATENCY)
     desk = desk_at(tmp_path, server)
-    command = [COMMAND, *map(str, desk.arguments())]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, env=clean()) as process:
+    reading, writing = os.pipe()
+    command = [str(COMMAND), *map(str, desk.arguments())]
+    with os.fdopen(writing, "wb") as stderr, Path(os.devnull).open("wb") as stdout:
+        process = begin(command, stdout=stdout, stderr=stderr, env=clean())
+    with process:
         until(asked(server, 30))
-        assert process.stderr is not None
-        process.stderr.close()
+        os.close(reading)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
     assert server.statistics()["answered_lookups"] < LOOKUPS
     assert server.statistics()["requests"] == server.statistics()["answered_lookups"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=in_full)])
+@in_full
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_plan_leaves_no_scratch(tmp_path: Path, number: signal.Signals) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()

@@ -216,6 +216,7 @@ def test_without_its_state_the_price_is_said(nights: Nights) -> None:
     assert again.layout.run_id == f"{run.layout.run_id}-2"
 
 
+@in_full
 def test_another_night_and_what_it_counts_its_changes_from(nights: Nights) -> None:
     first = nights.run("id")
     second = nights.run("id", day=date(2026, 3, 3))
@@ -244,6 +245,7 @@ def test_a_limited_run_and_a_group_readable_one(nights: Nights) -> None:
     assert limited.layout.parts("results")[0].stat().st_mode & 0o777 == 0o640
 
 
+@in_full
 def test_retries_get_them_too(nights: Nights) -> None:
     run = nights.run("id")
     kinds = [kind for kind in OutcomeKind if kind is not OutcomeKind.SUCCESS]
@@ -275,6 +277,7 @@ def test_nothing_damaged_is_signed_again(nights: Nights) -> None:
     assert nights.run("branch").was_complete
 
 
+@in_full
 def test_a_run_of_an_earlier_schema_is_written_anew_as_a_whole(nights: Nights) -> None:
     run = nights.run("id")
     manifest = run.layout.manifest.read_bytes()

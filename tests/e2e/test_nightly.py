@@ -20,6 +20,7 @@ import pytest
 from batch_screen.sandbox.latency import Latency
 from batch_screen.sandbox.run import SandboxThread
 from tests.discretion import leaks, secrets_in
+from tests.e2e.starting import begin
 from tests.thoroughness import in_full
 from tests.unit.notify.listener import Call, Listener, listening
 
@@ -282,8 +283,12 @@ def test_on_a_terminal_there_is_a_bar_and_no_colour(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))
     command = [str(COMMAND), "run", str(desk.list), "--out", str(desk.out), "--sandbox"]
-    with subprocess.Popen(command, stderr=theirs, stdout=subprocess.PIPE, env=clean()) as process:
-        os.close(theirs)
+    with (
+        open(theirs, "wb", buffering=0) as stderr,  # noqa: PTH123 (a descriptor, not a path)
+        Path(os.devnull).open("wb") as stdout,
+    ):
+        process = begin(command, stdout=stdout, stderr=stderr, env=clean())
+    with process:
         shown = b""
         while chunk := _read(ours):
             shown += chunk

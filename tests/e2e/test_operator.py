@@ -20,6 +20,7 @@ import pytest
 from batch_screen.cli.main import cli
 from batch_screen.config.load import load_settings
 from batch_screen.sandbox.run import SandboxThread
+from tests.thoroughness import in_full
 
 from .conftest import DAY, KEY, NUMBERS, Background, Desk, Finished, clean, run_command, until
 
@@ -195,6 +196,7 @@ def test_status_where_there_is_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@in_full
 def test_init_asks_on_a_terminal(tmp_path: Path) -> None:
     """What cannot be meant is asked for again; nobody asks for the key itself."""
     master, slave = pty.openpty()
@@ -233,10 +235,18 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     ("words", "completed"),
     [
         ("batch-screen run --endpoints sim", ["sim-swap/check", "sim-swap/retrieve-date"]),
-        ("batch-screen plan --endpoints sim-swap/check,dev", ["sim-swap/check,device-swap/check"]),
-        ("batch-screen run --deny-regions DE,A", ["DE,AT", "DE,AU"]),
-        ("batch-screen check --default-region g", ["GB", "GR"]),
-        ("batch-screen pu", ["purge"]),
+        *(
+            pytest.param(*each, marks=in_full)
+            for each in [
+                (
+                    "batch-screen plan --endpoints sim-swap/check,dev",
+                    ["sim-swap/check,device-swap/check"],
+                ),
+                ("batch-screen run --deny-regions DE,A", ["DE,AT", "DE,AU"]),
+                ("batch-screen check --default-region g", ["GB", "GR"]),
+                ("batch-screen pu", ["purge"]),
+            ]
+        ),
     ],
 )
 def test_completion_in_bash(words: str, completed: list[str]) -> None:

@@ -281,6 +281,7 @@ OTHERS_THAT_PRINT = [
 ]
 
 
+@in_full
 def test_a_full_disk_below_stdout(tmp_path: Path) -> None:
     write_csv(tmp_path / "list.csv", NUMBERS[:3])
     for day in ("2026-03-02", "2026-03-03"):

@@ -245,6 +245,7 @@ def test_who_is_asked_again_is_known_from_vault_or_state_alone(
         assert not (desk.out / ".state" / "runs" / kind.run_ids[0]).exists()
 
 
+@in_full
 def test_doctor_says_whose_ids_and_purge_takes_the_vaults_file(
     nights: Nights, tmp_path: Path
 ) -> None:
@@ -318,6 +319,7 @@ def test_kept_cells_that_read_as_numbers_are_refused(nights: Nights, tmp_path: P
     assert run_command(*options, "id").code == 0
 
 
+@in_full
 def test_an_unfinished_runs_state_is_private_and_another_kind_does_not_go_on(
     nights: Nights, tmp_path: Path
 ) -> None:

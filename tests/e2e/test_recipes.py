@@ -31,6 +31,7 @@ from batch_screen.errors import MAY_PASS, WHOLE, ExitCode
 from batch_screen.notify.metrics import metrics
 from batch_screen.sandbox.run import SandboxThread
 from batch_screen.warehouse.address import parse
+from tests.thoroughness import in_full
 from tests.unit.notify.ends import BEGAN, complete, failed
 
 from .conftest import COMMAND, KEY, NUMBERS, TELLING, Desk, Output, clean, run_command, write_csv
@@ -494,6 +495,7 @@ def test_databricks_runs_on_one_node_and_keeps_its_state_elsewhere() -> None:
         assert "[cloud]" in task["libraries"][0]["pypi"]["package"]
 
 
+@in_full
 def test_the_task_of_databricks_ends_as_the_command_does(
     sandbox: Callable[..., SandboxThread], tmp_path: Path
 ) -> None:

@@ -184,6 +184,7 @@ def test_a_second_retry_has_nothing_to_do(place: Begin) -> None:
     assert night.asked() == asked
 
 
+@in_full
 def test_a_retry_that_is_killed_goes_on(place: Begin) -> None:
     night = place()
     desk, first = night.desk, night.screened()
@@ -482,6 +483,7 @@ def test_what_depends_on_what_failed_is_decided_again(place: Begin) -> None:
     night.assert_valid()
 
 
+@in_full
 def test_a_run_of_the_sandbox_is_retried_there(place: Begin) -> None:
     night = place()
     numbers = ["+46701740650", "+46701740651", "+46701740601", *CELLS]

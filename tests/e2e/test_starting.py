@@ -48,7 +48,7 @@ def test_environment_and_umask_are_its_own(tmp_path: Path) -> None:
     assert run_command("plan", desk.list).code == 0
 
 
-@pytest.mark.parametrize("is_cold", [False, True])
+@pytest.mark.parametrize("is_cold", [False, pytest.param(True, marks=in_full)])
 def test_what_becomes_of_it_is_told(tmp_path: Path, is_cold: bool) -> None:
     desk = Desk(tmp_path, "http://127.0.0.1:9", NUMBERS[:2], is_cold=is_cold)
     with desk.started() as running:

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from batch_screen.sandbox.answers import Population
+from tests.thoroughness import in_full
 
 from .conftest import ALL, NUMBERS, Desk, Output, new_sandbox, run_command
 
@@ -87,6 +88,7 @@ def test_every_difference_is_told_with_what_to_do(out: Output) -> None:
     assert sum(len(check["differences"]) for check in told["checks"]) == 3
 
 
+@in_full
 def test_a_copy_that_has_lost_its_modes(screened: Desk, tmp_path: Path) -> None:
     """As an object store, a download or ``cp -r`` without ``-p`` leaves it."""
     copied = tmp_path / "copied"
@@ -109,6 +111,7 @@ def test_a_copy_that_has_lost_its_modes(screened: Desk, tmp_path: Path) -> None:
     assert run_command("validate", kept).code == 0
 
 
+@in_full
 def test_one_of_several_differs(out: Output) -> None:
     older = next(p.name for p in (out.folder / "runs").iterdir() if p.name != out.run_id)
     (out.folder / "runs" / older / "summary.json").write_bytes(b"{}")

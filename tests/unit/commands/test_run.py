@@ -195,6 +195,7 @@ def test_many_shards_give_the_rows_of_one(tmp_path: Path) -> None:
     assert one.summary.endpoints.keys() == many.summary.endpoints.keys()
 
 
+@in_full
 def test_many_shards_in_few_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "many.csv"
     rows = [f"c{i},{'x' if i % 9 == 0 else f'07700 900{i * 7 % 150:03d}'}" for i in range(5200)]

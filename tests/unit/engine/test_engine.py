@@ -300,7 +300,7 @@ def test_the_hour_sets_the_rate(
     )
     asked = run_engine(*planned, settings, "", RunEvents())
     assert asked.attempts == 150
-    assert 1 <= asked.seconds < 3
+    assert 1 <= asked.seconds < 10  # at ten a second it would be fifteen
     assert asked.pace.attempts[0] <= 12
 
 

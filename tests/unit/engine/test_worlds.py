@@ -250,6 +250,7 @@ def test_some_answers_that_hang(share: float, seconds: float, lookups: list[Look
     assert_odd_ones_cost_themselves(world, odd, times=1.1, own_wait=16)
 
 
+@in_full
 @pytest.mark.parametrize("answer", [pytest.param(CANNOT_CONNECT, marks=in_full), LOST])
 def test_some_connections_that_fail(answer: Answer) -> None:
     odd = share_of(MANY, 0.01)

@@ -75,10 +75,10 @@ def test_a_bad_answer_is_one_warning_and_no_redirect_is_followed(status: int) ->
 
 
 def test_an_answer_that_does_not_come_is_not_waited_for() -> None:
-    with listening(wait_seconds=1.0) as listener:
+    with listening(wait_seconds=3.0) as listener:
         began = time.monotonic()
         [warning] = Caller(pings(listener, timeout_seconds=0.1)).begun()
-        assert time.monotonic() - began < 0.9
+        assert time.monotonic() - began < 2.5
     assert "failed: " in warning
     assert SECRET not in warning
 

@@ -28,6 +28,7 @@ from batch_screen.sandbox.profiles import (
     Outages,
     ScriptedOutage,
 )
+from tests.thoroughness import in_full
 
 from .conftest import NOW, Client, choice_of
 
@@ -109,7 +110,11 @@ def somebody(profile: str, endpoint: Endpoint = CHECK) -> str:
     ("profile", "share"),
     [
         *SHARES.items(),
-        *((name, 1.0) for name in PROFILES if name.startswith("all-")),
+        *(
+            pytest.param(name, 1.0, marks=() if name == "all-401" else in_full)
+            for name in PROFILES
+            if name.startswith("all-")
+        ),
     ],
 )
 def test_a_profile_meets_its_share_of_the_lookups(profile: str, share: float) -> None:

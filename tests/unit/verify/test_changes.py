@@ -16,6 +16,7 @@ from batch_screen.config.screening import Cohorts
 from batch_screen.config.settings import Settings
 from batch_screen.runs.layout import CHANGES, LOOKUPS, RESULTS
 from batch_screen.tables.integrity import VerifyCheck
+from tests.thoroughness import in_full
 from tests.unit.comparison.two_nights import (
     CHECK,
     FIRST,
@@ -160,6 +161,7 @@ def test_the_risk_is_recomputed(run: WholeRun) -> None:
     assert "risk risk_forwarding_active: {" in found["summary"]
 
 
+@in_full
 def test_parts_of_several_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "MANY_SHARDS", 4)
     monkeypatch.setattr(parts, "SHARDS_OF_A_PART", 4)

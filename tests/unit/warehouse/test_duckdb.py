@@ -19,7 +19,7 @@ from batch_screen.errors import ConfigurationError
 from batch_screen.warehouse import duckdb as target
 from batch_screen.warehouse.address import open_target, parse
 from batch_screen.warehouse.runs import complete_runs, opened
-from tests.thoroughness import IS_FULL
+from tests.thoroughness import IS_FULL, in_full
 
 from .conftest import DuckDBFile
 from .test_targets import EVERY, assert_equal, load, refused
@@ -60,6 +60,7 @@ except BatchScreenError as error:
 """
 
 
+@in_full
 def test_a_full_disk_leaves_whole_runs(six_nights: Path, duck: DuckDBFile) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FULL, six_nights, duck.to],

@@ -115,6 +115,7 @@ def test_two_loads_at_once_load_once(six_nights: Path, lake: LakeUnderTest) -> N
     assert lake.counts(["runs"]) == [COUNT]
 
 
+@mostly_delta
 def test_loads_of_different_runs_at_once(six_nights: Path, lake: LakeUnderTest) -> None:
     ids = [run.run_id for run in complete_runs(six_nights)[: COUNT + 1]]
     at_once(lambda each: load(six_nights, lake, run_ids=[each], lock_seconds=30.0), ids, len(ids))
@@ -246,6 +247,7 @@ def test_a_dry_run_makes_nothing(six_nights: Path, lake: LakeUnderTest) -> None:
     assert "column results.in_branch string" in makes
 
 
+@in_full
 @mostly_delta
 def test_the_rest_of_the_tables_comes_later(six_nights: Path, lake: LakeUnderTest) -> None:
     assert_the_rest_comes_later(six_nights, lake)

@@ -15,7 +15,7 @@ from batch_screen.warehouse.runs import complete_runs
 from tests.nights import NIGHTS, job, write_lists
 from tests.thoroughness import in_full
 
-from .conftest import Database, PostgresDatabase, mostly_postgres
+from .conftest import Database, PostgresDatabase, mostly_duckdb, mostly_postgres
 from .lakes import LakeUnderTest, delta, iceberg
 from .test_targets import assert_equal, load, of_files, refused
 
@@ -35,6 +35,7 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "screened"
 
 
+@mostly_duckdb
 def test_runs_with_ids_come_back_equal_and_each_id_has_one_signal(
     nights: Path, database: Database
 ) -> None:

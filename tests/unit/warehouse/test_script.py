@@ -29,7 +29,7 @@ from batch_screen.warehouse.runs import LoadableRun, TableToLoad
 from batch_screen.warehouse.script import Place, declared, script
 from tests.thoroughness import IS_FULL
 
-from .conftest import Database, PostgresDatabase
+from .conftest import Database, PostgresDatabase, mostly_postgres
 from .test_targets import assert_equal, load
 
 RECORDED = Path(__file__).parent / "scripts"
@@ -231,6 +231,7 @@ def odd_place(six_nights: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return shutil.copytree(six_nights, tmp_path_factory.mktemp("odd") / name)
 
 
+@mostly_postgres
 def test_scripts_do_what_load_does(six_nights: Path, odd_place: Path, database: Database) -> None:
     made = scripts(odd_place, database.kind)
     made = made if IS_FULL and database.kind == "duckdb" else [made[1], made[5], made[4]]
