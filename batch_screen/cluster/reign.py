@@ -104,7 +104,7 @@ def prove(store: ObjectStore, prefix: str) -> None:
     key, kept = f"{prefix}probes/{secrets.token_hex(8)}", True
     try:
         for content in (b"first", b"second"):
-            is_new = store.put_new(key, content, sha256(content).hexdigest(), content.decode())
+            is_new = store.put_new(key, content, sha256(content).hexdigest())
             kept = kept and is_new is (content == b"first")
         kept = kept and store.read(key) == b"first"
     finally:
@@ -241,11 +241,11 @@ def _taken(
         if found is not None:
             _refuse_living(store, prefix, *found, events, sleep)
             number = found[0].number + 1
-        begun, now, writer = _clock(), datetime.now(UTC), secrets.token_hex(8)
+        begun, now = _clock(), datetime.now(UTC)
         reign = Reign(number, os.getpid(), socket.gethostname(), now, _machine())
         content = msgspec.json.encode(reign)
         key = f"{prefix}reigns/{number:08d}"
-        if store.put_new(key, content, sha256(content).hexdigest(), writer):
+        if store.put_new(key, content, sha256(content).hexdigest()):
             return number, begun, _clock() + (0.0 if has_ended else SETTLE_SECONDS)
 
 

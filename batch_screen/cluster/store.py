@@ -26,7 +26,6 @@ from functools import partial
 from hashlib import sha256
 from io import BufferedWriter
 from pathlib import Path
-from threading import Lock
 from typing import NamedTuple
 
 import msgspec
@@ -96,7 +95,6 @@ class StateBucket:
     ) -> None:
         self._store, self._prefix, self._state = store, prefix, state
         self._ruler = ruler
-        self._writer = secrets.token_hex(8)
         self._places: dict[str, RunPlace] = {}
 
     def place(self, run_id: str) -> RunPlace:
@@ -104,7 +102,7 @@ class StateBucket:
         if run_id not in self._places:
             folder = self._state / "runs" / run_id
             prefix = f"{self._prefix}runs/{run_id}/"
-            self._places[run_id] = RunPlace(self._store, prefix, folder, self._writer, self._ruler)
+            self._places[run_id] = RunPlace(self._store, prefix, folder, self._ruler)
         return self._places[run_id]
 
     def run_ids(self) -> list[str]:
@@ -199,19 +197,12 @@ class RunPlace:
     commit_seconds = COMMIT_SECONDS
 
     def __init__(
-        self,
-        store: ObjectStore,
-        prefix: str,
-        folder: Path,
-        writer: str,
-        ruler: Ruler | Follower | None,
+        self, store: ObjectStore, prefix: str, folder: Path, ruler: Ruler | Follower | None
     ) -> None:
-        self._store, self._prefix, self.folder = store, prefix, folder
-        self._writer, self._ruler = writer, ruler
+        self._store, self._prefix, self.folder, self._ruler = store, prefix, folder, ruler
         self._journal, self._sealed = folder / "journal", folder / "sealed"
         self._known: Counter[tuple[int, int]] = Counter()
         """How many pieces of a shard's segments are known here."""
-        self._claiming = Lock()
 
     # --- what is kept ---------------------------------------------------------------------------
 
@@ -264,12 +255,11 @@ class RunPlace:
 
     def claim(self, shard: int, header: bytes) -> int:
         """Creates the first piece of a segment that nobody has; its number is the epoch."""
-        with self._claiming:  # to the bucket, contracts of one process are one writer
-            known = self._pieces(self._names(f"journal/{shard:05d}"))[shard]
-            number = max(next_number(self._journal, shard), max(known, default=-1) + 1)
-            while not self._put_new(_piece(shard, number, 0), header):
-                number += 1
-            self._known[shard, number] = 1
+        known = self._pieces(self._names(f"journal/{shard:05d}"))[shard]
+        number = max(next_number(self._journal, shard), max(known, default=-1) + 1)
+        while not self._put_new(_piece(shard, number, 0), header):
+            number += 1
+        self._known[shard, number] = 1
         return number
 
     def keep(self, shard: int, segment: int, piece: int, content: bytes) -> None:
@@ -470,7 +460,7 @@ class RunPlace:
                 digest = sha256_of(content)
         else:
             digest = sha256(content).hexdigest()
-        return self._store.put_new(self._prefix + name, content, digest, self._writer)
+        return self._store.put_new(self._prefix + name, content, digest)
 
     def _send(self, name: str, path: Path) -> None:
         """Keeps a file, unless one of its name is there: the first one stays."""

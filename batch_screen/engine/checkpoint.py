@@ -210,7 +210,8 @@ class Checkpointer:
                 yield None
                 continue
             # Before its journal is read: what is read is the end. Contracts of one process take no
-            # shard from each other: they claim below, and only where something is left to ask.
+            # shard from each other: they claim below, and only where something is left to ask:
+            # one may be through with hundreds, and each claim takes requests to the bucket.
             if (self._may_seal or self._copy) and self._regions is None:
                 yield from self._claim(shard)
             yield from self._shard_tasks(shard)
@@ -353,8 +354,12 @@ class Checkpointer:
         self._writer.close_shard(shard)
         if self._may_seal is not None and not self._may_seal(shard):
             return
-        if self._copy is not None and not self._copy.may_seal(shard):
-            return
+        if self._copy is not None:
+            if shard not in self.epochs:  # a contract that had nothing left to ask there
+                self.epochs[shard] = self._writer.claim(shard)
+                self._writer.close_shard(shard)
+            if not self._copy.may_seal(shard):
+                return
         run = self._run
         seal(
             run.journal,

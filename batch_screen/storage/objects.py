@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -67,13 +68,13 @@ _UNREACHABLE = (
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object as its store describes it; ``sha256`` and ``writer`` were noted beside it."""
+    """An object as its store describes it; ``sha256`` and ``creation`` were noted beside it."""
 
     key: str
     bytes: int
     etag: str | None
     sha256: str = ""
-    writer: str = ""
+    creation: str = ""
 
 
 class ObjectStore:
@@ -152,14 +153,15 @@ class ObjectStore:
         return str(written["e_tag"]) if written["e_tag"] else None
 
     def put_new(
-        self, key: str, content: bytes | Path, sha256: str, writer: str, *, patience: float = 60.0
+        self, key: str, content: bytes | Path, sha256: str, *, patience: float = 60.0
     ) -> bool:
-        """Creates the object; False where another writer has, whose content stays.
+        """Creates the object; False where it was there, and stays.
 
-        Tries for so many seconds where the server cannot be reached. An answer may be lost after
-        the object was made, so one that is there may be our own: ``writer`` tells.
+        Tries for so many seconds where the server cannot be reached.
         """
-        how = {"attributes": {"sha256": sha256, "writer": writer}, "mode": "create"}
+        # An answer may be lost after the object was made: what is there may be from this very call.
+        creation = secrets.token_hex(8)
+        how = {"attributes": {"sha256": sha256, "creation": creation}, "mode": "create"}
 
         def create() -> bool:
             try:
@@ -175,7 +177,7 @@ class ObjectStore:
                     if interruptible(create):
                         return True
                 if found := self.head(key):
-                    return (found.sha256, found.writer) == (sha256, writer)
+                    return found.creation == creation
                 # HTTP 409: another request for the same name is under way, and may fail.
             except BatchScreenError as error:
                 if error.exit_code != ExitCode.UNREACHABLE or monotonic() + pause > until:
@@ -246,8 +248,8 @@ def _opened(address: str, client: dict[str, Any]) -> Any:
 
 
 def _described(meta: Any, noted: Mapping[str, str] = MappingProxyType({})) -> StoredObject:
-    of_writer = noted.get("sha256", ""), noted.get("writer", "")
-    return StoredObject(meta["path"], meta["size"], meta["e_tag"], *of_writer)
+    own = noted.get("sha256", ""), noted.get("creation", "")
+    return StoredObject(meta["path"], meta["size"], meta["e_tag"], *own)
 
 
 def _fault(error: BaseException) -> tuple[str, str, ExitCode]:

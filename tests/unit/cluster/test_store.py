@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,19 +11,19 @@ from batch_screen.errors import JournalError, OutputError
 from batch_screen.journal.records import Record
 from batch_screen.journal.segments import Replay, segments
 from batch_screen.model import Endpoint, Intent
-from batch_screen.storage.objects import ObjectStore
+from batch_screen.storage.objects import ObjectStore, StoredObject
 from tests.buckets import Bucket
 from tests.threads import at_once
 
 RUN = "20260302-0123456789"
 
 
-def place(bucket: Bucket, folder: Path, writer: str) -> RunPlace:
+def place(bucket: Bucket, folder: Path) -> RunPlace:
     """The run as one machine has it."""
     for name in ("journal", "sealed", "sessions"):
         (folder / RUN / name).mkdir(parents=True, exist_ok=True)
     store = ObjectStore(bucket.address, bucket.address, OutputError)
-    return RunPlace(store, f"p/runs/{RUN}/", folder / RUN, writer, None)
+    return RunPlace(store, f"p/runs/{RUN}/", folder / RUN, None)
 
 
 def note(number: int) -> Intent:
@@ -35,16 +37,16 @@ def read(folder: Path, shard: int = 0) -> list[Record]:
     return found
 
 
-def restored(bucket: Bucket, folder: Path, writer: str) -> RunPlace:
+def restored(bucket: Bucket, folder: Path) -> RunPlace:
     """A machine that has read the journal from the bucket."""
-    found = place(bucket, folder, writer)
+    found = place(bucket, folder)
     for shard, there in found._pieces(found._names("")).items():
         found._restore_shard(shard, there)
     return found
 
 
 def test_pieces_in_a_row_are_the_segment(bucket: Bucket, tmp_path: Path) -> None:
-    first = place(bucket, tmp_path / "a", "a")
+    first = place(bucket, tmp_path / "a")
     writer = first.writer()
     assert writer.claim(0) == 0
     for number in range(5):
@@ -54,14 +56,14 @@ def test_pieces_in_a_row_are_the_segment(bucket: Bucket, tmp_path: Path) -> None
     writer.note(0, note(5))  # closing keeps it, too
     writer.close()
     assert len(bucket.keys) == 7
-    restored(bucket, tmp_path / "b", "b")
+    restored(bucket, tmp_path / "b")
     assert read(tmp_path / "b") == [note(number) for number in range(6)]
 
 
 def test_two_owners_have_different_epochs_and_neither_loses_an_answer(
     bucket: Bucket, tmp_path: Path
 ) -> None:
-    old, new = place(bucket, tmp_path / "a", "a"), place(bucket, tmp_path / "b", "b")
+    old, new = place(bucket, tmp_path / "a"), place(bucket, tmp_path / "b")
     writers = old.writer(), new.writer()
     assert [writer.claim(0) for writer in writers] == [0, 1]
     writers[1].note(0, note(1))
@@ -73,11 +75,18 @@ def test_two_owners_have_different_epochs_and_neither_loses_an_answer(
 
 
 def test_contracts_of_one_process_that_claim_at_once_have_different_epochs(
-    bucket: Bucket, tmp_path: Path
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = place(bucket, tmp_path / "a", "a")
+    own = place(bucket, tmp_path / "a")
     writers = [own.writer() for _ in range(4)]
-    assert sorted(at_once(lambda n: writers[n].claim(0), range(4))) == [0, 1, 2, 3]
+    look, barrier = ObjectStore.keys, threading.Barrier(4)
+
+    def look_together(store: ObjectStore, folder: str) -> Iterator[StoredObject]:
+        barrier.wait(30)  # none waits for another: all look before the first one takes it
+        return look(store, folder)
+
+    monkeypatch.setattr(ObjectStore, "keys", look_together)
+    assert sorted(at_once(lambda n: writers[n].claim(0), range(4), threads=4)) == [0, 1, 2, 3]
     for number, writer in enumerate(writers):
         writer.note(0, note(number))
         writer.close()
@@ -85,7 +94,7 @@ def test_contracts_of_one_process_that_claim_at_once_have_different_epochs(
 
 
 def test_what_a_killed_process_has_noted_here_is_handed_in(bucket: Bucket, tmp_path: Path) -> None:
-    writer = place(bucket, tmp_path / "a", "a").writer()
+    writer = place(bucket, tmp_path / "a").writer()
     writer.claim(0)
     writer.note(0, note(0))
     writer.sync(0)
@@ -94,8 +103,8 @@ def test_what_a_killed_process_has_noted_here_is_handed_in(bucket: Bucket, tmp_p
     [segment] = segments(tmp_path / "a" / RUN / "journal", 0)
     with segment.open("ab") as file:
         file.write(b"half a li")
-    restored(bucket, tmp_path / "a", "again")
-    restored(bucket, tmp_path / "b", "b")
+    restored(bucket, tmp_path / "a")
+    restored(bucket, tmp_path / "b")
     assert read(tmp_path / "b") == [note(0), note(1)]
 
 
@@ -104,30 +113,30 @@ def test_a_segment_of_the_same_name_from_elsewhere_is_kept_beside(
 ) -> None:
     for name, number in (("a", 0), ("b", 1)):
         other = Bucket(bucket.client, f"{bucket.name}-{name}") if name == "b" else bucket
-        writer = place(other, tmp_path / name, name).writer()
+        writer = place(other, tmp_path / name).writer()
         assert writer.claim(0) == 0
         writer.note(0, note(number))
         writer.close()
-    restored(bucket, tmp_path / "b", "again")
+    restored(bucket, tmp_path / "b")
     assert sorted(read(tmp_path / "b"), key=str) == [note(0), note(1)]
-    restored(bucket, tmp_path / "c", "c")
+    restored(bucket, tmp_path / "c")
     assert sorted(read(tmp_path / "c"), key=str) == [note(0), note(1)]
 
 
 def test_a_missing_piece_is_refused(bucket: Bucket, tmp_path: Path) -> None:
-    writer = place(bucket, tmp_path / "a", "a").writer()
+    writer = place(bucket, tmp_path / "a").writer()
     writer.claim(0)
     for number in range(3):
         writer.note(0, note(number))
         writer.sync(0)
     bucket.delete(f"p/runs/{RUN}/journal/00000/00000/00000001")
     with pytest.raises(JournalError, match="pieces of the journal are missing"):
-        restored(bucket, tmp_path / "b", "b")
+        restored(bucket, tmp_path / "b")
     writer.close()
 
 
 def test_a_piece_of_somebody_else_ends_the_process(bucket: Bucket, tmp_path: Path) -> None:
-    writer = place(bucket, tmp_path / "a", "a").writer()
+    writer = place(bucket, tmp_path / "a").writer()
     writer.claim(0)
     bucket.put(f"p/runs/{RUN}/journal/00000/00000/00000001", b"")
     writer.note(0, note(0))

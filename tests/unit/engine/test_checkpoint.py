@@ -453,6 +453,37 @@ def test_the_loop_goes_on_while_a_shard_is_claimed(
     asyncio.run(main())
 
 
+def test_a_contract_with_nothing_left_to_ask_seals_under_an_epoch_of_its_own(
+    tmp_path: Path,
+) -> None:
+    run, plan = made(tmp_path, CELLS, shard_rows=1000)
+
+    async def main(regions: Regions, *, may_seal: bool) -> dict[int, int]:
+        line = Checkpointer(
+            run,
+            plan,
+            rules_of(Settings(screening=BOTH)),
+            on_saved=lambda _: None,
+            on_failure=lambda _: None,
+            may_seal=lambda _: may_seal,
+            copy=Copied(run),
+            regions=regions,
+        )
+        while line.expects_more:
+            for task in line.tasks():
+                line.save(task.shard, answer(task.lookup))
+            await asyncio.sleep(0)
+        await line.close()
+        return line.epochs
+
+    everybody, nobody = (Regions(frozenset(), are_meant=meant) for meant in (False, True))
+    assert asyncio.run(main(everybody, may_seal=False)) == {0: 0}
+    assert asyncio.run(main(nobody, may_seal=True)) == {0: 1}
+    # Another machine that seals the shard at the same time does not write to this file.
+    assert [path.name for path in run.sealed.glob("*.parquet")] == ["00000-00001.parquet"]
+    assert outcomes(run).height == 120
+
+
 def test_a_bug_while_saving_is_not_swallowed(
     planned: tuple[Run, Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:

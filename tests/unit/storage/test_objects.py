@@ -306,9 +306,9 @@ def test_an_object_is_created_once_whatever_the_line_does(
         store = store_of(bucket)
         for number in range(20):
             content = f"{number}".encode()
-            assert store.put_new(f"k/{number}", content, DIGEST, "we")
-            assert store.put_new(f"k/{number}", content, DIGEST, "we")  # it is our own
-            assert not store.put_new(f"k/{number}", b"other", DIGEST, "they")
+            assert store.put_new(f"k/{number}", content, DIGEST)
+            for again in (content, b"other"):
+                assert not store.put_new(f"k/{number}", again, DIGEST)
             assert bucket.get(f"k/{number}") == content
     assert min(faults.counts[name] for name in ("503", "409", "dropped")) > 0
 
@@ -317,7 +317,7 @@ def test_of_many_who_create_an_object_one_has_it(bucket: Bucket) -> None:
     store, won = store_of(bucket), list[str]()
 
     def create(name: str) -> None:
-        if store.put_new("k", name.encode(), DIGEST, name):
+        if store.put_new("k", b"the same of all", DIGEST):
             won.append(name)
 
     racers = [threading.Thread(target=create, args=(f"racer-{n}",)) for n in range(8)]
@@ -325,4 +325,4 @@ def test_of_many_who_create_an_object_one_has_it(bucket: Bucket) -> None:
         racer.start()
     for racer in racers:
         racer.join()
-    assert [bucket.get("k").decode()] == won
+    assert len(won) == 1
