@@ -50,10 +50,11 @@ pictures: $(STAMP) ## pictures of the demo's report on desk, telephone and paper
 	test -e demo_out/latest.json || $(MAKE) demo
 	$(BIN)/python -m tests.browser.pictures demo_out/runs/*/report.html demo_out/pictures
 
-test: $(STAMP) ## run the tests
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+# Three, for many tests wait; each more loads everything once more: 20 seconds of CPU.
+test: $(STAMP) ## run the tests, the cheapest for each claim
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-test-in-full: $(STAMP) ## run all variants of the tests with every example, each command from a cold start, on the disk
+test-in-full: $(STAMP) ## run costly tests too, all variants with every example, each command from a cold start, on the disk
 	TESTS_IN_FULL=1 $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 golden: $(STAMP) ## has anything become different in what the commands print and write? (two minutes)

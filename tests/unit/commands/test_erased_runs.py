@@ -197,6 +197,7 @@ def test_a_run_of_the_earlier_version_is_erased(tmp_path: Path) -> None:
     assert len(manifest.erased) == 1
 
 
+@in_full
 def test_a_run_uploaded_again_is_in_the_bucket_without_them(
     out: Path, bucket: Bucket, tmp_path: Path
 ) -> None:

@@ -146,6 +146,7 @@ def test_a_folder_whose_name_looks_like_a_pattern(
     assert_equal(six_nights, duck, {*runs})
 
 
+@in_full
 def test_too_little_memory_is_made_more(
     six_nights: Path, duck: DuckDBFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:

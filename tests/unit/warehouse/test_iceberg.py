@@ -100,6 +100,7 @@ def test_catalogs_that_cannot_be_used(
         assert (error.exit_code, "hush" in str(error)) == (code, False), kind
 
 
+@in_full
 def test_a_table_whose_metadata_is_gone(six_nights: Path, iceberg: IcebergNamespace) -> None:
     first, second = (run.run_id for run in complete_runs(six_nights)[:2])
     load(six_nights, iceberg, run_ids=[first])

@@ -195,6 +195,7 @@ def test_half_of_another_manifest_is_replaced(
     assert_equal(nights, lake, {run.run_id})
 
 
+@in_full
 @mostly_delta
 def test_another_manifest_is_refused_and_replaced_on_demand(
     nights: Path, lake: LakeUnderTest
@@ -257,7 +258,7 @@ def test_the_rest_of_the_tables_comes_later(six_nights: Path, lake: LakeUnderTes
     ("lake", "puts"),
     [
         ("delta", 4),
-        ("delta", 5),
+        pytest.param("delta", 5, marks=in_full),
         pytest.param("iceberg", 4, marks=in_full),
         pytest.param("iceberg", 5, marks=in_full),
     ],
@@ -284,6 +285,7 @@ def test_an_unload_during_a_load_leaves_all_of_the_run_or_nothing(
     assert_equal(six_nights, lake, {run.run_id})
 
 
+@in_full
 @mostly_delta
 def test_a_load_during_an_unload_leaves_all_of_the_run_or_nothing(
     six_nights: Path, lake: LakeUnderTest, monkeypatch: pytest.MonkeyPatch
@@ -315,6 +317,7 @@ def test_some_tables_in_another_schema(six_nights: Path, lake: LakeUnderTest) ->
     assert [lake.read(table, "raw") is None for table in EVERY] == [True, False, True, True, False]
 
 
+@in_full
 @mostly_delta
 def test_what_is_missing_is_refused_on_demand(six_nights: Path, lake: LakeUnderTest) -> None:
     error = refused(six_nights, lake, options=LoadOptions(creates=False))
@@ -343,6 +346,7 @@ def test_values_that_loaders_change_stay_what_they_are(
     assert found["in_float"].to_list()[4].hex() == "-0x0.0p+0"
 
 
+@in_full
 @mostly_delta
 def test_unload(six_nights: Path, lake: LakeUnderTest) -> None:
     ids = [run.run_id for run in complete_runs(six_nights)[:3]]

@@ -79,6 +79,7 @@ def test_a_schema_is_of_one_kind(nights: Path, six_nights: Path, database: Datab
     )
 
 
+@in_full
 @pytest.mark.parametrize("kind", ["delta", pytest.param("iceberg", marks=in_full)])
 def test_a_lake_takes_them(nights: Path, kind: str, request: pytest.FixtureRequest) -> None:
     lake: LakeUnderTest = request.getfixturevalue(kind)

@@ -221,6 +221,7 @@ def test_night_one_killed_then_night_two_loaded(
     assert_equal(six_nights, database, {first, second})
 
 
+@in_full
 @mostly_postgres
 def test_a_second_load_after_a_kill_completes(six_nights: Path, database: Database) -> None:
     kill_load(six_nights, database, after=9)

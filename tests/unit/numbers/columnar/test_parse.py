@@ -33,6 +33,7 @@ def of_region(region: str) -> Iterator[Case]:
                 yield text, "DE"
 
 
+@in_full
 def test_regions_with_rules_of_their_own() -> None:
     step = 1 if IS_FULL else 3
     cases = {region: list(of_region(region))[::step] for region in sorted(SPECIAL)}
