@@ -59,7 +59,7 @@ def test_stopped_gracefully(sandbox: Callable[..., SandboxThread], tmp_path: Pat
 def test_a_second_signal_leaves_at_once(
     sandbox: Callable[..., SandboxThread], tmp_path: Path
 ) -> None:
-    server = sandbox(latency=Latency(seconds=8))
+    server = sandbox(latency=Latency(seconds=40))
     with desk_at(tmp_path, server).started() as running:
         until(asked(server, 5))
         running.process.send_signal(signal.SIGINT)
@@ -67,7 +67,7 @@ def test_a_second_signal_leaves_at_once(
         began = time.monotonic()
         ended = running.end(signal.SIGINT)
     assert ended.code == 130
-    assert time.monotonic() - began < 5, "the answers under way were not waited for"
+    assert time.monotonic() - began < 20, "the answers under way were not waited for"
 
 
 def test_stopped_while_reading(sandbox: Callable[..., SandboxThread], tmp_path: Path) -> None:

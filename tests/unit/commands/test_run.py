@@ -54,9 +54,19 @@ ENDPOINTS = (Endpoint.SIM_SWAP_CHECK, Endpoint.DEVICE_SWAP_DATE)
 
 @pytest.fixture
 def numbers(tmp_path: Path) -> Path:
-    """200 rows over 130 numbers, some of them no numbers at all."""
-    path = tmp_path / "customers.csv"
-    rows = [f"c{i},{'' if i % 50 == 7 else f'07700 900{i * 7 % 130:03d}'}" for i in range(200)]
+    """200 rows over 40 numbers, some of them no numbers at all."""
+    return listed(tmp_path, 40)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """As many rows over 130 numbers, so that a run can be stopped on its way."""
+    return listed(tmp_path, 130)
+
+
+def listed(folder: Path, numbers: int) -> Path:
+    path = folder / "customers.csv"
+    rows = [f"c{i},{'' if i % 50 == 7 else f'07700 900{i * 7 % numbers:03d}'}" for i in range(200)]
     path.write_text("\n".join(["id,phone", *rows]) + "\n", encoding="utf-8")
     return path
 
@@ -167,12 +177,12 @@ def stopped(what: Job, outcomes: int) -> None:
 @pytest.mark.parametrize(
     "cuts", [*(pytest.param(cuts, marks=in_full) for cuts in ([1], [100])), [20, 30, 20]]
 )
-def test_stopped_and_resumed_equals_uninterrupted(numbers: Path, cuts: list[int]) -> None:
-    whole = screen(job(numbers, "whole"))
+def test_stopped_and_resumed_equals_uninterrupted(many: Path, cuts: list[int]) -> None:
+    whole = screen(job(many, "whole"))
     for cut in cuts:
-        stopped(job(numbers, "cut", rate=600), cut)
-    told = plan(job(numbers, "cut"))
-    resumed = screen(job(numbers, "cut"))
+        stopped(job(many, "cut", rate=600), cut)
+    told = plan(job(many, "cut"))
+    resumed = screen(job(many, "cut"))
     assert_same(tables(resumed), tables(whole))
     assert told.resumes == resumed.summary.run_id == whole.summary.run_id
     assert resumed.summary.session.attempts == sum(told.to_ask.values()) < whole.summary.lookups
@@ -296,26 +306,26 @@ def test_another_date_is_another_run(numbers: Path) -> None:
     assert other.summary.run_id != first.summary.run_id
 
 
-def test_other_settings_do_not_use_what_was_bought(numbers: Path) -> None:
-    stopped(job(numbers, rate=600), 50)
+def test_other_settings_do_not_use_what_was_bought(many: Path) -> None:
+    stopped(job(many, rate=600), 50)
     other = Screening(endpoints=ENDPOINTS, max_age_minutes=60)
     with pytest.raises(ConfigurationError, match="max_age_minutes was 2400, now 60"):
-        screen(job(numbers, screening=other))
+        screen(job(many, screening=other))
     with pytest.raises(ConfigurationError, match="max_age_minutes"):
-        plan(job(numbers, screening=other))
-    resumed = screen(job(numbers, rate=3000))  # pace may change
+        plan(job(many, screening=other))
+    resumed = screen(job(many, rate=3000))  # pace may change
     assert resumed.summary.session.attempts < resumed.summary.lookups
 
 
-def test_an_unfinished_run_of_another_date_is_told(numbers: Path) -> None:
-    stopped(job(numbers, rate=600), 20)
+def test_an_unfinished_run_of_another_date_is_told(many: Path) -> None:
+    stopped(job(many, rate=600), 20)
     notes: list[str] = []
 
     class Noting(Silent):
         def note(self, message: str) -> None:
             notes.append(message)
 
-    screen(job(numbers, run_date=date(2026, 11, 24)), RunEvents(Noting()))
+    screen(job(many, run_date=date(2026, 11, 24)), RunEvents(Noting()))
     assert any("--run-date 2026-11-23 resumes it" in note for note in notes)
 
 
@@ -440,11 +450,11 @@ def stopped_on_purpose(
 
 
 def test_a_run_stopped_on_purpose_says_how_far_it_came(
-    numbers: Path, monkeypatch: pytest.MonkeyPatch
+    many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         stopping(patch, QUOTA, after=100)
-        [told] = stopped_on_purpose(job(numbers))
+        [told] = stopped_on_purpose(job(many))
     summary = told.summary
     assert read_summary(told.layout.summary) == summary
     assert (summary.status, summary.is_stopped) == ("stopped", True)
@@ -458,9 +468,9 @@ def test_a_run_stopped_on_purpose_says_how_far_it_came(
     assert [start.attempts for start in summary.starts] == [summary.session.attempts]
     assert {p.name for p in told.layout.run.iterdir()} == {"summary.json"}
     assert not told.layout.latest.exists()
-    assert sum(plan(job(numbers)).to_ask.values()) == summary.left
-    resumed = screen(job(numbers))
-    assert_same(tables(resumed), tables(screen(job(numbers, "whole"))))
+    assert sum(plan(job(many)).to_ask.values()) == summary.left
+    resumed = screen(job(many))
+    assert_same(tables(resumed), tables(screen(job(many, "whole"))))
     assert resumed.summary.left == 0
     assert resumed.summary.stopped is None
     first, second = resumed.summary.starts
@@ -469,10 +479,10 @@ def test_a_run_stopped_on_purpose_says_how_far_it_came(
 
 
 def test_a_stopped_run_is_no_complete_run_to_validate(
-    numbers: Path, monkeypatch: pytest.MonkeyPatch
+    many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopping(monkeypatch, QUOTA, after=10)
-    [told] = stopped_on_purpose(job(numbers))
+    [told] = stopped_on_purpose(job(many))
     with pytest.raises(InputError, match="no run was completed"):
         validate(told.layout.folder)
     [marker] = validate(told.layout.folder, told.summary.run_id).checks
@@ -480,15 +490,15 @@ def test_a_stopped_run_is_no_complete_run_to_validate(
 
 
 def test_a_stopped_run_whose_state_is_gone_is_not_bought_again_in_silence(
-    numbers: Path, monkeypatch: pytest.MonkeyPatch
+    many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         stopping(patch, QUOTA, after=10)
-        stopped_on_purpose(job(numbers))
-    shutil.rmtree(numbers.parent / "out" / ".state")
+        stopped_on_purpose(job(many))
+    shutil.rmtree(many.parent / "out" / ".state")
     with pytest.raises(OutputError, match="was stopped after it had asked"):
-        screen(job(numbers))
-    assert screen(job(numbers, new_run=True)).summary.status == "complete"
+        screen(job(many))
+    assert screen(job(many, new_run=True)).summary.status == "complete"
 
 
 @pytest.mark.parametrize(
@@ -501,10 +511,10 @@ def test_a_stopped_run_whose_state_is_gone_is_not_bought_again_in_silence(
     ],
 )
 def test_whatever_the_api_ends_is_told(
-    numbers: Path, monkeypatch: pytest.MonkeyPatch, error: BatchScreenError
+    many: Path, monkeypatch: pytest.MonkeyPatch, error: BatchScreenError
 ) -> None:
     stopping(monkeypatch, error, after=20)
-    [told] = stopped_on_purpose(job(numbers), error)
+    [told] = stopped_on_purpose(job(many), error)
     assert told.summary.stopped == Ending(str(error), error.exit_code)
 
 
@@ -519,14 +529,14 @@ def test_whatever_the_api_ends_is_told(
     ],
 )
 def test_whatever_else_ends_the_asking_is_told_too(
-    numbers: Path, monkeypatch: pytest.MonkeyPatch, error: BatchScreenError
+    many: Path, monkeypatch: pytest.MonkeyPatch, error: BatchScreenError
 ) -> None:
     stopping(monkeypatch, error, after=20)
-    [told] = stopped_on_purpose(job(numbers), error)
+    [told] = stopped_on_purpose(job(many), error)
     assert read_summary(told.layout.summary) == told.summary
     assert told.summary.stopped == Ending(str(error), error.exit_code)
     assert told.summary.lookups + told.summary.left == 2 * told.summary.rows.unique_numbers
-    [start] = (numbers.parent / "out").glob(".state/runs/*/sessions/*")
+    [start] = (many.parent / "out").glob(".state/runs/*/sessions/*")
     assert start.name == "0001.json"
 
 
@@ -534,7 +544,7 @@ def test_whatever_else_ends_the_asking_is_told_too(
     ("broken", "told"), [("keep_session", 1), ("count_stopped", 0), ("write_stopped", 1)]
 )
 def test_what_stopped_the_run_is_told_whatever_fails_then(
-    numbers: Path, monkeypatch: pytest.MonkeyPatch, broken: str, told: int
+    many: Path, monkeypatch: pytest.MonkeyPatch, broken: str, told: int
 ) -> None:
     def full(*_: object) -> None:
         raise OutputError("cannot write: No space left on device")
@@ -542,7 +552,7 @@ def test_what_stopped_the_run_is_told_whatever_fails_then(
     monkeypatch.setattr(f"batch_screen.commands.run.{broken}", full)
     stopping(monkeypatch, QUOTA, after=20)
     heard = Hearing()
-    found = stopped_on_purpose(job(numbers), events=RunEvents(heard))
+    found = stopped_on_purpose(job(many), events=RunEvents(heard))
     assert len(found) == told  # the figures go to whoever listens, also where no disk takes them
     lost = [note for note in heard.notes if "its summary.json could not be written" in note]
     assert len(lost) == (broken != "keep_session")
@@ -602,25 +612,25 @@ def test_thresholds_are_judged_against_the_complete_run_before(numbers: Path) ->
 
 
 def test_a_damaged_record_of_a_start_is_told_before_anything_is_asked(
-    numbers: Path, monkeypatch: pytest.MonkeyPatch
+    many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopped(job(numbers, rate=600), 20)
-    [start] = (numbers.parent / "out").glob(".state/runs/*/sessions/*")
+    stopped(job(many, rate=600), 20)
+    [start] = (many.parent / "out").glob(".state/runs/*/sessions/*")
     start.write_bytes(start.read_bytes()[:-9])
     monkeypatch.setattr("batch_screen.commands.run.run_engine", lambda *_: pytest.fail("asked"))
     with pytest.raises(JournalError, match=r"sessions/0001\.json is missing or not as it was"):
-        screen(job(numbers))
+        screen(job(many))
 
 
-def test_every_start_that_asked_is_in_the_summary(numbers: Path) -> None:
+def test_every_start_that_asked_is_in_the_summary(many: Path) -> None:
     for _ in range(2):
-        stopped(job(numbers, rate=600), 50)
-    resumed = screen(job(numbers))
+        stopped(job(many, rate=600), 50)
+    resumed = screen(job(many))
     sessions = [start.attempts for start in resumed.summary.starts]
     assert len(sessions) == 3
     assert sum(sessions) == resumed.summary.lookups
-    shutil.rmtree(numbers.parent / "out" / RESULTS)
-    again = screen(job(numbers))
+    shutil.rmtree(many.parent / "out" / RESULTS)
+    again = screen(job(many))
     assert again.summary.session.attempts == 0
     assert again.summary.starts == resumed.summary.starts
 
@@ -634,11 +644,11 @@ def test_inside_a_running_loop_it_says_what_to_do(numbers: Path) -> None:
     asyncio.run(main())
 
 
-def test_with_the_sandbox_each_night_takes_place_on_its_date(numbers: Path) -> None:
+def test_with_the_sandbox_each_night_takes_place_on_its_date(many: Path) -> None:
     since = Screening(endpoints=[Endpoint.SIM_SWAP_CHECK], max_age="since-last-run")
     found = []
     for day in (2, 3, 7):
-        begun = job(numbers, screening=since, run_date=date(2026, 3, day))
+        begun = job(many, screening=since, run_date=date(2026, 3, day))
         expected = plan(begun).windows["sim-swap/check"]
         screened = screen(begun)
         lookups = table_with_times(screened)

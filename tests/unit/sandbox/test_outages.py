@@ -83,7 +83,7 @@ def test_everybody_meets_it_even_magic_numbers_and_then_it_is_over(
     began = time.monotonic()
     assert client.ask(CHECK, NUMBER).status == 503
     while client.ask(CHECK, NUMBER).status == 503:
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
     assert time.monotonic() - began >= 0.3
     assert statuses(client, 3) == [200, 200, 200]
 
@@ -108,7 +108,7 @@ def test_nobody_listens_for_a_while(start: Callable[..., Client]) -> None:
             break
         except ConnectionError as error:
             refused += isinstance(error, ConnectionRefusedError)
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 20
     assert refused > 0
     assert time.monotonic() - began >= 0.3
 

@@ -251,7 +251,7 @@ def test_a_signal_ends_the_wait_for_a_server(monkeypatch: pytest.MonkeyPatch) ->
         began = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             ObjectStore("s3://bucket", "s3://bucket").head("a")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
         waited.set()
 
 
