@@ -70,7 +70,7 @@ def test_a_flood_ends_in_time_and_takes_little_memory(flood: tuple[bytes, bytes]
     try:
         began = time.monotonic()
         (answer,) = asked(endless(*flood), one_by_one(1), timeout_seconds=0.4)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
         assert tracemalloc.get_traced_memory()[1] < PEAK_BYTES
     finally:
         tracemalloc.stop()

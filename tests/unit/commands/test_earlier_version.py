@@ -28,6 +28,7 @@ from batch_screen.schema import SCHEMA_VERSION, dtypes, results
 from tests.golden.lists import CUSTOMERS, column
 from tests.golden.scenes.trouble import KILLED_NUMBERS
 from tests.golden.stage import FIXTURES
+from tests.thoroughness import in_full
 from tests.unit.tables.whole_run import WholeRun
 
 DAY, NEXT = date(2026, 3, 2), date(2026, 3, 3)
@@ -194,6 +195,7 @@ def test_retry_report_and_export(night: Path, tmp_path: Path) -> None:
     assert sheet.rows > 0
 
 
+@in_full
 def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
     out = unpacked("killed", tmp_path)
     (tmp_path / "list.csv").write_text(column(*KILLED_NUMBERS), "utf-8")

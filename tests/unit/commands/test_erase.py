@@ -347,6 +347,7 @@ def test_lookups_of_later_states_know_the_new_parts(out: Path) -> None:
     assert LOOKUPS
 
 
+@in_full
 def test_a_warehouse_takes_the_new_runs_in_place_of_the_old(out: Path, tmp_path: Path) -> None:
     to = f"duckdb:{tmp_path / 'wh.duckdb'}"
     batch_screen.load([out], to, sandbox=True)

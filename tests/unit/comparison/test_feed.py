@@ -89,7 +89,7 @@ def fed(
         yield feed
 
 
-@pytest.mark.parametrize("seed", range(40 if IS_FULL else 4))
+@pytest.mark.parametrize("seed", range(40 if IS_FULL else 2))
 def test_the_feed_is_a_join_of_all_lookups(tmp_path: Path, seed: int) -> None:
     """Whatever the runs' sizes and overlap, and however many shards and parts they have."""
     random = Random(seed)
@@ -158,12 +158,11 @@ def test_a_run_against_itself_changes_nothing(tmp_path: Path) -> None:
     ("shards", "held"),
     [
         ((8, 4), (4, 4)),
-        ((4, 8), (1, 4)),
         *(
             pytest.param(*each, marks=in_full)
             for each in [
                 *product([(8, 4)], [(4, 1), (1, 4)]),
-                *product([(4, 8)], [(4, 4), (4, 1)]),
+                *product([(4, 8)], [(4, 4), (4, 1), (1, 4)]),
                 *product([(8, 8), (12, 8)], [(4, 4), (4, 1), (1, 4)]),
             ]
         ),

@@ -21,6 +21,7 @@ from batch_screen.profile.regions import (
     candidates,
     read_in,
 )
+from tests.thoroughness import in_full
 
 from .lists import AMERICAN, FRENCH, GERMAN_LANDLINES, GERMAN_MOBILES, batch, normaliser
 
@@ -49,7 +50,12 @@ def test_the_list_itself_speaks_for_a_region() -> None:
 
 
 @pytest.mark.parametrize(
-    "cells", [GERMAN_LANDLINES, FRENCH, AMERICAN], ids=["german", "french", "american"]
+    "cells",
+    [
+        pytest.param(GERMAN_LANDLINES, id="german"),
+        pytest.param(FRENCH, id="french", marks=in_full),
+        pytest.param(AMERICAN, id="american", marks=in_full),
+    ],
 )
 def test_digits_that_fit_many_plans_suggest_none(cells: Sequence[str]) -> None:
     found = advice(cells)
