@@ -12,20 +12,14 @@ from datetime import UTC, datetime
 from importlib import import_module
 from math import inf
 from time import monotonic
-from typing import Any
 
 from batch_screen.config.settings import Settings
 from batch_screen.engine.checkpoint import unsealed
-from batch_screen.engine.engine import Asked, OnEnd, Work, prepare, run_engine
-from batch_screen.engine.resume import so_far
-from batch_screen.engine.schedule import closing_of
-from batch_screen.engine.tasks import Clock, utc_now
+from batch_screen.engine.engine import Asked, OnEnd, Work, ask_alone, prepare
+from batch_screen.engine.schedule import ClosingTime
 from batch_screen.errors import BatchScreenError, ExitCode, Stopped
-from batch_screen.journal.writer import StateCopy
 from batch_screen.masking import masked_logger
-from batch_screen.model import Plan
 from batch_screen.runs.events import RunEvents
-from batch_screen.runs.state import Run
 
 _MORE_THAN_GRACE_SECONDS = 10.0
 _DEATHS_IN_A_ROW = 4
@@ -92,26 +86,14 @@ Lead = Callable[[Work, list[int], RunEvents], AbstractContextManager[Workers]]
 """What an engine's module has: the workers for these shards."""
 
 
-def run_workers(  # noqa: PLR0913 (as run_engine)
-    run: Run,
-    plan: Plan,
-    settings: Settings,
-    key: str,
-    events: RunEvents,
-    *,
-    began_at: datetime | None = None,
-    on_end: OnEnd = lambda _: None,
-    clock: Clock = utc_now,
-    copy: StateCopy | None = None,
+def ask_by_workers(
+    work: Work, events: RunEvents, closing: ClosingTime | None, on_end: OnEnd
 ) -> Asked:
-    """Does what ``run_engine`` does, with ``cluster.workers`` workers of ``cluster.engine``."""
-    engine = import_module(f"batch_screen.cluster.{settings.cluster.engine}")
-    shards = list(unsealed(run, plan))
-    if min(settings.cluster.workers, len(shards)) < engine.FEWEST:
-        how: dict[str, Any] = {"began_at": began_at, "on_end": on_end, "clock": clock, "copy": copy}
-        return run_engine(run, plan, settings, key, events, **how)
-    work = Work(run, plan, settings, key, clock, so_far(run, plan, settings.endpoints), copy)
-    closing = closing_of(settings, began_at or datetime.now(UTC))
+    """Asks with ``cluster.workers`` workers of ``cluster.engine``."""
+    engine = import_module(f"batch_screen.cluster.{work.settings.cluster.engine}")
+    shards = list(unsealed(work.run, work.plan))
+    if min(work.settings.cluster.workers, len(shards)) < engine.FEWEST:
+        return ask_alone(work, events, closing, on_end)
     lead: Lead = engine.lead
     with lead(work, shards, events) as workers:
         prepare(work, events)
@@ -119,7 +101,7 @@ def run_workers(  # noqa: PLR0913 (as run_engine)
         stops: list[BatchScreenError] = []  # a signal's handler may come in the middle of anything
         try:
             with events.stop.listen(stops.append):
-                while workers.serve(is_held=copy is None or copy.is_held):
+                while workers.serve(is_held=work.copy is None or work.copy.is_held):
                     if stops:
                         workers.halt(stops[0])
                     if closing is not None and (now := datetime.now(UTC)) >= closing.last_orders:

@@ -37,7 +37,8 @@ from batch_screen.tables.manifest import id_key_in, is_whole, read_manifest
 from batch_screen.tables.summary import read_summary, says_stopped
 
 if TYPE_CHECKING:
-    from batch_screen.cluster.store import RunPlace, StateBucket
+    from batch_screen.cluster.place import RunPlace
+    from batch_screen.cluster.store import StateBucket
 
 
 class OpenRun(NamedTuple):

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -22,8 +21,8 @@ from batch_screen.commands.rewrite import keep_other_columns
 from batch_screen.commands.write import count_stopped, judge_run, write_outputs, write_stopped
 from batch_screen.config.sections import Engine
 from batch_screen.config.settings import Settings
-from batch_screen.engine.contracts import ask_by_contract
-from batch_screen.engine.engine import Asked, run_engine
+from batch_screen.engine.contracts import by_contract
+from batch_screen.engine.engine import Asked, How, ask_alone, run_engine
 from batch_screen.engine.tasks import Clock, utc_now
 from batch_screen.errors import BatchScreenError, ConfigurationError, InputError
 from batch_screen.job import Job
@@ -40,7 +39,7 @@ from batch_screen.storage.lock import waited_for
 from batch_screen.tables.summary import Summary, read_summary
 
 if TYPE_CHECKING:
-    from batch_screen.cluster.store import RunPlace
+    from batch_screen.cluster.place import RunPlace
 
 _ORPHANS_SECONDS = 30.0
 
@@ -189,20 +188,18 @@ def _ask(start: _PlannedRun) -> Session:
             # Workers of a start that was killed save what is under way; their slots are void then.
             with waited_for(run.folder / "run.json", _ORPHANS_SECONDS, events.stop.check):
                 pass
-            asked = (run, start.plan, settings, key, events)
-            how: dict[str, Any] = {"began_at": began, "on_end": end, "clock": clock}
-            if start.opened.place is not None:
-                how["copy"] = start.opened.place
-            if settings.cluster.workers > 1 or settings.cluster.engine is Engine.RAY:
-                # Late: nothing of it is there where one worker runs.
-                driver = import_module("batch_screen.cluster.driver")
-                driver.run_workers(*asked, **how)
-            elif settings.contracts:
-                secrets = {} if start.job.sandbox else start.job.keys  # which has one key for all
-                keys = {name: each.get_secret_value() for name, each in secrets.items()}
-                run_engine(*asked, **how, how=partial(ask_by_contract, keys=keys))
-            else:
-                run_engine(*asked, **how)
+            run_engine(
+                run,
+                start.plan,
+                settings,
+                key,
+                events,
+                began_at=began,
+                on_end=end,
+                clock=clock,
+                copy=start.opened.place,
+                how=_how(start.job),
+            )
     except BatchScreenError:
         with suppress(Exception):  # what stopped the run counts, not what fails now
             keep()
@@ -210,6 +207,19 @@ def _ask(start: _PlannedRun) -> Session:
     keep()
     [session] = start.ended
     return session
+
+
+def _how(job: Job) -> How:
+    """How many processes and contracts ask."""
+    cluster = job.settings.cluster
+    if cluster.workers > 1 or cluster.engine is Engine.RAY:
+        # Late: nothing of it is there where one worker runs.
+        by_workers: How = import_module("batch_screen.cluster.driver").ask_by_workers
+        return by_workers
+    if job.settings.contracts:
+        secrets = {} if job.sandbox else job.keys  # the sandbox has one key for all
+        return by_contract({name: each.get_secret_value() for name, each in secrets.items()})
+    return ask_alone
 
 
 @contextmanager

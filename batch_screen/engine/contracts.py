@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import zip_longest
 from threading import Lock
 from time import monotonic
@@ -26,17 +27,17 @@ from batch_screen.engine.concurrency import FEWEST
 from batch_screen.engine.dispatcher import Dispatcher
 from batch_screen.engine.engine import (
     Asked,
+    How,
     OnEnd,
     Work,
     adaptive_rate,
     asking,
-    close_at,
+    in_loop,
     prepare,
-    pulse,
     run_out,
-    wake,
+    watched,
 )
-from batch_screen.engine.pacer import Pacer, local_pacer
+from batch_screen.engine.pacer import local_pacer
 from batch_screen.engine.resume import History
 from batch_screen.engine.schedule import ClosingTime
 from batch_screen.errors import ApiError, BatchScreenError, ConfigurationError, Stopped
@@ -117,10 +118,15 @@ class _Seals:
 class _Lane:
     """A contract at work: its dispatcher, its journal, and how it has ended."""
 
-    def __init__(self, work: Work, contract: Contract, pacer: Pacer) -> None:
-        self._work = work
+    def __init__(self, work: Work, contract: Contract, events: RunEvents) -> None:
+        settings, loop = contract.settings, asyncio.get_running_loop()
+        so_far = msgspec.structs.replace(work.earlier, proved=_proved(work, contract))
+        self.work = work._replace(settings=settings, key=contract.key, earlier=so_far)
         self.contract = contract
-        self.pacer = pacer
+        account = adaptive_rate(settings, loop.time, events, f"the contract of {contract.name}")
+        self.pacer = local_pacer(
+            settings.pacing, account, clock=loop.time, endpoints=settings.endpoints
+        )
         self.dispatcher: Dispatcher
         self.checkpointer: Checkpointer
         self.error: BaseException | None = None
@@ -130,7 +136,7 @@ class _Lane:
     def shards(self) -> Iterator[int | None]:
         """The open shards in turn; after each the loop may do something else."""
         loop = asyncio.get_running_loop()
-        for shard in unsealed(self._work.run, self._work.plan):
+        for shard in unsealed(self.work.run, self.work.plan):
             yield shard
             # This contract may be through with hundreds of them, whose journals are all read.
             loop.call_soon(self.dispatcher.wake)
@@ -166,7 +172,12 @@ class _Lane:
         )
 
 
-async def ask_by_contract(
+def by_contract(keys: Mapping[str, str]) -> How:
+    """Asks each lookup under the contract of its number's region; ``keys`` are those of regions."""
+    return in_loop(partial(_ask_by_contract, keys=keys))
+
+
+async def _ask_by_contract(
     work: Work,
     events: RunEvents,
     closing: ClosingTime | None,
@@ -174,30 +185,21 @@ async def ask_by_contract(
     *,
     keys: Mapping[str, str],
 ) -> Asked:
-    """Asks the open lookups of a plan, each under the contract of its number's region.
-
-    ``keys`` are those of regions. One contract that fails leaves the others to be asked to their
-    end; then its error is raised.
-    """
-    loop = asyncio.get_running_loop()
-    settings, earlier = work.settings, work.earlier
+    """One contract that fails leaves the others to be asked to their end; then that is raised."""
+    settings = work.settings
     contracts = contracts_of(settings, work.key, keys)
-    left, began = prepare(work, events), monotonic()
-    budget = BudgetGuard(settings.budget, settings.prices, earlier.spent)
+    closing, began = closing if prepare(work, events) else None, monotonic()
+    budget = BudgetGuard(settings.budget, settings.prices, work.earlier.spent)
     seals = _Seals(len(contracts))
     async with AsyncExitStack() as stack:
         lanes: list[_Lane] = []
         for contract in contracts:
-            name, own = contract.name, contract.settings
-            heard = RunEvents() if lanes else events  # that nothing is asked at this hour: once
-            account = adaptive_rate(own, loop.time, heard, f"the contract of {name}")
-            pacer = local_pacer(own.pacing, account, clock=loop.time, endpoints=own.endpoints)
-            lane = _Lane(work, contract, pacer)
-            so_far = msgspec.structs.replace(earlier, proved=_proved(work, contract))
+            # That nothing is asked at this hour is said once.
+            lane = _Lane(work, contract, RunEvents() if lanes else events)
             lane.dispatcher, lane.checkpointer = await stack.enter_async_context(
                 asking(
-                    work._replace(settings=own, key=contract.key, earlier=so_far),
-                    pacer,
+                    lane.work,
+                    lane.pacer,
                     budget,
                     on_saved=events.progress.advance,
                     shards=lane.shards(),
@@ -206,31 +208,19 @@ async def ask_by_contract(
                 )
             )
             lanes.append(lane)
-        dispatchers = [lane.dispatcher for lane in lanes]
-
-        def halt(error: BatchScreenError) -> None:
-            for dispatcher in dispatchers:
-                loop.call_soon_threadsafe(dispatcher.halt, error)
-
-        beside = [
-            asyncio.create_task(pulse(*(lane.pacer for lane in lanes))),
-            asyncio.create_task(_show(lanes, events)),
-        ]
-        if work.copy is not None:
-            beside.append(asyncio.create_task(wake(*dispatchers)))
-        if closing is not None and left:
-            beside.append(asyncio.create_task(close_at(closing, *dispatchers)))
-            await asyncio.sleep(0)  # it may be closing time already
+        dispatchers, pacers = [each.dispatcher for each in lanes], [each.pacer for each in lanes]
+        showing = asyncio.create_task(_show(lanes, events))
         try:
-            with events.stop.listen(halt):
-                async with asyncio.TaskGroup() as group:
-                    for lane in lanes:
-                        group.create_task(lane.run(lanes))
+            async with (
+                watched(work, events, closing, dispatchers, pacers),
+                asyncio.TaskGroup() as group,
+            ):
+                for lane in lanes:
+                    group.create_task(lane.run(lanes))
         finally:  # what was asked counts, also where the last of it could not be saved
-            for task in beside:
-                task.cancel()
+            showing.cancel()
             attempts = sum(dispatcher.attempts for dispatcher in dispatchers)
-            pace = together([lane.pacer.snapshot() for lane in lanes])
+            pace = together([pacer.snapshot() for pacer in pacers])
             asked = Asked(attempts, monotonic() - began, pace, _paces(lanes))
             on_end(asked)
     if error := _error(lanes):

@@ -129,7 +129,22 @@ class Work(NamedTuple):
     copy: StateCopy | None = None
 
 
-How = Callable[[Work, RunEvents, ClosingTime | None, OnEnd], Coroutine[None, None, Asked]]
+How = Callable[[Work, RunEvents, ClosingTime | None, OnEnd], Asked]
+"""Asks the open lookups of a plan, by closing time, and reports what was asked in any case."""
+HowInLoop = Callable[[Work, RunEvents, ClosingTime | None, OnEnd], Coroutine[None, None, Asked]]
+
+
+def in_loop(ask: HowInLoop) -> How:
+    """The same in an event loop of its own."""
+
+    def run(work: Work, events: RunEvents, closing: ClosingTime | None, on_end: OnEnd) -> Asked:
+        refuse_loop()
+        # Before the loop, which opens files itself.
+        work = work._replace(settings=affordable_settings(work.settings, events))
+        with asyncio.Runner(loop_factory=loop_factory()) as runner, collecting():
+            return runner.run(ask(work, events, closing, on_end))
+
+    return run
 
 
 def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning and its end)
@@ -154,23 +169,18 @@ def run_engine(  # noqa: PLR0913 (the stages' common arguments, its beginning an
     that has failed. With a ``copy`` of the state in a bucket, what is saved there counts. ``how``
     asks in another way than through one dispatcher.
     """
-    refuse_loop()
-    settings = affordable_settings(settings, events)  # before the loop, which opens files itself
     closing = closing_of(settings, began_at or _now())
-    with asyncio.Runner(loop_factory=loop_factory()) as runner, collecting():
+    with collecting():  # a journal is many records
         earlier = so_far(run, plan, settings.endpoints)
-        work = Work(run, plan, settings, key, clock, earlier, copy)
-        return runner.run((how or _run_engine)(work, events, closing, on_end))
+    work = Work(run, plan, settings, key, clock, earlier, copy)
+    return (how or ask_alone)(work, events, closing, on_end)
 
 
-async def _run_engine(
-    work: Work,
-    events: RunEvents,
-    closing: ClosingTime | None,
-    on_end: OnEnd,
+async def _ask_alone(
+    work: Work, events: RunEvents, closing: ClosingTime | None, on_end: OnEnd
 ) -> Asked:
     loop = asyncio.get_running_loop()
-    settings, left = work.settings, prepare(work, events)
+    settings, closing = work.settings, closing if prepare(work, events) else None
     began = monotonic()
     account = adaptive_rate(settings, loop.time, events)
     pacer = local_pacer(settings.pacing, account, clock=loop.time, endpoints=settings.endpoints)
@@ -179,23 +189,46 @@ async def _run_engine(
         dispatcher,
         checkpointer,
     ):
-
-        def halt(error: BatchScreenError) -> None:
-            loop.call_soon_threadsafe(dispatcher.halt, error)
-
-        beside = [asyncio.create_task(pulse(pacer))]
-        if work.copy is not None:
-            beside.append(asyncio.create_task(wake(dispatcher)))
-        if closing is not None and left:
-            beside.append(asyncio.create_task(close_at(closing, dispatcher)))
-            await asyncio.sleep(0)  # it may be closing time already
         try:
-            with events.stop.listen(halt):
-                await run_out(dispatcher, checkpointer, beside)
+            async with watched(work, events, closing, [dispatcher], [pacer]):
+                await run_out(dispatcher, checkpointer)
         finally:  # what was asked counts, also where the last of it could not be saved
             asked = Asked(dispatcher.attempts, monotonic() - began, pacer.snapshot())
             on_end(asked)
     return asked
+
+
+ask_alone: How = in_loop(_ask_alone)
+"""Through one dispatcher."""
+
+
+@asynccontextmanager
+async def watched(
+    work: Work,
+    events: RunEvents,
+    closing: ClosingTime | None,
+    dispatchers: Sequence[Dispatcher],
+    pacers: Sequence[Pacer],
+) -> AsyncIterator[None]:
+    """Context in which dispatchers are halted by a stop or at closing time, and pacers pulse."""
+    loop = asyncio.get_running_loop()
+
+    def halt(error: BatchScreenError) -> None:
+        for dispatcher in dispatchers:
+            loop.call_soon_threadsafe(dispatcher.halt, error)
+
+    beside = [asyncio.create_task(pulse(*pacers))]
+    if work.copy is not None:
+        beside.append(asyncio.create_task(wake(*dispatchers)))
+    if closing is not None:
+        beside.append(asyncio.create_task(close_at(closing, *dispatchers)))
+        await asyncio.sleep(0)  # it may be closing time already
+    try:
+        with events.stop.listen(halt):
+            yield
+    finally:
+        for task in beside:
+            task.cancel()
 
 
 def prepare(work: Work, events: RunEvents) -> int:
@@ -260,7 +293,7 @@ async def asking(  # noqa: PLR0913 (what the coordinator of several workers has 
 
 
 async def run_out(
-    dispatcher: Dispatcher, checkpointer: Checkpointer, beside: Sequence[asyncio.Task[None]]
+    dispatcher: Dispatcher, checkpointer: Checkpointer, beside: Sequence[asyncio.Task[None]] = ()
 ) -> None:
     """Runs the dispatcher to its end, stops the tasks beside it, and saves the rest."""
     try:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Self
@@ -14,7 +13,7 @@ import pytest
 from batch_screen.config.sections import Api, Guards
 from batch_screen.config.settings import Budget, Pacing, Planner, Schedule, Screening, Settings
 from batch_screen.engine import engine
-from batch_screen.engine.contracts import ask_by_contract, contracts_of, together
+from batch_screen.engine.contracts import by_contract, contracts_of, together
 from batch_screen.engine.engine import Asked, run_engine
 from batch_screen.errors import (
     AuthenticationError,
@@ -123,7 +122,7 @@ def ask(
         "the key",
         events or RunEvents(),
         on_end=(ended if ended is not None else []).append,
-        how=partial(ask_by_contract, keys=keys),
+        how=by_contract(keys),
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_screen.cluster.store import RunPlace
+from batch_screen.cluster.place import RunPlace
 from batch_screen.errors import JournalError, OutputError
 from batch_screen.journal.records import Record
 from batch_screen.journal.segments import Replay, segments
