@@ -11,7 +11,8 @@ import batch_screen
 from batch_screen.cli.console import confirmed, print_json, print_text, unwind_on_signals
 from batch_screen.cli.progress import watcher
 from batch_screen.cli.text import labelled
-from batch_screen.commands.erase import ErasedRun, ErasedTarget, EraseReport
+from batch_screen.commands.erase import ErasedRun, EraseReport
+from batch_screen.commands.erase_warehouses import ErasedTarget
 from batch_screen.config.settings import Settings
 from batch_screen.erasure.people import STDIN
 from batch_screen.reports.words import counted

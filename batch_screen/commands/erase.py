@@ -8,14 +8,14 @@ the same command goes on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
+from batch_screen.commands.erase_warehouses import ErasedTarget, Warehouse, erase_from
 from batch_screen.commands.purge import finish_aside, set_aside, state_files
 from batch_screen.commands.rewrite import settle
 from batch_screen.comparison.previous import Previous, digest_of
@@ -38,7 +38,7 @@ from batch_screen.erasure.search import (
     holds,
     states_holding,
 )
-from batch_screen.errors import ConfigurationError, OutputError, Stopped, WarehouseError, no_input
+from batch_screen.errors import ConfigurationError, OutputError, Stopped, no_input
 from batch_screen.job import STATE
 from batch_screen.masking import safe_text
 from batch_screen.privacy.ids import NumberIds, read_id_key
@@ -53,9 +53,9 @@ from batch_screen.storage.reading import MOST_BYTES
 from batch_screen.storage.records import read_record, write_record
 from batch_screen.tables.integrity import own_files
 from batch_screen.tables.manifest import read_manifest
-from batch_screen.warehouse.address import Address, open_target, parse
+from batch_screen.warehouse.address import parse
 from batch_screen.warehouse.erased import runs_now
-from batch_screen.warehouse.target import SCHEMA, Target, WhomToErase
+from batch_screen.warehouse.target import SCHEMA, WhomToErase
 
 
 class ErasedRun(msgspec.Struct, frozen=True):
@@ -71,27 +71,6 @@ class ErasedRun(msgspec.Struct, frozen=True):
     manifest_before: str
     manifest_after: str = ""
     cells: int = 0
-
-
-class ErasedTarget(msgspec.Struct, frozen=True):
-    """What a warehouse holds of the people, or held: rows by table, and in which ``runs``.
-
-    ``cells`` were kept in rows of other people. ``to_replace``: runs there that are not what the
-    output folder has, so that ``load --replace`` is to follow. ``remains``: what may still hold
-    deleted rows, and what its owner does about it.
-    """
-
-    target: str
-    schema: str
-    rows: Mapping[str, int]
-    runs: tuple[str, ...]
-    cells: int = 0
-    to_replace: tuple[str, ...] = ()
-    remains: tuple[str, ...] = ()
-
-    @property
-    def is_empty(self) -> bool:
-        return not (any(self.rows.values()) or self.cells)
 
 
 class EraseReport(msgspec.Struct, frozen=True):
@@ -208,30 +187,6 @@ def _tidy(out: Path, state: Path) -> None:
     finish_aside(state)
 
 
-class Warehouse(NamedTuple):
-    """A warehouse to erase from, too."""
-
-    address: Address
-    schema: str
-
-    def opened(self) -> Target:
-        return open_target(self.address, self.schema, creates=False)
-
-    def erased(self, whom: WhomToErase, *, dry_run: bool) -> ErasedTarget:
-        """Erases them there, or only looks."""
-        with self.opened() as target:
-            found = target.erase(whom, dry_run=dry_run)
-        return ErasedTarget(
-            self.address.shown,
-            safe_text(self.schema),
-            found.rows,
-            found.runs,
-            found.cells,
-            () if dry_run else found.others,
-            tuple(map(safe_text, found.remains)),
-        )
-
-
 class _Erasure:
     """One erasure: what was found, and the steps that take it away."""
 
@@ -307,32 +262,11 @@ class _Erasure:
     def _in_warehouses(
         self, planned: Sequence[PlannedRun], *, dry_run: bool = False
     ) -> list[ErasedTarget]:
-        """Erases them from each warehouse; one that fails keeps no other from it."""
         if not self._warehouses:
             return []
-        self._events.progress.stage("erasing", total=len(self._warehouses))
-        before = {run.run_id: run.manifest_sha256 for run in planned}
-        people = self._people
-        now = runs_now(self._out, before)
-        whom = WhomToErase(people.key_values, people.patterns, now)
-        done, failed = list[ErasedTarget](), list[WarehouseError]()
-        for warehouse in self._warehouses:
-            try:
-                done.append(warehouse.erased(whom, dry_run=dry_run))
-            except WarehouseError as error:
-                failed.append(error)
-            self._events.advance(1)
-        if not failed:
-            return done
-        first, *more = failed
-        if dry_run:
-            raise first
-        others = f" (and {len(more)} more failed)" if more else ""
-        raise WarehouseError(
-            f"{first}{others}; {safe_text(str(self._out))} holds them no more: once that is "
-            "fixed, start the same batch-screen erase again, with the same numbers and --to",
-            exit_code=first.exit_code,
-        )
+        now = runs_now(self._out, {run.run_id: run.manifest_sha256 for run in planned})
+        whom = WhomToErase(self._people.key_values, self._people.patterns, now)
+        return erase_from(self._warehouses, whom, self._out, self._events, dry_run=dry_run)
 
     def _refuse(self) -> None:
         if self._found.unfinished:

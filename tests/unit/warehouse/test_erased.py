@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 import batch_screen
-from batch_screen.commands.erase import EraseReport, Warehouse, erase_people
+from batch_screen.commands.erase import EraseReport, erase_people
+from batch_screen.commands.erase_warehouses import Warehouse
 from batch_screen.config.sections import Ids, Privacy
 from batch_screen.erasure.journal import journal_of
 from batch_screen.erasure.people import People
