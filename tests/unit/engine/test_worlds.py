@@ -164,10 +164,7 @@ def used(run: WorldRun, limit: float, since: float) -> float:
 
 
 @in_full
-@pytest.mark.parametrize(
-    ("window", "times"),
-    [*product(Window, (5.0, 1.1))] if IS_FULL else [(Window.FIXED, 5.0)],
-)
+@pytest.mark.parametrize(("window", "times"), [*product(Window, (5.0, 1.1))])
 def test_a_rate_set_too_high_finds_the_limit(window: Window, times: float) -> None:
     share = 0.95 if times == 5 else 0.97
     world = World(rate=200 * times, lookups=numbered(12_000), limit=rate_limit(window, 200))
