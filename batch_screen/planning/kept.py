@@ -19,7 +19,7 @@ from batch_screen.errors import InputError
 from batch_screen.model import Plan
 from batch_screen.planning.rows import RowCounter
 from batch_screen.planning.shards import (
-    MOST_FILES,
+    first_files,
     growing_plan,
     read_rows,
     shard_of,
@@ -58,7 +58,7 @@ def keep_anew(  # noqa: PLR0913, PLR0917 (a plan, its list, and how it is read)
     plan was made. ``id_key`` is the key of the ids by which the rows are partitioned, if they are.
     """
     counter, count = RowCounter(), len(plan.shards)
-    files = min(MOST_FILES, count)
+    files = first_files(count)
     with growing_plan(target) as growing:
         for path in folder.iterdir():
             if not path.name.startswith(("rows-", "plan.json")):

@@ -155,7 +155,7 @@ def test_it_is_as_if_it_had_had_them_from_the_beginning(nights: Nights) -> None:
 def test_many_parts_with_several_shards(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("batch_screen.commands.write", "batch_screen.commands.rewrite"):
         monkeypatch.setattr(f"{module}.part_count", lambda shards: max(1, shards // 2))
-    monkeypatch.setattr("batch_screen.planning.kept.MOST_FILES", 2)
+    monkeypatch.setattr("batch_screen.planning.shards.MOST_FILES", 2)
     body = "".join(f"C-{n},x{n},{number},0\n" for n, number in enumerate(NUMBERS[:1000] * 4))
     nights.list.write_text(LIST.partition("\n")[0] + "\n" + body)
     first = nights.run("id")

@@ -8,7 +8,7 @@ import pytest
 
 from batch_screen.errors import InputError
 from batch_screen.model import Plan
-from batch_screen.planning import kept
+from batch_screen.planning import shards
 from batch_screen.planning.kept import keep_anew
 from batch_screen.planning.shards import check_plan, make_plan, read_plan, read_rows
 from batch_screen.runs.events import RunEvents
@@ -45,7 +45,7 @@ def anew(folder: Path, plan: Plan, batches: Iterator[pl.DataFrame]) -> Plan:
 def test_the_same_rows_lie_beside_other_cells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shard_rows: int
 ) -> None:
-    monkeypatch.setattr(kept, "MOST_FILES", 4)
+    monkeypatch.setattr(shards, "MOST_FILES", 4)
     folder = tmp_path / "plan"
     plan = planned(folder, shard_rows)
     before = [
