@@ -197,9 +197,9 @@ def first_files(shards: int) -> int:
     million rows took 0.17 GiB more than ten.
 
     >>> [first_files(shards) for shards in (1, 128, 256, 512, 16_384)]
-    [1, 128, 16, 32, 128]
+    [1, 128, 16, 16, 128]
     """
-    return shards if shards <= MOST_FILES else min(MOST_FILES, 1 << (shards.bit_length() // 2))
+    return shards if shards <= MOST_FILES else min(MOST_FILES, 1 << (shards.bit_length() - 1) // 2)
 
 
 def read_plan(folder: Path) -> Plan | None:
