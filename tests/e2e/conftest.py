@@ -137,7 +137,7 @@ def clean(changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
     return {name: value for name, value in merged.items() if value is not None}
 
 
-def until(claim: Callable[[], T], seconds: float = 20, *, every: float = 0.002) -> T:
+def until(claim: Callable[[], T], seconds: float = 60, *, every: float = 0.002) -> T:
     """What the claim says as soon as that is true, looked at every so many seconds."""
     deadline = time.monotonic() + seconds
     while not (said := claim()):
