@@ -180,7 +180,7 @@ def stopped(what: Job, outcomes: int) -> None:
 def test_stopped_and_resumed_equals_uninterrupted(many: Path, cuts: list[int]) -> None:
     whole = screen(job(many, "whole"))
     for cut in cuts:
-        stopped(job(many, "cut", rate=600), cut)
+        stopped(job(many, "cut", rate=200), cut)
     told = plan(job(many, "cut"))
     resumed = screen(job(many, "cut"))
     assert_same(tables(resumed), tables(whole))
@@ -307,7 +307,7 @@ def test_another_date_is_another_run(numbers: Path) -> None:
 
 
 def test_other_settings_do_not_use_what_was_bought(many: Path) -> None:
-    stopped(job(many, rate=600), 50)
+    stopped(job(many, rate=200), 50)
     other = Screening(endpoints=ENDPOINTS, max_age_minutes=60)
     with pytest.raises(ConfigurationError, match="max_age_minutes was 2400, now 60"):
         screen(job(many, screening=other))
@@ -318,7 +318,7 @@ def test_other_settings_do_not_use_what_was_bought(many: Path) -> None:
 
 
 def test_an_unfinished_run_of_another_date_is_told(many: Path) -> None:
-    stopped(job(many, rate=600), 20)
+    stopped(job(many, rate=200), 20)
     notes: list[str] = []
 
     class Noting(Silent):
@@ -614,7 +614,7 @@ def test_thresholds_are_judged_against_the_complete_run_before(numbers: Path) ->
 def test_a_damaged_record_of_a_start_is_told_before_anything_is_asked(
     many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopped(job(many, rate=600), 20)
+    stopped(job(many, rate=200), 20)
     [start] = (many.parent / "out").glob(".state/runs/*/sessions/*")
     start.write_bytes(start.read_bytes()[:-9])
     monkeypatch.setattr("batch_screen.commands.run.run_engine", lambda *_: pytest.fail("asked"))
@@ -624,7 +624,7 @@ def test_a_damaged_record_of_a_start_is_told_before_anything_is_asked(
 
 def test_every_start_that_asked_is_in_the_summary(many: Path) -> None:
     for _ in range(2):
-        stopped(job(many, rate=600), 50)
+        stopped(job(many, rate=200), 50)
     resumed = screen(job(many))
     sessions = [start.attempts for start in resumed.summary.starts]
     assert len(sessions) == 3
