@@ -217,6 +217,8 @@ RANGE_BYTES = 64 << 20
 _RANGE_ROOM = 2
 """How far a range may exceed that before it is partitioned again: not all rows are equally wide."""
 _MOST_RANGES = 128
+_CELL_BYTES = 16
+"""Of a text in memory, also of none; polars counts nothing for those."""
 
 
 @contextmanager
@@ -230,7 +232,7 @@ def in_ranges(
     """
     coming = iter(frames)
     begun = [*islice(coming, 1)]
-    row_bytes = sum(frame.estimated_size() / max(1, frame.height) for frame in begun)
+    row_bytes = sum(_bytes_of(frame) / max(1, frame.height) for frame in begun)
     count = _ranges(rows, row_bytes)
     ranges = _sorted(chain(begun, coming), key, range(rows), count, folder)
     with translated("write to", folder), closing(ranges):
@@ -245,7 +247,7 @@ def _sorted(
     with scratch_files(folder, key, count) as paths:
         with PartitionedWriter(paths, (pl.col(key) - keys.start) // size) as written:
             for frame in frames:
-                width += int(frame.estimated_size())
+                width += _bytes_of(frame)
                 written.add(frame)
         row_bytes = width / max(1, written.rows)
         for number, file in enumerate(written.files):
@@ -255,6 +257,10 @@ def _sorted(
                 yield from _sorted(row_groups(file.path), key, inner, further, folder)
             elif written.columns:
                 yield read_parquet(file.path).sort(key)
+
+
+def _bytes_of(frame: pl.DataFrame) -> int:
+    return max(int(frame.estimated_size()), frame.height * frame.width * _CELL_BYTES)
 
 
 def _ranges(keys: int, row_bytes: float) -> int:

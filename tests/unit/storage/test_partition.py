@@ -41,6 +41,14 @@ def test_no_range_exceeds_its_share_where_most_rows_are_wider_than_the_first(
     assert not [*tmp_path.iterdir()]
 
 
+def test_cells_without_a_value_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition, "RANGE_BYTES", 20_000)
+    empty = {f"none_{n}": pl.lit(None, pl.String) for n in range(9)}
+    rows = pl.DataFrame({"key": range(2_000)}).with_columns(**empty)
+    with in_ranges([rows], "key", 2_000, tmp_path) as ranges:
+        assert max(each.height for each in ranges) <= 2 * 20_000 // (10 * 16)
+
+
 def test_of_no_rows_there_is_no_range(tmp_path: Path) -> None:
     with in_ranges([], "key", 10, tmp_path) as ranges:
         assert not [*ranges]
