@@ -10,8 +10,6 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from tests.thoroughness import in_full
-
 from .conftest import run_command
 from .likeness import is_like
 from .pages import Player, blocks
@@ -38,7 +36,6 @@ def typed_within(pattern: str) -> list[str]:
     return shlex.split(command)
 
 
-@in_full
 def test_the_readme_shows_what_is_printed(tmp_path: Path) -> None:
     (tmp_path / "sample_data").symlink_to(ROOT / "sample_data")
     page = README.replace("--rate 500", "--rate 3000")  # which takes a third of the time
