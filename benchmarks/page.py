@@ -32,7 +32,7 @@ table compare what ran in the same minutes; the machine's speed varied by half b
 that `batch-screen doctor` asks for: state and output with something to spare. One core asks; a
 second one helps reading and writing.
 
-Memory hardly grows with the list: a longer list is cut into more shards (of 200,000 lookups), and
+Memory hardly grows with the list: a longer list is cut into more shards (of 160,000 rows), and
 only a few shards are in memory at once. `output.memory_mib`, by default 1,024, makes them smaller.
 `make bench-memory` fails if a run over a million rows with 300,000 numbers takes more than 600 MiB.
 """

@@ -111,7 +111,7 @@ def _checked(
         plan = make_plan(
             map(tally.counted, batches),
             folder,
-            shard_rows=int(settings.output.shard_lookups * share),
+            shard_rows=settings.output.shard_rows(endpoints=1),
             held_bytes=int(HELD_BYTES * share),
             facts={},
             on_rows=events.advance,

@@ -128,6 +128,8 @@ class Api(Section):
 LEAST_MEMORY_MIB, USUAL_MEMORY_MIB = 450, 1_024
 _FIXED_MIB = 300
 """Memory that a run takes beside its batches: Python, libraries, numbering plans."""
+_MOST_SHARD_ROWS = 160_000
+"""Of which a run with the usual memory takes less than 700 MiB: writing takes 4 KiB for each."""
 
 
 class Compression(StrEnum):
@@ -165,6 +167,11 @@ class Output(Section):
         """Factor for batches, shards and buffers, relative to the default memory."""
         room, usual = (mib - _FIXED_MIB for mib in (self.memory_mib, USUAL_MEMORY_MIB))
         return min(1.0, room / usual)
+
+    def shard_rows(self, endpoints: int) -> int:
+        """The most accepted rows of a shard, each of which is asked about at so many endpoints."""
+        rows = min(self.shard_lookups // endpoints, _MOST_SHARD_ROWS)
+        return max(1, int(rows * self.memory_share))
 
 
 # The settings of how numbers stand in the output.

@@ -131,7 +131,7 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
     """
     digests = identity.content if identity else []
     limit = limit_of(identity.settings) if identity else 0
-    lookups, share = settings.output.shard_lookups, settings.output.memory_share
+    share = settings.output.memory_share
     opted_out = opt_outs(settings, events, identity)
     listed = identity.settings[OPT_OUT_FILE] if identity else ""
     kept = OptOuts(listed, opted_out) if listed else None
@@ -143,7 +143,7 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
         return make_plan(
             batches,
             folder,
-            shard_rows=max(1, int(lookups * share) // len(settings.endpoints)),
+            shard_rows=settings.output.shard_rows(len(settings.endpoints)),
             held_bytes=int(HELD_BYTES * share),
             facts={
                 "phone_column": ", ".join(table.phone_columns),

@@ -113,6 +113,14 @@ def test_an_unknown_figure_says_what_was_probably_meant() -> None:
         Guards(fail_if=("failure_rates > 1%",))
 
 
+def test_a_shard_has_no_more_lookups_than_are_set_and_no_more_rows_than_memory_holds() -> None:
+    assert Output().shard_rows(endpoints=1) == 160_000
+    assert Output(shard_lookups=10_000_000).shard_rows(endpoints=2) == 160_000
+    assert Output().shard_rows(endpoints=5) == 40_000
+    assert Output(memory_mib=662).shard_rows(endpoints=1) == 80_000
+    assert Output(shard_lookups=1_000, memory_mib=450).shard_rows(endpoints=5) == 41
+
+
 def test_less_memory_makes_batches_and_shards_smaller_and_more_makes_nothing_larger() -> None:
     shares = [Output(memory_mib=mib).memory_share for mib in (450, 512, 1_024, 8_192)]
     assert 0 < shares[0] < shares[1] < 1
