@@ -129,7 +129,7 @@ LEAST_MEMORY_MIB, USUAL_MEMORY_MIB = 450, 1_024
 _FIXED_MIB = 300
 """Memory that a run takes beside its batches: Python, libraries, numbering plans."""
 _MOST_SHARD_ROWS = 160_000
-"""Of which a run with the usual memory takes less than 700 MiB: writing takes 4 KiB for each."""
+"""Writing takes about 4 KiB for each: less than 700 MiB, where kept columns are narrow."""
 
 
 class Compression(StrEnum):
