@@ -11,6 +11,7 @@ import polars as pl
 
 from batch_screen.numbers.columnar.clean import read_cells
 from batch_screen.numbers.columnar.decide import AT_NO_HOME, AT_UNKNOWN_HOME, decide
+from batch_screen.numbers.columnar.digits import first_of
 from batch_screen.numbers.columnar.plans import places
 from batch_screen.numbers.normalise import Normaliser
 from batch_screen.numbers.regions import NO_REGION, UNKNOWN_REGION
@@ -23,6 +24,8 @@ _KEY = ["raw", "raw_region"]
 _ACCEPTED = ["row", "e164", "region", "number_type", "rule"]
 # Fewer rows are done one by one before the tables of the numbering plans would be made.
 _FEW = 10_000
+# So many comparisons cost less than looking each cell up.
+_FEW_HOMES = 8
 _REJECT = {"reason": "reject_reason", "detail": "reject_detail"}
 
 
@@ -74,13 +77,13 @@ def _homes(cells: pl.Series, normaliser: Normaliser) -> pl.Series:
     homes = [place_of[normaliser.home(cell)] for cell in distinct]
     if len(homes) == 1:
         return pl.repeat(homes[0], len(cells), dtype=pl.UInt16, eager=True)
-    named = pl.DataFrame({"cell": distinct, "home": pl.Series(homes, dtype=pl.UInt16)})
-    return (
-        cells.rename("cell")
-        .to_frame()
-        .join(named, on="cell", how="left", nulls_equal=True, maintain_order="left")
-        .get_column("home")
-    )
+    if len(homes) > _FEW_HOMES:
+        return cells.replace_strict(distinct, homes, return_dtype=pl.UInt16)
+    cases = [
+        (pl.lit(cells).eq_missing(pl.lit(cell)), pl.lit(home, pl.UInt16))
+        for cell, home in zip(distinct, homes, strict=True)
+    ]
+    return pl.select(first_of(cases[:-1], cases[-1][1])).to_series()
 
 
 def _one_by_one(rows: pl.DataFrame, normaliser: Normaliser) -> pl.DataFrame:

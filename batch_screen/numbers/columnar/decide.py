@@ -64,9 +64,11 @@ def decide(cells: pl.DataFrame, raw: pl.Series, normaliser: Normaliser) -> Decid
     cell of each ``row``.
     """
     settings = normaliser.settings
-    rows = _routed(cells, settings)
+    other, dialled = split(_routed(cells, settings), _ROUTE < _WEIGH)
     refused = [
-        rows.filter(_is(route)).select("row", reason=pl.lit(reason), detail=pl.lit(None, pl.String))
+        other.filter(_is(route)).select(
+            "row", reason=pl.lit(reason), detail=pl.lit(None, pl.String)
+        )
         for route, reason in (
             (_UNKNOWN_REGION, RejectReason.UNKNOWN_REGION),
             (_NO_REGION, RejectReason.NO_REGION),
@@ -74,9 +76,8 @@ def decide(cells: pl.DataFrame, raw: pl.Series, normaliser: Normaliser) -> Decid
             (_SHORT_CODE, RejectReason.SHORT_CODE),
         )
     ]
-    undecided = [rows.filter(_is(_UNSURE)).select("row")]
+    undecided = [other.filter(_is(_UNSURE)).select("row")]
     # All readings in one call, the second ones too: the fewer calls, the fewer gathers.
-    dialled = rows.filter(_ROUTE >= _WEIGH)
     twice = dialled.filter(_ROUTE.is_in([_WEIGH, _DIAL_OUT]))
     readings = read_columns(pl.concat([_first_reading(dialled), _second_reading(twice)]))
     undecided.append(readings.unsure.unique())

@@ -27,6 +27,7 @@ from batch_screen.numbers.columnar.plans import (
     CODE_DIGITS,
     CODES,
     TYPES,
+    UNKNOWN,
     Territory,
     by_place,
     by_place_and_length,
@@ -37,7 +38,6 @@ from batch_screen.numbers.columnar.plans import (
     types_of,
     with_digits,
 )
-from batch_screen.numbers.parse import UNKNOWN_TYPE
 from batch_screen.numbers.rules import RejectReason
 
 DIALLED = ("row", "route", "value", "count", "place")
@@ -65,6 +65,8 @@ _SHORTEST_E164, _LONGEST_E164 = 7, 15
 _KEPT = ("row", "route")
 _NATIONAL = (*_KEPT, "place", "has_idd", "value", "count")
 _VALUE, _COUNT, _REST, _REST_COUNT = map(pl.col, ("value", "count", "rest", "rest_count"))
+_TOTAL, _VERDICT = pl.col("length") + _COUNT, pl.col("verdict")
+_TYPE = _VERDICT % len(TYPES)
 
 
 class _Prefix(NamedTuple):
@@ -249,11 +251,10 @@ def _without_trunk(part: pl.DataFrame, *, is_any_length: bool = False) -> pl.Dat
             goes &= by_place_and_length(
                 Territory.may_remain, pl.Boolean(), place, doubtful["rest_count"]
             )
+        gone, whole = split(doubtful, pl.lit(goes))
         stripped += [
-            doubtful.filter(goes)
-            .drop("value", "count")
-            .rename({"rest": "value", "rest_count": "count"}),
-            doubtful.filter(~goes).drop("rest", "rest_count"),
+            gone.drop("value", "count").rename({"rest": "value", "rest_count": "count"}),
+            whole.drop("rest", "rest_count"),
         ]
     return pl.concat([short, *(frame.select(short.columns) for frame in stripped)])
 
@@ -262,53 +263,44 @@ def _typed(national: pl.DataFrame) -> tuple[list[pl.DataFrame], pl.DataFrame]:
     """Types, regions and E.164 of national numbers; and those with their code twice, maybe."""
     codes = by_place(Territory.code_place, pl.UInt16()).gather(national["place"])
     # Region and type in one verdict, by the calling code: several regions may share it.
-    verdict = _TYPES.verdicts(codes, national["value"], national["count"])
-    named = with_digits(national, Territory.code_digits)
-    total = pl.col("length") + _COUNT
-    typed = named.select(
-        *_KEPT,
-        "has_idd",
-        "place",
-        "count",
-        is_e164=total.is_between(_SHORTEST_E164, _LONGEST_E164),
-        e164=pl.lit("+") + (pl.col("start") * ten_to(_COUNT) + _VALUE).cast(pl.String),
-        region=_regions().gather(verdict // len(TYPES)),
-        type=pl.Series(TYPES).gather(verdict % len(TYPES)),
-    )
+    verdict = _TYPES.verdicts(codes, national["value"], national["count"]).alias("verdict")
+    coded = with_digits(national.with_columns(verdict), Territory.code_digits)
     # Nearly all rows are sound; only the others, those with their code twice among them, pay for
-    # finding out what they lack.
-    is_sound = typed.select(pl.col("is_e164") & (pl.col("type") != UNKNOWN_TYPE)).to_series()
-    nothing = pl.lit(None, pl.String).alias("failure")
-    sound = typed.filter(is_sound).with_columns(nothing).select(READING.names())
-    if is_sound.all():
-        return [sound], typed.clear()
-    is_twice = verdict.filter(~is_sound) == code_twice()
-    others = typed.filter(~is_sound)
-    return [sound, _untyped(others.filter(~is_twice))], others.filter(is_twice)
+    # finding out what they lack. No text is made before the rows are split.
+    is_sound = _TOTAL.is_between(_SHORTEST_E164, _LONGEST_E164) & (_TYPE != UNKNOWN)
+    sound, others = split(coded, is_sound)
+    twice, untyped = split(others, _VERDICT.eq(code_twice()))
+    return [_reading(sound, pl.lit(None, pl.String)), _untyped(untyped)], twice
 
 
-def _untyped(typed: pl.DataFrame) -> pl.DataFrame:
+def _untyped(coded: pl.DataFrame) -> pl.DataFrame:
     """Readings of numbers without a type, or of a length that E.164 does not allow."""
-    main = by_place(Territory.main_place, pl.UInt16()).gather(typed["place"])
-    impossible = by_place_and_length(Territory.failure, pl.String(), main, typed["count"])
+    main = by_place(Territory.main_place, pl.UInt16()).gather(coded["place"])
+    impossible = by_place_and_length(Territory.failure, pl.String(), main, coded["count"])
     # Without a type, libphonenumber's test of lengths decides; then E.164's own limits.
-    total = pl.col("e164").str.len_bytes() - 1
     of_length = (
-        pl.when(total < _SHORTEST_E164)
+        pl.when(_TOTAL < _SHORTEST_E164)
         .then(pl.lit(RejectReason.TOO_SHORT))
-        .when(total > _LONGEST_E164)
+        .when(_TOTAL > _LONGEST_E164)
         .then(pl.lit(RejectReason.TOO_LONG))
     )
-    judged = typed.with_columns(impossible.alias("impossible")).with_columns(
-        failure=pl.when(pl.col("type") == UNKNOWN_TYPE)
-        .then(pl.coalesce("impossible", of_length))
-        .otherwise(of_length)
-    )
+    of_type = pl.when(_TYPE == UNKNOWN).then(pl.lit(impossible))
+    read = _reading(coded, pl.coalesce(of_type, of_length))
     is_possible = pl.col("failure").is_null()
-    return judged.select(
+    return read.with_columns(
+        pl.when(is_possible).then(name).alias(name) for name in READING.names()[3:]
+    )
+
+
+def _reading(coded: pl.DataFrame, failure: pl.Expr) -> pl.DataFrame:
+    """The columns ``READING`` of numbers with a verdict, and with the digits of their code."""
+    return coded.select(
         *_KEPT,
-        "failure",
-        *(pl.when(is_possible).then(name).alias(name) for name in READING.names()[3:]),
+        failure.alias("failure"),
+        e164=pl.lit("+") + (pl.col("start") * ten_to(_COUNT) + _VALUE).cast(pl.String),
+        region=pl.lit(_regions()).gather(_VERDICT // len(TYPES)),
+        type=pl.lit(pl.Series(TYPES)).gather(_TYPE),
+        has_idd="has_idd",
     )
 
 

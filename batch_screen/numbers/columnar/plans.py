@@ -35,7 +35,9 @@ _SPECIAL = (
     *(Type.PREMIUM_RATE, Type.TOLL_FREE, Type.SHARED_COST, Type.VOIP, Type.PERSONAL_NUMBER),
     *(Type.PAGER, Type.UAN, Type.VOICEMAIL),
 )
-_UNKNOWN = TYPES.index(UNKNOWN_TYPE)
+UNKNOWN = TYPES.index(UNKNOWN_TYPE)
+"""The place among ``TYPES`` of a number without one."""
+
 _PATTERNS = Patterns()
 
 
@@ -157,13 +159,13 @@ class Territory:
         # Where the plan has leading digits they decide alone; else a number with a type is here.
         if self._metadata.leading_digits:
             return bool(bits & 1)
-        return self.type_of(bits) != _UNKNOWN
+        return self.type_of(bits) != UNKNOWN
 
     def type_of(self, bits: int) -> int:
         """The type of a number, as an index into ``TYPES``."""
         general, fixed_line, mobile = (bool(bits & 1 << bit) for bit in (1, 2, 3))
         if not general:
-            return _UNKNOWN
+            return UNKNOWN
         # As libphonenumber's order of questions has it: special types before line and mobile.
         for bit, number_type in enumerate(_SPECIAL, start=4):
             if bits & 1 << bit:
@@ -171,7 +173,7 @@ class Territory:
         is_same = bool(self._metadata.same_mobile_and_fixed_line_pattern)
         if fixed_line:
             return int(Type.FIXED_LINE_OR_MOBILE if is_same or mobile else Type.FIXED_LINE)
-        return int(Type.MOBILE if mobile and not is_same else _UNKNOWN)
+        return int(Type.MOBILE if mobile and not is_same else UNKNOWN)
 
     @cached_property
     def _general(self) -> _Kind:
@@ -279,7 +281,7 @@ def types_of(code: int, length: int) -> list[Range]:
 
     @cache  # thousands of ranges share a few hundred sets of patterns
     def verdict(bits: int) -> int:
-        region, number_type = 0, _UNKNOWN
+        region, number_type = 0, UNKNOWN
         for place, shift in zip(here, shifts, strict=True):
             territory = territories()[place]
             # A code of one territory alone needs no test: libphonenumber makes none either.
@@ -306,7 +308,7 @@ def _begins_again(code: int, length: int) -> list[int]:
 @cache
 def code_twice() -> int:
     """The verdict on numbers whose calling code may be written twice: in no region, no type."""
-    return (len(territories()) + 1) * len(TYPES) + _UNKNOWN
+    return (len(territories()) + 1) * len(TYPES) + UNKNOWN
 
 
 CODE_DIGITS = 3
