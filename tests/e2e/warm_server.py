@@ -25,6 +25,7 @@ from typing import Any
 
 import batch_screen
 from batch_screen.__main__ import main
+from batch_screen.masking.text import mask_text
 from batch_screen.reports.page import templates
 
 _LONGEST_REQUEST = 1 << 20
@@ -102,6 +103,7 @@ if __name__ == "__main__":
             import_module(name)
     for name in ("report.html.jinja", "pace.svg.jinja", "charts.jinja"):
         templates().get_template(name)  # what a command loads when it gets there
+    mask_text("")  # what every command makes first
     gc.collect()
     gc.freeze()  # or every fork would copy what the collector touches
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may be deaf to it
