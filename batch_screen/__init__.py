@@ -51,6 +51,7 @@ if TYPE_CHECKING:  # what the table below says, for type checkers: they do not r
     from batch_screen.errors import BatchScreenError as BatchScreenError
     from batch_screen.job import Job as Job
     from batch_screen.model import Endpoint as Endpoint
+    from batch_screen.model import OutcomeKind as OutcomeKind
     from batch_screen.profile.facts import CheckReport as CheckReport
     from batch_screen.runs.events import CancelToken as CancelToken
     from batch_screen.runs.events import Progress as Progress
@@ -92,7 +93,7 @@ _HOMES = {
         "diagnostics.findings": "Diagnosis",
         "errors": "BatchScreenError",
         "job": "Job",
-        "model": "Endpoint",
+        "model": "Endpoint OutcomeKind",
         "profile.facts": "CheckReport",
         "runs.events": "CancelToken Progress RunEvents",
         "runs.purged": "PurgedRun",

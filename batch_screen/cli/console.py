@@ -24,6 +24,7 @@ from batch_screen.errors import ExitCode
 from batch_screen.masking import hide_keys, mask_text, printable_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from types import FrameType
 
@@ -78,6 +79,11 @@ def print_text(text: str, *, is_spare: bool = False) -> None:
     """
     shown, columns = printable_text(text), _terminal_columns()
     _print(shown if columns is None else fitted(shown, columns), is_spare=is_spare)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Prints lines as ``print_text`` does."""
+    print_text("\n".join(lines))
 
 
 def _terminal_columns() -> int | None:

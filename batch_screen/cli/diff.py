@@ -7,7 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import batch_screen
-from batch_screen.cli.console import print_json, print_text, unwind_on_signals
+from batch_screen.cli.console import (
+    print_json,
+    print_lines,
+    unwind_on_signals,
+)
 from batch_screen.cli.progress import watcher
 from batch_screen.cli.text import line
 from batch_screen.commands.diff import Diff
@@ -33,7 +37,7 @@ def diff(*, since: str, run: str, out: Path | None, write: Path | None, as_json:
     if as_json:
         print_json(found)
     else:
-        print_text("\n".join(_lines(found, write)))
+        print_lines(_lines(found, write))
 
 
 def _lines(found: Diff, written: Path | None) -> Iterator[str]:

@@ -9,7 +9,12 @@ from typing import Any
 import msgspec
 
 import batch_screen
-from batch_screen.cli.console import print_json, print_stderr, print_text, unwind_on_signals
+from batch_screen.cli.console import (
+    print_json,
+    print_lines,
+    print_stderr,
+    unwind_on_signals,
+)
 from batch_screen.cli.options import job_of, settings_of
 from batch_screen.cli.text import hanging
 from batch_screen.commands.doctor import canary_number, unreadable
@@ -38,7 +43,7 @@ def _print(found: Diagnosis, *, as_json: bool) -> int:
     if as_json:
         print_json({"exit_code": found.exit_code, **msgspec.structs.asdict(found)})
     else:
-        print_text("\n".join(_lines(found)))
+        print_lines(_lines(found))
     return found.exit_code
 
 

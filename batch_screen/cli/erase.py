@@ -8,7 +8,12 @@ from typing import Any
 import click
 
 import batch_screen
-from batch_screen.cli.console import confirmed, print_json, print_text, unwind_on_signals
+from batch_screen.cli.console import (
+    confirmed,
+    print_json,
+    print_lines,
+    unwind_on_signals,
+)
 from batch_screen.cli.progress import watcher
 from batch_screen.cli.text import labelled
 from batch_screen.commands.erase import ErasedRun, EraseReport
@@ -56,7 +61,7 @@ def erase(
     if not yes or dry_run:
         found = look_or_erase(dry_run=True)
         if not as_json:
-            print_text("\n".join(_lines(found)))
+            print_lines(_lines(found))
         if dry_run or found.is_empty or not confirmed(f"Erase {_content(found)}?", yes=False):
             if as_json:
                 print_json(found)
@@ -65,7 +70,7 @@ def erase(
     if as_json:
         print_json(report)
     else:
-        print_text("\n".join(_lines(report)))
+        print_lines(_lines(report))
 
 
 def _content(found: EraseReport) -> str:

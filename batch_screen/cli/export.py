@@ -10,7 +10,11 @@ import click
 from msgspec.structs import replace
 
 import batch_screen
-from batch_screen.cli.console import print_json, print_text, unwind_on_signals
+from batch_screen.cli.console import (
+    print_json,
+    print_lines,
+    unwind_on_signals,
+)
 from batch_screen.cli.progress import watcher
 from batch_screen.commands.export import ExportReport
 from batch_screen.config.settings import Settings
@@ -60,7 +64,7 @@ def export(
     if as_json:
         print_json(written)
     else:
-        print_text("\n".join(_lines(written, rejected=rejected, with_unknown=unknown)))
+        print_lines(_lines(written, rejected=rejected, with_unknown=unknown))
 
 
 def _lines(written: ExportReport, *, rejected: bool, with_unknown: bool) -> Iterator[str]:

@@ -11,7 +11,12 @@ import pyarrow as pa
 
 import batch_screen
 from batch_screen.cli import log
-from batch_screen.cli.console import print_json, print_text, unwind_on_signals
+from batch_screen.cli.console import (
+    print_json,
+    print_lines,
+    print_text,
+    unwind_on_signals,
+)
 from batch_screen.cli.progress import watcher
 from batch_screen.commands.load import WOULD, LoadReport, RunLoad
 from batch_screen.commands.load_lineage import LoadLineage
@@ -55,7 +60,7 @@ def load(
 
     def done(run: RunLoad) -> None:
         if not as_json:
-            _print_run(run)
+            print_lines(_lines(run))
         if not dry_run:
             _warn(lambda: lineage.loaded(run))
 
@@ -95,10 +100,6 @@ def _tables(given: Iterable[str]) -> tuple[str, ...]:
                 f"--tables: {name[:40]!r} is none; choose among {', '.join(DATA_FOLDERS)}"
             )
     return tuple(table for table in DATA_FOLDERS if table in names or not names)
-
-
-def _print_run(run: RunLoad) -> None:
-    print_text("\n".join(_lines(run)))
 
 
 def _lines(run: RunLoad) -> Iterator[str]:

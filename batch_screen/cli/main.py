@@ -279,7 +279,7 @@ def upload() -> None:
     "--older-than",
     metavar="DAYS",
     required=True,
-    callback=values.days,
+    callback=values.days_ago,
     help="Runs whose run date lies more than so many days back: 90d.",
 )
 @click.option("--state-only", is_flag=True, help="Keep the outputs.")
@@ -328,7 +328,8 @@ def erase() -> None:
     Each run that holds one is written anew without, under new names of parts and with a new
     manifest, and is whole before and after; state that holds one is removed. Killed, the same
     command with the same numbers goes on. Warehouses come last, each in one transaction, lakes a
-    table at a time. What is printed is a receipt: it names no number.
+    table at a time. A state in a bucket is not searched. What is printed is a receipt: it names no
+    number.
     """
 
 
@@ -384,7 +385,7 @@ def load() -> None:
 @click.option(
     "--older-than",
     metavar="DAYS",
-    callback=values.days,
+    callback=values.days_ago,
     help="Runs whose run date lies more than so many days back: 90d.",
 )
 @click.option(
@@ -508,8 +509,9 @@ def sql() -> None:
 def doctor() -> None:
     """Check whether a run could start: settings, key, folders, disk, and the way to the server.
 
-    Sends no number and no key, and changes nothing; only --canary asks, and may cost. With INPUT
-    the disk is held against what such a run needs. The exit code is that of the first failure.
+    Sends no number and no key, and leaves nothing changed: a bucket for the state is tried with an
+    object that is removed again. Only --canary asks, and may cost. With INPUT the disk is held
+    against what such a run needs. The exit code is that of the first failure.
     """
 
 

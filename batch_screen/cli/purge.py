@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,12 @@ import msgspec
 
 import batch_screen
 from batch_screen.cli import log
-from batch_screen.cli.console import confirmed, print_json, print_text
+from batch_screen.cli.console import (
+    confirmed,
+    print_json,
+    print_lines,
+    print_text,
+)
 from batch_screen.cli.text import labelled, size
 from batch_screen.commands.purge import Purge, PurgeScope
 from batch_screen.config.settings import Settings
@@ -24,7 +29,7 @@ from batch_screen.reports.words import counted
 def purge(
     *,
     settings: Settings,
-    older_than: int,
+    older_than: date,
     state_only: bool,
     outputs_only: bool,
     unfinished: bool,
@@ -40,7 +45,7 @@ def purge(
     scope = PurgeScope(
         Path(settings.output.folder) if settings.output.folder else None,
         Job((), settings).state,
-        _before(older_than),
+        older_than,
         outputs=not state_only,
         states=not outputs_only,
         unfinished=unfinished,
@@ -52,7 +57,7 @@ def purge(
     if scope.out and (line := pending(scope.out)):
         log.note(line)
     if not as_json:
-        print_text("\n".join(_lines(found)))
+        print_lines(_lines(found))
     question = f"Remove {_content(found)}?"
     is_removed = not found.is_empty and not dry_run and confirmed(question, yes=yes)
     if is_removed:
@@ -65,13 +70,6 @@ def purge(
         print_json({**sums, **facts})
     elif is_removed:
         print_text(f"removed {_content(found)}")
-
-
-def _before(days: int) -> date:
-    try:
-        return datetime.now(UTC).date() - timedelta(days=days)
-    except OverflowError:
-        return date.min
 
 
 def _content(found: Purge) -> str:

@@ -10,7 +10,10 @@ import click
 from msgspec.structs import replace
 
 import batch_screen
-from batch_screen.cli.console import print_json, print_text
+from batch_screen.cli.console import (
+    print_json,
+    print_lines,
+)
 from batch_screen.commands.runs import CompletedRun, RunList
 from batch_screen.errors import InputError
 from batch_screen.masking import safe_text
@@ -34,7 +37,7 @@ def runs(
         if as_json:
             print_json({"gone": purged})
         else:
-            print_text("\n".join(_purged_lines(purged, path)))
+            print_lines(_purged_lines(purged, path))
         return
     found = batch_screen.list_runs(folder, since, path)
     if as_json:
@@ -42,7 +45,7 @@ def runs(
         masked = [replace(r, kept_columns=kept_names(r.kept_columns)) for r in found.runs]
         print_json(replace(found, runs=masked))
     else:
-        print_text("\n".join(_lines(found, path)))
+        print_lines(_lines(found, path))
     for run_id in found.damaged[:1]:
         raise InputError(
             f"run {run_id} is complete, but its manifest.json is damaged or not the one that was "

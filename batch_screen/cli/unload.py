@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from functools import partial
 
 import click
 from msgspec.structs import asdict
 
 import batch_screen
-from batch_screen.cli.console import confirmed, print_json, print_text, unwind_on_signals
+from batch_screen.cli.console import (
+    confirmed,
+    print_json,
+    print_lines,
+    print_text,
+    unwind_on_signals,
+)
 from batch_screen.cli.text import labelled
 from batch_screen.commands.unload import UnloadReport
 from batch_screen.errors import InputError
@@ -21,7 +27,7 @@ def unload(
     *,
     to: str,
     run_ids: tuple[str, ...],
-    older_than: int | None,
+    older_than: date | None,
     gone: tuple[str, ...],
     schema: str,
     dry_run: bool,
@@ -32,13 +38,12 @@ def unload(
     if not (run_ids or gone or older_than is not None):
         raise click.UsageError("say which runs: --run, --older-than or --gone")
     unwind_on_signals()
-    before = None if older_than is None else _before(older_than)
     chosen = partial(
-        batch_screen.unload, to, run_ids=run_ids, before=before, gone=gone, schema=schema
+        batch_screen.unload, to, run_ids=run_ids, before=older_than, gone=gone, schema=schema
     )
     found = chosen(dry_run=True)
     if not as_json:
-        print_text("\n".join(_lines(found)))
+        print_lines(_lines(found))
     question = f"Delete {_content(found)} from {found.target}?"
     if any(found.rows.values()) and not dry_run and confirmed(question, yes=yes):
         found = chosen()
@@ -52,13 +57,6 @@ def unload(
             f"{found.target} may have it from another folder, or from before it was written anew; "
             f"take it out with --run {' --run '.join(found.differing)}"
         )
-
-
-def _before(days: int) -> date:
-    try:
-        return datetime.now(UTC).date() - timedelta(days=days)
-    except OverflowError:
-        return date.min
 
 
 def _content(found: UnloadReport) -> str:

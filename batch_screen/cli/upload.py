@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import batch_screen
-from batch_screen.cli.console import print_json, print_text, unwind_on_signals
+from batch_screen.cli.console import (
+    print_json,
+    print_lines,
+    unwind_on_signals,
+)
 from batch_screen.cli.progress import watcher
 from batch_screen.cli.text import size
 from batch_screen.commands.upload import UploadResult
@@ -20,7 +24,7 @@ def upload(*, run: str, run_id: str | None, to: str, as_json: bool) -> None:
     if as_json:
         print_json(sent)
     else:
-        print_text("\n".join(_lines(sent)))
+        print_lines(_lines(sent))
 
 
 def _lines(sent: UploadResult) -> Iterator[str]:

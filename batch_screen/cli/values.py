@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -62,12 +62,12 @@ def instant(value: str | None) -> datetime | None:
 
 
 @_check
-def days(value: str | None) -> int | None:
+def days_ago(value: str | None) -> date | None:
     if value is None:
         return None
     if not (match := _AGE.fullmatch(value)):
         raise click.BadParameter("must be a number of days such as 90d")
-    return int(match[1])
+    return datetime.now(UTC).date() - timedelta(days=int(match[1]))
 
 
 @_check

@@ -76,7 +76,7 @@ class RunPlace:
 
     def keep_plan(self, run: Run) -> None:
         """Keeps the run and its plan, if it is not the one there; an earlier plan goes."""
-        paths = [run.folder / _RUN, *(path for path in sorted(run.plan.iterdir()))]
+        paths = [run.folder / _RUN, *sorted(run.plan.iterdir())]
         files = [(path.name, path.stat().st_size, sha256_of(path)) for path in paths]
         plan, found = PlanFiles(secrets.token_hex(8), files), self._latest_plan()
         if found is not None and found[1].digest == plan.digest:

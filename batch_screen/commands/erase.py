@@ -38,8 +38,8 @@ from batch_screen.erasure.search import (
     holds,
     states_holding,
 )
-from batch_screen.errors import ConfigurationError, OutputError, Stopped, no_input
-from batch_screen.job import STATE
+from batch_screen.errors import OutputError, Stopped, no_input
+from batch_screen.job import STATE, Job
 from batch_screen.masking import safe_text
 from batch_screen.privacy.ids import NumberIds, read_id_key
 from batch_screen.runs.events import RunEvents
@@ -122,10 +122,8 @@ def erase(  # noqa: PLR0913 (as the command)
     ``OutputError`` where another user may write to a folder or one is a link: all of these before
     anything is changed. ``WarehouseError`` as well where one fails: all else is done.
     """
-    if not settings.output.folder:
-        raise ConfigurationError("no output folder: name one with --out")
-    out = Path(settings.output.folder)
-    state = Path(settings.output.state_folder or out / STATE)
+    job = Job((), settings)
+    out, state = job.out, job.state
     vault = Path(settings.privacy.id_vault) if settings.privacy.id_vault else None
     if not settings.output.trust_folders:
         refuse_unfit(filter(None, (out, out / STATE, state, vault)))

@@ -45,13 +45,10 @@ from batch_screen.storage.partition import compact, in_ranges
 from batch_screen.storage.scratch import scratch_folder
 from batch_screen.tables.breakdown import signs_of, values_of
 from batch_screen.tables.integrity import (
-    files_check,
-    manifest_check,
-    marker_check,
     own_files,
-    refuse_differing,
+    refuse_changed,
+    whole_manifest,
 )
-from batch_screen.tables.manifest import read_manifest
 from batch_screen.tables.reader import DamagedPartError, Unit, columns_of
 from batch_screen.tables.results import RECENT_HOURS
 from batch_screen.tables.sheets import check_suffix, write_sheet
@@ -146,13 +143,10 @@ def _whole_summary(layout: Layout, table: str, events: RunEvents) -> Summary:
             f"run {layout.run_id} is not complete, so nobody can say who deserves a look; "
             "batch-screen status says whether it is running, and how to resume it"
         )
-    manifest = read_manifest(layout)
-    refuse_differing(layout, marker_check(layout), manifest_check(layout, manifest))
+    manifest = whole_manifest(layout)
     named = str(layout.summary.relative_to(layout.folder))
-    files = own_files(layout, manifest) if manifest else []
-    listed = [file for file in files if file.table == table or file.path == named]
-    events.progress.stage("hashing", total=len(listed))
-    refuse_differing(layout, files_check(layout, listed, lambda: events.advance(1))[0])
+    files = own_files(layout, manifest)
+    refuse_changed(layout, [f for f in files if f.table == table or f.path == named], events)
     return read_summary(layout.summary)
 
 

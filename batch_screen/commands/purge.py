@@ -21,7 +21,14 @@ from batch_screen.job import STATE
 from batch_screen.masking import safe_line
 from batch_screen.privacy.vault import vault_path
 from batch_screen.runs.folders import ASIDE, refuse_link, refuse_links, refuse_unfit
-from batch_screen.runs.layout import DATA_FOLDERS, Layout, is_run_id, latest_run, layout_of_run
+from batch_screen.runs.layout import (
+    DATA_FOLDERS,
+    Layout,
+    is_run_id,
+    latest_run,
+    layout_of_run,
+    run_date_of,
+)
 from batch_screen.runs.purged import PurgedRun, add_purged
 from batch_screen.storage.atomic import (
     make_folder,
@@ -39,7 +46,8 @@ from batch_screen.tables.manifest import latest_content, read_manifest, rows_of
 #
 # Other files beside them are left alone.
 
-STATE_FOLDERS = ("plan", "plan.growing", "plan.before", "journal", "sealed", "sessions")
+_PLANS = ("plan", "plan.growing", "plan.before", "plan.restored")
+STATE_FOLDERS = (*_PLANS, "journal", "sealed", "sessions")
 """Subfolders of a run's folder in the state folder."""
 
 GOING = "_PURGING"
@@ -48,13 +56,17 @@ GOING = "_PURGING"
 _STATE_FILES = (
     re.compile(r"(run|previous)\.json|openlineage\.ndjson"),
     re.compile(
-        r"plan(\.growing|\.before)?/"
-        r"((rows|history|carried)-[0-9]{5}\.(parquet|whole)|(rejects|opt_outs)\.parquet|plan\.json)"
+        r"plan(\.growing|\.before|\.restored)?/"
+        r"((rows|history|carried|forms|cells)-[0-9]{5}\.(parquet|whole|spool)"
+        r"|(rejects|opt_outs)\.parquet|plan\.json)"
     ),
     re.compile(r"journal/[0-9]{5}-[0-9]{5}\.journal"),
     re.compile(r"sealed/([0-9]{5}(-[0-9]{5})?\.parquet|[0-9]{5}\.seal)"),
     re.compile(r"sessions/[0-9]{4,}\.json"),
-    re.compile(r"((plan(\.growing|\.before)?|journal|sealed|sessions)/)?\.(.+\.)?[0-9a-f]{8}\.tmp"),
+    re.compile(
+        r"((plan(\.growing|\.before|\.restored)?|journal|sealed|sessions)/)?"
+        r"\.(.+\.)?[0-9a-f]{8}\.tmp"
+    ),
 )
 _GROWING = re.compile(r"\.(.+\.)?[0-9a-f]{8}\.tmp")
 
@@ -273,7 +285,7 @@ def _found(
 ) -> Purge:
     """The runs to purge in these folders; changes nothing."""
     before = scope.before.isoformat()
-    old = [run_id for run_id in run_ids(out, state) if _date(run_id) < before]
+    old = [run_id for run_id in run_ids(out, state) if run_date_of(run_id) < before]
     chosen = [run_id for run_id in old if scope.unfinished or _was_complete(scope.out, run_id)]
     vault = scope.vault if out else None
     found = [_item(out, state, vault, run_id) for run_id in chosen]
@@ -295,7 +307,7 @@ def _folders(scope: PurgeScope) -> tuple[Path | None, Path | None]:
 
 def _item(out: Path | None, state: Path | None, vault: Path | None, run_id: str) -> PurgeItem:
     if links := [*_links(out, state, run_id)]:
-        return PurgeItem(run_id, _date(run_id), strangers=(*links,))
+        return PurgeItem(run_id, run_date_of(run_id), strangers=(*links,))
     written, strangers = outputs(layout_of_run(out, run_id)) if out else ([], [])
     if vault and (path := vault_path(vault, run_id)).is_file():
         if path.is_symlink():
@@ -307,7 +319,7 @@ def _item(out: Path | None, state: Path | None, vault: Path | None, run_id: str)
         kept = []
     size = sum(path.lstat().st_size for path in (*written, *kept))
     names = (*strangers, *foreign)
-    return PurgeItem(run_id, _date(run_id), tuple(written), tuple(kept), size, names)
+    return PurgeItem(run_id, run_date_of(run_id), tuple(written), tuple(kept), size, names)
 
 
 def _links(out: Path | None, state: Path | None, run_id: str) -> Iterator[str]:
@@ -327,10 +339,6 @@ def _was_complete(out: Path | None, run_id: str) -> bool:
         return False
     layout = layout_of_run(out, run_id)
     return layout.marker.exists() or (layout.run / GOING).exists()
-
-
-def _date(run_id: str) -> str:
-    return layout_of_run(Path(), run_id).run_date
 
 
 def _next_latest(out: Path | None, going: set[str]) -> str | None:

@@ -22,13 +22,11 @@ from batch_screen.schema import number_column
 from batch_screen.storage.atomic import check_file, sha256_of, write_atomically
 from batch_screen.tables.breakdown import Breakdown, break_down
 from batch_screen.tables.integrity import (
-    files_check,
-    manifest_check,
-    marker_check,
     own_files,
-    refuse_differing,
+    refuse_changed,
+    whole_manifest,
 )
-from batch_screen.tables.manifest import ListedFile, Manifest, read_manifest
+from batch_screen.tables.manifest import ListedFile, Manifest
 from batch_screen.tables.summary import read_summary, says_stopped, strange_parts
 
 
@@ -66,8 +64,7 @@ def report(
         check_file(target, "--write")
     manifest = None
     if layout.marker.exists():  # else the run was stopped
-        manifest = read_manifest(layout)
-        refuse_differing(layout, marker_check(layout), manifest_check(layout, manifest))
+        manifest = whole_manifest(layout)
     material = _material(layout, manifest, events)
     for strange in strange_parts(material.summary):
         raise InputError(
@@ -97,9 +94,7 @@ def _material(layout: Layout, manifest: Manifest | None, events: RunEvents) -> M
             )
         return Material(read_summary(layout.summary))
     listed = [file for file in own_files(layout, manifest) if _place(layout, file) != layout.html]
-    events.progress.stage("hashing", total=len(listed))
-    files, _ = files_check(layout, listed, lambda: events.progress.advance(1))
-    refuse_differing(layout, files)  # a damaged page of Parquet may end the process
+    refuse_changed(layout, listed, events)  # a damaged page of Parquet may end the process
     summary = read_summary(layout.summary)
     endpoints = [endpoint for endpoint in Endpoint if endpoint.value in summary.endpoints]
     number = number_column(manifest.id_key)

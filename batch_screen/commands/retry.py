@@ -66,11 +66,9 @@ from batch_screen.runs.state import (
 from batch_screen.storage.records import damaged
 from batch_screen.tables.errors import RETRY_CAN_HELP
 from batch_screen.tables.integrity import (
-    files_check,
-    manifest_check,
-    marker_check,
     own_files,
-    refuse_differing,
+    refuse_changed,
+    whole_manifest,
 )
 from batch_screen.tables.manifest import is_whole, read_manifest
 from batch_screen.tables.reader import DamagedPartError
@@ -173,8 +171,7 @@ def _summary_of(layout: Layout) -> Summary:
             f"run {layout.run_id} is not complete, so what it lacks is not asked again but for the "
             "first time: batch-screen status says how to resume it"
         )
-    manifest = read_manifest(layout)
-    refuse_differing(layout, marker_check(layout), manifest_check(layout, manifest))
+    whole_manifest(layout)
     return read_summary(layout.summary)
 
 
@@ -271,12 +268,9 @@ def _source(
     events: RunEvents,
 ) -> CarriedRun:
     """The run's tables, whose files are what was written. Raises ``InputError``."""
-    manifest = read_manifest(layout)
-    if manifest is None:  # it was there a moment ago
-        raise InputError(f"{layout.manifest} cannot be read any more; restore it from a copy")
+    manifest = whole_manifest(layout)
     listed = [file for file in own_files(layout, manifest) if file.table in TABLES]
-    events.progress.stage("hashing", total=len(listed))
-    refuse_differing(layout, files_check(layout, listed, lambda: events.progress.advance(1))[0])
+    refuse_changed(layout, listed, events)
     numbers = opt_outs(job.settings, events, identity)
     opt_out_file = identity.settings[OPT_OUT_FILE]
     with _readable(layout):
@@ -314,7 +308,7 @@ def _no_numbers(layout: Layout, vault: str) -> ConfigurationError:
     return ConfigurationError(
         f"run {layout.run_id} has ids in the place of numbers, its state is gone, and {where}, so "
         "nobody can say whom to ask again; name the vault with --id-vault, or ask the whole list "
-        "with batch-screen run --new-run, where planner.reuse_within spares what is known"
+        "with batch-screen run --new-run, where planner.reuse_within_minutes spares what is known"
     )
 
 

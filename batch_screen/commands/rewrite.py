@@ -56,7 +56,12 @@ from batch_screen.storage.partition import HELD_BYTES
 from batch_screen.storage.prefetch import ordered_map
 from batch_screen.storage.reading import MOST_BYTES, open_regular
 from batch_screen.tables import breakdown
-from batch_screen.tables.integrity import files_check, marker_check, own_files, refuse_differing
+from batch_screen.tables.integrity import (
+    marker_check,
+    own_files,
+    refuse_changed,
+    refuse_differing,
+)
 from batch_screen.tables.manifest import (
     Manifest,
     ManifestHead,
@@ -189,9 +194,8 @@ def _refuse_damaged(layout: Layout, manifest: Manifest, events: RunEvents) -> No
     names = {layout.named(path) for path in (layout.summary, layout.errors_csv, layout.pace)}
     files = own_files(layout, manifest)
     staying = [f for f in files if f.path in names or f.table not in (None, RESULTS)]
-    events.progress.stage("hashing", total=len(staying))
-    found, _ = files_check(layout, staying, lambda: events.advance(1))
-    refuse_differing(layout, marker_check(layout), found)
+    refuse_differing(layout, marker_check(layout))
+    refuse_changed(layout, staying, events)
 
 
 def _write(  # noqa: PLR0913, PLR0917 (a run, as it is and as it shall be)

@@ -12,7 +12,7 @@ from batch_screen.commands.purge import outputs
 from batch_screen.commands.runs import list_purged
 from batch_screen.errors import ConfigurationError
 from batch_screen.masking import safe_text
-from batch_screen.runs.layout import is_run_id, layout_of_run, place_of
+from batch_screen.runs.layout import is_run_id, layout_of_run, place_of, run_date_of
 from batch_screen.warehouse.address import open_target, parse
 from batch_screen.warehouse.target import SCHEMA
 
@@ -60,7 +60,7 @@ def unload(  # noqa: PLR0913 (as the command)
         chosen = set(run_ids)
         if before is not None:
             limit = before.isoformat()
-            chosen |= {each for each in known if layout_of_run(Path(), each).run_date < limit}
+            chosen |= {each for each in known if run_date_of(each) < limit}
         named = known.keys() & purged.keys()
         chosen |= {each for each in named if known[each].manifest_sha256 in purged[each]}
         runs = sorted(chosen)

@@ -23,13 +23,11 @@ from batch_screen.storage.atomic import translated
 from batch_screen.storage.objects import ObjectStore, StoredObject
 from batch_screen.storage.reading import read_bytes
 from batch_screen.tables.integrity import (
-    files_check,
     held,
-    manifest_check,
-    marker_check,
     own_files,
-    refuse_differing,
+    refuse_changed,
     run_of_part,
+    whole_manifest,
 )
 from batch_screen.tables.manifest import ListedFile, latest_content, read_manifest
 
@@ -141,11 +139,8 @@ def _uploaded(
 
 def _whole_files(layout: Layout, events: RunEvents) -> list[ListedFile]:
     """The run's files as its manifest lists them. Raises ``InputError`` where they differ."""
-    manifest = read_manifest(layout)
-    refuse_differing(layout, marker_check(layout), manifest_check(layout, manifest))
-    listed = own_files(layout, manifest) if manifest else []
-    events.progress.stage("hashing", total=len(listed))
-    refuse_differing(layout, files_check(layout, listed, lambda: events.progress.advance(1))[0])
+    listed = own_files(layout, whole_manifest(layout))
+    refuse_changed(layout, listed, events)
     # Parts first: a reader that lists the folder of a run sees its tables whole.
     return sorted(listed, key=lambda file: file.table is None)
 

@@ -63,13 +63,11 @@ class Origin(NamedTuple):
 class Origins:
     """The layers that settings are merged from.
 
-    ``short`` maps variables that are short for a setting's own to that setting. ``text`` is what
-    the ``file`` holds.
+    ``text`` is what the ``file`` holds.
     """
 
     flags: Flags
     environment: Mapping[str, str]
-    short: Mapping[str, str]
     file: Path | None
     text: str
 
@@ -78,7 +76,7 @@ class Origins:
         if name in self.flags.get(section, {}):
             return Origin(Source.FLAG)
         own = f"{PREFIX}{section}__{name}".upper()
-        short = (s for s, meant in self.short.items() if meant == f"{section}.{name}")
+        short = [KEY_FILE_VARIABLE] if (section, name) == ("api", "key_file") else []
         # The short name outweighs the long one.
         for variable in (*short, *(v for v in self.environment if v.upper() == own)):
             if variable in self.environment:
@@ -154,7 +152,7 @@ def load_traced(
     flags = flags or {}
     _refuse_unknown_variables(environment)
     text, table = _read_toml(config)
-    origins = Origins(flags, environment, {KEY_FILE_VARIABLE: "api.key_file"}, config, text)
+    origins = Origins(flags, environment, config, text)
     settings = _merged(flags, environment, table, origins)
     named = {name: origins.of(*name.split(".")) for name in variable_names().values()}
     return Traced(settings, named)
@@ -162,7 +160,7 @@ def load_traced(
 
 def parse_settings(text: str, name: Path) -> Settings:
     """The settings of a TOML text alone; errors call it ``name``."""
-    return _merged({}, {}, _parsed(text, name), Origins({}, {}, {}, name, text))
+    return _merged({}, {}, _parsed(text, name), Origins({}, {}, name, text))
 
 
 def _merged(

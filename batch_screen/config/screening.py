@@ -15,7 +15,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from batch_screen.config.parsing import list_of, names_or_all, region_code, table_of
-from batch_screen.config.sections import Positive, ReadPath, Section
+from batch_screen.config.sections import Positive, ReadPath, Section, Table
 from batch_screen.model import LONGEST_WINDOW_MINUTES, Endpoint
 
 # The settings of what is asked about each number, and how far back.
@@ -103,7 +103,7 @@ class Planner(Section):
     reuse_within_minutes: dict[Endpoint, Annotated[int, Field(ge=1, le=_LONGEST_REUSE_MINUTES)]] = (
         Field(default={})
     )
-    only_where_changed: dict[Endpoint, Endpoint] = Field(default={})
+    only_where_changed: Annotated[dict[Endpoint, Endpoint], Table] = Field(default={})
 
     @field_validator("reuse_within_minutes", mode="before")
     @classmethod
@@ -121,11 +121,6 @@ class Planner(Section):
                 "call-forwarding/check is true of one instant only, so it is never reused"
             )
         return value
-
-    @field_validator("only_where_changed", mode="before")
-    @classmethod
-    def _decode(cls, value: Any) -> Any:
-        return table_of(value)
 
     @field_validator("only_where_changed")
     @classmethod

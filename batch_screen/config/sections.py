@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -35,6 +36,8 @@ from batch_screen.model import Endpoint
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Table = BeforeValidator(table_of)
+ByRegion = BeforeValidator(table_by_region)
 ReadPath = Annotated[str, AfterValidator(local_input)]
 WrittenFolder = Annotated[str, AfterValidator(local_folder)]
 BucketAddress = Annotated[str, AfterValidator(bucket_address)]
@@ -70,14 +73,14 @@ class Api(Section):
 
     base_url: str = "https://api.tyntec.com/network-signal/v1"
     dialect: Dialect = Dialect.PAGE
-    paths: dict[Endpoint, str] = Field(default={})
+    paths: Annotated[dict[Endpoint, str], Table] = Field(default={})
     timeout_seconds: Positive = 15.0
     connect_timeout_seconds: Positive = 5.0
     proxy: str = ""
     trust_environment_proxies: bool = False
     ca_file: ReadPath = ""
     key_file: ReadPath = ""
-    keys_by_region: dict[str, ReadPath] = Field(default={})
+    keys_by_region: Annotated[dict[str, ReadPath], ByRegion] = Field(default={})
 
     @field_validator("base_url")
     @classmethod
@@ -95,16 +98,6 @@ class Api(Section):
         if value:
             address(value)
         return value
-
-    @field_validator("paths", mode="before")
-    @classmethod
-    def _decode(cls, value: Any) -> Any:
-        return table_of(value)
-
-    @field_validator("keys_by_region", mode="before")
-    @classmethod
-    def _are_of_regions(cls, value: Any) -> Any:
-        return table_by_region(value)
 
     @field_validator("keys_by_region")
     @classmethod

@@ -15,13 +15,12 @@ from batch_screen.config.parsing import (
     clock_time,
     duration,
     hours,
-    table_by_region,
-    table_of,
     zone,
 )
 from batch_screen.config.screening import Cohorts, Input, Numbers, Planner, Screening
 from batch_screen.config.sections import (
     Api,
+    ByRegion,
     Cluster,
     Guards,
     Logging,
@@ -32,6 +31,7 @@ from batch_screen.config.sections import (
     Positive,
     Privacy,
     Section,
+    Table,
 )
 from batch_screen.model import Endpoint
 
@@ -43,22 +43,12 @@ class Pacing(Section):
     """How fast to ask."""
 
     rate_per_second: Positive = 10.0
-    rate_per_second_by_endpoint: dict[Endpoint, Positive] = Field(default={})
-    rate_per_second_by_region: dict[str, Positive] = Field(default={})
+    rate_per_second_by_endpoint: Annotated[dict[Endpoint, Positive], Table] = Field(default={})
+    rate_per_second_by_region: Annotated[dict[str, Positive], ByRegion] = Field(default={})
     headroom: Annotated[float, Field(ge=0, lt=1)] = 0.02
     ramp_up_seconds: NotNegative = 5.0
     max_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
     max_retry_after_seconds: Positive = 900.0
-
-    @field_validator("rate_per_second_by_endpoint", mode="before")
-    @classmethod
-    def _decode(cls, value: Any) -> Any:
-        return table_of(value)
-
-    @field_validator("rate_per_second_by_region", mode="before")
-    @classmethod
-    def _are_of_regions(cls, value: Any) -> Any:
-        return table_by_region(value)
 
 
 class Schedule(Section):
@@ -66,7 +56,7 @@ class Schedule(Section):
 
     timezone: str = "UTC"
     stop_at: str = ""
-    rate_per_second_by_hour: dict[str, NotNegative] = Field(default={})
+    rate_per_second_by_hour: Annotated[dict[str, NotNegative], Table] = Field(default={})
 
     @field_validator("timezone")
     @classmethod
@@ -80,11 +70,6 @@ class Schedule(Section):
         if value:
             clock_time(value)
         return value
-
-    @field_validator("rate_per_second_by_hour", mode="before")
-    @classmethod
-    def _decode(cls, value: Any) -> Any:
-        return table_of(value)
 
     @field_validator("rate_per_second_by_hour")
     @classmethod
@@ -126,12 +111,7 @@ class Prices(Section):
     """The contract's price per request; zero if no cost is to be shown."""
 
     currency: str = "EUR"
-    per_request: dict[Endpoint, NotNegative] = Field(default={})
-
-    @field_validator("per_request", mode="before")
-    @classmethod
-    def _decode(cls, value: Any) -> Any:
-        return table_of(value)
+    per_request: Annotated[dict[Endpoint, NotNegative], Table] = Field(default={})
 
 
 class Settings(Section):

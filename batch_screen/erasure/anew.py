@@ -46,11 +46,11 @@ from batch_screen.tables.counts import NO_LOOKUPS, count_lookups, count_saved, s
 from batch_screen.tables.coverage import Changes, count_contradictions, count_coverage
 from batch_screen.tables.errors import summarise_errors, write_guarded_csv
 from batch_screen.tables.integrity import (
-    files_check,
     manifest_check,
     marker_check,
     own_files,
     part_number,
+    refuse_changed,
     refuse_differing,
 )
 from batch_screen.tables.manifest import (
@@ -96,12 +96,8 @@ def refuse_damaged(run: RunHolding) -> None:
     """
     layout, manifest = run.layout, run.manifest
     listed = own_files(layout, manifest)
-    refuse_differing(
-        layout,
-        marker_check(layout),
-        manifest_check(layout, manifest),
-        files_check(layout, listed, lambda: None)[0],
-    )
+    refuse_differing(layout, marker_check(layout), manifest_check(layout, manifest))
+    refuse_changed(layout, listed)
 
 
 def write_without(

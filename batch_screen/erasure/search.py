@@ -213,6 +213,8 @@ def states_holding(
 
     def is_held(path: Path) -> bool:
         with translated("read", path):
+            if path.suffix == ".spool":
+                return True  # half of a plan whose process was killed: it may hold anybody
             if path.suffix in (".parquet", ".whole"):
                 try:
                     return holds(path, people)

@@ -347,8 +347,17 @@ def is_run_id(name: str) -> bool:
 
 
 def layout_of_run(folder: Path, run_id: str) -> Layout:
-    """The run's paths; a run's id begins with its date."""
-    return Layout(folder, run_id, f"{run_id[:4]}-{run_id[4:6]}-{run_id[6:8]}")
+    """The run's paths."""
+    return Layout(folder, run_id, run_date_of(run_id))
+
+
+def run_date_of(run_id: str) -> str:
+    """The date with which a run's id begins.
+
+    >>> run_date_of("20261123-0123456789")
+    '2026-11-23'
+    """
+    return f"{run_id[:4]}-{run_id[4:6]}-{run_id[6:8]}"
 
 
 def latest_run(folder: Path) -> str | None:

@@ -43,7 +43,7 @@ _RETRIES = {"max_retries": 5, "retry_timeout": timedelta(minutes=1)}
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _NO_CREDENTIALS = r"token request|latest/api/token|169\.254\.|ProfileNotFound|NoCredentials"
-_CREDENTIALS = "check the cloud's own credentials, and what the bucket permits them"
+CREDENTIALS = "check the cloud's own credentials, and what the bucket permits them"
 _TRY_AGAIN = "start again once that has passed"
 # What obstore's messages say, and what that means; the first that is found counts.
 _FAULTS = (
@@ -263,9 +263,9 @@ def _fault(error: BaseException) -> tuple[str, str, ExitCode]:
         if re.search(words, text):
             return what, remedy, ExitCode.USAGE
     if re.search(_NO_CREDENTIALS, text):
-        return "no credentials for it were found", _CREDENTIALS, ExitCode.NO_INPUT
+        return "no credentials for it were found", CREDENTIALS, ExitCode.NO_INPUT
     if kind in ("PermissionDeniedError", "UnauthenticatedError") or status in ("401", "403"):
-        return f"access is denied (HTTP {status})", _CREDENTIALS, ExitCode.NO_INPUT
+        return f"access is denied (HTTP {status})", CREDENTIALS, ExitCode.NO_INPUT
     if isinstance(error, FileNotFoundError) or status == "404":
         return "there is no such bucket or object", "check the address", ExitCode.NO_INPUT
     said = next((said for words, said in _UNREACHABLE if re.search(words, text)), "it failed")

@@ -8,13 +8,16 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
 from batch_screen.config.sections import Mode
 from batch_screen.errors import InputError, OutputError, RunLockedError
 from batch_screen.masking import safe_text
+from batch_screen.runs.events import RunEvents
 from batch_screen.runs.layout import (
     DATA_FOLDERS,
     PART,
@@ -94,6 +97,22 @@ def refuse_differing(layout: Layout, *checks: VerifyCheck) -> None:
                 f"{difference.what}; batch-screen validate {layout.run} says all that differs and "
                 "what to do"
             )
+
+
+def whole_manifest(layout: Layout) -> Manifest:
+    """The run's manifest. Raises ``InputError`` where it or its marker is not what was written."""
+    manifest = read_manifest(layout)
+    refuse_differing(layout, marker_check(layout), manifest_check(layout, manifest))
+    return cast("Manifest", manifest)  # the check finds one that cannot be read
+
+
+def refuse_changed(
+    layout: Layout, listed: Sequence[ListedFile], events: RunEvents | None = None
+) -> None:
+    """Hashes the files, a stage of its own. Raises ``InputError`` over one that differs."""
+    events = events or RunEvents()
+    events.progress.stage("hashing", total=len(listed))
+    refuse_differing(layout, files_check(layout, listed, partial(events.advance, 1))[0])
 
 
 @contextmanager

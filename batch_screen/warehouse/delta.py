@@ -32,9 +32,10 @@ from deltalake.schema import PrimitiveType
 
 from batch_screen import __version__
 from batch_screen.errors import ExitCode, WarehouseError
-from batch_screen.runs.layout import layout_of_run
+from batch_screen.runs.layout import run_date_of
 from batch_screen.schema import INSTANT
 from batch_screen.storage.interruptible import interruptible
+from batch_screen.storage.objects import CREDENTIALS
 from batch_screen.warehouse.address import Address
 from batch_screen.warehouse.columns import (
     COMMENTS,
@@ -74,13 +75,12 @@ os.environ.setdefault("DELTARS_WRITER_BATCH_CHANNEL_SIZE", "1")  # of BATCH_ROWS
 os.environ.setdefault("DELTARS_MAX_CONCURRENCY_TASKS", "2")  # uploads of 5 MiB; 10 otherwise
 _STORAGE = {"max_retries": "5", "retry_timeout": "60s", "connect_timeout": "10s"}
 
-_CREDENTIALS = "check the cloud's own credentials, and what the bucket permits them"
 _FAULTS: tuple[Fault, ...] = (
     (r"No space left|Disk quota|StorageFull|File too large", *DISK_FULL),
     (
         r"token request|/api/token|169\.254\.|NoCredentials|InvalidAccessKey|SignatureDoes|\b401\b",
         "there are no credentials for it, or they were refused",
-        _CREDENTIALS,
+        CREDENTIALS,
         ExitCode.KEY,
     ),
     (
@@ -89,7 +89,7 @@ _FAULTS: tuple[Fault, ...] = (
         "use https, or set AWS_ALLOW_HTTP=true",
         ExitCode.USAGE,
     ),
-    (r"403 Forbidden|AccessDenied", "access is denied", _CREDENTIALS, ExitCode.CANNOT_WRITE),
+    (r"403 Forbidden|AccessDenied", "access is denied", CREDENTIALS, ExitCode.CANNOT_WRITE),
     (
         r"Permission ?denied|ReadOnlyFilesystem|Read-only file system",
         "permission is denied",
@@ -412,7 +412,7 @@ def _of_runs(table: str, run_ids: Sequence[str]) -> str:
     named = ", ".join(_literal(run_id) for run_id in run_ids)
     if table == RUNS:
         return f"run_id IN ({named})"
-    days = {layout_of_run(Path(), run_id).run_date for run_id in run_ids}
+    days = {run_date_of(run_id) for run_id in run_ids}
     dates = ", ".join(f"DATE {_literal(day)}" for day in sorted(days))
     return f"{RUN_DATE.name} IN ({dates}) AND run_id IN ({named})"
 

@@ -23,11 +23,11 @@ from batch_screen.storage.atomic import sha256_of
 from batch_screen.storage.parquet import open_parquet
 from batch_screen.storage.reading import MOST_BYTES, read_bytes
 from batch_screen.tables.integrity import (
-    files_check,
     held,
     manifest_check,
     marker_check,
     own_files,
+    refuse_changed,
     refuse_differing,
 )
 from batch_screen.tables.manifest import ListedFile, Manifest, list_key, read_facts
@@ -162,7 +162,7 @@ def opened(run: RunToLoad) -> Iterator[LoadableRun]:
         if manifest is None:
             raise InputError(f"run {run.run_id}: its manifest cannot be read; restore it")
         listed = own_files(layout, manifest)
-        refuse_differing(layout, files_check(layout, listed, lambda: None)[0])
+        refuse_changed(layout, listed)
         tables = tuple(_table(layout, name, listed, manifest.id_key) for name in DATA_FOLDERS)
         digest = sha256_of(layout.manifest, MOST_BYTES)
         # It may have been written anew since it was listed.

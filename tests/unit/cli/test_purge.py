@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from batch_screen.cli.main import cli
-from batch_screen.cli.purge import _before, _lines
+from batch_screen.cli.purge import _lines
 from batch_screen.commands.purge import Purge, PurgeItem
 
 OLD = PurgeItem(
@@ -38,10 +38,10 @@ def test_what_would_go() -> None:
     assert next(_lines(Purge("2025-06-01", (), ()))).startswith("purge: 0 runs dated before")
 
 
-def test_days() -> None:
-    assert _before(90) == datetime.now(UTC).date() - timedelta(days=90)
-    assert _before(99_999) > date.min
-    assert _before(99_999_999) == date.min
+@pytest.mark.parametrize("days", [0, 90, 99_999])
+def test_days(days: int) -> None:
+    context = cli.commands["purge"].make_context("purge", ["--older-than", f"{days}d"])
+    assert context.params["older_than"] == datetime.now(UTC).date() - timedelta(days=days)
 
 
 @pytest.mark.parametrize(

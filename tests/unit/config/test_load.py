@@ -424,12 +424,11 @@ rate_per_second = 3
 [api.paths]
 "sim-swap/check" = "/v2"
 """
-SHORT = {"BATCH_SCREEN_API_KEY_FILE": "api.key_file"}
 
 
 def origins(**environment: str) -> Origins:
     flags = {"pacing": {"rate_per_second": 1}}
-    return Origins(flags, environment, SHORT, Path("my.toml"), TEXT)
+    return Origins(flags, environment, Path("my.toml"), TEXT)
 
 
 def test_the_strongest_place_counts() -> None:
