@@ -121,7 +121,7 @@ def _checked(
         return plan, tally
 
     opted_out = opt_outs(settings, events)
-    found = by_convention(files, settings, read, folder, events, opted_out=opted_out)
+    found = by_convention(files, settings, read, events, opted_out=opted_out)
     if rejects is not None:
         write_rejects(rejects, parts(rejects_path(folder)))
     return _facts(found, settings, folder)

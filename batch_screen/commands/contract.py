@@ -41,7 +41,7 @@ def contract(
     kept: dict[str, pl.DataType] = {}
     id_key = None
     layouts = [layout_of_run(out, each) for each in runs_at(path)]
-    complete = [each for each in layouts if each.marker.exists()]
+    complete = [each for each in layouts if each.is_marked]
     if not complete:
         raise no_input(f"{safe_text(str(folder))}: no run there is complete; wait for one")
     for layout in complete:

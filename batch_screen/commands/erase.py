@@ -45,8 +45,8 @@ from batch_screen.privacy.ids import NumberIds, read_id_key
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.finding import is_over
 from batch_screen.runs.folders import refuse_link, refuse_links, refuse_unfit
-from batch_screen.runs.layout import LOOKUPS, is_run_id, layout_of_run
-from batch_screen.runs.state import read_run
+from batch_screen.runs.layout import LOOKUPS, finish_exchanges, is_run_id, layout_of_run
+from batch_screen.runs.state import noting_damage, read_run
 from batch_screen.storage.atomic import make_folder, sha256_of
 from batch_screen.storage.lock import alone, locked
 from batch_screen.storage.reading import MOST_BYTES
@@ -178,9 +178,10 @@ def erase_people(  # noqa: PLR0913 (as erase)
 
 def _tidy(out: Path, state: Path) -> None:
     """Removes what killed starts have left beside runs and states: it may hold people."""
+    finish_exchanges(out)
     for growing in (out / "runs").glob(".*.anew"):
         run_id = growing.name.removeprefix(".").removesuffix(".anew")
-        if is_run_id(run_id) and layout_of_run(out, run_id).marker.exists():
+        if is_run_id(run_id) and layout_of_run(out, run_id).is_marked:
             settle(layout_of_run(out, run_id))
     finish_aside(state)
 
@@ -297,7 +298,7 @@ class _Erasure:
 
     def _is_over(self, folder: Path) -> bool:
         """Whether a state's run is complete, here or where its output was moved."""
-        if layout_of_run(self._out, folder.name).marker.exists():
+        if layout_of_run(self._out, folder.name).is_marked:
             return True
         run = read_run(folder)
         return run is not None and is_over(run, self._out)
@@ -311,10 +312,11 @@ class _Erasure:
         """Lets states of later runs know the new lookups of the runs they are compared with."""
         before = {run.run_id: run.lookups_sha256 for run in planned.runs}
         for record in (self._state / "runs").glob("*/previous.json"):
-            previous = read_record(record, Previous)
-            if before.get(previous.run_id) == previous.lookups_sha256:
-                digest = _lookups_digest(self._out, previous.run_id)
-                write_record(record, msgspec.structs.replace(previous, lookups_sha256=digest))
+            with noting_damage(record.parent, self._events.progress.note):
+                previous = read_record(record, Previous)
+                if before.get(previous.run_id) == previous.lookups_sha256:
+                    digest = _lookups_digest(self._out, previous.run_id)
+                    write_record(record, msgspec.structs.replace(previous, lookups_sha256=digest))
 
     def _report(
         self,
@@ -373,7 +375,7 @@ def _planned(run: RunHolding, runs: Sequence[RunHolding]) -> PlannedRun:
         earlier = next((each for each in runs if each.layout.run_id == since), None)
         if earlier is not None:
             compared = int(run.keys.is_in(earlier.keys.implode()).sum())
-        elif not layout_of_run(layout.folder, since).marker.exists():
+        elif not layout_of_run(layout.folder, since).is_marked:
             compared = run.keys.len()  # it is gone: most people are on the list every night
     return PlannedRun(
         layout.run_id,

@@ -138,7 +138,7 @@ def export(  # noqa: PLR0913 (a run, a sheet, and the rows in it)
 
 def _whole_summary(layout: Layout, table: str, events: RunEvents) -> Summary:
     """The run's summary. Raises ``InputError`` where it, or the table, is not what was written."""
-    if not layout.marker.exists():
+    if not layout.is_marked:
         raise InputError(
             f"run {layout.run_id} is not complete, so nobody can say who deserves a look; "
             "batch-screen status says whether it is running, and how to resume it"

@@ -28,7 +28,7 @@ from batch_screen.runs.events import RunEvents
 from batch_screen.runs.finding import IsGrown, answered_runs, find_run, is_answered, unfinished_runs
 from batch_screen.runs.folders import refuse_unfit
 from batch_screen.runs.heartbeat import beating
-from batch_screen.runs.layout import Layout
+from batch_screen.runs.layout import Layout, finish_exchanges
 from batch_screen.runs.state import Identity, Run, create_run
 from batch_screen.storage.atomic import check_writable, make_folder, sweep, translated
 from batch_screen.storage.lock import locked
@@ -189,6 +189,7 @@ def _locked(job: Job) -> Iterator[None]:
             held.enter_context(locked(make_folder(folder)))
         for folder in (job.out, job.state):
             sweep(folder)
+        finish_exchanges(job.out)
         for leftover in job.state.glob("stdin-*.input"):  # of a process that was killed
             with translated("clear", leftover):
                 leftover.unlink()
@@ -298,7 +299,7 @@ def _refuse_to_buy_again(job: Job, run: Run, layout: Layout) -> None:
     One that was stopped goes on from its state; without it, everything would be paid for again.
     """
     summed_up = layout.summary.exists() and not says_stopped(layout.summary)
-    was_answered = layout.marker.exists() or summed_up or layout.manifest.exists()
+    was_answered = layout.is_marked or summed_up or layout.manifest.exists()
     manifest = read_manifest(layout)
     if manifest and manifest.erased:
         if not is_answered(run):

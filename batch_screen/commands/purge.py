@@ -38,7 +38,7 @@ from batch_screen.storage.atomic import (
     write_atomically,
 )
 from batch_screen.storage.lock import alone, locked
-from batch_screen.storage.reading import MOST_BYTES
+from batch_screen.storage.reading import MOST_BYTES, is_there
 from batch_screen.storage.scratch import sweep_scratch
 from batch_screen.tables.manifest import latest_content, read_manifest, rows_of
 
@@ -263,7 +263,7 @@ def _records(out: Path, runs: Sequence[PurgeItem]) -> Iterator[PurgedRun]:
         digest, rows = None, {}
         if (manifest := read_manifest(layout)) is not None:
             rows = rows_of(manifest)
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # whatever lies there: the run goes
             digest = sha256_of(layout.manifest, MOST_BYTES)
         yield PurgedRun(run.run_id, run.run_date, now, digest, rows)
 
@@ -338,7 +338,7 @@ def _was_complete(out: Path | None, run_id: str) -> bool:
     if out is None:
         return False
     layout = layout_of_run(out, run_id)
-    return layout.marker.exists() or (layout.run / GOING).exists()
+    return layout.is_marked or is_there(layout.run / GOING)
 
 
 def _next_latest(out: Path | None, going: set[str]) -> str | None:
@@ -346,7 +346,11 @@ def _next_latest(out: Path | None, going: set[str]) -> str | None:
     if out is None or latest_run(out) not in going:
         return None
     markers = [m for m in out.glob("runs/*/_SUCCESS") if is_run_id(m.parent.name)]
-    staying = [m for m in markers if m.parent.name not in going]
+    staying = [
+        m
+        for m in markers
+        if m.parent.name not in going and read_manifest(layout_of_run(out, m.parent.name))
+    ]
     return max(staying, key=lambda m: m.stat().st_mtime).parent.name if staying else ""
 
 
@@ -365,7 +369,7 @@ def _set_latest(out: Path, run_id: str | None) -> None:
 
 def _unmark(layout: Layout) -> None:
     """Renames the run's marker: the run looks complete no more, but a later purge knows it was."""
-    if layout.marker.exists():
+    if _is_file(layout.marker):  # what else lies there is not ours
         with translated("remove", layout.marker):
             layout.marker.rename(layout.run / GOING)
             sync_folder(layout.run)  # it must not come back when the parts have gone
@@ -379,7 +383,8 @@ def _remove_outputs(layout: Layout, files: Sequence[Path]) -> None:
     with translated("remove", layout.run):
         for path in (*between, *last):
             path.unlink(missing_ok=True)  # a load may have written its events anew meanwhile
-        going.unlink(missing_ok=True)
+        if _is_file(going):
+            going.unlink()
         grown = (*(layout.growing / table for table in DATA_FOLDERS), layout.growing)
         for folder in (*{path.parent for path in between}, *grown, layout.run):
             _remove_if_empty(folder)

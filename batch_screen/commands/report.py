@@ -63,7 +63,7 @@ def report(
         layout.refuse_inside(target)
         check_file(target, "--write")
     manifest = None
-    if layout.marker.exists():  # else the run was stopped
+    if layout.is_marked:  # else the run was stopped
         manifest = whole_manifest(layout)
     material = _material(layout, manifest, events)
     for strange in strange_parts(material.summary):

@@ -166,7 +166,7 @@ def located(job: Job, run: Path | str | None) -> tuple[Job, Layout]:
 
 def _summary_of(layout: Layout) -> Summary:
     """The summary of the run. Raises ``InputError`` where it is not complete and whole."""
-    if not layout.marker.exists():
+    if not layout.is_marked:
         raise InputError(
             f"run {layout.run_id} is not complete, so what it lacks is not asked again but for the "
             "first time: batch-screen status says how to resume it"

@@ -265,7 +265,9 @@ def settle(layout: Layout) -> None:
     if not layout.growing.exists():
         return
     manifest = read_manifest(layout)
-    listed = {file.path for file in manifest.files} if manifest else set()
+    if manifest is None:  # nobody can say which parts are the run's
+        return
+    listed = {file.path for file in manifest.files}
     if latest_run(layout.folder) == layout.run_id:
         content = latest_content(layout, sha256_of(layout.manifest, MOST_BYTES))
         write_atomically(layout.latest, content, mode=layout.file_mode)

@@ -156,7 +156,7 @@ class _PlannedRun(NamedTuple):
 def _plan(opened: OpenRun, make_plan: Callable[[], Plan]) -> Plan:
     run, events = opened.run, opened.events
     plan = read_plan(run.plan)
-    if plan is not None:
+    if plan is not None and plan.accepted:  # else its start was killed before it said so
         with events.stop.interrupting():  # damage stops it before anything more is bought
             check_plan(run.plan, plan)
         return plan

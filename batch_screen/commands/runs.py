@@ -144,7 +144,7 @@ def _look(out: Path, found: dict[str, Manifest]) -> tuple[list[str], list[str]]:
     for layout in [layout_of_run(out, run_id) for run_id in runs_at(out)]:
         if layout.run_id in found:
             continue
-        if not layout.marker.exists():
+        if not layout.is_marked:
             unfinished.append(layout.run_id)
         elif marker_check(layout).differences or not _is_of(layout, manifest := read_facts(layout)):
             damaged.append(layout.run_id)

@@ -155,7 +155,7 @@ def _must_be_readable(folder: Path) -> None:
 def _status(run_id: str, state: Path, out: Path | None, at_work: str) -> RunStatus | None:
     """The run's status, or None if its start was killed before it wrote anything."""
     layout = layout_of_run(out or state.parent, run_id)
-    is_marked = out is not None and layout.marker.exists()
+    is_marked = out is not None and layout.is_marked
     known = RunStatus(run_id, layout.run_date, State.COMPLETE if is_marked else State.RESUMABLE)
     folder = state / "runs" / run_id
     try:
@@ -167,7 +167,7 @@ def _status(run_id: str, state: Path, out: Path | None, at_work: str) -> RunStat
         if run is None:
             return None
         found = _counted(known, run)
-    except (BatchScreenError, OSError) as error:
+    except (BatchScreenError, OSError, ValueError) as error:  # also what another version wrote
         problem = safe_line(str(error), 1_000)
         return msgspec.structs.replace(known, state=State.UNREADABLE, problem=problem)
     if at_work == run_id:

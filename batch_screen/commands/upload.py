@@ -74,7 +74,7 @@ def upload(
     root, prefix = place[0], f"{place[1].strip('/')}/".lstrip("/")
     layout, events = run_at(Path(folder), run_id), events or RunEvents()
     note_pending(layout.folder, events)
-    if not layout.marker.exists():
+    if not layout.is_marked:
         raise InputError(
             f"run {layout.run_id} is not complete, so it is not uploaded; start the same command "
             f"with --run-date {layout.run_date}, if it is not running: it goes on from there"

@@ -6,6 +6,7 @@ copy of the output folder elsewhere will do.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -14,7 +15,15 @@ from batch_screen.config.paths import is_address
 from batch_screen.erasure.journal import note_pending
 from batch_screen.masking import safe_text
 from batch_screen.runs.events import RunEvents
-from batch_screen.runs.layout import CHANGES, Layout, run_at, runs_at
+from batch_screen.runs.layout import (
+    CHANGES,
+    Layout,
+    is_run_id,
+    layout_of_run,
+    place_of,
+    run_at,
+    runs_at,
+)
 from batch_screen.schema import READ_VERSIONS, SCHEMA_VERSION
 from batch_screen.tables.integrity import (
     Validation,
@@ -52,10 +61,18 @@ def validate(
     events = events or RunEvents()
     if is_address(folder) and not Path(folder).is_dir():  # a folder may have any name
         return _uploaded(BucketOutput(str(folder)), run_id, events)
-    layout = run_at(Path(folder), run_id)
+    layout = _named(Path(folder), run_id)
     note_pending(layout.folder, events)
     checks = tuple(_checks(layout, events, copied=copied))
     return Validation(layout.run_id, safe_text(str(layout.folder)), checks)
+
+
+def _named(folder: Path, run_id: str | None) -> Layout:
+    """The run to look at; whatever lies under its name, for that is what a check says."""
+    out, _ = place_of(folder)
+    if run_id and is_run_id(run_id) and os.path.lexists(out / "runs" / run_id):
+        return layout_of_run(out, run_id)
+    return run_at(folder, run_id)
 
 
 def runs_in(folder: Path | str) -> list[str]:
@@ -85,7 +102,7 @@ def _uploaded(out: BucketOutput, run_id: str | None, events: RunEvents) -> Valid
 
 def _checks(layout: Layout, events: RunEvents, *, copied: bool) -> list[VerifyCheck]:
     checks = [marker_check(layout)]
-    if not layout.marker.exists():  # nothing is promised of a run that did not come to its end
+    if not layout.is_marked:  # nothing is promised of a run that did not come to its end
         return checks
     manifest = read_manifest(layout)
     checks += [latest_check(layout), manifest_check(layout, manifest)]

@@ -232,7 +232,7 @@ def count_stopped(
 def write_stopped(run: Run, settings: Settings, summary: Summary) -> None:
     """Writes the summary of a stopped run; never over that of a complete one."""
     layout = layout_of(run, settings)
-    if not layout.marker.exists():
+    if not layout.is_marked:
         check_writable(layout.made(layout.run))
         write_summary(layout.summary, summary, layout.file_mode)
 

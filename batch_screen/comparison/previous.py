@@ -92,7 +92,7 @@ class _Summary(msgspec.Struct):
 
 def recorded(layout: Layout) -> CompleteRun:
     """The complete run in this place. Raises ``UnusableRunError``."""
-    if not layout.marker.exists():
+    if not layout.is_marked:
         raise UnusableRunError("it is not complete")
     try:
         summary = read_json(layout.summary, _Summary)
@@ -286,7 +286,7 @@ def _latest(
                 run = recorded(layout_of_run(layout.folder, run_id))
             except UnusableRunError as error:
                 # It is not known what it asked, and of whom.
-                if layout_of_run(layout.folder, run_id).marker.exists():
+                if layout_of_run(layout.folder, run_id).is_marked:
                     note(f"run {run_id} is passed over as the previous run, for {error}")
             else:
                 had_ended = by is None or run.ended_at <= by

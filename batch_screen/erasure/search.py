@@ -84,7 +84,7 @@ def find_in_runs(
         on_run(1)
         with translated("read", layout.run):
             try:
-                if not layout.marker.exists():
+                if not layout.is_marked:
                     return any(
                         holds(part, people) for t in DATA_FOLDERS for part in _parts(layout, t)
                     )

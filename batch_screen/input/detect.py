@@ -32,6 +32,7 @@ from batch_screen.input.layout import (
 from batch_screen.input.limits import Caps
 from batch_screen.input.text import checked_encoding, unpacked, utf8
 from batch_screen.masking import plain
+from batch_screen.storage.reading import open_regular
 
 SAMPLE_BYTES = 1 << 20
 _SAMPLE_CELLS = 1_000_000
@@ -57,7 +58,7 @@ def sniff(path: Path, name: str, settings: Input) -> FileLayout:
     """Detects the layout of a file. InputError (65) if it holds no rows of a known format."""
     caps = Caps.of(settings)
     allow_long_cells()
-    with translated(name), path.open("rb") as file:
+    with translated(name), open_regular(path) as file:
         head = file.read(16)
     if head.startswith(b"PAR1"):
         return parquet.describe(path, name, caps)

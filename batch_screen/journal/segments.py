@@ -294,11 +294,10 @@ def outcomes_at_a_glance(
     ``OSError`` where the folders cannot be read.
     """
     counted = Counter(dict(enumerate(carried)))
-    for path in journal.iterdir():
-        if path.suffix == ".journal" and path.name[:5].isdigit():
-            counted[int(path.name[:5])] += _count_outcomes(path)
+    for path in journal.glob(f"{_FIVE_DIGITS}-{_FIVE_DIGITS}{_SUFFIX}"):
+        counted[int(path.name[:5])] += _count_outcomes(path)
     # Seals after segments: a shard sealed meanwhile has its seal before its segments go.
-    finished = {int(path.stem) for path in sealed.iterdir() if path.suffix == ".seal"}
+    finished = {int(path.stem) for path in sealed.glob(f"{_FIVE_DIGITS}.seal")}
     return sum(
         # At most all: where a process was killed, a lookup may have been answered twice.
         most if shard in finished else min(most, counted[shard])

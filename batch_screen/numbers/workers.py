@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -69,19 +70,20 @@ def _in_process(normaliser: Normaliser, cells: Sequence[RawCell]) -> list[Judgem
     conventions = dict(normaliser.conventions)
     work = _Work(settings, normaliser.default_region, normaliser.column_kind, conventions, cells)
     done = subprocess.run(  # noqa: S603 (this very module)
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-P", "-m", __name__],  # never what lies in the current folder
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         input=msgspec.json.encode(work),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is for the one that asks
         check=False,
     )
-    if done.returncode:
-        _log.warning(
-            "a normalisation process ended with %d; continuing without it", done.returncode
-        )
-        return _judged(cells, normaliser)
-    return msgspec.json.decode(done.stdout, type=list[Judgement])
+    with suppress(ValueError):  # msgspec's errors
+        found = msgspec.json.decode(done.stdout, type=list[Judgement])
+        if not done.returncode and len(found) == len(cells):
+            return found
+    _log.warning("a normalisation process ended with %d; continuing without it", done.returncode)
+    return _judged(cells, normaliser)
 
 
 def main() -> None:

@@ -45,6 +45,7 @@ from batch_screen.storage.partition import HELD_BYTES
 from batch_screen.storage.prefetch import ordered_map
 
 Result = TypeVar("Result")
+Passed = Callable[[Iterable[pl.DataFrame]], Iterator[pl.DataFrame]]
 ROWS_ABOVE = "rows_above"
 """The fact of a plan that says by file, as JSON, how many rows stand above its first one."""
 
@@ -161,9 +162,7 @@ def plan_inputs(  # noqa: PLR0913 (the stages' common arguments, and as of when)
             ids=ids,
         )
 
-    found = by_convention(
-        sources, settings, read, folder, events, opted_out=opted_out, digests=digests
-    )
+    found = by_convention(sources, settings, read, events, opted_out=opted_out, digests=digests)
     plan = found.result
     for note in found.table.notes:
         events.progress.note(note)
@@ -200,7 +199,6 @@ def by_convention(  # noqa: PLR0913 (the stages' common arguments)
     sources: Sequence[InputFile],
     settings: Settings,
     read: Callable[[Table, Iterable[pl.DataFrame], Sequence[PhoneColumn]], Result],
-    folder: Path,
     events: RunEvents,
     *,
     opted_out: pl.Series,
@@ -209,32 +207,43 @@ def by_convention(  # noqa: PLR0913 (the stages' common arguments)
     """Reads the sources by ``read``, which is given their judged batches.
 
     Where digits are in doubt and the list's other rows show how it writes its numbers, they
-    are read once more, in a stage of its own: only the whole list can show that. ``folder`` is what
-    ``read`` writes.
+    are read once more, in a stage of its own: only the whole list can show that. ``read`` then sees
+    an exception behind the last batch, so that it keeps nothing of its first reading.
     """
     share = settings.output.memory_share
     table, columns = opened(sources, settings)
 
-    def once(columns: Sequence[PhoneColumn]) -> Result:
+    def once(columns: Sequence[PhoneColumn], passed: Passed = iter) -> Result:
         rows = unchanged(table, sources, digests, share)
         with judged(rows, columns, opted_out) as batches:
-            return read(table, batches, columns)
+            return read(table, passed(batches), columns)
 
     if settings.numbers.ambiguous is not Ambiguous.BY_LIST:
         return Read(table, once(columns), columns, [{} for _ in columns])
     # Each column has its own: mobiles may come with a country code, and landlines without.
     counters = [ConventionCounter(column.normaliser.home) for column in columns]
     counting = [c._replace(counter=n) for c, n in zip(columns, counters, strict=True)]
-    result, learnt = once(counting), [counter.conventions() for counter in counters]
-    if any(learnt):
-        shutil.rmtree(folder)
-        columns = [
-            PhoneColumn(column.names, column.normaliser.with_conventions(conventions))
-            for column, conventions in zip(columns, learnt, strict=True)
-        ]
-        events.progress.stage("reading again")
-        result = once(columns)
-    return Read(table, result, columns, [counter.evidence() for counter in counters])
+
+    def unless_learnt(batches: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        yield from batches
+        if any(counter.conventions() for counter in counters):
+            raise _ReadAgain
+
+    def found(result: Result) -> Read[Result]:
+        return Read(table, result, columns, [counter.evidence() for counter in counters])
+
+    with suppress(_ReadAgain):
+        return found(once(counting, unless_learnt))
+    columns = [
+        PhoneColumn(column.names, column.normaliser.with_conventions(counter.conventions()))
+        for column, counter in zip(columns, counters, strict=True)
+    ]
+    events.progress.stage("reading again")
+    return found(once(columns))
+
+
+class _ReadAgain(Exception):  # noqa: N818 (no error)
+    """The list has shown how to read what was in doubt, so nothing of this reading is kept."""
 
 
 def _lines_above(table: Table) -> dict[str, str]:

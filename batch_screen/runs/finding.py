@@ -17,6 +17,8 @@ from batch_screen.runs.state import RETRY_OF, Identity, Run, noting_damage, read
 IsGrown = Callable[[Run], bool]
 """Whether the opt-out list of today holds all of that by which a run's plan was made."""
 
+_FIVE_DIGITS = "[0-9]" * 5  # what a copy or another program leaves beside them has other names
+
 
 def find_run(
     state_folder: Path,
@@ -142,8 +144,8 @@ def _is_left(run: Run, identity: Identity, is_grown: IsGrown, out: Path | None) 
 
 def is_answered(run: Run) -> bool:
     """Whether every shard is sealed."""
-    shards = len(list(run.plan.glob("rows-*.parquet")))
-    return shards > 0 and len(list(run.sealed.glob("*.seal"))) == shards
+    shards = len(list(run.plan.glob(f"rows-{_FIVE_DIGITS}.parquet")))
+    return shards > 0 and len(list(run.sealed.glob(f"{_FIVE_DIGITS}.seal"))) == shards
 
 
 def is_over(run: Run, out: Path | None) -> bool:
@@ -154,7 +156,7 @@ def is_over(run: Run, out: Path | None) -> bool:
     if not is_answered(run):
         return False
     layout = layout_of_run(out, run.run_id) if out else None
-    return layout is None or layout.marker.exists() or not layout.run.exists()
+    return layout is None or layout.is_marked or not layout.run.exists()
 
 
 def _differing(other: Run, identity: Identity) -> str:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from time import monotonic
 
@@ -49,7 +50,8 @@ class Heartbeat(msgspec.Struct, frozen=True):
         """Estimated time for the rest of the stage; None without a total or a pace."""
         if self.total is None or not self.per_second:
             return None
-        return max(0, self.total - self.done) / self.per_second
+        left = max(0, self.total - self.done) / self.per_second
+        return left if isfinite(left) else None
 
     def age_seconds(self, now: datetime) -> float:
         """Seconds since it was written."""

@@ -29,6 +29,7 @@ from batch_screen.storage.atomic import (
     check_could_write,
     check_writable,
     exchange_folders,
+    finish_exchange,
     make_folder,
     sweep,
     sync_folder,
@@ -36,7 +37,7 @@ from batch_screen.storage.atomic import (
     write_frame,
 )
 from batch_screen.storage.partition import RowGroupWriter
-from batch_screen.storage.reading import read_json
+from batch_screen.storage.reading import is_there, read_json
 
 RESULTS, LOOKUPS, ERRORS = "results", "lookups", "errors"
 TABLES = (RESULTS, LOOKUPS, ERRORS)
@@ -87,6 +88,11 @@ class Layout:
         self.marker = self.run / "_SUCCESS"
         self.lineage = self.run / LINEAGE
         self.latest = folder / "latest.json"
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the run came to its end; no, too, where nobody may look."""
+        return is_there(self.marker)
 
     @property
     def mode(self) -> Mode:
@@ -191,7 +197,7 @@ class Layout:
     def clear(self) -> None:
         """Removes earlier output of the run, which may have had more parts; the marker first."""
         with translated("replace", self.marker):
-            if self.marker.exists():
+            if self.is_marked:
                 self.marker.unlink()
                 sync_folder(self.run)  # it must not come back when the parts have gone
         sweep(self.run)
@@ -358,6 +364,15 @@ def run_date_of(run_id: str) -> str:
     '2026-11-23'
     """
     return f"{run_id[:4]}-{run_id[4:6]}-{run_id[6:8]}"
+
+
+def finish_exchanges(folder: Path) -> None:
+    """Gives runs back their folders that a killed start has put aside while it exchanged them."""
+    for aside in (folder / "runs").glob(".*.before"):
+        if is_run_id(run_id := aside.name.removeprefix(".").removesuffix(".before")):
+            layout = layout_of_run(folder, run_id)
+            with translated("restore", layout.run):
+                finish_exchange(layout.run, layout.growing)
 
 
 def latest_run(folder: Path) -> str | None:

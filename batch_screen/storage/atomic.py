@@ -118,17 +118,27 @@ _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE
 def exchange_folders(one: Path, other: Path) -> None:
     """Exchanges two folders of one parent: at any moment both names are there.
 
-    Where the system has no such call, one name is missing for a moment.
+    Where the system has no such call, one name is missing for a moment: ``finish_exchange``.
     """
     rename = getattr(ctypes.CDLL(None), "renameat2", None)  # Linux has it, and Python no call of it
     names = os.fsencode(one), os.fsencode(other)
     with translated("exchange", one):
         if rename is None or rename(_HERE, names[0], _HERE, names[1], _EXCHANGE) != 0:
-            aside = one.with_name(f".{one.name}.before")
-            one.rename(aside)
+            one.rename(_aside(one))
             other.rename(one)
-            aside.rename(other)
+            finish_exchange(one, other)
         sync_folder(one.parent)
+
+
+def finish_exchange(one: Path, other: Path) -> None:
+    """Gives back its name to a folder that an exchange had to put aside, if one was killed."""
+    missing = other if one.exists() else one
+    if _aside(one).exists() and not missing.exists():
+        _aside(one).rename(missing)
+
+
+def _aside(one: Path) -> Path:
+    return one.with_name(f".{one.name}.before")
 
 
 def sync_folder(folder: Path) -> None:

@@ -45,6 +45,11 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> BufferedReader:
     return os.fdopen(descriptor, "rb")  # which closes it itself where a signal ends it
 
 
+def is_there(path: Path) -> bool:
+    """Whether anything lies there; no, too, in a folder that is closed to us."""
+    return os.path.exists(path)  # noqa: PTH110 (Path.exists raises there)
+
+
 def refuse_odd(path: Path) -> None:
     """Raises ``OSError`` unless it is a regular file: for libraries that open files themselves."""
     _refuse_odd(path.stat().st_mode)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -125,10 +125,10 @@ def held(layout: Layout) -> Iterator[None]:
         try:
             stack.enter_context(shared(layout.manifest, f"run {layout.run_id}"))
         except OutputError:
-            if layout.marker.exists():  # else it is gone, which is no fault of the disk's
+            if layout.is_marked:  # else it is gone, which is no fault of the disk's
                 refuse_differing(layout, marker_check(layout))
                 raise
-        if not layout.marker.exists():
+        if not layout.is_marked:
             raise RunLockedError(
                 f"run {layout.run_id} was removed, or is being written anew; start again"
             )
@@ -162,14 +162,14 @@ def marker_check(layout: Layout) -> VerifyCheck:
     """The marker is there and holds the manifest's SHA-256."""
     claim = "_SUCCESS holds the manifest's SHA-256"
     remedy = rewrite(layout)
-    if not layout.marker.exists():
+    if not layout.is_marked:
         remedy = "if its state is kept, batch-screen status names the command that resumes it"
     return VerifyCheck("marker", claim, 1, tuple(_marker_differences(layout)), remedy)
 
 
 def _marker_differences(layout: Layout) -> Iterator[Difference]:
     where = _name(layout.marker)
-    if not layout.marker.exists():
+    if not layout.is_marked:
         yield Difference(
             where,
             "none: the run was stopped before its end or is going on; nothing else was checked",
@@ -211,7 +211,7 @@ def latest_check(layout: Layout) -> VerifyCheck:
 def _latest_contents(layout: Layout) -> Iterator[bytes]:
     """What latest.json may hold of a run; where it is written anew, either of its writings."""
     for manifest in (layout.manifest, layout.growing / layout.manifest.name):
-        if manifest.exists():
+        with suppress(OSError):  # none, or no file of ours, which another check says
             yield latest_content(layout, sha256_of(manifest, MOST_BYTES))
 
 

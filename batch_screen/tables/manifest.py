@@ -158,7 +158,7 @@ def read_facts(layout: Layout) -> Manifest | None:
     try:
         summary = read_summary(layout.summary)
         described = read_json(layout.schema, dict)["tables"][RESULTS]
-        kept = [c["name"] for c in described if c["name"].startswith(KEPT_PREFIX)]
+        kept = [c["name"] for c in described if str(c["name"]).startswith(KEPT_PREFIX)]
     except (OutputError, OSError, ValueError, LookupError, TypeError):
         return None
     found = head_of(summary)
@@ -268,7 +268,7 @@ def write_manifest(layout: Layout, listed: Sequence[ListedFile], head: ManifestH
 
 def is_whole(layout: Layout) -> bool:
     """Whether the run is marked complete and every file of its manifest has the right size."""
-    if not layout.marker.exists():
+    if not layout.is_marked:
         return False
     try:
         entries = read_json(layout.manifest, dict)["files"]

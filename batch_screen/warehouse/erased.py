@@ -45,7 +45,7 @@ def runs_now(out: Path, before: Mapping[str, str]) -> dict[str, RunNow]:
     found = {}
     for path in (out / "runs").glob("*"):
         layout = layout_of_run(out, path.name) if is_run_id(path.name) else None
-        known = row_and_rows(layout) if layout and layout.marker.exists() else None
+        known = row_and_rows(layout) if layout and layout.is_marked else None
         if known is not None and known.facts.erased:
             has_emptied = any(each.cells for each in known.facts.erased)
             found[path.name] = RunNow(known.row, known.rows, before.get(path.name, ""), has_emptied)

@@ -140,7 +140,7 @@ def complete_runs(folder: Path, run_ids: Sequence[str] = ()) -> list[RunToLoad]:
     """
     out, _ = place_of(folder)
     found = [layout_of_run(out, run_id) for run_id in runs_at(folder)]
-    complete = [layout for layout in found if layout.marker.exists()]
+    complete = [layout for layout in found if layout.is_marked]
     if run_ids:
         complete = [layout for layout in complete if layout.run_id in run_ids]
     runs = [run for layout in complete if (run := _complete(layout))]
@@ -222,6 +222,8 @@ def _complete(layout: Layout) -> RunToLoad | None:
         digest = read_bytes(layout.marker).decode("ascii", "replace").strip()
     except FileNotFoundError:
         return None
+    except OSError:  # no file of ours, which is said when it is opened
+        completed, digest = completed or datetime.fromtimestamp(0, UTC), ""
     return RunToLoad(layout, completed, digest, facts is not None and facts.sandbox)
 
 

@@ -7,7 +7,9 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from errno import EACCES
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -110,6 +112,7 @@ def places(out: Path, run_id: str) -> dict[str, Path]:
 
 def said(*words: object) -> str:
     """What a command prints; it ends by itself or with an error that it raises on purpose."""
+    signal.alarm(_MOST_SECONDS)
     done = CliRunner().invoke(cli, [str(word) for word in words])
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         if not isinstance(done.exception, BatchScreenError):
@@ -147,8 +150,74 @@ def test_one_bad_run_hides_no_other(two_nights: Path, tmp_path: Path, name: str)
         said("report", out, "--run", old, "--write", place / "report.html")
         said("diff", old, new, "--out", out)
         said("export", out, "--run", old, "--to", place / "x.csv")
-        assert old in said("purge", "--out", out, "--older-than", "1d", "--dry-run")
+        said("load", out, "--sandbox", "--to", f"duckdb:{place / 'warehouse.duckdb'}")
+        purge = ("purge", "--out", out, "--older-than", "1d")
+        assert old in said(*purge, "--dry-run")
+        said(*purge, "--yes")
+        assert not (out / "runs" / new).exists()
         shutil.rmtree(place)
+
+
+def test_a_run_that_nobody_may_enter_hides_no_other(
+    two_nights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was made by root, say; for root itself, only a system that refuses shows it."""
+    shutil.copytree(two_nights, tmp_path / "place", symlinks=True)
+    out = tmp_path / "place/screened"
+    old, new = sorted(path.name for path in (out / "runs").iterdir())
+    closed = out / "runs" / old
+
+    def refusing(call: Callable[..., Any], *, looks_in: bool) -> Callable[..., Any]:
+        def refused(path: Any = ".", *more: Any, **how: Any) -> Any:
+            if isinstance(path, str | Path):
+                place = Path(path)
+                if closed in place.parents or (looks_in and closed == place):
+                    raise PermissionError(EACCES, "Permission denied")
+            return call(path, *more, **how)
+
+        return refused
+
+    for name in ("stat", "lstat", "open", "listdir", "scandir"):
+        looks_in = name in ("listdir", "scandir")
+        monkeypatch.setattr(os, name, refusing(getattr(os, name), looks_in=looks_in))
+    found = batch_screen.run(job(tmp_path / "place", TONIGHT))
+    assert found.summary.exit_code == 0
+    for command in ("status", "runs"):
+        text = said(command, "--out", out) if command == "status" else said(command, out)
+        assert new in text
+    assert f"run {new} in {mask_text(str(out))} · whole" in said("validate", out, "--all")
+    assert new in said("purge", "--out", out, "--older-than", "1d", "--dry-run")
+
+
+def test_what_lies_beside_files_of_the_state_is_not_counted(
+    two_nights: Path, tmp_path: Path
+) -> None:
+    """Copies by hand, and what a Mac leaves on a share."""
+    shutil.copytree(two_nights, tmp_path / "place", symlinks=True)
+    out = tmp_path / "place/screened"
+    runs = sorted(path.name for path in (out / "runs").iterdir())
+    for path in [p for p in (out / ".state/runs").rglob("*.*") if p.is_file()]:
+        for name in (f"._{path.name}", f"{path.stem} (1){path.suffix}"):
+            shutil.copy(path, path.with_name(name))
+    text = said("status", "--out", out)
+    assert all(run in text for run in runs)
+    assert "unreadable" not in text
+    # Of a run that nothing is left of, tonight would be taken for the rest.
+    shutil.rmtree(out / "runs" / runs[1])
+    found = batch_screen.run(job(tmp_path / "place", TONIGHT))
+    assert found.layout.run_date == TONIGHT.day
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_no_folder_where_a_run_should_be(two_nights: Path, tmp_path: Path, is_link: bool) -> None:
+    shutil.copytree(two_nights, tmp_path / "place", symlinks=True)
+    out = tmp_path / "place/screened"
+    runs = sorted(path.name for path in (out / "runs").iterdir())
+    odd = out / "runs/20260302-0123456789"
+    odd.symlink_to("/nowhere") if is_link else odd.touch()
+    text = said("validate", out, "--all")
+    assert all(f"run {run} in {mask_text(str(out))} · whole" in text for run in runs)
+    assert f"run {odd.name} in {mask_text(str(out))} · 1 differences" in text
 
 
 @pytest.mark.parametrize(

@@ -347,6 +347,25 @@ def test_lookups_of_later_states_know_the_new_parts(out: Path) -> None:
     assert LOOKUPS
 
 
+def test_a_state_whose_record_is_damaged_stands_in_nobodys_way(out: Path) -> None:
+    layout = layout_of_run(out, next(run for run in runs_at(out) if "20261125" in run))
+    (out / ".state" / "runs" / layout.run_id / "previous.json").write_text("{}")
+    assert erased(out).erased
+    assert holding(out, SOMEBODY) == []
+    assert all_whole(out)
+
+
+def test_a_run_whose_manifest_cannot_be_read_keeps_its_parts(out: Path) -> None:
+    """Where it was being written anew, nobody can say which of the two writings is the run's."""
+    layout = layout_of_run(out, runs_at(out)[0])
+    parts = [*out.glob(f"*/*/{layout.run_id}-*.parquet")]
+    shutil.copytree(layout.run, layout.growing)
+    layout.manifest.write_text("{")
+    with pytest.raises(OutputError, match=r"manifest\.json cannot be read"):
+        erased(out)
+    assert parts == [*out.glob(f"*/*/{layout.run_id}-*.parquet")] != []
+
+
 @in_full
 def test_a_warehouse_takes_the_new_runs_in_place_of_the_old(out: Path, tmp_path: Path) -> None:
     to = f"duckdb:{tmp_path / 'wh.duckdb'}"

@@ -78,7 +78,13 @@ def test_what_an_earlier_start_succeeded_at_is_kept(
     assert ("other_metric",) not in found
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"{", f"{SUCCESS} soon\n".encode()])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(None, b"", b"\xff\xfe", b"{", f"{SUCCESS} soon\n".encode()),
+        *(b'x{a="1", ="x"} 1\n', b"x 1 1e999\n"),  # the library's own parser stumbles over these
+    ],
+)
 def test_where_nothing_was_kept_there_was_no_success(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "batch_screen.prom"
     if content is not None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,7 +44,36 @@ def test_many_cells_are_judged_in_processes_as_few_are_here(
     monkeypatch.setattr(workers, "MANY", 4)
     assert judge(CELLS, normaliser) == here
     assert len(started) == 2
-    assert all(command[1:] == ["-m", "batch_screen.numbers.workers"] for command in started)
+    assert all(command[1:] == ["-P", "-m", "batch_screen.numbers.workers"] for command in started)
+
+
+def test_a_process_is_made_of_the_same_modules(
+    started: list[list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever lies in the folder where it is started: it gets the list."""
+    (tmp_path / "phonenumbers.py").write_text("raise SystemExit(7)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(workers, "MANY", 4)
+    found = judge(CELLS, Normaliser(Numbers(), "DE"))
+    assert found[0][0] == "+491713920012"
+    assert len(started) == 2
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("answer", [b"[]", b"[[1]]", b"Traceback", b""])
+def test_an_answer_that_is_none_is_done_without(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    normaliser = Normaliser(Numbers(), "DE")
+    here = judge(CELLS, normaliser)
+    done = subprocess.CompletedProcess[bytes]([], 0, answer)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(workers, "MANY", 4)
+    assert judge(CELLS, normaliser) == here
 
 
 def test_a_process_that_fails_is_told_and_done_without(

@@ -312,6 +312,24 @@ def test_each_phone_column_has_its_own_kind_and_convention(tmp_path: Path) -> No
     assert rejects["phone_column"].unique().to_list() == ["home"]
 
 
+def test_what_a_first_reading_has_found_never_counts_as_the_plan(tmp_path: Path) -> None:
+    """A start that was killed before the second one would take it for whole."""
+    folder, there = tmp_path / "plan", dict[str, bool]()
+
+    class Looking(Silent):
+        def stage(self, name: str, *, total: int | None = None, done: int = 0) -> None:
+            del total, done
+            there[name] = folder.exists()
+
+    rows = [f"{i},171392{i:04}" for i in range(300)]
+    source = csv(tmp_path / "a.csv", [*rows, "300,15123003456"])
+    settings = Settings(input=Input(default_region="DE"))
+    plan = plan_inputs([source], settings, folder, RunEvents(progress=Looking()))
+    assert there["reading again"] is False
+    assert read_plan(folder) == plan
+    assert plan.facts["conventions"] == "DE national"
+
+
 def test_a_column_is_not_read_by_what_another_one_shows(tmp_path: Path) -> None:
     doubtful = "15123003456"  # a German mobile without its zero, or a number of the US
     shown = [f"171392{i:04}" for i in range(300)]

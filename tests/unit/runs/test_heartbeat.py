@@ -6,6 +6,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
+from msgspec.structs import replace
 
 from batch_screen.runs import heartbeat
 from batch_screen.runs.events import Silent
@@ -70,6 +71,7 @@ def test_others_read_how_far_it_is_and_how_fast(tmp_path: Path) -> None:
     found = read(tmp_path)
     assert (found.run_id, found.stage, found.total) == ("20261123-0123456789", "asking", 1_000)
     assert (found.done, found.per_second, found.seconds_left) == (200, 20, 40)
+    assert replace(found, per_second=1e-320).seconds_left is None  # longer than can be said
     assert found.age_seconds(found.at + timedelta(seconds=7)) == 7
     assert (tmp_path / "progress.json").stat().st_mode & 0o777 == 0o600
     telling.end()

@@ -19,7 +19,9 @@ from batch_screen.runs.layout import (
     TABLES,
     Layout,
     NextWriting,
+    finish_exchanges,
     is_run_id,
+    layout_of_run,
     number_of,
     place_of,
     run_at,
@@ -29,6 +31,7 @@ from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.schema import Column, dtypes, results
+from batch_screen.storage.atomic import make_folder
 from batch_screen.tables.results import enrich
 from tests.unit.comparison.two_nights import FIRST, Night
 from tests.unit.tables.frames import outcomes_of, rows_of
@@ -270,6 +273,18 @@ def test_while_a_run_is_written_anew_the_manifest_says_which_parts_are_its_own(
     layout.clear()
     assert not layout.growing.exists()
     assert layout.all_parts(RESULTS) == []
+
+
+@pytest.mark.parametrize("is_published", [False, True])
+def test_a_run_that_was_put_aside_comes_back(tmp_path: Path, is_published: bool) -> None:
+    layout = layout_of_run(tmp_path, "20260302-0123456789")
+    aside = layout.run.with_name(f".{layout.run_id}.before")
+    for folder in (aside, layout.run if is_published else layout.growing):
+        make_folder(folder)
+    strange = make_folder(layout.run.with_name(".notes.before"))
+    finish_exchanges(tmp_path)
+    there = {path.name for path in layout.run.parent.iterdir()}
+    assert there == {layout.run.name, layout.growing.name, strange.name}
 
 
 def test_a_folder_means_its_latest_run_and_a_runs_own_that_run(tmp_path: Path) -> None:

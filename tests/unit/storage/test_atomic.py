@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from batch_screen.storage.atomic import (
     check_could_write,
     check_writable,
     exchange_folders,
+    finish_exchange,
     make_folder,
     open_private,
     sweep,
@@ -296,6 +298,31 @@ def test_folders_are_exchanged(
     assert names == {"run", "run/new", ".run.anew", ".run.anew/old"}
     with pytest.raises(OutputError, match="cannot exchange"):
         exchange_folders(tmp_path / "gone", other)
+
+
+@pytest.mark.parametrize("done", [1, 2, 3])
+def test_a_killed_exchange_can_be_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: int
+) -> None:
+    one, other = (make_folder(tmp_path / name) for name in ("run", ".run.anew"))
+    (one / "old").touch()
+    (other / "new").touch()
+    renames, rename = iter(range(3)), Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        if next(renames) == done:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(atomic.ctypes, "CDLL", lambda _: object())
+    with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+        patched.setattr(Path, "rename", killed)
+        exchange_folders(one, other)
+    for _ in range(2):  # once more changes nothing
+        finish_exchange(one, other)
+        names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+        theirs = ("old", "new") if done == 1 else ("new", "old")
+        assert names == {"run", f"run/{theirs[0]}", ".run.anew", f".run.anew/{theirs[1]}"}
 
 
 def test_a_folder_is_opened_to_its_group_and_never_closed(tmp_path: Path) -> None:
