@@ -237,7 +237,6 @@ def _taken(
     """The number that this process has created, since when nobody else can, and may ask from."""
     while True:
         number, found = 1, latest_reign(store, prefix)
-        has_ended = found is None or (found[1] is not None and found[1].has_ended)
         if found is not None:
             _refuse_living(store, prefix, *found, events, sleep)
             number = found[0].number + 1
@@ -246,7 +245,17 @@ def _taken(
         content = msgspec.json.encode(reign)
         key = f"{prefix}reigns/{number:08d}"
         if store.put_new(key, content, sha256(content).hexdigest()):
-            return number, begun, _clock() + (0.0 if has_ended else SETTLE_SECONDS)
+            return number, begun, _clock() + _silence(store, prefix, found)
+
+
+def _silence(store: ObjectStore, prefix: str, before: tuple[Reign, Beat | None] | None) -> float:
+    """So long a reign is silent that has just been claimed after this one, watched till then."""
+    if before is None or (before[1] and before[1].has_ended):
+        return 0.0
+    now = _beat(store, prefix, before[0].number)
+    # One that came after the last look may have come before the claim: its sender may ask so long.
+    has_come = now != before[1] and not (now and now.has_ended)
+    return HOLD_SECONDS if has_come else SETTLE_SECONDS
 
 
 def _refuse_living(  # noqa: PLR0913, PLR0917 (where, who, and how it is waited)

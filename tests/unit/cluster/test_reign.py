@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -120,6 +122,37 @@ def test_a_lost_machine_is_waited_for_a_dead_process_of_this_one_is_not(
     with reigning(store, "p/", tmp_path, RunEvents(notes)) as ruler:
         assert ruler.number == 3
     assert notes.lines == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_beat_between_the_last_look_and_the_claim_is_waited_out(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reign, "SETTLE_SECONDS", 0.05)
+    put, put_new, is_away = reign.Ruler._put, ObjectStore.put_new, threading.Event()
+
+    def put_if_there(ruler: reign.Ruler, **how: bool) -> None:
+        if ruler.number == 1 and is_away.is_set():
+            raise OutputError("away")
+        put(ruler, **how)
+
+    def claim_late(own: ObjectStore, key: str, *content: Any) -> bool:
+        if key == f"p/reigns/{2:08d}":
+            is_away.clear()
+            until(lambda: first.is_held)  # a beat comes through
+            is_away.set()
+        return put_new(own, key, *content)
+
+    monkeypatch.setattr(reign.Ruler, "_put", put_if_there)
+    monkeypatch.setattr(ObjectStore, "put_new", claim_late)
+    with reigning(store, "p/", tmp_path, RunEvents()) as first:
+        until(lambda: f"p/beats/{1:08d}" in [item.key for item in store.keys("p")])
+        is_away.set()
+        until(lambda: not first.is_held)
+        with reigning(store, "p/", tmp_path, RunEvents()) as second:
+            while not second.is_held:
+                time.sleep(0.01)
+            assert not first.is_held
 
 
 @pytest.mark.usefixtures("quick")
