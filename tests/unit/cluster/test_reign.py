@@ -156,6 +156,25 @@ def test_a_beat_between_the_last_look_and_the_claim_is_waited_out(
 
 
 @pytest.mark.usefixtures("quick")
+def test_damage_and_other_names_end_no_start(
+    store: ObjectStore, bucket: Bucket, tmp_path: Path
+) -> None:
+    with reigning(store, "p/", tmp_path, RunEvents()):
+        pass
+    for name in ("reigns/.DS_Store", "reigns/x/00000009", "reigns/123456789"):
+        bucket.put(f"p/{name}", b"")
+    bucket.put(f"p/beats/{1:08d}", b"\xff")
+    assert (latest_reign(store, "p/") or ())[1:] == (None,)
+    for number, content in ((2, b"{"), (4, bucket.get(f"p/reigns/{1:08d}"))):
+        bucket.put(f"p/reigns/{number:08d}", content)
+        notes = Notes()
+        assert living(store, "p/") is None
+        with reigning(store, "p/", tmp_path, RunEvents(notes)) as ruler:
+            assert ruler.number == number + 1
+        assert "for a sign of life" in notes.lines[0]  # nobody knows whose it is
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_bucket_that_is_away_silences_and_then_ends_the_run(
     bucket: Bucket,
     bucket_server: str,
