@@ -37,6 +37,7 @@ from batch_screen.storage.atomic import (
     write_atomically,
 )
 from batch_screen.storage.objects import ObjectStore, StoredObject
+from batch_screen.storage.reading import open_regular, read_bytes
 from batch_screen.storage.records import read_record
 
 COMMIT_SECONDS = 0.2
@@ -233,8 +234,9 @@ class RunPlace:
     def _restore_seal(self, name: str) -> None:
         path = self.folder / name
         content = self._store.read(self._prefix + name)
-        if path.exists() and path.read_bytes() == content:
-            return
+        with translated("read", path):
+            if path.exists() and read_bytes(path) == content:
+                return
         # Its outcomes first: a seal without them is damage.
         making = _making(path)
         write_atomically(making, content)
@@ -291,7 +293,7 @@ class RunPlace:
 
     def _hand_in(self, shard: int, segment: int, path: Path, piece: int, begin: int) -> None:
         """Keeps what the segment here has more than the bucket, in whole lines."""
-        with translated("read", path), path.open("rb") as file:
+        with translated("read", path), open_regular(path) as file:
             file.seek(begin)
             content = file.read()
         if content := content[: content.rfind(b"\n") + 1]:
@@ -373,7 +375,7 @@ def _each(calls: Sequence[Callable[[], None]], events: RunEvents | None = None) 
 
 def _begins_alike(one: Path, other: Path, size: int) -> bool:
     """Whether the first ``size`` bytes of both files are the same."""
-    with one.open("rb") as first, other.open("rb") as second:
+    with open_regular(one) as first, open_regular(other) as second:
         while size > 0:
             count = min(size, _COMPARED_BYTES)
             if first.read(count) != second.read(count):
