@@ -43,7 +43,8 @@ def state_store(address: str) -> tuple[ObjectStore, str]:
     root, prefix = place
     prefix = f"{prefix.strip('/')}/".lstrip("/")
     shown = shown_address(f"{root}/{prefix}".rstrip("/"))
-    return ObjectStore(root, shown, OutputError, read_timeout=_READ_TIMEOUT), prefix
+    store = ObjectStore(root, shown, OutputError, below=prefix, read_timeout=_READ_TIMEOUT)
+    return store, prefix
 
 
 class StateBucket:
