@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from batch_screen.cluster.kept import pieces
 from batch_screen.cluster.place import RunPlace
 from batch_screen.errors import JournalError, OutputError
 from batch_screen.journal.records import Record
@@ -41,7 +42,7 @@ def read(folder: Path, shard: int = 0) -> list[Record]:
 def restored(bucket: Bucket, folder: Path) -> RunPlace:
     """A machine that has read the journal from the bucket."""
     found = place(bucket, folder)
-    for shard, there in found._pieces(found._names("")).items():
+    for shard, there in pieces(found._kept.names("")).items():
         found._restore_shard(shard, there)
     return found
 
