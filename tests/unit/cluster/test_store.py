@@ -13,7 +13,7 @@ from batch_screen.errors import JournalError, OutputError
 from batch_screen.journal.seal import write_sealed
 from batch_screen.model import Endpoint, Intent, Plan, ShardPlan
 from batch_screen.runs.events import RunEvents
-from batch_screen.runs.finding import find_run
+from batch_screen.runs.finding import find_run, unfinished_runs
 from batch_screen.runs.state import Identity, Run, create_run, new_run_id
 from batch_screen.storage.objects import ObjectStore
 from batch_screen.storage.records import write_record
@@ -99,6 +99,20 @@ def test_a_damaged_run_is_passed_over_but_by_the_start_that_would_resume_it(
     again = begun(bucket, tmp_path / "b", taken=(run.run_id,))
     assert again.run_id == f"{run.run_id}-2"
     assert passed_over(bucket, tmp_path / "c", IDENTITY)[0] == [run.run_id]
+
+
+def test_a_damaged_run_of_another_day_counts_as_unfinished(bucket: Bucket, tmp_path: Path) -> None:
+    begun(bucket, tmp_path / "a")
+    bucket.delete(one(bucket, "/journal/"))
+    later = Identity(IDENTITY.content, "2026-03-04", {})
+    found = machine(bucket, tmp_path / "b")
+    found.restore(later.run_date, RunEvents())
+    with pytest.raises(JournalError, match="pieces of the journal are missing"):
+        found.pass_over(
+            new_run_id(later, 1),
+            lambda state: next(iter(unfinished_runs(state, later)), None),
+            RunEvents(),
+        )
 
 
 def test_a_damaged_run_is_none_that_is_restored(bucket: Bucket, tmp_path: Path) -> None:
