@@ -9,6 +9,7 @@ compared with another machine's: a start watches for a change.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 import threading
@@ -26,6 +27,7 @@ from batch_screen.masking import safe_line
 from batch_screen.runs.events import RunEvents
 from batch_screen.runs.heartbeat import Heartbeat, read_heartbeat
 from batch_screen.storage.objects import ObjectStore
+from batch_screen.storage.reading import Decoded, decoded
 
 BEAT_SECONDS = 1.0
 HOLD_SECONDS = 8.0
@@ -36,6 +38,7 @@ SETTLE_SECONDS = 2.5
 """So long a reign is silent that follows one that did not end: its workers look by then."""
 _LOOK_SECONDS = 0.5
 _AWAY_SECONDS = 60.0
+_NAME = re.compile(r"reigns/([0-9]{8})")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _NAMESPACE = Path("/proc/self/ns/pid")
 # Runs on while the machine sleeps, which a monotonic clock need not.
@@ -68,19 +71,27 @@ class Beat(msgspec.Struct, frozen=True):
 
 def latest_reign(store: ObjectStore, prefix: str) -> tuple[Reign, Beat | None] | None:
     """The last reign there was, and its last beat; None: there was none."""
-    numbers = [int(item.key.rpartition("/")[2]) for item in store.keys(f"{prefix}reigns")]
+    names = [item.key[len(prefix) :] for item in store.keys(f"{prefix}reigns")]
+    numbers = [int(found[1]) for found in map(_NAME.fullmatch, names) if found]
     if not numbers:
         return None
     number = max(numbers)
-    found = msgspec.json.decode(store.read(f"{prefix}reigns/{number:08d}"), type=Reign)
+    found = _read(store, f"{prefix}reigns/{number:08d}", Reign)
+    if found is None or found.number != number:  # damaged: it is watched as any other machine's
+        found = Reign(number, 0, "an unknown machine", datetime.fromtimestamp(0, UTC))
     return found, _beat(store, prefix, number)
 
 
 def _beat(store: ObjectStore, prefix: str, number: int) -> Beat | None:
     key = f"{prefix}beats/{number:08d}"
-    if store.head(key) is None:
-        return None
-    return msgspec.json.decode(store.read(key), type=Beat)
+    return None if store.head(key) is None else _read(store, key, Beat)
+
+
+def _read(store: ObjectStore, key: str, kind: type[Decoded]) -> Decoded | None:
+    """What the object holds; None: it is damaged."""
+    with suppress(ValueError):
+        return decoded(store.read(key), kind)
+    return None
 
 
 def living(
@@ -237,7 +248,6 @@ def _taken(
     """The number that this process has created, since when nobody else can, and may ask from."""
     while True:
         number, found = 1, latest_reign(store, prefix)
-        has_ended = found is None or (found[1] is not None and found[1].has_ended)
         if found is not None:
             _refuse_living(store, prefix, *found, events, sleep)
             number = found[0].number + 1
@@ -246,7 +256,17 @@ def _taken(
         content = msgspec.json.encode(reign)
         key = f"{prefix}reigns/{number:08d}"
         if store.put_new(key, content, sha256(content).hexdigest()):
-            return number, begun, _clock() + (0.0 if has_ended else SETTLE_SECONDS)
+            return number, begun, _clock() + _silence(store, prefix, found)
+
+
+def _silence(store: ObjectStore, prefix: str, before: tuple[Reign, Beat | None] | None) -> float:
+    """So long a reign is silent that has just been claimed after this one, watched till then."""
+    if before is None or (before[1] and before[1].has_ended):
+        return 0.0
+    now = _beat(store, prefix, before[0].number)
+    # One that came after the last look may have come before the claim: its sender may ask so long.
+    has_come = now != before[1] and not (now and now.has_ended)
+    return HOLD_SECONDS if has_come else SETTLE_SECONDS
 
 
 def _refuse_living(  # noqa: PLR0913, PLR0917 (where, who, and how it is waited)

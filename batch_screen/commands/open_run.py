@@ -29,7 +29,7 @@ from batch_screen.runs.finding import IsGrown, answered_runs, find_run, is_answe
 from batch_screen.runs.folders import refuse_unfit
 from batch_screen.runs.heartbeat import beating
 from batch_screen.runs.layout import Layout, finish_exchanges
-from batch_screen.runs.state import Identity, Run, create_run
+from batch_screen.runs.state import Identity, Run, create_run, new_run_id
 from batch_screen.storage.atomic import check_writable, make_folder, sweep, translated
 from batch_screen.storage.lock import locked
 from batch_screen.storage.scratch import sweep_scratch
@@ -69,7 +69,7 @@ def open_run(job: Job, events: RunEvents) -> Iterator[OpenRun]:
         bucket_held(job, with_heartbeat) as bucket,
     ):
         with_heartbeat.progress.stage("reading")
-        run = _resumed_or_new(job, files, with_heartbeat)
+        run = _resumed_or_new(job, files, with_heartbeat, bucket)
         yield opened(job, run, files, with_heartbeat, bucket)
 
 
@@ -199,10 +199,19 @@ def _locked(job: Job) -> Iterator[None]:
         yield
 
 
-def _resumed_or_new(job: Job, files: list[InputFile], events: RunEvents) -> Run:
+def _resumed_or_new(
+    job: Job, files: list[InputFile], events: RunEvents, bucket: StateBucket | None
+) -> Run:
     identity, inputs = job.identity(files), full_paths(files)
     is_grown = grown_opt_outs(job, identity, events)
+
+    def sought(state: Path) -> Run | None:
+        found = find_run(state, identity, inputs, is_grown, job.out)
+        return found or unfinished_run(job, identity, is_grown, state)
+
     found = None if job.new_run else find_run(job.state, identity, inputs, is_grown, job.out)
+    own, how = new_run_id(identity, 1), None if job.new_run else sought
+    damaged = bucket.pass_over(own, how, events) if bucket else []
     if found is not None:
         return resumed(job, found, identity, events)
     for other, differing in answered_runs(job.state, identity):
@@ -226,7 +235,7 @@ def _resumed_or_new(job: Job, files: list[InputFile], events: RunEvents) -> Run:
     # Without --new-run a run that is complete in this folder is not run again, even where
     # its state was removed: it gets its old name back.
     taken = job.complete_runs() if job.new_run else []
-    return create_run(job.state, identity, inputs, taken)
+    return create_run(job.state, identity, inputs, [*taken, *damaged])
 
 
 def grown_opt_outs(job: Job, identity: Identity, events: RunEvents) -> IsGrown:
@@ -269,7 +278,9 @@ def plan_without_objected(
     return drop_objected(run.plan, plan, target, OptOuts(listed, numbers), events)
 
 
-def unfinished_run(job: Job, identity: Identity, is_grown: IsGrown) -> Run | None:
+def unfinished_run(
+    job: Job, identity: Identity, is_grown: IsGrown, state: Path | None = None
+) -> Run | None:
     """The run of another date with which a start without one goes on, if there is any.
 
     Raises ``ConfigurationError`` where somebody is to decide: a new run pays again, and the old
@@ -279,7 +290,7 @@ def unfinished_run(job: Job, identity: Identity, is_grown: IsGrown) -> Run | Non
     is_left = choice is Unfinished.NEW and not job.is_attended
     if job.run_date is not None or is_left:
         return None
-    found = unfinished_runs(job.state, identity, is_grown, job.out_if_named)
+    found = unfinished_runs(state or job.state, identity, is_grown, job.out_if_named)
     if not found:
         return None
     latest = max(found, key=lambda run: (run.file.identity.run_date, run.file.created_at))

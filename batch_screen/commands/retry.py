@@ -59,6 +59,7 @@ from batch_screen.runs.state import (
     RETRY_OUTCOMES,
     SANDBOX,
     Identity,
+    Run,
     create_run,
     new_run_id,
     read_run,
@@ -106,8 +107,14 @@ def retry(
     ):
         identity = _identity(job, layout, summary, outcomes)
         inputs = [f"run {layout.run_id}"]
-        found = find_run(job.state, identity, inputs, grown_opt_outs(job, identity, with_heartbeat))
-        run_id = found.run_id if found else new_run_id(identity, 1)
+        is_grown = grown_opt_outs(job, identity, with_heartbeat)
+
+        def sought(state: Path) -> Run | None:
+            return find_run(state, identity, inputs, is_grown)
+
+        found, own = sought(job.state), new_run_id(identity, 1)
+        taken = bucket.pass_over(own, sought, with_heartbeat) if bucket else []
+        run_id = found.run_id if found else own
         source, failures = None, Counter[tuple[str, str]]()
         if not is_whole(layout_of_run(job.out, run_id)):
             _refuse_outdated(layout, run_id)
@@ -119,7 +126,7 @@ def retry(
                     found.discard()
                 return None
         if found is None:
-            found = create_run(job.state, identity, inputs, [])
+            found = create_run(job.state, identity, inputs, taken)
         found = resumed(job, found, identity, with_heartbeat)
         folder = found.plan
 
@@ -137,7 +144,9 @@ def retry(
             with_heartbeat.progress.note(_planned(job, layout, plan, failures))
             return plan
 
-        resume = f"run {run_id}; if it is stopped, batch-screen retry {layout.run_id} resumes it"
+        resume = (
+            f"run {found.run_id}; if it is stopped, batch-screen retry {layout.run_id} resumes it"
+        )
         return carry_out(
             job,
             opened(job, found, [], with_heartbeat, bucket),

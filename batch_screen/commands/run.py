@@ -103,6 +103,8 @@ def carry_out(  # noqa: PLR0913, PLR0917 (a run, how it is planned, and what is 
     """
     run, layout, events = opened.run, opened.layout, opened.events
     if opened.is_complete:
+        if opened.place and opened.place.is_open():  # a start was stopped before it said so
+            opened.place.complete()
         _drop_state(job, run, opened.place)
         summary = judge_run(read_summary(layout.summary), job.settings)
         return RunResult(summary, layout, was_complete=True)

@@ -7,21 +7,24 @@ is one of the states and no error.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from operator import attrgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from batch_screen.config.screening import Screening
-from batch_screen.errors import BatchScreenError, no_input
+from batch_screen.errors import BatchScreenError, JournalError, no_input
 from batch_screen.job import STATE
 from batch_screen.journal.segments import outcomes_at_a_glance
 from batch_screen.masking import safe_line, safe_text
 from batch_screen.planning.shards import read_plan
 from batch_screen.runs.heartbeat import Heartbeat, read_heartbeat
-from batch_screen.runs.layout import is_run_id, layout_of_run
+from batch_screen.runs.layout import is_run_id, layout_of_run, run_date_of
 from batch_screen.runs.state import Run, read_run
 from batch_screen.storage.lock import Holder, holder_of
 from batch_screen.storage.scratch import scratch_folder
@@ -104,7 +107,8 @@ def status(
         with scratch_folder() as copy:
             is_there = out is not None and out.exists()
             found = glance(bucket, copy)
-            return _status_of(found.place, out if is_there else None, copy, *found.life, now)
+            place, damaged = found.place, found.damaged
+            return _status_of(place, out if is_there else None, copy, *found.life, now, damaged)
     state = state or (out or Path()) / STATE
     if out is not None:
         _must_be_readable(out)
@@ -120,6 +124,7 @@ def _status_of(  # noqa: PLR0913, PLR0917 (what is read, and who is at work)
     holder: Holder | None,
     heartbeat: Heartbeat | None,
     now: datetime | None,
+    damaged: Mapping[str, JournalError] = MappingProxyType({}),
 ) -> Status:
     if holder is not None:  # what the file says is not ours until it is masked
         holder = holder._replace(since=safe_line(holder.since), host=safe_line(holder.host))
@@ -134,10 +139,14 @@ def _status_of(  # noqa: PLR0913, PLR0917 (what is read, and who is at work)
     at_work = heartbeat.run_id if heartbeat and found.is_running else ""
     ended = (out / "runs").glob("*/_SUCCESS") if out is not None else iter(())
     names = {path.name for path in state.glob("runs/*")} | {path.parent.name for path in ended}
-    runs = [_status(name, state, out, at_work) for name in sorted(names) if is_run_id(name)]
+    here = filter(is_run_id, names - damaged.keys())
+    runs = [run for name in here if (run := _status(name, state, out, at_work))]
+    for run_id, error in damaged.items():
+        problem = safe_line(f"its state in the bucket is damaged: {error}", 1_000)
+        runs.append(RunStatus(run_id, run_date_of(run_id), State.UNREADABLE, problem=problem))
     return msgspec.structs.replace(
         found,
-        runs=[run for run in runs if run is not None],
+        runs=sorted(runs, key=attrgetter("run_id")),
         holder=holder if found.is_running else None,
         heartbeat=heartbeat if found.is_running else None,
     )

@@ -91,10 +91,14 @@ class ObjectStore:
         place: str,
         raising: type[InputError | OutputError] = InputError,
         *,
+        below: str = "",
         read_timeout: str | None = None,
     ) -> None:
-        """Takes the credentials that the cloud's own variables and files name."""
-        self.place, self._raising = place.rstrip("/"), raising
+        """Takes the credentials that the cloud's own variables and files name.
+
+        ``below``: what all keys begin with, where ``place`` ends in it.
+        """
+        self.place, self._raising, self._below = place.rstrip("/"), raising, below
         if find_spec("obstore") is None:
             raise ConfigurationError(
                 f"{place}: buckets and https need an extra: pip install 'batch-screen[cloud]'"
@@ -199,7 +203,8 @@ class ObjectStore:
 
     def name(self, key: str) -> str:
         """What messages call the object."""
-        return mask_text(plain(f"{self.place}/{key}")) if key else self.place
+        shown = key.removeprefix(self._below)
+        return mask_text(plain(f"{self.place}/{shown}")) if key else self.place
 
     def _chunks(self, key: str, found: Any) -> Iterator[bytes]:
         left = found.meta["size"]

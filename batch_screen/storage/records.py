@@ -16,7 +16,7 @@ import polars as pl
 from batch_screen.errors import JournalError
 from batch_screen.storage.atomic import sha256_of, translated, write_atomically
 from batch_screen.storage.parquet import ends_as_parquet, read_parquet
-from batch_screen.storage.reading import decoded, read_json
+from batch_screen.storage.reading import decoded, read_bytes
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
@@ -44,12 +44,18 @@ def read_record(path: Path, kind: type[Record]) -> Record:
         raise damaged(path)
     try:
         with translated("read", path):
-            checked = read_json(path, _Checked)
-        if hashlib.sha256(checked.content).hexdigest() != checked.sha256:
-            raise damaged(path)
-        return decoded(checked.content, kind)
+            content = read_bytes(path)
+        return record_in(content, kind)
     except ValueError as error:  # msgspec's, or bytes that are no UTF-8
         raise damaged(path) from error
+
+
+def record_in(content: bytes, kind: type[Record]) -> Record:
+    """The record in a file's content. Raises ``ValueError`` if it is damaged."""
+    checked = decoded(content, _Checked)
+    if hashlib.sha256(checked.content).hexdigest() != checked.sha256:
+        raise ValueError("its digest is of another content")
+    return decoded(checked.content, kind)
 
 
 def check_file(path: Path, sha256: str) -> None:

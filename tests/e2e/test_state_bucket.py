@@ -248,6 +248,42 @@ def test_several_workers_and_contracts_keep_their_state_there(
     assert pieces(bucket) == []
 
 
+def test_a_damaged_run_ends_its_own_start_alone(
+    tmp_path: Path, api: SandboxThread, bucket: Bucket
+) -> None:
+    first = machine(tmp_path / "first", api, bucket)
+    with first.started() as running:
+        wait_for_pieces(bucket, 5)
+        running.process.kill()
+    lose(first)
+    bucket.delete(pieces(bucket)[2])
+    second = machine(tmp_path / "second", api, bucket)
+    done = second.run()
+    assert done.code == 73
+    assert "pieces of the journal are missing" in done.error
+    assert "--new-run" in done.error
+    done = second.run("--new-run")
+    assert_whole(second, done)
+    assert " is passed over, as its state in the bucket is damaged: " in done.err
+    assert second.latest.run_id.endswith("-2")
+
+    asked = api.statistics()["requests"]
+    third = machine(tmp_path / "third", api, bucket)
+    assert_whole(third, third.run())
+    assert api.statistics()["requests"] == asked
+
+
+def test_what_could_not_be_noted_as_complete_is_by_the_next_start(
+    tmp_path: Path, api: SandboxThread, bucket: Bucket
+) -> None:
+    desk = machine(tmp_path, api, bucket)
+    assert_whole(desk, desk.run())
+    mark = next(key for key in bucket.keys if key.endswith("/complete"))
+    bucket.delete(mark)
+    assert desk.run().code == 0
+    assert mark in bucket.keys
+
+
 def test_purge_removes_the_state_from_the_bucket(
     tmp_path: Path, api: SandboxThread, bucket: Bucket
 ) -> None:

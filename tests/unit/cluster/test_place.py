@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from batch_screen.cluster.kept import pieces
 from batch_screen.cluster.place import RunPlace
 from batch_screen.errors import JournalError, OutputError
 from batch_screen.journal.records import Record
@@ -40,7 +42,7 @@ def read(folder: Path, shard: int = 0) -> list[Record]:
 def restored(bucket: Bucket, folder: Path) -> RunPlace:
     """A machine that has read the journal from the bucket."""
     found = place(bucket, folder)
-    for shard, there in found._pieces(found._names("")).items():
+    for shard, there in pieces(found._kept.names("")).items():
         found._restore_shard(shard, there)
     return found
 
@@ -133,6 +135,19 @@ def test_a_missing_piece_is_refused(bucket: Bucket, tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="pieces of the journal are missing"):
         restored(bucket, tmp_path / "b")
     writer.close()
+
+
+@pytest.mark.parametrize("segment", [0, 1])  # which the bucket has, and which it has not
+def test_a_pipe_in_the_place_of_a_segment_is_not_waited_for(
+    bucket: Bucket, tmp_path: Path, segment: int
+) -> None:
+    writer = place(bucket, tmp_path / "a").writer()
+    writer.claim(0)
+    writer.close()
+    place(bucket, tmp_path / "b")
+    os.mkfifo(tmp_path / "b" / RUN / "journal" / f"00000-{segment:05d}.journal")
+    with pytest.raises(OutputError, match="it is not a regular file; move away"):
+        restored(bucket, tmp_path / "b")
 
 
 def test_a_piece_of_somebody_else_ends_the_process(bucket: Bucket, tmp_path: Path) -> None:

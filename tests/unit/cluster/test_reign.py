@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -120,6 +122,56 @@ def test_a_lost_machine_is_waited_for_a_dead_process_of_this_one_is_not(
     with reigning(store, "p/", tmp_path, RunEvents(notes)) as ruler:
         assert ruler.number == 3
     assert notes.lines == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_beat_between_the_last_look_and_the_claim_is_waited_out(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reign, "SETTLE_SECONDS", 0.05)
+    put, put_new, is_away = reign.Ruler._put, ObjectStore.put_new, threading.Event()
+
+    def put_if_there(ruler: reign.Ruler, **how: bool) -> None:
+        if ruler.number == 1 and is_away.is_set():
+            raise OutputError("away")
+        put(ruler, **how)
+
+    def claim_late(own: ObjectStore, key: str, *content: Any) -> bool:
+        if key == f"p/reigns/{2:08d}":
+            is_away.clear()
+            until(lambda: first.is_held)  # a beat comes through
+            is_away.set()
+        return put_new(own, key, *content)
+
+    monkeypatch.setattr(reign.Ruler, "_put", put_if_there)
+    monkeypatch.setattr(ObjectStore, "put_new", claim_late)
+    with reigning(store, "p/", tmp_path, RunEvents()) as first:
+        until(lambda: f"p/beats/{1:08d}" in [item.key for item in store.keys("p")])
+        is_away.set()
+        until(lambda: not first.is_held)
+        with reigning(store, "p/", tmp_path, RunEvents()) as second:
+            while not second.is_held:
+                time.sleep(0.01)
+            assert not first.is_held
+
+
+@pytest.mark.usefixtures("quick")
+def test_damage_and_other_names_end_no_start(
+    store: ObjectStore, bucket: Bucket, tmp_path: Path
+) -> None:
+    with reigning(store, "p/", tmp_path, RunEvents()):
+        pass
+    for name in ("reigns/.DS_Store", "reigns/x/00000009", "reigns/123456789"):
+        bucket.put(f"p/{name}", b"")
+    bucket.put(f"p/beats/{1:08d}", b"\xff")
+    assert (latest_reign(store, "p/") or ())[1:] == (None,)
+    for number, content in ((2, b"{"), (4, bucket.get(f"p/reigns/{1:08d}"))):
+        bucket.put(f"p/reigns/{number:08d}", content)
+        notes = Notes()
+        assert living(store, "p/") is None
+        with reigning(store, "p/", tmp_path, RunEvents(notes)) as ruler:
+            assert ruler.number == number + 1
+        assert "for a sign of life" in notes.lines[0]  # nobody knows whose it is
 
 
 @pytest.mark.usefixtures("quick")
