@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import pytest
+from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 
 Respond = Callable[[BaseHTTPRequestHandler], None]
@@ -57,12 +59,20 @@ def moto() -> Iterator[str]:
     """The address of a server of buckets in this process."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    try:
-        yield f"http://{host}:{port}"
-    finally:
-        server.stop()
+    # Two that create one object at once: both would find none there, and be told that it is theirs.
+    put, lock = S3Response._key_response_put, threading.Lock()
+
+    def put_in_turn(response: S3Response, *given: Any) -> Any:
+        with lock:
+            return put(response, *given)
+
+    with patch.object(S3Response, "_key_response_put", put_in_turn):
+        server.start()
+        host, port = server.get_host_and_port()
+        try:
+            yield f"http://{host}:{port}"
+        finally:
+            server.stop()
 
 
 @contextmanager

@@ -369,7 +369,7 @@ def _set_latest(out: Path, run_id: str | None) -> None:
 
 def _unmark(layout: Layout) -> None:
     """Renames the run's marker: the run looks complete no more, but a later purge knows it was."""
-    if _is_file(layout.marker):  # what else lies there is not ours
+    if layout.is_marked and _is_file(layout.marker):  # what else lies there is not ours
         with translated("remove", layout.marker):
             layout.marker.rename(layout.run / GOING)
             sync_folder(layout.run)  # it must not come back when the parts have gone
@@ -383,7 +383,7 @@ def _remove_outputs(layout: Layout, files: Sequence[Path]) -> None:
     with translated("remove", layout.run):
         for path in (*between, *last):
             path.unlink(missing_ok=True)  # a load may have written its events anew meanwhile
-        if _is_file(going):
+        if going.exists() and _is_file(going):
             going.unlink()
         grown = (*(layout.growing / table for table in DATA_FOLDERS), layout.growing)
         for folder in (*{path.parent for path in between}, *grown, layout.run):

@@ -25,7 +25,11 @@ _ODD_NUMBERS = (
 def budget(stage: Stage) -> None:
     """Stopped by each of its budgets, looked at, and resumed to the end."""
     stage.write("list.csv", column(*LONDON[:30], *BERLIN[:20], "n/a"))
-    settings = stage.configure("[screening]\nendpoints = ['sim-swap/check', 'device-swap/check']\n")
+    # One by one, for which are under way when it stops would be chance.
+    settings = stage.configure(
+        "[screening]\nendpoints = ['sim-swap/check', 'device-swap/check']\n"
+        "[pacing]\nmax_concurrency = 1\nrate_per_second = 1000\nramp_up_seconds = 0\n"
+    )
     run = ("list.csv", "--sandbox", *DATED, "--config", settings)
     stage.run(*run, "--max-requests", "30")
     stage.keep_runs()
