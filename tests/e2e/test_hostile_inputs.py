@@ -96,6 +96,7 @@ REFUSED = {
 
 COSTLY = {
     "gzip-members",
+    "gzip-trailer",
     "zstd-frames",
     "parquet-page",
     "parquet-rows",

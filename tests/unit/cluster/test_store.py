@@ -18,6 +18,7 @@ from batch_screen.runs.state import Identity, Run, create_run, new_run_id
 from batch_screen.storage.objects import ObjectStore
 from batch_screen.storage.records import write_record
 from tests.buckets import Bucket, Faults, faulty, use
+from tests.thoroughness import in_full
 
 from .test_reign import Notes
 
@@ -78,7 +79,10 @@ DAMAGE: dict[str, Callable[[Bucket], None]] = {
 }
 
 
-@pytest.mark.parametrize("what", DAMAGE)
+@pytest.mark.parametrize(
+    "what",
+    [pytest.param(each, marks=() if n < 2 else in_full) for n, each in enumerate(DAMAGE)],
+)
 def test_a_damaged_run_is_passed_over_but_by_the_start_that_would_resume_it(
     bucket: Bucket, tmp_path: Path, what: str
 ) -> None:
