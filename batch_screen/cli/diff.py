@@ -7,11 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import batch_screen
-from batch_screen.cli.console import (
-    print_json,
-    print_lines,
-    unwind_on_signals,
-)
+from batch_screen.cli.console import print_json, print_lines, unwind_on_signals
 from batch_screen.cli.progress import watcher
 from batch_screen.cli.text import line
 from batch_screen.commands.diff import Diff

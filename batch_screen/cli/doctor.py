@@ -9,12 +9,7 @@ from typing import Any
 import msgspec
 
 import batch_screen
-from batch_screen.cli.console import (
-    print_json,
-    print_lines,
-    print_stderr,
-    unwind_on_signals,
-)
+from batch_screen.cli.console import print_json, print_lines, print_stderr, unwind_on_signals
 from batch_screen.cli.options import job_of, settings_of
 from batch_screen.cli.text import hanging
 from batch_screen.commands.doctor import canary_number, unreadable

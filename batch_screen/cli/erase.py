@@ -8,12 +8,7 @@ from typing import Any
 import click
 
 import batch_screen
-from batch_screen.cli.console import (
-    confirmed,
-    print_json,
-    print_lines,
-    unwind_on_signals,
-)
+from batch_screen.cli.console import confirmed, print_json, print_lines, unwind_on_signals
 from batch_screen.cli.progress import watcher
 from batch_screen.cli.text import labelled
 from batch_screen.commands.erase import ErasedRun, EraseReport

@@ -10,11 +10,7 @@ import click
 from msgspec.structs import replace
 
 import batch_screen
-from batch_screen.cli.console import (
-    print_json,
-    print_lines,
-    unwind_on_signals,
-)
+from batch_screen.cli.console import print_json, print_lines, unwind_on_signals
 from batch_screen.cli.progress import watcher
 from batch_screen.commands.export import ExportReport
 from batch_screen.config.settings import Settings

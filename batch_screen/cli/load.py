@@ -11,12 +11,7 @@ import pyarrow as pa
 
 import batch_screen
 from batch_screen.cli import log
-from batch_screen.cli.console import (
-    print_json,
-    print_lines,
-    print_text,
-    unwind_on_signals,
-)
+from batch_screen.cli.console import print_json, print_lines, print_text, unwind_on_signals
 from batch_screen.cli.progress import watcher
 from batch_screen.commands.load import WOULD, LoadReport, RunLoad
 from batch_screen.commands.load_lineage import LoadLineage

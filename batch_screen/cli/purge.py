@@ -12,12 +12,7 @@ import msgspec
 
 import batch_screen
 from batch_screen.cli import log
-from batch_screen.cli.console import (
-    confirmed,
-    print_json,
-    print_lines,
-    print_text,
-)
+from batch_screen.cli.console import confirmed, print_json, print_lines, print_text
 from batch_screen.cli.text import labelled, size
 from batch_screen.commands.purge import Purge, PurgeScope
 from batch_screen.config.settings import Settings

@@ -10,10 +10,7 @@ import click
 from msgspec.structs import replace
 
 import batch_screen
-from batch_screen.cli.console import (
-    print_json,
-    print_lines,
-)
+from batch_screen.cli.console import print_json, print_lines
 from batch_screen.commands.runs import CompletedRun, RunList
 from batch_screen.errors import InputError
 from batch_screen.masking import safe_text

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import batch_screen
-from batch_screen.cli.console import (
-    print_json,
-    print_lines,
-    unwind_on_signals,
-)
+from batch_screen.cli.console import print_json, print_lines, unwind_on_signals
 from batch_screen.cli.progress import watcher
 from batch_screen.cli.text import size
 from batch_screen.commands.upload import UploadResult

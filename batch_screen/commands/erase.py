@@ -31,13 +31,7 @@ from batch_screen.erasure.journal import (
     write_journal,
 )
 from batch_screen.erasure.people import People, read_people
-from batch_screen.erasure.search import (
-    Holdings,
-    RunHolding,
-    find_in_runs,
-    holds,
-    states_holding,
-)
+from batch_screen.erasure.search import Holdings, RunHolding, find_in_runs, holds, states_holding
 from batch_screen.errors import OutputError, Stopped, no_input
 from batch_screen.job import STATE, Job
 from batch_screen.masking import safe_text

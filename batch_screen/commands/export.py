@@ -44,11 +44,7 @@ from batch_screen.storage.parquet import scan_parquet
 from batch_screen.storage.partition import compact, in_ranges
 from batch_screen.storage.scratch import scratch_folder
 from batch_screen.tables.breakdown import signs_of, values_of
-from batch_screen.tables.integrity import (
-    own_files,
-    refuse_changed,
-    whole_manifest,
-)
+from batch_screen.tables.integrity import own_files, refuse_changed, whole_manifest
 from batch_screen.tables.reader import DamagedPartError, Unit, columns_of
 from batch_screen.tables.results import RECENT_HOURS
 from batch_screen.tables.sheets import check_suffix, write_sheet

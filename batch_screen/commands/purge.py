@@ -31,6 +31,7 @@ from batch_screen.runs.layout import (
 )
 from batch_screen.runs.purged import PurgedRun, add_purged
 from batch_screen.storage.atomic import (
+    UNFINISHED,
     make_folder,
     sha256_of,
     sync_folder,
@@ -46,6 +47,7 @@ from batch_screen.tables.manifest import latest_content, read_manifest, rows_of
 #
 # Other files beside them are left alone.
 
+_PLAN = r"plan(\.growing|\.before|\.restored)?"
 _PLANS = ("plan", "plan.growing", "plan.before", "plan.restored")
 STATE_FOLDERS = (*_PLANS, "journal", "sealed", "sessions")
 """Subfolders of a run's folder in the state folder."""
@@ -56,19 +58,14 @@ GOING = "_PURGING"
 _STATE_FILES = (
     re.compile(r"(run|previous)\.json|openlineage\.ndjson"),
     re.compile(
-        r"plan(\.growing|\.before|\.restored)?/"
-        r"((rows|history|carried|forms|cells)-[0-9]{5}\.(parquet|whole|spool)"
+        rf"{_PLAN}/((rows|history|carried|forms|cells)-[0-9]{{5}}\.(parquet|whole|spool)"
         r"|(rejects|opt_outs)\.parquet|plan\.json)"
     ),
     re.compile(r"journal/[0-9]{5}-[0-9]{5}\.journal"),
     re.compile(r"sealed/([0-9]{5}(-[0-9]{5})?\.parquet|[0-9]{5}\.seal)"),
     re.compile(r"sessions/[0-9]{4,}\.json"),
-    re.compile(
-        r"((plan(\.growing|\.before|\.restored)?|journal|sealed|sessions)/)?"
-        r"\.(.+\.)?[0-9a-f]{8}\.tmp"
-    ),
+    re.compile(rf"(({_PLAN}|journal|sealed|sessions)/)?{UNFINISHED.pattern}"),
 )
-_GROWING = re.compile(r"\.(.+\.)?[0-9a-f]{8}\.tmp")
 
 
 def run_ids(out: Path | None, state: Path | None) -> list[str]:
@@ -95,10 +92,10 @@ def outputs(layout: Layout) -> tuple[list[Path], list[str]]:
     own += [
         path
         for path in entries(layout.growing)
-        if _is_file(path) and (path.name in anew or _GROWING.fullmatch(path.name))
+        if _is_file(path) and (path.name in anew or UNFINISHED.fullmatch(path.name))
     ]
     for path in entries(layout.run):
-        if _is_file(path) and (path in known or _GROWING.fullmatch(path.name)):
+        if _is_file(path) and (path in known or UNFINISHED.fullmatch(path.name)):
             own.append(path)
         else:
             strangers.append(f"runs/{layout.run_id}/{safe_line(path.name)}")
@@ -135,7 +132,7 @@ def is_folder(path: Path) -> bool:
 
 
 def _is_file(path: Path) -> bool:
-    return stat.S_ISREG(path.lstat().st_mode)
+    return is_there(path) and stat.S_ISREG(path.lstat().st_mode)
 
 
 @dataclass(frozen=True)
@@ -369,7 +366,7 @@ def _set_latest(out: Path, run_id: str | None) -> None:
 
 def _unmark(layout: Layout) -> None:
     """Renames the run's marker: the run looks complete no more, but a later purge knows it was."""
-    if layout.is_marked and _is_file(layout.marker):  # what else lies there is not ours
+    if _is_file(layout.marker):  # what else lies there is not ours
         with translated("remove", layout.marker):
             layout.marker.rename(layout.run / GOING)
             sync_folder(layout.run)  # it must not come back when the parts have gone
@@ -383,7 +380,7 @@ def _remove_outputs(layout: Layout, files: Sequence[Path]) -> None:
     with translated("remove", layout.run):
         for path in (*between, *last):
             path.unlink(missing_ok=True)  # a load may have written its events anew meanwhile
-        if going.exists() and _is_file(going):
+        if _is_file(going):
             going.unlink()
         grown = (*(layout.growing / table for table in DATA_FOLDERS), layout.growing)
         for folder in (*{path.parent for path in between}, *grown, layout.run):

@@ -21,11 +21,7 @@ from batch_screen.runs.layout import RESULTS, Layout, run_at
 from batch_screen.schema import number_column
 from batch_screen.storage.atomic import check_file, sha256_of, write_atomically
 from batch_screen.tables.breakdown import Breakdown, break_down
-from batch_screen.tables.integrity import (
-    own_files,
-    refuse_changed,
-    whole_manifest,
-)
+from batch_screen.tables.integrity import own_files, refuse_changed, whole_manifest
 from batch_screen.tables.manifest import ListedFile, Manifest
 from batch_screen.tables.summary import read_summary, says_stopped, strange_parts
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,18 +60,13 @@ from batch_screen.runs.state import (
     RETRY_OUTCOMES,
     SANDBOX,
     Identity,
-    Run,
     create_run,
     new_run_id,
     read_run,
 )
 from batch_screen.storage.records import damaged
 from batch_screen.tables.errors import RETRY_CAN_HELP
-from batch_screen.tables.integrity import (
-    own_files,
-    refuse_changed,
-    whole_manifest,
-)
+from batch_screen.tables.integrity import own_files, refuse_changed, whole_manifest
 from batch_screen.tables.manifest import is_whole, read_manifest
 from batch_screen.tables.reader import DamagedPartError
 from batch_screen.tables.summary import Summary, read_summary
@@ -108,10 +104,7 @@ def retry(
         identity = _identity(job, layout, summary, outcomes)
         inputs = [f"run {layout.run_id}"]
         is_grown = grown_opt_outs(job, identity, with_heartbeat)
-
-        def sought(state: Path) -> Run | None:
-            return find_run(state, identity, inputs, is_grown)
-
+        sought = partial(find_run, identity=identity, inputs=inputs, is_grown=is_grown)
         found, own = sought(job.state), new_run_id(identity, 1)
         taken = bucket.pass_over(own, sought, with_heartbeat) if bucket else []
         run_id = found.run_id if found else own
@@ -133,27 +126,27 @@ def retry(
         def make_plan() -> Plan:
             if source is None:
                 raise damaged(folder)
-            with_heartbeat.progress.stage("reading", total=summary.rows.accepted)
-            with _readable(layout):
-                supersedes = [layout.run_id, *summary.supersedes]
-                left_out, erased = summary.rows.left_out, summary.erased
-                columns = [*summary.rows.by_phone_column]
-                plan = source.plan(
-                    folder, summary.facts, columns, supersedes, left_out, erased, with_heartbeat
-                )
+            plan = _plan_again(source, layout, summary, folder, with_heartbeat)
             with_heartbeat.progress.note(_planned(job, layout, plan, failures))
             return plan
 
-        resume = (
+        going = opened(job, found, [], with_heartbeat, bucket)
+        note = (
             f"run {found.run_id}; if it is stopped, batch-screen retry {layout.run_id} resumes it"
         )
-        return carry_out(
-            job,
-            opened(job, found, [], with_heartbeat, bucket),
-            make_plan,
-            started_at,
-            resume,
-            on_stopped,
+        return carry_out(job, going, make_plan, started_at, note, on_stopped)
+
+
+def _plan_again(
+    source: CarriedRun, layout: Layout, summary: Summary, folder: Path, events: RunEvents
+) -> Plan:
+    """Writes the plan of all rows and answers of the run. Raises ``InputError``."""
+    rows, supersedes = summary.rows, [layout.run_id, *summary.supersedes]
+    columns = [*rows.by_phone_column]
+    events.progress.stage("reading", total=rows.accepted)
+    with _readable(layout):
+        return source.plan(
+            folder, summary.facts, columns, supersedes, rows.left_out, summary.erased, events
         )
 
 

@@ -56,12 +56,7 @@ from batch_screen.storage.partition import HELD_BYTES
 from batch_screen.storage.prefetch import ordered_map
 from batch_screen.storage.reading import MOST_BYTES, open_regular
 from batch_screen.tables import breakdown
-from batch_screen.tables.integrity import (
-    marker_check,
-    own_files,
-    refuse_changed,
-    refuse_differing,
-)
+from batch_screen.tables.integrity import marker_check, own_files, refuse_changed, refuse_differing
 from batch_screen.tables.manifest import (
     Manifest,
     ManifestHead,

@@ -10,13 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from batch_screen.config.parsing import (
-    HOURS,
-    clock_time,
-    duration,
-    hours,
-    zone,
-)
+from batch_screen.config.parsing import HOURS, clock_time, duration, hours, zone
 from batch_screen.config.screening import Cohorts, Input, Numbers, Planner, Screening
 from batch_screen.config.sections import (
     Api,

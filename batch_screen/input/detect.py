@@ -21,14 +21,7 @@ from batch_screen.input.csv import Row, allow_long_cells, cells_of, parse, unwra
 from batch_screen.input.dialect import SAMPLE_LINES, CsvDialect, find_dialect, refuse_uncut
 from batch_screen.input.files import translated
 from batch_screen.input.foreign import refuse_foreign, refuse_text
-from batch_screen.input.layout import (
-    Csv,
-    FileLayout,
-    InputColumn,
-    Packing,
-    lines_above,
-    unique,
-)
+from batch_screen.input.layout import Csv, FileLayout, InputColumn, Packing, lines_above, unique
 from batch_screen.input.limits import Caps
 from batch_screen.input.text import checked_encoding, unpacked, utf8
 from batch_screen.masking import plain

@@ -87,7 +87,7 @@ def _kept(path: Path) -> dict[str, float]:
     try:
         text = read_small(path, _LARGEST_BYTES).decode("utf-8")
         families = [*text_string_to_metric_families(text)]
-    except Exception:  # noqa: BLE001 (the parser raises all kinds over what is no metric)
+    except (OSError, ValueError, LookupError, ArithmeticError):  # the parser raises all of them
         return {}
     return {
         sample.name: sample.value

@@ -45,7 +45,7 @@ from batch_screen.storage.partition import HELD_BYTES
 from batch_screen.storage.prefetch import ordered_map
 
 Result = TypeVar("Result")
-Passed = Callable[[Iterable[pl.DataFrame]], Iterator[pl.DataFrame]]
+_Passed = Callable[[Iterable[pl.DataFrame]], Iterator[pl.DataFrame]]
 ROWS_ABOVE = "rows_above"
 """The fact of a plan that says by file, as JSON, how many rows stand above its first one."""
 
@@ -213,7 +213,7 @@ def by_convention(  # noqa: PLR0913 (the stages' common arguments)
     share = settings.output.memory_share
     table, columns = opened(sources, settings)
 
-    def once(columns: Sequence[PhoneColumn], passed: Passed = iter) -> Result:
+    def once(columns: Sequence[PhoneColumn], passed: _Passed = iter) -> Result:
         rows = unchanged(table, sources, digests, share)
         with judged(rows, columns, opted_out) as batches:
             return read(table, passed(batches), columns)

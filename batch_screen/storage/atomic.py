@@ -53,7 +53,8 @@ GROUP_FILE_MODE = 0o640
 PUBLIC_MODE = 0o644
 """For files without personal data that other users' programs must read."""
 
-_UNFINISHED = re.compile(r"\.(.+\.)?[0-9a-f]{8}\.tmp")
+UNFINISHED = re.compile(r"\.(.+\.)?[0-9a-f]{8}\.tmp")
+"""The names of files that are being written."""
 
 _REMEDIES = {
     **dict.fromkeys((ENOSPC, EDQUOT), "free space"),
@@ -240,7 +241,7 @@ def sweep(folder: Path) -> None:
     """Removes temporary files of killed processes; subfolders are left alone."""
     with translated("clear", folder):
         for path in folder.iterdir():
-            if _UNFINISHED.fullmatch(path.name):
+            if UNFINISHED.fullmatch(path.name):
                 path.unlink()
 
 

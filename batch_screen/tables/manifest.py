@@ -32,14 +32,7 @@ from batch_screen.runs.layout import (
 from batch_screen.runs.state import BASE_URL, SANDBOX, id_key_of, limit_of
 from batch_screen.schema import CHANGES as CHANGE_COLUMNS
 from batch_screen.schema import ERRORS as ERROR_COLUMNS
-from batch_screen.schema import (
-    KEPT_PREFIX,
-    SCHEMA_VERSION,
-    Column,
-    keyed_by,
-    of_version,
-    results,
-)
+from batch_screen.schema import KEPT_PREFIX, SCHEMA_VERSION, Column, keyed_by, of_version, results
 from batch_screen.schema import LOOKUPS as LOOKUP_COLUMNS
 from batch_screen.storage.atomic import sha256_of, translated, write_atomically
 from batch_screen.storage.lock import in_turn
@@ -87,8 +80,8 @@ class ManifestHead(msgspec.Struct, frozen=True, kw_only=True):
     says who may read the files. ``supersedes`` are the runs whose place it takes; ``inputs`` the
     SHA-256 of the input files, of a retry those of the run it retries; ``limit`` how many numbers
     it took at most, 0: all. ``id_key`` names the key whose ids stand for numbers, None: numbers are
-    plain. ``erased`` are the erasures of people since it was complete. Runs of schema version 4
-    have no more than these defaults.
+    plain. ``erased`` are the erasures of people since it was complete. Of runs of
+    schema version 4 ``mode``, and all from ``started_at`` on, are these defaults.
     """
 
     schema_version: int

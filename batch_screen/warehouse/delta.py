@@ -37,13 +37,7 @@ from batch_screen.schema import INSTANT
 from batch_screen.storage.interruptible import interruptible
 from batch_screen.storage.objects import CREDENTIALS
 from batch_screen.warehouse.address import Address
-from batch_screen.warehouse.columns import (
-    COMMENTS,
-    RUN_DATE,
-    RUNS,
-    ExistingType,
-    WarehouseColumn,
-)
+from batch_screen.warehouse.columns import COMMENTS, RUN_DATE, RUNS, ExistingType, WarehouseColumn
 from batch_screen.warehouse.lake import (
     DISK_FULL,
     NO_ANSWER,

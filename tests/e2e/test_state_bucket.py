@@ -55,6 +55,14 @@ def lose(desk: Desk) -> None:
     shutil.rmtree(desk.out, ignore_errors=True)
 
 
+def begun_and_lost(desk: Desk, bucket: Bucket, more_than: int = 5) -> None:
+    """A run is killed once it has saved something, and its machine is gone."""
+    with desk.started() as running:
+        wait_for_pieces(bucket, more_than)
+        running.process.kill()
+    lose(desk)
+
+
 def assert_whole(desk: Desk, done: Finished) -> None:
     assert done.code == 0, done.err
     assert batch_screen.validate(desk.out).is_whole
@@ -71,10 +79,7 @@ def test_the_same_command_goes_on_in_an_empty_folder(
     tmp_path: Path, api: SandboxThread, bucket: Bucket
 ) -> None:
     first = machine(tmp_path / "first", api, bucket)
-    with first.started() as running:
-        wait_for_pieces(bucket, 5)
-        running.process.kill()
-    lose(first)
+    begun_and_lost(first, bucket)
     second = machine(tmp_path / "second", api, bucket)
     assert_whole(second, second.run())
     assert 0 < api.statistics()["answered_lookups"] == COUNT
@@ -236,10 +241,7 @@ def test_several_workers_and_contracts_keep_their_state_there(
         )
 
     first, second = made("first"), made("second")
-    with first.started() as running:
-        wait_for_pieces(bucket, 8)
-        running.process.kill()
-    lose(first)
+    begun_and_lost(first, bucket, 8)
     done = second.run()
     assert done.code == 0, done.err
     assert batch_screen.validate(second.out).is_whole
@@ -252,10 +254,7 @@ def test_a_damaged_run_ends_its_own_start_alone(
     tmp_path: Path, api: SandboxThread, bucket: Bucket
 ) -> None:
     first = machine(tmp_path / "first", api, bucket)
-    with first.started() as running:
-        wait_for_pieces(bucket, 5)
-        running.process.kill()
-    lose(first)
+    begun_and_lost(first, bucket)
     bucket.delete(pieces(bucket)[2])
     second = machine(tmp_path / "second", api, bucket)
     done = second.run()

@@ -11,14 +11,7 @@ import msgspec
 import pytest
 
 from batch_screen.commands import purge as purging
-from batch_screen.commands.purge import (
-    PurgeScope,
-    entries,
-    outputs,
-    purge,
-    run_ids,
-    state_files,
-)
+from batch_screen.commands.purge import PurgeScope, entries, outputs, purge, run_ids, state_files
 from batch_screen.errors import InputError, OutputError, RunLockedError
 from batch_screen.privacy.vault import vault_path
 from batch_screen.runs import purged
